@@ -203,6 +203,27 @@ async function upgrades(bus: TestBus): Promise<void> {
   }
 }
 
+/** docs/http-api.md: "A request's `traceparent` is the message's or command's trace." */
+async function traced(bus: TestBus): Promise<void> {
+  const trace_id = "0af7651916cd43dd8448eb211c80319c";
+  const headers = { traceparent: `00-${trace_id}-b7ad6b7169203331-00` };
+  const peer = new HttpPeer(bus.http_url, bus.token);
+  const room = "orders-traced";
+  const ways: readonly (readonly [method: string, path: string, body: unknown, type?: string])[] = [
+    ["POST", `rooms/${room}/messages`, { type: "t", data: 1 }],
+    ["POST", "messages", { rooms: [room], type: "t", data: 2 }],
+    ["PUT", `streams/${room}`, [3]],
+    ["POST", `streams/${room}`, [4]],
+    ["POST", `rooms/${room}/streams`, "5", "text/plain"],
+  ];
+  for (const [method, path, body, type = "application/json"] of ways) {
+    const { status } = await peer.call(method, path, body, { ...headers, "content-type": type });
+    assert.ok(status < 300, `${method} ${path}: ${status}`);
+  }
+  const { messages } = await peer.history(room);
+  assert.deepEqual(messages.map((one) => one.trace_id), ways.map(() => trace_id));
+}
+
 Deno.test("the HTTP side", async (t) => {
   await using bus = await startLocalBus();
   await t.step("refusals", (t) => refused(bus, t));
@@ -211,6 +232,7 @@ Deno.test("the HTTP side", async (t) => {
   await t.step("HEAD and OPTIONS are answered", () => reads(bus));
   await t.step("browsers of allowed origins may call", () => cors(bus));
   await t.step("upgrades are refused before they happen, and counted", () => upgrades(bus));
+  await t.step("all messages of a request are in its trace", () => traced(bus));
 });
 
 // `POST /v1/messages` on a running bus: many messages and many rooms in one request, each with its own answer; and what

@@ -3,10 +3,12 @@
  * authorization.
  */
 import assert from "node:assert/strict";
-import { until } from "../shared/testing/until.ts";
+import { seen, until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { send } from "./peers/own_connections.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { runArq } from "../arq/testing/run_arq.ts";
 
@@ -75,6 +77,51 @@ Deno.test("members that join and leave are in the journal, each once, with the c
     "10 vacated 0",
   ]);
   assert.ok(cat && dan);
+});
+
+Deno.test("the journal has the cause of an end that its room's grace time delays", async () => {
+  await using bus = await startLocalBus(`${CONFIG}[presence]
+grace = [{ room = "stage-long", grace_ms = 600_000 }, { room = "stage-*", grace_ms = 100 }]
+`);
+  const root = await bus.tokenFor({ role: "admin", user: "root" });
+  const left = async (room: string) => {
+    const isLeft = ({ type }: Line) => type === "left";
+    const lines = await seen("it left", () => journalOf(bus, room), (all) => all.some(isLeft));
+    return lines.filter(isLeft).map(({ data }) => `${data.user_id} ${data.cause}`);
+  };
+  using ann = await enter(bus, "ann", "stage-1");
+  // As a browser does that leaves the page: without a code.
+  ann.socket.close();
+  assert.deepEqual(await left("stage-1"), ["ann closed"]);
+  using bob = await enter(bus, "bob", "stage-2");
+  const revoked = { tenant: "default", user: "bob" };
+  const { status } = await send(`${bus.admin_url}/v1/revocations`, root, "POST", revoked);
+  assert.equal(status, 200);
+  assert.equal((await bob.closed()).code, 4401);
+  assert.deepEqual(await left("stage-2"), ["bob token-ended"]);
+  using cat = await enter(bus, "cat", "stage-long");
+  cat.socket.close();
+  await cat.closed();
+  using again = await enter(bus, "cat", "stage-long");
+  assert.deepEqual(await left("stage-long"), ["cat closed"], "it has taken its place");
+  // A bus that stops waits for the end of a member in its grace time.
+  await ask(again, { op: "unsub", room: "stage-long" });
+});
+
+Deno.test("a member whose new token grants less has left by its token's end", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const room = "stage-1";
+  const less = [{ room, actions: ["subscribe"] }];
+  for (const [user, grants] of [["ann", []], ["bob", less]] as const) {
+    using client = await enter(bus, user, room);
+    const token = await bus.tokenFor({ user, claims: { grants } });
+    await ask(client, { op: "refresh", token });
+    const causes = await seen("it left", async () => {
+      const left = (await journalOf(bus, room)).filter(({ type }) => type === "left");
+      return left.map(({ data }) => `${data.user_id} ${data.cause}`);
+    }, (all) => all.some((one) => one.startsWith(user)));
+    assert.equal(causes.at(-1), `${user} token-ended`);
+  }
 });
 
 Deno.test("a journal of members is read with the grants of its room, and clients cannot write it", async () => {

@@ -297,6 +297,18 @@ Deno.test("patterns on the embedded engine", async (t) => {
   for (const run of [policies, seen]) await t.step(run.name, () => run(place, bus));
 });
 
+Deno.test("rooms and patterns of a connection are counted together, whichever comes last", async () => {
+  await using bus = await startLocalBus("[limits]\nrooms_per_connection = 2\n");
+  for (const [first, last] of [["a-*", "b"], ["b", "a-*"]]) {
+    using ann = await join(placeOf(bus), "ann", 0);
+    await ann.sub(first!);
+    await ann.sub("c");
+    assert.equal((await ann.ask({ op: "sub", room: last })).reason, "too-many-rooms", last);
+    await ann.sub(first!, { no_echo: true });
+    await ann.sub("c", { no_echo: true });
+  }
+});
+
 /** Two Shields on one NATS, shared by both tests there. */
 const onNats = sharedByTests(async () => {
   const parts = new AsyncDisposableStack();

@@ -7,6 +7,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 import type { Answer } from "./peers/presence_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
 import { samplesOf } from "./harness/server_state.ts";
 
@@ -141,6 +142,24 @@ Deno.test("a member that has joined is in the next requested list, however long 
   await bob.unsub("asked");
   const { result: { members } } = await bob.command("asked", "presence.list");
   assert.deepEqual(members.map(({ user_id }: { user_id: string }) => user_id), ["ann"]);
+});
+
+Deno.test("a refused SUB with presence and a position leaves its reader of a durable room where it was", async () => {
+  const room_class = '[[rooms]]\nroom = "small"\ndurable = true\nmax_members = 1\n';
+  await using bus = await startLocalBus(room_class);
+  using _member = await enter(bus, "small", "ann");
+  using writer = await openText(bus.url, await bus.tokenFor({ user: "cat" }));
+  using reader = await openText(bus.url, await bus.tokenFor({ user: "bob" }));
+  const { result: { epoch } } = await ask(reader, { op: "sub", room: "small" });
+  const publish = (data: number) => ask(writer, { op: "pub", room: "small", type: "t", data });
+  const { offset } = await publish(1);
+  for (const data of [2, 3]) await publish(data);
+  for (const data of [1, 2, 3]) assert.equal((await reader.json()).data, data);
+  const position = { after_offset: offset, epoch };
+  reader.send({ op: "sub", room: "small", id: 2, presence: true, ...position });
+  assert.equal((await reader.json()).reason, "member-limit");
+  await publish(4);
+  assert.equal((await reader.json()).data, 4, "nothing comes twice");
 });
 
 Deno.test("presence on a running bus", async (t) => {

@@ -294,6 +294,10 @@ async function users({ backend, client }: World): Promise<void> {
 }
 
 async function counted(world: World): Promise<void> {
+  // Who receives all rooms is a subscriber of none.
+  const token = await tokenOf(world.folder, "user");
+  await using sdk = await connect({ url: world.bus.url, token });
+  await sdk.room("pusher:*").subscribe().ready;
   await join(world.client(APP.key, "zoe"), "presence-counted");
   const zed = world.client();
   await join(zed, "counted.one");

@@ -106,6 +106,23 @@ async function recovers({ read, publish }: World): Promise<void> {
   }
 }
 
+async function recoversSignals({ bus, read, publish }: World): Promise<void> {
+  const room = "kept-signals";
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  let id: string;
+  {
+    using reader = await read(`rooms/${room}/events`);
+    await reader.until("subscribed");
+    const signal = { kind: "DISCONNECT", target: "nobody", reason: "of a backend" };
+    await service.done("POST", `rooms/${room}/messages`, { signal });
+    ({ id } = await reader.until("signal"));
+  }
+  await publish(room, "behind it");
+  using reader = await read(`rooms/${room}/events`, { "last-event-id": id });
+  assert.equal((await reader.until("subscribed")).data.recovered, true);
+  assert.equal((await reader.next())?.data.data, "behind it");
+}
+
 async function fromTheStart({ read, publish }: World): Promise<void> {
   for (const n of [1, 2]) await publish("kept-first", n);
   let id: string;
@@ -341,6 +358,7 @@ const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "a reader follows a room": follows,
   patterns,
   "a reader reconnects without a gap": recovers,
+  "a reader that returns gets a stored signal once": recoversSignals,
   "a position of another epoch is a gap": ofAnotherEpoch,
   "from=start is the beginning of each room, and an offset without epoch recovers nothing":
     fromTheStart,

@@ -86,6 +86,26 @@ Deno.test("usage: a budget of reads that is used up refuses reads", async () => 
   assert.ok(Number(page.headers.get("retry-after")) > 0);
 });
 
+Deno.test("usage: a budget that slows reads admits an answer that takes several pages", async () => {
+  const budget = `[[usage.budgets]]\nper = "day"\nunit = "reads"\nlimit = 1\naction = "slow"\n`;
+  const config = CONFIG.replace("durable = true", "durable = true\nhistory_size = 3_000");
+  await using bus = await startLocalBus(config + budget);
+  const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  const messages = Array.from({ length: 1_000 }, () => ({ room: "kept-1", type: "t", data: 1 }));
+  for (let part = 0; part < 2; part++) await peer.call("POST", "messages", { messages });
+  await peer.done("POST", "rooms/kept-1/messages", { type: "t", data: 2 });
+  assert.equal((await peer.call("GET", "rooms/kept-1/messages?limit=1")).status, 200);
+  const root = await bus.tokenFor({ role: "admin", user: "root" });
+  const admin = new AdminClient(bus.admin_url, root);
+  await until("the budget is used up", async () => {
+    const { in_force } = await admin.read("/v1/tenants/default/budgets");
+    return in_force[0].exhausted === true;
+  });
+  const filter = encodeURIComponent("data == 2");
+  const { status, body } = await peer.call("GET", `rooms/kept-1/messages?filter=${filter}`);
+  assert.deepEqual([status, body.messages?.length], [200, 1], JSON.stringify(body));
+});
+
 const built = (name: string) =>
   new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 const REDUCERS = `

@@ -466,7 +466,11 @@ export class RoomRecorder {
     // Earlier leaves are read on demand.
     this.#past.begin(last === undefined ? 0 : Infinity);
     this.#in_vain_ms = -Infinity;
-    if (last === undefined) return emptyBook();
+    if (last === undefined) {
+      // The record that it has members went with an erased journal.
+      this.#is_noted = false;
+      return emptyBook();
+    }
     let messages: readonly LogMessage[] = [];
     for (let before = last.offset + 1;;) {
       const page = await durable.readBack(members_room_id, {

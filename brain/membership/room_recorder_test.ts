@@ -33,6 +33,8 @@ interface World {
   owner: number;
   /** The number of next appends that are stored but reported as failed. */
   lost_answers: number;
+  /** How often the room was recorded as open. */
+  opened: number;
   /** Join times of the members that did not join at 1. */
   readonly joined_ms?: ReadonlyMap<string, number>;
   /** Stays that a Shield need not report any longer. */
@@ -64,7 +66,7 @@ function recorderOf(
     memberOf: (id) => world.present.has(id) ? member(id, world.joined_ms?.get(id)) : undefined,
     isUp: () => true,
     connections: () => [...world.present],
-    noteOpen: () => Promise.resolve(),
+    noteOpen: () => Promise.resolve(void world.opened++),
     noteClosed: () => Promise.resolve(),
     encode: ({ type, data }) => {
       const bytes = new TextEncoder().encode(JSON.stringify(data));
@@ -91,7 +93,7 @@ async function entriesOf(log: DurableLog): Promise<MembershipEntry[]> {
 async function worldOf(...present: string[]) {
   const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
   const log = await spine.log("t", RETENTION);
-  const world: World = { log, present: new Set(present), owner: 0, lost_answers: 0 };
+  const world: World = { log, present: new Set(present), owner: 0, lost_answers: 0, opened: 0 };
   return { log, world, [Symbol.asyncDispose]: () => spine.drain() };
 }
 
@@ -124,7 +126,7 @@ Deno.test("whatever the room's owners, each join and leave is journaled once", a
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
       const log = await spine.log("t", RETENTION);
-      const world: World = { log, present: new Set(), owner: 0, lost_answers: 0 };
+      const world: World = { log, present: new Set(), owner: 0, lost_answers: 0, opened: 0 };
       const brains = [recorderOf(world, 0), recorderOf(world, 1)];
       brains[0]?.compare();
       for (const one of steps) {
@@ -181,7 +183,7 @@ Deno.test("each stay that a Shield reports until acknowledged is journaled once,
       const joined_ms = new Map<string, number>();
       const settled: Stay[] = [];
       const world: World = {
-        ...{ log, present: new Set(), owner: 0, lost_answers: 0, joined_ms, settled },
+        ...{ log, present: new Set(), owner: 0, lost_answers: 0, opened: 0, joined_ms, settled },
       };
       const brains = [recorderOf(world, 0), recorderOf(world, 1)];
       const stays: Stay[] = [];
@@ -292,7 +294,7 @@ for (const hours of [2, -2]) {
     const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
     const log = await spine.log("t", RETENTION);
     const settled: Stay[] = [];
-    const world: World = { log, present: new Set(), owner: 0, lost_answers: 0, settled };
+    const world: World = { log, present: new Set(), owner: 0, lost_answers: 0, opened: 0, settled };
     const one = recorderOf(world, 0);
     one.compare();
     const ids = ["first", ...Array.from({ length: 600 }, (_, at) => `c${at}`)];
@@ -385,6 +387,21 @@ Deno.test("a Brain whose room another one has written meanwhile re-reads it when
   await mistaken.close();
   one.compare();
   await until("a and b again", async () => play(await entriesOf(log)).size === 2);
+  await one.close();
+});
+
+Deno.test("a room whose journal was erased while it has members is recorded as open again", async () => {
+  await using own = await worldOf("a");
+  const { log, world } = own;
+  const one = recorderOf(world, 0);
+  one.compare();
+  await until("a", async () => play(await entriesOf(log)).size === 1);
+  assert.equal(world.opened, 1);
+  // `arq room erase` also removes the record of open rooms.
+  await log.trim(ROOM, 0);
+  one.compare();
+  await until("a again", async () => play(await entriesOf(log)).size === 1);
+  assert.equal(world.opened, 2);
   await one.close();
 });
 

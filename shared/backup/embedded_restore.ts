@@ -7,9 +7,12 @@ import { RESTORE_MARK } from "../spine/embedded/embedded_backup.ts";
 import { BackupError } from "./archive.ts";
 import type { BackupReader, ReadFile } from "./archive.ts";
 import { DATA_FOLDER } from "./embedded_parts.ts";
+import { isKeptBucket } from "./stream_order.ts";
 
+/** The database of buckets. */
+const SPINE = "spine.sqlite";
 /** The databases, in the order in which they are moved into place. */
-const NAMES = ["log.sqlite", "spine.sqlite"] as const;
+const NAMES = ["log.sqlite", SPINE] as const;
 /** The usage ledger, if there is one. An existing one stays, since later usage counts, too. */
 const USAGE = "usage.sqlite";
 /** What SQLite keeps beside a database. */
@@ -34,7 +37,7 @@ async function exists(path: string): Promise<boolean> {
 
 /** The lock of a `data_dir`, as a bus takes it. Throws RestoreRefused while one has it. */
 function lock(data_dir: string): DatabaseSync {
-  const database = new DatabaseSync(`${data_dir}/spine.sqlite`);
+  const database = new DatabaseSync(`${data_dir}/${SPINE}`);
   try {
     database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;");
     return database;
@@ -55,6 +58,50 @@ export async function dataFiles(data_dir: string): Promise<string[]> {
   const names = [...NAMES.flatMap((name) => BESIDE.map((more) => name + more)), RESTORE_MARK];
   const found = await Promise.all(names.map((name) => exists(`${data_dir}/${name}`)));
   return names.filter((_, at) => found[at]);
+}
+
+/**
+ * Keeps the buckets of data that stays: the journal, the ledgers of deliveries and of usage are files beside
+ * `spine.sqlite`, and their keys, marks, prices and running minutes are in it. `from` is the open database that is
+ * about to be replaced, `to` the path of the restored one.
+ */
+function keepBuckets(from: DatabaseSync, to: string, keeps_usage: boolean): void {
+  const has = from.prepare("SELECT count(*) AS tables FROM sqlite_master WHERE name = 'bucket'");
+  // It was unreadable, or there was none.
+  if (has.get()?.["tables"] === 0) return;
+  // Not attached: SQLite in Deno may do that only with all permissions.
+  const restored = new DatabaseSync(to);
+  try {
+    const [names, entries, revisions] = [
+      "SELECT name FROM bucket",
+      "SELECT key, value, revision FROM entry WHERE bucket = ?",
+      "SELECT revision FROM bucket WHERE name = ?",
+    ];
+    const drop = restored.prepare("DELETE FROM entry WHERE bucket = ?");
+    const add = restored.prepare(
+      "INSERT INTO entry (bucket, key, value, revision) VALUES (?, ?, ?, ?)",
+    );
+    const raise = restored.prepare(
+      "INSERT INTO bucket VALUES (?, ?) ON CONFLICT (name) " +
+        "DO UPDATE SET revision = max(revision, excluded.revision)",
+    );
+    const found = [from, restored].flatMap((one) => one.prepare(names).all());
+    restored.exec("BEGIN");
+    for (const name of new Set(found.map((row) => String(row["name"])))) {
+      if (!isKeptBucket(name, keeps_usage)) continue;
+      drop.run(name);
+      for (const row of from.prepare(entries).iterate(name)) {
+        add.run(name, row["key"]!, row["value"]!, row["revision"]!);
+      }
+      for (const row of from.prepare(revisions).all(name)) raise.run(name, row["revision"]!);
+    }
+    restored.exec("COMMIT");
+  } catch (error) {
+    // A damaged database, for which a restore is made, has nothing that could be kept.
+    if (!/malformed/.test(String(error))) throw error;
+  } finally {
+    restored.close();
+  }
 }
 
 function check(path: string): void {
@@ -86,7 +133,7 @@ export class DataRestorer implements BackupReader {
   /** Creates the folder if necessary, and locks it. Rejects with RestoreRefused if a bus uses it. */
   async open(): Promise<void> {
     await Deno.mkdir(this.#data_dir, { recursive: true, mode: 0o700 });
-    this.#was_empty = !await exists(`${this.#data_dir}/spine.sqlite`);
+    this.#was_empty = !await exists(`${this.#data_dir}/${SPINE}`);
     this.#lock = lock(this.#data_dir);
     // It may not exist, and the rest is overwritten.
     await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
@@ -118,10 +165,12 @@ export class DataRestorer implements BackupReader {
       check(this.#partial(name));
     }
     if (this.#written.has(USAGE)) check(this.#partial(USAGE));
+    const is_left = await exists(`${this.#data_dir}/${USAGE}`);
+    if (this.#lock !== undefined) keepBuckets(this.#lock, this.#partial(SPINE), is_left);
     // From here on the mark keeps a bus from starting, even if this process dies.
     const mark = `${this.#data_dir}/${RESTORE_MARK}`;
     const had = (await dataFiles(this.#data_dir)).filter((name) =>
-      name !== RESTORE_MARK && !(this.#was_empty && name.startsWith("spine.sqlite"))
+      name !== RESTORE_MARK && !(this.#was_empty && name.startsWith(SPINE))
     );
     await Deno.writeTextFile(mark, "arq restore is at work here, or was cut short\n");
     this.#unlock();
@@ -132,7 +181,6 @@ export class DataRestorer implements BackupReader {
       if (aside === undefined) await Deno.remove(`${this.#data_dir}/${name}`);
       else await Deno.rename(`${this.#data_dir}/${name}`, `${aside}/${name}`);
     }
-    const is_left = await exists(`${this.#data_dir}/${USAGE}`);
     if (is_left) this.left.push(USAGE);
     for (const name of [...(is_left ? [] : [USAGE]), ...NAMES]) {
       if (!this.#written.has(name)) continue;
@@ -152,7 +200,7 @@ export class DataRestorer implements BackupReader {
     // It may not exist, and the rest is overwritten.
     await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
     // It may not exist.
-    if (this.#was_empty) await Deno.remove(`${this.#data_dir}/spine.sqlite`).catch(() => {});
+    if (this.#was_empty) await Deno.remove(`${this.#data_dir}/${SPINE}`).catch(() => {});
   }
 
   #partial(name = ""): string {

@@ -83,6 +83,15 @@ function rankOf(name: string, schema_bucket: string): number {
 /** Whether a restore leaves an existing stream. */
 export const isLeft = (name: string): boolean => LEFT.includes(name);
 
+/**
+ * Whether a restore leaves what there is of a bucket: it belongs to data that is not restored, as the keys of the
+ * journal do. `keeps_usage`: the usage ledger is one of these.
+ */
+export function isKeptBucket(bucket: string, keeps_usage: boolean): boolean {
+  const stream = `KV_${bucket}`;
+  return UNSAVED.includes(stream) || keeps_usage && LEFT.includes(stream);
+}
+
 /** Whether it is saved before the tenants' logs. */
 export function isBeforeLogs(name: string, schema_bucket: string): boolean {
   return rankOf(name, schema_bucket) <= ORDER.length;

@@ -62,7 +62,7 @@ export const isPusherClient = (user_id: string): boolean => user_id.startsWith(P
 /** An actor of the bus itself. */
 export interface Tokenless extends Pick<Identity, "tenant_id" | "user_id" | "role" | "issuer"> {
   readonly grants?: Identity["grants"];
-  /** Claims besides `iss` and `sub`. */
+  /** Claims besides `iss`, `sub` and `role`, which every token has, too. */
   readonly claims?: Identity["claims"];
 }
 
@@ -81,6 +81,6 @@ export function tokenlessIdentity(
     is_tokenless: true,
     grants,
     signing_key: undefined,
-    claims: { iss: issuer, sub: user_id, ...claims },
+    claims: { iss: issuer, sub: user_id, role, ...claims },
   };
 }

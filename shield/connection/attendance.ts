@@ -43,5 +43,5 @@ export interface Attendance {
   /** Ends the presence; SUBs that are not answered yet are refused. Idempotent. */
   end(deliberate: boolean, reason?: LeaveReason): void;
   /** Ends it while the subscription may stay: unanswered SUBs are refused, and the earlier state remains. */
-  refuse(error: ArqonError): void;
+  refuse(error: ArqonError, reason?: LeaveReason): void;
 }

@@ -172,7 +172,10 @@ function enter(
   const before = connection.subscriptions.get(room_id);
   // A SUB that only changes options keeps the connection's position.
   const is_kept = before?.flow !== undefined && positionOf(subscribe) === undefined;
-  const flow = entry_point === undefined || is_kept ? before?.flow : entry_point.flow(before?.flow);
+  // With presence it may be refused later: then the connection stays where it is.
+  const flow = entry_point === undefined || is_kept
+    ? before?.flow
+    : entry_point.flow(before?.flow, presence_request !== undefined);
   const wish = { no_echo, filter, deltas: context.deltas?.wish(connection, subscribe) };
   const mark = context.marks?.began(connection, room_id, { flow, filter });
   const subscriber = new RoomSubscriber(connection, wish, flow, mark);
@@ -210,7 +213,7 @@ function enter(
 /** Throws if the connection may not have the subscription, or is at its limit. */
 function requirePlace(
   { path, limits, filters }: SubscribeContext,
-  { identity, subscriptions }: Connection,
+  { identity, subscriptions, patterns }: Connection,
   { subscribe: { room_id }, filter }: Allowed,
 ): void {
   // A ban may have arrived while policies judged the SUB, or the log answered.
@@ -219,7 +222,8 @@ function requirePlace(
     const before = subscriptions.get(room_id)?.filter;
     filters.requireRoom(identity.tenant_id, room_id, filter, before);
   }
-  if (subscriptions.has(room_id) || subscriptions.size < limits.rooms_per_connection) return;
+  const size = subscriptions.size + (patterns?.size ?? 0);
+  if (subscriptions.has(room_id) || size < limits.rooms_per_connection) return;
   throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
 }
 

@@ -61,8 +61,8 @@ export interface EntryPoint {
   readonly recovered: boolean | undefined;
   /** Why the subscriber is not recovered; "" otherwise. */
   readonly reason: "" | Unrecovered;
-  /** The subscriber's flow from the position where it continues: `before`, or a new one. */
-  flow(before?: Flow): Flow;
+  /** The subscriber's flow from the position where it continues: a new one, or `before` unless it `may_return`. */
+  flow(before?: Flow, may_return?: boolean): Flow;
   /** The room's position at the time of this call. */
   position(): { offset: number; epoch: string };
 }

@@ -23,6 +23,8 @@ export interface PatternHub extends StampSource {
 export interface HubPatterns {
   /** Whether the tenant's subscriptions deliver the messages of a room that is about to be opened. */
   feeds(tenant_id: string, room_id: string): boolean;
+  /** How many connections receive the room by a pattern alone. */
+  receivers(tenant_id: string, room_id: string): number;
   /** A room was opened: matching patterns enter it. */
   opened(channel: Channel): void;
   /** A room was closed. */

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { writeEnvelope } from "@arqon/proto";
 import { MessageView } from "../../shared/filter/message_view.ts";
-import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
-import type { Identity } from "../auth/identity.ts";
+import { RoomClassEntry } from "../../shared/config/schema_durable.ts";
+import { compileClass, DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
+import { type Identity, tokenlessIdentity } from "../auth/identity.ts";
 import { classFilter } from "./filter.ts";
 import type { Filter } from "./filter.ts";
 import { Filters } from "./filters.ts";
@@ -42,6 +43,24 @@ Deno.test("equal filters of SUBs that are judged at once are one, paid once", ()
   assert.equal(first, second);
   assert.equal(spent.length, 1);
   filters.requireRoom("t", "a", filters.of("t", "false")!);
+});
+
+Deno.test("a reducer's event for a role or a user is delivered to a client without a token, too", () => {
+  const reduced = RoomClassEntry.parse({ room: "a", durable: true, reducer: "r" });
+  const filter = classFilter(compileClass(reduced, "t", "config"), () => {})!;
+  const who = {
+    tenant_id: "t",
+    user_id: "pusher:1.2",
+    role: "user",
+    issuer: "arqon:pusher",
+  } as const;
+  const counts = { match: 0, no_match: 0, error: 0, cost: 0 };
+  const isDelivered = (to: string) => {
+    const envelope = writeEnvelope({ room_id: "a", headers: { "x-to": to } });
+    return filter.of(tokenlessIdentity(who)).lets(new MessageView(envelope, counts));
+  };
+  const to = ["role:user", "user:pusher:1.2", "role:admin", "user:ann"];
+  assert.deepEqual(to.filter(isDelivered), ["role:user", "user:pusher:1.2"]);
 });
 
 Deno.test("changed limits apply to the next SUB, and steps to the next message", () => {

@@ -20,13 +20,13 @@ export const GROWING: Capability<StartedGrowing> = {
   client: {
     described: [GROW],
     routes: ({ config: { auth, limits }, spine, now }, { running, stats, tenants, ...parts }) => {
+      const { path, requireNotRevoked } = parts.operations.context;
       const rates = new HttpRates(parts.rates, now);
       const { query_token } = auth;
       // It is started before the first client connects.
       const answer: StartedGrowing["answer"] = (...args) => running.of(GROWING)!.answer(...args);
       const growing = { answer };
-      const own = { growing, spine, limits, stats, tenants, rates, query_token, now };
-      const { requireNotRevoked } = parts.operations.context;
+      const own = { growing, path, spine, limits, stats, tenants, rates, query_token, now };
       return [growingRoute({ ...own, requireNotRevoked })];
     },
   },

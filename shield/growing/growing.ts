@@ -20,8 +20,9 @@ import type { Found, GrowingKey } from "./records.ts";
 import { requestOf } from "./requests.ts";
 import type { GrowingRequest } from "./requests.ts";
 import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
+import { givenTraceId } from "../../shared/telemetry/trace_parent.ts";
 import { callerOf, endingOf, findEnded, settle } from "./message_end.ts";
-import type { Ended } from "./message_end.ts";
+import type { Ended, Ender } from "./message_end.ts";
 import type { GrowingStats } from "./stats.ts";
 import { tellPiece, tellStart, viewOf } from "./reader_events.ts";
 
@@ -42,7 +43,7 @@ const ENDED_MESSAGES = 4_096;
 /** A caller's command about one message. */
 interface Order {
   readonly context: GrowingContext;
-  readonly caller: Caller;
+  readonly caller: Ender;
   readonly key: GrowingKey;
 }
 
@@ -62,7 +63,8 @@ export async function answerGrowing(
     if (SHOWN.includes(request.verb)) {
       requireUnfiltered(context, caller.identity.tenant_id, room_id);
     }
-    const reply = await answer(context, caller, room_id, request);
+    const asking = { ...caller, trace_id: givenTraceId(envelope) };
+    const reply = await answer(context, asking, room_id, request);
     const result = new TextEncoder().encode(JSON.stringify(reply));
     return { ...EMPTY_ACK, request_id, result, offset: reply.offset ?? 0 };
   });
@@ -81,7 +83,7 @@ async function isEnding(
 
 function answer(
   context: GrowingContext,
-  caller: Caller,
+  caller: Ender,
   room_id: string,
   request: GrowingRequest,
 ): Promise<Result> {

@@ -54,6 +54,12 @@ export interface SettlingContext {
 export const isGivenUp = (ended_ms: number, tried_ms: number): boolean =>
   tried_ms >= GIVE_UP_MS || (ended_ms >= GIVE_UP_MS && tried_ms >= TRIED_MS);
 
+/** Who ends a message. */
+export interface Ender extends Caller {
+  /** The trace of the request, which is that of the stored message; absent or "": a new one. */
+  readonly trace_id?: string;
+}
+
 /** A record with an end. */
 export interface Ended extends Found {
   readonly record: GrowingRecord & { readonly ending: Ending };
@@ -69,7 +75,7 @@ export async function settle(
   context: SettlingContext,
   key: GrowingKey,
   found: Ended,
-  caller: Caller = callerOf(key, found.record),
+  caller: Ender = callerOf(key, found.record),
   tried_ms = 0,
 ): Promise<number | undefined> {
   const { record } = found;
@@ -106,7 +112,7 @@ async function store(
   context: SettlingContext,
   key: GrowingKey,
   record: Ended["record"],
-  caller: Caller,
+  caller: Ender,
 ): Promise<Stored> {
   const { path, limits, logTime, records } = context;
   const { tenant_id, room_id, id } = key;
@@ -123,7 +129,8 @@ async function store(
   }
   if (text === undefined) throw new ArqonError("spine-unavailable", `parts of ${id} are missing`);
   const event = { type, content_type, data: new TextEncoder().encode(text) };
-  const envelope = scanEnvelope(writeEnvelope({ room_id, message_id, event }), limits);
+  const { trace_id = "" } = caller;
+  const envelope = scanEnvelope(writeEnvelope({ room_id, message_id, trace_id, event }), limits);
   const added = await admit(path, caller, envelope) ?? [];
   const headers: HeaderPair[] = [...added, [OUTCOME_HEADER, ending.outcome]];
   if (ending.reason !== "") headers.push([REASON_HEADER, ending.reason]);

@@ -129,6 +129,10 @@ export class PatternRooms implements HubPatterns {
     return tenant !== undefined && tenant.index.matching(room_id).length > 0;
   }
 
+  receivers(tenant_id: string, room_id: string): number {
+    return this.#tenants.get(tenant_id)?.held.get(room_id)?.listeners ?? 0;
+  }
+
   opened(channel: Channel): void {
     const tenant = this.#tenants.get(channel.tenant_id);
     if (tenant === undefined) return;

@@ -107,7 +107,8 @@ export class Announcer {
     this.#in_grace = new GraceMembers({
       port,
       round_ms: config.announce_ms,
-      onEnd: (members) => options.onLost(members.flatMap((member) => this.#leave(member, "lost"))),
+      onEnd: (members) =>
+        options.onLost(members.flatMap((member) => this.#leave(member, member.reason))),
     });
   }
 
@@ -151,7 +152,7 @@ export class Announcer {
     const count = memberCount(this.#state) - (held === undefined ? 0 : 1);
     requireBelow(count, config.members_per_shield, "this node");
     const { entry } = join(this.#state, member, now_ms, joined_ms);
-    const left = held === undefined ? [] : this.#leave(held, "lost");
+    const left = held === undefined ? [] : this.#leave(held, held.reason);
     this.#changed();
     return { joined: [entry], left };
   }
@@ -168,7 +169,7 @@ export class Announcer {
     // Brains remove the member once this process has ended, unless it returned on another Shield.
     if (this.#moving && !deliberate && grace_ms <= this.#options.config.move_grace_ms) return [];
     if (grace_ms > 0) {
-      this.#in_grace.add(entry, grace_ms);
+      this.#in_grace.add(entry, grace_ms, reason);
       this.#changed();
       return [];
     }

@@ -4,6 +4,7 @@
  */
 import type { PresencePort } from "../../shared/presence/messages.ts";
 import type { Entry } from "../../shared/presence/types.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 
 /** The connection and room of a member. */
 export type MemberRef = Pick<Entry, "tenant_id" | "room_id" | "connection_id">;
@@ -13,6 +14,8 @@ export type UserRef = Pick<Entry, "tenant_id" | "room_id" | "issuer" | "user_id"
 /** A member in its grace time. */
 interface GraceMember extends MemberRef {
   readonly user_key: string;
+  /** How its connection ended. */
+  readonly reason: LeaveReason;
   readonly grace_ms: number;
   readonly until_ms: number;
 }
@@ -23,7 +26,7 @@ export interface GraceMembersOptions {
   /** The shortest time between two rounds, in ms; members whose time ends within it end together. */
   readonly round_ms: number;
   /** Called with members whose grace time has ended. */
-  readonly onEnd: (members: readonly MemberRef[]) => void;
+  readonly onEnd: (members: readonly GraceMember[]) => void;
 }
 
 // Neither ids of rooms and connections nor user ids have a line break.
@@ -55,13 +58,14 @@ export class GraceMembers {
   }
 
   /** Keeps a member for `grace_ms`, unless it is kept already. */
-  add(entry: Entry, grace_ms: number): void {
+  add(entry: Entry, grace_ms: number, reason: LeaveReason): void {
     const key = memberKey(entry);
     if (this.#holds.has(key)) return;
     const { tenant_id, room_id, connection_id } = entry;
     const user_key = userKey(entry);
     const until_ms = this.#options.port.now() + grace_ms;
-    const hold: GraceMember = { tenant_id, room_id, connection_id, user_key, grace_ms, until_ms };
+    const member = { tenant_id, room_id, connection_id };
+    const hold: GraceMember = { ...member, user_key, reason, grace_ms, until_ms };
     this.#holds.set(key, hold);
     put(this.#by_user, user_key, hold);
     put(this.#by_grace, grace_ms, hold);
@@ -76,7 +80,7 @@ export class GraceMembers {
   }
 
   /** This user's longest held member in this room. */
-  of(user: UserRef): MemberRef | undefined {
+  of(user: UserRef): GraceMember | undefined {
     const [hold] = this.#by_user.get(userKey(user)) ?? [];
     return hold;
   }

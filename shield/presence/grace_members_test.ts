@@ -14,8 +14,8 @@ function fixture() {
 
 Deno.test("different grace times end in the right order", () => {
   const { port, ended, holds } = fixture();
-  holds.add(entryOf(1), 5_000);
-  holds.add(entryOf(2), 1_000);
+  holds.add(entryOf(1), 5_000, "lost");
+  holds.add(entryOf(2), 1_000, "lost");
   port.advance(1_000);
   assert.deepEqual(ended, [["c2"]]);
   port.advance(4_000);
@@ -25,7 +25,7 @@ Deno.test("different grace times end in the right order", () => {
 Deno.test("one timer serves thousands, and members whose time ends together are removed together", () => {
   const { port, ended, holds } = fixture();
   for (let counter = 1; counter <= 10_000; counter++) {
-    holds.add(entryOf(counter), 5_000);
+    holds.add(entryOf(counter), 5_000, "lost");
     if (counter % 1_000 === 0) port.advance(1);
   }
   assert.equal(port.timers.size, 1);
@@ -37,9 +37,9 @@ Deno.test("one timer serves thousands, and members whose time ends together are 
 Deno.test("a user's longest held member is found, by room, issuer and subject", () => {
   const { port, holds } = fixture();
   const ann = { user_id: "ann" };
-  holds.add(entryOf(1, ann), 5_000);
+  holds.add(entryOf(1, ann), 5_000, "lost");
   port.advance(1);
-  holds.add(entryOf(2, ann), 5_000);
+  holds.add(entryOf(2, ann), 5_000, "lost");
   assert.equal(holds.of(entryOf(9, ann))?.connection_id, "c1");
   assert.equal(holds.of(entryOf(9, { ...ann, room_id: "hall" })), undefined);
   assert.equal(holds.of(entryOf(9, { ...ann, tenant_id: "globex" })), undefined);
@@ -51,14 +51,14 @@ Deno.test("a user's longest held member is found, by room, issuer and subject", 
 
 Deno.test("a released member does not end, and holding twice does not extend the time", () => {
   const { port, ended, holds } = fixture();
-  holds.add(entryOf(1), 1_000);
-  holds.add(entryOf(2), 1_000);
+  holds.add(entryOf(1), 1_000, "lost");
+  holds.add(entryOf(2), 1_000, "lost");
   port.advance(500);
-  holds.add(entryOf(2), 1_000);
+  holds.add(entryOf(2), 1_000, "lost");
   holds.release(entryOf(1));
   port.advance(500);
   assert.deepEqual(ended, [["c2"]]);
-  holds.add(entryOf(3), 1_000);
+  holds.add(entryOf(3), 1_000, "lost");
   holds.clear();
   port.advance(5_000);
   assert.equal(ended.length, 1);

@@ -166,7 +166,8 @@ function attendingOf(
       for (const [room_id, attendance] of [...attendances]) {
         yield;
         if (!attendances.has(room_id) || canAct(identity, "presence", room_id)) continue;
-        attendance.refuse(new ArqonError("presence-unavailable", "the token changed meanwhile"));
+        const error = new ArqonError("presence-unavailable", "the token changed meanwhile");
+        attendance.refuse(error, "token-ended");
         connection.fail(notGranted("presence", room_id));
       }
     },
@@ -327,9 +328,9 @@ export class Attendance implements AskedAttendance {
     for (const request of [...this.#requests.keys()]) this.#serve(request);
   }
 
-  refuse(error: ArqonError): void {
+  refuse(error: ArqonError, reason?: LeaveReason): void {
     const requests = this.#take();
-    this.end(true);
+    this.end(true, reason);
     for (const [{ request, restore }, place] of requests) {
       restore(this.#subscriber);
       this.#refuseOne(request, error, place);

@@ -77,11 +77,16 @@ export async function listChannels(
       `more than ${ROWS_MAX} channels; narrow the query with filter_by_prefix`,
     );
   }
+  const names = (found.rooms as { room_id: string }[]).flatMap(({ room_id }) => {
+    const name = channelOf(room_id, room_prefix);
+    return name === undefined || kindOf(name) === "user" ? [] : [name];
+  });
   const channels: Record<string, ChannelInfo> = {};
-  for (const row of found.rooms as { room_id: string; subscribers: number }[]) {
-    const name = channelOf(row.room_id, room_prefix);
-    if (name === undefined || kindOf(name) === "user") continue;
-    channels[name] = await infoOf(context, backend, name, info, row.subscribers);
+  for (const [at, count] of (await countsOf(context, backend, names)).entries()) {
+    // Others receive it by a pattern.
+    if (count === 0) continue;
+    const name = names[at]!;
+    channels[name] = await infoOf(context, backend, name, info, count);
   }
   return { channels };
 }

@@ -17,7 +17,7 @@ const encoder = new TextEncoder();
 export interface MessageFacts {
   /** "" for a signal without a room. */
   readonly room_id: string;
-  /** 0: the room is not durable, or the message is a signal. */
+  /** 0: the message is not stored. */
   readonly offset: number;
   /** The event's name; "message" for an event without a name. */
   readonly name: "message" | "signal" | "gap";
@@ -27,12 +27,10 @@ export interface MessageFacts {
 export function factsOf(frame: string): MessageFacts {
   const room_end = frame.indexOf('"', MESSAGE_START.length);
   const room_id = frame.slice(MESSAGE_START.length, room_end);
-  if (frame.startsWith(',"signal":{"kind":"GAP"', room_end + 1)) {
-    return { room_id, offset: 0, name: "gap" };
-  }
-  if (frame.startsWith(',"signal":', room_end + 1)) return { room_id, offset: 0, name: "signal" };
   const offset = Number(OFFSET_AT_END.exec(frame.slice(-TAIL_UNITS))?.[1] ?? 0);
-  return { room_id, offset, name: "message" };
+  const is_signal = frame.startsWith(',"signal":', room_end + 1);
+  const is_gap = is_signal && frame.startsWith('{"kind":"GAP"', room_end + 11);
+  return { room_id, offset, name: is_gap ? "gap" : is_signal ? "signal" : "message" };
 }
 
 /** The lines of an event, without its id; JSON on several lines stays the same JSON. */

@@ -24,13 +24,15 @@ Deno.test("a message's room and offset are read from its frame, whatever its tex
 });
 
 Deno.test("signals have names of their own", () => {
-  const signal = (kind: string) => {
+  const signal = (kind: string, offset = 0) => {
     const { event: _, ...rest } = ENVELOPE;
     const given = { kind, target: "r", reason: "", until_ms: 0 };
-    return factsOf(encodeTextMessage({ ...rest, signal: given } as PlainEnvelope)).name;
+    return factsOf(encodeTextMessage({ ...rest, offset, signal: given } as PlainEnvelope));
   };
-  assert.equal(signal("GAP"), "gap");
-  assert.equal(signal("DRAIN"), "signal");
+  assert.deepEqual(signal("GAP"), { room_id: "r~1:a", offset: 0, name: "gap" });
+  assert.deepEqual(signal("DRAIN"), { room_id: "r~1:a", offset: 0, name: "signal" });
+  assert.equal(signal("GAP", 12).offset, 12, "a stored message that cannot be read");
+  assert.equal(signal("DISCONNECT", 12).offset, 12, "stored as its publisher sent it");
 });
 
 Deno.test("JSON on several lines stays the same JSON", () => {

@@ -45,13 +45,26 @@ export async function lookUp(context: Ends, key: StreamKey): Promise<Found | und
       if (!is_left) return found;
     } else if (record.creating) {
       if (now_ms - record.created_ms < UNDER_WAY_MS) return undefined;
-    } else if (!isExpired(record, now_ms)) {
+    } else if (!await isOver(context, key, record, now_ms)) {
       if (record.closed === undefined || record.closed.end !== undefined) return found;
       await finishClosing(context, key, found);
       continue;
     }
     await removeStream(context, key, found);
   }
+}
+
+/** Whether a stream has expired. A message that is published in its room in another way is a write, too. */
+async function isOver(
+  { logs }: Pick<Ends, "logs">,
+  { tenant_id, room_id }: StreamKey,
+  record: StreamRecord,
+  now_ms: number,
+): Promise<boolean> {
+  if (!isExpired(record, now_ms) || record.closed !== undefined) return isExpired(record, now_ms);
+  const { last } = await (await logs.of(tenant_id)).head(room_id);
+  const touched_ms = Math.max(record.touched_ms, last?.time_ms ?? 0);
+  return isExpired({ ...record, touched_ms }, now_ms);
 }
 
 /**
@@ -100,18 +113,21 @@ export async function removeStream(context: Ends, key: StreamKey, found: Found):
 
 /** The existing forks: the list may also have one whose creation or deletion was interrupted. */
 async function livingForks(
-  { records, logTime }: Ends,
+  context: Ends,
   { tenant_id, room_id }: StreamKey,
   { forks, id }: StreamRecord,
 ): Promise<string[]> {
+  const { records, logTime } = context;
   const living: string[] = [];
   const now_ms = await logTime(tenant_id);
   for (const name of forks) {
     const [room = "", fork_id] = name.split("/");
-    const fork = (await records.get({ tenant_id, room_id: room }))?.record;
+    const of_fork = { tenant_id, room_id: room };
+    const fork = (await records.get(of_fork))?.record;
     const is_there = fork !== undefined && fork.id === fork_id &&
       fork.fork?.room === room_id && fork.fork.id === id;
-    if (is_there && !(isExpired(fork, now_ms) && fork.forks.length === 0)) living.push(name);
+    if (!is_there) continue;
+    if (fork.forks.length > 0 || !await isOver(context, of_fork, fork, now_ms)) living.push(name);
   }
   return living;
 }

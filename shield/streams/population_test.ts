@@ -1,5 +1,6 @@
 /** The limit of a tenant's streams; expired ones do not count. */
 import assert from "node:assert/strict";
+import { writeEnvelope } from "@arqon/proto";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { StreamRefusal } from "./refusal.ts";
 import { streamShield } from "./testing/context.ts";
@@ -32,14 +33,37 @@ for (const [by, step_ms] of [["forward", 3_600_000], ["back", -3_600_000]] as co
     passed_ms += 599_000;
     assert.deepEqual(await set.texts("read"), ["one"]);
     await set.post("read", { "content-type": "text/plain" }, "two");
-    passed_ms += 1_000;
+    // Its message is some ms younger: the log's clock goes on.
+    passed_ms += 11_000;
     await assert.rejects(set.texts("left"), /no such stream/);
-    passed_ms += 598_000;
+    passed_ms += 588_000;
     assert.deepEqual(await right.texts("read"), ["one", "two"]);
     passed_ms += 1_000;
     await assert.rejects(right.texts("read"), /no such stream/);
   });
 }
+
+Deno.test("a message that is published in the room of a stream in another way prolongs it", async () => {
+  await using engine = testSpine();
+  let log_ms = SPINE_NOW_MS - 60_000;
+  const shield = streamShield(engine.spine, { logClock: () => log_ms });
+  for (const room of ["left", "open", "closed"]) {
+    await shield.put(room, { "stream-ttl": "600", "content-type": "text/plain" });
+  }
+  await shield.post("closed", { "stream-closed": "true" }, "");
+  const log = await shield.context.logs.of("acme");
+  const event = { type: "t", data: new TextEncoder().encode("another's") };
+  for (const room_id of ["open", "closed"]) {
+    await log.append(room_id, writeEnvelope({ tenant_id: "acme", room_id, event }));
+  }
+  log_ms += 601_000;
+  assert.deepEqual(await shield.texts("open"), ["another's"]);
+  for (const room of ["left", "closed"]) {
+    await assert.rejects(shield.texts(room), /no such stream/, room);
+  }
+  log_ms += 120_000;
+  await assert.rejects(shield.texts("open"), /no such stream/);
+});
 
 Deno.test("population: an interrupted creation is forgotten after a while", async () => {
   await using engine = testSpine();

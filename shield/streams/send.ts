@@ -7,6 +7,7 @@ import type { ScannedEnvelope } from "@arqon/proto";
 import { slice } from "../../shared/turns/slices.ts";
 import { requireToken } from "../auth/revocations.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
+import { inRequestTrace } from "../http/route.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import { bump } from "../stats/stats.ts";
@@ -35,6 +36,8 @@ export interface Admitted {
 /** The shared parts of the messages of one request. */
 export interface Sending {
   readonly caller: Caller;
+  /** Of the request: each message is in its trace. */
+  readonly headers: Headers;
   readonly room_id: string;
   readonly content_type: string;
   /** The message id of each, by its index; "" for none. */
@@ -44,7 +47,7 @@ export interface Sending {
 /** Checks rates, grants, bans, schemas and policies for all messages; rejects with the first refusal. */
 export async function admitAll(
   context: Sends,
-  { caller, room_id, content_type, idOf }: Sending,
+  { caller, headers, room_id, content_type, idOf }: Sending,
   messages: readonly Uint8Array[],
 ): Promise<Admitted> {
   const { limits, path, rates, stats, tenants } = context;
@@ -61,7 +64,7 @@ export async function admitAll(
     rates.take(identity, data.length);
     const event = { type: APPEND_TYPE, content_type, data };
     const bytes = writeEnvelope({ room_id, message_id: idOf(index), event });
-    envelopes.push(scanEnvelope(bytes, limits));
+    envelopes.push(inRequestTrace(path, scanEnvelope(bytes, limits), headers));
   }
   const added: (readonly HeaderPair[])[] = [];
   for (const envelope of envelopes) {

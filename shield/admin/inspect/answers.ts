@@ -130,9 +130,11 @@ function room({ hub }: Pick<Parts, "hub">, params: unknown) {
   return { kind: "shield", subscribers: channel.subscribers.size, messages: channel.messages };
 }
 
+/** Subscribers of rooms, by their names: who receives a room by a pattern may not receive it yet. */
 function roomCounts({ hub }: Pick<Parts, "hub">, params: unknown): number[] {
   const { tenant, rooms } = CountsQuestion.parse(params);
-  return rooms.map((room) => hub.find(tenant, room)?.subscribers.size ?? 0);
+  const size = (room: string) => hub.find(tenant, room)?.subscribers.size ?? 0;
+  return rooms.map((room) => size(room) - (hub.patterns?.receivers(tenant, room) ?? 0));
 }
 
 interface TenantUse {

@@ -39,8 +39,11 @@ export class LiveEntryPoint implements EntryPoint {
     return this.#reason;
   }
 
-  flow(before?: Flow): LogFlow {
-    const flow = before instanceof LogFlow ? before : new LogFlow();
+  flow(before?: Flow, may_return = false): LogFlow {
+    const known = before instanceof LogFlow ? before : new LogFlow();
+    const tail = () => this.#room.follower.timeline.tail;
+    if (may_return && known.is_live) known.rewind(cursorAfter(tail(), tail));
+    const flow = may_return ? new LogFlow() : known;
     flow.rewind(this.cursor);
     return flow;
   }

@@ -9,11 +9,12 @@ import { growingRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Subscription } from "../../../shared/spine/contract/spine_message.ts";
 import { requireRoomId, roomSubject } from "../../../shared/subjects/subject.ts";
-import { httpCaller } from "../../http/route.ts";
+import { httpCaller, inRequestTrace } from "../../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../../http/route.ts";
 import { inQuery, object, TEXT } from "../../openapi/openapi_parts.ts";
 import { requireToken, type TokenCheck } from "../../auth/revocations.ts";
-import type { Caller } from "../../message/caller.ts";
+import type { Caller, Client } from "../../message/caller.ts";
+import type { MessagePath } from "../../message/pipeline.ts";
 import { bump } from "../../stats/stats.ts";
 import { isForGood } from "../message_end.ts";
 import { endingText } from "../record.ts";
@@ -59,6 +60,7 @@ function* cut(text: string): Generator<string, void> {
 /** The dependencies of `growingRoute`. */
 export interface GrowingRouteContext extends IngressContext, TokenCheck {
   readonly growing: Pick<StartedGrowing, "answer">;
+  readonly path: Pick<MessagePath, "traces">;
   readonly spine: Pick<Spine, "subscribe">;
   readonly limits: Limits;
   /** Whether tokens are allowed in the URL. */
@@ -94,7 +96,7 @@ async function answer(context: GrowingRouteContext, call: ClientCall): Promise<R
   requireRoomId(room);
   const query = queryOf(url, context.query_token ? ["access_token"] : []);
   const id = query.get("id") ?? crypto.randomUUID();
-  const writing = new Writing(context, httpCaller(client, request.headers), room, id);
+  const writing = new Writing(context, client, request.headers, room, id);
   bump(context.stats.ingress_ops, "http_publish");
   const content_type = request.headers.get("content-type") ?? "text/plain";
   await writing.start(query.get("type") ?? "", content_type);
@@ -138,6 +140,7 @@ function queryOf({ searchParams }: URL, others: readonly string[]): ReadonlyMap<
 class Writing {
   readonly #context: GrowingRouteContext;
   readonly #caller: Caller;
+  readonly #headers: Headers;
   readonly #room_id: string;
   readonly #id: string;
   readonly #ended = Promise.withResolvers<never>();
@@ -148,9 +151,16 @@ class Writing {
   /** How long it may be idle before it is abandoned. */
   idle_ms = 0;
 
-  constructor(context: GrowingRouteContext, caller: Caller, room_id: string, id: string) {
+  constructor(
+    context: GrowingRouteContext,
+    client: Client,
+    headers: Headers,
+    room_id: string,
+    id: string,
+  ) {
     this.#context = context;
-    this.#caller = caller;
+    this.#caller = httpCaller(client, headers);
+    this.#headers = headers;
     this.#room_id = room_id;
     this.#id = id;
     awaitedLater(this.#ended.promise);
@@ -248,7 +258,7 @@ class Writing {
 
   /** Runs a command like a client's, and returns its answer. Rejects with the refusal. */
   async ask(verb: string, request: object): Promise<unknown> {
-    const { growing, limits, rates, stats, tenants } = this.#context;
+    const { growing, path, limits, rates, stats, tenants } = this.#context;
     const { identity } = this.#caller;
     const data = new TextEncoder().encode(JSON.stringify(request));
     const command = { name: `growing.${verb}`, data, content_type: "application/json" };
@@ -258,7 +268,8 @@ class Writing {
     tenant.ingress_messages++;
     tenant.ingress_bytes += bytes.length;
     rates.take(identity, bytes.length);
-    const { result } = await growing.answer(this.#caller, scanEnvelope(bytes, limits));
+    const envelope = inRequestTrace(path, scanEnvelope(bytes, limits), this.#headers);
+    const { result } = await growing.answer(this.#caller, envelope);
     return JSON.parse(new TextDecoder().decode(result));
   }
 

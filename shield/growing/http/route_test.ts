@@ -22,7 +22,7 @@ function begun() {
   const context: GrowingRouteContext = {
     ...{ spine, limits: configFrom({}).limits, query_token: false, now: () => 0 },
     ...{ stats: createStats(), tenants: new TenantTable(), rates: { take: () => {} } },
-    requireNotRevoked: () => {},
+    ...{ requireNotRevoked: () => {}, path: {} },
     growing: {
       answer(_caller, { command }: ScannedEnvelope) {
         names.push(command!.name);

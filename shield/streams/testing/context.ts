@@ -124,6 +124,7 @@ export function streamShield(spine: Spine, options: ShieldOptions = {}): StreamS
       create(context, {
         key: keyOf(room_id),
         caller,
+        headers: new Headers(headers),
         request: readCreate(new Headers(headers)),
         body: encoder.encode(body),
       }),
@@ -131,6 +132,7 @@ export function streamShield(spine: Spine, options: ShieldOptions = {}): StreamS
       append(context, {
         key: keyOf(room_id),
         caller,
+        headers: new Headers(headers),
         request: readAppend(new Headers(headers)),
         body: encoder.encode(body),
         token: (offset) => Promise.resolve(String(offset)),
