@@ -7,10 +7,8 @@ import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { run } from "../tasks/checkout/programs.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
 

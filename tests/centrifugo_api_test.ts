@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const KEY = "a key of a backend";

@@ -4,10 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { startChromium } from "./console/world.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
-import { announce, runAll } from "./harness/child_scenarios.ts";
-import type { ChildScenario } from "./harness/child_scenarios.ts";
+import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { announce, type ChildScenario, runAll } from "./harness/child_scenarios.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 
 type Browser = Awaited<ReturnType<typeof startChromium>>;

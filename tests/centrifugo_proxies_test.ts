@@ -3,8 +3,7 @@
  * and the commands of `/emulation` to another. Publications arrive at once and complete; clients recover from cuts.
  */
 import assert from "node:assert/strict";
-import { Centrifuge } from "centrifuge";
-import type { TransportEndpoint } from "centrifuge";
+import { Centrifuge, type TransportEndpoint } from "centrifuge";
 import { Centrifuge as Protobuf } from "centrifuge/build/protobuf";
 import { connect } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";

@@ -5,9 +5,8 @@
 import assert from "node:assert/strict";
 import { seeded } from "../shared/testing/seeded.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { type CentrifugoPeer, openRaw, type Reply } from "./peers/centrifugo_peer.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";

@@ -4,8 +4,7 @@
  * library would.
  */
 import assert from "node:assert/strict";
-import { Centrifuge } from "centrifuge";
-import type { Options } from "centrifuge";
+import { Centrifuge, type Options } from "centrifuge";
 import { Centrifuge as Protobuf } from "centrifuge/build/protobuf";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";

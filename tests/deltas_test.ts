@@ -14,10 +14,8 @@ import {
   Opcode,
   WireReader,
 } from "@arqon/proto";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { ask, openBinary, openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
 [[rooms]]

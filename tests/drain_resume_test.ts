@@ -3,11 +3,9 @@
  * client's first connection there is lost. `drain_test.ts` tests the drain itself.
  */
 import assert from "node:assert/strict";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { startTcpProxy } from "./harness/tcp_proxy.ts";
-import type { TcpProxy } from "./harness/tcp_proxy.ts";
+import { startTcpProxy, type TcpProxy } from "./harness/tcp_proxy.ts";
 import { ask, RawClient } from "./peers/raw_client.ts";
 
 interface Pair {

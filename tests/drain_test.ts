@@ -3,19 +3,16 @@
  * everything continues, the answers to pending requests, the close, the members, the exit code.
  */
 import assert from "node:assert/strict";
-import { connect } from "@nats-io/transport-deno";
-import type { Msg } from "@nats-io/transport-deno";
+import { connect, type Msg } from "@nats-io/transport-deno";
 import { ArqonError, connect as dial, holdLock } from "../sdk/typescript/mod.ts";
 import type { Connection, PresenceSubscription, Status } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { seen as seenWhen, until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalShield } from "./harness/local_bus.ts";
-import { startNats } from "./harness/nats_server.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
+import { type NatsServer, startNats } from "./harness/nats_server.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { logged } from "./harness/server_state.ts";

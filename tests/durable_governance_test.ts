@@ -3,9 +3,8 @@
  * change while the bus runs.
  */
 import assert from "node:assert/strict";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import { requirePing } from "./peers/schema_admin.ts";

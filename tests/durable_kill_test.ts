@@ -20,8 +20,7 @@ import {
 } from "./durable_kill.ts";
 import { testLog } from "../shared/testing/logs.ts";
 import type { Acknowledged, Stored } from "./durable_kill.ts";
-import { createRandom } from "./presence_simulation/random.ts";
-import type { Random } from "./presence_simulation/random.ts";
+import { createRandom, type Random } from "./presence_simulation/random.ts";
 
 const KILLS = 100;
 const SEED = 20_240_606;

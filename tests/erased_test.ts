@@ -4,15 +4,13 @@
  * has not. Two Shields on one real NATS.
  */
 import assert from "node:assert/strict";
-import { jetstreamManager } from "@nats-io/jetstream";
-import type { JetStreamManager } from "@nats-io/jetstream";
+import { jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
-import { startTcpProxy } from "./harness/tcp_proxy.ts";
-import type { TcpProxy } from "./harness/tcp_proxy.ts";
+import { startTcpProxy, type TcpProxy } from "./harness/tcp_proxy.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const KEPT = 20;

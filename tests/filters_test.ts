@@ -7,12 +7,9 @@ import { encodePub, writeEnvelope } from "@arqon/proto";
 import { fromJson, toBinary } from "@bufbuild/protobuf";
 import { field, list, registryOf } from "../shield/schema/testing/messages.ts";
 import { upload } from "../shield/schema/testing/schemas.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { ask, openBinary, openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
-import { joinRooms } from "./peers/room_listener.ts";
-import type { Place } from "./peers/room_listener.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts";
+import { joinRooms, type Place } from "./peers/room_listener.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const CONFIG = `

@@ -3,17 +3,15 @@
  * `growing` of `walks/` kills Shields.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
+import { connect, type Connection, type Room } from "@arqon/sdk";
 import type { Reason } from "@arqon/proto";
-import type { Connection, Room } from "@arqon/sdk";
 import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { until } from "../shared/testing/until.ts";
 import { Received, stored } from "./growing/received.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 
 const ROOMS = `
 [[rooms]]

@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { Opcode, writeEnvelope } from "@arqon/proto";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { hookTable, Receiver } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";

@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import { hookTable, Receiver } from "./hooks/receiver.ts";
-import type { ReceivedCall } from "./hooks/receiver.ts";
+import { hookTable, type ReceivedCall, Receiver } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 

@@ -4,9 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { readAck, writeEnvelope } from "@arqon/proto";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
 

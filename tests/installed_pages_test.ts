@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { packArqon } from "../tasks/pack/pack_arqon.ts";
 import { run } from "./binaries/tool.ts";
 import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS } from "./packages/runtimes.ts";
-import { follow } from "./tutorial/tutorial_shell.ts";
-import type { Install } from "./tutorial/tutorial_shell.ts";
+import { follow, type Install } from "./tutorial/tutorial_shell.ts";
 
 const DOCS = new URL("../docs/", import.meta.url);
 const PAGES = ["quick_start", "tutorial_rooms", "tutorial_policies", "tutorial_schemas"];

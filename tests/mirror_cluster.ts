@@ -12,8 +12,7 @@ import { until } from "../shared/testing/until.ts";
 import { testLog } from "../shared/testing/logs.ts";
 import type { Issuer } from "./harness/cluster.ts";
 import type { LocalShield } from "./harness/local_bus.ts";
-import { openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
 import { type HttpAnswer, HttpPeer } from "./peers/http_peer.ts";
 
 /** Receives shadow and primary traffic on NATS. */

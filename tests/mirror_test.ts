@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { createIssuer } from "./harness/cluster.ts";
-import type { Issuer } from "./harness/cluster.ts";
+import { createIssuer, type Issuer } from "./harness/cluster.ts";
 import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";

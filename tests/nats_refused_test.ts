@@ -9,8 +9,7 @@ import { Answerer } from "../shared/cluster/cluster_answerer.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
 import { keptLog } from "../shield/testing/spine.ts";
-import { startNatsCluster } from "./harness/nats_cluster.ts";
-import type { ClusterMember } from "./harness/nats_cluster.ts";
+import { type ClusterMember, startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { ended, startTask, withConfig } from "./harness/server_task.ts";
 

@@ -3,12 +3,10 @@
  * WebSocket and over HTTP. `patterns_test.ts` tests the Shield.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
+import { connect, type Message } from "@arqon/sdk";
 import { connect as connectAtPositions } from "@arqon/sdk/patterns";
-import type { Message } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 
 const CONFIG = `

@@ -8,13 +8,11 @@ import assert from "node:assert/strict";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DOORMAN, enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
-import { joinRooms as join, RoomListener } from "./peers/room_listener.ts";
-import type { Place } from "./peers/room_listener.ts";
+import { joinRooms as join, type Place, RoomListener } from "./peers/room_listener.ts";
 
 const LIMITS = `
 [limits]

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { lintPage, parsePage } from "./peers/metrics_page.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";

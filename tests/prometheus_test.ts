@@ -8,11 +8,9 @@ import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 import { anchors } from "../tasks/checkout/markdown.ts";
 import { must } from "../tasks/checkout/programs.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { askWithoutBrain, playRound, prepare } from "./prometheus_load.ts";
-import type { Stage } from "./prometheus_load.ts";
+import { askWithoutBrain, playRound, prepare, type Stage } from "./prometheus_load.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const PROMETHEUS = `${ROOT}/deploy/prometheus`;

@@ -5,8 +5,7 @@
  */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 
 const RUNS = 1_000;
 const SEED = 20_261_122;

@@ -7,8 +7,7 @@ import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { reduced } from "@arqon/sdk/reducers";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const built = (name: string) =>

@@ -16,8 +16,7 @@ import { decodeModule } from "../wasm/module/decode.ts";
 import { encodeModule } from "../wasm/module/encode.ts";
 import { meterReducer } from "../wasm/reducer/reducer_check.ts";
 import { folderWith } from "../arq/testing/disk_io.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const SALE = new URL("../policies/build/reducers/sale.wasm", import.meta.url).pathname;

@@ -4,14 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { found, seen, until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { guest } from "./peers/hostile_bytes.ts";
-import { openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
 import {
   asker,
   BAD_RULE,

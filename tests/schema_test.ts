@@ -3,15 +3,11 @@
  * `shield/schema/gate_test.ts` has other forms and modes, `tests/model/faults_calm_test.ts` changing versions.
  */
 import assert from "node:assert/strict";
-import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
-import type { EnvelopeInput } from "@arqon/proto";
+import { encodePub, encodeSub, type EnvelopeInput, writeEnvelope } from "@arqon/proto";
 import { BAD_PING, DEEP_BAD_PING, GOOD_PING, ping } from "../shield/schema/testing/schemas.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { openBinary } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
-import { schemaAdmin } from "./peers/schema_admin.ts";
-import type { SchemaAdmin } from "./peers/schema_admin.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { openBinary, type RawClient } from "./peers/raw_client.ts";
+import { schemaAdmin, type SchemaAdmin } from "./peers/schema_admin.ts";
 import { logged } from "./harness/server_state.ts";
 
 const PROTOBUF = "application/protobuf";

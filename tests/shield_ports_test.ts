@@ -7,16 +7,13 @@ import assert from "node:assert/strict";
 import { must, runDeno } from "../tasks/checkout/programs.ts";
 import { encodePing, encodePong } from "@arqon/proto";
 import { folderWith } from "../arq/testing/disk_io.ts";
-import { runArq } from "../arq/testing/run_arq.ts";
-import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { type ArqResult, runArq } from "../arq/testing/run_arq.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBus, type TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { freePorts } from "./harness/free_ports.ts";
-import { openBinary } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { openBinary, type RawClient } from "./peers/raw_client.ts";
 import { logged } from "./harness/server_state.ts";
 
 // A Shield without CPU for longer than clients' time to answer its PING: their answers wait unread in its own sockets

@@ -10,11 +10,9 @@ import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { standsStill } from "../shared/testing/until.ts";
 import { BINARY, rawFrame, RawPeer } from "../shield/socket/testing/conformance_peer.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { openBinary } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { openBinary, type RawClient } from "./peers/raw_client.ts";
 import { samplesOf } from "./harness/server_state.ts";
 
 const CONFIG = `

@@ -1,8 +1,7 @@
 /** A process that starts on a NATS server that answers late becomes ready: it asks again, and does not end. */
 import { pace } from "../shared/testing/pace.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
-import { startNats } from "./harness/nats_server.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
+import { type NatsServer, startNats } from "./harness/nats_server.ts";
 
 const BUILD = new URL("../policies/build/", import.meta.url).pathname;
 const REQUEST_TIMEOUT_MS = 300;

@@ -13,8 +13,7 @@ import {
   RawPeer,
   TEXT,
 } from "../shield/socket/testing/conformance_peer.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 import { samplesOf } from "./harness/server_state.ts";

@@ -5,11 +5,9 @@
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import type { ReadEvent } from "./peers/event_reader.ts";
-import { EventReader } from "./peers/event_reader.ts";
+import { EventReader, type ReadEvent } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { DOORMAN, enforce } from "./peers/policy_admin.ts";
 import { samplesOf } from "./harness/server_state.ts";

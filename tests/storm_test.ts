@@ -1,12 +1,9 @@
 /** A small connection storm on a real Shield with TLS: counts only. `deno task bench storm` measures the time. */
 import assert from "node:assert/strict";
-import { attempt } from "../bench/storm/storm_handshake.ts";
-import type { Door, Refused } from "../bench/storm/storm_handshake.ts";
+import { attempt, type Door, type Refused } from "../bench/storm/storm_handshake.ts";
 import { Crowd } from "../bench/storm/storm_crowd.ts";
-import { connect } from "../sdk/typescript/mod.ts";
-import type { Status } from "../sdk/typescript/mod.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { connect, type Status } from "../sdk/typescript/mod.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { samplesOf } from "./harness/server_state.ts";
 
 const TLS = new URL("tls/", import.meta.url).pathname;

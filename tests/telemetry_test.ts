@@ -1,18 +1,15 @@
 /** The telemetry of processes on a real NATS: metrics, and traces. */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { Message } from "@arqon/sdk";
+import { connect, type Message } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { until } from "../shared/testing/until.ts";
 import { GOOD_PING } from "../shield/schema/testing/schemas.ts";
 import { run } from "../tasks/checkout/programs.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startOtlpReceiver } from "./otlp/receiver.ts";
-import { CONTRACT, lintPage, parsePage } from "./peers/metrics_page.ts";
-import type { Family } from "./peers/metrics_page.ts";
+import { CONTRACT, type Family, lintPage, parsePage } from "./peers/metrics_page.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import {
   assertConnected,

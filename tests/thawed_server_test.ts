@@ -4,14 +4,11 @@
  * meanwhile.
  */
 import assert from "node:assert/strict";
-import { connect } from "@nats-io/transport-deno";
-import type { NatsConnection } from "@nats-io/transport-deno";
+import { connect, type NatsConnection } from "@nats-io/transport-deno";
 import { insist, until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
-import { openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
 
 /** NATS delivers each to one of the Shields: some are for the one behind the stopped server. */
 const SIGNALS = 300;

@@ -6,15 +6,13 @@
 import assert from "node:assert/strict";
 import { fromBinary, type Message as ProtobufMessage } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { connect } from "@arqon/sdk";
-import type { Message, Subscription } from "@arqon/sdk";
+import { connect, type Message, type Subscription } from "@arqon/sdk";
 import { history, replay } from "@arqon/sdk/history";
 import { encodeSub, writeEnvelope, writeHistoryQuery } from "@arqon/proto";
 import { type Envelope, EnvelopeSchema, schemaOf } from "../proto/testing/schemas.ts";
 import { watched } from "../shared/spine/nats/testing/nats_harness.ts";
 import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 

@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { sha256Hex } from "../shared/sha256.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { answered, ask, openText } from "./peers/raw_client.ts";

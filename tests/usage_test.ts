@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import { answered, ask, openText } from "./peers/raw_client.ts";

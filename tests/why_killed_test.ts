@@ -10,8 +10,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import { ledgerMarkOf } from "./harness/ledger_mark.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { ask, openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { ask, openText, type RawClient } from "./peers/raw_client.ts";
 
 /** It flushes at an orderly end, or when its interval has passed. */
 const configOf = (flush_ms: number) => `

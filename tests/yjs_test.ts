@@ -3,8 +3,7 @@
  * a policy refuses. `tests/yjs/` has those with many editors and killed Shields.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { ArqonError, Connection } from "@arqon/sdk";
+import { type ArqonError, connect, type Connection } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { YjsProvider } from "@arqon/yjs";
 import { Awareness } from "y-protocols/awareness.js";

@@ -2,13 +2,10 @@
  * Two Shields and two Brains on a real NATS with exactly the accounts that we ship, each logged in as its own user, and
  * every feature enabled that uses NATS.
  */
-import { connect as connectSdk } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
-import { createIssuer, startServer } from "../harness/cluster.ts";
-import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { connect as connectSdk, type Connection } from "@arqon/sdk";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { shippedAccounts } from "../harness/documented_accounts.ts";
-import { startNats } from "../harness/nats_server.ts";
-import type { NatsServer } from "../harness/nats_server.ts";
+import { type NatsServer, startNats } from "../harness/nats_server.ts";
 import { Receiver, SECRET } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";

@@ -4,12 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
-import { withAdminCluster } from "./admin_cluster.ts";
-import type { AdminCluster } from "./admin_cluster.ts";
+import { type AdminCluster, withAdminCluster } from "./admin_cluster.ts";
 import { KEPT_ROOMS, ROOM_STEPS } from "./admin_rooms_steps.ts";
 import type { ServerProcess } from "../harness/cluster.ts";
-import { ask, openText } from "../peers/raw_client.ts";
-import type { RawClient } from "../peers/raw_client.ts";
+import { ask, openText, type RawClient } from "../peers/raw_client.ts";
 
 async function connect(
   { issuer }: Pick<AdminCluster, "issuer">,

@@ -15,8 +15,7 @@ import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
 import { testLog } from "../../shared/testing/logs.ts";
-import { startLocalBus } from "../harness/local_bus.ts";
-import type { TestBus } from "../harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 

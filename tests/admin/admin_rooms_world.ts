@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import type { AdminClient } from "../peers/admin_client.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
-import { openText } from "../peers/raw_client.ts";
-import type { RawClient } from "../peers/raw_client.ts";
+import { openText, type RawClient } from "../peers/raw_client.ts";
 
 /** Two Shields. */
 export interface World {

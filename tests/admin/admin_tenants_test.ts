@@ -8,12 +8,9 @@ import { listedRoutes } from "../../shield/admin/openapi.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { adminRequests, moduleHash, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";
-import { AdminClient } from "../peers/admin_client.ts";
-import type { AdminAnswer } from "../peers/admin_client.ts";
-import { startLocalBus } from "../harness/local_bus.ts";
-import type { TestBus } from "../harness/test_bus.ts";
-import { openText } from "../peers/raw_client.ts";
-import type { RawClient } from "../peers/raw_client.ts";
+import { type AdminAnswer, AdminClient } from "../peers/admin_client.ts";
+import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
+import { openText, type RawClient } from "../peers/raw_client.ts";
 
 const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n[usage]\nenabled = true\n';
 const OPERATORS = `[admin]\noperator_tenants = ["ops"]\n${DURABLE}`;

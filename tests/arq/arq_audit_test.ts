@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { runArq, startArq } from "../../arq/testing/run_arq.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { AdminClient } from "../peers/admin_client.ts";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startBusWith, type TestBus } from "../harness/bus.ts";
 
 const OPERATORS = '[admin]\noperator_tenants = ["ops"]\n';
 

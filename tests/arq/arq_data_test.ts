@@ -1,8 +1,7 @@
 /** `arq user`, `arq tenant` and `arq room erase` against a real bus: listing, exporting and erasing. */
 import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startBusWith, type TestBus } from "../harness/bus.ts";
 import { DurableClient, numbers } from "../peers/durable_client.ts";
 
 const CONFIG = `[admin]

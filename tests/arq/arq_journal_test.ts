@@ -1,13 +1,11 @@
 /** `arq journal` against a real bus: listing, exporting into a file, following and erasing. */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../../arq/testing/run_arq.ts";
-import { parseLine } from "../../shared/journal/record.ts";
-import type { JournalRecord } from "../../shared/journal/record.ts";
+import { type JournalRecord, parseLine } from "../../shared/journal/record.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { until } from "../../shared/testing/until.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startBusWith, type TestBus } from "../harness/bus.ts";
 import { ask, openText } from "../peers/raw_client.ts";
 
 const CONFIG = `[admin]

@@ -9,8 +9,7 @@ import { until } from "../../shared/testing/until.ts";
 import { startBus, startBusWith } from "../harness/bus.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
-import { startOtlpReceiver } from "../otlp/receiver.ts";
-import type { OtlpReceiver, OtlpSpan } from "../otlp/receiver.ts";
+import { type OtlpReceiver, type OtlpSpan, startOtlpReceiver } from "../otlp/receiver.ts";
 import { enforce } from "../peers/policy_admin.ts";
 import { ask, openText } from "../peers/raw_client.ts";
 

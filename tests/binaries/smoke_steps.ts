@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import { until } from "../../shared/testing/until.ts";
-import { offline, run } from "./tool.ts";
-import type { Ran, Tool } from "./tool.ts";
+import { offline, type Ran, run, type Tool } from "./tool.ts";
 import { freePorts } from "../harness/free_ports.ts";
 
 /** One step; its line is `name`. */

@@ -8,11 +8,9 @@ import { arqCommand } from "../../arq/testing/run_arq.ts";
 import { BRIDGE_SQL } from "../../arq/bridge/sql.ts";
 import { until } from "../../shared/testing/until.ts";
 import { freePort } from "../harness/free_ports.ts";
-import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
-import type { ServedBus } from "../harness/serve_bus.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "../harness/serve_bus.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
-import { somePostgres } from "./postgres_server.ts";
-import type { PostgresServer } from "./postgres_server.ts";
+import { type PostgresServer, somePostgres } from "./postgres_server.ts";
 
 /** Time for a killed bus to read a log of a million messages on a busy machine. */
 const RESTART_MS = 300_000;

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
-import { client, columnTexts, DEADLINE_MS, openConsole, REBOUND } from "./world.ts";
-import type { Scenario } from "./world.ts";
+import { client, columnTexts, DEADLINE_MS, openConsole, REBOUND, type Scenario } from "./world.ts";
 
 const REFUSED = /the server responded with a status of 40[13]/;
 

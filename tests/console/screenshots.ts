@@ -3,13 +3,11 @@
  * for five minutes, and Chromium. Not a test. `deno task docs:pictures [minutes] [room]`; `room`: only that
  * picture.
  */
-import { connect } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
+import { connect, type Connection } from "@arqon/sdk";
 import type { Page } from "playwright-core";
 import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
-import { createIssuer, startServer } from "../harness/cluster.ts";
-import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { startChromium } from "./world.ts";
 

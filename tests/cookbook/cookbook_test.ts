@@ -3,15 +3,13 @@
  * for many customers, and the migration pages.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
+import { connect, type Connection } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { sharedByTests } from "../../shared/testing/shared_by_tests.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
-import { startBus, startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startBus, startBusWith, type TestBus } from "../harness/bus.ts";
 import { startProgram, startRecipe } from "./program.ts";
 
 /** For the programs that need no configuration. */

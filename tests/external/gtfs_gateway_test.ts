@@ -9,12 +9,9 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import { compileProtos } from "../../shared/schema/testing/protos.ts";
-import { startBus } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
-import { openBinary } from "../peers/raw_client.ts";
-import type { RawClient } from "../peers/raw_client.ts";
-import { schemaAdmin } from "../peers/schema_admin.ts";
-import type { SchemaAdmin } from "../peers/schema_admin.ts";
+import { startBus, type TestBus } from "../harness/bus.ts";
+import { openBinary, type RawClient } from "../peers/raw_client.ts";
+import { schemaAdmin, type SchemaAdmin } from "../peers/schema_admin.ts";
 
 const DATA = Deno.args[0];
 const FOLDER = `${DATA}/gtfs-realtime`;

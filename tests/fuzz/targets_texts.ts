@@ -16,8 +16,7 @@ import {
   testAuthenticator,
 } from "../../shield/auth/testing/issuer.ts";
 import type { TestKey } from "../../shield/auth/testing/issuer.ts";
-import type { Target } from "./target.ts";
-import { jsonOf, refusesWith, textOf, utf8, wordsOf } from "./target.ts";
+import { jsonOf, refusesWith, type Target, textOf, utf8, wordsOf } from "./target.ts";
 
 const JSON_WORDS = [
   ...["null", "[[[[[[[[", "{", "}", '"', "\\u0000", "\\ud800", "1e999", "-1", '"__proto__":', ","],

@@ -13,6 +13,8 @@ import { clientConfig } from "../../shared/process/process.ts";
 import type { ServerProcess } from "./cluster.ts";
 import { placeOf, type TestBus } from "./test_bus.ts";
 
+export type { TestBus } from "./test_bus.ts";
+
 /** The maximum of the configuration. */
 const MEMORY_BYTES = 1_099_511_627_776;
 

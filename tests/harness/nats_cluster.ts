@@ -2,11 +2,9 @@
  * Starts three real `nats-server`s with JetStream as one cluster for a test. Each can be killed, frozen and restarted
  * on its own; all are stopped and removed with `await using`.
  */
-import { connect } from "@nats-io/transport-deno";
-import type { NatsConnection } from "@nats-io/transport-deno";
+import { connect, type NatsConnection } from "@nats-io/transport-deno";
 import { insist } from "../../shared/testing/until.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
+import { type NatsServer, startNats } from "./nats_server.ts";
 import { freePorts } from "./free_ports.ts";
 
 const SIZE = 3;

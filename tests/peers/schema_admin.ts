@@ -1,8 +1,7 @@
 /** An admin's HTTP requests about schemas and mappings, for tests and benchmarks: real requests, plain answers. */
 import { ping } from "../../shield/schema/testing/schemas.ts";
 import type { TestBus } from "../harness/bus.ts";
-import { AdminClient } from "./admin_client.ts";
-import type { AdminAnswer } from "./admin_client.ts";
+import { type AdminAnswer, AdminClient } from "./admin_client.ts";
 import { send } from "./own_connections.ts";
 
 /** The admin API of a running bus, with an admin's token. */

@@ -9,8 +9,7 @@ import { MemberTable } from "../../sdk/typescript/presence/presence.ts";
 import { presenceConfig } from "../../shield/presence/testing/port.ts";
 import type { PresenceWatch, RoomChanges } from "../../shield/presence/presence.ts";
 import type { Schedule } from "./schedule.ts";
-import { World } from "./world.ts";
-import type { ShieldProcess } from "./world.ts";
+import { type ShieldProcess, World } from "./world.ts";
 
 const SCHEDULE: Schedule = {
   seed: 7,

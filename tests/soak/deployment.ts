@@ -7,8 +7,7 @@ import { ping } from "../../shield/schema/testing/schemas.ts";
 import type { AdminAnswer } from "../peers/admin_client.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
-import { createIssuer, startServer } from "../harness/cluster.ts";
-import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { errorsIn, samplesOf } from "../harness/server_state.ts";
 import { startNats } from "../harness/nats_server.ts";
 

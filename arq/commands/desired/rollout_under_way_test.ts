@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import type { TestBus } from "../../../tests/harness/test_bus.ts";
+import type { TestBus } from "../../../tests/harness/local_bus.ts";
 import { asker } from "../../../tests/rollout_traffic.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { LEAVES, localArq } from "../../testing/local_arq.ts";
