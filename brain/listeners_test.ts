@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { QUIET } from "../shared/testing/logs.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
@@ -24,11 +25,8 @@ async function withListeners(
     now: Date.now,
     ...options,
   });
-  try {
-    await body(listeners);
-  } finally {
-    await listeners.close();
-  }
+  await using _end = atEnd(() => listeners.close());
+  await body(listeners);
 }
 
 async function answer(address: string, path: string, init?: RequestInit) {

@@ -13,6 +13,7 @@ import { createIssuer, type ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startValkey } from "./harness/valkey_server.ts";
 import { startNginx } from "./proxies/proxies.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 
 // The configurations of containers, on real processes: NATS (one server, and the cluster of three), Valkey, Brain and
 // Shield start with them, become ready, accept a message and end on SIGTERM. Only addresses, paths and the form of the
@@ -49,33 +50,30 @@ async function serveAndStop(shield: ServerProcess, brain: ServerProcess, dir: st
 
 Deno.test("the configurations of compose.yaml start, serve and stop", async () => {
   const dir = await Deno.makeTempDir({ prefix: "arqon-compose-" });
-  try {
-    assert.equal(await ensureDevKeys(dir, dir), "made");
-    assert.equal(await ensureDevKeys(dir, dir), "kept");
-    assert.equal((await Deno.stat(`${dir}/arqon-private.jwk.json`)).mode! & 0o777, 0o600);
-    await using nats = await startNats({
-      config: moved("nats/nats.conf", [
-        ['listen: "0.0.0.0:4222"\n', ""],
-        ["0.0.0.0:8222", "127.0.0.1:-1"],
-        ['"/data"', `"${dir}/js"`],
-      ]),
-    });
-    await using valkey = await startValkey();
-    const spine = ["nats://nats:4222", nats.url] as const;
-    const jaeger = ["http://jaeger:4318", "http://127.0.0.1:1"] as const;
-    await using brain = await startFrom("brain", moved("compose/brain.toml", [spine, jaeger]), dir);
-    const config = moved("compose/shield.toml", [
-      spine,
-      jaeger,
-      ["redis://valkey:6379", valkey.url],
-      ["/etc/arqon/issuer", dir],
-    ]);
-    await using shield = await startFrom("shield", config, dir);
-    assert.equal(shield.ready.node_id, "shield");
-    await serveAndStop(shield, brain, dir, "arqon-dev");
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(dir, { recursive: true }));
+  assert.equal(await ensureDevKeys(dir, dir), "made");
+  assert.equal(await ensureDevKeys(dir, dir), "kept");
+  assert.equal((await Deno.stat(`${dir}/arqon-private.jwk.json`)).mode! & 0o777, 0o600);
+  await using nats = await startNats({
+    config: moved("nats/nats.conf", [
+      ['listen: "0.0.0.0:4222"\n', ""],
+      ["0.0.0.0:8222", "127.0.0.1:-1"],
+      ['"/data"', `"${dir}/js"`],
+    ]),
+  });
+  await using valkey = await startValkey();
+  const spine = ["nats://nats:4222", nats.url] as const;
+  const jaeger = ["http://jaeger:4318", "http://127.0.0.1:1"] as const;
+  await using brain = await startFrom("brain", moved("compose/brain.toml", [spine, jaeger]), dir);
+  const config = moved("compose/shield.toml", [
+    spine,
+    jaeger,
+    ["redis://valkey:6379", valkey.url],
+    ["/etc/arqon/issuer", dir],
+  ]);
+  await using shield = await startFrom("shield", config, dir);
+  assert.equal(shield.ready.node_id, "shield");
+  await serveAndStop(shield, brain, dir, "arqon-dev");
 });
 
 Deno.test("the configurations for Kubernetes start on the NATS cluster, serve and stop", async () => {

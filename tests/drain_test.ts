@@ -9,6 +9,7 @@ import type { Connection, PresenceSubscription, Status } from "../sdk/typescript
 import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { seen as seenWhen, until } from "../shared/testing/until.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalShield } from "./harness/local_bus.ts";
@@ -162,13 +163,10 @@ Deno.test("an unanswered request delays the process no longer than drain_timeout
 async function hangs({ nats, start }: Place): Promise<void> {
   const shield = await start("drain_ms = 0\ndrain_timeout_ms = 1_500");
   await nats.freeze();
-  try {
-    const { code } = await shield.stop();
-    assert.equal(code, 1);
-    await logged(shield, /shield: not done with draining after .*drain_timeout_ms \(1500\)/);
-  } finally {
-    nats.resume();
-  }
+  await using _end = atEnd(() => nats.resume());
+  const { code } = await shield.stop();
+  assert.equal(code, 1);
+  await logged(shield, /shield: not done with draining after .*drain_timeout_ms \(1500\)/);
 }
 
 Deno.test("a drain that hangs ends as failed after drain_timeout_ms", () =>

@@ -9,6 +9,7 @@ import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { until } from "../shared/testing/until.ts";
 import { Received, stored } from "./growing/received.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
@@ -87,12 +88,9 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
   const room = ann.room("chat-stop");
   let is_ended = false;
   const source = (async function* () {
-    try {
-      yield "so far";
-      await new Promise(() => {});
-    } finally {
-      is_ended = true;
-    }
+    await using _end = atEnd(() => { is_ended = true; });
+    yield "so far";
+    await new Promise(() => {});
   })();
   const iterator = source[Symbol.asyncIterator]();
   const expected = {

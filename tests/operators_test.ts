@@ -7,6 +7,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-deno";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { connect } from "../sdk/typescript/mod.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
@@ -110,23 +111,20 @@ const STREAM = "KV_ARQON_ROOMS";
 /** The bucket of the rooms, with one replica; processes leave the replicas of an existing bucket unchanged. */
 async function makeLonely(urls: readonly string[], num_replicas = 1): Promise<void> {
   const connection = await connectNats({ servers: [...urls] });
-  try {
-    const { streams } = await jetstreamManager(connection);
-    await streams.add({
-      name: STREAM,
-      subjects: ["$KV.ARQON_ROOMS.>"],
-      num_replicas,
-      max_msgs_per_subject: 1,
-      max_bytes: 16_777_216,
-      discard: "new",
-      allow_rollup_hdrs: true,
-      deny_delete: true,
-      allow_direct: false,
-      allow_msg_ttl: true,
-    });
-  } finally {
-    await connection.close();
-  }
+  await using _end = atEnd(() => connection.close());
+  const { streams } = await jetstreamManager(connection);
+  await streams.add({
+    name: STREAM,
+    subjects: ["$KV.ARQON_ROOMS.>"],
+    num_replicas,
+    max_msgs_per_subject: 1,
+    max_bytes: 16_777_216,
+    discard: "new",
+    allow_rollup_hdrs: true,
+    deny_delete: true,
+    allow_direct: false,
+    allow_msg_ttl: true,
+  });
 }
 
 /** The storage's part of readiness. */

@@ -3,6 +3,7 @@
  * once. `shield/schedules/schedules_test.ts` has Shields that vanish at any moment.
  */
 import assert from "node:assert/strict";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { until } from "../shared/testing/until.ts";
 import { freePort } from "./harness/free_ports.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
@@ -65,24 +66,21 @@ Deno.test("due times at which an embedded bus was down are published once when i
   const peer = new HttpPeer(`http://127.0.0.1:${port}`, await tokenOf(folder.path, "user"));
   const path = "/v1/tenants/default/schedules/kept";
   let bus = await startServe(folder.path);
-  try {
-    const admin = new AdminClient(bus.admin_url, root);
-    const set = await admin.ask("PUT", path, { ...tick(ROOM), every_ms: EVERY_MS });
-    assert.equal(set.status, 200, JSON.stringify(set.body));
-    const nobody = await admin.ask("PUT", path, { ...tick(ROOM), every_ms: EVERY_MS, user: "a\n" });
-    assert.equal(nobody.status, 400, JSON.stringify(nobody.body));
-    await until("the first", async () => (await timesIn(peer, "kept")).length > 1);
-    await bus.stop("SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, 2 * EVERY_MS));
-    bus = await startServe(folder.path);
-    const since_ms = Date.now();
-    await until(
-      "it continues",
-      async () => (await timesIn(peer, "kept")).some((at) => at > since_ms),
-    );
-    assertWhole(await timesIn(peer, "kept"));
-    await journalled(new AdminClient(bus.admin_url, root), "default", "kept");
-  } finally {
-    await bus.stop();
-  }
+  await using _end = atEnd(() => bus.stop());
+  const admin = new AdminClient(bus.admin_url, root);
+  const set = await admin.ask("PUT", path, { ...tick(ROOM), every_ms: EVERY_MS });
+  assert.equal(set.status, 200, JSON.stringify(set.body));
+  const nobody = await admin.ask("PUT", path, { ...tick(ROOM), every_ms: EVERY_MS, user: "a\n" });
+  assert.equal(nobody.status, 400, JSON.stringify(nobody.body));
+  await until("the first", async () => (await timesIn(peer, "kept")).length > 1);
+  await bus.stop("SIGKILL");
+  await new Promise((resolve) => setTimeout(resolve, 2 * EVERY_MS));
+  bus = await startServe(folder.path);
+  const since_ms = Date.now();
+  await until(
+    "it continues",
+    async () => (await timesIn(peer, "kept")).some((at) => at > since_ms),
+  );
+  assertWhole(await timesIn(peer, "kept"));
+  await journalled(new AdminClient(bus.admin_url, root), "default", "kept");
 });

@@ -5,6 +5,7 @@ import { Crowd } from "../bench/storm/storm_crowd.ts";
 import { connect, type Status } from "../sdk/typescript/mod.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 
 const TLS = new URL("tls/", import.meta.url).pathname;
 const CLIENTS = 200;
@@ -42,25 +43,22 @@ Deno.test("a crowd that drops and returns at once reconnects completely; rejecte
     Array.from({ length: CLIENTS }, (_, index) => place.issuer.tokenFor({ sub: `user-${index}` })),
   );
   const crowd = new Crowd({ door: place.door, tokens, lanes: CLIENTS });
-  try {
-    assert.equal(await crowd.connect(), CLIENTS);
-    const hits = await metric(place, "shield_token_cache_hits_total");
-    const report = await crowd.storm();
-    assert.deepEqual([report.handshake_ms.length, report.lost], [CLIENTS, 0]);
-    assert.deepEqual([report.mute_refusals, report.other_refusals], [0, 0]);
-    const waits = report.retry_after_ms;
-    assert.ok(waits.length > 0, "the door was never closed");
-    assert.ok(new Set(waits).size > waits.length / 4, `${new Set(waits).size} of ${waits.length}`);
-    // All reconnected with their earlier token.
-    assert.equal(await metric(place, "shield_token_cache_hits_total") - hits, CLIENTS);
-    assert.equal(await metric(place, "shield_handshakes_under_way"), 0);
-    assert.ok(
-      await metric(place, 'shield_admission_refusals_total{reason="rate"}') >= waits.length,
-    );
-    assert.ok(await metric(place, "shield_handshake_duration_seconds_count") >= 2 * CLIENTS);
-  } finally {
-    crowd.close();
-  }
+  await using _end = atEnd(() => crowd.close());
+  assert.equal(await crowd.connect(), CLIENTS);
+  const hits = await metric(place, "shield_token_cache_hits_total");
+  const report = await crowd.storm();
+  assert.deepEqual([report.handshake_ms.length, report.lost], [CLIENTS, 0]);
+  assert.deepEqual([report.mute_refusals, report.other_refusals], [0, 0]);
+  const waits = report.retry_after_ms;
+  assert.ok(waits.length > 0, "the door was never closed");
+  assert.ok(new Set(waits).size > waits.length / 4, `${new Set(waits).size} of ${waits.length}`);
+  // All reconnected with their earlier token.
+  assert.equal(await metric(place, "shield_token_cache_hits_total") - hits, CLIENTS);
+  assert.equal(await metric(place, "shield_handshakes_under_way"), 0);
+  assert.ok(
+    await metric(place, 'shield_admission_refusals_total{reason="rate"}') >= waits.length,
+  );
+  assert.ok(await metric(place, "shield_handshake_duration_seconds_count") >= 2 * CLIENTS);
 });
 
 /** Connects until it was rejected that often; accepted connections are closed again. */

@@ -3,6 +3,7 @@
  * middle of the same work.
  */
 import assert from "node:assert/strict";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { found } from "../shared/testing/until.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { deadlyHook, Receiver } from "./hooks/receiver.ts";
@@ -34,34 +35,31 @@ Deno.test("a schedule that kills the process twice is set aside, and the others 
     assert.equal(answer.status, 200, answer.text);
     return answer.body.schedule;
   };
-  try {
-    // The process is killed in the middle of each publish of this one.
-    let killed = Promise.withResolvers<void>();
-    receiver.answer = () => {
-      bus.signal("SIGKILL");
-      killed.resolve();
-      return undefined;
-    };
-    const message = { type: "tick", data: {} };
-    await ask("PUT", place("deadly"), { room: "deadly", message, every_ms: 1_000 });
-    await ask("PUT", place("well"), { room: "lobby", message, every_ms: 1_000 });
-    for (let death = 0; death < 2; death++) {
-      await killed.promise;
-      assert.equal(await bus.stop(), 137);
-      killed = Promise.withResolvers();
-      bus = await startServe(folder.path);
-    }
-    const [aside, well] = await found("it is set aside", async () => {
-      const all = [await ask("GET", place("deadly")), await ask("GET", place("well"))];
-      return all[0].state === "set_aside" ? all : undefined;
-    });
-    assert.equal(receiver.calls.length, 2);
-    assert.equal(aside.last.outcome, "set_aside");
-    assert.ok(well.published > 0 && well.state !== "set_aside");
-    await logged(bus, /level=error [^\n]*schedule=deadly [^\n]*it is set aside/);
-    const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
-    assert.match(metrics, /^shield_schedules\{state="set_aside"\} 1$/m);
-  } finally {
-    await bus.stop();
+  await using _end = atEnd(() => bus.stop());
+  // The process is killed in the middle of each publish of this one.
+  let killed = Promise.withResolvers<void>();
+  receiver.answer = () => {
+    bus.signal("SIGKILL");
+    killed.resolve();
+    return undefined;
+  };
+  const message = { type: "tick", data: {} };
+  await ask("PUT", place("deadly"), { room: "deadly", message, every_ms: 1_000 });
+  await ask("PUT", place("well"), { room: "lobby", message, every_ms: 1_000 });
+  for (let death = 0; death < 2; death++) {
+    await killed.promise;
+    assert.equal(await bus.stop(), 137);
+    killed = Promise.withResolvers();
+    bus = await startServe(folder.path);
   }
+  const [aside, well] = await found("it is set aside", async () => {
+    const all = [await ask("GET", place("deadly")), await ask("GET", place("well"))];
+    return all[0].state === "set_aside" ? all : undefined;
+  });
+  assert.equal(receiver.calls.length, 2);
+  assert.equal(aside.last.outcome, "set_aside");
+  assert.ok(well.published > 0 && well.state !== "set_aside");
+  await logged(bus, /level=error [^\n]*schedule=deadly [^\n]*it is set aside/);
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  assert.match(metrics, /^shield_schedules\{state="set_aside"\} 1$/m);
 });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
 import { decodeMessage } from "../../shared/presence/wire.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
@@ -21,11 +22,8 @@ const log = QUIET;
 async function withEmbedded(body: (spine: Spine, network: SpineNetwork) => Promise<void>) {
   const spine = openEmbedded({ log, now });
   using network = new SpineNetwork(spine);
-  try {
-    await body(spine, network);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  await body(spine, network);
 }
 
 function openNats(server: NatsServer): Promise<Spine> {

@@ -10,6 +10,7 @@ import { history } from "@arqon/sdk/history";
 import { HttpSocket } from "@arqon/sdk/http";
 import { reduced } from "@arqon/sdk/reducers";
 import { runArq } from "../../arq/testing/run_arq.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
 import { adminRequests, withoutUnknown } from "../admin/admin_requests.ts";
@@ -287,26 +288,23 @@ const backend: Capability = async (world) => {
     ...{ servers: `127.0.0.1:${port}`, user: "backend", pass: "secret" },
     inboxPrefix: "_INBOX_BACKEND",
   });
-  try {
-    const received: string[] = [];
-    connection.subscribe("in.t.acme.r.*", {
-      callback: (_, { subject }) => void received.push(subject),
-    });
-    await connection.flush();
-    const ask = async (verb: string, body: object) => {
-      const text = JSON.stringify(body);
-      const own = headers();
-      own.set("authorization", `Bearer ${token}`);
-      const options = { timeout: 60_000, headers: own };
-      const answer = await connection.request(`api.t.acme.r.lobby.${verb}`, text, options);
-      return answer.string();
-    };
-    const answer = await ask("publish", { type: "paid", data: { n: 1 } });
-    await until(`a publish is received: ${answer}`, () => received.includes("in.t.acme.r.lobby"));
-    assert.match(await ask("command", { name: "room.get", data: { key: "k" } }), /"code"/);
-  } finally {
-    await connection.close();
-  }
+  await using _end = atEnd(() => connection.close());
+  const received: string[] = [];
+  connection.subscribe("in.t.acme.r.*", {
+    callback: (_, { subject }) => void received.push(subject),
+  });
+  await connection.flush();
+  const ask = async (verb: string, body: object) => {
+    const text = JSON.stringify(body);
+    const own = headers();
+    own.set("authorization", `Bearer ${token}`);
+    const options = { timeout: 60_000, headers: own };
+    const answer = await connection.request(`api.t.acme.r.lobby.${verb}`, text, options);
+    return answer.string();
+  };
+  const answer = await ask("publish", { type: "paid", data: { n: 1 } });
+  await until(`a publish is received: ${answer}`, () => received.includes("in.t.acme.r.lobby"));
+  assert.match(await ask("command", { name: "room.get", data: { key: "k" } }), /"code"/);
 };
 
 /** Status codes that differ from those of an embedded bus without reducers. */

@@ -13,6 +13,7 @@ import { decodeBatch, encodeBatch } from "../../brain/reducers/log/batch.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { openSpine } from "../../shared/spine/open.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { testLog } from "../../shared/testing/logs.ts";
 import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
@@ -221,26 +222,23 @@ const LOG_ROOM = "count-1~reducer";
 async function writeFalse(nats_url: string): Promise<void> {
   const config = configFrom({ nats: { urls: [nats_url], request_timeout_ms: 60_000 } });
   const spine = await openSpine(config, { log: testLog(), now: Date.now });
-  try {
-    const durable = await spine.log("default", RETENTION);
-    const { messages } = await durable.read(LOG_ROOM, {
-      ...{ after: 0, limit: 100, max_bytes: 1_000_000 },
-    });
-    const batches = messages.map(({ payload }) =>
-      decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array())
-    ).filter(({ entries }) => entries.length > 0);
-    const last = batches.at(-1)!;
-    const entry = { ...batches[0]!.entries[0]!, offset: 11 };
-    const data = encodeBatch({ ...last, after: 10, entries: [entry] });
-    const from = { now: Date.now, random: (size: number) => new Uint8Array(size).fill(7) };
-    const payload = systemEnvelope(from, {
-      ...{ tenant_id: "default", room_id: LOG_ROOM },
-      event: { type: "reducer.entries", data, content_type: "application/octet-stream" },
-    });
-    await durable.append(LOG_ROOM, payload);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  const durable = await spine.log("default", RETENTION);
+  const { messages } = await durable.read(LOG_ROOM, {
+    ...{ after: 0, limit: 100, max_bytes: 1_000_000 },
+  });
+  const batches = messages.map(({ payload }) =>
+    decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array())
+  ).filter(({ entries }) => entries.length > 0);
+  const last = batches.at(-1)!;
+  const entry = { ...batches[0]!.entries[0]!, offset: 11 };
+  const data = encodeBatch({ ...last, after: 10, entries: [entry] });
+  const from = { now: Date.now, random: (size: number) => new Uint8Array(size).fill(7) };
+  const payload = systemEnvelope(from, {
+    ...{ tenant_id: "default", room_id: LOG_ROOM },
+    event: { type: "reducer.entries", data, content_type: "application/octet-stream" },
+  });
+  await durable.append(LOG_ROOM, payload);
 }
 
 Deno.test("on NATS, an entry with a different result is named", async () => {

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { runArq } from "../../arq/testing/run_arq.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startBus, startBusWith } from "../harness/bus.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
@@ -329,33 +330,30 @@ Deno.test("arq trace shows the spans of a trace, and reports errors", async () =
   await sendOne(collector);
   const server = jaegerOf(collector);
   const url = ["--jaeger-url", `http://127.0.0.1:${server.addr.port}/`];
-  try {
-    const shown = await runArq(["trace", TRACE, ...url]);
-    assert.equal(shown.code, 0, shown.stderr);
-    assert.match(shown.stdout, /^trace 0af7651916cd43dd8448eb211c80319c, \d spans\n/);
-    const publish =
-      /^publish +arqon-dev +\+0 µs +[\d.]+ (µs|ms) +tenant=default room=lobby type=note$/m;
-    assert.match(shown.stdout, publish);
-    const json = await runArq(["trace", `00-${TRACE}-b7ad6b7169203331-01`, "--json", ...url]);
-    const { trace_id, spans } = JSON.parse(json.stdout);
-    assert.equal(trace_id, TRACE);
-    assert.ok(spans.some(({ name }: { name: string }) => name === "publish"));
-    const cases: [string[], number, RegExp][] = [
-      [[TRACE], 2, /^arq: where is Jaeger\? Give its address: .*--jaeger-url http/],
-      [["2".repeat(32), ...url], 1, /Jaeger has no trace 2{32}/],
-      [["1".repeat(32), ...url], 1, /the answer is not Jaeger's/],
-      [["lobby", ...url], 2, /Expected 32 hex digits/],
-      [["0".repeat(32), ...url], 2, /Expected 32 hex digits/],
-      [[TRACE, "--jaeger-url", "jaeger"], 2, /Expected a URL/],
-      [[TRACE, "--jaeger-url", "http://127.0.0.1:1"], 4, /http:\/\/127\.0\.0\.1:1/],
-    ];
-    for (const [args, code, expected] of cases) {
-      const result = await runArq(["trace", ...args]);
-      assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-      assert.match(result.stderr, expected);
-      assert.equal(result.stdout, "");
-    }
-  } finally {
-    await server.shutdown();
+  await using _end = atEnd(() => server.shutdown());
+  const shown = await runArq(["trace", TRACE, ...url]);
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.match(shown.stdout, /^trace 0af7651916cd43dd8448eb211c80319c, \d spans\n/);
+  const publish =
+    /^publish +arqon-dev +\+0 µs +[\d.]+ (µs|ms) +tenant=default room=lobby type=note$/m;
+  assert.match(shown.stdout, publish);
+  const json = await runArq(["trace", `00-${TRACE}-b7ad6b7169203331-01`, "--json", ...url]);
+  const { trace_id, spans } = JSON.parse(json.stdout);
+  assert.equal(trace_id, TRACE);
+  assert.ok(spans.some(({ name }: { name: string }) => name === "publish"));
+  const cases: [string[], number, RegExp][] = [
+    [[TRACE], 2, /^arq: where is Jaeger\? Give its address: .*--jaeger-url http/],
+    [["2".repeat(32), ...url], 1, /Jaeger has no trace 2{32}/],
+    [["1".repeat(32), ...url], 1, /the answer is not Jaeger's/],
+    [["lobby", ...url], 2, /Expected 32 hex digits/],
+    [["0".repeat(32), ...url], 2, /Expected 32 hex digits/],
+    [[TRACE, "--jaeger-url", "jaeger"], 2, /Expected a URL/],
+    [[TRACE, "--jaeger-url", "http://127.0.0.1:1"], 4, /http:\/\/127\.0\.0\.1:1/],
+  ];
+  for (const [args, code, expected] of cases) {
+    const result = await runArq(["trace", ...args]);
+    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
+    assert.match(result.stderr, expected);
+    assert.equal(result.stdout, "");
   }
 });

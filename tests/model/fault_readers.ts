@@ -4,6 +4,7 @@
  */
 import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { becomes, until } from "../../shared/testing/until.ts";
 import { DurableClient, type Received } from "../peers/durable_client.ts";
@@ -110,21 +111,18 @@ async function text(seat: Seat, more: object, place: Place = {}): Promise<LiveRe
   let is_back = false;
   return await follow(async (record, isThere) => {
     client = await openClient(seat);
-    try {
-      const { code, reason, result } = await client.sub(seat.room, { ...more, ...place });
-      if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
-      const { epoch, offset, recovered } = result ?? {};
-      if (is_back && recovered === undefined) record.items.push({ again: true });
-      if (recovered === false) record.items.push({ gap: result.reason });
-      if (epoch !== undefined && recovered !== true) place = { after_offset: offset, epoch };
-      is_back = true;
-      isThere();
-      await receive(client, record, ({ offset = 0 }) => {
-        if (offset > 0) place = { after_offset: offset, epoch };
-      });
-    } finally {
-      client[Symbol.dispose]();
-    }
+    await using _end = atEnd(() => client[Symbol.dispose]());
+    const { code, reason, result } = await client.sub(seat.room, { ...more, ...place });
+    if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
+    const { epoch, offset, recovered } = result ?? {};
+    if (is_back && recovered === undefined) record.items.push({ again: true });
+    if (recovered === false) record.items.push({ gap: result.reason });
+    if (epoch !== undefined && recovered !== true) place = { after_offset: offset, epoch };
+    is_back = true;
+    isThere();
+    await receive(client, record, ({ offset = 0 }) => {
+      if (offset > 0) place = { after_offset: offset, epoch };
+    });
   }, () => client?.raw.socket.close());
 }
 
@@ -155,23 +153,20 @@ async function pattern(seat: Seat): Promise<LiveReader> {
   let is_back = false;
   return await follow(async (record, isThere) => {
     client = await openClient(seat);
-    try {
-      const positions = offset === 0 ? {} : { [epoch]: { [seat.room]: offset } };
-      const room = `${seat.room.slice(0, -1)}*`;
-      const { code, reason, result } = await client.sub(room, { positions });
-      if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
-      const own = result.positions[seat.room];
-      if (is_back && own === undefined) record.items.push({ again: true });
-      if (own?.recovered === false) record.items.push({ gap: own.reason });
-      epoch = result.epoch;
-      is_back = true;
-      isThere();
-      await receive(client, record, (message) => {
-        if (message.offset !== undefined) offset = message.offset;
-      });
-    } finally {
-      client[Symbol.dispose]();
-    }
+    await using _end = atEnd(() => client[Symbol.dispose]());
+    const positions = offset === 0 ? {} : { [epoch]: { [seat.room]: offset } };
+    const room = `${seat.room.slice(0, -1)}*`;
+    const { code, reason, result } = await client.sub(room, { positions });
+    if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
+    const own = result.positions[seat.room];
+    if (is_back && own === undefined) record.items.push({ again: true });
+    if (own?.recovered === false) record.items.push({ gap: own.reason });
+    epoch = result.epoch;
+    is_back = true;
+    isThere();
+    await receive(client, record, (message) => {
+      if (message.offset !== undefined) offset = message.offset;
+    });
   }, () => client?.raw.socket.close());
 }
 
@@ -224,24 +219,21 @@ async function events({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
     // docs/protocol.md, SUB: "From the ACK on" it gets everything; what arrives before that belongs to this connection,
     // too.
     const begun = record.items.length;
-    try {
-      for (;;) {
-        const event = await reader.next();
-        if (event === undefined || record.is_left) return;
-        if (event.id !== "") last = event.id;
-        if (event.name === "subscribed") {
-          if (is_back && event.data.recovered !== true) {
-            record.items.splice(begun, 0, { again: true });
-          }
-          is_back = true;
-          isThere();
-        } else if (event.name === "gap") record.items.push({ gap: event.data.signal.reason });
-        else if (event.name === "message" && !isRoomUpdate(event.data.type)) {
-          record.text(JSON.stringify(event.data.data));
+    await using _end = atEnd(() => reader[Symbol.dispose]());
+    for (;;) {
+      const event = await reader.next();
+      if (event === undefined || record.is_left) return;
+      if (event.id !== "") last = event.id;
+      if (event.name === "subscribed") {
+        if (is_back && event.data.recovered !== true) {
+          record.items.splice(begun, 0, { again: true });
         }
+        is_back = true;
+        isThere();
+      } else if (event.name === "gap") record.items.push({ gap: event.data.signal.reason });
+      else if (event.name === "message" && !isRoomUpdate(event.data.type)) {
+        record.text(JSON.stringify(event.data.data));
       }
-    } finally {
-      reader[Symbol.dispose]();
     }
   }, () => reader?.[Symbol.dispose]());
 }

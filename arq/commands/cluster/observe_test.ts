@@ -11,6 +11,7 @@ import type { TestBus } from "../../../tests/harness/bus.ts";
 import { configText, reloadedExit, reloadedText } from "../../answers/settings_text.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
+import { atEnd } from "../../../shared/testing/at_end.ts";
 
 // `arq status --watch`, `arq top` and `arq tail` against a real bus.
 
@@ -113,43 +114,40 @@ Deno.test("status, top and tail show a running bus to its operator only", async 
 
 Deno.test("arq config reload prints what changed, what needs a restart and what is refused; show prints what is in force", async () => {
   const file = await Deno.makeTempFile({ suffix: ".toml" });
-  try {
-    await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 9\n");
-    await using bus = await startBus(["--config", file]);
-    const arq = async (code: number, ...args: string[]) => {
-      const result = await runArq(["config", ...args, "--url", bus.url]);
-      const output = result.stdout + result.stderr;
-      assert.equal(result.code, code, `${args.join(" ")}: ${output}`);
-      return output;
-    };
-    assert.match(
-      await arq(0, "show"),
-      /^shield \S+: \/\S+, read \d{4}-.*\n(.*\n)* {2}limits\.connections_per_user = 9\n/,
-    );
-    assert.match(await arq(0, "reload"), /\n {2}changed: nothing\n$/);
-    await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 7\nmax_frame_bytes = 2_048\n");
-    assert.match(
-      await arq(0, "reload"),
-      /\n {2}changed: limits\.connections_per_user\n {2}needs a restart: limits\.max_frame_bytes\n$/,
-    );
-    await Deno.writeTextFile(file, "[limits]\nconnections_per_use = 3\n");
-    assert.match(
-      await arq(1, "reload"),
-      /refused, nothing has changed: .*:2:1 limits\.connections_per_use: unknown key; did you mean "connections_per_user"\?/,
-    );
-    const { configs } = JSON.parse(await arq(0, "show", "--json"));
-    assert.equal(configs[0].values["limits.connections_per_user"], 7);
-    assert.match(
-      await arq(0, "show"),
-      / {2}limits\.connections_per_user = 7\n(.*\n)* {2}refused, nothing has/,
-    );
-    const { node_id } = configs[0];
-    assert.match(await arq(1, "reload", "--node", node_id), /refused/);
-    for (const command of ["show", "reload"]) {
-      assert.match(await arq(1, command, "--node", "nobody"), /no node nobody answers/);
-    }
-  } finally {
-    await Deno.remove(file);
+  await using _end = atEnd(() => Deno.remove(file));
+  await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 9\n");
+  await using bus = await startBus(["--config", file]);
+  const arq = async (code: number, ...args: string[]) => {
+    const result = await runArq(["config", ...args, "--url", bus.url]);
+    const output = result.stdout + result.stderr;
+    assert.equal(result.code, code, `${args.join(" ")}: ${output}`);
+    return output;
+  };
+  assert.match(
+    await arq(0, "show"),
+    /^shield \S+: \/\S+, read \d{4}-.*\n(.*\n)* {2}limits\.connections_per_user = 9\n/,
+  );
+  assert.match(await arq(0, "reload"), /\n {2}changed: nothing\n$/);
+  await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 7\nmax_frame_bytes = 2_048\n");
+  assert.match(
+    await arq(0, "reload"),
+    /\n {2}changed: limits\.connections_per_user\n {2}needs a restart: limits\.max_frame_bytes\n$/,
+  );
+  await Deno.writeTextFile(file, "[limits]\nconnections_per_use = 3\n");
+  assert.match(
+    await arq(1, "reload"),
+    /refused, nothing has changed: .*:2:1 limits\.connections_per_use: unknown key; did you mean "connections_per_user"\?/,
+  );
+  const { configs } = JSON.parse(await arq(0, "show", "--json"));
+  assert.equal(configs[0].values["limits.connections_per_user"], 7);
+  assert.match(
+    await arq(0, "show"),
+    / {2}limits\.connections_per_user = 7\n(.*\n)* {2}refused, nothing has/,
+  );
+  const { node_id } = configs[0];
+  assert.match(await arq(1, "reload", "--node", node_id), /refused/);
+  for (const command of ["show", "reload"]) {
+    assert.match(await arq(1, command, "--node", "nobody"), /no node nobody answers/);
   }
 });
 
