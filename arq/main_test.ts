@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
 import { pace } from "../shared/testing/pace.ts";
-import { startBus } from "../tests/harness/bus.ts";
-import type { TestBus } from "../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../tests/harness/bus.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./bus/dev_bus.ts";
 import { runArq, startArq } from "./testing/run_arq.ts";
 

@@ -6,8 +6,7 @@ import { atEnd } from "../shared/testing/at_end.ts";
 import { QUIET } from "../shared/testing/logs.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
-import { startListeners } from "./listeners.ts";
-import type { ListenerOptions, Listeners } from "./listeners.ts";
+import { type ListenerOptions, type Listeners, startListeners } from "./listeners.ts";
 
 const LOOPBACK = { host: "127.0.0.1", port: 0 };
 const READY: HealthReport = { checks: { spine: { ok: true, since_ms: 0, detail: "fine" } } };

@@ -11,8 +11,7 @@ import type { Spine } from "../shared/spine/contract/spine.ts";
 import { tapSubject } from "../shared/subjects/subject.ts";
 import { accepted, sendCommand, TRACE_ID } from "./rooms/testing/command_probe.ts";
 import { BRAIN_CAPABILITIES } from "./capabilities.ts";
-import { startBrain } from "./server.ts";
-import type { Brain } from "./server.ts";
+import { type Brain, startBrain } from "./server.ts";
 
 const FILES = { readTextFile: Deno.readTextFileSync, readFile: Deno.readFileSync };
 

@@ -1,8 +1,7 @@
 // The three forms of a received message, from constructed messages.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Message } from "@arqon/sdk";
-import type { Uint64 } from "@arqon/sdk";
+import { Message, type Uint64 } from "@arqon/sdk";
 import { humanLine, jsonLine, rawLine } from "./format.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);

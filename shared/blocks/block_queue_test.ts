@@ -4,8 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import { atEnd } from "../testing/at_end.ts";
 import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";
-import { BlockQueue } from "./block_queue.ts";
-import type { WaitingBlock } from "./block_queue.ts";
+import { BlockQueue, type WaitingBlock } from "./block_queue.ts";
 
 const log = QUIET;
 const block = (tenant_id: string, size_bytes: number): WaitingBlock => ({

@@ -4,10 +4,8 @@ import { connect as connectTls } from "node:tls";
 import { run as runProgram } from "../../tasks/checkout/programs.ts";
 import { atEnd } from "../testing/at_end.ts";
 import { standsStill, until } from "../testing/until.ts";
-import { takeBareUpgrade } from "./exchange.ts";
-import type { BareUpgrade } from "./exchange.ts";
-import { listenBare } from "./listener.ts";
-import type { BareListener, BareListenOptions } from "./listener.ts";
+import { type BareUpgrade, takeBareUpgrade } from "./exchange.ts";
+import { type BareListener, type BareListenOptions, listenBare } from "./listener.ts";
 import { testCertificate } from "../listeners/testing/certificate.ts";
 
 const HOST = "127.0.0.1";

@@ -4,8 +4,7 @@
  */
 import { atEnd } from "../testing/at_end.ts";
 import { QUIET } from "../testing/logs.ts";
-import { bytes } from "./testing/conformance.ts";
-import type { Case } from "./testing/conformance.ts";
+import { bytes, type Case } from "./testing/conformance.ts";
 import { BLOCK_CASES } from "./testing/conformance_blocks.ts";
 import { KV_CASES } from "./testing/conformance_kv.ts";
 import { LEDGER_CASES } from "./testing/conformance_ledger.ts";

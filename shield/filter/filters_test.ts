@@ -5,8 +5,7 @@ import { writeEnvelope } from "@arqon/proto";
 import { MessageView } from "../../shared/filter/message_view.ts";
 import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
 import type { Identity } from "../auth/identity.ts";
-import { classFilter } from "./filter.ts";
-import type { Filter } from "./filter.ts";
+import { classFilter, type Filter } from "./filter.ts";
 import { Filters } from "./filters.ts";
 
 const LIMITS = {

@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
-import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
+import { type EvaluateRequest, NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
 import { createOverseer } from "./overseer.ts";
 import type { Caller } from "../message/caller.ts";
-import type { EvaluateRequest } from "./abi/policy.ts";
 import type { PolicyBinding, PolicyLog, PolicyOutcome, Verdict } from "../message/verdict.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };

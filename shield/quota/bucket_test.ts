@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Redis } from "iovalkey";
 import { startValkey } from "../../tests/harness/valkey_server.ts";
-import { fullBucket, reserve } from "./bucket.ts";
-import type { Grant, Reservation } from "./bucket.ts";
+import { fullBucket, type Grant, type Reservation, reserve } from "./bucket.ts";
 import { bucketKey, readGrants, SCRIPT, scriptArguments } from "./valkey.ts";
 import { atEnd } from "../../shared/testing/at_end.ts";
 

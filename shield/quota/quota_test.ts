@@ -7,12 +7,9 @@ import { until } from "../../shared/testing/until.ts";
 import { startValkey } from "../../tests/harness/valkey_server.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../shared/testing/logs.ts";
-import { createMetrics } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import { emptySettings } from "../../shared/records/tenant_settings.ts";
-import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { startQuota } from "./quota.ts";
-import type { QuotaOptions, StartedQuota } from "./quota.ts";
+import { createMetrics, type Registry } from "../../shared/metrics/metrics.ts";
+import { emptySettings, type TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { type QuotaOptions, type StartedQuota, startQuota } from "./quota.ts";
 import { retryPause_ms } from "./valkey.ts";
 
 const TLS = new URL("../../tests/tls/", import.meta.url).pathname;

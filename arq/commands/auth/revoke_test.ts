@@ -1,7 +1,6 @@
 /** `arq auth revoke` and `revocations` against a real bus, and without one. */
 import assert from "node:assert/strict";
-import { startBus } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { type Refusal, refuses, runArq } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];

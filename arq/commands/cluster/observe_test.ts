@@ -5,9 +5,8 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { StreamedCommand } from "../../../tasks/checkout/streamed_command.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
 import { configText, reloadedExit, reloadedText } from "../../answers/settings_text.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";

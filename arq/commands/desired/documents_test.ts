@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { secretFile } from "../../../shared/config/testing/secret_file.ts";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
-import { asker } from "../../../tests/rollout_traffic.ts";
-import type { Ask } from "../../../tests/rollout_traffic.ts";
+import { type Ask, asker } from "../../../tests/rollout_traffic.ts";
 import { filesOf } from "../../testing/folder_files.ts";
 import { edit, folderWith } from "../../testing/disk_io.ts";
 import { localArq } from "../../testing/local_arq.ts";

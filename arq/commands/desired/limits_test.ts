@@ -3,8 +3,7 @@
  * to.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { startValkey } from "../../../tests/harness/valkey_server.ts";
 import { AdminClient } from "../../../tests/peers/admin_client.ts";
 import { openText } from "../../../tests/peers/raw_client.ts";

@@ -4,9 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { startBusWith } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
 import { ask, openText } from "../../../tests/peers/raw_client.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { builtModule } from "../../replay/testing/recorded.ts";

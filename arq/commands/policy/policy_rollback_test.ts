@@ -1,7 +1,6 @@
 /** `arq policy rollback --to` an old version: who is asked, and who is not. A real bus and terminal. */
 import assert from "node:assert/strict";
-import { runIn } from "../../../tests/arq/arq_terminal.ts";
-import type { Step } from "../../../tests/arq/arq_terminal.ts";
+import { runIn, type Step } from "../../../tests/arq/arq_terminal.ts";
 import { startBusWith } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import { runArq } from "../../testing/run_arq.ts";

@@ -3,8 +3,7 @@
  * collected its garbage (some 30 s), which removes everything unreferenced. No message comes meanwhile.
  */
 import assert from "node:assert/strict";
-import { runArq, startArq } from "../../testing/run_arq.ts";
-import type { ArqProcess } from "../../testing/run_arq.ts";
+import { type ArqProcess, runArq, startArq } from "../../testing/run_arq.ts";
 
 const HOLD_MS = 45_000;
 /** A command that receives the signal ends in milliseconds; one that lost its handler never ends. */

@@ -3,12 +3,10 @@
  * `room watch`. `../../rooms/room_reader_test.ts` has recovery and trimmed logs.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { Connection, PresenceSubscription } from "@arqon/sdk";
+import { connect, type Connection, type PresenceSubscription } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
-import { startBusWith } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { storedIn } from "../../rooms/history.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 

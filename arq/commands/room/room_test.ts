@@ -6,10 +6,8 @@
 import assert from "node:assert/strict";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { found, until } from "../../../shared/testing/until.ts";
-import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
-import { runArq, startArq } from "../../testing/run_arq.ts";
-import type { ArqProcess, ArqResult } from "../../testing/run_arq.ts";
+import { startBus, startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
+import { type ArqProcess, type ArqResult, runArq, startArq } from "../../testing/run_arq.ts";
 
 const CONFIG = `
 [[rooms]]

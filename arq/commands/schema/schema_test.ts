@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { ping } from "../../../shield/schema/testing/schemas.ts";
-import { startBus } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { AdminClient } from "../../../tests/peers/admin_client.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { runArq } from "../../testing/run_arq.ts";

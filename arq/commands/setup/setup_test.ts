@@ -5,11 +5,9 @@
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
-import { startBus } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { folderWith } from "../../testing/disk_io.ts";
-import { runArq } from "../../testing/run_arq.ts";
-import type { ArqResult } from "../../testing/run_arq.ts";
+import { type ArqResult, runArq } from "../../testing/run_arq.ts";
 
 /** A home with contexts and a folder of `arq init`, and a function that runs `arq` in it. */
 interface Place {

@@ -18,8 +18,7 @@ import {
 } from "../../../shared/presence/state.ts";
 import type { PresenceState } from "../../../shared/presence/state.ts";
 import type { Entry, MemberInput, Writer, WriterStatus } from "../../../shared/presence/types.ts";
-import { HELLO, processSubject } from "../../../shared/subjects/subject.ts";
-import type { Subject } from "../../../shared/subjects/subject.ts";
+import { HELLO, processSubject, type Subject } from "../../../shared/subjects/subject.ts";
 
 const BEATS = "sys.cluster.beat.";
 

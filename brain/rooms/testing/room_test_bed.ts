@@ -13,8 +13,7 @@ import { ALL_COMMANDS } from "../../../shared/subjects/subject.ts";
 import { subjectPattern } from "../../../shared/spine/testing/subjects.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../../cluster_view.ts";
 import { createBrainMetrics } from "../../telemetry/metrics.ts";
-import { startRooms } from "../service.ts";
-import type { RoomService, RoomServiceOptions } from "../service.ts";
+import { type RoomService, type RoomServiceOptions, startRooms } from "../service.ts";
 import { memberCommands } from "../../presence/member_commands.ts";
 
 /** A member as a Shield would announce it. */

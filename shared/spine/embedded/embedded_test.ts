@@ -13,8 +13,7 @@ import {
   text,
   within,
 } from "../testing/conformance.ts";
-import { openEmbedded } from "./embedded.ts";
-import type { EmbeddedOptions } from "./embedded.ts";
+import { type EmbeddedOptions, openEmbedded } from "./embedded.ts";
 import type { Spine, SpineEvent } from "../contract/spine.ts";
 
 const { log, lines } = keptLog({ level: "warn" });

@@ -1,6 +1,5 @@
 /** Decisions for tests, stored in a journal without a Shield. Tests only. */
-import { BlockBuilder } from "../../../shared/journal/block.ts";
-import type { BlockHole } from "../../../shared/journal/block.ts";
+import { BlockBuilder, type BlockHole } from "../../../shared/journal/block.ts";
 import type { JournalEntry } from "../../../shared/journal/entry.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";

@@ -4,14 +4,12 @@ import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { until } from "../../../shared/testing/until.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
-import { openSettings } from "../../settings/settings.ts";
-import type { Settings } from "../../settings/settings.ts";
+import { openSettings, type Settings } from "../../settings/settings.ts";
 import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { TestSpine } from "../../testing/spine.ts";
 import { MIRROR_ROUTES } from "../admin_api.ts";
-import { startMirror } from "../start.ts";
-import type { StartedMirror } from "../start.ts";
+import { type StartedMirror, startMirror } from "../start.ts";
 
 /** A running mirror for a test. */
 export interface TestMirror extends AsyncDisposable {

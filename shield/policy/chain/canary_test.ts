@@ -6,8 +6,7 @@ import type { PolicyBinding, PolicyOutcome } from "../../message/verdict.ts";
 import { binding } from "../testing/modules.ts";
 import { ActiveChain } from "./tenant_chain.ts";
 import { canaryLists } from "./canary.ts";
-import { Comparisons } from "./comparisons.ts";
-import type { JudgedRequest } from "./comparisons.ts";
+import { Comparisons, type JudgedRequest } from "./comparisons.ts";
 
 const policy = (name: string, letter: string, more: Partial<PolicyBinding> = {}) =>
   binding({ name, sha256: letter.repeat(64), ...more });

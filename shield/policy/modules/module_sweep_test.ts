@@ -8,8 +8,7 @@ import { until } from "../../../shared/testing/until.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { rolledBack, withoutPolicy, withPolicy } from "../chain/chain.ts";
 import { ModuleSweep } from "./module_sweep.ts";
-import { openPolicyStore } from "../chain/store.ts";
-import type { PolicyStore } from "../chain/store.ts";
+import { openPolicyStore, type PolicyStore } from "../chain/store.ts";
 import { binding, tinyModule } from "../testing/modules.ts";
 
 const AUTHOR = { by: "ops", at_ms: 0 };

@@ -4,8 +4,7 @@
  */
 import type { CheckedModule } from "../admin_api.ts";
 import type { ModuleLoader } from "../modules/module_set.ts";
-import { HOOKS } from "../../message/verdict.ts";
-import type { Hook, PolicyBinding } from "../../message/verdict.ts";
+import { type Hook, HOOKS, type PolicyBinding } from "../../message/verdict.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 

@@ -1,6 +1,5 @@
 /** A pool for tests: real workers, a clock that the test can advance. Tests only. */
-import { createMetrics } from "../../../shared/metrics/metrics.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { createMetrics, type Registry } from "../../../shared/metrics/metrics.ts";
 import { parseConfig } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { QuarantinedModule } from "../modules/quarantine.ts";

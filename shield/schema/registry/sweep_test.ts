@@ -4,9 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
-import { encodeRollout } from "../../../shared/rollout/rollout.ts";
+import { encodeRollout, type Rollout } from "../../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
-import type { Rollout } from "../../../shared/rollout/rollout.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { keptLog } from "../../testing/spine.ts";
 import { sha256Of, versionKey } from "./schema_record.ts";

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
-import { startNats } from "../../../../tests/harness/nats_server.ts";
-import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
+import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
 import { BANS_BUCKET } from "../../../records/bans.ts";
 import { bytes, refusedWith } from "../../testing/conformance.ts";
 import { callApi } from "./nats_log_api.ts";
