@@ -324,6 +324,9 @@ Deno.test("schedules count as ingress, and take from the rates of their tenant",
     }
     return true;
   };
+  const nobody = { room: "hall", message: { type: "tick" }, at_ms: 1, user: "a\n" };
+  const path = "/v1/tenants/default/schedules/five";
+  assert.match((await admin.ask("PUT", path, nobody)).body.detail, /user: expected/);
   // The due time is still in the future when the last of them is set, however long that takes.
   for (let wait_ms = 200; !await setAll(Date.now() + wait_ms);) wait_ms *= 2;
   for (let count = 0; count < 4;) if ((await client.json()).op === "msg") count++;
