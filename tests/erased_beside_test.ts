@@ -3,11 +3,13 @@
  * is served or returns. Two Shields on one real NATS, one of which is a process that is stopped and killed.
  */
 import assert from "node:assert/strict";
+import { connect } from "@nats-io/transport-deno";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { listenOn } from "./mirror_cluster.ts";
+import { startShadowConsumer } from "./model/shadow_consumer.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
@@ -143,29 +145,26 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     socket.close();
   },
   async "a mirror"(stage) {
-    await using listener = await listenOn(stage.nats_url);
+    const connection = await connect({ servers: stage.nats_url });
+    await using _end = atEnd(() => connection.close());
     const admin = new HttpPeer(
       stage.admin_urls[0],
       await stage.token("root", "admin"),
     );
     const { tenant } = stage;
-    const copies: string[] = [];
-    listener.spine.subscribe(
-      `shadow.in.t.${tenant}.r.r` as Parameters<typeof listener.spine.subscribe>[0],
-      ({ payload }) => void copies.push(new TextDecoder().decode(payload)),
-    );
-    await listener.spine.flush();
+    const { shadowsOf } = await startShadowConsumer(connection);
+    const copies = () => shadowsOf(tenant, "r").length;
     const rule = { prefix: `in.t.${tenant}.r.r`, percent: 1 };
     assert.equal((await admin.call("PUT", `tenants/${tenant}/mirror`, rule)).status, 200);
     using publisher = await stage.open(0);
     await fill(publisher, "r", numbers(0, 30));
-    await until("copies exist", () => copies.length === 30);
+    await until("copies exist", () => copies() === 30);
     await stage.erase();
     await seen("nothing is copied any longer", async () => {
-      const before = copies.length;
+      const before = copies();
       await fill(publisher, "r", ["later"]);
-      await listener.spine.flush();
-      return copies.length - before;
+      await connection.flush();
+      return copies() - before;
     }, (more) => more === 0);
   },
   async "a rollout that is under way"(stage) {
