@@ -14,6 +14,7 @@ import { startNats } from "./harness/nats_server.ts";
 import { startValkey } from "./harness/valkey_server.ts";
 import { startNginx } from "./proxies/proxies.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
+import { send } from "./peers/own_connections.ts";
 
 // The configurations of containers, on real processes: NATS (one server, and the cluster of three), Valkey, Brain and
 // Shield start with them, become ready, accept a message and end on SIGTERM. Only addresses, paths and the form of the
@@ -25,11 +26,9 @@ async function publish(shield: ServerProcess, dir: string, issuer: string): Prom
   const token = await new SignJWT({ tenant_id: "acme", role: "user", sub: "ann" })
     .setProtectedHeader({ alg: "RS256", kid: jwk.kid }).setIssuer(issuer).setAudience("arqon")
     .setExpirationTime("5m").sign(await importJWK(jwk, "RS256"));
-  const response = await fetch(`${shield.ready.url}/v1/rooms/lobby/messages`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: JSON.stringify({ type: "chat", data: { text: "hello" } }),
-  });
+  const message = { type: "chat", data: { text: "hello" } };
+  const url = `${shield.ready.url}/v1/rooms/lobby/messages`;
+  const response = await send(url, token, "POST", message);
   await response.body?.cancel();
   return response.status;
 }

@@ -14,6 +14,7 @@ import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { send } from "./peers/own_connections.ts";
 
 /** Two Shields; each row has its own tenant. */
 interface Beside {
@@ -147,10 +148,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
   async "a mirror"(stage) {
     const connection = await connect({ servers: stage.nats_url });
     await using _end = atEnd(() => connection.close());
-    const admin = new HttpPeer(
-      stage.admin_urls[0],
-      await stage.token("root", "admin"),
-    );
+    const admin = new HttpPeer(stage.admin_urls[0], await stage.token("root", "admin"));
     const { tenant } = stage;
     const { shadowsOf } = await startShadowConsumer(connection);
     const copies = () => shadowsOf(tenant, "r").length;
@@ -217,9 +215,8 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
       await fill(publisher, room, numbers(0, 200).map((n) => `${n} ${"x".repeat(2_000)}`));
     }
     const admin_url = stage.admin_urls[1];
-    const response = await fetch(`${admin_url}/v1/data/export?tenant=${stage.tenant}`, {
-      headers: { authorization: `Bearer ${await stage.token("root", "admin")}` },
-    });
+    const url = `${admin_url}/v1/data/export?tenant=${stage.tenant}`;
+    const response = await send(url, await stage.token("root", "admin"), "GET");
     assert.equal(response.status, 200);
     const erased = stage.erase();
     const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));

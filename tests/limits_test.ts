@@ -7,8 +7,10 @@ import { connect } from "@arqon/sdk";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { samplesOf } from "./harness/server_state.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
+import { send } from "./peers/own_connections.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
@@ -40,9 +42,10 @@ async function envelope(bus: TestBus): Promise<void> {
 
 /** Waits until the Shield has noticed that earlier clients disconnected. */
 async function nobodyConnected(bus: TestBus): Promise<void> {
-  const metrics = () => fetch(`${bus.ops_url}/metrics`).then((response) => response.text());
-  const nobody = async () => /^shield_active_connections 0$/m.test(await metrics());
-  await until("nobody is connected", nobody);
+  await until(
+    "nobody is connected",
+    async () => (await samplesOf(bus.ops_url)).get("shield_active_connections") === 0,
+  );
 }
 
 async function connections(bus: TestBus): Promise<void> {
@@ -71,18 +74,12 @@ Deno.test("unsent bytes: a client that never reads is closed with 4429", async (
   await socket.write(frame);
   const body = JSON.stringify({ type: "t", data: "x".repeat(60_000) });
   const publisher = await bus.tokenFor({ user: "pub", tenant: "slow" });
-  const rejected = () =>
-    fetch(`${bus.ops_url}/metrics`).then((response) => response.text()).then((text) =>
-      /shield_closes_total\{code="4429"\} 1/.test(text)
-    );
+  const rejected = async () =>
+    (await samplesOf(bus.ops_url)).get('shield_closes_total{code="4429"}') === 1;
   const deadline_ms = Date.now() + 60_000;
   while (!await rejected()) {
     assert(Date.now() < deadline_ms, "the slow reader was never cut off");
-    const response = await fetch(`${bus.http_url}/v1/rooms/flood/messages`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${publisher}`, "content-type": "application/json" },
-      body,
-    });
+    const response = await send(`${bus.http_url}/v1/rooms/flood/messages`, publisher, "POST", body);
     await response.body?.cancel();
   }
   const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();

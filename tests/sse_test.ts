@@ -9,6 +9,7 @@ import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { EventReader, type ReadEvent } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { send } from "./peers/own_connections.ts";
 import { DOORMAN, enforce } from "./peers/policy_admin.ts";
 import { samplesOf } from "./harness/server_state.ts";
 
@@ -70,8 +71,7 @@ async function patterns({ bus, read, publish }: World): Promise<void> {
   const grants = [{ room: "many-1", actions: ["subscribe"] }];
   const token = await bus.tokenFor({ user: "narrow", claims: { grants } });
   for (const [path, reason] of [["many-*", "not-granted"], ["ma*y", "invalid-room"]]) {
-    const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${bus.http_url}/v1/rooms/${path}/events`, { headers });
+    const response = await send(`${bus.http_url}/v1/rooms/${path}/events`, token, "GET");
     assert.equal((await response.json()).reason, reason, path);
   }
 }

@@ -9,6 +9,7 @@ import { runArq } from "../../arq/testing/run_arq.ts";
 import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { found } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
+import { AdminClient } from "../peers/admin_client.ts";
 
 const built = (name: string) =>
   new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
@@ -32,27 +33,19 @@ reducer = "counter"
 const bytesOf = (name: string) => Deno.readFile(built(name));
 const path = "/v1/tenants/default/reducers/count-*";
 
-async function clientOf(url: string, token: string, tenant_path = path) {
-  const put = async (module: Uint8Array, query = "", type = "application/wasm") => {
-    const response = await fetch(`${url}${tenant_path}${query}`, {
-      ...{ method: "PUT", body: new Uint8Array(module) },
-      headers: { authorization: `Bearer ${token}`, "content-type": type },
-    });
-    return { status: response.status, body: await response.json() };
-  };
-  const ask = async (method: string, more = "", at = tenant_path) => {
-    const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${url}${at}${more}`, { method, headers });
-    return { status: response.status, body: await response.json() };
-  };
-  return await Promise.resolve({ put, ask });
+function clientOf(url: string, token: string, tenant_path = path) {
+  const admin = new AdminClient(url, token);
+  const put = (module: Uint8Array, query = "", type = "application/wasm") =>
+    admin.ask("PUT", `${tenant_path}${query}`, module, { "content-type": type });
+  const ask = (method: string, more = "", at = tenant_path) => admin.ask(method, `${at}${more}`);
+  return { put, ask };
 }
 
 Deno.test("a module is deployed by admins of the tenant, once, and is in force in rooms that are called", async () => {
   await using bus = await startBusWith(CONFIG);
   const tokenOf = (tenant: string) => bus.tokenFor({ role: "admin", tenant, user: "root" });
-  const admin = await clientOf(bus.admin_url, await tokenOf("default"));
-  const other = await clientOf(bus.admin_url, await tokenOf("acme"));
+  const admin = clientOf(bus.admin_url, await tokenOf("default"));
+  const other = clientOf(bus.admin_url, await tokenOf("acme"));
   const [rust, poll, auction] = await Promise.all(
     ["counter_rust", "poll", "auction"].map(bytesOf),
   );
@@ -111,8 +104,8 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
 Deno.test("a module that is not a reducer, and a class without one, are refused with what would be right", async () => {
   await using bus = await startBusWith(CONFIG);
   const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const admin = await clientOf(bus.admin_url, token);
-  const nothing = await clientOf(bus.admin_url, token, "/v1/tenants/default/reducers/lobby");
+  const admin = clientOf(bus.admin_url, token);
+  const nothing = clientOf(bus.admin_url, token, "/v1/tenants/default/reducers/lobby");
   const policy = await Deno.readFile(
     new URL("../../policies/build/bad_words.wasm", import.meta.url),
   );
@@ -270,7 +263,7 @@ Deno.test("a class is deployed to more often than it may store modules, and its 
     `${config}\n[brain]\n#constant brain.reducer_unused_ms = 1\n`,
   );
   const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const admin = await clientOf(bus.admin_url, token);
+  const admin = clientOf(bus.admin_url, token);
   const own = ["--admin-url", bus.admin_url, "--token", token];
   const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
   await using client = await connect({

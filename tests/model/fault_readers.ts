@@ -4,7 +4,6 @@
  */
 import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
-import { atEnd } from "../../shared/testing/at_end.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { becomes, until } from "../../shared/testing/until.ts";
 import { DurableClient, type Received } from "../peers/durable_client.ts";
@@ -14,6 +13,7 @@ import type { Item } from "./fault_model.ts";
 import type { ReceivedMessage } from "./model.ts";
 import { openReader } from "./readers.ts";
 import { isRoomUpdate, type Place as LogPlace, type Seat } from "./reading.ts";
+import { send } from "../peers/own_connections.ts";
 
 /** The pause before a reader retries, in ms. */
 const RETRY_MS = 50;
@@ -110,8 +110,7 @@ async function text(seat: Seat, more: object, place: Place = {}): Promise<LiveRe
   let client: DurableClient | undefined;
   let is_back = false;
   return await follow(async (record, isThere) => {
-    client = await openClient(seat);
-    await using _end = atEnd(() => client[Symbol.dispose]());
+    using _opened = client = await openClient(seat);
     const { code, reason, result } = await client.sub(seat.room, { ...more, ...place });
     if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
     const { epoch, offset, recovered } = result ?? {};
@@ -152,8 +151,7 @@ async function pattern(seat: Seat): Promise<LiveReader> {
   let offset = 0;
   let is_back = false;
   return await follow(async (record, isThere) => {
-    client = await openClient(seat);
-    await using _end = atEnd(() => client[Symbol.dispose]());
+    using _opened = client = await openClient(seat);
     const positions = offset === 0 ? {} : { [epoch]: { [seat.room]: offset } };
     const room = `${seat.room.slice(0, -1)}*`;
     const { code, reason, result } = await client.sub(room, { positions });
@@ -215,11 +213,11 @@ async function events({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
   return await follow(async (record, isThere) => {
     const token = await bus.tokenFor({ tenant, user });
     const headers = last === "" ? {} : { "last-event-id": last };
-    reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token, headers });
+    const url = `${bus.http_url}/v1/rooms/${room}/events`;
+    using _opened = reader = await EventReader.open(url, { token, headers });
     // docs/protocol.md, SUB: "From the ACK on" it gets everything; what arrives before that belongs to this connection,
     // too.
     const begun = record.items.length;
-    await using _end = atEnd(() => reader[Symbol.dispose]());
     for (;;) {
       const event = await reader.next();
       if (event === undefined || record.is_left) return;
@@ -243,10 +241,7 @@ async function poll({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
   const maker = await bus.tokenFor({ tenant, user: "maker", role: "service" });
   const url = `${bus.http_url}/v1/streams/${room}`;
   const type = { "content-type": "application/json" };
-  const made = await fetch(url, {
-    method: "PUT",
-    headers: { authorization: `Bearer ${maker}`, ...type },
-  });
+  const made = await send(url, maker, "PUT", undefined, type);
   await made.body?.cancel();
   const headers = { authorization: `Bearer ${await bus.tokenFor({ tenant, user })}` };
   let leave = new AbortController();
