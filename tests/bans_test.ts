@@ -45,10 +45,8 @@ interface Pair {
   readonly two: LocalShield;
 }
 
-const socketOf = ({ ready }: LocalShield) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-
 async function open(shield: LocalShield, token: string): Promise<RawClient> {
-  return await openText(socketOf(shield), token);
+  return await openText(shield.socket_url, token);
 }
 
 async function admin(

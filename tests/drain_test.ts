@@ -20,9 +20,8 @@ import { logged } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 /** A Shield, by the fields of its ready line. */
-type Node = Pick<ServerProcess, "ready">;
+type Node = Pick<ServerProcess, "ready" | "socket_url">;
 
-const urlOf = ({ ready }: Node) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 const portOf = ({ ready }: Node) => Number(new URL(ready.url ?? "").port);
 
 interface Place extends AsyncDisposable {
@@ -51,7 +50,7 @@ async function startPlace(): Promise<Place> {
 }
 
 async function enter(server: Node, issuer: Issuer, sub: string): Promise<RawClient> {
-  return await openText(urlOf(server), await issuer.tokenFor({ sub }));
+  return await openText(server.socket_url, await issuer.tokenFor({ sub }));
 }
 
 /** The next frame of this kind; others are skipped. */
@@ -229,7 +228,7 @@ async function withCluster(
 }
 
 async function watcherAt(server: Node, issuer: Issuer): Promise<Connection> {
-  return await dial({ url: urlOf(server), token: await issuer.tokenFor({ sub: "watcher" }) });
+  return await dial({ url: server.socket_url, token: await issuer.tokenFor({ sub: "watcher" }) });
 }
 
 async function comesBack({ issuer, going, staying }: Cluster): Promise<void> {

@@ -48,8 +48,7 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
   const lines = "drain_ms = 1";
   await using shield = await startServer("shield", config, issuer.dir, lines);
   const { ready } = shield;
-  const url = `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  const client = await openText(url, await issuer.tokenFor());
+  const client = await openText(shield.socket_url, await issuer.tokenFor());
   await edit(
     issuer,
     "shield",
@@ -128,8 +127,7 @@ Deno.test("SIGHUP: the Shields of a supervisor read their file again, and stay",
   const more = `${config}\n[limits]\nrooms_per_connection = 2\n`;
   const args = ["--processes", "2"];
   await using node = await startServer("shield", more, issuer.dir, "", { args });
-  const url = `${node.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  const client = await openText(url, await issuer.tokenFor());
+  const client = await openText(node.socket_url, await issuer.tokenFor());
   await edit(issuer, "shield", (text) => text.replace("connection = 2", "connection = 1"));
   // The supervisor and its two processes.
   await hangUp(node, READ, 3);

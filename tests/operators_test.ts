@@ -180,8 +180,7 @@ Deno.test("a bucket without a leader is named by readiness and arq doctor, until
   const config = nats + issuer.config;
   await using brain = await startServer("brain", config, issuer.dir);
   await using shield = await startServer("shield", config, issuer.dir, "drain_ms = 0");
-  const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  using client = await DurableClient.open(url, await issuer.tokenFor());
+  using client = await DurableClient.open(shield.socket_url, await issuer.tokenFor());
   const set = () =>
     client.ask({ op: "cmd", room: "desk", name: "room.set", data: { key: "k", value: 1 } });
   await until("a change of the room", async () => (await set()).code === 0, OUTAGE_MS);

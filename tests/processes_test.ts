@@ -40,11 +40,9 @@ interface Client extends Disposable {
   readonly node_id: string;
 }
 
-const socketUrl = (node: ServerProcess) => `${node.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-
 /** A client and its Shield. */
 async function connect(node: ServerProcess, issuer: Issuer): Promise<Client> {
-  const raw = new RawClient(socketUrl(node), {
+  const raw = new RawClient(node.socket_url, {
     token: await issuer.tokenFor(),
     subprotocols: ["arqon.v1.json"],
   });
@@ -204,7 +202,7 @@ Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
   const args = ["--processes", "1"];
   const lines = "drain_ms = 0\n";
   await using node = await startServer("shield", config, issuer.dir, lines, { args });
-  const client = await openText(socketUrl(node), await issuer.tokenFor());
+  const client = await openText(node.socket_url, await issuer.tokenFor());
   node.signal("SIGKILL");
   assert.equal((await client.closed()).code, 1012, "the Shield drains");
   client[Symbol.dispose]();

@@ -150,9 +150,10 @@ Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule
   const ask = asker(shields[0]!.ready["admin_url"]!, token);
   await putPolicy(ask, "acme", await upload(ask, OLD_RULE));
   const clients: RawClient[] = [];
-  for (const { ready } of shields) {
-    const url = `${ready["url"]!.replace(/^http/, "ws")}/v1/socket`;
-    for (let at = 0; at < 3; at++) clients.push(await openText(url, await issuer.tokenFor()));
+  for (const { socket_url } of shields) {
+    for (let at = 0; at < 3; at++) {
+      clients.push(await openText(socket_url, await issuer.tokenFor()));
+    }
   }
   processes.defer(() => clients.forEach((one) => one[Symbol.dispose]()));
   await until("the rule is in force on every Shield", async () => {

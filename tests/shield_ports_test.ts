@@ -34,7 +34,7 @@ async function heldUp(websocket: string): Promise<void> {
   const lines = `heartbeat_ms = 1_000\nwebsocket = "${websocket}"`;
   await using issuer = await createIssuer();
   await using shield = await startServer("shield", issuer.config, issuer.dir, lines);
-  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const url = shield.socket_url;
   const token = await issuer.tokenFor();
   const clients = await Promise.all(
     Array.from({ length: CLIENTS }, () => openBinary(url, token)),

@@ -91,8 +91,6 @@ interface Cluster {
   readonly backend: NatsConnection;
 }
 
-const socketUrl = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-
 /** The backend's message; returns once NATS has it. */
 async function signal({ backend }: Cluster, value: unknown, subject = ACME): Promise<void> {
   const raw = typeof value === "string" || value instanceof Uint8Array;
@@ -107,7 +105,7 @@ async function everywhere(
   room = "lobby",
 ): Promise<RawClient[]> {
   return await Promise.all(shields.map(async (shield) => {
-    const client = await openText(socketUrl(shield), await issuer.tokenFor(claims));
+    const client = await openText(shield.socket_url, await issuer.tokenFor(claims));
     await ask(client, { op: "sub", room });
     return client;
   }));
@@ -130,7 +128,7 @@ const both = (what: string) => [what, what];
 /** A command of role service to the Brain. */
 async function command(cluster: Cluster, name: string, data: unknown, room = "lobby") {
   const token = await cluster.issuer.tokenFor({ sub: "moderator", role: "service" });
-  using client = await openText(socketUrl(cluster.shields[0]!), token);
+  using client = await openText(cluster.shields[0]!.socket_url, token);
   client.send({ op: "cmd", room, name, data, id: 1 });
   return await client.json();
 }
@@ -210,7 +208,7 @@ async function permitted(cluster: Cluster): Promise<void> {
   assert.deepEqual(await checks(cluster, { sub: "ann", tenant_id: "globex" }), both("ok"));
   const [ann] = await everywhere(cluster, { sub: "ann" }, "signals");
   const service = await openText(
-    socketUrl(cluster.shields[1]!),
+    cluster.shields[1]!.socket_url,
     await cluster.issuer.tokenFor({ sub: "svc", role: "service" }),
   );
   await ask(service, { op: "pub", room: "signals", signal: ban.signal });

@@ -21,7 +21,7 @@ async function startDoor(limits: string, secure: boolean): Promise<Place> {
   const tls = secure ? `tls_cert = "${TLS}server.pem"\ntls_key = "${TLS}server_key.pem"\n` : "";
   const config = `${issuer.config}\n[limits]\n${limits}`;
   const shield = await startServer("shield", config, issuer.dir, `drain_ms = 0\n${tls}`);
-  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const url = shield.socket_url;
   const ca = secure ? { ca: await Deno.readTextFile(`${TLS}ca.pem`) } : {};
   return {
     issuer,

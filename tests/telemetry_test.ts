@@ -68,7 +68,7 @@ async function promtool(page: string): Promise<string[]> {
 
 /** One subscriber, some messages, a refusal. */
 async function traffic(shield: ServerProcess, token: string): Promise<Disposable> {
-  const client = await openText(`${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`, token);
+  const client = await openText(shield.socket_url, token);
   await ask(client, { op: "sub", room: "lobby" });
   for (let index = 0; index < MESSAGES; index++) {
     client.send({ op: "pub", room: "lobby", type: "chat", data: index });
@@ -298,7 +298,7 @@ async function policyLogs(cluster: Cluster): Promise<void> {
 
 async function handshakes(cluster: Cluster): Promise<void> {
   const { issuer, shields: [shield] } = cluster;
-  const socket = new WebSocket(`${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`, {
+  const socket = new WebSocket(shield.socket_url, {
     protocols: ["arqon.v1"],
     headers: {
       authorization: `Bearer ${await issuer.tokenFor()}`,

@@ -17,8 +17,6 @@ const SIGNALS = 300;
 /** For the backlog of the server that continues. */
 const QUIET_MS = 3_000;
 
-const socketUrl = ({ ready }: ServerProcess) => `${ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
-
 /** Connects once the Shield knows the bans again. */
 function entered(url: string, token: string): Promise<RawClient> {
   return insist("the Shield lets somebody in", () => openText(url, token));
@@ -41,7 +39,7 @@ Deno.test("a server of the cluster that is stopped and continues disconnects nob
   await using behind = await startServer("shield", config(1), issuer.dir, "drain_ms = 0");
   await using beside = await startServer("shield", config(2), issuer.dir, "drain_ms = 0");
   const enter = async (shield: ServerProcess, sub: string) =>
-    await entered(socketUrl(shield), await issuer.tokenFor({ sub }));
+    await entered(shield.socket_url, await issuer.tokenFor({ sub }));
   const eve = await enter(beside, "eve");
   await frozen?.freeze();
   await putOut(backend, "dora", SIGNALS);

@@ -14,8 +14,7 @@ async function connect(
   shield: ServerProcess,
   claims: Record<string, unknown> = {},
 ): Promise<RawClient> {
-  const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  return await openText(url, await issuer.tokenFor(claims));
+  return await openText(shield.socket_url, await issuer.tokenFor(claims));
 }
 
 async function subscribe(client: RawClient, room: string, more: object = {}): Promise<void> {

@@ -112,7 +112,7 @@ export async function startLocalBus(
 }
 
 /** A Shield like that of `cluster.ts`, but in this process: it cannot be killed. */
-export type LocalShield = Pick<ServerProcess, "ready" | "log"> & AsyncDisposable;
+export type LocalShield = Pick<ServerProcess, "ready" | "socket_url" | "log"> & AsyncDisposable;
 
 /** A Shield, with a Brain, on the NATS of its configuration; `server_lines` as for `startServer`. */
 export async function startLocalShield(config: string, server_lines = ""): Promise<LocalShield> {
@@ -120,6 +120,7 @@ export async function startLocalShield(config: string, server_lines = ""): Promi
   const { http_url: url, ops_url, admin_url } = bus;
   return {
     ready: { url, ops_url, admin_url },
+    socket_url: bus.url,
     log: bus.log,
     [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };

@@ -21,8 +21,6 @@ durable = true
 history_size = 100_000
 ${issuer}`;
 
-const urlOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-
 /** Two Shields and a Brain on one NATS server. */
 export async function startCluster(nats: NatsServer, config: string, dir: string) {
   const servers = [
@@ -32,7 +30,7 @@ export async function startCluster(nats: NatsServer, config: string, dir: string
   ];
   const [, s0, s1] = servers as [ServerProcess, ServerProcess, ServerProcess];
   return {
-    urls: [urlOf(s0), urlOf(s1)] as const,
+    urls: [s0.socket_url, s1.socket_url] as const,
     log: () => `${servers.map((server) => server.log()).join("\n")}\n${nats.logTail()}`,
     [Symbol.asyncDispose]: async () => {
       await Promise.all(servers.map((server) => server.stop("SIGKILL")));

@@ -95,7 +95,7 @@ export async function startDeployment(server_lines = ""): Promise<Deployment> {
     await startServer("shield", config + issuer.config, issuer.dir, server_lines),
   );
   await govern(shield.ready["admin_url"] ?? "", issuer);
-  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const url = shield.socket_url;
   const exp = Math.floor(Date.now() / 1_000) + 86_400;
   const tokens = await Promise.all(
     TENANTS.map((tenant_id) => issuer.tokenFor({ tenant_id, exp })),
