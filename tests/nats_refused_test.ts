@@ -13,6 +13,7 @@ import { keptLog } from "../shield/testing/spine.ts";
 import { type ClusterMember, startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { ended, startTask, withConfig } from "./harness/server_task.ts";
+import { silentServer } from "./harness/silent_server.ts";
 
 /** Long enough for a slow machine; a process that hangs takes all of it. */
 const DEADLINE_MS = 120_000;
@@ -93,26 +94,8 @@ Deno.test("a password that is changed meanwhile is tried with growing pauses, an
   await until(nats.logTail, () => spine.status.state === "connected", DEADLINE_MS);
 });
 
-/** A server that accepts connections and sends nothing; `heard` resolves at the first one. */
-function silent() {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const received = Promise.withResolvers<void>();
-  const open: Deno.Conn[] = [];
-  (async () => {
-    for await (const connection of listener) {
-      open.push(connection);
-      received.resolve();
-    }
-  })();
-  const close = () => {
-    listener.close();
-    for (const connection of open) connection.close();
-  };
-  return { port: listener.addr.port, received: received.promise, [Symbol.dispose]: close };
-}
-
 Deno.test("SIGTERM ends arq doctor while it waits for a silent server", async () => {
-  using server = silent();
+  using server = silentServer();
   const nats =
     `[nats]\nurls = ["nats://127.0.0.1:${server.port}"]\n#constant nats.connect_timeout_ms = 600_000\n`;
   await withConfig(nats, async (file) => {
