@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-deno";
-import { runArq } from "../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { connect } from "../sdk/typescript/mod.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
@@ -81,8 +81,7 @@ Deno.test("arq doctor names the Brain whose [[rooms]] differ, and reports nothin
   const { url = "", ops_url = "", admin_url = "" } = shield.ready;
   const urls = ["--url", url.replace("http", "ws"), "--ops-url", ops_url];
   const own = [...urls, "--admin-url", admin_url, "--token-file", token, "--use"];
-  const added = await arq("context", "add", "bus", ...own);
-  assert.equal(added.code, 0, added.stderr);
+  succeeds(await arq("context", "add", "bus", ...own));
   const found = async () => {
     const { stdout, stderr } = await arq("doctor", "--json");
     assert.notEqual(stdout, "", stderr);

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { must, runDeno } from "../tasks/checkout/programs.ts";
 import { encodePing, encodePong } from "@arqon/proto";
 import { folderWith } from "../arq/testing/disk_io.ts";
-import { type ArqResult, runArq } from "../arq/testing/run_arq.ts";
+import { type ArqResult, runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBus, type TestBus } from "./harness/bus.ts";
@@ -130,8 +130,7 @@ const portOf = (url: string) => new URL(url).port;
 async function folderOf(client: string, ops: string, admin: string) {
   const cwd = await Deno.makeTempDir({ prefix: "arq-taken-" });
   const ports = ["--port", client, "--ops-port", ops, "--admin-port", admin];
-  const { code, stderr } = await runArq(["init", ".", "--no-context", ...ports], { cwd });
-  assert.equal(code, 0, stderr);
+  succeeds(await runArq(["init", ".", "--no-context", ...ports], { cwd }));
   return { cwd, [Symbol.asyncDispose]: () => Deno.remove(cwd, { recursive: true }) };
 }
 

@@ -9,7 +9,7 @@ import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { HttpSocket } from "@arqon/sdk/http";
 import { reduced } from "@arqon/sdk/reducers";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
@@ -258,8 +258,7 @@ const backup: Capability = async ({ issuer: { dir }, natsUrl, nats }) => {
   urls.restore = urls.restore.replace(`:${nats.port}`, `:${empty.port}`);
   for (const [name, url] of Object.entries(urls)) {
     await Deno.writeTextFile(`${dir}/${name}.toml`, `[nats]\nurls = ["${url}"]\n`);
-    const { code, stderr } = await runArq([name, file, "--config", `${dir}/${name}.toml`]);
-    assert.equal(code, 0, stderr);
+    succeeds(await runArq([name, file, "--config", `${dir}/${name}.toml`]));
   }
   assert.deepEqual(empty.violations, []);
 };
@@ -368,8 +367,7 @@ const erasure: Capability = async (world) => {
   const token = await world.issuer.tokenFor({ ...claims("officer"), role: "admin" });
   const arq = async (...args: string[]) => {
     const asked = ["--admin-url", admin_url, "--token", token, "--json"];
-    const { code, stdout, stderr } = await runArq([...args, ...asked]);
-    assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+    const stdout = succeeds(await runArq([...args, ...asked]));
     return JSON.parse(stdout);
   };
   for (const sub of ["ann", "bob"]) {

@@ -5,7 +5,7 @@ import { reduced } from "@arqon/sdk/reducers";
 import { variantOf } from "../../brain/reducers/testing/variants.ts";
 import { reducerBuild } from "../../arq/commands/reducer/reducer_build.ts";
 import { diskIo, folderWith } from "../../arq/testing/disk_io.ts";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { found } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
@@ -184,8 +184,7 @@ Deno.test("arq deploys a module after showing the differences, and rolls it back
     const { answer, entry } = await room.call("add", 0);
     return answer === 10 && entry > 6 ? answer : undefined;
   });
-  const verified = await arq("verify", "count-1");
-  assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+  succeeds(await arq("verify", "count-1"));
   const held = await found("the room that cannot be migrated", async () => {
     const { stdout } = await arq("programs", "--rooms");
     return stdout.includes("refused") ? stdout : undefined;
@@ -238,9 +237,8 @@ count-2: 2 entries, the same
 2 rooms, 7 entries, 3 differences
 `,
   );
-  const output = await deploy("--dry-run", "--json", "--max-differences", "3");
-  assert.equal(output.code, 0, output.stderr);
-  const [room] = output.stdout.split("\n").map((line) => JSON.parse(line || "null"));
+  const output = succeeds(await deploy("--dry-run", "--json", "--max-differences", "3"));
+  const [room] = output.split("\n").map((line) => JSON.parse(line || "null"));
   assert.deepEqual([room.room, room.forbidden], ["count-1", 2]);
   assert.deepEqual(room.forbidden_calls[0], {
     ...{ command: "add", code: 400, entries: 1, first: 2 },
@@ -300,8 +298,7 @@ Deno.test("a class is deployed to more often than it may store modules, and its 
   const { body } = await admin.ask("GET");
   assert.ok(body.reducer.modules.includes(first), "the log of a room names it");
   for (const id of ["count-kept", "count-1"]) {
-    const verified = await arq("verify", id);
-    assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+    succeeds(await arq("verify", id));
   }
   const programs = await arq("programs");
   assert.match(programs.stdout, /before +stored\ncount-\* .* 16 +(18|19|20)\n/);

@@ -1,6 +1,6 @@
 /** `arq journal` against a real bus: listing, exporting into a file, following and erasing. */
 import assert from "node:assert/strict";
-import { runArq, startArq } from "../../arq/testing/run_arq.ts";
+import { runArq, startArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { type JournalRecord, parseLine } from "../../shared/journal/record.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -33,8 +33,7 @@ async function say(bus: TestBus, room: string, text: string): Promise<void> {
 async function messages(flags: readonly string[], count: number): Promise<JournalRecord[]> {
   let found: JournalRecord[] = [];
   await until("the decisions are stored", async () => {
-    const { stdout, stderr, code } = await runArq(["journal", "list", "--json", ...flags]);
-    assert.equal(code, 0, stderr);
+    const stdout = succeeds(await runArq(["journal", "list", "--json", ...flags]));
     found = stdout.trimEnd().split("\n").filter((line) => line !== "").flatMap((line) => {
       const parsed = parseLine(line);
       assert.ok("line" in parsed, line);

@@ -8,7 +8,7 @@ import type { CommandInfo } from "../../arq/completion/command_tree.ts";
 import { buildProgram } from "../../arq/program/program.ts";
 import { inTerminal, runIn, type Seen, stopAfter, type Way, type Where } from "./arq_terminal.ts";
 import { FIRST, type Row, stories, type Story } from "./arq_terminal_rows.ts";
-import { arqCommand } from "../../arq/testing/run_arq.ts";
+import { arqCommand, succeeds } from "../../arq/testing/run_arq.ts";
 import { startBusWith, type TestBus } from "../harness/bus.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
@@ -28,8 +28,7 @@ async function placeFor(way: Way, bus: TestBus, folder: string): Promise<Where> 
   const key = `${ROOT}/.arqon/dev-key.json`;
   const args = ["context", "add", way, "--url", url, "--admin-url", admin_url, "--ops-url"];
   const signed = ["--key", key, "--issuer", "arqon-dev", "--audience", "arqon", "--tenant", way];
-  const made = await runIn("pipe", [...args, ops_url, ...signed, "--use"], [], where);
-  assert.equal(made.code, 0, made.stderr);
+  succeeds(await runIn("pipe", [...args, ops_url, ...signed, "--use"], [], where));
   return where;
 }
 

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { connect, type Connection } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { sharedByTests } from "../../shared/testing/shared_by_tests.ts";
 import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -127,9 +127,7 @@ Deno.test("the recipes of the cookbook do what their page describes", async (t) 
 const SAAS = `${ROOT}examples/cookbook/saas`;
 
 async function arq(cwd: string, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await runArq(args, { cwd });
-  assert.equal(code, 0, stderr);
-  return stdout.trim();
+  return succeeds(await runArq(args, { cwd })).trim();
 }
 
 /** Keys of the token server and of the operators, created as the page says; the configuration names them. */

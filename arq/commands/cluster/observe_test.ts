@@ -9,7 +9,7 @@ import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { StreamedCommand } from "../../../tasks/checkout/streamed_command.ts";
 import { configText, reloadedExit, reloadedText } from "../../answers/settings_text.ts";
 import { folderWith } from "../../testing/disk_io.ts";
-import { runArq, startArq } from "../../testing/run_arq.ts";
+import { runArq, startArq, succeeds } from "../../testing/run_arq.ts";
 import { atEnd } from "../../../shared/testing/at_end.ts";
 
 // `arq status --watch`, `arq top` and `arq tail` against a real bus.
@@ -52,15 +52,14 @@ function assertOneProcess(text: string): void {
 
 async function topped(bus: TestBus, admin: string): Promise<void> {
   const options = ["--count", "1", "--interval", "0.2", ...at(bus, admin)];
-  const people = await runArq(["top", ...options]);
-  assert.equal(people.code, 0, people.stderr);
-  assert.match(people.stdout, /^node +state +conns/m);
-  assert.match(people.stdout, /^shield \S+ +ready /m);
-  assert.match(people.stdout, /^brain \S+ +ready /m);
-  assertOneProcess(people.stdout);
-  assert.match(people.stdout, /^tenant +conns +rooms/m);
-  assert.match(people.stdout, /^default /m);
-  assert.ok(!people.stdout.includes("\u001b"), "a pipe gets text only");
+  const people = succeeds(await runArq(["top", ...options]));
+  assert.match(people, /^node +state +conns/m);
+  assert.match(people, /^shield \S+ +ready /m);
+  assert.match(people, /^brain \S+ +ready /m);
+  assertOneProcess(people);
+  assert.match(people, /^tenant +conns +rooms/m);
+  assert.match(people, /^default /m);
+  assert.ok(!people.includes("\u001b"), "a pipe gets text only");
   const { nodes, tenants } = JSON.parse((await runArq(["top", "--json", ...options])).stdout);
   assert.deepEqual(nodes.map(({ kind }: { kind: string }) => kind), ["shield", "brain"]);
   assert.match(nodes[0].process_id, /^[0-9a-f-]{36}$/);
@@ -173,9 +172,7 @@ async function arq(bus: TestBus, ...args: string[]) {
 }
 
 async function mirror(bus: TestBus, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await arq(bus, "mirror", ...args);
-  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout;
+  return succeeds(await arq(bus, "mirror", ...args));
 }
 
 async function rules(bus: TestBus): Promise<void> {
@@ -258,8 +255,7 @@ Deno.test("arq mirror on a running bus", async (t) => {
 });
 
 Deno.test("arq status --path prints the order of refusals, and needs no bus", async () => {
-  const { code, stdout } = await runArq(["status", "--path"]);
-  assert.equal(code, 0);
+  const stdout = succeeds(await runArq(["status", "--path"]));
   const gates = stdout.trimEnd().split("\n").map((line) => line.split(/ {2,}/)[0]);
   assert.deepEqual(gates.slice(3, 7), ["token", "room", "tenant", "grant"]);
 });
