@@ -10,14 +10,13 @@ import { until } from "../shared/testing/until.ts";
 import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const DEADLINE_MS = 90_000;
 /** Between two changes. */
 const PACE_MS = 10;
 const CLASSES = `
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [limits]
 messages_per_second = 10_000
 #constant limits.command_timeout_ms = 2_500

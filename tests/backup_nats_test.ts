@@ -14,14 +14,9 @@ import { createIssuer, type Issuer, type ServerProcess, startServer } from "./ha
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CLASSES = `
-[[rooms]]
-room = "orders*"
-durable = true
-history_size = 10_000
-history_ttl_seconds = 3_600
-`;
+const CLASSES = durableRooms("orders*", "history_size = 10_000", "history_ttl_seconds = 3_600");
 
 function fails(result: ArqResult, expected: RegExp, code = 1): void {
   assert.equal(result.code, code, `${result.stdout}${result.stderr}`);

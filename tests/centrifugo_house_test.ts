@@ -15,6 +15,7 @@ import { HURRY } from "./peers/centrifugo_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { requirePing } from "./peers/schema_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [centrifugo]
@@ -25,17 +26,11 @@ enabled = true
 #constant usage.flush_ms = 50
 [admin]
 operator_tenants = ["default"]
-[[rooms]]
-room = "log:*"
-durable = true
+${durableRooms("log:*")}
 [[reducers]]
 name = "counter"
 file = "${new URL("../policies/build/reducers/counter.wasm", import.meta.url).pathname}"
-[[rooms]]
-room = "count:*"
-durable = true
-reducer = "counter"
-reducer_visible = ["total"]
+${durableRooms("count:*", 'reducer = "counter"', 'reducer_visible = ["total"]')}
 [limits]
 #constant limits.command_timeout_ms = 60_000
 [pusher]

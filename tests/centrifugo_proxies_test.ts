@@ -13,15 +13,14 @@ import { startNats } from "./harness/nats_server.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { HURRY, listen } from "./peers/centrifugo_client.ts";
 import { startNginx } from "./proxies/proxies.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [centrifugo]
 enabled = true
 presence = ["*"]
 
-[[rooms]]
-room = "log:*"
-durable = true
+${durableRooms("log:*")}
 `;
 const WAYS = [
   ["websocket", Centrifuge],

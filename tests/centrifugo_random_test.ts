@@ -10,6 +10,7 @@ import { samplesOf } from "./harness/server_state.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { type CentrifugoPeer, openRaw, type Reply } from "./peers/centrifugo_peer.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -21,13 +22,8 @@ server_side = ["own:*"]
 [[centrifugo.api_keys]]
 tenant = "default"
 key_file = "${secretFile(KEY)}"
-[[rooms]]
-room = "log:*"
-durable = true
-delta = "fossil"
-[[rooms]]
-room = "own:*"
-durable = true
+${durableRooms("log:*", 'delta = "fossil"')}
+${durableRooms("own:*")}
 `;
 const CHANNELS = ["a", "log:1", "join:1", "own:1", "own:2", "$x", "#tester", "#other", "", "ünï"];
 const NAMES = [...CHANNELS, "x".repeat(70), "__proto__", "constructor"];

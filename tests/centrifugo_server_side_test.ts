@@ -16,6 +16,7 @@ import { HURRY } from "./peers/centrifugo_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -32,9 +33,7 @@ key_file = "${secretFile(KEY)}"
 tenant = "other"
 key_file = "${secretFile("another tenant's key")}"
 
-[[rooms]]
-room = "log:*"
-durable = true
+${durableRooms("log:*")}
 `;
 
 const ALL = [{ room: "*", actions: ["subscribe", "publish", "presence", "command"] }];

@@ -11,6 +11,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import { type NatsServer, startNats } from "./harness/nats_server.ts";
 import { ended, startTask, withConfig } from "./harness/server_task.ts";
 import { silentServer } from "./harness/silent_server.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const JSON_LOG = '[log]\nformat = "json"\nlevel = "debug"\n';
 /** Only a hanging process takes this long. */
@@ -84,10 +85,7 @@ const CONFIG = `
 [[reducers]]
 name = "counter"
 file = "${BUILD}reducers/counter.wasm"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
+${durableRooms("count-*", 'reducer = "counter"')}
 `;
 
 /** Freezes the server again and again, longer than a request may take, until it is disposed. */

@@ -20,6 +20,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import { asker, OLD_RULE, upload } from "./rollout_traffic.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const APP_SECRET = "a secret of the app";
 const built = new URL("../policies/build/reducers/poll.wasm", import.meta.url).pathname;
@@ -54,22 +55,12 @@ store = true
 name = "poll"
 file = "${built}"
 #constant reducers.snapshot_entries = 3
-[[rooms]]
-room = "poll-*"
-durable = true
-reducer = "poll"
-reducer_visible = ["asked"]
-[[rooms]]
-room = "proven-*"
-durable = true
-proof = true
+${durableRooms("poll-*", 'reducer = "poll"', 'reducer_visible = ["asked"]')}
+${durableRooms("proven-*", "proof = true")}
 [journal]
 journal = "all"
 #constant journal.flush_ms = 50
-[[rooms]]
-room = "*"
-durable = true
-membership = "journal"
+${durableRooms("*", 'membership = "journal"')}
 #constant journal.journal_payload = "keep"
 `;
 const PLANTED = 50;

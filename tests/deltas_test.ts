@@ -16,15 +16,13 @@ import {
 } from "@arqon/proto";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [[rooms]]
 room = "folded-*"
 delta = "fossil"
-[[rooms]]
-room = "log-*"
-delta = "fossil"
-durable = true
+${durableRooms("log-*", 'delta = "fossil"')}
 `;
 
 const LINES = Array.from({ length: 40 }, (_, n) => `line ${n} of the text`);

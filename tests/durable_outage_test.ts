@@ -11,12 +11,9 @@ import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { type NatsServer, startNats } from "./harness/nats_server.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CLASS = `
-[[rooms]]
-room = "log-*"
-durable = true
-`;
+const CLASS = durableRooms("log-*");
 const ROOMS = `
 [server]
 drain_ms = 0

@@ -15,6 +15,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { send } from "./peers/own_connections.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 /** Two Shields; each row has its own tenant. */
 interface Beside {
@@ -289,10 +290,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
 const BESIDE_CONFIG = `
 [limits]
 messages_per_second = 100_000
-[[rooms]]
-room = "*"
-durable = true
-history_size = 5_000
+${durableRooms("*", "history_size = 5_000")}
 `;
 const BESIDE_SHIELDS = `
 [growing]

@@ -4,7 +4,7 @@
  * has not. Two Shields on one real NATS.
  */
 import assert from "node:assert/strict";
-import { jetstreamManager, type JetStreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { atEnd } from "../shared/testing/at_end.ts";
 import { seen } from "../shared/testing/until.ts";
@@ -13,20 +13,14 @@ import { startNats } from "./harness/nats_server.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startTcpProxy, type TcpProxy } from "./harness/tcp_proxy.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const KEPT = 20;
 const ROOMS = `
 [limits]
 messages_per_second = 10_000
-[[rooms]]
-room = "*"
-durable = true
-history_size = ${KEPT}
-[[rooms]]
-room = "last-*"
-durable = true
-history_size = ${KEPT}
-cache_last = true
+${durableRooms("*", `history_size = ${KEPT}`)}
+${durableRooms("last-*", `history_size = ${KEPT}`, "cache_last = true")}
 `;
 
 interface Stage {

@@ -13,13 +13,12 @@ import { ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts
 import { EventReader } from "./peers/event_reader.ts";
 import { joinRooms, type Place } from "./peers/room_listener.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [filters]
 #constant filters.filters_per_room = 3
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [[rooms]]
 room = "team-*"
 durable = true

@@ -6,12 +6,9 @@ import { until } from "../shared/testing/until.ts";
 import { Received, stored } from "./growing/received.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { send } from "./peers/own_connections.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const ROOMS = `
-[[rooms]]
-room = "chat-*"
-durable = true
-`;
+const ROOMS = durableRooms("chat-*");
 
 /** A body that the test writes step by step. */
 function bodyOf() {

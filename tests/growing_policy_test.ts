@@ -13,16 +13,15 @@ import { cutAnywhere } from "./growing/judged_cases.ts";
 import { startLocalBus, startLocalShield, type TestBus } from "./harness/local_bus.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { policyAdmin, type PolicyAdmin } from "./peers/policy_admin.ts";
+import { type PolicyAdmin, policyAdmin } from "./peers/policy_admin.ts";
 import { AdminClient } from "./peers/admin_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const ROOMS = `
 [policy]
 # What loops is refused by its fuel. No verdict is late because the machine is busy.
 stall_ms = 60_000
-[[rooms]]
-room = "chat-*"
-durable = true
+${durableRooms("chat-*")}
 `;
 const MASK = new URL("../policies/build/phrase_mask.wasm", import.meta.url);
 const on_append = (body: string, more = "") =>

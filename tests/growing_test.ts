@@ -13,12 +13,9 @@ import { atEnd } from "../shared/testing/at_end.ts";
 import { until } from "../shared/testing/until.ts";
 import { Received, stored } from "./growing/received.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const ROOMS = `
-[[rooms]]
-room = "chat-*"
-durable = true
-`;
+const ROOMS = durableRooms("chat-*");
 const CONFIG = `
 [growing]
 #constant growing.message_bytes = 1_000
@@ -88,7 +85,9 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
   const room = ann.room("chat-stop");
   let is_ended = false;
   const source = (async function* () {
-    await using _end = atEnd(() => { is_ended = true; });
+    await using _end = atEnd(() => {
+      is_ended = true;
+    });
     yield "so far";
     await new Promise(() => {});
   })();

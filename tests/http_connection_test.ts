@@ -13,15 +13,13 @@ import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { startNginx } from "./proxies/proxies.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
 heartbeat_ms = 1_000
 drain_ms = 1_000
-[[rooms]]
-room = "kept*"
-durable = true
-history_size = 10_000
+${durableRooms("kept*", "history_size = 10_000")}
 `;
 
 const over = (bus: TestBus, more: Partial<ConnectOptions> = {}): Promise<Connection> =>

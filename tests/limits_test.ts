@@ -14,6 +14,7 @@ import { send } from "./peers/own_connections.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [limits]
@@ -351,9 +352,7 @@ websocket = "${websocket}"
 drain_ms = 0
 [limits]
 ${limits}
-[[rooms]]
-room = "durable-*"
-durable = true
+${durableRooms("durable-*")}
 `;
 
 /** Idle connections, opened until the bus has closed many of them. */

@@ -11,14 +11,11 @@ import { createIssuer, type ServerProcess, startServer } from "./harness/cluster
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { ensureGoProgram } from "./harness/go_program.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const ROOM = "orders-1";
 const MESSAGES = 60;
-const TABLES = `
-[[rooms]]
-room = "orders-*"
-durable = true
-`;
+const TABLES = durableRooms("orders-*");
 
 /** The example in each language, as a command line. */
 async function programs(): Promise<Record<string, string[]>> {

@@ -8,17 +8,10 @@ import { connect as connectAtPositions } from "@arqon/sdk/patterns";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CONFIG = `
-[[rooms]]
-room = "log-*"
-durable = true
-history_size = 10_000
-[[rooms]]
-room = "short-*"
-durable = true
-history_size = 2
-`;
+const CONFIG = durableRooms("log-*", "history_size = 10_000") +
+  durableRooms("short-*", "history_size = 2");
 
 /** What an iteration has returned: data by room, and the gaps by room. */
 class Got {

@@ -13,6 +13,7 @@ import { startNats } from "./harness/nats_server.ts";
 import { DOORMAN, enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
 import { joinRooms as join, type Place, RoomListener } from "./peers/room_listener.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const LIMITS = `
 [limits]
@@ -22,16 +23,11 @@ const LIMITS = `
 `;
 
 const ROOMS = `
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [[rooms]]
 room = "quiet-*"
 echo = false
-[[rooms]]
-room = "short-*"
-durable = true
-history_size = 2
+${durableRooms("short-*", "history_size = 2")}
 `;
 
 const grants = (...rooms: string[]) => ({

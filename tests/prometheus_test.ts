@@ -12,6 +12,7 @@ import { createIssuer, type ServerProcess, startServer } from "./harness/cluster
 import { startNats } from "./harness/nats_server.ts";
 import { askWithoutBrain, playRound, prepare, type Stage } from "./prometheus_load.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const PROMETHEUS = `${ROOT}/deploy/prometheus`;
@@ -51,9 +52,7 @@ otlp_url = "${broken_url}"
 #constant telemetry.metrics_interval_ms = 1_000
 [usage]
 enabled = true
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 ${issuer}
 [[auth.issuers]]
 issuer = "broken"

@@ -11,6 +11,7 @@ import { until } from "../shared/testing/until.ts";
 import { freePort } from "./harness/free_ports.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 // A CommonJS module: its types declare `default`, but it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
@@ -26,9 +27,7 @@ id = "${APP.appId}"
 key = "${APP.key}"
 secret_file = "${secretFile(APP.secret)}"
 tenant = "default"
-[[rooms]]
-room = "pusher:*"
-durable = true
+${durableRooms("pusher:*")}
 `;
 
 type ReceivedEvent = [channel: string, event: string, data: unknown];

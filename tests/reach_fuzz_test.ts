@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const RUNS = 1_000;
 const SEED = 20_261_122;
@@ -15,10 +16,7 @@ const CONFIG = `
 drain_ms = 0
 [streams]
 #constant streams.long_poll_ms = 5
-[[rooms]]
-room = "s-*"
-durable = true
-history_size = 20
+${durableRooms("s-*", "history_size = 20")}
 `;
 /** Statuses in the documents; 503 is possible under load. */
 const STATUSES = new Set([

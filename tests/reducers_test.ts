@@ -9,6 +9,7 @@ import { reduced } from "@arqon/sdk/reducers";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const built = (name: string) =>
   new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
@@ -25,11 +26,7 @@ file = "${built("counter")}"
 [[reducers]]
 name = "auction"
 file = "${built("auction")}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
-reducer_visible = ["total"]
+${durableRooms("count-*", 'reducer = "counter"', 'reducer_visible = ["total"]')}
 [[rooms]]
 room = "auction-*"
 durable = true

@@ -17,6 +17,7 @@ import { type Answer, PresenceClient } from "./peers/presence_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { RoomListener } from "./peers/room_listener.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
@@ -68,12 +69,7 @@ Deno.test("rooms on a running bus", async (t) => {
 
 const ROOM = "stage-1";
 
-const STAGES = `
-[[rooms]]
-room = "stage-*"
-durable = true
-membership = "journal"
-`;
+const STAGES = durableRooms("stage-*", 'membership = "journal"');
 
 /** Allows every message, and no subscription. */
 const NOBODY = guest({

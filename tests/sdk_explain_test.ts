@@ -8,13 +8,12 @@ import { startBusWith, type TestBus } from "./harness/bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ArqonError, connect, type Connection, explain, type Explanation } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [admin]
 operator_tenants = ["default"]
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 `;
 
 interface World {

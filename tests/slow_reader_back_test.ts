@@ -14,6 +14,7 @@ import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { openBinary, type RawClient } from "./peers/raw_client.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [limits]
@@ -22,10 +23,7 @@ bytes_per_second = 1_000_000_000
 [[rooms]]
 room = "drop-*"
 slow_reader = "drop-oldest"
-[[rooms]]
-room = "log-drop-*"
-durable = true
-slow_reader = "drop-oldest"
+${durableRooms("log-drop-*", 'slow_reader = "drop-oldest"')}
 `;
 
 const BODY_BYTES = 60_000;

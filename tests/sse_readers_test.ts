@@ -6,14 +6,12 @@ import { runInChild } from "./harness/child_scenarios.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { type Proxy, startHaproxy, startNginx } from "./proxies/proxies.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
 drain_ms = 500
-[[rooms]]
-room = "kept*"
-durable = true
-history_size = 1_000
+${durableRooms("kept*", "history_size = 1_000")}
 `;
 
 const portOf = (bus: TestBus) => Number(new URL(bus.http_url).port);

@@ -12,6 +12,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 import { send } from "./peers/own_connections.ts";
 import { DOORMAN, enforce } from "./peers/policy_admin.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
@@ -23,10 +24,7 @@ unsent_bytes = 65_536
 bytes_per_second = 100_000_000
 [sse]
 #constant sse.rooms = 3
-[[rooms]]
-room = "kept*"
-durable = true
-history_size = 1_000
+${durableRooms("kept*", "history_size = 1_000")}
 `;
 
 interface World {

@@ -26,6 +26,7 @@ import {
 import type { Cluster } from "./tracing_cluster.ts";
 import { logged } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 // The metrics of a real Shield and a real Brain on a real NATS: the contract's names, Prometheus's naming rules, the
 // list in docs/metrics.md. `shared/telemetry` covers OTLP.
@@ -338,9 +339,7 @@ Deno.test("a trace is one over client, Shields, policies, schemas and Brain", as
   const config = `${issuer.config}
 [nats]
 urls = ["${nats.url}"]
-[[rooms]]
-room = "durable-*"
-durable = true
+${durableRooms("durable-*")}
 [brain]
 tap = 0.01
 [telemetry]

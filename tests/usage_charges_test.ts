@@ -9,6 +9,7 @@ import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { answered, ask, openText } from "./peers/raw_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [usage]
@@ -17,9 +18,7 @@ enabled = true
 [usage.prices]
 reads = 2
 read_bytes = 0.5
-[[rooms]]
-room = "kept-*"
-durable = true
+${durableRooms("kept-*")}
 `;
 
 const kept = (data: object) => ({ op: "cmd", room: "kept-1", name: "history.get", data });
@@ -97,10 +96,7 @@ operator_tenants = ["default"]
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
+${durableRooms("count-*", 'reducer = "counter"')}
 [usage]
 enabled = true
 #constant usage.flush_ms = 50

@@ -7,6 +7,7 @@ import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import { answered, ask, openText } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [usage]
@@ -16,9 +17,7 @@ user_claim = "plan"
 [usage.prices]
 messages_in = 0.5
 deliveries = 0.25
-[[rooms]]
-room = "kept-*"
-durable = true
+${durableRooms("kept-*")}
 [[rooms]]
 room = "chat-*"
 presence = false

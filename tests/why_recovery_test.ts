@@ -10,13 +10,12 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openText, type RawClient } from "./peers/raw_client.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [admin]
 operator_tenants = ["default"]
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [[rooms]]
 room = "live-*"
 `;

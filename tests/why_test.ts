@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { AdminClient } from "./peers/admin_client.ts";
@@ -23,9 +24,7 @@ slow_reader = "drop-oldest"
 [[rooms]]
 room = "latest-*"
 slow_reader = "latest"
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 `;
 const BODY_BYTES = 60_000;
 const KEYS = 5;

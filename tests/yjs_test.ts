@@ -15,17 +15,9 @@ import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import type { ProviderOptions } from "../sdk/yjs/provider.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CONFIG = `
-[[rooms]]
-room = "doc-*"
-durable = true
-
-[[rooms]]
-room = "short-*"
-durable = true
-history_size = 30
-`;
+const CONFIG = durableRooms("doc-*") + durableRooms("short-*", "history_size = 30");
 
 /** A user with the document open. */
 interface Editor extends AsyncDisposable {

@@ -19,6 +19,7 @@ import { testLog } from "../../shared/testing/logs.ts";
 import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { AdminClient } from "../peers/admin_client.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const built = (name: string) =>
   new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
@@ -32,10 +33,7 @@ operator_tenants = ["ops"]
 name = "counter"
 file = "${built("counter")}"
 #constant reducers.snapshot_entries = 4
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
+${durableRooms("count-*", 'reducer = "counter"')}
 `;
 
 /** The room, and one of its values. */

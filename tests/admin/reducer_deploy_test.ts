@@ -10,6 +10,7 @@ import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { found } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const built = (name: string) =>
   new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
@@ -25,10 +26,7 @@ operator_tenants = ["ops"]
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
+${durableRooms("count-*", 'reducer = "counter"')}
 `;
 const bytesOf = (name: string) => Deno.readFile(built(name));
 const path = "/v1/tenants/default/reducers/count-*";

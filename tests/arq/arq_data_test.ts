@@ -3,13 +3,12 @@ import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { startBusWith, type TestBus } from "../harness/bus.ts";
 import { DurableClient, numbers } from "../peers/durable_client.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const CONFIG = `[admin]
 operator_tenants = ["ops"]
 backup_days = 30
-[[rooms]]
-room = "*"
-durable = true
+${durableRooms("*")}
 `;
 
 async function clientOf(bus: TestBus, user: string): Promise<DurableClient> {

@@ -7,15 +7,14 @@ import { until } from "../../shared/testing/until.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { startBusWith, type TestBus } from "../harness/bus.ts";
 import { ask, openText } from "../peers/raw_client.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const CONFIG = `[admin]
 operator_tenants = ["ops"]
 [journal]
 journal = "all"
 #constant journal.flush_ms = 50
-[[rooms]]
-room = "durable-*"
-durable = true
+${durableRooms("durable-*")}
 `;
 
 async function flagsOf(bus: TestBus, tenant: string): Promise<string[]> {

@@ -13,6 +13,7 @@ import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import { type OtlpReceiver, type OtlpSpan, startOtlpReceiver } from "../otlp/receiver.ts";
 import { enforce } from "../peers/policy_admin.ts";
 import { ask, openText } from "../peers/raw_client.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 // `arq why` against a real bus: its report about a message and a user, also from the journal, and its exit codes.
 
@@ -80,9 +81,7 @@ operator_tenants = ["default"]
 [journal]
 journal = "all"
 #constant journal.flush_ms = 50
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 ${PATIENT_POLICIES}`;
 
 /** A bus with a journal and a policy; ann has sent one admitted and two refused messages. */
@@ -215,16 +214,11 @@ const COUNTER = new URL("../../policies/build/reducers/counter.wasm", import.met
 const CONFIG = `
 [admin]
 operator_tenants = ["default"]
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [[reducers]]
 name = "counter"
 file = "${COUNTER}"
-[[rooms]]
-room = "sum-*"
-durable = true
-reducer = "counter"
+${durableRooms("sum-*", 'reducer = "counter"')}
 `;
 
 Deno.test("arq room list prints rooms with subscribers, and with --stored those with messages only", async () => {

@@ -9,12 +9,9 @@ import { until } from "../../shared/testing/until.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
-const CONFIG = `
-[[rooms]]
-room = "orders-*"
-durable = true
-`;
+const CONFIG = durableRooms("orders-*");
 
 /** A bus with durable rooms `orders-…`, and what a bridge and a reader need from it. */
 export interface BridgedBus extends AsyncDisposable {

@@ -11,6 +11,7 @@ import { freePort } from "../harness/free_ports.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "../harness/serve_bus.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { type PostgresServer, somePostgres } from "./postgres_server.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 /** Time for a killed bus to read a log of a million messages on a busy machine. */
 const RESTART_MS = 300_000;
@@ -24,10 +25,7 @@ const tablesFor = (messages: number) => `
 [durable]
 log_bytes = ${Math.max(1_073_741_824, ROOMS.length * messages * STORED_BYTES)}
 
-[[rooms]]
-room = "orders-*"
-durable = true
-history_size = ${messages}
+${durableRooms("orders-*", `history_size = ${messages}`)}
 `;
 
 interface Stored {

@@ -10,6 +10,7 @@ import { until } from "../../shared/testing/until.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { startChromium } from "./world.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const FOLDER = new URL("../../docs/console/", import.meta.url).pathname;
 const CLIENTS = 1_000;
@@ -145,9 +146,7 @@ async function main(minutes: number, only_room: boolean): Promise<void> {
   const config = `${issuer.config}
 [nats]
 urls = ["${nats.url}"]
-[[rooms]]
-room = "orders-*"
-durable = true
+${durableRooms("orders-*")}
 `;
   const named = (id: string) => `node_id = "${id}"`;
   await using one = await startServer("shield", config, issuer.dir, named("shield-1"));

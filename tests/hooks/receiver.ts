@@ -3,6 +3,7 @@
  */
 import { Webhook } from "standardwebhooks";
 import { secretFile } from "../../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 /** A signing secret for tests. */
 export const SECRET = "whsec_" + new Uint8Array(32).fill(7).toBase64();
@@ -112,10 +113,7 @@ export const hookTables = (url: string) => `
 #constant presence.heartbeat_ms = 200
 #constant presence.down_ms = 2_000
 #constant presence.brain_timeout_ms = 900
-[[rooms]]
-room = "o-*"
-durable = true
-membership = "journal"
+${durableRooms("o-*", 'membership = "journal"')}
 [webhooks]
 private_hosts = ["127.0.0.1"]
 #constant webhooks.survey_ms = 500

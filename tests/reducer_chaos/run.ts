@@ -14,6 +14,7 @@ import { createRandom, type Random } from "../presence_simulation/random.ts";
 import { Callers, type MadeCall } from "./callers.ts";
 import { eventsOf, folded, judgeEntries, linearizable, sourceOf } from "./judge.ts";
 import { foldedElsewhere, wasmtimeThere } from "./wasmtime.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 /** The plan of a run. */
 export interface ReducerPlan {
@@ -52,11 +53,7 @@ user_messages_per_second = 1_000_000
 name = "counter"
 file = "${WASM}"
 #constant reducers.snapshot_entries = 1_000
-[[rooms]]
-room = "count-*"
-durable = true
-history_size = ${RETENTION.history_size}
-reducer = "counter"
+${durableRooms("count-*", `history_size = ${RETENTION.history_size}`, 'reducer = "counter"')}
 `;
 /** Every third of these faults hits a Shield, too. */
 const SHIELD_EVERY = 3;

@@ -10,6 +10,7 @@ import { schemaAdmin } from "../peers/schema_admin.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { errorsIn, samplesOf } from "../harness/server_state.ts";
 import { startNats } from "../harness/nats_server.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 /** Tenants of a run; all use the same room names. */
 export const TENANTS: readonly string[] = ["acme", "zeta"];
@@ -39,10 +40,7 @@ const REFUSED = /^shield_policy_verdicts_total\{.*verdict="refused"/;
  * limit is reached within minutes: growth after that is a leak.
  */
 const CONFIG = `
-[[rooms]]
-room = "log-*"
-durable = true
-history_size = 100
+${durableRooms("log-*", "history_size = 100")}
 [limits]
 #constant limits.log_cache_bytes = 16_777_216
 messages_per_second = 100_000

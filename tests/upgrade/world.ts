@@ -8,11 +8,10 @@ import { createIssuer, type Issuer, type ServerProcess, startServer } from "../h
 import { freePorts } from "../harness/free_ports.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { startTcpProxy } from "../harness/tcp_proxy.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const CONFIG = `
-[[rooms]]
-room = "kept-*"
-durable = true
+${durableRooms("kept-*")}
 [ledger]
 store = true
 `;

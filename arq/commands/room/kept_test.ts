@@ -9,23 +9,17 @@ import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { storedIn } from "../../rooms/history.ts";
 import { runArq, startArq, succeeds } from "../../testing/run_arq.ts";
+import { durableRooms } from "../../../shared/testing/room_classes.ts";
 
 const COUNTER = new URL("../../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 const CONFIG = `
 [server]
 host = "127.0.0.1"
-[[rooms]]
-room = "durable-*"
-durable = true
-history_size = 100000
+${durableRooms("durable-*", "history_size = 100000")}
 [[reducers]]
 name = "counter"
 file = "${COUNTER}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
-reducer_visible = ["total", "user/"]
+${durableRooms("count-*", 'reducer = "counter"', 'reducer_visible = ["total", "user/"]')}
 `;
 
 /** For all tests but those that end their own. */

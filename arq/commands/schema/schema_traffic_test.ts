@@ -12,6 +12,7 @@ import { refusesFrom } from "../../replay/testing/guest_text.ts";
 import { linesOf, MEMORY_PAGES, Recorder } from "../../replay/testing/recorded.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { runArq, succeeds } from "../../testing/run_arq.ts";
+import { durableRooms } from "../../../shared/testing/room_classes.ts";
 
 const PROTO = `syntax = "proto3";
 package fleet.v1;
@@ -25,11 +26,7 @@ message Stop { double lat = 1 [(buf.validate.field).double.lte = 90]; }
 const CONFIG = `
 [server]
 host = "127.0.0.1"
-[[rooms]]
-room = "vehicles-*"
-durable = true
-history_size = 100000
-membership = "journal"
+${durableRooms("vehicles-*", "history_size = 100000", 'membership = "journal"')}
 [journal]
 journal = "off"
 `;
