@@ -16,6 +16,7 @@ import { ask, openText } from "./peers/raw_client.ts";
 import { requirePing } from "./peers/schema_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
+import { reducedRooms } from "../shared/testing/reducers.ts";
 
 const CONFIG = `
 [centrifugo]
@@ -27,10 +28,7 @@ enabled = true
 [admin]
 operator_tenants = ["default"]
 ${durableRooms("log:*")}
-[[reducers]]
-name = "counter"
-file = "${new URL("../policies/build/reducers/counter.wasm", import.meta.url).pathname}"
-${durableRooms("count:*", 'reducer = "counter"', 'reducer_visible = ["total"]')}
+${reducedRooms("count:*", "counter", 'reducer_visible = ["total"]')}
 [limits]
 #constant limits.command_timeout_ms = 60_000
 [pusher]

@@ -21,9 +21,9 @@ import { ping } from "../shield/schema/testing/schemas.ts";
 import { asker, OLD_RULE, upload } from "./rollout_traffic.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
+import { reducedRooms } from "../shared/testing/reducers.ts";
 
 const APP_SECRET = "a secret of the app";
-const built = new URL("../policies/build/reducers/poll.wasm", import.meta.url).pathname;
 /** For Shields only. */
 const SHIELDS = `
 [growing]
@@ -51,11 +51,8 @@ enabled = true
 [ledger]
 store = true
 #constant ledger.flush_ms = 50
-[[reducers]]
-name = "poll"
-file = "${built}"
 #constant reducers.snapshot_entries = 3
-${durableRooms("poll-*", 'reducer = "poll"', 'reducer_visible = ["asked"]')}
+${reducedRooms("poll-*", "poll", 'reducer_visible = ["asked"]')}
 ${durableRooms("proven-*", "proof = true")}
 [journal]
 journal = "all"

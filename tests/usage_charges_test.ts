@@ -10,6 +10,7 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { answered, ask, openText } from "./peers/raw_client.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
+import { reducedRooms, reducerFile } from "../shared/testing/reducers.ts";
 
 const CONFIG = `
 [usage]
@@ -84,8 +85,6 @@ Deno.test("usage: a budget of reads that is used up refuses reads", async () => 
   assert.ok(Number(page.headers.get("retry-after")) > 0);
 });
 
-const built = (name: string) =>
-  new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 const REDUCERS = `
 [server]
 drain_ms = 0
@@ -93,10 +92,7 @@ drain_ms = 0
 operator_tenants = ["default"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
-[[reducers]]
-name = "counter"
-file = "${built("counter")}"
-${durableRooms("count-*", 'reducer = "counter"')}
+${reducedRooms("count-*", "counter")}
 [usage]
 enabled = true
 #constant usage.flush_ms = 50
@@ -114,7 +110,7 @@ Deno.test("usage: a deploy is refused while its tenant's budget is used up, befo
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
   const put = (path: string, body: unknown, type = "application/json") =>
     admin.ask("PUT", `/v1/tenants/default/${path}`, body, { "content-type": type });
-  const module = await Deno.readFile(built("counter_rust"));
+  const module = await Deno.readFile(reducerFile("counter_rust"));
   const stored = `reducers/count-*/modules/${await sha256Hex(module)}`;
   const budget = { per: "month", unit: "fuel", action: "refuse", limit: 0 };
   assert.equal((await put("budgets", budget)).status, 200);

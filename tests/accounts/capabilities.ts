@@ -21,6 +21,7 @@ import { EventReader } from "../peers/event_reader.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "../rollout_traffic.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import type { AccountsWorld } from "./world.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
 type Capability = (world: AccountsWorld) => Promise<void>;
 
@@ -198,9 +199,7 @@ const reducers: Capability = async (world) => {
         authorization: `Bearer ${await world.issuer.tokenFor({ role: "admin", sub: "root" })}`,
         "content-type": "application/wasm",
       },
-      body: await Deno.readFile(
-        new URL("../../policies/build/reducers/counter_rust.wasm", import.meta.url),
-      ),
+      body: builtReducer("counter_rust"),
     },
   );
   assert.equal(deployed.status, 200, await deployed.text());

@@ -19,21 +19,15 @@ import { testLog } from "../../shared/testing/logs.ts";
 import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { AdminClient } from "../peers/admin_client.ts";
-import { durableRooms } from "../../shared/testing/room_classes.ts";
-
-const built = (name: string) =>
-  new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
+import { reducedRooms, reducerFile } from "../../shared/testing/reducers.ts";
 
 const CONFIG = `
 [admin]
 operator_tenants = ["ops"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
-[[reducers]]
-name = "counter"
-file = "${built("counter")}"
 #constant reducers.snapshot_entries = 4
-${durableRooms("count-*", 'reducer = "counter"')}
+${reducedRooms("count-*", "counter")}
 `;
 
 /** The room, and one of its values. */
@@ -160,7 +154,7 @@ Deno.test("a room is forked and its past removed, and both report their previous
   const rest = await arq("verify", "count-2");
   assert.match(rest.stdout, /^count-2: 10 entries after entry 6 of count-1 to entry 16/);
   assert.match((await arq("at", "count-2", "--offset", "5")).stderr, /goes back to entry 6\n/);
-  const checked = await arq("deploy", "count-*", built("counter"), "--dry-run");
+  const checked = await arq("deploy", "count-*", reducerFile("counter"), "--dry-run");
   assert.match(checked.stdout, /^count-2: \d+ entr.*, the same$/m, checked.stderr);
   const whole = await arq("repair", "count-1", "--accept-loss");
   assert.match(whole.stdout, /^count-1 has lost nothing/, whole.stderr);

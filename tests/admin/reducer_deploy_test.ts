@@ -10,10 +10,8 @@ import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { found } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
-import { durableRooms } from "../../shared/testing/room_classes.ts";
+import { reducedRooms, reducerFile } from "../../shared/testing/reducers.ts";
 
-const built = (name: string) =>
-  new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 const request_timeout_ms = 60_000;
 const CONFIG = `
 [server]
@@ -23,12 +21,9 @@ operator_tenants = ["ops"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
 #constant limits.reducer_modules = 2
-[[reducers]]
-name = "counter"
-file = "${built("counter")}"
-${durableRooms("count-*", 'reducer = "counter"')}
+${reducedRooms("count-*", "counter")}
 `;
-const bytesOf = (name: string) => Deno.readFile(built(name));
+const bytesOf = (name: string) => Deno.readFile(reducerFile(name));
 const path = "/v1/tenants/default/reducers/count-*";
 
 function clientOf(url: string, token: string, tenant_path = path) {
@@ -152,19 +147,19 @@ Deno.test("arq deploys a module after showing the differences, and rolls it back
   const room = reduced<{ add: [number, number]; reset: [undefined, null] }>(client.room("count-1"));
   for (const at of [1, 2, 3]) await room.call("add", at);
   await assert.rejects(room.call("reset"), { reason: "call-rejected" });
-  const same = await arq("deploy", "count-*", built("counter_rust"), "--dry-run");
+  const same = await arq("deploy", "count-*", reducerFile("counter_rust"), "--dry-run");
   assert.equal(same.stdout, "count-1: 4 entries, the same\n1 room, 4 entries, 0 differences\n");
   assert.equal(same.code, 0, same.stderr);
-  const poll = await arq("deploy", "count-*", built("poll"), "--yes");
+  const poll = await arq("deploy", "count-*", reducerFile("poll"), "--yes");
   assert.equal(poll.code, 6, poll.stderr);
   assert.match(
     poll.stdout,
     /^count-1: 4 of 4 entries DIFFER, first entry 1 in verdict, .*: add was applied, would be rejected 404 no command add/,
   );
   assert.match(poll.stderr, /nothing was deployed/);
-  const none = await arq("deploy", "count-*", built("counter_rust"));
+  const none = await arq("deploy", "count-*", reducerFile("counter_rust"));
   assert.deepEqual([none.code, /confirm with --yes/.test(none.stderr)], [2, true], none.stderr);
-  const rust = await arq("deploy", "count-*", built("counter_rust"), "--yes");
+  const rust = await arq("deploy", "count-*", reducerFile("counter_rust"), "--yes");
   assert.match(rust.stdout, /count-\* +counter +1 +[0-9a-f]{16} +20\S+Z +.*root/, rust.stderr);
   assert.equal((await room.call("add", 4)).answer, 10);
   const sum = `${folder.path}/sum.wasm`;

@@ -14,6 +14,7 @@ import { type OtlpReceiver, type OtlpSpan, startOtlpReceiver } from "../otlp/rec
 import { enforce } from "../peers/policy_admin.ts";
 import { ask, openText } from "../peers/raw_client.ts";
 import { durableRooms } from "../../shared/testing/room_classes.ts";
+import { reducedRooms } from "../../shared/testing/reducers.ts";
 
 // `arq why` against a real bus: its report about a message and a user, also from the journal, and its exit codes.
 
@@ -209,16 +210,11 @@ Deno.test("arq why continues in the journal, and shows the ledgers if it cannot 
 
 // `arq room list` on a real bus: rooms with subscribers, and stored rooms without any, page by page.
 
-const COUNTER = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
-
 const CONFIG = `
 [admin]
 operator_tenants = ["default"]
 ${durableRooms("log-*")}
-[[reducers]]
-name = "counter"
-file = "${COUNTER}"
-${durableRooms("sum-*", 'reducer = "counter"')}
+${reducedRooms("sum-*", "counter")}
 `;
 
 Deno.test("arq room list prints rooms with subscribers, and with --stored those with messages only", async () => {

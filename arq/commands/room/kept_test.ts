@@ -10,16 +10,13 @@ import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { storedIn } from "../../rooms/history.ts";
 import { runArq, startArq, succeeds } from "../../testing/run_arq.ts";
 import { durableRooms } from "../../../shared/testing/room_classes.ts";
+import { reducedRooms } from "../../../shared/testing/reducers.ts";
 
-const COUNTER = new URL("../../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 const CONFIG = `
 [server]
 host = "127.0.0.1"
 ${durableRooms("durable-*", "history_size = 100000")}
-[[reducers]]
-name = "counter"
-file = "${COUNTER}"
-${durableRooms("count-*", 'reducer = "counter"', 'reducer_visible = ["total", "user/"]')}
+${reducedRooms("count-*", "counter", 'reducer_visible = ["total", "user/"]')}
 `;
 
 /** For all tests but those that end their own. */
