@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isSampled } from "../../../shared/sampling.ts";
 import type { PolicyBinding, PolicyOutcome } from "../../message/verdict.ts";
-import { binding } from "../testing/modules.ts";
+import { binding, outcomeOf } from "../testing/modules.ts";
 import { ActiveChain } from "./tenant_chain.ts";
 import { canaryLists } from "./canary.ts";
 import { Comparisons, type JudgedRequest } from "./comparisons.ts";
@@ -93,18 +93,8 @@ Deno.test("for every key and room one whole version is in force, and the other o
 });
 
 /** An outcome of a policy of that chain. */
-const outcome = (name: string, allowed: boolean, more: Partial<PolicyOutcome> = {}) => ({
-  name,
-  allowed,
-  mode: "enforce" as const,
-  code: allowed ? 0 : 403,
-  reason: allowed ? "" : "spam",
-  fault: undefined,
-  fuel: 2,
-  instance_fuel: 0,
-  duration_ms: 0.01,
-  ...more,
-});
+const outcome = (name: string, allowed: boolean, more: Partial<PolicyOutcome> = {}) =>
+  outcomeOf(name, { allowed, reason: allowed ? "" : "spam", fuel: 2, duration_ms: 0.01, ...more });
 
 function counting(before: PolicyBinding[], after: PolicyBinding[]) {
   const comparisons = new Comparisons();

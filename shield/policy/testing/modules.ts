@@ -4,7 +4,7 @@
  */
 import type { CheckedModule } from "../admin_api.ts";
 import type { ModuleLoader } from "../modules/module_set.ts";
-import { type Hook, HOOKS, type PolicyBinding } from "../../message/verdict.ts";
+import { type Hook, HOOKS, type PolicyBinding, type PolicyOutcome } from "../../message/verdict.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
@@ -66,6 +66,22 @@ export function compilingLoader(): CompilingLoader {
       loaded.add(sha256);
     },
     unload: (sha256) => void loaded.delete(sha256),
+  };
+}
+
+/** What came of a policy, which allows unless `more` says otherwise. */
+export function outcomeOf(name: string, more: Partial<PolicyOutcome> = {}): PolicyOutcome {
+  return {
+    name,
+    mode: "enforce",
+    allowed: true,
+    code: more.allowed === false ? 403 : 0,
+    reason: "",
+    fault: undefined,
+    fuel: 10,
+    instance_fuel: 0,
+    duration_ms: 0.05,
+    ...more,
   };
 }
 

@@ -8,6 +8,7 @@ import type { PolicyBinding } from "../../message/verdict.ts";
 import { createPolicyPool, type PolicyPool } from "../pool/pool.ts";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import { type GuestText, loadableGuest } from "./guests.ts";
+import { binding } from "./modules.ts";
 
 /** A running pool, closed when the scope ends. */
 export interface TestPool extends AsyncDisposable {
@@ -84,16 +85,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
 
 /** A binding of the module that was loaded under the policy's name. */
 export function policy(name: string, more: Partial<PolicyBinding> = {}): PolicyBinding {
-  return {
-    name,
-    sha256: name,
-    room: "*",
-    hooks: ["on_message"],
-    order: 0,
-    mode: "enforce",
-    percent: 1,
-    ...more,
-  };
+  return binding({ name, sha256: name, ...more });
 }
 
 let messages = 0;
