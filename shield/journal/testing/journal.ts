@@ -33,34 +33,6 @@ export function decision(
   };
 }
 
-/** A policy's part of a decision. */
-export function decidedBy(
-  name: string,
-  change: Partial<JournalEntry["policies"][number]> = {},
-): JournalEntry["policies"][number] {
-  return {
-    name,
-    module: "ab".repeat(32),
-    abi: 1,
-    mode: "enforce",
-    allowed: true,
-    code: 0,
-    reason: "",
-    fault: null,
-    detail: "",
-    units: 1_000,
-    budget_units: 10_000,
-    asking_bytes: 64,
-    has_read_payload: true,
-    reads: [{ from: "header", name: "x-lang", value: "de" }],
-    writes: [],
-    added_headers: [],
-    payload: null,
-    logs: [],
-    ...change,
-  };
-}
-
 /** A journal's store and keys on that Spine. */
 export function journalPlace(spine: Spine, now: () => number = Date.now): JournalPlace {
   return new JournalPlace({ config: configFrom({}), spine, log: keptLog().log, now });
