@@ -9,6 +9,7 @@ import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { sharedByTests } from "../../shared/testing/shared_by_tests.ts";
 import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
+import { runDeno } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { startBus, startBusWith, type TestBus } from "../harness/bus.ts";
 import { startProgram, startRecipe } from "./program.ts";
@@ -143,12 +144,8 @@ const token = (folder: string, who: "app" | "ops", ...args: string[]) =>
     ...args,
   ]);
 
-async function customer(folder: string, ...args: string[]): Promise<Deno.CommandOutput> {
-  return await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-read", "--allow-write", `${SAAS}/customer.ts`, ...args],
-    cwd: folder,
-  }).output();
-}
+const customer = (cwd: string, ...args: string[]) =>
+  runDeno(["run", "--allow-read", "--allow-write", `${SAAS}/customer.ts`, ...args], { cwd });
 
 Deno.test("customers of two plans share a bus, receive nothing of each other, and only one reaches a budget", async () => {
   const folder = await Deno.makeTempDir({ prefix: "saas-" });
@@ -156,7 +153,7 @@ Deno.test("customers of two plans share a bus, receive nothing of each other, an
   await using bus = await startBusWith(await prepared(folder));
   const operator = await token(folder, "ops", "--tenant", "ops", "--role", "admin");
   for (const [name = "", plan = ""] of [["acme", "free"], ["globex", "pro"]]) {
-    assert.ok((await customer(folder, name, plan, "customers")).success);
+    assert.ok((await customer(folder, name, plan, "customers")).ok);
     const admin = ["--admin-url", bus.admin_url, "--token", operator];
     await arq(folder, "apply", `customers/${name}`, ...admin);
   }
