@@ -8,6 +8,7 @@ import { startValkey } from "../../tests/harness/valkey_server.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../shared/testing/logs.ts";
 import { createMetrics, type Registry } from "../../shared/metrics/metrics.ts";
+import { sampleOf } from "../../shared/testing/sample_of.ts";
 import { emptySettings, type TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { type QuotaOptions, type StartedQuota, startQuota } from "./quota.ts";
 import { retryPause_ms } from "./valkey.ts";
@@ -92,10 +93,7 @@ async function sharedFlood(
   throw new Error("the server answered late in each of 20 floods");
 }
 
-async function valueOf({ registry }: Member, name: string): Promise<number> {
-  const line = (await registry.metrics()).split("\n").find((it) => it.startsWith(`${name} `));
-  return Number(line?.split(" ")[1]);
-}
+const valueOf = ({ registry }: Member, name: string) => sampleOf(registry, name);
 
 const LIMIT = 200;
 

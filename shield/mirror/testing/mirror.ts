@@ -1,6 +1,7 @@
 /** A mirror of `start.ts` on an embedded engine, with access to its rules, settings and metrics. */
 import { configFrom } from "../../../shared/config/load.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import { sampleOf } from "../../../shared/testing/sample_of.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { until } from "../../../shared/testing/until.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
@@ -21,8 +22,8 @@ export interface TestMirror extends AsyncDisposable {
   readonly lines: readonly string[];
   /** The messages on shadow subjects, after the mirror has sent everything. */
   shadows(): Promise<SpineMessage[]>;
-  /** The value of one series of the metrics; undefined if there is none. */
-  metric(series: string): Promise<number | undefined>;
+  /** The value of one series of the metrics. */
+  metric(series: string): Promise<number>;
   /** One request of an admin, an operator unless another one is given, answered by status and JSON. */
   // deno-lint-ignore no-explicit-any -- the tests say what is in it
   ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
@@ -40,12 +41,7 @@ export async function testMirror(mirroring: Record<string, unknown> = {}): Promi
   await settings.ready;
   const config = configFrom({ platform: { mirroring } });
   const started = startMirror({ ...shared, config, settings, node_id: "s1" });
-  const metric = async (series: string) => {
-    const line = (await registry.metrics()).split("\n").find((text) =>
-      text.startsWith(`${series} `)
-    );
-    return line === undefined ? undefined : Number(line.slice(series.length));
-  };
+  const metric = (series: string) => sampleOf(registry, series);
   return {
     engine,
     settings,
