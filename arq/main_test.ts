@@ -5,10 +5,9 @@
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
 import { pace } from "../shared/testing/pace.ts";
-import { startBus } from "../tests/harness/bus.ts";
-import type { TestBus } from "../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../tests/harness/bus.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./bus/dev_bus.ts";
-import { runArq, startArq } from "./testing/run_arq.ts";
+import { runArq, startArq, succeeds } from "./testing/run_arq.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -61,8 +60,7 @@ async function fromStdin(bus: TestBus): Promise<void> {
   await sub.says("Subscribed to stdin");
   const bytes = new Uint8Array([0xff, 0xfe, 10]);
   for (const stdin of ['{ "two":\n"lines" }\n', "plain text\n", bytes]) {
-    const pub = await runArq(["pub", "stdin", ...at(bus)], { stdin });
-    assert.equal(pub.code, 0, pub.stderr);
+    succeeds(await runArq(["pub", "stdin", ...at(bus)], { stdin }));
   }
   const lines = (await sub.result()).stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(lines.map(({ content_type, data }) => [content_type, data]), [
@@ -135,14 +133,13 @@ async function notAllowed(bus: TestBus, folder: string): Promise<void> {
 }
 
 async function status(bus: TestBus): Promise<void> {
-  const people = await runArq(["status", ...at(bus)]);
-  assert.equal(people.code, 0, people.stderr);
-  assert.match(people.stdout, /^ready {2}http/);
-  assert.match(people.stdout, /node_id +shield-/);
-  assert.match(people.stdout, /uptime +(\d+h )?(\d+m )?\d+s\n/);
-  assert.match(people.stdout, /spine +engine embedded, state connected, since_ms .*, reconnects 0/);
+  const people = succeeds(await runArq(["status", ...at(bus)]));
+  assert.match(people, /^ready {2}http/);
+  assert.match(people, /node_id +shield-/);
+  assert.match(people, /uptime +(\d+h )?(\d+m )?\d+s\n/);
+  assert.match(people, /spine +engine embedded, state connected, since_ms .*, reconnects 0/);
   assert.match(
-    people.stdout,
+    people,
     /keys +issuer arqon-dev, source jwks_file, keys 1, healthy true, loaded_ms \d{4}-/,
   );
   const token = await bus.tokenFor({ role: "admin" });
@@ -177,13 +174,11 @@ async function foundByItself(bus: TestBus, folder: string): Promise<void> {
   await Deno.writeTextFile(`${state}/3.json`, "[]");
   const below = `${folder}/below`;
   await Deno.mkdir(below);
-  const status = await runArq(["status", "--json"], { cwd: below });
-  assert.equal(status.code, 0, status.stderr);
+  succeeds(await runArq(["status", "--json"], { cwd: below }));
   const gen = await runArq(["auth", "gen", "--role", "service"], { cwd: below });
   const token = gen.stdout.trim();
   assert.equal(decodeJwt(token)["role"], "service");
-  const pub = await runArq(["pub", "lobby", "1", "--token", token], { cwd: below });
-  assert.equal(pub.code, 0, pub.stderr);
+  succeeds(await runArq(["pub", "lobby", "1", "--token", token], { cwd: below }));
 }
 
 Deno.test("arq on a running bus", async (t) => {

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { QUIET } from "../shared/testing/logs.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
-import { startListeners } from "./listeners.ts";
-import type { ListenerOptions, Listeners } from "./listeners.ts";
+import { type ListenerOptions, type Listeners, startListeners } from "./listeners.ts";
 
 const LOOPBACK = { host: "127.0.0.1", port: 0 };
 const READY: HealthReport = { checks: { spine: { ok: true, since_ms: 0, detail: "fine" } } };
@@ -24,11 +24,8 @@ async function withListeners(
     now: Date.now,
     ...options,
   });
-  try {
-    await body(listeners);
-  } finally {
-    await listeners.close();
-  }
+  await using _end = atEnd(() => listeners.close());
+  await body(listeners);
 }
 
 async function answer(address: string, path: string, init?: RequestInit) {

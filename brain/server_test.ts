@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { keptLog, QUIET } from "../shared/testing/logs.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { isReady } from "../shared/listeners/ops.ts";
@@ -10,8 +11,7 @@ import type { Spine } from "../shared/spine/contract/spine.ts";
 import { tapSubject } from "../shared/subjects/subject.ts";
 import { accepted, sendCommand, TRACE_ID } from "./rooms/testing/command_probe.ts";
 import { BRAIN_CAPABILITIES } from "./capabilities.ts";
-import { startBrain } from "./server.ts";
-import type { Brain } from "./server.ts";
+import { type Brain, startBrain } from "./server.ts";
 
 const FILES = { readTextFile: Deno.readTextFileSync, readFile: Deno.readFileSync };
 
@@ -32,17 +32,14 @@ async function withBrain(
   const spine = openEmbedded({ log, now });
   const registry = createMetrics({ node_id: "b1", version: "0" });
   const config = configFrom(settings);
-  try {
-    const brain = await startBrain({
-      capabilities: BRAIN_CAPABILITIES,
-      ...{ config, spine, log, registry, now, ...FILES },
-      random: Math.random,
-    });
-    await body({ spine, brain, lines, metrics: () => registry.metrics() });
-    await brain.drain();
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  const brain = await startBrain({
+    capabilities: BRAIN_CAPABILITIES,
+    ...{ config, spine, log, registry, now, ...FILES },
+    random: Math.random,
+  });
+  await body({ spine, brain, lines, metrics: () => registry.metrics() });
+  await brain.drain();
 }
 
 function publishChat(spine: Spine): void {

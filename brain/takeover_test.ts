@@ -13,8 +13,7 @@ import { member, TestShield } from "./presence/testing/shield.ts";
 import { SpineNetwork } from "./presence/testing/spine_network.ts";
 import { accepted, sendCommand } from "./rooms/testing/command_probe.ts";
 import type { ProbeCommand, ProbeReply } from "./rooms/testing/command_probe.ts";
-import { openClient, startNode, total } from "./testing/node.ts";
-import type { Node } from "./testing/node.ts";
+import { type Node, openClient, startNode, total } from "./testing/node.ts";
 
 /** The node that serves a room's commands. */
 async function ownerAmong(nodes: readonly Node[], room: string): Promise<Node> {

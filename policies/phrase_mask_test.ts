@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { judgedPiece } from "../shield/policy/piece.ts";
-import { startExample } from "./testing/guest_host.ts";
-import type { Policy } from "./testing/guest_host.ts";
+import { type Policy, startExample } from "./testing/guest_host.ts";
 import { maskedWhole, PARTS } from "./testing/phrases.ts";
 
 /** The output after each piece, and at the end. */

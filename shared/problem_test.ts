@@ -1,8 +1,7 @@
 /** Problem bodies and headers by RFC 9457, 6750 and 9110, without a server. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ArqonError, ERRORS } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, ERRORS, type Reason } from "@arqon/proto";
 import { problemOf, problemResponse } from "./problem.ts";
 import { anyCharacter } from "./testing/any_character.ts";
 

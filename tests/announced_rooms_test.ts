@@ -4,22 +4,19 @@
  * rooms over disconnected Brains and Shields.
  */
 import assert from "node:assert/strict";
-import { type ArqonError, connect } from "../sdk/typescript/mod.ts";
-import type { Message } from "../sdk/typescript/mod.ts";
+import { type ArqonError, connect, type Message } from "../sdk/typescript/mod.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const DEADLINE_MS = 90_000;
 /** Between two changes. */
 const PACE_MS = 10;
 const CLASSES = `
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [limits]
 messages_per_second = 10_000
 #constant limits.command_timeout_ms = 2_500

@@ -4,13 +4,12 @@
  * has the breaks one by one.
  */
 import assert from "node:assert/strict";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { until } from "../shared/testing/until.ts";
 import { run } from "../tasks/checkout/programs.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
 
@@ -194,36 +193,33 @@ Deno.test("several Shields write one chain on NATS, which a check in Python foll
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
   await using issuer = await createIssuer();
   const { shields, clients } = await shieldsOn(nats, issuer, ["one", "two", "three"]);
-  try {
-    const changes = clients.flatMap((client, at) =>
-      Array.from({ length: 10 }, async (_, count) => {
-        const body = { room: `r${at}${count}-*`, durable: true };
-        const { status, body: answer } = await client.ask("PUT", "/v1/tenants/acme/rooms", body);
-        assert.equal(status, 200, JSON.stringify(answer));
-      })
-    );
-    await Promise.all(changes);
-    const { text } = await clients[0]!.get("/v1/audit/entries?limit=1000");
-    const lines = text.trimEnd().split("\n");
-    assert.equal(lines.length, 60);
-    const writers = new Set(lines.map((line) => JSON.parse(line).node));
-    assert.deepEqual([...writers].sort(), ["one", "three", "two"]);
-    const { code, found } = await pythonCheck(text);
-    assert.deepEqual([code, found.broken, found.entries], [0, null, 60]);
-    const changed = lines.with(20, lines[20]!.replace('"root"', '"boot"')).join("\n");
-    assert.deepEqual(await pythonCheck(`${changed}\n`), {
-      code: 1,
-      found: { entries: 22 - 1, broken: 21 },
-    });
-    const shorter = lines.toSpliced(30, 1).join("\n");
-    assert.equal((await pythonCheck(shorter)).found.broken, 31);
-    // The newest entry refers to the previous one, so the processes' logs and the chain agree.
-    const last = (await clients[1]!.read("/v1/audit?limit=1")).entries[0];
-    assert.equal(`${last.seq}:${last.hash}`, found.head);
-    assert.ok(shields.some((shield) => shield.log().includes(`hash=${last.hash}`)));
-  } finally {
-    await stopAll(shields);
-  }
+  await using _end = atEnd(() => stopAll(shields));
+  const changes = clients.flatMap((client, at) =>
+    Array.from({ length: 10 }, async (_, count) => {
+      const body = { room: `r${at}${count}-*`, durable: true };
+      const { status, body: answer } = await client.ask("PUT", "/v1/tenants/acme/rooms", body);
+      assert.equal(status, 200, JSON.stringify(answer));
+    })
+  );
+  await Promise.all(changes);
+  const { text } = await clients[0]!.get("/v1/audit/entries?limit=1000");
+  const lines = text.trimEnd().split("\n");
+  assert.equal(lines.length, 60);
+  const writers = new Set(lines.map((line) => JSON.parse(line).node));
+  assert.deepEqual([...writers].sort(), ["one", "three", "two"]);
+  const { code, found } = await pythonCheck(text);
+  assert.deepEqual([code, found.broken, found.entries], [0, null, 60]);
+  const changed = lines.with(20, lines[20]!.replace('"root"', '"boot"')).join("\n");
+  assert.deepEqual(await pythonCheck(`${changed}\n`), {
+    code: 1,
+    found: { entries: 22 - 1, broken: 21 },
+  });
+  const shorter = lines.toSpliced(30, 1).join("\n");
+  assert.equal((await pythonCheck(shorter)).found.broken, 31);
+  // The newest entry refers to the previous one, so the processes' logs and the chain agree.
+  const last = (await clients[1]!.read("/v1/audit?limit=1")).entries[0];
+  assert.equal(`${last.seq}:${last.hash}`, found.head);
+  assert.ok(shields.some((shield) => shield.log().includes(`hash=${last.hash}`)));
 });
 
 Deno.test("audit-unavailable: changes that cannot be recorded are refused, unless allowed", async () => {
@@ -232,20 +228,17 @@ Deno.test("audit-unavailable: changes that cannot be recorded are refused, unles
   await using issuer = await createIssuer();
   const { shields, clients } = await shieldsOn(nats, issuer, ["strict"]);
   const open = await shieldsOn(nats, issuer, ["open"], '[audit]\non_failure = "allow"\n');
-  try {
-    const [strict] = clients;
-    const path = "/v1/tenants/acme/rooms";
-    const { status, body, headers } = await strict!.ask("PUT", path, CLASS);
-    assert.deepEqual([status, body.reason], [503, "audit-unavailable"]);
-    assert.equal(headers.get("retry-after"), "1");
-    assert.equal((await strict!.read(path)).version, 0, "nothing was changed");
-    assert.equal((await strict!.get("/v1/cluster")).status, 200, "readings go on");
-    assert.equal((await open.clients[0]!.ask("PUT", path, CLASS)).status, 200);
-    assert.equal((await strict!.read(path)).version, 1);
-    // The change is answered before the attempt to write it is abandoned.
-    const log = () => open.shields[0]!.log();
-    await until(log, () => log().includes("the audit log cannot be written"));
-  } finally {
-    await stopAll([...shields, ...open.shields]);
-  }
+  await using _end = atEnd(() => stopAll([...shields, ...open.shields]));
+  const [strict] = clients;
+  const path = "/v1/tenants/acme/rooms";
+  const { status, body, headers } = await strict!.ask("PUT", path, CLASS);
+  assert.deepEqual([status, body.reason], [503, "audit-unavailable"]);
+  assert.equal(headers.get("retry-after"), "1");
+  assert.equal((await strict!.read(path)).version, 0, "nothing was changed");
+  assert.equal((await strict!.get("/v1/cluster")).status, 200, "readings go on");
+  assert.equal((await open.clients[0]!.ask("PUT", path, CLASS)).status, 200);
+  assert.equal((await strict!.read(path)).version, 1);
+  // The change is answered before the attempt to write it is abandoned.
+  const log = () => open.shields[0]!.log();
+  await until(log, () => log().includes("the audit log cannot be written"));
 });

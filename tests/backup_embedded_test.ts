@@ -3,11 +3,9 @@
  * and every refusal.
  */
 import assert from "node:assert/strict";
-import { runArq, succeeds } from "../arq/testing/run_arq.ts";
-import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { type ArqResult, runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { openText } from "./peers/raw_client.ts";
-import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
-import type { ServedBus } from "./harness/serve_bus.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 
 function fails(result: ArqResult, expected: RegExp, code = 1): void {
   assert.equal(result.code, code, `${result.stdout}${result.stderr}`);

@@ -3,28 +3,20 @@
  * loss of everything, from a cluster to one server, and every refusal.
  */
 import assert from "node:assert/strict";
-import { connect } from "@nats-io/transport-deno";
-import type { NatsConnection } from "@nats-io/transport-deno";
-import { runArq, succeeds } from "../arq/testing/run_arq.ts";
-import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { connect, type NatsConnection } from "@nats-io/transport-deno";
+import { type ArqResult, runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { readBackup } from "../shared/backup/archive.ts";
 import type { BackupHead } from "../shared/backup/manifest.ts";
 import { busStreams, restoreStreams } from "../shared/backup/nats_restore.ts";
 import { StreamApi } from "../shared/backup/stream_api.ts";
 import { seen } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CLASSES = `
-[[rooms]]
-room = "orders*"
-durable = true
-history_size = 10_000
-history_ttl_seconds = 3_600
-`;
+const CLASSES = durableRooms("orders*", "history_size = 10_000", "history_ttl_seconds = 3_600");
 
 function fails(result: ArqResult, expected: RegExp, code = 1): void {
   assert.equal(result.code, code, `${result.stdout}${result.stderr}`);

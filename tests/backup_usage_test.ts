@@ -3,8 +3,7 @@
  * since later usage counts, too.
  */
 import assert from "node:assert/strict";
-import { runArq, succeeds } from "../arq/testing/run_arq.ts";
-import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { type ArqResult, runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";

@@ -5,12 +5,10 @@
 import assert from "node:assert/strict";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { seen, until } from "../shared/testing/until.ts";
-import { createIssuer } from "./harness/cluster.ts";
-import type { Issuer } from "./harness/cluster.ts";
+import { createIssuer, type Issuer } from "./harness/cluster.ts";
 import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { openText, type RawClient } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -47,10 +45,8 @@ interface Pair {
   readonly two: LocalShield;
 }
 
-const socketOf = ({ ready }: LocalShield) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-
 async function open(shield: LocalShield, token: string): Promise<RawClient> {
-  return await openText(socketOf(shield), token);
+  return await openText(shield.socket_url, token);
 }
 
 async function admin(

@@ -9,8 +9,7 @@ import { connect } from "@arqon/sdk";
 import { ordersOf } from "../examples/postgres/page.ts";
 import { TextLineStream } from "../bench/measure/text_lines.ts";
 import { until } from "../shared/testing/until.ts";
-import { openWorld, startBridge } from "./bridge/world.ts";
-import type { World } from "./bridge/world.ts";
+import { openWorld, startBridge, type World } from "./bridge/world.ts";
 import { pythonWithSdk } from "./upgrade/python.ts";
 import { tokenOf } from "./harness/serve_bus.ts";
 

@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { BRIDGE_SQL } from "../arq/bridge/sql.ts";
 import { seen, until } from "../shared/testing/until.ts";
-import { runLocalBridge, startBridgedBus } from "./bridge/local_bridge.ts";
-import type { BridgedBus } from "./bridge/local_bridge.ts";
+import { type BridgedBus, runLocalBridge, startBridgedBus } from "./bridge/local_bridge.ts";
 import { somePostgres } from "./bridge/postgres_server.ts";
 import { storedIn } from "./bridge/world.ts";
 

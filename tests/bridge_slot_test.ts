@@ -6,10 +6,8 @@ import assert from "node:assert/strict";
 import { BRIDGE_SQL } from "../arq/bridge/sql.ts";
 import { CommandError } from "../arq/terminal/exit.ts";
 import { insist, seen, until } from "../shared/testing/until.ts";
-import { runLocalBridge, startBridgedBus } from "./bridge/local_bridge.ts";
-import type { BridgedBus } from "./bridge/local_bridge.ts";
-import { copySlots, somePostgres } from "./bridge/postgres_server.ts";
-import type { PostgresServer } from "./bridge/postgres_server.ts";
+import { type BridgedBus, runLocalBridge, startBridgedBus } from "./bridge/local_bridge.ts";
+import { copySlots, type PostgresServer, somePostgres } from "./bridge/postgres_server.ts";
 import { storedIn } from "./bridge/world.ts";
 
 const MAKE_SLOT = "select pg_create_logical_replication_slot('arqon', 'pgoutput')";

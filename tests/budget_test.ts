@@ -36,8 +36,6 @@ const ROUNDS_MAX = 6_000;
 
 const publish = (client: RawClient) => answered(client, { op: "pub", room: "r", type: "t" });
 
-const socketOf = ({ ready }: LocalShield) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-
 /** Asks the admin API of a Shield. */
 const admin = (
   { ready }: { readonly ready: { readonly admin_url?: string } },
@@ -123,15 +121,15 @@ Deno.test("budgets: two Shields enforce one together, nobody else is affected, a
   const operators = '\n[admin]\noperator_tenants = ["ops"]';
   await using other = await startLocalShield(config, operators);
   const token = await issuer.tokenFor();
-  using first = await openText(socketOf(one), token);
-  using second = await openText(socketOf(other), token);
+  using first = await openText(one.socket_url, token);
+  using second = await openText(other.socket_url, token);
   const { taken, refusal } = await exhaust([first, second]);
   assert.ok(taken >= LIMIT, `${taken} were taken`);
   assert.deepEqual([refusal.code, refusal.reason], [429, "budget-exhausted"]);
   assert.ok(refusal.retry_after_ms > 0);
   await refusesByHttp(one, token);
   // Others are admitted, and the earlier messages were accepted by both.
-  using globex = await openText(socketOf(one), await issuer.tokenFor({ tenant_id: "globex" }));
+  using globex = await openText(one.socket_url, await issuer.tokenFor({ tenant_id: "globex" }));
   assert.equal((await publish(globex)).code, 0);
   const operator = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
   // The messages that one Shield accepted last reach the other with the next report.
@@ -144,7 +142,7 @@ Deno.test("budgets: two Shields enforce one together, nobody else is affected, a
   await changes(one, [first, second], issuer);
   await one.stop("SIGKILL");
   await using again = await start("one");
-  using third = await openText(socketOf(again), token);
+  using third = await openText(again.socket_url, token);
   await until(
     "the new life knows of it",
     async () => (await publish(third)).reason === "budget-exhausted",
@@ -263,7 +261,7 @@ Deno.test("budgets: those of an apply are in force once it is answered, and remo
   const operators = '\n[admin]\noperator_tenants = ["ops"]';
   await using shield = await startLocalShield(config, operators);
   const token = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
-  using client = await openText(socketOf(shield), await issuer.tokenFor());
+  using client = await openText(shield.socket_url, await issuer.tokenFor());
   await fillLedger(nats.url);
   const path = "/v1/tenants/acme/state";
   const spent = { per: "month", unit: "messages_in", limit: 0, action: "refuse" };
@@ -293,7 +291,7 @@ Deno.test("usage: during a rolling change of prices all Shields give one invoice
   const costAt = async (shield: LocalShield) => (await read(shield, "/v1/usage")).total.cost;
   const usedAt = async (shield: LocalShield) => (await read(shield, PATH)).in_force[0].used;
   await using one = await start("one", 2);
-  using client = await openText(socketOf(one), await issuer.tokenFor());
+  using client = await openText(one.socket_url, await issuer.tokenFor());
   for (let at = 0; at < MESSAGES; at++) assert.equal((await publish(client)).code, 0);
   const agree = async (shields: readonly LocalShield[], cost: number) => {
     for (const shield of shields) {

@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -23,9 +23,7 @@ key_file = "${secretFile(KEY)}"
 tenant = "other"
 key_file = "${secretFile("another tenant's key")}"
 
-[[rooms]]
-room = "c:log:*"
-durable = true
+${durableRooms("c:log:*")}
 `;
 
 interface Answer {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { must, pythonPackages } from "../tasks/checkout/programs.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -13,9 +14,7 @@ enabled = true
 tenant = "default"
 key_file = "${secretFile(KEY)}"
 
-[[rooms]]
-room = "log:*"
-durable = true
+${durableRooms("log:*")}
 `;
 const PROGRAM = `
 import sys

@@ -8,6 +8,7 @@ import { samplesOf } from "./harness/server_state.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HURRY, listen } from "./peers/centrifugo_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
 
@@ -43,10 +44,7 @@ async function losesAndRecovers(code: 2500 | 3010): Promise<void> {
 [usage]
 enabled = true
 #constant usage.flush_ms = 50
-[[rooms]]
-room = "log:*"
-durable = true
-slow_reader = "drop-oldest"
+${durableRooms("log:*", 'slow_reader = "drop-oldest"')}
 `);
   await using proxy = startPausingProxy(Number(new URL(bus.url).port));
   const endpoint = `ws://127.0.0.1:${proxy.port}/connection/websocket`;

@@ -16,6 +16,8 @@ import { openRaw } from "./peers/centrifugo_peer.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { requirePing } from "./peers/schema_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
+import { reducedRooms } from "../shared/testing/reducers.ts";
 
 const CONFIG = `
 [centrifugo]
@@ -26,17 +28,8 @@ enabled = true
 #constant usage.flush_ms = 50
 [admin]
 operator_tenants = ["default"]
-[[rooms]]
-room = "log:*"
-durable = true
-[[reducers]]
-name = "counter"
-file = "${new URL("../policies/build/reducers/counter.wasm", import.meta.url).pathname}"
-[[rooms]]
-room = "count:*"
-durable = true
-reducer = "counter"
-reducer_visible = ["total"]
+${durableRooms("log:*")}
+${reducedRooms("count:*", "counter", 'reducer_visible = ["total"]')}
 [limits]
 #constant limits.command_timeout_ms = 60_000
 [pusher]

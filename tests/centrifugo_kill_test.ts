@@ -3,8 +3,7 @@
  * of a durable room once and in order, and presence, joins and leaves are correct.
  */
 import assert from "node:assert/strict";
-import { Centrifuge } from "centrifuge";
-import type { Options, TransportEndpoint } from "centrifuge";
+import { Centrifuge, type Options, type TransportEndpoint } from "centrifuge";
 import { connect } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";
 import { killableOnNats } from "./kills/killable_bus.ts";

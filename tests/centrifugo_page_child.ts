@@ -4,11 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { startChromium } from "./console/world.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
-import { announce, runAll } from "./harness/child_scenarios.ts";
-import type { ChildScenario } from "./harness/child_scenarios.ts";
+import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { announce, type ChildScenario, runAll } from "./harness/child_scenarios.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 type Browser = Awaited<ReturnType<typeof startChromium>>;
 type Page = Awaited<ReturnType<Browser["newPage"]>>;
@@ -177,9 +176,7 @@ await using bus = await startBusWith(`
 allowed_origins = ["http://127.0.0.1*"]
 [centrifugo]
 enabled = true
-[[rooms]]
-room = "chat:*"
-durable = true
+${durableRooms("chat:*")}
 `);
 const origin = `http://127.0.0.1:${server.addr.port}`;
 await runAll(SCENARIOS, { bus, browser, origin });

@@ -4,11 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { LocalBusOptions } from "./harness/local_bus.ts";
+import { type LocalBusOptions, startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { samplesOf } from "./harness/server_state.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { CentrifugoPeer as Client, openRaw as raw, type Reply } from "./peers/centrifugo_peer.ts";
 import { HttpPeer } from "./peers/http_peer.ts";

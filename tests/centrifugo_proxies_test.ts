@@ -3,8 +3,7 @@
  * and the commands of `/emulation` to another. Publications arrive at once and complete; clients recover from cuts.
  */
 import assert from "node:assert/strict";
-import { Centrifuge } from "centrifuge";
-import type { TransportEndpoint } from "centrifuge";
+import { Centrifuge, type TransportEndpoint } from "centrifuge";
 import { Centrifuge as Protobuf } from "centrifuge/build/protobuf";
 import { connect } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";
@@ -14,15 +13,14 @@ import { startNats } from "./harness/nats_server.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { HURRY, listen } from "./peers/centrifugo_client.ts";
 import { startNginx } from "./proxies/proxies.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [centrifugo]
 enabled = true
 presence = ["*"]
 
-[[rooms]]
-room = "log:*"
-durable = true
+${durableRooms("log:*")}
 `;
 const WAYS = [
   ["websocket", Centrifuge],

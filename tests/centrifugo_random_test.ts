@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import { seeded } from "../shared/testing/seeded.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { type CentrifugoPeer, openRaw, type Reply } from "./peers/centrifugo_peer.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -22,13 +22,8 @@ server_side = ["own:*"]
 [[centrifugo.api_keys]]
 tenant = "default"
 key_file = "${secretFile(KEY)}"
-[[rooms]]
-room = "log:*"
-durable = true
-delta = "fossil"
-[[rooms]]
-room = "own:*"
-durable = true
+${durableRooms("log:*", 'delta = "fossil"')}
+${durableRooms("own:*")}
 `;
 const CHANNELS = ["a", "log:1", "join:1", "own:1", "own:2", "$x", "#tester", "#other", "", "ünï"];
 const NAMES = [...CHANNELS, "x".repeat(70), "__proto__", "constructor"];

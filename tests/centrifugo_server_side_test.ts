@@ -4,8 +4,7 @@
  * library would.
  */
 import assert from "node:assert/strict";
-import { Centrifuge } from "centrifuge";
-import type { Options } from "centrifuge";
+import { Centrifuge, type Options } from "centrifuge";
 import { Centrifuge as Protobuf } from "centrifuge/build/protobuf";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
@@ -17,6 +16,7 @@ import { HURRY } from "./peers/centrifugo_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -33,9 +33,7 @@ key_file = "${secretFile(KEY)}"
 tenant = "other"
 key_file = "${secretFile("another tenant's key")}"
 
-[[rooms]]
-room = "log:*"
-durable = true
+${durableRooms("log:*")}
 `;
 
 const ALL = [{ room: "*", actions: ["subscribe", "publish", "presence", "command"] }];

@@ -4,9 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 

@@ -13,20 +13,16 @@ import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [centrifugo]
 enabled = true
 presence = ["hall*"]
 
-[[rooms]]
-room = "log:*"
-durable = true
+${durableRooms("log:*")}
 
-[[rooms]]
-room = "diff:*"
-durable = true
-delta = "fossil"
+${durableRooms("diff:*", 'delta = "fossil"')}
 
 [[rooms]]
 room = "quiet*"

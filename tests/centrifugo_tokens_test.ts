@@ -1,7 +1,6 @@
 /** Centrifugo's tokens with its own library: grants from claims, and subscription tokens. */
 import assert from "node:assert/strict";
-import { Centrifuge } from "centrifuge";
-import type { SubscriptionOptions } from "centrifuge";
+import { Centrifuge, type SubscriptionOptions } from "centrifuge";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";

@@ -20,13 +20,9 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { describedBy } from "./peers/openapi.ts";
 import { ask, openText } from "./peers/raw_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CONFIG = `
-[[rooms]]
-room = "kept"
-durable = true
-history_size = 100
-`;
+const CONFIG = durableRooms("kept", "history_size = 100");
 
 /** An accepted call of each operation, in an order in which all are accepted; then a refused one. */
 const CALLS: readonly (readonly [id: string, path: string, body: unknown, bad: string])[] = [

@@ -17,6 +17,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { grown, served, verifierOf } from "./proof/served.ts";
 import { createWallClock, type WallClock } from "./wall_clock.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const STEPS_S = [2, -2, 20, -20, 7_200, -7_200];
 /** Messages before, during and after each step. */
@@ -50,22 +51,10 @@ tenant = "${tenant}"
 url = "${receiver.url}"
 room = "hall-*"
 secret_file = "${secretFile(SECRET)}"
-[[rooms]]
-room = "hall-*"
-durable = true
-history_size = 10_000
-[[rooms]]
-room = "grow-*"
-durable = true
-[[rooms]]
-room = "bets-*"
-durable = true
-proof = true
-proof_public = true
-[[rooms]]
-room = "tick-*"
-durable = true
-history_size = 10_000
+${durableRooms("hall-*", "history_size = 10_000")}
+${durableRooms("grow-*")}
+${durableRooms("bets-*", "proof = true", "proof_public = true")}
+${durableRooms("tick-*", "history_size = 10_000")}
 `;
 
 interface World {

@@ -1,27 +1,21 @@
 /**
  * The first moments of a process: it answers on its ops port before it has reached any dependency, and every line of
- * its JSON log names its process. Real processes.
+ * its JSON log names its process; NATS that answers late; storage of a later version. Real processes.
  */
 import assert from "node:assert/strict";
-import { startTask, withConfig } from "./harness/server_task.ts";
+import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
+import { requireStorageVersion } from "../shared/spine/storage_version.ts";
+import { testLog } from "../shared/testing/logs.ts";
+import { pace } from "../shared/testing/pace.ts";
+import { createIssuer, startServer } from "./harness/cluster.ts";
+import { type NatsServer, startNats } from "./harness/nats_server.ts";
+import { ended, startTask, withConfig } from "./harness/server_task.ts";
+import { silentServer } from "./harness/silent_server.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const JSON_LOG = '[log]\nformat = "json"\nlevel = "debug"\n';
 /** Only a hanging process takes this long. */
 const DEADLINE_MS = 120_000;
-
-/** A server that accepts connections and sends nothing. */
-function silent() {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const open: Deno.Conn[] = [];
-  (async () => {
-    for await (const connection of listener) open.push(connection);
-  })();
-  const close = () => {
-    listener.close();
-    for (const connection of open) connection.close();
-  };
-  return { port: listener.addr.port, [Symbol.dispose]: close };
-}
 
 type Line = Readonly<Record<string, unknown>>;
 
@@ -54,7 +48,7 @@ async function ask(ops_url: unknown, path: string): Promise<{ status: number; bo
 Deno.test("a process that cannot reach NATS yet is alive, has metrics, and is not ready", async (t) => {
   for (const part of ["shield", "brain", "arq"] as const) {
     await t.step(part, async () => {
-      using nats = silent();
+      using nats = silentServer();
       const spine =
         `[nats]\nurls = ["nats://127.0.0.1:${nats.port}"]\n#constant nats.connect_timeout_ms = 600_000\n`;
       await withConfig(`${JSON_LOG}${spine}`, async (file) => {
@@ -83,4 +77,59 @@ Deno.test("a process that cannot reach NATS yet is alive, has metrics, and is no
       });
     });
   }
+});
+
+const BUILD = new URL("../policies/build/", import.meta.url).pathname;
+const REQUEST_TIMEOUT_MS = 300;
+const CONFIG = `
+[[reducers]]
+name = "counter"
+file = "${BUILD}reducers/counter.wasm"
+${durableRooms("count-*", 'reducer = "counter"')}
+`;
+
+/** Freezes the server again and again, longer than a request may take, until it is disposed. */
+function stutter(nats: NatsServer): AsyncDisposable {
+  let is_over = false;
+  const ending = (async () => {
+    while (!is_over) {
+      await nats.freeze();
+      await pace(2.5 * REQUEST_TIMEOUT_MS);
+      nats.resume();
+      await pace(REQUEST_TIMEOUT_MS / 2);
+    }
+  })();
+  return {
+    async [Symbol.asyncDispose]() {
+      is_over = true;
+      await ending;
+    },
+  };
+}
+
+for (const part of ["shield", "brain"] as const) {
+  Deno.test(`a ${part} starts on a NATS server that answers late`, async () => {
+    await using nats = await startNats({ jetstream: true });
+    await using issuer = await createIssuer();
+    await using _slow = stutter(nats);
+    const urls = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = ${REQUEST_TIMEOUT_MS}\n`;
+    await using _server = await startServer(part, `${urls}${issuer.config}${CONFIG}`, issuer.dir);
+  });
+}
+
+const PORTS = '[ops]\nport = 0\n[admin]\nport = 0\noperator_tenants = ["*"]\n[server]\nport = 0\n';
+
+Deno.test("a storage that runs with later versions only is refused in one line", async () => {
+  await using issuer = await createIssuer();
+  const data_dir = `${issuer.dir}/data`;
+  const spine = openEmbedded({ log: testLog(), now: Date.now, data_dir });
+  await requireStorageVersion(spine, 0, { storage: 9, oldest: 8, reads: 1, by: "9.1.0" });
+  await spine.drain();
+  const file = `${issuer.dir}/config.toml`;
+  await Deno.writeTextFile(file, `${PORTS}data_dir = "${data_dir}"\n${issuer.config}`);
+  const { code, stderr } = await ended(startTask("arq", file));
+  assert.equal(code, 1, stderr);
+  const line = /^.*the storage has version 9 and runs with 8 or newer.*$/m.exec(stderr)?.[0] ?? "";
+  assert.match(line, /start ArqonBus 9\.1\.0 or newer, or restore a backup/, stderr);
+  assert.ok(!stderr.includes("    at "), stderr);
 });

@@ -4,13 +4,11 @@
  * and repeated ids.
  */
 import assert from "node:assert/strict";
-import { encodePub, encodeSub, encodeUnsub, writeEnvelope } from "@arqon/proto";
-import type { PlainEnvelope } from "@arqon/proto";
+import { encodePub, encodeSub, encodeUnsub, type PlainEnvelope, writeEnvelope } from "@arqon/proto";
 import { BRAIN_CAPABILITIES } from "../brain/capabilities.ts";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import type { Capability } from "../shield/capability.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
 

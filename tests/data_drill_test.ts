@@ -8,6 +8,7 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-deno";
 import { encodeKey } from "../shared/spine/contract/kv_key.ts";
 import { findBytes } from "../shared/testing/find_bytes.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -19,9 +20,10 @@ import { HttpPeer } from "./peers/http_peer.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import { asker, OLD_RULE, upload } from "./rollout_traffic.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
+import { reducedRooms } from "../shared/testing/reducers.ts";
 
 const APP_SECRET = "a secret of the app";
-const built = new URL("../policies/build/reducers/poll.wasm", import.meta.url).pathname;
 /** For Shields only. */
 const SHIELDS = `
 [growing]
@@ -49,26 +51,13 @@ enabled = true
 [ledger]
 store = true
 #constant ledger.flush_ms = 50
-[[reducers]]
-name = "poll"
-file = "${built}"
 #constant reducers.snapshot_entries = 3
-[[rooms]]
-room = "poll-*"
-durable = true
-reducer = "poll"
-reducer_visible = ["asked"]
-[[rooms]]
-room = "proven-*"
-durable = true
-proof = true
+${reducedRooms("poll-*", "poll", 'reducer_visible = ["asked"]')}
+${durableRooms("proven-*", "proof = true")}
 [journal]
 journal = "all"
 #constant journal.flush_ms = 50
-[[rooms]]
-room = "*"
-durable = true
-membership = "journal"
+${durableRooms("*", 'membership = "journal"')}
 #constant journal.journal_payload = "keep"
 `;
 const PLANTED = 50;
@@ -340,30 +329,27 @@ async function found(stage: Stage, secrets: readonly string[]): Promise<string[]
 /** What a reader of a NATS's streams can find, including deleted entries, whose bytes may still be in the files. */
 async function inStreams(url: string, secrets: readonly string[]): Promise<string[]> {
   const connection = await connectNats({ servers: url });
-  try {
-    const manager = await jetstreamManager(connection);
-    const places = new Set<string>();
-    for await (const { config: { name }, state } of manager.streams.list()) {
-      if (state.messages === 0 || name === "ARQON_AUDIT") continue;
-      const consumer = await jetstream(connection).consumers.get(name);
-      let left = (await consumer.info()).num_pending;
-      if (left === 0) continue;
-      for await (const message of await consumer.consume()) {
-        const text = `${message.subject} ${message.headers ?? ""} ${message.string()}`;
-        // A tombstone with the key stays in its bucket for a day at most, and has no value.
-        const is_delete = message.headers?.get("KV-Operation") === "DEL";
-        for (const secret of secrets) {
-          if (text.includes(secret) || (!is_delete && text.includes(asKey(secret)))) {
-            places.add(`${secret} in ${name}`);
-          }
+  await using _end = atEnd(() => connection.close());
+  const manager = await jetstreamManager(connection);
+  const places = new Set<string>();
+  for await (const { config: { name }, state } of manager.streams.list()) {
+    if (state.messages === 0 || name === "ARQON_AUDIT") continue;
+    const consumer = await jetstream(connection).consumers.get(name);
+    let left = (await consumer.info()).num_pending;
+    if (left === 0) continue;
+    for await (const message of await consumer.consume()) {
+      const text = `${message.subject} ${message.headers ?? ""} ${message.string()}`;
+      // A tombstone with the key stays in its bucket for a day at most, and has no value.
+      const is_delete = message.headers?.get("KV-Operation") === "DEL";
+      for (const secret of secrets) {
+        if (text.includes(secret) || (!is_delete && text.includes(asKey(secret)))) {
+          places.add(`${secret} in ${name}`);
         }
-        if (--left === 0) break;
       }
+      if (--left === 0) break;
     }
-    return [...places];
-  } finally {
-    await connection.close();
   }
+  return [...places];
 }
 
 interface Store {

@@ -14,19 +14,15 @@ import {
   Opcode,
   WireReader,
 } from "@arqon/proto";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { ask, openBinary, openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [[rooms]]
 room = "folded-*"
 delta = "fossil"
-[[rooms]]
-room = "log-*"
-delta = "fossil"
-durable = true
+${durableRooms("log-*", 'delta = "fossil"')}
 `;
 
 const LINES = Array.from({ length: 40 }, (_, n) => `line ${n} of the text`);

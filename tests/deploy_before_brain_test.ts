@@ -12,6 +12,7 @@ import { startNats } from "./harness/nats_server.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { type HttpAnswer, HttpPeer } from "./peers/http_peer.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const BUILD = new URL("../policies/build/", import.meta.url).pathname;
 const CONFIG = `
@@ -22,10 +23,7 @@ tenant_private_hosts = ["127.0.0.1"]
 [[reducers]]
 name = "counter"
 file = "${BUILD}reducers/counter.wasm"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
+${durableRooms("count-*", 'reducer = "counter"')}
 `;
 const ACCOUNTS = { documented: documentedAccounts, shipped: shippedAccounts };
 

@@ -9,6 +9,7 @@ import { CHART, madeByChart, plainFiles, validateChart } from "../tasks/deploy/d
 import { ensureDeployTools } from "../tasks/deploy/deploy_tools.ts";
 import { type Document, validateKustomization } from "../tasks/deploy/deploy_validate.ts";
 import { ROOT } from "../tasks/checkout/source_files.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 
 const sets = (...values: string[]) => values.flatMap((value) => ["--set", value]);
 
@@ -54,14 +55,11 @@ Deno.test("the plain set equals the chart's output, without Helm's additions", a
 Deno.test("a custom issuer is in the Shield's configuration, whatever its content", async () => {
   const issuer = 'https://id.example/?a="b"&c=\\d';
   const folder = await Deno.makeTempDir({ prefix: "arqon-chart-" });
-  try {
-    const values = JSON.stringify({ auth: { issuer, audience: "my <bus>" } });
-    await Deno.writeTextFile(`${folder}/values.json`, values);
-    const [own] = configIn(await made("--values", `${folder}/values.json`), "shield").auth.issuers;
-    assert.deepEqual([own?.issuer, own?.audience], [issuer, "my <bus>"]);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(folder, { recursive: true }));
+  const values = JSON.stringify({ auth: { issuer, audience: "my <bus>" } });
+  await Deno.writeTextFile(`${folder}/values.json`, values);
+  const [own] = configIn(await made("--values", `${folder}/values.json`), "shield").auth.issuers;
+  assert.deepEqual([own?.issuer, own?.audience], [issuer, "my <bus>"]);
 });
 
 Deno.test("the proxies that are believed are those of the values", async () => {

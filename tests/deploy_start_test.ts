@@ -9,11 +9,12 @@ import { ensureDevKeys } from "../deploy/docker/dev_keys.ts";
 import { problemAt } from "../deploy/docker/health.ts";
 import { crowd, loopbackOf } from "./crowd/crowd.ts";
 import { mountNats, moved, startAgain, startFrom, startNatsPods } from "./deployed_files.ts";
-import { createIssuer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startValkey } from "./harness/valkey_server.ts";
 import { startNginx } from "./proxies/proxies.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
+import { send } from "./peers/own_connections.ts";
 
 // The configurations of containers, on real processes: NATS (one server, and the cluster of three), Valkey, Brain and
 // Shield start with them, become ready, accept a message and end on SIGTERM. Only addresses, paths and the form of the
@@ -25,11 +26,9 @@ async function publish(shield: ServerProcess, dir: string, issuer: string): Prom
   const token = await new SignJWT({ tenant_id: "acme", role: "user", sub: "ann" })
     .setProtectedHeader({ alg: "RS256", kid: jwk.kid }).setIssuer(issuer).setAudience("arqon")
     .setExpirationTime("5m").sign(await importJWK(jwk, "RS256"));
-  const response = await fetch(`${shield.ready.url}/v1/rooms/lobby/messages`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: JSON.stringify({ type: "chat", data: { text: "hello" } }),
-  });
+  const message = { type: "chat", data: { text: "hello" } };
+  const url = `${shield.ready.url}/v1/rooms/lobby/messages`;
+  const response = await send(url, token, "POST", message);
   await response.body?.cancel();
   return response.status;
 }
@@ -50,33 +49,30 @@ async function serveAndStop(shield: ServerProcess, brain: ServerProcess, dir: st
 
 Deno.test("the configurations of compose.yaml start, serve and stop", async () => {
   const dir = await Deno.makeTempDir({ prefix: "arqon-compose-" });
-  try {
-    assert.equal(await ensureDevKeys(dir, dir), "made");
-    assert.equal(await ensureDevKeys(dir, dir), "kept");
-    assert.equal((await Deno.stat(`${dir}/arqon-private.jwk.json`)).mode! & 0o777, 0o600);
-    await using nats = await startNats({
-      config: moved("nats/nats.conf", [
-        ['listen: "0.0.0.0:4222"\n', ""],
-        ["0.0.0.0:8222", "127.0.0.1:-1"],
-        ['"/data"', `"${dir}/js"`],
-      ]),
-    });
-    await using valkey = await startValkey();
-    const spine = ["nats://nats:4222", nats.url] as const;
-    const jaeger = ["http://jaeger:4318", "http://127.0.0.1:1"] as const;
-    await using brain = await startFrom("brain", moved("compose/brain.toml", [spine, jaeger]), dir);
-    const config = moved("compose/shield.toml", [
-      spine,
-      jaeger,
-      ["redis://valkey:6379", valkey.url],
-      ["/etc/arqon/issuer", dir],
-    ]);
-    await using shield = await startFrom("shield", config, dir);
-    assert.equal(shield.ready.node_id, "shield");
-    await serveAndStop(shield, brain, dir, "arqon-dev");
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(dir, { recursive: true }));
+  assert.equal(await ensureDevKeys(dir, dir), "made");
+  assert.equal(await ensureDevKeys(dir, dir), "kept");
+  assert.equal((await Deno.stat(`${dir}/arqon-private.jwk.json`)).mode! & 0o777, 0o600);
+  await using nats = await startNats({
+    config: moved("nats/nats.conf", [
+      ['listen: "0.0.0.0:4222"\n', ""],
+      ["0.0.0.0:8222", "127.0.0.1:-1"],
+      ['"/data"', `"${dir}/js"`],
+    ]),
+  });
+  await using valkey = await startValkey();
+  const spine = ["nats://nats:4222", nats.url] as const;
+  const jaeger = ["http://jaeger:4318", "http://127.0.0.1:1"] as const;
+  await using brain = await startFrom("brain", moved("compose/brain.toml", [spine, jaeger]), dir);
+  const config = moved("compose/shield.toml", [
+    spine,
+    jaeger,
+    ["redis://valkey:6379", valkey.url],
+    ["/etc/arqon/issuer", dir],
+  ]);
+  await using shield = await startFrom("shield", config, dir);
+  assert.equal(shield.ready.node_id, "shield");
+  await serveAndStop(shield, brain, dir, "arqon-dev");
 });
 
 Deno.test("the configurations for Kubernetes start on the NATS cluster, serve and stop", async () => {

@@ -29,6 +29,7 @@ import {
 } from "../tasks/deploy/deploy_validate.ts";
 import type { Document } from "../tasks/deploy/deploy_validate.ts";
 import { ROOT } from "../tasks/checkout/source_files.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 
 const read = (path: string) => Deno.readTextFileSync(`${ROOT}${path}`);
 
@@ -54,31 +55,28 @@ Deno.test("each validator names a planted mistake", async () => {
   const tools = await ensureDeployTools();
   const dir = await Deno.makeTempDir({ prefix: "arqon-deploy-" });
   const plant = (path: string, from: string, to: string) => planted(dir, path, from, to);
-  try {
-    const docker = plant("deploy/docker/shield.Dockerfile", "WORKDIR /app", "WORKDIR app");
-    assert.match((await validateDockerfiles(tools, [docker])).join("\n"), /DL3000/);
-    const compose = plant("compose.yaml", "cap_drop:", "cap_dropp:");
-    assert.match((await validateCompose(tools, compose)).problems.join("\n"), /cap_dropp/);
-    const manifest = plant("deploy/kubernetes/shield.yaml", "readinessProbe", "readynessProbe");
-    assert.match((await validateManifests(tools, manifest)).join("\n"), /readynessProbe/);
-    const kind = plant("deploy/kubernetes/shield.yaml", "kind: Service", "kind: Servize");
-    assert.match((await validateManifests(tools, kind)).join("\n"), /Servize/);
-    plant("deploy/kubernetes/kustomization.yaml", "- namespace.yaml", "- name_space.yaml");
-    assert.match((await validateKustomization(tools, dir)).problems.join(), /name_space.yaml/);
-    const nats = plant(
-      "deploy/nats/nats.conf",
-      "sync_interval: always",
-      "sync_interval: sometimes",
-    );
-    assert.match((await validateNats(tools, nats)).join("\n"), /sometimes/);
-    plant("deploy/compose/prometheus.yml", "scrape_interval", "scrape_intervall");
-    const prometheus = await validatePrometheus(tools, relative(`${dir}/prometheus.yml`), []);
-    assert.match(prometheus.join("\n"), /scrape_intervall/);
-    const toml = plant("deploy/compose/shield.toml", "memory_bytes", "memory_byte");
-    assert.match((await validateConfig(relative(toml))).problems.join("\n"), /memory_byte/);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(dir, { recursive: true }));
+  const docker = plant("deploy/docker/shield.Dockerfile", "WORKDIR /app", "WORKDIR app");
+  assert.match((await validateDockerfiles(tools, [docker])).join("\n"), /DL3000/);
+  const compose = plant("compose.yaml", "cap_drop:", "cap_dropp:");
+  assert.match((await validateCompose(tools, compose)).problems.join("\n"), /cap_dropp/);
+  const manifest = plant("deploy/kubernetes/shield.yaml", "readinessProbe", "readynessProbe");
+  assert.match((await validateManifests(tools, manifest)).join("\n"), /readynessProbe/);
+  const kind = plant("deploy/kubernetes/shield.yaml", "kind: Service", "kind: Servize");
+  assert.match((await validateManifests(tools, kind)).join("\n"), /Servize/);
+  plant("deploy/kubernetes/kustomization.yaml", "- namespace.yaml", "- name_space.yaml");
+  assert.match((await validateKustomization(tools, dir)).problems.join(), /name_space.yaml/);
+  const nats = plant(
+    "deploy/nats/nats.conf",
+    "sync_interval: always",
+    "sync_interval: sometimes",
+  );
+  assert.match((await validateNats(tools, nats)).join("\n"), /sometimes/);
+  plant("deploy/compose/prometheus.yml", "scrape_interval", "scrape_intervall");
+  const prometheus = await validatePrometheus(tools, relative(`${dir}/prometheus.yml`), []);
+  assert.match(prometheus.join("\n"), /scrape_intervall/);
+  const toml = plant("deploy/compose/shield.toml", "memory_bytes", "memory_byte");
+  assert.match((await validateConfig(relative(toml))).problems.join("\n"), /memory_byte/);
 });
 
 /** The Shield's ops listener on an address that is unreachable from outside of its container. */

@@ -5,11 +5,9 @@
 import assert from "node:assert/strict";
 import { insist } from "../shared/testing/until.ts";
 import { ROOT } from "../tasks/checkout/source_files.ts";
-import { startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { type ServerProcess, startServer } from "./harness/cluster.ts";
 import { freePorts } from "./harness/free_ports.ts";
-import { startNats } from "./harness/nats_server.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
+import { type NatsServer, startNats } from "./harness/nats_server.ts";
 
 /** Texts in a file, and their replacements on this machine. */
 export type Changes = readonly (readonly [string, string])[];

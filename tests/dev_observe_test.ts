@@ -1,8 +1,7 @@
 /** `deno task dev --observe` with the real Prometheus, and on a machine without one. */
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBus, type TestBus } from "./harness/bus.ts";
 
 const prometheusOf = (bus: TestBus): Promise<string> =>
   found("a Prometheus is named", () => bus.log().match(/Prometheus on (http:\S+)/)?.[1]);

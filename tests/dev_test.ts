@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { runDeno } from "../tasks/checkout/programs.ts";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBus, type TestBus } from "./harness/bus.ts";
 import { openText } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");

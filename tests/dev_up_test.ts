@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decodeJwt } from "@panva/jose";
-import { runArq, startArq, succeeds } from "../arq/testing/run_arq.ts";
-import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { type ArqResult, runArq, startArq, succeeds } from "../arq/testing/run_arq.ts";
 import { dockerProblem } from "../arq/serve/stack.ts";
 import { seen } from "../shared/testing/until.ts";
 import { openText } from "./peers/raw_client.ts";

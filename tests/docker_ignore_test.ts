@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { must } from "../tasks/checkout/programs.ts";
 import { isTestCode, listFiles, ROOT } from "../tasks/checkout/source_files.ts";
 import { ensureGoProgram } from "./harness/go_program.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 
 const MATCHER = {
   name: "arqon_docker_ignore",
@@ -62,13 +63,10 @@ Deno.test("every file that a Dockerfile copies passes .dockerignore", async () =
 
 Deno.test("a source that .dockerignore hides is named", async () => {
   const file = await Deno.makeTempFile({ prefix: "arqon-ignore-" });
-  try {
-    const text = await Deno.readTextFile(`${ROOT}.dockerignore`);
-    await Deno.writeTextFile(file, `${text}arq/main.ts\nLICENSE\n`);
-    const found = (await problems(file)).join("\n");
-    assert.match(found, /arq\.Dockerfile: COPY arq\/ lacks arq\/main\.ts/);
-    assert.match(found, /shield\.Dockerfile: COPY LICENSE lacks LICENSE/);
-  } finally {
-    await Deno.remove(file);
-  }
+  await using _end = atEnd(() => Deno.remove(file));
+  const text = await Deno.readTextFile(`${ROOT}.dockerignore`);
+  await Deno.writeTextFile(file, `${text}arq/main.ts\nLICENSE\n`);
+  const found = (await problems(file)).join("\n");
+  assert.match(found, /arq\.Dockerfile: COPY arq\/ lacks arq\/main\.ts/);
+  assert.match(found, /shield\.Dockerfile: COPY LICENSE lacks LICENSE/);
 });

@@ -3,11 +3,9 @@
  * client's first connection there is lost. `drain_test.ts` tests the drain itself.
  */
 import assert from "node:assert/strict";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { startTcpProxy } from "./harness/tcp_proxy.ts";
-import type { TcpProxy } from "./harness/tcp_proxy.ts";
+import { startTcpProxy, type TcpProxy } from "./harness/tcp_proxy.ts";
 import { ask, RawClient } from "./peers/raw_client.ts";
 
 interface Pair {
@@ -39,9 +37,9 @@ async function withPair(run: (pair: Pair) => Promise<void>, drain_ms = 30_000): 
 }
 
 /** Opens a connection that names the previous one, and returns the id in WELCOME. */
-async function enter({ ready }: ServerProcess, issuer: Issuer, resume = "", sub = "ann") {
+async function enter({ socket_url }: ServerProcess, issuer: Issuer, resume = "", sub = "ann") {
   const token = await issuer.tokenFor({ sub });
-  const url = `${ready.url?.replace(/^http/, "ws")}/v1/socket?resume=${resume}`;
+  const url = `${socket_url}?resume=${resume}`;
   const client = new RawClient(url, { token, subprotocols: ["arqon.v1.json"] });
   const { op, connection } = await client.json();
   assert.equal(op, "welcome");

@@ -3,28 +3,25 @@
  * everything continues, the answers to pending requests, the close, the members, the exit code.
  */
 import assert from "node:assert/strict";
-import { connect } from "@nats-io/transport-deno";
-import type { Msg } from "@nats-io/transport-deno";
+import { connect, type Msg } from "@nats-io/transport-deno";
 import { ArqonError, connect as dial, holdLock } from "../sdk/typescript/mod.ts";
 import type { Connection, PresenceSubscription, Status } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { seen as seenWhen, until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalShield } from "./harness/local_bus.ts";
-import { startNats } from "./harness/nats_server.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
+import { type NatsServer, startNats } from "./harness/nats_server.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { logged } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 /** A Shield, by the fields of its ready line. */
-type Node = Pick<ServerProcess, "ready">;
+type Node = Pick<ServerProcess, "ready" | "socket_url">;
 
-const urlOf = ({ ready }: Node) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 const portOf = ({ ready }: Node) => Number(new URL(ready.url ?? "").port);
 
 interface Place extends AsyncDisposable {
@@ -53,7 +50,7 @@ async function startPlace(): Promise<Place> {
 }
 
 async function enter(server: Node, issuer: Issuer, sub: string): Promise<RawClient> {
-  return await openText(urlOf(server), await issuer.tokenFor({ sub }));
+  return await openText(server.socket_url, await issuer.tokenFor({ sub }));
 }
 
 /** The next frame of this kind; others are skipped. */
@@ -165,13 +162,10 @@ Deno.test("an unanswered request delays the process no longer than drain_timeout
 async function hangs({ nats, start }: Place): Promise<void> {
   const shield = await start("drain_ms = 0\ndrain_timeout_ms = 1_500");
   await nats.freeze();
-  try {
-    const { code } = await shield.stop();
-    assert.equal(code, 1);
-    await logged(shield, /shield: not done with draining after .*drain_timeout_ms \(1500\)/);
-  } finally {
-    nats.resume();
-  }
+  await using _end = atEnd(() => nats.resume());
+  const { code } = await shield.stop();
+  assert.equal(code, 1);
+  await logged(shield, /shield: not done with draining after .*drain_timeout_ms \(1500\)/);
 }
 
 Deno.test("a drain that hangs ends as failed after drain_timeout_ms", () =>
@@ -234,7 +228,7 @@ async function withCluster(
 }
 
 async function watcherAt(server: Node, issuer: Issuer): Promise<Connection> {
-  return await dial({ url: urlOf(server), token: await issuer.tokenFor({ sub: "watcher" }) });
+  return await dial({ url: server.socket_url, token: await issuer.tokenFor({ sub: "watcher" }) });
 }
 
 async function comesBack({ issuer, going, staying }: Cluster): Promise<void> {

@@ -5,14 +5,13 @@
 import assert from "node:assert/strict";
 import { startBusWith } from "./harness/bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [limits]
 messages_per_second = 100_000
 
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 `;
 const ROOM = "log-again";
 /** 6 MB, which no socket accepts at once. */

@@ -3,7 +3,7 @@
  * objects without a pause, and prints a line for each acknowledgement. Not a test.
  */
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
-import { createLogger } from "../shared/logs/log.ts";
+import { testLog } from "../shared/testing/logs.ts";
 import { turn } from "../shared/testing/pace.ts";
 import {
   acknowledgement,
@@ -19,14 +19,7 @@ const KEYS = 20;
 
 const [data_dir = "", round = ""] = Deno.args;
 const encoder = new TextEncoder();
-const logger = createLogger({
-  level: "warn",
-  format: "logfmt",
-  component: "child",
-  now: Date.now,
-  write: (line) => void Deno.stderr.writeSync(encoder.encode(line)),
-});
-const spine = openEmbedded({ log: logger, now: Date.now, data_dir });
+const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
 const log = await spine.log(KILL_TENANT, KILL_RETENTION);
 const bucket = await spine.keyValue(KILL_BUCKET);
 const objects = await spine.objects(KILL_BUCKET);

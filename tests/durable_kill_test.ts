@@ -8,6 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import {
   isAsNew,
@@ -20,8 +21,7 @@ import {
 } from "./durable_kill.ts";
 import { testLog } from "../shared/testing/logs.ts";
 import type { Acknowledged, Stored } from "./durable_kill.ts";
-import { createRandom } from "./presence_simulation/random.ts";
-import type { Random } from "./presence_simulation/random.ts";
+import { createRandom, type Random } from "./presence_simulation/random.ts";
 
 const KILLS = 100;
 const SEED = 20_240_606;
@@ -124,11 +124,8 @@ async function withLog(
   run: (log: DurableLog, spine: Spine) => Promise<void>,
 ): Promise<void> {
   const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
-  try {
-    await run(await spine.log(KILL_TENANT, KILL_RETENTION), spine);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  await run(await spine.log(KILL_TENANT, KILL_RETENTION), spine);
 }
 
 Deno.test("a row that vanishes from the file is found", async () => {

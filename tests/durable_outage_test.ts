@@ -7,18 +7,13 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { pace } from "../shared/testing/pace.ts";
 import { seen } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
-import { startNats } from "./harness/nats_server.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
+import { type NatsServer, startNats } from "./harness/nats_server.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CLASS = `
-[[rooms]]
-room = "log-*"
-durable = true
-`;
+const CLASS = durableRooms("log-*");
 const ROOMS = `
 [server]
 drain_ms = 0

@@ -3,11 +3,9 @@
  * Real processes. Under SIGKILL: `durable_kill_test.ts`; a full disk: `full_disk_test.ts`.
  */
 import assert from "node:assert/strict";
-import { connect } from "../sdk/typescript/mod.ts";
-import type { Connection } from "../sdk/typescript/mod.ts";
+import { connect, type Connection } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBus, type TestBus } from "./harness/bus.ts";
 
 async function withFolder(run: (data_dir: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-outage-" });

@@ -10,6 +10,7 @@ import { must } from "../tasks/checkout/programs.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { silentServer } from "./harness/silent_server.ts";
 import { createRandom } from "./presence_simulation/random.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
@@ -20,22 +21,6 @@ const SLOW_MS = 45_000;
 const LATEST_MS = 6_000;
 const PARTS = ["shield", "brain", "arq", "processes"] as const;
 const ROUNDS = 2;
-
-/** Accepts connections and sends nothing. */
-function silent(): Disposable & { readonly port: number } {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const open: Deno.Conn[] = [];
-  (async () => {
-    for await (const connection of listener) open.push(connection);
-  })().catch(() => {});
-  return {
-    port: listener.addr.port,
-    [Symbol.dispose]() {
-      listener.close();
-      for (const connection of open) connection.close();
-    },
-  };
-}
 
 /** The command that `deno task` runs for a part, without `deno task` itself, which is a separate process. */
 async function argumentsOf(part: (typeof PARTS)[number], file: string): Promise<string[]> {
@@ -116,7 +101,7 @@ async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<vo
 
 Deno.test("SIGTERM ends a process in time, whatever it does at that moment", async (t) => {
   await using nats = await startNats({ jetstream: true });
-  using nobody = silent();
+  using nobody = silentServer();
   const ports = { nats_port: nats.port, silent_port: nobody.port };
   for (const [index, part] of PARTS.entries()) {
     await t.step(part, async () => {

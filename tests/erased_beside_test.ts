@@ -3,16 +3,20 @@
  * is served or returns. Two Shields on one real NATS, one of which is a process that is stopped and killed.
  */
 import assert from "node:assert/strict";
+import { connect } from "@nats-io/transport-deno";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { listenOn } from "./mirror_cluster.ts";
+import { startShadowConsumer } from "./model/shadow_consumer.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { send } from "./peers/own_connections.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 /** Two Shields; each row has its own tenant. */
 interface Beside {
@@ -144,29 +148,23 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     socket.close();
   },
   async "a mirror"(stage) {
-    await using listener = await listenOn(stage.nats_url);
-    const admin = new HttpPeer(
-      stage.admin_urls[0],
-      await stage.token("root", "admin"),
-    );
+    const connection = await connect({ servers: stage.nats_url });
+    await using _end = atEnd(() => connection.close());
+    const admin = new HttpPeer(stage.admin_urls[0], await stage.token("root", "admin"));
     const { tenant } = stage;
-    const copies: string[] = [];
-    listener.spine.subscribe(
-      `shadow.in.t.${tenant}.r.r` as Parameters<typeof listener.spine.subscribe>[0],
-      ({ payload }) => void copies.push(new TextDecoder().decode(payload)),
-    );
-    await listener.spine.flush();
+    const { shadowsOf } = await startShadowConsumer(connection);
+    const copies = () => shadowsOf(tenant, "r").length;
     const rule = { prefix: `in.t.${tenant}.r.r`, percent: 1 };
     assert.equal((await admin.call("PUT", `tenants/${tenant}/mirror`, rule)).status, 200);
     using publisher = await stage.open(0);
     await fill(publisher, "r", numbers(0, 30));
-    await until("copies exist", () => copies.length === 30);
+    await until("copies exist", () => copies() === 30);
     await stage.erase();
     await seen("nothing is copied any longer", async () => {
-      const before = copies.length;
+      const before = copies();
       await fill(publisher, "r", ["later"]);
-      await listener.spine.flush();
-      return copies.length - before;
+      await connection.flush();
+      return copies() - before;
     }, (more) => more === 0);
   },
   async "a rollout that is under way"(stage) {
@@ -219,9 +217,8 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
       await fill(publisher, room, numbers(0, 200).map((n) => `${n} ${"x".repeat(2_000)}`));
     }
     const admin_url = stage.admin_urls[1];
-    const response = await fetch(`${admin_url}/v1/data/export?tenant=${stage.tenant}`, {
-      headers: { authorization: `Bearer ${await stage.token("root", "admin")}` },
-    });
+    const url = `${admin_url}/v1/data/export?tenant=${stage.tenant}`;
+    const response = await send(url, await stage.token("root", "admin"), "GET");
     assert.equal(response.status, 200);
     const erased = stage.erase();
     const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
@@ -294,10 +291,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
 const BESIDE_CONFIG = `
 [limits]
 messages_per_second = 100_000
-[[rooms]]
-room = "*"
-durable = true
-history_size = 5_000
+${durableRooms("*", "history_size = 5_000")}
 `;
 const BESIDE_SHIELDS = `
 [growing]

@@ -4,30 +4,23 @@
  * has not. Two Shields on one real NATS.
  */
 import assert from "node:assert/strict";
-import { jetstreamManager } from "@nats-io/jetstream";
-import type { JetStreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
-import { startTcpProxy } from "./harness/tcp_proxy.ts";
-import type { TcpProxy } from "./harness/tcp_proxy.ts";
+import { startTcpProxy, type TcpProxy } from "./harness/tcp_proxy.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const KEPT = 20;
 const ROOMS = `
 [limits]
 messages_per_second = 10_000
-[[rooms]]
-room = "*"
-durable = true
-history_size = ${KEPT}
-[[rooms]]
-room = "last-*"
-durable = true
-history_size = ${KEPT}
-cache_last = true
+${durableRooms("*", `history_size = ${KEPT}`)}
+${durableRooms("last-*", `history_size = ${KEPT}`, "cache_last = true")}
 `;
 
 interface Stage {
@@ -66,28 +59,25 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
   await other.join("busy");
   await busy.fill("busy", numbers(0, 3 * KEPT));
   const connection = await connect({ servers: nats.url });
-  try {
-    const manager = await jetstreamManager(connection);
-    const streams = await manager.streams.list().next();
-    const names = streams.map(({ config }) => config.name).filter((name) => /^LOG_/.test(name));
-    assert.equal(names.length, 1);
-    await run({
-      manager,
-      stream: names[0]!,
-      open,
-      token,
-      link,
-      urls: [one.http_url, two.http_url],
-      async admin(method, path, body) {
-        const answer = await admin.call(method, path, body);
-        assert.equal(answer.status, 200, JSON.stringify(answer.body));
-        return answer.body;
-      },
-      subjectOf: (room) => `log.t.acme.r.${room}`,
-    });
-  } finally {
-    await connection.close();
-  }
+  await using _end = atEnd(() => connection.close());
+  const manager = await jetstreamManager(connection);
+  const streams = await manager.streams.list().next();
+  const names = streams.map(({ config }) => config.name).filter((name) => /^LOG_/.test(name));
+  assert.equal(names.length, 1);
+  await run({
+    manager,
+    stream: names[0]!,
+    open,
+    token,
+    link,
+    urls: [one.http_url, two.http_url],
+    async admin(method, path, body) {
+      const answer = await admin.call(method, path, body);
+      assert.equal(answer.status, 200, JSON.stringify(answer.body));
+      return answer.body;
+    },
+    subjectOf: (room) => `log.t.acme.r.${room}`,
+  });
 }
 
 /** The result for a client that returns with this position: "" when it got everything, else the reason. */

@@ -1,9 +1,7 @@
 /** Chromium's own `EventSource` with tickets, for `sse_readers_test.ts`: its own bus, one page. */
 import assert from "node:assert/strict";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
-import { announce, runAll } from "./harness/child_scenarios.ts";
-import type { ChildScenario } from "./harness/child_scenarios.ts";
+import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { announce, type ChildScenario, runAll } from "./harness/child_scenarios.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { startChromium } from "./console/world.ts";
 

@@ -8,8 +8,7 @@ import type { TlsPair } from "../shared/http1/door.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { must } from "../tasks/checkout/programs.ts";
-import { startBusWith, withFiles } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBusWith, type TestBus, withFiles } from "./harness/bus.ts";
 import { ask, RawClient } from "./peers/raw_client.ts";
 import { sample } from "./strangers/strangers.ts";
 

@@ -7,20 +7,18 @@ import { encodePub, writeEnvelope } from "@arqon/proto";
 import { fromJson, toBinary } from "@bufbuild/protobuf";
 import { field, list, registryOf } from "../shield/schema/testing/messages.ts";
 import { upload } from "../shield/schema/testing/schemas.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { ask, openBinary, openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
-import { joinRooms } from "./peers/room_listener.ts";
-import type { Place } from "./peers/room_listener.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { send } from "./peers/own_connections.ts";
+import { ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts";
+import { EventReader } from "./peers/event_reader.ts";
+import { joinRooms, type Place } from "./peers/room_listener.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [filters]
 #constant filters.filters_per_room = 3
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [[rooms]]
 room = "team-*"
 durable = true
@@ -107,15 +105,12 @@ Deno.test("a room class's filter applies to everybody, live, in recovery and in 
     assert.deepEqual([page.more, page.next], [true, 7]);
     assert.deepEqual((await askFor(none, history("team-1", {}))).messages, []);
     const token = await bus.tokenFor({ claims: { teams: ["blue"] } });
-    const answer = await fetch(`${bus.http_url}/v1/rooms/team-1/messages?limit=100`, {
-      headers: { authorization: `Bearer ${token}` },
-    });
+    const answer = await send(`${bus.http_url}/v1/rooms/team-1/messages?limit=100`, token, "GET");
     const { messages } = await answer.json();
     assert.equal(messages.length, 4);
     for (const method of ["GET", "PUT", "POST"]) {
-      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-      const body = method === "GET" ? null : "[]";
-      const refused = await fetch(`${bus.http_url}/v1/streams/team-1`, { method, headers, body });
+      const body = method === "GET" ? undefined : "[]";
+      const refused = await send(`${bus.http_url}/v1/streams/team-1`, token, method, body);
       await refused.body?.cancel();
       assert.equal(refused.status, method === "GET" ? 404 : 405);
     }
@@ -177,26 +172,17 @@ Deno.test("server-sent events have a filter, and the class's", () =>
   withBus(async (bus) => {
     const token = await bus.tokenFor({ user: "page", claims: { teams: ["blue", "both"] } });
     const query = new URLSearchParams({ filter: 'type == "end" || data.n > 2' });
-    const answer = await fetch(`${bus.http_url}/v1/rooms/team-sse/events?${query}`, {
-      headers: { authorization: `Bearer ${token}`, accept: "text/event-stream" },
-    });
-    const lines = answer.body!.pipeThrough(new TextDecoderStream());
-    const reader = lines.getReader();
-    let text = "";
-    const until = async (mark: RegExp) => {
-      while (!mark.test(text)) text += (await reader.read()).value ?? assert.fail(text);
-    };
-    await until(/welcome/);
+    const events = `${bus.http_url}/v1/rooms/team-sse/events`;
+    using reader = await EventReader.open(`${events}?${query}`, { token });
+    await reader.until("subscribed");
     await publishNumbers(bus, "team-sse", 10);
-    await until(/"type":"end"/);
-    const seen = [...text.matchAll(/"data":\{"n":(\d+)\}/g)].map(([, n]) => Number(n));
+    const seen = [];
+    for (let data; (data = (await reader.until("message")).data).type !== "end";) {
+      seen.push(data.data.n);
+    }
     assert.deepEqual(seen, [3, 6, 9]);
-    await reader.cancel();
-    const refused = await fetch(`${bus.http_url}/v1/rooms/team-sse/events?filter=data.n+%3E`, {
-      headers: { authorization: `Bearer ${token}` },
-    });
-    assert.equal(refused.status, 400);
-    assert.equal((await refused.json()).reason, "invalid-filter");
+    const invalid = EventReader.open(`${events}?filter=data.n+%3E`, { token });
+    await assert.rejects(invalid, { message: "400 invalid-filter" });
   }));
 
 // Filters over data with a schema, on a real bus: its fields by both of their names, in both forms of the data, live,

@@ -6,14 +6,12 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { dataFinding } from "../arq/doctor/paths.ts";
 import { diskIo } from "../arq/testing/disk_io.ts";
-import { connect } from "../sdk/typescript/mod.ts";
-import type { Connection } from "../sdk/typescript/mod.ts";
+import { connect, type Connection } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { until } from "../shared/testing/until.ts";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBus, type TestBus } from "./harness/bus.ts";
 import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
 import { logged, samplesOf } from "./harness/server_state.ts";
 

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { SERVER_FLAGS } from "../shared/process/deno_command.ts";
+import { runDeno } from "../tasks/checkout/programs.ts";
 import type { GarbagePlan } from "./garbage_child.ts";
 import { startNats } from "./harness/nats_server.ts";
 
@@ -24,15 +25,10 @@ function bytesOf(line: string, name: string): number {
 
 /** The bytes that the busiest thread allocated, and moved to the old generation, once it was warm. */
 async function traceOf(plan: GarbagePlan): Promise<{ allocated: number; promoted: number }> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...FLAGS, ...PERMISSIONS, CHILD, JSON.stringify(plan)],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-  });
-  const { success, stdout } = await child.output();
-  const [, measured] = new TextDecoder().decode(stdout).split("measured");
-  assert.ok(success && measured !== undefined);
+  const args = ["run", ...FLAGS, ...PERMISSIONS, CHILD, JSON.stringify(plan)];
+  const { ok, stdout, stderr } = await runDeno(args);
+  const [, measured] = stdout.split("measured");
+  assert.ok(ok && measured !== undefined, stderr);
   const threads = new Map<string, { allocated: number; promoted: number }>();
   for (const line of measured.split("\n")) {
     const thread = EVENT.exec(line)?.[1];

@@ -5,12 +5,9 @@
 import assert from "node:assert/strict";
 import { deno } from "../tasks/checkout/programs.ts";
 import { startBusWith } from "./harness/bus.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const ROOMS = `
-[[rooms]]
-room = "chat-*"
-durable = true
-`;
+const ROOMS = durableRooms("chat-*");
 const CHILD = new URL("growing/chat_child.ts", import.meta.url).pathname;
 const FLAGS = ["--no-prompt", "--allow-net", "--allow-env", "--allow-read", "--allow-sys"];
 

@@ -6,12 +6,9 @@ import { until } from "../shared/testing/until.ts";
 import { Received, stored } from "./growing/received.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { send } from "./peers/own_connections.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const ROOMS = `
-[[rooms]]
-room = "chat-*"
-durable = true
-`;
+const ROOMS = durableRooms("chat-*");
 
 /** A body that the test writes step by step. */
 function bodyOf() {
@@ -53,11 +50,9 @@ Deno.test("a body that comes too fast for its user's rate waits, and its message
     "[limits]\nuser_messages_per_second = 2 # a start, three pieces and an end are five\n";
   await using bus = await startLocalBus(`${rate}${ROOMS}`);
   const text = Array.from({ length: 8_000 }, (_, n) => String(n % 9_999).padStart(5)).join("");
-  const answer = await fetch(`${bus.http_url}/v1/rooms/chat-http/streams`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${await bus.tokenFor({ user: "ann" })}` },
-    body: text,
-  });
+  const url = `${bus.http_url}/v1/rooms/chat-http/streams`;
+  const ann = await bus.tokenFor({ user: "ann" });
+  const answer = await send(url, ann, "POST", text, { "content-type": "text/plain" });
   assert.deepEqual([answer.status, (await answer.json()).outcome], [200, "finished"]);
   const token = await bus.tokenFor({ user: "bob" });
   await using bob = await connect({ url: bus.url, token });

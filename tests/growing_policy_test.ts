@@ -3,29 +3,25 @@
  * stop, and their faults.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
+import { connect, type Connection } from "@arqon/sdk";
 import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 import { until } from "../shared/testing/until.ts";
 import { Received, stored } from "./growing/received.ts";
 import { cutAnywhere } from "./growing/judged_cases.ts";
-import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, startLocalShield, type TestBus } from "./harness/local_bus.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
-import type { PolicyAdmin } from "./peers/policy_admin.ts";
+import { type PolicyAdmin, policyAdmin } from "./peers/policy_admin.ts";
 import { AdminClient } from "./peers/admin_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const ROOMS = `
 [policy]
 # What loops is refused by its fuel. No verdict is late because the machine is busy.
 stall_ms = 60_000
-[[rooms]]
-room = "chat-*"
-durable = true
+${durableRooms("chat-*")}
 `;
 const MASK = new URL("../policies/build/phrase_mask.wasm", import.meta.url);
 const on_append = (body: string, more = "") =>

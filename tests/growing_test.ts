@@ -3,23 +3,19 @@
  * `growing` of `walks/` kills Shields.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
+import { connect, type Connection, type Room } from "@arqon/sdk";
 import type { Reason } from "@arqon/proto";
-import type { Connection, Room } from "@arqon/sdk";
 import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { until } from "../shared/testing/until.ts";
 import { Received, stored } from "./growing/received.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const ROOMS = `
-[[rooms]]
-room = "chat-*"
-durable = true
-`;
+const ROOMS = durableRooms("chat-*");
 const CONFIG = `
 [growing]
 #constant growing.message_bytes = 1_000
@@ -89,12 +85,11 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
   const room = ann.room("chat-stop");
   let is_ended = false;
   const source = (async function* () {
-    try {
-      yield "so far";
-      await new Promise(() => {});
-    } finally {
+    await using _end = atEnd(() => {
       is_ended = true;
-    }
+    });
+    yield "so far";
+    await new Promise(() => {});
   })();
   const iterator = source[Symbol.asyncIterator]();
   const expected = {

@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { Opcode, writeEnvelope } from "@arqon/proto";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { hookTable, Receiver } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { send } from "./peers/own_connections.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 
 const hook = (id: string, url: string, room: string, lines: string) =>
@@ -92,15 +92,10 @@ Deno.test("a binary publish is checked as a text one is, with the room and the t
   }
   assert.deepEqual(codes, [403, 0], "denied by its data, and allowed");
   const trace = "0af7651916cd43dd8448eb211c80319c";
-  const posted = await fetch(`${bus.http_url}/v1/rooms/asked-2/messages`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${token}`,
-      "content-type": "application/protobuf",
-      traceparent: `00-${trace}-b7ad6b7169203331-01`,
-    },
-    body: writeEnvelope({ event: event(4) }),
-  });
+  const traceparent = `00-${trace}-b7ad6b7169203331-01`;
+  const headers = { "content-type": "application/protobuf", traceparent };
+  const [url, body] = [`${bus.http_url}/v1/rooms/asked-2/messages`, { event: event(4) }];
+  const posted = await send(url, token, "POST", writeEnvelope(body), headers);
   await posted.body?.cancel();
   assert.equal(posted.status, 200);
   const asked = receiver.calls.filter(({ body }) => body.type === "before.publish")

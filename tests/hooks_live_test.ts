@@ -8,13 +8,12 @@ import { startBus } from "./harness/bus.ts";
 import { hookTable, Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openText } from "./peers/raw_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const BASE = `
 [admin]
 operator_tenants = ["*"]
-[[rooms]]
-room = "o-*"
-durable = true
+${durableRooms("o-*")}
 `;
 const webhooks = (lines: string) => `[webhooks]\n#constant webhooks.survey_ms = 200\n${lines}\n`;
 const OPEN = webhooks('private_hosts = ["127.0.0.1"]');

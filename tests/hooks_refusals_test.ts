@@ -6,10 +6,10 @@ import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import { hookTable, Receiver } from "./hooks/receiver.ts";
-import type { ReceivedCall } from "./hooks/receiver.ts";
+import { hookTable, type ReceivedCall, Receiver } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openText } from "./peers/raw_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const BACKOFF = "#constant webhooks.backoff_ms = 10\n#constant webhooks.backoff_max_ms = 100\n";
 const hook = (id: string, url: string, lines: string) => hookTable(id, url, BACKOFF + lines);
@@ -20,9 +20,7 @@ const configOf = (url: string) => `
 drain_ms = 0
 [admin]
 operator_tenants = ["*"]
-[[rooms]]
-room = "o-*"
-durable = true
+${durableRooms("o-*")}
 [usage]
 enabled = true
 #constant usage.flush_ms = 100
@@ -127,7 +125,7 @@ Deno.test("no client reads or writes the room of events, by its name or by a pat
 Deno.test("hooks show that a tenant without a durable class gets no refusals; with one they are stored", async () => {
   await using receiver = new Receiver();
   receiver.answer = answer;
-  const config = configOf(receiver.url).replace('[[rooms]]\nroom = "o-*"\ndurable = true\n', "");
+  const config = configOf(receiver.url).replace(durableRooms("o-*"), "");
   await using bus = await startLocalBus(config + PATIENT_POLICIES, FEW);
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "ann" }));

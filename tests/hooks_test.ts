@@ -13,7 +13,7 @@ Deno.test("members that join and leave are notified, each once, with the cause",
   await using receiver = new Receiver();
   const config =
     `[server]\nhost = "127.0.0.1"\nport = 0\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"\n`;
-  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
+  await using bus = await startLocalBus(config + hookTables(receiver.url));
   const client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
   await ask(client, { op: "sub", room: "o-1", presence: true });
   const types = () => receiver.taken.map(({ body }) => body.type);
@@ -100,7 +100,7 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
 Deno.test("what the operator's hooks may call, a tenant's may not", async () => {
   await using receiver = new Receiver();
   const config = `[admin]\noperator_tenants = ["*"]\n`;
-  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
+  await using bus = await startLocalBus(config + hookTables(receiver.url));
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor());
   const path = "tenants/default/hooks";
@@ -122,7 +122,7 @@ Deno.test("what the operator's hooks may call, a tenant's may not", async () => 
 
 Deno.test("a client of the bus continues where a call was, in the room and in its journal of members", async () => {
   await using receiver = new Receiver();
-  await using bus = await startLocalBus(hookTables(receiver.url, "default"));
+  await using bus = await startLocalBus(hookTables(receiver.url));
   using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
   await ask(client, { op: "sub", room: "o-1", presence: true });
   for (const n of [1, 2]) client.send({ op: "pub", room: "o-1", type: "t", data: { n } });

@@ -4,15 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { signingInput, writeEnvelope } from "@arqon/proto";
-import { connect } from "@arqon/sdk";
-import type { ConnectOptions, Message, SocketLike } from "@arqon/sdk";
+import { connect, type ConnectOptions, type Message, type SocketLike } from "@arqon/sdk";
 import { connect as connectEitherWay } from "@arqon/sdk/http";
-import { fallbackSocket } from "../sdk/typescript/http/fallback_socket.ts";
-import type { Memory } from "../sdk/typescript/http/fallback_socket.ts";
+import { fallbackSocket, type Memory } from "../sdk/typescript/http/fallback_socket.ts";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { seen, until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { send } from "./peers/own_connections.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 
 /** The user of a token; `claims` are additional claims. */
@@ -48,9 +49,11 @@ export async function state(bus: TwoWays): Promise<void> {
   const { key, op, by } = message.data as Record<string, unknown>;
   assert.deepEqual([key, op, by], ["a/b ü%", "set", "ann"]);
   const { epoch } = first;
-  const read = await fetch(`${bus.urls[1]}/v1/${path}?after_version=${version}&epoch=${epoch}`, {
-    headers: { authorization: `Bearer ${await bus.tokenFor({ user: "ann" })}` },
-  });
+  const read = await send(
+    `${bus.urls[1]}/v1/${path}?after_version=${version}&epoch=${epoch}`,
+    await bus.tokenFor({ user: "ann" }),
+    "GET",
+  );
   assert.equal(read.headers.get("cache-control"), "no-store");
   assert.match(await read.text(), /"value":\{"n":9007199254740993,"x":1\.0\},"exists":true/);
   const stale = { value: 1, expect_version: 9 };

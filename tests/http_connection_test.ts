@@ -9,20 +9,17 @@ import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { HttpSocket } from "@arqon/sdk/http";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { startNginx } from "./proxies/proxies.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
 heartbeat_ms = 1_000
 drain_ms = 1_000
-[[rooms]]
-room = "kept*"
-durable = true
-history_size = 10_000
+${durableRooms("kept*", "history_size = 10_000")}
 `;
 
 const over = (bus: TestBus, more: Partial<ConnectOptions> = {}): Promise<Connection> =>

@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { readAck, writeEnvelope } from "@arqon/proto";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 interface Call {
   method?: string;
@@ -244,10 +244,7 @@ max_frame_bytes = 100_000
 messages_per_second = 40
 [auth]
 require_signature = [{ role = "user", room = "signed" }]
-[[rooms]]
-room = "kept-*"
-durable = true
-history_size = 1_000
+${durableRooms("kept-*", "history_size = 1_000")}
 `;
 
 interface Stage {

@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { packArqon } from "../tasks/pack/pack_arqon.ts";
 import { run } from "./binaries/tool.ts";
 import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS } from "./packages/runtimes.ts";
-import { follow } from "./tutorial/tutorial_shell.ts";
-import type { Install } from "./tutorial/tutorial_shell.ts";
+import { follow, type Install } from "./tutorial/tutorial_shell.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 
 const DOCS = new URL("../docs/", import.meta.url);
 const PAGES = ["quick_start", "tutorial_rooms", "tutorial_policies", "tutorial_schemas"];
@@ -75,37 +75,31 @@ const pageOf = (name: string) => Deno.readTextFile(new URL(`${name}.md`, DOCS));
 /** Suggested commands begin as the reader's command began. */
 async function suggests(install: Install, arq: string): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_installed_" });
-  try {
-    const command = await install(folder);
-    const env = { XDG_CONFIG_HOME: `${folder}/.config` };
-    const init = await run([...command, "init", "shop", "--json"], { cwd: folder, env });
-    assert.equal(init.code, 0, init.stderr);
-    assert.equal(JSON.parse(init.stdout).next[1], `${arq} serve --config config.toml`);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(folder, { recursive: true }));
+  const command = await install(folder);
+  const env = { XDG_CONFIG_HOME: `${folder}/.config` };
+  const init = await run([...command, "init", "shop", "--json"], { cwd: folder, env });
+  assert.equal(init.code, 0, init.stderr);
+  assert.equal(JSON.parse(init.stdout).next[1], `${arq} serve --config config.toml`);
 }
 
 Deno.test("the installed package does what the pages describe", async (t) => {
   const packed = await Deno.makeTempDir({ prefix: "arqon_packed_" });
-  try {
-    const { path } = await packArqon(packed);
-    const [oldest, newer] = NODE_VERSIONS;
-    const runtimes = [await nodeRuntime(oldest), await nodeRuntime(newer), await bunRuntime()];
-    for (const runtime of runtimes) {
-      const install = installer(runtime, [path]);
-      for (const name of PAGES) {
-        const beside = name === "tutorial_schemas" ? [await compilerOfSchemas()] : [];
-        await t.step(
-          `docs/${name}.md on ${runtime.name}`,
-          async () => await follow(await pageOf(name), installer(runtime, [path, ...beside])),
-        );
-      }
-      const arq = `${runtime.runner[0]} arq`;
-      if (runtime === runtimes[1]) continue;
-      await t.step(`${arq} init names ${arq}, on ${runtime.name}`, () => suggests(install, arq));
+  await using _end = atEnd(() => Deno.remove(packed, { recursive: true }));
+  const { path } = await packArqon(packed);
+  const [oldest, newer] = NODE_VERSIONS;
+  const runtimes = [await nodeRuntime(oldest), await nodeRuntime(newer), await bunRuntime()];
+  for (const runtime of runtimes) {
+    const install = installer(runtime, [path]);
+    for (const name of PAGES) {
+      const beside = name === "tutorial_schemas" ? [await compilerOfSchemas()] : [];
+      await t.step(
+        `docs/${name}.md on ${runtime.name}`,
+        async () => await follow(await pageOf(name), installer(runtime, [path, ...beside])),
+      );
     }
-  } finally {
-    await Deno.remove(packed, { recursive: true });
+    const arq = `${runtime.runner[0]} arq`;
+    if (runtime === runtimes[1]) continue;
+    await t.step(`${arq} init names ${arq}, on ${runtime.name}`, () => suggests(install, arq));
   }
 });

@@ -4,6 +4,7 @@ import { configFrom } from "../shared/config/load.ts";
 import { isHole, type JournalHole } from "../shared/journal/record.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { until } from "../shared/testing/until.ts";
 import { Lives } from "../shared/lives/lives.ts";
 import { testLog } from "../shared/testing/logs.ts";
@@ -47,29 +48,26 @@ Deno.test("journal: a Shield that is killed leaves a hole, and an orderly stop l
   await using folder = await folderOn(nats.url);
   const token = await tokenOf(folder.path, "admin");
   const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now: Date.now });
-  try {
-    const marks = () => marksIn(spine);
-    const began_ms = Date.now();
-    await using killed = await startServe(folder.path);
-    await send(killed, token, "m-lost");
-    await until("its mark is stored", async () => await marks() === 1);
-    await killed.stop("SIGKILL");
-    const killed_ms = Date.now();
-    await using ended = await startServe(folder.path);
-    const again_ms = Date.now();
-    await send(ended, token, "m-kept");
-    await until("its mark is stored", async () => await marks() === 2);
-    assert.equal(await ended.stop(), 0, ended.log());
-    await using reader = await startServe(folder.path);
-    const { holes, ids } = await journalOf(reader, token);
-    assert.deepEqual(ids, ["m-kept"]);
-    assert.deepEqual(holes.map(({ node, tenant, records, why }) => [node, tenant, records, why]), [
-      ["shield-1", "default", null, "killed"],
-    ]);
-    const [{ from_ms, to_ms }] = holes as [JournalHole["hole"]];
-    assert(from_ms >= began_ms - 1_000 && from_ms <= killed_ms, `from ${from_ms}`);
-    assert(to_ms >= killed_ms && to_ms <= again_ms, `to ${to_ms}, its successor at ${again_ms}`);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  const marks = () => marksIn(spine);
+  const began_ms = Date.now();
+  await using killed = await startServe(folder.path);
+  await send(killed, token, "m-lost");
+  await until("its mark is stored", async () => await marks() === 1);
+  await killed.stop("SIGKILL");
+  const killed_ms = Date.now();
+  await using ended = await startServe(folder.path);
+  const again_ms = Date.now();
+  await send(ended, token, "m-kept");
+  await until("its mark is stored", async () => await marks() === 2);
+  assert.equal(await ended.stop(), 0, ended.log());
+  await using reader = await startServe(folder.path);
+  const { holes, ids } = await journalOf(reader, token);
+  assert.deepEqual(ids, ["m-kept"]);
+  assert.deepEqual(holes.map(({ node, tenant, records, why }) => [node, tenant, records, why]), [
+    ["shield-1", "default", null, "killed"],
+  ]);
+  const [{ from_ms, to_ms }] = holes as [JournalHole["hole"]];
+  assert(from_ms >= began_ms - 1_000 && from_ms <= killed_ms, `from ${from_ms}`);
+  assert(to_ms >= killed_ms && to_ms <= again_ms, `to ${to_ms}, its successor at ${again_ms}`);
 });

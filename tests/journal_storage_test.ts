@@ -10,10 +10,9 @@ import { isHole, type JournalLine } from "../shared/journal/record.ts";
 import { until } from "../shared/testing/until.ts";
 import { DEV_DEFAULTS } from "../arq/serve/dev_bus.ts";
 import { journalLines } from "./harness/journal_lines.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 
 const TENANT = "default";

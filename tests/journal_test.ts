@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
@@ -19,11 +20,8 @@ async function withFolder(run: (data_dir: string) => Promise<void>): Promise<voi
   const dir = `${ROOT}/.arqon`;
   await Deno.mkdir(dir, { recursive: true });
   const folder = await Deno.makeTempDir({ dir, prefix: "journal-" });
-  try {
-    await run(`${folder}/data`);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(folder, { recursive: true }));
+  await run(`${folder}/data`);
 }
 
 async function send(client: RawClient, room: string, text: string): Promise<number> {

@@ -6,13 +6,15 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { samplesOf } from "./harness/server_state.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
+import { send } from "./peers/own_connections.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [limits]
@@ -41,9 +43,10 @@ async function envelope(bus: TestBus): Promise<void> {
 
 /** Waits until the Shield has noticed that earlier clients disconnected. */
 async function nobodyConnected(bus: TestBus): Promise<void> {
-  const metrics = () => fetch(`${bus.ops_url}/metrics`).then((response) => response.text());
-  const nobody = async () => /^shield_active_connections 0$/m.test(await metrics());
-  await until("nobody is connected", nobody);
+  await until(
+    "nobody is connected",
+    async () => (await samplesOf(bus.ops_url)).get("shield_active_connections") === 0,
+  );
 }
 
 async function connections(bus: TestBus): Promise<void> {
@@ -72,18 +75,12 @@ Deno.test("unsent bytes: a client that never reads is closed with 4429", async (
   await socket.write(frame);
   const body = JSON.stringify({ type: "t", data: "x".repeat(60_000) });
   const publisher = await bus.tokenFor({ user: "pub", tenant: "slow" });
-  const rejected = () =>
-    fetch(`${bus.ops_url}/metrics`).then((response) => response.text()).then((text) =>
-      /shield_closes_total\{code="4429"\} 1/.test(text)
-    );
+  const rejected = async () =>
+    (await samplesOf(bus.ops_url)).get('shield_closes_total{code="4429"}') === 1;
   const deadline_ms = Date.now() + 60_000;
   while (!await rejected()) {
     assert(Date.now() < deadline_ms, "the slow reader was never cut off");
-    const response = await fetch(`${bus.http_url}/v1/rooms/flood/messages`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${publisher}`, "content-type": "application/json" },
-      body,
-    });
+    const response = await send(`${bus.http_url}/v1/rooms/flood/messages`, publisher, "POST", body);
     await response.body?.cancel();
   }
   const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
@@ -325,6 +322,9 @@ Deno.test("schedules count as ingress, and take from the rates of their tenant",
     }
     return true;
   };
+  const nobody = { room: "hall", message: { type: "tick" }, at_ms: 1, user: "a\n" };
+  const path = "/v1/tenants/default/schedules/five";
+  assert.match((await admin.ask("PUT", path, nobody)).body.detail, /user: expected/);
   // The due time is still in the future when the last of them is set, however long that takes.
   for (let wait_ms = 200; !await setAll(Date.now() + wait_ms);) wait_ms *= 2;
   for (let count = 0; count < 4;) if ((await client.json()).op === "msg") count++;
@@ -352,9 +352,7 @@ websocket = "${websocket}"
 drain_ms = 0
 [limits]
 ${limits}
-[[rooms]]
-room = "durable-*"
-durable = true
+${durableRooms("durable-*")}
 `;
 
 /** Idle connections, opened until the bus has closed many of them. */

@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { exportSPKI, generateKeyPair } from "@panva/jose";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
@@ -49,8 +48,7 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
   const lines = "drain_ms = 1";
   await using shield = await startServer("shield", config, issuer.dir, lines);
   const { ready } = shield;
-  const url = `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  const client = await openText(url, await issuer.tokenFor());
+  const client = await openText(shield.socket_url, await issuer.tokenFor());
   await edit(
     issuer,
     "shield",
@@ -129,8 +127,7 @@ Deno.test("SIGHUP: the Shields of a supervisor read their file again, and stay",
   const more = `${config}\n[limits]\nrooms_per_connection = 2\n`;
   const args = ["--processes", "2"];
   await using node = await startServer("shield", more, issuer.dir, "", { args });
-  const url = `${node.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  const client = await openText(url, await issuer.tokenFor());
+  const client = await openText(node.socket_url, await issuer.tokenFor());
   await edit(issuer, "shield", (text) => text.replace("connection = 2", "connection = 1"));
   // The supervisor and its two processes.
   await hangUp(node, READ, 3);

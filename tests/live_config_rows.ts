@@ -19,6 +19,7 @@ import {
 } from "./live_config_world.ts";
 import type { Row, World } from "./live_config_world.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 /** The file's content while no row is tested. */
 export const BASE = `
@@ -35,9 +36,7 @@ journal = "off"
 #constant journal.flush_ms = 100
 [centrifugo]
 enabled = true
-[[rooms]]
-room = "kept-*"
-durable = true
+${durableRooms("kept-*")}
 `;
 
 const RATE_ROWS = {

@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { seen, until } from "../shared/testing/until.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBusWith, type TestBus } from "./harness/bus.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { send } from "./peers/own_connections.ts";

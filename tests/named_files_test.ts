@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
-import { runArq } from "../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { must } from "../tasks/checkout/programs.ts";
 import { withFiles } from "./harness/bus.ts";
@@ -84,8 +85,7 @@ Deno.test("a file that is missing is named with its key, at the start and by arq
       const check = await runArq(["config", "check", file], { cwd: issuer.dir });
       assert.equal(check.code, 1);
       assert.match(check.stdout, named);
-      const without = await runArq(["config", "check", file, "--no-files"], { cwd: issuer.dir });
-      assert.equal(without.code, 0, without.stdout);
+      succeeds(await runArq(["config", "check", file, "--no-files"], { cwd: issuer.dir }));
     });
   }
 });
@@ -95,48 +95,44 @@ Deno.test("arq config check reads the content of every file", async () => {
   const cwd = issuer.dir;
   const check = (more: string[] = []) =>
     runArq(["config", "check", "config.toml", ...more], { cwd });
-  try {
-    const jwks =
-      '[[auth.issuers]]\nissuer = "x"\naudience = "a"\njwks_file = "keys.json"\ntenants = ["t"]\n';
-    const tls = `${SERVER}tls_cert = "cert.pem"\ntls_key = "cert.pem"\n`;
-    await Deno.writeTextFile(
-      `${cwd}/config.toml`,
-      `${OPS}${PORTS}${OPERATORS}${tls}${jwks}${issuer.config}`,
-    );
-    await Deno.writeTextFile(`${cwd}/keys.json`, '{"keys":[]}');
-    await Deno.writeTextFile(`${cwd}/cert.pem`, "no certificate");
-    const { problems } = JSON.parse((await check(["--json"])).stdout);
-    assert.deepEqual(
-      problems.map(({ key }: { key: string }) => key),
-      ["server.tls_cert", "auth.issuers[0].jwks_file"],
-    );
-    assert.match(problems[1].text, /"keys\.json" has no key for RS256/);
-    await Deno.writeTextFile(
-      `${cwd}/config.toml`,
-      `${OPS}${PORTS}${OPERATORS}${SERVER}${issuer.config}`,
-    );
-    const good = await check();
-    assert.equal(good.code, 0, good.stdout);
-    await Deno.writeFile(`${cwd}/config.toml`, new Uint8Array([0x61, 0x20, 0x3d, 0x20, 0xff]));
-    const bad = await check();
-    assert.deepEqual([bad.code, /config\.toml:1:5 it is not UTF-8/.test(bad.stdout)], [1, true]);
-    const shield = await ended(startTask("shield", `${cwd}/config.toml`));
-    assert.equal(shield.code, 2);
-    assert.match(shield.stderr, /config\.toml:1:5 it is not UTF-8/);
-    const serve = await runArq(["serve", "--config", "config.toml"], { cwd });
-    assert.equal(serve.code, 2);
-    assert.match(serve.stderr, /it is not UTF-8/);
-    const bridge = '[bridge.postgres]\ntenant = "t"\ndatabase_file = "keys.json"\n';
-    await Deno.writeTextFile(
-      `${cwd}/config.toml`,
-      `${OPS}${PORTS}${OPERATORS}${SERVER}${bridge}${issuer.config}`,
-    );
-    const bridged = await runArq(["serve", "--config", "config.toml"], { cwd });
-    assert.equal(bridged.code, 2);
-    assert.match(bridged.stderr, /bridge\.postgres\.database_file\W.*holds no URL such as/);
-  } finally {
-    await Deno.remove(cwd, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(cwd, { recursive: true }));
+  const jwks =
+    '[[auth.issuers]]\nissuer = "x"\naudience = "a"\njwks_file = "keys.json"\ntenants = ["t"]\n';
+  const tls = `${SERVER}tls_cert = "cert.pem"\ntls_key = "cert.pem"\n`;
+  await Deno.writeTextFile(
+    `${cwd}/config.toml`,
+    `${OPS}${PORTS}${OPERATORS}${tls}${jwks}${issuer.config}`,
+  );
+  await Deno.writeTextFile(`${cwd}/keys.json`, '{"keys":[]}');
+  await Deno.writeTextFile(`${cwd}/cert.pem`, "no certificate");
+  const { problems } = JSON.parse((await check(["--json"])).stdout);
+  assert.deepEqual(
+    problems.map(({ key }: { key: string }) => key),
+    ["server.tls_cert", "auth.issuers[0].jwks_file"],
+  );
+  assert.match(problems[1].text, /"keys\.json" has no key for RS256/);
+  await Deno.writeTextFile(
+    `${cwd}/config.toml`,
+    `${OPS}${PORTS}${OPERATORS}${SERVER}${issuer.config}`,
+  );
+  succeeds(await check());
+  await Deno.writeFile(`${cwd}/config.toml`, new Uint8Array([0x61, 0x20, 0x3d, 0x20, 0xff]));
+  const bad = await check();
+  assert.deepEqual([bad.code, /config\.toml:1:5 it is not UTF-8/.test(bad.stdout)], [1, true]);
+  const shield = await ended(startTask("shield", `${cwd}/config.toml`));
+  assert.equal(shield.code, 2);
+  assert.match(shield.stderr, /config\.toml:1:5 it is not UTF-8/);
+  const serve = await runArq(["serve", "--config", "config.toml"], { cwd });
+  assert.equal(serve.code, 2);
+  assert.match(serve.stderr, /it is not UTF-8/);
+  const bridge = '[bridge.postgres]\ntenant = "t"\ndatabase_file = "keys.json"\n';
+  await Deno.writeTextFile(
+    `${cwd}/config.toml`,
+    `${OPS}${PORTS}${OPERATORS}${SERVER}${bridge}${issuer.config}`,
+  );
+  const bridged = await runArq(["serve", "--config", "config.toml"], { cwd });
+  assert.equal(bridged.code, 2);
+  assert.match(bridged.stderr, /bridge\.postgres\.database_file\W.*holds no URL such as/);
 });
 
 Deno.test("arq config check and arq doctor read files of secrets, and show none of them", async () => {
@@ -149,45 +145,42 @@ Deno.test("arq config check and arq doctor read files of secrets, and show none 
     assert.doesNotMatch(stdout, /hunter2/);
     return JSON.parse(stdout).problems as { key: string; text: string }[];
   };
-  try {
-    await Deno.writeTextFile(
-      file,
-      `${OPS}token_file = "ops.token"\n${PORTS}${OPERATORS}${SERVER}` +
-        `[nats]\nurls = ["nats://127.0.0.1:1"]\nuser = "a"\npassword_file = "nats.password"\n` +
-        `[quota]\nurl = "redis://127.0.0.1:1"\npassword_file = "quota.password"\n` +
-        `[telemetry]\nheaders_file = "headers"\n`,
-    );
-    await secret("ops.token", "hunter2 hunter2");
-    await secret("nats.password", "\n");
-    await secret("quota.password", "hunter2\nhunter2\n");
-    await secret("headers", "authorization hunter2");
-    assert.deepEqual(
-      (await problems()).map(({ key, text }) => [key, /^".*" (\w+ \w+)/.exec(text)?.[1]]),
-      [
-        ["ops.token_file", "holds no"],
-        ["nats.password_file", "is empty"],
-        ["quota.password_file", "has more"],
-        ["telemetry.headers_file", "has something"],
-      ],
-    );
-    await secret("ops.token", "hunter2\n");
-    await secret("nats.password", "hunter2\n");
-    await secret("quota.password", "hunter2\n", 0o644);
-    await Deno.chmod(`${cwd}/quota.password`, 0o644);
-    await secret("headers", "authorization: hunter2\n");
-    assert.deepEqual(await problems(), []);
-    const { stdout } = await runArq(["doctor", "--config", "config.toml", "--json"], { cwd });
-    assert.doesNotMatch(stdout, /hunter2/);
-    const { findings } = JSON.parse(stdout) as {
-      findings: { check: string; status: string; text: string }[];
-    };
-    const found = (check: string) => findings.find((one) => one.check === check);
-    assert.equal(found("ops.token_file")?.status, "ok");
-    assert.equal(found("telemetry.headers_file")?.status, "ok");
-    assert.match(found("quota.password_file")?.text ?? "", /others may read or write/);
-  } finally {
-    await Deno.remove(cwd, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(cwd, { recursive: true }));
+  await Deno.writeTextFile(
+    file,
+    `${OPS}token_file = "ops.token"\n${PORTS}${OPERATORS}${SERVER}` +
+      `[nats]\nurls = ["nats://127.0.0.1:1"]\nuser = "a"\npassword_file = "nats.password"\n` +
+      `[quota]\nurl = "redis://127.0.0.1:1"\npassword_file = "quota.password"\n` +
+      `[telemetry]\nheaders_file = "headers"\n`,
+  );
+  await secret("ops.token", "hunter2 hunter2");
+  await secret("nats.password", "\n");
+  await secret("quota.password", "hunter2\nhunter2\n");
+  await secret("headers", "authorization hunter2");
+  assert.deepEqual(
+    (await problems()).map(({ key, text }) => [key, /^".*" (\w+ \w+)/.exec(text)?.[1]]),
+    [
+      ["ops.token_file", "holds no"],
+      ["nats.password_file", "is empty"],
+      ["quota.password_file", "has more"],
+      ["telemetry.headers_file", "has something"],
+    ],
+  );
+  await secret("ops.token", "hunter2\n");
+  await secret("nats.password", "hunter2\n");
+  await secret("quota.password", "hunter2\n", 0o644);
+  await Deno.chmod(`${cwd}/quota.password`, 0o644);
+  await secret("headers", "authorization: hunter2\n");
+  assert.deepEqual(await problems(), []);
+  const { stdout } = await runArq(["doctor", "--config", "config.toml", "--json"], { cwd });
+  assert.doesNotMatch(stdout, /hunter2/);
+  const { findings } = JSON.parse(stdout) as {
+    findings: { check: string; status: string; text: string }[];
+  };
+  const found = (check: string) => findings.find((one) => one.check === check);
+  assert.equal(found("ops.token_file")?.status, "ok");
+  assert.equal(found("telemetry.headers_file")?.status, "ok");
+  assert.match(found("quota.password_file")?.text ?? "", /others may read or write/);
 });
 
 Deno.test("arq config check refuses more connections than a process here may have files", async () => {
@@ -269,38 +262,35 @@ Deno.test("a certificate that no client accepts ends each start with 1 and one l
     ["shield", "nats", future, /good from 2048-01-01 on/],
     ["serve", "quota", past, /ended on 2021-12-31/],
   ] as const;
-  try {
-    for (const [program, table, pair, cause] of cases) {
-      await t.step(`${program}: ${cause.source}`, async () => {
-        const of = (name: string) => table === name ? tls : "";
-        const shown = tls.replaceAll(/(tls_\w+) /g, "$1_file ");
-        const nats = table === "nats" ? `${NATS}${shown}` : program === "brain" ? NATS : "";
-        const quota = table === "quota" ? `[quota]\nurl = "rediss://127.0.0.1:1"\n${shown}` : "";
-        const text = `${OPS}${of("ops")}${PORTS}${OPERATORS}${nats}${quota}${SERVER}${
-          of("server")
-        }${config}`;
-        await Deno.writeTextFile(file, text);
-        await Deno.writeTextFile(`${dir}/cert.pem`, pair.cert);
-        await Deno.writeTextFile(`${dir}/key.pem`, pair.key);
-        const { code, stderr } = program === "serve"
-          ? await runArq(["serve", "--config", file], { cwd: dir })
-          : await ended(startTask(program, file));
-        assert.equal(code, 1, stderr);
-        const lines = stderr.split("\n").filter((line) => cause.test(line));
-        assert.deepEqual(lines.length, 1, stderr);
-        assert.ok(
-          lines[0]?.includes(
-            `[${table}] ${/nats|quota/.test(table) ? "tls_cert_file" : "tls_cert"}: `,
-          ),
-          stderr,
-        );
-        assert.doesNotMatch(stderr, /ready|^\s+at |PRIVATE/m);
-        const check = await runArq(["config", "check", file], { cwd: dir });
-        assert.match(check.stdout, cause);
-        assert.equal(check.code, 1);
-      });
-    }
-  } finally {
-    await Deno.remove(dir, { recursive: true });
+  await using _end = atEnd(() => Deno.remove(dir, { recursive: true }));
+  for (const [program, table, pair, cause] of cases) {
+    await t.step(`${program}: ${cause.source}`, async () => {
+      const of = (name: string) => table === name ? tls : "";
+      const shown = tls.replaceAll(/(tls_\w+) /g, "$1_file ");
+      const nats = table === "nats" ? `${NATS}${shown}` : program === "brain" ? NATS : "";
+      const quota = table === "quota" ? `[quota]\nurl = "rediss://127.0.0.1:1"\n${shown}` : "";
+      const text = `${OPS}${of("ops")}${PORTS}${OPERATORS}${nats}${quota}${SERVER}${
+        of("server")
+      }${config}`;
+      await Deno.writeTextFile(file, text);
+      await Deno.writeTextFile(`${dir}/cert.pem`, pair.cert);
+      await Deno.writeTextFile(`${dir}/key.pem`, pair.key);
+      const { code, stderr } = program === "serve"
+        ? await runArq(["serve", "--config", file], { cwd: dir })
+        : await ended(startTask(program, file));
+      assert.equal(code, 1, stderr);
+      const lines = stderr.split("\n").filter((line) => cause.test(line));
+      assert.deepEqual(lines.length, 1, stderr);
+      assert.ok(
+        lines[0]?.includes(
+          `[${table}] ${/nats|quota/.test(table) ? "tls_cert_file" : "tls_cert"}: `,
+        ),
+        stderr,
+      );
+      assert.doesNotMatch(stderr, /ready|^\s+at |PRIVATE/m);
+      const check = await runArq(["config", "check", file], { cwd: dir });
+      assert.match(check.stdout, cause);
+      assert.equal(check.code, 1);
+    });
   }
 });

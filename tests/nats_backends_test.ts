@@ -7,19 +7,15 @@ import { TextLineStream } from "../bench/measure/text_lines.ts";
 import { until } from "../shared/testing/until.ts";
 import { pythonPackages } from "../tasks/checkout/programs.ts";
 import { ROOT } from "../tasks/checkout/source_files.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { ensureGoProgram } from "./harness/go_program.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const ROOM = "orders-1";
 const MESSAGES = 60;
-const TABLES = `
-[[rooms]]
-room = "orders-*"
-durable = true
-`;
+const TABLES = durableRooms("orders-*");
 
 /** The example in each language, as a command line. */
 async function programs(): Promise<Record<string, string[]>> {

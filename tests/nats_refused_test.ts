@@ -7,12 +7,13 @@ import { runArq, startArq } from "../arq/testing/run_arq.ts";
 import { configFrom } from "../shared/config/load.ts";
 import { Answerer } from "../shared/cluster/cluster_answerer.ts";
 import { openSpine } from "../shared/spine/open.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { until } from "../shared/testing/until.ts";
 import { keptLog } from "../shield/testing/spine.ts";
-import { startNatsCluster } from "./harness/nats_cluster.ts";
-import type { ClusterMember } from "./harness/nats_cluster.ts";
+import { type ClusterMember, startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { ended, startTask, withConfig } from "./harness/server_task.ts";
+import { silentServer } from "./harness/silent_server.ts";
 
 /** Long enough for a slow machine; a process that hangs takes all of it. */
 const DEADLINE_MS = 120_000;
@@ -68,15 +69,12 @@ Deno.test("a client admitted by one server of a cluster knows the others", async
   const { log } = keptLog();
   const config = configFrom({ nats: { urls: [withLogin(cluster.urls[0]!, "a:right")] } });
   const spine = await openSpine(config, { log, now: Date.now });
-  try {
-    const first = spine.status.server;
-    await cluster.members[0]!.kill();
-    const status = () => JSON.stringify(spine.status);
-    const other = () => spine.status.state === "connected" && spine.status.server !== first;
-    await until(status, other, DEADLINE_MS);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  const first = spine.status.server;
+  await cluster.members[0]!.kill();
+  const status = () => JSON.stringify(spine.status);
+  const other = () => spine.status.state === "connected" && spine.status.server !== first;
+  await until(status, other, DEADLINE_MS);
 });
 
 Deno.test("a password that is changed meanwhile is tried with growing pauses, and the right one gets in", async () => {
@@ -84,41 +82,20 @@ Deno.test("a password that is changed meanwhile is tried with growing pauses, an
   const { log } = keptLog();
   const config = configFrom({ nats: { urls: [withLogin(nats.url, "a:right")] } });
   const spine = await openSpine(config, { log, now: Date.now });
-  try {
-    const refused = () =>
-      nats.logTail().split("\n").filter((line) => /authentication error/i.test(line));
-    await nats.reload(account("other"));
-    const began_ms = Date.now();
-    await until(nats.logTail, () => refused().length >= 6, DEADLINE_MS);
-    // Six attempts have at least half of 100, 200, 400, 800 and 1,600 ms between them.
-    assert.ok(Date.now() - began_ms >= 1_500, "it knocked without pauses");
-    await nats.reload(account("right"));
-    await until(nats.logTail, () => spine.status.state === "connected", DEADLINE_MS);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  const refused = () =>
+    nats.logTail().split("\n").filter((line) => /authentication error/i.test(line));
+  await nats.reload(account("other"));
+  const began_ms = Date.now();
+  await until(nats.logTail, () => refused().length >= 6, DEADLINE_MS);
+  // Six attempts have at least half of 100, 200, 400, 800 and 1,600 ms between them.
+  assert.ok(Date.now() - began_ms >= 1_500, "it knocked without pauses");
+  await nats.reload(account("right"));
+  await until(nats.logTail, () => spine.status.state === "connected", DEADLINE_MS);
 });
 
-/** A server that accepts connections and sends nothing; `heard` resolves at the first one. */
-function silent() {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const received = Promise.withResolvers<void>();
-  const open: Deno.Conn[] = [];
-  (async () => {
-    for await (const connection of listener) {
-      open.push(connection);
-      received.resolve();
-    }
-  })();
-  const close = () => {
-    listener.close();
-    for (const connection of open) connection.close();
-  };
-  return { port: listener.addr.port, received: received.promise, [Symbol.dispose]: close };
-}
-
 Deno.test("SIGTERM ends arq doctor while it waits for a silent server", async () => {
-  using server = silent();
+  using server = silentServer();
   const nats =
     `[nats]\nurls = ["nats://127.0.0.1:${server.port}"]\n#constant nats.connect_timeout_ms = 600_000\n`;
   await withConfig(nats, async (file) => {

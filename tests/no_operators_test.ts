@@ -3,7 +3,7 @@
  * tokens for admins of any tenant.
  */
 import assert from "node:assert/strict";
-import { runArq, startArq } from "../arq/testing/run_arq.ts";
+import { runArq, startArq, succeeds } from "../arq/testing/run_arq.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { createIssuer } from "./harness/cluster.ts";
@@ -31,8 +31,7 @@ Deno.test("shield, arq serve and arq config check refuse it with the line to add
   const wrong = await runArq(["config", "check", without], { cwd: issuer.dir });
   assert.equal(wrong.code, 1);
   assert.match(wrong.stdout, REFUSED);
-  const checked = await runArq(["config", "check", having], { cwd: issuer.dir });
-  assert.equal(checked.code, 0, checked.stderr);
+  succeeds(await runArq(["config", "check", having], { cwd: issuer.dir }));
   const serving = await startArq(["serve", "--config", having], { cwd: issuer.dir });
   await serving.says('msg="ready"');
   const admin_url = /admin_url="?(http:[^\s"]+)/.exec(serving.stderr())?.[1] ?? "";
@@ -48,8 +47,7 @@ Deno.test("shield, arq serve and arq config check refuse it with the line to add
 
 Deno.test("the configuration of arq init has it", async () => {
   await using folder = await temporaryFolder();
-  const made = await runArq(["init", folder.path, "--no-context"], { cwd: folder.path });
-  assert.equal(made.code, 0, made.stderr);
+  succeeds(await runArq(["init", folder.path, "--no-context"], { cwd: folder.path }));
   const text = await Deno.readTextFile(`${folder.path}/config.toml`);
   assert.match(text, /^\[admin\]\n(?:.*\n)*?operator_tenants = \["default"\]$/m);
   // An additional tenant needs nothing else: its admins are not operators.
@@ -59,6 +57,5 @@ Deno.test("the configuration of arq init has it", async () => {
   );
   assert.notEqual(more, text);
   await Deno.writeTextFile(`${folder.path}/config.toml`, more);
-  const checked = await runArq(["config", "check", "config.toml"], { cwd: folder.path });
-  assert.equal(checked.code, 0, checked.stderr);
+  succeeds(await runArq(["config", "check", "config.toml"], { cwd: folder.path }));
 });

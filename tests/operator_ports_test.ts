@@ -7,8 +7,7 @@ import { run } from "../tasks/checkout/programs.ts";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 
 const FIRST = "first-hunter2";

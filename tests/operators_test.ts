@@ -5,13 +5,13 @@
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-deno";
-import { runArq } from "../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { connect } from "../sdk/typescript/mod.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalShield } from "./harness/local_bus.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -81,8 +81,7 @@ Deno.test("arq doctor names the Brain whose [[rooms]] differ, and reports nothin
   const { url = "", ops_url = "", admin_url = "" } = shield.ready;
   const urls = ["--url", url.replace("http", "ws"), "--ops-url", ops_url];
   const own = [...urls, "--admin-url", admin_url, "--token-file", token, "--use"];
-  const added = await arq("context", "add", "bus", ...own);
-  assert.equal(added.code, 0, added.stderr);
+  succeeds(await arq("context", "add", "bus", ...own));
   const found = async () => {
     const { stdout, stderr } = await arq("doctor", "--json");
     assert.notEqual(stdout, "", stderr);
@@ -111,23 +110,20 @@ const STREAM = "KV_ARQON_ROOMS";
 /** The bucket of the rooms, with one replica; processes leave the replicas of an existing bucket unchanged. */
 async function makeLonely(urls: readonly string[], num_replicas = 1): Promise<void> {
   const connection = await connectNats({ servers: [...urls] });
-  try {
-    const { streams } = await jetstreamManager(connection);
-    await streams.add({
-      name: STREAM,
-      subjects: ["$KV.ARQON_ROOMS.>"],
-      num_replicas,
-      max_msgs_per_subject: 1,
-      max_bytes: 16_777_216,
-      discard: "new",
-      allow_rollup_hdrs: true,
-      deny_delete: true,
-      allow_direct: false,
-      allow_msg_ttl: true,
-    });
-  } finally {
-    await connection.close();
-  }
+  await using _end = atEnd(() => connection.close());
+  const { streams } = await jetstreamManager(connection);
+  await streams.add({
+    name: STREAM,
+    subjects: ["$KV.ARQON_ROOMS.>"],
+    num_replicas,
+    max_msgs_per_subject: 1,
+    max_bytes: 16_777_216,
+    discard: "new",
+    allow_rollup_hdrs: true,
+    deny_delete: true,
+    allow_direct: false,
+    allow_msg_ttl: true,
+  });
 }
 
 /** The storage's part of readiness. */
@@ -183,8 +179,7 @@ Deno.test("a bucket without a leader is named by readiness and arq doctor, until
   const config = nats + issuer.config;
   await using brain = await startServer("brain", config, issuer.dir);
   await using shield = await startServer("shield", config, issuer.dir, "drain_ms = 0");
-  const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  using client = await DurableClient.open(url, await issuer.tokenFor());
+  using client = await DurableClient.open(shield.socket_url, await issuer.tokenFor());
   const set = () =>
     client.ask({ op: "cmd", room: "desk", name: "room.set", data: { key: "k", value: 1 } });
   await until("a change of the room", async () => (await set()).code === 0, OUTAGE_MS);

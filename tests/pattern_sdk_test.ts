@@ -3,24 +3,15 @@
  * WebSocket and over HTTP. `patterns_test.ts` tests the Shield.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
+import { connect, type Message } from "@arqon/sdk";
 import { connect as connectAtPositions } from "@arqon/sdk/patterns";
-import type { Message } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CONFIG = `
-[[rooms]]
-room = "log-*"
-durable = true
-history_size = 10_000
-[[rooms]]
-room = "short-*"
-durable = true
-history_size = 2
-`;
+const CONFIG = durableRooms("log-*", "history_size = 10_000") +
+  durableRooms("short-*", "history_size = 2");
 
 /** What an iteration has returned: data by room, and the gaps by room. */
 class Got {

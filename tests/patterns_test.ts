@@ -8,13 +8,12 @@ import assert from "node:assert/strict";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DOORMAN, enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
-import { joinRooms as join, RoomListener } from "./peers/room_listener.ts";
-import type { Place } from "./peers/room_listener.ts";
+import { joinRooms as join, type Place, RoomListener } from "./peers/room_listener.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const LIMITS = `
 [limits]
@@ -24,16 +23,11 @@ const LIMITS = `
 `;
 
 const ROOMS = `
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [[rooms]]
 room = "quiet-*"
 echo = false
-[[rooms]]
-room = "short-*"
-durable = true
-history_size = 2
+${durableRooms("short-*", "history_size = 2")}
 `;
 
 const grants = (...rooms: string[]) => ({
@@ -324,9 +318,8 @@ Deno.test("patterns on NATS, across two Shields", async (t) => {
   await scenarios(t, (await onNats()).place, SCENARIOS.filter((run) => ON_NATS.includes(run)));
 });
 
-// A pattern with a position for each of its durable rooms, on both engines: a client that was disconnected gets its
-// missed messages of each, once and in order. On NATS it reconnects to another Shield. `patterns_test.ts` covers new
-// messages.
+// A pattern with a position for each of its durable rooms, on both engines. `pattern_sdk_test.ts` has clients that lose
+// their connection; the reader `pattern` of `tests/model` has them on NATS, through faults.
 
 type Outcomes = Record<string, { readonly recovered: boolean; readonly reason?: string }>;
 type Vector = Record<string, Record<string, number>>;
@@ -361,34 +354,6 @@ class Positions {
       await listener.ask({ op: "unsub", room: "nothing" });
     }
   }
-}
-
-async function missed(place: Place): Promise<void> {
-  using bob = await join(place, "bob", 1);
-  const positions = new Positions();
-  {
-    using ann = await join(place, "ann", 0);
-    assert.deepEqual(await positions.sub(ann, "log-m*"), {});
-    for (const room of ["log-m1", "log-m2", "log-m3"]) await bob.pub(room, 1);
-    await positions.takeUntil(ann, 3);
-  }
-  for (const at of [2, 3]) for (const room of ["log-m1", "log-m2"]) await bob.pub(room, at);
-  using ann = await join(place, "ann", 1);
-  const outcome = await positions.sub(ann, "log-m*");
-  assert.deepEqual(
-    Object.entries(outcome).map(([room, { recovered }]) => [room, recovered]).toSorted(),
-    [["log-m1", true], ["log-m2", true], ["log-m3", true]],
-  );
-  for (const room of ["log-m1", "log-m3", "log-m4"]) await bob.pub(room, 4);
-  await positions.takeUntil(ann, 10);
-  for (const [room, all] of [["log-m1", "1234"], ["log-m2", "123"], ["log-m3", "14"]]) {
-    const own = positions.received.filter((one) => one.startsWith(`${room} `));
-    assert.deepEqual(own, [...all ?? ""].map((at) => `${room} ${at}`));
-  }
-  assert.ok(
-    positions.received.includes("log-m4 4"),
-    "a room that has no position is heard from now on",
-  );
 }
 
 /** Another pattern that matches the same rooms continues at the first one's positions. */
@@ -479,14 +444,13 @@ async function refusedPositions(place: Place): Promise<void> {
   assert.deepEqual(await ann.take(1), ["short-1 next"], "from now on");
 }
 
-const POSITIONS = [missed, overlapping, answersFirst, filtered, refusedPositions];
+const POSITIONS = [overlapping, answersFirst, filtered, refusedPositions];
 
 Deno.test("positions of patterns on the embedded engine", async (t) => {
   const place = placeOf(await onEmbedded());
   for (const run of POSITIONS) await t.step(run.name, () => run(place));
 });
 
-Deno.test("positions of patterns on NATS, across two Shields", async (t) => {
-  const { place } = await onNats();
-  for (const run of [missed, answersFirst]) await t.step(run.name, () => run(place));
+Deno.test("positions of patterns on NATS, across two Shields", async () => {
+  await answersFirst((await onNats()).place);
 });

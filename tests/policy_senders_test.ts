@@ -3,9 +3,8 @@
  * failure for everybody still disables it.
  */
 import assert from "node:assert/strict";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";

@@ -4,9 +4,8 @@
  * covers refused messages.
  */
 import assert from "node:assert/strict";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";

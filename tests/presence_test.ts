@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
-import { PresenceClient } from "./peers/presence_client.ts";
-import type { Answer } from "./peers/presence_client.ts";
+import { type Answer, PresenceClient } from "./peers/presence_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
 import { samplesOf } from "./harness/server_state.ts";

@@ -8,8 +8,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { schemaOf } from "../proto/testing/schemas.ts";
 import type { ClusterMessage, Stays } from "../shared/presence/messages.ts";
-import { LEAVE_CAUSES } from "../shared/records/leave_reason.ts";
-import type { LeaveReason } from "../shared/records/leave_reason.ts";
+import { LEAVE_CAUSES, type LeaveReason } from "../shared/records/leave_reason.ts";
 import { messages } from "../shared/presence/testing/message_arbitraries.ts";
 import { decodeMessage, encodeMessage } from "../shared/presence/wire.ts";
 

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { EventReader } from "./peers/event_reader.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { lintPage, parsePage } from "./peers/metrics_page.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
@@ -41,11 +41,9 @@ interface Client extends Disposable {
   readonly node_id: string;
 }
 
-const socketUrl = (node: ServerProcess) => `${node.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-
 /** A client and its Shield. */
 async function connect(node: ServerProcess, issuer: Issuer): Promise<Client> {
-  const raw = new RawClient(socketUrl(node), {
+  const raw = new RawClient(node.socket_url, {
     token: await issuer.tokenFor(),
     subprotocols: ["arqon.v1.json"],
   });
@@ -98,11 +96,12 @@ async function onePage({ node }: Node): Promise<void> {
 
 async function oneAdmin({ node, issuer }: Node): Promise<void> {
   const { admin_url } = node.ready;
-  const headers = { authorization: `Bearer ${await issuer.tokenFor({ role: "admin" })}` };
+  const token = await issuer.tokenFor({ role: "admin" });
+  const headers = { authorization: `Bearer ${token}` };
   const status = async (path: string) => (await fetch(`${admin_url}${path}`, { headers })).json();
   assert.match((await status("/v1/status")).node_id, /^edge-[012]$/);
   assert.equal((await status("/v1/processes/1/status")).node_id, "edge-1");
-  const admin = new AdminClient(admin_url ?? "", await issuer.tokenFor({ role: "admin" }));
+  const admin = new AdminClient(admin_url ?? "", token);
   const known = await admin.until(
     "/v1/cluster",
     "not all are known",
@@ -112,7 +111,7 @@ async function oneAdmin({ node, issuer }: Node): Promise<void> {
   assert.deepEqual(ids, ["edge-0", "edge-1", "edge-2"]);
   const processes = known.map(({ process_id }: { process_id: string }) => process_id);
   assert.equal(new Set(processes).size, COUNT, "each is a process of its own");
-  await using _tail = await admin.tail("acme", "lobby");
+  using _tail = await EventReader.open(`${admin_url}/v1/rooms/acme/lobby/tail`, { token });
   assert.equal((await admin.ask("GET", "/")).headers.get("location"), "/console/");
   for (const path of ["/console/", "/console/replay_worker.js"]) {
     assert.equal((await admin.ask("GET", path)).status, 200, path);
@@ -205,7 +204,7 @@ Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
   const args = ["--processes", "1"];
   const lines = "drain_ms = 0\n";
   await using node = await startServer("shield", config, issuer.dir, lines, { args });
-  const client = await openText(socketUrl(node), await issuer.tokenFor());
+  const client = await openText(node.socket_url, await issuer.tokenFor());
   node.signal("SIGKILL");
   assert.equal((await client.closed()).code, 1012, "the Shield drains");
   client[Symbol.dispose]();

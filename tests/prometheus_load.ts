@@ -20,11 +20,9 @@ export interface Stage {
   readonly issuer: Issuer;
 }
 
-const socketUrl = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-
 /** A command while no Brain lives: refused, and that is counted. */
 export async function askWithoutBrain({ shield, issuer }: Stage): Promise<void> {
-  using client = await DurableClient.open(socketUrl(shield), await issuer.tokenFor());
+  using client = await DurableClient.open(shield.socket_url, await issuer.tokenFor());
   const answer = await client.ask({ op: "cmd", room: "state", name: "room.get", data: {} });
   assert.equal(answer.reason, "brain-unavailable");
 }
@@ -43,8 +41,8 @@ export async function prepare({ shield, issuer }: Stage): Promise<void> {
 
 async function talk({ shield, issuer }: Stage, tenant_id: string, refused: number): Promise<void> {
   const token = await issuer.tokenFor({ tenant_id });
-  using client = await DurableClient.open(socketUrl(shield), token);
-  using reader = await openText(socketUrl(shield), token);
+  using client = await DurableClient.open(shield.socket_url, token);
+  using reader = await openText(shield.socket_url, token);
   await ask(reader, { op: "sub", room: "lobby", presence: true });
   for (let index = 0; index < MESSAGES; index++) {
     assert.equal((await client.pub("lobby", `${index} is well`)).code, 0);
@@ -55,7 +53,7 @@ async function talk({ shield, issuer }: Stage, tenant_id: string, refused: numbe
 }
 
 async function publishPings({ shield, issuer }: Stage): Promise<void> {
-  using client = await openBinary(socketUrl(shield), await issuer.tokenFor());
+  using client = await openBinary(shield.socket_url, await issuer.tokenFor());
   for (const [data, code] of [[GOOD_PING, 0], [BAD_PING, 400]] as const) {
     const event = { type: "ping", data, content_type: "application/protobuf" };
     client.send(encodePub(writeEnvelope({ room_id: "pings-1", request_id: 5, event })));
@@ -66,7 +64,7 @@ async function publishPings({ shield, issuer }: Stage): Promise<void> {
 
 /** Publishes to a durable room, and comes back to it from where the reader was. */
 async function recover({ shield, issuer }: Stage): Promise<void> {
-  const open = async () => DurableClient.open(socketUrl(shield), await issuer.tokenFor());
+  const open = async () => DurableClient.open(shield.socket_url, await issuer.tokenFor());
   using publisher = await open();
   const { epoch } = await publisher.join("log-1");
   const [first] = await publisher.fill("log-1", ["one", "two", "three"]);

@@ -8,11 +8,11 @@ import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 import { anchors } from "../tasks/checkout/markdown.ts";
 import { must } from "../tasks/checkout/programs.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { askWithoutBrain, playRound, prepare } from "./prometheus_load.ts";
-import type { Stage } from "./prometheus_load.ts";
+import { askWithoutBrain, playRound, prepare, type Stage } from "./prometheus_load.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const PROMETHEUS = `${ROOT}/deploy/prometheus`;
@@ -52,9 +52,7 @@ otlp_url = "${broken_url}"
 #constant telemetry.metrics_interval_ms = 1_000
 [usage]
 enabled = true
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 ${issuer}
 [[auth.issuers]]
 issuer = "broken"
@@ -209,28 +207,25 @@ Deno.test("every panel, recording rule and alert queries existing series", async
     port: 0,
   });
   assert.ok(prometheus, "prometheus is not installed (apt-get install prometheus)");
-  try {
-    const rules = await rulesOf(prometheus.url);
-    const recorded = rules.filter(({ type }) => type === "recording");
-    const alerts = rules.filter(({ type }) => type === "alerting");
-    assert.ok(recorded.length > 15 && alerts.length > 20);
-    const asked = alerts.filter(({ query }) => !OF_BRIDGES.test(query));
-    const panels = await panelQueries();
-    await namesOfAbsent([...alerts.map(({ query }) => query), ...panels]);
-    await playUntilAllHaveData(prometheus.url, [
-      ...recorded.flatMap(({ name, query }) => [name, query]),
-      ...asked.flatMap(({ query }) => compared(query)),
-      ...panels.filter((query) => !OF_ABSENT.test(query)),
-    ], stage);
-    for (const { name, health } of await rulesOf(prometheus.url)) {
-      assert.equal(health, "ok", name);
-    }
-    const runbooks = anchors(await Deno.readTextFile(`${ROOT}/docs/runbooks.md`));
-    for (const { name, annotations } of alerts) {
-      const [page, anchor] = annotations?.runbook_url.split("#") ?? [];
-      assert.ok(page === "docs/runbooks.md" && runbooks.has(anchor ?? ""), `runbook of ${name}`);
-    }
-  } finally {
-    await prometheus.stop();
+  await using _end = atEnd(() => prometheus.stop());
+  const rules = await rulesOf(prometheus.url);
+  const recorded = rules.filter(({ type }) => type === "recording");
+  const alerts = rules.filter(({ type }) => type === "alerting");
+  assert.ok(recorded.length > 15 && alerts.length > 20);
+  const asked = alerts.filter(({ query }) => !OF_BRIDGES.test(query));
+  const panels = await panelQueries();
+  await namesOfAbsent([...alerts.map(({ query }) => query), ...panels]);
+  await playUntilAllHaveData(prometheus.url, [
+    ...recorded.flatMap(({ name, query }) => [name, query]),
+    ...asked.flatMap(({ query }) => compared(query)),
+    ...panels.filter((query) => !OF_ABSENT.test(query)),
+  ], stage);
+  for (const { name, health } of await rulesOf(prometheus.url)) {
+    assert.equal(health, "ok", name);
+  }
+  const runbooks = anchors(await Deno.readTextFile(`${ROOT}/docs/runbooks.md`));
+  for (const { name, annotations } of alerts) {
+    const [page, anchor] = annotations?.runbook_url.split("#") ?? [];
+    assert.ok(page === "docs/runbooks.md" && runbooks.has(anchor ?? ""), `runbook of ${name}`);
   }
 });

@@ -162,11 +162,8 @@ async function sentAway({ open, http, bus, folder }: World): Promise<void> {
   client.send(subscribe("news"));
   await client.next("pusher_internal:subscription_succeeded");
   const token = await tokenOf(folder, "service");
-  const kick = await fetch(`${http}/v1/rooms/pusher:news/commands`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: JSON.stringify({ name: "room.kick", data: { user_id: `pusher:${id}` } }),
-  });
+  const order = { name: "room.kick", data: { user_id: `pusher:${id}` } };
+  const kick = await send(`${http}/v1/rooms/pusher:news/commands`, token, "POST", order);
   assert.equal(kick.status, 200, await kick.text());
   assert.equal((await client.next("pusher:subscription_error")).data.status, 403);
   client.send(subscribe("news"));

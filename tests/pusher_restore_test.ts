@@ -6,10 +6,12 @@ import assert from "node:assert/strict";
 import Backend from "pusher";
 import pusher_js from "pusher-js";
 import { runArq, succeeds } from "../arq/testing/run_arq.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { until } from "../shared/testing/until.ts";
 import { freePort } from "./harness/free_ports.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 // A CommonJS module: its types declare `default`, but it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
@@ -25,9 +27,7 @@ id = "${APP.appId}"
 key = "${APP.key}"
 secret_file = "${secretFile(APP.secret)}"
 tenant = "default"
-[[rooms]]
-room = "pusher:*"
-durable = true
+${durableRooms("pusher:*")}
 `;
 
 type ReceivedEvent = [channel: string, event: string, data: unknown];
@@ -58,46 +58,43 @@ Deno.test("a backup is restored under Pusher clients: they reconnect, receive ne
           .then((word) => done(null, word)),
     },
   });
-  try {
-    const run = (...args: string[]) => runArq(args, { cwd: folder.path });
-    const user = ["--token", await tokenOf(folder.path, "user")];
-    const received = listen(client, ["orders", "presence-room"]);
-    const has = (name: string, event: string, times = 1) =>
-      until(
-        () => `${event} on ${name}: ${JSON.stringify(received)}`,
-        () => received.filter(([one, what]) => one === name && what === event).length === times,
-      );
-    const kept = async (url: string) => {
-      const args = ["room", "history", "pusher:orders", "--all", "--json", "--url", url, ...user];
-      const lines = succeeds(await run(...args)).trim().split("\n");
-      return lines.map((line) => JSON.parse(line).type);
-    };
-    {
-      await using bus = await startServe(folder.path);
-      await has("orders", "pusher:subscription_succeeded");
-      await has("presence-room", "pusher:subscription_succeeded");
-      await backend.trigger("orders", "before", { n: 1 });
-      await has("orders", "before");
-      const admin = ["--admin-url", bus.admin_url, "--token", await tokenOf(folder.path, "admin")];
-      succeeds(await run("backup", `${folder.path}/bus.tar`, ...admin));
-      await backend.trigger("orders", "lost", { n: 2 });
-      await has("orders", "lost");
-      assert.deepEqual(await kept(bus.url), ["before", "lost"]);
-    }
-    succeeds(await run("restore", `${folder.path}/bus.tar`, "--force"));
+  await using _end = atEnd(() => client.disconnect());
+  const run = (...args: string[]) => runArq(args, { cwd: folder.path });
+  const user = ["--token", await tokenOf(folder.path, "user")];
+  const received = listen(client, ["orders", "presence-room"]);
+  const has = (name: string, event: string, times = 1) =>
+    until(
+      () => `${event} on ${name}: ${JSON.stringify(received)}`,
+      () => received.filter(([one, what]) => one === name && what === event).length === times,
+    );
+  const kept = async (url: string) => {
+    const args = ["room", "history", "pusher:orders", "--all", "--json", "--url", url, ...user];
+    const lines = succeeds(await run(...args)).trim().split("\n");
+    return lines.map((line) => JSON.parse(line).type);
+  };
+  {
     await using bus = await startServe(folder.path);
-    await has("orders", "pusher:subscription_succeeded", 2);
-    await has("presence-room", "pusher:subscription_succeeded", 2);
-    await backend.trigger("orders", "after", { n: 3 });
-    await has("orders", "after");
-    const news = received.filter(([, event]) => !event.startsWith("pusher:"));
-    assert.deepEqual(news, [
-      ["orders", "before", { n: 1 }],
-      ["orders", "lost", { n: 2 }],
-      ["orders", "after", { n: 3 }],
-    ]);
-    assert.deepEqual(await kept(bus.url), ["before", "after"]);
-  } finally {
-    client.disconnect();
+    await has("orders", "pusher:subscription_succeeded");
+    await has("presence-room", "pusher:subscription_succeeded");
+    await backend.trigger("orders", "before", { n: 1 });
+    await has("orders", "before");
+    const admin = ["--admin-url", bus.admin_url, "--token", await tokenOf(folder.path, "admin")];
+    succeeds(await run("backup", `${folder.path}/bus.tar`, ...admin));
+    await backend.trigger("orders", "lost", { n: 2 });
+    await has("orders", "lost");
+    assert.deepEqual(await kept(bus.url), ["before", "lost"]);
   }
+  succeeds(await run("restore", `${folder.path}/bus.tar`, "--force"));
+  await using bus = await startServe(folder.path);
+  await has("orders", "pusher:subscription_succeeded", 2);
+  await has("presence-room", "pusher:subscription_succeeded", 2);
+  await backend.trigger("orders", "after", { n: 3 });
+  await has("orders", "after");
+  const news = received.filter(([, event]) => !event.startsWith("pusher:"));
+  assert.deepEqual(news, [
+    ["orders", "before", { n: 1 }],
+    ["orders", "lost", { n: 2 }],
+    ["orders", "after", { n: 3 }],
+  ]);
+  assert.deepEqual(await kept(bus.url), ["before", "after"]);
 });

@@ -5,8 +5,9 @@
  */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const RUNS = 1_000;
 const SEED = 20_261_122;
@@ -15,10 +16,7 @@ const CONFIG = `
 drain_ms = 0
 [streams]
 #constant streams.long_poll_ms = 5
-[[rooms]]
-room = "s-*"
-durable = true
-history_size = 20
+${durableRooms("s-*", "history_size = 20")}
 `;
 /** Statuses in the documents; 503 is possible under load. */
 const STATUSES = new Set([
@@ -132,17 +130,14 @@ async function ask(bus: TestBus, params: Request): Promise<void> {
     signal: leave.signal,
   });
   const { status } = answer;
-  try {
-    assert.ok(STATUSES.has(status), `${status}`);
-    if (answer.headers.get("content-type") === "text/event-stream") return;
-    const text = await answer.text();
-    if (status < 400 || method === "HEAD") return;
-    const problem = JSON.parse(text);
-    assert.equal(problem.status, status);
-    assert.ok(typeof problem.reason === "string" && problem.reason !== "", text);
-  } finally {
-    leave.abort();
-  }
+  await using _end = atEnd(() => leave.abort());
+  assert.ok(STATUSES.has(status), `${status}`);
+  if (answer.headers.get("content-type") === "text/event-stream") return;
+  const text = await answer.text();
+  if (status < 400 || method === "HEAD") return;
+  const problem = JSON.parse(text);
+  assert.equal(problem.status, status);
+  assert.ok(typeof problem.reason === "string" && problem.reason !== "", text);
 }
 
 Deno.test("fuzz: events, tickets and streams answer every request", async () => {

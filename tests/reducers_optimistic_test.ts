@@ -15,9 +15,7 @@ import { meterReducer } from "../wasm/reducer/reducer_check.ts";
 import { guess } from "../sdk/typescript/reducers/guest.ts";
 import { Rebase } from "../sdk/typescript/reducers/optimistic.ts";
 import type { ReducedValue } from "../sdk/typescript/reducers/watched_values.ts";
-
-const built = (name: string) =>
-  Deno.readFileSync(new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url));
+import { builtReducer } from "../shared/testing/reducers.ts";
 
 interface Call {
   readonly number: number;
@@ -128,7 +126,7 @@ function settle(owner: Owner, clients: readonly Client[]): void {
 }
 
 Deno.test("each own call counts once in every moment, and in the end all show what the room has", async () => {
-  const bytes = built("counter");
+  const bytes = builtReducer("counter");
   const module = await WebAssembly.compile(bytes.slice());
   await fc.assert(
     fc.asyncProperty(steps, async (all) => {
@@ -162,7 +160,7 @@ Deno.test("each own call counts once in every moment, and in the end all show wh
 });
 
 Deno.test("calls that the room refuses or decides otherwise are put right", async () => {
-  const bytes = built("auction");
+  const bytes = builtReducer("auction");
   const module = await WebAssembly.compile(bytes.slice());
   await fc.assert(
     fc.asyncProperty(steps, async (all) => {

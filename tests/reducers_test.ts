@@ -7,12 +7,9 @@ import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { reduced } from "@arqon/sdk/reducers";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-
-const built = (name: string) =>
-  new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
+import { reducedRooms } from "../shared/testing/reducers.ts";
 
 const request_timeout_ms = 60_000;
 const CONFIG = `
@@ -20,21 +17,8 @@ const CONFIG = `
 drain_ms = 0
 [limits]
 #constant limits.command_timeout_ms = 60_000
-[[reducers]]
-name = "counter"
-file = "${built("counter")}"
-[[reducers]]
-name = "auction"
-file = "${built("auction")}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
-reducer_visible = ["total"]
-[[rooms]]
-room = "auction-*"
-durable = true
-reducer = "auction"
+${reducedRooms("count-*", "counter", 'reducer_visible = ["total"]')}
+${reducedRooms("auction-*", "auction")}
 reducer_visible = ["bidder", "closes_ms", "highest", "seller", "state"]
 `;
 

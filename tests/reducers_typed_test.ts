@@ -16,9 +16,9 @@ import { decodeModule } from "../wasm/module/decode.ts";
 import { encodeModule } from "../wasm/module/encode.ts";
 import { meterReducer } from "../wasm/reducer/reducer_check.ts";
 import { folderWith } from "../arq/testing/disk_io.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const SALE = new URL("../policies/build/reducers/sale.wasm", import.meta.url).pathname;
 const request_timeout_ms = 60_000;
@@ -33,22 +33,14 @@ file = "${SALE}"
 [[reducers]]
 name = "large"
 file = "${large}"
-[[rooms]]
-room = "large-*"
-durable = true
-reducer = "large"
-reducer_public = true
+${durableRooms("large-*", 'reducer = "large"', "reducer_public = true")}
 [[rooms]]
 room = "sale-*"
 durable = true
 reducer = "sale"
 reducer_visible = ["lot", "state", "title", "seller", "price", "bidder", "closes_ms"]
 reducer_public = true
-[[rooms]]
-room = "own-*"
-durable = true
-reducer = "sale"
-reducer_visible = ["lot"]
+${durableRooms("own-*", 'reducer = "sale"', 'reducer_visible = ["lot"]')}
 `;
 
 /** The same module with so much data that it needs three pages. */

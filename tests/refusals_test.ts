@@ -5,12 +5,9 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
-import { ArqonError, connect } from "../sdk/typescript/mod.ts";
-import type { PublishOptions } from "../sdk/typescript/mod.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { ask, openBinary, openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { ArqonError, connect, type PublishOptions } from "../sdk/typescript/mod.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts";
 
 const ROOM = "watched";
 

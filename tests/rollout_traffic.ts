@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { pace } from "../shared/testing/pace.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
@@ -38,17 +39,11 @@ export type Ask = (
 
 /** A client of one admin listener. */
 export function asker(admin_url: string, token: string): Ask {
-  return async (method, path, body) => {
+  const admin = new AdminClient(admin_url, token);
+  return (method, path, body) => {
     const binary = path.startsWith("schemas/") ? "application/gzip" : "application/wasm";
-    const type = body instanceof Uint8Array ? binary : "application/json";
-    const response = await fetch(`${admin_url}/v1/${path}`, {
-      method,
-      headers: { authorization: `Bearer ${token}`, "content-type": type },
-      ...(body === undefined
-        ? {}
-        : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
-    });
-    return { status: response.status, body: await response.json() };
+    const type = body instanceof Uint8Array ? { "content-type": binary } : {};
+    return admin.ask(method, `/v1/${path}`, body, type);
   };
 }
 

@@ -4,8 +4,7 @@
  * `tests/walks/people` with faults.
  */
 import assert from "node:assert/strict";
-import { roomState } from "@arqon/sdk/state";
-import type { RoomEvent } from "@arqon/sdk/state";
+import { type RoomEvent, roomState } from "@arqon/sdk/state";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -14,11 +13,11 @@ import { EventReader } from "./peers/event_reader.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { enforce } from "./peers/policy_admin.ts";
-import { PresenceClient } from "./peers/presence_client.ts";
-import type { Answer } from "./peers/presence_client.ts";
+import { type Answer, PresenceClient } from "./peers/presence_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { RoomListener } from "./peers/room_listener.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
@@ -70,12 +69,7 @@ Deno.test("rooms on a running bus", async (t) => {
 
 const ROOM = "stage-1";
 
-const STAGES = `
-[[rooms]]
-room = "stage-*"
-durable = true
-membership = "journal"
-`;
+const STAGES = durableRooms("stage-*", 'membership = "journal"');
 
 /** Allows every message, and no subscription. */
 const NOBODY = guest({

@@ -3,15 +3,12 @@
  * `shield/schema/gate_test.ts` has other forms and modes, `tests/model/faults_calm_test.ts` changing versions.
  */
 import assert from "node:assert/strict";
-import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
-import type { EnvelopeInput } from "@arqon/proto";
+import { encodePub, encodeSub, type EnvelopeInput, writeEnvelope } from "@arqon/proto";
 import { BAD_PING, DEEP_BAD_PING, GOOD_PING, ping } from "../shield/schema/testing/schemas.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { openBinary } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
-import { schemaAdmin } from "./peers/schema_admin.ts";
-import type { SchemaAdmin } from "./peers/schema_admin.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { send } from "./peers/own_connections.ts";
+import { openBinary, type RawClient } from "./peers/raw_client.ts";
+import { type SchemaAdmin, schemaAdmin } from "./peers/schema_admin.ts";
 import { logged } from "./harness/server_state.ts";
 
 const PROTOBUF = "application/protobuf";
@@ -48,14 +45,9 @@ async function publish(client: RawClient, data: Uint8Array, more: EnvelopeInput[
 /** Publishes through POST in the Protobuf form; resolves with status and problem. */
 async function post({ bus, tenant }: Stage, data: Uint8Array) {
   const event = { type: "ping", data, content_type: PROTOBUF };
-  const response = await fetch(`${bus.http_url}/v1/rooms/pings-1/messages`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${await bus.tokenFor({ tenant })}`,
-      "content-type": PROTOBUF,
-    },
-    body: new Uint8Array(writeEnvelope({ event })),
-  });
+  const path = `${bus.http_url}/v1/rooms/pings-1/messages`;
+  const [token, body] = [await bus.tokenFor({ tenant }), writeEnvelope({ event })];
+  const response = await send(path, token, "POST", body, { "content-type": PROTOBUF });
   const type = response.headers.get("content-type");
   const problem = type === "application/problem+json" ? await response.json() : {};
   if (!response.bodyUsed) await response.body?.cancel();

@@ -4,19 +4,16 @@
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
-import { startBusWith } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBusWith, type TestBus } from "./harness/bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { ArqonError, connect, explain } from "@arqon/sdk";
-import type { Connection, Explanation } from "@arqon/sdk";
+import { ArqonError, connect, type Connection, explain, type Explanation } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [admin]
 operator_tenants = ["default"]
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 `;
 
 interface World {

@@ -67,3 +67,14 @@ Deno.test("serve reports in a sentence why it cannot start", async () => {
   assert.equal(gone.code, 2);
   assert.match(gone.stderr, /^arq: cannot read .*gone\.toml/);
 });
+
+Deno.test("serve ends itself when its event loop stalls for longer than allowed", async () => {
+  // Loading the program alone takes longer.
+  await using folder = await initFolder("#constant watchdog.stall_ms = 1\n");
+  const stalls = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop hangs/;
+  await assert.rejects(startServe(folder.path), (error: Error) => {
+    assert.match(error.message, /^it ended with 137:/);
+    assert.match(error.message, stalls);
+    return true;
+  });
+});

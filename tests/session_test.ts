@@ -5,8 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
 

@@ -7,16 +7,13 @@ import assert from "node:assert/strict";
 import { must, runDeno } from "../tasks/checkout/programs.ts";
 import { encodePing, encodePong } from "@arqon/proto";
 import { folderWith } from "../arq/testing/disk_io.ts";
-import { runArq } from "../arq/testing/run_arq.ts";
-import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { type ArqResult, runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
-import { startBus } from "./harness/bus.ts";
-import type { TestBus } from "./harness/bus.ts";
+import { startBus, type TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { freePorts } from "./harness/free_ports.ts";
-import { openBinary } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { openBinary, type RawClient } from "./peers/raw_client.ts";
 import { logged } from "./harness/server_state.ts";
 
 // A Shield without CPU for longer than clients' time to answer its PING: their answers wait unread in its own sockets
@@ -37,7 +34,7 @@ async function heldUp(websocket: string): Promise<void> {
   const lines = `heartbeat_ms = 1_000\nwebsocket = "${websocket}"`;
   await using issuer = await createIssuer();
   await using shield = await startServer("shield", issuer.config, issuer.dir, lines);
-  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const url = shield.socket_url;
   const token = await issuer.tokenFor();
   const clients = await Promise.all(
     Array.from({ length: CLIENTS }, () => openBinary(url, token)),
@@ -133,8 +130,7 @@ const portOf = (url: string) => new URL(url).port;
 async function folderOf(client: string, ops: string, admin: string) {
   const cwd = await Deno.makeTempDir({ prefix: "arq-taken-" });
   const ports = ["--port", client, "--ops-port", ops, "--admin-port", admin];
-  const { code, stderr } = await runArq(["init", ".", "--no-context", ...ports], { cwd });
-  assert.equal(code, 0, stderr);
+  succeeds(await runArq(["init", ".", "--no-context", ...ports], { cwd }));
   return { cwd, [Symbol.asyncDispose]: () => Deno.remove(cwd, { recursive: true }) };
 }
 

@@ -1,23 +1,16 @@
 /**
  * Backends that use NATS directly, with the accounts of docs/run_nats.md on a real NATS and Shields as processes:
- * signals, requests, and schemas that a tool puts into their bucket; and what the accounts forbid.
+ * signals, requests, and what the accounts forbid.
  */
 import assert from "node:assert/strict";
-import { gunzipSync } from "node:zlib";
 import { Kvm } from "@nats-io/kv";
 import { headers } from "@nats-io/nats-core";
-import { connect } from "@nats-io/transport-deno";
-import type { NatsConnection } from "@nats-io/transport-deno";
-import { runArq } from "../arq/testing/run_arq.ts";
+import { connect, type NatsConnection } from "@nats-io/transport-deno";
 import { seen, until } from "../shared/testing/until.ts";
-import { incompatiblePing, ping } from "../shield/schema/testing/schemas.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalShield } from "./harness/local_bus.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
-import { startNats } from "./harness/nats_server.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
-import { AdminClient } from "./peers/admin_client.ts";
+import { type NatsServer, startNats } from "./harness/nats_server.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -103,107 +96,6 @@ Deno.test("a ban of an hour holds, though the Shield that takes the signal has a
   await nats.drain();
 });
 
-// The bucket of schemas on a real NATS with the accounts of docs/run_nats.md, two Shields as processes and `arq`: what
-// a tool puts with only a NATS client comes into force on both, or is refused.
-
-const ID = "v1.events.user_created";
-
-const MAPPED = `
-[[platform.registry.mappings]]
-subject = "in.t.acme.r.users"
-schema_id = "${ID}"
-message = "t.Ping"
-unknown_fields = "refuse"
-`;
-
-async function operatorsSee(admin_url: string, token: string): Promise<void> {
-  const flags = ["--admin-url", admin_url, "--token", token];
-  const list = await runArq(["schema", "list", ...flags]);
-  assert.equal(list.code, 0, list.stderr);
-  assert.match(list.stdout, /v1\.events\.user_created +2 +2 +BACKWARD/);
-  assert.match(list.stdout, /^refused no\/id: its key is not a schema id: .*; nothing serves$/m);
-  assert.match(
-    list.stdout,
-    /^refused v1\.events\.user_created \(.*\): not compatible .*version 2 serves$/m,
-  );
-  const got = await runArq(["schema", "history", ID, ...flags]);
-  assert.match(got.stdout, /^2 .*ARQON_SCHEMAS/m);
-  const admin = new AdminClient(admin_url, token);
-  for (const path of [ID, `${ID}/versions/latest`, "no-such", "nobody.knows/versions/1"]) {
-    const { status } = await admin.ask("GET", `/v1/schemas/${path}`);
-    assert.ok([200, 404].includes(status), `${status} ${path}`);
-  }
-}
-
-Deno.test("a tool's set is the next version on every Shield, or refused and reported by all of them", async () => {
-  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
-  const issuer = await createIssuer();
-  await using cleanup = new AsyncDisposableStack();
-  cleanup.defer(() => Deno.remove(issuer.dir, { recursive: true }));
-  const spine = `[nats]\nurls = ["nats://shield:secret@127.0.0.1:${nats.port}"]\n`;
-  const start = () => startServer("shield", spine + issuer.config + MAPPED, issuer.dir);
-  await using one = await start();
-  await using two = await start();
-  const user = await issuer.tokenFor({ tenant_id: "acme" });
-  const publish = async (shield: ServerProcess, data: unknown) => {
-    const peer = new HttpPeer(shield.ready.url ?? "", user);
-    const { status, body } = await peer.call("POST", "rooms/users/messages", {
-      type: "user",
-      data,
-    });
-    return `${status} ${body.detail ?? ""}`;
-  };
-  const bothSay = (data: unknown, answer: RegExp) =>
-    until(
-      `${JSON.stringify(data)}: ${answer}`,
-      async () => answer.test(await publish(one, data)) && answer.test(await publish(two, data)),
-    );
-  await bothSay(
-    { n: 1 },
-    /^503 Schema unavailable: v1\.events\.user_created: it is not registered/,
-  );
-
-  const options = { servers: nats.url, user: "shield", pass: "secret" };
-  const connection = await connect({ ...options, servers: `127.0.0.1:${nats.port}` });
-  cleanup.defer(() => connection.close());
-  const bucket = await new Kvm(connection).open("ARQON_SCHEMAS");
-  await bucket.put(ID, ping());
-  await bothSay({ n: 1 }, /^200 /);
-  assert.equal(await publish(two, { text: "x" }), "400 Schema violation: n: required");
-  const second = ping(["extra", 99, "int32"]);
-  await bucket.put(ID, second);
-  await bothSay({ n: 1, extra: 2 }, /^200 /);
-
-  await bucket.put(ID, incompatiblePing());
-  await bucket.put("no/id", "hello");
-  for (const { ready } of [one, two]) {
-    const health = async () => {
-      const answer = await (await fetch(`${ready.ops_url}/health/ready`)).json();
-      return `${answer.status} ${answer.checks.schemas.detail}`;
-    };
-    await until("the detail", async () => /^ok 1 schema, 2 refused/.test(await health()));
-    const metrics = await (await fetch(`${ready.ops_url}/metrics`)).text();
-    assert.match(metrics, /^shield_schema_refused 2$/m);
-  }
-  await until("the last known good", async () => {
-    const value = (await bucket.get(ID))?.value ?? new Uint8Array(0);
-    return Buffer.from(value).equals(second);
-  });
-  await bothSay({ n: 1, extra: 2 }, /^200 /);
-  const current = await bucket.get(ID);
-  assert.deepEqual(gunzipSync(current?.value ?? ""), gunzipSync(second));
-
-  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
-  await operatorsSee(two.ready.admin_url ?? "", token);
-  for (const { log } of [one, two]) {
-    assert.doesNotMatch(log(), /Permissions Violation|denied/i);
-    assert.match(
-      log(),
-      /level=error component=registry .* schema=v1\.events\.user_created .*is refused/,
-    );
-  }
-});
-
 // What backends do with `sys.t.{tenant}.signals`: two Shields and a Brain as processes on a NATS with the accounts of
 // docs/run_nats.md, and a backend with its own NATS client. `http_commands.ts` covers the Brain's commands,
 // `shield/auth/bans_test.ts` how bans are enforced without NATS.
@@ -216,8 +108,6 @@ interface Cluster {
   shields: ServerProcess[];
   readonly backend: NatsConnection;
 }
-
-const socketUrl = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
 /** The backend's message; returns once NATS has it. */
 async function signal({ backend }: Cluster, value: unknown, subject = ACME): Promise<void> {
@@ -233,7 +123,7 @@ async function everywhere(
   room = "lobby",
 ): Promise<RawClient[]> {
   return await Promise.all(shields.map(async (shield) => {
-    const client = await openText(socketUrl(shield), await issuer.tokenFor(claims));
+    const client = await openText(shield.socket_url, await issuer.tokenFor(claims));
     await ask(client, { op: "sub", room });
     return client;
   }));
@@ -256,7 +146,7 @@ const both = (what: string) => [what, what];
 /** A command of role service to the Brain. */
 async function command(cluster: Cluster, name: string, data: unknown, room = "lobby") {
   const token = await cluster.issuer.tokenFor({ sub: "moderator", role: "service" });
-  using client = await openText(socketUrl(cluster.shields[0]!), token);
+  using client = await openText(cluster.shields[0]!.socket_url, token);
   client.send({ op: "cmd", room, name, data, id: 1 });
   return await client.json();
 }
@@ -336,7 +226,7 @@ async function permitted(cluster: Cluster): Promise<void> {
   assert.deepEqual(await checks(cluster, { sub: "ann", tenant_id: "globex" }), both("ok"));
   const [ann] = await everywhere(cluster, { sub: "ann" }, "signals");
   const service = await openText(
-    socketUrl(cluster.shields[1]!),
+    cluster.shields[1]!.socket_url,
     await cluster.issuer.tokenFor({ sub: "svc", role: "service" }),
   );
   await ask(service, { op: "pub", room: "signals", signal: ban.signal });

@@ -10,12 +10,11 @@ import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { standsStill } from "../shared/testing/until.ts";
 import { BINARY, rawFrame, RawPeer } from "../shield/socket/testing/conformance_peer.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import { openBinary } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { openBinary, type RawClient } from "./peers/raw_client.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [limits]
@@ -24,10 +23,7 @@ bytes_per_second = 1_000_000_000
 [[rooms]]
 room = "drop-*"
 slow_reader = "drop-oldest"
-[[rooms]]
-room = "log-drop-*"
-durable = true
-slow_reader = "drop-oldest"
+${durableRooms("log-drop-*", 'slow_reader = "drop-oldest"')}
 `;
 
 const BODY_BYTES = 60_000;

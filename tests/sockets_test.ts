@@ -13,11 +13,11 @@ import {
   RawPeer,
   TEXT,
 } from "../shield/socket/testing/conformance_peer.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CLOSE_BYTES = 400_000;
 
@@ -121,9 +121,7 @@ websocket = "${websocket}"
 #constant limits.command_timeout_ms = 60_000
 [streams]
 #constant streams.long_poll_ms = 60_000
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 `;
 
 const pending = (bus: TestBus) => figure(bus, "shield_pending_operations");

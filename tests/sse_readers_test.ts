@@ -1,21 +1,17 @@
 /** Server-sent events with third-party software: nginx and HAProxy in between, and Chromium's EventSource. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { runInChild } from "./harness/child_scenarios.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { startHaproxy, startNginx } from "./proxies/proxies.ts";
-import type { Proxy } from "./proxies/proxies.ts";
+import { type Proxy, startHaproxy, startNginx } from "./proxies/proxies.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
 drain_ms = 500
-[[rooms]]
-room = "kept*"
-durable = true
-history_size = 1_000
+${durableRooms("kept*", "history_size = 1_000")}
 `;
 
 const portOf = (bus: TestBus) => Number(new URL(bus.http_url).port);

@@ -5,14 +5,14 @@
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/test_bus.ts";
-import type { ReadEvent } from "./peers/event_reader.ts";
-import { EventReader } from "./peers/event_reader.ts";
+import { EventReader, type ReadEvent } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { send } from "./peers/own_connections.ts";
 import { DOORMAN, enforce } from "./peers/policy_admin.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
@@ -24,10 +24,7 @@ unsent_bytes = 65_536
 bytes_per_second = 100_000_000
 [sse]
 #constant sse.rooms = 3
-[[rooms]]
-room = "kept*"
-durable = true
-history_size = 1_000
+${durableRooms("kept*", "history_size = 1_000")}
 `;
 
 interface World {
@@ -72,8 +69,7 @@ async function patterns({ bus, read, publish }: World): Promise<void> {
   const grants = [{ room: "many-1", actions: ["subscribe"] }];
   const token = await bus.tokenFor({ user: "narrow", claims: { grants } });
   for (const [path, reason] of [["many-*", "not-granted"], ["ma*y", "invalid-room"]]) {
-    const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${bus.http_url}/v1/rooms/${path}/events`, { headers });
+    const response = await send(`${bus.http_url}/v1/rooms/${path}/events`, token, "GET");
     assert.equal((await response.json()).reason, reason, path);
   }
 }

@@ -1,13 +1,11 @@
 /** A small connection storm on a real Shield with TLS: counts only. `deno task bench storm` measures the time. */
 import assert from "node:assert/strict";
-import { attempt } from "../bench/storm/storm_handshake.ts";
-import type { Door, Refused } from "../bench/storm/storm_handshake.ts";
+import { attempt, type Door, type Refused } from "../bench/storm/storm_handshake.ts";
 import { Crowd } from "../bench/storm/storm_crowd.ts";
-import { connect } from "../sdk/typescript/mod.ts";
-import type { Status } from "../sdk/typescript/mod.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { connect, type Status } from "../sdk/typescript/mod.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 
 const TLS = new URL("tls/", import.meta.url).pathname;
 const CLIENTS = 200;
@@ -23,7 +21,7 @@ async function startDoor(limits: string, secure: boolean): Promise<Place> {
   const tls = secure ? `tls_cert = "${TLS}server.pem"\ntls_key = "${TLS}server_key.pem"\n` : "";
   const config = `${issuer.config}\n[limits]\n${limits}`;
   const shield = await startServer("shield", config, issuer.dir, `drain_ms = 0\n${tls}`);
-  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const url = shield.socket_url;
   const ca = secure ? { ca: await Deno.readTextFile(`${TLS}ca.pem`) } : {};
   return {
     issuer,
@@ -45,25 +43,22 @@ Deno.test("a crowd that drops and returns at once reconnects completely; rejecte
     Array.from({ length: CLIENTS }, (_, index) => place.issuer.tokenFor({ sub: `user-${index}` })),
   );
   const crowd = new Crowd({ door: place.door, tokens, lanes: CLIENTS });
-  try {
-    assert.equal(await crowd.connect(), CLIENTS);
-    const hits = await metric(place, "shield_token_cache_hits_total");
-    const report = await crowd.storm();
-    assert.deepEqual([report.handshake_ms.length, report.lost], [CLIENTS, 0]);
-    assert.deepEqual([report.mute_refusals, report.other_refusals], [0, 0]);
-    const waits = report.retry_after_ms;
-    assert.ok(waits.length > 0, "the door was never closed");
-    assert.ok(new Set(waits).size > waits.length / 4, `${new Set(waits).size} of ${waits.length}`);
-    // All reconnected with their earlier token.
-    assert.equal(await metric(place, "shield_token_cache_hits_total") - hits, CLIENTS);
-    assert.equal(await metric(place, "shield_handshakes_under_way"), 0);
-    assert.ok(
-      await metric(place, 'shield_admission_refusals_total{reason="rate"}') >= waits.length,
-    );
-    assert.ok(await metric(place, "shield_handshake_duration_seconds_count") >= 2 * CLIENTS);
-  } finally {
-    crowd.close();
-  }
+  await using _end = atEnd(() => crowd.close());
+  assert.equal(await crowd.connect(), CLIENTS);
+  const hits = await metric(place, "shield_token_cache_hits_total");
+  const report = await crowd.storm();
+  assert.deepEqual([report.handshake_ms.length, report.lost], [CLIENTS, 0]);
+  assert.deepEqual([report.mute_refusals, report.other_refusals], [0, 0]);
+  const waits = report.retry_after_ms;
+  assert.ok(waits.length > 0, "the door was never closed");
+  assert.ok(new Set(waits).size > waits.length / 4, `${new Set(waits).size} of ${waits.length}`);
+  // All reconnected with their earlier token.
+  assert.equal(await metric(place, "shield_token_cache_hits_total") - hits, CLIENTS);
+  assert.equal(await metric(place, "shield_handshakes_under_way"), 0);
+  assert.ok(
+    await metric(place, 'shield_admission_refusals_total{reason="rate"}') >= waits.length,
+  );
+  assert.ok(await metric(place, "shield_handshake_duration_seconds_count") >= 2 * CLIENTS);
 });
 
 /** Connects until it was rejected that often; accepted connections are closed again. */

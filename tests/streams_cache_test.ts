@@ -2,21 +2,14 @@
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNginx } from "./proxies/proxies.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
 drain_ms = 0
-[[rooms]]
-room = "s-*"
-durable = true
-[[rooms]]
-room = "s-public"
-durable = true
-http_cache = "public"
-[[rooms]]
-room = "s-private"
-durable = true
-http_cache = "private"
+${durableRooms("s-*")}
+${durableRooms("s-public", 'http_cache = "public"')}
+${durableRooms("s-private", 'http_cache = "private"')}
 `;
 const CACHE = "proxy_cache pages; add_header X-Cache-Status $upstream_cache_status always;";
 const TEXT = { "content-type": "text/plain" };

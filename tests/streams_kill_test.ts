@@ -8,8 +8,7 @@ import { DurableStream, IdempotentProducer, stream } from "@durable-streams/clie
 import { pace } from "../shared/testing/pace.ts";
 import { insist, until } from "../shared/testing/until.ts";
 import { killableOnNats } from "./kills/killable_bus.ts";
-import { killableEmbedded } from "./kills/killable_embedded.ts";
-import type { KillableBus } from "./kills/killable_embedded.ts";
+import { type KillableBus, killableEmbedded } from "./kills/killable_embedded.ts";
 
 const KILLS = 4;
 const PRODUCERS = 3;

@@ -4,11 +4,11 @@
  * reader `stream` the same room on a socket.
  */
 import assert from "node:assert/strict";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
 import { requirePing } from "./peers/schema_admin.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
@@ -17,13 +17,8 @@ drain_ms = 0
 #constant streams.long_poll_ms = 60_000
 [limits]
 max_frame_bytes = 4096
-[[rooms]]
-room = "s-*"
-durable = true
-[[rooms]]
-room = "s-few-*"
-durable = true
-history_size = 2
+${durableRooms("s-*")}
+${durableRooms("s-few-*", "history_size = 2")}
 `;
 const JSON_TYPE = { "content-type": "application/json" };
 const TEXT = { "content-type": "text/plain" };

@@ -1,18 +1,15 @@
 /** The telemetry of processes on a real NATS: metrics, and traces. */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { Message } from "@arqon/sdk";
+import { connect, type Message } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { until } from "../shared/testing/until.ts";
 import { GOOD_PING } from "../shield/schema/testing/schemas.ts";
 import { run } from "../tasks/checkout/programs.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startOtlpReceiver } from "./otlp/receiver.ts";
-import { CONTRACT, lintPage, parsePage } from "./peers/metrics_page.ts";
-import type { Family } from "./peers/metrics_page.ts";
+import { CONTRACT, type Family, lintPage, parsePage } from "./peers/metrics_page.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import {
   assertConnected,
@@ -29,6 +26,7 @@ import {
 import type { Cluster } from "./tracing_cluster.ts";
 import { logged } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 // The metrics of a real Shield and a real Brain on a real NATS: the contract's names, Prometheus's naming rules, the
 // list in docs/metrics.md. `shared/telemetry` covers OTLP.
@@ -71,7 +69,7 @@ async function promtool(page: string): Promise<string[]> {
 
 /** One subscriber, some messages, a refusal. */
 async function traffic(shield: ServerProcess, token: string): Promise<Disposable> {
-  const client = await openText(`${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`, token);
+  const client = await openText(shield.socket_url, token);
   await ask(client, { op: "sub", room: "lobby" });
   for (let index = 0; index < MESSAGES; index++) {
     client.send({ op: "pub", room: "lobby", type: "chat", data: index });
@@ -301,7 +299,7 @@ async function policyLogs(cluster: Cluster): Promise<void> {
 
 async function handshakes(cluster: Cluster): Promise<void> {
   const { issuer, shields: [shield] } = cluster;
-  const socket = new WebSocket(`${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`, {
+  const socket = new WebSocket(shield.socket_url, {
     protocols: ["arqon.v1"],
     headers: {
       authorization: `Bearer ${await issuer.tokenFor()}`,
@@ -341,9 +339,7 @@ Deno.test("a trace is one over client, Shields, policies, schemas and Brain", as
   const config = `${issuer.config}
 [nats]
 urls = ["${nats.url}"]
-[[rooms]]
-room = "durable-*"
-durable = true
+${durableRooms("durable-*")}
 [brain]
 tap = 0.01
 [telemetry]

@@ -6,16 +6,15 @@
 import assert from "node:assert/strict";
 import { fromBinary, type Message as ProtobufMessage } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { connect } from "@arqon/sdk";
-import type { Message, Subscription } from "@arqon/sdk";
+import { connect, type Message, type Subscription } from "@arqon/sdk";
 import { history, replay } from "@arqon/sdk/history";
 import { encodeSub, writeEnvelope, writeHistoryQuery } from "@arqon/proto";
 import { type Envelope, EnvelopeSchema, schemaOf } from "../proto/testing/schemas.ts";
 import { watched } from "../shared/spine/nats/testing/nats_harness.ts";
 import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { send } from "./peers/own_connections.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 
 const HistorySchema = schemaOf("History") as GenMessage<
@@ -172,11 +171,8 @@ async function refusedAtTheDoor({ url, http_url, token }: TestBus): Promise<void
   const { request_id, code, message } = answer.ack;
   assert.deepEqual([Number(request_id), code], [7, 400]);
   assert.match(message, /^Malformed frame: .*too long/);
-  const response = await fetch(`${http_url}/v1/rooms/open/messages`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/protobuf" },
-    body: envelope,
-  });
+  const [path, type] = ["/v1/rooms/open/messages", { "content-type": "application/protobuf" }];
+  const response = await send(`${http_url}${path}`, token, "POST", envelope, type);
   assert.equal(response.status, 400);
   assert.equal((await response.json()).reason, "malformed-frame");
   await connection.room("open").publish("n", "after");

@@ -5,11 +5,12 @@
 import assert from "node:assert/strict";
 import { sha256Hex } from "../shared/sha256.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { answered, ask, openText } from "./peers/raw_client.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
+import { reducedRooms, reducerFile } from "../shared/testing/reducers.ts";
 
 const CONFIG = `
 [usage]
@@ -18,9 +19,7 @@ enabled = true
 [usage.prices]
 reads = 2
 read_bytes = 0.5
-[[rooms]]
-room = "kept-*"
-durable = true
+${durableRooms("kept-*")}
 `;
 
 const kept = (data: object) => ({ op: "cmd", room: "kept-1", name: "history.get", data });
@@ -86,28 +85,6 @@ Deno.test("usage: a budget of reads that is used up refuses reads", async () => 
   assert.ok(Number(page.headers.get("retry-after")) > 0);
 });
 
-Deno.test("usage: a budget that slows reads admits an answer that takes several pages", async () => {
-  const budget = `[[usage.budgets]]\nper = "day"\nunit = "reads"\nlimit = 1\naction = "slow"\n`;
-  const config = CONFIG.replace("durable = true", "durable = true\nhistory_size = 3_000");
-  await using bus = await startLocalBus(config + budget);
-  const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
-  const messages = Array.from({ length: 1_000 }, () => ({ room: "kept-1", type: "t", data: 1 }));
-  for (let part = 0; part < 2; part++) await peer.call("POST", "messages", { messages });
-  await peer.done("POST", "rooms/kept-1/messages", { type: "t", data: 2 });
-  assert.equal((await peer.call("GET", "rooms/kept-1/messages?limit=1")).status, 200);
-  const root = await bus.tokenFor({ role: "admin", user: "root" });
-  const admin = new AdminClient(bus.admin_url, root);
-  await until("the budget is used up", async () => {
-    const { in_force } = await admin.read("/v1/tenants/default/budgets");
-    return in_force[0].exhausted === true;
-  });
-  const filter = encodeURIComponent("data == 2");
-  const { status, body } = await peer.call("GET", `rooms/kept-1/messages?filter=${filter}`);
-  assert.deepEqual([status, body.messages?.length], [200, 1], JSON.stringify(body));
-});
-
-const built = (name: string) =>
-  new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 const REDUCERS = `
 [server]
 drain_ms = 0
@@ -115,13 +92,7 @@ drain_ms = 0
 operator_tenants = ["default"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
-[[reducers]]
-name = "counter"
-file = "${built("counter")}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
+${reducedRooms("count-*", "counter")}
 [usage]
 enabled = true
 #constant usage.flush_ms = 50
@@ -139,7 +110,7 @@ Deno.test("usage: a deploy is refused while its tenant's budget is used up, befo
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
   const put = (path: string, body: unknown, type = "application/json") =>
     admin.ask("PUT", `/v1/tenants/default/${path}`, body, { "content-type": type });
-  const module = await Deno.readFile(built("counter_rust"));
+  const module = await Deno.readFile(reducerFile("counter_rust"));
   const stored = `reducers/count-*/modules/${await sha256Hex(module)}`;
   const budget = { per: "month", unit: "fuel", action: "refuse", limit: 0 };
   assert.equal((await put("budgets", budget)).status, 200);

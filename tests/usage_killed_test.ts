@@ -5,12 +5,9 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-
-const socketOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
 /** A NATS whose user must not create the bucket of bans, which a Shield opens after most others. */
 const DENIED =
@@ -30,7 +27,7 @@ Deno.test("usage: a failed start has counted nothing, and is not reported as los
   await using one = await start();
   const token = await issuer.tokenFor({ role: "admin", sub: "root" });
   const admin = new AdminClient(one.ready.admin_url ?? "", token);
-  using client = await openText(socketOf(one), await issuer.tokenFor());
+  using client = await openText(one.socket_url, await issuer.tokenFor());
   client.send({ op: "pub", room: "a", type: "t", id: 1 });
   const ask = () => admin.read("/v1/usage?by=node");
   await until("it is counted", async () => (await ask()).total.messages_in === 1);

@@ -10,8 +10,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import { ledgerMarkOf } from "./harness/ledger_mark.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { ask, openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { ask, openText, type RawClient } from "./peers/raw_client.ts";
 
 /** It flushes at an orderly end, or when its interval has passed. */
 const configOf = (flush_ms: number) => `
@@ -22,8 +21,6 @@ store = true
 
 const SHORT_MS = 50;
 type Server = Awaited<ReturnType<typeof startServer>>;
-const socketOf = ({ ready }: Server) => `${(ready.url ?? "").replace(/^http/, "ws")}/v1/socket`;
-
 /** Publishes and waits until the listener has received it. */
 async function say(client: RawClient, listener: RawClient, message_id: string): Promise<void> {
   client.send({ op: "pub", room: "hall", type: "t", data: {}, message_id });
@@ -60,8 +57,8 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
   await using killed = await startServer("shield", config, issuer.dir, 'node_id = "killed"');
   await using other = await startServer("shield", config, issuer.dir, 'node_id = "other"');
   const token = await issuer.tokenFor({ role: "admin", sub: "root" });
-  using bob = await openText(socketOf(killed), await issuer.tokenFor({ sub: "bob" }));
-  using ann = await openText(socketOf(other), await issuer.tokenFor({ sub: "ann" }));
+  using bob = await openText(killed.socket_url, await issuer.tokenFor({ sub: "bob" }));
+  using ann = await openText(other.socket_url, await issuer.tokenFor({ sub: "ann" }));
   await ask(bob, { op: "sub", room: "hall" });
   await ask(ann, { op: "sub", room: "hall" });
   await say(ann, bob, "m-written");
@@ -121,7 +118,7 @@ Deno.test("a durable room's log reports a message that no Shield reports", async
     startServer("shield", config, issuer.dir, `node_id = "${node_id}"\ndrain_ms = 0`);
   {
     await using killed = await start("killed");
-    using ann = await openText(socketOf(killed), await issuer.tokenFor({ sub: "ann" }));
+    using ann = await openText(killed.socket_url, await issuer.tokenFor({ sub: "ann" }));
     await ask(ann, { op: "sub", room: "log-1" });
     for (const message_id of ["before", "gone"]) {
       await ask(ann, { op: "pub", room: "log-1", type: "t", data: 1, message_id });
@@ -131,10 +128,10 @@ Deno.test("a durable room's log reports a message that no Shield reports", async
   await using next = await start("next");
   const token = await issuer.tokenFor({ role: "admin", sub: "root" });
   const admin = new AdminClient(adminOf(next), token);
-  using bob = await openText(socketOf(next), await issuer.tokenFor({ sub: "bob" }));
-  using cat = await openText(socketOf(next), await issuer.tokenFor({ sub: "cat" }));
+  using bob = await openText(next.socket_url, await issuer.tokenFor({ sub: "bob" }));
+  using cat = await openText(next.socket_url, await issuer.tokenFor({ sub: "cat" }));
   // Another user reads the history: what a user has read of it counts as sent.
-  using dan = await openText(socketOf(next), await issuer.tokenFor({ sub: "dan" }));
+  using dan = await openText(next.socket_url, await issuer.tokenFor({ sub: "dan" }));
   const { result: { epoch } } = await ask(dan, { op: "cmd", room: "log-1", name: "history.get" });
   bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1, epoch });
   await receivesId(bob, "gone");

@@ -3,22 +3,19 @@
  * event streams and streams. Its answer is compared with what the client received.
  */
 import assert from "node:assert/strict";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { ask, openText } from "./peers/raw_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { ask, openText, type RawClient } from "./peers/raw_client.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [admin]
 operator_tenants = ["default"]
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [[rooms]]
 room = "live-*"
 `;

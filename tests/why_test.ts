@@ -5,8 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
-import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus } from "./harness/test_bus.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
@@ -25,9 +25,7 @@ slow_reader = "drop-oldest"
 [[rooms]]
 room = "latest-*"
 slow_reader = "latest"
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 `;
 const BODY_BYTES = 60_000;
 const KEYS = 5;

@@ -3,8 +3,7 @@
  * a policy refuses. `tests/yjs/` has those with many editors and killed Shields.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { ArqonError, Connection } from "@arqon/sdk";
+import { type ArqonError, connect, type Connection } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { YjsProvider } from "@arqon/yjs";
 import { Awareness } from "y-protocols/awareness.js";
@@ -16,17 +15,9 @@ import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import type { ProviderOptions } from "../sdk/yjs/provider.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CONFIG = `
-[[rooms]]
-room = "doc-*"
-durable = true
-
-[[rooms]]
-room = "short-*"
-durable = true
-history_size = 30
-`;
+const CONFIG = durableRooms("doc-*") + durableRooms("short-*", "history_size = 30");
 
 /** A user with the document open. */
 interface Editor extends AsyncDisposable {

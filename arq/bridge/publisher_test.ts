@@ -1,13 +1,10 @@
 /** Messages that an earlier bridge may have published are not published again, however long ago that was. */
 import assert from "node:assert/strict";
 import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
-import { ArqonError } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
-import { connectedBus } from "./bus.ts";
-import type { Committed } from "./bus.ts";
+import { ArqonError, type Connection } from "@arqon/sdk";
+import { type Committed, connectedBus } from "./bus.ts";
 import { committedOf, signatureOf } from "./wal.ts";
-import { Publisher } from "./publisher.ts";
-import type { Outcome } from "./publisher.ts";
+import { type Outcome, Publisher } from "./publisher.ts";
 
 const SINCE_MS = 1_000_000_000;
 const HOUR_MS = 3_600_000;

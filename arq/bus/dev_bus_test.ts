@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { findDevBus, findDevKey, parseDevBus } from "./dev_bus.ts";
-import type { DevBus } from "./dev_bus.ts";
+import { type DevBus, findDevBus, findDevKey, parseDevBus } from "./dev_bus.ts";
 
 const signal = new AbortController().signal;
 

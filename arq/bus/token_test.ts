@@ -1,7 +1,6 @@
 // Options become claims, keys become tokens that jose verifies. `usage_test.ts` has the commands.
 import assert from "node:assert/strict";
-import type { JWK } from "@panva/jose";
-import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from "@panva/jose";
+import { createLocalJWKSet, decodeProtectedHeader, type JWK, jwtVerify } from "@panva/jose";
 import { CommandError, EXIT } from "../terminal/exit.ts";
 import {
   algorithmOf,

@@ -1,7 +1,6 @@
 // What every command of arq promises: a description, examples, --json, the same words for the same things.
 import assert from "node:assert/strict";
-import { describeCommand, everyCommand } from "./command_tree.ts";
-import type { CommandInfo } from "./command_tree.ts";
+import { type CommandInfo, describeCommand, everyCommand } from "./command_tree.ts";
 import { buildProgram } from "../program/program.ts";
 
 const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));

@@ -7,8 +7,7 @@ import { connect } from "@nats-io/transport-deno";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { folderWith } from "../testing/disk_io.ts";
-import { runArq } from "../testing/run_arq.ts";
-import type { ArqResult } from "../testing/run_arq.ts";
+import { type ArqResult, runArq } from "../testing/run_arq.ts";
 
 const findings = (result: ArqResult): { check: string; status: string; text: string }[] =>
   JSON.parse(result.stdout).findings;

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import wabt from "wabt";
 import { configFrom } from "../../shared/config/load.ts";
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
-import { createTrial } from "./policy_trial.ts";
-import type { TrialOperation, TrialOptions } from "./policy_trial.ts";
+import { createTrial, type TrialOperation, type TrialOptions } from "./policy_trial.ts";
 
 const { parseWat } = await wabt();
 

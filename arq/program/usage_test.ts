@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
-import { type Refusal, refuses, runArq } from "../testing/run_arq.ts";
+import { type Refusal, refuses, runArq, succeeds } from "../testing/run_arq.ts";
 
 Deno.test("without a bus it reports that: exit codes 2, 3 and 4", async () => {
   const cases: Refusal[] = [
@@ -106,9 +106,10 @@ Deno.test("help goes to stdout, lists the exit codes, and exits with 0", async (
 Deno.test("auth keys makes a key for auth gen, keeps it private and never overwrites it", async () => {
   const cwd = await Deno.makeTempDir();
   for (const alg of ["RS256", "ES256", "EdDSA"]) {
-    const made = await runArq(["auth", "keys", "--out", alg, "--alg", alg, "--json"], { cwd });
-    assert.equal(made.code, 0, made.stderr);
-    const { private_key, jwks } = JSON.parse(made.stdout);
+    const made = succeeds(
+      await runArq(["auth", "keys", "--out", alg, "--alg", alg, "--json"], { cwd }),
+    );
+    const { private_key, jwks } = JSON.parse(made);
     assert.equal((await Deno.stat(private_key)).mode! & 0o777, 0o600);
     assert.ok(!(await Deno.readTextFile(jwks)).includes('"d"'));
     const args = ["auth", "gen", "--key", private_key, "--issuer", "me", "--audience", "it"];

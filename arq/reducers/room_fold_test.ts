@@ -14,10 +14,9 @@ import {
   type RoomSource,
   stateOf,
 } from "./room_fold.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
-const counter = Deno.readFileSync(
-  new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
-);
+const counter = builtReducer("counter");
 const CALLS = 14;
 
 Deno.test("a log that lacks its oldest entries is folded from a snapshot, one with a hole is refused", async () => {

@@ -6,9 +6,8 @@
 import assert from "node:assert/strict";
 import { ALLOWED, REFUSED } from "../../policies/testing/word_cases.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
-import { createRepeater } from "./repeater.ts";
+import { createRepeater, type ReplayModule } from "./repeater.ts";
 import { isSelected } from "./selection.ts";
-import type { ReplayModule } from "./repeater.ts";
 import { readyModule } from "./replay_modules.ts";
 import { type Mutant, mutantsOf } from "./testing/mutants.ts";
 import { builtModule, linesOf, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";

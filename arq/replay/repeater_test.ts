@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { caseOf, runCase } from "./case_file.ts";
 import { payloadAt } from "./recorded_call.ts";
-import type { RepeaterOptions } from "./repeater.ts";
+import { createRepeater, type RepeaterOptions } from "./repeater.ts";
 import { isSelected } from "./selection.ts";
-import { createRepeater } from "./repeater.ts";
 import { readyModule } from "./replay_modules.ts";
 import { addTally, type Tally } from "./tally.ts";
 import {

@@ -6,8 +6,7 @@ import {
   file_buf_validate_validate,
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { protoText } from "./proto_text.ts";
-import { buildSchema } from "./schema_build.ts";
-import type { BuiltSchema } from "./schema_build.ts";
+import { buildSchema, type BuiltSchema } from "./schema_build.ts";
 import { diskIo, folderWith } from "../testing/disk_io.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;

@@ -1,12 +1,11 @@
 /** How a bus is started as its own process, and the message for a failed start. */
 import assert from "node:assert/strict";
 import { diskIo } from "../testing/disk_io.ts";
-import { backgroundCommand } from "../commands/dev/dev_up.ts";
+import { backgroundCommand, busFlags } from "../commands/dev/dev_up.ts";
 import { CommandError } from "../terminal/exit.ts";
 import { ConfigError } from "../../shared/config/load.ts";
 import { ListenError } from "../../shared/listeners/listen.ts";
 import { devFiles } from "./background.ts";
-import { busFlags } from "../commands/dev/dev_up.ts";
 import { startProblem, takenPlaces } from "./start_problem.ts";
 
 /** If the system is slow to tell who has the port, the message says "another program". */

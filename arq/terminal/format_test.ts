@@ -1,8 +1,8 @@
 // The three forms of a received message, from constructed messages.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Message } from "@arqon/sdk";
-import type { Uint64 } from "@arqon/sdk";
+import { readEnvelope, writeEnvelope } from "@arqon/proto";
+import { Message, type Uint64 } from "@arqon/sdk";
 import { humanLine, jsonLine, rawLine } from "./format.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -15,19 +15,9 @@ function message(
   offset: Uint64 = 0,
 ): Message {
   const epoch = offset === 0 ? "" : "e1";
-  const envelope = {
-    trace_id: "",
-    tenant_id: "default",
-    room_id: "lobby",
-    timestamp_ms: 7,
-    headers: {},
-    ack_requested: false,
-    request_id: 0,
-    sender_id: "u1",
-    offset,
-    message_id: "",
-    event: { type, data, content_type, schema_id: "" },
-  };
+  const event = { type, data, content_type };
+  const lobby = { tenant_id: "default", room_id: "lobby", timestamp_ms: 7, sender_id: "u1" };
+  const envelope = readEnvelope(writeEnvelope({ ...lobby, offset, event }));
   return new Message(envelope, epoch);
 }
 

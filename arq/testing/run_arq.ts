@@ -118,8 +118,8 @@ export async function policyIn(cwd: string, code: number, ...args: string[]): Pr
 }
 
 /** The stdout of a command that must succeed. */
-export function succeeds({ code, stdout, stderr }: ArqResult): string {
-  assert.equal(code, 0, stderr);
+export function succeeds({ code, stdout, stderr }: Omit<ArqResult, "bytes">): string {
+  assert.equal(code, 0, stderr + stdout);
   return stdout;
 }
 

@@ -2,46 +2,22 @@
  * A durable room in a test's own process that answers `history.get`. It simulates what a bus rarely does: histories
  * that are trimmed or restarted at a given moment, and requests that fail for a while.
  */
+import { readEnvelope, writeEnvelope } from "@arqon/proto";
 import { Message } from "@arqon/sdk";
 import type { HistoryPage, HistoryQuery, HistorySource } from "../rooms/history.ts";
 
 /** A stored message whose data is its offset. */
 export function storedMessage(offset: number, epoch = "e1", timestamp_ms = offset): Message {
-  return new Message({
-    trace_id: "",
-    tenant_id: "default",
-    room_id: "orders",
-    timestamp_ms,
-    headers: {},
-    ack_requested: false,
-    request_id: 0,
-    sender_id: "u1",
-    offset,
-    message_id: "",
-    event: {
-      type: "t",
-      data: new TextEncoder().encode(String(offset)),
-      content_type: "application/json",
-      schema_id: "",
-    },
-  }, epoch);
+  const data = new TextEncoder().encode(String(offset));
+  const event = { type: "t", data, content_type: "application/json" };
+  const orders = { tenant_id: "default", room_id: "orders", timestamp_ms, sender_id: "u1" };
+  return new Message(readEnvelope(writeEnvelope({ ...orders, offset, event })), epoch);
 }
 
 /** The GAP that the SDK inserts into the loop of a subscription. */
 export function gap(reason: string): Message {
-  return new Message({
-    trace_id: "",
-    tenant_id: "",
-    room_id: "orders",
-    timestamp_ms: 1,
-    headers: {},
-    ack_requested: false,
-    request_id: 0,
-    sender_id: "",
-    offset: 0,
-    message_id: "",
-    signal: { kind: "GAP", target: "orders", reason, until_ms: 0 },
-  });
+  const signal = { kind: "GAP", target: "orders", reason } as const;
+  return new Message(readEnvelope(writeEnvelope({ room_id: "orders", timestamp_ms: 1, signal })));
 }
 
 /** A stored history, oldest message first. Offsets and epoch may change while it is read. */

@@ -1,8 +1,7 @@
 /** The statistics of the benchmarks, compared with their definitions. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { percentile } from "./statistics.ts";
-import { median } from "./statistics.ts";
+import { median, percentile } from "./statistics.ts";
 
 // Exact in binary, so that ranks do not depend on rounding.
 const sixtyFourth = fc.integer({ min: 1, max: 64 }).map((part) => part / 64);

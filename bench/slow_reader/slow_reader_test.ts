@@ -1,7 +1,6 @@
 /** The failures of `deno task bench slow_reader`, with invented figures. */
 import assert from "node:assert/strict";
-import { brokenBy, CLASSES, rowsOf } from "./slow_reader.ts";
-import type { Phase, PhaseResult } from "./slow_reader.ts";
+import { brokenBy, CLASSES, type Phase, type PhaseResult, rowsOf } from "./slow_reader.ts";
 
 const MANY = 50;
 const ROUNDS = 3;

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { UsageError } from "../measure/scenario.ts";
 import { socketLine } from "../measure/targets.ts";
-import type { StormRound } from "./storm_verdict.ts";
-import { figuresOf, promisesOf } from "./storm_verdict.ts";
+import { figuresOf, promisesOf, type StormRound } from "./storm_verdict.ts";
 
 const CLIENTS = 4;
 const CORES = 2;

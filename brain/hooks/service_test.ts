@@ -17,8 +17,7 @@ import { QUIET } from "../../shared/testing/logs.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 import { until } from "../../shared/testing/until.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
-import { Receiver } from "../../tests/hooks/receiver.ts";
-import type { ReceivedCall } from "../../tests/hooks/receiver.ts";
+import { type ReceivedCall, Receiver } from "../../tests/hooks/receiver.ts";
 import { status, upTo, World } from "./testing/world.ts";
 
 Deno.test("a Brain that takes over many hooks begins them in turns with other work", async () => {

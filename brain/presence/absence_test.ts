@@ -1,8 +1,7 @@
 /** A Brain that was itself unreachable, and Brains that start, stop and are not believed. In virtual time. */
 import assert from "node:assert/strict";
 import type { Beat } from "../../shared/presence/messages.ts";
-import { TestCluster } from "./testing/cluster.ts";
-import type { TestBrain } from "./testing/cluster.ts";
+import { type TestBrain, TestCluster } from "./testing/cluster.ts";
 import { member } from "./testing/shield.ts";
 
 const SLOW = { down_ms: 6_000, forget_ms: 60_000 };

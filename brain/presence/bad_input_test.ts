@@ -3,10 +3,8 @@ import assert from "node:assert/strict";
 import type { Announcement, ClusterMessage, Pulled } from "../../shared/presence/messages.ts";
 import type { Delta, Entry } from "../../shared/presence/types.ts";
 import type { RefusalReason } from "./metrics.ts";
-import { TestCluster } from "./testing/cluster.ts";
-import type { TestBrain } from "./testing/cluster.ts";
-import { member } from "./testing/shield.ts";
-import type { TestShield } from "./testing/shield.ts";
+import { type TestBrain, TestCluster } from "./testing/cluster.ts";
+import { member, type TestShield } from "./testing/shield.ts";
 
 interface Stand {
   readonly cluster: TestCluster;

@@ -1,7 +1,6 @@
 /** Members of a stopping Shield stay until it is known who has reconnected to another one. In virtual time. */
 import assert from "node:assert/strict";
-import { TestCluster } from "./testing/cluster.ts";
-import type { TestBrain } from "./testing/cluster.ts";
+import { type TestBrain, TestCluster } from "./testing/cluster.ts";
 import { member } from "./testing/shield.ts";
 
 const GRACE_MS = 5_000;

@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { IDLE_MS } from "./emitter.ts";
 import { ANSWERS_MAX } from "../../shared/presence/paced_sender.ts";
-import { TestCluster } from "./testing/cluster.ts";
-import type { TestBrain } from "./testing/cluster.ts";
+import { type TestBrain, TestCluster } from "./testing/cluster.ts";
 import { TestFollower } from "./testing/follower.ts";
 import { member } from "./testing/shield.ts";
 

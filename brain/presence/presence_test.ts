@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import type { Entry } from "../../shared/presence/types.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { MemberChange } from "../cluster_view.ts";
-import { TestCluster } from "./testing/cluster.ts";
-import type { TestBrain } from "./testing/cluster.ts";
+import { type TestBrain, TestCluster } from "./testing/cluster.ts";
 import { member } from "./testing/shield.ts";
 
 const IDS = ({ connection_id }: Entry) => connection_id;

@@ -2,10 +2,8 @@
 import assert from "node:assert/strict";
 import { BURST_PAGES, PacedSender } from "../../shared/presence/paced_sender.ts";
 import { ATTEMPTS, PULLS_MAX } from "./pulls.ts";
-import { TestCluster } from "./testing/cluster.ts";
-import type { TestBrain } from "./testing/cluster.ts";
-import { member } from "./testing/shield.ts";
-import type { TestShield } from "./testing/shield.ts";
+import { type TestBrain, TestCluster } from "./testing/cluster.ts";
+import { member, type TestShield } from "./testing/shield.ts";
 
 /** A Brain, and a Shield of which it has missed something; the Shield announces nothing more on its own. */
 function behind(): { cluster: TestCluster; brain: TestBrain; shield: TestShield } {

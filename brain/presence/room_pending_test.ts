@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
 import { byRoom } from "./room_changes.ts";
-import { addPending, createPending, pairs } from "./emitter.ts";
-import type { Step } from "./emitter.ts";
+import { addPending, createPending, pairs, type Step } from "./emitter.ts";
 import { member } from "./testing/shield.ts";
 
 const writer = { node_id: "s1", incarnation: 1 };

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
 import { decodeMessage } from "../../shared/presence/wire.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
@@ -9,8 +10,7 @@ import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
-import { startNats } from "../../tests/harness/nats_server.ts";
-import type { NatsServer } from "../../tests/harness/nats_server.ts";
+import { type NatsServer, startNats } from "../../tests/harness/nats_server.ts";
 import { TestFollower } from "./testing/follower.ts";
 import { member, TestShield } from "./testing/shield.ts";
 import { listed, QUICK, SpineNetwork, startPresence } from "./testing/spine_network.ts";
@@ -21,11 +21,8 @@ const log = QUIET;
 async function withEmbedded(body: (spine: Spine, network: SpineNetwork) => Promise<void>) {
   const spine = openEmbedded({ log, now });
   using network = new SpineNetwork(spine);
-  try {
-    await body(spine, network);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  await body(spine, network);
 }
 
 function openNats(server: NatsServer): Promise<Spine> {

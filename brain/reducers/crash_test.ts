@@ -35,10 +35,9 @@ import {
 } from "./testing/reducer_world.ts";
 import { ReducerHost } from "./thread/host.ts";
 import { shownBy } from "./visible/shown.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
-const counter = Deno.readFileSync(
-  new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
-);
+const counter = builtReducer("counter");
 const CALLS = 5;
 const LIMITS = { history_snapshots: 4, history_bytes: 4_194_304 };
 const VISIBLE = ["total", "sum"];

@@ -13,11 +13,10 @@ import {
   messagesOf,
   type WorldBrain,
 } from "./testing/reducer_world.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
-const built = (name: string) =>
-  Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
 const OPTIONS = {
-  modules: { counter: built("counter"), auction: built("auction") },
+  modules: { counter: builtReducer("counter"), auction: builtReducer("auction") },
   reducer: { snapshot_entries: 5, history_snapshots: 4 },
   brain: { reducer_idle_ms: 3_600_000 },
 };

@@ -4,13 +4,11 @@ import { until } from "../../shared/testing/until.ts";
 import { moduleOf } from "./testing/guest_text.ts";
 import { WRITES } from "./testing/hostile_reducers.ts";
 import { applied, call, eventsWhen, metric, ONE_ENGINE } from "./testing/reducer_world.ts";
-
-const built = (name: string) =>
-  Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
 for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: earlier entries are replayed by the earlier program`, async () => {
-    const counter = built("counter");
+    const counter = builtReducer("counter");
     await using world = await open({ modules: { counter } });
     const brain = await world.start("a");
     for (let at = 0; at < 5; at++) await applied(brain, "counter", "add", { data: "2" });
@@ -31,7 +29,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   });
 
   Deno.test(`${engine}: a room whose program is missing is refused, and not recreated`, async () => {
-    await using world = await open({ modules: { counter: built("counter") } });
+    await using world = await open({ modules: { counter: builtReducer("counter") } });
     const brain = await world.start("a");
     await applied(brain, "counter", "add", { data: "2" });
     const objects = await brain.spine.objects("ARQON_REDUCER_OBJECTS");

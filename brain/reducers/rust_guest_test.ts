@@ -3,15 +3,13 @@ import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { deploy, rollBack, storeModule } from "./testing/deploys.ts";
 import { applied, call, ENGINES, entriesOf, eventsWhen } from "./testing/reducer_world.ts";
-
-const built = (name: string) =>
-  Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
 Deno.test("a module in Rust migrates another one's counts, once, and accepts what its schema allows", async () => {
-  await using world = await ENGINES["embedded"]!({ modules: { counter: built("counter") } });
+  await using world = await ENGINES["embedded"]!({ modules: { counter: builtReducer("counter") } });
   const brain = await world.start("a");
   for (const user of ["ann", "bob"]) await applied(brain, "counter", "add", { data: "5", user });
-  const tally = built("tally_rust");
+  const tally = builtReducer("tally_rust");
   await storeModule(brain, tally);
   await deploy(brain, "counter", tally);
   // Without a call: a room in memory is migrated all the same.

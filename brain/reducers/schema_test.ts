@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { applied, call, entriesOf, metric, ONE_ENGINE } from "./testing/reducer_world.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
-const counter = Deno.readFileSync(
-  new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
-);
+const counter = builtReducer("counter");
 const typed = (maximum: number) =>
   withRoomSchema(
     counter,

@@ -12,10 +12,9 @@ import {
   eventsWhen,
   metric,
 } from "./testing/reducer_world.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
-const built = (name: string) =>
-  Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
-const counter = built("counter");
+const counter = builtReducer("counter");
 
 for (const [engine, open] of Object.entries(ENGINES)) {
   Deno.test(`${engine}: calls are applied in one order, and their events are in the room`, async () => {
@@ -110,7 +109,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
 
   Deno.test(`${engine}: a room closes its auction itself, also when its Brain has gone meanwhile`, async () => {
     await using world = await open({
-      modules: { auction: built("auction") },
+      modules: { auction: builtReducer("auction") },
       brain: { reducer_idle_ms: 1 },
     });
     const brain = await world.start("a");
@@ -131,7 +130,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
   });
 
   Deno.test(`${engine}: a room's timer goes by its log, whatever the clocks of its owners show`, async () => {
-    await using world = await open({ modules: { auction: built("auction") } });
+    await using world = await open({ modules: { auction: builtReducer("auction") } });
     const [brain, other] = [await world.start("a"), await world.start("b")];
     world.set_ms = 7_200_000;
     await applied(brain, "auction", "open", { data: "600000", user: "sam" });
@@ -148,7 +147,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
 
   Deno.test(`${engine}: a Brain whose clock is three days behind runs the timers of rooms that it takes over`, async () => {
     await using world = await open({
-      modules: { auction: built("auction") },
+      modules: { auction: builtReducer("auction") },
       brain: { reducer_idle_ms: 1 },
     });
     const brain = await world.start("a");

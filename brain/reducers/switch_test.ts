@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import { found, until } from "../../shared/testing/until.ts";
 import { deploy, rollBack, storeModule, SUM } from "./testing/deploys.ts";
 import { applied, call, ENGINES, entriesOf, eventsWhen, metric } from "./testing/reducer_world.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
-const built = (name: string) =>
-  Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
-const counter = built("counter");
-const rust = built("counter_rust");
+const counter = builtReducer("counter");
+const rust = builtReducer("counter_rust");
 
 type Brain = Parameters<typeof metric>[0];
 const switches = (brain: Brain, outcome: string) =>

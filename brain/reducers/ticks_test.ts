@@ -12,10 +12,9 @@ import {
 import { found } from "../../shared/testing/until.ts";
 import { moduleOf } from "./testing/guest_text.ts";
 import { applied, messagesOf, ONE_ENGINE, type WorldBrain } from "./testing/reducer_world.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
-const arena = Deno.readFileSync(
-  new URL("../../policies/build/reducers/arena.wasm", import.meta.url),
-);
+const arena = builtReducer("arena");
 /** Any command but a timer's sets 256 timers; each timer sets itself again, as soon as it may. */
 const WAKES = {
   more: `(func $set (param $key i32) (call $room_schedule (local.get $key) (i32.const 4)

@@ -15,10 +15,9 @@ import {
   pageOf,
   type WorldBrain,
 } from "./testing/reducer_world.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
-const counter = Deno.readFileSync(
-  new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
-);
+const counter = builtReducer("counter");
 
 interface ValueChanges {
   readonly after: number;

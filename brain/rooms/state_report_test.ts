@@ -1,8 +1,7 @@
 /** The report of a room's document for operators: keys with versions, the unexpired lock, one value. */
 import assert from "node:assert/strict";
 import { ROOM_KEYS_MAX, StateAnswer } from "../../shared/cluster/cluster_room.ts";
-import { emptyDocument } from "./store/document.ts";
-import type { RoomDocument } from "./store/document.ts";
+import { emptyDocument, type RoomDocument } from "./store/document.ts";
 import { stateReport } from "./state_report.ts";
 
 const NOW_MS = 1_767_323_045_000;

@@ -1,8 +1,7 @@
 /** The tap behind an embedded Spine, and the fairness of its sampling. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { writeEnvelope } from "@arqon/proto";
-import type { EnvelopeInput } from "@arqon/proto";
+import { type EnvelopeInput, writeEnvelope } from "@arqon/proto";
 import { createLogger } from "../../shared/logs/log.ts";
 import { createLogging } from "../../shared/logs/logging.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";

@@ -1,15 +1,13 @@
 /** For tests: whole Brains with their own connections to one NATS server. */
 import { configFrom } from "../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../shared/testing/logs.ts";
-import { createMetrics } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { createMetrics, type Registry } from "../../shared/metrics/metrics.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { NatsServer } from "../../tests/harness/nats_server.ts";
 import { QUICK } from "../presence/testing/spine_network.ts";
 import { BRAIN_CAPABILITIES } from "../capabilities.ts";
-import { startBrain } from "../server.ts";
-import type { Brain } from "../server.ts";
+import { type Brain, startBrain } from "../server.ts";
 
 /** One Brain. Disposing it drains it. */
 export interface Node extends AsyncDisposable {

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { DecodeError } from "./decode_error.ts";
 import { ArqonError, errorMessage } from "./error.ts";
-import { CLOSES, ERRORS } from "../gen/errors.ts";
-import type { CloseCode, Reason } from "../gen/errors.ts";
+import { type CloseCode, CLOSES, ERRORS, type Reason } from "../gen/errors.ts";
 import { isReason, REASONS, ruleOf, ruleOfClose } from "./reasons.ts";
 
 Deno.test("an error has the code, the text and the wait of its reason", () => {

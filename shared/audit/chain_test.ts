@@ -1,10 +1,8 @@
 /** The chain of the audit log: whatever is done to its entries shows, and where. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ChainCheck } from "./chain.ts";
-import type { Anchor } from "./chain.ts";
-import { encodeEntry, entryHash, NO_HASH } from "./entry.ts";
-import type { AuditFields } from "./entry.ts";
+import { type Anchor, ChainCheck } from "./chain.ts";
+import { type AuditFields, encodeEntry, entryHash, NO_HASH } from "./entry.ts";
 
 const FIELDS: AuditFields = {
   request: "r1",

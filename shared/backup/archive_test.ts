@@ -1,7 +1,6 @@
 /** A backup is complete or refused: a truncated, changed, added or missing part is named. */
 import assert from "node:assert/strict";
-import { BackupError, packBackup, readBackup } from "./archive.ts";
-import type { GivenPart } from "./archive.ts";
+import { BackupError, type GivenPart, packBackup, readBackup } from "./archive.ts";
 import type { BackupHead } from "./manifest.ts";
 import { readTar, tarEnd, tarHeader, tarPadding } from "../tar.ts";
 

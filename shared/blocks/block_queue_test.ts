@@ -1,10 +1,10 @@
 /** Blocks queued for a store: one tenant's bytes and refusals do not affect the others. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { atEnd } from "../testing/at_end.ts";
 import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";
-import { BlockQueue } from "./block_queue.ts";
-import type { WaitingBlock } from "./block_queue.ts";
+import { BlockQueue, type WaitingBlock } from "./block_queue.ts";
 
 const log = QUIET;
 const block = (tenant_id: string, size_bytes: number): WaitingBlock => ({
@@ -32,17 +32,14 @@ async function withQueue(
       lost.push({ tenant_id, reason: error instanceof ArqonError ? error.reason : undefined }),
   });
   const own = { node_id: "s1", ttl_seconds: 3_600, max_bytes: 1e9 };
-  try {
-    await run({
-      queue,
-      lost,
-      put: (one) => store.append({ ...own, ...one }),
-      stored: async (tenant_id) =>
-        (await store.read({ tenant_id, limit: 1_000 })).blocks.map(({ payload }) => payload.length),
-    });
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  await run({
+    queue,
+    lost,
+    put: (one) => store.append({ ...own, ...one }),
+    stored: async (tenant_id) =>
+      (await store.read({ tenant_id, limit: 1_000 })).blocks.map(({ payload }) => payload.length),
+  });
 }
 
 Deno.test("message-too-large: a block that the store never accepts is dropped, and later ones are stored", async () => {

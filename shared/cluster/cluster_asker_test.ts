@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { Answerer, BYE } from "./cluster_answerer.ts";
-import type { AnswerHandlers } from "./cluster_answerer.ts";
+import { Answerer, type AnswerHandlers, BYE } from "./cluster_answerer.ts";
 import { ClusterAsker, QUESTIONS_MAX } from "./cluster_asker.ts";
 import type { AskedNodes, AskerOptions } from "./cluster_asker.ts";
 import { decodeQuestion, encodeAnswer, encodeQuestion } from "./cluster_question.ts";

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isId, isRoomPattern } from "@arqon/proto";
-import { configJsonSchema, expectation, schemaAt } from "./json_schema.ts";
-import type { JsonSchema } from "./json_schema.ts";
+import { configJsonSchema, expectation, type JsonSchema, schemaAt } from "./json_schema.ts";
 import { parseConfig } from "./load.ts";
 
 const root = configJsonSchema();

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../testing/any_character.ts";
-import { ConfigError, configFrom, configText, parseConfig } from "./load.ts";
-import type { ConfigDefaults } from "./load.ts";
+import { type ConfigDefaults, ConfigError, configFrom, configText, parseConfig } from "./load.ts";
 
 const file = "config.toml";
 

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../testing/any_character.ts";
-import { parseToml } from "./toml.ts";
-import type { TomlDocument, TomlPath } from "./toml.ts";
+import { parseToml, type TomlDocument, type TomlPath } from "./toml.ts";
 
 function read(text: string): TomlDocument {
   const result = parseToml(text);

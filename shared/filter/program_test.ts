@@ -1,8 +1,7 @@
 /** Verdicts, refused filters, and the limits of their cost. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
-import { MessageView } from "./message_view.ts";
-import type { FilterName, FilterShare } from "./message_view.ts";
+import { type FilterName, type FilterShare, MessageView } from "./message_view.ts";
 import { FilterProgram } from "./program.ts";
 
 const LIMITS = { filter_chars: 1_024, filter_steps: 2_000 };

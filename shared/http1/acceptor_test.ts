@@ -1,8 +1,7 @@
 /** A port whose listener dies: real listeners, closed without the acceptor. */
 import assert from "node:assert/strict";
 import { until } from "../testing/until.ts";
-import { Acceptor } from "./acceptor.ts";
-import type { AcceptorOptions } from "./acceptor.ts";
+import { Acceptor, type AcceptorOptions } from "./acceptor.ts";
 import type { FileRoom } from "./file_reserve.ts";
 
 const HOST = "127.0.0.1";

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { BodyReader } from "./body.ts";
-import { MalformedRequest } from "./head.ts";
-import type { Framing } from "./head.ts";
+import { type Framing, MalformedRequest } from "./head.ts";
 
 const CHUNKED: Framing = { kind: "chunked" };
 

@@ -1,9 +1,8 @@
 /** Which of a process's file descriptors clients may use; the system assigns the lowest free one. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { descriptorsBy, FileReserve } from "./file_reserve.ts";
+import { type Descriptors, descriptorsBy, FileReserve } from "./file_reserve.ts";
 import { placeholder } from "../process/asked_files.ts";
-import type { Descriptors } from "./file_reserve.ts";
 
 /** The descriptors of a process with a limit. */
 class Table implements Descriptors {

@@ -5,10 +5,8 @@ import { keptLog } from "../testing/logs.ts";
 import { until } from "../testing/until.ts";
 import { groupOf } from "./arrivals.ts";
 import { writeAll } from "./byte_stream.ts";
-import { takeBareUpgrade } from "./exchange.ts";
-import type { BareUpgrade } from "./exchange.ts";
-import { listenBare } from "./listener.ts";
-import type { BareListener, BareListenOptions } from "./listener.ts";
+import { type BareUpgrade, takeBareUpgrade } from "./exchange.ts";
+import { type BareListener, type BareListenOptions, listenBare } from "./listener.ts";
 import { testCertificate } from "../listeners/testing/certificate.ts";
 import { LIMITS } from "./testing/limits.ts";
 

@@ -2,12 +2,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { createServer } from "node:net";
-import type { Server } from "node:net";
+import { createServer, type Server } from "node:net";
 import { until } from "../testing/until.ts";
 import { HandleStream } from "./handle_stream.ts";
-import { acceptHandles, handleOf, moved } from "./node_handle.ts";
-import type { TcpHandle } from "./node_handle.ts";
+import { acceptHandles, handleOf, moved, type TcpHandle } from "./node_handle.ts";
 
 Deno.test("a runtime without a needed handle method is refused at the start, with its name", () => {
   class Handle {

@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { testCertificate } from "../listeners/testing/certificate.ts";
 import { until } from "../testing/until.ts";
 import { FileReserve } from "./file_reserve.ts";
-import { listenBare } from "./listener.ts";
-import type { BareListenOptions } from "./listener.ts";
+import { type BareListenOptions, listenBare } from "./listener.ts";
 
 const HOST = "127.0.0.1";
 const TLS = await testCertificate();

@@ -2,11 +2,10 @@
 import assert from "node:assert/strict";
 import { connect as connectTls } from "node:tls";
 import { run as runProgram } from "../../tasks/checkout/programs.ts";
+import { atEnd } from "../testing/at_end.ts";
 import { standsStill, until } from "../testing/until.ts";
-import { takeBareUpgrade } from "./exchange.ts";
-import type { BareUpgrade } from "./exchange.ts";
-import { listenBare } from "./listener.ts";
-import type { BareListener, BareListenOptions } from "./listener.ts";
+import { type BareUpgrade, takeBareUpgrade } from "./exchange.ts";
+import { type BareListener, type BareListenOptions, listenBare } from "./listener.ts";
 import { testCertificate } from "../listeners/testing/certificate.ts";
 
 const HOST = "127.0.0.1";
@@ -59,15 +58,12 @@ async function run(
   input = "",
 ): Promise<{ code: number; text: string }> {
   const ca = await Deno.makeTempFile({ suffix: ".pem" });
-  try {
-    await Deno.writeTextFile(ca, TLS.cert);
-    const filled = args.map((arg) => arg.replaceAll("{ca}", ca).replaceAll("{port}", `${port}`));
-    const ran = await runProgram(command, filled, { stdin: input });
-    const { code, stdout, stderr } = ran ?? assert.fail(`there is no ${command}`);
-    return { code, text: stdout + stderr };
-  } finally {
-    await Deno.remove(ca);
-  }
+  await using _end = atEnd(() => Deno.remove(ca));
+  await Deno.writeTextFile(ca, TLS.cert);
+  const filled = args.map((arg) => arg.replaceAll("{ca}", ca).replaceAll("{port}", `${port}`));
+  const ran = await runProgram(command, filled, { stdin: input });
+  const { code, stdout, stderr } = ran ?? assert.fail(`there is no ${command}`);
+  return { code, text: stdout + stderr };
 }
 
 for (const version of ["tls1_2", "tls1_3"]) {

@@ -1,31 +1,9 @@
 /** Lines of the journal: records and gaps are distinguished, and the error for a bad line names the fault. */
 import assert from "node:assert/strict";
 import { isHole, type JournalLine, parseLine } from "./record.ts";
+import { recordOf } from "./testing/records.ts";
 
-const RECORD = {
-  format: 1,
-  id: "shield-1.7",
-  time_ms: 1_700_000_000_000,
-  node: "shield-1",
-  tenant: "acme",
-  hook: "on_message",
-  room: "chat-1",
-  trace: null,
-  message_id: "m1",
-  offset: null,
-  sender: { user: "ann", connection: "c1", remote_ip: "127.0.0.1" },
-  type: "chat",
-  content_type: "application/json",
-  payload: { form: "kept", data: "eyJ9" },
-  allowed: true,
-  code: 0,
-  reason: "",
-  message: "",
-  schema: null,
-  chain_version: null,
-  meter_version: 4,
-  policies: [],
-};
+const RECORD = recordOf();
 
 function lineOf(value: unknown): JournalLine {
   const parsed = parseLine(JSON.stringify(value));

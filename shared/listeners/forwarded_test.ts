@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { networksOf } from "../config/schema_server.ts";
-import { clientBehind } from "./forwarded.ts";
-import type { ForwardedHeader } from "./forwarded.ts";
+import { clientBehind, type ForwardedHeader } from "./forwarded.ts";
 
 const isTrusted = networksOf(["10.0.0.0/8", "fd00::/8"]);
 

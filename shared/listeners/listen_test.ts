@@ -1,8 +1,7 @@
 /** Listeners on loopback: their URLs, their errors for people, and how they end. */
 import assert from "node:assert/strict";
-import { listen, listenClient, ListenError } from "./listen.ts";
+import { listen, listenClient, type Listener, ListenError, type ListenOptions } from "./listen.ts";
 import type { Handler } from "../http1/exchange.ts";
-import type { Listener, ListenOptions } from "./listen.ts";
 import { testCertificate } from "./testing/certificate.ts";
 
 const hello: Handler = () => new Response("hello");

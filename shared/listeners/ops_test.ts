@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { keptLog } from "../testing/logs.ts";
 import { createMetrics, Gauge } from "../metrics/metrics.ts";
-import { opsHandler } from "./ops.ts";
-import type { HealthReport } from "./ops.ts";
+import { type HealthReport, opsHandler } from "./ops.ts";
 
 const started_ms = Date.UTC(2026, 0, 1);
 const up = { ok: true, since_ms: started_ms, detail: "connected to nats://127.0.0.1:4222" };

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { ConfigError, configFrom } from "../config/load.ts";
 import { until } from "../testing/until.ts";
-import { listenClient } from "./listen.ts";
-import type { Listener } from "./listen.ts";
+import { listenClient, type Listener } from "./listen.ts";
 import { keptLog } from "../testing/logs.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { testCertificate } from "./testing/certificate.ts";

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
 import { anyCharacter } from "../testing/any_character.ts";
-import { createLogger } from "./log.ts";
-import type { LogFields, LogFormat, Logger, LogLevel } from "./log.ts";
+import { createLogger, type LogFields, type LogFormat, type Logger, type LogLevel } from "./log.ts";
 
 const time_ms = Date.UTC(2026, 4, 6, 7, 8, 9, 10);
 

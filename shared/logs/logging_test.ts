@@ -1,7 +1,6 @@
 /** Levels that change while the process runs, and floods of one text. */
 import assert from "node:assert/strict";
-import { createLogging } from "./logging.ts";
-import type { Logging, LoggingOptions } from "./logging.ts";
+import { createLogging, type Logging, type LoggingOptions } from "./logging.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 
 interface Written {

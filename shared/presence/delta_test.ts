@@ -5,8 +5,7 @@ import { absorbGroup, deltaSize, draftOf, draftSize, inBirthOrder, seal } from "
 import type { DeltaGroup } from "./delta.ts";
 import { createState, leave, takeDelta } from "./state.ts";
 import { covered, delta, drafted, enter, entry, TENANT, writer } from "./testing/replicas.ts";
-import type { Delta } from "./types.ts";
-import { writerKey } from "./types.ts";
+import { type Delta, writerKey } from "./types.ts";
 
 const R1 = writer("r1");
 const R2 = writer("r2");

@@ -4,11 +4,9 @@ import fc from "fast-check";
 import { groupSize, seal } from "./delta.ts";
 import { createGenerations, deltasSince, HISTORY_LEVELS, pushDeltas } from "./generations.ts";
 import type { Generations } from "./generations.ts";
-import { createState, entriesOf, leave, takeDelta } from "./state.ts";
-import type { PresenceState } from "./state.ts";
+import { createState, entriesOf, leave, type PresenceState, takeDelta } from "./state.ts";
 import { covered, delta, drafted, enter, entry, TENANT, writer } from "./testing/replicas.ts";
-import type { Delta, Writer } from "./types.ts";
-import { writerKey } from "./types.ts";
+import { type Delta, type Writer, writerKey } from "./types.ts";
 
 const R1 = writer("r1");
 const R2 = writer("r2");

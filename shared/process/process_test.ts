@@ -1,5 +1,6 @@
 /** The process side of a server, as operators meet it: arguments, errors, signals, exit codes. */
 import assert from "node:assert/strict";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 
 const PROGRAM = new URL("testing/process.ts", import.meta.url).pathname;
 /** Only a process that hangs gets here. */
@@ -30,23 +31,6 @@ async function run(args: string[], folder = "/nonexistent") {
   const { code, stdout, stderr } = await start(args, folder).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
-}
-
-/** Reads on until `part` has come; returns all so far. */
-function textReader(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
-  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  return {
-    async until(part: string): Promise<string> {
-      while (!text.includes(part)) {
-        const { value, done } = await reader.read();
-        if (done) throw new Error(`ended without ${JSON.stringify(part)}:\n${text}`);
-        text += value;
-      }
-      return text;
-    },
-    cancel: () => reader.cancel(),
-  };
 }
 
 Deno.test("help and version go to stdout and are a success", async () => {
@@ -82,30 +66,28 @@ Deno.test("the config's defaults and files are the program's; an unhandled rejec
   const tls = `tls_cert = "${place.file}"\ntls_key = "${place.file}"\n`;
   await Deno.writeTextFile(config, `[server]\n${tls}`);
   const child = start(["--config", config], place.folder);
-  const stdout = textReader(child.stdout);
-  const stderr = textReader(child.stderr);
+  const stdout = new StreamedCommand(child, ["stdout"]);
+  const stderr = new StreamedCommand(child, ["stderr"]);
   await stdout.until("ready 4321 CERT\n");
-  assert.match(await stderr.until("unhandled rejection"), /^level=error component=probe /m);
+  await stderr.until("unhandled rejection");
+  assert.match(stderr.text, /^level=error component=probe /m);
   child.kill("SIGINT");
   await stdout.until("draining after SIGINT\n");
   await stderr.until("draining");
   child.kill("SIGTERM");
   await stderr.until("probe: SIGTERM again: stopped without draining\n");
   assert.equal((await child.status).code, 1);
-  await Promise.all([stdout.cancel(), stderr.cancel()]);
 });
 
 Deno.test("a log without a reader does not stop the program", async () => {
   await using place = await folderWith("config.toml", "");
   const child = start(["--config", place.file], place.folder);
-  const stdout = textReader(child.stdout);
+  const stdout = new StreamedCommand(child, ["stdout"]);
   await child.stderr.cancel();
   await stdout.until("ready 4321 plain\n");
   child.kill("SIGTERM");
   await stdout.until("draining after SIGTERM\n");
-  child.kill("SIGKILL");
-  await child.status;
-  await stdout.cancel();
+  await stdout.stop("SIGKILL");
 });
 
 Deno.test("a stalled reader of the log delays nothing; dropped lines are counted and reported", async () => {
@@ -117,12 +99,13 @@ Deno.test("a stalled reader of the log delays nothing; dropped lines are counted
     stderr: "piped",
     signal: AbortSignal.timeout(PATIENCE_MS),
   }).spawn();
-  const stdout = textReader(child.stdout);
+  const stdout = new StreamedCommand(child, ["stdout"]);
   // No line of the log has been read by then.
   await stdout.until("written\n");
   const logged = new Response(child.stderr).text();
   await child.stdin.close();
-  const [, lines, dropped] = /lines (\d+) dropped (\d+)\n/.exec(await stdout.until("end\n"))!;
+  await stdout.until("end\n");
+  const [, lines, dropped] = /lines (\d+) dropped (\d+)\n/.exec(stdout.text)!;
   const text = await logged;
   const reports = [...text.matchAll(/ count=(\d+) msg="lines dropped: /g)];
   const count = reports.reduce((sum, [, one]) => sum + Number(one), 0);
@@ -131,5 +114,4 @@ Deno.test("a stalled reader of the log delays nothing; dropped lines are counted
   assert.deepEqual([written + count, count], [Number(lines), Number(dropped)]);
   assert.match(text, /msg="the last"[^\n]*\n$/);
   assert.equal((await child.status).code, 0);
-  await stdout.cancel();
 });

@@ -3,8 +3,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createBreakers, SEVERAL_SENDERS } from "./breaker.ts";
-import type { Asking } from "./breaker.ts";
+import { type Asking, createBreakers, SEVERAL_SENDERS } from "./breaker.ts";
 import { REFUSALS_BEFORE_CLOSE } from "./slowed_sender.ts";
 
 const LIMITS = { failures: 3, cool_down_ms: 1_000 };

@@ -1,10 +1,8 @@
 /** Conditions of rollouts: parsed, refused, and breached. */
 import assert from "node:assert/strict";
 import { firstBreach } from "./breach.ts";
-import { METRICS, readCondition } from "./condition.ts";
-import type { Condition } from "./condition.ts";
-import { fuelAt, fuelBucket, summed } from "./tally.ts";
-import type { PolicyTally, Sample } from "./tally.ts";
+import { type Condition, METRICS, readCondition } from "./condition.ts";
+import { fuelAt, fuelBucket, type PolicyTally, type Sample, summed } from "./tally.ts";
 
 const NONE: PolicyTally = {
   name: "no-spam",

@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { decide, ordered } from "./decision.ts";
-import type { Order, Seen } from "./decision.ts";
+import { decide, type Order, ordered, type Seen } from "./decision.ts";
 import { decodeReport, decodeRollout, encodeRollout, isUnderWay, sharesFrom } from "./rollout.ts";
 import type { Rollout, RolloutReport } from "./rollout.ts";
 import type { PolicyTally } from "./tally.ts";

@@ -2,9 +2,9 @@
  * Runs the conformance suite against every engine: embedded in memory, on disk, and a real NATS; its logs
  * also where tenants share a stream.
  */
+import { atEnd } from "../testing/at_end.ts";
 import { QUIET } from "../testing/logs.ts";
-import { bytes } from "./testing/conformance.ts";
-import type { Case } from "./testing/conformance.ts";
+import { bytes, type Case } from "./testing/conformance.ts";
 import { BLOCK_CASES } from "./testing/conformance_blocks.ts";
 import { KV_CASES } from "./testing/conformance_kv.ts";
 import { LEDGER_CASES } from "./testing/conformance_ledger.ts";
@@ -26,11 +26,8 @@ function embedded(engine: string, cases: readonly Case[], data_dir?: string): vo
     Deno.test(`${engine}: ${behaviour}`, async () => {
       const options = { log, now: Date.now };
       const spine = openEmbedded(data_dir === undefined ? options : { ...options, data_dir });
-      try {
-        await run({ spine, other: spine, name: `case-${number}` });
-      } finally {
-        await spine.drain();
-      }
+      await using _end = atEnd(() => spine.drain());
+      await run({ spine, other: spine, name: `case-${number}` });
     });
   });
 }
@@ -65,11 +62,8 @@ function nats(cases: readonly Case[]): void {
       });
       const spine = await openSpine(config, { log, now: Date.now });
       const other = await openSpine(config, { log, now: Date.now });
-      try {
-        await run({ spine, other, name: `case-${number}` });
-      } finally {
-        await Promise.all([spine.drain(), other.drain()]);
-      }
+      await using _end = atEnd(() => Promise.all([spine.drain(), other.drain()]));
+      await run({ spine, other, name: `case-${number}` });
     });
   });
 }
@@ -93,18 +87,15 @@ function sharedLogs(cases: readonly Case[]): void {
       const config = configFrom({ nats: { urls: [server.url] }, durable });
       const spine = await openSpine(config, { log, now: Date.now });
       const other = await openSpine(config, { log, now: Date.now });
-      try {
-        const neighbour = await sharing(other).log("neighbour", {
-          history_size: 100,
-          history_ttl_seconds: 3_600,
-          replicas: undefined,
-        });
-        for (const key of ["a/k", "k", "twice"]) await neighbour.append("a", bytes("x"), { key });
-        const peers = { spine: sharing(spine), other: sharing(other) };
-        await run({ ...peers, name: "case", neighbours: 3 });
-      } finally {
-        await Promise.all([spine.drain(), other.drain()]);
-      }
+      await using _end = atEnd(() => Promise.all([spine.drain(), other.drain()]));
+      const neighbour = await sharing(other).log("neighbour", {
+        history_size: 100,
+        history_ttl_seconds: 3_600,
+        replicas: undefined,
+      });
+      for (const key of ["a/k", "k", "twice"]) await neighbour.append("a", bytes("x"), { key });
+      const peers = { spine: sharing(spine), other: sharing(other) };
+      await run({ ...peers, name: "case", neighbours: 3 });
     });
   }
 }

@@ -1,6 +1,7 @@
 /** Which releases may run on which storage: each pair of releases in the order in which they start. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { atEnd } from "../testing/at_end.ts";
 import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { STORAGE_BUCKET } from "./contract/storage_plan.ts";
@@ -38,18 +39,15 @@ const CASES: readonly [name: string, starts: readonly StorageVersions[], refused
 for (const [name, starts, refused] of CASES) {
   Deno.test(`storage version: ${name}`, async () => {
     const spine = openEmbedded({ log, now: Date.now });
-    try {
-      const last = starts.at(-1)!;
-      for (const one of starts.slice(0, -1)) await requireStorageVersion(spine, 0, one);
-      const before = await (await spine.keyValue(STORAGE_BUCKET)).get(["version"]);
-      const done = requireStorageVersion(spine, 0, last);
-      if (refused === undefined) return await done;
-      await assert.rejects(done, refused);
-      const after = await (await spine.keyValue(STORAGE_BUCKET)).get(["version"]);
-      assert.deepEqual(after, before, "who is refused writes nothing");
-    } finally {
-      await spine.drain();
-    }
+    await using _end = atEnd(() => spine.drain());
+    const last = starts.at(-1)!;
+    for (const one of starts.slice(0, -1)) await requireStorageVersion(spine, 0, one);
+    const before = await (await spine.keyValue(STORAGE_BUCKET)).get(["version"]);
+    const done = requireStorageVersion(spine, 0, last);
+    if (refused === undefined) return await done;
+    await assert.rejects(done, refused);
+    const after = await (await spine.keyValue(STORAGE_BUCKET)).get(["version"]);
+    assert.deepEqual(after, before, "who is refused writes nothing");
   });
 }
 

@@ -18,8 +18,7 @@ import { openEmbedded } from "./embedded/embedded.ts";
 import { watched } from "./nats/testing/nats_harness.ts";
 import { logEngine, operator, RETENTION } from "./nats/testing/nats_log_harness.ts";
 import { watchStorage } from "./storage_watch.ts";
-import { watchWrites } from "./write_watch.ts";
-import type { WriteWatch } from "./write_watch.ts";
+import { watchWrites, type WriteWatch } from "./write_watch.ts";
 
 // Warnings at the start about too little storage, and the gauges afterwards. A real server with a small `max_file`.
 

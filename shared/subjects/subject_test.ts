@@ -1,8 +1,7 @@
 /** Properties of the subject builders: a built subject parses back, and no other text parses. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ArqonError, isId } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, isId, type Reason } from "@arqon/proto";
 import { anyCharacter } from "../testing/any_character.ts";
 import {
   ALL_COMMANDS,

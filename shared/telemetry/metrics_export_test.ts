@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { startOtlpReceiver } from "../../tests/otlp/receiver.ts";
 import { configFrom } from "../config/load.ts";
+import { atEnd } from "../testing/at_end.ts";
 import { keptLog, QUIET } from "../testing/logs.ts";
 import { Counter, createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
@@ -120,24 +121,21 @@ Deno.test({
 Deno.test("headers of a file go with each export, as the file has them then", async () => {
   await using collector = await startOtlpReceiver();
   const headers_file = await Deno.makeTempFile();
-  try {
-    await Deno.writeTextFile(headers_file, "authorization: Bearer first-hunter2\n");
-    const test = await exportTo(collector.url, { headers_file });
-    const shown = () => collector.headers()?.get("authorization");
-    await until("the first token", () => shown() === "Bearer first-hunter2");
-    await Deno.writeTextFile(headers_file, "# rotated\nauthorization: Bearer second-hunter2\n");
-    await until("the second", () => shown() === "Bearer second-hunter2");
-    await Deno.remove(headers_file);
-    const before = collector.requests.metrics;
-    await until("exports without the file", () => collector.requests.metrics > before + 1);
-    assert.equal(shown(), "Bearer second-hunter2", "the last good one is used on");
-    await test.exporting.shutdown();
-    const lines = test.lines.filter((line) => line.includes("telemetry.headers_file"));
-    assert.equal(lines.length, 1, test.lines.join(""));
-    assert.doesNotMatch(test.lines.join(""), /hunter2/);
-  } finally {
-    await Deno.remove(headers_file).catch(() => {});
-  }
+  await using _end = atEnd(() => Deno.remove(headers_file).catch(() => {}));
+  await Deno.writeTextFile(headers_file, "authorization: Bearer first-hunter2\n");
+  const test = await exportTo(collector.url, { headers_file });
+  const shown = () => collector.headers()?.get("authorization");
+  await until("the first token", () => shown() === "Bearer first-hunter2");
+  await Deno.writeTextFile(headers_file, "# rotated\nauthorization: Bearer second-hunter2\n");
+  await until("the second", () => shown() === "Bearer second-hunter2");
+  await Deno.remove(headers_file);
+  const before = collector.requests.metrics;
+  await until("exports without the file", () => collector.requests.metrics > before + 1);
+  assert.equal(shown(), "Bearer second-hunter2", "the last good one is used on");
+  await test.exporting.shutdown();
+  const lines = test.lines.filter((line) => line.includes("telemetry.headers_file"));
+  assert.equal(lines.length, 1, test.lines.join(""));
+  assert.doesNotMatch(test.lines.join(""), /hunter2/);
 });
 
 Deno.test("without a collector, or with metrics off, nothing is started", async () => {

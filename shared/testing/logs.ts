@@ -1,6 +1,5 @@
 /** Loggers for tests: one that records its lines, one that discards them, and one on stderr. */
-import { createLogger } from "../logs/log.ts";
-import type { Logger, LoggerOptions } from "../logs/log.ts";
+import { createLogger, type Logger, type LoggerOptions } from "../logs/log.ts";
 
 /** A logger, at debug level unless `options` have another one, and its recorded lines. */
 export function keptLog(options: Partial<LoggerOptions> = {}): { log: Logger; lines: string[] } {

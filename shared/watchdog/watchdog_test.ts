@@ -1,5 +1,6 @@
 /** The watchdog for an operator: it kills a process whose event loop hangs, and no other one. */
 import assert from "node:assert/strict";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { pace } from "../testing/pace.ts";
 import type { Hanging } from "./testing/hanging.ts";
 
@@ -17,33 +18,21 @@ function start(hanging: Hanging, flags: readonly string[] = []) {
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let output = "";
+  // Its log is read at its end: a full pipe must delay nothing.
+  const program = new StreamedCommand(child, ["stdout"]);
   return {
     child,
     /** Rejects if it ends before it reports. */
-    async says(word: string): Promise<void> {
-      while (!output.includes(word)) {
-        const { value, done } = await reader.read();
-        if (done) throw new Error(`ended without ${word}: ${output}`);
-        output += value;
-      }
-    },
+    says: (word: string) => program.until(word),
     /** Lets it end, and returns its exit code and log. */
     async end() {
       await child.stdin.close().catch(() => {});
       const [status, log] = await Promise.all([child.status, new Response(child.stderr).text()]);
-      await reader.cancel();
       return { ...status, log };
     },
     [Symbol.asyncDispose]: async () => {
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // It has ended.
-      }
-      await child.status;
-      await Promise.allSettled([child.stderr.cancel(), child.stdin.close(), reader.cancel()]);
+      await program.stop("SIGKILL");
+      await Promise.allSettled([child.stderr.cancel(), child.stdin.close()]);
     },
   };
 }

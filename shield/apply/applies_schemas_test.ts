@@ -14,8 +14,7 @@ import { latestOf, sha256Of } from "../schema/registry/schema_record.ts";
 import { openSchemaStore } from "../schema/registry/store.ts";
 import { openSettings } from "../settings/settings.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
-import { Applies } from "./applies.ts";
-import type { AppliesOptions } from "./applies.ts";
+import { Applies, type AppliesOptions } from "./applies.ts";
 import { faultyBy } from "./testing/faulty.ts";
 import { wanted } from "./testing/wanted.ts";
 

@@ -1,8 +1,7 @@
 /** A rollout in the admin API while Shields die and Brains are unreachable. On an embedded Spine. */
 import assert from "node:assert/strict";
-import { encodeRollout } from "../../shared/rollout/rollout.ts";
+import { encodeRollout, type Rollout, type RolloutReport } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
-import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { rolloutOf } from "../../shared/rollout/testing/rollouts.ts";
 import { testSpine } from "../testing/spine.ts";
 import { rolloutView } from "./rollout_api.ts";

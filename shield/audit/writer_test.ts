@@ -1,7 +1,6 @@
 /** A writer of the audit log with a concurrent writer. */
 import assert from "node:assert/strict";
-import { decodeEntry, entryHash, NO_HASH } from "../../shared/audit/entry.ts";
-import type { AuditFields } from "../../shared/audit/entry.ts";
+import { type AuditFields, decodeEntry, entryHash, NO_HASH } from "../../shared/audit/entry.ts";
 import { refusedWith } from "../../shared/spine/testing/conformance.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";

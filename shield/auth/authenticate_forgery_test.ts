@@ -1,8 +1,7 @@
 /** Every known way to forge or damage a token, with the exact reason of its refusal. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ArqonError } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, type Reason } from "@arqon/proto";
 import { anyCharacter } from "../../shared/testing/any_character.ts";
 import {
   authConfig,

@@ -1,8 +1,7 @@
 /** Decisions by grant, tenant and role, on plain objects; no token, no socket. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { matchesRoomPattern } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { matchesRoomPattern, type Reason } from "@arqon/proto";
 import {
   canAct,
   commandAction,
@@ -14,8 +13,7 @@ import {
   requireSignalRole,
   requireTenant,
 } from "./authorize.ts";
-import { ACTIONS } from "./identity.ts";
-import type { Grant, Identity } from "./identity.ts";
+import { ACTIONS, type Grant, type Identity } from "./identity.ts";
 
 const identity: Identity = {
   tenant_id: "acme",

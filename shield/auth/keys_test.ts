@@ -1,7 +1,6 @@
 /** The keys of a JWK set that may verify, and unusable sets. */
 import assert from "node:assert/strict";
-import { keyFromPem, keysFromJwks, UnusableSetError } from "./keys.ts";
-import type { Algorithm } from "./keys.ts";
+import { type Algorithm, keyFromPem, keysFromJwks, UnusableSetError } from "./keys.ts";
 import { makeTestKey } from "./testing/issuer.ts";
 
 const ALL: readonly Algorithm[] = ["RS256", "ES256", "EdDSA"];

@@ -4,8 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import type { Identity } from "./identity.ts";
-import { TokenCache } from "./token_cache.ts";
-import type { Verified } from "./token_cache.ts";
+import { TokenCache, type Verified } from "./token_cache.ts";
 import {
   authConfig,
   jwksText,

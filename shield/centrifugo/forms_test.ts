@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { DecodeError, encodeUtf8, WireWriter } from "@arqon/proto";
 import { dataOf, JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
-import { jsonData } from "./messages.ts";
-import type { Data, Reply } from "./messages.ts";
+import { type Data, jsonData, type Reply } from "./messages.ts";
 
 Deno.test("JSON lines decode to commands that keep the text of data", () => {
   const [first, second, pong] = JSON_FORM.decode(

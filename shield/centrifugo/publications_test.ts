@@ -4,8 +4,7 @@ import { encodeMsg, encodeUtf8, strictText, writeEnvelope } from "@arqon/proto";
 import { createFossil } from "../../shared/fossil/encode.ts";
 import { JSON_FORM } from "./forms.ts";
 import type { Publication } from "./messages.ts";
-import { DeltaBases, RoomMessages } from "./publications.ts";
-import type { DeltaBase } from "./publications.ts";
+import { type DeltaBase, DeltaBases, RoomMessages } from "./publications.ts";
 
 const BOUNDS = { delta_bytes: 10_000, delta_message_bytes: 4_000 };
 /** Frames by their text: all clients receive the same one. */

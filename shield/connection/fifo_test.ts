@@ -1,8 +1,7 @@
 /** Order, window and refusals of a connection's FIFO, for any mix of fast, slow and failing items. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Fifo } from "./fifo.ts";
-import type { Prepared } from "./fifo.ts";
+import { Fifo, type Prepared } from "./fifo.ts";
 
 /** `prepare` and `commit`: 0 is at once, n is after n turns. */
 interface Item {

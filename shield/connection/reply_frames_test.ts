@@ -1,7 +1,6 @@
 /** A refusal is encoded once for all clients that get it, and only for them. */
 import assert from "node:assert/strict";
-import { errFrame } from "./reply_frames.ts";
-import type { SentError } from "./reply_frames.ts";
+import { errFrame, type SentError } from "./reply_frames.ts";
 
 const ERROR: SentError = {
   code: 429,

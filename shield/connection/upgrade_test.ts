@@ -18,8 +18,7 @@ import { banOf, putBan, testBans } from "../auth/testing/bans.ts";
 import { random } from "../fanout/testing/hub.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
-import { createUpgrade } from "./upgrade.ts";
-import type { UpgradeContext } from "./upgrade.ts";
+import { createUpgrade, type UpgradeContext } from "./upgrade.ts";
 
 const URL_TEXT = "http://shield/v1/socket";
 const UPGRADE = { upgrade: "websocket" };

@@ -7,8 +7,7 @@ import { applyDelta } from "fossil-delta";
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { adler32, findData, Opcode, writeEnvelope } from "@arqon/proto";
-import { DeltaBases, DeltaCounts, KeptBases } from "./deltas.ts";
-import type { RoomBases } from "./deltas.ts";
+import { DeltaBases, DeltaCounts, KeptBases, type RoomBases } from "./deltas.ts";
 
 const LIMITS = {
   delta_bases_per_room: 4,

@@ -1,7 +1,6 @@
 // The bases that a connection is assumed to have: the latest within its bytes, with every eviction counted.
 import assert from "node:assert/strict";
-import { DeltaBases, DeltaCounts } from "./deltas.ts";
-import type { KeptBases } from "./deltas.ts";
+import { DeltaBases, DeltaCounts, type KeptBases } from "./deltas.ts";
 
 const LIMITS = {
   ...{ delta_bases_per_room: 4, delta_bytes: 6_000, delta_message_bytes: 2_000 },

@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Backlog } from "./backlog.ts";
-import type { RoomMessage } from "./backlog.ts";
+import { Backlog, type RoomMessage } from "./backlog.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { createStats } from "../stats/stats.ts";
 

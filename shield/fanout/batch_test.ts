@@ -3,9 +3,7 @@ import assert from "node:assert/strict";
 import { decodeServerFrame, encodeAck, encodeMsg, writeEnvelope } from "@arqon/proto";
 import { until } from "../../shared/testing/until.ts";
 import type { RoomMessage } from "./backlog.ts";
-import { TurnEnd } from "./outbox.ts";
-import type { Run } from "./outbox.ts";
-import { Outbox, Pump } from "./outbox.ts";
+import { Outbox, Pump, type Run, TurnEnd } from "./outbox.ts";
 import { createStats } from "../stats/stats.ts";
 import { upgradeServer } from "../testing/sockets.ts";
 

@@ -1,7 +1,6 @@
 /** Messages that may be dropped for slow readers, their replacement, and the hub that decides. */
 import assert from "node:assert/strict";
-import { decodeServerFrame, readEnvelope, writeEnvelope } from "@arqon/proto";
-import type { EnvelopeInput } from "@arqon/proto";
+import { decodeServerFrame, type EnvelopeInput, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { RoomMessage } from "./backlog.ts";
 import { LogFlow } from "../durable/recovery/flow.ts";

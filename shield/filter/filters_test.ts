@@ -6,8 +6,7 @@ import { MessageView } from "../../shared/filter/message_view.ts";
 import { RoomClassEntry } from "../../shared/config/schema_durable.ts";
 import { compileClass, DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
 import { type Identity, tokenlessIdentity } from "../auth/identity.ts";
-import { classFilter } from "./filter.ts";
-import type { Filter } from "./filter.ts";
+import { classFilter, type Filter } from "./filter.ts";
 import { Filters } from "./filters.ts";
 
 const LIMITS = {

@@ -6,11 +6,9 @@ import { until } from "../../shared/testing/until.ts";
 import { NO_POLICIES } from "../message/gates.ts";
 import { LIMITS, testPath } from "../message/testing/path.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
-import { withEnding } from "./record.ts";
-import type { GrowingRecord } from "./record.ts";
+import { type GrowingRecord, withEnding } from "./record.ts";
 import { GrowingRecords } from "./records.ts";
-import { isGivenUp, settle } from "./message_end.ts";
-import type { Ended } from "./message_end.ts";
+import { type Ended, isGivenUp, settle } from "./message_end.ts";
 import { growingStats } from "./stats.ts";
 
 const HOUR_MS = 3_600_000;

@@ -14,7 +14,8 @@ import { until } from "../../shared/testing/until.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { JournalTotals } from "./metrics.ts";
 import { JournalQueue, type QueueOptions } from "./queue.ts";
-import { decidedBy, decision } from "./testing/journal.ts";
+import { decidedBy } from "../../shared/journal/testing/records.ts";
+import { decision } from "./testing/journal.ts";
 
 const KEEPING = { ttl_seconds: 60, max_bytes: 1_000_000 };
 const KEY = new Uint8Array(32);

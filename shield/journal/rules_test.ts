@@ -1,8 +1,7 @@
 /** Which decisions are recorded, and with which limits: classes of operators and of tenants override the config. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
-import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
+import { DEFAULT_CLASS, type RoomClass } from "../../shared/rooms/room_class.ts";
 import { JournalRules } from "./rules.ts";
 
 const { journal: config } = configFrom({ journal: { journal: "off", journal_bytes: 1_000_000 } });

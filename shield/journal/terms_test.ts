@@ -8,10 +8,8 @@ import { callerOf, LIMITS } from "../message/testing/path.ts";
 import { MirrorRules } from "../mirror/rules.ts";
 import { MirrorStats } from "../mirror/stats.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
-import { emptySettings } from "../../shared/records/tenant_settings.ts";
-import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { TermsOf } from "./terms.ts";
-import type { TermsQuery } from "./terms.ts";
+import { emptySettings, type TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { TermsOf, type TermsQuery } from "./terms.ts";
 
 function asked(change: Partial<TermsQuery> & { readonly identity?: Partial<Identity> } = {}) {
   const { identity, ...rest } = change;

@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { GIVE_UP_AT, MemoryGuard } from "./memory_guard.ts";
-import type { Action, Suspect } from "./memory_guard.ts";
+import { type Action, GIVE_UP_AT, MemoryGuard, type Suspect } from "./memory_guard.ts";
 
 const LIMIT = 1_000_000_000;
 const LIMITS = { memory_bytes: LIMIT, max_frame_bytes: 262_144 };

@@ -1,8 +1,7 @@
 /** Pauses between polls: properties for any growth, and a process that obeys them. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { pauseFor } from "./memory_guard.ts";
-import type { Pace } from "./memory_guard.ts";
+import { type Pace, pauseFor } from "./memory_guard.ts";
 
 const MB = 1_000_000;
 const pace = fc.record({

@@ -1,7 +1,6 @@
 /** The documented order of gates is the actual one. */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, type Reason } from "@arqon/proto";
 import { ann } from "../auth/testing/identity.ts";
 import { GATES } from "./gate_order.ts";
 import { NO_POLICIES, NO_SCHEMAS } from "./gates.ts";

@@ -1,7 +1,6 @@
 /** The slowed sender of a failing policy, and its source. */
 import assert from "node:assert/strict";
-import { tokenlessCaller } from "./caller.ts";
-import type { Caller } from "./caller.ts";
+import { type Caller, tokenlessCaller } from "./caller.ts";
 import { clientIdentity } from "../pusher/apps.ts";
 import { senderOf, sourceOf } from "./sender.ts";
 

@@ -1,9 +1,8 @@
 /** The buffer of a stamped message: it has the received bytes, so that they are copied without a view. */
 import assert from "node:assert/strict";
 import { encodePub, scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { FrameReader } from "../socket/frame_reader.ts";
+import { FrameReader, unmask } from "../socket/frame_reader.ts";
 import { BINARY, encodeFrame } from "../socket/frame_head.ts";
-import { unmask } from "../socket/frame_reader.ts";
 import { kept, passing, stamp } from "./stamp.ts";
 
 const LIMITS = { headers: 10, header_bytes: 1_000, field_bytes: 100 };

@@ -10,18 +10,16 @@ import { until } from "../../shared/testing/until.ts";
 import { openSettings } from "../settings/settings.ts";
 import { ann } from "../auth/testing/identity.ts";
 import type { Identity } from "../auth/identity.ts";
-import { publish } from "../message/pipeline.ts";
+import { type MessagePath, publish } from "../message/pipeline.ts";
 import { callerOf, plainPath } from "../message/testing/path.ts";
-import type { MessagePath } from "../message/pipeline.ts";
 import { createOverseer } from "../policy/overseer.ts";
-import type { PolicyMode, PolicyOutcome, Verdict } from "../../shared/records/verdict.ts";
+import { outcomeOf } from "../policy/testing/modules.ts";
+import type { PolicyMode, Verdict } from "../../shared/records/verdict.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
-import { NO_CANDIDATES } from "../message/gates.ts";
+import { NO_CANDIDATES, NO_POLICIES } from "../message/gates.ts";
 import { observersOf } from "../message/observers.ts";
 import { startMirror } from "./start.ts";
-import { testMirror } from "./testing/mirror.ts";
-import type { TestMirror } from "./testing/mirror.ts";
-import { NO_POLICIES } from "../message/gates.ts";
+import { type TestMirror, testMirror } from "./testing/mirror.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 const TRACE_ID = "0123456789abcdef0123456789abcdef";
@@ -55,17 +53,8 @@ async function send(path: MessagePath, sent: Sent = {}): Promise<string | undefi
 
 /** An Overseer with the verdicts `production` and, as a candidate, `candidate`. */
 function overseerSaying(test: TestMirror, production: boolean, candidate: boolean) {
-  const outcome = (name: string, mode: PolicyMode, allowed: boolean): PolicyOutcome => ({
-    name,
-    mode,
-    allowed,
-    code: allowed ? 0 : 403,
-    reason: allowed ? "" : `${name} says no`,
-    fault: undefined,
-    fuel: 0,
-    instance_fuel: 0,
-    duration_ms: 0,
-  });
+  const outcome = (name: string, mode: PolicyMode, allowed: boolean) =>
+    outcomeOf(name, { mode, allowed, reason: allowed ? "" : `${name} says no` });
   const outcomes = [outcome("new", "observe", candidate), outcome("old", "enforce", production)];
   const verdict: Verdict = {
     allowed: production,

@@ -9,12 +9,12 @@ import { openNats } from "../../shared/spine/nats/nats.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { subjectPattern } from "../../shared/spine/testing/subjects.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { MirrorRules } from "./rules.ts";
-import { ShadowSender } from "./sender.ts";
-import type { ShadowCopy } from "./sender.ts";
+import { type ShadowCopy, ShadowSender } from "./sender.ts";
 import { routedTraceId, shadowEnvelope } from "./shadow_envelope.ts";
 import { MirrorStats } from "./stats.ts";
 
@@ -146,31 +146,28 @@ Deno.test("on a real NATS that denies one tenant's shadow, only that fails", asy
   const config = configFrom({ nats: { urls: [url] } }).nats!;
   const kept = keptLog();
   const spine = await openNats({ config, log: kept.log, now: () => SPINE_NOW_MS });
-  try {
-    const shadows = listenToAll(spine);
-    await spine.flush();
-    const { sender, copy, totals, lines, later } = testSender(spine);
-    const acme = roomSubject("in", "acme", "lobby");
-    for (let n = 0; n < 200; n++) {
-      sender.push(copy(n));
-      sender.push(copy(n, "globex"));
-    }
-    spine.publish(acme, new Uint8Array([1]));
-    await spine.flush();
-    await until("all settled", () => totals.published + totals.failed === 400);
-    assert.deepEqual([totals.published, totals.failed], [200, 200]);
-    assert.match(lines.join(""), /tenant_id=acme .*NATS denies shadow\.in\.t\.acme\.r\.lobby/);
-    const errors = kept.lines.filter((line) => line.includes("level=error"));
-    assert.equal(errors.length, 1, "one line, for any number of denied messages");
-    await spine.flush();
-    const of = (prefix: string) => shadows.filter(({ subject }) => subject.startsWith(prefix));
-    assert.deepEqual([of("shadow.").length, of("in.").length], [200, 1]);
-    later(1_000);
-    sender.push(copy(1));
-    await until("tried again", () => totals.failed === 201);
-    assert.equal(spine.status.state, "connected");
-    await sender.close();
-  } finally {
-    await spine.drain();
+  await using _end = atEnd(() => spine.drain());
+  const shadows = listenToAll(spine);
+  await spine.flush();
+  const { sender, copy, totals, lines, later } = testSender(spine);
+  const acme = roomSubject("in", "acme", "lobby");
+  for (let n = 0; n < 200; n++) {
+    sender.push(copy(n));
+    sender.push(copy(n, "globex"));
   }
+  spine.publish(acme, new Uint8Array([1]));
+  await spine.flush();
+  await until("all settled", () => totals.published + totals.failed === 400);
+  assert.deepEqual([totals.published, totals.failed], [200, 200]);
+  assert.match(lines.join(""), /tenant_id=acme .*NATS denies shadow\.in\.t\.acme\.r\.lobby/);
+  const errors = kept.lines.filter((line) => line.includes("level=error"));
+  assert.equal(errors.length, 1, "one line, for any number of denied messages");
+  await spine.flush();
+  const of = (prefix: string) => shadows.filter(({ subject }) => subject.startsWith(prefix));
+  assert.deepEqual([of("shadow.").length, of("in.").length], [200, 1]);
+  later(1_000);
+  sender.push(copy(1));
+  await until("tried again", () => totals.failed === 201);
+  assert.equal(spine.status.state, "connected");
+  await sender.close();
 });

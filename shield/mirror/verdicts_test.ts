@@ -5,8 +5,7 @@ import { shadowVerdictsSubject } from "../../shared/subjects/subject.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { callerOf, passedOf } from "../message/testing/path.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
-import { testMirror } from "./testing/mirror.ts";
-import type { TestMirror } from "./testing/mirror.ts";
+import { type TestMirror, testMirror } from "./testing/mirror.ts";
 import { Decisions } from "./verdicts.ts";
 
 const TRACE_ID = "0123456789abcdef0123456789abcdef";

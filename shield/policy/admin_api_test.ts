@@ -5,7 +5,7 @@ import { POLICY_ROUTES } from "./admin_api.ts";
 import { documentBytes } from "./chain/chain.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { startApi } from "./testing/admin_api.ts";
-import { BAD_MODULE, tinyModule } from "./testing/modules.ts";
+import { BAD_MODULE, binding, tinyModule } from "./testing/modules.ts";
 
 const MODULES = "/v1/policies/modules";
 const DEPLOY = "/v1/policies/deploy";
@@ -61,15 +61,7 @@ Deno.test("a deployment returns what is in force here and what is stored", async
   const sha256 = await api.upload(1, ["on_connect", "on_message"]);
   const plain = await api.ask("POST", DEPLOY, { tenant: "acme", name: "p", sha256 });
   assert.equal(plain.status, 200, JSON.stringify(plain.body));
-  const policy = {
-    name: "p",
-    sha256,
-    room: "*",
-    hooks: ["on_connect", "on_message"],
-    order: 0,
-    mode: "enforce",
-    percent: 1,
-  };
+  const policy = binding({ sha256, hooks: ["on_connect", "on_message"] });
   assert.deepEqual(plain.body.policies, [policy]);
   assert.deepEqual([plain.body.tenant, plain.body.version, plain.body.by], ["acme", 1, "ops"]);
   assert.equal(plain.body.change, "deploy p");

@@ -10,6 +10,7 @@ import { instantiateGuest } from "./abi/host_abi.ts";
 import { INSTANCE_FUEL_MAX } from "../../wasm/metering/instance_cost.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { multiplicationNs, timed } from "../../wasm/metering/reference_loop.ts";
+import { entryOf, requestOf, runnerOf } from "./testing/chains.ts";
 import { binary, type GuestText, guestText, runnableGuest } from "./testing/guests.ts";
 import { MULTIPLICATIONS_MAX, PATIENCE_MS } from "./testing/price_bound.ts";
 import { plainPolicy, type PolicyParts } from "./testing/instances.ts";
@@ -144,24 +145,8 @@ function requireTouchesPaid(guest: GuestText): void {
   const instances = createInstances(1);
   const instance_units = cost.instance_fuel * UNITS_PER_FUEL;
   instances.load(1, { compiled: new WebAssembly.Module(bytes), instance_units });
-  const runner = {
-    instances,
-    fuel_limit: 10_000,
-    chain_fuel_limit: 20_000,
-    now: () => performance.now(),
-    onProgress: () => {},
-  };
-  const request = {
-    id: 1,
-    deadline_ms: 0,
-    hook: "on_message" as const,
-    tenant_id: "acme",
-    chain: [{ module: 1, mode: "enforce" as const }],
-    facts: () => ({ headers: [], claims: {} }),
-    facts_bytes: 0,
-    payload: new Uint8Array(1),
-    payload_most: 1,
-  };
+  const runner = { ...runnerOf(instances), now: () => performance.now() };
+  const request = requestOf([entryOf(1)], { payload: new Uint8Array(1), payload_most: 1 });
   const run = () => runChain(runner, request).outcomes[0]!;
   const ran = run();
   assert.equal(ran.fault, "trap");

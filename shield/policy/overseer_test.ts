@@ -1,28 +1,15 @@
 /** The Overseer's requests to a chain and its handling of the verdict; chains and pool are data here. */
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
-import type { Identity } from "../auth/identity.ts";
-import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
+import { ann } from "../auth/testing/identity.ts";
+import { type EvaluateRequest, NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
 import { createOverseer } from "./overseer.ts";
+import { binding, outcomeOf } from "./testing/modules.ts";
 import type { Caller } from "../message/caller.ts";
-import type { EvaluateRequest } from "./abi/policy.ts";
-import type {
-  PolicyBinding,
-  PolicyLog,
-  PolicyOutcome,
-  Verdict,
-} from "../../shared/records/verdict.ts";
+import type { PolicyLog, PolicyOutcome, Verdict } from "../../shared/records/verdict.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
-const BINDING: PolicyBinding = {
-  name: "words",
-  sha256: "0".repeat(64),
-  room: "*",
-  hooks: ["on_connect", "on_subscribe", "on_message"],
-  order: 0,
-  mode: "enforce",
-  percent: 1,
-};
+const BINDING = binding({ name: "words", hooks: ["on_connect", "on_subscribe", "on_message"] });
 const ALLOWED: Verdict = {
   allowed: true,
   code: 0,
@@ -32,20 +19,8 @@ const ALLOWED: Verdict = {
   outcomes: [],
   logs: [],
 };
-const identity: Identity = {
-  tenant_id: "acme",
-  user_id: "ann",
-  user_key: "issuer\nann",
-  role: "user",
-  issuer: "issuer",
-  expires_ms: 1e15,
-  token_id: undefined,
-  grants: undefined,
-  signing_key: undefined,
-  claims: { plan: "free" },
-};
 const caller: Caller = {
-  identity,
+  identity: { ...ann, claims: { plan: "free" } },
   connection_id: "c1",
   request_headers: [["user-agent", "test"], ["x-arqon-user", "forged"]],
   remote_ip: "127.0.0.1",
@@ -56,18 +31,7 @@ function refusal(
   fault?: "fuel" | "chain-fuel" | "sender-slowed",
   hold: Pick<PolicyOutcome, "retry_after_ms" | "closes"> = {},
 ): Verdict {
-  const outcome = {
-    ...hold,
-    name: "words",
-    mode: "enforce",
-    allowed: false,
-    code: 403,
-    reason: "",
-    fault,
-    fuel: 1,
-    instance_fuel: 0,
-    duration_ms: 1,
-  } as const;
+  const outcome = outcomeOf("words", { ...hold, allowed: false, fault });
   return { ...ALLOWED, allowed: false, name: "words", code: 403, outcomes: [outcome], ...more };
 }
 

@@ -1,32 +1,12 @@
 /** Verdicts and costs of policies: fuel, and quantiles with the accuracy of a bucket. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { PolicyBinding, PolicyOutcome } from "../../shared/records/verdict.ts";
+import type { PolicyBinding } from "../../shared/records/verdict.ts";
 import { boundOf_us, bucketOf, PolicyAnswer, PolicyTable, quantileOf_us } from "./policy_table.ts";
 import { POLICIES_MAX } from "./policy_table.ts";
+import { binding as bindingWith, outcomeOf as outcome } from "./testing/modules.ts";
 
-const binding = (name: string): PolicyBinding => ({
-  name,
-  sha256: "a".repeat(64),
-  room: "*",
-  hooks: ["on_message"],
-  order: 0,
-  mode: "enforce",
-  percent: 1,
-});
-
-const outcome = (name: string, more: Partial<PolicyOutcome> = {}): PolicyOutcome => ({
-  name,
-  mode: "enforce",
-  allowed: true,
-  code: 0,
-  reason: "",
-  fault: undefined,
-  fuel: 10,
-  instance_fuel: 0,
-  duration_ms: 0.05,
-  ...more,
-});
+const binding = (name: string): PolicyBinding => bindingWith({ name });
 
 const asked = (tenant_id: string, ...chain: PolicyBinding[]) =>
   ({ tenant_id, hook: "on_message", chain }) as const;
@@ -43,7 +23,7 @@ Deno.test("verdicts are counted by policy, and summed", () => {
   assert.deepEqual({ ...first, buckets: [] }, {
     tenant_id: "acme",
     name: "a",
-    module: "a".repeat(64),
+    module: "0".repeat(64),
     hook: "on_message",
     allow: 1,
     reject: 0,

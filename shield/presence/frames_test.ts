@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { decodeServerFrame, readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";
 import { random } from "../fanout/testing/hub.ts";
-import { PresenceFrames } from "./frames.ts";
-import type { SizedFrame } from "./frames.ts";
+import { PresenceFrames, type SizedFrame } from "./frames.ts";
 import type { RoomChanges, RoomView } from "./presence.ts";
 import { START_MS } from "./testing/port.ts";
 

@@ -1,7 +1,8 @@
 /** A Shield that the cluster has forgotten, or whose node id another one uses; and one that stops. */
 import assert from "node:assert/strict";
 import type { Beat } from "../../shared/presence/messages.ts";
-import type { MemberInput, WriterState } from "../../shared/presence/types.ts";
+import { memberOf } from "../../shared/presence/testing/members.ts";
+import type { WriterState } from "../../shared/presence/types.ts";
 import { Announcer } from "./announcer.ts";
 import { createPresenceStats } from "./stats.ts";
 import { presenceConfig, presenceLog, START_MS, TestPort } from "./testing/port.ts";
@@ -16,11 +17,7 @@ function fixture(values: Record<string, unknown> = {}) {
     onLost: () => assert.fail("nobody is lost"),
   });
   const join = (connection_id: string, meta = "") => {
-    const user = { user_id: connection_id, issuer: "https://id.example.com" };
-    const member: MemberInput = {
-      ...{ tenant_id: "acme", room_id: "lobby", connection_id, meta },
-      ...user,
-    };
+    const member = memberOf(connection_id, { meta });
     announcer.join(member);
     return member;
   };

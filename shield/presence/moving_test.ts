@@ -5,8 +5,7 @@ import type { Random } from "../../shared/ids.ts";
 import { keptLog, testLog } from "../../shared/testing/logs.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
-import { Moving } from "./moving.ts";
-import type { AskConfirm } from "./moving.ts";
+import { type AskConfirm, Moving } from "./moving.ts";
 
 const ANN = { tenant_id: "acme", user_key: "https://idp ann" };
 const random: Random = (size) => crypto.getRandomValues(new Uint8Array(size));

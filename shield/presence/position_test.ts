@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
-import { createPosition, takeSnapshot, takeUpdate } from "./position.ts";
-import type { Snapshot } from "./position.ts";
+import { createPosition, type Snapshot, takeSnapshot, takeUpdate } from "./position.ts";
 import { createTable } from "./table.ts";
 import { START_MS, writerOf, written } from "./testing/port.ts";
 

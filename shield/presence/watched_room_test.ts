@@ -6,8 +6,7 @@ import { until } from "../../shared/testing/until.ts";
 import { createPresenceStats } from "./stats.ts";
 import { removeOwn, setOwn } from "./table.ts";
 import { entryOf, presenceConfig, TestPort } from "./testing/port.ts";
-import { WatchedRoom } from "./watched_room.ts";
-import type { PresenceWatch, RoomChanges } from "./watched_room.ts";
+import { type PresenceWatch, type RoomChanges, WatchedRoom } from "./watched_room.ts";
 
 function fixture() {
   const port = new TestPort();

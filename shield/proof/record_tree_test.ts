@@ -20,18 +20,15 @@ import {
   PROOF_KEYS_BUCKET,
 } from "../../shared/proof/entry.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
-import { TreeReader } from "../../shared/proof/reader.ts";
-import type { TreeFiles } from "../../shared/proof/reader.ts";
+import { type TreeFiles, TreeReader } from "../../shared/proof/reader.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { witnessOf } from "../../tests/proof/two_witnesses.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { ProofKeys } from "./keys.ts";
-import { RecordTree } from "./record_tree.ts";
-import type { RecordTreeOptions } from "./record_tree.ts";
-import { auditSource, blockSource, roomSource } from "./sources.ts";
-import type { RecordSource } from "./sources.ts";
+import { RecordTree, type RecordTreeOptions } from "./record_tree.ts";
+import { auditSource, blockSource, type RecordSource, roomSource } from "./sources.ts";
 import { Witnesses } from "./witnesses.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 

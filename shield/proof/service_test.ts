@@ -12,8 +12,7 @@ import { until } from "../../shared/testing/until.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { ProofKeys } from "./keys.ts";
-import { ProofService } from "./service.ts";
-import type { ProofServiceOptions } from "./service.ts";
+import { ProofService, type ProofServiceOptions } from "./service.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
 const EMPTY = new Uint8Array();

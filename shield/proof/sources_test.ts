@@ -4,8 +4,7 @@ import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import { LIVES_MAX } from "../../shared/spine/contract/lives.ts";
 import { testSpine } from "../testing/spine.ts";
-import { leafAt, roomSource } from "./sources.ts";
-import type { Position, RecordSource } from "./sources.ts";
+import { leafAt, type Position, type RecordSource, roomSource } from "./sources.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isPusherClient } from "../auth/identity.ts";
-import { PresenceRoll, readChannelData } from "./presence_roll.ts";
-import type { RoomMember } from "./presence_roll.ts";
+import { PresenceRoll, readChannelData, type RoomMember } from "./presence_roll.ts";
 
 const member = (connection: number, user: string): RoomMember => ({
   ...{ connection_id: `c${connection}`, user_id: `pusher:${connection}.1` },

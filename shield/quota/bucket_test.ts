@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Redis } from "iovalkey";
 import { startValkey } from "../../tests/harness/valkey_server.ts";
-import { fullBucket, reserve } from "./bucket.ts";
-import type { Grant, Reservation } from "./bucket.ts";
+import { fullBucket, type Grant, type Reservation, reserve } from "./bucket.ts";
 import { bucketKey, readGrants, SCRIPT, scriptArguments } from "./valkey.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 
 const NONE = { messages: 0, bytes: 0 };
 const RATE = { messages: 10, bytes: 1_000 };
@@ -73,37 +73,34 @@ Deno.test("the script on a real server grants the same as the bucket, to the uni
   assert.notEqual(CLOCKED, SCRIPT);
   await using server = await startValkey();
   const redis = new Redis(server.url);
-  try {
-    await fc.assert(
-      fc.asyncProperty(steps, async (sequence) => {
-        await redis.flushall();
-        let now_ms = 1_700_000_000_000;
-        const buckets = [fullBucket(RATE, now_ms), fullBucket(RATE, now_ms)];
-        const [expected, given]: [Grant[], Grant[]] = [[], []];
-        for (const { pause_ms, debt, wish, tenant } of sequence) {
-          now_ms += pause_ms;
-          const one = asked({ tenant_id: `t${tenant}`, debt, wish });
-          const bucket = buckets[tenant];
-          assert(bucket !== undefined);
-          expected.push(reserve(bucket, one, now_ms));
-          const args = [...scriptArguments([one]), now_ms];
-          const answer = await redis.eval(CLOCKED, 1, bucketKey(one.tenant_id), ...args);
-          given.push(...readGrants(answer, 1));
-        }
-        assert.deepEqual(given, expected);
-      }),
-      { numRuns: 100 },
-    );
-    const two = [asked({ tenant_id: "a", wish: RATE }), asked({ tenant_id: "b", wish: NONE })];
-    const keys = two.map(({ tenant_id }) => bucketKey(tenant_id));
-    const answer = await redis.eval(SCRIPT, 2, ...keys, ...scriptArguments(two));
-    assert.deepEqual(readGrants(answer, 2), [
-      { granted: RATE, retry_after_ms: 0 },
-      { granted: NONE, retry_after_ms: 0 },
-    ]);
-    const left_ms = await redis.pttl(bucketKey("a"));
-    assert(left_ms > 1_000 && left_ms <= 2_000, "a bucket is deleted once it is full");
-  } finally {
-    redis.disconnect();
-  }
+  await using _end = atEnd(() => redis.disconnect());
+  await fc.assert(
+    fc.asyncProperty(steps, async (sequence) => {
+      await redis.flushall();
+      let now_ms = 1_700_000_000_000;
+      const buckets = [fullBucket(RATE, now_ms), fullBucket(RATE, now_ms)];
+      const [expected, given]: [Grant[], Grant[]] = [[], []];
+      for (const { pause_ms, debt, wish, tenant } of sequence) {
+        now_ms += pause_ms;
+        const one = asked({ tenant_id: `t${tenant}`, debt, wish });
+        const bucket = buckets[tenant];
+        assert(bucket !== undefined);
+        expected.push(reserve(bucket, one, now_ms));
+        const args = [...scriptArguments([one]), now_ms];
+        const answer = await redis.eval(CLOCKED, 1, bucketKey(one.tenant_id), ...args);
+        given.push(...readGrants(answer, 1));
+      }
+      assert.deepEqual(given, expected);
+    }),
+    { numRuns: 100 },
+  );
+  const two = [asked({ tenant_id: "a", wish: RATE }), asked({ tenant_id: "b", wish: NONE })];
+  const keys = two.map(({ tenant_id }) => bucketKey(tenant_id));
+  const answer = await redis.eval(SCRIPT, 2, ...keys, ...scriptArguments(two));
+  assert.deepEqual(readGrants(answer, 2), [
+    { granted: RATE, retry_after_ms: 0 },
+    { granted: NONE, retry_after_ms: 0 },
+  ]);
+  const left_ms = await redis.pttl(bucketKey("a"));
+  assert(left_ms > 1_000 && left_ms <= 2_000, "a bucket is deleted once it is full");
 });

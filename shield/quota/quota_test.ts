@@ -1,17 +1,16 @@
 /** Quotas of several Shields on a real server: shared, and separate while it is unreachable, frozen or wrong. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startValkey } from "../../tests/harness/valkey_server.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../shared/testing/logs.ts";
-import { createMetrics } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import { emptySettings } from "../../shared/records/tenant_settings.ts";
-import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { startQuota } from "./quota.ts";
-import type { QuotaOptions, StartedQuota } from "./quota.ts";
+import { createMetrics, type Registry } from "../../shared/metrics/metrics.ts";
+import { sampleOf } from "../../shared/testing/sample_of.ts";
+import { emptySettings, type TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { type QuotaOptions, type StartedQuota, startQuota } from "./quota.ts";
 import { retryPause_ms } from "./valkey.ts";
 
 const TLS = new URL("../../tests/tls/", import.meta.url).pathname;
@@ -94,10 +93,7 @@ async function sharedFlood(
   throw new Error("the server answered late in each of 20 floods");
 }
 
-async function valueOf({ registry }: Member, name: string): Promise<number> {
-  const line = (await registry.metrics()).split("\n").find((it) => it.startsWith(`${name} `));
-  return Number(line?.split(" ")[1]);
-}
+const valueOf = ({ registry }: Member, name: string) => sampleOf(registry, name);
 
 const LIMIT = 200;
 
@@ -204,27 +200,24 @@ Deno.test("with a wrong password there is no quota server, and the password is n
 Deno.test("a password file is read again after the server's password changes", async () => {
   await using server = await startValkey({ args: ["--requirepass", "first-hunter2"] });
   const password_file = await Deno.makeTempFile();
-  try {
-    await Deno.writeTextFile(password_file, "first-hunter2\n");
-    using member = await join(server.url, { password_file });
-    await until("the first password", () => !member.quota.degraded);
-    const authorized = (password: string, ...words: string[]) =>
-      server.commands(["AUTH", password], words);
-    await authorized("first-hunter2", "CONFIG", "SET", "requirepass", "second-hunter2");
-    await authorized("second-hunter2", "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-    await until("it notices", () => member.quota.degraded);
-    await Deno.writeTextFile(password_file, "second-hunter2");
-    await until("the second password", () => !member.quota.degraded);
-    assert(send(member, "acme"));
-    assert.doesNotMatch(member.lines.join(""), /hunter2/);
-    await Deno.writeTextFile(password_file, "");
-    await assert.rejects(
-      join(server.url, { password_file }),
-      /quota\.password_file: ".*" is empty; expected one line/,
-    );
-  } finally {
-    await Deno.remove(password_file);
-  }
+  await using _end = atEnd(() => Deno.remove(password_file));
+  await Deno.writeTextFile(password_file, "first-hunter2\n");
+  using member = await join(server.url, { password_file });
+  await until("the first password", () => !member.quota.degraded);
+  const authorized = (password: string, ...words: string[]) =>
+    server.commands(["AUTH", password], words);
+  await authorized("first-hunter2", "CONFIG", "SET", "requirepass", "second-hunter2");
+  await authorized("second-hunter2", "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+  await until("it notices", () => member.quota.degraded);
+  await Deno.writeTextFile(password_file, "second-hunter2");
+  await until("the second password", () => !member.quota.degraded);
+  assert(send(member, "acme"));
+  assert.doesNotMatch(member.lines.join(""), /hunter2/);
+  await Deno.writeTextFile(password_file, "");
+  await assert.rejects(
+    join(server.url, { password_file }),
+    /quota\.password_file: ".*" is empty; expected one line/,
+  );
 });
 
 Deno.test("a user of the server's access list logs in with a password file", async () => {
@@ -232,13 +225,10 @@ Deno.test("a user of the server's access list logs in with a password file", asy
     args: ["--user", "arqon", "on", ">hunter2", "~*", "+@all", "--user", "default", "off"],
   });
   const password_file = await Deno.makeTempFile();
-  try {
-    await Deno.writeTextFile(password_file, "hunter2\n");
-    using member = await join(server.url.replace("//", "//arqon@"), { password_file });
-    await until("it is admitted", () => !member.quota.degraded);
-  } finally {
-    await Deno.remove(password_file);
-  }
+  await using _end = atEnd(() => Deno.remove(password_file));
+  await Deno.writeTextFile(password_file, "hunter2\n");
+  using member = await join(server.url.replace("//", "//arqon@"), { password_file });
+  await until("it is admitted", () => !member.quota.degraded);
 });
 
 Deno.test("a client certificate is sent to a server that requires one", async () => {

@@ -1,8 +1,7 @@
 /** Slices of one Shield, and of several on one bucket: nothing waits, and the sum keeps the quota. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { fullBucket, reserve } from "./bucket.ts";
-import type { Bucket } from "./bucket.ts";
+import { type Bucket, fullBucket, reserve } from "./bucket.ts";
 import { Slices } from "./slices.ts";
 
 const SLICE_MS = 100;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";
+import { sampleOf } from "../../shared/testing/sample_of.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { createAdmission } from "./admission_gate.ts";
@@ -22,10 +23,7 @@ function door(limits: Partial<Config["limits"]> = {}) {
       return process.memory_bytes;
     },
   });
-  const sample = async (name: string) => {
-    const line = (await registry.metrics()).split("\n").find((one) => one.startsWith(`${name} `));
-    return Number(line?.split(" ")[1]);
-  };
+  const sample = (name: string) => sampleOf(registry, name);
   return { admission, process, sample };
 }
 

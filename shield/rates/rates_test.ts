@@ -4,8 +4,7 @@ import fc from "fast-check";
 import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
 import { HttpRates } from "./http_rates.ts";
-import { RateTable, REFUSALS_BEFORE_REST } from "./rates.ts";
-import type { Rates } from "./rates.ts";
+import { type Rates, RateTable, REFUSALS_BEFORE_REST } from "./rates.ts";
 
 const START_MS = 1_700_000_000_000;
 

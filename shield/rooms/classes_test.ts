@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { matchesRoomPattern } from "@arqon/proto";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
-import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
-import type { OwnedClass } from "../../shared/rooms/room_class.ts";
+import { DEFAULT_CLASS, type OwnedClass } from "../../shared/rooms/room_class.ts";
 import { configClasses, tenantClasses } from "./testing/rooms.ts";
 
 const named = ({ source, tenant, pattern }: OwnedClass) => `${source} ${tenant} ${pattern}`;

@@ -4,8 +4,7 @@ import fc from "fast-check";
 import { Registry } from "prom-client";
 import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
 import { violationText } from "./validation/event_check.ts";
-import { registerSchemaMetrics } from "./metrics.ts";
-import { NAMED_TENANTS, TopTenants } from "./metrics.ts";
+import { NAMED_TENANTS, registerSchemaMetrics, TopTenants } from "./metrics.ts";
 import { createViolationLog, LINES_PER_SECOND } from "./violation_log.ts";
 
 const figures = () => ({

@@ -10,13 +10,11 @@ import { until } from "../../shared/testing/until.ts";
 import { runCommand } from "../message/command.ts";
 import { FilterShares } from "../filter/shares.ts";
 import { callerOf, LIMITS, plainPath } from "../message/testing/path.ts";
-import { publish } from "../message/pipeline.ts";
-import type { MessagePath } from "../message/pipeline.ts";
+import { type MessagePath, publish } from "../message/pipeline.ts";
 import { createOverseer } from "../policy/overseer.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
-import { testSchemas } from "./testing/registry.ts";
-import type { TestSchemasOptions } from "./testing/registry.ts";
+import { testSchemas, type TestSchemasOptions } from "./testing/registry.ts";
 import {
   BAD_PING,
   DEEP_BAD_PING,

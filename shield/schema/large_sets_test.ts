@@ -28,8 +28,7 @@ import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
 import { compileMessage } from "./validation/message_schema.ts";
 import { createSetJobs } from "./registry/set_jobs.ts";
 import { isSmallSet } from "./registry/set_work.ts";
-import { testSchemas } from "./testing/registry.ts";
-import type { TestSchemas } from "./testing/registry.ts";
+import { type TestSchemas, testSchemas } from "./testing/registry.ts";
 import { field, registryOf, rules } from "./testing/messages.ts";
 
 const INT32 = 5;

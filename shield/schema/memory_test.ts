@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { deno } from "../../tasks/checkout/programs.ts";
 import { testSpine } from "../testing/spine.ts";
 import { registerMany } from "./testing/many.ts";
-import { refusalOf, testSchemas } from "./testing/registry.ts";
-import type { TestSchemas } from "./testing/registry.ts";
+import { refusalOf, type TestSchemas, testSchemas } from "./testing/registry.ts";
 
 const MIB = 1_048_576;
 /** `t.Ping` with n = 7, and with n = 1,000. */

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { Receiver } from "ws";
-import { decodeText, FrameReader } from "./frame_reader.ts";
-import { copyUnmasked, unmask } from "./frame_reader.ts";
+import { copyUnmasked, decodeText, FrameReader, unmask } from "./frame_reader.ts";
 import { BINARY, CLOSE, CONTINUATION, encodeFrame, PING, PONG, TEXT } from "./frame_head.ts";
 
 const MESSAGE_BYTES_MAX = 1_000;

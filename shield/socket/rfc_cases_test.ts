@@ -1,12 +1,10 @@
 /** The cases of `rfc_cases.ts`, played by a raw client against every kind of socket. */
 import assert from "node:assert/strict";
 import { startHost } from "./testing/host.ts";
-import { open } from "./testing/conformance.ts";
-import type { Host } from "./testing/conformance.ts";
+import { type Host, open } from "./testing/conformance.ts";
 import { CLOSE, PING, PONG, rawFrame } from "./testing/conformance_peer.ts";
 import { DIFFERENCES } from "./testing/rfc_outcomes.ts";
-import { bytesOfFrames, RFC_CASES } from "./testing/rfc_cases.ts";
-import type { RfcCase } from "./testing/rfc_cases.ts";
+import { bytesOfFrames, RFC_CASES, type RfcCase } from "./testing/rfc_cases.ts";
 
 /** Asks whether everything before it has been read. */
 const MARK = new TextEncoder().encode("the end of the case");

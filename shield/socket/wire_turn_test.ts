@@ -1,8 +1,7 @@
 /** Frames of one turn are sent unchanged, although other writes share their buffer. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { WireTurn } from "./wire_turn.ts";
-import type { WireRun } from "./wire_turn.ts";
+import { type WireRun, WireTurn } from "./wire_turn.ts";
 
 const frame = (size: number, fill: number) => new Uint8Array(size).fill(fill);
 

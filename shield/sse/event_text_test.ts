@@ -1,7 +1,6 @@
 /** Events of text frames: names, offsets, lines; the real encoder makes the frames. */
 import assert from "node:assert/strict";
-import { encodeTextMessage } from "@arqon/proto";
-import type { PlainEnvelope } from "@arqon/proto";
+import { encodeTextMessage, type PlainEnvelope } from "@arqon/proto";
 import { eventBytes, factsOf } from "./event_text.ts";
 
 const ENVELOPE: PlainEnvelope = {

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { StreamRefusal } from "./refusal.ts";
-import type { StreamReason } from "./refusal.ts";
+import { type StreamReason, StreamRefusal } from "./refusal.ts";
 import { streamShield } from "./testing/context.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };

@@ -1,12 +1,10 @@
 /** One page, one health and one admin API over real listeners, some of which fail. */
 import assert from "node:assert/strict";
-import { listen } from "../../shared/listeners/listen.ts";
+import { listen, type Listener } from "../../shared/listeners/listen.ts";
 import type { Handler } from "../../shared/http1/exchange.ts";
-import type { Listener } from "../../shared/listeners/listen.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
-import { supervisorAdmin, supervisorOps } from "./operators.ts";
-import type { OperatorOptions } from "./operators.ts";
+import { type OperatorOptions, supervisorAdmin, supervisorOps } from "./operators.ts";
 import type { SlotState } from "./slot.ts";
 
 interface Fake {

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
-import { readProcesses, supervise } from "./supervisor.ts";
-import type { Supervisor } from "./supervisor.ts";
+import { readProcesses, supervise, type Supervisor } from "./supervisor.ts";
 
 const SERVES = `echo '{"ops_port":1,"admin_port":2}'`;
 /** A script that serves, runs `on_term` at SIGTERM, and ends with its stdin. */

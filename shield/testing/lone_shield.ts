@@ -5,7 +5,7 @@ import type { ConfigReloading } from "../../shared/config/live/reload.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { randomPool } from "../../shared/ids.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog } from "../../shared/testing/logs.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Capability } from "../capability.ts";
@@ -53,10 +53,7 @@ export async function startWith(
     },
   });
   const config = live?.of(made) ?? made;
-  const log = createLogger({
-    ...{ level: "error", format: "logfmt", component: "shield", now: Date.now },
-    write: (line) => assert.fail(line),
-  });
+  const { log } = keptLog({ level: "error", write: (line) => assert.fail(line) });
   const spine = await openSpine(config, { log, now: Date.now });
   const registry = createMetrics({ node_id: "n", version: "0" });
   const shield = await startShield({

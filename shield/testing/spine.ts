@@ -3,8 +3,7 @@
  * that need a server to die take NATS from `tests/harness/nats_server.ts`.
  */
 import { keptLog as keptLogOf } from "../../shared/testing/logs.ts";
-import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
-import type { EmbeddedLimits } from "../../shared/spine/embedded/embedded.ts";
+import { type EmbeddedLimits, openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { subjectPattern } from "../../shared/spine/testing/subjects.ts";

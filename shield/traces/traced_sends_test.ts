@@ -1,7 +1,6 @@
 /** Spans of a Shield's sends to the Spine, by the real SDK to a collector; outages and refusals, too. */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
@@ -12,8 +11,7 @@ import { commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { telemetryResource } from "../../shared/telemetry/resource.ts";
 import { startTracing } from "../../shared/telemetry/start.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
-import { startOtlpReceiver } from "../../tests/otlp/receiver.ts";
-import type { OtlpSpan } from "../../tests/otlp/receiver.ts";
+import { type OtlpSpan, startOtlpReceiver } from "../../tests/otlp/receiver.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -23,10 +21,9 @@ import { JournalRules } from "../journal/rules.ts";
 import { observersOf } from "../message/observers.ts";
 import { publish } from "../message/pipeline.ts";
 import { callerOf, scan, testPath } from "../message/testing/path.ts";
-import { Traces } from "./traces.ts";
+import { tracedLogs, tracedSends, Traces } from "./traces.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { FlushQueue } from "../connection/flush_queue.ts";
-import { tracedLogs, tracedSends } from "./traces.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const PARENT = "b7ad6b7169203331";

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { configFrom } from "../../shared/config/load.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { keptLog, QUIET } from "../../shared/testing/logs.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
@@ -274,16 +275,13 @@ Deno.test("folding: the usage is the same to the unit, whichever Shield folds an
   let at = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-      let bench: Bench | undefined;
+      let bench: Bench | undefined = undefined;
       const spine = openEmbedded({ log, now: () => bench?.now_ms ?? START_MS });
-      try {
-        bench = new Bench(spine, `acme-${at++}`, START_MS);
-        await play(bench, steps);
-        const { whole_since_ms } = await bench.read();
-        assert.equal(whole_since_ms, bench.now_ms - 90 * DAY_MS);
-      } finally {
-        await spine.drain();
-      }
+      await using _end = atEnd(() => spine.drain());
+      bench = new Bench(spine, `acme-${at++}`, START_MS);
+      await play(bench, steps);
+      const { whole_since_ms } = await bench.read();
+      assert.equal(whole_since_ms, bench.now_ms - 90 * DAY_MS);
     }),
     { numRuns: 60 },
   );
@@ -294,14 +292,11 @@ async function onBench(
   run: (bench: Bench, spine: Spine) => Promise<void>,
   usage: object = {},
 ): Promise<void> {
-  let bench: Bench | undefined;
+  let bench: Bench | undefined = undefined;
   const spine = openEmbedded({ log, now: () => bench?.now_ms ?? START_MS });
-  try {
-    bench = new Bench(spine, "acme", START_MS, usage);
-    await run(bench, spine);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  bench = new Bench(spine, "acme", START_MS, usage);
+  await run(bench, spine);
 }
 
 /** Usage of each minute, folded each hour as a Shield does. */

@@ -1,6 +1,7 @@
 /** The metrics of usage by tenant: they equal the counts, never fall, and are limited. */
 import assert from "node:assert/strict";
 import { exposition, Registry } from "../../shared/metrics/metrics.ts";
+import { sampleOf } from "../../shared/testing/sample_of.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { UsageLedger } from "./ledger.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
@@ -15,11 +16,8 @@ function counting() {
   const options = { user_claim: undefined, rows_max: 64, monotonic_ms: () => clock.now_ms };
   const ledger = new UsageLedger(options, (rows) => sums.add(rows));
   registerTenantUse(registry, ledger, sums, () => ({ messages_in: 0.5 }));
-  const value = async (name: string, tenant: string) => {
-    const line = `shield_usage_${name}{tenant="${tenant}"} `;
-    const page = (await registry.metrics()).split("\n");
-    return Number(page.find((one) => one.startsWith(line))?.slice(line.length));
-  };
+  const value = (name: string, tenant: string) =>
+    sampleOf(registry, `shield_usage_${name}{tenant="${tenant}"}`);
   const send = (tenant_id: string) => ledger.taken({ tenant_id, claims: {} }, "", 10);
   const end = () => Array.from(ledger.take(true)).length;
   return { registry, ledger, clock, value, send, end };

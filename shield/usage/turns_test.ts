@@ -1,6 +1,7 @@
 /** Usage of many tenants, and of many minutes, is written and read in turns with other work. */
 import assert from "node:assert/strict";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
@@ -29,11 +30,8 @@ async function onBus(
     flush_ms: 5_000,
     kept_ms: 1e12,
   };
-  try {
-    await run(place as UsageStores, clock);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  await run(place as UsageStores, clock);
 }
 
 /** A minute with that many rows, each of another class of rooms. */

@@ -1,7 +1,6 @@
 /** The generated configuration page and schema are complete, and their examples are accepted. */
 import assert from "node:assert/strict";
-import { configJsonSchema } from "../../shared/config/json_schema.ts";
-import type { JsonSchema } from "../../shared/config/json_schema.ts";
+import { configJsonSchema, type JsonSchema } from "../../shared/config/json_schema.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { renderConfigSchema } from "./gen_config.ts";

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { deno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 
 /** Answers as JSR's API does for a new version, and keeps the uploads by package. */
 function registry(): { url: string; uploads: Map<string, Uint8Array>; stop: () => Promise<void> } {
@@ -24,34 +25,28 @@ function registry(): { url: string; uploads: Map<string, Uint8Array>; stop: () =
 
 async function textOf(archive: Uint8Array, path: string): Promise<string> {
   const file = await Deno.makeTempFile({ suffix: ".tar.gz" });
-  try {
-    await Deno.writeFile(file, archive);
-    const tar = new Deno.Command("tar", { args: ["-xzOf", file, path] });
-    return new TextDecoder().decode((await tar.output()).stdout);
-  } finally {
-    await Deno.remove(file);
-  }
+  await using _end = atEnd(() => Deno.remove(file));
+  await Deno.writeFile(file, archive);
+  const tar = new Deno.Command("tar", { args: ["-xzOf", file, path] });
+  return new TextDecoder().decode((await tar.output()).stdout);
 }
 
 Deno.test("the SDK on JSR imports the protocol by name and version, not by a path", async () => {
   const jsr = registry();
-  try {
-    for (const member of ["proto", "sdk/typescript"]) {
-      await deno(
-        // The gate checks the types.
-        ["publish", "--token", "none", "--no-provenance", "--no-check", "--allow-dirty"],
-        { cwd: ROOT + member, env: { JSR_URL: jsr.url } },
-      );
-    }
-    assert.deepEqual([...jsr.uploads.keys()], ["proto", "sdk"]);
-    const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
-    const connection = await textOf(
-      jsr.uploads.get("sdk") ?? new Uint8Array(),
-      "connection/connection.ts",
+  await using _end = atEnd(() => jsr.stop());
+  for (const member of ["proto", "sdk/typescript"]) {
+    await deno(
+      // The gate checks the types.
+      ["publish", "--token", "none", "--no-provenance", "--no-check", "--allow-dirty"],
+      { cwd: ROOT + member, env: { JSR_URL: jsr.url } },
     );
-    assert(connection.includes(` from "jsr:@arqon/proto@^${version}"`), connection.slice(0, 600));
-    assert(!connection.includes(' from "../../'));
-  } finally {
-    await jsr.stop();
   }
+  assert.deepEqual([...jsr.uploads.keys()], ["proto", "sdk"]);
+  const { version } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  const connection = await textOf(
+    jsr.uploads.get("sdk") ?? new Uint8Array(),
+    "connection/connection.ts",
+  );
+  assert(connection.includes(` from "jsr:@arqon/proto@^${version}"`), connection.slice(0, 600));
+  assert(!connection.includes(' from "../../'));
 });

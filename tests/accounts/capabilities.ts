@@ -9,18 +9,19 @@ import { connect } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { HttpSocket } from "@arqon/sdk/http";
 import { reduced } from "@arqon/sdk/reducers";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
 import { adminRequests, withoutUnknown } from "../admin/admin_requests.ts";
-import { locks, moderation, presence, state, tenants } from "../http_commands.ts";
-import type { TwoWays } from "../http_commands.ts";
+import { locks, moderation, presence, state, tenants, type TwoWays } from "../http_commands.ts";
 import { shippedAccounts } from "../harness/documented_accounts.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { EventReader } from "../peers/event_reader.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "../rollout_traffic.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import type { AccountsWorld } from "./world.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
 type Capability = (world: AccountsWorld) => Promise<void>;
 
@@ -198,9 +199,7 @@ const reducers: Capability = async (world) => {
         authorization: `Bearer ${await world.issuer.tokenFor({ role: "admin", sub: "root" })}`,
         "content-type": "application/wasm",
       },
-      body: await Deno.readFile(
-        new URL("../../policies/build/reducers/counter_rust.wasm", import.meta.url),
-      ),
+      body: builtReducer("counter_rust"),
     },
   );
   assert.equal(deployed.status, 200, await deployed.text());
@@ -258,8 +257,7 @@ const backup: Capability = async ({ issuer: { dir }, natsUrl, nats }) => {
   urls.restore = urls.restore.replace(`:${nats.port}`, `:${empty.port}`);
   for (const [name, url] of Object.entries(urls)) {
     await Deno.writeTextFile(`${dir}/${name}.toml`, `[nats]\nurls = ["${url}"]\n`);
-    const { code, stderr } = await runArq([name, file, "--config", `${dir}/${name}.toml`]);
-    assert.equal(code, 0, stderr);
+    succeeds(await runArq([name, file, "--config", `${dir}/${name}.toml`]));
   }
   assert.deepEqual(empty.violations, []);
 };
@@ -288,26 +286,23 @@ const backend: Capability = async (world) => {
     ...{ servers: `127.0.0.1:${port}`, user: "backend", pass: "secret" },
     inboxPrefix: "_INBOX_BACKEND",
   });
-  try {
-    const received: string[] = [];
-    connection.subscribe("in.t.acme.r.*", {
-      callback: (_, { subject }) => void received.push(subject),
-    });
-    await connection.flush();
-    const ask = async (verb: string, body: object) => {
-      const text = JSON.stringify(body);
-      const own = headers();
-      own.set("authorization", `Bearer ${token}`);
-      const options = { timeout: 60_000, headers: own };
-      const answer = await connection.request(`api.t.acme.r.lobby.${verb}`, text, options);
-      return answer.string();
-    };
-    const answer = await ask("publish", { type: "paid", data: { n: 1 } });
-    await until(`a publish is received: ${answer}`, () => received.includes("in.t.acme.r.lobby"));
-    assert.match(await ask("command", { name: "room.get", data: { key: "k" } }), /"code"/);
-  } finally {
-    await connection.close();
-  }
+  await using _end = atEnd(() => connection.close());
+  const received: string[] = [];
+  connection.subscribe("in.t.acme.r.*", {
+    callback: (_, { subject }) => void received.push(subject),
+  });
+  await connection.flush();
+  const ask = async (verb: string, body: object) => {
+    const text = JSON.stringify(body);
+    const own = headers();
+    own.set("authorization", `Bearer ${token}`);
+    const options = { timeout: 60_000, headers: own };
+    const answer = await connection.request(`api.t.acme.r.lobby.${verb}`, text, options);
+    return answer.string();
+  };
+  const answer = await ask("publish", { type: "paid", data: { n: 1 } });
+  await until(`a publish is received: ${answer}`, () => received.includes("in.t.acme.r.lobby"));
+  assert.match(await ask("command", { name: "room.get", data: { key: "k" } }), /"code"/);
 };
 
 /** Status codes that differ from those of an embedded bus without reducers. */
@@ -371,8 +366,7 @@ const erasure: Capability = async (world) => {
   const token = await world.issuer.tokenFor({ ...claims("officer"), role: "admin" });
   const arq = async (...args: string[]) => {
     const asked = ["--admin-url", admin_url, "--token", token, "--json"];
-    const { code, stdout, stderr } = await runArq([...args, ...asked]);
-    assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+    const stdout = succeeds(await runArq([...args, ...asked]));
     return JSON.parse(stdout);
   };
   for (const sub of ["ann", "bob"]) {

@@ -2,17 +2,15 @@
  * Two Shields and two Brains on a real NATS with exactly the accounts that we ship, each logged in as its own user, and
  * every feature enabled that uses NATS.
  */
-import { connect as connectSdk } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
-import { createIssuer, startServer } from "../harness/cluster.ts";
-import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { connect as connectSdk, type Connection } from "@arqon/sdk";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { shippedAccounts } from "../harness/documented_accounts.ts";
-import { startNats } from "../harness/nats_server.ts";
-import type { NatsServer } from "../harness/nats_server.ts";
+import { type NatsServer, startNats } from "../harness/nats_server.ts";
 import { Receiver, SECRET } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { secretFile } from "../../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const built = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 
@@ -51,32 +49,15 @@ secret_file = "${secretFile(SECRET)}"
 name = "counter"
 file = "${built}"
 #constant reducers.snapshot_entries = 4
-[[rooms]]
-room = "kept-*"
-durable = true
-journal = "all"
-[[rooms]]
-room = "logged-*"
-durable = true
-[[rooms]]
-room = "few-*"
-durable = true
-history_size = 2
-[[rooms]]
-room = "hooked-*"
-durable = true
-membership = "journal"
+${durableRooms("kept-*", 'journal = "all"')}
+${durableRooms("logged-*")}
+${durableRooms("few-*", "history_size = 2")}
+${durableRooms("hooked-*", 'membership = "journal"')}
 [[rooms]]
 room = "stage-*"
 membership = "journal"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
-[[rooms]]
-room = "own-*"
-tenant = "globex"
-durable = true
+${durableRooms("count-*", 'reducer = "counter"')}
+${durableRooms("own-*", 'tenant = "globex"')}
 [brain]
 tap = true
 # Tenants without classes of their own share streams, as in the shipped configuration.

@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { AdminClient } from "../peers/admin_client.ts";
-import { createIssuer, startServer } from "../harness/cluster.ts";
-import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { documentedAccounts } from "../harness/documented_accounts.ts";
 import { startNats } from "../harness/nats_server.ts";
 

@@ -4,20 +4,17 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
-import { withAdminCluster } from "./admin_cluster.ts";
-import type { AdminCluster } from "./admin_cluster.ts";
+import { type AdminCluster, withAdminCluster } from "./admin_cluster.ts";
 import { KEPT_ROOMS, ROOM_STEPS } from "./admin_rooms_steps.ts";
 import type { ServerProcess } from "../harness/cluster.ts";
-import { ask, openText } from "../peers/raw_client.ts";
-import type { RawClient } from "../peers/raw_client.ts";
+import { ask, openText, type RawClient } from "../peers/raw_client.ts";
 
 async function connect(
   { issuer }: Pick<AdminCluster, "issuer">,
   shield: ServerProcess,
   claims: Record<string, unknown> = {},
 ): Promise<RawClient> {
-  const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  return await openText(url, await issuer.tokenFor(claims));
+  return await openText(shield.socket_url, await issuer.tokenFor(claims));
 }
 
 async function subscribe(client: RawClient, room: string, more: object = {}): Promise<void> {

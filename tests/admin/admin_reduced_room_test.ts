@@ -13,29 +13,21 @@ import { decodeBatch, encodeBatch } from "../../brain/reducers/log/batch.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { openSpine } from "../../shared/spine/open.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { testLog } from "../../shared/testing/logs.ts";
-import { startLocalBus } from "../harness/local_bus.ts";
-import type { TestBus } from "../harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { AdminClient } from "../peers/admin_client.ts";
-
-const built = (name: string) =>
-  new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
+import { reducedRooms, reducerFile } from "../../shared/testing/reducers.ts";
 
 const CONFIG = `
 [admin]
 operator_tenants = ["ops"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
-[[reducers]]
-name = "counter"
-file = "${built("counter")}"
 #constant reducers.snapshot_entries = 4
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
+${reducedRooms("count-*", "counter")}
 `;
 
 /** The room, and one of its values. */
@@ -162,7 +154,7 @@ Deno.test("a room is forked and its past removed, and both report their previous
   const rest = await arq("verify", "count-2");
   assert.match(rest.stdout, /^count-2: 10 entries after entry 6 of count-1 to entry 16/);
   assert.match((await arq("at", "count-2", "--offset", "5")).stderr, /goes back to entry 6\n/);
-  const checked = await arq("deploy", "count-*", built("counter"), "--dry-run");
+  const checked = await arq("deploy", "count-*", reducerFile("counter"), "--dry-run");
   assert.match(checked.stdout, /^count-2: \d+ entr.*, the same$/m, checked.stderr);
   const whole = await arq("repair", "count-1", "--accept-loss");
   assert.match(whole.stdout, /^count-1 has lost nothing/, whole.stderr);
@@ -222,26 +214,23 @@ const LOG_ROOM = "count-1~reducer";
 async function writeFalse(nats_url: string): Promise<void> {
   const config = configFrom({ nats: { urls: [nats_url], request_timeout_ms: 60_000 } });
   const spine = await openSpine(config, { log: testLog(), now: Date.now });
-  try {
-    const durable = await spine.log("default", RETENTION);
-    const { messages } = await durable.read(LOG_ROOM, {
-      ...{ after: 0, limit: 100, max_bytes: 1_000_000 },
-    });
-    const batches = messages.map(({ payload }) =>
-      decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array())
-    ).filter(({ entries }) => entries.length > 0);
-    const last = batches.at(-1)!;
-    const entry = { ...batches[0]!.entries[0]!, offset: 11 };
-    const data = encodeBatch({ ...last, after: 10, entries: [entry] });
-    const from = { now: Date.now, random: (size: number) => new Uint8Array(size).fill(7) };
-    const payload = systemEnvelope(from, {
-      ...{ tenant_id: "default", room_id: LOG_ROOM },
-      event: { type: "reducer.entries", data, content_type: "application/octet-stream" },
-    });
-    await durable.append(LOG_ROOM, payload);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  const durable = await spine.log("default", RETENTION);
+  const { messages } = await durable.read(LOG_ROOM, {
+    ...{ after: 0, limit: 100, max_bytes: 1_000_000 },
+  });
+  const batches = messages.map(({ payload }) =>
+    decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array())
+  ).filter(({ entries }) => entries.length > 0);
+  const last = batches.at(-1)!;
+  const entry = { ...batches[0]!.entries[0]!, offset: 11 };
+  const data = encodeBatch({ ...last, after: 10, entries: [entry] });
+  const from = { now: Date.now, random: (size: number) => new Uint8Array(size).fill(7) };
+  const payload = systemEnvelope(from, {
+    ...{ tenant_id: "default", room_id: LOG_ROOM },
+    event: { type: "reducer.entries", data, content_type: "application/octet-stream" },
+  });
+  await durable.append(LOG_ROOM, payload);
 }
 
 Deno.test("on NATS, an entry with a different result is named", async () => {

@@ -6,8 +6,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { AdminClient } from "../peers/admin_client.ts";
-import { done, join, joinSoon, next } from "./admin_rooms_world.ts";
-import type { World } from "./admin_rooms_world.ts";
+import { done, join, joinSoon, next, type World } from "./admin_rooms_world.ts";
 import { enforce } from "../peers/policy_admin.ts";
 import { logged } from "../harness/server_state.ts";
 

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import type { AdminClient } from "../peers/admin_client.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
-import { openText } from "../peers/raw_client.ts";
-import type { RawClient } from "../peers/raw_client.ts";
+import { openText, type RawClient } from "../peers/raw_client.ts";
 
 /** Two Shields. */
 export interface World {
@@ -21,8 +20,7 @@ export async function join(
   sub: string,
   rooms: readonly string[] = [],
 ): Promise<RawClient> {
-  const url = `${two.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  const client = await openText(url, await issuer.tokenFor({ sub }));
+  const client = await openText(two.socket_url, await issuer.tokenFor({ sub }));
   for (const room of rooms) {
     client.send({ op: "sub", room, id: 1, presence: true });
     await next(client, ({ op }) => op === "ack");

@@ -3,13 +3,11 @@
  * `admin_tenants_test.ts` has authorization.
  */
 import assert from "node:assert/strict";
-import { adminOpenApi } from "../../shield/admin/openapi.ts";
-import { listedRoutes } from "../../shield/admin/openapi.ts";
+import { adminOpenApi, listedRoutes } from "../../shield/admin/openapi.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { adminRequests, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";
-import { startLocalBus } from "../harness/local_bus.ts";
-import type { TestBus } from "../harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
 
 const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n[usage]\nenabled = true\n';
 

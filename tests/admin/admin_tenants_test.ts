@@ -8,12 +8,10 @@ import { listedRoutes } from "../../shield/admin/openapi.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { adminRequests, moduleHash, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";
-import { AdminClient } from "../peers/admin_client.ts";
-import type { AdminAnswer } from "../peers/admin_client.ts";
-import { startLocalBus } from "../harness/local_bus.ts";
-import type { TestBus } from "../harness/test_bus.ts";
-import { openText } from "../peers/raw_client.ts";
-import type { RawClient } from "../peers/raw_client.ts";
+import { type AdminAnswer, AdminClient } from "../peers/admin_client.ts";
+import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
+import { send } from "../peers/own_connections.ts";
+import { openText, type RawClient } from "../peers/raw_client.ts";
 
 const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n[usage]\nenabled = true\n';
 const OPERATORS = `[admin]\noperator_tenants = ["ops"]\n${DURABLE}`;
@@ -42,15 +40,8 @@ class Asking {
 
   /** Status and reason; the content of an endless answer is not awaited. */
   async send(method: string, { path, body, type }: AdminRequest): Promise<[number, string]> {
-    const is_bytes = body instanceof Uint8Array;
-    const response = await fetch(`${this.#url}${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${this.#token}`,
-        ...(body === undefined ? {} : { "content-type": type ?? "application/json" }),
-      },
-      body: body === undefined ? null : is_bytes ? body : JSON.stringify(body),
-    });
+    const headers = type === undefined ? {} : { "content-type": type };
+    const response = await send(`${this.#url}${path}`, this.#token, method, body, headers);
     if (response.ok) {
       await response.body?.cancel();
       return [response.status, ""];

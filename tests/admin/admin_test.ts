@@ -5,9 +5,8 @@
  */
 import assert from "node:assert/strict";
 import { AdminClient } from "../peers/admin_client.ts";
-import { startLocalBus } from "../harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
-import type { TestBus } from "../harness/test_bus.ts";
 import { enforce } from "../peers/policy_admin.ts";
 import { send } from "../peers/own_connections.ts";
 import { answered, openText } from "../peers/raw_client.ts";

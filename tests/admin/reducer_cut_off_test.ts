@@ -7,6 +7,7 @@ import { runArq } from "../../arq/testing/run_arq.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { found } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const request_timeout_ms = 60_000;
 /** A command of the room itself fails; any other sets ten of them. */
@@ -32,10 +33,7 @@ drain_ms = 0
 [[reducers]]
 name = "traps"
 file = "${file}"
-[[rooms]]
-room = "trap-*"
-durable = true
-reducer = "traps"
+${durableRooms("trap-*", 'reducer = "traps"')}
 `;
 
 Deno.test("a room that is cut off is named by arq room programs, with its module and last fault", async () => {

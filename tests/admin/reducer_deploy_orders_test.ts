@@ -18,10 +18,9 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { AdminCall, ServedRoute } from "../../shield/admin/routing/admin_routes.ts";
 import { REDUCER_ROUTES, type ReducerAdminContext } from "../../shield/reducers/api.ts";
 import { testLog } from "../../shared/testing/logs.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
-const counter = Deno.readFileSync(
-  new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
-);
+const counter = builtReducer("counter");
 const { reducers } = configFrom({ reducers: [{ name: "counter", file: "counter" }] });
 const CLASS = { tenant: "*", pattern: "counter-*", reducer: "counter" };
 

@@ -5,13 +5,13 @@ import { reduced } from "@arqon/sdk/reducers";
 import { variantOf } from "../../brain/reducers/testing/variants.ts";
 import { reducerBuild } from "../../arq/commands/reducer/reducer_build.ts";
 import { diskIo, folderWith } from "../../arq/testing/disk_io.ts";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { found } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import { reducedRooms, reducerFile } from "../../shared/testing/reducers.ts";
 
-const built = (name: string) =>
-  new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 const request_timeout_ms = 60_000;
 const CONFIG = `
 [server]
@@ -21,38 +21,24 @@ operator_tenants = ["ops"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
 #constant limits.reducer_modules = 2
-[[reducers]]
-name = "counter"
-file = "${built("counter")}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
+${reducedRooms("count-*", "counter")}
 `;
-const bytesOf = (name: string) => Deno.readFile(built(name));
+const bytesOf = (name: string) => Deno.readFile(reducerFile(name));
 const path = "/v1/tenants/default/reducers/count-*";
 
-async function clientOf(url: string, token: string, tenant_path = path) {
-  const put = async (module: Uint8Array, query = "", type = "application/wasm") => {
-    const response = await fetch(`${url}${tenant_path}${query}`, {
-      ...{ method: "PUT", body: new Uint8Array(module) },
-      headers: { authorization: `Bearer ${token}`, "content-type": type },
-    });
-    return { status: response.status, body: await response.json() };
-  };
-  const ask = async (method: string, more = "", at = tenant_path) => {
-    const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${url}${at}${more}`, { method, headers });
-    return { status: response.status, body: await response.json() };
-  };
-  return await Promise.resolve({ put, ask });
+function clientOf(url: string, token: string, tenant_path = path) {
+  const admin = new AdminClient(url, token);
+  const put = (module: Uint8Array, query = "", type = "application/wasm") =>
+    admin.ask("PUT", `${tenant_path}${query}`, module, { "content-type": type });
+  const ask = (method: string, more = "", at = tenant_path) => admin.ask(method, `${at}${more}`);
+  return { put, ask };
 }
 
 Deno.test("a module is deployed by admins of the tenant, once, and is in force in rooms that are called", async () => {
   await using bus = await startBusWith(CONFIG);
   const tokenOf = (tenant: string) => bus.tokenFor({ role: "admin", tenant, user: "root" });
-  const admin = await clientOf(bus.admin_url, await tokenOf("default"));
-  const other = await clientOf(bus.admin_url, await tokenOf("acme"));
+  const admin = clientOf(bus.admin_url, await tokenOf("default"));
+  const other = clientOf(bus.admin_url, await tokenOf("acme"));
   const [rust, poll, auction] = await Promise.all(
     ["counter_rust", "poll", "auction"].map(bytesOf),
   );
@@ -111,8 +97,8 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
 Deno.test("a module that is not a reducer, and a class without one, are refused with what would be right", async () => {
   await using bus = await startBusWith(CONFIG);
   const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const admin = await clientOf(bus.admin_url, token);
-  const nothing = await clientOf(bus.admin_url, token, "/v1/tenants/default/reducers/lobby");
+  const admin = clientOf(bus.admin_url, token);
+  const nothing = clientOf(bus.admin_url, token, "/v1/tenants/default/reducers/lobby");
   const policy = await Deno.readFile(
     new URL("../../policies/build/bad_words.wasm", import.meta.url),
   );
@@ -161,19 +147,19 @@ Deno.test("arq deploys a module after showing the differences, and rolls it back
   const room = reduced<{ add: [number, number]; reset: [undefined, null] }>(client.room("count-1"));
   for (const at of [1, 2, 3]) await room.call("add", at);
   await assert.rejects(room.call("reset"), { reason: "call-rejected" });
-  const same = await arq("deploy", "count-*", built("counter_rust"), "--dry-run");
+  const same = await arq("deploy", "count-*", reducerFile("counter_rust"), "--dry-run");
   assert.equal(same.stdout, "count-1: 4 entries, the same\n1 room, 4 entries, 0 differences\n");
   assert.equal(same.code, 0, same.stderr);
-  const poll = await arq("deploy", "count-*", built("poll"), "--yes");
+  const poll = await arq("deploy", "count-*", reducerFile("poll"), "--yes");
   assert.equal(poll.code, 6, poll.stderr);
   assert.match(
     poll.stdout,
     /^count-1: 4 of 4 entries DIFFER, first entry 1 in verdict, .*: add was applied, would be rejected 404 no command add/,
   );
   assert.match(poll.stderr, /nothing was deployed/);
-  const none = await arq("deploy", "count-*", built("counter_rust"));
+  const none = await arq("deploy", "count-*", reducerFile("counter_rust"));
   assert.deepEqual([none.code, /confirm with --yes/.test(none.stderr)], [2, true], none.stderr);
-  const rust = await arq("deploy", "count-*", built("counter_rust"), "--yes");
+  const rust = await arq("deploy", "count-*", reducerFile("counter_rust"), "--yes");
   assert.match(rust.stdout, /count-\* +counter +1 +[0-9a-f]{16} +20\S+Z +.*root/, rust.stderr);
   assert.equal((await room.call("add", 4)).answer, 10);
   const sum = `${folder.path}/sum.wasm`;
@@ -191,8 +177,7 @@ Deno.test("arq deploys a module after showing the differences, and rolls it back
     const { answer, entry } = await room.call("add", 0);
     return answer === 10 && entry > 6 ? answer : undefined;
   });
-  const verified = await arq("verify", "count-1");
-  assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+  succeeds(await arq("verify", "count-1"));
   const held = await found("the room that cannot be migrated", async () => {
     const { stdout } = await arq("programs", "--rooms");
     return stdout.includes("refused") ? stdout : undefined;
@@ -245,9 +230,8 @@ count-2: 2 entries, the same
 2 rooms, 7 entries, 3 differences
 `,
   );
-  const output = await deploy("--dry-run", "--json", "--max-differences", "3");
-  assert.equal(output.code, 0, output.stderr);
-  const [room] = output.stdout.split("\n").map((line) => JSON.parse(line || "null"));
+  const output = succeeds(await deploy("--dry-run", "--json", "--max-differences", "3"));
+  const [room] = output.split("\n").map((line) => JSON.parse(line || "null"));
   assert.deepEqual([room.room, room.forbidden], ["count-1", 2]);
   assert.deepEqual(room.forbidden_calls[0], {
     ...{ command: "add", code: 400, entries: 1, first: 2 },
@@ -270,7 +254,7 @@ Deno.test("a class is deployed to more often than it may store modules, and its 
     `${config}\n[brain]\n#constant brain.reducer_unused_ms = 1\n`,
   );
   const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const admin = await clientOf(bus.admin_url, token);
+  const admin = clientOf(bus.admin_url, token);
   const own = ["--admin-url", bus.admin_url, "--token", token];
   const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
   await using client = await connect({
@@ -307,8 +291,7 @@ Deno.test("a class is deployed to more often than it may store modules, and its 
   const { body } = await admin.ask("GET");
   assert.ok(body.reducer.modules.includes(first), "the log of a room names it");
   for (const id of ["count-kept", "count-1"]) {
-    const verified = await arq("verify", id);
-    assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+    succeeds(await arq("verify", id));
   }
   const programs = await arq("programs");
   assert.match(programs.stdout, /before +stored\ncount-\* .* 16 +(18|19|20)\n/);

@@ -158,7 +158,7 @@ issuer = "away"
 audience = "arqon"
 tenants = ["*"]
 jwks_url = "http://127.0.0.1:${identities.port}/jwks.json"
-${hookTables(receiver.url, "default")}`,
+${hookTables(receiver.url)}`,
       { constants: { log: { lines_per_second: 1 } } },
     ),
   );

@@ -1,10 +1,9 @@
 /** `arq audit` against a real bus: listing, following, and reports of a broken chain. */
 import assert from "node:assert/strict";
-import { runArq, startArq } from "../../arq/testing/run_arq.ts";
+import { runArq, startArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { AdminClient } from "../peers/admin_client.ts";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startBusWith, type TestBus } from "../harness/bus.ts";
 
 const OPERATORS = '[admin]\noperator_tenants = ["ops"]\n';
 
@@ -55,15 +54,12 @@ Deno.test("arq audit shows, filters and follows; verify checks the chain and its
   const some = await runArq(["audit", "--limit", "2", "--since", "1h", ...ops.flags]);
   assert.equal(some.stdout.trimEnd().split("\n").length, 2);
   assert.equal(some.stderr, "2 entries; --limit shows more\n");
-  const verified = await runArq(["audit", "verify", ...ops.flags]);
-  assert.equal(verified.code, 0, verified.stderr);
-  const [, anchor = ""] =
-    /^7 entries, one chain\nanchor: (7:[0-9a-f]{64})\n$/.exec(verified.stdout) ??
-      [];
-  assert.notEqual(anchor, "", verified.stdout);
+  const verified = succeeds(await runArq(["audit", "verify", ...ops.flags]));
+  const [, anchor = ""] = /^7 entries, one chain\nanchor: (7:[0-9a-f]{64})\n$/.exec(verified) ??
+    [];
+  assert.notEqual(anchor, "", verified);
   assert.equal(await change(acme, "acme", "e-*"), 200);
-  const later = await runArq(["audit", "verify", "--anchor", anchor, ...ops.flags]);
-  assert.equal(later.code, 0, later.stderr);
+  succeeds(await runArq(["audit", "verify", "--anchor", anchor, ...ops.flags]));
   const other = `7:${"0".repeat(64)}`;
   const wrong = await runArq(["audit", "verify", "--anchor", other, "--json", ...ops.flags]);
   assert.deepEqual([wrong.code, JSON.parse(wrong.stdout).broken.seq], [1, 7]);

@@ -1,16 +1,14 @@
 /** `arq user`, `arq tenant` and `arq room erase` against a real bus: listing, exporting and erasing. */
 import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startBusWith, type TestBus } from "../harness/bus.ts";
 import { DurableClient, numbers } from "../peers/durable_client.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const CONFIG = `[admin]
 operator_tenants = ["ops"]
 backup_days = 30
-[[rooms]]
-room = "*"
-durable = true
+${durableRooms("*")}
 `;
 
 async function clientOf(bus: TestBus, user: string): Promise<DurableClient> {

@@ -1,23 +1,20 @@
 /** `arq journal` against a real bus: listing, exporting into a file, following and erasing. */
 import assert from "node:assert/strict";
-import { runArq, startArq } from "../../arq/testing/run_arq.ts";
-import { parseLine } from "../../shared/journal/record.ts";
-import type { JournalRecord } from "../../shared/journal/record.ts";
+import { runArq, startArq, succeeds } from "../../arq/testing/run_arq.ts";
+import { type JournalRecord, parseLine } from "../../shared/journal/record.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { until } from "../../shared/testing/until.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startBusWith, type TestBus } from "../harness/bus.ts";
 import { ask, openText } from "../peers/raw_client.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const CONFIG = `[admin]
 operator_tenants = ["ops"]
 [journal]
 journal = "all"
 #constant journal.flush_ms = 50
-[[rooms]]
-room = "durable-*"
-durable = true
+${durableRooms("durable-*")}
 `;
 
 async function flagsOf(bus: TestBus, tenant: string): Promise<string[]> {
@@ -35,8 +32,7 @@ async function say(bus: TestBus, room: string, text: string): Promise<void> {
 async function messages(flags: readonly string[], count: number): Promise<JournalRecord[]> {
   let found: JournalRecord[] = [];
   await until("the decisions are stored", async () => {
-    const { stdout, stderr, code } = await runArq(["journal", "list", "--json", ...flags]);
-    assert.equal(code, 0, stderr);
+    const stdout = succeeds(await runArq(["journal", "list", "--json", ...flags]));
     found = stdout.trimEnd().split("\n").filter((line) => line !== "").flatMap((line) => {
       const parsed = parseLine(line);
       assert.ok("line" in parsed, line);

@@ -2,8 +2,7 @@
  * How a person and a script use `arq`, every command of it: stories of rows that run in order. Data only;
  * `arq_terminal_test.ts` runs them. Names that exist only once on a bus contain the name of the way.
  */
-import { stopAfter } from "./arq_terminal.ts";
-import type { Step, Way } from "./arq_terminal.ts";
+import { type Step, stopAfter, type Way } from "./arq_terminal.ts";
 
 /** One command line. */
 export interface Row {

@@ -6,13 +6,10 @@ import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "../../arq/completion/command_tree.ts";
 import type { CommandInfo } from "../../arq/completion/command_tree.ts";
 import { buildProgram } from "../../arq/program/program.ts";
-import { inTerminal, runIn, stopAfter } from "./arq_terminal.ts";
-import type { Seen, Way, Where } from "./arq_terminal.ts";
-import { FIRST, stories } from "./arq_terminal_rows.ts";
-import type { Row, Story } from "./arq_terminal_rows.ts";
-import { arqCommand } from "../../arq/testing/run_arq.ts";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { inTerminal, runIn, type Seen, stopAfter, type Way, type Where } from "./arq_terminal.ts";
+import { FIRST, type Row, stories, type Story } from "./arq_terminal_rows.ts";
+import { arqCommand, succeeds } from "../../arq/testing/run_arq.ts";
+import { startBusWith, type TestBus } from "../harness/bus.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));
@@ -31,8 +28,7 @@ async function placeFor(way: Way, bus: TestBus, folder: string): Promise<Where> 
   const key = `${ROOT}/.arqon/dev-key.json`;
   const args = ["context", "add", way, "--url", url, "--admin-url", admin_url, "--ops-url"];
   const signed = ["--key", key, "--issuer", "arqon-dev", "--audience", "arqon", "--tenant", way];
-  const made = await runIn("pipe", [...args, ops_url, ...signed, "--use"], [], where);
-  assert.equal(made.code, 0, made.stderr);
+  succeeds(await runIn("pipe", [...args, ops_url, ...signed, "--use"], [], where));
   return where;
 }
 

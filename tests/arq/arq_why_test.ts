@@ -4,15 +4,17 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startBus, startBusWith } from "../harness/bus.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
-import { startOtlpReceiver } from "../otlp/receiver.ts";
-import type { OtlpReceiver, OtlpSpan } from "../otlp/receiver.ts";
+import { type OtlpReceiver, type OtlpSpan, startOtlpReceiver } from "../otlp/receiver.ts";
 import { enforce } from "../peers/policy_admin.ts";
 import { ask, openText } from "../peers/raw_client.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
+import { reducedRooms } from "../../shared/testing/reducers.ts";
 
 // `arq why` against a real bus: its report about a message and a user, also from the journal, and its exit codes.
 
@@ -80,9 +82,7 @@ operator_tenants = ["default"]
 [journal]
 journal = "all"
 #constant journal.flush_ms = 50
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 ${PATIENT_POLICIES}`;
 
 /** A bus with a journal and a policy; ann has sent one admitted and two refused messages. */
@@ -107,8 +107,7 @@ async function withJournal(
     }
   }
   const at = ["--url", bus.url, "--token", token];
-  const alone = await runArq(["pub", "alone", "1", "--message-id", "m-alone", ...at]);
-  assert.equal(alone.code, 0, alone.stderr);
+  succeeds(await runArq(["pub", "alone", "1", "--message-id", "m-alone", ...at]));
   await until("the decisions are stored", async () => {
     const { stdout } = await runArq(["journal", "list", "--json", ...flags]);
     return stdout.split("\n").filter((line) => line.includes('"m-')).length === 4;
@@ -120,21 +119,20 @@ const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
 Deno.test("arq why shows the outcome, then the journal's admission steps, also of a refused message", async () => {
   await withJournal(async (why) => {
-    const passed = await why("--message-id", "m-hello-0", "--user", "ann");
-    assert.equal(passed.code, 0, passed.stderr);
-    assert.match(passed.stdout, /\ndecided at \S+ 20\S+: allowed, offset 1\n/);
-    assert.match(passed.stdout, /\n {2}on_message chat in log-1 by ann, connection \S+, from /);
+    const passed = succeeds(await why("--message-id", "m-hello-0", "--user", "ann"));
+    assert.match(passed, /\ndecided at \S+ 20\S+: allowed, offset 1\n/);
+    assert.match(passed, /\n {2}on_message chat in log-1 by ann, connection \S+, from /);
     assert.match(
-      passed.stdout,
+      passed,
       /\n {2}policy: words allows, \d+ units of \d+, module [0-9a-f]{12}, policies of version \d+\n/,
     );
-    for (const line of WAY_IN) assert.match(passed.stdout, line);
+    for (const line of WAY_IN) assert.match(passed, line);
     assert.match(
-      passed.stdout,
+      passed,
       /^message in log-1: offset 1, .*\n[^]* {2}sent 20[^]*\ndecided at /,
     );
     for (
-      const args of [["--room", "log-1", "--offset", "1"], ["--trace", traceIn(passed.stdout)]]
+      const args of [["--room", "log-1", "--offset", "1"], ["--trace", traceIn(passed)]]
     ) {
       assert.match((await why(...args)).stdout, /^decided at \S+ \S+ allowed, offset 1\n/m);
     }
@@ -212,21 +210,11 @@ Deno.test("arq why continues in the journal, and shows the ledgers if it cannot 
 
 // `arq room list` on a real bus: rooms with subscribers, and stored rooms without any, page by page.
 
-const COUNTER = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
-
 const CONFIG = `
 [admin]
 operator_tenants = ["default"]
-[[rooms]]
-room = "log-*"
-durable = true
-[[reducers]]
-name = "counter"
-file = "${COUNTER}"
-[[rooms]]
-room = "sum-*"
-durable = true
-reducer = "counter"
+${durableRooms("log-*")}
+${reducedRooms("sum-*", "counter")}
 `;
 
 Deno.test("arq room list prints rooms with subscribers, and with --stored those with messages only", async () => {
@@ -330,33 +318,29 @@ Deno.test("arq trace shows the spans of a trace, and reports errors", async () =
   await sendOne(collector);
   const server = jaegerOf(collector);
   const url = ["--jaeger-url", `http://127.0.0.1:${server.addr.port}/`];
-  try {
-    const shown = await runArq(["trace", TRACE, ...url]);
-    assert.equal(shown.code, 0, shown.stderr);
-    assert.match(shown.stdout, /^trace 0af7651916cd43dd8448eb211c80319c, \d spans\n/);
-    const publish =
-      /^publish +arqon-dev +\+0 µs +[\d.]+ (µs|ms) +tenant=default room=lobby type=note$/m;
-    assert.match(shown.stdout, publish);
-    const json = await runArq(["trace", `00-${TRACE}-b7ad6b7169203331-01`, "--json", ...url]);
-    const { trace_id, spans } = JSON.parse(json.stdout);
-    assert.equal(trace_id, TRACE);
-    assert.ok(spans.some(({ name }: { name: string }) => name === "publish"));
-    const cases: [string[], number, RegExp][] = [
-      [[TRACE], 2, /^arq: where is Jaeger\? Give its address: .*--jaeger-url http/],
-      [["2".repeat(32), ...url], 1, /Jaeger has no trace 2{32}/],
-      [["1".repeat(32), ...url], 1, /the answer is not Jaeger's/],
-      [["lobby", ...url], 2, /Expected 32 hex digits/],
-      [["0".repeat(32), ...url], 2, /Expected 32 hex digits/],
-      [[TRACE, "--jaeger-url", "jaeger"], 2, /Expected a URL/],
-      [[TRACE, "--jaeger-url", "http://127.0.0.1:1"], 4, /http:\/\/127\.0\.0\.1:1/],
-    ];
-    for (const [args, code, expected] of cases) {
-      const result = await runArq(["trace", ...args]);
-      assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-      assert.match(result.stderr, expected);
-      assert.equal(result.stdout, "");
-    }
-  } finally {
-    await server.shutdown();
+  await using _end = atEnd(() => server.shutdown());
+  const shown = succeeds(await runArq(["trace", TRACE, ...url]));
+  assert.match(shown, /^trace 0af7651916cd43dd8448eb211c80319c, \d spans\n/);
+  const publish =
+    /^publish +arqon-dev +\+0 µs +[\d.]+ (µs|ms) +tenant=default room=lobby type=note$/m;
+  assert.match(shown, publish);
+  const json = await runArq(["trace", `00-${TRACE}-b7ad6b7169203331-01`, "--json", ...url]);
+  const { trace_id, spans } = JSON.parse(json.stdout);
+  assert.equal(trace_id, TRACE);
+  assert.ok(spans.some(({ name }: { name: string }) => name === "publish"));
+  const cases: [string[], number, RegExp][] = [
+    [[TRACE], 2, /^arq: where is Jaeger\? Give its address: .*--jaeger-url http/],
+    [["2".repeat(32), ...url], 1, /Jaeger has no trace 2{32}/],
+    [["1".repeat(32), ...url], 1, /the answer is not Jaeger's/],
+    [["lobby", ...url], 2, /Expected 32 hex digits/],
+    [["0".repeat(32), ...url], 2, /Expected 32 hex digits/],
+    [[TRACE, "--jaeger-url", "jaeger"], 2, /Expected a URL/],
+    [[TRACE, "--jaeger-url", "http://127.0.0.1:1"], 4, /http:\/\/127\.0\.0\.1:1/],
+  ];
+  for (const [args, code, expected] of cases) {
+    const result = await runArq(["trace", ...args]);
+    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
+    assert.match(result.stderr, expected);
+    assert.equal(result.stdout, "");
   }
 });

@@ -6,8 +6,7 @@ import { VERSION } from "../../shared/version.ts";
 import { ensureNode } from "../packages/runtimes.ts";
 import { standInFor } from "../compose_stand_in/place.ts";
 import { smoke } from "./smoke_steps.ts";
-import { installedTool, offline, run } from "./tool.ts";
-import type { Tool } from "./tool.ts";
+import { installedTool, offline, run, type Tool } from "./tool.ts";
 
 /** `arq dev --embedded` on free ports, until SIGTERM to the launcher, which `node` runs. */
 async function developmentBus(tool: Tool, cwd: string, node: string): Promise<void> {

@@ -4,10 +4,14 @@ import assert from "node:assert/strict";
 import { REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import { until } from "../../shared/testing/until.ts";
 import { stageProgram } from "../../tasks/pack/compile.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { PROGRAMS } from "../../tasks/pack/pack_sources.ts";
 import { createIssuer } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { enforce } from "../peers/policy_admin.ts";
+
+/** Only a server that hangs takes this long. */
+const READY_MS = 600_000;
 
 /** A server that has reported that it is ready. */
 interface Packed extends AsyncDisposable {
@@ -33,29 +37,17 @@ async function start(
     return flag === "--allow-run" ? `--allow-run=${Deno.execPath()}` : flag;
   });
   const args = ["run", "--cached-only", ...narrow, PROGRAMS[name], "--config", config_file];
-  const command = { args, cwd: folder, stdin: "null", stdout: "null", stderr: "piped" } as const;
-  const child = new Deno.Command(Deno.execPath(), command).spawn();
-  let log = "";
-  const { promise: ready, resolve, reject } = Promise.withResolvers<string>();
-  const reading = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({
-      write(text) {
-        log += text;
-        const line = log.split("\n").find((one) => one.includes('msg="ready"'));
-        if (line !== undefined && log.includes(`${line}\n`)) resolve(line);
-      },
-    }),
-  ).finally(() => reject(new Error(`${name} ended:\n${log}`)));
+  const server = StreamedCommand.start([Deno.execPath(), ...args], { cwd: folder, stdout: "null" });
   const end = async () => {
-    child.kill("SIGTERM");
-    const { code } = await child.status;
-    await reading;
+    const { code } = await server.stop();
     await Deno.remove(folder, { recursive: true });
-    assert.equal(code, 0, log);
+    assert.equal(code, 0, server.text);
   };
-  const line = await ready;
+  const READY = /^.* msg="ready".*\n/m;
+  assert.ok(await server.shows((log) => READY.test(log), READY_MS), server.text);
+  const [line] = READY.exec(server.text)!;
   const field = (key: string) => new RegExp(`\\b${key}="?([^\\s"]+)`).exec(line)?.[1] ?? "";
-  return { folder, field, log: () => log, [Symbol.asyncDispose]: end };
+  return { folder, field, log: () => server.text, [Symbol.asyncDispose]: end };
 }
 
 const config = (issuer: string, nats_url: string) =>

@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { JournalRecord } from "../../shared/journal/record.ts";
+import { decidedBy, recordOf } from "../../shared/journal/testing/records.ts";
 import { until } from "../../shared/testing/until.ts";
-import { offline, run } from "./tool.ts";
-import type { Ran, Tool } from "./tool.ts";
+import { offline, type Ran, run, type Tool } from "./tool.ts";
 import { freePorts } from "../harness/free_ports.ts";
 
 /** One step; its line is `name`. */
@@ -41,49 +41,19 @@ onMessage(judge);
 `;
 
 /** The journal's record of a refusal by that policy; meter version 0 excludes the fuel from the comparison. */
-const closedRecord = (sha256: string): JournalRecord => ({
-  format: 1,
-  id: "shield-1.1",
-  node: "shield-1",
-  tenant: "default",
-  time_ms: 1_700_000_000_000,
-  hook: "on_message",
-  room: "closed",
-  trace: null,
-  message_id: null,
-  offset: null,
-  sender: { user: "ann", connection: "c1", remote_ip: "192.0.2.1" },
-  type: "message",
-  content_type: "text/plain",
-  payload: { form: "kept", data: btoa("hello") },
-  allowed: false,
-  code: 403,
-  reason: "policy-rejected",
-  message: "closed today",
-  schema: null,
-  chain_version: 1,
-  policies: [{
-    name: "closed",
-    module: sha256,
-    abi: 1,
-    mode: "enforce",
-    allowed: false,
-    code: 403,
-    reason: "closed today",
-    fault: null,
-    detail: "",
-    units: 1_000,
-    budget_units: 5_000_000,
-    asking_bytes: 0,
-    has_read_payload: false,
-    reads: [],
-    writes: [],
-    added_headers: [],
-    logs: [],
-    payload: null,
-  }],
-  meter_version: 0,
-});
+const CLOSED = { allowed: false, code: 403 };
+const closedRecord = (sha256: string): JournalRecord =>
+  recordOf({
+    ...{ ...CLOSED, reason: "policy-rejected", message: "closed today" },
+    ...{ room: "closed", type: "message", content_type: "text/plain" },
+    payload: { form: "kept", data: btoa("hello") },
+    chain_version: 1,
+    policies: [decidedBy("closed", {
+      ...{ ...CLOSED, module: sha256, reason: "closed today", budget_units: 5_000_000 },
+      ...{ asking_bytes: 0, has_read_payload: false, reads: [] },
+    })],
+    meter_version: 0,
+  });
 
 async function status(url: string): Promise<number> {
   const response = await fetch(url);

@@ -2,21 +2,16 @@
  * A bridge in the test's process, between a PostgreSQL and a bus of the same process; `world.ts` has bridges that can
  * be killed.
  */
-import { connect } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
+import { connect, type Connection } from "@arqon/sdk";
 import { connectedBus } from "../../arq/bridge/bus.ts";
-import { runBridge } from "../../arq/bridge/bridge.ts";
-import type { Reading } from "../../arq/bridge/bridge.ts";
+import { type Reading, runBridge } from "../../arq/bridge/bridge.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
-const CONFIG = `
-[[rooms]]
-room = "orders-*"
-durable = true
-`;
+const CONFIG = durableRooms("orders-*");
 
 /** A bus with durable rooms `orders-…`, and what a bridge and a reader need from it. */
 export interface BridgedBus extends AsyncDisposable {

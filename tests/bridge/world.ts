@@ -3,16 +3,15 @@
  * writers that commit and roll back, and the messages that each room must have then.
  */
 import assert from "node:assert/strict";
-import { TextLineStream } from "../../bench/measure/text_lines.ts";
 import { arqCommand } from "../../arq/testing/run_arq.ts";
 import { BRIDGE_SQL } from "../../arq/bridge/sql.ts";
 import { until } from "../../shared/testing/until.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { freePort } from "../harness/free_ports.ts";
-import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
-import type { ServedBus } from "../harness/serve_bus.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "../harness/serve_bus.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
-import { somePostgres } from "./postgres_server.ts";
-import type { PostgresServer } from "./postgres_server.ts";
+import { type PostgresServer, somePostgres } from "./postgres_server.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 /** Time for a killed bus to read a log of a million messages on a busy machine. */
 const RESTART_MS = 300_000;
@@ -26,10 +25,7 @@ const tablesFor = (messages: number) => `
 [durable]
 log_bytes = ${Math.max(1_073_741_824, ROOMS.length * messages * STORED_BYTES)}
 
-[[rooms]]
-room = "orders-*"
-durable = true
-history_size = ${messages}
+${durableRooms("orders-*", `history_size = ${messages}`)}
 `;
 
 interface Stored {
@@ -61,40 +57,20 @@ export async function startBridge(
   url: string,
   more: string[] = [],
 ) {
-  const [program = "", ...words] = await arqCommand();
   const token = await tokenOf(folder, "service");
-  const child = new Deno.Command(program, {
-    args: [
-      ...words,
-      ...["bridge", "postgres", "--database", database, "--url", url, "--token", token],
-      ...more,
-    ],
-    cwd: folder,
-    env: { INIT_CWD: folder },
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const lines: string[] = [];
-  const reading = child.stderr.pipeThrough(new TextDecoderStream())
-    .pipeThrough(new TextLineStream())
-    .pipeTo(new WritableStream({ write: (line) => void lines.push(line) }));
+  const args = ["--database", database, "--url", url, "--token", token, ...more];
+  const bridge = StreamedCommand.start(
+    [...await arqCommand(), "bridge", "postgres", ...args],
+    { cwd: folder, env: { INIT_CWD: folder }, stdout: "null" },
+  );
   return {
-    lines,
-    status: child.status,
-    async stop(signal: Deno.Signal = "SIGTERM") {
-      try {
-        child.kill(signal);
-      } catch {
-        // It has already ended.
-      }
-      await Promise.all([child.status, reading]);
+    get lines() {
+      return bridge.stderr.split("\n").slice(0, -1);
     },
+    status: bridge.child.status,
+    stop: (signal?: Deno.Signal) => bridge.stop(signal),
     says: (text: string) =>
-      until(
-        () => `it says ${text}: ${lines.join("; ")}`,
-        () => lines.some((line) => line.includes(text)),
-      ),
+      until(() => `it says ${text}:\n${bridge.stderr}`, () => bridge.stderr.includes(text)),
   };
 }
 

@@ -6,10 +6,8 @@
 import { connect } from "node:net";
 import { ensureDevKeys } from "../../deploy/docker/dev_keys.ts";
 import { becomes, until } from "../../shared/testing/until.ts";
-import { readModel } from "./model.ts";
-import type { Service } from "./model.ts";
-import { PROGRAMS } from "./programs.ts";
-import type { Started } from "./programs.ts";
+import { readModel, type Service } from "./model.ts";
+import { PROGRAMS, type Started } from "./programs.ts";
 
 const HEALTHY_MS = 90_000;
 const ENDED_MS = 60_000;

@@ -7,8 +7,7 @@ import { BRAIN_FLAGS, SERVER_FLAGS } from "../../shared/process/deno_command.ts"
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { freePort } from "../harness/free_ports.ts";
-import { mountedText } from "./model.ts";
-import type { Service } from "./model.ts";
+import { mountedText, type Service } from "./model.ts";
 
 /** A running service: its process, and its health address. */
 export interface Started {

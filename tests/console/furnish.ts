@@ -3,12 +3,10 @@
  * that shows some of it.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
+import { connect, type Connection } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { adminRequests } from "../admin/admin_requests.ts";
-import { ask } from "./world.ts";
-import type { World } from "./world.ts";
+import { ask, type World } from "./world.ts";
 
 /** Ids have at most 64 characters, users at most 128. */
 const long = (beginning: string, length: number) => beginning.padEnd(length, "x");

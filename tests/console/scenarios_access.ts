@@ -6,10 +6,8 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { startBusWith } from "../harness/bus.ts";
 import { axeFindings } from "./axe.ts";
-import { furnish } from "./furnish.ts";
-import type { Furnished } from "./furnish.ts";
-import { openConsole } from "./world.ts";
-import type { Scenario, World } from "./world.ts";
+import { furnish, type Furnished } from "./furnish.ts";
+import { openConsole, type Scenario, type World } from "./world.ts";
 
 /**
  * Page sizes: a desktop in both themes, small phones, and the width at which desktop text is enlarged four times (WCAG

@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { initConfig } from "../../arq/init/templates.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
-import { openConsole } from "./world.ts";
-import type { Scenario, World } from "./world.ts";
+import { openConsole, type Scenario, type World } from "./world.ts";
 
 /** With the key of the test's own bus, which has no folder. */
 const FRESH = initConfig({ port: 0, ops_port: 0, admin_port: 0 })

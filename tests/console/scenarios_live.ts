@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { until } from "../../shared/testing/until.ts";
-import { client, columnTexts, openConsole } from "./world.ts";
-import type { Scenario, World } from "./world.ts";
+import { client, columnTexts, openConsole, type Scenario, type World } from "./world.ts";
 
 /** Runs a script if it is interpreted as markup. */
 const HOSTILE = `<img src=x onerror="globalThis.hacked=1"><script>hacked=2</script>`;

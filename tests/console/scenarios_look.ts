@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
 import { LOW_CONTRAST } from "./contrast.ts";
-import { client, openConsole } from "./world.ts";
-import type { Scenario } from "./world.ts";
+import { client, openConsole, type Scenario } from "./world.ts";
 
 const VIEWS = [
   "Overview",

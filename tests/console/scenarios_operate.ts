@@ -1,8 +1,7 @@
 /** Scenarios that change the bus: log levels, revoking, draining. The last one ends the bus. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
-import { ask, client, openConsole } from "./world.ts";
-import type { Scenario } from "./world.ts";
+import { ask, client, openConsole, type Scenario } from "./world.ts";
 
 const logLevel: Scenario = {
   name: "a log level is set for a component and is in force",

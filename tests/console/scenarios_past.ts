@@ -5,8 +5,7 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
-import { ask, openConsole } from "./world.ts";
-import type { Scenario, World } from "./world.ts";
+import { ask, openConsole, type Scenario, type World } from "./world.ts";
 
 const SPAN_MS = 300_000;
 /** The margins left and right of a chart's lines, as in `chart.js`. */

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { until } from "../../shared/testing/until.ts";
 import { enforce } from "../peers/policy_admin.ts";
-import { openConsole } from "./world.ts";
-import type { Scenario } from "./world.ts";
+import { openConsole, type Scenario } from "./world.ts";
 
 const TENANT = "playing";
 const HOSTILE = `<img src=x onerror="globalThis.hacked=1">`;

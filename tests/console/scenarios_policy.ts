@@ -4,8 +4,7 @@ import { Buffer } from "node:buffer";
 import { until } from "../../shared/testing/until.ts";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { enforce } from "../peers/policy_admin.ts";
-import { ask, client, openConsole } from "./world.ts";
-import type { Scenario, World } from "./world.ts";
+import { ask, client, openConsole, type Scenario, type World } from "./world.ts";
 
 /** Folder of the built example policies. */
 export const BUILT: string = new URL("../../policies/build/", import.meta.url).pathname;

@@ -1,8 +1,7 @@
 /** A room program: its past by the slider, entry by entry. */
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
-import { openConsole } from "./world.ts";
-import type { Scenario } from "./world.ts";
+import { openConsole, type Scenario } from "./world.ts";
 
 const looks: Scenario = {
   name: "a slider shows a room's values after each entry of its log, and the changes of the entry",

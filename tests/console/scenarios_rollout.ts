@@ -6,8 +6,7 @@ import { openText } from "../peers/raw_client.ts";
 import { asker, BAD_RULE, OLD_RULE, putPolicy } from "../rollout_traffic.ts";
 import { rolloutBody, Traffic, upload } from "../rollout_traffic.ts";
 import type { Ask } from "../rollout_traffic.ts";
-import { openConsole } from "./world.ts";
-import type { Scenario } from "./world.ts";
+import { openConsole, type Scenario } from "./world.ts";
 
 const TENANT = "rolled";
 /** It stays active until it is ended: nobody waits that long. */

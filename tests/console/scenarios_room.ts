@@ -6,8 +6,7 @@ import { words } from "../../examples/capability/words.ts";
 import { until } from "../../shared/testing/until.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { asking, startWith, TOKENS } from "../../shield/testing/lone_shield.ts";
-import { ask, columnTexts, openConsole } from "./world.ts";
-import type { Scenario, World } from "./world.ts";
+import { ask, columnTexts, openConsole, type Scenario, type World } from "./world.ts";
 
 /** Runs a script if it is interpreted as markup. */
 const HOSTILE = `<img src=x onerror="globalThis.hacked=1"><script>hacked=2</script>`;

@@ -1,9 +1,9 @@
 /** Scenarios of signing in and out, of unauthenticated access, and of requests from other sites. */
 import assert from "node:assert/strict";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
-import { client, columnTexts, DEADLINE_MS, openConsole, REBOUND } from "./world.ts";
-import type { Scenario } from "./world.ts";
+import { client, columnTexts, DEADLINE_MS, openConsole, REBOUND, type Scenario } from "./world.ts";
 
 const REFUSED = /the server responded with a status of 40[13]/;
 
@@ -202,20 +202,17 @@ const otherName: Scenario = {
   async run({ bus, browser }) {
     // A page loaded while the name still pointed elsewhere has no content policy of ours.
     const context = await browser.newContext({ bypassCSP: true });
-    try {
-      const page = await context.newPage();
-      const { port } = new URL(bus.admin_url);
-      const opened = await page.goto(`http://${REBOUND}:${port}/console/`);
-      assert.equal(opened?.status(), 403);
-      for (const path of ["/v1/openapi.json", "/v1/status", "/console/main.js"]) {
-        const script = `fetch("${path}").then(async (it) => [it.status, (await it.json()).reason])`;
-        assert.deepEqual(await page.evaluate(script), [403, "host-not-allowed"], path);
-      }
-      // The same listener answers by its own name.
-      assert.equal((await page.goto(`${bus.admin_url}/console/`))?.status(), 200);
-    } finally {
-      await context.close();
+    await using _end = atEnd(() => context.close());
+    const page = await context.newPage();
+    const { port } = new URL(bus.admin_url);
+    const opened = await page.goto(`http://${REBOUND}:${port}/console/`);
+    assert.equal(opened?.status(), 403);
+    for (const path of ["/v1/openapi.json", "/v1/status", "/console/main.js"]) {
+      const script = `fetch("${path}").then(async (it) => [it.status, (await it.json()).reason])`;
+      assert.deepEqual(await page.evaluate(script), [403, "host-not-allowed"], path);
     }
+    // The same listener answers by its own name.
+    assert.equal((await page.goto(`${bus.admin_url}/console/`))?.status(), 200);
   },
 };
 

@@ -4,8 +4,7 @@ import { Buffer } from "node:buffer";
 import { traps } from "../../arq/replay/testing/guest_text.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { BUILT, decided } from "./scenarios_policy.ts";
-import { ask, openConsole } from "./world.ts";
-import type { Scenario } from "./world.ts";
+import { ask, openConsole, type Scenario } from "./world.ts";
 
 const TENANT = "tried";
 

@@ -3,15 +3,14 @@
  * for five minutes, and Chromium. Not a test. `deno task docs:pictures [minutes] [room]`; `room`: only that
  * picture.
  */
-import { connect } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
+import { connect, type Connection } from "@arqon/sdk";
 import type { Page } from "playwright-core";
 import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
-import { createIssuer, startServer } from "../harness/cluster.ts";
-import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { startChromium } from "./world.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const FOLDER = new URL("../../docs/console/", import.meta.url).pathname;
 const CLIENTS = 1_000;
@@ -147,9 +146,7 @@ async function main(minutes: number, only_room: boolean): Promise<void> {
   const config = `${issuer.config}
 [nats]
 urls = ["${nats.url}"]
-[[rooms]]
-room = "orders-*"
-durable = true
+${durableRooms("orders-*")}
 `;
   const named = (id: string) => `node_id = "${id}"`;
   await using one = await startServer("shield", config, issuer.dir, named("shield-1"));

@@ -3,8 +3,7 @@
  * expected content. Not the scenarios.
  */
 import assert from "node:assert/strict";
-import { chromium } from "playwright-core";
-import type { Browser, Page } from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 import type { TestBus, TokenOptions } from "../harness/bus.ts";
 import { RawClient } from "../peers/raw_client.ts";
 

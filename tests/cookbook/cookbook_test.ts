@@ -3,15 +3,15 @@
  * for many customers, and the migration pages.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
+import { connect, type Connection } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { sharedByTests } from "../../shared/testing/shared_by_tests.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
+import { runDeno } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
-import { startBus, startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startBus, startBusWith, type TestBus } from "../harness/bus.ts";
 import { startProgram, startRecipe } from "./program.ts";
 
 /** For the programs that need no configuration. */
@@ -128,9 +128,7 @@ Deno.test("the recipes of the cookbook do what their page describes", async (t) 
 const SAAS = `${ROOT}examples/cookbook/saas`;
 
 async function arq(cwd: string, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await runArq(args, { cwd });
-  assert.equal(code, 0, stderr);
-  return stdout.trim();
+  return succeeds(await runArq(args, { cwd })).trim();
 }
 
 /** Keys of the token server and of the operators, created as the page says; the configuration names them. */
@@ -146,55 +144,48 @@ const token = (folder: string, who: "app" | "ops", ...args: string[]) =>
     ...args,
   ]);
 
-async function customer(folder: string, ...args: string[]): Promise<Deno.CommandOutput> {
-  return await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-read", "--allow-write", `${SAAS}/customer.ts`, ...args],
-    cwd: folder,
-  }).output();
-}
+const customer = (cwd: string, ...args: string[]) =>
+  runDeno(["run", "--allow-read", "--allow-write", `${SAAS}/customer.ts`, ...args], { cwd });
 
 Deno.test("customers of two plans share a bus, receive nothing of each other, and only one reaches a budget", async () => {
   const folder = await Deno.makeTempDir({ prefix: "saas-" });
-  try {
-    await using bus = await startBusWith(await prepared(folder));
-    const operator = await token(folder, "ops", "--tenant", "ops", "--role", "admin");
-    for (const [name = "", plan = ""] of [["acme", "free"], ["globex", "pro"]]) {
-      assert.ok((await customer(folder, name, plan, "customers")).success);
-      const admin = ["--admin-url", bus.admin_url, "--token", operator];
-      await arq(folder, "apply", `customers/${name}`, ...admin);
-    }
-    const open = async (tenant: string) => {
-      const own = await token(folder, "app", "--tenant", tenant, "--user", "ann");
-      return await connect({ url: bus.url, token: own });
-    };
-    await using acme = await open("acme");
-    await using globex = await open("globex");
-    const [free, pro] = [acme.room("chat-1"), globex.room("chat-1")];
-    const received: string[] = [];
-    await pro.listen((message) => void received.push(message.text())).ready;
-    await free.publish("chat", "of acme");
-    await pro.publish("chat", "of globex");
-    await until("globex receives its own message", () => received.length > 0);
-    await until("the free plan's budget is used", async () => {
-      const sent = Array.from({ length: 100 }, () => free.publish("chat", "more"));
-      const results = await Promise.allSettled(sent);
-      return results.some((one) =>
-        one.status === "rejected" && one.reason.reason === "budget-exhausted"
-      );
-    });
-    await pro.publish("chat", "on and on");
-    await until("globex continues", () => received.length === 2);
-    assert.deepEqual(received, ["of globex", "on and on"]);
-    // The token server's key makes no admins, and a customer's name cannot leave its folder.
-    const forged = await token(folder, "app", "--tenant", "ops", "--role", "admin");
-    const admin = ["--admin-url", bus.admin_url, "--token", forged];
-    const { code, stderr } = await runArq(["apply", "customers/acme", ...admin], { cwd: folder });
-    assert.notEqual(code, 0);
-    assert.match(stderr, /token-scope|role/);
-    assert.equal((await customer(folder, "../acme", "free", "customers")).code, 2);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using _end = atEnd(() => Deno.remove(folder, { recursive: true }));
+  await using bus = await startBusWith(await prepared(folder));
+  const operator = await token(folder, "ops", "--tenant", "ops", "--role", "admin");
+  for (const [name = "", plan = ""] of [["acme", "free"], ["globex", "pro"]]) {
+    assert.ok((await customer(folder, name, plan, "customers")).ok);
+    const admin = ["--admin-url", bus.admin_url, "--token", operator];
+    await arq(folder, "apply", `customers/${name}`, ...admin);
   }
+  const open = async (tenant: string) => {
+    const own = await token(folder, "app", "--tenant", tenant, "--user", "ann");
+    return await connect({ url: bus.url, token: own });
+  };
+  await using acme = await open("acme");
+  await using globex = await open("globex");
+  const [free, pro] = [acme.room("chat-1"), globex.room("chat-1")];
+  const received: string[] = [];
+  await pro.listen((message) => void received.push(message.text())).ready;
+  await free.publish("chat", "of acme");
+  await pro.publish("chat", "of globex");
+  await until("globex receives its own message", () => received.length > 0);
+  await until("the free plan's budget is used", async () => {
+    const sent = Array.from({ length: 100 }, () => free.publish("chat", "more"));
+    const results = await Promise.allSettled(sent);
+    return results.some((one) =>
+      one.status === "rejected" && one.reason.reason === "budget-exhausted"
+    );
+  });
+  await pro.publish("chat", "on and on");
+  await until("globex continues", () => received.length === 2);
+  assert.deepEqual(received, ["of globex", "on and on"]);
+  // The token server's key makes no admins, and a customer's name cannot leave its folder.
+  const forged = await token(folder, "app", "--tenant", "ops", "--role", "admin");
+  const admin = ["--admin-url", bus.admin_url, "--token", forged];
+  const { code, stderr } = await runArq(["apply", "customers/acme", ...admin], { cwd: folder });
+  assert.notEqual(code, 0);
+  assert.match(stderr, /token-scope|role/);
+  assert.equal((await customer(folder, "../acme", "free", "customers")).code, 2);
 });
 
 // The programs on the migration pages, on a real bus: each does what its page promises.

@@ -1,5 +1,5 @@
 /** A recipe of `examples/cookbook` as a process: its output, and its input. */
-import { TextLineStream } from "../../bench/measure/text_lines.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { until } from "../../shared/testing/until.ts";
 
@@ -14,38 +14,21 @@ export interface Recipe extends AsyncDisposable {
 }
 
 /** Starts a command in the root of the checkout. */
-export function startProgram([program = "", ...args]: readonly string[]): Recipe {
-  const child = new Deno.Command(program, {
-    args,
-    cwd: ROOT,
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const lines: string[] = [];
-  let log = "";
-  const reading = Promise.all([
-    child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())
-      .pipeTo(new WritableStream({ write: (line) => void lines.push(line) })),
-    child.stderr.pipeThrough(new TextDecoderStream())
-      .pipeTo(new WritableStream({ write: (text) => void (log += text) })),
-  ]);
-  const input = child.stdin.getWriter();
+export function startProgram(command: readonly string[]): Recipe {
+  const program = StreamedCommand.start(command, { cwd: ROOT, stdin: "piped" });
+  const input = program.child.stdin.getWriter();
   const kill = async () => {
-    try {
-      child.kill("SIGKILL");
-    } catch {
-      // It has already ended.
-    }
+    await program.stop("SIGKILL");
     await input.close().catch(() => {});
-    await Promise.all([child.status, reading]);
   };
   return {
-    lines,
+    get lines() {
+      return program.lines;
+    },
     says: (text, after = 0) =>
       until(
-        () => `${args.join(" ").slice(0, 80)} says ${text}; it said:\n${lines.join("\n")}\n${log}`,
-        () => lines.slice(after).some((line) => line.includes(text)),
+        () => `${command.join(" ").slice(0, 80)} says ${text}; it said:\n${program.text}`,
+        () => program.lines.slice(after).some((line) => line.includes(text)),
       ),
     type: (line) => input.write(new TextEncoder().encode(`${line}\n`)),
     kill,

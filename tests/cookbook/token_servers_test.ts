@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError, connect } from "@arqon/sdk";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { must, pythonPackages } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -35,8 +35,7 @@ const ask = (port: string, cookie: string) =>
 
 Deno.test("a bus accepts the tokens of the servers in Node, Python and Go, for the rooms that they grant", async (t) => {
   const folder = await Deno.makeTempDir({ prefix: "token-server-" });
-  const keys = await runArq(["auth", "keys", "--out", folder], { cwd: folder });
-  assert.equal(keys.code, 0, keys.stderr);
+  succeeds(await runArq(["auth", "keys", "--out", folder], { cwd: folder }));
   await using bus = await startBusWith(`
 [[auth.issuers]]
 issuer = "https://app.example.com"

@@ -2,8 +2,7 @@
  * Clients that all connect at once, each with a valid token, by sockets of `node:net`, which can choose their source
  * address. The outcome of each is read from the bytes of its answer.
  */
-import { connect } from "node:net";
-import type { Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 
 /** The target of a crowd, and its requests. */
 export interface CrowdOptions {

@@ -1,7 +1,6 @@
 /**
  * `arq schema` on the public transit feed schema: every published version is built, and real feeds are
- * judged without a bus. Needs the data folder: `deno task test:external DIR`, which becomes
- * `Deno.args[0]`. The gateway is in `gtfs_gateway_test.ts`.
+ * judged without a bus. Needs the data folder: `deno task test:external DIR`, which becomes `Deno.args[0]`.
  */
 import assert from "node:assert/strict";
 import { protoText } from "../../arq/schemas/proto_text.ts";

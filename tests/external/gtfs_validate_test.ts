@@ -18,6 +18,7 @@ import {
   compileMessage,
   type UnknownFields,
 } from "../../shield/schema/validation/message_schema.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 
 const NEWEST = "44_2026-06-05_2dd229bb.proto";
 const FEED = "transit_realtime.FeedMessage";
@@ -33,19 +34,16 @@ function dataFolder(): string {
 /** The newest version, compiled by buf. */
 async function newestSet(): Promise<FileDescriptorSet> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-gtfs-" });
-  try {
-    await Deno.copyFile(`${dataFolder()}/versions/${NEWEST}`, `${folder}/gtfs-realtime.proto`);
-    const args = ["run", "-A", "@bufbuild/buf", "build", folder, "--as-file-descriptor-set"];
-    const buf = new Deno.Command(Deno.execPath(), {
-      args: [...args, "-o", "-#format=bin"],
-      cwd: root,
-    });
-    const { code, stdout, stderr } = await buf.output();
-    assert.equal(code, 0, new TextDecoder().decode(stderr));
-    return fromBinary(FileDescriptorSetSchema, stdout);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(folder, { recursive: true }));
+  await Deno.copyFile(`${dataFolder()}/versions/${NEWEST}`, `${folder}/gtfs-realtime.proto`);
+  const args = ["run", "-A", "@bufbuild/buf", "build", folder, "--as-file-descriptor-set"];
+  const buf = new Deno.Command(Deno.execPath(), {
+    args: [...args, "-o", "-#format=bin"],
+    cwd: root,
+  });
+  const { code, stdout, stderr } = await buf.output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  return fromBinary(FileDescriptorSetSchema, stdout);
 }
 
 /** The same messages with nothing required, to encode incomplete ones. */

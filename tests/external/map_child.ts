@@ -7,8 +7,7 @@
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
-import { startBus } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
+import { startBus, type TestBus } from "../harness/bus.ts";
 import { startChromium } from "../console/world.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");

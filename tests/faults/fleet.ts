@@ -4,15 +4,11 @@
  * model's faults and scripts do.
  */
 import { pace } from "../../shared/testing/pace.ts";
-import { createIssuer } from "../harness/cluster.ts";
-import type { Issuer } from "../harness/cluster.ts";
+import { createIssuer, type Issuer } from "../harness/cluster.ts";
 import { startNatsCluster } from "../harness/nats_cluster.ts";
-import { startNats } from "../harness/nats_server.ts";
-import type { NatsServer } from "../harness/nats_server.ts";
-import { startTcpProxy } from "../harness/tcp_proxy.ts";
-import type { TcpProxy } from "../harness/tcp_proxy.ts";
-import { natsNames } from "./fault.ts";
-import type { Blow, Fault, FaultKind, ServerCount } from "./fault.ts";
+import { type NatsServer, startNats } from "../harness/nats_server.ts";
+import { startTcpProxy, type TcpProxy } from "../harness/tcp_proxy.ts";
+import { type Blow, type Fault, type FaultKind, natsNames, type ServerCount } from "./fault.ts";
 import { type NodeOptions, ServerNode } from "./server_node.ts";
 
 /** The options of a fleet, and its listeners. */

@@ -3,10 +3,8 @@
  * by a proxy. It keeps the log of every start in a file. The caller chooses the faults.
  */
 import { pace } from "../../shared/testing/pace.ts";
-import { startServer } from "../harness/cluster.ts";
-import type { ServerProcess } from "../harness/cluster.ts";
-import { startTcpProxy } from "../harness/tcp_proxy.ts";
-import type { TcpProxy } from "../harness/tcp_proxy.ts";
+import { type ServerProcess, startServer } from "../harness/cluster.ts";
+import { startTcpProxy, type TcpProxy } from "../harness/tcp_proxy.ts";
 
 /** The options of a node. */
 export interface NodeOptions {

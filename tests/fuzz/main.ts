@@ -4,8 +4,7 @@
  */
 import { maybe, oneOf, seed, whole } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
-import { runTarget } from "./run.ts";
-import type { TargetResult } from "./run.ts";
+import { runTarget, type TargetResult } from "./run.ts";
 import { makeTarget, TARGETS } from "./targets.ts";
 
 /** No input takes this long, even on a slow machine. */

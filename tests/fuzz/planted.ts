@@ -1,6 +1,5 @@
 /** Decoders with a fault, for the test of the fuzzer itself. Never among the targets that `main.ts` runs. */
-import type { MakeTarget, Target } from "./target.ts";
-import { utf8 } from "./target.ts";
+import { type MakeTarget, type Target, utf8 } from "./target.ts";
 
 const held: Uint8Array[] = [];
 

@@ -29,8 +29,7 @@ import {
 } from "@arqon/proto";
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
-import type { Target } from "./target.ts";
-import { jsonOf, textOf, utf8, wordsOf } from "./target.ts";
+import { jsonOf, type Target, textOf, utf8, wordsOf } from "./target.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 const isRefusal = (error: unknown) => error instanceof DecodeError;

@@ -16,8 +16,8 @@ import {
   testAuthenticator,
 } from "../../shield/auth/testing/issuer.ts";
 import type { TestKey } from "../../shield/auth/testing/issuer.ts";
-import type { Target } from "./target.ts";
-import { jsonOf, refusesWith, textOf, utf8, wordsOf } from "./target.ts";
+import { jsonOf, refusesWith, type Target, textOf, utf8, wordsOf } from "./target.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const JSON_WORDS = [
   ...["null", "[[[[[[[[", "{", "}", '"', "\\u0000", "\\ud800", "1e999", "-1", '"__proto__":', ","],
@@ -137,10 +137,7 @@ max_frame_bytes = 65_536 # bytes
 [platform.mirroring]
 rules = [{ prefix = "in.t.default.*", percent = 0.10 }]
 
-[[rooms]]
-room = "chat-*"
-durable = true
-history_size = 0x10
+${durableRooms("chat-*", "history_size = 0x10")}
 
 [log]
 level = 'debug'

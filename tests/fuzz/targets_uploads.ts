@@ -15,8 +15,7 @@ import { fromText } from "../../wasm/testing/bytes.ts";
 import { compileMessage } from "../../shield/schema/validation/message_schema.ts";
 import { field, map } from "../../shield/schema/testing/messages.ts";
 import { ping, ruledPing } from "../../shield/schema/testing/schemas.ts";
-import type { Target } from "./target.ts";
-import { utf8, wordsOf } from "./target.ts";
+import { type Target, utf8, wordsOf } from "./target.ts";
 
 const POLICY = `(module
   (import "arqon_host_v1" "host_get_payload" (func $payload (result i32)))

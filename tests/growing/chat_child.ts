@@ -4,12 +4,9 @@
  * bus's address, a token of the model, a token of the user.
  */
 import assert from "node:assert/strict";
-import { AbstractChat } from "ai";
-import type { ChatState, UIMessage } from "ai";
-import { connect } from "@arqon/sdk";
-import type { Connection, Room } from "@arqon/sdk";
-import { chatTransport } from "@arqon/sdk/ai";
-import type { ChatQuestion } from "@arqon/sdk/ai";
+import { AbstractChat, type ChatState, type UIMessage } from "ai";
+import { connect, type Connection, type Room } from "@arqon/sdk";
+import { type ChatQuestion, chatTransport } from "@arqon/sdk/ai";
 import { stream } from "@arqon/sdk/streams";
 import { until } from "../../shared/testing/until.ts";
 import { stored } from "./received.ts";

@@ -1,8 +1,7 @@
 /** What a reader has received of a room's growing messages, and what the room has stored. For tests. */
 import type { Message, Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
-import { growing } from "@arqon/sdk/streams";
-import type { Growing } from "@arqon/sdk/streams";
+import { type Growing, growing } from "@arqon/sdk/streams";
 
 /** The received parts of each message. */
 export class Received implements Disposable {

@@ -5,8 +5,7 @@
  */
 import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
-import { placeOf } from "./test_bus.ts";
-import type { TestBus } from "./test_bus.ts";
+import { placeOf, type TestBus } from "./test_bus.ts";
 
 export type { TestBus, TokenOptions } from "./test_bus.ts";
 

@@ -26,6 +26,8 @@ const READY_MS = 60_000;
 export interface ServerProcess extends AsyncDisposable {
   /** Value of a field of its `ready` log line. */
   readonly ready: Record<string, string>;
+  /** A Shield's, of its WebSocket. */
+  readonly socket_url: string;
   readonly pid: number;
   log(): string;
   /** How it ended; never rejects. */
@@ -151,8 +153,10 @@ export async function startServer(
     await server.stop("SIGKILL");
     throw new Error(`${part} ${why}:\n${server.stderr}`);
   }
+  const ready = logfmt(readyLine(server.stderr, part, args) ?? "");
   return {
-    ready: logfmt(readyLine(server.stderr, part, args) ?? ""),
+    ready,
+    socket_url: `${ready.url?.replace(/^http/, "ws")}/v1/socket`,
     pid: server.child.pid,
     log: () => server.stderr,
     status: server.child.status,

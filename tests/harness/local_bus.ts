@@ -13,6 +13,8 @@ import { clientConfig } from "../../shared/process/process.ts";
 import type { ServerProcess } from "./cluster.ts";
 import { placeOf, type TestBus } from "./test_bus.ts";
 
+export type { TestBus } from "./test_bus.ts";
+
 /** The maximum of the configuration. */
 const MEMORY_BYTES = 1_099_511_627_776;
 
@@ -110,7 +112,7 @@ export async function startLocalBus(
 }
 
 /** A Shield like that of `cluster.ts`, but in this process: it cannot be killed. */
-export type LocalShield = Pick<ServerProcess, "ready" | "log"> & AsyncDisposable;
+export type LocalShield = Pick<ServerProcess, "ready" | "socket_url" | "log"> & AsyncDisposable;
 
 /** A Shield, with a Brain, on the NATS of its configuration; `server_lines` as for `startServer`. */
 export async function startLocalShield(
@@ -122,6 +124,7 @@ export async function startLocalShield(
   const { http_url: url, ops_url, admin_url } = bus;
   return {
     ready: { url, ops_url, admin_url },
+    socket_url: bus.url,
     log: bus.log,
     [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };

@@ -2,11 +2,10 @@
  * Starts three real `nats-server`s with JetStream as one cluster for a test. Each can be killed, frozen and restarted
  * on its own; all are stopped and removed with `await using`.
  */
-import { connect } from "@nats-io/transport-deno";
-import type { NatsConnection } from "@nats-io/transport-deno";
+import { connect, type NatsConnection } from "@nats-io/transport-deno";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { insist } from "../../shared/testing/until.ts";
-import { startNats } from "./nats_server.ts";
-import type { NatsServer } from "./nats_server.ts";
+import { type NatsServer, startNats } from "./nats_server.ts";
 import { freePorts } from "./free_ports.ts";
 
 const SIZE = 3;
@@ -84,17 +83,14 @@ async function poll<T>(
 ): Promise<T> {
   const servers = urls.map((url) => url.replace("nats://", ""));
   let connection: NatsConnection | undefined;
-  try {
-    return await insist(what, async () => {
-      const asking = connection ??= await connect({ servers, timeout: 1_000 });
-      return await ask(async (verb, question) => {
-        const text = JSON.stringify(question);
-        return (await asking.request(`$JS.API.${verb}`, text, { timeout: 1_000 })).json();
-      });
+  await using _end = atEnd(() => connection?.close());
+  return await insist(what, async () => {
+    const asking = connection ??= await connect({ servers, timeout: 1_000 });
+    return await ask(async (verb, question) => {
+      const text = JSON.stringify(question);
+      return (await asking.request(`$JS.API.${verb}`, text, { timeout: 1_000 })).json();
     });
-  } finally {
-    await connection?.close();
-  }
+  });
 }
 
 /** The parts of JetStream's answers that are used. */

@@ -3,6 +3,7 @@
  * be killed and restarted on the same port and store.
  */
 import { TextLineStream } from "../../bench/measure/text_lines.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { freePort } from "./free_ports.ts";
@@ -207,11 +208,8 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
       await until(() => `nats-server reloads:\n${tail.join("\n")}`, isReloaded);
     },
     [Symbol.asyncDispose]: async () => {
-      try {
-        await end("SIGKILL");
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
+      await using _end = atEnd(() => Deno.remove(folder, { recursive: true }));
+      await end("SIGKILL");
     },
   };
 }

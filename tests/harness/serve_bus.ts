@@ -2,9 +2,8 @@
  * `arq serve` as a separate process for tests, with the flags of `deno task arq`, but started by the path of `deno` and
  * without one on the PATH, as `npx arq` starts it.
  */
-import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -65,8 +64,7 @@ export async function startServe(
  */
 export async function initFolder(more = "", port = 0) {
   const path = await Deno.makeTempDir({ prefix: "arq serve-" });
-  const { code, stderr } = await runArq(["init", "--no-context"], { cwd: path });
-  assert.equal(code, 0, stderr);
+  succeeds(await runArq(["init", "--no-context"], { cwd: path }));
   const config = (await Deno.readTextFile(`${path}/config.toml`))
     .replace(/^port = \d+$/gm, "port = 0").replace("port = 0", `port = ${port}`);
   await Deno.writeTextFile(`${path}/config.toml`, config + more);
@@ -78,7 +76,5 @@ export async function tokenOf(cwd: string, role: string): Promise<string> {
   const key = ["--key", "keys/arqon-private.jwk.json"];
   const claims = ["--issuer", "arqon-local", "--audience", "arqon", "--role", role];
   const args = ["auth", "gen", ...key, ...claims, "--ttl", "1d"];
-  const { code, stdout, stderr } = await runArq(args, { cwd });
-  assert.equal(code, 0, stderr);
-  return stdout.trim();
+  return succeeds(await runArq(args, { cwd })).trim();
 }

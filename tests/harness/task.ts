@@ -6,8 +6,7 @@ import { commit, machine, UsageError } from "../../bench/measure/scenario.ts";
 import { endOnSignal } from "./end_on_signal.ts";
 import { helpOf, readArguments } from "./task_arguments.ts";
 import type { Options, TaskUsage, ValuesOf } from "./task_arguments.ts";
-import { codeOf, renderVerdict } from "./verdict.ts";
-import type { Verdict } from "./verdict.ts";
+import { codeOf, renderVerdict, type Verdict } from "./verdict.ts";
 
 /** Receives the progress, line by line. */
 export type Say = (line: string) => void;

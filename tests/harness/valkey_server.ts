@@ -4,6 +4,7 @@
  */
 
 import { seen } from "../../shared/testing/until.ts";
+import { run } from "../../tasks/checkout/programs.ts";
 import { freePort } from "./free_ports.ts";
 
 /** A running server, and its faults for tests. */
@@ -38,12 +39,7 @@ PATH. Debian and Ubuntu: apt-get install --no-install-recommends redis-server`;
 /** The program of the system's package. Throws an Error that says what to install. */
 async function findProgram(): Promise<string> {
   for (const program of PROGRAMS) {
-    try {
-      const { success } = await new Deno.Command(program, { args: ["--version"] }).output();
-      if (success) return program;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
+    if ((await run(program, ["--version"]))?.ok) return program;
   }
   throw new Error(MISSING);
 }

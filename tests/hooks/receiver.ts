@@ -3,6 +3,7 @@
  */
 import { Webhook } from "standardwebhooks";
 import { secretFile } from "../../shared/config/testing/secret_file.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 /** A signing secret for tests. */
 export const SECRET = "whsec_" + new Uint8Array(32).fill(7).toBase64();
@@ -101,26 +102,19 @@ before = ["publish"]
 export const deadlyHook = (url: string) =>
   `\n[webhooks]\nprivate_hosts = ["127.0.0.1"]\n${hookTable("deadly", url, DEADLY)}`;
 
-/** The tables of a bus with one hook, which gets everything of rooms `o-*` of that tenant. */
-export const hookTables = (url: string, tenant: string) => `
+const OF_ROOMS = `room = "o-*"
+events = ["room.message", "member.joined", "member.left", "room.occupied", "room.vacated"]
+#constant webhooks.backoff_ms = 10
+#constant webhooks.backoff_max_ms = 200`;
+
+/** The tables of a bus with one hook, which gets everything of rooms `o-*` of the tenant `default`. */
+export const hookTables = (url: string) => `
 [presence]
 #constant presence.heartbeat_ms = 200
 #constant presence.down_ms = 2_000
 #constant presence.brain_timeout_ms = 900
-[[rooms]]
-room = "o-*"
-durable = true
-membership = "journal"
+${durableRooms("o-*", 'membership = "journal"')}
 [webhooks]
 private_hosts = ["127.0.0.1"]
 #constant webhooks.survey_ms = 500
-[[hooks]]
-id = "h"
-tenant = "${tenant}"
-url = "${url}"
-room = "o-*"
-events = ["room.message", "member.joined", "member.left", "room.occupied", "room.vacated"]
-secret_file = "${secretFile(SECRET)}"
-#constant webhooks.backoff_ms = 10
-#constant webhooks.backoff_max_ms = 200
-`;
+${hookTable("h", url, OF_ROOMS)}`;

@@ -8,6 +8,7 @@ import type { TestBus } from "../harness/test_bus.ts";
 import { type Bytes, guest } from "../peers/hostile_bytes.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import type { FrameClient, Order } from "./attacker.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 /** An attack as in `attacks.ts`; it is never refused as a whole. */
 interface CostlyAttack {
@@ -23,16 +24,11 @@ export const costlyConfig = (timers: string): string => `
 [[reducers]]
 name = "timers"
 file = "${timers}"
-[[rooms]]
-room = "log-*"
-durable = true
+${durableRooms("log-*")}
 [[rooms]]
 room = "delta-*"
 delta = "fossil"
-[[rooms]]
-room = "timers-*"
-durable = true
-reducer = "timers"
+${durableRooms("timers-*", 'reducer = "timers"')}
 `;
 
 const frame = (fields: object): string => JSON.stringify(fields);

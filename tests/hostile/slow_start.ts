@@ -6,6 +6,7 @@ import { startBusWith, type TestBus } from "../harness/bus.ts";
 import { websocketLine } from "../harness/websocket_option.ts";
 import { type PolicyAdmin, policyAdmin } from "../peers/policy_admin.ts";
 import { slowToCompile } from "./modules.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 
 /** The measurement. */
 export interface SlowStart {
@@ -68,16 +69,13 @@ export async function slowStart(websocket: string | undefined): Promise<SlowStar
   const kind = websocketLine(websocket ?? "");
   const server = `[server]\ndata_dir = ${JSON.stringify(dir)}\ndrain_ms = 0\n${kind}`;
   const config = `${server}#constant policy.start_wait_ms = ${START_WAIT_MS}\n`;
-  try {
-    await (await start(config)).bus.stop();
-    const { bus, took_ms: without_ms } = await start(config);
-    const modules = await deploy(await policyAdmin(bus)).finally(() => bus.stop());
-    const again = await start(config);
-    // Its connections may be refused, too, until its modules are ready.
-    const answer = await publish(again.bus, "slow").catch(() => "not let in")
-      .finally(() => again.bus.stop());
-    return { modules, without_ms, with_ms: again.took_ms, answer };
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
+  await using _end = atEnd(() => Deno.remove(dir, { recursive: true }));
+  await (await start(config)).bus.stop();
+  const { bus, took_ms: without_ms } = await start(config);
+  const modules = await deploy(await policyAdmin(bus)).finally(() => bus.stop());
+  const again = await start(config);
+  // Its connections may be refused, too, until its modules are ready.
+  const answer = await publish(again.bus, "slow").catch(() => "not let in")
+    .finally(() => again.bus.stop());
+  return { modules, without_ms, with_ms: again.took_ms, answer };
 }

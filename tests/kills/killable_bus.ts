@@ -8,6 +8,7 @@ import { freePort } from "../harness/free_ports.ts";
 import { startNatsCluster } from "../harness/nats_cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import type { KillableBus } from "./killable_embedded.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 /** On NATS; `server_lines` are more lines of the Shields' `[server]`. `servers`: one with accounts, or a cluster. */
 export async function killableOnNats(
@@ -23,10 +24,7 @@ export async function killableOnNats(
     "urls" in nats ? nats.urls : [nats.url.replace("nats://", `nats://${user}:secret@`)];
   const config = (user: string) =>
     `[nats]\nurls = ${JSON.stringify(urls(user))}
-[[rooms]]
-room = "orders*"
-durable = true
-history_size = 100_000
+${durableRooms("orders*", "history_size = 100_000")}
 ${more}
 ${issuer.config}`;
   const start = (port: number) =>

@@ -6,8 +6,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { BINARY, rawFrame, RawPeer } from "../../shield/socket/testing/conformance_peer.ts";
-import { createIssuer, startServer } from "../harness/cluster.ts";
-import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import type { Attack, AttackerNews, Manner } from "./memory_attacker.ts";
 import { Other } from "./memory_other.ts";
 import { startNats } from "../harness/nats_server.ts";

@@ -13,6 +13,7 @@ import type { Item } from "./fault_model.ts";
 import type { ReceivedMessage } from "./model.ts";
 import { openReader } from "./readers.ts";
 import { isRoomUpdate, type Place as LogPlace, type Seat } from "./reading.ts";
+import { send } from "../peers/own_connections.ts";
 
 /** The pause before a reader retries, in ms. */
 const RETRY_MS = 50;
@@ -109,22 +110,18 @@ async function text(seat: Seat, more: object, place: Place = {}): Promise<LiveRe
   let client: DurableClient | undefined;
   let is_back = false;
   return await follow(async (record, isThere) => {
-    client = await openClient(seat);
-    try {
-      const { code, reason, result } = await client.sub(seat.room, { ...more, ...place });
-      if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
-      const { epoch, offset, recovered } = result ?? {};
-      if (is_back && recovered === undefined) record.items.push({ again: true });
-      if (recovered === false) record.items.push({ gap: result.reason });
-      if (epoch !== undefined && recovered !== true) place = { after_offset: offset, epoch };
-      is_back = true;
-      isThere();
-      await receive(client, record, ({ offset = 0 }) => {
-        if (offset > 0) place = { after_offset: offset, epoch };
-      });
-    } finally {
-      client[Symbol.dispose]();
-    }
+    using _opened = client = await openClient(seat);
+    const { code, reason, result } = await client.sub(seat.room, { ...more, ...place });
+    if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
+    const { epoch, offset, recovered } = result ?? {};
+    if (is_back && recovered === undefined) record.items.push({ again: true });
+    if (recovered === false) record.items.push({ gap: result.reason });
+    if (epoch !== undefined && recovered !== true) place = { after_offset: offset, epoch };
+    is_back = true;
+    isThere();
+    await receive(client, record, ({ offset = 0 }) => {
+      if (offset > 0) place = { after_offset: offset, epoch };
+    });
   }, () => client?.raw.socket.close());
 }
 
@@ -154,24 +151,20 @@ async function pattern(seat: Seat): Promise<LiveReader> {
   let offset = 0;
   let is_back = false;
   return await follow(async (record, isThere) => {
-    client = await openClient(seat);
-    try {
-      const positions = offset === 0 ? {} : { [epoch]: { [seat.room]: offset } };
-      const room = `${seat.room.slice(0, -1)}*`;
-      const { code, reason, result } = await client.sub(room, { positions });
-      if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
-      const own = result.positions[seat.room];
-      if (is_back && own === undefined) record.items.push({ again: true });
-      if (own?.recovered === false) record.items.push({ gap: own.reason });
-      epoch = result.epoch;
-      is_back = true;
-      isThere();
-      await receive(client, record, (message) => {
-        if (message.offset !== undefined) offset = message.offset;
-      });
-    } finally {
-      client[Symbol.dispose]();
-    }
+    using _opened = client = await openClient(seat);
+    const positions = offset === 0 ? {} : { [epoch]: { [seat.room]: offset } };
+    const room = `${seat.room.slice(0, -1)}*`;
+    const { code, reason, result } = await client.sub(room, { positions });
+    if (code !== 0) throw new Error(`its SUB: ${code} ${reason}`);
+    const own = result.positions[seat.room];
+    if (is_back && own === undefined) record.items.push({ again: true });
+    if (own?.recovered === false) record.items.push({ gap: own.reason });
+    epoch = result.epoch;
+    is_back = true;
+    isThere();
+    await receive(client, record, (message) => {
+      if (message.offset !== undefined) offset = message.offset;
+    });
   }, () => client?.raw.socket.close());
 }
 
@@ -220,28 +213,25 @@ async function events({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
   return await follow(async (record, isThere) => {
     const token = await bus.tokenFor({ tenant, user });
     const headers = last === "" ? {} : { "last-event-id": last };
-    reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token, headers });
+    const url = `${bus.http_url}/v1/rooms/${room}/events`;
+    using _opened = reader = await EventReader.open(url, { token, headers });
     // docs/protocol.md, SUB: "From the ACK on" it gets everything; what arrives before that belongs to this connection,
     // too.
     const begun = record.items.length;
-    try {
-      for (;;) {
-        const event = await reader.next();
-        if (event === undefined || record.is_left) return;
-        if (event.id !== "") last = event.id;
-        if (event.name === "subscribed") {
-          if (is_back && event.data.recovered !== true) {
-            record.items.splice(begun, 0, { again: true });
-          }
-          is_back = true;
-          isThere();
-        } else if (event.name === "gap") record.items.push({ gap: event.data.signal.reason });
-        else if (event.name === "message" && !isRoomUpdate(event.data.type)) {
-          record.text(JSON.stringify(event.data.data));
+    for (;;) {
+      const event = await reader.next();
+      if (event === undefined || record.is_left) return;
+      if (event.id !== "") last = event.id;
+      if (event.name === "subscribed") {
+        if (is_back && event.data.recovered !== true) {
+          record.items.splice(begun, 0, { again: true });
         }
+        is_back = true;
+        isThere();
+      } else if (event.name === "gap") record.items.push({ gap: event.data.signal.reason });
+      else if (event.name === "message" && !isRoomUpdate(event.data.type)) {
+        record.text(JSON.stringify(event.data.data));
       }
-    } finally {
-      reader[Symbol.dispose]();
     }
   }, () => reader?.[Symbol.dispose]());
 }
@@ -251,10 +241,7 @@ async function poll({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
   const maker = await bus.tokenFor({ tenant, user: "maker", role: "service" });
   const url = `${bus.http_url}/v1/streams/${room}`;
   const type = { "content-type": "application/json" };
-  const made = await fetch(url, {
-    method: "PUT",
-    headers: { authorization: `Bearer ${maker}`, ...type },
-  });
+  const made = await send(url, maker, "PUT", undefined, type);
   await made.body?.cancel();
   const headers = { authorization: `Bearer ${await bus.tokenFor({ tenant, user })}` };
   let leave = new AbortController();

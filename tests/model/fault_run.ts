@@ -28,8 +28,7 @@ import { END, END_DATA, messagesOf, type Sent } from "./model.ts";
 import { judgeProof } from "./proofs.ts";
 import { isRoomUpdate, type Place, type Seat } from "./reading.ts";
 import { appOf, sayRow, tenantOf } from "./run.ts";
-import type { Ground } from "./stage.ts";
-import { type Stage, stageOf } from "./stage.ts";
+import { type Ground, type Stage, stageOf } from "./stage.ts";
 import { Publisher, saySomething, within } from "./fault_publisher.ts";
 
 const INSIST_MS = 60_000;

@@ -3,8 +3,7 @@
  * stalls. Rows that combine each value with each event run on one bus while the event repeats; the model is the same,
  * and the bus is idle afterwards.
  */
-import { startLocalBus } from "../harness/local_bus.ts";
-import type { TestBus } from "../harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
@@ -13,8 +12,7 @@ import type { Row } from "./factors.ts";
 import { twinOf } from "./observers.ts";
 import { faultRows, gaugesOf, idleAgain, struck, TRIES } from "./faults.ts";
 import { answersOf, configOf, groundOf, runRows, schemaOf, tenantOf } from "./run.ts";
-import type { Ground } from "./stage.ts";
-import { SCHEMA } from "./stage.ts";
+import { type Ground, SCHEMA } from "./stage.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const DAY_SECONDS = 86_400;

@@ -25,8 +25,7 @@ import {
 } from "./model.ts";
 import { compareProof } from "./proofs.ts";
 import { guestOf } from "./readers.ts";
-import type { Ground } from "./stage.ts";
-import { mirroredBy, type Stage } from "./stage.ts";
+import { type Ground, mirroredBy, type Stage } from "./stage.ts";
 
 /** Shields count and journal a moment after the answer, later if the machine is busy. */
 const COUNTED_MS = 20_000;

@@ -7,6 +7,7 @@ import { copyCheckout } from "../checkout_copy.ts";
 import { names } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
 import { type Plant, readPlants } from "./plants.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 
 /** Applies the patch to the checkout in the folder, or reverts it. Rejects if it does not apply. */
 async function applied(
@@ -51,11 +52,8 @@ async function firstWrong(folder: string, name = "", test?: string): Promise<str
 /** What the rows say of the fault; "": nothing. */
 async function plantedIn(folder: string, plant: Plant): Promise<string> {
   await applied(plant, folder);
-  try {
-    return await firstWrong(folder, plant.name, plant.test);
-  } finally {
-    await applied(plant, folder, "--reverse");
-  }
+  await using _end = atEnd(() => applied(plant, folder, "--reverse"));
+  return await firstWrong(folder, plant.name, plant.test);
 }
 
 const USAGE = {

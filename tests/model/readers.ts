@@ -24,6 +24,7 @@ import {
   type TextMessage,
   upToEnd,
 } from "./reading.ts";
+import { send } from "../peers/own_connections.ts";
 
 async function textClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
   return await DurableClient.open(bus.url, await bus.tokenFor({ tenant, user }));
@@ -209,10 +210,7 @@ async function makeStream({ bus, tenant, user, room }: Seat) {
   const maker = await bus.tokenFor({ tenant, user: "maker", role: "service" });
   const url = `${bus.http_url}/v1/streams/${room}`;
   const type = { "content-type": "application/json" };
-  const made = await fetch(url, {
-    method: "PUT",
-    headers: { authorization: `Bearer ${maker}`, ...type },
-  });
+  const made = await send(url, maker, "PUT", undefined, type);
   await made.body?.cancel();
   if (!made.ok) throw new Error(`the stream is not made: ${made.status}`);
   return { url, headers: { authorization: `Bearer ${await bus.tokenFor({ tenant, user })}` } };

@@ -13,6 +13,7 @@ import { HttpPeer } from "../peers/http_peer.ts";
 import type { Row } from "./factors.ts";
 import { isOdd, type Sent, traceparentOf } from "./model.ts";
 import { centrifugeClient } from "./protocol_readers.ts";
+import { send } from "../peers/own_connections.ts";
 
 /** The outcome of a message: its refusal, `status reason` or "", and its offset if the answer has one. */
 export interface Outcome {
@@ -205,15 +206,10 @@ function protobuf(way: Way): Source {
     publish: (messages) =>
       oneByOne(messages, async (one) => {
         const event = eventOf(row, one);
-        const response = await fetch(`${bus.http_url}/v1/rooms/${room}/messages`, {
-          method: "POST",
-          headers: {
-            authorization: `Bearer ${token}`,
-            "content-type": "application/protobuf",
-            ...tracedBy(way, one),
-          },
-          body: new Uint8Array(writeEnvelope({ event, ...idOf(one) })),
-        });
+        const headers = { "content-type": "application/protobuf", ...tracedBy(way, one) };
+        const url = `${bus.http_url}/v1/rooms/${room}/messages`;
+        const body = writeEnvelope({ event, ...idOf(one) });
+        const response = await send(url, token, "POST", body, headers);
         if (!response.ok) {
           return { refusal: `${response.status} ${(await response.json()).reason}` };
         }
@@ -247,8 +243,8 @@ function batch(way: Way): Source {
 async function stream({ bus, token, room, row, tenant }: Way): Promise<Source> {
   const url = `${bus.http_url}/v1/streams/${room}`;
   const call = async (method: string, token: string, body?: string) => {
-    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-    const response = await fetch(url, { method, headers, ...(body === undefined ? {} : { body }) });
+    const type = { "content-type": "application/json" };
+    const response = await send(url, token, method, body, type);
     const text = await response.text();
     return response.ok ? "" : `${response.status} ${JSON.parse(text).reason}`;
   };

@@ -1,7 +1,7 @@
 /** The environment of a row: its own tenant with a class, a hook and a gate, and the tokens of its users. */
 import { seen, until } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
-import { SECRET } from "../hooks/receiver.ts";
+import { type Receiver, SECRET } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
@@ -12,7 +12,6 @@ import { HALF, removedOf, SHORT, takenOf } from "./model.ts";
 import { type Receipted, treeOf } from "./proofs.ts";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import type { OtlpReceiver } from "../otlp/receiver.ts";
-import type { Receiver } from "../hooks/receiver.ts";
 
 /** A bus with everything that the gates need; with NATS, two Shields of it. */
 export interface Ground {

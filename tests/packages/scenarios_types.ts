@@ -21,8 +21,7 @@ const STRICT: ts.CompilerOptions = {
  * Other libraries' sockets as the option `webSocket`, without a cast. As a string, because Deno has no types of `ws`.
  */
 const WS_PROGRAM = `
-import { connect } from "@arqon/sdk";
-import type { ConnectOptions, WebSocketConstructor } from "@arqon/sdk";
+import { connect, type ConnectOptions, type WebSocketConstructor } from "@arqon/sdk";
 import { WebSocket as NamedWs } from "ws";
 import Ws from "ws";
 

@@ -19,19 +19,6 @@ export interface AdminAnswer {
   readonly text: string;
 }
 
-/** One event of a tail. */
-export interface TailEvent {
-  readonly event: string;
-  // deno-lint-ignore no-explicit-any -- as above
-  readonly data: any;
-}
-
-/** An open tail; ends with its scope. */
-export interface OpenTail extends AsyncDisposable {
-  /** The next event; undefined once the Shield has ended it. */
-  next(): Promise<TailEvent | undefined>;
-}
-
 /** Sends requests to one admin listener with one token. */
 export class AdminClient {
   readonly #url: string;
@@ -106,44 +93,4 @@ export class AdminClient {
     const isFound = (answer: AdminAnswer) => pick(answer) !== undefined;
     return pick(await seen(what, () => this.get(path), isFound)) as T;
   }
-
-  /** Resolves once the Shield has started it. */
-  async tail(tenant: string, room: string): Promise<OpenTail> {
-    const end = new AbortController();
-    const response = await fetch(`${this.#url}/v1/rooms/${tenant}/${room}/tail`, {
-      headers: { authorization: `Bearer ${this.#token}` },
-      signal: end.signal,
-    });
-    assert.equal(response.status, 200);
-    assert.equal(response.headers.get("content-type"), "text/event-stream");
-    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-    return {
-      next: eventsOf(reader),
-      [Symbol.asyncDispose]() {
-        end.abort();
-        return reader.cancel().catch(() => {});
-      },
-    };
-  }
-}
-
-function eventsOf(reader: ReadableStreamDefaultReader<string>): OpenTail["next"] {
-  let text = "";
-  return async () => {
-    for (;;) {
-      const end = text.indexOf("\n\n");
-      if (end < 0) {
-        const { value, done } = await reader.read();
-        if (done) return undefined;
-        text += value;
-        continue;
-      }
-      const lines = text.slice(0, end).split("\n");
-      text = text.slice(end + 2);
-      const of = (name: string) =>
-        lines.filter((line) => line.startsWith(name)).map((line) => line.slice(name.length));
-      const data = of("data: ").join("\n");
-      if (data !== "") return { event: of("event: ")[0] ?? "message", data: JSON.parse(data) };
-    }
-  };
 }

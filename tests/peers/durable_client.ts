@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { seen } from "../../shared/testing/until.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
+import { openText, type RawClient } from "./raw_client.ts";
 
 /** An ACK. */
 export interface Answer {

@@ -28,7 +28,7 @@ export class EventReader implements Disposable {
   readonly #leave: AbortController;
   readonly #reader: ReadableStreamDefaultReader<string>;
 
-  private constructor(response: Response, leave: AbortController) {
+  constructor(response: Response, leave: AbortController = new AbortController()) {
     this.response = response;
     this.#leave = leave;
     this.#reader = (response.body as ReadableStream<Uint8Array<ArrayBuffer>>)
@@ -93,6 +93,11 @@ export class EventReader implements Disposable {
     }
     if (data.length === 0) return undefined;
     return { name, id: this.#id, data: JSON.parse(data.join("\n")) };
+  }
+
+  /** Leaves the stream; resolves when its source knows. */
+  cancel(): Promise<void> {
+    return this.#reader.cancel();
   }
 
   [Symbol.dispose](): void {

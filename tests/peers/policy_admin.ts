@@ -1,7 +1,6 @@
 /** An admin's HTTP requests about policies, for tests and benchmarks: real requests, plain answers. */
 import type { TestBus } from "../harness/bus.ts";
-import { AdminClient } from "./admin_client.ts";
-import type { AdminAnswer } from "./admin_client.ts";
+import { type AdminAnswer, AdminClient } from "./admin_client.ts";
 
 /** The admin API of a running bus, with an admin's token. */
 export interface PolicyAdmin {

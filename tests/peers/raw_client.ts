@@ -2,8 +2,7 @@
  * A bare WebSocket client for tests: sends frames unchanged and returns the received ones in order. Deliberately not
  * the SDK, so that a test sees the wire.
  */
-import { decodeServerFrame } from "@arqon/proto";
-import type { ServerFrame } from "@arqon/proto";
+import { decodeServerFrame, type ServerFrame } from "@arqon/proto";
 
 const WAIT_MS = 20_000;
 

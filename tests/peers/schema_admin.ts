@@ -1,26 +1,18 @@
 /** An admin's HTTP requests about schemas and mappings, for tests and benchmarks: real requests, plain answers. */
 import { ping } from "../../shield/schema/testing/schemas.ts";
 import type { TestBus } from "../harness/bus.ts";
-import { AdminClient } from "./admin_client.ts";
-import type { AdminAnswer } from "./admin_client.ts";
-import { send } from "./own_connections.ts";
+import { type AdminAnswer, AdminClient } from "./admin_client.ts";
 
 /** The admin API of a running bus, with an admin's token. */
 export interface SchemaAdmin {
-  /** `PUT /v1/schemas/{id}`; `query` begins with `?`. */
-  push(schema_id: string, bytes: Uint8Array<ArrayBuffer>, query?: string): Promise<AdminAnswer>;
+  /** `PUT /v1/schemas/{id}`. */
+  push(schema_id: string, bytes: Uint8Array<ArrayBuffer>): Promise<AdminAnswer>;
   /** `PUT /v1/schemas/{id}/staged`. */
   stage(schema_id: string, bytes: Uint8Array<ArrayBuffer>): Promise<AdminAnswer>;
-  /** `POST /v1/schemas/{id}/check`. */
-  check(schema_id: string, bytes: Uint8Array<ArrayBuffer>, query?: string): Promise<AdminAnswer>;
   /** Any GET below `/v1/`. */
   get(path: string): Promise<AdminAnswer>;
-  /** The bytes of a version, or the status of the refusal. */
-  download(schema_id: string, version: string): Promise<Uint8Array | number>;
   /** `PUT /v1/tenants/{tenant}/mappings`. */
   map(tenant: string, mapping: object): Promise<AdminAnswer>;
-  /** `DELETE /v1/tenants/{tenant}/mappings`. */
-  unmap(tenant: string, subject?: string): Promise<AdminAnswer>;
 }
 
 /** An admin of the bus. */
@@ -29,26 +21,13 @@ export async function schemaAdmin(
 ): Promise<SchemaAdmin> {
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = new AdminClient(bus.admin_url, token);
-  const gzip = { "content-type": "application/gzip" };
-  const call = (method: string, path: string, body?: unknown) =>
-    admin.ask(method, `/v1/${path}`, body, body instanceof Uint8Array ? gzip : {});
+  const put = (path: string, bytes: Uint8Array) =>
+    admin.ask("PUT", `/v1/schemas/${path}`, bytes, { "content-type": "application/gzip" });
   return {
-    push: (id, bytes, query = "") => call("PUT", `schemas/${id}${query}`, bytes),
-    stage: (id, bytes) => call("PUT", `schemas/${id}/staged`, bytes),
-    check: (id, bytes, query = "") => call("POST", `schemas/${id}/check${query}`, bytes),
-    get: (path) => call("GET", path),
-    async download(id, version) {
-      const place = `${bus.admin_url}/v1/schemas/${id}/versions/${version}`;
-      const response = await send(place, token, "GET");
-      if (response.ok) return new Uint8Array(await response.arrayBuffer());
-      await response.body?.cancel();
-      return response.status;
-    },
-    map: (tenant, mapping) => call("PUT", `tenants/${tenant}/mappings`, mapping),
-    unmap: (tenant, subject) => {
-      const query = subject === undefined ? "" : `?subject=${encodeURIComponent(subject)}`;
-      return call("DELETE", `tenants/${tenant}/mappings${query}`);
-    },
+    push: (id, bytes) => put(id, bytes),
+    stage: (id, bytes) => put(`${id}/staged`, bytes),
+    get: (path) => admin.get(`/v1/${path}`),
+    map: (tenant, mapping) => admin.ask("PUT", `/v1/tenants/${tenant}/mappings`, mapping),
   };
 }
 

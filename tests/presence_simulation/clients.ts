@@ -2,6 +2,7 @@
  * The simulated clients: connections to Shields, their rooms, and reconnects as an SDK does them. Each operation
  * reaches its Shield as a call that waits while the Shield is paused.
  */
+import { memberOf } from "../../shared/presence/testing/members.ts";
 import type { Life } from "./life.ts";
 import type { TrueMember } from "./truth.ts";
 import type { ShieldProcess, World } from "./world.ts";
@@ -95,18 +96,10 @@ export class Clients {
     if (shield === undefined) return;
     const { life, machine } = shield;
     const storm = this.#storms++;
-    const issuer = "test";
     const ids = Array.from({ length: count }, (_, index) => `${tenant_id}-storm${storm}-${index}`);
     life.enter("call", () => {
       for (const connection_id of ids) {
-        const member = {
-          tenant_id,
-          room_id,
-          connection_id,
-          user_id: connection_id,
-          issuer,
-          meta: "",
-        };
+        const member = memberOf(connection_id, { tenant_id, room_id, issuer: "test" });
         this.world.truth.set({ ...member, life });
         machine.join(member);
       }

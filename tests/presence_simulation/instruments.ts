@@ -3,7 +3,7 @@
  * process would cost more than its simulation.
  */
 import { createBrainPresenceMetrics } from "../../brain/presence/metrics.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { createPresenceStats } from "../../shield/presence/stats.ts";
 
@@ -22,10 +22,4 @@ export function showLog(to: (line: string) => void): void {
 }
 
 /** Silent unless `showLog` was called. */
-export const LOG = createLogger({
-  level: "warn",
-  format: "logfmt",
-  component: "simulation",
-  now: () => 0,
-  write: (line) => write(line),
-});
+export const LOG = keptLog({ level: "warn", now: () => 0, write: (line) => write(line) }).log;

@@ -7,10 +7,10 @@ import assert from "node:assert/strict";
 import { encodePresenceUpdate } from "@arqon/proto";
 import { MemberTable } from "../../sdk/typescript/presence/presence.ts";
 import { presenceConfig } from "../../shield/presence/testing/port.ts";
+import { memberOf as memberWith } from "../../shared/presence/testing/members.ts";
 import type { PresenceWatch, RoomChanges } from "../../shield/presence/presence.ts";
 import type { Schedule } from "./schedule.ts";
-import { World } from "./world.ts";
-import type { ShieldProcess } from "./world.ts";
+import { type ShieldProcess, World } from "./world.ts";
 
 const SCHEDULE: Schedule = {
   seed: 7,
@@ -30,16 +30,7 @@ const SCHEDULE: Schedule = {
 /** The server is stopped, and the Shield until it notices. */
 const STILL_MS = 8_000, NOTICED_MS = 6_000;
 
-const memberOf = (connection_id: string) => (
-  {
-    tenant_id: "t0",
-    room_id: "lobby",
-    connection_id,
-    user_id: connection_id,
-    issuer: "test",
-    meta: "",
-  }
-);
+const memberOf = (connection_id: string) => memberWith(connection_id, { tenant_id: "t0" });
 
 type Follower = ReturnType<typeof follow>;
 

@@ -5,8 +5,7 @@
  */
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
-import { HELLO } from "../../shared/subjects/subject.ts";
-import type { Subject } from "../../shared/subjects/subject.ts";
+import { HELLO, type Subject } from "../../shared/subjects/subject.ts";
 import type { Life } from "./life.ts";
 import type { Random } from "./random.ts";
 import { FAIR, type Weather } from "./schedule.ts";

@@ -4,8 +4,7 @@
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import type { Link } from "./failover.ts";
 import { Site } from "./site.ts";
-import { arqAgain, arqDone, calm, judgeLogs, note, seconds } from "./stage.ts";
-import type { Stage } from "./stage.ts";
+import { arqAgain, arqDone, calm, judgeLogs, note, seconds, type Stage } from "./stage.ts";
 
 interface Saved {
   readonly file: string;

@@ -3,12 +3,10 @@
  * over when the first is lost.
  */
 import { seen } from "../../shared/testing/until.ts";
-import { changed, TLS_FOLDER } from "../deployed_files.ts";
-import type { NatsMore } from "../deployed_files.ts";
+import { changed, type NatsMore, TLS_FOLDER } from "../deployed_files.ts";
 import { freePorts } from "../harness/free_ports.ts";
 import { Site } from "./site.ts";
-import { arqAgain, arqDone, calm, judgeLogs, note, seconds } from "./stage.ts";
-import type { Stage } from "./stage.ts";
+import { arqAgain, arqDone, calm, judgeLogs, note, seconds, type Stage } from "./stage.ts";
 
 const WAIT_MS = 120_000;
 const SYNC = "sync_interval: always";

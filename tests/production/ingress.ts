@@ -6,6 +6,7 @@
 import { until } from "../../shared/testing/until.ts";
 import { TLS_FOLDER } from "../deployed_files.ts";
 import { freePort } from "../harness/free_ports.ts";
+import { startProxy } from "../proxies/proxies.ts";
 
 /** A running nginx. */
 export interface Ingress extends AsyncDisposable {
@@ -25,7 +26,7 @@ function configText(dir: string, port: number, targets: readonly string[]): stri
   return `
 worker_processes 1;
 pid ${dir}/nginx.pid;
-error_log ${dir}/error.log warn;
+error_log stderr warn;
 events { worker_connections 512; }
 http {
   access_log off;
@@ -57,37 +58,14 @@ export async function startIngress(): Promise<Ingress> {
   const dir = await Deno.makeTempDir({ prefix: "arqon-ingress-" });
   const file = `${dir}/nginx.conf`;
   await Deno.writeTextFile(file, configText(dir, port, []));
-  let child: Deno.ChildProcess;
-  try {
-    const args = ["-p", dir, "-c", file, "-e", `${dir}/error.log`, "-g", "daemon off; user root;"];
-    child = new Deno.Command("nginx", { args, stdout: "null", stderr: "null" }).spawn();
-  } catch (error) {
-    await Deno.remove(dir, { recursive: true });
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(
-      "nginx is needed and not on the PATH. Debian and Ubuntu: apt-get install nginx",
-    );
-  }
-  let ended = false;
-  const over = child.status.then(() => void (ended = true));
+  const args = ["-p", dir, "-c", file, "-g", "daemon off; user root;"];
+  const { child, [Symbol.asyncDispose]: end } = await startProxy("nginx", args, port, dir);
   const workers = async () => {
     const args = ["-c", `cat /proc/${child.pid}/task/*/children`];
     const { stdout } = await new Deno.Command("sh", { args }).output();
     return new TextDecoder().decode(stdout).trim().split(/\s+/).filter((pid) => pid !== "");
   };
-  try {
-    await until("nginx to start", async () => {
-      if (ended) throw new Error(await Deno.readTextFile(`${dir}/error.log`));
-      const connection = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => undefined);
-      connection?.close();
-      return connection !== undefined && (await workers()).length > 0;
-    });
-  } catch (error) {
-    if (!ended) child.kill("SIGKILL");
-    await over;
-    await Deno.remove(dir, { recursive: true });
-    throw error;
-  }
+  await until("nginx has a worker", async () => (await workers()).length > 0);
   return {
     url: `https://127.0.0.1:${port}`,
     async direct(targets) {
@@ -97,10 +75,6 @@ export async function startIngress(): Promise<Ingress> {
       // The old worker keeps its existing connections.
       await until("nginx to reload", async () => (await workers()).some((pid) => !before.has(pid)));
     },
-    async [Symbol.asyncDispose]() {
-      if (!ended) child.kill("SIGTERM");
-      await over;
-      await Deno.remove(dir, { recursive: true });
-    },
+    [Symbol.asyncDispose]: end,
   };
 }

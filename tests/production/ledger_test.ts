@@ -1,7 +1,6 @@
 /** The checks of `deno task chaos --focus site` find each planted fault, and none without one. */
 import assert from "node:assert/strict";
-import { judgeLog, judgeSights } from "./ledger.ts";
-import type { SentMessage, Sight } from "./ledger.ts";
+import { judgeLog, judgeSights, type SentMessage, type Sight } from "./ledger.ts";
 
 /** Messages 0 to `count` - 1, acknowledged at 10, 20, 30, … */
 const sentTo = (count: number): SentMessage[] =>

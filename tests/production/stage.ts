@@ -6,8 +6,7 @@ import { runArq } from "../../arq/testing/run_arq.ts";
 import { insist } from "../../shared/testing/until.ts";
 import type { OtlpReceiver } from "../otlp/receiver.ts";
 import type { Ingress } from "./ingress.ts";
-import { judgeLog } from "./ledger.ts";
-import type { Disaster } from "./ledger.ts";
+import { type Disaster, judgeLog } from "./ledger.ts";
 import type { Surroundings } from "./site.ts";
 import type { Traffic } from "./traffic.ts";
 

@@ -2,10 +2,8 @@
  * Clients of a production setup: for each durable room a publisher of consecutive numbers and a subscriber, each
  * through the Ingress with TLS, during everything that happens to the site.
  */
-import { ArqonError, connect } from "../../sdk/typescript/mod.ts";
-import type { Connection, Room } from "../../sdk/typescript/mod.ts";
-import { history } from "@arqon/sdk/history";
-import type { RoomHistory } from "@arqon/sdk/history";
+import { ArqonError, connect, type Connection, type Room } from "../../sdk/typescript/mod.ts";
+import { history, type RoomHistory } from "@arqon/sdk/history";
 import { pace } from "../../shared/testing/pace.ts";
 import { insist, until } from "../../shared/testing/until.ts";
 import type { RoomLedger, SentMessage, Sight } from "./ledger.ts";

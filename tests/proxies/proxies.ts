@@ -9,6 +9,7 @@ import { freePort } from "../harness/free_ports.ts";
 /** A running proxy. */
 export interface Proxy extends AsyncDisposable {
   readonly port: number;
+  readonly child: Deno.ChildProcess;
   /** Its output so far. */
   log(): string;
 }
@@ -101,7 +102,7 @@ export async function startHaproxy(
       how === "no-upgrade" ? NO_UPGRADE : "",
     ),
   );
-  return await start("haproxy", ["-db", "-f", `${dir}/haproxy.cfg`], port, dir);
+  return await startProxy("haproxy", ["-db", "-f", `${dir}/haproxy.cfg`], port, dir);
 }
 
 /**
@@ -119,11 +120,11 @@ export async function startNginx(
   const dir = await Deno.makeTempDir();
   await Deno.writeTextFile(`${dir}/nginx.conf`, nginx(dir, port, target, keeps_on, more));
   const args = ["-p", dir, "-c", `${dir}/nginx.conf`, "-g", "daemon off; user root;"];
-  return await start("nginx", args, port, dir);
+  return await startProxy("nginx", args, port, dir);
 }
 
 /** Resolves once it accepts connections. Rejects with what to install, or with the program's output. */
-async function start(
+export async function startProxy(
   program: string,
   args: readonly string[],
   port: number,
@@ -145,7 +146,7 @@ async function start(
     return conn !== undefined;
   });
   return {
-    port,
+    ...{ port, child: proxy.child },
     log: () => proxy.text,
     async [Symbol.asyncDispose]() {
       await proxy.stop();

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
 import { startExample } from "../examples/example_task.ts";
-import { openAt } from "./world.ts";
-import type { Scenario, World } from "./world.ts";
+import { openAt, type Scenario, type World } from "./world.ts";
 
 async function ask(page: Page, question: string): Promise<void> {
   await page.getByLabel("Question").fill(question);

@@ -4,8 +4,7 @@ import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
 import { run } from "../../tasks/checkout/programs.ts";
 import type { ReactPage } from "./programs/page.ts";
-import { bundle, openPage } from "./world.ts";
-import type { Project, Scenario, World } from "./world.ts";
+import { bundle, openPage, type Project, type Scenario, type World } from "./world.ts";
 
 type Globals = typeof globalThis & { readonly page: ReactPage };
 

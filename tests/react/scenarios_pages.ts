@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { lastLine, run } from "../../tasks/checkout/programs.ts";
-import { bundle, openPage } from "./world.ts";
-import type { Scenario, World } from "./world.ts";
+import { bundle, openPage, type Scenario, type World } from "./world.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 

@@ -2,8 +2,7 @@
  * Clients that call counters without a pause. Each call is retried, with the same id, until it is answered: so the
  * outcome of every call is known in the end. `judge.ts` judges their records.
  */
-import { connect } from "../../sdk/typescript/mod.ts";
-import type { Connection } from "../../sdk/typescript/mod.ts";
+import { connect, type Connection } from "../../sdk/typescript/mod.ts";
 import { type Called, reduced } from "../../sdk/typescript/reducers.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import type { Random } from "../presence_simulation/random.ts";

@@ -11,8 +11,7 @@ import { reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { ObjectStore } from "../../shared/spine/contract/spine.ts";
 import { must } from "../../tasks/checkout/programs.ts";
-import { ensureGoProgram } from "../harness/go_program.ts";
-import type { GoProgram } from "../harness/go_program.ts";
+import { ensureGoProgram, type GoProgram } from "../harness/go_program.ts";
 import type { MadeCall } from "./callers.ts";
 
 /** A linearizability checker that we did not write, with a model of a counter. */

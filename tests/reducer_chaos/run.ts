@@ -10,11 +10,11 @@ import { Fleet } from "../faults/fleet.ts";
 import { testLog } from "../../shared/testing/logs.ts";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
-import { createRandom } from "../presence_simulation/random.ts";
-import type { Random } from "../presence_simulation/random.ts";
+import { createRandom, type Random } from "../presence_simulation/random.ts";
 import { Callers, type MadeCall } from "./callers.ts";
 import { eventsOf, folded, judgeEntries, linearizable, sourceOf } from "./judge.ts";
 import { foldedElsewhere, wasmtimeThere } from "./wasmtime.ts";
+import { reducedRooms } from "../../shared/testing/reducers.ts";
 
 /** The plan of a run. */
 export interface ReducerPlan {
@@ -38,7 +38,6 @@ const BRAINS = ["brain-0", "brain-1", "brain-2"];
 const SHIELDS = ["shield-0", "shield-1"];
 const BALANCERS = ["balancer-0", "balancer-1"];
 const TENANT = "acme";
-const WASM = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 const RETENTION = { history_size: 200_000, history_ttl_seconds: 604_800, replicas: undefined };
 const CONFIG = `
 [limits]
@@ -49,15 +48,8 @@ user_messages_per_second = 1_000_000
 [presence]
 #constant presence.heartbeat_ms = 250
 #constant presence.brain_timeout_ms = 1_000
-[[reducers]]
-name = "counter"
-file = "${WASM}"
 #constant reducers.snapshot_entries = 1_000
-[[rooms]]
-room = "count-*"
-durable = true
-history_size = ${RETENTION.history_size}
-reducer = "counter"
+${reducedRooms("count-*", "counter", `history_size = ${RETENTION.history_size}`)}
 `;
 /** Every third of these faults hits a Shield, too. */
 const SHIELD_EVERY = 3;

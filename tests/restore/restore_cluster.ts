@@ -2,14 +2,11 @@
  * Two Shields and a Brain on one NATS server to which an older copy is restored, and what their clients must see then.
  */
 import assert from "node:assert/strict";
-import { startServer } from "../harness/cluster.ts";
-import type { ServerProcess } from "../harness/cluster.ts";
-import { numbers } from "../peers/durable_client.ts";
-import type { DurableClient, Place, Received } from "../peers/durable_client.ts";
+import { type ServerProcess, startServer } from "../harness/cluster.ts";
+import { type DurableClient, numbers, type Place, type Received } from "../peers/durable_client.ts";
 import type { NatsServer } from "../harness/nats_server.ts";
 import { until } from "../../shared/testing/until.ts";
-import { comesBack, dial, epochOf, ROOM } from "./restore_world.ts";
-import type { Given } from "./restore_world.ts";
+import { comesBack, dial, epochOf, type Given, ROOM } from "./restore_world.ts";
 
 /** For every process; the one room is durable, and checked often. */
 export const NATS_CONFIG = (url: string, issuer: string) => `
@@ -24,8 +21,6 @@ durable = true
 history_size = 100_000
 ${issuer}`;
 
-const urlOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-
 /** Two Shields and a Brain on one NATS server. */
 export async function startCluster(nats: NatsServer, config: string, dir: string) {
   const servers = [
@@ -35,7 +30,7 @@ export async function startCluster(nats: NatsServer, config: string, dir: string
   ];
   const [, s0, s1] = servers as [ServerProcess, ServerProcess, ServerProcess];
   return {
-    urls: [urlOf(s0), urlOf(s1)] as const,
+    urls: [s0.socket_url, s1.socket_url] as const,
     log: () => `${servers.map((server) => server.log()).join("\n")}\n${nats.logTail()}`,
     [Symbol.asyncDispose]: async () => {
       await Promise.all(servers.map((server) => server.stop("SIGKILL")));

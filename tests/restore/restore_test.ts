@@ -6,14 +6,11 @@
  */
 import assert from "node:assert/strict";
 import { createIssuer } from "../harness/cluster.ts";
-import { numbers } from "../peers/durable_client.ts";
-import type { DurableClient, Place } from "../peers/durable_client.ts";
-import { startNats } from "../harness/nats_server.ts";
-import type { NatsServer } from "../harness/nats_server.ts";
+import { type DurableClient, numbers, type Place } from "../peers/durable_client.ts";
+import { type NatsServer, startNats } from "../harness/nats_server.ts";
 import { afterwards, NATS_CONFIG, readToGap, startCluster } from "./restore_cluster.ts";
 import { comesBack, copyFolder, DESK, dial, Given, Load, ROOM } from "./restore_world.ts";
-import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
-import type { ServedBus } from "../harness/serve_bus.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "../harness/serve_bus.ts";
 
 Deno.test("embedded: restarts continue, an older copy and a wiped folder have other epochs", async () => {
   await using folder = await initFolder();

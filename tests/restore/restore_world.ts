@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { pace } from "../../shared/testing/pace.ts";
 import { insist, seen, until } from "../../shared/testing/until.ts";
-import { DurableClient } from "../peers/durable_client.ts";
-import type { Place } from "../peers/durable_client.ts";
+import { DurableClient, type Place } from "../peers/durable_client.ts";
 
 /** Durable. */
 export const ROOM = "orders";

@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
-import { announce, runAll, wanted } from "../harness/child_scenarios.ts";
-import type { ChildScenario } from "../harness/child_scenarios.ts";
+import { announce, type ChildScenario, runAll, wanted } from "../harness/child_scenarios.ts";
 import { axeFindings } from "../console/axe.ts";
 import { startChromium } from "../console/world.ts";
 

@@ -7,10 +7,10 @@ import { ping } from "../../shield/schema/testing/schemas.ts";
 import type { AdminAnswer } from "../peers/admin_client.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
-import { createIssuer, startServer } from "../harness/cluster.ts";
-import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { errorsIn, samplesOf } from "../harness/server_state.ts";
 import { startNats } from "../harness/nats_server.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 /** Tenants of a run; all use the same room names. */
 export const TENANTS: readonly string[] = ["acme", "zeta"];
@@ -40,10 +40,7 @@ const REFUSED = /^shield_policy_verdicts_total\{.*verdict="refused"/;
  * limit is reached within minutes: growth after that is a leak.
  */
 const CONFIG = `
-[[rooms]]
-room = "log-*"
-durable = true
-history_size = 100
+${durableRooms("log-*", "history_size = 100")}
 [limits]
 #constant limits.log_cache_bytes = 16_777_216
 messages_per_second = 100_000
@@ -96,7 +93,7 @@ export async function startDeployment(server_lines = ""): Promise<Deployment> {
     await startServer("shield", config + issuer.config, issuer.dir, server_lines),
   );
   await govern(shield.ready["admin_url"] ?? "", issuer);
-  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const url = shield.socket_url;
   const exp = Math.floor(Date.now() / 1_000) + 86_400;
   const tokens = await Promise.all(
     TENANTS.map((tenant_id) => issuer.tokenFor({ tenant_id, exp })),

@@ -7,8 +7,7 @@ import { ownRooms } from "../../bench/load/plans/plan.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { PresenceClient } from "../peers/presence_client.ts";
-import { startDeployment, TENANTS } from "./deployment.ts";
-import type { Deployment } from "./deployment.ts";
+import { type Deployment, startDeployment, TENANTS } from "./deployment.ts";
 import type { Measured, Row } from "./verdict.ts";
 
 /** What to do. */

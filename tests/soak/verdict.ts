@@ -6,8 +6,7 @@ import type { LoadReport } from "../../bench/load/crowd/driver.ts";
 import { median } from "../../bench/measure/statistics.ts";
 import { renderRows } from "../../bench/measure/table.ts";
 import type { Memory } from "./deployment.ts";
-import { lineThrough } from "./slope.ts";
-import type { Line } from "./slope.ts";
+import { type Line, lineThrough } from "./slope.ts";
 
 type Counted = "sent" | "received" | "missing" | "latency" | "problem_count" | "problems";
 

@@ -1,7 +1,6 @@
 /** A soak run fails if memory or latency grows, if a message is lost, and for no other reason. */
 import assert from "node:assert/strict";
-import { violationsOf } from "./verdict.ts";
-import type { Row } from "./verdict.ts";
+import { type Row, violationsOf } from "./verdict.ts";
 
 const MB = 1_000_000;
 

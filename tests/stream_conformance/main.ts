@@ -8,6 +8,7 @@ import { startBusWith } from "../harness/bus.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { startProxy } from "./proxy.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const PACKAGE = new URL("package/package.json", import.meta.url).pathname;
@@ -27,10 +28,7 @@ const CONFIG = `
 #constant streams.long_poll_ms = 500
 [limits]
 max_frame_bytes = 524288
-[[rooms]]
-room = "*"
-durable = true
-history_size = 100_000
+${durableRooms("*", "history_size = 100_000")}
 `;
 
 interface Outcome {

@@ -9,6 +9,7 @@ import { DEADLINE_MS, startChromium } from "../console/world.ts";
 import { announce, type ChildScenario, runAll } from "../harness/child_scenarios.ts";
 import { freePort } from "../harness/free_ports.ts";
 import { follow } from "./tutorial_shell.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 
 const PAGE = new URL("../../docs/tutorial_react.md", import.meta.url);
 
@@ -51,18 +52,15 @@ const followed: ChildScenario<Browser> = {
   name: "docs/tutorial_react.md: every command does what the page says, and two users chat",
   async run(browser) {
     const packed = await Deno.makeTempDir({ prefix: "arqon_tutorial_packed_" });
-    try {
-      // Not published yet: npm installs this checkout's packages.
-      const ours = (await pack(packed)).map(({ path }) => path)
-        .filter((path) => !path.includes("yjs"));
-      const port = freePort();
-      const page = (await Deno.readTextFile(PAGE))
-        .replace("--silent @arqon/react", `--silent ${ours.join(" ")}`)
-        .replaceAll("8080", String(port));
-      await follow(page, undefined, () => twoUsers(browser, `http://127.0.0.1:${port}/`));
-    } finally {
-      await Deno.remove(packed, { recursive: true });
-    }
+    await using _end = atEnd(() => Deno.remove(packed, { recursive: true }));
+    // Not published yet: npm installs this checkout's packages.
+    const ours = (await pack(packed)).map(({ path }) => path)
+      .filter((path) => !path.includes("yjs"));
+    const port = freePort();
+    const page = (await Deno.readTextFile(PAGE))
+      .replace("--silent @arqon/react", `--silent ${ours.join(" ")}`)
+      .replaceAll("8080", String(port));
+    await follow(page, undefined, () => twoUsers(browser, `http://127.0.0.1:${port}/`));
   },
 };
 

@@ -9,6 +9,7 @@ import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { doSteps } from "../../tasks/readme/reader.ts";
 import { readSteps } from "../../tasks/readme/readme_steps.ts";
 import { freePorts } from "../harness/free_ports.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 
 /** A reader's `arq`: program and first arguments. */
 export type ReadersArq = readonly string[];
@@ -51,14 +52,11 @@ export async function follow(
   const steps = readSteps(local).filter(({ text }) => !text.startsWith("arq() {"));
   const pack = steps.findIndex(({ kind, text }) => kind === "run" && text.includes("task pack"));
   const followed = pack < 0 ? steps : steps.slice(0, pack);
-  try {
-    const words = (await install(folder)).map((word) => `'${word}'`).join(" ");
-    const setting = { folder, prelude: `arq() { ${words} "$@"; }` };
-    for await (const { step, problem } of doSteps(followed, setting)) {
-      if (problem !== undefined) throw new Error(`line ${step.line}: ${problem}`);
-      if (step === followed.at(-1)) await look?.();
-    }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using _end = atEnd(() => Deno.remove(folder, { recursive: true }));
+  const words = (await install(folder)).map((word) => `'${word}'`).join(" ");
+  const setting = { folder, prelude: `arq() { ${words} "$@"; }` };
+  for await (const { step, problem } of doSteps(followed, setting)) {
+    if (problem !== undefined) throw new Error(`line ${step.line}: ${problem}`);
+    if (step === followed.at(-1)) await look?.();
   }
 }

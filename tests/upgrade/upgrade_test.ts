@@ -7,6 +7,7 @@ import { deno } from "../../tasks/checkout/programs.ts";
 import { pythonWithSdk } from "./python.ts";
 import { HEAD_TREE, isMissing, unpack } from "./release_tree.ts";
 import { NODES, openWorld, type World } from "./world.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 
 /** No process may log these when it reads records and messages of the other release. */
 const STRANGE = /^.*(TypeError|ZodError|uncaught error|unhandled rejection|level=error).*$/gm;
@@ -41,24 +42,21 @@ Deno.test("the last release and this one run together, each process replaced in 
   if (await isMissing()) return;
   const dir = await Deno.makeTempDir({ prefix: "arqon-upgrade-" });
   const old = `${dir}/release`;
-  try {
-    await unpack(old);
-    const python = await pythonWithSdk();
-    await using world = await openWorld();
-    for (const name of NODES) await world.start(name, old);
-    for (const [at, tree] of [old, HEAD_TREE].entries()) {
-      await world.addClient(`typescript-${at}`, tree, HEAD_TREE);
-      await world.addClient(`python-${at}`, tree, HEAD_TREE, python);
-    }
-    await world.goesOn();
-    for (const to of [HEAD_TREE, old]) await roll(world, to, [old, HEAD_TREE]);
-    for (const [name, { acknowledged, received, refused }] of await world.found()) {
-      assert.deepEqual(refused, [], `${name}\n${world.log}`);
-      const all = Array.from({ length: acknowledged }, (_, n) => n);
-      assert.deepEqual(received, [...all, -1], name);
-    }
-    assert.deepEqual(world.log.match(STRANGE) ?? [], []);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
+  await using _end = atEnd(() => Deno.remove(dir, { recursive: true }));
+  await unpack(old);
+  const python = await pythonWithSdk();
+  await using world = await openWorld();
+  for (const name of NODES) await world.start(name, old);
+  for (const [at, tree] of [old, HEAD_TREE].entries()) {
+    await world.addClient(`typescript-${at}`, tree, HEAD_TREE);
+    await world.addClient(`python-${at}`, tree, HEAD_TREE, python);
   }
+  await world.goesOn();
+  for (const to of [HEAD_TREE, old]) await roll(world, to, [old, HEAD_TREE]);
+  for (const [name, { acknowledged, received, refused }] of await world.found()) {
+    assert.deepEqual(refused, [], `${name}\n${world.log}`);
+    const all = Array.from({ length: acknowledged }, (_, n) => n);
+    assert.deepEqual(received, [...all, -1], name);
+  }
+  assert.deepEqual(world.log.match(STRANGE) ?? [], []);
 });

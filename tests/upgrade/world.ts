@@ -4,16 +4,14 @@
  */
 import { TextLineStream } from "../../bench/measure/text_lines.ts";
 import { until } from "../../shared/testing/until.ts";
-import { createIssuer, startServer } from "../harness/cluster.ts";
-import type { Issuer, ServerProcess } from "../harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "../harness/cluster.ts";
 import { freePorts } from "../harness/free_ports.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { startTcpProxy } from "../harness/tcp_proxy.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const CONFIG = `
-[[rooms]]
-room = "kept-*"
-durable = true
+${durableRooms("kept-*")}
 [ledger]
 store = true
 `;

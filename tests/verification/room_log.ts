@@ -13,6 +13,7 @@ import { until } from "../../shared/testing/until.ts";
 import { REDUCER_OBJECTS } from "../../shared/records/reducer_record.ts";
 import { folded, sourceOf } from "../reducer_chaos/judge.ts";
 import { writeLog } from "./log_file.ts";
+import { builtReducer } from "../../shared/testing/reducers.ts";
 
 const CALLS = 1_200;
 const AT_ONCE = 40;
@@ -31,9 +32,7 @@ async function deployAndBack(brain: WorldBrain): Promise<void> {
 }
 
 if (import.meta.main) {
-  const wasm = await Deno.readFile(
-    new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
-  );
+  const wasm = builtReducer("counter");
   await using world = await ENGINES["embedded"]!({ modules: { counter: wasm } });
   const brain = await world.start("a");
   for (let at = 0; at < CALLS; at += AT_ONCE) {

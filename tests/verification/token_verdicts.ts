@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import process from "node:process";
 import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { testLog } from "../../shared/testing/logs.ts";
 import { createAuthenticator } from "../../shield/auth/authenticate.ts";
 
 interface Asked {
@@ -31,13 +31,7 @@ async function verdictsOf({ jwks, tokens }: Asked): Promise<readonly string[]> {
     now: Date.now,
     monotonic_ms: () => performance.now(),
     fetch: () => Promise.resolve(new Response(jwks)),
-    log: createLogger({
-      level: "error",
-      format: "json",
-      component: "shield",
-      now: Date.now,
-      write: console.error,
-    }),
+    log: testLog(),
     registry: new Registry(),
   });
   const verdicts: string[] = [];

@@ -2,8 +2,7 @@
 import { EventSource } from "eventsource";
 import pusher_js from "pusher-js";
 import { becomes } from "../../shared/testing/until.ts";
-import { Record as ReaderRecord } from "../model/fault_readers.ts";
-import type { LiveReader } from "../model/fault_readers.ts";
+import { type LiveReader, Record as ReaderRecord } from "../model/fault_readers.ts";
 import type { Seat } from "../model/reading.ts";
 
 // A CommonJS module: its types declare `default`, but it is the class itself.

@@ -1,15 +1,12 @@
 /** `arq auth revoke` and `revocations` against a real bus, and without one. */
 import assert from "node:assert/strict";
-import { startBus } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
-import { type Refusal, refuses, runArq } from "../../testing/run_arq.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
+import { type Refusal, refuses, runArq, succeeds } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 
 async function answered(bus: TestBus, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await runArq(["auth", ...args, "--url", bus.url]);
-  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout;
+  return succeeds(await runArq(["auth", ...args, "--url", bus.url]));
 }
 
 async function status(bus: TestBus, token: string): Promise<number> {

@@ -5,12 +5,12 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { StreamedCommand } from "../../../tasks/checkout/streamed_command.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
 import { configText, reloadedExit, reloadedText } from "../../answers/settings_text.ts";
 import { folderWith } from "../../testing/disk_io.ts";
-import { runArq, startArq } from "../../testing/run_arq.ts";
+import { runArq, startArq, succeeds } from "../../testing/run_arq.ts";
+import { atEnd } from "../../../shared/testing/at_end.ts";
 
 // `arq status --watch`, `arq top` and `arq tail` against a real bus.
 
@@ -52,15 +52,14 @@ function assertOneProcess(text: string): void {
 
 async function topped(bus: TestBus, admin: string): Promise<void> {
   const options = ["--count", "1", "--interval", "0.2", ...at(bus, admin)];
-  const people = await runArq(["top", ...options]);
-  assert.equal(people.code, 0, people.stderr);
-  assert.match(people.stdout, /^node +state +conns/m);
-  assert.match(people.stdout, /^shield \S+ +ready /m);
-  assert.match(people.stdout, /^brain \S+ +ready /m);
-  assertOneProcess(people.stdout);
-  assert.match(people.stdout, /^tenant +conns +rooms/m);
-  assert.match(people.stdout, /^default /m);
-  assert.ok(!people.stdout.includes("\u001b"), "a pipe gets text only");
+  const people = succeeds(await runArq(["top", ...options]));
+  assert.match(people, /^node +state +conns/m);
+  assert.match(people, /^shield \S+ +ready /m);
+  assert.match(people, /^brain \S+ +ready /m);
+  assertOneProcess(people);
+  assert.match(people, /^tenant +conns +rooms/m);
+  assert.match(people, /^default /m);
+  assert.ok(!people.includes("\u001b"), "a pipe gets text only");
   const { nodes, tenants } = JSON.parse((await runArq(["top", "--json", ...options])).stdout);
   assert.deepEqual(nodes.map(({ kind }: { kind: string }) => kind), ["shield", "brain"]);
   assert.match(nodes[0].process_id, /^[0-9a-f-]{36}$/);
@@ -113,43 +112,40 @@ Deno.test("status, top and tail show a running bus to its operator only", async 
 
 Deno.test("arq config reload prints what changed, what needs a restart and what is refused; show prints what is in force", async () => {
   const file = await Deno.makeTempFile({ suffix: ".toml" });
-  try {
-    await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 9\n");
-    await using bus = await startBus(["--config", file]);
-    const arq = async (code: number, ...args: string[]) => {
-      const result = await runArq(["config", ...args, "--url", bus.url]);
-      const output = result.stdout + result.stderr;
-      assert.equal(result.code, code, `${args.join(" ")}: ${output}`);
-      return output;
-    };
-    assert.match(
-      await arq(0, "show"),
-      /^shield \S+: \/\S+, read \d{4}-.*\n(.*\n)* {2}limits\.connections_per_user = 9\n/,
-    );
-    assert.match(await arq(0, "reload"), /\n {2}changed: nothing\n$/);
-    await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 7\nmax_frame_bytes = 2_048\n");
-    assert.match(
-      await arq(0, "reload"),
-      /\n {2}changed: limits\.connections_per_user\n {2}needs a restart: limits\.max_frame_bytes\n$/,
-    );
-    await Deno.writeTextFile(file, "[limits]\nconnections_per_use = 3\n");
-    assert.match(
-      await arq(1, "reload"),
-      /refused, nothing has changed: .*:2:1 limits\.connections_per_use: unknown key; did you mean "connections_per_user"\?/,
-    );
-    const { configs } = JSON.parse(await arq(0, "show", "--json"));
-    assert.equal(configs[0].values["limits.connections_per_user"], 7);
-    assert.match(
-      await arq(0, "show"),
-      / {2}limits\.connections_per_user = 7\n(.*\n)* {2}refused, nothing has/,
-    );
-    const { node_id } = configs[0];
-    assert.match(await arq(1, "reload", "--node", node_id), /refused/);
-    for (const command of ["show", "reload"]) {
-      assert.match(await arq(1, command, "--node", "nobody"), /no node nobody answers/);
-    }
-  } finally {
-    await Deno.remove(file);
+  await using _end = atEnd(() => Deno.remove(file));
+  await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 9\n");
+  await using bus = await startBus(["--config", file]);
+  const arq = async (code: number, ...args: string[]) => {
+    const result = await runArq(["config", ...args, "--url", bus.url]);
+    const output = result.stdout + result.stderr;
+    assert.equal(result.code, code, `${args.join(" ")}: ${output}`);
+    return output;
+  };
+  assert.match(
+    await arq(0, "show"),
+    /^shield \S+: \/\S+, read \d{4}-.*\n(.*\n)* {2}limits\.connections_per_user = 9\n/,
+  );
+  assert.match(await arq(0, "reload"), /\n {2}changed: nothing\n$/);
+  await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 7\nmax_frame_bytes = 2_048\n");
+  assert.match(
+    await arq(0, "reload"),
+    /\n {2}changed: limits\.connections_per_user\n {2}needs a restart: limits\.max_frame_bytes\n$/,
+  );
+  await Deno.writeTextFile(file, "[limits]\nconnections_per_use = 3\n");
+  assert.match(
+    await arq(1, "reload"),
+    /refused, nothing has changed: .*:2:1 limits\.connections_per_use: unknown key; did you mean "connections_per_user"\?/,
+  );
+  const { configs } = JSON.parse(await arq(0, "show", "--json"));
+  assert.equal(configs[0].values["limits.connections_per_user"], 7);
+  assert.match(
+    await arq(0, "show"),
+    / {2}limits\.connections_per_user = 7\n(.*\n)* {2}refused, nothing has/,
+  );
+  const { node_id } = configs[0];
+  assert.match(await arq(1, "reload", "--node", node_id), /refused/);
+  for (const command of ["show", "reload"]) {
+    assert.match(await arq(1, command, "--node", "nobody"), /no node nobody answers/);
   }
 });
 
@@ -176,9 +172,7 @@ async function arq(bus: TestBus, ...args: string[]) {
 }
 
 async function mirror(bus: TestBus, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await arq(bus, "mirror", ...args);
-  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout;
+  return succeeds(await arq(bus, "mirror", ...args));
 }
 
 async function rules(bus: TestBus): Promise<void> {
@@ -261,8 +255,7 @@ Deno.test("arq mirror on a running bus", async (t) => {
 });
 
 Deno.test("arq status --path prints the order of refusals, and needs no bus", async () => {
-  const { code, stdout } = await runArq(["status", "--path"]);
-  assert.equal(code, 0);
+  const stdout = succeeds(await runArq(["status", "--path"]));
   const gates = stdout.trimEnd().split("\n").map((line) => line.split(/ {2,}/)[0]);
   assert.deepEqual(gates.slice(3, 7), ["token", "room", "tenant", "grant"]);
 });

@@ -1,8 +1,7 @@
 /** `arq export`, `plan` and `apply` against a real bus, and invalid folders. */
 import assert from "node:assert/strict";
-import { startBusWith } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
 import { filesOf } from "../../testing/folder_files.ts";
 import { diskIo, edit, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";

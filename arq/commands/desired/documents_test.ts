@@ -2,14 +2,12 @@
 import assert from "node:assert/strict";
 import { secretFile } from "../../../shared/config/testing/secret_file.ts";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
-import { asker } from "../../../tests/rollout_traffic.ts";
-import type { Ask } from "../../../tests/rollout_traffic.ts";
+import { type Ask, asker } from "../../../tests/rollout_traffic.ts";
 import { filesOf } from "../../testing/folder_files.ts";
 import { edit, folderWith } from "../../testing/disk_io.ts";
 import { localArq } from "../../testing/local_arq.ts";
+import { reducedRooms, reducerFile } from "../../../shared/testing/reducers.ts";
 
-const built = (name: string) =>
-  new URL(`../../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 const CONFIG = `
 [webhooks]
 tenant_hooks = 2
@@ -18,13 +16,7 @@ id = "fixed"
 tenant = "default"
 url = "https://hooks.example.com/fixed"
 secret_file = "${secretFile(`whsec_${btoa("0".repeat(32))}`)}"
-[[reducers]]
-name = "counter"
-file = "${built("counter")}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
+${reducedRooms("count-*", "counter")}
 `;
 const CRON = { cron: "30 12 * * 1-5", zone: "Europe/Berlin" };
 const MESSAGE = { type: "lunch", data: { b: [1, null], a: "\x7f\ud800 \"'" } };
@@ -54,7 +46,7 @@ async function furnish(ask: Ask): Promise<void> {
   const deployed = await ask(
     "PUT",
     "tenants/default/reducers/count-*",
-    await Deno.readFile(built("counter_rust")),
+    await Deno.readFile(reducerFile("counter_rust")),
   );
   assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
 }
@@ -116,7 +108,7 @@ Deno.test("changes of hooks, schedules and reducers are planned and applied; uns
   await edit(`${path}/hooks.toml`, "paused = true\n", "");
   await edit(`${path}/schedules.toml`, "from_ms", "# from_ms");
   await edit(`${path}/schedules.toml`, 'cron = "30 12', 'cron = "45 12');
-  await Deno.copyFile(built("poll"), `${path}/reducers/count-.all.wasm`);
+  await Deno.copyFile(reducerFile("poll"), `${path}/reducers/count-.all.wasm`);
   const planned = await arq(2, "plan", "one", "--out", `${path}/plan.bin`);
   assert.match(planned, /^tenant default: 0 to add, 3 to change, 0 to remove/);
   assert.match(planned, /\n {2}~ hooks billing {2}retries: 3 → 4\n/);
@@ -176,7 +168,7 @@ Deno.test("an invalid state is refused before any change, and a finished schedul
   const mirror = '[[mirror]]\nprefix = "in.t.default.*"\npercent = 0.5\n';
   for (const [refusal, text] of cases) {
     await using folder = await folderWith({ "a.toml": `tenant = "default"\n${mirror}${text}` });
-    await Deno.copyFile(built("counter"), `${folder.path}/m.wasm`);
+    await Deno.copyFile(reducerFile("counter"), `${folder.path}/m.wasm`);
     const arq = await localArq(bus, folder.path);
     assert.match(await arq(1, "apply", "."), refusal);
     assert.match(await arq(0, "mirror", "list"), /no mirror rules/);

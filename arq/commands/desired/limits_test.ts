@@ -3,14 +3,13 @@
  * to.
  */
 import assert from "node:assert/strict";
-import { startBusWith } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { startValkey } from "../../../tests/harness/valkey_server.ts";
 import { AdminClient } from "../../../tests/peers/admin_client.ts";
 import { openText } from "../../../tests/peers/raw_client.ts";
 import { GOOD_RULE, OLD_RULE, Traffic } from "../../../tests/rollout_traffic.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
-import { arqOn as arq, runArq } from "../../testing/run_arq.ts";
+import { arqOn as arq, runArq, succeeds } from "../../testing/run_arq.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import { readFolder } from "./read_folder.ts";
 
@@ -90,10 +89,9 @@ async function ownAdmin(bus: TestBus, folder: string): Promise<void> {
   await Deno.writeTextFile(file, before);
   const signed = `${folder}/signatures.toml`;
   await Deno.writeTextFile(signed, (await Deno.readTextFile(signed)).replace("bank-*", "safe-*"));
-  const applied = await runArq(["apply", folder, ...as]);
-  assert.equal(applied.code, 0, applied.stderr);
+  const applied = succeeds(await runArq(["apply", folder, ...as]));
   assert.match(
-    applied.stdout,
+    applied,
     /\n {2}\+ require_signature user safe-\*\n|\n {2}- require_signature user bank-\*\n/,
   );
   assert.equal(await codeIn(bus, "safe-1"), "403 signature-required");

@@ -1,8 +1,7 @@
 /** `arq plan` and `arq apply` compare with what will be in force: an active rollout is part of the state. */
 import assert from "node:assert/strict";
-import { startLocalBus } from "../../../tests/harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "../../../tests/harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import type { TestBus } from "../../../tests/harness/test_bus.ts";
 import { asker } from "../../../tests/rollout_traffic.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { LEAVES, localArq } from "../../testing/local_arq.ts";

@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import { startBusWith } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import { openText } from "../../../tests/peers/raw_client.ts";
 import { BAD_RULE, GOOD_RULE, OLD_RULE, Traffic } from "../../../tests/rollout_traffic.ts";

@@ -1,7 +1,6 @@
 /** A change that hides or deletes stored data is counted by plan, and made only with the explicit option. */
 import assert from "node:assert/strict";
-import { startLocalBus } from "../../../tests/harness/local_bus.ts";
-import type { TestBus } from "../../../tests/harness/test_bus.ts";
+import { startLocalBus, type TestBus } from "../../../tests/harness/local_bus.ts";
 import { openText } from "../../../tests/peers/raw_client.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { asker } from "../../../tests/rollout_traffic.ts";

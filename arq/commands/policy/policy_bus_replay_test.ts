@@ -4,13 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { startBusWith } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
 import { ask, openText } from "../../../tests/peers/raw_client.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { builtModule } from "../../replay/testing/recorded.ts";
 import { runArq } from "../../testing/run_arq.ts";
+import { durableRooms } from "../../../shared/testing/room_classes.ts";
 
 const CONFIG = `
 [server]
@@ -19,10 +19,7 @@ host = "127.0.0.1"
 journal = "all"
 #constant journal.journal_payload = "keep"
 #constant journal.flush_ms = 50
-[[rooms]]
-room = "kept-*"
-durable = true
-history_size = 1000
+${durableRooms("kept-*", "history_size = 1000")}
 `;
 const ROOT = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
 

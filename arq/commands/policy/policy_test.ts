@@ -4,9 +4,8 @@
  */
 import assert from "node:assert/strict";
 import wabt from "wabt";
-import { startBusWith } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 
 const ROOT = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");

@@ -3,8 +3,7 @@
  * collected its garbage (some 30 s), which removes everything unreferenced. No message comes meanwhile.
  */
 import assert from "node:assert/strict";
-import { runArq, startArq } from "../../testing/run_arq.ts";
-import type { ArqProcess } from "../../testing/run_arq.ts";
+import { type ArqProcess, runArq, startArq, succeeds } from "../../testing/run_arq.ts";
 
 const HOLD_MS = 45_000;
 /** A command that receives the signal ends in milliseconds; one that lost its handler never ends. */
@@ -34,8 +33,7 @@ const FOLLOWERS: readonly Follower[] = [
 /** A bus in the background, found from its folder; ended and removed with the test. */
 async function backgroundBus(): Promise<AsyncDisposable & { readonly cwd: string }> {
   const cwd = await Deno.makeTempDir({ prefix: "arq-follow-" });
-  const { code, stderr } = await runArq(["dev", "up", "--embedded", ...FREE_PORTS], { cwd });
-  assert.equal(code, 0, stderr);
+  succeeds(await runArq(["dev", "up", "--embedded", ...FREE_PORTS], { cwd }));
   return {
     cwd,
     async [Symbol.asyncDispose]() {

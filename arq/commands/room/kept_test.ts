@@ -3,31 +3,20 @@
  * `room watch`. `../../rooms/room_reader_test.ts` has recovery and trimmed logs.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
-import type { Connection, PresenceSubscription } from "@arqon/sdk";
+import { connect, type Connection, type PresenceSubscription } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
-import { startBusWith } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { storedIn } from "../../rooms/history.ts";
-import { runArq, startArq } from "../../testing/run_arq.ts";
+import { runArq, startArq, succeeds } from "../../testing/run_arq.ts";
+import { durableRooms } from "../../../shared/testing/room_classes.ts";
+import { reducedRooms } from "../../../shared/testing/reducers.ts";
 
-const COUNTER = new URL("../../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 const CONFIG = `
 [server]
 host = "127.0.0.1"
-[[rooms]]
-room = "durable-*"
-durable = true
-history_size = 100000
-[[reducers]]
-name = "counter"
-file = "${COUNTER}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
-reducer_visible = ["total", "user/"]
+${durableRooms("durable-*", "history_size = 100000")}
+${reducedRooms("count-*", "counter", 'reducer_visible = ["total", "user/"]')}
 `;
 
 /** For all tests but those that end their own. */
@@ -42,15 +31,12 @@ const lines = (numbers: readonly number[]) => numbers.map((n) => `${n}\n`).join(
 
 async function publish(bus: TestBus, room: string, numbers: readonly number[]): Promise<void> {
   const args = ["pub", room, "--ndjson", "-", ...at(bus)];
-  const { code, stderr } = await runArq(args, { stdin: lines(numbers) });
-  assert.equal(code, 0, stderr);
+  succeeds(await runArq(args, { stdin: lines(numbers) }));
 }
 
 /** Runs a command that must succeed; returns its stdout. */
 async function done(bus: TestBus, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await runArq([...args, ...at(bus)]);
-  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout;
+  return succeeds(await runArq([...args, ...at(bus)]));
 }
 
 /** The output of `pub --json` is a position from which reading can continue. */
@@ -71,10 +57,9 @@ async function placeOfPub(bus: TestBus): Promise<void> {
   assert.deepEqual(Object.keys(short), ["room", "published", "duration_ms"]);
   const claims = { grants: [{ room, actions: ["publish"] }] };
   const token = ["--token", await bus.tokenFor({ claims })];
-  const blind = await runArq(["pub", room, "6", "--json", ...at(bus), ...token]);
-  assert.equal(blind.code, 0, blind.stderr);
-  const placed = JSON.parse(blind.stdout);
-  assert.ok(placed.offset > offset && !("epoch" in placed), blind.stdout);
+  const blind = succeeds(await runArq(["pub", room, "6", "--json", ...at(bus), ...token]));
+  const placed = JSON.parse(blind);
+  assert.ok(placed.offset > offset && !("epoch" in placed), blind);
 }
 
 async function places(bus: TestBus): Promise<void> {
@@ -108,10 +93,9 @@ async function cut(bus: TestBus): Promise<void> {
   const admin = ["--admin-url", bus.admin_url, "--token", await bus.tokenFor({ role: "admin" })];
   const trim = async (...args: string[]) => await runArq(["room", "trim", ...args, ...admin]);
   const { offset = 0 } = places[3] ?? {};
-  const trimmed = await trim(room, "--before", `${offset}`, "--yes");
-  assert.equal(trimmed.code, 0, trimmed.stderr);
+  const trimmed = succeeds(await trim(room, "--before", `${offset}`, "--yes"));
   assert.match(
-    trimmed.stdout,
+    trimmed,
     new RegExp(`now begins after entry ${offset}; 4 messages of its log`),
   );
   assert.equal(await done(bus, "room", "history", room), lines(range(5, 6)));

@@ -6,10 +6,14 @@
 import assert from "node:assert/strict";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { found, until } from "../../../shared/testing/until.ts";
-import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
-import { runArq, startArq } from "../../testing/run_arq.ts";
-import type { ArqProcess, ArqResult } from "../../testing/run_arq.ts";
+import { startBus, startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
+import {
+  type ArqProcess,
+  type ArqResult,
+  runArq,
+  startArq,
+  succeeds,
+} from "../../testing/run_arq.ts";
 
 const CONFIG = `
 [[rooms]]
@@ -27,9 +31,7 @@ const room = (bus: TestBus, name: string, ...args: string[]): Promise<ArqResult>
 
 /** Runs a command that must succeed; returns its stdout. */
 async function done(bus: TestBus, name: string, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await room(bus, name, ...args);
-  assert.equal(code, 0, `${name} ${args.join(" ")}: ${stderr}`);
-  return stdout;
+  return succeeds(await room(bus, name, ...args));
 }
 
 /** Runs a command that must be refused, for this reason. */
@@ -256,9 +258,7 @@ async function arq(bus: TestBus, ...args: string[]) {
 }
 
 async function answered(bus: TestBus, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await arq(bus, ...args);
-  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout;
+  return succeeds(await arq(bus, ...args));
 }
 
 async function set(bus: TestBus): Promise<void> {
@@ -360,9 +360,7 @@ const lock = (bus: TestBus, options: string[], ...program: string[]): Promise<Ar
 
 /** Locks the room without a program; returns the fencing token. */
 async function heldFence(bus: TestBus): Promise<string> {
-  const { code, stdout, stderr } = await runArq(["room", "lock", "jobs", ...at(bus)]);
-  assert.equal(code, 0, stderr);
-  return stdout.trim();
+  return succeeds(await runArq(["room", "lock", "jobs", ...at(bus)])).trim();
 }
 
 async function unlock(bus: TestBus, fence: string): Promise<ArqResult> {

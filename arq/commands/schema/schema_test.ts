@@ -5,11 +5,10 @@
 import assert from "node:assert/strict";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { ping } from "../../../shield/schema/testing/schemas.ts";
-import { startBus } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { AdminClient } from "../../../tests/peers/admin_client.ts";
 import { folderWith } from "../../testing/disk_io.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { runArq, succeeds } from "../../testing/run_arq.ts";
 
 const HEAD = `syntax = "proto3";
 package fleet.v1;
@@ -48,9 +47,7 @@ async function arq({ bus, folder }: Place, ...args: string[]) {
 }
 
 async function schema(place: Place, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await arq(place, "schema", ...args);
-  assert.equal(code, 0, `${args.join(" ")}: ${stderr}${stdout}`);
-  return stdout;
+  return succeeds(await arq(place, "schema", ...args));
 }
 
 async function refused(place: Place, ...args: string[]): Promise<string> {
@@ -65,8 +62,7 @@ async function register(place: Place): Promise<void> {
     await schema(place, "check", "v1", "--id", "fleet"),
     "fleet has no version yet: v1 would be the first\n",
   );
-  const built = await runArq(["schema", "build", "v1", "-o", "v1.binpb.gz"], { cwd: place.folder });
-  assert.equal(built.code, 0, built.stderr);
+  succeeds(await runArq(["schema", "build", "v1", "-o", "v1.binpb.gz"], { cwd: place.folder }));
   const first = await schema(place, "push", "v1.binpb.gz", "--id", "fleet");
   assert.equal(first, "fleet: version 1 is registered (BACKWARD)\n");
   const again = await schema(place, "push", "v1", "--id", "fleet");

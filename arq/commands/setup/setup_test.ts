@@ -5,11 +5,9 @@
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
-import { startBus } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { folderWith } from "../../testing/disk_io.ts";
-import { runArq } from "../../testing/run_arq.ts";
-import type { ArqResult } from "../../testing/run_arq.ts";
+import { type ArqResult, runArq, succeeds } from "../../testing/run_arq.ts";
 
 /** A home with contexts and a folder of `arq init`, and a function that runs `arq` in it. */
 interface Place {
@@ -30,9 +28,8 @@ const findings = (result: ArqResult): { check: string; status: string; text: str
 async function initialize(folder: string): Promise<Place> {
   const place = placeIn(folder);
   const { cwd, config_home } = place;
-  const made = await runArq(["init", cwd, "--json"], { cwd: folder, config_home });
-  assert.equal(made.code, 0, made.stderr);
-  const { files, context, next } = JSON.parse(made.stdout);
+  const made = succeeds(await runArq(["init", cwd, "--json"], { cwd: folder, config_home }));
+  const { files, context, next } = JSON.parse(made);
   assert.equal(context, "local");
   assert.deepEqual(next.slice(0, 2), [`cd ${cwd}`, "deno task -q arq serve --config config.toml"]);
   for (const file of files) assert.ok((await Deno.stat(`${cwd}/${file}`)).size > 0, file);
@@ -49,10 +46,8 @@ async function isWhole({ cwd, run }: Place): Promise<void> {
   assert.deepEqual(JSON.parse(check.stdout), { file: "config.toml", valid: true, problems: [] });
   const policy = await run("policy", "check", "policies/content_size.wasm", "--json");
   assert.equal(JSON.parse(policy.stdout).accepted, true, policy.stderr);
-  const built = await run("policy", "build", "policies/content_size.ts", "-o", "new.wasm");
-  assert.equal(built.code, 0, built.stderr);
-  const schema = await run("schema", "build", "schemas/order.proto", "-o", "new.binpb.gz");
-  assert.equal(schema.code, 0, schema.stderr);
+  succeeds(await run("policy", "build", "policies/content_size.ts", "-o", "new.wasm"));
+  succeeds(await run("schema", "build", "schemas/order.proto", "-o", "new.binpb.gz"));
   for (
     const [one, other] of [["policies/content_size.wasm", "new.wasm"], [
       "schemas/order.binpb.gz",
@@ -71,8 +66,7 @@ async function keepsWhatIsThere({ cwd, run }: Place): Promise<void> {
   assert.equal(again.code, 1);
   assert.match(again.stderr, /has config\.toml, .*already; nothing was written\n.*--force/);
   await assert.rejects(Deno.stat(`${cwd}/README.md`));
-  const forced = await run("init", "--force");
-  assert.equal(forced.code, 0, forced.stderr);
+  succeeds(await run("init", "--force"));
   assert.equal(await Deno.readTextFile(`${cwd}/keys/arqon-private.jwk.json`), key);
   assert.deepEqual(
     JSON.parse(await Deno.readTextFile(`${cwd}/keys/arqon-jwks.json`)),
@@ -87,8 +81,7 @@ Deno.test("init keeps the user's files, and its context follows the kept configu
   const cwd = `${folder.path}/shop`;
   const options = { cwd, config_home: `${folder.path}/home`, env: { ARQON_CALLED_AS: "npx arq" } };
   const init = async (...flags: string[]) => {
-    const { code, stdout, stderr } = await runArq(["init", "--json", ...flags], options);
-    assert.equal(code, 0, stderr);
+    const stdout = succeeds(await runArq(["init", "--json", ...flags], options));
     return JSON.parse(stdout);
   };
   const read = (path: string) => Deno.readTextFile(`${cwd}/${path}`);
@@ -145,8 +138,7 @@ async function serve({ cwd, run }: Place): Promise<TestBus> {
   // As `arq init --port …` would have written them.
   const ports = [bus.url, bus.ops_url, bus.admin_url].map(portOf);
   const init = ["init", "--force", "--port", ports[0], "--ops-port", ports[1], "--admin-port"];
-  const forced = await run(...init as string[], ports[2] as string);
-  assert.equal(forced.code, 0, forced.stderr);
+  succeeds(await run(...init as string[], ports[2] as string));
   return bus;
 }
 
@@ -157,12 +149,10 @@ async function justWorks({ run }: Place): Promise<void> {
   assert.deepEqual([sub.code, sub.stdout], [0, '{"item":"tea"}\n'], sub.stderr);
   const status = await run("status", "--json");
   assert.equal(JSON.parse(status.stdout).ready, true, status.stderr);
-  const deploy = await run("policy", "deploy", "policies/content_size.wasm", "--room", "chat-*");
-  assert.equal(deploy.code, 0, deploy.stderr);
+  succeeds(await run("policy", "deploy", "policies/content_size.wasm", "--room", "chat-*"));
   const big = await run("pub", "chat-1", "x".repeat(5_000));
   assert.match(big.stderr, /5000 bytes; at most 4096 here/);
-  const push = await run("schema", "push", "schemas/order.binpb.gz", "--id", "shop");
-  assert.equal(push.code, 0, push.stderr);
+  succeeds(await run("schema", "push", "schemas/order.binpb.gz", "--id", "shop"));
   const shown = await run("context", "show", "--json");
   assert.match(JSON.parse(shown.stdout).why, /it is the one of the folder/);
 }
@@ -207,8 +197,7 @@ async function tokenFiles(place: Place, bus: TestBus): Promise<void> {
   assert.deepEqual([ill.code, admin?.status], [1, "fail"], admin?.text);
   await Deno.writeTextFile(`${cwd}/admin.jwt`, await bus.tokenFor({ role: "admin" }));
   // Outside of the folder the context in use applies; the option also works before the command.
-  const outside = await runArq(["policy", "list"], { config_home: place.config_home, cwd: "/" });
-  assert.equal(outside.code, 0, outside.stderr);
+  succeeds(await runArq(["policy", "list"], { config_home: place.config_home, cwd: "/" }));
   const before = await runArq(["--context", "nope", "status"], { config_home: place.config_home });
   assert.deepEqual([before.code, before.stdout], [2, ""]);
   assert.match(before.stderr, /no context "nope"\n {5}there are local, prod, dev/);
@@ -216,16 +205,17 @@ async function tokenFiles(place: Place, bus: TestBus): Promise<void> {
 
 /** The context's tenant is that of tokens and of `--tenant`. */
 async function tenants({ run }: Place): Promise<void> {
-  const gone = await run(
-    "context",
-    "add",
-    "other",
-    "--url",
-    "ws://127.0.0.1:1",
-    "--tenant",
-    "acme",
+  succeeds(
+    await run(
+      "context",
+      "add",
+      "other",
+      "--url",
+      "ws://127.0.0.1:1",
+      "--tenant",
+      "acme",
+    ),
   );
-  assert.equal(gone.code, 0, gone.stderr);
   const keyless = await run("pub", "lobby", "1", "--context", "other");
   assert.match(keyless.stderr, /context other has neither a key nor a token file/);
   const key = ["--key", "keys/arqon-private.jwk.json", "--issuer", "me", "--audience", "it"];

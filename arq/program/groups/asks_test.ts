@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { listedRoutes } from "../../../shield/admin/openapi.ts";
 import { SHIELD_CAPABILITIES } from "../../../shield/capabilities.ts";
 import { buildProgram } from "../program.ts";
-import { askedRoute, namePairs } from "./asks.ts";
-import type { Asked } from "./asks.ts";
+import { type Asked, askedRoute, namePairs } from "./asks.ts";
 import type { Action } from "./define.ts";
 
 const ROUTES = listedRoutes(SHIELD_CAPABILITIES);

@@ -2,7 +2,7 @@
  * Journals for tests and benchmarks, made by running a module on made-up messages as a worker does. Every input that
  * the module reads is in its record.
  */
-import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
+import { recordOf } from "../../../shared/journal/testing/records.ts";
 import type { JournalRecord, PolicyRecord, Read } from "../../../shared/journal/record.ts";
 import { METER_VERSION, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { type Guest, instantiateGuest } from "../../../shield/policy/abi/host_abi.ts";
@@ -56,30 +56,17 @@ export class Recorder {
     const time_ms = START_MS + this.#number;
     const data = new TextEncoder().encode(payload);
     const policy = this.#run(message, data, { user, room, time_ms });
-    return {
-      format: RECORD_FORMAT,
+    return recordOf({
       id: `shield-1.${++this.#number}`,
-      time_ms,
-      node: "shield-1",
-      tenant: "default",
-      hook: "on_message",
-      room,
-      trace: null,
-      message_id: null,
-      offset: null,
+      ...{ time_ms, room },
       sender: { user, connection: "c1", remote_ip: "127.0.0.1" },
-      type: "chat",
-      content_type: "application/json",
       payload: { form: "kept", data: data.toBase64() },
-      allowed: policy.allowed,
-      code: policy.code,
+      ...{ allowed: policy.allowed, code: policy.code, message: policy.reason },
       reason: policy.allowed ? "" : "policy-rejected",
-      message: policy.reason,
-      schema: null,
       chain_version: 1,
       meter_version: METER_VERSION,
       policies: [policy],
-    };
+    });
   }
 
   #keyOf(slot: StateSlot, shown: Readonly<Record<string, string>>): string {

@@ -9,8 +9,7 @@ import { Registry } from "../../../shared/metrics/metrics.ts";
 import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
 import { processSubject } from "../../../shared/subjects/subject.ts";
 import { createBrainPresenceMetrics } from "../metrics.ts";
-import { BrainPresence } from "../presence.ts";
-import type { BrainPresenceMachineOptions } from "../presence.ts";
+import { BrainPresence, type BrainPresenceMachineOptions } from "../presence.ts";
 import { TestShield } from "./shield.ts";
 
 /** Where virtual time begins; Unix ms. */

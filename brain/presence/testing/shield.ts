@@ -18,8 +18,8 @@ import {
 } from "../../../shared/presence/state.ts";
 import type { PresenceState } from "../../../shared/presence/state.ts";
 import type { Entry, MemberInput, Writer, WriterStatus } from "../../../shared/presence/types.ts";
-import { HELLO, processSubject } from "../../../shared/subjects/subject.ts";
-import type { Subject } from "../../../shared/subjects/subject.ts";
+import { memberOf } from "../../../shared/presence/testing/members.ts";
+import { HELLO, processSubject, type Subject } from "../../../shared/subjects/subject.ts";
 
 const BEATS = "sys.cluster.beat.";
 
@@ -31,14 +31,7 @@ export interface ShieldNetwork {
 
 /** A member of the test tenant. */
 export function member(connection_id: string, room_id = "lobby", meta = ""): MemberInput {
-  return {
-    tenant_id: "acme",
-    room_id,
-    connection_id,
-    user_id: `user-of-${connection_id}`,
-    issuer: "https://issuer.test",
-    meta,
-  };
+  return memberOf(connection_id, { room_id, user_id: `user-of-${connection_id}`, meta });
 }
 
 /** One writer. */

@@ -6,8 +6,7 @@ import { brainIdOf } from "../../../shared/cluster/cluster.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { keptLog } from "../../../shared/testing/logs.ts";
-import { createMetrics } from "../../../shared/metrics/metrics.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { createMetrics, type Registry } from "../../../shared/metrics/metrics.ts";
 import type { PresencePort } from "../../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../../shared/presence/wire.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -18,8 +17,7 @@ import {
   presenceSubject,
   processSubject,
 } from "../../../shared/subjects/subject.ts";
-import { startBrainPresence } from "../service.ts";
-import type { BrainPresenceService } from "../service.ts";
+import { type BrainPresenceService, startBrainPresence } from "../service.ts";
 import type { Peer } from "./cluster.ts";
 import { TestFollower } from "./follower.ts";
 import type { TestShield } from "./shield.ts";

@@ -26,10 +26,9 @@ import { variantOf } from "../testing/variants.ts";
 import { ReducerHost } from "../thread/host.ts";
 import { shownBy } from "../visible/shown.ts";
 import { SETTLE_MS } from "./module_removal.ts";
+import { builtReducer } from "../../../shared/testing/reducers.ts";
 
-const counter = Deno.readFileSync(
-  new URL("../../../policies/build/reducers/counter.wasm", import.meta.url),
-);
+const counter = builtReducer("counter");
 const HISTORY = { history_snapshots: 3, history_bytes: 4_194_304 };
 const STEPS = 80;
 const VARIANTS = 30;

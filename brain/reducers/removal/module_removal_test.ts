@@ -14,10 +14,9 @@ import { applied, ENGINES, type ReducerWorld, type WorldBrain } from "../testing
 import { HOUR_MS, Remover } from "../testing/remover.ts";
 import { variantOf } from "../testing/variants.ts";
 import { LEFT_MS, SETTLE_MS } from "./module_removal.ts";
+import { builtReducer } from "../../../shared/testing/reducers.ts";
 
-const counter = Deno.readFileSync(
-  new URL("../../../policies/build/reducers/counter.wasm", import.meta.url),
-);
+const counter = builtReducer("counter");
 const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
 
 async function modulesOf({ spine }: WorldBrain): Promise<Set<string>> {

@@ -23,10 +23,9 @@ import { HOUR_MS, Remover } from "../testing/remover.ts";
 import { variantOf } from "../testing/variants.ts";
 import { ReducerHost } from "../thread/host.ts";
 import { SETTLE_MS } from "./module_removal.ts";
+import { builtReducer } from "../../../shared/testing/reducers.ts";
 
-const counter = Deno.readFileSync(
-  new URL("../../../policies/build/reducers/counter.wasm", import.meta.url),
-);
+const counter = builtReducer("counter");
 const HISTORY = { history_snapshots: 4, history_bytes: 4_194_304 };
 
 interface Bus {

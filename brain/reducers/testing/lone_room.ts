@@ -1,6 +1,7 @@
 /** A room with a reducer without a Brain: the test chooses its stores. For tests only. */
 import { ArqonError } from "@arqon/proto";
 import { randomPool } from "../../../shared/ids.ts";
+import { atEnd } from "../../../shared/testing/at_end.ts";
 import { QUIET } from "../../../shared/testing/logs.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import { createBreakers } from "../../../shared/rates/breaker.ts";
@@ -80,15 +81,12 @@ export async function callAt(
     ...{ shown: () => shown, monotonic_ms: () => performance.now() },
     left: { life: "lone", left_ms: 60_000, trials: new TimerTrials(), classOf: () => "" },
   });
-  try {
-    return await new Promise((resolve, reject) =>
-      room.call({
-        ...{ ...asked, data: new TextEncoder().encode(asked.data), user_id: "ann", role: "user" },
-        ...{ claims: {}, deadline_ms: performance.now() + 60_000 },
-        answer: (outcome) => outcome instanceof ArqonError ? reject(outcome) : resolve(outcome),
-      })
-    );
-  } finally {
-    await room.close();
-  }
+  await using _end = atEnd(() => room.close());
+  return await new Promise((resolve, reject) =>
+    room.call({
+      ...{ ...asked, data: new TextEncoder().encode(asked.data), user_id: "ann", role: "user" },
+      ...{ claims: {}, deadline_ms: performance.now() + 60_000 },
+      answer: (outcome) => outcome instanceof ArqonError ? reject(outcome) : resolve(outcome),
+    })
+  );
 }

@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../../shared/testing/logs.ts";
-import { createMetrics } from "../../../shared/metrics/metrics.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { createMetrics, type Registry } from "../../../shared/metrics/metrics.ts";
 import { openSpine } from "../../../shared/spine/open.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { found } from "../../../shared/testing/until.ts";
@@ -16,8 +15,7 @@ import { FollowedClasses } from "../../classes/followed_classes.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { decodeBatch } from "../log/batch.ts";
 import type { LogEntry } from "../state/entry.ts";
-import type { ReducerService } from "../service.ts";
-import { startReducers } from "../service.ts";
+import { type ReducerService, startReducers } from "../service.ts";
 import { overriding } from "../../../shared/testing/overriding.ts";
 
 /** Options of the world. */

@@ -9,6 +9,7 @@ import { emptyRoom } from "../state/room_state.ts";
 import { command } from "../testing/rooms.ts";
 import { Compiling } from "./module_compiler.ts";
 import { ReducerHost } from "./host.ts";
+import { atEnd } from "../../../shared/testing/at_end.ts";
 
 const PAYLOAD_MAX = 1_048_576;
 const ALL = { may_stop: false, shown: [] };
@@ -30,58 +31,52 @@ const EXPENSIVE: Readonly<Record<string, GuestText>> = {
 for (const [name, guest] of Object.entries(EXPENSIVE)) {
   Deno.test(`many entries of a reducer ${name} are applied in turns with another room's`, async () => {
     const host = new ReducerHost(() => {});
-    try {
-      const [busy, other] = [program(guest), program({ apply: `(i32.const 0)` })];
-      for (const one of [busy, other]) await host.check(one);
-      const [first, second] = [
-        await host.open({ tenant_id: "t", room_id: "a" }, undefined),
-        await host.open({ tenant_id: "t", room_id: "b" }, undefined),
-      ];
-      const entries = Array.from({ length: ENTRIES }, (_, at) => command(at + 1));
-      const done: string[] = [];
-      const many = host.apply(first.handle, busy, entries, ALL).then((all) => {
-        done.push("many");
-        return all;
-      });
-      await host.apply(second.handle, other, [command(1)], ALL).then(() => done.push("one"));
-      const { applied, standing } = await many;
-      assert.deepEqual(done, ["one", "many"]);
-      assert.deepEqual(applied.map(({ offset }) => offset), entries.map(({ offset }) => offset));
-      assert.equal(standing.offset, ENTRIES);
-    } finally {
-      host.end();
-    }
+    await using _end = atEnd(() => host.end());
+    const [busy, other] = [program(guest), program({ apply: `(i32.const 0)` })];
+    for (const one of [busy, other]) await host.check(one);
+    const [first, second] = [
+      await host.open({ tenant_id: "t", room_id: "a" }, undefined),
+      await host.open({ tenant_id: "t", room_id: "b" }, undefined),
+    ];
+    const entries = Array.from({ length: ENTRIES }, (_, at) => command(at + 1));
+    const done: string[] = [];
+    const many = host.apply(first.handle, busy, entries, ALL).then((all) => {
+      done.push("many");
+      return all;
+    });
+    await host.apply(second.handle, other, [command(1)], ALL).then(() => done.push("one"));
+    const { applied, standing } = await many;
+    assert.deepEqual(done, ["one", "many"]);
+    assert.deepEqual(applied.map(({ offset }) => offset), entries.map(({ offset }) => offset));
+    assert.equal(standing.offset, ENTRIES);
   });
 }
 
 Deno.test("tenants with long-running commands share one slot of the thread, for short turns", async () => {
   const host = new ReducerHost(() => {});
-  try {
-    const [busy, plain] = [
-      program(EXPENSIVE["that never ends"]!),
-      program({ apply: `(i32.const 0)` }),
-    ];
-    for (const one of [busy, plain]) await host.check(one);
-    const rooms = await Promise.all(
-      ["one", "other", "one", "other"].map((tenant_id, at) =>
-        host.open({ tenant_id, room_id: `r${at}` }, undefined)
-      ),
-    );
-    const mine = await host.open({ tenant_id: "quiet", room_id: "r" }, undefined);
-    const entries = (from: number) => Array.from({ length: 20 }, (_, at) => command(from + at));
-    for (const { handle } of rooms) await host.apply(handle, busy, entries(1), ALL);
-    assert.equal(host.slow_tenants, 2);
-    const done: string[] = [];
-    const all = rooms.map(async ({ handle }) => {
-      const { applied } = await host.apply(handle, busy, entries(21), { ...ALL, may_stop: true });
-      done.push(...applied.map(() => "busy"));
-    });
-    await host.apply(mine.handle, plain, [command(1)], ALL).then(() => done.push("quiet"));
-    await Promise.all(all);
-    assert.ok(done.indexOf("quiet") <= 1, done.join());
-  } finally {
-    host.end();
-  }
+  await using _end = atEnd(() => host.end());
+  const [busy, plain] = [
+    program(EXPENSIVE["that never ends"]!),
+    program({ apply: `(i32.const 0)` }),
+  ];
+  for (const one of [busy, plain]) await host.check(one);
+  const rooms = await Promise.all(
+    ["one", "other", "one", "other"].map((tenant_id, at) =>
+      host.open({ tenant_id, room_id: `r${at}` }, undefined)
+    ),
+  );
+  const mine = await host.open({ tenant_id: "quiet", room_id: "r" }, undefined);
+  const entries = (from: number) => Array.from({ length: 20 }, (_, at) => command(from + at));
+  for (const { handle } of rooms) await host.apply(handle, busy, entries(1), ALL);
+  assert.equal(host.slow_tenants, 2);
+  const done: string[] = [];
+  const all = rooms.map(async ({ handle }) => {
+    const { applied } = await host.apply(handle, busy, entries(21), { ...ALL, may_stop: true });
+    done.push(...applied.map(() => "busy"));
+  });
+  await host.apply(mine.handle, plain, [command(1)], ALL).then(() => done.push("quiet"));
+  await Promise.all(all);
+  assert.ok(done.indexOf("quiet") <= 1, done.join());
 });
 
 Deno.test("tenants take turns: the many rooms of one delay no other's", async () => {
@@ -90,26 +85,22 @@ Deno.test("tenants take turns: the many rooms of one delay no other's", async ()
     () => {},
     (tenant_id, units) => void spent.set(tenant_id, (spent.get(tenant_id) ?? 0) + units),
   );
-  try {
-    const busy = program(EXPENSIVE["that never ends"]!);
-    await host.check(busy);
-    const open = (tenant_id: string, room_id: string) =>
-      host.open({ tenant_id, room_id }, undefined);
-    const many = await Promise.all(Array.from({ length: 30 }, (_, at) => open("busy", `r${at}`)));
-    const mine = await open("quiet", "r");
-    const done: string[] = [];
-    const entries = [1, 2, 3].map((at) => command(at));
-    const all = many.map(({ handle }) =>
-      host.apply(handle, busy, entries, ALL).then(() => done.push("busy"))
-    );
-    await host.apply(mine.handle, busy, [command(1)], ALL).then(() => done.push("quiet"));
-    await Promise.all(all);
-    // The requests in the worker, and one that has used as little.
-    assert.ok(done.indexOf("quiet") <= 4, done.join());
-    assert.ok(spent.get("busy")! > 80 * spent.get("quiet")! * 0.9, JSON.stringify([...spent]));
-  } finally {
-    host.end();
-  }
+  await using _end = atEnd(() => host.end());
+  const busy = program(EXPENSIVE["that never ends"]!);
+  await host.check(busy);
+  const open = (tenant_id: string, room_id: string) => host.open({ tenant_id, room_id }, undefined);
+  const many = await Promise.all(Array.from({ length: 30 }, (_, at) => open("busy", `r${at}`)));
+  const mine = await open("quiet", "r");
+  const done: string[] = [];
+  const entries = [1, 2, 3].map((at) => command(at));
+  const all = many.map(({ handle }) =>
+    host.apply(handle, busy, entries, ALL).then(() => done.push("busy"))
+  );
+  await host.apply(mine.handle, busy, [command(1)], ALL).then(() => done.push("quiet"));
+  await Promise.all(all);
+  // The requests in the worker, and one that has used as little.
+  assert.ok(done.indexOf("quiet") <= 4, done.join());
+  assert.ok(spent.get("busy")! > 80 * spent.get("quiet")! * 0.9, JSON.stringify([...spent]));
 });
 
 Deno.test("reading a room, its values and writing it are charged, too", async () => {
@@ -120,63 +111,54 @@ Deno.test("reading a room, its values and writing it are charged, too", async ()
     units = 0;
     return of;
   };
-  try {
-    const { handle } = await host.open({ tenant_id: "t", room_id: "r" }, undefined);
-    assert.ok(spent() > 0, "open");
-    await host.values(handle, { prefix: "", after: "", prefixes: [""], max_bytes: 1_000 });
-    assert.ok(spent() > 0, "values");
-    const snapshot = await host.snapshot(handle);
-    assert.ok(spent() > 0, "snapshot");
-    await host.open({ tenant_id: "t", room_id: "s" }, snapshot);
-    assert.ok(spent() > 0, "open from a snapshot");
-    host.rest(handle);
-    await host.values(handle, { prefix: "", after: "", prefixes: [""], max_bytes: 1_000 });
-    assert.ok(spent() > 0, "awakened");
-  } finally {
-    host.end();
-  }
+  await using _end = atEnd(() => host.end());
+  const { handle } = await host.open({ tenant_id: "t", room_id: "r" }, undefined);
+  assert.ok(spent() > 0, "open");
+  await host.values(handle, { prefix: "", after: "", prefixes: [""], max_bytes: 1_000 });
+  assert.ok(spent() > 0, "values");
+  const snapshot = await host.snapshot(handle);
+  assert.ok(spent() > 0, "snapshot");
+  await host.open({ tenant_id: "t", room_id: "s" }, snapshot);
+  assert.ok(spent() > 0, "open from a snapshot");
+  host.rest(handle);
+  await host.values(handle, { prefix: "", after: "", prefixes: [""], max_bytes: 1_000 });
+  assert.ok(spent() > 0, "awakened");
 });
 
 Deno.test("a module that takes long to compile holds up no room", async () => {
   const host = new ReducerHost(() => {});
-  try {
-    const plain = program({ apply: `(i32.const 0)` });
-    await host.check(plain);
-    const { handle } = await host.open({ tenant_id: "t", room_id: "r" }, undefined);
-    const functions = Array.from(
-      { length: 8_000 },
-      (_, at) => `(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const ${at})))`,
-    );
-    const large = program({ apply: `(i32.const 0)`, more: functions.join("") });
-    const done: string[] = [];
-    const checks = [host.check(large), host.metered(large)].map((checked) =>
-      checked.then(() => done.push("compiled"))
-    );
-    await host.apply(handle, plain, [command(1)], ALL).then(() => done.push("applied"));
-    await Promise.all(checks);
-    assert.deepEqual(done, ["applied", "compiled", "compiled"]);
-    // It is available to the room then.
-    const { applied } = await host.apply(handle, large, [command(2)], ALL);
-    assert.deepEqual(applied.map(({ kind }) => kind), ["applied"]);
-  } finally {
-    host.end();
-  }
+  await using _end = atEnd(() => host.end());
+  const plain = program({ apply: `(i32.const 0)` });
+  await host.check(plain);
+  const { handle } = await host.open({ tenant_id: "t", room_id: "r" }, undefined);
+  const functions = Array.from(
+    { length: 8_000 },
+    (_, at) => `(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const ${at})))`,
+  );
+  const large = program({ apply: `(i32.const 0)`, more: functions.join("") });
+  const done: string[] = [];
+  const checks = [host.check(large), host.metered(large)].map((checked) =>
+    checked.then(() => done.push("compiled"))
+  );
+  await host.apply(handle, plain, [command(1)], ALL).then(() => done.push("applied"));
+  await Promise.all(checks);
+  assert.deepEqual(done, ["applied", "compiled", "compiled"]);
+  // It is available to the room then.
+  const { applied } = await host.apply(handle, large, [command(2)], ALL);
+  assert.deepEqual(applied.map(({ kind }) => kind), ["applied"]);
 });
 
 Deno.test("tenants take turns in compiling: one tenant's many modules do not delay another's", async () => {
   const compiling = new Compiling();
-  try {
-    const done: string[] = [];
-    const compiled = (tenant_id: string, at: number) =>
-      compiling.compile(program({ apply: `(drop (i32.const ${at})) (i32.const 0)` }), tenant_id)
-        .then(() => done.push(tenant_id));
-    const many = Array.from({ length: 8 }, (_, at) => compiled("many", at));
-    await Promise.all([...many, compiled("one", 100)]);
-    // The running one, and one that has used as little.
-    assert.ok(done.indexOf("one") <= 2, done.join());
-  } finally {
-    compiling.end("the test is over");
-  }
+  await using _end = atEnd(() => compiling.end("the test is over"));
+  const done: string[] = [];
+  const compiled = (tenant_id: string, at: number) =>
+    compiling.compile(program({ apply: `(drop (i32.const ${at})) (i32.const 0)` }), tenant_id)
+      .then(() => done.push(tenant_id));
+  const many = Array.from({ length: 8 }, (_, at) => compiled("many", at));
+  await Promise.all([...many, compiled("one", 100)]);
+  // The running one, and one that has used as little.
+  assert.ok(done.indexOf("one") <= 2, done.join());
 });
 
 Deno.test("a snapshot costs its tenant the time of its compression", async () => {
@@ -186,12 +168,9 @@ Deno.test("a snapshot costs its tenant the time of its compression", async () =>
   const stored = encodeSnapshot({ ...state, values, size_bytes: bytes });
   let spent = 0;
   const host = new ReducerHost(() => {}, (_tenant, units) => void (spent += units));
-  try {
-    const { handle } = await host.open({ tenant_id: "t", room_id: "a" }, stored);
-    const before = spent;
-    await host.snapshot(handle);
-    assert.ok(spent - before >= 30 * bytes, `${spent - before} units`);
-  } finally {
-    host.end();
-  }
+  await using _end = atEnd(() => host.end());
+  const { handle } = await host.open({ tenant_id: "t", room_id: "a" }, stored);
+  const before = spent;
+  await host.snapshot(handle);
+  assert.ok(spent - before >= 30 * bytes, `${spent - before} units`);
 });

@@ -17,8 +17,7 @@ import {
   set,
   unlock,
 } from "../testing/command_samples.ts";
-import { emptyDocument } from "../store/document.ts";
-import type { RoomDocument } from "../store/document.ts";
+import { emptyDocument, type RoomDocument } from "../store/document.ts";
 import { settleDocument } from "../store/stored_document.ts";
 
 const NOW = CONTEXT.now_ms;

@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { accepted } from "../testing/command_probe.ts";
 import { LiveRooms } from "./live_rooms.ts";
-import { entry, withTestBed } from "../testing/room_test_bed.ts";
-import type { RoomNode } from "../testing/room_test_bed.ts";
+import { entry, type RoomNode, withTestBed } from "../testing/room_test_bed.ts";
 import { RoomTally } from "./room_tally.ts";
 
 const set = (room: string) => ({ name: "set", data: { key: "k", value: 1 }, room });

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { accepted, refused, sendAtOnce, sendCommand } from "../testing/command_probe.ts";
-import { entry, withRooms, withTestBed } from "../testing/room_test_bed.ts";
-import type { RoomTestBed } from "../testing/room_test_bed.ts";
+import { entry, type RoomTestBed, withRooms, withTestBed } from "../testing/room_test_bed.ts";
 
 const lock = (origin: string, more = {}) => ({ name: "lock", origin, sender: origin, ...more });
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { answer, applied, get, lock, set, unlock } from "../testing/command_samples.ts";
-import { emptyDocument } from "./document.ts";
-import type { Life, RoomDocument } from "./document.ts";
+import { emptyDocument, type Life, type RoomDocument } from "./document.ts";
 import { firstNumber, inLife } from "./life.ts";
 import {
   decodeRecord,

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { KvKey, KvSize } from "../../../shared/spine/contract/spine.ts";
-import { ENTRY_BYTES, TenantBytes } from "./tenant_bytes.ts";
-import type { TenantBytesOptions } from "./tenant_bytes.ts";
+import { ENTRY_BYTES, TenantBytes, type TenantBytesOptions } from "./tenant_bytes.ts";
 
 const LIMIT = 1_000_000;
 

@@ -3,8 +3,7 @@
  * back). Checks nothing; not part of the Brain.
  */
 import assert from "node:assert/strict";
-import { readAck, writeEnvelope } from "@arqon/proto";
-import type { PlainCommand } from "@arqon/proto";
+import { type PlainCommand, readAck, writeEnvelope } from "@arqon/proto";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";

@@ -3,8 +3,7 @@ import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
 import { anyCharacter } from "../../../shared/testing/any_character.ts";
 import { answerJson } from "../commands/answer.ts";
-import { applyCommands } from "../commands/apply.ts";
-import type { Applied, ApplyContext } from "../commands/apply.ts";
+import { type Applied, applyCommands, type ApplyContext } from "../commands/apply.ts";
 import { UNCONDITIONAL } from "../commands/command.ts";
 import type {
   Conditions,
@@ -16,8 +15,7 @@ import type {
   SetCommand,
   UnlockCommand,
 } from "../commands/command.ts";
-import { emptyDocument } from "../store/document.ts";
-import type { RoomDocument } from "../store/document.ts";
+import { emptyDocument, type RoomDocument } from "../store/document.ts";
 
 /** Limits that only tests of limits reach. */
 export const CONTEXT: ApplyContext = {

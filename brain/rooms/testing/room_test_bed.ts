@@ -6,6 +6,7 @@ import { configFrom } from "../../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../../shared/testing/logs.ts";
 import { createMetrics, type Registry } from "../../../shared/metrics/metrics.ts";
 import type { Entry } from "../../../shared/presence/types.ts";
+import { memberOf } from "../../../shared/presence/testing/members.ts";
 import { openEmbedded } from "../../../shared/spine/embedded/embedded.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
@@ -13,24 +14,13 @@ import { ALL_COMMANDS } from "../../../shared/subjects/subject.ts";
 import { subjectPattern } from "../../../shared/spine/testing/subjects.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../../cluster_view.ts";
 import { createBrainMetrics } from "../../telemetry/metrics.ts";
-import { startRooms } from "../service.ts";
-import type { RoomService, RoomServiceOptions } from "../service.ts";
+import { type RoomService, type RoomServiceOptions, startRooms } from "../service.ts";
 import { memberCommands } from "../../presence/member_commands.ts";
 
 /** A member as a Shield would announce it. */
 export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {
-  return {
-    counter: 1,
-    tenant_id: "acme",
-    room_id: "lobby",
-    connection_id,
-    user_id: `of ${connection_id}`,
-    issuer: "issuer",
-    meta: "",
-    joined_ms: 1_000,
-    changed_ms: 1_000,
-    ...more,
-  };
+  const member = memberOf(connection_id, { user_id: `of ${connection_id}`, issuer: "issuer" });
+  return { counter: 1, ...member, joined_ms: 1_000, changed_ms: 1_000, ...more };
 }
 
 /** The state that several Brains agree on; a test changes it. */

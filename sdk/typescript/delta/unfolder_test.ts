@@ -2,8 +2,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { applyDelta, createDelta } from "fossil-delta";
-import { encodeSub, findData } from "@arqon/proto";
-import { Opcode, withData, writeEnvelope } from "@arqon/proto";
+import { encodeSub, findData, Opcode, withData, writeEnvelope } from "@arqon/proto";
 import { applyFossil } from "./diffs.ts";
 import { Unfolder } from "./unfolder.ts";
 

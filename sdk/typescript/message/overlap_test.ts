@@ -1,25 +1,15 @@
 // Two connections that deliver one stream, split and interleaved in every way.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { PlainEnvelope } from "@arqon/proto";
+import { type PlainEnvelope, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { AHEAD_MAX, HELD_MAX } from "../wire/bounds.ts";
 import { copyKey, Overlap } from "./overlap.ts";
 
 function message(twist: string | undefined, more: Partial<PlainEnvelope> = {}): PlainEnvelope {
-  return {
-    trace_id: "",
-    tenant_id: "t",
-    room_id: "r",
-    timestamp_ms: 1,
-    headers: twist === undefined ? {} : { "X-Twist-ID": twist },
-    ack_requested: false,
-    request_id: 0,
-    sender_id: "ann",
-    offset: 0,
-    message_id: "",
-    event: { type: "t", data: new Uint8Array([1]), content_type: "", schema_id: "" },
-    ...more,
-  };
+  const headers: Record<string, string> = twist === undefined ? {} : { "X-Twist-ID": twist };
+  const event = { type: "t", data: new Uint8Array([1]) };
+  const made = { tenant_id: "t", room_id: "r", timestamp_ms: 1, sender_id: "ann", headers, event };
+  return { ...readEnvelope(writeEnvelope(made)), ...more };
 }
 
 /** Plays one stream over both connections; `fresh` is the first message that the new one delivers. */

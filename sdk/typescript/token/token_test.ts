@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
 import { refreshDelay } from "./token_keeper.ts";
-import { tokenExpiry } from "./jwt.ts";
-import { assertToken } from "./jwt.ts";
+import { assertToken, tokenExpiry } from "./jwt.ts";
 
 function tokenWith(claims: unknown): string {
   const part = (value: unknown) =>

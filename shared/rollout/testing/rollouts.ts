@@ -1,6 +1,5 @@
 /** Rollouts for tests. Not for product code. */
-import { sharesFrom } from "../rollout.ts";
-import type { Rollout } from "../rollout.ts";
+import { type Rollout, sharesFrom } from "../rollout.ts";
 
 /** A rollout of the policy `p` that has just begun, except for `more`. */
 export function rolloutOf(more: Partial<Rollout> = {}): Rollout {

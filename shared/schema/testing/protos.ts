@@ -4,6 +4,7 @@
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type FileDescriptorSet, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { deno } from "../../../tasks/checkout/programs.ts";
 import { temporaryFolder } from "../../testing/temporary_folder.ts";
 import { type DescriptorSet, readUnpackedSet } from "../descriptors/descriptor_set.ts";
 
@@ -21,11 +22,8 @@ export async function compileProtos(files: Readonly<Record<string, string>>): Pr
     await Deno.writeTextFile(target, text);
   }
   const out = `${folder.path}/out.binpb`;
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "@bufbuild/buf", "build", `${folder.path}/in`, "--output", out],
-    cwd: `${ROOT}proto`,
-  }).output();
-  if (!success) throw new Error(`buf build failed: ${new TextDecoder().decode(stderr)}`);
+  const args = ["run", "-A", "@bufbuild/buf", "build", `${folder.path}/in`, "--output", out];
+  await deno(args, { cwd: `${ROOT}proto` });
   return await Deno.readFile(out);
 }
 

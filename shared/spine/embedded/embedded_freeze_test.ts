@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { QUIET } from "../../testing/logs.ts";
 import { until } from "../../testing/until.ts";
-import { openEmbedded } from "./embedded.ts";
-import type { EmbeddedOptions } from "./embedded.ts";
+import { type EmbeddedOptions, openEmbedded } from "./embedded.ts";
 import type { Spine, SpineBackup } from "../contract/spine.ts";
 
 const log = QUIET;

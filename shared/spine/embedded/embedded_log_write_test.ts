@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import { openLogFile } from "./embedded_log_file.ts";
-import { LogRows } from "./embedded_log_rows.ts";
-import type { LogRow } from "./embedded_log_rows.ts";
+import { type LogRow, LogRows } from "./embedded_log_rows.ts";
 import { LogWriter, page, sweepRooms } from "./embedded_log_write.ts";
 
 const DAY_MS = 86_400_000;

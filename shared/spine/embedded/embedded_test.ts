@@ -1,6 +1,7 @@
 /** Specific to the embedded engine: bounded queues in this process, and a locked `data_dir`. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
+import { atEnd } from "../../testing/at_end.ts";
 import { keptLog } from "../../testing/logs.ts";
 import { temporaryFolder } from "../../testing/temporary_folder.ts";
 import {
@@ -12,8 +13,7 @@ import {
   text,
   within,
 } from "../testing/conformance.ts";
-import { openEmbedded } from "./embedded.ts";
-import type { EmbeddedOptions } from "./embedded.ts";
+import { type EmbeddedOptions, openEmbedded } from "./embedded.ts";
 import type { Spine, SpineEvent } from "../contract/spine.ts";
 
 const { log, lines } = keptLog({ level: "warn" });
@@ -26,11 +26,8 @@ async function withFolder(run: (data_dir: string) => Promise<void>): Promise<voi
 
 async function withSpine(more: Partial<EmbeddedOptions>, run: (spine: Spine) => Promise<void>) {
   const spine = openEmbedded({ ...options, ...more });
-  try {
-    await run(spine);
-  } finally {
-    await spine.drain();
-  }
+  await using _end = atEnd(() => spine.drain());
+  await run(spine);
 }
 
 Deno.test("a subscription that is too slow loses messages and gets one gap", async () => {

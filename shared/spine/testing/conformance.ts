@@ -5,8 +5,7 @@
  * `conformance_log.ts` and `conformance_log_read.ts`.
  */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, type Reason } from "@arqon/proto";
 import { exactSubject, subjectPattern } from "./subjects.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import type { KeyValueOptions, Spine } from "../contract/spine.ts";

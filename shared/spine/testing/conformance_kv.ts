@@ -1,8 +1,7 @@
 /** Conformance cases of the key-value buckets; see `conformance.ts`. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { bytes, Collected, refusedWith, text, within } from "./conformance.ts";
-import type { Bus, Case } from "./conformance.ts";
+import { type Bus, bytes, type Case, Collected, refusedWith, text, within } from "./conformance.ts";
 import type { KeyValue, KvChange, KvKey } from "../contract/spine.ts";
 
 const ODD_KEYS: readonly KvKey[] = [

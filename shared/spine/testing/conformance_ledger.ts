@@ -1,8 +1,7 @@
 /** Conformance cases of ledgers; see `conformance.ts`. */
 import assert from "node:assert/strict";
 import { until } from "../../testing/until.ts";
-import { bytes, refusedWith, text } from "./conformance.ts";
-import type { Bus, Case } from "./conformance.ts";
+import { type Bus, bytes, type Case, refusedWith, text } from "./conformance.ts";
 import type { Ledger } from "../contract/ledger.ts";
 
 const KEPT = { max_age_seconds: 3_600, max_bytes: 1_048_576 };

@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { ORIGIN_HEADER } from "../../records/spine_headers.ts";
 import { roomSubject } from "../../subjects/subject.ts";
-import { bytes, collect, refusedWith, text, within } from "./conformance.ts";
-import type { Bus, Case } from "./conformance.ts";
+import { type Bus, bytes, type Case, collect, refusedWith, text, within } from "./conformance.ts";
 import { openLogs, RETENTION } from "./conformance_log_read.ts";
 import {
   LOG_OFFSET_HEADER,

@@ -1,8 +1,7 @@
 /** Conformance cases of reading and trimming the durable logs; see `conformance_log.ts`. */
 import assert from "node:assert/strict";
 import { roomSubject } from "../../subjects/subject.ts";
-import { bytes, collect, refusedWith, text, within } from "./conformance.ts";
-import type { Bus, Case } from "./conformance.ts";
+import { type Bus, bytes, type Case, collect, refusedWith, text, within } from "./conformance.ts";
 import { LOG_PREVIOUS_HEADER } from "../contract/durable_log.ts";
 import type { DurableLog, LogPage, Retention } from "../contract/durable_log.ts";
 

@@ -1,8 +1,7 @@
 /** Conformance cases of the object stores; see `conformance.ts`. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { bytes, refusedWith, text } from "./conformance.ts";
-import type { Bus, Case } from "./conformance.ts";
+import { type Bus, bytes, type Case, refusedWith, text } from "./conformance.ts";
 import { OBJECT_BYTES_MAX } from "../contract/check.ts";
 import type { ObjectStore } from "../contract/spine.ts";
 

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { keptLog } from "../../testing/logs.ts";
 import type { KvEntry, KvKey } from "../contract/spine.ts";
-import { WatchedBucket } from "../watched_bucket.ts";
-import type { EntryReader, EntryTable } from "../watched_bucket.ts";
+import { type EntryReader, type EntryTable, WatchedBucket } from "../watched_bucket.ts";
 import { ScriptedBucket } from "./scripted_bucket.ts";
 
 /** What a key names. */

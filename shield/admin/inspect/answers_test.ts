@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { answerBytes } from "../../../shared/cluster/cluster_question.ts";
 import { ConnectionTable } from "../../connection/connection_table.ts";
 import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stats.ts";
-import { shieldAnswers } from "./answers.ts";
-import type { InspectedParts } from "./answers.ts";
+import { type InspectedParts, shieldAnswers } from "./answers.ts";
 import { REPORTED_MAX, TenantAnswer } from "./rows.ts";
 
 /** The parts of a Shield without clients. */

@@ -1,7 +1,6 @@
 /** The lists of a tenant's admin, from real processes on one Spine. */
 import assert from "node:assert/strict";
-import { Answerer } from "../../../shared/cluster/cluster_answerer.ts";
-import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
+import { Answerer, type AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import type { Admin } from "../routing/admin_scope.ts";
@@ -10,12 +9,10 @@ import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stats.ts";
 import { operator, tenantAdmin } from "../routing/testing/admin.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
-import { shieldAnswers } from "./answers.ts";
-import type { InspectedParts } from "./answers.ts";
+import { type InspectedParts, shieldAnswers } from "./answers.ts";
 import { tenants } from "./lists.ts";
 import { policyStats } from "../../policy/policy_stats.ts";
-import { PolicyTable } from "../../policy/policy_table.ts";
-import { POLICIES_MAX } from "../../policy/policy_table.ts";
+import { POLICIES_MAX, PolicyTable } from "../../policy/policy_table.ts";
 
 function cluster(handlers: AnswerHandlers) {
   const engine = testSpine();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
+import { EventReader } from "../../../tests/peers/event_reader.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { TAIL_MESSAGES, Tails, TAILS_MAX, TENANT_TAILS_MAX } from "./tail.ts";
 
@@ -11,45 +12,6 @@ const REQUEST = {
   by: "root",
   is_operator: true,
 };
-
-interface Shown {
-  readonly event: string;
-  readonly value: Record<string, unknown>;
-}
-
-/** Reads events as a browser would. */
-class Reader {
-  readonly #pieces: ReadableStreamDefaultReader<string>;
-  #text = "";
-
-  constructor(stream: ReadableStream<Uint8Array>) {
-    const decoded = stream as ReadableStream<Uint8Array<ArrayBuffer>>;
-    this.#pieces = decoded.pipeThrough(new TextDecoderStream()).getReader();
-  }
-
-  /** The next event; undefined at the end. */
-  async next(): Promise<Shown | undefined> {
-    for (;;) {
-      const end = this.#text.indexOf("\n\n");
-      if (end >= 0) {
-        const lines = this.#text.slice(0, end).split("\n");
-        this.#text = this.#text.slice(end + 2);
-        const of = (name: string) =>
-          lines.filter((line) => line.startsWith(name)).map((line) => line.slice(name.length));
-        const data = of("data: ").join("\n");
-        if (data === "") continue;
-        return { event: of("event: ")[0] ?? "message", value: JSON.parse(data) };
-      }
-      const { value, done } = await this.#pieces.read();
-      if (done) return undefined;
-      this.#text += value;
-    }
-  }
-
-  cancel(): Promise<void> {
-    return this.#pieces.cancel();
-  }
-}
 
 function envelope(data: string, more: { content_type?: string; room_id?: string } = {}) {
   const { content_type = "application/json", room_id = "lobby" } = more;
@@ -74,12 +36,12 @@ function open(start = testSpine()) {
 
 Deno.test("messages of both planes are shown in the text form", async () => {
   const { start, tails, publish, lines } = open();
-  const reader = new Reader(await tails.open(REQUEST));
+  const reader = new EventReader(new Response(await tails.open(REQUEST)));
   const bytes = envelope('{\n  "html": "<b>",\r\n  "n": 1\n}');
   publish(bytes);
   publish(envelope("secret-words", { content_type: "text/plain" }), "out");
-  const { value } = (await reader.next())!;
-  assert.deepEqual(value, {
+  const { data } = (await reader.next())!;
+  assert.deepEqual(data, {
     size_bytes: bytes.length,
     room: "lobby",
     type: "chat",
@@ -90,7 +52,7 @@ Deno.test("messages of both planes are shown in the text form", async () => {
     tenant_id: "acme",
     message_id: "m1",
   });
-  assert.equal((await reader.next())?.value.data, "secret-words");
+  assert.equal((await reader.next())?.data.data, "secret-words");
   assert.deepEqual(tails.counts, { shown: 2, dropped: 0 });
   await reader.cancel();
   assert.equal(tails.size, 0);
@@ -101,11 +63,11 @@ Deno.test("messages of both planes are shown in the text form", async () => {
 
 Deno.test("events that are not messages of the room are left out", async () => {
   const { start, tails, publish } = open();
-  const reader = new Reader(await tails.open(REQUEST));
+  const reader = new EventReader(new Response(await tails.open(REQUEST)));
   publish(new Uint8Array([255, 255, 255]));
   publish(envelope('"elsewhere"', { room_id: "other" }), "out");
   publish(envelope('"here"'));
-  assert.equal((await reader.next())?.value.data, "here");
+  assert.equal((await reader.next())?.data.data, "here");
   await reader.cancel();
   await start[Symbol.asyncDispose]();
 });
@@ -116,13 +78,13 @@ Deno.test("a slow reader loses the oldest messages and is notified how many", as
   const all = TAIL_MESSAGES + 50;
   for (let index = 0; index < all; index++) publish(envelope(String(index)));
   await spine.flush();
-  const reader = new Reader(stream);
+  const reader = new EventReader(new Response(stream));
   const seen: unknown[] = [];
   let dropped = 0;
   while (seen.at(-1) !== all - 1) {
-    const { event, value } = (await reader.next())!;
-    if (event === "gap") dropped += Number(value.dropped);
-    else seen.push(value.data);
+    const { name, data } = (await reader.next())!;
+    if (name === "gap") dropped += Number(data.dropped);
+    else seen.push(data.data);
   }
   assert.equal(seen.length + dropped, all);
   assert.ok(dropped >= 48, `${dropped} dropped`);
@@ -147,20 +109,18 @@ Deno.test("a few large messages are bounded by their bytes", async () => {
 
 Deno.test("losses of the Spine are reported as gaps", async () => {
   const { start, tails } = open(testSpine({ subscription_messages: 4 }));
-  const reader = new Reader(await tails.open(REQUEST));
+  const reader = new EventReader(new Response(await tails.open(REQUEST)));
   for (let index = 0; index < 20; index++) {
     start.spine.publish(roomSubject("in", "acme", "lobby"), envelope(String(index)));
   }
-  let event: Shown | undefined;
-  do event = await reader.next(); while (event?.event !== "gap");
-  assert.equal(event.value.reason, "slow-consumer");
+  assert.equal((await reader.until("gap")).data.reason, "slow-consumer");
   await reader.cancel();
   await start[Symbol.asyncDispose]();
 });
 
 Deno.test("a tail ends at the drain", async () => {
   const { start, tails } = open();
-  const drained = new Reader(await tails.open(REQUEST));
+  const drained = new EventReader(new Response(await tails.open(REQUEST)));
   tails.close();
   assert.equal(await drained.next(), undefined);
   assert.equal(tails.size, 0);

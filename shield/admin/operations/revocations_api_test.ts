@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { operator, tenantAdmin } from "../routing/testing/admin.ts";
-import { holderOf, testRevocations } from "../../auth/testing/revocations.ts";
-import type { TestRevocations } from "../../auth/testing/revocations.ts";
+import { holderOf, type TestRevocations, testRevocations } from "../../auth/testing/revocations.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 
 const DAYS_30_MS = 30 * 86_400_000;

@@ -1,8 +1,7 @@
 /** Which route a request takes, and what is checked before a handler runs: scope, tenant, method, body. */
 import assert from "node:assert/strict";
 import { AdminRouter } from "./admin_router.ts";
-import { AdminTable, inBody } from "./admin_routes.ts";
-import type { AdminCall } from "./admin_routes.ts";
+import { type AdminCall, AdminTable, inBody } from "./admin_routes.ts";
 import type { Admin } from "./admin_scope.ts";
 import { readBytes } from "../../../shared/listeners/request_body.ts";
 import { askPart, operator, tenantAdmin } from "./testing/admin.ts";

@@ -1,7 +1,6 @@
 /** Tables of routes: what a route has to declare, and the defaults of a route. */
 import assert from "node:assert/strict";
-import { AdminTable, withBody } from "./admin_routes.ts";
-import type { AdminCall, AdminRoutes } from "./admin_routes.ts";
+import { type AdminCall, type AdminRoutes, AdminTable, withBody } from "./admin_routes.ts";
 import { askPart } from "./testing/admin.ts";
 import { keptLog } from "../../testing/spine.ts";
 

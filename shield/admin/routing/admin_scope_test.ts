@@ -5,8 +5,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
-import { adminOf, requireScope } from "./admin_scope.ts";
-import type { RouteScope } from "./admin_scope.ts";
+import { adminOf, requireScope, type RouteScope } from "./admin_scope.ts";
 import { operator, tenantAdmin } from "./testing/admin.ts";
 import { ann } from "../../auth/testing/identity.ts";
 

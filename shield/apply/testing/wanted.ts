@@ -1,17 +1,10 @@
 /** Wanted states for tests of applies. Not for product code. */
+import { binding } from "../../policy/testing/modules.ts";
 import type { Wanted } from "../decision.ts";
 
 /** A policy, a rule and limits that belong together: all have the number. */
 export const wanted = (number: number): Wanted => ({
-  policies: [{
-    name: "one",
-    sha256: "0".repeat(64),
-    room: "*",
-    hooks: ["on_message"],
-    order: number,
-    mode: "enforce",
-    percent: 1,
-  }],
+  policies: [binding({ name: "one", order: number })],
   mirror: { rules: [{ prefix: "in.t.acme.*", percent: number / 1_000 }] },
   quotas: [{ unit: "messages", per_second: number }],
   budgets: [{

@@ -5,8 +5,7 @@ import { Collected } from "../../../shared/spine/testing/conformance.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { Bans } from "../bans.ts";
 import type { ArrivedBan } from "../ban_table.ts";
-import { createStats } from "../../stats/stats.ts";
-import type { ShieldStats } from "../../stats/stats.ts";
+import { createStats, type ShieldStats } from "../../stats/stats.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 
 /** Watching from the start; closed when the scope ends. */

@@ -2,8 +2,7 @@
  * An issuer with fresh keys, for tests of the Shield's edge: mints good tokens and any bad one.
  * Not for production code; `arq auth` makes real keys.
  */
-import { exportJWK, exportSPKI, generateKeyPair } from "@panva/jose";
-import type { JWK } from "@panva/jose";
+import { exportJWK, exportSPKI, generateKeyPair, type JWK } from "@panva/jose";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";
 import type { Config } from "../../../shared/config/schema.ts";

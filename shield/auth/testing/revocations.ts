@@ -7,8 +7,7 @@ import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import type { Holder, Revocations } from "../revocations.ts";
 import { REVOCATION_ROUTES } from "../../admin/operations/revocations_api.ts";
-import { startRevocations } from "../revoke.ts";
-import type { StartedRevocations } from "../revoke.ts";
+import { type StartedRevocations, startRevocations } from "../revoke.ts";
 import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 

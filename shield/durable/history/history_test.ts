@@ -1,7 +1,6 @@
 /** The command `history.get`: its two forms, refusals and their order, and shared reads. */
 import assert from "node:assert/strict";
-import { ArqonError, readEnvelope, readHistory, writeHistoryQuery } from "@arqon/proto";
-import type { Ack } from "@arqon/proto";
+import { type Ack, ArqonError, readEnvelope, readHistory, writeHistoryQuery } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
 import { ann } from "../../auth/testing/identity.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { HistoryRange } from "./history_query.ts";
-import { readHistory, TrimMemory } from "./history_window.ts";
-import type { HistoryRoom } from "./history_window.ts";
+import { type HistoryRoom, readHistory, TrimMemory } from "./history_window.ts";
 import { ModelLog } from "../testing/model_log.ts";
 
 const ALL: HistoryRange = { after: 0, before: 0, limit: 100, reverse: false };

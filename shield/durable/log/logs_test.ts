@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { TenantLogs } from "./logs.ts";
-import { tenantClass, testDurable } from "../testing/durable.ts";
-import type { TestDurable } from "../testing/durable.ts";
+import { tenantClass, type TestDurable, testDurable } from "../testing/durable.ts";
 import type { LogAppend } from "../../message/logs.ts";
 import { overriding } from "../../../shared/testing/overriding.ts";
 

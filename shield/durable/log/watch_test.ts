@@ -1,14 +1,13 @@
 /** Which rooms are verified, when, and how rarely the log is read. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import type { SpineEvent } from "../../../shared/spine/contract/spine.ts";
 import { DurableStats } from "./stats.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";
 import { NO_FAULTS, SimClock } from "../testing/sim_log.ts";
 import { SimRoom } from "../testing/sim_room.ts";
-import { LogWatch } from "./watch.ts";
-import type { WatchedRoom } from "./watch.ts";
+import { LogWatch, type WatchedRoom } from "./watch.ts";
 
 const VERIFY_MS = 10_000;
 
@@ -25,12 +24,7 @@ function testWatch(clock: SimClock): TestWatch {
       return () => void listeners.delete(listener);
     },
   };
-  const logger = createLogger({
-    ...{ level: "error", format: "logfmt", component: "shield", now: () => 0 },
-    write: (line) => {
-      throw new Error(line);
-    },
-  });
+  const { log: logger } = keptLog({ level: "error", write: assert.fail });
   const stats = new DurableStats(new Registry());
   const watch = new LogWatch({ spine, clock, stats, logger, verify_ms: VERIFY_MS });
   return {

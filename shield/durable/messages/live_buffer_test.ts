@@ -1,8 +1,7 @@
 /** Messages that wait for older ones: limited, by stream, taken in order. */
 import assert from "node:assert/strict";
 import { LiveBuffer } from "./live_buffer.ts";
-import { readLive } from "./message.ts";
-import type { LiveMessage } from "./message.ts";
+import { type LiveMessage, readLive } from "./message.ts";
 
 const live = (offset: number, stream = "s1", bytes = 1): LiveMessage => ({
   ...{ stream, offset, previous: offset - 1, time_ms: 0, origin: "" },

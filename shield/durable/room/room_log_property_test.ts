@@ -1,11 +1,9 @@
 /** Under any fault: each subscriber receives every message once and in order, or is notified. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { NO_FAULTS } from "../testing/sim_log.ts";
+import { type Faults, NO_FAULTS } from "../testing/sim_log.ts";
 import type { Position } from "../../fanout/entry.ts";
-import type { Faults } from "../testing/sim_log.ts";
-import { SimRoom } from "../testing/sim_room.ts";
-import type { SimSubscriber } from "../testing/sim_room.ts";
+import { SimRoom, type SimSubscriber } from "../testing/sim_room.ts";
 
 type Step =
   | { readonly kind: "put"; readonly count: number; readonly others: number }

@@ -4,8 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import type { EntryPoint, Position } from "../../fanout/entry.ts";
 import type { LastReceived } from "./follower.ts";
 import { NO_FAULTS, settled } from "../testing/sim_log.ts";
-import { SimRoom, SimSubscriber } from "../testing/sim_room.ts";
-import type { SimOptions } from "../testing/sim_room.ts";
+import { type SimOptions, SimRoom, SimSubscriber } from "../testing/sim_room.ts";
 
 /** A started room with that many messages before it was opened here. */
 async function roomWith(

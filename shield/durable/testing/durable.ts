@@ -1,20 +1,18 @@
 /** The durable rooms of one process on the embedded engine, and a hub on them. Tests only. */
 import { configFrom } from "../../../shared/config/load.ts";
 import type { TenantRoomClass } from "../../../shared/config/schema_durable.ts";
-import { createMetrics, exposition } from "../../../shared/metrics/metrics.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { createMetrics, type Registry } from "../../../shared/metrics/metrics.ts";
+import { sampleOf } from "../../../shared/testing/sample_of.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { FlushQueue } from "../../connection/flush_queue.ts";
 import { Hub } from "../../fanout/hub.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { DEFAULT_CLASS } from "../../../shared/rooms/room_class.ts";
-import { createStats } from "../../stats/stats.ts";
+import { createStats, type ShieldStats } from "../../stats/stats.ts";
 import { TenantTable } from "../../stats/tenant_stats.ts";
-import type { ShieldStats } from "../../stats/stats.ts";
 import { random } from "../../fanout/testing/hub.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
-import { startDurable } from "../start.ts";
-import type { StartedDurable } from "../start.ts";
+import { startDurable, type StartedDurable } from "../start.ts";
 import { unboundedPatterns } from "../../patterns/testing/unbounded.ts";
 
 /** A running durable side; everything is closed when the scope ends. */
@@ -27,8 +25,8 @@ export interface TestDurable extends AsyncDisposable {
   readonly stats: ShieldStats;
   /** The log lines so far. */
   readonly lines: readonly string[];
-  /** The value of one series of the metrics; undefined if there is none. */
-  metric(series: string): Promise<number | undefined>;
+  /** The value of one series of the metrics. */
+  metric(series: string): Promise<number>;
 }
 
 /** A room class set by a tenant at run time; other members have their defaults. */
@@ -72,11 +70,7 @@ export function testDurable(
     registry,
     stats,
     lines,
-    async metric(series) {
-      const { body } = await exposition(registry);
-      const line = body.split("\n").find((text) => text.startsWith(`${series} `));
-      return line === undefined ? undefined : Number(line.slice(series.length));
-    },
+    metric: (series) => sampleOf(registry, series),
     async [Symbol.asyncDispose]() {
       hub.close();
       durable.close();

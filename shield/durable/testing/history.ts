@@ -1,15 +1,13 @@
 /** For tests: the history of one tenant's rooms on a log in memory. Not part of the Shield. */
 import { Filters } from "../../filter/filters.ts";
-import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { type Ack, type EnvelopeInput, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
-import type { Ack, EnvelopeInput } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { callerOf, LIMITS } from "../../message/testing/path.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { ann } from "../../auth/testing/identity.ts";
-import { createHistory } from "../history/history.ts";
-import type { History, HistoryContext } from "../history/history.ts";
+import { createHistory, type History, type HistoryContext } from "../history/history.ts";
 import { ModelLog } from "./model_log.ts";
 import { NO_POLICIES } from "../../message/gates.ts";
 

@@ -5,22 +5,20 @@
  */
 import { setImmediate } from "node:timers";
 import {
+  type Appended,
+  type DurableLog,
   LOG_OFFSET_HEADER,
   LOG_PREVIOUS_HEADER,
   LOG_STREAM_HEADER,
   LOG_TIME_HEADER,
-} from "../../../shared/spine/contract/durable_log.ts";
-import type {
-  Appended,
-  DurableLog,
-  LogMessage,
-  LogPage,
-  LogRead,
-  LogReadBack,
-  LogStatus,
-  NewMessage,
-  RoomHead,
-  RoomsPage,
+  type LogMessage,
+  type LogPage,
+  type LogRead,
+  type LogReadBack,
+  type LogStatus,
+  type NewMessage,
+  type RoomHead,
+  type RoomsPage,
 } from "../../../shared/spine/contract/durable_log.ts";
 import { appendInTurn } from "../../../shared/spine/contract/append_in_turn.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";

@@ -4,14 +4,12 @@
  */
 import { createLogger } from "../../../shared/logs/log.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
-import { DEFAULT_CLASS } from "../../../shared/rooms/room_class.ts";
-import type { Entry as RoomEntry, Position } from "../../fanout/entry.ts";
-import type { RoomClass } from "../../../shared/rooms/room_class.ts";
+import { DEFAULT_CLASS, type RoomClass } from "../../../shared/rooms/room_class.ts";
+import type { Entry as RoomEntry, Lost, Position } from "../../fanout/entry.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { RoomLog } from "../room/room_log.ts";
 import type { Cursor, Entry } from "../messages/timeline.ts";
 import type { LiveEntryPoint } from "../recovery/entry_point.ts";
-import type { Lost } from "../../fanout/entry.ts";
 import { DurableStats } from "../log/stats.ts";
 import { TailCache } from "../log/tail_cache.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";

@@ -2,10 +2,8 @@
 import type { Random } from "../../../shared/ids.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Frame } from "../frame_bytes.ts";
-import { Hub } from "../hub.ts";
-import type { Subscriber } from "../hub.ts";
-import { createStats } from "../../stats/stats.ts";
-import type { ShieldStats } from "../../stats/stats.ts";
+import { Hub, type Subscriber } from "../hub.ts";
+import { createStats, type ShieldStats } from "../../stats/stats.ts";
 import { unboundedPatterns } from "../../patterns/testing/unbounded.ts";
 import { TenantTable } from "../../stats/tenant_stats.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";

@@ -2,16 +2,14 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { JournalEntry } from "../../../shared/journal/entry.ts";
-import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
-import type { JournalRecord, Terms } from "../../../shared/journal/record.ts";
+import { type JournalRecord, RECORD_FORMAT, type Terms } from "../../../shared/journal/record.ts";
 import { NEVER_MS } from "../../auth/identity.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
-import { decidedBy, decision, journalPlace, writeBlock } from "../testing/journal.ts";
+import { decidedBy } from "../../../shared/journal/testing/records.ts";
+import { decision, journalPlace, writeBlock } from "../testing/journal.ts";
 import { parsePlace } from "./query.ts";
 import { readingOf, readJournal } from "./read.ts";
-import { WayIn, wayIn } from "./admission_trace.ts";
-import type { SoughtMessage } from "./admission_trace.ts";
-import { stepsOf } from "./admission_trace.ts";
+import { type SoughtMessage, stepsOf, WayIn, wayIn } from "./admission_trace.ts";
 
 const RATE = { messages_per_second: 20, bytes_per_second: 9_000 };
 const TERMS: Terms = {

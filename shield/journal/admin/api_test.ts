@@ -1,13 +1,13 @@
 /** The journal's admin API, over the embedded Spine. */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
-import { parseLine } from "../../../shared/journal/record.ts";
-import type { JournalRecord } from "../../../shared/journal/record.ts";
+import { type JournalRecord, parseLine } from "../../../shared/journal/record.ts";
 import { turnsDuring } from "../../../shared/testing/turns_during.ts";
 import { adminRequest, askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
-import { decidedBy, decision, journalPlace, storeBytes, writeBlock } from "../testing/journal.ts";
+import { decidedBy } from "../../../shared/journal/testing/records.ts";
+import { decision, journalPlace, storeBytes, writeBlock } from "../testing/journal.ts";
 import { JOURNAL_ROUTES } from "./api.ts";
 import { readJournal } from "./read.ts";
 

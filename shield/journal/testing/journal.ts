@@ -1,6 +1,5 @@
 /** Decisions for tests, stored in a journal without a Shield. Tests only. */
-import { BlockBuilder } from "../../../shared/journal/block.ts";
-import type { BlockHole } from "../../../shared/journal/block.ts";
+import { BlockBuilder, type BlockHole } from "../../../shared/journal/block.ts";
 import type { JournalEntry } from "../../../shared/journal/entry.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -31,34 +30,6 @@ export function decision(
     chain_version: rest.policies === undefined ? null : 3,
     policies: [],
     ...rest,
-  };
-}
-
-/** A policy's part of a decision. */
-export function decidedBy(
-  name: string,
-  change: Partial<JournalEntry["policies"][number]> = {},
-): JournalEntry["policies"][number] {
-  return {
-    name,
-    module: "ab".repeat(32),
-    abi: 1,
-    mode: "enforce",
-    allowed: true,
-    code: 0,
-    reason: "",
-    fault: null,
-    detail: "",
-    units: 1_000,
-    budget_units: 10_000,
-    asking_bytes: 64,
-    has_read_payload: true,
-    reads: [{ from: "header", name: "x-lang", value: "de" }],
-    writes: [],
-    added_headers: [],
-    payload: null,
-    logs: [],
-    ...change,
   };
 }
 

@@ -7,8 +7,7 @@ import { QUIET } from "../../../shared/testing/logs.ts";
 import { openEmbedded } from "../../../shared/spine/embedded/embedded.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { random } from "../../fanout/testing/hub.ts";
-import { WhyQuestions } from "./why_ask.ts";
-import { Clocks } from "./why_ask.ts";
+import { Clocks, WhyQuestions } from "./why_ask.ts";
 
 const NOW_MS = 1_700_000_000_000;
 const HOUR_MS = 3_600_000;

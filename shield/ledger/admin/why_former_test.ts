@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
+import { atEnd } from "../../../shared/testing/at_end.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { lifeName } from "../former_ledgers.ts";
 import { StoreReads } from "../store_reads.ts";
@@ -18,36 +19,33 @@ const BOB: WhyUser = { tenant: "acme", user: "bob", messages: [], room: "hall", 
 
 Deno.test("a request keeps its turn from its first read to its end; one without reads needs none", async () => {
   const { spine, [Symbol.asyncDispose]: dispose } = testSpine();
-  try {
-    const lives = new Lives(spine);
-    const parts = { ledger: { until_ms: NOW_MS - 50_000, is_over: false } };
-    const mark = encodeMark({ mark_ms: NOW_MS - 50_000, is_over: false, parts });
-    await (await lives.bucket()).put(lifeKey("gone", BEGAN_MS), mark);
-    const blocks = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
-    const reads = new StoreReads({ store_reads: 1, store_wait_ms: 1 });
-    const former = {
-      store: () => Promise.resolve(blocks),
-      lives: () => lives.all(),
-      ...{ reads, kept_ms: 3_600_000, now: () => NOW_MS },
-    };
-    const first = new FormerAnswers({ former }, "acme");
-    await first.find(FIND, new Set(["lives 1"]));
-    await first.rooms(BOB, NONE);
-    const { shown } = await first.tell(BOB, NONE, () => []);
-    assert.deepEqual(shown.map(({ node_id, state }) => `${node_id} ${state}`), ["gone killed"]);
-    assert.equal(reads.under_way, 1);
-    const second = new FormerAnswers({ former }, "acme");
-    await assert.rejects(second.find(FIND, NONE), refusedWith("too-many-pending"));
-    second[Symbol.dispose]();
-    const idle = new FormerAnswers({ former }, "acme");
-    assert.deepEqual(await idle.find(FIND, new Set([lifeName("gone", BEGAN_MS)])), []);
-    idle[Symbol.dispose]();
-    assert.equal(reads.under_way, 1, "neither has ended the first one's turn");
-    first[Symbol.dispose]();
-    await until("the turn has ended", () => reads.under_way === 0);
-    using third = new FormerAnswers({ former }, "acme");
-    assert.equal((await third.find(FIND, NONE)).length, 1);
-  } finally {
-    await dispose();
-  }
+  await using _end = atEnd(() => dispose());
+  const lives = new Lives(spine);
+  const parts = { ledger: { until_ms: NOW_MS - 50_000, is_over: false } };
+  const mark = encodeMark({ mark_ms: NOW_MS - 50_000, is_over: false, parts });
+  await (await lives.bucket()).put(lifeKey("gone", BEGAN_MS), mark);
+  const blocks = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
+  const reads = new StoreReads({ store_reads: 1, store_wait_ms: 1 });
+  const former = {
+    store: () => Promise.resolve(blocks),
+    lives: () => lives.all(),
+    ...{ reads, kept_ms: 3_600_000, now: () => NOW_MS },
+  };
+  const first = new FormerAnswers({ former }, "acme");
+  await first.find(FIND, new Set(["lives 1"]));
+  await first.rooms(BOB, NONE);
+  const { shown } = await first.tell(BOB, NONE, () => []);
+  assert.deepEqual(shown.map(({ node_id, state }) => `${node_id} ${state}`), ["gone killed"]);
+  assert.equal(reads.under_way, 1);
+  const second = new FormerAnswers({ former }, "acme");
+  await assert.rejects(second.find(FIND, NONE), refusedWith("too-many-pending"));
+  second[Symbol.dispose]();
+  const idle = new FormerAnswers({ former }, "acme");
+  assert.deepEqual(await idle.find(FIND, new Set([lifeName("gone", BEGAN_MS)])), []);
+  idle[Symbol.dispose]();
+  assert.equal(reads.under_way, 1, "neither has ended the first one's turn");
+  first[Symbol.dispose]();
+  await until("the turn has ended", () => reads.under_way === 0);
+  using third = new FormerAnswers({ former }, "acme");
+  assert.equal((await third.find(FIND, NONE)).length, 1);
 });

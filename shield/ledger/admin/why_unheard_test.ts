@@ -1,8 +1,7 @@
 /** Messages of a room that only other Shields have received, and those due to a Shield's connections. */
 import assert from "node:assert/strict";
 import type { WhyRoom } from "../../../shared/cluster/cluster_why.ts";
-import { Clocks } from "./why_ask.ts";
-import { missingAt, withLogged, withMissing } from "./why_ask.ts";
+import { Clocks, missingAt, withLogged, withMissing } from "./why_ask.ts";
 
 type Rows = WhyRoom["rows"];
 

@@ -1,17 +1,16 @@
 /** A mirror of `start.ts` on an embedded engine, with access to its rules, settings and metrics. */
 import { configFrom } from "../../../shared/config/load.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import { sampleOf } from "../../../shared/testing/sample_of.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { until } from "../../../shared/testing/until.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
-import { openSettings } from "../../settings/settings.ts";
-import type { Settings } from "../../settings/settings.ts";
+import { openSettings, type Settings } from "../../settings/settings.ts";
 import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { TestSpine } from "../../testing/spine.ts";
 import { MIRROR_ROUTES } from "../admin_api.ts";
-import { startMirror } from "../start.ts";
-import type { StartedMirror } from "../start.ts";
+import { type StartedMirror, startMirror } from "../start.ts";
 
 /** A running mirror for a test. */
 export interface TestMirror extends AsyncDisposable {
@@ -23,8 +22,8 @@ export interface TestMirror extends AsyncDisposable {
   readonly lines: readonly string[];
   /** The messages on shadow subjects, after the mirror has sent everything. */
   shadows(): Promise<SpineMessage[]>;
-  /** The value of one series of the metrics; undefined if there is none. */
-  metric(series: string): Promise<number | undefined>;
+  /** The value of one series of the metrics. */
+  metric(series: string): Promise<number>;
   /** One request of an admin, an operator unless another one is given, answered by status and JSON. */
   // deno-lint-ignore no-explicit-any -- the tests say what is in it
   ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
@@ -42,12 +41,7 @@ export async function testMirror(mirroring: Record<string, unknown> = {}): Promi
   await settings.ready;
   const config = configFrom({ platform: { mirroring } });
   const started = startMirror({ ...shared, config, settings, node_id: "s1" });
-  const metric = async (series: string) => {
-    const line = (await registry.metrics()).split("\n").find((text) =>
-      text.startsWith(`${series} `)
-    );
-    return line === undefined ? undefined : Number(line.slice(series.length));
-  };
+  const metric = (series: string) => sampleOf(registry, series);
   return {
     engine,
     settings,

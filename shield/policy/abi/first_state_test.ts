@@ -7,6 +7,7 @@ import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { restoreUnits } from "../../../wasm/metering/renewal.ts";
 import type { ChainOutcome } from "../ring/ring_words.ts";
 import { FORGETFUL } from "../testing/forgetful_guests.ts";
+import { entryOf, requestOf, runnerOf as plainRunner } from "../testing/chains.ts";
 import { runnableGuest } from "../testing/guests.ts";
 import { runChain } from "../worker/worker_chain.ts";
 import { createInstances } from "../worker/worker_instances.ts";
@@ -17,21 +18,9 @@ const FUEL = 10_000;
 function runnerOf(module: ReturnType<typeof runnableGuest>) {
   const instances = createInstances(4);
   instances.load(1, module);
-  const runner = {
-    instances,
-    fuel_limit: FUEL,
-    chain_fuel_limit: 10 * FUEL,
-    now: () => 0,
-    onProgress: () => {},
-  };
+  const runner = { ...plainRunner(instances, FUEL), chain_fuel_limit: 10 * FUEL };
   return (payload: Uint8Array = Uint8Array.of(9)) => {
-    const nobody = { generation: 1, id: 1, deadline_ms: 0, facts_bytes: 0, payload_most: 9 };
-    const chain = [{ module: 1, mode: "enforce" as const }];
-    const facts = () => ({ headers: [], claims: {} });
-    const reply = runChain(runner, {
-      ...nobody,
-      ...{ hook: "on_message", tenant_id: "acme", chain, facts, payload },
-    });
+    const reply = runChain(runner, requestOf([entryOf(1)], { payload, payload_most: 9 }));
     return { ran: reply.outcomes[0]!, logs: reply.logs };
   };
 }

@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isSampled } from "../../../shared/sampling.ts";
 import type { PolicyBinding, PolicyOutcome } from "../../../shared/records/verdict.ts";
-import { binding } from "../testing/modules.ts";
+import { binding, outcomeOf } from "../testing/modules.ts";
 import { ActiveChain } from "./tenant_chain.ts";
 import { canaryLists } from "./canary.ts";
-import { Comparisons } from "./comparisons.ts";
-import type { JudgedRequest } from "./comparisons.ts";
+import { Comparisons, type JudgedRequest } from "./comparisons.ts";
 
 const policy = (name: string, letter: string, more: Partial<PolicyBinding> = {}) =>
   binding({ name, sha256: letter.repeat(64), ...more });
@@ -94,18 +93,8 @@ Deno.test("for every key and room one whole version is in force, and the other o
 });
 
 /** An outcome of a policy of that chain. */
-const outcome = (name: string, allowed: boolean, more: Partial<PolicyOutcome> = {}) => ({
-  name,
-  allowed,
-  mode: "enforce" as const,
-  code: allowed ? 0 : 403,
-  reason: allowed ? "" : "spam",
-  fault: undefined,
-  fuel: 2,
-  instance_fuel: 0,
-  duration_ms: 0.01,
-  ...more,
-});
+const outcome = (name: string, allowed: boolean, more: Partial<PolicyOutcome> = {}) =>
+  outcomeOf(name, { allowed, reason: allowed ? "" : "spam", fuel: 2, duration_ms: 0.01, ...more });
 
 function counting(before: PolicyBinding[], after: PolicyBinding[]) {
   const comparisons = new Comparisons();

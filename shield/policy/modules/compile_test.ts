@@ -1,8 +1,7 @@
 /** Trial compilation in real child processes: passed, refused and stopped modules. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { childCommand } from "./compile.ts";
-import { COMPILE_LIMITS, createCompiler } from "./compile.ts";
+import { childCommand, COMPILE_LIMITS, createCompiler } from "./compile.ts";
 import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "../../../wasm/instance/compile_child.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";

@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";
+import { sampleOf } from "../../../shared/testing/sample_of.ts";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { rolledBack, withoutPolicy, withPolicy } from "../chain/chain.ts";
 import { ModuleSweep } from "./module_sweep.ts";
-import { openPolicyStore } from "../chain/store.ts";
-import type { PolicyStore } from "../chain/store.ts";
+import { openPolicyStore, type PolicyStore } from "../chain/store.ts";
 import { binding, tinyModule } from "../testing/modules.ts";
 
 const AUTHOR = { by: "ops", at_ms: 0 };
@@ -29,10 +29,7 @@ function sweepOf(store: PolicyStore, kept_ms = KEPT_MS) {
   const { log, lines } = keptLog();
   const clocks = { now: () => clock.now_ms + clock.ahead_ms, monotonic_ms: () => clock.now_ms };
   const sweep = new ModuleSweep({ store, log, registry, ...clocks, random: () => 0, kept_ms });
-  const metric = async (line: string) => {
-    const found = (await registry.metrics()).split("\n").find((one) => one.startsWith(`${line} `));
-    return Number(found?.slice(line.length));
-  };
+  const metric = (series: string) => sampleOf(registry, series);
   return { sweep, clock, metric, lines };
 }
 

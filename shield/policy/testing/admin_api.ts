@@ -3,15 +3,13 @@ import assert from "node:assert/strict";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import { adminRequest, askPart, operator } from "../../admin/routing/testing/admin.ts";
 import { testSpine } from "../../testing/spine.ts";
-import { POLICY_ROUTES } from "../admin_api.ts";
-import type { PolicyAdminContext } from "../admin_api.ts";
+import { POLICY_ROUTES, type PolicyAdminContext } from "../admin_api.ts";
 import { LogFollowers } from "../logs/log_followers.ts";
 import { LogMemory } from "../logs/log_memory.ts";
 import type { Hook } from "../../../shared/records/verdict.ts";
 import { openQuarantine, type Quarantine } from "../modules/quarantine.ts";
 import { checkModule, tinyModule } from "./modules.ts";
-import { testRegistry } from "./registry.ts";
-import type { TestRegistry } from "./registry.ts";
+import { type TestRegistry, testRegistry } from "./registry.ts";
 
 /** An answer: its status, its headers and its JSON, whatever that is. */
 export interface Answer {

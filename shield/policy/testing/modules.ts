@@ -4,8 +4,12 @@
  */
 import type { CheckedModule } from "../admin_api.ts";
 import type { ModuleLoader } from "../modules/module_set.ts";
-import { HOOKS } from "../../../shared/records/verdict.ts";
-import type { Hook, PolicyBinding } from "../../../shared/records/verdict.ts";
+import {
+  type Hook,
+  HOOKS,
+  type PolicyBinding,
+  type PolicyOutcome,
+} from "../../../shared/records/verdict.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
@@ -67,6 +71,22 @@ export function compilingLoader(): CompilingLoader {
       loaded.add(sha256);
     },
     unload: (sha256) => void loaded.delete(sha256),
+  };
+}
+
+/** What came of a policy, which allows unless `more` says otherwise. */
+export function outcomeOf(name: string, more: Partial<PolicyOutcome> = {}): PolicyOutcome {
+  return {
+    name,
+    mode: "enforce",
+    allowed: true,
+    code: more.allowed === false ? 403 : 0,
+    reason: "",
+    fault: undefined,
+    fuel: 10,
+    instance_fuel: 0,
+    duration_ms: 0.05,
+    ...more,
   };
 }
 

@@ -1,6 +1,5 @@
 /** A pool for tests: real workers, a clock that the test can advance. Tests only. */
-import { createMetrics } from "../../../shared/metrics/metrics.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { createMetrics, type Registry } from "../../../shared/metrics/metrics.ts";
 import { parseConfig } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { QuarantinedModule } from "../modules/quarantine.ts";
@@ -9,6 +8,7 @@ import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { createPolicyPool, type PolicyPool } from "../pool/pool.ts";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import { type GuestText, loadableGuest } from "./guests.ts";
+import { binding } from "./modules.ts";
 
 /** A running pool, closed when the scope ends. */
 export interface TestPool extends AsyncDisposable {
@@ -85,16 +85,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
 
 /** A binding of the module that was loaded under the policy's name. */
 export function policy(name: string, more: Partial<PolicyBinding> = {}): PolicyBinding {
-  return {
-    name,
-    sha256: name,
-    room: "*",
-    hooks: ["on_message"],
-    order: 0,
-    mode: "enforce",
-    percent: 1,
-    ...more,
-  };
+  return binding({ name, sha256: name, ...more });
 }
 
 let messages = 0;

@@ -7,8 +7,7 @@ import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { createPolicyRegistry } from "../chain/registry.ts";
 import type { PolicyRegistry, PolicyRegistryOptions } from "../chain/registry.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import { binding, compilingLoader, tinyModule } from "./modules.ts";
-import type { CompilingLoader } from "./modules.ts";
+import { binding, type CompilingLoader, compilingLoader, tinyModule } from "./modules.ts";
 
 /** How long a test waits for an event before it fails. */
 export const DEADLINE_MS = 20_000;

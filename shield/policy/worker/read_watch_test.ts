@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
-import type { WorkerEntry } from "../ring/ring_last.ts";
 import { SIGNED } from "../abi/policy.ts";
+import { entryOf as entry, requestOf, runnerOf } from "../testing/chains.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
@@ -14,18 +14,10 @@ const SETS = meteredGuest({
   abi: 2,
   body: "(call $set_payload (i32.const 0) (i32.const 4)) i32.const 0",
 });
-const entry = (module: number): WorkerEntry => ({ module, mode: "enforce" });
-const REQUEST: WorkerRequest = {
-  id: 1,
-  deadline_ms: 0,
-  hook: "on_message",
-  tenant_id: "acme",
-  chain: [],
+const REQUEST = requestOf([], {
   facts: () => ({ headers: [["X-A", "one"], ["x-a", "two"]], claims: { roles: ["a"] } }),
   facts_bytes: 77,
-  payload_most: 1_000,
-  payload: new TextEncoder().encode("hello"),
-};
+});
 const NAMES = '(data (i32.const 0) "x-arolesx-bX-A")';
 const ask = (fetched: string, at: number, size: number) =>
   `(drop (call $${fetched} (i32.const ${at}) (i32.const ${size})))`;
@@ -38,15 +30,8 @@ async function outcomesOf(request: WorkerRequest, ...bodies: string[]) {
     );
     instances.load(index + 1, { compiled, instance_units: 0 });
   }
-  const runner = {
-    instances,
-    fuel_limit: FUEL,
-    chain_fuel_limit: 2 * FUEL,
-    now: () => 0,
-    onProgress: () => {},
-  };
   const chain = bodies.map((_, index) => entry(index + 1));
-  return runChain(runner, { ...request, chain }).outcomes;
+  return runChain(runnerOf(instances, FUEL), { ...request, chain }).outcomes;
 }
 
 const READS = ask("get_header", 0, 3) + ask("get_header", 11, 3) + ask("get_claim", 3, 5) +
@@ -96,13 +81,7 @@ Deno.test("the limit of a new payload also applies while reads are recorded", as
   const instances = createInstances(10);
   const module = await WebAssembly.compile(SETS);
   instances.load(1, { compiled: module, instance_units: 0, renewal: { by: "instance" } });
-  const runner = {
-    instances,
-    fuel_limit: FUEL,
-    chain_fuel_limit: 2 * FUEL,
-    now: () => 0,
-    onProgress: () => {},
-  };
+  const runner = runnerOf(instances, FUEL);
   for (const record_reads of [false, true]) {
     for (
       const [payload_most, fault] of [[SIGNED, "signed-payload"], [3, "payload-too-large"]] as const

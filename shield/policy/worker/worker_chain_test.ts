@@ -1,14 +1,11 @@
 /** Chains with real guests, on this thread: claims, headers, instances, progress. */
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { HOOKS } from "../../../shared/records/verdict.ts";
-import type { WorkerRequest } from "../ring/ring_message.ts";
-import type { WorkerEntry } from "../ring/ring_last.ts";
+import { entryOf as entry, requestOf, runnerOf as plainRunner } from "../testing/chains.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
 
-const encoder = new TextEncoder();
 const INSTANCE_UNITS = 50_000;
 
 async function runnerOf(guests: readonly Parameters<typeof meteredGuest>[0][]) {
@@ -19,32 +16,11 @@ async function runnerOf(guests: readonly Parameters<typeof meteredGuest>[0][]) {
   }
   const steps: number[] = [];
   let now_ms = 0;
-  const runner = {
-    instances,
-    fuel_limit: 10_000,
-    chain_fuel_limit: 20_000,
-    now: () => now_ms++,
-    onProgress: (module: number) => void steps.push(module),
-  };
+  const onProgress = (module: number) => void steps.push(module);
+  const runner = { ...plainRunner(instances), now: () => now_ms++, onProgress };
   return { runner, steps };
 }
 
-function requestOf(chain: WorkerEntry[], more: Partial<WorkerRequest> = {}): WorkerRequest {
-  return {
-    id: 1,
-    deadline_ms: 0,
-    hook: HOOKS[2]!,
-    tenant_id: "acme",
-    chain,
-    facts: () => ({ headers: [], claims: {} }),
-    facts_bytes: 0,
-    payload: encoder.encode("hello"),
-    payload_most: 1_000,
-    ...more,
-  };
-}
-
-const entry = (module: number): WorkerEntry => ({ module, mode: "enforce" });
 const show = (fetched: string, name: string) => ({
   more: `(data (i32.const 0) "${name}")`,
   body: `(call $show (call $${fetched} (i32.const 0) (i32.const ${name.length}))) i32.const 0`,

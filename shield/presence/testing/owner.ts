@@ -10,6 +10,7 @@ import type {
   RoomSnapshot,
 } from "../../../shared/presence/messages.ts";
 import type { MemberInput, WriterStatus, WrittenEntry } from "../../../shared/presence/types.ts";
+import { memberOf } from "../../../shared/presence/testing/members.ts";
 import { presenceSubject, processSubject } from "../../../shared/subjects/subject.ts";
 import { ShieldPresence } from "../presence.ts";
 import type { PresenceWatch, RoomChanges, ShieldPresenceOptions } from "../presence.ts";
@@ -30,17 +31,7 @@ export interface Saying {
 
 /** A member that a test adds. */
 export function member(connection_id: string, change: Partial<MemberInput> = {}): MemberInput {
-  const issuer = "https://id.example.com";
-  const user_id = `user-${connection_id}`;
-  return {
-    tenant_id: "acme",
-    room_id: "lobby",
-    connection_id,
-    user_id,
-    issuer,
-    meta: "",
-    ...change,
-  };
+  return memberOf(connection_id, { user_id: `user-${connection_id}`, ...change });
 }
 
 /** An emitter of one incarnation of a Brain. */

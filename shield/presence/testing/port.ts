@@ -7,6 +7,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
 import type { Entry, Writer, WrittenEntry } from "../../../shared/presence/types.ts";
+import { memberOf } from "../../../shared/presence/testing/members.ts";
 
 /** The start of the tests' clock: 2026-01-02T03:04:05Z. */
 export const START_MS = 1_767_323_045_000;
@@ -91,18 +92,8 @@ export function writerOf(node_id: string, incarnation = START_MS): Writer {
 
 /** An entry of room `lobby` of tenant `acme`, unless `change` overrides that. */
 export function entryOf(counter: number, change: Partial<Entry> = {}): Entry {
-  return {
-    counter,
-    tenant_id: "acme",
-    room_id: "lobby",
-    connection_id: `c${counter}`,
-    user_id: `u${counter}`,
-    issuer: "https://id.example.com",
-    meta: "",
-    joined_ms: START_MS,
-    changed_ms: START_MS,
-    ...change,
-  };
+  const member = memberOf(`c${counter}`, { user_id: `u${counter}` });
+  return { counter, ...member, joined_ms: START_MS, changed_ms: START_MS, ...change };
 }
 
 /** An entry together with its writer. */

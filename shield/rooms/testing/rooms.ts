@@ -3,14 +3,11 @@ import { configFrom } from "../../../shared/config/load.ts";
 import type { RoomClassEntry, TenantRoomClass } from "../../../shared/config/schema_durable.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
-import { openSettings } from "../../settings/settings.ts";
-import type { Settings } from "../../settings/settings.ts";
+import { openSettings, type Settings } from "../../settings/settings.ts";
 import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
-import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
-import type { TestSpine } from "../../testing/spine.ts";
+import { keptLog, SPINE_NOW_MS, type TestSpine, testSpine } from "../../testing/spine.ts";
 import { ROOM_ROUTES } from "../../classes/api.ts";
-import { startRoomClasses } from "../start.ts";
-import type { StartedRoomClasses } from "../start.ts";
+import { type StartedRoomClasses, startRoomClasses } from "../start.ts";
 
 /** Classes of a config, with defaults for absent options. */
 export function configClasses(...rooms: object[]): RoomClassEntry[] {

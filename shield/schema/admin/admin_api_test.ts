@@ -5,8 +5,7 @@ import { TENANTS_BUCKET } from "../../../shared/records/tenant_settings.ts";
 import { adminRequest, askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
 import { SCHEMA_ROUTES } from "./admin_api.ts";
 import { testSpine } from "../../testing/spine.ts";
-import { refusalOf, testSchemas } from "../testing/registry.ts";
-import type { TestSchemas } from "../testing/registry.ts";
+import { refusalOf, type TestSchemas, testSchemas } from "../testing/registry.ts";
 import {
   BAD_PING,
   GOOD_PING,

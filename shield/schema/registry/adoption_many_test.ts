@@ -7,10 +7,8 @@ import { sha256Of } from "./schema_record.ts";
 import { register } from "./register.ts";
 import { SetWorker } from "./set_work.ts";
 import { SchemaStore } from "./store.ts";
-import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
-import type { ToolStage } from "../testing/bucket_tool.ts";
-import { testSchemas } from "../testing/registry.ts";
-import type { TestSchemas } from "../testing/registry.ts";
+import { embeddedStage, natsStage, type ToolStage } from "../testing/bucket_tool.ts";
+import { type TestSchemas, testSchemas } from "../testing/registry.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";
 import { overriding } from "../../../shared/testing/overriding.ts";
 

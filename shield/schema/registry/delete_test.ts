@@ -10,10 +10,8 @@ import { deleteSchema } from "./delete.ts";
 import { sha256Of } from "./schema_record.ts";
 import { tombstoneOf } from "./stored_set.ts";
 import { versionsBucket } from "./store.ts";
-import { onBoth } from "../testing/bucket_tool.ts";
-import type { ToolStage } from "../testing/bucket_tool.ts";
-import { testSchemas } from "../testing/registry.ts";
-import type { TestSchemas } from "../testing/registry.ts";
+import { onBoth, type ToolStage } from "../testing/bucket_tool.ts";
+import { type TestSchemas, testSchemas } from "../testing/registry.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";
 
 const ID = "fleet";

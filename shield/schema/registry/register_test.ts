@@ -4,11 +4,9 @@ import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { sha256Of, versionKey } from "./schema_record.ts";
-import { IncompatibleError, register, setCompatibility } from "./register.ts";
-import type { RegisterRequest } from "./register.ts";
+import { IncompatibleError, register, type RegisterRequest, setCompatibility } from "./register.ts";
 import { SetWorker } from "./set_work.ts";
-import { openSchemaStore, versionsBucket } from "./store.ts";
-import type { SchemaStore } from "./store.ts";
+import { openSchemaStore, type SchemaStore, versionsBucket } from "./store.ts";
 import { incompatiblePing, ping, pong } from "../testing/schemas.ts";
 
 const BUCKET = "ARQON_SCHEMAS";

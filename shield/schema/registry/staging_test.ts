@@ -8,8 +8,7 @@ import { rollBack } from "./rollback.ts";
 import { latestOf, sha256Of } from "./schema_record.ts";
 import { SetWorker } from "./set_work.ts";
 import { promote, stage, stagedBytes } from "./staging.ts";
-import { openSchemaStore } from "./store.ts";
-import type { SchemaStore } from "./store.ts";
+import { openSchemaStore, type SchemaStore } from "./store.ts";
 
 const APPLY = "a".repeat(32);
 const BY = { by: "root", now_ms: 1_000, versions_max: 1_000 };

@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
-import { encodeRollout } from "../../../shared/rollout/rollout.ts";
+import { sampleOf } from "../../../shared/testing/sample_of.ts";
+import { encodeRollout, type Rollout } from "../../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
-import type { Rollout } from "../../../shared/rollout/rollout.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { keptLog } from "../../testing/spine.ts";
 import { sha256Of, versionKey } from "./schema_record.ts";
@@ -48,10 +48,7 @@ async function stageOf(spine: Spine) {
       await versions.put(key, bytes);
       return key;
     },
-    async metric(name: string) {
-      const lines = (await registry.metrics()).split("\n");
-      return Number(lines.find((line) => line.startsWith(`${name} `))?.slice(name.length));
-    },
+    metric: (name: string) => sampleOf(registry, name),
   };
 }
 

@@ -1,6 +1,5 @@
 /** A schema check on an embedded Spine, with controls for tests. Tests only. */
-import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import type { ArqonError } from "@arqon/proto";
+import { type ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { Registry } from "prom-client";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
@@ -9,14 +8,11 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
 import type { CandidateVerdict } from "../../message/gates.ts";
 import { LIMITS } from "../../message/testing/path.ts";
-import { openSettings } from "../../settings/settings.ts";
-import type { Settings } from "../../settings/settings.ts";
+import { openSettings, type Settings } from "../../settings/settings.ts";
 import { register } from "../registry/register.ts";
-import { startSchemas } from "../start.ts";
-import type { StartedSchemas } from "../start.ts";
+import { type StartedSchemas, startSchemas } from "../start.ts";
 import { SetWorker } from "../registry/set_work.ts";
-import { openSchemaStore } from "../registry/store.ts";
-import type { SchemaStore } from "../registry/store.ts";
+import { openSchemaStore, type SchemaStore } from "../registry/store.ts";
 
 /** The refusal of an event with that data; undefined if it passes. */
 export function refusalOf(

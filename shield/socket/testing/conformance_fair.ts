@@ -5,8 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import { open, opened } from "./conformance.ts";
-import type { Case, Seen } from "./conformance.ts";
+import { type Case, open, opened, type Seen } from "./conformance.ts";
 import { BINARY, CLOSE, CONTINUATION, PING, PONG, rawFrame, TEXT } from "./conformance_peer.ts";
 import type { RawPeer } from "./conformance_peer.ts";
 import { LOOK_FRAMES, TURN_FRAMES } from "../../../shared/turns/fair_turns.ts";

@@ -3,8 +3,7 @@
  * `conformance.ts`.
  */
 import assert from "node:assert/strict";
-import type { Case } from "./conformance.ts";
-import { open } from "./conformance.ts";
+import { type Case, open } from "./conformance.ts";
 import { rawFrame, RawPeer, TEXT } from "./conformance_peer.ts";
 
 /** Answers with the content of the request. */

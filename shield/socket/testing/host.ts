@@ -2,8 +2,7 @@
 import { listenClient } from "../../../shared/listeners/listen.ts";
 import { testCertificate } from "../../../shared/listeners/testing/certificate.ts";
 import type { ClientSocket, SocketOptions, SocketServer } from "../client_socket.ts";
-import { MESSAGE_BYTES_MAX, Seen } from "./conformance.ts";
-import type { Host, HostOptions } from "./conformance.ts";
+import { type Host, type HostOptions, MESSAGE_BYTES_MAX, Seen } from "./conformance.ts";
 import { nativeSockets } from "../native.ts";
 import { ownSockets } from "../open.ts";
 

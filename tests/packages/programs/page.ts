@@ -2,8 +2,7 @@
  * A page of the tests, bundled for Chromium: the tour, and a connection that stays open while the test injects faults.
  * Its interface is `globalThis.arqon`.
  */
-import { connect } from "@arqon/sdk";
-import type { Connection, ConnectOptions } from "@arqon/sdk";
+import { connect, type Connection, type ConnectOptions } from "@arqon/sdk";
 import { tour } from "./tour.ts";
 
 /** A connection and a room of the page, controlled by the test. */

@@ -1,7 +1,6 @@
 /** A page with the components of `app.ts` in StrictMode; its interface is `globalThis.page`. */
 import { createElement as h, StrictMode, version } from "react";
-import { createRoot, hydrateRoot } from "react-dom/client";
-import type { Root } from "react-dom/client";
+import { createRoot, hydrateRoot, type Root } from "react-dom/client";
 import { createClient } from "@arqon/react";
 import { app, renders, seen } from "./app.ts";
 

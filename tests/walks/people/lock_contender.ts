@@ -3,8 +3,7 @@
  * without acquiring it. They record the answers; `lock_judge.ts` judges them.
  */
 import { ArqonError, type Room } from "@arqon/sdk";
-import type { RoomEvent } from "@arqon/sdk/state";
-import { roomState } from "@arqon/sdk/state";
+import { type RoomEvent, roomState } from "@arqon/sdk/state";
 import { pace } from "../../../shared/testing/pace.ts";
 import type { Random } from "../../presence_simulation/random.ts";
 import type { Mark } from "./lock_judge.ts";

@@ -3,8 +3,7 @@
  * fencing token is applied. Pure.
  */
 import type { RoomEvent } from "@arqon/sdk/state";
-import { startOf } from "./lock_ledger.ts";
-import type { Grant, LockLedger } from "./lock_ledger.ts";
+import { type Grant, type LockLedger, startOf } from "./lock_ledger.ts";
 
 /** What contenders write, as the value of a key. */
 export interface Mark {

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import type { RoomEvent } from "@arqon/sdk/state";
 import { judgeLocks } from "./lock_judge.ts";
-import { LockLedger } from "./lock_ledger.ts";
-import type { Write } from "./lock_ledger.ts";
+import { LockLedger, type Write } from "./lock_ledger.ts";
 
 type Change = Partial<RoomEvent> & Pick<RoomEvent, "op">;
 

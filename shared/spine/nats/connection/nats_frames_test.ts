@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { Kind, Parser } from "@nats-io/transport-deno";
 import fc from "fast-check";
-import { FrameScanner } from "./nats_frames.ts";
-import type { MessageFrame } from "./nats_frames.ts";
+import { FrameScanner, type MessageFrame } from "./nats_frames.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

@@ -2,14 +2,12 @@
 import assert from "node:assert/strict";
 import { nkeys } from "@nats-io/nats-core";
 import { createNatsOperator } from "../../../../tests/harness/nats_jwt.ts";
-import { startNats } from "../../../../tests/harness/nats_server.ts";
-import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
+import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
 import { testCertificate } from "../../../listeners/testing/certificate.ts";
 import { temporaryFolder } from "../../../testing/temporary_folder.ts";
 import { until } from "../../../testing/until.ts";
 import { refusedWith } from "../../testing/conformance.ts";
-import { watched } from "../testing/nats_harness.ts";
-import type { Watched } from "../testing/nats_harness.ts";
+import { type Watched, watched } from "../testing/nats_harness.ts";
 
 const TLS = new URL("../../../../tests/tls/", import.meta.url).pathname;
 const SERVER_TLS = `cert_file: "${TLS}server.pem", key_file: "${TLS}server_key.pem"`;

@@ -4,8 +4,7 @@ import { setImmediate } from "node:timers";
 import fc from "fast-check";
 import { headerBytes } from "../../contract/check.ts";
 import { headerBlock, headerLines } from "./nats_headers.ts";
-import { OutBuffer } from "./nats_out.ts";
-import type { Outgoing } from "./nats_out.ts";
+import { OutBuffer, type Outgoing } from "./nats_out.ts";
 
 const encoder = new TextEncoder();
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(() => resolve()));

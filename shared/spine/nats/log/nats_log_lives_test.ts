@@ -5,8 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { startNats } from "../../../../tests/harness/nats_server.ts";
-import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
+import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
 import { StreamedCommand } from "../../../../tasks/checkout/streamed_command.ts";
 import { temporaryFolder } from "../../../testing/temporary_folder.ts";
 import { insist } from "../../../testing/until.ts";
@@ -14,8 +13,7 @@ import { bytes } from "../../testing/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
 import { lastOf } from "../../contract/lives.ts";
 import type { SpineEvent } from "../../contract/spine.ts";
-import { logEngine, RETENTION } from "../testing/nats_log_harness.ts";
-import type { LogEngine } from "../testing/nats_log_harness.ts";
+import { type LogEngine, logEngine, RETENTION } from "../testing/nats_log_harness.ts";
 
 /** Appends this many; returns the last offset. */
 async function append(log: DurableLog, count: number, room = "a"): Promise<number> {

@@ -5,7 +5,7 @@ import { anyCharacter } from "../../../testing/any_character.ts";
 import type { LogMessage } from "../../contract/durable_log.ts";
 import { newestBelow } from "./nats_log_back.ts";
 import type { StreamConfig } from "./nats_log_api.ts";
-import { ServerClock } from "./nats_log_clock.ts";
+import { Samples, ServerClock } from "./nats_log_clock.ts";
 import {
   changedConfig,
   newConfig,
@@ -15,7 +15,6 @@ import {
 } from "./nats_log_config.ts";
 import { messageId } from "./nats_log_message.ts";
 import { ownPlace } from "./nats_log_place.ts";
-import { Samples } from "./nats_log_clock.ts";
 
 const PAYLOAD_BYTES = 10;
 

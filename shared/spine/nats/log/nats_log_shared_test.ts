@@ -7,12 +7,10 @@ import { startNats } from "../../../../tests/harness/nats_server.ts";
 import { ArqonError } from "@arqon/proto";
 import { until } from "../../../testing/until.ts";
 import { bytes, refusedWith } from "../../testing/conformance.ts";
-import type { DurableLog, Retention } from "../../contract/durable_log.ts";
+import { type DurableLog, LOG_LIMITS, type Retention } from "../../contract/durable_log.ts";
 import { subjectPattern } from "../../testing/subjects.ts";
-import { ALL, logEngine, operator, readAll } from "../testing/nats_log_harness.ts";
-import type { LogEngine } from "../testing/nats_log_harness.ts";
+import { ALL, type LogEngine, logEngine, operator, readAll } from "../testing/nats_log_harness.ts";
 import { grantOf, shareBounds } from "./nats_log_share.ts";
-import { LOG_LIMITS } from "../../contract/durable_log.ts";
 
 const COMMON = { history_size: 100_000, history_ttl_seconds: 3_600, replicas: undefined };
 const EVERYBODY: Retention = { ...COMMON, common: COMMON };

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { DiscardPolicy, RetentionPolicy } from "@nats-io/jetstream";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
+import { atEnd } from "../../../testing/at_end.ts";
 import { insist, until } from "../../../testing/until.ts";
 import { bytes, refusedWith, text, within } from "../../testing/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
@@ -187,15 +188,14 @@ Deno.test("a foreign stream on the log's subjects is named, with what to do", as
 Deno.test("many that open one log at once get one stream", async () => {
   await using server = await startNats({ jetstream: true });
   const engines = await Promise.all(Array.from({ length: 6 }, () => logEngine([server.url])));
-  try {
-    const logs = await Promise.all(engines.map(({ spine }) => spine.log("acme", RETENTION)));
-    assert.equal(new Set(logs.map(({ stream }) => stream)).size, 1);
-    await using outside = await operator(server.url);
-    const streams = await outside.streams.list().next();
-    assert.equal(streams.filter(({ config }) => config.name.startsWith("LOG_")).length, 1);
-  } finally {
-    await Promise.all(engines.map((engine) => engine[Symbol.asyncDispose]()));
-  }
+  await using _end = atEnd(() =>
+    Promise.all(engines.map((engine) => engine[Symbol.asyncDispose]()))
+  );
+  const logs = await Promise.all(engines.map(({ spine }) => spine.log("acme", RETENTION)));
+  assert.equal(new Set(logs.map(({ stream }) => stream)).size, 1);
+  await using outside = await operator(server.url);
+  const streams = await outside.streams.list().next();
+  assert.equal(streams.filter(({ config }) => config.name.startsWith("LOG_")).length, 1);
 });
 
 Deno.test("a log that an operator has changed is corrected when it is opened", async () => {

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
-import { startNats } from "../../../../tests/harness/nats_server.ts";
-import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
+import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
 import { BANS_BUCKET } from "../../../records/bans.ts";
 import { bytes, refusedWith } from "../../testing/conformance.ts";
 import { callApi } from "./nats_log_api.ts";
 import { ALL, logEngine, operator, RETENTION } from "../testing/nats_log_harness.ts";
+import { atEnd } from "../../../testing/at_end.ts";
 
 const MIB = 1_048_576;
 const unavailable = refusedWith("log-unavailable");
@@ -200,19 +200,16 @@ Deno.test("many publishes of a tenant without room do not ask NATS as often", as
     const { api } = await callApi<{ api: { total: number } }>(connection, "INFO", {}, 2_000);
     return api.total;
   };
-  try {
+  await using _end = atEnd(() => connection.close());
+  await assert.rejects(one.spine.log("acme", RETENTION), unavailable);
+  const before = await asked();
+  const began_ms = performance.now();
+  for (let n = 0; n < 1_000; n++) {
     await assert.rejects(one.spine.log("acme", RETENTION), unavailable);
-    const before = await asked();
-    const began_ms = performance.now();
-    for (let n = 0; n < 1_000; n++) {
-      await assert.rejects(one.spine.log("acme", RETENTION), unavailable);
-    }
-    // It is retried once in two seconds, with some requests each time.
-    const tries = 1 + (performance.now() - began_ms) / 2_000;
-    assert.ok(await asked() - before < 20 * tries);
-  } finally {
-    await connection.close();
   }
+  // It is retried once in two seconds, with some requests each time.
+  const tries = 1 + (performance.now() - began_ms) / 2_000;
+  assert.ok(await asked() - before < 20 * tries);
 });
 
 Deno.test("on three servers a tenant without room is refused as well, and each copy counts", async () => {

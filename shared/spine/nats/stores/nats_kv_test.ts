@@ -2,10 +2,8 @@
 import assert from "node:assert/strict";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-deno";
-import { startNats } from "../../../../tests/harness/nats_server.ts";
-import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
-import { startTcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
-import type { TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
+import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
+import { startTcpProxy, type TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
 import { bytes, Collected, refusedWith, text, within } from "../../testing/conformance.ts";
 import { until } from "../../../testing/until.ts";
 import { encodeKey } from "../../contract/kv_key.ts";

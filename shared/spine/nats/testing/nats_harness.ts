@@ -3,8 +3,7 @@ import { configFrom } from "../../../config/load.ts";
 import { keptLog } from "../../../testing/logs.ts";
 import { Collected } from "../../testing/conformance.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
-import { openSpine } from "../../open.ts";
-import type { OpenSpineOptions } from "../../open.ts";
+import { openSpine, type OpenSpineOptions } from "../../open.ts";
 import type { Spine, SpineEvent, SpineState } from "../../contract/spine.ts";
 
 /** An engine with all its events so far. */

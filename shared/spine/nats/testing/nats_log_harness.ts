@@ -1,7 +1,6 @@
 /** Shared by the tests of the NATS logs: an engine with its own limits, and an outside view of streams. Tests only. */
 import { connect } from "@nats-io/transport-deno";
-import { jetstreamManager } from "@nats-io/jetstream";
-import type { JetStreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { ArqonError } from "@arqon/proto";
 import { keptLog } from "../../../testing/logs.ts";
 import { pace } from "../../../testing/pace.ts";
