@@ -162,13 +162,13 @@ Deno.test("budgets: use on a Shield whose clock is a month ahead counts in this 
   const boss = await issuer.tokenFor({ role: "admin", sub: "boss", exp });
   const usedAt = async (shield: LocalShield) =>
     JSON.parse((await admin(shield, boss, PATH)).text).in_force[0].used;
-  using client = await openText(socketOf(ahead), token);
+  using client = await openText(ahead.socket_url, token);
   for (let at = 0; at < LIMIT / 2; at++) assert.equal((await publish(client)).code, 0);
   for (const shield of [right, ahead]) {
     let used: number | undefined;
     await until(() => `${used} are used`, async () => (used = await usedAt(shield)) === LIMIT / 2);
   }
-  using other = await openText(socketOf(right), token);
+  using other = await openText(right.socket_url, token);
   const { refusal } = await exhaust([other, client]);
   const today = new Date();
   const end_ms = Date.UTC(today.getUTCFullYear(), today.getUTCMonth() + 1);

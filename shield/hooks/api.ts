@@ -153,9 +153,8 @@ async function found({ store }: HookAdminContext, tenant: string, id: string): P
 }
 
 async function showAll(context: HookAdminContext, { tenant }: AdminCall): Promise<Response> {
-  const stored = await context.store.list(tenant);
   const hooks = [];
-  for (const one of stored) {
+  for (const one of await context.store.list(tenant)) {
     await slice(tenant);
     hooks.push(await view(context, one));
   }

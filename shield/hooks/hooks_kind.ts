@@ -44,12 +44,8 @@ export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<S
         const detail = `hooks: ${plural(wanted.length, "hook")}, at most ${tenant_hooks}`;
         throw new ArqonError("settings-conflict", detail);
       }
-      return wanted.map((one) =>
-        known.has(one.id) || one.secret ? one : {
-          ...one,
-          secret: newSecret(),
-        }
-      );
+      const hasSecret = ({ id, secret }: StateHook) => known.has(id) || secret;
+      return wanted.map((one) => hasSecret(one) ? one : { ...one, secret: newSecret() });
     },
     async write(writing, wanted) {
       const { tenant_id } = writing;

@@ -93,10 +93,8 @@ const READS_WAITING_MAX = 10_000;
 /** Makes the history of a process. All its answers share their reads of the logs. */
 export function createHistory(context: HistoryContext): History {
   const { limits } = context;
-  const reads = new SharedReads<HistoryAnswer>({
-    reads_max: READS_MAX,
-    waiting_max: READS_WAITING_MAX,
-  });
+  const bounds = { reads_max: READS_MAX, waiting_max: READS_WAITING_MAX };
+  const reads = new SharedReads<HistoryAnswer>(bounds);
   const trims = new TrimMemory();
   const shared = (room: ClassedRoom, range: HistoryRange) => {
     const { tenant_id, room_id, room_class: { history_size, history_ttl_seconds } } = room;
@@ -116,13 +114,9 @@ export function createHistory(context: HistoryContext): History {
     const of_class = context.filters.ofClass(room_class, caller.identity);
     const filters = [of_class, own].filter((one) => !!one);
     if (filters.length === 0) return await read(range);
-    return await readFiltered(
-      read,
-      range,
-      filters,
-      { tenant_id, shares: context.filters.shares },
-      context.filters.mapped(tenant_id, room_id),
-    );
+    const paid = { tenant_id, shares: context.filters.shares };
+    const mapped = context.filters.mapped(tenant_id, room_id);
+    return await readFiltered(read, range, filters, paid, mapped);
   };
   const give: History["give"] = async (caller, room_id, found, is_protobuf) => {
     const bytes = await (is_protobuf ? found.protobuf() : found.json());

@@ -75,13 +75,11 @@ export class DurableChannel implements DurableRoom {
   /** Whether some subscriber subscribes to the room without waiting for its log. */
   #hasLive(): boolean {
     const { members } = this.#options.channel.subscribers;
-    for (const { flow } of members) if (flow?.is_live !== false) return true;
-    return false;
+    return Iterator.from(members).some(({ flow }) => flow?.is_live !== false);
   }
 
   #opened(): Promise<RoomLog> {
-    this.#opening ??= this.#open();
-    return this.#opening;
+    return this.#opening ??= this.#open();
   }
 
   open(): void {
@@ -89,9 +87,9 @@ export class DurableChannel implements DurableRoom {
     this.#opened().catch(() => {});
   }
 
-  async enter(position: Position | undefined): Promise<EntryPoint> {
+  enter(position: Position | undefined): Promise<EntryPoint> {
     const { timeout_ms } = this.#options;
-    return await within(timeout_ms, this.#opened().then((log) => log.enter(position)), () => {
+    return within(timeout_ms, this.#opened().then((log) => log.enter(position)), () => {
       throw new ArqonError("log-unavailable", `no answer within ${timeout_ms} ms`);
     });
   }
@@ -99,11 +97,8 @@ export class DurableChannel implements DurableRoom {
   end(): boolean {
     const offset = this.#log?.offset ?? 0;
     this.close();
-    let is_behind = false;
-    for (const subscriber of this.#options.channel.subscribers.members) {
-      if (this.#skip(subscriber, offset, "lost")) is_behind = true;
-    }
-    return is_behind;
+    const { members } = this.#options.channel.subscribers;
+    return Array.from(members, (one) => this.#skip(one, offset, "lost")).includes(true);
   }
 
   /** Makes a subscriber live; false: it was. What it has not read yet, up to an offset, is skipped. */
@@ -117,8 +112,9 @@ export class DurableChannel implements DurableRoom {
     const { channel: { noted }, hub: { ledger } } = this.#options;
     const is_behind = !flow.is_live;
     const from = Math.max(flow.episode.after, flow.episode.last) + 1;
-    const is_noted = is_behind && from <= to && noted !== undefined && mark !== undefined;
-    if (is_noted) ledger?.passedOver(noted, mark, { from, to, why });
+    if (is_behind && from <= to && noted && mark) {
+      ledger?.passedOver(noted, mark, { from, to, why });
+    }
     flow.finish();
     flow.noteLive(position);
     return is_behind;
@@ -133,7 +129,7 @@ export class DurableChannel implements DurableRoom {
   /** Whether a subscriber is live: one that is behind gets the message later, unless it is too far behind. */
   readonly #isReady: IsReady = (subscriber, { offset }, message, position) => {
     const { flow } = subscriber;
-    if (flow === undefined || flow.is_live || !(flow instanceof LogFlow)) return true;
+    if (!(flow instanceof LogFlow) || flow.is_live) return true;
     const { hub: { stats }, lag_bytes_max } = this.#options;
     if (flow.lag_bytes <= lag_bytes_max) return false;
     if (message === undefined) {
