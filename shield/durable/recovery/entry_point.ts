@@ -20,6 +20,7 @@ export class LiveEntryPoint implements EntryPoint {
   #reason: "" | Unrecovered;
   #read: Entry | undefined;
   #cursor: Cursor | undefined;
+  readonly #tail = () => this.#room.follower.timeline.tail;
 
   constructor(room: RecoverableRoom, reason: "" | Unrecovered, read: Entry | undefined) {
     this.#room = room;
@@ -41,8 +42,7 @@ export class LiveEntryPoint implements EntryPoint {
 
   flow(before?: Flow, may_return = false): LogFlow {
     const known = before instanceof LogFlow ? before : new LogFlow();
-    const tail = () => this.#room.follower.timeline.tail;
-    if (may_return && known.is_live) known.rewind(cursorAfter(tail(), tail));
+    if (may_return && known.is_live) known.rewind(cursorAfter(this.#tail(), this.#tail));
     const flow = may_return ? new LogFlow() : known;
     flow.rewind(this.cursor);
     return flow;
@@ -70,8 +70,7 @@ export class LiveEntryPoint implements EntryPoint {
   }
 
   #place(): Cursor {
-    const room = this.#room;
-    const tail = () => room.follower.timeline.tail;
+    const tail = this.#tail;
     if (this.#read !== undefined) return cursorAfter(this.#read, tail);
     const last = this.#last;
     if (last === undefined) return cursorAfter(tail(), tail);

@@ -148,14 +148,15 @@ export class Recoveries {
     const { epoch, is_proven, is_current, follower } = room;
     const { timeline, log_offset, erased } = follower;
     this.#forgetChanged();
+    // Until the list has what a later answer of the log named, it does not show what is after such a position.
+    const is_short = follower.goal > timeline.last && (position?.after ?? 0) > timeline.last;
     const verdict = position === undefined ? "end" : judgePosition(position, {
       ...{ epoch, log_offset, is_proven, is_current, erased },
       lastOf: (earlier) => room.lastOf(earlier),
-      floor: timeline.floor,
-      last: timeline.last,
+      ...{ floor: timeline.floor, last: timeline.last },
       trimmed_through: this.#trimmed_through,
       too_many_through: this.#too_many_through,
-    }, verified === timeline);
+    }, verified === timeline && !is_short);
     // Without a position, or refused, it receives the room's newest message: the log must still have it.
     const is_fresh = position === undefined || !WITHOUT_LAST.has(verdict);
     const has_last = room.class_of().cache_last && (timeline.newest !== undefined || erased > 0);
@@ -267,10 +268,7 @@ export class Recoveries {
   }
 }
 
-function closed(): ArqonError {
-  return unavailable("the room was left meanwhile");
-}
+const closed = () => unavailable("the room was left meanwhile");
 
-function unavailable(detail: string, cause?: unknown): ArqonError {
-  return new ArqonError("log-unavailable", detail, cause === undefined ? {} : { cause });
-}
+const unavailable = (detail: string, cause?: unknown) =>
+  new ArqonError("log-unavailable", detail, cause === undefined ? {} : { cause });

@@ -22,6 +22,8 @@ export interface RecoverableRoom {
     readonly gaps: number;
     readonly last_gap: Lost;
     readonly log_offset: number;
+    /** The highest offset of the room that the log is known to have. */
+    readonly goal: number;
     readonly erased: number;
     /** Messages up to there were erased. */
     forgetErased(offset: number): void;

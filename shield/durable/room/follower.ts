@@ -61,7 +61,6 @@ export class Follower {
   #gaps = 0;
   #last_gap: Lost = "history-trimmed";
   #log_offset = 0;
-  /** The highest offset of the room that the log is known to have. */
   #goal = 0;
   /** Messages up to here were erased; the cache for returning subscribers starts after it. */
   #erased = 0;
@@ -98,6 +97,11 @@ export class Follower {
   /** The highest offset last known to be assigned to any room. */
   get log_offset(): number {
     return this.#log_offset;
+  }
+
+  /** The highest offset of the room that the log is known to have. */
+  get goal(): number {
+    return this.#goal;
   }
 
   get erased(): number {
