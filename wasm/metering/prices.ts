@@ -185,8 +185,13 @@ export function pricesOf(most_pages: number, version: number = METER_VERSION): P
   const older = OLDER.get(version);
   const found = (older?.classes ?? MEMORY_CLASSES).find((one) => most_pages <= one.most_pages)!;
   const key = `${version} ${found.most_pages}`;
-  const make = () => ({ units: unitTable(found), sizes: sizeTable(older, found) });
-  return made.getOrInsertComputed(key, make);
+  // Browsers replay, too, and older ones lack `getOrInsertComputed`.
+  let prices = made.get(key);
+  if (prices === undefined) {
+    prices = { units: unitTable(found), sizes: sizeTable(older, found) };
+    made.set(key, prices);
+  }
+  return prices;
 }
 
 /** The prices for a module whose memory fits the caches. */
