@@ -186,11 +186,10 @@ class MembershipService {
     const members_room_id = this.#rooms.membersRoomOf(tenant_id, room_id);
     if (members_room_id === undefined || !this.#owns(tenant_id, room_id)) return undefined;
     const key = roomKey(tenant_id, room_id);
-    const recorder = this.#recorders.getOrInsertComputed(
+    return this.#recorders.getOrInsertComputed(
       key,
       () => this.#record(tenant_id, room_id, members_room_id),
     );
-    return recorder;
   }
 
   #record(tenant_id: string, room_id: string, members_room_id: string): RoomRecorder {

@@ -61,7 +61,8 @@ async function isOver(
   record: StreamRecord,
   now_ms: number,
 ): Promise<boolean> {
-  if (!isExpired(record, now_ms) || record.closed !== undefined) return isExpired(record, now_ms);
+  const is_expired = isExpired(record, now_ms);
+  if (!is_expired || record.closed !== undefined) return is_expired;
   const { last } = await (await logs.of(tenant_id)).head(room_id);
   const touched_ms = Math.max(record.touched_ms, last?.time_ms ?? 0);
   return isExpired({ ...record, touched_ms }, now_ms);

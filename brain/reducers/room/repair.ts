@@ -8,7 +8,7 @@ import {
   type ProgramName,
   type RoomRecord,
 } from "../../../shared/records/reducer_record.ts";
-import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
 import type { OpenRoom } from "../thread/host.ts";
 import type { Applied } from "../thread/protocol.ts";
@@ -94,14 +94,16 @@ async function newestState(
   return await foldWhole(() => parts.host.open(at, undefined), batches, parts);
 }
 
-function isReadable(message: Parameters<typeof batchOf>[0]): boolean {
-  try {
-    batchOf(message);
-    return true;
-  } catch (error) {
-    if (isUnreadable(error)) return false;
-    throw error;
-  }
+/** The messages that can be read, each with its batch. */
+function readable(messages: readonly LogMessage[]): (readonly [LogMessage, Batch])[] {
+  return messages.flatMap((message) => {
+    try {
+      return [[message, batchOf(message)] as const];
+    } catch (error) {
+      if (isUnreadable(error)) return [];
+      throw error;
+    }
+  });
 }
 
 /** The program in force after an entry. */
@@ -148,11 +150,16 @@ export async function repairRoom(
   const stored = await parts.records.get([at.tenant_id, at.room_id]);
   const record = stored && decodeRecord(stored.value);
   const { messages, newest } = await readMessages(durable, at.log_room_id, 0);
-  const log = messages.filter(isReadable);
-  const batches = log.map(batchOf);
+  const log = readable(messages);
+  const batches = log.map(([, batch]) => batch);
   let noted = record?.published ?? NO_EVENT;
   for (const { published } of batches) if (isBehind(published, noted)) noted = published;
-  const { tail, published } = await publishedIn(durable, at.room_id, noted, log);
+  const { tail, published } = await publishedIn(
+    durable,
+    at.room_id,
+    noted,
+    log.map(([one]) => one),
+  );
   const found = await newestState(at, durable, batches, record, parts);
   const { handle, standing: begin, done } = found;
   try {

@@ -146,14 +146,13 @@ export class Recoveries {
   #judge({ position, verified }: Waiter): Verdict {
     const { room } = this.#options;
     const { epoch, is_proven, is_current, follower } = room;
-    const { timeline, log_offset, erased } = follower;
+    const { timeline, timeline: { floor, last }, log_offset, goal, erased } = follower;
     this.#forgetChanged();
     // Until the list has what a later answer of the log named, it does not show what is after such a position.
-    const is_short = follower.goal > timeline.last && (position?.after ?? 0) > timeline.last;
+    const is_short = goal > last && (position?.after ?? 0) > last;
     const verdict = position === undefined ? "end" : judgePosition(position, {
-      ...{ epoch, log_offset, is_proven, is_current, erased },
+      ...{ epoch, log_offset, is_proven, is_current, erased, floor, last },
       lastOf: (earlier) => room.lastOf(earlier),
-      ...{ floor: timeline.floor, last: timeline.last },
       trimmed_through: this.#trimmed_through,
       too_many_through: this.#too_many_through,
     }, verified === timeline && !is_short);
