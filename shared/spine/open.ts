@@ -13,7 +13,7 @@ export interface OpenSpineOptions extends Pick<Env, "log" | "now"> {
   /** Reads the credentials and certificate files that `[nats]` names. */
   readonly files?: { read(path: string): string };
   /** True until the process is ready: meanwhile NATS may take longer to answer. Absent: never. */
-  readonly isStarting?: () => boolean;
+  readonly isStarting?: (() => boolean) | undefined;
 }
 
 function embeddedLimits(limits: Config["limits"]): EmbeddedLimits {
@@ -58,9 +58,8 @@ export async function openSpine(
       config: config.nats,
       log,
       now,
-      log_limits,
+      ...{ log_limits, isStarting },
       ...(files ? { files } : {}),
-      ...(isStarting ? { isStarting } : {}),
     });
   }
   const { data_dir } = config.server;

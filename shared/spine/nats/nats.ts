@@ -67,7 +67,7 @@ export interface NatsOptions extends Pick<Env, "log" | "now"> {
   readonly monotonic?: () => number;
   readonly log_limits?: LogLimits;
   /** As `OpenSpineOptions.isStarting`. */
-  readonly isStarting?: () => boolean;
+  readonly isStarting?: (() => boolean) | undefined;
 }
 
 const decoder = new TextDecoder();
@@ -304,7 +304,7 @@ class NatsSpine implements Spine {
 
 /** Connects. Rejects with `spine-unavailable` when no server answers or the server is too old. */
 export async function openNats(options: NatsOptions): Promise<Spine> {
-  const { config, log, now, files, random = Math.random } = options;
+  const { config, log, now, files, random = Math.random, isStarting } = options;
   const { monotonic = () => performance.now() } = options;
   const pauses = new ReconnectPauses(monotonic, random);
   const wire = new Wire(log);
@@ -316,10 +316,7 @@ export async function openNats(options: NatsOptions): Promise<Spine> {
     reconnectDelay: () => pauses.now_ms,
   });
   const { request_timeout_ms } = config;
-  const link = new Link({
-    ...{ connection, log, now, monotonic, request_timeout_ms },
-    ...(options.isStarting === undefined ? {} : { isStarting: options.isStarting }),
-  });
+  const link = new Link({ connection, log, now, monotonic, request_timeout_ms, isStarting });
   link.onAttempt = () => pauses.tried();
   link.listeners.add((event) => {
     if (event.type === "state") pauses.receive(event.status.state);

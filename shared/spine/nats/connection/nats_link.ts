@@ -29,7 +29,7 @@ export interface LinkOptions extends Pick<Env, "log" | "now"> {
   /** How long one answer may take, in ms. */
   readonly request_timeout_ms: number;
   /** True while the process is starting; absent: never. */
-  readonly isStarting?: () => boolean;
+  readonly isStarting?: (() => boolean) | undefined;
 }
 
 /** One connection, through all its reconnects. */

@@ -90,7 +90,8 @@ export interface Persistent {
 
 /**
  * Retries `attempt` until it succeeds; every error counts as transient. Rejects with `spine-unavailable`: at once if
- * the connection is down when it begins, unless the process is starting; or after the longer of `within_ms` and `link.patience_ms`.
+ * the connection is down when it begins, unless the process is starting; or after the longer of `within_ms` and
+ * `link.patience_ms`.
  */
 export async function persist<T>(
   subject: Persistent,
