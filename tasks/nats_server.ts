@@ -4,6 +4,9 @@
  */
 import { EXE, goInstall, installed, run } from "./checkout/programs.ts";
 
+/** Set by tests that must run without servers, to their task. */
+export const NO_SERVERS = "ARQON_NO_SERVERS";
+
 /** The version to install. */
 const VERSION = "2.15.2";
 /** The oldest accepted version. Earlier servers accept two concurrent compare-and-set writes. */
@@ -78,6 +81,12 @@ async function install(folder: string): Promise<string> {
  * missing. Concurrent calls wait for each other. Throws an Error with the remedy.
  */
 export async function ensureNatsServer(): Promise<string> {
+  // Most programs that start a server may not read the environment.
+  const may_read = Deno.permissions.querySync({ name: "env", variable: NO_SERVERS }).state;
+  const task = may_read === "granted" ? Deno.env.get(NO_SERVERS) : undefined;
+  if (task !== undefined) {
+    throw new Error(`${task} starts no nats-server: let test:cluster run this test`);
+  }
   if (await works("nats-server")) return "nats-server";
   return await installed(`nats-server-${VERSION}${EXE}`, install);
 }

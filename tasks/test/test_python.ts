@@ -8,7 +8,7 @@ import { finish, show } from "./run_tests.ts";
 import { makeVenv, PYTHON, venvBin } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { type Followed, followTests } from "./test_process.ts";
-import type { TestTotals } from "./test_summary.ts";
+import { addTotals, type TestTotals } from "./test_summary.ts";
 
 const VENV = `${ROOT}.arqon/python`;
 const BIN = venvBin(VENV);
@@ -141,11 +141,20 @@ async function runChecks(print: Print): Promise<number> {
 }
 
 /**
- * The SDK's own tests, as `deno task test` runs them; returns the totals. `in_ci` makes a machine without Python a
- * failure. `print` receives the whole output, including errors.
+ * Runs deno's tests, and in parallel the SDK's own that start nats-server, or all others. Without Python these are
+ * skipped; in CI that is a failure. Python's output is shown at the end: otherwise the two would be mixed.
  */
-export async function pytestSdk(in_ci: boolean, print: Print): Promise<TestTotals> {
-  return await prepare(in_ci, print) ?? await pytest(print, [SDK_TESTS]);
+export async function besidePytest(
+  marked: "nats" | "not nats",
+  tests: Promise<TestTotals>,
+): Promise<TestTotals> {
+  let output = "";
+  const print = (text: string) => output += text;
+  const sdk = async () =>
+    await prepare(Deno.env.has("CI"), print) ?? await pytest(print, [SDK_TESTS, "-m", marked]);
+  const totals = await Promise.all([tests, sdk()]);
+  show(output);
+  return addTotals(totals);
 }
 
 /** `deno task test:python`: the checks, the SDK's tests, the verification suite and the examples. */

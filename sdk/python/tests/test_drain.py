@@ -13,7 +13,7 @@ from waits import pace, until
 
 import arqon
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.nats, pytest.mark.usefixtures("nothing_left")]
 
 
 async def publish_until(client: arqon.Connection, enough: asyncio.Event) -> list[int]:
