@@ -45,7 +45,10 @@ const BUSY: readonly Row<OneProcess>[] = [{
   },
   says: /limit the tenant that causes it/,
   shows: { "arq top": /\d/ },
-}, {
+}];
+
+// Not beside the fault above: a process that is stopped half of the time answers too few of the scrapes.
+const MEMORY: readonly Row<OneProcess>[] = [{
   alert: "ArqonMemoryHigh",
   async breaks({ url, issuer }) {
     const data = "x".repeat(200_000);
@@ -92,7 +95,7 @@ const FILES: readonly Row<OneProcess>[] = [{
 Deno.test("alerts about a machine without a core, memory and files", async () => {
   await using stage = await startServerStage((issuer) => LIMITS + issuer.config);
   const shield = stage.first;
-  await play({ ...stage, shield }, [BUSY, FILES]);
+  await play({ ...stage, shield }, [BUSY, MEMORY, FILES]);
 });
 
 const FULL: readonly Row<
