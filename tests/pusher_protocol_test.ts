@@ -12,6 +12,7 @@ import { samplesOf } from "./harness/server_state.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { send } from "./peers/own_connections.ts";
 import { enforce } from "./peers/policy_admin.ts";
+import { RawClient } from "./peers/raw_client.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 
@@ -259,4 +260,21 @@ Deno.test("a revocation of all of a tenant's tokens leaves its Pusher clients, w
     client.close();
     await client.end();
   }
+});
+
+Deno.test("the messages of a backend's request are in its trace", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const subprotocols = ["arqon.v1.json"];
+  const reader = new RawClient(bus.url, { token: bus.token, subprotocols });
+  await reader.json();
+  reader.send({ op: "sub", room: "pusher:news", id: 1 });
+  while ((await reader.json()).op !== "ack");
+  const body = JSON.stringify({ name: "t", channel: "news", data: "1" });
+  const [method, path, params] = ["POST", "/apps/1/events", {}];
+  const query = backendOf(bus).createSignedQueryString({ method, path, params, body });
+  const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+  const url = `${bus.http_url}${path}?${query}`;
+  const answer = await fetch(url, { method, body, headers: { traceparent } });
+  assert.equal(answer.status, 200, await answer.text());
+  assert.equal((await reader.json()).trace_id, "a".repeat(32));
 });

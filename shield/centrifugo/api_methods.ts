@@ -10,6 +10,7 @@ import { connections, type ListContext, rooms, tenants } from "../admin/inspect/
 import { runCommand } from "../message/command.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import type { GivenMembers } from "../http/members.ts";
+import { inRequestTrace } from "../http/route.ts";
 import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
@@ -164,7 +165,7 @@ async function publishIn(
   if (skip_history && path.classes.of(caller.identity.tenant_id, room_id).durable) {
     throw unavailable("skip_history in a durable room");
   }
-  const envelope = { ...message, room_id };
+  const envelope = inRequestTrace(path, { ...message, room_id }, caller);
   const added = await admit(path, caller, envelope) ?? NONE_ADDED;
   const sender = { caller, origin: undefined };
   const stored = publishAdmitted(path, sender, envelope, added, path.now());
@@ -217,8 +218,9 @@ async function command(
   { bytes: data, content_type }: Data,
 ): Promise<Ack> {
   const command = { name, data, content_type };
-  const envelope = writeEnvelope({ room_id: roomIn(context, call, channel), command });
-  const ack = await runCommand(context, call.caller, scanEnvelope(envelope, context.limits));
+  const bytes = writeEnvelope({ room_id: roomIn(context, call, channel), command });
+  const envelope = inRequestTrace(context.path, scanEnvelope(bytes, context.limits), call.caller);
+  const ack = await runCommand(context, call.caller, envelope);
   if (ack.code !== 0) {
     const { code, message } = clientError(ack);
     throw new Refusal(code, message);

@@ -117,19 +117,19 @@ export function decodedPart(name: string, encoded: string): string {
 /** The caller for policies: all requests of one user look like requests of one connection. */
 export function httpCaller(client: Client, headers: Headers): Caller {
   const connection_id = `http:${client.identity.user_key}`;
-  return { ...client, connection_id, request_headers: policyHeaders(headers) };
+  const trace = parseTraceparent(headers.get(TRACEPARENT) ?? "");
+  return { ...client, connection_id, request_headers: policyHeaders(headers), trace };
 }
 
-/** Gives the message the request's `traceparent`, unless it has its own trace. */
+/** Gives the message the trace of its caller's request, unless it has its own. */
 export function inRequestTrace(
   { traces }: Pick<MessagePath, "traces">,
   envelope: ScannedEnvelope,
-  headers: Headers,
+  { trace }: Pick<Caller, "trace">,
 ): ScannedEnvelope {
-  const context = parseTraceparent(headers.get(TRACEPARENT) ?? "");
-  if (context === undefined || envelope.trace_id !== "") return envelope;
+  if (trace === undefined || envelope.trace_id !== "") return envelope;
   if (clientTraceId(envelope) !== undefined) return envelope;
-  const placed = { ...envelope, trace_id: context.trace_id };
-  traces?.place(placed, context);
+  const placed = { ...envelope, trace_id: trace.trace_id };
+  traces?.place(placed, trace);
   return placed;
 }

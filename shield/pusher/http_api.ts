@@ -11,7 +11,7 @@ import { slice } from "../../shared/turns/slices.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import { readBody } from "../http/http_body.ts";
 import type { PendingRequests } from "../http/pending.ts";
-import { httpCaller } from "../http/route.ts";
+import { httpCaller, inRequestTrace } from "../http/route.ts";
 import { publish } from "../message/pipeline.ts";
 import { takeIngress } from "../rates/ingress.ts";
 import { appOf, type Apps, backendIdentity, connectionOf } from "./apps.ts";
@@ -193,7 +193,7 @@ async function trigger(
     }
     // The excluded socket is the origin, so it gets no echo.
     const origin = typeof event.socket_id === "string" ? connectionOf(event.socket_id) : undefined;
-    messages.push({ envelope: operation.envelope, origin });
+    messages.push({ envelope: inRequestTrace(context.path, operation.envelope, caller), origin });
   }
   let is_stored = true;
   for (const { envelope, origin } of messages) {
