@@ -278,3 +278,15 @@ Deno.test("the messages of a backend's request are in its trace", async () => {
   assert.equal(answer.status, 200, await answer.text());
   assert.equal((await reader.json()).trace_id, "a".repeat(32));
 });
+
+Deno.test("a malformed handshake is the client's fault, whether there is such an app or not", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const { hostname, port } = new URL(bus.http_url);
+  for (const key of ["key-1", "another"]) {
+    using connection = await Deno.connect({ hostname, port: Number(port) });
+    const head = `GET /app/${key}?protocol=7 HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\n\r\n`;
+    await connection.write(new TextEncoder().encode(head));
+    const answer = await new Response(connection.readable).text();
+    assert.match(answer, /^HTTP\/1.1 400 [^]*"not-a-websocket"/, key);
+  }
+});
