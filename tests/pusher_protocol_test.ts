@@ -290,3 +290,28 @@ Deno.test("a malformed handshake is the client's fault, whether there is such an
     assert.match(answer, /^HTTP\/1.1 400 [^]*"not-a-websocket"/, key);
   }
 });
+
+Deno.test("a user whose connections the app has ended signs in again, also where the last message is stored", async () => {
+  const room = '[[rooms]]\nroom = "pusher:*"\ndurable = true\ncache_last = true\n';
+  await using bus = await startLocalBus(`${CONFIG}${room}`);
+  const user_data = '{"id":"ann"}';
+  const signIn = async () => {
+    const client = new Client(new URL("/app/key-1?protocol=7", bus.url).href);
+    const auth = sign(`${await client.socketId()}::user::${user_data}`);
+    client.send({ event: "pusher:signin", data: { auth, user_data } });
+    await client.next("pusher:signin_success");
+    const own = subscribe("#server-to-user-ann");
+    client.send(own);
+    await client.next("pusher_internal:subscription_succeeded");
+    return client;
+  };
+  const backend = backendOf(bus);
+  const first = await signIn();
+  await backend.terminateUserConnections("ann");
+  assert.equal((await first.end()).code, 4009);
+  const second = await signIn();
+  await backend.sendToUser("ann", "t", "here");
+  assert.equal((await second.next("t")).data, "here");
+  await backend.terminateUserConnections("ann");
+  assert.equal((await second.end()).code, 4009);
+});
