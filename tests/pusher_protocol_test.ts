@@ -315,3 +315,27 @@ Deno.test("a user whose connections the app has ended signs in again, also where
   await backend.terminateUserConnections("ann");
   assert.equal((await second.end()).code, 4009);
 });
+
+Deno.test("an event whose info cannot be answered is not published, since its backend repeats it", async () => {
+  await using bus = await startLocalBus(`${CONFIG}#constant pusher.presence_members = 1\n`);
+  for (const user of ["ann", "bob"]) {
+    const token = await bus.tokenFor({ user });
+    const member = new RawClient(bus.url, { token, subprotocols: ["arqon.v1.json"] });
+    await member.json();
+    member.send({ op: "sub", room: "pusher:presence-a", id: 1, presence: true });
+    while ((await member.json()).op !== "ack");
+  }
+  const client = new Client(new URL("/app/key-1?protocol=7", bus.url).href);
+  await client.socketId();
+  client.send(subscribe("news"));
+  await client.next("pusher_internal:subscription_succeeded");
+  const backend = backendOf(bus);
+  const channels = ["news", "presence-a"];
+  await assert.rejects(backend.trigger(channels, "t", "once", { info: "user_count" }));
+  await assert.rejects(backend.triggerBatch([
+    { channel: "news", name: "t", data: "once" },
+    { channel: "presence-a", name: "t", data: "once", info: "user_count" },
+  ]));
+  await backend.trigger("news", "t", "last");
+  assert.equal((await client.next("t")).data, "last");
+});
