@@ -208,7 +208,7 @@ async function admitted(
 ): Promise<Identity> {
   // A token has priority: another proof then stays valid.
   const is_other = identify !== undefined && tokenFrom(request, context) === undefined;
-  const other = is_other ? identify(url) : undefined;
+  const other = is_other ? identify(url, request.method) : undefined;
   const identity = await (other ?? authenticate(context, request));
   requireEntry(context, identity, remote_ip);
   showsToken(request);

@@ -46,8 +46,8 @@ export interface DescribedRoute {
 /** One method of one path, with its handler. Every route has a description. */
 export interface ClientRoute extends DescribedRoute {
   readonly answer: ClientHandler;
-  /** The identity of a request without a token, by another proof in its URL; undefined: it has none. */
-  readonly identify?: (url: URL) => Promise<Identity> | undefined;
+  /** The identity by a proof in the URL in place of a token, which a HEAD does not use up; undefined: it has none. */
+  readonly identify?: (url: URL, method: string) => Promise<Identity> | undefined;
 }
 
 /** The table's entry for one path. */
