@@ -29,7 +29,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     pump: new Pump(),
     requireNotBanned: (identity) => requireEntry(parts, identity),
     isDraining: () => parts.draining_ms > 0,
-    leave: (connection, room_id) => leave(operations.context, connection, room_id, "unsubscribed"),
+    leave: (connection, room_id, why) => leave(operations.context, connection, room_id, why),
     leaveAll: (connection, code) =>
       leaveAll(operations.context, connection, code, parts.draining_ms > 0),
     onClosed: (socket, connection) => parts.running.socketClosed(socket, connection),

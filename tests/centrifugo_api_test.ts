@@ -8,6 +8,7 @@ import { until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
+import { RawClient } from "./peers/raw_client.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -109,6 +110,19 @@ Deno.test("a backend publishes through Centrifugo's server API", async () => {
   await until("all of it", () => received.length === 8);
   const data = [{ n: 1 }, { n: 12345678901234567890 }, 2, { b: 64 }, "one", "two", "three", null];
   assert.deepEqual(received, data.map((one, at) => [one, at === 0 ? tags.lang : undefined]));
+});
+
+Deno.test("a publication is in the trace of its request", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const reader = new RawClient(bus.url, { token: bus.token, subprotocols: ["arqon.v1.json"] });
+  await reader.json();
+  reader.send({ op: "sub", room: "c:a", id: 1 });
+  while ((await reader.json()).op !== "ack");
+  const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+  const headers = { "x-api-key": KEY, traceparent };
+  const sent = await api(bus)("/broadcast", { channels: ["a"], data: 1 }, headers);
+  assert.deepEqual(sent.body, { result: { responses: [{ result: {} }] } });
+  assert.equal((await reader.json()).trace_id, "a".repeat(32));
 });
 
 Deno.test("a backend receives errors as HTTP statuses if it asks for them", async () => {

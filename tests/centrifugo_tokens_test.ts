@@ -18,8 +18,8 @@ interface World extends AsyncDisposable {
   open(options: TokenOptions, getToken?: () => Promise<string>): Promise<Centrifuge>;
 }
 
-async function start(): Promise<World> {
-  const bus = await startLocalBus(CONFIG);
+async function start(config = CONFIG): Promise<World> {
+  const bus = await startLocalBus(config);
   const clients: Centrifuge[] = [];
   return {
     bus,
@@ -100,6 +100,23 @@ Deno.test("a subscription token admits its connection to one channel until it ex
   await until("the end of one", () => ended.length > 0);
   assert.equal(ended[0], 2501);
   assert.deepEqual([sub.state, other.state], ["subscribed", "subscribed"]);
+});
+
+Deno.test("the journal of members says that a member's subscription token has ended", async () => {
+  await using world = await start(`${CONFIG}[[rooms]]\nroom = "kept"\nmembership = "journal"\n`);
+  const { bus, open } = world;
+  const grants = [{ room: "kept", actions: ["presence"] }];
+  const client = await open({ user: "ann", claims: { grants } });
+  const options = {
+    token: await bus.tokenFor({ user: "ann", ttl_seconds: 2, claims: { channel: "kept" } }),
+    getToken: () => new Promise<string>(() => {}),
+  };
+  assert.equal((await outcome(client, "kept", options)).code, undefined);
+  const peer = new HttpPeer(bus.http_url, bus.token);
+  const left = async () =>
+    (await peer.history("kept~members")).messages.filter(({ type }) => type === "left");
+  await until("ann has left", async () => (await left()).length > 0);
+  assert.deepEqual((await left()).map(({ data }) => data.cause), ["token-ended"]);
 });
 
 Deno.test("a revoked subscription token ends its subscription, and its connection stays", async () => {

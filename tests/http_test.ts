@@ -178,8 +178,14 @@ async function cors(bus: TestBus): Promise<void> {
   const preflight = await call(bus, { method: "OPTIONS", headers });
   assert.equal(preflight.status, 204);
   assert.equal(preflight.headers.get("access-control-allow-origin"), headers.origin);
-  assert.match(preflight.headers.get("access-control-allow-headers") ?? "", /authorization/);
+  const allowed = preflight.headers.get("access-control-allow-headers")?.split(", ") ?? [];
+  for (const name of ["authorization", "last-event-id", "traceparent", "tracestate", "baggage"]) {
+    assert.ok(allowed.includes(name), `a page may send ${name}`);
+  }
   await preflight.body?.cancel();
+  const plain = await call(bus, { method: "GET", path: "/v1/auth/check" });
+  assert.equal(plain.headers.get("vary"), "origin", "caches keep what pages may read apart");
+  await plain.body?.cancel();
   const refusal = await call(bus, { method: "GET", path: "/v1/auth/check", token: "", headers });
   assert.equal(refusal.headers.get("access-control-allow-origin"), headers.origin);
   await refusal.body?.cancel();

@@ -12,6 +12,7 @@ import { samplesOf } from "./harness/server_state.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { send } from "./peers/own_connections.ts";
 import { enforce } from "./peers/policy_admin.ts";
+import { RawClient } from "./peers/raw_client.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 
@@ -259,4 +260,82 @@ Deno.test("a revocation of all of a tenant's tokens leaves its Pusher clients, w
     client.close();
     await client.end();
   }
+});
+
+Deno.test("the messages of a backend's request are in its trace", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const subprotocols = ["arqon.v1.json"];
+  const reader = new RawClient(bus.url, { token: bus.token, subprotocols });
+  await reader.json();
+  reader.send({ op: "sub", room: "pusher:news", id: 1 });
+  while ((await reader.json()).op !== "ack");
+  const body = JSON.stringify({ name: "t", channel: "news", data: "1" });
+  const [method, path, params] = ["POST", "/apps/1/events", {}];
+  const query = backendOf(bus).createSignedQueryString({ method, path, params, body });
+  const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+  const url = `${bus.http_url}${path}?${query}`;
+  const answer = await fetch(url, { method, body, headers: { traceparent } });
+  assert.equal(answer.status, 200, await answer.text());
+  assert.equal((await reader.json()).trace_id, "a".repeat(32));
+});
+
+Deno.test("a malformed handshake is the client's fault, whether there is such an app or not", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const { hostname, port } = new URL(bus.http_url);
+  for (const key of ["key-1", "another"]) {
+    using connection = await Deno.connect({ hostname, port: Number(port) });
+    const head = `GET /app/${key}?protocol=7 HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\n\r\n`;
+    await connection.write(new TextEncoder().encode(head));
+    const answer = await new Response(connection.readable).text();
+    assert.match(answer, /^HTTP\/1.1 400 [^]*"not-a-websocket"/, key);
+  }
+});
+
+Deno.test("a user whose connections the app has ended signs in again, also where the last message is stored", async () => {
+  const room = '[[rooms]]\nroom = "pusher:*"\ndurable = true\ncache_last = true\n';
+  await using bus = await startLocalBus(`${CONFIG}${room}`);
+  const user_data = '{"id":"ann"}';
+  const signIn = async () => {
+    const client = new Client(new URL("/app/key-1?protocol=7", bus.url).href);
+    const auth = sign(`${await client.socketId()}::user::${user_data}`);
+    client.send({ event: "pusher:signin", data: { auth, user_data } });
+    await client.next("pusher:signin_success");
+    const own = subscribe("#server-to-user-ann");
+    client.send(own);
+    await client.next("pusher_internal:subscription_succeeded");
+    return client;
+  };
+  const backend = backendOf(bus);
+  const first = await signIn();
+  await backend.terminateUserConnections("ann");
+  assert.equal((await first.end()).code, 4009);
+  const second = await signIn();
+  await backend.sendToUser("ann", "t", "here");
+  assert.equal((await second.next("t")).data, "here");
+  await backend.terminateUserConnections("ann");
+  assert.equal((await second.end()).code, 4009);
+});
+
+Deno.test("an event whose info cannot be answered is not published, since its backend repeats it", async () => {
+  await using bus = await startLocalBus(`${CONFIG}#constant pusher.presence_members = 1\n`);
+  for (const user of ["ann", "bob"]) {
+    const token = await bus.tokenFor({ user });
+    const member = new RawClient(bus.url, { token, subprotocols: ["arqon.v1.json"] });
+    await member.json();
+    member.send({ op: "sub", room: "pusher:presence-a", id: 1, presence: true });
+    while ((await member.json()).op !== "ack");
+  }
+  const client = new Client(new URL("/app/key-1?protocol=7", bus.url).href);
+  await client.socketId();
+  client.send(subscribe("news"));
+  await client.next("pusher_internal:subscription_succeeded");
+  const backend = backendOf(bus);
+  const channels = ["news", "presence-a"];
+  await assert.rejects(backend.trigger(channels, "t", "once", { info: "user_count" }));
+  await assert.rejects(backend.triggerBatch([
+    { channel: "news", name: "t", data: "once" },
+    { channel: "presence-a", name: "t", data: "once", info: "user_count" },
+  ]));
+  await backend.trigger("news", "t", "last");
+  assert.equal((await client.next("t")).data, "last");
 });

@@ -516,6 +516,13 @@ Deno.test("a ticket in place of a token", async (t) => {
     using second = await open(`rooms/mine/events?ticket=${ticket}`);
     await second.until("subscribed");
   });
+  await t.step("remains valid after a HEAD", async () => {
+    const { ticket } = await ask({ rooms: ["mine"] });
+    const path = `rooms/mine/events?ticket=${ticket}`;
+    assert.equal((await fetch(`${bus.http_url}/v1/${path}`, { method: "HEAD" })).status, 200);
+    using reader = await open(path);
+    await reader.until("subscribed");
+  });
   await t.step("is refused where it is invalid", async () => {
     const cases: [unknown, string][] = [
       [{ rooms: ["other"] }, "403 not-granted"],
@@ -531,7 +538,7 @@ Deno.test("a ticket in place of a token", async (t) => {
       assert.equal(await ask(body), expected, JSON.stringify(body));
     }
     const made: string[] = [];
-    for (let n = 0; n < 8; n++) made.push(await ask({ rooms: ["mine"] }));
+    for (let n = 0; n < 9; n++) made.push(await ask({ rooms: ["mine"] }));
     assert.equal(made.at(-1), "429 too-many-pending");
   });
 });

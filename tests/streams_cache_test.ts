@@ -7,6 +7,7 @@ import { durableRooms } from "../shared/testing/room_classes.ts";
 const CONFIG = `
 [server]
 drain_ms = 0
+allowed_origins = ["https://a.example"]
 ${durableRooms("s-*")}
 ${durableRooms("s-public", 'http_cache = "public"')}
 ${durableRooms("s-private", 'http_cache = "private"')}
@@ -35,6 +36,7 @@ Deno.test("streams through nginx with a cache", async (test) => {
       text: await answer.text(),
       next,
       cache: got.get("x-cache-status"),
+      readable_by: got.get("access-control-allow-origin"),
     };
   };
 
@@ -45,6 +47,9 @@ Deno.test("streams through nginx with a cache", async (test) => {
     await write("POST", "s-public", "two ");
     const kept = await read("s-public?offset=-1", {});
     assert.deepEqual([kept.cache, kept.status, kept.text], ["HIT", 200, "one "]);
+    // What a program has read is of no use to a page: its browser would refuse it.
+    const page = await read("s-public?offset=-1", { origin: "https://a.example", authorization });
+    assert.equal(page.readable_by, "https://a.example");
     let [text, offset] = ["", "-1"];
     const pieces = Array.from({ length: 20 }, (_, at) => `${at} `);
     for (const piece of pieces) {

@@ -22,7 +22,7 @@ import type {
 import type { FileReserve, FileRoom } from "./file_reserve.ts";
 import { NOTHING } from "./inbound.ts";
 import { lookAtSockets } from "../turns/next_turn.ts";
-import { readProxyHeader } from "./proxy.ts";
+import { readProxyHeader, usualAddress } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
 import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
 import { openTlsDoor } from "./tls_door.ts";
@@ -278,8 +278,8 @@ class Listening implements BareListener {
 
   async #serve(visitor: Visitor): Promise<TakenConnection | undefined> {
     const { stream, remoteAddr, room } = visitor;
-    // An IPv4 peer of an IPv6 listener gets its usual address.
-    const address = { ...remoteAddr, hostname: remoteAddr.hostname.replace(/^::ffff:/, "") };
+    // An IPv4 peer of an IPv6 listener has another one.
+    const address = { ...remoteAddr, hostname: usualAddress(remoteAddr.hostname) };
     // The clients of a proxy's connections are unknown yet, so none is counted with another.
     const proxied = this.#options.proxies?.isProxy(address.hostname) === true;
     const group = proxied ? `proxied ${address.port}` : address.hostname;

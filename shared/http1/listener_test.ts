@@ -325,11 +325,12 @@ test("a refused request leaves its sender a stranger", async (kind) => {
   assert.equal(served.listener.stats.strangers, 1);
 });
 
-/** A PROXY header of version 2 for a client over IPv4. */
+/** A PROXY header of version 2 for a client over IPv4, or over IPv6. */
 function proxyHeader(command: number, address: readonly number[]): Uint8Array<ArrayBuffer> {
   const signature = [13, 10, 13, 10, 0, 13, 10, 81, 85, 73, 84, 10];
-  const addresses = [...address, 127, 0, 0, 1, 0x30, 0x39, 0x0f, 0xa0];
-  return new Uint8Array([...signature, command, 0x11, 0, addresses.length, ...addresses]);
+  const addresses = [...address, ...address, 0x30, 0x39, 0x0f, 0xa0];
+  const family = address.length === 4 ? 0x11 : 0x21;
+  return new Uint8Array([...signature, command, family, 0, addresses.length, ...addresses]);
 }
 
 test("a trusted proxy must name the client of each connection", async (kind) => {
@@ -348,6 +349,10 @@ test("a trusted proxy must name the client of each connection", async (kind) => 
   };
   assert.match(await askWith(proxyHeader(0x21, [10, 1, 2, 3])), /"from":"10\.1\.2\.3"/);
   assert.match(await askWith(proxyHeader(0x20, [10, 1, 2, 3])), /"from":"127\.0\.0\.1"/);
+  const mapped = [...new Array(10).fill(0), 0xff, 0xff, 10, 1, 2, 3];
+  assert.match(await askWith(proxyHeader(0x21, mapped)), /"from":"10\.1\.2\.3"/);
+  const v6 = [0x20, 1, 0xd, 0xb8, ...new Array(11).fill(0), 5];
+  assert.match(await askWith(proxyHeader(0x21, v6)), /"from":"2001:db8::5"/);
   assert.equal(await askWith(new Uint8Array(0)), "");
   assert.equal(await askWith(proxyHeader(0x22, [10, 1, 2, 3])), "");
 });

@@ -55,6 +55,17 @@ async function fill(
   }
 }
 
+/** An address in its usual form: IPv6 compressed (RFC 5952), and IPv4 without an IPv6 prefix. */
+export function usualAddress(address: string): string {
+  // Neither IPv4 nor an address with a zone.
+  if (!/^[\da-f.:]*:[\da-f.:]*$/i.test(address)) return address;
+  const shown = URL.parse(`http://[${address}]`)?.hostname.slice(1, -1) ?? address;
+  const [, high, low] = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(shown) ?? [];
+  if (high === undefined || low === undefined) return shown;
+  const groups = [high, low].map((group) => Number.parseInt(group, 16));
+  return groups.flatMap((group) => [group >> 8, group & 0xff]).join(".");
+}
+
 function sourceOf(
   command: number | undefined,
   family: number | undefined,
@@ -69,7 +80,7 @@ function sourceOf(
   if (family === TCP6) {
     if (addresses.length < 36) throw new TypeError("a PROXY header without its addresses");
     const groups = Array.from({ length: 8 }, (_, at) => portAt(addresses, 2 * at).toString(16));
-    return { hostname: groups.join(":"), port: portAt(addresses, 32) };
+    return { hostname: usualAddress(groups.join(":")), port: portAt(addresses, 32) };
   }
   return undefined;
 }

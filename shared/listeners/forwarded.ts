@@ -5,6 +5,7 @@
  */
 import { isIP } from "node:net";
 import type { ClientOf } from "../http1/exchange.ts";
+import { usualAddress } from "../http1/proxy.ts";
 
 /** The header that proxies extend, in lower case. */
 export type ForwardedHeader = "x-forwarded-for" | "forwarded";
@@ -57,6 +58,5 @@ function addressOf(text: string): string | undefined {
   const trimmed = text.trim();
   const bare = /^\[([^\]]*)\](?::\d{1,5})?$/.exec(trimmed)?.[1] ??
     /^(\d+\.\d+\.\d+\.\d+):\d{1,5}$/.exec(trimmed)?.[1] ?? trimmed;
-  const address = bare.replace(/^::ffff:(?=\d+\.)/i, "").toLowerCase();
-  return isIP(address) === 0 ? undefined : address;
+  return isIP(bare) === 0 ? undefined : usualAddress(bare.toLowerCase());
 }

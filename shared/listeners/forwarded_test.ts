@@ -23,6 +23,8 @@ Deno.test("the last address that no trusted proxy has is the client's", () => {
   assert.equal(x("[2001:DB8::5]:4711"), "2001:db8::5");
   assert.equal(x("2001:db8::5"), "2001:db8::5");
   assert.equal(x("::ffff:203.0.113.5"), "203.0.113.5");
+  assert.equal(x("0:0:0:0:0:ffff:cb00:7105"), "203.0.113.5");
+  assert.equal(x("2001:0db8:0:0:0:0:0:5"), "2001:db8::5", "as a peer's own address");
   assert.equal(
     x("203.0.113.5, unknown"),
     "10.0.0.1",

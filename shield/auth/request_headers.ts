@@ -8,6 +8,7 @@ const LEFT_OUT = new Set([
   "authorization",
   "cookie",
   "proxy-authorization",
+  "x-api-key",
   "connection",
   "upgrade",
   "sec-websocket-protocol",

@@ -7,6 +7,7 @@ Deno.test("secrets and the handshake's headers are omitted, and names are in low
     "X-Team": "blue",
     Authorization: "Bearer a.b.c",
     Cookie: "session=1",
+    "X-API-Key": "of Centrifugo's server API",
     "Sec-WebSocket-Key": "k",
     "Sec-WebSocket-Protocol": "arqon.token.a.b.c",
     "User-Agent": "test",

@@ -127,7 +127,7 @@ async function publishAll(
     try {
       // It may have ended while policies judged those before.
       requireToken(context, caller.identity);
-      const envelope = readItem(context, caller.identity, item, request.headers);
+      const envelope = readItem(context, caller, item);
       request_id = envelope.request_id;
       const { stored } = await pass(context.path, caller, envelope);
       acks.push(acknowledged(context, request_id, stored).catch(refused));
@@ -140,17 +140,17 @@ async function publishAll(
 
 function readItem(
   { stats, tenants, rates, path, limits: { max_frame_bytes } }: BatchContext,
-  identity: Identity,
+  caller: Caller,
   item: BatchItem,
-  headers: Headers,
 ): ScannedEnvelope {
+  const { identity } = caller;
   bump(stats.ingress_ops, "http_publish");
   tenants.of(identity.tenant_id).ingress_messages++;
   rates.take(identity, item.size_bytes);
   if (item.size_bytes > max_frame_bytes) {
     throw new ArqonError("too-large", `a message over ${max_frame_bytes} bytes`);
   }
-  return inRequestTrace(path, item.read(), headers);
+  return inRequestTrace(path, item.read(), caller);
 }
 
 async function pass(

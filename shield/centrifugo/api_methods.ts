@@ -10,6 +10,7 @@ import { connections, type ListContext, rooms, tenants } from "../admin/inspect/
 import { runCommand } from "../message/command.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import type { GivenMembers } from "../http/members.ts";
+import { inRequestTrace } from "../http/route.ts";
 import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
@@ -164,7 +165,7 @@ async function publishIn(
   if (skip_history && path.classes.of(caller.identity.tenant_id, room_id).durable) {
     throw unavailable("skip_history in a durable room");
   }
-  const envelope = { ...message, room_id };
+  const envelope = inRequestTrace(path, { ...message, room_id }, caller);
   const added = await admit(path, caller, envelope) ?? NONE_ADDED;
   const sender = { caller, origin: undefined };
   const stored = publishAdmitted(path, sender, envelope, added, path.now());
@@ -217,8 +218,9 @@ async function command(
   { bytes: data, content_type }: Data,
 ): Promise<Ack> {
   const command = { name, data, content_type };
-  const envelope = writeEnvelope({ room_id: roomIn(context, call, channel), command });
-  const ack = await runCommand(context, call.caller, scanEnvelope(envelope, context.limits));
+  const bytes = writeEnvelope({ room_id: roomIn(context, call, channel), command });
+  const envelope = inRequestTrace(context.path, scanEnvelope(bytes, context.limits), call.caller);
+  const ack = await runCommand(context, call.caller, envelope);
   if (ack.code !== 0) {
     const { code, message } = clientError(ack);
     throw new Refusal(code, message);
@@ -275,29 +277,36 @@ const Subscribing = Leaving.extend({
   override: z.unknown().optional(),
 });
 
-/** The parts of a cluster query about the key's tenant. */
-function asking({ lists }: MethodContext, { caller: { identity } }: MethodCall) {
+/** The cluster's answer about the key's tenant. Rejects if `then` does, and without the answer of a Shield. */
+async function ask(
+  { lists }: MethodContext,
+  { caller: { identity: { tenant_id: only_tenant } } }: MethodCall,
+  list: typeof rooms,
+  query: Record<string, string>,
+  then?: (nodes: readonly string[]) => Promise<void>,
+) {
   const context = lists();
   if (context === undefined) throw unavailable("the cluster");
-  const about = { by: identity.user_id, only_tenant: identity.tenant_id };
-  const urlOf = (query: Record<string, string>) =>
-    new URL(`http://bus/?${new URLSearchParams({ limit: `${LIST_MAX}`, ...query })}`);
-  return { context, about, urlOf };
+  const url = new URL(`http://bus/?${new URLSearchParams({ limit: `${LIST_MAX}`, ...query })}`);
+  const found = await list(context, { url, only_tenant });
+  const { answered, silent } = found.nodes as Record<"answered" | "silent", string[]>;
+  await then?.(answered);
+  if (silent.length > 0) throw new ArqonError("process-unavailable", silent.join().slice(0, 500));
+  return found;
 }
 
-/** Sends an order to every Shield with connections of the user. */
+/** Sends an order to every Shield, which finds the user's connections: there may be more than a list shows. */
 async function order(
   context: MethodContext,
   call: MethodCall,
   given: z.output<typeof User> & Partial<Omit<Order, "tenant_id" | "user_id" | "client">>,
 ): Promise<object> {
   if (given.session !== "") throw unavailable("session");
-  const { context: lists, about, urlOf } = asking(context, call);
   const { user: user_id, client, whitelist = [], disconnect, subscribe, unsubscribe } = given;
-  const found = await connections(lists, { ...about, url: urlOf({ user: user_id }) });
-  const nodes = new Set((found.connections as { node_id: string }[]).map((one) => one.node_id));
-  const whose = { tenant_id: about.only_tenant, user_id, client, whitelist };
-  await context.orders()?.(nodes, { ...whose, disconnect, subscribe, unsubscribe });
+  const { tenant_id } = call.caller.identity;
+  const about = { tenant_id, user_id, client, whitelist, disconnect, subscribe, unsubscribe };
+  const send = async (nodes: readonly string[]) => void await context.orders()?.(nodes, about);
+  await ask(context, call, connections, { user: user_id, limit: "1" }, send);
   return {};
 }
 
@@ -333,10 +342,9 @@ async function listChannels(
   { pattern }: { readonly pattern: string },
 ): Promise<object> {
   if (/[?[\]{}\\!]/.test(pattern)) throw unavailable("a pattern with more than *");
-  const { context: lists, about, urlOf } = asking(context, call);
   const { room_prefix: prefix } = context;
   const query = prefix === "" ? {} : { prefix };
-  const found = await rooms(lists, { ...about, url: urlOf({ ...query, sort: "subscribers" }) });
+  const found = await ask(context, call, rooms, { ...query, sort: "subscribers" });
   const channels = (found.rooms as { room_id: string; subscribers: number }[]).flatMap(
     ({ room_id, subscribers: num_clients }) => {
       const channel = channelOf(room_id, prefix);
@@ -363,8 +371,7 @@ function isLike(text: string, pattern: string): boolean {
 }
 
 async function info(context: MethodContext, call: MethodCall): Promise<object> {
-  const { context: lists, about, urlOf } = asking(context, call);
-  const found = await tenants(lists, { ...about, url: urlOf({}) });
+  const found = await ask(context, call, tenants, {});
   const [own] = found.tenants as { connections: number; users: number; rooms: number }[];
   const { connections: num_clients = 0, users: num_users = 0, rooms: num_channels = 0 } = own ?? {};
   const node = { uid: "arqonbus", name: "ArqonBus", version: context.version };
@@ -400,9 +407,11 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
     method(Leaving, async (context, call, given) => {
       const { user: user_id, client: connection_id, channel } = given;
       // A kick does not end a pending subscription.
-      await order(context, call, { ...given, unsubscribe: channel });
+      const ordering = order(context, call, { ...given, unsubscribe: channel });
+      const [ordered] = await Promise.allSettled([ordering]);
       const whom = connection_id === "" ? { user_id } : { connection_id };
       await command(context, call, channel, "room.kick", jsonData(JSON.stringify(whom)));
+      if (ordered.status === "rejected") throw ordered.reason;
       return {};
     }),
   ],

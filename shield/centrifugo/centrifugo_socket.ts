@@ -105,8 +105,8 @@ export class CentrifugoSocket implements ClientSocket {
     this.#tokens = new ChannelTokens({
       ...options,
       connection: () => this.#connection,
-      onEnd: (room_id) =>
-        this.#part(this.#leave(room_id, UNSUBSCRIBE.expired, "subscription expired")),
+      onEnd: (room) =>
+        this.#part(this.#leave(room, UNSUBSCRIBE.expired, "subscription expired"), "not-granted"),
     });
   }
 
@@ -459,9 +459,9 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   /** Ends the bus's subscription and its queue: messages that the client ignores would count as received. */
-  #part(channel: Channel | undefined): void {
+  #part(channel: Channel | undefined, why?: string): void {
     if (channel === undefined) return;
-    this.#connection?.leave(channel.room_id);
+    this.#connection?.leave(channel.room_id, why);
     if (!channel.is_in) this.#ask(unsubOf(channel.room_id), () => {});
   }
 

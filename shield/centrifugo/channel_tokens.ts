@@ -15,8 +15,8 @@ export interface GrantedConnection {
   readonly identity: Identity;
   /** Replaces the grants that the connection has in addition to its own token's. */
   grant(more: readonly Grant[]): void;
-  /** Ends a subscription at once. */
-  leave(room_id: string): void;
+  /** Ends a subscription at once; `why` is for the ledger, absent: its client has unsubscribed. */
+  leave(room_id: string, why?: string): void;
 }
 
 /** The tokens' dependencies. */

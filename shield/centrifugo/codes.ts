@@ -68,7 +68,6 @@ export interface ClientError {
 
 /** Reasons why the bus refuses Centrifugo's tokens. The message then names the page about the move. */
 const FOREIGN = /^(?:token-(?!expired|revoked)|refresh-refused$)/;
-const TOKENS_PAGE = "docs/moving_centrifugo.md#tokens";
 
 /** Translates a refusal of the bus into Centrifugo's error. */
 export function clientError(
@@ -80,7 +79,7 @@ export function clientError(
 ): ClientError {
   const known = reason !== undefined && isReason(reason) ? reason : undefined;
   const number = (known && ERROR_OF[known]) ?? ERROR_OF_CODE[code] ?? ERROR.internal;
-  const page = FOREIGN.test(reason ?? "") ? ` (${TOKENS_PAGE})` : "";
+  const page = FOREIGN.test(reason ?? "") ? " (docs/moving_centrifugo.md#tokens)" : "";
   const client = known === undefined ? "never-retry" : ruleOf(known).client;
   const temporary = client === "back-off" || client === "other-node" ? { temporary: true } : {};
   return { code: number, message: `${message || reason || ""}${page}`, ...temporary };

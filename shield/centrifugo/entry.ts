@@ -141,7 +141,8 @@ function upgrade(endpoint: Endpoint, request: Request, url: URL, remote_ip: stri
   const offered = headerItems(request.headers.get("sec-websocket-protocol"));
   const protocol = [PROTOBUF, JSON_PROTOCOL].find((one) => offered.includes(one));
   const is_protobuf = protocol === PROTOBUF || url.searchParams.get("format") === "protobuf";
-  const opening = upgraded(endpoint, request, protocol);
+  const { socket_server } = endpoint;
+  const opening = socket_server.upgrade(originalOf(request), protocol, DISCONNECT.no_pong);
   const form = is_protobuf ? PROTOBUF_FORM : JSON_FORM;
   listen(endpoint, opening, { request, remote_ip, form });
   handshake.accepted();
@@ -202,15 +203,6 @@ function listen(
   opening.listen(socket.handlers(() => {
     if (!endpoint.waiting.delete(socket)) endpoint.open.connections--;
   }));
-}
-
-function upgraded({ socket_server }: Endpoint, request: Request, protocol: string | undefined) {
-  try {
-    return socket_server.upgrade(originalOf(request), protocol, DISCONNECT.no_pong);
-  } catch (cause) {
-    const detail = cause instanceof TypeError ? cause.message : "the handshake came to no end";
-    throw new ArqonError("not-a-websocket", detail, { cause });
-  }
 }
 
 /** Admits a client by its token. Rejects with a refusal. */

@@ -145,14 +145,11 @@ export const JSON_FORM: Form = {
 
 const BY_NUMBER = new Map<Table, Map<number, readonly [name: string, kind: Kind]>>();
 
-function numbered(fields: Table): Map<number, readonly [name: string, kind: Kind]> {
-  let known = BY_NUMBER.get(fields);
-  if (known === undefined) {
-    known = new Map(Object.entries(fields).map(([name, [no, kind]]) => [no, [name, kind]]));
-    BY_NUMBER.set(fields, known);
-  }
-  return known;
-}
+const numbered = (fields: Table) =>
+  BY_NUMBER.getOrInsertComputed(
+    fields,
+    () => new Map(Object.entries(fields).map(([name, [no, kind]]) => [no, [name, kind]])),
+  );
 
 function readWire(reader: WireReader, fields: Table): Fields {
   const message: Fields = {};

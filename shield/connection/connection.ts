@@ -56,8 +56,8 @@ export interface ConnectionProcess {
   readonly now: () => number;
   /** The operations, run in turn by the FIFO. */
   readonly operations: OperationSteps<Queued>;
-  /** Ends one subscription at once. */
-  readonly leave: (connection: Connection, room_id: string) => void;
+  /** Ends one subscription at once; `why` is a `LeaveWhy`. */
+  readonly leave: (connection: Connection, room_id: string, why: string) => void;
   /** Called once, after the connection has ended for whatever reason. */
   readonly onEnd: (connection: Connection, end: SentEnd) => void;
   /** Called with each refusal that a client receives, as `Observer.denied` is. */
@@ -167,9 +167,9 @@ export class Connection {
   }
 
   /** Ends a subscription at once, regardless of the client's pending operations, and drops its queued messages. */
-  leave(room_id: string): void {
+  leave(room_id: string, why = "unsubscribed"): void {
     this.#outbox?.forget(room_id);
-    this.#process.leave(this, room_id);
+    this.#process.leave(this, room_id, why);
   }
 
   get created_ms(): number {

@@ -47,7 +47,7 @@ export interface EntranceContext
   /** True once the process has asked its connections to leave; a late connection is notified at once. */
   readonly isDraining: () => boolean;
   /** Ends one subscription of a connection. */
-  readonly leave: (connection: Connection, room_id: string) => void;
+  readonly leave: ConnectionProcess["leave"];
   /** Ends the subscriptions of a connection that has ended with this close code. */
   readonly leaveAll: (connection: Connection, code: number) => void;
   /** Connections that may move here from a stopping Shield. */

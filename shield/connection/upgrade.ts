@@ -47,8 +47,7 @@ async function upgrade(
     return (await enter(context, shared, { request, client, text, open })).entered.response;
   } catch (cause) {
     if (cause instanceof ArqonError) throw cause;
-    const detail = cause instanceof TypeError ? cause.message : "the handshake did not complete";
-    throw new ArqonError("not-a-websocket", detail, { cause });
+    throw new ArqonError("not-a-websocket", "the handshake did not complete", { cause });
   }
 }
 

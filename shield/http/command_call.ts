@@ -142,8 +142,8 @@ async function send(
 ): Promise<Response> {
   const operation = decodeClientText(frame, context.limits);
   if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a command");
-  const envelope = inRequestTrace(context.path, operation.envelope, request.headers);
   const caller = httpCaller(client, request.headers);
+  const envelope = inRequestTrace(context.path, operation.envelope, caller);
   // The command may wait for a version or a Brain, at most `command_timeout_ms`; a disconnected client frees its slot.
   gone();
   return ackResponse(await runCommand(context, caller, envelope, holder));

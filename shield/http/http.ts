@@ -208,7 +208,7 @@ async function admitted(
 ): Promise<Identity> {
   // A token has priority: another proof then stays valid.
   const is_other = identify !== undefined && tokenFrom(request, context) === undefined;
-  const other = is_other ? identify(url) : undefined;
+  const other = is_other ? identify(url, request.method) : undefined;
   const identity = await (other ?? authenticate(context, request));
   requireEntry(context, identity, remote_ip);
   showsToken(request);
@@ -274,8 +274,11 @@ function refusalOf(context: HttpContext, error: unknown, path: string): ArqonErr
   return new ArqonError("internal");
 }
 
-/** The headers that a page may send with every request. */
-const PAGE_HEADERS = ["authorization", "content-type", "if-none-match"];
+/** The headers that a page may send with every request, also those of readers of events by `fetch` and of traces. */
+const PAGE_HEADERS = [
+  ...["authorization", "content-type", "if-none-match", "last-event-id"],
+  ...["traceparent", "tracestate", "baggage"],
+];
 
 /** The answer to OPTIONS: the methods of the path, and for a page the allowed headers (a preflight). */
 function options(
@@ -302,8 +305,9 @@ function options(
 /** Allows pages of an allowed origin to read every answer, refusals included. */
 function withCors(context: HttpContext, request: Request, response: Response): Response {
   const origin = request.headers.get("origin");
+  // Also without an origin: a cache must not give that answer to a page.
+  response.headers.append("vary", "origin");
   if (origin === null || !isOriginAllowed(origin, context.origins)) return response;
   response.headers.set("access-control-allow-origin", origin);
-  response.headers.append("vary", "origin");
   return response;
 }

@@ -37,8 +37,8 @@ export function createHttpPublish(context: HttpPublishContext): ClientHandler {
     const sent = protobuf
       ? inRoom(scanEnvelope(body, context.limits), room)
       : readJson(body, room, context.limits);
-    const envelope = inRequestTrace(context.path, sent, request.headers);
-    const ack = await run(context, httpCaller(client, request.headers), envelope);
+    const caller = httpCaller(client, request.headers);
+    const ack = await run(context, caller, inRequestTrace(context.path, sent, caller));
     return protobuf
       ? new Response(new Uint8Array(writeAck(ack)), {
         // A refusal by the Brain has the Brain's code.

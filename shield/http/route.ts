@@ -46,8 +46,8 @@ export interface DescribedRoute {
 /** One method of one path, with its handler. Every route has a description. */
 export interface ClientRoute extends DescribedRoute {
   readonly answer: ClientHandler;
-  /** The identity of a request without a token, by another proof in its URL; undefined: it has none. */
-  readonly identify?: (url: URL) => Promise<Identity> | undefined;
+  /** The identity by a proof in the URL in place of a token, which a HEAD does not use up; undefined: it has none. */
+  readonly identify?: (url: URL, method: string) => Promise<Identity> | undefined;
 }
 
 /** The table's entry for one path. */
@@ -117,19 +117,19 @@ export function decodedPart(name: string, encoded: string): string {
 /** The caller for policies: all requests of one user look like requests of one connection. */
 export function httpCaller(client: Client, headers: Headers): Caller {
   const connection_id = `http:${client.identity.user_key}`;
-  return { ...client, connection_id, request_headers: policyHeaders(headers) };
+  const trace = parseTraceparent(headers.get(TRACEPARENT) ?? "");
+  return { ...client, connection_id, request_headers: policyHeaders(headers), trace };
 }
 
-/** Gives the message the request's `traceparent`, unless it has its own trace. */
+/** Gives the message the trace of its caller's request, unless it has its own. */
 export function inRequestTrace(
   { traces }: Pick<MessagePath, "traces">,
   envelope: ScannedEnvelope,
-  headers: Headers,
+  { trace }: Pick<Caller, "trace">,
 ): ScannedEnvelope {
-  const context = parseTraceparent(headers.get(TRACEPARENT) ?? "");
-  if (context === undefined || envelope.trace_id !== "") return envelope;
+  if (trace === undefined || envelope.trace_id !== "") return envelope;
   if (clientTraceId(envelope) !== undefined) return envelope;
-  const placed = { ...envelope, trace_id: context.trace_id };
-  traces?.place(placed, context);
+  const placed = { ...envelope, trace_id: trace.trace_id };
+  traces?.place(placed, trace);
   return placed;
 }

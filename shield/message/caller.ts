@@ -4,6 +4,7 @@
  */
 import { tokenlessIdentity } from "../auth/identity.ts";
 import type { Identity, Tokenless } from "../auth/identity.ts";
+import type { TraceContext } from "../../shared/telemetry/trace_context.ts";
 
 /** A header of a request or an envelope, or one that a policy added. */
 export type HeaderPair = readonly [name: string, value: string];
@@ -16,6 +17,8 @@ export interface Caller {
   /** The headers of the upgrade or HTTP request, without credentials (`request_headers.ts`). */
   readonly request_headers: readonly HeaderPair[];
   readonly remote_ip: string;
+  /** The trace of an HTTP request, for its messages without their own. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** A client before there is a connection: from its request's token and address. */

@@ -3,6 +3,7 @@
  * one to the client listener, with the same tokens, limits and answers. Shields do not use it among themselves. An
  * error has the headers of NATS services (ADR-32).
  */
+import { Buffer } from "node:buffer";
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
@@ -19,7 +20,7 @@ const UNDER_WAY_MAX = 1_024;
 /** The queue group in which Shields share the requests. */
 const QUEUE = "arqon-api";
 /** Headers of the transport and of browsers, which are omitted. */
-const LEFT_OUT = /^(nats-|origin$|host$|connection$|content-length$)/i;
+const LEFT_OUT = /^(nats-|origin$|host$|connection$|content-length$|accept-encoding$)/i;
 
 /** The HTTP method of a verb; a query is sent as the members of a JSON object. */
 const VERBS: Readonly<Record<string, { readonly method: string; readonly path: string }>> = {
@@ -52,7 +53,11 @@ export function startNatsApi(
     try {
       const refusal = new ArqonError("too-many-pending", `${UNDER_WAY_MAX} requests by NATS`);
       const response = is_full ? problemResponse(refusal) : await respondTo(http, message);
-      await send(message, response);
+      await send(message, response).catch((error) => {
+        // Of an answer that the Spine does not carry, its backend gets the reason.
+        if (!(error instanceof ArqonError)) throw error;
+        return send(message, problemResponse(error));
+      });
     } catch (error) {
       log.warn("a backend was not answered", { subject: message.subject, error });
     } finally {
@@ -94,20 +99,33 @@ async function respondTo(http: HttpContext, message: SpineMessage): Promise<Resp
   }
 }
 
-/** The equivalent HTTP request. Throws `malformed-body` for a query that is not an object. */
-function requestOf({ payload, headers }: SpineMessage, path: string, method: string): Request {
+/** The equivalent HTTP request. Throws 400 for headers that HTTP does not have, and for a query that is not an object. */
+function requestOf({ payload, headers: given }: SpineMessage, path: string, method: string) {
   const url = new URL(path, "http://nats");
-  const kept = Object.entries(headers).filter(([name]) => !LEFT_OUT.test(name));
+  const headers = headersOf(given);
   if (method === "GET") {
     for (const [name, value] of Object.entries(queryIn(payload))) {
       url.searchParams.set(name, String(value));
     }
-    return new Request(url, { headers: kept });
+    return new Request(url, { headers });
   }
-  const typed = kept.some(([name]) => name.toLowerCase() === "content-type");
-  const all = typed ? kept : [...kept, ["content-type", "application/json"] as const];
-  const body = payload as Uint8Array<ArrayBuffer>;
-  return new Request(url, { method, headers: all.map(([name, value]) => [name, value]), body });
+  if (!headers.has("content-type")) headers.set("content-type", "application/json");
+  return new Request(url, { method, headers, body: payload as Uint8Array<ArrayBuffer> });
+}
+
+function headersOf(given: SpineMessage["headers"]): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(given)) {
+    if (LEFT_OUT.test(name)) continue;
+    try {
+      // As the listener reads the bytes of a header.
+      headers.append(name, Buffer.from(value).toString("latin1"));
+    } catch (cause) {
+      const shown = JSON.stringify(name.slice(0, 64));
+      throw new ArqonError("invalid-field", `${shown} is no header of HTTP`, { cause });
+    }
+  }
+  return headers;
 }
 
 function queryIn(payload: Uint8Array): object {

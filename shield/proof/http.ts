@@ -93,13 +93,14 @@ function fileIn({ service: running }: ProofHttpContext, path: string): FileReque
 async function answer(request: FileRequest): Promise<Response> {
   const { service, what } = request;
   const tree = await service.open(request);
-  const who = request.is_public ? "public" : "private";
+  // A browser's cache gives what one user has read to no other one.
+  const kept = (cache: string): Record<string, string> =>
+    request.is_public
+      ? { "cache-control": `public, ${cache}` }
+      : { "cache-control": `private, ${cache}`, vary: "authorization" };
   const text = (body: string, cache: string, more = {}) =>
     new Response(body, {
-      headers: {
-        ...{ "content-type": "text/plain; charset=utf-8", "cache-control": `${who}, ${cache}` },
-        ...more,
-      },
+      headers: { "content-type": "text/plain; charset=utf-8", ...kept(cache), ...more },
     });
   if (what === "checkpoint") {
     const more = { [PARTIAL]: "1", "access-control-expose-headers": PARTIAL };
@@ -115,9 +116,7 @@ async function answer(request: FileRequest): Promise<Response> {
   return new Response(new Uint8Array(bytes), {
     headers: {
       "content-type": "application/octet-stream",
-      "cache-control": `${who}, ${
-        tile?.width === TILE_WIDTH ? FOREVER : "max-age=3600, immutable"
-      }`,
+      ...kept(tile?.width === TILE_WIDTH ? FOREVER : "max-age=3600, immutable"),
     },
   });
 }

@@ -12,6 +12,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { AUDIT_TREE, blockTree, blockTreeOf, PROOF_BUCKET } from "../../shared/proof/entry.ts";
 import { type BlockRecord, roomTree } from "../../shared/proof/entry.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
@@ -242,7 +243,8 @@ export class ProofService {
       const place = [tenant_id, `+${block.record}`];
       return { name, place, source: blockSource(blocks, tenant_id), is_public: false, tenant_id };
     }
-    if (!isId(room_id)) return undefined;
+    // Clients read no reserved room as another one, and a class may make all trees public.
+    if (!isId(room_id) || reservedRoom(room_id) !== undefined) return undefined;
     const one = classes.of(tenant_id, room_id);
     if (!one.durable || !one.proof) return undefined;
     const recent = (after: Position, limit: number) =>

@@ -199,3 +199,11 @@ Deno.test("looks at many tenants use the cache, let other work run in between, a
   await until("none is left", async () => (await bucket.keys(["+lately"])).length === 0);
   await other.close();
 });
+
+Deno.test("a reserved room has no tree, whatever the class of all rooms says", async () => {
+  const { engine, shield } = await world();
+  await using _ = engine;
+  const service = shield("one", "acme");
+  const found = ["bets", "~events", "bets~members"].map((room) => service.find(`acme.${room}`));
+  assert.deepEqual(found.map((tree) => tree?.room_id), ["bets", undefined, undefined]);
+});

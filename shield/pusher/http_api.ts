@@ -11,7 +11,7 @@ import { slice } from "../../shared/turns/slices.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import { readBody } from "../http/http_body.ts";
 import type { PendingRequests } from "../http/pending.ts";
-import { httpCaller } from "../http/route.ts";
+import { httpCaller, inRequestTrace } from "../http/route.ts";
 import { publish } from "../message/pipeline.ts";
 import { takeIngress } from "../rates/ingress.ts";
 import { appOf, type Apps, backendIdentity, connectionOf } from "./apps.ts";
@@ -113,34 +113,36 @@ export async function answerBackend(
 
 const channelsOf = ({ channel = "", channels = [channel] }: Event) => channels;
 
-/** Publishes an event, and answers with the attributes in its `info`. */
+/**
+ * Publishes an event, and answers with the attributes in its `info`. They are read first: a backend repeats a request
+ * that failed, and would publish the event again.
+ */
 async function answerEvent(
   context: PusherApiContext,
   backend: Backend,
   event: Event,
 ): Promise<object> {
   const info = readInfo(event.info);
-  await trigger(context, backend, [event]);
-  if (info.size === 0) return {};
   const channels = channelsOf(event);
   const infos = await infosOf(context, backend, channels, info);
+  await trigger(context, backend, [event]);
+  if (info.size === 0) return {};
   return { channels: Object.fromEntries(channels.map((name, at) => [name, infos[at]])) };
 }
 
-/** Publishes several events, and answers each one in its place. */
+/** Publishes several events, and answers each one in its place; their attributes are read first, too. */
 async function answerBatch(
   context: PusherApiContext,
   backend: Backend,
   events: readonly Event[],
 ): Promise<object> {
   const wanted = events.map(({ info }) => readInfo(info));
-  await trigger(context, backend, events);
-  if (wanted.every(({ size }) => size === 0)) return {};
   const batch: object[] = [];
   for (const [at, event] of events.entries()) {
     batch.push(...await infosOf(context, backend, channelsOf(event).slice(0, 1), wanted[at]!));
   }
-  return { batch };
+  await trigger(context, backend, events);
+  return wanted.every(({ size }) => size === 0) ? {} : { batch };
 }
 
 /** A part of a path. Throws `not-found` for one that is not well-formed. */
@@ -193,7 +195,7 @@ async function trigger(
     }
     // The excluded socket is the origin, so it gets no echo.
     const origin = typeof event.socket_id === "string" ? connectionOf(event.socket_id) : undefined;
-    messages.push({ envelope: operation.envelope, origin });
+    messages.push({ envelope: inRequestTrace(context.path, operation.envelope, caller), origin });
   }
   let is_stored = true;
   for (const { envelope, origin } of messages) {

@@ -96,6 +96,8 @@ export interface RoomMessage {
   /** The published JSON; undefined for text and bytes. */
   readonly json: string | undefined;
   readonly signal: { readonly kind: string } | undefined;
+  /** 0: the message is not stored. */
+  readonly offset: number;
 }
 
 /** Reads a frame `{"op":"msg",…}` of a Shield, which is well-formed. */
@@ -118,6 +120,7 @@ export function readRoomMessage(frame: string): RoomMessage {
     data: data === undefined ? '""' : is_text ? data : JSON.stringify(data),
     json: is_json ? data : undefined,
     signal: signal === undefined ? undefined : JSON.parse(signal),
+    offset: Number(raw("offset") ?? 0),
   };
 }
 

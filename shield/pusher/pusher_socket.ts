@@ -49,6 +49,8 @@ interface Channel {
   readonly room_id: string;
   readonly kind: ChannelKind;
   is_in: boolean;
+  /** The offset of the room when the client joined; 0: its messages are not stored. */
+  joined_at: number;
   /** For presence channels. */
   readonly roll: PresenceRoll | undefined;
   /** The pages of members that have not arrived yet. */
@@ -207,7 +209,8 @@ export class PusherSocket implements ClientSocket {
 
   #add(name: string, roll?: PresenceRoll): Channel {
     const room_id = roomOf(name, this.#options.app.room_prefix);
-    const channel = { name, room_id, kind: kindOf(name), is_in: false, roll, pages_left: 0 };
+    const about = { name, room_id, kind: kindOf(name), roll };
+    const channel = { ...about, is_in: false, joined_at: 0, pages_left: 0 };
     this.#channels.set(room_id, channel);
     return channel;
   }
@@ -296,6 +299,7 @@ export class PusherSocket implements ClientSocket {
       return this.#inner.send(refusedText(about.name, String(reason), String(message), code));
     }
     about.is_in = true;
+    about.joined_at = result?.offset ?? 0;
     about.pages_left = Math.max(0, (result?.pages ?? 1) - 1);
     about.roll?.take(result?.members ?? []);
     this.#joined(about);
@@ -334,7 +338,7 @@ export class PusherSocket implements ClientSocket {
   }
 
   #onMessage(message: RoomMessage): void {
-    const { room_id, type, signal, sender } = message;
+    const { room_id, type, signal, sender, offset } = message;
     // A backend may publish the same event to the room.
     const is_own = sender === "";
     if (signal !== undefined) return is_own ? this.#onSignal(room_id, signal) : undefined;
@@ -344,9 +348,10 @@ export class PusherSocket implements ClientSocket {
       return this.#onMembers(channel, message);
     }
     const { app } = this.#options;
-    if (type === TERMINATE && channel.name === this.#own && sender === backendUser(app)) {
-      return this.close(CLOSE.refused, "ended by the app");
-    }
+    // The last message that a room stores may have ended connections before this one.
+    const is_new = offset === 0 || offset > channel.joined_at;
+    const is_end = type === TERMINATE && channel.name === this.#own && sender === backendUser(app);
+    if (is_end && is_new) return this.close(CLOSE.refused, "ended by the app");
     if (OWN_EVENT.test(type)) return;
     const user = type.startsWith(CLIENT_EVENT) ? channel.roll?.nameOf(sender) : undefined;
     this.#inner.send(this.#options.messages.eventOf(message, channel.name, user));
@@ -420,5 +425,9 @@ interface Answer {
   readonly message?: string;
   readonly room?: string;
   readonly retry_after_ms?: number;
-  readonly result?: { readonly members?: RoomMember[]; readonly pages?: number };
+  readonly result?: {
+    readonly members?: RoomMember[];
+    readonly pages?: number;
+    readonly offset?: number;
+  };
 }

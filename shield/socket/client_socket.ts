@@ -106,7 +106,7 @@ export interface SocketServer {
   /** The received bytes of all clients that wait for their turn. */
   readonly waiting_bytes: number;
   /**
-   * Upgrades a request; `protocol` is the chosen one. Throws TypeError if the handshake headers are invalid.
+   * Upgrades a request; `protocol` is the chosen one. Throws `not-a-websocket` for an invalid handshake.
    * `lost_code` closes a peer that is given up, if the implementation can choose it; the default is `PING_LOST`.
    */
   upgrade(request: Request, protocol: string | undefined, lost_code?: number): Upgraded;

@@ -1,5 +1,6 @@
 /** The opening handshake of RFC 6455, 4.2: the required request, and its answer. */
 import { createHash } from "node:crypto";
+import { ArqonError } from "@arqon/proto";
 import { hasItem } from "../../shared/http1/header_list.ts";
 
 /** RFC 6455, 1.3. */
@@ -9,18 +10,18 @@ export const UPGRADE_HEADERS = { "upgrade": "websocket", "sec-websocket-version"
 /** Sixteen bytes in base64. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 
-/** Throws TypeError, naming the fault, unless this is a handshake of RFC 6455, 4.2.1. */
+/** Throws `not-a-websocket`, naming the fault, unless this is a handshake of RFC 6455, 4.2.1. */
 export function requireHandshake({ method, headers }: Request): void {
-  if (method !== "GET") throw new TypeError("a handshake is a GET");
-  if (!hasItem(headers.get("connection"), "upgrade")) {
-    throw new TypeError("there is no Connection: Upgrade");
-  }
-  if (headers.get("sec-websocket-version") !== "13") {
-    throw new TypeError("Sec-WebSocket-Version must be 13");
-  }
-  if (!KEY.test(headers.get("sec-websocket-key") ?? "")) {
-    throw new TypeError("Sec-WebSocket-Key is missing or malformed");
-  }
+  const problem = method !== "GET"
+    ? "a handshake is a GET"
+    : !hasItem(headers.get("connection"), "upgrade")
+    ? "there is no Connection: Upgrade"
+    : headers.get("sec-websocket-version") !== "13"
+    ? "Sec-WebSocket-Version must be 13"
+    : KEY.test(headers.get("sec-websocket-key") ?? "")
+    ? undefined
+    : "Sec-WebSocket-Key is missing or malformed";
+  if (problem !== undefined) throw new ArqonError("not-a-websocket", problem);
 }
 
 /** The answer to an accepted handshake; `protocol` and `extensions` are the chosen ones. */

@@ -1,6 +1,7 @@
 /** Opens the configured implementation of client sockets. */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
+import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { SocketOptions, SocketServer, Upgraded } from "./client_socket.ts";
@@ -68,7 +69,7 @@ export function ownSockets(options: SocketOptions): SocketServer {
     upgrade(request, protocol, lost_code = PING_LOST): Upgraded {
       requireHandshake(request);
       const upgrade = takeBareUpgrade(request);
-      if (upgrade === undefined) throw new TypeError("not a request of our own listener");
+      if (upgrade === undefined) throw new ArqonError("not-a-websocket", "a handshake has no body");
       const offered = request.headers.get("sec-websocket-extensions");
       const agreed = options.deflate === undefined ? undefined : agreeOnDeflate(offered);
       const socket = new OwnSocket(shared, agreed?.window_bits ?? 0, lost_code);

@@ -35,7 +35,6 @@ export interface AppendOutcome {
 interface Appending {
   readonly key: StreamKey;
   readonly caller: Caller;
-  readonly headers: Headers;
   readonly request: AppendRequest;
   readonly body: Uint8Array;
   /** The token of an offset, for refusals. */
@@ -246,12 +245,12 @@ async function note(
 /** Runs every check that may refuse the messages. */
 async function admitFor(
   context: StreamContext,
-  { key: { room_id }, caller, headers, request: { producer } }: Appending,
+  { key: { room_id }, caller, request: { producer } }: Appending,
   { id, content_type }: StreamRecord,
   messages: readonly Uint8Array[],
 ): Promise<Admitted> {
   const idOf = (index: number) => producer === undefined ? "" : messageIdOf(id, producer, index);
-  return await admitAll(context, { caller, headers, room_id, content_type, idOf }, messages);
+  return await admitAll(context, { caller, room_id, content_type, idOf }, messages);
 }
 
 /** Stores the messages and makes sure that the stream shows them. Throws 409 if it does not. */

@@ -23,7 +23,6 @@ import { traceId } from "../../shared/ids.ts";
 export interface Creating {
   readonly key: StreamKey;
   readonly caller: Caller;
-  readonly headers: Headers;
   readonly request: CreateRequest;
   readonly body: Uint8Array;
 }
@@ -70,7 +69,7 @@ function matches(record: StreamRecord, request: CreateRequest): boolean {
 }
 
 async function createNew(context: StreamContext, creating: Creating): Promise<Created> {
-  const { key, request, body, caller, headers } = creating;
+  const { key, request, body, caller } = creating;
   const id = traceId(crypto.getRandomValues(new Uint8Array(16)));
   const source = request.fork && await sourceOf(context, key, request);
   const expiry = forkExpiry(request, source?.record ?? {});
@@ -81,7 +80,7 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
   const options = { messages: context.limits.batch_messages, may_be_empty: true };
   const own = body.length === 0 ? [] : messagesOf(body, content_type, options);
   const messages = [...start?.prefix ?? [], ...own];
-  const sending = { caller, headers, room_id: key.room_id, content_type, idOf: () => "" };
+  const sending = { caller, room_id: key.room_id, content_type, idOf: () => "" };
   const admitted = await admitAll(context, sending, messages);
   const head = await (await context.logs.of(key.tenant_id)).head(key.room_id);
   const now_ms = await context.logTime(key.tenant_id);

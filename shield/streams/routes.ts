@@ -84,7 +84,7 @@ const put: Answer = async (context, call, key) => {
   const caller = httpCaller(call.client, headers);
   if (request.fork !== undefined) await admitReader(context, caller, request.fork.room);
   const body = await bodyFor(context, call);
-  const { record, is_new } = await create(context, { key, caller, headers, request, body });
+  const { record, is_new } = await create(context, { key, caller, request, body });
   const { lives } = await context.logs.of(key.tenant_id);
   const { after, erased } = await placeAtTail(context, key, record);
   return answer(is_new ? 201 : 200, {
@@ -106,7 +106,7 @@ const post: Answer = async (context, call, key) => {
   const token = async (offset: number) =>
     tokenOf((await context.logs.of(key.tenant_id)).lives, offset);
   const caller = httpCaller(call.client, headers);
-  const outcome = await append(context, { key, caller, headers, request, body, token });
+  const outcome = await append(context, { key, caller, request, body, token });
   const { offset, closed, producer, duplicate } = outcome;
   const is_new = producer !== undefined && !duplicate && body.length > 0;
   return answer(is_new ? 200 : 204, {

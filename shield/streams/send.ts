@@ -36,8 +36,6 @@ export interface Admitted {
 /** The shared parts of the messages of one request. */
 export interface Sending {
   readonly caller: Caller;
-  /** Of the request: each message is in its trace. */
-  readonly headers: Headers;
   readonly room_id: string;
   readonly content_type: string;
   /** The message id of each, by its index; "" for none. */
@@ -47,7 +45,7 @@ export interface Sending {
 /** Checks rates, grants, bans, schemas and policies for all messages; rejects with the first refusal. */
 export async function admitAll(
   context: Sends,
-  { caller, headers, room_id, content_type, idOf }: Sending,
+  { caller, room_id, content_type, idOf }: Sending,
   messages: readonly Uint8Array[],
 ): Promise<Admitted> {
   const { limits, path, rates, stats, tenants } = context;
@@ -64,7 +62,7 @@ export async function admitAll(
     rates.take(identity, data.length);
     const event = { type: APPEND_TYPE, content_type, data };
     const bytes = writeEnvelope({ room_id, message_id: idOf(index), event });
-    envelopes.push(inRequestTrace(path, scanEnvelope(bytes, limits), headers));
+    envelopes.push(inRequestTrace(path, scanEnvelope(bytes, limits), caller));
   }
   const added: (readonly HeaderPair[])[] = [];
   for (const envelope of envelopes) {

@@ -96,6 +96,11 @@ Deno.test("who reads a tree, and who keeps what of it", async () => {
     200,
     "private, max-age=1",
   ]);
+  const authorization = `Bearer ${bus.token}`;
+  const tile = `${treeUrl(bus, "default.own-1")}/tile/0/000.p/3`;
+  const read = await fetch(tile, { headers: { authorization } });
+  await read.body?.cancel();
+  assert.match(read.headers.get("vary") ?? "", /authorization/, "not for the browser's next user");
   const other = await bus.tokenFor({ tenant: "other" });
   assert.equal((await ask("default.own-1", "checkpoint", other))[0], 403);
   const narrow = await bus.tokenFor({

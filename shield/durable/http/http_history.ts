@@ -5,7 +5,7 @@
 import { answerWith } from "../../../shared/http1/accepts.ts";
 import { httpCaller } from "../../http/route.ts";
 import type { ClientHandler, DescribedRoute } from "../../http/route.ts";
-import { inQuery, ref } from "../../openapi/openapi_parts.ts";
+import { inQuery, ref, TEXT } from "../../openapi/openapi_parts.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
 import { bump } from "../../stats/stats.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
@@ -17,6 +17,7 @@ const HISTORY_QUERY = [
   inQuery("before", "only messages before this offset", { type: "integer", minimum: 0 }),
   inQuery("limit", "how many", { type: "integer", minimum: 1, maximum: 1_000, default: 100 }),
   inQuery("reverse", "newest first", { type: "boolean" }),
+  inQuery("filter", "only messages for which this is true, in CEL", TEXT),
 ];
 
 /** The route and its description. */
@@ -51,8 +52,12 @@ export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
     const caller = httpCaller(client, request.headers);
     const ask = () => rangeOfParams(searchParams, history.limits, others);
     const answer = await history.answer(caller, room, ask);
-    const protobuf = acceptsProtobuf(request);
-    const body = await history.give(caller, room, answer, protobuf);
+    // Whoever does not name Protobuf gets JSON.
+    const protobuf = (request.headers.get("accept") ?? "").split(",").some(isProtobufType);
+    // Nobody reads the body of a HEAD.
+    const body = request.method !== "HEAD"
+      ? await history.give(caller, room, answer, protobuf)
+      : await (protobuf ? answer.protobuf() : answer.json());
     const headers = {
       "content-type": protobuf ? "application/protobuf" : "application/json",
       "cache-control": "no-store",
@@ -60,9 +65,4 @@ export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
     };
     return await answerWith(request, body, headers, identity.tenant_id);
   };
-}
-
-/** Whether a request accepts Protobuf explicitly; all others get JSON. */
-function acceptsProtobuf(request: Request): boolean {
-  return (request.headers.get("accept") ?? "").split(",").some(isProtobufType);
 }

@@ -16,14 +16,23 @@ import { testHistory } from "../testing/history.ts";
 
 const gone = () => new AbortController().signal;
 
-function testHttp(limits: Record<string, number> = {}) {
-  const test = testHistory();
+function testHttp(
+  limits: Record<string, number> = {},
+  noteRead?: NonNullable<Parameters<typeof testHistory>[0]>["noteRead"],
+) {
+  const test = testHistory({ noteRead });
   const stats = createStats();
   const table = new RateTable(configFrom({ limits }).limits, new Registry(), test.log.now_ms);
   const rates = new HttpRates(table, () => test.log.now_ms);
   const answer = createHttpHistory({ history: test.history, stats, rates, query_token: true });
-  const get = (query: string, headers: Record<string, string> = {}, room = "kept-1") => {
-    const request = new Request(`http://shield/v1/rooms/${room}/messages${query}`, { headers });
+  const get = (
+    query: string,
+    headers: Record<string, string> = {},
+    room = "kept-1",
+    method = "GET",
+  ) => {
+    const url = `http://shield/v1/rooms/${room}/messages${query}`;
+    const request = new Request(url, { headers, method });
     const client = { identity: ann, remote_ip: "127.0.0.1" };
     return answer({ request, client, url: new URL(request.url), names: { room }, gone });
   };
@@ -76,4 +85,15 @@ Deno.test("a long page is compressed for clients that accept gzip, and has the s
   }
   const short = await request("?limit=1", { "accept-encoding": "gzip" });
   assert.equal(short.headers.get("content-encoding"), null);
+});
+
+Deno.test("a HEAD has the length of the page, and its messages are not recorded as read", async () => {
+  const read: number[] = [];
+  const { put, request } = testHttp({}, ({ offsets }) => void read.push(...offsets));
+  put("kept-1", { type: "a" });
+  const page = await (await request("")).bytes();
+  assert.deepEqual(read.splice(0), [1]);
+  const head = await request("", {}, "kept-1", "HEAD");
+  assert.equal((await head.bytes()).length, page.length);
+  assert.deepEqual(read, []);
 });

@@ -140,7 +140,6 @@ function queryOf({ searchParams }: URL, others: readonly string[]): ReadonlyMap<
 class Writing {
   readonly #context: GrowingRouteContext;
   readonly #caller: Caller;
-  readonly #headers: Headers;
   readonly #room_id: string;
   readonly #id: string;
   readonly #ended = Promise.withResolvers<never>();
@@ -160,7 +159,6 @@ class Writing {
   ) {
     this.#context = context;
     this.#caller = httpCaller(client, headers);
-    this.#headers = headers;
     this.#room_id = room_id;
     this.#id = id;
     awaitedLater(this.#ended.promise);
@@ -268,7 +266,7 @@ class Writing {
     tenant.ingress_messages++;
     tenant.ingress_bytes += bytes.length;
     rates.take(identity, bytes.length);
-    const envelope = inRequestTrace(path, scanEnvelope(bytes, limits), this.#headers);
+    const envelope = inRequestTrace(path, scanEnvelope(bytes, limits), this.#caller);
     const { result } = await growing.answer(this.#caller, envelope);
     return JSON.parse(new TextDecoder().decode(result));
   }

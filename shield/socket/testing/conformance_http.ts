@@ -89,7 +89,7 @@ export const HTTP_CASES: readonly Case[] = [
     },
   },
   {
-    behaviour: "a handshake with a malformed key is a TypeError, and the answer the handler's",
+    behaviour: "a handshake with a malformed key is refused, and the answer the handler's",
     async run(host) {
       using peer = await RawPeer.connect(host.url, ["Sec-WebSocket-Key: short"], host.ca);
       assert.match(peer.head, /^HTTP\/1\.1 400 /);

@@ -1,4 +1,5 @@
 /** Real listeners with one kind of client sockets, for the conformance suite and for our own. */
+import { ArqonError } from "@arqon/proto";
 import { listenClient } from "../../../shared/listeners/listen.ts";
 import { testCertificate } from "../../../shared/listeners/testing/certificate.ts";
 import type { ClientSocket, SocketOptions, SocketServer } from "../client_socket.ts";
@@ -38,8 +39,8 @@ export async function startHost(
         waiting.shift()?.(new Seen(upgraded));
         return upgraded.response;
       } catch (error) {
-        if (error instanceof TypeError) return new Response(error.message, { status: 400 });
-        throw error;
+        if (!(error instanceof ArqonError)) throw error;
+        return new Response(error.message, { status: error.code });
       }
     },
   });

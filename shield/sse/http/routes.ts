@@ -5,6 +5,7 @@ import type { DescribedRoute } from "../../http/route.ts";
 const EVENTS_QUERY = [
   inQuery("from", "start: from the beginning of each room", { enum: ["start"] }),
   inQuery("last_event_id", "like the header Last-Event-ID, which has precedence", TEXT),
+  inQuery("filter", "only messages for which this is true, in CEL", TEXT),
   inQuery("ticket", "instead of a token in a header", TEXT),
 ];
 const NODE = inQuery("node", "the Shield with the connection, as the stream named it", TEXT);

@@ -110,10 +110,10 @@ export class TicketStore {
   }
 
   /**
-   * Redeems a ticket once. Rejects with `ticket-invalid` (401) for one that was redeemed, has expired, or never
-   * existed, and as the Spine does.
+   * Redeems a ticket once; with `keeps`, the ticket stays valid. Rejects with `ticket-invalid` (401) for one that was
+   * redeemed, has expired, or never existed, and as the Spine does.
    */
-  async redeem(ticket: string): Promise<Identity> {
+  async redeem(ticket: string, keeps = false): Promise<Identity> {
     const [, end = "", secret = ""] = TICKET.exec(ticket) ?? [];
     const expires_ms = Number.parseInt(end, 36);
     if (secret === "" || this.#isOver(ticket)) throw invalid();
@@ -121,15 +121,17 @@ export class TicketStore {
     const key = keyOf(expires_ms, secret);
     const entry = await bucket.get(key);
     if (entry === undefined || !this.#isGood(ticket, expires_ms, entry)) throw invalid();
-    try {
-      // Of all concurrent redeemers, on any Shield, exactly one succeeds.
-      await bucket.update([...key, "taken"], NOTHING, 0);
-    } catch (error) {
-      throw isConflict(error) ? invalid() : error;
-    }
-    await bucket.delete(key);
-    this.#own.delete(ticket);
     const { identity } = JSON.parse(new TextDecoder().decode(entry.value)) as Stored;
+    if (!keeps) {
+      try {
+        // Of all concurrent redeemers, on any Shield, exactly one succeeds.
+        await bucket.update([...key, "taken"], NOTHING, 0);
+      } catch (error) {
+        throw isConflict(error) ? invalid() : error;
+      }
+      await bucket.delete(key);
+      this.#uncount(identity, ticket);
+    }
     return { ...identity, signing_key: undefined };
   }
 
@@ -145,10 +147,10 @@ export class TicketStore {
     return now() < expires_ms + skew_ms() || age_ms < ticket_ms;
   }
 
-  #count({ tenant_id, user_key }: Identity, ends_ms: number): void {
+  #count(identity: Identity, ends_ms: number): void {
     const { tickets_max } = this.#options;
     const now_ms = this.#monotonic_ms();
-    const user = `${tenant_id}\n${user_key}`;
+    const user = userOf(identity);
     const good = (this.#made.get(user) ?? []).filter((end_ms) => end_ms > now_ms);
     if (good.length >= tickets_max) {
       const retry_after_ms = Math.max(1, Math.ceil((good[0] ?? 0) - now_ms));
@@ -157,6 +159,14 @@ export class TicketStore {
       });
     }
     this.#made.set(user, [...good, ends_ms]);
+  }
+
+  /** A used ticket of this process no longer counts. */
+  #uncount(identity: Stored["identity"], ticket: string): void {
+    const made = this.#made.get(userOf(identity)) ?? [];
+    const at = made.indexOf(this.#own.get(ticket) ?? -1);
+    if (at >= 0) made.splice(at, 1);
+    this.#own.delete(ticket);
   }
 
   /** Removes expired entries in this process and, occasionally, in the bucket. */
@@ -208,6 +218,9 @@ export function startTickets(
 function keyOf(expires_ms: number, secret: string): KvKey {
   return [expires_ms.toString(36), hash("sha256", secret, "hex")];
 }
+
+const userOf = ({ tenant_id, user_key }: Pick<Identity, "tenant_id" | "user_key">) =>
+  `${tenant_id}\n${user_key}`;
 
 const invalid = () =>
   new ArqonError("ticket-invalid", "it was used, has expired, or never existed");
@@ -268,17 +281,22 @@ export interface TicketEntry extends TokenCheck {
 }
 
 /** The owner of the ticket in a URL; undefined: it has none. Rejects as `identityOfTicket` does. */
-export const identifying = (entry: TicketEntry) => (url: URL): Promise<Identity> | undefined => {
+export const identifying = (entry: TicketEntry): NonNullable<ClientRoute["identify"]> =>
+(
+  url,
+  method,
+) => {
   const ticket = url.searchParams.get("ticket");
-  return ticket === null ? undefined : identityOfTicket(entry, ticket);
+  return ticket === null ? undefined : identityOfTicket(entry, ticket, method === "HEAD");
 };
 
 /** The ticket's owner. Rejects with `ticket-invalid`, `token-expired` and `token-revoked` (401). */
 async function identityOfTicket(
   entry: TicketEntry,
   ticket: string,
+  keeps: boolean,
 ): Promise<Identity> {
-  const identity = await entry.tickets.redeem(ticket);
+  const identity = await entry.tickets.redeem(ticket, keeps);
   requireToken(entry, identity);
   return identity;
 }

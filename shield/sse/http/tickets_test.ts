@@ -80,7 +80,15 @@ Deno.test("the number of a user's valid tickets is limited, and does not limit o
   await assert.rejects(store.issue(ANN, ["a"]), { reason: "too-many-pending" });
   await store.issue({ ...ANN, user_key: "iss bob" }, ["a"]);
   clock.pass(30_000);
+  const { ticket } = await store.issue(ANN, ["a"]);
   await store.issue(ANN, ["a"]);
+  await store.redeem(ticket);
+  await store.issue(ANN, ["a"]);
+  await assert.rejects(
+    store.issue(ANN, ["a"]),
+    { reason: "too-many-pending" },
+    "a used one is free",
+  );
 });
 
 Deno.test("expired entries are deleted from the bucket", async () => {

@@ -124,7 +124,6 @@ export function streamShield(spine: Spine, options: ShieldOptions = {}): StreamS
       create(context, {
         key: keyOf(room_id),
         caller,
-        headers: new Headers(headers),
         request: readCreate(new Headers(headers)),
         body: encoder.encode(body),
       }),
@@ -132,7 +131,6 @@ export function streamShield(spine: Spine, options: ShieldOptions = {}): StreamS
       append(context, {
         key: keyOf(room_id),
         caller,
-        headers: new Headers(headers),
         request: readAppend(new Headers(headers)),
         body: encoder.encode(body),
         token: (offset) => Promise.resolve(String(offset)),
