@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import type { EntryPayload, JournalEntry } from "../../shared/journal/entry.ts";
 import type { JournalRecord, PolicyRecord, Terms } from "../../shared/journal/record.ts";
+import { fullCommandName } from "../../shared/records/command_name.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { idsOf } from "../message/message_ids.ts";
 import type { Caller, Client } from "../message/caller.ts";
@@ -122,7 +123,7 @@ class Note implements Noting {
       twist: offset === undefined ? this.#twist : undefined,
       offset: offset ?? null,
       sender: { user: identity.user_id, connection: connection_id, remote_ip },
-      type: envelope?.event?.type ?? envelope?.command?.name ?? "",
+      type: typeOf(envelope),
       content_type: body?.content_type ?? "",
       payload: this.#payload(offset !== undefined),
       allowed,
@@ -200,6 +201,10 @@ const NOTHING_SEEN: PolicySeen = {
   detail: "",
 };
 const ALLOWED = { allowed: true, code: 0, reason: "", message: "" };
+
+function typeOf({ event, command }: Partial<ScannedEnvelope> = {}): string {
+  return command === undefined ? event?.type ?? "" : fullCommandName(command.name);
+}
 
 function outcomeOf(
   error: unknown,
