@@ -135,7 +135,13 @@ class Note implements Noting {
       policies: this.#policies(),
       terms,
     };
-    return envelope?.signature === undefined ? entry : { ...entry, is_signed: true };
+    const { signature, command } = envelope ?? {};
+    if (signature === undefined && command === undefined) return entry;
+    return {
+      ...entry,
+      ...(signature === undefined ? {} : { is_signed: true as const }),
+      ...(command === undefined ? {} : { is_command: true as const }),
+    };
   }
 
   #payload(is_stored: boolean): EntryPayload {

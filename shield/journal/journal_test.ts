@@ -54,15 +54,23 @@ Deno.test("journal: a refused message is written once, although its connection r
 
 Deno.test("journal: the record says that the sender signed a message", () => {
   const { journal, written } = testJournal();
-  for (const signature of [new Uint8Array(64), undefined]) {
-    const event = { type: "chat", data: new Uint8Array(2) };
-    const message = { room_id: "lobby", message_id: "m1", event };
+  const event = { type: "chat", data: new Uint8Array(2) };
+  const command = { name: "growing.append", data: new Uint8Array(2) };
+  for (
+    const [body, signature] of [
+      [{ event }, new Uint8Array(64)],
+      [{ event }, undefined],
+      [{ command }, undefined],
+    ] as const
+  ) {
+    const message = { room_id: "lobby", message_id: "m1", ...body };
     const bytes = writeEnvelope(signature === undefined ? message : { ...message, signature });
     const envelope = scanEnvelope(bytes, LIMITS);
     journal.message(callerOf("c1"), envelope);
     journal.refused(callerOf("c1"), envelope, new ArqonError("policy-rejected", "no"));
   }
-  assert.deepEqual(written.map(({ is_signed }) => is_signed), [true, undefined]);
+  assert.deepEqual(written.map(({ is_signed }) => is_signed), [true, undefined, undefined]);
+  assert.deepEqual(written.map(({ is_command }) => is_command), [undefined, undefined, true]);
 });
 
 Deno.test("journal: the server's confirmation of a message is requested only if its record needs it", async () => {

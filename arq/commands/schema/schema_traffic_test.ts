@@ -52,7 +52,8 @@ Deno.test("traffic of a journal: every planted violation is named by field, rule
   await using folder = await folderWith({ "fleet.proto": PROTO });
   const records = recordsOf(20_000);
   const refused = { ...records[1]!, allowed: false, reason: "policy-rejected" };
-  const command = { ...records[2]!, type: "room.set", payload: { form: "kept", data: btoa("{}") } };
+  const data = { form: "kept", data: btoa("{}") };
+  const command = { ...records[2]!, type: "growing.append", is_command: true, payload: data };
   const hashed = { ...records[3]!, payload: { form: "hash", sha256: "0".repeat(64), bytes: 1 } };
   const lobby = { ...records[4]!, room: "lobby" };
   const foreign = { ...records[7]!, tenant: "acme" };
