@@ -281,7 +281,7 @@ export class Journal implements Observer, Notes {
   readonly #parts: JournalParts;
   /** The notes of undecided messages. */
   readonly #notes = new WeakMap<ScannedEnvelope, Note>();
-  /** Recorded refusals: a connection reports each of its own again. */
+  /** Refusals that are recorded, or left out by a share: a connection reports each of its own again. */
   readonly #recorded = new WeakSet<object>();
 
   constructor(parts: JournalParts) {
@@ -337,10 +337,11 @@ export class Journal implements Observer, Notes {
     if (note !== undefined) this.allow(note);
   }
 
-  /** Records that a message was refused with this error. */
+  /** Records that a message was refused with this error, unless its trace is outside of the share. */
   refused(_caller: Caller, envelope: ScannedEnvelope, error: unknown): void {
     const note = this.#taken(envelope);
     if (note !== undefined) this.deny(note, error);
+    else this.#judged(error);
   }
 
   /** Takes the note of a message that is decided now. */
@@ -357,8 +358,13 @@ export class Journal implements Observer, Notes {
 
   /** Records that an operation was refused. */
   deny(note: Note, error: unknown): void {
-    if (typeof error === "object" && error !== null) this.#recorded.add(error);
+    this.#judged(error);
     this.#write(note, error, undefined);
+  }
+
+  /** Its connection, which reports the refusal again, adds nothing. */
+  #judged(error: unknown): void {
+    if (typeof error === "object" && error !== null) this.#recorded.add(error);
   }
 
   /**

@@ -9,6 +9,7 @@ import { observersOf } from "../message/observers.ts";
 import { publish } from "../message/pipeline.ts";
 import { LIMITS, scan, testPath } from "../message/testing/path.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
+import { isSampled } from "../../shared/sampling.ts";
 import { Journal } from "./journal.ts";
 import { JournalRules } from "./rules.ts";
 
@@ -52,7 +53,24 @@ Deno.test("journal: a refused message is written once, although its connection r
   assert.deepEqual(written.map(({ message_id }) => message_id), ["m1"]);
 });
 
-Deno.test("journal: the record says that the sender signed a message", () => {
+Deno.test("journal: a refused message outside of the share is not written for its connection instead", () => {
+  const { journal, written } = testJournal({ ...configOf("refused"), journal_share: 0.5 });
+  const keys = Array.from({ length: 20 }, (_, at) => at.toString(16).padStart(32, "a"));
+  const inside = keys.find((key) => isSampled(key, 0.5))!;
+  for (const trace_id of keys) {
+    const envelope = scan({ trace_id, message_id: trace_id });
+    const error = new ArqonError("policy-rejected", "no");
+    journal.message(callerOf(inside), envelope);
+    journal.refused(callerOf(inside), envelope, error);
+    journal.denied({ caller: callerOf(inside) }, "lobby", error, error);
+  }
+  assert.deepEqual(
+    written.map(({ message_id }) => message_id),
+    keys.filter((key) => isSampled(key, 0.5)),
+  );
+});
+
+Deno.test("journal: the record says that the sender signed a message, and that it is a command", () => {
   const { journal, written } = testJournal();
   const event = { type: "chat", data: new Uint8Array(2) };
   const command = { name: "growing.append", data: new Uint8Array(2) };
