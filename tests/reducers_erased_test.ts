@@ -111,6 +111,24 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.ok(!lines.some((line) => line.includes("~reducer")), "others' calls are beside them");
   });
 
+  Deno.test(`${engine}: the log of a room's calls is erased with its room, and not by its own name`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    for (let at = 0; at < 3; at++) await applied(brain, "counter", "add", { data: "1" });
+    const count = async () => (await messagesOf(brain, "counter~reducer")).length;
+    const before = await count();
+    await erase(brain, "counter~reducer");
+    assert.deepEqual([await count(), before > 0], [before, true]);
+    const messages = storesOf(brain).find(({ name }) => name === "messages")!;
+    const { stays } = (await messages.stock({ tenant: "t", room: "counter~reducer" }))!;
+    assert.match(stays!, /calls to reducers in counter/);
+    const next = await world.start("b");
+    world.turn("b");
+    assert.equal((await applied(next, "counter", "add", { data: "1" })).answer, 4);
+    await erase(next);
+    assert.equal((await applied(next, "counter", "add", { data: "1" })).answer, 1);
+  });
+
   Deno.test(`${engine}: an event that is erased right after it was published does not come back`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");

@@ -76,8 +76,11 @@ async function theBusGivesTheModule(bus: TestBus): Promise<void> {
   });
   const grants = [{ room: "sale-1", actions: ["command"] }];
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "eve", claims: { grants } }));
-  const request = { name: "room.module", data: { from: 0 } };
-  assert.equal((await peer.call("POST", "rooms/sale-1/commands", request)).status, 403);
+  // Nor by the names without `room.`.
+  for (const name of ["room.module", "module", "room.values", "values", "room.past", "past"]) {
+    const { status } = await peer.call("POST", "rooms/sale-1/commands", { name, data: {} });
+    assert.equal(status, 403, name);
+  }
 }
 
 /** An optimistic room has the same types as the underlying room. */

@@ -9,6 +9,7 @@ import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -107,8 +108,10 @@ const WAYS: Readonly<
   },
 };
 
+const JOURNAL = '\n[journal]\njournal = "refused"\n#constant journal.flush_ms = 10\n';
+
 Deno.test("a policy that is bound to a room alone is called for its companion rooms, whoever reads them", async () => {
-  await using bus = await startLocalBus(STAGES);
+  await using bus = await startLocalBus(STAGES + JOURNAL);
   const token = await bus.tokenFor({ user: "ann" });
   const rooms = ["", "~members", "~growing", "~values"].map((suffix) => `${ROOM}${suffix}`);
   const all = async () => {
@@ -128,6 +131,13 @@ Deno.test("a policy that is bound to a room alone is called for its companion ro
     ...Object.fromEntries(expected),
     // Pieces are not stored.
     [`stream ${ROOM}~growing`]: "stream-not-found",
+  });
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  await until("each of these decisions is in the journal", async () => {
+    const judged = (await admin.decisions("default")).filter(({ policies: [one] }) =>
+      one?.name === "nobody"
+    );
+    return judged.length === expected.length - 1;
   });
 });
 

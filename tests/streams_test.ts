@@ -17,6 +17,8 @@ drain_ms = 0
 #constant streams.long_poll_ms = 60_000
 [limits]
 max_frame_bytes = 4096
+[auth]
+require_signature = [{ role = "user", room = "s-signed-*" }]
 ${durableRooms("s-*")}
 ${durableRooms("s-few-*", "history_size = 2")}
 `;
@@ -147,6 +149,16 @@ async function refusals(bus: TestBus, ask: Ask): Promise<void> {
   await expectStatus(ask("PUT", "s-brief-1", { ...TEXT, "stream-ttl": "60" }), 201);
   const heir = { "stream-forked-from": "/v1/streams/s-brief-1" };
   await expectStatus(hasty("PUT", "s-brief-2", heir), 403);
+  // So does an end by a request, which nobody signs.
+  await expectStatus(ask("PUT", "s-signed-1", TEXT), 201);
+  const unsigned = [
+    ask("DELETE", "s-signed-1"),
+    ask("PUT", "s-signed-2", { ...TEXT, "stream-ttl": "60" }),
+    ask("POST", "s-signed-1", TEXT, "x"),
+  ];
+  for (const answer of unsigned) {
+    assert.equal((await (await expectStatus(answer, 403)).json()).reason, "signature-required");
+  }
   const fork = { "stream-forked-from": "/v1/streams/s-other" };
   await expectStatus(ask("PUT", "s-other", TEXT), 201);
   await expectStatus(writer("PUT", "s-own", fork), 403);

@@ -9,6 +9,7 @@ import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts
 import {
   decisionOf,
   differences,
+  isSignal,
   payloadAt,
   RecordedInputs,
   recordedState,
@@ -103,7 +104,7 @@ function redactedInput(read: Read, redact: readonly RedactPath[]): Read {
   return { from, name, value: after === before ? value : payloadBytes(after).toBase64() };
 }
 
-/** The case of a recorded call; undefined when a payload or its sender is unknown. */
+/** The case of a recorded call; undefined for a signal, and when a payload or its sender is unknown. */
 export function caseOf(
   record: JournalRecord,
   place: number,
@@ -113,7 +114,9 @@ export function caseOf(
   const bytes = payloadAt(record, place);
   const is_erased = policy.reads.some((read) => read.is_erased === true);
   const is_known = !is_erased && policy.is_payload_missing !== true;
-  if (bytes === undefined || record.sender === null || !is_known) return undefined;
+  if (bytes === undefined || record.sender === null || !is_known || isSignal(record)) {
+    return undefined;
+  }
   const before = readablePayload(bytes);
   const payload = redactedPayload(before, redact);
   const reads = policy.reads.map((read) => redactedInput(read, redact));

@@ -155,6 +155,10 @@ const OWN_NAMES = new Set(
   ["hook", "tenant", "room", "type", "content-type", "now-ms", "user", "remote-ip"],
 );
 
+/** Whether it is a signal: the only message without a payload. */
+export const isSignal = ({ hook, payload }: Pick<JournalRecord, "hook" | "payload">): boolean =>
+  hook === "on_message" && payload.form === "none";
+
 /** The inputs for repeating a recorded call. */
 export class RecordedInputs implements GuestRequest {
   readonly asking_bytes: number;
@@ -170,7 +174,7 @@ export class RecordedInputs implements GuestRequest {
     this.#record = record;
     this.#place = place;
     this.asking_bytes = (record.policies[place] as PolicyRecord).asking_bytes;
-    this.payload_most = record.hook !== "on_message"
+    this.payload_most = record.hook !== "on_message" || isSignal(record)
       ? NOT_A_MESSAGE
       : record.is_signed === true
       ? SIGNED

@@ -12,6 +12,7 @@ import {
   limits,
   refusesAll,
   refusesFrom,
+  saysHello,
   traps,
   wantsClaim,
   wantsHeader,
@@ -309,6 +310,22 @@ Deno.test("replay: a state value expires, and after that a new module starts wit
   assert.deepEqual([far.candidate.to_refused, far.candidate.warm_up], [0, 0]);
   const near = await repeat(at(59_999), { candidate: old });
   assert.deepEqual([near.candidate.to_refused, near.candidate.warm_up], [1, 1]);
+});
+
+Deno.test("replay: a module that replaces a payload fails at a signal, which has none, as on a Shield", async () => {
+  const says = await ready(saysHello());
+  const [event] = sized([5]) as [JournalRecord];
+  const fault = { module: says.sha256, abi: 2, allowed: false, code: 503, fault: "abi" } as const;
+  const detail = "host_set_payload: only a message has a payload";
+  const signal = {
+    ...withPolicy(event, { ...fault, detail }),
+    ...{ type: "", content_type: "", payload: { form: "none" } } as const,
+  };
+  const moduleOf = () => Promise.resolve(says);
+  const { candidate, recorded } = await repeat([signal], { candidate: says, moduleOf });
+  assert.deepEqual([candidate.faults, candidate.to_allowed], [{ abi: 1 }, 0]);
+  assert.deepEqual([recorded.repeated, recorded.different], [1, { fuel: 1 }]);
+  assert.equal(caseOf(signal, 0, []), undefined);
 });
 
 Deno.test("replay: a payload that a module puts in the place of another is compared, in cases too", async () => {

@@ -61,11 +61,20 @@ function sharedReads(policies: readonly PolicyRecord[]): Read[] {
   return [...reads.values()];
 }
 
+/** Whether a policy of these hooks and rooms is called for the operation. */
+export function isCovered(
+  { hooks, room }: Pick<AddedPolicy, "hooks" | "room">,
+  record: JournalRecord,
+): boolean {
+  const { hook } = record;
+  if (!hooks.includes(hook)) return false;
+  return hook === "on_connect" || matchesRoomPattern(room, askedRoomOf(record));
+}
+
 /** Whether the operation is one that the policy is called for. */
 function isAbout(added: AddedPolicy, record: JournalRecord): boolean {
-  const { hook, trace, sender } = record;
-  if (!added.hooks.includes(hook)) return false;
-  if (hook !== "on_connect" && !matchesRoomPattern(added.room, askedRoomOf(record))) return false;
+  if (!isCovered(added, record)) return false;
+  const { trace, sender } = record;
   const key = trace ?? sender?.connection;
   return added.percent === 1 || (key !== undefined && isSampled(key, added.percent));
 }

@@ -170,16 +170,12 @@ export class SchemaChecker {
   }
 }
 
-/** Names that commands have; a command is no event, and no schema applies to it. */
-const COMMAND = /^(?:room|presence|history)\.[a-z_.]+$/;
-
 /** The event of a record that reached the schema check, or why there is none to check. */
 export function eventOf(record: JournalRecord): TrafficEvent | "no-event" | "no-payload" {
   const { hook, payload, room, time_ms, offset, id, content_type, sender } = record;
   const was_refused = record.reason === "schema-violation";
   const is_judged = record.allowed || was_refused;
-  const is_command = record.schema === null && COMMAND.test(record.type);
-  if (hook !== "on_message" || !is_judged || is_command) return "no-event";
+  if (hook !== "on_message" || !is_judged || record.is_command === true) return "no-event";
   if (payload.form !== "kept") return payload.form === "none" ? "no-event" : "no-payload";
   const about = { room, sender: sender?.user ?? null, time_ms, offset, id, content_type };
   return { ...about, was_refused, data: Uint8Array.fromBase64(payload.data) };

@@ -34,6 +34,7 @@ import type { RoomParts } from "./room/loaded_room.ts";
 import { CutOffRooms } from "./room/cut_off.ts";
 import { BREAKER } from "./room/faults.ts";
 import { forksOf, type KnownRoom } from "./room/fork.ts";
+import { createProgramLines } from "./room/program_lines.ts";
 import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
@@ -116,6 +117,7 @@ export class ReducerService implements ReducerCalls {
     this.#parts = {
       ...stores,
       ...{ log, now, metrics: this.#metrics, breakers, cut_off },
+      lines: createProgramLines(log, now),
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
       openLog: (tenant_id) => this.#times.open(tenant_id),
       programById: (id) => programs.byId(id),
@@ -152,7 +154,7 @@ export class ReducerService implements ReducerCalls {
     const { brain, limits } = config;
     return {
       parts: this.#parts,
-      // A new configuration may give a room another reducer; without any it keeps its own.
+      // A new configuration may give a room another reducer; a room without any is closed soon.
       wanted: (at) => {
         const one = this.#classOf(at);
         return one && this.#programs.wanted(one);
@@ -362,10 +364,14 @@ export class ReducerService implements ReducerCalls {
     this.#roomOf(at).then((room) => room.wake(), () => {});
   }
 
-  /** Closes rooms of other owners and idle ones; loads rooms with due timers or unpublished entries. */
+  /**
+   * Closes rooms of other owners, idle ones, and those whose class has no reducer any longer; loads rooms with due
+   * timers or unpublished entries.
+   */
   #look(): void {
     for (const room of [...this.#rooms.values()]) {
-      if (room.is_forgotten || room.is_idle && !this.#owns(room.at)) void this.#close(room);
+      const is_over = room.is_forgotten || room.is_idle && !this.#owns(room.at);
+      if (is_over || this.#classOf(room.at) === undefined) void this.#close(room);
     }
     this.#programs.retry();
     void this.#removal.look();
@@ -375,6 +381,8 @@ export class ReducerService implements ReducerCalls {
       if (this.#closing.has(key) || this.#rooms.get(key)?.is_loaded || !this.#owns(at)) {
         return false;
       }
+      // It waits for its class, and keeps no other room from its turn.
+      if (this.#classOf(at) === undefined) return false;
       // Unpublished events do not wait until timers may run.
       return (at.is_behind ? fuel.wait(at.tenant_id) : fuel.timersWait(at.tenant_id)) === 0;
     };

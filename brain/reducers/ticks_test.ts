@@ -9,9 +9,22 @@ import {
   REDUCERS_BUCKET,
   type RoomRecord,
 } from "../../shared/records/reducer_record.ts";
-import { found } from "../../shared/testing/until.ts";
+import { StoredRoomClass } from "../../shared/config/schema_durable.ts";
+import {
+  emptySettings,
+  encodeSettings,
+  TENANTS_BUCKET,
+} from "../../shared/records/tenant_settings.ts";
+import { found, until } from "../../shared/testing/until.ts";
 import { moduleOf } from "./testing/guest_text.ts";
-import { applied, messagesOf, ONE_ENGINE, type WorldBrain } from "./testing/reducer_world.ts";
+import {
+  applied,
+  call,
+  messagesOf,
+  metric,
+  ONE_ENGINE,
+  type WorldBrain,
+} from "./testing/reducer_world.ts";
 import { builtReducer } from "../../shared/testing/reducers.ts";
 
 const arena = builtReducer("arena");
@@ -87,6 +100,22 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     world.turn("b");
     await steer(other);
     const all = await ticksWhen(other, after.length + 20);
+    assert.deepEqual(all.map(({ tick }) => tick), all.map((_, at) => at + 1));
+  });
+
+  Deno.test(`${engine}: a room whose class loses its reducer stops, and ticks on once it has it again`, async () => {
+    await using world = await open({ modules: { arena } });
+    const brain = await world.start("a");
+    await applied(brain, "arena", "join");
+    await ticksWhen(brain, 5);
+    const settings = await brain.spine.keyValue(TENANTS_BUCKET);
+    const rooms = [StoredRoomClass.parse({ room: "arena", durable: true })];
+    await settings.put(["t"], encodeSettings({ ...emptySettings(), version: 1, rooms }));
+    await until("let go", async () => await metric(brain, "brain_reducer_rooms") === 0);
+    assert.match(String(await call(brain, "arena", "join")), /^400 .*arena has no reducer/);
+    const before = await ticksWhen(brain, 5);
+    await settings.delete(["t"]);
+    const all = await ticksWhen(brain, before.length + 5);
     assert.deepEqual(all.map(({ tick }) => tick), all.map((_, at) => at + 1));
   });
 

@@ -1,6 +1,7 @@
 /** Room classes, filters and durable rooms, for `config.toml` and the tenants' run-time settings. */
 import { z } from "zod";
 import { classFilterProblem } from "../filter/program.ts";
+import { reducedFilter } from "../filter/reduced.ts";
 import { ClassReducer, refuseFilteredValues } from "./automation/reducers.ts";
 import { RoomJournal } from "./schema_journal.ts";
 import { always, count, idOrAny, refuseRepeated, roomPattern } from "./values/schema_values.ts";
@@ -96,6 +97,21 @@ function refusePassing(
   context.addIssue({ code: "custom", path: ["reducer"], message });
 }
 
+/** Refuses a filter that is too much with that of a reducer's events: it would deliver nothing. */
+function refuseJoinedFilter(
+  { reducer, filter }: {
+    readonly reducer?: string | undefined;
+    readonly filter?: string | undefined;
+  },
+  context: z.core.$RefinementCtx,
+): void {
+  if (reducer === undefined || filter === undefined) return;
+  const problem = classFilterProblem(reducedFilter(filter));
+  if (problem === undefined) return;
+  const message = `${problem}, with the part that the reducer adds`;
+  context.addIssue({ code: "custom", path: ["filter"], message });
+}
+
 /** One class of a tenant's run-time settings. */
 export const TenantRoomClass = z.strictObject(options).superRefine(refuseUnstored, always);
 /** A class of rooms: `{room, durable, history_size, …}`; omitted options have their defaults. */
@@ -116,7 +132,7 @@ export const RoomClassEntry = z.strictObject({
 }).superRefine(refuseUnstored, always).superRefine(refusePassing, always).superRefine(
   refuseFilteredValues,
   always,
-);
+).superRefine(refuseJoinedFilter);
 /** As `TenantRoomClass`, with the tenant of the class, or "*". */
 export type RoomClassEntry = z.output<typeof RoomClassEntry>;
 

@@ -99,6 +99,7 @@ export class RowReader {
       type,
       content_type,
       ...((shape & SHAPE.signed) === 0 ? {} : { is_signed: true as const }),
+      ...((shape & SHAPE.command) === 0 ? {} : { is_command: true as const }),
       payload,
       allowed,
       code,

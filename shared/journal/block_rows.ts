@@ -35,7 +35,14 @@ export const COLUMNS = {
 export const COLUMN_COUNT = Object.keys(COLUMNS).length;
 
 /** The bits of a decision's shape, above two each for its hook and the form of its payload. */
-export const SHAPE = { allowed: 16, offset: 32, schema: 64, chain: 128, signed: 256 } as const;
+export const SHAPE = {
+  allowed: 16,
+  offset: 32,
+  schema: 64,
+  chain: 128,
+  signed: 256,
+  command: 512,
+} as const;
 /** The bits of a policy's shape. */
 export const POLICY_SHAPE = {
   allowed: 1,
@@ -91,7 +98,8 @@ export class RowWriter {
     this.#at("user").count(user);
     const flags = (entry.allowed ? SHAPE.allowed : 0) | (offset === null ? 0 : SHAPE.offset) |
       (schema === null ? 0 : SHAPE.schema) | (chain_version === null ? 0 : SHAPE.chain) |
-      (entry.is_signed === true ? SHAPE.signed : 0);
+      (entry.is_signed === true ? SHAPE.signed : 0) |
+      (entry.is_command === true ? SHAPE.command : 0);
     this.#at("shape").count(
       HOOKS.indexOf(entry.hook) | (FORMS.indexOf(entry.payload.form) << 2) | flags,
     );

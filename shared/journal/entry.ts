@@ -24,6 +24,7 @@ export interface JournalEntry extends
       | "type"
       | "content_type"
       | "is_signed"
+      | "is_command"
       | "allowed"
       | "code"
       | "reason"

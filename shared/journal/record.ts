@@ -164,6 +164,8 @@ export const JournalRecord = z.strictObject({
   content_type: z.string(),
   /** Its sender signed the message; absent: not. No policy may replace a signed payload. */
   is_signed: z.literal(true).optional(),
+  /** It is a command; absent: an event or a signal. */
+  is_command: z.literal(true).optional(),
   payload: PayloadRecord,
   allowed: z.boolean(),
   /** 0 when allowed. */

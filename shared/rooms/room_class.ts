@@ -9,6 +9,7 @@ import type {
   SlowReader,
   TenantRoomClass,
 } from "../config/schema_durable.ts";
+import { reducedFilter } from "../filter/reduced.ts";
 
 /** The options of a room. A class stays the same object until it changes. */
 export interface RoomClass {
@@ -110,14 +111,6 @@ const MEMBERS_TTL_MIN_SECONDS = 3_600;
 const REDUCER_HISTORY_MIN = 10_000;
 /** The least retention of that log, which is how long a killed bus may stay down. */
 const REDUCER_TTL_MIN_SECONDS = 604_800;
-
-/** The receivers of a reducer's event: those named by its `x-to`, if it has one. */
-const TO_FILTER = `(!("x-to" in headers) || ("sub" in claims && headers["x-to"] == "user:" + ` +
-  `string(claims.sub)) || ("role" in claims && headers["x-to"] == "role:" + string(claims.role)))`;
-
-/** The filter of a class with a reducer. */
-const reducedFilter = (filter: string | undefined) =>
-  filter === undefined ? TO_FILTER : `${TO_FILTER} && (${filter})`;
 
 /** A class in force. */
 export function compileClass(

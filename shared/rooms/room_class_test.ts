@@ -1,6 +1,7 @@
 /** The companion room of members: its name and its class. */
 import assert from "node:assert/strict";
 import { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
+import { ownFilterOf } from "../filter/reduced.ts";
 import { RoomClasses } from "./classes.ts";
 import {
   membersRoomOf,
@@ -70,4 +71,17 @@ Deno.test("a companion room of values exists if its room's class has visible val
     assert.equal(valuesRoomOf(beside), undefined);
   }
   for (const other of ["~values", "a-1~value", ""]) assert.equal(valuedRoomOf(other), undefined);
+});
+
+Deno.test("a filter beside a reducer is refused if both together are too much", () => {
+  const reduced = { room: "a-*", durable: true, reducer: "r" };
+  const [short, long] = [10, 4_000].map((size) => `type != "${"x".repeat(size)}"`);
+  const made = new RoomClasses([RoomClassEntry.parse({ ...reduced, filter: short })]);
+  assert.equal(ownFilterOf(made.of("t", "a-1").filter!), short);
+  assert.ok(RoomClassEntry.safeParse({ room: "a-*", filter: long }).success);
+  const { error } = RoomClassEntry.safeParse({ ...reduced, filter: long });
+  assert.match(
+    error?.issues[0]?.message ?? "",
+    /at most 4096, with the part that the reducer adds/,
+  );
 });

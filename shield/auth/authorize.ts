@@ -3,6 +3,7 @@
  * bans, `signature.ts` signatures; expiry and limits are checked elsewhere.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
+import { fullCommandName } from "../../shared/records/command_name.ts";
 import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import type { Action, Grant, Identity, Role } from "./identity.ts";
 
@@ -85,29 +86,28 @@ export function requireSignalRole(role: Role): void {
   if (role === "user") throw new ArqonError("signal-forbidden", "no SystemSignal with role user");
 }
 
-/** Commands that affect other users or list bans, with or without `room.` before the name. */
-const MODERATION = /^(?:room\.)?(?:kick|ban|unban|bans)$/;
+/** Commands that affect other users or list bans. */
+const MODERATION = /^room\.(?:kick|ban|unban|bans)$/;
 
 /** Whether a command bans or unbans. */
-export const isModeration = (name: string) => MODERATION.test(name);
+export const isModeration = (name: string) => MODERATION.test(fullCommandName(name));
 
 /**
- * The actions of commands of capabilities, where they are not `command`. A command of `nobody` is sent by Shields only,
- * for an admin and after their own check.
+ * The actions of commands of capabilities by their full names, where they are not `command`. A command of `nobody` is
+ * sent by Shields only, for an admin and after their own check.
  */
 export type CommandActions = Readonly<Record<string, Action | "nobody">>;
 
 /** Throws `command-forbidden` (403) when the role may not send a command of that name. */
 export function requireCommandRole(role: Role, name: string, own: CommandActions = {}): void {
-  const is_forbidden = Object.hasOwn(own, name) && own[name] === "nobody";
-  if (role === "user" && isModeration(name) || is_forbidden) {
+  if (role === "user" && isModeration(name) || own[fullCommandName(name)] === "nobody") {
     throw new ArqonError("command-forbidden", name);
   }
 }
 
 /** The action that a grant must allow for a command in its room. */
 export function commandAction(name: string, own: CommandActions = {}): Action {
-  const action = Object.hasOwn(own, name) ? own[name] : undefined;
+  const action = own[fullCommandName(name)];
   return action === undefined || action === "nobody" ? "command" : action;
 }
 

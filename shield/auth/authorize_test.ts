@@ -116,6 +116,14 @@ Deno.test("a command needs the action that its capability declares, all else the
   for (const name of ["room.set", "set", "a", "a.past", "toString", ""]) {
     assert.equal(commandAction(name, own), "command");
   }
+  // A client may leave out `room.`.
+  for (const name of ["room.look", "look"]) {
+    assert.equal(commandAction(name, { "room.look": "subscribe" }), "subscribe");
+    refuses(
+      "command-forbidden",
+      () => requireCommandRole("admin", name, { "room.look": "nobody" }),
+    );
+  }
   refuses("command-forbidden", () => requireCommandRole("admin", "a.past", own));
   requireCommandRole("user", "a.get", own);
   requireCommandRole("user", "toString", own);

@@ -138,9 +138,10 @@ async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
   }
 }
 
-/** Whether single messages of the room must stay, as a reducer's state depends on all of them. */
-const isFolded = (room_id: string, { user, offset }: Whose): boolean =>
-  (user !== undefined || offset !== undefined) && reducedRoomOf(room_id) !== undefined;
+/** Whether messages of the room must stay, as a reducer's state depends on them: they go with its room alone. */
+const isFolded = (room_id: string, { user, room, offset }: Whose): boolean =>
+  (user !== undefined || offset !== undefined || room === room_id) &&
+  reducedRoomOf(room_id) !== undefined;
 
 async function eraseIn(
   log: DurableLog,

@@ -4,6 +4,7 @@
  */
 import type { Identity } from "../auth/identity.ts";
 import type { Filter as AskedFilter, Filtered } from "../fanout/filters.ts";
+import { isFor, ownFilterOf } from "../../shared/filter/reduced.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { celData } from "../../shared/filter/message_view.ts";
@@ -60,8 +61,8 @@ export function withholding(
   of_class: ClassFilter | undefined,
 ): AskedFilter | undefined {
   if (of_class !== undefined) {
-    const first = identity === undefined ? NOTHING : of_class.of(identity);
-    if (!first.lets(view)) return first;
+    const first = identity === undefined ? NOTHING : of_class.against(view, identity);
+    if (first !== undefined) return first;
   }
   return filter === undefined || filter.lets(view) ? undefined : filter;
 }
@@ -76,7 +77,7 @@ export function classFilter(
   if (room_class?.filter === undefined) return undefined;
   let found = of_classes.get(room_class);
   if (found === undefined) {
-    found = new ClassFilter(room_class.filter);
+    found = new ClassFilter(room_class);
     of_classes.set(room_class, found);
     pay(found.price);
   }
@@ -95,16 +96,31 @@ function storedProgram(text: string): FilterProgram {
 /** The filter of a room class. */
 export class ClassFilter {
   readonly #program: FilterProgram;
+  /** The receivers of events are named, so that no event of a room with many users costs a verdict for each of them. */
+  readonly #is_reduced: boolean;
+  /** What else the messages of a reducer have to pass; undefined: nothing. */
+  readonly #own: ClassFilter | undefined;
   readonly #holders = new WeakMap<Identity, Filter>();
   readonly #by_claims = new BoundedMap<string, Filter>(CLAIMS_KEPT);
 
-  constructor(text: string) {
-    this.#program = storedProgram(text);
+  constructor({ filter = "true", reducer }: Pick<RoomClass, "filter"> & Partial<RoomClass>) {
+    this.#program = storedProgram(filter);
+    this.#is_reduced = reducer !== undefined;
+    const own = this.#is_reduced ? ownFilterOf(filter) : undefined;
+    this.#own = own === undefined ? undefined : new ClassFilter({ filter: own });
   }
 
   /** The cost of compiling it, in steps. */
   get price(): number {
-    return this.#program.price;
+    return this.#program.price + (this.#own?.price ?? 0);
+  }
+
+  /** The filter that withholds a message from the holder of a token; undefined: none. */
+  against(view: MessageView, identity: Identity): Filter | undefined {
+    const filter = this.of(identity);
+    if (!this.#is_reduced) return filter.lets(view) ? undefined : filter;
+    if (!isFor(view.headers.get("x-to"), identity.claims)) return filter;
+    return this.#own?.against(view, identity);
   }
 
   /** The filter for the holder of a token: one object for all tokens with the same relevant claims. */

@@ -62,6 +62,27 @@ Deno.test("a reducer's event for a role or a user is delivered to a client witho
   assert.deepEqual(to.filter(isDelivered), ["role:user", "user:pusher:1.2"]);
 });
 
+Deno.test("events of a room's program reach each of many users, without taking the tenant's share", () => {
+  const reduced = RoomClassEntry.parse({ room: "a", durable: true, reducer: "r" });
+  const room_class = compileClass(reduced, "t", "config");
+  const filters = new Filters(LIMITS, {}, () => 0);
+  const room = { tenant_id: "t", room_id: "a", room_class, noted: undefined };
+  const identities = Array.from(
+    { length: 1_000 },
+    (_, at) => tokenlessIdentity({ tenant_id: "t", user_id: `u${at}`, role: "user", issuer: "i" }),
+  );
+  // As many as a room that ticks has in five seconds.
+  for (let at = 0; at < 100; at++) {
+    const to = at % 2 === 0 ? undefined : `user:u${at}`;
+    const headers = to === undefined ? {} : { "x-to": to };
+    const envelope = writeEnvelope({ room_id: "a", headers, event: { type: "tick" } });
+    const judge = filters.sent(room, { envelope, offset: at + 1, origin: undefined });
+    const receivers = identities.filter((identity) => !judge.withholds({ identity }));
+    judge.end();
+    assert.equal(receivers.length, to === undefined ? 1_000 : 1, `event ${at}`);
+  }
+});
+
 Deno.test("changed limits apply to the next SUB, and steps to the next message", () => {
   const limits = { ...LIMITS };
   const filters = new Filters(limits);

@@ -51,7 +51,7 @@ export function tellingRefusals(
       return judged && isWanted(caller) ? reported(judged, caller, "subscribe", room_id) : judged;
     },
     onMessage(caller, envelope, path, onReplaced, note): Judged | undefined {
-      const what = envelope.event === undefined ? "command" : "publish";
+      const what = envelope.command === undefined ? "publish" : "command";
       let judged: Judged | undefined;
       try {
         judged = overseer.onMessage(caller, envelope, path, onReplaced, note);

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import type { EntryPayload, JournalEntry } from "../../shared/journal/entry.ts";
 import type { JournalRecord, PolicyRecord, Terms } from "../../shared/journal/record.ts";
+import { fullCommandName } from "../../shared/records/command_name.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { idsOf } from "../message/message_ids.ts";
 import type { Caller, Client } from "../message/caller.ts";
@@ -122,7 +123,7 @@ class Note implements Noting {
       twist: offset === undefined ? this.#twist : undefined,
       offset: offset ?? null,
       sender: { user: identity.user_id, connection: connection_id, remote_ip },
-      type: envelope?.event?.type ?? envelope?.command?.name ?? "",
+      type: typeOf(envelope),
       content_type: body?.content_type ?? "",
       payload: this.#payload(offset !== undefined),
       allowed,
@@ -134,7 +135,13 @@ class Note implements Noting {
       policies: this.#policies(),
       terms,
     };
-    return envelope?.signature === undefined ? entry : { ...entry, is_signed: true };
+    const { signature, command } = envelope ?? {};
+    if (signature === undefined && command === undefined) return entry;
+    return {
+      ...entry,
+      ...(signature === undefined ? {} : { is_signed: true as const }),
+      ...(command === undefined ? {} : { is_command: true as const }),
+    };
   }
 
   #payload(is_stored: boolean): EntryPayload {
@@ -200,6 +207,10 @@ const NOTHING_SEEN: PolicySeen = {
   detail: "",
 };
 const ALLOWED = { allowed: true, code: 0, reason: "", message: "" };
+
+function typeOf({ event, command }: Partial<ScannedEnvelope> = {}): string {
+  return command === undefined ? event?.type ?? "" : fullCommandName(command.name);
+}
 
 function outcomeOf(
   error: unknown,
@@ -270,7 +281,7 @@ export class Journal implements Observer, Notes {
   readonly #parts: JournalParts;
   /** The notes of undecided messages. */
   readonly #notes = new WeakMap<ScannedEnvelope, Note>();
-  /** Recorded refusals: a connection reports each of its own again. */
+  /** Refusals that are recorded, or left out by a share: a connection reports each of its own again. */
   readonly #recorded = new WeakSet<object>();
 
   constructor(parts: JournalParts) {
@@ -326,10 +337,11 @@ export class Journal implements Observer, Notes {
     if (note !== undefined) this.allow(note);
   }
 
-  /** Records that a message was refused with this error. */
+  /** Records that a message was refused with this error, unless its trace is outside of the share. */
   refused(_caller: Caller, envelope: ScannedEnvelope, error: unknown): void {
     const note = this.#taken(envelope);
     if (note !== undefined) this.deny(note, error);
+    else this.#judged(error);
   }
 
   /** Takes the note of a message that is decided now. */
@@ -346,8 +358,13 @@ export class Journal implements Observer, Notes {
 
   /** Records that an operation was refused. */
   deny(note: Note, error: unknown): void {
-    if (typeof error === "object" && error !== null) this.#recorded.add(error);
+    this.#judged(error);
     this.#write(note, error, undefined);
+  }
+
+  /** Its connection, which reports the refusal again, adds nothing. */
+  #judged(error: unknown): void {
+    if (typeof error === "object" && error !== null) this.#recorded.add(error);
   }
 
   /**

@@ -9,6 +9,7 @@ import { observersOf } from "../message/observers.ts";
 import { publish } from "../message/pipeline.ts";
 import { LIMITS, scan, testPath } from "../message/testing/path.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
+import { isSampled } from "../../shared/sampling.ts";
 import { Journal } from "./journal.ts";
 import { JournalRules } from "./rules.ts";
 
@@ -52,17 +53,42 @@ Deno.test("journal: a refused message is written once, although its connection r
   assert.deepEqual(written.map(({ message_id }) => message_id), ["m1"]);
 });
 
-Deno.test("journal: the record says that the sender signed a message", () => {
+Deno.test("journal: a refused message outside of the share is not written for its connection instead", () => {
+  const { journal, written } = testJournal({ ...configOf("refused"), journal_share: 0.5 });
+  const keys = Array.from({ length: 20 }, (_, at) => at.toString(16).padStart(32, "a"));
+  const inside = keys.find((key) => isSampled(key, 0.5))!;
+  for (const trace_id of keys) {
+    const envelope = scan({ trace_id, message_id: trace_id });
+    const error = new ArqonError("policy-rejected", "no");
+    journal.message(callerOf(inside), envelope);
+    journal.refused(callerOf(inside), envelope, error);
+    journal.denied({ caller: callerOf(inside) }, "lobby", error, error);
+  }
+  assert.deepEqual(
+    written.map(({ message_id }) => message_id),
+    keys.filter((key) => isSampled(key, 0.5)),
+  );
+});
+
+Deno.test("journal: the record says that the sender signed a message, and that it is a command", () => {
   const { journal, written } = testJournal();
-  for (const signature of [new Uint8Array(64), undefined]) {
-    const event = { type: "chat", data: new Uint8Array(2) };
-    const message = { room_id: "lobby", message_id: "m1", event };
+  const event = { type: "chat", data: new Uint8Array(2) };
+  const command = { name: "growing.append", data: new Uint8Array(2) };
+  for (
+    const [body, signature] of [
+      [{ event }, new Uint8Array(64)],
+      [{ event }, undefined],
+      [{ command }, undefined],
+    ] as const
+  ) {
+    const message = { room_id: "lobby", message_id: "m1", ...body };
     const bytes = writeEnvelope(signature === undefined ? message : { ...message, signature });
     const envelope = scanEnvelope(bytes, LIMITS);
     journal.message(callerOf("c1"), envelope);
     journal.refused(callerOf("c1"), envelope, new ArqonError("policy-rejected", "no"));
   }
-  assert.deepEqual(written.map(({ is_signed }) => is_signed), [true, undefined]);
+  assert.deepEqual(written.map(({ is_signed }) => is_signed), [true, undefined, undefined]);
+  assert.deepEqual(written.map(({ is_command }) => is_command), [undefined, undefined, true]);
 });
 
 Deno.test("journal: the server's confirmation of a message is requested only if its record needs it", async () => {

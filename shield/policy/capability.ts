@@ -3,6 +3,7 @@ import type { Capability, Opened } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { POLICY_ROUTES, POLICY_SCHEMAS } from "./admin_api.ts";
 import { POLICY_STATS_ROUTES } from "./policy_stats.ts";
+import { recordingReaders } from "./recorded_readers.ts";
 import { type StartedOverseer, startOverseer } from "./start.ts";
 
 /** WebAssembly policies. */
@@ -20,7 +21,7 @@ export const POLICIES: Capability<StartedOverseer> = {
     schemas: POLICY_SCHEMAS,
   },
   async open(env, { running }) {
-    const { candidates, traces, policyUsed: onUsed } = running.given;
+    const { candidates, traces, journal, policyUsed: onUsed } = running.given;
     const parts = { ...env, candidates, traces, onUsed, log: env.overseer_log };
     const policies = await startOverseer(parts);
     const { overseer, table, checks, status, close } = policies;
@@ -33,7 +34,7 @@ export const POLICIES: Capability<StartedOverseer> = {
     });
     return {
       own: policies,
-      gives: { policies: overseer },
+      gives: { policies: recordingReaders(overseer, journal) },
       totals: () => ({ policy_verdicts: table?.verdicts() ?? {} }),
       ...{ checks, status, start, close },
     };

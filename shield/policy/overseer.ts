@@ -18,6 +18,7 @@ import type {
   Policies,
   ReplacedCheck,
 } from "../message/gates.ts";
+import { fullCommandName } from "../../shared/records/command_name.ts";
 import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 import { type EvaluateRequest, NOT_A_MESSAGE, type PolicyFacts, SIGNED } from "./abi/policy.ts";
 import type {
@@ -336,6 +337,12 @@ class Question implements EvaluateRequest {
     return Math.max(0, Math.min(payload_bytes, max_frame_bytes - besides));
   }
 
+  get #type(): string {
+    const { command, event } = this.envelope ?? {};
+    if (command !== undefined) return fullCommandName(command.name);
+    return (event ?? this.#piece)?.type ?? "";
+  }
+
   /** The caller's headers and claims; a client's own `x-arqon-*` is never included. */
   facts(): PolicyFacts {
     return this.#facts ??= this.#sent();
@@ -352,7 +359,7 @@ class Question implements EvaluateRequest {
       ["x-arqon-tenant", identity.tenant_id],
       ["x-arqon-room", this.room_id],
       ["x-arqon-user", identity.user_id],
-      ["x-arqon-type", envelope?.command?.name ?? (envelope?.event ?? this.#piece)?.type ?? ""],
+      ["x-arqon-type", this.#type],
       ["x-arqon-content-type", body?.content_type ?? ""],
       ["x-arqon-remote-ip", remote_ip],
       ["x-arqon-now-ms", String(this.asked_ms)],

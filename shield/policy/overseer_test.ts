@@ -104,6 +104,16 @@ Deno.test("a policy sees the message, the caller, and reserved headers that nobo
   for (const [name, value] of expected) assert.equal(header(request, name), value, name);
 });
 
+Deno.test("a policy sees the full name of a command, also where its sender left out `room.`", async () => {
+  const { overseer, requests } = overseerWith(ALLOWED);
+  for (const name of ["set", "room.set", "growing.append"]) {
+    const bytes = writeEnvelope({ room_id: "lobby", command: { name, data: new Uint8Array(2) } });
+    await overseer.onMessage(caller, scanEnvelope(bytes, LIMITS));
+  }
+  const types = requests.map((request) => header(request, "x-arqon-type"));
+  assert.deepEqual(types, ["room.set", "room.set", "growing.append"]);
+});
+
 Deno.test("the rollout key is the client's trace id, otherwise the connection", async () => {
   const { overseer, keys } = overseerWith(ALLOWED);
   const trace_id = "ab".repeat(16);

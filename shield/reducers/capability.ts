@@ -11,10 +11,8 @@ export const REDUCERS: Capability = {
   name: "reducers",
   title: "room programs",
   actions: {
-    "values": "subscribe",
     "room.values": "subscribe",
     "room.module": "subscribe",
-    "past": "nobody",
     "room.past": "nobody",
   },
   admin: {

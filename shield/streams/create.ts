@@ -2,12 +2,11 @@
  * PUT: makes a room a stream, as a fork of another one if requested. Repeating it with the same configuration changes
  * nothing.
  */
-import { requireGrant } from "../auth/authorize.ts";
 import type { Caller } from "../message/caller.ts";
 import { closeStream } from "./append.ts";
 import { DEFAULT_TYPE, isJson, mediaOf, messagesOf, prefixOf } from "./content.ts";
 import type { StreamContext } from "./context.ts";
-import { leaveSource, lookUp } from "./lifecycle.ts";
+import { leaveSource, lookUp, requireRemover } from "./lifecycle.ts";
 import { offsetOf, tokenOf } from "./offset.ts";
 import { CHAIN_MAX, readStream, tailOf } from "./read.ts";
 import { forkExpiry, FORKS_MAX } from "./record.ts";
@@ -74,7 +73,7 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
   const source = request.fork && await sourceOf(context, key, request);
   const expiry = forkExpiry(request, source?.record ?? {});
   // Its end takes what others have written, as DELETE does.
-  if (Object.keys(expiry).length > 0) requireGrant(caller.identity, "command", key.room_id);
+  if (Object.keys(expiry).length > 0) requireRemover(context, caller.identity, key.room_id);
   const start = source && await forkStart(context, key, source, request);
   const content_type = request.content_type ?? source?.record.content_type ?? DEFAULT_TYPE;
   const options = { messages: context.limits.batch_messages, may_be_empty: true };

@@ -2,6 +2,11 @@
  * The existence and the end of a stream: expiry, closing, and deletion that keeps what forks need. `records.ts` has
  * records; reading and appending are elsewhere.
  */
+import { ArqonError } from "@arqon/proto";
+import { requireGrant } from "../auth/authorize.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import { isSignatureRequired } from "../message/signature.ts";
 import { isExpired } from "./record.ts";
 import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";
@@ -21,6 +26,20 @@ export interface Ends extends Pick<Reads, "records" | "logs"> {
    * uses it. Rejects as `logs.of`.
    */
   readonly logTime: (tenant_id: string) => Promise<number>;
+}
+
+/**
+ * Throws if the user may not take what others have written in a room: a token that may only publish, and one whose
+ * messages there must be signed, as a request has no signature.
+ */
+export function requireRemover(
+  { path: { signatures } }: { readonly path: Pick<MessagePath, "signatures"> },
+  identity: Identity,
+  room_id: string,
+): void {
+  requireGrant(identity, "command", room_id);
+  if (!isSignatureRequired(signatures.of(identity.tenant_id), identity.role, room_id)) return;
+  throw new ArqonError("signature-required", room_id);
 }
 
 /** The stream of a room. Throws 404 when there is none, 410 if it is kept only for its forks. */

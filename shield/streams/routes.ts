@@ -13,7 +13,7 @@ import { answer, closedHeader, COMMON, NO_STORE } from "./answers.ts";
 import { append } from "./append.ts";
 import type { StreamContext } from "./context.ts";
 import { create } from "./create.ts";
-import { findStream, removeStream } from "./lifecycle.ts";
+import { findStream, removeStream, requireRemover } from "./lifecycle.ts";
 import { tokenOf } from "./offset.ts";
 import { admitReader, head, read } from "./read_routes.ts";
 import type { StreamKey } from "./records.ts";
@@ -131,9 +131,8 @@ const get: Answer = async (context, { request, client, url, gone }, key) => {
 };
 
 const remove: Answer = async (context, { request, client: { identity } }, key) => {
-  // The answer contains messages of others, so a token that may only publish is refused.
   requireGrant(identity, "publish", key.room_id);
-  requireGrant(identity, "command", key.room_id);
+  requireRemover(context, identity, key.room_id);
   context.bans.requireRoom(identity, key.room_id);
   context.rates.take(identity, request.url.length);
   await context.turns.run(`${key.tenant_id}/${key.room_id}`, async () => {

@@ -9,7 +9,13 @@ import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { type Admin, busAgo } from "../../bus/admin.ts";
 import type { Consequence, Consequences, SchemaConsequence } from "../../desired/plan_text.ts";
 import type { Change, Desired, StatePolicy } from "../../desired/form.ts";
-import { type AddedPolicy, isSelected, NO_MODULE, withAdded } from "../../replay/selection.ts";
+import {
+  type AddedPolicy,
+  isCovered,
+  isSelected,
+  NO_MODULE,
+  withAdded,
+} from "../../replay/selection.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import {
   addUnits,
@@ -108,7 +114,8 @@ async function ofPolicy(
   // State carries over between calls and belongs to one thread: this one, which does nothing else.
   const repeater = createRepeater({
     selection,
-    isSelected,
+    // A changed policy may cover less than it did.
+    isSelected: (record, chosen) => isSelected(record, chosen) && isCovered(policy, record),
     candidate,
     withAdded: added && ((record) => withAdded(record, added)),
     moduleOf: (sha256) => sha256 === NO_MODULE ? Promise.resolve(undefined) : book(sha256),

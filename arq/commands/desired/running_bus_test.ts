@@ -387,6 +387,10 @@ Deno.test("a plan shows how many messages a new module would have refused or all
   const text = await arq(2, ["plan", folder.path, "--since", "1h"]);
   assert.match(text, /\npolicy words since .*: 6 decisions, 6 repeated\n {2}would be refused: 2, /);
   assert.match(text, /\n {4}\S+ in lobby\n/);
+  await Deno.writeTextFile(`${folder.path}/a.toml`, `${policy("bad_words")}room = "other-*"\n`);
+  const [narrowed] =
+    JSON.parse(await arq(2, ["plan", folder.path, "--since", "1h", "--json"])).since;
+  assert.deepEqual([narrowed.decisions, narrowed.allow_to_refuse], [0, 0], "no longer its rooms");
 });
 
 /** One user sends these texts, which the bus accepts. */

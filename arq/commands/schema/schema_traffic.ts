@@ -75,8 +75,9 @@ async function* storedEvents(
     // Later messages are not waited for.
     end ??= Number(page.offset);
     const last = end;
+    // What a room's reducer publishes has no sender, and no schema judges it.
     const events = page.messages
-      .filter((one) => one.signal === undefined && Number(one.offset) <= last)
+      .filter((one) => one.signal === undefined && one.sender !== "" && Number(one.offset) <= last)
       .map((one) => eventOf(room_id, one))
       .filter(({ time_ms }) => time_ms >= from_ms && time_ms < until_ms);
     if (events.length > 0) yield { events };

@@ -50,6 +50,13 @@ export const refusesAll = () =>
     body: "(call $reject (i32.const 403) (i32.const 0) (i32.const 6)) i32.const 0",
     more: '(data (i32.const 0) "closed")',
   }));
+/** Replaces each payload. */
+export const saysHello = () =>
+  assembled(guestText({
+    abi: 2,
+    body: "(call $set_payload (i32.const 0) (i32.const 5)) i32.const 0",
+    more: '(data (i32.const 0) "hello")',
+  }));
 /** Writes a tenant's value without reading it, and adds a header. */
 export const writesBlindly = () =>
   assembled(guestText({

@@ -473,13 +473,11 @@ const storedUnits = (applied: readonly Applied[]): number =>
 /** Logs the outcome of a stored entry. */
 function noteApplied(
   applied: Applied,
-  { tenant_id, room_id: room }: ReducedPlace,
-  { log }: RoomParts,
+  at: ReducedPlace,
+  { log, lines }: RoomParts,
 ): void {
-  for (const { level, message } of applied.logs) {
-    const write = [log.debug, log.info, log.warn, log.error][level] ?? log.info;
-    write.call(log, "a reducer says", { tenant_id, room, message });
-  }
+  const { tenant_id, room_id: room } = at;
+  lines(at, applied.logs);
   if (applied.kind === "fault" && applied.repeats === undefined) {
     const { offset, detail, reason } = applied;
     log.warn("a reducer failed", { tenant_id, room, entry: offset, reason, detail });

@@ -51,7 +51,7 @@ export async function partsOf(
     fuel: new TenantFuel({
       ...{ per_second: () => 1e12, monotonic_ms: () => performance.now(), used: { inc: none } },
     }),
-    ...{ used: none, breakers, cut_off: new CutOffRooms(breakers) },
+    ...{ used: none, breakers, cut_off: new CutOffRooms(breakers), lines: () => {} },
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
   };
 }

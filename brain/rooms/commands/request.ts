@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { PlainCommand, PlainEnvelope } from "@arqon/proto";
+import { fullCommandName } from "../../../shared/records/command_name.ts";
 import type { SpineHeaders } from "../../../shared/spine/contract/spine_message.ts";
 import type { Conditions, RoomAddress, RoomCommand, Sender } from "./command.ts";
 import {
@@ -102,7 +103,7 @@ export function readCommandEnvelope(payload: Uint8Array, at: RoomAddress): Comma
 
 /** The full name of the command; undefined if this Brain does not serve it. */
 export function commandName(name: string, own: OwnCommands): string | undefined {
-  const full = name.includes(".") ? name : `room.${name}`;
+  const full = fullCommandName(name);
   return isRoomCommand(full) || Object.hasOwn(own, full) ? full : undefined;
 }
 

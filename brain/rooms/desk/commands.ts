@@ -2,7 +2,7 @@
  * The Brain's command desk: receives commands from the Spine, queues each at its room, here or at the room's owner, and
  * replies with an `Ack`. `apply.ts` applies commands; the Shield has authorized them.
  */
-import { ArqonError, writeAck } from "@arqon/proto";
+import { ArqonError, ruleOf, writeAck } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -111,8 +111,9 @@ function reply(desk: Desk, pending: PendingCommand, outcome: string | ArqonError
   pending.span?.end();
   metrics.commands.inc({ name, code: String(code) });
   metrics.command_seconds.observe({ name }, (monotonic_ms() - pending.received_ms) / 1_000);
-  // Records of a newer ArqonBus are logged once elsewhere.
-  if (refused && outcome.code >= 500 && outcome.reason !== "incompatible-version") {
+  // Records of a newer ArqonBus are logged once elsewhere. A reducer rejects with whatever code it likes.
+  const is_failure = refused && ruleOf(outcome.reason).code >= 500;
+  if (is_failure && outcome.reason !== "incompatible-version") {
     log.error("command failed", { subject, trace_id, reason: outcome.reason, error: outcome });
   }
   const ack = refused

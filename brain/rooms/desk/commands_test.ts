@@ -1,5 +1,6 @@
 /** Commands on an embedded Spine: results, refusals, bounds. `race_test.ts` has races on NATS. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
 import { until } from "../../../shared/testing/until.ts";
@@ -219,6 +220,15 @@ Deno.test("a handler that throws fails its own command and restarts that room al
     assert.equal(await metric("brain_room_restarts_total"), 1);
     assert.equal(await metric("brain_command_retries_total"), 4);
     assert.ok(lines.some((line) => /room=lobby.*a bug.*msg="room restarted"/.test(line)));
+  });
+});
+
+Deno.test("a refusal with a code that a reducer chose is no failure of the Brain, and is not logged as one", async () => {
+  const rejected = new ArqonError("call-rejected", "closed for today", { code: 503 });
+  const call = { members: [], read: () => () => Promise.reject(rejected) };
+  await withRooms({ own: { "room.call": call } }, async ({ spine, lines }) => {
+    assert.equal(await refused(spine, { name: "call" }), "503 call-rejected");
+    assert.deepEqual(lines.filter((line) => line.includes("level=error")), []);
   });
 });
 

@@ -133,6 +133,8 @@ export interface TestBedOptions {
   /** The connection is cut: publications vanish, and no flush succeeds. */
   readonly isCut?: () => boolean;
   readonly apply?: RoomServiceOptions["apply"];
+  /** Commands beside those of members. */
+  readonly own?: RoomServiceOptions["own"];
   /** Versions begin by the clock, as on a bus; absent: at 0, so that a test can count. */
   readonly has_versions?: true;
   /** Created on the Brain's Spine, with its faults. */
@@ -200,7 +202,7 @@ async function startNode(
   const parts = { spine: faults, registry, log, now, random: () => 0 };
   const rooms = await startRooms({
     reportRooms: await options.reporting?.(parts),
-    own: memberCommands({ view, spine: faults, config }),
+    own: { ...memberCommands({ view, spine: faults, config }), ...options.own },
     config,
     spine: faults,
     view,

@@ -167,11 +167,13 @@ export const entry: fc.Arbitrary<JournalEntry> = plain({
   chain_version: some(count),
   policies: fc.array(policy, { maxLength: 3 }),
   is_signed: fc.option(fc.constant(true as const), { nil: undefined }),
+  is_command: fc.option(fc.constant(true as const), { nil: undefined }),
   terms: fc.option(terms, { nil: undefined }),
   twist: fc.option(fc.uuid(), { nil: undefined }),
-}).map(({ is_signed, terms, twist, ...one }) => ({
+}).map(({ is_signed, is_command, terms, twist, ...one }) => ({
   ...one,
   ...(is_signed === undefined ? {} : { is_signed }),
+  ...(is_command === undefined ? {} : { is_command }),
   ...(terms === undefined ? {} : { terms }),
   ...(twist === undefined ? {} : { message_id: null, twist }),
   ...(one.allowed ? { code: 0, reason: "", message: "" } : {}),

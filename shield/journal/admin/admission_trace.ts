@@ -14,6 +14,7 @@ import type { JournalLine, Terms } from "../../../shared/journal/record.ts";
 import { type JournalPlaceText, placeText } from "./query.ts";
 import { type JournalReading, readJournal } from "./read.ts";
 import { NEVER_MS } from "../../auth/identity.ts";
+import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 
 /** The most lines of an answer, decisions and gaps. */
 const LINES_MAX = 200;
@@ -244,13 +245,21 @@ export function stepsOf(record: JournalRecord, stamped: Stamped | undefined): St
     ...policySteps(record),
     ...(record.allowed && record.hook === "on_message" ? outSteps(record, stamped) : []),
   ];
-  return record.allowed ? all : refusedSteps(record, all);
+  return record.allowed ? all : refusedSteps(record, [...all, ...classStep(record)]);
+}
+
+/** The step that refused: an event with a grant is refused by its room's class, whose reducer alone publishes. */
+function refusingStep({ reason, type, is_command, room, terms }: JournalRecord): Step["step"] {
+  const is_granted = terms?.credential.has_grants === false || (terms?.grant ?? null) !== null;
+  const is_event = type !== "" && is_command !== true && reservedRoom(room) === undefined;
+  if (reason === "not-granted" && is_granted && is_event) return "room_class";
+  return REFUSING[reason] ?? "other";
 }
 
 /** The steps up to the refusing one, which has the reason. */
 function refusedSteps(record: JournalRecord, all: readonly Step[]): Step[] {
-  const { reason, code, message } = record;
-  const refusing = REFUSING[reason] ?? "other";
+  const { code, reason, message } = record;
+  const refusing = refusingStep(record);
   const place = STEPS.indexOf(refusing);
   const before = all.filter(({ step }) => STEPS.indexOf(step) < place);
   const own = all.filter(({ step, outcome }) => step === refusing && outcome !== "none");
@@ -258,7 +267,8 @@ function refusedSteps(record: JournalRecord, all: readonly Step[]): Step[] {
   // Policies before the refusing one allowed it; a policy's own text is shown.
   if (refusing === "policy" && last?.outcome === "refused") return [...before, ...own];
   const words = `${code} ${reason}${message === "" ? "" : ` (${message})`}`;
-  const text = last === undefined || refusing === "policy" ? words : `${last.text}: ${words}`;
+  const why = refusing === "room_class" ? ", only its reducer publishes" : "";
+  const text = last === undefined || refusing === "policy" ? words : `${last.text}${why}: ${words}`;
   const passed = refusing === "policy" ? own : [];
   return [...before, ...passed, { step: refusing, outcome: "refused", text }];
 }
@@ -347,13 +357,18 @@ function outSteps({ terms, offset, type }: JournalRecord, stamped: Stamped | und
     ? none("offset", "not stored in a log")
     : passed("offset", String(offset));
   if (terms === undefined) return [stamp, place];
-  const { room_class, mirror } = terms;
+  const { mirror } = terms;
   return [
-    ...(room_class === null ? [] : [passed("room_class", classText(room_class))]),
+    ...classStep({ terms }),
     stamp,
     place,
     ...(type === "" ? [] : [mirrorStep(mirror)]),
   ];
+}
+
+function classStep({ terms }: Pick<JournalRecord, "terms">): Step[] {
+  const room_class = terms?.room_class ?? null;
+  return room_class === null ? [] : [passed("room_class", classText(room_class))];
 }
 
 function classText({ pattern, source, durable }: NonNullable<Terms["room_class"]>): string {

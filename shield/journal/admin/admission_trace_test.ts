@@ -93,6 +93,10 @@ Deno.test("way in: a refusal ends with the refusing step, and names no later one
   const asked = [...paid, "schema none", "policy passed", "policy refused"];
   assert.deepEqual(refused("policy-rejected", { policies }), asked);
   assert.deepEqual(refused("policy-loading"), [...paid, "schema none", "policy refused"]);
+  // A reducer's room refuses behind the policies an event that a grant allows.
+  const reduced = ["schema none", "policy none", "room_class refused"];
+  assert.deepEqual(refused("not-granted"), [...paid, ...reduced]);
+  assert.deepEqual(refused("not-granted", { is_command: true }), [...before, "grant refused"]);
 });
 
 /** A journal of a tenant, and a query to it. */
