@@ -38,12 +38,15 @@ export class OwnShared {
   readonly ends = new Turns(ENDS_A_TURN);
   readonly heartbeat: Heartbeat;
   readonly options: SocketOptions;
+  readonly now_ms: () => number;
   /** The received bytes of all sockets that wait for their turn. */
   waiting_bytes = 0;
 
   constructor(options: SocketOptions) {
-    this.turns = new Turns(undefined, options.now_ms);
-    this.heartbeat = new Heartbeat(options.heartbeat_ms);
+    const { now_ms = () => performance.now(), heartbeat_ms } = options;
+    this.now_ms = now_ms;
+    this.turns = new Turns(undefined, now_ms);
+    this.heartbeat = new Heartbeat(heartbeat_ms, now_ms);
     this.options = options;
   }
 }
@@ -149,7 +152,7 @@ export class OwnSocket
   run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
     const over = new Promise<void>((resolve) => this.#onOver = resolve);
     this.#stream = stream;
-    this.received_ms = performance.now();
+    this.received_ms = this.#shared.now_ms();
     this.#shared.heartbeat.add(this);
     this.#events?.opened();
     if (this.#writing === undefined) this.#flush();
@@ -406,7 +409,7 @@ const BEAT_MS = 1_000;
 
 /** One socket with a heartbeat. */
 interface Beating {
-  /** Time of the last received bytes; ms of `performance.now`. */
+  /** Time of the last received bytes, by the clock of the heartbeat. */
   readonly received_ms: number;
   /** Sends a ping; called once until something is received. */
   sendPing(): void;
@@ -419,11 +422,11 @@ class Heartbeat {
   readonly #sockets = new Set<Beating>();
   readonly #timer: ReturnType<typeof setInterval>;
 
-  constructor(heartbeat_ms: number) {
+  constructor(heartbeat_ms: number, nowMs: () => number) {
     const every_ms = Math.min(BEAT_MS, heartbeat_ms / 2);
-    let looked_ms = performance.now();
+    let looked_ms = nowMs();
     this.#timer = setInterval(() => {
-      const now_ms = performance.now();
+      const now_ms = nowMs();
       const held_up = now_ms - looked_ms > 2 * every_ms;
       looked_ms = now_ms;
       // After a stall, arrived bytes are still unread, so no socket is judged yet.
