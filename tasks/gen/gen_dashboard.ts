@@ -3,8 +3,8 @@
  * Grafana are not read back.
  */
 import { parse } from "yaml";
+import { jsonText } from "./gen_pages.ts";
 
-/** One panel of a dashboard. */
 interface PanelSpec {
   readonly title: string;
   readonly description: string;
@@ -214,7 +214,7 @@ function render({ uid, title, series: [metric, matcher] }: DashboardSpec): strin
     links: [],
     panels: renderRows(DASHBOARDS[title]!),
   };
-  return JSON.stringify(dashboard, null, 2) + "\n";
+  return `${jsonText(dashboard, 3_000)}\n`;
 }
 
 /** The text of the dashboard of Shields and Brains. */
