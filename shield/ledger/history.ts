@@ -18,29 +18,21 @@ import type {
 } from "./row_facts.ts";
 import { HEAD_BYTES, isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
-import { factsOf, scan } from "./scan.ts";
-import type { Breathe, LedgerSource, Passed } from "./scan.ts";
+import { type Breathe, factsOf, type LedgerSource, type Passed, scan } from "./scan.ts";
 import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/cluster_why.ts";
 import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster/cluster_why.ts";
 
 /** The most subscriptions, and gaps, of one connection: beyond that, half of them are dropped. */
 const OF_A_CONNECTION_MAX = 1_000;
-/** The most messages of a room in one account. */
 const ROOM_MESSAGES_MAX = 20_000;
 const GAPS_MAX = 200;
 /** The most reads of the rooms' logs; the latest are kept. */
 const READS_MAX = 20_000;
 
 /** A connection that is open. */
-export interface OpenConnection {
+export interface OpenConnection extends Omit<ConnectionBegin, "tenant_id"> {
   /** Its number in the ledger. */
   readonly number: number;
-  readonly connection_id: string;
-  readonly user_id: string;
-  readonly remote_ip: string;
-  /** Unix ms. */
-  readonly began_ms: number;
-  readonly batch: boolean;
   /** Its subscription to a room of its tenant. */
   subscription(room_id: string): SubscriptionMark | undefined;
   /** The room's queue for the client; absent or undefined: empty. */
@@ -58,7 +50,6 @@ export interface Waits {
 /** A subscription, or a part of one: from a position to a position. */
 export interface Interval {
   readonly room_id: string;
-  /** The subscription's number. */
   readonly number: number;
   readonly since: number;
   readonly since_ms: number;
@@ -156,7 +147,6 @@ export interface Gathered {
   readonly requested: (ReceivedMessage | undefined)[];
   /** The storage time of a requested message that was not received; otherwise undefined. */
   readonly stored: (StoredHere | undefined)[];
-  /** Reads of the rooms' logs. */
   readonly reads: ReadPast[];
   /** The room's messages since the requested time. */
   readonly room: ReceivedMessage[];
