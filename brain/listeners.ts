@@ -14,7 +14,6 @@ import type { ReadFile } from "../shared/process/secret_file.ts";
 /** The dependencies of the two listeners. */
 export interface ListenerOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: Pick<Config, "ops" | "admin">;
-  /** Reads the certificates. */
   readonly read: ReadFile;
   /** The token that the ops listener requires; absent: none. */
   readonly token?: OpsToken | undefined;

@@ -270,7 +270,6 @@ function argument<T>(read: () => T): T {
   }
 }
 
-/** Runs the supervisor of several Shields. */
 async function runSeveral(given: GivenConfig, processes: number): Promise<void> {
   const config_file = given.file ?? "";
   if (processes > 1 && given.config.nats === undefined) {

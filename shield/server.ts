@@ -45,11 +45,8 @@ const WARM_MS = 5_000;
 /** A running Shield. */
 export interface Shield {
   readonly node_id: string;
-  /** Handler of the client listener. */
   client(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
-  /** Answers a client that the client listener has rejected. */
   turnAway: Shield["client"];
-  /** Handler of the admin listener. */
   admin(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
   checks(): Record<string, HealthCheck>;
   status(): ShieldStatus;

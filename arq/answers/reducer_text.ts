@@ -35,7 +35,6 @@ interface StepAbout {
   /** The parts in which the other module differs. */
   readonly parts: readonly string[];
   readonly against: Outcome | undefined;
-  /** Violations of the schema. */
   readonly problems: readonly string[];
 }
 
@@ -142,7 +141,6 @@ const valuesOf = ({ values }: RoomState, prefix: KeyPrefix = "") =>
 
 const valueLine = ([key, value]: readonly [string, string]) => `${key} = ${value}`;
 
-/** The size of a room's state. */
 function sizeText(state: RoomState): string {
   const { values, size_bytes, timers } = state;
   const next = nextTimer(state);
@@ -308,7 +306,6 @@ export function changesReport(
   };
 }
 
-/** The deployment of a class. */
 interface Shown {
   readonly class: string;
   readonly reducer: string;

@@ -115,7 +115,6 @@ export interface PublisherOptions {
   /** The bus refuses the message permanently. Rejects when this could not be recorded; it is retried then. */
   readonly onRefused: (message: Committed, reason: string) => Promise<void>;
   readonly onProblem: (text: string) => void;
-  /** The outcome of a settled message. */
   readonly onOver: (message: Committed, outcome: Outcome) => void;
   readonly signal: AbortSignal;
   readonly monotonic_ms: () => number;

@@ -19,7 +19,6 @@ import type { StackPorts } from "../serve/stack.ts";
 /** A compose stack that was started. Paths are absolute. */
 export interface StartedStack {
   readonly folder: string;
-  /** The compose file. */
   readonly file: string;
   readonly ports: StackPorts;
   /** File of the private key; the Shield has its public part. */

@@ -18,7 +18,6 @@ import { isSupportedNats, OLDEST_NATS } from "../../shared/spine/nats/connection
 import { storageWish } from "../../shared/spine/storage_watch.ts";
 
 const STORAGE = "NATS storage";
-/** Most pages of the list of streams. */
 const PAGES = 1_000;
 /** Longer than a cluster waits for the leaders of the streams that it lists: four seconds (2.11 to 2.15). */
 const LIST_MS = 6_000;
@@ -109,7 +108,6 @@ function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | 
   );
 }
 
-/** The finding about the storage behind a connection. */
 async function storageFinding(
   connection: NatsConnection,
   nats: NonNullable<Config["nats"]>,

@@ -85,7 +85,6 @@ export interface Sample {
   readonly repeated: Decision;
   /** The differences, as `verdict, fuel`. */
   readonly differs: string;
-  /** The recorded and the repeated call's units. */
   readonly units: readonly [recorded: number, repeated: number];
   /** The beginning of the payload, as text; null: not text or unknown. */
   readonly payload: string | null;
@@ -149,9 +148,7 @@ export interface Tally {
   /** The first line that does not belong to a journal. */
   first_bad: { readonly line: number; readonly problem: string } | null;
   holes: number;
-  /** Missing records according to holes. */
   missing: number;
-  /** Holes with an unknown number of missing records. */
   unknown_holes: number;
   readonly hole_reasons: Counts;
   /** Records outside of the requested room or window. */
@@ -160,7 +157,6 @@ export interface Tally {
   without_policy: number;
   /** Records that name other policies, by name. */
   readonly other_policies: Counts;
-  /** Calls of the policy. */
   decisions: number;
   /** Unix ms of the first and last call. */
   first_ms: number;

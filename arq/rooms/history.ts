@@ -52,7 +52,6 @@ const RETRY_MS = 250;
 
 /** The room began a new log while it was read, so earlier offsets are invalid. */
 export class EpochChanged extends CommandError {
-  /** The new epoch. */
   readonly epoch: string;
 
   constructor(was: string, now: string) {

@@ -63,7 +63,6 @@ const FILES_MAX = 1_000;
 const BYTES_MAX = 16 * 1_048_576;
 const DEPTH_MAX = 32;
 
-/** The files that are compiled together. */
 interface SchemaSources {
   /** The folder as given, with a slash; "" for none. It is prefixed to a file's path for people. */
   readonly folder: string;

@@ -20,7 +20,6 @@ import { bareTarget, keepBusyFor, type PublishTarget, shieldTarget } from "./dur
  */
 type Syncing = "each" | "later";
 
-/** The plan of the measurement. */
 interface WritePlan {
   /** One server, or three with as many copies. */
   readonly servers: 1 | 3;
@@ -30,7 +29,6 @@ interface WritePlan {
   readonly rooms: readonly number[];
 }
 
-/** The result of one round of one row. */
 interface WriteRound {
   readonly row: string;
   readonly rooms: number;
@@ -106,7 +104,6 @@ async function copyStream(manager: JetStreamManager) {
   return { payload: stored.data, replicas: config.num_replicas };
 }
 
-/** The name of a room. Each number of rooms has separate rooms. */
 const roomOf = (rooms: number, index: number) => `kept-${rooms}-${index % rooms}`;
 
 /** Publishes `OUTSTANDING` messages at a time. Each worker uses its rooms in turn. */

@@ -22,7 +22,6 @@ export function optionsWith<O extends Options>(
   return { ...defaults, ...(is_quick ? quick : {}), ...given } as Values<O>;
 }
 
-/** Runs a scenario with these option values. */
 async function run<O extends Options>(
   load: LoadScenario<O>,
   targets: readonly Target[],

@@ -66,7 +66,6 @@ export interface LoadScenario<O extends Options = Options> {
   readonly about: string;
   /** The scenario's own options, beside `COMMON`. */
   readonly options: O;
-  /** Option values with `--quick`, and in `--all --quick`. */
   readonly quick: Partial<Values<O>>;
   /** Whether each measurement needs a new process of the target, as memory does. */
   readonly fresh?: true;
@@ -90,7 +89,6 @@ export interface Row {
   readonly target: string;
   readonly title: string;
   readonly version: string;
-  /** The medians of the rounds. */
   readonly medians: Figures;
   /** The minimum of the headline. */
   readonly least: number;

@@ -26,7 +26,6 @@ interface Timed {
   readonly processes: number;
 }
 
-/** The case of a plan, with one run. */
 function planned(one: Omit<LoadCase, "measure">, plan: LoadPlan): LoadCase {
   const measure = async (running: RunningTarget, seconds = plan.seconds) =>
     measurementOf(await runLoad(running, { ...plan, seconds }));
@@ -311,7 +310,6 @@ const IDLE_OPTIONS = {
   processes: [2, "of clients"],
   tls: [false, "over TLS"],
 } as const;
-/** Memory of idle connections. */
 const IDLE: LoadScenario<typeof IDLE_OPTIONS> = {
   name: "idle",
   about: `resident memory of the server with connections that do nothing; a new server each

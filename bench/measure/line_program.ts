@@ -14,7 +14,6 @@ export interface Program extends AsyncDisposable {
   say(word: unknown): Promise<void>;
   /** The program's next line. Rejects with its log if there are no more lines. */
   next<T>(): Promise<T>;
-  /** Ends the program's standard input. */
   finish(): Promise<void>;
   /** Ends the program immediately, if it is still running. */
   kill(): void;

@@ -27,7 +27,6 @@ export interface ScenarioResult {
 /** A scenario of `deno task bench`. */
 export interface Scenario {
   readonly name: string;
-  /** What the scenario measures, and its options, for `--help`. */
   readonly help: string;
   /** The scenario's own options; `--out` and `--help` are common to all. */
   readonly options: ParseArgsOptionsConfig;

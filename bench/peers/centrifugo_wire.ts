@@ -20,9 +20,7 @@ export interface CentrifugoEvents {
   readonly onEnd: (why: string) => void;
 }
 
-/** Field numbers of `Command`. */
 const COMMAND = { id: 1, connect: 4, subscribe: 5, publish: 7 } as const;
-/** Field numbers of `Reply`. */
 const REPLY = { id: 1, error: 2, push: 4 } as const;
 /** Field numbers of `Push`. */
 const PUSH = { pub: 4, unsubscribe: 7, disconnect: 11 } as const;

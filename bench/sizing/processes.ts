@@ -24,7 +24,6 @@ export interface ProcessesLoad {
   readonly name: string;
   readonly publishers: number;
   readonly readers: number;
-  /** Messages of each publisher. */
   readonly messages: number;
 }
 

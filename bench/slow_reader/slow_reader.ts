@@ -18,7 +18,6 @@ import { type BusProcess, socketLine, startConfigured } from "../measure/targets
 
 /** The plan of the measurement. */
 export interface SlowReaderPlan {
-  /** Number of all normal readers. */
   readonly readers: number;
   readonly processes: number;
   /** Number of slow readers in the phases with many. */
@@ -28,7 +27,6 @@ export interface SlowReaderPlan {
   /** Messages per second. */
   readonly rate: number;
   readonly size_bytes: number;
-  /** More lines of `[server]`. */
   readonly server_lines: string;
 }
 
@@ -80,7 +78,6 @@ const FLOOD = 40;
 const roomOf = (name: SlowClass) => `${name}-0`;
 const fillOf = (name: SlowClass) => `${name}-fill`;
 
-/** A bus and all its clients. */
 interface Stage {
   readonly bus: BusProcess;
   /** Publishes the messages that only slow readers receive. */

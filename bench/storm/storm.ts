@@ -22,7 +22,6 @@ export interface StormPlan {
   readonly processes: number;
   /** The number of concurrent attempts in all processes together. */
   readonly lanes: number;
-  /** `[limits] handshakes_per_second` and `handshake_burst` of the Shield. */
   readonly handshakes_per_second: number;
   readonly handshake_burst: number;
   /** Seconds for which the steady pair is measured before the storm. */

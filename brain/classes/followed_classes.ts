@@ -27,7 +27,7 @@ export type OpenClasses = () => Promise<FollowedClasses>;
 
 type Budgets = NonNullable<TenantSettings["budgets"]>;
 
-/** The classes, and the logs of their rooms. */
+/** Opens the Brain's classes, or takes those that are open. Rejects with `spine-unavailable`. */
 export class FollowedClasses {
   readonly classes: RoomClasses;
   readonly #options: FollowedClassesOptions;

@@ -29,7 +29,6 @@ const ROUTES_MAX = 4_096;
 
 const MEMBER_EVENTS = ["member.joined", "member.left", "room.occupied", "room.vacated"] as const;
 
-/** The part of a hook that selects its events. */
 type HookScope = Pick<AfterHook, "tenant" | "room" | "events">;
 
 /** Called for a stored message in a room of the hook. Must not throw. */
@@ -38,11 +37,9 @@ type HookListener = (room_id: string, offset: number) => void;
 interface Listening {
   readonly scope: HookScope;
   readonly listener: HookListener;
-  /** As `subjectsOf`. */
   readonly subjects: readonly Subject[] | undefined;
 }
 
-/** The hooks of a room. */
 interface Route {
   readonly room_id: string;
   readonly listeners: readonly HookListener[];

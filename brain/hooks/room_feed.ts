@@ -74,7 +74,6 @@ export class RoomFeed {
   #running: Promise<void> | undefined;
   /** The stored position has been changed by others. */
   #is_moved = false;
-  /** Failed calls of the present event. */
   #failed = 0;
   /** When the present page was read, in monotonic ms. */
   #read_ms = 0;

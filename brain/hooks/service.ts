@@ -57,7 +57,6 @@ const ownerKey = (hook_id: string) => `hook.${hook_id}`;
 /** The metric label of tenants' hooks, whose names are unbounded. */
 const TENANT_LABEL = "_tenant";
 
-/** A hook that this Brain owns. */
 interface Running {
   readonly hook: AfterHook;
   /** Identifies its settings. */

@@ -36,7 +36,6 @@ const LIST_PART = 1 / 4;
 const TOUCHED_MAX = 10_000;
 /** The most pending stays; Shields repeat the reports of others. */
 const STAYS_MAX = 10_000;
-/** The most pages that are read for recent leaves. */
 const PAST_PAGES = 64;
 /** The most Shields whose last written report of missed members is remembered. */
 const MISSED_SHIELDS_MAX = 1_000;

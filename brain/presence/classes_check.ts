@@ -14,7 +14,6 @@ export interface ClassesCheckOptions extends Pick<Env, "registry" | "log"> {
   readonly brain_id: string;
   /** The classes in force: the same list object until they change. */
   readonly rooms: () => readonly RoomClassEntry[];
-  /** The serving Brains. */
   readonly brains: () => readonly string[];
 }
 
@@ -40,7 +39,6 @@ export class ClassesCheck {
     return message.kind === "beat" ? { ...message, classes_hash: this.#own() } : message;
   }
 
-  /** Handles another Brain's beat. */
   receive({ brain_id, classes_hash }: Beat): void {
     const { log, brains } = this.#options;
     if (brain_id === this.#options.brain_id || classes_hash === undefined) return;

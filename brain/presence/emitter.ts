@@ -56,9 +56,7 @@ interface RoomEmission {
 export const IDLE_MS = 600_000;
 /** Interval between checks for such rooms. */
 const SWEEP_MS = 60_000;
-/**
- * Bytes of an update or a snapshot besides its entries: ids of tenant and room, emitter, numbers.
- */
+/** Bytes of an update or a snapshot besides its entries: ids of tenant and room, emitter, numbers. */
 const OVERHEAD_BYTES = 512;
 
 function stepBytes({ leave, join }: Step): number {
@@ -96,7 +94,6 @@ export class RoomEmitter {
     this.#swept_ms = port.now();
   }
 
-  /** The number of rooms with a sequence. */
   get size(): number {
     return this.#rooms.size;
   }

@@ -116,7 +116,6 @@ export class Membership {
     if (brain_id !== this.#options.brain_id && this.#table.suspect(brain_id)) this.#changed();
   }
 
-  /** Drops Brains that missed their heartbeats. */
   sweep(now_ms: number): void {
     if (this.#table.sweep(now_ms)) this.#changed();
   }
@@ -160,7 +159,6 @@ export class Membership {
     return best;
   }
 
-  /** Stops the timer. */
   close(): void {
     this.#cancelBeat?.();
   }

@@ -29,11 +29,9 @@ export interface PullsOptions {
   readonly members_per_brain: number;
   readonly metrics: BrainPresenceMetrics;
   readonly refuse: Refuse;
-  /** The clock up to which this Brain knows the writer. */
   readonly clockOf: (writer: Writer) => number;
   /** A Brain with a higher clock of the writer than `clock`. */
   readonly brainWithMore: (writer: Writer, clock: number) => string | undefined;
-  /** Handles a complete answer. */
   readonly onAnswer: (full: boolean, delta: Delta, authority: boolean) => PulledOutcome;
   /** Called when a pull of this writer ends, with or without success. */
   readonly onEnd: (writer: Writer) => void;
@@ -99,7 +97,6 @@ export class Pulls {
     this.#ask(pull);
   }
 
-  /** Stops pulling this writer. */
   drop(writer: Writer): void {
     const key = writerKey(writer);
     this.#waiting.delete(key);
@@ -115,7 +112,6 @@ export class Pulls {
     }
   }
 
-  /** Stops all timers. */
   close(): void {
     for (const pull of this.#active.values()) pull.cancel();
     this.#active.clear();

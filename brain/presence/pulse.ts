@@ -50,7 +50,6 @@ export class Pulse {
     this.#options.onAway(gap_ms, now_ms);
   }
 
-  /** Records that the Spine is lost. */
   lost(): void {
     this.#lost_ms ??= this.#options.port.now();
   }
@@ -66,7 +65,6 @@ export class Pulse {
     return true;
   }
 
-  /** Stops the heartbeat. */
   close(): void {
     this.#cancel?.();
   }

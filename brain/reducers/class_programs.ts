@@ -72,7 +72,6 @@ const keyOf = (tenant_id: string, pattern: string) => `${tenant_id}/${pattern}`;
 
 /** The wanted programs of all classes of a running Brain. */
 export class ClassPrograms {
-  /** The bucket of deployments. */
   readonly deployments: KeyValue;
   readonly #options: ClassProgramsOptions;
   readonly #named: ReadonlyMap<string, Named>;

@@ -12,7 +12,6 @@ export interface ReducerGauges {
   /** Requests that the thread has not answered. */
   readonly asked: () => number;
   readonly slow_tenants: () => number;
-  /** Cut-off rooms of this Brain. */
   readonly cut_off: () => number;
   readonly breakers: Pick<Breakers, "senders" | "senders_dropped">;
 }

@@ -43,7 +43,6 @@ export interface ReducerPastOptions {
   readonly forksOf: (at: Place) => readonly string[];
   /** Runs a job while the room is closed here. */
   readonly alone: <T>(at: Place, job: () => Promise<T>) => Promise<T>;
-  /** Starts reading the room. */
   readonly wake: (at: Place) => void;
 }
 

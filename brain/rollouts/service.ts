@@ -50,7 +50,6 @@ interface Known {
   is_writing: boolean;
 }
 
-/** The rollouts of a Brain. */
 class RolloutService {
   /** Resolves when all stored rollouts are known; rejects with `spine-unavailable` if it ends first. */
   readonly ready: Promise<void>;
@@ -73,7 +72,6 @@ class RolloutService {
     this.#timer = setInterval(() => void this.#tick(), TICK_MS);
   }
 
-  /** Stops deciding. */
   close(): void {
     this.#is_closed = true;
     this.#watch.stop();

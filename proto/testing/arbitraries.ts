@@ -12,9 +12,7 @@ export type EnvelopeInit = MessageInitShape<typeof EnvelopeSchema>;
 /** Limits that no generated envelope reaches. */
 export const WIDE = { headers: 1_000, header_bytes: 1_000_000, field_bytes: 65_536 };
 
-/**
- * Strings of any planes, also with lone combining marks; at most `maxLength` units or graphemes.
- */
+/** Strings of any planes, also with lone combining marks; at most `maxLength` units or graphemes. */
 export const text = (maxLength = 40): fc.Arbitrary<string> =>
   fc.oneof(fc.string({ maxLength }), fc.string({ unit: "grapheme", maxLength }));
 
@@ -22,9 +20,7 @@ export const text = (maxLength = 40): fc.Arbitrary<string> =>
 export const bytes = (maxLength = 60): fc.Arbitrary<Uint8Array<ArrayBuffer>> =>
   fc.uint8Array({ maxLength }).map((array) => new Uint8Array(array));
 
-/**
- * Small numbers, any numbers, and both sides of 2^53, where `Uint64` changes from number to bigint.
- */
+/** Small numbers, any numbers, and both sides of 2^53, where `Uint64` changes from number to bigint. */
 export const uint64: fc.Arbitrary<bigint> = fc.oneof(
   fc.bigInt({ min: 0n, max: 300n }),
   fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),

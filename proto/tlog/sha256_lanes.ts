@@ -142,7 +142,6 @@ function made(): Uint8Array<ArrayBuffer> {
   ]);
 }
 
-/** The running module. */
 interface Machine {
   /** Hashes the lanes' inputs; the longest one has this many blocks. */
   readonly run: (blocks: number) => void;

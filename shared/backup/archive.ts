@@ -153,7 +153,6 @@ async function readFile(
   return { size_bytes, sha256: digest.digest("hex") };
 }
 
-/** Compares what was read with the manifest. */
 function compare({ parts }: Manifest, seen: ReadonlyMap<string, Seen>): void {
   const listed = parts.flatMap(({ files }) => files);
   for (const { path, size_bytes, sha256 } of listed) {

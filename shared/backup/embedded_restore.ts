@@ -9,7 +9,6 @@ import type { BackupReader, ReadFile } from "./archive.ts";
 import { DATA_FOLDER } from "./embedded_parts.ts";
 import { isKeptBucket } from "./stream_order.ts";
 
-/** The database of buckets. */
 const SPINE = "spine.sqlite";
 /** The databases, in the order in which they are moved into place. */
 const NAMES = ["log.sqlite", SPINE] as const;

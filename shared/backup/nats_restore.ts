@@ -52,14 +52,12 @@ export async function busAtWork(connection: NatsConnection, listen_ms: number): 
   return [...senders].sort();
 }
 
-/** The target, and the callbacks. */
 interface NatsRestore {
   readonly api: Pick<StreamApi, "restore" | "remove">;
   readonly head: BackupHead;
   readonly is_clustered: boolean;
   /** Existing streams: their files are skipped. */
   readonly done: ReadonlySet<string>;
-  /** A stream is complete. */
   readonly onStream: (name: string) => void;
 }
 
@@ -70,7 +68,6 @@ const ATTEMPTS = 4;
 export interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
   /** Existing streams that stay. */
   readonly left?: readonly string[];
-  /** Reads the backup from its beginning. */
   readonly readBackup: (reader: BackupReader) => Promise<void>;
   /** A stream was aborted, and is started again. */
   readonly onCutOff: (name: string, problem: string) => Promise<void>;
@@ -140,7 +137,6 @@ class StreamRestorer implements BackupReader {
     for await (const piece of file.bytes) await this.#open.restoring.write(piece);
   }
 
-  /** Completes the current stream. */
   async end(): Promise<void> {
     if (this.#open === undefined) return;
     const { name, restoring } = this.#open;

@@ -21,7 +21,6 @@ export interface StandbySite {
 /** The first site. */
 export interface OriginSite {
   readonly api: StreamApi;
-  /** Its JetStream domain. */
   readonly domain: string;
 }
 

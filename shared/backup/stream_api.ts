@@ -45,7 +45,6 @@ export interface Snapshot {
 export interface Restoring {
   /** The next bytes. */
   write(bytes: Uint8Array): Promise<void>;
-  /** Ends the snapshot. */
   finish(): Promise<void>;
 }
 
@@ -174,12 +173,10 @@ export class StreamApi {
     };
   }
 
-  /** Makes a stream. */
   async create(config: RawConfig): Promise<void> {
     await this.#placed(config, (placed) => this.#call(`STREAM.CREATE.${config.name}`, placed));
   }
 
-  /** Changes the configuration of a stream. */
   async update(config: RawConfig): Promise<void> {
     await this.#call(`STREAM.UPDATE.${config.name}`, config);
   }

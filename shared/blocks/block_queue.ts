@@ -19,7 +19,6 @@ export interface WaitingBlock {
 
 /** The options of a queue. */
 export interface BlockQueueOptions<Block> {
-  /** The most bytes that wait. */
   readonly bytes_max: number;
   /** Called for each dropped block: without `error` if the queue was full, otherwise with the refusal. */
   readonly lost: (block: Block, error?: unknown) => void;

@@ -24,7 +24,6 @@ export type AnswerHandlers = Readonly<Record<string, AnswerHandler>>;
 /** The process's parts that answering needs. */
 export interface AnswererOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "onEvent" | "payload_bytes_max">;
-  /** The Shield's node id, or the Brain's id. */
   readonly node_id: string;
   readonly kind: NodeKind;
   readonly handlers: AnswerHandlers;

@@ -49,10 +49,7 @@ export interface AskOptions extends Wanted {
   readonly is_order?: true;
 }
 
-/**
- * The processes that answered, and the known ones that did not: part of every answer of the admin
- * API.
- */
+/** The processes that answered, and the known ones that did not: part of every answer of the admin API. */
 export interface AskedNodes {
   readonly answered: readonly string[];
   readonly silent: readonly string[];
@@ -127,7 +124,6 @@ interface Asked {
 /** The clocks of other processes by their ids, Unix ms. */
 type Clocks = ReadonlyMap<string, number>;
 
-/** A question as it is sent. */
 interface Sent {
   readonly id: string;
   readonly question: string;
@@ -144,10 +140,7 @@ export class ClusterAsker {
   readonly #pending = new Map<string, Asked>();
   readonly #subscription: Subscription;
 
-  /**
-   * Subscribes for answers; takes effect at the server with the next flush. Throws
-   * `spine-unavailable`.
-   */
+  /** Subscribes for answers; takes effect at the server with the next flush. Throws `spine-unavailable`. */
   constructor(options: AskerOptions) {
     this.#options = options;
     const { monotonic_ms = () => performance.now() } = options;
@@ -158,7 +151,6 @@ export class ClusterAsker {
     this.#subscription = options.spine.subscribe(subject, (message) => this.#receive(message));
   }
 
-  /** The number of questions under way. */
   get pending(): number {
     return this.#pending.size;
   }
@@ -398,7 +390,6 @@ export class ClusterAsker {
   }
 }
 
-/** The answers so far. */
 function gatheredOf(
   { expected, answers, failed, asked_ms, received_ms }: Asked,
 ): Gathered<unknown> {

@@ -11,7 +11,6 @@ import type { SpineStatus } from "../spine/contract/spine.ts";
 import { WIRE } from "./wire_version.ts";
 import { STORAGE } from "../spine/storage_version.ts";
 
-/** The most names in one table of a node. */
 const TABLE_MAX = 512;
 const Name = z.string().max(200);
 
@@ -62,9 +61,7 @@ export interface NodeReading extends Pick<ClusterNode, "kind" | "node_id" | "ver
   readonly gauges: ClusterNode["gauges"];
 }
 
-/**
- * The id of this start of this process. Not its pid: processes in two containers may have the same.
- */
+/** The id of this start of this process. Not its pid: processes in two containers may have the same. */
 const PROCESS_ID = crypto.randomUUID();
 const CHECK_UNITS = 2_000;
 /** How late timers fire: what `watchEventLoop` measures. */
@@ -135,9 +132,7 @@ export async function totalOf(
   return total;
 }
 
-/**
- * The upper bound of the bucket with the quantile of the values since `before`; +Inf for the last.
- */
+/** The upper bound of the bucket with the quantile of the values since `before`; +Inf for the last. */
 function quantile(
   now: ReadonlyMap<number, number>,
   before: ReadonlyMap<number, number>,

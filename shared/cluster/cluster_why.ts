@@ -29,7 +29,6 @@ export const WhyFind = z.strictObject({
   message_id: z.string().max(65_536).optional(),
   offset: Count.optional(),
 });
-/** Which messages are looked for. */
 export type WhyFind = z.output<typeof WhyFind>;
 
 /** The start of a Shield's ledger, by its own clock. */
@@ -97,7 +96,6 @@ export const WhyUser = z.strictObject({
   since_ms: Time.optional(),
   ...AskerClock,
 });
-/** The user or connection. */
 export type WhyUser = z.output<typeof WhyUser>;
 
 /**
@@ -163,7 +161,6 @@ export type WhyOutcome = z.output<typeof Outcome>;
 const Subscription = z.strictObject({
   from_ms: Time,
   until_ms: Time.optional(),
-  /** Why it ended. */
   why: Text.optional(),
 });
 

@@ -35,7 +35,6 @@ const Node = z.object({
   }),
 });
 
-/** A running process. */
 interface RunningNode extends z.output<typeof Node> {
   readonly kind: NodeKind;
   readonly node_id: string;

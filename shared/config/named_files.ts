@@ -1,7 +1,4 @@
-/**
- * The files that a configuration names, with their keys. Opens none of them: whoever needs one
- * reads it.
- */
+/** The files that a configuration names, with their keys. Opens none of them: whoever needs one reads it. */
 import type { Config } from "./schema.ts";
 
 /** A file that a configuration names. */

@@ -31,10 +31,7 @@ export function operatorTenants(config: Admins): readonly string[] {
   return config.admin.operator_tenants ?? adminTenants(config);
 }
 
-/**
- * Refuses a configuration in which several tenants can have admins and nothing says which of them
- * operate the bus.
- */
+/** Refuses a configuration in which several tenants can have admins and nothing says which of them operate the bus. */
 export function refuseUnnamedOperators(
   config: Admins,
   context: z.core.$RefinementCtx,

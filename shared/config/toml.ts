@@ -30,7 +30,6 @@ export interface TomlDocument {
    * dates.
    */
   readonly value: Record<string, unknown>;
-  /** The entry at a path; undefined when there is none. */
   entry(path: TomlPath): TomlEntry | undefined;
 }
 

@@ -12,7 +12,6 @@ export interface HookCall {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** Timeout of the whole call, in ms. */
   readonly timeout_ms: number;
   /** Hosts, with or without a port, that may have any address and be called by http. */
   readonly private_hosts: readonly string[];

@@ -6,7 +6,6 @@ import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
 import { SECRET_PREFIX, secretKeys } from "../config/values/hook_secret.ts";
 
-/** Bytes of a generated secret. */
 const SECRET_BYTES_MADE = 32;
 
 /** A new random secret. */

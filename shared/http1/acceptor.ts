@@ -88,7 +88,6 @@ export class Acceptor {
     void this.#acceptAll();
   }
 
-  /** Stops accepting. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

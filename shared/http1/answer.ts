@@ -12,7 +12,6 @@ export interface AnswerTo {
   readonly method: string;
   /** True if the connection serves another request. */
   readonly keep_alive: boolean;
-  /** The date header's value. */
   readonly date: string;
 }
 

@@ -32,7 +32,6 @@ export interface LiveStream extends ByteStream {
   flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void;
   /** Stops pushing until `resume`; arriving bytes wait at the peer. */
   pause(): void;
-  /** Ends a pause. */
   resume(): void;
   /**
    * Writes all of the bytes, which must not change meanwhile. True: the system has accepted them. False: the sink's

@@ -47,7 +47,6 @@ export interface DoorOptions extends Omit<AcceptorOptions, "bind" | "onConnectio
 export interface Door {
   readonly port: number;
   readonly stats: DoorStats;
-  /** Stops accepting. */
   close(): void;
   /** Uses another certificate and key for further handshakes; open connections are unaffected. */
   renew(pair: TlsPair): Promise<void>;

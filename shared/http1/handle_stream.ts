@@ -21,7 +21,6 @@ interface Writer {
   readonly reject: (error: Error) => void;
 }
 
-/** A handle and the stream on it. */
 interface Owned extends TcpHandle {
   stream: HandleStream;
 }

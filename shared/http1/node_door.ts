@@ -79,7 +79,6 @@ export abstract class NodeDoor implements Door {
 
   abstract renew(pair: TlsPair): Promise<void>;
 
-  /** Starts to accept connections. */
   begin(): this {
     this.#take(this.#server);
     this.#lookLater();

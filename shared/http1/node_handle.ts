@@ -43,7 +43,6 @@ export interface TcpHandle extends NodeHandle {
   fdForIpc(): number;
   /** Takes a descriptor over. */
   open(number: number): number;
-  /** Writes the peer's address into the object. */
   getpeername(peer: { address?: string; port?: number }): number;
   close(): void;
 }

@@ -43,7 +43,6 @@ class TlsStream implements LiveStream {
   /** Resolves after the handshake. */
   readonly secured: Promise<void>;
   readonly #socket: TLSSocket;
-  /** The socket below TLS. */
   readonly #tcp: Socket;
   #sink: ByteSink | undefined;
   #paused = false;

@@ -49,7 +49,6 @@ export interface BlockPlace {
   readonly series: number;
   /** From 0, without gaps. */
   readonly number: number;
-  /** The number of the first record. */
   readonly first: number;
 }
 

@@ -180,7 +180,6 @@ function othersAt({ stats: { answered, evicted, refused, accept_failures } }: Li
   return answered + evicted.address + evicted.total + refused + accept_failures;
 }
 
-/** A door and its counters. */
 interface CountedDoor {
   readonly listener: Listener;
   readonly watch: DoorWatch;

@@ -28,7 +28,6 @@ export interface OpsPortOptions extends Pick<Env, "registry" | "log" | "now"> {
 /** The open port. */
 export interface OpsPort {
   readonly ops: Listener;
-  /** The readiness it reports. */
   readonly starting: Starting;
   /** The options for every other port of operators. */
   readonly door: Omit<OperatorListenOptions, "name" | "handler"> & {

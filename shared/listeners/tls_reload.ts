@@ -17,7 +17,6 @@ export interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> 
   readonly listener?: "client" | "ops" | "admin";
   /** The part that the metric belongs to; absent: "shield". */
   readonly part?: "shield" | "brain";
-  /** The pair in use. */
   readonly served: TlsPair;
   /** Reads the pair in the files now; may throw. */
   readonly read: () => TlsPair | undefined;
@@ -32,7 +31,6 @@ const EVERY_MS = 2_000;
 /** A certificate that no peer accepts now, or with a key of another one: another start may succeed. */
 export class CertificateError extends Error {
   override readonly name = "CertificateError";
-  /** The configuration's key. */
   readonly key: string;
 
   constructor(table: string, problem: string, name = "tls_cert") {

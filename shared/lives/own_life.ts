@@ -67,7 +67,6 @@ export class OwnLife {
     return this.#options.node_id;
   }
 
-  /** All lives. */
   get lives(): Lives {
     return this.#options.lives;
   }

@@ -22,15 +22,12 @@ export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" |
 export interface LogLevels {
   /** The default level. */
   readonly level: LogLevel;
-  /** The components with a level of their own. */
   readonly levels: Readonly<Record<string, LogLevel>>;
-  /** The components with a logger. */
   readonly components: readonly string[];
 }
 
 /** The logs of a process. */
 export interface Logging {
-  /** The logger of a component, with its level and rate limits. */
   of(component: string): Logger;
   levels(): LogLevels;
   /**
@@ -58,7 +55,6 @@ interface Flood {
   left_out: number;
 }
 
-/** Limits the lines of one text of a component in a second. */
 class Floods {
   /** Lines of one text in a second. */
   lines_max: number;

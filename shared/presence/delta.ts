@@ -120,7 +120,6 @@ export function draftOf({ writer, start, end, entries, removed }: Delta): DeltaD
   };
 }
 
-/** A copy of a draft. */
 function copyDraft(draft: DeltaDraft): DeltaDraft {
   return { ...draft, entries: new Map(draft.entries), removed: new Set(draft.removed) };
 }

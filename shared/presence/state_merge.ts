@@ -23,7 +23,6 @@ interface Tally {
   readonly leaves: Held[];
 }
 
-/** The held entries that the delta removes. It continues the replica's clock. */
 function deadOf(replica: Replica, delta: Delta, entries: readonly Entry[]): Set<Held> {
   const { clock, held } = replica;
   const dead = new Set<Held>();

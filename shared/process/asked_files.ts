@@ -36,7 +36,6 @@ export function fileProblem(
   return { position, key: PATH.join("."), text };
 }
 
-/** How many of `OTHER_FILES` are open at the time of the trial. */
 const OPEN_FILES = 32;
 /** The most files that a trial opens: more would take seconds, and as much memory of the system. */
 const TRIAL_MAX = 262_144;

@@ -29,7 +29,6 @@ export interface MinuteUse {
 
 /** One entry of a record. */
 export interface RecordEntry {
-  /** The epoch of the offset. */
   readonly epoch: string;
   readonly offset: number;
   /** When the log stored it, Unix ms by the log's clock. */

@@ -91,7 +91,6 @@ export interface Breakers {
   open(): { tenant_id: string; sha256: string }[];
   /** When the breaker of a module admits senders again, in ms; undefined: it is closed. */
   openUntil(tenant_id: string, sha256: string): number | undefined;
-  /** How many senders are remembered. */
   readonly senders: number;
   /** How many senders were forgotten early because of the bound. */
   readonly senders_dropped: number;

@@ -11,7 +11,6 @@ const SHARE_OF_AT_LEAST = 100;
 export interface Breach {
   readonly condition: string;
   readonly policy: string;
-  /** The counts, as a text. */
   readonly found: string;
   readonly samples: readonly Sample[];
 }

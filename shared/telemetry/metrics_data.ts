@@ -10,7 +10,6 @@ import type { Registry } from "../metrics/metrics.ts";
 
 type Labels = Record<string, string | number>;
 
-/** One sample of prom-client. */
 interface Sample {
   readonly labels: Labels;
   readonly value: number;
@@ -18,7 +17,6 @@ interface Sample {
   readonly metricName?: string;
 }
 
-/** One family of prom-client. */
 interface Family {
   readonly name: string;
   readonly help: string;

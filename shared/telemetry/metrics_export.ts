@@ -38,7 +38,6 @@ export interface MetricsExport {
 export interface MetricsExportOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;
-  /** Reads the file of `headers_file`. */
   readonly readTextFile: ReadFile;
 }
 

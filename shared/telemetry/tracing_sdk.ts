@@ -223,7 +223,6 @@ function spansOf(tracer: Tracer, ids: Ids, now_ms: () => number): (start: SpanSt
   return begin;
 }
 
-/** The sampling options of the current configuration. */
 function samplerOptions(telemetry: TracingOptions["telemetry"]): SamplerOptions {
   return {
     get ratio() {

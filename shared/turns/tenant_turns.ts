@@ -71,7 +71,6 @@ const IDLE_LANES = 1_024;
 
 interface Waiting<T> {
   readonly lanes: Map<string, Lane<T>>;
-  /** The lanes that have items. */
   readonly heap: TurnHeap<Lane<T>>;
   /** The used time of the last turn's tenant before it: a returning tenant starts here. */
   clock_us: number;

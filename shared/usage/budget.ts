@@ -41,7 +41,6 @@ export interface DayUse {
 /** The usage of a tenant in the current day and month. */
 export type UsedCounts = Readonly<Record<TenantBudget["per"], readonly DayUse[]>>;
 
-/** Usage in a budget's unit. */
 function amountOf(unit: TenantBudget["unit"], days: readonly DayUse[], book: PriceBook): number {
   if (unit === "cost") {
     return days.reduce((sum, { day_ms, counts }) => sum + costOn(book, day_ms, counts), 0);

@@ -92,7 +92,6 @@ export function foldedBy(node_id: string): FoldedBy | undefined {
 
 /** The most bytes of one fold's sums, so that it fits one block with its incarnations. */
 const SUM_BYTES = 393_216;
-/** The most bytes of a row's counts. */
 const COUNTS_BYTES = COUNTERS.length * 17;
 /** Bytes of a row's brackets and commas, and of the beginning of a node's hour. */
 const MARKS_BYTES = 16;
@@ -115,7 +114,6 @@ export class FoldSum {
     this.#by = by;
   }
 
-  /** What was added. */
   get use(): FoldedUse[] {
     return [...this.#units.values()].map(({ begins, node_id, rows }) => ({
       ...{ by: this.#by, begins, node_id, rows: [...rows.values()] },
@@ -127,7 +125,6 @@ export class FoldSum {
     return this.#bytes === 0 || this.#bytes + GROWTH * block_bytes <= SUM_BYTES;
   }
 
-  /** Adds a node's usage since that minute. */
   add(minute: number, node_id: string, rows: readonly UsageRow[]): void {
     const begins = minute - minute % FOLD_MINUTES[this.#by];
     const name = `${begins} ${node_id}`;

@@ -21,7 +21,6 @@ import { runningKey } from "./usage_stores.ts";
  */
 export const CLOCKS_MS = 86_400_000;
 
-/** Blocks of a page. */
 const PAGE_BLOCKS = 512;
 /** How often reading is retried. Each Shield folds a tenant once a minute at most. */
 const ATTEMPTS = 4;
@@ -78,9 +77,7 @@ async function headsOf(store: Store, tenant_id: string): Promise<FoldHeads> {
 export interface StoredUse<Sink> {
   readonly sink: Sink;
   readonly heads: FoldHeads;
-  /** Unreadable blocks. */
   readonly damaged: number;
-  /** The last block that was read; undefined: there is none. */
   readonly last: LastBlock | undefined;
   /** Nothing stored then or later was removed, except by age. */
   readonly whole_ms: number;

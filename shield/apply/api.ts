@@ -63,7 +63,6 @@ export interface ApplyAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly bus: BusApplies | undefined;
   /** Kinds of state that are stored as separate documents. */
   readonly documents: Documents;
-  /** The bucket of rollouts. */
   readonly rollouts: Pick<KeyValue, "get">;
   readonly policies: PolicyAdminContext;
   /** Undefined if schemas are switched off: mappings are then not checked. */
@@ -353,7 +352,6 @@ export async function checkState(
   return { modules, lists };
 }
 
-/** The modules that policies name, each checked as at a deployment. */
 async function requireModules(
   { policies: { registry: { store }, check } }: ApplyAdminContext,
   policies: StateBody["policies"] = [],

@@ -135,7 +135,6 @@ export class Applies {
     );
   }
 
-  /** Stops finishing applies. */
   close(): void {
     this.#closed = true;
     this.#stop();

@@ -80,7 +80,6 @@ export class BusApplies {
     await this.#finished();
   }
 
-  /** Stops finishing applies. */
   close(): void {
     this.#closed = true;
     this.#watch.stop();

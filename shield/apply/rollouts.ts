@@ -68,7 +68,6 @@ class Rollouts {
     this.#timer = setInterval(() => void this.#tick(), REPORT_MS);
   }
 
-  /** Stops reporting and finishing rollouts. */
   close(): void {
     this.#closed = true;
     this.#watch.stop();

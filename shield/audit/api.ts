@@ -181,7 +181,6 @@ interface AuditQuery {
 /** An entry as an answer shows it. */
 type ShownEntry = AuditEntry & Pick<HashedEntry, "hash">;
 
-/** A page of found entries. */
 interface AuditPage {
   readonly entries: readonly ShownEntry[];
   /** The cursor of the next page, for `after` or `before`; null while there are no further entries. */

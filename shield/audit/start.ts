@@ -25,11 +25,8 @@ export interface AuditStart
 
 /** A running audit log. */
 export interface StartedAudit {
-  /** The trail for the admin API. */
   readonly trail: AuditTrail;
-  /** The context of its admin API. */
   readonly admin: AuditAdminContext;
-  /** Writes the queued entries, then ends. */
   close(): Promise<void>;
 }
 

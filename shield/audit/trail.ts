@@ -20,7 +20,6 @@ const OUTCOME_MS = 1_000;
 export interface TrailOptions extends Pick<Env, "log"> {
   readonly writer: Pick<AuditWriter, "append">;
   readonly on_failure: Config["audit"]["on_failure"];
-  /** A random id. */
   readonly newId: () => string;
 }
 
@@ -115,7 +114,6 @@ interface Fold {
   more: number;
 }
 
-/** The refusals of one process. */
 class RefusalFolds {
   readonly #write: (fields: AuditFields) => Promise<void>;
   readonly #folds = new Map<string, Fold>();

@@ -67,7 +67,6 @@ export class AuditWriter {
     this.#options = options;
   }
 
-  /** The number of queued entries. */
   get pending(): number {
     return this.#queue.length;
   }

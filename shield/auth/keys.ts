@@ -109,7 +109,6 @@ function rsaProblem({ n, e }: Pick<JWK, "n" | "e">, key: CryptoKey): string | un
   return "is an RSA key whose exponent is not an odd number of 3 or more";
 }
 
-/** The problem with a key that WebCrypto accepts. */
 function materialProblem(jwk: JWK, alg: Algorithm, key: CryptoKey): string | undefined {
   if (alg === "RS256") return rsaProblem(jwk, key);
   if (alg === "ES256") return undefined;
@@ -126,7 +125,6 @@ function memberProblem({ kty, d, kid }: JWK): string | undefined {
   return `has a kid that is not a string of at most ${KID_UNITS_MAX} characters`;
 }
 
-/** A key, or the problem with it. */
 async function usableKey(jwk: JWK, alg: Algorithm): Promise<UsableKey | string> {
   const { kid } = jwk;
   try {

@@ -29,7 +29,6 @@ const GATHER_MS = 20;
 /** The time after which an expired revocation is deleted. Clocks differ: it may still be in force elsewhere. */
 const SWEEP_AFTER_MS = 60_000;
 const SWEEP_EVERY_MS = 60_000;
-/** The most deletions of one sweep. */
 const SWEEP_MAX = 64;
 /** The time for an unreadable revocation: every time of issue is before it. */
 const ALWAYS_MS = 8_640_000_000_000_000;

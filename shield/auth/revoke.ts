@@ -23,7 +23,6 @@ const ATTEMPTS = 16;
 /** Where a revocation is stored and applied. */
 export interface RevokeContext {
   readonly revocations: Pick<Revocations, "hasRoom" | "take">;
-  /** `ARQON_REVOCATIONS`. */
   readonly bucket: Pick<KeyValue, "get" | "update">;
   readonly limits: Pick<Config["limits"], "revocations">;
 }

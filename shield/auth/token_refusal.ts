@@ -23,7 +23,6 @@ type ClaimError = InstanceType<
   typeof errors.JWTClaimValidationFailed | typeof errors.JWTExpired
 >;
 
-/** The most units of `iss` that a refusal repeats. */
 const ISS_UNITS_MAX = 100;
 
 /**

@@ -25,7 +25,6 @@ export interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
 /** The context of the routes. */
 export interface BackupContext extends BackupStart {
   readonly counts: { done: number; failed: number };
-  /** The running backup. */
   open: SpineBackup | undefined;
 }
 

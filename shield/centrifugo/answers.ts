@@ -59,7 +59,7 @@ function historyQuery(
   return { bytes, content_type: "application/protobuf" };
 }
 
-/** A member of a room. */
+/** A member as Centrifugo's client info. */
 export interface Member {
   readonly connection_id: string;
   readonly user_id: string;

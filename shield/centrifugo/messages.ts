@@ -17,7 +17,7 @@ export interface MapOf<M extends Table | "string" = Table | "string"> {
   readonly entry: Table;
 }
 
-/** A list of messages, or of strings. */
+/** The type of a field. `data` is inline JSON in the JSON form, and bytes in Protobuf; only Protobuf has `bytes`. */
 export interface ListOf {
   readonly list: Table | "string";
 }

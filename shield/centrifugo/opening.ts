@@ -29,7 +29,6 @@ export class Opening {
     return this.#requested.size === 0 || this.#size > HELD_MAX;
   }
 
-  /** Adds a pending subscription. */
   add(channel: Channel): void {
     this.#requested.add(channel);
   }
@@ -40,7 +39,6 @@ export class Opening {
     if (subscribed !== undefined) this.#subs.set(channel.name, subscribed);
   }
 
-  /** Ends the wait for pending subscriptions. */
   hurry(): void {
     this.#size = Infinity;
   }

@@ -89,7 +89,6 @@ export class RoomMessages {
     this.#bases = bases;
   }
 
-  /** Decodes a MSG frame. */
   of(frame: Uint8Array): RoomMessage {
     if (this.#message !== undefined && this.#frame === frame) return this.#message;
     this.#frame = frame;

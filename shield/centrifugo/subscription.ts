@@ -40,7 +40,6 @@ export interface Channel {
   readonly without: Set<"presence" | "position">;
   readonly filter: string;
   readonly has_deltas: boolean;
-  /** The base of the next delta. */
   base: DeltaBase | undefined;
   /** Present if the server subscribes the client; undefined if the client subscribes. */
   readonly server: ServerSide | undefined;

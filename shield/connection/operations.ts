@@ -184,7 +184,6 @@ function runEnvelope(
   }
 }
 
-/** Publishes an admitted message. */
 function runPublish(
   context: OperationContext,
   connection: Connection,

@@ -52,9 +52,7 @@ async function upgrade(
   }
 }
 
-/**
- * The first offered subprotocol that we speak. A client that offers none gets `arqon.v1`, unconfirmed.
- */
+/** The first offered subprotocol that we speak. A client that offers none gets `arqon.v1`, unconfirmed. */
 function chooseSubprotocol(offered: string[]): string | undefined {
   if (offered.length === 0) return undefined;
   const odd = offered.find((item) => !isToken(item));

@@ -26,7 +26,6 @@ export interface StoresContext extends Pick<Env, "spine"> {
   readonly logs: Pick<Logs, "of" | "has">;
   /** Asks a Brain to erase Brain-owned data; undefined: there is no Brain to ask. */
   readonly asker: Pick<ClusterAsker, "ask" | "hello"> | undefined;
-  /** The stores of this Shield's capabilities. */
   readonly blocks: readonly KeptBlocks[];
 }
 
@@ -171,7 +170,6 @@ function textOf(room_id: string, { payload, offset }: LogMessage): string {
   }
 }
 
-/** The store of the messages of all durable rooms. */
 function messageStore(context: Pick<StoresContext, "logs" | "spine">): DataStore {
   const logOf = ({ tenant }: Whose) => storedLog(context, tenant);
   return {
@@ -228,7 +226,6 @@ async function reducedRooms(
   return [...new Set(keys.map(([, room_id = ""]) => room_id))];
 }
 
-/** The objects of these rooms. */
 async function objectsOf(
   objects: ObjectStore,
   tenant_id: string,

@@ -107,9 +107,7 @@ export function droppable(
   return droppableAs(slow_reader, stamps, room, message, position);
 }
 
-/**
- * Makes the message in a function of its own, so that a message of any other room allocates nothing.
- */
+/** Makes the message in a function of its own, so that a message of any other room allocates nothing. */
 function droppableAs(
   slow_reader: RoomMessage["slow_reader"],
   stamps: StampSource,

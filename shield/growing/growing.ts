@@ -30,9 +30,7 @@ type Request<Verb extends GrowingRequest["verb"]> = Extract<GrowingRequest, { ve
 /** The result of a command, as JSON. */
 type Result = Readonly<Record<string, unknown>> & { readonly offset?: number | undefined };
 
-/** The commands whose text readers receive. */
 const SHOWN: readonly GrowingRequest["verb"][] = ["append", "get"];
-/** The commands that end a message. */
 const ENDING: readonly GrowingRequest["verb"][] = ["finish", "abort", "stop"];
 
 /** The longest time since the end of a message within which its log is searched for it, in ms. */
@@ -40,7 +38,6 @@ const ENDED_MS = 600_000;
 /** The most messages of the room that are searched for an id: an unknown id must not read the whole log. */
 const ENDED_MESSAGES = 4_096;
 
-/** A caller's command about one message. */
 interface Order {
   readonly context: GrowingContext;
   readonly caller: Ender;

@@ -11,7 +11,6 @@ import { lastOf } from "./record.ts";
 import type { Ending, GrowingRecord, Piece } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 
-/** The type of these events. */
 const GROWING_TYPE = "growing";
 
 /** The position of an ended message. */

@@ -180,7 +180,6 @@ export const sealedBytes = ({ sealed }: GrowingRecord): number => sealed?.bytes 
 export const hasText = ({ text, sealed }: GrowingRecord): boolean =>
   text !== "" || sealed !== undefined;
 
-/** The held-back text. */
 const heldOf = ({ judged }: GrowingRecord): string => judged?.held ?? "";
 
 /** The text that readers receive of a repeated last piece. Throws `growing-conflict` if its text differs. */

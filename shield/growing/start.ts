@@ -25,7 +25,6 @@ import { callerOf, type Ended, isGivenUp, settle } from "./message_end.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** Commands that are answered in one turn. */
 const TURN_COMMANDS = 16;
 
 /** The dependencies of `startGrowing`. */
@@ -37,9 +36,7 @@ export interface GrowingStart extends Pick<Env, "spine" | "registry" | "log"> {
 export interface StartedGrowing {
   /** Answers a command about them; rejects with the refusal. */
   answer(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
-  /** Answers the commands of growing messages. */
   readonly own: OwnCommands;
-  /** Stops watching messages. */
   close(): Promise<void>;
 }
 
@@ -83,7 +80,6 @@ const SWEEP_MS_MAX = 10_000;
 const LOOKS = 4;
 /** Retries of an end become rarer the longer it fails; the longest interval. */
 const RETRY_MS_MAX = 600_000;
-/** The reason of an abandoned message. */
 const ABANDONED = "abandoned";
 
 interface SweepOptions extends Pick<Env, "log"> {

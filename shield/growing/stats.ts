@@ -11,7 +11,6 @@ type Bound = typeof BOUNDS[number];
 /** Counts events of growing messages on this Shield. */
 export interface GrowingStats {
   started(): void;
-  /** A piece of that size. */
   piece(size_bytes: number): void;
   /** Policies hold back a part of a piece. */
   held(): void;

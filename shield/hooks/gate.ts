@@ -20,7 +20,6 @@ import { senderOf } from "../message/sender.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import type { Policies } from "../message/gates.ts";
 
-/** The most bytes of an answer. */
 const ANSWER_BYTES = 65_536;
 /** Time after which a client may retry. */
 const RETRY_AFTER_MS = 1_000;
@@ -29,7 +28,6 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 const Answer = z.looseObject({
   allow: z.boolean(),
-  /** The reason for the client. */
   reason: z.string().max(256).default(""),
 });
 

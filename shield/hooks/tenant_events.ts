@@ -235,7 +235,6 @@ function lostEvent(count: number): TenantEvent {
   return { type: EVENTS_LOST, data: { room: null, count } };
 }
 
-/** The number of events that it stands for. */
 function countOf({ type, data }: TenantEvent): number {
   return type === EVENTS_LOST ? Number(data["count"]) : 1;
 }

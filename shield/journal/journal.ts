@@ -45,7 +45,6 @@ interface Noted {
   readonly time_ms: number;
 }
 
-/** The note of one operation. */
 class Note implements Noting {
   readonly rule: JournalRule;
   readonly caller: Caller;
@@ -88,7 +87,6 @@ class Note implements Noting {
     this.#schema = { id, version, violation: violation ?? null };
   }
 
-  /** The operation of the note. */
   get about(): Noted {
     return this.#about;
   }
@@ -320,7 +318,6 @@ export class Journal implements Observer, Notes {
     if (note !== undefined) this.allow(note, stored?.offset);
   }
 
-  /** Records that a command was admitted. */
   answered(_caller: Caller, envelope: ScannedEnvelope): void {
     const note = this.#taken(envelope);
     if (note !== undefined) this.allow(note);
@@ -339,12 +336,10 @@ export class Journal implements Observer, Notes {
     return note;
   }
 
-  /** Records that an operation was admitted. */
   allow(note: Note, offset?: number): void {
     if (note.rule.mode === "all") this.#write(note, undefined, offset);
   }
 
-  /** Records that an operation was refused. */
   deny(note: Note, error: unknown): void {
     if (typeof error === "object" && error !== null) this.#recorded.add(error);
     this.#write(note, error, undefined);

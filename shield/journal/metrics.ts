@@ -10,7 +10,6 @@ export type HoleCause = typeof HOLE_CAUSES[number];
 
 /** The counts of a Shield's journal. */
 export class JournalTotals {
-  /** Decisions stored, and lost. */
   readonly records: { stored: number; lost: number } = { stored: 0, lost: 0 };
   /** Bytes of stored blocks. */
   bytes = 0;

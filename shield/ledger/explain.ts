@@ -26,7 +26,6 @@ import type {
 
 /** Comparisons in one slice: of a message with a connection's subscriptions and gaps, or with reads. */
 const A_PIECE = 4_096;
-/** The cost of an outcome in comparisons, in addition to its comparisons. */
 const OUTCOME = 64;
 /** The number of listed offsets that cost as much as one comparison. */
 const LISTED = 16;
@@ -42,7 +41,6 @@ interface Receipt {
   readonly stored?: StoredHere | undefined;
 }
 
-/** A connection's history in one room. */
 interface RoomHistory extends ConnectionHistory {
   /** Messages that were not delivered, by position, and by offset of each subscription. */
   readonly live_holes: readonly Hole[];

@@ -14,9 +14,7 @@ import type { StoreReads } from "./store_reads.ts";
 import { readBlock } from "./stored_block.ts";
 import type { ReadBlock } from "./stored_block.ts";
 
-/** Blocks of one page. */
 const PAGE_BLOCKS = 64;
-/** The most bytes that one request reads. */
 const READ_BYTES = 33_554_432;
 /** The most Shields in the answer to one request; others are reported as omitted. */
 const FORMER_MAX = 64;

@@ -11,7 +11,6 @@ import type { ConnectionBegin, SubscriptionBegin } from "./row_facts.ts";
 import { KIND } from "./row_form.ts";
 import type { BlockDraft } from "./stored_block.ts";
 
-/** Connections of one slice. */
 const SLICE = 1_000;
 
 /** The connections and subscriptions of one Shield. */

@@ -126,7 +126,6 @@ export function ledgerAnswers(
   };
 }
 
-/** The most refusals of one connection whose rows repetitions extend. */
 const REFUSALS_MAX = 8;
 /** How long a connection with that many refusals gets no other row, in ms. */
 const REFUSALS_MS = 10_000;

@@ -25,7 +25,6 @@ export class StoreReads {
   /** The waiting requests, first in first out: each starts when it is called. */
   readonly #waiting = new Set<() => void>();
   #under_way = 0;
-  /** The number of refused requests. */
   refused = 0;
 
   constructor(bounds: ReadBounds) {

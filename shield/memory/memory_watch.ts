@@ -44,7 +44,6 @@ export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node
   readonly pause: (pause_ms: number) => void;
   /** Triggers a garbage collection: without allocations the engine does not collect, and much memory may be garbage. */
   readonly collect: () => void;
-  /** Stops waiting for these sockets. */
   readonly giveUp: (sockets: readonly ClientSocket[]) => void;
   /** Called when the process has to restart; `at_once` means without a drain. */
   readonly onExhausted: (detail: string, at_once: boolean) => void;

@@ -88,13 +88,11 @@ export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly subscribersOf?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
   /** Pending commands of Brains that may go down; absent with an embedded Spine, where no Brain ends alone. */
   readonly commands?: CommandRequests | undefined;
-  /** Announces this Shield's queued membership changes. */
   readonly announce: () => void;
 }
 
 /** The log's answer about a message, with a receipt if the publisher requested it. */
 export interface Stored extends Appended {
-  /** The result of its ACK. */
   readonly result?: Uint8Array | undefined;
 }
 
@@ -197,7 +195,6 @@ function requirePayloadRole(
   }
 }
 
-/** Checks the schema, then the policies. */
 function checkContent(
   path: MessagePath,
   caller: Caller,

@@ -23,7 +23,6 @@ const PUBLISHERS_MAX = 1_024;
 export class PublishedOrder {
   readonly #publisher: string;
   #number = 0;
-  /** The last number of each room. */
   readonly #last = new RecentMap<Subject, number>(ROOMS_MAX);
 
   /** `publisher` is an id that no other process, and no earlier incarnation of this node, has used. */
@@ -67,7 +66,6 @@ export type OrderVerdict = "next" | "repeated" | "hole";
 /** The last number received from one publisher. */
 interface Reached {
   number: number;
-  /** The number of reported gaps at that time. */
   gaps: number;
 }
 

@@ -69,9 +69,7 @@ export function stamp(
   return stampRouted(envelope, present, space);
 }
 
-/**
- * The client's trace id, by field or by `traceparent`; else that of the recorded trace; else a new one.
- */
+/** The client's trace id, by field or by `traceparent`; else that of the recorded trace; else a new one. */
 function traceIdOf(path: TracedStamps, envelope: ScannedEnvelope): string | Uint8Array {
   if (envelope.trace_id !== "") return envelope.trace_id;
   const known = path.traces?.find(envelope)?.trace_id ?? clientTraceId(envelope);

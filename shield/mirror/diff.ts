@@ -24,7 +24,6 @@ export interface CandidateDiff {
   /** Messages that were compared. */
   readonly mirrored: number;
   readonly agree: number;
-  /** Messages that production let through, but this candidate would have refused. */
   readonly would_refuse: number;
   /** Messages that production refused, but this candidate would have let through. */
   readonly would_allow: number;
@@ -66,7 +65,6 @@ export class DiffBook {
     return this.#size;
   }
 
-  /** Compares a verdict with production's decision about the message. */
   compare(verdict: CandidateVerdict, production_refused: boolean, message: Compared): void {
     const draft = this.#draft(verdict);
     if (draft === undefined) return this.#count("overflow");

@@ -57,7 +57,6 @@ export class MirrorRules {
     return { table: yield* compilingPatterns(entries), rules: compiled };
   }
 
-  /** Replaces the config's rules. */
   replace(config: RuleTable): void {
     this.#config = config;
   }
@@ -90,7 +89,6 @@ export class MirrorRules {
     return [...own, ...config].sort(compareSpecificity).map(({ value }) => effective(value));
   }
 
-  /** The number of rules. */
   get size(): number {
     let size = this.#config.rules.length;
     for (const { rules } of this.#tenants.values()) size += rules.length;

@@ -22,10 +22,7 @@ const TURN_BYTES = 262_144;
 const WINDOW_TURNS = 8;
 /** Pause while the Spine has too much to do. */
 const BUSY_MS = 5;
-/**
- * How long a tenant's copies fail at once after its shadow subject was denied, in ms; then it is tried
- * again.
- */
+/** How long a tenant's copies fail at once after its shadow subject was denied, in ms; then it is tried again. */
 const DENIED_MS = 1_000;
 /** The most remembered denied tenants; beyond that, the oldest are retried at once. */
 const DENIED_MAX = 4_096;
@@ -89,7 +86,6 @@ export class ShadowSender {
     });
   }
 
-  /** The number of queued copies. */
   get messages(): number {
     return this.#waiting.length - this.#head;
   }

@@ -36,14 +36,10 @@ export interface StartedMirror {
   readonly admin: MirrorAdminContext | undefined;
   /** Applies the rules of a changed configuration. */
   follow(changes: ConfigChanges): void;
-  /** Sends the queue, then ends. */
   close(): Promise<void>;
 }
 
-/**
- * Starts the mirror. Throws `spine-unavailable`. A tenant's rules are in force as soon as `settings`
- * knows them.
- */
+/** Starts the mirror. Throws `spine-unavailable`. A tenant's rules are in force as soon as `settings` knows them. */
 export function startMirror(start: MirrorStart): StartedMirror {
   const { config, spine, settings, registry, now } = start;
   const { mirroring } = config.platform;

@@ -62,7 +62,6 @@ export class MirrorStats {
     return totals;
   };
 
-  /** Counts one verdict of a candidate. */
   readonly verdict = (outcome: VerdictOutcome): void => {
     this.#verdicts[outcome] = (this.#verdicts[outcome] ?? 0) + 1;
   };

@@ -50,7 +50,6 @@ export type DescribedBody = NonNullable<OperationOptions["body"]>;
 
 /** The refusals of an API. */
 export interface RefusalWords {
-  /** The text of each status. */
   readonly texts: Readonly<Record<number, string>>;
   /** Statuses that every path with a token can answer. */
   readonly usual: readonly number[];

@@ -14,7 +14,6 @@ import type { Frame } from "../fanout/frame_bytes.ts";
 const HELD_FRAMES = 1_024;
 const HELD_BYTES = 262_144;
 
-/** The connection's options for the room. */
 type Wish = Required<Pick<Subscriber, "no_echo" | "filter">>;
 
 /** A place in the ledger, and its time there, Unix ms. */

@@ -56,7 +56,6 @@ export interface PatternRoomsOptions extends PatternHub {
   readonly pattern_rooms_per_tenant: number;
 }
 
-/** A room that patterns receive. */
 interface HeldRoom {
   /** The number of connections that receive it by patterns. */
   listeners: number;

@@ -36,7 +36,6 @@ type PatternContext = Pick<
   "path" | "hub" | "overseer" | "stats" | "filters" | "ledger" | "marks"
 >;
 
-/** The connection of the patterns. */
 type Receiver = Recipient & LivingConnection & {
   readonly caller: Caller;
   send(frame: Frame): void;
@@ -51,7 +50,6 @@ function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: Wish): boo
     present?.kept === deltas?.kept && present?.vcdiff === deltas?.vcdiff;
 }
 
-/** One pattern of one connection. */
 interface SubscribedPattern extends PatternListener {
   no_echo: boolean;
   filter: Filter | undefined;
@@ -79,7 +77,6 @@ export class SubscribedPatterns implements ConnectionPatterns {
   /** Rooms that will be entered at a position: until then none of their messages is received. */
   readonly #awaited = new Set<string>();
 
-  /** `hub_patterns` are the patterns of the hub. */
   constructor(context: PatternContext, hub_patterns: PatternRooms, connection: Receiver) {
     this.#context = context;
     this.#hub_patterns = hub_patterns;

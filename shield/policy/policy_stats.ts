@@ -19,7 +19,6 @@ import { Id, Limit, readQuery } from "../admin/routing/query.ts";
 import { POLICIES_MAX, PolicyAnswer, quantileOf_us } from "./policy_table.ts";
 import type { PolicyRow } from "./policy_table.ts";
 
-/** The dependencies of the route. */
 interface StatsContext extends Pick<Env, "log"> {
   readonly asker: ClusterAsker;
 }

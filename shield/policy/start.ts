@@ -67,7 +67,6 @@ export interface OverseerStart
 /** A running Overseer, and its admin API for operators. */
 export interface StartedOverseer {
   readonly overseer: Policies;
-  /** The totals of each policy. */
   readonly table: PolicyTable;
   /** The dependencies of its admin API; undefined if the Overseer is disabled. */
   readonly admin: PolicyAdminContext | undefined;
@@ -259,7 +258,6 @@ async function startQuarantine(
   });
 }
 
-/** The dependencies of loading a module. */
 interface LoaderParts {
   readonly pool: PolicyPool;
   readonly prepare: Prepare;

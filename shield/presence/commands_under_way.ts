@@ -16,7 +16,6 @@ export interface CommandsUnderWayOptions extends Pick<Env, "monotonic_ms"> {
   readonly spine: Pick<Spine, "request">;
   /** The serving Brains, as far as this Shield knows. */
   readonly brains: () => readonly string[];
-  /** Called for a Brain that is down. */
   readonly onGone: (brain_id: string) => void;
   /** Called for each retried command. */
   readonly onAgain: () => void;
@@ -88,7 +87,6 @@ export class CommandsUnderWay {
     }
   }
 
-  /** Checks for commands that wait long. */
   #look(): void {
     this.#timer = undefined;
     const [oldest] = this.#waiting;

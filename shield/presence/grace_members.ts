@@ -11,7 +11,6 @@ export type MemberRef = Pick<Entry, "tenant_id" | "room_id" | "connection_id">;
 /** The user and room of a member. */
 export type UserRef = Pick<Entry, "tenant_id" | "room_id" | "issuer" | "user_id">;
 
-/** A member in its grace time. */
 interface GraceMember extends MemberRef {
   readonly user_key: string;
   /** How its connection ended. */
@@ -25,7 +24,6 @@ export interface GraceMembersOptions {
   readonly port: PresencePort;
   /** The shortest time between two rounds, in ms; members whose time ends within it end together. */
   readonly round_ms: number;
-  /** Called with members whose grace time has ended. */
   readonly onEnd: (members: readonly GraceMember[]) => void;
 }
 

@@ -29,7 +29,6 @@ const ConfirmParams = z.strictObject({
   telling: z.string().max(64),
   connections: z.int().min(1),
 });
-/** See `ConfirmParams`. */
 export type ConfirmParams = z.output<typeof ConfirmParams>;
 /** The answer to it. */
 export const ConfirmAnswer = z.strictObject({ heard: z.boolean() });

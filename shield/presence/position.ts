@@ -16,7 +16,6 @@ export interface Position {
   /** The last emitter. Undefined: none yet, and the table is unknown. */
   emitter: Emitter | undefined;
   sequence: number;
-  /** The clock of each writer that the table has seen. */
   readonly seen: Map<WriterKey, number>;
   /** Updates that wait for those before them, at most `AHEAD_MAX`. */
   ahead: RoomUpdate[];
@@ -121,7 +120,6 @@ export type SnapshotOutcome = "applied" | "gap" | "outdated" | "behind";
 
 /** The inputs of judging a snapshot. */
 export interface SnapshotRules {
-  /** The id of this Shield. */
   readonly node_id: string;
   /** Unix ms. */
   readonly now_ms: number;

@@ -24,10 +24,7 @@ export type { PresenceWatch, PresenceWatcher, RoomChanges, RoomView } from "./wa
 export interface ShieldPresenceOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process, in Unix ms. */
   readonly started_ms: number;
-  /**
-   * The port, which must receive every `beat`, `direct` of this node and `HELLO`; its clock never goes
-   * back.
-   */
+  /** The port, which must receive every `beat`, `direct` of this node and `HELLO`; its clock never goes back. */
   readonly port: PresencePort;
   readonly config: Config["presence"];
   /**

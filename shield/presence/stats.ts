@@ -28,7 +28,6 @@ export interface PresenceStats {
   heartbeats: number;
   /** New incarnations taken because the cluster had forgotten the old one. */
   reincarnations: number;
-  /** Rooms in check requests. */
   checks: number;
   /** Checked rooms whose owner had advanced. */
   check_differences: number;

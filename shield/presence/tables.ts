@@ -39,7 +39,6 @@ export interface TablesOptions {
   readonly brains: Pick<BrainTable, "ownerOf" | "live" | "beatOf">;
   /** Called with the id of a Brain that does not answer. */
   readonly onSilent: (brain_id: string) => void;
-  /** This Shield's own members of a room. */
   readonly ownMembers: (tenant_id: string, room_id: string) => Iterable<Entry>;
 }
 
@@ -297,7 +296,6 @@ interface Delayed {
   readonly due_ms: number;
 }
 
-/** All requests of one Shield. */
 class Pulls {
   readonly #options: PullsOptions;
   #requests = 0;
@@ -323,7 +321,6 @@ class Pulls {
     this.#ask();
   }
 
-  /** Drops the requests for a room that nobody watches. */
   drop(room: WatchedRoom): void {
     this.#queue.delete(room);
     this.#parked.delete(room);
@@ -336,7 +333,6 @@ class Pulls {
     this.#ask();
   }
 
-  /** Takes one page of an answer. */
   onPage(page: RoomSnapshot): void {
     const { stats, members_max } = this.#options;
     const question = this.#questions.get(page.request);
@@ -359,7 +355,6 @@ class Pulls {
     else this.#complete(question);
   }
 
-  /** Stops asking. */
   close(): void {
     this.#cancelDelay?.();
     for (const { cancel } of this.#questions.values()) cancel();

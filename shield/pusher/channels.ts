@@ -13,7 +13,6 @@ import type { App } from "./apps.ts";
 import { channelOf, channelProblem, kindOf, roomOf } from "./channel.ts";
 import { PresenceRoll } from "./presence_roll.ts";
 
-/** The members in one page. */
 const PAGE = 1_000;
 const ATTRIBUTES = ["user_count", "subscription_count"] as const;
 

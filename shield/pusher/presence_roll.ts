@@ -3,7 +3,6 @@
  * present from the first of its connections to the last.
  */
 
-/** A member of a room, in text clients' frames. */
 export interface RoomMember {
   readonly connection_id: string;
   readonly user_id: string;

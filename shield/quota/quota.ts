@@ -26,9 +26,7 @@ import type { QuotaServer, ValkeyOptions } from "./valkey.ts";
 
 /** The most tenants in one call, as the server is blocked meanwhile. */
 const CALL_TENANTS = 500;
-/**
- * The least time between two reservations for a slice that is used up early, as a part of `slice_ms`.
- */
+/** The least time between two reservations for a slice that is used up early, as a part of `slice_ms`. */
 const SOONEST = 1 / 4;
 
 type QuotaConfig = NonNullable<Config["quota"]>;

@@ -49,7 +49,6 @@ interface Slice {
   used_ms: number;
 }
 
-/** A slice is filled for the demand of this many `slice_ms`. */
 const HELD_SLICES = 2;
 /** A slice is dropped after this many `slice_ms` without use. */
 const IDLE_SLICES = 20;

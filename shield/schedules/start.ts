@@ -42,7 +42,6 @@ const OUTCOMES = ["published", "refused", "missed", "set_aside"] as const;
 /** Upper bounds in seconds. */
 const LATE_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3_600];
 
-/** The metrics of schedules. `all` is called at a scrape. */
 function scheduleMetrics(
   registry: Registry,
   all: () => Iterable<Schedule>,

@@ -29,10 +29,7 @@ const PUT_AWAY = "it is evicted, and too many others are being restored";
 
 /** The gate for the message path and filters. */
 export interface SchemaGate extends Schemas {
-  /**
-   * The schema of a subject's events; `none`: it has none, `missing`: it is not available. `subject` as in
-   * `check`.
-   */
+  /** The schema of a subject's events; `none`: it has none, `missing`: it is not available. `subject` as in `check`. */
   schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing";
 }
 
@@ -47,7 +44,6 @@ export interface GateParts {
   readonly candidates: CandidateVerdicts;
 }
 
-/** What applies to one subject. */
 type Rule =
   | { readonly kind: "none" }
   | { readonly kind: "unknown"; readonly problem: string }

@@ -113,7 +113,6 @@ export class Mappings {
     for (const mappings of this.#own.values()) yield* mappings;
   }
 
-  /** The messages of a schema that any subjects are mapped to. */
   messagesOf(schema_id: string): ReadonlySet<string> {
     const mapped = new Set<string>();
     for (const one of this.all()) if (one.schema_id === schema_id) mapped.add(one.message);

@@ -70,13 +70,11 @@ interface Parts {
   readonly working: WorkingSet;
   readonly totals: SchemaTotals;
   readonly puts: Adoption;
-  /** Loads schemas for the cache. */
   readonly loads: SetWorker;
   /** Registers schemas for admins and other tools; loading never waits for it. */
   readonly checks: SetWorker;
 }
 
-/** The figures of the cache and the mappings, for metrics and status. */
 function figuresOf(
   { cache, mappings, working, puts }: Parts,
   monotonic_ms: () => number,

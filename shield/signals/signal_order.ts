@@ -67,7 +67,6 @@ interface Content {
   readonly signal: Readonly<PlainSignal> | Readonly<z.output<typeof TextSignal>["signal"]>;
 }
 
-/** A signal in the text form of an envelope. */
 const TextSignal = z.strictObject({
   op: z.literal("pub").optional(),
   tenant_id: z.string().default(""),
@@ -117,7 +116,6 @@ function targetKinds(kind: OrderKind, { headers, signal: { target } }: Content):
   );
 }
 
-/** The problem with a signal of that kind; undefined if there is none. */
 function problemOf(kind: OrderKind, content: Content, now_ms: number): string | undefined {
   const { room_id, signal: { reason, until_ms } } = content;
   const room_problem = room_id === "" ? undefined : idProblem(room_id);

@@ -24,9 +24,7 @@ const TAIL = new Uint8Array([0, 0, 0xff, 0xff]);
 /** The most offers that are read; no client offers so many. */
 const OFFERS_MAX = 16;
 
-/**
- * Takes the first acceptable offer of a Sec-WebSocket-Extensions header; undefined when there is none.
- */
+/** Takes the first acceptable offer of a Sec-WebSocket-Extensions header; undefined when there is none. */
 export function agreeOnDeflate(offered: string | null): DeflateAgreement | undefined {
   for (const offer of (offered ?? "").split(",").slice(0, OFFERS_MAX)) {
     const [name = "", ...parameters] = offer.split(";").map((part) => part.trim());

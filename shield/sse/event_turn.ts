@@ -12,7 +12,6 @@ import { positionText } from "./positions.ts";
 /** The most readers that end in one turn: a crowd that leaves at once must not stop the others. */
 const ENDS_A_TURN = 16;
 
-/** A message as an event, for all its readers. */
 class MessageEventBytes {
   readonly facts: MessageFacts;
   /** The event without an id. */
@@ -41,7 +40,6 @@ class MessageEventBytes {
 export class EventReaders {
   /** Ends of readers, a few a turn. */
   readonly ends = new Turns(ENDS_A_TURN);
-  /** Open streams. */
   open = 0;
   readonly #turn = new WireTurn();
   #frame: string | undefined;

@@ -176,7 +176,6 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
 const FRAMES_MAX = 1_024;
 const NUMBER_BYTES = 4;
 
-/** One batch. */
 interface FrameBatch {
   /** The number of the batch, counted from 0. It identifies a repeated batch. */
   readonly number: number;

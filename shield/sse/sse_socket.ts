@@ -41,7 +41,6 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
   readonly #options: SseSocketOptions;
   #events: SocketEvents | undefined;
   #closing = false;
-  /** The code for `closed`. */
   #code: number | undefined;
   /** Pending until every SUB is answered. */
   #begun = Promise.withResolvers<void>();

@@ -19,14 +19,12 @@ export interface WantedRoom {
   readonly filter: string;
 }
 
-/** A refusal in a text frame. */
 interface Refused {
   readonly reason?: string;
   readonly message?: string;
   readonly retry_after_ms?: number;
 }
 
-/** The ACK of a SUB in a text frame. */
 interface SubAck extends Refused {
   readonly id: number;
   readonly code: number;

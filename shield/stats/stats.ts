@@ -97,9 +97,7 @@ export function bump(totals: Record<string, number>, key: string | number): void
   totals[key] = (totals[key] ?? 0) + 1;
 }
 
-/**
- * WebSocket's own codes, never on the wire: a close frame without a code, and no close frame at all.
- */
+/** WebSocket's own codes, never on the wire: a close frame without a code, and no close frame at all. */
 const SILENT_CLOSES = [1005, 1006];
 
 /**

@@ -39,7 +39,6 @@ export function isText(content_type: string): boolean {
 
 /** The limits of splitting a body. */
 export interface BodyLimits {
-  /** The most messages of one body. */
   readonly messages: number;
   /** Whether a body may have no message, as one that creates a stream. */
   readonly may_be_empty: boolean;

@@ -40,7 +40,6 @@ interface Segment {
 
 /** One answer. */
 export interface StreamPage {
-  /** The data of each message. */
   readonly messages: readonly Uint8Array[];
   readonly offsets: readonly number[];
   /** The rooms of the messages, a fork's source before the fork, and the offsets read in each. */

@@ -15,7 +15,6 @@ interface Watched {
   readonly ready: Promise<void>;
   readonly end: () => void;
   readers: number;
-  /** The number of events so far. */
   count: number;
   /** Ends each wait, and says whether it may continue. */
   readonly waiting: Map<() => void, () => boolean>;

@@ -238,7 +238,6 @@ function endToEnd(headers: Headers): Headers {
 // of one metric are adjacent, as the format requires. Nothing is summed: a sum over processes would fall when one of
 // them restarts, and Prometheus can sum.
 
-/** The page of one process. */
 interface Page {
   /** The value of the label `process`. */
   readonly process: string;
@@ -274,9 +273,7 @@ export function mergePages(pages: readonly Page[]): string {
   ).join("\n");
 }
 
-/**
- * Adds the label to a sample. A name has neither a brace nor a space, so the first of these ends it.
- */
+/** Adds the label to a sample. A name has neither a brace nor a space, so the first of these ends it. */
 function withProcess(sample: string, process: string): string {
   const end = sample.search(/[{ ]/);
   if (end < 0) return sample;

@@ -12,7 +12,6 @@ import type { ChildOptions } from "./child_options.ts";
 import { Slot } from "./slot.ts";
 import type { ChildProcess } from "./slot.ts";
 
-/** The most Shields of one supervisor. */
 const PROCESSES_MAX = 64;
 /** After `drain_timeout_ms`: how long a Shield may take to end before it is killed. */
 const KILL_MS = 5_000;
@@ -22,7 +21,6 @@ export interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
   readonly processes: number;
   /** The id of the node; the Shields add `-0`, `-1`, … */
   readonly node_id: string;
-  /** The port of clients. */
   readonly port: number;
   /** Starts one Shield, with stdin and stdout piped. */
   readonly spawn: (child: ChildOptions) => ChildProcess;
@@ -37,7 +35,6 @@ export interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
 /** The running Shields. */
 export interface Supervisor {
   readonly slots: readonly Slot[];
-  /** Starts all. */
   start(): void;
   /** Resolves when all have served once. */
   readonly ready: Promise<void>;

@@ -78,7 +78,6 @@ export class Traces implements Traced, Observer {
    * collected with its object.
    */
   readonly #spans = new WeakMap<object, Span>();
-  /** Trace contexts that arrived outside their envelopes. */
   readonly #parents = new WeakMap<ScannedEnvelope, TraceContext>();
 
   constructor(tracing: Tracing, random: Random) {
@@ -96,7 +95,6 @@ export class Traces implements Traced, Observer {
     return this.#spans.get(about);
   }
 
-  /** Links a caller to the span of its handshake. */
   connecting(request: Request, caller: Caller): void {
     const span = this.#spans.get(request);
     if (span !== undefined) this.#spans.set(caller, span);

@@ -61,7 +61,6 @@ export class UsageLedger {
     return this.#tenants.keys();
   }
 
-  /** The object that counts a user. */
   of(identity: Counted): UserUse {
     step(AT.usage);
     const { tenant_id } = identity;

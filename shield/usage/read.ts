@@ -80,7 +80,6 @@ export interface UsageSource {
   readonly book: PriceBook;
   /** Unix ms. */
   readonly now: () => number;
-  /** The most rows of an answer. */
   readonly rows_max: number;
   /** Throws if there are more. */
   readonly refuse: () => never;
@@ -155,7 +154,6 @@ function sumOf(
   return { amounts: amountsOf(all), cost };
 }
 
-/** The sums of an answer. */
 class Sums implements UseSink {
   readonly #question: UsageQuestion;
   readonly #bounds: Bounds;

@@ -204,7 +204,6 @@ function isSpread({ topologySpreadConstraints: spread = [] }: Document): boolean
   );
 }
 
-/** The value of GOMEMLIMIT for a Kubernetes size. */
 function goLimit({ env = [] }: Document): string {
   const value = env.find(({ name }: Document) => name === "GOMEMLIMIT")?.value;
   return String(value).replace(/B$/, "");

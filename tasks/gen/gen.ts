@@ -32,7 +32,6 @@ async function descriptors(): Promise<string> {
   }
 }
 
-/** The files with the version, each with the current version. */
 async function versionFiles(): Promise<Map<string, string>> {
   const manifest = await Deno.readTextFile(`${ROOT}deno.json`);
   const version = readVersion(manifest);
@@ -54,7 +53,6 @@ async function plainConfigs(): Promise<Map<string, string>> {
   return new Map(await Promise.all(texts));
 }
 
-/** A page, with the current text of its generated parts. */
 async function page(path: string, parts: Record<string, string>): Promise<[string, string]> {
   return [path, withParts(await Deno.readTextFile(ROOT + path), parts)];
 }

@@ -4,13 +4,9 @@
  * files, `release.ts` sets the version.
  */
 
-/** The form of a version, for errors. */
 export const VERSION_FORM = "X.Y.Z or X.Y.Z-rc.N";
 
-/**
- * Whether a text is a version: digits without leading zeros, with a release candidate as the only
- * pre-release.
- */
+/** Whether a text is a version: digits without leading zeros, with a release candidate as the only pre-release. */
 export function isVersion(text: string): boolean {
   return /^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}(-rc\.[1-9]\d{0,2})?$/.test(text);
 }

@@ -8,7 +8,6 @@ import { isTestCode, ROOT } from "../checkout/source_files.ts";
 import type { Module } from "./layer_rules.ts";
 import { nodesOf, violationAt } from "./sources.ts";
 
-/** The servers' packages. */
 const SERVERS = ["shared", "shield", "brain"];
 
 /**

@@ -83,7 +83,6 @@ function nameOf(node: ts.Node): string {
   return "function";
 }
 
-/** The surplus length of a function; undefined if there is none. */
 function lengthProblem(node: ts.Node): string | undefined {
   if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return undefined;
   const last = node.getSourceFile().getLineAndCharacterOfPosition(node.getEnd()).line + 1;

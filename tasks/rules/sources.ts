@@ -93,7 +93,6 @@ export class Sources {
     this.paths = paths;
   }
 
-  /** The paths with these endings. */
   ending(extensions: readonly string[]): string[] {
     return this.paths.filter((path) => extensions.some((end) => path.endsWith(end)));
   }

@@ -37,7 +37,6 @@ async function copy(from: string, to: string): Promise<void> {
   await Deno.copyFile(from, to);
 }
 
-/** The folders of the files. */
 function foldersOf(files: readonly string[]): ReadonlySet<string> {
   return new Set(files.flatMap((file) => {
     const parts = file.split("/").slice(0, -1);
@@ -45,7 +44,6 @@ function foldersOf(files: readonly string[]): ReadonlySet<string> {
   }));
 }
 
-/** The inputs of the site. */
 interface Sources {
   /** Every file of the checkout. */
   readonly files: readonly string[];

@@ -17,7 +17,6 @@ const WAITS: Waits = { silence_ms: 600_000, end_ms: 20_000 };
 export interface TestProcess {
   readonly name: string;
   readonly child: Deno.ChildProcess;
-  /** Shown and kept. */
   readonly kept: ReadableStream<Uint8Array>;
   /** Shown only. */
   readonly shown?: ReadableStream<Uint8Array>;

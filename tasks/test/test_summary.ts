@@ -3,7 +3,6 @@
  * slowest files from its report. Pure text functions.
  */
 
-/** Numbers of passed and failed tests. */
 export interface TestTotals {
   readonly passed: number;
   readonly failed: number;

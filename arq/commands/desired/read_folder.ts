@@ -29,14 +29,12 @@ async function fileInFolder(io: Io, folder: string, name: string): Promise<strin
   throw new Error(`a link leads to ${real}; expected a file inside of the folder`);
 }
 
-/** One file that was read. */
 interface Part {
   readonly file: string;
   readonly document: TomlDocument;
   readonly content: StateFile;
 }
 
-/** All problems of a folder, as lines. */
 class Problems {
   readonly #lines: string[] = [];
 

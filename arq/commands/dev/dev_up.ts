@@ -117,7 +117,6 @@ async function issuerOf({ state_dir, issuer_dir }: DevFiles): Promise<string> {
   return key_file;
 }
 
-/** The variables of the compose file for these ports and files. */
 function variables(ports: StackPorts, { issuer_dir }: DevFiles): ComposeVariables {
   return {
     ARQON_ISSUER_DIR: issuer_dir,

@@ -14,7 +14,6 @@ import type { Flags } from "../../program/flags.ts";
 import { newFile } from "../../terminal/input.ts";
 import { pause } from "../../rooms/flow.ts";
 
-/** Most lines of one answer. */
 const ANSWER_LINES = 10_000;
 /** Pause between two requests for new lines, in ms. */
 const LOOK_MS = 1_000;
@@ -154,7 +153,6 @@ export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Pro
 
 const NEWLINE = 0x0a;
 
-/** Where the lines go. */
 interface Sink {
   write(bytes: Uint8Array): Promise<void>;
   finish(): Promise<void>;

@@ -30,7 +30,6 @@ import type { ReplayModule } from "../../replay/repeater.ts";
 import { readInput } from "../../terminal/input.ts";
 import { selectionOf } from "./policy_replay.ts";
 
-/** A selection of cases that is refined with each offered call. */
 interface CaseChoice {
   /** Offers a call; the hash of `id` gives its rank. */
   offer(id: string, allowed: boolean, make: () => Case | undefined): void;
@@ -231,7 +230,6 @@ async function readCase(io: Io, file: string): Promise<Case> {
   throw new CommandError(`${file} is not a case: ${parsed.problem}`);
 }
 
-/** The context of a test run. */
 interface Testing {
   readonly io: Io;
   readonly module: ReplayModule;

@@ -32,7 +32,6 @@ class Writer {
     this.#names = names;
   }
 
-  /** The type of a shape. */
   typeOf(shape: Shape, indent: string): string {
     const ref = refOf(shape);
     if (ref !== undefined) return this.#names.get(ref)!;
@@ -86,7 +85,6 @@ const keyText = (key: string) =>
     ? `[key: \`${key.slice(0, -1).replaceAll(/[\\`$]/g, "\\$&")}\${string}\`]`
     : nameText(key);
 
-/** The text of the file. */
 function typescriptTypes(schema: RoomSchema, { source, name }: TypeSource): string {
   const { commands, events = {}, values = {}, $defs = {} } = schema;
   const names = new TypeNames([name]);

@@ -123,7 +123,6 @@ const PATTERN = rows`
     <pattern>  a room, or 'chat-*' ${roomPattern}
     ${ANSWER} ${TENANT}`;
 
-/** `arq room class` */
 const ROOM_CLASS: readonly Definition[] = [
   group`room class: options of rooms, by pattern`,
   command`room class list: list the classes in force, of the configuration and of all tenants
@@ -247,7 +246,6 @@ const ROOM_PROGRAMS: readonly Definition[] = [
     $ arq room programs --tenant acme`(calls(roomDeploy, "roomPrograms")),
 ];
 
-/** Most bytes of a user id in a token. */
 const USER_BYTES_MAX = 128;
 const UINT64_MAX = 2n ** 64n - 1n;
 

@@ -86,7 +86,6 @@ export interface Run {
   readonly sizes_bytes: readonly number[];
   /** Seconds of publishing before the measurement. */
   readonly warmup_seconds: number;
-  /** Seconds of the measurement. */
   readonly seconds: number;
 }
 

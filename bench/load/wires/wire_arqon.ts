@@ -11,7 +11,6 @@ const FIELD = { event: 21, data: 2 } as const;
 /** The byte that fills the body of a template, which marks the body's position. */
 const FILL = 0xa5;
 
-/** The position of the reader. */
 let cursor = 0;
 
 function varint(bytes: Uint8Array): number {

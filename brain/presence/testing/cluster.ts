@@ -113,7 +113,6 @@ export class TestCluster {
     }
   }
 
-  /** A port that sends as `id`. */
   port(id: string): PresencePort {
     let seed = 1;
     return {
@@ -145,7 +144,6 @@ export class TestCluster {
     };
   }
 
-  /** Brings a process into the network. */
   join(peer: Peer): void {
     this.#peers.set(peer.id, peer);
   }

@@ -26,7 +26,6 @@ import {
   writePoints,
 } from "./points.ts";
 
-/** The type of a message with entries. */
 const ENTRIES_TYPE = "reducer.entries";
 
 async function writeRecord(loaded: LoadedRoom, record: RoomRecord): Promise<void> {

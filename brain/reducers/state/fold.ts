@@ -226,7 +226,6 @@ function taken(state: RoomState, draft: Draft, verdict: Verdict): Step {
   }
 }
 
-/** The texts in an entry. */
 function textsOf(entry: LogEntry): readonly string[] {
   if (entry.kind === "timer") return [entry.key];
   if (entry.kind === "migrate") return [entry.from];

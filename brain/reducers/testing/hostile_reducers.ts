@@ -1,6 +1,5 @@
 /** Reducers in the text format that fail, each in its own way. For tests only. */
 
-/** The parts of a reducer's text. */
 export interface GuestText {
   readonly apply: string;
   /** Absent: `arqon_alloc` gives memory behind the data of the tests. */

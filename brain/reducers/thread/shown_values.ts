@@ -13,7 +13,6 @@ const CHANGES_MAX = 200;
 export interface ShownBytes {
   readonly text?: string;
   readonly base64?: string;
-  /** The uncut size. */
   readonly size_bytes: number;
 }
 

@@ -38,7 +38,6 @@ export interface WholeAnswer extends Read {
   readonly kind: "state";
   /** The state, as a JSON object. */
   readonly state: string;
-  /** The present lock. */
   readonly lock: Lock | undefined;
 }
 

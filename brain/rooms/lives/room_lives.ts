@@ -57,7 +57,6 @@ export interface RoomLivesOptions extends Pick<Env, "spine" | "log" | "now"> {
 
 /** The life in which rooms are served, and the proof of it. */
 export interface RoomLives {
-  /** The present life. */
   readonly present: Life;
   /** False: the stored rooms must not be used until `prove` has resolved. */
   readonly is_proven: boolean;

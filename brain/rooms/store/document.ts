@@ -36,7 +36,6 @@ export interface CommandPage {
   readonly name: string;
   /** `at_ms` of the newest. */
   readonly newest_ms: number;
-  /** The number of commands in it. */
   readonly commands: number;
 }
 

@@ -35,7 +35,6 @@ export interface StandardIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** The most issues in one error. */
 const ISSUES_MAX = 5;
 
 function violation(issues: readonly StandardIssue[]): ArqonError {

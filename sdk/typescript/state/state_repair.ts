@@ -159,7 +159,6 @@ export interface RepairOptions {
 
 /** A key that no room has: the request needs only the events, not a state of up to 262,144 bytes. */
 const NO_KEY = "no-such-key";
-/** The back-off between attempts. */
 const WAITS = { base_ms: 1_000, max_ms: 15_000 };
 
 /** Repairs the state of one room while the program receives it. */

@@ -28,7 +28,6 @@ export class Subscriptions {
   /** The patterns: ids that end in `*`. */
   readonly #patterns = new Set<RoomEntry>();
   #session: Session | undefined;
-  /** The session that the client is moving to. */
   #next: Session | undefined;
   #moved: (() => void) | undefined;
   #update_number = 0;

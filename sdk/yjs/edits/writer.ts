@@ -108,7 +108,6 @@ class Undoing {
 
 const RETRY_MAX_MS = 5_000;
 
-/** The dependencies of a writer. */
 interface WriterPort {
   /** The origin of changes from the room. */
   readonly origin: unknown;

@@ -72,7 +72,6 @@ const options = {
 
 /** A hook that a tenant sets at run time; a missing secret is generated. */
 export const TenantHook = z.strictObject({ ...options, secret: secret.optional() });
-/** Such a hook, checked. */
 export type TenantHook = z.output<typeof TenantHook>;
 
 const Hook = z.strictObject({

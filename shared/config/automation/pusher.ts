@@ -47,5 +47,5 @@ export const Pusher = z.strictObject({
     "apps: clients are answered at /app/{key}, and backends at /apps/{id} of the client listener",
   ),
 });
-/** A checked `[pusher]`. */
+/** `[pusher]`. */
 export type Pusher = z.output<typeof Pusher>;

@@ -16,7 +16,6 @@ export interface ConfigReport {
   readonly file: string | null;
   /** When the file was last applied, in Unix ms. */
   readonly loaded_ms: number;
-  /** The keys that changed then. */
   readonly changed: readonly string[];
   /** The keys that differ in the file and need a restart. */
   readonly needs_restart: readonly string[];
@@ -28,7 +27,6 @@ export interface ConfigReport {
 
 /** What a reload needs. */
 export interface ReloadOptions {
-  /** What the process was started with. */
   readonly started: Config;
   readonly file: string | null;
   /** Reads and checks the file as a start does; throws, or rejects with, an Error that describes the problem. */

@@ -13,7 +13,6 @@ import { quoteName, SchemaError } from "../schema_error.ts";
 export interface DeclaredSymbol {
   readonly kind: string;
   readonly file: string;
-  /** The declaration, for messages. */
   readonly message?: DescriptorProto;
 }
 /** What each full name, without a leading dot, denotes. */

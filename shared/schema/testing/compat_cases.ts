@@ -29,7 +29,6 @@ const FORWARD = { ...NEVER, forward: "compatible" } as const;
 const file3 = (body: string) => 'syntax = "proto3"; package PACKAGE;\n' + body;
 const file2 = (body: string) => 'syntax = "proto2"; package PACKAGE;\n' + body;
 const both3 = (before: string, after: string): Example => [file3(before), file3(after)];
-/** A message `M` with these members. */
 const message = (body: string) => body === "" ? "message M {}" : `message M { ${body} }`;
 const members3 = (before: string, after: string) => both3(message(before), message(after));
 const members2 = (before: string, after: string): Example => [
@@ -43,7 +42,6 @@ function retyped(before: string, after: string, extra: string = ""): Example {
   return both3(message(before), message(after));
 }
 
-/** Each type to each other one. */
 function eachWithEach(types: readonly string[]): Example[] {
   return types.flatMap((before) =>
     types.filter((after) => after !== before).map((after) => retyped(before, after))

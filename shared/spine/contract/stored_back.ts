@@ -7,7 +7,6 @@ import type { PlainEnvelope } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "./durable_log.ts";
 import { readable } from "./readable_message.ts";
 
-/** Messages of a page of the log. */
 const PAGE_MESSAGES = 256;
 const PAGE_BYTES = 4_194_304;
 

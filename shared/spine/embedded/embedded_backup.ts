@@ -19,7 +19,7 @@ export function closeBacked(database: DatabaseSync, file: BackupFile | undefined
 /** Interval between two looks at the waiting bytes, in ms: what is written meanwhile moves into a file in one turn. */
 const WATCH_MS = 20;
 
-/** A file, and the sequence numbers that it has assigned. */
+/** Closes a database and ends a backup of it. */
 export interface BackupFile {
   readonly name: SpineBackup["files"][number]["name"];
   readonly file: FreezableFile;

@@ -43,7 +43,6 @@ const SCHEMA = `
   PRAGMA user_version = ${VERSION};`;
 /** Blocks that one append removes at most; a bound that was lowered is reached in steps. */
 const REMOVED_AT_ONCE = 256;
-/** Bytes of one page of a read. */
 const READ_BYTES = 4_194_304;
 /** Idempotency keys that are remembered. */
 const IDS_MAX = 256;

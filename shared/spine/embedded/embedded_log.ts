@@ -129,7 +129,6 @@ export class EmbeddedLogs {
     return promise;
   }
 
-  /** What `Spine.storage` reports about the logs. */
   report(): StorageReport {
     const { file, limits: { log_bytes } } = this.options;
     const used_bytes = file.usedBytes();

@@ -97,7 +97,6 @@ export class LogFile {
     });
   }
 
-  /** Bytes that `log_bytes` leaves for messages. */
   freeBytes(): number {
     return Math.max(0, this.#limits.log_bytes - this.usedBytes());
   }

@@ -29,7 +29,6 @@ import type { Lives } from "../contract/lives.ts";
 
 /** Messages that `trim` and `erase` remove in one transaction. */
 const TRIM_MESSAGES = 5_000;
-/** Rooms that are forgotten in one. */
 const FORGET_ROOMS = 500;
 
 /** What the logs of all tenants share. */

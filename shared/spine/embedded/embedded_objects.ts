@@ -49,7 +49,6 @@ export function objectStatements(database: DatabaseSync) {
   };
 }
 
-/** The statements, and what runs them. */
 interface ObjectRows {
   readonly objects: ReturnType<typeof objectStatements>;
   readonly guard: Guard;

@@ -80,9 +80,7 @@ export class KvStore {
   readonly database: DatabaseSync;
   /** The file for a backup; undefined: all data are in memory. */
   readonly file: BackupFile | undefined;
-  /** Statements of the objects, in the same file. */
   readonly objects: ReturnType<typeof objectStatements>;
-  /** Statements of the ledgers, in the same file. */
   readonly ledgers: ReturnType<typeof ledgerStatements>;
   /** Called for every failure of the disk. */
   onFailed: (error: unknown) => void = () => {};
@@ -113,7 +111,6 @@ export class KvStore {
     return this.guard(() => this.#rows.keys.all(bucket, prefix)).map((row) => String(row["key"]));
   }
 
-  /** The keys with the bytes of their values. */
   sizes(bucket: string, prefix: string): { readonly key: string; readonly size_bytes: number }[] {
     return this.guard(() => this.#rows.sizes.all(bucket, prefix)).map((row) => ({
       key: String(row["key"]),

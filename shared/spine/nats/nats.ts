@@ -275,7 +275,6 @@ class NatsSpine implements Spine {
     this.#flusher.handed(size_bytes);
   }
 
-  /** An answer that came through nats.js. */
   #answer({ subject, data, headers }: Msg): SpineMessage {
     // A copy: the data of nats.js are a view of a whole read buffer.
     const payload = new Uint8Array(data);

@@ -64,7 +64,6 @@ export function microseconds(value) {
   return value < 1_000 ? `${DIGITS[0].format(value)} µs` : milliseconds(value / 1_000);
 }
 
-/** A share of one as a percentage. */
 export function percent(share) {
   if (isMissing(share)) return NONE;
   const value = share * 100;

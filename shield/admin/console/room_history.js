@@ -8,7 +8,6 @@ import { fullCard } from "./page.js";
 
 const PAGE_MESSAGES = 50;
 
-/** The card of one room's history. */
 export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/messages`;
   const list = el("ol.messages");

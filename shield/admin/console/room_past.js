@@ -43,7 +43,6 @@ function entryText(entry) {
   return `Entry ${count(entry.offset)}, ${who}: ${what.trim()}; ${verdict}${why}${as}${events}.`;
 }
 
-/** The tables of the changes, and of all values. */
 function createTables() {
   const changes = createTable({
     caption: "Changed by this entry",

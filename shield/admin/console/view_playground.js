@@ -146,7 +146,6 @@ const FIELDS = [
   { name: "room", label: "Room", placeholder: "exact id, for example lobby" },
 ];
 
-/** Shows the playground. */
 export function showPlayground(ctx, place) {
   const body = slot();
   let room;

@@ -12,7 +12,6 @@ import { createFlips, replayCommand } from "./policy_flips.js";
 import { createTrial } from "./policy_trial.js";
 
 const HOUR_MS = 3_600_000;
-/** Lines of one answer, and the maximum of one reading. */
 const PAGE_LINES = 2_000;
 const LINES_MAX = 20_000;
 /** The number of newest decisions in the table. */
@@ -197,7 +196,6 @@ class PolicyView {
   }
 }
 
-/** Shows one policy. */
 export function showPolicy(ctx, place, values) {
   const view = new PolicyView(ctx, place, values);
   return () => view.close();

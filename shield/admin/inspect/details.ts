@@ -31,10 +31,7 @@ function noConnection(connection_id: string, { silent }: AskedNodes): ArqonError
   return new ArqonError("not-found", `no connection ${connection_id}${unsure}`);
 }
 
-/**
- * Answers `GET /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another
- * tenant.
- */
+/** Answers `GET /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another tenant. */
 export async function connection(
   { asker }: ListContext,
   { url, names, only_tenant }: AdminCall,
@@ -50,10 +47,7 @@ export async function connection(
   throw noConnection(connection_id, nodes);
 }
 
-/**
- * Answers `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another
- * tenant.
- */
+/** Answers `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another tenant. */
 export async function disconnect(
   { asker }: ListContext,
   { url, names, by, only_tenant }: Pick<AdminCall, "url" | "names" | "by" | "only_tenant">,

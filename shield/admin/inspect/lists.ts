@@ -101,7 +101,6 @@ interface MergedRoom {
   readonly nodes: string[];
 }
 
-/** Every row of every node, with the node. */
 function* rowsOf<R>(
   answers: readonly { readonly node_id: string; readonly value: { readonly rows: readonly R[] } }[],
 ): Iterable<readonly [row: R, node_id: string]> {

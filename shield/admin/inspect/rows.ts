@@ -31,7 +31,6 @@ export const ConnectionRow = z.strictObject({
   received_messages: Count,
   sent_messages: Count,
 });
-/** One connection. */
 export type ConnectionRow = z.output<typeof ConnectionRow>;
 
 /** How lists of connections are sorted: most unsent bytes, oldest, or most messages first. */
@@ -55,7 +54,6 @@ export const ConnectionAnswer = z.strictObject({
 /** One connection and its rooms; null on Shields that do not have it. */
 export const ConnectionDetail = ConnectionRow.extend({
   rooms: z.array(z.strictObject({
-    /** A room's id, or a pattern of rooms. */
     room_id: Text,
     presence: z.boolean(),
     no_echo: z.boolean(),

@@ -43,7 +43,6 @@ export interface StartedInspect {
   readonly questions: AnswerHandlers;
   /** Ends all tails, as the process drains. */
   drain(): void;
-  /** Stops taking samples. */
   close(): void;
 }
 

@@ -86,7 +86,6 @@ function messageEvent(request: TailRequest, message: SpineMessage): Uint8Array |
   }
 }
 
-/** One reader and its queue. */
 class Tail {
   readonly stream: ReadableStream<Uint8Array>;
   readonly is_operator: boolean;
@@ -193,7 +192,6 @@ export class Tails {
     this.#options = options;
   }
 
-  /** The number of open tails. */
   get size(): number {
     return this.#open.size;
   }

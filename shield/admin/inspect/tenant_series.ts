@@ -117,10 +117,7 @@ export class TenantSeries {
     this.#series_max = series_max;
   }
 
-  /**
-   * The samples of this moment, `_other` included. Takes one pass over all tenants, and does not sort
-   * them.
-   */
+  /** The samples of this moment, `_other` included. Takes one pass over all tenants, and does not sort them. */
   read(): Map<string, TenantSample> {
     const all = zero();
     const candidates = new Largest(this.#series_max);

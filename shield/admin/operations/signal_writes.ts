@@ -38,7 +38,6 @@ const SETTLE_MS = 2_000;
 
 /** What the writes need of the process. */
 export interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
-  /** The bucket `ARQON_BANS`. */
   readonly bans_bucket: Pick<KeyValue, "put" | "delete">;
   readonly bans: Pick<Bans, "hasRoom" | "take">;
   readonly config: {
@@ -47,7 +46,6 @@ export interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotoni
   };
   /** Revokes tokens, as the admin API does. */
   readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<unknown>;
-  /** The bucket of revocations. */
   readonly bucket: Pick<KeyValue, "storeTime">;
 }
 

@@ -13,7 +13,6 @@ import { templateNames, templateShape } from "../../../shared/path_template.ts";
 import { requireId, requireKnown } from "./query.ts";
 import { RequestRecord } from "./request_record.ts";
 
-/** A path template and its methods. */
 interface CompiledPath {
   readonly shape: RegExp;
   readonly names: readonly string[];

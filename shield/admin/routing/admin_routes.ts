@@ -174,7 +174,6 @@ export class AdminTable<C extends { readonly log: Logger }> {
     this.#refusalOf = refusalOf;
   }
 
-  /** All routes of the table. */
   *list(): Iterable<ListedRoute> {
     for (const [name, { scope = "bus", body, audit, ...about }] of Object.entries(this.#routes)) {
       yield { ...nameOf(name, about), scope, about: { ...about, tag: this.#tag }, body, audit };

@@ -7,7 +7,6 @@ import type { Uint64 } from "@arqon/proto";
 
 /** A question about history that has been checked. */
 export interface HistoryRange {
-  /** Messages above this offset. */
   readonly after: number;
   /** Messages below this offset; 0: no limit. */
   readonly before: number;
@@ -71,10 +70,7 @@ export function rangeOfData(
   return check(members(data), bounds);
 }
 
-/**
- * Reads the question in the parameters of a URL, in which `others` may occur as well. Throws as
- * `rangeOfData` does.
- */
+/** Reads the question in the parameters of a URL, in which `others` may occur as well. Throws as `rangeOfData` does. */
 export function rangeOfParams(
   params: URLSearchParams,
   bounds: HistoryBounds,

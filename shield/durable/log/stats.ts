@@ -79,10 +79,7 @@ export class DurableStats {
     this.#lag = new Histogram({ name, help, buckets: LAG_BUCKETS_SECONDS, registers: [registry] });
   }
 
-  /**
-   * Counts a message that the log has acknowledged; `pattern` is that of its room class, "" for the
-   * default.
-   */
+  /** Counts a message that the log has acknowledged; `pattern` is that of its room class, "" for the default. */
   stored(pattern: string, bytes: number): void {
     this.#stored++;
     const classes = this.#classes;

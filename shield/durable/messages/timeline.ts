@@ -26,10 +26,7 @@ export class Entry implements StoredMessage, RoomEntry {
   readonly offset: number;
   readonly time_ms: number;
   readonly origin: string;
-  /**
-   * Running count: the difference of two entries is the number of messages between them. May be
-   * negative.
-   */
+  /** Running count: the difference of two entries is the number of messages between them. May be negative. */
   readonly index: number;
   /** Running bytes of the envelopes before this one; only differences mean something. */
   readonly bytes_before: number;
@@ -94,10 +91,7 @@ export interface Cursor {
   next(): Entry | undefined;
   /** The offset after which it continues. */
   readonly offset: number;
-  /**
-   * Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in
-   * memory.
-   */
+  /** Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in memory. */
   readonly lag_bytes: number;
   /** The number of messages that the cursor has not read. */
   readonly lag_messages: number;

@@ -9,10 +9,7 @@ import { cursorAfter, cursorBefore, cursorFrom } from "../messages/timeline.ts";
 import type { Cursor, Entry } from "../messages/timeline.ts";
 import { LogFlow } from "./flow.ts";
 
-/**
- * An entry point. `read` is the last entry that a recovered subscriber has; undefined for any other
- * subscriber.
- */
+/** An entry point. `read` is the last entry that a recovered subscriber has; undefined for any other subscriber. */
 export class LiveEntryPoint implements EntryPoint {
   readonly #room: RecoverableRoom;
   readonly #gaps: number;

@@ -79,7 +79,6 @@ export class Recoveries {
     return promise;
   }
 
-  /** Serves the subscribers that waited for the room to start. */
   serve(): void {
     if (this.#is_serving || !this.#options.room.is_started) return;
     this.#is_serving = true;

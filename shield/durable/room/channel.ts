@@ -20,7 +20,6 @@ export interface DurableChannelOptions {
   readonly hub: RoomHub;
   /** Makes the room's log after its Spine subscription has reached the server; the log is not started yet. */
   readonly open: (events: RoomEvents) => Promise<RoomLog>;
-  /** Closes the log. */
   readonly release: (log: RoomLog) => void;
   /** How long an `enter` may take, in ms. */
   readonly timeout_ms: number;

@@ -115,7 +115,6 @@ export class Follower {
       (this.#left !== undefined && this.#left.offset <= last ? this.#left : undefined);
   }
 
-  /** Takes a message that came live. */
   receive(live: LiveMessage): void {
     if (this.#phase === "closed") return;
     const is_idle = this.#phase === "following" && !this.#is_filling;
@@ -446,7 +445,6 @@ interface OffsetWait {
   readonly resolve: () => void;
 }
 
-/** The waits for one room. */
 class OffsetWaits {
   #waits: OffsetWait[] = [];
 

@@ -34,7 +34,6 @@ export interface RoomLogOptions {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly log: DurableLog;
-  /** The room's current class. */
   readonly class_of: () => RoomClass;
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
   readonly cache: TailCache;
@@ -43,10 +42,7 @@ export interface RoomLogOptions {
   readonly logger: Logger;
   /** Called with the next message in order, for subscribers that are not behind. May close the room log. */
   onEntry(entry: Entry): void;
-  /**
-   * Called when messages are lost for good, before the first entry after them. May close the room
-   * log.
-   */
+  /** Called when messages are lost for good, before the first entry after them. May close the room log. */
   onGap(reason: Lost): void;
 }
 

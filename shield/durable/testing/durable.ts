@@ -23,9 +23,7 @@ export interface TestDurable extends AsyncDisposable {
   readonly hub: Hub;
   readonly registry: Registry;
   readonly stats: ShieldStats;
-  /** The log lines so far. */
   readonly lines: readonly string[];
-  /** The value of one series of the metrics. */
   metric(series: string): Promise<number>;
 }
 

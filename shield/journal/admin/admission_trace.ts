@@ -15,7 +15,6 @@ import { type JournalPlaceText, placeText } from "./query.ts";
 import { type JournalReading, readJournal } from "./read.ts";
 import { NEVER_MS } from "../../auth/identity.ts";
 
-/** The most lines of an answer, decisions and gaps. */
 const LINES_MAX = 200;
 /** The most journal lines that one answer reads, about half a second, in slices. */
 const LOOKED_MAX = 100_000;
@@ -105,7 +104,6 @@ export interface WayInQuery {
   readonly twist?: string | undefined;
   readonly room?: string | undefined;
   readonly offset?: number | undefined;
-  /** The messages found in ledgers. */
   readonly found: readonly SoughtMessage[];
   /** `next` of the previous answer. */
   readonly after?: JournalPlaceText | undefined;
@@ -247,7 +245,6 @@ export function stepsOf(record: JournalRecord, stamped: Stamped | undefined): St
   return record.allowed ? all : refusedSteps(record, all);
 }
 
-/** The steps up to the refusing one, which has the reason. */
 function refusedSteps(record: JournalRecord, all: readonly Step[]): Step[] {
   const { reason, code, message } = record;
   const refusing = REFUSING[reason] ?? "other";

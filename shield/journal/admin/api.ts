@@ -25,7 +25,6 @@ import { slice } from "../../../shared/turns/slices.ts";
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
 
-/** The most lines of one answer. */
 const LINES_MAX = 10_000;
 /** Characters that are written in one piece, unless a single line has more. */
 const CHUNK_CHARS = 65_536;

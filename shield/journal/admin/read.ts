@@ -21,7 +21,6 @@ import type { JournalPlaceText, JournalQuery } from "./query.ts";
 const PAGE_BLOCKS = 16;
 /** Lines of one slice, about a millisecond. */
 const SLICE_LINES = 64;
-/** Users' sections that are decrypted in one slice. */
 const SLICE_SECTIONS = 16;
 /** The most that one answer reads; `next` continues. */
 const BLOCKS_MAX = 256;

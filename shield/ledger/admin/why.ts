@@ -61,7 +61,6 @@ const Hex = z.string().regex(HEX, { error: "expected 32 hex digits" });
 const LOG_MS = 900;
 const LOG_AT_MS = 300;
 
-/** The parameters, as they are read. */
 const QUERY = {
   tenant: Id.optional(),
   trace: Hex.optional(),
@@ -86,7 +85,6 @@ type Query = z.output<z.ZodObject<typeof QUERY>>;
 
 interface WhyContext extends WhyLogContext, Pick<Env, "log" | "now"> {
   readonly asker: ClusterAsker;
-  /** The journal of this bus. */
   readonly journal: JournalReading | undefined;
   /** The ledgers of ended Shields; absent: not stored. */
   readonly former: FormerReading | undefined;
@@ -371,7 +369,6 @@ function userOf(
 /** The most messages that one request reads from a log, the newest ones. */
 const MESSAGES_MAX = 2_000;
 const PAGE = { limit: 500, max_bytes: 1_048_576 };
-/** Messages that are decoded in one piece. */
 const MESSAGES_A_PIECE = 32;
 const TWIST = "x-twist-id";
 

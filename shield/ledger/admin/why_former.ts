@@ -23,7 +23,6 @@ import type { Missing, ReceivedInRoom } from "./why_ask.ts";
 
 /** The stored ledgers' reports about a user. */
 interface FormerReport {
-  /** Each ledger that was read. */
   readonly shown: readonly Omit<FormerLedger, "segments" | "rooms">[];
   readonly connections: readonly (ConnectionAccount & { readonly node_id: string })[];
   readonly refusals: readonly (RefusalAccount & { readonly node_id: string })[];
@@ -37,7 +36,6 @@ export class FormerAnswers implements Disposable {
   readonly #tenant_id: string | undefined;
   #read: { readonly without: ReadonlySet<string>; readonly former: Promise<Former> } | undefined;
 
-  /** Ends the request's turn to read. */
   #leave: Promise<() => void> | undefined;
   /** The received messages of the requested room by ledger. */
   readonly #rooms = new Map<FormerLedger, Promise<ReceivedInRoom[number]>>();

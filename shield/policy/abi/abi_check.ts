@@ -74,7 +74,6 @@ const RESERVED: Readonly<Record<AbiVersion, readonly string[]>> = {
   1: [FUEL_EXPORT, HEIGHT_EXPORT],
   2: [FUEL_EXPORT, HEIGHT_EXPORT, SAVE_EXPORT, RESTORE_EXPORT],
 };
-/** The export that initialises an instance of a policy of version 2. */
 const INIT_EXPORT = "arqon_init";
 /** The exports that a policy of version 2 may have, as [parameters, results]. */
 const OPTIONAL_V2: readonly (readonly [string, readonly [number, number]])[] = [
@@ -88,7 +87,6 @@ function signatureText(type: FunctionType): string {
   return `(${list(type.parameters)}) -> (${list(type.results)})`;
 }
 
-/** The type of a function with that many i32 parameters and results. */
 function i32Type([parameters, results]: readonly [number, number]): FunctionType {
   return {
     parameters: Array<ValueType>(parameters).fill(ValueType.I32),
@@ -240,7 +238,6 @@ export function abiProblems(module: WasmModule): readonly AbiProblem[] {
 
 /** A metered module that is a policy. */
 export interface MeteredPolicy extends MeteredModule {
-  /** Its ABI version. */
   readonly abi: AbiVersion;
   /** The hooks that the module exports, in the order of a connection's life; at least one. */
   readonly hooks: readonly Hook[];

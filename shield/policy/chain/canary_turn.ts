@@ -15,9 +15,7 @@ export interface Canary {
   readonly stage: number;
   /** The fraction of the keys for which the new policies are in force. */
   readonly share: number;
-  /** The version of the policies with which it is compared. */
   readonly base_version: number;
-  /** All policies of the rollout. */
   readonly policies: readonly PolicyBinding[];
 }
 
@@ -66,7 +64,6 @@ export class CanaryTurn {
     return !is_same;
   }
 
-  /** The lists to load with this version; undefined: none. */
   begin(current: PolicyVersion): (CanaryLists & { readonly share: number }) | undefined {
     const canary = this.#begun = this.#wanted;
     if (canary === undefined) {
@@ -87,7 +84,6 @@ export class CanaryTurn {
     }
   }
 
-  /** The modules of the canary are loaded. */
   loaded(): void {
     const canary = this.#begun;
     if (canary === undefined || this.#made === undefined) return;

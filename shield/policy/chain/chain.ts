@@ -43,9 +43,7 @@ export const Policies = z.array(Binding).max(POLICIES_MAX)
 const Version = z.strictObject({
   /** The version's number. It grows by one with every change; 0 is the empty start. */
   version: z.int().min(0),
-  /**
-   * The version that had these policies first: an earlier one after a rollback, otherwise `version`.
-   */
+  /** The version that had these policies first: an earlier one after a rollback, otherwise `version`. */
   restores: z.int().min(0),
   /** Unix ms. */
   at_ms: z.int().min(0),

@@ -47,7 +47,6 @@ export interface PolicyRegistryOptions extends Pick<Env, "spine" | "registry" | 
 export interface PolicyRegistryStatus {
   readonly ready: boolean;
   readonly modules: number;
-  /** Modules that wait to be loaded, or are being loaded. */
   readonly pending_modules: number;
   /** Tenants whose operations are refused until their modules are loaded. */
   readonly pending_tenants: number;

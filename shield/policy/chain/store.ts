@@ -28,9 +28,7 @@ export interface StoredDocument {
   readonly revision: number;
 }
 
-/**
- * The stored policies. Every method rejects with `spine-unavailable` while the Spine does not answer.
- */
+/** The stored policies. Every method rejects with `spine-unavailable` while the Spine does not answer. */
 export class PolicyStore {
   readonly #documents: KeyValue;
   readonly #modules: ObjectStore;
@@ -123,7 +121,6 @@ export class PolicyStore {
     return (await this.#modules.list()).filter(({ name }) => SHA256.test(name));
   }
 
-  /** Deletes a module. */
   async deleteModule(sha256: string): Promise<void> {
     await this.#modules.delete(sha256);
   }

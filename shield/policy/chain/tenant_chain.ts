@@ -360,13 +360,11 @@ export class ActiveChain {
     return isSampled(key, split.share) ? split.inside : split.outside;
   }
 
-  /** The number of cached rooms. */
   get cached_rooms(): number {
     const { inside, outside } = this.#split ?? {};
     return this.#rooms.size + (inside?.cached_rooms ?? 0) + (outside?.cached_rooms ?? 0);
   }
 
-  /** Clears the cached rooms. */
   forget(): void {
     this.#rooms.clear();
     this.#split?.inside.forget();

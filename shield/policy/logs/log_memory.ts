@@ -50,7 +50,6 @@ export class LogMemory {
     return this.#lines;
   }
 
-  /** Takes the lines of one evaluation. */
   remember(tenant_id: string, logs: readonly PolicyLog[], at_ms = this.#options.now()): void {
     if (this.#options.lines_max === 0) return;
     const kept = this.#tenants.get(tenant_id) ?? { lines: [], characters: 0 };

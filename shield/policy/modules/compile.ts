@@ -151,7 +151,6 @@ function problem(code: number, text: string, limits: CompileLimits): PolicyModul
   );
 }
 
-/** The options of a child process. */
 interface ChildOptions {
   /** The URL of the program, which may import files beside it and nothing from a registry. */
   readonly program: string;

@@ -52,7 +52,6 @@ export class Kept<V> {
     return entry.value;
   }
 
-  /** Drops all values. */
   close(): void {
     for (const key of this.#entries.keys()) this.#drop(key);
   }

@@ -60,7 +60,6 @@ export class ModuleSet {
     this.#queue = new ModuleQueue((sha256) => loader.isKnown?.(sha256) ?? Promise.resolve(true));
   }
 
-  /** The number of loaded modules. */
   get size(): number {
     let loaded = 0;
     for (const entry of this.#entries.values()) loaded += Number(entry.loaded);
@@ -98,7 +97,6 @@ export class ModuleSet {
     throw failed.reason;
   }
 
-  /** Releases modules. */
   release(modules: ReadonlySet<string>): void {
     for (const sha256 of modules) {
       const entry = this.#entries.get(sha256);
@@ -174,7 +172,6 @@ export const QUICK_AT_ONCE = 4;
 /** The modules that are tried at a time: one is tried while the next is fetched and metered. */
 export const TRIED_AT_ONCE = 2;
 
-/** One waiting module. */
 interface Waiting {
   /** The tenants whose chains name the module. */
   readonly wanted_by: ReadonlySet<string>;
@@ -202,10 +199,7 @@ export class ModuleQueue {
   /** Callbacks that wait until no module with a passed trial is left. */
   readonly #idle = new Set<() => void>();
 
-  /**
-   * Makes an empty queue. `isKnown` says whether a module's trial has passed before; it must not
-   * reject.
-   */
+  /** Makes an empty queue. `isKnown` says whether a module's trial has passed before; it must not reject. */
   constructor(isKnown: (sha256: string) => Promise<boolean>) {
     this.#isKnown = isKnown;
   }

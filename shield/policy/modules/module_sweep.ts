@@ -98,7 +98,6 @@ export class ModuleSweep {
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Ends the passes. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -16,10 +16,7 @@ const SHA256 = /^[0-9a-f]{64}$/;
 const RETRY_MS = 250;
 const LONGEST_RETRY_MS = 30_000;
 
-/**
- * Causes of quarantine. `wedge`: the module kept a worker from any progress. `crash`: the worker died
- * while it ran.
- */
+/** Causes of quarantine. `wedge`: the module kept a worker from any progress. `crash`: the worker died while it ran. */
 const WHY = ["wedge", "crash"] as const;
 /** One cause of quarantine. */
 export type QuarantineCause = typeof WHY[number];

@@ -25,7 +25,6 @@ export interface PolicyMetrics {
   chain(used_ratio: number): void;
   /** Counts a verdict that came after `timeout_ms` and was used. */
   late(): void;
-  /** Counts a chain that ran to its verdict on this thread. */
   ranInline(): void;
   /** Counts a chain that began on this thread and was passed to a worker. */
   ranAgain(): void;
@@ -55,7 +54,6 @@ const EXECUTION_SECONDS = [
 ];
 const CHAIN_RATIOS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1];
 
-/** The series of one policy. */
 interface Series {
   readonly duration: PlainHistogram;
   fuel: number;

@@ -44,7 +44,6 @@ export interface PoolStatus {
   readonly slow_tenants: number;
   /** The number of requests that wait or run. */
   readonly pending: number;
-  /** sha256 of the loaded modules. */
   readonly modules: readonly string[];
   /** sha256 of the modules in quarantine. */
   readonly quarantined: readonly string[];
@@ -93,7 +92,6 @@ const WEDGES = { most: 4, memory_ms: 600_000 };
 const CRASHES = 8;
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
 
-/** The parts of a running pool, and its state. */
 interface State {
   readonly options: PolicyPoolOptions;
   /** Absent if all chains run in workers. */
@@ -323,7 +321,6 @@ function close(state: State): void {
   for (const job of state.waiting.values()) refuse(state, job, "stall");
 }
 
-/** The number of stall checks within `stall_ms`. */
 const STALL_CHECKS = 10;
 /** A check that is later than this, in ms, shows that the thread was blocked. */
 const LATE_MS = 10;
@@ -442,7 +439,6 @@ type Decided = Pick<Job, "onVerdict" | "verdict">;
 export class Verdicts {
   #jobs: Decided[] = [];
 
-  /** Adds a job with its verdict. */
   add(job: Decided): void {
     if (this.#jobs.push(job) === 1) queueMicrotask(this.#tell);
   }

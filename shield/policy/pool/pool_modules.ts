@@ -11,7 +11,6 @@ import { parseStateKeys, type StateSlot } from "../state/declaration.ts";
 
 /** A metered and compiled module that is going to run. */
 export interface LoadableModule extends CompiledPolicy {
-  /** The fuel for making an instance. */
   readonly instance_fuel: number;
   /** Restores the state after initialisation for each call; absent: state lives between calls. */
   readonly renewal?: Renewal | undefined;
@@ -29,7 +28,6 @@ export interface LoadedModule {
   readonly number: number;
   /** Whether it can read headers or claims. */
   readonly asks: boolean;
-  /** The version of its ABI. */
   readonly abi: AbiVersion;
   /** The keys of its state; empty if it has none. */
   readonly slots: readonly StateSlot[];

@@ -60,7 +60,6 @@ export function faultVerdict(request: EvaluateRequest, fault: PolicyFault): Verd
   return verdictOf(outcomes, { added_headers: [], logs: [] });
 }
 
-/** A policy that a worker runs, with its name. */
 type NamedEntry = Pick<WorkerEntry, "mode"> & Pick<PolicyBinding, "name">;
 
 /** A worker's log lines, with the names of the chain's policies. */
@@ -84,7 +83,6 @@ export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
 
 const refuses = ({ mode, allowed }: PolicyOutcome) => mode === "enforce" && !allowed;
 
-/** The values of one policy among those of a chain. */
 function valuesOf(
   chain: readonly ChainEntry[],
   place: number,

@@ -28,7 +28,6 @@ import type { WorkerEntry } from "./ring_last.ts";
 
 /** One policy to run, in the process's form. */
 export interface ChainEntry extends WorkerEntry {
-  /** Name of the policy. */
   readonly name: string;
   /** Whether its module can read headers or claims. */
   readonly asks: boolean;
@@ -59,7 +58,6 @@ export interface WorkerRequest {
   readonly record_reads?: boolean;
 }
 
-/** The size of an outcome. */
 const OUTCOME_BYTES = 28;
 
 const REQUEST_HEAD_BYTES = 36;
@@ -278,7 +276,6 @@ const written = new WeakMap<PolicyFacts["claims"], Uint8Array>();
 /** The read claims, by their JSON. */
 const read = new BoundedMap<string, PolicyFacts["claims"]>(CLAIMS_MAX);
 
-/** The parts of facts. */
 interface EncodedFacts {
   readonly headers: Uint8Array;
   readonly claims: Uint8Array;

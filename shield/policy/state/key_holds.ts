@@ -41,7 +41,6 @@ export interface KeyUser {
 interface Hold {
   readonly owner: LaneHolds;
   readonly number: number;
-  /** The number of running calls with the key. */
   calls: number;
   /** Whether the store had a value when the worker last had the same value. */
   had_value: boolean;
@@ -113,7 +112,6 @@ export class KeyHolds {
     });
   }
 
-  /** The holds of a new worker. */
   lane(): LaneHolds {
     return new LaneHolds(this);
   }

@@ -113,9 +113,7 @@ export async function setMappings(
   });
 }
 
-/**
- * Answers `DELETE /v1/tenants/{tenant}/mappings?subject=S`; without a subject, it removes all mappings.
- */
+/** Answers `DELETE /v1/tenants/{tenant}/mappings?subject=S`; without a subject, it removes all mappings. */
 export async function removeMappings(context: SchemaAdminContext, call: Call): Promise<Response> {
   const subject = call.url.searchParams.get("subject");
   return await change(

@@ -54,7 +54,6 @@ export interface SchemaAdminContext extends Pick<Env, "log" | "now" | "monotonic
   readonly puts: Pick<Adoption, "refused">;
   readonly mappings: Mappings;
   readonly settings: Settings;
-  /** The most stored versions of a schema. */
   readonly versions_max: number;
 }
 
@@ -110,9 +109,7 @@ function here(
   };
 }
 
-/**
- * Answers `GET /v1/schemas`. The admin of a tenant gets the schemas that its subjects are mapped to.
- */
+/** Answers `GET /v1/schemas`. The admin of a tenant gets the schemas that its subjects are mapped to. */
 export async function listSchemas(
   context: SchemaAdminContext,
   { only_tenant }: Call,
@@ -239,10 +236,7 @@ export async function stageSchema(
   return Response.json({ schema_id, ...staged });
 }
 
-/**
- * Answers `POST /v1/schemas/{id}/rollback`: an earlier version, or the one before, becomes the next
- * one.
- */
+/** Answers `POST /v1/schemas/{id}/rollback`: an earlier version, or the one before, becomes the next one. */
 export async function rollbackSchema(
   context: SchemaAdminContext,
   { url, name: schema_id, by }: Call,

@@ -52,9 +52,7 @@ export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
   /** A random number in [0, 1). */
   readonly random: () => number;
   readonly kv_bucket: string;
-  /** The most stored versions of a schema. */
   readonly versions_max: number;
-  /** The messages of a schema that subjects are mapped to. */
   readonly mapped: (schema_id: string) => ReadonlySet<string>;
   /** The interval of listing the bucket, in ms: only that shows that all of it was purged. */
   readonly listed_ms: number;
@@ -114,7 +112,6 @@ export class Adoption {
     return all.sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
   }
 
-  /** Stops watching and judging. */
   close(): void {
     this.#closed = true;
     clearInterval(this.#listing);

@@ -58,7 +58,6 @@ export class SchemaCache {
     Deno.unrefTimer(this.#sweeper);
   }
 
-  /** The cached schemas. */
   get schemas(): ReadonlyMap<string, CachedSchema> {
     return this.#schemas;
   }

@@ -10,12 +10,9 @@ import { tombstoneOf } from "./stored_set.ts";
 import { unknown } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** The most mappings that the error names. */
 const NAMED_MAX = 4;
 
-/**
- * The refusal to delete a schema that subjects are mapped to; the mappings go into the problem body.
- */
+/** The refusal to delete a schema that subjects are mapped to; the mappings go into the problem body. */
 export class MappedError extends Error {
   override readonly name = "MappedError";
   readonly mappings: readonly SchemaMapping[];
@@ -41,7 +38,6 @@ export interface DeleteRequest {
 
 /** What was deleted. */
 export interface Deleted extends Deletion {
-  /** The number of its versions. */
   readonly versions: number;
 }
 

@@ -47,7 +47,6 @@ export interface SourceTools {
   readonly message_parts: number;
 }
 
-/** A version and its set. */
 type Version = Pick<SchemaVersion, "version" | "sha256">;
 
 /**
@@ -78,10 +77,7 @@ export class CachedSchema {
   outcome: LoadOutcome | undefined;
   /** The problems of the schema's messages, as they were last logged. */
   logged = "";
-  /**
-   * Messages for which earlier versions were searched, each with the newest version that was the
-   * reason.
-   */
+  /** Messages for which earlier versions were searched, each with the newest version that was the reason. */
   readonly #searched = new Map<string, string>();
   readonly #slots = new Map<string, Slot>();
   readonly #working: WorkingSet;
@@ -112,7 +108,6 @@ export class CachedSchema {
     return this.outcome === "failed" || this.outcome === "absent";
   }
 
-  /** The messages of the schema that mappings name. */
   get messages(): Iterable<MappedMessage> {
     return this.#slots.values();
   }

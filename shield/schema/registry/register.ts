@@ -66,7 +66,6 @@ export interface RegisterRequest {
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** The most stored versions. */
   readonly versions_max: number;
   /**
    * Set if the bytes are another tool's put in the bucket of current sets, at this revision: nothing is registered if

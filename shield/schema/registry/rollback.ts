@@ -18,7 +18,6 @@ export interface RollbackRequest {
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** The most stored versions. */
   readonly versions_max: number;
 }
 

@@ -35,7 +35,6 @@ export interface SetJobs {
     gzipped: Uint8Array,
     type_names: readonly string[],
   ): { readonly unpacked_sha256: string; readonly missing: readonly string[] };
-  /** Compares a candidate with an earlier version. */
   compare(
     candidate: Uint8Array,
     earlier: Uint8Array,
@@ -48,7 +47,6 @@ export interface SetJobs {
     type_names: readonly string[],
     parts_max: number,
   ): Record<string, CutMessage>;
-  /** The gate's verdict on data. */
   validate(
     gzipped: Uint8Array,
     type_name: string,

@@ -18,9 +18,7 @@ const JOB_MS = 60_000;
 /** How long an idle worker is kept, in ms; it takes about 40 MB. */
 const IDLE_MS = 30_000;
 
-/**
- * The jobs, as promises. They reject with `SchemaError`, and with `schema-unavailable` after `JOB_MS`.
- */
+/** The jobs, as promises. They reject with `SchemaError`, and with `schema-unavailable` after `JOB_MS`. */
 export type SetWork = {
   readonly [Job in keyof SetJobs]: (
     ...args: Parameters<SetJobs[Job]>

@@ -14,7 +14,6 @@ import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
 import type { SchemaVersion } from "./schema_record.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** The set to store. */
 interface StageRequest {
   readonly schema_id: string;
   /** A gzipped FileDescriptorSet. */

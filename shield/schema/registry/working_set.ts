@@ -17,7 +17,6 @@ export class SchemaSource {
   readonly version: number;
   /** The sha256 of the descriptor set. A version number is not unique, as a deleted schema may be registered again. */
   readonly sha256: string;
-  /** The number of its compiled messages. */
   users = 0;
   readonly #gzipped: Uint8Array;
   #set: DescriptorSet | undefined;
@@ -90,7 +89,6 @@ export class WorkingSet {
     return this.#heap_bytes;
   }
 
-  /** The number of compiled messages. */
   get size(): number {
     return this.#compiled.size;
   }

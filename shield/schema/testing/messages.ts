@@ -27,7 +27,6 @@ import {
 } from "@bufbuild/protobuf/wkt";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
-/** The imports of the file of the rules, then that file. */
 const OF_RULES = [
   file_google_protobuf_descriptor,
   file_google_protobuf_duration,

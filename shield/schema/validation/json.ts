@@ -209,7 +209,6 @@ class JsonSearch {
     this.#most = limits.violations;
   }
 
-  /** Searches a value that should be one message. */
   message(desc: DescMessage, value: unknown, path: string, depth = 0): void {
     if (depth >= this.#depth) {
       this.#report(path, "depth", `messages are nested more than ${this.#depth} deep`);

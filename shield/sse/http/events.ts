@@ -33,7 +33,6 @@ export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly origins: AllowedOrigins;
   readonly query_token: boolean;
   readonly classes: Pick<RoomClasses, "of">;
-  /** The most rooms of one stream. */
   readonly rooms_max: number;
   readonly retry_ms: number;
   readonly packer: EventPacker;

@@ -14,7 +14,6 @@ import type { BudgetsAdminContext, UsageAdminContext } from "./budgets_api.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
 import { USAGE_UNITS } from "../../../shared/usage/units.ts";
 
-/** The most rows of an answer. */
 const USAGE_ROWS_MAX = 10_000;
 const DAY_MS = 86_400_000;
 const NO_STORE = { "cache-control": "no-store" };

@@ -40,7 +40,6 @@ export interface RoomSchema {
 
 /** The name of the custom section. */
 const SECTION = "arqon_schema";
-/** Bytes of a schema. */
 const SCHEMA_BYTES = 65_536;
 const WORDS = ["$schema", "title", "description", "commands", "events", "values", "$defs"];
 const COMMAND_WORDS = ["description", "data", "answer"];

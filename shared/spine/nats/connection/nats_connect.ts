@@ -28,9 +28,7 @@ export interface ConnectInput {
   readonly reconnectDelay: () => number;
 }
 
-/**
- * Reads the login files that the table names. Throws a ConfigError that names the key and the file.
- */
+/** Reads the login files that the table names. Throws a ConfigError that names the key and the file. */
 function openLogin({ config, files, log }: ConnectInput): NatsLogin {
   const [first] = natsFiles(config);
   if (files === undefined && first !== undefined) {

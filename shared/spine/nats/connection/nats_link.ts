@@ -45,7 +45,6 @@ export class Link {
   onLost: () => void = () => {};
   /** Called at once when the connection is restored, before any listener. */
   onBack: () => void = () => {};
-  /** Called for every change of `state`. */
   onState: () => void = () => {};
   /** Called when an attempt to reconnect begins. */
   onAttempt: () => void = () => {};
@@ -103,7 +102,6 @@ export class Link {
     return `${this.connection.getServer()} ${this.connection.info?.version ?? ""}`.trim();
   }
 
-  /** The most bytes of a message with its headers. */
   get payload_bytes_max(): number {
     return this.connection.info?.max_payload ?? 1_048_576;
   }

@@ -67,13 +67,11 @@ export class StreamLog implements AppendLog {
   #stream = "";
   /** Whether `#stream` accepts batches; undefined: not asked yet. */
   #batches: Promise<boolean> | undefined;
-  /** Samples of the life `#sampled`. */
   #samples = new Samples();
   #sampled = "";
   readonly #purges = new Purges();
   /** The last reported limits. */
   #limits: StreamLimits | undefined;
-  /** The bound of `#stream`. */
   readonly #bound: StreamBound;
   #recent: { readonly status: Promise<LogStatus>; readonly at_ms: number } | undefined;
   /** Set while the stream is being found; appends are queued meanwhile. */
@@ -150,7 +148,6 @@ export class StreamLog implements AppendLog {
     this.#bound.refuse(this.#stream, () => this.retain(this.#retention));
   }
 
-  /** As `DurableLog.head`, of the room with this subject. */
   async head(subject: string): Promise<RoomHead> {
     const { api } = this.#tools;
     return await this.ask(async ({ stream, timeout_ms }) => {
@@ -212,7 +209,6 @@ export class StreamLog implements AppendLog {
     return this.#tools.link.monotonic() - at_ms < RECENT_MS ? status : undefined;
   }
 
-  /** As `DurableLog.status`. */
   status(): Promise<LogStatus> {
     const status = this.#status();
     const recent = { status, at_ms: this.#tools.link.monotonic() };

@@ -142,7 +142,6 @@ export class LogApi {
     this.link = link;
   }
 
-  /** Names of the streams that store `subject`. */
   async names(subject: string, timeout_ms: number): Promise<readonly string[]> {
     const answer = await this.#call<{ streams?: string[] | null }>(
       "STREAM.NAMES",

@@ -36,7 +36,6 @@ function encode(agreed: Agreed): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(agreed));
 }
 
-/** A new unique stream name. */
 function newStreamName(prefix: string, now_ms: number, random: () => number): string {
   const suffix = Math.floor(random() * 36 ** 4).toString(36).padStart(4, "0");
   return `${prefix}${now_ms.toString(36)}${suffix}`;

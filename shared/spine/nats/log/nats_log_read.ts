@@ -27,7 +27,6 @@ export interface Reading {
   readonly timeout_ms: number;
   /** The known offsets of the stream by time. */
   readonly samples: Samples;
-  /** As `Purges.through`. */
   purgedThrough(subject: string): number;
   /** As `removedBelow`, for one tenant of a shared stream; absent: the stream's own value. */
   readonly removed?: () => Promise<number>;

@@ -60,7 +60,6 @@ export interface LogsOptions {
   readonly beforeMade: () => Promise<void>;
 }
 
-/** A stream, and the logs in it. */
 interface OpenStream {
   readonly log: StreamLog;
   readonly opened: Promise<void>;
@@ -119,7 +118,6 @@ export class NatsLogs {
     }
   }
 
-  /** As `Spine.existingLog`. */
   async existing(tenant_id: string): Promise<DurableLog | undefined> {
     this.#link.assertConnected();
     if (!this.#tenants.has(tenant_id) && await storedPlace(this.#tools, tenant_id) === undefined) {
@@ -156,7 +154,6 @@ export class NatsLogs {
     return log;
   }
 
-  /** One opening at a time for a stream. */
   async #openStream(place: LogPlace, retention: Retention): Promise<OpenStream> {
     const { prefix } = place;
     const known = this.#streams.get(prefix);
@@ -303,7 +300,6 @@ function mayShare({ common, ...own }: Retention, { shared_streams }: LogLimits):
 
 /** The dependencies of placement beside the tools: the shared streams. */
 interface PlacingTools extends LogTools {
-  /** Opens the shared stream with this retention. */
   openShared(shard: string, retention: Retention): Promise<StreamLog>;
 }
 

@@ -187,7 +187,6 @@ export class NatsStorage {
     if (stream.startsWith("KV_")) this.#buckets.set(stream, bound_bytes);
   }
 
-  /** The bound of a bucket's stream that is used here; undefined: none. */
   boundOf(stream: string): number | undefined {
     const bound_bytes = this.#buckets.get(stream) ?? 0;
     return bound_bytes > 0 ? bound_bytes : undefined;

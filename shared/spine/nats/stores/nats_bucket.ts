@@ -60,11 +60,9 @@ export interface Stored {
   readonly age_ms: number | undefined;
 }
 
-/** One write under way. */
 interface Write {
   readonly storedKey: string;
   readonly nonce: Uint8Array;
-  /** The stored payload. */
   readonly payload: Uint8Array;
   readonly deletion: boolean;
   /** Expected sequence of the key's last write; undefined: any. */
@@ -149,12 +147,10 @@ export class Bucket {
     return this.#storage.boundOf(this.stream);
   }
 
-  /** The subject of a stored key or pattern. */
   subject(storedKey: string): string {
     return `$KV.${this.#name}.${storedKey}`;
   }
 
-  /** The stored key of a subject of this bucket. */
   storedKey(subject: string): string {
     return subject.slice(this.subject("").length);
   }

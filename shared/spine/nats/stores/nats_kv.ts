@@ -132,7 +132,6 @@ export class NatsKv implements KeyValue {
     return watch;
   }
 
-  /** Ends every watch. */
   close(): void {
     for (const watch of [...this.#watches]) watch.end(this.#bucket.link.unavailable());
   }

@@ -19,7 +19,6 @@ import { fromDirect, fromStored } from "../log/nats_log_message.ts";
 import { KeptStream } from "./nats_kept_stream.ts";
 import type { KeptStreamOptions } from "./nats_kept_stream.ts";
 
-/** Bytes of one page. */
 const READ_BYTES = 4_194_304;
 /** Bytes of the headers of an append. */
 const HEADER_BYTES = 128;

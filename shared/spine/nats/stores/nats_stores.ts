@@ -56,7 +56,6 @@ export class NatsStores {
     this.storage = new NatsStorage({ link, control_bytes, own_bytes, storage_bytes, anchor });
   }
 
-  /** As `Spine.keyValue`. */
   async keyValue(
     bucket: string,
     { plain = false, leaves_stream = false, unwatched = false }: KeyValueOptions = {},
