@@ -21,8 +21,7 @@ import {
   stopWithin,
   writeStderr,
 } from "../shared/process/process.ts";
-import { liveConfig, onHangup } from "../shared/process/live_process.ts";
-import type { GivenConfig } from "../shared/process/live_process.ts";
+import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_process.ts";
 import { readOperatorFiles } from "../shared/listeners/operator_listener.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";

@@ -2,8 +2,7 @@
  * Durable publishes: a Shield (process) on NATS and its clients take turns with a bare JetStream publisher on the same
  * servers, whose stream has the same configuration.
  */
-import { jetstreamManager } from "@nats-io/jetstream";
-import type { JetStreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
 import { startNatsCluster } from "../../tests/harness/nats_cluster.ts";

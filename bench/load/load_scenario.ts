@@ -2,8 +2,7 @@
  * A scenario of the load generator, and its results. `load_rounds.ts` runs it on targets, `load_command.ts` runs it
  * from the command line, and `load_table.ts` renders the results.
  */
-import type { Options, Values } from "../measure/scenario.ts";
-import { UsageError } from "../measure/scenario.ts";
+import { type Options, UsageError, type Values } from "../measure/scenario.ts";
 import type { LoadReport } from "./crowd/driver.ts";
 import type { Ability, RunningTarget } from "./targets/target.ts";
 

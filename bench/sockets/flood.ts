@@ -4,16 +4,14 @@
  * flood from a separate process.
  */
 import type { FloodEffect } from "../load/goals.ts";
-import { niceness, startProgram } from "../measure/line_program.ts";
-import type { Program } from "../measure/line_program.ts";
+import { niceness, type Program, startProgram } from "../measure/line_program.ts";
 import { type Flood, type FloodPlan, FLOODS } from "./flood_child.ts";
 import { scenario, UsageError } from "../measure/scenario.ts";
 import { renderTable } from "../measure/table.ts";
 import { waitedSeconds } from "../measure/usage.ts";
-import { startConfigured } from "../measure/targets.ts";
+import { type BusProcess, startConfigured } from "../measure/targets.ts";
 import { SteadyPair } from "../load/crowd/steady.ts";
 import { busTarget } from "../load/crowd/turns.ts";
-import type { BusProcess } from "../measure/targets.ts";
 
 /**
  * The same niceness as the clients of `storm`: on two cores the client would otherwise compete with the clean client,

@@ -4,9 +4,8 @@
  * message costs one callback and one index lookup, for any number of hooks; one that no log has stored costs a check of
  * its headers.
  */
-import type { AfterHook } from "../../shared/config/automation/hooks.ts";
+import { type AfterHook, TENANT_EVENT_TYPES } from "../../shared/config/automation/hooks.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
-import { TENANT_EVENT_TYPES } from "../../shared/config/automation/hooks.ts";
 import {
   EVENTS_ROOM,
   membersRoomOf,

@@ -16,8 +16,7 @@ import { readPage } from "../../shared/spine/contract/read_page.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { eventCallOf, lostCallOf } from "./hook_event.ts";
-import type { HookEventCall, LostReason } from "./hook_event.ts";
+import { eventCallOf, type HookEventCall, lostCallOf, type LostReason } from "./hook_event.ts";
 
 const READ_MESSAGES = 64;
 const READ_BYTES = 1_048_576;

@@ -25,10 +25,8 @@ import type { ClusterView } from "../cluster_view.ts";
 import type { FollowedClasses } from "../classes/followed_classes.ts";
 import { HookFeeds } from "./feeds.ts";
 import { HookRunner } from "./hook_runner.ts";
-import { storeTenantEvent } from "./life_events.ts";
-import type { HookLifeEventsOptions } from "./life_events.ts";
-import { createHookMetrics } from "./metrics.ts";
-import type { HookMetrics } from "./metrics.ts";
+import { type HookLifeEventsOptions, storeTenantEvent } from "./life_events.ts";
+import { createHookMetrics, type HookMetrics } from "./metrics.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** The Brain's parts that hooks need. */

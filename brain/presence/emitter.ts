@@ -11,16 +11,13 @@ import type {
   RoomSnapshot,
 } from "../../shared/presence/messages.ts";
 import { cutPages, entryBytes, tagBytes } from "../../shared/presence/pages.ts";
-import { allClocks, clockOf, online } from "../../shared/presence/state.ts";
-import type { PresenceState } from "../../shared/presence/state.ts";
-import type { WrittenEntry } from "../../shared/presence/types.ts";
+import { allClocks, clockOf, online, type PresenceState } from "../../shared/presence/state.ts";
+import { writerKey, type WrittenEntry } from "../../shared/presence/types.ts";
 import { presenceSubject, processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { PacedSender } from "../../shared/presence/paced_sender.ts";
 import type { Refuse } from "./refusals.ts";
-import { roomKey } from "./room_changes.ts";
-import type { RoomDelta } from "./room_changes.ts";
-import { writerKey } from "../../shared/presence/types.ts";
+import { type RoomDelta, roomKey } from "./room_changes.ts";
 
 /** The dependencies of the emitter. */
 export interface RoomEmitterOptions {

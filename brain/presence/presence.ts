@@ -38,15 +38,13 @@ import type {
 import { answerPull } from "./answers.ts";
 import { RoomEmitter } from "./emitter.ts";
 import { Membership } from "./membership.ts";
-import { showWriters } from "./metrics.ts";
-import type { BrainPresenceMetrics } from "./metrics.ts";
+import { type BrainPresenceMetrics, showWriters } from "./metrics.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
 import { Pulls } from "./pulls.ts";
 import { Pulse } from "./pulse.ts";
 import { createRefusals } from "./refusals.ts";
 import { Replicas } from "./replicas.ts";
-import { byRoom } from "./room_changes.ts";
-import type { RoomDelta } from "./room_changes.ts";
+import { byRoom, type RoomDelta } from "./room_changes.ts";
 
 /** The dependencies and options of the presence machine. */
 export interface BrainPresenceMachineOptions extends Pick<Env, "log"> {

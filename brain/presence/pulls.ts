@@ -5,8 +5,7 @@
  */
 import type { PresencePort, Pulled } from "../../shared/presence/messages.ts";
 import { joinPages } from "../../shared/presence/pages.ts";
-import { writerKey } from "../../shared/presence/types.ts";
-import type { Delta, Writer, WriterKey } from "../../shared/presence/types.ts";
+import { type Delta, type Writer, type WriterKey, writerKey } from "../../shared/presence/types.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";

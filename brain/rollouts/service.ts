@@ -17,8 +17,7 @@ import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
-import { createRolloutMetrics } from "./metrics.ts";
-import type { RolloutMetrics } from "./metrics.ts";
+import { createRolloutMetrics, type RolloutMetrics } from "./metrics.ts";
 
 /** Interval between checks of rollouts without a change, in ms. */
 const TICK_MS = 500;

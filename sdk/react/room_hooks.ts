@@ -1,10 +1,9 @@
 /** The hooks: each binds one store of a room, or of the connection, to a component. */
 "use client";
 import { useCallback, useEffect, useSyncExternalStore } from "react";
-import { whenReady } from "@arqon/sdk/stores";
+import { type PresenceView, type RoomStores, type RoomView, whenReady } from "@arqon/sdk/stores";
 import type { LockStore, LockView, MessagesOptions, MessageStore } from "@arqon/sdk/stores";
 import type { MessagesView, PresenceOptions, PresenceStore } from "@arqon/sdk/stores";
-import type { PresenceView, RoomStores, RoomView } from "@arqon/sdk/stores";
 import type { StateStore, StateView, Store } from "@arqon/sdk/stores";
 import type { ValuesView, Watch, Watched } from "@arqon/sdk/stores";
 import type { Json, Status } from "@arqon/sdk";

@@ -3,8 +3,7 @@
  * format of a snapshot is the server's.
  */
 import { ArqonError } from "@arqon/proto";
-import { createInbox, errors } from "@nats-io/transport-deno";
-import type { Msg, NatsConnection } from "@nats-io/transport-deno";
+import { createInbox, errors, type Msg, type NatsConnection } from "@nats-io/transport-deno";
 import type { StreamNames } from "./stream_order.ts";
 import { within } from "../within.ts";
 

@@ -6,8 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
 import type { Logger } from "../logs/log.ts";
-import { BYE, HELLO, Hello } from "./cluster_answerer.ts";
-import type { Answerer } from "./cluster_answerer.ts";
+import { type Answerer, BYE, HELLO, Hello } from "./cluster_answerer.ts";
 import {
   ANSWER_BYTES,
   decodeAnswer,
@@ -20,8 +19,7 @@ import { connectionId } from "../ids.ts";
 import type { Env } from "../env.ts";
 import type { Spine } from "../spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../spine/contract/spine_message.ts";
-import { KnownNodes, NODES_MAX } from "./known_nodes.ts";
-import type { RegisteredShield, Wanted } from "./known_nodes.ts";
+import { KnownNodes, NODES_MAX, type RegisteredShield, type Wanted } from "./known_nodes.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
 /** The process's parts that asking needs. */

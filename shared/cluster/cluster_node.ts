@@ -5,8 +5,7 @@
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import { cpuSeconds, type Registry } from "../metrics/metrics.ts";
-import { isReady } from "../listeners/ops.ts";
-import type { HealthReport } from "../listeners/ops.ts";
+import { type HealthReport, isReady } from "../listeners/ops.ts";
 import type { SpineStatus } from "../spine/contract/spine.ts";
 import { WIRE } from "./wire_version.ts";
 import { STORAGE } from "../spine/storage_version.ts";

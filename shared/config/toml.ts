@@ -2,8 +2,7 @@
  * Parses TOML text to a plain value with the position of each entry. The only file that uses the TOML parser; it checks
  * syntax (TOML 1.0) and nothing else.
  */
-import { ParseError, parseTOML } from "toml-eslint-parser";
-import type { AST } from "toml-eslint-parser";
+import { type AST, ParseError, parseTOML } from "toml-eslint-parser";
 
 /** Where something starts: line and column count from 1, columns in UTF-16 units as editors do. */
 export interface TomlPosition {

@@ -4,8 +4,7 @@
  */
 import { lookup } from "node:dns/promises";
 import { isPublicAddress } from "./address.ts";
-import { readAnswer } from "./answer.ts";
-import type { CallAnswer } from "./answer.ts";
+import { type CallAnswer, readAnswer } from "./answer.ts";
 
 /** One call, with its limits. */
 export interface HookCall {

@@ -5,8 +5,7 @@
  */
 import { turn } from "../turns/next_turn.ts";
 import type { Logger } from "../logs/log.ts";
-import { isOutOfFiles, NO_ROOM } from "./file_reserve.ts";
-import type { FileRoom } from "./file_reserve.ts";
+import { type FileRoom, isOutOfFiles, NO_ROOM } from "./file_reserve.ts";
 
 /** Counters for metrics. */
 export interface DoorStats {

@@ -4,8 +4,7 @@
  */
 import { STATUS_CODES } from "node:http";
 import { concat } from "../containers/concat.ts";
-import { writeAll } from "./byte_stream.ts";
-import type { ByteStream } from "./byte_stream.ts";
+import { type ByteStream, writeAll } from "./byte_stream.ts";
 
 /** What an answer needs from its request. */
 export interface AnswerTo {

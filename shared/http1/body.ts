@@ -2,8 +2,7 @@
  * Reads the body of an HTTP/1.1 request from chunks of bytes, cut anywhere: by its length, or chunked (RFC 9112, 6 and
  * 7). Pure; strict, with limits for everything that is not data.
  */
-import { MalformedRequest } from "./head.ts";
-import type { Framing } from "./head.ts";
+import { type Framing, MalformedRequest } from "./head.ts";
 
 /** The most bytes of the extensions of one chunk, and of all trailers together; all are ignored. */
 const EXTRA_BYTES_MAX = 4_096;

@@ -2,14 +2,12 @@
  * The common part of doors on servers of `node:net`: how the port stays open. `tls_door.ts` and `listener.ts` handle
  * connections; `door.ts` has the runtime's own doors.
  */
-import { createServer } from "node:net";
-import type { AddressInfo, Server } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { PIECE_MS, slice, STRANGERS } from "../turns/slices.ts";
 import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
 import type { DoorStats } from "./acceptor.ts";
 import type { FileRoom } from "./file_reserve.ts";
-import { acceptHandles, handleOf, moved } from "./node_handle.ts";
-import type { TcpHandle } from "./node_handle.ts";
+import { acceptHandles, handleOf, moved, type TcpHandle } from "./node_handle.ts";
 
 /**
  * Intervals of the checks for free descriptors, after which the listener is woken: while connections arrive, and while

@@ -3,8 +3,7 @@
  * undocumented. Every use of it by our own listener goes through here, with its reason. `tls_door_test.ts` and
  * `live_stream_test.ts` fail if a Deno changes it.
  */
-import { Socket } from "node:net";
-import type { Server, SocketConstructorOpts } from "node:net";
+import { type Server, Socket, type SocketConstructorOpts } from "node:net";
 import process from "node:process";
 import { MADE_FOR_DENO } from "../deno_versions.ts";
 

@@ -4,11 +4,9 @@
  */
 import { concat } from "../containers/concat.ts";
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
-import type { SecureContext } from "node:tls";
+import { type SecureContext, TLSSocket } from "node:tls";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
-import { handleOf } from "./node_handle.ts";
-import type { NodeHandle } from "./node_handle.ts";
+import { handleOf, type NodeHandle } from "./node_handle.ts";
 import { Turns } from "../turns/fair_turns.ts";
 
 /**

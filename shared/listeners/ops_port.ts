@@ -7,11 +7,9 @@ import type { Config } from "../config/schema.ts";
 import type { FileReserve } from "../http1/file_reserve.ts";
 import type { Listener } from "./listen.ts";
 import type { Env } from "../env.ts";
-import { openOperatorListener } from "./operator_listener.ts";
-import type { OperatorListenOptions } from "./operator_listener.ts";
+import { openOperatorListener, type OperatorListenOptions } from "./operator_listener.ts";
 import { opsHandler } from "./ops.ts";
-import { withOpsToken } from "./ops_token.ts";
-import type { OpsToken } from "./ops_token.ts";
+import { type OpsToken, withOpsToken } from "./ops_token.ts";
 import type { ReadFile } from "../process/secret_file.ts";
 import { Starting } from "./starting.ts";
 

@@ -8,8 +8,7 @@ import type { Config } from "../config/schema.ts";
 import type { TlsPair } from "../http1/door.ts";
 import type { Env } from "../env.ts";
 import type { Listener } from "./listen.ts";
-import { Counter, Gauge } from "../metrics/metrics.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import { Counter, Gauge, type Registry } from "../metrics/metrics.ts";
 
 /** The pair of a listener, where another one is read, and how it is applied. */
 export interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> {

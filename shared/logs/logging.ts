@@ -2,8 +2,7 @@
  * The logs of one process: a logger for each component, levels that can change at run time, and a rate limit for each
  * text. `log.ts` formats lines. It has no timer and no file.
  */
-import { createLogger, SEVERITY } from "./log.ts";
-import type { Logger, LoggerOptions, LogLevel } from "./log.ts";
+import { createLogger, type Logger, type LoggerOptions, type LogLevel, SEVERITY } from "./log.ts";
 import type { Registry } from "../metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
 

@@ -1,10 +1,8 @@
 /** Opens the engine that the configuration selects. Callers use only `Spine`. */
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
-import { LOG_LIMITS } from "./contract/durable_log.ts";
-import type { LogLimits } from "./contract/durable_log.ts";
-import { openEmbedded } from "./embedded/embedded.ts";
-import type { EmbeddedLimits } from "./embedded/embedded.ts";
+import { LOG_LIMITS, type LogLimits } from "./contract/durable_log.ts";
+import { type EmbeddedLimits, openEmbedded } from "./embedded/embedded.ts";
 import { openNats } from "./nats/nats.ts";
 import type { Spine } from "./contract/spine.ts";
 

@@ -4,11 +4,9 @@
  */
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
-import { scrapedGauge } from "../metrics/metrics.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../metrics/metrics.ts";
 import type { Spine, StorageReport } from "./contract/spine.ts";
-import { promisedBytes, storageProblem } from "./contract/storage_plan.ts";
-import type { StorageWish } from "./contract/storage_plan.ts";
+import { promisedBytes, storageProblem, type StorageWish } from "./contract/storage_plan.ts";
 
 const WATCH_MS = 30_000;
 const NOTHING: StorageReport = {

@@ -2,8 +2,7 @@
  * A registry's metrics in the form of OpenTelemetry's exporters: counters as monotonic sums, gauges, histograms with
  * explicit bounds, all cumulative since the process started. Names and labels are those of /metrics. Sends nothing.
  */
-import { ValueType } from "@opentelemetry/api";
-import type { HrTime } from "@opentelemetry/api";
+import { type HrTime, ValueType } from "@opentelemetry/api";
 import { AggregationTemporality, DataPointType } from "@opentelemetry/sdk-metrics";
 import type { DataPoint, HistogramMetricData, MetricData } from "@opentelemetry/sdk-metrics";
 import type { Registry } from "../metrics/metrics.ts";

@@ -2,8 +2,7 @@
  * Sends the metrics of /metrics to an OpenTelemetry collector, by OTLP over HTTP with Protobuf. Only `start.ts`
  * loads it, because of its packages.
  */
-import { ExportResultCode, SDK_INFO } from "@opentelemetry/core";
-import type { ExportResult } from "@opentelemetry/core";
+import { type ExportResult, ExportResultCode, SDK_INFO } from "@opentelemetry/core";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {

@@ -4,8 +4,7 @@
  */
 import type { Config } from "../config/schema.ts";
 import type { Logger } from "../logs/log.ts";
-import { headersIn, readSecret, RenewedSecret } from "../process/secret_file.ts";
-import type { ReadFile } from "../process/secret_file.ts";
+import { headersIn, type ReadFile, readSecret, RenewedSecret } from "../process/secret_file.ts";
 
 /** The attributes of this process, by OpenTelemetry's semantic conventions. */
 export interface TelemetryResource {

@@ -5,9 +5,8 @@
  */
 import { z } from "zod";
 import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
-import type { UsageRow } from "../records/counts.ts";
+import { addCounts, COUNTERS, type Counts, type UsageRow } from "../records/counts.ts";
 import { rowsOf, StoredRows, storedRows } from "./minute.ts";
-import { addCounts, COUNTERS, type Counts } from "../records/counts.ts";
 import { encodeLives, FoldLives, StoredLives } from "./fold_lives.ts";
 import { readStored } from "../records/stored.ts";
 

@@ -6,8 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { type LastBlock, takenBlock } from "../blocks/last_block.ts";
 import { readBlocks } from "../blocks/read_blocks.ts";
-import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
-import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
+import { type BlockStore, FOLD_WRITERS, type StoredBlock } from "../spine/contract/block_store.ts";
 import { slice } from "../turns/slices.ts";
 import { decodeMinute, type UsageMinute } from "./minute.ts";
 import { decodeFold, type Fold, type FoldedBy, foldedBy, type FoldedUse } from "./fold.ts";

@@ -22,9 +22,8 @@ import {
   withoutPending,
 } from "./decision.ts";
 import type { Wanted } from "./decision.ts";
-import { documentsHash } from "./documents.ts";
+import { type Documents, documentsHash } from "./documents.ts";
 import { writingOf } from "./writing.ts";
-import type { Documents } from "./documents.ts";
 
 /** The most conflicts with other writers before a step gives up. */
 const ATTEMPTS = 64;

@@ -16,8 +16,7 @@ import { Policies } from "../policy/chain/chain.ts";
 import type { CanaryProblem } from "../policy/chain/canary_turn.ts";
 import type { PolicyRegistry } from "../policy/chain/registry.ts";
 import type { Applies } from "./applies.ts";
-import { decisionOf, STATE_KINDS } from "./decision.ts";
-import type { Wanted } from "./decision.ts";
+import { decisionOf, STATE_KINDS, type Wanted } from "./decision.ts";
 
 /** How often a Shield reports its counts if they have changed, in ms. */
 const REPORT_MS = 250;

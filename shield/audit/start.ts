@@ -2,8 +2,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { LedgerStatus } from "../../shared/spine/contract/ledger.ts";
 import type { AuditAdminContext } from "./api.ts";

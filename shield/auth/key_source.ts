@@ -5,8 +5,7 @@
 import { ConfigError, unreadable } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
-import { keyFromPem, keysFromJwks } from "./keys.ts";
-import type { Algorithm, LoadedKeys } from "./keys.ts";
+import { type Algorithm, keyFromPem, keysFromJwks, type LoadedKeys } from "./keys.ts";
 import { RemoteKeys } from "./remote_keys.ts";
 
 /** One entry of `[[auth.issuers]]`. */

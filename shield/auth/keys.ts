@@ -2,8 +2,7 @@
  * Public keys of one issuer: reads a JWK set or a PEM file into an index by algorithm and key id. `remote_keys.ts`
  * fetches sets, and `authenticate.ts` verifies tokens.
  */
-import { exportJWK, importJWK, importSPKI, importX509 } from "@panva/jose";
-import type { JWK } from "@panva/jose";
+import { exportJWK, importJWK, importSPKI, importX509, type JWK } from "@panva/jose";
 import type { Config } from "../../shared/config/schema.ts";
 import { AmbiguousJsonError, parseStrictJson } from "../../shared/strict_json.ts";
 import { ed25519KeyProblem } from "./ed25519_key.ts";

@@ -6,8 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
 import type { Env } from "../../shared/env.ts";
-import { keysFromJwks, UnusableSetError } from "./keys.ts";
-import type { Algorithm, KeyIndex } from "./keys.ts";
+import { type Algorithm, type KeyIndex, keysFromJwks, UnusableSetError } from "./keys.ts";
 
 /** The most bytes of a key set; a few kilobytes are usual. */
 const BODY_BYTES_MAX = 262_144;

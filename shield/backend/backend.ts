@@ -2,8 +2,7 @@
  * A tenant's backend that runs in the Shield's process, without socket and token: the configuration defines its
  * identity. Its messages take the path of every other message.
  */
-import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import type { PlainEnvelope } from "@arqon/proto";
+import { type PlainEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { storedBack } from "../../shared/spine/contract/stored_back.ts";

@@ -2,8 +2,7 @@
 import { readPresenceLeave, readPresenceUpdate, strictText, writeHistoryQuery } from "@arqon/proto";
 import type { Ack, Welcome } from "@arqon/proto";
 import { objectText } from "../http/members.ts";
-import { ERROR } from "./codes.ts";
-import type { ClientError } from "./codes.ts";
+import { type ClientError, ERROR } from "./codes.ts";
 import { JSON_TYPE, jsonData, offsetOf } from "./messages.ts";
 import type { ClientInfo, Command, Data, Reply, RequestOf, Subscribed } from "./messages.ts";
 import { readPage } from "./publications.ts";

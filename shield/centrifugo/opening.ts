@@ -2,8 +2,7 @@
  * The answer to `connect` while the server-side subscriptions that it lists are pending. It buffers the frames that
  * follow the answer. Pure.
  */
-import { infoOf } from "./answers.ts";
-import type { Member } from "./answers.ts";
+import { infoOf, type Member } from "./answers.ts";
 import { UNSUBSCRIBE } from "./codes.ts";
 import type { Reply, Subscribed } from "./messages.ts";
 import type { Channel } from "./subscription.ts";

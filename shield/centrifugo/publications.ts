@@ -6,8 +6,7 @@ import { dataForm, readHistory, readRouted } from "@arqon/proto";
 import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
 import { createFossil } from "../../shared/fossil/encode.ts";
 import type { Form } from "./forms.ts";
-import { NULL } from "./messages.ts";
-import type { Data, Publication, Reply } from "./messages.ts";
+import { type Data, NULL, type Publication, type Reply } from "./messages.ts";
 import { tagsOf } from "./tags.ts";
 
 /** The user id of backends with an API key. Their publications have no client info. */

@@ -1,8 +1,7 @@
 /** How successful operations are answered: at once, after a flush of the Spine, or after the log's answer. */
 import type { Ack } from "@arqon/proto";
 import type { Connection } from "./connection.ts";
-import { EMPTY_ACK } from "../message/request_ref.ts";
-import type { RequestRef } from "../message/request_ref.ts";
+import { EMPTY_ACK, type RequestRef } from "../message/request_ref.ts";
 import type { Stored } from "../message/pipeline.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 

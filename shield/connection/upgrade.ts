@@ -8,8 +8,7 @@ import { offeredSubprotocols } from "../auth/token.ts";
 import type { Client } from "../message/caller.ts";
 import type { SocketServer } from "../socket/client_socket.ts";
 import { originalOf } from "../socket/light_copy.ts";
-import { enter, sharedBy } from "./entrance.ts";
-import type { EntranceContext, Shared } from "./entrance.ts";
+import { enter, type EntranceContext, type Shared, sharedBy } from "./entrance.ts";
 
 /** The dependencies of `createUpgrade`. */
 export interface UpgradeContext extends EntranceContext {

@@ -9,14 +9,11 @@ import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { readValue } from "../../shared/listeners/request_body.ts";
-import { AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../admin/routing/query.ts";
 import { findBrain } from "./buckets.ts";
-import { isTenant } from "./store.ts";
-import type { DataStore, Whose } from "./store.ts";
-import { keptBeside } from "./stores.ts";
-import type { StoresContext } from "./stores.ts";
+import { type DataStore, isTenant, type Whose } from "./store.ts";
+import { keptBeside, type StoresContext } from "./stores.ts";
 
 const OFFSET: Schema = { type: "string", pattern: "^[0-9]{1,16}$" };
 const WHOSE = [

@@ -12,8 +12,7 @@ import {
   readRouted,
 } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import { systemEnvelope } from "../../shared/records/system_envelope.ts";
-import type { StampSource } from "../../shared/records/system_envelope.ts";
+import { type StampSource, systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { isReservedType } from "../auth/authorize.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { Entry } from "./entry.ts";

@@ -7,8 +7,7 @@ import { growingRoomOf } from "../../shared/rooms/reserved.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { give } from "../message/room_order.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { lastOf } from "./record.ts";
-import type { Ending, GrowingRecord, Piece } from "./record.ts";
+import { type Ending, type GrowingRecord, lastOf, type Piece } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 
 const GROWING_TYPE = "growing";

@@ -1,8 +1,6 @@
 /** The metrics of growing messages. */
-import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import { OUTCOMES } from "./record.ts";
-import type { Outcome } from "./record.ts";
+import { Counter, Gauge, type Registry } from "../../shared/metrics/metrics.ts";
+import { type Outcome, OUTCOMES } from "./record.ts";
 
 /** The limits that can be reached. */
 const BOUNDS = ["message", "room_messages", "tenant_messages", "held"] as const;

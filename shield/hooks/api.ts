@@ -4,8 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import { TenantHook } from "../../shared/config/automation/hooks.ts";
-import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.ts";
+import { type AfterHook, TenantHook, type Webhooks } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import { callTerms } from "../../shared/hooks/terms.ts";
 import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
@@ -13,8 +12,7 @@ import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import { settingsWithin } from "../../shared/listeners/request_body.ts";
 import { slice } from "../../shared/turns/slices.ts";
-import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { hasOrder, resumed, withAgain } from "../../shared/records/hook_document.ts";
 import type { HookDocument } from "../../shared/records/hook_document.ts";

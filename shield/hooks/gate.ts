@@ -2,8 +2,7 @@
  * Hooks with `before`: they allow or deny a connection, a subscription or a publish, after the policies. Without one
  * the Overseer's answer is returned unchanged, at once. `shared/hooks/call.ts` makes calls.
  */
-import { ArqonError, encodeTextMessage, plainEnvelope } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, encodeTextMessage, plainEnvelope, type ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { BeforeKind, HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
@@ -15,10 +14,9 @@ import type { Env } from "../../shared/env.ts";
 import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
-import type { Judged } from "../message/gates.ts";
+import type { Judged, Policies } from "../message/gates.ts";
 import { senderOf } from "../message/sender.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
-import type { Policies } from "../message/gates.ts";
 
 const ANSWER_BYTES = 65_536;
 /** Time after which a client may retry. */

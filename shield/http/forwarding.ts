@@ -2,8 +2,7 @@
  * Forwards requests of clients without a socket to the Shield with their stream. Such a client receives by its stream
  * and sends by requests, each of which a load balancer may send to any Shield.
  */
-import { ArqonError, ERRORS } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, ERRORS, type Reason } from "@arqon/proto";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";

@@ -1,6 +1,5 @@
 /** The journal's own metrics. */
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter, scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 
 /** Why decisions are missing from the journal. */

@@ -5,9 +5,8 @@
  */
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { Ledger } from "./ledger.ts";
-import { clipped } from "./row_facts.ts";
+import { clipped, type ConnectionBegin, type SubscriptionBegin } from "./row_facts.ts";
 import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
-import type { ConnectionBegin, SubscriptionBegin } from "./row_facts.ts";
 import { KIND } from "./row_form.ts";
 import type { BlockDraft } from "./stored_block.ts";
 

@@ -3,8 +3,7 @@
  * wait, for a limited time. `former_ledgers.ts` reads.
  */
 import { ArqonError } from "@arqon/proto";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 
 /** The most waiting requests; more would wait in vain. */

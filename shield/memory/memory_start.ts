@@ -4,8 +4,7 @@
  */
 import type { Env } from "../../shared/env.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { watchMemory } from "./memory_watch.ts";
-import type { MemoryWatch } from "./memory_watch.ts";
+import { type MemoryWatch, watchMemory } from "./memory_watch.ts";
 import type { Parts } from "../capability.ts";
 
 /** The number of buffers that make the engine collect garbage, their interval in ms, and their size. */

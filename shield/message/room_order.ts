@@ -3,8 +3,7 @@
  * Shield detects repeated, reordered or lost messages (a server of a cluster that stalls may cause each). Pure except
  * for `orderOn`. Rooms with a log have offsets instead.
  */
-import { connectionId } from "../../shared/ids.ts";
-import type { Random } from "../../shared/ids.ts";
+import { connectionId, type Random } from "../../shared/ids.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";

@@ -2,8 +2,7 @@
  * Ed25519 signatures of messages: whether one is required, and whether it verifies. Runs before schema and policy. Keys
  * are in the identity (`cnf.jwk`); `authorize.ts` decides what a user may send.
  */
-import { ArqonError, matchesRoomPattern, signingInput } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, matchesRoomPattern, type ScannedEnvelope, signingInput } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Settings } from "../settings/settings.ts";

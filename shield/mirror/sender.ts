@@ -10,8 +10,7 @@ import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { SequenceTable } from "../../shared/containers/sequence_table.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
-import { shadowSubject } from "../../shared/subjects/subject.ts";
-import type { Subject } from "../../shared/subjects/subject.ts";
+import { shadowSubject, type Subject } from "../../shared/subjects/subject.ts";
 import type { CompiledRule } from "./rules.ts";
 import { SHADOW_HEADER, shadowEnvelope } from "./shadow_envelope.ts";
 

@@ -2,8 +2,7 @@
  * The mirror's counters: plain numbers by rule, which prom-client reads at a scrape. A rule's prefix is a label, so the
  * number of labels is limited: later rules share `other`.
  */
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounters, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { DiffOutcome } from "./diff.ts";
 

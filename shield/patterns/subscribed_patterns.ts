@@ -15,15 +15,13 @@ import type { Filter } from "../fanout/filters.ts";
 import type { Flow } from "../fanout/entry.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { ConnectionPatterns } from "../fanout/patterns.ts";
-import { RoomSubscriber } from "../fanout/room_subscriber.ts";
-import type { Recipient, Wish } from "../fanout/room_subscriber.ts";
+import { type Recipient, RoomSubscriber, type Wish } from "../fanout/room_subscriber.ts";
 import type { Caller } from "../message/caller.ts";
 import { followed } from "../message/gates.ts";
 import { bump } from "../stats/stats.ts";
 import { HeldSubscriber } from "./held_subscriber.ts";
 import { isOnlyNamed } from "./pattern_index.ts";
-import { gapFrame } from "./pattern_rooms.ts";
-import type { PatternListener, PatternRooms } from "./pattern_rooms.ts";
+import { gapFrame, type PatternListener, type PatternRooms } from "./pattern_rooms.ts";
 
 /** The most remembered rooms that policies have refused; beyond that, rooms are judged again. */
 const REFUSED_MAX = 4_096;

@@ -5,8 +5,7 @@
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WriterClock, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
 import { writerKey } from "../../shared/presence/types.ts";
-import { addForeign, removeForeign, replaceForeign } from "./table.ts";
-import type { MemberTable } from "./table.ts";
+import { addForeign, type MemberTable, removeForeign, replaceForeign } from "./table.ts";
 
 /** The most updates that are kept while an earlier one is missing; beyond that a snapshot is needed. */
 const AHEAD_MAX = 256;

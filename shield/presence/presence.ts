@@ -13,8 +13,7 @@ import type { MemberInput, Writer } from "../../shared/presence/types.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import { Announcer } from "./announcer.ts";
 import { requireBelow } from "./member_limit.ts";
-import { refuse } from "./stats.ts";
-import type { PresenceStats } from "./stats.ts";
+import { type PresenceStats, refuse } from "./stats.ts";
 import { Tables } from "./tables.ts";
 import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts";
 

@@ -2,8 +2,7 @@
  * The counters of presence on this Shield: plain numbers that prom-client reads at a scrape. Labels come from closed
  * sets, never from a client or another process.
  */
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import { bump } from "../stats/stats.ts";
 

@@ -3,8 +3,7 @@
  * batches: the first at once, later ones after a time that grows with the number of watchers. `tables.ts` asks the
  * room's owner; `frames.ts` encodes.
  */
-import { ArqonError } from "@arqon/proto";
-import type { PresentMember } from "@arqon/proto";
+import { ArqonError, type PresentMember } from "@arqon/proto";
 import type { PresencePort } from "../../shared/presence/messages.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
 import { bump } from "../stats/stats.ts";

@@ -2,18 +2,15 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { randomFraction } from "../../shared/ids.ts";
-import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { Counter, Gauge, Histogram, type Registry } from "../../shared/metrics/metrics.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { Parts } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { ScheduleAdminContext } from "./api.ts";
 import { isInLog, publishDue } from "./publishing.ts";
-import { stateOf } from "./schedule.ts";
+import { type Schedule, stateOf } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
-import type { Schedule } from "./schedule.ts";
-import { Schedules } from "./schedules.ts";
-import type { SchedulesOptions } from "./schedules.ts";
+import { Schedules, type SchedulesOptions } from "./schedules.ts";
 
 interface SchedulesStart extends Pick<Env, "spine" | "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "schedules" | "limits" | "watchdog">;

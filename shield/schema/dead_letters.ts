@@ -3,8 +3,7 @@
  * dropped, and never delays the sender's answer.
  */
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { deadLetterSubject } from "../../shared/subjects/subject.ts";
-import type { Subject } from "../../shared/subjects/subject.ts";
+import { deadLetterSubject, type Subject } from "../../shared/subjects/subject.ts";
 import type { SchemaTotals } from "./metrics.ts";
 
 /** The header of the envelope that says why it was refused. */

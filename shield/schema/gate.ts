@@ -3,15 +3,12 @@
  * that its mapping names. It answers from memory, and fails closed. `cache.ts` keeps schemas in memory;
  * `event_check.ts` checks an event.
  */
-import { ArqonError } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
-import type { Note, SchemaRefusal, Schemas } from "../message/gates.ts";
-import type { CandidateVerdicts } from "../message/gates.ts";
+import type { CandidateVerdicts, Note, SchemaRefusal, Schemas } from "../message/gates.ts";
 import type { SchemaCache } from "./registry/cache.ts";
-import { DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
-import type { DeadLetters } from "./dead_letters.ts";
+import { type DeadLetters, DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
 import type { MappedMessage } from "./registry/entry.ts";
 import { checkEvent, firstOf, violationText } from "./validation/event_check.ts";
 import type { Mappings } from "./mappings.ts";

@@ -6,8 +6,7 @@
 import { Buffer } from "node:buffer";
 import { ArqonError, isId } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
-import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { Counter, type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";

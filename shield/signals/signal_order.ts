@@ -2,8 +2,7 @@
  * Parses messages on `sys.t.{tenant}.signals`, in Protobuf or JSON: a kick by the Brain, or an order of a backend. NATS
  * permissions decide who may publish there; `signals.ts` and the moderation capability carry out the order.
  */
-import { DecodeError, idProblem, readEnvelope } from "@arqon/proto";
-import type { PlainSignal } from "@arqon/proto";
+import { DecodeError, idProblem, type PlainSignal, readEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { BAN_REASON_UNITS_MAX } from "../../shared/records/bans.ts";
 import { revocationIdProblem } from "../../shared/records/revocations.ts";

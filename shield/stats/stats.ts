@@ -10,8 +10,7 @@ import {
   scrapedFamily,
 } from "../../shared/metrics/metrics_plain.ts";
 import type { PlainHistogram } from "../../shared/metrics/metrics_plain.ts";
-import { CLOSES } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { CLOSES, type Reason } from "@arqon/proto";
 import { createDeliveryLatency } from "./delivery_latency.ts";
 
 /**

@@ -2,15 +2,12 @@
  * `shield --processes N`: N Shields on one client port, restarted when they die, stopped together. `operators.ts`
  * answers operators.
  */
-import { Gauge } from "prom-client";
-import type { Registry } from "prom-client";
+import { Gauge, type Registry } from "prom-client";
 import type { Env } from "../../shared/env.ts";
 import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
-import { BACKOFF } from "./backoff.ts";
-import type { BackoffOptions } from "./backoff.ts";
+import { BACKOFF, type BackoffOptions } from "./backoff.ts";
 import type { ChildOptions } from "./child_options.ts";
-import { Slot } from "./slot.ts";
-import type { ChildProcess } from "./slot.ts";
+import { type ChildProcess, Slot } from "./slot.ts";
 
 const PROCESSES_MAX = 64;
 /** After `drain_timeout_ms`: how long a Shield may take to end before it is killed. */

@@ -10,9 +10,8 @@ import { CHART, madeByChart, PLAIN, plainFiles, validateChart } from "./deploy_h
 import { composeProblems, composeSources, kubernetesProblems } from "./deploy_rules.ts";
 import type { Configs } from "./deploy_rules.ts";
 import { diskBytes, storageProblems } from "./deploy_storage_rules.ts";
-import { ensureDeployTools } from "./deploy_tools.ts";
+import { type DeployTools, ensureDeployTools } from "./deploy_tools.ts";
 import { deno } from "../checkout/programs.ts";
-import type { DeployTools } from "./deploy_tools.ts";
 import type { Document } from "./deploy_validate.ts";
 import {
   validateCompose,

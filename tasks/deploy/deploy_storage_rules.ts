@@ -3,8 +3,7 @@
  * space for the tenants' quotas and the control data. Pure; the other rules are in `deploy_rules.ts`.
  */
 import { controlBudget } from "../../shared/spine/contract/storage_plan.ts";
-import { sizeBytes } from "./deploy_rules.ts";
-import type { Configs } from "./deploy_rules.ts";
+import { type Configs, sizeBytes } from "./deploy_rules.ts";
 import type { Document } from "./deploy_validate.ts";
 
 /** Factor for NATS' overhead beside messages: indexes, Raft logs, blocks before compaction. */

@@ -3,7 +3,7 @@
  * checks are large and no other command uses them.
  */
 import { InvalidArgumentError } from "commander";
-import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
+import { type Action, command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import { HOOKS } from "../../../shared/records/verdict.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
 import {
@@ -23,7 +23,6 @@ import {
   tenant,
   whole,
 } from "./options.ts";
-import type { Action } from "./define.ts";
 import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
 import type { CallBound } from "../../replay/tally.ts";
 import { type Asked, asks, from, sentence } from "./asks.ts";

@@ -1,5 +1,5 @@
 /** The commands of `arq room` and `arq room class`, and those that publish and subscribe. */
-import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
+import { type Action, command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import {
   ANSWER,
   BUS,
@@ -19,7 +19,6 @@ import {
   tenant,
   whole,
 } from "./options.ts";
-import type { Action } from "./define.ts";
 import { InvalidArgumentError } from "commander";
 import { usageError } from "../../terminal/exit.ts";
 import { asks, either, from, type Given, orders, settles } from "./asks.ts";

@@ -3,8 +3,7 @@
  * not validate received data.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
-import { connectSocket } from "../../measure/socket.ts";
-import type { LoadSocket } from "../../measure/socket.ts";
+import { connectSocket, type LoadSocket } from "../../measure/socket.ts";
 import type { Wire, WireConnection, WireOptions } from "../targets/target.ts";
 
 const FIELD = { event: 21, data: 2 } as const;

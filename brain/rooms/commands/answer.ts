@@ -4,8 +4,7 @@
  */
 import type { Grant } from "../store/document.ts";
 import type { Lock } from "../locks/lock.ts";
-import { eventJson } from "../store/room_event.ts";
-import type { RoomEvent, WriteMark } from "../store/room_event.ts";
+import { eventJson, type RoomEvent, type WriteMark } from "../store/room_event.ts";
 
 interface At {
   readonly version: number;

@@ -1,6 +1,5 @@
 /** Tracks which changes of a room's state a client has received, and fetches missed ones. */
-import { encodeUtf8, readEnvelope, strictText } from "@arqon/proto";
-import type { PlainEnvelope } from "@arqon/proto";
+import { encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
 import type { Json } from "../wire/json.ts";
 import type { RoomPosition, RoomRead, RoomState, RoomValue } from "./room_state.ts";

@@ -12,9 +12,8 @@ import { newEntry, newReader, subTermsOf, tellGap, tellReady } from "./room_entr
 import type { Mend, RoomEntry } from "./room_entry.ts";
 import type { Session } from "../connection/session.ts";
 import { backoffDelay } from "../time/clock.ts";
-import { asSubscription, encodeMeta } from "./subscription.ts";
+import { asSubscription, encodeMeta, type SubscriptionsOptions } from "./subscription.ts";
 import type { Beginning, Reader, SubscribeOptions, Subscription } from "./subscription.ts";
-import type { SubscriptionsOptions } from "./subscription.ts";
 import { isCompanion } from "../wire/companion.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 

@@ -3,11 +3,9 @@
  * process decides how the file is read and who may ask.
  */
 import type { Logger } from "../../logs/log.ts";
-import { scrapedGauge } from "../../metrics/metrics.ts";
-import type { Registry } from "../../metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../metrics/metrics.ts";
 import { scrapedFamily } from "../../metrics/metrics_plain.ts";
-import { LiveConfig } from "./live_config.ts";
-import type { ConfigChanges } from "./live_config.ts";
+import { type ConfigChanges, LiveConfig } from "./live_config.ts";
 import type { Config } from "../schema.ts";
 
 /** The configuration in force in a process, and the settings of its file that are not in force. */

@@ -2,8 +2,7 @@
  * Reads a room's log backward from the newest message: for writers that must know whether a message that they may have
  * published was stored. It reads page by page and keeps nothing.
  */
-import { DecodeError, readEnvelope } from "@arqon/proto";
-import type { PlainEnvelope } from "@arqon/proto";
+import { DecodeError, type PlainEnvelope, readEnvelope } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "./durable_log.ts";
 import { readable } from "./readable_message.ts";
 

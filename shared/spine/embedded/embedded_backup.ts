@@ -5,8 +5,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
-import { FreezableFile } from "./embedded_freeze.ts";
-import type { FrozenFile } from "./embedded_freeze.ts";
+import { FreezableFile, type FrozenFile } from "./embedded_freeze.ts";
 import type { SpineBackup } from "../contract/spine.ts";
 
 /** Closes a database and ends a backup of it. */

@@ -20,10 +20,8 @@ import type {
   BlockStoreName,
   StoredBlock,
 } from "../contract/block_store.ts";
-import { backupFile } from "./embedded_backup.ts";
-import type { BackupFile } from "./embedded_backup.ts";
+import { type BackupFile, backupFile, closeBacked } from "./embedded_backup.ts";
 import { inTransaction, openDatabase, requireVersion } from "./embedded_database.ts";
-import { closeBacked } from "./embedded_backup.ts";
 import { scrub } from "./embedded_scrub.ts";
 import { logUnavailable } from "../contract/storage_full.ts";
 import { type DataFile, isDiskFull, openProblem, useProblem } from "./data_files.ts";

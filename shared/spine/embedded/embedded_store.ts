@@ -6,8 +6,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { openProblem, useProblem } from "./data_files.ts";
-import { backupFile, requireRestored } from "./embedded_backup.ts";
-import type { BackupFile } from "./embedded_backup.ts";
+import { type BackupFile, backupFile, closeBacked, requireRestored } from "./embedded_backup.ts";
 import {
   type Guard,
   inTransaction,
@@ -15,7 +14,6 @@ import {
   PROOF_SCHEMA,
   proveWritable,
 } from "./embedded_database.ts";
-import { closeBacked } from "./embedded_backup.ts";
 import { LEDGER_SCHEMA, ledgerStatements } from "./embedded_ledger.ts";
 import { OBJECT_SCHEMA, objectStatements } from "./embedded_objects.ts";
 

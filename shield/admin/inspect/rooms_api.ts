@@ -5,8 +5,7 @@ import { type AdminRoutes, jsonBody, withBody } from "../routing/admin_routes.ts
 import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
 import { readValue } from "../../../shared/listeners/request_body.ts";
 import { withoutEnd } from "../routing/ending_stream.ts";
-import { room } from "./details.ts";
-import type { DetailContext } from "./details.ts";
+import { type DetailContext, room } from "./details.ts";
 import { cutOffRooms, reducedObject, reducedRoom } from "./reduced_room.ts";
 import {
   ForkBody,
@@ -21,8 +20,7 @@ import type { ReducedPastContext } from "./reduced_past.ts";
 import { type ContentsContext, roomHistory, roomState } from "./room_contents.ts";
 import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
 import type { OrderContext } from "./room_orders.ts";
-import { rooms } from "./lists.ts";
-import type { Answer } from "./lists.ts";
+import { type Answer, rooms } from "./lists.ts";
 import { checked, readQuery, requireId } from "../routing/query.ts";
 import { storedRooms, type StoredRoomsContext } from "./stored_rooms.ts";
 import type { Tails } from "./tail.ts";

@@ -6,11 +6,9 @@
  * new series starts at 0, since earlier counts are in `_other`. When a tenant loses its series, the series ends, and
  * later counts are in `_other`. So no counter ever falls, and every message is counted in one series.
  */
-import { Gauge } from "prom-client";
-import type { Registry } from "prom-client";
+import { Gauge, type Registry } from "prom-client";
 import { scrapedCounters } from "../../../shared/metrics/metrics_plain.ts";
-import { OTHER_TENANTS } from "../../stats/tenant_stats.ts";
-import type { TenantTable, TenantTotals } from "../../stats/tenant_stats.ts";
+import { OTHER_TENANTS, type TenantTable, type TenantTotals } from "../../stats/tenant_stats.ts";
 
 type Counted = Exclude<keyof TenantTotals, "connections">;
 

@@ -17,8 +17,7 @@ import {
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
-import { AdminTable, inBody, jsonBody } from "../routing/admin_routes.ts";
-import type { AdminCall } from "../routing/admin_routes.ts";
+import { type AdminCall, AdminTable, inBody, jsonBody } from "../routing/admin_routes.ts";
 import { Id } from "../routing/query.ts";
 import { parameterOf, settingsWithin } from "../../../shared/listeners/request_body.ts";
 import type { Revocations } from "../../auth/revocations.ts";

@@ -19,8 +19,7 @@ import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
 import { everyTenant } from "../../../shared/subjects/subject.ts";
 import { within } from "../../../shared/within.ts";
 import type { Bans } from "../../auth/bans.ts";
-import { readOrder } from "../../signals/signal_order.ts";
-import type { Order } from "../../signals/signal_order.ts";
+import { type Order, readOrder } from "../../signals/signal_order.ts";
 import type { Signals } from "../../signals/signals.ts";
 import { bump } from "../../stats/stats.ts";
 

@@ -6,8 +6,7 @@
 import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Admin, RouteScope } from "./admin_scope.ts";
-import { bodyOf } from "../../openapi/openapi_parts.ts";
-import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
+import { bodyOf, type DescribedBody, type RouteAbout } from "../../openapi/openapi_parts.ts";
 
 /** A request without its body: a handler gets the body only by `withBody`, which describes it. */
 export type RequestHead = Pick<Request, "headers" | "method" | "signal" | "url">;

@@ -2,8 +2,7 @@
  * A client's query of a room's history, in its three forms: JSON or Protobuf data of a command, and the query of a URL.
  * Refusals name what is wrong and what is expected; `history_window.ts` reads the log.
  */
-import { ArqonError, dataForm, readHistoryQuery } from "@arqon/proto";
-import type { Uint64 } from "@arqon/proto";
+import { ArqonError, dataForm, readHistoryQuery, type Uint64 } from "@arqon/proto";
 
 /** A question about history that has been checked. */
 export interface HistoryRange {

@@ -2,8 +2,7 @@
  * The counters of durable rooms on this Shield. The message path adds to plain numbers; prom-client reads them at a
  * scrape. Labels come from closed sets, or are limited here.
  */
-import { Histogram } from "prom-client";
-import type { Registry } from "prom-client";
+import { Histogram, type Registry } from "prom-client";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import {
   scrapedCounter,

@@ -4,8 +4,7 @@
  *
  * Invariant: every message of the room above `floor` and up to `last` is in the list, in the order of the offsets.
  */
-import { encodeMsgAt } from "@arqon/proto";
-import type { FrameSpace } from "@arqon/proto";
+import { encodeMsgAt, type FrameSpace } from "@arqon/proto";
 import type { Entry as RoomEntry } from "../../fanout/entry.ts";
 import { KeptFrames } from "./kept_frames.ts";
 

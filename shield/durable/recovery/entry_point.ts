@@ -2,8 +2,7 @@
  * The point at which a subscriber enters a durable room, and what it receives. The room advances between the decision
  * and the turn in which the subscriber is notified: see `EntryPoint`.
  */
-import { isExpired } from "./recovery.ts";
-import type { RecoverableRoom } from "./recovery.ts";
+import { isExpired, type RecoverableRoom } from "./recovery.ts";
 import type { EntryPoint, Flow, Unrecovered } from "../../fanout/entry.ts";
 import { cursorAfter, cursorBefore, cursorFrom } from "../messages/timeline.ts";
 import type { Cursor, Entry } from "../messages/timeline.ts";

@@ -7,15 +7,13 @@ import type { Position, Unrecovered } from "../../fanout/entry.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
-import { backfill } from "./backfill.ts";
-import type { Backfill } from "./backfill.ts";
+import { type Backfill, backfill } from "./backfill.ts";
 import type { RetryClock } from "../log/clock.ts";
 import { LiveEntryPoint } from "./entry_point.ts";
 import { floorWith, judgeMissed, judgePosition, nextTarget } from "./recovery.ts";
 import type { RecoverableRoom, RecoveryBounds, Verdict } from "./recovery.ts";
 import type { DurableStats } from "../log/stats.ts";
-import { missedBetween } from "../messages/timeline.ts";
-import type { Entry, Timeline } from "../messages/timeline.ts";
+import { type Entry, missedBetween, type Timeline } from "../messages/timeline.ts";
 
 /**
  * How long a subscriber waits for a log that does not answer, in ms. After that the client gets an error, and retries.

@@ -18,8 +18,7 @@ import { lifeName, readFormer } from "../former_ledgers.ts";
 import type { Former, FormerLedger, FormerReading } from "../former_ledgers.ts";
 import { gather } from "../history.ts";
 import { piecesOf } from "../scan.ts";
-import { withMissing } from "./why_ask.ts";
-import type { Missing, ReceivedInRoom } from "./why_ask.ts";
+import { type Missing, type ReceivedInRoom, withMissing } from "./why_ask.ts";
 
 /** The stored ledgers' reports about a user. */
 interface FormerReport {

@@ -3,8 +3,7 @@
  * no modules and no clock; `tenant_chain.ts` loads and swaps.
  */
 import type { PolicyBinding } from "../../../shared/records/verdict.ts";
-import { canaryLists } from "./canary.ts";
-import type { CanaryLists } from "./canary.ts";
+import { type CanaryLists, canaryLists } from "./canary.ts";
 import type { PolicyVersion } from "./chain.ts";
 import type { ComparedStage } from "./comparisons.ts";
 

@@ -6,8 +6,7 @@ import { ArqonError, isId, isRoomPattern, matchesRoomPattern } from "@arqon/prot
 import { z } from "zod";
 import { problemText } from "../../../shared/problem.ts";
 import { isSampled } from "../../../shared/sampling.ts";
-import { HOOKS } from "../../../shared/records/verdict.ts";
-import type { Hook, PolicyBinding } from "../../../shared/records/verdict.ts";
+import { type Hook, HOOKS, type PolicyBinding } from "../../../shared/records/verdict.ts";
 import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
 
 /** The most earlier versions that a document keeps for rollbacks. */

@@ -8,17 +8,13 @@ import type { HealthCheck } from "../../../shared/listeners/ops.ts";
 import type { KvChange, KvKey } from "../../../shared/spine/contract/spine.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sampled } from "./chain.ts";
-import { ModuleSet } from "../modules/module_set.ts";
-import type { ModuleLoader } from "../modules/module_set.ts";
+import { type ModuleLoader, ModuleSet } from "../modules/module_set.ts";
 import type { Hook, PolicyBinding } from "../../../shared/records/verdict.ts";
-import { CHAIN_STATES, registerRegistryMetrics } from "./registry_metrics.ts";
-import type { ChainState } from "./registry_metrics.ts";
-import { openPolicyStore } from "./store.ts";
-import type { PolicyStore } from "./store.ts";
+import { CHAIN_STATES, type ChainState, registerRegistryMetrics } from "./registry_metrics.ts";
+import { openPolicyStore, type PolicyStore } from "./store.ts";
 import type { Canary, CanaryState } from "./canary_turn.ts";
 import { Comparisons } from "./comparisons.ts";
-import { TenantChain } from "./tenant_chain.ts";
-import type { TenantStatus } from "./tenant_chain.ts";
+import { TenantChain, type TenantStatus } from "./tenant_chain.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** The most rooms of all tenants with cached chains; beyond that, the cache is cleared. */

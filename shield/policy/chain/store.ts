@@ -16,8 +16,7 @@ import type {
 } from "../../../shared/spine/contract/spine.ts";
 import { decodeRollout, isUnderWay } from "../../../shared/rollout/rollout.ts";
 import { POLICIES_BUCKET, ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
-import { documentBytes, emptyDocument, parseDocument } from "./chain.ts";
-import type { PolicyDocument } from "./chain.ts";
+import { documentBytes, emptyDocument, parseDocument, type PolicyDocument } from "./chain.ts";
 
 const MODULES = "ARQON_MODULES";
 const SHA256 = /^[0-9a-f]{64}$/;

@@ -2,8 +2,7 @@
  * The Overseer's metrics, under the contract's names. The label `module` is the policy's name, which tenants choose.
  * Names beyond a limit count as "other".
  */
-import { Counter } from "prom-client";
-import type { Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import {
   PlainHistogram,

@@ -3,7 +3,7 @@
  * policy could not decide.
  */
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import type { EvaluateRequest } from "../abi/policy.ts";
+import { type EvaluateRequest, FAULT_CODES } from "../abi/policy.ts";
 import type {
   PolicyBinding,
   PolicyFault,
@@ -13,7 +13,6 @@ import type {
   PolicyValue,
   Verdict,
 } from "../../../shared/records/verdict.ts";
-import { FAULT_CODES } from "../abi/policy.ts";
 import type { Hold } from "../../../shared/rates/breaker.ts";
 import type { SlotValue } from "../state/held_values.ts";
 import type { ChainEntry } from "../ring/ring_message.ts";

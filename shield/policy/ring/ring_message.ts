@@ -4,8 +4,7 @@
  * refusal, log lines. A worker identifies the policies of a chain by their index; their names stay in the process.
  */
 import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
-import { HOOKS, POLICY_FAULTS } from "../../../shared/records/verdict.ts";
-import type { Hook } from "../../../shared/records/verdict.ts";
+import { type Hook, HOOKS, POLICY_FAULTS } from "../../../shared/records/verdict.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import type { Records } from "./ring.ts";
 import {
@@ -16,7 +15,7 @@ import {
   stateInPlace,
   withHolds,
 } from "./ring_state.ts";
-import { chainAt, ENTRY_BYTES, tenantBytes, tenantOf } from "./ring_last.ts";
+import { chainAt, ENTRY_BYTES, tenantBytes, tenantOf, type WorkerEntry } from "./ring_last.ts";
 import { decodeWords, encodeWords, NO_WORDS } from "./ring_words.ts";
 import type { ChainOutcome, WorkerReply } from "./ring_words.ts";
 import type { HoldChanges, SlotValue } from "../state/held_values.ts";
@@ -24,7 +23,6 @@ import type { ChainValues } from "../state/key_holds.ts";
 import type { SlotRef } from "../state/chain_state.ts";
 import type { AbiVersion } from "../abi/host_functions.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import type { WorkerEntry } from "./ring_last.ts";
 
 /** One policy to run, in the process's form. */
 export interface ChainEntry extends WorkerEntry {

@@ -12,8 +12,7 @@ import { inTurn } from "../../../shared/turns/check_queue.ts";
 import type { AdminCall, RouteBody } from "../../admin/routing/admin_routes.ts";
 import { readBytes } from "../../../shared/listeners/request_body.ts";
 import { deleteSchema } from "../registry/delete.ts";
-import { latestOf } from "../registry/schema_record.ts";
-import type { SchemaRecord, SchemaVersion } from "../registry/schema_record.ts";
+import { latestOf, type SchemaRecord, type SchemaVersion } from "../registry/schema_record.ts";
 import type { UnknownFields } from "../validation/message_schema.ts";
 import {
   checkCandidate,

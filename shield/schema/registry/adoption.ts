@@ -12,8 +12,7 @@ import { decodeRefusal, decodeSchemaRecord, latestOf, REFUSED, sha256Of } from "
 import type { CheckedPut, Refusal, SchemaVersion } from "./schema_record.ts";
 import { IncompatibleError, registerPut, restore } from "./register.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged, isPut, remainsOf } from "./stored_set.ts";
-import type { StoredSet } from "./stored_set.ts";
+import { isJudged, isPut, remainsOf, type StoredSet } from "./stored_set.ts";
 import type { SchemaStore } from "./store.ts";
 
 /** The longest wait before a put is judged, in ms: the first Shield saves the others the work. */

@@ -5,8 +5,7 @@
  */
 import type { Env } from "../../../shared/env.ts";
 import { makeAtOnce, type Making } from "../../../shared/turns/making.ts";
-import { CachedSchema } from "./entry.ts";
-import type { LoadOutcome, MappedMessage, SourceTools } from "./entry.ts";
+import { CachedSchema, type LoadOutcome, type MappedMessage, type SourceTools } from "./entry.ts";
 import type { SchemaStore } from "./store.ts";
 import type { WorkingSet } from "./working_set.ts";
 

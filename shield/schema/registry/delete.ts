@@ -7,8 +7,7 @@ import type { SchemaMapping } from "../../../shared/config/schema_governance.ts"
 import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { Deletion } from "./schema_record.ts";
 import { tombstoneOf } from "./stored_set.ts";
-import { unknown } from "./store.ts";
-import type { SchemaStore } from "./store.ts";
+import { type SchemaStore, unknown } from "./store.ts";
 
 const NAMED_MAX = 4;
 

@@ -7,13 +7,10 @@
 import { ArqonError } from "@arqon/proto";
 import { turn } from "../../../shared/turns/next_turn.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
-import { latestOf } from "./schema_record.ts";
-import type { SchemaVersion } from "./schema_record.ts";
+import { latestOf, type SchemaVersion } from "./schema_record.ts";
 import type { SchemaStore } from "./store.ts";
-import { isSmallSet, problemOfCut } from "./set_work.ts";
-import type { SetWork } from "./set_work.ts";
-import { SchemaSource } from "./working_set.ts";
-import type { CompiledSchema, WorkingSet } from "./working_set.ts";
+import { isSmallSet, problemOfCut, type SetWork } from "./set_work.ts";
+import { type CompiledSchema, SchemaSource, type WorkingSet } from "./working_set.ts";
 
 /** The most unpacked bytes of a set that is compiled whole. */
 const WHOLE_BYTES = 1_048_576;

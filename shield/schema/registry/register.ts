@@ -17,8 +17,7 @@ import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
 import type { CheckedPut, SchemaRecord, SchemaVersion } from "./schema_record.ts";
 import { CANDIDATE } from "./set_jobs.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged } from "./stored_set.ts";
-import type { Standing, StoredHead } from "./stored_set.ts";
+import { isJudged, type Standing, type StoredHead } from "./stored_set.ts";
 import type { HeadChange, SchemaStore } from "./store.ts";
 
 /** The comparison of a candidate, and its result. */

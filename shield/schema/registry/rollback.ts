@@ -4,8 +4,7 @@
  * was wrong.
  */
 import { ArqonError } from "@arqon/proto";
-import { latestOf } from "./schema_record.ts";
-import type { SchemaRecord, SchemaVersion } from "./schema_record.ts";
+import { latestOf, type SchemaRecord, type SchemaVersion } from "./schema_record.ts";
 import type { SchemaStore } from "./store.ts";
 
 /** The schema to roll back, the version, and the operator. */

@@ -17,8 +17,7 @@ import type { Finding } from "../../../shared/schema/compatibility/findings.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { findShared } from "../../../shared/schema/descriptors/shared_files.ts";
 import { sha256Of } from "./schema_record.ts";
-import { compileMessage } from "../validation/message_schema.ts";
-import type { Validation } from "../validation/message_schema.ts";
+import { compileMessage, type Validation } from "../validation/message_schema.ts";
 import { pruneTo } from "../validation/prune.ts";
 import type { UnknownFields } from "../validation/message_schema.ts";
 

@@ -6,8 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { turn } from "../../../shared/turns/next_turn.ts";
 import { DESCRIPTOR_LIMITS, unpackSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
-import { createSetJobs, partsOf } from "./set_jobs.ts";
-import type { CutMessage, SetJobs } from "./set_jobs.ts";
+import { createSetJobs, type CutMessage, partsOf, type SetJobs } from "./set_jobs.ts";
 import type { SetReply, SetRequest } from "./set_thread.ts";
 
 /** The limits of a small set, in parts and unpacked bytes: about ten milliseconds of work. */

@@ -9,8 +9,7 @@ import { readDescriptorSet } from "../../../shared/schema/descriptors/descriptor
 import type { DescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { createBucket, refill, withdraw } from "../../../shared/rates/token_bucket.ts";
 import type { TokenBucket } from "../../../shared/rates/token_bucket.ts";
-import { compileMessage } from "../validation/message_schema.ts";
-import type { MessageSchema } from "../validation/message_schema.ts";
+import { compileMessage, type MessageSchema } from "../validation/message_schema.ts";
 
 /** One stored version of a schema, unpacked while a message of it is compiled. */
 export class SchemaSource {

@@ -4,8 +4,7 @@
  * rejected.
  */
 import { ArqonError } from "@arqon/proto";
-import { errors } from "@nats-io/transport-deno";
-import type { NatsConnection, Status } from "@nats-io/transport-deno";
+import { errors, type NatsConnection, type Status } from "@nats-io/transport-deno";
 import type { Env } from "../../../env.ts";
 import type { Logger } from "../../../logs/log.ts";
 import { Listeners } from "../../../containers/listeners.ts";

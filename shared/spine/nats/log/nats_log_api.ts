@@ -3,8 +3,7 @@
  * answer; direct reads are in `nats_log_direct.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { errors, headers } from "@nats-io/transport-deno";
-import type { NatsConnection } from "@nats-io/transport-deno";
+import { errors, headers, type NatsConnection } from "@nats-io/transport-deno";
 import type { PubAck } from "../connection/nats_answer.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { logUnavailable } from "../../contract/storage_full.ts";

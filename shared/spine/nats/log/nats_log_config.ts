@@ -1,6 +1,5 @@
 /** Writes and reads the JetStream configuration of a log's stream. Pure. */
-import { LOG_DEDUPLICATION_MS } from "../../contract/durable_log.ts";
-import type { Retention } from "../../contract/durable_log.ts";
+import { LOG_DEDUPLICATION_MS, type Retention } from "../../contract/durable_log.ts";
 import type { StreamConfig } from "./nats_log_api.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 

@@ -5,8 +5,7 @@
  */
 import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
 import type { LogPage, LogRead, LogReadBack } from "../../contract/durable_log.ts";
-import { askDirect } from "./nats_log_direct.ts";
-import type { DirectAnswer, DirectQuestion } from "./nats_log_direct.ts";
+import { askDirect, type DirectAnswer, type DirectQuestion } from "./nats_log_direct.ts";
 import type { LogApi } from "./nats_log_api.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import type { Samples } from "./nats_log_clock.ts";

@@ -10,10 +10,8 @@ import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
 import type { Kept, LogLimits, Retention } from "../../contract/durable_log.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
 import type { NameTools } from "./nats_log_names.ts";
-import { sharing } from "./nats_log_place.ts";
-import type { TenantPlace } from "./nats_log_place.ts";
-import { countFrom, direct } from "./nats_log_read.ts";
-import type { Reading } from "./nats_log_read.ts";
+import { sharing, type TenantPlace } from "./nats_log_place.ts";
+import { countFrom, direct, type Reading } from "./nats_log_read.ts";
 import { changeDocument } from "../../contract/compare_and_set.ts";
 import type { KvEntry } from "../../contract/spine.ts";
 

@@ -6,10 +6,9 @@ import { tenantLogPattern } from "../../../subjects/subject.ts";
 import { LEAST_RETENTION } from "../../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../../contract/durable_log.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { StreamLog } from "./nats_log.ts";
+import { type LogTools, StreamLog } from "./nats_log.ts";
 import { insist, LogApi } from "./nats_log_api.ts";
-import { AppendLane } from "./nats_log_append.ts";
-import type { ByteCount } from "./nats_log_append.ts";
+import { AppendLane, type ByteCount } from "./nats_log_append.ts";
 import { DELETE_REQUESTS, NOTED, noteForeign } from "./nats_log_erasures.ts";
 import { SILENCE_MS } from "./nats_log_lives.ts";
 import type { NameTools } from "./nats_log_names.ts";
@@ -32,7 +31,6 @@ import type { NatsStorage } from "./nats_storage.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 import { ArqonError } from "@arqon/proto";
 import { changeDocument } from "../../contract/compare_and_set.ts";
-import type { LogTools } from "./nats_log.ts";
 import { largerRetention } from "./nats_log_config.ts";
 
 /**

@@ -6,8 +6,7 @@ import type { NatsConnection } from "@nats-io/transport-deno";
 import type { Logger } from "../../../logs/log.ts";
 import { Leaders } from "./nats_leaders.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { callApi, CODES, Refusal, StreamLost } from "./nats_log_api.ts";
-import type { StreamInfo } from "./nats_log_api.ts";
+import { callApi, CODES, Refusal, type StreamInfo, StreamLost } from "./nats_log_api.ts";
 import { isForbidden, lacksStorage } from "../connection/nats_persist.ts";
 import {
   bucketShare,

@@ -21,10 +21,8 @@ import type {
   StreamConfig,
   StreamInfo,
 } from "@nats-io/jetstream";
-import { headers, nanos } from "@nats-io/transport-deno";
-import type { MsgHdrs } from "@nats-io/transport-deno";
-import { ENCODED_KEYS, PLAIN_KEYS } from "../../contract/kv_key.ts";
-import type { KeyForm } from "../../contract/kv_key.ts";
+import { headers, type MsgHdrs, nanos } from "@nats-io/transport-deno";
+import { ENCODED_KEYS, type KeyForm, PLAIN_KEYS } from "../../contract/kv_key.ts";
 import { ServerClock } from "../log/nats_log_clock.ts";
 import { boundStream, makeBounded } from "./nats_bound.ts";
 import type { Link } from "../connection/nats_link.ts";

@@ -3,10 +3,8 @@
  * one. When it may have missed a write it reports that once and stops: its owner opens another.
  */
 import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
-import { createInbox, nanos } from "@nats-io/transport-deno";
-import type { Msg } from "@nats-io/transport-deno";
-import { isDeletion } from "./nats_bucket.ts";
-import type { Bucket } from "./nats_bucket.ts";
+import { createInbox, type Msg, nanos } from "@nats-io/transport-deno";
+import { type Bucket, isDeletion } from "./nats_bucket.ts";
 
 /** Default heartbeat interval, in ms. */
 const HEARTBEAT_MS = 5_000;

@@ -10,8 +10,7 @@ import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
-import { openNatsKv } from "./nats_kv.ts";
-import type { NatsKv } from "./nats_kv.ts";
+import { type NatsKv, openNatsKv } from "./nats_kv.ts";
 import { openNatsBlocks } from "./nats_blocks.ts";
 import { openNatsLedger } from "./nats_ledger.ts";
 import type { Link } from "../connection/nats_link.ts";
