@@ -141,8 +141,5 @@ if (import.meta.main) {
   const defaults = { ops_port: 4101, admin_port: 4102 };
   const config = loadConfigFile(PROGRAM, file, defaults);
   if (config.nats === undefined) stopWith(PROGRAM, EXIT_USAGE, `${file}: ${NO_NATS}`);
-  await exitAfter(
-    PROGRAM,
-    () => run({ file, config, read: () => readConfigFile(file, defaults) }),
-  );
+  await exitAfter(PROGRAM, () => run({ file, config, read: () => readConfigFile(file, defaults) }));
 }

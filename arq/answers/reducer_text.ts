@@ -228,11 +228,7 @@ function differenceText(room_id: string, difference: FoldDifference): string[] {
   const what = about === "snapshot"
     ? `the snapshot after entry ${last} differs from the result of its entries`
     : `${which} has a different result than the recorded one`;
-  return [
-    `${room_id}: ${what}`,
-    `noted   ${noted.toHex()}`,
-    `folded  ${folded.toHex()}`,
-  ];
+  return [`${room_id}: ${what}`, `noted   ${noted.toHex()}`, `folded  ${folded.toHex()}`];
 }
 
 /** How a fold of a whole log ended. */

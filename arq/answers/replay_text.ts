@@ -377,10 +377,7 @@ function memoryText(memory: ModuleFacts["memory_pages"], limit: number): string 
   return `${begins}${grows}; at most ${count(limit)} (${mib(limit)})`;
 }
 
-function factRows(
-  facts: ModuleFacts,
-  memory_limit_pages: number,
-): readonly Row[] {
+function factRows(facts: ModuleFacts, memory_limit_pages: number): readonly Row[] {
   return [
     ["hooks", list(facts.hooks)],
     ["imports", list(facts.imports)],

@@ -158,11 +158,7 @@ export const mappingTable = (mappings: unknown): string =>
 const UNKNOWN_SHOWN = 4;
 
 /** The text of `arq schema validate`: one line for each violation in a file. */
-export function validationText(
-  file: string,
-  answer: Members,
-  paint: Paint,
-): string {
+export function validationText(file: string, answer: Members, paint: Paint): string {
   const { valid, message, version, violations, total, unknown, unknown_paths } = answer;
   const by = version === undefined ? cell(message) : `${cell(message)}, version ${cell(version)}`;
   const verdict = valid === true ? paint("green", "valid") : paint("red", "not valid");

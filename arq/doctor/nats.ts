@@ -80,10 +80,7 @@ function named(names: readonly string[]): string {
  * Leaderless streams of a bus of which the connected server has a replica, in words. Without a quorum nobody can list
  * streams, but each replica answers for its own.
  */
-async function leaderlessCopies(
-  connection: NatsConnection,
-  timeout_ms: number,
-): Promise<string> {
+async function leaderlessCopies(connection: NatsConnection, timeout_ms: number): Promise<string> {
   const found = await Promise.all(BUS_STREAMS.map(async (name) => {
     try {
       const verb = `STREAM.INFO.${name}`;

@@ -117,11 +117,7 @@ async function round(
   let sent = 0;
   const publish = async (worker: number) =>
     await publishers[worker % CONNECTIONS]?.publish(roomOf(rooms, sent++), body);
-  const { commands_per_s, p50_ms, p99_ms } = await keepBusyFor(
-    plan.seconds,
-    OUTSTANDING,
-    publish,
-  );
+  const { commands_per_s, p50_ms, p99_ms } = await keepBusyFor(plan.seconds, OUTSTANDING, publish);
   for (const publisher of publishers) publisher.close();
   return { row: target.name, rooms, who, publishes_per_s: commands_per_s, p50_ms, p99_ms };
 }
@@ -176,9 +172,7 @@ export const ALONE: readonly Setting[] = [
 ];
 
 /** Settings with three servers that each have a copy. */
-export const CLUSTER: readonly Setting[] = [
-  { servers: 3, syncing: "each", rooms: [10] },
-];
+export const CLUSTER: readonly Setting[] = [{ servers: 3, syncing: "each", rooms: [10] }];
 
 const SYNCING: Readonly<Record<Syncing, string>> = {
   each: "sync_interval: always",
@@ -216,12 +210,7 @@ export function shares({ plan, rounds }: WriteReport): Share[] {
     const ratios = shield.map(({ publishes_per_s }, index) =>
       publishes_per_s / (bare[index]?.publishes_per_s ?? NaN)
     );
-    return {
-      rooms,
-      median: median(ratios),
-      least: Math.min(...ratios),
-      most: Math.max(...ratios),
-    };
+    return { rooms, median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) };
   });
 }
 

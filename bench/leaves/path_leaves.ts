@@ -114,10 +114,7 @@ function delivered(receivers: number, text = false): LeafRun {
 }
 
 function outboxes(batches: boolean): LeafRun {
-  const socket = {
-    bufferedAmount: 0,
-    send: (frame: unknown) => void (kept.value = frame),
-  };
+  const socket = { bufferedAmount: 0, send: (frame: unknown) => void (kept.value = frame) };
   const outbox = new Outbox({
     tenant_id: "acme",
     socket,

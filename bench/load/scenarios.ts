@@ -36,9 +36,7 @@ const runOf = (
   { seconds, warmup }: Omit<Timed, "processes">,
   pace: Run["pace"],
   bytes: number,
-): Run => ({
-  ...{ pace, sizes_bytes: [bytes], seconds, warmup_seconds: warmup },
-});
+): Run => ({ ...{ pace, sizes_bytes: [bytes], seconds, warmup_seconds: warmup } });
 
 const rateOf = (rate: number, burst = 1) => ({ kind: "rate", rate, burst } as const);
 

@@ -136,10 +136,7 @@ function inWords({ flood, p99_ms, client_waited_ms, shield_waited_ms }: FloodRow
 }
 
 /** One flood of small messages under the default limits, on each of these kinds of sockets. */
-export async function floodOnce(
-  kinds: readonly string[],
-  seconds: number,
-): Promise<FloodEffect[]> {
+export async function floodOnce(kinds: readonly string[], seconds: number): Promise<FloodEffect[]> {
   const rows: FloodRow[] = [];
   for (const websocket of kinds) {
     console.error(`flood: small: ${websocket} ...`);

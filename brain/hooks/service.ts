@@ -215,10 +215,7 @@ export class HookService {
   }
 
   /** The start position of the hook: the end of the log when a Brain first takes it. */
-  #sinceOf(
-    { tenant, id }: AfterHook,
-    openLog: () => Promise<DurableLog>,
-  ): Promise<HookPosition> {
+  #sinceOf({ tenant, id }: AfterHook, openLog: () => Promise<DurableLog>): Promise<HookPosition> {
     return changeDocument(async (mayLose) => {
       const { document, revision } = await this.#stored(tenant, id);
       if (document.since !== undefined) return document.since;

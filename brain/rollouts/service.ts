@@ -117,12 +117,7 @@ class RolloutService {
     Object.assign(known, { rollout, revision });
   }
 
-  #onReport(
-    known: Known,
-    node_id: string,
-    value: Uint8Array | undefined,
-    revision: number,
-  ): void {
+  #onReport(known: Known, node_id: string, value: Uint8Array | undefined, revision: number): void {
     const { reports } = known;
     const decoded = value === undefined ? undefined : decodeReport(value);
     if (decoded === undefined || "problem" in decoded) return void reports.delete(node_id);
@@ -208,9 +203,7 @@ class RolloutService {
 }
 
 /** Opens the bucket and starts; resolves once the stored rollouts are known. Rejects with `spine-unavailable`. */
-export async function startRollouts(
-  options: RolloutServiceOptions,
-): Promise<{ close(): void }> {
+export async function startRollouts(options: RolloutServiceOptions): Promise<{ close(): void }> {
   const service = new RolloutService(options, await options.spine.keyValue(ROLLOUTS_BUCKET));
   await service.ready.catch((error) => {
     service.close();

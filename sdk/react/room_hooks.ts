@@ -103,11 +103,7 @@ export function useRoomValue<Value extends Json>(
 ): [value: Value, set: (value: Value) => Promise<void>] {
   const { state } = useRoom(id);
   const of = ({ state }: StateView) => (Object.hasOwn(state, key) ? state[key] : undefined);
-  const value = useSyncExternalStore(
-    state.subscribe,
-    () => of(state.get()),
-    () => undefined,
-  );
+  const value = useSyncExternalStore(state.subscribe, () => of(state.get()), () => undefined);
   const set = useCallback((value: Value) => {
     const done = state.set(key, value);
     // The store's view has the error, too, so a caller that does not await gets no unhandled rejection.

@@ -169,10 +169,7 @@ function compare({ parts }: Manifest, seen: ReadonlyMap<string, Seen>): void {
   }
 }
 
-async function readAll(
-  source: AsyncIterable<Uint8Array>,
-  reader: BackupReader,
-): Promise<Manifest> {
+async function readAll(source: AsyncIterable<Uint8Array>, reader: BackupReader): Promise<Manifest> {
   const seen = new Map<string, Seen>();
   let head: BackupHead | undefined;
   let manifest: Manifest | undefined;

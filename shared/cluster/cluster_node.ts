@@ -79,11 +79,7 @@ export class QuantileReader {
   #seconds: number | undefined;
 
   /** `metric` is the name of a histogram of seconds without labels; `now` is in ms. */
-  constructor(
-    registry: Pick<Registry, "getSingleMetric">,
-    metric: string,
-    now: () => number,
-  ) {
+  constructor(registry: Pick<Registry, "getSingleMetric">, metric: string, now: () => number) {
     this.#registry = registry;
     this.#metric = metric;
     this.#now = now;

@@ -185,11 +185,7 @@ const Ended = z.strictObject({ at_ms: Time, code: Count, reason: Text, unsent_by
  * Of a ledger whose Shield was killed or is silent: the time of the last stored block, and the time by which the Shield
  * had ended.
  */
-const Lost = z.strictObject({
-  why: z.enum(["killed", "silent"]),
-  until_ms: Time,
-  by_ms: Time,
-});
+const Lost = z.strictObject({ why: z.enum(["killed", "silent"]), until_ms: Time, by_ms: Time });
 
 const ConnectionAccount = z.strictObject({
   connection_id: Id,

@@ -29,10 +29,7 @@ const ASK_MS = 2_000;
 const Node = z.object({
   version: z.string().max(100),
   // A node of the first release announces none.
-  gauges: z.object({
-    wire_version: z.number().default(1),
-    wire_oldest: z.number().default(1),
-  }),
+  gauges: z.object({ wire_version: z.number().default(1), wire_oldest: z.number().default(1) }),
 });
 
 interface RunningNode extends z.output<typeof Node> {

@@ -290,9 +290,7 @@ const PolicyLimits = z.strictObject({
     "policies' fuel per second and tenant; burst: twice that; 1,000,000 is at most half a core; reducers have twice as much",
   ),
   inline_modules: z.array(
-    z.string().regex(/^[0-9a-f]{64}$/, {
-      error: "expected 64 lowercase hex digits",
-    }),
+    z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" }),
   ).max(1_024).default([]).describe(
     "SHA-256 of modules allowed on the Shield's own thread; a chain runs there if all of its modules are; absent: all chains run in workers",
   ),
@@ -301,11 +299,7 @@ const PolicyLimits = z.strictObject({
 const Platform = z.strictObject({
   overseer: z.strictObject({
     enabled: z.boolean().default(true).describe("run WebAssembly policies"),
-    fuel_limit: count(
-      10_000,
-      1_000_000,
-      "fuel per call; 10,000 is at most about 5 ms of any code",
-    ),
+    fuel_limit: count(10_000, 1_000_000, "fuel per call; 10,000 is at most about 5 ms of any code"),
     memory_limit_pages: count(
       64,
       65_536,

@@ -196,12 +196,7 @@ class Blocks {
   }
 
   /** The match with a position of the base, if it is better. */
-  #better(
-    best: Match | undefined,
-    from: number,
-    place: number,
-    added: number,
-  ): Match | undefined {
+  #better(best: Match | undefined, from: number, place: number, added: number): Match | undefined {
     const [base, data] = [this.#base, this.#data];
     if (from < 0) return best;
     const most = Math.min(base.length - from, data.length - place);

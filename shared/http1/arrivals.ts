@@ -226,10 +226,7 @@ export class Arrivals {
   }
 
   /** Closes all that `next` returns, in slices. */
-  async #endAll(
-    next: () => Arrival | undefined,
-    end: (arrival: Arrival) => void,
-  ): Promise<void> {
+  async #endAll(next: () => Arrival | undefined, end: (arrival: Arrival) => void): Promise<void> {
     for (let arrival: Arrival | undefined, more = true; more;) {
       await slice(STRANGERS);
       const until_ms = this.#now() + PIECE_MS;

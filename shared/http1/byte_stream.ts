@@ -56,10 +56,7 @@ export function isLive(stream: ByteStream): stream is LiveStream {
 }
 
 /** Writes all of the bytes. Rejects as the stream does. */
-export async function writeAll(
-  stream: ByteStream,
-  bytes: Uint8Array<ArrayBuffer>,
-): Promise<void> {
+export async function writeAll(stream: ByteStream, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
   for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await stream.write(rest));
 }
 

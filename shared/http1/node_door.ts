@@ -27,10 +27,7 @@ interface Accepted {
 }
 
 /** Opens a server. Rejects with the runtime's own error if the address is in use, forbidden or not of this machine. */
-export async function openServer(
-  { host, reuse_port }: DoorOptions,
-  port: number,
-): Promise<Server> {
+export async function openServer({ host, reuse_port }: DoorOptions, port: number): Promise<Server> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -13,10 +13,7 @@ import { Turns } from "../turns/fair_turns.ts";
  * Runs the handshake; resolves with the stream inside TLS, and rejects if it fails. Nobody else may read the socket;
  * bytes that were put back come first.
  */
-export async function secureStream(
-  tcp: Socket,
-  secureContext: SecureContext,
-): Promise<LiveStream> {
+export async function secureStream(tcp: Socket, secureContext: SecureContext): Promise<LiveStream> {
   // A limit closed the connection while it waited for its turn.
   if (tcp.destroyed) throw new Error("the connection has ended");
   const socket = new TLSSocket(tcp, { isServer: true, secureContext });

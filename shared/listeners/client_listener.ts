@@ -112,9 +112,7 @@ function answering(handler: Handler, own: string): Handler {
 }
 
 /** Opens the listener. Rejects with ListenError if the address is in use, forbidden or not of this machine. */
-export async function openClientListener(
-  options: ClientListenerOptions,
-): Promise<ClientListener> {
+export async function openClientListener(options: ClientListenerOptions): Promise<ClientListener> {
   const { config, config: { server, limits }, registry, onGone, log, nonce, reuse_port = false } =
     options;
   const { host, port, websocket } = server;

@@ -85,11 +85,7 @@ function bareOptions(options: ListenOptions, handler: Handler): BareListenOption
 /** The host without the brackets of an IPv6 address in a URL: `node:net` takes none. */
 const bareHost = ({ host }: ListenOptions) => host.replace(/^\[(.*)\]$/, "$1");
 
-function listenerOf(
-  options: ListenOptions,
-  server: BareListener,
-  answerAll: () => void,
-): Listener {
+function listenerOf(options: ListenOptions, server: BareListener, answerAll: () => void): Listener {
   return {
     url: urlOf(options, server.port),
     port: server.port,

@@ -56,11 +56,7 @@ export const SILENT_MS = 20_000;
 export type LifeKind = "life" | "brain";
 
 /** The key of a life. */
-export const lifeKey = (
-  node_id: string,
-  began_ms: number,
-  kind: LifeKind = "life",
-): KvKey => [
+export const lifeKey = (node_id: string, began_ms: number, kind: LifeKind = "life"): KvKey => [
   kind,
   node_id,
   String(began_ms),

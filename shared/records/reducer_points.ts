@@ -30,9 +30,7 @@ const CHAIN_DIGITS = 16;
 const whole = z.int().min(0);
 const Points = z.looseObject({
   stream: z.string(),
-  points: z.array(
-    z.tuple([whole, whole, whole, whole, z.string().regex(/^[0-9a-f]{16}$/)]),
-  ),
+  points: z.array(z.tuple([whole, whole, whole, whole, z.string().regex(/^[0-9a-f]{16}$/)])),
 });
 
 function nameOfRoom(tenant_id: string, room_id: string): string {

@@ -45,10 +45,7 @@ function logLimits({ limits, durable }: SpineConfig): LogLimits {
  * The embedded engine without a `[nats]` table, else NATS. Rejects with `spine-unavailable` when the server cannot be
  * reached or is too old, or when `data_dir` is in use or has unreadable data.
  */
-export async function openSpine(
-  config: SpineConfig,
-  options: OpenSpineOptions,
-): Promise<Spine> {
+export async function openSpine(config: SpineConfig, options: OpenSpineOptions): Promise<Spine> {
   const { log, now, files, isStarting } = options;
   const log_limits = logLimits(config);
   if (config.nats !== undefined) {

@@ -93,12 +93,7 @@ function histogramPoints(values: readonly Sample[]): Point<Histogram>[] {
 
 /** One family; undefined for a kind that we never create. */
 function toMetric({ name, help, type, values }: Family, span: Span): MetricData | undefined {
-  const descriptor = {
-    name,
-    description: help,
-    unit: unitOf(name),
-    valueType: ValueType.DOUBLE,
-  };
+  const descriptor = { name, description: help, unit: unitOf(name), valueType: ValueType.DOUBLE };
   const common = { descriptor, aggregationTemporality: AggregationTemporality.CUMULATIVE };
   const [startTime, endTime] = [hrTime(span.start_ms), hrTime(span.end_ms)];
   const timed = <T>(points: readonly Point<T>[]) =>

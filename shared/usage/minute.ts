@@ -31,9 +31,7 @@ const FORMAT = 1;
 const whole = z.int().min(0);
 const text = z.string().max(256);
 /** The stored form of rows. Trailing zeros of a row's counts are omitted. */
-export const StoredRows = z.array(
-  z.tuple([text, text, text, z.array(whole).max(COUNTERS.length)]),
-);
+export const StoredRows = z.array(z.tuple([text, text, text, z.array(whole).max(COUNTERS.length)]));
 const Stored = z.strictObject({
   v: z.literal(FORMAT),
   life: whole,

@@ -21,9 +21,7 @@ const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
   "tenant-in-body": "For operators, and for admins of the tenant in the body.",
 };
 
-const TAGS: Readonly<Record<string, string>> = {
-  cluster: "all Shields and Brains together",
-};
+const TAGS: Readonly<Record<string, string>> = { cluster: "all Shields and Brains together" };
 
 const SETTINGS_SCHEMAS: Readonly<Record<string, Schema>> = {
   TenantSettings: object({ tenant: ID, version: COUNT, revision: COUNT, here: { type: "object" } }),

@@ -150,13 +150,7 @@ async function fileSource(
       loaded_ms = options.now();
       return [`auth.issuers[${position}].${source}`];
     },
-    status: () => ({
-      issuer: issuer.issuer,
-      source,
-      keys: index.size,
-      healthy: true,
-      loaded_ms,
-    }),
+    status: () => ({ issuer: issuer.issuer, source, keys: index.size, healthy: true, loaded_ms }),
     close: () => {},
   };
 }

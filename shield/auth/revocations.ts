@@ -252,10 +252,7 @@ const TENANT_PLACE = placeOf({ kind: "issued-before", id: EVERY_TOKEN });
 const AHEAD_MS = 86_400_000;
 
 /** Unix ms of the token's `iat`; undefined if it has no possible one. */
-function issuedMs(
-  { claims }: Pick<Identity, "claims">,
-  now_ms: number,
-): number | undefined {
+function issuedMs({ claims }: Pick<Identity, "claims">, now_ms: number): number | undefined {
   const issued_ms = typeof claims.iat === "number" ? claims.iat * 1_000 : NaN;
   return issued_ms <= now_ms + AHEAD_MS ? issued_ms : undefined;
 }

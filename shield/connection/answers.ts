@@ -11,11 +11,7 @@ export function wantsAck({ request_id, ack_requested }: RequestRef): boolean {
 }
 
 /** Sends a positive ACK, if one was asked for, with the members of `more`. */
-export function answer(
-  connection: Connection,
-  request: RequestRef,
-  more: Partial<Ack> = {},
-): void {
+export function answer(connection: Connection, request: RequestRef, more: Partial<Ack> = {}): void {
   if (!wantsAck(request)) return;
   connection.ack({ ...EMPTY_ACK, request_id: request.request_id, ...more });
 }

@@ -154,11 +154,7 @@ function runFollowed(
   const { patterns } = context;
   const run = patterns !== undefined && isPattern(room_id) ? patterns.subscribe : runSubscribe;
   const about = { caller: connection.caller, room_id };
-  return followed(
-    context.path.journal,
-    about,
-    (note) => run(context, connection, subscribe, note),
-  );
+  return followed(context.path.journal, about, (note) => run(context, connection, subscribe, note));
 }
 
 type Publication = Extract<ClientOperation, { kind: "publish" }>["envelope"];
@@ -233,12 +229,7 @@ function queueCommand(
 }
 
 /** Answers a command. A refusal by the Brain has the same form as one by the Shield: an ERR if no ACK was requested. */
-function answerCommand(
-  connection: Connection,
-  request: RequestRef,
-  ack: Ack,
-  place: number,
-): void {
+function answerCommand(connection: Connection, request: RequestRef, ack: Ack, place: number): void {
   if (connection.ended) return;
   if (wantsAck(request)) connection.ack(ack);
   else if (ack.code !== 0) connection.err({ ...ack, ...placeOf(request) }, place);

@@ -132,10 +132,7 @@ async function* linesOf(stores: readonly DataStore[], whose: Whose): AsyncGenera
   yield JSON.stringify({ end: true, lines });
 }
 
-async function exportAll(
-  { stores, log }: DataContext,
-  { url, by }: AdminCall,
-): Promise<Response> {
+async function exportAll({ stores, log }: DataContext, { url, by }: AdminCall): Promise<Response> {
   const whose = readQuery(url, Wanted);
   requireWhole(whose);
   const lines = linesOf(stores, whose);

@@ -265,11 +265,7 @@ export class Hub {
   }
 
   /** Reports a gap before a message; false if the message is a repetition. */
-  #isDue(
-    channel: Channel,
-    { headers }: SpineMessage,
-    plain: PlainEnvelope | undefined,
-  ): boolean {
+  #isDue(channel: Channel, { headers }: SpineMessage, plain: PlainEnvelope | undefined): boolean {
     const { reception } = channel;
     const { stats } = this.#options;
     if (reception.is_cut) this.#tellGap(channel, "reconnect");

@@ -210,19 +210,12 @@ export class GrowingSweep {
    * Handles a message that another process has claimed: that process is working on it, or died of it. The record is
    * deleted a day after the end.
    */
-  async #lookAtTaken(
-    key: GrowingKey,
-    found: Found,
-    seen: Seen,
-    ended_ms: number,
-  ): Promise<number> {
+  async #lookAtTaken(key: GrowingKey, found: Found, seen: Seen, ended_ms: number): Promise<number> {
     const { log, left_ms } = this.#options;
     const { records, stats } = this.#context;
     if (this.#monotonic_ms() - seen.since_ms < left_ms) return 0;
     if (!seen.is_reported) {
-      log.error("two processes died while ending a growing message: it is set aside", {
-        ...key,
-      });
+      log.error("two processes died while ending a growing message: it is set aside", { ...key });
       stats.setAside();
       seen.is_reported = true;
     }

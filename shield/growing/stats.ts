@@ -37,10 +37,7 @@ export function growingStats(registry: Registry): GrowingStats {
     "shield_growing_bytes_total",
     "Bytes of pieces that were added to growing messages.",
   );
-  const held = counter(
-    "shield_growing_held_total",
-    "Pieces after which policies held back text.",
-  );
+  const held = counter("shield_growing_held_total", "Pieces after which policies held back text.");
   const ended = counter(
     "shield_growing_ended_total",
     "Growing messages that ended on this Shield, by outcome. A resumed one may count twice.",

@@ -97,10 +97,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
   "POST /v1/tenants/{tenant}/hooks/{hook}/replay": {
     audit: "hook.replay",
     id: "replayHook",
-    ...about(
-      "calls it again for its dead letters, or for everything stored since a time",
-      HOOK,
-    ),
+    ...about("calls it again for its dead letters, or for everything stored since a time", HOOK),
     query: [
       inQuery("from_ms", "start of the replay, Unix ms; absent: the dead letters", {
         type: "integer",

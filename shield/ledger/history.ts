@@ -190,10 +190,7 @@ export async function gather(
   if (gathered.connections.length > WHY_CONNECTIONS_MAX) {
     // The latest connections are kept.
     gathered.connections.sort((a, b) => a.began_ms - b.began_ms);
-    const gone = gathered.connections.splice(
-      0,
-      gathered.connections.length - WHY_CONNECTIONS_MAX,
-    );
+    const gone = gathered.connections.splice(0, gathered.connections.length - WHY_CONNECTIONS_MAX);
     for (const { number } of gone) by_number.delete(number);
     gathered.truncated = true;
   }
@@ -284,12 +281,7 @@ function addOpened(
   histories.set(number, { number, ...begin, ...none, batch });
 }
 
-function addEnded(
-  histories: Histories,
-  { filtered }: Gathered,
-  row: Passed,
-  query: WhyUser,
-): void {
+function addEnded(histories: Histories, { filtered }: Gathered, row: Passed, query: WhyUser): void {
   const end = factsOf<ConnectionEnd>(row);
   if (!isWantedRow(query, end)) return;
   const number = row.head.connection;
@@ -398,12 +390,7 @@ function addOwn(
       return keepLast(gathered, history, history.holes, ({ at_ms }) => at_ms);
     }
     case KIND.passed_over:
-      history.holes.push({
-        room_id,
-        by_offset: true,
-        at_ms: time_ms,
-        ...factsOf<PassedOver>(row),
-      });
+      history.holes.push({ room_id, by_offset: true, at_ms: time_ms, ...factsOf<PassedOver>(row) });
       return keepLast(gathered, history, history.holes, ({ at_ms }) => at_ms);
   }
 }
@@ -456,9 +443,7 @@ function roomsOf(ledger: LedgerSource, query: WhyUser): Map<number, string> {
 }
 
 /** The ids of a message in the form of rows; undefined without any. */
-function wantedOf(
-  { offset, twist_id, trace_id, message_id }: AskedMessage,
-): WantedIds | undefined {
+function wantedOf({ offset, twist_id, trace_id, message_id }: AskedMessage): WantedIds | undefined {
   const wanted = {
     // An offset alone is not enough: after a loss of the log, another message may have it.
     offset: offset === 0 ? undefined : offset,

@@ -275,12 +275,7 @@ export class Ledger {
     return start;
   }
 
-  #facts(
-    kind: number,
-    room: LedgerRoom | undefined,
-    connection: number,
-    facts: object,
-  ): void {
+  #facts(kind: number, room: LedgerRoom | undefined, connection: number, facts: object): void {
     const { written } = this.#encoder.encodeInto(JSON.stringify(facts), this.#text);
     const start = this.#row(kind, written, room, connection);
     this.#segment.bytes.set(this.#text.subarray(0, written), start + HEAD_BYTES);

@@ -93,10 +93,7 @@ export class Presences {
   }
 
   /** Writes new subscriptions, and those that have advanced; false if some have not caught up yet. */
-  #writeSubscriptions(
-    connection: LivingConnection,
-    now_ms: number,
-  ): boolean {
+  #writeSubscriptions(connection: LivingConnection, now_ms: number): boolean {
     const { number, identity: { tenant_id } } = connection;
     let is_final = true;
     for (const [room_id, { mark }] of marksOf(connection)) {
@@ -119,9 +116,7 @@ export class Presences {
   }
 }
 
-function* marksOf(
-  { subscriptions, patterns }: LivingConnection,
-): Generator<
+function* marksOf({ subscriptions, patterns }: LivingConnection): Generator<
   readonly [room_id: string, subscription: { readonly mark?: SubscriptionMark | undefined }]
 > {
   yield* subscriptions;

@@ -153,11 +153,7 @@ export interface Policies {
     note?: N,
   ): Judged | undefined;
   /** Judges a piece of a growing message; resolves with the verdict. Rejects as the others do. */
-  onAppend(
-    caller: Caller,
-    room_id: string,
-    piece: GrowingPiece,
-  ): Promise<JudgedPiece> | undefined;
+  onAppend(caller: Caller, room_id: string, piece: GrowingPiece): Promise<JudgedPiece> | undefined;
 }
 
 /** Without any policy. */

@@ -84,11 +84,6 @@ async function verify(
   // The tenant is the token's, not the envelope's: an absent tenant_id means the token's.
   const input = signingInput(tenant_id, scan.room_id, scan.message_id, payload_field);
   // The signature is copied out: crypto.subtle refuses views on shared memory.
-  const valid = await crypto.subtle.verify(
-    "Ed25519",
-    key,
-    new Uint8Array(signature),
-    input,
-  );
+  const valid = await crypto.subtle.verify("Ed25519", key, new Uint8Array(signature), input);
   if (!valid) throw new ArqonError("signature-invalid");
 }

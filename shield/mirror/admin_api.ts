@@ -109,10 +109,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
 });
 
 /** Lists rules; the admin of a tenant sees those that can apply to the tenant's subjects. */
-function listRules(
-  { rules, node_id }: MirrorAdminContext,
-  { only_tenant }: AdminCall,
-): Response {
+function listRules({ rules, node_id }: MirrorAdminContext, { only_tenant }: AdminCall): Response {
   const all = only_tenant === undefined
     ? rules.list()
     : rules.list().filter(({ prefix }) => canMatchBelow(prefix, `in.t.${only_tenant}.`));

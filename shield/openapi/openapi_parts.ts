@@ -117,11 +117,7 @@ export const LIMIT = inQuery("limit", "number of rows", {
 });
 /** `?sort=`, one of these, the first by default. */
 export const sortBy = (...names: string[]) =>
-  inQuery("sort", "sort order, largest first", {
-    type: "string",
-    enum: names,
-    default: names[0],
-  });
+  inQuery("sort", "sort order, largest first", { type: "string", enum: names, default: names[0] });
 /** `?tenant=`, which is required. */
 export const TENANT = inQuery("tenant", "the tenant", ID, true);
 

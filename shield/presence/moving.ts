@@ -173,10 +173,7 @@ export class Moving {
    * Announces these connections to the other Shields, and resolves when they know, at most `confirm_ms` or `at_most_ms`
    * later. Never rejects: an unannounced connection gets a new id.
    */
-  async tell(
-    connections: Iterable<MovingConnection>,
-    at_most_ms = Infinity,
-  ): Promise<void> {
+  async tell(connections: Iterable<MovingConnection>, at_most_ms = Infinity): Promise<void> {
     const { spine, node_id: from, log, random, confirm_ms } = this.#options;
     const telling = connectionId(random);
     const rows = Array.from(

@@ -110,11 +110,7 @@ export class WatchedRoom {
   #view: RoomView | undefined;
   #sent_view: RoomView | undefined;
 
-  constructor(
-    readonly tenant_id: string,
-    readonly room_id: string,
-    options: WatchedRoomOptions,
-  ) {
+  constructor(readonly tenant_id: string, readonly room_id: string, options: WatchedRoomOptions) {
     this.#options = options;
   }
 

@@ -346,11 +346,7 @@ function longer(one: Wait, other: Wait): Wait {
 }
 
 /** The longer wait of a pair, for an operation of `size_bytes`. */
-function longerOf(
-  scope: RateScope,
-  { messages, bytes }: BucketPair,
-  size_bytes: number,
-): Wait {
+function longerOf(scope: RateScope, { messages, bytes }: BucketPair, size_bytes: number): Wait {
   return longer(
     waitOf(scope, "messages", waitFor(messages, 1), { bucket: messages }),
     waitOf(scope, "bytes", waitFor(bytes, size_bytes), { bucket: bytes }),

@@ -167,9 +167,7 @@ export function supervisorOps(options: OperatorOptions): (request: Request) => P
 }
 
 function unavailable(detail: string): Response {
-  return problemResponse(
-    new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 }),
-  );
+  return problemResponse(new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 }));
 }
 
 /**

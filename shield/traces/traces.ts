@@ -116,17 +116,11 @@ export class Traces implements Traced, Observer {
     if (parent === undefined) return;
     const name = envelope.command === undefined ? "publish" : "command";
     const attributes = attributesOf(caller, envelope);
-    this.#spans.set(
-      envelope,
-      this.#tracing.start({ name, kind: "server", parent, attributes }),
-    );
+    this.#spans.set(envelope, this.#tracing.start({ name, kind: "server", parent, attributes }));
   }
 
   /** A Spine on which fan-out receives messages, with traced deliveries. */
-  traced(
-    spine: ReceivingSpine & Pick<Spine, "status">,
-    stats: Receivers,
-  ): ReceivingSpine {
+  traced(spine: ReceivingSpine & Pick<Spine, "status">, stats: Receivers): ReceivingSpine {
     return tracedDeliveries(spine, this.#tracing, stats);
   }
 

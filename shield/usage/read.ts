@@ -88,10 +88,7 @@ export interface UsageSource {
 }
 
 /** Sums the requested usage. Rejects with errors of the store. */
-export async function readUsage(
-  source: UsageSource,
-  question: UsageQuestion,
-): Promise<UsageFound> {
+export async function readUsage(source: UsageSource, question: UsageQuestion): Promise<UsageFound> {
   const { store, now, place } = source;
   const { tenant, since_ms } = question;
   // Running minutes are read first: one that finishes meanwhile is in the store, complete, when that is read.
@@ -250,12 +247,7 @@ class Sums implements UseSink {
 const HOUR = 60;
 const DAY = 1_440;
 
-function aboutOf(
-  by: UsageBy,
-  key: UsageKey,
-  node_id: string,
-  minute: number,
-): string | number {
+function aboutOf(by: UsageBy, key: UsageKey, node_id: string, minute: number): string | number {
   switch (by) {
     case "room":
     case "user":

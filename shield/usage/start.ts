@@ -148,10 +148,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   };
 }
 
-function countingObserver(
-  ledger: UsageLedger,
-  classes: UsageStart["classes"],
-): Observer {
+function countingObserver(ledger: UsageLedger, classes: UsageStart["classes"]): Observer {
   return {
     checked({ identity }, { room_id }, steps) {
       ledger.checked(identity, classes.of(identity.tenant_id, room_id).pattern, steps);
@@ -251,10 +248,7 @@ function startBudgets(
   return [budgets, teller];
 }
 
-function readMeter(
-  ledger: Pick<UsageLedger, "read">,
-  budgets: Pick<Budgets, "take">,
-): ReadMeter {
+function readMeter(ledger: Pick<UsageLedger, "read">, budgets: Pick<Budgets, "take">): ReadMeter {
   return {
     page(identity, pattern, is_begun) {
       budgets.take(identity.tenant_id, is_begun);

@@ -56,10 +56,7 @@ async function runStep(step: Step, runner: StepRunner): Promise<StepResult> {
  * Runs every step in the given order, at most `parallel` concurrently. The whole output of a step is printed only if it
  * failed; for a step that passed, the lines that begin with `NOTE `.
  */
-export async function runSteps(
-  steps: readonly Step[],
-  runner: StepRunner,
-): Promise<StepResult[]> {
+export async function runSteps(steps: readonly Step[], runner: StepRunner): Promise<StepResult[]> {
   const results: StepResult[] = [];
   const waiting = [...steps];
   const lane = async (): Promise<void> => {

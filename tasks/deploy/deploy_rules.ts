@@ -131,9 +131,7 @@ function configProblems(where: string, configs: Configs): string[] {
 export function composeProblems(model: Document, configs: Configs): string[] {
   const { services } = model;
   const started = Object.entries<Document>(services);
-  const adopted = new Set(
-    started.flatMap(([, { depends_on = {} }]) => Object.keys(depends_on)),
-  );
+  const adopted = new Set(started.flatMap(([, { depends_on = {} }]) => Object.keys(depends_on)));
   const limit = services.shield?.deploy?.resources?.limits?.memory;
   return [
     ...configProblems("compose.yaml", configs),

@@ -56,11 +56,7 @@ function panelOf(entries: Readonly<Record<string, string>>): PanelSpec {
 /** The schema of Grafana 10.2, which newer versions migrate automatically. */
 const SCHEMA_VERSION = 39;
 const GRID_WIDTH = 24;
-const SIZES = {
-  stat: { w: 6, h: 4 },
-  table: { w: 8, h: 8 },
-  timeseries: { w: 8, h: 8 },
-} as const;
+const SIZES = { stat: { w: 6, h: 4 }, table: { w: 8, h: 8 }, timeseries: { w: 8, h: 8 } } as const;
 const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
 const CHOSEN = 'job=~"$job", instance=~"$instance"';
 

@@ -21,10 +21,7 @@ const ASSETS = [".svg", ".png", ".json"];
 function readArguments(args: string[]) {
   const { base, check } = parseArgs({
     args,
-    options: {
-      base: { type: "string", default: "/" },
-      check: { type: "boolean", default: false },
-    },
+    options: { base: { type: "string", default: "/" }, check: { type: "boolean", default: false } },
   }).values;
   if (!/^\/([\w.-]+\/)*$/.test(base)) {
     throw new RangeError(`--base "${base}": begins and ends with a slash`);

@@ -111,14 +111,7 @@ function readElement(reader: Reader, limits: ModuleLimits): ElementSegment {
   if (mode !== "active" || explicit) {
     type = flags & ElementFlag.EXPRESSIONS ? readReferenceType(reader) : readElementKind(reader);
   }
-  return {
-    mode,
-    table,
-    at,
-    type,
-    items: readElementItems(reader, flags, limits),
-    offset,
-  };
+  return { mode, table, at, type, items: readElementItems(reader, flags, limits), offset };
 }
 
 function readData(reader: Reader, limits: ModuleLimits): DataSegment {

@@ -296,12 +296,7 @@ export async function readFolder(
   else if (tenant === undefined) {
     problems.add(folder, [{ position: undefined, key: "tenant", text: "missing; expected an id" }]);
   } else checkSubjects(parts, tenant, problems);
-  const { list: policies, modules } = await readPolicies(
-    io,
-    folder,
-    by_kind["policies"],
-    problems,
-  );
+  const { list: policies, modules } = await readPolicies(io, folder, by_kind["policies"], problems);
   const part = by_kind["reducers"];
   const reducers = await readReducers(io, folder, part, modules, problems);
   const { list: schemas, sets } = await readSchemas(io, folder, by_kind["schemas"], problems);

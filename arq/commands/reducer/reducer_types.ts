@@ -145,11 +145,7 @@ function makerOf({ out, guest }: Flags<"out">) {
 }
 
 /** Generates the types. Returns 1 when `check` is given and the file differs. */
-export async function reducerTypes(
-  io: Io,
-  file: string,
-  flags: Flags<"out">,
-): Promise<Ended> {
+export async function reducerTypes(io: Io, file: string, flags: Flags<"out">): Promise<Ended> {
   const make = makerOf(flags);
   const schema = await schemaIn(io, file);
   const source = file.slice(file.lastIndexOf("/") + 1);

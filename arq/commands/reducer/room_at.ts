@@ -122,11 +122,7 @@ function entriesDifference({ noted, state }: Folded): FoldDifference | undefined
 }
 
 /** Folds a room's log. Returns 1 when the result differs from what the bus recorded. */
-export async function roomVerify(
-  io: Io,
-  room_id: string,
-  flags: Flags<"tenant">,
-): Promise<Ended> {
+export async function roomVerify(io: Io, room_id: string, flags: Flags<"tenant">): Promise<Ended> {
   const source = await openReduced(io, room_id, flags);
   const known = await beginningsOf(source);
   const oldest = await foldable(() => firstOf(source, known.begins));

@@ -98,12 +98,7 @@ function own<Key, Value>(map: Tree<Key, Value>, { owned }: RoomAbout): Tree<Key,
 }
 
 /** The state with the answer to a command; the oldest answers go if there are too many. */
-function remember(
-  state: RoomState,
-  room: RoomAbout,
-  key: string,
-  answered: Answered,
-): RoomState {
+function remember(state: RoomState, room: RoomAbout, key: string, answered: Answered): RoomState {
   const { kind, code, reason, answer } = answered;
   const { bounds } = room;
   const remembered = own(state.remembered, room);

@@ -116,9 +116,7 @@ const Webhooks = z.strictObject({
   tenant_private_hosts: z.array(hostEntry).max(1_000).default([]).describe(
     "the same for tenants' own hooks, which private_hosts does not cover",
   ),
-  ca_file: namedFile(
-    "more certificate authorities for receivers, PEM; read before each call",
-  ),
+  ca_file: namedFile("more certificate authorities for receivers, PEM; read before each call"),
   tenant_hooks: z.int().min(0).max(1_000).default(16).describe(
     "hooks that one tenant may set at run time; 0: none",
   ),

@@ -16,9 +16,7 @@ const App = z.strictObject({
   room_prefix: z.string().max(32).default("pusher:").refine(
     (text) => isRoomPattern(`${text}*`),
     { error: "expected at most 32 of [A-Za-z0-9_~:=-]" },
-  ).describe(
-    "prefix of a channel's room id; empty: every room of the tenant is a channel",
-  ),
+  ).describe("prefix of a channel's room id; empty: every room of the tenant is a channel"),
   client_events: z.boolean().default(false).describe(
     "let clients publish client-* events to private and presence channels that they are in",
   ),

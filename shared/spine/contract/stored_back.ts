@@ -29,10 +29,7 @@ export interface StoredPage {
 }
 
 /** Pages until the log has no more. Rejects as the log does. */
-export async function* storedBack(
-  log: ReadLog,
-  room_id: string,
-): AsyncGenerator<StoredPage, void> {
+export async function* storedBack(log: ReadLog, room_id: string): AsyncGenerator<StoredPage, void> {
   const { last } = await log.head(room_id);
   for (let before = (last?.offset ?? 0) + 1; before > 1;) {
     const { messages, more } = await log.readBack(room_id, {

@@ -124,9 +124,7 @@ export class EmbeddedBlocks implements BlockStore {
     });
   }
 
-  async append(
-    { tenant_id, node_id, ttl_seconds, max_bytes, payload, id, expected }: BlockAppend,
-  ) {
+  async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload, id, expected }: BlockAppend) {
     this.#options.assertOpen();
     assertSize(payload.length, BLOCK_BYTES_MAX);
     if (id !== undefined && this.#stored_ids.has(id)) return;

@@ -61,11 +61,7 @@ export class EmbeddedObjects implements ObjectStore {
   /** Throws when the engine is not open. */
   readonly #assertOpen: () => void;
 
-  constructor(
-    bucket: string,
-    store: ObjectRows,
-    assertOpen: () => void,
-  ) {
+  constructor(bucket: string, store: ObjectRows, assertOpen: () => void) {
     this.#bucket = bucket;
     this.#store = store;
     this.#assertOpen = assertOpen;

@@ -2,10 +2,7 @@
 
 const GROUPED = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const DIGITS = [0, 1, 2, 3].map((places) =>
-  new Intl.NumberFormat("en-US", {
-    minimumFractionDigits: places,
-    maximumFractionDigits: places,
-  })
+  new Intl.NumberFormat("en-US", { minimumFractionDigits: places, maximumFractionDigits: places })
 );
 const NONE = "–";
 const isMissing = (value) => value === undefined || value === null || !Number.isFinite(value);

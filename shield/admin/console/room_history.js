@@ -14,9 +14,7 @@ export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
   const box = el(
     "div.kept",
     { role: "region", "aria-label": `History of ${room_id}`, tabindex: 0 },
-    [
-      list,
-    ],
+    [list],
   );
   const status = el("p.hint", { role: "status" }, "Not read yet.");
   const older = el("button", { onclick: () => read(oldest) }, "Older");
@@ -48,8 +46,5 @@ export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
     }
   }
 
-  return fullCard("History", [status, newest], [
-    box,
-    foot,
-  ]);
+  return fullCard("History", [status, newest], [box, foot]);
 }

@@ -121,7 +121,5 @@ export function createPastCard({ api, signal }, { tenant_id, room_id }) {
     is_reading = false;
   }
 
-  return fullCard("Past", [status, look], [
-    box,
-  ]);
+  return fullCard("Past", [status, look], [box]);
 }

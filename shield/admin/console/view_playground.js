@@ -128,10 +128,7 @@ function openRoom(ctx, address) {
   void verdicts.load();
   return {
     element: el("div.columns", [
-      el("div.stack", [
-        createPublishCard(ctx, address, () => void verdicts.expect()),
-        verdicts,
-      ]),
+      el("div.stack", [createPublishCard(ctx, address, () => void verdicts.expect()), verdicts]),
       el("div.stack", tail, createPeople(ctx, path, signal)),
     ]),
     close() {

@@ -61,10 +61,7 @@ const missingText = ({ missing, unknown_holes }) =>
       unknown_holes === 0 ? "" : `, and ${plural(unknown_holes, "hole")} of unknown size`
     }.`;
 
-const FIELDS = [
-  { name: "hours", label: "Hours back", placeholder: "1" },
-  exact("room"),
-];
+const FIELDS = [{ name: "hours", label: "Hours back", placeholder: "1" }, exact("room")];
 
 class PolicyView {
   #ctx;

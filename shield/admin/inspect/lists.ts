@@ -139,10 +139,7 @@ function isCut(
 }
 
 /** Answers `GET /v1/rooms`. */
-export async function rooms(
-  context: ListContext,
-  { url, only_tenant }: ListCall,
-): Promise<Answer> {
+export async function rooms(context: ListContext, { url, only_tenant }: ListCall): Promise<Answer> {
   const { node, limit, ...filter } = readQuery(url, { ...Node, ...RoomFilter, limit: Limit });
   const params = { ...filter, ...ownOf(only_tenant) };
   const options = { params, to: node, of: "shield" } as const;

@@ -73,13 +73,7 @@ const OFFSET: Schema = { type: "integer", minimum: 0, default: 0 };
 /** Refusals of a Brain for a command, in addition to the usual ones. */
 const ORDER_REFUSALS = [408, 409, 429];
 
-const ROOM = {
-  ...IN_ROOM,
-  subscribers: COUNT,
-  durable: BOOLEAN,
-  messages: COUNT,
-  nodes: list(ID),
-};
+const ROOM = { ...IN_ROOM, subscribers: COUNT, durable: BOOLEAN, messages: COUNT, nodes: list(ID) };
 
 /** The largest body, in bytes. */
 const BODY_BYTES = 4_096;

@@ -71,11 +71,7 @@ export const Done = z.strictObject({ done: z.boolean() });
 const RoomSort = z.enum(["subscribers", "messages"]).default("subscribers");
 
 /** A filter of rooms. */
-export const RoomFilter = {
-  tenant: Id.optional(),
-  prefix: Id.optional(),
-  sort: RoomSort,
-};
+export const RoomFilter = { tenant: Id.optional(), prefix: Id.optional(), sort: RoomSort };
 
 /** `[tenant_id, room_id, subscribers, durable, messages]`. */
 export const RoomRow = z.tuple([Id, Id, Count, z.boolean(), Count]);

@@ -105,12 +105,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
 }
 
 function registerTails(registry: Registry, tails: Tails): void {
-  scrapedGauge(
-    registry,
-    "shield_admin_tails",
-    "Open tails of rooms.",
-    () => tails.size,
-  );
+  scrapedGauge(registry, "shield_admin_tails", "Open tails of rooms.", () => tails.size);
   scrapedFamily(
     registry,
     "shield_admin_tail_messages_total",

@@ -182,10 +182,7 @@ function listed(
   return Response.json({ node_id, revocations: shown, truncated });
 }
 
-async function lift(
-  context: RevocationsAdminContext,
-  { url, by }: AdminCall,
-): Promise<Response> {
+async function lift(context: RevocationsAdminContext, { url, by }: AdminCall): Promise<Response> {
   const tenant_id = parameterOf(url, "tenant");
   const named = parameterOf(url, "kind");
   const kind = REVOCATION_KINDS.find((known) => known === named) ??

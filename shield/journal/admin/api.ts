@@ -66,10 +66,7 @@ const Wanted = {
   newest: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0"),
   payload: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0"),
 };
-const Erased = z.strictObject({
-  tenant: Id,
-  user: z.string().min(1).max(256),
-});
+const Erased = z.strictObject({ tenant: Id, user: z.string().min(1).max(256) });
 
 /** The routes of the journal's admin API. */
 export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
@@ -254,10 +251,7 @@ function isReplacing({ payload, is_payload_missing }: PolicyRecord): boolean {
 }
 
 /** The lines, with payloads instead of references. Rejects as the logs do. */
-async function withPayloads(
-  lines: readonly JournalLine[],
-  logs: LogsOf,
-): Promise<JournalLine[]> {
+async function withPayloads(lines: readonly JournalLine[], logs: LogsOf): Promise<JournalLine[]> {
   const found = new Map<Referring, JournalRecord["payload"]>();
   const by_room = Map.groupBy(lines.filter(isReferring), ({ tenant, room }) => `${tenant} ${room}`);
   for (const records of by_room.values()) {

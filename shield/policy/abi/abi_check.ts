@@ -105,11 +105,7 @@ function abiOf({ imports, exports }: WasmModule): AbiVersion {
   return imports.some((entry) => entry.module === HOST_MODULE[2]) ? 2 : 1;
 }
 
-function importProblem(
-  module: WasmModule,
-  entry: Import,
-  abi: AbiVersion,
-): AbiProblem | undefined {
+function importProblem(module: WasmModule, entry: Import, abi: AbiVersion): AbiProblem | undefined {
   const label = `${quoted(entry.module)}.${quoted(entry.name)}`;
   if (entry.module.startsWith("wasi_") || entry.module.startsWith("wasi:")) {
     const sentence = `The import ${label} is WASI, which policies cannot use: ` +

@@ -238,10 +238,7 @@ export function applicable(
 }
 
 /** Drops policies whose rollout does not cover `key`. The same list if all cover it. */
-export function sampled(
-  policies: readonly PolicyBinding[],
-  key: string,
-): readonly PolicyBinding[] {
+export function sampled(policies: readonly PolicyBinding[], key: string): readonly PolicyBinding[] {
   for (const { percent } of policies) {
     if (percent === 1) continue;
     const covered = policies.filter((policy) => isSampled(key, policy.percent));

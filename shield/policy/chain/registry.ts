@@ -105,12 +105,7 @@ export class PolicyRegistry {
    * `policy-loading` while the tenant's chain is not loaded yet, which is true of every tenant before `ready`, and
    * `policy-fault` when it cannot be.
    */
-  chainFor(
-    tenant_id: string,
-    hook: Hook,
-    room_id: string,
-    key: string,
-  ): readonly PolicyBinding[] {
+  chainFor(tenant_id: string, hook: Hook, room_id: string, key: string): readonly PolicyBinding[] {
     if (this.#state === "starting") throw loading("the policies are not read yet");
     if (this.#state === "closed") throw fault("the policies are closed");
     const tenant = this.#chains.get(tenant_id);

@@ -205,11 +205,7 @@ export class ModuleQueue {
   }
 
   /** Runs `job` when its turn has come; `wanted_by` is read until then, and may grow. */
-  async run<T>(
-    sha256: string,
-    wanted_by: ReadonlySet<string>,
-    job: () => Promise<T>,
-  ): Promise<T> {
+  async run<T>(sha256: string, wanted_by: ReadonlySet<string>, job: () => Promise<T>): Promise<T> {
     const quick = await this.#inTurn(
       this.#quick,
       wanted_by,

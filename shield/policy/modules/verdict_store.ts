@@ -96,9 +96,7 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
     if (verdict !== undefined) {
       return { metered_sha256: verdict.metered_sha256, state_keys: verdict.state_keys };
     }
-    log.warn("a stored trial compilation has other bytes; the module is tried again", {
-      sha256,
-    });
+    log.warn("a stored trial compilation has other bytes; the module is tried again", { sha256 });
     return undefined;
   }
 

@@ -67,10 +67,7 @@ export interface ChainGate {
 const FAILURES: ReadonlySet<PolicyFault> = new Set(["fuel", "trap", "memory", "abi"]);
 /** Faults that show neither that the module fails nor that it works. */
 const SAYS_NOTHING: ReadonlySet<PolicyFault | undefined> = new Set(
-  [
-    "missing-module",
-    "chain-fuel",
-  ] as const,
+  ["missing-module", "chain-fuel"] as const,
 );
 const NOTHING = { added_headers: [], logs: [] };
 /** The most log lines about faults per second. */

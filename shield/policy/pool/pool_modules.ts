@@ -53,10 +53,7 @@ export class Modules {
   }
 
   /** Loads a module, unless it is loaded. */
-  load(
-    sha256: string,
-    { compiled, state_keys, instance_fuel, renewal }: LoadableModule,
-  ): void {
+  load(sha256: string, { compiled, state_keys, instance_fuel, renewal }: LoadableModule): void {
     if (this.#loaded.has(sha256)) return;
     const slots = parseStateKeys(state_keys);
     const number = ++this.#last_number;

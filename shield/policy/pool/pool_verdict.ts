@@ -121,10 +121,7 @@ function seenOf(
   fuel_limit: number,
 ): PolicySeen[] {
   const budget_units = Math.round(fuel_limit * UNITS_PER_FUEL);
-  return outcomes.map((
-    { has_read_payload = false, detail = "", seen },
-    place,
-  ): PolicySeen => ({
+  return outcomes.map(({ has_read_payload = false, detail = "", seen }, place): PolicySeen => ({
     ...NOTHING_SEEN,
     ...seen,
     abi: chain[place]?.abi ?? 1,

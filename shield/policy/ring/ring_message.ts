@@ -323,11 +323,7 @@ const READ_PAYLOAD = 4;
 const UNMADE = 8;
 
 /** Writes outcomes from `start` on, one after the other. */
-function putOutcomes(
-  view: DataView,
-  start: number,
-  outcomes: readonly ChainOutcome[],
-): void {
+function putOutcomes(view: DataView, start: number, outcomes: readonly ChainOutcome[]): void {
   let at = start;
   for (const ran of outcomes) {
     const { allowed, fault, code, units, instance_units, duration_ms } = ran;
@@ -360,12 +356,7 @@ function payloadAt(
 }
 
 /** Reads the outcome at this place, with its texts. */
-function outcomeAt(
-  view: DataView,
-  at: number,
-  reason: string,
-  detail: string,
-): ChainOutcome {
+function outcomeAt(view: DataView, at: number, reason: string, detail: string): ChainOutcome {
   const flags = view.getUint8(at);
   const fault = view.getUint8(at + 1);
   const outcome = {

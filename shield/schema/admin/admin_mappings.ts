@@ -37,10 +37,7 @@ export async function showMappings(
   { name: tenant }: Call,
 ): Promise<Response> {
   const stored = await settings.read(tenant);
-  const here = {
-    version: settings.get(tenant).version,
-    problem: settings.problem(tenant) ?? null,
-  };
+  const here = { version: settings.get(tenant).version, problem: settings.problem(tenant) ?? null };
   return Response.json({ tenant, ...view(stored), here });
 }
 
@@ -50,10 +47,7 @@ export const MAPPINGS: RouteBody<SchemaAdminContext, z.output<typeof Body>> = js
   readMappings,
 );
 
-async function readMappings(
-  request: Request,
-  schema: typeof Body,
-): Promise<z.output<typeof Body>> {
+async function readMappings(request: Request, schema: typeof Body): Promise<z.output<typeof Body>> {
   const value = await readValue(request, BODY_BYTES);
   const is_list = typeof value === "object" && value !== null && "mappings" in value;
   // Only one of the two is parsed, so that the error is about the intended form.

@@ -185,10 +185,7 @@ export class Adoption {
         this.#failure.resolve();
         if (this.#closed) return;
         const { log } = this.#options;
-        log.warn("a put into the bucket of schemas cannot be judged yet", {
-          error,
-          schema: key,
-        });
+        log.warn("a put into the bucket of schemas cannot be judged yet", { error, schema: key });
         this.#later(key, RETRY_MS);
       });
     }

@@ -270,11 +270,7 @@ export class CachedSchema {
   }
 
   /** Puts a version in force for a message, unless it is already or cannot be compiled. */
-  #compile(
-    slot: Slot,
-    { version, sha256 }: Version,
-    opened: Opened | undefined,
-  ): boolean {
+  #compile(slot: Slot, { version, sha256 }: Version, opened: Opened | undefined): boolean {
     const source = opened?.whole ?? opened?.cut.get(slot.type_name);
     if (source === undefined || "problem" in source) {
       // A message may be wanted since the version was opened.

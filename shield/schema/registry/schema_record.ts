@@ -138,9 +138,7 @@ function parse(bytes: Uint8Array): unknown {
 }
 
 /** Reads the history or a tombstone, or returns the problem of the bytes. */
-export function decodeSchemaRecord(
-  bytes: Uint8Array,
-):
+export function decodeSchemaRecord(bytes: Uint8Array):
   | { readonly head: SchemaRecord }
   | { readonly tombstone: Tombstone }
   | { readonly problem: string } {

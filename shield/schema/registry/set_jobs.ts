@@ -111,9 +111,7 @@ export function createSetJobs(): SetJobs {
     },
     cut(gzipped, type_names, parts_max) {
       const set = read(gzipped);
-      return Object.fromEntries(
-        type_names.map((name) => [name, cutOne(set, name, parts_max)]),
-      );
+      return Object.fromEntries(type_names.map((name) => [name, cutOne(set, name, parts_max)]));
     },
     validate(gzipped, type_name, data, { unknown_fields, is_json }) {
       const message = compileMessage(read(gzipped).registry, type_name);

@@ -68,12 +68,7 @@ function packedElements(cursor: Cursor, end: number, wire: number): number {
 }
 
 /** The number of elements of a field in the records of `bytes[from..to)`. */
-function countElements(
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-  field: FieldEntry,
-): number {
+function countElements(bytes: Uint8Array, from: number, to: number, field: FieldEntry): number {
   const cursor = { bytes, pos: from };
   let count = 0;
   while (cursor.pos < to) {

@@ -149,10 +149,7 @@ export class Wire {
   }
 
   /** Delivers the messages of the taker's pattern to it. */
-  subscribe(
-    taker: FrameTaker,
-    options: Pick<SubscriptionOptions, "queue"> = {},
-  ): WireSubscription {
+  subscribe(taker: FrameTaker, options: Pick<SubscriptionOptions, "queue"> = {}): WireSubscription {
     const connection = this.#connection;
     if (connection === undefined) throw new TypeError("not connected yet");
     const subscription = connection.subscribe(taker.pattern, {

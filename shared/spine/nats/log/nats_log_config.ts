@@ -88,12 +88,7 @@ export function changedConfig(
     next.max_age === config.max_age && next.max_bytes === config.max_bytes &&
     next.num_replicas === config.num_replicas;
   if (right && same) return undefined;
-  return {
-    ...next,
-    allow_direct: true,
-    discard: "new",
-    republish: { src, dest },
-  };
+  return { ...next, allow_direct: true, discard: "new", republish: { src, dest } };
 }
 
 /** The retention of a configuration; without a limit, the largest number. */

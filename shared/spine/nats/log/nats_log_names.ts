@@ -58,9 +58,7 @@ export async function agreeOnName(
     const value = encode({ stream, made: false });
     await mayLose(bucket.update(name_key, value, entry?.revision ?? 0));
     return stream;
-  }, {
-    overtaken: () => new ArqonError("log-unavailable", "too many processes name its stream"),
-  });
+  }, { overtaken: () => new ArqonError("log-unavailable", "too many processes name its stream") });
 }
 
 /** Records that the stream has been created: if it is missing later, it was deleted. */

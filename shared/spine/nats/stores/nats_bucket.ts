@@ -235,10 +235,7 @@ export class Bucket {
   }
 
   /** As `persist` of `nats_persist.ts`, for this bucket. */
-  async persist<T>(
-    attempt: (timeout_ms: number) => Promise<T>,
-    within_ms?: number,
-  ): Promise<T> {
+  async persist<T>(attempt: (timeout_ms: number) => Promise<T>, within_ms?: number): Promise<T> {
     try {
       return await persist(this, attempt, within_ms);
     } catch (error) {

@@ -63,11 +63,7 @@ export function parsePosition(reply: string | undefined): Position | undefined {
   const at = tokens.length === 9 ? 5 : 7;
   const [stream, consumer, pending] = [tokens[at], tokens[at + 1], tokens[at + 3]].map(Number);
   if (![stream, consumer, pending].every(Number.isSafeInteger)) return undefined;
-  return {
-    stream_sequence: stream ?? 0,
-    consumer_sequence: consumer ?? 0,
-    pending: pending ?? 0,
-  };
+  return { stream_sequence: stream ?? 0, consumer_sequence: consumer ?? 0, pending: pending ?? 0 };
 }
 
 /** The size of the payload; with headers only, the server reports it in a header. */
