@@ -8,7 +8,7 @@ import type { Parts } from "./capability.ts";
 import { Gauge, type Registry, scrapedGauge } from "../shared/metrics/metrics.ts";
 
 /** What a report needs besides the parts. */
-export interface ReportOptions extends Pick<Env, "now"> {
+interface ReportOptions extends Pick<Env, "now"> {
   readonly spine: Pick<Spine, "status">;
   /** Whether the Spine can store data; absent: it is not checked. */
   readonly storage?: () => HealthCheck;

@@ -194,7 +194,7 @@ export function runEnd(end: RunEnd, has_values: boolean): Report {
 }
 
 /** Which values are reported: those whose keys begin with this, one character for each byte. */
-export type KeyPrefix = string;
+type KeyPrefix = string;
 
 /** A difference between a fold and the bus. */
 export interface FoldDifference {
@@ -208,7 +208,7 @@ export interface FoldDifference {
 }
 
 /** The outcome of a fold of a whole log. */
-export interface FoldEnd {
+interface FoldEnd {
   readonly room_id: string;
   /** The entry after which the fold began; 0: the empty room. */
   readonly begin: number;

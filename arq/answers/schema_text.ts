@@ -10,7 +10,7 @@ interface Shown {
 }
 
 /** A function that colors a word on a terminal, and elsewhere returns the word unchanged. */
-export type Paint = (color: "red" | "yellow" | "green" | "bold", text: string) => string;
+type Paint = (color: "red" | "yellow" | "green" | "bold", text: string) => string;
 
 const CODES = { red: "31", yellow: "33", green: "32", bold: "1" } as const;
 

@@ -177,7 +177,7 @@ function clockLines(answer: Members): string[] {
 }
 
 /** The user or connection that was asked for. */
-export interface AskedWhose {
+interface AskedWhose {
   readonly user?: string | undefined;
   readonly connection?: string | undefined;
 }

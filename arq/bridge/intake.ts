@@ -74,8 +74,7 @@ export class Progress {
   }
 }
 
-/** The options of an intake. */
-export interface IntakeOptions {
+interface IntakeOptions {
   readonly standing: Standing;
   readonly publisher: Publisher;
   readonly onWaiting: (messages: number) => void;

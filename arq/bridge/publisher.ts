@@ -108,8 +108,7 @@ function positionOf({ headers }: StoredMessage, origin: Origin): Position | unde
 /** The outcome of a message. `repeated`: an earlier bridge had published it. */
 export type Outcome = "published" | "repeated" | "refused";
 
-/** The options of a publisher. */
-export interface PublisherOptions {
+interface PublisherOptions {
   readonly bus: BridgeBus;
   readonly origin: Origin;
   /** The bus refuses the message permanently. Rejects when this could not be recorded; it is retried then. */

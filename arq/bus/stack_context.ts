@@ -17,7 +17,7 @@ import { type Io, print } from "../terminal/io.ts";
 import type { StackPorts } from "../serve/stack.ts";
 
 /** A compose stack that was started. Paths are absolute. */
-export interface StartedStack {
+interface StartedStack {
   readonly folder: string;
   readonly file: string;
   readonly ports: StackPorts;

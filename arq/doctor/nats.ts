@@ -159,7 +159,7 @@ type WithNats =
   & { readonly nats: NonNullable<Config["nats"]> };
 
 /** What a NATS server says about itself at the start of a connection. */
-export interface Greeting {
+interface Greeting {
   readonly version: string;
   readonly jetstream: boolean;
   /** Whether it is part of a cluster; another server there may have JetStream. */

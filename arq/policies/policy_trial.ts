@@ -245,7 +245,7 @@ export function createTrial(options: TrialOptions): Trial {
 }
 
 /** The longest messages of one kind of content that the policy accepts. */
-export interface ContentSize {
+interface ContentSize {
   readonly content: string;
   /** Most bytes. */
   readonly bytes: number;

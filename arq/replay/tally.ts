@@ -6,7 +6,7 @@ import type { Decision } from "./recorded_call.ts";
 export type CallBound = { readonly count: number } | { readonly share: number };
 
 /** The units of many calls, as plain data that threads can send. */
-export interface FuelHistogram {
+interface FuelHistogram {
   calls: number;
   sum_units: number;
   most_units: number;
@@ -98,8 +98,7 @@ export type FlipKind = "to_refused" | "to_allowed" | "changed";
 /** Counts by name. */
 export type Counts = Record<string, number>;
 
-/** The repetition of the recorded modules. */
-export interface RecordedTally {
+interface RecordedTally {
   repeated: number;
   same: number;
   /** Differences by kind. */
@@ -118,7 +117,7 @@ export interface RecordedTally {
 }
 
 /** The new module on the same calls. */
-export interface CandidateTally {
+interface CandidateTally {
   repeated: number;
   /** Calls that it cannot judge, since an input is unknown. */
   not_judged: number;

@@ -94,8 +94,7 @@ function fewer(error: unknown, limit: number): number {
   throw error;
 }
 
-/** The query of `historyPages`. */
-export interface PagesQuery extends Omit<HistoryQuery, "limit"> {
+interface PagesQuery extends Omit<HistoryQuery, "limit"> {
   /** Most messages. */
   readonly total: number;
   /** Epoch that the first page must have. */

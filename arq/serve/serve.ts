@@ -89,7 +89,7 @@ export interface Serving {
 }
 
 /** The configuration and process of a bus, and a callback for its readiness. */
-export interface ServeOptions {
+interface ServeOptions {
   readonly given: GivenConfig;
   readonly process: ServeProcess;
   /** Name of the service in traces and exported metrics. */

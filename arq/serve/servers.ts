@@ -65,7 +65,7 @@ export interface ServeProcess {
 }
 
 /** The parts that exist before anything is opened or waited for, and the promises that end the process. */
-export interface SharedParts extends Pick<Env, "registry" | "log" | "node_id"> {
+interface SharedParts extends Pick<Env, "registry" | "log" | "node_id"> {
   /** The configuration, with the id of the node. */
   readonly config: Config;
   readonly reloading: ConfigReload;

@@ -59,7 +59,7 @@ function dataJson(message: Message): string {
 }
 
 /** The position from which a script continues after a line. */
-export type LinePlace = Pick<Message, "offset" | "epoch">;
+type LinePlace = Pick<Message, "offset" | "epoch">;
 
 /**
  * The JSON object of a message in one line. It has the members of a text frame, with `data` last. In a durable room

@@ -7,7 +7,7 @@ import { renderRows } from "../measure/table.ts";
 import type { Row } from "./load_scenario.ts";
 
 /** A goal, and whether it is met. */
-export interface Goal {
+interface Goal {
   readonly goal: string;
   readonly bound: string;
   readonly measured: string;

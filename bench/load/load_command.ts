@@ -93,7 +93,7 @@ const failuresOf = (all: All): string[] =>
   });
 
 /** Measures the effect of one flood on a clean client, for each of these kinds of sockets, for this many seconds. */
-export type MeasureFlood = (kinds: readonly string[], seconds: number) => Promise<FloodEffect[]>;
+type MeasureFlood = (kinds: readonly string[], seconds: number) => Promise<FloodEffect[]>;
 
 /** The scenario of `deno task bench --all`. `floodOnce` measures the effect of a flood. */
 export const allScenario = (floodOnce: MeasureFlood): Scenario =>

@@ -200,7 +200,7 @@ what a message costs as there are more rooms.`,
 };
 
 /** The groups of members, each in one room: number of rooms and number of members. Pure. */
-export function chatGroups(batch: boolean): Group[] {
+function chatGroups(batch: boolean): Group[] {
   const kinds = [["direct", 50, 2], ["team", 20, 10], ["channel", 2, 100]] as const;
   return kinds.map(([prefix, rooms, members]) =>
     ownRooms(rooms * members, prefix, { rooms, batch })

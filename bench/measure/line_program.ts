@@ -19,8 +19,7 @@ export interface Program extends AsyncDisposable {
   kill(): void;
 }
 
-/** The options of a program's process. */
-export interface ProgramOptions {
+interface ProgramOptions {
   /** Flags of `deno run`, and words before the command, such as `nice`. */
   readonly flags: readonly string[];
   readonly before?: readonly string[];

@@ -13,7 +13,7 @@ interface RunFolder {
 }
 
 /** A program to start, and the sign of its readiness. */
-export interface ServerCommand<T> {
+interface ServerCommand<T> {
   readonly program: string;
   readonly args: readonly string[];
   /** Reads the start's result from the program's output and log; undefined until it is ready. */

@@ -16,8 +16,7 @@ import { medianOf, sumOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
 import { type BusProcess, socketLine, startConfigured } from "../measure/targets.ts";
 
-/** The plan of the measurement. */
-export interface SlowReaderPlan {
+interface SlowReaderPlan {
   readonly readers: number;
   readonly processes: number;
   /** Number of slow readers in the phases with many. */
@@ -32,8 +31,7 @@ export interface SlowReaderPlan {
 
 /** The room classes, by their treatment of a slow reader. */
 export const CLASSES = ["disconnect", "drop-oldest", "latest"] as const;
-/** One of these classes. */
-export type SlowClass = typeof CLASSES[number];
+type SlowClass = typeof CLASSES[number];
 
 /** One phase: a room class, and its number of slow readers. */
 export interface Phase {

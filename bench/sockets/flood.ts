@@ -29,8 +29,7 @@ const LIMITS: Readonly<Record<string, string>> = {
 /** Messages a second of the clean client. */
 const RATE = 200;
 
-/** The result of one flood. */
-export interface FloodRow {
+interface FloodRow {
   readonly websocket: string;
   readonly limits: string;
   readonly flood: Flood | "none";

@@ -16,8 +16,7 @@ import type { PairPlan } from "./storm_pair_child.ts";
 import { type Figures, figuresOf, type Kept, ms, promisesOf } from "./storm_verdict.ts";
 import type { Spent, StormRound } from "./storm_verdict.ts";
 
-/** The plan of the measurement. */
-export interface StormPlan {
+interface StormPlan {
   readonly clients: number;
   readonly processes: number;
   /** The number of concurrent attempts in all processes together. */

@@ -14,8 +14,7 @@ import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { opened } from "../../shared/turns/opened.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
-/** Where classes come from. */
-export interface FollowedClassesOptions extends Pick<Env, "log"> {
+interface FollowedClassesOptions extends Pick<Env, "log"> {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Pick<Spine, "keyValue" | "log" | "existingLog">;
   /** Notifies of configuration changes; absent: there are none. */

@@ -28,8 +28,7 @@ const quote: (text: string) => string = JSON.stringify;
 const idOf = (kind: string, stream: string, offset: number) =>
   `${kind}_${stream.replace(/[^A-Za-z0-9_-]/g, "_")}_${offset}`;
 
-/** The position of a message. */
-export interface EventPlace {
+interface EventPlace {
   readonly tenant_id: string;
   /** The room in the log; for members, the journal's room. */
   readonly room_id: string;

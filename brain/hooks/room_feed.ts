@@ -34,8 +34,7 @@ export interface CallOutcome {
   readonly problem: string;
 }
 
-/** The dependencies of a room's feed. */
-export interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
+interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly hook: AfterHook;
   readonly bounds: Pick<WebhookConstants, "backoff_ms" | "backoff_max_ms">;
   readonly room_id: string;

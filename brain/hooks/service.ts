@@ -30,7 +30,7 @@ import { createHookMetrics, type HookMetrics } from "./metrics.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** The Brain's parts that hooks need. */
-export interface HookServiceOptions
+interface HookServiceOptions
   extends HookLifeEventsOptions, Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly config: Pick<Config, "hooks" | "webhooks">;
   readonly view: ClusterView;

@@ -44,8 +44,7 @@ const READ_BYTES = 1_048_576;
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 10_000;
 
-/** The dependencies of one room's recorder. */
-export interface RoomRecorderOptions extends Pick<Env, "log" | "now"> {
+interface RoomRecorderOptions extends Pick<Env, "log" | "now"> {
   /** The tenant and the room. */
   readonly tenant_id: string;
   readonly room_id: string;

@@ -10,8 +10,7 @@ import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { PacedSender } from "../../shared/presence/paced_sender.ts";
 import type { Refuse } from "./refusals.ts";
 
-/** The dependencies of answering pulls. */
-export interface AnswerOptions {
+interface AnswerOptions {
   readonly state: PresenceState;
   readonly sender: PacedSender;
   /** Longest message to send, in bytes. */

@@ -9,8 +9,7 @@ import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Beat, ClusterMessage } from "../../shared/presence/messages.ts";
 import { classesHash } from "../../shared/config/classes_hash.ts";
 
-/** The dependencies of the comparison. */
-export interface ClassesCheckOptions extends Pick<Env, "registry" | "log"> {
+interface ClassesCheckOptions extends Pick<Env, "registry" | "log"> {
   readonly brain_id: string;
   /** The classes in force: the same list object until they change. */
   readonly rooms: () => readonly RoomClassEntry[];

@@ -19,8 +19,7 @@ import type { PacedSender } from "../../shared/presence/paced_sender.ts";
 import type { Refuse } from "./refusals.ts";
 import { type RoomDelta, roomKey } from "./room_changes.ts";
 
-/** The dependencies of the emitter. */
-export interface RoomEmitterOptions {
+interface RoomEmitterOptions {
   readonly brain_id: string;
   /** When this Brain started, Unix ms. */
   readonly boot: number;

@@ -11,8 +11,7 @@ import { processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 
-/** The dependencies of a Brain's membership. */
-export interface MembershipOptions extends Pick<Env, "log"> {
+interface MembershipOptions extends Pick<Env, "log"> {
   readonly brain_id: string;
   /** When this Brain started, Unix ms. */
   readonly boot: number;

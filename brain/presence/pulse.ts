@@ -7,8 +7,7 @@ import type { PresencePort } from "../../shared/presence/messages.ts";
 /** A beat that is more than this many heartbeats late means that this process was stalled. */
 const LATE_HEARTBEATS = 2;
 
-/** The dependencies of the heartbeat. */
-export interface PulseOptions {
+interface PulseOptions {
   readonly port: PresencePort;
   readonly heartbeat_ms: number;
   /** Called once a heartbeat while the Spine is connected. */

@@ -5,7 +5,7 @@ import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Breakers } from "../../shared/rates/breaker.ts";
 
 /** Read when metrics are collected. */
-export interface ReducerGauges {
+interface ReducerGauges {
   readonly rooms: () => number;
   readonly bytes: () => number;
   readonly waiting: () => number;

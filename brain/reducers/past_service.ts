@@ -31,8 +31,7 @@ interface Named {
   readonly shown: Shown;
 }
 
-/** The dependencies and settings of `ReducerPast`. */
-export interface ReducerPastOptions {
+interface ReducerPastOptions {
   readonly parts: RoomParts;
   readonly metrics: ReducerMetrics;
   /** Throws `invalid-command` for a room without a reducer. */

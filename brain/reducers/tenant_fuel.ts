@@ -10,7 +10,7 @@ import { createFuelBuckets, type FuelBuckets } from "../../shared/rates/fuel_buc
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
 /** The dependencies and settings of `TenantFuel`. */
-export interface TenantFuelOptions extends Pick<Env, "monotonic_ms"> {
+interface TenantFuelOptions extends Pick<Env, "monotonic_ms"> {
   /** Fuel per second and tenant, currently. */
   readonly per_second: () => number;
   readonly used: Pick<Counter, "inc">;

@@ -25,8 +25,7 @@ const TICK_MS = 500;
 const TENANTS_A_PIECE = 4;
 
 /** The Brain's parts that rollouts need. */
-export interface RolloutServiceOptions
-  extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface RolloutServiceOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly spine: Pick<Spine, "keyValue">;
 }
 

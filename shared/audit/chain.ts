@@ -12,7 +12,7 @@ export interface Anchor {
 }
 
 /** The first entry that does not fit. */
-export interface Break {
+interface Break {
   /** The number of that entry, or of the missing one. */
   readonly seq: number;
   /** The problem, for people. */

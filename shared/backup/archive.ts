@@ -32,7 +32,7 @@ export class BackupError extends Error {
 }
 
 /** The clock and the callback of progress. */
-export interface PackOptions extends Pick<Env, "now"> {
+interface PackOptions extends Pick<Env, "now"> {
   /** Called when a part is complete. */
   readonly onPart?: (part: BackupPart) => void;
 }

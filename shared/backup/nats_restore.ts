@@ -63,8 +63,7 @@ interface NatsRestore {
 /** How often one stream is tried. */
 const ATTEMPTS = 4;
 
-/** The options for a restore of all streams. */
-export interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
+interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
   /** Existing streams that stay. */
   readonly left?: readonly string[];
   readonly readBackup: (reader: BackupReader) => Promise<void>;

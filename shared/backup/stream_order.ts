@@ -108,7 +108,7 @@ export function inBackupOrder<S extends StreamNames>(
 }
 
 /** The target of a restore, and the source: they decide the replicas. */
-export interface Replicating {
+interface Replicating {
   readonly replicas: number;
   /** Whether the server of the backup was part of a cluster. */
   readonly was_clustered: boolean;

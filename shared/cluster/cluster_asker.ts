@@ -36,8 +36,7 @@ export interface AskerOptions extends Pick<Env, "log" | "node_id" | "now" | "ran
   readonly registered?: () => Promise<readonly RegisteredShield[]>;
 }
 
-/** Which processes are asked. */
-export interface AskOptions extends Wanted {
+interface AskOptions extends Wanted {
   readonly params?: Readonly<Record<string, unknown>>;
   /** How long to wait, in ms; absent: the default. */
   readonly timeout_ms?: number;
@@ -53,8 +52,7 @@ export interface AskedNodes {
   readonly silent: readonly string[];
 }
 
-/** The answer of one process. */
-export interface NodeAnswer<T> {
+interface NodeAnswer<T> {
   readonly node_id: string;
   readonly kind: NodeKind;
   readonly value: T;
@@ -71,7 +69,7 @@ export interface Gathered<T> {
 }
 
 /** Counts of questions: totals since the start. */
-export interface AskerCounts {
+interface AskerCounts {
   asked: number;
   /** Questions refused because too many were under way. */
   refused: number;

@@ -59,7 +59,7 @@ export interface AnswerPart extends z.output<typeof Head> {
 }
 
 /** The head of every message of an answer: the question and the answering process. */
-export type AnswerHead = Pick<AnswerPart, "id" | "node" | "kind">;
+type AnswerHead = Pick<AnswerPart, "id" | "node" | "kind">;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });

@@ -32,7 +32,7 @@ interface Known {
 }
 
 /** This process. */
-export interface KnownNodesOptions extends Pick<Env, "node_id" | "monotonic_ms"> {
+interface KnownNodesOptions extends Pick<Env, "node_id" | "monotonic_ms"> {
   readonly kind: NodeKind;
 }
 

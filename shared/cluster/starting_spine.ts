@@ -6,7 +6,7 @@ import type { Spine } from "../spine/contract/spine.ts";
 import { requireVersions } from "./wire_version.ts";
 
 /** The process, and what it reads its files with. */
-export interface StartingSpine extends Pick<Env, "log" | "now"> {
+interface StartingSpine extends Pick<Env, "log" | "now"> {
   readonly starting: Starting;
   readonly node_id: string;
   readonly kind: "shield" | "brain";

@@ -55,8 +55,7 @@ function wireProblem(nodes: readonly RunningNode[], own = WIRE): string | undefi
     "(docs/upgrade.md)";
 }
 
-/** The starting process. */
-export interface StartingNode {
+interface StartingNode {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;
   readonly node_id: string;
   readonly kind: NodeKind;

@@ -14,7 +14,7 @@ export interface TomlPosition {
 export type TomlPath = readonly (string | number)[];
 
 /** A key with its value. For `[tables]` both places are the name in the header. */
-export interface TomlEntry {
+interface TomlEntry {
   readonly key: TomlPosition;
   readonly value: TomlPosition;
   /** The value as written; empty for `[tables]`. */
@@ -33,7 +33,7 @@ export interface TomlDocument {
 }
 
 /** Either a document or the first syntax error. */
-export type TomlResult =
+type TomlResult =
   | { readonly ok: true; readonly document: TomlDocument }
   | {
     readonly ok: false;

@@ -14,8 +14,7 @@ export function newSecret(): string {
     Buffer.from(crypto.getRandomValues(new Uint8Array(SECRET_BYTES_MADE))).toString("base64");
 }
 
-/** The signed parts of a call. */
-export interface SignedCall {
+interface SignedCall {
   /** The same for every attempt at one event; without dots. */
   readonly id: string;
   /** Unix ms of the attempt. */

@@ -16,7 +16,7 @@ export interface DoorStats {
 }
 
 /** The used part of the runtime's listeners, with TLS and without. */
-export interface RawListener {
+interface RawListener {
   readonly addr: Deno.Addr;
   accept(): Promise<Deno.TcpConn | Deno.TlsConn>;
   close(): void;

@@ -7,7 +7,7 @@ import { concat } from "../containers/concat.ts";
 import { type ByteStream, writeAll } from "./byte_stream.ts";
 
 /** What an answer needs from its request. */
-export interface AnswerTo {
+interface AnswerTo {
   readonly method: string;
   /** True if the connection serves another request. */
   readonly keep_alive: boolean;

@@ -24,7 +24,7 @@ export interface NodeHandle {
 }
 
 /** The result of a write: the error or 0, and the handle. */
-export interface WriteRequest {
+interface WriteRequest {
   readonly oncomplete: (problem: number, handle: NodeHandle) => void;
 }
 

@@ -23,9 +23,7 @@ import type { HealthCheck } from "./ops.ts";
 import type { TlsPair } from "../http1/door.ts";
 import { UnseenClients } from "./unseen_clients.ts";
 
-/** The dependencies and settings of `openClientListener`. */
-export interface ClientListenerOptions
-  extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface ClientListenerOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "server" | "limits">;
   readonly handler: Handler;
   /** Answers a client without a place among unauthenticated ones. */

@@ -6,8 +6,7 @@ import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
-/** The probed listener. */
-export interface ProbeOptions {
+interface ProbeOptions {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;

@@ -14,7 +14,7 @@ import type { ReadFile } from "../process/secret_file.ts";
 import { Starting } from "./starting.ts";
 
 /** What the port of operators is opened with. */
-export interface OpsPortOptions extends Pick<Env, "registry" | "log" | "now"> {
+interface OpsPortOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: Pick<Config, "ops" | "admin" | "limits">;
   readonly read: ReadFile;
   /** The token that it requires; undefined: none. */

@@ -11,7 +11,7 @@ import type { Listener } from "./listen.ts";
 import { Counter, Gauge, type Registry } from "../metrics/metrics.ts";
 
 /** The pair of a listener, where another one is read, and how it is applied. */
-export interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> {
+interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> {
   /** For messages and the metric; absent: "client". */
   readonly listener?: "client" | "ops" | "admin";
   /** The part that the metric belongs to; absent: "shield". */

@@ -43,7 +43,7 @@ export interface Life extends Mark {
 }
 
 /** The outcome of a life; `by_ms`: it had ended by this time, Unix ms by its own clock. */
-export type LifeEnd =
+type LifeEnd =
   | { readonly how: "lives" }
   | { readonly how: "ended" | "killed"; readonly by_ms: number };
 

@@ -17,8 +17,7 @@ export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" |
   readonly node_id: string;
 }
 
-/** The present levels. */
-export interface LogLevels {
+interface LogLevels {
   /** The default level. */
   readonly level: LogLevel;
   readonly levels: Readonly<Record<string, LogLevel>>;

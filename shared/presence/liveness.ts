@@ -50,8 +50,7 @@ export interface Liveness {
   readonly tombstones: BoundedMap<string, Tombstone>;
 }
 
-/** The effect of a sign of life. */
-export interface HeartbeatEffect {
+interface HeartbeatEffect {
   /** False: forgotten, or a younger life of the node is known. Nothing changed. */
   readonly accepted: boolean;
   readonly previous: Life | undefined;

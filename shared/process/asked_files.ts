@@ -11,7 +11,7 @@ export const OTHER_FILES = 256;
 const PATH = ["limits", "connections_per_process"] as const;
 
 /** The configured number of connections, and its position in the file. */
-export interface AskedFiles {
+interface AskedFiles {
   readonly files: number;
   readonly source: string;
   readonly position: ConfigProblem["position"];

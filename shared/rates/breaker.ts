@@ -52,8 +52,7 @@ export interface Hold {
   readonly closes?: true;
 }
 
-/** The effect of a failure. */
-export type AfterFailure = "opened" | "slowed" | undefined;
+type AfterFailure = "opened" | "slowed" | undefined;
 
 /** The breaker of one module of one tenant. */
 interface Breaker {

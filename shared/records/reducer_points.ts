@@ -21,7 +21,7 @@ export interface RoomPoint {
 }
 
 /** Points of one incarnation of a log, in the order of their entries. */
-export interface RoomPoints {
+interface RoomPoints {
   readonly stream: string;
   readonly points: readonly RoomPoint[];
 }

@@ -5,8 +5,7 @@ import { fuelAt, type PolicyTally, type Sample } from "./tally.ts";
 /** The fewest messages for a percentage: one bad message of five is not 20 % of the traffic. */
 const SHARE_OF_AT_LEAST = 100;
 
-/** A breached condition. */
-export interface Breach {
+interface Breach {
   readonly condition: string;
   readonly policy: string;
   readonly found: string;

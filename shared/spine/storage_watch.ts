@@ -19,7 +19,7 @@ const NOTHING: StorageReport = {
 };
 
 /** The part of the configuration that promises storage. */
-export type StorageConfig = Pick<Config, "nats" | "durable" | "rooms" | "auth">;
+type StorageConfig = Pick<Config, "nats" | "durable" | "rooms" | "auth">;
 
 /** The number of configured tenants that may have durable rooms; 0 if any tenant is allowed. */
 export function namedTenants({ rooms, auth }: Pick<StorageConfig, "rooms" | "auth">): number {
@@ -41,7 +41,7 @@ export function storageWish(config: StorageConfig): StorageWish {
 }
 
 /** The process's parts that the watch needs. */
-export interface StorageWatchOptions extends Pick<Env, "registry" | "log"> {
+interface StorageWatchOptions extends Pick<Env, "registry" | "log"> {
   readonly spine: Pick<Spine, "storage" | "status">;
   readonly config: StorageConfig;
   /** Interval in ms; absent: 30 seconds. */

@@ -50,10 +50,9 @@ export interface EntryTable<Named extends InTenant, Held extends object> {
 }
 
 /** Why an entry was not applied: it is unreadable, or does not fit. */
-export type EntryProblem = "malformed" | "unheld";
+type EntryProblem = "malformed" | "unheld";
 
-/** The dependencies of a watched bucket. */
-export interface WatchedBucketOptions<Named extends InTenant, Held extends object> {
+interface WatchedBucketOptions<Named extends InTenant, Held extends object> {
   /** The noun of an entry, "ban"; with an s it is also the key of the bound in `[limits]`. */
   readonly entry: string;
   readonly name: string;

@@ -48,7 +48,7 @@ export function canMatchBelow(pattern: string, prefix: string): boolean {
 }
 
 /** A matching pattern. The same object for equal answers of one table. */
-export interface PatternMatch<T> {
+interface PatternMatch<T> {
   readonly pattern: string;
   readonly value: T;
   /** Higher is more specific; ties are broken by the text, so that every process agrees. */

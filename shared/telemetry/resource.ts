@@ -36,7 +36,7 @@ export interface OtlpTarget {
 }
 
 /** Reads the file of `headers_file`, and is notified if it fails later. */
-export interface HeadersSource {
+interface HeadersSource {
   readonly read: ReadFile;
   readonly log?: Logger;
 }

@@ -18,7 +18,7 @@ export interface Sending {
 }
 
 /** A running span, and the headers that pass it to receivers. */
-export interface SentSpan {
+interface SentSpan {
   readonly span: Span;
   readonly headers: SpineHeaders;
 }

@@ -7,8 +7,7 @@
  */
 import { type HeapEntry, TurnHeap } from "./turn_heap.ts";
 
-/** The bounds of the queue. */
-export interface TurnLimits {
+interface TurnLimits {
   /** The most items of one tenant. */
   readonly per_tenant: number;
   readonly total: number;

@@ -8,7 +8,7 @@ import { addCounts, type Counts, noCounts } from "../records/counts.ts";
 import { amountsOf } from "./units.ts";
 
 /** A day or a month by UTC, Unix ms: from `begin_ms` to before `end_ms`. */
-export interface Period {
+interface Period {
   readonly begin_ms: number;
   readonly end_ms: number;
 }

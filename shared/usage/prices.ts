@@ -13,8 +13,7 @@ import type { PriceList } from "./units.ts";
 
 const KEY: KvKey = ["prices"];
 
-/** The dependencies and settings of `Prices`. */
-export interface PricesOptions extends Pick<Env, "log" | "now"> {
+interface PricesOptions extends Pick<Env, "log" | "now"> {
   readonly config: Pick<Usage, "prices" | "prices_from">;
   readonly place: Pick<UsageStores, "running" | "store">;
 }

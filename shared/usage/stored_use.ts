@@ -51,7 +51,7 @@ export interface FoldBlock {
 }
 
 /** The newest fold of hours and of days. */
-export type FoldHeads = Readonly<Record<FoldedBy, FoldBlock | undefined>>;
+type FoldHeads = Readonly<Record<FoldedBy, FoldBlock | undefined>>;
 
 type Store = Pick<BlockStore, "read" | "status" | "newest">;
 
@@ -72,8 +72,7 @@ async function headsOf(store: Store, tenant_id: string): Promise<FoldHeads> {
   return { hour: hour && foldIn("hour", hour), day: day && foldIn("day", day) };
 }
 
-/** The result of a reading. */
-export interface StoredUse<Sink> {
+interface StoredUse<Sink> {
   readonly sink: Sink;
   readonly heads: FoldHeads;
   readonly damaged: number;

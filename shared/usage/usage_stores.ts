@@ -22,8 +22,7 @@ export const runningKey = (tenant_id: string, ...whose: readonly string[]): KvKe
   ...whose,
 ];
 
-/** The dependencies and settings of `UsageStores`. */
-export interface UsageStoresOptions {
+interface UsageStoresOptions {
   readonly config: Pick<Config, "usage">;
   readonly spine: Pick<Spine, "blocks" | "keyValue">;
   readonly lives: Pick<Lives, "all" | "brains">;

@@ -24,8 +24,7 @@ const ROWS_A_PIECE = 32;
 /** Interval of the search for expired minutes, in ms. */
 const SWEEP_MS = 6 * 3_600_000;
 
-/** The dependencies and settings of `UsageWriter`. */
-export interface UsageWriterOptions extends Pick<Env, "log" | "node_id" | "now" | "monotonic_ms"> {
+interface UsageWriterOptions extends Pick<Env, "log" | "node_id" | "now" | "monotonic_ms"> {
   /**
    * The rows of every tenant that has any, each as of when it is asked for; `is_end`: the minute has ended, and counts
    * restart.

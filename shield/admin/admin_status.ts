@@ -38,7 +38,7 @@ export interface ShieldStatus {
 }
 
 /** What these routes need of the process; `status` is read for each request. */
-export interface StatusContext extends Pick<Env, "log"> {
+interface StatusContext extends Pick<Env, "log"> {
   readonly status: () => ShieldStatus;
   /** Tables that the configuration switches off: their paths have no routes. */
   readonly off: readonly string[];

@@ -51,7 +51,7 @@ export interface StoredState {
 }
 
 /** Revisions of the two documents; 0 for one that does not exist. */
-export interface Basis {
+interface Basis {
   readonly settings: number;
   readonly policies: number;
   /** The hash of all separate documents; absent: they are not compared. */

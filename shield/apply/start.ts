@@ -23,8 +23,7 @@ interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
 interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random">, Pick<Env, "spine"> {
 }
 
-/** Applies and rollouts of one Shield. */
-export interface StartedApplies {
+interface StartedApplies {
   /** For the admin API; undefined if policies are switched off. */
   readonly admin: {
     readonly state: ApplyAdminContext | undefined;

@@ -16,14 +16,12 @@ const STATUS_MS = 30_000;
 /** How long a stopping process waits for unwritten entries, in ms. */
 const CLOSE_MS = 2_000;
 
-/** The dependencies of `startAudit`. */
-export interface AuditStart
+interface AuditStart
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "random"> {
   readonly config: Pick<Config, "audit">;
 }
 
-/** A running audit log. */
-export interface StartedAudit {
+interface StartedAudit {
   readonly trail: AuditTrail;
   readonly admin: AuditAdminContext;
   close(): Promise<void>;

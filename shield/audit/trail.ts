@@ -17,7 +17,7 @@ const NAME_UNITS = 256;
 const OUTCOME_MS = 1_000;
 
 /** Where entries are written, and whether a change waits for that. */
-export interface TrailOptions extends Pick<Env, "log"> {
+interface TrailOptions extends Pick<Env, "log"> {
   readonly writer: Pick<AuditWriter, "append">;
   readonly on_failure: Config["audit"]["on_failure"];
   readonly newId: () => string;

@@ -39,8 +39,7 @@ export interface KeySource {
   close(): void;
 }
 
-/** The dependencies and settings of `openKeySource`. */
-export interface KeySourceOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
+interface KeySourceOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly auth: Pick<
     Config["auth"],
     "jwks_cache_seconds" | "jwks_cooldown_seconds" | "jwks_timeout_ms"

@@ -25,7 +25,7 @@ const STALE_FACTOR = 10;
 const UNKNOWN_KID_WAITING_MAX = 64;
 
 /** The URL of one set and how often it may be fetched. */
-export interface RemoteKeysOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
+interface RemoteKeysOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly url: URL;
   readonly algorithms: readonly Algorithm[];
   readonly cache_ms: number;

@@ -33,8 +33,7 @@ const SWEEP_MAX = 64;
 /** The time for an unreadable revocation: every time of issue is before it. */
 const ALWAYS_MS = 8_640_000_000_000_000;
 
-/** The dependencies and settings of `Revocations`. */
-export interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
   /** The most revocations of all tenants: `limits.revocations`. */

@@ -21,7 +21,7 @@ export interface BackendIdentity {
 }
 
 /** A message of JSON. */
-export interface BackendMessage {
+interface BackendMessage {
   readonly room: string;
   readonly type: string;
   /** JSON text, which is sent unchanged. */
@@ -31,7 +31,7 @@ export interface BackendMessage {
 }
 
 /** A page of a room's stored messages. */
-export interface BackendPage {
+interface BackendPage {
   /** Newest first. */
   readonly messages: readonly {
     readonly message_id: string;

@@ -15,13 +15,12 @@ import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
 
 /** What a backup needs of the process. */
-export interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
+interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "backup">;
   readonly version: string;
 }
 
-/** The context of the routes. */
-export interface BackupContext extends BackupStart {
+interface BackupContext extends BackupStart {
   readonly counts: { done: number; failed: number };
   open: SpineBackup | undefined;
 }

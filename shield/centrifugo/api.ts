@@ -25,7 +25,7 @@ const PATH = /^\/api(?:\/([a-z_]+))?$/;
 const HEADERS = { "content-type": "application/json", "cache-control": "no-store" };
 
 /** The API's dependencies in the process. */
-export interface ApiContext extends MethodContext {
+interface ApiContext extends MethodContext {
   readonly keys: ApiKeys;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;

@@ -34,8 +34,7 @@ const FORWARDED_MAX = 1_000;
 export const isEmulated = (path: string): boolean =>
   [SSE_PATH, STREAM_PATH, EMULATION_PATH].includes(path);
 
-/** The dependencies in the process. */
-export interface EmulationContext extends Pick<Env, "node_id" | "now"> {
+interface EmulationContext extends Pick<Env, "node_id" | "now"> {
   readonly readers: EventReaders;
   readonly forwarding: Pick<Forwarding, "listen" | "forward">;
   readonly heartbeat_ms: number;

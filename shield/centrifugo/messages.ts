@@ -17,8 +17,7 @@ export interface MapOf<M extends Table | "string" = Table | "string"> {
   readonly entry: Table;
 }
 
-/** The type of a field. `data` is inline JSON in the JSON form, and bytes in Protobuf; only Protobuf has `bytes`. */
-export interface ListOf {
+interface ListOf {
   readonly list: Table | "string";
 }
 

@@ -151,7 +151,7 @@ export interface DeltaBase {
 }
 
 /** The limits of deltas, from `[limits]`. */
-export interface DeltaBounds {
+interface DeltaBounds {
   readonly delta_bytes: number;
   readonly delta_message_bytes: number;
 }

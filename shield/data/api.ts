@@ -25,8 +25,7 @@ const WHOSE = [
 
 const BODY_BYTES = 4_096;
 
-/** The dependencies of the routes. */
-export interface DataContext extends Pick<Env, "config" | "log" | "node_id" | "now"> {
+interface DataContext extends Pick<Env, "config" | "log" | "node_id" | "now"> {
   readonly stores: readonly DataStore[];
   readonly asker: StoresContext["asker"];
   readonly spine: Pick<Spine, "scrub">;

@@ -21,7 +21,7 @@ export interface Stored {
 }
 
 /** The path of the bus's own events about growing messages. */
-export type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
+type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
 
 /** The public part of a message for subscribers of its room, without its text. */
 export const viewOf = ({ id }: GrowingKey, record: GrowingRecord) => ({

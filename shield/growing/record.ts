@@ -146,8 +146,7 @@ export function withPiece(
   return { ...record, text: whole, seq: next, active_ms: now_ms, judged: kept };
 }
 
-/** A sealed part of a text, and its index from 0. */
-export interface SealedPart {
+interface SealedPart {
   readonly index: number;
   readonly text: string;
 }

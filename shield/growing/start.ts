@@ -27,8 +27,7 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 
 const TURN_COMMANDS = 16;
 
-/** The dependencies of `startGrowing`. */
-export interface GrowingStart extends Pick<Env, "spine" | "registry" | "log"> {
+interface GrowingStart extends Pick<Env, "spine" | "registry" | "log"> {
   readonly config: Pick<Config, "limits" | "growing" | "watchdog">;
 }
 

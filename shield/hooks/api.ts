@@ -25,8 +25,7 @@ const BODY_BYTES = 16_384;
 /** The most dead letters, and rooms, in one answer. */
 const SHOWN = 100;
 
-/** The context of the hooks' routes. */
-export interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
+interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly store: HookStore;
   readonly webhooks: Webhooks;
   /** Throws if the file does not exist. */

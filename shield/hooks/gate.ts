@@ -27,7 +27,7 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 const Answer = z.looseObject({ allow: z.boolean(), reason: z.string().max(256).default("") });
 
 /** The hooks of the configuration, which may change while the process runs. */
-export interface HookGateOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface HookGateOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
   /** Changes of the configuration; absent: there are none. */
   readonly reloading?: ConfigChanges | undefined;

@@ -30,8 +30,7 @@ export interface StoredHook {
   readonly document: HookDocument;
 }
 
-/** A hook's position in one room. */
-export interface HookRoom extends HookPosition {
+interface HookRoom extends HookPosition {
   readonly room: string;
 }
 

@@ -28,7 +28,7 @@ const TYPES: readonly string[] = TENANT_EVENT_TYPES;
 const utf8 = new TextEncoder();
 
 /** The dependencies and settings of `TenantEvents`. */
-export interface TenantEventsOptions extends Pick<Env, "registry" | "log" | "now"> {
+interface TenantEventsOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Config["webhooks"] };
   /** Changes of the configuration; absent: there are none. */
   readonly reloading?: ConfigChanges | undefined;

@@ -12,7 +12,7 @@ const FORWARD_MS = 10_000;
 const NOTHING = new Uint8Array(0);
 
 /** Handles a request from another Shield. Rejects with the refusal. */
-export type TakeForwarded = (
+type TakeForwarded = (
   headers: Readonly<Record<string, string>>,
   body: Uint8Array<ArrayBuffer>,
 ) => Promise<Uint8Array | void>;

@@ -17,8 +17,7 @@ const DAY_SECONDS = 86_400;
 /** Interval of the search for unused keys. */
 const SWEEP_MS = 6 * 3_600_000;
 
-/** The dependencies and settings of `JournalPlace`. */
-export interface JournalPlaceOptions extends Pick<Env, "log" | "now"> {
+interface JournalPlaceOptions extends Pick<Env, "log" | "now"> {
   readonly config: {
     readonly journal: Pick<Config["journal"], "log_bytes" | "retention_days" | "keys_held">;
   };

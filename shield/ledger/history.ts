@@ -126,8 +126,7 @@ export interface ReceivedMessage {
 /** Messages of a room's log sent to a reader. */
 export type ReadPast = PastRead & { readonly room_id: string; readonly at_ms: number };
 
-/** A GAP that a room was notified of. */
-export interface SentGap {
+interface SentGap {
   readonly room_id: string;
   readonly time_ms: number;
   readonly reason: string;

@@ -56,7 +56,7 @@ export interface Segment {
 }
 
 /** Running totals since the start of the process. */
-export interface LedgerCounts {
+interface LedgerCounts {
   messages: number;
   rows: number;
 }

@@ -34,7 +34,7 @@ export interface RunningRow {
 }
 
 /** Dropped messages in a row. */
-export interface LeftOutRow {
+interface LeftOutRow {
   readonly from: number;
   readonly to: number;
   readonly why: LeftOutWhy;

@@ -20,8 +20,7 @@ import { HEAD_BYTES, isNumbered, KIND, readHead } from "./row_form.ts";
 import { BlockDraft } from "./stored_block.ts";
 import type { Config } from "../../shared/config/schema.ts";
 
-/** What starting the ledger needs. */
-export interface LedgerStart extends Pick<Env, "registry" | "now"> {
+interface LedgerStart extends Pick<Env, "registry" | "now"> {
   readonly config: Pick<Config, "ledger">;
 }
 

@@ -11,7 +11,7 @@ const WAITING_MAX = 64;
 const RETRY_MS = 1_000;
 
 /** The limits, by their keys in `[ledger]`. */
-export interface ReadBounds {
+interface ReadBounds {
   /** The most requests that read at a time. */
   readonly store_reads: number;
   /** How long a request waits for its turn, in ms. */

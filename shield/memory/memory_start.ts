@@ -22,7 +22,7 @@ function pretend(): void {
 }
 
 /** What starting the guard needs besides the parts. */
-export interface MemoryStartOptions extends Pick<Env, "config" | "registry" | "log" | "now"> {
+interface MemoryStartOptions extends Pick<Env, "config" | "registry" | "log" | "now"> {
   readonly onExhausted: (detail: string, at_once: boolean) => void;
 }
 

@@ -28,8 +28,7 @@ const REASON = "unfinished messages took the memory of the process";
 
 type Sockets = ReadonlyMap<ClientSocket, Connection>;
 
-/** The dependencies of the guard. */
-export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node_id" | "now"> {
+interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "limits" | "server">;
   /** Unix ms by the clock of the bus: by one that is behind, a ban would be over when it begins. */
   readonly storeNow: () => number;

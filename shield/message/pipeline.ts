@@ -42,7 +42,7 @@ export type Receipts = (
 ) => Promise<Uint8Array | undefined>;
 
 /** Sends commands; one with an id may be sent again, and its first answer counts. Rejects as `Spine.request`. */
-export interface CommandRequests {
+interface CommandRequests {
   request(
     subject: Subject,
     payload: Uint8Array,

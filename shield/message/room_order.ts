@@ -60,7 +60,7 @@ export function orderOn(
 }
 
 /** The verdict on a message. `repeated`: it, or a later one, was received before. `hole`: an earlier one is missing. */
-export type OrderVerdict = "next" | "repeated" | "hole";
+type OrderVerdict = "next" | "repeated" | "hole";
 
 /** The last number received from one publisher. */
 interface Reached {

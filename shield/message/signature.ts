@@ -47,8 +47,7 @@ export function isSignatureRequired(
   return rules.some((rule) => rule.role === role && matchesRoomPattern(rule.room, room));
 }
 
-/** The parts of a scanned envelope that are signed. */
-export type SignedParts = Pick<
+type SignedParts = Pick<
   ScannedEnvelope,
   "bytes" | "room_id" | "message_id" | "signature" | "payload"
 >;

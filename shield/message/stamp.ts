@@ -20,7 +20,7 @@ export interface Traced {
 }
 
 /** What a stamp needs of the process. */
-export interface TracedStamps extends StampSource {
+interface TracedStamps extends StampSource {
   readonly traces?: Traced | undefined;
 }
 

@@ -5,7 +5,7 @@
 import type { CandidateVerdict } from "../message/gates.ts";
 
 /** A message on which candidate and production differ. */
-export interface DiffExample {
+interface DiffExample {
   /** The message's trace id; "" if it was refused and its client had sent none. */
   readonly trace_id: string;
   readonly room: string;
@@ -18,7 +18,7 @@ export interface DiffExample {
 }
 
 /** One candidate of a tenant, compared. */
-export interface CandidateDiff {
+interface CandidateDiff {
   readonly tenant: string;
   readonly candidate: string;
   /** Messages that were compared. */

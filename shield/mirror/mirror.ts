@@ -18,8 +18,7 @@ import type { ShadowSender } from "./sender.ts";
 import { routedTraceId } from "./shadow_envelope.ts";
 import { type Decisions, SHADOW_VERDICT, type ShadowVerdicts } from "./verdicts.ts";
 
-/** The parts of the mirror. */
-export interface MirrorParts extends Pick<Env, "now"> {
+interface MirrorParts extends Pick<Env, "now"> {
   readonly rules: MirrorRules;
   readonly sender: Pick<ShadowSender, "push">;
   readonly book: DiffBook;

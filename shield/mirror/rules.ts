@@ -15,7 +15,7 @@ import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import type { RuleTotals } from "./stats.ts";
 
 /** A rule and where it comes from. */
-export interface EffectiveRule extends MirrorRule {
+interface EffectiveRule extends MirrorRule {
   readonly source: "config" | "tenant";
   /** The tenant of a tenant's own rule; undefined for a rule of the config. */
   readonly tenant_id: string | undefined;

@@ -41,7 +41,7 @@ export interface ShadowCopy {
 }
 
 /** The dependencies and limits of the sender. */
-export interface SenderOptions extends Pick<Env, "log" | "monotonic_ms"> {
+interface SenderOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly spine: Pick<Spine, "publish" | "flush" | "status" | "onEvent">;
   readonly buffer_messages: number;
   readonly buffer_bytes: number;

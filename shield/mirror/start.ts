@@ -17,8 +17,7 @@ import { routedTraceId } from "./shadow_envelope.ts";
 import { MirrorStats } from "./stats.ts";
 import { Decisions, startVerdicts } from "./verdicts.ts";
 
-/** The dependencies of `startMirror`. */
-export interface MirrorStart extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now"> {
+interface MirrorStart extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "platform" | "nats" | "limits">;
   readonly settings: Settings;
 }

@@ -22,16 +22,14 @@ export interface RuleTotals {
   failed: number;
 }
 
-/** The mirror's numbers at one moment. */
-export interface MirrorLevels {
+interface MirrorLevels {
   readonly messages: number;
   readonly bytes: number;
   readonly rules: number;
   readonly candidates: number;
 }
 
-/** The outcome of a candidate's verdict. */
-export type VerdictOutcome = DiffOutcome | "malformed";
+type VerdictOutcome = DiffOutcome | "malformed";
 
 const OUTCOMES = [
   ["published", "published"],

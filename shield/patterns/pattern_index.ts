@@ -12,8 +12,7 @@ const ID_MAX = 64;
 /** Whether a room can only be subscribed to by name. */
 export const isOnlyNamed = (room_id: string): boolean => reservedRoom(room_id) !== undefined;
 
-/** A subscription to a pattern. */
-export interface Patterned {
+interface Patterned {
   readonly pattern: string;
 }
 

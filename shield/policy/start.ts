@@ -42,7 +42,7 @@ interface ReadyPolicy extends Omit<MeteredPolicy, "bytes">, CompiledPolicy {}
 type Prepare = (sha256: string, upload: Uint8Array) => Promise<ReadyPolicy>;
 
 /** The dependencies and settings of the Overseer. */
-export interface OverseerStart
+interface OverseerStart
   extends Pick<Env, "config" | "spine" | "registry" | "now" | "monotonic_ms" | "random"> {
   /** A log of component `overseer`. */
   readonly log: Logger;

@@ -67,7 +67,7 @@ export interface AnnouncerOptions extends Pick<Env, "log" | "node_id"> {
 }
 
 /** Changes of own members. A connection is in at most one list; an update counts as joined. */
-export interface OwnChanges {
+interface OwnChanges {
   readonly joined: readonly Entry[];
   readonly left: readonly Entry[];
 }

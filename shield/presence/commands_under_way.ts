@@ -9,8 +9,7 @@ import type { RequestOptions, Spine } from "../../shared/spine/contract/spine.ts
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 
-/** The dependencies and settings of `CommandsUnderWay`. */
-export interface CommandsUnderWayOptions extends Pick<Env, "monotonic_ms"> {
+interface CommandsUnderWayOptions extends Pick<Env, "monotonic_ms"> {
   /** The message that probes whether a Brain receives messages. */
   readonly hello: () => Uint8Array;
   readonly spine: Pick<Spine, "request">;

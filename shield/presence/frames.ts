@@ -27,8 +27,7 @@ const PAGE_BYTES = 262_144;
 /** Bytes for names, numbers and punctuation of one member. */
 const MEMBER_OVERHEAD_BYTES = 96;
 
-/** The dependencies and settings of `PresenceFrames`. */
-export interface PresenceFramesOptions extends Pick<Env, "now" | "random"> {
+interface PresenceFramesOptions extends Pick<Env, "now" | "random"> {
   /** The most members in one frame. */
   readonly page_members: number;
 }

@@ -29,7 +29,7 @@ const ConfirmParams = z.strictObject({
   telling: z.string().max(64),
   connections: z.int().min(1),
 });
-export type ConfirmParams = z.output<typeof ConfirmParams>;
+type ConfirmParams = z.output<typeof ConfirmParams>;
 /** The answer to it. */
 export const ConfirmAnswer = z.strictObject({ heard: z.boolean() });
 
@@ -37,13 +37,12 @@ export const ConfirmAnswer = z.strictObject({ heard: z.boolean() });
 export type AskConfirm = (params: ConfirmParams, timeout_ms: number) => Promise<number>;
 
 /** A connection that may move, and its user. */
-export interface MovingConnection {
+interface MovingConnection {
   readonly id: string;
   readonly identity: Pick<Identity, "tenant_id" | "user_key">;
 }
 
-/** The dependencies and settings of `Moving`. */
-export interface MovingOptions
+interface MovingOptions
   extends Pick<Env, "registry" | "log" | "node_id" | "monotonic_ms" | "random"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;
   /** How long a connection is awaited, in ms. */

@@ -88,7 +88,7 @@ function catchUp(position: Position, table: MemberTable, node_id: string): boole
  * The outcome of an update. `applied`: the table has changed. `known`: the table had it already. `gap`: an earlier one
  * is missing, or another emitter sent it; a snapshot is needed, and the update waits for it.
  */
-export type UpdateOutcome = "applied" | "known" | "gap";
+type UpdateOutcome = "applied" | "known" | "gap";
 
 /** Takes the next update of the room. `node_id` is this Shield's: its own members are unchanged. */
 export function takeUpdate(

@@ -80,7 +80,7 @@ export type PullOutcome =
   | "unwanted";
 
 /** Why a message of another process was dropped. */
-export type RefusedReason =
+type RefusedReason =
   | "undecodable"
   | "wrong-subject"
   | "unexpected-kind"

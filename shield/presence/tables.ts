@@ -30,8 +30,7 @@ const CHECKS_PER_MESSAGE = 1_000;
 /** The number of heartbeats for which a Brain may lack data that a table has seen (see `SnapshotRules`). */
 const PATIENCE_HEARTBEATS = 4;
 
-/** The dependencies and settings of `Tables`. */
-export interface TablesOptions {
+interface TablesOptions {
   readonly node_id: string;
   readonly port: PresencePort;
   readonly config: Config["presence"];

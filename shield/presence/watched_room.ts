@@ -64,8 +64,7 @@ export interface PresenceWatch {
   close(): void;
 }
 
-/** The dependencies and settings of `WatchedRoom`. */
-export interface WatchedRoomOptions {
+interface WatchedRoomOptions {
   readonly port: PresencePort;
   readonly stats: PresenceStats;
   readonly announce_ms: number;

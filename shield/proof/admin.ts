@@ -6,8 +6,7 @@ import { ID, inQuery, object } from "../openapi/openapi_parts.ts";
 import { BUS } from "./service.ts";
 import type { ProofKeys } from "./keys.ts";
 
-/** What it needs of the process. */
-export interface ProofAdminContext extends Pick<Env, "log" | "node_id"> {
+interface ProofAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly keys: Pick<ProofKeys, "rotate">;
 }
 

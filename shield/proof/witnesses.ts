@@ -36,8 +36,7 @@ export interface Published {
   readonly read: SubtreeReader;
 }
 
-/** The dependencies and settings of `Witnesses`. */
-export interface WitnessesOptions extends Pick<Env, "log" | "monotonic_ms"> {
+interface WitnessesOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly witnesses: readonly { readonly url: string; readonly vkey: string }[];
   readonly counts: { cosigned: number; uncosigned: number; forks: number };
   /** How long a checkpoint waits for its witnesses, which are asked at the same time; absent: 2 s. */

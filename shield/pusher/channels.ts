@@ -30,10 +30,10 @@ export interface Backend {
 }
 
 /** The requested attributes of channels. */
-export type Info = ReadonlySet<string>;
+type Info = ReadonlySet<string>;
 
 /** The attributes of a channel, in the protocol's form. */
-export type ChannelInfo = { readonly [K in (typeof ATTRIBUTES)[number]]?: number };
+type ChannelInfo = { readonly [K in (typeof ATTRIBUTES)[number]]?: number };
 
 /** Reads `info`. Throws `invalid-field`. */
 export function readInfo(text: string | null = ""): Info {

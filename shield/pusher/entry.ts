@@ -37,7 +37,7 @@ const UNKNOWN_VERSION = 4007;
 const NO_VERSION = 4008;
 
 /** The dependencies of both parts of the endpoint: for clients and for backends. */
-export interface PusherContext
+interface PusherContext
   extends HttpPublishContext, Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "pusher" | "server">;
   readonly apps: Apps;

@@ -9,8 +9,7 @@ export interface RoomMember {
   readonly meta?: unknown;
 }
 
-/** A user of a presence channel. */
-export interface ChannelUser {
+interface ChannelUser {
   readonly id: string;
   /** `user_info` as JSON text; "null" without any. */
   readonly info: string;

@@ -4,8 +4,7 @@
  */
 import type { Amounts, Grant, Reservation } from "./bucket.ts";
 
-/** Options of slices. */
-export interface SliceOptions {
+interface SliceOptions {
   /** The quota of a tenant for one second. */
   readonly rateOf: (tenant_id: string) => Amounts;
   /** The interval of filling a slice, in ms. */

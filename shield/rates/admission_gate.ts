@@ -24,8 +24,7 @@ const DETAILS: Record<Closed, string> = {
   strangers: "too many connections without a token are open",
 };
 
-/** The inputs of admission. */
-export interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
+interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
   readonly limits: AdmissionLimits;
   readonly memory_bytes: () => number;
 }

@@ -8,7 +8,7 @@ import { messageAt } from "./publishing.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** The schedule's owner, and the time at which it is set, Unix ms. */
-export interface ScheduleSetting {
+interface ScheduleSetting {
   readonly tenant_id: string;
   readonly schedule_id: string;
   readonly by: string;

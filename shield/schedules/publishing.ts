@@ -21,7 +21,7 @@ const OWN = [
 ] as const;
 
 /** The dependencies: publishing a due message, and looking for it in its room's log. */
-export interface PublishingContext {
+interface PublishingContext {
   readonly path: MessagePath;
   readonly flushes: FlushQueue;
   readonly ingress: IngressContext;

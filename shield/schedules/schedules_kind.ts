@@ -12,8 +12,7 @@ import { dueAfter } from "../../shared/records/schedule.ts";
 import { StateSchedule } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 
-/** The dependencies and settings of `SchedulesKind`. */
-export interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
+interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
   readonly limits: ScanLimits;
   readonly running: {

@@ -21,8 +21,7 @@ type SchedulingParts = Pick<
   "node_id" | "time" | "operations" | "rooms" | "logs" | "stats" | "tenants" | "rates"
 >;
 
-/** The schedules of one Shield. */
-export interface StartedSchedules {
+interface StartedSchedules {
   readonly admin: ScheduleAdminContext;
   /** Stops publishing; resolves when running work has ended. Never rejects. */
   close(): Promise<void>;

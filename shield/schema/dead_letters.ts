@@ -13,8 +13,7 @@ export const DLQ_PATH_HEADER = "x-arqon-dlq-path";
 /** The header beside the envelope: the reason of the refusal, as in `docs/errors.md`. */
 const DLQ_SPINE_HEADER = "x-arqon-reason";
 
-/** What the dead letters need. */
-export interface DeadLettersOptions {
+interface DeadLettersOptions {
   readonly spine: Pick<Spine, "publish" | "flush">;
   readonly totals: Pick<SchemaTotals, "dead_letters">;
   /** The most unconfirmed bytes; above that, copies are dropped. */

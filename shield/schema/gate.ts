@@ -30,8 +30,7 @@ export interface SchemaGate extends Schemas {
   schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing";
 }
 
-/** What a gate is made from. */
-export interface GateParts {
+interface GateParts {
   readonly mappings: Mappings;
   readonly cache: SchemaCache;
   readonly working: WorkingSet;

@@ -26,8 +26,7 @@ export interface ConfigMappings {
 /** One tenant's own table, or a problem if its mappings cannot be used and none were in force before. */
 type Table = PatternTable<Bound> | { readonly problem: string };
 
-/** Limits of the tables. */
-export interface MappingLimits {
+interface MappingLimits {
   /** The most run-time mappings of all tenants together. */
   readonly tenant_mappings: number;
 }

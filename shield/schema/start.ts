@@ -26,9 +26,7 @@ import { startVersionSweep } from "./registry/sweep.ts";
 import { createViolationLog } from "./violation_log.ts";
 import { WorkingSet } from "./registry/working_set.ts";
 
-/** What the schema check of a process is started with. */
-export interface SchemaStart
-  extends Pick<Env, "spine" | "registry" | "now" | "monotonic_ms" | "random"> {
+interface SchemaStart extends Pick<Env, "spine" | "registry" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "platform">;
   /** The settings, which must be ready: tenants' mappings are known. */
   readonly settings: Settings;

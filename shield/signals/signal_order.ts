@@ -20,7 +20,7 @@ const EXAMPLE = '{"signal":{"kind":"BAN","target":"ID"}}';
 const UNNAMED = "signal";
 
 /** The kinds of things that a target can name. */
-export type TargetKind = "user" | "connection" | "token";
+type TargetKind = "user" | "connection" | "token";
 
 /** The targets that each kind of signal can have. */
 const TARGETS = {
@@ -31,7 +31,7 @@ const TARGETS = {
 } as const satisfies Record<string, readonly TargetKind[]>;
 
 /** The kinds of signal that are acted on. */
-export type OrderKind = keyof typeof TARGETS;
+type OrderKind = keyof typeof TARGETS;
 const KINDS = Object.keys(TARGETS).join(", ");
 
 /** A signal that can be acted on. */
@@ -52,7 +52,7 @@ export interface Order {
 }
 
 /** A signal that cannot be acted on; `problem` is a label of a metric, and `detail` is for people. */
-export interface Unusable {
+interface Unusable {
   readonly problem: "malformed" | "foreign" | "unknown-kind";
   readonly detail: string;
 }

@@ -43,8 +43,7 @@ export type Signalled = Pick<
   | "patterns"
 >;
 
-/** What signals need of the process. */
-export interface SignalsOptions<C extends Signalled = Connection> extends Pick<Env, "log" | "now"> {
+interface SignalsOptions<C extends Signalled = Connection> extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "subscribe" | "onEvent">;
   readonly connections: ConnectionTable<C>;
   /** Ends the connection's subscription to a room, and its membership. */

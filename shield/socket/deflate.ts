@@ -5,8 +5,7 @@
  */
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 
-/** The compression negotiated with one client. */
-export interface DeflateAgreement {
+interface DeflateAgreement {
   /** The value of Sec-WebSocket-Extensions in the answer. */
   readonly answer: string;
   /** The largest window that the client takes, as a power of two: 9 to 15. */
@@ -76,7 +75,7 @@ export function deflate(
 }
 
 /** The result of decompression: the message's bytes, or the reason of its failure. */
-export type Inflated = Uint8Array<ArrayBuffer> | "too-large" | "malformed";
+type Inflated = Uint8Array<ArrayBuffer> | "too-large" | "malformed";
 
 /** Decompresses a message. The result never has more than `bytes_max` bytes, for any size of the message. */
 export function inflate(body: Uint8Array, bytes_max: number): Inflated {

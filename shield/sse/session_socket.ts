@@ -51,8 +51,7 @@ export class FrameEvents implements SessionWire {
   }
 }
 
-/** The dependencies and settings of `SessionSocket`. */
-export interface SessionSocketOptions {
+interface SessionSocketOptions {
   readonly readers: EventReaders;
   readonly wire: SessionWire;
   readonly gzip: GzipStream | undefined;

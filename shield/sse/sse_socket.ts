@@ -14,8 +14,7 @@ import { awaitedLater } from "../../shared/awaited_later.ts";
 
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
 
-/** The dependencies and settings of `SseSocket`. */
-export interface SseSocketOptions {
+interface SseSocketOptions {
   readonly readers: EventReaders;
   readonly subscriptions: EventSubscriptions;
   /** The default reconnect delay of a reader, in ms. */

@@ -17,7 +17,7 @@ import { createDeliveryLatency } from "./delivery_latency.ts";
  * What happened to a slow reader: its connection was cut off, a message was left out, or a newer
  * message replaced one.
  */
-export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
+type SlowReaderAction = "disconnected" | "dropped" | "conflated";
 
 /** Plain running totals since the start of the process, and gauges of the moment. */
 export interface ShieldStats {

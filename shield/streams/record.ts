@@ -95,7 +95,7 @@ function expiryOf({ ttl_seconds, expires_at }: Pick<StreamRecord, "ttl_seconds" 
 }
 
 /** The verdict on one append of a producer. */
-export type Sequenced =
+type Sequenced =
   | { readonly kind: "accepted" }
   /** Everything up to `seq` was accepted before. `is_last`: `seq` is the last accepted one. */
   | { readonly kind: "duplicate"; readonly seq: number; readonly is_last: boolean }

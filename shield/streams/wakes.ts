@@ -20,8 +20,7 @@ interface Watched {
   readonly waiting: Map<() => void, () => boolean>;
 }
 
-/** The dependencies of `StreamWakes`. */
-export interface WakesOptions {
+interface WakesOptions {
   readonly spine: Pick<Spine, "subscribe" | "flush" | "onEvent">;
   readonly records: Pick<Records, "watch">;
   readonly isDraining: () => boolean;

@@ -14,8 +14,7 @@ const LINE_UNITS = 1_024;
 /** The parts of `Deno.ChildProcess` that a slot uses. */
 export type ChildProcess = Pick<Deno.ChildProcess, "pid" | "stdin" | "stdout" | "status" | "kill">;
 
-/** The dependencies and settings of a slot. */
-export interface SlotOptions extends Pick<Env, "log" | "node_id" | "now"> {
+interface SlotOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly index: number;
   /** Starts its process, with stdin and stdout piped. May throw. */
   readonly spawn: () => ChildProcess;

@@ -14,7 +14,7 @@ const PROCESSES_MAX = 64;
 const KILL_MS = 5_000;
 
 /** How many Shields run, and how one is started. */
-export interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
+interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
   readonly processes: number;
   /** The id of the node; the Shields add `-0`, `-1`, … */
   readonly node_id: string;

@@ -14,7 +14,7 @@ const READ_MS = 180_000;
 const TENANTS_MAX = 10_000;
 
 /** The dependencies and settings of `BrainTenants`. */
-export interface BrainTenantsOptions extends Pick<Env, "now" | "monotonic_ms"> {
+interface BrainTenantsOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly place: Pick<UsageStores, "running">;
 }
 

@@ -18,8 +18,7 @@ type Stored = (
   data: { readonly room: null } & Readonly<Record<string, unknown>>,
 ) => Promise<void>;
 
-/** The dependencies and settings of `BudgetNotices`. */
-export interface BudgetNoticesOptions extends Pick<Env, "log" | "node_id"> {
+interface BudgetNoticesOptions extends Pick<Env, "log" | "node_id"> {
   readonly place: Pick<UsageStores, "running">;
 }
 

@@ -41,8 +41,7 @@ const TICK_MS = 60_000;
 const FOLD_BLOCKS = 4_096;
 const PAGE_BLOCKS = 512;
 
-/** The dependencies and settings of `UsageFolder`. */
-export interface UsageFolderOptions extends Pick<Env, "log" | "node_id" | "now"> {
+interface UsageFolderOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly place: Pick<UsageStores, "store" | "running" | "kept_ms">;
   /** The most bytes of a tenant's blocks. */
   readonly tenant_bytes: number;

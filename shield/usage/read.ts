@@ -30,8 +30,7 @@ export const USAGE_BY = ["room", "user", "policy", "node", "minute", "hour", "da
 /** A dimension of `USAGE_BY`. */
 export type UsageBy = (typeof USAGE_BY)[number];
 
-/** A query. */
-export interface UsageQuestion {
+interface UsageQuestion {
   readonly tenant: string;
   /** Unix ms; counts what ends after `since_ms` and begins before `until_ms`, which may be Infinity. */
   readonly since_ms: number;
@@ -40,7 +39,7 @@ export interface UsageQuestion {
 }
 
 /** One row of the answer: its dimensions, in the order of `by`, and amounts. */
-export interface UsageSum {
+interface UsageSum {
   readonly about: readonly (string | number)[];
   readonly amounts: UsageAmounts;
   /** By the prices of each of its days. */
@@ -48,7 +47,7 @@ export interface UsageSum {
 }
 
 /** A killed Shield: its counts after that time are missing. */
-export interface LostUse {
+interface LostUse {
   readonly node_id: string;
   /** Everything counted before is included, Unix ms. */
   readonly after_ms: number;
@@ -57,7 +56,7 @@ export interface LostUse {
 }
 
 /** The answer. */
-export interface UsageFound {
+interface UsageFound {
   readonly rows: readonly UsageSum[];
   readonly total: UsageAmounts;
   readonly cost: number;
@@ -71,8 +70,7 @@ export interface UsageFound {
   readonly damaged: number;
 }
 
-/** The sources. */
-export interface UsageSource {
+interface UsageSource {
   readonly store: Pick<BlockStore, "read" | "status" | "newest" | "aheadMs">;
   readonly running: Pick<KeyValue, "keys" | "get">;
   /** Which Shields ended before writing all, how often each writes, and the retention. */

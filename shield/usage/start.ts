@@ -25,8 +25,7 @@ import type { ReadMeter } from "../message/reads.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
 
-/** The dependencies of `startUsage`. */
-export interface UsageStart
+interface UsageStart
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "usage">;
   readonly classes: Pick<RoomClasses, "of">;

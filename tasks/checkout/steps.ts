@@ -13,7 +13,7 @@ export interface Step {
 }
 
 /** The result of a step. `output` is everything that it wrote to stdout and stderr. */
-export interface StepResult {
+interface StepResult {
   readonly name: string;
   readonly ok: boolean;
   readonly duration_ms: number;
@@ -21,7 +21,7 @@ export interface StepResult {
 }
 
 /** The functions and settings that `runSteps` needs. */
-export interface StepRunner {
+interface StepRunner {
   readonly execute: (step: Step) => Promise<{ ok: boolean; output: string }>;
   readonly print: (line: string) => void;
   readonly now: () => number;

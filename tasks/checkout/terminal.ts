@@ -9,7 +9,7 @@ import { StreamedCommand } from "./streamed_command.ts";
 export const WINDOW = { columns: 100, rows: 32 } as const;
 
 /** A program's environment: its folder, and variables in addition to those of this process. */
-export interface TerminalPlace {
+interface TerminalPlace {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
 }

@@ -174,7 +174,7 @@ async function kubernetes(tools: DeployTools): Promise<string[]> {
 }
 
 /** All problems, one on each line. Rejects if a validator is missing and cannot be installed. */
-export async function deployProblems(tools: DeployTools): Promise<string[]> {
+async function deployProblems(tools: DeployTools): Promise<string[]> {
   const found = await Promise.all([dockerfiles(tools), compose(tools), kubernetes(tools)]);
   return found.flat();
 }

@@ -37,7 +37,7 @@ export function sizeBytes(text: unknown): number {
 }
 
 /** The seconds of a duration such as `1m30s`; NaN for any other text. */
-export function durationSeconds(text: unknown): number {
+function durationSeconds(text: unknown): number {
   const [whole, minutes = "0", seconds = "0"] = /^(?:(\d+)m)?(?:(\d+)s)?$/.exec(String(text)) ?? [];
   return whole === undefined || whole === "" ? NaN : Number(minutes) * 60 + Number(seconds);
 }

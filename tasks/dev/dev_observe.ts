@@ -4,8 +4,7 @@
  */
 import { join } from "node:path";
 
-/** The settings of one Prometheus. */
-export interface PrometheusOptions {
+interface PrometheusOptions {
   /** Folder of its configuration and data. It is created first, and deleted after Prometheus has ended. */
   readonly folder: string;
   readonly config: string;

@@ -18,7 +18,7 @@ interface RootManifest {
 }
 
 /** A file with a version, and the generated line. */
-export interface VersionedFile {
+interface VersionedFile {
   /** Path below the root. */
   readonly path: string;
   /** Matches the version with the text before it (1) and after it (2); has the flags `m` and `g`. */

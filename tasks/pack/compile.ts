@@ -35,7 +35,7 @@ export function compileFlags(task_flags: readonly string[]): string[] {
 }
 
 /** A program in a folder that contains only its dependencies. */
-export interface StagedProgram {
+interface StagedProgram {
   readonly name: keyof typeof PROGRAMS;
   readonly folder: string;
   /** Arguments of `deno compile`, without target and output. */

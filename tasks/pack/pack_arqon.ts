@@ -35,7 +35,7 @@ const PACKAGE_FLAGS = [
 ];
 
 /** The flags of `deno` for the launcher, which replaces `{deno}` by its path of Deno. */
-export function launcherFlags(tasks: Readonly<Record<string, string>>): string[] {
+function launcherFlags(tasks: Readonly<Record<string, string>>): string[] {
   const flags = taskFlags(tasks, "arq").map((flag) =>
     flag.startsWith("--allow-run=") ? flag.replace(/\bdeno\b/, "{deno}") + ",buf" : flag
   );

@@ -63,7 +63,7 @@ export function checkText(path: string, text: string, maxLines: number = FILE_LI
 }
 
 /** The rule that a file starts with its description. A `#!` line may precede it. */
-export function checkOpening(path: string, text: string): Violation[] {
+function checkOpening(path: string, text: string): Violation[] {
   const body = text.replace(/^#![^\n]*\n/, "").trimStart();
   if (body.startsWith("//") || body.startsWith("/*")) return [];
   return [{ path, line: 1, message: "open the file with a comment: what it is, what it is not" }];

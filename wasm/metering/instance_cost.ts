@@ -41,7 +41,7 @@ const UNITS = {
 } as const;
 
 /** Units of an instance by their use. */
-export interface InstanceCost {
+interface InstanceCost {
   /** All together, in fuel, rounded up. */
   readonly fuel: number;
   /** Without the memory's pages. */

@@ -46,7 +46,7 @@ export interface MeterOptions {
 }
 
 /** Facts about a module, for people and for `arq policy check`. */
-export interface ModuleCost {
+interface ModuleCost {
   readonly size_bytes: number;
   readonly metered_bytes: number;
   /** Functions that the module defines. */

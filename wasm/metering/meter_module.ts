@@ -31,7 +31,7 @@ import {
 import { EMPTY_BLOCK, Op } from "../module/opcodes.ts";
 
 /** The options of `rewriteModule`; see `MeterOptions` in `meter.ts`. */
-export interface RewriteOptions {
+interface RewriteOptions {
   readonly memory_limit_pages: number;
   readonly initial_fuel_units: bigint;
   readonly height_limit_slots: number;
@@ -42,7 +42,7 @@ export interface RewriteOptions {
 }
 
 /** A metered module and the cost of compiling it. */
-export interface RewrittenModule {
+interface RewrittenModule {
   readonly module: WasmModule;
   readonly compile_cost: number;
 }

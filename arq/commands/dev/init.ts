@@ -71,8 +71,7 @@ function withIgnored(present: Uint8Array): string | undefined {
   return `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${INIT_GITIGNORE}`;
 }
 
-/** The options of `arq init`. */
-export type InitFlags = Omit<Flags<"adminPort" | "opsPort" | "port">, "context"> & {
+type InitFlags = Omit<Flags<"adminPort" | "opsPort" | "port">, "context"> & {
   readonly context: boolean;
 };
 

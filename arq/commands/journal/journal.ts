@@ -18,8 +18,7 @@ const ANSWER_LINES = 10_000;
 /** Pause between two requests for new lines, in ms. */
 const LOOK_MS = 1_000;
 
-/** The query for the bus. */
-export async function wishOf(io: Io, admin: Admin, flags: Flags<"tenant">): Promise<JournalWish> {
+async function wishOf(io: Io, admin: Admin, flags: Flags<"tenant">): Promise<JournalWish> {
   const { tenant, room, user, connection, trace, messageId, policy, outcome } = flags;
   const since_ms = await busAgo(io, admin, flags.since);
   return {

@@ -101,8 +101,7 @@ export function createChoice(count: number): CaseChoice {
   };
 }
 
-/** The options of `arq policy record`. */
-export type RecordFlags = Omit<Flags<"count" | "out">, "module"> & { readonly module?: string };
+type RecordFlags = Omit<Flags<"count" | "out">, "module"> & { readonly module?: string };
 
 async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags) {
   const { tenant, count, redact = [] } = flags;

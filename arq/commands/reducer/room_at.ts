@@ -43,7 +43,7 @@ export const beginningsOf = (source: RoomSource): Promise<Beginnings> =>
   foldable(() => beginnings(source));
 
 /** The error when no stored state connects to the log. */
-export function noBeginning(
+function noBeginning(
   { room_id, snapshots }: RoomSource,
   { first }: Beginnings,
 ): CommandError {

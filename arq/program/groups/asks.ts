@@ -45,7 +45,7 @@ export interface Asked {
 }
 
 /** A route that a command calls, parsed. */
-export interface AskedRoute {
+interface AskedRoute {
   readonly method: AdminRequest["method"];
   /** `/v1/rollouts/{tenant}` */
   readonly template: string;

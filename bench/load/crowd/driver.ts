@@ -74,7 +74,7 @@ export interface LoadReport {
 }
 
 /** The plan for new connections at a constant rate. */
-export interface ConnectPlan {
+interface ConnectPlan {
   readonly rate: number;
   readonly warmup_seconds: number;
   readonly seconds: number;

@@ -41,7 +41,7 @@ export class EndCommand {
 }
 
 /** The exports of an instance that its functions use. */
-export interface RoomExports {
+interface RoomExports {
   readonly memory: WebAssembly.Memory;
   readonly alloc: (size_bytes: number) => number;
   readonly meter: FuelMeter;

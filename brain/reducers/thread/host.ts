@@ -27,7 +27,7 @@ export interface OpenRoom {
 }
 
 /** The outcomes of entries, and the units used. */
-export interface AppliedEntries {
+interface AppliedEntries {
   readonly applied: readonly Applied[];
   readonly standing: RoomStanding;
   readonly units: number;

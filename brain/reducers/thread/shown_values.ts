@@ -17,7 +17,7 @@ export interface ShownBytes {
 }
 
 /** A visible key and its value, for people. */
-export interface ValueText {
+interface ValueText {
   readonly key: ShownBytes;
   readonly value: ShownBytes;
 }

@@ -24,16 +24,14 @@ interface Read extends At {
   readonly events: readonly RoomEvent[] | "truncated" | undefined;
 }
 
-/** The answer with one key. */
-export interface ValueAnswer extends Read {
+interface ValueAnswer extends Read {
   readonly kind: "value";
   readonly key: string;
   /** The value as compact JSON; absent: no such key. */
   readonly value: string | undefined;
 }
 
-/** The answer with the whole state. */
-export interface WholeAnswer extends Read {
+interface WholeAnswer extends Read {
   readonly kind: "state";
   /** The state, as a JSON object. */
   readonly state: string;

@@ -41,8 +41,7 @@ const RETRY_MS = 200;
 const ATTEMPTS = 8;
 
 const utf8 = new TextEncoder();
-/** The dependencies of deciding on lives. */
-export interface RoomLivesOptions extends Pick<Env, "spine" | "log" | "now"> {
+interface RoomLivesOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly bucket: KeyValue;
   /** Stored in the record, for Brains that start after the rooms of these versions have ended. */
   readonly versions: FirstVersions;

@@ -40,7 +40,7 @@ export interface CommandPage {
 }
 
 /** An epoch of an earlier life, and the room's last version in it. */
-export interface EarlierEpoch {
+interface EarlierEpoch {
   readonly epoch: string;
   readonly version: number;
 }

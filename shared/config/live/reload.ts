@@ -23,8 +23,7 @@ export interface ConfigReport {
   readonly values: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** What a reload needs. */
-export interface ReloadOptions {
+interface ReloadOptions {
   readonly started: Config;
   readonly file: string | null;
   /** Reads and checks the file as a start does; throws, or rejects with, an Error that describes the problem. */

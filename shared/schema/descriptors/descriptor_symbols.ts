@@ -9,8 +9,7 @@ import type {
 } from "@bufbuild/protobuf/wkt";
 import { quoteName, SchemaError } from "../schema_error.ts";
 
-/** What a full name denotes. */
-export interface DeclaredSymbol {
+interface DeclaredSymbol {
   readonly kind: string;
   readonly file: string;
   readonly message?: DescriptorProto;

@@ -60,7 +60,7 @@ export function requireRestored(data_dir: string): void {
 }
 
 /** What making backups needs. */
-export interface BackupOptions extends Pick<Env, "log" | "now"> {
+interface BackupOptions extends Pick<Env, "log" | "now"> {
   /** The files to back up; none if all data are in memory. */
   readonly files: () => readonly BackupFile[];
   /** Bytes that may wait in all files together while a backup is read. */

@@ -60,7 +60,7 @@ function prepared(database: DatabaseSync): DatabaseSync {
 }
 
 /** The engine's parts that a store of blocks needs. */
-export interface EmbeddedBlocksOptions extends Pick<Env, "now"> {
+interface EmbeddedBlocksOptions extends Pick<Env, "now"> {
   readonly name: BlockStoreName;
   readonly data_dir: string | undefined;
   readonly steps: ClockSteps;

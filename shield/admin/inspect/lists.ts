@@ -26,7 +26,7 @@ export interface ListContext extends Pick<Env, "now"> {
 }
 
 /** What lists read of a request. */
-export type ListCall = Pick<AdminCall, "url" | "only_tenant">;
+type ListCall = Pick<AdminCall, "url" | "only_tenant">;
 
 /** A JSON answer. */
 export type Answer = Readonly<Record<string, unknown>>;

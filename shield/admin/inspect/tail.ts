@@ -28,7 +28,7 @@ export interface TailsOptions extends Pick<Env, "log"> {
 }
 
 /** A request of an admin to see a room. */
-export interface TailRequest {
+interface TailRequest {
   readonly tenant_id: string;
   readonly room_id: string;
   /** The user id of the admin. */
@@ -38,7 +38,7 @@ export interface TailRequest {
 }
 
 /** Totals since the start. */
-export interface TailCounts {
+interface TailCounts {
   shown: number;
   dropped: number;
 }

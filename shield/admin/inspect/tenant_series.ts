@@ -32,7 +32,7 @@ const COUNTED = Object.keys(COUNTERS) as Counted[];
 const MARGIN = 1.5;
 
 /** The values of one series. */
-export type TenantSample = Readonly<TenantTotals>;
+type TenantSample = Readonly<TenantTotals>;
 
 /** A tenant with a series of its own. */
 interface Listed {

@@ -29,7 +29,7 @@ import { topOf } from "../../../shared/containers/top.ts";
 const READS_AT_ONCE = 16;
 
 /** What the admin API needs of the process. */
-export interface BansAdminContext extends Pick<Env, "log" | "node_id"> {
+interface BansAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly bans: Pick<Bans, "list" | "isIncomplete">;
   readonly bucket: Pick<KeyValue, "get" | "delete">;
 }

@@ -34,7 +34,7 @@ const EARLIEST_MS = 1_000_000_000_000;
 const TENANT_SHARE = 0.1;
 
 /** What the admin API needs of the process. */
-export interface RevocationsAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
+interface RevocationsAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly revocations: Revocations;
   readonly bucket: KeyValue;
   readonly auth: Pick<Config["auth"], "revocation_seconds">;

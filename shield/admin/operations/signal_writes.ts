@@ -36,7 +36,7 @@ const PAUSE_MS = 1_000;
 const SETTLE_MS = 2_000;
 
 /** What the writes need of the process. */
-export interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
+interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly bans_bucket: Pick<KeyValue, "put" | "delete">;
   readonly bans: Pick<Bans, "hasRoom" | "take">;
   readonly config: {
@@ -229,8 +229,7 @@ export class SignalWrites {
   }
 }
 
-/** What the start of the writes needs in addition. */
-export interface SignalWritesStart extends SignalWritesOptions, Pick<Env, "spine" | "registry"> {
+interface SignalWritesStart extends SignalWritesOptions, Pick<Env, "spine" | "registry"> {
   readonly signals: Pick<Signals, "onOrder">;
 }
 

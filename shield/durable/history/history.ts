@@ -44,7 +44,7 @@ export interface HistoryContext {
 }
 
 /** The extent of a durable room, within its class's retention. */
-export interface RoomExtent {
+interface RoomExtent {
   /** Messages that history can show. */
   readonly messages: number;
   /** Offset of the oldest of these messages; undefined: there is none. */

@@ -22,7 +22,7 @@ export interface HistoryQuestion extends HistoryRange {
 }
 
 /** The limits of a query: `limits.history_messages`. */
-export interface HistoryBounds {
+interface HistoryBounds {
   readonly history_messages: number;
 }
 

@@ -19,7 +19,7 @@ const DEFAULT_CLASS = "default";
 const LAG_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
 /** The outcome of a SUB with a position. `failed`: the log was unreachable. */
-export type RecoveryOutcome =
+type RecoveryOutcome =
   | "recovered"
   | "epoch-changed"
   | "history-trimmed"
@@ -27,8 +27,7 @@ export type RecoveryOutcome =
   | "too-many"
   | "offset-ahead"
   | "failed";
-/** The outcome of a gap in the live messages. */
-export type FillOutcome = "filled" | "lost" | "epoch-changed";
+type FillOutcome = "filled" | "lost" | "epoch-changed";
 /** The purpose of a request to the log. `lag`: whether a replica is stale, or messages are missing. */
 export type ReadPurpose =
   | "start"
@@ -44,7 +43,7 @@ export type ReadPurpose =
  * Why a live message was not taken. A `buffer-full` one is read from the log later, as is an `unproven` one, which
  * arrived before the log was compared after a reconnect.
  */
-export type DropReason = "unreadable" | "old-stream" | "repeated" | "buffer-full" | "unproven";
+type DropReason = "unreadable" | "old-stream" | "repeated" | "buffer-full" | "unproven";
 
 /** Totals since the start of the process, and gauges that their owners set. */
 export class DurableStats {

@@ -29,8 +29,7 @@ export interface WatchedRoom {
   verify(): Promise<void>;
 }
 
-/** The dependencies and settings of `LogWatch`. */
-export interface LogWatchOptions {
+interface LogWatchOptions {
   readonly spine: Pick<Spine, "onEvent">;
   readonly clock: RetryClock;
   readonly verify_ms: number;

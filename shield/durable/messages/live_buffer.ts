@@ -5,7 +5,7 @@
 import type { LiveMessage } from "./message.ts";
 
 /** The most messages and bytes that may wait. */
-export interface LiveBufferBounds {
+interface LiveBufferBounds {
   readonly messages: number;
   readonly bytes: number;
 }

@@ -20,8 +20,7 @@ import { type Entry, missedBetween, type Timeline } from "../messages/timeline.t
  */
 const PATIENCE_MS = 5_000;
 
-/** The dependencies and settings of `Recoveries`. */
-export interface RecoveriesOptions {
+interface RecoveriesOptions {
   readonly room: RecoverableRoom;
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
   readonly clock: RetryClock;

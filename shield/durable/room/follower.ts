@@ -15,7 +15,7 @@ import type { LogCalls } from "../log/log_calls.ts";
 import type { DurableStats } from "../log/stats.ts";
 
 /** The dependencies of a follower, and its events. */
-export interface FollowerOptions {
+interface FollowerOptions {
   readonly calls: LogCalls;
   readonly stats: Pick<DurableStats, "dropped" | "gapFill">;
   readonly logger: Logger;

@@ -32,7 +32,7 @@ const TIME: Schema = { type: "integer", minimum: 0 };
 const TIME_OR_NULL: Schema = { type: ["number", "null"] };
 
 /** The context of the journal's routes; `logs` has the payloads of durable rooms. */
-export interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
+interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly place: JournalPlace;
   readonly logs: LogsOf;
 }

@@ -59,7 +59,7 @@ export interface JournalEnd {
 }
 
 /** An additional filter of lines, and a limit of lines read. */
-export interface JournalFilter {
+interface JournalFilter {
   /** Skips blocks stored before, Unix ms; absent: those that the query's times exclude. */
   readonly from_ms?: number;
   readonly lines?: number;

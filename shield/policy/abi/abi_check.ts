@@ -30,7 +30,7 @@ import {
 } from "../../../wasm/module/module.ts";
 
 /** One problem of a module: a stable reason in kebab-case and a sentence for people. */
-export interface AbiProblem {
+interface AbiProblem {
   readonly reason:
     | "wasi-import"
     | "memory-import"

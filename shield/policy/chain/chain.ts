@@ -66,7 +66,7 @@ export type PolicyVersion = z.output<typeof Version>;
 export type PolicyDocument = z.output<typeof Document>;
 
 /** The author and time (Unix ms) of a change to a document. */
-export interface Author {
+interface Author {
   readonly by: string;
   readonly at_ms: number;
 }

@@ -40,7 +40,7 @@ export interface PolicyRegistryOptions extends Pick<Env, "spine" | "registry" | 
 }
 
 /** The registry's state, for `/v1/status` and the admin API. */
-export interface PolicyRegistryStatus {
+interface PolicyRegistryStatus {
   readonly ready: boolean;
   readonly modules: number;
   readonly pending_modules: number;

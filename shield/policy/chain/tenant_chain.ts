@@ -21,7 +21,7 @@ const LONGEST_RETRY_MS = 30_000;
 const WAITERS_MAX = 256;
 
 /** The dependencies that the registry gives to its tenants. */
-export interface TenantContext extends Pick<Env, "log" | "now"> {
+interface TenantContext extends Pick<Env, "log" | "now"> {
   readonly modules: ModuleSet;
   readonly onSettled: (state: ChainState, duration_ms: number) => void;
   readonly comparisons: Comparisons;

@@ -23,8 +23,7 @@ interface Remembered {
   characters: number;
 }
 
-/** The limits of the memory. */
-export interface LogMemoryOptions extends Pick<Env, "now"> {
+interface LogMemoryOptions extends Pick<Env, "now"> {
   /** The most lines of one tenant; 0: none is remembered. */
   readonly lines_max: number;
   readonly tenants_max?: number;

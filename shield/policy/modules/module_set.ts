@@ -21,8 +21,7 @@ export interface ModuleLoader {
   isKnown?(sha256: string): Promise<boolean>;
 }
 
-/** The dependencies and settings of a set. */
-export interface ModuleSetOptions {
+interface ModuleSetOptions {
   readonly loader: ModuleLoader;
   /** Fetches the bytes as uploaded; undefined if they are not (yet) there. */
   readonly fetch: (sha256: string) => Promise<Uint8Array | undefined>;

@@ -47,8 +47,7 @@ export interface QuarantinedModule {
   readonly node: string;
 }
 
-/** The dependencies of the quarantine. */
-export interface QuarantineOptions extends Pick<Env, "spine" | "log" | "now"> {
+interface QuarantineOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly node: string;
   /** Called when another node has put a module into quarantine, not for those of `add`. */
   readonly onAdded: (sha256: string) => void;

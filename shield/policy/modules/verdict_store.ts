@@ -31,8 +31,7 @@ const Verdict = z.strictObject({
 });
 type Verdict = z.output<typeof Verdict>;
 
-/** A passed trial. */
-export type PassedTrial = Readonly<Pick<Verdict, "metered_sha256" | "state_keys">>;
+type PassedTrial = Readonly<Pick<Verdict, "metered_sha256" | "state_keys">>;
 
 /** The passed trials, by the upload's sha256. Neither method rejects. */
 export interface Verdicts {

@@ -5,7 +5,7 @@
  */
 
 /** The number of wedges within `memory_ms` after which the process gives up. */
-export interface WedgeLimits {
+interface WedgeLimits {
   readonly most: number;
   /** How long a wedge counts, in ms. */
   readonly memory_ms: number;

@@ -26,8 +26,7 @@ import { faultOutcome, faultVerdict, heldOutcome, outcomeOf, verdictOf } from ".
 import type { ChainEntry } from "../ring/ring_message.ts";
 import type { ChainOutcome, WorkerReply } from "../ring/ring_words.ts";
 
-/** The dependencies of the gate. */
-export interface ChainGateOptions extends Pick<Env, "log" | "now"> {
+interface ChainGateOptions extends Pick<Env, "log" | "now"> {
   readonly policy: Config["policy"];
   readonly modules: Pick<Modules, "find" | "sha256" | "isLoaded">;
   readonly quarantine: Pick<Quarantine, "has">;

@@ -18,7 +18,7 @@ import type { Modules } from "./pool_modules.ts";
 import type { PoolState } from "./pool_state.ts";
 
 /** The dependencies and settings of the tier. */
-export interface InlineOptions {
+interface InlineOptions {
   /** The fuel of the policies of one chain together; observing policies have the same amount again. */
   readonly fuel: number;
   /** sha256 of the modules that may run here. */
@@ -34,7 +34,7 @@ export interface InlineOptions {
 }
 
 /** A chain that ran here, with its reply, like one of a worker. */
-export interface InlineRun {
+interface InlineRun {
   readonly chain: readonly ChainEntry[];
   readonly reply: WorkerReply;
   /** The end of its last policy. Reading the clock again would cost as much as a small policy. */

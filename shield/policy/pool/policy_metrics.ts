@@ -65,7 +65,7 @@ interface Series {
 type VerdictName = "allowed" | "observed" | "refused";
 
 /** The pool's gauges, read at every scrape. */
-export interface PolicyGauges {
+interface PolicyGauges {
   readonly pending: () => number;
   /** The number of threads in the pool. */
   readonly workers: () => number;

@@ -21,8 +21,7 @@ import { addDuration, type WorkerReply } from "../ring/ring_words.ts";
 import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
 import type { Asking } from "../../../shared/rates/breaker.ts";
 
-/** The dependencies and settings of the pool. */
-export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
+interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
   readonly policy: Config["policy"];
   readonly overseer: Pick<Config["platform"]["overseer"], "fuel_limit">;
   /** Cores of the machine, `navigator.hardwareConcurrency`; used if `policy.workers` is absent. */
@@ -38,7 +37,7 @@ export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
 }
 
 /** The pool's state, for `/v1/status` and tests. */
-export interface PoolStatus {
+interface PoolStatus {
   readonly workers: number;
   /** Tenants that share one worker because their chains run long. */
   readonly slow_tenants: number;

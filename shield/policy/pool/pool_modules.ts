@@ -16,8 +16,7 @@ export interface LoadableModule extends CompiledPolicy {
   readonly renewal?: Renewal | undefined;
 }
 
-/** The dependencies of the modules. */
-export interface ModulesOptions {
+interface ModulesOptions {
   readonly onLoad: (number: number, runnable: RunnableModule) => void;
   readonly onUnload: (number: number) => void;
 }

@@ -8,7 +8,7 @@ import type { SlotValue } from "./held_values.ts";
 import type { StateRef, StateStore } from "./state_store.ts";
 
 /** A value that is sent with a call. */
-export interface HeldValue {
+interface HeldValue {
   /** The worker's number for the key, for as long as it holds it. */
   readonly hold: number;
   /** Null: there is none. Undefined: the worker has it from the previous call. */
@@ -53,8 +53,7 @@ interface Claim {
   readonly since_ms: number;
 }
 
-/** The dependencies of the holds. */
-export interface KeyHoldsOptions {
+interface KeyHoldsOptions {
   readonly store: StateStore;
   /** Monotonic ms. */
   readonly now: () => number;

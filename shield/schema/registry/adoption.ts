@@ -27,8 +27,7 @@ const KEY_UNITS = 128;
 
 /** The outcome of a put that this Shield was the first to judge. */
 const PUT_OUTCOMES = ["registered", "refused", "restored"] as const;
-/** One of `PUT_OUTCOMES`. */
-export type PutOutcome = typeof PUT_OUTCOMES[number];
+type PutOutcome = typeof PUT_OUTCOMES[number];
 
 /** A refused put, as shown to operators. */
 export interface RefusedPut {
@@ -44,8 +43,7 @@ export interface RefusedPut {
   readonly serving: number | null;
 }
 
-/** The dependencies and settings of `Adoption`. */
-export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
+interface AdoptionOptions extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
   readonly work: SetWork;
   /** A random number in [0, 1). */

@@ -20,8 +20,7 @@ const LINES_MAX = 10;
 
 const NO_MESSAGES: ReadonlySet<string> = new Set();
 
-/** The dependencies and settings of `SchemaCache`. */
-export interface SchemaCacheOptions extends Pick<Env, "log" | "monotonic_ms"> {
+interface SchemaCacheOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly store: SchemaStore;
   /** The age at which a schema is read again, in ms. */
   readonly ttl_ms: number;

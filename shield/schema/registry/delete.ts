@@ -26,7 +26,7 @@ export class MappedError extends Error {
 }
 
 /** Which schema is deleted, and by whom. */
-export interface DeleteRequest {
+interface DeleteRequest {
   readonly schema_id: string;
   readonly by: string;
   /** Unix ms. */

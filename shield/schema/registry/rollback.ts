@@ -8,7 +8,7 @@ import { latestOf, type SchemaRecord, type SchemaVersion } from "./schema_record
 import type { SchemaStore } from "./store.ts";
 
 /** The schema to roll back, the version, and the operator. */
-export interface RollbackRequest {
+interface RollbackRequest {
   readonly schema_id: string;
   /**
    * The version to roll back to; absent: the one before the current, so that repeated rollbacks go back step by step.
@@ -21,7 +21,7 @@ export interface RollbackRequest {
 }
 
 /** A history, and whether a version was added to it. */
-export interface RolledBack {
+interface RolledBack {
   readonly head: SchemaRecord;
   readonly is_new: boolean;
 }

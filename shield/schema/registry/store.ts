@@ -41,8 +41,7 @@ import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./stored_
 /** The end of the name of the bucket of histories, after `kv_bucket`. */
 const VERSIONS_SUFFIX = "_VERSIONS";
 
-/** A schema in a listing. */
-export interface ListedSchema {
+interface ListedSchema {
   readonly schema_id: string;
   readonly head: SchemaRecord;
 }

@@ -21,7 +21,7 @@ const PAUSE_MS = 1_800_000;
 const SEEN_MAX = 10_000;
 
 /** What the sweep needs of the process. */
-export interface VersionSweepOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
+interface VersionSweepOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly versions: KeyValue;
   readonly rollouts: Pick<KeyValue, "keys" | "get">;
   /** A random number in [0, 1). */

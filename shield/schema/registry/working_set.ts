@@ -60,8 +60,7 @@ export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256">
   used: number;
 }
 
-/** Bounds of a working set. */
-export interface WorkingSetOptions extends Pick<Env, "monotonic_ms"> {
+interface WorkingSetOptions extends Pick<Env, "monotonic_ms"> {
   /** `platform.registry.compiled_bytes`. One message is always held, whatever its size. */
   readonly compiled_bytes: number;
   /** The time for recompiling in each second: `platform.registry.restore_ms`. */

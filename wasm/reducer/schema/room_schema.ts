@@ -169,7 +169,7 @@ function* sectionsOf(bytes: Uint8Array): Generator<{ readonly id: number; body: 
 }
 
 /** The bytes of the schema in a module that decodes; undefined: it has none. */
-export function schemaBytesOf(module: Uint8Array): Uint8Array | undefined {
+function schemaBytesOf(module: Uint8Array): Uint8Array | undefined {
   const decoder = new TextDecoder();
   const found: Uint8Array[] = [];
   for (const { id, body } of sectionsOf(module)) {

@@ -20,8 +20,7 @@ export const START_MS = 30_000;
 /** Time between two log lines about denied publishes, in ms. */
 const DENIAL_LOG_MS = 1_000;
 
-/** The input of a link. */
-export interface LinkOptions extends Pick<Env, "log" | "now"> {
+interface LinkOptions extends Pick<Env, "log" | "now"> {
   readonly connection: NatsConnection;
   /** Monotonic milliseconds, for deadlines. */
   readonly monotonic: () => number;

@@ -81,7 +81,7 @@ export interface ByteCount {
 }
 
 /** Shared by the appends of all logs of a connection. */
-export interface AppendTools {
+interface AppendTools {
   readonly link: Link;
   readonly inbox: Inbox;
   readonly wire: Wire;

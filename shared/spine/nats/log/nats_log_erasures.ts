@@ -97,7 +97,7 @@ export async function noteForeign(
 }
 
 /** The room of a stream whose messages are erased. */
-export interface ErasedRoom {
+interface ErasedRoom {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly subject: string;

@@ -35,7 +35,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The entry in `LOGS_BUCKET` of a tenant in a shared stream. */
-export interface SharedEntry {
+interface SharedEntry {
   /** Which stream. */
   readonly shared: string;
   /** Granted bytes; no less than the tenant's stored bytes. */
@@ -53,7 +53,7 @@ export const writeShared = (entry: SharedEntry): Uint8Array<ArrayBuffer> =>
   encoder.encode(JSON.stringify(entry));
 
 /** The bounds of one tenant in a shared stream, in bytes. */
-export interface ShareBounds {
+interface ShareBounds {
   readonly sure: number;
   readonly most: number;
 }
@@ -80,8 +80,7 @@ export function grantOf(
   return held + grant > bound ? 0 : grant;
 }
 
-/** The dependencies of a share. */
-export interface ShareTools extends Pick<LogTools, "api" | "link" | "limits"> {
+interface ShareTools extends Pick<LogTools, "api" | "link" | "limits"> {
   readonly names: NameTools;
 }
 

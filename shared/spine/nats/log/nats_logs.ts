@@ -46,7 +46,7 @@ const REFUSED_MS = 2_000;
 const REFUSALS = 1_000;
 
 /** The engine's parts that the logs need. */
-export interface LogsOptions {
+interface LogsOptions {
   readonly link: Link;
   readonly wire: Wire;
   readonly inbox: Inbox;

@@ -40,8 +40,7 @@ interface AccountInfo {
   readonly tiers?: Readonly<Record<string, { readonly limits: Limits }>>;
 }
 
-/** Where the storage is queried. */
-export interface StorageSource {
+interface StorageSource {
   readonly connection: NatsConnection;
   readonly timeout_ms: number;
   /** `[nats] storage_bytes`. */
@@ -138,8 +137,7 @@ export async function readUsage(
   };
 }
 
-/** The dependencies of one connection's storage. */
-export interface NatsStorageOptions {
+interface NatsStorageOptions {
   readonly link: Link;
   readonly control_bytes: number;
   /** Requested bytes of the buckets and object stores that are not control data, by name. */

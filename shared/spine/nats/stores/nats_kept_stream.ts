@@ -28,7 +28,7 @@ export interface KeptStreamOptions {
 }
 
 /** What is kept, by whom, and what else its stream is. */
-export interface KeptStreamConfig {
+interface KeptStreamConfig {
   readonly subject: string;
   readonly retention: { readonly max_age_seconds: number; readonly max_bytes: number };
   readonly deny_delete?: true;

@@ -23,7 +23,7 @@ const READ_BYTES = 4_194_304;
 const HEADER_BYTES = 128;
 
 /** The engine's parts that a ledger needs. */
-export interface NatsLedgerOptions extends KeptStreamOptions {
+interface NatsLedgerOptions extends KeptStreamOptions {
   readonly name: string;
 }
 

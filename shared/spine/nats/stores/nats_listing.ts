@@ -24,8 +24,7 @@ export interface Listed {
   readonly size_bytes: number;
 }
 
-/** What to list, and the callbacks. */
-export interface ListingOptions {
+interface ListingOptions {
   readonly bucket: Bucket;
   /** A stored prefix; "" is the whole bucket. */
   readonly prefix: string;

@@ -30,7 +30,7 @@ import type {
 const CLAIMED = [ROOMS_BUCKET, BANS_BUCKET];
 
 /** The engine's parts that the stores need. */
-export interface NatsStoresOptions {
+interface NatsStoresOptions {
   readonly link: Link;
   readonly inbox: Inbox;
   readonly config: Pick<

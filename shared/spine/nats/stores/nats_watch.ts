@@ -9,8 +9,7 @@ import { reconnectDelay_ms } from "../connection/nats_pauses.ts";
 import type { KvChange, KvWatch } from "../../contract/spine.ts";
 import { awaitedLater } from "../../../awaited_later.ts";
 
-/** What to watch, and the callbacks. */
-export interface NatsWatchOptions {
+interface NatsWatchOptions {
   readonly bucket: Bucket;
   /** A stored prefix; "" is the whole bucket. */
   readonly prefix: string;
