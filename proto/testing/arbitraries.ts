@@ -48,12 +48,7 @@ export const headers: fc.Arbitrary<Record<string, string>> = fc.uniqueArray(
   return record;
 });
 
-const event = fc.record({
-  type: text(),
-  data: bytes(300),
-  contentType: text(),
-  schemaId: text(),
-});
+const event = fc.record({ type: text(), data: bytes(300), contentType: text(), schemaId: text() });
 const command = fc.record({
   name: text(),
   data: bytes(300),
@@ -99,10 +94,7 @@ export const envelopeBytes: fc.Arbitrary<Uint8Array<ArrayBuffer>> = envelopeInit
 /** A varint, sometimes longer than necessary, or too long. */
 const varint: fc.Arbitrary<number[]> = fc.tuple(
   uint64,
-  fc.oneof({ weight: 8, arbitrary: fc.constant(0) }, {
-    weight: 1,
-    arbitrary: fc.nat({ max: 4 }),
-  }),
+  fc.oneof({ weight: 8, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat({ max: 4 }) }),
 ).map(([value, padding]) => {
   const out: number[] = [];
   for (let rest = value; rest > 0x7fn; rest >>= 7n) out.push(Number(rest & 0x7fn) | 0x80);

@@ -150,11 +150,7 @@ Deno.test("fast growth shortens the time to answer, and the process ends before 
   assert.deepEqual(sample(0.8, 1), { kind: "end", judged: false, guilty: [] });
   assert.equal(sample(0.8, LEAVE_MS - 501).kind, "none");
   slow.closed = true;
-  assert.deepEqual(
-    looks(0.85, 1),
-    { kind: "judged", guilty: [offender] },
-    "after all of its time",
-  );
+  assert.deepEqual(looks(0.85, 1), { kind: "judged", guilty: [offender] }, "after all of its time");
   assert.equal(sample(0.85, 1).kind, "none");
 });
 

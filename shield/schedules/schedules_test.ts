@@ -164,9 +164,7 @@ Deno.test("a time that is too late counts as missed, and a time claimed long ago
   );
   await bucket.update(
     ["acme", "claimed"],
-    encodeSchedule(scheduleOf(now_ms, {
-      ...{ ...at, at_ms: last_ms, next_ms: last_ms, claim },
-    })),
+    encodeSchedule(scheduleOf(now_ms, { ...{ ...at, at_ms: last_ms, next_ms: last_ms, claim } })),
     0,
   );
   const schedules = new Schedules(optionsOf(bucket, {
@@ -488,10 +486,7 @@ Deno.test("many schedules of a tenant's state are checked, written and listed on
   const kind = schedulesKind({
     ...{ spine: engine.spine, log: keptLog().log, now: () => 1_000 },
     limits: { headers: 10, header_bytes: 1_000, field_bytes: 100 },
-    running: {
-      bounds: { tenant_schedules: 300, schedules: 300 },
-      schedules: { count: () => 0 },
-    },
+    running: { bounds: { tenant_schedules: 300, schedules: 300 }, schedules: { count: () => 0 } },
   });
   const when = { cron: "0 0 29 2 1#5", zone: "Pacific/Apia" };
   const wanted = Array.from({ length: 300 }, (_, at) => ({

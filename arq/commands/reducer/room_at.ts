@@ -43,10 +43,7 @@ export const beginningsOf = (source: RoomSource): Promise<Beginnings> =>
   foldable(() => beginnings(source));
 
 /** The error when no stored state connects to the log. */
-function noBeginning(
-  { room_id, snapshots }: RoomSource,
-  { first }: Beginnings,
-): CommandError {
+function noBeginning({ room_id, snapshots }: RoomSource, { first }: Beginnings): CommandError {
   const newest = snapshots.at(-1)?.offset;
   const has = newest === undefined ? "there is no snapshot" : `the newest snapshot is of ${newest}`;
   return failed(

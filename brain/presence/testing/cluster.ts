@@ -173,15 +173,7 @@ export class TestCluster {
     const port = this.port(id);
     const { config } = this;
     const boot = this.#now_ms;
-    const presence = new BrainPresence({
-      brain_id: id,
-      boot,
-      port,
-      config,
-      metrics,
-      log,
-      ...more,
-    });
+    const presence = new BrainPresence({ brain_id: id, boot, port, config, metrics, log, ...more });
     const direct = processSubject("direct", id);
     const brain: TestBrain = {
       ...{ id, presence, registry, lines, port },

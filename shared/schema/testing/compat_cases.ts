@@ -71,11 +71,7 @@ const ROWS: readonly Row[] = [
   ],
   ["field removed, nothing reserved", NEVER, members3(A, "")],
   ["field removed, number reserved", ALWAYS, members3(A, "reserved 1;")],
-  [
-    "field removed, number and name reserved",
-    ALWAYS,
-    members3(A, 'reserved 1; reserved "a";'),
-  ],
+  ["field removed, number and name reserved", ALWAYS, members3(A, 'reserved 1; reserved "a";')],
   ["field renamed, same number and type", ALWAYS, members3(A, "int32 b = 1;")],
   ["field number changed", NEVER, members3(A, "int32 a = 2;")],
   [
@@ -129,12 +125,7 @@ const ROWS: readonly Row[] = [
     retyped("E", "repeated E", ENUM),
   ],
   ["new field added to a oneof", ALWAYS, members3(O_A, `oneof o { ${A} string b = 2; }`)],
-  [
-    "one existing field moved into a new oneof",
-    ALWAYS,
-    members3(A, O_A),
-    members3(A, O_AB),
-  ],
+  ["one existing field moved into a new oneof", ALWAYS, members3(A, O_A), members3(A, O_AB)],
   ["two or more existing fields moved into one oneof", FORWARD, members3(AB, O_AB)],
   ["existing field moved into an existing oneof", FORWARD, members3(`${O_A} int32 b = 2;`, O_AB)],
   ["field moved out of a oneof to the message", BACKWARD, members3(O_AB, `${O_A} int32 b = 2;`)],

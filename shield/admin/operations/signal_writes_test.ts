@@ -140,9 +140,7 @@ Deno.test("a BAN of a room is of that room, and UNBAN lifts what it names", asyn
 Deno.test("REVOKE revokes the user's tokens so far or the token with that id, depending on the header", async () => {
   await using test = await cluster(3);
   const stored = async (kind: "user" | "token") => {
-    const entry = await test.one.revocations.bucket.get(
-      revocationKey("acme", { kind, id: "ann" }),
-    );
+    const entry = await test.one.revocations.bucket.get(revocationKey("acme", { kind, id: "ann" }));
     return entry && decodeRevocation(entry.value);
   };
   const order = (headers: Record<string, string>) => ({

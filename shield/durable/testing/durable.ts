@@ -28,10 +28,7 @@ export interface TestDurable extends AsyncDisposable {
 }
 
 /** A room class set by a tenant at run time; other members have their defaults. */
-export function tenantClass(
-  room: string,
-  options: Partial<TenantRoomClass> = {},
-): TenantRoomClass {
+export function tenantClass(room: string, options: Partial<TenantRoomClass> = {}): TenantRoomClass {
   const { pattern: _pattern, source: _source, tenant: _tenant, ...rest } = DEFAULT_CLASS;
   return { ...rest, room, ...options };
 }

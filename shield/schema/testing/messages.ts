@@ -84,9 +84,7 @@ export function gzippedSet(messages: readonly JsonValue[]): Uint8Array<ArrayBuff
  * options, in addition to those of protovalidate.
  */
 export function registryOf(file: More, options?: Registry): FileRegistry {
-  return createFileRegistry(
-    setOf({ name: "t.proto", package: "t", ...file }, WELL_KNOWN, options),
-  );
+  return createFileRegistry(setOf({ name: "t.proto", package: "t", ...file }, WELL_KNOWN, options));
 }
 
 /** The map field `name` and its entry, as a compiler writes them: `[field, entry]`. */
