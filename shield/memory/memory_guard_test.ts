@@ -9,8 +9,7 @@ import {
   MemoryGuard,
   PAUSE_MS,
 } from "./memory_guard.ts";
-import type { Action, Suspect } from "./memory_guard.ts";
-import { LAST_LOOKS } from "./memory_guard.ts";
+import { type Action, LAST_LOOKS, type Suspect } from "./memory_guard.ts";
 
 const LIMIT = 1_000_000_000;
 const LIMITS = { memory_bytes: LIMIT, max_frame_bytes: 262_144 };

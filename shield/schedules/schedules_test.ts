@@ -22,11 +22,10 @@ import {
 } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
-import { Schedules } from "./schedules.ts";
+import { Schedules, type SchedulesOptions } from "./schedules.ts";
 import { requireDue } from "./body.ts";
 import { schedulesKind } from "./schedules_kind.ts";
 import { writingOf } from "../apply/writing.ts";
-import type { SchedulesOptions } from "./schedules.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
 const KEY = ["acme", "tick"];
