@@ -196,10 +196,7 @@ Deno.test("arq on a running bus", async (t) => {
     "a bad line in a file is named, and nothing of the file is sent",
     () => badLine(bus, folder),
   );
-  await t.step(
-    "a refusal by the token is exit code 3, in words",
-    () => notAllowed(bus, folder),
-  );
+  await t.step("a refusal by the token is exit code 3, in words", () => notAllowed(bus, folder));
   await t.step("status prints readiness, and figures with an admin's token", () => status(bus));
   await t.step(
     "the running bus and its key are found automatically",

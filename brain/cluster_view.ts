@@ -48,7 +48,6 @@ export interface ClusterView {
   /** Members in the order of their birth. */
   members(tenant_id: string, room_id: string): Iterable<Entry>;
   count(tenant_id: string, room_id: string): MemberCount;
-  /** The connection's entry in the room, at any Shield that is up. */
   memberOf(tenant_id: string, room_id: string, connection_id: string): WrittenEntry | undefined;
   /** Whether exactly this incarnation of a Shield is known and up. */
   isUp(writer: Writer): boolean;

@@ -4,17 +4,14 @@ import type { Config } from "../shared/config/schema.ts";
 import type { Env } from "../shared/env.ts";
 import type { DoorLimits } from "../shared/http1/listener.ts";
 import { openOperatorListener } from "../shared/listeners/operator_listener.ts";
-import { opsHandler } from "../shared/listeners/ops.ts";
-import { withOpsToken } from "../shared/listeners/ops_token.ts";
-import type { OpsToken } from "../shared/listeners/ops_token.ts";
-import type { HealthReport } from "../shared/listeners/ops.ts";
+import { type HealthReport, opsHandler } from "../shared/listeners/ops.ts";
+import { type OpsToken, withOpsToken } from "../shared/listeners/ops_token.ts";
 import { problemResponse } from "../shared/problem.ts";
 import type { ReadFile } from "../shared/process/secret_file.ts";
 
 /** The dependencies of the two listeners. */
 export interface ListenerOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: Pick<Config, "ops" | "admin">;
-  /** Reads the certificates. */
   readonly read: ReadFile;
   /** The token that the ops listener requires; absent: none. */
   readonly token?: OpsToken | undefined;

@@ -21,8 +21,7 @@ import {
   stopWithin,
   writeStderr,
 } from "../shared/process/process.ts";
-import { liveConfig, onHangup } from "../shared/process/live_process.ts";
-import type { GivenConfig } from "../shared/process/live_process.ts";
+import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_process.ts";
 import { readOperatorFiles } from "../shared/listeners/operator_listener.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
@@ -142,8 +141,5 @@ if (import.meta.main) {
   const defaults = { ops_port: 4101, admin_port: 4102 };
   const config = loadConfigFile(PROGRAM, file, defaults);
   if (config.nats === undefined) stopWith(PROGRAM, EXIT_USAGE, `${file}: ${NO_NATS}`);
-  await exitAfter(
-    PROGRAM,
-    () => run({ file, config, read: () => readConfigFile(file, defaults) }),
-  );
+  await exitAfter(PROGRAM, () => run({ file, config, read: () => readConfigFile(file, defaults) }));
 }

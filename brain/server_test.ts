@@ -23,10 +23,7 @@ interface Stand {
 }
 
 /** A Brain on an embedded Spine, for as long as `body` runs. */
-async function withBrain(
-  settings: Record<string, unknown>,
-  body: (stand: Stand) => Promise<void>,
-) {
+async function withBrain(settings: Record<string, unknown>, body: (stand: Stand) => Promise<void>) {
   const now = Date.now;
   const { log, lines } = keptLog({ level: "info", now });
   const spine = openEmbedded({ log, now });

@@ -51,9 +51,7 @@ async function persist(client: Spine, command: ProbeCommand): Promise<ProbeReply
 async function updatesOf(client: Spine, room: string): Promise<Map<number, Update>> {
   const updates = new Map<number, Update>();
   client.subscribe(subjectPattern(`out.t.acme.r.${room}`), ({ payload }) => {
-    const update: Update = JSON.parse(
-      new TextDecoder().decode(readEnvelope(payload).event?.data),
-    );
+    const update: Update = JSON.parse(new TextDecoder().decode(readEnvelope(payload).event?.data));
     updates.set(update.version, update);
   });
   await client.flush();

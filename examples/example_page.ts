@@ -3,8 +3,7 @@
  * For trying them only: everybody who can open the page gets the token. The folder of each example has its own code.
  */
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import type { Plugin } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { decodeJwt, importJWK, SignJWT } from "@panva/jose";
 
 /** Where a bus is, and a token for it. */

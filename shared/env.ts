@@ -11,7 +11,6 @@ import type { Spine } from "./spine/contract/spine.ts";
 export interface Env {
   readonly config: Config;
   readonly spine: Spine;
-  /** The registry of its metrics. */
   readonly registry: Registry;
   readonly log: Logger;
   /** The id of the process on the bus. */

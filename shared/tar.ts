@@ -56,10 +56,7 @@ function putSize(header: Uint8Array, size_bytes: number): void {
 
 /** The sum of a header's bytes, with its own field as spaces. */
 const sumOf = (header: Uint8Array) =>
-  header.reduce(
-    (total, byte, at) => total + (at >= SUM_AT && at < SUM_AT + 8 ? 0x20 : byte),
-    0,
-  );
+  header.reduce((total, byte, at) => total + (at >= SUM_AT && at < SUM_AT + 8 ? 0x20 : byte), 0);
 
 /**
  * The header before a file's bytes; `time_s` is its time in Unix seconds. Throws RangeError if the path is too long for

@@ -74,11 +74,8 @@ export interface ShieldOptions
   /** Its capabilities, in the order in which they start. */
   readonly capabilities: readonly Capability[];
   readonly version: string;
-  /** Logger of component `overseer`. */
   readonly overseer_log: Logger;
-  /** Logger of component `registry`. */
   readonly registry_log: Logger;
-  /** Number of CPU cores. */
   readonly cores: number;
   /** Called on a fatal error: drain the process and exit non-zero. */
   readonly onFatal: (detail: string) => void;
@@ -113,9 +110,7 @@ export interface Ground {
   /** The time that all processes of the bus share. */
   readonly time: StoreTime;
   readonly signatures: SignatureDemands;
-  /** The heartbeat of this Shield. */
   readonly life: OwnLife;
-  /** The running capabilities. */
   readonly running: RunningCapabilities;
   /** Ends the parts of the kernel after all clients, the last one to start first. */
   readonly ends: AsyncDisposableStack;
@@ -130,9 +125,7 @@ export interface Parts extends Ground, Pick<Given, "logs" | "presence" | "polici
   readonly hub: Hub;
   readonly observers: Observers;
   readonly bans: Bans;
-  /** The bucket `ARQON_BANS`. */
   readonly bans_bucket: KeyValue;
-  /** The checks of readiness. */
   readonly checks: () => Record<string, HealthCheck>;
   readonly signals: Signals;
   readonly operations: Operations;
@@ -154,7 +147,6 @@ export interface Parts extends Ground, Pick<Given, "logs" | "presence" | "polici
 /** The parts of the admin API's description for a capability, even if a Shield has it switched off. */
 export interface AdminSide {
   readonly tables: readonly { list(): Iterable<ListedRoute> }[];
-  /** The tags of its routes, with their descriptions. */
   readonly tags: Readonly<Record<string, string>>;
   /** The path parameters of its routes that are not the kernel's. */
   readonly names?: Readonly<Record<string, Parameter>>;
@@ -164,9 +156,7 @@ export interface AdminSide {
 
 /** The client listener's side of a capability. */
 export interface ClientSide {
-  /** Its described routes. */
   readonly described?: readonly DescribedRoute[];
-  /** Its commands with their own path. */
   readonly commands?: readonly CommandRoute[];
   /** The tags of its routes that are not the kernel's. */
   readonly tags?: Readonly<Record<string, string>>;
@@ -271,7 +261,6 @@ export interface Opened<Own = unknown> {
   readonly observer?: Observer | undefined;
   /** Its stores of tenants' blocks, for exports and erasures. */
   readonly keeps?: readonly KeptBlocks[];
-  /** Its checks of readiness. */
   checks?(): Record<string, HealthCheck>;
   /** Its totals since the start of the Shield. */
   totals?(): Partial<ClusterNode["totals"]>;
@@ -285,7 +274,6 @@ export interface Opened<Own = unknown> {
 
 /** One capability; `Own` is the part that others may build on. */
 export interface Capability<Own = unknown> {
-  /** A name of one word. */
   readonly name: string;
   /** A description in one sentence. */
   readonly title: string;
@@ -322,7 +310,6 @@ export interface Running<Own = unknown> {
   readonly questions?: AnswerHandlers;
   /** Kinds of a tenant's state that it stores as separate documents. */
   readonly kinds?: DocumentKinds;
-  /** Records the actions of admins. */
   readonly trail?: AuditTrail | undefined;
   /** Registers it for changes of the configuration. */
   follow?(changes: ConfigChanges): void;
@@ -409,7 +396,6 @@ export class RunningCapabilities {
     return own as Own | undefined;
   }
 
-  /** The observers of messages. */
   observers(): (Observer | undefined)[] {
     return [...this.#opened.values()].map(({ observer }) => observer);
   }
@@ -446,7 +432,6 @@ export class RunningCapabilities {
     return [...this.#running.values()].flatMap(({ routes }) => [...routes ?? []]);
   }
 
-  /** The room cards of capabilities with routes on this Shield. */
   roomCards(): RoomCard[] {
     return [...this.#running].flatMap(([{ room_card }, { routes }]) =>
       room_card === undefined || routes === undefined ? [] : [room_card]

@@ -1,8 +1,7 @@
 /**
  * Questions between the processes of a bus, on this Shield: it asks all processes, and answers with its capabilities.
  */
-import { Answerer } from "../shared/cluster/cluster_answerer.ts";
-import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
+import { Answerer, type AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../shared/cluster/cluster_asker.ts";
 import type { Env } from "../shared/env.ts";
 import type { OwnLife } from "../shared/lives/own_life.ts";

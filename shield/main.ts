@@ -8,8 +8,7 @@ import { createLogging } from "../shared/logs/logging.ts";
 import { registerClientCertificates } from "../shared/process/client_certificates.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics/metrics.ts";
 import { openOperatorListener, readOperatorFiles } from "../shared/listeners/operator_listener.ts";
-import { openOps } from "../shared/listeners/ops_port.ts";
-import type { OpsPort } from "../shared/listeners/ops_port.ts";
+import { openOps, type OpsPort } from "../shared/listeners/ops_port.ts";
 import { withOpsToken } from "../shared/listeners/ops_token.ts";
 import { placesOf, requireFreePorts } from "../shared/listeners/port_check.ts";
 import {
@@ -43,12 +42,10 @@ import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { followCertificate, requireUsableAs } from "../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../shared/http1/door.ts";
 import { VERSION as version } from "../shared/version.ts";
-import { startWatchdog } from "../shared/watchdog/watchdog.ts";
-import type { Watchdog } from "../shared/watchdog/watchdog.ts";
+import { startWatchdog, type Watchdog } from "../shared/watchdog/watchdog.ts";
 import { isTrial, runTrial } from "../wasm/instance/compile_child.ts";
 import type { Shield } from "./server.ts";
-import { childConfig, readChildOptions } from "./supervisor/child_options.ts";
-import type { ChildOptions } from "./supervisor/child_options.ts";
+import { childConfig, type ChildOptions, readChildOptions } from "./supervisor/child_options.ts";
 import { shieldCommand } from "./supervisor/command.ts";
 import { supervisorAdmin, supervisorOps } from "./supervisor/operators.ts";
 import { readProcesses, supervise } from "./supervisor/supervisor.ts";
@@ -270,7 +267,6 @@ function argument<T>(read: () => T): T {
   }
 }
 
-/** Runs the supervisor of several Shields. */
 async function runSeveral(given: GivenConfig, processes: number): Promise<void> {
   const config_file = given.file ?? "";
   if (processes > 1 && given.config.nats === undefined) {

@@ -5,11 +5,10 @@ import type { Spine } from "../shared/spine/contract/spine.ts";
 import { plural } from "../shared/plural.ts";
 import type { ShieldStatus } from "./admin/admin_status.ts";
 import type { Parts } from "./capability.ts";
-import { Gauge, scrapedGauge } from "../shared/metrics/metrics.ts";
-import type { Registry } from "../shared/metrics/metrics.ts";
+import { Gauge, type Registry, scrapedGauge } from "../shared/metrics/metrics.ts";
 
 /** What a report needs besides the parts. */
-export interface ReportOptions extends Pick<Env, "now"> {
+interface ReportOptions extends Pick<Env, "now"> {
   readonly spine: Pick<Spine, "status">;
   /** Whether the Spine can store data; absent: it is not checked. */
   readonly storage?: () => HealthCheck;

@@ -13,8 +13,7 @@ import { describedBy } from "./openapi/openapi_parts.ts";
 import { AdminRouter } from "./admin/routing/admin_router.ts";
 import { openAdminGates } from "./admin/admin_rates.ts";
 import { type ShieldStatus, STATUS_ROUTES } from "./admin/admin_status.ts";
-import { createAuthenticator } from "./auth/authenticate.ts";
-import type { Authenticator } from "./auth/authenticate.ts";
+import { type Authenticator, createAuthenticator } from "./auth/authenticate.ts";
 import type { Claims } from "./auth/claims.ts";
 import { Bans } from "./auth/bans.ts";
 import { actionsOf, fileOf, switchedOff } from "./capability.ts";
@@ -45,11 +44,8 @@ const WARM_MS = 5_000;
 /** A running Shield. */
 export interface Shield {
   readonly node_id: string;
-  /** Handler of the client listener. */
   client(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
-  /** Answers a client that the client listener has rejected. */
   turnAway: Shield["client"];
-  /** Handler of the admin listener. */
   admin(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
   checks(): Record<string, HealthCheck>;
   status(): ShieldStatus;

@@ -102,7 +102,6 @@ export function ratesOf(before: ClusterReading | undefined, now: ClusterReading)
 
 const megabytes = (bytes: number) => `${Math.round(bytes / 1_048_576)} MB`;
 
-/** The state of a node in one word. */
 function stateOf({ ready, draining }: NodeReading): string {
   return draining ? "draining" : ready ? "ready" : "NOT READY";
 }

@@ -22,9 +22,7 @@ export function holeText(hole: Members): string {
 }
 
 /** The verdict of a policy, and its cost. */
-function policyText(
-  { name, mode, allowed, code, fault, reason, units }: PolicyRecord,
-): string {
+function policyText({ name, mode, allowed, code, fault, reason, units }: PolicyRecord): string {
   const verdict = fault !== null
     ? `fault ${fault}`
     : allowed

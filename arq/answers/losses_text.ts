@@ -21,7 +21,6 @@ export interface RoomLosses {
 
 /** Everything that would be lost. */
 export interface Losses extends RoomLosses {
-  /** Removed hooks that have dead letters. */
   readonly dead_letters: readonly { readonly hook: string; readonly count: number }[];
 }
 

@@ -35,7 +35,6 @@ interface StepAbout {
   /** The parts in which the other module differs. */
   readonly parts: readonly string[];
   readonly against: Outcome | undefined;
-  /** Violations of the schema. */
   readonly problems: readonly string[];
 }
 
@@ -142,7 +141,6 @@ const valuesOf = ({ values }: RoomState, prefix: KeyPrefix = "") =>
 
 const valueLine = ([key, value]: readonly [string, string]) => `${key} = ${value}`;
 
-/** The size of a room's state. */
 function sizeText(state: RoomState): string {
   const { values, size_bytes, timers } = state;
   const next = nextTimer(state);
@@ -196,7 +194,7 @@ export function runEnd(end: RunEnd, has_values: boolean): Report {
 }
 
 /** Which values are reported: those whose keys begin with this, one character for each byte. */
-export type KeyPrefix = string;
+type KeyPrefix = string;
 
 /** A difference between a fold and the bus. */
 export interface FoldDifference {
@@ -210,7 +208,7 @@ export interface FoldDifference {
 }
 
 /** The outcome of a fold of a whole log. */
-export interface FoldEnd {
+interface FoldEnd {
   readonly room_id: string;
   /** The entry after which the fold began; 0: the empty room. */
   readonly begin: number;
@@ -230,11 +228,7 @@ function differenceText(room_id: string, difference: FoldDifference): string[] {
   const what = about === "snapshot"
     ? `the snapshot after entry ${last} differs from the result of its entries`
     : `${which} has a different result than the recorded one`;
-  return [
-    `${room_id}: ${what}`,
-    `noted   ${noted.toHex()}`,
-    `folded  ${folded.toHex()}`,
-  ];
+  return [`${room_id}: ${what}`, `noted   ${noted.toHex()}`, `folded  ${folded.toHex()}`];
 }
 
 /** How a fold of a whole log ended. */
@@ -308,7 +302,6 @@ export function changesReport(
   };
 }
 
-/** The deployment of a class. */
 interface Shown {
   readonly class: string;
   readonly reducer: string;

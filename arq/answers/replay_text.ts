@@ -284,7 +284,6 @@ export interface CasesAnswer {
 
 const SHOWN_CHARACTERS = 400;
 
-/** A verdict in a few words. */
 const caseVerdict = (one: Decision): string =>
   `${one.allowed || one.fault !== null ? "" : "refused "}${shownVerdict(one)}`;
 
@@ -331,7 +330,6 @@ export function casesText({ cases, same, flips, changed, unknown, reports }: Cas
 
 /** What a module that is accepted does between calls. */
 interface StateFacts {
-  /** The version of the ABI that the module is for. */
   readonly abi: 1 | 2;
   /** How a call begins with the first state; null: the memory lives from call to call (version 1). */
   readonly renewed_by: "restore" | "instance" | null;
@@ -354,7 +352,6 @@ export interface CheckAnswer {
   readonly facts?: ModuleFacts;
   /** Absent when the module is refused. */
   readonly between_calls?: StateFacts;
-  /** Length of the metered module. */
   readonly metered_bytes?: number;
   /** Time of the trial compilation with both compilers. */
   readonly compile_ms?: number;
@@ -380,10 +377,7 @@ function memoryText(memory: ModuleFacts["memory_pages"], limit: number): string 
   return `${begins}${grows}; at most ${count(limit)} (${mib(limit)})`;
 }
 
-function factRows(
-  facts: ModuleFacts,
-  memory_limit_pages: number,
-): readonly Row[] {
+function factRows(facts: ModuleFacts, memory_limit_pages: number): readonly Row[] {
   return [
     ["hooks", list(facts.hooks)],
     ["imports", list(facts.imports)],
@@ -417,7 +411,6 @@ function betweenText(
   }
 }
 
-/** The message sizes that a policy accepts. */
 function sizeRows({ limit_bytes, refused }: MessageSizes): readonly Row[] {
   const [worst] = refused;
   const name = "message sizes";

@@ -8,9 +8,7 @@ const SHOWN_CHARS_MAX = 2_000;
 
 function shown(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value) ?? "";
-  return printable(
-    text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text,
-  );
+  return printable(text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text);
 }
 
 /** The number of members: `3 connections of 2 users`. */

@@ -10,7 +10,7 @@ interface Shown {
 }
 
 /** A function that colors a word on a terminal, and elsewhere returns the word unchanged. */
-export type Paint = (color: "red" | "yellow" | "green" | "bold", text: string) => string;
+type Paint = (color: "red" | "yellow" | "green" | "bold", text: string) => string;
 
 const CODES = { red: "31", yellow: "33", green: "32", bold: "1" } as const;
 
@@ -158,11 +158,7 @@ export const mappingTable = (mappings: unknown): string =>
 const UNKNOWN_SHOWN = 4;
 
 /** The text of `arq schema validate`: one line for each violation in a file. */
-export function validationText(
-  file: string,
-  answer: Members,
-  paint: Paint,
-): string {
+export function validationText(file: string, answer: Members, paint: Paint): string {
   const { valid, message, version, violations, total, unknown, unknown_paths } = answer;
   const by = version === undefined ? cell(message) : `${cell(message)}, version ${cell(version)}`;
   const verdict = valid === true ? paint("green", "valid") : paint("red", "not valid");

@@ -8,7 +8,6 @@ import { inColumns } from "../terminal/columns.ts";
 /** One span of a trace. Times are in µs. */
 export type TraceSpan = ReturnType<typeof toSpan>;
 
-/** Most spans of a trace that are read and shown. */
 const SPANS_MAX = 10_000;
 
 type Json = Readonly<Record<string, unknown>>;

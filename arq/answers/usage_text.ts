@@ -2,7 +2,6 @@
 import { aligned } from "./cluster.ts";
 import { filled, listOf as list, type Members, membersOf as members } from "./policy_text.ts";
 
-/** The columns of the table. */
 const COLUMNS = [
   ...["messages_in", "deliveries", "bytes_in", "bytes_out", "connection_minutes", "fuel"],
   ...["log_bytes", "reads", "cost"],

@@ -35,7 +35,6 @@ const OUTCOMES = new Map(Object.entries({
     "unknown: not received here, within a second of the subscription's beginning or end",
 }));
 
-/** An outcome as text. */
 function outcomeText(outcome: Members): string {
   const { state, why } = outcome;
   const times = ["until_ms", "from_ms"].filter((name) => outcome[name] !== undefined);
@@ -133,7 +132,6 @@ export function tellsAnything(answer: Members, is_message: boolean): boolean {
 const hasOutcomes = (answer: Members) =>
   listOf(answer["connections"]).some((one) => listOf(membersOf(one)["outcomes"]).length > 0);
 
-/** A user's read over HTTP. */
 const readLine = (one: Members, due: readonly Members[]): string =>
   twistOf(due, Number(one["message"])) +
   filled("read by {user_id} over HTTP, a page of {how}, at {node_id} {at_ms}", one);
@@ -179,7 +177,7 @@ function clockLines(answer: Members): string[] {
 }
 
 /** The user or connection that was asked for. */
-export interface AskedWhose {
+interface AskedWhose {
   readonly user?: string | undefined;
   readonly connection?: string | undefined;
 }

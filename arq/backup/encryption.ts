@@ -10,7 +10,7 @@ import type { Io } from "../terminal/io.ts";
 import type { Flags } from "../program/flags.ts";
 
 /** A function that turns the plain bytes of a backup into the bytes that are written. */
-export type Sealing = (bytes: AsyncIterable<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
+type Sealing = (bytes: AsyncIterable<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
 
 const MAGIC = "age-encryption.org/v1\n";
 const ARMOR = "-----BEGIN AGE ENCRYPTED FILE-----";
@@ -121,8 +121,7 @@ async function* unsealed(
   }
 }
 
-/** A backup file that was opened. */
-export interface OpenBackup {
+interface OpenBackup {
   readonly is_encrypted: boolean;
   /** The decrypted bytes, which can be read once. */
   readonly bytes: AsyncIterable<Uint8Array>;

@@ -28,7 +28,6 @@ function detailOf(part: BackupPart): string {
   return `mode ${part.mode.toString(8)}`;
 }
 
-/** The line of one part of a backup in the table. */
 const rowOf = (part: BackupPart, width: number) =>
   `  ${printable(part.name).padEnd(width)}  ${sizeText(partBytes(part)).padStart(10)}  ${
     detailOf(part)

@@ -2,6 +2,7 @@
  * Follows the log of a PostgreSQL database and publishes the messages of `arqon.publish`. One of several bridges with a
  * slot is active, the others stand by. Its position is in the database, so killing any part loses nothing.
  */
+import type { Env } from "../../shared/env.ts";
 import { Intake } from "./intake.ts";
 import {
   checkHeld,
@@ -31,7 +32,7 @@ import { within } from "../../shared/within.ts";
 const IDLE_BYTES = 1_048_576n;
 
 /** One connection to a database, until it breaks. */
-interface Following {
+interface Following extends Pick<Env, "now" | "monotonic_ms"> {
   readonly url: string;
   readonly slot: string;
   readonly standing: Standing;
@@ -39,9 +40,6 @@ interface Following {
   /** Messages that may wait for the bus; beyond it nothing more is read. */
   readonly waiting_messages: number;
   readonly signal: AbortSignal;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
   /** Called when this bridge owns the slot. */
   readonly onFollowing: () => void;
   /** Registers a listener that is called when a message is settled. */
@@ -218,7 +216,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /** What a bridge needs. */
-export interface BridgeOptions extends StandingOptions {
+export interface BridgeOptions extends StandingOptions, Pick<Env, "now" | "monotonic_ms"> {
   /** `postgres://user:password@host:port/database`, requested for each connection. May throw. */
   readonly database: () => string;
   readonly bus: BridgeBus;
@@ -227,9 +225,6 @@ export interface BridgeOptions extends StandingOptions {
   readonly waiting_messages: number;
   readonly watch: BridgeWatch;
   readonly signal: AbortSignal;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
 }
 
 /** How a bridge reads the log: streamed, or by plain SQL at intervals. */

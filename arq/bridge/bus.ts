@@ -38,7 +38,6 @@ export interface StoredPage {
 
 /** The operations that a bridge needs from a bus. */
 export interface BridgeBus {
-  /** The sender id of the bridge's messages. */
   readonly sender: string;
   /** Resolves when the bus has accepted the message; rejects with its ArqonError. */
   publish(message: Omit<Committed, "place">): Promise<void>;

@@ -109,7 +109,6 @@ export interface Standing {
   readonly lsn: Lsn;
   /** Whether an earlier bridge may have published messages above the position; false for a new slot. */
   readonly is_known: boolean;
-  /** End of the database's log. */
   readonly end_lsn: Lsn;
   /** The database and its timeline: after a restore or a failover, positions may repeat. */
   readonly source: string;

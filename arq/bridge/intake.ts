@@ -74,20 +74,16 @@ export class Progress {
   }
 }
 
-/** The options of an intake. */
-export interface IntakeOptions {
+interface IntakeOptions {
   readonly standing: Standing;
   readonly publisher: Publisher;
-  /** Receives the number of messages that wait for the bus. */
   readonly onWaiting: (messages: number) => void;
 }
 
-/** The transaction that is being read. */
 interface Transaction {
   readonly lsn: Lsn;
   readonly xid: number;
   readonly commit_ms: number;
-  /** The number of its next message. */
   number: number;
   /** Its unsigned messages, refused together as one however many there are. */
   unsigned: Unsigned | undefined;
@@ -112,7 +108,6 @@ export class Intake {
     this.progress = new Progress(options.standing.lsn);
   }
 
-  /** Messages that wait for the bus. */
   get waiting(): number {
     return this.#under_way.size;
   }

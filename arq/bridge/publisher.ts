@@ -108,14 +108,12 @@ function positionOf({ headers }: StoredMessage, origin: Origin): Position | unde
 /** The outcome of a message. `repeated`: an earlier bridge had published it. */
 export type Outcome = "published" | "repeated" | "refused";
 
-/** The options of a publisher. */
-export interface PublisherOptions {
+interface PublisherOptions {
   readonly bus: BridgeBus;
   readonly origin: Origin;
   /** The bus refuses the message permanently. Rejects when this could not be recorded; it is retried then. */
   readonly onRefused: (message: Committed, reason: string) => Promise<void>;
   readonly onProblem: (text: string) => void;
-  /** The outcome of a settled message. */
   readonly onOver: (message: Committed, outcome: Outcome) => void;
   readonly signal: AbortSignal;
   readonly monotonic_ms: () => number;

@@ -27,7 +27,6 @@ export type WalChange =
   | { readonly kind: "commit"; readonly end_lsn: Lsn }
   | { readonly kind: "message"; readonly prefix: string; readonly content: Uint8Array }
   | { readonly kind: "other" };
-/** One message of the stream. */
 type WalMessage =
   | WalChange
   | { readonly kind: "alive"; readonly lsn: Lsn; readonly wants_reply: boolean };

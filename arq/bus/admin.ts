@@ -151,7 +151,7 @@ export async function askAdmin(
 }
 
 /** The listener's time from its `Date` header, in Unix ms; undefined without one. Rejects as `askAdmin`. */
-export async function dateOf(io: Io, admin: Admin): Promise<number | undefined> {
+async function dateOf(io: Io, admin: Admin): Promise<number | undefined> {
   const { response, text } = await exchange(io, admin, { method: "GET", path: "/v1/access" });
   if (!response.ok) throw refusal(admin, response.status, text);
   const date_ms = Date.parse(response.headers.get("date") ?? "");
@@ -171,7 +171,7 @@ export async function follow(io: Io, admin: Admin, enough: () => Promise<boolean
 }
 
 /** The answer of the bus, or its problem with all members when it refuses with an expected reason. */
-export interface AnswerOrProblem {
+interface AnswerOrProblem {
   readonly refused: boolean;
   readonly body: Record<string, unknown>;
 }

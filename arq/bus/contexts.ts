@@ -16,7 +16,6 @@ export interface Context {
   readonly url: string;
   readonly admin_url?: string | undefined;
   readonly ops_url?: string | undefined;
-  /** File with the token for the bus's ops listener. */
   readonly ops_token_file?: string | undefined;
   /** Tenant of the tokens that are signed, and the value of `--tenant` when that is not given. */
   readonly tenant?: string | undefined;
@@ -42,7 +41,6 @@ export interface Contexts {
 
 /** A reserved name: where a context is named, it means the running development bus or compose stack. */
 export const DEV_CONTEXT = "dev";
-/** Most contexts in one file. */
 const CONTEXTS_MAX = 1_000;
 const FILE = "contexts.json";
 const REQUIRED = ["name", "url"] as const;

@@ -4,7 +4,7 @@
  */
 
 /** The environment variables that say where a person's configuration is. */
-export interface FolderVariables {
+interface FolderVariables {
   readonly XDG_CONFIG_HOME?: string | undefined;
   readonly HOME?: string | undefined;
   /** Set on Windows. */

@@ -17,9 +17,8 @@ import { type Io, print } from "../terminal/io.ts";
 import type { StackPorts } from "../serve/stack.ts";
 
 /** A compose stack that was started. Paths are absolute. */
-export interface StartedStack {
+interface StartedStack {
   readonly folder: string;
-  /** The compose file. */
   readonly file: string;
   readonly ports: StackPorts;
   /** File of the private key; the Shield has its public part. */

@@ -66,8 +66,7 @@ export interface Grant {
   actions: string[];
 }
 
-/** The claims of a token. */
-export interface TokenClaims {
+interface TokenClaims {
   readonly issuer: string;
   readonly audience: string;
   readonly tenant: string;

@@ -11,7 +11,7 @@ export type ValueKind = "file" | "folder" | "context" | "choice" | "text";
 export type OptionInfo = ReturnType<typeof optionInfo>;
 
 /** An operand of a command. */
-export type ArgumentInfo = ReturnType<typeof argumentInfo>;
+type ArgumentInfo = ReturnType<typeof argumentInfo>;
 
 /** A part of the text below the options in a command's help. */
 export interface Note {

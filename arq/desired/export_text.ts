@@ -71,7 +71,6 @@ const WRITTEN: { readonly [One in Kind]?: (one: Members) => Members } = {
   reducers: (one) => ({ module: reducerFile(String(one["class"])) }),
 };
 
-/** The text of the file of a kind. */
 function kindText(kind: Kind, list: readonly object[] = []): string {
   const placeOf = (one: Members) => nameOf(kind, one);
   const things = list.map((one): Members => ({ ...one })).toSorted((a, b) =>

@@ -147,7 +147,6 @@ export const StateFile = z.strictObject({
     "all modules deployed to room classes, which replace the configuration's files",
   ),
 });
-/** The content of one file. */
 export type StateFile = z.output<typeof StateFile>;
 
 /** The members of a kind, in the order of the form. */

@@ -127,11 +127,7 @@ async function nodeFindings(io: Io, target: Target, admin_url: string): Promise<
 }
 
 /** Checks a bus. If a folder's bus does not run, that is only a warning, since it need not run. */
-export async function busReport(
-  io: Io,
-  target: Target,
-  flags: Flags,
-): Promise<BusReport> {
+export async function busReport(io: Io, target: Target, flags: Flags): Promise<BusReport> {
   const findings: Finding[] = [];
   const times: (TimeAnswer | undefined)[] = [];
   const key = target.context?.key;

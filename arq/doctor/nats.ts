@@ -18,7 +18,6 @@ import { isSupportedNats, OLDEST_NATS } from "../../shared/spine/nats/connection
 import { storageWish } from "../../shared/spine/storage_watch.ts";
 
 const STORAGE = "NATS storage";
-/** Most pages of the list of streams. */
 const PAGES = 1_000;
 /** Longer than a cluster waits for the leaders of the streams that it lists: four seconds (2.11 to 2.15). */
 const LIST_MS = 6_000;
@@ -81,10 +80,7 @@ function named(names: readonly string[]): string {
  * Leaderless streams of a bus of which the connected server has a replica, in words. Without a quorum nobody can list
  * streams, but each replica answers for its own.
  */
-async function leaderlessCopies(
-  connection: NatsConnection,
-  timeout_ms: number,
-): Promise<string> {
+async function leaderlessCopies(connection: NatsConnection, timeout_ms: number): Promise<string> {
   const found = await Promise.all(BUS_STREAMS.map(async (name) => {
     try {
       const verb = `STREAM.INFO.${name}`;
@@ -109,7 +105,6 @@ function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | 
   );
 }
 
-/** The finding about the storage behind a connection. */
 async function storageFinding(
   connection: NatsConnection,
   nats: NonNullable<Config["nats"]>,
@@ -164,7 +159,7 @@ type WithNats =
   & { readonly nats: NonNullable<Config["nats"]> };
 
 /** What a NATS server says about itself at the start of a connection. */
-export interface Greeting {
+interface Greeting {
   readonly version: string;
   readonly jetstream: boolean;
   /** Whether it is part of a cluster; another server there may have JetStream. */

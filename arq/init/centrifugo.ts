@@ -17,7 +17,6 @@ export interface FromCentrifugo {
     readonly data: string;
     readonly mode: number;
   }[];
-  /** Carried over keys, each with its counterpart here. */
   readonly carried: readonly (readonly [key: string, what: string])[];
   /** Keys that are not carried over, each with the reason. */
   readonly left: readonly (readonly [key: string, why: string])[];
@@ -29,7 +28,6 @@ const KEY_FILE = "keys/centrifugo-api.key";
 const KEY = /^[\x21-\x7e][\x20-\x7e]{14,254}[\x21-\x7e]$/;
 const HISTORY_MAX = 1_000_000;
 const TTL_MAX = 315_360_000;
-/** Patterns of one key of `[centrifugo]`. */
 const PATTERNS_MAX = 64;
 const ISSUER = "an issuer of [[auth.issuers]] has one public key, or key set";
 const PROXIES = "hooks call a backend, and policies decide in the bus: docs/hooks.md";
@@ -94,7 +92,6 @@ interface Namespace {
   readonly options: Json;
 }
 
-/** Reads one configuration. */
 class Carrying {
   readonly carried: [string, string][] = [];
   readonly left: [string, string][] = [];

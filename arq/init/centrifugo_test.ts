@@ -49,10 +49,7 @@ Deno.test("version 5: keys at the top, and namespaces as room classes", () => {
   assert.deepEqual(centrifugo.presence, ["chat:*", "*"]);
   assert.deepEqual([centrifugo.join_leave, centrifugo.declared_namespaces], [["chat:*"], true]);
   const held = centrifugo.api_keys.map(({ tenant, key_file }) => ({ tenant, key_file }));
-  assert.deepEqual(held, [{
-    tenant: "default",
-    key_file: "keys/centrifugo-api.key",
-  }]);
+  assert.deepEqual(held, [{ tenant: "default", key_file: "keys/centrifugo-api.key" }]);
   const { issuer, audience, pem_file, algorithms } = auth.issuers[1]!;
   assert.deepEqual([issuer, audience, pem_file, algorithms], [
     V5.token_issuer,

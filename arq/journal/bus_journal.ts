@@ -89,7 +89,6 @@ class Silence {
     this.signal = AbortSignal.any([signal, this.#own.signal]);
   }
 
-  /** Waiting begins. */
   begin(): void {
     const seconds = this.#silence_ms / 1_000;
     const text = `${this.#admin_url} has sent nothing of the journal for ${seconds} s`;
@@ -98,7 +97,6 @@ class Silence {
     this.#timer = setTimeout(() => this.#own.abort(error), this.#silence_ms);
   }
 
-  /** Waiting ends. */
   end(): void {
     clearTimeout(this.#timer);
   }

@@ -33,10 +33,7 @@ Deno.test("each feature is named by what shows it", () => {
     ["(func (drop (i32.trunc_sat_f32_s (f32.const 1))))", "non-trapping conversions"],
     ["(func (result i32 i32) (i32.const 1) (i32.const 2))", "multi-value"],
     ["(func (i32.const 1) (block (param i32) (drop)))", "multi-value"],
-    [
-      "(memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0)))",
-      "bulk memory",
-    ],
+    ["(memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0)))", "bulk memory"],
     ['(memory 1) (data "passive")', "bulk memory"],
     ["(func (drop (ref.null func)))", "reference types"],
     ["(func (param externref))", "reference types"],

@@ -61,7 +61,6 @@ export interface TrialOutcome {
   readonly verdict: "allowed" | "refused" | "fault";
   /** The code of the policy's refusal; 503 for a fault; 0 when the policy allowed the operation. */
   readonly code: number;
-  /** The reason in the policy's own words. */
   readonly reason: string;
   readonly fault: PolicyFault | null;
   /** Description of the fault; "" when there was none. */
@@ -103,7 +102,6 @@ function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
 const ROOMY = { tenant_entries: 1e6, tenant_bytes: 1e9, entries: 1e6, bytes: 1e9 };
 const NO_REPLY: WorkerReply = { outcomes: [], added_headers: [], logs: [] };
 
-/** Makes the function that runs requests on one instance. */
 function createRunner(options: TrialOptions): (request: EvaluateRequest) => WorkerReply {
   const instances = createInstances(1);
   const slots = parseStateKeys(stateKeysText(options.module));
@@ -247,7 +245,7 @@ export function createTrial(options: TrialOptions): Trial {
 }
 
 /** The longest messages of one kind of content that the policy accepts. */
-export interface ContentSize {
+interface ContentSize {
   readonly content: string;
   /** Most bytes. */
   readonly bytes: number;

@@ -3,7 +3,7 @@
  */
 
 /** The environment variables that show how `arq` was started. */
-export interface CalledBy {
+interface CalledBy {
   /** Set by the launcher of the npm package: `npx arq`. */
   readonly ARQON_CALLED_AS?: string | undefined;
   /** The value is `exec` below npx. */

@@ -44,7 +44,6 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
 
 type Test = (command: string) => boolean;
 
-/** Most suggestions that are shown. */
 const SHOWN_MAX = 6;
 
 /** The edit distance of two words: a letter inserted, removed or changed, or two letters swapped. */

@@ -112,7 +112,6 @@ export interface RunStep {
   readonly entry: LogEntry;
   /** Line of the command in its file; undefined for a timer. */
   readonly line: number | undefined;
-  /** The name of the command, or of the timer's command. */
   readonly command: string;
   readonly outcome: Outcome;
   /** Absent for a repetition, which does not reach the reducer. */

@@ -129,7 +129,7 @@ export interface Candidate {
 }
 
 /** An entry that the module would have answered differently. */
-export interface DifferentEntry {
+interface DifferentEntry {
   readonly offset: number;
   readonly asked: string;
   /** `verdict`, `answer`, `events`, … */

@@ -14,7 +14,7 @@ import { unpackSnapshot } from "../../brain/reducers/state/packed_snapshot.ts";
 import { decodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
 
 /** A snapshot stored by the bus. */
-export interface StoredSnapshot {
+interface StoredSnapshot {
   readonly name: string;
   /** Its last entry. */
   readonly offset: number;
@@ -40,7 +40,7 @@ export interface RoomSource {
 }
 
 /** The room that a fork was made from. */
-export interface RoomOrigin {
+interface RoomOrigin {
   readonly room_id: string;
   /** The last entry that both rooms share. */
   readonly offset: number;

@@ -38,10 +38,7 @@ Deno.test("cases: half of them refused, no two alike, the same ones each time", 
   assert.deepEqual(choose(20), some);
   // There are 45 other allowed payloads and 40 refused ones.
   const all = choose(1_000);
-  assert.deepEqual(
-    [all.length, all.filter(({ verdict }) => !verdict.allowed).length],
-    [85, 40],
-  );
+  assert.deepEqual([all.length, all.filter(({ verdict }) => !verdict.allowed).length], [85, 40]);
   assert.deepEqual(choose(60).filter(({ verdict }) => verdict.allowed).length, 30);
 });
 

@@ -29,10 +29,8 @@ const Payload = z.union([
   z.strictObject({ base64: z.base64() }),
 ]);
 
-/** A case. */
 const Case = z.strictObject({
   format: z.literal(1),
-  /** The id of the record. */
   id: z.string(),
   time: z.iso.datetime(),
   policy: z.string(),
@@ -63,6 +61,7 @@ const Case = z.strictObject({
     units: Count,
   }),
 });
+/** A payload in the most readable form that restores the same bytes. */
 export type Case = z.output<typeof Case>;
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -167,7 +166,6 @@ export function recordedDecision({ verdict }: Case): Decision {
   return { allowed, code, reason, fault };
 }
 
-/** A record of the case with this payload, to decide it again. */
 function recordOf(one: Case, payload: Uint8Array): JournalRecord {
   const { verdict } = one;
   const policy: PolicyRecord = {

@@ -15,7 +15,6 @@ export interface Lane<Mail, Result> {
   readonly ready: () => void;
   /** Called when the thread has read a chunk and can take another. */
   readonly done: (pieces_read: number) => void;
-  /** Called with the thread's result. */
   readonly finish: (result: Result) => void;
 }
 

@@ -33,7 +33,6 @@ type PageNews =
   /** No Shield would accept the module, or repeating the lines failed. */
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "needs"; readonly sha256: string }
-  /** All counts so far. */
   | { readonly kind: "done"; readonly tally: Tally };
 
 /** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */

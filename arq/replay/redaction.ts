@@ -11,14 +11,11 @@ export interface RedactPath {
   readonly steps: readonly string[];
 }
 
-/** A payload in a case. */
 type Payload = { json?: unknown } | { text: string } | { base64: string };
 
 const REDACTED = "[redacted]";
-/** Headers that carry credentials. */
 const SECRET_HEADERS =
   /^(?:(?:proxy-)?authorization|(?:set-)?cookie2?|sec-websocket-protocol|.*(?:token|secret|password|api-?key).*)$/;
-/** Claims and members that carry credentials. */
 const SECRET_NAMES =
   /(?:^|[_.-])(?:token|secret|passwords?|passwd|api_?key|authorization|cookie)s?$/i;
 /** A JSON Web Token anywhere in a text. */

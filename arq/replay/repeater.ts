@@ -49,7 +49,6 @@ export interface RepeaterOptions {
   readonly withAdded?: ((record: JournalRecord) => JournalRecord | undefined) | undefined;
   /** The module that a record names; undefined when nobody has its bytes. */
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
-  /** Called with each flip. */
   readonly onFlip?: (kind: FlipKind, sample: Sample) => void;
 }
 
@@ -66,13 +65,11 @@ interface Loaded {
   readonly number: number;
 }
 
-/** A repeated call. */
 interface Ran {
   readonly outcome: GuestOutcome;
   readonly unknown: ReadonlySet<string> | undefined;
 }
 
-/** One recorded call of the policy. */
 interface Asked {
   readonly record: JournalRecord;
   readonly place: number;
@@ -270,7 +267,6 @@ class JournalRepeater implements Repeater {
     }
   }
 
-  /** Compares the recorded module's repeated call with the record. */
   #compare(decision: Asked, module: ReplayModule, ran: Ran): void {
     const { recorded } = this.tally;
     if (ran.unknown !== undefined) {

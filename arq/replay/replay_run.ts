@@ -9,8 +9,7 @@ import type { ReplayModule } from "./repeater.ts";
 import type { ReplaySelection } from "./selection.ts";
 import { addTally, emptyTally, type Tally } from "./tally.ts";
 
-/** The options of a replay. */
-export interface ReplayRunOptions {
+interface ReplayRunOptions {
   readonly chunks: AsyncIterable<JournalChunk>;
   readonly selection: ReplaySelection;
   readonly candidate: ReplayModule;

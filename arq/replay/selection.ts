@@ -35,7 +35,6 @@ export interface AddedPolicy {
   readonly order: number;
   readonly mode: "enforce" | "observe";
   readonly percent: number;
-  /** The fuel limit of a call. */
   readonly fuel_limit: number;
   /** The order of the tenant's other policies by name. */
   readonly orders: Readonly<Record<string, number>>;

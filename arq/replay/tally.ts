@@ -6,7 +6,7 @@ import type { Decision } from "./recorded_call.ts";
 export type CallBound = { readonly count: number } | { readonly share: number };
 
 /** The units of many calls, as plain data that threads can send. */
-export interface FuelHistogram {
+interface FuelHistogram {
   calls: number;
   sum_units: number;
   most_units: number;
@@ -85,7 +85,6 @@ export interface Sample {
   readonly repeated: Decision;
   /** The differences, as `verdict, fuel`. */
   readonly differs: string;
-  /** The recorded and the repeated call's units. */
   readonly units: readonly [recorded: number, repeated: number];
   /** The beginning of the payload, as text; null: not text or unknown. */
   readonly payload: string | null;
@@ -99,8 +98,7 @@ export type FlipKind = "to_refused" | "to_allowed" | "changed";
 /** Counts by name. */
 export type Counts = Record<string, number>;
 
-/** The repetition of the recorded modules. */
-export interface RecordedTally {
+interface RecordedTally {
   repeated: number;
   same: number;
   /** Differences by kind. */
@@ -119,7 +117,7 @@ export interface RecordedTally {
 }
 
 /** The new module on the same calls. */
-export interface CandidateTally {
+interface CandidateTally {
   repeated: number;
   /** Calls that it cannot judge, since an input is unknown. */
   not_judged: number;
@@ -149,9 +147,7 @@ export interface Tally {
   /** The first line that does not belong to a journal. */
   first_bad: { readonly line: number; readonly problem: string } | null;
   holes: number;
-  /** Missing records according to holes. */
   missing: number;
-  /** Holes with an unknown number of missing records. */
   unknown_holes: number;
   readonly hole_reasons: Counts;
   /** Records outside of the requested room or window. */
@@ -160,7 +156,6 @@ export interface Tally {
   without_policy: number;
   /** Records that name other policies, by name. */
   readonly other_policies: Counts;
-  /** Calls of the policy. */
   decisions: number;
   /** Unix ms of the first and last call. */
   first_ms: number;

@@ -73,7 +73,6 @@ export async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): P
 export class Acknowledged {
   /** Every message up to this number is acknowledged. */
   upTo: number;
-  /** Number of acknowledgements. */
   count = 0;
   /** Messages that a durable room stored before an earlier sent one. */
   swapped = 0;

@@ -52,7 +52,6 @@ const RETRY_MS = 250;
 
 /** The room began a new log while it was read, so earlier offsets are invalid. */
 export class EpochChanged extends CommandError {
-  /** The new epoch. */
   readonly epoch: string;
 
   constructor(was: string, now: string) {
@@ -95,8 +94,7 @@ function fewer(error: unknown, limit: number): number {
   throw error;
 }
 
-/** The query of `historyPages`. */
-export interface PagesQuery extends Omit<HistoryQuery, "limit"> {
+interface PagesQuery extends Omit<HistoryQuery, "limit"> {
   /** Most messages. */
   readonly total: number;
   /** Epoch that the first page must have. */

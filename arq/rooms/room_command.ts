@@ -7,9 +7,8 @@ import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import { type Io, print } from "../terminal/io.ts";
 import { membersOf } from "../answers/policy_text.ts";
 import { openConnection } from "../bus/target.ts";
-import type { ConnectionFlags } from "../program/flags.ts";
+import type { ConnectionFlags, Flags } from "../program/flags.ts";
 import type { Role } from "../bus/token.ts";
-import type { Flags } from "../program/flags.ts";
 
 type RoomFlags = ConnectionFlags & Pick<Flags, "json">;
 

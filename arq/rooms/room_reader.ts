@@ -9,8 +9,7 @@ import { checkEpoch, EpochChanged, historyPages, patient } from "./history.ts";
 import type { HistorySource, Start } from "./history.ts";
 import { type Io, print } from "../terminal/io.ts";
 
-/** The parts and settings of one reader. */
-export interface RoomReaderOptions {
+interface RoomReaderOptions {
   readonly io: Io;
   readonly room: Pick<Room, "id"> & HistorySource;
   readonly subscription:

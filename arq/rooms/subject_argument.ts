@@ -6,7 +6,7 @@ import { isId, isRoomPattern } from "@arqon/proto";
 import { usageError } from "../terminal/exit.ts";
 
 /** A subject or pattern, and its tenant. */
-export interface SubjectArgument {
+interface SubjectArgument {
   readonly tenant: string;
   readonly subject: string;
 }

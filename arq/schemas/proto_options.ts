@@ -157,9 +157,7 @@ export class OptionReader {
 
   #value(field: DescField, message: ReflectMessage): Value {
     if (field.fieldKind === "list") {
-      const items = [...message.get(field)].map((
-        item,
-      ): Setting => ["", this.#one(field, item)]);
+      const items = [...message.get(field)].map((item): Setting => ["", this.#one(field, item)]);
       return { open: "[", items };
     }
     if (field.fieldKind === "map") {

@@ -19,7 +19,7 @@ import { readInput } from "../terminal/input.ts";
 import { tarEnd, tarHeader, tarPadding } from "../../shared/tar.ts";
 
 /** A program, and the arguments that come before its own. */
-export interface BufCommand {
+interface BufCommand {
   readonly command: string;
   readonly args: readonly string[];
 }
@@ -63,7 +63,6 @@ const FILES_MAX = 1_000;
 const BYTES_MAX = 16 * 1_048_576;
 const DEPTH_MAX = 32;
 
-/** The files that are compiled together. */
 interface SchemaSources {
   /** The folder as given, with a slash; "" for none. It is prefixed to a file's path for people. */
   readonly folder: string;
@@ -142,7 +141,7 @@ const BUILD_ARGS = [
 ];
 
 /** One problem that the compiler found. Lines and columns start at 1; 0 means the whole file. */
-export interface BuildProblem {
+interface BuildProblem {
   readonly file: string;
   readonly line: number;
   readonly column: number;

@@ -12,7 +12,7 @@ import { serve } from "./serve.ts";
 import { newKeyPair, signToken } from "../bus/token.ts";
 
 /** The key pair, and the files from which `arq` and the Shield read it. */
-export interface DevKey {
+interface DevKey {
   /** The private JWK, for `arq auth gen`; mode 0600. */
   readonly key_file: string;
   /** The public JWK set, for the Shield. */

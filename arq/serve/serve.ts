@@ -2,9 +2,8 @@
  * Runs Shield and Brain in one process from a checked configuration: listeners, the certificate, the drain.
  * `arq serve` and the development bus share this; each has its own command line and output.
  */
-import type { Config } from "../../shared/config/schema.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import { BACKENDS } from "../../shield/backend/capability.ts";
 import type { Shield } from "../../shield/server.ts";
@@ -18,10 +17,9 @@ import { openOps, type OpsPort } from "../../shared/listeners/ops_port.ts";
 import { placesOf, requireFreePorts } from "../../shared/listeners/port_check.ts";
 import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process/process.ts";
 import type { GivenConfig } from "../../shared/process/live_process.ts";
-import { requireUsableAs } from "../../shared/listeners/tls_reload.ts";
+import { followCertificate, requireUsableAs } from "../../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../../shared/http1/door.ts";
 import { VERSION as version } from "../../shared/version.ts";
-import { followCertificate } from "../../shared/listeners/tls_reload.ts";
 import { openSharedParts, type ServeProcess, type Servers, startServers } from "./servers.ts";
 
 /** The issuer of the bridge's sender: no token has it. */
@@ -29,14 +27,9 @@ const ISSUER = "arqon:bridge";
 /** Time before a retry when a person has to solve the problem, in ms. */
 const BLOCKED_MS = 10_000;
 
-interface BridgingOptions {
-  readonly config: Config;
+interface BridgingOptions
+  extends Pick<Env, "config" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly shield: Pick<Shield, "of">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
   readonly read: (path: string) => string;
 }
 
@@ -96,7 +89,7 @@ export interface Serving {
 }
 
 /** The configuration and process of a bus, and a callback for its readiness. */
-export interface ServeOptions {
+interface ServeOptions {
   readonly given: GivenConfig;
   readonly process: ServeProcess;
   /** Name of the service in traces and exported metrics. */

@@ -2,6 +2,7 @@
  * Runs Shield and Brain on one Spine, with one log and one page of metrics. `serve.ts` opens the listeners;
  * files, clocks and signals belong to the process.
  */
+import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId, type Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -13,7 +14,7 @@ import { type Brain, startBrain } from "../../brain/server.ts";
 import type { ConfigReload } from "../../shared/config/live/reload.ts";
 import { createLogging, type Logging } from "../../shared/logs/logging.ts";
 import { registerClientCertificates } from "../../shared/process/client_certificates.ts";
-import { createMetrics, type Registry, watchEventLoop } from "../../shared/metrics/metrics.ts";
+import { createMetrics, watchEventLoop } from "../../shared/metrics/metrics.ts";
 import { readOperatorFiles } from "../../shared/listeners/operator_listener.ts";
 import type { OpsToken } from "../../shared/listeners/ops_token.ts";
 import { EXIT_RESTART, whileStarting } from "../../shared/process/process.ts";
@@ -53,7 +54,6 @@ export interface ServeProcess {
   readonly onHangup?: (reload: (by: string) => unknown) => void;
   /** Kills the process when its event loop hangs; absent: no watchdog. */
   readonly watch?: ((watched: WatchdogOptions) => Watchdog | undefined) | undefined;
-  /** Ends the process with a sentence about the reason. */
   readonly exit: (exit_code: number, sentence: string) => Promise<never>;
   /** Ends the process as failed when it still runs after `timeout_ms`. */
   readonly stopWithin: (timeout_ms: number) => void;
@@ -65,14 +65,11 @@ export interface ServeProcess {
 }
 
 /** The parts that exist before anything is opened or waited for, and the promises that end the process. */
-export interface SharedParts {
+interface SharedParts extends Pick<Env, "registry" | "log" | "node_id"> {
   /** The configuration, with the id of the node. */
   readonly config: Config;
   readonly reloading: ConfigReload;
-  readonly node_id: string;
   readonly logging: Logging;
-  readonly log: Logger;
-  readonly registry: Registry;
   /** Token of the ops port; undefined: the port requires none. */
   readonly token: OpsToken | undefined;
   /** Resolved when an operator asks for a drain. */

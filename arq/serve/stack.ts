@@ -122,7 +122,6 @@ export interface StackService {
   readonly service: string;
   /** Docker's word (`running`, `exited`, `created`, …), or `missing`: it has no container. */
   readonly state: string;
-  /** Exit code of a service that has ended. */
   readonly exit_code?: number;
   /**
    * Health: `healthy`, `unhealthy`, `starting`; `unreachable` for a running service that does not answer; `none` when

@@ -8,9 +8,7 @@ import sources from "../../deploy/compose/grafana_sources.yml" with { type: "tex
 import prometheus from "../../deploy/compose/prometheus.yml" with { type: "text" };
 import shield from "../../deploy/compose/shield.toml" with { type: "text" };
 // Below node_modules Deno accepts files of this kind only as JSON.
-import overview from "../../deploy/grafana/dashboards/arqonbus-overview.json" with {
-  type: "json",
-};
+import overview from "../../deploy/grafana/dashboards/arqonbus-overview.json" with { type: "json" };
 import stores from "../../deploy/grafana/dashboards/arqonbus-stores.json" with { type: "json" };
 import provider from "../../deploy/grafana/provisioning/dashboards/arqonbus.yml" with {
   type: "text",

@@ -88,11 +88,7 @@ export const diskFiles: Files = {
 /** Whether a file is a pipe or a device: reading or writing one may block forever. */
 const mayWait = async (path: string) => (await state(path))?.is_file === false;
 
-/** The result, or the signal's reason as soon as it is aborted. */
-async function unlessAborted<Result>(
-  signal: AbortSignal,
-  made: Promise<Result>,
-): Promise<Result> {
+async function unlessAborted<Result>(signal: AbortSignal, made: Promise<Result>): Promise<Result> {
   const { promise, reject } = Promise.withResolvers<never>();
   const stop = () => reject(signal.reason);
   signal.addEventListener("abort", stop);

@@ -59,7 +59,7 @@ function dataJson(message: Message): string {
 }
 
 /** The position from which a script continues after a line. */
-export type LinePlace = Pick<Message, "offset" | "epoch">;
+type LinePlace = Pick<Message, "offset" | "epoch">;
 
 /**
  * The JSON object of a message in one line. It has the members of a text frame, with `data` last. In a durable room
@@ -86,11 +86,7 @@ export function jsonLine(message: Message, place: LinePlace = message): Uint8Arr
 }
 
 /** Writes one message: an object with `json`, a line on a terminal, else its bytes. */
-export async function writeMessage(
-  io: Io,
-  message: Message,
-  json: boolean,
-): Promise<void> {
+export async function writeMessage(io: Io, message: Message, json: boolean): Promise<void> {
   if (json) return await io.stdout.write(jsonLine(message));
   if (io.stdout.is_tty) return await print(io.stdout, humanLine(message));
   await io.stdout.write(rawLine(message));

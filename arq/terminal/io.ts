@@ -46,11 +46,9 @@ export interface FileWriter {
 /** Access to files by absolute path. */
 export interface Files {
   read(path: string): Promise<Uint8Array>;
-  /** The bytes of a file as a stream. */
   open(path: string): Promise<ReadableStream<Uint8Array>>;
   /** Writes a new file with this mode. Rejects with AlreadyExists. */
   create(path: string, data: string | Uint8Array, mode: number): Promise<void>;
-  /** Writes a file, or replaces an existing one. */
   write(path: string, bytes: Uint8Array): Promise<void>;
   /** Writes a file with this mode as `write` does. Others see the old file or the whole new one. */
   replace(path: string, text: string, mode: number): Promise<void>;

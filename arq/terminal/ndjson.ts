@@ -5,7 +5,7 @@
 import { CommandError, failed, printable } from "./exit.ts";
 
 /** One line of JSON in the input. */
-export interface NdjsonLine {
+interface NdjsonLine {
   /** Number of the line, from 1; blank lines count. */
   readonly line: number;
   /** The line without its newline. */

@@ -17,7 +17,6 @@ const endless = (name: string) => `{value} ${name} | {rate}/s`;
 export interface Progress {
   /** Shows that `done` pieces of work are finished. */
   update(done: number): void;
-  /** Removes the bar. */
   stop(): void;
 }
 

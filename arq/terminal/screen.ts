@@ -5,7 +5,7 @@
 import { type Io, print, type ScreenSize } from "./io.ts";
 
 /** A place where views are shown. */
-export interface Screen {
+interface Screen {
   show(text: string): Promise<void>;
   /** Restores the terminal. */
   close(): Promise<void>;

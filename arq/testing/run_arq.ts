@@ -8,7 +8,6 @@ import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NO_CONFIG = "/nowhere/of/arq-tests";
 
-/** The flags of deno in `deno task arq`, read from the task. */
 async function permissions(): Promise<string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   return String(tasks.arq).split(" ").filter((word) => word.startsWith("--"));
@@ -38,10 +37,7 @@ export interface ArqProcess {
   result(): Promise<ArqResult>;
 }
 
-/**
- * Where `arq` starts (`cwd`; this checkout if absent) and what it reads; without input options it has no
- * stdin.
- */
+/** Where `arq` starts (`cwd`; this checkout if absent) and what it reads; without input options it has no stdin. */
 export interface ArqOptions {
   cwd?: string;
   /** Folder with `arqon/contexts.json`; absent: there are no contexts. */

@@ -63,7 +63,6 @@ export interface TrafficTally {
   readonly by_rule: Counts;
   readonly by_sender: Counts;
   readonly by_room: Counts;
-  /** The refused events, up to a limit. */
   readonly events: RefusedEvent[];
 }
 
@@ -128,7 +127,6 @@ export class SchemaChecker {
     }
   }
 
-  /** Checks one event. */
   check(event: TrafficEvent): void {
     const { tally } = this;
     const { room, sender, content_type, data } = event;

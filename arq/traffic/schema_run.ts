@@ -11,8 +11,7 @@ export type TrafficPiece =
   | { readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly events: readonly TrafficEvent[] };
 
-/** The options of a check. */
-export interface TrafficRunOptions {
+interface TrafficRunOptions {
   readonly pieces: AsyncIterable<TrafficPiece>;
   readonly candidate: CandidateSchema;
   readonly selection: Omit<ReplaySelection, "policy">;
@@ -23,8 +22,7 @@ export interface TrafficRunOptions {
   readonly onProgress: (checked: number) => void;
 }
 
-/** The result of a check. */
-export interface TrafficResult {
+interface TrafficResult {
   readonly tally: TrafficTally;
   readonly journal: JournalCounts;
 }

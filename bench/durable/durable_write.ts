@@ -2,8 +2,7 @@
  * Durable publishes: a Shield (process) on NATS and its clients take turns with a bare JetStream publisher on the same
  * servers, whose stream has the same configuration.
  */
-import { jetstreamManager } from "@nats-io/jetstream";
-import type { JetStreamManager } from "@nats-io/jetstream";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
 import { startNatsCluster } from "../../tests/harness/nats_cluster.ts";
@@ -20,7 +19,6 @@ import { bareTarget, keepBusyFor, type PublishTarget, shieldTarget } from "./dur
  */
 type Syncing = "each" | "later";
 
-/** The plan of the measurement. */
 interface WritePlan {
   /** One server, or three with as many copies. */
   readonly servers: 1 | 3;
@@ -30,7 +28,6 @@ interface WritePlan {
   readonly rooms: readonly number[];
 }
 
-/** The result of one round of one row. */
 interface WriteRound {
   readonly row: string;
   readonly rooms: number;
@@ -106,7 +103,6 @@ async function copyStream(manager: JetStreamManager) {
   return { payload: stored.data, replicas: config.num_replicas };
 }
 
-/** The name of a room. Each number of rooms has separate rooms. */
 const roomOf = (rooms: number, index: number) => `kept-${rooms}-${index % rooms}`;
 
 /** Publishes `OUTSTANDING` messages at a time. Each worker uses its rooms in turn. */
@@ -121,11 +117,7 @@ async function round(
   let sent = 0;
   const publish = async (worker: number) =>
     await publishers[worker % CONNECTIONS]?.publish(roomOf(rooms, sent++), body);
-  const { commands_per_s, p50_ms, p99_ms } = await keepBusyFor(
-    plan.seconds,
-    OUTSTANDING,
-    publish,
-  );
+  const { commands_per_s, p50_ms, p99_ms } = await keepBusyFor(plan.seconds, OUTSTANDING, publish);
   for (const publisher of publishers) publisher.close();
   return { row: target.name, rooms, who, publishes_per_s: commands_per_s, p50_ms, p99_ms };
 }
@@ -180,9 +172,7 @@ export const ALONE: readonly Setting[] = [
 ];
 
 /** Settings with three servers that each have a copy. */
-export const CLUSTER: readonly Setting[] = [
-  { servers: 3, syncing: "each", rooms: [10] },
-];
+export const CLUSTER: readonly Setting[] = [{ servers: 3, syncing: "each", rooms: [10] }];
 
 const SYNCING: Readonly<Record<Syncing, string>> = {
   each: "sync_interval: always",
@@ -220,12 +210,7 @@ export function shares({ plan, rounds }: WriteReport): Share[] {
     const ratios = shield.map(({ publishes_per_s }, index) =>
       publishes_per_s / (bare[index]?.publishes_per_s ?? NaN)
     );
-    return {
-      rooms,
-      median: median(ratios),
-      least: Math.min(...ratios),
-      most: Math.max(...ratios),
-    };
+    return { rooms, median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) };
   });
 }
 

@@ -28,7 +28,6 @@ const JOURNALS: Readonly<Record<string, string>> = {
   "all, with payloads": '[journal]\njournal = "all"\n',
 };
 
-/** The figures of one row. */
 interface JournalPrice extends Price {
   /** Bytes of the journal for each decision; 0 without one. */
   readonly bytes: number;

@@ -17,7 +17,7 @@ export interface AllocationLeaf {
 export type LeafRun = (times: number) => void | Promise<void>;
 
 /** A leaf whose figure is the same in every run. */
-export interface CountLeaf {
+interface CountLeaf {
   readonly name: string;
   /** The unit: instruction units of metered code. */
   readonly unit: "units";

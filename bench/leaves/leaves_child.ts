@@ -61,7 +61,6 @@ async function garbageOf({ open, times }: AllocationLeaf): Promise<number> {
   return Math.round(median(rounds) / times);
 }
 
-/** The figure of one leaf. */
 async function measure(leaf: Leaf): Promise<LeafFigure> {
   const { name, unit } = leaf;
   const value = leaf.unit === "B" ? await garbageOf(leaf) : await leaf.count();

@@ -37,10 +37,7 @@ const FLAGS = [`--v8-flags=${V8_FLAGS.join(",")}`, "--allow-read"];
 const LANES = 2;
 
 /** Measures the named leaves of a module's list `LEAVES`, in their order. Rejects when one throws. */
-export async function measureFrom(
-  module: string,
-  names: readonly string[],
-): Promise<LeafFigure[]> {
+export async function measureFrom(module: string, names: readonly string[]): Promise<LeafFigure[]> {
   const figures = new Map<string, LeafFigure>();
   const waiting = [...names];
   const lane = async () => {

@@ -27,8 +27,7 @@ import { TenantTable } from "../../shield/stats/tenant_stats.ts";
 import type { Traces } from "../../shield/traces/traces.ts";
 import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 import { publication, ROOMS, SCAN_LIMITS } from "./wire_leaves.ts";
-import { NO_POLICIES } from "../../shield/message/gates.ts";
-import { NO_SCHEMAS } from "../../shield/message/gates.ts";
+import { NO_POLICIES, NO_SCHEMAS } from "../../shield/message/gates.ts";
 
 /** The time on the clock of the leaves in Unix ms; the clock is stopped. */
 export const NOW_MS = 1_790_000_000_123;
@@ -115,10 +114,7 @@ function delivered(receivers: number, text = false): LeafRun {
 }
 
 function outboxes(batches: boolean): LeafRun {
-  const socket = {
-    bufferedAmount: 0,
-    send: (frame: unknown) => void (kept.value = frame),
-  };
+  const socket = { bufferedAmount: 0, send: (frame: unknown) => void (kept.value = frame) };
   const outbox = new Outbox({
     tenant_id: "acme",
     socket,

@@ -79,12 +79,7 @@ export const PROCESS_LEAVES: readonly Leaf[] = [
   { name: "token known", unit: "B", times: 5_000, open: tokensKnown },
   { name: "rate taken", unit: "B", times: 20_000, open: rateTaken },
   { name: "meter 1 KiB of bad_words", unit: "B", times: 300, open: () => metered("bad_words") },
-  {
-    name: "meter 1 KiB of rate_limit",
-    unit: "B",
-    times: 60,
-    open: () => metered("rate_limit"),
-  },
+  { name: "meter 1 KiB of rate_limit", unit: "B", times: 60, open: () => metered("rate_limit") },
   { name: "fuel of bad_words over 200 B", unit: "units", count: () => unitsOf("bad_words", 200) },
   { name: "fuel of bad_words over 4 KiB", unit: "units", count: () => unitsOf("bad_words", 4_096) },
   {

@@ -20,9 +20,7 @@ const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TWIST_ID = "01890a5d-ac96-774b-bcce-b302099a8057";
 const NOW_MS = 1_790_000_000_123;
 
-/**
- * The frame of a client's publish: an event with `size_bytes` of data, no headers, and no request for an ACK.
- */
+/** The frame of a client's publish: an event with `size_bytes` of data, no headers, and no request for an ACK. */
 export function publication(room_id: string, size_bytes: number): Uint8Array<ArrayBuffer> {
   const data = new Uint8Array(size_bytes).fill(0x61);
   const event = { type: "chat", data, content_type: "text/plain", schema_id: "" };

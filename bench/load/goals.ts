@@ -7,7 +7,7 @@ import { renderRows } from "../measure/table.ts";
 import type { Row } from "./load_scenario.ts";
 
 /** A goal, and whether it is met. */
-export interface Goal {
+interface Goal {
   readonly goal: string;
   readonly bound: string;
   readonly measured: string;
@@ -28,7 +28,6 @@ const OF_BUN = [
   ["fanout", BURSTS_TO_1000, "bursts to 1,000", 1.25],
   ["many-rooms", /./, "rooms", 0.6],
 ] as const;
-/** The goals compared with Centrifugo. */
 const OF_CENTRIFUGO = [
   ["throughput", /./, "throughput", 1.9],
   ["fanout", BURSTS_TO_1000, "bursts to 1,000", 1.1],

@@ -22,7 +22,6 @@ export function optionsWith<O extends Options>(
   return { ...defaults, ...(is_quick ? quick : {}), ...given } as Values<O>;
 }
 
-/** Runs a scenario with these option values. */
 async function run<O extends Options>(
   load: LoadScenario<O>,
   targets: readonly Target[],
@@ -94,7 +93,7 @@ const failuresOf = (all: All): string[] =>
   });
 
 /** Measures the effect of one flood on a clean client, for each of these kinds of sockets, for this many seconds. */
-export type MeasureFlood = (kinds: readonly string[], seconds: number) => Promise<FloodEffect[]>;
+type MeasureFlood = (kinds: readonly string[], seconds: number) => Promise<FloodEffect[]>;
 
 /** The scenario of `deno task bench --all`. `floodOnce` measures the effect of a flood. */
 export const allScenario = (floodOnce: MeasureFlood): Scenario =>

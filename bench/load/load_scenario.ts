@@ -2,8 +2,7 @@
  * A scenario of the load generator, and its results. `load_rounds.ts` runs it on targets, `load_command.ts` runs it
  * from the command line, and `load_table.ts` renders the results.
  */
-import type { Options, Values } from "../measure/scenario.ts";
-import { UsageError } from "../measure/scenario.ts";
+import { type Options, UsageError, type Values } from "../measure/scenario.ts";
 import type { LoadReport } from "./crowd/driver.ts";
 import type { Ability, RunningTarget } from "./targets/target.ts";
 
@@ -66,7 +65,6 @@ export interface LoadScenario<O extends Options = Options> {
   readonly about: string;
   /** The scenario's own options, beside `COMMON`. */
   readonly options: O;
-  /** Option values with `--quick`, and in `--all --quick`. */
   readonly quick: Partial<Values<O>>;
   /** Whether each measurement needs a new process of the target, as memory does. */
   readonly fresh?: true;
@@ -90,7 +88,6 @@ export interface Row {
   readonly target: string;
   readonly title: string;
   readonly version: string;
-  /** The medians of the rounds. */
   readonly medians: Figures;
   /** The minimum of the headline. */
   readonly least: number;

@@ -26,7 +26,6 @@ interface Timed {
   readonly processes: number;
 }
 
-/** The case of a plan, with one run. */
 function planned(one: Omit<LoadCase, "measure">, plan: LoadPlan): LoadCase {
   const measure = async (running: RunningTarget, seconds = plan.seconds) =>
     measurementOf(await runLoad(running, { ...plan, seconds }));
@@ -37,9 +36,7 @@ const runOf = (
   { seconds, warmup }: Omit<Timed, "processes">,
   pace: Run["pace"],
   bytes: number,
-): Run => ({
-  ...{ pace, sizes_bytes: [bytes], seconds, warmup_seconds: warmup },
-});
+): Run => ({ ...{ pace, sizes_bytes: [bytes], seconds, warmup_seconds: warmup } });
 
 const rateOf = (rate: number, burst = 1) => ({ kind: "rate", rate, burst } as const);
 
@@ -203,7 +200,7 @@ what a message costs as there are more rooms.`,
 };
 
 /** The groups of members, each in one room: number of rooms and number of members. Pure. */
-export function chatGroups(batch: boolean): Group[] {
+function chatGroups(batch: boolean): Group[] {
   const kinds = [["direct", 50, 2], ["team", 20, 10], ["channel", 2, 100]] as const;
   return kinds.map(([prefix, rooms, members]) =>
     ownRooms(rooms * members, prefix, { rooms, batch })
@@ -311,7 +308,6 @@ const IDLE_OPTIONS = {
   processes: [2, "of clients"],
   tls: [false, "over TLS"],
 } as const;
-/** Memory of idle connections. */
 const IDLE: LoadScenario<typeof IDLE_OPTIONS> = {
   name: "idle",
   about: `resident memory of the server with connections that do nothing; a new server each

@@ -19,7 +19,7 @@ export interface Placement {
 }
 
 /** The placement for this number of cores. The upper half of them is for the load. Pure. */
-export function placementOf(cores: number, has_taskset: boolean): Placement {
+function placementOf(cores: number, has_taskset: boolean): Placement {
   if (!has_taskset || cores < PINNED_CORES_MIN) {
     const how = `not pinned (${cores} cores), load at nice ${NICENESS}`;
     return { how, load: ["nice", "-n", `${NICENESS}`], target_cores: undefined };

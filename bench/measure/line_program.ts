@@ -14,14 +14,12 @@ export interface Program extends AsyncDisposable {
   say(word: unknown): Promise<void>;
   /** The program's next line. Rejects with its log if there are no more lines. */
   next<T>(): Promise<T>;
-  /** Ends the program's standard input. */
   finish(): Promise<void>;
   /** Ends the program immediately, if it is still running. */
   kill(): void;
 }
 
-/** The options of a program's process. */
-export interface ProgramOptions {
+interface ProgramOptions {
   /** Flags of `deno run`, and words before the command, such as `nice`. */
   readonly flags: readonly string[];
   readonly before?: readonly string[];

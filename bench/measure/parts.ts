@@ -23,7 +23,7 @@ export async function part<T>(measured: Promise<T>, render: (result: T) => strin
 }
 
 /** The names that `--only` lists, or all. Throws UsageError for an unknown one. */
-export function namedBy(only: string, known: readonly string[]): string[] {
+function namedBy(only: string, known: readonly string[]): string[] {
   if (only === "") return [...known];
   const names = only.split(",").map((name) => name.trim());
   const unknown = names.filter((name) => !known.includes(name));

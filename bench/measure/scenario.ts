@@ -27,7 +27,6 @@ export interface ScenarioResult {
 /** A scenario of `deno task bench`. */
 export interface Scenario {
   readonly name: string;
-  /** What the scenario measures, and its options, for `--help`. */
   readonly help: string;
   /** The scenario's own options; `--out` and `--help` are common to all. */
   readonly options: ParseArgsOptionsConfig;
@@ -59,7 +58,7 @@ export function positive(values: OptionValues, name: string): number {
 }
 
 /** Reads an option that lists whole numbers with commas. Throws `UsageError`. */
-export function positives(values: OptionValues, name: string): number[] {
+function positives(values: OptionValues, name: string): number[] {
   const all = String(values[name]).split(",").map(Number);
   if (all.every((value) => Number.isInteger(value) && value > 0)) return all;
   const given = JSON.stringify(values[name]);

@@ -8,7 +8,7 @@ import { sendUpgrade } from "../../tests/peers/raw_upgrade.ts";
 const ANSWER_BYTES = 4_096;
 
 /** Clients that keep their sockets open until they are closed. */
-export interface StalledClients extends Disposable {
+interface StalledClients extends Disposable {
   readonly connections: number;
 }
 

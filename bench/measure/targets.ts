@@ -27,7 +27,7 @@ export function socketLine(kind: string): string {
 const BUS_CONFIG = `${ROOT}/bench/measure/bus.toml`;
 
 /** Starts the program of the whole bus on the embedded Spine with these flags; it prints a line when it is ready. */
-export function busProgram(flags: readonly string[], config_file: string = BUS_CONFIG): Program {
+function busProgram(flags: readonly string[], config_file: string = BUS_CONFIG): Program {
   const state_dir = `${ROOT}/.arqon`;
   const options = { state_dir, port: 0, ops_port: 0, admin_port: 0, config_file };
   const allowed = [`run=${Deno.execPath()}`, "net", `read=${ROOT}`, `write=${state_dir}`];

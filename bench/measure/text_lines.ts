@@ -1,8 +1,6 @@
 /** Splits text from chunks of any size into lines, for programs that exchange lines. */
 
-/**
- * A stream that gives each line without its line break, and the text after the last break unless it is empty.
- */
+/** A stream that gives each line without its line break, and the text after the last break unless it is empty. */
 export class TextLineStream extends TransformStream<string, string> {
   constructor() {
     let rest = "";

@@ -19,7 +19,7 @@ export interface Usage {
 }
 
 /** The useful part of one line in `/proc/PID/stat`. */
-export interface ProcessStat {
+interface ProcessStat {
   readonly pid: number;
   readonly parent: number;
   readonly cpu_ticks: number;

@@ -9,7 +9,7 @@ import type { Wire } from "../load/targets/target.ts";
 import { Asked } from "./asked.ts";
 
 /** Callbacks for the content of a server's frame. */
-export interface CentrifugoEvents {
+interface CentrifugoEvents {
   /** Called with the data of a publication; the bytes are a view. */
   readonly onMessage: (body: Uint8Array) => void;
   /** Called for an empty reply, which is a ping. */
@@ -20,9 +20,7 @@ export interface CentrifugoEvents {
   readonly onEnd: (why: string) => void;
 }
 
-/** Field numbers of `Command`. */
 const COMMAND = { id: 1, connect: 4, subscribe: 5, publish: 7 } as const;
-/** Field numbers of `Reply`. */
 const REPLY = { id: 1, error: 2, push: 4 } as const;
 /** Field numbers of `Push`. */
 const PUSH = { pub: 4, unsubscribe: 7, disconnect: 11 } as const;
@@ -74,7 +72,7 @@ function readReply(reply: Uint8Array, events: CentrifugoEvents): void {
 }
 
 /** Reads one frame. Throws if it is not valid Protobuf or not complete. */
-export function parseCentrifugo(frame: Uint8Array, events: CentrifugoEvents): void {
+function parseCentrifugo(frame: Uint8Array, events: CentrifugoEvents): void {
   const reader = new BinaryReader(frame);
   while (reader.pos < reader.len) readReply(reader.bytes(), events);
 }
@@ -82,7 +80,7 @@ export function parseCentrifugo(frame: Uint8Array, events: CentrifugoEvents): vo
 const framed = (command: Uint8Array) => new BinaryWriter().bytes(command).finish();
 
 /** A frame with one command; `fields` writes the request. */
-export function encodeCommand(
+function encodeCommand(
   id: number,
   request: "connect" | "subscribe" | "publish",
   fields: (writer: BinaryWriter) => BinaryWriter,

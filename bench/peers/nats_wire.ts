@@ -8,7 +8,7 @@ import { Asked } from "./asked.ts";
 import { Unread } from "./unread.ts";
 
 /** Callbacks for the content of a NATS stream. */
-export interface NatsEvents {
+interface NatsEvents {
   /** Called for a `MSG`; the bytes are a view. */
   readonly onMessage: (body: Uint8Array) => void;
   /** Called for every other line, for example `PING`, without its line break. */
@@ -20,7 +20,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** Parses the complete messages at the start of `bytes`, and returns their length in bytes. */
-export function parseNats(bytes: Uint8Array, { onMessage, onLine }: NatsEvents): number {
+function parseNats(bytes: Uint8Array, { onMessage, onLine }: NatsEvents): number {
   let at = 0;
   for (;;) {
     const end = bytes.indexOf(CR, at);
@@ -42,8 +42,7 @@ export function parseNats(bytes: Uint8Array, { onMessage, onLine }: NatsEvents):
   }
 }
 
-/** The bytes of `PUB` with its body. */
-export function encodePublish(subject: string, body: Uint8Array): Uint8Array {
+function encodePublish(subject: string, body: Uint8Array): Uint8Array {
   const head = encoder.encode(`PUB ${subject} ${body.length}\r\n`);
   const all = new Uint8Array(head.length + body.length + 2);
   all.set(head);

@@ -24,7 +24,6 @@ interface Ready {
   readonly url: string;
 }
 
-/** Version and address of a ready server. */
 function readyOf(log: string): Ready | undefined {
   if (!log.includes("Server is ready")) return undefined;
   const version = log.match(/Version:\s+(\S+)/)?.[1] ?? "";

@@ -7,14 +7,13 @@ import type { RunningTarget, WireSpec } from "../load/targets/target.ts";
 import { caOf } from "../load/targets/target_bare.ts";
 import { ROOT } from "../measure/scenario.ts";
 
-/** A folder for the files of one run. */
 interface RunFolder {
   /** Writes a file into the folder and returns its path. */
   write(name: string, text: string): Promise<string>;
 }
 
 /** A program to start, and the sign of its readiness. */
-export interface ServerCommand<T> {
+interface ServerCommand<T> {
   readonly program: string;
   readonly args: readonly string[];
   /** Reads the start's result from the program's output and log; undefined until it is ready. */
@@ -62,7 +61,6 @@ export function readyLine(log: string): { port: number; version: string } | unde
   return line === undefined ? undefined : JSON.parse(line);
 }
 
-/** The ready message of a server. */
 interface PeerReady {
   readonly version: string;
   readonly url: string;

@@ -7,7 +7,7 @@ import type { Wire } from "../load/targets/target.ts";
 import { Asked } from "./asked.ts";
 
 /** A text packet of Engine.IO that contains a Socket.IO packet, of the kinds that this client receives. */
-export type SocketIoPacket =
+type SocketIoPacket =
   | { readonly kind: "open" | "ping" | "connected" | "disconnected" | "other" }
   /** Announces that the next binary frame is the body of an event. */
   | { readonly kind: "attachment" }
@@ -19,8 +19,7 @@ const CONNECT = 48, DISCONNECT = 49, ACK = 51, CONNECT_ERROR = 52, BINARY_EVENT 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Reads one text frame. */
-export function parseSocketIo(text: Uint8Array): SocketIoPacket {
+function parseSocketIo(text: Uint8Array): SocketIoPacket {
   if (text[0] === OPEN) return { kind: "open" };
   if (text[0] === PING) return { kind: "ping" };
   if (text[0] !== MESSAGE) return { kind: "other" };
@@ -41,7 +40,7 @@ export function parseSocketIo(text: Uint8Array): SocketIoPacket {
 }
 
 /** The text frame that precedes the binary frame with the body. */
-export function publishHead(room: string): Uint8Array {
+function publishHead(room: string): Uint8Array {
   return encoder.encode(`451-["pub",${JSON.stringify(room)},{"_placeholder":true,"num":0}]`);
 }
 

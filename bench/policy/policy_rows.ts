@@ -42,7 +42,6 @@ export function chatPayload(size_bytes: number): Uint8Array<ArrayBuffer> {
   return encoder.encode(`{"text":"${inner}"}`);
 }
 
-/** Assembles a `.wat` file of `bench/kernels`. */
 async function assemble(name: string): Promise<Uint8Array<ArrayBuffer>> {
   const source = await Deno.readTextFile(`${ROOT}/bench/kernels/${name}.wat`);
   using module = disposable((await wabt()).parseWat(`${name}.wat`, source));

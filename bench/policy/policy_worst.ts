@@ -36,8 +36,7 @@ interface WorstResult extends WorstTimes {
   readonly ratio: number;
 }
 
-/** The figures of all kernels. */
-export interface WorstReport {
+interface WorstReport {
   readonly bound: number;
   readonly kernels: readonly WorstResult[];
   /** The largest ratio of a whole kernel. */

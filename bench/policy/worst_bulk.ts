@@ -7,15 +7,12 @@ import { OPCODES } from "../../wasm/module/opcodes.ts";
 /** One kernel, for one or more instructions. */
 export interface WorstKernel {
   readonly name: string;
-  /** Opcodes of the measured instructions. */
   readonly ops: readonly number[];
-  /** The repeated text. */
   readonly body: string;
   /** The text before the loop, at the beginning of each run. */
   readonly before?: string;
   /** The text that runs once before everything; the loop uses the memory and tables that it fills. */
   readonly prepare?: string;
-  /** More fields of the module. */
   readonly fields?: string;
   /** Number of copies of the body in the loop; 32 if absent. */
   readonly repeats?: number;

@@ -3,8 +3,7 @@
  * growth with the first touch of each page. Text only; `worst_kernels.ts` collects all kernels.
  */
 import { Op } from "../../wasm/module/opcodes.ts";
-import { at, kernels, PAGE, STEP } from "./worst_bulk.ts";
-import type { WorstKernel } from "./worst_bulk.ts";
+import { at, kernels, PAGE, STEP, type WorstKernel } from "./worst_bulk.ts";
 
 const PAGE_BYTES = 65_536;
 const LINE = 64;

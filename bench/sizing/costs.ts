@@ -20,7 +20,6 @@ export interface Costs {
   readonly arrival_us: Price;
   /** One delivery to a client without BATCH frames. */
   readonly delivery_us: Price;
-  /** A PING and its PONG. */
   readonly ping_us: Price;
   /** NATS, for each message in or out. */
   readonly nats_us: Price;
@@ -28,14 +27,12 @@ export interface Costs {
   readonly handshake_us: number;
   /** Memory of a process without connections. */
   readonly process_bytes: number;
-  /** Memory of an idle connection. */
   readonly idle_bytes: number;
   /** Memory of a connection under the soak's load, and its messages per second there. */
   readonly busy_bytes: number;
   readonly busy_messages_per_s: number;
   /** The share of `[limits] memory_bytes` at which the memory guard starts to act on clients. */
   readonly guard_share: number;
-  /** The share of a machine's memory for Shields. */
   readonly machine_memory_share: number;
   /** Bytes of a delivery beside the body: envelope, frame and WebSocket header. */
   readonly frame_bytes: number;

@@ -11,15 +11,12 @@ export interface SizingPlan {
   readonly messages_per_minute: number;
   /** Members of a room: all of them receive each message, including its publisher. */
   readonly room: number;
-  /** Rooms of a connection. */
   readonly rooms_each: number;
-  /** Size of a body. */
   readonly size_bytes: number;
   /** `[server] heartbeat_ms`: the interval of a PING to each connection. */
   readonly heartbeat_ms: number;
   /** The seconds within which all connections can reconnect, with TLS. */
   readonly back_seconds: number;
-  /** Cores and memory of a machine for Shields. */
   readonly cores: number;
   readonly memory_bytes: number;
   /** The share of a core that may be used in normal operation, 0 to 1. */

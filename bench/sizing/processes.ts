@@ -10,8 +10,7 @@ import { oneRoom } from "../load/plans/plan.ts";
 import type { RunningTarget } from "../load/targets/target.ts";
 import { cpuSecondsBetween } from "../measure/usage.ts";
 
-/** The plan of the measurement. */
-export interface ProcessesPlan {
+interface ProcessesPlan {
   /** Numbers of Shields, interleaved. */
   readonly counts: readonly number[];
   readonly rounds: number;
@@ -20,11 +19,10 @@ export interface ProcessesPlan {
 }
 
 /** A load of a number of messages, published as fast as possible. */
-export interface ProcessesLoad {
+interface ProcessesLoad {
   readonly name: string;
   readonly publishers: number;
   readonly readers: number;
-  /** Messages of each publisher. */
   readonly messages: number;
 }
 

@@ -6,8 +6,7 @@ import { measureProcesses, type ProcessesRow } from "./processes.ts";
 import { type Options, scenario, UsageError, type Values } from "../measure/scenario.ts";
 import { renderRows, renderTable } from "../measure/table.ts";
 import { COSTS, type Price } from "./costs.ts";
-import { deliveryUs, sizeOf } from "./model.ts";
-import type { Need, Sizing, SizingPlan } from "./model.ts";
+import { deliveryUs, type Need, sizeOf, type Sizing, type SizingPlan } from "./model.ts";
 
 /** The options, with the limits of the configuration at their defaults. Texts may be fractions. */
 export const OPTIONS = {

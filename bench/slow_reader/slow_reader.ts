@@ -16,9 +16,7 @@ import { medianOf, sumOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
 import { type BusProcess, socketLine, startConfigured } from "../measure/targets.ts";
 
-/** The plan of the measurement. */
-export interface SlowReaderPlan {
-  /** Number of all normal readers. */
+interface SlowReaderPlan {
   readonly readers: number;
   readonly processes: number;
   /** Number of slow readers in the phases with many. */
@@ -28,14 +26,12 @@ export interface SlowReaderPlan {
   /** Messages per second. */
   readonly rate: number;
   readonly size_bytes: number;
-  /** More lines of `[server]`. */
   readonly server_lines: string;
 }
 
 /** The room classes, by their treatment of a slow reader. */
 export const CLASSES = ["disconnect", "drop-oldest", "latest"] as const;
-/** One of these classes. */
-export type SlowClass = typeof CLASSES[number];
+type SlowClass = typeof CLASSES[number];
 
 /** One phase: a room class, and its number of slow readers. */
 export interface Phase {
@@ -80,7 +76,6 @@ const FLOOD = 40;
 const roomOf = (name: SlowClass) => `${name}-0`;
 const fillOf = (name: SlowClass) => `${name}-fill`;
 
-/** A bus and all its clients. */
 interface Stage {
   readonly bus: BusProcess;
   /** Publishes the messages that only slow readers receive. */

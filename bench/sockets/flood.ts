@@ -4,16 +4,14 @@
  * flood from a separate process.
  */
 import type { FloodEffect } from "../load/goals.ts";
-import { niceness, startProgram } from "../measure/line_program.ts";
-import type { Program } from "../measure/line_program.ts";
+import { niceness, type Program, startProgram } from "../measure/line_program.ts";
 import { type Flood, type FloodPlan, FLOODS } from "./flood_child.ts";
 import { scenario, UsageError } from "../measure/scenario.ts";
 import { renderTable } from "../measure/table.ts";
 import { waitedSeconds } from "../measure/usage.ts";
-import { startConfigured } from "../measure/targets.ts";
+import { type BusProcess, startConfigured } from "../measure/targets.ts";
 import { SteadyPair } from "../load/crowd/steady.ts";
 import { busTarget } from "../load/crowd/turns.ts";
-import type { BusProcess } from "../measure/targets.ts";
 
 /**
  * The same niceness as the clients of `storm`: on two cores the client would otherwise compete with the clean client,
@@ -31,8 +29,7 @@ const LIMITS: Readonly<Record<string, string>> = {
 /** Messages a second of the clean client. */
 const RATE = 200;
 
-/** The result of one flood. */
-export interface FloodRow {
+interface FloodRow {
   readonly websocket: string;
   readonly limits: string;
   readonly flood: Flood | "none";
@@ -138,10 +135,7 @@ function inWords({ flood, p99_ms, client_waited_ms, shield_waited_ms }: FloodRow
 }
 
 /** One flood of small messages under the default limits, on each of these kinds of sockets. */
-export async function floodOnce(
-  kinds: readonly string[],
-  seconds: number,
-): Promise<FloodEffect[]> {
+export async function floodOnce(kinds: readonly string[], seconds: number): Promise<FloodEffect[]> {
   const rows: FloodRow[] = [];
   for (const websocket of kinds) {
     console.error(`flood: small: ${websocket} ...`);

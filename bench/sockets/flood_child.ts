@@ -45,7 +45,6 @@ const NOTHING = new Uint8Array(0);
 const SMALL = publication("flood", 8);
 const MESSAGE = '{"type":"f","data":{}}';
 
-/** The repeated bytes of each flood. */
 const BYTES: Readonly<Record<Flood, (token: string) => Uint8Array<ArrayBuffer>>> = {
   small: () => repeated(clientFrame(BINARY, SMALL)),
   big: () => repeated(clientFrame(BINARY, publication("flood", 200_000))),

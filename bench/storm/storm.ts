@@ -16,13 +16,11 @@ import type { PairPlan } from "./storm_pair_child.ts";
 import { type Figures, figuresOf, type Kept, ms, promisesOf } from "./storm_verdict.ts";
 import type { Spent, StormRound } from "./storm_verdict.ts";
 
-/** The plan of the measurement. */
-export interface StormPlan {
+interface StormPlan {
   readonly clients: number;
   readonly processes: number;
   /** The number of concurrent attempts in all processes together. */
   readonly lanes: number;
-  /** `[limits] handshakes_per_second` and `handshake_burst` of the Shield. */
   readonly handshakes_per_second: number;
   readonly handshake_burst: number;
   /** Seconds for which the steady pair is measured before the storm. */

@@ -10,7 +10,6 @@ import { attempt, type Door, isAlive } from "./storm_handshake.ts";
 /** The plan of one crowd. */
 export interface CrowdPlan {
   readonly door: Door;
-  /** One token for each client. */
   readonly tokens: readonly string[];
   /** The number of concurrent attempts, since a machine with many clients has few cores. */
   readonly lanes: number;
@@ -26,7 +25,6 @@ export interface CrowdReport {
   readonly retry_after_ms: readonly number[];
   /** Number of 503 without a Retry-After header or without retry_after_ms. */
   readonly mute_refusals: number;
-  /** Number of refusals with any other status. */
   readonly other_refusals: number;
   /** Number of attempts without an answer. */
   readonly failures: number;

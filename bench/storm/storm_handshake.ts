@@ -21,7 +21,6 @@ export interface Door {
 export interface Refused {
   readonly kind: "refused";
   readonly status: number;
-  /** The reason in the problem body. */
   readonly reason: string;
   readonly retry_after_ms: number;
   /** Seconds in the header Retry-After; 0 when there is none. */

@@ -18,7 +18,6 @@ export interface Spent {
   readonly cpu_seconds: number;
   /** Time that its main thread was ready and had no core, from Linux; absent on other systems. */
   readonly waited_seconds?: number;
-  /** Number of upgrades that it accepted in the storm. */
   readonly accepted: number;
   /** Upper bound of the p99 from an upgrade request to its 101, by the histogram's buckets. */
   readonly answered_p99_ms: number;
@@ -43,7 +42,7 @@ export interface Kept {
 /** The result of one storm. */
 export type Figures = ReturnType<typeof figuresOf>;
 
-/** The figures of a storm with a number of clients. */
+/** The result of one storm. */
 export function figuresOf({ crowds, pair, spent }: StormRound, clients: number) {
   const all = (key: "back_ms" | "handshake_ms" | "retry_after_ms") =>
     crowds.flatMap((crowd) => crowd[key]);

@@ -14,8 +14,7 @@ import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { opened } from "../../shared/turns/opened.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
-/** Where classes come from. */
-export interface FollowedClassesOptions extends Pick<Env, "log"> {
+interface FollowedClassesOptions extends Pick<Env, "log"> {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Pick<Spine, "keyValue" | "log" | "existingLog">;
   /** Notifies of configuration changes; absent: there are none. */
@@ -27,7 +26,7 @@ export type OpenClasses = () => Promise<FollowedClasses>;
 
 type Budgets = NonNullable<TenantSettings["budgets"]>;
 
-/** The classes, and the logs of their rooms. */
+/** Opens the Brain's classes, or takes those that are open. Rejects with `spine-unavailable`. */
 export class FollowedClasses {
   readonly classes: RoomClasses;
   readonly #options: FollowedClassesOptions;

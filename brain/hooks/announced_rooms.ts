@@ -45,11 +45,9 @@ export interface LifeEvents {
   close(): void;
 }
 
-/** The dependencies of reporting. */
 interface AnnouncedRoomsOptions extends Pick<Env, "log"> {
   readonly context: StoreContext;
   readonly events: LifeEvents;
-  /** The bucket of the marks. */
   readonly marks: KeyValue;
   /** The keys of a tenant's rooms. */
   readonly listRooms: (tenant_id: string) => Promise<readonly KvKey[]>;
@@ -96,7 +94,6 @@ class AnnouncedRooms implements RoomReports {
     void this.#beginAll();
   }
 
-  /** Number of rooms that wait for a check. */
   get waiting(): number {
     return this.#waiting.size;
   }

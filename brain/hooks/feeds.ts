@@ -4,9 +4,8 @@
  * message costs one callback and one index lookup, for any number of hooks; one that no log has stored costs a check of
  * its headers.
  */
-import type { AfterHook } from "../../shared/config/automation/hooks.ts";
+import { type AfterHook, TENANT_EVENT_TYPES } from "../../shared/config/automation/hooks.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
-import { TENANT_EVENT_TYPES } from "../../shared/config/automation/hooks.ts";
 import {
   EVENTS_ROOM,
   membersRoomOf,
@@ -29,7 +28,6 @@ const ROUTES_MAX = 4_096;
 
 const MEMBER_EVENTS = ["member.joined", "member.left", "room.occupied", "room.vacated"] as const;
 
-/** The part of a hook that selects its events. */
 type HookScope = Pick<AfterHook, "tenant" | "room" | "events">;
 
 /** Called for a stored message in a room of the hook. Must not throw. */
@@ -38,11 +36,9 @@ type HookListener = (room_id: string, offset: number) => void;
 interface Listening {
   readonly scope: HookScope;
   readonly listener: HookListener;
-  /** As `subjectsOf`. */
   readonly subjects: readonly Subject[] | undefined;
 }
 
-/** The hooks of a room. */
 interface Route {
   readonly room_id: string;
   readonly listeners: readonly HookListener[];

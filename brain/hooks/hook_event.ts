@@ -1,8 +1,7 @@
 /** The body of a hook's call for one message of the log. Pure; `room_feed.ts` makes the calls. */
 import { encodeTextMessage, readRouted } from "@arqon/proto";
 import type { AfterHook, HookEvent } from "../../shared/config/automation/hooks.ts";
-import { readStored } from "../../shared/membership/entry.ts";
-import type { MembershipChange } from "../../shared/membership/entry.ts";
+import { type MembershipChange, readStored } from "../../shared/membership/entry.ts";
 import { EVENTS_LOST, readTenantEvent } from "../../shared/hooks/tenant_event.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import { EVENTS_ROOM, recordedRoomOf } from "../../shared/rooms/reserved.ts";
@@ -29,8 +28,7 @@ const quote: (text: string) => string = JSON.stringify;
 const idOf = (kind: string, stream: string, offset: number) =>
   `${kind}_${stream.replace(/[^A-Za-z0-9_-]/g, "_")}_${offset}`;
 
-/** The position of a message. */
-export interface EventPlace {
+interface EventPlace {
   readonly tenant_id: string;
   /** The room in the log; for members, the journal's room. */
   readonly room_id: string;

@@ -26,18 +26,15 @@ import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { FailedTime } from "./failed_time.ts";
-import { isWanted } from "./feeds.ts";
-import type { HookFeeds } from "./feeds.ts";
+import { type HookFeeds, isWanted } from "./feeds.ts";
 import type { HookEventCall } from "./hook_event.ts";
 import type { HookMetrics } from "./metrics.ts";
-import { RoomFeed } from "./room_feed.ts";
-import type { CallOutcome } from "./room_feed.ts";
+import { type CallOutcome, RoomFeed } from "./room_feed.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { lifeAt } from "../../shared/spine/contract/lives.ts";
 
 const ROOMS_PAGE = 256;
-/** Rooms that are compared in one piece. */
 const ROOMS_A_PIECE = 64;
 const NO_ROOMS: ReadonlySet<string> = new Set();
 /** A wait is stored again only if it is longer by at least this. */
@@ -91,7 +88,6 @@ export class HookRunner {
   #edge: HookPosition | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #surveying: Promise<void> | undefined;
-  /** Consecutive failed surveys. */
   #failed_surveys = 0;
   #is_closed = false;
   /** Running orders to repeat calls. */
@@ -338,7 +334,6 @@ export class HookRunner {
     this.#is_half_together = false;
   }
 
-  /** The rooms of the hook in the log, in pages. */
   async *#wanted(durable: DurableLog): AsyncGenerator<readonly string[]> {
     const { hook, hook: { room, tenant } } = this.#options;
     if (isWanted(hook, EVENTS_ROOM)) yield [EVENTS_ROOM];

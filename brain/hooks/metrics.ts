@@ -1,6 +1,5 @@
 /** The metrics of hooks. `hook` is an id of the configuration, or `_tenant` for tenants' hooks. */
-import { Gauge, metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { Gauge, metricsOn, type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 
 /** The metrics of hooks. */
 export type HookMetrics = ReturnType<typeof createHookMetrics>;

@@ -16,8 +16,7 @@ import { readPage } from "../../shared/spine/contract/read_page.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { eventCallOf, lostCallOf } from "./hook_event.ts";
-import type { HookEventCall, LostReason } from "./hook_event.ts";
+import { eventCallOf, type HookEventCall, lostCallOf, type LostReason } from "./hook_event.ts";
 
 const READ_MESSAGES = 64;
 const READ_BYTES = 1_048_576;
@@ -35,8 +34,7 @@ export interface CallOutcome {
   readonly problem: string;
 }
 
-/** The dependencies of a room's feed. */
-export interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
+interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly hook: AfterHook;
   readonly bounds: Pick<WebhookConstants, "backoff_ms" | "backoff_max_ms">;
   readonly room_id: string;
@@ -74,7 +72,6 @@ export class RoomFeed {
   #running: Promise<void> | undefined;
   /** The stored position has been changed by others. */
   #is_moved = false;
-  /** Failed calls of the present event. */
   #failed = 0;
   /** When the present page was read, in monotonic ms. */
   #read_ms = 0;

@@ -25,14 +25,12 @@ import type { ClusterView } from "../cluster_view.ts";
 import type { FollowedClasses } from "../classes/followed_classes.ts";
 import { HookFeeds } from "./feeds.ts";
 import { HookRunner } from "./hook_runner.ts";
-import { storeTenantEvent } from "./life_events.ts";
-import type { HookLifeEventsOptions } from "./life_events.ts";
-import { createHookMetrics } from "./metrics.ts";
-import type { HookMetrics } from "./metrics.ts";
+import { type HookLifeEventsOptions, storeTenantEvent } from "./life_events.ts";
+import { createHookMetrics, type HookMetrics } from "./metrics.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** The Brain's parts that hooks need. */
-export interface HookServiceOptions
+interface HookServiceOptions
   extends HookLifeEventsOptions, Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly config: Pick<Config, "hooks" | "webhooks">;
   readonly view: ClusterView;
@@ -57,7 +55,6 @@ const ownerKey = (hook_id: string) => `hook.${hook_id}`;
 /** The metric label of tenants' hooks, whose names are unbounded. */
 const TENANT_LABEL = "_tenant";
 
-/** A hook that this Brain owns. */
 interface Running {
   readonly hook: AfterHook;
   /** Identifies its settings. */
@@ -218,10 +215,7 @@ export class HookService {
   }
 
   /** The start position of the hook: the end of the log when a Brain first takes it. */
-  #sinceOf(
-    { tenant, id }: AfterHook,
-    openLog: () => Promise<DurableLog>,
-  ): Promise<HookPosition> {
+  #sinceOf({ tenant, id }: AfterHook, openLog: () => Promise<DurableLog>): Promise<HookPosition> {
     return changeDocument(async (mayLose) => {
       const { document, revision } = await this.#stored(tenant, id);
       if (document.since !== undefined) return document.since;

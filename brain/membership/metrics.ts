@@ -1,6 +1,5 @@
 /** The metrics of journals of members. Labels come from closed sets. */
-import { metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { metricsOn, type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 
 /** The metrics of journals. */
 export type MembershipMetrics = ReturnType<typeof createMembershipMetrics>;

@@ -3,7 +3,6 @@ import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import type { MembershipEntry, RecordedMember } from "../../shared/membership/entry.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
 
-/** The most remembered leaves. */
 const LEAVES_MAX = 32_768;
 /** How much earlier than the time of its Shield a leave is searched for, at least. */
 const SKEW_MS = 60_000;

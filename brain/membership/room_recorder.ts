@@ -36,7 +36,6 @@ const LIST_PART = 1 / 4;
 const TOUCHED_MAX = 10_000;
 /** The most pending stays; Shields repeat the reports of others. */
 const STAYS_MAX = 10_000;
-/** The most pages that are read for recent leaves. */
 const PAST_PAGES = 64;
 /** The most Shields whose last written report of missed members is remembered. */
 const MISSED_SHIELDS_MAX = 1_000;
@@ -45,8 +44,7 @@ const READ_BYTES = 1_048_576;
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 10_000;
 
-/** The dependencies of one room's recorder. */
-export interface RoomRecorderOptions extends Pick<Env, "log" | "now"> {
+interface RoomRecorderOptions extends Pick<Env, "log" | "now"> {
   /** The tenant and the room. */
   readonly tenant_id: string;
   readonly room_id: string;

@@ -4,15 +4,13 @@
  */
 import type { Pull, Pulled } from "../../shared/presence/messages.ts";
 import { deltaPages } from "../../shared/presence/pages.ts";
-import { deltaSince } from "../../shared/presence/state.ts";
-import type { PresenceState } from "../../shared/presence/state.ts";
+import { deltaSince, type PresenceState } from "../../shared/presence/state.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { PacedSender } from "../../shared/presence/paced_sender.ts";
 import type { Refuse } from "./refusals.ts";
 
-/** The dependencies of answering pulls. */
-export interface AnswerOptions {
+interface AnswerOptions {
   readonly state: PresenceState;
   readonly sender: PacedSender;
   /** Longest message to send, in bytes. */

@@ -9,12 +9,10 @@ import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Beat, ClusterMessage } from "../../shared/presence/messages.ts";
 import { classesHash } from "../../shared/config/classes_hash.ts";
 
-/** The dependencies of the comparison. */
-export interface ClassesCheckOptions extends Pick<Env, "registry" | "log"> {
+interface ClassesCheckOptions extends Pick<Env, "registry" | "log"> {
   readonly brain_id: string;
   /** The classes in force: the same list object until they change. */
   readonly rooms: () => readonly RoomClassEntry[];
-  /** The serving Brains. */
   readonly brains: () => readonly string[];
 }
 
@@ -40,7 +38,6 @@ export class ClassesCheck {
     return message.kind === "beat" ? { ...message, classes_hash: this.#own() } : message;
   }
 
-  /** Handles another Brain's beat. */
   receive({ brain_id, classes_hash }: Beat): void {
     const { log, brains } = this.#options;
     if (brain_id === this.#options.brain_id || classes_hash === undefined) return;

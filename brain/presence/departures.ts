@@ -3,8 +3,7 @@
  * another Shield does not leave. `replicas.ts` removes the members after it.
  */
 import type { Liveness } from "../../shared/presence/liveness.ts";
-import type { Writer, WriterKey } from "../../shared/presence/types.ts";
-import { writerKey } from "../../shared/presence/types.ts";
+import { type Writer, type WriterKey, writerKey } from "../../shared/presence/types.ts";
 
 interface Departure {
   readonly writer: Writer;

@@ -11,19 +11,15 @@ import type {
   RoomSnapshot,
 } from "../../shared/presence/messages.ts";
 import { cutPages, entryBytes, tagBytes } from "../../shared/presence/pages.ts";
-import { allClocks, clockOf, online } from "../../shared/presence/state.ts";
-import type { PresenceState } from "../../shared/presence/state.ts";
-import type { WrittenEntry } from "../../shared/presence/types.ts";
+import { allClocks, clockOf, online, type PresenceState } from "../../shared/presence/state.ts";
+import { writerKey, type WrittenEntry } from "../../shared/presence/types.ts";
 import { presenceSubject, processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { PacedSender } from "../../shared/presence/paced_sender.ts";
 import type { Refuse } from "./refusals.ts";
-import { roomKey } from "./room_changes.ts";
-import type { RoomDelta } from "./room_changes.ts";
-import { writerKey } from "../../shared/presence/types.ts";
+import { type RoomDelta, roomKey } from "./room_changes.ts";
 
-/** The dependencies of the emitter. */
-export interface RoomEmitterOptions {
+interface RoomEmitterOptions {
   readonly brain_id: string;
   /** When this Brain started, Unix ms. */
   readonly boot: number;
@@ -56,9 +52,7 @@ interface RoomEmission {
 export const IDLE_MS = 600_000;
 /** Interval between checks for such rooms. */
 const SWEEP_MS = 60_000;
-/**
- * Bytes of an update or a snapshot besides its entries: ids of tenant and room, emitter, numbers.
- */
+/** Bytes of an update or a snapshot besides its entries: ids of tenant and room, emitter, numbers. */
 const OVERHEAD_BYTES = 512;
 
 function stepBytes({ leave, join }: Step): number {
@@ -96,7 +90,6 @@ export class RoomEmitter {
     this.#swept_ms = port.now();
   }
 
-  /** The number of rooms with a sequence. */
   get size(): number {
     return this.#rooms.size;
   }

@@ -11,8 +11,7 @@ import { processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 
-/** The dependencies of a Brain's membership. */
-export interface MembershipOptions extends Pick<Env, "log"> {
+interface MembershipOptions extends Pick<Env, "log"> {
   readonly brain_id: string;
   /** When this Brain started, Unix ms. */
   readonly boot: number;
@@ -116,7 +115,6 @@ export class Membership {
     if (brain_id !== this.#options.brain_id && this.#table.suspect(brain_id)) this.#changed();
   }
 
-  /** Drops Brains that missed their heartbeats. */
   sweep(now_ms: number): void {
     if (this.#table.sweep(now_ms)) this.#changed();
   }
@@ -160,7 +158,6 @@ export class Membership {
     return best;
   }
 
-  /** Stops the timer. */
   close(): void {
     this.#cancelBeat?.();
   }

@@ -31,7 +31,6 @@ export type RefusalReason =
   | "cut-snapshot"
   /** It would exceed `presence.members_per_brain`. */
   | "member-limit"
-  /** It is from a Shield above the number that a Brain keeps. */
   | "writer-limit"
   /** It is a request above the number that a Brain answers concurrently. */
   | "busy";
@@ -118,9 +117,7 @@ function lagMetrics(registry: Registry, now: () => number) {
   };
 }
 
-/**
- * Registers all metrics; once per registry. `now` is the clock of the presence they measure, in ms.
- */
+/** Registers all metrics; once per registry. `now` is the clock of the presence they measure, in ms. */
 export function createBrainPresenceMetrics(registry: Registry, now: () => number) {
   const { counter, gauge } = metricsOn(registry);
   return {

@@ -38,15 +38,13 @@ import type {
 import { answerPull } from "./answers.ts";
 import { RoomEmitter } from "./emitter.ts";
 import { Membership } from "./membership.ts";
-import { showWriters } from "./metrics.ts";
-import type { BrainPresenceMetrics } from "./metrics.ts";
+import { type BrainPresenceMetrics, showWriters } from "./metrics.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
 import { Pulls } from "./pulls.ts";
 import { Pulse } from "./pulse.ts";
 import { createRefusals } from "./refusals.ts";
 import { Replicas } from "./replicas.ts";
-import { byRoom } from "./room_changes.ts";
-import type { RoomDelta } from "./room_changes.ts";
+import { byRoom, type RoomDelta } from "./room_changes.ts";
 
 /** The dependencies and options of the presence machine. */
 export interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
@@ -179,12 +177,10 @@ export class BrainPresence implements ClusterView, StaysView {
     return this.#membership.state;
   }
 
-  /** The serving Brains. */
   get brains(): readonly string[] {
     return this.#membership.live();
   }
 
-  /** The number of Shields in each state. */
   get writers(): Readonly<Record<WriterState, number>> {
     return this.#replicas.count();
   }
@@ -253,7 +249,6 @@ export class BrainPresence implements ClusterView, StaysView {
     if (this.state !== "draining") this.#membership.become("draining");
   }
 
-  /** Stops all timers. */
   close(): void {
     this.#pulse.close();
     this.#starting.close();
@@ -406,7 +401,6 @@ interface StartingOptions {
   readonly settle_ms: number;
   /** After this time the Brain serves even if a Shield cannot be read. */
   readonly patience_ms: number;
-  /** Sends a hello. */
   readonly ask: () => void;
   /** Calls `run` once all earlier messages, and the answers to them, are received. */
   readonly onceReceived: (run: () => void) => void;
@@ -431,7 +425,6 @@ class Starting {
     this.#options = options;
   }
 
-  /** Sends a hello, and starts waiting. */
   begin(): void {
     const { port, patience_ms, serve, onceReceived } = this.#options;
     // A stalled process may have unread messages.
@@ -446,7 +439,6 @@ class Starting {
     this.#options.serve();
   }
 
-  /** Stops the timers. */
   close(): void {
     this.#closed = true;
     this.#cancelAsk();
@@ -467,7 +459,6 @@ class Starting {
   };
 }
 
-/** Converts a room's change for the rooms of this Brain. */
 function memberChange(
   room: RoomDelta,
   cause: LeaveCause,

@@ -5,8 +5,7 @@
  */
 import type { PresencePort, Pulled } from "../../shared/presence/messages.ts";
 import { joinPages } from "../../shared/presence/pages.ts";
-import { writerKey } from "../../shared/presence/types.ts";
-import type { Delta, Writer, WriterKey } from "../../shared/presence/types.ts";
+import { type Delta, type Writer, type WriterKey, writerKey } from "../../shared/presence/types.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
@@ -29,11 +28,9 @@ export interface PullsOptions {
   readonly members_per_brain: number;
   readonly metrics: BrainPresenceMetrics;
   readonly refuse: Refuse;
-  /** The clock up to which this Brain knows the writer. */
   readonly clockOf: (writer: Writer) => number;
   /** A Brain with a higher clock of the writer than `clock`. */
   readonly brainWithMore: (writer: Writer, clock: number) => string | undefined;
-  /** Handles a complete answer. */
   readonly onAnswer: (full: boolean, delta: Delta, authority: boolean) => PulledOutcome;
   /** Called when a pull of this writer ends, with or without success. */
   readonly onEnd: (writer: Writer) => void;
@@ -99,7 +96,6 @@ export class Pulls {
     this.#ask(pull);
   }
 
-  /** Stops pulling this writer. */
   drop(writer: Writer): void {
     const key = writerKey(writer);
     this.#waiting.delete(key);
@@ -115,7 +111,6 @@ export class Pulls {
     }
   }
 
-  /** Stops all timers. */
   close(): void {
     for (const pull of this.#active.values()) pull.cancel();
     this.#active.clear();

@@ -7,8 +7,7 @@ import type { PresencePort } from "../../shared/presence/messages.ts";
 /** A beat that is more than this many heartbeats late means that this process was stalled. */
 const LATE_HEARTBEATS = 2;
 
-/** The dependencies of the heartbeat. */
-export interface PulseOptions {
+interface PulseOptions {
   readonly port: PresencePort;
   readonly heartbeat_ms: number;
   /** Called once a heartbeat while the Spine is connected. */
@@ -50,7 +49,6 @@ export class Pulse {
     this.#options.onAway(gap_ms, now_ms);
   }
 
-  /** Records that the Spine is lost. */
   lost(): void {
     this.#lost_ms ??= this.#options.port.now();
   }
@@ -66,7 +64,6 @@ export class Pulse {
     return true;
   }
 
-  /** Stops the heartbeat. */
   close(): void {
     this.#cancel?.();
   }

@@ -33,7 +33,6 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 
-/** The dependencies of the replicas. */
 interface ReplicasOptions {
   readonly config: Config["presence"];
   readonly member_meta_bytes: number;
@@ -93,7 +92,6 @@ export class Replicas {
     });
   }
 
-  /** The state of presence, to be read within the turn. */
   get state(): PresenceState {
     return this.#state;
   }
@@ -239,7 +237,6 @@ export class Replicas {
     return lines;
   }
 
-  /** The number of Shields in each state. */
   count(): Readonly<Record<WriterState, number>> {
     const count = { up: 0, down: 0, forgotten: 0 };
     for (const { state } of this.statuses()) count[state] += 1;

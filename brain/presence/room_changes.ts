@@ -20,9 +20,7 @@ export function roomKey(tenant_id: string, room_id: string): string {
   return `${tenant_id}/${room_id}`;
 }
 
-/**
- * Groups joins and leaves by room, leaves first; rooms are in the order in which they first appear.
- */
+/** Groups joins and leaves by room, leaves first; rooms are in the order in which they first appear. */
 export function byRoom({ joins, leaves }: Changes): Iterable<RoomDelta> {
   const rooms = new Map<string, Draft>();
   let last: Draft | undefined;

@@ -18,10 +18,8 @@ import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subje
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { ClusterView, StaysView } from "../cluster_view.ts";
 import { ClassesCheck } from "./classes_check.ts";
-import { createBrainPresenceMetrics } from "./metrics.ts";
-import type { BrainPresenceMetrics } from "./metrics.ts";
-import { BrainPresence } from "./presence.ts";
-import type { BrainPresenceMachineOptions } from "./presence.ts";
+import { type BrainPresenceMetrics, createBrainPresenceMetrics } from "./metrics.ts";
+import { BrainPresence, type BrainPresenceMachineOptions } from "./presence.ts";
 import { createRefusals } from "./refusals.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 

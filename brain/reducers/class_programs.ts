@@ -39,16 +39,14 @@ export interface ReducedClass {
   readonly reducer: string;
 }
 
-/** The dependencies and settings of `ClassPrograms`. */
-export interface ClassProgramsOptions
-  extends Pick<Env, "spine" | "registry" | "log" | "monotonic_ms"> {
+interface ClassProgramsOptions extends Pick<Env, "spine" | "registry" | "log" | "monotonic_ms"> {
   readonly config: Pick<Config, "reducers">;
   /** Reads a file of the configuration; throws when it cannot. */
   readonly readFile: (path: string) => Uint8Array;
 }
 
 /** What loading a deployed module costs, and who pays. */
-export interface DeployPrice {
+interface DeployPrice {
   /** Ms until the tenant has fuel and no exhausted budget, or until the next try; 0: now. */
   readonly wait: (tenant_id: string) => number;
   /** Called when a module was compiled for a class. */
@@ -72,7 +70,6 @@ const keyOf = (tenant_id: string, pattern: string) => `${tenant_id}/${pattern}`;
 
 /** The wanted programs of all classes of a running Brain. */
 export class ClassPrograms {
-  /** The bucket of deployments. */
   readonly deployments: KeyValue;
   readonly #options: ClassProgramsOptions;
   readonly #named: ReadonlyMap<string, Named>;

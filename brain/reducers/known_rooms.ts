@@ -17,7 +17,6 @@ export const keyOf = ({ tenant_id, room_id }: Place): string => `${tenant_id}/${
 export class KnownRooms {
   readonly #rooms = new Map<string, KnownRoom>();
 
-  /** Applies a record of the bucket. */
   apply({ key: [tenant_id = "", room_id = ""], value }: KvChange): void {
     // The bucket also has the modules being removed.
     if (tenant_id === REMOVAL_KEY[0]) return;

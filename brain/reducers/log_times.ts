@@ -6,8 +6,7 @@ import type { Env } from "../../shared/env.ts";
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 
-/** The dependencies and settings of `LogTimes`. */
-export interface LogTimesOptions extends Pick<Env, "now"> {
+interface LogTimesOptions extends Pick<Env, "now"> {
   /** Rejects as `Spine.log`. */
   readonly openLog: (tenant_id: string) => Promise<DurableLog>;
 }

@@ -5,14 +5,13 @@ import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Breakers } from "../../shared/rates/breaker.ts";
 
 /** Read when metrics are collected. */
-export interface ReducerGauges {
+interface ReducerGauges {
   readonly rooms: () => number;
   readonly bytes: () => number;
   readonly waiting: () => number;
   /** Requests that the thread has not answered. */
   readonly asked: () => number;
   readonly slow_tenants: () => number;
-  /** Cut-off rooms of this Brain. */
   readonly cut_off: () => number;
   readonly breakers: Pick<Breakers, "senders" | "senders_dropped">;
 }

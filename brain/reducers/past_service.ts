@@ -31,8 +31,7 @@ interface Named {
   readonly shown: Shown;
 }
 
-/** The dependencies and settings of `ReducerPast`. */
-export interface ReducerPastOptions {
+interface ReducerPastOptions {
   readonly parts: RoomParts;
   readonly metrics: ReducerMetrics;
   /** Throws `invalid-command` for a room without a reducer. */
@@ -43,7 +42,6 @@ export interface ReducerPastOptions {
   readonly forksOf: (at: Place) => readonly string[];
   /** Runs a job while the room is closed here. */
   readonly alone: <T>(at: Place, job: () => Promise<T>) => Promise<T>;
-  /** Starts reading the room. */
   readonly wake: (at: Place) => void;
 }
 

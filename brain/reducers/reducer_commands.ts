@@ -28,7 +28,6 @@ const VALUE_KEY_BYTES_MAX = 256;
 export interface ReducerCalls {
   call(at: RoomAddress, call: WaitingCall): void;
   values(at: RoomAddress, query: WaitingQuery): void;
-  /** A page of the room's module, from a byte on. */
   module(at: RoomAddress, from: number): Promise<string>;
   /** Answers an admin's query about a room's past. */
   past(at: RoomAddress, ask: PastAsk): Promise<string>;

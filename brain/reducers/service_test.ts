@@ -47,10 +47,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
   });
 
   Deno.test(`${engine}: a new owner continues where the previous one was, also in the middle of a call`, async () => {
-    await using world = await open({
-      modules: { counter },
-      reducer: { snapshot_entries: 40 },
-    });
+    await using world = await open({ modules: { counter }, reducer: { snapshot_entries: 40 } });
     let brain = await world.start("a");
     let sum = 0;
     for (let turn = 0; turn < 5; turn++) {

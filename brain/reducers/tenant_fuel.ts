@@ -10,10 +10,9 @@ import { createFuelBuckets, type FuelBuckets } from "../../shared/rates/fuel_buc
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
 /** The dependencies and settings of `TenantFuel`. */
-export interface TenantFuelOptions extends Pick<Env, "monotonic_ms"> {
+interface TenantFuelOptions extends Pick<Env, "monotonic_ms"> {
   /** Fuel per second and tenant, currently. */
   readonly per_second: () => number;
-  /** Counts fuel. */
   readonly used: Pick<Counter, "inc">;
   /** Ms until a tenant's timers that a budget blocks may ask again; 0, or absent: none are blocked. */
   readonly budgetWait?: (tenant_id: string) => number;
@@ -24,7 +23,6 @@ const TIMERS_PART = 0.5;
 const TENANTS_MAX = 4_096;
 /** The burst of timers: many rooms have timers at the same time. */
 const TIMERS_BURST_SECONDS = 0.25;
-/** How far ahead rooms are spread. */
 const TURNS_AHEAD_MS = 1_000;
 /** The least cost of running a room's timers: a message of its log. */
 const TURN_FUEL = 500;

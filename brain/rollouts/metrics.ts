@@ -1,8 +1,6 @@
 /** The metrics of rollouts at a Brain. Labels come from closed sets: no tenant is named. `service.ts` updates them. */
-import { Gauge, metricsOn } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import { ROLLOUT_STATES } from "../../shared/rollout/rollout.ts";
-import type { Rollout } from "../../shared/rollout/rollout.ts";
+import { Gauge, metricsOn, type Registry } from "../../shared/metrics/metrics.ts";
+import { type Rollout, ROLLOUT_STATES } from "../../shared/rollout/rollout.ts";
 
 /** A Brain's metrics of rollouts. */
 export type RolloutMetrics = ReturnType<typeof createRolloutMetrics>;

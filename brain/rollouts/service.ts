@@ -17,8 +17,7 @@ import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
-import { createRolloutMetrics } from "./metrics.ts";
-import type { RolloutMetrics } from "./metrics.ts";
+import { createRolloutMetrics, type RolloutMetrics } from "./metrics.ts";
 
 /** Interval between checks of rollouts without a change, in ms. */
 const TICK_MS = 500;
@@ -26,8 +25,7 @@ const TICK_MS = 500;
 const TENANTS_A_PIECE = 4;
 
 /** The Brain's parts that rollouts need. */
-export interface RolloutServiceOptions
-  extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface RolloutServiceOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly spine: Pick<Spine, "keyValue">;
 }
 
@@ -50,7 +48,6 @@ interface Known {
   is_writing: boolean;
 }
 
-/** The rollouts of a Brain. */
 class RolloutService {
   /** Resolves when all stored rollouts are known; rejects with `spine-unavailable` if it ends first. */
   readonly ready: Promise<void>;
@@ -73,7 +70,6 @@ class RolloutService {
     this.#timer = setInterval(() => void this.#tick(), TICK_MS);
   }
 
-  /** Stops deciding. */
   close(): void {
     this.#is_closed = true;
     this.#watch.stop();
@@ -120,12 +116,7 @@ class RolloutService {
     Object.assign(known, { rollout, revision });
   }
 
-  #onReport(
-    known: Known,
-    node_id: string,
-    value: Uint8Array | undefined,
-    revision: number,
-  ): void {
+  #onReport(known: Known, node_id: string, value: Uint8Array | undefined, revision: number): void {
     const { reports } = known;
     const decoded = value === undefined ? undefined : decodeReport(value);
     if (decoded === undefined || "problem" in decoded) return void reports.delete(node_id);
@@ -211,9 +202,7 @@ class RolloutService {
 }
 
 /** Opens the bucket and starts; resolves once the stored rollouts are known. Rejects with `spine-unavailable`. */
-export async function startRollouts(
-  options: RolloutServiceOptions,
-): Promise<{ close(): void }> {
+export async function startRollouts(options: RolloutServiceOptions): Promise<{ close(): void }> {
   const service = new RolloutService(options, await options.spine.keyValue(ROLLOUTS_BUCKET));
   await service.ready.catch((error) => {
     service.close();

@@ -22,7 +22,6 @@ import type { BanCommand, RoomAddress, UnbanCommand } from "./commands/command.t
 
 /** The dependencies of the ban book. */
 export interface BanBookOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
-  /** The bucket `ARQON_BANS`. */
   readonly bucket: KeyValue;
   readonly bans_per_tenant: number;
 }
@@ -38,7 +37,6 @@ export interface Standing {
 
 /** How long after its expiry a ban is deleted: clocks differ, and it may still be in force elsewhere. */
 const SWEEP_AFTER_MS = 60_000;
-/** The most deletions of one sweep. */
 const SWEEP_MAX = 256;
 
 /** The bans of all tenants; one per Brain. */

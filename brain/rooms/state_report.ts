@@ -3,8 +3,7 @@
  * request. Pure.
  */
 import { utf8Size } from "@arqon/proto";
-import { ROOM_KEYS_MAX } from "../../shared/cluster/cluster_room.ts";
-import type { StateAnswer } from "../../shared/cluster/cluster_room.ts";
+import { ROOM_KEYS_MAX, type StateAnswer } from "../../shared/cluster/cluster_room.ts";
 import type { RoomDocument } from "./store/document.ts";
 import { liveLock } from "./locks/lock.ts";
 import type { RoomEvent } from "./store/room_event.ts";

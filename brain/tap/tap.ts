@@ -15,7 +15,6 @@ import { isEnvelopeTapped } from "../../shared/records/tap_sample.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { messageSpan } from "../telemetry/message_span.ts";
 
-/** The outcome of a tapped message. */
 type TapOutcome = "logged" | "left_out" | "unsampled" | "shadow" | "undecodable";
 
 /** The messages of a tap by outcome: plain numbers, because every message increments one. */
@@ -41,7 +40,6 @@ export interface TapOptions {
   readonly tapped: Tapped;
   /** Absent: no tracing. */
   readonly tracing?: Tracing | undefined;
-  /** The Spine of the messages. */
   readonly spine: Pick<Spine, "status">;
 }
 

@@ -2,13 +2,11 @@
  * A chat with a model. Its answers are growing messages: they continue after a reload and on every device, and each
  * device can stop them. `serve.ts` starts the bus and the model, bundles this page and serves it.
  */
-import { StrictMode, useEffect, useState } from "react";
-import type { FormEvent } from "react";
+import { type FormEvent, StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { ArqonProvider, createClient, useConnection, useMessages, useRoom } from "@arqon/react";
 import type { Message } from "@arqon/sdk";
-import { growing, stopStream } from "@arqon/sdk/streams";
-import type { Growing } from "@arqon/sdk/streams";
+import { type Growing, growing, stopStream } from "@arqon/sdk/streams";
 
 /** The development bus stores this room. */
 const ROOM = "durable-chat";

@@ -89,11 +89,7 @@ export function words(rooms_max: number): Capability<WordCounts> {
                 answered(path, caller, envelope, () => {
                   const words = own.of(caller.identity.tenant_id, envelope.room_id);
                   const result = new TextEncoder().encode(JSON.stringify({ words }));
-                  return Promise.resolve({
-                    ...EMPTY_ACK,
-                    request_id: envelope.request_id,
-                    result,
-                  });
+                  return Promise.resolve({ ...EMPTY_ACK, request_id: envelope.request_id, result });
                 }),
         }),
       };

@@ -3,8 +3,7 @@
  * their lines. It is the script of `index.html`; `serve.ts` serves both and starts a bus.
  */
 import { connect } from "@arqon/sdk";
-import { YjsProvider } from "@arqon/yjs";
-import type { ProviderState } from "@arqon/yjs";
+import { type ProviderState, YjsProvider } from "@arqon/yjs";
 import { Awareness } from "y-protocols/awareness.js";
 import * as Y from "yjs";
 import { bindTextarea } from "./binding.ts";

@@ -4,8 +4,7 @@
  *   NATS_URL=nats://backend:…@127.0.0.1:4222 ARQON_TOKEN=… deno run -A backend.ts publish orders 10
  *   NATS_URL=… ARQON_TOKEN=… deno run -A backend.ts follow orders 0
  */
-import { headers } from "@nats-io/nats-core";
-import type { NatsConnection } from "@nats-io/nats-core";
+import { headers, type NatsConnection } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-deno";
 
 const TENANT = Deno.env.get("ARQON_TENANT") ?? "default";

@@ -2,8 +2,7 @@
  * A whiteboard for everybody with the page open: strokes are messages of a durable room, pointers are its presence,
  * title and "clear" are its state. `serve.ts` starts the bus, bundles this page and serves it.
  */
-import { StrictMode, useMemo, useRef, useState } from "react";
-import type { PointerEvent } from "react";
+import { type PointerEvent, StrictMode, useMemo, useRef, useState } from "react";
 import { createRoot } from "react-dom/client";
 import {
   ArqonProvider,

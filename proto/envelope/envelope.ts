@@ -58,7 +58,6 @@ export interface PlainEnvelope {
   signal?: PlainSignal;
 }
 
-/** The payload of an envelope. */
 type Payloads = Required<Pick<PlainEnvelope, "event" | "command" | "signal">>;
 
 /** The payload of an envelope by its kind, so that a switch over it is complete. */

@@ -66,10 +66,7 @@ Deno.test("readEnvelope reads what protobuf-es writes, and two envelopes in a ro
 Deno.test("protobuf-es reads what writeEnvelope writes", () => {
   fc.assert(fc.property(envelopeBytes, (bytes) => {
     const written = writeEnvelope(readEnvelope(bytes));
-    assert.deepEqual(
-      fromBinary(EnvelopeSchema, written),
-      fromBinary(EnvelopeSchema, bytes),
-    );
+    assert.deepEqual(fromBinary(EnvelopeSchema, written), fromBinary(EnvelopeSchema, bytes));
   }));
 });
 

@@ -55,10 +55,7 @@ Deno.test("fields in any order, unknown ones and long tags are kept or rewritten
   const body = [...field(90, [1, 2]), ...field(2, [9, 9, 9]), ...field(1, [97]), ...field(91, [3])];
   // The tag of the event in three bytes.
   const event = [0xaa, 0x81, 0x00, ...varintBytes(body.length), ...body];
-  const scan = scanEnvelope(
-    Uint8Array.from([...event, ...field(3, [114])]),
-    WIDE,
-  );
+  const scan = scanEnvelope(Uint8Array.from([...event, ...field(3, [114])]), WIDE);
   replaceData(scan, Uint8Array.of(7), WIDE);
   const expected = [...field(90, [1, 2]), ...field(2, [7]), ...field(1, [97]), ...field(91, [3])];
   assert.deepEqual([...scannedBytes(scan)], [...field(21, expected), ...field(3, [114])]);

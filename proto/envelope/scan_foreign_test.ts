@@ -149,10 +149,7 @@ Deno.test("the Shield's fields before and after a damaged part are read", () => 
     const stored = new Uint8Array([...ROOM, ...field(8, [0x73]), ...bytes]);
     assert.throws(() => readEnvelope(stored), DecodeError);
     const envelope = readRouted(encodeMsgAt(stored, offset).subarray(1));
-    assert.deepEqual(
-      [envelope.room_id, envelope.sender_id, envelope.offset],
-      ["l", "s", offset],
-    );
+    assert.deepEqual([envelope.room_id, envelope.sender_id, envelope.offset], ["l", "s", offset]);
     assert.deepEqual(envelope.signal, {
       kind: "GAP",
       target: "l",

@@ -72,7 +72,6 @@ export function readSmallText(reader: WireReader, limit_bytes: number, name: str
   return decodeUtf8(reader.bytes, start, reader.pos);
 }
 
-/** As `readSmallText`, for frequent values. */
 function readName(reader: WireReader, limit_bytes: number, name: string): string {
   const start = passSmall(reader, limit_bytes, name);
   return decodeName(reader.bytes, start, reader.pos);

@@ -1,6 +1,4 @@
-/**
- * The bytes that a message's Ed25519 signature covers. Web Crypto signs and verifies them where the keys are.
- */
+/** The bytes that a message's Ed25519 signature covers. Web Crypto signs and verifies them where the keys are. */
 import { encodeUtf8 } from "../wire/utf8.ts";
 
 const DOMAIN = /* @__PURE__ */ encodeUtf8("arqon.v1");

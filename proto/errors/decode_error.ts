@@ -1,6 +1,4 @@
-/**
- * The only error that decoding throws. Not for encoding: a value that cannot be encoded is a programming error.
- */
+/** The only error that decoding throws. Not for encoding: a value that cannot be encoded is a programming error. */
 import { ArqonError } from "./error.ts";
 
 /** The reasons of decoding errors; all have code 400. */
@@ -13,9 +11,7 @@ export type DecodeReason =
   | "too-many-headers"
   | "invalid-field";
 
-/**
- * Thrown by every reader for invalid bytes or text; always code 400.
- */
+/** Thrown by every reader for invalid bytes or text; always code 400. */
 export class DecodeError extends ArqonError {
   declare readonly reason: DecodeReason;
   declare readonly detail: string;

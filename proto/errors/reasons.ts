@@ -2,8 +2,7 @@
  * The reasons for clients: code, action, text. From the compact form of `errors.json`, so that a page need not load
  * the rest; servers use `ERRORS`.
  */
-import { CLOSE_GROUPS, REASON_GROUPS } from "../gen/errors.ts";
-import type { ERRORS, Reason } from "../gen/errors.ts";
+import { CLOSE_GROUPS, type ERRORS, type Reason, REASON_GROUPS } from "../gen/errors.ts";
 
 /** One reason, for clients. */
 export interface ReasonRule {

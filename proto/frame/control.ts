@@ -16,9 +16,7 @@ import { type Uint64, WireReader } from "../wire/wire.ts";
 import type { AskedDeltas } from "./delta.ts";
 import { WireWriter } from "../wire/wire_writer.ts";
 
-/**
- * The first frame of every connection: the client's identity, and the limits of what it may send.
- */
+/** The first frame of every connection: the client's identity, and the limits of what it may send. */
 export interface Welcome {
   connection_id: string;
   user_id: string;
@@ -280,9 +278,7 @@ export function writeRefresh(refresh: Partial<Refresh>, opcode?: number): Uint8A
   return writeUnsubscribe({ ...refresh, room_id: refresh.token ?? "" }, opcode);
 }
 
-/**
- * The body alone, as in the Brain's answers over the Spine, or with `opcode` the whole frame.
- */
+/** The body alone, as in the Brain's answers over the Spine, or with `opcode` the whole frame. */
 export function writeAck(ack: Partial<Ack>, opcode?: number): Uint8Array<ArrayBuffer> {
   const writer = begin(opcode);
   writer.uint64(1, ack.request_id);

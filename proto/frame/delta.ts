@@ -54,7 +54,6 @@ const TAG_DELTA_BYTES = 2;
 const ASKED_DELTA = 12;
 const ASKED_BYTES = 13;
 const ASKED_VCDIFF = 14;
-/** Delta.checksum. */
 const TAG_CHECKSUM = 0x25;
 
 /** Adds a request for deltas to a SUB (body or frame), which must not have one. */

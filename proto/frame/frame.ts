@@ -1,6 +1,4 @@
-/**
- * Binary frames in both directions: one opcode byte, then the body. `text.ts` is the text form.
- */
+/** Binary frames in both directions: one opcode byte, then the body. `text.ts` is the text form. */
 import {
   type Ack,
   readAck,
@@ -73,9 +71,7 @@ function pingBody(frame: Uint8Array): Uint8Array {
   return body;
 }
 
-/**
- * Reads a client's frame from any bytes. Throws only `DecodeError`, with the request id if it is readable.
- */
+/** Reads a client's frame from any bytes. Throws only `DecodeError`, with the request id if it is readable. */
 export function decodeClientFrame(bytes: Uint8Array, limits: ScanLimits): ClientOperation {
   try {
     return readClientFrame(bytes, limits);

@@ -1,6 +1,4 @@
-/**
- * Byte 0 of every binary frame (docs/protocol.md). The text form has an `op` member instead.
- */
+/** Byte 0 of every binary frame (docs/protocol.md). The text form has an `op` member instead. */
 export enum Opcode {
   WELCOME = 0x00,
   PUB = 0x01,

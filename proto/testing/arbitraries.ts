@@ -12,9 +12,7 @@ export type EnvelopeInit = MessageInitShape<typeof EnvelopeSchema>;
 /** Limits that no generated envelope reaches. */
 export const WIDE = { headers: 1_000, header_bytes: 1_000_000, field_bytes: 65_536 };
 
-/**
- * Strings of any planes, also with lone combining marks; at most `maxLength` units or graphemes.
- */
+/** Strings of any planes, also with lone combining marks; at most `maxLength` units or graphemes. */
 export const text = (maxLength = 40): fc.Arbitrary<string> =>
   fc.oneof(fc.string({ maxLength }), fc.string({ unit: "grapheme", maxLength }));
 
@@ -22,9 +20,7 @@ export const text = (maxLength = 40): fc.Arbitrary<string> =>
 export const bytes = (maxLength = 60): fc.Arbitrary<Uint8Array<ArrayBuffer>> =>
   fc.uint8Array({ maxLength }).map((array) => new Uint8Array(array));
 
-/**
- * Small numbers, any numbers, and both sides of 2^53, where `Uint64` changes from number to bigint.
- */
+/** Small numbers, any numbers, and both sides of 2^53, where `Uint64` changes from number to bigint. */
 export const uint64: fc.Arbitrary<bigint> = fc.oneof(
   fc.bigInt({ min: 0n, max: 300n }),
   fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
@@ -52,12 +48,7 @@ export const headers: fc.Arbitrary<Record<string, string>> = fc.uniqueArray(
   return record;
 });
 
-const event = fc.record({
-  type: text(),
-  data: bytes(300),
-  contentType: text(),
-  schemaId: text(),
-});
+const event = fc.record({ type: text(), data: bytes(300), contentType: text(), schemaId: text() });
 const command = fc.record({
   name: text(),
   data: bytes(300),
@@ -103,10 +94,7 @@ export const envelopeBytes: fc.Arbitrary<Uint8Array<ArrayBuffer>> = envelopeInit
 /** A varint, sometimes longer than necessary, or too long. */
 const varint: fc.Arbitrary<number[]> = fc.tuple(
   uint64,
-  fc.oneof({ weight: 8, arbitrary: fc.constant(0) }, {
-    weight: 1,
-    arbitrary: fc.nat({ max: 4 }),
-  }),
+  fc.oneof({ weight: 8, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat({ max: 4 }) }),
 ).map(([value, padding]) => {
   const out: number[] = [];
   for (let rest = value; rest > 0x7fn; rest >>= 7n) out.push(Number(rest & 0x7fn) | 0x80);

@@ -147,7 +147,6 @@ export function encodeTextDelta(envelope: PlainEnvelope, delta: Delta): string {
   return messageText(envelope, payload);
 }
 
-/** A MSG around the members of its payload. */
 function messageText(envelope: PlainEnvelope, payload: string): string {
   let text = `{"op":"msg","room":${quote(envelope.room_id)}${payload}`;
   text += `,"sender":${quote(envelope.sender_id)},"ts":${envelope.timestamp_ms}` +

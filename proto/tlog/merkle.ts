@@ -53,11 +53,7 @@ function splitOf(n: number): number {
 }
 
 /** The root of the entries in [from, to). `from` is a multiple of the next power of two. */
-async function rangeRoot(
-  read: SubtreeReader,
-  from: number,
-  to: number,
-): Promise<Hash> {
+async function rangeRoot(read: SubtreeReader, from: number, to: number): Promise<Hash> {
   const size = to - from;
   const level = Math.log2(size);
   if (Number.isInteger(level)) return await read(level, from / size);

@@ -111,10 +111,7 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
 }
 
 /** The signed text, and the verifiers that have signed it, with their lines. Throws an Error that names the problem. */
-export async function openNote(
-  note: string,
-  verifiers: readonly Verifier[],
-): Promise<
+export async function openNote(note: string, verifiers: readonly Verifier[]): Promise<
   { readonly text: string; readonly by: readonly Verifier[]; readonly lines: readonly string[] }
 > {
   const split = note.lastIndexOf("\n\n");

@@ -142,7 +142,6 @@ function made(): Uint8Array<ArrayBuffer> {
   ]);
 }
 
-/** The running module. */
 interface Machine {
   /** Hashes the lanes' inputs; the longest one has this many blocks. */
   readonly run: (blocks: number) => void;
@@ -172,12 +171,7 @@ function opened(): Machine | undefined {
 }
 
 /** Puts an input into a lane, and returns its number of blocks; 0: it does not fit. */
-function filled(
-  { bytes, view }: Machine,
-  lane: number,
-  prefix: number,
-  input: Uint8Array,
-): number {
+function filled({ bytes, view }: Machine, lane: number, prefix: number, input: Uint8Array): number {
   const size = 1 + input.length;
   if (size + PADDING_BYTES > STRIDE) return 0;
   const start = INPUTS + STRIDE * lane;
@@ -214,10 +208,7 @@ function isHashed(
 }
 
 /** The hashes of inputs, each behind the byte `prefix`, in one array. */
-export function sha256All(
-  prefix: number,
-  inputs: readonly Uint8Array[],
-): Uint8Array<ArrayBuffer> {
+export function sha256All(prefix: number, inputs: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const hashes = new Uint8Array(inputs.length * HASH_BYTES);
   for (let at = 0; at < inputs.length;) {
     if (isHashed(prefix, inputs, at, hashes)) {

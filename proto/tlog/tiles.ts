@@ -165,10 +165,7 @@ export class Edge {
   }
 
   /** The edge of a tree of this size. `read` returns its partial tiles, or wider ones. Rejects as `read` does. */
-  static async load(
-    size: number,
-    read: (tile: TileName) => Promise<Uint8Array>,
-  ): Promise<Edge> {
+  static async load(size: number, read: (tile: TileName) => Promise<Uint8Array>): Promise<Edge> {
     const edge = new Edge(size);
     for (const tile of partialTiles(size)) {
       const bytes = new Uint8Array(tile.width * HASH_BYTES);

@@ -65,11 +65,7 @@ export function shapeOf<Message>(
   const names = Object.keys(fields);
   const kinds = Object.values<Kind>(fields);
   const empty = names.map((name, at) => [name, EMPTY[kinds[at] as keyof typeof EMPTY]]);
-  return {
-    names: [name, ...names],
-    kinds: ["text", ...kinds],
-    empty: Object.fromEntries(empty),
-  };
+  return { names: [name, ...names], kinds: ["text", ...kinds], empty: Object.fromEntries(empty) };
 }
 
 /**

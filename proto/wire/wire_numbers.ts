@@ -1,6 +1,4 @@
-/**
- * Constants of the wire format. The file has no imports, so that bundlers inline them.
- */
+/** Constants of the wire format. The file has no imports, so that bundlers inline them. */
 
 /** Wire types, the low three bits of a tag. Groups (3 and 4) are refused everywhere. */
 export const WIRE_VARINT = 0;

@@ -1,10 +1,9 @@
 /** The hooks: each binds one store of a room, or of the connection, to a component. */
 "use client";
 import { useCallback, useEffect, useSyncExternalStore } from "react";
-import { whenReady } from "@arqon/sdk/stores";
+import { type PresenceView, type RoomStores, type RoomView, whenReady } from "@arqon/sdk/stores";
 import type { LockStore, LockView, MessagesOptions, MessageStore } from "@arqon/sdk/stores";
 import type { MessagesView, PresenceOptions, PresenceStore } from "@arqon/sdk/stores";
-import type { PresenceView, RoomStores, RoomView } from "@arqon/sdk/stores";
 import type { StateStore, StateView, Store } from "@arqon/sdk/stores";
 import type { ValuesView, Watch, Watched } from "@arqon/sdk/stores";
 import type { Json, Status } from "@arqon/sdk";
@@ -104,11 +103,7 @@ export function useRoomValue<Value extends Json>(
 ): [value: Value, set: (value: Value) => Promise<void>] {
   const { state } = useRoom(id);
   const of = ({ state }: StateView) => (Object.hasOwn(state, key) ? state[key] : undefined);
-  const value = useSyncExternalStore(
-    state.subscribe,
-    () => of(state.get()),
-    () => undefined,
-  );
+  const value = useSyncExternalStore(state.subscribe, () => of(state.get()), () => undefined);
   const set = useCallback((value: Value) => {
     const done = state.set(key, value);
     // The store's view has the error, too, so a caller that does not await gets no unhandled rejection.

@@ -73,10 +73,7 @@ Deno.test(
       const listener = connection.room("lobby").listen(handler, { buffer: 2, on_overflow });
       await all.promise;
       if (on_overflow === "error") {
-        await assert.rejects(
-          listener.ended,
-          refusedWith("slow-consumer"),
-        );
+        await assert.rejects(listener.ended, refusedWith("slow-consumer"));
       }
       measure.close();
       await connection.close();

@@ -3,8 +3,7 @@
  * removed, inserted or moved entry is detected at the first one that does not fit. A removal of the newest entries is
  * only detected by an anchor, a number and hash from an earlier check. Pure.
  */
-import { decodeEntry, entryHash, NO_HASH } from "./entry.ts";
-import type { AuditEntry } from "./entry.ts";
+import { type AuditEntry, decodeEntry, entryHash, NO_HASH } from "./entry.ts";
 
 /** The number and the hash of one entry. */
 export interface Anchor {
@@ -13,7 +12,7 @@ export interface Anchor {
 }
 
 /** The first entry that does not fit. */
-export interface Break {
+interface Break {
   /** The number of that entry, or of the missing one. */
   readonly seq: number;
   /** The problem, for people. */

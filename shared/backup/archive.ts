@@ -32,7 +32,7 @@ export class BackupError extends Error {
 }
 
 /** The clock and the callback of progress. */
-export interface PackOptions extends Pick<Env, "now"> {
+interface PackOptions extends Pick<Env, "now"> {
   /** Called when a part is complete. */
   readonly onPart?: (part: BackupPart) => void;
 }
@@ -153,7 +153,6 @@ async function readFile(
   return { size_bytes, sha256: digest.digest("hex") };
 }
 
-/** Compares what was read with the manifest. */
 function compare({ parts }: Manifest, seen: ReadonlyMap<string, Seen>): void {
   const listed = parts.flatMap(({ files }) => files);
   for (const { path, size_bytes, sha256 } of listed) {
@@ -170,10 +169,7 @@ function compare({ parts }: Manifest, seen: ReadonlyMap<string, Seen>): void {
   }
 }
 
-async function readAll(
-  source: AsyncIterable<Uint8Array>,
-  reader: BackupReader,
-): Promise<Manifest> {
+async function readAll(source: AsyncIterable<Uint8Array>, reader: BackupReader): Promise<Manifest> {
   const seen = new Map<string, Seen>();
   let head: BackupHead | undefined;
   let manifest: Manifest | undefined;

@@ -4,12 +4,10 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { RESTORE_MARK } from "../spine/embedded/embedded_backup.ts";
-import { BackupError } from "./archive.ts";
-import type { BackupReader, ReadFile } from "./archive.ts";
+import { BackupError, type BackupReader, type ReadFile } from "./archive.ts";
 import { DATA_FOLDER } from "./embedded_parts.ts";
 import { isKeptBucket } from "./stream_order.ts";
 
-/** The database of buckets. */
 const SPINE = "spine.sqlite";
 /** The databases, in the order in which they are moved into place. */
 const NAMES = ["log.sqlite", SPINE] as const;

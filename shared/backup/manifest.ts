@@ -63,6 +63,7 @@ export type DatabaseFacts = z.output<typeof DatabaseFacts>;
 
 /** One part. */
 export const BackupPart = z.discriminatedUnion("kind", [StreamPart, DatabasePart, FilePart]);
+/** One part. */
 export type BackupPart = z.output<typeof BackupPart>;
 
 /** What is known when a backup begins. */
@@ -70,7 +71,6 @@ export const BackupHead = z.strictObject({
   format: z.literal(BACKUP_FORMAT, {
     error: `expected ${BACKUP_FORMAT}: another ArqonBus has made it`,
   }),
-  /** Version of the program. */
   version: z.string().max(100),
   engine: z.enum(["embedded", "nats"]),
   /** Unix ms. */

@@ -17,8 +17,7 @@ export const DATA_FILE = "stream.tar.s2";
 /** Bytes of a snapshot buffered at a time, since a file's length precedes its bytes. */
 const PIECE_BYTES = 16_777_216;
 
-/** What is saved, and the callbacks. */
-export interface NatsBackup extends Pick<Env, "now"> {
+interface NatsBackup extends Pick<Env, "now"> {
   readonly api: StreamApi;
   /** Of `[platform.registry] kv_bucket`. */
   readonly schema_bucket: string;

@@ -6,8 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { everyProcess } from "../subjects/subject.ts";
-import { BackupError } from "./archive.ts";
-import type { BackupReader, ReadFile } from "./archive.ts";
+import { BackupError, type BackupReader, type ReadFile } from "./archive.ts";
 import type { BackupHead } from "./manifest.ts";
 import { DATA_FILE, META_FILE, STREAMS_FOLDER } from "./nats_backup.ts";
 import type { RawConfig, RawState, Restoring, StreamApi } from "./stream_api.ts";
@@ -52,25 +51,21 @@ export async function busAtWork(connection: NatsConnection, listen_ms: number): 
   return [...senders].sort();
 }
 
-/** The target, and the callbacks. */
 interface NatsRestore {
   readonly api: Pick<StreamApi, "restore" | "remove">;
   readonly head: BackupHead;
   readonly is_clustered: boolean;
   /** Existing streams: their files are skipped. */
   readonly done: ReadonlySet<string>;
-  /** A stream is complete. */
   readonly onStream: (name: string) => void;
 }
 
 /** How often one stream is tried. */
 const ATTEMPTS = 4;
 
-/** The options for a restore of all streams. */
-export interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
+interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
   /** Existing streams that stay. */
   readonly left?: readonly string[];
-  /** Reads the backup from its beginning. */
   readonly readBackup: (reader: BackupReader) => Promise<void>;
   /** A stream was aborted, and is started again. */
   readonly onCutOff: (name: string, problem: string) => Promise<void>;
@@ -140,7 +135,6 @@ class StreamRestorer implements BackupReader {
     for await (const piece of file.bytes) await this.#open.restoring.write(piece);
   }
 
-  /** Completes the current stream. */
   async end(): Promise<void> {
     if (this.#open === undefined) return;
     const { name, restoring } = this.#open;

@@ -19,9 +19,8 @@ export interface StandbySite {
 }
 
 /** The first site. */
-export interface OriginSite {
+interface OriginSite {
   readonly api: StreamApi;
-  /** Its JetStream domain. */
   readonly domain: string;
 }
 
@@ -36,8 +35,7 @@ export interface MirrorState {
   readonly last_sequence: number;
 }
 
-/** The result of `syncStandby`. */
-export interface Synced {
+interface Synced {
   readonly made: readonly string[];
   /** The origin's configuration has changed. */
   readonly updated: readonly string[];

@@ -3,8 +3,7 @@
  * format of a snapshot is the server's.
  */
 import { ArqonError } from "@arqon/proto";
-import { createInbox, errors } from "@nats-io/transport-deno";
-import type { Msg, NatsConnection } from "@nats-io/transport-deno";
+import { createInbox, errors, type Msg, type NatsConnection } from "@nats-io/transport-deno";
 import type { StreamNames } from "./stream_order.ts";
 import { within } from "../within.ts";
 
@@ -45,7 +44,6 @@ export interface Snapshot {
 export interface Restoring {
   /** The next bytes. */
   write(bytes: Uint8Array): Promise<void>;
-  /** Ends the snapshot. */
   finish(): Promise<void>;
 }
 
@@ -174,12 +172,10 @@ export class StreamApi {
     };
   }
 
-  /** Makes a stream. */
   async create(config: RawConfig): Promise<void> {
     await this.#placed(config, (placed) => this.#call(`STREAM.CREATE.${config.name}`, placed));
   }
 
-  /** Changes the configuration of a stream. */
   async update(config: RawConfig): Promise<void> {
     await this.#call(`STREAM.UPDATE.${config.name}`, config);
   }

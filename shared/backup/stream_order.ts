@@ -3,7 +3,6 @@
  * is saved first: each part is a little younger than the one before, so every reference in the backup can be resolved.
  */
 
-/** What identifies a stream. */
 export interface StreamNames {
   readonly name: string;
   readonly subjects: readonly string[];
@@ -52,7 +51,6 @@ const UNSAVED: readonly string[] = [
 /** The streams that every bus may have. */
 export const BUS_STREAMS: readonly string[] = [...ORDER, ...LAST, ...UNSAVED];
 
-/** The streams of the schema bucket, whose name is configurable. */
 const schemaStreams = (bucket: string) => [`KV_${bucket}`, `KV_${bucket}_VERSIONS`];
 
 /** Whether a name is a log's; `LOGS_` begins that of one which tenants share. */
@@ -110,7 +108,7 @@ export function inBackupOrder<S extends StreamNames>(
 }
 
 /** The target of a restore, and the source: they decide the replicas. */
-export interface Replicating {
+interface Replicating {
   readonly replicas: number;
   /** Whether the server of the backup was part of a cluster. */
   readonly was_clustered: boolean;

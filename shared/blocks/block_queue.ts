@@ -17,9 +17,7 @@ export interface WaitingBlock {
   readonly payload: Uint8Array;
 }
 
-/** The options of a queue. */
-export interface BlockQueueOptions<Block> {
-  /** The most bytes that wait. */
+interface BlockQueueOptions<Block> {
   readonly bytes_max: number;
   /** Called for each dropped block: without `error` if the queue was full, otherwise with the refusal. */
   readonly lost: (block: Block, error?: unknown) => void;

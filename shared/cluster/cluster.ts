@@ -6,8 +6,7 @@
 import { fnvText, mixBits } from "../fnv.ts";
 import type { Beat, BrainState } from "../records/member.ts";
 
-/** Options of the table. */
-export interface BrainTableOptions {
+interface BrainTableOptions {
   /** A Brain that is silent for longer counts as down: `presence.brain_timeout_ms`. */
   readonly brain_timeout_ms: number;
 }

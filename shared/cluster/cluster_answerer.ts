@@ -17,14 +17,13 @@ import type { SpineMessage, Subscription } from "../spine/contract/spine_message
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
 /** Answers one question; its result is sent as JSON. `params` are unchecked. */
-export type AnswerHandler = (params: Readonly<Record<string, unknown>>) => unknown;
+type AnswerHandler = (params: Readonly<Record<string, unknown>>) => unknown;
 /** The handlers by the name of their question. */
 export type AnswerHandlers = Readonly<Record<string, AnswerHandler>>;
 
 /** The process's parts that answering needs. */
-export interface AnswererOptions extends Pick<Env, "log" | "now"> {
+interface AnswererOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "onEvent" | "payload_bytes_max">;
-  /** The Shield's node id, or the Brain's id. */
   readonly node_id: string;
   readonly kind: NodeKind;
   readonly handlers: AnswerHandlers;

@@ -6,8 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
 import type { Logger } from "../logs/log.ts";
-import { BYE, HELLO, Hello } from "./cluster_answerer.ts";
-import type { Answerer } from "./cluster_answerer.ts";
+import { type Answerer, BYE, HELLO, Hello } from "./cluster_answerer.ts";
 import {
   ANSWER_BYTES,
   decodeAnswer,
@@ -20,8 +19,7 @@ import { connectionId } from "../ids.ts";
 import type { Env } from "../env.ts";
 import type { Spine } from "../spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../spine/contract/spine_message.ts";
-import { KnownNodes, NODES_MAX } from "./known_nodes.ts";
-import type { RegisteredShield, Wanted } from "./known_nodes.ts";
+import { KnownNodes, NODES_MAX, type RegisteredShield, type Wanted } from "./known_nodes.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
 /** The process's parts that asking needs. */
@@ -38,8 +36,7 @@ export interface AskerOptions extends Pick<Env, "log" | "node_id" | "now" | "ran
   readonly registered?: () => Promise<readonly RegisteredShield[]>;
 }
 
-/** Which processes are asked. */
-export interface AskOptions extends Wanted {
+interface AskOptions extends Wanted {
   readonly params?: Readonly<Record<string, unknown>>;
   /** How long to wait, in ms; absent: the default. */
   readonly timeout_ms?: number;
@@ -49,17 +46,13 @@ export interface AskOptions extends Wanted {
   readonly is_order?: true;
 }
 
-/**
- * The processes that answered, and the known ones that did not: part of every answer of the admin
- * API.
- */
+/** The processes that answered, and the known ones that did not: part of every answer of the admin API. */
 export interface AskedNodes {
   readonly answered: readonly string[];
   readonly silent: readonly string[];
 }
 
-/** The answer of one process. */
-export interface NodeAnswer<T> {
+interface NodeAnswer<T> {
   readonly node_id: string;
   readonly kind: NodeKind;
   readonly value: T;
@@ -76,7 +69,7 @@ export interface Gathered<T> {
 }
 
 /** Counts of questions: totals since the start. */
-export interface AskerCounts {
+interface AskerCounts {
   asked: number;
   /** Questions refused because too many were under way. */
   refused: number;
@@ -127,7 +120,6 @@ interface Asked {
 /** The clocks of other processes by their ids, Unix ms. */
 type Clocks = ReadonlyMap<string, number>;
 
-/** A question as it is sent. */
 interface Sent {
   readonly id: string;
   readonly question: string;
@@ -144,10 +136,7 @@ export class ClusterAsker {
   readonly #pending = new Map<string, Asked>();
   readonly #subscription: Subscription;
 
-  /**
-   * Subscribes for answers; takes effect at the server with the next flush. Throws
-   * `spine-unavailable`.
-   */
+  /** Subscribes for answers; takes effect at the server with the next flush. Throws `spine-unavailable`. */
   constructor(options: AskerOptions) {
     this.#options = options;
     const { monotonic_ms = () => performance.now() } = options;
@@ -158,7 +147,6 @@ export class ClusterAsker {
     this.#subscription = options.spine.subscribe(subject, (message) => this.#receive(message));
   }
 
-  /** The number of questions under way. */
   get pending(): number {
     return this.#pending.size;
   }
@@ -398,7 +386,6 @@ export class ClusterAsker {
   }
 }
 
-/** The answers so far. */
 function gatheredOf(
   { expected, answers, failed, asked_ms, received_ms }: Asked,
 ): Gathered<unknown> {

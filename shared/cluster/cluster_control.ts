@@ -16,7 +16,6 @@ const Level = z.enum(["debug", "info", "warn", "error"]);
 /** The log levels of one process. */
 export const NodeLevels = z.strictObject({
   level: Level,
-  /** The components with their own level. */
   levels: z.record(Name, Level),
   components: z.array(Name).max(NAMES_MAX),
   /** Whether the process has the component. */

@@ -15,8 +15,7 @@ const EraseQuestion = z.strictObject({
   /** Keys below the tenant. */
   keys: z.array(z.array(z.string().min(1).max(256)).max(8)).max(ERASED_MAX),
 });
-/** The entries to erase. */
-export type EraseQuestion = z.output<typeof EraseQuestion>;
+type EraseQuestion = z.output<typeof EraseQuestion>;
 
 /** The number of erased entries. */
 export const EraseAnswer = z.strictObject({ erased: z.int().min(0) });

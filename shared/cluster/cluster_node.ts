@@ -5,13 +5,11 @@
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import { cpuSeconds, type Registry } from "../metrics/metrics.ts";
-import { isReady } from "../listeners/ops.ts";
-import type { HealthReport } from "../listeners/ops.ts";
+import { type HealthReport, isReady } from "../listeners/ops.ts";
 import type { SpineStatus } from "../spine/contract/spine.ts";
 import { WIRE } from "./wire_version.ts";
 import { STORAGE } from "../spine/storage_version.ts";
 
-/** The most names in one table of a node. */
 const TABLE_MAX = 512;
 const Name = z.string().max(200);
 
@@ -62,9 +60,7 @@ export interface NodeReading extends Pick<ClusterNode, "kind" | "node_id" | "ver
   readonly gauges: ClusterNode["gauges"];
 }
 
-/**
- * The id of this start of this process. Not its pid: processes in two containers may have the same.
- */
+/** The id of this start of this process. Not its pid: processes in two containers may have the same. */
 const PROCESS_ID = crypto.randomUUID();
 const CHECK_UNITS = 2_000;
 /** How late timers fire: what `watchEventLoop` measures. */
@@ -83,11 +79,7 @@ export class QuantileReader {
   #seconds: number | undefined;
 
   /** `metric` is the name of a histogram of seconds without labels; `now` is in ms. */
-  constructor(
-    registry: Pick<Registry, "getSingleMetric">,
-    metric: string,
-    now: () => number,
-  ) {
+  constructor(registry: Pick<Registry, "getSingleMetric">, metric: string, now: () => number) {
     this.#registry = registry;
     this.#metric = metric;
     this.#now = now;
@@ -135,9 +127,7 @@ export async function totalOf(
   return total;
 }
 
-/**
- * The upper bound of the bucket with the quantile of the values since `before`; +Inf for the last.
- */
+/** The upper bound of the bucket with the quantile of the values since `before`; +Inf for the last. */
 function quantile(
   now: ReadonlyMap<number, number>,
   before: ReadonlyMap<number, number>,

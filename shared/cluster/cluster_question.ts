@@ -29,7 +29,6 @@ const Kind = z.enum(["shield", "brain"]);
 const Question = z.strictObject({
   question: z.string().regex(/^[a-z_]{1,32}$/),
   id: Id,
-  /** The process that asks. */
   asker: Id,
   kind: Kind,
   /** The one process that is asked; absent: every process of that kind. */
@@ -45,7 +44,6 @@ const Question = z.strictObject({
 export type Question = z.output<typeof Question>;
 
 const Head = z.strictObject({
-  /** The id of the question. */
   id: Id,
   node: Id,
   kind: Kind,
@@ -61,7 +59,7 @@ export interface AnswerPart extends z.output<typeof Head> {
 }
 
 /** The head of every message of an answer: the question and the answering process. */
-export type AnswerHead = Pick<AnswerPart, "id" | "node" | "kind">;
+type AnswerHead = Pick<AnswerPart, "id" | "node" | "kind">;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });

@@ -18,7 +18,6 @@ export const RoomMember = z.strictObject({
   meta: z.unknown(),
   joined_ms: z.number(),
 });
-/** One member. */
 export type RoomMember = z.output<typeof RoomMember>;
 
 /** The question about one room. */
@@ -66,13 +65,11 @@ export const CutOffRoom = z.strictObject({
     detail: z.string().max(1_024),
   }),
 });
-/** A room that is cut off. */
 export type CutOffRoom = z.output<typeof CutOffRoom>;
 
 /** One Brain's report of its cut off rooms. */
 export const CutOffAnswer = z.strictObject({
   rooms: z.array(CutOffRoom).max(CUT_OFF_MAX),
-  /** Their total number. */
   total: Count,
 });
 /** What one Brain reports about rooms that are cut off. */
@@ -87,9 +84,7 @@ const VALUE_UNITS_MAX = 786_432;
 
 const Key = z.string().max(KEY_UNITS_MAX);
 
-/**
- * The question for the state of a room: all keys without their values, or one key with its value.
- */
+/** The question for the state of a room: all keys without their values, or one key with its value. */
 export const StateQuestion = RoomQuestion.extend({ key: Key.optional() });
 
 /** The present lock. */
@@ -125,7 +120,6 @@ export const StateAnswer = z.strictObject({
     /** The keys in the order of their first write; none if one key was requested. */
     keys: z.array(RoomStateKey).max(ROOM_KEYS_MAX),
     key_count: Count,
-    /** Size of the entries, keys and values together. */
     size_bytes: Count,
     /** The value of the requested key, as JSON; absent: none, or no key was requested. */
     value: z.string().max(VALUE_UNITS_MAX).optional(),

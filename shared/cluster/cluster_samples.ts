@@ -31,7 +31,6 @@ const Sample = z.strictObject({
   rejects: z.record(z.string().max(200), Count)
     .refine((table) => Object.keys(table).length <= REASONS_MAX).optional(),
 });
-/** A past state of a process. */
 type Sample = z.output<typeof Sample>;
 
 /** The samples of one node, the oldest first. */

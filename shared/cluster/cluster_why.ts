@@ -29,7 +29,6 @@ export const WhyFind = z.strictObject({
   message_id: z.string().max(65_536).optional(),
   offset: Count.optional(),
 });
-/** Which messages are looked for. */
 export type WhyFind = z.output<typeof WhyFind>;
 
 /** The start of a Shield's ledger, by its own clock. */
@@ -97,7 +96,6 @@ export const WhyUser = z.strictObject({
   since_ms: Time.optional(),
   ...AskerClock,
 });
-/** The user or connection. */
 export type WhyUser = z.output<typeof WhyUser>;
 
 /**
@@ -163,7 +161,6 @@ export type WhyOutcome = z.output<typeof Outcome>;
 const Subscription = z.strictObject({
   from_ms: Time,
   until_ms: Time.optional(),
-  /** Why it ended. */
   why: Text.optional(),
 });
 
@@ -188,11 +185,7 @@ const Ended = z.strictObject({ at_ms: Time, code: Count, reason: Text, unsent_by
  * Of a ledger whose Shield was killed or is silent: the time of the last stored block, and the time by which the Shield
  * had ended.
  */
-const Lost = z.strictObject({
-  why: z.enum(["killed", "silent"]),
-  until_ms: Time,
-  by_ms: Time,
-});
+const Lost = z.strictObject({ why: z.enum(["killed", "silent"]), until_ms: Time, by_ms: Time });
 
 const ConnectionAccount = z.strictObject({
   connection_id: Id,

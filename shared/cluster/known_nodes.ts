@@ -32,7 +32,7 @@ interface Known {
 }
 
 /** This process. */
-export interface KnownNodesOptions extends Pick<Env, "node_id" | "monotonic_ms"> {
+interface KnownNodesOptions extends Pick<Env, "node_id" | "monotonic_ms"> {
   readonly kind: NodeKind;
 }
 
@@ -50,7 +50,6 @@ export class KnownNodes {
     return node_id === this.#own.node_id || this.#known.has(node_id);
   }
 
-  /** Records a sign of life. */
   note(node_id: string, kind: NodeKind): void {
     const known = this.#known.get(node_id);
     if (known !== undefined) known.seen_ms = this.#own.monotonic_ms();

@@ -1,14 +1,12 @@
 /** The Spine of a process that starts: opened with more patience, and of a version that the process can use. */
 import type { Env } from "../env.ts";
-import { spinePhase } from "../listeners/starting.ts";
-import type { Starting } from "../listeners/starting.ts";
-import { openSpine } from "../spine/open.ts";
-import type { SpineConfig } from "../spine/open.ts";
+import { spinePhase, type Starting } from "../listeners/starting.ts";
+import { openSpine, type SpineConfig } from "../spine/open.ts";
 import type { Spine } from "../spine/contract/spine.ts";
 import { requireVersions } from "./wire_version.ts";
 
 /** The process, and what it reads its files with. */
-export interface StartingSpine extends Pick<Env, "log" | "now"> {
+interface StartingSpine extends Pick<Env, "log" | "now"> {
   readonly starting: Starting;
   readonly node_id: string;
   readonly kind: "shield" | "brain";

@@ -29,13 +29,9 @@ const ASK_MS = 2_000;
 const Node = z.object({
   version: z.string().max(100),
   // A node of the first release announces none.
-  gauges: z.object({
-    wire_version: z.number().default(1),
-    wire_oldest: z.number().default(1),
-  }),
+  gauges: z.object({ wire_version: z.number().default(1), wire_oldest: z.number().default(1) }),
 });
 
-/** A running process. */
 interface RunningNode extends z.output<typeof Node> {
   readonly kind: NodeKind;
   readonly node_id: string;
@@ -59,8 +55,7 @@ function wireProblem(nodes: readonly RunningNode[], own = WIRE): string | undefi
     "(docs/upgrade.md)";
 }
 
-/** The starting process. */
-export interface StartingNode {
+interface StartingNode {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;
   readonly node_id: string;
   readonly kind: NodeKind;

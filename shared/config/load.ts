@@ -3,12 +3,9 @@
  * and key. Reads no file: `main.ts` does, and passes the text.
  */
 import { splitConstants, withConstants } from "./keys/constants.ts";
-import { explain } from "./problems.ts";
-import type { ConfigProblem } from "./problems.ts";
-import { ConfigSchema } from "./schema.ts";
-import type { Config } from "./schema.ts";
-import { parseToml } from "./toml.ts";
-import type { TomlDocument } from "./toml.ts";
+import { type ConfigProblem, explain } from "./problems.ts";
+import { type Config, ConfigSchema } from "./schema.ts";
+import { parseToml, type TomlDocument } from "./toml.ts";
 
 const PROBLEMS_SHOWN = 20;
 

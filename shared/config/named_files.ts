@@ -1,11 +1,7 @@
-/**
- * The files that a configuration names, with their keys. Opens none of them: whoever needs one
- * reads it.
- */
+/** The files that a configuration names, with their keys. Opens none of them: whoever needs one reads it. */
 import type { Config } from "./schema.ts";
 
-/** A file that a configuration names. */
-export interface ConfigFile {
+interface ConfigFile {
   /** The key, for example "nats.password_file" or "auth.issuers[0].jwks_file". */
   readonly key: string;
   readonly path: string;

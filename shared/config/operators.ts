@@ -31,14 +31,8 @@ export function operatorTenants(config: Admins): readonly string[] {
   return config.admin.operator_tenants ?? adminTenants(config);
 }
 
-/**
- * Refuses a configuration in which several tenants can have admins and nothing says which of them
- * operate the bus.
- */
-export function refuseUnnamedOperators(
-  config: Admins,
-  context: z.core.$RefinementCtx,
-): void {
+/** Refuses a configuration in which several tenants can have admins and nothing says which of them operate the bus. */
+export function refuseUnnamedOperators(config: Admins, context: z.core.$RefinementCtx): void {
   if (config.admin.operator_tenants !== undefined) return;
   const tenants = adminTenants(config);
   if (tenants.length < 2 && !tenants.includes("*")) return;

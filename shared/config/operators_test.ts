@@ -20,11 +20,7 @@ const SEVERAL: readonly (readonly [name: string, text: string, line: string])[] 
   ["any tenant", issuer(["*"], ["admin"]), 'operator_tenants = ["ops"]'],
   ["two tenants", issuer(["acme", "globex"], ["user", "admin"]), 'operator_tenants = ["acme"]'],
   ["one and any", issuer(["ops", "*"], ["admin"]), 'operator_tenants = ["ops"]'],
-  [
-    "two issuers",
-    STAFF + issuer(["acme"], ["service", "admin"]),
-    'operator_tenants = ["ops"]',
-  ],
+  ["two issuers", STAFF + issuer(["acme"], ["service", "admin"]), 'operator_tenants = ["ops"]'],
   ["beside others", PEOPLE + issuer(["*"], ["admin"], "two"), 'operator_tenants = ["ops"]'],
 ];
 

@@ -104,10 +104,7 @@ const WRONG: [string, string][] = [
   ["[auth]\nissuers = [1]", "2:12 auth.issuers[0]: 1 is an integer; expected a table"],
   ["[auth]\nissuers = 1", "2:11 auth.issuers: 1 is an integer; expected an array of tables"],
   ["[auth]\nquery_token = 1", "2:15 auth.query_token: 1 is an integer; expected true or false"],
-  [
-    "[server]\nhost = 1",
-    "2:8 server.host: 1 is an integer; expected a non-empty string in quotes",
-  ],
+  ["[server]\nhost = 1", "2:8 server.host: 1 is an integer; expected a non-empty string in quotes"],
   [
     "[usage]\nretention_days = inf",
     "2:18 usage.retention_days: inf is a float; expected an integer from 1 to 3650",

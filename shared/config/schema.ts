@@ -50,22 +50,18 @@ const Postgres = z.strictObject({
   { error: "expected exactly one of database and database_file", ...always },
 );
 
-/** `[bridge]`. */
 const Bridge = z.strictObject({
   postgres: Postgres.optional().describe(
     "`arq serve` publishes what a PostgreSQL commits; beside a separate Shield run `arq bridge postgres`",
   ),
 });
 
-/** `[growing]`. */
 const Growing = z.strictObject({});
-/** A checked `[growing]`. */
 type Growing = z.output<typeof Growing>;
 
 const isWitnessUrl = (text: string) =>
   URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 
-/** `[proof]`. */
 const Proof = z.strictObject({
   records: z.array(z.enum(["audit", "journal", "usage"])).max(3).default([]).describe(
     "records that have a transparency log: audit of the bus, journal and usage of each tenant; rooms have one by proof of their class",
@@ -91,10 +87,8 @@ const Proof = z.strictObject({
     "whether anybody may read checkpoints and tiles of the audit log, without a token; else operators may",
   ),
 });
-/** A checked `[proof]`. */
 type Proof = z.output<typeof Proof>;
 
-/** `[schedules]`. */
 const Schedules = z.strictObject({});
 
 const listener = (default_port: number, what: string) => ({
@@ -117,7 +111,6 @@ function refuseHalfPair({ tls_cert, tls_key }: Pair, context: z.core.$Refinement
   context.addIssue({ code: "custom", path: [set], message });
 }
 
-/** `[ops]`. */
 const Ops = z.strictObject({
   ...listener(4001, "metrics and health"),
   token_file: namedFile(
@@ -125,7 +118,6 @@ const Ops = z.strictObject({
   ),
 }).superRefine(refuseHalfPair, always);
 
-/** `[admin]`. */
 const Admin = z.strictObject({
   ...listener(4002, "admin API"),
   allowed_hosts: z.array(hostName).default([]).describe(
@@ -298,9 +290,7 @@ const PolicyLimits = z.strictObject({
     "policies' fuel per second and tenant; burst: twice that; 1,000,000 is at most half a core; reducers have twice as much",
   ),
   inline_modules: z.array(
-    z.string().regex(/^[0-9a-f]{64}$/, {
-      error: "expected 64 lowercase hex digits",
-    }),
+    z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" }),
   ).max(1_024).default([]).describe(
     "SHA-256 of modules allowed on the Shield's own thread; a chain runs there if all of its modules are; absent: all chains run in workers",
   ),
@@ -309,11 +299,7 @@ const PolicyLimits = z.strictObject({
 const Platform = z.strictObject({
   overseer: z.strictObject({
     enabled: z.boolean().default(true).describe("run WebAssembly policies"),
-    fuel_limit: count(
-      10_000,
-      1_000_000,
-      "fuel per call; 10,000 is at most about 5 ms of any code",
-    ),
+    fuel_limit: count(10_000, 1_000_000, "fuel per call; 10,000 is at most about 5 ms of any code"),
     memory_limit_pages: count(
       64,
       65_536,

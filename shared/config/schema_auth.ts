@@ -37,7 +37,6 @@ export const SignatureRule = z.strictObject({
   role: Role.describe("role of the sender"),
   room: roomPattern.describe("room id or prefix pattern"),
 });
-/** One of them. */
 export type SignatureRule = z.output<typeof SignatureRule>;
 
 /** `[auth]`. */

@@ -45,9 +45,7 @@ function refuseImpossibleIds(given: unknown, context: z.core.$RefinementCtx): vo
 
 /** What share of the traffic below a subject prefix is copied. */
 export const MirrorRule = z.strictObject({
-  prefix: messagePattern.describe(
-    'subject prefix; a trailing "*" matches any remainder',
-  ),
+  prefix: messagePattern.describe('subject prefix; a trailing "*" matches any remainder'),
   percent: fraction.describe("fraction of the traffic: 0.10 is 10 %"),
 });
 /** A mirror rule: `{prefix, percent}`. */

@@ -20,9 +20,7 @@ const JournalStorage = {
 /** Which decisions are written. */
 const MODES = ["off", "refused", "all"] as const;
 
-const mode = z.enum(MODES).describe(
-  "recorded decisions: none, refusals, or all",
-);
+const mode = z.enum(MODES).describe("recorded decisions: none, refusals, or all");
 
 /** The keys of a room class; an absent `journal` defaults to that of `[journal]`. */
 export const RoomJournal = {
@@ -39,10 +37,7 @@ export const RoomJournal = {
 };
 
 /** `[journal]`: applies to connections, and to rooms whose class sets nothing else. */
-export const Journal = z.strictObject({
-  journal: mode.default("off"),
-  ...JournalStorage,
-});
+export const Journal = z.strictObject({ journal: mode.default("off"), ...JournalStorage });
 
 /** `[ledger]`: the deliveries that a Shield records. */
 export const LedgerTable = z.strictObject({

@@ -83,7 +83,6 @@ export const Quota = z.strictObject({
     always,
   ).default([]).describe("tenants with quotas of their own"),
 }).superRefine(refuseWrongLogin, always).superRefine(refuseWrongTls, always);
-/** A checked `[quota]`. */
 export type Quota = z.output<typeof Quota>;
 
 /** A tenant's own quota of one unit on all Shields together, in place of the configuration's. */
@@ -95,7 +94,6 @@ export const OwnQuota = z.strictObject({
   const message = `${per_second}; expected at most ${MESSAGES_MAX} messages`;
   context.addIssue({ code: "custom", path: ["per_second"], message });
 }, always);
-/** One of them. */
 export type OwnQuota = z.output<typeof OwnQuota>;
 
 /** Messages and bytes a second of a tenant: its own quotas override the default ones. */

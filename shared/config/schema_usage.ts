@@ -45,7 +45,6 @@ export const TenantBudget = z.strictObject({
     "with slow: messages and commands per second that each Shield still accepts from the tenant",
   ),
 });
-/** A checked budget. */
 export type TenantBudget = z.output<typeof TenantBudget>;
 
 const refuseSame = refuseRepeated({
@@ -92,5 +91,5 @@ export const Usage = z.strictObject({
     refuse(`expected retention_days of ${MONTH_DAYS} or more with a budget of a month`);
   }
 });
-/** A checked `[usage]`. */
+/** `[usage]`. */
 export type Usage = z.output<typeof Usage>;

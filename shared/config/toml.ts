@@ -2,8 +2,7 @@
  * Parses TOML text to a plain value with the position of each entry. The only file that uses the TOML parser; it checks
  * syntax (TOML 1.0) and nothing else.
  */
-import { ParseError, parseTOML } from "toml-eslint-parser";
-import type { AST } from "toml-eslint-parser";
+import { type AST, ParseError, parseTOML } from "toml-eslint-parser";
 
 /** Where something starts: line and column count from 1, columns in UTF-16 units as editors do. */
 export interface TomlPosition {
@@ -15,7 +14,7 @@ export interface TomlPosition {
 export type TomlPath = readonly (string | number)[];
 
 /** A key with its value. For `[tables]` both places are the name in the header. */
-export interface TomlEntry {
+interface TomlEntry {
   readonly key: TomlPosition;
   readonly value: TomlPosition;
   /** The value as written; empty for `[tables]`. */
@@ -30,12 +29,11 @@ export interface TomlDocument {
    * dates.
    */
   readonly value: Record<string, unknown>;
-  /** The entry at a path; undefined when there is none. */
   entry(path: TomlPath): TomlEntry | undefined;
 }
 
 /** Either a document or the first syntax error. */
-export type TomlResult =
+type TomlResult =
   | { readonly ok: true; readonly document: TomlDocument }
   | {
     readonly ok: false;

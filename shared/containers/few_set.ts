@@ -3,7 +3,6 @@
  * this one takes 70 until the second member. Its order is that of a `Set`.
  */
 
-/** A set of objects. */
 export class FewSet<T extends object> {
   /** Zero or one member as an immutable array; more as a set. */
   #members: readonly T[] | Set<T> = NOBODY;

@@ -7,7 +7,7 @@
 const TURN_ITEMS = 2_048;
 
 /** Which items come first. */
-export interface TopOptions<T> {
+interface TopOptions<T> {
   /** How many items are kept. */
   readonly limit: number;
   /** Whether an item belongs to the list; others are not counted. */
@@ -21,7 +21,7 @@ export interface TopOptions<T> {
 }
 
 /** The first of a list, and how long the list is. */
-export interface Top<T> {
+interface Top<T> {
   readonly items: readonly T[];
   readonly total: number;
 }

@@ -21,7 +21,6 @@ export interface FilterLimits {
 
 /** Steps of parsing, per character. */
 const PARSE_STEPS = 8;
-/** The most patterns of one filter. */
 const PATTERNS_MAX = 16;
 /** White space in a row, which the parser scans again for each character. */
 const BLANKS_MAX = 64;

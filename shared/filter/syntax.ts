@@ -16,14 +16,12 @@ const TURNS_EXPECTED = 8;
 
 /** The result of an inspection. */
 export interface Inspection {
-  /** The problem; undefined: none. */
   readonly problem: string | undefined;
   readonly nodes: number;
   /** The steps on a small message, with eight iterations of each loop. */
   readonly cost: number;
   /** The claims that are read, sorted; "*" if all are. */
   readonly claims: readonly string[];
-  /** The patterns of `matches`. */
   readonly patterns: readonly string[];
 }
 

@@ -10,7 +10,6 @@ const [NEWLINE, INSERT, COPY, COPY_END, END] = new TextEncoder().encode("\n:@,;"
 /** Bytes of a diff in addition to its commands: the size, the checksum, the terminators, and the last literal's header. */
 const FRAME_BYTES = 64;
 
-/** The number of digits of a number. */
 function digitsOf(value: number): number {
   let digits = 1;
   for (let rest = value; rest >= 64; rest = Math.floor(rest / 64)) digits++;
@@ -102,7 +101,6 @@ const FACTOR = 0x01000193;
 const HASH_BITS_MIN = 6;
 const HASH_BITS_MAX = 16;
 
-/** The cost of a diff. */
 interface Work {
   /** Compared bytes and tried blocks. */
   steps: number;
@@ -110,7 +108,6 @@ interface Work {
 
 /** A run of the data that is also in the base. */
 interface Match {
-  /** Its position in the base. */
   readonly from: number;
   /** Its position in the data. */
   readonly place: number;
@@ -148,7 +145,6 @@ class Blocks {
   /** The first block of each hash, and for each block the next one, plus 1; 0: none. */
   readonly #heads: Int32Array;
   readonly #next: Int32Array;
-  /** The hash of the data at `#hashed`. */
   #hash = 0;
   #hashed = -1;
   /** The distance of the last match: its position in the base minus its position in the data. */
@@ -200,12 +196,7 @@ class Blocks {
   }
 
   /** The match with a position of the base, if it is better. */
-  #better(
-    best: Match | undefined,
-    from: number,
-    place: number,
-    added: number,
-  ): Match | undefined {
+  #better(best: Match | undefined, from: number, place: number, added: number): Match | undefined {
     const [base, data] = [this.#base, this.#data];
     if (from < 0) return best;
     const most = Math.min(base.length - from, data.length - place);

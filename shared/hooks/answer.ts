@@ -3,7 +3,6 @@
  * beginning has to be parsed. `call.ts` calls.
  */
 
-/** The answer of a receiver. */
 export interface CallAnswer {
   readonly status: number;
   /** The body; undefined: it exceeds the limit. */

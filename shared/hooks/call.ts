@@ -4,15 +4,13 @@
  */
 import { lookup } from "node:dns/promises";
 import { isPublicAddress } from "./address.ts";
-import { readAnswer } from "./answer.ts";
-import type { CallAnswer } from "./answer.ts";
+import { type CallAnswer, readAnswer } from "./answer.ts";
 
 /** One call, with its limits. */
 export interface HookCall {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
-  /** Timeout of the whole call, in ms. */
   readonly timeout_ms: number;
   /** Hosts, with or without a port, that may have any address and be called by http. */
   readonly private_hosts: readonly string[];

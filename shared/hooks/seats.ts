@@ -16,7 +16,6 @@ export class Seats {
     this.#free = count;
   }
 
-  /** Waiting requests. */
   get waiting(): number {
     return this.#waiting;
   }

@@ -6,7 +6,6 @@ import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
 import { SECRET_PREFIX, secretKeys } from "../config/values/hook_secret.ts";
 
-/** Bytes of a generated secret. */
 const SECRET_BYTES_MADE = 32;
 
 /** A new random secret. */
@@ -15,8 +14,7 @@ export function newSecret(): string {
     Buffer.from(crypto.getRandomValues(new Uint8Array(SECRET_BYTES_MADE))).toString("base64");
 }
 
-/** The signed parts of a call. */
-export interface SignedCall {
+interface SignedCall {
   /** The same for every attempt at one event; without dots. */
   readonly id: string;
   /** Unix ms of the attempt. */

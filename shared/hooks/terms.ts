@@ -1,7 +1,6 @@
 /** Where a hook may call, and which certificates it trusts. Reads `ca_file`. */
 import type { Webhooks } from "../config/automation/hooks.ts";
-import { CallFailed } from "./call.ts";
-import type { HookCall } from "./call.ts";
+import { CallFailed, type HookCall } from "./call.ts";
 
 /** The limits in `[webhooks]`. */
 export type CallTerms = Pick<HookCall, "private_hosts" | "ca_certs">;

@@ -5,8 +5,7 @@
  */
 import { turn } from "../turns/next_turn.ts";
 import type { Logger } from "../logs/log.ts";
-import { isOutOfFiles, NO_ROOM } from "./file_reserve.ts";
-import type { FileRoom } from "./file_reserve.ts";
+import { type FileRoom, isOutOfFiles, NO_ROOM } from "./file_reserve.ts";
 
 /** Counters for metrics. */
 export interface DoorStats {
@@ -17,7 +16,7 @@ export interface DoorStats {
 }
 
 /** The used part of the runtime's listeners, with TLS and without. */
-export interface RawListener {
+interface RawListener {
   readonly addr: Deno.Addr;
   accept(): Promise<Deno.TcpConn | Deno.TlsConn>;
   close(): void;
@@ -88,7 +87,6 @@ export class Acceptor {
     void this.#acceptAll();
   }
 
-  /** Stops accepting. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

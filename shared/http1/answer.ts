@@ -4,15 +4,13 @@
  */
 import { STATUS_CODES } from "node:http";
 import { concat } from "../containers/concat.ts";
-import { writeAll } from "./byte_stream.ts";
-import type { ByteStream } from "./byte_stream.ts";
+import { type ByteStream, writeAll } from "./byte_stream.ts";
 
 /** What an answer needs from its request. */
-export interface AnswerTo {
+interface AnswerTo {
   readonly method: string;
   /** True if the connection serves another request. */
   readonly keep_alive: boolean;
-  /** The date header's value. */
   readonly date: string;
 }
 

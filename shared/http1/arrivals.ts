@@ -16,14 +16,12 @@ export type Away = "address" | "total" | "files";
 
 /** Limits of connections, in number and in ms. */
 export interface ArrivalLimits {
-  /** Strangers in all. */
   readonly strangers: number;
   /** Strangers from one address (one /64 for IPv6). */
   readonly strangers_per_address: number;
   /** Time limit of the PROXY header, of the TLS handshake and of a request's head, each. */
   readonly head_ms: number;
   readonly body_ms: number;
-  /** Time limit between two requests. */
   readonly idle_ms: number;
   /** Time limit for the peer to read an answer, or to close. */
   readonly answer_ms: number;
@@ -90,7 +88,6 @@ export class Arrivals {
   readonly #now: () => number;
   /** All connections, oldest first, as in every set here. */
   readonly #all = new Set<Arrival>();
-  /** The strangers with a place. */
   readonly #strangers = new Set<Arrival>();
   readonly #by_group = new Map<string, Set<Arrival>>();
   /** The rejected strangers whose request is awaited for the answer. */
@@ -194,7 +191,6 @@ export class Arrivals {
     this.#count();
   }
 
-  /** Counts an answered request. */
   noteAnswer(arrival: Arrival): void {
     if (!arrival.answered) this.stats.answered++;
     arrival.answered = true;
@@ -230,10 +226,7 @@ export class Arrivals {
   }
 
   /** Closes all that `next` returns, in slices. */
-  async #endAll(
-    next: () => Arrival | undefined,
-    end: (arrival: Arrival) => void,
-  ): Promise<void> {
+  async #endAll(next: () => Arrival | undefined, end: (arrival: Arrival) => void): Promise<void> {
     for (let arrival: Arrival | undefined, more = true; more;) {
       await slice(STRANGERS);
       const until_ms = this.#now() + PIECE_MS;
@@ -245,7 +238,6 @@ export class Arrivals {
     }
   }
 
-  /** The number of the current turn. */
   #enter(): number {
     if (this.#turns_asked === 0) nextTurn(this.#onTurn);
     this.#turns_asked = LOOKS;

@@ -2,15 +2,13 @@
  * Reads the body of an HTTP/1.1 request from chunks of bytes, cut anywhere: by its length, or chunked (RFC 9112, 6 and
  * 7). Pure; strict, with limits for everything that is not data.
  */
-import { MalformedRequest } from "./head.ts";
-import type { Framing } from "./head.ts";
+import { type Framing, MalformedRequest } from "./head.ts";
 
 /** The most bytes of the extensions of one chunk, and of all trailers together; all are ignored. */
 const EXTRA_BYTES_MAX = 4_096;
 /** The most digits of a chunk's size: seven hexadecimal ones, for 256 MiB. */
 const SIZE_DIGITS_MAX = 7;
 const CR = 13, LF = 10, SEMICOLON = 59, QUOTE = 34;
-/** A field of a trailer, on one line. */
 const TRAILER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*$/;
 /** Fields forbidden in a trailer, since they decide how a message is read (RFC 9110, 6.5.1). */
 const NOT_IN_TRAILERS = /^(content-length|transfer-encoding|host|connection|upgrade|trailer|te)$/i;

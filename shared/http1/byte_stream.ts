@@ -32,7 +32,6 @@ export interface LiveStream extends ByteStream {
   flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void;
   /** Stops pushing until `resume`; arriving bytes wait at the peer. */
   pause(): void;
-  /** Ends a pause. */
   resume(): void;
   /**
    * Writes all of the bytes, which must not change meanwhile. True: the system has accepted them. False: the sink's
@@ -57,10 +56,7 @@ export function isLive(stream: ByteStream): stream is LiveStream {
 }
 
 /** Writes all of the bytes. Rejects as the stream does. */
-export async function writeAll(
-  stream: ByteStream,
-  bytes: Uint8Array<ArrayBuffer>,
-): Promise<void> {
+export async function writeAll(stream: ByteStream, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
   for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await stream.write(rest));
 }
 

@@ -2,8 +2,7 @@
  * Accepts connections, one by one, on the runtime's listeners; `acceptor.ts` keeps them open. Our own TLS has
  * `tls_door.ts`; `listener.ts` decides which connections stay.
  */
-import { Acceptor } from "./acceptor.ts";
-import type { AcceptorOptions, DoorStats } from "./acceptor.ts";
+import { Acceptor, type AcceptorOptions, type DoorStats } from "./acceptor.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import type { FileRoom } from "./file_reserve.ts";
 
@@ -47,7 +46,6 @@ export interface DoorOptions extends Omit<AcceptorOptions, "bind" | "onConnectio
 export interface Door {
   readonly port: number;
   readonly stats: DoorStats;
-  /** Stops accepting. */
   close(): void;
   /** Uses another certificate and key for further handshakes; open connections are unaffected. */
   renew(pair: TlsPair): Promise<void>;

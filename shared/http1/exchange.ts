@@ -90,7 +90,6 @@ export interface ExchangeContext {
    * Fair queue: one request of a connection in a turn; strangers share turns, since checking their tokens is expensive.
    */
   readonly turns: Turns;
-  /** The value of the date header. */
   readonly date: () => string;
   /** Finds the client of a request: the peer, or its client if the peer is a proxy. */
   readonly clientOf: ClientOf;

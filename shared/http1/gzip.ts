@@ -79,7 +79,6 @@ export class GzipStream {
     return this.#packer.pack(bytes);
   }
 
-  /** The end of a stream. */
   end(): Uint8Array<ArrayBuffer> {
     const out = new Uint8Array(LAST_BLOCK.length + 8);
     const view = new DataView(out.buffer);

@@ -4,8 +4,7 @@
  */
 import { concat } from "../containers/concat.ts";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
-import { isWriting, readCount } from "./node_handle.ts";
-import type { TcpHandle } from "./node_handle.ts";
+import { isWriting, readCount, type TcpHandle } from "./node_handle.ts";
 
 /** Every connection's bytes arrive here; they are passed on, or copied, before the next ones. */
 const ARRIVING = new Uint8Array(65_536);
@@ -21,7 +20,6 @@ interface Writer {
   readonly reject: (error: Error) => void;
 }
 
-/** A handle and the stream on it. */
 interface Owned extends TcpHandle {
   stream: HandleStream;
 }

@@ -147,7 +147,6 @@ function requireTarget(method: string, target: string): string {
   throw new MalformedRequest(400, "the target of the request is neither a path nor a URL");
 }
 
-/** All items of a list header, in lower case. */
 function itemsOf(headers: readonly (readonly [string, string])[], name: string): string[] {
   return headers.filter(([key]) => key.toLowerCase() === name)
     .flatMap(([, value]) => value.split(","))

@@ -162,14 +162,12 @@ class Listening implements BareListener {
     if (limits.reserved !== undefined) reserve?.join(() => this.#open);
   }
 
-  /** Sets the listener's door. */
   opened(door: Door): this {
     this.#door = door;
     this.#endLooking = lookAtSockets();
     return this;
   }
 
-  /** The options of the listener's door. */
   doorOptions(): DoorOptions {
     const { name = "client", host, port, reuse_port = false, onGone, limits, log } = this.#options;
     return {

@@ -2,14 +2,12 @@
  * The common part of doors on servers of `node:net`: how the port stays open. `tls_door.ts` and `listener.ts` handle
  * connections; `door.ts` has the runtime's own doors.
  */
-import { createServer } from "node:net";
-import type { AddressInfo, Server } from "node:net";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { PIECE_MS, slice, STRANGERS } from "../turns/slices.ts";
 import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
 import type { DoorStats } from "./acceptor.ts";
 import type { FileRoom } from "./file_reserve.ts";
-import { acceptHandles, handleOf, moved } from "./node_handle.ts";
-import type { TcpHandle } from "./node_handle.ts";
+import { acceptHandles, handleOf, moved, type TcpHandle } from "./node_handle.ts";
 
 /**
  * Intervals of the checks for free descriptors, after which the listener is woken: while connections arrive, and while
@@ -29,10 +27,7 @@ interface Accepted {
 }
 
 /** Opens a server. Rejects with the runtime's own error if the address is in use, forbidden or not of this machine. */
-export async function openServer(
-  { host, reuse_port }: DoorOptions,
-  port: number,
-): Promise<Server> {
+export async function openServer({ host, reuse_port }: DoorOptions, port: number): Promise<Server> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -79,7 +74,6 @@ export abstract class NodeDoor implements Door {
 
   abstract renew(pair: TlsPair): Promise<void>;
 
-  /** Starts to accept connections. */
   begin(): this {
     this.#take(this.#server);
     this.#lookLater();

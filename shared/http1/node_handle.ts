@@ -3,8 +3,7 @@
  * undocumented. Every use of it by our own listener goes through here, with its reason. `tls_door_test.ts` and
  * `live_stream_test.ts` fail if a Deno changes it.
  */
-import { Socket } from "node:net";
-import type { Server, SocketConstructorOpts } from "node:net";
+import { type Server, Socket, type SocketConstructorOpts } from "node:net";
 import process from "node:process";
 import { MADE_FOR_DENO } from "../deno_versions.ts";
 
@@ -25,7 +24,7 @@ export interface NodeHandle {
 }
 
 /** The result of a write: the error or 0, and the handle. */
-export interface WriteRequest {
+interface WriteRequest {
   readonly oncomplete: (problem: number, handle: NodeHandle) => void;
 }
 
@@ -43,7 +42,6 @@ export interface TcpHandle extends NodeHandle {
   fdForIpc(): number;
   /** Takes a descriptor over. */
   open(number: number): number;
-  /** Writes the peer's address into the object. */
   getpeername(peer: { address?: string; port?: number }): number;
   close(): void;
 }

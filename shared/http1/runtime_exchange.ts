@@ -18,7 +18,6 @@ interface RequestEvent {
   respondWith(response: Response): Promise<void>;
 }
 
-/** HTTP on a connection that it then owns. */
 interface HttpConnection {
   nextRequest(): Promise<RequestEvent | null>;
   close(): void;

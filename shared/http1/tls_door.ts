@@ -4,13 +4,11 @@
  * certificate; and it cannot read a PROXY header before the handshake.
  */
 import type { Server } from "node:net";
-import { createSecureContext } from "node:tls";
-import type { SecureContext } from "node:tls";
+import { createSecureContext, type SecureContext } from "node:tls";
 import { Turns } from "../turns/fair_turns.ts";
 import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
 import { NodeDoor, openServer } from "./node_door.ts";
-import { socketOn } from "./node_handle.ts";
-import type { TcpHandle } from "./node_handle.ts";
+import { socketOn, type TcpHandle } from "./node_handle.ts";
 import { NodeStream } from "./node_stream.ts";
 import { secureStream } from "./tls_stream.ts";
 

@@ -4,21 +4,16 @@
  */
 import { concat } from "../containers/concat.ts";
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
-import type { SecureContext } from "node:tls";
+import { type SecureContext, TLSSocket } from "node:tls";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
-import { handleOf } from "./node_handle.ts";
-import type { NodeHandle } from "./node_handle.ts";
+import { handleOf, type NodeHandle } from "./node_handle.ts";
 import { Turns } from "../turns/fair_turns.ts";
 
 /**
  * Runs the handshake; resolves with the stream inside TLS, and rejects if it fails. Nobody else may read the socket;
  * bytes that were put back come first.
  */
-export async function secureStream(
-  tcp: Socket,
-  secureContext: SecureContext,
-): Promise<LiveStream> {
+export async function secureStream(tcp: Socket, secureContext: SecureContext): Promise<LiveStream> {
   // A limit closed the connection while it waited for its turn.
   if (tcp.destroyed) throw new Error("the connection has ended");
   const socket = new TLSSocket(tcp, { isServer: true, secureContext });
@@ -43,7 +38,6 @@ class TlsStream implements LiveStream {
   /** Resolves after the handshake. */
   readonly secured: Promise<void>;
   readonly #socket: TLSSocket;
-  /** The socket below TLS. */
   readonly #tcp: Socket;
   #sink: ByteSink | undefined;
   #paused = false;

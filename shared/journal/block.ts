@@ -44,12 +44,11 @@ export interface BlockOwner {
 export type BlockHole = Omit<JournalHole["hole"], "node" | "tenant">;
 
 /** The position of a block among those of its writer, so that a missing or repeated one is detected. */
-export interface BlockPlace {
+interface BlockPlace {
   /** Blocks of one series are stored together and expire together. */
   readonly series: number;
   /** From 0, without gaps. */
   readonly number: number;
-  /** The number of the first record. */
   readonly first: number;
 }
 
@@ -138,7 +137,7 @@ export class BlockBuilder {
 }
 
 /** Decrypted sections; undefined for erased ones. */
-export type OpenSections = readonly (Section | undefined)[];
+type OpenSections = readonly (Section | undefined)[];
 
 /** A stored block with encrypted sections. */
 export class ClosedBlock {

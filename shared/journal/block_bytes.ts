@@ -244,7 +244,6 @@ export class TextTable {
     }
   }
 
-  /** Writes a text, or the number of its earlier occurrence. */
   write(to: BlockWriter, text: string): void {
     const known = this.#numbers.get(text);
     if (known !== undefined) return to.count(known + 1);

@@ -27,7 +27,6 @@ export class Section {
     return this.texts.read(this.bytes);
   }
 
-  /** The terms that are the sender's own. */
   terms(): Pick<Terms, "expires_ms" | "grant"> {
     this.#expires_ms += this.bytes.difference();
     return { expires_ms: this.#expires_ms || null, grant: this.text() || null };

@@ -14,8 +14,7 @@ import { descriptorsBy, FileReserve } from "../http1/file_reserve.ts";
 import { placeholder } from "../process/asked_files.ts";
 import type { DoorLimits } from "../http1/listener.ts";
 import type { Handler } from "../http1/exchange.ts";
-import { listenClient } from "./listen.ts";
-import type { ClientListenOptions, Listener } from "./listen.ts";
+import { type ClientListenOptions, listenClient, type Listener } from "./listen.ts";
 import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
 import { scrapedGauge } from "../metrics/metrics.ts";
@@ -24,9 +23,7 @@ import type { HealthCheck } from "./ops.ts";
 import type { TlsPair } from "../http1/door.ts";
 import { UnseenClients } from "./unseen_clients.ts";
 
-/** The dependencies and settings of `openClientListener`. */
-export interface ClientListenerOptions
-  extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface ClientListenerOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "server" | "limits">;
   readonly handler: Handler;
   /** Answers a client without a place among unauthenticated ones. */
@@ -113,9 +110,7 @@ function answering(handler: Handler, own: string): Handler {
 }
 
 /** Opens the listener. Rejects with ListenError if the address is in use, forbidden or not of this machine. */
-export async function openClientListener(
-  options: ClientListenerOptions,
-): Promise<ClientListener> {
+export async function openClientListener(options: ClientListenerOptions): Promise<ClientListener> {
   const { config, config: { server, limits }, registry, onGone, log, nonce, reuse_port = false } =
     options;
   const { host, port, websocket } = server;
@@ -180,7 +175,6 @@ function othersAt({ stats: { answered, evicted, refused, accept_failures } }: Li
   return answered + evicted.address + evicted.total + refused + accept_failures;
 }
 
-/** A door and its counters. */
 interface CountedDoor {
   readonly listener: Listener;
   readonly watch: DoorWatch;

@@ -3,12 +3,10 @@
  * request. It says whether the port serves; `door_watch.ts` reacts.
  */
 import { Buffer } from "node:buffer";
-import { connect } from "node:net";
-import type { Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
-/** The probed listener. */
-export interface ProbeOptions {
+interface ProbeOptions {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;

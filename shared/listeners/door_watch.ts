@@ -12,8 +12,7 @@ export class Inconclusive extends Error {
   override readonly name = "Inconclusive";
 }
 
-/** The dependencies and settings of `DoorWatch`. */
-export interface DoorWatchOptions extends Pick<Env, "now" | "monotonic_ms"> {
+interface DoorWatchOptions extends Pick<Env, "now" | "monotonic_ms"> {
   /** The URL of the port for people, for example "http://127.0.0.1:4000". */
   readonly url: string;
   /** Resolves when the port has answered; may reject with `Inconclusive`. */

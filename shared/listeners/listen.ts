@@ -3,14 +3,10 @@
  * with a time limit. The caller serves.
  */
 import { ArqonError } from "@arqon/proto";
-import type { FileReserve } from "../http1/file_reserve.ts";
-import { listenBare, listenPlain } from "../http1/listener.ts";
-import type { BareListener, BareListenOptions, BareListenStats } from "../http1/listener.ts";
-import type { DoorLimits } from "../http1/listener.ts";
+import { type DoorLimits, listenBare, listenPlain } from "../http1/listener.ts";
+import type { BareListener, BareListenOptions } from "../http1/listener.ts";
 import type { Handler } from "../http1/exchange.ts";
-import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
-import type { TlsPair } from "../http1/door.ts";
 import { within } from "../within.ts";
 
 /** The default time limit of `close`, in ms. */
@@ -30,44 +26,23 @@ const LIMITS: DoorLimits = {
   gone_ms: 30_000,
 };
 
-/** The address, and the handler. */
-export interface ListenOptions {
-  /** The listener's name for messages: "client", "ops", "admin". */
+/** The address, and the handler. Absent limits: those for operators; absent `onGone`: a lost port stays closed. */
+export interface ListenOptions
+  extends
+    Pick<BareListenOptions, "host" | "port" | "handler" | "tls" | "reuse_port" | "reserve" | "log">,
+    Partial<Pick<BareListenOptions, "limits" | "onGone">> {
   readonly name: string;
-  readonly host: string;
-  /** 0 picks a free port. */
-  readonly port: number;
-  readonly handler: Handler;
-  /** PEM texts; with them the listener speaks TLS. */
-  readonly tls?: { cert: string; key: string } | undefined;
-  /** True if other processes serve the same port; the system distributes connections. Needs --unstable-net. */
-  readonly reuse_port?: boolean;
-  /** Limits of connections and times; absent: those for operators. */
-  readonly limits?: DoorLimits;
-  /** The file descriptors reserved for others than clients; absent: none. */
-  readonly reserve?: FileReserve | undefined;
-  /** Logs failures to accept. */
-  readonly log?: Logger | undefined;
-  /** Called when the port is closed and cannot be reopened; absent: it stays closed. */
-  readonly onGone?: (error: Error) => void;
 }
 
 /** An open listener; its opener closes it. */
-export interface Listener {
+export interface Listener extends Pick<BareListener, "port" | "stats" | "renew" | "reopen"> {
   /** `http(s)://host:port`; a wildcard host is shown as 127.0.0.1. */
   readonly url: string;
-  readonly port: number;
   /**
    * Stops accepting; idle connections end at once. After `grace_ms` running requests are answered 503 `draining`. A
    * client that still stalls then keeps its connection until the process ends.
    */
   close(grace_ms?: number): Promise<void>;
-  /** Uses another certificate and key from now on; open connections are unaffected. */
-  renew(pair: TlsPair): Promise<void>;
-  /** Reopens the port because it does not answer; open connections are unaffected. */
-  reopen(): Promise<void>;
-  /** Counters of its door. */
-  readonly stats: BareListenStats;
 }
 
 /** A listener could not be opened; `message` says which and what to do. */
@@ -110,11 +85,7 @@ function bareOptions(options: ListenOptions, handler: Handler): BareListenOption
 /** The host without the brackets of an IPv6 address in a URL: `node:net` takes none. */
 const bareHost = ({ host }: ListenOptions) => host.replace(/^\[(.*)\]$/, "$1");
 
-function listenerOf(
-  options: ListenOptions,
-  server: BareListener,
-  answerAll: () => void,
-): Listener {
+function listenerOf(options: ListenOptions, server: BareListener, answerAll: () => void): Listener {
   return {
     url: urlOf(options, server.port),
     port: server.port,

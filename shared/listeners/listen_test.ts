@@ -38,9 +38,7 @@ Deno.test("a wildcard host is shown as a connectable address", async () => {
 });
 
 Deno.test("a handler gets the client's address", async () => {
-  const listener = open({
-    handler: (_, { remoteAddr }) => new Response(remoteAddr.hostname),
-  });
+  const listener = open({ handler: (_, { remoteAddr }) => new Response(remoteAddr.hostname) });
   assert.equal(await (await fetch(listener.url)).text(), "127.0.0.1");
   await listener.close();
 });

@@ -4,12 +4,10 @@
  */
 import type { Config } from "../config/schema.ts";
 import { unreadable } from "../config/load.ts";
-import { listen, listenClient } from "./listen.ts";
-import type { Listener, ListenOptions } from "./listen.ts";
+import { listen, listenClient, type Listener, type ListenOptions } from "./listen.ts";
 import type { Logger } from "../logs/log.ts";
 import type { Env } from "../env.ts";
-import { openOpsToken } from "./ops_token.ts";
-import type { OpsToken } from "./ops_token.ts";
+import { openOpsToken, type OpsToken } from "./ops_token.ts";
 import type { ReadFile } from "../process/secret_file.ts";
 import {
   type ClientCertificates,

@@ -24,7 +24,7 @@ export interface HealthReport {
 }
 
 /** What the ops endpoint shows. */
-export interface OpsOptions extends Pick<Env, "registry" | "now"> {
+interface OpsOptions extends Pick<Env, "registry" | "now"> {
   readonly health: () => HealthReport;
   /** Logs a collector or a health check that throws. */
   readonly log?: Logger;

@@ -7,16 +7,14 @@ import type { Config } from "../config/schema.ts";
 import type { FileReserve } from "../http1/file_reserve.ts";
 import type { Listener } from "./listen.ts";
 import type { Env } from "../env.ts";
-import { openOperatorListener } from "./operator_listener.ts";
-import type { OperatorListenOptions } from "./operator_listener.ts";
+import { openOperatorListener, type OperatorListenOptions } from "./operator_listener.ts";
 import { opsHandler } from "./ops.ts";
-import { withOpsToken } from "./ops_token.ts";
-import type { OpsToken } from "./ops_token.ts";
+import { type OpsToken, withOpsToken } from "./ops_token.ts";
 import type { ReadFile } from "../process/secret_file.ts";
 import { Starting } from "./starting.ts";
 
 /** What the port of operators is opened with. */
-export interface OpsPortOptions extends Pick<Env, "registry" | "log" | "now"> {
+interface OpsPortOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: Pick<Config, "ops" | "admin" | "limits">;
   readonly read: ReadFile;
   /** The token that it requires; undefined: none. */
@@ -28,7 +26,6 @@ export interface OpsPortOptions extends Pick<Env, "registry" | "log" | "now"> {
 /** The open port. */
 export interface OpsPort {
   readonly ops: Listener;
-  /** The readiness it reports. */
   readonly starting: Starting;
   /** The options for every other port of operators. */
   readonly door: Omit<OperatorListenOptions, "name" | "handler"> & {

@@ -38,9 +38,7 @@ Deno.test("/health/ready is 200 when every check is ok", async () => {
   assert.equal(response.headers.get("cache-control"), "no-store");
   assert.deepEqual(await response.json(), {
     status: "ok",
-    checks: {
-      spine: { status: "ok", since: "2026-01-01T00:00:00.000Z", detail: up.detail },
-    },
+    checks: { spine: { status: "ok", since: "2026-01-01T00:00:00.000Z", detail: up.detail } },
   });
 });
 

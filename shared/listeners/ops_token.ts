@@ -8,8 +8,7 @@ import type { Config } from "../config/schema.ts";
 import { showsToken } from "../http1/handled_request.ts";
 import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
-import { readSecret, RenewedSecret, tokenIn } from "../process/secret_file.ts";
-import type { ReadFile } from "../process/secret_file.ts";
+import { type ReadFile, readSecret, RenewedSecret, tokenIn } from "../process/secret_file.ts";
 
 type Handler = (request: Request) => Promise<Response>;
 

@@ -203,10 +203,7 @@ export async function readValueAndText(
 ): Promise<{ readonly value: unknown; readonly text: string }> {
   requireType(request, "application/json");
   const bytes = await readBytes(request, max_bytes);
-  return {
-    value: orRefused(bytes, "invalid-settings"),
-    text: new TextDecoder().decode(bytes),
-  };
+  return { value: orRefused(bytes, "invalid-settings"), text: new TextDecoder().decode(bytes) };
 }
 
 /** Throws with `reason` if JSON parsers could read different values from the bytes. */

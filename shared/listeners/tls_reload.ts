@@ -8,16 +8,14 @@ import type { Config } from "../config/schema.ts";
 import type { TlsPair } from "../http1/door.ts";
 import type { Env } from "../env.ts";
 import type { Listener } from "./listen.ts";
-import { Counter, Gauge } from "../metrics/metrics.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import { Counter, Gauge, type Registry } from "../metrics/metrics.ts";
 
 /** The pair of a listener, where another one is read, and how it is applied. */
-export interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> {
+interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> {
   /** For messages and the metric; absent: "client". */
   readonly listener?: "client" | "ops" | "admin";
   /** The part that the metric belongs to; absent: "shield". */
   readonly part?: "shield" | "brain";
-  /** The pair in use. */
   readonly served: TlsPair;
   /** Reads the pair in the files now; may throw. */
   readonly read: () => TlsPair | undefined;
@@ -32,7 +30,6 @@ const EVERY_MS = 2_000;
 /** A certificate that no peer accepts now, or with a key of another one: another start may succeed. */
 export class CertificateError extends Error {
   override readonly name = "CertificateError";
-  /** The configuration's key. */
   readonly key: string;
 
   constructor(table: string, problem: string, name = "tls_cert") {

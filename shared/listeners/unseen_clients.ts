@@ -5,8 +5,7 @@
  */
 import type { ClientOf } from "../http1/exchange.ts";
 import type { Logger } from "../logs/log.ts";
-import { lastHop } from "./forwarded.ts";
-import type { ForwardedHeader } from "./forwarded.ts";
+import { type ForwardedHeader, lastHop } from "./forwarded.ts";
 
 /** The most remembered peers; beyond that the oldest is dropped. */
 const PEERS_MAX = 64;

@@ -43,7 +43,7 @@ export interface Life extends Mark {
 }
 
 /** The outcome of a life; `by_ms`: it had ended by this time, Unix ms by its own clock. */
-export type LifeEnd =
+type LifeEnd =
   | { readonly how: "lives" }
   | { readonly how: "ended" | "killed"; readonly by_ms: number };
 
@@ -56,11 +56,7 @@ export const SILENT_MS = 20_000;
 export type LifeKind = "life" | "brain";
 
 /** The key of a life. */
-export const lifeKey = (
-  node_id: string,
-  began_ms: number,
-  kind: LifeKind = "life",
-): KvKey => [
+export const lifeKey = (node_id: string, began_ms: number, kind: LifeKind = "life"): KvKey => [
   kind,
   node_id,
   String(began_ms),

@@ -6,7 +6,6 @@ import { opened } from "../turns/opened.ts";
 import type { KeyValue, Spine } from "../spine/contract/spine.ts";
 import { decodeLife, type Life, lifeKey, type LifeKind, silentMs } from "./life.ts";
 
-/** The bucket of lives. */
 const LIVES_BUCKET = "ARQON_LIVES";
 /** The most incarnations that a reader gets: the newest ones. */
 const READ_MAX = 1_000;

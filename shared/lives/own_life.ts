@@ -16,7 +16,7 @@ const AGAIN_MS = 100;
 const SWEEP_MS = 6 * 3_600_000;
 
 /** The process's parts that a life needs. */
-export interface OwnLifeOptions extends Pick<Env, "log" | "node_id" | "now" | "monotonic_ms"> {
+interface OwnLifeOptions extends Pick<Env, "log" | "node_id" | "now" | "monotonic_ms"> {
   readonly lives: Lives;
   /** Its kind; absent: a Shield. */
   readonly kind?: LifeKind;
@@ -67,7 +67,6 @@ export class OwnLife {
     return this.#options.node_id;
   }
 
-  /** All lives. */
   get lives(): Lives {
     return this.#options.lives;
   }

@@ -3,8 +3,7 @@
  * marks: they are known after their first message.
  */
 import type { RegisteredShield } from "../cluster/known_nodes.ts";
-import { endOf, isLater, SILENT_MS, silentMs } from "./life.ts";
-import type { Life } from "./life.ts";
+import { endOf, isLater, type Life, SILENT_MS, silentMs } from "./life.ts";
 import type { OwnLife } from "./own_life.ts";
 
 /** The state of each Shield by its last life. Pure. */

@@ -200,10 +200,7 @@ Deno.test("values that JSON does not know are written as text", () => {
 Deno.test("a refusal logs its reason, any other error its stack, both with their cause", () => {
   const refusal = new ArqonError("spine-unavailable", "down", { cause: new Error("ECONNRESET") });
   const known = Object.fromEntries(parseLogfmt(one({ error: refusal }))).error ?? "";
-  assert.equal(
-    known,
-    "spine-unavailable: Spine unavailable: down; caused by ECONNRESET",
-  );
+  assert.equal(known, "spine-unavailable: Spine unavailable: down; caused by ECONNRESET");
   const bug = Object.fromEntries(parseLogfmt(one({ error: new TypeError("boom") }))).error ?? "";
   const internal = new ArqonError("internal", "", { cause: new TypeError("boom") });
   const hidden = Object.fromEntries(parseLogfmt(one({ error: internal }))).error ?? "";

@@ -2,8 +2,7 @@
  * The logs of one process: a logger for each component, levels that can change at run time, and a rate limit for each
  * text. `log.ts` formats lines. It has no timer and no file.
  */
-import { createLogger, SEVERITY } from "./log.ts";
-import type { Logger, LoggerOptions, LogLevel } from "./log.ts";
+import { createLogger, type Logger, type LoggerOptions, type LogLevel, SEVERITY } from "./log.ts";
 import type { Registry } from "../metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
 
@@ -18,19 +17,15 @@ export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" |
   readonly node_id: string;
 }
 
-/** The present levels. */
-export interface LogLevels {
+interface LogLevels {
   /** The default level. */
   readonly level: LogLevel;
-  /** The components with a level of their own. */
   readonly levels: Readonly<Record<string, LogLevel>>;
-  /** The components with a logger. */
   readonly components: readonly string[];
 }
 
 /** The logs of a process. */
 export interface Logging {
-  /** The logger of a component, with its level and rate limits. */
   of(component: string): Logger;
   levels(): LogLevels;
   /**
@@ -58,7 +53,6 @@ interface Flood {
   left_out: number;
 }
 
-/** Limits the lines of one text of a component in a second. */
 class Floods {
   /** Lines of one text in a second. */
   lines_max: number;

@@ -4,7 +4,7 @@
 const TENANTS_MAX = 10_000;
 
 /** Whether a line is written: `last` has to say that the tenant's other lines of this second are left out. */
-export type LineChoice = "written" | "last" | "left out";
+type LineChoice = "written" | "last" | "left out";
 
 /** Counts a line of a tenant, and returns its choice. `now` in Unix ms. */
 export function tenantLines(

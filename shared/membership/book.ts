@@ -24,7 +24,6 @@ export function emptyBook(): Book {
   return { sequence: 0, occupied: false, members: new Map(), since_list: 0 };
 }
 
-/** The member of an entry. */
 const memberIn = (
   { user_id, issuer, connection_id, node_id, incarnation, joined_ms }: RecordedMember,
 ): RecordedMember => ({ user_id, issuer, connection_id, node_id, incarnation, joined_ms });

@@ -1,11 +1,9 @@
 /** The membership of a room from entries, read from any position, and the due entries. */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { BookReader, dueFor, dueTurn, emptyBook, listOf, MembersAt } from "./book.ts";
+import { type Book, BookReader, dueFor, dueTurn, emptyBook, listOf, MembersAt } from "./book.ts";
 import { PAGE_MEMBERS, take } from "./book.ts";
-import type { Book } from "./book.ts";
-import { readEntry } from "./entry.ts";
-import type { MembershipEntry } from "./entry.ts";
+import { type MembershipEntry, readEntry } from "./entry.ts";
 
 const member = (connection_id: string) => ({
   ...{ user_id: `of ${connection_id}`, issuer: "i", connection_id },

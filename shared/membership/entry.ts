@@ -50,7 +50,6 @@ const Present = z.looseObject({
   /** The last change before it. */
   sequence: z.int().min(0),
   at_ms: z.int().min(0),
-  /** From 0. */
   page: z.int().min(0),
   pages: z.int().min(1),
   occupied: z.boolean(),

@@ -10,8 +10,7 @@ import { slice, STRANGERS } from "../turns/slices.ts";
 
 export { Counter, Gauge, Histogram, Registry } from "prom-client";
 
-/** Labels of `arqon_build_info`. */
-export interface MetricsOptions {
+interface MetricsOptions {
   /** Which process this is; the label `node_id` of `arqon_build_info`. */
   readonly node_id: string;
   /** The release, for example "0.1.0". */
@@ -19,7 +18,7 @@ export interface MetricsOptions {
 }
 
 /** The answer of `/metrics`. */
-export interface Exposition {
+interface Exposition {
   readonly body: string;
   readonly content_type: string;
 }

@@ -2,8 +2,7 @@
  * Metrics that are plain numbers where they are counted and become prom-client's only at a scrape,
  * for paths on which a label lookup costs too much. Which metrics there are is decided elsewhere.
  */
-import { Counter } from "prom-client";
-import type { Histogram, Registry } from "prom-client";
+import { Counter, type Histogram, type Registry } from "prom-client";
 
 /** A histogram: an observation is one addition to an array. Values are seconds. */
 export class PlainHistogram {

@@ -2,8 +2,7 @@
  * Operations on deltas: validation, size, and joining adjacent ones. Pure; `state_merge.ts` merges a delta into a
  * replica, `delta_split.ts` splits large ones.
  */
-import type { Delta, Entry, Writer, WriterKey } from "./types.ts";
-import { writerKey } from "./types.ts";
+import { type Delta, type Entry, type Writer, type WriterKey, writerKey } from "./types.ts";
 
 /** A mutable delta. `removed` has only counters up to `start`: the range implies the rest. */
 export interface DeltaDraft {
@@ -120,7 +119,6 @@ export function draftOf({ writer, start, end, entries, removed }: Delta): DeltaD
   };
 }
 
-/** A copy of a draft. */
 function copyDraft(draft: DeltaDraft): DeltaDraft {
   return { ...draft, entries: new Map(draft.entries), removed: new Set(draft.removed) };
 }

@@ -62,10 +62,7 @@ Deno.test("many leaves, before and after joins, become several deltas", () => {
 });
 
 Deno.test("an update is never split, though others join and leave in the same batch", () => {
-  const step = fc.record({
-    act: fc.constantFrom("come", "go", "update"),
-    who: fc.nat(9),
-  });
+  const step = fc.record({ act: fc.constantFrom("come", "go", "update"), who: fc.nat(9) });
   const steps = fc.array(step, { maxLength: 40, size: "max" });
   fc.assert(fc.property(steps, steps, fc.integer({ min: 300, max: 900 }), (first, batch, limit) => {
     const a = createState(A);

@@ -14,8 +14,7 @@ import {
   seal,
 } from "./delta.ts";
 import type { DeltaGroup } from "./delta.ts";
-import type { Clocks, Delta } from "./types.ts";
-import { writerKey } from "./types.ts";
+import { type Clocks, type Delta, writerKey } from "./types.ts";
 
 /** Limits of the slots that replicas keep per writer, in entries plus covered tags. */
 export const HISTORY_LEVELS: readonly number[] = [100, 1_000, 10_000];

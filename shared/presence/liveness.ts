@@ -12,7 +12,6 @@ import type { Writer } from "./types.ts";
 export interface LivenessOptions {
   /** The normal interval between messages of a writer. */
   readonly heartbeat_ms: number;
-  /** A writer that is silent for this long is down. */
   readonly down_ms: number;
   /** A writer that is silent for this long is forgotten. */
   readonly forget_ms: number;
@@ -51,11 +50,9 @@ export interface Liveness {
   readonly tombstones: BoundedMap<string, Tombstone>;
 }
 
-/** The effect of a sign of life. */
-export interface HeartbeatEffect {
+interface HeartbeatEffect {
   /** False: forgotten, or a younger life of the node is known. Nothing changed. */
   readonly accepted: boolean;
-  /** The node's previous record. */
   readonly previous: Life | undefined;
   readonly transitions: readonly Transition[];
 }

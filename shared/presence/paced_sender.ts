@@ -41,7 +41,6 @@ export class PacedSender {
     return true;
   }
 
-  /** Drops unsent pages. */
   close(): void {
     this.#cancel?.();
     this.#answers.length = 0;

@@ -10,8 +10,7 @@ import { emptyDraft } from "./delta.ts";
 import { createGenerations } from "./generations.ts";
 import type { MarkResult, PresenceState, Replica } from "./state_data.ts";
 import { drop, hide, show } from "./state_index.ts";
-import type { Writer, WrittenEntry } from "./types.ts";
-import { writerKey } from "./types.ts";
+import { type Writer, writerKey, type WrittenEntry } from "./types.ts";
 
 export type {
   Changes,

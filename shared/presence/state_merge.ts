@@ -7,8 +7,7 @@ import { deltaFault, deltaSize, inBirthOrder } from "./delta.ts";
 import { HISTORY_LEVELS, pushDeltas } from "./generations.ts";
 import type { Changes, Held, MergeResult, PresenceState, Replica } from "./state_data.ts";
 import { drop, findHeld, hold } from "./state_index.ts";
-import type { Delta, Entry, WriterKey, WrittenEntry } from "./types.ts";
-import { writerKey } from "./types.ts";
+import { type Delta, type Entry, type WriterKey, writerKey, type WrittenEntry } from "./types.ts";
 
 /** Deltas of one writer that wait for a gap to be filled; further ones are dropped. */
 export const PENDING_DELTAS_MAX = 64;
@@ -23,7 +22,6 @@ interface Tally {
   readonly leaves: Held[];
 }
 
-/** The held entries that the delta removes. It continues the replica's clock. */
 function deadOf(replica: Replica, delta: Delta, entries: readonly Entry[]): Set<Held> {
   const { clock, held } = replica;
   const dead = new Set<Held>();

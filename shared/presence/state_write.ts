@@ -2,13 +2,11 @@
  * A replica's own changes: joins, updates and leaves of its connections, each with its next counter, collected in one
  * delta until it is taken. Changes of others are not handled here.
  */
-import { emptyDelta, seal } from "./delta.ts";
-import type { DeltaDraft } from "./delta.ts";
+import { type DeltaDraft, emptyDelta, seal } from "./delta.ts";
 import { pushDeltas } from "./generations.ts";
 import type { Held, PresenceState, Replica } from "./state_data.ts";
 import { drop, findHeld, hold } from "./state_index.ts";
-import type { Delta, Entry, MemberInput } from "./types.ts";
-import { writerKey } from "./types.ts";
+import { type Delta, type Entry, type MemberInput, writerKey } from "./types.ts";
 
 interface Own {
   readonly replica: Replica;

@@ -144,12 +144,7 @@ const KINDS: { readonly [Kind in ClusterMessage["kind"]]: Part<Body<Kind>> } = {
     leaves: f.many(ROOM_TAG_PART),
     clocks: f.many(CLOCK),
   }),
-  room_pull: message("RoomPull", {
-    from: f.id,
-    request: f.count,
-    tenant_id: f.id,
-    room_id: f.id,
-  }),
+  room_pull: message("RoomPull", { from: f.id, request: f.count, tenant_id: f.id, room_id: f.id }),
   room_snapshot: message("RoomSnapshot", {
     request: f.count,
     page: f.page,

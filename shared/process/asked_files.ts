@@ -11,7 +11,7 @@ export const OTHER_FILES = 256;
 const PATH = ["limits", "connections_per_process"] as const;
 
 /** The configured number of connections, and its position in the file. */
-export interface AskedFiles {
+interface AskedFiles {
   readonly files: number;
   readonly source: string;
   readonly position: ConfigProblem["position"];
@@ -36,7 +36,6 @@ export function fileProblem(
   return { position, key: PATH.join("."), text };
 }
 
-/** How many of `OTHER_FILES` are open at the time of the trial. */
 const OPEN_FILES = 32;
 /** The most files that a trial opens: more would take seconds, and as much memory of the system. */
 const TRIAL_MAX = 262_144;

@@ -1,8 +1,7 @@
 /** The URL of the database of `[bridge.postgres]`, with the password from a file. Does not connect. */
 import type { Config } from "../config/schema.ts";
 import { isDatabaseUrl } from "../config/values/postgres.ts";
-import { passwordIn, readSecret, SecretProblem } from "./secret_file.ts";
-import type { ReadFile } from "./secret_file.ts";
+import { passwordIn, type ReadFile, readSecret, SecretProblem } from "./secret_file.ts";
 
 /** Undefined without the table. Throws a ConfigError with the key and the invalid file. */
 export function bridgedDatabase(

@@ -1,7 +1,6 @@
 /** The expiry of this process's client certificates, read from their files at each scrape. */
 import { X509Certificate } from "node:crypto";
-import { Gauge } from "../metrics/metrics.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import { Gauge, type Registry } from "../metrics/metrics.ts";
 import type { ReadFile } from "./secret_file.ts";
 
 /** Tables whose server may ask for a certificate. */

@@ -15,8 +15,7 @@ export interface GivenConfig extends Pick<Env, "config"> {
   readonly read: () => Promise<Config>;
 }
 
-/** The process whose configuration it is. */
-export interface LiveProcess extends Pick<Env, "log" | "now"> {
+interface LiveProcess extends Pick<Env, "log" | "now"> {
   /** Its name when the configuration has none. */
   readonly node_id: string;
   readonly logging: Pick<Logging, "renew">;

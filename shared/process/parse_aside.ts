@@ -2,8 +2,7 @@
  * Parses a configuration beside the work of a running process: a small file at once, a larger one in a thread of its
  * own, which ends with it.
  */
-import { configText, parseConfig } from "../config/load.ts";
-import type { ParseOptions } from "../config/load.ts";
+import { configText, parseConfig, type ParseOptions } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { rememberClassesHash } from "../config/classes_hash.ts";
 import { inPieces, STRANGERS } from "../turns/slices.ts";

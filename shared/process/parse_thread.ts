@@ -2,11 +2,9 @@
  * The worker that parses and checks a large configuration: 10,000 room classes take seconds, for which messages must
  * not wait. `parse_aside.ts` starts it, once for each file.
  */
-import { ConfigError, configText, parseConfig } from "../config/load.ts";
-import type { ParseOptions } from "../config/load.ts";
+import { ConfigError, configText, parseConfig, type ParseOptions } from "../config/load.ts";
 import { classesHash } from "../config/classes_hash.ts";
-import { cut } from "../config/live/long_lists.ts";
-import type { CutConfig } from "../config/live/long_lists.ts";
+import { cut, type CutConfig } from "../config/live/long_lists.ts";
 
 /** A file to parse. */
 export interface ParseRequest {

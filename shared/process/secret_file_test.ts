@@ -73,10 +73,7 @@ Deno.test("the problem of a file is reported with its key and path, never with i
     message(new Error("No such file")),
     'nats.password_file: "/run/secrets/nats" cannot be read (No such file); give the path of a file',
   );
-  assert.equal(
-    message(""),
-    'nats.password_file: "/run/secrets/nats" is empty; expected one line',
-  );
+  assert.equal(message(""), 'nats.password_file: "/run/secrets/nats" is empty; expected one line');
   assert.match(message("hunter\ufffd"), /is not UTF-8 text/);
   assert.doesNotMatch(message("hunter\nhunter"), /hunter/);
   const parse = () => {

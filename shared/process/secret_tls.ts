@@ -1,8 +1,7 @@
 /** Parses the certificates and keys of a TLS client. Reads no file and does not connect. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ConfigError } from "../config/load.ts";
-import { SecretProblem } from "./secret_file.ts";
-import type { NamedFile } from "./secret_file.ts";
+import { type NamedFile, SecretProblem } from "./secret_file.ts";
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^]+?-----END CERTIFICATE-----/;
 

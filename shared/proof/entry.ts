@@ -18,7 +18,7 @@ const BLOCK_RECORDS = ["journal", "usage"] as const;
 export type BlockRecord = typeof BLOCK_RECORDS[number];
 
 /** The usage of a tenant in one minute of one process, all of it in one entry. */
-export interface MinuteUse {
+interface MinuteUse {
   /** Its id: node, incarnation and number. A log that was read again has it twice. */
   readonly block: string;
   /** In minutes since 1970. */
@@ -29,7 +29,6 @@ export interface MinuteUse {
 
 /** One entry of a record. */
 export interface RecordEntry {
-  /** The epoch of the offset. */
   readonly epoch: string;
   readonly offset: number;
   /** When the log stored it, Unix ms by the log's clock. */

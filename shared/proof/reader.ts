@@ -54,7 +54,6 @@ export function provenBytes(
 /** A tree with the checkpoint that it was opened with. */
 export class TreeReader {
   readonly checkpoint: Checkpoint;
-  /** The signed note. */
   readonly note: string;
   readonly #files: TreeFiles;
   readonly #read: SubtreeReader;

@@ -70,8 +70,7 @@ export interface WitnessAnswer {
   readonly fork?: readonly [string, string];
 }
 
-/** The dependencies of a witness. */
-export interface WitnessOptions {
+interface WitnessOptions {
   /** A `cosigner`. */
   readonly signer: Signer;
   /**

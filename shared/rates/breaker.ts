@@ -52,8 +52,7 @@ export interface Hold {
   readonly closes?: true;
 }
 
-/** The effect of a failure. */
-export type AfterFailure = "opened" | "slowed" | undefined;
+type AfterFailure = "opened" | "slowed" | undefined;
 
 /** The breaker of one module of one tenant. */
 interface Breaker {
@@ -91,7 +90,6 @@ export interface Breakers {
   open(): { tenant_id: string; sha256: string }[];
   /** When the breaker of a module admits senders again, in ms; undefined: it is closed. */
   openUntil(tenant_id: string, sha256: string): number | undefined;
-  /** How many senders are remembered. */
   readonly senders: number;
   /** How many senders were forgotten early because of the bound. */
   readonly senders_dropped: number;

@@ -1,6 +1,4 @@
-/**
- * When a breaker opens, lets one through and closes, and whom it slows instead. Pure: time is a number here.
- */
+/** When a breaker opens, lets one through and closes, and whom it slows instead. Pure: time is a number here. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Asking, createBreakers, SEVERAL_SENDERS } from "./breaker.ts";

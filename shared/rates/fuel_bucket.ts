@@ -5,9 +5,7 @@
  */
 import { BoundedMap } from "../containers/bounded_map.ts";
 
-/**
- * A bucket of fuel. It fills at `per_second`, up to `burst_seconds` of it, in the units of `fuel_limit`.
- */
+/** A bucket of fuel. It fills at `per_second`, up to `burst_seconds` of it, in the units of `fuel_limit`. */
 export interface FuelBucket {
   per_second: number;
   readonly burst_seconds: number;

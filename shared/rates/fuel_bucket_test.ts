@@ -1,6 +1,4 @@
-/**
- * What a tenant may burn, over any sequence of calls. Pure: time is a number here.
- */
+/** What a tenant may burn, over any sequence of calls. Pure: time is a number here. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createFuelBucket, createFuelBuckets, hasFuel, spendFuel } from "./fuel_bucket.ts";

@@ -6,10 +6,7 @@
  */
 import { BoundedMap } from "../containers/bounded_map.ts";
 
-/**
- * A chain that burns more fuel than this, instances included, is long: 1,000 are at most half a
- * millisecond.
- */
+/** A chain that burns more fuel than this, instances included, is long: 1,000 are at most half a millisecond. */
 export const LONG_FUEL = 1_000;
 /** The number of long chains above which a tenant is slow: some are normal when instances are created. */
 const SLOW_ABOVE = 8;

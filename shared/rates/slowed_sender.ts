@@ -35,7 +35,6 @@ export function createSender(now_ms: number): SlowedSender {
   return { faults: 0, counted_ms: now_ms, paused_until_ms: 0, is_trying: false, refused: 0 };
 }
 
-/** Forgives due faults. */
 function forgive(sender: SlowedSender, now_ms: number): void {
   const due = Math.min(sender.faults, Math.floor((now_ms - sender.counted_ms) / FORGIVE_MS));
   if (due <= 0) return;

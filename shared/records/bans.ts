@@ -31,7 +31,6 @@ const Ban = z.strictObject({
   }),
   /** When the ban ends, Unix ms, at most what a Date can hold; 0: never. */
   until_ms: time,
-  /** The reason for people, the banned user included. */
   reason: z.string().max(BAN_REASON_UNITS_MAX),
   /** User id of the admin who banned. */
   by: z.string().max(BAN_REASON_UNITS_MAX),

@@ -11,11 +11,7 @@ import { isIncompatible, requireFormat, storedBytes } from "./stored.ts";
 /** Its key in the bucket `ARQON_TENANTS`. */
 export const BUS_KEY: KvKey = ["$bus"];
 
-const About = {
-  id: z.string().regex(/^[0-9a-f]{32}$/),
-  by: z.string(),
-  at_ms: z.int().min(0),
-};
+const About = { id: z.string().regex(/^[0-9a-f]{32}$/), by: z.string(), at_ms: z.int().min(0) };
 // Loose: a write of this version keeps members of a later one. A Brain of an earlier release reads `format` and
 // `version` as those of a tenant without settings.
 const Document = z.looseObject({

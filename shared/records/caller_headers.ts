@@ -11,8 +11,7 @@ export const CLAIMS_HEADER = "x-arqon-claims";
 /** The most characters of all claims of one command; more are refused. */
 export const CLAIMS_UNITS_MAX = 4_096;
 
-/** The sender of a command. */
-export interface CommandCaller {
+interface CommandCaller {
   readonly role: string;
   readonly claims: Readonly<Record<string, string>>;
 }

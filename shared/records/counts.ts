@@ -8,7 +8,6 @@ export const COUNTERS = [
   "bytes_in",
   /** Frames of messages and bus events sent to subscribers. */
   "messages_out",
-  /** Bytes of those frames. */
   "bytes_out",
   /** Those of them that are messages. */
   "deliveries",
@@ -16,11 +15,9 @@ export const COUNTERS = [
   "connection_ms",
   /** Instruction units of policies and reducers; 500 are one fuel. */
   "fuel_units",
-  /** Schema checks, and the steps of their rules. */
   "schema_steps",
   /** Commands among `messages_in`. */
   "commands",
-  /** Bytes of envelopes stored in the logs of durable rooms. */
   "log_bytes",
   /** Pages of stored messages read from a log, for history and streams. */
   "reads",

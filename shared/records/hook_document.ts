@@ -52,7 +52,7 @@ const Wait = z.looseObject({
   at_ms: z.number(),
 });
 /** The `Retry-After` of a receiver. */
-export type HookWait = z.output<typeof Wait>;
+type HookWait = z.output<typeof Wait>;
 
 const Dead = z.looseObject({
   /** The `webhook-id` of its calls. */

@@ -34,8 +34,7 @@ const Members = {
 };
 const Document = z.looseObject(Members);
 
-/** A module, and who deployed it. */
-export type DeployedModule = StoredAs<typeof Deployed>;
+type DeployedModule = StoredAs<typeof Deployed>;
 
 /** The deployment of a class of rooms. */
 export type ReducerDeployment = StoredAs<z.ZodObject<typeof Members>>;

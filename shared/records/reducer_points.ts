@@ -21,7 +21,7 @@ export interface RoomPoint {
 }
 
 /** Points of one incarnation of a log, in the order of their entries. */
-export interface RoomPoints {
+interface RoomPoints {
   readonly stream: string;
   readonly points: readonly RoomPoint[];
 }
@@ -30,9 +30,7 @@ const CHAIN_DIGITS = 16;
 const whole = z.int().min(0);
 const Points = z.looseObject({
   stream: z.string(),
-  points: z.array(
-    z.tuple([whole, whole, whole, whole, z.string().regex(/^[0-9a-f]{16}$/)]),
-  ),
+  points: z.array(z.tuple([whole, whole, whole, whole, z.string().regex(/^[0-9a-f]{16}$/)])),
 });
 
 function nameOfRoom(tenant_id: string, room_id: string): string {

@@ -16,8 +16,7 @@ const Document = z.object({
   modules: z.array(z.string().regex(/^[0-9a-f]{64}$/)),
 });
 
-/** The decoded document. */
-export type ReducerRemoval = StoredAs<typeof Document>;
+type ReducerRemoval = StoredAs<typeof Document>;
 
 /** The stored form: JSON. */
 export const encodeRemoval: (document: ReducerRemoval) => Uint8Array = storedBytes;

@@ -27,8 +27,7 @@ const TIME_MS_MAX = 8_640_000_000_000_000;
  */
 export const REVOCATION_KINDS = ["user", "token", "issued-before"] as const;
 
-/** A kind of `REVOCATION_KINDS`. */
-export type RevocationKind = typeof REVOCATION_KINDS[number];
+type RevocationKind = typeof REVOCATION_KINDS[number];
 
 const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
 

@@ -3,8 +3,7 @@
  * the stored rooms are still the known ones. Brains write the record; Shields only remember the last one received.
  */
 import { isId } from "@arqon/proto";
-import { processSubject } from "../subjects/subject.ts";
-import type { Subject } from "../subjects/subject.ts";
+import { processSubject, type Subject } from "../subjects/subject.ts";
 
 /** The record as a process knows it. */
 export interface RoomsTail {

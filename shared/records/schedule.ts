@@ -48,6 +48,7 @@ export const ScheduleBody = z.strictObject({
     "a message in the text form, without op and room: type, data, content_type, headers, ...",
   ),
 }).superRefine(refuseWhen);
+/** A schedule in a request. */
 export type ScheduleBody = z.output<typeof ScheduleBody>;
 
 /** Refuses invalid times. */
@@ -67,7 +68,6 @@ const MONTHS_MAX = 40 * 12 + 1;
  */
 function daysOf(pattern: CronPattern, last: number, first_weekday: number): number[] {
   const weekdayOf = (day: number) => (first_weekday + day - 1) % 7;
-  /** The weekday of the month nearest to a day of it. */
   const nearest = (day: number) => {
     if (weekdayOf(day) === 0) return day === last ? day - 2 : day + 1;
     if (weekdayOf(day) === 6) return day === 1 ? day + 2 : day - 1;

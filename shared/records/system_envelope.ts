@@ -2,8 +2,7 @@
  * Envelopes that the bus itself writes (presence, signals, room events): stamped like those of clients, but without a
  * sender, which is how receivers recognize them.
  */
-import { writeEnvelope } from "@arqon/proto";
-import type { EnvelopeInput } from "@arqon/proto";
+import { type EnvelopeInput, writeEnvelope } from "@arqon/proto";
 import { uuidv7 } from "../ids.ts";
 import type { Env } from "../env.ts";
 

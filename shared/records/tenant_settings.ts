@@ -42,7 +42,6 @@ const Things = z.array(z.unknown()).max(10_000).optional();
  */
 export const DocumentLists = { hooks: Things, schedules: Things, reducers: Things };
 
-/** The unique id of an apply. */
 const ApplyId = z.string().regex(/^[0-9a-f]{32}$/);
 
 /**
@@ -153,7 +152,6 @@ const paused = z.boolean().optional().describe("absent: unchanged, and a new one
 
 /** A hook; without a secret it keeps its secret, and a new hook gets a generated one. */
 export const StateHook = z.strictObject({ id, ...TenantHook.shape, paused });
-/** A hook. */
 export type StateHook = z.output<typeof StateHook>;
 
 /** A schedule. */
@@ -167,5 +165,4 @@ export const StateReducer = z.strictObject({
   class: roomPattern,
   sha256: z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" }),
 });
-/** A deployed module. */
 export type StateReducer = z.output<typeof StateReducer>;

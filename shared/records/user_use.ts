@@ -40,7 +40,6 @@ export class RowBudget {
   }
 }
 
-/** The encoded bytes of names. */
 const namesBytes = (...names: readonly string[]): number =>
   new TextEncoder().encode(JSON.stringify(names)).length;
 
@@ -69,7 +68,6 @@ export class UserUse {
     this.#rows = rows;
   }
 
-  /** Open connections. */
   get open(): number {
     return this.#open;
   }

@@ -89,7 +89,6 @@ export type PolicyRead = readonly [from: "header" | "claim", name: string, value
 export interface PolicyValue {
   /** The key of the slot as declared. */
   readonly template: string;
-  /** The values that filled it. */
   readonly filled: string;
   readonly value: string | null;
 }
@@ -99,7 +98,6 @@ export interface PolicySeen {
   readonly has_read_payload: boolean;
   /** Each name once, in order; beyond a limit of the whole chain they are omitted. */
   readonly reads: readonly PolicyRead[];
-  /** The ABI version of its module. */
   readonly abi: 1 | 2;
   /** State values that it read before writing them, and those that it wrote. */
   readonly state_reads: readonly PolicyValue[];

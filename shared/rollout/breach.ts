@@ -1,17 +1,13 @@
 /** Compares the counts of Shields with the conditions of a rollout. Pure. `decision.ts` reacts to a breach. */
-import { isCount, QUANTILES } from "./condition.ts";
-import type { Condition, Count } from "./condition.ts";
-import { fuelAt } from "./tally.ts";
-import type { PolicyTally, Sample } from "./tally.ts";
+import { type Condition, type Count, isCount, QUANTILES } from "./condition.ts";
+import { fuelAt, type PolicyTally, type Sample } from "./tally.ts";
 
 /** The fewest messages for a percentage: one bad message of five is not 20 % of the traffic. */
 const SHARE_OF_AT_LEAST = 100;
 
-/** A breached condition. */
-export interface Breach {
+interface Breach {
   readonly condition: string;
   readonly policy: string;
-  /** The counts, as a text. */
   readonly found: string;
   readonly samples: readonly Sample[];
 }

@@ -15,8 +15,7 @@ export const CONDITIONS_MAX = 16;
 /** A metric counted in messages. */
 export type Count = typeof COUNTS[number];
 
-/** A metric of a condition. */
-export type Metric = Count | keyof typeof QUANTILES;
+type Metric = Count | keyof typeof QUANTILES;
 
 /** A parsed condition. */
 export interface Condition {

@@ -4,12 +4,9 @@
  * writes.
  */
 import { firstBreach } from "./breach.ts";
-import { readCondition } from "./condition.ts";
-import type { Condition } from "./condition.ts";
-import { ENDED_SAMPLES_MAX } from "./rollout.ts";
-import type { Rollout, RolloutReport } from "./rollout.ts";
-import { summed } from "./tally.ts";
-import type { PolicyTally } from "./tally.ts";
+import { type Condition, readCondition } from "./condition.ts";
+import { ENDED_SAMPLES_MAX, type Rollout, type RolloutReport } from "./rollout.ts";
+import { type PolicyTally, summed } from "./tally.ts";
 
 /** The known state of the Shields. */
 export interface Seen {

@@ -94,7 +94,7 @@ const Document = z.looseObject({
 export type Rollout = z.output<typeof Document>;
 
 /** An earlier rollout, in short. */
-export type PastRollout = z.output<typeof Past>;
+type PastRollout = z.output<typeof Past>;
 
 const Report = z.looseObject({
   id: z.string(),

@@ -24,9 +24,7 @@ interface Table {
   readonly exact: ReadonlyMap<string, OwnedClass>;
   /** The classes by the prefix before `*`. */
   readonly prefixes: ReadonlyMap<string, OwnedClass>;
-  /**
-   * The lengths of the prefixes in UTF-16 units, the longest first: at most as many as an id is long.
-   */
+  /** The lengths of the prefixes in UTF-16 units, the longest first: at most as many as an id is long. */
   readonly lengths: readonly number[];
 }
 
@@ -70,7 +68,6 @@ export class RoomClasses {
     );
   }
 
-  /** Replaces the config's classes. */
   replace({ any, own }: ConfigTables): void {
     this.#any = any;
     this.#config = own;

@@ -3,8 +3,7 @@
  * Pure.
  */
 import { samplingHash } from "../sampling.ts";
-import { lastOf } from "../spine/contract/lives.ts";
-import type { Lives } from "../spine/contract/lives.ts";
+import { lastOf, type Lives } from "../spine/contract/lives.ts";
 
 /** The epoch of a room in one incarnation of its log. Offsets of different epochs are not comparable. */
 export function roomEpoch(stream: string, room_id: string): string {

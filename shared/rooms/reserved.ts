@@ -71,7 +71,6 @@ export interface ReservedRoom {
 }
 
 interface Kind extends Pick<ReservedRoom, "grants"> {
-  /** The room to which a companion of this name belongs. */
   readonly of: (room_id: string) => string | undefined;
   /** The companion room of this one that clients receive. */
   readonly beside?: (room_id: string) => string | undefined;

@@ -4,8 +4,7 @@ import { Counter, Gauge, Histogram, LAG_SECONDS, scrapedGauge } from "../metrics
 import type { Registry } from "../metrics/metrics.ts";
 import { scrapedCounter } from "../metrics/metrics_plain.ts";
 import type { Spine, SpineState, SpineStatus } from "./contract/spine.ts";
-import { watchWrites } from "./write_watch.ts";
-import type { WriteWatch, WriteWatchOptions } from "./write_watch.ts";
+import { watchWrites, type WriteWatch, type WriteWatchOptions } from "./write_watch.ts";
 import { onNewer } from "../records/stored.ts";
 
 type Read = (status: SpineStatus) => number;

@@ -1,10 +1,8 @@
 /** Opens the engine that the configuration selects. Callers use only `Spine`. */
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
-import { LOG_LIMITS } from "./contract/durable_log.ts";
-import type { LogLimits } from "./contract/durable_log.ts";
-import { openEmbedded } from "./embedded/embedded.ts";
-import type { EmbeddedLimits } from "./embedded/embedded.ts";
+import { LOG_LIMITS, type LogLimits } from "./contract/durable_log.ts";
+import { type EmbeddedLimits, openEmbedded } from "./embedded/embedded.ts";
 import { openNats } from "./nats/nats.ts";
 import type { Spine } from "./contract/spine.ts";
 
@@ -47,10 +45,7 @@ function logLimits({ limits, durable }: SpineConfig): LogLimits {
  * The embedded engine without a `[nats]` table, else NATS. Rejects with `spine-unavailable` when the server cannot be
  * reached or is too old, or when `data_dir` is in use or has unreadable data.
  */
-export async function openSpine(
-  config: SpineConfig,
-  options: OpenSpineOptions,
-): Promise<Spine> {
+export async function openSpine(config: SpineConfig, options: OpenSpineOptions): Promise<Spine> {
   const { log, now, files, isStarting } = options;
   const log_limits = logLimits(config);
   if (config.nats !== undefined) {

@@ -4,11 +4,9 @@
  */
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
-import { scrapedGauge } from "../metrics/metrics.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../metrics/metrics.ts";
 import type { Spine, StorageReport } from "./contract/spine.ts";
-import { promisedBytes, storageProblem } from "./contract/storage_plan.ts";
-import type { StorageWish } from "./contract/storage_plan.ts";
+import { promisedBytes, storageProblem, type StorageWish } from "./contract/storage_plan.ts";
 
 const WATCH_MS = 30_000;
 const NOTHING: StorageReport = {
@@ -21,7 +19,7 @@ const NOTHING: StorageReport = {
 };
 
 /** The part of the configuration that promises storage. */
-export type StorageConfig = Pick<Config, "nats" | "durable" | "rooms" | "auth">;
+type StorageConfig = Pick<Config, "nats" | "durable" | "rooms" | "auth">;
 
 /** The number of configured tenants that may have durable rooms; 0 if any tenant is allowed. */
 export function namedTenants({ rooms, auth }: Pick<StorageConfig, "rooms" | "auth">): number {
@@ -43,7 +41,7 @@ export function storageWish(config: StorageConfig): StorageWish {
 }
 
 /** The process's parts that the watch needs. */
-export interface StorageWatchOptions extends Pick<Env, "registry" | "log"> {
+interface StorageWatchOptions extends Pick<Env, "registry" | "log"> {
   readonly spine: Pick<Spine, "storage" | "status">;
   readonly config: StorageConfig;
   /** Interval in ms; absent: 30 seconds. */

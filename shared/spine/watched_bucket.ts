@@ -50,13 +50,11 @@ export interface EntryTable<Named extends InTenant, Held extends object> {
 }
 
 /** Why an entry was not applied: it is unreadable, or does not fit. */
-export type EntryProblem = "malformed" | "unheld";
+type EntryProblem = "malformed" | "unheld";
 
-/** The dependencies of a watched bucket. */
-export interface WatchedBucketOptions<Named extends InTenant, Held extends object> {
+interface WatchedBucketOptions<Named extends InTenant, Held extends object> {
   /** The noun of an entry, "ban"; with an s it is also the key of the bound in `[limits]`. */
   readonly entry: string;
-  /** The bucket's name, for the log. */
   readonly name: string;
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
@@ -69,7 +67,6 @@ export interface WatchedBucketOptions<Named extends InTenant, Held extends objec
   readonly table: EntryTable<Named, Held>;
   /** Called for each entry in force, including entries that did not fit or were already reported. */
   readonly onPut: (named: Named, held: Held) => void;
-  /** Counts problems. */
   readonly onProblem: (problem: EntryProblem) => void;
 }
 
@@ -155,7 +152,6 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     return table.size < max;
   }
 
-  /** Removes expired entries. */
   dropOver(): void {
     const { reader, table, now } = this.#options;
     const now_ms = now();

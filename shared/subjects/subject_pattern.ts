@@ -48,7 +48,7 @@ export function canMatchBelow(pattern: string, prefix: string): boolean {
 }
 
 /** A matching pattern. The same object for equal answers of one table. */
-export interface PatternMatch<T> {
+interface PatternMatch<T> {
   readonly pattern: string;
   readonly value: T;
   /** Higher is more specific; ties are broken by the text, so that every process agrees. */
@@ -106,9 +106,7 @@ interface Beginning<T> {
 class Node<T> {
   readonly children = new Map<string, Node<T>>();
   any: Node<T> | undefined;
-  /** The pattern that ends here. */
   end: PatternMatch<T> | undefined;
-  /** The pattern that continues with `>`. */
   tokens: PatternMatch<T> | undefined;
   /** Patterns that continue with the beginning of a token and `*`; sorted by `seal`. */
   readonly open = new Map<string, PatternMatch<T>>();
@@ -126,7 +124,6 @@ class Node<T> {
     if (this.any !== undefined) yield* this.any.seal();
   }
 
-  /** The longest prefix of the subject from `at` on. */
   longestOpen(subject: string, at: number): Beginning<T> | undefined {
     const beginnings = this.#beginnings;
     if (beginnings.length === 0) return undefined;

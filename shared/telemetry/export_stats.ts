@@ -1,6 +1,5 @@
 /** Counts the OTLP exports of a process, for traces and metrics. It does not export. */
-import { Counter } from "../metrics/metrics.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import { Counter, type Registry } from "../metrics/metrics.ts";
 
 /** The exported signals. */
 export type Signal = "traces" | "metrics";

@@ -2,15 +2,13 @@
  * A registry's metrics in the form of OpenTelemetry's exporters: counters as monotonic sums, gauges, histograms with
  * explicit bounds, all cumulative since the process started. Names and labels are those of /metrics. Sends nothing.
  */
-import { ValueType } from "@opentelemetry/api";
-import type { HrTime } from "@opentelemetry/api";
+import { type HrTime, ValueType } from "@opentelemetry/api";
 import { AggregationTemporality, DataPointType } from "@opentelemetry/sdk-metrics";
 import type { DataPoint, HistogramMetricData, MetricData } from "@opentelemetry/sdk-metrics";
 import type { Registry } from "../metrics/metrics.ts";
 
 type Labels = Record<string, string | number>;
 
-/** One sample of prom-client. */
 interface Sample {
   readonly labels: Labels;
   readonly value: number;
@@ -18,7 +16,6 @@ interface Sample {
   readonly metricName?: string;
 }
 
-/** One family of prom-client. */
 interface Family {
   readonly name: string;
   readonly help: string;
@@ -96,12 +93,7 @@ function histogramPoints(values: readonly Sample[]): Point<Histogram>[] {
 
 /** One family; undefined for a kind that we never create. */
 function toMetric({ name, help, type, values }: Family, span: Span): MetricData | undefined {
-  const descriptor = {
-    name,
-    description: help,
-    unit: unitOf(name),
-    valueType: ValueType.DOUBLE,
-  };
+  const descriptor = { name, description: help, unit: unitOf(name), valueType: ValueType.DOUBLE };
   const common = { descriptor, aggregationTemporality: AggregationTemporality.CUMULATIVE };
   const [startTime, endTime] = [hrTime(span.start_ms), hrTime(span.end_ms)];
   const timed = <T>(points: readonly Point<T>[]) =>

@@ -2,8 +2,7 @@
  * Sends the metrics of /metrics to an OpenTelemetry collector, by OTLP over HTTP with Protobuf. Only `start.ts`
  * loads it, because of its packages.
  */
-import { ExportResultCode, SDK_INFO } from "@opentelemetry/core";
-import type { ExportResult } from "@opentelemetry/core";
+import { type ExportResult, ExportResultCode, SDK_INFO } from "@opentelemetry/core";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {
@@ -38,7 +37,6 @@ export interface MetricsExport {
 export interface MetricsExportOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;
-  /** Reads the file of `headers_file`. */
   readonly readTextFile: ReadFile;
 }
 

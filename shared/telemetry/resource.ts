@@ -4,8 +4,7 @@
  */
 import type { Config } from "../config/schema.ts";
 import type { Logger } from "../logs/log.ts";
-import { headersIn, readSecret, RenewedSecret } from "../process/secret_file.ts";
-import type { ReadFile } from "../process/secret_file.ts";
+import { headersIn, type ReadFile, readSecret, RenewedSecret } from "../process/secret_file.ts";
 
 /** The attributes of this process, by OpenTelemetry's semantic conventions. */
 export interface TelemetryResource {
@@ -37,7 +36,7 @@ export interface OtlpTarget {
 }
 
 /** Reads the file of `headers_file`, and is notified if it fails later. */
-export interface HeadersSource {
+interface HeadersSource {
   readonly read: ReadFile;
   readonly log?: Logger;
 }

@@ -6,8 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Spine } from "../spine/contract/spine.ts";
 import type { SpineHeaders } from "../spine/contract/spine_message.ts";
 import { parseRoomSubject } from "../subjects/subject.ts";
-import { parseTraceparent, TRACEPARENT } from "./trace_context.ts";
-import type { TraceContext } from "./trace_context.ts";
+import { parseTraceparent, type TraceContext, TRACEPARENT } from "./trace_context.ts";
 import type { Span, SpanAttributes, Tracing } from "./tracing.ts";
 
 /** A message for the Spine, with a recorded trace. */
@@ -19,7 +18,7 @@ export interface Sending {
 }
 
 /** A running span, and the headers that pass it to receivers. */
-export interface SentSpan {
+interface SentSpan {
   readonly span: Span;
   readonly headers: SpineHeaders;
 }

@@ -3,8 +3,7 @@
  * comparison per header and no allocation. `shield/traces/traces.ts` decides what it means for sampling.
  */
 import type { ScannedEnvelope, SpannedBytes } from "@arqon/proto";
-import { parseTraceparent, TRACEPARENT } from "./trace_context.ts";
-import type { TraceContext } from "./trace_context.ts";
+import { parseTraceparent, type TraceContext, TRACEPARENT } from "./trace_context.ts";
 
 const NAME = new TextEncoder().encode(TRACEPARENT);
 const CASE_BIT = 0x20;

@@ -21,7 +21,6 @@ export interface Span {
   /** The context of this span, for child spans elsewhere. */
   readonly traceparent: string;
   readonly ended: boolean;
-  /** Starts a child span at `start_ms`, else now. */
   child(name: string, kind: SpanKind, attributes?: SpanAttributes, start_ms?: number): Span;
   set(attributes: SpanAttributes): void;
   /** Adds an event of now. The caller limits their number, and their texts. */
@@ -59,7 +58,6 @@ export interface Tracing {
 export interface TracingOptions extends Pick<Env, "registry" | "log"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;
-  /** Reads the file of `headers_file`. */
   readonly readTextFile: ReadFile;
   /** Unix ms with fractions. */
   readonly now_ms: () => number;

@@ -4,8 +4,7 @@
  */
 import { ROOT_CONTEXT, SpanKind as OtelKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { Context, Span as OtelSpan, Tracer } from "@opentelemetry/api";
-import { ExportResultCode, SDK_INFO } from "@opentelemetry/core";
-import type { ExportResult } from "@opentelemetry/core";
+import { type ExportResult, ExportResultCode, SDK_INFO } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {
@@ -15,16 +14,13 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import type { ReadableSpan, SpanExporter, SpanProcessor } from "@opentelemetry/sdk-trace";
-import { Counter, scrapedGauge } from "../metrics/metrics.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import { Counter, type Registry, scrapedGauge } from "../metrics/metrics.ts";
 import { scrapedCounter } from "../metrics/metrics_plain.ts";
 import type { Logger } from "../logs/log.ts";
 import { exportCounter } from "./export_stats.ts";
 import type { OtlpTarget } from "./resource.ts";
-import { formatTraceparent } from "./trace_context.ts";
-import type { SpanParent } from "./trace_context.ts";
-import { TraceSampler } from "./trace_sampler.ts";
-import type { SamplerOptions } from "./trace_sampler.ts";
+import { formatTraceparent, type SpanParent } from "./trace_context.ts";
+import { type SamplerOptions, TraceSampler } from "./trace_sampler.ts";
 import type {
   Span,
   SpanAttributes,
@@ -223,7 +219,6 @@ function spansOf(tracer: Tracer, ids: Ids, now_ms: () => number): (start: SpanSt
   return begin;
 }
 
-/** The sampling options of the current configuration. */
 function samplerOptions(telemetry: TracingOptions["telemetry"]): SamplerOptions {
   return {
     get ratio() {

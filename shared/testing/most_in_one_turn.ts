@@ -1,6 +1,5 @@
 /** Measures how many concurrent jobs end in one turn: work in slices ends in several. */
 
-/** The most jobs that end in one turn of the event loop. */
 export async function mostInOneTurn(jobs: readonly Promise<unknown>[]): Promise<number> {
   let most = 0;
   let ended = 0;

@@ -19,14 +19,12 @@ export class CheckQueue {
   /** Tenants with a running check: one at a time. */
   readonly #running = new Set<string>();
   #waiting = 0;
-  /** The number of refused checks. */
   refused = 0;
 
   constructor(limits: { readonly admin_checks: number }) {
     this.#limits = limits;
   }
 
-  /** The number of queued checks. */
   get waiting(): number {
     return this.#waiting;
   }

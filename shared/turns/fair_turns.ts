@@ -135,7 +135,6 @@ export class Turns {
     this.#call();
   }
 
-  /** As `wait`, with a promise. */
   later(): Promise<void> {
     return new Promise((resolve) => this.wait(resolve));
   }

@@ -3,7 +3,6 @@
  * each further step. It has one waiter. It can also be awaited like a promise.
  */
 
-/** The waiter for a value. */
 export interface LaterWaiter<T> {
   passed(value: T): void;
   refused(error: unknown): void;

@@ -15,7 +15,7 @@ export const SLICE_MS = 2;
 export const PIECE_MS = 0.5;
 
 /** The event loop's functions that slices need. */
-export interface SliceLoop {
+interface SliceLoop {
   /** Monotonic. */
   readonly now_ms: () => number;
   /** Calls the job in a later turn, after sockets were polled. */

@@ -7,8 +7,7 @@
  */
 import { type HeapEntry, TurnHeap } from "./turn_heap.ts";
 
-/** The bounds of the queue. */
-export interface TurnLimits {
+interface TurnLimits {
   /** The most items of one tenant. */
   readonly per_tenant: number;
   readonly total: number;
@@ -71,7 +70,6 @@ const IDLE_LANES = 1_024;
 
 interface Waiting<T> {
   readonly lanes: Map<string, Lane<T>>;
-  /** The lanes that have items. */
   readonly heap: TurnHeap<Lane<T>>;
   /** The used time of the last turn's tenant before it: a returning tenant starts here. */
   clock_us: number;

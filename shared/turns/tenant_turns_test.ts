@@ -1,6 +1,4 @@
-/**
- * Fair turns against a model. Pure.
- */
+/** Fair turns against a model. Pure. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createTurns, UNBOUNDED } from "./tenant_turns.ts";

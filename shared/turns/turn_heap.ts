@@ -3,7 +3,6 @@
  * `tenant_turns.ts` defines the time.
  */
 
-/** An entry of the heap. */
 export interface HeapEntry {
   /** The time that decides the order, least first. */
   used_us: number;

@@ -27,7 +27,6 @@ export class WaitingWork<Item> {
     this.#items.push(item);
   }
 
-  /** Drops all items. */
   clear(): void {
     this.#items = [];
   }

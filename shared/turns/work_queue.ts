@@ -1,7 +1,7 @@
 /** Runs a limited number of jobs at a time, first come, first served; the queue has a limit, and no deadline. */
 
 /** How much at a time. */
-export interface WorkQueueOptions {
+interface WorkQueueOptions {
   readonly running_max: number;
   readonly waiting_max: number;
 }

@@ -8,7 +8,7 @@ import { addCounts, type Counts, noCounts } from "../records/counts.ts";
 import { amountsOf } from "./units.ts";
 
 /** A day or a month by UTC, Unix ms: from `begin_ms` to before `end_ms`. */
-export interface Period {
+interface Period {
   readonly begin_ms: number;
   readonly end_ms: number;
 }
@@ -41,7 +41,6 @@ export interface DayUse {
 /** The usage of a tenant in the current day and month. */
 export type UsedCounts = Readonly<Record<TenantBudget["per"], readonly DayUse[]>>;
 
-/** Usage in a budget's unit. */
 function amountOf(unit: TenantBudget["unit"], days: readonly DayUse[], book: PriceBook): number {
   if (unit === "cost") {
     return days.reduce((sum, { day_ms, counts }) => sum + costOn(book, day_ms, counts), 0);

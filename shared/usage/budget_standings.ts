@@ -3,9 +3,9 @@
  * memory. `budget.ts` has the arithmetic. Callers decide what an exhausted budget does: `shield/usage/budgets.ts`,
  * `brain/reducers/usage/timer_budgets.ts`.
  */
+import type { Env } from "../env.ts";
 import type { Config } from "../config/schema.ts";
 import type { TenantBudget } from "../config/schema_usage.ts";
-import type { Logger } from "../logs/log.ts";
 import { type BudgetState, inForce, statesOf, strictest } from "./budget.ts";
 import type { TenantUsed } from "./budget_used.ts";
 import type { PriceBook } from "./price_book.ts";
@@ -16,7 +16,7 @@ const UNDER_WAY = 8;
 const IDLE_MAX = 10_000;
 
 /** The dependencies and settings of `BudgetStandings`. */
-export interface BudgetStandingsOptions {
+export interface BudgetStandingsOptions extends Pick<Env, "log" | "now"> {
   readonly config: Pick<Config["usage"], "budgets" | "flush_ms">;
   readonly prices: { read(): Promise<PriceBook> };
   /** The tenant's own budgets. */
@@ -27,9 +27,6 @@ export interface BudgetStandingsOptions {
   readonly usedOf: (tenant_id: string) => Pick<TenantUsed, "read">;
   /** A tenant's budgets were read. Never rejects. */
   readonly onRead: (tenant_id: string, states: readonly BudgetState[]) => Promise<void> | void;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** One tenant in this process. */
@@ -68,7 +65,6 @@ export class BudgetStandings {
     this.#sort();
   }
 
-  /** Starts to read usage. */
   start(): void {
     this.#timer = setInterval(() => this.tick(), this.#options.config.flush_ms);
     Deno.unrefTimer(this.#timer);

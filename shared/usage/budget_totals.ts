@@ -6,8 +6,7 @@ import type { DayUse } from "./budget.ts";
 import type { FoldedUse } from "./fold.ts";
 import { type FoldLives, REMEMBERED } from "./fold_lives.ts";
 import type { NodeMinute, UseSink } from "./stored_use.ts";
-import type { UsageRow } from "../records/counts.ts";
-import { addCounts, type Counts, noCounts } from "../records/counts.ts";
+import { addCounts, type Counts, noCounts, type UsageRow } from "../records/counts.ts";
 
 const DAY_MINUTES = 1_440;
 const MINUTE_MS = 60_000;

@@ -10,8 +10,7 @@ const AT_A_TIME = 4;
 /** The threshold of the report, the same as in `deploy/prometheus/alerts.yml`. */
 const HIGH_RATIO = 0.8;
 
-/** The dependencies and settings of `LedgerFill`. */
-export interface LedgerFillOptions {
+interface LedgerFillOptions {
   /** The limit of one tenant's ledger. */
   readonly tenant_bytes: number;
   readonly log: Logger;

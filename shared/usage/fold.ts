@@ -5,9 +5,8 @@
  */
 import { z } from "zod";
 import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
-import type { UsageRow } from "../records/counts.ts";
+import { addCounts, COUNTERS, type Counts, type UsageRow } from "../records/counts.ts";
 import { rowsOf, StoredRows, storedRows } from "./minute.ts";
-import { addCounts, COUNTERS, type Counts } from "../records/counts.ts";
 import { encodeLives, FoldLives, StoredLives } from "./fold_lives.ts";
 import { readStored } from "../records/stored.ts";
 
@@ -92,7 +91,6 @@ export function foldedBy(node_id: string): FoldedBy | undefined {
 
 /** The most bytes of one fold's sums, so that it fits one block with its incarnations. */
 const SUM_BYTES = 393_216;
-/** The most bytes of a row's counts. */
 const COUNTS_BYTES = COUNTERS.length * 17;
 /** Bytes of a row's brackets and commas, and of the beginning of a node's hour. */
 const MARKS_BYTES = 16;
@@ -115,7 +113,6 @@ export class FoldSum {
     this.#by = by;
   }
 
-  /** What was added. */
   get use(): FoldedUse[] {
     return [...this.#units.values()].map(({ begins, node_id, rows }) => ({
       ...{ by: this.#by, begins, node_id, rows: [...rows.values()] },
@@ -127,7 +124,6 @@ export class FoldSum {
     return this.#bytes === 0 || this.#bytes + GROWTH * block_bytes <= SUM_BYTES;
   }
 
-  /** Adds a node's usage since that minute. */
   add(minute: number, node_id: string, rows: readonly UsageRow[]): void {
     const begins = minute - minute % FOLD_MINUTES[this.#by];
     const name = `${begins} ${node_id}`;

@@ -30,8 +30,7 @@ interface FoldLife {
   seqs: number[];
 }
 
-/** The identity of a minute. */
-export interface MinuteName {
+interface MinuteName {
   readonly node_id: string;
   readonly life_ms: number;
   readonly seq: number;

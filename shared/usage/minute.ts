@@ -3,12 +3,10 @@
  * and stored when it has ended: readers count it once.
  */
 import { z } from "zod";
-import { payloadHash } from "../proof/entry.ts";
-import type { BlockLeaf } from "../proof/entry.ts";
+import { type BlockLeaf, payloadHash } from "../proof/entry.ts";
 import { addCounts, COUNTERS, noCounts, type UsageRow } from "../records/counts.ts";
 import { readStored } from "../records/stored.ts";
-import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
-import type { StoredBlock } from "../spine/contract/block_store.ts";
+import { FOLD_WRITERS, type StoredBlock } from "../spine/contract/block_store.ts";
 
 /** Rows of one tenant. */
 export interface TenantRows {
@@ -33,9 +31,7 @@ const FORMAT = 1;
 const whole = z.int().min(0);
 const text = z.string().max(256);
 /** The stored form of rows. Trailing zeros of a row's counts are omitted. */
-export const StoredRows = z.array(
-  z.tuple([text, text, text, z.array(whole).max(COUNTERS.length)]),
-);
+export const StoredRows = z.array(z.tuple([text, text, text, z.array(whole).max(COUNTERS.length)]));
 const Stored = z.strictObject({
   v: z.literal(FORMAT),
   life: whole,

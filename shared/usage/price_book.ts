@@ -21,8 +21,7 @@ const Stored = z.strictObject({
 /** The lists in the order of their days, and the replaced ones. */
 export type PriceBook = Readonly<Omit<z.output<typeof Stored>, "v">>;
 
-/** The prices of a configuration. */
-export interface GivenPrices {
+interface GivenPrices {
   readonly prices: PriceList;
   /** The start of their first day, Unix ms; undefined: the day on which they are added. */
   readonly from_ms: number | undefined;

@@ -2,8 +2,8 @@
  * The price book of the bus for one Shield, which adds the prices of its configuration. It is in the usage bucket, so
  * that all Shields at all times have the same. `price_book.ts` has its content.
  */
+import type { Env } from "../env.ts";
 import type { Usage } from "../config/schema_usage.ts";
-import type { Logger } from "../logs/log.ts";
 import { changeDocument } from "../spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey } from "../spine/contract/spine.ts";
 import { storeTimeOf } from "../spine/contract/store_time.ts";
@@ -13,13 +13,9 @@ import type { PriceList } from "./units.ts";
 
 const KEY: KvKey = ["prices"];
 
-/** The dependencies and settings of `Prices`. */
-export interface PricesOptions {
+interface PricesOptions extends Pick<Env, "log" | "now"> {
   readonly config: Pick<Usage, "prices" | "prices_from">;
   readonly place: Pick<UsageStores, "running" | "store">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The prices of one Shield. */

@@ -6,8 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { type LastBlock, takenBlock } from "../blocks/last_block.ts";
 import { readBlocks } from "../blocks/read_blocks.ts";
-import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
-import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
+import { type BlockStore, FOLD_WRITERS, type StoredBlock } from "../spine/contract/block_store.ts";
 import { slice } from "../turns/slices.ts";
 import { decodeMinute, type UsageMinute } from "./minute.ts";
 import { decodeFold, type Fold, type FoldedBy, foldedBy, type FoldedUse } from "./fold.ts";
@@ -21,7 +20,6 @@ import { runningKey } from "./usage_stores.ts";
  */
 export const CLOCKS_MS = 86_400_000;
 
-/** Blocks of a page. */
 const PAGE_BLOCKS = 512;
 /** How often reading is retried. Each Shield folds a tenant once a minute at most. */
 const ATTEMPTS = 4;
@@ -53,7 +51,7 @@ export interface FoldBlock {
 }
 
 /** The newest fold of hours and of days. */
-export type FoldHeads = Readonly<Record<FoldedBy, FoldBlock | undefined>>;
+type FoldHeads = Readonly<Record<FoldedBy, FoldBlock | undefined>>;
 
 type Store = Pick<BlockStore, "read" | "status" | "newest">;
 
@@ -74,13 +72,10 @@ async function headsOf(store: Store, tenant_id: string): Promise<FoldHeads> {
   return { hour: hour && foldIn("hour", hour), day: day && foldIn("day", day) };
 }
 
-/** The result of a reading. */
-export interface StoredUse<Sink> {
+interface StoredUse<Sink> {
   readonly sink: Sink;
   readonly heads: FoldHeads;
-  /** Unreadable blocks. */
   readonly damaged: number;
-  /** The last block that was read; undefined: there is none. */
   readonly last: LastBlock | undefined;
   /** Nothing stored then or later was removed, except by age. */
   readonly whole_ms: number;

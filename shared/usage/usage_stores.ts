@@ -9,7 +9,6 @@ import { type Loss, lossesOf } from "../lives/life.ts";
 import type { Lives } from "../lives/lives.ts";
 import { opened } from "../turns/opened.ts";
 
-/** The bucket of running minutes. */
 const USAGE_BUCKET = "ARQON_USAGE";
 const DAY_SECONDS = 86_400;
 
@@ -23,12 +22,10 @@ export const runningKey = (tenant_id: string, ...whose: readonly string[]): KvKe
   ...whose,
 ];
 
-/** The dependencies and settings of `UsageStores`. */
-export interface UsageStoresOptions {
+interface UsageStoresOptions {
   readonly config: Pick<Config, "usage">;
   readonly spine: Pick<Spine, "blocks" | "keyValue">;
   readonly lives: Pick<Lives, "all" | "brains">;
-  /** The running incarnation of this process. */
   readonly own?: { readonly node_id: string; readonly began_ms: number };
 }
 

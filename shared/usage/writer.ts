@@ -4,11 +4,10 @@
  * its incarnation record reports. A slow or unreachable store is retried. Only closing waits for it, and not for long;
  * the running state of a minute stays until the minute is stored.
  */
+import type { Env } from "../env.ts";
 import { ClockSteps } from "../clock_steps.ts";
-import type { Logger } from "../logs/log.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
-import { BlockQueue } from "../blocks/block_queue.ts";
-import type { WaitingBlock } from "../blocks/block_queue.ts";
+import { BlockQueue, type WaitingBlock } from "../blocks/block_queue.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
 import { slice } from "../turns/slices.ts";
 import { LedgerFill } from "./fill.ts";
@@ -25,15 +24,13 @@ const ROWS_A_PIECE = 32;
 /** Interval of the search for expired minutes, in ms. */
 const SWEEP_MS = 6 * 3_600_000;
 
-/** The dependencies and settings of `UsageWriter`. */
-export interface UsageWriterOptions {
+interface UsageWriterOptions extends Pick<Env, "log" | "node_id" | "now" | "monotonic_ms"> {
   /**
    * The rows of every tenant that has any, each as of when it is asked for; `is_end`: the minute has ended, and counts
    * restart.
    */
   readonly ledger: { take(is_end: boolean): Iterable<TenantRows> };
   readonly place: UsageStores;
-  readonly node_id: string;
   readonly life: Pick<OwnLife, "began_ms" | "begin">;
   /** Interval of writing the running minute, in ms. */
   readonly flush_ms: number;
@@ -42,19 +39,13 @@ export interface UsageWriterOptions {
   readonly tenant_bytes: number;
   /** The most bytes of minutes that wait to be stored. */
   readonly queue_bytes: number;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
 }
 
 /** A finished minute that is not stored yet. */
 interface Waiting extends WaitingBlock {
-  /** Its key in the bucket. */
   readonly ran: KvKey | undefined;
 }
 
-/** A running minute, with a text that changes with it. */
 interface Running {
   readonly tenant_id: string;
   readonly payload: Uint8Array;
@@ -66,7 +57,6 @@ interface Running {
 export class UsageWriter {
   /** Stored minutes, and those dropped because too many waited. */
   readonly totals = { stored: 0, lost: 0 };
-  /** How full the ledger is. */
   readonly fill: LedgerFill;
   readonly #options: UsageWriterOptions;
   readonly #life_ms: number;
@@ -102,7 +92,6 @@ export class UsageWriter {
     this.#waiting = new BlockQueue({ bytes_max: options.queue_bytes, lost });
   }
 
-  /** Bytes of waiting minutes. */
   get waiting_bytes(): number {
     return this.#waiting.bytes;
   }

@@ -30,7 +30,6 @@ export const AT = {
   bridge: 21,
 } as const;
 
-/** The text of each step for operators. */
 const NAMES: Readonly<Record<keyof typeof AT, string>> = {
   // Since the loop has turned no step has begun.
   none: "none with a name",

@@ -2,8 +2,7 @@
  * The thread that watches the event loop of its process: if the loop hangs for too long, it logs a line and kills the
  * process. It waits for nothing that needs that loop, and only for a limited time for the reader of the log.
  */
-import { createLogger } from "../logs/log.ts";
-import type { LoggerOptions } from "../logs/log.ts";
+import { createLogger, type LoggerOptions } from "../logs/log.ts";
 import { STEP, stepName, TURNS } from "./steps.ts";
 
 /** The message to the thread at its start, and again once the process has started. */

@@ -12,7 +12,6 @@ import type { Watched } from "./watch_thread.ts";
 /** The process that is watched. */
 export interface WatchdogOptions extends Pick<Env, "log" | "node_id"> {
   readonly config: Pick<Config, "watchdog" | "log">;
-  /** The component of its log line. */
   readonly component: string;
   /** The file of the log; absent: stderr. */
   readonly log_file?: string | undefined;

@@ -42,7 +42,6 @@ export interface AdminContext extends Pick<HttpContext, "authenticator">, Pick<E
   readonly isOver: (identity: Identity) => boolean;
   /** The description of the API, which needs no token. */
   readonly description: () => Response;
-  /** A file below `FILES`; undefined if there is none. */
   readonly file: (path: string) => Promise<AdminFile | undefined>;
   /** The audit log; absent: no log is written. */
   readonly audit?: AuditTrail | undefined;

@@ -9,8 +9,7 @@ import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { CheckQueue } from "../../shared/turns/check_queue.ts";
 import type { Identity } from "../auth/identity.ts";
-import { createBucket, setRate, take } from "../../shared/rates/token_bucket.ts";
-import type { TokenBucket } from "../../shared/rates/token_bucket.ts";
+import { createBucket, setRate, take, type TokenBucket } from "../../shared/rates/token_bucket.ts";
 
 /** The most callers that are kept; those that have been idle the longest are evicted first. */
 const CALLERS_MAX = 10_000;

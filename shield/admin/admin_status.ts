@@ -5,8 +5,7 @@
 import { BOOLEAN, COUNT, ID, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Env } from "../../shared/env.ts";
 import type { SpineStatus } from "../../shared/spine/contract/spine.ts";
-import { AdminTable } from "./routing/admin_routes.ts";
-import type { AdminCall } from "./routing/admin_routes.ts";
+import { type AdminCall, AdminTable } from "./routing/admin_routes.ts";
 import type { KeyStatus } from "../auth/authenticate.ts";
 
 /** A card on the console's page of a room that shows the answer of one admin route. */
@@ -39,7 +38,7 @@ export interface ShieldStatus {
 }
 
 /** What these routes need of the process; `status` is read for each request. */
-export interface StatusContext extends Pick<Env, "log"> {
+interface StatusContext extends Pick<Env, "log"> {
   readonly status: () => ShieldStatus;
   /** Tables that the configuration switches off: their paths have no routes. */
   readonly off: readonly string[];

@@ -21,12 +21,8 @@ const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
   "tenant-in-body": "For operators, and for admins of the tenant in the body.",
 };
 
-/** Tags of the kernel's routes. */
-const TAGS: Readonly<Record<string, string>> = {
-  cluster: "all Shields and Brains together",
-};
+const TAGS: Readonly<Record<string, string>> = { cluster: "all Shields and Brains together" };
 
-/** Schemas that several paths use. */
 const SETTINGS_SCHEMAS: Readonly<Record<string, Schema>> = {
   TenantSettings: object({ tenant: ID, version: COUNT, revision: COUNT, here: { type: "object" } }),
 };
@@ -61,7 +57,6 @@ function described(
   };
 }
 
-/** The parts of all descriptions, merged. */
 function merged<Part extends "tags" | "names" | "schemas">(
   capabilities: Described,
   part: Part,
@@ -122,7 +117,7 @@ export const adminOpenApi = (capabilities: Described): Schema => ({
   },
 });
 
-/** The admin side of each capability. */
+/** The whole document. Throws TypeError for a route with an undescribed path parameter. */
 export type Described = readonly { readonly admin?: AdminSide }[];
 
 /** Every route of the admin API that requires a token. */

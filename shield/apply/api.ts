@@ -13,8 +13,7 @@ import { TenantBudget } from "../../shared/config/schema_usage.ts";
 import { always, refuseRepeated } from "../../shared/config/values/schema_values.ts";
 import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
-import { decodeRollout, isUnderWay } from "../../shared/rollout/rollout.ts";
-import type { Rollout } from "../../shared/rollout/rollout.ts";
+import { decodeRollout, isUnderWay, type Rollout } from "../../shared/rollout/rollout.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/staged_schema.ts";
 import {
@@ -26,25 +25,21 @@ import {
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 import { settingsWithin } from "../../shared/listeners/request_body.ts";
 import { listingAnswer } from "../../shared/http1/listing_answer.ts";
-import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
 import { inTurn } from "../../shared/turns/check_queue.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import { Policies } from "../policy/chain/chain.ts";
-import type { SchemaAdminContext } from "../schema/admin/admin_schemas.ts";
+import { type SchemaAdminContext, settled } from "../schema/admin/admin_schemas.ts";
 import { requireMessages } from "../schema/admin/admin_mappings.ts";
-import { settled } from "../schema/admin/admin_schemas.ts";
 import { stagedBytes } from "../schema/registry/staging.ts";
 import type { Settings } from "../settings/settings.ts";
-import { needsDecision, STATE_KINDS } from "./decision.ts";
-import { documentsHash, madeSecrets } from "./documents.ts";
-import type { DocumentLists, Documents } from "./documents.ts";
+import { needsDecision, STATE_KINDS, type Wanted } from "./decision.ts";
+import { type DocumentLists, type Documents, documentsHash, madeSecrets } from "./documents.ts";
 import type { Applies, StoredState } from "./applies.ts";
 import type { BusApplies } from "./bus_applies.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import type { Given } from "../capability.ts";
-import type { Wanted } from "./decision.ts";
 import { within } from "../../shared/within.ts";
 
 const OBJECT = { type: "object" };
@@ -63,7 +58,6 @@ export interface ApplyAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly bus: BusApplies | undefined;
   /** Kinds of state that are stored as separate documents. */
   readonly documents: Documents;
-  /** The bucket of rollouts. */
   readonly rollouts: Pick<KeyValue, "get">;
   readonly policies: PolicyAdminContext;
   /** Undefined if schemas are switched off: mappings are then not checked. */
@@ -353,7 +347,6 @@ export async function checkState(
   return { modules, lists };
 }
 
-/** The modules that policies name, each checked as at a deployment. */
 async function requireModules(
   { policies: { registry: { store }, check } }: ApplyAdminContext,
   policies: StateBody["policies"] = [],

@@ -22,9 +22,8 @@ import {
   withoutPending,
 } from "./decision.ts";
 import type { Wanted } from "./decision.ts";
-import { documentsHash } from "./documents.ts";
+import { type Documents, documentsHash } from "./documents.ts";
 import { writingOf } from "./writing.ts";
-import type { Documents } from "./documents.ts";
 
 /** The most conflicts with other writers before a step gives up. */
 const ATTEMPTS = 64;
@@ -52,7 +51,7 @@ export interface StoredState {
 }
 
 /** Revisions of the two documents; 0 for one that does not exist. */
-export interface Basis {
+interface Basis {
   readonly settings: number;
   readonly policies: number;
   /** The hash of all separate documents; absent: they are not compared. */
@@ -135,7 +134,6 @@ export class Applies {
     );
   }
 
-  /** Stops finishing applies. */
   close(): void {
     this.#closed = true;
     this.#stop();

@@ -75,9 +75,7 @@ async function numbersOf({ schemas, settings, policies }: Parts) {
     const stored = await schemas.read(schema_id);
     if (stored === undefined) return 0;
     assert.equal(stored.head.versions.length, 1, "once");
-    const text = new TextDecoder().decode(
-      await schemas.bytes(schema_id, latestOf(stored.head)),
-    );
+    const text = new TextDecoder().decode(await schemas.bytes(schema_id, latestOf(stored.head)));
     return Number(text.split(" ")[1]);
   }));
   const { settings: { mirror, pending } } = await settings.read("acme");

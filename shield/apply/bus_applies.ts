@@ -23,7 +23,7 @@ const ATTEMPTS = 64;
 const AGAIN_MS = 1_000;
 
 /** What applying to the whole bus needs of the process. */
-export interface BusAppliesOptions extends Pick<AppliesOptions, "now" | "random"> {
+interface BusAppliesOptions extends Pick<AppliesOptions, "now" | "random"> {
   /** The bucket of the tenants' settings. */
   readonly bucket: Pick<KeyValue, "get" | "update" | "watch">;
   readonly promote: NonNullable<AppliesOptions["promote"]>;
@@ -80,7 +80,6 @@ export class BusApplies {
     await this.#finished();
   }
 
-  /** Stops finishing applies. */
   close(): void {
     this.#closed = true;
     this.#watch.stop();

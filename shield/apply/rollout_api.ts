@@ -284,7 +284,6 @@ async function reportsOf(
   return reports;
 }
 
-/** A tally with two quantiles of its fuel. */
 function tallyView({ fuel_old, fuel_new, ...counts }: PolicyTally) {
   const quantiles = (of: PolicyTally["fuel_old"]) => ({
     p50: fuelAt(of, 0.5).fuel,

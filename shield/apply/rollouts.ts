@@ -16,8 +16,7 @@ import { Policies } from "../policy/chain/chain.ts";
 import type { CanaryProblem } from "../policy/chain/canary_turn.ts";
 import type { PolicyRegistry } from "../policy/chain/registry.ts";
 import type { Applies } from "./applies.ts";
-import { decisionOf, STATE_KINDS } from "./decision.ts";
-import type { Wanted } from "./decision.ts";
+import { decisionOf, STATE_KINDS, type Wanted } from "./decision.ts";
 
 /** How often a Shield reports its counts if they have changed, in ms. */
 const REPORT_MS = 250;
@@ -68,7 +67,6 @@ class Rollouts {
     this.#timer = setInterval(() => void this.#tick(), REPORT_MS);
   }
 
-  /** Stops reporting and finishing rollouts. */
   close(): void {
     this.#closed = true;
     this.#watch.stop();

@@ -4,13 +4,11 @@ import type { Env } from "../../shared/env.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_schemas.ts";
 import type { ApplyAdminContext, CountedLimits } from "./api.ts";
-import { Applies } from "./applies.ts";
-import type { AppliesOptions } from "./applies.ts";
+import { Applies, type AppliesOptions } from "./applies.ts";
 import { BusApplies } from "./bus_applies.ts";
 import { Documents } from "./documents.ts";
 import type { RolloutAdminContext } from "./rollout_api.ts";
-import { openRollouts } from "./rollouts.ts";
-import type { RolloutsOptions } from "./rollouts.ts";
+import { openRollouts, type RolloutsOptions } from "./rollouts.ts";
 import { promote, stagedBytes } from "../schema/registry/staging.ts";
 import type { DocumentKinds } from "../settings/document_kinds.ts";
 
@@ -25,8 +23,7 @@ interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
 interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random">, Pick<Env, "spine"> {
 }
 
-/** Applies and rollouts of one Shield. */
-export interface StartedApplies {
+interface StartedApplies {
   /** For the admin API; undefined if policies are switched off. */
   readonly admin: {
     readonly state: ApplyAdminContext | undefined;

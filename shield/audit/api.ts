@@ -138,16 +138,11 @@ async function listed(
   return Response.json({ node_id, ...page });
 }
 
-async function entries(
-  { ledger }: AuditAdminContext,
-  { url }: AdminCall,
-): Promise<Response> {
+async function entries({ ledger }: AuditAdminContext, { url }: AdminCall): Promise<Response> {
   const { after = 0, limit } = readQuery(url, Exported);
   const page = await (await ledger()).read({ after, limit });
   const lines = page.flatMap(({ payload }) => [payload as Uint8Array<ArrayBuffer>, NEWLINE]);
-  return new Response(new Blob(lines), {
-    headers: { "content-type": "application/x-ndjson" },
-  });
+  return new Response(new Blob(lines), { headers: { "content-type": "application/x-ndjson" } });
 }
 
 /** The most entries that one request reads; the answer says where to continue. */
@@ -181,7 +176,6 @@ interface AuditQuery {
 /** An entry as an answer shows it. */
 type ShownEntry = AuditEntry & Pick<HashedEntry, "hash">;
 
-/** A page of found entries. */
 interface AuditPage {
   readonly entries: readonly ShownEntry[];
   /** The cursor of the next page, for `after` or `before`; null while there are no further entries. */
@@ -192,10 +186,7 @@ interface AuditPage {
  * The entry as an admin of that tenant may see it: actions of the tenant's own admins, and operators' actions on the
  * tenant, without the operators' addresses; undefined for any other entry. Operators (an undefined tenant) see all.
  */
-function visibleTo(
-  entry: ShownEntry,
-  only_tenant: string | undefined,
-): ShownEntry | undefined {
+function visibleTo(entry: ShownEntry, only_tenant: string | undefined): ShownEntry | undefined {
   if (only_tenant === undefined) return entry;
   if (!entry.operator) return entry.by_tenant === only_tenant ? entry : undefined;
   return entry.tenant === only_tenant ? { ...entry, from: "" } : undefined;

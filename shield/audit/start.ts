@@ -2,8 +2,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { LedgerStatus } from "../../shared/spine/contract/ledger.ts";
 import type { AuditAdminContext } from "./api.ts";
@@ -17,19 +16,14 @@ const STATUS_MS = 30_000;
 /** How long a stopping process waits for unwritten entries, in ms. */
 const CLOSE_MS = 2_000;
 
-/** The dependencies of `startAudit`. */
-export interface AuditStart
+interface AuditStart
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "random"> {
   readonly config: Pick<Config, "audit">;
 }
 
-/** A running audit log. */
-export interface StartedAudit {
-  /** The trail for the admin API. */
+interface StartedAudit {
   readonly trail: AuditTrail;
-  /** The context of its admin API. */
   readonly admin: AuditAdminContext;
-  /** Writes the queued entries, then ends. */
   close(): Promise<void>;
 }
 

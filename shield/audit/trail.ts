@@ -17,10 +17,9 @@ const NAME_UNITS = 256;
 const OUTCOME_MS = 1_000;
 
 /** Where entries are written, and whether a change waits for that. */
-export interface TrailOptions extends Pick<Env, "log"> {
+interface TrailOptions extends Pick<Env, "log"> {
   readonly writer: Pick<AuditWriter, "append">;
   readonly on_failure: Config["audit"]["on_failure"];
-  /** A random id. */
   readonly newId: () => string;
 }
 
@@ -115,7 +114,6 @@ interface Fold {
   more: number;
 }
 
-/** The refusals of one process. */
 class RefusalFolds {
   readonly #write: (fields: AuditFields) => Promise<void>;
   readonly #folds = new Map<string, Fold>();

@@ -26,15 +26,14 @@ const ATTEMPTS = 256;
 /** The pause before a queued entry is retried, in ms. */
 const RETRY_MS = 1_000;
 
-/** The dependencies and settings of `AuditWriter`. */
-export interface AuditWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
+interface AuditWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "ledger">;
   readonly retention: LedgerRetention;
   readonly pending_entries: number;
 }
 
 /** Counts of entries since the start of the process. */
-export interface AuditCounts {
+interface AuditCounts {
   written: number;
   /** Failed attempts; queued entries are retried. */
   failed: number;
@@ -67,7 +66,6 @@ export class AuditWriter {
     this.#options = options;
   }
 
-  /** The number of queued entries. */
   get pending(): number {
     return this.#queue.length;
   }

@@ -220,7 +220,6 @@ async function openSources(options: AuthenticatorOptions): Promise<Map<string, K
   return sources;
 }
 
-/** Counters of the cache. */
 interface Uses {
   readonly hits: Counter;
   readonly misses: Counter;

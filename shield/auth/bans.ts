@@ -15,10 +15,8 @@ import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { KeyValue, KvEntry, Spine } from "../../shared/spine/contract/spine.ts";
 import { WatchedBucket } from "../../shared/spine/watched_bucket.ts";
-import { BanTable } from "./ban_table.ts";
-import type { ArrivedBan, BanPlace, HeldBan, Who } from "./ban_table.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
+import { type ArrivedBan, type BanPlace, BanTable, type HeldBan, type Who } from "./ban_table.ts";
+import { bump, type ShieldStats } from "../stats/stats.ts";
 
 /** The dependencies and settings of `Bans`. */
 export interface BansOptions extends Pick<Env, "log" | "now"> {

@@ -41,7 +41,6 @@ export interface Identity {
    * and only passed by `[auth] clock_skew_seconds`, the end of that tolerance.
    */
   readonly expires_ms: number;
-  /** The token's `jti`. */
   readonly token_id: string | undefined;
   /** It has no token that can be revoked. */
   readonly is_tokenless?: true;

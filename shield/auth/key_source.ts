@@ -5,8 +5,7 @@
 import { ConfigError, unreadable } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
-import { keyFromPem, keysFromJwks } from "./keys.ts";
-import type { Algorithm, LoadedKeys } from "./keys.ts";
+import { type Algorithm, keyFromPem, keysFromJwks, type LoadedKeys } from "./keys.ts";
 import { RemoteKeys } from "./remote_keys.ts";
 
 /** One entry of `[[auth.issuers]]`. */
@@ -40,8 +39,7 @@ export interface KeySource {
   close(): void;
 }
 
-/** The dependencies and settings of `openKeySource`. */
-export interface KeySourceOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
+interface KeySourceOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly auth: Pick<
     Config["auth"],
     "jwks_cache_seconds" | "jwks_cooldown_seconds" | "jwks_timeout_ms"
@@ -151,13 +149,7 @@ async function fileSource(
       loaded_ms = options.now();
       return [`auth.issuers[${position}].${source}`];
     },
-    status: () => ({
-      issuer: issuer.issuer,
-      source,
-      keys: index.size,
-      healthy: true,
-      loaded_ms,
-    }),
+    status: () => ({ issuer: issuer.issuer, source, keys: index.size, healthy: true, loaded_ms }),
     close: () => {},
   };
 }

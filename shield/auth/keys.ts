@@ -2,8 +2,7 @@
  * Public keys of one issuer: reads a JWK set or a PEM file into an index by algorithm and key id. `remote_keys.ts`
  * fetches sets, and `authenticate.ts` verifies tokens.
  */
-import { exportJWK, importJWK, importSPKI, importX509 } from "@panva/jose";
-import type { JWK } from "@panva/jose";
+import { exportJWK, importJWK, importSPKI, importX509, type JWK } from "@panva/jose";
 import type { Config } from "../../shared/config/schema.ts";
 import { AmbiguousJsonError, parseStrictJson } from "../../shared/strict_json.ts";
 import { ed25519KeyProblem } from "./ed25519_key.ts";
@@ -109,7 +108,6 @@ function rsaProblem({ n, e }: Pick<JWK, "n" | "e">, key: CryptoKey): string | un
   return "is an RSA key whose exponent is not an odd number of 3 or more";
 }
 
-/** The problem with a key that WebCrypto accepts. */
 function materialProblem(jwk: JWK, alg: Algorithm, key: CryptoKey): string | undefined {
   if (alg === "RS256") return rsaProblem(jwk, key);
   if (alg === "ES256") return undefined;
@@ -126,7 +124,6 @@ function memberProblem({ kty, d, kid }: JWK): string | undefined {
   return `has a kid that is not a string of at most ${KID_UNITS_MAX} characters`;
 }
 
-/** A key, or the problem with it. */
 async function usableKey(jwk: JWK, alg: Algorithm): Promise<UsableKey | string> {
   const { kid } = jwk;
   try {

@@ -6,8 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
 import type { Env } from "../../shared/env.ts";
-import { keysFromJwks, UnusableSetError } from "./keys.ts";
-import type { Algorithm, KeyIndex } from "./keys.ts";
+import { type Algorithm, type KeyIndex, keysFromJwks, UnusableSetError } from "./keys.ts";
 
 /** The most bytes of a key set; a few kilobytes are usual. */
 const BODY_BYTES_MAX = 262_144;
@@ -26,7 +25,7 @@ const STALE_FACTOR = 10;
 const UNKNOWN_KID_WAITING_MAX = 64;
 
 /** The URL of one set and how often it may be fetched. */
-export interface RemoteKeysOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
+interface RemoteKeysOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly url: URL;
   readonly algorithms: readonly Algorithm[];
   readonly cache_ms: number;

@@ -29,13 +29,11 @@ const GATHER_MS = 20;
 /** The time after which an expired revocation is deleted. Clocks differ: it may still be in force elsewhere. */
 const SWEEP_AFTER_MS = 60_000;
 const SWEEP_EVERY_MS = 60_000;
-/** The most deletions of one sweep. */
 const SWEEP_MAX = 64;
 /** The time for an unreadable revocation: every time of issue is before it. */
 const ALWAYS_MS = 8_640_000_000_000_000;
 
-/** The dependencies and settings of `Revocations`. */
-export interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
   /** The most revocations of all tenants: `limits.revocations`. */
@@ -253,10 +251,7 @@ const TENANT_PLACE = placeOf({ kind: "issued-before", id: EVERY_TOKEN });
 const AHEAD_MS = 86_400_000;
 
 /** Unix ms of the token's `iat`; undefined if it has no possible one. */
-function issuedMs(
-  { claims }: Pick<Identity, "claims">,
-  now_ms: number,
-): number | undefined {
+function issuedMs({ claims }: Pick<Identity, "claims">, now_ms: number): number | undefined {
   const issued_ms = typeof claims.iat === "number" ? claims.iat * 1_000 : NaN;
   return issued_ms <= now_ms + AHEAD_MS ? issued_ms : undefined;
 }

@@ -21,9 +21,8 @@ import type { Env } from "../../shared/env.ts";
 const ATTEMPTS = 16;
 
 /** Where a revocation is stored and applied. */
-export interface RevokeContext {
+interface RevokeContext {
   readonly revocations: Pick<Revocations, "hasRoom" | "take">;
-  /** `ARQON_REVOCATIONS`. */
   readonly bucket: Pick<KeyValue, "get" | "update">;
   readonly limits: Pick<Config["limits"], "revocations">;
 }
@@ -72,8 +71,7 @@ function merged({ value }: KvEntry, wanted: Revocation): Revocation {
   }
 }
 
-/** The dependencies of `startRevocations`. */
-export interface RevocationsStart extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface RevocationsStart extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "limits">;
   readonly spine: Pick<Spine, "keyValue" | "status" | "onEvent">;
 }

@@ -9,10 +9,10 @@ import { headerItems } from "../../shared/http1/header_list.ts";
 const TOKEN_SUBPROTOCOL = "arqon.token.";
 
 /** Where a token was found; only a query is in access logs. */
-export type TokenSource = "header" | "subprotocol" | "query";
+type TokenSource = "header" | "subprotocol" | "query";
 
 /** An unverified token; it can be any text that fits a header. */
-export interface PresentedToken {
+interface PresentedToken {
   readonly token: string;
   readonly source: TokenSource;
 }

@@ -197,12 +197,14 @@ Deno.test("beyond waiting_verifications the first tokens pass, and the rest gets
   );
   // The second one fails, and the next one still gets its place.
   tokens[1] = `${tokens[1]!.slice(0, -9)}AAAAAAAAA`;
-  const results = await Promise.all(tokens.map((token) =>
-    authenticator.authenticate(token).then(
-      ({ user_id }) => user_id,
-      (error) => error as ArqonError,
-    )
-  ));
+  const results = await Promise.all(
+    tokens.map((token) =>
+      authenticator.authenticate(token).then(
+        ({ user_id }) => user_id,
+        (error) => error as ArqonError,
+      )
+    ),
+  );
   const [first, bad, ...later] = results.slice(0, 4);
   assert.deepEqual([first, ...later], ["user-0", "user-2", "user-3"]);
   assert.equal((bad as ArqonError).reason, "token-signature");

@@ -3,8 +3,7 @@
  * kept as a cause and never shown.
  */
 import { errors } from "@panva/jose";
-import { ArqonError } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, type Reason } from "@arqon/proto";
 import { isAudienceClaim } from "./claims.ts";
 import type { Identity } from "./identity.ts";
 
@@ -23,7 +22,6 @@ type ClaimError = InstanceType<
   typeof errors.JWTClaimValidationFailed | typeof errors.JWTExpired
 >;
 
-/** The most units of `iss` that a refusal repeats. */
 const ISS_UNITS_MAX = 100;
 
 /**

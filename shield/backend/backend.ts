@@ -2,8 +2,7 @@
  * A tenant's backend that runs in the Shield's process, without socket and token: the configuration defines its
  * identity. Its messages take the path of every other message.
  */
-import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import type { PlainEnvelope } from "@arqon/proto";
+import { type PlainEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { storedBack } from "../../shared/spine/contract/stored_back.ts";
@@ -22,7 +21,7 @@ export interface BackendIdentity {
 }
 
 /** A message of JSON. */
-export interface BackendMessage {
+interface BackendMessage {
   readonly room: string;
   readonly type: string;
   /** JSON text, which is sent unchanged. */
@@ -32,7 +31,7 @@ export interface BackendMessage {
 }
 
 /** A page of a room's stored messages. */
-export interface BackendPage {
+interface BackendPage {
   /** Newest first. */
   readonly messages: readonly {
     readonly message_id: string;

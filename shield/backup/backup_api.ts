@@ -8,24 +8,20 @@ import { packBackup } from "../../shared/backup/archive.ts";
 import { embeddedParts } from "../../shared/backup/embedded_parts.ts";
 import { BACKUP_FORMAT } from "../../shared/backup/manifest.ts";
 import type { Env } from "../../shared/env.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine, SpineBackup } from "../../shared/spine/contract/spine.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
-import { AdminTable } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
 
 /** What a backup needs of the process. */
-export interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
+interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "backup">;
   readonly version: string;
 }
 
-/** The context of the routes. */
-export interface BackupContext extends BackupStart {
+interface BackupContext extends BackupStart {
   readonly counts: { done: number; failed: number };
-  /** The running backup. */
   open: SpineBackup | undefined;
 }
 

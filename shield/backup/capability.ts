@@ -7,7 +7,5 @@ export const BACKUP: Capability = {
   name: "backup",
   title: "backups of an embedded bus",
   admin: { tables: [BACKUP_ROUTES], tags: { backup: "backups of an embedded bus" } },
-  start: (env, { node_id }) => ({
-    routes: BACKUP_ROUTES.serve(openBackups({ ...env, node_id })),
-  }),
+  start: (env, { node_id }) => ({ routes: BACKUP_ROUTES.serve(openBackups({ ...env, node_id })) }),
 };

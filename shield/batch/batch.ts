@@ -194,7 +194,6 @@ function refusal(
 // The body of `POST /v1/messages`: a list of messages, or one message for many rooms. The whole body is parsed
 // strictly; an invalid message of a list is refused alone.
 
-/** One message of a batch. */
 interface BatchItem {
   readonly size_bytes: number;
   /** Reads the message. Throws a `DecodeError` or `malformed-body`. */

@@ -14,10 +14,7 @@ import { type BatchContext, batchRoute } from "./batch.ts";
 Deno.test("a token that is revoked while a batch is judged publishes none of the rest", async () => {
   await using engine = testSpine();
   let judged = 0;
-  const overseer = {
-    ...NO_POLICIES,
-    onMessage: () => void judged++,
-  };
+  const overseer = { ...NO_POLICIES, onMessage: () => void judged++ };
   const context = {
     path: plainPath(engine.spine, { overseer }),
     now: () => 0,

@@ -2,8 +2,7 @@
 import { readPresenceLeave, readPresenceUpdate, strictText, writeHistoryQuery } from "@arqon/proto";
 import type { Ack, Welcome } from "@arqon/proto";
 import { objectText } from "../http/members.ts";
-import { ERROR } from "./codes.ts";
-import type { ClientError } from "./codes.ts";
+import { type ClientError, ERROR } from "./codes.ts";
 import { JSON_TYPE, jsonData, offsetOf } from "./messages.ts";
 import type { ClientInfo, Command, Data, Reply, RequestOf, Subscribed } from "./messages.ts";
 import { readPage } from "./publications.ts";
@@ -59,7 +58,7 @@ function historyQuery(
   return { bytes, content_type: "application/protobuf" };
 }
 
-/** A member of a room. */
+/** A member as Centrifugo's client info. */
 export interface Member {
   readonly connection_id: string;
   readonly user_id: string;

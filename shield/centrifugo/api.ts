@@ -10,15 +10,13 @@ import { type GivenMembers, memberTexts, objectText } from "../http/members.ts";
 import { httpCaller } from "../http/route.ts";
 import type { Caller } from "../message/caller.ts";
 import { takeIngress } from "../rates/ingress.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
+import { bump, type ShieldStats } from "../stats/stats.ts";
 import type { PendingRequests } from "../http/pending.ts";
 import { showsToken } from "../../shared/http1/handled_request.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { answerOf, METHODS, PASSING } from "./api_methods.ts";
-import type { MethodContext, Refused } from "./api_methods.ts";
+import { answerOf, type MethodContext, METHODS, PASSING, type Refused } from "./api_methods.ts";
 import type { ApiKeys } from "./api_keys.ts";
 import { clientError, ERROR, Refusal, STATUS } from "./codes.ts";
 import { jsonOf } from "./forms.ts";
@@ -27,7 +25,7 @@ const PATH = /^\/api(?:\/([a-z_]+))?$/;
 const HEADERS = { "content-type": "application/json", "cache-control": "no-store" };
 
 /** The API's dependencies in the process. */
-export interface ApiContext extends MethodContext {
+interface ApiContext extends MethodContext {
   readonly keys: ApiKeys;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;

@@ -25,7 +25,6 @@ import type { Order, SendOrder } from "./orders.ts";
 import { EVENT_TYPE } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 
-/** The most bytes of a reason in a close frame. */
 const REASON_BYTES_MAX = 123;
 /** Concurrent publishes of a broadcast. */
 const AT_ONCE = 16;

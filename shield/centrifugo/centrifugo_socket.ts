@@ -139,12 +139,10 @@ export class CentrifugoSocket implements ClientSocket {
     };
   }
 
-  /** Sets the handlers of the connection. */
   listen(events: SocketEvents): void {
     this.#events = events;
   }
 
-  /** Starts the client's connection with its server-side subscriptions. */
   begin(connection: GrantedConnection, server_side: readonly ServerSide[]): void {
     this.#connection = connection;
     this.#server_side = server_side;
@@ -480,7 +478,6 @@ export class CentrifugoSocket implements ClientSocket {
     this.#askFor(id, { room_id, command }, (answer) => this.#reply({ id, ...answered(answer) }));
   }
 
-  /** Verifies the token of a channel, then calls `then`. */
   #takeToken(id: number, { channel = "", token = "" }: RequestOf<"sub_refresh">, then: () => void) {
     const room_id = roomOf(channel, this.#options.room_prefix);
     this.#tokens.take(channel, room_id, token).then((is_wanted) => {
@@ -567,7 +564,6 @@ export class CentrifugoSocket implements ClientSocket {
     this.#write(written);
   }
 
-  /** Handles kicks, bans and gaps. */
   #onSignal(room_id: string, { kind, reason }: Signal): void {
     if (kind === "GAP") {
       // A GAP before the answer to a SUB belongs to the previous subscription.

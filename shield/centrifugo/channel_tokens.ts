@@ -32,7 +32,6 @@ export interface ChannelTokenOptions {
   readonly untilOf: (expire_at: number) => number;
 }
 
-/** A verified token. */
 interface Held {
   /** The expiry, Unix ms; Infinity: as long as the connection. */
   readonly until_ms: number;
@@ -86,7 +85,6 @@ export class ChannelTokens {
     this.#wait(room_id, held);
   }
 
-  /** Removes the token of a room. */
   drop(room_id: string): void {
     this.#verified.delete(room_id);
     const held = this.#held.get(room_id);

@@ -4,6 +4,7 @@
  * stream, and the secret session id. Source:
  * https://github.com/centrifugal/centrifuge (`handler_sse.go`, `handler_http_stream.go`, `emulation.go`).
  */
+import type { Env } from "../../shared/env.ts";
 import { ArqonError, isId } from "@arqon/proto";
 import { type AllowedOrigins, isOriginAllowed } from "../auth/origin.ts";
 import type { Forwarding } from "../http/forwarding.ts";
@@ -12,12 +13,10 @@ import { requireMethod } from "../http/http.ts";
 import { answerWith } from "../sse/http/event_answer.ts";
 import { STRANGERS } from "../../shared/turns/slices.ts";
 import type { EventReaders } from "../sse/event_turn.ts";
-import { SessionSocket } from "../sse/session_socket.ts";
-import type { SessionWire } from "../sse/session_socket.ts";
+import { SessionSocket, type SessionWire } from "../sse/session_socket.ts";
 import { PING_LOST } from "../socket/client_socket.ts";
 import { DISCONNECT } from "./codes.ts";
-import { JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
-import type { Form } from "./forms.ts";
+import { type Form, JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
 
 const SSE_PATH = "/connection/sse";
 const STREAM_PATH = "/connection/http_stream";
@@ -27,7 +26,6 @@ const CONNECT = "cf_connect";
 const BINARY = "application/octet-stream";
 /** The longest ping frame: `{}`, or an empty message. */
 const PING_SIZE = 2;
-/** The most bytes of a request in addition to its frame. */
 const BESIDE_BYTES = 1_024;
 /** The most pending requests to other Shields. Surplus ones are refused: their senders are unauthenticated. */
 const FORWARDED_MAX = 1_000;
@@ -36,16 +34,12 @@ const FORWARDED_MAX = 1_000;
 export const isEmulated = (path: string): boolean =>
   [SSE_PATH, STREAM_PATH, EMULATION_PATH].includes(path);
 
-/** The dependencies in the process. */
-export interface EmulationContext {
+interface EmulationContext extends Pick<Env, "node_id" | "now"> {
   readonly readers: EventReaders;
   readonly forwarding: Pick<Forwarding, "listen" | "forward">;
-  readonly node_id: string;
   readonly heartbeat_ms: number;
   readonly max_frame_bytes: number;
   readonly origins: AllowedOrigins;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Creates the secret id of a session. */
   readonly secret: () => string;
 }
@@ -161,7 +155,6 @@ export class Emulation {
     return { socket, session };
   }
 
-  /** The response with the stream of a session. */
   streamOf(request: Request, { content_type }: Way, { writer }: SessionSocket): Response {
     const headers = this.#headersFor(request);
     headers.set("content-type", content_type);

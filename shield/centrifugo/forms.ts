@@ -22,7 +22,6 @@ export interface Form {
   /** The commands of a frame, in their order. */
   readonly decode: (frame: string | Uint8Array) => Command[];
   readonly encode: (reply: Reply) => string | Uint8Array<ArrayBuffer>;
-  /** The data in this encoding, for the computation of deltas. */
   readonly deltaBytes: (data: Data) => Uint8Array;
   /** A delta, or full data for a client with deltas; undefined if this encoding cannot represent the bytes. */
   readonly deltaData: (bytes: Uint8Array) => Data | undefined;

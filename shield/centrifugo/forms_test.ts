@@ -9,15 +9,8 @@ Deno.test("JSON lines decode to commands that keep the text of data", () => {
     '{"id":1,"publish":{"channel":"a","data": {"n": 12345678901234567890}}}\n\n' +
       '{"id":2,"history":{"channel":"a","limit":-1,"since":{"offset":3,"epoch":"e"}},"new":[1]}\n{}\n',
   );
-  assert.deepEqual(first?.publish, {
-    channel: "a",
-    data: jsonData('{"n": 12345678901234567890}'),
-  });
-  assert.deepEqual(second?.history, {
-    channel: "a",
-    limit: -1,
-    since: { offset: 3, epoch: "e" },
-  });
+  assert.deepEqual(first?.publish, { channel: "a", data: jsonData('{"n": 12345678901234567890}') });
+  assert.deepEqual(second?.history, { channel: "a", limit: -1, since: { offset: 3, epoch: "e" } });
   assert.deepEqual(pong, {});
 });
 

@@ -17,8 +17,7 @@ export interface MapOf<M extends Table | "string" = Table | "string"> {
   readonly entry: Table;
 }
 
-/** A list of messages, or of strings. */
-export interface ListOf {
+interface ListOf {
   readonly list: Table | "string";
 }
 

@@ -2,8 +2,7 @@
  * The answer to `connect` while the server-side subscriptions that it lists are pending. It buffers the frames that
  * follow the answer. Pure.
  */
-import { infoOf } from "./answers.ts";
-import type { Member } from "./answers.ts";
+import { infoOf, type Member } from "./answers.ts";
 import { UNSUBSCRIBE } from "./codes.ts";
 import type { Reply, Subscribed } from "./messages.ts";
 import type { Channel } from "./subscription.ts";
@@ -29,7 +28,6 @@ export class Opening {
     return this.#requested.size === 0 || this.#size > HELD_MAX;
   }
 
-  /** Adds a pending subscription. */
   add(channel: Channel): void {
     this.#requested.add(channel);
   }
@@ -40,7 +38,6 @@ export class Opening {
     if (subscribed !== undefined) this.#subs.set(channel.name, subscribed);
   }
 
-  /** Ends the wait for pending subscriptions. */
   hurry(): void {
     this.#size = Infinity;
   }

@@ -6,8 +6,7 @@ import { dataForm, readHistory, readRouted } from "@arqon/proto";
 import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
 import { createFossil } from "../../shared/fossil/encode.ts";
 import type { Form } from "./forms.ts";
-import { NULL } from "./messages.ts";
-import type { Data, Publication, Reply } from "./messages.ts";
+import { type Data, NULL, type Publication, type Reply } from "./messages.ts";
 import { tagsOf } from "./tags.ts";
 
 /** The user id of backends with an API key. Their publications have no client info. */
@@ -89,7 +88,6 @@ export class RoomMessages {
     this.#bases = bases;
   }
 
-  /** Decodes a MSG frame. */
   of(frame: Uint8Array): RoomMessage {
     if (this.#message !== undefined && this.#frame === frame) return this.#message;
     this.#frame = frame;
@@ -153,7 +151,7 @@ export interface DeltaBase {
 }
 
 /** The limits of deltas, from `[limits]`. */
-export interface DeltaBounds {
+interface DeltaBounds {
   readonly delta_bytes: number;
   readonly delta_message_bytes: number;
 }

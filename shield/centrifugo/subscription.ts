@@ -4,8 +4,7 @@ import { canAct } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { DeltaBase } from "./publications.ts";
 import type { Result } from "./answers.ts";
-import { offsetOf } from "./messages.ts";
-import type { Data, RequestOf, Subscribed } from "./messages.ts";
+import { type Data, offsetOf, type RequestOf, type Subscribed } from "./messages.ts";
 import { ERROR, Refusal } from "./codes.ts";
 import { filterOf } from "./tags.ts";
 
@@ -40,7 +39,6 @@ export interface Channel {
   readonly without: Set<"presence" | "position">;
   readonly filter: string;
   readonly has_deltas: boolean;
-  /** The base of the next delta. */
   base: DeltaBase | undefined;
   /** Present if the server subscribes the client; undefined if the client subscribes. */
   readonly server: ServerSide | undefined;

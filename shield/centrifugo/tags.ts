@@ -9,7 +9,6 @@ import type { FilterNode } from "./messages.ts";
 
 /** The type of events that Centrifugo's clients publish: their protocol has no event types. */
 export const EVENT_TYPE = "publication";
-/** The tag of an event's type. */
 const TYPE = "type";
 /** Headers that the bus adds to messages. They are not tags. */
 const OF_THE_BUS = /^x-(?:arqon-.*|timestamp|twist-id)$/i;
@@ -38,7 +37,6 @@ export function filterOf({ op = "", nodes = [], ...leaf }: FilterNode): string {
   throw new ArqonError("invalid-filter", `${quoted(op)} with ${inner.length} filters`);
 }
 
-/** Comparisons with one value. `tag` is the expression of an existing tag. */
 const WITH_VALUE: Readonly<Record<string, (tag: string, value: string) => string>> = {
   eq: (tag, value) => `${tag} == ${quoted(value)}`,
   sw: (tag, value) => `${tag}.startsWith(${quoted(value)})`,

@@ -23,7 +23,6 @@ import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 const SETTINGS = ref("TenantSettings");
 const OBJECT = { type: "object" };
 
-/** The largest body, in bytes. */
 const CLASS_BYTES = 4_096;
 /** The largest body with all classes of a tenant, in bytes. */
 const CLASSES_BYTES = 2_097_152;
@@ -37,7 +36,6 @@ const CLASSES_SHOWN = 2_000;
 export interface RoomsAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly classes: RoomClasses;
   readonly settings: Settings;
-  /** The logs of durable rooms. */
   readonly logs: { of(tenant_id: string): Promise<AskedLog> };
 }
 
@@ -247,7 +245,6 @@ async function readClass(
 // Which stored messages other room classes would make unreachable: those of rooms that would not be durable, or would
 // lose their reducer or their journal of members, and those beyond a shorter history. Changes nothing.
 
-/** The most rooms that are checked. */
 const ROOMS_MAX = 100_000;
 /** The most requests to the log about single rooms; beyond that, rooms are counted without their messages. */
 const QUESTIONS_MAX = 3_000;
@@ -264,7 +261,6 @@ interface Lost {
   readonly messages: number;
 }
 
-/** The rooms and messages that would become unreachable. */
 interface Unreachable {
   /** Rooms that would be unreadable. */
   readonly hidden: Lost;

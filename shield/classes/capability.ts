@@ -6,10 +6,7 @@ import { ROOM_ROUTES } from "./api.ts";
 export const CLASSES: Capability = {
   name: "classes",
   title: "the classes of rooms on the admin API",
-  admin: {
-    tables: [ROOM_ROUTES],
-    tags: { "room classes": "options of rooms" },
-  },
+  admin: { tables: [ROOM_ROUTES], tags: { "room classes": "options of rooms" } },
   start(env, { rooms: { classes }, settings, logs, node_id }) {
     const log = env.log.child({ part: "rooms" });
     return { routes: ROOM_ROUTES.serve({ classes, settings, logs, log, node_id }) };

@@ -13,11 +13,7 @@ async function lost(log: ModelLog, from: object[], to: object[], config: object[
   const classes = new RoomClasses(config.map((one) => RoomClassEntry.parse(one)));
   const [before, after] = [from, to].map((all) => all.map((one) => TenantRoomClass.parse(one)));
   classes.setTenant("acme", before!);
-  const change = {
-    tenant_id: "acme",
-    before: classes,
-    after: classes.withTenant("acme", after!),
-  };
+  const change = { tenant_id: "acme", before: classes, after: classes.withTenant("acme", after!) };
   return await unreachable(log, change, { before: before!, after: after! });
 }
 

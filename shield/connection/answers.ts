@@ -1,8 +1,7 @@
 /** How successful operations are answered: at once, after a flush of the Spine, or after the log's answer. */
 import type { Ack } from "@arqon/proto";
 import type { Connection } from "./connection.ts";
-import { EMPTY_ACK } from "../message/request_ref.ts";
-import type { RequestRef } from "../message/request_ref.ts";
+import { EMPTY_ACK, type RequestRef } from "../message/request_ref.ts";
 import type { Stored } from "../message/pipeline.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 
@@ -12,11 +11,7 @@ export function wantsAck({ request_id, ack_requested }: RequestRef): boolean {
 }
 
 /** Sends a positive ACK, if one was asked for, with the members of `more`. */
-export function answer(
-  connection: Connection,
-  request: RequestRef,
-  more: Partial<Ack> = {},
-): void {
+export function answer(connection: Connection, request: RequestRef, more: Partial<Ack> = {}): void {
   if (!wantsAck(request)) return;
   connection.ack({ ...EMPTY_ACK, request_id: request.request_id, ...more });
 }

@@ -24,7 +24,6 @@ export interface LogPlace {
 export interface AttendanceRequest {
   readonly request: RequestRef;
   readonly presence_request: PresenceRequest;
-  /** The subscriber that the SUB made. */
   readonly subscriber: Subscriber;
   /** The subscriber before the SUB, if there was one. */
   readonly before: Subscriber | undefined;

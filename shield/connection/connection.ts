@@ -45,9 +45,7 @@ import { owned } from "../../shared/containers/byte_arena.ts";
 
 const EMPTY_BODY = new Uint8Array(0);
 
-/**
- * What all connections of a process share: one object, since there may be thousands of connections.
- */
+/** What all connections of a process share: one object, since there may be thousands of connections. */
 export interface ConnectionProcess {
   readonly limits: Limits;
   /** The rate limits of users, tenants and the process. */
@@ -60,7 +58,6 @@ export interface ConnectionProcess {
   readonly leave: (connection: Connection, room_id: string, why: string) => void;
   /** Called once, after the connection has ended for whatever reason. */
   readonly onEnd: (connection: Connection, end: SentEnd) => void;
-  /** Called with each refusal that a client receives, as `Observer.denied` is. */
   readonly onDenied?: NonNullable<Observer["denied"]>;
   /** Called for an error that is a bug, not a refusal. */
   readonly onBug: (connection: Connection, error: unknown) => void;
@@ -68,7 +65,6 @@ export interface ConnectionProcess {
 
 /** One client's identity and socket. */
 export interface ConnectionOptions {
-  /** The connection's number in the ledger; absent: there is none. */
   readonly number?: number | undefined;
   /** When it began by the ledger's clock, Unix ms. */
   readonly noted_ms?: number | undefined;
@@ -106,7 +102,6 @@ export class Connection {
   readonly tenant: TenantTotals;
   /** The object that counts its usage; undefined: not counted. A connection keeps its first class of users. */
   readonly use: UserUse | undefined;
-  /** The room ids this connection receives. */
   readonly subscriptions = new Map<string, Subscriber>();
   /** The patterns of rooms that it receives; undefined before its first one. */
   patterns: ConnectionPatterns | undefined = undefined;
@@ -129,7 +124,6 @@ export class Connection {
   #commands: Map<string, Promise<void>> | undefined;
   #fifo: Fifo<Queued> | undefined;
   #order: ReplyOrder<Frame> | undefined;
-  /** The number of received frames. */
   #places = 0;
   #ended = false;
   /** When something was last sent, in whole ms as in `Liveness`; see `sent_ms`. */

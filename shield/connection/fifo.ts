@@ -16,7 +16,6 @@ export type PreparedLater = Promise<Prepared> | Later<Prepared>;
 
 /** The steps of operations; `Item` is one of them, in its connection's FIFO. */
 export interface OperationSteps<Item> {
-  /** The most operations of one connection that are prepared concurrently. */
   readonly window: number;
   /** Whether an operation may be prepared concurrently with others. */
   isPipelined(item: Item): boolean;
@@ -24,7 +23,6 @@ export interface OperationSteps<Item> {
   prepare(item: Item): Prepared | PreparedLater;
   /** Makes it take effect; a promise blocks everything behind it. Throws or rejects with the refusal. */
   commit(item: Item, added: Prepared): Promise<void> | undefined;
-  /** Answers a refusal, in the operation's turn. */
   refuse(item: Item, error: unknown): void;
   /** Called if the operation must wait for its turn or for its commit, until `left`. */
   queued(item: Item): void;
@@ -58,7 +56,6 @@ class Entry<Item> implements LaterWaiter<Prepared> {
     this.#fifo.onPrepared(this);
   }
 
-  /** Waits for its preparation. */
   await(preparing: PreparedLater): void {
     if (!(preparing instanceof Promise)) return preparing.tell(this);
     preparing.then((prepared) => this.passed(prepared), (error) => this.refused(error));
@@ -114,7 +111,6 @@ export class Fifo<Item> {
     return entry;
   }
 
-  /** For an entry whose preparation has ended. */
   onPrepared(entry: Entry<Item>): void {
     if (this.#entries[0] === entry) this.#advance();
   }

@@ -1,6 +1,4 @@
-/**
- * Connection counters. How a connection obeys them is `tests/limits_test.ts`.
- */
+/** Connection counters. How a connection obeys them is `tests/limits_test.ts`. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Registry } from "prom-client";

@@ -9,7 +9,6 @@
  */
 export class Liveness {
   #began_ms: number;
-  /** The number of received complete messages, for operators. */
   received = 0;
   /** Time of the last complete message, or the start. */
   #received_after_ms = 0;
@@ -31,19 +30,16 @@ export class Liveness {
     return this.began_ms + this.#received_after_ms;
   }
 
-  /** Records a complete message. */
   onReceived(now_ms: number): void {
     this.#received_after_ms = this.#after_ms(now_ms);
     this.#asked_after_ms = undefined;
     this.received++;
   }
 
-  /** Records a PONG. */
   answered(): void {
     this.#answers = true;
   }
 
-  /** Records a sent PING. */
   onAsked(now_ms: number): void {
     this.#asked_after_ms ??= this.#after_ms(now_ms);
   }

@@ -7,12 +7,10 @@ import type { Ack, ClientOperation, Refresh, Subscribe } from "@arqon/proto";
 import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { canAct, notGranted, requireSameUser, withGrants } from "../auth/authorize.ts";
-import { runCommand } from "../message/command.ts";
-import type { OwnCommands } from "../message/command.ts";
+import { type OwnCommands, runCommand } from "../message/command.ts";
 import type { Connection, Queued } from "./connection.ts";
 import type { OperationSteps, Prepared, PreparedLater } from "./fifo.ts";
-import { placeOf, requestOf } from "../message/request_ref.ts";
-import type { RequestRef } from "../message/request_ref.ts";
+import { placeOf, requestOf, type RequestRef } from "../message/request_ref.ts";
 import type { TokenCheck } from "../auth/revocations.ts";
 import { followed } from "../message/gates.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
@@ -20,8 +18,7 @@ import { NONE_ADDED } from "../message/stamp.ts";
 import { pongFrame } from "./reply_frames.ts";
 import { ROOMS_A_PIECE } from "../fanout/channel.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
-import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
-import type { SubscribeContext } from "./subscribe.ts";
+import { leave, runSubscribe, runUnsubscribe, type SubscribeContext } from "./subscribe.ts";
 import { isPattern } from "../../shared/subjects/subject.ts";
 
 /** What the operations of all connections share. */
@@ -157,11 +154,7 @@ function runFollowed(
   const { patterns } = context;
   const run = patterns !== undefined && isPattern(room_id) ? patterns.subscribe : runSubscribe;
   const about = { caller: connection.caller, room_id };
-  return followed(
-    context.path.journal,
-    about,
-    (note) => run(context, connection, subscribe, note),
-  );
+  return followed(context.path.journal, about, (note) => run(context, connection, subscribe, note));
 }
 
 type Publication = Extract<ClientOperation, { kind: "publish" }>["envelope"];
@@ -184,7 +177,6 @@ function runEnvelope(
   }
 }
 
-/** Publishes an admitted message. */
 function runPublish(
   context: OperationContext,
   connection: Connection,
@@ -237,12 +229,7 @@ function queueCommand(
 }
 
 /** Answers a command. A refusal by the Brain has the same form as one by the Shield: an ERR if no ACK was requested. */
-function answerCommand(
-  connection: Connection,
-  request: RequestRef,
-  ack: Ack,
-  place: number,
-): void {
+function answerCommand(connection: Connection, request: RequestRef, ack: Ack, place: number): void {
   if (connection.ended) return;
   if (wantsAck(request)) connection.ack(ack);
   else if (ack.code !== 0) connection.err({ ...ack, ...placeOf(request) }, place);

@@ -30,7 +30,6 @@ export interface Claim {
 
 /** Presence in rooms, for a Shield. */
 export interface Presence {
-  /** Announces this Shield's queued membership changes. */
   announce(): void;
   /** Keeps a connection that its client had on a stopping Shield; undefined: there is none. */
   keep(connection_id: string, identity: Identity): Claim | undefined;

@@ -34,7 +34,6 @@ export class ReplyOrder<Frame> {
     this.#send = send;
   }
 
-  /** Waiting ERRs. */
   get held(): number {
     return this.#held.length;
   }

@@ -48,9 +48,7 @@ export type SendMissed = (
 
 /** Patterns of rooms; the patterns capability implements them (`patterns/`). */
 export interface Patterns {
-  /** Makes the patterns of the process's hub. */
   of(hub: PatternHub): HubPatterns;
-  /** Runs the SUB of a pattern, as `runSubscribe`. */
   readonly subscribe: typeof runSubscribe;
   /** Runs its UNSUB. Throws `invalid-room` and `not-subscribed`. */
   unsubscribe(connection: Connection, unsubscribe: Unsubscribe): Promise<void> | undefined;

@@ -70,7 +70,6 @@ export class Sweeper {
     }
   }
 
-  /** The due action for a connection; undefined: none. */
   #dueOf(connection: Connection, now_ms: number): (() => void) | undefined {
     if (connection.ended) return undefined;
     const { heartbeat_ms } = this.#server;

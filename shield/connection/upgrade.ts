@@ -8,8 +8,7 @@ import { offeredSubprotocols } from "../auth/token.ts";
 import type { Client } from "../message/caller.ts";
 import type { SocketServer } from "../socket/client_socket.ts";
 import { originalOf } from "../socket/light_copy.ts";
-import { enter, sharedBy } from "./entrance.ts";
-import type { EntranceContext, Shared } from "./entrance.ts";
+import { enter, type EntranceContext, type Shared, sharedBy } from "./entrance.ts";
 
 /** The dependencies of `createUpgrade`. */
 export interface UpgradeContext extends EntranceContext {
@@ -51,9 +50,7 @@ async function upgrade(
   }
 }
 
-/**
- * The first offered subprotocol that we speak. A client that offers none gets `arqon.v1`, unconfirmed.
- */
+/** The first offered subprotocol that we speak. A client that offers none gets `arqon.v1`, unconfirmed. */
 function chooseSubprotocol(offered: string[]): string | undefined {
   if (offered.length === 0) return undefined;
   const odd = offered.find((item) => !isToken(item));

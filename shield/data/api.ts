@@ -9,14 +9,11 @@ import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { readValue } from "../../shared/listeners/request_body.ts";
-import { AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../admin/routing/query.ts";
 import { findBrain } from "./buckets.ts";
-import { isTenant } from "./store.ts";
-import type { DataStore, Whose } from "./store.ts";
-import { keptBeside } from "./stores.ts";
-import type { StoresContext } from "./stores.ts";
+import { type DataStore, isTenant, type Whose } from "./store.ts";
+import { keptBeside, type StoresContext } from "./stores.ts";
 
 const OFFSET: Schema = { type: "string", pattern: "^[0-9]{1,16}$" };
 const WHOSE = [
@@ -28,8 +25,7 @@ const WHOSE = [
 
 const BODY_BYTES = 4_096;
 
-/** The dependencies of the routes. */
-export interface DataContext extends Pick<Env, "config" | "log" | "node_id" | "now"> {
+interface DataContext extends Pick<Env, "config" | "log" | "node_id" | "now"> {
   readonly stores: readonly DataStore[];
   readonly asker: StoresContext["asker"];
   readonly spine: Pick<Spine, "scrub">;
@@ -135,10 +131,7 @@ async function* linesOf(stores: readonly DataStore[], whose: Whose): AsyncGenera
   yield JSON.stringify({ end: true, lines });
 }
 
-async function exportAll(
-  { stores, log }: DataContext,
-  { url, by }: AdminCall,
-): Promise<Response> {
+async function exportAll({ stores, log }: DataContext, { url, by }: AdminCall): Promise<Response> {
   const whose = readQuery(url, Wanted);
   requireWhole(whose);
   const lines = linesOf(stores, whose);

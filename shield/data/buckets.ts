@@ -130,11 +130,7 @@ function names({ room_at }: Kept, { key, value }: KvEntry, user: string): boolea
     namesUser(value, user);
 }
 
-async function* entriesOf(
-  bucket: KeyValue,
-  kept: Kept,
-  whose: Whose,
-): AsyncGenerator<KvEntry> {
+async function* entriesOf(bucket: KeyValue, kept: Kept, whose: Whose): AsyncGenerator<KvEntry> {
   const { holderOf } = kept;
   for (const key of await bucket.keys(holderOf === undefined ? [whose.tenant] : [])) {
     if (!isMeant(kept, key, whose)) continue;

@@ -36,9 +36,7 @@ Deno.test("an erasure asks once for a Brain, for any number of Brain-owned bucke
     answerer: shield,
     random,
   });
-  const handlers = {
-    erase_entries: (params: unknown) => eraseEntries(spine, params),
-  };
+  const handlers = { erase_entries: (params: unknown) => eraseEntries(spine, params) };
   const brain = new Answerer({ ...common, node_id: "b", kind: "brain", handlers, onAsker });
   try {
     await until("the Brain is known", async () => {
@@ -72,11 +70,7 @@ Deno.test("a dead letter is erased with its message: by user, by room, or by off
     "hall",
     1,
     "bob",
-  ], [
-    "hall",
-    3,
-    'a"n',
-  ]];
+  ], ["hall", 3, 'a"n']];
   const put = async () => {
     for (const [room, offset, sender] of letters) {
       const id = `evt_${room}_${offset}`;

@@ -20,7 +20,6 @@ const NO_USER: ReadonlySet<string> = new Set([
     "why",
   ],
 ]);
-/** Members with application data. */
 const APPLICATIONS: ReadonlySet<string> = new Set(["data", "value", "changes"]);
 
 const encoder = new TextEncoder();

@@ -11,7 +11,6 @@ export interface Whose {
   readonly tenant: string;
   readonly user?: string | undefined;
   readonly room?: string | undefined;
-  /** One message of the room. */
   readonly offset?: number | undefined;
   /** Allows erasing everything of the room up to the message, in logs that cannot remove single messages. */
   readonly through?: boolean | undefined;
@@ -35,7 +34,6 @@ export interface DataStore {
   stock(whose: Whose): Promise<Stock | undefined>;
   /** Lines of NDJSON without the newline. */
   lines(whose: Whose): AsyncIterable<string>;
-  /** Erases it, and returns the amount. */
   erase(whose: Whose, brainOf: BrainOf): Promise<number>;
 }
 

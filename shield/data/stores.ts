@@ -8,8 +8,7 @@ import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import { hasCallsOf, namesUser } from "./named.ts";
 import { bucketStores } from "./buckets.ts";
-import { blockStore, isTenant } from "./store.ts";
-import type { DataStore, Stock, Whose } from "./store.ts";
+import { blockStore, type DataStore, isTenant, type Stock, type Whose } from "./store.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
@@ -26,7 +25,6 @@ export interface StoresContext extends Pick<Env, "spine"> {
   readonly logs: Pick<Logs, "of" | "has">;
   /** Asks a Brain to erase Brain-owned data; undefined: there is no Brain to ask. */
   readonly asker: Pick<ClusterAsker, "ask" | "hello"> | undefined;
-  /** The stores of this Shield's capabilities. */
   readonly blocks: readonly KeptBlocks[];
 }
 
@@ -172,7 +170,6 @@ function textOf(room_id: string, { payload, offset }: LogMessage): string {
   }
 }
 
-/** The store of the messages of all durable rooms. */
 function messageStore(context: Pick<StoresContext, "logs" | "spine">): DataStore {
   const logOf = ({ tenant }: Whose) => storedLog(context, tenant);
   return {
@@ -229,7 +226,6 @@ async function reducedRooms(
   return [...new Set(keys.map(([, room_id = ""]) => room_id))];
 }
 
-/** The objects of these rooms. */
 async function objectsOf(
   objects: ObjectStore,
   tenant_id: string,

@@ -29,7 +29,6 @@ export interface DeltaLimits {
   readonly delta_bytes_per_connection: number;
 }
 
-/** A receiver with the bases that it has. */
 interface KeepingReceiver extends DeltaReceiver {
   readonly deltas?: {
     readonly bases: number[];
@@ -43,7 +42,6 @@ const DATA_BYTES_MIN = 48;
 /** The memory of a base in addition to its data, in bytes. */
 const BASE_BYTES = 256;
 
-/** The base of one key of one room. */
 interface Slot {
   readonly room: RoomBases;
   readonly key: string;
@@ -61,7 +59,6 @@ export interface RoomBases {
   next: number;
 }
 
-/** A room, with the members that deltas use. */
 interface SlottedRoom extends DeltaRoom {
   bases: RoomBases | undefined;
 }
@@ -171,7 +168,6 @@ class MessageDelta {
   #fossil: Diff | null | undefined;
   #vcdiff: Diff | null | undefined;
   #is_text: boolean | undefined;
-  /** The encoded frames. */
   readonly #frames = new Map<Form, Sized>();
 
   constructor(

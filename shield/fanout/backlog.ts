@@ -47,7 +47,6 @@ export interface BacklogOptions {
 /** A message that is left out. */
 export interface LeftOut {
   readonly room_id: string;
-  /** The message's position in the ledger. */
   readonly position: number;
   readonly why: "slow_reader" | "conflated" | "queued";
   /** Whether the client may have received messages of the room between this and the previous one. */

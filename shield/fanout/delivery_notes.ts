@@ -15,7 +15,6 @@ export interface LivingConnection {
     | { readonly queued_from: number; readonly has_batches: boolean }
     | undefined;
   readonly subscriptions: ReadonlyMap<string, Marked>;
-  /** Its subscriptions to patterns. */
   readonly patterns?:
     | { readonly rooms: ReadonlyMap<string, { readonly subscriber: Marked }> }
     | undefined;
@@ -38,7 +37,6 @@ export type LeftOutRun = object;
 export interface SubscriptionMark {
   /** Its own number in the notes. */
   readonly number: number;
-  /** The connection's number there. */
   readonly connection: number;
   /** The position of the first message that it could be sent. */
   readonly since: number;
@@ -50,7 +48,6 @@ export interface SubscriptionMark {
   filters?: number[];
 }
 
-/** A subscription that begins. */
 interface Begun {
   readonly flow?: Flow | undefined;
   readonly filter?: { readonly number: number } | undefined;
@@ -80,14 +77,12 @@ type Why = "slow_reader" | "conflated" | "echo" | "queued" | "filter" | "lost";
 
 /** Takes the notes. Positions number messages, of all rooms together. */
 export interface DeliveryNotes {
-  /** The position of the next message. */
   readonly position: number;
   /** The position of the message that is being sent, otherwise of the next one. */
   readonly current: number;
   /** Unix ms of a clock that never jumps. */
   readonly now_ms: number;
   readonly rooms: { find(tenant_id: string, room_id: string): NotedRoom | undefined };
-  /** The number of a new connection. */
   nextConnection(): number;
   openRoom(tenant_id: string, room_id: string): NotedRoom;
   /** A message is about to be sent, until `sent`; returns its position. */
@@ -97,7 +92,6 @@ export interface DeliveryNotes {
   noEcho(connection: number): void;
   /** A message is left out for all subscribers, since its id is a duplicate. */
   duplicate(room: NotedRoom, envelope: Uint8Array, offset: number): void;
-  /** A room is notified that messages are missing. */
   gap(room: NotedRoom, reason: string): void;
   /** A subscription skips a durable room's messages of these offsets. */
   passedOver(

@@ -6,7 +6,6 @@ export interface Entry {
   readonly offset: number;
   /** The connection that published it without echo; "" for none. */
   readonly origin: string;
-  /** The envelope as stored. */
   readonly envelope: Uint8Array;
   /** The binary frame: an opcode, the envelope as stored, and the offset. */
   readonly binary: Uint8Array<ArrayBuffer>;
@@ -44,7 +43,7 @@ export interface Position {
 
 /** Why a subscriber is not recovered. */
 export type Unrecovered = Lost | "too-many" | "offset-ahead";
-/** Why messages are lost for good. */
+/** Why a subscriber is not recovered. */
 export type Lost = "epoch-changed" | "history-trimmed" | "erased";
 
 /**
@@ -55,9 +54,7 @@ export type Lost = "epoch-changed" | "history-trimmed" | "erased";
  * `recovered` false.
  */
 export interface EntryPoint {
-  /**
-   * Undefined: the subscriber has no position. True: the flow has exactly the missed messages, and then new ones.
-   */
+  /** Undefined: the subscriber has no position. True: the flow has exactly the missed messages, and then new ones. */
   readonly recovered: boolean | undefined;
   /** Why the subscriber is not recovered; "" otherwise. */
   readonly reason: "" | Unrecovered;

@@ -53,11 +53,9 @@ export interface Filters {
   ofClass(room_class: RoomClass | undefined, identity: Identity): Filter | undefined;
   /** Throws `too-many-filters` if the room or the tenant is at its limit. `before` is the replaced one. */
   requireRoom(tenant_id: string, room_id: string, filter: Filter, before?: Filter): void;
-  /** A subscriber of a room has a filter. */
   hold(tenant_id: string, room_id: string, filter: Filter | undefined): void;
   /** A subscriber no longer has it. */
   release(tenant_id: string, room_id: string, filter: Filter | undefined): void;
-  /** Starts to judge a message. */
   sent(room: FilteredRoom, outgoing: Outgoing): SentJudge;
 }
 

@@ -2,14 +2,12 @@
  * Fan-out: delivers the messages of rooms to the connections of this process. There is one pair of Spine subscriptions
  * per room, and one encoding per message and form for all receivers. It does not check tokens or grants.
  */
-import { DecodeError } from "@arqon/proto";
-import type { PlainEnvelope } from "@arqon/proto";
+import { DecodeError, type PlainEnvelope } from "@arqon/proto";
 import { FewSet } from "../../shared/containers/few_set.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Counts } from "../../shared/records/counts.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
-import { countDelivery } from "../../shared/records/user_use.ts";
-import type { UserUse } from "../../shared/records/user_use.ts";
+import { countDelivery, type UserUse } from "../../shared/records/user_use.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { offsetOf } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -28,8 +26,7 @@ import type { DeliveryNotes } from "./delivery_notes.ts";
 import type { Deltas } from "./deltas.ts";
 import type { Entry, EntryPoint, Position } from "./entry.ts";
 import type { Filters, SentJudge } from "./filters.ts";
-import { frameBytes } from "./frame_bytes.ts";
-import type { Frame } from "./frame_bytes.ts";
+import { type Frame, frameBytes } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
 import { copyFor } from "./message_copy.ts";
 import type { HubPatterns, PatternHub } from "./patterns.ts";
@@ -268,11 +265,7 @@ export class Hub {
   }
 
   /** Reports a gap before a message; false if the message is a repetition. */
-  #isDue(
-    channel: Channel,
-    { headers }: SpineMessage,
-    plain: PlainEnvelope | undefined,
-  ): boolean {
+  #isDue(channel: Channel, { headers }: SpineMessage, plain: PlainEnvelope | undefined): boolean {
     const { reception } = channel;
     const { stats } = this.#options;
     if (reception.is_cut) this.#tellGap(channel, "reconnect");

@@ -7,8 +7,7 @@ import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
 import type { Channel } from "./channel.ts";
 import type { HubPatterns } from "./patterns.ts";
 
-/** The dependencies and settings of `HubLosses`. */
-export interface HubLossesOptions {
+interface HubLossesOptions {
   /** The channels by the subject of clients' messages to them. */
   readonly channels: ReadonlyMap<string, Channel>;
   readonly patterns: Pick<HubPatterns, "lost"> | undefined;

@@ -89,7 +89,6 @@ export class Outbox {
   readonly #socket: OutboxOptions["socket"];
   readonly #pump: Pump;
   readonly #stats: ShieldStats;
-  /** The options, for rare cases. */
   readonly #options: OutboxOptions;
   /** The queues are made on demand: most clients never have a backlog. */
   #backlog: Backlog | undefined;
@@ -240,7 +239,6 @@ export class Outbox {
     this.#pump.remove(this);
   }
 
-  /** Sends the turn's messages. */
   endTurn(): void {
     this.#awaits_turn = false;
     this.#endRun();
@@ -319,7 +317,6 @@ function isBatchable(frame: Frame): frame is Uint8Array {
   return typeof frame !== "string" && frame[0] === Opcode.MSG;
 }
 
-/** A connection with messages of the current turn. */
 interface TurnMember {
   /** Called at the end of the turn: sends the connection's messages. Must not throw. */
   endTurn(): void;
@@ -332,7 +329,6 @@ interface TurnMember {
 export class Run {
   /** How many messages the run has. */
   readonly length: number;
-  /** The bytes of its frames. */
   readonly bytes: number;
   readonly #frame: Uint8Array;
   readonly #before: Run | undefined;
@@ -376,10 +372,7 @@ export class Run {
 
 /** The end of the current turn, for all connections of the process. */
 export class TurnEnd {
-  /**
-   * The members; the first `#count` are those of this turn. The lists are reused, since new ones are
-   * garbage.
-   */
+  /** The members; the first `#count` are those of this turn. The lists are reused, since new ones are garbage. */
   #members: (TurnMember | undefined)[] = [];
   #spare: (TurnMember | undefined)[] = [];
   #count = 0;

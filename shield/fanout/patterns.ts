@@ -12,7 +12,6 @@ export interface PatternHub extends StampSource {
   readonly stats: Pick<ShieldStats, "malformed" | "gaps">;
   /** The open rooms, by the subject of clients' messages. */
   readonly channels: ReadonlyMap<string, Channel>;
-  /** Opens a room, which calls `opened`. */
   readonly open: (tenant_id: string, room_id: string) => void;
   /** Delivers a message of an open room. */
   readonly deliver: (channel: Channel, message: SpineMessage) => void;
@@ -47,7 +46,6 @@ export interface ConnectionPatterns {
   covers(room_id: string): boolean;
   /** The subscriber by which the room is received; undefined: no pattern receives it, or none has yet. */
   subscriber(room_id: string): Subscriber | undefined;
-  /** Leaves a room because of a subscription to the room itself. */
   yieldTo(room_id: string): void;
   /** Takes over a room from the connection's ending subscription to it, at its position. */
   takeOver(room_id: string, flow: Flow | undefined): void;

@@ -17,8 +17,7 @@ const PAST_EPOCHS = 8;
 /** A repetition within this time, in ms, has only overtaken the change itself: nothing is missing before it. */
 const OVERTAKEN_MS = 1_000;
 
-/** A reported change. */
-export interface ReportedChange extends ChangeNumber {
+interface ReportedChange extends ChangeNumber {
   /** How late it is reported, in ms; undefined for the first report. */
   readonly again_ms: number | undefined;
   /** True for the first change since the room's creation: no earlier one can be missing. */
@@ -41,7 +40,7 @@ export function readChange(
 /**
  * The verdict on a change. `repeated`: it, or a later one, was received before. `hole`: an earlier change is missing.
  */
-export type ChangeVerdict = "next" | "repeated" | "hole";
+type ChangeVerdict = "next" | "repeated" | "hole";
 
 /** The changes of one room received since it was opened. */
 export class ReceivedChanges {

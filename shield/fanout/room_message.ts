@@ -12,8 +12,7 @@ import {
   readRouted,
 } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import { systemEnvelope } from "../../shared/records/system_envelope.ts";
-import type { StampSource } from "../../shared/records/system_envelope.ts";
+import { type StampSource, systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { isReservedType } from "../auth/authorize.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { Entry } from "./entry.ts";
@@ -107,9 +106,7 @@ export function droppable(
   return droppableAs(slow_reader, stamps, room, message, position);
 }
 
-/**
- * Makes the message in a function of its own, so that a message of any other room allocates nothing.
- */
+/** Makes the message in a function of its own, so that a message of any other room allocates nothing. */
 function droppableAs(
   slow_reader: RoomMessage["slow_reader"],
   stamps: StampSource,

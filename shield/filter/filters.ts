@@ -28,12 +28,10 @@ export interface FiltersLimits extends FilterLimits {
 
 /** Compiled filters that no subscriber has yet; beyond it the oldest is compiled again. */
 const UNHELD_MAX = 64;
-/** The names in a SUB's filter. */
 const NAMES = ["type", "sender", "headers", "data"] as const;
 
 interface TenantFilters {
   readonly by_text: Map<string, Held>;
-  /** The rooms with filters, and the number of subscribers of each filter. */
   readonly rooms: Map<string, Map<Filter, number>>;
 }
 
@@ -44,7 +42,6 @@ interface Held {
 
 /** All filters of a process. */
 export class Filters implements AskedFilters {
-  /** The number of different filters. */
   size = 0;
   /** Messages withheld, once per subscriber; and verdicts, once for all subscribers with the same filter. */
   readonly stats = {
@@ -115,7 +112,6 @@ export class Filters implements AskedFilters {
     return new SentMessage(this.#options, this.shares, room, outgoing);
   }
 
-  /** Starts to judge missed messages. */
   missed(tenant_id: string, room_id: string): MissedMessages {
     return new MissedMessages(this.#options, this.shares, tenant_id, room_id);
   }

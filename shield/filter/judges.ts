@@ -124,7 +124,6 @@ export class MissedMessages {
   readonly #shares: FilterShares;
   readonly #tenant_id: string;
   readonly #mapped: ReadMapped | undefined;
-  /** The steps of filters on it. */
   #steps = 0;
 
   constructor(options: JudgeOptions, shares: FilterShares, tenant_id: string, room_id: string) {

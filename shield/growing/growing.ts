@@ -3,26 +3,21 @@
  * stored whole at its end. A piece is stored before anybody receives it. `requests.ts` parses commands;
  * `message_end.ts` ends messages.
  */
-import { ArqonError, utf8Size } from "@arqon/proto";
-import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { type Ack, ArqonError, type ScannedEnvelope, utf8Size } from "@arqon/proto";
 import { requireEventType } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { answered } from "../message/command.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
-import { requirePlace, requirePossible, requireUnfiltered } from "./places.ts";
-import type { GrowingContext } from "./places.ts";
+import { type GrowingContext, requirePlace, requirePossible, requireUnfiltered } from "./places.ts";
 import { judgedWithEnding, judgedWithPiece } from "./policy_verdict.ts";
 import type { Changed, JudgingContext } from "./policy_verdict.ts";
-import { endingText, releasedText, startOf } from "./record.ts";
-import type { Ending, GrowingRecord } from "./record.ts";
+import { type Ending, endingText, type GrowingRecord, releasedText, startOf } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
-import { requestOf } from "./requests.ts";
-import type { GrowingRequest } from "./requests.ts";
+import { type GrowingRequest, requestOf } from "./requests.ts";
 import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
 import { givenTraceId } from "../../shared/telemetry/trace_parent.ts";
-import { callerOf, endingOf, findEnded, settle } from "./message_end.ts";
-import type { Ended, Ender } from "./message_end.ts";
+import { callerOf, type Ended, type Ender, endingOf, findEnded, settle } from "./message_end.ts";
 import type { GrowingStats } from "./stats.ts";
 import { tellPiece, tellStart, viewOf } from "./reader_events.ts";
 
@@ -30,9 +25,7 @@ type Request<Verb extends GrowingRequest["verb"]> = Extract<GrowingRequest, { ve
 /** The result of a command, as JSON. */
 type Result = Readonly<Record<string, unknown>> & { readonly offset?: number | undefined };
 
-/** The commands whose text readers receive. */
 const SHOWN: readonly GrowingRequest["verb"][] = ["append", "get"];
-/** The commands that end a message. */
 const ENDING: readonly GrowingRequest["verb"][] = ["finish", "abort", "stop"];
 
 /** The longest time since the end of a message within which its log is searched for it, in ms. */
@@ -40,7 +33,6 @@ const ENDED_MS = 600_000;
 /** The most messages of the room that are searched for an id: an unknown id must not read the whole log. */
 const ENDED_MESSAGES = 4_096;
 
-/** A caller's command about one message. */
 interface Order {
   readonly context: GrowingContext;
   readonly caller: Ender;

@@ -6,20 +6,16 @@
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, ScanLimits } from "@arqon/proto";
 import { isForNow } from "../../shared/for_now.ts";
-import { findStored } from "../../shared/spine/contract/stored_back.ts";
-import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
+import { findStored, type StoredMessage } from "../../shared/spine/contract/stored_back.ts";
 import type { Logs } from "../message/logs.ts";
-import { tokenlessCaller } from "../message/caller.ts";
-import type { Caller, HeaderPair } from "../message/caller.ts";
-import { admit, publishAdmitted } from "../message/pipeline.ts";
-import type { MessagePath } from "../message/pipeline.ts";
+import { type Caller, type HeaderPair, tokenlessCaller } from "../message/caller.ts";
+import { admit, type MessagePath, publishAdmitted } from "../message/pipeline.ts";
 import { REPLACED_HEADER } from "../message/gates.ts";
 import { hasText, messageIdOf } from "./record.ts";
 import type { Ending, EndingReason, GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
-import { tellEnd } from "./reader_events.ts";
-import type { Stored } from "./reader_events.ts";
+import { type Stored, tellEnd } from "./reader_events.ts";
 
 /** Header of the stored message: its outcome. */
 const OUTCOME_HEADER = "x-arqon-growing";

@@ -7,11 +7,9 @@ import { growingRoomOf } from "../../shared/rooms/reserved.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { give } from "../message/room_order.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { lastOf } from "./record.ts";
-import type { Ending, GrowingRecord, Piece } from "./record.ts";
+import { type Ending, type GrowingRecord, lastOf, type Piece } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 
-/** The type of these events. */
 const GROWING_TYPE = "growing";
 
 /** The position of an ended message. */
@@ -23,7 +21,7 @@ export interface Stored {
 }
 
 /** The path of the bus's own events about growing messages. */
-export type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
+type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
 
 /** The public part of a message for subscribers of its room, without its text. */
 export const viewOf = ({ id }: GrowingKey, record: GrowingRecord) => ({

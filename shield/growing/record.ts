@@ -146,8 +146,7 @@ export function withPiece(
   return { ...record, text: whole, seq: next, active_ms: now_ms, judged: kept };
 }
 
-/** A sealed part of a text, and its index from 0. */
-export interface SealedPart {
+interface SealedPart {
   readonly index: number;
   readonly text: string;
 }
@@ -180,7 +179,6 @@ export const sealedBytes = ({ sealed }: GrowingRecord): number => sealed?.bytes 
 export const hasText = ({ text, sealed }: GrowingRecord): boolean =>
   text !== "" || sealed !== undefined;
 
-/** The held-back text. */
 const heldOf = ({ judged }: GrowingRecord): string => judged?.held ?? "";
 
 /** The text that readers receive of a repeated last piece. Throws `growing-conflict` if its text differs. */

@@ -5,8 +5,7 @@ import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
-import { decodeRecord, encodeRecord, withSealed } from "./record.ts";
-import type { GrowingRecord } from "./record.ts";
+import { decodeRecord, encodeRecord, type GrowingRecord, withSealed } from "./record.ts";
 
 /** The key of a message. */
 export interface GrowingKey {

@@ -3,12 +3,10 @@ import { ArqonError, dataForm, DecodeError, isJson, jsonMembers } from "@arqon/p
 import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 
-/** The prefix of all commands of growing messages. */
 const PREFIX = "growing.";
 
 /** The most members of a command's data: more than any command has. */
 const MEMBERS_MAX = 16;
-/** Characters of a reason. */
 const REASON_UNITS_MAX = 256;
 /** Bytes of a type and of a content type, as in every event. */
 const TYPE_BYTES_MAX = 256;

@@ -25,11 +25,9 @@ import { callerOf, type Ended, isGivenUp, settle } from "./message_end.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** Commands that are answered in one turn. */
 const TURN_COMMANDS = 16;
 
-/** The dependencies of `startGrowing`. */
-export interface GrowingStart extends Pick<Env, "spine" | "registry" | "log"> {
+interface GrowingStart extends Pick<Env, "spine" | "registry" | "log"> {
   readonly config: Pick<Config, "limits" | "growing" | "watchdog">;
 }
 
@@ -37,9 +35,7 @@ export interface GrowingStart extends Pick<Env, "spine" | "registry" | "log"> {
 export interface StartedGrowing {
   /** Answers a command about them; rejects with the refusal. */
   answer(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
-  /** Answers the commands of growing messages. */
   readonly own: OwnCommands;
-  /** Stops watching messages. */
   close(): Promise<void>;
 }
 
@@ -83,7 +79,6 @@ const SWEEP_MS_MAX = 10_000;
 const LOOKS = 4;
 /** Retries of an end become rarer the longer it fails; the longest interval. */
 const RETRY_MS_MAX = 600_000;
-/** The reason of an abandoned message. */
 const ABANDONED = "abandoned";
 
 interface SweepOptions extends Pick<Env, "log"> {
@@ -214,19 +209,12 @@ export class GrowingSweep {
    * Handles a message that another process has claimed: that process is working on it, or died of it. The record is
    * deleted a day after the end.
    */
-  async #lookAtTaken(
-    key: GrowingKey,
-    found: Found,
-    seen: Seen,
-    ended_ms: number,
-  ): Promise<number> {
+  async #lookAtTaken(key: GrowingKey, found: Found, seen: Seen, ended_ms: number): Promise<number> {
     const { log, left_ms } = this.#options;
     const { records, stats } = this.#context;
     if (this.#monotonic_ms() - seen.since_ms < left_ms) return 0;
     if (!seen.is_reported) {
-      log.error("two processes died while ending a growing message: it is set aside", {
-        ...key,
-      });
+      log.error("two processes died while ending a growing message: it is set aside", { ...key });
       stats.setAside();
       seen.is_reported = true;
     }

@@ -1,8 +1,6 @@
 /** The metrics of growing messages. */
-import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import { OUTCOMES } from "./record.ts";
-import type { Outcome } from "./record.ts";
+import { Counter, Gauge, type Registry } from "../../shared/metrics/metrics.ts";
+import { type Outcome, OUTCOMES } from "./record.ts";
 
 /** The limits that can be reached. */
 const BOUNDS = ["message", "room_messages", "tenant_messages", "held"] as const;
@@ -11,7 +9,6 @@ type Bound = typeof BOUNDS[number];
 /** Counts events of growing messages on this Shield. */
 export interface GrowingStats {
   started(): void;
-  /** A piece of that size. */
   piece(size_bytes: number): void;
   /** Policies hold back a part of a piece. */
   held(): void;
@@ -40,10 +37,7 @@ export function growingStats(registry: Registry): GrowingStats {
     "shield_growing_bytes_total",
     "Bytes of pieces that were added to growing messages.",
   );
-  const held = counter(
-    "shield_growing_held_total",
-    "Pieces after which policies held back text.",
-  );
+  const held = counter("shield_growing_held_total", "Pieces after which policies held back text.");
   const ended = counter(
     "shield_growing_ended_total",
     "Growing messages that ended on this Shield, by outcome. A resumed one may count twice.",

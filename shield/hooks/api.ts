@@ -4,8 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import { TenantHook } from "../../shared/config/automation/hooks.ts";
-import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.ts";
+import { type AfterHook, TenantHook, type Webhooks } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import { callTerms } from "../../shared/hooks/terms.ts";
 import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
@@ -13,8 +12,7 @@ import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import { settingsWithin } from "../../shared/listeners/request_body.ts";
 import { slice } from "../../shared/turns/slices.ts";
-import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { hasOrder, resumed, withAgain } from "../../shared/records/hook_document.ts";
 import type { HookDocument } from "../../shared/records/hook_document.ts";
@@ -27,8 +25,7 @@ const BODY_BYTES = 16_384;
 /** The most dead letters, and rooms, in one answer. */
 const SHOWN = 100;
 
-/** The context of the hooks' routes. */
-export interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
+interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly store: HookStore;
   readonly webhooks: Webhooks;
   /** Throws if the file does not exist. */
@@ -99,10 +96,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
   "POST /v1/tenants/{tenant}/hooks/{hook}/replay": {
     audit: "hook.replay",
     id: "replayHook",
-    ...about(
-      "calls it again for its dead letters, or for everything stored since a time",
-      HOOK,
-    ),
+    ...about("calls it again for its dead letters, or for everything stored since a time", HOOK),
     query: [
       inQuery("from_ms", "start of the replay, Unix ms; absent: the dead letters", {
         type: "integer",

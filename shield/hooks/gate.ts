@@ -2,8 +2,7 @@
  * Hooks with `before`: they allow or deny a connection, a subscription or a publish, after the policies. Without one
  * the Overseer's answer is returned unchanged, at once. `shared/hooks/call.ts` makes calls.
  */
-import { ArqonError, encodeTextMessage, plainEnvelope } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, encodeTextMessage, plainEnvelope, type ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { BeforeKind, HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
@@ -15,26 +14,20 @@ import type { Env } from "../../shared/env.ts";
 import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
-import type { Judged } from "../message/gates.ts";
+import type { Judged, Policies } from "../message/gates.ts";
 import { senderOf } from "../message/sender.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
-import type { Policies } from "../message/gates.ts";
 
-/** The most bytes of an answer. */
 const ANSWER_BYTES = 65_536;
 /** Time after which a client may retry. */
 const RETRY_AFTER_MS = 1_000;
 const NONE_ADDED: readonly HeaderPair[] = [];
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-const Answer = z.looseObject({
-  allow: z.boolean(),
-  /** The reason for the client. */
-  reason: z.string().max(256).default(""),
-});
+const Answer = z.looseObject({ allow: z.boolean(), reason: z.string().max(256).default("") });
 
 /** The hooks of the configuration, which may change while the process runs. */
-export interface HookGateOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface HookGateOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
   /** Changes of the configuration; absent: there are none. */
   readonly reloading?: ConfigChanges | undefined;

@@ -30,8 +30,7 @@ export interface StoredHook {
   readonly document: HookDocument;
 }
 
-/** A hook's position in one room. */
-export interface HookRoom extends HookPosition {
+interface HookRoom extends HookPosition {
   readonly room: string;
 }
 
@@ -152,7 +151,6 @@ export class HookStore {
     return { since: await this.#endOf(tenant_id) };
   }
 
-  /** Removes its positions and dead letters. */
   async clear(tenant_id: string, hook_id: string): Promise<void> {
     const bucket = await this.#open();
     for (const prefix of [positionKey(tenant_id, hook_id), deadKey(tenant_id, hook_id)]) {
@@ -163,7 +161,6 @@ export class HookStore {
     }
   }
 
-  /** The number of dead letters. */
   async countDead(tenant_id: string, hook_id: string): Promise<number> {
     return (await (await this.#open()).keys(deadKey(tenant_id, hook_id))).length;
   }

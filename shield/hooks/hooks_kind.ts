@@ -9,8 +9,7 @@ import type { HookStore } from "./hook_store.ts";
 import { StateHook } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind } from "../settings/document_kinds.ts";
 
-/** The dependencies and settings of `hooksKind`. */
-export interface HooksKindOptions {
+interface HooksKindOptions {
   readonly store: HookStore;
   readonly webhooks: Pick<Webhooks, "tenant_hooks">;
 }

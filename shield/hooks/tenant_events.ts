@@ -28,7 +28,7 @@ const TYPES: readonly string[] = TENANT_EVENT_TYPES;
 const utf8 = new TextEncoder();
 
 /** The dependencies and settings of `TenantEvents`. */
-export interface TenantEventsOptions extends Pick<Env, "registry" | "log" | "now"> {
+interface TenantEventsOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Config["webhooks"] };
   /** Changes of the configuration; absent: there are none. */
   readonly reloading?: ConfigChanges | undefined;
@@ -235,7 +235,6 @@ function lostEvent(count: number): TenantEvent {
   return { type: EVENTS_LOST, data: { room: null, count } };
 }
 
-/** The number of events that it stands for. */
 function countOf({ type, data }: TenantEvent): number {
   return type === EVENTS_LOST ? Number(data["count"]) : 1;
 }

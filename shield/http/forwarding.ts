@@ -2,8 +2,7 @@
  * Forwards requests of clients without a socket to the Shield with their stream. Such a client receives by its stream
  * and sends by requests, each of which a load balancer may send to any Shield.
  */
-import { ArqonError, ERRORS } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, ERRORS, type Reason } from "@arqon/proto";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
@@ -13,7 +12,7 @@ const FORWARD_MS = 10_000;
 const NOTHING = new Uint8Array(0);
 
 /** Handles a request from another Shield. Rejects with the refusal. */
-export type TakeForwarded = (
+type TakeForwarded = (
   headers: Readonly<Record<string, string>>,
   body: Uint8Array<ArrayBuffer>,
 ) => Promise<Uint8Array | void>;

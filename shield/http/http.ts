@@ -42,7 +42,6 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
   /** The routes of everything else that requires a token. */
   readonly api: ClientTable;
-  /** The public description of the API. */
   readonly description: () => Response;
   /** Headers that pages may send in addition to the common ones. */
   readonly headers: readonly string[];

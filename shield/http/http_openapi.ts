@@ -53,7 +53,6 @@ function partsOf(template: string): Parameter[] {
   return templateNames(template).flatMap((name) => PARTS[name] ?? []);
 }
 
-/** A capability's description of its routes. */
 type Described = Pick<ClientSide, "described" | "commands" | "tags" | "schemas">;
 
 function paths(sides: readonly Described[]): Record<string, Record<string, Schema>> {

@@ -23,10 +23,7 @@ export interface HttpPublishContext extends Omit<CommandContext, "query_token"> 
   readonly flushes: FlushQueue;
 }
 
-/**
- * Makes the handler, which answers 200 with the Ack in the form of the request, and rejects with a
- * refusal.
- */
+/** Makes the handler, which answers 200 with the Ack in the form of the request, and rejects with a refusal. */
 export function createHttpPublish(context: HttpPublishContext): ClientHandler {
   return async ({ request, client, names: { room = "" } }) => {
     const { identity } = client;

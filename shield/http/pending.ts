@@ -10,7 +10,7 @@ import type { ShieldStats } from "../stats/stats.ts";
 const RETRY_MS = 100;
 
 /** The slot of one request, until it is disposed of. */
-export interface PendingPlace extends Disposable {
+interface PendingPlace extends Disposable {
   /**
    * The client has disconnected: its slot is free, though the work may not have ended. As many abandoned requests as a
    * user may have running ones are allowed; another one keeps its slot until its end.

@@ -86,7 +86,6 @@ export class ClientTable {
     }
   }
 
-  /** All routes, each as `METHOD template`. */
   *list(): Iterable<string> {
     for (const [template, { methods }] of this.#paths) {
       for (const method of methods.keys()) yield `${method} ${template}`;

@@ -36,7 +36,6 @@ interface JournalStart
   readonly life: Pick<OwnLife, "begin" | "lives" | "node_id" | "began_ms">;
 }
 
-/** A running journal. */
 interface StartedJournal {
   readonly journal: Journal;
   /** For its admin API: its store and keys, for readers. */

@@ -46,7 +46,6 @@ interface Noted {
   readonly time_ms: number;
 }
 
-/** The note of one operation. */
 class Note implements Noting {
   readonly rule: JournalRule;
   readonly caller: Caller;
@@ -89,7 +88,6 @@ class Note implements Noting {
     this.#schema = { id, version, violation: violation ?? null };
   }
 
-  /** The operation of the note. */
   get about(): Noted {
     return this.#about;
   }
@@ -331,7 +329,6 @@ export class Journal implements Observer, Notes {
     if (note !== undefined) this.allow(note, stored?.offset);
   }
 
-  /** Records that a command was admitted. */
   answered(_caller: Caller, envelope: ScannedEnvelope): void {
     const note = this.#taken(envelope);
     if (note !== undefined) this.allow(note);
@@ -351,12 +348,10 @@ export class Journal implements Observer, Notes {
     return note;
   }
 
-  /** Records that an operation was admitted. */
   allow(note: Note, offset?: number): void {
     if (note.rule.mode === "all") this.#write(note, undefined, offset);
   }
 
-  /** Records that an operation was refused. */
   deny(note: Note, error: unknown): void {
     this.#judged(error);
     this.#write(note, error, undefined);

@@ -17,15 +17,13 @@ const DAY_SECONDS = 86_400;
 /** Interval of the search for unused keys. */
 const SWEEP_MS = 6 * 3_600_000;
 
-/** The dependencies and settings of `JournalPlace`. */
-export interface JournalPlaceOptions extends Pick<Env, "log" | "now"> {
+interface JournalPlaceOptions extends Pick<Env, "log" | "now"> {
   readonly config: {
     readonly journal: Pick<Config["journal"], "log_bytes" | "retention_days" | "keys_held">;
   };
   readonly spine: Pick<Spine, "blocks" | "keyValue" | "onEvent">;
   /** Absent: opened here. */
   readonly lives?: Pick<Lives, "all"> | undefined;
-  /** The running incarnation of this Shield. */
   readonly own?: { readonly node_id: string; readonly began_ms: number };
   /** Monotonic ms, as the queue's; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
@@ -51,12 +49,10 @@ export class JournalPlace {
     this.#lives = options.lives ?? new Lives(options.spine);
   }
 
-  /** The retention of the journal, in ms. */
   get max_age_ms(): number {
     return this.#options.config.journal.retention_days * DAY_SECONDS * 1_000;
   }
 
-  /** Keys in memory. */
   get keys_held(): number {
     return this.#open_keys?.size ?? 0;
   }

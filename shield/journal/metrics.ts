@@ -1,6 +1,5 @@
 /** The journal's own metrics. */
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter, scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 
 /** Why decisions are missing from the journal. */
@@ -10,7 +9,6 @@ export type HoleCause = typeof HOLE_CAUSES[number];
 
 /** The counts of a Shield's journal. */
 export class JournalTotals {
-  /** Decisions stored, and lost. */
   readonly records: { stored: number; lost: number } = { stored: 0, lost: 0 };
   /** Bytes of stored blocks. */
   bytes = 0;

@@ -4,13 +4,12 @@
  */
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { OwnQuota } from "../../shared/config/schema_quota.ts";
+import { type OwnQuota, withOwn } from "../../shared/config/schema_quota.ts";
 import type { JournalRecord, Terms } from "../../shared/journal/record.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { canAct, commandAction, type CommandActions } from "../auth/authorize.ts";
 import type { Action, Identity } from "../auth/identity.ts";
-import { withOwn } from "../../shared/config/schema_quota.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { Caller } from "../message/caller.ts";
 import type { CompiledRule, MirrorRules } from "../mirror/rules.ts";

@@ -27,9 +27,7 @@ function asked(change: Partial<TermsQuery> & { readonly identity?: Partial<Ident
 }
 
 function terms(percent = 1, quotas?: TenantSettings["quotas"]): TermsOf {
-  const classes = new RoomClasses(
-    configFrom({ rooms: [{ room: "chat-*", durable: true }] }).rooms,
-  );
+  const classes = new RoomClasses(configFrom({ rooms: [{ room: "chat-*", durable: true }] }).rooms);
   const prefix = `in.t.${ann.tenant_id}.r.chat-*`;
   const mirror = new MirrorRules([{ prefix, percent }], new MirrorStats().totalsOf);
   const quota = {

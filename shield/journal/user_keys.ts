@@ -30,8 +30,7 @@ const PERIODS_SWEPT = 12;
 /** The most deletions of one sweep. */
 const SWEPT_MAX = 20_000;
 
-/** The dependencies and settings of `JournalKeys`. */
-export interface JournalKeysOptions extends Pick<Env, "log" | "now"> {
+interface JournalKeysOptions extends Pick<Env, "log" | "now"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "onEvent">;
   /** Monotonic ms; absent: `performance.now`. */

@@ -26,7 +26,6 @@ import type {
 
 /** Comparisons in one slice: of a message with a connection's subscriptions and gaps, or with reads. */
 const A_PIECE = 4_096;
-/** The cost of an outcome in comparisons, in addition to its comparisons. */
 const OUTCOME = 64;
 /** The number of listed offsets that cost as much as one comparison. */
 const LISTED = 16;
@@ -42,7 +41,6 @@ interface Receipt {
   readonly stored?: StoredHere | undefined;
 }
 
-/** A connection's history in one room. */
 interface RoomHistory extends ConnectionHistory {
   /** Messages that were not delivered, by position, and by offset of each subscription. */
   readonly live_holes: readonly Hole[];
@@ -73,11 +71,7 @@ const isGiven = ({ state }: WhyOutcome) => state === "sent" || state === "caught
  * The outcome of one message for one connection; `since_ms` is the start of the ledger. Unwritten rows of a lost Shield
  * are unknown.
  */
-function outcomeOf(
-  history: RoomHistory,
-  receipt: Receipt,
-  since_ms: number,
-): WhyOutcome {
+function outcomeOf(history: RoomHistory, receipt: Receipt, since_ms: number): WhyOutcome {
   const outcome = knownOutcome(history, receipt, since_ms);
   return history.lost === undefined
     ? outcome
@@ -118,11 +112,7 @@ function lostOutcome(
  * A message may have been withheld live and sent to a later subscription of the same connection with a position:
  * delivery takes precedence, then the last outcome.
  */
-function knownOutcome(
-  history: RoomHistory,
-  receipt: Receipt,
-  since_ms: number,
-): WhyOutcome {
+function knownOutcome(history: RoomHistory, receipt: Receipt, since_ms: number): WhyOutcome {
   const { cut_ms = -1, intervals } = history;
   if (receipt.time_ms <= cut_ms) return { state: "unknown", from_ms: cut_ms };
   const { received } = receipt;

@@ -3,8 +3,7 @@ import type { WhyFind, WhyFound, WhyMessage, WhyRoom } from "../../shared/cluste
 import { WHY_MESSAGES_MAX, WHY_ROOM_MAX } from "../../shared/cluster/cluster_why.ts";
 import { isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
-import { scan } from "./scan.ts";
-import type { Breathe, LedgerSource } from "./scan.ts";
+import { type Breathe, type LedgerSource, scan } from "./scan.ts";
 
 /** The requested ids in the form of rows; undefined if no row can have them. */
 function wantedOf({ trace, twist, message_id, offset }: Omit<WhyFind, "tenant" | "room">):

@@ -5,18 +5,14 @@
 import { readBlocks } from "../../shared/blocks/read_blocks.ts";
 import type { Env } from "../../shared/env.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
-import { endOf, silentMs } from "../../shared/lives/life.ts";
-import type { Life } from "../../shared/lives/life.ts";
+import { endOf, type Life, silentMs } from "../../shared/lives/life.ts";
 import type { LostShield } from "./history.ts";
 import type { Segment } from "./ledger.ts";
 import type { LedgerSource } from "./scan.ts";
 import type { StoreReads } from "./store_reads.ts";
-import { readBlock } from "./stored_block.ts";
-import type { ReadBlock } from "./stored_block.ts";
+import { type ReadBlock, readBlock } from "./stored_block.ts";
 
-/** Blocks of one page. */
 const PAGE_BLOCKS = 64;
-/** The most bytes that one request reads. */
 const READ_BYTES = 33_554_432;
 /** The most Shields in the answer to one request; others are reported as omitted. */
 const FORMER_MAX = 64;

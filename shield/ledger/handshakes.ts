@@ -2,8 +2,7 @@
  * Records refused handshakes. Unauthenticated clients cause them at will, so only a limited number per second gets
  * rows, and consecutive equal refusals of one address share a row.
  */
-import { isId } from "@arqon/proto";
-import type { ArqonError } from "@arqon/proto";
+import { type ArqonError, isId } from "@arqon/proto";
 import type { Handshake } from "../message/observers.ts";
 import type { Ledger } from "./ledger.ts";
 import type { RunningRow } from "./left_out_rows.ts";

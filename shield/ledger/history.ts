@@ -18,29 +18,21 @@ import type {
 } from "./row_facts.ts";
 import { HEAD_BYTES, isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
-import { factsOf, scan } from "./scan.ts";
-import type { Breathe, LedgerSource, Passed } from "./scan.ts";
+import { type Breathe, factsOf, type LedgerSource, type Passed, scan } from "./scan.ts";
 import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/cluster_why.ts";
 import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster/cluster_why.ts";
 
 /** The most subscriptions, and gaps, of one connection: beyond that, half of them are dropped. */
 const OF_A_CONNECTION_MAX = 1_000;
-/** The most messages of a room in one account. */
 const ROOM_MESSAGES_MAX = 20_000;
 const GAPS_MAX = 200;
 /** The most reads of the rooms' logs; the latest are kept. */
 const READS_MAX = 20_000;
 
 /** A connection that is open. */
-export interface OpenConnection {
+export interface OpenConnection extends Omit<ConnectionBegin, "tenant_id"> {
   /** Its number in the ledger. */
   readonly number: number;
-  readonly connection_id: string;
-  readonly user_id: string;
-  readonly remote_ip: string;
-  /** Unix ms. */
-  readonly began_ms: number;
-  readonly batch: boolean;
   /** Its subscription to a room of its tenant. */
   subscription(room_id: string): SubscriptionMark | undefined;
   /** The room's queue for the client; absent or undefined: empty. */
@@ -58,7 +50,6 @@ export interface Waits {
 /** A subscription, or a part of one: from a position to a position. */
 export interface Interval {
   readonly room_id: string;
-  /** The subscription's number. */
   readonly number: number;
   readonly since: number;
   readonly since_ms: number;
@@ -135,8 +126,7 @@ export interface ReceivedMessage {
 /** Messages of a room's log sent to a reader. */
 export type ReadPast = PastRead & { readonly room_id: string; readonly at_ms: number };
 
-/** A GAP that a room was notified of. */
-export interface SentGap {
+interface SentGap {
   readonly room_id: string;
   readonly time_ms: number;
   readonly reason: string;
@@ -156,7 +146,6 @@ export interface Gathered {
   readonly requested: (ReceivedMessage | undefined)[];
   /** The storage time of a requested message that was not received; otherwise undefined. */
   readonly stored: (StoredHere | undefined)[];
-  /** Reads of the rooms' logs. */
   readonly reads: ReadPast[];
   /** The room's messages since the requested time. */
   readonly room: ReceivedMessage[];
@@ -200,10 +189,7 @@ export async function gather(
   if (gathered.connections.length > WHY_CONNECTIONS_MAX) {
     // The latest connections are kept.
     gathered.connections.sort((a, b) => a.began_ms - b.began_ms);
-    const gone = gathered.connections.splice(
-      0,
-      gathered.connections.length - WHY_CONNECTIONS_MAX,
-    );
+    const gone = gathered.connections.splice(0, gathered.connections.length - WHY_CONNECTIONS_MAX);
     for (const { number } of gone) by_number.delete(number);
     gathered.truncated = true;
   }
@@ -294,12 +280,7 @@ function addOpened(
   histories.set(number, { number, ...begin, ...none, batch });
 }
 
-function addEnded(
-  histories: Histories,
-  { filtered }: Gathered,
-  row: Passed,
-  query: WhyUser,
-): void {
+function addEnded(histories: Histories, { filtered }: Gathered, row: Passed, query: WhyUser): void {
   const end = factsOf<ConnectionEnd>(row);
   if (!isWantedRow(query, end)) return;
   const number = row.head.connection;
@@ -408,12 +389,7 @@ function addOwn(
       return keepLast(gathered, history, history.holes, ({ at_ms }) => at_ms);
     }
     case KIND.passed_over:
-      history.holes.push({
-        room_id,
-        by_offset: true,
-        at_ms: time_ms,
-        ...factsOf<PassedOver>(row),
-      });
+      history.holes.push({ room_id, by_offset: true, at_ms: time_ms, ...factsOf<PassedOver>(row) });
       return keepLast(gathered, history, history.holes, ({ at_ms }) => at_ms);
   }
 }
@@ -466,9 +442,7 @@ function roomsOf(ledger: LedgerSource, query: WhyUser): Map<number, string> {
 }
 
 /** The ids of a message in the form of rows; undefined without any. */
-function wantedOf(
-  { offset, twist_id, trace_id, message_id }: AskedMessage,
-): WantedIds | undefined {
+function wantedOf({ offset, twist_id, trace_id, message_id }: AskedMessage): WantedIds | undefined {
   const wanted = {
     // An offset alone is not enough: after a loss of the log, another message may have it.
     offset: offset === 0 ? undefined : offset,

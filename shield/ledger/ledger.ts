@@ -34,7 +34,6 @@ export const REFUSED_BYTES = 4 + 8;
 
 /** The limits of a ledger. */
 export interface LedgerBounds {
-  /** The most bytes of rows and rooms. */
   readonly bytes_max: number;
   /** The retention of rows, in ms. */
   readonly kept_ms: number;
@@ -50,7 +49,6 @@ export interface Segment {
   readonly number: number;
   /** When it began, Unix ms. */
   readonly start_ms: number;
-  /** The position of its first message. */
   readonly first_position: number;
   used: number;
   /** The reference of rows that are extended in place. */
@@ -58,7 +56,7 @@ export interface Segment {
 }
 
 /** Running totals since the start of the process. */
-export interface LedgerCounts {
+interface LedgerCounts {
   messages: number;
   rows: number;
 }
@@ -106,7 +104,6 @@ export class Ledger {
     return this.#since_ms;
   }
 
-  /** Bytes of the ledger. */
   get bytes(): number {
     return this.#segments.length * SEGMENT_BYTES + this.rooms.bytes;
   }
@@ -125,12 +122,10 @@ export class Ledger {
     this.#segment.place = { segment: this.#segment };
   }
 
-  /** The number of a new connection. */
   nextConnection(): number {
     return ++this.#connections;
   }
 
-  /** The number of a new subscription. */
   nextSubscription(): number {
     return ++this.#subscriptions;
   }
@@ -160,7 +155,6 @@ export class Ledger {
     writeEcho(this.#segment.view, this.#message_start, connection);
   }
 
-  /** Records a duplicate, dropped for all. */
   duplicate(room: LedgerRoom, envelope: Uint8Array, offset: number): void {
     this.#message(KIND.duplicate, room, envelope, offset);
   }
@@ -176,17 +170,14 @@ export class Ledger {
     this.#facts(KIND.read, this.rooms.named(tenant_id, room_id), 0, read);
   }
 
-  /** Records a GAP in a room. */
   gap(room: LedgerRoom, reason: string): void {
     this.#facts(KIND.gap, room, 0, { reason });
   }
 
-  /** Records the end of a subscription. */
   left(room: LedgerRoom, connection: number, end: SubscriptionEnd): void {
     this.#facts(KIND.left, room, connection, end);
   }
 
-  /** Records the end of a connection. */
   ended(connection: number, end: ConnectionEnd): void {
     this.#facts(KIND.ended, undefined, connection, end);
   }
@@ -262,7 +253,6 @@ export class Ledger {
     return { place: segment.place, start, capacity: 0 };
   }
 
-  /** Drops rows beyond the limits. */
   expire(): void {
     const { now, kept_ms } = this.#bounds;
     const now_ms = now();
@@ -285,12 +275,7 @@ export class Ledger {
     return start;
   }
 
-  #facts(
-    kind: number,
-    room: LedgerRoom | undefined,
-    connection: number,
-    facts: object,
-  ): void {
+  #facts(kind: number, room: LedgerRoom | undefined, connection: number, facts: object): void {
     const { written } = this.#encoder.encodeInto(JSON.stringify(facts), this.#text);
     const start = this.#row(kind, written, room, connection);
     this.#segment.bytes.set(this.#text.subarray(0, written), start + HEAD_BYTES);
@@ -352,7 +337,6 @@ interface LedgerRoom {
   readonly number: number;
   readonly tenant_id: string;
   readonly room_id: string;
-  /** The number of the last segment with a row of it. */
   last_segment: number;
   is_open: boolean;
 }
@@ -362,7 +346,6 @@ const keyOf = (tenant_id: string, room_id: string) => `${tenant_id}\n${room_id}`
 const sizeOf = ({ tenant_id, room_id }: LedgerRoom) =>
   ROOM_BYTES + 2 * (tenant_id.length + room_id.length);
 
-/** The rooms of one ledger. */
 class LedgerRooms {
   readonly #by_key = new Map<string, LedgerRoom>();
   readonly #by_number = new Map<number, LedgerRoom>();
@@ -408,7 +391,6 @@ class LedgerRooms {
     return this.#by_key.get(keyOf(tenant_id, room_id));
   }
 
-  /** The numbers of the room. */
   numbersOf(tenant_id: string, room_id: string): readonly number[] {
     const room = this.find(tenant_id, room_id);
     return room === undefined ? [] : [room.number];

@@ -138,10 +138,7 @@ Deno.test("a message without X-Twist-ID is found by its other ids, including the
   const gathered = await gather(ledger, { query, open }, breathe);
   assert.deepEqual(gathered.requested.map((message) => message?.position), [1, 2, 3]);
   const [account] = await accountsOf(gathered, query, ledger.since_ms, breathe);
-  assert.deepEqual(
-    account?.outcomes.map(({ state }) => state),
-    ["not_subscribed", "sent", "sent"],
-  );
+  assert.deepEqual(account?.outcomes.map(({ state }) => state), ["not_subscribed", "sent", "sent"]);
 });
 
 for (const hours of [2, -2]) {
@@ -229,10 +226,7 @@ Deno.test("single left-out messages take two bytes each, and are reported indivi
   assert.ok(ledger.segments.at(-1)!.used - before < 3 * left_out.size + 4_000);
   const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
   const open = [{ ...one, batch: false, subscription: () => undefined }];
-  const query = {
-    ...{ tenant: "acme", user: "bob", room: "hall" },
-    messages: [],
-  };
+  const query = { ...{ tenant: "acme", user: "bob", room: "hall" }, messages: [] };
   const { connections } = await gather(ledger, { query, open }, breathe);
   assert.deepEqual(new Set(connections[0]!.listed.get("hall")!.keys()), left_out);
 });

@@ -3,8 +3,7 @@
  * to the last, or a list.
  */
 import { HEAD_BYTES } from "./row_form.ts";
-import { LEFT_OUT_WHYS } from "./row_facts.ts";
-import type { LeftOutWhy } from "./row_facts.ts";
+import { LEFT_OUT_WHYS, type LeftOutWhy } from "./row_facts.ts";
 
 /** After the head: from, to, count, why, then the list, each message by its distance from the first. */
 const FROM_AT = HEAD_BYTES;
@@ -35,7 +34,7 @@ export interface RunningRow {
 }
 
 /** Dropped messages in a row. */
-export interface LeftOutRow {
+interface LeftOutRow {
   readonly from: number;
   readonly to: number;
   readonly why: LeftOutWhy;

@@ -5,13 +5,11 @@
  */
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { Ledger } from "./ledger.ts";
-import { clipped } from "./row_facts.ts";
+import { clipped, type ConnectionBegin, type SubscriptionBegin } from "./row_facts.ts";
 import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
-import type { ConnectionBegin, SubscriptionBegin } from "./row_facts.ts";
 import { KIND } from "./row_form.ts";
 import type { BlockDraft } from "./stored_block.ts";
 
-/** Connections of one slice. */
 const SLICE = 1_000;
 
 /** The connections and subscriptions of one Shield. */
@@ -95,10 +93,7 @@ export class Presences {
   }
 
   /** Writes new subscriptions, and those that have advanced; false if some have not caught up yet. */
-  #writeSubscriptions(
-    connection: LivingConnection,
-    now_ms: number,
-  ): boolean {
+  #writeSubscriptions(connection: LivingConnection, now_ms: number): boolean {
     const { number, identity: { tenant_id } } = connection;
     let is_final = true;
     for (const [room_id, { mark }] of marksOf(connection)) {
@@ -121,9 +116,7 @@ export class Presences {
   }
 }
 
-function* marksOf(
-  { subscriptions, patterns }: LivingConnection,
-): Generator<
+function* marksOf({ subscriptions, patterns }: LivingConnection): Generator<
   readonly [room_id: string, subscription: { readonly mark?: SubscriptionMark | undefined }]
 > {
   yield* subscriptions;

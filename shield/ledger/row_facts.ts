@@ -45,22 +45,15 @@ export interface SubscriptionBegin {
 }
 
 /** An ended subscription; the row's position is that of its end. */
-export interface SubscriptionEnd {
-  readonly number: number;
-  readonly since: number;
-  readonly since_ms: number;
+export interface SubscriptionEnd extends SubscriptionBegin {
   /** Why it ended: `unsubscribed`, `resubscribed`, `kicked`, `closed`, or the reason of a refusal. */
   readonly why: string;
   /** Whether messages of one turn could share a frame. */
   readonly batch: boolean;
-  readonly caught_up?: CaughtUp | undefined;
-  /** The numbers of its filters; absent: it had none. */
-  readonly filters?: readonly number[] | undefined;
 }
 
 /** Offsets of a durable room's messages that a subscription skipped. */
 export interface PassedOver {
-  /** The subscription's number. */
   readonly number: number;
   readonly from: number;
   readonly to: number;
@@ -80,13 +73,7 @@ export interface PastRead {
 }
 
 /** A connection that has ended. */
-export interface ConnectionEnd {
-  readonly connection_id: string;
-  readonly tenant_id: string;
-  readonly user_id: string;
-  readonly remote_ip: string;
-  /** Unix ms. */
-  readonly began_ms: number;
+export interface ConnectionEnd extends Omit<ConnectionBegin, "batch"> {
   readonly code: number;
   /** The reason that the client received, or ""; it closed the connection itself, or was lost. */
   readonly reason: string;

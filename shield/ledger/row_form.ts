@@ -7,13 +7,10 @@
 export const KIND = {
   /** A message was sent to the room's subscribers. */
   message: 1,
-  /** A duplicate message was left out for all. */
   duplicate: 2,
   /** The room was notified that messages are missing. */
   gap: 3,
-  /** A subscription ended. */
   left: 4,
-  /** A connection ended. */
   ended: 5,
   /** Messages of one room that one connection did not receive, from a position to a position. */
   left_out: 6,
@@ -27,9 +24,7 @@ export const KIND = {
   read: 14,
   /** The kinds from here on are only in stored blocks. The rows after this one have another time and position. */
   place: 9,
-  /** A connection exists. */
   opened: 10,
-  /** A subscription exists. */
   joined: 11,
   /** Messages from a position on are queued in the Shield for one connection. */
   waiting: 12,
@@ -45,7 +40,6 @@ export const isNumbered = (kind: number): boolean => kind === KIND.message || ki
 export const HEAD_BYTES = 16;
 /** The largest row. */
 export const ROW_BYTES_MAX = 8_192;
-/** Bytes of a trace id, and of a UUID. */
 const ID_BYTES = 16;
 const OFFSET_BYTES = 8;
 /** The longest message id that is kept whole; of a longer one the beginning is kept. */

@@ -4,8 +4,7 @@
  */
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import type { Segment } from "./ledger.ts";
-import { HEAD_BYTES, isNumbered, KIND, readHead, readPlace } from "./row_form.ts";
-import type { RowHead } from "./row_form.ts";
+import { HEAD_BYTES, isNumbered, KIND, readHead, readPlace, type RowHead } from "./row_form.ts";
 
 /** A row during a scan: one object for all rows. */
 export interface Passed {

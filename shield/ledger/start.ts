@@ -21,7 +21,7 @@ import { clipped } from "./row_facts.ts";
 const EXPIRE_MS = 10_000;
 
 /** A running ledger, until it is closed. */
-export interface StartedLedger {
+interface StartedLedger {
   readonly ledger: Ledger;
   readonly noteRead: NoteRead;
   readonly observer: Observer;
@@ -79,7 +79,7 @@ export function startLedger(start: StoreStart): StartedLedger | undefined {
 }
 
 /** The open connections of a user, or one connection, of a tenant. */
-export type FindOpen = (query: WhyUser) => readonly OpenConnection[];
+type FindOpen = (query: WhyUser) => readonly OpenConnection[];
 
 /** The answers to `why_find`, `why_room` and `why_user`; without a ledger they report that. */
 export function ledgerAnswers(
@@ -126,7 +126,6 @@ export function ledgerAnswers(
   };
 }
 
-/** The most refusals of one connection whose rows repetitions extend. */
 const REFUSALS_MAX = 8;
 /** How long a connection with that many refusals gets no other row, in ms. */
 const REFUSALS_MS = 10_000;

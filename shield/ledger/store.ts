@@ -20,8 +20,7 @@ import { HEAD_BYTES, isNumbered, KIND, readHead } from "./row_form.ts";
 import { BlockDraft } from "./stored_block.ts";
 import type { Config } from "../../shared/config/schema.ts";
 
-/** What starting the ledger needs. */
-export interface LedgerStart extends Pick<Env, "registry" | "now"> {
+interface LedgerStart extends Pick<Env, "registry" | "now"> {
   readonly config: Pick<Config, "ledger">;
 }
 
@@ -78,7 +77,6 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
 // dropped, and the tenant's next blocks record that. Rows of unauthenticated clients, which have no tenant, stay in
 // memory.
 
-/** Rows that one slice copies. */
 const SLICE_ROWS = 500;
 /** The most blocks that one pass stores; the others wait for the next. */
 const PASS_BLOCKS = 512;
@@ -107,7 +105,6 @@ interface Tenant {
   since_ms: number;
 }
 
-/** A block that waits for the store. */
 interface Waiting extends WaitingBlock {
   /** All earlier rows are in earlier blocks, Unix ms. */
   readonly from_ms: number;
@@ -121,7 +118,6 @@ export class StoreWriter {
   readonly #tenants = new Map<string, Tenant>();
   readonly #presences: Presences;
   readonly #waiting: BlockQueue<Waiting>;
-  /** The segment that is copied next, and the start in it, in bytes. */
   #next = { segment: 0, start: 0 };
   /** The time up to which rows were copied, Unix ms. */
   #copied_ms: number;
@@ -311,7 +307,6 @@ export class StoreWriter {
   }
 }
 
-/** Walks through the rows of a segment. */
 class Walk {
   readonly segment: Segment;
   readonly head = { kind: 0, flags: 0, start: 0, end: 0, room: 0, after_ms: 0, connection: 0 };

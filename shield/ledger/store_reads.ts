@@ -3,8 +3,7 @@
  * wait, for a limited time. `former_ledgers.ts` reads.
  */
 import { ArqonError } from "@arqon/proto";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 
 /** The most waiting requests; more would wait in vain. */
@@ -12,7 +11,7 @@ const WAITING_MAX = 64;
 const RETRY_MS = 1_000;
 
 /** The limits, by their keys in `[ledger]`. */
-export interface ReadBounds {
+interface ReadBounds {
   /** The most requests that read at a time. */
   readonly store_reads: number;
   /** How long a request waits for its turn, in ms. */
@@ -25,7 +24,6 @@ export class StoreReads {
   /** The waiting requests, first in first out: each starts when it is called. */
   readonly #waiting = new Set<() => void>();
   #under_way = 0;
-  /** The number of refused requests. */
   refused = 0;
 
   constructor(bounds: ReadBounds) {

@@ -45,7 +45,6 @@ export class BlockDraft {
   #used = 0;
   #at: RowPlace = { start_ms: NaN, position: NaN };
 
-  /** Bytes of its rows. */
   get bytes(): number {
     return this.#used;
   }
@@ -54,7 +53,6 @@ export class BlockDraft {
     return this.#used + this.#names_bytes >= BLOCK_BYTES;
   }
 
-  /** Stores the id of the room with that number in rows. */
   name(room: number, room_id: string): void {
     if (room === 0 || this.#rooms.has(room)) return;
     this.#rooms.set(room, room_id);
@@ -71,7 +69,6 @@ export class BlockDraft {
     this.#at = { start_ms, position: position + takes };
   }
 
-  /** Adds a new row, of that time. */
   add(kind: number, room: number, connection: number, facts: object, time_ms: number): void {
     const { written } = this.#encoder.encodeInto(JSON.stringify(facts), this.#text);
     const { position } = this.#at;
@@ -83,7 +80,6 @@ export class BlockDraft {
     this.#at = { start_ms: time_ms, position };
   }
 
-  /** The bytes of the block. */
   close(head: BlockHead): Uint8Array<ArrayBuffer> {
     const text = this.#encoder.encode(
       JSON.stringify({ v: VERSION, ...head, rooms: [...this.#rooms] }),

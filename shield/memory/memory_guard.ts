@@ -30,7 +30,6 @@ const TIMES = { leave_ms: LEAVE_MS, answer_ms: LEAVE_SHORT_MS };
 export const END_MS = 10_000;
 /** Pause between two rounds without a guilty client, unless memory grows, in ms. */
 const REST_MS = 5_000;
-/** Growth that counts as growing, as a fraction of the limit. */
 const GROWTH = 0.05;
 /** Unfinished messages must hold this fraction of the limit to be the cause. */
 const HELD = 0.2;
@@ -63,7 +62,6 @@ const BROUGHT_BYTES = 2_000_000;
 export interface Reading {
   /** Unix ms. */
   readonly now_ms: number;
-  /** Resident memory of the process. */
   readonly rss_bytes: number;
   /** Memory that the JavaScript heap and its buffers account for. */
   readonly own_bytes: number;
@@ -152,7 +150,6 @@ export class MemoryGuard<S extends Suspect> {
     return Math.min(CALM_LONG_MS, Math.max(CALM_MS, free_bytes / 2 / BROUGHT_BYTES));
   }
 
-  /** Takes one reading, and returns the action. */
   sample(reading: Reading): Action<S> {
     const { now_ms, rss_bytes, own_bytes } = reading;
     this.#floor_bytes = Math.min(this.#floor_bytes, rss_bytes - own_bytes);
@@ -311,7 +308,6 @@ export class MemoryGuard<S extends Suspect> {
     return { kind: "judged", guilty: used < PART_AT ? [] : leaving.remaining() };
   }
 
-  /** The growth since the last reading, as a fraction of the limit. */
   #growth({ rss_bytes }: Reading): number {
     return (rss_bytes - (this.#last?.rss_bytes ?? rss_bytes)) / this.#limit_bytes;
   }
@@ -355,7 +351,6 @@ function isInnocent({ unfinished_bytes }: Suspect): boolean {
 
 /** The inputs of a pause. */
 export interface Pace {
-  /** The growth of memory since the last poll. */
   readonly grown_bytes: number;
   /** The time since the last poll, in ms. */
   readonly took_ms: number;
@@ -393,7 +388,6 @@ export const LAST_LOOKS = 3;
  */
 export const LOOKS_MAX = 64;
 
-/** A client that should leave. */
 interface Leaver {
   /** True when the client's socket is closed. */
   readonly closed: boolean;
@@ -405,7 +399,6 @@ interface Leaver {
 
 /** The times that clients have to leave after they were notified. */
 interface LeavingTimes {
-  /** The least time to leave, in ms. */
   readonly leave_ms: number;
   /** The time in ms after which all but a few answers have arrived; only polls after it count. */
   readonly answer_ms: number;

@@ -9,8 +9,7 @@ import {
   MemoryGuard,
   PAUSE_MS,
 } from "./memory_guard.ts";
-import type { Action, Suspect } from "./memory_guard.ts";
-import { LAST_LOOKS } from "./memory_guard.ts";
+import { type Action, LAST_LOOKS, type Suspect } from "./memory_guard.ts";
 
 const LIMIT = 1_000_000_000;
 const LIMITS = { memory_bytes: LIMIT, max_frame_bytes: 262_144 };
@@ -150,11 +149,7 @@ Deno.test("fast growth shortens the time to answer, and the process ends before 
   assert.deepEqual(sample(0.8, 1), { kind: "end", judged: false, guilty: [] });
   assert.equal(sample(0.8, LEAVE_MS - 501).kind, "none");
   slow.closed = true;
-  assert.deepEqual(
-    looks(0.85, 1),
-    { kind: "judged", guilty: [offender] },
-    "after all of its time",
-  );
+  assert.deepEqual(looks(0.85, 1), { kind: "judged", guilty: [offender] }, "after all of its time");
   assert.equal(sample(0.85, 1).kind, "none");
 });
 

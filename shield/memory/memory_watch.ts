@@ -11,8 +11,7 @@ import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Identity } from "../auth/identity.ts";
-import { MemoryGuard } from "./memory_guard.ts";
-import type { Action, Reading, Suspect } from "./memory_guard.ts";
+import { type Action, MemoryGuard, type Reading, type Suspect } from "./memory_guard.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump } from "../stats/stats.ts";
 import { within } from "../../shared/within.ts";
@@ -29,8 +28,7 @@ const REASON = "unfinished messages took the memory of the process";
 
 type Sockets = ReadonlyMap<ClientSocket, Connection>;
 
-/** The dependencies of the guard. */
-export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node_id" | "now"> {
+interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "limits" | "server">;
   /** Unix ms by the clock of the bus: by one that is behind, a ban would be over when it begins. */
   readonly storeNow: () => number;
@@ -44,7 +42,6 @@ export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node
   readonly pause: (pause_ms: number) => void;
   /** Triggers a garbage collection: without allocations the engine does not collect, and much memory may be garbage. */
   readonly collect: () => void;
-  /** Stops waiting for these sockets. */
   readonly giveUp: (sockets: readonly ClientSocket[]) => void;
   /** Called when the process has to restart; `at_once` means without a drain. */
   readonly onExhausted: (detail: string, at_once: boolean) => void;

@@ -2,8 +2,7 @@
  * Commands: an admitted `cmd` envelope goes to the Brain as a request, and the Brain's Ack comes back. Not on the
  * message path: an outage of the Brain stops commands, never messages.
  */
-import { ArqonError, readAck } from "@arqon/proto";
-import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { type Ack, ArqonError, readAck, type ScannedEnvelope } from "@arqon/proto";
 import {
   callerHeaders,
   CLAIMS_UNITS_MAX,
@@ -15,9 +14,8 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { commandSubject } from "../../shared/subjects/subject.ts";
 import { commandAction } from "../auth/authorize.ts";
-import { admit, tellRefused } from "./pipeline.ts";
+import { admit, type MessagePath, tellRefused } from "./pipeline.ts";
 import { spineHeaders, stamp } from "./stamp.ts";
-import type { MessagePath } from "./pipeline.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 

@@ -8,9 +8,7 @@ import type { Caller, HeaderPair } from "./caller.ts";
 export interface Note {
   /** These policies run, from this version of the tenant's chain, at this time in Unix ms. */
   asked(chain: readonly object[], version: number, asked_ms: number): void;
-  /** Their verdict. */
   judged(verdict: object): void;
-  /** The verdict of a schema. */
   checked(
     id: string,
     version: number,
@@ -64,7 +62,6 @@ export interface SchemaRefusal {
 export interface Schemas {
   /** True if no subject is mapped: then there is nothing to check, and no subject to build for it. */
   readonly isEmpty: boolean;
-  /** All checks so far, and the steps of rules in them. */
   readonly steps: number;
   /** The time of filters and schemas that all checks have used so far, in steps of half a microsecond. */
   readonly work: number;
@@ -90,7 +87,6 @@ export const NO_SCHEMAS: Schemas = {
 
 /** A piece that waits for a verdict. */
 export interface GrowingPiece {
-  /** The message. */
   readonly id: string;
   readonly type: string;
   readonly content_type: string;
@@ -157,11 +153,7 @@ export interface Policies {
     note?: N,
   ): Judged | undefined;
   /** Judges a piece of a growing message; resolves with the verdict. Rejects as the others do. */
-  onAppend(
-    caller: Caller,
-    room_id: string,
-    piece: GrowingPiece,
-  ): Promise<JudgedPiece> | undefined;
+  onAppend(caller: Caller, room_id: string, piece: GrowingPiece): Promise<JudgedPiece> | undefined;
 }
 
 /** Without any policy. */

@@ -8,7 +8,6 @@ const TRACE_ID = 1 * 8 + 2;
 const HEADER = 5 * 8 + 2;
 const SENDER_ID = 8 * 8 + 2;
 const MESSAGE_ID = 11 * 8 + 2;
-/** Bytes of a trace id and of a UUID as text. */
 const TRACE_TEXT = 32;
 const UUID_TEXT = 36;
 const TWIST_NAME = new TextEncoder().encode("x-twist-id");

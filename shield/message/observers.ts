@@ -16,10 +16,8 @@ import type { Caller, Client } from "./caller.ts";
 export interface Passed {
   caller: Caller;
   envelope: ScannedEnvelope;
-  /** `in.t.T.r.R` of its room. */
   subject: Subject;
   room_class: RoomClass;
-  /** Its routed form, as in the Spine or the log. */
   routed: Uint8Array;
   headers: SpineHeaders | undefined;
   /** The answer of the room's log; undefined: the room has none. */
@@ -80,7 +78,6 @@ export interface Observer {
   awaits?(envelope: ScannedEnvelope): boolean;
   /** A command was answered. */
   answered?(caller: Caller, envelope: ScannedEnvelope, room_class: RoomClass, ack: Ack): void;
-  /** A client requests a socket. */
   asked?(request: Request): void;
   /** Its token is valid, and its user is not banned. */
   known?(request: Request, identity: Identity): void;
@@ -90,7 +87,6 @@ export interface Observer {
   greeted?(handshake: Handshake, refusal: ArqonError | undefined): void;
   /** A request of a known user was refused because of a ban. */
   banned?(client: Client, error: unknown): void;
-  /** A connection has opened, or ended. */
   entered?(connection: Observed): void;
   ended?(connection: Observed, end: SentEnd): void;
   /** A client receives a refusal, caused by `error`; `room_id` is "" without a room. */

@@ -3,14 +3,12 @@
  * connection.ts (WebSocket) and http_publish.ts (HTTP) enter here after limits and scan; hub.ts delivers. Every step is
  * one call to a module that is independent of the others.
  */
-import { ArqonError, hasReceiptHeader, hasShadowHeader } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, hasReceiptHeader, hasShadowHeader, type ScannedEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { RequestOptions, Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineHeaders, SpineMessage } from "../../shared/spine/contract/spine_message.ts";
-import { roomSubject } from "../../shared/subjects/subject.ts";
-import type { Subject } from "../../shared/subjects/subject.ts";
+import { roomSubject, type Subject } from "../../shared/subjects/subject.ts";
 import {
   commandAction,
   type CommandActions,
@@ -32,11 +30,9 @@ import type { Logs } from "./logs.ts";
 import type { Observers, Passed } from "./observers.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import { give } from "./room_order.ts";
-import type { PublishedOrder } from "./room_order.ts";
+import { give, type PublishedOrder } from "./room_order.ts";
 import { type SignatureDemands, verifySignature } from "./signature.ts";
-import { kept, NONE_ADDED, passing, spineHeaders, stamp } from "./stamp.ts";
-import type { Traced } from "./stamp.ts";
+import { kept, NONE_ADDED, passing, spineHeaders, stamp, type Traced } from "./stamp.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** The receipt of a message of a room; undefined: there is none. Never rejects. */
@@ -46,7 +42,7 @@ export type Receipts = (
 ) => Promise<Uint8Array | undefined>;
 
 /** Sends commands; one with an id may be sent again, and its first answer counts. Rejects as `Spine.request`. */
-export interface CommandRequests {
+interface CommandRequests {
   request(
     subject: Subject,
     payload: Uint8Array,
@@ -88,13 +84,11 @@ export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly subscribersOf?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
   /** Pending commands of Brains that may go down; absent with an embedded Spine, where no Brain ends alone. */
   readonly commands?: CommandRequests | undefined;
-  /** Announces this Shield's queued membership changes. */
   readonly announce: () => void;
 }
 
 /** The log's answer about a message, with a receipt if the publisher requested it. */
 export interface Stored extends Appended {
-  /** The result of its ACK. */
   readonly result?: Uint8Array | undefined;
 }
 
@@ -197,7 +191,6 @@ function requirePayloadRole(
   }
 }
 
-/** Checks the schema, then the policies. */
 function checkContent(
   path: MessagePath,
   caller: Caller,

@@ -9,8 +9,7 @@ export interface ReadMeter {
   give(identity: Identity, pattern: string, size_bytes: number): void;
 }
 
-/** A page, and its reader. */
-export interface ReadPage {
+interface ReadPage {
   readonly caller: {
     readonly identity: { readonly tenant_id: string; readonly user_id: string };
     readonly connection_id: string;

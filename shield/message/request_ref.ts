@@ -63,7 +63,6 @@ export function subscribeRequest({ request_id, room_id }: Subscribe): RequestRef
   return { request_id, ack_requested: false, room_id, action: "subscribe" };
 }
 
-/** The reference to an UNSUB's request. */
 function unsubscribeRequest({ request_id, room_id }: Unsubscribe): RequestRef {
   return { request_id, ack_requested: false, room_id, action: "unsubscribe" };
 }

@@ -3,8 +3,7 @@
  * Shield detects repeated, reordered or lost messages (a server of a cluster that stalls may cause each). Pure except
  * for `orderOn`. Rooms with a log have offsets instead.
  */
-import { connectionId } from "../../shared/ids.ts";
-import type { Random } from "../../shared/ids.ts";
+import { connectionId, type Random } from "../../shared/ids.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -23,7 +22,6 @@ const PUBLISHERS_MAX = 1_024;
 export class PublishedOrder {
   readonly #publisher: string;
   #number = 0;
-  /** The last number of each room. */
   readonly #last = new RecentMap<Subject, number>(ROOMS_MAX);
 
   /** `publisher` is an id that no other process, and no earlier incarnation of this node, has used. */
@@ -62,12 +60,11 @@ export function orderOn(
 }
 
 /** The verdict on a message. `repeated`: it, or a later one, was received before. `hole`: an earlier one is missing. */
-export type OrderVerdict = "next" | "repeated" | "hole";
+type OrderVerdict = "next" | "repeated" | "hole";
 
 /** The last number received from one publisher. */
 interface Reached {
   number: number;
-  /** The number of reported gaps at that time. */
   gaps: number;
 }
 

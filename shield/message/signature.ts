@@ -2,8 +2,7 @@
  * Ed25519 signatures of messages: whether one is required, and whether it verifies. Runs before schema and policy. Keys
  * are in the identity (`cnf.jwk`); `authorize.ts` decides what a user may send.
  */
-import { ArqonError, matchesRoomPattern, signingInput } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, matchesRoomPattern, type ScannedEnvelope, signingInput } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -48,8 +47,7 @@ export function isSignatureRequired(
   return rules.some((rule) => rule.role === role && matchesRoomPattern(rule.room, room));
 }
 
-/** The parts of a scanned envelope that are signed. */
-export type SignedParts = Pick<
+type SignedParts = Pick<
   ScannedEnvelope,
   "bytes" | "room_id" | "message_id" | "signature" | "payload"
 >;
@@ -85,11 +83,6 @@ async function verify(
   // The tenant is the token's, not the envelope's: an absent tenant_id means the token's.
   const input = signingInput(tenant_id, scan.room_id, scan.message_id, payload_field);
   // The signature is copied out: crypto.subtle refuses views on shared memory.
-  const valid = await crypto.subtle.verify(
-    "Ed25519",
-    key,
-    new Uint8Array(signature),
-    input,
-  );
+  const valid = await crypto.subtle.verify("Ed25519", key, new Uint8Array(signature), input);
   if (!valid) throw new ArqonError("signature-invalid");
 }

@@ -1,13 +1,11 @@
 /** The stamp of an admitted message: its ids, headers, and the buffer of its frame. */
-import { OwnBuffers, stampRouted } from "@arqon/proto";
-import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
+import { type FrameSpace, OwnBuffers, type ScannedEnvelope, stampRouted } from "@arqon/proto";
 import { passing_messages } from "../../shared/containers/byte_arena.ts";
 import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
 import type { StampSource } from "../../shared/records/system_envelope.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
-import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
-import type { TraceContext } from "../../shared/telemetry/trace_context.ts";
+import { type TraceContext, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { Identity } from "../auth/identity.ts";
 import { HeadedSpace } from "../socket/frame_space.ts";
 import { clientTraceId } from "../../shared/telemetry/trace_parent.ts";
@@ -22,7 +20,7 @@ export interface Traced {
 }
 
 /** What a stamp needs of the process. */
-export interface TracedStamps extends StampSource {
+interface TracedStamps extends StampSource {
   readonly traces?: Traced | undefined;
 }
 
@@ -69,9 +67,7 @@ export function stamp(
   return stampRouted(envelope, present, space);
 }
 
-/**
- * The client's trace id, by field or by `traceparent`; else that of the recorded trace; else a new one.
- */
+/** The client's trace id, by field or by `traceparent`; else that of the recorded trace; else a new one. */
 function traceIdOf(path: TracedStamps, envelope: ScannedEnvelope): string | Uint8Array {
   if (envelope.trace_id !== "") return envelope.trace_id;
   const known = path.traces?.find(envelope)?.trace_id ?? clientTraceId(envelope);

@@ -9,8 +9,7 @@ import type { Env } from "../../shared/env.ts";
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import { canMatchBelow } from "../../shared/subjects/subject_pattern.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { parameterOf, readValue, tenantOf } from "../../shared/listeners/request_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { DiffBook } from "./diff.ts";
@@ -110,10 +109,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
 });
 
 /** Lists rules; the admin of a tenant sees those that can apply to the tenant's subjects. */
-function listRules(
-  { rules, node_id }: MirrorAdminContext,
-  { only_tenant }: AdminCall,
-): Response {
+function listRules({ rules, node_id }: MirrorAdminContext, { only_tenant }: AdminCall): Response {
   const all = only_tenant === undefined
     ? rules.list()
     : rules.list().filter(({ prefix }) => canMatchBelow(prefix, `in.t.${only_tenant}.`));

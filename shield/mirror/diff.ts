@@ -5,7 +5,7 @@
 import type { CandidateVerdict } from "../message/gates.ts";
 
 /** A message on which candidate and production differ. */
-export interface DiffExample {
+interface DiffExample {
   /** The message's trace id; "" if it was refused and its client had sent none. */
   readonly trace_id: string;
   readonly room: string;
@@ -18,13 +18,12 @@ export interface DiffExample {
 }
 
 /** One candidate of a tenant, compared. */
-export interface CandidateDiff {
+interface CandidateDiff {
   readonly tenant: string;
   readonly candidate: string;
   /** Messages that were compared. */
   readonly mirrored: number;
   readonly agree: number;
-  /** Messages that production let through, but this candidate would have refused. */
   readonly would_refuse: number;
   /** Messages that production refused, but this candidate would have let through. */
   readonly would_allow: number;
@@ -66,7 +65,6 @@ export class DiffBook {
     return this.#size;
   }
 
-  /** Compares a verdict with production's decision about the message. */
   compare(verdict: CandidateVerdict, production_refused: boolean, message: Compared): void {
     const draft = this.#draft(verdict);
     if (draft === undefined) return this.#count("overflow");

@@ -3,8 +3,7 @@
  * and off the path: here it only enters the buffer of `sender.ts`; nothing waits, nothing throws, and the primary's
  * acknowledgement never depends on it.
  */
-import { ArqonError } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
@@ -17,11 +16,9 @@ import type { CandidateVerdict, CandidateVerdicts } from "../message/gates.ts";
 import type { MirrorRules } from "./rules.ts";
 import type { ShadowSender } from "./sender.ts";
 import { routedTraceId } from "./shadow_envelope.ts";
-import { SHADOW_VERDICT } from "./verdicts.ts";
-import type { Decisions, ShadowVerdicts } from "./verdicts.ts";
+import { type Decisions, SHADOW_VERDICT, type ShadowVerdicts } from "./verdicts.ts";
 
-/** The parts of the mirror. */
-export interface MirrorParts extends Pick<Env, "now"> {
+interface MirrorParts extends Pick<Env, "now"> {
   readonly rules: MirrorRules;
   readonly sender: Pick<ShadowSender, "push">;
   readonly book: DiffBook;

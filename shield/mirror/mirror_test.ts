@@ -144,10 +144,7 @@ Deno.test("a client's own shadow header is refused and signals are copied like e
   assert.equal(await send(path, { headers }), "reserved-header");
   const caller_signal = { kind: "BAN" as const, target: "bob", reason: "", until_ms: 0 };
   assert.deepEqual(await test.shadows(), []);
-  const envelope = scanEnvelope(
-    writeEnvelope({ room_id: "lobby", signal: caller_signal }),
-    LIMITS,
-  );
+  const envelope = scanEnvelope(writeEnvelope({ room_id: "lobby", signal: caller_signal }), LIMITS);
   const caller = callerOf({ ...ann, role: "service" });
   await publish(path, { caller, origin: undefined }, envelope);
   assert.equal((await test.shadows()).length, 1);

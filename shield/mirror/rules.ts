@@ -15,7 +15,7 @@ import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import type { RuleTotals } from "./stats.ts";
 
 /** A rule and where it comes from. */
-export interface EffectiveRule extends MirrorRule {
+interface EffectiveRule extends MirrorRule {
   readonly source: "config" | "tenant";
   /** The tenant of a tenant's own rule; undefined for a rule of the config. */
   readonly tenant_id: string | undefined;
@@ -57,7 +57,6 @@ export class MirrorRules {
     return { table: yield* compilingPatterns(entries), rules: compiled };
   }
 
-  /** Replaces the config's rules. */
   replace(config: RuleTable): void {
     this.#config = config;
   }
@@ -90,7 +89,6 @@ export class MirrorRules {
     return [...own, ...config].sort(compareSpecificity).map(({ value }) => effective(value));
   }
 
-  /** The number of rules. */
   get size(): number {
     let size = this.#config.rules.length;
     for (const { rules } of this.#tenants.values()) size += rules.length;

@@ -10,8 +10,7 @@ import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { SequenceTable } from "../../shared/containers/sequence_table.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
-import { shadowSubject } from "../../shared/subjects/subject.ts";
-import type { Subject } from "../../shared/subjects/subject.ts";
+import { shadowSubject, type Subject } from "../../shared/subjects/subject.ts";
 import type { CompiledRule } from "./rules.ts";
 import { SHADOW_HEADER, shadowEnvelope } from "./shadow_envelope.ts";
 
@@ -22,10 +21,7 @@ const TURN_BYTES = 262_144;
 const WINDOW_TURNS = 8;
 /** Pause while the Spine has too much to do. */
 const BUSY_MS = 5;
-/**
- * How long a tenant's copies fail at once after its shadow subject was denied, in ms; then it is tried
- * again.
- */
+/** How long a tenant's copies fail at once after its shadow subject was denied, in ms; then it is tried again. */
 const DENIED_MS = 1_000;
 /** The most remembered denied tenants; beyond that, the oldest are retried at once. */
 const DENIED_MAX = 4_096;
@@ -45,7 +41,7 @@ export interface ShadowCopy {
 }
 
 /** The dependencies and limits of the sender. */
-export interface SenderOptions extends Pick<Env, "log" | "monotonic_ms"> {
+interface SenderOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly spine: Pick<Spine, "publish" | "flush" | "status" | "onEvent">;
   readonly buffer_messages: number;
   readonly buffer_bytes: number;
@@ -89,7 +85,6 @@ export class ShadowSender {
     });
   }
 
-  /** The number of queued copies. */
   get messages(): number {
     return this.#waiting.length - this.#head;
   }

@@ -24,9 +24,7 @@ const ENTRY = new Uint8Array(field(
   ]),
 ));
 
-/**
- * A new envelope with the header `x-arqon-shadow: true`. A sender cannot have set that header itself.
- */
+/** A new envelope with the header `x-arqon-shadow: true`. A sender cannot have set that header itself. */
 export function shadowEnvelope(routed: Uint8Array): Uint8Array {
   const shadow = new Uint8Array(routed.length + ENTRY.length);
   shadow.set(routed);

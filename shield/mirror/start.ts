@@ -9,19 +9,15 @@ import type { Env } from "../../shared/env.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { MirrorAdminContext } from "./admin_api.ts";
 import { DiffBook } from "./diff.ts";
-import { NO_CANDIDATES } from "../message/gates.ts";
-import type { CandidateVerdicts } from "../message/gates.ts";
-import { createMirror } from "./mirror.ts";
-import type { Mirror } from "./mirror.ts";
+import { type CandidateVerdicts, NO_CANDIDATES } from "../message/gates.ts";
+import { createMirror, type Mirror } from "./mirror.ts";
 import { MirrorRules, type RuleTable } from "./rules.ts";
-import { ShadowSender } from "./sender.ts";
-import type { ShadowCopy } from "./sender.ts";
+import { type ShadowCopy, ShadowSender } from "./sender.ts";
 import { routedTraceId } from "./shadow_envelope.ts";
 import { MirrorStats } from "./stats.ts";
 import { Decisions, startVerdicts } from "./verdicts.ts";
 
-/** The dependencies of `startMirror`. */
-export interface MirrorStart extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now"> {
+interface MirrorStart extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "platform" | "nats" | "limits">;
   readonly settings: Settings;
 }
@@ -36,14 +32,10 @@ export interface StartedMirror {
   readonly admin: MirrorAdminContext | undefined;
   /** Applies the rules of a changed configuration. */
   follow(changes: ConfigChanges): void;
-  /** Sends the queue, then ends. */
   close(): Promise<void>;
 }
 
-/**
- * Starts the mirror. Throws `spine-unavailable`. A tenant's rules are in force as soon as `settings`
- * knows them.
- */
+/** Starts the mirror. Throws `spine-unavailable`. A tenant's rules are in force as soon as `settings` knows them. */
 export function startMirror(start: MirrorStart): StartedMirror {
   const { config, spine, settings, registry, now } = start;
   const { mirroring } = config.platform;

@@ -2,8 +2,7 @@
  * The mirror's counters: plain numbers by rule, which prom-client reads at a scrape. A rule's prefix is a label, so the
  * number of labels is limited: later rules share `other`.
  */
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounters, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { DiffOutcome } from "./diff.ts";
 
@@ -23,16 +22,14 @@ export interface RuleTotals {
   failed: number;
 }
 
-/** The mirror's numbers at one moment. */
-export interface MirrorLevels {
+interface MirrorLevels {
   readonly messages: number;
   readonly bytes: number;
   readonly rules: number;
   readonly candidates: number;
 }
 
-/** The outcome of a candidate's verdict. */
-export type VerdictOutcome = DiffOutcome | "malformed";
+type VerdictOutcome = DiffOutcome | "malformed";
 
 const OUTCOMES = [
   ["published", "published"],
@@ -62,7 +59,6 @@ export class MirrorStats {
     return totals;
   };
 
-  /** Counts one verdict of a candidate. */
   readonly verdict = (outcome: VerdictOutcome): void => {
     this.#verdicts[outcome] = (this.#verdicts[outcome] ?? 0) + 1;
   };

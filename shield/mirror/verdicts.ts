@@ -60,8 +60,7 @@ export class Decisions {
   }
 }
 
-/** The dependencies and settings of `startVerdicts`. */
-export interface VerdictsOptions extends Pick<Env, "log" | "now"> {
+interface VerdictsOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "subscribe" | "publish">;
   readonly book: DiffBook;
   readonly decisions: Decisions;

@@ -50,7 +50,6 @@ export type DescribedBody = NonNullable<OperationOptions["body"]>;
 
 /** The refusals of an API. */
 export interface RefusalWords {
-  /** The text of each status. */
   readonly texts: Readonly<Record<number, string>>;
   /** Statuses that every path with a token can answer. */
   readonly usual: readonly number[];
@@ -118,11 +117,7 @@ export const LIMIT = inQuery("limit", "number of rows", {
 });
 /** `?sort=`, one of these, the first by default. */
 export const sortBy = (...names: string[]) =>
-  inQuery("sort", "sort order, largest first", {
-    type: "string",
-    enum: names,
-    default: names[0],
-  });
+  inQuery("sort", "sort order, largest first", { type: "string", enum: names, default: names[0] });
 /** `?tenant=`, which is required. */
 export const TENANT = inQuery("tenant", "the tenant", ID, true);
 

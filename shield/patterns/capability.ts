@@ -1,6 +1,5 @@
 /** The patterns capability of a Shield: a SUB of `orders-*` receives all rooms whose ids begin so. */
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Capability } from "../capability.ts";
 import { PatternRooms } from "./pattern_rooms.ts";

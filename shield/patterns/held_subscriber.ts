@@ -7,14 +7,12 @@ import type { Filter } from "../fanout/filters.ts";
 import type { RoomMessage } from "../fanout/backlog.ts";
 import type { Subscriber } from "../fanout/channel.ts";
 import type { Recipient } from "../fanout/room_subscriber.ts";
-import { frameBytes } from "../fanout/frame_bytes.ts";
-import type { Frame } from "../fanout/frame_bytes.ts";
+import { type Frame, frameBytes } from "../fanout/frame_bytes.ts";
 
 /** The most frames that wait for one verdict; beyond that all are lost, which is reported. */
 const HELD_FRAMES = 1_024;
 const HELD_BYTES = 262_144;
 
-/** The connection's options for the room. */
 type Wish = Required<Pick<Subscriber, "no_echo" | "filter">>;
 
 /** A place in the ledger, and its time there, Unix ms. */

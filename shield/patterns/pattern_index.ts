@@ -7,14 +7,12 @@ import { RecentMap } from "../../shared/containers/recent_map.ts";
 
 /** The least number of rooms with a cached answer. */
 const ROOMS_MAX = 8_192;
-/** Most bytes of an id, and of a prefix of one. */
 const ID_MAX = 64;
 
 /** Whether a room can only be subscribed to by name. */
 export const isOnlyNamed = (room_id: string): boolean => reservedRoom(room_id) !== undefined;
 
-/** A subscription to a pattern. */
-export interface Patterned {
+interface Patterned {
   readonly pattern: string;
 }
 

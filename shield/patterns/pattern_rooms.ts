@@ -51,12 +51,11 @@ interface PatternOwner {
 }
 
 /** A hub, and the limits of one tenant's patterns in it. */
-export interface PatternRoomsOptions extends PatternHub {
+interface PatternRoomsOptions extends PatternHub {
   readonly patterns_per_tenant: number;
   readonly pattern_rooms_per_tenant: number;
 }
 
-/** A room that patterns receive. */
 interface HeldRoom {
   /** The number of connections that receive it by patterns. */
   listeners: number;

@@ -134,11 +134,9 @@ interface Outcome {
   readonly recovered: boolean;
   /** Why it cannot be resumed. */
   readonly reason?: EntryPoint["reason"] | "not-durable";
-  /** The room's position. */
   readonly offset?: number;
 }
 
-/** A SUB of a pattern, its patterns, and its positions. */
 interface PatternSub {
   readonly patterns: SubscribedPatterns;
   readonly pattern: string;

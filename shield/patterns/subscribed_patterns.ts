@@ -15,15 +15,13 @@ import type { Filter } from "../fanout/filters.ts";
 import type { Flow } from "../fanout/entry.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { ConnectionPatterns } from "../fanout/patterns.ts";
-import { RoomSubscriber } from "../fanout/room_subscriber.ts";
-import type { Recipient, Wish } from "../fanout/room_subscriber.ts";
+import { type Recipient, RoomSubscriber, type Wish } from "../fanout/room_subscriber.ts";
 import type { Caller } from "../message/caller.ts";
 import { followed } from "../message/gates.ts";
 import { bump } from "../stats/stats.ts";
 import { HeldSubscriber } from "./held_subscriber.ts";
 import { isOnlyNamed } from "./pattern_index.ts";
-import { gapFrame } from "./pattern_rooms.ts";
-import type { PatternListener, PatternRooms } from "./pattern_rooms.ts";
+import { gapFrame, type PatternListener, type PatternRooms } from "./pattern_rooms.ts";
 
 /** The most remembered rooms that policies have refused; beyond that, rooms are judged again. */
 const REFUSED_MAX = 4_096;
@@ -36,7 +34,6 @@ type PatternContext = Pick<
   "path" | "hub" | "overseer" | "stats" | "filters" | "ledger" | "marks"
 >;
 
-/** The connection of the patterns. */
 type Receiver = Recipient & LivingConnection & {
   readonly caller: Caller;
   send(frame: Frame): void;
@@ -51,7 +48,6 @@ function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: Wish): boo
     present?.kept === deltas?.kept && present?.vcdiff === deltas?.vcdiff;
 }
 
-/** One pattern of one connection. */
 interface SubscribedPattern extends PatternListener {
   no_echo: boolean;
   filter: Filter | undefined;
@@ -79,7 +75,6 @@ export class SubscribedPatterns implements ConnectionPatterns {
   /** Rooms that will be entered at a position: until then none of their messages is received. */
   readonly #awaited = new Set<string>();
 
-  /** `hub_patterns` are the patterns of the hub. */
   constructor(context: PatternContext, hub_patterns: PatternRooms, connection: Receiver) {
     this.#context = context;
     this.#hub_patterns = hub_patterns;

@@ -278,10 +278,7 @@ async function rollback(
   return await changed(context, tenant, stored, by);
 }
 
-async function remove(
-  context: PolicyAdminContext,
-  { url, by }: AdminCall,
-): Promise<Response> {
+async function remove(context: PolicyAdminContext, { url, by }: AdminCall): Promise<Response> {
   const tenant = tenantOf(url);
   const name = decodeName(url.pathname.slice("/v1/policies/".length));
   const author = { by, at_ms: context.now() };

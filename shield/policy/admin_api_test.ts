@@ -33,10 +33,7 @@ Deno.test("an upload returns a module's hash and hooks, or is refused with a sen
     assert.equal(refused.headers.get("content-type"), "application/problem+json");
   }
   const refused = await api.ask("PUT", MODULES, BAD_MODULE, "application/wasm");
-  assert.equal(
-    refused.body.detail,
-    "Invalid policy: the bytes are not a WebAssembly module",
-  );
+  assert.equal(refused.body.detail, "Invalid policy: the bytes are not a WebAssembly module");
   assert.equal(await api.one.registry.store.module(await sha256Hex(BAD_MODULE)), undefined);
 });
 
@@ -241,10 +238,7 @@ Deno.test("other paths are 404, other methods 405 with the allowed ones", async 
 
 Deno.test("an internal error of the check is a 500 with details in the log, not in the answer", async () => {
   await using api = await startApi();
-  const context = {
-    ...api.context,
-    check: () => Promise.reject(new TypeError("secret detail")),
-  };
+  const context = { ...api.context, check: () => Promise.reject(new TypeError("secret detail")) };
   const request = adminRequest("PUT", MODULES, tinyModule(1), "application/wasm");
   const response = await askPart(POLICY_ROUTES, context, request);
   assert.equal(response.status, 500);
@@ -262,12 +256,7 @@ Deno.test("a module that is swept during its deployment is stored again", async 
     await store.deleteModule(sha256);
     return await change(...args);
   };
-  const deployed = await api.ask("POST", DEPLOY, {
-    tenant: "acme",
-    name: "a",
-    sha256,
-    room: "*",
-  });
+  const deployed = await api.ask("POST", DEPLOY, { tenant: "acme", name: "a", sha256, room: "*" });
   assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
   assert.deepEqual(await store.module(sha256), tinyModule(1));
 });

@@ -221,10 +221,7 @@ const drawn: fc.Arbitrary<Drawn> = fc.record({
   second: described(small, fc.constantFrom(8_000, 16_000, 200_000)),
   // An envelope and an upgrade request have at most some kilobytes.
   headers: fc.array(fc.tuple(described(small), described(small)), { maxLength: 64 }),
-  claim: fc.tuple(
-    fc.constantFrom(...Object.keys(CLAIMS)),
-    fc.constantFrom(0, 100, 1_000, 8_000),
-  ),
+  claim: fc.tuple(fc.constantFrom(...Object.keys(CLAIMS)), fc.constantFrom(0, 100, 1_000, 8_000)),
   finds: fc.boolean(),
 });
 

@@ -130,9 +130,7 @@ const TOUCHES = `(loop $again
 for (
   const [kind, guest] of Object.entries({
     "new memory": { body: TOUCHES, pages: PAGES },
-    "grown memory": {
-      body: `(drop (memory.grow (i32.const ${PAGES - 1}))) ${TOUCHES}`,
-    },
+    "grown memory": { body: `(drop (memory.grow (i32.const ${PAGES - 1}))) ${TOUCHES}` },
   })
 ) {
   Deno.test(`${kind} that is touched everywhere before a trap takes no longer than its price`, () =>

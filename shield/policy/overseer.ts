@@ -251,10 +251,8 @@ function refusalOf(verdict: Verdict): ArqonError {
   return new ArqonError("policy-fault", slowed, { code: verdict.code, retry_after_ms });
 }
 
-/** The limits of a message with a replaced payload. */
 interface ReplaceLimits extends ScanLimits {
   readonly max_frame_bytes: number;
-  /** The most bytes of a payload for policies. */
   readonly payload_bytes: number;
 }
 

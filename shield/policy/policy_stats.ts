@@ -13,13 +13,10 @@ import {
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { topOf } from "../../shared/containers/top.ts";
 import type { Env } from "../../shared/env.ts";
-import { AdminTable } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
 import { Id, Limit, readQuery } from "../admin/routing/query.ts";
-import { POLICIES_MAX, PolicyAnswer, quantileOf_us } from "./policy_table.ts";
-import type { PolicyRow } from "./policy_table.ts";
+import { POLICIES_MAX, PolicyAnswer, type PolicyRow, quantileOf_us } from "./policy_table.ts";
 
-/** The dependencies of the route. */
 interface StatsContext extends Pick<Env, "log"> {
   readonly asker: ClusterAsker;
 }

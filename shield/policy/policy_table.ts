@@ -25,7 +25,6 @@ export const PolicyRow = z.strictObject({
   fuel_max: Count,
   buckets: z.array(z.tuple([z.int().min(0).max(255), Count])).max(256),
 });
-/** One policy's totals. */
 export type PolicyRow = z.output<typeof PolicyRow>;
 
 /** The policies of a Shield, as an answer. */
@@ -90,7 +89,6 @@ export class PolicyTable {
    */
   readonly #known = new WeakMap<PolicyBinding, Partial<Record<Hook, Totals>>>();
 
-  /** Counts the outcomes of an evaluated chain. */
   record(
     { tenant_id, hook, chain }: Pick<EvaluateRequest, "tenant_id" | "hook" | "chain">,
     outcomes: readonly PolicyOutcome[],

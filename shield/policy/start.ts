@@ -7,7 +7,7 @@ import type { Env } from "../../shared/env.ts";
 import { randomFraction } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
-import type { CandidateVerdicts } from "../message/gates.ts";
+import { type CandidateVerdicts, NO_POLICIES, type Policies } from "../message/gates.ts";
 import type { PathTraces } from "../capability.ts";
 import { PolicyTable } from "./policy_table.ts";
 import type { CheckedModule, PolicyAdminContext } from "./admin_api.ts";
@@ -18,24 +18,18 @@ import { LogMemory } from "./logs/log_memory.ts";
 import { createPolicyLogWriter } from "./logs/log_writer.ts";
 import type { MeteredPolicy } from "./abi/abi_check.ts";
 import { createMetering } from "./modules/metering.ts";
-import { createOverseer } from "./overseer.ts";
-import type { OverseerOptions } from "./overseer.ts";
+import { createOverseer, type OverseerOptions } from "./overseer.ts";
 import type { ModuleLoader } from "./modules/module_set.ts";
 import { ModuleSweep } from "./modules/module_sweep.ts";
-import { createPolicyPool } from "./pool/pool.ts";
-import type { PolicyPool } from "./pool/pool.ts";
+import { createPolicyPool, type PolicyPool } from "./pool/pool.ts";
 import { registerLogMemory, registerReady } from "./chain/registry_metrics.ts";
 import { openQuarantine, type Quarantine, QUARANTINED } from "./modules/quarantine.ts";
-import { createPolicyRegistry } from "./chain/registry.ts";
-import type { PolicyRegistry } from "./chain/registry.ts";
+import { createPolicyRegistry, type PolicyRegistry } from "./chain/registry.ts";
 import { cpuSeconds } from "../../shared/metrics/metrics.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { parseStateKeys } from "./state/declaration.ts";
-import { openVerdicts } from "./modules/verdict_store.ts";
-import type { Verdicts } from "./modules/verdict_store.ts";
+import { openVerdicts, type Verdicts } from "./modules/verdict_store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
-import { NO_POLICIES } from "../message/gates.ts";
-import type { Policies } from "../message/gates.ts";
 
 /** The most modules that are kept ready besides those in force. */
 const READY_MAX = 256;
@@ -48,7 +42,7 @@ interface ReadyPolicy extends Omit<MeteredPolicy, "bytes">, CompiledPolicy {}
 type Prepare = (sha256: string, upload: Uint8Array) => Promise<ReadyPolicy>;
 
 /** The dependencies and settings of the Overseer. */
-export interface OverseerStart
+interface OverseerStart
   extends Pick<Env, "config" | "spine" | "registry" | "now" | "monotonic_ms" | "random"> {
   /** A log of component `overseer`. */
   readonly log: Logger;
@@ -67,7 +61,6 @@ export interface OverseerStart
 /** A running Overseer, and its admin API for operators. */
 export interface StartedOverseer {
   readonly overseer: Policies;
-  /** The totals of each policy. */
   readonly table: PolicyTable;
   /** The dependencies of its admin API; undefined if the Overseer is disabled. */
   readonly admin: PolicyAdminContext | undefined;
@@ -259,7 +252,6 @@ async function startQuarantine(
   });
 }
 
-/** The dependencies of loading a module. */
 interface LoaderParts {
   readonly pool: PolicyPool;
   readonly prepare: Prepare;

@@ -43,9 +43,7 @@ import { requireBelow } from "./member_limit.ts";
 import type { PresenceStats } from "./stats.ts";
 import { FairMap } from "../../shared/containers/fair_map.ts";
 
-/**
- * More new incarnations than this within `REINCARNATION_MS` mean that another process has our node id.
- */
+/** More new incarnations than this within `REINCARNATION_MS` mean that another process has our node id. */
 const REINCARNATIONS_MAX = 3;
 const REINCARNATION_MS = 30_000;
 /** The largest step of an incarnation above a younger one, in ms, for a node whose clock is behind. */
@@ -53,7 +51,6 @@ const LEAP_MS = 60_000;
 
 /** The most stays in one announcement; the others are sent with the next heartbeat. */
 const BRIEF_MAX = 256;
-/** The most reasons in one announcement. */
 const REASONS_MAX = 8_192;
 
 /** The dependencies and settings of `Announcer`. */
@@ -70,7 +67,7 @@ export interface AnnouncerOptions extends Pick<Env, "log" | "node_id"> {
 }
 
 /** Changes of own members. A connection is in at most one list; an update counts as joined. */
-export interface OwnChanges {
+interface OwnChanges {
   readonly joined: readonly Entry[];
   readonly left: readonly Entry[];
 }
@@ -176,7 +173,6 @@ export class Announcer {
     return this.#leave(member, reason);
   }
 
-  /** Sends a heartbeat, with the queued changes. */
   heartbeat(): void {
     this.#cancelSend?.();
     this.#send();
@@ -192,7 +188,6 @@ export class Announcer {
     for (const message of this.unconfirmed.due()) this.#options.port.send(this.#subject, message);
   }
 
-  /** Answers a hello with this process's state. */
   onHello(): void {
     // A scheduled announcement answers it, too.
     if (this.#cancelSend === undefined) this.#sendSoon();
@@ -243,7 +238,6 @@ export class Announcer {
     this.#count();
   }
 
-  /** Stops all timers. */
   close(): void {
     this.#cancelSend?.();
     this.#in_grace.clear();
@@ -359,7 +353,6 @@ export class Announcer {
 export const STAYS_MAX = 10_000;
 /** The most rooms with a count of missed stays; those of further rooms are counted only in a metric. */
 export const MISSED_ROOMS_MAX = 1_000;
-/** The most stays in one message, and with one heartbeat. */
 const MESSAGE_STAYS = 256;
 const HEARTBEAT_STAYS = 2_048;
 

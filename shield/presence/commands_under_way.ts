@@ -9,14 +9,12 @@ import type { RequestOptions, Spine } from "../../shared/spine/contract/spine.ts
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 
-/** The dependencies and settings of `CommandsUnderWay`. */
-export interface CommandsUnderWayOptions extends Pick<Env, "monotonic_ms"> {
+interface CommandsUnderWayOptions extends Pick<Env, "monotonic_ms"> {
   /** The message that probes whether a Brain receives messages. */
   readonly hello: () => Uint8Array;
   readonly spine: Pick<Spine, "request">;
   /** The serving Brains, as far as this Shield knows. */
   readonly brains: () => readonly string[];
-  /** Called for a Brain that is down. */
   readonly onGone: (brain_id: string) => void;
   /** Called for each retried command. */
   readonly onAgain: () => void;
@@ -88,7 +86,6 @@ export class CommandsUnderWay {
     }
   }
 
-  /** Checks for commands that wait long. */
   #look(): void {
     this.#timer = undefined;
     const [oldest] = this.#waiting;

@@ -3,7 +3,7 @@
  * subprotocol. Each batch and each view is encoded once per form, for any number of connections. `service.ts` selects
  * the connections.
  */
-import { utf8Size } from "@arqon/proto";
+import { type PresenceChange, type PresentMember, type Uint64, utf8Size } from "@arqon/proto";
 import {
   encodeAck,
   encodeMsg,
@@ -15,13 +15,11 @@ import {
   presenceUpdateJson,
   readEnvelope,
 } from "@arqon/proto";
-import type { PresenceChange, PresentMember, Uint64 } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { cutPages } from "../../shared/presence/pages.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
-import { frameBytes } from "../fanout/frame_bytes.ts";
-import type { Frame } from "../fanout/frame_bytes.ts";
+import { type Frame, frameBytes } from "../fanout/frame_bytes.ts";
 import type { RoomChanges, RoomView } from "./watched_room.ts";
 
 /** The most bytes of members in one frame: a page is small compared with a client's backlog. */
@@ -29,8 +27,7 @@ const PAGE_BYTES = 262_144;
 /** Bytes for names, numbers and punctuation of one member. */
 const MEMBER_OVERHEAD_BYTES = 96;
 
-/** The dependencies and settings of `PresenceFrames`. */
-export interface PresenceFramesOptions extends Pick<Env, "now" | "random"> {
+interface PresenceFramesOptions extends Pick<Env, "now" | "random"> {
   /** The most members in one frame. */
   readonly page_members: number;
 }

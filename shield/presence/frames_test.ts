@@ -62,9 +62,7 @@ Deno.test("a batch is a PRESENCE_UPDATE and a PRESENCE_LEAVE, in either form", (
   const [came, gone] = frames().changes(batch, true).map(text);
   assert.deepEqual([came.op, came.type, came.sender], ["msg", "PRESENCE_UPDATE", ""]);
   assert.deepEqual(came.data, {
-    members: [
-      { connection_id: "c1", user_id: 'user "1"', meta: { a: [1] }, joined_ms: START_MS },
-    ],
+    members: [{ connection_id: "c1", user_id: 'user "1"', meta: { a: [1] }, joined_ms: START_MS }],
     connections: 7,
     users: 5,
   });

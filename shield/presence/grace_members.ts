@@ -8,10 +8,8 @@ import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 
 /** The connection and room of a member. */
 export type MemberRef = Pick<Entry, "tenant_id" | "room_id" | "connection_id">;
-/** The user and room of a member. */
-export type UserRef = Pick<Entry, "tenant_id" | "room_id" | "issuer" | "user_id">;
+type UserRef = Pick<Entry, "tenant_id" | "room_id" | "issuer" | "user_id">;
 
-/** A member in its grace time. */
 interface GraceMember extends MemberRef {
   readonly user_key: string;
   /** How its connection ended. */
@@ -20,12 +18,10 @@ interface GraceMember extends MemberRef {
   readonly until_ms: number;
 }
 
-/** The dependencies and settings of `GraceMembers`. */
-export interface GraceMembersOptions {
+interface GraceMembersOptions {
   readonly port: PresencePort;
   /** The shortest time between two rounds, in ms; members whose time ends within it end together. */
   readonly round_ms: number;
-  /** Called with members whose grace time has ended. */
   readonly onEnd: (members: readonly GraceMember[]) => void;
 }
 

@@ -29,8 +29,7 @@ const ConfirmParams = z.strictObject({
   telling: z.string().max(64),
   connections: z.int().min(1),
 });
-/** See `ConfirmParams`. */
-export type ConfirmParams = z.output<typeof ConfirmParams>;
+type ConfirmParams = z.output<typeof ConfirmParams>;
 /** The answer to it. */
 export const ConfirmAnswer = z.strictObject({ heard: z.boolean() });
 
@@ -38,13 +37,12 @@ export const ConfirmAnswer = z.strictObject({ heard: z.boolean() });
 export type AskConfirm = (params: ConfirmParams, timeout_ms: number) => Promise<number>;
 
 /** A connection that may move, and its user. */
-export interface MovingConnection {
+interface MovingConnection {
   readonly id: string;
   readonly identity: Pick<Identity, "tenant_id" | "user_key">;
 }
 
-/** The dependencies and settings of `Moving`. */
-export interface MovingOptions
+interface MovingOptions
   extends Pick<Env, "registry" | "log" | "node_id" | "monotonic_ms" | "random"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;
   /** How long a connection is awaited, in ms. */
@@ -174,10 +172,7 @@ export class Moving {
    * Announces these connections to the other Shields, and resolves when they know, at most `confirm_ms` or `at_most_ms`
    * later. Never rejects: an unannounced connection gets a new id.
    */
-  async tell(
-    connections: Iterable<MovingConnection>,
-    at_most_ms = Infinity,
-  ): Promise<void> {
+  async tell(connections: Iterable<MovingConnection>, at_most_ms = Infinity): Promise<void> {
     const { spine, node_id: from, log, random, confirm_ms } = this.#options;
     const telling = connectionId(random);
     const rows = Array.from(

@@ -5,8 +5,7 @@
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WriterClock, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
 import { writerKey } from "../../shared/presence/types.ts";
-import { addForeign, removeForeign, replaceForeign } from "./table.ts";
-import type { MemberTable } from "./table.ts";
+import { addForeign, type MemberTable, removeForeign, replaceForeign } from "./table.ts";
 
 /** The most updates that are kept while an earlier one is missing; beyond that a snapshot is needed. */
 const AHEAD_MAX = 256;
@@ -16,7 +15,6 @@ export interface Position {
   /** The last emitter. Undefined: none yet, and the table is unknown. */
   emitter: Emitter | undefined;
   sequence: number;
-  /** The clock of each writer that the table has seen. */
   readonly seen: Map<WriterKey, number>;
   /** Updates that wait for those before them, at most `AHEAD_MAX`. */
   ahead: RoomUpdate[];
@@ -90,7 +88,7 @@ function catchUp(position: Position, table: MemberTable, node_id: string): boole
  * The outcome of an update. `applied`: the table has changed. `known`: the table had it already. `gap`: an earlier one
  * is missing, or another emitter sent it; a snapshot is needed, and the update waits for it.
  */
-export type UpdateOutcome = "applied" | "known" | "gap";
+type UpdateOutcome = "applied" | "known" | "gap";
 
 /** Takes the next update of the room. `node_id` is this Shield's: its own members are unchanged. */
 export function takeUpdate(
@@ -121,7 +119,6 @@ export type SnapshotOutcome = "applied" | "gap" | "outdated" | "behind";
 
 /** The inputs of judging a snapshot. */
 export interface SnapshotRules {
-  /** The id of this Shield. */
   readonly node_id: string;
   /** Unix ms. */
   readonly now_ms: number;

@@ -13,8 +13,7 @@ import type { MemberInput, Writer } from "../../shared/presence/types.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import { Announcer } from "./announcer.ts";
 import { requireBelow } from "./member_limit.ts";
-import { refuse } from "./stats.ts";
-import type { PresenceStats } from "./stats.ts";
+import { type PresenceStats, refuse } from "./stats.ts";
 import { Tables } from "./tables.ts";
 import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts";
 
@@ -24,10 +23,7 @@ export type { PresenceWatch, PresenceWatcher, RoomChanges, RoomView } from "./wa
 export interface ShieldPresenceOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process, in Unix ms. */
   readonly started_ms: number;
-  /**
-   * The port, which must receive every `beat`, `direct` of this node and `HELLO`; its clock never goes
-   * back.
-   */
+  /** The port, which must receive every `beat`, `direct` of this node and `HELLO`; its clock never goes back. */
   readonly port: PresencePort;
   readonly config: Config["presence"];
   /**

@@ -1,6 +1,5 @@
 /** What a SUB with presence requests: a member with metadata, or an observer. */
-import { ArqonError, JSON_DEPTH_MAX, nestsTooDeep } from "@arqon/proto";
-import type { Subscribe } from "@arqon/proto";
+import { ArqonError, JSON_DEPTH_MAX, nestsTooDeep, type Subscribe } from "@arqon/proto";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { PresenceRequest } from "../connection/attendance.ts";
 

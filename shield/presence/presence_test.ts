@@ -52,10 +52,7 @@ Deno.test("other metadata keeps the member's id and join time", () => {
   port.advance(1_000);
   assert.deepEqual(
     reported.map(({ updates }) => updates.map(({ joined_ms, meta }) => [joined_ms, meta])),
-    [
-      [[START_MS, ""]],
-      [[START_MS, '{"x":1}']],
-    ],
+    [[[START_MS, ""]], [[START_MS, '{"x":1}']]],
   );
 });
 

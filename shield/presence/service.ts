@@ -36,7 +36,6 @@ import type {
 export interface PresenceServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "presence" | "server" | "nats">;
-  /** The classes with rooms' own limits; absent: none. */
   readonly classes?: Pick<RoomClasses, "of">;
 }
 

@@ -2,8 +2,7 @@
  * The counters of presence on this Shield: plain numbers that prom-client reads at a scrape. Labels come from closed
  * sets, never from a client or another process.
  */
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import { bump } from "../stats/stats.ts";
 
@@ -28,7 +27,6 @@ export interface PresenceStats {
   heartbeats: number;
   /** New incarnations taken because the cluster had forgotten the old one. */
   reincarnations: number;
-  /** Rooms in check requests. */
   checks: number;
   /** Checked rooms whose owner had advanced. */
   check_differences: number;
@@ -82,7 +80,7 @@ export type PullOutcome =
   | "unwanted";
 
 /** Why a message of another process was dropped. */
-export type RefusedReason =
+type RefusedReason =
   | "undecodable"
   | "wrong-subject"
   | "unexpected-kind"

@@ -48,9 +48,7 @@ Deno.test("stays beyond the limit are a number for their room, and later ones ar
   assert.deepEqual(stats, { stays: STAYS_MAX, stays_missed: 3 });
   const missed = () => due(stays).flatMap((one) => one.missed);
   const first = missed();
-  assert.deepEqual(first, [
-    { tenant_id: "t", room_id: "stage", count: 3, from_ms: 1, to_ms: 103 },
-  ]);
+  assert.deepEqual(first, [{ tenant_id: "t", room_id: "stage", count: 3, from_ms: 1, to_ms: 103 }]);
   stays.add(WRITER, entry(count + 1), "closed", count + 101);
   stays.confirmed({ stays: [], missed: first });
   assert.deepEqual(missed().map((one) => [one.count, one.from_ms]), [[1, 103]]);

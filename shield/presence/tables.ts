@@ -30,8 +30,7 @@ const CHECKS_PER_MESSAGE = 1_000;
 /** The number of heartbeats for which a Brain may lack data that a table has seen (see `SnapshotRules`). */
 const PATIENCE_HEARTBEATS = 4;
 
-/** The dependencies and settings of `Tables`. */
-export interface TablesOptions {
+interface TablesOptions {
   readonly node_id: string;
   readonly port: PresencePort;
   readonly config: Config["presence"];
@@ -39,7 +38,6 @@ export interface TablesOptions {
   readonly brains: Pick<BrainTable, "ownerOf" | "live" | "beatOf">;
   /** Called with the id of a Brain that does not answer. */
   readonly onSilent: (brain_id: string) => void;
-  /** This Shield's own members of a room. */
   readonly ownMembers: (tenant_id: string, room_id: string) => Iterable<Entry>;
 }
 
@@ -297,7 +295,6 @@ interface Delayed {
   readonly due_ms: number;
 }
 
-/** All requests of one Shield. */
 class Pulls {
   readonly #options: PullsOptions;
   #requests = 0;
@@ -323,7 +320,6 @@ class Pulls {
     this.#ask();
   }
 
-  /** Drops the requests for a room that nobody watches. */
   drop(room: WatchedRoom): void {
     this.#queue.delete(room);
     this.#parked.delete(room);
@@ -336,7 +332,6 @@ class Pulls {
     this.#ask();
   }
 
-  /** Takes one page of an answer. */
   onPage(page: RoomSnapshot): void {
     const { stats, members_max } = this.#options;
     const question = this.#questions.get(page.request);
@@ -359,7 +354,6 @@ class Pulls {
     else this.#complete(question);
   }
 
-  /** Stops asking. */
   close(): void {
     this.#cancelDelay?.();
     for (const { cancel } of this.#questions.values()) cancel();

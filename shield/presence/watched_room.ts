@@ -3,8 +3,7 @@
  * batches: the first at once, later ones after a time that grows with the number of watchers. `tables.ts` asks the
  * room's owner; `frames.ts` encodes.
  */
-import { ArqonError } from "@arqon/proto";
-import type { PresentMember } from "@arqon/proto";
+import { ArqonError, type PresentMember } from "@arqon/proto";
 import type { PresencePort } from "../../shared/presence/messages.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
 import { bump } from "../stats/stats.ts";
@@ -65,8 +64,7 @@ export interface PresenceWatch {
   close(): void;
 }
 
-/** The dependencies and settings of `WatchedRoom`. */
-export interface WatchedRoomOptions {
+interface WatchedRoomOptions {
   readonly port: PresencePort;
   readonly stats: PresenceStats;
   readonly announce_ms: number;
@@ -111,11 +109,7 @@ export class WatchedRoom {
   #view: RoomView | undefined;
   #sent_view: RoomView | undefined;
 
-  constructor(
-    readonly tenant_id: string,
-    readonly room_id: string,
-    options: WatchedRoomOptions,
-  ) {
+  constructor(readonly tenant_id: string, readonly room_id: string, options: WatchedRoomOptions) {
     this.#options = options;
   }
 

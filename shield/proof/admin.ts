@@ -1,16 +1,13 @@
 /** `/v1/proof` of the admin listener: makes new keys for transparency logs. */
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { ID, inQuery, object } from "../openapi/openapi_parts.ts";
 import { BUS } from "./service.ts";
 import type { ProofKeys } from "./keys.ts";
 
-/** What it needs of the process. */
-export interface ProofAdminContext {
+interface ProofAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly keys: Pick<ProofKeys, "rotate">;
-  readonly log: Logger;
-  readonly node_id: string;
 }
 
 /** The routes of transparency logs. */

@@ -28,7 +28,6 @@ const FOREVER = "max-age=31536000, immutable";
 /** Index and width of a tile are up to five parts of its path. */
 const TILE_PARTS = ["{n}", "{n}/{m}", "{n}/{m}/{o}", "{n}/{m}/{o}/{p}", "{n}/{m}/{o}/{p}/{w}"];
 
-/** The parts of a path. */
 const PARTS: Readonly<Record<string, string>> = {
   tree: "TENANT.ROOM, audit, journal@TENANT or usage@TENANT",
   level: "the level of the tile, or entries",

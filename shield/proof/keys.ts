@@ -97,7 +97,6 @@ export class ProofKeys {
     );
   }
 
-  /** Stores the result of `change` as an owner's keys. */
   async #stored(owner: string, change: (pem: string | undefined) => string): Promise<string> {
     const bucket: KeyValue = await this.#spine.keyValue(PROOF_KEYS_BUCKET, { unwatched: true });
     return await changeDocument(async (mayLose) => {

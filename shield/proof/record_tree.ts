@@ -4,6 +4,7 @@
  * two Shields can publish, and no two signed checkpoints disagree. The log is the source, and the tree follows it.
  * Tiles that a crash leaves after the published size are written again. No message waits for the tree.
  */
+import type { Env } from "../../shared/env.ts";
 import {
   ArqonError,
   consistencyProof,
@@ -30,7 +31,6 @@ import {
 } from "@arqon/proto";
 import { concat } from "../../shared/containers/concat.ts";
 import type { RecentMap } from "../../shared/containers/recent_map.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import { decodeLeaf, encodeLeaves } from "../../shared/proof/entry.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, KvUpdate } from "../../shared/spine/contract/spine.ts";
@@ -59,17 +59,14 @@ export interface ProofCounts {
 }
 
 /** The dependencies and settings of a tree. */
-export interface RecordTreeOptions {
+export interface RecordTreeOptions extends Pick<Env, "log" | "node_id"> {
   /** The name of the log, which begins each checkpoint. */
   readonly origin: string;
-  /** The prefix of its keys. */
   readonly place: KvKey;
   readonly bucket: KeyValue;
   readonly source: RecordSource;
   /** The current keys, which sign as `origin`. */
   readonly keys: () => Promise<LogKeys>;
-  readonly node_id: string;
-  readonly log: Logger;
   readonly counts: Pick<ProofCounts, "entries" | "checkpoints" | "breaks" | "forks">;
   /** Absent: the tree has no witnesses. */
   readonly cosign?: Witnesses["cosign"] | undefined;

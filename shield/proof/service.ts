@@ -2,13 +2,13 @@
  * The transparency logs of one Shield: their list, and when each looks for new entries of its record. Once a second
  * every Shield reads the newest offset of the tenants' logs. None of this is on the path of a message.
  */
+import type { Env } from "../../shared/env.ts";
 import { ArqonError, isId, TILE_WIDTH } from "@arqon/proto";
 import { signReceipt } from "../../shared/proof/signing.ts";
 import { AUDIT_LEDGER } from "../../shared/audit/entry.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { fnvText } from "../../shared/fnv.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import { AUDIT_TREE, blockTree, blockTreeOf, PROOF_BUCKET } from "../../shared/proof/entry.ts";
 import { type BlockRecord, roomTree } from "../../shared/proof/entry.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
@@ -83,7 +83,7 @@ const NO_RECEIPT = "the message is stored, and could not be read back for its re
 export const BUS = "+bus";
 
 /** The dependencies and settings of the service. */
-export interface ProofServiceOptions {
+export interface ProofServiceOptions extends Pick<Env, "log" | "node_id" | "monotonic_ms"> {
   readonly config: Pick<Config, "proof" | "audit">;
   readonly keys: ProofKeys;
   readonly spine: Pick<Spine, "keyValue" | "ledger">;
@@ -92,9 +92,6 @@ export interface ProofServiceOptions {
   readonly tenants: Pick<TenantTable, "entries" | "has">;
   /** The records that capabilities keep of tenants in blocks. */
   readonly blocks: readonly KeptBlocks[];
-  readonly node_id: string;
-  readonly log: Logger;
-  readonly monotonic_ms: () => number;
 }
 
 /** A tree by its name, with who may read it. */
@@ -109,7 +106,6 @@ export interface NamedTree extends Pick<RecordTreeOptions, "place" | "source"> {
   readonly is_partial?: boolean;
 }
 
-/** Blocks that have trees. */
 type TreeBlocks = Parameters<typeof blockSource>[0] & { readonly name: BlockRecord };
 
 /** The known state of a tenant's log. */
@@ -193,7 +189,6 @@ export class ProofService {
     this.#cosign = new Witnesses({ witnesses, counts: this.counts, log, monotonic_ms }).cosign;
   }
 
-  /** Starts to look for new entries. */
   begin(): void {
     this.#timer = setInterval(() => {
       for (const one of this.#looks) {
@@ -225,7 +220,6 @@ export class ProofService {
     }
   }
 
-  /** The tree of that name; undefined: there is no such tree. */
   find(name: string): NamedTree | undefined {
     const { config: { proof: { records, public_records } }, classes, logs } = this.#options;
     if (name === AUDIT_TREE) {
@@ -493,7 +487,6 @@ async function eachOf<T>(
   if (failures.length > 0) throw failures[0];
 }
 
-/** The rooms of those patterns that have a message in the log. */
 async function roomsOf(log: DurableLog, patterns: readonly string[]): Promise<string[]> {
   const rooms = new Set(patterns.filter((pattern) => !pattern.endsWith("*")));
   for (const pattern of patterns.filter((one) => one.endsWith("*"))) {

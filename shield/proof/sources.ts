@@ -57,7 +57,6 @@ function hashOf(payload: Uint8Array, offset: number): string {
   }
 }
 
-/** The entry of a message. */
 const entryOf = (epoch: string, { offset, time_ms, payload }: LogMessage): RecordEntry => (
   { epoch, offset, time_ms, sha256: hashOf(payload, offset) }
 );
@@ -201,7 +200,6 @@ export function auditSource(open: () => Promise<Ledger>): RecordSource {
   };
 }
 
-/** The blocks of one read. */
 const BLOCKS = 64;
 
 /** The blocks of a tenant. Their entries are numbered, and a position has their place instead of a life. */

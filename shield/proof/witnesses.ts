@@ -3,9 +3,9 @@
  * know. A checkpoint is published before a witness sees it, so no witness knows an unpublished checkpoint of a Shield
  * that died.
  */
+import type { Env } from "../../shared/env.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { textOf } from "../../shared/listeners/answer_body.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import {
   consistencyProof,
   cosignersOf,
@@ -36,12 +36,9 @@ export interface Published {
   readonly read: SubtreeReader;
 }
 
-/** The dependencies and settings of `Witnesses`. */
-export interface WitnessesOptions {
+interface WitnessesOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly witnesses: readonly { readonly url: string; readonly vkey: string }[];
   readonly counts: { cosigned: number; uncosigned: number; forks: number };
-  readonly log: Logger;
-  readonly monotonic_ms: () => number;
   /** How long a checkpoint waits for its witnesses, which are asked at the same time; absent: 2 s. */
   readonly wait_ms?: number;
 }

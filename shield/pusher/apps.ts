@@ -6,8 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { SECRET_CHARS_MIN } from "../../shared/config/automation/pusher.ts";
 import type { Pusher, PusherApp } from "../../shared/config/automation/pusher.ts";
 import { passwordIn, readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
-import { PUSHER_USER, tokenlessIdentity } from "../auth/identity.ts";
-import type { Identity, Tokenless } from "../auth/identity.ts";
+import { type Identity, PUSHER_USER, type Tokenless, tokenlessIdentity } from "../auth/identity.ts";
 
 /** The issuer of clients and backends. No token has this issuer. */
 const ISSUER = "arqon:pusher";

@@ -13,7 +13,6 @@ import type { App } from "./apps.ts";
 import { channelOf, channelProblem, kindOf, roomOf } from "./channel.ts";
 import { PresenceRoll } from "./presence_roll.ts";
 
-/** The members in one page. */
 const PAGE = 1_000;
 const ATTRIBUTES = ["user_count", "subscription_count"] as const;
 
@@ -31,10 +30,10 @@ export interface Backend {
 }
 
 /** The requested attributes of channels. */
-export type Info = ReadonlySet<string>;
+type Info = ReadonlySet<string>;
 
 /** The attributes of a channel, in the protocol's form. */
-export type ChannelInfo = { readonly [K in (typeof ATTRIBUTES)[number]]?: number };
+type ChannelInfo = { readonly [K in (typeof ATTRIBUTES)[number]]?: number };
 
 /** Reads `info`. Throws `invalid-field`. */
 export function readInfo(text: string | null = ""): Info {

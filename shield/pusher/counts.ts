@@ -11,10 +11,9 @@ const TICKS = 5;
 const ASKED_MAX = 1_000;
 
 /** Sends a client the count of its channel; false: it has left the channel. */
-export type TellCount = (count: number) => boolean;
+type TellCount = (count: number) => boolean;
 
-/** The dependencies and settings of `counts`. */
-export interface CountsOptions {
+interface CountsOptions {
   /** Subscribers on all Shields, in the order of the rooms. Rejects if a Shield does not answer. */
   readonly everywhere: (tenant_id: string, rooms: readonly string[]) => Promise<readonly number[]>;
   readonly here: (tenant_id: string, room_id: string) => number;

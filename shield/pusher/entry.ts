@@ -19,8 +19,7 @@ import type { Admission } from "../rates/admission_gate.ts";
 import type { SocketServer, Upgraded } from "../socket/client_socket.ts";
 import { UPGRADE_HEADERS } from "../socket/handshake.ts";
 import { originalOf } from "../socket/light_copy.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
+import { bump, type ShieldStats } from "../stats/stats.ts";
 import { type App, type Apps, clientIdentity, connectionOf } from "./apps.ts";
 import { subscriberCounts } from "../admin/inspect/lists.ts";
 import type { Hub } from "../fanout/hub.ts";
@@ -38,7 +37,7 @@ const UNKNOWN_VERSION = 4007;
 const NO_VERSION = 4008;
 
 /** The dependencies of both parts of the endpoint: for clients and for backends. */
-export interface PusherContext
+interface PusherContext
   extends HttpPublishContext, Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "pusher" | "server">;
   readonly apps: Apps;

@@ -171,7 +171,6 @@ function read<T>(schema: z.ZodType<T>, body: Uint8Array): T {
   throw new ArqonError("invalid-field", `${place === "" ? "" : `${place}: `}${issue?.message}`);
 }
 
-/** The frame that publishes an event to a channel. */
 function frameOf({ name, data }: Event, room: string): string {
   return `${JSON.stringify({ op: "pub", room, type: name }).slice(0, -1)},${dataMembers(data)}}`;
 }

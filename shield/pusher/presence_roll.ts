@@ -3,15 +3,13 @@
  * present from the first of its connections to the last.
  */
 
-/** A member of a room, in text clients' frames. */
 export interface RoomMember {
   readonly connection_id: string;
   readonly user_id: string;
   readonly meta?: unknown;
 }
 
-/** A user of a presence channel. */
-export interface ChannelUser {
+interface ChannelUser {
   readonly id: string;
   /** `user_info` as JSON text; "null" without any. */
   readonly info: string;

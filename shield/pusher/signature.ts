@@ -6,8 +6,7 @@
 import { Buffer } from "node:buffer";
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 
-/** The key and the secret of an app. */
-export interface AppKey {
+interface AppKey {
   readonly key: string;
   readonly secret: string;
 }
@@ -20,8 +19,7 @@ function isSame(given: string, right: string): boolean {
   return one.length === other.length && timingSafeEqual(one, other);
 }
 
-/** A client's request to join a channel. */
-export interface ChannelRequest {
+interface ChannelRequest {
   readonly socket_id: string;
   readonly channel: string;
   /** For presence channels, as the client sent it. */
@@ -50,8 +48,7 @@ export function isUserAuth(
   return typeof auth === "string" && isSame(auth, right);
 }
 
-/** A request of a backend. */
-export interface SignedRequest {
+interface SignedRequest {
   readonly method: string;
   readonly path: string;
   readonly query: URLSearchParams;

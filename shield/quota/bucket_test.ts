@@ -64,10 +64,7 @@ const steps = fc.array(
 );
 
 /** The script with its clock given as the last argument, in ms. */
-const CLOCKED = SCRIPT.replace(
-  "redis.call('TIME')",
-  "{0, tonumber(ARGV[#ARGV]) * 1000}",
-);
+const CLOCKED = SCRIPT.replace("redis.call('TIME')", "{0, tonumber(ARGV[#ARGV]) * 1000}");
 
 Deno.test("the script on a real server grants the same as the bucket, to the unit", async () => {
   assert.notEqual(CLOCKED, SCRIPT);

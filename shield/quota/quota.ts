@@ -18,17 +18,14 @@ import { fullBucket, reserve } from "./bucket.ts";
 import { withOwn } from "../../shared/config/schema_quota.ts";
 import type { Amounts, Bucket, Grant, Reservation } from "./bucket.ts";
 import { quotaSecrets } from "./secrets.ts";
-import { Slices } from "./slices.ts";
-import type { Shortage } from "./slices.ts";
+import { type Shortage, Slices } from "./slices.ts";
 import type { Quota } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { QuotaServer, ValkeyOptions } from "./valkey.ts";
 
 /** The most tenants in one call, as the server is blocked meanwhile. */
 const CALL_TENANTS = 500;
-/**
- * The least time between two reservations for a slice that is used up early, as a part of `slice_ms`.
- */
+/** The least time between two reservations for a slice that is used up early, as a part of `slice_ms`. */
 const SOONEST = 1 / 4;
 
 type QuotaConfig = NonNullable<Config["quota"]>;

@@ -1,7 +1,6 @@
 /** The login of a Shield at the quota server, from the current files in `[quota]`. */
 import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
-import { passwordIn, readSecret } from "../../shared/process/secret_file.ts";
-import type { ReadFile } from "../../shared/process/secret_file.ts";
+import { passwordIn, type ReadFile, readSecret } from "../../shared/process/secret_file.ts";
 import { certificatesIn, privateKeyIn, requirePair } from "../../shared/process/secret_tls.ts";
 import type { ValkeySecrets } from "./valkey.ts";
 

@@ -4,8 +4,7 @@
  */
 import type { Amounts, Grant, Reservation } from "./bucket.ts";
 
-/** Options of slices. */
-export interface SliceOptions {
+interface SliceOptions {
   /** The quota of a tenant for one second. */
   readonly rateOf: (tenant_id: string) => Amounts;
   /** The interval of filling a slice, in ms. */
@@ -49,7 +48,6 @@ interface Slice {
   used_ms: number;
 }
 
-/** A slice is filled for the demand of this many `slice_ms`. */
 const HELD_SLICES = 2;
 /** A slice is dropped after this many `slice_ms` without use. */
 const IDLE_SLICES = 20;

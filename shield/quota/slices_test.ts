@@ -7,12 +7,7 @@ import { Slices } from "./slices.ts";
 const SLICE_MS = 100;
 const TIMEOUT_MS = 250;
 const RATE = { messages: 200, bytes: 20_000 };
-const OPTIONS = {
-  rateOf: () => RATE,
-  slice_ms: SLICE_MS,
-  timeout_ms: TIMEOUT_MS,
-  tenants_max: 10,
-};
+const OPTIONS = { rateOf: () => RATE, slice_ms: SLICE_MS, timeout_ms: TIMEOUT_MS, tenants_max: 10 };
 const ignore = () => {};
 
 /** Makes all due reservations at the bucket. */

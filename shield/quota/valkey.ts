@@ -57,10 +57,7 @@ export function retryPause_ms(retry_ms: number, attempt: number, random: () => n
 }
 
 function loginOptions({ password, tls }: ValkeySecrets): RedisOptions {
-  return {
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
-  };
+  return { ...(password === undefined ? {} : { password }), ...(tls === undefined ? {} : { tls }) };
 }
 
 /** Starts connecting; does not wait for it. */

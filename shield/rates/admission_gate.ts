@@ -24,10 +24,8 @@ const DETAILS: Record<Closed, string> = {
   strangers: "too many connections without a token are open",
 };
 
-/** The inputs of admission. */
-export interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
+interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
   readonly limits: AdmissionLimits;
-  /** Resident memory of the process. */
   readonly memory_bytes: () => number;
 }
 
@@ -41,10 +39,7 @@ export interface Handshake extends Disposable {
 export interface Admission {
   /** Admits a handshake; called before anything else is done for an upgrade. Throws `admission` (503) with a delay. */
   enter(): Handshake;
-  /**
-   * Throws the same while clients are rejected; for clients that cannot read the refusal of an
-   * upgrade.
-   */
+  /** Throws the same while clients are rejected; for clients that cannot read the refusal of an upgrade. */
   requireOpen(): void;
   /** Refuses a client that its listener has rejected: it also gets a place in the queue. */
   refuse(): never;
@@ -150,9 +145,7 @@ interface AdmissionState {
   drained_ms: number;
 }
 
-/** The current load of the process. */
 interface Load {
-  /** Resident memory of the process. */
   readonly memory_bytes: number;
 }
 

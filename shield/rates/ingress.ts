@@ -3,8 +3,7 @@
  * user, its tenant and the process.
  */
 import type { Identity } from "../auth/identity.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
+import { bump, type ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { HttpRates } from "./http_rates.ts";
 

@@ -78,7 +78,6 @@ class Holders<Item extends Held> {
     return this.#items.size;
   }
 
-  /** Changes the rates of all items. */
   setRates(messages_per_second: number, bytes_per_second: number): void {
     for (const { pair } of this.#items.values()) {
       setPairRates(pair, messages_per_second, bytes_per_second);
@@ -98,9 +97,7 @@ class Holders<Item extends Held> {
     this.#forget(now_ms);
   }
 
-  /**
-   * Drops the oldest items without a holder while their buckets are full again, or there are too many.
-   */
+  /** Drops the oldest items without a holder while their buckets are full again, or there are too many. */
   #forget(now_ms: number): void {
     for (const [key, { pair }] of this.#idle) {
       if (this.#idle.size <= this.#idle_max && !isPairFull(pair, now_ms)) return;
@@ -132,7 +129,6 @@ export class RateTable {
   readonly connection: BucketPair;
   /** Operations that were refused, by the scope of the rate. */
   readonly refusals: Record<RateScope, number> = { connection: 0, user: 0, tenant: 0, process: 0 };
-  /** The refusals of operations. */
   readonly errors = new RateRefusals();
   readonly #users: Holders<Held>;
   readonly #tenants: Holders<HeldTenant>;
@@ -326,7 +322,6 @@ export class Rates {
   }
 }
 
-/** The owner of a rate. */
 type RateScope = "connection" | "user" | "tenant" | "process";
 
 /** How long an operation must wait, and for which rate. */
@@ -337,7 +332,6 @@ interface Wait {
   readonly per_second: number;
 }
 
-/** The wait for one bucket. */
 function waitOf(
   scope: RateScope,
   unit: Wait["unit"],
@@ -347,17 +341,12 @@ function waitOf(
   return { scope, unit, retry_after_ms, per_second: bucket.per_second };
 }
 
-/** The longer of two waits. */
 function longer(one: Wait, other: Wait): Wait {
   return other.retry_after_ms > one.retry_after_ms ? other : one;
 }
 
 /** The longer wait of a pair, for an operation of `size_bytes`. */
-function longerOf(
-  scope: RateScope,
-  { messages, bytes }: BucketPair,
-  size_bytes: number,
-): Wait {
+function longerOf(scope: RateScope, { messages, bytes }: BucketPair, size_bytes: number): Wait {
   return longer(
     waitOf(scope, "messages", waitFor(messages, 1), { bucket: messages }),
     waitOf(scope, "bytes", waitFor(bytes, size_bytes), { bucket: bytes }),

@@ -11,7 +11,6 @@ import { createMetering } from "../policy/modules/metering.ts";
 export interface ReducerCheck {
   /** Rejects with `PolicyModuleError`, whose message is a sentence for people. */
   check(bytes: Uint8Array, memory_limit_pages: number): Promise<void>;
-  /** Ends the worker. */
   close(): void;
 }
 

@@ -10,8 +10,7 @@ import {
   withModule,
 } from "../../shared/records/reducer_deployment.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
-import { deployed, deployedClasses, namedClass } from "./api.ts";
-import type { ReducerAdminContext } from "./api.ts";
+import { deployed, deployedClasses, namedClass, type ReducerAdminContext } from "./api.ts";
 import { StateReducer } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind, ItemWrite, Writing } from "../settings/document_kinds.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";

@@ -55,9 +55,7 @@ Deno.test("the longest pattern wins, exact before prefix, from any source", () =
 });
 
 Deno.test("for one pattern, the tenant's own class comes first, then the config for the tenant, then for all", () => {
-  const classes = new RoomClasses(
-    configClasses({ room: "a*" }, { tenant: "acme", room: "a*" }),
-  );
+  const classes = new RoomClasses(configClasses({ room: "a*" }, { tenant: "acme", room: "a*" }));
   classes.setTenant("acme", tenantClasses({ room: "a*" }));
   const first = () => named(classes.of("acme", "a") as OwnedClass);
   assert.equal(first(), "tenant acme a*");

@@ -2,8 +2,7 @@
  * `/v1/tenants/{tenant}/schedules…` of the admin listener: sets, shows, pauses and removes schedules. The caller is
  * authorized already; `schedules.ts` publishes.
  */
-import { ArqonError } from "@arqon/proto";
-import type { ScanLimits } from "@arqon/proto";
+import { ArqonError, type ScanLimits } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import { slice } from "../../shared/turns/slices.ts";
@@ -11,14 +10,12 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { settingsWithin } from "../../shared/listeners/request_body.ts";
 import { listingAnswer } from "../../shared/http1/listing_answer.ts";
-import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { Id } from "../admin/routing/query.ts";
 import { COUNT, ID, list, object } from "../openapi/openapi_parts.ts";
 import { ScheduleBody } from "../../shared/records/schedule.ts";
 import { begun, requireDue } from "./body.ts";
-import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
-import type { Schedule } from "./schedule.ts";
+import { decodeSchedule, encodeSchedule, paused, type Schedule, stateOf } from "./schedule.ts";
 import type { Schedules } from "./schedules.ts";
 
 /** The bytes of a body without its message. */

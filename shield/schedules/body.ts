@@ -2,15 +2,13 @@
  * The spec of a schedule, alone or in a tenant's state, and its initial record. Pure; `schedule.ts` stores and advances
  * it.
  */
-import { ArqonError } from "@arqon/proto";
-import type { ScanLimits } from "@arqon/proto";
-import { dueAfter } from "../../shared/records/schedule.ts";
-import type { ScheduleBody, When } from "../../shared/records/schedule.ts";
+import { ArqonError, type ScanLimits } from "@arqon/proto";
+import { dueAfter, type ScheduleBody, type When } from "../../shared/records/schedule.ts";
 import { messageAt } from "./publishing.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** The schedule's owner, and the time at which it is set, Unix ms. */
-export interface ScheduleSetting {
+interface ScheduleSetting {
   readonly tenant_id: string;
   readonly schedule_id: string;
   readonly by: string;

@@ -3,20 +3,15 @@
  * message may be published more than once, with the same id. `schedules.ts` decides when it is due.
  */
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
-import { ArqonError, decodeClientText } from "@arqon/proto";
-import type { ScanLimits, ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, decodeClientText, type ScanLimits, type ScannedEnvelope } from "@arqon/proto";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { findStored } from "../../shared/spine/contract/stored_back.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
-import { tokenlessCaller } from "../message/caller.ts";
-import type { Caller } from "../message/caller.ts";
-import { publish } from "../message/pipeline.ts";
-import type { MessagePath } from "../message/pipeline.ts";
-import { messageIdOf } from "./schedule.ts";
-import { takeIngress } from "../rates/ingress.ts";
-import type { IngressContext } from "../rates/ingress.ts";
-import type { Schedule } from "./schedule.ts";
+import { type Caller, tokenlessCaller } from "../message/caller.ts";
+import { type MessagePath, publish } from "../message/pipeline.ts";
+import { messageIdOf, type Schedule } from "./schedule.ts";
+import { type IngressContext, takeIngress } from "../rates/ingress.ts";
 
 /** The issuer of schedules' users. No token has this issuer. */
 const ISSUER = "arqon:schedule";
@@ -26,7 +21,7 @@ const OWN = [
 ] as const;
 
 /** The dependencies: publishing a due message, and looking for it in its room's log. */
-export interface PublishingContext {
+interface PublishingContext {
   readonly path: MessagePath;
   readonly flushes: FlushQueue;
   readonly ingress: IngressContext;

@@ -14,7 +14,6 @@ const SOUGHT_MAX = 64;
 const Count = z.int().min(0);
 const Time = z.int().min(0);
 
-/** The outcome of one time at which a message was due. */
 const Outcome = z.strictObject({
   due_ms: Time,
   at_ms: Time,
@@ -35,13 +34,11 @@ const Schedule = z.strictObject({
   room: Id,
   /** The members of a PUB in the text form, except for its room and its ids. */
   message: z.record(z.string(), z.unknown()),
-  /** The user that publishes it. */
   user: z.string(),
   by: z.string(),
   created_ms: Time,
   changed_ms: Time,
   is_paused: z.boolean(),
-  /** The next due time; null: none. */
   next_ms: Time.nullable(),
   /** The Shield that publishes it now, or has died meanwhile. */
   claim: z.strictObject({

@@ -38,7 +38,6 @@ const LEFT_MS = 30_000;
 const AGAIN_MS = 500;
 /** The longest such pause: less than `CLAIM_MS`, or another Shield would take the claim over. */
 const AGAIN_MAX_MS = 4_000;
-/** The most messages published at a time. */
 const AT_A_TIME = 64;
 /** The most messages of one tenant published at a time: they may be slow. */
 const OF_A_TENANT = 16;
@@ -127,7 +126,6 @@ export class Schedules {
     this.ready = this.#watch.ready;
   }
 
-  /** All schedules. */
   get all(): Iterable<Schedule> {
     return this.#known.values().map(({ schedule }) => schedule);
   }

@@ -1,21 +1,18 @@
 /** Schedules as a kind of a tenant's state: their specs, not their progress. */
-import { ArqonError } from "@arqon/proto";
-import type { ScanLimits } from "@arqon/proto";
+import { ArqonError, type ScanLimits } from "@arqon/proto";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { begun, requireDue, whenFrom } from "./body.ts";
-import { decodeSchedule, encodeSchedule, paused } from "./schedule.ts";
+import { decodeSchedule, encodeSchedule, paused, type Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
-import type { Schedule } from "./schedule.ts";
 import { dueAfter } from "../../shared/records/schedule.ts";
 import { StateSchedule } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 
-/** The dependencies and settings of `SchedulesKind`. */
-export interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
+interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
   readonly limits: ScanLimits;
   readonly running: {

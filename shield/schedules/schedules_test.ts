@@ -22,11 +22,10 @@ import {
 } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
-import { Schedules } from "./schedules.ts";
+import { Schedules, type SchedulesOptions } from "./schedules.ts";
 import { requireDue } from "./body.ts";
 import { schedulesKind } from "./schedules_kind.ts";
 import { writingOf } from "../apply/writing.ts";
-import type { SchedulesOptions } from "./schedules.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
 const KEY = ["acme", "tick"];
@@ -164,9 +163,7 @@ Deno.test("a time that is too late counts as missed, and a time claimed long ago
   );
   await bucket.update(
     ["acme", "claimed"],
-    encodeSchedule(scheduleOf(now_ms, {
-      ...{ ...at, at_ms: last_ms, next_ms: last_ms, claim },
-    })),
+    encodeSchedule(scheduleOf(now_ms, { ...{ ...at, at_ms: last_ms, next_ms: last_ms, claim } })),
     0,
   );
   const schedules = new Schedules(optionsOf(bucket, {
@@ -488,10 +485,7 @@ Deno.test("many schedules of a tenant's state are checked, written and listed on
   const kind = schedulesKind({
     ...{ spine: engine.spine, log: keptLog().log, now: () => 1_000 },
     limits: { headers: 10, header_bytes: 1_000, field_bytes: 100 },
-    running: {
-      bounds: { tenant_schedules: 300, schedules: 300 },
-      schedules: { count: () => 0 },
-    },
+    running: { bounds: { tenant_schedules: 300, schedules: 300 }, schedules: { count: () => 0 } },
   });
   const when = { cron: "0 0 29 2 1#5", zone: "Pacific/Apia" };
   const wanted = Array.from({ length: 300 }, (_, at) => ({

@@ -2,18 +2,15 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { randomFraction } from "../../shared/ids.ts";
-import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { Counter, Gauge, Histogram, type Registry } from "../../shared/metrics/metrics.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { Parts } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { ScheduleAdminContext } from "./api.ts";
 import { isInLog, publishDue } from "./publishing.ts";
-import { stateOf } from "./schedule.ts";
+import { type Schedule, stateOf } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
-import type { Schedule } from "./schedule.ts";
-import { Schedules } from "./schedules.ts";
-import type { SchedulesOptions } from "./schedules.ts";
+import { Schedules, type SchedulesOptions } from "./schedules.ts";
 
 interface SchedulesStart extends Pick<Env, "spine" | "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "schedules" | "limits" | "watchdog">;
@@ -24,8 +21,7 @@ type SchedulingParts = Pick<
   "node_id" | "time" | "operations" | "rooms" | "logs" | "stats" | "tenants" | "rates"
 >;
 
-/** The schedules of one Shield. */
-export interface StartedSchedules {
+interface StartedSchedules {
   readonly admin: ScheduleAdminContext;
   /** Stops publishing; resolves when running work has ended. Never rejects. */
   close(): Promise<void>;
@@ -42,7 +38,6 @@ const OUTCOMES = ["published", "refused", "missed", "set_aside"] as const;
 /** Upper bounds in seconds. */
 const LATE_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3_600];
 
-/** The metrics of schedules. `all` is called at a scrape. */
 function scheduleMetrics(
   registry: Registry,
   all: () => Iterable<Schedule>,

@@ -3,8 +3,7 @@
  * dropped, and never delays the sender's answer.
  */
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { deadLetterSubject } from "../../shared/subjects/subject.ts";
-import type { Subject } from "../../shared/subjects/subject.ts";
+import { deadLetterSubject, type Subject } from "../../shared/subjects/subject.ts";
 import type { SchemaTotals } from "./metrics.ts";
 
 /** The header of the envelope that says why it was refused. */
@@ -14,8 +13,7 @@ export const DLQ_PATH_HEADER = "x-arqon-dlq-path";
 /** The header beside the envelope: the reason of the refusal, as in `docs/errors.md`. */
 const DLQ_SPINE_HEADER = "x-arqon-reason";
 
-/** What the dead letters need. */
-export interface DeadLettersOptions {
+interface DeadLettersOptions {
   readonly spine: Pick<Spine, "publish" | "flush">;
   readonly totals: Pick<SchemaTotals, "dead_letters">;
   /** The most unconfirmed bytes; above that, copies are dropped. */

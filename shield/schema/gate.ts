@@ -3,15 +3,12 @@
  * that its mapping names. It answers from memory, and fails closed. `cache.ts` keeps schemas in memory;
  * `event_check.ts` checks an event.
  */
-import { ArqonError } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
-import type { Note, SchemaRefusal, Schemas } from "../message/gates.ts";
-import type { CandidateVerdicts } from "../message/gates.ts";
+import type { CandidateVerdicts, Note, SchemaRefusal, Schemas } from "../message/gates.ts";
 import type { SchemaCache } from "./registry/cache.ts";
-import { DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
-import type { DeadLetters } from "./dead_letters.ts";
+import { type DeadLetters, DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
 import type { MappedMessage } from "./registry/entry.ts";
 import { checkEvent, firstOf, violationText } from "./validation/event_check.ts";
 import type { Mappings } from "./mappings.ts";
@@ -29,15 +26,11 @@ const PUT_AWAY = "it is evicted, and too many others are being restored";
 
 /** The gate for the message path and filters. */
 export interface SchemaGate extends Schemas {
-  /**
-   * The schema of a subject's events; `none`: it has none, `missing`: it is not available. `subject` as in
-   * `check`.
-   */
+  /** The schema of a subject's events; `none`: it has none, `missing`: it is not available. `subject` as in `check`. */
   schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing";
 }
 
-/** What a gate is made from. */
-export interface GateParts {
+interface GateParts {
   readonly mappings: Mappings;
   readonly cache: SchemaCache;
   readonly working: WorkingSet;
@@ -47,7 +40,6 @@ export interface GateParts {
   readonly candidates: CandidateVerdicts;
 }
 
-/** What applies to one subject. */
 type Rule =
   | { readonly kind: "none" }
   | { readonly kind: "unknown"; readonly problem: string }

@@ -105,10 +105,7 @@ Deno.test("a valid event passes unchanged, an invalid one is refused with path a
   assert.equal(deep?.message, "Schema violation: inner[1].id: required");
   assert.equal(t.published.length, 1);
   assert.equal(await t.metric('shield_schema_cache_total{outcome="hit"}'), 3);
-  assert.equal(
-    await t.metric('shield_schema_violation_total{schema="ping",rule="required"}'),
-    2,
-  );
+  assert.equal(await t.metric('shield_schema_violation_total{schema="ping",rule="required"}'), 2);
   assert.equal(await t.metric('shield_schema_violation_tenant_total{tenant="acme"}'), 2);
 });
 

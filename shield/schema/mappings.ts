@@ -26,8 +26,7 @@ export interface ConfigMappings {
 /** One tenant's own table, or a problem if its mappings cannot be used and none were in force before. */
 type Table = PatternTable<Bound> | { readonly problem: string };
 
-/** Limits of the tables. */
-export interface MappingLimits {
+interface MappingLimits {
   /** The most run-time mappings of all tenants together. */
   readonly tenant_mappings: number;
 }
@@ -113,7 +112,6 @@ export class Mappings {
     for (const mappings of this.#own.values()) yield* mappings;
   }
 
-  /** The messages of a schema that any subjects are mapped to. */
   messagesOf(schema_id: string): ReadonlySet<string> {
     const mapped = new Set<string>();
     for (const one of this.all()) if (one.schema_id === schema_id) mapped.add(one.message);

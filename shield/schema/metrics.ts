@@ -15,7 +15,6 @@ import type { WorkingSet } from "./registry/working_set.ts";
 
 /** The most label values of one schema; rules of protovalidate may have any names. */
 const RULES_MAX = 64;
-/** The most schemas with series of their own. */
 const SCHEMAS_MAX = 1_000;
 /** The label of everything that has no series of its own. */
 const OTHER = "other";
@@ -28,7 +27,6 @@ export interface SchemaFigures {
   /** Mapped messages by the version that serves them. */
   readonly messages: Readonly<Record<"current" | "outdated" | "missing", number>>;
   readonly tenant_mappings: number;
-  /** The bytes of all stored gzipped sets. */
   readonly packed_bytes: number;
   readonly working: Pick<WorkingSet, "size" | "heap_bytes" | "totals">;
   /** Refused puts of other tools that nothing has replaced since. */
@@ -47,7 +45,6 @@ export class SchemaTotals {
   readonly violations = new Map<string, Map<string, number>>();
   readonly unknown_fields = new Map<string, number>();
 
-  /** Counts a violation of a schema. */
   violated(schema_id: string, rule: string): void {
     const schema = labelOf(this.violations, schema_id, SCHEMAS_MAX);
     const rules = this.violations.getOrInsertComputed(schema, () => new Map());

@@ -11,29 +11,22 @@ import { randomFraction } from "../../shared/ids.ts";
 import type { Making } from "../../shared/turns/making.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { plural } from "../../shared/plural.ts";
-import type { CandidateVerdicts } from "../message/gates.ts";
+import { type CandidateVerdicts, NO_SCHEMAS } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
-import { Adoption } from "./registry/adoption.ts";
-import type { RefusedPut } from "./registry/adoption.ts";
+import { Adoption, type RefusedPut } from "./registry/adoption.ts";
 import type { SchemaAdminContext } from "./admin/admin_schemas.ts";
 import { SchemaCache } from "./registry/cache.ts";
 import { DeadLetters } from "./dead_letters.ts";
-import { Gate } from "./gate.ts";
-import type { SchemaGate } from "./gate.ts";
+import { Gate, type SchemaGate } from "./gate.ts";
 import { type ConfigMappings, Mappings } from "./mappings.ts";
-import { registerSchemaMetrics } from "./metrics.ts";
-import type { SchemaFigures, SchemaTotals } from "./metrics.ts";
-import { openSchemaStore } from "./registry/store.ts";
-import type { SchemaStore } from "./registry/store.ts";
+import { registerSchemaMetrics, type SchemaFigures, type SchemaTotals } from "./metrics.ts";
+import { openSchemaStore, type SchemaStore } from "./registry/store.ts";
 import { SetWorker } from "./registry/set_work.ts";
 import { startVersionSweep } from "./registry/sweep.ts";
 import { createViolationLog } from "./violation_log.ts";
 import { WorkingSet } from "./registry/working_set.ts";
-import { NO_SCHEMAS } from "../message/gates.ts";
 
-/** What the schema check of a process is started with. */
-export interface SchemaStart
-  extends Pick<Env, "spine" | "registry" | "now" | "monotonic_ms" | "random"> {
+interface SchemaStart extends Pick<Env, "spine" | "registry" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "platform">;
   /** The settings, which must be ready: tenants' mappings are known. */
   readonly settings: Settings;
@@ -70,13 +63,11 @@ interface Parts {
   readonly working: WorkingSet;
   readonly totals: SchemaTotals;
   readonly puts: Adoption;
-  /** Loads schemas for the cache. */
   readonly loads: SetWorker;
   /** Registers schemas for admins and other tools; loading never waits for it. */
   readonly checks: SetWorker;
 }
 
-/** The figures of the cache and the mappings, for metrics and status. */
 function figuresOf(
   { cache, mappings, working, puts }: Parts,
   monotonic_ms: () => number,

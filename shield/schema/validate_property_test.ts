@@ -53,9 +53,7 @@ const { message } = fc.letrec<{ message: Record<string, unknown> }>((tie) => ({
   message: fc.record({
     ...Object.fromEntries(SCALARS.map((type) => [camel(`one_${type}`), scalar(type)])),
     ...Object.fromEntries(
-      SCALARS.map((
-        type,
-      ) => [camel(`many_${type}`), fc.array(scalar(type), { maxLength: 3 })]),
+      SCALARS.map((type) => [camel(`many_${type}`), fc.array(scalar(type), { maxLength: 3 })]),
     ),
     color: int32,
     colors: fc.array(int32, { maxLength: 3 }),

@@ -6,8 +6,7 @@
 import { Buffer } from "node:buffer";
 import { ArqonError, isId } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
-import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { Counter, type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
@@ -24,8 +23,7 @@ import { awaitedLater } from "../../shared/awaited_later.ts";
 /** Callers that wait for a revision, all tenants together; one more gets `false` at once. */
 const WAITERS_MAX = 1_024;
 
-/** The dependencies and settings of `openSettings`. */
-export interface SettingsOptions extends Pick<Env, "registry" | "log" | "now"> {
+interface SettingsOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
 }
 
@@ -43,7 +41,7 @@ interface DecodedSettings {
 }
 
 /** Called after a tenant's settings have changed; its errors are logged. */
-export type SettingsListener = (tenant_id: string, settings: TenantSettings) => void;
+type SettingsListener = (tenant_id: string, settings: TenantSettings) => void;
 
 /** One tenant: the settings in force, and whether the latest document could be read. */
 interface Known {

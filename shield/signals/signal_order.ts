@@ -2,8 +2,7 @@
  * Parses messages on `sys.t.{tenant}.signals`, in Protobuf or JSON: a kick by the Brain, or an order of a backend. NATS
  * permissions decide who may publish there; `signals.ts` and the moderation capability carry out the order.
  */
-import { DecodeError, idProblem, readEnvelope } from "@arqon/proto";
-import type { PlainSignal } from "@arqon/proto";
+import { DecodeError, idProblem, type PlainSignal, readEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { BAN_REASON_UNITS_MAX } from "../../shared/records/bans.ts";
 import { revocationIdProblem } from "../../shared/records/revocations.ts";
@@ -21,7 +20,7 @@ const EXAMPLE = '{"signal":{"kind":"BAN","target":"ID"}}';
 const UNNAMED = "signal";
 
 /** The kinds of things that a target can name. */
-export type TargetKind = "user" | "connection" | "token";
+type TargetKind = "user" | "connection" | "token";
 
 /** The targets that each kind of signal can have. */
 const TARGETS = {
@@ -32,7 +31,7 @@ const TARGETS = {
 } as const satisfies Record<string, readonly TargetKind[]>;
 
 /** The kinds of signal that are acted on. */
-export type OrderKind = keyof typeof TARGETS;
+type OrderKind = keyof typeof TARGETS;
 const KINDS = Object.keys(TARGETS).join(", ");
 
 /** A signal that can be acted on. */
@@ -53,7 +52,7 @@ export interface Order {
 }
 
 /** A signal that cannot be acted on; `problem` is a label of a metric, and `detail` is for people. */
-export interface Unusable {
+interface Unusable {
   readonly problem: "malformed" | "foreign" | "unknown-kind";
   readonly detail: string;
 }
@@ -67,7 +66,6 @@ interface Content {
   readonly signal: Readonly<PlainSignal> | Readonly<z.output<typeof TextSignal>["signal"]>;
 }
 
-/** A signal in the text form of an envelope. */
 const TextSignal = z.strictObject({
   op: z.literal("pub").optional(),
   tenant_id: z.string().default(""),
@@ -117,7 +115,6 @@ function targetKinds(kind: OrderKind, { headers, signal: { target } }: Content):
   );
 }
 
-/** The problem with a signal of that kind; undefined if there is none. */
 function problemOf(kind: OrderKind, content: Content, now_ms: number): string | undefined {
   const { room_id, signal: { reason, until_ms } } = content;
   const room_problem = room_id === "" ? undefined : idProblem(room_id);

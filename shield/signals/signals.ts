@@ -3,14 +3,13 @@
  * revocations, and orders of operators. `bans.ts` rejects banned users later on; a capability stores the bans and
  * revocations of signals. Signals that clients publish to a room are messages and have no effect here.
  */
+import type { Env } from "../../shared/env.ts";
 import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { PlainSignal } from "@arqon/proto";
 import { EVERY_ROOM } from "../../shared/records/bans.ts";
-import { connectionId } from "../../shared/ids.ts";
+import { connectionId, type Random } from "../../shared/ids.ts";
 import { companionsOf } from "../../shared/rooms/reserved.ts";
-import type { Random } from "../../shared/ids.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { inPieces, slice, STRANGERS } from "../../shared/turns/slices.ts";
@@ -24,10 +23,8 @@ import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Identity } from "../auth/identity.ts";
 import { notGranted } from "../auth/authorize.ts";
 import { revokedRefusal } from "../auth/revocations.ts";
-import { readOrder } from "./signal_order.ts";
-import type { Order } from "./signal_order.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
+import { type Order, readOrder } from "./signal_order.ts";
+import { bump, type ShieldStats } from "../stats/stats.ts";
 
 /** Connections that one slice handles: each affected one gets frames, and leaves its rooms or ends. */
 const A_PIECE = 16;
@@ -46,8 +43,7 @@ export type Signalled = Pick<
   | "patterns"
 >;
 
-/** What signals need of the process. */
-export interface SignalsOptions<C extends Signalled = Connection> {
+interface SignalsOptions<C extends Signalled = Connection> extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "subscribe" | "onEvent">;
   readonly connections: ConnectionTable<C>;
   /** Ends the connection's subscription to a room, and its membership. */
@@ -57,9 +53,6 @@ export interface SignalsOptions<C extends Signalled = Connection> {
     why: "kick" | "room-ban" | "not-granted",
   ) => void;
   readonly stats: Pick<ShieldStats, "kicks">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly random: Random;
 }
 

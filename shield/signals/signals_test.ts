@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { writeEnvelope } from "@arqon/proto";
-import type { EnvelopeInput } from "@arqon/proto";
+import { type EnvelopeInput, writeEnvelope } from "@arqon/proto";
 import { EVERY_ROOM } from "../../shared/records/bans.ts";
 import { roomSubject, tenantSubject } from "../../shared/subjects/subject.ts";
 import { exactSubject } from "../../shared/spine/testing/subjects.ts";

@@ -85,7 +85,6 @@ export interface Upgraded {
 export interface SocketOptions {
   /** How long a peer may be silent before it gets a WebSocket ping, in ms; it has the same time to answer. */
   readonly heartbeat_ms: number;
-  /** Overrides `CLOSE_MS`. */
   readonly close_ms?: number | undefined;
   /** Monotonic ms, for shares of turns; the system's clock when absent. */
   readonly now_ms?: (() => number) | undefined;

@@ -5,8 +5,7 @@
  */
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 
-/** The compression negotiated with one client. */
-export interface DeflateAgreement {
+interface DeflateAgreement {
   /** The value of Sec-WebSocket-Extensions in the answer. */
   readonly answer: string;
   /** The largest window that the client takes, as a power of two: 9 to 15. */
@@ -24,9 +23,7 @@ const TAIL = new Uint8Array([0, 0, 0xff, 0xff]);
 /** The most offers that are read; no client offers so many. */
 const OFFERS_MAX = 16;
 
-/**
- * Takes the first acceptable offer of a Sec-WebSocket-Extensions header; undefined when there is none.
- */
+/** Takes the first acceptable offer of a Sec-WebSocket-Extensions header; undefined when there is none. */
 export function agreeOnDeflate(offered: string | null): DeflateAgreement | undefined {
   for (const offer of (offered ?? "").split(",").slice(0, OFFERS_MAX)) {
     const [name = "", ...parameters] = offer.split(";").map((part) => part.trim());
@@ -78,7 +75,7 @@ export function deflate(
 }
 
 /** The result of decompression: the message's bytes, or the reason of its failure. */
-export type Inflated = Uint8Array<ArrayBuffer> | "too-large" | "malformed";
+type Inflated = Uint8Array<ArrayBuffer> | "too-large" | "malformed";
 
 /** Decompresses a message. The result never has more than `bytes_max` bytes, for any size of the message. */
 export function inflate(body: Uint8Array, bytes_max: number): Inflated {

@@ -16,10 +16,7 @@ Deno.test("the first acceptable offer is chosen, without context takeover", () =
     ["permessage-deflate", BOTH],
     ["x-webkit-deflate-frame, Permessage-Deflate; client_max_window_bits", BOTH],
     ["permessage-deflate; client_max_window_bits=10", BOTH],
-    [
-      'permessage-deflate; server_max_window_bits="10"',
-      `${BOTH}; server_max_window_bits=10`,
-    ],
+    ['permessage-deflate; server_max_window_bits="10"', `${BOTH}; server_max_window_bits=10`],
     ["permessage-deflate; server_max_window_bits=8, permessage-deflate", BOTH],
     ["permessage-deflate; server_max_window_bits=8", undefined],
     ["permessage-deflate; server_max_window_bits", undefined],

@@ -3,7 +3,6 @@
  * `frame_reader.ts` reads frames.
  */
 
-/** The opcodes of frames. */
 export const CONTINUATION = 0x0, TEXT = 0x1, BINARY = 0x2, CLOSE = 0x8, PING = 0x9, PONG = 0xa;
 
 /** The longest body of a control frame. */

@@ -184,10 +184,7 @@ export class FrameReader {
     }
     if (opcode < CLOSE) {
       if (this.#body_bytes + length > this.#max_message_bytes) {
-        return this.#fail(
-          TOO_BIG,
-          `a message of more than ${this.#max_message_bytes} bytes`,
-        );
+        return this.#fail(TOO_BIG, `a message of more than ${this.#max_message_bytes} bytes`);
       }
       if (opcode !== CONTINUATION) {
         this.#message = opcode;

@@ -199,7 +199,6 @@ function codeOf({ code, wasClean }: CloseEvent): number {
 /** One message, as the runtime hands it over. */
 type Inbound = string | ArrayBuffer;
 
-/** The socket of these messages. */
 interface InboundOwner {
   /** Handles one message. Must not throw. */
   deliver(message: Inbound): void;
@@ -211,7 +210,6 @@ const OVERHEAD_BYTES = 256;
 const bytesOf = (message: Inbound) =>
   typeof message === "string" ? 2 * message.length : message.byteLength;
 
-/** The messages of one connection. */
 class InboundTurns {
   readonly #turns: Turns;
   readonly #owner: InboundOwner;
@@ -233,7 +231,6 @@ class InboundTurns {
     this.#owner = owner;
   }
 
-  /** The number of queued messages. */
   get length(): number {
     return this.#waiting.length - this.#next;
   }
@@ -254,7 +251,6 @@ class InboundTurns {
     this.#deliver(message);
   }
 
-  /** Drops the messages that wait. */
   clear(): void {
     this.#waiting = [];
     this.#next = 0;

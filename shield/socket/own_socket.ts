@@ -91,7 +91,6 @@ export class OwnSocket
   #pinged = false;
   received_ms = 0;
 
-  /** `lost_code` is the close code of a peer that is given up. */
   constructor(shared: OwnShared, window_bits: number, lost_code: number) {
     this.#shared = shared;
     this.#lost_code = lost_code;
@@ -417,7 +416,6 @@ interface Beating {
   giveUp(): void;
 }
 
-/** The heartbeat of all sockets of one kind. */
 class Heartbeat {
   readonly #sockets = new Set<Beating>();
   readonly #timer: ReturnType<typeof setInterval>;

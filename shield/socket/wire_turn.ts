@@ -7,7 +7,6 @@ import { BINARY, encodeFrame, frameAround, TEXT } from "./frame_head.ts";
 
 /** Frames that leave together; a run is known by its last frame. */
 export class WireRun {
-  /** The bytes of all its frames. */
   readonly bytes: number;
   readonly #frame: Uint8Array<ArrayBuffer>;
   readonly #before: WireRun | undefined;
@@ -27,7 +26,6 @@ export class WireRun {
     return this.#before === undefined && this.#frame === frame;
   }
 
-  /** This run with one more frame. */
   extend(frame: Uint8Array<ArrayBuffer>): WireRun {
     const next = this.#next;
     if (next !== undefined && next.#frame === frame) return next;

@@ -3,7 +3,6 @@
  * frame. Pure; the format is the HTML standard's (9.2), `proto/text` has the frames. `sse_socket.ts` sends them.
  */
 
-/** The start of a message's frame. */
 export const MESSAGE_START = '{"op":"msg","room":"';
 /** As much of a frame's end as an offset and a signature take, in UTF-16 units. */
 const TAIL_UNITS = 160;

@@ -3,16 +3,13 @@
  * bytes in a turn share the write. `sse_socket.ts` has one connection.
  */
 import { Turns } from "../../shared/turns/fair_turns.ts";
-import { WireTurn } from "../socket/wire_turn.ts";
-import type { WireMember, WireRun } from "../socket/wire_turn.ts";
-import { eventBytes, factsOf, idBytes } from "./event_text.ts";
-import type { MessageFacts } from "./event_text.ts";
+import { type WireMember, type WireRun, WireTurn } from "../socket/wire_turn.ts";
+import { eventBytes, factsOf, idBytes, type MessageFacts } from "./event_text.ts";
 import { positionText } from "./positions.ts";
 
 /** The most readers that end in one turn: a crowd that leaves at once must not stop the others. */
 const ENDS_A_TURN = 16;
 
-/** A message as an event, for all its readers. */
 class MessageEventBytes {
   readonly facts: MessageFacts;
   /** The event without an id. */
@@ -41,7 +38,6 @@ class MessageEventBytes {
 export class EventReaders {
   /** Ends of readers, a few a turn. */
   readonly ends = new Turns(ENDS_A_TURN);
-  /** Open streams. */
   open = 0;
   readonly #turn = new WireTurn();
   #frame: string | undefined;

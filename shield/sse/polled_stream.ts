@@ -46,11 +46,7 @@ export class PolledStream implements LiveStream {
    * The last answer can be requested again, since a proxy or a client may repeat a request. `gone`: this request's
    * client has disconnected. Rejects with `invalid-field` (400).
    */
-  take(
-    number: number,
-    within_ms: number,
-    gone?: AbortSignal,
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  take(number: number, within_ms: number, gone?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
     const repeated = number === this.#next - 1 ? this.#answer : undefined;
     if (number !== this.#next && repeated === undefined) {
       const detail = `poll ${number}; expected ${this.#next}`;

@@ -51,8 +51,7 @@ export class FrameEvents implements SessionWire {
   }
 }
 
-/** The dependencies and settings of `SessionSocket`. */
-export interface SessionSocketOptions {
+interface SessionSocketOptions {
   readonly readers: EventReaders;
   readonly wire: SessionWire;
   readonly gzip: GzipStream | undefined;
@@ -176,7 +175,6 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
 const FRAMES_MAX = 1_024;
 const NUMBER_BYTES = 4;
 
-/** One batch. */
 interface FrameBatch {
   /** The number of the batch, counted from 0. It identifies a repeated batch. */
   readonly number: number;

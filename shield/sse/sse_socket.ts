@@ -4,21 +4,17 @@
  * apply to it. `shield/sse/http/events.ts` has the answer's head.
  */
 import { ArqonError } from "@arqon/proto";
-import { BROKEN } from "../socket/client_socket.ts";
-import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
+import { BROKEN, type ClientSocket, type SocketEvents } from "../socket/client_socket.ts";
 import { eventBytes, HEARTBEAT, idBytes, MESSAGE_START, retryBytes } from "./event_text.ts";
 import type { EventReaders } from "./event_turn.ts";
-import { EventWriter } from "./event_writer.ts";
-import type { EventWriterOwner } from "./event_writer.ts";
-import { refusalIn } from "./subscriptions.ts";
+import { EventWriter, type EventWriterOwner } from "./event_writer.ts";
+import { type Entered, type EventSubscriptions, refusalIn } from "./subscriptions.ts";
 import type { GzipStream } from "../../shared/http1/gzip.ts";
-import type { Entered, EventSubscriptions } from "./subscriptions.ts";
 import { awaitedLater } from "../../shared/awaited_later.ts";
 
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
 
-/** The dependencies and settings of `SseSocket`. */
-export interface SseSocketOptions {
+interface SseSocketOptions {
   readonly readers: EventReaders;
   readonly subscriptions: EventSubscriptions;
   /** The default reconnect delay of a reader, in ms. */
@@ -41,7 +37,6 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
   readonly #options: SseSocketOptions;
   #events: SocketEvents | undefined;
   #closing = false;
-  /** The code for `closed`. */
   #code: number | undefined;
   /** Pending until every SUB is answered. */
   #begun = Promise.withResolvers<void>();

@@ -2,11 +2,9 @@
  * The rooms of one reader of events: in order, whether each SUB was answered, and the position in each. Pure but for
  * the callbacks; `sse_socket.ts` has the bytes.
  */
-import { ArqonError, ERRORS } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, ERRORS, type Reason } from "@arqon/proto";
 import { ANY_EPOCH } from "../../shared/rooms/epoch.ts";
-import { positionText } from "./positions.ts";
-import type { RoomPosition } from "./positions.ts";
+import { positionText, type RoomPosition } from "./positions.ts";
 
 /** One room of a reader. */
 export interface WantedRoom {
@@ -19,14 +17,12 @@ export interface WantedRoom {
   readonly filter: string;
 }
 
-/** A refusal in a text frame. */
 interface Refused {
   readonly reason?: string;
   readonly message?: string;
   readonly retry_after_ms?: number;
 }
 
-/** The ACK of a SUB in a text frame. */
 interface SubAck extends Refused {
   readonly id: number;
   readonly code: number;

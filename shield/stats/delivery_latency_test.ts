@@ -61,11 +61,7 @@ Deno.test("one observation per fan-out, not per receiver; none for messages of b
 Deno.test("a Shield writes the stamp where it is expected", () => {
   const scan = scanEnvelope(
     writeEnvelope({ room_id: "lobby", event: EVENT }),
-    {
-      headers: 32,
-      header_bytes: 8_192,
-      field_bytes: 128,
-    },
+    { headers: 32, header_bytes: 8_192, field_bytes: 128 },
   );
   const bytes = new Uint8Array(1_024);
   const routed = stampRouted(scan, {

@@ -10,15 +10,14 @@ import {
   scrapedFamily,
 } from "../../shared/metrics/metrics_plain.ts";
 import type { PlainHistogram } from "../../shared/metrics/metrics_plain.ts";
-import { CLOSES } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { CLOSES, type Reason } from "@arqon/proto";
 import { createDeliveryLatency } from "./delivery_latency.ts";
 
 /**
  * What happened to a slow reader: its connection was cut off, a message was left out, or a newer
  * message replaced one.
  */
-export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
+type SlowReaderAction = "disconnected" | "dropped" | "conflated";
 
 /** Plain running totals since the start of the process, and gauges of the moment. */
 export interface ShieldStats {
@@ -97,9 +96,7 @@ export function bump(totals: Record<string, number>, key: string | number): void
   totals[key] = (totals[key] ?? 0) + 1;
 }
 
-/**
- * WebSocket's own codes, never on the wire: a close frame without a code, and no close frame at all.
- */
+/** WebSocket's own codes, never on the wire: a close frame without a code, and no close frame at all. */
 const SILENT_CLOSES = [1005, 1006];
 
 /**

@@ -31,13 +31,11 @@ export interface AppendOutcome {
   readonly duplicate: boolean;
 }
 
-/** One running POST. */
 interface Appending {
   readonly key: StreamKey;
   readonly caller: Caller;
   readonly request: AppendRequest;
   readonly body: Uint8Array;
-  /** The token of an offset, for refusals. */
   readonly token: (offset: number) => Promise<string>;
 }
 

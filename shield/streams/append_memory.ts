@@ -4,8 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import { LOG_DEDUPLICATION_MS } from "../../shared/spine/contract/durable_log.ts";
-import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { type DurableLog, LOG_DEDUPLICATION_MS } from "../../shared/spine/contract/durable_log.ts";
 import { readPage } from "../../shared/spine/contract/read_page.ts";
 import { readRouted } from "@arqon/proto";
 import type { ProducerState, ProducerTuple, StreamRecord } from "./record.ts";

@@ -37,9 +37,7 @@ export function isText(content_type: string): boolean {
   return isJson(content_type) || mediaOf(content_type).startsWith("text/");
 }
 
-/** The limits of splitting a body. */
-export interface BodyLimits {
-  /** The most messages of one body. */
+interface BodyLimits {
   readonly messages: number;
   /** Whether a body may have no message, as one that creates a stream. */
   readonly may_be_empty: boolean;

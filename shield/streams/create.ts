@@ -32,7 +32,6 @@ export interface Created {
   readonly is_new: boolean;
 }
 
-/** The start of a fork. */
 interface ForkStart {
   readonly fork: NonNullable<StreamRecord["fork"]>;
   /** The part of a message that `Stream-Fork-Sub-Offset` cuts. */

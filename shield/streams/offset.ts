@@ -3,8 +3,7 @@
  * A position in the log has the same token in every room, so a fork and its source share theirs. Pure.
  */
 import { fnvText, mixBits } from "../../shared/fnv.ts";
-import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
-import type { Lives } from "../../shared/spine/contract/lives.ts";
+import { lastOf, lifeAt, type Lives } from "../../shared/spine/contract/lives.ts";
 
 const DIGITS = 16;
 const TOKEN = /^(\d{16})_(\d{16})(?:_(\d{16}))?$/;

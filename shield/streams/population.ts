@@ -4,8 +4,7 @@
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Env } from "../../shared/env.ts";
-import { lookUp } from "./lifecycle.ts";
-import type { Ends } from "./lifecycle.ts";
+import { type Ends, lookUp } from "./lifecycle.ts";
 import { StreamRefusal } from "./refusal.ts";
 
 /** How long a count is valid, in ms. */

@@ -4,8 +4,7 @@
  */
 import { readEnvelope } from "@arqon/proto";
 import type { DurableLog, LogPage, RoomHead } from "../../shared/spine/contract/durable_log.ts";
-import { readHistory } from "../durable/history/history_window.ts";
-import type { TrimMemory } from "../durable/history/history_window.ts";
+import { readHistory, type TrimMemory } from "../durable/history/history_window.ts";
 import type { DurableStats } from "../durable/log/stats.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { readable } from "../../shared/spine/contract/readable_message.ts";
@@ -40,7 +39,6 @@ interface Segment {
 
 /** One answer. */
 export interface StreamPage {
-  /** The data of each message. */
   readonly messages: readonly Uint8Array[];
   readonly offsets: readonly number[];
   /** The rooms of the messages, a fork's source before the fork, and the offsets read in each. */

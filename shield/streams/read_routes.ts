@@ -171,7 +171,6 @@ async function longPoll(
   }
 }
 
-/** One event stream. */
 interface Live {
   readonly reading: Reading;
   readonly first: StreamRecord;

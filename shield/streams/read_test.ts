@@ -109,10 +109,7 @@ Deno.test("reading: what was erased before a reader began is no loss, and what i
   await assert.rejects(get(early.next), { reason: "stream-trimmed" });
   // Of messages in front of one that had been erased, a log does not say when they were.
   assert.equal(await log.erase("r", [first + 26]), 1);
-  assert.deepEqual(
-    (await get(page.next)).items,
-    [...rest.items, 30].filter((n) => n !== 26),
-  );
+  assert.deepEqual((await get(page.next)).items, [...rest.items, 30].filter((n) => n !== 26));
   const { last } = await log.head("r");
   assert.equal(await log.erase("r", [last!.offset]), 1);
   await assert.rejects(get(page.next), { reason: "stream-trimmed" });

@@ -1,8 +1,7 @@
 /** The reader of a stream, for all ways of reading: authorization, charges, and records. */
 import type { Caller } from "../message/caller.ts";
 import type { StreamContext } from "./context.ts";
-import { readStream } from "./read.ts";
-import type { Place, StreamPage } from "./read.ts";
+import { type Place, readStream, type StreamPage } from "./read.ts";
 import type { StreamRecord } from "./record.ts";
 import type { StreamKey } from "./records.ts";
 import { StreamRefusal } from "./refusal.ts";

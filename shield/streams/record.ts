@@ -35,7 +35,6 @@ const Stored = z.object({
   /** Its own messages are those of the room above this offset. */
   begin: Offset,
   ttl_seconds: Offset.optional(),
-  /** The text of the request. */
   expires_at: z.string().optional(),
   /** The last read or write, if there is a `ttl_seconds`: Unix ms by the clock of the log. */
   touched_ms: z.number(),
@@ -52,7 +51,6 @@ const Stored = z.object({
     asked: z.string(),
     sub: Offset,
   }).optional(),
-  /** The streams that fork this one, as `room/id`. */
   forks: z.array(z.string()),
   /** The stream is deleted, and kept for its forks. */
   gone: z.boolean().optional(),
@@ -97,7 +95,7 @@ function expiryOf({ ttl_seconds, expires_at }: Pick<StreamRecord, "ttl_seconds" 
 }
 
 /** The verdict on one append of a producer. */
-export type Sequenced =
+type Sequenced =
   | { readonly kind: "accepted" }
   /** Everything up to `seq` was accepted before. `is_last`: `seq` is the last accepted one. */
   | { readonly kind: "duplicate"; readonly seq: number; readonly is_last: boolean }

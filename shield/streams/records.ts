@@ -6,8 +6,7 @@ import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
 import type { KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
-import { decodeRecord, encodeRecord } from "./record.ts";
-import type { StreamRecord } from "./record.ts";
+import { decodeRecord, encodeRecord, type StreamRecord } from "./record.ts";
 
 /** The key of a stream: the room of a tenant. */
 export interface StreamKey {

@@ -56,7 +56,6 @@ export class StreamRefusal extends Error {
     this.headers = headers;
   }
 
-  /** Its HTTP status. */
   get code(): number {
     return REASONS[this.reason][0];
   }

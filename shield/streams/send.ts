@@ -15,7 +15,6 @@ import type { StreamContext } from "./context.ts";
 import { MESSAGES_A_PIECE } from "./read.ts";
 import { StreamRefusal } from "./refusal.ts";
 
-/** The event type of appended messages. */
 const APPEND_TYPE = "append";
 
 /** Most bytes of an envelope beside its data. */

@@ -14,8 +14,7 @@ import { streamRoutes } from "./routes.ts";
 import { StreamTurns } from "./stream_turns.ts";
 import { StreamWakes } from "./wakes.ts";
 
-/** The dependencies of `startStreams`. */
-export interface StreamsStart extends Pick<Env, "spine" | "now"> {
+interface StreamsStart extends Pick<Env, "spine" | "now"> {
   readonly config: Pick<Config, "limits" | "streams">;
 }
 

@@ -15,14 +15,12 @@ interface Watched {
   readonly ready: Promise<void>;
   readonly end: () => void;
   readers: number;
-  /** The number of events so far. */
   count: number;
   /** Ends each wait, and says whether it may continue. */
   readonly waiting: Map<() => void, () => boolean>;
 }
 
-/** The dependencies of `StreamWakes`. */
-export interface WakesOptions {
+interface WakesOptions {
   readonly spine: Pick<Spine, "subscribe" | "flush" | "onEvent">;
   readonly records: Pick<Records, "watch">;
   readonly isDraining: () => boolean;

@@ -2,7 +2,6 @@
 
 /** The pauses, which grow up to a maximum. */
 export interface BackoffOptions {
-  /** The first pause, in ms. */
   readonly first_ms: number;
   /** The longest pause, in ms. */
   readonly max_ms: number;

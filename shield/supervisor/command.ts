@@ -11,7 +11,6 @@ import type { IsGranted } from "../../shared/process/deno_command.ts";
 /** What a Shield needs besides the configured paths. */
 export interface CommandOptions extends Pick<Env, "config"> {
   readonly config_file: string;
-  /** The URL of the program. */
   readonly program: string;
 }
 

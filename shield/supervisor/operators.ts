@@ -167,9 +167,7 @@ export function supervisorOps(options: OperatorOptions): (request: Request) => P
 }
 
 function unavailable(detail: string): Response {
-  return problemResponse(
-    new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 }),
-  );
+  return problemResponse(new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 }));
 }
 
 /**
@@ -238,7 +236,6 @@ function endToEnd(headers: Headers): Headers {
 // of one metric are adjacent, as the format requires. Nothing is summed: a sum over processes would fall when one of
 // them restarts, and Prometheus can sum.
 
-/** The page of one process. */
 interface Page {
   /** The value of the label `process`. */
   readonly process: string;
@@ -274,9 +271,7 @@ export function mergePages(pages: readonly Page[]): string {
   ).join("\n");
 }
 
-/**
- * Adds the label to a sample. A name has neither a brace nor a space, so the first of these ends it.
- */
+/** Adds the label to a sample. A name has neither a brace nor a space, so the first of these ends it. */
 function withProcess(sample: string, process: string): string {
   const end = sample.search(/[{ ]/);
   if (end < 0) return sample;

@@ -3,10 +3,8 @@
  * uses no network; `operators.ts` does.
  */
 import type { Env } from "../../shared/env.ts";
-import { failuresAfter, pauseAfter } from "./backoff.ts";
-import type { BackoffOptions } from "./backoff.ts";
-import { readChildPorts } from "./child_options.ts";
-import type { ChildPorts } from "./child_options.ts";
+import { type BackoffOptions, failuresAfter, pauseAfter } from "./backoff.ts";
+import { type ChildPorts, readChildPorts } from "./child_options.ts";
 
 /** The exit code for a wrong configuration or wrong arguments, which fail at every start. */
 const EXIT_USAGE = 2;
@@ -16,16 +14,13 @@ const LINE_UNITS = 1_024;
 /** The parts of `Deno.ChildProcess` that a slot uses. */
 export type ChildProcess = Pick<Deno.ChildProcess, "pid" | "stdin" | "stdout" | "status" | "kill">;
 
-/** The dependencies and settings of a slot. */
-export interface SlotOptions extends Pick<Env, "log" | "node_id"> {
+interface SlotOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly index: number;
   /** Starts its process, with stdin and stdout piped. May throw. */
   readonly spawn: () => ChildProcess;
   readonly backoff: BackoffOptions;
   /** A random number in [0, 1). */
   readonly random: () => number;
-  /** Monotonic ms. */
-  readonly now: () => number;
   /** Called when the Shield can never start: it exited with code 2 before it served. */
   readonly onHopeless: () => void;
   /** Called when the Shield serves. */
@@ -39,7 +34,6 @@ export type SlotState = "starting" | "serving" | "waiting" | "ended";
 export class Slot {
   readonly index: number;
   readonly node_id: string;
-  /** The number of restarts. */
   restarts = 0;
   #state: SlotState = "waiting";
   #ports: ChildPorts | undefined;

@@ -2,27 +2,22 @@
  * `shield --processes N`: N Shields on one client port, restarted when they die, stopped together. `operators.ts`
  * answers operators.
  */
-import { Gauge } from "prom-client";
-import type { Registry } from "prom-client";
+import { Gauge, type Registry } from "prom-client";
 import type { Env } from "../../shared/env.ts";
 import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
-import { BACKOFF } from "./backoff.ts";
-import type { BackoffOptions } from "./backoff.ts";
+import { BACKOFF, type BackoffOptions } from "./backoff.ts";
 import type { ChildOptions } from "./child_options.ts";
-import { Slot } from "./slot.ts";
-import type { ChildProcess } from "./slot.ts";
+import { type ChildProcess, Slot } from "./slot.ts";
 
-/** The most Shields of one supervisor. */
 const PROCESSES_MAX = 64;
 /** After `drain_timeout_ms`: how long a Shield may take to end before it is killed. */
 const KILL_MS = 5_000;
 
 /** How many Shields run, and how one is started. */
-export interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
+interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
   readonly processes: number;
   /** The id of the node; the Shields add `-0`, `-1`, … */
   readonly node_id: string;
-  /** The port of clients. */
   readonly port: number;
   /** Starts one Shield, with stdin and stdout piped. */
   readonly spawn: (child: ChildOptions) => ChildProcess;
@@ -37,7 +32,6 @@ export interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
 /** The running Shields. */
 export interface Supervisor {
   readonly slots: readonly Slot[];
-  /** Starts all. */
   start(): void;
   /** Resolves when all have served once. */
   readonly ready: Promise<void>;

@@ -78,7 +78,6 @@ export class Traces implements Traced, Observer {
    * collected with its object.
    */
   readonly #spans = new WeakMap<object, Span>();
-  /** Trace contexts that arrived outside their envelopes. */
   readonly #parents = new WeakMap<ScannedEnvelope, TraceContext>();
 
   constructor(tracing: Tracing, random: Random) {
@@ -96,7 +95,6 @@ export class Traces implements Traced, Observer {
     return this.#spans.get(about);
   }
 
-  /** Links a caller to the span of its handshake. */
   connecting(request: Request, caller: Caller): void {
     const span = this.#spans.get(request);
     if (span !== undefined) this.#spans.set(caller, span);
@@ -118,17 +116,11 @@ export class Traces implements Traced, Observer {
     if (parent === undefined) return;
     const name = envelope.command === undefined ? "publish" : "command";
     const attributes = attributesOf(caller, envelope);
-    this.#spans.set(
-      envelope,
-      this.#tracing.start({ name, kind: "server", parent, attributes }),
-    );
+    this.#spans.set(envelope, this.#tracing.start({ name, kind: "server", parent, attributes }));
   }
 
   /** A Spine on which fan-out receives messages, with traced deliveries. */
-  traced(
-    spine: ReceivingSpine & Pick<Spine, "status">,
-    stats: Receivers,
-  ): ReceivingSpine {
+  traced(spine: ReceivingSpine & Pick<Spine, "status">, stats: Receivers): ReceivingSpine {
     return tracedDeliveries(spine, this.#tracing, stats);
   }
 

@@ -2,6 +2,7 @@
  * Tenants with budgets that a Brain found exhausted. A Shield reads them even without clients of theirs, and reports
  * them (`budget_notices.ts`).
  */
+import type { Env } from "../../shared/env.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { EXHAUSTED_MARKS, markUntil } from "../../shared/usage/exhausted_marks.ts";
@@ -13,11 +14,8 @@ const READ_MS = 180_000;
 const TENANTS_MAX = 10_000;
 
 /** The dependencies and settings of `BrainTenants`. */
-export interface BrainTenantsOptions {
+interface BrainTenantsOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly place: Pick<UsageStores, "running">;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
 }
 
 /** The reports that one Shield has received from Brains. */

@@ -2,8 +2,8 @@
  * Reports an exhausted budget once for all Shields, in the log and the audit log. The first Shield that puts a mark
  * into the bucket reports it. `budgets.ts` applies the budget.
  */
+import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import type { Audited } from "../admin/routing/audited.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
@@ -18,11 +18,8 @@ type Stored = (
   data: { readonly room: null } & Readonly<Record<string, unknown>>,
 ) => Promise<void>;
 
-/** The dependencies and settings of `BudgetNotices`. */
-export interface BudgetNoticesOptions {
+interface BudgetNoticesOptions extends Pick<Env, "log" | "node_id"> {
   readonly place: Pick<UsageStores, "running">;
-  readonly node_id: string;
-  readonly log: Logger;
 }
 
 /** Reports budgets, for one Shield. */
@@ -42,7 +39,6 @@ export class BudgetNotices {
     this.#options = options;
   }
 
-  /** Sets the audit log. */
   audit(happened: Happened | undefined): void {
     this.#happened = happened;
   }

@@ -58,7 +58,6 @@ export class Budgets {
     });
   }
 
-  /** Starts to read usage. */
   start(): void {
     this.#standings.start();
   }
@@ -138,7 +137,6 @@ export class Budgets {
   }
 }
 
-/** The exhausted budget, as a text. */
 function wordsOf({ budget: { per, unit, limit } }: BudgetState): string {
   return `the tenant's ${limit} ${unit.replaceAll("_", " ")} of this ${per} are used`;
 }

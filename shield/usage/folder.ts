@@ -3,9 +3,9 @@
  * stored by compare-and-swap; then its blocks are removed, by another Shield if necessary. One tenant at a time, a
  * limited number of blocks of each per minute.
  */
+import type { Env } from "../../shared/env.ts";
 import { ArqonError } from "@arqon/proto";
 import { readBlocks } from "../../shared/blocks/read_blocks.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import {
   type BlockStore,
   FOLD_WRITERS,
@@ -38,20 +38,13 @@ const UNIT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: DAY_MS
 const FINISHED_MS = 2 * DAY_MS;
 /** Interval of the checks for a past hour, in ms. */
 const TICK_MS = 60_000;
-/** The most blocks of one fold. */
 const FOLD_BLOCKS = 4_096;
-/** Blocks of a page. */
 const PAGE_BLOCKS = 512;
 
-/** The dependencies and settings of `UsageFolder`. */
-export interface UsageFolderOptions {
+interface UsageFolderOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly place: Pick<UsageStores, "store" | "running" | "kept_ms">;
-  readonly node_id: string;
   /** The most bytes of a tenant's blocks. */
   readonly tenant_bytes: number;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The blocks being folded. */
@@ -98,7 +91,6 @@ export class UsageFolder {
     return this.#due.size;
   }
 
-  /** Starts to fold. */
   start(): void {
     this.#timer = setInterval(() => this.tick(), TICK_MS);
     Deno.unrefTimer(this.#timer);

@@ -17,8 +17,7 @@ const USER_CLASSES = 64;
 /** The most characters of a user's class. */
 const CLASS_CHARS = 64;
 
-/** The dependencies and settings of `UsageLedger`. */
-export interface UsageLedgerOptions {
+interface UsageLedgerOptions {
   /** The claim with the class of a user; undefined: all users are one class. */
   readonly user_claim: string | undefined;
   /** The most rows of one tenant in a minute. */
@@ -61,7 +60,6 @@ export class UsageLedger {
     return this.#tenants.keys();
   }
 
-  /** The object that counts a user. */
   of(identity: Counted): UserUse {
     step(AT.usage);
     const { tenant_id } = identity;

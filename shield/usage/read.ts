@@ -30,8 +30,7 @@ export const USAGE_BY = ["room", "user", "policy", "node", "minute", "hour", "da
 /** A dimension of `USAGE_BY`. */
 export type UsageBy = (typeof USAGE_BY)[number];
 
-/** A query. */
-export interface UsageQuestion {
+interface UsageQuestion {
   readonly tenant: string;
   /** Unix ms; counts what ends after `since_ms` and begins before `until_ms`, which may be Infinity. */
   readonly since_ms: number;
@@ -40,7 +39,7 @@ export interface UsageQuestion {
 }
 
 /** One row of the answer: its dimensions, in the order of `by`, and amounts. */
-export interface UsageSum {
+interface UsageSum {
   readonly about: readonly (string | number)[];
   readonly amounts: UsageAmounts;
   /** By the prices of each of its days. */
@@ -48,7 +47,7 @@ export interface UsageSum {
 }
 
 /** A killed Shield: its counts after that time are missing. */
-export interface LostUse {
+interface LostUse {
   readonly node_id: string;
   /** Everything counted before is included, Unix ms. */
   readonly after_ms: number;
@@ -57,7 +56,7 @@ export interface LostUse {
 }
 
 /** The answer. */
-export interface UsageFound {
+interface UsageFound {
   readonly rows: readonly UsageSum[];
   readonly total: UsageAmounts;
   readonly cost: number;
@@ -71,8 +70,7 @@ export interface UsageFound {
   readonly damaged: number;
 }
 
-/** The sources. */
-export interface UsageSource {
+interface UsageSource {
   readonly store: Pick<BlockStore, "read" | "status" | "newest" | "aheadMs">;
   readonly running: Pick<KeyValue, "keys" | "get">;
   /** Which Shields ended before writing all, how often each writes, and the retention. */
@@ -80,7 +78,6 @@ export interface UsageSource {
   readonly book: PriceBook;
   /** Unix ms. */
   readonly now: () => number;
-  /** The most rows of an answer. */
   readonly rows_max: number;
   /** Throws if there are more. */
   readonly refuse: () => never;
@@ -89,10 +86,7 @@ export interface UsageSource {
 }
 
 /** Sums the requested usage. Rejects with errors of the store. */
-export async function readUsage(
-  source: UsageSource,
-  question: UsageQuestion,
-): Promise<UsageFound> {
+export async function readUsage(source: UsageSource, question: UsageQuestion): Promise<UsageFound> {
   const { store, now, place } = source;
   const { tenant, since_ms } = question;
   // Running minutes are read first: one that finishes meanwhile is in the store, complete, when that is read.
@@ -155,7 +149,6 @@ function sumOf(
   return { amounts: amountsOf(all), cost };
 }
 
-/** The sums of an answer. */
 class Sums implements UseSink {
   readonly #question: UsageQuestion;
   readonly #bounds: Bounds;
@@ -252,12 +245,7 @@ class Sums implements UseSink {
 const HOUR = 60;
 const DAY = 1_440;
 
-function aboutOf(
-  by: UsageBy,
-  key: UsageKey,
-  node_id: string,
-  minute: number,
-): string | number {
+function aboutOf(by: UsageBy, key: UsageKey, node_id: string, minute: number): string | number {
   switch (by) {
     case "room":
     case "user":

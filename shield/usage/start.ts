@@ -1,10 +1,9 @@
 /** Assembles the usage ledger of one Shield: counting, writing, and its admin API. */
+import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { Gauge, type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { PolicyOutcome } from "../../shared/records/verdict.ts";
 import type { OwnLife } from "../../shared/lives/own_life.ts";
@@ -26,28 +25,20 @@ import type { ReadMeter } from "../message/reads.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
 
-/** The dependencies of `startUsage`. */
-export interface UsageStart {
+interface UsageStart
+  extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "usage">;
-  readonly spine: Spine;
   readonly classes: Pick<RoomClasses, "of">;
   /** The settings of tenants, which must be ready: budgets are among them. */
   readonly settings: Settings;
-  readonly node_id: string;
   readonly life: OwnLife;
-  readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
   /** The same by the clock of the bus: a wrong clock of one Shield moves no use into another day of a budget. */
   readonly storeNow: () => number;
-  readonly monotonic_ms: () => number;
 }
 
 /** A running usage ledger. */
 export interface StartedUsage {
   readonly ledger: UsageLedger;
-  /** Counts messages and connections. */
   readonly observer: Observer;
   /** Counts the fuel of policies; `room_id` is "" outside of rooms. */
   readonly onUsed: (
@@ -57,7 +48,6 @@ export interface StartedUsage {
   ) => void;
   /** Counts reads of stored messages. */
   readonly reads: ReadMeter;
-  /** For its admin API. */
   readonly admin: {
     readonly place: UsageStores;
     readonly prices: Prices;
@@ -73,7 +63,6 @@ export interface StartedUsage {
   audit(happened: Happened | undefined): void;
   /** Sets the store for hooks of tenants that have some. */
   store: BudgetNotices["store"];
-  /** Applies the budgets of the current configuration. */
   renew(): void;
   /** Puts the prices of the current configuration into the bus's book. */
   reprice(): void;
@@ -158,10 +147,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   };
 }
 
-function countingObserver(
-  ledger: UsageLedger,
-  classes: UsageStart["classes"],
-): Observer {
+function countingObserver(ledger: UsageLedger, classes: UsageStart["classes"]): Observer {
   return {
     checked({ identity }, { room_id }, steps) {
       ledger.checked(identity, classes.of(identity.tenant_id, room_id).pattern, steps);
@@ -261,11 +247,7 @@ function startBudgets(
   return [budgets, teller];
 }
 
-/** The meter of one Shield. */
-function readMeter(
-  ledger: Pick<UsageLedger, "read">,
-  budgets: Pick<Budgets, "take">,
-): ReadMeter {
+function readMeter(ledger: Pick<UsageLedger, "read">, budgets: Pick<Budgets, "take">): ReadMeter {
   return {
     page(identity, pattern, is_begun) {
       budgets.take(identity.tenant_id, is_begun);

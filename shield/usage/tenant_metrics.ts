@@ -28,7 +28,6 @@ export class TenantSums {
     this.#tenants_max = tenants_max;
   }
 
-  /** Adds the rows of a finished minute. */
   add({ tenant_id, rows }: TenantRows): void {
     this.#added++;
     const sum = this.#sum(tenant_id);

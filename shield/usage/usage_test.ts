@@ -206,9 +206,7 @@ Deno.test("usage: a killed Shield loses what it had not written, and the answer 
     await ended(other);
     const { total, lost } = await read("acme", ["node"]);
     assert.equal(total.messages_in, 2);
-    assert.deepEqual(lost, [
-      { node_id: "killed", after_ms: written_ms, most_ms: 2 * FLUSH_MS },
-    ]);
+    assert.deepEqual(lost, [{ node_id: "killed", after_ms: written_ms, most_ms: 2 * FLUSH_MS }]);
     // A new incarnation under the same name is another one.
     const again = shield("killed");
     again.ledger.taken(who, "", 10);

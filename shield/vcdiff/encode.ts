@@ -16,7 +16,6 @@ const PAIR_ADD_MAX = 4;
 const PAIR_COPY_MAX = 6;
 const MODE_SAME = 6;
 
-/** A growing buffer. */
 class Bytes {
   bytes = new Uint8Array(256);
   length = 0;
@@ -160,7 +159,6 @@ const STRIDE = 8;
 const HASH_BITS_MIN = 8;
 const HASH_BITS_MAX = 16;
 
-/** The cost of a search. */
 interface Work {
   /** Compared bytes and tried positions. */
   steps: number;

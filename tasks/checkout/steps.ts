@@ -13,7 +13,7 @@ export interface Step {
 }
 
 /** The result of a step. `output` is everything that it wrote to stdout and stderr. */
-export interface StepResult {
+interface StepResult {
   readonly name: string;
   readonly ok: boolean;
   readonly duration_ms: number;
@@ -21,7 +21,7 @@ export interface StepResult {
 }
 
 /** The functions and settings that `runSteps` needs. */
-export interface StepRunner {
+interface StepRunner {
   readonly execute: (step: Step) => Promise<{ ok: boolean; output: string }>;
   readonly print: (line: string) => void;
   readonly now: () => number;
@@ -56,10 +56,7 @@ async function runStep(step: Step, runner: StepRunner): Promise<StepResult> {
  * Runs every step in the given order, at most `parallel` concurrently. The whole output of a step is printed only if it
  * failed; for a step that passed, the lines that begin with `NOTE `.
  */
-export async function runSteps(
-  steps: readonly Step[],
-  runner: StepRunner,
-): Promise<StepResult[]> {
+export async function runSteps(steps: readonly Step[], runner: StepRunner): Promise<StepResult[]> {
   const results: StepResult[] = [];
   const waiting = [...steps];
   const lane = async (): Promise<void> => {

@@ -65,7 +65,6 @@ export class StreamedCommand implements AsyncDisposable {
     return this.#written.stderr;
   }
 
-  /** The complete lines of its stdout. */
   get lines(): readonly string[] {
     return this.stdout.split("\n").slice(0, -1);
   }

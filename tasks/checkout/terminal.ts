@@ -2,14 +2,13 @@
  * A program in a separate terminal, as a person runs it, by `script` of util-linux. It prints the output for people,
  * and accepts typed input.
  */
-import { onScreen } from "./screen.ts";
 import { StreamedCommand } from "./streamed_command.ts";
 
 /** Columns and rows of each terminal. */
 export const WINDOW = { columns: 100, rows: 32 } as const;
 
 /** A program's environment: its folder, and variables in addition to those of this process. */
-export interface TerminalPlace {
+interface TerminalPlace {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -55,4 +54,24 @@ export class Terminal extends StreamedCommand {
     await this.#keyboard.close().catch(() => {});
     return status;
   }
+}
+
+/** A text without colours and other control sequences of a terminal. */
+function plain(text: string): string {
+  // deno-lint-ignore no-control-regex -- the escape character is what begins them
+  return text.replaceAll(/\u001b\[[\d;?]*[A-Za-z]/g, "");
+}
+
+/** Deno's temporary display of a download: a bar, and a name below it. */
+const DOWNLOADS = /^Download [▰▱]+.*\n {2}.*\n/gm;
+
+/**
+ * The visible lines of the screen, without colours. A carriage return, or an erased line, restarts the line: prompts
+ * and npm's spinner are overwritten in this way.
+ */
+function onScreen(text: string): string {
+  const lines = text.replaceAll(/\r+\n/g, "\n");
+  // deno-lint-ignore no-control-regex -- the escape character is what begins them
+  const last_drawn = lines.replaceAll(/^[^\n]*(?:\r|\u001b\[[01]?G|\u001b\[2K)/gm, "");
+  return plain(last_drawn).replaceAll(DOWNLOADS, "");
 }

@@ -11,7 +11,7 @@ export interface Violation {
 }
 
 /** The text of a violation: `path:line: message`, which is clickable in terminals and editors. */
-export function formatViolation({ path, line, message }: Violation): string {
+function formatViolation({ path, line, message }: Violation): string {
   return line > 0 ? `${path}:${line}: ${message}` : `${path}: ${message}`;
 }
 

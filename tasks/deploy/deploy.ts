@@ -10,9 +10,8 @@ import { CHART, madeByChart, PLAIN, plainFiles, validateChart } from "./deploy_h
 import { composeProblems, composeSources, kubernetesProblems } from "./deploy_rules.ts";
 import type { Configs } from "./deploy_rules.ts";
 import { diskBytes, storageProblems } from "./deploy_storage_rules.ts";
-import { ensureDeployTools } from "./deploy_tools.ts";
+import { type DeployTools, ensureDeployTools } from "./deploy_tools.ts";
 import { deno } from "../checkout/programs.ts";
-import type { DeployTools } from "./deploy_tools.ts";
 import type { Document } from "./deploy_validate.ts";
 import {
   validateCompose,
@@ -175,7 +174,7 @@ async function kubernetes(tools: DeployTools): Promise<string[]> {
 }
 
 /** All problems, one on each line. Rejects if a validator is missing and cannot be installed. */
-export async function deployProblems(tools: DeployTools): Promise<string[]> {
+async function deployProblems(tools: DeployTools): Promise<string[]> {
   const found = await Promise.all([dockerfiles(tools), compose(tools), kubernetes(tools)]);
   return found.flat();
 }

@@ -7,7 +7,7 @@ import { BUNDLE_ARGS, REPLAY_WORKER } from "../../shield/admin/console/replay_bu
 const BUNDLES = `deno ${BUNDLE_ARGS.join(" ")} --output=${REPLAY_WORKER}`;
 
 /** The parts of deno.json that the images must match. */
-export interface DenoJson {
+interface DenoJson {
   readonly workspace: readonly string[];
   readonly tasks: Readonly<Record<string, string>>;
 }

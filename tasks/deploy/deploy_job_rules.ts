@@ -7,7 +7,6 @@ import type { Document } from "./deploy_validate.ts";
 
 const LABEL = "app.kubernetes.io/name";
 
-/** The Jobs among the manifests, and the Jobs of CronJobs. */
 function jobsIn(
   documents: readonly Document[],
 ): { name: string; spec: Document; cron?: Document }[] {

@@ -37,7 +37,7 @@ export function sizeBytes(text: unknown): number {
 }
 
 /** The seconds of a duration such as `1m30s`; NaN for any other text. */
-export function durationSeconds(text: unknown): number {
+function durationSeconds(text: unknown): number {
   const [whole, minutes = "0", seconds = "0"] = /^(?:(\d+)m)?(?:(\d+)s)?$/.exec(String(text)) ?? [];
   return whole === undefined || whole === "" ? NaN : Number(minutes) * 60 + Number(seconds);
 }
@@ -131,9 +131,7 @@ function configProblems(where: string, configs: Configs): string[] {
 export function composeProblems(model: Document, configs: Configs): string[] {
   const { services } = model;
   const started = Object.entries<Document>(services);
-  const adopted = new Set(
-    started.flatMap(([, { depends_on = {} }]) => Object.keys(depends_on)),
-  );
+  const adopted = new Set(started.flatMap(([, { depends_on = {} }]) => Object.keys(depends_on)));
   const limit = services.shield?.deploy?.resources?.limits?.memory;
   return [
     ...configProblems("compose.yaml", configs),
@@ -204,7 +202,6 @@ function isSpread({ topologySpreadConstraints: spread = [] }: Document): boolean
   );
 }
 
-/** The value of GOMEMLIMIT for a Kubernetes size. */
 function goLimit({ env = [] }: Document): string {
   const value = env.find(({ name }: Document) => name === "GOMEMLIMIT")?.value;
   return String(value).replace(/B$/, "");

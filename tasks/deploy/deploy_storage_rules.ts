@@ -3,8 +3,7 @@
  * space for the tenants' quotas and the control data. Pure; the other rules are in `deploy_rules.ts`.
  */
 import { controlBudget } from "../../shared/spine/contract/storage_plan.ts";
-import { sizeBytes } from "./deploy_rules.ts";
-import type { Configs } from "./deploy_rules.ts";
+import { type Configs, sizeBytes } from "./deploy_rules.ts";
 import type { Document } from "./deploy_validate.ts";
 
 /** Factor for NATS' overhead beside messages: indexes, Raft logs, blocks before compaction. */
@@ -29,7 +28,7 @@ export function natsStorageBytes(text: string): number {
 }
 
 /** The bytes that a Shield's configuration promises to all tenants; NaN if it does not give the number of tenants. */
-export function promisedInAll({ shield, brain }: Configs, storage_bytes: number): number {
+function promisedInAll({ shield, brain }: Configs, storage_bytes: number): number {
   const { durable, nats, audit } = shield;
   const { tenants = NaN, log_bytes, shared_streams, shared_bytes } = durable;
   const control_bytes = controlBudget(nats?.control_bytes ?? 0, storage_bytes);

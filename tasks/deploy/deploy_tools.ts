@@ -22,7 +22,6 @@ export interface DeployTools {
   readonly kustomize: string;
   readonly helm: string;
   readonly nats_server: string;
-  /** Path of the system's Prometheus tool. */
   readonly promtool: string;
 }
 

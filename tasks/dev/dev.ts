@@ -17,8 +17,7 @@ import {
   whole,
 } from "../../tests/harness/task_arguments.ts";
 import type { ValuesOf } from "../../tests/harness/task_arguments.ts";
-import { devPrometheusConfig, startPrometheus } from "./dev_observe.ts";
-import type { Prometheus } from "./dev_observe.ts";
+import { devPrometheusConfig, type Prometheus, startPrometheus } from "./dev_observe.ts";
 import { run } from "../checkout/programs.ts";
 import { StreamedCommand } from "../checkout/streamed_command.ts";
 

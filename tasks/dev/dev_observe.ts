@@ -4,11 +4,9 @@
  */
 import { join } from "node:path";
 
-/** The settings of one Prometheus. */
-export interface PrometheusOptions {
+interface PrometheusOptions {
   /** Folder of its configuration and data. It is created first, and deleted after Prometheus has ended. */
   readonly folder: string;
-  /** Text of prometheus.yml. */
   readonly config: string;
   /** Port on 127.0.0.1; 0 picks a free one. */
   readonly port: number;

@@ -10,7 +10,6 @@ import { withParts } from "./gen_pages.ts";
 import { renderSdksMarkdown } from "./gen_sdks.ts";
 import { renderShownFiles } from "./gen_shown_files.ts";
 import { renderInitBinaries } from "./gen_init.ts";
-import { renderNatsAccounts } from "./gen_nats_accounts.ts";
 import { licensedPackages, noticeText } from "./gen_notice.ts";
 import { websocketParts } from "./gen_websocket.ts";
 import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
@@ -32,7 +31,6 @@ async function descriptors(): Promise<string> {
   }
 }
 
-/** The files with the version, each with the current version. */
 async function versionFiles(): Promise<Map<string, string>> {
   const manifest = await Deno.readTextFile(`${ROOT}deno.json`);
   const version = readVersion(manifest);
@@ -54,7 +52,25 @@ async function plainConfigs(): Promise<Map<string, string>> {
   return new Map(await Promise.all(texts));
 }
 
-/** A page, with the current text of its generated parts. */
+const ACCOUNTS = /^authorization \{$[^]*?^\}$/m;
+const ACCOUNTS_HEAD =
+  `# Who may do what on NATS. Generated from docs/run_nats.md by \`deno task gen\`; do not edit.
+# SHIELD_PASSWORD: "…" and one line for each of the other users, of the Secret nats-passwords.
+include "nats_passwords.conf"
+`;
+
+/** deploy/kubernetes/nats_accounts.conf from docs/run_nats.md: operators' page and manifests have the same users of NATS. */
+function renderNatsAccounts(operations: string): string {
+  const block = ACCOUNTS.exec(operations)?.[0];
+  if (block === undefined) throw new Error("docs/run_nats.md has no authorization block");
+  const users = block.replaceAll(
+    /user: "(\w+)", password: "…"/g,
+    (_, user: string) => `user: "${user}", password: $${user.toUpperCase()}_PASSWORD`,
+  );
+  if (users.includes("…")) throw new Error("docs/run_nats.md: a password is written another way");
+  return `${ACCOUNTS_HEAD}${users}\n`;
+}
+
 async function page(path: string, parts: Record<string, string>): Promise<[string, string]> {
   return [path, withParts(await Deno.readTextFile(ROOT + path), parts)];
 }

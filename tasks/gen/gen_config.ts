@@ -5,13 +5,13 @@
 import { configJsonSchema, expectation, grouped } from "../../shared/config/json_schema.ts";
 import { constants } from "../../shared/config/keys/constants.ts";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
-import { table as markdownTable, tableRow } from "./gen_pages.ts";
+import { jsonText, table as markdownTable, tableRow } from "./gen_pages.ts";
 
 const NOTICE = "Generated from shared/config/schema.ts by `deno task gen`. Do not edit.";
 
 /** The text of `docs/config.schema.json`. */
 export function renderConfigSchema(): string {
-  return JSON.stringify({ $comment: NOTICE, ...configJsonSchema() }, null, 2) + "\n";
+  return `${jsonText({ $comment: NOTICE, ...configJsonSchema() }, 600)}\n`;
 }
 
 function defaultCell(node: JsonSchema, is_required: boolean): string {

@@ -3,8 +3,8 @@
  * Grafana are not read back.
  */
 import { parse } from "yaml";
+import { jsonText } from "./gen_pages.ts";
 
-/** One panel of a dashboard. */
 interface PanelSpec {
   readonly title: string;
   readonly description: string;
@@ -56,11 +56,7 @@ function panelOf(entries: Readonly<Record<string, string>>): PanelSpec {
 /** The schema of Grafana 10.2, which newer versions migrate automatically. */
 const SCHEMA_VERSION = 39;
 const GRID_WIDTH = 24;
-const SIZES = {
-  stat: { w: 6, h: 4 },
-  table: { w: 8, h: 8 },
-  timeseries: { w: 8, h: 8 },
-} as const;
+const SIZES = { stat: { w: 6, h: 4 }, table: { w: 8, h: 8 }, timeseries: { w: 8, h: 8 } } as const;
 const DATASOURCE = { type: "prometheus", uid: "${datasource}" };
 const CHOSEN = 'job=~"$job", instance=~"$instance"';
 
@@ -214,7 +210,7 @@ function render({ uid, title, series: [metric, matcher] }: DashboardSpec): strin
     links: [],
     panels: renderRows(DASHBOARDS[title]!),
   };
-  return JSON.stringify(dashboard, null, 2) + "\n";
+  return `${jsonText(dashboard, 3_000)}\n`;
 }
 
 /** The text of the dashboard of Shields and Brains. */

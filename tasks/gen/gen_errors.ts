@@ -5,7 +5,7 @@
 import { table, tableRow } from "./gen_pages.ts";
 
 /** One refusal. `outcome`: the connection continues after the answer, is closed, or receives an HTTP status. */
-export interface ErrorEntry {
+interface ErrorEntry {
   number: number;
   code: number;
   name: string;
@@ -23,7 +23,7 @@ export interface ErrorEntry {
 }
 
 /** One WebSocket close code. `client` is a client's reaction to it, as in `ErrorEntry`. */
-export interface CloseEntry {
+interface CloseEntry {
   code: number;
   name: string;
   reconnect: boolean;

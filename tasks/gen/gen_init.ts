@@ -15,7 +15,7 @@ function constant(name: string, about: string, bytes: Uint8Array): string {
 }
 
 /** The descriptor set of a `.proto` file, built as in `arq schema build`. Rejects if the build fails. */
-export async function builtSchema(source: string): Promise<Uint8Array> {
+async function builtSchema(source: string): Promise<Uint8Array> {
   const output = await Deno.makeTempFile({ suffix: ".binpb.gz" });
   try {
     await deno(["run", "-A", `${ROOT}arq/main.ts`, "schema", "build", source, "-o", output]);

@@ -14,7 +14,7 @@ export interface Lock {
 }
 
 /** One third-party package, with its licence. */
-export interface Licensed {
+interface Licensed {
   readonly name: string;
   readonly version: string;
   /** Name of the licence in its package.json: "MIT". */

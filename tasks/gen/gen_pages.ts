@@ -1,7 +1,22 @@
 /**
  * Pages with manual prose and generated tables: each generated part is between
- * `<!-- generated: NAME -->` and `<!-- /generated -->`. Pure text; `gen.ts` reads and writes the files.
+ * `<!-- generated: NAME -->` and `<!-- /generated -->`; and JSON. Pure text; `gen.ts` reads and writes the files.
  */
+
+/**
+ * JSON in which a value of up to `width` characters has one line: a change of a panel or a key is a line of a diff, and
+ * a file has a line for each.
+ */
+export function jsonText(value: unknown, width: number, indent = ""): string {
+  const line = JSON.stringify(value);
+  if (line.length <= width || typeof value !== "object" || value === null) return line;
+  const is_list = Array.isArray(value);
+  const below = `${indent}  `;
+  const members = Object.entries(value).filter(([, one]) => one !== undefined).map(([name, one]) =>
+    `${below}${is_list ? "" : `${JSON.stringify(name)}: `}${jsonText(one, width, below)}`
+  );
+  return `${is_list ? "[" : "{"}\n${members.join(",\n")}\n${indent}${is_list ? "]" : "}"}`;
+}
 
 /** A row of a Markdown table. */
 export const tableRow = (...cells: (string | number)[]): string =>

@@ -4,13 +4,9 @@
  * files, `release.ts` sets the version.
  */
 
-/** The form of a version, for errors. */
 export const VERSION_FORM = "X.Y.Z or X.Y.Z-rc.N";
 
-/**
- * Whether a text is a version: digits without leading zeros, with a release candidate as the only
- * pre-release.
- */
+/** Whether a text is a version: digits without leading zeros, with a release candidate as the only pre-release. */
 export function isVersion(text: string): boolean {
   return /^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}(-rc\.[1-9]\d{0,2})?$/.test(text);
 }
@@ -22,7 +18,7 @@ interface RootManifest {
 }
 
 /** A file with a version, and the generated line. */
-export interface VersionedFile {
+interface VersionedFile {
   /** Path below the root. */
   readonly path: string;
   /** Matches the version with the text before it (1) and after it (2); has the flags `m` and `g`. */

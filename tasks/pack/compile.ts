@@ -12,7 +12,6 @@ import { stageModules } from "./pack_modules.ts";
 import { copySources, MEMBERS, PROGRAMS, sourcesOf, STARTED } from "./pack_sources.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
-/** The targets of a release. */
 const TARGETS = [
   "x86_64-unknown-linux-gnu",
   "aarch64-unknown-linux-gnu",
@@ -36,7 +35,7 @@ export function compileFlags(task_flags: readonly string[]): string[] {
 }
 
 /** A program in a folder that contains only its dependencies. */
-export interface StagedProgram {
+interface StagedProgram {
   readonly name: keyof typeof PROGRAMS;
   readonly folder: string;
   /** Arguments of `deno compile`, without target and output. */

@@ -5,15 +5,11 @@
 import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import { LICENCES, licencesText, licensedPackages } from "../gen/gen_notice.ts";
 import { javaScript, jsPath } from "./pack_arqon_code.ts";
-import type { PackageFiles } from "./pack_check.ts";
-import { checkSecrets } from "./pack_check.ts";
+import { checkSecrets, type PackageFiles } from "./pack_check.ts";
 import { npmReadme, REPOSITORY, taskFlags } from "./pack_manifest.ts";
-import { stageModules } from "./pack_modules.ts";
-import type { PackedModule } from "./pack_modules.ts";
-import { MEMBERS, PROGRAMS, sourcesOf, STARTED } from "./pack_sources.ts";
-import type { Sources } from "./pack_sources.ts";
-import { packTarball } from "./pack_tarball.ts";
-import type { Tarball } from "./pack_tarball.ts";
+import { type PackedModule, stageModules } from "./pack_modules.ts";
+import { MEMBERS, PROGRAMS, type Sources, sourcesOf, STARTED } from "./pack_sources.ts";
+import { packTarball, type Tarball } from "./pack_tarball.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 const TEMPLATE = "npm/arqon";
@@ -39,7 +35,7 @@ const PACKAGE_FLAGS = [
 ];
 
 /** The flags of `deno` for the launcher, which replaces `{deno}` by its path of Deno. */
-export function launcherFlags(tasks: Readonly<Record<string, string>>): string[] {
+function launcherFlags(tasks: Readonly<Record<string, string>>): string[] {
   const flags = taskFlags(tasks, "arq").map((flag) =>
     flag.startsWith("--allow-run=") ? flag.replace(/\bdeno\b/, "{deno}") + ",buf" : flag
   );

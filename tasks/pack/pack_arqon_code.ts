@@ -4,8 +4,7 @@
  */
 import ts from "typescript";
 
-/** The targets of bare specifiers. */
-export interface Renames {
+interface Renames {
   /** The `npm:NAME@VERSION/PATH` of each package, by bare specifier. */
   readonly packages: Readonly<Record<string, string>>;
   /** The path of each member's module relative to the root, by bare specifier. */
@@ -13,7 +12,7 @@ export interface Renames {
 }
 
 /** The specifier by which Deno imports `npm:@a/b@1.2.3/c` from a `node_modules`: `@a/b/c`. */
-export function npmSpecifier(target: string): string {
+function npmSpecifier(target: string): string {
   const [, name, path = ""] = /^npm:((?:@[^/]+\/)?[^@/]+)@[^/]+(\/.*)?$/.exec(target) ?? [];
   if (name === undefined) throw new TypeError(`"${target}" is no npm: specifier`);
   return `${name}${path}`;

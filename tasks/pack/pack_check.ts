@@ -11,7 +11,6 @@ const PAPERS = ["package.json", "README.md", "LICENSE"];
 const WANTED = /^(?:[a-z0-9_]+\/)*[a-z0-9_]+\.(?:js|d\.ts)$/;
 const FOR_TESTS = /(?:^|\/)(?:testing|tests)\/|_test\.|(?:^|\/)test_/;
 
-/** Patterns of secrets, with their names. */
 const SECRETS: readonly [RegExp, string][] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----/, "a private key"],
   [/\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}/, "a token"],

@@ -4,8 +4,7 @@
  */
 import ts from "typescript";
 
-/** The sources of a compilation, and the folder for its output. */
-export interface Compilation {
+interface Compilation {
   /** Folder of the sources. Output files keep their relative paths. */
   readonly source_dir: string;
   /** Entries below `source_dir`; their imports are also compiled. */

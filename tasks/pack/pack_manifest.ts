@@ -24,7 +24,6 @@ export interface Needs {
   readonly dependencies: Readonly<Record<string, string>>;
   /** Packages that the program provides: optional, since only some entries need them. */
   readonly peerDependencies: Readonly<Record<string, string>>;
-  /** Required peers. */
   readonly required?: readonly string[];
 }
 

@@ -26,7 +26,7 @@ const UNUSED_OF: Readonly<Record<string, RegExp>> = {
 };
 
 /** Whether a file of a package is excluded. Licences are always kept. */
-export function isUnused(name: string, path: string): boolean {
+function isUnused(name: string, path: string): boolean {
   if (/(?:^|\/)(?:licen[cs]e|notice|copying)/i.test(path)) return false;
   return UNUSED.test(path) || UNUSED_OF[name]?.test(path) === true;
 }

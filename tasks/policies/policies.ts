@@ -120,7 +120,6 @@ async function foldTables(check: boolean): Promise<string[]> {
   return [];
 }
 
-/** Builds all policies. Returns the problems, each as one line. */
 async function buildAll(check: boolean, strict: boolean): Promise<string[]> {
   const problems: string[] = [];
   const toolchainsText = new TextDecoder().decode(await readIfThere(TOOLCHAINS));

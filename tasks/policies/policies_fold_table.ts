@@ -8,7 +8,6 @@ import process from "node:process";
 /** Version of the Unicode data in this Deno; another version gives another table. */
 export const UNICODE_VERSION: string = process.versions.unicode ?? "unknown";
 
-/** Characters in one block of the table. */
 const BLOCK = 64;
 /** Three little-endian `u32`: first character beyond the table, offset of blocks, offset of forms. */
 const HEAD_BYTES = 12;

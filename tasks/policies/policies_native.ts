@@ -108,7 +108,7 @@ async function findRust(): Promise<{ program: string; version: string } | undefi
 }
 
 /** A dependency of a Rust file. */
-export interface RustCrate {
+interface RustCrate {
   readonly name: string;
   /** The folder of its `src/lib.rs`. */
   readonly folder: string;

@@ -12,7 +12,6 @@ const USAGE = `usage: deno task readme [--without-tests | --test-command] [PAGE.
   --test-command   print that command as it stands in README.md, and run nothing
   PAGE             other pages than README.md and the documents that are marked`;
 
-/** The headings of a README with commands for users. */
 const HEADINGS = ["Run it", "Talk to it"];
 /** The state of buses and the tests' installations: other users of this checkout may be using them. */
 const SHARED_FOLDER = ".arqon";

@@ -76,7 +76,6 @@ function pathOf({ info, line }: FencedBlock): string {
   return path;
 }
 
-/** The state of the parser. */
 class Page {
   readonly steps: Step[] = [];
   /** The line of the commands whose output may be next; "left out" for commands that are not run. */
@@ -84,7 +83,6 @@ class Page {
   /** The lines of the programs that keep running and have no output yet. */
   readonly #silent: number[] = [];
 
-  /** Parses the next block. */
   add({ language, line, text }: FencedBlock, section: string, marker: string, path: string): void {
     const place = { line, section, text };
     const last = this.#last;

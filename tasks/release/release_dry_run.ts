@@ -16,7 +16,6 @@ const PYTHON_PACKAGES = ["build==1.6.1", "twine==7.0.0"];
 const run = async (program: string, ...args: string[]): Promise<string> =>
   (await must(program, args, { env: { NO_COLOR: "1" } })).text;
 
-/** The files of a folder with this ending, as paths. */
 async function filesIn(folder: string, end: string): Promise<string[]> {
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
   return names.filter((name) => name.endsWith(end)).sort().map((name) => `${folder}/${name}`);
@@ -58,7 +57,6 @@ async function jsr(): Promise<string[]> {
   return ["@arqon/proto", "@arqon/sdk"];
 }
 
-/** Packs the chart. */
 async function chart(folder: string, version: string): Promise<string[]> {
   const { helm } = await ensureDeployTools();
   await run(helm, "package", CHART, "--destination", folder);

@@ -95,7 +95,6 @@ export const DIGEST_FILES = {
     new RegExp(`(^  digests:\\n(?:    .*\\n)*?    ${name}: )("")$`, "m"),
 } as const satisfies Readonly<Record<string, (name: string) => RegExp>>;
 
-/** The form of the digest there. */
 const DIGEST_FORMS: Readonly<Record<keyof typeof DIGEST_FILES, string>> = {
   "deploy/kubernetes/kustomization.yaml": "\n    digest: ",
   "deploy/kubernetes/restore.yaml": "@",

@@ -7,10 +7,7 @@ const files: Record<string, string> = {
   "docs/protocol.md": "# Protocol\n\n## Text form\n",
   "policies/ABI.md": "# ABI\n",
 };
-const checkout = {
-  has: (path: string) => path in files,
-  markdown: (path: string) => files[path],
-};
+const checkout = { has: (path: string) => path in files, markdown: (path: string) => files[path] };
 const check = (text: string, path = "policies/sdk/sample.ts") =>
   checkCitations(path, text, checkout).map(({ line, message }) => `${line}: ${message}`);
 

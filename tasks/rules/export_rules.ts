@@ -20,8 +20,7 @@ interface Declared {
   readonly is_used: boolean;
 }
 
-/** The export-related parts of one module. */
-export interface ModuleNames {
+interface ModuleNames {
   readonly path: string;
   readonly exported: readonly Declared[];
   /** Names of other modules that it imports, re-exports or loads, by `keyOf`. */
@@ -29,7 +28,7 @@ export interface ModuleNames {
 }
 
 /** Resolves a specifier of a module to a path below the root; undefined for packages. */
-export type Resolve = (from: string, specifier: string) => string | undefined;
+type Resolve = (from: string, specifier: string) => string | undefined;
 
 /** A name of a module; `*` means all of its exports. */
 const keyOf = (path: string, name: string) => `${path} ${name}`;

@@ -131,10 +131,7 @@ function testProblem(module: Module, target: string): string | undefined {
 }
 
 /** Every import that breaks a rule. `bare` has the keys of deno.json's imports, and the members. */
-export function checkLayers(
-  modules: readonly Module[],
-  bare: ReadonlySet<string>,
-): Violation[] {
+export function checkLayers(modules: readonly Module[], bare: ReadonlySet<string>): Violation[] {
   return modules.flatMap((module) =>
     module.imports.flatMap((item) =>
       [

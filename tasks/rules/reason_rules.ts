@@ -5,8 +5,7 @@
 import type { Violation } from "../checkout/violation.ts";
 import type { Sources } from "./sources.ts";
 
-/** One reason, with the parts of its entry that these rules read. */
-export interface ReasonEntry {
+interface ReasonEntry {
   readonly number: number;
   readonly name: string;
   /** True if it is part of the contract, but not implemented in this version. */

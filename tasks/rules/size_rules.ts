@@ -63,7 +63,7 @@ export function checkText(path: string, text: string, maxLines: number = FILE_LI
 }
 
 /** The rule that a file starts with its description. A `#!` line may precede it. */
-export function checkOpening(path: string, text: string): Violation[] {
+function checkOpening(path: string, text: string): Violation[] {
   const body = text.replace(/^#![^\n]*\n/, "").trimStart();
   if (body.startsWith("//") || body.startsWith("/*")) return [];
   return [{ path, line: 1, message: "open the file with a comment: what it is, what it is not" }];
@@ -83,7 +83,6 @@ function nameOf(node: ts.Node): string {
   return "function";
 }
 
-/** The surplus length of a function; undefined if there is none. */
 function lengthProblem(node: ts.Node): string | undefined {
   if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return undefined;
   const last = node.getSourceFile().getLineAndCharacterOfPosition(node.getEnd()).line + 1;

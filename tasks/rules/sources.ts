@@ -71,10 +71,7 @@ function importedBy(node: ts.Node): ReturnType<typeof loadedBy> {
 }
 
 /** Every import of a module as written; `target` resolves a specifier. */
-export function importsIn(
-  source: ts.SourceFile,
-  target: (specifier: string) => string,
-): Import[] {
+export function importsIn(source: ts.SourceFile, target: (specifier: string) => string): Import[] {
   return nodesOf(source).flatMap((node) => {
     const [written, is_type = false] = importedBy(node) ?? [];
     if (written === undefined || !ts.isStringLiteral(written)) return [];
@@ -93,7 +90,6 @@ export class Sources {
     this.paths = paths;
   }
 
-  /** The paths with these endings. */
   ending(extensions: readonly string[]): string[] {
     return this.paths.filter((path) => extensions.some((end) => path.endsWith(end)));
   }

@@ -116,7 +116,6 @@ function violations(path: string, text: string, patterns: typeof PATTERNS): Viol
   );
 }
 
-/** The most words of a sentence on a page. */
 const SENTENCE_WORDS = 45;
 
 /** What ends a sentence: its point, or the end of a paragraph, list item or cell, which are marked by a NUL. */

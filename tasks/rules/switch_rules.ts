@@ -8,7 +8,7 @@ import type { Violation } from "../checkout/violation.ts";
 import { nodesOf, type Sources, violationAt } from "./sources.ts";
 
 /** The `satisfies never` in the default of a switch; undefined if it has none. */
-export function neverDefault(node: ts.SwitchStatement): ts.SatisfiesExpression | undefined {
+function neverDefault(node: ts.SwitchStatement): ts.SatisfiesExpression | undefined {
   const clause = node.caseBlock.clauses.find(ts.isDefaultClause);
   if (clause === undefined) return undefined;
   return nodesOf(clause).filter(ts.isSatisfiesExpression).find(({ type }) =>
@@ -17,7 +17,7 @@ export function neverDefault(node: ts.SwitchStatement): ts.SatisfiesExpression |
 }
 
 /** All switches of a file, in the order of the text. */
-export function switchesOf(source: ts.SourceFile): ts.SwitchStatement[] {
+function switchesOf(source: ts.SourceFile): ts.SwitchStatement[] {
   return nodesOf(source).filter(ts.isSwitchStatement).sort((one, other) => one.pos - other.pos);
 }
 

@@ -9,7 +9,6 @@ import { EXIT_HELP } from "../../arq/terminal/exit.ts";
 
 const COLUMNS = 90;
 
-/** A command with its subcommands, and its words. */
 function everyCommand(command: Command, above = ""): [words: string, command: Command][] {
   const words = `${above}${command.name()}`;
   const shown = command.createHelp().visibleCommands(command);

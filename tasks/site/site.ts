@@ -21,10 +21,7 @@ const ASSETS = [".svg", ".png", ".json"];
 function readArguments(args: string[]) {
   const { base, check } = parseArgs({
     args,
-    options: {
-      base: { type: "string", default: "/" },
-      check: { type: "boolean", default: false },
-    },
+    options: { base: { type: "string", default: "/" }, check: { type: "boolean", default: false } },
   }).values;
   if (!/^\/([\w.-]+\/)*$/.test(base)) {
     throw new RangeError(`--base "${base}": begins and ends with a slash`);
@@ -37,7 +34,6 @@ async function copy(from: string, to: string): Promise<void> {
   await Deno.copyFile(from, to);
 }
 
-/** The folders of the files. */
 function foldersOf(files: readonly string[]): ReadonlySet<string> {
   return new Set(files.flatMap((file) => {
     const parts = file.split("/").slice(0, -1);
@@ -45,7 +41,6 @@ function foldersOf(files: readonly string[]): ReadonlySet<string> {
   }));
 }
 
-/** The inputs of the site. */
 interface Sources {
   /** Every file of the checkout. */
   readonly files: readonly string[];

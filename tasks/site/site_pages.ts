@@ -56,11 +56,7 @@ export function linkedPage(
 }
 
 /** The text of a page for the generator: with its links, and the anchors of its headings. */
-export function sitePage(
-  file: string,
-  text: string,
-  isFolder: (path: string) => boolean,
-): string {
+export function sitePage(file: string, text: string, isFolder: (path: string) => boolean): string {
   const anchors = new Map(headings(text).map(({ line, anchor }) => [line - 1, anchor]));
   return linkedPage(file, text, isFolder).split("\n").map((line, index) => {
     const anchor = anchors.get(index);

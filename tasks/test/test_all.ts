@@ -15,10 +15,7 @@ import { sliceOf, tiersOf } from "./tiers.ts";
 /** Tasks whose last line has their totals. */
 const TESTS: readonly string[] = ["conformance:streams", "test:python", "coverage"];
 /** Tasks without totals, which pass or fail as a whole. */
-const CHECKS: readonly string[] = [
-  "release:dry-run",
-  "compile --target x86_64-unknown-linux-gnu",
-];
+const CHECKS: readonly string[] = ["release:dry-run", "compile --target x86_64-unknown-linux-gnu"];
 const TASKS: readonly string[] = [...TESTS, ...CHECKS];
 
 /** K and N of `--slice K/N`; undefined if they are not a slice. */

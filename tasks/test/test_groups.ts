@@ -9,7 +9,6 @@
 const FILES_MAX = 24;
 /** Maximum for tests of whole systems that start no server: each loads a bus, and most wait. */
 const QUIET_SYSTEMS_FILES_MAX = 12;
-/** Maximum for files that start servers. */
 const SERVERS_FILES_MAX = 4;
 /** Maximum for tests of whole systems that start servers: loading a bus into an isolate takes 1.6 s of a core. */
 const SYSTEMS_FILES_MAX = 3;

@@ -29,7 +29,6 @@ const FOLDER = `${tmpdir()}/arqon_test_groups/${
   createHash("sha256").update(ROOT).digest("hex").slice(0, 16)
 }`;
 
-/** Writes the module of a group, and returns its path. */
 async function writeModule(group: TestGroup): Promise<string> {
   const path = `${FOLDER}/${group.name}_test.ts`;
   await Deno.mkdir(FOLDER, { recursive: true });

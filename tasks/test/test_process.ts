@@ -14,10 +14,9 @@ export interface Waits {
 const WAITS: Waits = { silence_ms: 600_000, end_ms: 20_000 };
 
 /** A started program, and which of its streams to read. */
-export interface TestProcess {
+interface TestProcess {
   readonly name: string;
   readonly child: Deno.ChildProcess;
-  /** Shown and kept. */
   readonly kept: ReadableStream<Uint8Array>;
   /** Shown only. */
   readonly shown?: ReadableStream<Uint8Array>;

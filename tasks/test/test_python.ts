@@ -125,7 +125,6 @@ async function pytest(print: Print, paths: readonly string[]): Promise<TestTotal
   return { passed, failed: success ? failed : Math.max(1, failed) };
 }
 
-/** Runs the checks, and returns the number of failures. */
 async function runChecks(print: Print): Promise<number> {
   const problems: string[] = [];
   for (const [name, command, args, folder] of CHECKS) {

@@ -3,7 +3,6 @@
  * slowest files from its report. Pure text functions.
  */
 
-/** Numbers of passed and failed tests. */
 export interface TestTotals {
   readonly passed: number;
   readonly failed: number;
@@ -46,8 +45,7 @@ export function formatTotals({ passed, failed }: TestTotals): string {
 /** Files that `formatSlowest` names. */
 const SLOWEST = 10;
 
-/** The report of one file in JUnit's format. */
-export interface FileReport {
+interface FileReport {
   readonly name: string;
   /** Sum over its tests. A test's time includes its steps. */
   readonly seconds: number;

@@ -33,10 +33,7 @@ Deno.test("actionlint, shellcheck and zizmor find planted mistakes, and nothing 
     return await lintWorkflows(folder.path, tools);
   };
   assert.equal(await lint(SOUND), "");
-  assert.match(
-    await lint(SOUND.replace(PIN, "actions/checkout@v7")),
-    /error\[unpinned-uses\]/,
-  );
+  assert.match(await lint(SOUND.replace(PIN, "actions/checkout@v7")), /error\[unpinned-uses\]/);
   const unknown = SOUND.replace("ubuntu-latest", "ubuntu-lastest");
   assert.match(await lint(unknown), /label "ubuntu-lastest" is unknown.*\[runner-label\]/);
   assert.match(await lint(SOUND.replace("deno task ok", "rm $x/*")), /\[shellcheck\]/);

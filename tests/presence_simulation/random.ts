@@ -1,6 +1,4 @@
-/**
- * Seeded randomness: the same seed gives the same numbers on every machine. Not for secrets.
- */
+/** Seeded randomness: the same seed gives the same numbers on every machine. Not for secrets. */
 
 /** One stream of random numbers. */
 export interface Random {

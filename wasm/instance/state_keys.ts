@@ -19,7 +19,6 @@ function noHost(): never {
   throw new StateKeysError("it called the host, which has nothing to say before a hook runs");
 }
 
-/** The bytes of the value at `pointer`. */
 function valueAt({ buffer }: WebAssembly.Memory, pointer: number): Uint8Array {
   const start = pointer >>> 0;
   if (start === 0 || start + 4 > buffer.byteLength) {

@@ -22,7 +22,6 @@ export const INSTANCE_FUEL_MAX = 5_000;
 
 /** Units of the work that every instance needs. */
 const BASE_UNITS = 40_000;
-/** Units of one of each kind. */
 const UNITS = {
   imports: 1_000,
   exports: 1_000,
@@ -32,7 +31,6 @@ const UNITS = {
   types: 50,
   globals: 150,
   tables: 700,
-  /** An initial entry of a table. */
   table_entry: 64,
   element_segments: 200,
   /** Also in a passive segment: the first `table.init` makes all of them, for the price of some. */
@@ -43,7 +41,7 @@ const UNITS = {
 } as const;
 
 /** Units of an instance by their use. */
-export interface InstanceCost {
+interface InstanceCost {
   /** All together, in fuel, rounded up. */
   readonly fuel: number;
   /** Without the memory's pages. */

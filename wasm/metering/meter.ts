@@ -46,10 +46,8 @@ export interface MeterOptions {
 }
 
 /** Facts about a module, for people and for `arq policy check`. */
-export interface ModuleCost {
-  /** Length of the module as uploaded. */
+interface ModuleCost {
   readonly size_bytes: number;
-  /** Length of the metered module. */
   readonly metered_bytes: number;
   /** Functions that the module defines. */
   readonly functions: number;
@@ -67,7 +65,6 @@ export interface ModuleCost {
 /** A metered module. */
 export interface MeteredModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** What it imports, as `module.name`. */
   readonly imports: readonly string[];
   readonly cost: ModuleCost;
   /** How each call begins with the state after initialisation; undefined: state lives between calls. */

@@ -22,7 +22,6 @@ export interface BlockCharge {
   readonly units: number;
 }
 
-/** A block under construction. */
 interface OpenCharge {
   readonly at: number;
   units: number;
@@ -173,10 +172,7 @@ class Walk {
   }
 }
 
-/**
- * The charges of one function, in the order of its code; by the usual prices if absent. Throws
- * `PolicyModuleError`.
- */
+/** The charges of one function, in the order of its code; by the usual prices if absent. Throws `PolicyModuleError`. */
 export function blockCharges(
   module: WasmModule,
   body: FunctionBody,

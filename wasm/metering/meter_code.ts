@@ -24,7 +24,6 @@ export interface CodeTarget {
   readonly prices: Prices;
   /** Index of the global with the units left. */
   readonly fuel: number;
-  /** Charges against it. */
   readonly charges: Charges;
   /** Index of the global with the slots in use. */
   readonly height: number;
@@ -37,7 +36,6 @@ export interface CodeTarget {
   readonly resultBlock: (results: readonly ValueType[]) => number;
 }
 
-/** A body with its charges. */
 type MeteredCode = Pick<FunctionBody, "locals" | "code">;
 
 /** `if` the topmost i32 is not 0, trap. */
@@ -99,7 +97,6 @@ export class Charges {
     ];
   }
 
-  /** Pays a constant. */
   units(units: number, fuel_local = NO_LOCAL, fresh = true): readonly Instruction[] {
     return this.#pay([this.#constant(units)], fuel_local, fresh);
   }
@@ -147,7 +144,6 @@ function enterFrame(target: CodeTarget, slots: number): readonly Instruction[] {
   ];
 }
 
-/** Counts the frame's slots out. */
 function leaveFrame(target: CodeTarget, slots: number): readonly Instruction[] {
   return [
     instruction(Op.GLOBAL_GET, target.height),

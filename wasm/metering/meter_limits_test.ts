@@ -104,10 +104,7 @@ Deno.test("a metered module reports its facts", () => {
 
 const REFUSED: Readonly<Record<string, readonly [text: string, sentence: RegExp]>> = {
   "memory-limit": ["(memory 65)", /starts with 65 pages of 64 KiB; at most 64 are allowed/],
-  "reserved-export": [
-    `(func (export "arqon_fuel"))`,
-    /The export name "arqon_fuel" is reserved/,
-  ],
+  "reserved-export": [`(func (export "arqon_fuel"))`, /The export name "arqon_fuel" is reserved/],
   "module-limit": ["(table 1000000000 funcref)", /./],
   "module-invalid": ["(func i32.add)", /^The module is refused: /],
 };

@@ -31,20 +31,18 @@ import {
 import { EMPTY_BLOCK, Op } from "../module/opcodes.ts";
 
 /** The options of `rewriteModule`; see `MeterOptions` in `meter.ts`. */
-export interface RewriteOptions {
+interface RewriteOptions {
   readonly memory_limit_pages: number;
   readonly initial_fuel_units: bigint;
   readonly height_limit_slots: number;
   readonly table_entries: number;
-  /**
-   * The globals that two appended functions save and restore; absent: there are no such functions.
-   */
+  /** The globals that two appended functions save and restore; absent: there are no such functions. */
   readonly saved_globals?: readonly number[] | undefined;
   readonly price_version?: number | undefined;
 }
 
 /** A metered module and the cost of compiling it. */
-export interface RewrittenModule {
+interface RewrittenModule {
   readonly module: WasmModule;
   readonly compile_cost: number;
 }
@@ -119,7 +117,6 @@ function redirectElement(
   };
 }
 
-/** The names that are reserved for the transform. */
 function reservedNames({ saved_globals }: RewriteOptions): readonly string[] {
   const always = [FUEL_EXPORT, HEIGHT_EXPORT];
   return saved_globals === undefined ? always : [...always, SAVE_EXPORT, RESTORE_EXPORT];
@@ -151,7 +148,6 @@ function exportsOf(
   ];
 }
 
-/** A function that the transform has written. */
 function written(type: number, code: readonly Instruction[]): FunctionBody {
   return { type, locals: [], code, facts: NO_FACTS };
 }

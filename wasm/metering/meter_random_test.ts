@@ -70,11 +70,7 @@ class Metered {
   }
 }
 
-function interpret(
-  interpreter: Interpreter,
-  name: string,
-  operands: readonly Value[],
-): Outcome {
+function interpret(interpreter: Interpreter, name: string, operands: readonly Value[]): Outcome {
   const before = interpreter.units;
   try {
     const results = interpreter.call(name, operands);
@@ -130,10 +126,7 @@ function runBoth(numbers: readonly number[], fuel: number): void {
 }
 
 Deno.test("random modules use the units of the interpreter, to the unit, and have its results", () => {
-  fc.assert(fc.property(tapes, (numbers) => runBoth(numbers, 60_000)), {
-    numRuns: 700,
-    seed: 3,
-  });
+  fc.assert(fc.property(tapes, (numbers) => runBoth(numbers, 60_000)), { numRuns: 700, seed: 3 });
   // Each kind of end must occur, or the property would check little.
   assert.ok(
     counts.returned > 100 && counts.trapped > 25 && counts.owing > 25,

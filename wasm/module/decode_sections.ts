@@ -1,6 +1,4 @@
-/**
- * Decodes the content of each known section. Checks the form only; the engine checks indices.
- */
+/** Decodes the content of each known section. Checks the form only; the engine checks indices. */
 import { type RawBody, readBody, readConstExpression } from "./decode_instructions.ts";
 import {
   readFunctionType,
@@ -26,7 +24,6 @@ import type { Reader } from "./reader.ts";
 
 /** The content of a module's sections, before validation. */
 export interface RawModule extends Omit<WasmModule, "functions" | "has_data_count"> {
-  /** Type indices of the function section. */
   readonly function_types: readonly number[];
   readonly bodies: readonly RawBody[];
   readonly data_count: number | undefined;
@@ -114,14 +111,7 @@ function readElement(reader: Reader, limits: ModuleLimits): ElementSegment {
   if (mode !== "active" || explicit) {
     type = flags & ElementFlag.EXPRESSIONS ? readReferenceType(reader) : readElementKind(reader);
   }
-  return {
-    mode,
-    table,
-    at,
-    type,
-    items: readElementItems(reader, flags, limits),
-    offset,
-  };
+  return { mode, table, at, type, items: readElementItems(reader, flags, limits), offset };
 }
 
 function readData(reader: Reader, limits: ModuleLimits): DataSegment {

@@ -128,16 +128,12 @@ Deno.test("later features are refused by name", () => {
     "data of memory 1 without one": [
       "unsupported",
       /several memories/,
-      moduleOf(
-        listOf(11, [2, 1, 0x41, 0, 0x0b, 0]),
-      ),
+      moduleOf(listOf(11, [2, 1, 0x41, 0, 0x0b, 0])),
     ],
     "compact imports": [
       "unsupported",
       /compact imports/,
-      moduleOf(
-        listOf(2, [1, 0x61, 0, 0x7f, 1, 1, 0x62, 0, 0]),
-      ),
+      moduleOf(listOf(2, [1, 0x61, 0, 0x7f, 1, 1, 0x62, 0, 0])),
     ],
     "f32.load_f16": ["unsupported", /half precision/, code(0x41, 0, 0xfc, 0x30, 1, 0)],
     "two memories": ["unsupported", /several memories/, moduleOf(listOf(5, [0, 1], [0, 1]))],

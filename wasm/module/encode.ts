@@ -148,16 +148,8 @@ function sectionsOf(module: WasmModule): SectionWriter[] {
       write: (writer) => writer.u32(module.start ?? 0),
     },
     listSection(9, module.elements, writeElement),
-    {
-      id: 12,
-      present: module.has_data_count,
-      write: (writer) => writer.u32(module.data.length),
-    },
-    {
-      id: 10,
-      present: module.functions.length > 0,
-      write: (writer) => writeCode(writer, module),
-    },
+    { id: 12, present: module.has_data_count, write: (writer) => writer.u32(module.data.length) },
+    { id: 10, present: module.functions.length > 0, write: (writer) => writeCode(writer, module) },
     listSection(11, module.data, writeData),
   ];
 }

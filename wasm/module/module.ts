@@ -176,7 +176,6 @@ export const NO_FACTS: BodyFacts = {
 
 /** A function that the module defines. */
 export interface FunctionBody {
-  /** Index into `types`. */
   readonly type: number;
   /** Declared locals; parameters are not in it. */
   readonly locals: readonly LocalGroup[];

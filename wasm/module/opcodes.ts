@@ -87,7 +87,7 @@ export const EMPTY_BLOCK = -64;
  * What follows an opcode in the binary. `index`: one u32; `index2`: two, in the order a, b; `zero` and
  * `zero2`: bytes 0 (memory 0); `index-zero`: a u32, then a byte 0; `memory-access`: alignment, offset.
  */
-export type ImmediateKind =
+type ImmediateKind =
   | "none"
   | "block"
   | "index"

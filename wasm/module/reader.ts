@@ -31,7 +31,6 @@ export class Reader {
     return this.position >= this.end;
   }
 
-  /** One byte. */
   u8(): number {
     const byte = this.position < this.end ? this.bytes[this.position] : undefined;
     if (byte === undefined) throw malformed("unexpected end of the bytes", this.position);

@@ -37,7 +37,6 @@ export class Writer {
     this.#bytes = wider;
   }
 
-  /** One byte. */
   u8(byte: number): void {
     this.#reserve(1);
     this.#bytes[this.#length] = byte;

@@ -20,16 +20,8 @@ import { type Sketch, type Tape, TYPES } from "./tape.ts";
 const { I32, I64, F64, FUNCREF } = ValueType;
 
 const IMPORTS: readonly Import[] = [
-  {
-    module: "arqon_host_v1",
-    name: "host_log",
-    description: { kind: "function", type: 6 },
-  },
-  {
-    module: "arqon_host_v1",
-    name: "host_get_header",
-    description: { kind: "function", type: 7 },
-  },
+  { module: "arqon_host_v1", name: "host_log", description: { kind: "function", type: 6 } },
+  { module: "arqon_host_v1", name: "host_get_header", description: { kind: "function", type: 7 } },
   { module: "env", name: "number", description: { kind: "function", type: 1 } },
 ];
 

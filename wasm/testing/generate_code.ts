@@ -59,7 +59,6 @@ class Code {
     } else this.#push(Op.REF_NULL, FUNCREF);
   }
 
-  /** Leaves one value of `type`. */
   #value(type: ValueType, depth: number): void {
     const choice = depth <= 0 ? this.#tape.below(2) : this.#tape.below(12);
     if (choice === 1) return this.#variable(type, depth);

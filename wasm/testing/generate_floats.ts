@@ -40,10 +40,7 @@ function pushValue(out: Instruction[], tape: Tape, type: Float, depth: number): 
   if (choice === 0) {
     out.push(specialConstant(tape, type));
   } else if (choice === 1) {
-    out.push(
-      instruction(Op.I32_CONST, address),
-      instruction(type === F32 ? F32_LOAD : F64_LOAD),
-    );
+    out.push(instruction(Op.I32_CONST, address), instruction(type === F32 ? F32_LOAD : F64_LOAD));
   } else {
     const op = tape.one(ARITHMETIC.get(type) ?? []);
     for (const parameter of OPCODES.get(op)?.signature?.parameters ?? []) {

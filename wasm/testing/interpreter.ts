@@ -272,7 +272,6 @@ function zeros({ count, type }: FunctionBody["locals"][number]): Value[] {
 
 const BITS = new DataView(new ArrayBuffer(8));
 
-/** The value of a constant instruction. */
 function literal({ op, a, long }: Instruction): Value | undefined {
   if (op === Op.I32_CONST || op === Op.REF_FUNC) return a;
   if (op === Op.I64_CONST) return long;

@@ -59,7 +59,6 @@ export interface Sketch {
   readonly functions: readonly number[];
   /** Types of the globals; all are mutable. */
   readonly globals: readonly ValueType[];
-  /** Entries of table 0. */
   readonly table_entries: number;
   /** Whether the code may show the bits of NaNs, and has some: the interpreter does not preserve them. */
   readonly nan_bits: "hidden" | "shown";

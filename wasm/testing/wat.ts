@@ -52,7 +52,6 @@ export class MeteredInstance {
     this.height = this.exports["arqon_height"] as WebAssembly.Global;
   }
 
-  /** Calls an export with this many units. */
   call(name: string, units: number, ...operands: readonly unknown[]): CallOutcome {
     this.fuel.value = BigInt(units);
     this.height.value = 0;

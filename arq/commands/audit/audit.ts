@@ -14,7 +14,6 @@ import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { openInput } from "../../terminal/input.ts";
 import { pause } from "../../rooms/flow.ts";
 
-/** Entries in one answer. */
 const PAGE = 1_000;
 /** Pause between two requests for new entries. */
 const LOOK_MS = 1_000;
@@ -23,7 +22,6 @@ const TARGET_UNITS = 100;
 const filtersOf = ({ tenant, actor, action, outcome }: Flags<"limit">) =>
   queryOf({ tenant, actor, action, outcome });
 
-/** The line of one entry, for people. */
 function lineOf(entry: Members): string {
   const { by, tenant, from, path, count } = entry;
   const about = Object.entries(membersOf(entry["about"]))

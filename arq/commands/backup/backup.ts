@@ -193,7 +193,6 @@ async function stoppedSource(io: Io, place: Place): Promise<Source | undefined> 
   }
 }
 
-/** The data of a running bus. */
 async function runningSource(io: Io, flags: Flags<"files">): Promise<Source> {
   const admin = await findAdmin(io, flags);
   const { head, parts } = await remoteBackup(await streamAdmin(io, admin, "/v1/backup"));

@@ -63,9 +63,7 @@ export async function backupVerify(
   return { json: { file, encrypted, ...manifest }, text: `whole: ${manifestText(manifest)}` };
 }
 
-/** What the command has done. */
 interface Restored {
-  /** Names of the streams or databases that were restored. */
   readonly restored: readonly string[];
   /** Names of the streams that were there before and were deleted. */
   readonly removed: readonly string[];

@@ -44,10 +44,7 @@ async function givenConfig(io: Io, flags: Flags): Promise<Given> {
   const there = await io.files.state(resolvePath(io.cwd, DEFAULT_FILE)).catch(() => undefined);
   const file = flags.config ?? (there === undefined ? undefined : DEFAULT_FILE);
   if (file === undefined) {
-    const finding = ok(
-      check,
-      `no ${DEFAULT_FILE} here and no --config: the defaults are checked`,
-    );
+    const finding = ok(check, `no ${DEFAULT_FILE} here and no --config: the defaults are checked`);
     return { config: configFrom({}), is_own: false, finding };
   }
   const bytes = await readInput(io, file);
@@ -107,9 +104,7 @@ async function configFindings(
   if (config === undefined) return [];
   const limit = await fileLimit(io.signal);
   const places = placesOf(config);
-  const ports = await Promise.all(
-    places.map((place) => portFinding(place, io.signal, places)),
-  );
+  const ports = await Promise.all(places.map((place) => portFinding(place, io.signal, places)));
   const machine = [
     fileLimitFinding(limit, config.limits.connections_per_process, Deno.build.os),
     ...ports,

@@ -102,10 +102,7 @@ Deno.test("status, top and tail show a running bus to its operator only", async 
   );
   await t.step("top shows nodes and tenants, for people and as JSON", () => topped(bus, admin));
   await t.step("status has every node, and watches until Ctrl-C", () => watched(bus, admin));
-  await t.step(
-    "no admin, no such room, no server: each has its exit code",
-    () => refused(bus),
-  );
+  await t.step("no admin, no such room, no server: each has its exit code", () => refused(bus));
 });
 
 // `arq config show` and `arq config reload` against a bus whose file is rewritten.

@@ -112,7 +112,6 @@ async function wholeAnswer(io: Io, admin: Admin, query: URLSearchParams): Promis
 }
 
 const REQUEST_MS = 10_000;
-/** Most bytes of an answer. */
 const ANSWER_BYTES_MAX = 64 * 2 ** 20;
 const NOT_FOUND = 404;
 

@@ -295,7 +295,6 @@ async function applySchemas(applying: Applying): Promise<string> {
  */
 type Outcome = "applied" | "unchanged" | "refused" | "unknown" | "not-tried";
 
-/** The outcome of one part. */
 interface Part extends Made {
   /** Null: the bus itself. */
   readonly tenant: string | null;

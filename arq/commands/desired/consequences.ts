@@ -27,13 +27,12 @@ import {
 } from "../../replay/tally.ts";
 import type { Counts } from "../../replay/tally.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
-import { journalRecords } from "../../replay/journal_chunks.ts";
+import { type JournalChunk, journalRecords } from "../../replay/journal_chunks.ts";
 import { createRepeater } from "../../replay/repeater.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 import { type CandidateSchema, eventOf, SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
-import type { JournalChunk } from "../../replay/journal_chunks.ts";
 
 /** Counts the decisions of a policy in these pieces of a journal. */
 async function withoutPolicy(

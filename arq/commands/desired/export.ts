@@ -19,7 +19,6 @@ import { LOGS, save } from "../proof/proof.ts";
 import type { ProofFlags } from "../proof/source.ts";
 import { BUS_FILE } from "./read_folder.ts";
 
-/** The options of `arq export`. */
 interface ExportFlags extends Flags<"tenant">, Pick<ProofFlags, "vkey"> {
   /** Transparency logs that are saved beside the state. */
   readonly log?: readonly string[];

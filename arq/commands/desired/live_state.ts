@@ -10,7 +10,7 @@ import { schemaPath } from "../schema/schema_push.ts";
 import { unpackedHash } from "./read_folder.ts";
 
 /** Who changed one of the two documents last. */
-export interface LastChange {
+interface LastChange {
   readonly version: number;
   readonly by: string;
   readonly at_ms: number;
@@ -19,7 +19,7 @@ export interface LastChange {
 }
 
 /** An active rollout, and the state that its last step puts in force; undefined kinds stay. */
-export interface LiveRollout {
+interface LiveRollout {
   readonly id: string;
   readonly by: string;
   readonly brings: Partial<State>;

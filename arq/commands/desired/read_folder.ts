@@ -29,14 +29,12 @@ async function fileInFolder(io: Io, folder: string, name: string): Promise<strin
   throw new Error(`a link leads to ${real}; expected a file inside of the folder`);
 }
 
-/** One file that was read. */
 interface Part {
   readonly file: string;
   readonly document: TomlDocument;
   readonly content: StateFile;
 }
 
-/** All problems of a folder, as lines. */
 class Problems {
   readonly #lines: string[] = [];
 
@@ -298,12 +296,7 @@ export async function readFolder(
   else if (tenant === undefined) {
     problems.add(folder, [{ position: undefined, key: "tenant", text: "missing; expected an id" }]);
   } else checkSubjects(parts, tenant, problems);
-  const { list: policies, modules } = await readPolicies(
-    io,
-    folder,
-    by_kind["policies"],
-    problems,
-  );
+  const { list: policies, modules } = await readPolicies(io, folder, by_kind["policies"], problems);
   const part = by_kind["reducers"];
   const reducers = await readReducers(io, folder, part, modules, problems);
   const { list: schemas, sets } = await readSchemas(io, folder, by_kind["schemas"], problems);

@@ -14,7 +14,6 @@ import type { LiveState } from "./live_state.ts";
 /** Interval between two requests for the progress, in ms. */
 const LOOK_MS = 500;
 
-/** The commands for a rollout. */
 type RolloutOrder = "pause" | "resume" | "abort";
 
 type View = Record<string, unknown>;

@@ -64,10 +64,7 @@ async function serveHere(
   onReady: (ready: DevBusReady) => Promise<void>,
 ): Promise<void> {
   const [{ busProcess, flushStderr, readConfigBytes, stoppedBy }, { serveDev }] = await Promise.all(
-    [
-      import("../../serve/serve_main.ts"),
-      import("../../serve/dev_bus.ts"),
-    ],
+    [import("../../serve/serve_main.ts"), import("../../serve/dev_bus.ts")],
   );
   const { config_file } = options;
   const config = config_file === undefined ? undefined : await readConfigBytes(io, config_file);

@@ -260,7 +260,6 @@ interface DevState {
   readonly ops_url?: string | undefined;
   readonly admin_url?: string | undefined;
   readonly log_file?: string;
-  /** The services of a compose stack. */
   readonly services?: readonly StackService[];
 }
 

@@ -38,7 +38,7 @@ import { busHere, busOptions, makeStateFolder } from "./dev.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** A compose file that Docker can start. */
-export interface StackFile {
+interface StackFile {
   readonly file: string;
   /** True for the compose file that comes with `arq`; only one stack of it can run on a machine. */
   readonly is_ours: boolean;
@@ -58,7 +58,7 @@ async function writeStack(io: Io, { stack_dir }: DevFiles): Promise<string> {
 }
 
 /** The compose file to start, or the reason why there is none. */
-export async function stackFile(
+async function stackFile(
   io: Io,
   flags: Flags,
   files: DevFiles,
@@ -117,7 +117,6 @@ async function issuerOf({ state_dir, issuer_dir }: DevFiles): Promise<string> {
   return key_file;
 }
 
-/** The variables of the compose file for these ports and files. */
 function variables(ports: StackPorts, { issuer_dir }: DevFiles): ComposeVariables {
   return {
     ARQON_ISSUER_DIR: issuer_dir,
@@ -181,7 +180,7 @@ async function tellStack(
 }
 
 /** Starts the stack and waits until Docker calls it healthy. Returns 0 when it is. */
-export async function startStack(
+async function startStack(
   io: Io,
   { file, is_ours }: StackFile,
   flags: Flags & { readonly json?: boolean },

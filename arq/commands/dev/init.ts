@@ -71,8 +71,7 @@ function withIgnored(present: Uint8Array): string | undefined {
   return `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${INIT_GITIGNORE}`;
 }
 
-/** The options of `arq init`. */
-export type InitFlags = Omit<Flags<"adminPort" | "opsPort" | "port">, "context"> & {
+type InitFlags = Omit<Flags<"adminPort" | "opsPort" | "port">, "context"> & {
   readonly context: boolean;
 };
 
@@ -127,11 +126,7 @@ async function keyFiles(io: Io, folder: string): Promise<NewFile[]> {
 }
 
 /** Forms of a configuration of Centrifugo, by the end of its file's name. Each throws for a text that is none. */
-const FORMS: readonly (readonly [
-  end: RegExp,
-  name: string,
-  read: (text: string) => unknown,
-])[] = [
+const FORMS: readonly (readonly [end: RegExp, name: string, read: (text: string) => unknown])[] = [
   [/\.ya?ml$/i, "YAML", async (text) => (await import("yaml")).parse(text, { logLevel: "error" })],
   [/\.toml$/i, "TOML", async (text) => {
     const read = (await import("../../../shared/config/toml.ts")).parseToml(text);

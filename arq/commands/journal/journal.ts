@@ -14,17 +14,11 @@ import type { Flags } from "../../program/flags.ts";
 import { newFile } from "../../terminal/input.ts";
 import { pause } from "../../rooms/flow.ts";
 
-/** Most lines of one answer. */
 const ANSWER_LINES = 10_000;
 /** Pause between two requests for new lines, in ms. */
 const LOOK_MS = 1_000;
 
-/** The query for the bus. */
-export async function wishOf(
-  io: Io,
-  admin: Admin,
-  flags: Flags<"tenant">,
-): Promise<JournalWish> {
+async function wishOf(io: Io, admin: Admin, flags: Flags<"tenant">): Promise<JournalWish> {
   const { tenant, room, user, connection, trace, messageId, policy, outcome } = flags;
   const since_ms = await busAgo(io, admin, flags.since);
   return {
@@ -154,7 +148,6 @@ export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Pro
 
 const NEWLINE = 0x0a;
 
-/** Where the lines go. */
 interface Sink {
   write(bytes: Uint8Array): Promise<void>;
   finish(): Promise<void>;

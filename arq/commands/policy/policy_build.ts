@@ -12,7 +12,6 @@ import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { POLICY_SDK, POLICY_SDK_FOLDER } from "../../policies/policy_sdk.ts";
 import type { Flags } from "../../program/flags.ts";
 
-/** One problem that the compiler found. */
 interface CompileProblem {
   /** Path of the file as the author names it. A file of the compiler's own library has its name there. */
   readonly file: string;

@@ -102,10 +102,7 @@ async function sendWithoutIds(bus: TestBus): Promise<number> {
   await using client = await connect({ url: bus.url, getToken: () => Promise.resolve(bus.token) });
   await client.room("kept-1").publish("chat", "malware 2");
   const post = async (path: string, body: string) => {
-    const headers = {
-      authorization: `Bearer ${bus.token}`,
-      "content-type": "application/json",
-    };
+    const headers = { authorization: `Bearer ${bus.token}`, "content-type": "application/json" };
     const response = await fetch(bus.http_url + path, { method: "POST", headers, body });
     const answer = await response.text();
     assert.equal(response.status, 200, answer);

@@ -24,13 +24,11 @@ import { isSelected } from "../../replay/selection.ts";
 import { cannotWrite, CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { casesText } from "../../answers/replay_text.ts";
-import type { CaseReport, CasesAnswer } from "../../answers/replay_text.ts";
+import { type CaseReport, type CasesAnswer, casesText } from "../../answers/replay_text.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
 import { readInput } from "../../terminal/input.ts";
 import { selectionOf } from "./policy_replay.ts";
 
-/** A selection of cases that is refined with each offered call. */
 interface CaseChoice {
   /** Offers a call; the hash of `id` gives its rank. */
   offer(id: string, allowed: boolean, make: () => Case | undefined): void;
@@ -103,8 +101,7 @@ export function createChoice(count: number): CaseChoice {
   };
 }
 
-/** The options of `arq policy record`. */
-export type RecordFlags = Omit<Flags<"count" | "out">, "module"> & { readonly module?: string };
+type RecordFlags = Omit<Flags<"count" | "out">, "module"> & { readonly module?: string };
 
 async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags) {
   const { tenant, count, redact = [] } = flags;
@@ -231,7 +228,6 @@ async function readCase(io: Io, file: string): Promise<Case> {
   throw new CommandError(`${file} is not a case: ${parsed.problem}`);
 }
 
-/** The context of a test run. */
 interface Testing {
   readonly io: Io;
   readonly module: ReplayModule;

@@ -122,9 +122,7 @@ function contentTypeOf(data: Uint8Array): string {
 }
 
 /** The part of the operation that all events of the command line share. */
-function operationOf(
-  flags: TryFlags,
-): TrialOperation {
+function operationOf(flags: TryFlags): TrialOperation {
   const { hook, type, room, header = [] } = flags;
   const reserved = header.find(([name]) => name.toLowerCase().startsWith("x-arqon-"));
   if (reserved !== undefined) {
@@ -143,11 +141,7 @@ function operationOf(
   };
 }
 
-async function prepare(
-  io: Io,
-  flags: TryFlags,
-  limits: Config["limits"],
-): Promise<Prepared[]> {
+async function prepare(io: Io, flags: TryFlags, limits: Config["limits"]): Promise<Prepared[]> {
   const { hook, event: files = [] } = flags;
   const operation = operationOf(flags);
   if (hook !== "on_message" && hook !== "on_append") {
@@ -199,11 +193,7 @@ async function tryAll(
 }
 
 /** Prints the outcome of every event. Returns 1 when one was refused or the policy failed. */
-export async function policyTry(
-  io: Io,
-  file: string,
-  flags: TryFlags,
-): Promise<Ended> {
+export async function policyTry(io: Io, file: string, flags: TryFlags): Promise<Ended> {
   const config = configFrom({});
   const { overseer } = config.platform;
   const limits = {

@@ -15,8 +15,7 @@ import { changeText } from "../../answers/policy_text.ts";
 import { changeExit } from "./policy_change.ts";
 import type { Flags } from "../../program/flags.ts";
 
-/** The options of `arq policy deploy`. */
-export type DeployFlags = Omit<Flags<"order" | "percent" | "room" | "tenant">, "hook"> & {
+type DeployFlags = Omit<Flags<"order" | "percent" | "room" | "tenant">, "hook"> & {
   readonly hook?: readonly string[];
 };
 

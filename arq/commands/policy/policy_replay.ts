@@ -7,8 +7,7 @@ import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { replayAnswer, replayText } from "../../answers/replay_text.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
-import { fuelFigures, sumOf } from "../../replay/tally.ts";
-import type { CallBound, Tally } from "../../replay/tally.ts";
+import { type CallBound, fuelFigures, sumOf, type Tally } from "../../replay/tally.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import {
   busChunks,

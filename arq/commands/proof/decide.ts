@@ -15,7 +15,6 @@ import { type Io, print } from "../../terminal/io.ts";
 import { filesBySha } from "../policy/policy_replay.ts";
 import { continued, evident, openSource, openTree, type ProofFlags } from "./source.ts";
 
-/** The most decisions in one file. */
 const DECISIONS_MAX = 10_000;
 
 /** The options of `arq proof decide`. */

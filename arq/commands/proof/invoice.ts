@@ -13,8 +13,7 @@ import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { evident, linesOf, noKey, openNote, openSource, openTree, verifiersFor } from "./source.ts";
 import type { ProofFlags } from "./source.ts";
 
-/** The options of `arq usage invoice`. */
-export interface InvoiceFlags extends ProofFlags {
+interface InvoiceFlags extends ProofFlags {
   /** Unix ms. */
   readonly from?: number;
   readonly to?: number;

@@ -22,8 +22,7 @@ import {
 } from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
 
-/** The options of `arq proof verify`. */
-export interface VerifyFlags extends ProofFlags {
+interface VerifyFlags extends ProofFlags {
   /** Files with checkpoints that the log must continue. */
   readonly older?: readonly string[];
   /** For a receipt: the log that must have its entry. */

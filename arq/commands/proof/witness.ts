@@ -10,8 +10,7 @@ import { cannotWrite, CommandError, EXIT, whyOf } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { textIn, verifiersIn } from "./source.ts";
 
-/** The options of `arq proof witness`. */
-export interface WitnessFlags {
+interface WitnessFlags {
   /** The keys of logs. */
   readonly vkey: readonly string[];
   readonly name: string;

@@ -139,10 +139,7 @@ async function applierOf(
   return await unlessRefused(file, () => createApplier(bytes, options, begin), null);
 }
 
-async function beginning(
-  io: Io,
-  { begin }: TryFlags,
-): Promise<RoomState> {
+async function beginning(io: Io, { begin }: TryFlags): Promise<RoomState> {
   if (begin === undefined) return emptyRoom();
   try {
     return decodeSnapshot(unpackSnapshot(await readInput(io, begin)));
@@ -199,11 +196,7 @@ async function runAll(
 }
 
 /** Runs a file of commands. Returns 1 when one of them failed or violates the schema, or when two modules differ. */
-export async function reducerTry(
-  io: Io,
-  file: string,
-  flags: TryFlags,
-): Promise<Ended> {
+export async function reducerTry(io: Io, file: string, flags: TryFlags): Promise<Ended> {
   const begin = await beginning(io, flags);
   const applier = await applierOf(io, file, flags, begin);
   const { compare: against } = flags;

@@ -32,7 +32,6 @@ class Writer {
     this.#names = names;
   }
 
-  /** The type of a shape. */
   typeOf(shape: Shape, indent: string): string {
     const ref = refOf(shape);
     if (ref !== undefined) return this.#names.get(ref)!;
@@ -86,7 +85,6 @@ const keyText = (key: string) =>
     ? `[key: \`${key.slice(0, -1).replaceAll(/[\\`$]/g, "\\$&")}\${string}\`]`
     : nameText(key);
 
-/** The text of the file. */
 function typescriptTypes(schema: RoomSchema, { source, name }: TypeSource): string {
   const { commands, events = {}, values = {}, $defs = {} } = schema;
   const names = new TypeNames([name]);
@@ -147,11 +145,7 @@ function makerOf({ out, guest }: Flags<"out">) {
 }
 
 /** Generates the types. Returns 1 when `check` is given and the file differs. */
-export async function reducerTypes(
-  io: Io,
-  file: string,
-  flags: Flags<"out">,
-): Promise<Ended> {
+export async function reducerTypes(io: Io, file: string, flags: Flags<"out">): Promise<Ended> {
   const make = makerOf(flags);
   const schema = await schemaIn(io, file);
   const source = file.slice(file.lastIndexOf("/") + 1);

@@ -43,10 +43,7 @@ export const beginningsOf = (source: RoomSource): Promise<Beginnings> =>
   foldable(() => beginnings(source));
 
 /** The error when no stored state connects to the log. */
-export function noBeginning(
-  { room_id, snapshots }: RoomSource,
-  { first }: Beginnings,
-): CommandError {
+function noBeginning({ room_id, snapshots }: RoomSource, { first }: Beginnings): CommandError {
   const newest = snapshots.at(-1)?.offset;
   const has = newest === undefined ? "there is no snapshot" : `the newest snapshot is of ${newest}`;
   return failed(
@@ -122,11 +119,7 @@ function entriesDifference({ noted, state }: Folded): FoldDifference | undefined
 }
 
 /** Folds a room's log. Returns 1 when the result differs from what the bus recorded. */
-export async function roomVerify(
-  io: Io,
-  room_id: string,
-  flags: Flags<"tenant">,
-): Promise<Ended> {
+export async function roomVerify(io: Io, room_id: string, flags: Flags<"tenant">): Promise<Ended> {
   const source = await openReduced(io, room_id, flags);
   const known = await beginningsOf(source);
   const oldest = await foldable(() => firstOf(source, known.begins));

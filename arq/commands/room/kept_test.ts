@@ -94,10 +94,7 @@ async function cut(bus: TestBus): Promise<void> {
   const trim = async (...args: string[]) => await runArq(["room", "trim", ...args, ...admin]);
   const { offset = 0 } = places[3] ?? {};
   const trimmed = succeeds(await trim(room, "--before", `${offset}`, "--yes"));
-  assert.match(
-    trimmed,
-    new RegExp(`now begins after entry ${offset}; 4 messages of its log`),
-  );
+  assert.match(trimmed, new RegExp(`now begins after entry ${offset}; 4 messages of its log`));
   assert.equal(await done(bus, "room", "history", room), lines(range(5, 6)));
   const from = async (place: Place | undefined, count: number) =>
     await runArq(["sub", room, "--from", `${place?.offset}`, "--count", `${count}`, ...at(bus)]);
@@ -170,15 +167,7 @@ async function replay(bus: TestBus): Promise<void> {
 async function stoppedReplay(bus: TestBus): Promise<void> {
   const args = ["room", "replay", "durable-source", "--to", "durable-stopped", "--rate", "50"];
   const slow = await startArq([...args, "--window", "1", ...at(bus)]);
-  const sub = await startArq([
-    "sub",
-    "durable-stopped",
-    "--from",
-    "0",
-    "--count",
-    "5",
-    ...at(bus),
-  ]);
+  const sub = await startArq(["sub", "durable-stopped", "--from", "0", "--count", "5", ...at(bus)]);
   await sub.result();
   slow.child.kill("SIGINT");
   const { code, stderr } = await slow.result();

@@ -221,9 +221,6 @@ export async function pub(
     const rate = Math.round(published.count * 1_000 / Math.max(1, duration_ms));
     const seconds = (duration_ms / 1_000).toFixed(1);
     const messages = plural(published.count, "message");
-    await print(
-      io.stderr,
-      `Published ${messages} to ${room_id} in ${seconds} s (${rate}/s)\n`,
-    );
+    await print(io.stderr, `Published ${messages} to ${room_id} in ${seconds} s (${rate}/s)\n`);
   }
 }

@@ -77,7 +77,6 @@ export type ReplayFlags = Omit<Flags<"window">, "to"> & { readonly to: string };
 /** Long enough for a bus that restarts meanwhile. */
 const PUBLISH_TIMEOUT_MS = 30_000;
 
-/** One replay under way. */
 interface Replay {
   readonly io: Io;
   readonly source: HistorySource;

@@ -12,7 +12,6 @@ import { banLine } from "../../answers/room_text.ts";
 import { ArqonError } from "@arqon/proto";
 import { requireMeant, roomLosses } from "../../rooms/unreachable.ts";
 
-/** Most rooms of one answer. */
 const ANSWER_ROOMS = 1_000;
 
 interface Listed {

@@ -147,11 +147,7 @@ async function runLocked(io: Io, { room_id, words, lock }: Work): Promise<number
  * Starts the program through the shell, the only program that our permissions allow. The shell replaces itself by the
  * program, so signals and the exit code are the program's own. Windows has no such shell.
  */
-function start(
-  io: Io,
-  words: readonly string[],
-  env: Record<string, string>,
-): Deno.ChildProcess {
+function start(io: Io, words: readonly string[], env: Record<string, string>): Deno.ChildProcess {
   const [program = "", ...rest] = words;
   const is_windows = Deno.build.os === "windows";
   const [command, args] = is_windows

@@ -14,8 +14,7 @@ import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/reserve
 import { openConnection } from "../../bus/target.ts";
 import { historyPages, isKnownPlace, patient, storedIn } from "../../rooms/history.ts";
 
-/** The options of `arq room members`. */
-export type MembersFlags = Omit<Flags, "count"> & { readonly count?: boolean };
+type MembersFlags = Omit<Flags, "count"> & { readonly count?: boolean };
 
 /** Prints a line for each member, with `--json` an object. The room may change from one page to the next. */
 export async function roomMembers(io: Io, room_id: string, flags: MembersFlags): Promise<Ended> {
@@ -41,7 +40,7 @@ export async function roomMembers(io: Io, room_id: string, flags: MembersFlags):
 }
 
 /** The options of `arq room members --at`. */
-export type MembersAtFlags = Omit<Flags, "count"> & { readonly count?: boolean };
+type MembersAtFlags = Omit<Flags, "count"> & { readonly count?: boolean };
 
 /** Prints a line for each member at that time, with `--json` an object. Exits with 1 when that is unknown. */
 export async function roomMembersAt(

@@ -54,10 +54,7 @@ async function values(bus: TestBus): Promise<void> {
   const [, first, epoch] = /^topic = "tea" \(version (\d+), epoch (\w+)\)\n$/.exec(set) ?? [];
   assert.ok(epoch !== undefined, set);
   const at = (change: number) => `version ${Number(first) + change - 1}`;
-  assert.equal(
-    await done(bus, "set", "lobby", "n", "1.0"),
-    `n = 1.0 (${at(2)}, epoch ${epoch})\n`,
-  );
+  assert.equal(await done(bus, "set", "lobby", "n", "1.0"), `n = 1.0 (${at(2)}, epoch ${epoch})\n`);
   await done(bus, "set", "lobby", "big", "[12345678901234567890]");
   await done(bus, "set", "lobby", "below", "-3");
   await done(bus, "set", "lobby", "note", "--", "-x");
@@ -302,10 +299,7 @@ async function explain(bus: TestBus): Promise<void> {
   );
   const other = await answered(bus, "explain", "chat-vip1", "--tenant", "acme");
   assert.match(other, /^chat-vip1: chat-\* of the configuration has/);
-  assert.match(
-    await answered(bus, "explain", "x"),
-    /^x: no class matches: the defaults apply\n/,
-  );
+  assert.match(await answered(bus, "explain", "x"), /^x: no class matches: the defaults apply\n/);
 }
 
 async function remove(bus: TestBus): Promise<void> {

@@ -47,11 +47,7 @@ export async function tellBuildProblems(
 }
 
 /** Writes the set and prints what is in it. Returns 1 and writes nothing when it does not compile. */
-export async function schemaBuild(
-  io: Io,
-  source: string,
-  flags: Flags,
-): Promise<Ended> {
+export async function schemaBuild(io: Io, source: string, flags: Flags): Promise<Ended> {
   const file = outputOf(io, source, flags.output);
   try {
     const built = await buildSchema(io, source);
@@ -186,11 +182,7 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<Ended> {
 }
 
 /** Prints what registering would answer. Returns 1 when it would be refused. Changes nothing. */
-export async function schemaCheck(
-  io: Io,
-  source: string,
-  flags: Flags,
-): Promise<Ended> {
+export async function schemaCheck(io: Io, source: string, flags: Flags): Promise<Ended> {
   const { id = flags.against, json = false } = flags;
   if (id === undefined) throw usageError("required option '--id <id>' not specified");
   requireTraffic(flags);

@@ -20,15 +20,11 @@ import type { Flags } from "../../program/flags.ts";
 import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { listOf } from "../../answers/policy_text.ts";
 
-/** Rooms in one answer. */
 const ANSWER_ROOMS = 1_000;
 
-/** The rooms to list. */
 interface StoredRoomsWish {
   readonly tenant: string;
-  /** Prefix of their names. */
   readonly prefix: string;
-  /** Most rooms. */
   readonly most: number;
 }
 

@@ -71,7 +71,6 @@ function placeAfter(program: CommandInfo, words: readonly string[], at: string):
   return operand === undefined ? NOTHING : placeOf(operand);
 }
 
-/** The program with `help`, which commander adds. */
 function withHelp(program: CommandInfo): CommandInfo {
   const choices = program.commands.map(({ path }) => path.at(-1) ?? "");
   const operand = { name: "command", is_required: false, is_variadic: false, description: "" };

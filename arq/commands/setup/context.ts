@@ -17,9 +17,8 @@ import { printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { findTarget, noBus } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../program/flags.ts";
+import type { ConnectionFlags, Flags } from "../../program/flags.ts";
 import { parsePrivateKey } from "../../bus/token.ts";
-import type { Flags } from "../../program/flags.ts";
 import { inColumns } from "../../terminal/columns.ts";
 
 /** The fields of a context that the options give. A key replaces a token file, and a token file a key. */

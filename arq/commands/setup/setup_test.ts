@@ -262,10 +262,7 @@ Deno.test("config check names every problem; wrong names and files have differen
   const json = JSON.parse((await run("config", "check", "config.toml", "--json")).stdout);
   assert.deepEqual(
     json.problems.map(({ line, key }: { line: number; key: string }) => [line, key]),
-    [
-      [2, "server.prot"],
-      [4, "policy.timeout_ms"],
-    ],
+    [[2, "server.prot"], [4, "policy.timeout_ms"]],
   );
   const doctor = await run("doctor");
   assert.equal(doctor.code, 1);
@@ -334,10 +331,7 @@ presence = true
     const { carried, left } = JSON.parse(stdout);
     results.push({ carried, left });
     const check = { ...options, cwd: `${folder.path}/from-${file}` };
-    const { code: wrong, stdout: output } = await runArq(
-      ["config", "check", "config.toml"],
-      check,
-    );
+    const { code: wrong, stdout: output } = await runArq(["config", "check", "config.toml"], check);
     assert.equal(wrong, 0, output);
   }
   assert.deepEqual(results, results.map(() => results[0]));

@@ -18,7 +18,6 @@ type Answer = Readonly<Record<string, any>>;
 
 type Ago = (seconds: number | undefined) => Promise<number | undefined>;
 
-/** A function of the answer. */
 type FromAnswer<T> = (answer: Answer, given: Given, io: Io) => T | Promise<T>;
 
 /** A request to the admin API, and how its answer is used. */
@@ -28,7 +27,6 @@ export interface Asked {
    * option or operand where that differs. Of several routes, the first whose path parameters are all given is used.
    */
   readonly route: string | readonly string[];
-  /** Members of the body, in the notation of parameters. */
   readonly body?: string;
   /** Changes the options before any request. Throws a usage error for options that form no request. */
   readonly given?: (given: Given) => Given | Promise<Given>;
@@ -47,7 +45,7 @@ export interface Asked {
 }
 
 /** A route that a command calls, parsed. */
-export interface AskedRoute {
+interface AskedRoute {
   readonly method: AdminRequest["method"];
   /** `/v1/rollouts/{tenant}` */
   readonly template: string;

@@ -21,7 +21,6 @@ function canary(text: string): number {
   throw new InvalidArgumentError("Expected more than nothing: 1%.");
 }
 
-/** Reads a condition. */
 function condition(text: string): string {
   const read = readCondition(text);
   if ("problem" in read) throw new InvalidArgumentError(`\n${read.problem}`);

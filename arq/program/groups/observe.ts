@@ -18,7 +18,6 @@ const why = () => import("../../commands/cluster/why.ts");
 
 const seconds = positive("a number of seconds up to 3600", false, 3_600);
 
-/** Reads a trace id, or the trace id of a traceparent. */
 function traceId(text: string): string {
   const trace_id = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(text)?.[1] ?? text;
   if (/^[0-9a-f]{32}$/.test(trace_id) && /[^0]/.test(trace_id)) return trace_id;

@@ -7,9 +7,8 @@ import { type Command, InvalidArgumentError, type Option } from "commander";
 import { idProblem, isRoomPattern } from "@arqon/proto";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { parseSeconds } from "../../bus/token.ts";
-import { rows, type Traits } from "./define.ts";
+import { type Action, rows, type Traits } from "./define.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
-import type { Action } from "./define.ts";
 
 /** A parser of numbers above 0 and at most `max`; `what` names the number in errors. */
 export function positive(what: string, whole: boolean, max: number): (text: string) => number {

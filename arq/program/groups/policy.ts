@@ -3,7 +3,7 @@
  * checks are large and no other command uses them.
  */
 import { InvalidArgumentError } from "commander";
-import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
+import { type Action, command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import { HOOKS } from "../../../shared/records/verdict.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
 import {
@@ -23,7 +23,6 @@ import {
   tenant,
   whole,
 } from "./options.ts";
-import type { Action } from "./define.ts";
 import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
 import type { CallBound } from "../../replay/tally.ts";
 import { type Asked, asks, from, sentence } from "./asks.ts";
@@ -44,9 +43,7 @@ const texts = () => import("../../answers/policy_text.ts");
 const FUEL_LIMIT_MAX = 1_000_000_000;
 const MEMORY_PAGES_MAX = 65_536;
 
-/** A parser of a number of pages of memory. */
 const memoryPages = positive("a whole number of pages", true, MEMORY_PAGES_MAX);
-/** A parser of fuel. */
 const fuel = positive("a whole number above 0", true, FUEL_LIMIT_MAX);
 
 type Pair<T> = readonly [name: string, value: T];
@@ -155,7 +152,6 @@ const JOURNAL = rows`
     --from <time>  only from this time on: 2026-11-22T10:00:00Z ${moment}
     --to <time>  only before this time ${moment}`;
 
-/** The commands of `arq policy` for recorded calls. */
 const POLICY_REPLAY: readonly Definition[] = [
   command`policy replay: print the decisions of a module about recorded calls; runs on this machine ${BUS}
     <module>  the new module: a .wasm file, or NAME[@VERSION] of the bus's policies

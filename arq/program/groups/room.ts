@@ -1,5 +1,5 @@
 /** The commands of `arq room` and `arq room class`, and those that publish and subscribe. */
-import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
+import { type Action, command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import {
   ANSWER,
   BUS,
@@ -19,7 +19,6 @@ import {
   tenant,
   whole,
 } from "./options.ts";
-import type { Action } from "./define.ts";
 import { InvalidArgumentError } from "commander";
 import { usageError } from "../../terminal/exit.ts";
 import { asks, either, from, type Given, orders, settles } from "./asks.ts";
@@ -123,7 +122,6 @@ const PATTERN = rows`
     <pattern>  a room, or 'chat-*' ${roomPattern}
     ${ANSWER} ${TENANT}`;
 
-/** `arq room class` */
 const ROOM_CLASS: readonly Definition[] = [
   group`room class: options of rooms, by pattern`,
   command`room class list: list the classes in force, of the configuration and of all tenants
@@ -247,7 +245,6 @@ const ROOM_PROGRAMS: readonly Definition[] = [
     $ arq room programs --tenant acme`(calls(roomDeploy, "roomPrograms")),
 ];
 
-/** Most bytes of a user id in a token. */
 const USER_BYTES_MAX = 128;
 const UINT64_MAX = 2n ** 64n - 1n;
 

@@ -27,7 +27,6 @@ const data = () => import("../../commands/data/data.ts");
 
 const ROOM = "/v1/rooms/{tenant}/{room}";
 
-/** Parses a number as an entry, anything else as a time. */
 function entryOrTime(text: string): { readonly offset: number } | { readonly time_ms: number } {
   if (/^\d+$/.test(text)) return { offset: offset(text) };
   try {

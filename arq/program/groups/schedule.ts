@@ -22,7 +22,6 @@ function dataOf(text: string): unknown {
   }
 }
 
-/** The schedule that the options describe. */
 function scheduled(given: Given): Given {
   const { every, from, cron, zone } = given;
   const whens = [given["at"], given["in"], every, cron].filter((one) => one !== undefined);

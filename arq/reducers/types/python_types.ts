@@ -108,10 +108,7 @@ function listedType(listed: readonly Scalar[]): string {
 const overloads = (methods: readonly string[]) =>
   methods.map((one) => `${methods.length > 1 ? "    @overload\n" : ""}${one}`).join("\n");
 
-function callsOf(
-  commands: Readonly<Record<string, CommandSchema>>,
-  writer: Writer,
-): string {
+function callsOf(commands: Readonly<Record<string, CommandSchema>>, writer: Writer): string {
   return overloads(
     Object.entries(commands).map(([command, { description, data, answer }]) => {
       const name = pascal(command);

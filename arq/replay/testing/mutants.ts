@@ -10,7 +10,6 @@ import { Op } from "../../../wasm/module/opcodes.ts";
 
 /** One mutant. */
 export interface Mutant {
-  /** What was changed, and where. */
   readonly what: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
 }

@@ -50,7 +50,6 @@ export class Recorder {
     this.#guest = instantiateGuest(module);
   }
 
-  /** The record of one message. */
   record(message: MadeMessage): JournalRecord {
     const { payload, room = "chat-1", user = "ann" } = message;
     const time_ms = START_MS + this.#number;

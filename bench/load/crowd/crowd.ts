@@ -32,7 +32,6 @@ async function inLanes<T>(all: readonly T[], lanes: number, work: (one: T) => Pr
   }));
 }
 
-/** Number of publishers of a crowd, in all processes together. */
 function publishersOf({ groups }: Crowd): number {
   return groups.reduce((sum, group) => sum + (group.publishes ? group.connections : 0), 0);
 }

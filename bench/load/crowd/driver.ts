@@ -17,8 +17,7 @@
 import { place, type Placement, placement } from "../../measure/cores.ts";
 import { type Latency, merged } from "../../measure/histogram.ts";
 import { unixMs } from "./measure.ts";
-import { processesOf } from "../plans/plan.ts";
-import type { Crowd, LoadPlan, Run } from "../plans/plan.ts";
+import { type Crowd, type LoadPlan, processesOf, type Run } from "../plans/plan.ts";
 import { type Program, startProgram } from "../../measure/line_program.ts";
 import type { RunningTarget } from "../targets/target.ts";
 import {
@@ -75,7 +74,7 @@ export interface LoadReport {
 }
 
 /** The plan for new connections at a constant rate. */
-export interface ConnectPlan {
+interface ConnectPlan {
   readonly rate: number;
   readonly warmup_seconds: number;
   readonly seconds: number;

@@ -65,7 +65,6 @@ export class SteadyPair implements Disposable {
     return pair;
   }
 
-  /** Starts the next phase. */
   begin(): void {
     const from_ms = this.#received_ms = unixMs();
     this.#phases.push({ from_ms, sent: 0, latencies_ms: [], silence_ms: 0 });

@@ -28,9 +28,7 @@ export type Word =
     readonly seconds: number;
     readonly start_ms: number;
   }
-  /** Requests the current count. The answer is `Count`. */
   | { readonly word: "count" }
-  /** Requests the report. The answer is `Report`. */
   | { readonly word: "report" };
 
 /** Number of published messages, warm-up included, and the number of expected deliveries. */
@@ -46,7 +44,6 @@ export interface Count {
 
 /** The measurements of one process since `run` or `connect`. */
 export interface Report extends Count {
-  /** Deliveries during the measurement. */
   readonly delivered: number;
   /** Histogram of latencies from the due time, for messages that were due during the measurement. */
   readonly latencies: string;
@@ -54,6 +51,5 @@ export interface Report extends Count {
   readonly lateness: string;
   /** The first few refusals and disconnections. */
   readonly problems: readonly string[];
-  /** Number of all refusals and disconnections. */
   readonly problem_count: number;
 }

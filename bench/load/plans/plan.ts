@@ -86,7 +86,6 @@ export interface Run {
   readonly sizes_bytes: readonly number[];
   /** Seconds of publishing before the measurement. */
   readonly warmup_seconds: number;
-  /** Seconds of the measurement. */
   readonly seconds: number;
 }
 
@@ -104,7 +103,7 @@ export interface Seat {
 }
 
 /** Whether a group only publishes. Such publishers get a separate process, so that receiving does not delay sending. */
-export function isApart({ publishes, subscribes }: Group): boolean {
+function isApart({ publishes, subscribes }: Group): boolean {
   return publishes && !subscribes;
 }
 
@@ -137,7 +136,7 @@ export function seatsOf({ groups, processes }: Crowd, process: number): Seat[] {
 }
 
 /** Number of connections that subscribe to a room of a tenant. */
-export type MembersOf = (tenant: number, room: string) => number;
+type MembersOf = (tenant: number, room: string) => number;
 
 /** Counts the members of all rooms once for the whole crowd. */
 export function membersOf({ groups }: Crowd): MembersOf {

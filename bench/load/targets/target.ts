@@ -41,7 +41,6 @@ export interface Target {
 
 /** A server that accepts connections. Disposal ends all its processes. */
 export interface RunningTarget extends AsyncDisposable {
-  /** Version that the server reports. */
   readonly version: string;
   /** Processes of the target, including child processes. Their CPU time and memory count. */
   readonly pids: readonly number[];

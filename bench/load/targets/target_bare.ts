@@ -42,9 +42,4 @@ async function start({ tls }: TargetOptions): Promise<RunningTarget> {
 }
 
 /** The target with Deno's own server, which is the base of the ratios. */
-export const DENO: Target = {
-  id: "deno",
-  title: "bare Deno",
-  abilities: PLAIN_ABILITIES,
-  start,
-};
+export const DENO: Target = { id: "deno", title: "bare Deno", abilities: PLAIN_ABILITIES, start };

@@ -3,15 +3,13 @@
  * not validate received data.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
-import { connectSocket } from "../../measure/socket.ts";
-import type { LoadSocket } from "../../measure/socket.ts";
+import { connectSocket, type LoadSocket } from "../../measure/socket.ts";
 import type { Wire, WireConnection, WireOptions } from "../targets/target.ts";
 
 const FIELD = { event: 21, data: 2 } as const;
 /** The byte that fills the body of a template, which marks the body's position. */
 const FILL = 0xa5;
 
-/** The position of the reader. */
 let cursor = 0;
 
 function varint(bytes: Uint8Array): number {

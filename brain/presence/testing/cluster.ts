@@ -113,7 +113,6 @@ export class TestCluster {
     }
   }
 
-  /** A port that sends as `id`. */
   port(id: string): PresencePort {
     let seed = 1;
     return {
@@ -145,7 +144,6 @@ export class TestCluster {
     };
   }
 
-  /** Brings a process into the network. */
   join(peer: Peer): void {
     this.#peers.set(peer.id, peer);
   }
@@ -175,15 +173,7 @@ export class TestCluster {
     const port = this.port(id);
     const { config } = this;
     const boot = this.#now_ms;
-    const presence = new BrainPresence({
-      brain_id: id,
-      boot,
-      port,
-      config,
-      metrics,
-      log,
-      ...more,
-    });
+    const presence = new BrainPresence({ brain_id: id, boot, port, config, metrics, log, ...more });
     const direct = processSubject("direct", id);
     const brain: TestBrain = {
       ...{ id, presence, registry, lines, port },

@@ -80,7 +80,6 @@ export class TestFollower {
     }
   }
 
-  /** Asks the owner for all members. */
   pull(): void {
     this.#pages = [];
     this.#ask({ kind: "room_pull", from: this.id, request: ++this.#request, ...this.#room() });

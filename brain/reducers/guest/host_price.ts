@@ -19,7 +19,6 @@ export interface MadeInstance {
 
 /** The price of the instances of one module. */
 export class HostPrice {
-  /** An instance whose initialisation fails. */
   readonly failed_units: number;
   readonly #instance_units: number;
   readonly #renewal: MeteredModule["renewal"];

@@ -87,14 +87,7 @@ function makeInstance(
   const init_units = init_budget - meter.left();
   const is_restored = metered.renewal?.by === "restore";
   const first = is_restored ? keepFirstState(compiled, exports, memory) : undefined;
-  return {
-    running,
-    apply,
-    migrate,
-    first,
-    init_units,
-    pages: pagesOf(memory),
-  };
+  return { running, apply, migrate, first, init_units, pages: pagesOf(memory) };
 }
 
 function faultOf(thrown: unknown, is_exhausted: boolean): Verdict {

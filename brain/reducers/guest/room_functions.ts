@@ -22,7 +22,6 @@ const SCAN_ENTRY_UNITS = 500;
 const RANDOM_UNITS = 4_000;
 /** Units for each byte written, beside the thunk's one: it is copied and digested. */
 const WRITE_UNITS_PER_BYTE = 8;
-/** Units for each byte returned. */
 const GIVE_UNITS_PER_BYTE = 1;
 
 /** Thrown by a function to end the command: the engine unwinds the guest, which cannot catch. */
@@ -42,7 +41,7 @@ export class EndCommand {
 }
 
 /** The exports of an instance that its functions use. */
-export interface RoomExports {
+interface RoomExports {
   readonly memory: WebAssembly.Memory;
   readonly alloc: (size_bytes: number) => number;
   readonly meter: FuelMeter;
@@ -155,7 +154,6 @@ function give(running: Running, bytes: Uint8Array | undefined): number {
   return at | 0;
 }
 
-/** Charges a change of this many bytes. */
 function chargeChange(running: Running, ...sizes: readonly number[]): void {
   const size_bytes = sizes.reduce((sum, size) => sum + (size >>> 0), 0);
   charge(running, CHANGE_UNITS + size_bytes * WRITE_UNITS_PER_BYTE);
@@ -193,7 +191,6 @@ function field(running: Running, { asked, room }: Draft, which: number): number 
   }
 }
 
-/** The functions that describe the command. */
 function askingFunctions(running: Running) {
   return {
     room_field: (which: number): number => field(running, current(running), which),
@@ -235,7 +232,6 @@ function scanned(
   return writer.done();
 }
 
-/** The functions that read and write values. */
 function valueFunctions(running: Running) {
   return {
     room_read(at: number, size: number): number {

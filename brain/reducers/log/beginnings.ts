@@ -1,7 +1,6 @@
 /** Which of the stored states a fold of a room's log can start from. Pure: log and states are arguments. */
 
-/** The start of a log. */
-export interface LogBegin {
+interface LogBegin {
   /** The offset before its first entry; undefined if the log is empty. */
   readonly floor: number | undefined;
   /** The last entry that came from another room; 0: the room began empty. */

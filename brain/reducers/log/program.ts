@@ -44,7 +44,6 @@ type ProgramText = [
   ...[version: number, module: string, fuel: number, pages: number, bounds: [string, number][]],
   prices?: number,
 ];
-/** The prices of the programs of version 1. */
 const FIRST_PRICES = 5;
 const readText = (text: Uint8Array): ProgramText => JSON.parse(new TextDecoder().decode(text));
 

@@ -41,7 +41,6 @@ const PASS_MAX_MS = 900_000;
 /** The dependencies and settings of `ModuleRemoval`. */
 export interface ModuleRemovalOptions extends NeedSources, Pick<Env, "log" | "monotonic_ms"> {
   readonly objects: Pick<ObjectStore, "get" | "list" | "delete">;
-  /** Modules that this Brain's configuration names. */
   readonly configured: () => Iterable<string>;
   /** Whether this Brain is the one that removes modules. */
   readonly owns: () => boolean;

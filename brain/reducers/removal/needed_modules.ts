@@ -35,7 +35,6 @@ export interface NeedSources {
 export interface StoredPrograms {
   /** The programs of each module, by its digest. */
   readonly modules: ReadonlyMap<string, readonly string[]>;
-  /** The module of each program. */
   readonly programs: ReadonlyMap<string, string>;
 }
 

@@ -12,11 +12,9 @@ import type { Applied } from "../thread/protocol.ts";
 const ROOMS_MAX = 4_096;
 const DETAIL_UNITS_MAX = 512;
 
-/** A room that failed. */
 interface FailedRoom {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** The key of its breaker. */
   readonly key: string;
   readonly program: Pick<Program, "module">;
 }

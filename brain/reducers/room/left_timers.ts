@@ -28,7 +28,6 @@ export class TimerTrials {
     return is_free;
   }
 
-  /** The room's trial has ended. */
   end(room: LeftTimers): void {
     if (this.#room === room) this.#room = undefined;
   }
@@ -75,7 +74,6 @@ export class LeftTimers {
     this.#shared = shared;
   }
 
-  /** The room was read. */
   read({ standing, durable }: LoadedRoom): void {
     this.#read_ms = this.#shared.monotonic_ms();
     this.#is_first = isDue(standing, durable.now());

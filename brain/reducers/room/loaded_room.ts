@@ -30,7 +30,6 @@ export interface PublishedValues {
 export interface ReducedPlace {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** The room that has its log. */
   readonly log_room_id: string;
 }
 
@@ -77,7 +76,6 @@ export interface LoadedRoom {
   readonly life: string | undefined;
   /** The snapshots in its record; undefined: not read yet. */
   points: readonly RoomPoint[] | undefined;
-  /** The record's revision. */
   revision: number;
   /** Position of the newest message of its log. */
   position: number;

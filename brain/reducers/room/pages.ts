@@ -7,7 +7,6 @@ import { nothingShown } from "./refusals.ts";
 import { keyOf, scopeIn, type ShownPage, valueJson } from "../visible/shown.ts";
 import { publishedValuesOf, type ShownRoom } from "./value_changes.ts";
 
-/** Bytes of keys and values of one page. */
 const PAGE_BYTES = 131_072;
 /** Pages that are made at a time. */
 const TOGETHER = 16;

@@ -27,7 +27,6 @@ export interface ProgramChoice {
   readonly owns: (at: ReducedPlace) => boolean;
 }
 
-/** The program of the next entry. */
 interface NextProgram {
   readonly program: RunnableProgram;
   /** The required next entry; undefined: any. */

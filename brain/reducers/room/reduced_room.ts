@@ -88,7 +88,6 @@ export class ReducedRoom {
     this.#pace = new TimerPace(this.#used_ms);
   }
 
-  /** Waiting calls. */
   get waiting(): number {
     return this.#waiting.length;
   }
@@ -210,7 +209,6 @@ export class ReducedRoom {
     return this.#is_resting || !fuel.holdsTimers(this.at.tenant_id);
   }
 
-  /** Schedules the next check. */
   #rest(): void {
     if (this.#is_closed) return;
     if (this.#is_asked || this.has_migration) return this.wake();
@@ -466,7 +464,6 @@ function countApplied(applied: readonly Applied[], { metrics }: RoomParts): void
 const MESSAGE_UNITS = 250_000;
 const EVENT_UNITS = 10_000;
 
-/** The units for storing entries and publishing their events. */
 const storedUnits = (applied: readonly Applied[]): number =>
   applied.reduce((units, { events }) => units + events.length * EVENT_UNITS, MESSAGE_UNITS);
 

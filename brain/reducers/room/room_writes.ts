@@ -26,7 +26,6 @@ import {
   writePoints,
 } from "./points.ts";
 
-/** The type of a message with entries. */
 const ENTRIES_TYPE = "reducer.entries";
 
 async function writeRecord(loaded: LoadedRoom, record: RoomRecord): Promise<void> {
@@ -69,10 +68,7 @@ export function isTaken(
 }
 
 /** Records the claimed timer, with anything its entry needs recorded before it is appended; undefined: no claim. */
-export async function writeTaken(
-  loaded: LoadedRoom,
-  taken: TakenTimer | undefined,
-): Promise<void> {
+export async function writeTaken(loaded: LoadedRoom, taken: TakenTimer | undefined): Promise<void> {
   const { programs, standing: { offset } } = loaded;
   if (taken !== undefined) loaded.programs = withProgram(programs, taken.program, offset);
   await writeRecord(loaded, { ...behindRecord(loaded), taken });

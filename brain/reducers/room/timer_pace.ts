@@ -40,7 +40,6 @@ export class TimerPace {
     return this.wait(now_ms) > 0 ? 0 : Math.ceil(this.#bucket.fuel);
   }
 
-  /** Counts timers that ran. */
   take(now_ms: number, count: number): void {
     spendFuel(this.#bucket, count, now_ms);
   }

@@ -153,7 +153,6 @@ export class Draft {
     this.scheduled.set(key, timer);
   }
 
-  /** Cancels the command with a key. */
   unschedule(key: string): void {
     if (!this.timers.has(key)) return;
     this.#ownTimers().delete(key);

@@ -98,12 +98,7 @@ function own<Key, Value>(map: Tree<Key, Value>, { owned }: RoomAbout): Tree<Key,
 }
 
 /** The state with the answer to a command; the oldest answers go if there are too many. */
-function remember(
-  state: RoomState,
-  room: RoomAbout,
-  key: string,
-  answered: Answered,
-): RoomState {
+function remember(state: RoomState, room: RoomAbout, key: string, answered: Answered): RoomState {
   const { kind, code, reason, answer } = answered;
   const { bounds } = room;
   const remembered = own(state.remembered, room);
@@ -226,7 +221,6 @@ function taken(state: RoomState, draft: Draft, verdict: Verdict): Step {
   }
 }
 
-/** The texts in an entry. */
 function textsOf(entry: LogEntry): readonly string[] {
   if (entry.kind === "timer") return [entry.key];
   if (entry.kind === "migrate") return [entry.from];

@@ -93,11 +93,7 @@ function readRemembered(
 function readState(body: Uint8Array): RoomState {
   const reader = new CanonicalReader(body);
   reader.raw(MAGIC.length);
-  const about = {
-    offset: reader.i64(),
-    time_ms: reader.i64(),
-    chain: reader.raw(DIGEST_BYTES),
-  };
+  const about = { offset: reader.i64(), time_ms: reader.i64(), chain: reader.raw(DIGEST_BYTES) };
   const values = readValues(reader);
   const timers = readTimers(reader);
   const state = { ...about, ...values, timers, ...readRemembered(reader) };

@@ -26,7 +26,6 @@ export class DyingBrain {
     };
   }
 
-  /** A store whose writes are counted. */
   dying<Store extends object>(store: Store): Store {
     return new Proxy(store, {
       get: (target, name) => {

@@ -1,6 +1,5 @@
 /** Reducers in the text format that fail, each in its own way. For tests only. */
 
-/** The parts of a reducer's text. */
 export interface GuestText {
   readonly apply: string;
   /** Absent: `arqon_alloc` gives memory behind the data of the tests. */
@@ -35,9 +34,7 @@ export const HOSTILE: readonly (readonly [
   ["schedules in the past", { apply: `${IN_THE_PAST} (i32.const 0)` }, "bounds", /time of a/],
   [
     "reads outside",
-    {
-      apply: `(drop (call $room_read (i32.const -1) (i32.const 2))) (i32.const 0)`,
-    },
+    { apply: `(drop (call $room_read (i32.const -1) (i32.const 2))) (i32.const 0)` },
     "abi",
     /2 bytes at 4294967295 are outside of the memory of 65536/,
   ],
@@ -52,17 +49,13 @@ export const HOSTILE: readonly (readonly [
   ],
   [
     "rejects with 200",
-    {
-      apply: `(call $room_reject (i32.const 200) (i32.const 0) (i32.const 0)) (i32.const 0)`,
-    },
+    { apply: `(call $room_reject (i32.const 200) (i32.const 0) (i32.const 0)) (i32.const 0)` },
     "abi",
     /code 200 is not within 400 to 599/,
   ],
   [
     "emits no text",
-    {
-      apply: `(i32.store8 (i32.const 0) (i32.const 255)) ${EMIT} (i32.const 0)`,
-    },
+    { apply: `(i32.store8 (i32.const 0) (i32.const 255)) ${EMIT} (i32.const 0)` },
     "abi",
     /type of an event: not UTF-8/,
   ],
@@ -95,19 +88,13 @@ export const HOSTILE: readonly (readonly [
   ],
   [
     "cannot begin",
-    {
-      apply: `(i32.const 0)`,
-      more: `(func (export "arqon_init") (loop $l (br $l)))`,
-    },
+    { apply: `(i32.const 0)`, more: `(func (export "arqon_init") (loop $l (br $l)))` },
     "abi",
     /arqon_init: unreachable/,
   ],
   [
     "asks before it begins",
-    {
-      apply: `(i32.const 0)`,
-      more: `(func (export "arqon_init") ${WRITES})`,
-    },
+    { apply: `(i32.const 0)`, more: `(func (export "arqon_init") ${WRITES})` },
     "abi",
     /the host was called outside of a command/,
   ],

@@ -105,12 +105,10 @@ export class ReducerWorld implements AsyncDisposable {
     return this.#owned.disposeAsync();
   }
 
-  /** To be done at the end. */
   defer(end: () => PromiseLike<void>): void {
     this.#owned.defer(end);
   }
 
-  /** Starts a Brain. */
   async start(
     brain_id: string,
     modules = this.#options.modules,

@@ -27,7 +27,7 @@ export interface OpenRoom {
 }
 
 /** The outcomes of entries, and the units used. */
-export interface AppliedEntries {
+interface AppliedEntries {
   readonly applied: readonly Applied[];
   readonly standing: RoomStanding;
   readonly units: number;
@@ -44,10 +44,8 @@ const IN_THREAD = 2;
 /** Programs in the worker at a time, least recently used removed first. */
 const PROGRAMS_MAX = 1_024;
 
-/** A request in the queue. */
 interface Waiting extends PromiseWithResolvers<Answered> {
   readonly tenant_id: string;
-  /** The room of the request. */
   readonly room: number | undefined;
 }
 
@@ -66,7 +64,6 @@ export class ReducerHost {
   /** The running request of a slow tenant. */
   #slow_id: number | undefined;
   readonly #tenants = new Map<number, string>();
-  /** Programs in the worker. */
   #programs = new Set<string>();
   #last_id = 0;
   #last_room = 0;
@@ -148,7 +145,6 @@ export class ReducerHost {
     return (await this.#ask({ kind: "snapshot", room: handle })).snapshot!;
   }
 
-  /** Values of a room. */
   async values(handle: number, asked: PageAsked): Promise<ShownPage> {
     return (await this.#ask({ kind: "values", room: handle, asked })).page!;
   }
@@ -202,7 +198,6 @@ export class ReducerHost {
     return WebAssembly.Module.exports(made.compiled).some(({ name }) => name === MIGRATE_EXPORT);
   }
 
-  /** The metered bytes of a program. */
   metered(program: RunnableProgram): Promise<Uint8Array> {
     return this.#compiling.metered(program, NOBODY);
   }
@@ -226,7 +221,6 @@ export class ReducerHost {
     this.#ask(asked).catch(() => {});
   }
 
-  /** Ends the workers. */
   end(): void {
     this.#compiling.end("the Brain ends");
     this.#fail("the Brain ends");

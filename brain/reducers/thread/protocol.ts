@@ -15,7 +15,6 @@ export interface Applied
   readonly repeats: number | undefined;
   readonly events: Outcome["events"];
   readonly logs: readonly RoomLog[];
-  /** Changes of visible values. */
   readonly changes: readonly ShownValue[];
 }
 
@@ -37,9 +36,7 @@ export interface ShownRoom extends ValuesPage {
   readonly keys: number;
   readonly state_bytes: number;
   readonly timers: number;
-  /** What the entry changed. */
   readonly changes: readonly ChangeText[];
-  /** The outcome of the entry. */
   readonly outcome: Outcome | undefined;
 }
 
@@ -50,7 +47,6 @@ export type LoadedProgram = Omit<RunnableProgram, "schema" | "bytes">;
 export type ThreadRequest =
   & { readonly id: number }
   & (
-    /** Loads a program. */
     | ({ readonly kind: "program"; readonly program: LoadedProgram } & CompiledProgram)
     | { readonly kind: "forget"; readonly program: string }
     | {

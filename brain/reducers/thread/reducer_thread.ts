@@ -39,7 +39,6 @@ interface Room {
   state: RoomState;
 }
 
-/** An idle room. */
 interface RestingRoom {
   readonly room_id: string;
   readonly resting: RestingState;

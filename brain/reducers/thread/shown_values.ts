@@ -13,12 +13,11 @@ const CHANGES_MAX = 200;
 export interface ShownBytes {
   readonly text?: string;
   readonly base64?: string;
-  /** The uncut size. */
   readonly size_bytes: number;
 }
 
 /** A visible key and its value, for people. */
-export interface ValueText {
+interface ValueText {
   readonly key: ShownBytes;
   readonly value: ShownBytes;
 }

@@ -30,11 +30,7 @@ export class FuelLedger {
   }
 
   /** Counts used units. */
-  used(
-    tenant_id: string,
-    { pattern, reducer = OTHERS }: CountedBy,
-    units: number,
-  ): void {
+  used(tenant_id: string, { pattern, reducer = OTHERS }: CountedBy, units: number): void {
     const use = this.#tenants.get(tenant_id) ?? this.#open(tenant_id);
     if (use === undefined) this.uncounted++;
     else use.fuel(pattern, REDUCER + reducer, Math.round(units));

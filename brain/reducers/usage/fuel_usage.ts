@@ -17,8 +17,7 @@ const DAY_SECONDS = 86_400;
 /** How long closing waits for its store, in ms; the same as a Shield. */
 const CLOSE_MS = 2_000;
 
-/** The dependencies and settings of `fuelUsage`. */
-export interface FuelUsageOptions
+interface FuelUsageOptions
   extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "usage">;
   readonly brain_id: string;

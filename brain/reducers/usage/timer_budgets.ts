@@ -22,8 +22,7 @@ const AGAIN_MS = 60_000;
 const RECENT_MS = 3 * AGAIN_MS;
 const TENANTS_MAX = 10_000;
 
-/** The dependencies and settings of `TimerBudgets`. */
-export interface TimerBudgetsOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
+interface TimerBudgetsOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config["usage"], "budgets" | "flush_ms">;
   readonly place: UsageStores;
 }

@@ -13,7 +13,6 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export interface Shown {
   /** One character for each byte; empty: nothing is visible. */
   readonly prefixes: readonly string[];
-  /** Changes with the visible prefixes. */
   readonly scope: string;
 }
 
@@ -74,7 +73,6 @@ export function shownChanges(
 
 /** A request for a page. */
 export interface PageAsked {
-  /** In the form of keys. */
   readonly prefix: string;
   /** Only keys above this one; "": all. */
   readonly after: string;

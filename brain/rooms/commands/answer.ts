@@ -4,8 +4,7 @@
  */
 import type { Grant } from "../store/document.ts";
 import type { Lock } from "../locks/lock.ts";
-import { eventJson } from "../store/room_event.ts";
-import type { RoomEvent, WriteMark } from "../store/room_event.ts";
+import { eventJson, type RoomEvent, type WriteMark } from "../store/room_event.ts";
 
 interface At {
   readonly version: number;
@@ -25,20 +24,17 @@ interface Read extends At {
   readonly events: readonly RoomEvent[] | "truncated" | undefined;
 }
 
-/** The answer with one key. */
-export interface ValueAnswer extends Read {
+interface ValueAnswer extends Read {
   readonly kind: "value";
   readonly key: string;
   /** The value as compact JSON; absent: no such key. */
   readonly value: string | undefined;
 }
 
-/** The answer with the whole state. */
-export interface WholeAnswer extends Read {
+interface WholeAnswer extends Read {
   readonly kind: "state";
   /** The state, as a JSON object. */
   readonly state: string;
-  /** The present lock. */
   readonly lock: Lock | undefined;
 }
 

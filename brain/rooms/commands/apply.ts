@@ -23,8 +23,7 @@ import type {
   RoomDocument,
   RoomLimits,
 } from "../store/document.ts";
-import { checkFence, checkHolder, liveLock } from "../locks/lock.ts";
-import type { Lock } from "../locks/lock.ts";
+import { checkFence, checkHolder, liveLock, type Lock } from "../locks/lock.ts";
 import { boundedEvents, eventBody, eventsSince, unlockBody } from "../store/room_event.ts";
 import type { FreshEvent, RoomEvent } from "../store/room_event.ts";
 

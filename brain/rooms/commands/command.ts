@@ -102,7 +102,6 @@ export type FallCause = "expired" | "holder-left";
 export interface ReleaseCommand extends Conditions {
   readonly kind: "release";
   readonly cause: FallCause;
-  /** The holder's connection. */
   readonly connection_id: string;
 }
 

@@ -29,14 +29,13 @@ export interface ForwardOptions {
 }
 
 /** A command to forward. */
-export interface Forwardable {
+interface Forwardable {
   readonly message: SpineMessage;
   /** The trace context of the forwarding span; absent: not traced. */
   readonly traceparent?: string | undefined;
 }
 
-/** The outcome of a forwarded command. */
-export type ForwardOutcome = "answered" | "timed-out" | "failed" | "rerouted";
+type ForwardOutcome = "answered" | "timed-out" | "failed" | "rerouted";
 
 /** The owner's reply, or "mine": no other Brain owns the room (now). */
 export type Forwarded = SpineMessage | "mine";

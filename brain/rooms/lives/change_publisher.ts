@@ -37,7 +37,6 @@ const REPUBLISH_MS = 60_000;
  */
 const TERM_SLACK_MS = 10_000;
 
-/** The published state of one room. */
 interface PublishedState {
   /** The term in which this Brain has published the changes that a previous owner may have left unpublished. */
   term: number | undefined;
@@ -237,7 +236,6 @@ export class ChangePublisher {
   }
 }
 
-/** The dependencies of the components. */
 interface SayingStart
   extends Omit<ChangePublisherOptions, "doubts" | "tails">, Omit<DoubtsOptions, "rooms_max"> {
   readonly spine: Spine;

@@ -12,7 +12,6 @@ const CHUNK_REST_MS = 100;
 
 /** The dependencies of the notification. */
 export interface LifeChangeOptions {
-  /** The keys of all stored rooms. */
   readonly stored: () => Promise<readonly KvKey[]>;
   /** The previously known rooms, stored or not. */
   readonly known: () => Iterable<RoomAddress>;

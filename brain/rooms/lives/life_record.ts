@@ -13,7 +13,6 @@ const BEATS_KEPT = 128;
 
 const Record = z.object({
   format: z.literal(1),
-  /** The life's id. */
   id: z.string().min(1),
   /** When the life began, Unix ms. */
   since_ms: z.int().min(0),

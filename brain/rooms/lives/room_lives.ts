@@ -41,8 +41,7 @@ const RETRY_MS = 200;
 const ATTEMPTS = 8;
 
 const utf8 = new TextEncoder();
-/** The dependencies of deciding on lives. */
-export interface RoomLivesOptions extends Pick<Env, "spine" | "log" | "now"> {
+interface RoomLivesOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly bucket: KeyValue;
   /** Stored in the record, for Brains that start after the rooms of these versions have ended. */
   readonly versions: FirstVersions;
@@ -57,7 +56,6 @@ export interface RoomLivesOptions extends Pick<Env, "spine" | "log" | "now"> {
 
 /** The life in which rooms are served, and the proof of it. */
 export interface RoomLives {
-  /** The present life. */
   readonly present: Life;
   /** False: the stored rooms must not be used until `prove` has resolved. */
   readonly is_proven: boolean;

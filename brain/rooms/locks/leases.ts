@@ -85,7 +85,6 @@ export class Leases {
     return is_it ? lease : undefined;
   }
 
-  /** The lease of a new lock. */
   #begun(at: RoomAddress, { fence, since_ms, until_ms }: Lock): Lease {
     const times = { since_ms, until_ms };
     const ends_ms = this.#clocks.monotonic_ms() + until_ms - since_ms;

@@ -31,7 +31,6 @@ export class LiveRooms {
     this.#options = options;
   }
 
-  /** The number of live rooms. */
   get size(): number {
     return this.#size;
   }

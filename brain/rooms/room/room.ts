@@ -58,7 +58,6 @@ export interface Room {
   parked: WaitingCommand[];
   /** Ends the pause between checks of the parked commands. */
   wake: () => void;
-  /** The pages of commands that its document remembers. */
   readonly pages: PageTable;
   readonly command_clock: CommandClock;
   /** Connections with an unanswered lock command. */
@@ -127,7 +126,6 @@ async function rest(room: Room): Promise<void> {
   room.wake = () => {};
 }
 
-/** The document with the lock's adjusted lease. */
 function leased({ at }: Room, document: RoomDocument, { leases }: RoomContext): RoomDocument {
   const lock = document.lock && leases.current(at, document.lock);
   return lock === document.lock ? document : { ...document, lock };
@@ -209,7 +207,6 @@ interface Progress {
   full: boolean;
 }
 
-/** An answered batch. */
 interface Answered {
   readonly outcomes: Applied["outcomes"];
   readonly mark: WriteMark;

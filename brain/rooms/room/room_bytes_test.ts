@@ -71,9 +71,7 @@ Deno.test("commands of one batch are refused one by one", async () => {
       { name: "get", room: "r0", data: { key: "k" } },
     ];
     const replies = await Promise.all(commands.map((command) => sendCommand(spine, command)));
-    assert.deepEqual(replies.map(({ reason }) => reason), [
-      ...["room-bytes-limit", "", ""],
-    ]);
+    assert.deepEqual(replies.map(({ reason }) => reason), [...["room-bytes-limit", "", ""]]);
     assert.equal(JSON.parse(replies[2]!.result).value.length, 99_000);
     await accepted(spine, set("r0", "new", 100));
   });

@@ -1,7 +1,4 @@
-/**
- * The bounds of rooms and their commands, from the config and from the largest message that the
- * Spine carries.
- */
+/** The bounds of rooms and their commands, from the config and from the largest message that the Spine carries. */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";

@@ -29,10 +29,7 @@ Deno.test("commands of one turn that lock and unlock get fences of their own", a
 
 Deno.test("a Brain's clock that is set back by an hour: its locks end, and are granted, as if it were not", async () => {
   let shift_ms = 0;
-  const clocks = {
-    now: () => Date.now() + shift_ms,
-    monotonic_ms: () => performance.now(),
-  };
+  const clocks = { now: () => Date.now() + shift_ms, monotonic_ms: () => performance.now() };
   await withRooms(clocks, async ({ spine, subscribe }) => {
     const received = await subscribe("out.t.acme.r.lobby");
     const data = { ttl_ms: 1_000 };

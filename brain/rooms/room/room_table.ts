@@ -11,7 +11,6 @@ import type { Room, RoomContext, WaitingCommand } from "./room.ts";
 
 /** Bounds of the table, from the config. */
 export interface TableLimits {
-  /** The most queued commands of one room. */
   readonly pending_commands: number;
   /** The most rooms in memory, active or cached. */
   readonly rooms_in_memory: number;
@@ -75,7 +74,6 @@ export class RoomTable {
     return () => void locking?.delete(connection_id);
   }
 
-  /** Forgets a cached idle room. */
   forget(at: RoomAddress): void {
     this.#idle.delete(idOf(at));
   }
@@ -86,7 +84,6 @@ export class RoomTable {
     for (const room of this.#busy.values()) room.cached = undefined;
   }
 
-  /** All rooms in memory. */
   *rooms(): Generator<RoomAddress> {
     for (const { at } of this.#busy.values()) yield at;
     for (const { at } of this.#idle.values()) yield at;

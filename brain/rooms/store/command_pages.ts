@@ -13,9 +13,7 @@ import { readStored } from "../../../shared/records/stored.ts";
 
 const utf8 = new TextEncoder();
 
-/**
- * The pages of one room that are in memory, by name; after `readPages`, all pages of its document.
- */
+/** The pages of one room that are in memory, by name; after `readPages`, all pages of its document. */
 export type PageTable = Map<string, Commands>;
 
 const pageKey = ({ tenant_id, room_id }: RoomAddress, { name }: CommandPage): KvKey => [

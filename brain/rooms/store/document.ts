@@ -36,12 +36,11 @@ export interface CommandPage {
   readonly name: string;
   /** `at_ms` of the newest. */
   readonly newest_ms: number;
-  /** The number of commands in it. */
   readonly commands: number;
 }
 
 /** An epoch of an earlier life, and the room's last version in it. */
-export interface EarlierEpoch {
+interface EarlierEpoch {
   readonly epoch: string;
   readonly version: number;
 }

@@ -11,12 +11,10 @@ import { firstNumber } from "./life.ts";
 export class FirstVersions {
   #highest = 0;
 
-  /** The highest known version. */
   get highest(): number {
     return this.#highest;
   }
 
-  /** Records a version of a room. */
   note(version: number): void {
     if (version > this.#highest && Number.isSafeInteger(version)) this.#highest = version;
   }

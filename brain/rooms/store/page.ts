@@ -3,9 +3,7 @@
  * entries and cursors.
  */
 
-/**
- * The first `limit` entries after `after` in the order of `compare`, without sorting all of them.
- */
+/** The first `limit` entries after `after` in the order of `compare`, without sorting all of them. */
 export function pageOf<Place, Entry extends Place>(
   entries: Iterable<Entry>,
   compare: (a: Place, b: Place) => number,

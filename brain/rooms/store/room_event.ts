@@ -12,7 +12,6 @@ export const EVENTS_MAX = 64;
 const EVENTS_BYTES_MAX = 24_576;
 /** Longest value in an event, as compact JSON in UTF-8; an event with a longer value has only `truncated`. */
 const EVENT_VALUE_BYTES_MAX = 512;
-/** Longest key in an event. */
 const EVENT_KEY_BYTES_MAX = 1_024;
 
 /** The change of one version. Immutable. */
@@ -29,7 +28,6 @@ export interface RoomEvent {
 /** A new event of a batch, not published yet. */
 export interface FreshEvent {
   readonly event: RoomEvent;
-  /** The trace of its command. */
   readonly trace_id: string;
   /** Why a lock ended without an unlock, if the event reports that. */
   readonly fallen: FallCause | undefined;

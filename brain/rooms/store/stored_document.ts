@@ -8,8 +8,7 @@
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import { z } from "zod";
-import { entryLine } from "./document.ts";
-import type { AppliedCommand, RoomDocument } from "./document.ts";
+import { type AppliedCommand, entryLine, type RoomDocument } from "./document.ts";
 import { bornEpoch, nextFence } from "./life.ts";
 import type { RoomEvent } from "./room_event.ts";
 import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";

@@ -23,10 +23,7 @@ Deno.test("the stored form reads back as the same document", () => {
 
 Deno.test("only a write's own revision is filled in later, in the lock, its event and its answer", () => {
   const document = decodeDocument(
-    encodeDocument(afterwards([
-      set("k", 1),
-      lock("c1", 500, { command_key: "x" }),
-    ])),
+    encodeDocument(afterwards([set("k", 1), lock("c1", 500, { command_key: "x" })])),
     41,
   );
   assert.equal(document.lock?.fence, 41);

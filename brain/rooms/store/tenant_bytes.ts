@@ -20,9 +20,7 @@ export interface TenantBytesOptions {
   readonly room_bytes_per_tenant: number;
   /** The bucket's bound in bytes; undefined: none. */
   readonly bucketBytes: () => number | undefined;
-  /** The stored keys at and below the prefix, with sizes. */
   readonly list: (prefix: KvKey) => Promise<readonly KvSize[]>;
-  /** The number of serving Brains, including this one. */
   readonly brains: () => number;
   /** Monotonic milliseconds. */
   readonly monotonic: () => number;

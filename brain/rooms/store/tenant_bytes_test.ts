@@ -30,10 +30,7 @@ Deno.test("a tenant has what it may and no byte more, and others have theirs", a
   stored.set("acme.a", 400_000 - ENTRY_BYTES).set("other.a", 10);
   const bytes = brain();
   await bytes.recount();
-  assert.deepEqual(bytes.used, {
-    total_bytes: 400_010 + ENTRY_BYTES,
-    largest_bytes: 400_000,
-  });
+  assert.deepEqual(bytes.used, { total_bytes: 400_010 + ENTRY_BYTES, largest_bytes: 400_000 });
   assert.equal(await bytes.take("acme", 600_000), true);
   stored.set("acme.b", 600_000 - ENTRY_BYTES);
   state.now_ms += 1_000;

@@ -2,8 +2,7 @@
  * The page of the live map: subscribes to a room and draws a dot for each vehicle. It runs in the browser; `view.ts`
  * serves it.
  */
-import { ArqonError, connect } from "@arqon/sdk";
-import type { Message, Position, Room } from "@arqon/sdk";
+import { ArqonError, connect, type Message, type Position, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import type { Vehicle } from "./gtfs.ts";
 import { isVehicle, pictureOf, WIDTH } from "./place.ts";

@@ -5,10 +5,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { connect } from "@arqon/sdk";
-import type { Room } from "@arqon/sdk";
-import { readFeed } from "./gtfs.ts";
-import type { Feed } from "./gtfs.ts";
+import { connect, type Room } from "@arqon/sdk";
+import { type Feed, readFeed } from "./gtfs.ts";
 
 /** Feeds of different days are played without the pause of the night: it waits at most as long as within a day. */
 const PAUSE_SECONDS_MAX = 60;

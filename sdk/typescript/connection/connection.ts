@@ -50,14 +50,11 @@ export class Connection {
   readonly #tokens: TokenKeeper;
   readonly #requests: Requests;
   readonly #subscriptions: Subscriptions;
-  /** See `LockKeeping`. */
   readonly #renewals = new Set<() => Promise<void>>();
   readonly #port: RoomPort;
   #running: Promise<void> | undefined;
   #status: Status = { state: "connecting", attempt: 0 };
-  /** The open session. */
   #session: Session | undefined;
-  /** The WELCOME of the present or last session. */
   #welcome: Welcome | undefined;
   /** The move from the present session to another one; resolves with the new session, if any. */
   #moving: Promise<Session | undefined> | undefined;

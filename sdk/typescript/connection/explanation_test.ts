@@ -40,10 +40,7 @@ Deno.test("a value is quoted for a shell, for a path and for the console's addre
   const { command, path, url } = explain({ welcome: WELCOME }, sent, {
     console_url: "https://a.example/console/",
   });
-  assert.equal(
-    command,
-    "arq why --tenant acme --message-id='-it'\\''s $(1)&' --room hall",
-  );
+  assert.equal(command, "arq why --tenant acme --message-id='-it'\\''s $(1)&' --room hall");
   assert.equal(path, "/v1/why?tenant=acme&message_id=-it%27s+%24%281%29%26&room=hall");
   assert.equal(url, `https://a.example/console/#${path.replace("/v1", "")}`);
   assert.equal(explain({ welcome: WELCOME }, sent).url, undefined);

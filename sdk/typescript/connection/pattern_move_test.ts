@@ -1,7 +1,6 @@
 /** The positions of a pattern during a move, with a scripted peer: those of the old session count until its end. */
 import assert from "node:assert/strict";
-import type { Subscribe } from "@arqon/proto";
-import { encodePong } from "@arqon/proto";
+import { encodePong, type Subscribe } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
 import { connect } from "../patterns.ts";
 import { type Line, quick, startPeer } from "../testing/scripted_peer.ts";

@@ -53,7 +53,6 @@ export class DeltaSocket implements SocketLike {
   }
 }
 
-/** The frame's bytes in a buffer of their own. */
 function alone(frame: Frame): ArrayBuffer {
   const { buffer, length } = frame;
   return buffer.byteLength === length ? buffer : frame.slice().buffer;

@@ -19,7 +19,6 @@ interface Lost {
   readonly reason: string;
 }
 
-/** A SUB with positions. */
 interface AskedPositions {
   readonly frame: Uint8Array;
   /** Records a refusal for this reason. True: it was too many positions, and the next SUB has fewer. */

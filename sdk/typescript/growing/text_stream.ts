@@ -23,7 +23,6 @@ export interface TextStreamOptions {
 
 /** Buffered characters above which `write` waits. */
 const WAITING_UNITS = 65_536;
-/** Characters of one piece. */
 const PIECE_UNITS = 16_384;
 
 interface Started {
@@ -164,7 +163,6 @@ export class TextStream {
     return piece.toWellFormed();
   }
 
-  /** Sends a keep-alive of the producer. */
   #keep(): void {
     if (this.#sending !== undefined || this.#is_closed) return;
     ask(this.#room, "append", { id: this.id }, this.#ended.signal).catch((error) => {
@@ -197,7 +195,6 @@ export class TextStream {
   }
 }
 
-/** A reason in the form that the bus accepts. */
 const plain = (reason: string) => reason.replaceAll(/\p{Cc}/gu, " ").toWellFormed().slice(0, 256);
 
 /**

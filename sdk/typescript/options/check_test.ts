@@ -32,10 +32,7 @@ Deno.test("an invalid option is refused with its name, its value and what is exp
         { headers: { a: "b" } },
         'headers is {"a":"b"}; expected none: WebSockets of browsers send none',
       ],
-      [
-        { on_overflow: "error" },
-        'on_overflow is "error"; expected it at subscribe and listen',
-      ],
+      [{ on_overflow: "error" }, 'on_overflow is "error"; expected it at subscribe and listen'],
       [{ get_token: "a.b.c" }, "get_token is not shown; expected getToken"],
     ] as const
   ) assert.throws(() => read(wrong), { name: "TypeError", message: text });

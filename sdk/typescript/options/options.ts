@@ -43,7 +43,6 @@ function shown(name: string, value: unknown): string {
   return (is_text ? JSON.stringify(value) : String(value)).slice(0, 100);
 }
 
-/** The error for an option with an invalid value. */
 function wrongOption(name: string, value: unknown, expected: string): TypeError {
   return new TypeError(`${name} is ${shown(name, value)}; expected ${expected}`);
 }

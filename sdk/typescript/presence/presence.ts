@@ -1,6 +1,5 @@
 /** The members of a room: a live list, and a stream of its changes. */
-import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
-import type { PresentMember } from "@arqon/proto";
+import { type PresentMember, readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import { HOLD_MS } from "../wire/bounds.ts";
 import type { Json } from "../wire/json.ts";
 import { malformed } from "../wire/wire_error.ts";

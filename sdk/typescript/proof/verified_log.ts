@@ -121,7 +121,6 @@ interface Entry {
   is_over?: boolean;
 }
 
-/** A signed checkpoint. */
 interface Head extends Checkpoint {
   readonly note: string;
 }

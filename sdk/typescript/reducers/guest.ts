@@ -45,7 +45,6 @@ function valueOf(bytes: Uint8Array): ReducedValue {
   }
 }
 
-/** Ends a guess. */
 class Refused extends Error {}
 
 interface GuestExports {
@@ -59,7 +58,6 @@ export interface GuestModule {
   readonly fuel_units: number;
 }
 
-/** One running prediction. */
 class Guessing {
   readonly changes = new Map<string, ReducedValue | undefined>();
   readonly #call: GuessedCall;

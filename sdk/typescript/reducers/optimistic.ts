@@ -2,9 +2,8 @@
  * Optimistic calls: the reducer also runs in the client, and the room's decision corrects wrong predictions. `Rebase`
  * combines predictions and values, `guest.ts` runs a module.
  */
-import { compareKeys, isSameValue, put } from "./watched_values.ts";
+import { compareKeys, isSameValue, put, type WatchOptions } from "./watched_values.ts";
 import type { ReadValue, ReducedValue, ValueChanges, WatchedValues } from "./watched_values.ts";
-import type { WatchOptions } from "./watched_values.ts";
 import { guess } from "./guest.ts";
 import type { Guess, GuessedCall, GuessedValues, GuestModule } from "./guest.ts";
 import type { Called, Calls, CallsOf, Given, ReducedRoom, RoomTypes } from "./calls.ts";

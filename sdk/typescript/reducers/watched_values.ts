@@ -14,7 +14,6 @@ export type ReducedValue = string | Uint8Array;
 /** Written values by key; undefined: deleted. */
 export type ValueChanges = ReadonlyMap<string, ReducedValue | undefined>;
 
-/** A value on the wire. */
 type WireValue = string | { readonly base64: string };
 
 /** A page of `room.values`. */
@@ -48,7 +47,6 @@ export function compareKeys(one: string, other: string): number {
   return a.length - b.length;
 }
 
-/** A value of the wire. */
 function valueOf(value: WireValue): ReducedValue {
   if (typeof value === "string") return value;
   return Uint8Array.from(atob(value.base64), (byte) => byte.charCodeAt(0));

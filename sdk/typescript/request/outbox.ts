@@ -210,10 +210,7 @@ export class Outbox {
       for (const request of expired) this.#in_flight.delete(request.id);
       this.#queue = this.#queue.filter((request) => !late(request));
       this.#queue_bytes = this.#queue.reduce((sum, request) => sum + request.frame.length, 0);
-      this.#deadline_ms = Math.min(
-        Infinity,
-        ...this.#all().map((request) => request.deadline_ms),
-      );
+      this.#deadline_ms = Math.min(Infinity, ...this.#all().map((request) => request.deadline_ms));
       for (const request of expired) {
         request.reject(new ArqonError("answer-timeout", `${request.timeout_ms}`));
       }

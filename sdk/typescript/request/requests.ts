@@ -52,7 +52,6 @@ function checkOutgoing(envelope: EnvelopeInput): void {
   }
 }
 
-/** What requests need of the connection's settings. */
 type RequestSettings = OutboxOptions & Pick<Settings, "request_timeout_ms" | "signer">;
 
 /** The pending requests of one connection. */

@@ -1,10 +1,9 @@
 /** A lock of a room that is renewed while it is held (docs/presence.md#locks). */
 import { ArqonError, ruleOf, type Uint64 } from "@arqon/proto";
-import { portOf, type Room } from "./room.ts";
+import { type LockKeeping, portOf, type Room } from "./room.ts";
 import type { LockOptions, RoomLock } from "../state/room_state.ts";
 import type { CommandOptions } from "../request/room_request.ts";
 import { onAbort, sleep } from "../time/clock.ts";
-import type { LockKeeping } from "./room.ts";
 
 /** Options of `holdLock`. */
 export interface HoldLockOptions {

@@ -131,11 +131,7 @@ export class Room {
    * that is the offset of the first one. Pass the result, or an error, to `explain`.
    */
   publish(type: string, data: Data, options: PublishOptions & { ack: false }): Promise<Handed>;
-  publish(
-    type: string,
-    data?: Data,
-    options?: PublishOptions & { ack?: true },
-  ): Promise<Published>;
+  publish(type: string, data?: Data, options?: PublishOptions & { ack?: true }): Promise<Published>;
   publish(type: string, data?: Data, options?: PublishOptions): Promise<Published | Handed>;
   async publish(
     type: string,

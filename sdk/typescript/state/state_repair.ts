@@ -1,6 +1,5 @@
 /** Tracks which changes of a room's state a client has received, and fetches missed ones. */
-import { encodeUtf8, readEnvelope, strictText } from "@arqon/proto";
-import type { PlainEnvelope } from "@arqon/proto";
+import { encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
 import type { Json } from "../wire/json.ts";
 import type { RoomPosition, RoomRead, RoomState, RoomValue } from "./room_state.ts";
@@ -159,7 +158,6 @@ export interface RepairOptions {
 
 /** A key that no room has: the request needs only the events, not a state of up to 262,144 bytes. */
 const NO_KEY = "no-such-key";
-/** The back-off between attempts. */
 const WAITS = { base_ms: 1_000, max_ms: 15_000 };
 
 /** Repairs the state of one room while the program receives it. */

@@ -151,7 +151,6 @@ export interface StateView extends RoomView {
   readonly lock: RoomState["lock"];
 }
 
-/** The confirmed state. */
 type Confirmed = RoomPosition & Pick<StateView, "state"> & { readonly lock?: StateView["lock"] };
 
 /** A write under way, or one whose change has not arrived yet. */

@@ -12,9 +12,8 @@ import { newEntry, newReader, subTermsOf, tellGap, tellReady } from "./room_entr
 import type { Mend, RoomEntry } from "./room_entry.ts";
 import type { Session } from "../connection/session.ts";
 import { backoffDelay } from "../time/clock.ts";
-import { asSubscription, encodeMeta } from "./subscription.ts";
+import { asSubscription, encodeMeta, type SubscriptionsOptions } from "./subscription.ts";
 import type { Beginning, Reader, SubscribeOptions, Subscription } from "./subscription.ts";
-import type { SubscriptionsOptions } from "./subscription.ts";
 import { isCompanion } from "../wire/companion.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 
@@ -28,7 +27,6 @@ export class Subscriptions {
   /** The patterns: ids that end in `*`. */
   readonly #patterns = new Set<RoomEntry>();
   #session: Session | undefined;
-  /** The session that the client is moving to. */
   #next: Session | undefined;
   #moved: (() => void) | undefined;
   #update_number = 0;

@@ -13,7 +13,6 @@ export function refreshDelay(remaining_ms: number, random: () => number): number
   return Math.min(TIMER_MS_MAX, Math.max(1_000, Math.floor(remaining_ms * share)));
 }
 
-/** The source of tokens, and the timeout of `getToken`. */
 interface TokenKeeperOptions
   extends Pick<Settings, "token" | "getToken" | "handshake_timeout_ms" | "random"> {
   readonly signal: AbortSignal;

@@ -108,7 +108,6 @@ class Undoing {
 
 const RETRY_MAX_MS = 5_000;
 
-/** The dependencies of a writer. */
 interface WriterPort {
   /** The origin of changes from the room. */
   readonly origin: unknown;
@@ -226,9 +225,7 @@ export class Writer {
     }
     try {
       const all = [...held, ...updates];
-      await this.#deliver(
-        held.length > 0 ? presentForm(this.#doc, all) : Y.mergeUpdates(all),
-      );
+      await this.#deliver(held.length > 0 ? presentForm(this.#doc, all) : Y.mergeUpdates(all));
       this.#undoing.release(steps);
     } catch (error) {
       this.#held = [...held, ...updates, ...this.#held];

@@ -82,7 +82,6 @@ const MARK = "yjs.mark";
 export const LIVE_FILTER = `type != "${SNAPSHOT}"`;
 /** A filter for snapshots only. */
 export const SNAPSHOT_FILTER = `type == "${SNAPSHOT}"`;
-/** Header with the set of a part. */
 const SET_HEADER = "x-yjs-set";
 /** Header with the part's index in its set: `0/3` is the first of three. */
 const PART_HEADER = "x-yjs-part";
@@ -128,7 +127,6 @@ export function markOf(message: Message): Mark | undefined {
   }
 }
 
-/** One part of a set. */
 interface Part {
   readonly set: string;
   readonly index: number;

@@ -34,5 +34,5 @@ export const Centrifugo = z.strictObject({
     "who may ask Centrifugo's server API at /api of the client listener",
   ),
 });
-/** A checked `[centrifugo]`. */
+/** `[centrifugo]`. */
 export type Centrifugo = z.output<typeof Centrifugo>;

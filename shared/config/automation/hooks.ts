@@ -72,7 +72,6 @@ const options = {
 
 /** A hook that a tenant sets at run time; a missing secret is generated. */
 export const TenantHook = z.strictObject({ ...options, secret: secret.optional() });
-/** Such a hook, checked. */
 export type TenantHook = z.output<typeof TenantHook>;
 
 const Hook = z.strictObject({
@@ -117,9 +116,7 @@ const Webhooks = z.strictObject({
   tenant_private_hosts: z.array(hostEntry).max(1_000).default([]).describe(
     "the same for tenants' own hooks, which private_hosts does not cover",
   ),
-  ca_file: namedFile(
-    "more certificate authorities for receivers, PEM; read before each call",
-  ),
+  ca_file: namedFile("more certificate authorities for receivers, PEM; read before each call"),
   tenant_hooks: z.int().min(0).max(1_000).default(16).describe(
     "hooks that one tenant may set at run time; 0: none",
   ),

@@ -16,9 +16,7 @@ const App = z.strictObject({
   room_prefix: z.string().max(32).default("pusher:").refine(
     (text) => isRoomPattern(`${text}*`),
     { error: "expected at most 32 of [A-Za-z0-9_~:=-]" },
-  ).describe(
-    "prefix of a channel's room id; empty: every room of the tenant is a channel",
-  ),
+  ).describe("prefix of a channel's room id; empty: every room of the tenant is a channel"),
   client_events: z.boolean().default(false).describe(
     "let clients publish client-* events to private and presence channels that they are in",
   ),
@@ -47,5 +45,5 @@ export const Pusher = z.strictObject({
     "apps: clients are answered at /app/{key}, and backends at /apps/{id} of the client listener",
   ),
 });
-/** A checked `[pusher]`. */
+/** `[pusher]`. */
 export type Pusher = z.output<typeof Pusher>;

@@ -437,7 +437,6 @@ const CONSTANTS = {
 type Node = Constant<unknown> | Share;
 type Tree = { readonly [name: string]: Node | Tree };
 
-/** The values of a tree of constants. */
 type ValuesOf<T> = {
   [K in keyof T]: T[K] extends Share ? number : T[K] extends Constant<infer V> ? V : ValuesOf<T[K]>;
 };
@@ -518,11 +517,9 @@ export function splitConstants(value: unknown, tree: Tree = CONSTANTS): [unknown
   return [rest, set];
 }
 
-/** What a table has at a path of names. */
 const valueAt = (table: unknown, path: string): unknown =>
   path.split(".").reduce((value, name) => isTable(value) ? value[name] : undefined, table);
 
-/** The value of a constant of this table of a file. */
 function valueOf(node: Node, table: Readonly<Table>, file: Readonly<Table>): unknown {
   if (!("share" in node) || typeof node.value === "number") return node.value;
   const key = valueAt(node.of.includes(".") ? file : table, node.of);

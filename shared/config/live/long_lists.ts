@@ -12,7 +12,6 @@ export interface CutConfig {
 interface ListPart {
   /** The names of the list, outermost first. */
   readonly path: readonly string[];
-  /** Its next entries. */
   readonly entries: string;
 }
 

@@ -3,11 +3,9 @@
  * process decides how the file is read and who may ask.
  */
 import type { Logger } from "../../logs/log.ts";
-import { scrapedGauge } from "../../metrics/metrics.ts";
-import type { Registry } from "../../metrics/metrics.ts";
+import { type Registry, scrapedGauge } from "../../metrics/metrics.ts";
 import { scrapedFamily } from "../../metrics/metrics_plain.ts";
-import { LiveConfig } from "./live_config.ts";
-import type { ConfigChanges } from "./live_config.ts";
+import { type ConfigChanges, LiveConfig } from "./live_config.ts";
 import type { Config } from "../schema.ts";
 
 /** The configuration in force in a process, and the settings of its file that are not in force. */
@@ -16,7 +14,6 @@ export interface ConfigReport {
   readonly file: string | null;
   /** When the file was last applied, in Unix ms. */
   readonly loaded_ms: number;
-  /** The keys that changed then. */
   readonly changed: readonly string[];
   /** The keys that differ in the file and need a restart. */
   readonly needs_restart: readonly string[];
@@ -26,9 +23,7 @@ export interface ConfigReport {
   readonly values: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** What a reload needs. */
-export interface ReloadOptions {
-  /** What the process was started with. */
+interface ReloadOptions {
   readonly started: Config;
   readonly file: string | null;
   /** Reads and checks the file as a start does; throws, or rejects with, an Error that describes the problem. */

@@ -27,10 +27,7 @@ export const idOrAny = z.string().refine((text) => text === "*" || isId(text), {
   error: 'expected an id of [A-Za-z0-9_~:=-] or "*"',
 }).meta({ pattern: "^([A-Za-z0-9_~:=-]{1,64}|\\*)$" });
 
-/**
- * Runs a check across fields also when their table has other problems, so that one start names them
- * all.
- */
+/** Runs a check across fields also when their table has other problems, so that one start names them all. */
 export const always = {
   when: ({ value }: z.core.ParsePayload) => typeof value === "object" && value !== null,
 };
@@ -47,7 +44,6 @@ export interface Repeated {
   readonly list: string;
   /** The members of which at least one must differ. */
   readonly members: readonly string[];
-  /** The member at which the problem is shown. */
   readonly shown: string;
   /** The problem in words, for example "the same prefix", "expected each prefix once". */
   readonly same: string;

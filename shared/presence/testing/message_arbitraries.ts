@@ -33,10 +33,7 @@ const status: fc.Arbitrary<WriterStatus> = fc.record({
   state: fc.constantFrom("up" as const, "down" as const, "forgotten" as const),
 }, PLAIN);
 const tag: fc.Arbitrary<Tag> = fc.record({ writer, counter: birth }, PLAIN);
-const emitter: fc.Arbitrary<Emitter> = fc.record(
-  { brain_id: id, boot: count, term: count },
-  PLAIN,
-);
+const emitter: fc.Arbitrary<Emitter> = fc.record({ brain_id: id, boot: count, term: count }, PLAIN);
 
 /** A member of one of few rooms, so that many of one message share theirs. */
 export const entry: fc.Arbitrary<Entry> = fc.record({

@@ -31,7 +31,6 @@ export class Watched {
     this.state = state;
   }
 
-  /** Merges a delta. */
   take(way: (state: PresenceState, delta: Delta) => MergeResult, delta: Delta): MergeResult {
     const result = way(this.state, delta);
     this.state = result.state;
@@ -45,7 +44,6 @@ export class Watched {
     for (const delta of fullDeltas(from, this.state)) this.take(mergeFull, delta);
   }
 
-  /** Marks a writer. */
   mark(how: (state: PresenceState, writer: Writer) => MarkResult, writer: Writer): void {
     const result = how(this.state, writer);
     this.state = result.state;

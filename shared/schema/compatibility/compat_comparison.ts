@@ -91,7 +91,6 @@ export class Comparison {
     return this.nameInTo(from.typeName) === to.typeName;
   }
 
-  /** Adds a finding. */
   report(severity: Severity, rule: FindingRule, place: Place, detail: string): void {
     const kept = this.#findings[severity];
     if (kept.length >= FINDINGS_MAX) {

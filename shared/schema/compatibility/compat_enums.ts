@@ -27,13 +27,11 @@ function valuesOf({ values }: DescEnum): Values {
   return { names, numbers: new Map(values.map(({ name, number }) => [name, number])) };
 }
 
-/** What a reader does with a number that its closed enum lacks. */
 function lostBy(reader: string, number: number, data: "older" | "newer"): string {
   return `${reader}'s closed enum drops ${number} from ${data} data, and refuses a message ` +
     "in which a required field has it";
 }
 
-/** Reports a number that was removed. */
 function reportGone(
   comparison: Comparison,
   to: DescEnum,
@@ -68,7 +66,6 @@ function reportGone(
   }
 }
 
-/** Reports a number whose names changed. */
 function reportNames(
   comparison: Comparison,
   to: DescEnum,

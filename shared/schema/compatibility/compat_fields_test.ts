@@ -69,9 +69,7 @@ Deno.test("maps are lists of entries", async (t) => {
       name: "another key, another value",
       before: "message M { map<string, int32> f = 1; map<int32, string> g = 2; }",
       after: "message M { map<int32, int32> f = 1; map<int32, int32> g = 2; }",
-      expected: {
-        BACKWARD: ["error field-type-changed M.f", "error field-type-changed M.g"],
-      },
+      expected: { BACKWARD: ["error field-type-changed M.f", "error field-type-changed M.g"] },
     },
     {
       name: "a map is no single message",

@@ -57,10 +57,7 @@ Deno.test("a oneof loses values only for readers that declare it", async (t) => 
       name: "two oneofs that become one",
       before: "message M { oneof o { int32 a = 1; int32 b = 2; } oneof p { int32 c = 3; } }",
       after: "message M { oneof o { int32 a = 1; int32 b = 2; int32 c = 3; } }",
-      expected: {
-        BACKWARD: ["error oneof-changed M.c"],
-        FORWARD: ["warning oneof-changed M.c"],
-      },
+      expected: { BACKWARD: ["error oneof-changed M.c"], FORWARD: ["warning oneof-changed M.c"] },
     },
     {
       name: "the only member goes out",
@@ -138,9 +135,7 @@ Deno.test("types are found under their new names", async (t) => {
       before: "message X { int32 a = 1; } enum E { Z = 0; } message M { X x = 1; E e = 2; }",
       after: 'syntax = "proto3"; package PACKAGE.v2; ' +
         "message X { string a = 1; } enum E { Z = 0; } message M { X x = 1; E e = 2; }",
-      expected: {
-        FULL: ["error package-changed -", "error field-type-changed v2.X.a"],
-      },
+      expected: { FULL: ["error package-changed -", "error field-type-changed v2.X.a"] },
     },
     {
       name: "a message that is its own field",

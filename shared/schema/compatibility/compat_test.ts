@@ -35,12 +35,7 @@ Deno.test("an imported file that goes is a warning, and libraries go silently", 
     'reserved "part", "at"; }';
   const findings = compareDescriptors(from.set, (await read({ "main.proto": alone })).set, "FULL");
   assert.deepEqual(
-    findings.map(({ severity, rule, file, message }) => [
-      severity,
-      rule,
-      file,
-      message,
-    ]),
+    findings.map(({ severity, rule, file, message }) => [severity, rule, file, message]),
     [["warning", "message-removed", "part.proto", "shop.Part"]],
   );
 });

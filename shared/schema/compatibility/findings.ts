@@ -11,7 +11,6 @@ export function isTransitive(mode: CompatibilityMode): boolean {
 
 /** The directions of data between the two versions. */
 export interface Directions {
-  /** The new version reads what the old one wrote. */
   readonly backward: boolean;
   /** The old version reads what the new one writes. */
   readonly forward: boolean;
@@ -83,7 +82,6 @@ export interface Finding {
   readonly field: string;
   /** The old state, the new state, and the consequence. */
   readonly detail: string;
-  /** The earlier of the two versions. */
   readonly from_version: string;
   /** The later of the two versions, the candidate in a check of a history. */
   readonly to_version: string;

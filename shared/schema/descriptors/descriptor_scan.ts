@@ -112,7 +112,6 @@ interface Place {
   readonly desc: DescMessage | undefined;
   readonly end: number;
   readonly depth: number;
-  /** The number of enclosing messages. */
   readonly nesting: number;
 }
 

@@ -146,10 +146,7 @@ Deno.test("the largest set that is allowed is read in a moment's work", () => {
 Deno.test("imports that are missing, double or circular are refused", () => {
   refused(zip(file("a.proto", "b.proto")), /"a.proto" imports "b.proto", which is not in/);
   refused(zip(file("a.proto", "a.proto")), /in a circle: a.proto → a.proto/);
-  refused(
-    zip(file("a", "b"), file("b", "c"), file("c", "b")),
-    /in a circle: b → c → b/,
-  );
+  refused(zip(file("a", "b"), file("b", "c"), file("c", "b")), /in a circle: b → c → b/);
   const circle = Array.from({ length: 900 }, (_, n) => file(`f${n}`, `f${(n + 1) % 900}`));
   refused(zip(...circle), /in a circle: f0 → f1 .* … → f0/);
   refused(zip(file("a"), file("a")), /"a" is in the descriptor set twice/);

@@ -9,11 +9,9 @@ import type {
 } from "@bufbuild/protobuf/wkt";
 import { quoteName, SchemaError } from "../schema_error.ts";
 
-/** What a full name denotes. */
-export interface DeclaredSymbol {
+interface DeclaredSymbol {
   readonly kind: string;
   readonly file: string;
-  /** The declaration, for messages. */
   readonly message?: DescriptorProto;
 }
 /** What each full name, without a leading dot, denotes. */

@@ -29,7 +29,6 @@ const FORWARD = { ...NEVER, forward: "compatible" } as const;
 const file3 = (body: string) => 'syntax = "proto3"; package PACKAGE;\n' + body;
 const file2 = (body: string) => 'syntax = "proto2"; package PACKAGE;\n' + body;
 const both3 = (before: string, after: string): Example => [file3(before), file3(after)];
-/** A message `M` with these members. */
 const message = (body: string) => body === "" ? "message M {}" : `message M { ${body} }`;
 const members3 = (before: string, after: string) => both3(message(before), message(after));
 const members2 = (before: string, after: string): Example => [
@@ -43,7 +42,6 @@ function retyped(before: string, after: string, extra: string = ""): Example {
   return both3(message(before), message(after));
 }
 
-/** Each type to each other one. */
 function eachWithEach(types: readonly string[]): Example[] {
   return types.flatMap((before) =>
     types.filter((after) => after !== before).map((after) => retyped(before, after))
@@ -73,11 +71,7 @@ const ROWS: readonly Row[] = [
   ],
   ["field removed, nothing reserved", NEVER, members3(A, "")],
   ["field removed, number reserved", ALWAYS, members3(A, "reserved 1;")],
-  [
-    "field removed, number and name reserved",
-    ALWAYS,
-    members3(A, 'reserved 1; reserved "a";'),
-  ],
+  ["field removed, number and name reserved", ALWAYS, members3(A, 'reserved 1; reserved "a";')],
   ["field renamed, same number and type", ALWAYS, members3(A, "int32 b = 1;")],
   ["field number changed", NEVER, members3(A, "int32 a = 2;")],
   [
@@ -131,12 +125,7 @@ const ROWS: readonly Row[] = [
     retyped("E", "repeated E", ENUM),
   ],
   ["new field added to a oneof", ALWAYS, members3(O_A, `oneof o { ${A} string b = 2; }`)],
-  [
-    "one existing field moved into a new oneof",
-    ALWAYS,
-    members3(A, O_A),
-    members3(A, O_AB),
-  ],
+  ["one existing field moved into a new oneof", ALWAYS, members3(A, O_A), members3(A, O_AB)],
   ["two or more existing fields moved into one oneof", FORWARD, members3(AB, O_AB)],
   ["existing field moved into an existing oneof", FORWARD, members3(`${O_A} int32 b = 2;`, O_AB)],
   ["field moved out of a oneof to the message", BACKWARD, members3(O_AB, `${O_A} int32 b = 2;`)],

@@ -43,11 +43,7 @@ export async function expectFindings(
       const [from, to] = [before.get(`p${index}`), after.get(`p${index}`)];
       assert.ok(from !== undefined && to !== undefined);
       for (const [mode, lines] of Object.entries(expected)) {
-        const findings = compareDescriptors(
-          from.registry,
-          to.registry,
-          mode as CompatibilityMode,
-        );
+        const findings = compareDescriptors(from.registry, to.registry, mode as CompatibilityMode);
         const text = findings.map(formatFinding).join("\n");
         assert.deepEqual(findings.map((finding) => written(`p${index}`, finding)), lines, text);
       }

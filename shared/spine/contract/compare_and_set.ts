@@ -13,10 +13,10 @@ export function isConflict(error: unknown): boolean {
 }
 
 /** Awaits the write of an attempt: only a `version-conflict` of this write causes a retry. */
-export type MayLose = <Written>(write: Promise<Written>) => Promise<Written>;
+type MayLose = <Written>(write: Promise<Written>) => Promise<Written>;
 
 /** How many attempts, and the error after the last. */
-export interface ChangeOptions {
+interface ChangeOptions {
   /** Attempts at most. */
   readonly attempts?: number;
   /** What it rejects with when the last attempt lost as well; absent: with its `version-conflict`. */

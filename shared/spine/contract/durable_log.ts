@@ -83,10 +83,7 @@ export const LEAST_RETENTION: Retention = {
 
 /** How to append. */
 export interface AppendOptions {
-  /**
-   * The idempotency key: appends to one room with the same key within `LOG_DEDUPLICATION_MS` are
-   * stored once.
-   */
+  /** The idempotency key: appends to one room with the same key within `LOG_DEDUPLICATION_MS` are stored once. */
   readonly key?: string;
   /** Headers that are stored with the message. */
   readonly headers?: SpineHeaders;

@@ -42,7 +42,6 @@ export class JobQueue {
     this.#now = now;
   }
 
-  /** Number of queued jobs. */
   get length(): number {
     return this.#jobs.length - this.#head;
   }

@@ -86,11 +86,7 @@ function plainTokens(text: string): KvKey | undefined {
 }
 
 /** Keys in base64url: any text can be a token. */
-export const ENCODED_KEYS: KeyForm = {
-  prefix: encodePrefix,
-  encode: encodeKey,
-  decode: decodeKey,
-};
+export const ENCODED_KEYS: KeyForm = { prefix: encodePrefix, encode: encodeKey, decode: decodeKey };
 
 /** Keys as they are: tokens of printable ASCII without dots, white space, `*` and `>`. */
 export const PLAIN_KEYS: KeyForm = { prefix: plainPrefix, encode: plainKey, decode: plainTokens };

@@ -39,10 +39,7 @@ export interface LedgerRead {
   readonly limit: number;
 }
 
-/**
- * A ledger. Its methods reject with `spine-unavailable` or `log-unavailable` (503) while the answer
- * is not known.
- */
+/** A ledger. Its methods reject with `spine-unavailable` or `log-unavailable` (503) while the answer is not known. */
 export interface Ledger {
   /**
    * Stores a copy as entry `after + 1`, and resolves with that once it is safe. Rejects with `version-conflict` (409),

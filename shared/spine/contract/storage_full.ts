@@ -1,6 +1,5 @@
 /** The error of a write to full storage: a retry fails until there is room. */
-import { ArqonError } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, type Reason } from "@arqon/proto";
 
 /** `detail` names what is full and the remedy. Of a log the reason is `log-unavailable`. */
 export class StorageFull extends ArqonError {

@@ -13,8 +13,7 @@ export async function storeTimeOf(
   return await storeTime?.() ?? now();
 }
 
-/** The dependencies of `StoreTime`. */
-export interface StoreTimeOptions extends Pick<Env, "now" | "monotonic_ms"> {
+interface StoreTimeOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly bucket: Pick<KeyValue, "storeTime">;
 }
 

@@ -2,12 +2,10 @@
  * Reads a room's log backward from the newest message: for writers that must know whether a message that they may have
  * published was stored. It reads page by page and keeps nothing.
  */
-import { DecodeError, readEnvelope } from "@arqon/proto";
-import type { PlainEnvelope } from "@arqon/proto";
+import { DecodeError, type PlainEnvelope, readEnvelope } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "./durable_log.ts";
 import { readable } from "./readable_message.ts";
 
-/** Messages of a page of the log. */
 const PAGE_MESSAGES = 256;
 const PAGE_BYTES = 4_194_304;
 
@@ -31,10 +29,7 @@ export interface StoredPage {
 }
 
 /** Pages until the log has no more. Rejects as the log does. */
-export async function* storedBack(
-  log: ReadLog,
-  room_id: string,
-): AsyncGenerator<StoredPage, void> {
+export async function* storedBack(log: ReadLog, room_id: string): AsyncGenerator<StoredPage, void> {
   const { last } = await log.head(room_id);
   for (let before = (last?.offset ?? 0) + 1; before > 1;) {
     const { messages, more } = await log.readBack(room_id, {

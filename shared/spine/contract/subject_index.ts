@@ -58,7 +58,6 @@ export class SubjectIndex<S extends Subscriber> {
   /** With cached routes: a subject gets many messages while its receivers seldom change. */
   readonly #exact = new Map<string, ExactRow<S>>();
   readonly #patterns = new Map<string, PatternRow<S>>();
-  /** How often the patterns have changed. */
   #patterns_changed = 0;
   readonly #routes = new RecentMap<string, Route<S>>(ROUTES_MAX);
   /** Round robin position of the queue groups. */

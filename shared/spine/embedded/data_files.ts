@@ -21,7 +21,7 @@ const HOLDS: Readonly<Record<DataFile, string>> = {
 };
 
 /** The kinds of trouble with a file, by remedy. */
-export type Trouble = "full" | "damaged" | "locked" | "refused" | "other";
+type Trouble = "full" | "damaged" | "locked" | "refused" | "other";
 
 /** The kind of trouble that a message of SQLite or of the system reports. */
 function troubleOf(message: string): Trouble {

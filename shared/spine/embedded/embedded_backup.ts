@@ -5,8 +5,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
-import { FreezableFile } from "./embedded_freeze.ts";
-import type { FrozenFile } from "./embedded_freeze.ts";
+import { FreezableFile, type FrozenFile } from "./embedded_freeze.ts";
 import type { SpineBackup } from "../contract/spine.ts";
 
 /** Closes a database and ends a backup of it. */
@@ -19,7 +18,7 @@ export function closeBacked(database: DatabaseSync, file: BackupFile | undefined
 /** Interval between two looks at the waiting bytes, in ms: what is written meanwhile moves into a file in one turn. */
 const WATCH_MS = 20;
 
-/** A file, and the sequence numbers that it has assigned. */
+/** Closes a database and ends a backup of it. */
 export interface BackupFile {
   readonly name: SpineBackup["files"][number]["name"];
   readonly file: FreezableFile;
@@ -61,7 +60,7 @@ export function requireRestored(data_dir: string): void {
 }
 
 /** What making backups needs. */
-export interface BackupOptions extends Pick<Env, "log" | "now"> {
+interface BackupOptions extends Pick<Env, "log" | "now"> {
   /** The files to back up; none if all data are in memory. */
   readonly files: () => readonly BackupFile[];
   /** Bytes that may wait in all files together while a backup is read. */

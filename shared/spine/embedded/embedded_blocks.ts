@@ -20,10 +20,8 @@ import type {
   BlockStoreName,
   StoredBlock,
 } from "../contract/block_store.ts";
-import { backupFile } from "./embedded_backup.ts";
-import type { BackupFile } from "./embedded_backup.ts";
+import { type BackupFile, backupFile, closeBacked } from "./embedded_backup.ts";
 import { inTransaction, openDatabase, requireVersion } from "./embedded_database.ts";
-import { closeBacked } from "./embedded_backup.ts";
 import { scrub } from "./embedded_scrub.ts";
 import { logUnavailable } from "../contract/storage_full.ts";
 import { type DataFile, isDiskFull, openProblem, useProblem } from "./data_files.ts";
@@ -43,7 +41,6 @@ const SCHEMA = `
   PRAGMA user_version = ${VERSION};`;
 /** Blocks that one append removes at most; a bound that was lowered is reached in steps. */
 const REMOVED_AT_ONCE = 256;
-/** Bytes of one page of a read. */
 const READ_BYTES = 4_194_304;
 /** Idempotency keys that are remembered. */
 const IDS_MAX = 256;
@@ -63,7 +60,7 @@ function prepared(database: DatabaseSync): DatabaseSync {
 }
 
 /** The engine's parts that a store of blocks needs. */
-export interface EmbeddedBlocksOptions extends Pick<Env, "now"> {
+interface EmbeddedBlocksOptions extends Pick<Env, "now"> {
   readonly name: BlockStoreName;
   readonly data_dir: string | undefined;
   readonly steps: ClockSteps;
@@ -127,9 +124,7 @@ export class EmbeddedBlocks implements BlockStore {
     });
   }
 
-  async append(
-    { tenant_id, node_id, ttl_seconds, max_bytes, payload, id, expected }: BlockAppend,
-  ) {
+  async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload, id, expected }: BlockAppend) {
     this.#options.assertOpen();
     assertSize(payload.length, BLOCK_BYTES_MAX);
     if (id !== undefined && this.#stored_ids.has(id)) return;

@@ -1,8 +1,5 @@
 // deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
-/**
- * Key-value buckets of the embedded engine, with their watches; the rows are in
- * `embedded_store.ts`.
- */
+/** Key-value buckets of the embedded engine, with their watches; the rows are in `embedded_store.ts`. */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
 import { assertSize } from "../contract/check.ts";
@@ -23,11 +20,8 @@ import type { JobQueue } from "../contract/job_queue.ts";
 import { awaitedLater } from "../../awaited_later.ts";
 
 interface Watcher {
-  /** How the watched view stores keys. */
   readonly keys: KeyForm;
-  /** The stored prefix. */
   readonly prefix: string;
-  /** The most tokens of a delivered key. */
   readonly tokens_max: number;
   readonly onChange: (change: KvChange) => void;
   readonly abort: (error: ArqonError) => void;
@@ -68,7 +62,6 @@ export class EmbeddedBuckets {
     this.#options = options;
   }
 
-  /** One view of a bucket. */
   open(bucket: string, plain: boolean): KeyValue {
     let views = this.#views.get(bucket);
     if (views === undefined) {
@@ -244,7 +237,6 @@ class EmbeddedKv implements KeyValue {
     }
   }
 
-  /** The watchers of a stored key, with the key in their view. */
   #watchersOf(stored: string): [Watcher, KvKey][] {
     return [...this.#watchers].flatMap((watcher): [Watcher, KvKey][] => {
       if (!isBelow(stored, watcher.prefix)) return [];

@@ -69,7 +69,7 @@ export function ledgerStatements(database: DatabaseSync) {
 }
 
 /** The engine's parts that a ledger needs. */
-export interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
+interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
   readonly name: string;
   readonly store: {
     readonly database: DatabaseSync;

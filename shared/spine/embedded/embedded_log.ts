@@ -6,8 +6,7 @@ import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
 import { nextTurn } from "../../turns/next_turn.ts";
-import { roomSubject, tenantLogPattern } from "../../subjects/subject.ts";
-import type { Subject } from "../../subjects/subject.ts";
+import { roomSubject, type Subject, tenantLogPattern } from "../../subjects/subject.ts";
 import { assertSize, headerBytes } from "../contract/check.ts";
 import {
   LEAST_RETENTION,
@@ -18,14 +17,12 @@ import {
 } from "../contract/durable_log.ts";
 import type { Appended, DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import type { LogFile } from "./embedded_log_file.ts";
-import { LogRows } from "./embedded_log_rows.ts";
-import type { LogRow } from "./embedded_log_rows.ts";
+import { type LogRow, LogRows } from "./embedded_log_rows.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";
 import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
 import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
 import { lifeAt, newestLife, newLifeId, withLife } from "../contract/lives.ts";
-import { isoOf, LogClock } from "../contract/log_clock.ts";
-import type { Clocks } from "../contract/log_clock.ts";
+import { type Clocks, isoOf, LogClock } from "../contract/log_clock.ts";
 import type { StorageReport } from "../contract/spine.ts";
 import type { SpineHeaders } from "../contract/spine_message.ts";
 
@@ -129,7 +126,6 @@ export class EmbeddedLogs {
     return promise;
   }
 
-  /** What `Spine.storage` reports about the logs. */
   report(): StorageReport {
     const { file, limits: { log_bytes } } = this.options;
     const used_bytes = file.usedBytes();

@@ -7,8 +7,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { openProblem, useProblem } from "./data_files.ts";
 import type { LogLimits } from "../contract/durable_log.ts";
-import { backupFile } from "./embedded_backup.ts";
-import type { BackupFile } from "./embedded_backup.ts";
+import { type BackupFile, backupFile, closeBacked } from "./embedded_backup.ts";
 import {
   inTransaction,
   openDatabase,
@@ -16,7 +15,6 @@ import {
   proveWritable,
   requireVersion,
 } from "./embedded_database.ts";
-import { closeBacked } from "./embedded_backup.ts";
 
 const FILE = "log.sqlite";
 /** `PRAGMA user_version` of the schema below. */
@@ -97,7 +95,6 @@ export class LogFile {
     });
   }
 
-  /** Bytes that `log_bytes` leaves for messages. */
   freeBytes(): number {
     return Math.max(0, this.#limits.log_bytes - this.usedBytes());
   }

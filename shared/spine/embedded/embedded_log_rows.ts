@@ -15,7 +15,6 @@ export interface LogRow extends Retained {
   readonly id: number;
   /** Stored: the name of its first life. In an open log: that of its newest life. */
   readonly stream: string;
-  /** The highest assigned offset. */
   readonly last: number;
   /** Offsets up to here may have been assigned, even if a power cut lost their messages. */
   readonly reserved: number;
@@ -32,7 +31,6 @@ export interface RoomRow {
   /** Nothing above this offset was ever removed. */
   floor: number;
   messages: number;
-  /** Bytes of the payloads. */
   bytes: number;
   /** Time of the oldest message, Unix ms. */
   oldest_ms: number;
@@ -287,7 +285,6 @@ export class LogRows {
     this.#usage.clear();
   }
 
-  /** The number of logs. */
   logs(): number {
     return number(this.#sql.logs.get(), "logs");
   }
@@ -391,12 +388,10 @@ export class LogRows {
     return { ...count, bytes: number(row, "bytes") };
   }
 
-  /** How many messages a room has from this offset on. */
   count(room: number, offset: number): number {
     return number(this.#sql.count.get(room, offset), "messages");
   }
 
-  /** Removes a room's messages up to this offset. */
   remove(room: number, offset: number): void {
     this.#sql.remove.run(room, offset);
   }

@@ -23,13 +23,11 @@ import type {
 } from "../contract/durable_log.ts";
 import type { LogFile } from "./embedded_log_file.ts";
 import type { LogRow, LogRows, RoomRow } from "./embedded_log_rows.ts";
-import { eraseFrom, page, trimRoom } from "./embedded_log_write.ts";
-import type { Append } from "./embedded_log_write.ts";
+import { type Append, eraseFrom, page, trimRoom } from "./embedded_log_write.ts";
 import type { Lives } from "../contract/lives.ts";
 
 /** Messages that `trim` and `erase` remove in one transaction. */
 const TRIM_MESSAGES = 5_000;
-/** Rooms that are forgotten in one. */
 const FORGET_ROOMS = 500;
 
 /** What the logs of all tenants share. */

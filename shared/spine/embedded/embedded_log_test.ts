@@ -15,8 +15,7 @@ import {
   LOG_PREVIOUS_HEADER,
 } from "../contract/durable_log.ts";
 import type { DurableLog } from "../contract/durable_log.ts";
-import { openEmbedded } from "./embedded.ts";
-import type { EmbeddedOptions } from "./embedded.ts";
+import { type EmbeddedOptions, openEmbedded } from "./embedded.ts";
 import type { Spine, SpineEvent } from "../contract/spine.ts";
 
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 600, replicas: undefined };

@@ -21,10 +21,7 @@ const TRIM_PER_APPEND = 64;
 /** The most rooms that one sweep visits, and messages and keys that it removes. */
 const SWEEP_ROOMS = 500;
 const SWEEP_MESSAGES = 2_000;
-/**
- * How long an empty room is remembered after its messages expired, so that its reads stay exact, in
- * ms.
- */
+/** How long an empty room is remembered after its messages expired, so that its reads stay exact, in ms. */
 const FORGET_MS = 604_800_000;
 /** Bytes of a key's digest; keys are compared by it, and collisions are infeasible. */
 const KEY_BYTES = 16;

@@ -49,7 +49,6 @@ export function objectStatements(database: DatabaseSync) {
   };
 }
 
-/** The statements, and what runs them. */
 interface ObjectRows {
   readonly objects: ReturnType<typeof objectStatements>;
   readonly guard: Guard;
@@ -62,11 +61,7 @@ export class EmbeddedObjects implements ObjectStore {
   /** Throws when the engine is not open. */
   readonly #assertOpen: () => void;
 
-  constructor(
-    bucket: string,
-    store: ObjectRows,
-    assertOpen: () => void,
-  ) {
+  constructor(bucket: string, store: ObjectRows, assertOpen: () => void) {
     this.#bucket = bucket;
     this.#store = store;
     this.#assertOpen = assertOpen;

@@ -22,7 +22,6 @@ export interface EmbeddedOptions extends Pick<Env, "log" | "now"> {
   /** Folder of the data; absent: they are in memory. */
   readonly data_dir?: string;
   readonly limits?: Partial<EmbeddedLimits>;
-  /** Limits of the logs of durable rooms. */
   readonly log_limits?: Partial<LogLimits>;
   /** Monotonic milliseconds, for deadlines and the clock of the logs; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;

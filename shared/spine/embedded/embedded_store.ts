@@ -6,8 +6,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { openProblem, useProblem } from "./data_files.ts";
-import { backupFile, requireRestored } from "./embedded_backup.ts";
-import type { BackupFile } from "./embedded_backup.ts";
+import { type BackupFile, backupFile, closeBacked, requireRestored } from "./embedded_backup.ts";
 import {
   type Guard,
   inTransaction,
@@ -15,7 +14,6 @@ import {
   PROOF_SCHEMA,
   proveWritable,
 } from "./embedded_database.ts";
-import { closeBacked } from "./embedded_backup.ts";
 import { LEDGER_SCHEMA, ledgerStatements } from "./embedded_ledger.ts";
 import { OBJECT_SCHEMA, objectStatements } from "./embedded_objects.ts";
 
@@ -80,9 +78,7 @@ export class KvStore {
   readonly database: DatabaseSync;
   /** The file for a backup; undefined: all data are in memory. */
   readonly file: BackupFile | undefined;
-  /** Statements of the objects, in the same file. */
   readonly objects: ReturnType<typeof objectStatements>;
-  /** Statements of the ledgers, in the same file. */
   readonly ledgers: ReturnType<typeof ledgerStatements>;
   /** Called for every failure of the disk. */
   onFailed: (error: unknown) => void = () => {};
@@ -113,7 +109,6 @@ export class KvStore {
     return this.guard(() => this.#rows.keys.all(bucket, prefix)).map((row) => String(row["key"]));
   }
 
-  /** The keys with the bytes of their values. */
   sizes(bucket: string, prefix: string): { readonly key: string; readonly size_bytes: number }[] {
     return this.guard(() => this.#rows.sizes.all(bucket, prefix)).map((row) => ({
       key: String(row["key"]),

@@ -4,8 +4,7 @@
  * key-value buckets in `nats_kv.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { errors, headers as natsHeaders } from "@nats-io/transport-deno";
-import type { Msg, MsgHdrs } from "@nats-io/transport-deno";
+import { errors, headers as natsHeaders, type Msg, type MsgHdrs } from "@nats-io/transport-deno";
 import type { Env } from "../../env.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import {
@@ -18,8 +17,7 @@ import {
   noReply,
 } from "../contract/check.ts";
 import { assertBucket } from "../contract/kv_key.ts";
-import { connectNats } from "./connection/nats_connect.ts";
-import type { NatsConfig } from "./connection/nats_connect.ts";
+import { connectNats, type NatsConfig } from "./connection/nats_connect.ts";
 import { Flusher } from "./connection/nats_flush.ts";
 import type { MessageFrame } from "./connection/nats_frames.ts";
 import { headerBlock, headerLines, isText, NO_HEADERS } from "./connection/nats_headers.ts";
@@ -28,8 +26,7 @@ import { Link } from "./connection/nats_link.ts";
 import { LOGS_BUCKET } from "./log/nats_log_names.ts";
 import { Inbox } from "./log/nats_log_inbox.ts";
 import { NatsLogs } from "./log/nats_logs.ts";
-import { NatsSubscription } from "./connection/nats_subscription.ts";
-import type { SubscriptionSource } from "./connection/nats_subscription.ts";
+import { NatsSubscription, type SubscriptionSource } from "./connection/nats_subscription.ts";
 import { proveStorage } from "./stores/nats_proof.ts";
 import { ReconnectPauses } from "./connection/nats_pauses.ts";
 import { NatsStores } from "./stores/nats_stores.ts";
@@ -275,7 +272,6 @@ class NatsSpine implements Spine {
     this.#flusher.handed(size_bytes);
   }
 
-  /** An answer that came through nats.js. */
   #answer({ subject, data, headers }: Msg): SpineMessage {
     // A copy: the data of nats.js are a view of a whole read buffer.
     const payload = new Uint8Array(data);

@@ -1,8 +1,7 @@
 /** Conformance cases of the stores of blocks; see `conformance.ts`. */
 import assert from "node:assert/strict";
 import { until } from "../../testing/until.ts";
-import { bytes, refusedWith, text } from "./conformance.ts";
-import type { Bus, Case } from "./conformance.ts";
+import { type Bus, bytes, type Case, refusedWith, text } from "./conformance.ts";
 import { BLOCK_BYTES_MAX, FOLD_WRITERS } from "../contract/block_store.ts";
 import type { BlockRead, BlockStore } from "../contract/block_store.ts";
 

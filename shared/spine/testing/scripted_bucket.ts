@@ -52,7 +52,6 @@ export class ScriptedBucket {
     };
   }
 
-  /** The stored entries. */
   get entries(): readonly KvEntry[] {
     return [...this.#stored.values()];
   }
@@ -62,7 +61,6 @@ export class ScriptedBucket {
     return [...this.#watches].every(({ waiting }) => waiting.length === 0);
   }
 
-  /** Listeners and watches that are still open. */
   get open(): number {
     return this.#listeners.size + this.#watches.size;
   }

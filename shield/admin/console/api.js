@@ -86,7 +86,6 @@ export function createApi({ token, onRefused }) {
     post: (path, body) => json("POST", path, { body }),
     put: (path, body) => json("PUT", path, { body }),
     remove: (path, query) => json("DELETE", path, { query }),
-    /** The bytes of a file. */
     async bytes(path, signal) {
       const response = await call("GET", path, { signal, timeout: false });
       return new Uint8Array(await response.arrayBuffer());

@@ -71,7 +71,6 @@ const SCRIPTS: Readonly<Record<string, string>> = {
 
 /** The console's worker for replays. */
 export const REPLAY_PATH = "/console/replay_worker.js";
-/** The content policy of the pages. */
 const CONSOLE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; " +
   "connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; " +
   "form-action 'none'";

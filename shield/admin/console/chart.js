@@ -52,7 +52,6 @@ const spanWords = (minutes) =>
 /** Labels of a scale omit a zero decimal: 20 k, not 20.0 k. */
 const tickText = (text) => text.replace(/\.0(?!\d)/, "");
 
-/** One chart. `element` is its card. */
 class Chart {
   element;
   #options;

@@ -22,11 +22,9 @@ export const wide = (id, label, value = id, absent = "") => ({
 export const titled = (id, label, value = id) =>
   column(id, label, value, (text) => ({ text: text ?? "", title: text }));
 
-/** Text that links to `href(value, row)`. */
 export const linked = (id, label, value, href, more) =>
   column(id, label, value, (text, row) => ({ text, href: href(text, row) }), more);
 
-/** Text in the tone `tone(value, row)`. */
 export const toned = (id, label, value, tone, more) =>
   column(id, label, value, (text, row) => ({ text, tone: tone(text, row) }), more);
 

@@ -4,7 +4,6 @@ import { isHole, timeOf } from "./journal_lines.js";
 
 /** The possible results of a policy call, in the order of a chart. */
 export const ENDINGS = ["allowed", "refused", "faults"];
-/** Points of a chart. */
 const POINTS = 60;
 
 /** The policy's decision in a record; undefined if it was not called. */

@@ -42,9 +42,7 @@ export function confirmed({ title, text, confirm, typed, fields = [], act, done 
   const dialog = el("dialog", {
     "aria-labelledby": "dialog-title",
     "aria-describedby": "dialog-text",
-  }, [
-    form,
-  ]);
+  }, [form]);
   let is_done = false;
 
   function allow() {

@@ -47,7 +47,6 @@ export function svg(selector, ...content) {
   return fill(document.createElementNS(SVG, tag), classes, content);
 }
 
-/** Replaces all children. */
 export function replace(node, ...children) {
   node.replaceChildren();
   append(node, children);

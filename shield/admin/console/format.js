@@ -2,10 +2,7 @@
 
 const GROUPED = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const DIGITS = [0, 1, 2, 3].map((places) =>
-  new Intl.NumberFormat("en-US", {
-    minimumFractionDigits: places,
-    maximumFractionDigits: places,
-  })
+  new Intl.NumberFormat("en-US", { minimumFractionDigits: places, maximumFractionDigits: places })
 );
 const NONE = "–";
 const isMissing = (value) => value === undefined || value === null || !Number.isFinite(value);
@@ -64,7 +61,6 @@ export function microseconds(value) {
   return value < 1_000 ? `${DIGITS[0].format(value)} µs` : milliseconds(value / 1_000);
 }
 
-/** A share of one as a percentage. */
 export function percent(share) {
   if (isMissing(share)) return NONE;
   const value = share * 100;

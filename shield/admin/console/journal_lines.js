@@ -19,7 +19,6 @@ const outcomeText = (line) => {
   return line.allowed ? "allowed" : `${line.code} ${line.reason}`;
 };
 
-/** The tone of that text. */
 function toneOf(line) {
   if (isHole(line)) return "bad";
   return line.allowed ? "ok" : "warn";
@@ -31,7 +30,6 @@ const policiesText = ({ policies = [] }) =>
     `${name} ${fault === null ? (allowed ? "allows" : "refuses") : `fault ${fault}`} (${units})`
   ).join(", ");
 
-/** The sender of the message. */
 const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
 
 /** Columns of a table of lines, with those of `before` and `behind` around the user's; `open` shows one line. */

@@ -7,7 +7,6 @@ const IDS = ["message_id", "trace", "twist", "offset"];
 const NEEDED = "Name a message by its message id, trace, X-Twist-ID, or room and offset; or give " +
   "a user or a connection.";
 
-/** The question, or what is missing from it. */
 export function questionOf(values, now_ms) {
   const { room, offset, user, connection, minutes } = values;
   const ids = IDS.filter((name) => values[name]);
@@ -82,7 +81,6 @@ const TEXTS = {
       : `unknown: the ledger begins ${moment(from_ms)}`,
 };
 
-/** The outcome as text. */
 export const outcomeText = (outcome) => TEXTS[outcome.state]?.(outcome) ?? outcome.state;
 
 /** The tone of an outcome: ok, warn or bad. */

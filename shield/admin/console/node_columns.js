@@ -5,13 +5,11 @@ import { processesOf } from "./rates.js";
 import { address } from "./router.js";
 import { createTable } from "./table.js";
 
-/** `{text, tone}` of a node's state. */
 export function nodeState(node) {
   if (node.draining) return { text: "draining", tone: "warn" };
   return node.ready ? { text: "ready", tone: "ok" } : { text: "not ready", tone: "bad" };
 }
 
-/** Names of a node's failed checks. */
 export function failedChecks(node) {
   return Object.entries(node.checks ?? {}).filter(([, { ok }]) => !ok).map(([name]) => name);
 }

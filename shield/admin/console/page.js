@@ -22,14 +22,12 @@ const box = (selector, title, actions, children) =>
     children,
   ]);
 
-/** A box with a heading. */
 export const card = (title, ...children) => box("section.card", title, [], children);
 
 /** A box without padding, for content such as a table; `actions` are beside the heading. */
 export const fullCard = (title, actions, ...children) =>
   box("section.card.flush", title, actions, children);
 
-/** A box with facts. */
 export const factCard = (title, pairs) => card(title, facts(pairs));
 
 /**

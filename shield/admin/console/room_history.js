@@ -8,16 +8,13 @@ import { fullCard } from "./page.js";
 
 const PAGE_MESSAGES = 50;
 
-/** The card of one room's history. */
 export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/messages`;
   const list = el("ol.messages");
   const box = el(
     "div.kept",
     { role: "region", "aria-label": `History of ${room_id}`, tabindex: 0 },
-    [
-      list,
-    ],
+    [list],
   );
   const status = el("p.hint", { role: "status" }, "Not read yet.");
   const older = el("button", { onclick: () => read(oldest) }, "Older");
@@ -49,8 +46,5 @@ export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
     }
   }
 
-  return fullCard("History", [status, newest], [
-    box,
-    foot,
-  ]);
+  return fullCard("History", [status, newest], [box, foot]);
 }

@@ -43,7 +43,6 @@ function entryText(entry) {
   return `Entry ${count(entry.offset)}, ${who}: ${what.trim()}; ${verdict}${why}${as}${events}.`;
 }
 
-/** The tables of the changes, and of all values. */
 function createTables() {
   const changes = createTable({
     caption: "Changed by this entry",
@@ -122,7 +121,5 @@ export function createPastCard({ api, signal }, { tenant_id, room_id }) {
     is_reading = false;
   }
 
-  return fullCard("Past", [status, look], [
-    box,
-  ]);
+  return fullCard("Past", [status, look], [box]);
 }

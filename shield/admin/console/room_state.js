@@ -59,9 +59,6 @@ export function createStateCard({ api, signal }, { tenant_id, room_id }) {
     }
   }
 
-  const element = fullCard("State", [status], [
-    table,
-    box,
-  ]);
+  const element = fullCard("State", [status], [table, box]);
   return { element, load };
 }

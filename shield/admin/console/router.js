@@ -9,10 +9,8 @@ function decoded(text) {
   }
 }
 
-/** The address of the view with these segments. */
 export const address = (...segments) => `#/${segments.map(encodeURIComponent).join("/")}`;
 
-/** `{segments, query}` of an address with its `#`. */
 export function parseAddress(hash) {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split(/\?(.*)/s);
   return {

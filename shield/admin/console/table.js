@@ -115,7 +115,6 @@ class Table {
     this.#arrange();
   }
 
-  /** Sets the text of an empty table, which says what to do. */
   setEmpty(text) {
     setText(this.#nothing, text);
   }

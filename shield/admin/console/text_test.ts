@@ -19,10 +19,7 @@ function eventsOf(pieces: readonly string[], event_units_max?: number): SseEvent
 }
 
 const STREAM = ': hello\r\nevent: gap\r\ndata: {"dropped":3}\r\n\r\ndata: a\ndata:  b\n\nid: 7\n\n';
-const EVENTS = [
-  { event: "gap", data: '{"dropped":3}' },
-  { event: "message", data: "a\n b" },
-];
+const EVENTS = [{ event: "gap", data: '{"dropped":3}' }, { event: "message", data: "a\n b" }];
 
 Deno.test("complete events are read with their names, and comments are skipped", () => {
   assert.deepEqual(eventsOf([STREAM]), EVENTS);

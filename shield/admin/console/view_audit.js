@@ -31,7 +31,6 @@ const COLUMNS = [
   plain("node", "Shield"),
 ];
 
-/** Shows the audit log. */
 export function showAudit(ctx, place) {
   showList(ctx, place, {
     title: "Audit log",

@@ -39,7 +39,6 @@ const columns = (lift) => [
   ),
 ];
 
-/** Shows the list of bans. */
 export function showBans(ctx, place) {
   const lift = async (ban) => {
     const { tenant_id: tenant, user_id: user, room_id: room } = ban;

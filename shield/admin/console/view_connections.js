@@ -34,7 +34,6 @@ const columns = (now) => [
   numeric("unsent", "Unsent", "unsent_bytes", bytes),
 ];
 
-/** Shows the list of connections. */
 export function showConnections(ctx, place) {
   showList(ctx, place, {
     title: "Connections",
@@ -118,7 +117,6 @@ function cards(connection, now_ms) {
   ];
 }
 
-/** Shows one connection. */
 export function showConnection(ctx, place, { connection_id }) {
   const path = `/v1/connections/${segment(connection_id)}`;
   const disconnect = async () => {

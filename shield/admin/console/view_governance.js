@@ -38,7 +38,6 @@ const SCHEMA_COLUMNS = [
   column("here", "On this Shield", ({ here }) => here?.state, (_state, { here }) => hereCell(here)),
 ];
 
-/** Shows the list of schemas. */
 export function showSchemas(ctx, place) {
   showList(ctx, place, {
     title: "Schemas",
@@ -93,7 +92,6 @@ function schemaCards({ compatibility, versions, refused, here }) {
   ];
 }
 
-/** Shows one schema. */
 export function showSchema(ctx, place, { schema_id }) {
   const crumb = { href: "#/schemas", text: "Schemas" };
   const path = `/v1/schemas/${segment(schema_id)}`;
@@ -120,7 +118,6 @@ const MIRROR_COLUMNS = [
   ),
 ];
 
-/** Shows the mirror rules. */
 export function showMirror(ctx, place) {
   showList(ctx, place, {
     title: "Mirror rules",
@@ -161,7 +158,6 @@ function flatten(object, before = "") {
   );
 }
 
-/** Shows the limits in force. */
 export function showLimits(ctx, place) {
   const about =
     "What a client, a tenant and a node may use. docs/configuration.md explains each limit.";

@@ -12,7 +12,6 @@ const OUTCOMES = [["", "all"], ["refused", "refused"], ["allowed", "allowed"], [
 const columns = (open) =>
   lineColumns(open, [plain("hook", "Hook"), plain("room", "Room")], [plain("type", "Type")]);
 
-/** Shows the journal. */
 export function showJournal(ctx, place) {
   const opened = slot();
   const open = (line) => {

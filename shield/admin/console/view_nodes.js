@@ -79,7 +79,6 @@ function figureFacts(figures) {
   return pairs.length === 0 ? el("p.hint", "No figures.") : facts(pairs);
 }
 
-/** The process's figures, with the names of the nodes that share it. */
 function processCard(node, sharing) {
   const others = sharing.filter(({ node_id }) => node_id !== node.node_id);
   const names = others.map(({ node_id }) => node_id).join(", ");

@@ -128,10 +128,7 @@ function openRoom(ctx, address) {
   void verdicts.load();
   return {
     element: el("div.columns", [
-      el("div.stack", [
-        createPublishCard(ctx, address, () => void verdicts.expect()),
-        verdicts,
-      ]),
+      el("div.stack", [createPublishCard(ctx, address, () => void verdicts.expect()), verdicts]),
       el("div.stack", tail, createPeople(ctx, path, signal)),
     ]),
     close() {
@@ -146,7 +143,6 @@ const FIELDS = [
   { name: "room", label: "Room", placeholder: "exact id, for example lobby" },
 ];
 
-/** Shows the playground. */
 export function showPlayground(ctx, place) {
   const body = slot();
   let room;

@@ -12,7 +12,6 @@ import { createFlips, replayCommand } from "./policy_flips.js";
 import { createTrial } from "./policy_trial.js";
 
 const HOUR_MS = 3_600_000;
-/** Lines of one answer, and the maximum of one reading. */
 const PAGE_LINES = 2_000;
 const LINES_MAX = 20_000;
 /** The number of newest decisions in the table. */
@@ -62,10 +61,7 @@ const missingText = ({ missing, unknown_holes }) =>
       unknown_holes === 0 ? "" : `, and ${plural(unknown_holes, "hole")} of unknown size`
     }.`;
 
-const FIELDS = [
-  { name: "hours", label: "Hours back", placeholder: "1" },
-  exact("room"),
-];
+const FIELDS = [{ name: "hours", label: "Hours back", placeholder: "1" }, exact("room")];
 
 class PolicyView {
   #ctx;
@@ -197,7 +193,6 @@ class PolicyView {
   }
 }
 
-/** Shows one policy. */
 export function showPolicy(ctx, place, values) {
   const view = new PolicyView(ctx, place, values);
   return () => view.close();

@@ -114,7 +114,6 @@ const columns = (lift) => [
   ),
 ];
 
-/** Shows the form and the list of revocations. */
 export function showRevocations(ctx, place) {
   const lift = async ({ tenant, kind, id }) => {
     const query = { tenant, kind, ...(kind === "issued-before" ? {} : { id }) };

@@ -45,7 +45,6 @@ async function storedRooms({ api }, { tenant, prefix }, signal) {
 
 const WHICH = [["", "with subscribers"], ["stored", "with stored messages"]];
 
-/** Shows the list of rooms. */
 export function showRooms(ctx, place) {
   showList(ctx, place, {
     title: "Rooms",

@@ -3,8 +3,7 @@
  * cluster. The router has checked the caller; `lists.ts` and `details.ts` ask the cluster.
  */
 import { z } from "zod";
-import { AdminTable } from "../routing/admin_routes.ts";
-import type { AdminCall } from "../routing/admin_routes.ts";
+import { type AdminCall, AdminTable } from "../routing/admin_routes.ts";
 import {
   connection,
   disconnect,

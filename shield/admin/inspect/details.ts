@@ -8,8 +8,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { History } from "../../durable/history/history.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { ownOf } from "./lists.ts";
-import type { Answer, ListContext } from "./lists.ts";
+import { type Answer, type ListContext, ownOf } from "./lists.ts";
 import { Id, readQuery, requireId } from "../routing/query.ts";
 import { askState } from "./room_contents.ts";
 import { ConnectionDetail, Done } from "./rows.ts";
@@ -31,10 +30,7 @@ function noConnection(connection_id: string, { silent }: AskedNodes): ArqonError
   return new ArqonError("not-found", `no connection ${connection_id}${unsure}`);
 }
 
-/**
- * Answers `GET /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another
- * tenant.
- */
+/** Answers `GET /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another tenant. */
 export async function connection(
   { asker }: ListContext,
   { url, names, only_tenant }: AdminCall,
@@ -50,10 +46,7 @@ export async function connection(
   throw noConnection(connection_id, nodes);
 }
 
-/**
- * Answers `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another
- * tenant.
- */
+/** Answers `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another tenant. */
 export async function disconnect(
   { asker }: ListContext,
   { url, names, by, only_tenant }: Pick<AdminCall, "url" | "names" | "by" | "only_tenant">,

@@ -26,7 +26,7 @@ export interface ListContext extends Pick<Env, "now"> {
 }
 
 /** What lists read of a request. */
-export type ListCall = Pick<AdminCall, "url" | "only_tenant">;
+type ListCall = Pick<AdminCall, "url" | "only_tenant">;
 
 /** A JSON answer. */
 export type Answer = Readonly<Record<string, unknown>>;
@@ -101,7 +101,6 @@ interface MergedRoom {
   readonly nodes: string[];
 }
 
-/** Every row of every node, with the node. */
 function* rowsOf<R>(
   answers: readonly { readonly node_id: string; readonly value: { readonly rows: readonly R[] } }[],
 ): Iterable<readonly [row: R, node_id: string]> {
@@ -140,10 +139,7 @@ function isCut(
 }
 
 /** Answers `GET /v1/rooms`. */
-export async function rooms(
-  context: ListContext,
-  { url, only_tenant }: ListCall,
-): Promise<Answer> {
+export async function rooms(context: ListContext, { url, only_tenant }: ListCall): Promise<Answer> {
   const { node, limit, ...filter } = readQuery(url, { ...Node, ...RoomFilter, limit: Limit });
   const params = { ...filter, ...ownOf(only_tenant) };
   const options = { params, to: node, of: "shield" } as const;

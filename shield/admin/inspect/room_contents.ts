@@ -22,7 +22,7 @@ export interface ContentsContext extends Pick<Env, "log"> {
 }
 
 /** The room and, optionally, one key of its state. */
-export interface StateWish {
+interface StateWish {
   readonly tenant: string;
   readonly room: string;
   readonly key?: string | undefined;

@@ -5,8 +5,7 @@ import { type AdminRoutes, jsonBody, withBody } from "../routing/admin_routes.ts
 import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
 import { readValue } from "../../../shared/listeners/request_body.ts";
 import { withoutEnd } from "../routing/ending_stream.ts";
-import { room } from "./details.ts";
-import type { DetailContext } from "./details.ts";
+import { type DetailContext, room } from "./details.ts";
 import { cutOffRooms, reducedObject, reducedRoom } from "./reduced_room.ts";
 import {
   ForkBody,
@@ -21,8 +20,7 @@ import type { ReducedPastContext } from "./reduced_past.ts";
 import { type ContentsContext, roomHistory, roomState } from "./room_contents.ts";
 import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
 import type { OrderContext } from "./room_orders.ts";
-import { rooms } from "./lists.ts";
-import type { Answer } from "./lists.ts";
+import { type Answer, rooms } from "./lists.ts";
 import { checked, readQuery, requireId } from "../routing/query.ts";
 import { storedRooms, type StoredRoomsContext } from "./stored_rooms.ts";
 import type { Tails } from "./tail.ts";
@@ -75,13 +73,7 @@ const OFFSET: Schema = { type: "integer", minimum: 0, default: 0 };
 /** Refusals of a Brain for a command, in addition to the usual ones. */
 const ORDER_REFUSALS = [408, 409, 429];
 
-const ROOM = {
-  ...IN_ROOM,
-  subscribers: COUNT,
-  durable: BOOLEAN,
-  messages: COUNT,
-  nodes: list(ID),
-};
+const ROOM = { ...IN_ROOM, subscribers: COUNT, durable: BOOLEAN, messages: COUNT, nodes: list(ID) };
 
 /** The largest body, in bytes. */
 const BODY_BYTES = 4_096;

@@ -31,7 +31,6 @@ export const ConnectionRow = z.strictObject({
   received_messages: Count,
   sent_messages: Count,
 });
-/** One connection. */
 export type ConnectionRow = z.output<typeof ConnectionRow>;
 
 /** How lists of connections are sorted: most unsent bytes, oldest, or most messages first. */
@@ -55,7 +54,6 @@ export const ConnectionAnswer = z.strictObject({
 /** One connection and its rooms; null on Shields that do not have it. */
 export const ConnectionDetail = ConnectionRow.extend({
   rooms: z.array(z.strictObject({
-    /** A room's id, or a pattern of rooms. */
     room_id: Text,
     presence: z.boolean(),
     no_echo: z.boolean(),
@@ -73,11 +71,7 @@ export const Done = z.strictObject({ done: z.boolean() });
 const RoomSort = z.enum(["subscribers", "messages"]).default("subscribers");
 
 /** A filter of rooms. */
-export const RoomFilter = {
-  tenant: Id.optional(),
-  prefix: Id.optional(),
-  sort: RoomSort,
-};
+export const RoomFilter = { tenant: Id.optional(), prefix: Id.optional(), sort: RoomSort };
 
 /** `[tenant_id, room_id, subscribers, durable, messages]`. */
 export const RoomRow = z.tuple([Id, Id, Count, z.boolean(), Count]);

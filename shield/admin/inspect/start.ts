@@ -27,7 +27,7 @@ import type { HealthReport } from "../../../shared/listeners/ops.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 
 /** What the admin API over the cluster needs of the process. */
-export interface InspectStart
+interface InspectStart
   extends Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly version: string;
   readonly logging?: Pick<Logging, "levels" | "setLevel"> | undefined;
@@ -35,15 +35,13 @@ export interface InspectStart
   readonly onDrain?: ((by: string) => void) | undefined;
 }
 
-/** The running admin API over the cluster. */
-export interface StartedInspect {
+interface StartedInspect {
   /** What the admin routes over the cluster act on. */
   readonly admin: InspectContext;
   /** Answers of this Shield to questions of others. */
   readonly questions: AnswerHandlers;
   /** Ends all tails, as the process drains. */
   drain(): void;
-  /** Stops taking samples. */
   close(): void;
 }
 
@@ -106,12 +104,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
 }
 
 function registerTails(registry: Registry, tails: Tails): void {
-  scrapedGauge(
-    registry,
-    "shield_admin_tails",
-    "Open tails of rooms.",
-    () => tails.size,
-  );
+  scrapedGauge(registry, "shield_admin_tails", "Open tails of rooms.", () => tails.size);
   scrapedFamily(
     registry,
     "shield_admin_tail_messages_total",

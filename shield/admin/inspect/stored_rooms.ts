@@ -11,7 +11,6 @@ import type { AdminCall } from "../routing/admin_routes.ts";
 import { Id, readQuery, requireId } from "../routing/query.ts";
 import type { Answer } from "./lists.ts";
 
-/** The most rooms in one answer. */
 const ROOMS_MAX = 1_000;
 const LIMIT_ERROR = { error: `expected a whole number from 1 to ${ROOMS_MAX}` };
 

@@ -28,7 +28,7 @@ export interface TailsOptions extends Pick<Env, "log"> {
 }
 
 /** A request of an admin to see a room. */
-export interface TailRequest {
+interface TailRequest {
   readonly tenant_id: string;
   readonly room_id: string;
   /** The user id of the admin. */
@@ -38,7 +38,7 @@ export interface TailRequest {
 }
 
 /** Totals since the start. */
-export interface TailCounts {
+interface TailCounts {
   shown: number;
   dropped: number;
 }
@@ -86,7 +86,6 @@ function messageEvent(request: TailRequest, message: SpineMessage): Uint8Array |
   }
 }
 
-/** One reader and its queue. */
 class Tail {
   readonly stream: ReadableStream<Uint8Array>;
   readonly is_operator: boolean;
@@ -193,7 +192,6 @@ export class Tails {
     this.#options = options;
   }
 
-  /** The number of open tails. */
   get size(): number {
     return this.#open.size;
   }

@@ -6,12 +6,7 @@ import { EventReader } from "../../../tests/peers/event_reader.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { TAIL_MESSAGES, Tails, TAILS_MAX, TENANT_TAILS_MAX } from "./tail.ts";
 
-const REQUEST = {
-  tenant_id: "acme",
-  room_id: "lobby",
-  by: "root",
-  is_operator: true,
-};
+const REQUEST = { tenant_id: "acme", room_id: "lobby", by: "root", is_operator: true };
 
 function envelope(data: string, more: { content_type?: string; room_id?: string } = {}) {
   const { content_type = "application/json", room_id = "lobby" } = more;

@@ -6,11 +6,9 @@
  * new series starts at 0, since earlier counts are in `_other`. When a tenant loses its series, the series ends, and
  * later counts are in `_other`. So no counter ever falls, and every message is counted in one series.
  */
-import { Gauge } from "prom-client";
-import type { Registry } from "prom-client";
+import { Gauge, type Registry } from "prom-client";
 import { scrapedCounters } from "../../../shared/metrics/metrics_plain.ts";
-import { OTHER_TENANTS } from "../../stats/tenant_stats.ts";
-import type { TenantTable, TenantTotals } from "../../stats/tenant_stats.ts";
+import { OTHER_TENANTS, type TenantTable, type TenantTotals } from "../../stats/tenant_stats.ts";
 
 type Counted = Exclude<keyof TenantTotals, "connections">;
 
@@ -34,7 +32,7 @@ const COUNTED = Object.keys(COUNTERS) as Counted[];
 const MARGIN = 1.5;
 
 /** The values of one series. */
-export type TenantSample = Readonly<TenantTotals>;
+type TenantSample = Readonly<TenantTotals>;
 
 /** A tenant with a series of its own. */
 interface Listed {
@@ -117,10 +115,7 @@ export class TenantSeries {
     this.#series_max = series_max;
   }
 
-  /**
-   * The samples of this moment, `_other` included. Takes one pass over all tenants, and does not sort
-   * them.
-   */
+  /** The samples of this moment, `_other` included. Takes one pass over all tenants, and does not sort them. */
   read(): Map<string, TenantSample> {
     const all = zero();
     const candidates = new Largest(this.#series_max);

@@ -18,8 +18,7 @@ import { z } from "zod";
 import { banKey, decodeBan, EVERY_ROOM, isUserId } from "../../../shared/records/bans.ts";
 import type { Env } from "../../../shared/env.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
-import { AdminTable } from "../routing/admin_routes.ts";
-import type { AdminCall } from "../routing/admin_routes.ts";
+import { type AdminCall, AdminTable } from "../routing/admin_routes.ts";
 import type { ArrivedBan } from "../../auth/ban_table.ts";
 import type { Bans } from "../../auth/bans.ts";
 import { Id, Limit, readQuery } from "../routing/query.ts";
@@ -30,7 +29,7 @@ import { topOf } from "../../../shared/containers/top.ts";
 const READS_AT_ONCE = 16;
 
 /** What the admin API needs of the process. */
-export interface BansAdminContext extends Pick<Env, "log" | "node_id"> {
+interface BansAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly bans: Pick<Bans, "list" | "isIncomplete">;
   readonly bucket: Pick<KeyValue, "get" | "delete">;
 }

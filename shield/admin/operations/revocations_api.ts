@@ -17,8 +17,7 @@ import {
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
-import { AdminTable, inBody, jsonBody } from "../routing/admin_routes.ts";
-import type { AdminCall } from "../routing/admin_routes.ts";
+import { type AdminCall, AdminTable, inBody, jsonBody } from "../routing/admin_routes.ts";
 import { Id } from "../routing/query.ts";
 import { parameterOf, settingsWithin } from "../../../shared/listeners/request_body.ts";
 import type { Revocations } from "../../auth/revocations.ts";
@@ -35,7 +34,7 @@ const EARLIEST_MS = 1_000_000_000_000;
 const TENANT_SHARE = 0.1;
 
 /** What the admin API needs of the process. */
-export interface RevocationsAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
+interface RevocationsAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly revocations: Revocations;
   readonly bucket: KeyValue;
   readonly auth: Pick<Config["auth"], "revocation_seconds">;
@@ -183,10 +182,7 @@ function listed(
   return Response.json({ node_id, revocations: shown, truncated });
 }
 
-async function lift(
-  context: RevocationsAdminContext,
-  { url, by }: AdminCall,
-): Promise<Response> {
+async function lift(context: RevocationsAdminContext, { url, by }: AdminCall): Promise<Response> {
   const tenant_id = parameterOf(url, "tenant");
   const named = parameterOf(url, "kind");
   const kind = REVOCATION_KINDS.find((known) => known === named) ??

@@ -19,8 +19,7 @@ import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
 import { everyTenant } from "../../../shared/subjects/subject.ts";
 import { within } from "../../../shared/within.ts";
 import type { Bans } from "../../auth/bans.ts";
-import { readOrder } from "../../signals/signal_order.ts";
-import type { Order } from "../../signals/signal_order.ts";
+import { type Order, readOrder } from "../../signals/signal_order.ts";
 import type { Signals } from "../../signals/signals.ts";
 import { bump } from "../../stats/stats.ts";
 
@@ -37,8 +36,7 @@ const PAUSE_MS = 1_000;
 const SETTLE_MS = 2_000;
 
 /** What the writes need of the process. */
-export interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
-  /** The bucket `ARQON_BANS`. */
+interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly bans_bucket: Pick<KeyValue, "put" | "delete">;
   readonly bans: Pick<Bans, "hasRoom" | "take">;
   readonly config: {
@@ -47,7 +45,6 @@ export interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotoni
   };
   /** Revokes tokens, as the admin API does. */
   readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<unknown>;
-  /** The bucket of revocations. */
   readonly bucket: Pick<KeyValue, "storeTime">;
 }
 
@@ -232,8 +229,7 @@ export class SignalWrites {
   }
 }
 
-/** What the start of the writes needs in addition. */
-export interface SignalWritesStart extends SignalWritesOptions, Pick<Env, "spine" | "registry"> {
+interface SignalWritesStart extends SignalWritesOptions, Pick<Env, "spine" | "registry"> {
   readonly signals: Pick<Signals, "onOrder">;
 }
 

@@ -3,15 +3,13 @@
  * sockets, processes and NATS are in `tests/signals_test.ts`.
  */
 import assert from "node:assert/strict";
-import { writeEnvelope } from "@arqon/proto";
-import type { SignalKind } from "@arqon/proto";
+import { type SignalKind, writeEnvelope } from "@arqon/proto";
 import { banKey, decodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
 import { decodeRevocation, revocationKey } from "../../../shared/records/revocations.ts";
 import { tenantSubject } from "../../../shared/subjects/subject.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { holderOf } from "../../auth/testing/revocations.ts";
-import { Kept, signalled } from "../../signals/testing/signals.ts";
-import type { TestSignals } from "../../signals/testing/signals.ts";
+import { Kept, signalled, type TestSignals } from "../../signals/testing/signals.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 
 const SUBJECT = tenantSubject("signals", "acme");
@@ -140,9 +138,7 @@ Deno.test("a BAN of a room is of that room, and UNBAN lifts what it names", asyn
 Deno.test("REVOKE revokes the user's tokens so far or the token with that id, depending on the header", async () => {
   await using test = await cluster(3);
   const stored = async (kind: "user" | "token") => {
-    const entry = await test.one.revocations.bucket.get(
-      revocationKey("acme", { kind, id: "ann" }),
-    );
+    const entry = await test.one.revocations.bucket.get(revocationKey("acme", { kind, id: "ann" }));
     return entry && decodeRevocation(entry.value);
   };
   const order = (headers: Record<string, string>) => ({

@@ -7,13 +7,11 @@ import { ArqonError } from "@arqon/proto";
 import { problemResponse } from "../../../shared/problem.ts";
 import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
 import type { AdminCall, ServedRoute } from "./admin_routes.ts";
-import { requireScope } from "./admin_scope.ts";
-import type { Admin, RouteScope } from "./admin_scope.ts";
+import { type Admin, requireScope, type RouteScope } from "./admin_scope.ts";
 import { templateNames, templateShape } from "../../../shared/path_template.ts";
 import { requireId, requireKnown } from "./query.ts";
 import { RequestRecord } from "./request_record.ts";
 
-/** A path template and its methods. */
 interface CompiledPath {
   readonly shape: RegExp;
   readonly names: readonly string[];

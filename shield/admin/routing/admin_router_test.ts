@@ -60,10 +60,7 @@ const ROUTER = new AdminRouter([...TABLE.serve(context), ...OTHER.serve(context)
 async function ask(admin: Admin, method: string, path: string, body?: BodyInit) {
   const request = new Request(
     `http://admin${path}`,
-    body === undefined ? { method } : {
-      method,
-      body,
-    },
+    body === undefined ? { method } : { method, body },
   );
   const before = done.length;
   const response = await ROUTER.answer(request, admin);

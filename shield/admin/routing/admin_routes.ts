@@ -6,8 +6,7 @@
 import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Admin, RouteScope } from "./admin_scope.ts";
-import { bodyOf } from "../../openapi/openapi_parts.ts";
-import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
+import { bodyOf, type DescribedBody, type RouteAbout } from "../../openapi/openapi_parts.ts";
 
 /** A request without its body: a handler gets the body only by `withBody`, which describes it. */
 export type RequestHead = Pick<Request, "headers" | "method" | "signal" | "url">;
@@ -174,7 +173,6 @@ export class AdminTable<C extends { readonly log: Logger }> {
     this.#refusalOf = refusalOf;
   }
 
-  /** All routes of the table. */
   *list(): Iterable<ListedRoute> {
     for (const [name, { scope = "bus", body, audit, ...about }] of Object.entries(this.#routes)) {
       yield { ...nameOf(name, about), scope, about: { ...about, tag: this.#tag }, body, audit };

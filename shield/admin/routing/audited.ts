@@ -7,7 +7,6 @@ type About = Readonly<Record<string, string | number | boolean>>;
 export interface Audited {
   readonly action: string;
   readonly method: string;
-  /** The path with its query. */
   readonly path: string;
   /** The tenant of the request; null: none, or all. */
   readonly tenant: string | null;
@@ -22,7 +21,6 @@ export interface Audited {
 
 /** How a request ended. */
 export interface Ended {
-  /** The HTTP status. */
   readonly status: number;
   /** The reason of the refusal; null when the request was not refused. */
   readonly reason: string | null;

@@ -44,10 +44,7 @@ export function requireKnown({ searchParams }: URL, known: readonly string[]): v
  * The query, validated by the schema of its parameters. Throws `invalid-settings` for unknown, repeated and invalid
  * parameters.
  */
-export function readQuery<S extends z.ZodRawShape>(
-  url: URL,
-  shape: S,
-): z.output<z.ZodObject<S>> {
+export function readQuery<S extends z.ZodRawShape>(url: URL, shape: S): z.output<z.ZodObject<S>> {
   requireKnown(url, Object.keys(shape));
   const parsed = z.strictObject(shape).safeParse(Object.fromEntries(url.searchParams));
   if (!parsed.success) throw new ArqonError("invalid-settings", problemText(parsed.error));

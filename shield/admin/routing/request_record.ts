@@ -93,10 +93,7 @@ export class RequestRecord {
     this.#request = request;
   }
 
-  /**
-   * Takes note of what the request is called; `tenant` is the one that it names, as far as that can
-   * be read by now.
-   */
+  /** Takes note of what the request is called; `tenant` is the one that it names, as far as that can be read by now. */
   find(audit: RouteAudit | undefined, tenant: string | undefined): void {
     const { method, url } = this.#request;
     const is_shown = typeof audit === "string" && this.#admin.audit !== undefined;

@@ -54,13 +54,5 @@ export async function testBans(
     arrived.add(ban);
     onBan(ban);
   });
-  return {
-    bans,
-    bucket,
-    stats,
-    arrived,
-    lines,
-    clock,
-    [Symbol.dispose]: () => bans.close(),
-  };
+  return { bans, bucket, stats, arrived, lines, clock, [Symbol.dispose]: () => bans.close() };
 }

@@ -36,7 +36,6 @@ export interface HistoryContext {
   readonly bans: BanCheck;
   readonly limits: Pick<Config["limits"], "history_messages" | "unsent_bytes">;
   readonly stats: Pick<DurableStats, "read">;
-  /** The filters of subscribers. */
   readonly filters: Pick<Filters, "of" | "ofClass" | "shares" | "mapped">;
   /** Records what users read; absent: not recorded. */
   readonly noteRead?: NoteRead | undefined;
@@ -45,7 +44,7 @@ export interface HistoryContext {
 }
 
 /** The extent of a durable room, within its class's retention. */
-export interface RoomExtent {
+interface RoomExtent {
   /** Messages that history can show. */
   readonly messages: number;
   /** Offset of the oldest of these messages; undefined: there is none. */
@@ -288,7 +287,6 @@ export async function readFiltered(
 // Shared reads, for many callers with the same request: one read serves everybody who called before it began, and few
 // run at a time. Independent of logs.
 
-/** The limits of running reads. */
 interface SharedReadsOptions {
   /** How many reads run at a time. */
   readonly reads_max: number;

@@ -9,7 +9,6 @@ import { slice } from "../../../shared/turns/slices.ts";
 import type { HistoryPage } from "./history_window.ts";
 
 const utf8 = new TextEncoder();
-/** Bytes of an answer in addition to its messages. */
 const FRAME_BYTES = 256;
 /** Bytes between two messages: a comma, or tag and length. */
 const BETWEEN_BYTES = 6;
@@ -107,7 +106,6 @@ export class HistoryAnswer {
   }
 }
 
-/** The stored envelope with its offset. */
 function envelopeOf({ payload, offset }: LogMessage): Uint8Array {
   return encodeMsgAt(readable(payload), offset).subarray(1);
 }

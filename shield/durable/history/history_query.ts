@@ -2,12 +2,10 @@
  * A client's query of a room's history, in its three forms: JSON or Protobuf data of a command, and the query of a URL.
  * Refusals name what is wrong and what is expected; `history_window.ts` reads the log.
  */
-import { ArqonError, dataForm, readHistoryQuery } from "@arqon/proto";
-import type { Uint64 } from "@arqon/proto";
+import { ArqonError, dataForm, readHistoryQuery, type Uint64 } from "@arqon/proto";
 
 /** A question about history that has been checked. */
 export interface HistoryRange {
-  /** Messages above this offset. */
   readonly after: number;
   /** Messages below this offset; 0: no limit. */
   readonly before: number;
@@ -24,7 +22,7 @@ export interface HistoryQuestion extends HistoryRange {
 }
 
 /** The limits of a query: `limits.history_messages`. */
-export interface HistoryBounds {
+interface HistoryBounds {
   readonly history_messages: number;
 }
 
@@ -71,10 +69,7 @@ export function rangeOfData(
   return check(members(data), bounds);
 }
 
-/**
- * Reads the question in the parameters of a URL, in which `others` may occur as well. Throws as
- * `rangeOfData` does.
- */
+/** Reads the question in the parameters of a URL, in which `others` may occur as well. Throws as `rangeOfData` does. */
 export function rangeOfParams(
   params: URLSearchParams,
   bounds: HistoryBounds,

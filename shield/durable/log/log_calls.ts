@@ -12,8 +12,7 @@ const PAGE = { limit: 1_000, max_bytes: 4_194_304 };
 const BACKOFF_MS = 50;
 const BACKOFF_MAX_MS = 2_000;
 
-/** The dependencies and settings of `LogCalls`. */
-export interface LogCallsOptions {
+interface LogCallsOptions {
   readonly room_id: string;
   readonly log: DurableLog;
   readonly clock: RetryClock;

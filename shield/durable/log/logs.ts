@@ -14,7 +14,7 @@ import { AT, step } from "../../../shared/watchdog/steps.ts";
 import type { LogAppend, LogPlace, Logs, RecentEntry } from "../../message/logs.ts";
 
 /** The dependencies and settings of `TenantLogs`. */
-export interface TenantLogsOptions extends Pick<Env, "log"> {
+interface TenantLogsOptions extends Pick<Env, "log"> {
   readonly spine: Pick<Spine, "log">;
   readonly classes: Pick<RoomClasses, "logRetentionOf" | "onChange">;
   readonly stats: DurableStats;

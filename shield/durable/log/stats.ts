@@ -2,8 +2,7 @@
  * The counters of durable rooms on this Shield. The message path adds to plain numbers; prom-client reads them at a
  * scrape. Labels come from closed sets, or are limited here.
  */
-import { Histogram } from "prom-client";
-import type { Registry } from "prom-client";
+import { Histogram, type Registry } from "prom-client";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import {
   scrapedCounter,
@@ -20,7 +19,7 @@ const DEFAULT_CLASS = "default";
 const LAG_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
 /** The outcome of a SUB with a position. `failed`: the log was unreachable. */
-export type RecoveryOutcome =
+type RecoveryOutcome =
   | "recovered"
   | "epoch-changed"
   | "history-trimmed"
@@ -28,8 +27,7 @@ export type RecoveryOutcome =
   | "too-many"
   | "offset-ahead"
   | "failed";
-/** The outcome of a gap in the live messages. */
-export type FillOutcome = "filled" | "lost" | "epoch-changed";
+type FillOutcome = "filled" | "lost" | "epoch-changed";
 /** The purpose of a request to the log. `lag`: whether a replica is stale, or messages are missing. */
 export type ReadPurpose =
   | "start"
@@ -45,7 +43,7 @@ export type ReadPurpose =
  * Why a live message was not taken. A `buffer-full` one is read from the log later, as is an `unproven` one, which
  * arrived before the log was compared after a reconnect.
  */
-export type DropReason = "unreadable" | "old-stream" | "repeated" | "buffer-full" | "unproven";
+type DropReason = "unreadable" | "old-stream" | "repeated" | "buffer-full" | "unproven";
 
 /** Totals since the start of the process, and gauges that their owners set. */
 export class DurableStats {
@@ -79,10 +77,7 @@ export class DurableStats {
     this.#lag = new Histogram({ name, help, buckets: LAG_BUCKETS_SECONDS, registers: [registry] });
   }
 
-  /**
-   * Counts a message that the log has acknowledged; `pattern` is that of its room class, "" for the
-   * default.
-   */
+  /** Counts a message that the log has acknowledged; `pattern` is that of its room class, "" for the default. */
   stored(pattern: string, bytes: number): void {
     this.#stored++;
     const classes = this.#classes;

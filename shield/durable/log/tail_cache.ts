@@ -26,8 +26,7 @@ export interface CachedTail {
   trim(max_messages: number, max_bytes: number): boolean;
 }
 
-/** The inputs of the budget. */
-export interface TailCacheOptions {
+interface TailCacheOptions {
   readonly limits: Pick<
     Config["limits"],
     "log_cache_bytes" | "recovery_messages" | "recovery_bytes"

@@ -9,7 +9,6 @@ import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
 import type { RetryClock } from "./clock.ts";
 import type { DurableStats } from "./stats.ts";
 
-/** The most rooms in one question to the log. */
 const BATCH_ROOMS = 256;
 /** The most concurrent verifications: of one tenant, whose log may not answer, and of all together. */
 const TENANT_AT_ONCE = 4;
@@ -30,8 +29,7 @@ export interface WatchedRoom {
   verify(): Promise<void>;
 }
 
-/** The dependencies and settings of `LogWatch`. */
-export interface LogWatchOptions {
+interface LogWatchOptions {
   readonly spine: Pick<Spine, "onEvent">;
   readonly clock: RetryClock;
   readonly verify_ms: number;
@@ -42,7 +40,6 @@ export interface LogWatchOptions {
 interface Tenant {
   /** The watched rooms by id. */
   readonly rooms: Map<string, WatchedRoom>;
-  /** Rooms that are due for verification, and the number of running verifications. */
   readonly due: Set<WatchedRoom>;
   verifying: number;
   /** The state of the log at the last check; undefined before the first. */

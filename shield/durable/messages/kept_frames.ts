@@ -6,7 +6,6 @@
  */
 import type { FrameSpace } from "@arqon/proto";
 
-/** The most bytes that are reserved at a time. */
 const CHUNK_BYTES = 4_096;
 /** The reserved space is at most this fraction of the room's messages, so that a small room wastes little. */
 const PART = 2;
@@ -36,7 +35,6 @@ export class KeptFrames implements FrameSpace {
     return at;
   }
 
-  /** Drops the reserved space. */
   restart(): void {
     this.#chunk = NOTHING;
     this.#used = 0;

@@ -5,7 +5,7 @@
 import type { LiveMessage } from "./message.ts";
 
 /** The most messages and bytes that may wait. */
-export interface LiveBufferBounds {
+interface LiveBufferBounds {
   readonly messages: number;
   readonly bytes: number;
 }
@@ -75,10 +75,7 @@ export class LiveBuffer {
     return streams;
   }
 
-  /**
-   * Stops taking messages of these streams, except of `present`. Returns how many messages are lost by
-   * that.
-   */
+  /** Stops taking messages of these streams, except of `present`. Returns how many messages are lost by that. */
   retire(streams: ReadonlySet<string>, present: string): number {
     const { size } = this;
     const former = [...streams].filter((stream) => stream !== present && stream !== "");

@@ -4,8 +4,7 @@
  *
  * Invariant: every message of the room above `floor` and up to `last` is in the list, in the order of the offsets.
  */
-import { encodeMsgAt } from "@arqon/proto";
-import type { FrameSpace } from "@arqon/proto";
+import { encodeMsgAt, type FrameSpace } from "@arqon/proto";
 import type { Entry as RoomEntry } from "../../fanout/entry.ts";
 import { KeptFrames } from "./kept_frames.ts";
 
@@ -26,10 +25,7 @@ export class Entry implements StoredMessage, RoomEntry {
   readonly offset: number;
   readonly time_ms: number;
   readonly origin: string;
-  /**
-   * Running count: the difference of two entries is the number of messages between them. May be
-   * negative.
-   */
+  /** Running count: the difference of two entries is the number of messages between them. May be negative. */
   readonly index: number;
   /** Running bytes of the envelopes before this one; only differences mean something. */
   readonly bytes_before: number;
@@ -94,10 +90,7 @@ export interface Cursor {
   next(): Entry | undefined;
   /** The offset after which it continues. */
   readonly offset: number;
-  /**
-   * Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in
-   * memory.
-   */
+  /** Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in memory. */
   readonly lag_bytes: number;
   /** The number of messages that the cursor has not read. */
   readonly lag_messages: number;

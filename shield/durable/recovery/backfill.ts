@@ -5,8 +5,7 @@
  */
 import type { LogPage } from "../../../shared/spine/contract/durable_log.ts";
 import { fromLog } from "../messages/message.ts";
-import { joinPage } from "./recovery.ts";
-import type { Chain, RecoverableRoom, RecoveryBounds } from "./recovery.ts";
+import { type Chain, joinPage, type RecoverableRoom, type RecoveryBounds } from "./recovery.ts";
 import type { StoredMessage, Timeline } from "../messages/timeline.ts";
 
 /** How often a stale replica is read again, with growing pauses; after that the log itself is read. */

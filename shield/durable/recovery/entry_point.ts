@@ -2,17 +2,13 @@
  * The point at which a subscriber enters a durable room, and what it receives. The room advances between the decision
  * and the turn in which the subscriber is notified: see `EntryPoint`.
  */
-import { isExpired } from "./recovery.ts";
-import type { RecoverableRoom } from "./recovery.ts";
+import { isExpired, type RecoverableRoom } from "./recovery.ts";
 import type { EntryPoint, Flow, Unrecovered } from "../../fanout/entry.ts";
 import { cursorAfter, cursorBefore, cursorFrom } from "../messages/timeline.ts";
 import type { Cursor, Entry } from "../messages/timeline.ts";
 import { LogFlow } from "./flow.ts";
 
-/**
- * An entry point. `read` is the last entry that a recovered subscriber has; undefined for any other
- * subscriber.
- */
+/** An entry point. `read` is the last entry that a recovered subscriber has; undefined for any other subscriber. */
 export class LiveEntryPoint implements EntryPoint {
   readonly #room: RecoverableRoom;
   readonly #gaps: number;

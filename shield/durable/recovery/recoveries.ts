@@ -7,23 +7,20 @@ import type { Position, Unrecovered } from "../../fanout/entry.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
-import { backfill } from "./backfill.ts";
-import type { Backfill } from "./backfill.ts";
+import { type Backfill, backfill } from "./backfill.ts";
 import type { RetryClock } from "../log/clock.ts";
 import { LiveEntryPoint } from "./entry_point.ts";
 import { floorWith, judgeMissed, judgePosition, nextTarget } from "./recovery.ts";
 import type { RecoverableRoom, RecoveryBounds, Verdict } from "./recovery.ts";
 import type { DurableStats } from "../log/stats.ts";
-import { missedBetween } from "../messages/timeline.ts";
-import type { Entry, Timeline } from "../messages/timeline.ts";
+import { type Entry, missedBetween, type Timeline } from "../messages/timeline.ts";
 
 /**
  * How long a subscriber waits for a log that does not answer, in ms. After that the client gets an error, and retries.
  */
 const PATIENCE_MS = 5_000;
 
-/** The dependencies and settings of `Recoveries`. */
-export interface RecoveriesOptions {
+interface RecoveriesOptions {
   readonly room: RecoverableRoom;
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
   readonly clock: RetryClock;
@@ -79,7 +76,6 @@ export class Recoveries {
     return promise;
   }
 
-  /** Serves the subscribers that waited for the room to start. */
   serve(): void {
     if (this.#is_serving || !this.#options.room.is_started) return;
     this.#is_serving = true;

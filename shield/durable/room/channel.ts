@@ -14,13 +14,11 @@ import type { RoomLog, RoomLogOptions } from "./room_log.ts";
 /** The events of a room's log. */
 export type RoomEvents = Pick<RoomLogOptions, "onEntry" | "onGap">;
 
-/** The dependencies and settings of `DurableChannel`. */
-export interface DurableChannelOptions {
+interface DurableChannelOptions {
   readonly channel: Pick<Channel, "subscribers" | "noted">;
   readonly hub: RoomHub;
   /** Makes the room's log after its Spine subscription has reached the server; the log is not started yet. */
   readonly open: (events: RoomEvents) => Promise<RoomLog>;
-  /** Closes the log. */
   readonly release: (log: RoomLog) => void;
   /** How long an `enter` may take, in ms. */
   readonly timeout_ms: number;

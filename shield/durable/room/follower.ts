@@ -7,17 +7,15 @@ import type { Lost } from "../../fanout/entry.ts";
 import type { LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
 import { LAG_TRIES, lagPauseMs } from "../recovery/backfill.ts";
 import { LiveBuffer } from "../messages/live_buffer.ts";
-import { fromLog } from "../messages/message.ts";
-import type { LiveMessage } from "../messages/message.ts";
-import { loneEntry, Timeline } from "../messages/timeline.ts";
-import type { Entry, StoredMessage } from "../messages/timeline.ts";
+import { fromLog, type LiveMessage } from "../messages/message.ts";
+import { type Entry, loneEntry, type StoredMessage, Timeline } from "../messages/timeline.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { LogCalls } from "../log/log_calls.ts";
 import type { DurableStats } from "../log/stats.ts";
 
 /** The dependencies of a follower, and its events. */
-export interface FollowerOptions {
+interface FollowerOptions {
   readonly calls: LogCalls;
   readonly stats: Pick<DurableStats, "dropped" | "gapFill">;
   readonly logger: Logger;
@@ -115,7 +113,6 @@ export class Follower {
       (this.#left !== undefined && this.#left.offset <= last ? this.#left : undefined);
   }
 
-  /** Takes a message that came live. */
   receive(live: LiveMessage): void {
     if (this.#phase === "closed") return;
     const is_idle = this.#phase === "following" && !this.#is_filling;
@@ -446,7 +443,6 @@ interface OffsetWait {
   readonly resolve: () => void;
 }
 
-/** The waits for one room. */
 class OffsetWaits {
   #waits: OffsetWait[] = [];
 

@@ -12,8 +12,7 @@ import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { RetryClock } from "../log/clock.ts";
 import type { Lost, Position } from "../../fanout/entry.ts";
 import { lastOfEpoch, roomEpoch } from "../../../shared/rooms/epoch.ts";
-import { Follower } from "./follower.ts";
-import type { LastReceived } from "./follower.ts";
+import { Follower, type LastReceived } from "./follower.ts";
 import { LogCalls } from "../log/log_calls.ts";
 import { readLive } from "../messages/message.ts";
 import type { LiveEntryPoint } from "../recovery/entry_point.ts";
@@ -34,7 +33,6 @@ export interface RoomLogOptions {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly log: DurableLog;
-  /** The room's current class. */
   readonly class_of: () => RoomClass;
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
   readonly cache: TailCache;
@@ -43,10 +41,7 @@ export interface RoomLogOptions {
   readonly logger: Logger;
   /** Called with the next message in order, for subscribers that are not behind. May close the room log. */
   onEntry(entry: Entry): void;
-  /**
-   * Called when messages are lost for good, before the first entry after them. May close the room
-   * log.
-   */
+  /** Called when messages are lost for good, before the first entry after them. May close the room log. */
   onGap(reason: Lost): void;
 }
 

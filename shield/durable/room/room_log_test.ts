@@ -7,10 +7,7 @@ import { NO_FAULTS, settled } from "../testing/sim_log.ts";
 import { type SimOptions, SimRoom, SimSubscriber } from "../testing/sim_room.ts";
 
 /** A started room with that many messages before it was opened here. */
-async function roomWith(
-  messages: number,
-  options: Partial<SimOptions> = {},
-): Promise<SimRoom> {
+async function roomWith(messages: number, options: Partial<SimOptions> = {}): Promise<SimRoom> {
   const sim = new SimRoom({ seed: 1, ...options });
   for (let put = 0; put < messages; put++) sim.log.put();
   await sim.clock.advance(10);

@@ -23,17 +23,12 @@ export interface TestDurable extends AsyncDisposable {
   readonly hub: Hub;
   readonly registry: Registry;
   readonly stats: ShieldStats;
-  /** The log lines so far. */
   readonly lines: readonly string[];
-  /** The value of one series of the metrics. */
   metric(series: string): Promise<number>;
 }
 
 /** A room class set by a tenant at run time; other members have their defaults. */
-export function tenantClass(
-  room: string,
-  options: Partial<TenantRoomClass> = {},
-): TenantRoomClass {
+export function tenantClass(room: string, options: Partial<TenantRoomClass> = {}): TenantRoomClass {
   const { pattern: _pattern, source: _source, tenant: _tenant, ...rest } = DEFAULT_CLASS;
   return { ...rest, room, ...options };
 }

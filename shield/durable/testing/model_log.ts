@@ -157,7 +157,6 @@ export class ModelLog implements DurableLog {
     return this.now_ms;
   }
 
-  /** All messages of a room. */
   of(room_id: string): LogMessage[] {
     return this.#messages.filter((one) => one.room_id === room_id);
   }

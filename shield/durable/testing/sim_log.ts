@@ -46,7 +46,6 @@ export class SimClock implements RetryClock {
     return () => void this.#timers.delete(id);
   }
 
-  /** Advances the time. */
   async advance(ms: number): Promise<void> {
     const until_ms = this.now_ms + ms;
     for (;;) {

@@ -133,11 +133,7 @@ export class SimRoom implements Disposable {
    * Enters a subscriber, which reads the answer `turns` microtasks after it arrives, as callers do. A slow one reads on
    * command, others at once.
    */
-  async enter(
-    position: Position | undefined,
-    turns = 0,
-    is_slow = false,
-  ): Promise<SimSubscriber> {
+  async enter(position: Position | undefined, turns = 0, is_slow = false): Promise<SimSubscriber> {
     const subscriber = new SimSubscriber(position);
     try {
       const entry_point = await this.room.enter(position);

@@ -169,7 +169,6 @@ class Writing {
     return this.#ended.promise;
   }
 
-  /** Starts it. */
   async start(type: string, content_type: string): Promise<void> {
     const started = await this.ask("start", { id: this.#id, type, content_type });
     const { seq, idle_ms, started_ms } = started as Readonly<

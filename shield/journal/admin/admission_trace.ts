@@ -16,7 +16,6 @@ import { type JournalReading, readJournal } from "./read.ts";
 import { NEVER_MS } from "../../auth/identity.ts";
 import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 
-/** The most lines of an answer, decisions and gaps. */
 const LINES_MAX = 200;
 /** The most journal lines that one answer reads, about half a second, in slices. */
 const LOOKED_MAX = 100_000;
@@ -106,7 +105,6 @@ export interface WayInQuery {
   readonly twist?: string | undefined;
   readonly room?: string | undefined;
   readonly offset?: number | undefined;
-  /** The messages found in ledgers. */
   readonly found: readonly SoughtMessage[];
   /** `next` of the previous answer. */
   readonly after?: JournalPlaceText | undefined;
@@ -256,7 +254,6 @@ function refusingStep({ reason, type, is_command, room, terms }: JournalRecord):
   return REFUSING[reason] ?? "other";
 }
 
-/** The steps up to the refusing one, which has the reason. */
 function refusedSteps(record: JournalRecord, all: readonly Step[]): Step[] {
   const { code, reason, message } = record;
   const refusing = refusingStep(record);

@@ -8,8 +8,7 @@ import { isHole } from "../../../shared/journal/record.ts";
 import type { JournalLine, JournalRecord, PolicyRecord } from "../../../shared/journal/record.ts";
 import type { Env } from "../../../shared/env.ts";
 import { readValue } from "../../../shared/listeners/request_body.ts";
-import { AdminTable, inBody, jsonBody } from "../../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable, inBody, jsonBody } from "../../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../../admin/routing/query.ts";
 import { BOOLEAN, COUNT, ID, inQuery, object, TENANT, TEXT } from "../../openapi/openapi_parts.ts";
 import type { Schema } from "../../openapi/openapi_parts.ts";
@@ -25,7 +24,6 @@ import { slice } from "../../../shared/turns/slices.ts";
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
 
-/** The most lines of one answer. */
 const LINES_MAX = 10_000;
 /** Characters that are written in one piece, unless a single line has more. */
 const CHUNK_CHARS = 65_536;
@@ -34,7 +32,7 @@ const TIME: Schema = { type: "integer", minimum: 0 };
 const TIME_OR_NULL: Schema = { type: ["number", "null"] };
 
 /** The context of the journal's routes; `logs` has the payloads of durable rooms. */
-export interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
+interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly place: JournalPlace;
   readonly logs: LogsOf;
 }
@@ -68,10 +66,7 @@ const Wanted = {
   newest: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0"),
   payload: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0"),
 };
-const Erased = z.strictObject({
-  tenant: Id,
-  user: z.string().min(1).max(256),
-});
+const Erased = z.strictObject({ tenant: Id, user: z.string().min(1).max(256) });
 
 /** The routes of the journal's admin API. */
 export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
@@ -256,10 +251,7 @@ function isReplacing({ payload, is_payload_missing }: PolicyRecord): boolean {
 }
 
 /** The lines, with payloads instead of references. Rejects as the logs do. */
-async function withPayloads(
-  lines: readonly JournalLine[],
-  logs: LogsOf,
-): Promise<JournalLine[]> {
+async function withPayloads(lines: readonly JournalLine[], logs: LogsOf): Promise<JournalLine[]> {
   const found = new Map<Referring, JournalRecord["payload"]>();
   const by_room = Map.groupBy(lines.filter(isReferring), ({ tenant, room }) => `${tenant} ${room}`);
   for (const records of by_room.values()) {

@@ -40,7 +40,6 @@ export class BlockSequence {
       : { ...about, records: 0, why: "doubled" };
   }
 
-  /** Records that the block was read. */
   add(head: BlockHead, stored_ms: number): void {
     const key = keyOf(head);
     const number = Math.max(head.number, this.#last.get(key)?.number ?? 0);

@@ -27,7 +27,7 @@ export interface JournalQuery {
 }
 
 /** The distinction of blocks with the same cursor, of another tenant or in another store. */
-export interface BlockMark {
+interface BlockMark {
   /** The tenant's mark, from `tenantMark`. */
   readonly tenant: string;
   /** When it was stored, Unix ms. */

@@ -7,21 +7,18 @@ import { isOtherStore } from "../../../shared/blocks/last_block.ts";
 import { readBlocks } from "../../../shared/blocks/read_blocks.ts";
 import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
 import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
-import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
-import type { JournalLine } from "../../../shared/journal/record.ts";
+import { type JournalLine, RECORD_FORMAT } from "../../../shared/journal/record.ts";
 import type { UserKeys } from "../../../shared/journal/user_keys.ts";
 import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
 import { slice as piece } from "../../../shared/turns/slices.ts";
 import type { JournalPlace } from "../journal_place.ts";
 import { BlockSequence } from "./block_sequence.ts";
-import { isWanted, tenantMark } from "./query.ts";
-import type { JournalPlaceText, JournalQuery } from "./query.ts";
+import { isWanted, type JournalPlaceText, type JournalQuery, tenantMark } from "./query.ts";
 
 /** Blocks fetched at once. */
 const PAGE_BLOCKS = 16;
 /** Lines of one slice, about a millisecond. */
 const SLICE_LINES = 64;
-/** Users' sections that are decrypted in one slice. */
 const SLICE_SECTIONS = 16;
 /** The most that one answer reads; `next` continues. */
 const BLOCKS_MAX = 256;
@@ -62,7 +59,7 @@ export interface JournalEnd {
 }
 
 /** An additional filter of lines, and a limit of lines read. */
-export interface JournalFilter {
+interface JournalFilter {
   /** Skips blocks stored before, Unix ms; absent: those that the query's times exclude. */
   readonly from_ms?: number;
   readonly lines?: number;

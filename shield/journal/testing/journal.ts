@@ -42,7 +42,6 @@ export function journalPlace(spine: Spine, now: () => number = Date.now): Journa
 export interface WrittenBlock {
   readonly tenant?: string;
   readonly node?: string;
-  /** The number of the first record. */
   readonly first?: number;
   /** Its series; absent: its own. */
   readonly series?: number;

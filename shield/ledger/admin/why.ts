@@ -41,8 +41,7 @@ import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../capability.ts";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
-import { bothOf, firstOf, type FoundMessage, WhyQuestions } from "./why_ask.ts";
-import { Clocks } from "./why_ask.ts";
+import { bothOf, Clocks, firstOf, type FoundMessage, WhyQuestions } from "./why_ask.ts";
 import { FormerAnswers } from "./why_former.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { readable } from "../../../shared/spine/contract/readable_message.ts";
@@ -61,7 +60,6 @@ const Hex = z.string().regex(HEX, { error: "expected 32 hex digits" });
 const LOG_MS = 900;
 const LOG_AT_MS = 300;
 
-/** The parameters, as they are read. */
 const QUERY = {
   tenant: Id.optional(),
   trace: Hex.optional(),
@@ -86,7 +84,6 @@ type Query = z.output<z.ZodObject<typeof QUERY>>;
 
 interface WhyContext extends WhyLogContext, Pick<Env, "log" | "now"> {
   readonly asker: ClusterAsker;
-  /** The journal of this bus. */
   readonly journal: JournalReading | undefined;
   /** The ledgers of ended Shields; absent: not stored. */
   readonly former: FormerReading | undefined;
@@ -371,7 +368,6 @@ function userOf(
 /** The most messages that one request reads from a log, the newest ones. */
 const MESSAGES_MAX = 2_000;
 const PAGE = { limit: 500, max_bytes: 1_048_576 };
-/** Messages that are decoded in one piece. */
 const MESSAGES_A_PIECE = 32;
 const TWIST = "x-twist-id";
 

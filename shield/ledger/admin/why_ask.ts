@@ -229,7 +229,6 @@ export interface Found {
   readonly truncated: boolean;
 }
 
-/** The Shields' reports about a user. */
 interface UserReport {
   readonly connections: (ConnectionAccount & { readonly node_id: string })[];
   readonly refusals: (RefusalAccount & { readonly node_id: string })[];

@@ -18,12 +18,10 @@ import { lifeName, readFormer } from "../former_ledgers.ts";
 import type { Former, FormerLedger, FormerReading } from "../former_ledgers.ts";
 import { gather } from "../history.ts";
 import { piecesOf } from "../scan.ts";
-import { withMissing } from "./why_ask.ts";
-import type { Missing, ReceivedInRoom } from "./why_ask.ts";
+import { type Missing, type ReceivedInRoom, withMissing } from "./why_ask.ts";
 
 /** The stored ledgers' reports about a user. */
 interface FormerReport {
-  /** Each ledger that was read. */
   readonly shown: readonly Omit<FormerLedger, "segments" | "rooms">[];
   readonly connections: readonly (ConnectionAccount & { readonly node_id: string })[];
   readonly refusals: readonly (RefusalAccount & { readonly node_id: string })[];
@@ -37,7 +35,6 @@ export class FormerAnswers implements Disposable {
   readonly #tenant_id: string | undefined;
   #read: { readonly without: ReadonlySet<string>; readonly former: Promise<Former> } | undefined;
 
-  /** Ends the request's turn to read. */
   #leave: Promise<() => void> | undefined;
   /** The received messages of the requested room by ledger. */
   readonly #rooms = new Map<FormerLedger, Promise<ReceivedInRoom[number]>>();

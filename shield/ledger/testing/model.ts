@@ -297,7 +297,6 @@ export class Model {
   }
 }
 
-/** The current state of a connection. */
 const livingOf = (client: Client): LivingConnection => ({
   number: client.number,
   id: client.connection_id,

@@ -6,16 +6,13 @@ import { ALL_COMMANDS, roomSubject } from "../../../shared/subjects/subject.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { NO_BANS } from "../../auth/bans.ts";
 import { PLAIN_ROOMS } from "../../durable/log/logs.ts";
-import { observersOf } from "../observers.ts";
+import { observersOf, type Passed } from "../observers.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { Caller } from "../caller.ts";
 import { runCommand } from "../command.ts";
-import type { Passed } from "../observers.ts";
-import { publish } from "../pipeline.ts";
-import type { MessagePath } from "../pipeline.ts";
+import { type MessagePath, publish } from "../pipeline.ts";
 import type { SignatureRules } from "../signature.ts";
-import { NO_POLICIES } from "../gates.ts";
-import { NO_SCHEMAS } from "../gates.ts";
+import { NO_POLICIES, NO_SCHEMAS } from "../gates.ts";
 
 /** Limits of reading an envelope. */
 export const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };

@@ -22,7 +22,6 @@ export interface TestMirror extends AsyncDisposable {
   readonly lines: readonly string[];
   /** The messages on shadow subjects, after the mirror has sent everything. */
   shadows(): Promise<SpineMessage[]>;
-  /** The value of one series of the metrics. */
   metric(series: string): Promise<number>;
   /** One request of an admin, an operator unless another one is given, answered by status and JSON. */
   // deno-lint-ignore no-explicit-any -- the tests say what is in it

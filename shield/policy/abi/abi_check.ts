@@ -30,7 +30,7 @@ import {
 } from "../../../wasm/module/module.ts";
 
 /** One problem of a module: a stable reason in kebab-case and a sentence for people. */
-export interface AbiProblem {
+interface AbiProblem {
   readonly reason:
     | "wasi-import"
     | "memory-import"
@@ -74,7 +74,6 @@ const RESERVED: Readonly<Record<AbiVersion, readonly string[]>> = {
   1: [FUEL_EXPORT, HEIGHT_EXPORT],
   2: [FUEL_EXPORT, HEIGHT_EXPORT, SAVE_EXPORT, RESTORE_EXPORT],
 };
-/** The export that initialises an instance of a policy of version 2. */
 const INIT_EXPORT = "arqon_init";
 /** The exports that a policy of version 2 may have, as [parameters, results]. */
 const OPTIONAL_V2: readonly (readonly [string, readonly [number, number]])[] = [
@@ -88,7 +87,6 @@ function signatureText(type: FunctionType): string {
   return `(${list(type.parameters)}) -> (${list(type.results)})`;
 }
 
-/** The type of a function with that many i32 parameters and results. */
 function i32Type([parameters, results]: readonly [number, number]): FunctionType {
   return {
     parameters: Array<ValueType>(parameters).fill(ValueType.I32),
@@ -107,11 +105,7 @@ function abiOf({ imports, exports }: WasmModule): AbiVersion {
   return imports.some((entry) => entry.module === HOST_MODULE[2]) ? 2 : 1;
 }
 
-function importProblem(
-  module: WasmModule,
-  entry: Import,
-  abi: AbiVersion,
-): AbiProblem | undefined {
+function importProblem(module: WasmModule, entry: Import, abi: AbiVersion): AbiProblem | undefined {
   const label = `${quoted(entry.module)}.${quoted(entry.name)}`;
   if (entry.module.startsWith("wasi_") || entry.module.startsWith("wasi:")) {
     const sentence = `The import ${label} is WASI, which policies cannot use: ` +
@@ -240,7 +234,6 @@ export function abiProblems(module: WasmModule): readonly AbiProblem[] {
 
 /** A metered module that is a policy. */
 export interface MeteredPolicy extends MeteredModule {
-  /** Its ABI version. */
   readonly abi: AbiVersion;
   /** The hooks that the module exports, in the order of a connection's life; at least one. */
   readonly hooks: readonly Hook[];

@@ -280,10 +280,7 @@ function outcomeOf(
   return { ...refused, code: 403, reason: "", fault, detail: "", broken: false };
 }
 
-function faultOf(
-  thrown: unknown,
-  exhausted: boolean,
-): { fault: PolicyFault; detail: string } {
+function faultOf(thrown: unknown, exhausted: boolean): { fault: PolicyFault; detail: string } {
   if (exhausted) return { fault: "fuel", detail: "out of fuel" };
   if (thrown instanceof EndCall) return { fault: thrown.fault ?? "trap", detail: thrown.detail };
   const detail = thrown instanceof Error ? thrown.message : String(thrown);

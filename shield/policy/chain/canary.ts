@@ -33,7 +33,6 @@ export interface CanaryLists {
 
 type Policies = readonly PolicyBinding[];
 
-/** Names of policies that are added, removed or changed. */
 function changedNames(before: Policies, after: Policies): string[] {
   const names = new Set([...before, ...after].map(({ name }) => name));
   const of = (all: Policies, name: string) => all.find((one) => one.name === name);

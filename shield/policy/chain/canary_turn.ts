@@ -3,8 +3,7 @@
  * no modules and no clock; `tenant_chain.ts` loads and swaps.
  */
 import type { PolicyBinding } from "../../../shared/records/verdict.ts";
-import { canaryLists } from "./canary.ts";
-import type { CanaryLists } from "./canary.ts";
+import { type CanaryLists, canaryLists } from "./canary.ts";
 import type { PolicyVersion } from "./chain.ts";
 import type { ComparedStage } from "./comparisons.ts";
 
@@ -15,9 +14,7 @@ export interface Canary {
   readonly stage: number;
   /** The fraction of the keys for which the new policies are in force. */
   readonly share: number;
-  /** The version of the policies with which it is compared. */
   readonly base_version: number;
-  /** All policies of the rollout. */
   readonly policies: readonly PolicyBinding[];
 }
 
@@ -66,7 +63,6 @@ export class CanaryTurn {
     return !is_same;
   }
 
-  /** The lists to load with this version; undefined: none. */
   begin(current: PolicyVersion): (CanaryLists & { readonly share: number }) | undefined {
     const canary = this.#begun = this.#wanted;
     if (canary === undefined) {
@@ -87,7 +83,6 @@ export class CanaryTurn {
     }
   }
 
-  /** The modules of the canary are loaded. */
   loaded(): void {
     const canary = this.#begun;
     if (canary === undefined || this.#made === undefined) return;

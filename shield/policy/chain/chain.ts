@@ -6,8 +6,7 @@ import { ArqonError, isId, isRoomPattern, matchesRoomPattern } from "@arqon/prot
 import { z } from "zod";
 import { problemText } from "../../../shared/problem.ts";
 import { isSampled } from "../../../shared/sampling.ts";
-import { HOOKS } from "../../../shared/records/verdict.ts";
-import type { Hook, PolicyBinding } from "../../../shared/records/verdict.ts";
+import { type Hook, HOOKS, type PolicyBinding } from "../../../shared/records/verdict.ts";
 import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
 
 /** The most earlier versions that a document keeps for rollbacks. */
@@ -43,9 +42,7 @@ export const Policies = z.array(Binding).max(POLICIES_MAX)
 const Version = z.strictObject({
   /** The version's number. It grows by one with every change; 0 is the empty start. */
   version: z.int().min(0),
-  /**
-   * The version that had these policies first: an earlier one after a rollback, otherwise `version`.
-   */
+  /** The version that had these policies first: an earlier one after a rollback, otherwise `version`. */
   restores: z.int().min(0),
   /** Unix ms. */
   at_ms: z.int().min(0),
@@ -69,7 +66,7 @@ export type PolicyVersion = z.output<typeof Version>;
 export type PolicyDocument = z.output<typeof Document>;
 
 /** The author and time (Unix ms) of a change to a document. */
-export interface Author {
+interface Author {
   readonly by: string;
   readonly at_ms: number;
 }
@@ -241,10 +238,7 @@ export function applicable(
 }
 
 /** Drops policies whose rollout does not cover `key`. The same list if all cover it. */
-export function sampled(
-  policies: readonly PolicyBinding[],
-  key: string,
-): readonly PolicyBinding[] {
+export function sampled(policies: readonly PolicyBinding[], key: string): readonly PolicyBinding[] {
   for (const { percent } of policies) {
     if (percent === 1) continue;
     const covered = policies.filter((policy) => isSampled(key, policy.percent));

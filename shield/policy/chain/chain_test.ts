@@ -1,8 +1,7 @@
 /** Tenant documents: changes, history, rollback, matching, and malformed ones. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ArqonError, isRoomPattern, matchesRoomPattern } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, isRoomPattern, matchesRoomPattern, type Reason } from "@arqon/proto";
 import { isSampled } from "../../../shared/sampling.ts";
 import {
   applicable,
@@ -18,8 +17,7 @@ import {
   withPolicy,
 } from "./chain.ts";
 import type { PolicyDocument } from "./chain.ts";
-import { HOOKS } from "../../../shared/records/verdict.ts";
-import type { PolicyBinding } from "../../../shared/records/verdict.ts";
+import { HOOKS, type PolicyBinding } from "../../../shared/records/verdict.ts";
 import { binding } from "../testing/modules.ts";
 
 const author = { by: "ops", at_ms: 1_767_323_045_000 };

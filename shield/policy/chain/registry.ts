@@ -8,17 +8,13 @@ import type { HealthCheck } from "../../../shared/listeners/ops.ts";
 import type { KvChange, KvKey } from "../../../shared/spine/contract/spine.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sampled } from "./chain.ts";
-import { ModuleSet } from "../modules/module_set.ts";
-import type { ModuleLoader } from "../modules/module_set.ts";
+import { type ModuleLoader, ModuleSet } from "../modules/module_set.ts";
 import type { Hook, PolicyBinding } from "../../../shared/records/verdict.ts";
-import { CHAIN_STATES, registerRegistryMetrics } from "./registry_metrics.ts";
-import type { ChainState } from "./registry_metrics.ts";
-import { openPolicyStore } from "./store.ts";
-import type { PolicyStore } from "./store.ts";
+import { CHAIN_STATES, type ChainState, registerRegistryMetrics } from "./registry_metrics.ts";
+import { openPolicyStore, type PolicyStore } from "./store.ts";
 import type { Canary, CanaryState } from "./canary_turn.ts";
 import { Comparisons } from "./comparisons.ts";
-import { TenantChain } from "./tenant_chain.ts";
-import type { TenantStatus } from "./tenant_chain.ts";
+import { TenantChain, type TenantStatus } from "./tenant_chain.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** The most rooms of all tenants with cached chains; beyond that, the cache is cleared. */
@@ -44,10 +40,9 @@ export interface PolicyRegistryOptions extends Pick<Env, "spine" | "registry" | 
 }
 
 /** The registry's state, for `/v1/status` and the admin API. */
-export interface PolicyRegistryStatus {
+interface PolicyRegistryStatus {
   readonly ready: boolean;
   readonly modules: number;
-  /** Modules that wait to be loaded, or are being loaded. */
   readonly pending_modules: number;
   /** Tenants whose operations are refused until their modules are loaded. */
   readonly pending_tenants: number;
@@ -110,12 +105,7 @@ export class PolicyRegistry {
    * `policy-loading` while the tenant's chain is not loaded yet, which is true of every tenant before `ready`, and
    * `policy-fault` when it cannot be.
    */
-  chainFor(
-    tenant_id: string,
-    hook: Hook,
-    room_id: string,
-    key: string,
-  ): readonly PolicyBinding[] {
+  chainFor(tenant_id: string, hook: Hook, room_id: string, key: string): readonly PolicyBinding[] {
     if (this.#state === "starting") throw loading("the policies are not read yet");
     if (this.#state === "closed") throw fault("the policies are closed");
     const tenant = this.#chains.get(tenant_id);

@@ -1,6 +1,5 @@
 /** The registry's metrics. Labels come from closed sets. */
-import { Counter, Gauge, Histogram } from "prom-client";
-import type { Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 
@@ -10,7 +9,7 @@ export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"]
 export type ChainState = typeof CHAIN_STATES[number];
 
 /** The values that are read at every scrape. */
-export interface RegistryFigures {
+interface RegistryFigures {
   readonly tenants: Readonly<Record<ChainState, number>>;
   readonly modules: number;
   readonly pending_modules: number;
@@ -19,7 +18,7 @@ export interface RegistryFigures {
 }
 
 /** The metrics that are counted when something happens. */
-export interface RegistryMetrics {
+interface RegistryMetrics {
   /** Counts a change that is in force or has failed, `duration_ms` after this process received it. */
   settled(state: ChainState, duration_ms: number): void;
 }
@@ -28,8 +27,7 @@ const APPLY_BUCKETS_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** Observes modules that are made ready. */
-export interface ReadyMetrics {
+interface ReadyMetrics {
   /** Observes the time of compiling a module, trial included. */
   compiled(duration_ms: number): void;
 }

@@ -16,8 +16,7 @@ import type {
 } from "../../../shared/spine/contract/spine.ts";
 import { decodeRollout, isUnderWay } from "../../../shared/rollout/rollout.ts";
 import { POLICIES_BUCKET, ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
-import { documentBytes, emptyDocument, parseDocument } from "./chain.ts";
-import type { PolicyDocument } from "./chain.ts";
+import { documentBytes, emptyDocument, parseDocument, type PolicyDocument } from "./chain.ts";
 
 const MODULES = "ARQON_MODULES";
 const SHA256 = /^[0-9a-f]{64}$/;
@@ -28,9 +27,7 @@ export interface StoredDocument {
   readonly revision: number;
 }
 
-/**
- * The stored policies. Every method rejects with `spine-unavailable` while the Spine does not answer.
- */
+/** The stored policies. Every method rejects with `spine-unavailable` while the Spine does not answer. */
 export class PolicyStore {
   readonly #documents: KeyValue;
   readonly #modules: ObjectStore;
@@ -123,7 +120,6 @@ export class PolicyStore {
     return (await this.#modules.list()).filter(({ name }) => SHA256.test(name));
   }
 
-  /** Deletes a module. */
   async deleteModule(sha256: string): Promise<void> {
     await this.#modules.delete(sha256);
   }

@@ -21,7 +21,7 @@ const LONGEST_RETRY_MS = 30_000;
 const WAITERS_MAX = 256;
 
 /** The dependencies that the registry gives to its tenants. */
-export interface TenantContext extends Pick<Env, "log" | "now"> {
+interface TenantContext extends Pick<Env, "log" | "now"> {
   readonly modules: ModuleSet;
   readonly onSettled: (state: ChainState, duration_ms: number) => void;
   readonly comparisons: Comparisons;
@@ -360,13 +360,11 @@ export class ActiveChain {
     return isSampled(key, split.share) ? split.inside : split.outside;
   }
 
-  /** The number of cached rooms. */
   get cached_rooms(): number {
     const { inside, outside } = this.#split ?? {};
     return this.#rooms.size + (inside?.cached_rooms ?? 0) + (outside?.cached_rooms ?? 0);
   }
 
-  /** Clears the cached rooms. */
   forget(): void {
     this.#rooms.clear();
     this.#split?.inside.forget();

@@ -8,7 +8,6 @@ import type { PolicyLog } from "../../../shared/records/verdict.ts";
 
 /** The most followers of all tenants together. */
 const FOLLOWERS_MAX = 64;
-/** The most lines and characters that wait for one follower. */
 const LINES_MAX = 1_024;
 const CHARACTERS_MAX = 262_144;
 
@@ -41,7 +40,6 @@ export class LogFollowers {
     this.#now = now;
   }
 
-  /** The number of followers. */
   get size(): number {
     return this.#followers.size;
   }

@@ -23,8 +23,7 @@ interface Remembered {
   characters: number;
 }
 
-/** The limits of the memory. */
-export interface LogMemoryOptions extends Pick<Env, "now"> {
+interface LogMemoryOptions extends Pick<Env, "now"> {
   /** The most lines of one tenant; 0: none is remembered. */
   readonly lines_max: number;
   readonly tenants_max?: number;
@@ -50,7 +49,6 @@ export class LogMemory {
     return this.#lines;
   }
 
-  /** Takes the lines of one evaluation. */
   remember(tenant_id: string, logs: readonly PolicyLog[], at_ms = this.#options.now()): void {
     if (this.#options.lines_max === 0) return;
     const kept = this.#tenants.get(tenant_id) ?? { lines: [], characters: 0 };

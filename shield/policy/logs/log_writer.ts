@@ -11,8 +11,7 @@ import type { PolicyLog } from "../../../shared/records/verdict.ts";
 export const LINES_PER_SECOND = 50;
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 
-/** Writes the lines of one evaluation. */
-export type PolicyLogWriter = (tenant_id: string, logs: readonly PolicyLog[]) => void;
+type PolicyLogWriter = (tenant_id: string, logs: readonly PolicyLog[]) => void;
 
 /** Makes a writer. `log` is of component `overseer`, `now` in Unix ms. */
 export function createPolicyLogWriter(log: Logger, now: () => number): PolicyLogWriter {

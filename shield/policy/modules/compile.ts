@@ -17,8 +17,7 @@ import type { Verdicts } from "./verdict_store.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { denoCommand } from "../../../shared/process/deno_command.ts";
 
-/** The limits of one trial compilation. */
-export interface CompileLimits {
+interface CompileLimits {
   /** CPU time, so the load of the machine does not count. */
   readonly cpu_ms: number;
   readonly memory_bytes: number;
@@ -36,8 +35,7 @@ export interface CompiledPolicy {
   readonly state_keys: string;
 }
 
-/** The compiler of the process. */
-export interface Compiler {
+interface Compiler {
   /**
    * Compiles a module; `sha256` names the upload that `bytes` were made from. Rejects with `PolicyModuleError`:
    * `compile-refused`, `compile-time`, `compile-memory`, `state-keys` if its declaration of state fails, or
@@ -151,7 +149,6 @@ function problem(code: number, text: string, limits: CompileLimits): PolicyModul
   );
 }
 
-/** The options of a child process. */
 interface ChildOptions {
   /** The URL of the program, which may import files beside it and nothing from a registry. */
   readonly program: string;

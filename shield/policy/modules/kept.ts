@@ -4,8 +4,7 @@
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
-/** The limits of the cache. */
-export interface KeptLimits {
+interface KeptLimits {
   readonly max: number;
   /** How long a value is kept after its last use, in ms; absent: until another value takes its place. */
   readonly kept_ms?: number | undefined;
@@ -52,7 +51,6 @@ export class Kept<V> {
     return entry.value;
   }
 
-  /** Drops all values. */
   close(): void {
     for (const key of this.#entries.keys()) this.#drop(key);
   }

@@ -2,8 +2,7 @@
  * The worker that decodes, checks and meters uploads: a Web Worker without permissions. The largest accepted module
  * takes tenths of a second, during which messages must not wait. `metering.ts` starts it.
  */
-import { meterPolicy } from "../abi/abi_check.ts";
-import type { MeteredPolicy } from "../abi/abi_check.ts";
+import { type MeteredPolicy, meterPolicy } from "../abi/abi_check.ts";
 import type { MeteredModule, MeterOptions } from "../../../wasm/metering/meter.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";

@@ -23,7 +23,6 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** Settles the call that waits for this reply. */
 function settle({ resolve, reject }: Waiting, reply: MeterReply): void {
   if ("metered" in reply) resolve(reply.metered as never);
   else if ("bug" in reply) reject(new Error(`metering failed: ${reply.bug}`));

@@ -37,11 +37,7 @@ Deno.test("modules that need a trial do not delay others", async () => {
     "k4",
     "k5",
   ]);
-  assert.equal(
-    begun.length,
-    6 + TRIED_AT_ONCE,
-    "the slow ones still use only their slots",
-  );
+  assert.equal(begun.length, 6 + TRIED_AT_ONCE, "the slow ones still use only their slots");
 });
 
 Deno.test("tenants take turns, and tenants with waiting clients come first", async () => {

@@ -21,8 +21,7 @@ export interface ModuleLoader {
   isKnown?(sha256: string): Promise<boolean>;
 }
 
-/** The dependencies and settings of a set. */
-export interface ModuleSetOptions {
+interface ModuleSetOptions {
   readonly loader: ModuleLoader;
   /** Fetches the bytes as uploaded; undefined if they are not (yet) there. */
   readonly fetch: (sha256: string) => Promise<Uint8Array | undefined>;
@@ -60,7 +59,6 @@ export class ModuleSet {
     this.#queue = new ModuleQueue((sha256) => loader.isKnown?.(sha256) ?? Promise.resolve(true));
   }
 
-  /** The number of loaded modules. */
   get size(): number {
     let loaded = 0;
     for (const entry of this.#entries.values()) loaded += Number(entry.loaded);
@@ -98,7 +96,6 @@ export class ModuleSet {
     throw failed.reason;
   }
 
-  /** Releases modules. */
   release(modules: ReadonlySet<string>): void {
     for (const sha256 of modules) {
       const entry = this.#entries.get(sha256);
@@ -174,7 +171,6 @@ export const QUICK_AT_ONCE = 4;
 /** The modules that are tried at a time: one is tried while the next is fetched and metered. */
 export const TRIED_AT_ONCE = 2;
 
-/** One waiting module. */
 interface Waiting {
   /** The tenants whose chains name the module. */
   readonly wanted_by: ReadonlySet<string>;
@@ -202,20 +198,13 @@ export class ModuleQueue {
   /** Callbacks that wait until no module with a passed trial is left. */
   readonly #idle = new Set<() => void>();
 
-  /**
-   * Makes an empty queue. `isKnown` says whether a module's trial has passed before; it must not
-   * reject.
-   */
+  /** Makes an empty queue. `isKnown` says whether a module's trial has passed before; it must not reject. */
   constructor(isKnown: (sha256: string) => Promise<boolean>) {
     this.#isKnown = isKnown;
   }
 
   /** Runs `job` when its turn has come; `wanted_by` is read until then, and may grow. */
-  async run<T>(
-    sha256: string,
-    wanted_by: ReadonlySet<string>,
-    job: () => Promise<T>,
-  ): Promise<T> {
+  async run<T>(sha256: string, wanted_by: ReadonlySet<string>, job: () => Promise<T>): Promise<T> {
     const quick = await this.#inTurn(
       this.#quick,
       wanted_by,

@@ -14,7 +14,7 @@ const LONGEST_PAUSE_MS = 3_600_000;
 const SHORTEST_PAUSE_MS = 500;
 
 /** What the sweep needs of the process. */
-export interface ModuleSweepOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+interface ModuleSweepOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly store: PolicyStore;
   /** A random number in [0, 1). */
   readonly random: () => number;
@@ -35,8 +35,7 @@ const nothingHeld = (): Record<State, Held> => ({
   unnamed: { modules: 0, bytes: 0 },
 });
 
-/** The result of one pass. */
-export interface SweepPass {
+interface SweepPass {
   /** The hashes of the deleted modules. */
   readonly swept: readonly string[];
 }
@@ -98,7 +97,6 @@ export class ModuleSweep {
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Ends the passes. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

@@ -16,10 +16,7 @@ const SHA256 = /^[0-9a-f]{64}$/;
 const RETRY_MS = 250;
 const LONGEST_RETRY_MS = 30_000;
 
-/**
- * Causes of quarantine. `wedge`: the module kept a worker from any progress. `crash`: the worker died
- * while it ran.
- */
+/** Causes of quarantine. `wedge`: the module kept a worker from any progress. `crash`: the worker died while it ran. */
 const WHY = ["wedge", "crash"] as const;
 /** One cause of quarantine. */
 export type QuarantineCause = typeof WHY[number];
@@ -50,8 +47,7 @@ export interface QuarantinedModule {
   readonly node: string;
 }
 
-/** The dependencies of the quarantine. */
-export interface QuarantineOptions extends Pick<Env, "spine" | "log" | "now"> {
+interface QuarantineOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly node: string;
   /** Called when another node has put a module into quarantine, not for those of `add`. */
   readonly onAdded: (sha256: string) => void;

@@ -22,12 +22,7 @@ async function opened(spine: Spine, node: string) {
     onAdded: (sha256) => reported.push(`added ${sha256[0]}`),
     onReleased: (sha256) => reported.push(`released ${sha256[0]}`),
   });
-  return {
-    quarantine,
-    reported,
-    lines,
-    [Symbol.asyncDispose]: () => quarantine.close(1_000),
-  };
+  return { quarantine, reported, lines, [Symbol.asyncDispose]: () => quarantine.close(1_000) };
 }
 
 Deno.test("every node keeps a module in quarantine, across restarts", async () => {

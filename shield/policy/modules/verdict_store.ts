@@ -20,9 +20,7 @@ const COUNT_EVERY = 256;
 const HEX = z.string().regex(/^[0-9a-f]{64}$/);
 const Verdict = z.strictObject({
   format: z.literal(2),
-  /** The sha256 of the module as uploaded. */
   sha256: HEX,
-  /** The sha256 of the metered module that was tried. */
   metered_sha256: HEX,
   /** The state that the module declared in the trial. */
   state_keys: z.string().max(STATE_KEYS_BYTES),
@@ -33,8 +31,7 @@ const Verdict = z.strictObject({
 });
 type Verdict = z.output<typeof Verdict>;
 
-/** A passed trial. */
-export type PassedTrial = Readonly<Pick<Verdict, "metered_sha256" | "state_keys">>;
+type PassedTrial = Readonly<Pick<Verdict, "metered_sha256" | "state_keys">>;
 
 /** The passed trials, by the upload's sha256. Neither method rejects. */
 export interface Verdicts {
@@ -82,7 +79,6 @@ async function trim(bucket: KeyValue, max: number): Promise<void> {
   for (const { key } of entries.slice(Math.floor(max * 3 / 4))) await bucket.delete(key);
 }
 
-/** The verdicts of an open bucket. */
 function createVerdicts(options: VerdictStoreOptions): Verdicts {
   const { bucket, engine, log, max = VERDICTS_MAX } = options;
   const known = new BoundedMap<string, PassedTrial>(max);
@@ -99,9 +95,7 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
     if (verdict !== undefined) {
       return { metered_sha256: verdict.metered_sha256, state_keys: verdict.state_keys };
     }
-    log.warn("a stored trial compilation has other bytes; the module is tried again", {
-      sha256,
-    });
+    log.warn("a stored trial compilation has other bytes; the module is tried again", { sha256 });
     return undefined;
   }
 

@@ -5,7 +5,7 @@
  */
 
 /** The number of wedges within `memory_ms` after which the process gives up. */
-export interface WedgeLimits {
+interface WedgeLimits {
   readonly most: number;
   /** How long a wedge counts, in ms. */
   readonly memory_ms: number;
@@ -15,7 +15,6 @@ export interface WedgeLimits {
 export interface WedgeCount {
   /** Counts a wedge. Returns true when the limit is reached, and again only after some are forgotten. */
   add(now_ms: number): boolean;
-  /** The number of wedges that count now. */
   size(now_ms: number): number;
 }
 

@@ -2,6 +2,7 @@
  * Decides whether a chain may run now (fuel of the tenant, breakers, loaded modules), and records its outcomes. Fuel,
  * breakers and modules have their own files; nothing here waits.
  */
+import type { Env } from "../../../shared/env.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import {
@@ -25,14 +26,10 @@ import { faultOutcome, faultVerdict, heldOutcome, outcomeOf, verdictOf } from ".
 import type { ChainEntry } from "../ring/ring_message.ts";
 import type { ChainOutcome, WorkerReply } from "../ring/ring_words.ts";
 
-/** The dependencies of the gate. */
-export interface ChainGateOptions {
+interface ChainGateOptions extends Pick<Env, "log" | "now"> {
   readonly policy: Config["policy"];
   readonly modules: Pick<Modules, "find" | "sha256" | "isLoaded">;
   readonly quarantine: Pick<Quarantine, "has">;
-  readonly log: Logger;
-  /** Monotonic ms. */
-  readonly now: () => number;
 }
 
 /** A chain that may run, or the verdict instead. */
@@ -66,14 +63,10 @@ export interface ChainGate {
   readonly breakers: Pick<Breakers, "open" | "senders" | "senders_dropped">;
 }
 
-/** Faults of the module itself. */
 const FAILURES: ReadonlySet<PolicyFault> = new Set(["fuel", "trap", "memory", "abi"]);
 /** Faults that show neither that the module fails nor that it works. */
 const SAYS_NOTHING: ReadonlySet<PolicyFault | undefined> = new Set(
-  [
-    "missing-module",
-    "chain-fuel",
-  ] as const,
+  ["missing-module", "chain-fuel"] as const,
 );
 const NOTHING = { added_headers: [], logs: [] };
 /** The most log lines about faults per second. */

@@ -11,11 +11,7 @@ Deno.test("a call for which its chain had no fuel does not end its sender's paus
   const loaded = { number: 1, asks: false, abi: 1, slots: [] } as const;
   const gate = createChainGate({
     policy: parseConfig("", { file: "test" }).policy,
-    modules: {
-      find: () => loaded,
-      isLoaded: () => true,
-      sha256: () => "p",
-    },
+    modules: { find: () => loaded, isLoaded: () => true, sha256: () => "p" },
     quarantine: { has: () => false },
     log: QUIET,
     now: () => 0,
@@ -47,11 +43,7 @@ Deno.test("a request from before the load of a module with state finds the modul
   const loaded = { number: 1, asks: false, abi: 2, slots } as const;
   const gate = createChainGate({
     policy: { ...parseConfig("", { file: "test" }).policy, breaker_failures: 1 },
-    modules: {
-      find: () => loaded,
-      isLoaded: () => true,
-      sha256: () => "count",
-    },
+    modules: { find: () => loaded, isLoaded: () => true, sha256: () => "count" },
     quarantine: { has: () => false },
     log: QUIET,
     now: () => 0,

@@ -18,13 +18,12 @@ import type { Modules } from "./pool_modules.ts";
 import type { PoolState } from "./pool_state.ts";
 
 /** The dependencies and settings of the tier. */
-export interface InlineOptions {
+interface InlineOptions {
   /** The fuel of the policies of one chain together; observing policies have the same amount again. */
   readonly fuel: number;
   /** sha256 of the modules that may run here. */
   readonly marked: ReadonlySet<string>;
   readonly modules: Pick<Modules, "find">;
-  /** The keyed state of the process. */
   readonly keyed: Pick<PoolState, "of" | "holds" | "store">;
   /** Monotonic ms. */
   readonly now: () => number;
@@ -35,7 +34,7 @@ export interface InlineOptions {
 }
 
 /** A chain that ran here, with its reply, like one of a worker. */
-export interface InlineRun {
+interface InlineRun {
   readonly chain: readonly ChainEntry[];
   readonly reply: WorkerReply;
   /** The end of its last policy. Reading the clock again would cost as much as a small policy. */
@@ -48,7 +47,6 @@ export interface InlineTier {
   run(request: EvaluateRequest, now_ms: number): InlineRun | undefined;
   /** Records that a request went to a worker: the tenant's next ones follow it, in order. */
   sent(tenant_id: string): void;
-  /** Records that a request of a worker has its verdict. */
   settled(tenant_id: string): void;
   /** Records what a worker has run: a module that has not run there without a fault does not run here. */
   proved(chain: readonly ChainEntry[], outcomes: readonly ChainOutcome[]): void;
@@ -56,7 +54,6 @@ export interface InlineTier {
   unload(module: number): void;
 }
 
-/** The most instances on this thread. */
 const INSTANCES = 256;
 /** The most fuel for making an instance here, and for its initialisation: half a millisecond each. */
 const INSTANCE_FUEL = 1_000;

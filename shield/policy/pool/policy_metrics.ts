@@ -2,8 +2,7 @@
  * The Overseer's metrics, under the contract's names. The label `module` is the policy's name, which tenants choose.
  * Names beyond a limit count as "other".
  */
-import { Counter } from "prom-client";
-import type { Registry } from "prom-client";
+import { Counter, type Registry } from "prom-client";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import {
   PlainHistogram,
@@ -25,7 +24,6 @@ export interface PolicyMetrics {
   chain(used_ratio: number): void;
   /** Counts a verdict that came after `timeout_ms` and was used. */
   late(): void;
-  /** Counts a chain that ran to its verdict on this thread. */
   ranInline(): void;
   /** Counts a chain that began on this thread and was passed to a worker. */
   ranAgain(): void;
@@ -55,7 +53,6 @@ const EXECUTION_SECONDS = [
 ];
 const CHAIN_RATIOS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1];
 
-/** The series of one policy. */
 interface Series {
   readonly duration: PlainHistogram;
   fuel: number;
@@ -68,7 +65,7 @@ interface Series {
 type VerdictName = "allowed" | "observed" | "refused";
 
 /** The pool's gauges, read at every scrape. */
-export interface PolicyGauges {
+interface PolicyGauges {
   readonly pending: () => number;
   /** The number of threads in the pool. */
   readonly workers: () => number;

@@ -21,8 +21,7 @@ import { addDuration, type WorkerReply } from "../ring/ring_words.ts";
 import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
 import type { Asking } from "../../../shared/rates/breaker.ts";
 
-/** The dependencies and settings of the pool. */
-export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
+interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
   readonly policy: Config["policy"];
   readonly overseer: Pick<Config["platform"]["overseer"], "fuel_limit">;
   /** Cores of the machine, `navigator.hardwareConcurrency`; used if `policy.workers` is absent. */
@@ -38,13 +37,12 @@ export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
 }
 
 /** The pool's state, for `/v1/status` and tests. */
-export interface PoolStatus {
+interface PoolStatus {
   readonly workers: number;
   /** Tenants that share one worker because their chains run long. */
   readonly slow_tenants: number;
   /** The number of requests that wait or run. */
   readonly pending: number;
-  /** sha256 of the loaded modules. */
   readonly modules: readonly string[];
   /** sha256 of the modules in quarantine. */
   readonly quarantined: readonly string[];
@@ -93,7 +91,6 @@ const WEDGES = { most: 4, memory_ms: 600_000 };
 const CRASHES = 8;
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
 
-/** The parts of a running pool, and its state. */
 interface State {
   readonly options: PolicyPoolOptions;
   /** Absent if all chains run in workers. */
@@ -323,7 +320,6 @@ function close(state: State): void {
   for (const job of state.waiting.values()) refuse(state, job, "stall");
 }
 
-/** The number of stall checks within `stall_ms`. */
 const STALL_CHECKS = 10;
 /** A check that is later than this, in ms, shows that the thread was blocked. */
 const LATE_MS = 10;
@@ -442,7 +438,6 @@ type Decided = Pick<Job, "onVerdict" | "verdict">;
 export class Verdicts {
   #jobs: Decided[] = [];
 
-  /** Adds a job with its verdict. */
   add(job: Decided): void {
     if (this.#jobs.push(job) === 1) queueMicrotask(this.#tell);
   }

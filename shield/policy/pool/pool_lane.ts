@@ -81,7 +81,6 @@ export interface LaneOptions {
   readonly refuse: (job: Job, fault: LaneFault) => void;
   /** Called with a reply that was found at `now_ms`. `was_long`: the chain burnt more than `LONG_FUEL`. */
   readonly onReply: (job: Job, reply: WorkerReply, was_long: boolean, now_ms: number) => void;
-  /** The holds of keys of state. */
   readonly holds: KeyHolds;
   /** Whether jobs of the tenant may go now: not while older ones run at another worker. */
   readonly mayGo: (tenant_id: string) => boolean;
@@ -129,7 +128,6 @@ function createStuckCheck() {
   };
 }
 
-/** The parts of a lane. */
 interface State {
   readonly options: LaneOptions;
   readonly modules: ReadonlyMap<number, RunnableModule>;
@@ -340,7 +338,6 @@ interface Window<T extends Held> {
    * Records the end of a job of the tenant. After short jobs the tenant may have more of them, after a long one fewer.
    */
   learn(tenant_id: string, was_long: boolean): void;
-  /** Removes all jobs and returns them. */
   clear(): T[];
 }
 

@@ -1,6 +1,4 @@
-/**
- * One queue and its real worker: order, a full ring, a worker that dies.
- */
+/** One queue and its real worker: order, a full ring, a worker that dies. */
 import assert from "node:assert/strict";
 import { createLane, type Job, type LaneFault } from "./pool_lane.ts";
 import { type PolicyWorker, startPolicyWorker } from "./pool_worker.ts";

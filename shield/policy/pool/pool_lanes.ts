@@ -27,7 +27,6 @@ export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse" | "ho
 
 /** The workers of a pool. */
 export interface Lanes {
-  /** Adds a new job. */
   push(job: Job): void;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
@@ -219,7 +218,6 @@ interface HomesOptions {
   /** Sends the jobs that may go, in a turn of its own: a lane may be sending now. */
   readonly pumpLater: () => void;
   readonly shared: () => readonly Lane[];
-  /** The lane that the job's connection shares. */
   readonly sharedOf: (job: Job) => Lane | undefined;
   /** The lane of slow tenants, which is made at its first use. */
   readonly slow: () => Lane;

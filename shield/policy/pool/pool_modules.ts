@@ -11,14 +11,12 @@ import { parseStateKeys, type StateSlot } from "../state/declaration.ts";
 
 /** A metered and compiled module that is going to run. */
 export interface LoadableModule extends CompiledPolicy {
-  /** The fuel for making an instance. */
   readonly instance_fuel: number;
   /** Restores the state after initialisation for each call; absent: state lives between calls. */
   readonly renewal?: Renewal | undefined;
 }
 
-/** The dependencies of the modules. */
-export interface ModulesOptions {
+interface ModulesOptions {
   readonly onLoad: (number: number, runnable: RunnableModule) => void;
   readonly onUnload: (number: number) => void;
 }
@@ -29,7 +27,6 @@ export interface LoadedModule {
   readonly number: number;
   /** Whether it can read headers or claims. */
   readonly asks: boolean;
-  /** The version of its ABI. */
   readonly abi: AbiVersion;
   /** The keys of its state; empty if it has none. */
   readonly slots: readonly StateSlot[];
@@ -55,10 +52,7 @@ export class Modules {
   }
 
   /** Loads a module, unless it is loaded. */
-  load(
-    sha256: string,
-    { compiled, state_keys, instance_fuel, renewal }: LoadableModule,
-  ): void {
+  load(sha256: string, { compiled, state_keys, instance_fuel, renewal }: LoadableModule): void {
     if (this.#loaded.has(sha256)) return;
     const slots = parseStateKeys(state_keys);
     const number = ++this.#last_number;

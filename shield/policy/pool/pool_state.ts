@@ -2,6 +2,7 @@
  * Keyed state in the process: the values of a chain, their places, and the removal of expired values. The rules are in
  * `shield/policy/state/`.
  */
+import type { Env } from "../../../shared/env.ts";
 import type { Registry } from "prom-client";
 import type { Config } from "../../../shared/config/schema.ts";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
@@ -16,12 +17,8 @@ import { KeyHolds } from "../state/key_holds.ts";
 import { StateStore } from "../state/state_store.ts";
 import type { Modules } from "./pool_modules.ts";
 
-/** The dependencies of keyed state. */
-interface PoolStateOptions {
+interface PoolStateOptions extends Pick<Env, "registry" | "now"> {
   readonly policy: Config["policy"];
-  readonly registry: Registry;
-  /** Monotonic ms. */
-  readonly now: () => number;
 }
 
 /** The keyed state of a pool. */

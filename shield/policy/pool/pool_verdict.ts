@@ -3,7 +3,7 @@
  * policy could not decide.
  */
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import type { EvaluateRequest } from "../abi/policy.ts";
+import { type EvaluateRequest, FAULT_CODES } from "../abi/policy.ts";
 import type {
   PolicyBinding,
   PolicyFault,
@@ -13,7 +13,6 @@ import type {
   PolicyValue,
   Verdict,
 } from "../../../shared/records/verdict.ts";
-import { FAULT_CODES } from "../abi/policy.ts";
 import type { Hold } from "../../../shared/rates/breaker.ts";
 import type { SlotValue } from "../state/held_values.ts";
 import type { ChainEntry } from "../ring/ring_message.ts";
@@ -60,7 +59,6 @@ export function faultVerdict(request: EvaluateRequest, fault: PolicyFault): Verd
   return verdictOf(outcomes, { added_headers: [], logs: [] });
 }
 
-/** A policy that a worker runs, with its name. */
 type NamedEntry = Pick<WorkerEntry, "mode"> & Pick<PolicyBinding, "name">;
 
 /** A worker's log lines, with the names of the chain's policies. */
@@ -84,7 +82,6 @@ export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
 
 const refuses = ({ mode, allowed }: PolicyOutcome) => mode === "enforce" && !allowed;
 
-/** The values of one policy among those of a chain. */
 function valuesOf(
   chain: readonly ChainEntry[],
   place: number,
@@ -124,10 +121,7 @@ function seenOf(
   fuel_limit: number,
 ): PolicySeen[] {
   const budget_units = Math.round(fuel_limit * UNITS_PER_FUEL);
-  return outcomes.map((
-    { has_read_payload = false, detail = "", seen },
-    place,
-  ): PolicySeen => ({
+  return outcomes.map(({ has_read_payload = false, detail = "", seen }, place): PolicySeen => ({
     ...NOTHING_SEEN,
     ...seen,
     abi: chain[place]?.abi ?? 1,

@@ -1,6 +1,4 @@
-/**
- * One real worker: deadlines, progress. Queues are in `pool_lane_test.ts`.
- */
+/** One real worker: deadlines, progress. Queues are in `pool_lane_test.ts`. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { startPolicyWorker } from "./pool_worker.ts";

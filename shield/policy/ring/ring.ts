@@ -70,7 +70,6 @@ function put(ring: Ring, at: number, bytes: Uint8Array): void {
   ring.data.set(bytes.subarray(first), 0);
 }
 
-/** The index of the length of the record at a position. */
 function lengthIndex(ring: Ring, position: number): number {
   return (position & (ring.data.length - 1)) >>> 2;
 }

@@ -4,8 +4,7 @@
  * refusal, log lines. A worker identifies the policies of a chain by their index; their names stay in the process.
  */
 import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
-import { HOOKS, POLICY_FAULTS } from "../../../shared/records/verdict.ts";
-import type { Hook } from "../../../shared/records/verdict.ts";
+import { type Hook, HOOKS, POLICY_FAULTS } from "../../../shared/records/verdict.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import type { Records } from "./ring.ts";
 import {
@@ -16,7 +15,7 @@ import {
   stateInPlace,
   withHolds,
 } from "./ring_state.ts";
-import { chainAt, ENTRY_BYTES, tenantBytes, tenantOf } from "./ring_last.ts";
+import { chainAt, ENTRY_BYTES, tenantBytes, tenantOf, type WorkerEntry } from "./ring_last.ts";
 import { decodeWords, encodeWords, NO_WORDS } from "./ring_words.ts";
 import type { ChainOutcome, WorkerReply } from "./ring_words.ts";
 import type { HoldChanges, SlotValue } from "../state/held_values.ts";
@@ -24,11 +23,9 @@ import type { ChainValues } from "../state/key_holds.ts";
 import type { SlotRef } from "../state/chain_state.ts";
 import type { AbiVersion } from "../abi/host_functions.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import type { WorkerEntry } from "./ring_last.ts";
 
 /** One policy to run, in the process's form. */
 export interface ChainEntry extends WorkerEntry {
-  /** Name of the policy. */
   readonly name: string;
   /** Whether its module can read headers or claims. */
   readonly asks: boolean;
@@ -59,7 +56,6 @@ export interface WorkerRequest {
   readonly record_reads?: boolean;
 }
 
-/** The size of an outcome. */
 const OUTCOME_BYTES = 28;
 
 const REQUEST_HEAD_BYTES = 36;
@@ -278,7 +274,6 @@ const written = new WeakMap<PolicyFacts["claims"], Uint8Array>();
 /** The read claims, by their JSON. */
 const read = new BoundedMap<string, PolicyFacts["claims"]>(CLAIMS_MAX);
 
-/** The parts of facts. */
 interface EncodedFacts {
   readonly headers: Uint8Array;
   readonly claims: Uint8Array;
@@ -328,11 +323,7 @@ const READ_PAYLOAD = 4;
 const UNMADE = 8;
 
 /** Writes outcomes from `start` on, one after the other. */
-function putOutcomes(
-  view: DataView,
-  start: number,
-  outcomes: readonly ChainOutcome[],
-): void {
+function putOutcomes(view: DataView, start: number, outcomes: readonly ChainOutcome[]): void {
   let at = start;
   for (const ran of outcomes) {
     const { allowed, fault, code, units, instance_units, duration_ms } = ran;
@@ -365,12 +356,7 @@ function payloadAt(
 }
 
 /** Reads the outcome at this place, with its texts. */
-function outcomeAt(
-  view: DataView,
-  at: number,
-  reason: string,
-  detail: string,
-): ChainOutcome {
+function outcomeAt(view: DataView, at: number, reason: string, detail: string): ChainOutcome {
   const flags = view.getUint8(at);
   const fault = view.getUint8(at + 1);
   const outcome = {

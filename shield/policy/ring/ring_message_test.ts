@@ -16,10 +16,7 @@ const text = fc.string({ unit: anyCharacter, maxLength: 40 });
 const PLAIN = { noNullPrototype: true };
 const word = fc.nat({ max: 2 ** 32 - 1 });
 
-const head = fc.record(
-  { id: word, deadline_ms: fc.double({ noNaN: true }) },
-  PLAIN,
-);
+const head = fc.record({ id: word, deadline_ms: fc.double({ noNaN: true }) }, PLAIN);
 const facts = fc.record({
   headers: fc.array(fc.tuple(text, text), { maxLength: 5 }),
   claims: fc.dictionary(text, fc.jsonValue(), { maxKeys: 5, noNullPrototype: true }),
@@ -102,10 +99,7 @@ Deno.test("a request is read correctly, however similar to the previous one", ()
 });
 
 const value = fc.option(fc.uint8Array({ maxLength: 60 }), { nil: null });
-const held = fc.record(
-  { hold: word, value: fc.option(value, { nil: undefined }) },
-  PLAIN,
-);
+const held = fc.record({ hold: word, value: fc.option(value, { nil: undefined }) }, PLAIN);
 const slotted = fc.array(
   fc.record({ entry, values: fc.array(held, { maxLength: 4 }) }, PLAIN),
   { minLength: 1, maxLength: 64 },
@@ -205,10 +199,7 @@ Deno.test("a reply arrives as it was sent", () => {
   const any = fc.tuple(reply, more, fc.option(state, { nil: {} }));
   fc.assert(fc.property(word, any, (id, [reply, more, state]) => {
     const sent = { ...reply, ...state, ...more };
-    assert.deepEqual(decodeReply(recordOf(encodeReply(id, sent))), {
-      id,
-      reply: sent,
-    });
+    assert.deepEqual(decodeReply(recordOf(encodeReply(id, sent))), { id, reply: sent });
   }));
 });
 

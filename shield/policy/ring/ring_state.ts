@@ -113,7 +113,6 @@ function putValues(view: DataView, at: number, values: readonly SlotValue[]): nu
   return at;
 }
 
-/** The state in a reply. */
 interface ReplyState {
   /** The writes of the chain's policies, in order. */
   readonly written: readonly SlotValue[];

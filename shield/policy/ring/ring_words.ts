@@ -59,7 +59,7 @@ export interface WorkerLog {
 type SeenWords = Pick<PolicySeen, "reads" | "added_headers" | "asking_bytes" | "payload">;
 
 /** What a policy read and wrote, besides its outcome. Usual values are absent. */
-export interface WorkerSeen extends SeenWords {
+interface WorkerSeen extends SeenWords {
   /** The units of the call; absent: those of a whole call. */
   readonly budget_units?: number;
 }

@@ -7,9 +7,7 @@ import type { Renewal } from "../../../wasm/metering/renewal.ts";
 
 /** A module for workers. */
 export interface RunnableModule {
-  /** The metered module, compiled. */
   readonly compiled: WebAssembly.Module;
-  /** Instruction units for making an instance. */
   readonly instance_units: number;
   /** Restores the state after initialisation for each call; absent: state lives between calls. */
   readonly renewal?: Renewal | undefined;

@@ -18,7 +18,6 @@ export interface SlotRef extends StateRef {
 
 /** The places of one operation. */
 export interface ChainState {
-  /** All places. */
   readonly keys: readonly StateRef[];
   /** The places of each policy with state, by slot. */
   readonly slots: ReadonlyMap<PolicyBinding, readonly SlotRef[]>;

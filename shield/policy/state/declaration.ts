@@ -12,11 +12,9 @@ import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
 
 /** The most keys of one policy. */
 const STATE_SLOTS = 4;
-/** The most bytes of one value. */
 const STATE_VALUE_BYTES = 4_096;
 /** The longest time for which a value is kept after its write, in seconds. */
 const TTL_SECONDS = 86_400;
-/** The most characters of a template. */
 const TEMPLATE_CHARACTERS = 512;
 /** A longer value of a placeholder, in characters, is replaced by its SHA-256 in the key. */
 const FILLED_CHARACTERS = 256;
@@ -30,7 +28,6 @@ const Declared = z.array(z.strictObject({
 /** The values of an operation that can be in a key. */
 const FIELDS = ["tenant", "room", "user", "connection", "type"] as const;
 
-/** One placeholder of a template. */
 type Placeholder =
   | { readonly from: typeof FIELDS[number] }
   | { readonly from: "claim" | "header"; readonly name: string };

@@ -8,9 +8,7 @@ export type HeldValues = Map<number, Uint8Array | null>;
 
 /** The changes of holds in a request. */
 export interface HoldChanges {
-  /** The new holds, and their values. */
   readonly given: readonly (readonly [hold: number, value: Uint8Array | null])[];
-  /** The holds that have ended. */
   readonly ended: readonly number[];
 }
 

@@ -8,7 +8,7 @@ import type { SlotValue } from "./held_values.ts";
 import type { StateRef, StateStore } from "./state_store.ts";
 
 /** A value that is sent with a call. */
-export interface HeldValue {
+interface HeldValue {
   /** The worker's number for the key, for as long as it holds it. */
   readonly hold: number;
   /** Null: there is none. Undefined: the worker has it from the previous call. */
@@ -41,7 +41,6 @@ export interface KeyUser {
 interface Hold {
   readonly owner: LaneHolds;
   readonly number: number;
-  /** The number of running calls with the key. */
   calls: number;
   /** Whether the store had a value when the worker last had the same value. */
   had_value: boolean;
@@ -54,8 +53,7 @@ interface Claim {
   readonly since_ms: number;
 }
 
-/** The dependencies of the holds. */
-export interface KeyHoldsOptions {
+interface KeyHoldsOptions {
   readonly store: StateStore;
   /** Monotonic ms. */
   readonly now: () => number;
@@ -113,7 +111,6 @@ export class KeyHolds {
     });
   }
 
-  /** The holds of a new worker. */
   lane(): LaneHolds {
     return new LaneHolds(this);
   }

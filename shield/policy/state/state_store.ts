@@ -36,7 +36,6 @@ interface TenantValues {
 
 /** The bytes of an entry without its key and value. */
 export const ENTRY_BYTES = 128;
-/** The entries that one sweep checks. */
 const SWEEP_ENTRIES = 4_096;
 
 const sizeOf = (place: string, { value }: Entry): number =>

@@ -19,9 +19,7 @@ export interface GuestText {
   readonly hook?: string;
   /** Instructions of `arqon_alloc (param $size i32) (result i32)`. */
   readonly alloc?: string;
-  /** More module fields. */
   readonly more?: string;
-  /** Pages of memory. */
   readonly pages?: number;
   /** The version of the ABI; absent: 1. */
   readonly abi?: AbiVersion;

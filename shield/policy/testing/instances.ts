@@ -9,17 +9,14 @@ export interface PolicyParts {
   readonly imports?: number;
   /** Exports of one function under different names. */
   readonly exports?: number;
-  /** Functions that are exported. */
   readonly exported_functions?: number;
   readonly functions?: number;
   readonly types?: number;
   readonly globals?: number;
   readonly tables?: number;
   readonly table_entries?: number;
-  /** Active segments and the entries of each. */
   readonly elements?: readonly [segments: number, entries: number];
   readonly passive_elements?: readonly [segments: number, entries: number];
-  /** Active segments and the bytes of each. */
   readonly data?: readonly [segments: number, bytes: number];
   readonly pages?: number;
 }

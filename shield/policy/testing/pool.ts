@@ -17,9 +17,7 @@ export interface TestPool extends AsyncDisposable {
   readonly lines: readonly string[];
   /** What `onFatal` was called with. */
   readonly fatal: readonly string[];
-  /** The quarantined modules. */
   readonly quarantined: readonly QuarantinedModule[];
-  /** How often the pool has read its clock. */
   readonly looks: number;
   /** Advances the pool's clock. */
   forward(ms: number): void;

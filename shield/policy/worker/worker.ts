@@ -32,7 +32,6 @@ interface WorkerScope {
   close(): void;
 }
 
-/** A request that waits for its turn. */
 interface Waiting {
   readonly request: WorkerRequest;
   /** The thread's working time when the request arrived, and how much more work it can wait for. */

@@ -19,7 +19,6 @@ import type { PolicyRead } from "../../../shared/records/verdict.ts";
 /** The dependencies and settings of running a chain. */
 export interface ChainRunner {
   readonly instances: Instances;
-  /** The fuel of one call. */
   readonly fuel_limit: number;
   /** The fuel of all calls for one request and of the instances made for them. */
   readonly chain_fuel_limit: number;
@@ -257,7 +256,6 @@ const STATE_CHAIN_BYTES = 131_072;
 /** The same limit for the reported reads; further reads are omitted. */
 const READ_BYTES = 131_072;
 
-/** The state of one chain. */
 class ChainValues {
   readonly #held: HeldValues;
   readonly #records_reads: boolean;
@@ -305,7 +303,6 @@ class ChainValues {
     return outcome;
   }
 
-  /** The keyed state in the reply. */
   get state(): Pick<WorkerReply, "written" | "read"> | undefined {
     if (this.#written === undefined && this.#read === undefined) return undefined;
     return { written: this.#written ?? [], read: this.#read ?? [] };
@@ -327,7 +324,6 @@ class ReadWatch implements Required<GuestRequest> {
   #names: Set<string> | undefined;
   #characters = 0;
 
-  /** `fuel_limit` is that of one call. */
   constructor(request: GuestRequest, fuel_limit: number) {
     this.#request = request;
     this.#fuel_limit = fuel_limit;

@@ -17,10 +17,8 @@ export interface Instances {
   valueBytes(module: number): readonly number[];
   /** Makes the tenant's instance of a loaded module. Throws as instantiating throws. */
   make(tenant_id: string, module: number): Guest;
-  /** Drops an instance. */
   drop(tenant_id: string, module: number): void;
   load(module: number, runnable: RunnableModule): void;
-  /** Drops a module and its instances. */
   unload(module: number): void;
   readonly size: number;
 }

@@ -25,7 +25,6 @@ export interface TestRooms extends AsyncDisposable {
   readonly settings: Settings;
   readonly started: StartedRoomClasses;
   readonly lines: readonly string[];
-  /** All metrics in Prometheus form. */
   metrics(): Promise<string>;
   /** One request of an admin, an operator unless another one is given, answered by status and JSON. */
   // deno-lint-ignore no-explicit-any -- the tests say what is in it

@@ -45,7 +45,6 @@ export const VERSION: Schema = { type: "string", pattern: "^(latest|[1-9][0-9]{0
 
 const SETTINGS = ref("TenantSettings");
 
-/** The most findings in one refusal. */
 const FINDINGS_SHOWN = 200;
 /** The most mappings in one refusal. */
 const MAPPINGS_SHOWN = 100;

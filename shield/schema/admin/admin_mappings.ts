@@ -6,13 +6,11 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { TENANT_RULES_MAX } from "../../../shared/records/tenant_settings.ts";
-import { jsonBody } from "../../admin/routing/admin_routes.ts";
-import type { RouteBody } from "../../admin/routing/admin_routes.ts";
+import { jsonBody, type RouteBody } from "../../admin/routing/admin_routes.ts";
 import { inTurn } from "../../../shared/turns/check_queue.ts";
 import { readValue } from "../../../shared/listeners/request_body.ts";
 import type { StoredSettings } from "../../settings/settings.ts";
-import type { Call, SchemaAdminContext } from "./admin_schemas.ts";
-import { settled } from "./admin_schemas.ts";
+import { type Call, type SchemaAdminContext, settled } from "./admin_schemas.ts";
 import { latestOf } from "../registry/schema_record.ts";
 import { onSchema } from "../registry/register.ts";
 import { problemOfCut } from "../registry/set_work.ts";
@@ -39,10 +37,7 @@ export async function showMappings(
   { name: tenant }: Call,
 ): Promise<Response> {
   const stored = await settings.read(tenant);
-  const here = {
-    version: settings.get(tenant).version,
-    problem: settings.problem(tenant) ?? null,
-  };
+  const here = { version: settings.get(tenant).version, problem: settings.problem(tenant) ?? null };
   return Response.json({ tenant, ...view(stored), here });
 }
 
@@ -52,10 +47,7 @@ export const MAPPINGS: RouteBody<SchemaAdminContext, z.output<typeof Body>> = js
   readMappings,
 );
 
-async function readMappings(
-  request: Request,
-  schema: typeof Body,
-): Promise<z.output<typeof Body>> {
+async function readMappings(request: Request, schema: typeof Body): Promise<z.output<typeof Body>> {
   const value = await readValue(request, BODY_BYTES);
   const is_list = typeof value === "object" && value !== null && "mappings" in value;
   // Only one of the two is parsed, so that the error is about the intended form.
@@ -113,9 +105,7 @@ export async function setMappings(
   });
 }
 
-/**
- * Answers `DELETE /v1/tenants/{tenant}/mappings?subject=S`; without a subject, it removes all mappings.
- */
+/** Answers `DELETE /v1/tenants/{tenant}/mappings?subject=S`; without a subject, it removes all mappings. */
 export async function removeMappings(context: SchemaAdminContext, call: Call): Promise<Response> {
   const subject = call.url.searchParams.get("subject");
   return await change(

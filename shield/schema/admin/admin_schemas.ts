@@ -12,8 +12,7 @@ import { inTurn } from "../../../shared/turns/check_queue.ts";
 import type { AdminCall, RouteBody } from "../../admin/routing/admin_routes.ts";
 import { readBytes } from "../../../shared/listeners/request_body.ts";
 import { deleteSchema } from "../registry/delete.ts";
-import { latestOf } from "../registry/schema_record.ts";
-import type { SchemaRecord, SchemaVersion } from "../registry/schema_record.ts";
+import { latestOf, type SchemaRecord, type SchemaVersion } from "../registry/schema_record.ts";
 import type { UnknownFields } from "../validation/message_schema.ts";
 import {
   checkCandidate,
@@ -54,7 +53,6 @@ export interface SchemaAdminContext extends Pick<Env, "log" | "now" | "monotonic
   readonly puts: Pick<Adoption, "refused">;
   readonly mappings: Mappings;
   readonly settings: Settings;
-  /** The most stored versions of a schema. */
   readonly versions_max: number;
 }
 
@@ -110,9 +108,7 @@ function here(
   };
 }
 
-/**
- * Answers `GET /v1/schemas`. The admin of a tenant gets the schemas that its subjects are mapped to.
- */
+/** Answers `GET /v1/schemas`. The admin of a tenant gets the schemas that its subjects are mapped to. */
 export async function listSchemas(
   context: SchemaAdminContext,
   { only_tenant }: Call,
@@ -239,10 +235,7 @@ export async function stageSchema(
   return Response.json({ schema_id, ...staged });
 }
 
-/**
- * Answers `POST /v1/schemas/{id}/rollback`: an earlier version, or the one before, becomes the next
- * one.
- */
+/** Answers `POST /v1/schemas/{id}/rollback`: an earlier version, or the one before, becomes the next one. */
 export async function rollbackSchema(
   context: SchemaAdminContext,
   { url, name: schema_id, by }: Call,

@@ -12,8 +12,7 @@ import { decodeRefusal, decodeSchemaRecord, latestOf, REFUSED, sha256Of } from "
 import type { CheckedPut, Refusal, SchemaVersion } from "./schema_record.ts";
 import { IncompatibleError, registerPut, restore } from "./register.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged, isPut, remainsOf } from "./stored_set.ts";
-import type { StoredSet } from "./stored_set.ts";
+import { isJudged, isPut, remainsOf, type StoredSet } from "./stored_set.ts";
 import type { SchemaStore } from "./store.ts";
 
 /** The longest wait before a put is judged, in ms: the first Shield saves the others the work. */
@@ -28,8 +27,7 @@ const KEY_UNITS = 128;
 
 /** The outcome of a put that this Shield was the first to judge. */
 const PUT_OUTCOMES = ["registered", "refused", "restored"] as const;
-/** One of `PUT_OUTCOMES`. */
-export type PutOutcome = typeof PUT_OUTCOMES[number];
+type PutOutcome = typeof PUT_OUTCOMES[number];
 
 /** A refused put, as shown to operators. */
 export interface RefusedPut {
@@ -45,16 +43,13 @@ export interface RefusedPut {
   readonly serving: number | null;
 }
 
-/** The dependencies and settings of `Adoption`. */
-export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
+interface AdoptionOptions extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
   readonly work: SetWork;
   /** A random number in [0, 1). */
   readonly random: () => number;
   readonly kv_bucket: string;
-  /** The most stored versions of a schema. */
   readonly versions_max: number;
-  /** The messages of a schema that subjects are mapped to. */
   readonly mapped: (schema_id: string) => ReadonlySet<string>;
   /** The interval of listing the bucket, in ms: only that shows that all of it was purged. */
   readonly listed_ms: number;
@@ -114,7 +109,6 @@ export class Adoption {
     return all.sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
   }
 
-  /** Stops watching and judging. */
   close(): void {
     this.#closed = true;
     clearInterval(this.#listing);
@@ -189,10 +183,7 @@ export class Adoption {
         this.#failure.resolve();
         if (this.#closed) return;
         const { log } = this.#options;
-        log.warn("a put into the bucket of schemas cannot be judged yet", {
-          error,
-          schema: key,
-        });
+        log.warn("a put into the bucket of schemas cannot be judged yet", { error, schema: key });
         this.#later(key, RETRY_MS);
       });
     }

@@ -5,8 +5,7 @@
  */
 import type { Env } from "../../../shared/env.ts";
 import { makeAtOnce, type Making } from "../../../shared/turns/making.ts";
-import { CachedSchema } from "./entry.ts";
-import type { LoadOutcome, MappedMessage, SourceTools } from "./entry.ts";
+import { CachedSchema, type LoadOutcome, type MappedMessage, type SourceTools } from "./entry.ts";
 import type { SchemaStore } from "./store.ts";
 import type { WorkingSet } from "./working_set.ts";
 
@@ -21,8 +20,7 @@ const LINES_MAX = 10;
 
 const NO_MESSAGES: ReadonlySet<string> = new Set();
 
-/** The dependencies and settings of `SchemaCache`. */
-export interface SchemaCacheOptions extends Pick<Env, "log" | "monotonic_ms"> {
+interface SchemaCacheOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly store: SchemaStore;
   /** The age at which a schema is read again, in ms. */
   readonly ttl_ms: number;
@@ -58,7 +56,6 @@ export class SchemaCache {
     Deno.unrefTimer(this.#sweeper);
   }
 
-  /** The cached schemas. */
   get schemas(): ReadonlyMap<string, CachedSchema> {
     return this.#schemas;
   }

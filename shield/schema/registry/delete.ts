@@ -7,15 +7,11 @@ import type { SchemaMapping } from "../../../shared/config/schema_governance.ts"
 import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { Deletion } from "./schema_record.ts";
 import { tombstoneOf } from "./stored_set.ts";
-import { unknown } from "./store.ts";
-import type { SchemaStore } from "./store.ts";
+import { type SchemaStore, unknown } from "./store.ts";
 
-/** The most mappings that the error names. */
 const NAMED_MAX = 4;
 
-/**
- * The refusal to delete a schema that subjects are mapped to; the mappings go into the problem body.
- */
+/** The refusal to delete a schema that subjects are mapped to; the mappings go into the problem body. */
 export class MappedError extends Error {
   override readonly name = "MappedError";
   readonly mappings: readonly SchemaMapping[];
@@ -30,7 +26,7 @@ export class MappedError extends Error {
 }
 
 /** Which schema is deleted, and by whom. */
-export interface DeleteRequest {
+interface DeleteRequest {
   readonly schema_id: string;
   readonly by: string;
   /** Unix ms. */
@@ -41,7 +37,6 @@ export interface DeleteRequest {
 
 /** What was deleted. */
 export interface Deleted extends Deletion {
-  /** The number of its versions. */
   readonly versions: number;
 }
 

@@ -80,10 +80,7 @@ onBoth("a mapped schema is not deleted, and the mappings are named", async (stag
   assert.equal((await ask(t, "GET")).versions.length, 1);
 });
 
-onBoth("remains of a deleted schema after a crash are not registered", async (
-  stage,
-  tool,
-) => {
+onBoth("remains of a deleted schema after a crash are not registered", async (stage, tool) => {
   {
     using t = await testSchemas(stage.spine, { mappings: [] });
     await ask(t, "PUT", ping());

@@ -7,13 +7,10 @@
 import { ArqonError } from "@arqon/proto";
 import { turn } from "../../../shared/turns/next_turn.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
-import { latestOf } from "./schema_record.ts";
-import type { SchemaVersion } from "./schema_record.ts";
+import { latestOf, type SchemaVersion } from "./schema_record.ts";
 import type { SchemaStore } from "./store.ts";
-import { isSmallSet, problemOfCut } from "./set_work.ts";
-import type { SetWork } from "./set_work.ts";
-import { SchemaSource } from "./working_set.ts";
-import type { CompiledSchema, WorkingSet } from "./working_set.ts";
+import { isSmallSet, problemOfCut, type SetWork } from "./set_work.ts";
+import { type CompiledSchema, SchemaSource, type WorkingSet } from "./working_set.ts";
 
 /** The most unpacked bytes of a set that is compiled whole. */
 const WHOLE_BYTES = 1_048_576;
@@ -47,7 +44,6 @@ export interface SourceTools {
   readonly message_parts: number;
 }
 
-/** A version and its set. */
 type Version = Pick<SchemaVersion, "version" | "sha256">;
 
 /**
@@ -78,10 +74,7 @@ export class CachedSchema {
   outcome: LoadOutcome | undefined;
   /** The problems of the schema's messages, as they were last logged. */
   logged = "";
-  /**
-   * Messages for which earlier versions were searched, each with the newest version that was the
-   * reason.
-   */
+  /** Messages for which earlier versions were searched, each with the newest version that was the reason. */
   readonly #searched = new Map<string, string>();
   readonly #slots = new Map<string, Slot>();
   readonly #working: WorkingSet;
@@ -112,7 +105,6 @@ export class CachedSchema {
     return this.outcome === "failed" || this.outcome === "absent";
   }
 
-  /** The messages of the schema that mappings name. */
   get messages(): Iterable<MappedMessage> {
     return this.#slots.values();
   }
@@ -278,11 +270,7 @@ export class CachedSchema {
   }
 
   /** Puts a version in force for a message, unless it is already or cannot be compiled. */
-  #compile(
-    slot: Slot,
-    { version, sha256 }: Version,
-    opened: Opened | undefined,
-  ): boolean {
+  #compile(slot: Slot, { version, sha256 }: Version, opened: Opened | undefined): boolean {
     const source = opened?.whole ?? opened?.cut.get(slot.type_name);
     if (source === undefined || "problem" in source) {
       // A message may be wanted since the version was opened.

@@ -17,8 +17,7 @@ import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
 import type { CheckedPut, SchemaRecord, SchemaVersion } from "./schema_record.ts";
 import { CANDIDATE } from "./set_jobs.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged } from "./stored_set.ts";
-import type { Standing, StoredHead } from "./stored_set.ts";
+import { isJudged, type Standing, type StoredHead } from "./stored_set.ts";
 import type { HeadChange, SchemaStore } from "./store.ts";
 
 /** The comparison of a candidate, and its result. */
@@ -66,7 +65,6 @@ export interface RegisterRequest {
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** The most stored versions. */
   readonly versions_max: number;
   /**
    * Set if the bytes are another tool's put in the bucket of current sets, at this revision: nothing is registered if

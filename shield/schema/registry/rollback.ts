@@ -4,12 +4,11 @@
  * was wrong.
  */
 import { ArqonError } from "@arqon/proto";
-import { latestOf } from "./schema_record.ts";
-import type { SchemaRecord, SchemaVersion } from "./schema_record.ts";
+import { latestOf, type SchemaRecord, type SchemaVersion } from "./schema_record.ts";
 import type { SchemaStore } from "./store.ts";
 
 /** The schema to roll back, the version, and the operator. */
-export interface RollbackRequest {
+interface RollbackRequest {
   readonly schema_id: string;
   /**
    * The version to roll back to; absent: the one before the current, so that repeated rollbacks go back step by step.
@@ -18,12 +17,11 @@ export interface RollbackRequest {
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** The most stored versions. */
   readonly versions_max: number;
 }
 
 /** A history, and whether a version was added to it. */
-export interface RolledBack {
+interface RolledBack {
   readonly head: SchemaRecord;
   readonly is_new: boolean;
 }

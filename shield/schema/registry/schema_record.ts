@@ -76,9 +76,7 @@ export type Deletion = z.output<typeof Deletion>;
  * about to put.
  */
 export type Tombstone = z.output<typeof Tombstone>;
-/**
- * A put of another tool that was checked: its revision and the sha256 of its bytes; "" for a deletion.
- */
+/** A put of another tool that was checked: its revision and the sha256 of its bytes; "" for a deletion. */
 export type CheckedPut = Pick<z.output<typeof Judged>, "revision" | "sha256">;
 /**
  * A put that was refused; a deletion has "" and 0 bytes. `serving` is the version with which it was
@@ -140,9 +138,7 @@ function parse(bytes: Uint8Array): unknown {
 }
 
 /** Reads the history or a tombstone, or returns the problem of the bytes. */
-export function decodeSchemaRecord(
-  bytes: Uint8Array,
-):
+export function decodeSchemaRecord(bytes: Uint8Array):
   | { readonly head: SchemaRecord }
   | { readonly tombstone: Tombstone }
   | { readonly problem: string } {

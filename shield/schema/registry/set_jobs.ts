@@ -17,8 +17,7 @@ import type { Finding } from "../../../shared/schema/compatibility/findings.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { findShared } from "../../../shared/schema/descriptors/shared_files.ts";
 import { sha256Of } from "./schema_record.ts";
-import { compileMessage } from "../validation/message_schema.ts";
-import type { Validation } from "../validation/message_schema.ts";
+import { compileMessage, type Validation } from "../validation/message_schema.ts";
 import { pruneTo } from "../validation/prune.ts";
 import type { UnknownFields } from "../validation/message_schema.ts";
 
@@ -35,7 +34,6 @@ export interface SetJobs {
     gzipped: Uint8Array,
     type_names: readonly string[],
   ): { readonly unpacked_sha256: string; readonly missing: readonly string[] };
-  /** Compares a candidate with an earlier version. */
   compare(
     candidate: Uint8Array,
     earlier: Uint8Array,
@@ -48,7 +46,6 @@ export interface SetJobs {
     type_names: readonly string[],
     parts_max: number,
   ): Record<string, CutMessage>;
-  /** The gate's verdict on data. */
   validate(
     gzipped: Uint8Array,
     type_name: string,
@@ -114,9 +111,7 @@ export function createSetJobs(): SetJobs {
     },
     cut(gzipped, type_names, parts_max) {
       const set = read(gzipped);
-      return Object.fromEntries(
-        type_names.map((name) => [name, cutOne(set, name, parts_max)]),
-      );
+      return Object.fromEntries(type_names.map((name) => [name, cutOne(set, name, parts_max)]));
     },
     validate(gzipped, type_name, data, { unknown_fields, is_json }) {
       const message = compileMessage(read(gzipped).registry, type_name);

@@ -3,8 +3,7 @@
  * seconds, which must not delay messages. `set_work.ts` starts the worker.
  */
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
-import { createSetJobs } from "./set_jobs.ts";
-import type { SetJobs } from "./set_jobs.ts";
+import { createSetJobs, type SetJobs } from "./set_jobs.ts";
 
 /** One job by its name, with its arguments. */
 export interface SetRequest {

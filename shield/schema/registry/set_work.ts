@@ -6,8 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { turn } from "../../../shared/turns/next_turn.ts";
 import { DESCRIPTOR_LIMITS, unpackSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
-import { createSetJobs, partsOf } from "./set_jobs.ts";
-import type { CutMessage, SetJobs } from "./set_jobs.ts";
+import { createSetJobs, type CutMessage, partsOf, type SetJobs } from "./set_jobs.ts";
 import type { SetReply, SetRequest } from "./set_thread.ts";
 
 /** The limits of a small set, in parts and unpacked bytes: about ten milliseconds of work. */
@@ -18,9 +17,7 @@ const JOB_MS = 60_000;
 /** How long an idle worker is kept, in ms; it takes about 40 MB. */
 const IDLE_MS = 30_000;
 
-/**
- * The jobs, as promises. They reject with `SchemaError`, and with `schema-unavailable` after `JOB_MS`.
- */
+/** The jobs, as promises. They reject with `SchemaError`, and with `schema-unavailable` after `JOB_MS`. */
 export type SetWork = {
   readonly [Job in keyof SetJobs]: (
     ...args: Parameters<SetJobs[Job]>

@@ -10,11 +10,9 @@ import type { CompatibilityMode } from "../../../shared/schema_id.ts";
 import { appended, checkCandidate, IncompatibleError, isSameSet } from "./register.ts";
 import { nextVersion, onSchema } from "./register.ts";
 import type { CompatibilityCheck, RegisterTools } from "./register.ts";
-import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
-import type { SchemaVersion } from "./schema_record.ts";
+import { DEFAULT_COMPATIBILITY, latestOf, type SchemaVersion, sha256Of } from "./schema_record.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** The set to store. */
 interface StageRequest {
   readonly schema_id: string;
   /** A gzipped FileDescriptorSet. */

@@ -41,8 +41,7 @@ import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./stored_
 /** The end of the name of the bucket of histories, after `kv_bucket`. */
 const VERSIONS_SUFFIX = "_VERSIONS";
 
-/** A schema in a listing. */
-export interface ListedSchema {
+interface ListedSchema {
   readonly schema_id: string;
   readonly head: SchemaRecord;
 }
@@ -62,9 +61,7 @@ export function requireSchemaId(schema_id: string): void {
   throw new ArqonError("invalid-schema", `the id ${shown} is invalid; ${SCHEMA_ID_RULE}`);
 }
 
-/**
- * The stored schemas. Every method rejects with `spine-unavailable` while the Spine does not answer.
- */
+/** The stored schemas. Every method rejects with `spine-unavailable` while the Spine does not answer. */
 export class SchemaStore {
   readonly #versions: KeyValue;
   readonly #sets: KeyValue;
@@ -221,7 +218,6 @@ export class SchemaStore {
     });
   }
 
-  /** Deletes the last refusal. */
   async pardon(schema_id: string): Promise<void> {
     await this.#versions.delete(refusalKey(schema_id));
   }
@@ -263,7 +259,6 @@ export class SchemaStore {
     return this.#sets.watch([], onChange);
   }
 
-  /** The keys of the bucket of current sets. */
   async setKeys(): Promise<string[]> {
     return (await this.#sets.keys()).map((key) => key.join("."));
   }

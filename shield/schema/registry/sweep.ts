@@ -21,10 +21,8 @@ const PAUSE_MS = 1_800_000;
 const SEEN_MAX = 10_000;
 
 /** What the sweep needs of the process. */
-export interface VersionSweepOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
-  /** The bucket of histories. */
+interface VersionSweepOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly versions: KeyValue;
-  /** The bucket of rollouts. */
   readonly rollouts: Pick<KeyValue, "keys" | "get">;
   /** A random number in [0, 1). */
   readonly random: () => number;
@@ -93,7 +91,6 @@ export class VersionSweep {
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Ends the passes. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);

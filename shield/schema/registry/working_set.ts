@@ -9,15 +9,13 @@ import { readDescriptorSet } from "../../../shared/schema/descriptors/descriptor
 import type { DescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { createBucket, refill, withdraw } from "../../../shared/rates/token_bucket.ts";
 import type { TokenBucket } from "../../../shared/rates/token_bucket.ts";
-import { compileMessage } from "../validation/message_schema.ts";
-import type { MessageSchema } from "../validation/message_schema.ts";
+import { compileMessage, type MessageSchema } from "../validation/message_schema.ts";
 
 /** One stored version of a schema, unpacked while a message of it is compiled. */
 export class SchemaSource {
   readonly version: number;
   /** The sha256 of the descriptor set. A version number is not unique, as a deleted schema may be registered again. */
   readonly sha256: string;
-  /** The number of its compiled messages. */
   users = 0;
   readonly #gzipped: Uint8Array;
   #set: DescriptorSet | undefined;
@@ -62,8 +60,7 @@ export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256">
   used: number;
 }
 
-/** Bounds of a working set. */
-export interface WorkingSetOptions extends Pick<Env, "monotonic_ms"> {
+interface WorkingSetOptions extends Pick<Env, "monotonic_ms"> {
   /** `platform.registry.compiled_bytes`. One message is always held, whatever its size. */
   readonly compiled_bytes: number;
   /** The time for recompiling in each second: `platform.registry.restore_ms`. */
@@ -90,7 +87,6 @@ export class WorkingSet {
     return this.#heap_bytes;
   }
 
-  /** The number of compiled messages. */
   get size(): number {
     return this.#compiled.size;
   }

@@ -27,7 +27,6 @@ import {
 } from "@bufbuild/protobuf/wkt";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
-/** The imports of the file of the rules, then that file. */
 const OF_RULES = [
   file_google_protobuf_descriptor,
   file_google_protobuf_duration,
@@ -85,9 +84,7 @@ export function gzippedSet(messages: readonly JsonValue[]): Uint8Array<ArrayBuff
  * options, in addition to those of protovalidate.
  */
 export function registryOf(file: More, options?: Registry): FileRegistry {
-  return createFileRegistry(
-    setOf({ name: "t.proto", package: "t", ...file }, WELL_KNOWN, options),
-  );
+  return createFileRegistry(setOf({ name: "t.proto", package: "t", ...file }, WELL_KNOWN, options));
 }
 
 /** The map field `name` and its entry, as a compiler writes them: `[field, entry]`. */

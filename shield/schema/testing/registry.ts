@@ -37,7 +37,7 @@ export interface TestSchemasOptions {
   readonly monotonic_ms?: () => number;
 }
 
-/** A running schema check. */
+/** The reason of the refusal. */
 export interface TestSchemas extends Disposable {
   readonly schemas: StartedSchemas;
   readonly settings: Settings;
@@ -48,7 +48,6 @@ export interface TestSchemas extends Disposable {
   readonly verdicts: readonly CandidateVerdict[];
   /** Registers the next version, compatible or not. */
   push(schema_id: string, bytes: Uint8Array): Promise<void>;
-  /** The value of a metric's line; undefined if there is none. */
   metric(line: string): Promise<number | undefined>;
 }
 

@@ -46,10 +46,7 @@ export function checkEvent(
     const found = schema.validate(data, mapping);
     if (found.total === 0 || !looksLikeJson(data)) return found;
     const named = type === "" ? "none" : type;
-    return only(
-      "content-type",
-      `the data is JSON, but its content type ${named} is binary`,
-    );
+    return only("content-type", `the data is JSON, but its content type ${named} is binary`);
   }
   if (form === undefined) {
     const named = JSON.stringify(event.content_type.slice(0, 100));

@@ -21,7 +21,7 @@ import { withInner } from "./rules_collect.ts";
 import { joinPath, quoteKey } from "./validate_path.ts";
 
 /** The parts that checking a text of a message type needs. */
-export interface JsonContext {
+interface JsonContext {
   readonly desc: DescMessage;
   readonly registry: Registry;
   /** The finder of missing required fields; undefined if no type that the message reaches has any. */
@@ -31,7 +31,7 @@ export interface JsonContext {
 }
 
 /** The findings, and the message if its form is valid. */
-export interface JsonValidation {
+interface JsonValidation {
   readonly validation: Validation;
   readonly message: Message | undefined;
 }
@@ -209,7 +209,6 @@ class JsonSearch {
     this.#most = limits.violations;
   }
 
-  /** Searches a value that should be one message. */
   message(desc: DescMessage, value: unknown, path: string, depth = 0): void {
     if (depth >= this.#depth) {
       this.#report(path, "depth", `messages are nested more than ${this.#depth} deep`);

@@ -85,7 +85,6 @@ export class MessageSchema {
     return dataView(this.desc, readJson(this.desc, parseNumerals(text), options));
   }
 
-  /** Judges data in the binary form. */
   validate(data: Uint8Array, options: ValidateOptions): Validation {
     let found = this.#walker.walk(this.#table, data, options.unknown_fields);
     const in_pieces = this.#walker.lacks_in_pieces;

@@ -20,8 +20,7 @@ import { type RuleClock, RuleSteps, THREAD_CLOCK } from "./rules_steps.ts";
 import { Findings } from "./validate_findings.ts";
 import type { SchemaLimits, Validation } from "./validate_types.ts";
 
-/** The findings of rules. */
-export type RuleFindings = Pick<Validation, "violations" | "total">;
+type RuleFindings = Pick<Validation, "violations" | "total">;
 
 /** The rules of one message type. */
 export class MessageRules {

@@ -65,7 +65,6 @@ interface CelHolder {
   celExpression?: string[];
 }
 
-/** Applies `change` to each expression of the holder. */
 function eachExpression(holder: CelHolder, change: (expression: string) => string): void {
   for (const rule of holder.cel) rule.expression = change(rule.expression);
   if (holder.celExpression !== undefined) holder.celExpression = holder.celExpression.map(change);

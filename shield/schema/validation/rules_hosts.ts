@@ -47,11 +47,7 @@ interface HostRule {
 
 /** The standard rules about hosts, as expressions. */
 const HOST_RULES: Readonly<Record<string, HostRule>> = {
-  hostname: {
-    id: "string.hostname",
-    what: "hostname",
-    expression: `this.matches("${HOSTNAME}")`,
-  },
+  hostname: { id: "string.hostname", what: "hostname", expression: `this.matches("${HOSTNAME}")` },
   address: {
     id: "string.address",
     what: "hostname, or ip address",

@@ -11,24 +11,9 @@ const registry = registryOf({
   messageType: [{
     name: "M",
     field: [
-      field(
-        "host",
-        1,
-        "string",
-        rules({ string: { hostname: true }, ...GIVEN }),
-      ),
-      field(
-        "address",
-        2,
-        "string",
-        rules({ string: { address: true }, ...GIVEN }),
-      ),
-      field(
-        "pair",
-        3,
-        "string",
-        rules({ string: { hostAndPort: true }, ...GIVEN }),
-      ),
+      field("host", 1, "string", rules({ string: { hostname: true }, ...GIVEN })),
+      field("address", 2, "string", rules({ string: { address: true }, ...GIVEN })),
+      field("pair", 3, "string", rules({ string: { hostAndPort: true }, ...GIVEN })),
       list("hosts", 4, "string", rules({ repeated: { items: { string: { hostname: true } } } })),
       field(
         "own",
@@ -36,11 +21,7 @@ const registry = registryOf({
         "string",
         rules({
           ...GIVEN,
-          cel: [{
-            id: "own",
-            message: "no host",
-            expression: "this.isHostname() || this == '*'",
-          }],
+          cel: [{ id: "own", message: "no host", expression: "this.isHostname() || this == '*'" }],
         }),
       ),
       list(

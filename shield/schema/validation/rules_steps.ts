@@ -63,7 +63,6 @@ export class RuleSteps {
   /** The CPU at its first reading; undefined: this message took too little so far. */
   #from_cpu_ms: number | undefined;
 
-  /** Makes a counter. */
   constructor(limits: SchemaLimits, clock: RuleClock) {
     this.#limits = limits;
     this.#clock = clock;
@@ -153,9 +152,7 @@ interface Token {
   readonly at: number;
 }
 
-/**
- * The tokens of CEL: strings with their prefixes, comments and blanks, names, and single characters.
- */
+/** The tokens of CEL: strings with their prefixes, comments and blanks, names, and single characters. */
 const TOKEN = new RegExp(
   [
     /(?:[bB]?[rR]|[rR][bB])(?:"""[^]*?"""|'''[^]*?'''|"[^"\r\n]*"|'[^'\r\n]*')/,

@@ -1,6 +1,5 @@
 /** The findings of one validation: the first violations with their text, the others as a count. */
-import type { UnknownFields, Validation, Violation } from "./validate_types.ts";
-import { VALID } from "./validate_types.ts";
+import { type UnknownFields, VALID, type Validation, type Violation } from "./validate_types.ts";
 import { clipPath } from "./validate_path.ts";
 
 const MESSAGE_CHARS = 512;

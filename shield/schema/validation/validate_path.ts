@@ -3,9 +3,8 @@
  * has passed, so that the walker keeps no counters. It checks nothing.
  */
 import { ScalarType } from "@bufbuild/protobuf";
-import type { FieldEntry } from "./validate_table.ts";
+import { type FieldEntry, WIRE_VARINT } from "./validate_table.ts";
 import { WIRE_BYTES, WIRE_END_GROUP, WIRE_FIXED32, WIRE_FIXED64 } from "./validate_table.ts";
-import { WIRE_VARINT } from "./validate_table.ts";
 
 const KEY_CHARS = 64;
 const PATH_CHARS = 1_024;
@@ -69,12 +68,7 @@ function packedElements(cursor: Cursor, end: number, wire: number): number {
 }
 
 /** The number of elements of a field in the records of `bytes[from..to)`. */
-function countElements(
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-  field: FieldEntry,
-): number {
+function countElements(bytes: Uint8Array, from: number, to: number, field: FieldEntry): number {
   const cursor = { bytes, pos: from };
   let count = 0;
   while (cursor.pos < to) {

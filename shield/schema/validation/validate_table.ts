@@ -48,7 +48,6 @@ export class FieldEntry {
   table: MessageTable | undefined;
   /** The values of the enum, for `shape` "closed-enum". */
   readonly values: ReadonlySet<number> | undefined;
-  /** The type of a map's keys. */
   readonly map_key: ScalarType | undefined;
   /** The cost of decoding one value, with the rules of elements. */
   readonly steps: number;

@@ -207,7 +207,6 @@ export class WireWalker {
     return true;
   }
 
-  /** Checks `size` bytes of text at the position. */
   #text(size: number): void {
     const bytes = this.#bytes;
     const start = this.#pos;
@@ -381,7 +380,6 @@ function wireName(wire: number): string {
   return WIRES[wire] ?? `wire type ${wire}`;
 }
 
-/** The message for a field with a wrong wire type. */
 function wrongWire(table: MessageTable, field: FieldEntry, wire: number): string {
   const expected = `${wireName(field.wire)}${field.packable ? " or packed" : ""}`;
   const what = `field ${field.name} of ${table.type_name} (${field.type})`;

@@ -97,9 +97,7 @@ const OPCODES = [3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map((opcode) =>
     `opcode ${opcode}`,
     [text("before"), { opcode, body: utf8("x") }],
     undefined,
-    {
-      messages: ["before"],
-    },
+    { messages: ["before"] },
   )
 );
 
@@ -131,9 +129,7 @@ const FRAGMENTS: readonly RfcCase[] = [
     "a continuation after a whole message",
     [text("a"), more("b", true)],
     undefined,
-    {
-      messages: ["a"],
-    },
+    { messages: ["a"] },
   ),
   refused("5 fragments", "a message within a message", [text("a", false), text("b")]),
 ];

@@ -12,14 +12,11 @@ import type { Connection } from "../../connection/connection.ts";
 import type { Entrance } from "../../connection/entrance.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
 import type { EventReaders } from "../event_turn.ts";
-import { GzipStream } from "../../../shared/http1/gzip.ts";
-import type { EventPacker } from "../../../shared/http1/gzip.ts";
+import { type EventPacker, GzipStream } from "../../../shared/http1/gzip.ts";
 import { parseEventId, queriedPosition } from "../positions.ts";
 import { SseSocket } from "../sse_socket.ts";
-import { EventSubscriptions } from "../subscriptions.ts";
-import type { WantedRoom } from "../subscriptions.ts";
-import { bump } from "../../stats/stats.ts";
-import type { ShieldStats } from "../../stats/stats.ts";
+import { EventSubscriptions, type WantedRoom } from "../subscriptions.ts";
+import { bump, type ShieldStats } from "../../stats/stats.ts";
 import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
@@ -33,7 +30,6 @@ export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly origins: AllowedOrigins;
   readonly query_token: boolean;
   readonly classes: Pick<RoomClasses, "of">;
-  /** The most rooms of one stream. */
   readonly rooms_max: number;
   readonly retry_ms: number;
   readonly packer: EventPacker;

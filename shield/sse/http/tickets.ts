@@ -36,7 +36,6 @@ const BODY_BYTES_MAX = 131_072;
 /** The dependencies and settings of `TicketStore`. */
 export interface TicketStoreOptions extends Pick<Env, "now" | "random"> {
   readonly spine: Pick<Spine, "keyValue">;
-  /** How long a ticket is valid. */
   readonly ticket_ms: number;
   /** The most valid tickets of one user from this process. */
   readonly tickets_max: number;
@@ -231,7 +230,6 @@ export interface TicketsContext {
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_ops">;
   readonly query_token: boolean;
-  /** The most rooms of one stream. */
   readonly rooms_max: number;
 }
 

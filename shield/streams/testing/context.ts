@@ -28,7 +28,6 @@ import { NO_POLICIES } from "../../message/gates.ts";
 import type { LogAppend } from "../../message/logs.ts";
 
 const encoder = new TextEncoder();
-/** The caller of all requests. */
 const caller = callerOf({ ...ann, expires_ms: Infinity });
 
 /** A hook for one Shield's messages before they reach the log. */

@@ -4,17 +4,14 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import { AdminTable } from "../../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
 import { listingAnswer } from "../../../shared/http1/listing_answer.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
 import { answerOf, ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
-import { BUDGET_ROUTES } from "./budgets_api.ts";
-import type { BudgetsAdminContext, UsageAdminContext } from "./budgets_api.ts";
+import { BUDGET_ROUTES, type BudgetsAdminContext, type UsageAdminContext } from "./budgets_api.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
 import { USAGE_UNITS } from "../../../shared/usage/units.ts";
 
-/** The most rows of an answer. */
 const USAGE_ROWS_MAX = 10_000;
 const DAY_MS = 86_400_000;
 const NO_STORE = { "cache-control": "no-store" };

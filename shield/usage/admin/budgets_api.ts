@@ -2,6 +2,7 @@
  * `/v1/tenants/{tenant}/budgets` of the admin listener: a tenant's budgets and their usage. Its admin reads, an
  * operator sets. The caller is authorized already.
  */
+import type { Env } from "../../../shared/env.ts";
 import { ArqonError } from "@arqon/proto";
 import { TenantBudget } from "../../../shared/config/schema_usage.ts";
 import { problemText } from "../../../shared/problem.ts";
@@ -11,21 +12,15 @@ import { jsonBody, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminRoutes } from "../../admin/routing/admin_routes.ts";
 import { COUNT, ID, inQuery, list, object, TEXT } from "../../openapi/openapi_parts.ts";
 import type { Settings, StoredSettings } from "../../settings/settings.ts";
-import { nameOf } from "../../../shared/usage/budget.ts";
-import type { BudgetState } from "../../../shared/usage/budget.ts";
+import { type BudgetState, nameOf } from "../../../shared/usage/budget.ts";
 import type { Budgets } from "../budgets.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
 import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import type { Prices } from "../../../shared/usage/prices.ts";
 
 /** The dependencies of the admin API. */
-export interface UsageAdminContext {
+export interface UsageAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly place: UsageStores;
   readonly prices: Prices;
-  readonly node_id: string;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The largest body, in bytes. */

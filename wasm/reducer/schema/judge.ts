@@ -21,7 +21,6 @@ export type Judged =
 
 type Definitions = Readonly<Record<string, Shape>>;
 
-/** The greatest depth of nested values. */
 const DEPTH_MAX = 64;
 const REASON_UNITS = 400;
 const NAMES_SHOWN = 8;

@@ -40,7 +40,6 @@ export interface RoomSchema {
 
 /** The name of the custom section. */
 const SECTION = "arqon_schema";
-/** Bytes of a schema. */
 const SCHEMA_BYTES = 65_536;
 const WORDS = ["$schema", "title", "description", "commands", "events", "values", "$defs"];
 const COMMAND_WORDS = ["description", "data", "answer"];
@@ -170,7 +169,7 @@ function* sectionsOf(bytes: Uint8Array): Generator<{ readonly id: number; body: 
 }
 
 /** The bytes of the schema in a module that decodes; undefined: it has none. */
-export function schemaBytesOf(module: Uint8Array): Uint8Array | undefined {
+function schemaBytesOf(module: Uint8Array): Uint8Array | undefined {
   const decoder = new TextDecoder();
   const found: Uint8Array[] = [];
   for (const { id, body } of sectionsOf(module)) {

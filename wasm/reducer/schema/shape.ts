@@ -3,7 +3,6 @@
  * alone, and for which every language has a type. Other keywords are refused. Pure; `judge.ts` validates values.
  */
 
-/** The kinds of values. */
 export type Kind = "object" | "array" | "string" | "integer" | "number" | "boolean" | "null";
 /** The kinds of a list's values. */
 export type Scalar = string | number | boolean | null;
@@ -53,7 +52,6 @@ const WORDS: Readonly<Record<string, readonly Kind[]>> = {
 const COUNTS = ["maxProperties", "minItems", "maxItems", "minLength", "maxLength"];
 const LIMITS = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
 const REF = /^#\/\$defs\/([A-Za-z_][A-Za-z0-9_]*)$/;
-/** The greatest depth of nested schemas. */
 const DEPTH_MAX = 32;
 
 /** Whether a value is a JSON object. */

@@ -1,7 +1,6 @@
 /** Parses answers of a NATS server from the received bytes. Pure. */
 import type { MessageFrame } from "./nats_frames.ts";
-import { isText, readHeaders } from "./nats_headers.ts";
-import type { HeaderBlock } from "./nats_headers.ts";
+import { type HeaderBlock, isText, readHeaders } from "./nats_headers.ts";
 
 /** An answer to a request of JetStream's API. */
 export interface Answer extends HeaderBlock {

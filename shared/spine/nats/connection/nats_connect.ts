@@ -16,8 +16,7 @@ export type NatsConfig = NonNullable<Config["nats"]>;
 const PINGS_OUT = 2;
 /** The shortest interval of those pings, in ms: a process that is busy for this long must not close its connection. */
 const PING_MS_MIN = 1_000;
-/** The input of a connection. */
-export interface ConnectInput {
+interface ConnectInput {
   readonly config: NatsConfig;
   /** The fast path for messages beside nats.js; absent: all messages go through nats.js. */
   readonly wire?: Wire;
@@ -28,9 +27,7 @@ export interface ConnectInput {
   readonly reconnectDelay: () => number;
 }
 
-/**
- * Reads the login files that the table names. Throws a ConfigError that names the key and the file.
- */
+/** Reads the login files that the table names. Throws a ConfigError that names the key and the file. */
 function openLogin({ config, files, log }: ConnectInput): NatsLogin {
   const [first] = natsFiles(config);
   if (files === undefined && first !== undefined) {

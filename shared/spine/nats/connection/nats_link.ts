@@ -4,8 +4,7 @@
  * rejected.
  */
 import { ArqonError } from "@arqon/proto";
-import { errors } from "@nats-io/transport-deno";
-import type { NatsConnection, Status } from "@nats-io/transport-deno";
+import { errors, type NatsConnection, type Status } from "@nats-io/transport-deno";
 import type { Env } from "../../../env.ts";
 import type { Logger } from "../../../logs/log.ts";
 import { Listeners } from "../../../containers/listeners.ts";
@@ -21,8 +20,7 @@ export const START_MS = 30_000;
 /** Time between two log lines about denied publishes, in ms. */
 const DENIAL_LOG_MS = 1_000;
 
-/** The input of a link. */
-export interface LinkOptions extends Pick<Env, "log" | "now"> {
+interface LinkOptions extends Pick<Env, "log" | "now"> {
   readonly connection: NatsConnection;
   /** Monotonic milliseconds, for deadlines. */
   readonly monotonic: () => number;
@@ -45,7 +43,6 @@ export class Link {
   onLost: () => void = () => {};
   /** Called at once when the connection is restored, before any listener. */
   onBack: () => void = () => {};
-  /** Called for every change of `state`. */
   onState: () => void = () => {};
   /** Called when an attempt to reconnect begins. */
   onAttempt: () => void = () => {};
@@ -103,7 +100,6 @@ export class Link {
     return `${this.connection.getServer()} ${this.connection.info?.version ?? ""}`.trim();
   }
 
-  /** The most bytes of a message with its headers. */
   get payload_bytes_max(): number {
     return this.connection.info?.max_payload ?? 1_048_576;
   }

@@ -29,12 +29,10 @@ export class ReconnectPauses {
     this.now_ms = reconnectDelay_ms(0, random);
   }
 
-  /** Records that an attempt begins. */
   tried(): void {
     this.now_ms = reconnectDelay_ms(++this.#attempt, this.#random);
   }
 
-  /** Records a change of the connection's state. */
   receive(state: SpineState): void {
     if (state === "connected") this.#connected_ms = this.#monotonic();
     if (state !== "disconnected") return;

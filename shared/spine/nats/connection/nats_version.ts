@@ -1,9 +1,6 @@
 /** Which NATS servers the Spine works with. Pure. */
 
-/**
- * Servers before 2.11 accept concurrent winners of a compare-and-set and ignore the expiry of single
- * keys.
- */
+/** Servers before 2.11 accept concurrent winners of a compare-and-set and ignore the expiry of single keys. */
 export const OLDEST_NATS = "2.11.0";
 
 function numbers(version: string): readonly number[] | undefined {

@@ -10,10 +10,8 @@ import type {
   SubscriptionOptions,
 } from "@nats-io/transport-deno";
 import type { Logger } from "../../../logs/log.ts";
-import { FrameScanner } from "./nats_frames.ts";
-import type { MessageFrame } from "./nats_frames.ts";
-import { OutBuffer } from "./nats_out.ts";
-import type { Outgoing } from "./nats_out.ts";
+import { FrameScanner, type MessageFrame } from "./nats_frames.ts";
+import { OutBuffer, type Outgoing } from "./nats_out.ts";
 
 /** The receiver of one subscription's messages. */
 export interface FrameTaker {
@@ -151,10 +149,7 @@ export class Wire {
   }
 
   /** Delivers the messages of the taker's pattern to it. */
-  subscribe(
-    taker: FrameTaker,
-    options: Pick<SubscriptionOptions, "queue"> = {},
-  ): WireSubscription {
+  subscribe(taker: FrameTaker, options: Pick<SubscriptionOptions, "queue"> = {}): WireSubscription {
     const connection = this.#connection;
     if (connection === undefined) throw new TypeError("not connected yet");
     const subscription = connection.subscribe(taker.pattern, {

@@ -6,7 +6,6 @@ import { ArqonError } from "@arqon/proto";
 import type { Link } from "../connection/nats_link.ts";
 import { callApi, CODES, Refusal, StreamLost } from "./nats_log_api.ts";
 
-/** The leader of a stream on a cluster. */
 interface Led {
   readonly cluster?: { readonly leader?: string };
 }

@@ -11,29 +11,23 @@ import type {
   Retention,
   RoomHead,
 } from "../../contract/durable_log.ts";
-import { lifeAt, newestLife } from "../../contract/lives.ts";
-import type { Lives } from "../../contract/lives.ts";
+import { lifeAt, type Lives, newestLife } from "../../contract/lives.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { insist, logError, StreamLost } from "./nats_log_api.ts";
-import type { LogApi, StreamInfo } from "./nats_log_api.ts";
+import { insist, type LogApi, logError, type StreamInfo, StreamLost } from "./nats_log_api.ts";
 import type { Append, AppendLane, AppendLog, Missed } from "./nats_log_append.ts";
 import { Samples, ServerClock } from "./nats_log_clock.ts";
-import { largerRetention, retentionOf } from "./nats_log_config.ts";
-import type { StreamWish } from "./nats_log_config.ts";
+import { largerRetention, retentionOf, type StreamWish } from "./nats_log_config.ts";
 import { takesBatches } from "./nats_log_batch.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import { type BoundTools, StreamBound } from "./nats_log_bound.ts";
 import { HeldAppends } from "./nats_log_append.ts";
-import { StreamLives } from "./nats_log_lives.ts";
-import type { StreamLivesTools } from "./nats_log_lives.ts";
+import { StreamLives, type StreamLivesTools } from "./nats_log_lives.ts";
 import type { Tail } from "./nats_log_witness.ts";
 import { fromStored } from "./nats_log_message.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 import type { Reading } from "./nats_log_read.ts";
-import { ALL, isLowered, Purges } from "./nats_log_purges.ts";
-import type { StreamLimits } from "./nats_log_purges.ts";
-import { changeStream, openStream } from "./nats_log_stream.ts";
-import type { StreamTools } from "./nats_log_stream.ts";
+import { ALL, isLowered, Purges, type StreamLimits } from "./nats_log_purges.ts";
+import { changeStream, openStream, type StreamTools } from "./nats_log_stream.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 
 /** What the streams of one connection share. */
@@ -67,13 +61,11 @@ export class StreamLog implements AppendLog {
   #stream = "";
   /** Whether `#stream` accepts batches; undefined: not asked yet. */
   #batches: Promise<boolean> | undefined;
-  /** Samples of the life `#sampled`. */
   #samples = new Samples();
   #sampled = "";
   readonly #purges = new Purges();
   /** The last reported limits. */
   #limits: StreamLimits | undefined;
-  /** The bound of `#stream`. */
   readonly #bound: StreamBound;
   #recent: { readonly status: Promise<LogStatus>; readonly at_ms: number } | undefined;
   /** Set while the stream is being found; appends are queued meanwhile. */
@@ -150,7 +142,6 @@ export class StreamLog implements AppendLog {
     this.#bound.refuse(this.#stream, () => this.retain(this.#retention));
   }
 
-  /** As `DurableLog.head`, of the room with this subject. */
   async head(subject: string): Promise<RoomHead> {
     const { api } = this.#tools;
     return await this.ask(async ({ stream, timeout_ms }) => {
@@ -212,7 +203,6 @@ export class StreamLog implements AppendLog {
     return this.#tools.link.monotonic() - at_ms < RECENT_MS ? status : undefined;
   }
 
-  /** As `DurableLog.status`. */
   status(): Promise<LogStatus> {
     const status = this.#status();
     const recent = { status, at_ms: this.#tools.link.monotonic() };

@@ -3,8 +3,7 @@
  * answer; direct reads are in `nats_log_direct.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { errors, headers } from "@nats-io/transport-deno";
-import type { NatsConnection } from "@nats-io/transport-deno";
+import { errors, headers, type NatsConnection } from "@nats-io/transport-deno";
 import type { PubAck } from "../connection/nats_answer.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { logUnavailable } from "../../contract/storage_full.ts";
@@ -142,7 +141,6 @@ export class LogApi {
     this.link = link;
   }
 
-  /** Names of the streams that store `subject`. */
   async names(subject: string, timeout_ms: number): Promise<readonly string[]> {
     const answer = await this.#call<{ streams?: string[] | null }>(
       "STREAM.NAMES",

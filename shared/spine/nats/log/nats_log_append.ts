@@ -3,18 +3,15 @@
  * connection is lost. Messages that may have been stored are never resent; messages that JetStream certainly did not
  * store are resent once, in order. The log knows the stream.
  */
-import { ArqonError } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, type Reason } from "@arqon/proto";
 import { SequenceTable } from "../../../containers/sequence_table.ts";
 import type { Appended, LogLimits } from "../../contract/durable_log.ts";
-import { isFromNobody, readPubAck } from "../connection/nats_answer.ts";
-import type { PubAck } from "../connection/nats_answer.ts";
+import { isFromNobody, type PubAck, readPubAck } from "../connection/nats_answer.ts";
 import type { MessageFrame } from "../connection/nats_frames.ts";
 import { BLOCK_BYTES, headerBlock } from "../connection/nats_headers.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { CODES } from "./nats_log_api.ts";
-import { batchRefusal, isWhole, lastLines, membersOf } from "./nats_log_batch.ts";
-import type { AppendInput } from "./nats_log_batch.ts";
+import { type AppendInput, batchRefusal, isWhole, lastLines, membersOf } from "./nats_log_batch.ts";
 import type { Inbox, Receiver } from "./nats_log_inbox.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 
@@ -84,7 +81,7 @@ export interface ByteCount {
 }
 
 /** Shared by the appends of all logs of a connection. */
-export interface AppendTools {
+interface AppendTools {
   readonly link: Link;
   readonly inbox: Inbox;
   readonly wire: Wire;

@@ -4,8 +4,7 @@
  */
 import type { LogMessage } from "../../contract/durable_log.ts";
 
-/** The queries of the stream. */
-export interface Backward {
+interface Backward {
   /** The room's first message at or above `from`, and the number of messages from there on. */
   count(from: number): Promise<{ first: number; count: number } | undefined>;
   /** Messages at or above `from`, in order, at least one if there is one. */

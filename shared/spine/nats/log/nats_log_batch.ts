@@ -46,7 +46,7 @@ export const takesBatches = (info: { readonly api_lvl?: number } | undefined): b
   (info?.api_lvl ?? 0) >= API_LEVEL;
 
 /** A message of a batch, other than the last. */
-export type BatchMember = Pick<AppendInput, "payload" | "lines" | "lines_bytes">;
+type BatchMember = Pick<AppendInput, "payload" | "lines" | "lines_bytes">;
 
 const place = (batch: string, sequence: number): string =>
   `Nats-Batch-Id: ${batch}\r\nNats-Batch-Sequence: ${sequence}\r\n`;

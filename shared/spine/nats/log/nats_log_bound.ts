@@ -50,7 +50,6 @@ export class StreamBound {
     throw new ArqonError("log-unavailable", why);
   }
 
-  /** Records the leader's answer. */
   note({ name, max_bytes }: Pick<StreamConfig, "name" | "max_bytes">): void {
     this.#bytes = max_bytes;
     this.#tools.storage.note(name, max_bytes);

@@ -1,6 +1,5 @@
 /** Writes and reads the JetStream configuration of a log's stream. Pure. */
-import { LOG_DEDUPLICATION_MS } from "../../contract/durable_log.ts";
-import type { Retention } from "../../contract/durable_log.ts";
+import { LOG_DEDUPLICATION_MS, type Retention } from "../../contract/durable_log.ts";
 import type { StreamConfig } from "./nats_log_api.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 
@@ -89,12 +88,7 @@ export function changedConfig(
     next.max_age === config.max_age && next.max_bytes === config.max_bytes &&
     next.num_replicas === config.num_replicas;
   if (right && same) return undefined;
-  return {
-    ...next,
-    allow_direct: true,
-    discard: "new",
-    republish: { src, dest },
-  };
+  return { ...next, allow_direct: true, discard: "new", republish: { src, dest } };
 }
 
 /** The retention of a configuration; without a limit, the largest number. */

@@ -2,8 +2,7 @@
  * Direct reads of a JetStream stream: any replica answers, with many messages for one request. `nats_log_read.ts` uses
  * them to read a log.
  */
-import { isNobody, readAnswer } from "../connection/nats_answer.ts";
-import type { Answer } from "../connection/nats_answer.ts";
+import { type Answer, isNobody, readAnswer } from "../connection/nats_answer.ts";
 import type { MessageFrame } from "../connection/nats_frames.ts";
 import { Refusal, StreamLost } from "./nats_log_api.ts";
 import type { Inbox } from "./nats_log_inbox.ts";

@@ -9,8 +9,7 @@ import type { KeyValue, KvEntry, KvKey } from "../../contract/spine.ts";
 import { Refusal } from "./nats_log_api.ts";
 import { fromDirect } from "./nats_log_message.ts";
 import type { NameTools } from "./nats_log_names.ts";
-import { direct } from "./nats_log_read.ts";
-import type { Reading } from "./nats_log_read.ts";
+import { direct, type Reading } from "./nats_log_read.ts";
 
 /** The subject of delete requests; the last token is the stream. */
 export const DELETE_REQUESTS = "$JS.API.STREAM.MSG.DELETE";
@@ -98,7 +97,7 @@ export async function noteForeign(
 }
 
 /** The room of a stream whose messages are erased. */
-export interface ErasedRoom {
+interface ErasedRoom {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly subject: string;

@@ -39,7 +39,6 @@ export class Inbox {
     return this.#receivers.add(receiver);
   }
 
-  /** The reply subject of a number. */
   replyTo(number: number): string {
     return this.#prefix + number;
   }

@@ -13,8 +13,7 @@ import {
   withLife,
 } from "../../contract/lives.ts";
 import type { Lives } from "../../contract/lives.ts";
-import { StreamLost } from "./nats_log_api.ts";
-import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
+import { type LogApi, type StreamConfig, type StreamInfo, StreamLost } from "./nats_log_api.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { askForTail, vouchFor } from "./nats_log_witness.ts";
 import type { EndedTails, Silences, Tail } from "./nats_log_witness.ts";

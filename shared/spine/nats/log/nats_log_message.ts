@@ -1,6 +1,5 @@
 /** Converts JetStream's stored messages to the types of `durable_log.ts`. Pure. */
-import { LOG_OFFSET_HEADER, LOG_TIME_HEADER } from "../../contract/durable_log.ts";
-import type { LogMessage } from "../../contract/durable_log.ts";
+import { LOG_OFFSET_HEADER, LOG_TIME_HEADER, type LogMessage } from "../../contract/durable_log.ts";
 import type { Answer } from "../connection/nats_answer.ts";
 import type { StoredMessage } from "./nats_log_api.ts";
 

@@ -36,7 +36,6 @@ function encode(agreed: Agreed): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(agreed));
 }
 
-/** A new unique stream name. */
 function newStreamName(prefix: string, now_ms: number, random: () => number): string {
   const suffix = Math.floor(random() * 36 ** 4).toString(36).padStart(4, "0");
   return `${prefix}${now_ms.toString(36)}${suffix}`;
@@ -59,9 +58,7 @@ export async function agreeOnName(
     const value = encode({ stream, made: false });
     await mayLose(bucket.update(name_key, value, entry?.revision ?? 0));
     return stream;
-  }, {
-    overtaken: () => new ArqonError("log-unavailable", "too many processes name its stream"),
-  });
+  }, { overtaken: () => new ArqonError("log-unavailable", "too many processes name its stream") });
 }
 
 /** Records that the stream has been created: if it is missing later, it was deleted. */

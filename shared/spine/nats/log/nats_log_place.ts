@@ -16,11 +16,8 @@ import type { KvKey } from "../../contract/spine.ts";
 
 /** A stream, independent of its present name. */
 export interface LogPlace {
-  /** The key of its name in `LOGS_BUCKET`. */
   readonly name_key: KvKey;
-  /** The prefix of its names. */
   readonly prefix: string;
-  /** The subjects that it stores. */
   readonly pattern: SubjectPattern;
   /** Where it republishes stored messages. */
   readonly republish_to: string;
@@ -34,7 +31,6 @@ export interface LogPlace {
 
 /** One tenant's part of a location. */
 export interface TenantPlace {
-  /** Matches all its rooms. */
   readonly pattern: SubjectPattern;
   /** Throws `invalid-room`. */
   subjectOf(room_id: string): Subject;

@@ -58,9 +58,7 @@ const offsetsOf = ({ messages }: { messages: readonly LogMessage[] }) =>
 Deno.test("the newest below any place are found, however a room's messages lie", async () => {
   const gaps = fc.array(
     fc.oneof(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 5_000 })),
-    {
-      maxLength: 200,
-    },
+    { maxLength: 200 },
   );
   await fc.assert(
     fc.asyncProperty(

@@ -5,8 +5,7 @@
  */
 import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
 import type { LogPage, LogRead, LogReadBack } from "../../contract/durable_log.ts";
-import { askDirect } from "./nats_log_direct.ts";
-import type { DirectAnswer, DirectQuestion } from "./nats_log_direct.ts";
+import { askDirect, type DirectAnswer, type DirectQuestion } from "./nats_log_direct.ts";
 import type { LogApi } from "./nats_log_api.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import type { Samples } from "./nats_log_clock.ts";
@@ -27,7 +26,6 @@ export interface Reading {
   readonly timeout_ms: number;
   /** The known offsets of the stream by time. */
   readonly samples: Samples;
-  /** As `Purges.through`. */
   purgedThrough(subject: string): number;
   /** As `removedBelow`, for one tenant of a shared stream; absent: the stream's own value. */
   readonly removed?: () => Promise<number>;

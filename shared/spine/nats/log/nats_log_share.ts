@@ -10,10 +10,8 @@ import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
 import type { Kept, LogLimits, Retention } from "../../contract/durable_log.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
 import type { NameTools } from "./nats_log_names.ts";
-import { sharing } from "./nats_log_place.ts";
-import type { TenantPlace } from "./nats_log_place.ts";
-import { countFrom, direct } from "./nats_log_read.ts";
-import type { Reading } from "./nats_log_read.ts";
+import { sharing, type TenantPlace } from "./nats_log_place.ts";
+import { countFrom, direct, type Reading } from "./nats_log_read.ts";
 import { changeDocument } from "../../contract/compare_and_set.ts";
 import type { KvEntry } from "../../contract/spine.ts";
 
@@ -37,7 +35,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** The entry in `LOGS_BUCKET` of a tenant in a shared stream. */
-export interface SharedEntry {
+interface SharedEntry {
   /** Which stream. */
   readonly shared: string;
   /** Granted bytes; no less than the tenant's stored bytes. */
@@ -55,7 +53,7 @@ export const writeShared = (entry: SharedEntry): Uint8Array<ArrayBuffer> =>
   encoder.encode(JSON.stringify(entry));
 
 /** The bounds of one tenant in a shared stream, in bytes. */
-export interface ShareBounds {
+interface ShareBounds {
   readonly sure: number;
   readonly most: number;
 }
@@ -82,8 +80,7 @@ export function grantOf(
   return held + grant > bound ? 0 : grant;
 }
 
-/** The dependencies of a share. */
-export interface ShareTools extends Pick<LogTools, "api" | "link" | "limits"> {
+interface ShareTools extends Pick<LogTools, "api" | "link" | "limits"> {
   readonly names: NameTools;
 }
 

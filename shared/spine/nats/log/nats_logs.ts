@@ -6,10 +6,9 @@ import { tenantLogPattern } from "../../../subjects/subject.ts";
 import { LEAST_RETENTION } from "../../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../../contract/durable_log.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { StreamLog } from "./nats_log.ts";
+import { type LogTools, StreamLog } from "./nats_log.ts";
 import { insist, LogApi } from "./nats_log_api.ts";
-import { AppendLane } from "./nats_log_append.ts";
-import type { ByteCount } from "./nats_log_append.ts";
+import { AppendLane, type ByteCount } from "./nats_log_append.ts";
 import { DELETE_REQUESTS, NOTED, noteForeign } from "./nats_log_erasures.ts";
 import { SILENCE_MS } from "./nats_log_lives.ts";
 import type { NameTools } from "./nats_log_names.ts";
@@ -32,7 +31,6 @@ import type { NatsStorage } from "./nats_storage.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 import { ArqonError } from "@arqon/proto";
 import { changeDocument } from "../../contract/compare_and_set.ts";
-import type { LogTools } from "./nats_log.ts";
 import { largerRetention } from "./nats_log_config.ts";
 
 /**
@@ -48,7 +46,7 @@ const REFUSED_MS = 2_000;
 const REFUSALS = 1_000;
 
 /** The engine's parts that the logs need. */
-export interface LogsOptions {
+interface LogsOptions {
   readonly link: Link;
   readonly wire: Wire;
   readonly inbox: Inbox;
@@ -60,7 +58,6 @@ export interface LogsOptions {
   readonly beforeMade: () => Promise<void>;
 }
 
-/** A stream, and the logs in it. */
 interface OpenStream {
   readonly log: StreamLog;
   readonly opened: Promise<void>;
@@ -119,7 +116,6 @@ export class NatsLogs {
     }
   }
 
-  /** As `Spine.existingLog`. */
   async existing(tenant_id: string): Promise<DurableLog | undefined> {
     this.#link.assertConnected();
     if (!this.#tenants.has(tenant_id) && await storedPlace(this.#tools, tenant_id) === undefined) {
@@ -156,7 +152,6 @@ export class NatsLogs {
     return log;
   }
 
-  /** One opening at a time for a stream. */
   async #openStream(place: LogPlace, retention: Retention): Promise<OpenStream> {
     const { prefix } = place;
     const known = this.#streams.get(prefix);
@@ -303,7 +298,6 @@ function mayShare({ common, ...own }: Retention, { shared_streams }: LogLimits):
 
 /** The dependencies of placement beside the tools: the shared streams. */
 interface PlacingTools extends LogTools {
-  /** Opens the shared stream with this retention. */
   openShared(shard: string, retention: Retention): Promise<StreamLog>;
 }
 

@@ -6,8 +6,7 @@ import type { NatsConnection } from "@nats-io/transport-deno";
 import type { Logger } from "../../../logs/log.ts";
 import { Leaders } from "./nats_leaders.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { callApi, CODES, Refusal, StreamLost } from "./nats_log_api.ts";
-import type { StreamInfo } from "./nats_log_api.ts";
+import { callApi, CODES, Refusal, type StreamInfo, StreamLost } from "./nats_log_api.ts";
 import { isForbidden, lacksStorage } from "../connection/nats_persist.ts";
 import {
   bucketShare,
@@ -41,8 +40,7 @@ interface AccountInfo {
   readonly tiers?: Readonly<Record<string, { readonly limits: Limits }>>;
 }
 
-/** Where the storage is queried. */
-export interface StorageSource {
+interface StorageSource {
   readonly connection: NatsConnection;
   readonly timeout_ms: number;
   /** `[nats] storage_bytes`. */
@@ -139,8 +137,7 @@ export async function readUsage(
   };
 }
 
-/** The dependencies of one connection's storage. */
-export interface NatsStorageOptions {
+interface NatsStorageOptions {
   readonly link: Link;
   readonly control_bytes: number;
   /** Requested bytes of the buckets and object stores that are not control data, by name. */
@@ -187,7 +184,6 @@ export class NatsStorage {
     if (stream.startsWith("KV_")) this.#buckets.set(stream, bound_bytes);
   }
 
-  /** The bound of a bucket's stream that is used here; undefined: none. */
   boundOf(stream: string): number | undefined {
     const bound_bytes = this.#buckets.get(stream) ?? 0;
     return bound_bytes > 0 ? bound_bytes : undefined;

@@ -34,7 +34,6 @@ import { fromDirect, fromStored } from "../log/nats_log_message.ts";
 import { KeptStream } from "./nats_kept_stream.ts";
 import type { KeptStreamOptions } from "./nats_kept_stream.ts";
 
-/** Bytes of one page. */
 const READ_BYTES = 4_194_304;
 /** The most concurrent appends; their bytes are few compared to those of messages. */
 const UNDER_WAY_MAX = 4;

@@ -21,10 +21,8 @@ import type {
   StreamConfig,
   StreamInfo,
 } from "@nats-io/jetstream";
-import { headers, nanos } from "@nats-io/transport-deno";
-import type { MsgHdrs } from "@nats-io/transport-deno";
-import { ENCODED_KEYS, PLAIN_KEYS } from "../../contract/kv_key.ts";
-import type { KeyForm } from "../../contract/kv_key.ts";
+import { headers, type MsgHdrs, nanos } from "@nats-io/transport-deno";
+import { ENCODED_KEYS, type KeyForm, PLAIN_KEYS } from "../../contract/kv_key.ts";
 import { ServerClock } from "../log/nats_log_clock.ts";
 import { boundStream, makeBounded } from "./nats_bound.ts";
 import type { Link } from "../connection/nats_link.ts";
@@ -60,11 +58,9 @@ export interface Stored {
   readonly age_ms: number | undefined;
 }
 
-/** One write under way. */
 interface Write {
   readonly storedKey: string;
   readonly nonce: Uint8Array;
-  /** The stored payload. */
   readonly payload: Uint8Array;
   readonly deletion: boolean;
   /** Expected sequence of the key's last write; undefined: any. */
@@ -149,12 +145,10 @@ export class Bucket {
     return this.#storage.boundOf(this.stream);
   }
 
-  /** The subject of a stored key or pattern. */
   subject(storedKey: string): string {
     return `$KV.${this.#name}.${storedKey}`;
   }
 
-  /** The stored key of a subject of this bucket. */
   storedKey(subject: string): string {
     return subject.slice(this.subject("").length);
   }
@@ -241,10 +235,7 @@ export class Bucket {
   }
 
   /** As `persist` of `nats_persist.ts`, for this bucket. */
-  async persist<T>(
-    attempt: (timeout_ms: number) => Promise<T>,
-    within_ms?: number,
-  ): Promise<T> {
+  async persist<T>(attempt: (timeout_ms: number) => Promise<T>, within_ms?: number): Promise<T> {
     try {
       return await persist(this, attempt, within_ms);
     } catch (error) {

@@ -12,8 +12,7 @@ import {
 import type { Link } from "../connection/nats_link.ts";
 import { lacksStorage } from "../connection/nats_persist.ts";
 import { CODES, insist, LogApi, Refusal, StreamLost } from "../log/nats_log_api.ts";
-import { askDirect } from "../log/nats_log_direct.ts";
-import type { DirectAnswer, DirectQuestion } from "../log/nats_log_direct.ts";
+import { askDirect, type DirectAnswer, type DirectQuestion } from "../log/nats_log_direct.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
 import type { StreamConfig } from "../log/nats_log_api.ts";
 import type { NatsStorage } from "../log/nats_storage.ts";
@@ -29,7 +28,7 @@ export interface KeptStreamOptions {
 }
 
 /** What is kept, by whom, and what else its stream is. */
-export interface KeptStreamConfig {
+interface KeptStreamConfig {
   readonly subject: string;
   readonly retention: { readonly max_age_seconds: number; readonly max_bytes: number };
   readonly deny_delete?: true;

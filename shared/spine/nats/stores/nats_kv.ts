@@ -1,12 +1,9 @@
 /** A key-value bucket on JetStream, in the terms of `spine.ts`; the stream itself is `nats_bucket.ts`. */
 import { ArqonError } from "@arqon/proto";
 import { assertSize } from "../../contract/check.ts";
-import { Bucket } from "./nats_bucket.ts";
-import type { BucketOptions, Stored, Written } from "./nats_bucket.ts";
-import type { Link } from "../connection/nats_link.ts";
-import { START_MS } from "../connection/nats_link.ts";
-import { openListing } from "./nats_listing.ts";
-import type { Listing } from "./nats_listing.ts";
+import { Bucket, type BucketOptions, type Stored, type Written } from "./nats_bucket.ts";
+import { type Link, START_MS } from "../connection/nats_link.ts";
+import { type Listing, openListing } from "./nats_listing.ts";
 import { NatsWatch } from "./nats_watch.ts";
 import type {
   KeyValue,
@@ -132,7 +129,6 @@ export class NatsKv implements KeyValue {
     return watch;
   }
 
-  /** Ends every watch. */
   close(): void {
     for (const watch of [...this.#watches]) watch.end(this.#bucket.link.unavailable());
   }

@@ -16,16 +16,14 @@ import type {
 import { START_MS } from "../connection/nats_link.ts";
 import { CODES, Refusal } from "../log/nats_log_api.ts";
 import { fromDirect, fromStored } from "../log/nats_log_message.ts";
-import { KeptStream } from "./nats_kept_stream.ts";
-import type { KeptStreamOptions } from "./nats_kept_stream.ts";
+import { KeptStream, type KeptStreamOptions } from "./nats_kept_stream.ts";
 
-/** Bytes of one page. */
 const READ_BYTES = 4_194_304;
 /** Bytes of the headers of an append. */
 const HEADER_BYTES = 128;
 
 /** The engine's parts that a ledger needs. */
-export interface NatsLedgerOptions extends KeptStreamOptions {
+interface NatsLedgerOptions extends KeptStreamOptions {
   readonly name: string;
 }
 

@@ -3,10 +3,8 @@
  * one. When it may have missed a write it reports that once and stops: its owner opens another.
  */
 import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
-import { createInbox, nanos } from "@nats-io/transport-deno";
-import type { Msg } from "@nats-io/transport-deno";
-import { isDeletion } from "./nats_bucket.ts";
-import type { Bucket } from "./nats_bucket.ts";
+import { createInbox, type Msg, nanos } from "@nats-io/transport-deno";
+import { type Bucket, isDeletion } from "./nats_bucket.ts";
 
 /** Default heartbeat interval, in ms. */
 const HEARTBEAT_MS = 5_000;
@@ -26,8 +24,7 @@ export interface Listed {
   readonly size_bytes: number;
 }
 
-/** What to list, and the callbacks. */
-export interface ListingOptions {
+interface ListingOptions {
   readonly bucket: Bucket;
   /** A stored prefix; "" is the whole bucket. */
   readonly prefix: string;
@@ -65,11 +62,7 @@ export function parsePosition(reply: string | undefined): Position | undefined {
   const at = tokens.length === 9 ? 5 : 7;
   const [stream, consumer, pending] = [tokens[at], tokens[at + 1], tokens[at + 3]].map(Number);
   if (![stream, consumer, pending].every(Number.isSafeInteger)) return undefined;
-  return {
-    stream_sequence: stream ?? 0,
-    consumer_sequence: consumer ?? 0,
-    pending: pending ?? 0,
-  };
+  return { stream_sequence: stream ?? 0, consumer_sequence: consumer ?? 0, pending: pending ?? 0 };
 }
 
 /** The size of the payload; with headers only, the server reports it in a header. */

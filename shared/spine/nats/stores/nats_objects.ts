@@ -12,14 +12,11 @@ import {
   StorageType,
 } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
-import { Objm } from "@nats-io/obj";
-import type { ObjectInfo, ObjectStore as NatsStore } from "@nats-io/obj";
+import { type ObjectInfo, type ObjectStore as NatsStore, Objm } from "@nats-io/obj";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../../contract/check.ts";
 import { boundStream, makeBounded } from "./nats_bound.ts";
-import { START_MS } from "../connection/nats_link.ts";
-import type { Link } from "../connection/nats_link.ts";
-import { isStreamMissing, persist } from "../connection/nats_persist.ts";
-import type { Persistent } from "../connection/nats_persist.ts";
+import { type Link, START_MS } from "../connection/nats_link.ts";
+import { isStreamMissing, persist, type Persistent } from "../connection/nats_persist.ts";
 import type { NatsStorage } from "../log/nats_storage.ts";
 import type { ObjectStore, StoredObject } from "../../contract/spine.ts";
 

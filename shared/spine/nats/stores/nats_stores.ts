@@ -10,8 +10,7 @@ import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
-import { openNatsKv } from "./nats_kv.ts";
-import type { NatsKv } from "./nats_kv.ts";
+import { type NatsKv, openNatsKv } from "./nats_kv.ts";
 import { openNatsBlocks } from "./nats_blocks.ts";
 import { openNatsLedger } from "./nats_ledger.ts";
 import type { Link } from "../connection/nats_link.ts";
@@ -31,7 +30,7 @@ import type {
 const CLAIMED = [ROOMS_BUCKET, BANS_BUCKET];
 
 /** The engine's parts that the stores need. */
-export interface NatsStoresOptions {
+interface NatsStoresOptions {
   readonly link: Link;
   readonly inbox: Inbox;
   readonly config: Pick<
@@ -56,7 +55,6 @@ export class NatsStores {
     this.storage = new NatsStorage({ link, control_bytes, own_bytes, storage_bytes, anchor });
   }
 
-  /** As `Spine.keyValue`. */
   async keyValue(
     bucket: string,
     { plain = false, leaves_stream = false, unwatched = false }: KeyValueOptions = {},

@@ -4,14 +4,12 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Bucket } from "./nats_bucket.ts";
-import { openListing } from "./nats_listing.ts";
-import type { Listed, Listing } from "./nats_listing.ts";
+import { type Listed, type Listing, openListing } from "./nats_listing.ts";
 import { reconnectDelay_ms } from "../connection/nats_pauses.ts";
 import type { KvChange, KvWatch } from "../../contract/spine.ts";
 import { awaitedLater } from "../../../awaited_later.ts";
 
-/** What to watch, and the callbacks. */
-export interface NatsWatchOptions {
+interface NatsWatchOptions {
   readonly bucket: Bucket;
   /** A stored prefix; "" is the whole bucket. */
   readonly prefix: string;

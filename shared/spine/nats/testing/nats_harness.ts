@@ -12,7 +12,6 @@ export interface Watched extends AsyncDisposable {
   readonly events: Collected<SpineEvent>;
   /** Every line logged so far. */
   readonly lines: readonly string[];
-  /** Resolves at the `count`th change to `state`. */
   reached(state: SpineState, count?: number): Promise<void>;
   /** Resolves after `count` gap events. */
   gaps(count: number): Promise<void>;
