@@ -274,6 +274,7 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   // A tenant's folder in it is an ordinary folder.
   assert.match(await arq(0, "plan", `${out}/acme`), /^tenant acme: nothing to do\n/);
   assert.match(await arq(2, "apply", out!, "--canary", "1%"), /a rollout is for one tenant/);
+  assert.match(await arq(1, "plan", out!, "--out", "plan.bin"), /--out is for one tenant/);
 
   await Deno.writeTextFile(`${state}/one/a.toml`, mirrored("acme", 0.75));
   const wrong = mirrored("globex", 1) + mapped("fleet.v1.Boat").replace("acme", "globex");
