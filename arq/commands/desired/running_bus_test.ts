@@ -271,6 +271,12 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   await arq(0, "export", again!, "--bus");
   assert.deepEqual(await filesOf(again!), await filesOf(out!));
   assert.match(await arq(1, "export", out!, "--bus"), /has \.toml files already/);
+  // The folder of a tenant that was deleted since: an apply would bring it back.
+  await arq(0, "mirror", "remove", "in.t.third.*", "--tenant", "third");
+  await arq(0, "tenant", "delete", "third", "--yes");
+  const kept = await arq(0, "export", again!, "--bus", "--force");
+  assert.match(kept, /\narq: third\/mirror\.toml is not part of this export, and is kept\n/);
+  assert.doesNotMatch(kept, /acme\/.* is not part/);
   // A tenant's folder in it is an ordinary folder.
   assert.match(await arq(0, "plan", `${out}/acme`), /^tenant acme: nothing to do\n/);
   assert.match(await arq(2, "apply", out!, "--canary", "1%"), /a rollout is for one tenant/);
