@@ -4,7 +4,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { newFile } from "../../terminal/input.ts";
@@ -48,6 +48,8 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
     return EXIT.ok;
   } catch (error) {
     writer?.abandon();
+    // Part of an export is of no use, and would block the next attempt. The original failure is reported.
+    if (!is_stdout) await io.files.remove(resolvePath(io.cwd, flags.out)).catch(() => {});
     throw error;
   }
 }
