@@ -124,7 +124,7 @@ export function optionsText(one: unknown): string {
     ...(options["proof"] === true ? ["transparency log"] : []),
     ...(typeof filter === "string" ? [`only ${filter}`] : []),
     ...(delta === "fossil" ? ["deltas"] : []),
-    ...NAMED.filter((name) => isGiven(options[name]) && options[name] !== false)
+    ...NAMED.filter((name) => !["", "false"].includes(String(options[name] ?? "")))
       .map((name) => `${name} ${cell(options[name])}`),
   ];
   return words.length === 0 ? "defaults" : words.join(", ");

@@ -36,7 +36,11 @@ Deno.test("invalid command lines of room class and an unreachable bus have diffe
 });
 
 Deno.test("a class is shown by its options other than the defaults", () => {
-  assert.equal(optionsText({ durable: false, history_size: 5, presence: true }), "defaults");
+  const unset = { reducer_claims: [], reducer_public: false, journal: null };
+  assert.equal(
+    optionsText({ durable: false, history_size: 5, presence: true, ...unset }),
+    "defaults",
+  );
   assert.equal(
     optionsText({
       ...{ durable: true, history_size: 5, history_ttl_seconds: 90, replicas: 3 },
