@@ -54,10 +54,11 @@ async function listenForSignals(stop: AbortController, interrupts: Interrupts): 
 
 const FLUSH_MS = 1_000;
 
-/** The size of the terminal of our streams; it may change at any time. */
+/** The size of the terminal of our streams; it may change at any time. Some terminals do not tell theirs: 0 by 0. */
 function screenSize(): ScreenSize | undefined {
   try {
-    return Deno.consoleSize();
+    const size = Deno.consoleSize();
+    return size.columns === 0 || size.rows === 0 ? undefined : size;
   } catch {
     return undefined;
   }

@@ -268,4 +268,11 @@ Deno.test("backup: encrypted for a key or with a passphrase, it opens only with 
     [`${path}/${key}`, `${path}/back${path}/${key}`].map((name) => Deno.readTextFile(name)),
   );
   assert.equal(one, two);
+  const data = () => Deno.readFile(`${path}/data/log.sqlite`);
+  const before = await data();
+  fails(
+    await run("restore", "k.age", ...to.slice(0, -1)),
+    /is there already: nothing was restored/,
+  );
+  assert.deepEqual(await data(), before);
 });

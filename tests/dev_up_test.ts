@@ -64,6 +64,10 @@ Deno.test("up starts the bus once, commands find it, down drains it, its state s
   const unsure = await run("reset");
   assert.equal(unsure.code, 2);
   assert.match(unsure.stderr, /No terminal to ask\n\s+confirm with --yes/);
+  // As arq restore leaves it.
+  const aside = join(here.dev, "data", "before-restore-1");
+  await Deno.mkdir(aside);
+  await Deno.writeTextFile(join(aside, "log.sqlite"), "");
   assert.match((await run("reset", "--yes")).stderr, /has ended and its state is deleted/);
   const names = (await Array.fromAsync(Deno.readDir(here.dev))).map(({ name }) => name);
   assert.deepEqual(names, []);

@@ -96,11 +96,18 @@ export function spanText(seconds: unknown): string {
 
 const isGiven = (value: unknown) => value !== undefined && value !== null;
 
+/** Options whose absence is their default; they are shown by name. */
+const NAMED = [
+  ...["proof_public", "journal", "journal_share", "journal_ttl_seconds", "journal_payload"],
+  ...["reducer", "reducer_claims", "reducer_visible", "reducer_public"],
+];
+
 /** The options of a class that differ from the default: `durable, 1000 messages, 1d, no echo`. */
 export function optionsText(one: unknown): string {
   const options = membersOf(one);
   const { durable, replicas, cache_last, presence, max_members, echo, http_cache, filter, delta } =
     options;
+  const { slow_reader = "disconnect" } = options;
   const words = [
     ...(durable === true
       ? ["durable", plural(Number(options["history_size"]), "message")]
@@ -109,6 +116,7 @@ export function optionsText(one: unknown): string {
     ...(durable === true && isGiven(replicas) ? [plural(Number(replicas), "replica")] : []),
     ...(cache_last === true ? ["cache-last"] : []),
     ...(presence === false ? ["no presence"] : []),
+    ...(slow_reader === "disconnect" ? [] : [`slow_reader ${cell(slow_reader)}`]),
     ...(isGiven(max_members) ? [`at most ${plural(Number(max_members), "member")}`] : []),
     ...(echo === false ? ["no echo"] : []),
     ...(http_cache === "private" || http_cache === "public" ? [`${http_cache} HTTP cache`] : []),
@@ -116,6 +124,8 @@ export function optionsText(one: unknown): string {
     ...(options["proof"] === true ? ["transparency log"] : []),
     ...(typeof filter === "string" ? [`only ${filter}`] : []),
     ...(delta === "fossil" ? ["deltas"] : []),
+    ...NAMED.filter((name) => !["", "false"].includes(String(options[name] ?? "")))
+      .map((name) => `${name} ${cell(options[name])}`),
   ];
   return words.length === 0 ? "defaults" : words.join(", ");
 }
@@ -147,9 +157,11 @@ const DEFAULTS = {
   filter: "none",
   delta: "none",
 };
-const OPTIONS =
-  ("durable,history_size,history_ttl_seconds,replicas,cache_last,presence,slow_reader,max_members," +
-    "echo,http_cache,membership,proof,proof_public,filter,delta").split(",");
+const OPTIONS = [
+  ..."durable,history_size,history_ttl_seconds,replicas,cache_last,presence,slow_reader".split(","),
+  ..."max_members,echo,http_cache,membership,proof,filter,delta".split(","),
+  ...NAMED,
+];
 
 /** The text of `arq room class explain`: a room's class with all options, and the classes that it overrules. */
 export function classExplainText(answer: Members): string {

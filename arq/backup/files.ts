@@ -4,7 +4,7 @@
  */
 import { type BackupPart, type Manifest, partBytes } from "../../shared/backup/manifest.ts";
 import { plural } from "../../shared/plural.ts";
-import { CommandError, printable } from "../terminal/exit.ts";
+import { CommandError, failed, printable } from "../terminal/exit.ts";
 import type { BackupReader, GivenPart, ReadFile } from "../../shared/backup/archive.ts";
 import { namedFiles } from "../../shared/config/named_files.ts";
 import { readInput } from "../terminal/input.ts";
@@ -107,6 +107,15 @@ export class FileRestorer implements BackupReader {
         part.kind === "file" ? part.files.map(({ path }) => [path, part]) : []
       ),
     );
+  }
+
+  /** Rejects with a CommandError if it would have to replace a file; before anything is restored. */
+  async requireNew(): Promise<void> {
+    for (const { name } of this.#parts.values()) {
+      const to = placeIn(this.#folder, name);
+      if (await this.#io.files.state(to) === undefined) continue;
+      throw failed(`${to} is there already: nothing was restored`, "--files-to names a new folder");
+    }
   }
 
   async onFile({ path, bytes }: ReadFile): Promise<void> {

@@ -26,7 +26,7 @@ import { PROOF } from "./groups/proof.ts";
 import { SCHEDULE } from "./groups/schedule.ts";
 import { SCHEMA } from "./groups/schema.ts";
 import { COMPLETION, CONFIG, CONTEXT } from "./groups/setup.ts";
-import { wrongCommandLine } from "./wrong_command_line.ts";
+import { unlessPlan, wrongCommandLine } from "./wrong_command_line.ts";
 
 /** Every command, in the order of the help. */
 const ALL: readonly Definition[] = [
@@ -102,11 +102,12 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     await program.parseAsync([...args], { from: "user" });
     return exit_code;
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
+    // Any command may have been meant.
+    const whole = () => buildProgram(run);
+    if (!(error instanceof CommanderError)) throw unlessPlan(error, whole, args);
     if (error.exitCode === 0) return EXIT.ok;
     // The command line names a group without a command; commander has shown its help.
     if (error.code === "commander.help" && !asksForJson(args)) return EXIT.usage;
-    // Any command may have been meant.
-    throw wrongCommandLine(error, buildProgram(run), args);
+    throw unlessPlan(wrongCommandLine(error, whole(), args), whole, args);
   }
 }

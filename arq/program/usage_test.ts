@@ -34,6 +34,7 @@ Deno.test("without a bus it reports that: exit codes 2, 3 and 4", async () => {
     [["auth", "gen", "--ttl", "1w"], 2, /expected 15m, 1h, 7d/],
     [["auth", "gen", "--tenant", "a.b", "--key", "x"], 2, /--tenant: character "\."/],
     [["auth", "gen", "--key", "x"], 2, /--key needs --issuer and --audience/],
+    [["plan", ".", "--since", "1w"], 1, /--since "1w": expected 15m, 1h, 7d/],
     [["nonsense"], 2, /unknown command/],
     [["dwon"], 2, /unknown command 'dwon'\n {5}Did you mean arq dev down\? arq --help/],
     [["dev", "dwon"], 2, /unknown command 'dwon'\n {5}Did you mean arq dev down\? arq dev --help/],

@@ -1,6 +1,6 @@
 /** Turns commander's error for a wrong command line into ours, with suggestions. Runs nothing. */
 import type { Command, CommanderError } from "commander";
-import { type CommandError, failed, usageError } from "../terminal/exit.ts";
+import { CommandError, EXIT, failed, usageError } from "../terminal/exit.ts";
 
 /** Words of other tools, and our command for each: in full, or its last word in any group. */
 const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
@@ -159,8 +159,16 @@ export function wrongCommandLine(
   const hints = [...more, help].map((hint, index, { length }) =>
     index + 1 === length || /[.?!]$/.test(hint) ? hint : `${hint};`
   );
-  const hint = hints.join(" ");
-  // The usual exit code for this would mean that a plan has changes.
-  if (at === "plan") return failed(what, hint);
-  return usageError(what, hint);
+  return usageError(what, hints.join(" "));
+}
+
+/** The same error; of `arq plan` a failure, since the exit code of a wrong command line means changes there. */
+export function unlessPlan(
+  error: unknown,
+  program: () => Command,
+  args: readonly string[],
+): unknown {
+  if (!(error instanceof CommandError) || error.exit_code !== EXIT.usage) return error;
+  const [, words] = commandOf(program(), args);
+  return words === "arq plan" ? failed(error.message, error.hint) : error;
 }

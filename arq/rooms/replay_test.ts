@@ -18,7 +18,8 @@ Deno.test("only the publisher's own headers stay, whatever the case of the other
 Deno.test("the command to continue names everything except the token", () => {
   const flags = { to: "copy", from: 7, epoch: "e1", until: 9, rate: 50, window: 1, token: "x" };
   assert.equal(
-    resumeCommand("orders", flags),
-    "arq room replay orders --to copy --from 7 --epoch e1 --until 9 --rate 50",
+    resumeCommand("orders", { ...flags, context: "prod", tokenFile: "t.jwt" }),
+    "arq room replay orders --to copy --from 7 --epoch e1 --until 9 --rate 50 --window 1 " +
+      "--context prod --token-file t.jwt",
   );
 });

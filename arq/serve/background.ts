@@ -86,10 +86,10 @@ export async function writeRecord({ record }: DevFiles, value: DevRecord): Promi
   await Deno.rename(temporary, record);
 }
 
-/** Removes a file or an empty folder; does nothing when it is not there. */
-export async function removeIfThere(path: string): Promise<void> {
+/** Removes a file or an empty folder, or with `recursive` any; does nothing when it is not there. */
+export async function removeIfThere(path: string, options?: Deno.RemoveOptions): Promise<void> {
   try {
-    await Deno.remove(path);
+    await Deno.remove(path, options);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }

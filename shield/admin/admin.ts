@@ -106,7 +106,11 @@ async function answer(
   if (!router.has(path)) throw new ArqonError("not-found", path);
   const admin = await admitted(context, request, remote_ip);
   const response = await router.answer(request, { ...admin, audit, rates, checks });
-  return endingWith(response, () => context.isOver(admin.client.identity));
+  const { client, only_tenant } = admin;
+  // A reload may have made an operator the admin of one tenant.
+  const isDemoted = () =>
+    only_tenant === undefined && adminOf(client, context.operators()).only_tenant !== undefined;
+  return endingWith(response, () => context.isOver(client.identity) || isDemoted());
 }
 
 /** The admin behind a request. Rejects with the refusal unless the token is valid and the caller within its rate. */

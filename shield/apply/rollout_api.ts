@@ -71,6 +71,7 @@ const RolloutBody = StateBody.extend({
 type RolloutBody = z.output<typeof RolloutBody>;
 
 const order = (given: Order) => ({
+  query: [inQuery("rollout", "only if this is the tenant's latest rollout")],
   scope: "tenant-in-path" as const,
   handle: (context: RolloutAdminContext, call: AdminCall) => obey(context, call, given),
 });
@@ -241,13 +242,18 @@ async function withTallies(bucket: KeyValue, tenant: string, next: Rollout): Pro
 
 async function obey(
   context: RolloutAdminContext,
-  { tenant, by }: AdminCall,
+  { tenant, by, url }: AdminCall,
   given: Order,
 ): Promise<Response> {
   const { bucket, log, now } = context;
+  const { rollout: only } = readQuery(url, { rollout: Id.optional() });
   const rollout = await changeDocument(async (mayLose) => {
     const { rollout: before, revision } = await stored(bucket, tenant);
     if (before === undefined) throw none(tenant);
+    if (only !== undefined && only !== before.id) {
+      const detail = `rollout ${only} has ended, and rollout ${before.id} is the latest`;
+      throw new ArqonError("settings-conflict", detail);
+    }
     const next = ordered(before, given, by, now());
     if (next === undefined) {
       const detail = `rollout ${before.id} is ${before.state}: it can no longer be ${given}d`;

@@ -1,11 +1,13 @@
 /**
- * The rules for documents: links lead to a place in the checkout, named tasks exist, and fenced `json` and `toml`
+ * The rules for documents: links lead to a place in the checkout, named tasks, commands and scenarios exist, and fenced `json` and `toml`
  * blocks are valid; documents that code names exist, and so do their headings for anchors. `deno check` type-checks the
  * `ts` blocks. A `toml` block must pass our config loader and the JSON Schema for editors, so that the two cannot drift
  * apart; a block that names the schema of a tenant's state must pass that schema.
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { describeCommand, everyCommand } from "../../arq/completion/command_tree.ts";
 import { stateJsonSchema } from "../../arq/desired/form.ts";
+import { buildProgram } from "../../arq/program/program.ts";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
 import { constants } from "../../shared/config/keys/constants.ts";
 import { parseToml } from "../../shared/config/toml.ts";
@@ -24,6 +26,10 @@ export interface Checkout {
   text(path: string): string;
   /** Names of the tasks in deno.json. */
   readonly tasks: ReadonlySet<string>;
+  /** Names of the scenarios of `deno task bench`. */
+  readonly scenarios: ReadonlySet<string>;
+  /** The words of each command of `arq`; whether it runs, or is only a group. */
+  readonly commands: ReadonlyMap<string, boolean>;
   /** The problem with a `config.toml`; undefined if there is none. */
   configProblem(text: string): string | undefined;
 }
@@ -71,6 +77,34 @@ function unknownTasks(path: string, text: string, tasks: ReadonlySet<string>): V
   });
 }
 
+const lineAt = (text: string, index: number): number => text.slice(0, index).split("\n").length;
+
+/** A scenario in code, unless the page says in which commit it was last. */
+const SCENARIO = /`(?:deno task )?bench ([a-z][a-z_-]*)[^`]*`(?!,?\s+\(?last in )/g;
+
+/** Scenarios that a page names and the bench lacks. */
+function unknownScenarios(path: string, text: string, { scenarios }: Checkout): Violation[] {
+  return [...text.matchAll(SCENARIO)].filter(([, name = ""]) => !scenarios.has(name))
+    .map(({ 1: name, index }) => {
+      const line = lineAt(text, index);
+      return { path, line, message: `the bench has no scenario "${name}": say "last in COMMIT"` };
+    });
+}
+
+/** Up to two words of a command in code. */
+const COMMAND = /(?:^|[`$( ])arq ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?/gm;
+
+/** Commands that a page names and `arq` lacks. */
+function unknownCommands(path: string, text: string, { commands }: Checkout): Violation[] {
+  return [...text.matchAll(COMMAND)].filter(([, one = "", two]) => {
+    const runs = commands.get(one);
+    return runs === undefined || (!runs && two !== undefined && !commands.has(`${one} ${two}`));
+  }).map(({ 1: one, 2: two, index }) => {
+    const words = ["arq", one, two ?? ""].join(" ").trim();
+    return { path, line: lineAt(text, index), message: `"${words}" is no command` };
+  });
+}
+
 /** The violations of one Markdown file. */
 export function checkMarkdown(path: string, text: string, checkout: Checkout): Violation[] {
   const broken = links(text).map(({ target, line }) => ({
@@ -88,8 +122,13 @@ export function checkMarkdown(path: string, text: string, checkout: Checkout): V
   const found = [...broken, ...blocks].flatMap(({ line, message }) =>
     message === undefined ? [] : [{ path, line, message }]
   );
-  const missing = unknownTests(path, text, checkout);
-  return [...found, ...missing, ...unknownTasks(path, text, checkout.tasks)];
+  return [
+    ...found,
+    ...unknownTests(path, text, checkout),
+    ...unknownTasks(path, text, checkout.tasks),
+    ...unknownScenarios(path, text, checkout),
+    ...unknownCommands(path, text, checkout),
+  ];
 }
 
 /** Extensions of files that may name documents, except Markdown. */
@@ -214,10 +253,26 @@ export function checkConstants(
   return [...text.matchAll(KEY)].flatMap(({ 1: table, 2: key, index }) => {
     const name = `${table}.${key}`;
     if (!names.has(name)) return [];
-    const line = text.slice(0, index).split("\n").length;
+    const line = lineAt(text, index);
     return [{ path, line, message: `"[${table}] ${key}" is a constant: write "${name}"` }];
   });
 }
+
+/** The scenarios of the bench: each has its name on a line of its own. */
+const scenariosIn = (sources: Sources): Set<string> =>
+  new Set(
+    sources.ending([".ts"]).filter((path) => path.startsWith("bench/")).flatMap((path) =>
+      [...sources.text(path).matchAll(/^ +(?:name: )?"([a-z_-]+)",$/gm)].map(([, name = ""]) =>
+        name
+      )
+    ),
+  );
+
+const commandsOfArq = (): Map<string, boolean> =>
+  new Map(
+    everyCommand(describeCommand(buildProgram(() => async () => {})))
+      .map(({ path: [, ...words], is_runnable }) => [words.join(" "), is_runnable]),
+  );
 
 /** The files, and all of their parent folders. */
 function withFolders(files: readonly string[]): Set<string> {
@@ -237,6 +292,8 @@ export function checkDocuments(sources: Sources): Violation[] {
     markdown: (path: string) => pages.includes(path) ? sources.text(path) : undefined,
     text: (path: string) => sources.text(path),
     tasks: new Set(Object.keys(sources.json("deno.json").tasks)),
+    scenarios: scenariosIn(sources),
+    commands: commandsOfArq(),
     configProblem: configCheck(sources),
   };
   const citing = sources.ending(CITING_EXTENSIONS).filter((path) => !isGenerated(path));

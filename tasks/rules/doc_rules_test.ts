@@ -14,7 +14,9 @@ const checkout: Checkout = {
   has: (path) => path in files || path === "docs",
   markdown: (path) => path.endsWith(".md") ? files[path] : undefined,
   text: (path) => files[path] ?? "",
-  tasks: new Set(["dev", "test:external"]),
+  tasks: new Set(["dev", "test:external", "bench"]),
+  scenarios: new Set(["echo"]),
+  commands: new Map([["room", false], ["room get", true], ["pub", true]]),
   configProblem: (text) => text.includes("prot =") ? 'unknown key "prot"' : undefined,
 };
 
@@ -49,6 +51,20 @@ Deno.test("broken links, and links out of the checkout or to the root, are repor
   assert.match(check("[a](protocol.md#codes-2)").join(), /has no heading/);
   assert.match(check("[a](../../shared/design.md)").join(), /leads out of the checkout/);
   assert.match(check("[a](/docs/protocol.md)").join(), /links are relative/);
+});
+
+Deno.test("a command of arq and a scenario of the bench that are gone are reported", () => {
+  const good = [
+    "`arq pub lobby`, `arq room get` and all of `arq room`",
+    "`deno task bench echo --quick` and `bench reach`, last in 822894ba",
+    "`deno task bench reach --receivers 9`\n(last in 822894ba)",
+  ];
+  for (const text of good) assert.deepEqual(check(text), [], text);
+  assert.deepEqual(check("\nas `arq log level` does"), ['2: "arq log level" is no command']);
+  assert.deepEqual(check("$ arq room gte"), ['1: "arq room gte" is no command']);
+  assert.deepEqual(check("\n`deno task bench reach`"), [
+    '2: the bench has no scenario "reach": say "last in COMMIT"',
+  ]);
 });
 
 Deno.test("a test that the linked file lacks is reported", () => {

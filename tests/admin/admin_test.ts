@@ -1,6 +1,6 @@
 /**
  * The admin API of a real bus on the embedded Spine: requests without a token and from pages of other sites, limits,
- * figures of a policy, a log without warnings, and readers whose token ends. `admin_strict_test.ts` has invalid
+ * figures of a policy, a log without warnings, and readers whose token or rank ends. `admin_strict_test.ts` has invalid
  * requests.
  */
 import assert from "node:assert/strict";
@@ -99,25 +99,41 @@ Deno.test("a bus that starts and is queried about itself has no warnings", async
 /** Answers that have no end of their own end with the token of their reader. */
 const ENDLESS = ["rooms/default/lobby/tail", "policies/logs?tenant=default"];
 
-Deno.test("what an admin follows ends once the admin's token is revoked, also while nothing happens", async () => {
-  await using bus = await startLocalBus("");
-  const [mal, root] = await Promise.all(
-    ["mal", "root"].map((user) => bus.tokenFor({ user, role: "admin" })),
-  );
-  const readers = await Promise.all(ENDLESS.map(async (path) => {
-    const answer = await send(`${bus.admin_url}/v1/${path}`, mal!, "GET");
+/** Begins all of them. */
+async function follows({ admin_url }: TestBus, token: string) {
+  return await Promise.all(ENDLESS.map(async (path) => {
+    const answer = await send(`${admin_url}/v1/${path}`, token, "GET");
     assert.equal(answer.status, 200, path);
     const reader = answer.body!.getReader();
     // It has begun.
     assert.equal((await reader.read()).done, false, path);
     return reader;
   }));
-  const revoked = { tenant: "default", user: "mal" };
-  const answer = await send(`${bus.admin_url}/v1/revocations`, root!, "POST", revoked);
-  assert.equal(answer.status, 200, await answer.text());
+}
+
+async function areEnded(readers: Awaited<ReturnType<typeof follows>>): Promise<void> {
   for (const [at, reader] of readers.entries()) {
     let ended = false;
     while (!ended) ended = (await reader.read()).done;
     assert.ok(ended, ENDLESS[at]);
   }
+}
+
+Deno.test("what an admin follows ends once the admin's token is revoked, also while nothing happens", async () => {
+  await using bus = await startLocalBus("");
+  const readers = await follows(bus, await bus.tokenFor({ user: "mal", role: "admin" }));
+  const revoked = { tenant: "default", user: "mal" };
+  const { status, text } = await (await adminOf(bus)).ask("POST", "/v1/revocations", revoked);
+  assert.equal(status, 200, text);
+  await areEnded(readers);
+});
+
+Deno.test("what an operator follows ends once a reload has made it the admin of its own tenant", async () => {
+  let operators = '"default", "other"';
+  await using bus = await startLocalBus(() => `[admin]\noperator_tenants = [${operators}]\n`);
+  const readers = await follows(bus, await bus.tokenFor({ tenant: "other", role: "admin" }));
+  operators = '"default"';
+  const { status, text } = await (await adminOf(bus)).ask("POST", "/v1/config/reload", {});
+  assert.equal(status, 200, text);
+  await areEnded(readers);
 });

@@ -188,6 +188,11 @@ Deno.test("arq deploys a module after showing the differences, and rolls it back
   assert.match(back.stdout, /count-\* +counter +3 +[0-9a-f]{16}/, back.stderr);
   const programs = await arq("programs");
   assert.equal(programs.stdout, back.stdout);
+  // The log of a room stays where a longer class has no reducer.
+  succeeds(await arq("class", "set", "count-2*", "--durable", "--allow-unreachable"));
+  const left = await arq("deploy", "count-*", reducerFile("counter_rust"), "--dry-run");
+  assert.match(left.stdout, /\n1 room, /, left.stderr);
+  assert.equal((await arq("programs", "--rooms")).code, 0);
   const lobby = await arq("rollback", "lobby");
   assert.match(lobby.stderr, /no class of rooms "lobby" with a reducer/);
 });

@@ -1,5 +1,7 @@
 /** `arq user`, `arq tenant` and `arq room erase` against a real bus: listing, exporting and erasing. */
 import assert from "node:assert/strict";
+import { userExport } from "../../arq/commands/data/data.ts";
+import { diskIo, folderWith } from "../../arq/testing/disk_io.ts";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { startBusWith, type TestBus } from "../harness/bus.ts";
 import { DurableClient, numbers } from "../peers/durable_client.ts";
@@ -69,4 +71,15 @@ Deno.test("arq finds, exports and erases stored data of users, rooms and tenants
     ],
   );
   assert.notEqual(refused.code, 0);
+});
+
+Deno.test("an export that is cut off leaves no file, so that it can be repeated", async () => {
+  await using folder = await folderWith({});
+  const cut = () => new Response('{"store":"messages"}\n');
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, cut);
+  const adminUrl = `http://127.0.0.1:${server.addr.port}`;
+  const flags = { adminUrl, token: "a.b.c", tenant: "acme", out: "ann.ndjson" };
+  for (let times = 0; times < 2; times++) {
+    await assert.rejects(userExport(diskIo(folder.path), "ann", flags), /cut off: retry/);
+  }
 });

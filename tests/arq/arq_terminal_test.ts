@@ -144,6 +144,9 @@ async function manners(where: Where): Promise<void> {
   const long = help.stdout.split("\r\n").filter((line) => line.length > 60);
   // An example is not wrapped, so that it can be copied.
   assert.ok(long.every((line) => line.startsWith("  arq ")), long.join("\n"));
+  // A terminal may not tell its size.
+  const sizeless = await runIn("terminal", ["sub", "--help"], [], { ...where, window: [0, 0] });
+  assert.match(sizeless.stdout, /^Usage: arq sub \[options\] <room/);
 }
 
 /** Refusals of a bus, as a script reads them, and a reader that goes away. */

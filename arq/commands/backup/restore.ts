@@ -235,6 +235,7 @@ export async function restore(io: Io, file: string, flags: Flags): Promise<Ended
   const files = flags.filesTo === undefined
     ? undefined
     : new FileRestorer(io, flags.filesTo, manifest.parts);
+  await files?.requireNew();
   const restored = place.engine === "nats"
     ? await restoreNats(io, file, place, manifest, flags, files)
     : await restoreData(io, file, place, flags, files);

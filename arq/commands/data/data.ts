@@ -4,7 +4,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { newFile } from "../../terminal/input.ts";
@@ -28,7 +28,7 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
   const stream = await streamAdmin(io, admin, `/v1/data/export?${queryOf(whose)}`);
   const is_stdout = flags.out === "-";
   const writer = is_stdout ? undefined : await newFile(io, flags.out);
-  let tail = "";
+  let [tail, lines] = ["", 0];
   const decoder = new TextDecoder();
   try {
     for await (const bytes of stream) {
@@ -39,17 +39,19 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
     const end = /\{"end":true,"lines":(\d+)\}\n$/.exec(tail);
     if (end === null) throw new CommandError("the export was cut off: retry");
     await writer?.finish();
-    const lines = Number(end[1]);
-    const out = printable(flags.out);
-    const text = flags.json === true
-      ? JSON.stringify({ lines, out })
-      : `${plural(lines, "line")} written to ${out}`;
-    await print(flags.json === true && !is_stdout ? io.stdout : io.stderr, `${text}\n`);
-    return EXIT.ok;
+    lines = Number(end[1]);
   } catch (error) {
     writer?.abandon();
+    // Part of an export is of no use, and would block the next attempt. The original failure is reported.
+    if (!is_stdout) await io.files.remove(resolvePath(io.cwd, flags.out)).catch(() => {});
     throw error;
   }
+  const out = printable(flags.out);
+  const text = flags.json === true
+    ? JSON.stringify({ lines, out })
+    : `${plural(lines, "line")} written to ${out}`;
+  await print(flags.json === true && !is_stdout ? io.stdout : io.stderr, `${text}\n`);
+  return EXIT.ok;
 }
 
 /** The user, room or message, and the tenant. */

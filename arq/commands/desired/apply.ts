@@ -183,14 +183,15 @@ async function rollOut(applying: Applying, flags: Flags): Promise<number> {
     ...(flags.atLeast === undefined ? {} : { at_least: flags.atLeast }),
   });
   const path = rolloutPath(tenant);
-  const { secrets } = await askAdmin(io, admin, { method: "POST", path, body });
+  const { secrets, rollout } = await askAdmin(io, admin, { method: "POST", path, body });
   const shown_secrets = secretsText(membersOf(secrets));
   const text = flags.json === true ? "" : changesText(tenant, compared.changes) + shown_secrets;
   await print(
     flags.json === true ? io.stderr : io.stdout,
     flags.json === true ? shown_secrets : text,
   );
-  return await watchRollout(io, admin, tenant, flags);
+  const id = String(membersOf(rollout)["id"]);
+  return await watchRollout(io, admin, { tenant, id }, flags);
 }
 
 /** Throws for a schema that the bus would refuse to register. */

@@ -17,6 +17,7 @@ import type { Flags } from "../../program/flags.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { LOGS, save } from "../proof/proof.ts";
 import type { ProofFlags } from "../proof/source.ts";
+import { tenantFolders } from "./plan.ts";
 import { BUS_FILE } from "./read_folder.ts";
 
 interface ExportFlags extends Flags<"tenant">, Pick<ProofFlags, "vkey"> {
@@ -40,10 +41,20 @@ export async function write(
   }
 }
 
-/** TOML files that would repeat the exported state, other than those just written. */
-async function strangers(io: Io, folder: string, written: readonly string[]): Promise<string[]> {
-  const names = (await io.files.list(folder)).filter((name) => name.endsWith(".toml"));
-  return names.filter((name) => !written.includes(name)).sort();
+/** Names the TOML files of an earlier export that are not part of this one: an apply reads them, too. */
+async function nameOthers(
+  io: Io,
+  folders: readonly string[],
+  written: ReadonlyMap<string, Uint8Array>,
+): Promise<void> {
+  const [root = ""] = folders;
+  for (const folder of folders) {
+    const names = (await io.files.list(folder)).filter((name) => name.endsWith(".toml")).sort();
+    for (const file of names.map((name) => `${folder}/${name}`.slice(root.length + 1))) {
+      if (written.has(file)) continue;
+      await print(io.stderr, `arq: ${printable(file)} is not part of this export, and is kept\n`);
+    }
+  }
 }
 
 /** The files of a tenant's state; in a folder of the bus without schemas, which are in its own file. */
@@ -95,9 +106,7 @@ async function exportTenant(io: Io, path: string, flags: ExportFlags): Promise<E
   const { tenant } = flags;
   const { bytes, state } = await stateFiles(io, admin, tenant, true);
   for (const [file, content] of bytes) await write(io, path, file, content);
-  for (const name of await strangers(io, path, [...bytes.keys()])) {
-    await print(io.stderr, `arq: ${printable(name)} is not part of this export, and is kept\n`);
-  }
+  await nameOthers(io, [path], bytes);
   const counts = KINDS.map((kind) => [kind, state[kind]?.length ?? 0] as const);
   return {
     json: {
@@ -134,6 +143,7 @@ async function exportBus(io: Io, path: string, flags: ExportFlags): Promise<Ende
     for (const [file, content] of bytes) files.set(`${tenant}/${file}`, content);
   }
   for (const [file, content] of files) await write(io, path, file, content);
+  await nameOthers(io, [path, ...await tenantFolders(io, path)], files);
   const json = { folder: path, files: [...files.keys()].sort(), schemas: schemas.length, tenants };
   return {
     json,

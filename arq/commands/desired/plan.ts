@@ -310,7 +310,7 @@ export interface ComparedBus {
 }
 
 /** The subfolders that have files of a state, sorted. */
-async function tenantFolders(io: Io, folder: string): Promise<string[]> {
+export async function tenantFolders(io: Io, folder: string): Promise<string[]> {
   const found: string[] = [];
   for (const name of (await io.files.list(resolvePath(io.cwd, folder))).sort()) {
     const path = resolvePath(io.cwd, `${folder}/${name}`);

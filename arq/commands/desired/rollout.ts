@@ -21,15 +21,30 @@ type View = Record<string, unknown>;
 /** The path of a tenant's rollout. */
 export const rolloutPath = (tenant: string): string => `/v1/rollouts/${encodeURIComponent(tenant)}`;
 
-async function give(io: Io, admin: Admin, tenant: string, order: RolloutOrder): Promise<View> {
-  const path = `${rolloutPath(tenant)}/${order}`;
-  return await askAdmin(io, admin, { method: "POST", path });
+/** One rollout of a tenant. */
+export interface RolloutId {
+  readonly tenant: string;
+  readonly id: string;
+}
+
+async function give(io: Io, admin: Admin, { tenant, id }: RolloutId, order: RolloutOrder) {
+  const path = `${rolloutPath(tenant)}/${order}?rollout=${id}`;
+  await askAdmin(io, admin, { method: "POST", path });
+}
+
+/** The view of the rollout; once another one has begun, of its end. */
+function ownView(view: View, id: string): View {
+  const latest = membersOf(view["rollout"]);
+  if (latest["id"] === id) return view;
+  const ended = listOf(latest["past"]).map(membersOf).find((one) => one["id"] === id);
+  if (ended !== undefined) return { tenant: view["tenant"], rollout: { ...ended, ended } };
+  throw failed(`rollout ${id} has ended; the bus no longer has its end`);
 }
 
 /** The view, or undefined while the bus does not answer: the rollout continues without this process. */
-async function look(io: Io, admin: Admin, tenant: string): Promise<View | undefined> {
+async function look(io: Io, admin: Admin, { tenant, id }: RolloutId): Promise<View | undefined> {
   try {
-    return await askAdmin(io, admin, { method: "GET", path: rolloutPath(tenant) });
+    return ownView(await askAdmin(io, admin, { method: "GET", path: rolloutPath(tenant) }), id);
   } catch (error) {
     const is_away = error instanceof ArqonError &&
       (error.reason === "unreachable" || error.code === 503);
@@ -52,11 +67,11 @@ async function typedLine(io: Io): Promise<string> {
 async function orderInTime(
   io: Io,
   admin: Admin,
-  tenant: string,
+  rollout: RolloutId,
   order: RolloutOrder,
 ): Promise<boolean> {
   try {
-    await give(io, admin, tenant, order);
+    await give(io, admin, rollout, order);
     return true;
   } catch (error) {
     if (!(error instanceof ArqonError) || error.reason !== "settings-conflict") throw error;
@@ -66,7 +81,12 @@ async function orderInTime(
 }
 
 /** What the user wants after Ctrl-C; undefined: continue watching. */
-async function afterInterrupt(io: Io, admin: Admin, tenant: string): Promise<number | undefined> {
+async function afterInterrupt(
+  io: Io,
+  admin: Admin,
+  rollout: RolloutId,
+): Promise<number | undefined> {
+  const { tenant } = rollout;
   const later = `${io.arq} rollout show --tenant ${tenant}`;
   if (!io.is_stdin_tty) {
     await print(io.stderr, `\narq: the rollout continues without this terminal: ${later}\n`);
@@ -74,9 +94,9 @@ async function afterInterrupt(io: Io, admin: Admin, tenant: string): Promise<num
   }
   await print(io.stderr, "\nhold the rollout, go on, or return to the old state? [h/g/r] ");
   const line = await typedLine(io);
-  if (line === "r" || line === "return") await orderInTime(io, admin, tenant, "abort");
+  if (line === "r" || line === "return") await orderInTime(io, admin, rollout, "abort");
   if (line !== "h" && line !== "hold") return undefined;
-  if (!await orderInTime(io, admin, tenant, "pause")) return undefined;
+  if (!await orderInTime(io, admin, rollout, "pause")) return undefined;
   await print(io.stderr, `held; ${io.arq} rollout resume --tenant ${tenant} continues it\n`);
   return EXIT.interrupted;
 }
@@ -94,7 +114,7 @@ const stepText = (view: View | undefined): string =>
 export async function watchRollout(
   io: Io,
   admin: Admin,
-  tenant: string,
+  rollout: RolloutId,
   { json }: { readonly json?: boolean },
 ): Promise<number> {
   let shown = "";
@@ -102,7 +122,7 @@ export async function watchRollout(
   const release = io.takeInterrupt?.(() => resolve("interrupted"));
   try {
     for (;;) {
-      const view = await look(io, admin, tenant);
+      const view = await look(io, admin, rollout);
       const state = view === undefined ? "" : stateOf(view);
       if (view !== undefined && (state === "applied" || state === "returned")) {
         const text = json === true ? `${JSON.stringify(view)}\n` : endText(view);
@@ -121,7 +141,7 @@ export async function watchRollout(
       clearTimeout(timer);
       io.signal.throwIfAborted();
       if (what !== "interrupted") continue;
-      const code = await afterInterrupt(io, admin, tenant);
+      const code = await afterInterrupt(io, admin, rollout);
       if (code !== undefined) return code;
       interrupted = new Promise(() => {});
     }
@@ -197,11 +217,6 @@ export function requireFree(io: Io, rollouts: readonly UnderWay[]): void {
 }
 
 /** Rolls the rollout back, which leaves only the previous state in force. Rejects when it is too late. */
-export async function takeBack(io: Io, admin: Admin, { tenant, id }: UnderWay): Promise<void> {
-  const path = `${rolloutPath(tenant)}/abort`;
-  const { rollout } = await askAdmin(io, admin, { method: "POST", path });
-  const { id: ended, state } = membersOf(rollout);
-  if (ended === id && state === "returned") return;
-  const text = `rollout ${id} has ended meanwhile, and rollout ${ended} is ${state}`;
-  throw failed(printable(text), `${io.arq} plan shows what is in force`);
+export async function takeBack(io: Io, admin: Admin, rollout: UnderWay): Promise<void> {
+  await give(io, admin, rollout, "abort");
 }

@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { startLocalBus, type TestBus } from "../../../tests/harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import { asker } from "../../../tests/rollout_traffic.ts";
-import { folderWith } from "../../testing/disk_io.ts";
+import { EXIT } from "../../terminal/exit.ts";
+import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { LEAVES, localArq } from "../../testing/local_arq.ts";
+import { watchRollout } from "./rollout.ts";
 
 const BUILD = new URL("../../../policies/build/", import.meta.url).pathname;
 const MODULES = { a: "content_size", b: "bad_words", c: "json_masking" };
@@ -49,6 +51,25 @@ Deno.test("the previous state is a change during a rollout: apply rolls it back"
   assert.deepEqual([parts, view.apply, view.changes], [undefined, null, []]);
   assert.match(view.taken_back, /^[0-9a-f]{32}$/);
   assert.equal(await stateOf(), "returned");
+  await end();
+});
+
+Deno.test("who watches a rollout is shown its end, and orders no other one", async () => {
+  await using bus = await startLocalBus(PATIENT_POLICIES);
+  const { arq, begin, stateOf, path, end } = await rollingOut(bus);
+  const { rollout: { id } } = JSON.parse(await arq(0, "rollout", "show", "--json"));
+  await arq(0, "rollout", "abort");
+  await begin();
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const watching = diskIo(path);
+  const at = { admin_url: bus.admin_url, token };
+  const rollout = { tenant: "default", id };
+  assert.equal(await watchRollout(watching, at, rollout, {}), EXIT.failure);
+  assert.match(watching.stdout.text(), /^rolled back: .*\n {2}aborted by root\n$/);
+  const order = asker(bus.admin_url, token)("POST", `rollouts/default/abort?rollout=${id}`);
+  const { status, body } = await order;
+  assert.deepEqual([status, body.reason], [409, "settings-conflict"]);
+  assert.equal(await stateOf(), "running");
   await end();
 });
 

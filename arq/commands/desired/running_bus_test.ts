@@ -131,8 +131,10 @@ function person(typed: string): Io & { readonly printed: () => string } {
 async function asked({ bus, arq }: Run): Promise<void> {
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = { admin_url: bus.admin_url, token };
+  const { rollout: { id } } = JSON.parse(await arq(0, "rollout", "show", "--json"));
+  const rollout = { tenant: "default", id };
   const hold = person("h");
-  assert.equal(await watchRollout(hold, admin, "default", {}), EXIT.interrupted);
+  assert.equal(await watchRollout(hold, admin, rollout, {}), EXIT.interrupted);
   assert.match(
     hold.printed(),
     /hold the rollout, go on, or return to the old state\? \[h\/g\/r\] held; /,
@@ -140,10 +142,10 @@ async function asked({ bus, arq }: Run): Promise<void> {
   assert.match(await arq(0, "rollout", "show"), /: paused\n/);
   assert.match(await arq(0, "rollout", "resume"), /: running\n/);
   const on = person("g");
-  const watching = watchRollout(on, admin, "default", {});
+  const watching = watchRollout(on, admin, rollout, {});
   await until("it was asked", () => on.printed().includes("[h/g/r]"));
   const back = person("r");
-  assert.equal(await watchRollout(back, admin, "default", {}), EXIT.failure);
+  assert.equal(await watchRollout(back, admin, rollout, {}), EXIT.failure);
   assert.match(back.printed(), /aborted by root\n/);
   assert.equal(await watching, EXIT.failure, "who went on sees the end too");
   assert.match(await arq(1, "rollout", "resume"), /is returned: it can no longer be resumed/);
@@ -156,6 +158,7 @@ async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
   for (const typed of ["h", "r"]) {
     const running = await startArq(["apply", folder, "--canary", "1%", "--url", bus.url]);
     await running.says("observing");
+    const { rollout: { id } } = JSON.parse(await arq(0, "rollout", "show", "--json"));
     const slow: ReturnType<typeof person> = {
       ...person(""),
       stdin: () =>
@@ -167,7 +170,7 @@ async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
           },
         }, { highWaterMark: 0 }),
     };
-    assert.equal(await watchRollout(slow, admin, "default", {}), EXIT.failure);
+    assert.equal(await watchRollout(slow, admin, { tenant: "default", id }, {}), EXIT.failure);
     assert.match(slow.printed(), /rolled back: the previous state is in force/);
     const is_late = /is returned: it can no longer be paused/.test(slow.printed());
     assert.equal(is_late, typed === "h", "an abort of what was aborted is done already");
@@ -268,9 +271,16 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
   await arq(0, "export", again!, "--bus");
   assert.deepEqual(await filesOf(again!), await filesOf(out!));
   assert.match(await arq(1, "export", out!, "--bus"), /has \.toml files already/);
+  // The folder of a tenant that was deleted since: an apply would bring it back.
+  await arq(0, "mirror", "remove", "in.t.third.*", "--tenant", "third");
+  await arq(0, "tenant", "delete", "third", "--yes");
+  const kept = await arq(0, "export", again!, "--bus", "--force");
+  assert.match(kept, /\narq: third\/mirror\.toml is not part of this export, and is kept\n/);
+  assert.doesNotMatch(kept, /acme\/.* is not part/);
   // A tenant's folder in it is an ordinary folder.
   assert.match(await arq(0, "plan", `${out}/acme`), /^tenant acme: nothing to do\n/);
   assert.match(await arq(2, "apply", out!, "--canary", "1%"), /a rollout is for one tenant/);
+  assert.match(await arq(1, "plan", out!, "--out", "plan.bin"), /--out is for one tenant/);
 
   await Deno.writeTextFile(`${state}/one/a.toml`, mirrored("acme", 0.75));
   const wrong = mirrored("globex", 1) + mapped("fleet.v1.Boat").replace("acme", "globex");

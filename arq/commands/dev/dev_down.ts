@@ -152,7 +152,10 @@ export async function devDown(io: Io, flags: Flags = {}): Promise<Ended> {
 async function removeState(io: Io, files: DevFiles): Promise<void> {
   const { data_dir, issuer_dir, stack_dir, log, lock } = files;
   for (const folder of [data_dir, issuer_dir]) {
-    for (const name of await io.files.list(folder)) await removeIfThere(join(folder, name));
+    for (const name of await io.files.list(folder)) {
+      // A restore has kept the data before it in a folder.
+      await removeIfThere(join(folder, name), { recursive: true });
+    }
     await removeIfThere(folder);
   }
   for (const path of [log, olderLog(log), lock]) await removeIfThere(path);

@@ -67,6 +67,11 @@ const Room = z.looseObject({
   refused: z.looseObject({ deploy: z.int() }).nullable(),
 });
 
+/** A room's class may have lost its reducer, and the log of the room is still stored. */
+function whenNoReducer(error: unknown): undefined {
+  if (!(error instanceof ArqonError) || error.reason !== "not-found") throw error;
+}
+
 /** The rooms of the class whose logs have entries, and the record that each stores with its newest snapshot. */
 async function* roomsOf(
   io: Io,
@@ -86,9 +91,9 @@ async function* roomsOf(
       const room_id = reducedRoomOf(name);
       if (room_id === undefined) continue;
       const own = `/v1/rooms/${tenant}/${encodeURIComponent(room_id)}/reducer`;
+      const found = await ask(io, admin, { method: "GET", path: own }, Room).catch(whenNoReducer);
       // A room with a longer matching pattern belongs to another class.
-      const found = await ask(io, admin, { method: "GET", path: own }, Room);
-      if (found.class === pattern) {
+      if (found?.class === pattern) {
         yield { room_id, module: found.module, refused: found.refused };
       }
     }

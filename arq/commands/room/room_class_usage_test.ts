@@ -6,6 +6,7 @@ import {
   optionsText,
   spanText,
 } from "../../answers/settings_text.ts";
+import { RoomClassEntry } from "../../../shared/config/schema_durable.ts";
 import { type Refusal, refuses } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
@@ -35,7 +36,11 @@ Deno.test("invalid command lines of room class and an unreachable bus have diffe
 });
 
 Deno.test("a class is shown by its options other than the defaults", () => {
-  assert.equal(optionsText({ durable: false, history_size: 5, presence: true }), "defaults");
+  const unset = { reducer_claims: [], reducer_public: false, journal: null };
+  assert.equal(
+    optionsText({ durable: false, history_size: 5, presence: true, ...unset }),
+    "defaults",
+  );
   assert.equal(
     optionsText({
       ...{ durable: true, history_size: 5, history_ttl_seconds: 90, replicas: 3 },
@@ -43,7 +48,24 @@ Deno.test("a class is shown by its options other than the defaults", () => {
     }),
     "durable, 5 messages, 90s, 3 replicas, cache-last, no presence, at most 7 members, no echo",
   );
+  assert.equal(
+    optionsText({
+      slow_reader: "latest",
+      journal: "all",
+      reducer: "poll",
+      reducer_visible: ["a", "b"],
+    }),
+    'slow_reader latest, journal all, reducer poll, reducer_visible ["a","b"]',
+  );
   assert.deepEqual([60, 90, 3_600, 86_400, 90_000].map(spanText), ["1m", "90s", "1h", "1d", "25h"]);
+});
+
+Deno.test("room class explain shows every option of a class", () => {
+  for (const name of Object.keys(RoomClassEntry.shape)) {
+    if (name === "room" || name === "tenant") continue;
+    const text = classExplainText({ room: "a", why: "b", class: { [name]: "given" } });
+    assert.match(text, new RegExp(`^ {2}${name} +given$`, "m"));
+  }
 });
 
 Deno.test("a malformed answer of a bus is still printed safely", () => {

@@ -228,10 +228,10 @@ export function clientHeaders(headers: Readonly<Record<string, string>>): Record
 /** The command line that resumes a stopped replay; it contains no token. */
 export function resumeCommand(
   room_id: string,
-  flags: Pick<ReplayFlags, "to" | "from" | "epoch" | "until" | "rate" | "url">,
+  flags: Omit<ReplayFlags, "json" | "token">,
 ): string {
-  const { to, from, epoch, until, rate, url } = flags;
-  const options = { to, from, epoch, until, rate, url };
+  const { to, from, epoch, until, rate, window, context, url, tokenFile } = flags;
+  const options = { to, from, epoch, until, rate, window, context, url, "token-file": tokenFile };
   const parts = Object.entries(options).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name} ${value}`]
   );

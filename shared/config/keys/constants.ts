@@ -419,7 +419,7 @@ const CONSTANTS = {
     held_bytes: fixed(4_096, "bytes that policies may hold back of a message: some sentences"),
   },
   log: {
-    levels: fixed([], "`PUT /v1/log` and `arq log level` set one component's, at run time"),
+    levels: fixed([], "`PUT /v1/log` of the admin API sets one component's, at run time"),
     lines_per_second: fixed(50, "lines with the same text; the rest is one line with a count"),
   },
   watchdog: {

@@ -23,8 +23,9 @@ export interface ConfigChange {
 /** Notifies a component when its keys change. */
 export interface ConfigChanges {
   /**
-   * Calls `apply` after each change of one of the keys, when the configuration has the new values. `apply` must not
-   * throw. A component that reads a key on every use needs no notification. `make` makes what `apply` gets of a new
+   * Calls `apply` after each change of one of the keys, when the configuration has the new values, and at once if one
+   * has changed already: a component that is starting may have read the value before. `apply` must not throw. A
+   * component that reads a key on every use needs no notification. `make` makes what `apply` gets of a new
    * configuration, in slices. It must not throw, and changes nothing: the configuration may yet be refused.
    */
   follow<Made = void>(
@@ -32,12 +33,6 @@ export interface ConfigChanges {
     apply: (made: Made) => void,
     make?: (next: Config) => Making<Made>,
   ): void;
-}
-
-/** A change of one component: its application. */
-interface Applied {
-  readonly keys: ReadonlySet<LiveKey>;
-  readonly apply: () => void;
 }
 
 interface Follower {
@@ -49,7 +44,8 @@ interface Follower {
 export interface PreparedChange {
   /** The keys that differ from the configuration in force. */
   readonly different: readonly string[];
-  readonly applied: readonly Applied[];
+  /** The application of each component that followed at that time. */
+  readonly made: ReadonlyMap<Follower, () => void>;
 }
 
 /** Steps of a comparison in one piece: an entry of a list takes some 3 µs. */
@@ -137,6 +133,8 @@ export class LiveConfig implements ConfigChanges {
   #in_force: Config;
   readonly #followers: Follower[] = [];
   readonly #cells = new Map<string, Cell>();
+  /** The keys that have changed since the start. */
+  readonly #changed = new Set<LiveKey>();
 
   constructor(started: Config) {
     this.#in_force = started;
@@ -148,13 +146,15 @@ export class LiveConfig implements ConfigChanges {
     apply: (made: Made) => void,
     make?: (next: Config) => Making<Made>,
   ): void {
-    this.#followers.push({
+    const follower: Follower = {
       keys: new Set(keys),
       *make(next) {
         const made = make === undefined ? undefined : yield* make(next);
         return () => apply(made as Made);
       },
-    });
+    };
+    this.#followers.push(follower);
+    if (keys.some((key) => this.#changed.has(key))) makeAtOnce(follower.make(this.#in_force))();
   }
 
   /**
@@ -168,12 +168,12 @@ export class LiveConfig implements ConfigChanges {
   *#preparing(next: Config): Making<PreparedChange> {
     const different: string[] = [];
     yield* comparing(this.#in_force, next, "", different);
-    const applied: Applied[] = [];
-    for (const { keys, make } of this.#followers) {
-      if (!different.some((key) => keys.has(key as LiveKey))) continue;
-      applied.push({ keys, apply: yield* make(next) });
+    const made = new Map<Follower, () => void>();
+    for (const follower of this.#followers) {
+      if (!different.some((key) => follower.keys.has(key as LiveKey))) continue;
+      made.set(follower, yield* follower.make(next));
     }
-    return { different, applied };
+    return { different, made };
   }
 
   /**
@@ -181,7 +181,7 @@ export class LiveConfig implements ConfigChanges {
    * the values in force that need a restart. `prepared`: absent, it is prepared in one turn.
    */
   change(next: Config, prepared = makeAtOnce(this.#preparing(next))): ConfigChange {
-    const { different, applied } = prepared;
+    const { different, made } = prepared;
     const shares = different.filter(isLiveShare);
     const all = different.filter((key) => constantAt(key.split(".")) === undefined);
     const changed = all.filter((key) => isLiveKey(key) && this.#isLiveNow(key, next)) as LiveKey[];
@@ -196,8 +196,10 @@ export class LiveConfig implements ConfigChanges {
     for (const key of [...changed, ...shares]) {
       this.#cells.get(key)!.value = valueAt(merged, key.split("."));
     }
-    for (const { keys, apply } of applied) {
-      if (changed.some((key) => keys.has(key))) apply();
+    for (const key of changed) this.#changed.add(key);
+    for (const follower of this.#followers) {
+      if (!changed.some((key) => follower.keys.has(key))) continue;
+      (made.get(follower) ?? makeAtOnce(follower.make(this.#in_force)))();
     }
     return { changed, needs_restart };
   }

@@ -64,6 +64,28 @@ Deno.test("live config: what a part makes of a change is made in turns with othe
   assert.deepEqual(applied, [7, 8]);
 });
 
+Deno.test("live config: a part that begins to follow during or after a change gets it, too", async () => {
+  const live = new LiveConfig(configFrom({}));
+  const applied: number[] = [];
+  const follow = () =>
+    live.follow(
+      ["limits.connections_per_user"],
+      (made: number) => void applied.push(made),
+      function* ({ limits }) {
+        yield;
+        return limits.connections_per_user;
+      },
+    );
+  const next = configFrom({ limits: { connections_per_user: 7 } });
+  const prepared = await live.prepare(next);
+  follow();
+  assert.deepEqual(applied, []);
+  live.change(next, prepared);
+  assert.deepEqual(applied, [7]);
+  follow();
+  assert.deepEqual(applied, [7, 7]);
+});
+
 Deno.test("live config: a constant derived from a live key follows it, and does not count as a changed key", () => {
   const live = new LiveConfig(configFrom({}));
   const { limits } = live.config;

@@ -149,6 +149,8 @@ class RolloutView {
   #is_reading = false;
   /** The current content, so that unchanged parts are not redrawn. */
   #shown = "";
+  /** The id of the shown rollout: another one may have begun since. */
+  #id = "";
   #trouble = slot();
   #status = el("p.hint", { role: "status" }, "Loading…");
   #buttons = Object.fromEntries(
@@ -241,6 +243,7 @@ class RolloutView {
     const shown = JSON.stringify(view);
     if (shown !== this.#shown) replace(this.#about, aboutOf(view));
     this.#shown = shown;
+    this.#id = rollout.id;
     steps.show(shares.map((share, at) => ({ at, share, step: stepOf(rollout, at) })));
     held.show(conditions.map((condition) => ({
       condition,
@@ -261,7 +264,8 @@ class RolloutView {
   }
 
   async #give(order) {
-    const act = () => this.#ctx.api.post(`${this.#path}/${order}`);
+    const path = `${this.#path}/${order}?rollout=${this.#id}`;
+    const act = () => this.#ctx.api.post(path);
     const done = () => NOTICES[order];
     if (order === "abort") {
       const is_done = await confirmed({
