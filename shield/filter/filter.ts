@@ -76,17 +76,16 @@ export function classFilter(
   if (room_class?.filter === undefined) return undefined;
   let found = of_classes.get(room_class);
   if (found === undefined) {
-    found = new ClassFilter(room_class.filter);
+    found = new ClassFilter(room_class.filter, pay);
     of_classes.set(room_class, found);
-    pay(found.price);
   }
   return found;
 }
 
 /** The stored filter of a class. One that only another version of ArqonBus can compile passes nothing. */
-function storedProgram(text: string): FilterProgram {
+function storedProgram(text: string, pay: (steps: number) => void): FilterProgram {
   try {
-    return classProgram(text);
+    return classProgram(text, pay);
   } catch {
     return NOTHING.program;
   }
@@ -98,13 +97,8 @@ export class ClassFilter {
   readonly #holders = new WeakMap<Identity, Filter>();
   readonly #by_claims = new BoundedMap<string, Filter>(CLAIMS_KEPT);
 
-  constructor(text: string) {
-    this.#program = storedProgram(text);
-  }
-
-  /** The cost of compiling it, in steps. */
-  get price(): number {
-    return this.#program.price;
+  constructor(text: string, pay: (steps: number) => void) {
+    this.#program = storedProgram(text, pay);
   }
 
   /** The filter for the holder of a token: one object for all tokens with the same relevant claims. */
