@@ -29,7 +29,7 @@ import type { Append } from "./embedded_log_write.ts";
 import type { Lives } from "../contract/lives.ts";
 
 /** Messages that `trim` and `erase` remove in one transaction. */
-const TRIM_MESSAGES = 5_000;
+const TRIM_MESSAGES = 500;
 /** Rooms that are forgotten in one. */
 const FORGET_ROOMS = 500;
 
