@@ -26,6 +26,8 @@ const ASKING_UNITS_PER_BYTE = 8;
 const TEXT_UNITS_PER_BYTE = 4;
 /** Units for each byte of a header's value that a guest adds, besides the thunk's one: it becomes text and is checked. */
 const ADDED_UNITS_PER_BYTE = 2;
+/** Units of a text that is not UTF-8: the decoder's error has to be made, and caught. */
+const INVALID_TEXT_UNITS = 40_000;
 /** The bytes of payload that are copied for one unit. */
 const PAYLOAD_BYTES_PER_UNIT = 8;
 
@@ -142,6 +144,7 @@ function readText(
   try {
     return strict.decode(bytes);
   } catch {
+    running.exports.meter.charge(INVALID_TEXT_UNITS);
     throw new EndCall("abi", `${what}: not UTF-8`);
   }
 }
