@@ -14,8 +14,6 @@ const GRACE_MS = 400;
 const CONFIG = `
 [server]
 drain_ms = 0
-# A bus that stops waits for members in grace as long as this lets it.
-drain_timeout_ms = 2_000
 [limits]
 #constant limits.member_meta_bytes = 64
 [presence]

@@ -3,7 +3,9 @@
  * data is parsed when one needs that.
  */
 import { celMap } from "@bufbuild/cel";
-import type { CelInput } from "@bufbuild/cel";
+import type { CelInput, CelMap } from "@bufbuild/cel";
+import type { DescMessage } from "@bufbuild/protobuf";
+import { isReflectMessage } from "@bufbuild/protobuf/reflect";
 import { readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 
@@ -35,6 +37,9 @@ const WHOLE_BYTES_PER_STEP = 4;
 /** The price of each value, of each object and of each of its members. */
 const VALUE_STEPS = 1;
 const MAP_STEPS = 2;
+/** Bytes per step of a message with values that CEL converts, or decodes, as a whole at each access. */
+const CONVERTED_BYTES_PER_STEP = 8;
+const CONVERTED = /^google\.protobuf\.(?:Any|Struct|Value|ListValue)$/;
 
 /**
  * The steps that filters may use. `room`: limited for all filters of a room together, since a message is sent to all of
@@ -93,9 +98,9 @@ export class MessageView {
     else this.#counts[verdict]++;
   }
 
-  /** The names of a filter, with the claims of its subscriber. */
-  names(claims: unknown): Record<FilterName, unknown> {
-    return new Names(this, claims);
+  /** The names of a filter, with the claims of its subscriber; `pay` is called with the steps of each use of `data`. */
+  names(claims: unknown, pay: (steps: number) => void): Record<FilterName, unknown> {
+    return new Names(this, claims, pay);
   }
 
   /** The event's type; "" for a signal. Throws `DecodeError` if the envelope is malformed. */
@@ -114,6 +119,13 @@ export class MessageView {
   /** The data of an event as a value; undefined if it is neither JSON nor has a schema. */
   get data(): unknown {
     return (this.#data ??= { value: this.#readData() }).value;
+  }
+
+  /** The steps of each use of its data, besides those of the expression's nodes. */
+  get use_steps(): number {
+    const { data } = this;
+    if (!isReflectMessage(data) || !isConverted(data.desc)) return 0;
+    return Math.ceil(this.size_bytes / CONVERTED_BYTES_PER_STEP);
   }
 
   #read(): PlainEnvelope {
@@ -150,17 +162,47 @@ export function celData(value: unknown, spend?: (steps: number) => void): CelInp
   if (typeof value !== "object" || value === null) return value as string | number | boolean | null;
   const members = Object.entries(value);
   spend?.(MAP_STEPS * (1 + members.length));
-  return celMap(new Map(members.map(([key, item]) => [key, celData(item, spend)])));
+  return jsonMap(new Map(members.map(([key, item]) => [key, celData(item, spend)])));
+}
+
+const { get } = celMap(new Map());
+/** A map of names only. For a number CEL would compare each of them. */
+const byName = {
+  get(this: CelMap, key: Parameters<CelMap["get"]>[0]) {
+    return typeof key === "string" ? get.call(this, key) : undefined;
+  },
+};
+
+function jsonMap(members: ReadonlyMap<string, CelInput>): CelMap {
+  return Object.assign(celMap(members), byName);
+}
+
+const converted = new WeakMap<DescMessage, boolean>();
+
+/** Whether a message may have values that CEL converts as a whole. */
+function isConverted(desc: DescMessage): boolean {
+  let known = converted.get(desc);
+  if (known === undefined) {
+    const found = new Set([desc]);
+    for (const { fields } of found) {
+      for (const { message } of fields) if (message !== undefined) found.add(message);
+    }
+    known = found.values().some(({ typeName }) => CONVERTED.test(typeName));
+    converted.set(desc, known);
+  }
+  return known;
 }
 
 /** The names, as getters: CEL reads only those that it needs. */
 class Names {
   readonly claims: unknown;
   readonly #view: MessageView;
+  readonly #pay: (steps: number) => void;
 
-  constructor(view: MessageView, claims: unknown) {
+  constructor(view: MessageView, claims: unknown, pay: (steps: number) => void) {
     this.#view = view;
     this.claims = claims;
+    this.#pay = pay;
   }
 
   get type(): string {
@@ -176,6 +218,7 @@ class Names {
   }
 
   get data(): unknown {
+    this.#pay(this.#view.use_steps);
     return this.#view.data;
   }
 }

@@ -2,9 +2,10 @@
  * Limits the cost of a filter on one message, since CEL has no limit of its own. A step is half a microsecond at most:
  * a node of the expression, or a part of a function's work on its operands. Prices are for the worst operands found.
  */
-import { isCelList, isCelMap } from "@bufbuild/cel";
-import type { CelEnv } from "@bufbuild/cel";
+import { celList, isCelList, isCelMap } from "@bufbuild/cel";
+import type { CelEnv, CelValue } from "@bufbuild/cel";
 import { isReflectMessage } from "@bufbuild/protobuf/reflect";
+import { RANGE } from "./syntax.ts";
 
 /** The price of a filter that reads nothing. */
 const CALL_STEPS = 2;
@@ -59,6 +60,17 @@ export class Meter {
     return this.spend(this.#nodes);
   }
 
+  /**
+   * The items of a loop's list, or the keys of its map, one more than it can pay turns for: the engine copies all of
+   * them before the first turn.
+   */
+  range(all: CelValue): CelValue {
+    const most = Math.floor(Math.max(this.left, 0) / this.#nodes) + 1;
+    if (isCelMap(all)) return celList([...Iterator.from(all.keys()).take(most)]);
+    if (!isCelList(all) || all.size <= most) return all;
+    return celList([...Iterator.from(all).take(most)]);
+  }
+
   /** An environment with the same functions, each paid for before it is called. */
   metered(env: CelEnv): CelEnv {
     const groups = new Map<string, unknown>();
@@ -80,6 +92,7 @@ export class Meter {
   }
 
   #price(name: string, operands: readonly unknown[]): number {
+    if (name === RANGE) return 0;
     const [first, second] = operands;
     let steps = fixedPrice(name, operands.length);
     if (name === "contains") {
@@ -101,7 +114,8 @@ export class Meter {
         this.left - steps,
       );
     }
-    return Math.floor(steps);
+    // What is read no further than the steps reach must not run.
+    return Math.floor(steps) + (steps > this.left ? 1 : 0);
   }
 
   /** The cost of reading an operand once; `is_deep`: with everything inside. It stops above `most`. */

@@ -15,6 +15,51 @@ const TRANSITIONS_KEPT = 262_144;
 const EMPTY_WIDTH = 4;
 /** Characters per step that lead to existing states. */
 const CHARS_PER_STEP = 16;
+/** The most literals that RE2 may look for before it matches: each is a search of its own through the text. */
+const LITERALS_MAX = 4;
+/** The price of compiling a part; that of a range of a class is one step. */
+const STEPS_A_PART = 2;
+/** The ranges that a table of Unicode counts as; the largest have some 700, and as many again for folded letters. */
+const TABLE_RANGES = 1_500;
+/** The characters that it folds of a group such as `\w`. */
+const GROUP_CHARS = 64;
+/** The first and the last character that `(?i)` folds. RE2 folds those of a range one by one, unless it has them all. */
+const FOLDED = [0x41, 0x1e943] as const;
+const FOLDS = /\(\?[imsU]*i/;
+/** The parts of a pattern: quoted text, classes, numbers of repetitions, and characters. */
+const PARTS =
+  /\\Q[^]*?(?:\\E|$)|\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]])*\]?|\{\d+(?:,\d*)?\}|[^]/gu;
+const CHAR = String.raw`\\x\{[^}]*\}|\\x[^][^]|\\[0-7]{1,3}|\\[^]|[^]`;
+/** The parts of a class: others', or a character or the range from it on. */
+const CLASS_PARTS = new RegExp(
+  String.raw`\[:\^?\w+:\]|\\[pP](?:\{[^}]*\}|[^])|\\[dDsSwW]|(${CHAR})(?:-(${CHAR}))?`,
+  "gu",
+);
+
+/** Tables of Unicode that RE2 has made. It makes each out of all characters, which takes up to 0.1 s. */
+const made = new Set<string>();
+/** The price of making one. */
+export const TABLE_STEPS = 100_000;
+
+/** The tables of Unicode that these patterns need, and that RE2 has not made yet. */
+export function newTables(patterns: readonly string[]): Set<string> {
+  const names = patterns.flatMap((text) =>
+    [...text.matchAll(/\\[pP](?:\{\^?([^}]*)\}|([^]))/gu)].map(([, name, letter]) =>
+      name ?? letter ?? ""
+    )
+  );
+  return new Set(names).difference(made);
+}
+
+/** Makes a table of Unicode; without effect if there is none of that name. */
+export function makeTable(name: string): void {
+  made.add(name);
+  try {
+    RE2JS.compile(`\\p{${name}}`);
+  } catch {
+    // The pattern is refused for it.
+  }
+}
 
 /** Charges steps to a filter; false: it has too few left. */
 export type Spend = (steps: number) => boolean;
@@ -38,15 +83,16 @@ function forgetStates(): void {
 
 /** One compiled pattern. */
 export class Pattern {
-  /** The steps of compiling it. */
-  readonly price: number;
   readonly #compiled: RE2JS;
   readonly #spend: Spend;
   /** Steps per character: boundaries are checked in each state at each character. */
   readonly #steps_a_char: number;
 
-  /** Throws an `Error` that names the fault if RE2 cannot parse it, or it is too large. */
-  constructor(text: string, spend: Spend) {
+  /**
+   * Throws an `Error` that names the fault if RE2 cannot parse it, or it is too large. `pay` is called with the steps of
+   * compiling it, before.
+   */
+  constructor(text: string, spend: Spend, pay: (steps: number) => void) {
     if (text.length > PATTERN_CHARS) {
       throw new Error(`the pattern has ${text.length} characters, at most ${PATTERN_CHARS}`);
     }
@@ -56,14 +102,16 @@ export class Pattern {
         `the pattern repeats too much: some ${repeated} parts, at most ${PATTERN_INSTRUCTIONS}`,
       );
     }
+    pay(compileSteps(text));
     this.#spend = spend;
     this.#compiled = RE2JS.compile(text);
-    const { prog, dfa } = this.#compiled.re2();
+    const re2 = this.#compiled.re2();
+    if (literalsOf(re2.prefilter) > LITERALS_MAX) re2.prefilter = null;
+    const { prog, dfa } = re2;
     const instructions = prog.inst.length;
     if (instructions > PATTERN_INSTRUCTIONS) {
       throw new Error(`the pattern has ${instructions} parts, at most ${PATTERN_INSTRUCTIONS}`);
     }
-    this.price = text.length + 10 * instructions;
     const has_edges = prog.inst.some(({ op }) => op === EMPTY_WIDTH);
     this.#steps_a_char = (has_edges ? instructions + 1 : 1) / CHARS_PER_STEP;
     payForStates(dfa, 1 + Math.ceil(instructions / 2), spend);
@@ -94,15 +142,52 @@ function payForStates(automaton: Automaton, steps: number, spend: Spend): void {
   };
 }
 
+/** The price of compiling a pattern, in steps. */
+export function compileSteps(text: string): number {
+  return text.length + STEPS_A_PART * timesRepeated(text) + rangesOf(text);
+}
+
+function literalsOf(prefilter: ReturnType<RE2JS["re2"]>["prefilter"]): number {
+  if (prefilter === null) return 0;
+  return prefilter.subs.reduce((sum, one) => sum + literalsOf(one), prefilter.str === "" ? 0 : 1);
+}
+
+/** How many ranges RE2 makes of a pattern's classes at most, those of single characters that it folds included. */
+function rangesOf(text: string): number {
+  const folds = FOLDS.test(text);
+  let ranges = 0;
+  for (const [token] of text.matchAll(PARTS)) {
+    ranges += TABLE_RANGES * (token.match(/\\[pP]/g)?.length ?? 0);
+    if (!folds) continue;
+    ranges += GROUP_CHARS * (token.match(/\\[wW]|\[:/g)?.length ?? 0);
+    if (!token.startsWith("[")) continue;
+    for (
+      const [, from, to] of token.replace(/^\[\^?/, "").replace(/\]$/, "").matchAll(CLASS_PARTS)
+    ) {
+      if (from !== undefined && to !== undefined) ranges += foldedIn(codeOf(from), codeOf(to));
+    }
+  }
+  return ranges;
+}
+
+function foldedIn(from: number, to: number): number {
+  const [first, last] = FOLDED;
+  if (from <= first && to >= last) return 0;
+  return Math.max(0, Math.min(to, last) - Math.max(from, first));
+}
+
+/** The code point of a character in a class. */
+function codeOf(char: string): number {
+  if (/^\\x/.test(char)) return parseInt(char.replace(/^\\x\{?/, ""), 16) || 0;
+  if (/^\\[0-7]/.test(char)) return parseInt(char.slice(1), 8);
+  return char.codePointAt(char.length > 1 && char.startsWith("\\") ? 1 : 0) ?? 0;
+}
+
 /** An upper bound of a pattern's parts once its `{n,m}` are expanded. */
 function timesRepeated(text: string): number {
   /** For each open group the parts so far, and those of its last part. */
   const groups = [{ sum: 0, last: 0 }];
-  for (
-    const [token] of text.matchAll(
-      /\\Q[^]*?(?:\\E|$)|\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]])*\]?|\{\d+(?:,\d*)?\}|[^]/gu,
-    )
-  ) {
+  for (const [token] of text.matchAll(PARTS)) {
     const group = groups.at(-1)!;
     const times = /^\{(\d+)(?:,(\d*))?\}$/.exec(token);
     if (times !== null) {

@@ -1,7 +1,11 @@
 /** Verdicts, refused filters, and the limits of their cost. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
+import { fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
+import { reflect } from "@bufbuild/protobuf/reflect";
+import { StructSchema } from "@bufbuild/protobuf/wkt";
 import { type FilterName, type FilterShare, MessageView } from "./message_view.ts";
+import { makeTable } from "./pattern.ts";
 import { FilterProgram } from "./program.ts";
 
 const LIMITS = { filter_chars: 1_024, filter_steps: 2_000 };
@@ -61,6 +65,7 @@ Deno.test("a filter that fails on a message is an error, and the message is not 
 });
 
 Deno.test("an invalid filter is refused with the problem", () => {
+  for (const table of ["L", "N"]) makeTable(table);
   const cases: [text: string, detail: RegExp][] = [
     ["", /end of input/],
     ["data.a ==", /1:8: found =/],
@@ -74,8 +79,27 @@ Deno.test("an invalid filter is refused with the problem", () => {
     // The parser is quadratic in the first, and the planner in the second.
     [`true${" ".repeat(900)}`, /more than 64 characters of white space in a row/],
     [`data${".a".repeat(400)} == 1`, /more than 64 names in a row/],
+    // Seconds of a core: the parser says what may follow each.
+    ...["(", "[", "{", "[(", "{1:"].map((open): [string, RegExp] => [
+      open.repeat(300),
+      /more than 32 brackets inside each other/,
+    ]),
     [`data.s.matches("${"[\\\\pL\\\\pN]{1000}".repeat(3)}")`, /repeats too much: some 300\d parts/],
     ['data.s.matches("((a{1,30}){1,30})b{100}")', /repeats too much/],
+    // 30 ms each: RE2 folds every character of a range.
+    ...[
+      "B-\\\\x{1e942}",
+      "^B-\u{1e942}",
+      "--\u{1e942}",
+      "[:^alpha:]B-\u{1e942}",
+      "\\\\]\\\\101-\u{1e942}",
+    ].map((
+      part,
+    ): [string, RegExp] => [
+      `data.s.matches("(?i)[${part}]")`,
+      /its patterns take \d+ steps to compile, at most 40000/,
+    ]),
+    [`data.s.matches("${"\\\\pL".repeat(30)}")`, /its patterns take \d+ steps to compile/],
     [
       Array.from({ length: 17 }, (_, n) => `data.s.matches("${n}")`).join("||"),
       /17 patterns, at most 16/,
@@ -92,6 +116,33 @@ Deno.test("an invalid filter is refused with the problem", () => {
       assert.match(error.message, detail);
       return true;
     });
+  }
+});
+
+Deno.test("tables of Unicode are made one by one, each is paid once, and none is made twice", () => {
+  const paid: number[] = [];
+  const text = 'data.s.matches("\\\\p{Greek}\\\\p{Thai}|\\\\P{^Greek}\\\\p{Ogham}")';
+  const made = () => {
+    try {
+      return new FilterProgram(text, LIMITS, NAMES, (steps) => void paid.push(steps)).text;
+    } catch (error) {
+      return (error as ArqonError).reason;
+    }
+  };
+  assert.deepEqual([made(), made(), made(), made()], ["rate-limited", "rate-limited", text, text]);
+  assert.equal(paid.filter((steps) => steps === 100_000).length, 3);
+});
+
+Deno.test("classes with folded letters are usable", () => {
+  for (
+    const text of [
+      "(?i)^[a-z]+$",
+      "(?i)[^\\\\x00-\\\\x7f]|A",
+      "(?i)[\u4e00-\u9fa5A-C]",
+      "(?i)[\\\\x{0}-\\\\x{10ffff}]",
+    ]
+  ) {
+    assert.equal(judge(`data.s.matches("${text}")`, { s: "abc" }), true, text);
   }
 });
 
@@ -112,6 +163,12 @@ Deno.test("a step has the price of the worst operands: quadratic, deep or unknow
     ["int(data.s) > 1", { s: "9".repeat(40_000) }],
     ["size(data.s) > 1 || size(data.s) > 2 || size(data.s) < 1", { s: text.repeat(7) }],
     ["data.a == data.b", { a: Array(3_000).fill([[]]), b: Array(3_000).fill([[]]) }],
+    // Each is read no further than its steps reach, and a fraction of a step is left then.
+    [
+      Array(30).fill("data.a != data.a").join(" || "),
+      { a: Array.from({ length: 3_000 }, () => []) },
+    ],
+    [Array(30).fill("1 in data.a").join(" || "), { a: Array.from({ length: 5_000 }, () => []) }],
     ["data.a.exists(x, x in data.b)", { a: Array(9).fill({}), b: Array(900).fill({ a: 1 }) }],
     [
       "data.a.all(x, timestamp(x).getHours('Asia/Tokyo') >= 0)",
@@ -129,6 +186,67 @@ Deno.test("a step has the price of the worst operands: quadratic, deep or unknow
     ["data.a == data.b", { a: [1, { b: 2 }], b: [1, { b: 3 }] }],
   ];
   for (const [filter, data] of cheap) assert.equal(judge(filter, data), false, filter);
+});
+
+Deno.test("a loop copies no more items of a message than it can pay turns for", () => {
+  let copied = 0;
+  const items = Object.assign(Array<number>(100_000).fill(1), {
+    *values() {
+      for (let at = 0; at < 100_000; at++) {
+        copied++;
+        yield 1;
+      }
+    },
+  });
+  const members = new Map(Array.from({ length: 100_000 }, (_, at) => [`m${at}`, 1]));
+  members.keys = () => items.values() as never;
+  const mapped = new MessageView(
+    writeEnvelope({ room_id: "r", event: { type: "order", data: new Uint8Array(1) } }),
+    ...[COUNTS, undefined, () => ({ items, members })] as const,
+  );
+  for (const name of ["items", "members"]) {
+    const text = `data.${name}.all(x, data.${name}.exists(y, true))`;
+    copied = 0;
+    assert.equal(new FilterProgram(text, LIMITS, NAMES).judge(mapped, {}), "cost");
+    assert.ok(copied < 20_000, `${name}: ${copied}`);
+  }
+  assert.equal(judge("[1, 2, 3].map(x, x * 2) == [2, 4, 6]"), true);
+  assert.equal(judge('data.filter(x, x != "a") == ["b"]', { a: 1, b: 2 }), true);
+});
+
+Deno.test("a message with values that are converted at each use pays for each", () => {
+  const judged = (members: number, uses: number) => {
+    const fields = Object.fromEntries(Array.from({ length: members }, (_, at) => [`m${at}`, at]));
+    const data = toBinary(StructSchema, fromJson(StructSchema, fields));
+    const read = () => reflect(StructSchema, fromBinary(StructSchema, data));
+    const message = new MessageView(
+      writeEnvelope({ room_id: "r", event: { type: "order", data } }),
+      ...[COUNTS, undefined, read] as const,
+    );
+    const text = Array.from({ length: uses }, (_, at) => `data.m${at} < 0.0`).join("||");
+    return new FilterProgram(text, LIMITS, NAMES).judge(message, {});
+  };
+  assert.equal(judged(20, 4), false);
+  assert.equal(judged(2_000, 40), "cost");
+});
+
+Deno.test("a member that is looked for by a number is compared with none", () => {
+  const text = "data[1] == 1 || data[2.0] == 2 || data[3u] == 3";
+  const program = new FilterProgram(text, LIMITS, NAMES);
+  const message = view({ "1": 1 });
+  const { keys } = Map.prototype;
+  let looks = 0;
+  Map.prototype.keys = function () {
+    looks++;
+    return keys.call(this);
+  };
+  try {
+    assert.equal(program.judge(message, {}), "error");
+  } finally {
+    Map.prototype.keys = keys;
+  }
+  assert.equal(looks, 0);
+  assert.equal(judge('data["1"] == 1 && has(data.a) && !has(data.b)', { "1": 1, a: 0 }), true);
 });
 
 Deno.test("the filters of a room together are limited to their steps for a message", () => {

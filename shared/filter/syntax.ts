@@ -9,6 +9,8 @@ type Comprehension = Extract<Expr["exprKind"], { case: "comprehensionExpr" }>["v
 
 /** The function that counts an iteration. No CEL text can name it. */
 export const TURN = "@turn";
+/** The function that bounds the items of a loop. */
+export const RANGE = "@range";
 /** The most names in a row: the planner looks each of them up once for each in front of it. */
 const NAMES_MAX = 64;
 /** The iterations of a loop that the estimate assumes. */
@@ -20,6 +22,8 @@ export interface Inspection {
   readonly nodes: number;
   /** The steps on a small message, with eight iterations of each loop. */
   readonly cost: number;
+  /** How often loops use their own names. */
+  readonly inner: number;
   /** The claims that are read, sorted; "*" if all are. */
   readonly claims: readonly string[];
   readonly patterns: readonly string[];
@@ -40,15 +44,16 @@ export function inspect(
 ): Inspection {
   const inspector = new Inspector(names, knows);
   inspector.look(expr, new Set([...names, ...TYPES]), 1);
-  const { problem, nodes, cost } = inspector;
+  const { problem, nodes, cost, inner } = inspector;
   const claims = inspector.claims.has("*") ? ["*"] : [...inspector.claims].sort();
-  return { problem, nodes, cost, claims, patterns: [...inspector.patterns] };
+  return { problem, nodes, cost, inner, claims, patterns: [...inspector.patterns] };
 }
 
 class Inspector {
   problem: string | undefined;
   nodes = 0;
   cost = 0;
+  inner = 0;
   readonly claims = new Set<string>();
   readonly patterns = new Set<string>();
   readonly #names: readonly string[];
@@ -81,7 +86,7 @@ class Inspector {
     // A leading dot names the same from the root.
     const plain = name.replace(/^\./, "");
     if (plain === CLAIMS) this.claims.add("*");
-    if (known.has(plain)) return;
+    if (known.has(plain)) return void (this.inner += this.#names.includes(plain) ? 0 : 1);
     const usable = this.#names.join(", ");
     this.problem ??= `unknown name ${JSON.stringify(name)}; a filter may use ${usable}`;
   }
@@ -139,12 +144,18 @@ function childrenOf({ exprKind }: Expr): readonly (Expr | undefined)[] {
   }
 }
 
-/** Makes each loop call `TURN` before each iteration, in place. */
+/** Makes each loop call `RANGE` with its items, and `TURN` before each iteration, in place. */
 export function countTurns(expr: Expr | undefined): void {
   if (expr === undefined) return;
   if (expr.exprKind.case !== "comprehensionExpr") return childrenOf(expr).forEach(countTurns);
   const loop = expr.exprKind.value;
   for (const part of [loop.iterRange, loop.accuInit, loop.loopStep, loop.result]) countTurns(part);
+  const bounded = parse("range(0)").expr;
+  if (bounded?.exprKind.case === "callExpr" && loop.iterRange !== undefined) {
+    bounded.exprKind.value.function = RANGE;
+    bounded.exprKind.value.args[0] = loop.iterRange;
+    loop.iterRange = bounded;
+  }
   const counted = parse("turn() && true").expr;
   if (counted?.exprKind.case !== "callExpr" || loop.loopCondition === undefined) return;
   const { args } = counted.exprKind.value;

@@ -77,17 +77,16 @@ export function classFilter(
   if (room_class?.filter === undefined) return undefined;
   let found = of_classes.get(room_class);
   if (found === undefined) {
-    found = new ClassFilter(room_class);
+    found = new ClassFilter(room_class, pay);
     of_classes.set(room_class, found);
-    pay(found.price);
   }
   return found;
 }
 
 /** The stored filter of a class. One that only another version of ArqonBus can compile passes nothing. */
-function storedProgram(text: string): FilterProgram {
+function storedProgram(text: string, pay: (steps: number) => void): FilterProgram {
   try {
-    return classProgram(text);
+    return classProgram(text, pay);
   } catch {
     return NOTHING.program;
   }
@@ -103,16 +102,14 @@ export class ClassFilter {
   readonly #holders = new WeakMap<Identity, Filter>();
   readonly #by_claims = new BoundedMap<string, Filter>(CLAIMS_KEPT);
 
-  constructor({ filter = "true", reducer }: Pick<RoomClass, "filter"> & Partial<RoomClass>) {
-    this.#program = storedProgram(filter);
+  constructor(
+    { filter = "true", reducer }: Pick<RoomClass, "filter"> & Partial<RoomClass>,
+    pay: (steps: number) => void,
+  ) {
+    this.#program = storedProgram(filter, pay);
     this.#is_reduced = reducer !== undefined;
     const own = this.#is_reduced ? ownFilterOf(filter) : undefined;
-    this.#own = own === undefined ? undefined : new ClassFilter({ filter: own });
-  }
-
-  /** The cost of compiling it, in steps. */
-  get price(): number {
-    return this.#program.price + (this.#own?.price ?? 0);
+    this.#own = own === undefined ? undefined : new ClassFilter({ filter: own }, pay);
   }
 
   /** The filter that withholds a message from the holder of a token; undefined: none. */

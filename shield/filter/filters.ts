@@ -3,6 +3,7 @@
  * filters in a room. It judges no messages.
  */
 import { ArqonError } from "@arqon/proto";
+import type { DescMessage } from "@bufbuild/protobuf";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
@@ -54,6 +55,8 @@ export class Filters implements AskedFilters {
   readonly #tenants = new Map<string, TenantFilters>();
   /** By tenant and text: of SUBs that policies judge or that wait for a log, and of reads. */
   readonly #unheld = new BoundedMap<string, Filter>(UNHELD_MAX);
+  /** What is wrong with a filter for a schema's events, "" if nothing: a parser finds it, and each SUB asks for it. */
+  readonly #problems = new WeakMap<Filter, WeakMap<DescMessage, string>>();
   readonly #options: JudgeOptions;
 
   /** `now_ms`: monotonic. */
@@ -71,7 +74,7 @@ export class Filters implements AskedFilters {
   of(tenant_id: string, text: string, room_id?: string): Filter | undefined {
     if (text === "") return undefined;
     const filter = this.#compiled(tenant_id, text);
-    if (room_id !== undefined) this.#requireFields(tenant_id, room_id, text);
+    if (room_id !== undefined) this.#requireFields(tenant_id, room_id, filter);
     return filter;
   }
 
@@ -81,21 +84,22 @@ export class Filters implements AskedFilters {
     // The limit may have been lowered since.
     if (known !== undefined && text.length <= this.#limits.filter_chars) return known;
     this.shares.require(tenant_id);
-    const program = new FilterProgram(text, this.#limits, NAMES);
-    this.shares.spend(tenant_id, program.price);
-    const filter = new Filter(program);
+    const pay = (steps: number) => this.shares.spend(tenant_id, steps);
+    const filter = new Filter(new FilterProgram(text, this.#limits, NAMES, pay));
     this.#unheld.set(key, filter);
     return filter;
   }
 
   /** Throws `invalid-filter` if the room's events have a schema without a field in the filter. */
-  #requireFields(tenant_id: string, room_id: string, text: string): void {
+  #requireFields(tenant_id: string, room_id: string, filter: Filter): void {
     const { schemas } = this.#options;
     if (schemas === undefined || schemas.isEmpty) return;
     const schema = schemas.schemaOf(roomSubject("in", tenant_id, room_id), tenant_id);
     if (typeof schema === "string") return;
-    const problem = fieldProblem(text, schema.desc);
-    if (problem !== undefined) throw new ArqonError("invalid-filter", problem);
+    const { desc } = schema;
+    const problem = this.#problems.getOrInsertComputed(filter, () => new WeakMap())
+      .getOrInsertComputed(desc, () => fieldProblem(filter.text, desc) ?? "");
+    if (problem !== "") throw new ArqonError("invalid-filter", problem);
   }
 
   ofClass(room_class: RoomClass | undefined, identity: Identity): Filter | undefined {

@@ -1,7 +1,7 @@
 /** The filters of a process: one for each text, within their limits. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { writeEnvelope } from "@arqon/proto";
+import { type ArqonError, writeEnvelope } from "@arqon/proto";
 import { MessageView } from "../../shared/filter/message_view.ts";
 import { RoomClassEntry } from "../../shared/config/schema_durable.ts";
 import { compileClass, DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
@@ -42,6 +42,18 @@ Deno.test("equal filters of SUBs that are judged at once are one, paid once", ()
   assert.equal(first, second);
   assert.equal(spent.length, 1);
   filters.requireRoom("t", "a", filters.of("t", "false")!);
+});
+
+Deno.test("a filter that is refused is paid, too", () => {
+  const filters = new Filters({ ...LIMITS, filter_chars: 1_024 }, {}, () => 0);
+  const reasons = Array.from({ length: 300 }, (_, n) => {
+    try {
+      filters.of("t", `${n} == ${"x".repeat(1_000)}`);
+    } catch (error) {
+      return (error as ArqonError).reason;
+    }
+  });
+  assert.deepEqual([reasons[0], reasons.at(-1)], ["invalid-filter", "rate-limited"]);
 });
 
 Deno.test("a reducer's event for a role or a user is delivered to a client without a token, too", () => {

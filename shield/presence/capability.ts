@@ -76,7 +76,8 @@ export const PRESENCE: Capability = {
             presence.beginMove();
             return moving.tell(connections, at_most_ms);
           },
-          holds: () => stats.held_members > 0,
+          // An embedded bus has no other Shield to return to, and its lists of members end with it.
+          holds: () => env.config.nats !== undefined && stats.held_members > 0,
           attending: service.attending,
         },
         commands: commandsOf(env, service),

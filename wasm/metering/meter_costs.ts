@@ -28,7 +28,7 @@ export const RESTORE_EXPORT = "arqon_restore";
  * code written for it is a new version. Logs of rooms are replayed with the prices of their time, so
  * those of earlier versions stay in `prices.ts`.
  */
-export const METER_VERSION = 6;
+export const METER_VERSION = 7;
 
 /** Units of entering a function, beside one for each parameter, local and result. */
 export const ENTRY_UNITS = 4;

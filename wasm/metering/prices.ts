@@ -79,6 +79,8 @@ const OLDER: ReadonlyMap<number, OlderPrices> = new Map([
     sizes: [[Op.MEMORY_GROW, { left: 13, right: 0 }], [Op.TABLE_COPY, { left: 4, right: 0 }]],
     classes: [{ most_pages: Infinity, loads: 1, stores: 1, bytes_shift: 4 }],
   }],
+  // Policies pay less for headers that they add.
+  [6, { sizes: [], classes: MEMORY_CLASSES }],
 ]);
 
 /** Prices that are not 1, as [first opcode, last opcode, units]. */

@@ -36,6 +36,8 @@ export class JobQueue {
   /** When the queue was last empty. */
   #emptied_ms = 0;
   #settled: { readonly pushed: number; readonly promise: Promise<void> } | undefined;
+  /** Until when answers of this turn are given at once; undefined: there was none. */
+  #answers_until_ms: number | undefined;
 
   /** `now` in ms. */
   constructor(now: () => number) {
@@ -67,6 +69,20 @@ export class JobQueue {
     this.push({ run: resolve });
     this.#settled = { pushed: this.#pushed, promise };
     return promise;
+  }
+
+  /**
+   * Await it before an answer that is known at once: whoever awaits thousands of them would not end its turn. Undefined:
+   * the turn is not too long yet.
+   */
+  rest(): Promise<void> | undefined {
+    const now_ms = this.#now();
+    if (this.#answers_until_ms === undefined) {
+      this.#answers_until_ms = now_ms + TURN_MS;
+      setImmediate(() => this.#answers_until_ms = undefined);
+    }
+    if (now_ms < this.#answers_until_ms) return undefined;
+    return new Promise((run) => this.push({ run }));
   }
 
   readonly #run = (): void => {

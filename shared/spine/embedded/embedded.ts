@@ -116,7 +116,7 @@ class EmbeddedSpine implements Spine {
     this.#logs = new EmbeddedLogs({
       file,
       limits: log_limits,
-      ...{ clocks: { now, monotonic_ms }, log: options.log },
+      ...{ clocks: { now, monotonic_ms }, turns: this.#turns, log: options.log },
       payload_bytes_max: PAYLOAD_BYTES,
       assertOpen: () => this.#assertConnected(),
       deliver: (subject, payload, headers) => void this.#send(subject, payload, headers, false),

@@ -103,11 +103,14 @@ class EmbeddedKv implements KeyValue {
   async get(key: KvKey): Promise<KvEntry | undefined> {
     this.#options.assertOpen();
     const stored = this.#options.store.get(this.#options.bucket, this.#keys.encode(key));
+    await this.#options.turns.rest();
     return stored === undefined ? undefined : { ...stored, key: [...key] };
   }
 
   async put(key: KvKey, value: Uint8Array): Promise<number> {
-    return this.#put([{ key: this.#keys.encode(key), value }]);
+    const revision = this.#put([{ key: this.#keys.encode(key), value }]);
+    await this.#options.turns.rest();
+    return revision;
   }
 
   async update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number> {
@@ -122,6 +125,7 @@ class EmbeddedKv implements KeyValue {
       return { key: stored, value };
     });
     const first = this.#put(entries) - entries.length + 1;
+    await this.#options.turns.rest();
     return entries.map((_, at) => first + at);
   }
 
@@ -150,12 +154,14 @@ class EmbeddedKv implements KeyValue {
     for (const [watcher, key] of this.#watchersOf(stored)) {
       this.#deliver(watcher, { type: "delete", key: [...key], revision });
     }
+    await this.#options.turns.rest();
   }
 
   async keys(prefix: KvKey = []): Promise<KvKey[]> {
     this.#options.assertOpen();
-    return this.#options.store.keys(this.#options.bucket, this.#keys.prefix(prefix))
-      .map(this.#keys.decode).filter((key) => key !== undefined);
+    const stored = this.#options.store.keys(this.#options.bucket, this.#keys.prefix(prefix));
+    await this.#options.turns.rest();
+    return stored.map(this.#keys.decode).filter((key) => key !== undefined);
   }
 
   async sizes(prefix: KvKey = []): Promise<KvSize[]> {

@@ -8,6 +8,7 @@ import type { Env } from "../../env.ts";
 import { nextTurn } from "../../turns/next_turn.ts";
 import { roomSubject, type Subject, tenantLogPattern } from "../../subjects/subject.ts";
 import { assertSize, headerBytes } from "../contract/check.ts";
+import type { JobQueue } from "../contract/job_queue.ts";
 import {
   LEAST_RETENTION,
   LOG_OFFSET_HEADER,
@@ -44,6 +45,7 @@ const MOVED = "of another message: the room's newest is not the expected one";
 /** The engine's parts that the logs need. */
 export interface EmbeddedLogsOptions extends Pick<Env, "log"> {
   readonly file: LogFile;
+  readonly turns: JobQueue;
   readonly limits: LogLimits;
   readonly clocks: Clocks;
   readonly payload_bytes_max: number;

@@ -4,6 +4,7 @@
  * which writes those of all tenants together.
  */
 import { turn } from "../../turns/next_turn.ts";
+import type { JobQueue } from "../contract/job_queue.ts";
 import { roomSubject } from "../../subjects/subject.ts";
 import type {
   Appended,
@@ -27,12 +28,16 @@ import { type Append, eraseFrom, page, trimRoom } from "./embedded_log_write.ts"
 import type { Lives } from "../contract/lives.ts";
 
 /** Messages that `trim` and `erase` remove in one transaction. */
-const TRIM_MESSAGES = 5_000;
+const TRIM_MESSAGES = 500;
 const FORGET_ROOMS = 500;
 
 /** What the logs of all tenants share. */
 interface AllLogs {
-  readonly options: { readonly file: LogFile; readonly assertOpen: () => void };
+  readonly options: {
+    readonly file: LogFile;
+    readonly turns: JobQueue;
+    readonly assertOpen: () => void;
+  };
   readonly rows: LogRows;
   readonly clock: { now(): number };
   /** Adds an append to the next transaction. Throws, or resolves once it is stored. */
@@ -121,14 +126,15 @@ export class EmbeddedLog implements DurableLog {
   async heads(room_ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
     const { options, rows } = this.#logs;
     options.assertOpen();
-    return options.file.reading(() => {
-      const heads = new Map<string, number>();
+    const heads = new Map<string, number>();
+    options.file.reading(() => {
       for (const room_id of room_ids) {
         const last = rows.room(this.row.id, room_id)?.last ?? 0;
         if (last > 0) heads.set(room_id, last);
       }
-      return heads;
     });
+    await options.turns.rest();
+    return heads;
   }
 
   async rooms({ prefix, after, limit }: RoomsRead): Promise<RoomsPage> {
@@ -136,6 +142,7 @@ export class EmbeddedLog implements DurableLog {
     options.assertOpen();
     const wish = { prefix, after, limit: limit + 1 };
     const names = options.file.reading(() => rows.roomNames(this.row.id, wish));
+    await options.turns.rest();
     return { rooms: names.slice(0, limit), more: names.length > limit };
   }
 
@@ -233,6 +240,7 @@ export class EmbeddedLog implements DurableLog {
     options.assertOpen();
     const { id, stream, last, history_size, history_ttl_seconds } = this.row;
     const totals = options.file.reading(() => rows.totals(id));
+    await options.turns.rest();
     const kept = { history_size, history_ttl_seconds, replicas: undefined };
     return { stream, log_offset: last, ...totals, ...kept };
   }
@@ -259,10 +267,12 @@ export class EmbeddedLog implements DurableLog {
   }
 
   /** Runs a read of one room; undefined: the log never had a message of it, or has forgotten it. */
-  #reading<T>(room_id: string, run: (room: RoomRow | undefined) => T): T {
+  async #reading<T>(room_id: string, run: (room: RoomRow | undefined) => T): Promise<T> {
     const { options, rows } = this.#logs;
     roomSubject("in", this.tenant_id, room_id);
     options.assertOpen();
-    return options.file.reading(() => run(rows.room(this.row.id, room_id)));
+    const found = options.file.reading(() => run(rows.room(this.row.id, room_id)));
+    await options.turns.rest();
+    return found;
   }
 }

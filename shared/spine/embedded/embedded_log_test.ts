@@ -7,6 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { keptLog } from "../../testing/logs.ts";
 import { roomSubject } from "../../subjects/subject.ts";
 import { temporaryFolder } from "../../testing/temporary_folder.ts";
+import { turnsDuring } from "../../testing/turns_during.ts";
 import { until } from "../../testing/until.ts";
 import { bytes, collect, Collected, refusedWith, text } from "../testing/conformance.ts";
 import {
@@ -212,6 +213,16 @@ Deno.test("expired messages are removed with the next append, or automatically",
     assert.equal((await log.heads(["quiet"])).size, 0);
   });
 });
+
+Deno.test("others have their turns while very many messages are trimmed", () =>
+  withLog({}, async (log) => {
+    for (let at = 0; at < 6; at++) {
+      await Promise.all(Array.from({ length: 500 }, () => log.append("a", new Uint8Array(1))));
+    }
+    const { turns } = await turnsDuring(() => log.trim("a", 0));
+    assert.ok(turns >= 5, String(turns));
+    assert.deepEqual(await texts(log), []);
+  }, { ...RETENTION, history_size: 5_000 }));
 
 Deno.test("a key is compared for two minutes, by the log's clock", async () => {
   const { pass, given } = clocks();

@@ -4,6 +4,7 @@ import { setImmediate } from "node:timers";
 import { atEnd } from "../../testing/at_end.ts";
 import { keptLog } from "../../testing/logs.ts";
 import { temporaryFolder } from "../../testing/temporary_folder.ts";
+import { turnsDuring } from "../../testing/turns_during.ts";
 import {
   bytes,
   collect,
@@ -227,5 +228,27 @@ Deno.test("a data_dir that cannot be is refused with the reason", async () => {
     const open = () => openEmbedded({ ...options, data_dir });
     assert.throws(open, refusedWith("spine-unavailable"));
     assert.throws(open, /data_dir .*\/data cannot be opened: spine\.sqlite: /);
+  });
+});
+
+Deno.test("others have their turns while very many entries of a bucket are written, read and deleted one by one", async () => {
+  await withSpine({}, async (spine) => {
+    const bucket = await spine.keyValue("ROOMS");
+    const keys = Array.from({ length: 3_000 }, (_, at) => [`r${at}`]);
+    const each = async (act: (key: string[]) => Promise<unknown>) => {
+      const { turns } = await turnsDuring(async () => {
+        for (const key of keys) await act(key);
+      });
+      return turns > 2;
+    };
+    assert.ok(await each((key) => bucket.put(key, bytes("x"))), "puts");
+    assert.ok(await each((key) => bucket.get(key)), "gets");
+    assert.ok(await each((key) => bucket.delete(key)), "deletions");
+    const messages = await spine.log("acme", {
+      history_size: 1,
+      history_ttl_seconds: 1,
+      replicas: undefined,
+    });
+    assert.ok(await each(([room_id = ""]) => messages.head(room_id)), "heads");
   });
 });

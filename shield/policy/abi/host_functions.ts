@@ -24,6 +24,10 @@ const REASON_BYTES = 512;
 const ASKING_UNITS_PER_BYTE = 8;
 /** Units for each byte of a header or claim that is passed to the guest: it becomes text and is copied. */
 const TEXT_UNITS_PER_BYTE = 4;
+/** Units for each byte of a header's value that a guest adds, besides the thunk's one: it becomes text and is checked. */
+const ADDED_UNITS_PER_BYTE = 2;
+/** Units of a text that is not UTF-8: the decoder's error has to be made, and caught. */
+const INVALID_TEXT_UNITS = 40_000;
 /** The bytes of payload that are copied for one unit. */
 const PAYLOAD_BYTES_PER_UNIT = 8;
 
@@ -124,20 +128,23 @@ function current({ call, in_alloc }: Running): Call {
   return call;
 }
 
-/** Reads text of at most `max_bytes`; a longer one is a fault before it is read. */
+/** Reads text of at most `max_bytes`, for so many units a byte; a longer one is a fault before it is read. */
 function readText(
   running: Running,
   what: string,
   [pointer, size]: readonly [pointer: number, size: number],
   max_bytes: number,
+  units_per_byte = 0,
 ): string {
   const bytes = bytesAt(running.exports, what, pointer, size);
   if (bytes.length > max_bytes) {
     throw new EndCall("abi", `${what}: ${bytes.length} bytes; at most ${max_bytes} are allowed`);
   }
+  if (units_per_byte > 0) charge(running, bytes.length * units_per_byte);
   try {
     return strict.decode(bytes);
   } catch {
+    running.exports.meter.charge(INVALID_TEXT_UNITS);
     throw new EndCall("abi", `${what}: not UTF-8`);
   }
 }
@@ -295,7 +302,13 @@ export function hostImports(running: Running) {
       addHeader(
         current(running),
         readText(running, "header name", [name_at, name_size], NAME_BYTES),
-        readText(running, "header value", [value_at, value_size], ADDED_HEADER_BYTES),
+        readText(
+          running,
+          "header value",
+          [value_at, value_size],
+          ADDED_HEADER_BYTES,
+          ADDED_UNITS_PER_BYTE,
+        ),
         (name_size >>> 0) + (value_size >>> 0),
       );
     },

@@ -6,8 +6,8 @@ export const ADDED_HEADERS = 64;
 export const ADDED_HEADER_BYTES = 16_384;
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-// deno-lint-ignore no-control-regex -- these are what must not be there
-const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+/** Text without control characters but tabs; to look for one takes twice as long. */
+const PLAIN = /^[\t\u0020-\u007e\u0080-\uffff]*$/;
 // deno-lint-ignore no-control-regex -- all of ASCII
 const ASCII = /^[\u0000-\u007f]*$/;
 /** The most bytes in the name of a header or claim, whether it is asked for or added. */
@@ -45,7 +45,7 @@ export function headerProblem(name: string, value: string): string | undefined {
     return `a header name is 1 to ${NAME_BYTES} characters of an HTTP token`;
   }
   if (isReserved(asciiLower(name))) return `header "${name}" is the gateway's own`;
-  if (CONTROL.test(value)) return `the value of header "${name}" has a control character`;
+  if (!PLAIN.test(value)) return `the value of header "${name}" has a control character`;
   return undefined;
 }
 

@@ -6,6 +6,7 @@
  */
 import process from "node:process";
 import { RE2JS } from "@bufbuild/re2";
+import { compileSteps } from "../../../shared/filter/pattern.ts";
 import { HOSTNAME, matchesHost } from "./rules_hosts.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 
@@ -121,6 +122,8 @@ export class RuleSteps {
     let compiled = this.#patterns.get(pattern);
     if (compiled === undefined) {
       checkPattern(pattern, this.#limits);
+      // A filter's step is half as long.
+      if (!this.#spend(compileSteps(pattern) / 2)) throw new Error("the pattern is too large");
       compiled = RE2JS.compile(pattern);
       if (this.#patterns.size >= PATTERNS_KEPT) this.#patterns.clear();
       this.#patterns.set(pattern, compiled);

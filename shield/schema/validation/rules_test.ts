@@ -241,6 +241,8 @@ Deno.test("a pattern from the message is limited as well", () => {
     judge(registry, "t.M", { text: "a".repeat(9_000) }).violations[0]?.rule,
     "rule-error",
   );
+  const folding = `(?i)${"[B-\u{1e942}]".repeat(20)}`;
+  assert.equal(judge(registry, "t.M", { text: folding }).violations[0]?.rule, "rule-cost");
 });
 
 Deno.test("the cost of a substring search is charged for the worst texts", () => {

@@ -105,9 +105,11 @@ class Finder {
     const { fields } = viewOf(of);
     const field = fields.find((one) => one.name === name);
     if (field !== undefined) return knownOf(field);
+    // One problem is enough, and looking for a name that is near takes time.
+    if (this.problem !== undefined) return undefined;
     const meant = nearest(name, fields.map((one) => one.name));
     const hint = meant === undefined ? "" : `; did you mean ${JSON.stringify(meant)}?`;
-    this.problem ??= `${of.typeName} has no field ${JSON.stringify(name)}${hint}`;
+    this.problem = `${of.typeName} has no field ${JSON.stringify(name)}${hint}`;
     return undefined;
   }
 }

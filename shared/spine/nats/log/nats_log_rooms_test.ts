@@ -3,6 +3,7 @@
  * listing.
  */
 import assert from "node:assert/strict";
+import { turnsDuring } from "../../../testing/turns_during.ts";
 import type { Reading } from "./nats_log_read.ts";
 import { readRooms } from "./nats_log_tenant.ts";
 
@@ -42,4 +43,13 @@ Deno.test("rooms of all pages of subjects are candidates, and only the requested
     }),
     { rooms: [], more: false },
   );
+});
+
+Deno.test("others have their turns while a page of very many subjects is read", async () => {
+  const rooms = Array.from({ length: 100_000 }, (_, at) => `r-${at}`);
+  const reading = readingOf(rooms, 100_000, []);
+  const read = () => readRooms(reading, PATTERN, { prefix: "", after: "", limit: 1_000 });
+  const { value, turns } = await turnsDuring(read);
+  assert.deepEqual(value, { rooms: rooms.toSorted().slice(0, 1_000), more: true });
+  assert.ok(turns > 20, String(turns));
 });

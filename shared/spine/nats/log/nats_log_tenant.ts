@@ -2,6 +2,7 @@
  * The log of one tenant on JetStream: its subjects in a stream, and its quota in a shared stream. The stream itself is
  * `nats_log.ts`.
  */
+import { topOf } from "../../../containers/top.ts";
 import { appendInTurn } from "../../contract/append_in_turn.ts";
 import { assertSize, headerBytes } from "../../contract/check.ts";
 import type {
@@ -296,18 +297,29 @@ export async function readRooms(
 ): Promise<RoomsPage> {
   // Only the last token of a tenant's pattern is open: it is the room.
   const room_at = pattern.length - 1;
-  let first = new Set<string>();
+  let rooms: readonly string[] = [];
   for (let offset = 0;;) {
     const { subjects, total } = await api.subjects(stream, pattern, offset, timeout_ms);
-    for (const subject of subjects) {
-      const room_id = subject.slice(room_at);
-      if (room_id > after && room_id.startsWith(prefix)) first.add(room_id);
-    }
-    // Keeps no more than were requested.
-    first = new Set([...first].sort().slice(0, limit + 1));
+    // A page has up to 100,000 of them.
+    const { items } = await topOf(eachOnce(rooms, subjects, room_at), {
+      limit: limit + 1,
+      accept: (room_id) => room_id > after && room_id.startsWith(prefix),
+      score: () => 0,
+      name: (room_id) => room_id,
+    });
+    rooms = items;
     offset += subjects.length;
     if (subjects.length === 0 || offset >= total) break;
   }
-  const rooms = [...first];
   return { rooms: rooms.slice(0, limit), more: rooms.length > limit };
+}
+
+/** Those rooms, and others of the subjects. */
+function* eachOnce(rooms: readonly string[], subjects: readonly string[], room_at: number) {
+  const known = new Set(rooms);
+  yield* rooms;
+  for (const subject of subjects) {
+    const room_id = subject.slice(room_at);
+    if (!known.has(room_id)) yield room_id;
+  }
 }

@@ -4,6 +4,7 @@
  * tenant. The content of a block is up to its writer.
  */
 import { ArqonError } from "@arqon/proto";
+import { visitAll } from "../../../containers/top.ts";
 import {
   allBlocksPattern,
   blockSubject,
@@ -184,10 +185,10 @@ class NatsBlocks implements BlockStore {
         const pattern = allBlocksPattern(this.#options.name);
         const { subjects, total } = await this.#stream.api
           .subjects(this.#stream.name, pattern, offset, timeout_ms);
-        for (const subject of subjects) {
+        await visitAll(subjects, (subject) => {
           const { tenantId } = parseBlockSubject(subject) ?? {};
           if (tenantId !== undefined) found.add(tenantId);
-        }
+        });
         offset += subjects.length;
         if (subjects.length === 0 || offset >= total) return [...found];
       }
