@@ -44,7 +44,6 @@ export const OTHER_TASKS: readonly string[] = [
  */
 const SLOW_TABLE = `
 arq/commands/room: follow
-bench/peers: peers
 brain/reducers: crash removal/histories
 shield/policy: host_price instance_price
 shield/schema: large_sets
