@@ -1,6 +1,6 @@
 /**
  * What an embedded restore leaves in its folder, with what belongs to it: the journal and its keys, the ledger of usage
- * and its prices. On NATS these are streams of their own, which a restore leaves (`backup_usage_test.ts`).
+ * and its prices. On NATS these are streams of their own, which a restore leaves (`backup_nats_test.ts`).
  */
 import assert from "node:assert/strict";
 import { DataRestorer } from "../shared/backup/embedded_restore.ts";

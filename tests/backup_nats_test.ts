@@ -1,6 +1,8 @@
 /**
  * `arq backup` and `arq restore` of a bus on real NATS servers, with the documented accounts: while it runs, after the
- * loss of everything, from a cluster to one server, and every refusal.
+ * loss of everything, from a cluster to one server, and every refusal. Backups against other software: `nats stream
+ * restore` and `backup`, `age`, `tar` and SQLite. The usage ledger on both engines: a restore leaves one that exists,
+ * since later usage counts, too.
  */
 import assert from "node:assert/strict";
 import { connect, type NatsConnection } from "@nats-io/transport-deno";
@@ -9,12 +11,14 @@ import { readBackup } from "../shared/backup/archive.ts";
 import type { BackupHead } from "../shared/backup/manifest.ts";
 import { busStreams, restoreStreams } from "../shared/backup/nats_restore.ts";
 import { StreamApi } from "../shared/backup/stream_api.ts";
-import { seen } from "../shared/testing/until.ts";
+import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
+import { AGE, ensureGoProgram, STREAM_TOOL } from "./harness/go_program.ts";
+import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 
 const CLASSES = durableRooms("orders*", "history_size = 10_000", "history_ttl_seconds = 3_600");
 
@@ -257,4 +261,205 @@ Deno.test("backup on NATS: a login without the permissions is reported, and leav
   fails(await arq("backup", "a.tar", "--config", "wrong.toml"), /Authorization Violation/i, 4);
   const left = (await Array.fromAsync(Deno.readDir(dir))).map(({ name }) => name);
   assert.deepEqual(left.filter((name) => name.startsWith("a.tar")), []);
+});
+
+/** Runs a program to its end; returns its output. */
+async function run(program: string, args: string[], stdin?: Uint8Array): Promise<Uint8Array> {
+  const child = new Deno.Command(program, {
+    args,
+    stdin: stdin === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  if (stdin !== undefined) {
+    const writer = child.stdin.getWriter();
+    await writer.write(stdin as Uint8Array<ArrayBuffer>);
+    await writer.close();
+  }
+  const { code, stdout, stderr } = await child.output();
+  const decoder = new TextDecoder();
+  assert.equal(code, 0, `${program} ${args.join(" ")}:\n${decoder.decode(stderr)}`);
+  return stdout;
+}
+
+/** A bus of one process on a NATS, with some content. */
+async function filled(path: string, nats_url: string) {
+  const config = await Deno.readTextFile(`${path}/config.toml`);
+  const plain = config.replace(/\n\[nats\][^]*$/, "");
+  await Deno.writeTextFile(`${path}/config.toml`, `${plain}\n[nats]\nurls = ["${nats_url}"]\n`);
+  const bus = await startServe(path);
+  const token = await tokenOf(path, "service");
+  return { bus, to: ["--url", bus.url, "--token", token] };
+}
+
+Deno.test("oracle: the tool of NATS restores our files, and a bus works on what that tool has saved", async () => {
+  const program = await ensureGoProgram(STREAM_TOOL);
+  await using folder = await initFolder();
+  const { path } = folder;
+  const arq = (...args: string[]) => runArq(args, { cwd: path });
+  const tool = (verb: string, url: string, name: string, folder: string) =>
+    run(program, [verb, url, name, `${path}/${folder}/${name}`]);
+  await Deno.writeTextFile(
+    `${path}/many.ndjson`,
+    // Random, so that it does not compress: the log is in several pieces.
+    Array.from({ length: 3_000 }, (_, n) => {
+      const text = crypto.getRandomValues(new Uint8Array(6_000)).toBase64();
+      return JSON.stringify({ n, text });
+    }).join("\n"),
+  );
+  let names: string[];
+  {
+    await using nats = await startNats({ jetstream: true });
+    const { bus, to } = await filled(path, nats.url);
+    await using _bus = bus;
+    succeeds(await arq("pub", "orders", "--ndjson", "many.ndjson", ...to));
+    succeeds(await arq("room", "set", "lobby", "topic", "tea", ...to));
+    const answer = JSON.parse(succeeds(await arq("backup", "bus.tar", "--json")));
+    const streams = answer.parts.filter(({ kind }: { kind: string }) => kind === "stream");
+    names = streams.map(({ name }: { name: string }) => name);
+    const log = streams.find(({ name }: { name: string }) => name.startsWith("LOG_"));
+    assert.ok(log.files.length > 2, "the log is in several pieces");
+    await bus.stop();
+    for (const name of names) {
+      await tool("backup", nats.url, name, "theirs");
+    }
+  }
+  // Our backup with their tool, then theirs with their tool: the bus finds the same.
+  await Deno.mkdir(`${path}/ours`);
+  await run("tar", ["-xf", `${path}/bus.tar`, "-C", `${path}/ours`]);
+  for (const name of names) {
+    const dir = `${path}/ours/streams/${name}`;
+    await run("sh", [
+      "-c",
+      `cd '${dir}' && [ -e stream.tar.s2 ] || cat stream.tar.s2.* > stream.tar.s2`,
+    ]);
+  }
+  for (const source of ["ours/streams", "theirs"]) {
+    await using nats = await startNats({ jetstream: true });
+    for (const name of names) {
+      await tool("restore", nats.url, name, source);
+    }
+    const { bus, to } = await filled(path, nats.url);
+    await using _bus = bus;
+    assert.equal(
+      succeeds(await arq("room", "get", "lobby", "topic", ...to)).trim(),
+      '"tea"',
+      source,
+    );
+    const history = succeeds(await arq("room", "history", "orders", "--all", "--json", ...to));
+    assert.equal(history.trim().split("\n").length, 3_000, source);
+    succeeds(await arq("pub", "orders", "more", ...to));
+  }
+});
+
+Deno.test("oracle: age opens our backups, and we open those that age has encrypted", async () => {
+  const age = await ensureGoProgram(AGE);
+  await using folder = await initFolder();
+  const { path } = folder;
+  const arq = (...args: string[]) => runArq(args, { cwd: path });
+  {
+    await using bus = await startServe(path);
+    const to = ["--url", bus.url, "--token", await tokenOf(path, "user")];
+    succeeds(await arq("pub", "orders", '{"n":0}', ...to));
+  }
+  const { generateX25519Identity, identityToRecipient } = await import("age-encryption");
+  const identity = await generateX25519Identity();
+  const recipient = await identityToRecipient(identity);
+  await Deno.writeTextFile(`${path}/key.txt`, `${identity}\n`);
+  succeeds(await arq("backup", "ours.age", "--recipient", recipient));
+  await run(age, ["-d", "-i", `${path}/key.txt`, "-o", `${path}/plain.tar`, `${path}/ours.age`]);
+  succeeds(await arq("backup", "verify", "plain.tar"));
+  await run("tar", ["-xf", `${path}/plain.tar`, "-C", path, "data/log.sqlite"]);
+  await run(age, ["-r", recipient, "-o", `${path}/theirs.age`, `${path}/plain.tar`]);
+  const opened = await arq("backup", "verify", "theirs.age", "--identity", "key.txt", "--json");
+  assert.equal(JSON.parse(succeeds(opened)).engine, "embedded");
+});
+
+const USAGE = "\n[usage]\nenabled = true\n#constant usage.flush_ms = 50\n";
+
+type Run = (...args: string[]) => Promise<ArqResult>;
+
+/** The usage reported by the bus, once it has reached this amount. */
+async function counted(run: Run, admin: readonly string[], wanted: number): Promise<void> {
+  let found: number | undefined;
+  await until(() => `${found} of ${wanted} are counted`, async () => {
+    const answer = JSON.parse(succeeds(await run("usage", "--json", ...admin)));
+    found = answer.total.messages_in;
+    return found === wanted;
+  });
+}
+
+Deno.test("backup, embedded: the ledger of use is in it, and one that is there stays", async () => {
+  await using folder = await initFolder(USAGE);
+  const { path } = folder;
+  const run: Run = (...args) => runArq(args, { cwd: path });
+  const [user, admin] = [await tokenOf(path, "user"), await tokenOf(path, "admin")];
+  /** A bus that has counted `before`, and then counts one message. */
+  const life = async (before: number, then: (to: readonly string[]) => Promise<void>) => {
+    await using bus = await startServe(path);
+    const to = ["--admin-url", bus.admin_url, "--token", admin];
+    await counted(run, to, before);
+    succeeds(await run("pub", "hall", "1", "--url", bus.url, "--token", user));
+    await counted(run, to, before + 1);
+    await then(to);
+  };
+  const nothing = () => Promise.resolve();
+  await life(0, nothing);
+  const names = async (file: string, to: readonly string[] = []) => {
+    const { parts } = JSON.parse(succeeds(await run("backup", file, "--json", ...to)));
+    return parts.map(({ name }: { name: string }) => name);
+  };
+  await life(1, async (to) => assert.ok((await names("two.tar", to)).includes("usage.sqlite")));
+  assert.ok((await names("stopped.tar")).includes("usage.sqlite"));
+  await life(2, nothing);
+  const over = await run("restore", "stopped.tar", "--force");
+  assert.match(succeeds(over), /the existing usage ledger was kept/);
+  await life(3, nothing);
+  await Deno.remove(`${path}/data`, { recursive: true });
+  assert.match(succeeds(await run("restore", "two.tar")), /usage\.sqlite/);
+  await life(2, nothing);
+});
+
+Deno.test("backup on NATS: the ledger of use is in it, and one that is there stays", async () => {
+  await using issuer = await createIssuer();
+  const { dir, config } = issuer;
+  const accounts = await documentedAccounts();
+  const run: Run = (...args) => runArq(args, { cwd: dir });
+  const [user, admin] = [await issuer.tokenFor(), await issuer.tokenFor({ role: "admin" })];
+  const natsOf = (name: string, url: string) =>
+    `[nats]\nurls = ["${url.replace("nats://", `nats://${name}:secret@`)}"]\n`;
+  const life = async (url: string, before: number) => {
+    await using shield = await startServer("shield", natsOf("shield", url) + config + USAGE, dir);
+    const to = ["--admin-url", shield.ready.admin_url ?? "", "--token", admin];
+    await counted(run, to, before);
+    succeeds(await run("pub", "hall", "1", "--url", shield.ready.url ?? "", "--token", user));
+    await counted(run, to, before + 1);
+    await shield.stop();
+  };
+  const configure = async (url: string) => {
+    for (const name of ["backup", "restore"]) {
+      await Deno.writeTextFile(`${dir}/${name}.toml`, natsOf(name, url));
+    }
+  };
+  const file = `${dir}/bus.tar`;
+  {
+    await using nats = await startNats({ jetstream: true, config: accounts });
+    await configure(nats.url);
+    await life(nats.url, 0);
+    const answer = JSON.parse(
+      succeeds(await run("backup", file, "--config", "backup.toml", "--json")),
+    );
+    const names = answer.parts.map(({ name }: { name: string }) => name);
+    // Running minutes are saved before finished ones: of both a reader uses one.
+    assert.ok(names.indexOf("KV_ARQON_USAGE") >= 0, String(names));
+    assert.ok(names.indexOf("KV_ARQON_USAGE") < names.indexOf("ARQON_USAGE"), String(names));
+    await life(nats.url, 1);
+    const over = await run("restore", file, "--config", "restore.toml", "--force");
+    assert.match(succeeds(over), /the existing usage ledger was kept/);
+    await life(nats.url, 2);
+  }
+  await using nats = await startNats({ jetstream: true, config: accounts });
+  await configure(nats.url);
+  succeeds(await run("restore", file, "--config", "restore.toml"));
+  await life(nats.url, 1);
 });

@@ -1,7 +1,8 @@
 /**
- * The checks between a mistake in `deploy` and a deployment: each validator and each of our own rules must report a
- * planted mistake. `tasks/deploy/deploy.ts`, a step of the gate, checks the files themselves; `deploy_start_test.ts`
- * runs their configurations.
+ * The checks between a mistake in `deploy` and a deployment: each validator, each of our own rules and the Helm chart
+ * must report a planted mistake, and `.dockerignore` must keep what the Dockerfiles copy, by the module that BuildKit
+ * uses. `tasks/deploy/deploy.ts`, a step of the gate, checks the files themselves; `deploy_start_test.ts` runs their
+ * configurations.
  */
 import assert from "node:assert/strict";
 import {
@@ -13,12 +14,13 @@ import { jobProblems } from "../tasks/deploy/deploy_job_rules.ts";
 import {
   composeProblems,
   composeSources,
+  type Configs,
   kubernetesProblems,
 } from "../tasks/deploy/deploy_rules.ts";
-import type { Configs } from "../tasks/deploy/deploy_rules.ts";
 import { natsStorageBytes, storageProblems } from "../tasks/deploy/deploy_storage_rules.ts";
 import { ensureDeployTools } from "../tasks/deploy/deploy_tools.ts";
 import {
+  type Document,
   validateCompose,
   validateConfig,
   validateDockerfiles,
@@ -27,9 +29,13 @@ import {
   validateNats,
   validatePrometheus,
 } from "../tasks/deploy/deploy_validate.ts";
-import type { Document } from "../tasks/deploy/deploy_validate.ts";
-import { ROOT } from "../tasks/checkout/source_files.ts";
+import { isTestCode, listFiles, ROOT } from "../tasks/checkout/source_files.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
+import { parseConfig } from "../shared/config/load.ts";
+import { plainProblems } from "../tasks/deploy/deploy.ts";
+import { CHART, madeByChart, plainFiles, validateChart } from "../tasks/deploy/deploy_helm.ts";
+import { must } from "../tasks/checkout/programs.ts";
+import { ensureGoProgram } from "./harness/go_program.ts";
 
 const read = (path: string) => Deno.readTextFileSync(`${ROOT}${path}`);
 
@@ -274,4 +280,182 @@ Deno.test("the image of Grafana has the dashboards that compose.yaml mounts", ()
   // Replaces the image's own data source: Grafana accepts only one default.
   const source = copies.find(([from]) => from === "deploy/docker/grafana_sources.yml")?.[1];
   assert.ok(read("compose.yaml").includes(`grafana_sources.yml:${source}:ro`));
+});
+
+const sets = (...values: string[]) => values.flatMap((value) => ["--set", value]);
+
+async function made(...values: string[]): Promise<Document[]> {
+  const { problems, value } = await validateChart(await ensureDeployTools(), CHART, values);
+  assert.deepEqual(problems, []);
+  return value ?? [];
+}
+
+async function refused(...values: string[]): Promise<string> {
+  const { problems, value } = await validateChart(await ensureDeployTools(), CHART, values);
+  assert.equal(value, undefined);
+  return problems.join("\n");
+}
+
+function named(documents: readonly Document[], kind: string, name: string): Document {
+  return documents.find((one) => one.kind === kind && one.metadata.name === name);
+}
+
+function configIn(documents: readonly Document[], part: string) {
+  const text = named(documents, "Secret", `${part}-config`).data[`${part}.toml`];
+  return parseConfig(new TextDecoder().decode(Uint8Array.fromBase64(text)), { file: part });
+}
+
+Deno.test("the plain set equals the chart's output, without Helm's additions", async () => {
+  const tools = await ensureDeployTools();
+  assert.deepEqual(await plainProblems(tools), []);
+  const { value = "" } = await madeByChart(tools, CHART, sets("brain.replicas=3"));
+  const files = plainFiles(value);
+  const brain = files.get("deploy/kubernetes/brain.yaml") ?? "";
+  const committed = await Deno.readTextFile(`${ROOT}deploy/kubernetes/brain.yaml`);
+  assert.equal(brain, committed.replace("replicas: 2", "replicas: 3"));
+  const { value: kustomized = [] } = await validateKustomization(tools, "deploy/kubernetes");
+  const ours = (await made()).map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  // kustomize appends a hash to the names of configurations, and adds a namespace.
+  const theirs = kustomized.filter(({ kind }) => kind !== "Namespace").map(({ kind, metadata }) =>
+    `${kind} ${metadata.name.replace(/(-config)-[a-z0-9]{10}$/, "$1")}`
+  );
+  assert.deepEqual(ours.sort(), theirs.sort());
+  assert.doesNotMatch([...files.values()].join(), /Helm|checksum|arqon-\w+:\d/);
+});
+
+Deno.test("a custom issuer is in the Shield's configuration, whatever its content", async () => {
+  const issuer = 'https://id.example/?a="b"&c=\\d';
+  const folder = await Deno.makeTempDir({ prefix: "arqon-chart-" });
+  await using _end = atEnd(() => Deno.remove(folder, { recursive: true }));
+  const values = JSON.stringify({ auth: { issuer, audience: "my <bus>" } });
+  await Deno.writeTextFile(`${folder}/values.json`, values);
+  const [own] = configIn(await made("--values", `${folder}/values.json`), "shield").auth.issuers;
+  assert.deepEqual([own?.issuer, own?.audience], [issuer, "my <bus>"]);
+});
+
+Deno.test("the proxies that are believed are those of the values", async () => {
+  const proxiesOf = async (...values: string[]) =>
+    configIn(await made(...values), "shield").server.trusted_proxies;
+  assert.ok((await proxiesOf()).includes("10.0.0.0/8"));
+  assert.deepEqual(await proxiesOf(...sets("shield.trustedProxies={10.1.2.3,fd00::/8}")), [
+    "10.1.2.3",
+    "fd00::/8",
+  ]);
+  assert.deepEqual(await proxiesOf("--set-json", "shield.trustedProxies=[]"), []);
+  assert.match(
+    await refused(...sets("shield.trustedProxies={ingress}")),
+    /trustedProxies.*pattern/s,
+  );
+});
+
+Deno.test("parts are omitted, replaced and placed as the values specify", async () => {
+  const documents = await made(
+    ...sets("nats.enabled=false", "backup.enabled=false", "ingress.enabled=false"),
+    ...sets("shield.autoscaling.enabled=false", "shield.replicas=5", "image.tag=edge"),
+    ...sets("image.pullSecrets[0]=hub", "brain.nodeSelector.disk=fast", "shield.podLabels.team=a"),
+    ...sets("networkPolicy.shieldEgress[0].ports[0].port=443"),
+    ...["shield", "brain"].flatMap((part) => [
+      "--set-file",
+      `${part}.config=${ROOT}deploy/kubernetes/${part}.toml`,
+    ]),
+  );
+  const kinds = new Set(documents.map(({ kind }) => kind));
+  for (
+    const kind of ["StatefulSet", "CronJob", "Ingress", "HorizontalPodAutoscaler", "ConfigMap"]
+  ) {
+    assert.ok(!kinds.has(kind), kind);
+  }
+  const shield = named(documents, "Deployment", "shield").spec;
+  assert.equal(shield.replicas, 5);
+  assert.equal(shield.template.metadata.labels.team, "a");
+  assert.equal(shield.template.spec.containers[0].image, "ghcr.io/novelbytelabs/arqon-shield:edge");
+  assert.deepEqual(shield.template.spec.imagePullSecrets, [{ name: "hub" }]);
+  const brain = named(documents, "Deployment", "brain").spec.template.spec;
+  assert.deepEqual(brain.nodeSelector, { disk: "fast" });
+  const { egress } = named(documents, "NetworkPolicy", "shield").spec;
+  assert.deepEqual(egress.at(-1), { ports: [{ port: 443 }] });
+  assert.equal(named(documents, "PodDisruptionBudget", "shield").spec.maxUnavailable, 1);
+});
+
+Deno.test("another configuration restarts the pods that read it, and no others", async () => {
+  const before = await made();
+  const after = await made(...sets("auth.audience=other"));
+  const sum = (documents: Document[], kind: string, name: string) =>
+    named(documents, kind, name).spec.template.metadata.annotations["checksum/config"];
+  assert.notEqual(sum(after, "Deployment", "shield"), sum(before, "Deployment", "shield"));
+  assert.equal(sum(after, "Deployment", "brain"), sum(before, "Deployment", "brain"));
+  assert.equal(sum(after, "StatefulSet", "nats"), sum(before, "StatefulSet", "nats"));
+});
+
+Deno.test("impossible values are refused, with the name of the value", async () => {
+  assert.match(await refused(...sets("shield.replica=3")), /replica.*not allowed/);
+  assert.match(await refused(...sets("ingress.host=no host")), /host.*pattern/s);
+  assert.match(await refused(...sets("backup.keep=0")), /keep.*minimum/s);
+  assert.match(
+    await refused(...sets("nats.enabled=false")),
+    /nats.enabled is false: give \w+\.config, whose \[nats\] urls name your own servers/,
+  );
+});
+
+const MATCHER = {
+  name: "arqon_docker_ignore",
+  version: "patternmatcher-0.6.1",
+  source: { folder: "tests/docker_ignore" },
+};
+const SOURCE_FILES = await listFiles([""]);
+
+/** The paths of the checkout that a Dockerfile copies, without those of other stages. */
+function copySources(dockerfile: string): string[] {
+  const lines = dockerfile.replaceAll("\\\n", " ").matchAll(/^(?:COPY|ADD) (.*)$/gm);
+  return [...lines].flatMap(([, text = ""]) => {
+    const words = text.trim().split(/\s+/);
+    if (words.some((word) => word.startsWith("--from="))) return [];
+    return words.filter((word) => !word.startsWith("--")).slice(0, -1);
+  });
+}
+
+/** The files of a source: one file, those of a pattern, or those of a folder. */
+function filesOf(source: string): string[] {
+  const path = source.replace(/\/$/, "").replaceAll(".", "\\.").replaceAll("*", "[^/]*");
+  const form = new RegExp(`^${path}(/|$)`);
+  return SOURCE_FILES.filter((file) => form.test(file));
+}
+
+/** The files that `.dockerignore` hides. */
+async function hidden(ignore_file: string, files: readonly string[]): Promise<Set<string>> {
+  const program = await ensureGoProgram(MATCHER);
+  const { stdout } = await must(program, [ignore_file], { stdin: files.join("\n") });
+  return new Set(stdout.split("\n"));
+}
+
+/** Hidden files that a Dockerfile copies. In folders, tests and pages may be hidden. */
+async function problems(ignore_file: string): Promise<string[]> {
+  const left_out = await hidden(ignore_file, SOURCE_FILES);
+  const dockerfiles = await listFiles(["Dockerfile"]);
+  const found = await Promise.all(dockerfiles.map(async (name) => {
+    const text = await Deno.readTextFile(`${ROOT}${name}`);
+    return copySources(text).flatMap((source) => {
+      const files = filesOf(source);
+      if (files.length === 0) return [`${name}: ${source} is not there`];
+      const needed = (path: string) =>
+        path === source || !(isTestCode(path) || /^proto\/testing\/|\.md$/.test(path));
+      return files.filter((path) => needed(path) && left_out.has(path))
+        .map((path) => `${name}: COPY ${source} lacks ${path}`);
+    });
+  }));
+  return found.flat();
+}
+
+Deno.test("every file that a Dockerfile copies passes .dockerignore", async () => {
+  assert.deepEqual(await problems(`${ROOT}.dockerignore`), []);
+});
+
+Deno.test("a source that .dockerignore hides is named", async () => {
+  const file = await Deno.makeTempFile({ prefix: "arqon-ignore-" });
+  await using _end = atEnd(() => Deno.remove(file));
+  const text = await Deno.readTextFile(`${ROOT}.dockerignore`);
+  await Deno.writeTextFile(file, `${text}arq/main.ts\nLICENSE\n`);
+  const found = (await problems(file)).join("\n");
+  assert.match(found, /arq\.Dockerfile: COPY arq\/ lacks arq\/main\.ts/);
+  assert.match(found, /shield\.Dockerfile: COPY LICENSE lacks LICENSE/);
 });

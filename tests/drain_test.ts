@@ -1,11 +1,18 @@
 /**
  * The effect of SIGTERM on a Shield, on real processes and on the wire: the request to move, the window in which
- * everything continues, the answers to pending requests, the close, the members, the exit code.
+ * everything continues, the answers to pending requests, the close, the members, the exit code; and connections that
+ * keep their id, also when the other Shield is notified late or a client's first connection there is lost.
  */
 import assert from "node:assert/strict";
 import { connect, type Msg } from "@nats-io/transport-deno";
-import { ArqonError, connect as dial, holdLock } from "../sdk/typescript/mod.ts";
-import type { Connection, PresenceSubscription, Status } from "../sdk/typescript/mod.ts";
+import {
+  ArqonError,
+  connect as dial,
+  type Connection,
+  holdLock,
+  type PresenceSubscription,
+  type Status,
+} from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
@@ -14,8 +21,8 @@ import { seen as seenWhen, until } from "../shared/testing/until.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalShield } from "./harness/local_bus.ts";
 import { type NatsServer, startNats } from "./harness/nats_server.ts";
-import { openText, type RawClient } from "./peers/raw_client.ts";
-import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import { ask, openText, RawClient } from "./peers/raw_client.ts";
+import { startTcpProxy, type TcpProxy } from "./harness/tcp_proxy.ts";
 import { logged } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -361,3 +368,128 @@ async function keepsLocks({ issuer, going, staying }: Cluster): Promise<void> {
 
 Deno.test("locks that are held move with their client: nobody else gets one in between", () =>
   withCluster("drain_ms = 10_000", keepsLocks));
+
+interface Pair {
+  readonly issuer: Issuer;
+  readonly going: ServerProcess;
+  readonly staying: ServerProcess;
+  /** Another process with the name of the stopping one. */
+  readonly again: () => Promise<ServerProcess>;
+  /** Between NATS and the remaining Shield. */
+  readonly way: TcpProxy;
+}
+
+/** Two Shields on one NATS server; one of them is connected through a proxy that can be slowed. */
+async function withPair(run: (pair: Pair) => Promise<void>, drain_ms = 30_000): Promise<void> {
+  await using nats = await startNats({ jetstream: true });
+  await using way = startTcpProxy(nats.port);
+  await using issuer = await createIssuer();
+  const configOf = (port: number) =>
+    `[nats]\nurls = ["nats://127.0.0.1:${port}"]\nrequest_timeout_ms = 60_000\n${issuer.config}`;
+  const start = (port: number, name: string) => {
+    const lines = `node_id = "${name}"\ndrain_ms = ${drain_ms}\ndrain_timeout_ms = 150_000`;
+    return startServer("shield", configOf(port), issuer.dir, lines);
+  };
+  await using _brain = await startServer("brain", configOf(nats.port), issuer.dir);
+  await using going = await start(nats.port, "going");
+  await using staying = await start(way.port, "staying");
+  const again = () => start(nats.port, "going");
+  await run({ issuer, going, staying, again, way });
+}
+
+/** Opens a connection that names the previous one, and returns the id in WELCOME. */
+async function enterAs({ socket_url }: ServerProcess, issuer: Issuer, resume = "", sub = "ann") {
+  const token = await issuer.tokenFor({ sub });
+  const url = `${socket_url}?resume=${resume}`;
+  const client = new RawClient(url, { token, subprotocols: ["arqon.v1.json"] });
+  const { op, connection } = await client.json();
+  assert.equal(op, "welcome");
+  return { client, connection: connection as string };
+}
+
+/** Makes it a member. */
+const joins = (client: RawClient) => ask(client, { op: "sub", room: "lobby", presence: true });
+
+/** A member on the stopping Shield, which has been told to move. */
+async function askedToMove({ issuer, going }: Pair) {
+  const { client, connection } = await enterAs(going, issuer);
+  await joins(client);
+  const stopped = going.stop();
+  let frame = await client.json();
+  while (frame.signal?.kind !== "DRAIN") frame = await client.json();
+  return { client, connection, stopped };
+}
+
+async function receivesLate(pair: Pair): Promise<void> {
+  pair.way.slow(1_000, Infinity);
+  const { client, connection, stopped } = await askedToMove(pair);
+  // At once, as for a client that has drawn the first moment of the window.
+  const again = await enterAs(pair.staying, pair.issuer, connection);
+  assert.equal(again.connection, connection);
+  client.socket.close(1000);
+  again.client.socket.close(1000);
+  assert.equal((await stopped).code, 0, pair.going.log());
+}
+
+Deno.test("no client is asked to move before the other Shield knows who may resume", () =>
+  withPair(receivesLate));
+
+async function comesTwice(pair: Pair): Promise<void> {
+  const { client, connection, stopped } = await askedToMove(pair);
+  const first = await enterAs(pair.staying, pair.issuer, connection);
+  assert.equal(first.connection, connection);
+  first.client.socket.close(4000);
+  await first.client.closed();
+  const second = await enterAs(pair.staying, pair.issuer, connection);
+  assert.equal(second.connection, connection, "the connection before it has ended");
+  const third = await enterAs(pair.staying, pair.issuer, connection);
+  assert.equal(third.connection, connection, "the one before it has never said anything");
+  assert.equal((await second.client.closed()).code, 4408);
+  await joins(third.client);
+  const fourth = await enterAs(pair.staying, pair.issuer, connection);
+  assert.notEqual(fourth.connection, connection, "the one before it is in use");
+  for (const { socket } of [client, third.client, fourth.client]) socket.close(1000);
+  assert.equal((await stopped).code, 0, pair.going.log());
+}
+
+Deno.test("a client that lost its first connection to the other Shield still keeps its id", () =>
+  withPair(comesTwice));
+
+async function comesToTheNext(pair: Pair): Promise<void> {
+  const { client, connection, stopped } = await askedToMove(pair);
+  client.socket.close(1000);
+  assert.equal((await stopped).code, 0, pair.going.log());
+  await using next = await pair.again();
+  const again = await enterAs(next, pair.issuer, connection);
+  assert.equal(again.connection, connection);
+  again.client.socket.close(1000);
+  await again.client.closed();
+}
+
+Deno.test("a client that reconnects only to the successor process keeps its id, too", () =>
+  withPair(comesToTheNext));
+
+async function isNobodyElse({ issuer, going, staying }: Pair): Promise<void> {
+  const stays = await enterAs(staying, issuer);
+  const early = await enterAs(going, issuer, stays.connection);
+  assert.notEqual(early.connection, stays.connection, "its Shield does not stop");
+  await joins(early.client);
+  const stopping = going.stop();
+  await early.client.closed();
+  const thief = await enterAs(staying, issuer, early.connection, "mallory");
+  assert.notEqual(thief.connection, early.connection, "another user's");
+  const first = await enterAs(staying, issuer, early.connection);
+  assert.equal(first.connection, early.connection);
+  await joins(first.client);
+  const second = await enterAs(staying, issuer, early.connection);
+  assert.notEqual(second.connection, early.connection, "it is in use");
+  const strange = await enterAs(staying, issuer, "c%0a%2e");
+  assert.match(strange.connection, /^c[\w-]+$/);
+  await stopping;
+  for (const { client } of [stays, early, thief, first, second, strange]) {
+    client[Symbol.dispose]();
+  }
+}
+
+Deno.test("nobody gets the id of another user, of a connection that does not move, or one twice", () =>
+  withPair(isNobodyElse, 0));

@@ -1,11 +1,19 @@
 /**
- * A bus on the embedded Spine whose `data_dir` is read-only, in use or damaged: a clear error, and nothing is changed.
- * Real processes. Under SIGKILL: `durable_kill_test.ts`; a full disk: `full_disk_test.ts`.
+ * A bus on the embedded Spine whose `data_dir` is read-only, in use or damaged, or on a really full disk, its own file
+ * system: a clear error, and nothing is changed. Real processes. Under SIGKILL: `durable_kill_test.ts`.
  */
 import assert from "node:assert/strict";
 import { connect, type Connection } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
 import { startBus, type TestBus } from "./harness/bus.ts";
+import { ArqonError } from "@arqon/proto";
+import { dataFinding } from "../arq/doctor/paths.ts";
+import { diskIo } from "../arq/testing/disk_io.ts";
+import { history } from "@arqon/sdk/history";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
+import { until } from "../shared/testing/until.ts";
+import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
+import { logged, samplesOf } from "./harness/server_state.ts";
 
 async function withFolder(run: (data_dir: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-outage-" });
@@ -65,3 +73,158 @@ Deno.test("a data_dir that is read-only, damaged or in use: the bus does not sta
     assert.equal((await roomState(client.room("state")).get("k")).value, 2, "nothing was touched");
   });
 });
+
+const MESSAGE = new Uint8Array(20_000).fill(65);
+const why_not = noSmallDisk();
+if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
+/** A test that exists only where a file system can be mounted. */
+function testOnDisk(name: string, run: () => Promise<void>): void {
+  if (why_not === undefined) Deno.test(name, run);
+}
+
+async function readiness(bus: TestBus) {
+  const response = await fetch(`${bus.ops_url}/health/ready`);
+  const { checks } = await response.json();
+  return { status: response.status, storage: checks.storage };
+}
+
+async function isWritable(bus: TestBus): Promise<boolean> {
+  const value = (await samplesOf(bus.ops_url)).get("arqon_spine_storage_writable");
+  assert.ok(value !== undefined, "the gauge is there");
+  return value === 1;
+}
+
+async function refusalOf(write: () => Promise<unknown>): Promise<ArqonError | undefined> {
+  try {
+    await write();
+    return undefined;
+  } catch (error) {
+    assert.ok(error instanceof ArqonError, String(error));
+    return error;
+  }
+}
+
+testOnDisk(
+  "a disk that fills while the bus runs: readiness and a gauge report it, reads continue, and free space heals it",
+  async () => {
+    await using disk = await mountSmallDisk(24);
+    await using bus = await startBus(["--data-dir", `${disk.folder}/data`]);
+    await using client = await dial(bus);
+    const log = client.room("durable-1");
+    await log.publish("t", MESSAGE);
+    const state = client.room("state");
+    await roomState(state).set("k", 1);
+    assert.equal((await readiness(bus)).status, 200);
+    assert.ok(await isWritable(bus));
+    await disk.fill();
+    await until("a publish that is refused", async () => {
+      const refusal = await refusalOf(() => log.publish("t", MESSAGE));
+      assert.ok(refusal === undefined || refusal.reason === "log-unavailable", String(refusal));
+      return refusal !== undefined;
+    });
+    const { status, storage } = await readiness(bus);
+    assert.equal(status, 503);
+    assert.equal(storage.status, "unavailable");
+    assert.match(storage.detail, /the disk is full/);
+    assert.ok(!await isWritable(bus));
+    await logged(bus, /the storage takes no writes/);
+    assert.equal((await roomState(state).get("k")).value, 1, "what is stored can be read");
+    assert.ok((await history(log, { limit: 1 })).messages.length === 1);
+    const plain = client.room("plain");
+    using messages = plain.subscribe();
+    await messages.ready;
+    await plain.publish("t", "still here");
+    assert.equal((await messages.next()).value?.text(), "still here", "what keeps nothing goes on");
+    await disk.clear();
+    await until("a bus that is well again", async () => (await readiness(bus)).status === 200);
+    assert.ok(await isWritable(bus));
+    await log.publish("t", MESSAGE);
+    await roomState(state).set("k", 2);
+  },
+);
+
+testOnDisk("a start on a full disk: one message has what to do, and nothing is lost", async () => {
+  await using disk = await mountSmallDisk(24);
+  const args = ["--data-dir", `${disk.folder}/data`];
+  let offsets: bigint[] = [];
+  {
+    await using bus = await startBus(args);
+    await using client = await dial(bus);
+    const sent = Array.from({ length: 5 }, () => client.room("durable-1").publish("t", MESSAGE));
+    offsets = (await Promise.all(sent)).map(({ offset }) => BigInt(offset ?? 0));
+    await roomState(client.room("state")).set("k", 1);
+  }
+  await disk.fill();
+  await assert.rejects(startBus(args), (error) => {
+    assert.ok(error instanceof Error);
+    const { message } = error;
+    assert.match(message, /ended before it was ready/);
+    assert.match(
+      message,
+      /data_dir .*\/data cannot be opened: its disk is full \(\S+ \w+ of 24\.0 MiB are free\)/,
+    );
+    assert.match(message, /Nothing is lost: free some room there/);
+    assert.match(message, /Do not delete (spine|log)\.sqlite \([\d.]+ [KM]iB\) or its -wal/);
+    assert.match(message, /log_bytes/);
+    assert.doesNotMatch(message, /\n\s+at /, "no stack trace");
+    return true;
+  });
+  await disk.clear();
+  await using bus = await startBus(args);
+  await using client = await dial(bus);
+  const { messages } = await history(client.room("durable-1"), { limit: 10 });
+  assert.deepEqual(messages.map(({ offset }) => BigInt(offset ?? 0)), offsets);
+  assert.equal((await roomState(client.room("state")).get("k")).value, 1);
+});
+
+Deno.test("a torn or damaged file: the message names it, its content, and how to save it", async () => {
+  await using folder = await temporaryFolder();
+  const data_dir = `${folder.path}/data`;
+  const args = ["--data-dir", data_dir];
+  {
+    await using bus = await startBus(args);
+    await using client = await dial(bus);
+    await client.room("durable-1").publish("t", MESSAGE);
+    await roomState(client.room("state")).set("k", 1);
+  }
+  for (
+    const [file, holds] of [
+      ["spine.sqlite", /bans, revocations/],
+      ["log.sqlite", /the messages of durable rooms/],
+    ] as const
+  ) {
+    const good = await Deno.readFile(`${data_dir}/${file}`);
+    const torn = good.slice();
+    // The first page has the page size and the list of tables.
+    torn.fill(0xff, 100, 4_096);
+    await Deno.writeFile(`${data_dir}/${file}`, torn);
+    await assert.rejects(startBus(args), (error) => {
+      assert.ok(error instanceof Error);
+      const { message } = error;
+      assert.match(message, new RegExp(`data_dir .*cannot be opened .*${file}`));
+      assert.match(message, /is damaged/);
+      assert.match(message, holds);
+      assert.match(message, new RegExp(`sqlite3 ${file} .recover`));
+      return true;
+    });
+    await Deno.writeFile(`${data_dir}/${file}`, good);
+  }
+  await using bus = await startBus(args);
+  await using client = await dial(bus);
+  assert.equal((await roomState(client.room("state")).get("k")).value, 1);
+});
+
+testOnDisk(
+  "arq doctor reports a full disk under data_dir, though an empty file can be created there",
+  async () => {
+    await using disk = await mountSmallDisk(1);
+    const io = diskIo(disk.folder);
+    assert.equal((await dataFinding(io, "data")).status, "ok");
+    await disk.fill();
+    const { status, text, fix } = await dataFinding(io, "data");
+    assert.equal(status, "fail");
+    assert.match(text, /cannot be written: .*[Nn]o space/);
+    assert.match(fix ?? "", /free some space/);
+    await disk.clear();
+  },
+);

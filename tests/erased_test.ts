@@ -1,36 +1,40 @@
 /**
- * Messages of durable rooms that an operator erases in NATS while Shields serve them: however they were removed, a
- * returning subscriber gets everything it missed or is refused, on the Shield that has the room open and on one that
- * has not. Two Shields on one real NATS.
+ * Erasure on two Shields and one real NATS. Messages that disappear while a Shield is cut off, or by limits that are
+ * lowered for a moment: a returning subscriber gets everything it missed or is refused; `nats_log_test.ts` has purges
+ * and single messages by an operator, the factor `removed` of `tests/model` the admin API. A tenant that is erased
+ * beside clients of other protocols, running operations, and faults of the Shields: none of its data is served or
+ * returns.
  */
 import assert from "node:assert/strict";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { atEnd } from "../shared/testing/at_end.ts";
-import { seen } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { seen, until } from "../shared/testing/until.ts";
+import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startTcpProxy, type TcpProxy } from "./harness/tcp_proxy.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
+import { startShadowConsumer } from "./model/shadow_consumer.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { send } from "./peers/own_connections.ts";
 
 const KEPT = 20;
 const ROOMS = `
 [limits]
 messages_per_second = 10_000
 ${durableRooms("*", `history_size = ${KEPT}`)}
-${durableRooms("last-*", `history_size = ${KEPT}`, "cache_last = true")}
 `;
 
 interface Stage {
   readonly manager: JetStreamManager;
   readonly stream: string;
   /** A client of the first Shield, which opens each room before it has messages, or of the second. */
-  open(shield: 0 | 1, user?: string): Promise<DurableClient>;
-  /** Queries the admin listener of the second Shield. */
-  // deno-lint-ignore no-explicit-any -- the shape depends on the path
-  admin(method: string, path: string, body?: unknown): Promise<any>;
+  open(shield: 0 | 1): Promise<DurableClient>;
   readonly token: string;
   readonly urls: readonly [string, string];
   /** Between the first Shield and NATS. */
@@ -47,12 +51,7 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
   const shields = [one, two] as const;
   const tenant = "acme";
   const token = await two.tokenFor({ tenant, user: "ann" });
-  const open = async (at: 0 | 1, user?: string) =>
-    await DurableClient.open(
-      shields[at].url,
-      user === undefined ? token : await two.tokenFor({ tenant, user }),
-    );
-  const admin = new HttpPeer(two.admin_url, await two.tokenFor({ tenant, role: "admin" }));
+  const open = (at: 0 | 1) => DurableClient.open(shields[at].url, token);
   using busy = await open(0);
   using other = await open(1);
   // Both have the log open, and other rooms of the tenant are trimmed by size, as usual.
@@ -71,11 +70,6 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
     token,
     link,
     urls: [one.http_url, two.http_url],
-    async admin(method, path, body) {
-      const answer = await admin.call(method, path, body);
-      assert.equal(answer.status, 200, JSON.stringify(answer.body));
-      return answer.body;
-    },
     subjectOf: (room) => `log.t.acme.r.${room}`,
   });
 }
@@ -95,120 +89,7 @@ async function comesBack(
   return "";
 }
 
-/** An operator's ways, through the admin API of the other Shield. */
-const TRIMS = {
-  "trim": (_offsets: readonly number[]) => ({}),
-  "trim-up-to": (offsets: readonly number[]) => ({ before: offsets[4] }),
-};
-const WAYS = {
-  "whole": (_offsets: readonly number[]) => ({}),
-  "up-to": (offsets: readonly number[]) => ({ seq: offsets[5] }),
-  "keep": (_offsets: readonly number[]) => ({ keep: 5 }),
-};
-
-const isTrim = (way: string): way is keyof typeof TRIMS => way in TRIMS;
-
-async function erases(stage: Stage, way: keyof typeof WAYS | keyof typeof TRIMS): Promise<void> {
-  const room = `erased-${way}`;
-  using reader = await stage.open(0);
-  const { offset: start, epoch } = await reader.join(room);
-  using publisher = await stage.open(0);
-  const offsets = await publisher.fill(room, numbers(0, 10));
-  await reader.receives(offsets);
-  await publisher.fill("busy", numbers(0, 3 * KEPT));
-  const is_whole = way === "whole" || way === "trim";
-  const left = is_whole ? [] : offsets.slice(5);
-  if (isTrim(way)) {
-    const trimmed = await stage.admin("POST", `rooms/acme/${room}/trim`, TRIMS[way](offsets));
-    const messages = 10 - left.length;
-    assert.deepEqual([trimmed.offset, trimmed.messages], [offsets[messages - 1], messages]);
-  } else {
-    const options = { filter: stage.subjectOf(room), ...WAYS[way](offsets) };
-    await stage.manager.streams.purge(stage.stream, options);
-  }
-  // Up to the documented bound the open Shield may still serve them from its memory.
-  const back = (at: 0 | 1, after_offset: number | undefined, missed: readonly number[]) =>
-    comesBack(stage, at, room, { after_offset, epoch }, missed);
-  await seen(
-    "the open room to refuse",
-    () => back(0, offsets[1], []),
-    (reason) => reason !== "",
-    5_000,
-  );
-  for (const at of [0, 1] as const) {
-    for (const place of [start, offsets[0], offsets[3]]) {
-      assert.equal(await back(at, place, []), "history-trimmed", `${way}, ${at}, after ${place}`);
-    }
-    if (!is_whole) {
-      assert.equal(await back(at, offsets[6], offsets.slice(7)), "", "what is there is given");
-    }
-    const { body } = await new HttpPeer(stage.urls[at], stage.token).call(
-      "GET",
-      `rooms/${room}/messages?limit=100`,
-    );
-    assert.deepEqual(body.messages.map(({ offset }: { offset: number }) => offset), left);
-  }
-  // For an empty room it is unknown whether its readers have missed a message.
-  if (!is_whole) assert.equal(await back(0, offsets[9], []), "", "nothing was missed");
-  // Subscribers continue, and so do new ones.
-  const [next = 0] = await publisher.fill(room, ["next"]);
-  let message = await reader.next();
-  if (message.signal !== undefined) message = await reader.next();
-  assert.equal(message.offset, next);
-  for (const at of [0, 1] as const) {
-    assert.equal(await back(at, next, []), "");
-    assert.equal(await back(at, offsets[0], []), "history-trimmed", `${way}, ${at}, later`);
-  }
-}
-
-async function neverMissing(stage: Stage): Promise<void> {
-  const room = "quiet";
-  using publisher = await stage.open(0);
-  for (const at of [0, 1] as const) {
-    using reader = await stage.open(at);
-    const { offset: start, epoch } = await reader.join(`${room}-${at}`);
-    reader[Symbol.dispose]();
-    await publisher.fill("busy", numbers(0, 3 * KEPT));
-    const place = { after_offset: start, epoch };
-    assert.equal(await comesBack(stage, at, `${room}-${at}`, place, []), "", "an empty room");
-    const offsets = await publisher.fill(`${room}-${at}`, [1, 2]);
-    assert.equal(await comesBack(stage, at, `${room}-${at}`, place, offsets), "", "its first two");
-  }
-}
-
-/** By the admin API of one Shield, or by `nats stream rmm`, while both serve the room. */
-async function singleMessages(stage: Stage, way: "erase" | "rmm"): Promise<void> {
-  const room = `single-${way}`;
-  using reader = await stage.open(0);
-  const { offset: start, epoch } = await reader.join(room);
-  using publisher = await stage.open(0);
-  const offsets = await publisher.fill(room, numbers(0, 10));
-  await reader.receives(offsets);
-  const back = (at: 0 | 1, after_offset: number | undefined, missed: readonly number[]) =>
-    comesBack(stage, at, room, { after_offset, epoch }, missed);
-  assert.equal(await back(1, offsets[0], offsets.slice(1)), "", "the other Shield has it, too");
-  if (way === "rmm") await stage.manager.streams.deleteMessage(stage.stream, offsets[4]!);
-  else {
-    const erased = await stage.admin("POST", "data/erase", {
-      ...{ tenant: "acme", room, offset: offsets[4] },
-    });
-    assert.deepEqual(erased.stores, [{ store: "messages", erased: 1 }]);
-  }
-  const left = offsets.filter((_, n) => n !== 4);
-  for (const at of [0, 1] as const) {
-    const refused = () => back(at, offsets[1], []);
-    await seen("the Shield to refuse", refused, (reason) => reason !== "", 5_000);
-    for (const place of [start, offsets[0], offsets[3]]) {
-      assert.equal(await back(at, place, []), "erased", `${way}, ${at}, after ${place}`);
-    }
-    assert.equal(await back(at, offsets[4], offsets.slice(5)), "", "what is there is given");
-    const path = `rooms/${room}/messages?limit=100`;
-    const { body } = await new HttpPeer(stage.urls[at], stage.token).call("GET", path);
-    assert.deepEqual(body.messages.map(({ offset }: { offset: number }) => offset), left);
-  }
-  const [next = 0] = await publisher.fill(room, ["next"]);
-  assert.equal((await reader.next()).offset, next, "who hears the room goes on");
-}
+const WAYS = { whole: {}, keep: { keep: 5 } };
 
 /** Purged while the first Shield is disconnected from NATS: it receives no request. */
 async function whileCut(stage: Stage): Promise<void> {
@@ -221,7 +102,7 @@ async function whileCut(stage: Stage): Promise<void> {
     await reader.receives(offsets);
     await publisher.fill("busy", numbers(0, 3 * KEPT));
     await stage.link.cut();
-    const options = { filter: stage.subjectOf(room), ...WAYS[way](offsets) };
+    const options = { filter: stage.subjectOf(room), ...WAYS[way] };
     await stage.manager.streams.purge(stage.stream, options);
     stage.link.restore();
     const back = (after_offset: number | undefined) =>
@@ -281,12 +162,355 @@ Deno.test("messages erased while a Shield had no NATS, or by lower limits, do no
   });
 });
 
-Deno.test("messages erased in NATS are served by no Shield, and recovery is whole or refused", async () => {
-  await onStage(async (stage) => {
-    await neverMissing(stage);
-    for (const way of ["whole", "up-to", "keep", "trim", "trim-up-to"] as const) {
-      await erases(stage, way);
+/** Two Shields; each row has its own tenant. */
+interface Beside {
+  readonly nats_url: string;
+  /** May be stopped and killed; the first one erases. */
+  readonly second: ServerProcess;
+  readonly admin_urls: readonly [string, string];
+  readonly tenant: string;
+  token(user: string, role?: "admin"): Promise<string>;
+  open(shield: 0 | 1): Promise<DurableClient>;
+  urlOf(shield: 0 | 1): string;
+  http(shield: 0 | 1): Promise<HttpPeer>;
+  /** Erases the whole tenant, and whatever was missed in time. */
+  erase(shield?: 0 | 1): Promise<void>;
+  /** The tenant's data, by store. */
+  stocks(shield?: 0 | 1): Promise<Record<string, number>>;
+}
+
+const offsetsOf = async (stage: Beside, shield: 0 | 1, room: string): Promise<number[]> => {
+  const { body } = await (await stage.http(shield)).get(`rooms/${room}/messages?limit=1000`);
+  return body.messages.map(({ offset }: { offset: number }) => offset);
+};
+
+/** Has each stored, also if the log of a busy machine answers late. */
+async function fill(
+  client: DurableClient,
+  room: string,
+  all: readonly unknown[],
+): Promise<number[]> {
+  const offsets: number[] = [];
+  for (let at = 0; at < all.length; at += 25) {
+    const part = all.slice(at, at + 25).map((data, n) => ({
+      ...{
+        op: "pub",
+        room,
+        type: "t",
+        data,
+        message_id: `${room}.${at + n}.${crypto.randomUUID()}`,
+      },
+    }));
+    let ids = part.map((frame) => client.send(frame));
+    for (let left = part; left.length > 0;) {
+      const answers: { code: number; offset?: number }[] = [];
+      for (const id of ids) answers.push(await client.answer(id));
+      for (const { code, offset = 0 } of answers) if (code === 0) offsets.push(offset);
+      left = left.filter((_, n) => answers[n]!.code === 503);
+      ids = left.map((frame) => client.send(frame));
     }
-    for (const way of ["erase", "rmm"] as const) await singleMessages(stage, way);
-  });
+  }
+  assert.equal(offsets.length, all.length);
+  return offsets;
+}
+
+/** What a returning client receives. */
+async function returns(stage: Beside, at: 0 | 1, room: string, place: object): Promise<string> {
+  using client = await stage.open(at);
+  const { recovered, reason } = await client.join(room, place);
+  return recovered ? "recovered" : reason;
+}
+
+/** By the protocol of Centrifugo: each command's answer, and the pushes. */
+async function centrifugo(stage: Beside, shield: 0 | 1) {
+  const socket = new WebSocket(`${stage.urlOf(shield)}/connection/websocket`);
+  // deno-lint-ignore no-explicit-any -- as the protocol has them
+  const replies: any[] = [];
+  socket.onmessage = ({ data }) =>
+    void replies.push(...data.split("\n").map((line: string) => JSON.parse(line)));
+  await new Promise((resolve) => socket.onopen = resolve);
+  let last = 0;
+  const ask = async (command: object) => {
+    const id = ++last;
+    socket.send(JSON.stringify({ id, ...command }));
+    const find = () => Promise.resolve(replies.find((one) => one.id === id));
+    return await seen(`the answer of ${id}`, find, (one) => one !== undefined);
+  };
+  const connected = await ask({ connect: { token: await stage.token("ann") } });
+  assert.equal(connected.error, undefined, JSON.stringify(connected));
+  return { ask, replies, [Symbol.dispose]: () => socket.close() };
+}
+
+const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
+  async "a Centrifugo client"(stage) {
+    using publisher = await stage.open(0);
+    using live = await centrifugo(stage, 1);
+    const { subscribe } = await live.ask({ subscribe: { channel: "r", recoverable: true } });
+    const all = await fill(publisher, "r", numbers(0, 10));
+    await until(
+      "it receives them",
+      () => live.replies.filter(({ push }) => push?.pub).length === 10,
+    );
+    await stage.erase();
+    const back = async (shield: 0 | 1) => {
+      using client = await centrifugo(stage, shield);
+      const { epoch } = subscribe;
+      const position = { recover: true, offset: all[2], epoch };
+      const answer = await client.ask({ subscribe: { channel: "r", ...position } });
+      const history = await client.ask({ history: { channel: "r", limit: 100 } });
+      return { ...answer.subscribe, history: history.history?.publications ?? [] };
+    };
+    for (const shield of [0, 1] as const) {
+      const answer = await seen(
+        "its recovery is refused",
+        () => back(shield),
+        (one) => one.recovered !== true,
+      );
+      assert.equal(answer.was_recovering, true);
+      assert.deepEqual([answer.publications ?? [], answer.history], [[], []]);
+    }
+    // A client that has received everything continues.
+    await fill(publisher, "r", ["next"]);
+    await until("it continues", () => live.replies.filter(({ push }) => push?.pub).length === 11);
+    assert.deepEqual(live.replies.filter(({ push }) => push?.unsubscribe || push?.disconnect), []);
+  },
+  async "a Pusher client"(stage) {
+    const socket = new WebSocket(`${stage.urlOf(1)}/app/key-1?protocol=7`);
+    const events: { event: string; data: string }[] = [];
+    socket.onmessage = ({ data }) => void events.push(JSON.parse(data));
+    const count = () => events.filter(({ event }) => event === "t").length;
+    await until("it is connected", () => events.length > 0);
+    socket.send(JSON.stringify({ event: "pusher:subscribe", data: { channel: "r" } }));
+    await until("it has subscribed", () => events.length > 1);
+    using publisher = await stage.open(0);
+    await fill(publisher, "r", numbers(0, 10));
+    await until(() => `it hears them: ${JSON.stringify(events)}`, () => count() === 10, 20_000);
+    await stage.erase();
+    await fill(publisher, "r", ["next"]);
+    await until("it continues", () => count() > 10);
+    assert.deepEqual([count(), events.at(-1)?.event, events.length], [11, "t", 13]);
+    socket.close();
+  },
+  async "a mirror"(stage) {
+    const connection = await connect({ servers: stage.nats_url });
+    await using _end = atEnd(() => connection.close());
+    const admin = new HttpPeer(stage.admin_urls[0], await stage.token("root", "admin"));
+    const { tenant } = stage;
+    const { shadowsOf } = await startShadowConsumer(connection);
+    const copies = () => shadowsOf(tenant, "r").length;
+    const rule = { prefix: `in.t.${tenant}.r.r`, percent: 1 };
+    assert.equal((await admin.call("PUT", `tenants/${tenant}/mirror`, rule)).status, 200);
+    using publisher = await stage.open(0);
+    await fill(publisher, "r", numbers(0, 30));
+    await until("copies exist", () => copies() === 30);
+    await stage.erase();
+    await seen("nothing is copied any longer", async () => {
+      const before = copies();
+      await fill(publisher, "r", ["later"]);
+      await connection.flush();
+      return copies() - before;
+    }, (more) => more === 0);
+  },
+  async "a rollout that is under way"(stage) {
+    const { tenant } = stage;
+    const ask = asker(
+      stage.admin_urls[0],
+      await stage.token("root", "admin"),
+    );
+    await putPolicy(ask, tenant, await upload(ask, OLD_RULE));
+    const body = await rolloutBody(ask, tenant, await upload(ask, GOOD_RULE), {});
+    assert.equal((await ask("POST", `rollouts/${tenant}`, body)).status, 200);
+    using publisher = await stage.open(0);
+    const traffic = async (n: number) => {
+      for (let at = 0; at < n; at++) await publisher.pub("r", "abc1");
+    };
+    await seen(
+      "the share grows",
+      async () => {
+        await traffic(5);
+        return (await ask("GET", `rollouts/${tenant}`)).body.share;
+      },
+      (share) => share > 0,
+      60_000,
+    );
+    const under_way = traffic(200);
+    await stage.erase();
+    await under_way;
+    await stage.erase();
+    const left = () => stage.stocks();
+    await seen(
+      "nothing of it is left",
+      left,
+      ({ messages = 0, journal: _, usage: __, ...rest }) =>
+        messages === 0 && Object.keys(rest).length === 0,
+    );
+    assert.equal((await ask("GET", `rollouts/${tenant}`)).status, 404);
+    const { body: { policies } } = await ask("GET", `tenants/${tenant}/state`);
+    assert.deepEqual(policies, []);
+    for (const admin_url of stage.admin_urls) {
+      const { body: { tenants } } = await asker(admin_url, await stage.token("root", "admin"))(
+        "GET",
+        "state",
+      );
+      assert.equal(tenants.includes(tenant), false, "as one that was never there");
+    }
+  },
+  async "an export"(stage) {
+    using publisher = await stage.open(0);
+    for (const room of ["r", "s"]) {
+      await fill(publisher, room, numbers(0, 200).map((n) => `${n} ${"x".repeat(2_000)}`));
+    }
+    const admin_url = stage.admin_urls[1];
+    const url = `${admin_url}/v1/data/export?tenant=${stage.tenant}`;
+    const response = await send(url, await stage.token("root", "admin"), "GET");
+    assert.equal(response.status, 200);
+    const erased = stage.erase();
+    const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
+    await erased;
+    const { end, lines: count } = lines.pop();
+    assert.deepEqual([end, count], [true, lines.length]);
+    assert.deepEqual(await stage.stocks(1), {});
+  },
+  async "a second one"(stage) {
+    using publisher = await stage.open(0);
+    for (const room of ["r", "s"]) await fill(publisher, room, numbers(0, 300));
+    await Promise.all([stage.erase(0), stage.erase(1)]);
+    assert.deepEqual(await stage.stocks(), {});
+  },
+  async "a Shield that is stopped meanwhile"(stage) {
+    using reader = await stage.open(1);
+    const { epoch } = await reader.join("r");
+    using publisher = await stage.open(0);
+    const offsets = await fill(publisher, "r", numbers(0, 10));
+    await reader.receives(offsets);
+    const growing = async (name: string, data: object) =>
+      await reader.ask({ op: "cmd", room: "r", name: `growing.${name}`, data });
+    await growing("start", { id: "g" });
+    assert.equal((await growing("append", { id: "g", seq: 1, text: "secret" })).code, 0);
+    assert.deepEqual((await offsetsOf(stage, 1, "r")).slice(0, 10), offsets, "it has them cached");
+    stage.second.signal("SIGSTOP");
+    try {
+      await stage.erase();
+      const erased_ms = performance.now();
+      await until("a second has passed", () => performance.now() - erased_ms > 1_000);
+    } finally {
+      stage.second.signal("SIGCONT");
+    }
+    // As in docs/data.md: from then on no Shield serves it, whether it knew the second one or not.
+    const refusals = [];
+    for (const after_offset of [offsets[1], offsets[3]]) {
+      refusals.push(await returns(stage, 1, "r", { after_offset, epoch }));
+    }
+    const history = await offsetsOf(stage, 1, "r");
+    assert.deepEqual([refusals, history], [["erased", "erased"], []]);
+    const more = await growing("append", { id: "g", seq: 2, text: "more" });
+    assert.notEqual(more.code, 0, "its text is gone");
+    await growing("finish", { id: "g", seq: 2 });
+    assert.deepEqual(await stage.stocks(), {});
+  },
+  async "a Shield that is killed in the midst of it"(stage) {
+    using publisher = await stage.open(0);
+    const rooms = ["r", "s", "t"];
+    const all = new Map<string, number[]>();
+    for (const room of rooms) all.set(room, await fill(publisher, room, numbers(0, 300)));
+    using reader = await stage.open(0);
+    const { epoch } = await reader.join("r");
+    const admin = new HttpPeer(stage.admin_urls[1], await stage.token("root", "admin"));
+    const order = { tenant: stage.tenant, all: true };
+    const erasing = admin.call("POST", "data/erase", order).then(() => "done", () => "cut");
+    await seen("some are removed", () => stage.stocks(), ({ messages = 0 }) => messages < 900);
+    await stage.second.stop("SIGKILL");
+    assert.equal(await erasing, "cut");
+    const { messages = 0 } = await stage.stocks();
+    assert.ok(messages > 0, "it was killed in the midst");
+    const after_offset = all.get("r")![1];
+    const refused = () => returns(stage, 0, "r", { after_offset, epoch });
+    await seen("a partly erased range is refused", refused, (reason) => reason === "erased");
+    await stage.erase();
+    assert.deepEqual(await stage.stocks(), {});
+    for (const room of rooms) assert.deepEqual(await offsetsOf(stage, 0, room), []);
+  },
+};
+
+const BESIDE_CONFIG = `
+[limits]
+messages_per_second = 100_000
+${durableRooms("*", "history_size = 5_000")}
+`;
+const BESIDE_SHIELDS = `
+[growing]
+[centrifugo]
+enabled = true
+[pusher]
+[[pusher.apps]]
+id = "app-1"
+key = "key-1"
+secret_file = "${secretFile("a secret of the app")}"
+tenant = "beside-1"
+room_prefix = ""
+`;
+
+Deno.test("a tenant is erased during traffic, orders and faults, and nothing of it is served or returns", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${BESIDE_CONFIG}`;
+  // With a Brain.
+  await using one = await startLocalShield(`${config}${BESIDE_SHIELDS}`);
+  await using second = await startServer("shield", `${config}${BESIDE_SHIELDS}`, issuer.dir);
+  const urls = [one, second].map(({ ready }) => new URL(ready["url"] ?? "").origin);
+  const admin_urls = [one.ready["admin_url"] ?? "", second.ready["admin_url"] ?? ""] as const;
+  const urlOf = (shield: 0 | 1) => urls[shield]!.replace(/^http/, "ws");
+  for (const [at, [beside, run]] of Object.entries(BESIDE).entries()) {
+    const tenant = `beside-${at}`;
+    const token = (sub: string, role?: "admin") =>
+      issuer.tokenFor({ sub, tenant_id: tenant, ...(role === undefined ? {} : { role }) });
+    const admin = async (shield: 0 | 1) =>
+      new HttpPeer(admin_urls[shield], await token("root", "admin"));
+    await t.step(`beside ${beside}`, () =>
+      run({
+        ...{ nats_url: nats.url, second, admin_urls, tenant, token, urlOf },
+        open: async (shield) =>
+          await DurableClient.open(`${urlOf(shield)}/v1/socket`, await token("ann")),
+        http: async (shield) =>
+          new HttpPeer(urlOf(shield).replace(/^ws/, "http"), await token("ann")),
+        async erase(shield = 0) {
+          const order = { tenant, all: true };
+          const erased = async () =>
+            (await (await admin(shield)).call("POST", "data/erase", order)).body;
+          await seen("all of it is erased", erased, ({ stores }) =>
+            stores?.every((one: { failed?: string }) =>
+              one.failed === undefined
+            ));
+        },
+        async stocks(shield = 0) {
+          const { status, body } = await (await admin(shield)).call("GET", `data?tenant=${tenant}`);
+          assert.equal(status, 200, JSON.stringify(body));
+          return Object.fromEntries(
+            body.stores.map((one: { store: string; count: number }) => [one.store, one.count]),
+          );
+        },
+      }));
+  }
 });
+
+for (const engine of ["embedded", "nats"]) {
+  Deno.test(`${engine}: what a user sent is erased although the tenant has no durable class any longer`, async () => {
+    await using nats = engine === "nats" ? await startNats({ jetstream: true }) : undefined;
+    const urls = nats === undefined ? "" : `[nats]\nurls = ["${nats.url}"]\n`;
+    await using bus = await startLocalBus(`${urls}[admin]\noperator_tenants = ["default"]\n`);
+    const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+    const classes = "/v1/tenants/default/rooms";
+    const kept = { room: "log-*", durable: true };
+    const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "ann" }));
+    await admin.ask("PUT", classes, kept);
+    const path = "rooms/log-1/messages";
+    await peer.done("POST", path, { type: "t", data: "of ann" });
+    const removed = await admin.ask("DELETE", `${classes}?room=log-*`);
+    assert.equal(removed.status, 200, removed.text);
+    const erased = await admin.ask("POST", "/v1/data/erase", { tenant: "default", user: "ann" });
+    assert.equal(erased.status, 200, erased.text);
+    await admin.ask("PUT", classes, kept);
+    const { body } = await peer.call("GET", path);
+    assert.deepEqual(body.messages, [], erased.text);
+  });
+}

@@ -4,8 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { seen, until } from "../shared/testing/until.ts";
-import { startBusWith, type TestBus } from "./harness/bus.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { send } from "./peers/own_connections.ts";
 import { ask, openText } from "./peers/raw_client.ts";
@@ -43,7 +42,7 @@ async function enter(bus: TestBus, user: string, room: string) {
 }
 
 Deno.test("members that join and leave are in the journal, each once, with the cause", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
   const room = "stage-1";
   const has = (count: number) => async () => (await journalOf(bus, room)).length >= count;
@@ -127,7 +126,7 @@ Deno.test("a member whose new token grants less has left by its token's end", as
 });
 
 Deno.test("a journal of members is read with the grants of its room, and clients cannot write it", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const as = async (room: string, ...actions: string[]) =>
     new HttpPeer(bus.http_url, await bus.tokenFor({ claims: { grants: [{ room, actions }] } }));
   const path = "rooms/stage-1~members/messages";
@@ -150,7 +149,7 @@ Deno.test("a journal of members is read with the grants of its room, and clients
 });
 
 Deno.test("a user who is banned from a room, or kicked, does not receive its joins and leaves", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
   const token = await bus.tokenFor({ user: "eve" });
   const [eve, own] = [new HttpPeer(bus.http_url, token), "stage-1~members"];
@@ -169,7 +168,7 @@ Deno.test("a user who is banned from a room, or kicked, does not receive its joi
 });
 
 Deno.test("a pattern gets no members, a subscription by name does, without a gap", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   using all = await openText(bus.url, bus.token);
   await ask(all, { op: "sub", room: "stage-*" });
   using one = await openText(bus.url, bus.token);
@@ -184,7 +183,7 @@ Deno.test("a pattern gets no members, a subscription by name does, without a gap
 });
 
 Deno.test("arq shows the members at that time", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const to = ["--url", bus.url, "--token", bus.token];
   const at = (time: string, ...more: string[]) =>
     runArq(["room", "members", "stage-1", "--at", time, ...more, ...to]);

@@ -1,15 +1,17 @@
 /**
  * Policies on a running bus: a refusal at the upgrade, their logs, and a command that they mask.
- * `arq/commands/policy/policy_test.ts` covers deploying, observing and rolling back; the gate `policy` of `tests/model`
- * covers refused messages.
+ * `arq/commands/policy/policy_test.ts` covers deploying, observing and rolling back; the gates `policy` and `schema` of
+ * `tests/model` cover refused messages. Also a bus whose schemas are switched off.
  */
 import assert from "node:assert/strict";
+import { BAD_PING } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { enforce } from "./peers/policy_admin.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
+import { schemaAdmin } from "./peers/schema_admin.ts";
 import { logged } from "./harness/server_state.ts";
 
 async function blockedAtConnect(bus: TestBus): Promise<void> {
@@ -74,4 +76,22 @@ Deno.test("policies on a running bus", async (t) => {
   await t.step("X-Block-Me at connect is HTTP 403", () => blockedAtConnect(bus));
   await t.step("a fixture policy that calls host_log is logged", () => logging(bus));
   await t.step("a command is masked like an event", () => commanded(bus));
+});
+
+Deno.test("with the registry switched off nothing is checked and its admin paths are not there", async () => {
+  await using bus = await startLocalBus(`
+[server]
+drain_ms = 0
+[platform.registry]
+enabled = false
+[[platform.registry.mappings]]
+subject = "in.t.*.r.pings-*"
+schema_id = "ping"
+message = "t.Ping"
+`);
+  using client = await openText(bus.url, bus.token);
+  const [data, content_type] = [BAD_PING.toBase64(), "application/protobuf"];
+  await ask(client, { op: "pub", room: "pings-1", data: { base64: data }, content_type });
+  assert.equal((await (await schemaAdmin(bus)).get("schemas")).status, 404);
+  await logged(bus, /part=registry msg="disabled by the configuration: skipped"/);
 });

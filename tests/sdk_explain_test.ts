@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
-import { startBusWith, type TestBus } from "./harness/bus.ts";
+import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ArqonError, connect, type Connection, explain, type Explanation } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
@@ -34,7 +34,7 @@ interface Answer {
 const argumentsOf = ({ command }: Explanation) => command.split(" ").slice(1);
 
 async function withBus(work: (world: World) => Promise<void>): Promise<void> {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = new AdminClient(bus.admin_url, token);
   const of = async (user: string) =>

@@ -1,6 +1,6 @@
 /**
  * The life of a connection: token expiry, REFRESH, heartbeat. `drain_test.ts` covers its end with the Shield's;
- * `refusal_frames_test.ts` and `security_test.ts` fewer grants; the model's source `signed` and gate `unsigned`, and
+ * `refusals_test.ts` and `security_test.ts` fewer grants; the model's source `signed` and gate `unsigned`, and
  * `shield/message/signature_test.ts`, signed messages.
  */
 import assert from "node:assert/strict";

@@ -1,7 +1,7 @@
 /**
- * `GET /v1/why` and `arq why` about a Shield that was killed, ended, disconnected from NATS or stalled: messages and
- * connections that only it knew, the rest in its ledger's store, and the log of a durable room. Real processes, real
- * NATS.
+ * What readers see of a Shield that was killed, ended, disconnected from NATS or stalled: `GET /v1/why` and `arq why`
+ * about messages and connections that only it knew, holes of the journal, and usage, for which a start that fails is
+ * no kill. Real processes, real NATS. The focus `usage` of `walks/` covers kills under load.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
@@ -11,6 +11,14 @@ import { ledgerMarkOf } from "./harness/ledger_mark.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText, type RawClient } from "./peers/raw_client.ts";
+import { configFrom } from "../shared/config/load.ts";
+import { isHole, type JournalHole } from "../shared/journal/record.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
+import { openSpine } from "../shared/spine/open.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
+import { Lives } from "../shared/lives/lives.ts";
+import { testLog } from "../shared/testing/logs.ts";
+import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 
 /** It flushes at an orderly end, or when its interval has passed. */
 const configOf = (flush_ms: number) => `
@@ -160,4 +168,88 @@ Deno.test("a durable room's log reports a message that no Shield reports", async
     const { due: counted, missed } = read.connections[0].room;
     assert.deepEqual([counted, missed], [due, []], `${user}`);
   }
+});
+
+const log = testLog();
+
+/** The folder of a bus on that NATS server, which journals every decision and stores none for a minute. */
+async function folderOn(nats_url: string, node_id = "shield-1") {
+  const folder = await initFolder();
+  const file = `${folder.path}/config.toml`;
+  const config = (await Deno.readTextFile(file)).replace("\ndata_dir =", "\n# data_dir =")
+    .replace("[server]\n", `[server]\nnode_id = "${node_id}"\n`);
+  const journal = '[journal]\njournal = "all"\n#constant journal.flush_ms = 60_000\n';
+  const nats = `[nats]\nurls = [${JSON.stringify(nats_url)}]\n`;
+  await Deno.writeTextFile(file, `${config}\n${journal}${nats}`);
+  return folder;
+}
+
+async function send(bus: ServedBus, token: string, message_id: string): Promise<void> {
+  using client = await openText(bus.url, token);
+  await ask(client, { op: "pub", room: "lobby", type: "chat", data: {}, message_id });
+}
+
+async function journalOf(bus: ServedBus, token: string) {
+  const lines = await new AdminClient(bus.admin_url, token).journal("default");
+  const holes = lines.filter(isHole);
+  const ids = lines.flatMap((line) => isHole(line) ? [] : line.message_id ?? []);
+  return { holes: holes.map(({ hole }) => hole), ids };
+}
+
+/** The number of known runs of Shields that write a journal. */
+const marksIn = async (spine: Spine): Promise<number> =>
+  (await new Lives(spine).all()).filter(({ parts }) => parts.journal !== undefined).length;
+
+Deno.test("journal: a Shield that is killed leaves a hole, and an orderly stop leaves none", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using folder = await folderOn(nats.url);
+  const token = await tokenOf(folder.path, "admin");
+  const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now: Date.now });
+  await using _end = atEnd(() => spine.drain());
+  const marks = () => marksIn(spine);
+  const began_ms = Date.now();
+  await using killed = await startServe(folder.path);
+  await send(killed, token, "m-lost");
+  await until("its mark is stored", async () => await marks() === 1);
+  await killed.stop("SIGKILL");
+  const killed_ms = Date.now();
+  await using ended = await startServe(folder.path);
+  const again_ms = Date.now();
+  await send(ended, token, "m-kept");
+  await until("its mark is stored", async () => await marks() === 2);
+  assert.equal(await ended.stop(), 0, ended.log());
+  await using reader = await startServe(folder.path);
+  const { holes, ids } = await journalOf(reader, token);
+  assert.deepEqual(ids, ["m-kept"]);
+  assert.deepEqual(holes.map(({ node, tenant, records, why }) => [node, tenant, records, why]), [
+    ["shield-1", "default", null, "killed"],
+  ]);
+  const [{ from_ms, to_ms }] = holes as [JournalHole["hole"]];
+  assert(from_ms >= began_ms - 1_000 && from_ms <= killed_ms, `from ${from_ms}`);
+  assert(to_ms >= killed_ms && to_ms <= again_ms, `to ${to_ms}, its successor at ${again_ms}`);
+});
+
+/** A NATS whose user must not create the bucket of bans, which a Shield opens after most others. */
+const DENIED =
+  `authorization { users = [ { user: "u", password: "p", permissions: { publish: { deny: [
+  "$JS.API.STREAM.*.KV_ARQON_BANS" ] } } } ] }`;
+const ALLOWED = 'authorization { users = [ { user: "u", password: "p" } ] }';
+
+Deno.test("usage: a failed start has counted nothing, and is not reported as lost", async () => {
+  await using nats = await startNats({ jetstream: true, config: DENIED });
+  await using issuer = await createIssuer();
+  const url = nats.url.replace("//", "//u:p@");
+  const config = `${issuer.config}[nats]\nurls = ["${url}"]\nrequest_timeout_ms = 1000\n` +
+    "[usage]\nenabled = true\n#constant usage.flush_ms = 50\n";
+  const start = () => startServer("shield", config, issuer.dir, 'node_id = "one"');
+  await assert.rejects(start(), /KV_ARQON_BANS|ARQON_BANS/);
+  await nats.reload(ALLOWED);
+  await using one = await start();
+  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const admin = new AdminClient(one.ready.admin_url ?? "", token);
+  using client = await openText(one.socket_url, await issuer.tokenFor());
+  client.send({ op: "pub", room: "a", type: "t", id: 1 });
+  const ask = () => admin.read("/v1/usage?by=node");
+  await until("it is counted", async () => (await ask()).total.messages_in === 1);
+  assert.deepEqual((await ask()).lost, []);
 });

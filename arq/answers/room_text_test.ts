@@ -1,7 +1,12 @@
-/** Members, counts and locks for people, also from malformed answers. */
+/**
+ * Members, counts and locks for people, also from malformed answers. Classes of rooms for people, also from malformed
+ * answers.
+ */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { changeText, countText, lockText, memberLine } from "./room_text.ts";
+import { RoomClassEntry } from "../../shared/config/schema_durable.ts";
+import { classExplainText, classTable, optionsText, spanText } from "./settings_text.ts";
 
 // deno-lint-ignore no-control-regex
 const UNPRINTABLE = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/;
@@ -70,4 +75,43 @@ Deno.test("whatever the bus answers, the text is one printable line", () => {
     const lock = lockText({ holder: text, fence: one, until_ms: other });
     assert.doesNotMatch(lock + countText({ connections: one, users: other }), UNPRINTABLE);
   }));
+});
+
+Deno.test("a class is shown by its options other than the defaults", () => {
+  const unset = { reducer_claims: [], reducer_public: false, journal: null };
+  assert.equal(
+    optionsText({ durable: false, history_size: 5, presence: true, ...unset }),
+    "defaults",
+  );
+  assert.equal(
+    optionsText({
+      ...{ durable: true, history_size: 5, history_ttl_seconds: 90, replicas: 3 },
+      ...{ cache_last: true, presence: false, max_members: 7, echo: false },
+    }),
+    "durable, 5 messages, 90s, 3 replicas, cache-last, no presence, at most 7 members, no echo",
+  );
+  assert.equal(
+    optionsText({
+      slow_reader: "latest",
+      journal: "all",
+      reducer: "poll",
+      reducer_visible: ["a", "b"],
+    }),
+    'slow_reader latest, journal all, reducer poll, reducer_visible ["a","b"]',
+  );
+  assert.deepEqual([60, 90, 3_600, 86_400, 90_000].map(spanText), ["1m", "90s", "1h", "1d", "25h"]);
+});
+
+Deno.test("room class explain shows every option of a class", () => {
+  for (const name of Object.keys(RoomClassEntry.shape)) {
+    if (name === "room" || name === "tenant") continue;
+    const text = classExplainText({ room: "a", why: "b", class: { [name]: "given" } });
+    assert.match(text, new RegExp(`^ {2}${name} +given$`, "m"));
+  }
+});
+
+Deno.test("a malformed answer of a bus is still printed safely", () => {
+  assert.equal(classTable("nonsense"), "");
+  assert.match(classTable([7, { pattern: "a\u001b[2J", tenant: 1 }]), /\na\\u001b\[2J +defaults/);
+  assert.match(classExplainText({ room: "a\n", why: undefined, class: null }), /^a\\u000a: \n/);
 });

@@ -35,22 +35,6 @@ Deno.test("I1: a Brain beats every heartbeat, also when nothing changes", () => 
   assert.equal(cluster.of("beat", "b1").length - before, 10);
 });
 
-Deno.test("I2: a late Shield is pulled once, by each Brain, and answers with everything", () => {
-  const cluster = new TestCluster();
-  const brain = one(cluster);
-  const lines = recorded(brain);
-  const shield = cluster.shield("s1");
-  cluster.loses = (message) => message.kind === "announcement";
-  shield.join(member("c1")).announce();
-  cluster.run(100);
-  assert.deepEqual(listed(brain), []);
-  cluster.loses = () => false;
-  cluster.run(2 * cluster.config.heartbeat_ms);
-  assert.deepEqual(cluster.of("pull", "b1").map(({ clock }) => clock), [0]);
-  assert.deepEqual(listed(brain), ["c1"]);
-  assert.deepEqual(lines, ["+c1"]);
-});
-
 Deno.test("announced stays are from a Shield or a Brain, and journaled ones go to both", () => {
   const cluster = new TestCluster();
   const [one, other] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
@@ -189,20 +173,6 @@ Deno.test("I13: a Brain that starts after a Shield died never pulls from it", ()
   assert.deepEqual(cluster.of("pull", "b2"), []);
   const [beat] = cluster.of("beat", "b2").slice(-1);
   assert.deepEqual(beat!.writers.map(({ state }) => state), ["forgotten"], "learnt from b1");
-});
-
-Deno.test("a Brain that starts pulls every Shield before it serves", () => {
-  const cluster = new TestCluster();
-  const shield = cluster.shield("s1");
-  shield.page_bytes = 1_024;
-  shield.join(...Array.from({ length: 100 }, (_, index) => member(`c${index}`))).announce();
-  cluster.run(10);
-  const brain = cluster.brain("b1");
-  let at_serving = -1;
-  brain.presence.onServing(() => at_serving = listed(brain).length);
-  cluster.until(() => at_serving >= 0, "it serves");
-  assert.equal(at_serving, 100);
-  assert.ok(cluster.of("pulled", "s1")[0]!.pages > 5);
 });
 
 Deno.test("a Brain that nobody answers serves after a short while", () => {

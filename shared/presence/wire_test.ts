@@ -1,6 +1,6 @@
 /**
  * The bytes between Shields and Brains: every kind round-trips, and errors name the wrong field.
- * `tests/presence_wire_test.ts` checks that they are the bytes of `replication.proto`.
+ * `tests/presence_test.ts` checks that they are the bytes of `replication.proto`.
  */
 import { DecodeError, WireWriter, writePacked } from "@arqon/proto";
 import fc from "fast-check";

@@ -77,7 +77,7 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
 });
 
 // Whether writes are stored: on a NATS server that is out of storage, and in the embedded engine when one tenant has
-// used up its share. `tests/full_disk_test.ts` has a full disk.
+// used up its share. `tests/embedded_outage_test.ts` has a full disk.
 
 const now = Date.now;
 

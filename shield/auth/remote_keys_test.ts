@@ -1,4 +1,7 @@
-/** Key sets by URL against real loopback HTTP servers, with a clock that the test sets. */
+/**
+ * Key sets by URL against real loopback HTTP servers, with a clock that the test sets: fetches, outages and rotations,
+ * how many tokens may wait for a set, when cached tokens expire with it, and keys that a set withdraws.
+ */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -11,9 +14,10 @@ import {
   NOW_MS,
   outcomeOf,
   serveKeys,
+  type TestAuthenticator,
   testAuthenticator,
+  type TestKey,
 } from "./testing/issuer.ts";
-import type { TestAuthenticator } from "./testing/issuer.ts";
 
 const first = await makeTestKey("RS256", "k1");
 const second = await makeTestKey("RS256", "k2");
@@ -335,4 +339,162 @@ Deno.test("one issuer's keys never verify another issuer's tokens, also with the
   const two = await authenticator.authenticate(await mint(rogue, b));
   assert.equal(one.user_id, two.user_id);
   assert.notEqual(one.user_key, two.user_key, "an issuer and a subject identify a user");
+});
+
+/** A server of these keys that answers when the test lets it. */
+function serveHeld(...keys: TestKey[]) {
+  const set = { keys, hold: undefined as Promise<void> | undefined };
+  const server = serveKeys(async () => {
+    await set.hold;
+    return new Response(jwksText(...set.keys));
+  });
+  return { ...server, set };
+}
+
+async function count(outcomes: Promise<string>[]): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const one of await Promise.all(outcomes)) counts[one] = (counts[one] ?? 0) + 1;
+  return counts;
+}
+
+const tokensOf = (key: typeof first, total: number) =>
+  Promise.all(
+    Array.from({ length: total }, (_, index) => mint(key, { ...LONG, sub: `u${index}` })),
+  );
+
+Deno.test("a set that does not arrive holds waiting_verifications tokens; further ones are keys-unavailable", async () => {
+  await using server = serveHeld(first);
+  const release = Promise.withResolvers<void>();
+  server.set.hold = release.promise;
+  const auth = authConfig({ jwks_url: server.url });
+  const authenticator = await testAuthenticator(auth, {}, undefined, { waiting_verifications: 10 });
+  const outcomes = (await tokensOf(first, 40)).map((token) => outcomeOf(authenticator, token));
+  assert.deepEqual(await count(outcomes.slice(10)), { "keys-unavailable": 30 });
+  release.resolve();
+  assert.deepEqual(await count(outcomes.slice(0, 10)), { ok: 10 });
+  assert.equal(server.state.requests, 1);
+});
+
+Deno.test("unknown kids hold 64 tokens, and no token whose key is known", async () => {
+  await using server = serveHeld(first);
+  const time = { now_ms: NOW_MS };
+  const authenticator = await testAuthenticator(
+    authConfig({ jwks_url: server.url }),
+    {},
+    () => time.now_ms,
+  );
+  await authenticator.warm();
+  const release = Promise.withResolvers<void>();
+  server.set.hold = release.promise;
+  time.now_ms += 60_000;
+  const outcomes = (await tokensOf(second, 100)).map((token) => outcomeOf(authenticator, token));
+  assert.deepEqual(await count(outcomes.slice(64)), { "keys-unavailable": 36 });
+  assert.equal(await outcomeOf(authenticator, await mint(first, LONG)), "ok");
+  server.set.keys = [first, second];
+  release.resolve();
+  assert.deepEqual(await count(outcomes.slice(0, 64)), { ok: 64 });
+});
+
+Deno.test("a cached token is verified again after a reload of the set, and refused without its key", async () => {
+  await using server = serveHeld(first, second);
+  const time = { now_ms: NOW_MS };
+  const authenticator = await testAuthenticator(
+    authConfig({ jwks_url: server.url }),
+    {},
+    () => time.now_ms,
+  );
+  const verifications = async () => {
+    const text = await authenticator.registry.metrics();
+    return Number(/^shield_token_cache_misses_total (\d+)/m.exec(text)?.[1]);
+  };
+  const token = await mint(second, LONG);
+  for (let times = 0; times < 3; times++) assert.equal(await outcomeOf(authenticator, token), "ok");
+  assert.equal(await verifications(), 1);
+  time.now_ms += CACHE_MS;
+  assert.equal(await outcomeOf(authenticator, token), "ok");
+  assert.equal(await verifications(), 2);
+  server.set.keys = [first];
+  await authenticator.warm();
+  assert.equal(await outcomeOf(authenticator, token), "token-unknown-key");
+});
+
+const key = await makeTestKey("RS256", "k1");
+const next = await makeTestKey("RS256", "k2");
+const curve = await makeTestKey("ES256", "k1");
+
+/** An issuer with a changeable answer, its authenticator, and a clock that the test moves. */
+async function world() {
+  const state = { answer: () => new Response(jwksText(key)), now_ms: NOW_MS };
+  const server = serveKeys(() => state.answer());
+  const auth = authConfig({ jwks_url: server.url });
+  const authenticator = await testAuthenticator(auth, {}, () => state.now_ms);
+  const ask = (token: string) => outcomeOf(authenticator, token);
+  return { state, ask, authenticator, [Symbol.asyncDispose]: server.stop };
+}
+
+const WITHOUT: readonly (readonly [name: string, text: string])[] = [
+  ["an empty set", '{"keys":[]}'],
+  ["only keys of other algorithms", jwksText(curve)],
+  ["only a key for encryption", JSON.stringify({ keys: [{ ...key.public_jwk, use: "enc" }] })],
+  ["only a broken key", '{"keys":[{"kty":"RSA","kid":"k1","n":"AQ","e":"AQAB"}]}'],
+  ["two keys of one kid", jwksText(key, key)],
+  [
+    "more keys than the limit",
+    JSON.stringify({
+      keys: Array.from({ length: 65 }, (_, at) => ({ ...key.public_jwk, kid: `${at}` })),
+    }),
+  ],
+];
+
+Deno.test("a set without a usable key withdraws the old ones after the cache time", async (test) => {
+  for (const [name, text] of WITHOUT) {
+    await test.step(name, async () => {
+      await using issuer = await world();
+      const { state, ask, authenticator } = issuer;
+      const token = await mint(key, LONG);
+      assert.equal(await ask(token), "ok");
+      state.answer = () => new Response(text);
+      state.now_ms += CACHE_MS - 1;
+      assert.equal(await ask(token), "ok");
+      state.now_ms += 1;
+      assert.equal(await ask(token), "keys-unavailable");
+      assert.deepEqual(
+        authenticator.keyStatus().map(({ keys, healthy }) => ({ keys, healthy })),
+        [{ keys: 0, healthy: false }],
+      );
+      // An additional outage brings nothing back.
+      state.answer = () => new Response("down", { status: 500 });
+      state.now_ms += 60_000;
+      assert.equal(await ask(token), "keys-unavailable");
+      state.answer = () => new Response(jwksText(next));
+      state.now_ms += 60_000;
+      assert.equal(await ask(token), "token-unknown-key");
+      assert.equal(await ask(await mint(next, LONG)), "ok");
+    });
+  }
+});
+
+Deno.test("an early set without a usable key leaves the old ones for their cache time", async () => {
+  await using issuer = await world();
+  const { state, ask } = issuer;
+  const token = await mint(key, LONG);
+  assert.equal(await ask(token), "ok");
+  state.answer = () => Response.json({ keys: [] });
+  state.now_ms += CACHE_MS / 2;
+  assert.equal(await ask(await mint(next, LONG)), "keys-unavailable", "its kid caused a fetch");
+  assert.equal(await ask(token), "ok");
+  state.now_ms += CACHE_MS / 2;
+  assert.equal(await ask(token), "keys-unavailable");
+});
+
+Deno.test("an answer that is not a set is an outage: old keys bridge it", async () => {
+  await using issuer = await world();
+  const { state, ask } = issuer;
+  const token = await mint(key, LONG);
+  assert.equal(await ask(token), "ok");
+  state.answer = () => new Response("<html>be back soon</html>");
+  state.now_ms += 9 * CACHE_MS;
+  assert.equal(await ask(token), "ok");
+  state.now_ms += CACHE_MS;
+  assert.equal(await ask(token), "keys-unavailable");
 });

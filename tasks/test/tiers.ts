@@ -44,15 +44,14 @@ export const OTHER_TASKS: readonly string[] = [
  */
 const SLOW_TABLE = `
 arq/commands/room: follow
-bench/peers: peers
 brain/reducers: crash removal/histories
 shield/policy: host_price instance_price
 shield/schema: large_sets
 tasks/workflows: workflows
 tests/alerts: bridge clocks dependencies machine nats processes set_aside stores tenants
-tests: announced_rooms backup_nats backup_oracle backup_usage binaries/npm binaries/packed
+tests: announced_rooms backup_nats binaries/npm binaries/packed
   bridge/show bridge_page bridge_rights bridge_serve bridge_slot console cookbook/token_servers
-  deploy_chart deploy_start deploy dev_stack editor_example hostile/gallery installed_pages
+  deploy_start deploy dev_stack editor_example hostile/gallery installed_pages
   memory/memory model/triples moving/trigger nats_backends packages/packages
   presence_simulation/long production/production prometheus proof/attacks proof/browser
   proof/fault_run proof/third_party proof/witness_nats react/react reducer_chaos/show

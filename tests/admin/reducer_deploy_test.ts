@@ -1,4 +1,7 @@
-/** A module is deployed to a class of rooms of a running bus, by its admin API and by `arq`, while it is called. */
+/**
+ * A module is deployed to a class of rooms of a running bus, by its admin API and by `arq`, while it is called; a room
+ * whose reducer keeps failing is reported by both.
+ */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
@@ -8,9 +11,12 @@ import { diskIo, folderWith } from "../../arq/testing/disk_io.ts";
 import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { found } from "../../shared/testing/until.ts";
-import { startBusWith } from "../harness/bus.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { reducedRooms, reducerFile } from "../../shared/testing/reducers.ts";
+import { moduleOf } from "../../brain/reducers/testing/guest_text.ts";
+import { sha256Hex } from "../../shared/sha256.ts";
+import { durableRooms } from "../../shared/testing/room_classes.ts";
 
 const request_timeout_ms = 60_000;
 const CONFIG = `
@@ -35,7 +41,7 @@ function clientOf(url: string, token: string, tenant_path = path) {
 }
 
 Deno.test("a module is deployed by admins of the tenant, once, and is in force in rooms that are called", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const tokenOf = (tenant: string) => bus.tokenFor({ role: "admin", tenant, user: "root" });
   const admin = clientOf(bus.admin_url, await tokenOf("default"));
   const other = clientOf(bus.admin_url, await tokenOf("acme"));
@@ -95,7 +101,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
 });
 
 Deno.test("a module that is not a reducer, and a class without one, are refused with what would be right", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const admin = clientOf(bus.admin_url, token);
   const nothing = clientOf(bus.admin_url, token, "/v1/tenants/default/reducers/lobby");
@@ -135,7 +141,7 @@ on("add", (c: Command) => c.answer(read("sum") as string));
 Deno.test("arq deploys a module after showing the differences, and rolls it back", async () => {
   await using folder = await folderWith({ "sum.ts": SUM });
   assert.notEqual(await reducerBuild(diskIo(folder.path), "sum.ts", {}), 1);
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const own = ["--admin-url", bus.admin_url, "--token", token];
   const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
@@ -207,7 +213,7 @@ Deno.test("arq shows which earlier calls a module's schema forbids, and where in
   const strict = withRoomSchema(await bytesOf("counter"), schema);
   await using folder = await folderWith({});
   await Deno.writeFile(`${folder.path}/strict.wasm`, strict);
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const own = ["--admin-url", bus.admin_url, "--token", token];
   const deploy = (...args: string[]) =>
@@ -255,7 +261,7 @@ count-2: 2 entries, the same
 
 Deno.test("a class is deployed to more often than it may store modules, and its rooms can be verified", async () => {
   const config = CONFIG.replace("reducer_modules = 2", "reducer_modules = 20");
-  await using bus = await startBusWith(
+  await using bus = await startLocalBus(
     `${config}\n[brain]\n#constant brain.reducer_unused_ms = 1\n`,
   );
   const token = await bus.tokenFor({ role: "admin", user: "root" });
@@ -300,4 +306,56 @@ Deno.test("a class is deployed to more often than it may store modules, and its 
   }
   const programs = await arq("programs");
   assert.match(programs.stdout, /before +stored\ncount-\* .* 16 +(18|19|20)\n/);
+});
+
+/** A command of the room itself fails; any other sets ten of them. */
+const TRAPS = moduleOf({
+  apply: `(local $at i32)
+    (if (i32.lt_u (i32.load8_u (i32.add (call $room_field (i32.const 0)) (i32.const 4)))
+      (i32.const 64)) (then unreachable))
+    (loop $more
+      (i32.store8 (i32.const 100) (i32.add (i32.const 33) (local.get $at)))
+      (call $room_schedule (i32.const 100) (i32.const 1)
+        (i64.add (call $room_now) (i64.const 10)) (i32.const 100) (i32.const 1)
+        (i32.const 0) (i32.const 0))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $at) (i32.const 10))))
+    (i32.const 0)`,
+});
+
+const configWith = (file: string) => `
+[server]
+drain_ms = 0
+[limits]
+#constant limits.command_timeout_ms = 60_000
+[[reducers]]
+name = "traps"
+file = "${file}"
+${durableRooms("trap-*", 'reducer = "traps"')}
+`;
+
+Deno.test("a room that is cut off is named by arq room programs, with its module and last fault", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".wasm" });
+  await Deno.writeFile(file, TRAPS);
+  await using bus = await startLocalBus(configWith(file)).finally(() => Deno.remove(file));
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const arq = (...args: string[]) =>
+    runArq(["room", "programs", ...args, "--admin-url", bus.admin_url, "--token", token]);
+  const none = await arq("--json");
+  assert.deepEqual(JSON.parse(none.stdout).cut_off, [], none.stderr);
+  await using client = await connect({ url: bus.url, token, request_timeout_ms });
+  await reduced<{ go: [null, null] }>(client.room("trap-1")).call("go", null);
+  const path = "/v1/tenants/default/rooms/cut-off";
+  const headers = { authorization: `Bearer ${token}` };
+  const [{ since_ms, until_ms, fault, ...room }] = await found("it is cut off", async () => {
+    const { rooms, total } = await (await fetch(`${bus.admin_url}${path}`, { headers })).json();
+    return total === 1 ? rooms : undefined;
+  });
+  assert.deepEqual([room.room_id, room.module], ["trap-1", await sha256Hex(TRAPS)]);
+  assert.equal(fault.reason, "reducer-trap");
+  assert.ok(fault.entry >= 6 && since_ms < until_ms, JSON.stringify({ fault, since_ms, until_ms }));
+  const { stdout, stderr } = await arq();
+  const line = /^trap-1 +[0-9a-f]{16} +20\S+Z +20\S+Z +entry \d+: reducer-trap .*unreachable/m;
+  assert.match(stdout, line, stderr);
+  assert.match(stdout, /^room +module +cut off since +until +last fault$/m);
 });

@@ -7,7 +7,6 @@ import { connect } from "@arqon/sdk";
 import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
-import { startBus, startBusWith } from "../harness/bus.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import { type OtlpReceiver, type OtlpSpan, startOtlpReceiver } from "../otlp/receiver.ts";
@@ -19,7 +18,7 @@ import { reducedRooms } from "../../shared/testing/reducers.ts";
 // `arq why` against a real bus: its report about a message and a user, also from the journal, and its exit codes.
 
 Deno.test("arq why shows who received a message, who did not, and how far back it knows", async () => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const why = (...args: string[]) =>
     runArq(["why", ...args, "--admin-url", bus.admin_url, "--token", token]);
@@ -89,7 +88,7 @@ ${PATIENT_POLICIES}`;
 async function withJournal(
   work: (why: (...args: string[]) => ReturnType<typeof runArq>) => Promise<void>,
 ): Promise<void> {
-  await using bus = await startBusWith(WITH_JOURNAL);
+  await using bus = await startLocalBus(WITH_JOURNAL);
   await enforce(bus, "bad_words", { name: "words" });
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const flags = ["--admin-url", bus.admin_url, "--token", token];
@@ -297,7 +296,7 @@ function jaegerOf(collector: OtlpReceiver): Deno.HttpServer<Deno.NetAddr> {
 }
 
 async function sendOne(collector: OtlpReceiver): Promise<void> {
-  await using bus = await startBusWith(`
+  await using bus = await startLocalBus(`
 [server]
 drain_ms = 0
 [telemetry]

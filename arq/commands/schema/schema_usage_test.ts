@@ -1,45 +1,9 @@
 /** `arq schema` as its own process without a bus. `schema_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import { folderWith } from "../../testing/disk_io.ts";
-import { type Refusal, refuses, runArq, succeeds } from "../../testing/run_arq.ts";
+import { runArq, succeeds } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
-const HERE = new URL("schema_usage_test.ts", import.meta.url).pathname;
-const MESSAGE = ["--message", "a.M"];
-
-Deno.test("invalid command lines of schema and an unreachable bus have different errors", async () => {
-  const cases: Refusal[] = [
-    [["build"], 2, /missing required argument 'source'/],
-    [["build", "/nowhere"], 1, /\/nowhere: not a folder with \.proto files/],
-    [["push", "x", ...NOWHERE], 2, /required option '--id <id>' not specified/],
-    [["push", "x", "--id", "a/b"], 2, /a schema id is 1 to 128 of \[A-Za-z0-9_\.-\]/],
-    [["push", "x", "--id", "a", "--compat", "SIDEWARDS"], 2, /BACKWARD, BACKWARD_TRANSITIVE/],
-    [["push", "--id", "a", ...NOWHERE], 2, /give a folder or file.*--compat/],
-    [["push", "/nowhere.gz", "--id", "a", ...NOWHERE], 1, /cannot read \/nowhere\.gz/],
-    [["push", HERE, "--id", "a", ...NOWHERE], 4, /503 unreachable/],
-    [["push", "--id", "a", "--compat", "full", ...NOWHERE], 4, /503 unreachable/],
-    [["check", HERE, ...NOWHERE], 2, /required option '--id <id>'/],
-    [["list", "--admin-url", "http://127.0.0.1:1"], 3, /no token for http:\/\/127\.0\.0\.1:1/],
-    [["list", ...NOWHERE], 4, /503 unreachable/],
-    [["history"], 2, /missing required argument 'id'/],
-    [["get", "a", "--version", "0", ...NOWHERE], 2, /as arq schema history shows them/],
-    [["get", "a", ...NOWHERE], 4, /503 unreachable/],
-    [["map", "lobby", "a"], 2, /required option '--message <name>'/],
-    [["map", "lobby", "a", "--message", "a..M"], 2, /full name of a message/],
-    [["map", "lobby", "a", ...MESSAGE, "--mode", "shout"], 2, /enforce, observe, dead-letter/],
-    [["map", "lobby", "a", ...MESSAGE, "--unknown", "maybe"], 2, /allow, warn, refuse/],
-    [["map", "out.t.a.r.b", "a", ...MESSAGE, ...NOWHERE], 2, /neither a room nor a subject/],
-    [["map", "in.t.a.*", "a", ...MESSAGE, "--tenant", "b"], 2, /belongs to tenant a, not to b/],
-    [["unmap", "in.t.*.r.x", ...NOWHERE], 2, /neither a room nor a subject of one tenant/],
-    [["mappings", ...NOWHERE], 4, /503 unreachable/],
-    [["validate", HERE, ...MESSAGE], 2, /give either --id.*or --local/],
-    [["validate", HERE, ...MESSAGE, "--id", "a", "--local", "b"], 2, /give either --id/],
-    [["validate", HERE, ...MESSAGE, "--local", "b", "--version", "1"], 2, /of the bus/],
-    [["validate", "/nowhere", "--id", "a", ...MESSAGE, ...NOWHERE], 1, /cannot read \/nowhere/],
-    [["nonsense"], 2, /unknown command/],
-  ];
-  await refuses(cases, "schema");
-});
 
 Deno.test("a set of more than 1 MiB is not even sent", async () => {
   const file = await Deno.makeTempFile();

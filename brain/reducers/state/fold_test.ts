@@ -1,4 +1,7 @@
-/** The effects of one entry: order, time, repetitions, timers, bounds and the digest. */
+/**
+ * The effects of one entry: order, repetitions, timers, bounds and the digest. `model_test.ts` has time, users, the next
+ * timer, and callers that own the maps.
+ */
 import assert from "node:assert/strict";
 import { command, reducerOf, roomOf, timer, utf8 } from "../testing/rooms.ts";
 import type { Draft } from "./draft.ts";
@@ -6,7 +9,6 @@ import type { LogEntry } from "./entry.ts";
 import { applyEntry, type Reducer } from "./fold.ts";
 import type { RoomBounds } from "./room_bounds.ts";
 import { emptyRoom, nextTimer, type RoomState } from "./room_state.ts";
-import { encodeSnapshot } from "./snapshot.ts";
 
 const nothing = reducerOf(() => {});
 
@@ -48,28 +50,12 @@ Deno.test("an entry with a lone surrogate is refused", () => {
   assert.throws(() => applied([timer(1, half, 5)]), TypeError);
 });
 
-Deno.test("time never goes back within a room", () => {
-  const times: number[] = [];
-  const reducer = reducerOf((draft) => void times.push(draft.time_ms));
-  applied([5, 3, 9, 1].map((time_ms, at) => command(at + 1, { time_ms })), reducer);
-  assert.deepEqual(times, [5, 5, 9, 9]);
-});
-
 Deno.test("a command with the id of an earlier one is not applied again, and has its answer", () => {
   const { state, outcomes } = applied([1, 2, 3].map((at) => command(at, { id: "a" })), count);
   assert.equal(numberOf(state), "1");
   assert.deepEqual(outcomes.map(({ repeats }) => repeats), [undefined, 1, 1]);
   assert.deepEqual(new Set(outcomes.map(({ answer }) => answer.toHex())).size, 1);
   assert.deepEqual(outcomes[1]!.changes.size, 0);
-});
-
-Deno.test("ids of two users have nothing to do with each other", () => {
-  const twins = [["1", "1a"], ["11", "a"]] as const;
-  const { state } = applied(
-    twins.map(([user_id, id], at) => command(at + 1, { user_id, id })),
-    count,
-  );
-  assert.equal(numberOf(state), "2");
 });
 
 Deno.test("the oldest answers are forgotten where there are too many, or too many bytes of them", () => {
@@ -104,19 +90,6 @@ Deno.test("a timer runs once, when it is due, and is removed whatever its comman
     ...["", "timer-not-due", "timer-not-due", "no", "timer-not-due"],
   ]);
   assert.equal(nextTimer(state), undefined);
-});
-
-Deno.test("of several timers at one time that with the lowest key is next", () => {
-  const reducer = reducerOf((draft) => {
-    for (const [key, after] of [["z", 20], ["b", 10], ["a", 10]] as const) {
-      draft.schedule(key, { at_ms: draft.time_ms + after, command: "x", data: utf8("") });
-    }
-    draft.unschedule("z");
-    draft.unschedule("never");
-  });
-  const { state } = applied([command(1, { time_ms: 0 })], reducer);
-  assert.deepEqual(nextTimer(state), { key: "a", at_ms: 10 });
-  assert.equal(state.timers.size, 2);
 });
 
 Deno.test("every bound refuses the command that would cross it, and the room stays as it was", () => {
@@ -242,28 +215,4 @@ Deno.test("a scan begins above a key and ends where the prefix does, in the orde
     [],
     ["a/\uffff", "a/\u{1f600}", "b"],
   ]);
-});
-
-Deno.test("a caller that owns the maps gets the same states", () => {
-  const add = reducerOf((draft) => draft.write(utf8("k"), utf8(`${draft.offset}`)));
-  const bounds = { remembered: 5 };
-  const fold = (sizes: readonly number[]) => {
-    let state = emptyRoom();
-    const kept = [];
-    let offset = 0;
-    for (const size of sizes) {
-      const room = { ...roomOf(bounds), owned: new WeakSet() };
-      for (let at = 0; at < size; at++) {
-        const entry = command(++offset, { id: `i${offset % 9}` });
-        ({ state } = applyEntry(state, entry, add, size === 1 ? roomOf(bounds) : room));
-      }
-      kept.push({ state, bytes: encodeSnapshot(state) });
-    }
-    // The values between two requests are unchanged.
-    for (const { state, bytes } of kept) assert.deepEqual(encodeSnapshot(state), bytes);
-    return encodeSnapshot(state);
-  };
-  const alone = fold(Array.from({ length: 40 }, () => 1));
-  assert.deepEqual(fold([7, 3, 20, 10]), alone);
-  assert.deepEqual(fold([40]), alone);
 });

@@ -8,7 +8,7 @@ import { command, reducerOf, roomOf, timer, utf8 } from "../testing/rooms.ts";
 import type { Draft } from "./draft.ts";
 import type { CommandEntry, Outcome, TimerEntry } from "./entry.ts";
 import { applyEntry } from "./fold.ts";
-import { emptyRoom, type RoomState, valuesDigest } from "./room_state.ts";
+import { emptyRoom, nextTimer, type RoomState, valuesDigest } from "./room_state.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
 
 const BOUNDS = {
@@ -114,11 +114,12 @@ function modelApply(model: Model, entry: CommandEntry | TimerEntry): string {
     delete model.timers[entry.key];
     return "applied ";
   }
-  const known = model.answers.find(({ key }) => key === entry.id);
+  const key = JSON.stringify([entry.user_id, entry.id]);
+  const known = model.answers.find((one) => one.key === key);
   if (known !== undefined) return known.outcome;
   const { outcome, next } = modelRun(model, opsOf({ asked: entry }));
   Object.assign(model, next);
-  if (entry.id !== "") model.answers.push({ key: entry.id, outcome });
+  if (entry.id !== "") model.answers.push({ key, outcome });
   if (model.answers.length > BOUNDS.remembered) model.answers.shift();
   return outcome;
 }
@@ -143,7 +144,9 @@ const written = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       ops: fc.array(op, { maxLength: 6 }),
-      id: fc.constantFrom("", "i", "j", "k", "l", "m"),
+      // A user and an id of one may be those of another when they are joined.
+      user_id: fc.constantFrom("u", "ui"),
+      id: fc.constantFrom("", "i", "ii", "j", "k", "l"),
       step: fc.integer({ min: -20, max: 20 }),
     }),
   },
@@ -154,9 +157,18 @@ const logs = fc.array(written, { maxLength: 30 }).map((list) => {
   return list.map((one, at): CommandEntry | TimerEntry => {
     time_ms += one.step;
     if ("key" in one) return timer(at + 1, one.key, time_ms);
-    return command(at + 1, { data: utf8(JSON.stringify(one.ops)), id: one.id, time_ms });
+    const { user_id, id } = one;
+    return command(at + 1, { data: utf8(JSON.stringify(one.ops)), user_id, id, time_ms });
   });
 });
+
+/** The earliest timer, of several that with the lowest key. */
+function firstTimer({ timers }: Model): { key: string; at_ms: number } | undefined {
+  const [first] = Object.entries(timers).sort(([one, at], [other, later]) =>
+    at - later || (one < other ? -1 : 1)
+  );
+  return first && { key: first[0], at_ms: first[1] };
+}
 
 const textOf = (state: RoomState) =>
   Object.fromEntries(
@@ -183,13 +195,14 @@ Deno.test("a room equals a model that copies everything, after every entry", () 
         assert.equal(state.time_ms, model.time_ms);
         const timers = [...state.timers.entries()].map(([name, { at_ms }]) => [name, at_ms]);
         assert.deepEqual(Object.fromEntries(timers), model.timers);
+        assert.deepEqual(nextTimer(state), firstTimer(model));
       }
     }),
     { numRuns: 300 },
   );
 });
 
-Deno.test("a log has one digest for any positions of snapshots", () => {
+Deno.test("a log has one digest for any positions of snapshots, and for any requests of a caller that owns the maps", () => {
   fc.assert(
     fc.property(logs, fc.array(fc.nat(30), { maxLength: 4 }), (log, cuts) => {
       const whole = log.reduce(
@@ -202,6 +215,19 @@ Deno.test("a log has one digest for any positions of snapshots", () => {
       }, emptyRoom());
       assert.equal(cut.chain.toHex(), whole.chain.toHex());
       assert.deepEqual(encodeSnapshot(cut), encodeSnapshot(whole));
+      const request = () => ({ ...roomOf(BOUNDS), owned: new WeakSet() });
+      const kept: { readonly state: RoomState; readonly bytes: Uint8Array }[] = [];
+      let room = request();
+      const owned = log.reduce((state, entry, at) => {
+        if (cuts.includes(at)) {
+          kept.push({ state, bytes: encodeSnapshot(state) });
+          room = request();
+        }
+        return applyEntry(state, entry, programs, room).state;
+      }, emptyRoom());
+      assert.deepEqual(encodeSnapshot(owned), encodeSnapshot(whole));
+      // The values between two requests are unchanged.
+      for (const { state, bytes } of kept) assert.deepEqual(encodeSnapshot(state), bytes);
     }),
     { numRuns: 200 },
   );

@@ -1,7 +1,7 @@
 // Presence, rooms and moderation by the SDK on a real bus. `sdk/conformance/scenarios/presence.json` and
 // `tests/walks/people` have lost connections and many pages.
 import assert from "node:assert/strict";
-import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
+import { startLocalBus, type TestBus } from "../../../tests/harness/local_bus.ts";
 import { connect } from "../mod.ts";
 import type { Connection, Message, Presence, PresenceSubscription } from "../mod.ts";
 import { roomState } from "../state.ts";
@@ -114,7 +114,7 @@ async function ban(bus: TestBus): Promise<void> {
 }
 
 Deno.test("presence, rooms and moderation on a running bus", async (t) => {
-  await using bus = await startBus();
+  await using bus = await startLocalBus();
   await t.step(
     "an observer sees members and is not one; members and count agree",
     () => asking(bus),

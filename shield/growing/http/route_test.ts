@@ -1,4 +1,4 @@
-/** One request as a growing message, beside the ends of others. `tests/growing_http_test.ts` has whole requests. */
+/** One request as a growing message, beside the ends of others. `tests/growing_test.ts` has whole requests. */
 import assert from "node:assert/strict";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { writeEnvelope } from "@arqon/proto";

@@ -1,4 +1,7 @@
-/** The ring compared with a model, on one thread. The tests of workers test it across threads. */
+/**
+ * The ring compared with a model, on one thread. The tests of workers test it across threads. The wake-ups of a ring's
+ * reader, counted on one thread. Heads of records that are written one after the other, small and large.
+ */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -16,6 +19,8 @@ import {
   ringWaitBlocking,
 } from "./ring.ts";
 import type { RingWriting } from "../testing/ring_writer.ts";
+import { createSender } from "./ring_sender.ts";
+import { headPart, headRoom, partsFrom } from "./ring_message.ts";
 
 /** Two views of one ring whose positions begin at `position`, as after that many bytes. */
 function ends(capacity_bytes: number, position = 0) {
@@ -130,4 +135,55 @@ Deno.test("a writer without room gives up when the ring is ended", () => {
   assert.equal(ringPut(writer, [new Uint8Array(60)]), true);
   ringPutBlocking(writer, [new Uint8Array(1)], () => true);
   assert.equal(ringPut(writer, [new Uint8Array(0)]), false);
+});
+
+function open() {
+  const ring = openRing(ringMemory(4_096));
+  return { ring, send: createSender(ring), turn: () => new Promise<void>(queueMicrotask) };
+}
+
+Deno.test("the records of one turn wake the reader once, at the end of the turn", async () => {
+  const { ring, send, turn } = open();
+  for (let count = 0; count < 5; count++) assert.equal(send([new Uint8Array(4)]), true);
+  assert.equal(ringSignals(ring), 0);
+  await turn();
+  assert.equal(ringSignals(ring), 1);
+  await turn();
+  assert.equal(ringSignals(ring), 1, "without records the reader is not woken");
+  send([new Uint8Array(4)]);
+  await turn();
+  assert.equal(ringSignals(ring), 2);
+});
+
+Deno.test("a long turn wakes the reader in the middle, and again for the rest", async () => {
+  const { ring, send, turn } = open();
+  for (let count = 0; count < 70; count++) send([new Uint8Array(4)]);
+  assert.equal(ringSignals(ring), 2);
+  await turn();
+  assert.equal(ringSignals(ring), 3);
+});
+
+Deno.test("a record without room wakes no one, and earlier records are signalled", async () => {
+  const { ring, send, turn } = open();
+  assert.equal(send([new Uint8Array(4_000)]), true);
+  assert.equal(send([new Uint8Array(400)]), false);
+  await turn();
+  assert.equal(ringSignals(ring), 1);
+  assert.equal(ringTake(ring, 1)?.next(), true);
+  assert.equal(send([new Uint8Array(400)]), true);
+});
+
+Deno.test("a head has the bytes written last, whatever its size and earlier heads", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 3_000 }), { maxLength: 20 }), (sizes) => {
+      for (const [index, size_bytes] of sizes.entries()) {
+        const room = headRoom(size_bytes);
+        for (let at = 0; at < size_bytes; at++) room.setUint8(at, index + at);
+        const count = 1 + index % 3;
+        const parts = partsFrom(headPart(size_bytes), count);
+        assert.deepEqual(parts.length, count);
+        assert.deepEqual(parts[0], Uint8Array.from({ length: size_bytes }, (_, at) => index + at));
+      }
+    }),
+  );
 });

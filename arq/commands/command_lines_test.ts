@@ -1,0 +1,117 @@
+/** Command lines that are wrong, or right where no bus runs: what each group of `arq` answers, as its own process. */
+import { type Refusal, refuses } from "../testing/run_arq.ts";
+
+const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
+const NOBODY = ["--url", "ws://127.0.0.1:1", "--token", "a.b.c"];
+const MODULE = new URL("../../policies/build/bad_words.wasm", import.meta.url).pathname;
+const FILE = new URL("command_lines_test.ts", import.meta.url).pathname;
+const MESSAGE = ["--message", "a.M"];
+
+const GROUPS: Readonly<Record<string, readonly Refusal[]>> = {
+  "policy": [
+    [["deploy", "x.wasm", "--room", "a.*"], 2, /Expected a room, or a prefix of one/],
+    [["deploy", "x.wasm", "--hook", "on_fire"], 2, /on_connect, on_subscribe, on_message/],
+    [["deploy", "x.wasm", "--order", "first"], 2, /a whole number/],
+    [["deploy", "x.wasm", "--percent", "0.1"], 2, /is it 0\.1% or 10%\?/],
+    [["deploy", "x.wasm", "--percent", "101"], 2, /0 to 100: 10% or 10/],
+    [["deploy", "x.wasm", "--tenant", "a b"], 2, /Not a tenant: character " "/],
+    [["deploy", "a b.wasm"], 2, /cannot be a policy's name.*\n.*--name/],
+    [["deploy", "/nowhere/p.wasm"], 1, /cannot read \/nowhere\/p\.wasm/],
+    [["deploy", MODULE, "--name", "p", ...NOWHERE], 4, /127\.0\.0\.1:1.*503 unreachable/],
+    [["rollback", "--to", "v3"], 2, /Expected a version/],
+    [["remove", "a.b"], 2, /Not a policy name/],
+    [["list", "--admin-url", "http://127.0.0.1:1"], 3, /no token for http:\/\/127\.0\.0\.1:1/],
+    [["list", "--url", "ws://127.0.0.1:1"], 4, /not a running development bus.*\n.*--admin-url/],
+  ],
+  "schema": [
+    [["build", "/nowhere"], 1, /\/nowhere: not a folder with \.proto files/],
+    [["push", "x", ...NOWHERE], 2, /required option '--id <id>' not specified/],
+    [["push", "x", "--id", "a/b"], 2, /a schema id is 1 to 128 of \[A-Za-z0-9_\.-\]/],
+    [["push", "x", "--id", "a", "--compat", "SIDEWARDS"], 2, /BACKWARD, BACKWARD_TRANSITIVE/],
+    [["push", "--id", "a", ...NOWHERE], 2, /give a folder or file.*--compat/],
+    [["push", "/nowhere.gz", "--id", "a", ...NOWHERE], 1, /cannot read \/nowhere\.gz/],
+    [["push", FILE, "--id", "a", ...NOWHERE], 4, /503 unreachable/],
+    [["list", "--admin-url", "http://127.0.0.1:1"], 3, /no token for http:\/\/127\.0\.0\.1:1/],
+    [["get", "a", "--version", "0", ...NOWHERE], 2, /as arq schema history shows them/],
+    [["map", "lobby", "a", "--message", "a..M"], 2, /full name of a message/],
+    [["map", "lobby", "a", ...MESSAGE, "--mode", "shout"], 2, /enforce, observe, dead-letter/],
+    [["map", "lobby", "a", ...MESSAGE, "--unknown", "maybe"], 2, /allow, warn, refuse/],
+    [["map", "out.t.a.r.b", "a", ...MESSAGE, ...NOWHERE], 2, /neither a room nor a subject/],
+    [["map", "in.t.a.*", "a", ...MESSAGE, "--tenant", "b"], 2, /belongs to tenant a, not to b/],
+    [["unmap", "in.t.*.r.x", ...NOWHERE], 2, /neither a room nor a subject of one tenant/],
+    [["validate", FILE, ...MESSAGE], 2, /give either --id.*or --local/],
+    [["validate", FILE, ...MESSAGE, "--id", "a", "--local", "b"], 2, /give either --id/],
+    [["validate", FILE, ...MESSAGE, "--local", "b", "--version", "1"], 2, /of the bus/],
+    [["validate", "/nowhere", "--id", "a", ...MESSAGE, ...NOWHERE], 1, /cannot read \/nowhere/],
+  ],
+  "room": [
+    [["get", "a b"], 2, /Not a room: character " "/],
+    [["get", "lobby", ""], 2, /It is empty/],
+    [["get", "lobby", ...NOBODY], 4, /503 unreachable/],
+    [["get", "lobby", "--url", "ws://127.0.0.1:1"], 3, /no token for ws:\/\/127\.0\.0\.1:1/],
+    [["set", "lobby", "k", "1", "--expect-version", "0"], 2, /Expected a version/],
+    [["set", "lobby", "k", "1", "--expect-version", "v4"], 2, /Expected a version/],
+    [["set", "lobby", "k", "1", "--fence", "18446744073709551616"], 2, /Expected a fence/],
+    [["set", "lobby", "k", "1", "--command-id", ""], 2, /It is empty/],
+    [["lock", "lobby", "--ttl", "1w"], 2, /expected 15m, 1h, 7d or seconds/],
+    [["lock", "lobby", "--wait", "soon"], 2, /--wait "soon": expected 15m, 1h/],
+    [["lock", "lobby", "--fence", "7", "--", "true"], 2, /--fence renews a held lock/],
+    [["unlock", "lobby"], 2, /required option '--fence <n>' not specified/],
+    [["unlock", "lobby", "--fence", "0"], 2, /Expected a fence, as arq room lock prints it/],
+    [["kick", "lobby", ...NOBODY], 2, /give either USER or --connection/],
+    [["kick", "lobby", "ann", "--connection", "c1", ...NOBODY], 2, /either USER or/],
+    [["ban", "lobby", "u".repeat(129)], 2, /a user id of 1 to 128 bytes/],
+    [["ban", "lobby", "ann", "--forever", "--ttl", "1h"], 2, /'--forever' cannot be used with/],
+    [["ban", "lobby", "ann", "--scope", "bus"], 2, /Allowed choices are room, tenant/],
+    [["unban", "lobby", ""], 2, /a user id of 1 to 128 bytes/],
+    [["members", "lobby", "--count", "5"], 2, /too many arguments/],
+    [["watch", "lobby", "--count", "0"], 2, /a whole number above 0/],
+    [["watch", "lobby", "--prefix", "a", ...NOBODY], 2, /--prefix needs --values/],
+    [["history", "lobby", "--limit", "1", "--all"], 2, /'--all' cannot be used with/],
+    [["history", "lobby", "--after", "x"], 2, /Expected an offset/],
+    [["replay", "lobby", "--to", "lobby", ...NOBODY], 2, /--to is the room itself/],
+    [["replay", "lobby", "--to", "a b"], 2, /Not a room/],
+    [["replay", "lobby", "--to", "x", "--rate", "5/m"], 2, /a number above 0, as 500 or 500\/s/],
+    [["replay", "lobby", "--to", "x", "--epoch", "a b"], 2, /Expected an epoch/],
+  ],
+  "room class": [
+    [["set", "a.b"], 2, /Expected a room, or a prefix of one with \*/],
+    [["set", "a**"], 2, /Expected a room/],
+    [["set", "a", "--history-size", "0"], 2, /a whole number from 1 to 1000000/],
+    [["set", "a", "--history-size", "1000001"], 2, /a whole number from 1 to 1000000/],
+    [["set", "a", "--history-ttl", "1w"], 2, /--history-ttl "1w": expected 15m, 1h, 7d/],
+    [["set", "a", "--replicas", "2"], 2, /Expected 1, 3 or 5/],
+    [["set", "a", "--max-members", "1.5"], 2, /a whole number from 1 to 10000000/],
+    [["set", "a", "--slow-reader", "drop"], 2, /Allowed choices are disconnect/],
+    [["set", "a", "--cache-last", ...NOWHERE], 2, /--cache-last needs --durable/],
+    [["set", "a", "--tenant", "a b"], 2, /Not a tenant/],
+    [["set", "a", "--durable", ...NOWHERE], 4, /503 unreachable/],
+    [["explain", "a*", ...NOWHERE], 2, /Not a room/],
+  ],
+  "mirror": [
+    [["set", "lobby", "-0.1"], 2, /unknown option|10% or 10/],
+    [["set", "lobby", "--", "-0.1"], 2, /10% or 10/],
+    [["set", "lobby", "0.1"], 2, /is it 0\.1% or 10%\?/],
+    [["set", "lobby", "100.1"], 2, /10% or 10/],
+    [["set", "lobby", "NaN"], 2, /10% or 10/],
+    [["set", "lobby", "101%"], 2, /10% or 10/],
+    [["set", "a b", "10%", ...NOWHERE], 2, /neither a room nor a subject/],
+    [["set", "in.t.acme.*", "10%", "--tenant", "b"], 2, /belongs to tenant acme, not to b/],
+    [["set", "lobby", "0.01%", ...NOWHERE], 4, /503 unreachable/],
+    [["list", "--tenant", "a b"], 2, /Not a tenant/],
+  ],
+  "auth": [
+    [["revoke"], 2, /expected --user, --token-id or --issued-before/],
+    [["revoke", "--user", "a", "--token-id", "t"], 2, /exclude each other/],
+    [["revoke", "--token-id", "t", "--issued-before", "now"], 2, /not for --token-id/],
+    [["revoke", "--issued-before", "yesterday"], 2, /Expected now, 10m/],
+    [["revoke", "--user", "a", "--for", "1w"], 2, /--for "1w": expected 15m/],
+    [["revoke", "--user", "a", "--tenant", "a b"], 2, /Not a tenant/],
+    [["revoke", "--user", "a", ...NOWHERE], 4, /503 unreachable/],
+  ],
+};
+
+for (const [group, cases] of Object.entries(GROUPS)) {
+  Deno.test(`invalid command lines of arq ${group} and an unreachable bus have different errors`, () =>
+    refuses(cases, ...group.split(" ")));
+}
