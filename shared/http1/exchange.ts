@@ -42,16 +42,19 @@ export interface BareUpgrade {
 
 /** The protocol on an upgraded connection. */
 export interface UpgradeTaker {
-  /** Runs the connection; `early` has bytes after the request. Never rejects; the stream is closed when it resolves. */
-  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void>;
+  /**
+   * Runs the connection; `early` has bytes after the request. `onOver` is called once, when the stream is closed: a
+   * promise for each connection would live as long as it. Never throws.
+   */
+  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>, onOver: () => void): void;
   /** Called in place of `run` if the peer disconnected before the handshake was sent. */
   lost(): void;
 }
 
 /** An upgraded connection. It keeps nothing of its request, since there may be many. */
 export interface TakenConnection {
-  /** Runs the taker to its end. */
-  run(): Promise<void>;
+  /** Runs the taker; `onOver` is called once, at its end. */
+  run(onOver: () => void): void;
 }
 
 const offered = new WeakMap<Request, BareUpgrade>();
@@ -248,9 +251,9 @@ class Exchange {
       });
     }
     onTokenShown(request, () => arrivals.know(this.#arrival));
-    const gone = new AbortController();
     let answering = false;
     onGoneAsked(request, () => {
+      const gone = new AbortController();
       if (body.done && taken === undefined) void this.#readAhead(gone, () => answering);
       return gone.signal;
     });
@@ -393,8 +396,8 @@ class Exchange {
   }
 }
 
-const takenBy = (taker: UpgradeTaker, ...args: Parameters<UpgradeTaker["run"]>) => ({
-  run: () => taker.run(...args),
+const takenBy = (taker: UpgradeTaker, stream: LiveStream, early: Uint8Array<ArrayBuffer>) => ({
+  run: (onOver: () => void) => taker.run(stream, early, onOver),
 });
 
 /** Methods that `Request` refuses; the handler answers 405 with the allowed ones. */

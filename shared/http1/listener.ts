@@ -265,13 +265,17 @@ class Listening implements BareListener {
     }
     this.#open++;
     // Not within `#serve`: all that it knows of the request would live as long as the WebSocket.
-    this.#serve(visitor).then(run).then(this.#onEnded, this.#onEnded);
+    this.#serve(visitor).then(this.#run).catch(this.#onEnded);
   }
 
-  /** One function for all: there are thousands of connections. */
+  /** These are the same for all: there are thousands of connections. */
   readonly #onEnded = () => {
     this.#open--;
     this.#settle();
+  };
+  readonly #run = (taken: TakenConnection | undefined) => {
+    if (taken === undefined) this.#onEnded();
+    else taken.run(this.#onEnded);
   };
 
   async #serve(visitor: Visitor): Promise<TakenConnection | undefined> {
@@ -325,10 +329,6 @@ class Listening implements BareListener {
     this.#endLooking?.();
     this.#ended.resolve();
   }
-}
-
-function run(taken: TakenConnection | undefined): Promise<void> | undefined {
-  return taken?.run();
 }
 
 /**

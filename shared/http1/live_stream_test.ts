@@ -57,11 +57,11 @@ async function connect(tls: TlsPair | undefined): Promise<Pair> {
     handler(request) {
       const upgrade = takeBareUpgrade(request)!;
       upgrade.take(new TextEncoder().encode("HTTP/1.1 101 Switching Protocols\r\n\r\n"), {
-        run(stream, early) {
+        run(stream, early, onOver) {
           const received = new Received(stream);
           stream.flow(received, early);
           resolve(received);
-          return over.promise;
+          void over.promise.then(onOver);
         },
         lost() {},
       });

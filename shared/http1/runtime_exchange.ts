@@ -170,10 +170,10 @@ class RuntimeSocket implements RuntimeUpgrade, TakenConnection {
     this.#over.resolve();
   }
 
-  run(): Promise<void> {
+  run(onOver: () => void): void {
     // From here on the runtime reports its end.
     this.#taker = undefined;
-    return this.#over.promise;
+    void this.#over.promise.then(onOver);
   }
 }
 

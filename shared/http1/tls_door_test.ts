@@ -197,13 +197,14 @@ Deno.test("nothing is read from a paused client, and everything later", async ()
     handler(request) {
       const upgrade = takeBareUpgrade(request) as BareUpgrade;
       upgrade.take(new TextEncoder().encode("HTTP/1.1 101 Switching Protocols\r\n\r\n"), {
-        async run(stream) {
+        async run(stream, _early, onOver) {
           const buffer = new Uint8Array(1_024);
           taken += await stream.read(buffer) ?? 0;
           await reading.promise;
           const large = new Uint8Array(65_536);
           for (let count = 0; (count = await stream.read(large) ?? 0) > 0;) taken += count;
           stream.close();
+          onOver();
         },
         lost() {},
       });

@@ -54,6 +54,10 @@ export class RoomClasses {
   /** The classes of tenants that have their own, as far as they were asked for. */
   readonly #layers = new Map<string, Layers>();
   #others: Layers = layersOf([]);
+  /** The last room that was asked for, and its class: the path of one message asks several times. */
+  #last_tenant_id: string | undefined;
+  #last_room_id = "";
+  #last: RoomClass = DEFAULT_CLASS;
   readonly #listeners = new Set<(tenant_id: string | undefined) => void>();
 
   constructor(config: readonly RoomClassEntry[]) {
@@ -73,6 +77,7 @@ export class RoomClasses {
     this.#config = own;
     this.#others = layersOf([any]);
     this.#layers.clear();
+    this.#last_tenant_id = undefined;
     for (const listener of this.#listeners) listener(undefined);
   }
 
@@ -111,6 +116,7 @@ export class RoomClasses {
     if (table.classes.length === 0) this.#runtime.delete(tenant_id);
     else this.#runtime.set(tenant_id, table);
     this.#layers.delete(tenant_id);
+    this.#last_tenant_id = undefined;
     for (const listener of this.#listeners) listener(tenant_id);
   }
 
@@ -129,6 +135,16 @@ export class RoomClasses {
 
   /** The class of a room, in time proportional to the length of its id. The same object for the same class. */
   of(tenant_id: string, room_id: string): RoomClass {
+    if (room_id === this.#last_room_id && tenant_id === this.#last_tenant_id) return this.#last;
+    this.#last_tenant_id = tenant_id;
+    this.#last_room_id = room_id;
+    return this.#last = room_id.includes("~")
+      ? this.#companion(tenant_id, room_id)
+      : this.#of(tenant_id, room_id);
+  }
+
+  /** The class of a room whose name may be reserved. */
+  #companion(tenant_id: string, room_id: string): RoomClass {
     if (grownRoomOf(room_id) !== undefined) return GROWING_CLASS;
     const reduced = reducedRoomOf(room_id);
     if (reduced !== undefined) {

@@ -76,8 +76,6 @@ export interface ConnectionOptions {
   readonly tenant: TenantTotals;
   /** The object that counts its user's usage; absent: not counted. */
   readonly use?: UserUse | undefined;
-  /** Releases the connection's count. */
-  readonly release: () => void;
 }
 
 /** An operation of a connection, on its way through the FIFO. */
@@ -117,7 +115,6 @@ export class Connection {
 
   readonly #process: ConnectionProcess;
   readonly #rates: Rates;
-  readonly #freePlace: () => void;
   #outbox: Outbox | undefined;
   // Made on demand: most connections need none, and an empty Map takes 220 bytes.
   #attendances: Map<string, Attendance> | undefined;
@@ -142,7 +139,6 @@ export class Connection {
     this.socket = options.socket;
     this.tenant = options.tenant;
     this.use = options.use;
-    this.#freePlace = options.release;
     this.liveness = new Liveness(process.now());
     this.#rates = process.rates.open(this.identity, this.created_ms);
   }
@@ -248,7 +244,7 @@ export class Connection {
   hold(size_bytes: number, place: number = this.place): number {
     this.#process.stats.pending_operations++;
     // A client that only publishes without requesting ACKs needs none.
-    this.#order ??= new ReplyOrder((frame) => this.send(frame));
+    this.#order ??= new ReplyOrder(this);
     this.#order.open(place, size_bytes);
     return place;
   }
@@ -398,7 +394,6 @@ export class Connection {
     this.#rates.close(this.#process.now());
     this.#outbox?.end();
     this.#process.onEnd(this, { code, reason, unsent_bytes, queued_from });
-    this.#freePlace();
   }
 
   #countReject(reason: Reason): void {

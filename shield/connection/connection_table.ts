@@ -1,4 +1,5 @@
 /** The open connections of this process, by id and by user, so that a ban or a kick costs only as much as it closes. */
+import { FewSet } from "../../shared/containers/few_set.ts";
 import type { Connection } from "./connection.ts";
 
 type Listed = Pick<Connection, "id" | "identity">;
@@ -9,14 +10,15 @@ const userKey = (tenant_id: string, user_id: string): string => `${tenant_id}\n$
 /** Every connection from its upgrade to its end, at most `[limits] connections_per_process`. */
 export class ConnectionTable<C extends Listed = Connection> implements Iterable<C> {
   readonly #by_id = new Map<string, C>();
-  readonly #by_user = new Map<string, Set<C>>();
+  /** Most users have one connection. */
+  readonly #by_user = new Map<string, FewSet<C>>();
 
   add(connection: C): void {
     this.#by_id.set(connection.id, connection);
     const key = userKey(connection.identity.tenant_id, connection.identity.user_id);
-    const same = this.#by_user.get(key);
-    if (same === undefined) this.#by_user.set(key, new Set([connection]));
-    else same.add(connection);
+    const same = this.#by_user.get(key) ?? new FewSet<C>();
+    same.add(connection);
+    this.#by_user.set(key, same);
   }
 
   /** Removes a connection; false if it was absent. */
@@ -44,7 +46,7 @@ export class ConnectionTable<C extends Listed = Connection> implements Iterable<
 
   /** The connections of a user, as a new list, since they may end during an iteration. */
   ofUser(tenant_id: string, user_id: string): C[] {
-    return [...this.#by_user.get(userKey(tenant_id, user_id)) ?? []];
+    return [...this.#by_user.get(userKey(tenant_id, user_id))?.members ?? []];
   }
 
   /** The connection with that id, if it belongs to that tenant. */

@@ -121,17 +121,18 @@ export async function enter<T extends Opening>(
   };
   for (const tell of context.observers.connecting) tell(request, caller);
   const note = context.journal?.operation(caller, "on_connect", "");
-  let release = () => {};
+  let is_counted = false;
   let entered: T;
   try {
-    release = context.counters.acquire(identity);
+    context.counters.acquire(identity);
+    is_counted = true;
     await context.overseer.onConnect(caller, note);
     // A ban may have arrived meanwhile; from here on a ban finds the connection.
     context.requireNotBanned(identity);
     if (claim !== undefined) requireLast(context, claim);
     entered = open();
   } catch (cause) {
-    release();
+    if (is_counted) context.counters.release(identity);
     if (note !== undefined) context.journal?.deny(note, cause);
     throw cause;
   }
@@ -141,7 +142,7 @@ export async function enter<T extends Opening>(
   const number = context.ledger?.nextConnection();
   const noted_ms = context.ledger?.now_ms;
   const use = context.usage?.of(identity);
-  const options = { text, use, number, noted_ms, caller, socket, tenant, release };
+  const options = { text, use, number, noted_ms, caller, socket, tenant };
   const connection = new Connection(process, options);
   entered.listen(attach(context, connection));
   return { entered, connection };
@@ -182,6 +183,7 @@ function connectionProcess(context: EntranceContext): ConnectionProcess {
     operations,
     leave: context.leave,
     onEnd(connection, end) {
+      context.counters.release(connection.identity);
       context.leaveAll(connection, end.code);
       for (const tell of observers.ended) tell(connection, end);
       if (!context.connections.delete(connection)) return;

@@ -16,10 +16,12 @@ type Counted = Pick<Identity, "tenant_id" | "user_key">;
 /** The counters of open connections of this process. */
 export interface ConnectionCounters {
   /**
-   * Counts one more connection and returns its release (idempotent). Throws `at-capacity` (503)
-   * for the process, `too-many-connections` (429) for the tenant or the user.
+   * Counts one more connection. Throws `at-capacity` (503) for the process, `too-many-connections` (429) for the tenant
+   * or the user.
    */
-  acquire(identity: Counted): () => void;
+  acquire(identity: Counted): void;
+  /** Ends one `acquire` of the same user. */
+  release(identity: Counted): void;
   /** Throws `at-capacity` early, before a token is read. */
   requireRoom(): void;
   /** The number of open connections, in total or of a tenant. */
@@ -71,20 +73,16 @@ export function createConnectionCounters(
     bump(users, user_key, by);
   }
 
-  function acquire(identity: Counted): () => void {
+  function acquire(identity: Counted): void {
     requireRoom();
     requireBelow(tenants, identity.tenant_id, limits.connections_per_tenant, "tenant");
     requireBelow(users, identity.user_key, limits.connections_per_user, "user");
     change(identity, 1);
-    let held = true;
-    return () => {
-      if (held) change(identity, -1);
-      held = false;
-    };
   }
 
   return {
     acquire,
+    release: (identity) => change(identity, -1),
     requireRoom,
     open: (tenant_id) => tenant_id === undefined ? total : tenants.get(tenant_id) ?? 0,
     distinct: () => ({ users: users.size, tenants: tenants.size }),

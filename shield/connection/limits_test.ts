@@ -11,7 +11,7 @@ Deno.test("users, tenants and the process each have their own number of connecti
   const registry = new Registry();
   const counters = createConnectionCounters(LIMITS, registry);
   counters.acquire(user("acme", "u1"));
-  const release = counters.acquire(user("acme", "u1"));
+  counters.acquire(user("acme", "u1"));
   assert.throws(() => counters.acquire(user("acme", "u1")), {
     reason: "too-many-connections",
     code: 429,
@@ -27,9 +27,8 @@ Deno.test("users, tenants and the process each have their own number of connecti
   assert.throws(() => counters.acquire(user("globex", "u5")), { reason: "at-capacity", code: 503 });
   assert.throws(() => counters.requireRoom(), { reason: "at-capacity" });
   assert.deepEqual([counters.open(), counters.open("acme"), counters.open("nobody")], [4, 3, 0]);
-  release();
-  release();
-  assert.deepEqual([counters.open(), counters.open("acme")], [3, 2], "released once only");
+  counters.release(user("acme", "u1"));
+  assert.deepEqual([counters.open(), counters.open("acme")], [3, 2]);
   counters.acquire(user("acme", "u1"));
   const metrics = await registry.metrics();
   for (const [scope, refusals] of [["user", 1], ["tenant", 1], ["process", 2]]) {
@@ -48,12 +47,14 @@ Deno.test("for any sequence of connections, the counts equal the open connection
   );
   fc.assert(fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
     const counters = createConnectionCounters(LIMITS, new Registry());
-    const open: { tenant_id: string; user_key: string; release: () => void }[] = [];
+    const open: ReturnType<typeof user>[] = [];
     for (const { identity, leave } of steps) {
-      if (identity === undefined) open.splice(leave % Math.max(1, open.length), 1)[0]?.release();
-      else {
+      if (identity === undefined) {
+        open.splice(leave % Math.max(1, open.length), 1).forEach(counters.release);
+      } else {
         try {
-          open.push({ ...identity, release: counters.acquire(identity) });
+          counters.acquire(identity);
+          open.push(identity);
         } catch {
           const of = open.filter((one) => one.tenant_id === identity.tenant_id).length;
           const by = open.filter((one) => one.user_key === identity.user_key).length;
@@ -66,7 +67,7 @@ Deno.test("for any sequence of connections, the counts equal the open connection
         tenants: new Set(open.map((one) => one.tenant_id)).size,
       });
     }
-    for (const one of open) one.release();
+    open.forEach(counters.release);
     assert.deepEqual(counters.distinct(), { users: 0, tenants: 0 }, "nothing is kept");
   }));
 });

@@ -12,7 +12,7 @@ interface HeldErr<Frame> {
 
 /** The order of one connection's answers. */
 export class ReplyOrder<Frame> {
-  readonly #send: (frame: Frame) => void;
+  readonly #to: { send(frame: Frame): void };
   /**
    * The only unanswered frame, and its number of pending parts; 0: there is none, or there are several, which are in
    * `#open`. Usually there is one, and a map takes 230 bytes per connection.
@@ -30,8 +30,8 @@ export class ReplyOrder<Frame> {
   /** The waiting ERRs, by position. */
   #held: HeldErr<Frame>[] = [];
 
-  constructor(send: (frame: Frame) => void) {
-    this.#send = send;
+  constructor(to: { send(frame: Frame): void }) {
+    this.#to = to;
   }
 
   get held(): number {
@@ -61,7 +61,7 @@ export class ReplyOrder<Frame> {
 
   /** Sends the ERR for the frame at this position, now or in its turn. */
   err(place: number, frame: Frame): void {
-    if (place <= this.#lowest()) return this.#send(frame);
+    if (place <= this.#lowest()) return this.#to.send(frame);
     let at = this.#held.length;
     while (at > 0 && (this.#held[at - 1]?.place ?? 0) > place) at--;
     this.#held.splice(at, 0, { place, frame });
@@ -112,7 +112,7 @@ export class ReplyOrder<Frame> {
 
   #sendFirst(): void {
     const first = this.#held.shift();
-    if (first !== undefined) this.#send(first.frame);
+    if (first !== undefined) this.#to.send(first.frame);
   }
 
   #lowest(): number {

@@ -32,10 +32,12 @@ Deno.test("an ERR is sent once all earlier frames are answered, in order, and no
   fc.assert(fc.property(steps, (frames) => {
     const open = new Map<number, number>();
     const sent: number[] = [];
-    const order = new ReplyOrder<number>((place) => {
-      const before = [...open.keys()].filter((other) => other < place);
-      assert.deepEqual(before, [], `ERR ${place} overtakes`);
-      sent.push(place);
+    const order = new ReplyOrder<number>({
+      send(place) {
+        const before = [...open.keys()].filter((other) => other < place);
+        assert.deepEqual(before, [], `ERR ${place} overtakes`);
+        sent.push(place);
+      },
     });
     const closes: { at: number; place: number }[] = [];
     frames.forEach(({ parts, err, closing }, place) => {
@@ -64,7 +66,7 @@ Deno.test("an ERR is sent once all earlier frames are answered, in order, and no
 
 Deno.test("ERRs that wait when the connection closes are sent first, in order", () => {
   const sent: number[] = [];
-  const order = new ReplyOrder<number>((place) => sent.push(place));
+  const order = new ReplyOrder<number>({ send: (place) => void sent.push(place) });
   order.open(1, 0);
   for (const place of [3, 2, 5, 4]) order.err(place, place);
   assert.deepEqual([sent, order.held], [[], 4]);
@@ -202,13 +204,7 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
   };
   const caller = { connection_id: "c", identity: ann } as Connection["caller"];
   const tenant = new TenantTable().of("acme");
-  const connection = new Connection(process, {
-    text: false,
-    caller,
-    socket,
-    tenant,
-    release() {},
-  });
+  const connection = new Connection(process, { text: false, caller, socket, tenant });
   const bounds = { unsent_bytes_max: 1_000_000, room_bytes_max: 1_000_000 };
   const way_out = {
     socket,

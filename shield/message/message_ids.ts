@@ -33,13 +33,14 @@ const ids: MessageIds = {
 /** The bytes of these ids: several callers read a message's ids in a row. */
 let walked: Uint8Array | undefined;
 
-/** The position at which `varint` reads next; a closure in each call would be garbage. */
-let at = 0;
+/** The position after the last `varint`; a closure in each call would be garbage. */
+let next = 0;
 
-function varint(bytes: Uint8Array): number {
+function varint(bytes: Uint8Array, from: number): number {
   let value = 0;
-  for (let scale = 1; at < bytes.length; scale *= 128) {
-    const byte = bytes[at++]!;
+  next = from;
+  for (let scale = 1; next < bytes.length; scale *= 128) {
+    const byte = bytes[next++]!;
     value += (byte & 0x7f) * scale;
     if (byte < 0x80) break;
   }
@@ -67,14 +68,23 @@ export function idsOf(bytes: Uint8Array): Readonly<MessageIds> {
     ids.id_end =
       -1;
   ids.is_whole = false;
-  at = 0;
-  while (at < bytes.length) {
-    const tag = varint(bytes);
-    const length = varint(bytes);
+  const { length: end } = bytes;
+  for (let at = 0; at < end;) {
+    // Most tags and lengths are one byte.
+    let tag = bytes[at++]!;
+    if (tag > 0x7f) {
+      tag = varint(bytes, at - 1);
+      at = next;
+    }
+    let length = at < end ? bytes[at++]! : 0;
+    if (length > 0x7f) {
+      length = varint(bytes, at - 1);
+      at = next;
+    }
     if (tag % 8 === 0) continue;
     const start = at;
     // The comparison is false, too, if an overlong varint has made `length` NaN.
-    if (tag % 8 !== 2 || !(start + length <= bytes.length)) return ids;
+    if (tag % 8 !== 2 || !(start + length <= end)) return ids;
     at = start + length;
     if (tag === TRACE_ID && length === TRACE_TEXT) ids.trace = start;
     else if (tag === HEADER && length === TWIST_ENTRY && isTwist(bytes, start)) {

@@ -147,16 +147,15 @@ export class OwnSocket
     this.#events?.closed(BROKEN);
   }
 
-  /** Serves the socket, from its handshake to its end. Never rejects. */
-  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
-    const over = new Promise<void>((resolve) => this.#onOver = resolve);
+  /** Serves the socket, from its handshake to its end. */
+  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>, onOver: () => void): void {
+    this.#onOver = onOver;
     this.#stream = stream;
     this.received_ms = this.#shared.now_ms();
     this.#shared.heartbeat.add(this);
     this.#events?.opened();
     if (this.#writing === undefined) this.#flush();
     this.#stream?.flow(this, early);
-    return over;
   }
 
   arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void {

@@ -86,19 +86,17 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     if (!this.#awaits_turn && this.#writing === undefined) this.#flush();
   }
 
-  /** Serves the reader, from the head of its answer to its end. Never rejects. */
-  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
-    const over = new Promise<void>((resolve) => this.#onOver = resolve);
+  /** Serves the reader, from the head of its answer to its end; then `onOver` is called. */
+  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>, onOver?: () => void): void {
+    this.#onOver = onOver;
     if (this.#is_over) {
       closeQuietly(stream);
-      this.#onOver?.();
-      return over;
+      return onOver?.();
     }
     this.#stream = stream;
     this.#readers.open++;
     if (!this.#awaits_turn) this.#flush();
     this.#stream?.flow(this, early);
-    return over;
   }
 
   lost(): void {

@@ -15,7 +15,7 @@ import { hasFile } from "./data_files.ts";
 import { EmbeddedBackups } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
 import { Deliveries, messageOf } from "./embedded_delivery.ts";
-import type { Reply, Row } from "./embedded_delivery.ts";
+import type { Reply } from "./embedded_delivery.ts";
 import { EmbeddedBlocks } from "./embedded_blocks.ts";
 import { EmbeddedBuckets } from "./embedded_kv.ts";
 import { EmbeddedLedger } from "./embedded_ledger.ts";
@@ -165,29 +165,7 @@ class EmbeddedSpine implements Spine {
     this.#assertConnected();
     assertPattern(pattern);
     if (options.queue !== undefined) assertQueue(options.queue);
-    const row: Row = {
-      pattern,
-      queue: options.queue,
-      reads_only: options.reads_only === true,
-      handler,
-      closed: false,
-      messages: 0,
-      bytes: 0,
-      overflowing: false,
-    };
-    this.#deliveries.add(row);
-    return {
-      pattern,
-      unsubscribe: () => {
-        row.closed = true;
-        this.#deliveries.remove(row);
-      },
-      drain: async () => {
-        this.#deliveries.remove(row);
-        await this.#turns.settled();
-        row.closed = true;
-      },
-    };
+    return this.#deliveries.subscribe(pattern, handler, options);
   }
 
   request(subject: Subject, payload: Uint8Array, options: RequestOptions): Promise<SpineMessage> {

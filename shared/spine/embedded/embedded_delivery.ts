@@ -5,23 +5,52 @@
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
 import type { EmbeddedLimits } from "./embedded_options.ts";
-import type { SpineHeaders, SpineMessage } from "../contract/spine_message.ts";
+import type {
+  SpineHeaders,
+  SpineMessage,
+  SubscribeOptions,
+  Subscription,
+} from "../contract/spine_message.ts";
 import { SubjectIndex } from "../contract/subject_index.ts";
 import type { Job, JobQueue } from "../contract/job_queue.ts";
 import { AT, step } from "../../watchdog/steps.ts";
 
-/** One subscription. */
-export interface Row {
+/** One subscription. A busy process has two for each room, so it is one object without closures. */
+class Row implements Subscription {
   readonly pattern: string;
   readonly queue: string | undefined;
   readonly reads_only: boolean;
   readonly handler: (message: SpineMessage) => void;
-  closed: boolean;
+  readonly #deliveries: Deliveries;
+  closed = false;
   /** Messages queued for it. */
-  messages: number;
-  bytes: number;
+  messages = 0;
+  bytes = 0;
   /** True while messages are being dropped, so that one overflow is one event. */
-  overflowing: boolean;
+  overflowing = false;
+
+  constructor(
+    deliveries: Deliveries,
+    pattern: string,
+    handler: (message: SpineMessage) => void,
+    { queue, reads_only = false }: SubscribeOptions,
+  ) {
+    this.pattern = pattern;
+    this.queue = queue;
+    this.reads_only = reads_only;
+    this.handler = handler;
+    this.#deliveries = deliveries;
+  }
+
+  unsubscribe(): void {
+    this.closed = true;
+    this.#deliveries.remove(this);
+  }
+
+  async drain(): Promise<void> {
+    await this.#deliveries.drain(this);
+    this.closed = true;
+  }
 }
 
 /** Sends the reply to a request. */
@@ -64,13 +93,26 @@ export class Deliveries {
     this.#options = options;
   }
 
-  add(row: Row): void {
+  /** Delivers the pattern's messages to the handler from now on. */
+  subscribe(
+    pattern: string,
+    handler: (message: SpineMessage) => void,
+    options: SubscribeOptions,
+  ): Subscription {
+    const row = new Row(this, pattern, handler, options);
     this.#index.add(row);
+    return row;
   }
 
   /** Removes a subscription: it gets nothing new; queued messages are delivered unless it is `closed`. */
   remove(row: Row): void {
     this.#index.remove(row);
+  }
+
+  /** As `remove`; resolves when its queued messages are delivered. */
+  drain(row: Row): Promise<void> {
+    this.remove(row);
+    return this.#options.turns.settled();
   }
 
   /** Stops all deliveries. */

@@ -55,7 +55,7 @@ export function answerWith(
   const taken = takeBareUpgrade(request);
   if (taken === undefined) {
     const stream = new BodyStream();
-    void writer.run(stream, NOTHING);
+    writer.run(stream, NOTHING);
     clientGone(request).addEventListener("abort", () => stream.lost(), { once: true });
     return new Response(stream.body, { headers });
   }

@@ -100,7 +100,7 @@ class Sessions {
     this.#open.set(id, { socket, owner: ownerOf(client.identity), polled });
     socket.begin(`/v1/connections/${id}?node=${encodeURIComponent(context.node_id)}`);
     if (polled === undefined) return answerWith(request, socket.writer, headers, context.now());
-    void socket.writer.run(polled, NOTHING);
+    socket.writer.run(polled, NOTHING);
     return new Response(await polled.take(0, POLL_MS), { headers });
   }
 

@@ -80,7 +80,7 @@ export class FrameScanner {
     this.#take = take;
   }
 
-  /** Scans a chunk, which must not change later; returns the bytes that were not taken, in order. */
+  /** Scans a chunk; returns the bytes that were not taken, in order, mostly as views of it. It keeps nothing of it. */
   feed(chunk: Uint8Array): readonly Uint8Array[] {
     if (this.#gave_up) return [chunk];
     if (this.#held_bytes === 0) return this.#scan(chunk, 0);

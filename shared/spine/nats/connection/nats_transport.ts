@@ -13,6 +13,12 @@ import type {
   NodeConnectionOptions,
 } from "@nats-io/transport-deno";
 import { nodeResolveHost, NodeTransport } from "@nats-io/transport-deno/node_transport";
+import { concat } from "../../../containers/concat.ts";
+import type { ByteSink } from "../../../http1/byte_stream.ts";
+import { HandleStream } from "../../../http1/handle_stream.ts";
+import { NOTHING } from "../../../http1/inbound.ts";
+import { handleOf } from "../../../http1/node_handle.ts";
+import type { TcpHandle } from "../../../http1/node_handle.ts";
 import type { FrameScanner } from "./nats_frames.ts";
 import { NatsLogin } from "./nats_login.ts";
 import type { OutBuffer } from "./nats_out.ts";
@@ -52,30 +58,17 @@ type WireOptions = { readonly wire?: unknown; readonly login?: unknown };
 type Server = Parameters<NodeTransport["connect"]>[0];
 
 /**
- * The scanner takes its messages directly from the socket's reads; nats.js gets the rest. nats.js' own path from the
- * socket to its parser costs two queues and four promises for each read.
+ * What the wire reads from and writes to. nats.js itself creates two queues and four promises for each read, and a
+ * promise for each write whose result it ignores. Without TLS, the bytes pass Node's streams by, too, which cost as much
+ * again.
  */
-function takeFirst(transport: NodeTransport, scanner: FrameScanner): void {
-  const { socket, yields } = transport;
-  // The greeting, and the bytes received with it.
-  const greeting = yields.splice(0);
-  const feed = (chunk: Uint8Array) => {
-    // A plain Uint8Array: the code must not depend on Node's Buffer class.
-    const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
-    for (const rest of scanner.feed(bytes)) transport.yields.push(rest);
-    if (transport.yields.length > 0) transport.signal.resolve();
-  };
-  for (const chunk of greeting) feed(chunk);
-  socket.removeAllListeners("data");
-  socket.on("data", feed);
-}
-
-/**
- * What the wire writes to. nats.js itself creates a promise for each write and ignores the result: the socket reports
- * its end to its listeners.
- */
-class SocketCarrier implements Carrier {
+class SocketCarrier implements Carrier, ByteSink {
   readonly #transport: NodeTransport;
+  #scanner: FrameScanner | undefined;
+  /** Undefined with TLS. */
+  #stream: HandleStream | undefined;
+  /** Bytes that follow those being written; undefined while the system has taken all. */
+  #waiting: Uint8Array[] | undefined;
 
   constructor(transport: NodeTransport) {
     this.#transport = transport;
@@ -85,9 +78,52 @@ class SocketCarrier implements Carrier {
     return this.#transport.isClosed;
   }
 
+  /** From now on the scanner takes its messages from each read, and nats.js gets the rest. */
+  begin(scanner: FrameScanner): void {
+    const { socket, yields } = this.#transport;
+    this.#scanner = scanner;
+    // The greeting, and the bytes received with it.
+    for (const chunk of yields.splice(0)) this.#feed(chunk);
+    socket.removeAllListeners("data");
+    socket.on("data", (chunk: Uint8Array) => this.#feed(chunk));
+    const handle = this.#transport.isEncrypted() ? null : handleOf(socket);
+    if (handle === null) return;
+    const stream = this.#stream = new HandleStream(handle as TcpHandle);
+    // Node has begun to read.
+    stream.pause();
+    stream.flow(this, NOTHING);
+    stream.resume();
+  }
+
+  #feed({ buffer, byteOffset, length }: Uint8Array): void {
+    const { yields, signal } = this.#transport;
+    // A plain Uint8Array: the code must not depend on Node's Buffer class.
+    const others = this.#scanner?.feed(new Uint8Array(buffer, byteOffset, length)) ?? [];
+    // Copies: nats.js reads them later.
+    for (const rest of others) yields.push(rest.slice());
+    if (yields.length > 0) signal.resolve();
+  }
+
   send(bytes: Uint8Array): void {
     const socket: NodeTransport["socket"] | undefined = this.#transport.socket;
-    if (!this.#transport.isClosed && socket?.writable === true) socket.write(bytes);
+    if (this.#transport.isClosed || socket?.writable !== true) return;
+    if (this.#stream === undefined) socket.write(bytes);
+    else if (this.#waiting !== undefined) this.#waiting.push(bytes);
+    else if (!this.#stream.send(bytes as Uint8Array<ArrayBuffer>)) this.#waiting = [];
+  }
+
+  arrived(bytes: Uint8Array, end: number): void {
+    this.#feed(bytes.subarray(0, end));
+  }
+
+  written(): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    if (waiting.length > 0) this.send(concat(waiting));
+  }
+
+  ended(): void {
+    this.#transport.socket.destroy();
   }
 }
 
@@ -114,9 +150,10 @@ class WireTransport extends NodeTransport {
     // Abandoned meanwhile: nats.js already uses another socket.
     if (this.isClosed || !(options.wire instanceof Wire)) return;
     this.#wire = options.wire;
-    const { scanner, out } = options.wire.open(new SocketCarrier(this));
+    const carrier = new SocketCarrier(this);
+    const { scanner, out } = options.wire.open(carrier);
     this.#out = out;
-    takeFirst(this, scanner);
+    carrier.begin(scanner);
   }
 
   /**
