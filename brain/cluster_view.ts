@@ -12,6 +12,12 @@ import type {
   WrittenEntry,
 } from "../shared/records/member.ts";
 
+/** A room in its tenant. */
+export interface RoomAddress {
+  readonly tenant_id: string;
+  readonly room_id: string;
+}
+
 /** Why members left: their own Shield reported it, or the Shield was given up (silent, or stopped). */
 export type LeaveCause = "reported" | "given-up";
 
@@ -52,7 +58,7 @@ export interface ClusterView {
   /** Whether exactly this incarnation of a Shield is known and up. */
   isUp(writer: Writer): boolean;
   /** Rooms with members, for the sweep of idle ones. */
-  occupied(): Iterable<{ readonly tenant_id: string; readonly room_id: string }>;
+  occupied(): Iterable<RoomAddress>;
   /** Whether every Shield that is up sent a message within two heartbeats, and nothing is being pulled. */
   isFresh(): boolean;
   /** Calls back for every change of members until the returned function is called. */

@@ -60,7 +60,7 @@ import type { Traced } from "./message/stamp.ts";
 import type { PolicyOutcome, Verdict } from "../shared/records/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { RateTable } from "./rates/rates.ts";
-import type { StartedRoomClasses } from "./rooms/start.ts";
+import type { StartedRoomClasses } from "./settings/room_classes.ts";
 import type { DocumentKinds } from "./settings/document_kinds.ts";
 import type { Settings } from "./settings/settings.ts";
 import type { Signals } from "./signals/signals.ts";

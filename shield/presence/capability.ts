@@ -1,7 +1,7 @@
 /** The presence capability of a Shield: the members of rooms. */
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Capability, Given, ShieldOptions } from "../capability.ts";
-import { DATA } from "../http/members.ts";
+import { PAGE } from "../http/members.ts";
 import { COUNT, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import { CommandsUnderWay } from "./commands_under_way.ts";
 import { ConfirmAnswer } from "./moving.ts";
@@ -45,7 +45,7 @@ export const PRESENCE: Capability = {
         ...{ method: "GET", template: `${ROOM}/presence`, id: "listMembers", tag: "presence" },
         summary: "Lists a room's members, page by page",
         command: "presence.list",
-        members: [DATA.limit, DATA.after],
+        members: PAGE,
         result: "Members",
       },
       {
