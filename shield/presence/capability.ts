@@ -74,7 +74,7 @@ export const PRESENCE: Capability = {
           known: () => moving.known(),
           move(connections, at_most_ms) {
             presence.beginMove();
-            return moving.tell(connections, at_most_ms);
+            return moving.tell([...connections].filter(service.isMember), at_most_ms);
           },
           // An embedded bus has no other Shield to return to, and its lists of members end with it.
           holds: () => env.config.nats !== undefined && stats.held_members > 0,
