@@ -38,6 +38,9 @@ function commandsOf(
 export const PRESENCE: Capability = {
   name: "presence",
   title: "the members of rooms",
+  config: ["presence"],
+  room_class: ["presence", "max_members", "membership"],
+  stores: ["ARQON_MEMBERS"],
   actions: { "presence.list": "presence", "presence.count": "presence" },
   client: {
     commands: [

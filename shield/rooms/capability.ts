@@ -21,6 +21,7 @@ const BAN = object({
 export const ROOMS: Capability = {
   name: "rooms",
   title: "the state and locks of rooms, their kicks and bans",
+  stores: ["ARQON_ROOMS"],
   client: {
     commands: ROOM_COMMANDS,
     tags: {
