@@ -9,7 +9,7 @@ import { connectionId, randomPool } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
-import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
+import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reserved.ts";
 import type { ReducerCalls } from "./reducer_commands.ts";
 import { noModule, noReducer, nothingShown } from "./room/refusals.ts";
 import type { KeyValue, ObjectStore } from "../../shared/spine/contract/spine.ts";
