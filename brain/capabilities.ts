@@ -4,6 +4,7 @@ import { HOOKS } from "./hooks/capability.ts";
 import { PRESENCE } from "./presence/capability.ts";
 import { REDUCERS } from "./reducers/capability.ts";
 import { PLAN } from "./rollouts/capability.ts";
+import { ROOMS } from "./rooms/capability.ts";
 import { TAP } from "./tap/capability.ts";
 
 /** In the order in which they open and start; they end in reverse. */
@@ -11,6 +12,7 @@ export const BRAIN_CAPABILITIES: readonly BrainCapability[] = [
   PRESENCE,
   REDUCERS,
   HOOKS,
+  ROOMS,
   PLAN,
   TAP,
 ];

@@ -2,16 +2,16 @@
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { OpenClasses } from "./classes/followed_classes.ts";
-import { type ClusterView, loneView } from "./cluster_view.ts";
+import { type ClusterView, loneView, type RoomAddress } from "./cluster_view.ts";
 import type { OpenFigures } from "./inspect.ts";
-import type { OwnCommands } from "./rooms/commands/request.ts";
-import type { RoomServiceOptions } from "./rooms/service.ts";
+import type { OwnCommands } from "./desk/request.ts";
 import type { ConfigChanges } from "../shared/config/live/live_config.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/logs/log.ts";
 import type { Logging } from "../shared/logs/logging.ts";
 import type { Env } from "../shared/env.ts";
+import type { KvKey } from "../shared/spine/contract/spine.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 
 /** What a Brain needs from its process. */
@@ -59,11 +59,45 @@ export interface BrainOptions extends Pick<Env, "spine" | "registry" | "now"> {
   readonly storage?: () => HealthCheck;
 }
 
-/** Services that capabilities provide to rooms: a later capability may replace an earlier one's. */
+/** A room's document as it is stored. */
+export interface StoredRoom {
+  /** The revision in the bucket; 0: no document. */
+  readonly revision: number;
+  readonly document: { readonly created_ms: number; readonly epoch: string };
+}
+
+/** The stored rooms, for reports. */
+export interface StoredRooms {
+  isOwner(at: RoomAddress): boolean;
+  /** Rejects with `spine-unavailable`, or `internal` for a damaged document. */
+  load(at: RoomAddress): Promise<StoredRoom>;
+  /** The keys of a tenant's rooms: tenant and room. */
+  keysOf(tenant_id: string): Promise<readonly KvKey[]>;
+}
+
+/** Reports created and ended rooms: of a room that is not reported yet, nothing is removed. */
+export interface RoomReports {
+  /** Checks soon whether there is something to report about the room. */
+  look(at: RoomAddress): void;
+  /**
+   * Publishes pending reports of the room; resolves with whether the creation of the room as `read` is reported, so
+   * that it may end.
+   */
+  settle(at: RoomAddress, read?: StoredRoom): Promise<boolean>;
+  /** Reports the ended rooms of this Brain. Never rejects. */
+  settleGone(isStored: (at: RoomAddress) => boolean): Promise<void>;
+  /** Stops; resolves when nothing is under way. */
+  stop(): Promise<void>;
+}
+
+/** Starts the reports. Rejects with `spine-unavailable`. */
+export type ReportRooms = (rooms: StoredRooms) => Promise<RoomReports>;
+
+/** Services that capabilities provide to later ones: a later capability may replace an earlier one's. */
 export interface BrainGiven {
   readonly view: ClusterView;
   /** Receives the creation and end of rooms; undefined: nothing does. */
-  readonly reportRooms: RoomServiceOptions["reportRooms"];
+  readonly reportRooms: ReportRooms | undefined;
 }
 
 /** The environment of a capability at its start. */
@@ -76,7 +110,7 @@ export interface BrainEnv extends BrainOptions, BrainGiven {
 /** A running capability. */
 export interface BrainPart {
   readonly gives?: Partial<BrainGiven>;
-  /** Its commands of rooms. */
+  /** The commands that it serves. */
   readonly commands?: OwnCommands;
   /** Its figures for operators. */
   readonly figures?: OpenFigures;
@@ -86,6 +120,8 @@ export interface BrainPart {
   checks?(): Record<string, HealthCheck>;
   /** Announces that this Brain stops, before anything ends, so that new work goes to the others. Idempotent. */
   leave?(): Promise<void>;
+  /** Ends its background work while the last commands are answered: from now on none may wait for an event. */
+  stop?(): Promise<void>;
   drain(): Promise<void>;
 }
 
@@ -95,9 +131,9 @@ export interface BrainCapability {
   readonly name: string;
   /** Its description: one sentence. */
   readonly title: string;
-  /** Opens the services that rooms need; undefined: it is disabled. Rejects with `spine-unavailable`. */
+  /** Opens its services, before commands are accepted; undefined: it is disabled. Rejects with `spine-unavailable`. */
   open?(env: BrainEnv): Promise<BrainPart | undefined>;
-  /** Starts it, once rooms accept commands. Rejects with `spine-unavailable`. */
+  /** Starts it, once commands are accepted. Rejects with `spine-unavailable`. */
   start?(env: BrainEnv): Promise<BrainPart>;
 }
 

@@ -3,14 +3,13 @@
  * (`presence/service.ts`); tests of rooms have their own.
  */
 import type { LeaveReason } from "../shared/records/leave_reason.ts";
-import type {
-  Entry,
-  Stay,
-  Stays,
-  StaysWritten,
-  Writer,
-  WrittenEntry,
-} from "../shared/records/member.ts";
+import type { Entry, Writer, WrittenEntry } from "../shared/records/member.ts";
+
+/** A room in its tenant. */
+export interface RoomAddress {
+  readonly tenant_id: string;
+  readonly room_id: string;
+}
 
 /** Why members left: their own Shield reported it, or the Shield was given up (silent, or stopped). */
 export type LeaveCause = "reported" | "given-up";
@@ -52,7 +51,7 @@ export interface ClusterView {
   /** Whether exactly this incarnation of a Shield is known and up. */
   isUp(writer: Writer): boolean;
   /** Rooms with members, for the sweep of idle ones. */
-  occupied(): Iterable<{ readonly tenant_id: string; readonly room_id: string }>;
+  occupied(): Iterable<RoomAddress>;
   /** Whether every Shield that is up sent a message within two heartbeats, and nothing is being pulled. */
   isFresh(): boolean;
   /** Calls back for every change of members until the returned function is called. */
@@ -62,24 +61,6 @@ export interface ClusterView {
    * and served its rooms.
    */
   onOwnership(listener: (was_away: boolean) => void): () => void;
-}
-
-/** A report of members that have left. */
-export interface ReportedStays extends Pick<Stays, "stays" | "missed"> {
-  /** The Shield that reports its own members; undefined: another Brain, for members of Shields that are down. */
-  readonly node_id: string | undefined;
-}
-
-/** Stays of members that Shields and Brains keep until they are in the journals of their rooms. */
-export interface StaysView {
-  /** Calls back, while this Brain serves, with each report; reports are repeated, and sent to all Brains. */
-  onStays(listener: (reported: ReportedStays) => void): () => void;
-  /** Calls back with the stays that another Brain has written. */
-  onStaysWritten(listener: (written: Pick<StaysWritten, "stays">) => void): () => void;
-  /** Confirms to the Shield and the other Brains that the stays are written, or need not be. */
-  confirmStays(node_id: string, written: Pick<StaysWritten, "stays" | "missed">): void;
-  /** Sends the other Brains stays of members whose Shields are down. */
-  shareStays(stays: readonly Stay[]): void;
 }
 
 /** The view of a Brain without presence: it is alone, owns every room, and knows no members. */

@@ -10,10 +10,8 @@ import { createMetrics } from "../shared/metrics/metrics.ts";
 import { isReady } from "../shared/listeners/ops.ts";
 import { commandSubject } from "../shared/subjects/subject.ts";
 import { type NatsServer, startNats } from "../tests/harness/nats_server.ts";
-import { createBrainMetrics } from "./telemetry/metrics.ts";
 import { accepted, commandEnvelope, sendCommand } from "./rooms/testing/command_probe.ts";
-import { faulty, ProbeCluster } from "./rooms/testing/room_test_bed.ts";
-import { startRooms } from "./rooms/service.ts";
+import { faulty, ProbeCluster, serveRooms } from "./rooms/testing/room_test_bed.ts";
 import { openClient, startNode } from "./testing/node.ts";
 
 /** Only an event that never happens takes this long. */
@@ -30,12 +28,11 @@ async function startDesk(nats: NatsServer, brain_id: string): Promise<Desk> {
   const log = QUIET;
   const connection = await openClient(nats);
   const { spine, handle } = faulty(connection, {}, false);
-  const rooms = await startRooms({
-    own: {},
+  const rooms = await serveRooms({
     config: configFrom({ limits: { command_timeout_ms: PATIENCE_MS } }),
     spine,
     view: new ProbeCluster().view(brain_id),
-    metrics: createBrainMetrics(createMetrics({ node_id: brain_id, version: "0" })),
+    registry: createMetrics({ node_id: brain_id, version: "0" }),
     log,
     now,
     random: Math.random,

@@ -1,6 +1,6 @@
 /**
- * The Brain without its process: rooms and its capabilities on a given Spine, so that `deno task dev` can run it
- * beside a Shield. `listeners.ts` has the listeners; `main.ts` handles arguments, files and signals.
+ * The Brain without its process: its command desk and its capabilities on a given Spine, so that `deno task dev` can
+ * run it beside a Shield. `listeners.ts` has the listeners; `main.ts` handles arguments, files and signals.
  */
 import { brainIdOf } from "../shared/cluster/cluster.ts";
 import type { HealthCheck, HealthReport } from "../shared/listeners/ops.ts";
@@ -8,10 +8,8 @@ import type { Spine } from "../shared/spine/contract/spine.ts";
 import { plural } from "../shared/plural.ts";
 import { type BrainEnv, type BrainPart, givenAlone } from "./capability.ts";
 import { FollowedClasses } from "./classes/followed_classes.ts";
+import { startDesk } from "./desk/desk.ts";
 import { startInspect } from "./inspect.ts";
-import { createBrainMetrics } from "./telemetry/metrics.ts";
-import type { BrainMetrics } from "./telemetry/metrics.ts";
-import { startRooms } from "./rooms/service.ts";
 import type { BrainOptions } from "./capability.ts";
 
 /** A running Brain. */
@@ -49,7 +47,7 @@ async function end(parts: readonly BrainPart[]): Promise<void> {
 }
 
 /** Starts the components of a Brain in order of their dependencies. If one cannot start, the others end. */
-async function startParts(options: BrainOptions, metrics: BrainMetrics) {
+async function startParts(options: BrainOptions) {
   const { capabilities, changes = options.reloading } = options;
   const { monotonic_ms = () => performance.now() } = options;
   const brain_id = ownId(options);
@@ -64,11 +62,12 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
       parts.push(part);
       env = { ...env, ...part.gives };
     }
-    const commands = Object.assign({}, ...parts.map((one) => one.commands));
-    const rooms = await startRooms({ ...env, metrics, own: commands });
-    parts.push(rooms);
+    const own = Object.assign({}, ...parts.map((one) => one.commands));
+    const opened = [...parts];
+    const stop = () => Promise.all(opened.map((one) => one.stop?.()));
+    parts.push(await startDesk({ ...env, own, stop }));
     for (const { start } of capabilities) if (start !== undefined) parts.push(await start(env));
-    return { env, rooms, parts };
+    return { env, parts };
   } catch (error) {
     await end(parts);
     throw error;
@@ -81,8 +80,7 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
  */
 export async function startBrain(options: BrainOptions): Promise<Brain> {
   const { spine, now, storage } = options;
-  const metrics = createBrainMetrics(options.registry);
-  const { env: { view }, rooms, parts } = await startParts(options, metrics);
+  const { env: { view }, parts } = await startParts(options);
   const started_ms = now();
   let since_ms = started_ms;
   let drained: Promise<void> | undefined;
@@ -110,7 +108,6 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     started_ms,
     checks: () => health().checks,
     isDraining: () => drained !== undefined,
-    documentOf: rooms.documentOf,
     figures: parts.flatMap((one) => one.figures ?? []),
     questions: Object.assign({}, ...parts.map(({ questions }) => questions)),
   });

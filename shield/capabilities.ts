@@ -31,6 +31,7 @@ import { PROOF } from "./proof/capability.ts";
 import { PUSHER } from "./pusher/capability.ts";
 import { QUOTA } from "./quota/capability.ts";
 import { REDUCERS } from "./reducers/capability.ts";
+import { ROOMS } from "./rooms/capability.ts";
 import { SCHEDULES } from "./schedules/capability.ts";
 import { SCHEMAS } from "./schema/capability.ts";
 import { SSE } from "./sse/capability.ts";
@@ -41,6 +42,7 @@ import { USAGE } from "./usage/capability.ts";
 
 /** In the order in which they open, and then start; a capability follows those that it builds on. */
 export const SHIELD_CAPABILITIES: readonly Capability[] = [
+  ROOMS,
   DURABLE,
   SSE,
   STREAMS,

@@ -7,6 +7,7 @@ import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
 import type { ConfigChanges } from "../shared/config/live/live_config.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
+import type { RoomClassEntry } from "../shared/config/schema_durable.ts";
 import type { Env } from "../shared/env.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { OwnLife } from "../shared/lives/own_life.ts";
@@ -60,7 +61,7 @@ import type { Traced } from "./message/stamp.ts";
 import type { PolicyOutcome, Verdict } from "../shared/records/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { RateTable } from "./rates/rates.ts";
-import type { StartedRoomClasses } from "./rooms/start.ts";
+import type { StartedRoomClasses } from "./settings/room_classes.ts";
 import type { DocumentKinds } from "./settings/document_kinds.ts";
 import type { Settings } from "./settings/settings.ts";
 import type { Signals } from "./signals/signals.ts";
@@ -277,6 +278,14 @@ export interface Capability<Own = unknown> {
   readonly name: string;
   /** A description in one sentence. */
   readonly title: string;
+  /** Its tables of the configuration. */
+  readonly config?: readonly (keyof ShieldOptions["config"])[];
+  /** Its fields of a tenant's settings. */
+  readonly tenant?: readonly string[];
+  /** Its fields of a class of rooms. */
+  readonly room_class?: readonly (keyof RoomClassEntry)[];
+  /** Its buckets and logs on the Spine. */
+  readonly stores?: readonly `ARQON_${string}`[];
   readonly client?: ClientSide;
   /** The grants that its commands need; absent, and for others: `command`. */
   readonly actions?: CommandActions;

@@ -55,9 +55,7 @@ export async function drain(
     return true;
   };
   if (!parts.hurried) {
-    const members = [...parts.connections].filter(({ attendances }) => attendances.size > 0);
-    const at_most_ms = server.drain_timeout_ms / NOTICE_SHARE;
-    await parts.presence.move(members, at_most_ms);
+    await parts.presence.move(parts.connections, server.drain_timeout_ms / NOTICE_SHARE);
   }
   if (server.drain_ms > 0 && !parts.hurried) {
     tellAll(options, parts);

@@ -11,7 +11,7 @@ import { startRevocations } from "./auth/revoke.ts";
 import { RunningCapabilities } from "./capability.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { signatureDemands } from "./message/signature.ts";
-import { startRoomClasses } from "./rooms/start.ts";
+import { startRoomClasses } from "./settings/room_classes.ts";
 import { openSettings } from "./settings/settings.ts";
 import { createStats, registerStats } from "./stats/stats.ts";
 import { TenantTable } from "./stats/tenant_stats.ts";

@@ -12,6 +12,7 @@ import { createHttpHistory, HISTORY } from "../shield/durable/http/http_history.
 import { growingRoute } from "../shield/growing/http/route.ts";
 import { PROOF_ROUTES, proofRoutes } from "../shield/proof/http.ts";
 import { PRESENCE } from "../shield/presence/capability.ts";
+import { ROOMS } from "../shield/rooms/capability.ts";
 import { eventRoutes } from "../shield/sse/http/events.ts";
 import { ticketRoute } from "../shield/sse/http/tickets.ts";
 import { sessionRoutes } from "../shield/sse/http/sessions.ts";
@@ -90,7 +91,7 @@ Deno.test("the client API: the description is valid, and has every route and no 
     options as never,
     parts as never,
     streams,
-    PRESENCE.client?.commands,
+    [ROOMS, PRESENCE].flatMap(({ client }) => client?.commands ?? []),
   );
   const own = ["GET /v1/auth/check", "GET /v1/openapi.json"];
   assert.deepEqual(

@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { callData } from "../../brain/reducers/call_data.ts";
-import { objectMembers } from "../../brain/rooms/commands/json_text.ts";
+import { objectMembers } from "../../brain/desk/json_text.ts";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import { createReducer, type Run } from "../../brain/reducers/guest/reducer_guest.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";

@@ -11,12 +11,8 @@ import { metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
-import type { RoomAddress } from "../rooms/commands/command.ts";
-import type { RoomContext } from "../rooms/room/room.ts";
-import { isRoomKey } from "../rooms/store/command_pages.ts";
-import { loadRoom } from "../rooms/store/room_store.ts";
-import type { StoreContext, Stored } from "../rooms/store/room_store.ts";
-import type { RoomReports } from "../rooms/sweep.ts";
+import type { RoomReports, StoredRoom, StoredRooms } from "../capability.ts";
+import type { RoomAddress } from "../cluster_view.ts";
 import { readStored } from "../../shared/records/stored.ts";
 import { slice } from "../../shared/turns/slices.ts";
 
@@ -46,11 +42,9 @@ export interface LifeEvents {
 }
 
 interface AnnouncedRoomsOptions extends Pick<Env, "log"> {
-  readonly context: StoreContext;
+  readonly rooms: StoredRooms;
   readonly events: LifeEvents;
   readonly marks: KeyValue;
-  /** The keys of a tenant's rooms. */
-  readonly listRooms: (tenant_id: string) => Promise<readonly KvKey[]>;
   /** The most queued rooms; the sweep finds further ones. */
   readonly waiting_max: number;
   readonly onStored: (type: "room.created" | "room.ended") => void;
@@ -72,7 +66,7 @@ const bytesOf = (value: object) => new TextEncoder().encode(JSON.stringify(value
 const readMark = (bytes: Uint8Array): Birth | undefined =>
   readStored(bytes, Birth, "mark of an announced room");
 
-function birthOf(stored: Stored | undefined): Birth | undefined {
+function birthOf(stored: StoredRoom | undefined): Birth | undefined {
   if (stored === undefined || stored.revision === 0) return undefined;
   const { created_ms, epoch } = stored.document;
   return { created_ms, epoch };
@@ -112,11 +106,11 @@ class AnnouncedRooms implements RoomReports {
    * Publishes pending reports of the room; resolves with whether the creation of the room as `read` is reported, so
    * that it may end. Rejects as log and buckets do.
    */
-  async settle(at: RoomAddress, read?: Stored): Promise<boolean> {
+  async settle(at: RoomAddress, read?: StoredRoom): Promise<boolean> {
     const { tenant_id } = at;
     if (!this.#options.events.tenants.has(tenant_id)) return true;
     if (!await this.#hasBegun(tenant_id)) return false;
-    const { marks, context } = this.#options;
+    const { marks, rooms } = this.#options;
     const key = markKey(tenant_id, at.room_id);
     return await changeDocument(async (mayLose) => {
       // The mark first: the room's document is then read later, and is not older.
@@ -124,7 +118,7 @@ class AnnouncedRooms implements RoomReports {
       const mark = entry && readMark(entry.value);
       const known = birthOf(read);
       if (mark !== undefined && mark.created_ms === known?.created_ms) return true;
-      const birth = birthOf(await loadRoom(at, context));
+      const birth = birthOf(await rooms.load(at));
       const is_read = read === undefined || birth?.created_ms === known?.created_ms;
       if (mark?.created_ms === birth?.created_ms) return is_read;
       if (mark !== undefined) await this.#tell("room.ended", at, mark);
@@ -149,12 +143,12 @@ class AnnouncedRooms implements RoomReports {
   }
 
   async #settleGoneOf(tenant_id: string, isStored: (at: RoomAddress) => boolean): Promise<void> {
-    const { marks, context } = this.#options;
+    const { marks, rooms } = this.#options;
     for (const key of await marks.keys(markKey(tenant_id))) {
       const at = { tenant_id, room_id: key.at(-1) ?? "" };
       await slice(tenant_id);
       if (this.#stopped) return;
-      if (context.isOwner(at) && !isStored(at)) await this.settle(at);
+      if (rooms.isOwner(at) && !isStored(at)) await this.settle(at);
     }
   }
 
@@ -204,9 +198,9 @@ class AnnouncedRooms implements RoomReports {
 
   /** Starts reporting for new tenants. */
   async #beginAll(): Promise<void> {
-    const { events: { tenants }, context, log } = this.#options;
+    const { events: { tenants }, rooms, log } = this.#options;
     for (const tenant_id of tenants) {
-      const is_ours = context.isOwner({ tenant_id, room_id: BEGINNER });
+      const is_ours = rooms.isOwner({ tenant_id, room_id: BEGINNER });
       if (this.#stopped || !is_ours || this.#begun.has(tenant_id)) continue;
       await this.#begin(tenant_id).catch((error) => {
         log.warn("hooks hear of the rooms of a tenant later", { tenant_id, error });
@@ -218,13 +212,13 @@ class AnnouncedRooms implements RoomReports {
   /** Marks the existing rooms first: a new hook receives only later creations. */
   async #begin(tenant_id: string): Promise<void> {
     if (await this.#hasBegun(tenant_id)) return;
-    const { marks, context, listRooms } = this.#options;
-    const keys = await listRooms(tenant_id);
+    const { marks, rooms } = this.#options;
+    const keys = await rooms.keysOf(tenant_id);
     for (let at = 0; at < keys.length; at += AT_A_TIME) {
       await slice(tenant_id);
       await Promise.all(
         keys.slice(at, at + AT_A_TIME).map(async ([, room_id = ""]) => {
-          const birth = birthOf(await loadRoom({ tenant_id, room_id }, context));
+          const birth = birthOf(await rooms.load({ tenant_id, room_id }));
           if (birth !== undefined) await marks.put(markKey(tenant_id, room_id), bytesOf(birth));
         }),
       );
@@ -240,16 +234,15 @@ export async function announceRooms(
     readonly config: Pick<Config, "brain">;
   },
   events: LifeEvents,
-  context: RoomContext,
+  rooms: StoredRooms,
 ): Promise<RoomReports> {
   const stored = metricsOn(registry).counter(
     "brain_rooms_told_total",
     "Births and ends of rooms that were stored for hooks.",
     "event",
   );
-  const rooms = new AnnouncedRooms({
-    ...{ context, events, log, marks: await spine.keyValue(HOOKS_BUCKET) },
-    listRooms: async (tenant_id) => (await context.bucket.keys([tenant_id])).filter(isRoomKey),
+  const announced = new AnnouncedRooms({
+    ...{ rooms, events, log, marks: await spine.keyValue(HOOKS_BUCKET) },
     waiting_max: config.brain.rooms_per_tenant,
     onStored: (event) => stored.inc({ event }),
   });
@@ -257,7 +250,7 @@ export async function announceRooms(
     registry,
     "brain_rooms_untold",
     "Rooms whose birth or end waits to be stored for hooks.",
-    () => rooms.waiting,
+    () => announced.waiting,
   );
-  return rooms;
+  return announced;
 }

@@ -11,7 +11,7 @@ export const HOOKS: BrainCapability = {
   async open(env) {
     const life_events = await HookLifeEvents.open(env);
     return {
-      gives: { reportRooms: (context) => announceRooms(env, life_events, context) },
+      gives: { reportRooms: (rooms) => announceRooms(env, life_events, rooms) },
       drain: () => Promise.resolve(life_events.close()),
     };
   },

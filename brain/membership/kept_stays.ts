@@ -5,22 +5,34 @@
  */
 import type { Env } from "../../shared/env.ts";
 import { FairMap } from "../../shared/containers/fair_map.ts";
-import type { Stay } from "../../shared/presence/messages.ts";
+import type { Stay, Stays, StaysWritten } from "../../shared/records/member.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 import type { Tag } from "../../shared/presence/types.ts";
-import type {
-  ClusterView,
-  LeaveCause,
-  MemberChange,
-  ReportedStays,
-  StaysView,
-} from "../cluster_view.ts";
+import type { ClusterView, LeaveCause, MemberChange } from "../cluster_view.ts";
 
 /** The most stays of one Brain; above, the oldest one of a tenant that exceeds its share is dropped. */
 const KEPT_MAX = 10_000;
 /** How long a stay of a Shield that is up is kept: that Shield keeps it, too, and repeats its report. */
 const UP_MS = 60_000;
+
+/** A report of members that have left. */
+export interface ReportedStays extends Pick<Stays, "stays" | "missed"> {
+  /** The Shield that reports its own members; undefined: another Brain, for members of Shields that are down. */
+  readonly node_id: string | undefined;
+}
+
+/** Stays of members that Shields and Brains keep until they are in the journals of their rooms. */
+export interface StaysView {
+  /** Calls back, while this Brain serves, with each report; reports are repeated, and sent to all Brains. */
+  onStays(listener: (reported: ReportedStays) => void): () => void;
+  /** Calls back with the stays that another Brain has written. */
+  onStaysWritten(listener: (written: Pick<StaysWritten, "stays">) => void): () => void;
+  /** Confirms to the Shield and the other Brains that the stays are written, or need not be. */
+  confirmStays(node_id: string, written: Pick<StaysWritten, "stays" | "missed">): void;
+  /** Sends the other Brains stays of members whose Shields are down. */
+  shareStays(stays: readonly Stay[]): void;
+}
 
 /** Where stays are read and kept. */
 export interface KeptStaysOptions extends Pick<Env, "now" | "monotonic_ms"> {

@@ -14,15 +14,10 @@ import type { Tag, Writer, WrittenEntry } from "../../shared/presence/types.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
-import type {
-  ClusterView,
-  LeaveCause,
-  MemberChange,
-  ReportedStays,
-  StaysView,
-} from "../cluster_view.ts";
+import type { ClusterView, LeaveCause, MemberChange } from "../cluster_view.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { KeptStays } from "./kept_stays.ts";
+import type { ReportedStays, StaysView } from "./kept_stays.ts";
 import { startMembership } from "./service.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 

@@ -12,7 +12,8 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
-import type { ClusterView, StaysView } from "../cluster_view.ts";
+import type { ClusterView } from "../cluster_view.ts";
+import type { StaysView } from "./kept_stays.ts";
 import { startMembership } from "./service.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 

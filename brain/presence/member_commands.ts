@@ -6,17 +6,15 @@ import { presenceUpdateJson } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Entry } from "../../shared/records/member.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import type { ClusterView } from "../cluster_view.ts";
-import type { RoomAddress } from "../rooms/commands/command.ts";
+import type { ClusterView, RoomAddress } from "../cluster_view.ts";
 import {
   invalidCommand,
   optionalInteger,
   optionalText,
   requireUnconditional,
-} from "../rooms/commands/command_data.ts";
-import type { AnswerOwn, AskedCommand, OwnCommands } from "../rooms/commands/request.ts";
-import { pageBytesMax } from "../rooms/room/room_limits.ts";
-import { pageOf } from "../rooms/store/page.ts";
+} from "../desk/command_data.ts";
+import type { AnswerOwn, AskedCommand, OwnCommands } from "../desk/request.ts";
+import { pageBytesMax, pageOf } from "../desk/page.ts";
 
 /** A query for the members of a room; it reads no document. */
 export type PresenceQuery =

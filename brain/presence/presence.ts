@@ -32,9 +32,8 @@ import type {
   LeaveReasons,
   MemberChange,
   MemberCount,
-  ReportedStays,
-  StaysView,
 } from "../cluster_view.ts";
+import type { ReportedStays, StaysView } from "../membership/kept_stays.ts";
 import { answerPull } from "./answers.ts";
 import { RoomEmitter } from "./emitter.ts";
 import { Membership } from "./membership.ts";

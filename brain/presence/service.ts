@@ -16,7 +16,8 @@ import type { SpineMessage, Subscription } from "../../shared/spine/contract/spi
 import { storeTimeOf } from "../../shared/spine/contract/store_time.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
-import type { ClusterView, StaysView } from "../cluster_view.ts";
+import type { ClusterView } from "../cluster_view.ts";
+import type { StaysView } from "../membership/kept_stays.ts";
 import { ClassesCheck } from "./classes_check.ts";
 import { type BrainPresenceMetrics, createBrainPresenceMetrics } from "./metrics.ts";
 import { BrainPresence, type BrainPresenceMachineOptions } from "./presence.ts";

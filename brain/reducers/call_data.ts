@@ -1,5 +1,5 @@
 /** Converts the data of a reducer call from the client's JSON to the reducer's bytes. Pure. */
-import { invalidCommand } from "../rooms/commands/command_data.ts";
+import { invalidCommand } from "../desk/command_data.ts";
 
 const encoder = new TextEncoder();
 /** Compact JSON of base64 bytes; encoders may escape characters, as PHP's does with each slash. */

@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
 import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import type { KvChange } from "../../shared/spine/contract/spine.ts";
-import type { RoomAddress as Place } from "../rooms/commands/command.ts";
+import type { RoomAddress as Place } from "../cluster_view.ts";
 import { type KnownRoom, knownRoom } from "./room/fork.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 

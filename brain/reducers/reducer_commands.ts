@@ -6,14 +6,14 @@ import { ArqonError } from "@arqon/proto";
 import type { CutOffAnswer } from "../../shared/cluster/cluster_room.ts";
 import { readCaller } from "../../shared/records/caller_headers.ts";
 import { PastAsk } from "../../shared/records/reducer_past.ts";
-import type { RoomAddress } from "../rooms/commands/command.ts";
+import type { RoomAddress } from "../cluster_view.ts";
 import {
   invalidCommand,
   optionalInteger,
   optionalText,
   requireUnconditional,
-} from "../rooms/commands/command_data.ts";
-import type { AskedCommand, OwnCommands } from "../rooms/commands/request.ts";
+} from "../desk/command_data.ts";
+import type { AskedCommand, OwnCommands } from "../desk/request.ts";
 import { callData } from "./call_data.ts";
 import type { WaitingCall } from "./room/call.ts";
 import type { ValuesQuery, WaitingQuery } from "./room/pages.ts";

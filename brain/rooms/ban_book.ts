@@ -18,7 +18,8 @@ import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { storeTimeOf } from "../../shared/spine/contract/store_time.ts";
-import type { BanCommand, RoomAddress, UnbanCommand } from "./commands/command.ts";
+import type { RoomAddress } from "../cluster_view.ts";
+import type { BanCommand, UnbanCommand } from "./commands/command.ts";
 
 /** The dependencies of the ban book. */
 export interface BanBookOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {

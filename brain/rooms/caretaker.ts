@@ -2,11 +2,11 @@
  * The background jobs of a Brain's rooms: creates rooms that get a member, ends expired locks, sweeps rooms and bans.
  * Follows the cluster and has the timers; the jobs are in their own files.
  */
-import type { MemberChange } from "../cluster_view.ts";
+import type { MemberChange, RoomAddress } from "../cluster_view.ts";
 import type { BanBook } from "./ban_book.ts";
 import { BirthQueue } from "./lives/births.ts";
 import { UNCONDITIONAL } from "./commands/command.ts";
-import type { FallCause, RoomAddress } from "./commands/command.ts";
+import type { FallCause } from "./commands/command.ts";
 import type { LiveLocks } from "./locks/live_locks.ts";
 import type { Lock } from "./locks/lock.ts";
 import type { LiveRooms } from "./room/live_rooms.ts";

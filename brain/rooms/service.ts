@@ -1,28 +1,29 @@
 /**
- * Rooms on a Spine: opens the buckets, connects the components and subscribes to commands. It uses the cluster through
- * a `ClusterView`.
+ * Rooms on a Spine: opens the buckets, connects the components, and gives the commands of rooms. It uses the cluster
+ * through a `ClusterView`.
  */
+import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
-import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
-import { ALL_COMMANDS, everyTenant, processSubject } from "../../shared/subjects/subject.ts";
-import type { Tracing } from "../../shared/telemetry/tracing.ts";
-import type { ClusterView } from "../cluster_view.ts";
-import type { BrainMetrics } from "../telemetry/metrics.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
+import { everyTenant } from "../../shared/subjects/subject.ts";
+import type { ReportRooms } from "../capability.ts";
+import type { ClusterView, RoomAddress } from "../cluster_view.ts";
+import { pageBytesMax } from "../desk/page.ts";
+import type { AnswerOwn, OwnCommands } from "../desk/request.ts";
 import { createAnnouncer } from "./room/announcer.ts";
 import type { Announcer } from "./room/announcer.ts";
 import { BanBook } from "./ban_book.ts";
+import { banCommands } from "./ban_query.ts";
 import { Caretaker } from "./caretaker.ts";
-import type { EffectCommand, RoomAddress } from "./commands/command.ts";
-import { banCommands } from "./desk/ban_query.ts";
-import { createCommandDesk } from "./desk/commands.ts";
-import type { CommandDesk } from "./desk/commands.ts";
-import type { OwnCommands } from "./commands/request.ts";
+import type { EffectCommand, RoomCommand } from "./commands/command.ts";
 import { applyCommands } from "./commands/apply.ts";
+import { roomCommands } from "./commands/room_commands.ts";
 import type { RoomDocument } from "./store/document.ts";
+import { isRoomKey } from "./store/command_pages.ts";
 import { FirstVersions } from "./store/first_versions.ts";
 import { inLife } from "./store/life.ts";
 import { tellLifeChange } from "./lives/life_change.ts";
@@ -30,8 +31,9 @@ import { LastUse } from "./room/last_use.ts";
 import { Leases } from "./locks/leases.ts";
 import { LiveLocks } from "./locks/live_locks.ts";
 import { LiveRooms } from "./room/live_rooms.ts";
+import type { RoomMetrics } from "./metrics.ts";
 import type { RoomContext } from "./room/room.ts";
-import { pageBytesMax, roomLimits } from "./room/room_limits.ts";
+import { roomLimits } from "./room/room_limits.ts";
 import { openRoomLives } from "./lives/room_lives.ts";
 import type { RoomLives } from "./lives/room_lives.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
@@ -40,35 +42,28 @@ import { RoomTally } from "./room/room_tally.ts";
 import { startPublisher } from "./lives/change_publisher.ts";
 import { decodeDocument } from "./store/stored_document.ts";
 import { TenantBytes } from "./store/tenant_bytes.ts";
-import type { RoomReports } from "./sweep.ts";
 
 /** The Brain's parts that rooms need. */
-export interface RoomServiceOptions extends Pick<Env, "spine" | "log" | "now"> {
+export interface RoomServiceOptions extends Pick<Env, "spine" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "brain" | "limits">;
   readonly view: ClusterView;
-  readonly metrics: BrainMetrics;
-  /** The commands of capabilities. */
-  readonly own: OwnCommands;
-  /** Monotonic ms; absent: `performance.now`. */
-  readonly monotonic_ms?: () => number;
+  readonly metrics: RoomMetrics;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Absent: no tracing. */
-  readonly tracing?: Tracing | undefined;
   /** Applies commands; absent: `applyCommands`. */
   readonly apply?: typeof applyCommands;
   /** As in `StoreContext`; absent: that of `life.ts`. */
   readonly firstVersion?: (now_ms: number) => number;
-  /** Starts the reports of created and ended rooms; absent: there are none. Rejects with `spine-unavailable`. */
-  readonly reportRooms?: ((context: RoomContext) => Promise<RoomReports>) | undefined;
+  /** Starts the reports of created and ended rooms; undefined: there are none. Rejects with `spine-unavailable`. */
+  readonly reportRooms?: ReportRooms | undefined;
 }
 
 /** The running rooms of a Brain. */
 export interface RoomService {
-  /**
-   * Stops accepting commands from the Shields, then answers the pending ones and those that other Brains still forward.
-   * Call it after the others have been notified. Leaves the Spine open. Idempotent.
-   */
+  readonly commands: OwnCommands;
+  /** Ends the background work; commands that wait for a version are refused from now on. Idempotent. Never rejects. */
+  stop(): Promise<void>;
+  /** Ends it after the last command was answered. Leaves the Spine open. Call it once. */
   drain(): Promise<void>;
   /**
    * A room's stored document, for operators; undefined: none. Rejects with `spine-unavailable`, or `internal` for a
@@ -76,9 +71,6 @@ export interface RoomService {
    */
   documentOf(tenant_id: string, room_id: string): Promise<RoomDocument | undefined>;
 }
-
-/** The queue group of all Brains: each command is delivered to one of them first. */
-const QUEUE = "brain";
 
 async function perform(
   at: RoomAddress,
@@ -100,8 +92,7 @@ async function perform(
 
 /** Opens the buckets with their present limits: a Brain without them would admit too much. */
 async function openBuckets(options: RoomServiceOptions) {
-  const { config: { brain }, spine, view, now, log } = options;
-  const { monotonic_ms = () => performance.now() } = options;
+  const { config: { brain }, spine, view, now, monotonic_ms, log } = options;
   const rooms: KeyValue = await spine.keyValue(ROOMS_BUCKET, { unwatched: true });
   const bytes = new TenantBytes({
     room_bytes_per_tenant: brain.room_bytes_per_tenant,
@@ -181,34 +172,67 @@ function seenBy(
   };
 }
 
-/** Ends what serves commands. A failure is logged and does not stop it. */
-async function drainRooms(
-  { log }: RoomServiceOptions,
-  { commands, forwarded, desk, table, parts }: {
-    commands: Subscription;
-    forwarded: Subscription;
-    desk: CommandDesk;
-    table: RoomTable;
-    parts: readonly ({ stop(): Promise<void> } | undefined)[];
-  },
-): Promise<void> {
-  const served = (subscription: Subscription) =>
-    subscription.drain().catch((error) => log.warn("commands may be lost in a drain", { error }));
-  await Promise.all([...parts.map((part) => part?.stop()), served(commands)]);
-  table.wakeAll();
-  await desk.settled();
-  // Commands that were under way when the others were notified that this Brain stops.
-  await served(forwarded);
-  await desk.settled();
+/** Executes a command in its room. */
+function runner(
+  table: RoomTable,
+  { metrics }: RoomServiceOptions,
+  onUsed: (at: RoomAddress) => void,
+): (command: RoomCommand) => AnswerOwn {
+  return (command) => (at, { deadline_ms }) => {
+    onUsed(at);
+    let unlock = () => {};
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const answer = (outcome: string | ArqonError) => {
+      unlock();
+      if (outcome instanceof ArqonError) reject(outcome);
+      else resolve(outcome);
+    };
+    table.add(at, { command, deadline_ms, answer });
+    metrics.rooms_in_memory.set(table.size);
+    const { connection_id } = command.from;
+    if (command.kind === "lock" && connection_id !== "") {
+      unlock = table.noteLocking(at, connection_id);
+    }
+    return promise;
+  };
 }
 
-/**
- * Starts serving rooms; resolves once it accepts commands. Rejects with `spine-unavailable` if a bucket cannot be
- * opened or read.
- */
+/** Starts the reports of created and ended rooms; undefined: there are none. */
+async function startReports({ reportRooms }: RoomServiceOptions, context: RoomContext) {
+  const { bucket, isOwner } = context;
+  return await reportRooms?.({
+    isOwner,
+    load: (at) => loadRoom(at, context),
+    keysOf: async (tenant_id) => (await bucket.keys([tenant_id])).filter(isRoomKey),
+  });
+}
+
+/** Ends the background work; from then on no command waits. */
+async function stopParts(
+  parts: readonly ({ stop(): Promise<void> } | undefined)[],
+  table: RoomTable,
+): Promise<void> {
+  await Promise.all(parts.map((part) => part?.stop()));
+  table.wakeAll();
+}
+
+/** Ends the rest, once the rooms are at rest. A failure is logged and does not stop it. */
+async function endParts(
+  { spine, log }: RoomServiceOptions,
+  table: RoomTable,
+  parts: readonly { stop(): void }[],
+  stopSaying: () => Promise<void>,
+): Promise<void> {
+  await table.settled();
+  for (const part of parts) part.stop();
+  await stopSaying();
+  await spine.flush().catch((error) => log.warn("no flush in a drain", { error }));
+}
+
+/** Starts rooms, which serve commands from then on. Rejects with `spine-unavailable` if a bucket cannot be read. */
 export async function startRooms(options: RoomServiceOptions): Promise<RoomService> {
-  const { config, spine, view, metrics, log, now, random, tracing } = options;
-  const { view: { brain_id }, monotonic_ms = () => performance.now() } = options;
+  const { config, spine, view, metrics, log, now, monotonic_ms, random } = options;
+  const { brain_id } = view;
   const clocks = { now, monotonic_ms };
   const limits = roomLimits(config, spine, log);
   const { rooms_in_memory, rooms_per_tenant, idle_timeout_ms } = config.brain;
@@ -220,7 +244,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const [live, last_use] = [new LiveRooms({ view, tally }), new LastUse(monotonic_ms)];
   tally.follow((at) => live.look(at), () => live.survey());
   let is_stopping = false;
-  const { command_timeout_ms } = limits.desk;
+  const { command_timeout_ms } = config.limits;
   const isOwner = (at: RoomAddress) => view.ownerOf(at.tenant_id, at.room_id) === brain_id;
   const { saying, doubts, stop: stopSaying } = startPublisher({
     ...{ spine, announcer, rooms_in_memory, now, monotonic: monotonic_ms, isOwner },
@@ -243,29 +267,21 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     },
     isStopping: () => is_stopping,
   };
-  const table = new RoomTable(limits.desk, context);
-  const reports = await options.reportRooms?.(context);
+  const table = new RoomTable(limits.table, context);
+  const reports = await startReports(options, context);
   const care = new Caretaker({
     ...{ context, view, table, tally, listKeys, reports, doubts, last_use, leases },
     ...{ bans, locks, live, bytes, idle_timeout_ms, waiting_max: rooms_per_tenant },
   });
-  const own = { ...banCommands(bans, pageBytesMax(spine), now), ...options.own };
-  const parts = { spine, view, table, metrics, log, own, command_timeout_ms, monotonic_ms };
-  const onUsed = (at: RoomAddress) => last_use.note(at);
-  const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
-  const forwarded = spine.subscribe(processSubject("commands", brain_id), desk.handleForwarded);
   const note = (message: SpineMessage) => versions.note(tally.receive(message, brain_id));
   const subscription = spine.subscribe(everyTenant("rooms"), note);
-  const commands = spine.subscribe(ALL_COMMANDS, desk.handle, { queue: QUEUE });
-  const drain = async (): Promise<void> => {
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
     is_stopping = true;
     subscription.unsubscribe();
-    await drainRooms(options, { commands, forwarded, desk, table, parts: [care, reports] });
-    for (const part of [bans, lives]) part.stop();
-    await stopSaying();
-    await spine.flush().catch((error) => log.warn("no flush in a drain", { error }));
+    return stopped ??= stopParts([care, reports], table);
   };
-  let drained: Promise<void> | undefined;
+  const drain = () => stop().then(() => endParts(options, table, [bans, lives], stopSaying));
   follow(() => onLife(options, { listKeys, tally }, { table, context, last_use }));
   try {
     await spine.flush();
@@ -273,5 +289,14 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     await drain();
     throw error;
   }
-  return { drain: () => drained ??= drain(), documentOf: documentReader(rooms, lives) };
+  const run = runner(table, options, (at) => last_use.note(at));
+  return {
+    commands: {
+      ...roomCommands(limits.request, run),
+      ...banCommands(bans, pageBytesMax(spine), now),
+    },
+    stop,
+    drain,
+    documentOf: documentReader(rooms, lives),
+  };
 }

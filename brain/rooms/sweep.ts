@@ -5,9 +5,9 @@
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KvKey } from "../../shared/spine/contract/spine.ts";
-import type { ClusterView } from "../cluster_view.ts";
+import type { RoomReports } from "../capability.ts";
+import type { ClusterView, RoomAddress } from "../cluster_view.ts";
 import type { BirthQueue } from "./lives/births.ts";
-import type { RoomAddress } from "./commands/command.ts";
 import { isPageKey, isRoomKey, removeLeftOver, removePages } from "./store/command_pages.ts";
 import type { RoomDocument } from "./store/document.ts";
 import type { LastUse } from "./room/last_use.ts";
@@ -20,21 +20,6 @@ import type { RoomContext } from "./room/room.ts";
 import type { RoomTable } from "./room/room_table.ts";
 import type { RoomTally } from "./room/room_tally.ts";
 import { ENTRY_BYTES } from "./store/tenant_bytes.ts";
-
-/** Reports created and ended rooms: of a room that is not reported yet, nothing is removed. */
-export interface RoomReports {
-  /** Checks soon whether there is something to report about the room. */
-  look(at: RoomAddress): void;
-  /**
-   * Publishes pending reports of the room; resolves with whether the creation of the room as `read` is reported, so
-   * that it may end.
-   */
-  settle(at: RoomAddress, read?: Stored): Promise<boolean>;
-  /** Reports the ended rooms of this Brain. Never rejects. */
-  settleGone(isStored: (at: RoomAddress) => boolean): Promise<void>;
-  /** Stops; resolves when nothing is under way. */
-  stop(): Promise<void>;
-}
 
 /** The dependencies of a sweep. */
 export interface SweepOptions {

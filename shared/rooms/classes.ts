@@ -5,8 +5,7 @@
  */
 import type { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
 import type { Retention } from "../spine/contract/durable_log.ts";
-import { grownRoomOf, recordedRoomOf, valuedRoomOf } from "./reserved.ts";
-import { reducedRoomOf } from "./reducer_room.ts";
+import { grownRoomOf, recordedRoomOf, reducedRoomOf, valuedRoomOf } from "./reserved.ts";
 import { makeAtOnce, type Making } from "../turns/making.ts";
 import {
   compileClass,

@@ -3,7 +3,6 @@
  * tenant. This file alone defines who may read them: the grants, bans and policies of the room to which they belong.
  * Only the bus publishes to them, and no pattern matches them. Pure; each room's module defines its content.
  */
-import { reducedRoomOf } from "./reducer_room.ts";
 
 /** The longest id of a room, in UTF-16 units. */
 const ID_UNITS_MAX = 64;
@@ -11,11 +10,14 @@ const ID_UNITS_MAX = 64;
 const GROWING_SUFFIX = "~growing";
 const MEMBERS_SUFFIX = "~members";
 const VALUES_SUFFIX = "~values";
+const REDUCER_SUFFIX = "~reducer";
 
 /** The tenant's room with events for hooks that belong to no room: `shared/hooks/tenant_event.ts`. */
 export const EVENTS_ROOM = "~events";
 /** The longest id of a room with a journal of members. */
 export const RECORDED_UNITS_MAX = ID_UNITS_MAX - MEMBERS_SUFFIX.length;
+/** The longest id of a room that can have a reducer. */
+export const REDUCED_UNITS_MAX = ID_UNITS_MAX - REDUCER_SUFFIX.length;
 
 /** The room to which a companion of this name belongs; undefined: the name has another ending. */
 function besideWhich(room_id: string, suffix: string): string | undefined {
@@ -61,6 +63,18 @@ export function valuesRoomOf(room_id: string): string | undefined {
 /** The room whose changes are in this one; undefined: it is a normal room. */
 export const valuedRoomOf = (room_id: string): string | undefined =>
   besideWhich(room_id, VALUES_SUFFIX);
+
+/**
+ * The companion room with the log of a room with a reducer; undefined: its name would be too long. No client reads it,
+ * because it has other clients' calls. `brain/reducers/log/` defines its content.
+ */
+export function reducerRoomOf(room_id: string): string | undefined {
+  return room_id.length <= REDUCED_UNITS_MAX ? `${room_id}${REDUCER_SUFFIX}` : undefined;
+}
+
+/** The room whose log this is; undefined: it is a normal room. */
+export const reducedRoomOf = (room_id: string): string | undefined =>
+  besideWhich(room_id, REDUCER_SUFFIX);
 
 /** A reserved room. */
 export interface ReservedRoom {

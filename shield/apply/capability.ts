@@ -10,6 +10,8 @@ import { startApplies } from "./start.ts";
 export const PLAN: Capability = {
   name: "plan",
   title: "a tenant's whole state, and rollouts of it",
+  tenant: ["pending", "applied"],
+  stores: ["ARQON_ROLLOUTS"],
   admin: {
     tables: [APPLY_ROUTES, ROLLOUT_ROUTES],
     tags: { state: "a tenant's whole state, and rollouts of it" },

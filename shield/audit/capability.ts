@@ -7,6 +7,8 @@ import { startAudit } from "./start.ts";
 export const AUDIT: Capability = {
   name: "audit",
   title: "the record of actions on the admin API",
+  config: ["audit"],
+  stores: ["ARQON_AUDIT"],
   admin: { tables: [AUDIT_ROUTES], tags: { audit: "the record of actions on this API" } },
   start(env, { node_id }) {
     const { trail, admin, close } = startAudit({ ...env, node_id });

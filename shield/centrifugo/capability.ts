@@ -18,6 +18,7 @@ const ENTRIES = new WeakMap<Parts, CentrifugoEntry>();
 export const CENTRIFUGO: Capability<SendOrder> = {
   name: "centrifugo",
   title: "clients and backends that speak Centrifugo's protocol",
+  config: ["centrifugo"],
   grantsOf({ config: { centrifugo: { enabled, room_prefix } } }, claims) {
     return enabled ? grantsOf(claims, room_prefix) : undefined;
   },

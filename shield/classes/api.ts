@@ -16,8 +16,7 @@ import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass, RoomClass } from "../../shared/rooms/room_class.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
-import { recordedRoomOf } from "../../shared/rooms/reserved.ts";
-import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
+import { recordedRoomOf, reducedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 
 const SETTINGS = ref("TenantSettings");

@@ -1,7 +1,7 @@
 /** The room classes' admin API, over real settings on the embedded Spine. */
 import assert from "node:assert/strict";
 import { TENANT_RULES_MAX, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
-import { tenantClasses, testRooms } from "../rooms/testing/rooms.ts";
+import { tenantClasses, testRooms } from "../settings/testing/room_classes.ts";
 
 const ROOMS = "/v1/tenants/acme/rooms";
 const CONFIG = { room: "chat-*", durable: true, history_size: 50 };

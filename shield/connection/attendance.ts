@@ -35,7 +35,7 @@ export interface AttendanceRequest {
   readonly log?: LogPlace | undefined;
 }
 
-/** The presence of a connection in a room; in its `attendances` until it ends. */
+/** The presence of a connection in a room. */
 export interface Attendance {
   /** Starts a SUB with presence, which is answered later in any case. */
   ask(request: AttendanceRequest): void;

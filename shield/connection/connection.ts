@@ -21,12 +21,10 @@ import type { OperationSteps } from "./fifo.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
-import type { KeptData } from "../fanout/deltas.ts";
 import type { ConnectionPatterns } from "../fanout/patterns.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
-import type { Attendance } from "./attendance.ts";
 import type { Observer, SentEnd } from "../message/observers.ts";
 import type { Rates, RateTable } from "../rates/rates.ts";
 import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
@@ -103,8 +101,6 @@ export class Connection {
   readonly subscriptions = new Map<string, Subscriber>();
   /** The patterns of rooms that it receives; undefined before its first one. */
   patterns: ConnectionPatterns | undefined = undefined;
-  /** The data it keeps for deltas; undefined until requested. */
-  kept_bases: KeptData | undefined = undefined;
   /** The caller of operations; another object after each REFRESH. */
   caller: Caller;
   /** Grants beyond its tokens; undefined: none. */
@@ -117,7 +113,6 @@ export class Connection {
   readonly #rates: Rates;
   #outbox: Outbox | undefined;
   // Made on demand: most connections need none, and an empty Map takes 220 bytes.
-  #attendances: Map<string, Attendance> | undefined;
   #commands: Map<string, Promise<void>> | undefined;
   #fifo: Fifo<Queued> | undefined;
   #order: ReplyOrder<Frame> | undefined;
@@ -174,16 +169,6 @@ export class Connection {
   /** The time in Unix ms. One reading of the clock serves all immediate effects of a frame. */
   get now_ms(): number {
     return this.#received_ms ?? this.#process.now();
-  }
-
-  /** The connection's presence, by room, in rooms where it has one. */
-  get attendances(): Map<string, Attendance> {
-    return this.#attendances ??= new Map();
-  }
-
-  /** The connection's presence in one room, if it has one there. */
-  attendance(room_id: string): Attendance | undefined {
-    return this.#attendances?.get(room_id);
   }
 
   /** The last running command in each room, as they run sequentially. */

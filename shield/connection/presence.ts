@@ -6,7 +6,7 @@ import type { Identity } from "../auth/identity.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import type { AttendanceRequest, PresenceRequest } from "./attendance.ts";
+import type { Attendance, AttendanceRequest, PresenceRequest } from "./attendance.ts";
 
 /** Enables connections to be members of rooms. */
 export interface Attending {
@@ -15,6 +15,8 @@ export interface Attending {
    * `message-too-large`.
    */
   asked(identity: Identity, subscribe: Subscribe): PresenceRequest | undefined;
+  /** The presence of a connection in a room; undefined: none. */
+  of(connection: Connection, room_id: string): Attendance | undefined;
   /** Takes a SUB with presence, which is answered later in any case. Throws as the list of members does. */
   ask(connection: Connection, room_id: string, request: AttendanceRequest): undefined;
   /** The steps of ending the presence that the token no longer grants; the client receives the refusals. */
@@ -35,8 +37,8 @@ export interface Presence {
   keep(connection_id: string, identity: Identity): Claim | undefined;
   /** Resolves once the connections that move here are known. */
   known(): Promise<void>;
-  /** From now on members move: notifies the other Shields of these connections, and waits at most that long. */
-  move(connections: readonly Connection[], at_most_ms: number): Promise<void>;
+  /** From now on members move: notifies the other Shields of those among these, and waits at most that long. */
+  move(connections: Iterable<Connection>, at_most_ms: number): Promise<void>;
   /** Whether members of lost connections stay for their grace time. */
   holds(): boolean;
   attending(context: {
@@ -58,6 +60,7 @@ export const NO_PRESENCE: Presence = {
       if (!presence && !observer && member_meta.length === 0) return undefined;
       throw new ArqonError("presence-disabled", room_id);
     },
+    of: () => undefined,
     ask: () => undefined,
     endingNotGranted: () => [],
   }),

@@ -75,7 +75,7 @@ export interface SubscribeContext {
 }
 
 /** What ending a subscription needs. */
-type LeaveContext = Pick<SubscribeContext, "hub" | "marks" | "filters">;
+type LeaveContext = Pick<SubscribeContext, "hub" | "marks" | "filters" | "attending">;
 
 /** A SUB, and the parts that it asks for. */
 interface Allowed {
@@ -201,7 +201,7 @@ function enter(
       throw error;
     }
   }
-  connection.attendance(room_id)?.end(true);
+  context.attending.of(connection, room_id)?.end(true);
   if (log === undefined) return ackAfterFlush(context, connection, request, onFailure);
   const { offset, members } = log.position();
   answer(connection, request, { offset, result: encodeUtf8(`{${members}}`) });
@@ -285,7 +285,7 @@ export function leave(
   deliberate = true,
   code?: number,
 ): void {
-  connection.attendance(room_id)?.end(deliberate, leaveReason(why, code));
+  context.attending.of(connection, room_id)?.end(deliberate, leaveReason(why, code));
   if (why === "kick" || why === "room-ban") connection.patterns?.putOut(room_id, why);
   if (connection.subscriptions.has(room_id)) put(context, connection, room_id, undefined, why);
 }

@@ -11,8 +11,12 @@ import { bucketStores } from "./buckets.ts";
 import { blockStore, type DataStore, isTenant, type Stock, type Whose } from "./store.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
-import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
-import { reducedRoomOf, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
+import {
+  judgedRoomOf,
+  reducedRoomOf,
+  reducerRoomOf,
+  reservedRoom,
+} from "../../shared/rooms/reserved.ts";
 import { readable } from "../../shared/spine/contract/readable_message.ts";
 import { readPage } from "../../shared/spine/contract/read_page.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";

@@ -6,6 +6,7 @@ import { DeltaBases, registeredCounts } from "./deltas.ts";
 export const DELTAS: Capability = {
   name: "deltas",
   title: "messages that go out as diffs from the one before",
+  room_class: ["delta"],
   open: ({ config: { limits }, registry }) => ({
     gives: { deltas: new DeltaBases(limits, registeredCounts(registry)) },
   }),

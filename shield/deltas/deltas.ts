@@ -69,6 +69,8 @@ export class DeltaBases implements Deltas {
   readonly #stats: DeltaCounts;
   /** All slots, those that were not used the longest first. */
   readonly #slots = new Set<Slot>();
+  /** The bases that each connection still has, if it declared how many bytes it keeps. */
+  readonly #kept = new WeakMap<object, KeptBases>();
   #last_number = 0;
 
   constructor(limits: DeltaLimits, stats: DeltaCounts) {
@@ -77,13 +79,16 @@ export class DeltaBases implements Deltas {
   }
 
   wish(
-    connection: { kept_bases: KeptBases | undefined },
+    connection: object,
     { delta, delta_bytes, vcdiff }: AskedDeltas,
   ): (DeltaWish & { readonly kept: KeptBases | undefined }) | undefined {
     if (!delta) return undefined;
     if (delta_bytes === 0) return { vcdiff, kept: undefined };
     const bytes_max = Math.min(delta_bytes, this.#limits.delta_bytes_per_connection);
-    const kept = connection.kept_bases ??= new KeptBases(bytes_max, () => this.#stats.let_go++);
+    const kept = this.#kept.getOrInsertComputed(
+      connection,
+      () => new KeptBases(bytes_max, () => this.#stats.let_go++),
+    );
     return { vcdiff, kept };
   }
 

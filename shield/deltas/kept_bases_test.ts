@@ -1,6 +1,6 @@
 // The bases that a connection is assumed to have: the latest within its bytes, with every eviction counted.
 import assert from "node:assert/strict";
-import { DeltaBases, DeltaCounts, type KeptBases } from "./deltas.ts";
+import { DeltaBases, DeltaCounts } from "./deltas.ts";
 
 const LIMITS = {
   ...{ delta_bases_per_room: 4, delta_bytes: 6_000, delta_message_bytes: 2_000 },
@@ -10,7 +10,7 @@ const asked = (delta_bytes: number) => ({ delta: true, delta_bytes, vcdiff: true
 
 Deno.test("what came first goes when there is no room, and data that alone is too large is not kept", () => {
   const stats = new DeltaCounts();
-  const connection: { kept_bases: KeptBases | undefined } = { kept_bases: undefined };
+  const connection = {};
   const { kept } = new DeltaBases(LIMITS, stats).wish(connection, asked(5_000)) ?? {};
   assert.ok(kept);
   assert.equal(kept.bytes_max, 1_000);
@@ -27,7 +27,7 @@ Deno.test("what came first goes when there is no room, and data that alone is to
 
 Deno.test("the first SUB that says how much is kept says it for the connection", () => {
   const stats = new DeltaCounts();
-  const connection: { kept_bases: KeptBases | undefined } = { kept_bases: undefined };
+  const connection = {};
   const deltas = new DeltaBases(LIMITS, stats);
   assert.equal(deltas.wish(connection, { ...asked(9), delta: false }), undefined);
   assert.deepEqual(deltas.wish(connection, asked(0)), { vcdiff: true, kept: undefined });

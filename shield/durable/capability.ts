@@ -21,6 +21,8 @@ interface OwnDurable extends Pick<StartedDurable, "stats"> {
 export const DURABLE: Capability<OwnDurable> = {
   name: "durable",
   title: "rooms whose messages are stored and can be read again",
+  config: ["durable"],
+  room_class: ["durable", "history_size", "history_ttl_seconds", "replicas", "cache_last"],
   actions: { [HISTORY_GET]: "subscribe" },
   client: {
     described: [HISTORY],

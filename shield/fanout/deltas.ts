@@ -3,15 +3,12 @@ import type { AskedDeltas } from "@arqon/proto";
 import type { Frame } from "./frame_bytes.ts";
 import type { Outgoing } from "./room_message.ts";
 
-/** The data that a connection keeps of all its rooms; opaque to fan-out. */
-export type KeptData = object;
-
 /** A connection's request for diffs in a room. */
 export interface DeltaWish {
   /** Whether it reads VCDIFF. */
   readonly vcdiff: boolean;
-  /** The data it keeps of all its rooms; undefined: everything that it is sent of this one. */
-  readonly kept: KeptData | undefined;
+  /** The data it keeps of all its rooms, opaque to fan-out; undefined: everything that it is sent of this one. */
+  readonly kept: object | undefined;
 }
 
 /** A receiver, for deltas. */
@@ -43,7 +40,7 @@ export interface Deltas {
    * count must not change while messages are in transit.
    */
   wish(
-    connection: { kept_bases: KeptData | undefined },
+    connection: object,
     request: AskedDeltas,
   ): DeltaWish | undefined;
   /** The forms of a message that is about to be sent; undefined: every receiver gets the whole message. */

@@ -7,6 +7,8 @@ import { type Filters, startFilters } from "./filters.ts";
 export const FILTERS: Capability<Filters> = {
   name: "filters",
   title: "subscribers receive messages that match their filter and their claims",
+  config: ["filters"],
+  room_class: ["filter"],
   open({ config, registry }, { running }) {
     const schemas = running.of(SCHEMAS)?.gate;
     const { ledger } = running.given;

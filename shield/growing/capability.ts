@@ -8,6 +8,8 @@ import { type StartedGrowing, startGrowing } from "./start.ts";
 export const GROWING: Capability<StartedGrowing> = {
   name: "growing",
   title: "messages that grow while they are written",
+  config: ["growing"],
+  stores: ["ARQON_GROWING"],
   actions: {
     "growing.start": "publish",
     "growing.append": "publish",

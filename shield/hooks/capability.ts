@@ -13,6 +13,8 @@ import { TenantEvents } from "./tenant_events.ts";
 export const HOOKS: Capability = {
   name: "hooks",
   title: "URLs that are called for events",
+  config: ["hooks", "webhooks"],
+  stores: ["ARQON_HOOKS"],
   admin: {
     tables: [HOOK_ROUTES],
     tags: { hooks: "URLs that are called for events" },

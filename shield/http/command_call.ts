@@ -14,7 +14,7 @@ import type { Limits } from "../../shared/config/schema.ts";
 import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
-import { COMMAND_ROUTES, commandAbout, TENANT_ROOM } from "./http_commands.ts";
+import { commandAbout, TENANT_ROOM } from "./http_commands.ts";
 import type { CommandRoute } from "./http_commands.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
 import { httpCaller, inRequestTrace } from "./route.ts";
@@ -45,14 +45,14 @@ function holderId({ user_key }: Pick<Identity, "user_key">, name: string): strin
   return `http:${digest}:${name}`;
 }
 
-/** The routes of the kernel's commands and of `more`, and the route that takes any command. */
+/** The routes of these commands, and the route that takes any command. */
 export function commandRoutes(
   context: CommandContext,
-  more: readonly CommandRoute[],
+  commands: readonly CommandRoute[],
 ): ClientRoute[] {
   const any: ClientHandler = (call) => answerAny(context, call);
   return [
-    ...[...COMMAND_ROUTES, ...more].map((route): ClientRoute => ({
+    ...commands.map((route): ClientRoute => ({
       ...route,
       about: commandAbout(route),
       answer: (call) => answerRoute(context, route, call),

@@ -1,10 +1,10 @@
 /**
  * The description of the client listener's HTTP API (OpenAPI 3.1), for `GET /v1/openapi.json`. It is generated from the
- * route tables, `own_routes.ts` and `commands.ts`; `openapi_answers.ts` has the schemas of answers.
+ * route tables, `own_routes.ts` and those of capabilities; `openapi_answers.ts` has the schemas of answers.
  */
 import { ID, inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, RefusalWords, Schema } from "../openapi/openapi_parts.ts";
-import { COMMAND_ROUTES, commandAbout } from "./http_commands.ts";
+import { commandAbout } from "./http_commands.ts";
 import { FIELD, USER } from "./members.ts";
 import { ANSWERS } from "./openapi_answers.ts";
 import { LISTENER_ROUTES, OWN_ROUTES } from "./own_routes.ts";
@@ -14,9 +14,6 @@ import type { ClientSide } from "../capability.ts";
 
 const TAGS: Readonly<Record<string, string>> = {
   messages: "publish, and read history",
-  state: "keys and values of a room",
-  locks: "leases with a fence",
-  moderation: "kicks and bans; for tokens of role service or admin",
   commands: "any command, as sent over a socket",
   client: "this API and the caller's token",
 };
@@ -57,7 +54,7 @@ type Described = Pick<ClientSide, "described" | "commands" | "tags" | "schemas">
 
 function paths(sides: readonly Described[]): Record<string, Record<string, Schema>> {
   const all: Record<string, Record<string, Schema>> = {};
-  const commands = [...COMMAND_ROUTES, ...sides.flatMap((side) => side.commands ?? [])]
+  const commands = sides.flatMap((side) => side.commands ?? [])
     .map((route) => ({ ...route, about: commandAbout(route) }));
   const own: readonly DescribedRoute[] = Object.values(OWN_ROUTES);
   const described = sides.flatMap((side) => side.described ?? []);

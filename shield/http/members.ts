@@ -4,7 +4,7 @@
  */
 import { ArqonError, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 import { STRANGERS } from "../../shared/turns/slices.ts";
-import { ID, TEXT } from "../openapi/openapi_parts.ts";
+import { TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { bodyText, readBody, requireJson } from "./http_body.ts";
 
@@ -32,68 +32,25 @@ export const POSITION: Schema = {
 export const FIELD: Schema = { type: "string", maxLength: 256 };
 /** A user of the tenant. */
 export const USER: Schema = { type: "string", minLength: 1, maxLength: 128 };
-const of = (
-  where: CommandMember["of"],
+/** A member of a command; by default it is text. */
+export const member = (
+  of: CommandMember["of"],
   name: string,
   description: string,
   schema: Schema = TEXT,
-): CommandMember => ({ name, of: where, description, schema });
-const whole = (minimum: number, maximum: number): Schema => ({ type: "integer", minimum, maximum });
-
-const AFTER_VERSION = of(
-  "command",
-  "after_version",
-  "a version that the caller has seen: the answer is not older",
-  POSITION,
-);
-const EPOCH = of("command", "epoch", "the epoch that the versions belong to", FIELD);
-const FENCE = of("command", "fence", "the fence of the caller's lock", POSITION);
-const EXPECT_VERSION = of(
-  "command",
-  "expect_version",
-  "the version that the room must have",
-  POSITION,
-);
-const COMMAND_ID = of("command", "command_id", "makes a retry idempotent", FIELD);
-
-/** The holder of the lock, or its next one. */
-export const HOLDER = of("holder", "holder_id", "the caller's name for the holder of the lock", {
-  ...ID,
-  pattern: "^[A-Za-z0-9_~:=-]{1,32}$",
+): CommandMember => ({ name, of, description, schema });
+/** A whole number within these bounds. */
+export const whole = (minimum: number, maximum: number): Schema => ({
+  type: "integer",
+  minimum,
+  maximum,
 });
-/** Members of every read of state. */
-export const READ = [AFTER_VERSION, EPOCH, FENCE];
-/** Members of every change. */
-export const WRITE = [EXPECT_VERSION, AFTER_VERSION, EPOCH, FENCE, COMMAND_ID];
 
-const TEN_YEARS_MS = 315_360_000_000;
-
-/** Members of a command's data. */
-export const DATA = {
-  value: { ...of("data", "value", "any JSON", {}), required: true },
-  events_after: of(
-    "data",
-    "events_after",
-    "also the events after this version",
-    whole(0, Number.MAX_SAFE_INTEGER),
-  ),
-  lease_ms: of("data", "ttl_ms", "duration of the lease", whole(1, 86_400_000)),
-  ban_ms: of(
-    "data",
-    "ttl_ms",
-    "duration of the ban; absent: it never expires",
-    whole(1, TEN_YEARS_MS),
-  ),
-  reason: of("data", "reason", "for people", { ...FIELD, type: ["string", "null"] }),
-  user_id: of("data", "user_id", "the user", USER),
-  connection_id: of("data", "connection_id", "the connection", ID),
-  scope: of("data", "scope", "only bans of the room, or of the tenant", {
-    type: "string",
-    enum: ["room", "tenant"],
-  }),
-  limit: of("data", "limit", "number of entries on a page", whole(1, 1_000)),
-  after: of("data", "after", "`next` of the previous page", { ...FIELD, minLength: 1 }),
-} as const satisfies Readonly<Record<string, CommandMember>>;
+/** The members of a list's page. */
+export const PAGE: readonly CommandMember[] = [
+  member("data", "limit", "number of entries on a page", whole(1, 1_000)),
+  member("data", "after", "`next` of the previous page", { ...FIELD, minLength: 1 }),
+];
 
 /** The most members in a request; no path has as many. */
 const MEMBERS_MAX = 32;

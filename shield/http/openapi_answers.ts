@@ -1,10 +1,8 @@
 /** Schemas of requests and answers in the client listener's HTTP API. `http_openapi.ts` has paths. */
-import { BOOLEAN, COUNT, ID, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
+import { BOOLEAN, ID, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { FIELD, POSITION as SENT_POSITION } from "./members.ts";
 
-const VERSIONED = { version: COUNT, epoch: TEXT };
-const ANY: Schema = {};
 /** A number; beyond 2^53, a string of digits. */
 export const POSITION: Schema = { type: ["number", "string"] };
 
@@ -71,31 +69,8 @@ export const COMMAND: Schema = only(object({
   epoch: FIELD,
   command_id: FIELD,
 }, [...all(ENVELOPE), "expect_version", "after_version", "fence", "epoch", "command_id"]));
-const LOCK = object({ holder: TEXT, connection_id: TEXT, until_ms: UNIX_MS, fence: COUNT });
-/** Members of answers with events. */
-const EVENTS = { events: list({ type: "object" }), truncated: BOOLEAN };
-const BAN = object({
-  user_id: TEXT,
-  scope: { ...TEXT, enum: ["room", "tenant"] },
-  until_ms: { ...UNIX_MS, description: "Unix time in milliseconds; 0: never expires" },
-  reason: TEXT,
-  by: TEXT,
-  created_ms: UNIX_MS,
-});
 
 /** The schemas by name, apart from those of capabilities. */
 export const ANSWERS: Readonly<Record<string, Schema>> = {
-  Written: object(VERSIONED),
-  Locked: object({ ...VERSIONED, fence: COUNT, until_ms: UNIX_MS }),
-  State: object({ ...VERSIONED, state: { type: "object" }, lock: LOCK, ...EVENTS }, [
-    "lock",
-    "events",
-    "truncated",
-  ]),
-  Value: object({ ...VERSIONED, key: TEXT, value: ANY, exists: BOOLEAN, ...EVENTS }, [
-    "events",
-    "truncated",
-  ]),
-  Bans: object({ bans: list(BAN), count: COUNT, next: TEXT }, ["next"]),
   Identity: object({ tenant_id: ID, user_id: TEXT, role: TEXT, token_expires_ms: UNIX_MS }),
 };

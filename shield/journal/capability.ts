@@ -105,6 +105,9 @@ const KEYS: readonly LiveKey[] = [
 export const JOURNAL: Capability<StartedJournal> = {
   name: "journal",
   title: "decisions about messages",
+  config: ["journal"],
+  room_class: ["journal", "journal_share", "journal_ttl_seconds", "journal_payload"],
+  stores: ["ARQON_JOURNAL", "ARQON_JOURNAL_KEYS"],
   admin: { tables: [JOURNAL_ROUTES], tags: { journal: "decisions about messages" } },
   open(env, { node_id, life, rooms: { classes }, settings, running }) {
     const mirror = running.of(MIRROR)?.admin?.rules;

@@ -24,6 +24,8 @@ function keptBy(
 export const WHY: Capability = {
   name: "why",
   title: "deliveries, and messages that were not delivered",
+  config: ["ledger"],
+  stores: ["ARQON_LEDGER"],
   admin: { tables: [WHY_ROUTES], tags: {} },
   open(env, { node_id, life, rooms: { classes }, running }) {
     // Its timestamps stay in order when the wall clock jumps.

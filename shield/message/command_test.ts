@@ -11,7 +11,7 @@ import { callerOf, LIMITS, plainPath } from "./testing/path.ts";
 import { banOf, putBan, testBans } from "../auth/testing/bans.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
-import { configClasses } from "../rooms/testing/rooms.ts";
+import { configClasses } from "../settings/testing/room_classes.ts";
 import { listenToAll, testSpine } from "../testing/spine.ts";
 import { NO_POLICIES } from "./gates.ts";
 

@@ -7,6 +7,7 @@ import { type StartedMirror, startMirror } from "./start.ts";
 export const MIRROR: Capability<StartedMirror> = {
   name: "mirror",
   title: "copies of traffic",
+  tenant: ["mirror"],
   off: ({ platform }) => platform.mirroring.enabled ? undefined : "platform.mirroring",
   admin: { tables: [MIRROR_ROUTES], tags: { mirror: "copies of traffic" } },
   open(env, { settings, node_id }) {

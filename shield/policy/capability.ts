@@ -10,6 +10,8 @@ import { type StartedOverseer, startOverseer } from "./start.ts";
 export const POLICIES: Capability<StartedOverseer> = {
   name: "policies",
   title: "WebAssembly policies",
+  config: ["policy"],
+  stores: ["ARQON_POLICIES", "ARQON_MODULES", "ARQON_POLICY_VERDICTS", "ARQON_POLICY_QUARANTINE"],
   off: ({ platform }) => platform.overseer.enabled ? undefined : "platform.overseer",
   admin: {
     tables: [POLICY_ROUTES, POLICY_STATS_ROUTES],

@@ -35,11 +35,11 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
   const held = { count: 0, overflows: 0, events: 0 };
   const feeds: (() => Frame | undefined)[] = [];
   let subscription: Subscriber | undefined;
+  const attendances = new Map<string, Attendance>();
   const attendee: Attendee = {
     id: "me",
     text: true,
     identity: IDENTITY,
-    attendances: new Map(),
     send: (frame) => void received.push(shown(frame)),
     sendLater: (next) => void feeds.push(next),
     refuse: ({ request_id }, error) =>
@@ -60,15 +60,15 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
       ...{ connection_id: `me-${request_id}`, text: true, no_echo: false, send: () => {} },
     };
     subscription = subscriber;
-    const attendance = attendee.attendances.get("lobby") ??
-      new Attendance(context, attendee, "lobby");
+    const attendance = attendances.get("lobby") ??
+      new Attendance(context, attendee, "lobby", attendances);
     attendance.ask({
       ...{ presence_request: { is_member, meta }, subscriber, before },
       request: { request_id, ack_requested: false },
       restore: (other) => void (subscription === subscriber && (subscription = other)),
       leave: () => {
         if (subscription !== subscriber) return;
-        attendee.attendances.get("lobby")?.end(true);
+        attendances.get("lobby")?.end(true);
         subscription = undefined;
       },
     });
@@ -86,9 +86,9 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
     }
   };
   return {
-    ...{ brain, attendee, received, held, sub, settled, feed },
+    ...{ brain, attendances, received, held, sub, settled, feed },
     subscribed: () => subscription,
-    end: (deliberate = true) => attendee.attendances.get("lobby")?.end(deliberate),
+    end: (deliberate = true) => attendances.get("lobby")?.end(deliberate),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
   };
 }
@@ -111,7 +111,7 @@ Deno.test("a SUB waits for the list, joins, is answered with a list that include
   assert.deepEqual(received.slice(1), ["leave: c1"]);
   it.end();
   assert.equal(brain.presence.view("acme", "lobby"), undefined);
-  assert.equal(it.attendee.attendances.size, 0);
+  assert.equal(it.attendances.size, 0);
 });
 
 Deno.test("if no Brain answers, the SUB is refused and has no effect", async () => {
@@ -131,7 +131,7 @@ Deno.test("if no Brain answers, the SUB is refused and has no effect", async () 
     "refused 3: presence-unavailable",
   ]);
   assert.equal(it.subscribed(), plain, "the state before both");
-  assert.deepEqual([it.attendee.attendances.size, it.held.count], [0, 0]);
+  assert.deepEqual([it.attendances.size, it.held.count], [0, 0]);
   assert.equal(it.brain.stats.watchers, 0);
 });
 
@@ -142,14 +142,14 @@ Deno.test("a member beyond the limit is refused, and the earlier SUB stays in fo
   it.sub(1);
   it.brain.answer([]);
   assert.deepEqual(it.received, ["refused 1: member-limit"]);
-  assert.deepEqual([it.subscribed(), it.attendee.attendances.size], [undefined, 0]);
+  assert.deepEqual([it.subscribed(), it.attendances.size], [undefined, 0]);
   const observer = it.sub(2, false);
   it.brain.answer([]);
   await it.settled();
   it.sub(3);
   await it.settled();
   assert.deepEqual(it.received.slice(1), ["ack 2: other", "refused 3: member-limit"]);
-  assert.deepEqual([it.subscribed(), it.attendee.attendances.size], [observer, 1]);
+  assert.deepEqual([it.subscribed(), it.attendances.size], [observer, 1]);
   assert.equal(it.held.count, 0);
 });
 

@@ -1,7 +1,7 @@
 /** The presence capability of a Shield: the members of rooms. */
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Capability, Given, ShieldOptions } from "../capability.ts";
-import { DATA } from "../http/members.ts";
+import { PAGE } from "../http/members.ts";
 import { COUNT, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import { CommandsUnderWay } from "./commands_under_way.ts";
 import { ConfirmAnswer } from "./moving.ts";
@@ -38,6 +38,9 @@ function commandsOf(
 export const PRESENCE: Capability = {
   name: "presence",
   title: "the members of rooms",
+  config: ["presence"],
+  room_class: ["presence", "max_members", "membership"],
+  stores: ["ARQON_MEMBERS"],
   actions: { "presence.list": "presence", "presence.count": "presence" },
   client: {
     commands: [
@@ -45,7 +48,7 @@ export const PRESENCE: Capability = {
         ...{ method: "GET", template: `${ROOM}/presence`, id: "listMembers", tag: "presence" },
         summary: "Lists a room's members, page by page",
         command: "presence.list",
-        members: [DATA.limit, DATA.after],
+        members: PAGE,
         result: "Members",
       },
       {
@@ -74,7 +77,7 @@ export const PRESENCE: Capability = {
           known: () => moving.known(),
           move(connections, at_most_ms) {
             presence.beginMove();
-            return moving.tell(connections, at_most_ms);
+            return moving.tell([...connections].filter(service.isMember), at_most_ms);
           },
           // An embedded bus has no other Shield to return to, and its lists of members end with it.
           holds: () => env.config.nats !== undefined && stats.held_members > 0,

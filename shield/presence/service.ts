@@ -46,6 +46,8 @@ export interface PresenceService {
   readonly moving: Moving;
   /** A message that a Brain receives without answering. */
   readonly hello: Uint8Array;
+  /** Whether the connection has presence in a room. */
+  readonly isMember: (connection: Connection) => boolean;
   /** Lets connections be members of rooms. */
   attending(context: Omit<AttendanceContext, "presence" | "frames">): Attending;
   /** Stops it and ends its subscriptions. The Spine stays open. */
@@ -124,6 +126,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     confirm_ms: config.nats?.request_timeout_ms ?? 0,
   });
   const stopEvents = spine.onEvent((event) => onSpineEvent(presence, event));
+  const attendances: Attendances = new WeakMap();
   return {
     presence,
     stats,
@@ -131,8 +134,9 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     hello: encodeMessage({ kind: "hello", from: node_id }),
     attending(context) {
       const frames = new PresenceFrames({ now, random: options.random, ...config.presence });
-      return attendingOf({ ...context, presence, frames }, classes);
+      return attendingOf({ ...context, presence, frames }, attendances, classes);
     },
+    isMember: (connection) => (attendances.get(connection)?.size ?? 0) > 0,
     close() {
       stopEvents();
       moving.close();
@@ -142,11 +146,17 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
   };
 }
 
+/** The presence of each connection, by room. */
+type Attendances = WeakMap<Connection, Map<string, Attendance>>;
+
 function attendingOf(
   context: AttendanceContext,
+  attendances: Attendances,
   classes: PresenceServiceOptions["classes"],
 ): Attending {
+  const of: Attending["of"] = (connection, room_id) => attendances.get(connection)?.get(room_id);
   return {
+    of,
     asked(identity, subscribe) {
       const { room_id } = subscribe;
       if (subscribe.presence) requireGrant(identity, "presence", room_id);
@@ -156,15 +166,15 @@ function attendingOf(
       throw new ArqonError("presence-disabled", room_id);
     },
     ask(connection, room_id, request) {
-      const attendance = connection.attendance(room_id) ??
-        new Attendance(context, connection, room_id);
+      const rooms = attendances.getOrInsertComputed(connection, () => new Map());
+      const attendance = rooms.get(room_id) ?? new Attendance(context, connection, room_id, rooms);
       attendance.ask(request);
     },
     *endingNotGranted(connection) {
-      const { identity, attendances } = connection;
-      for (const [room_id, attendance] of [...attendances]) {
+      for (const [room_id, attendance] of [...attendances.get(connection) ?? []]) {
         yield;
-        if (!attendances.has(room_id) || canAct(identity, "presence", room_id)) continue;
+        const is_there = of(connection, room_id) === attendance;
+        if (!is_there || canAct(connection.identity, "presence", room_id)) continue;
         const error = new ArqonError("presence-unavailable", "the token changed meanwhile");
         attendance.refuse(error, "token-ended");
         connection.fail(notGranted("presence", room_id));
@@ -224,7 +234,6 @@ export type Attendee = Pick<
   | "id"
   | "text"
   | "identity"
-  | "attendances"
   | "send"
   | "sendLater"
   | "refuse"
@@ -249,6 +258,8 @@ export class Attendance implements AskedAttendance {
   readonly #context: AttendanceContext;
   readonly #connection: Attendee;
   readonly #room_id: string;
+  /** The presence of this connection, by room. */
+  readonly #rooms: Map<string, Attendance>;
   readonly #watch: PresenceWatch;
   /** The unanswered SUBs in order, each with its position among the connection's frames. */
   readonly #requests = new Map<AttendanceRequest, number>();
@@ -265,12 +276,18 @@ export class Attendance implements AskedAttendance {
   #later_bytes = 0;
 
   /** Starts to watch the room. Throws as `watch` throws. */
-  constructor(context: AttendanceContext, connection: Attendee, room_id: string) {
+  constructor(
+    context: AttendanceContext,
+    connection: Attendee,
+    room_id: string,
+    rooms: Map<string, Attendance>,
+  ) {
     this.#context = context;
     this.#connection = connection;
     this.#room_id = room_id;
+    this.#rooms = rooms;
     this.#watch = context.presence.watch(connection.identity.tenant_id, room_id, this);
-    connection.attendances.set(room_id, this);
+    rooms.set(room_id, this);
   }
 
   ask(request: AttendanceRequest): void {
@@ -292,8 +309,8 @@ export class Attendance implements AskedAttendance {
   end(deliberate: boolean, reason?: LeaveReason): void {
     if (this.#phase === "ended") return;
     this.#phase = "ended";
-    const { id, identity, attendances } = this.#connection;
-    attendances.delete(this.#room_id);
+    const { id, identity } = this.#connection;
+    this.#rooms.delete(this.#room_id);
     this.#watch.close();
     if (this.#is_member) {
       this.#context.presence.leave(identity.tenant_id, this.#room_id, id, deliberate, reason);

@@ -24,6 +24,9 @@ const contextOf = ({ config, now }: ShieldOptions, parts: Parts): ProofHttpConte
 export const PROOF: Capability<ProofService> = {
   name: "proof",
   title: TITLE,
+  config: ["proof"],
+  room_class: ["proof", "proof_public"],
+  stores: ["ARQON_PROOF", "ARQON_PROOF_KEYS"],
   client: {
     described: PROOF_ROUTES,
     tags: { proof: TITLE },

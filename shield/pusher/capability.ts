@@ -10,6 +10,7 @@ import { createPusherEntry } from "./entry.ts";
 export const PUSHER: Capability = {
   name: "pusher",
   title: "clients and backends that speak the Pusher protocol",
+  config: ["pusher"],
   /** Throws when a file that `[pusher]` names cannot be read. */
   foreign(env, { operations, stats, tenants, hub, ...parts }, door) {
     const { config: { pusher, limits }, readTextFile, now } = env;

@@ -6,6 +6,8 @@ import { type StartedQuota, startQuota } from "./quota.ts";
 export const QUOTA: Capability<StartedQuota> = {
   name: "quota",
   title: "limits the messages of tenants on all Shields together",
+  config: ["quota"],
+  tenant: ["quotas"],
   async open(env, { settings }) {
     const quota = await startQuota({ ...env, settings, log: env.log.child({ part: "quota" }) });
     if (quota === undefined) return {};

@@ -10,6 +10,9 @@ import { reducersKind } from "./reducers_kind.ts";
 export const REDUCERS: Capability = {
   name: "reducers",
   title: "room programs",
+  config: ["reducers"],
+  room_class: ["reducer", "reducer_claims", "reducer_visible", "reducer_public"],
+  stores: ["ARQON_REDUCERS", "ARQON_REDUCER_OBJECTS", "ARQON_REDUCER_DEPLOYS"],
   actions: {
     "room.values": "subscribe",
     "room.module": "subscribe",

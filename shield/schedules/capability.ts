@@ -9,6 +9,8 @@ import { startSchedules } from "./start.ts";
 export const SCHEDULES: Capability = {
   name: "schedules",
   title: "messages that are published at a time",
+  config: ["schedules"],
+  stores: ["ARQON_SCHEDULES"],
   admin: {
     tables: [SCHEDULE_ROUTES],
     tags: { schedules: "messages that are published at a time" },

@@ -10,6 +10,8 @@ import { type StartedSchemas, startSchemas } from "./start.ts";
 export const SCHEMAS: Capability<StartedSchemas> = {
   name: "schemas",
   title: "Protobuf schemas of events",
+  tenant: ["mappings"],
+  stores: ["ARQON_SCHEMAS"],
   off: ({ platform }) => platform.registry.enabled ? undefined : "platform.registry",
   admin: {
     tables: [SCHEMA_ROUTES],

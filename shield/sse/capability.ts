@@ -42,5 +42,7 @@ const routes: ClientSide["routes"] = (env, parts, entrance) => {
 export const SSE: Capability = {
   name: "sse",
   title: "rooms as server-sent events, and connections over them",
+  config: ["sse"],
+  stores: ["ARQON_TICKETS"],
   client: { described: Object.values(EVENT_ROUTES), routes },
 };

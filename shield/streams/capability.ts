@@ -7,6 +7,9 @@ import { STREAM_REQUEST_HEADERS, STREAM_ROUTES } from "./stream_paths.ts";
 export const STREAMS: Capability = {
   name: "streams",
   title: "durable rooms over the Durable Streams protocol",
+  config: ["streams"],
+  room_class: ["http_cache"],
+  stores: ["ARQON_STREAMS"],
   client: {
     described: Object.values(STREAM_ROUTES),
     tags: { streams: "durable rooms over the Durable Streams protocol" },

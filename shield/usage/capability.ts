@@ -8,6 +8,9 @@ import { type StartedUsage, startUsage } from "./start.ts";
 export const USAGE: Capability<StartedUsage> = {
   name: "usage",
   title: "the usage and budgets of tenants",
+  config: ["usage"],
+  tenant: ["budgets"],
+  stores: ["ARQON_USAGE"],
   off: ({ usage }) => usage.enabled ? undefined : "usage",
   admin: {
     tables: [USAGE_ROUTES],

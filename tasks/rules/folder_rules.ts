@@ -16,15 +16,15 @@ shared: . containers fossil turns proof subjects rates metrics logs watchdog aud
   spine/nats spine telemetry cluster lives blocks usage backup
 wasm: module metering instance reducer/schema reducer
 shield: stats rates quota settings socket sse traces auth message tap ledger memory journal usage
-  openapi admin/routing admin/console audit backup mirror rooms classes policy/abi policy/logs
+  openapi admin/routing admin/console audit backup mirror classes policy/abi policy/logs
   policy/state policy/ring policy/modules policy/worker policy/pool policy/chain policy reducers
   schema/validation schema/registry schema/admin schema filter signals durable/messages
   durable/recovery durable/log durable/room durable/history vcdiff growing fanout
-  deltas presence connection durable patterns backend schedules hooks apply http batch nats_api growing/http durable/http sse/http
+  deltas presence connection durable patterns backend schedules hooks apply http rooms batch nats_api growing/http durable/http sse/http
   streams journal/admin usage/admin ledger/admin data proof admin/inspect pusher centrifugo admin/operations
   admin supervisor .
-brain: telemetry classes rooms/locks rooms/store rooms/commands rooms/lives rooms/room rooms/desk
-  rooms presence reducers/state reducers/guest reducers/log reducers/visible reducers/thread
+brain: classes desk rooms/locks rooms/store rooms/commands rooms/lives rooms/room rooms presence
+  reducers/state reducers/guest reducers/log reducers/visible reducers/thread
   reducers/usage reducers/room reducers/removal reducers membership rollouts tap hooks .
 sdk: typescript/time typescript/wire typescript/message typescript/durable typescript/presence
   typescript/token typescript/options typescript/delta typescript/http

@@ -74,6 +74,8 @@ Deno.test("a literal of the kernel that names a capability's command, metric, ro
     "shield/stats/stats_test.ts": `"history.get";`,
     "shared/subjects/subject.ts": `"journal.t.x";`,
     "brain/inspect.ts": `read("brain_presence_members"); read("brain_rooms");`,
+    "brain/rooms/commands/room_commands.ts": `const own = { "room.get": 1, "room.ban": 2 };`,
+    "shield/http/http_commands.ts": `const commands = ["room.get", "room.ban", "room."];`,
   });
   const found = checkNames(files.map(([path, text]) => ({ path, tree: () => parsed(path, text) })));
   assert.deepEqual(
@@ -86,6 +88,7 @@ Deno.test("a literal of the kernel that names a capability's command, metric, ro
       `shield/stats/stats.ts:2 "shield_filtered_messages_total"`,
       "shield/stats/stats.ts:3 }/presence`",
       `brain/inspect.ts:1 "brain_presence_members"`,
+      `shield/http/http_commands.ts:1 "room.get"`,
     ],
   );
 });

@@ -7,7 +7,7 @@ import { readEnvelope } from "@arqon/proto";
 import { foldRoom, type RoomSource } from "../../arq/reducers/room_fold.ts";
 import { decodeBatch } from "../../brain/reducers/log/batch.ts";
 import { emptyRoom, type RoomState, valuesDigest } from "../../brain/reducers/state/room_state.ts";
-import { reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
+import { reducerRoomOf } from "../../shared/rooms/reserved.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { ObjectStore } from "../../shared/spine/contract/spine.ts";
 import { must } from "../../tasks/checkout/programs.ts";

@@ -1,6 +1,6 @@
 /** `arq room list` and `bans`, and the confirmation of `arq room class set` and `remove`. */
 import { plural } from "../../../shared/plural.ts";
-import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
+import { reducedRoomOf } from "../../../shared/rooms/reserved.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, askAdmin, findAdmin, queryOf } from "../../bus/admin.ts";
 import { contextBus } from "../../bus/target.ts";

@@ -1,6 +1,6 @@
 /** `arq room get`: the keys of a room's state. */
 import { plural } from "../../../shared/plural.ts";
-import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
+import { objectMembers } from "../../../brain/desk/json_text.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { positionText, type RoomAnswer, tell, withRoom } from "../../rooms/room_command.ts";

@@ -4,7 +4,7 @@
  */
 import type { Member, Message, PresenceSubscription } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
-import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
+import { objectMembers } from "../../../brain/desk/json_text.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";

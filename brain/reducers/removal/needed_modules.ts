@@ -5,7 +5,7 @@
 import { decodeDeployment } from "../../../shared/records/reducer_deployment.ts";
 import type { ReducerDeployment } from "../../../shared/records/reducer_deployment.ts";
 import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
-import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
+import { reducerRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import { readPage } from "../../../shared/spine/contract/read_page.ts";
 import { listOnce } from "../../../shared/spine/contract/list_once.ts";

@@ -3,7 +3,7 @@
  * programs. A fork starts from the state of another room. Changes nothing.
  */
 import { ArqonError } from "@arqon/proto";
-import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
+import { reducerRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { ProgramName, RoomFork, RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { Batch } from "../log/batch.ts";

@@ -4,7 +4,7 @@
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import { tenantLines } from "../../../shared/logs/tenant_lines.ts";
-import type { RoomAddress } from "../../rooms/commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 import type { Applied } from "../thread/protocol.ts";
 
 /** The most lines of one tenant that reach the log in a second. */

@@ -6,7 +6,7 @@ import { QUIET } from "../../../shared/testing/logs.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import { createBreakers } from "../../../shared/rates/breaker.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../../shared/records/reducer_record.ts";
-import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
+import { reducerRoomOf } from "../../../shared/rooms/reserved.ts";
 import { KeptPrograms } from "../log/kept_programs.ts";
 import { loadProgram, type RunnableProgram } from "../log/program.ts";
 import { createReducerMetrics } from "../metrics.ts";

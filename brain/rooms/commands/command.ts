@@ -1,13 +1,7 @@
-/** The commands of a room as plain data. `request.ts` reads them, `apply.ts` applies them. */
+/** The commands of a room as plain data. `room_commands.ts` reads them, `apply.ts` applies them. */
 
 /** A number from the wire, which may exceed 2^53. */
 export type Position = number | bigint;
-
-/** A room in its tenant. */
-export interface RoomAddress {
-  readonly tenant_id: string;
-  readonly room_id: string;
-}
 
 /** Who sent a command. */
 export interface Sender {

@@ -2,8 +2,7 @@
  * Creates the documents of rooms that got their first member. A storm of joins becomes a bounded queue of creations. A
  * room created by a command is not queued here: the command's own write creates it.
  */
-import type { ClusterView } from "../../cluster_view.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { ClusterView, RoomAddress } from "../../cluster_view.ts";
 import { emptyDocument } from "../store/document.ts";
 import { writeRoom } from "../store/room_store.ts";
 import type { RoomContext } from "../room/room.ts";

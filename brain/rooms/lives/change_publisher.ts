@@ -8,7 +8,7 @@ import type { Env } from "../../../shared/env.ts";
 import type { ChangeNumber } from "../../../shared/records/room_update.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Announcer } from "../room/announcer.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 import type { RoomDocument } from "../store/document.ts";
 import type { DoubtsOptions } from "./doubts.ts";
 import type { FreshEvent, RoomEvent, WriteMark } from "../store/room_event.ts";

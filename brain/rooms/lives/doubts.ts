@@ -3,7 +3,7 @@
  * was delivered. Bounded: above the bound, the oldest room is left to the next sweep. `room_store.ts` reads the room.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 
 /** The dependencies of the list. */
 export interface DoubtsOptions {

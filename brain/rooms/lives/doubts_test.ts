@@ -1,7 +1,7 @@
 /** Rooms in doubt are checked until the doubt is resolved, within the bound. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 import { Doubts } from "./doubts.ts";
 
 const at = (room_id: string): RoomAddress => ({ tenant_id: "acme", room_id });

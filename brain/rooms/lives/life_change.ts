@@ -4,7 +4,7 @@
  */
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";
 import { isRoomKey } from "../store/command_pages.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 
 /** Rooms notified between two pauses, and the pause in ms: at most 2,000 rooms a second. */
 const CHUNK_ROOMS = 200;

@@ -6,7 +6,7 @@
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { CHANGES_KEPT_MS } from "../../../shared/records/room_update.ts";
 import type { Announcer } from "../room/announcer.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 import type { RoomEvent, WriteMark } from "../store/room_event.ts";
 
 /** The dependencies of repeating last changes. */

@@ -1,7 +1,7 @@
 /** Repeated last changes: when, for whom they are new, and how many. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 import type { RoomEvent, WriteMark } from "../store/room_event.ts";
 import { Tails } from "./tails.ts";
 

@@ -5,7 +5,7 @@
  * it.
  */
 import type { Env } from "../../../shared/env.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 import type { Lock } from "./lock.ts";
 
 /** Tolerated difference between a Unix time and a monotonic one, in ms. */

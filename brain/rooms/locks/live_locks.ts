@@ -4,7 +4,8 @@
  * lock.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import type { FallCause, RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
+import type { FallCause } from "../commands/command.ts";
 import type { LeaseClocks } from "./leases.ts";
 import type { Lock } from "./lock.ts";
 

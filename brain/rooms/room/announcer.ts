@@ -16,7 +16,8 @@ import {
   ROOM_UPDATE,
 } from "../../../shared/records/room_update.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
-import type { KickCommand, RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
+import type { KickCommand } from "../commands/command.ts";
 import type { RoomDocument } from "../store/document.ts";
 import { eventJson, isFirst } from "../store/room_event.ts";
 import type { RoomEvent, WriteMark } from "../store/room_event.ts";

@@ -3,7 +3,7 @@
  * Brains differ. Idle time at another Brain does not count: a Brain that starts, or takes a room over, begins at zero.
  * So a room never ends early (`sweep.ts`).
  */
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 
 /** The known use of a room. Times are monotonic ms. */
 interface Seen {

@@ -3,8 +3,7 @@
  * be created. The tally knows the stored rooms, presence their members, and the cluster their owners. Each room has one
  * owner, so that the sum over Brains is the cluster's count.
  */
-import type { ClusterView } from "../../cluster_view.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { ClusterView, RoomAddress } from "../../cluster_view.ts";
 import type { RoomTally } from "./room_tally.ts";
 
 /** The dependencies of the count. */

@@ -1,13 +1,14 @@
 /**
  * One active room: its queue of commands, which are applied batch by batch to the stored document by compare-and-set.
  * The room's owner serves it, but several Brains may believe that they own it: the bucket decides. The table of rooms
- * is `room_table.ts`, requests are in `commands.ts`.
+ * is `room_table.ts`, requests are in `room_commands.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import { answerJson } from "../commands/answer.ts";
 import { isEffect } from "../commands/command.ts";
-import type { EffectCommand, RoomAddress, RoomCommand } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
+import type { EffectCommand, RoomCommand } from "../commands/command.ts";
 import type { Applied, applyCommands } from "../commands/apply.ts";
 import type { RoomDocument, RoomLimits } from "../store/document.ts";
 import type { Leases } from "../locks/leases.ts";
@@ -23,7 +24,7 @@ import {
 import type { PageTable } from "../store/command_pages.ts";
 import { loadRoom, writeRoom } from "../store/room_store.ts";
 import type { StoreContext, Stored } from "../store/room_store.ts";
-import type { BrainMetrics } from "../../telemetry/metrics.ts";
+import type { RoomMetrics } from "../metrics.ts";
 import type { FreshEvent, WriteMark } from "../store/room_event.ts";
 import { encodeDocument } from "../store/stored_document.ts";
 import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
@@ -78,7 +79,7 @@ export interface RoomContext extends StoreContext, Pick<Env, "log" | "monotonic_
   readonly birthRefusal: (tenant_id: string) => ArqonError | undefined;
   /** Performs a command's effect outside the document. Rejects with an ArqonError on failure. */
   readonly perform: (at: RoomAddress, command: EffectCommand) => Promise<void>;
-  readonly metrics: BrainMetrics;
+  readonly metrics: RoomMetrics;
   readonly onCreated: (at: RoomAddress) => void;
   /** Whether the Brain is stopping: then no command waits. */
   readonly isStopping: () => boolean;

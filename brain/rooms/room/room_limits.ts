@@ -2,9 +2,10 @@
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import type { DeskLimits } from "../desk/commands.ts";
+import type { RequestLimits } from "../commands/room_commands.ts";
 import type { MemoryLimits } from "../store/command_memory.ts";
 import type { RoomLimits } from "../store/document.ts";
+import type { TableLimits } from "./room_table.ts";
 
 /**
  * The most bytes of a stored document, or of an answer with a whole state, beyond the entries: events (24 KiB), recent
@@ -14,13 +15,6 @@ const DOCUMENT_OVERHEAD_BYTES = 98_304;
 /** The same for a Spine with small messages: so few commands are remembered that they need no pages. */
 const SMALL_OVERHEAD_BYTES = 32_768;
 const SMALL_COMMANDS = 32;
-/** The largest page of a list, even if the Spine's messages may be larger. */
-const PAGE_BYTES_MAX = 393_216;
-
-/** The most bytes of one page of a list, which has to fit into a message of the Spine. */
-export const pageBytesMax = ({ payload_bytes_max }: Pick<Spine, "payload_bytes_max">): number =>
-  Math.min(PAGE_BYTES_MAX, Math.floor(payload_bytes_max / 2));
-
 /**
  * The bounds in force, with live keys at their present values. Logs if the Spine's messages are smaller than the config
  * needs.
@@ -29,7 +23,11 @@ export function roomLimits(
   { brain, limits }: Pick<Config, "brain" | "limits">,
   spine: Pick<Spine, "payload_bytes_max">,
   log: Logger,
-): { readonly document: RoomLimits & MemoryLimits; readonly desk: DeskLimits } {
+): {
+  readonly document: RoomLimits & MemoryLimits;
+  readonly request: RequestLimits;
+  readonly table: TableLimits;
+} {
   const { payload_bytes_max } = spine;
   const is_small = payload_bytes_max < 2 * DOCUMENT_OVERHEAD_BYTES;
   const overhead_bytes = is_small ? SMALL_OVERHEAD_BYTES : DOCUMENT_OVERHEAD_BYTES;
@@ -52,14 +50,11 @@ export function roomLimits(
         ? Math.min(SMALL_COMMANDS, brain.command_ids_per_room)
         : brain.command_ids_per_room,
     },
-    desk: {
+    request: {
       key_bytes: limits.field_bytes,
       lock_ttl_ms: brain.lock_ttl_ms,
       lock_ttl_max_ms: brain.lock_ttl_max_ms,
-      pending_commands: brain.pending_commands,
-      pending_bytes: brain.pending_bytes,
-      rooms_in_memory: brain.rooms_in_memory,
-      command_timeout_ms: limits.command_timeout_ms,
     },
+    table: { pending_commands: brain.pending_commands, rooms_in_memory: brain.rooms_in_memory },
   };
 }

@@ -4,8 +4,8 @@
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { plural } from "../../../shared/plural.ts";
-import { ArqonError } from "@arqon/proto";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
+import { tooManyPending } from "../../desk/command_data.ts";
 import { restingRoom, serveRoom } from "./room.ts";
 import type { Room, RoomContext, WaitingCommand } from "./room.ts";
 
@@ -14,13 +14,6 @@ export interface TableLimits {
   readonly pending_commands: number;
   /** The most rooms in memory, active or cached. */
   readonly rooms_in_memory: number;
-}
-
-const FULL_RETRY_MS = 250;
-
-/** The error `too-many-pending` (429), with the retry time. */
-export function tooManyPending(detail: string): ArqonError {
-  return new ArqonError("too-many-pending", detail, { retry_after_ms: FULL_RETRY_MS });
 }
 
 const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${room_id}`;

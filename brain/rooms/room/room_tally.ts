@@ -8,7 +8,7 @@ import type { KvKey } from "../../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { parseTenantSubject } from "../../../shared/subjects/subject.ts";
 import { BRAIN_HEADER } from "./announcer.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 import { isRoomKey } from "../store/command_pages.ts";
 
 /** The tally; one per Brain. */

@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 import type { Commands, Shed } from "./command_memory.ts";
 import type { AppliedCommand, CommandPage, RoomDocument } from "./document.ts";
 import { appliedTuple, AppliedTuples, readApplied } from "./stored_document.ts";

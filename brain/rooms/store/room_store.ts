@@ -7,7 +7,7 @@ import type { Env } from "../../../shared/env.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey } from "../../../shared/spine/contract/spine.ts";
 import type { Announcer } from "../room/announcer.ts";
-import type { RoomAddress } from "../commands/command.ts";
+import type { RoomAddress } from "../../cluster_view.ts";
 import { emptyDocument } from "./document.ts";
 import type { RoomDocument } from "./document.ts";
 import { inLife } from "./life.ts";

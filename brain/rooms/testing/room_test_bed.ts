@@ -13,9 +13,11 @@ import type { SpineMessage } from "../../../shared/spine/contract/spine_message.
 import { ALL_COMMANDS } from "../../../shared/subjects/subject.ts";
 import { subjectPattern } from "../../../shared/spine/testing/subjects.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../../cluster_view.ts";
-import { createBrainMetrics } from "../../telemetry/metrics.ts";
-import { type RoomService, type RoomServiceOptions, startRooms } from "../service.ts";
+import { startDesk } from "../../desk/desk.ts";
+import type { OwnCommands } from "../../desk/request.ts";
 import { memberCommands } from "../../presence/member_commands.ts";
+import { createRoomMetrics } from "../metrics.ts";
+import { type RoomService, type RoomServiceOptions, startRooms } from "../service.ts";
 
 /** A member as a Shield would announce it. */
 export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {
@@ -99,7 +101,7 @@ export class ProbeCluster {
 
 /** One Brain's rooms. */
 export interface RoomNode {
-  readonly rooms: RoomService;
+  readonly rooms: Pick<RoomService, "drain">;
   /** Handles a command as if it came from the Spine, in the same turn. */
   handle(message: SpineMessage): void;
   readonly lines: string[];
@@ -134,7 +136,7 @@ export interface TestBedOptions {
   readonly isCut?: () => boolean;
   readonly apply?: RoomServiceOptions["apply"];
   /** Commands beside those of members. */
-  readonly own?: RoomServiceOptions["own"];
+  readonly own?: OwnCommands;
   /** Versions begin by the clock, as on a bus; absent: at 0, so that a test can count. */
   readonly has_versions?: true;
   /** Created on the Brain's Spine, with its faults. */
@@ -189,6 +191,27 @@ export function faulty(
   return { spine: faults, handle: (message) => commands(message) };
 }
 
+/** Starts rooms, and the desk that passes them their commands. Its drain is idempotent. */
+export async function serveRooms(
+  options: Omit<RoomServiceOptions, "metrics" | "monotonic_ms"> & {
+    readonly registry: Registry;
+    readonly monotonic_ms?: () => number;
+  },
+  more: OwnCommands = {},
+): Promise<Pick<RoomService, "drain">> {
+  const { monotonic_ms = () => performance.now(), registry } = options;
+  const parts = { ...options, monotonic_ms, metrics: createRoomMetrics(registry) };
+  const rooms = await startRooms(parts);
+  const own = { ...rooms.commands, ...more };
+  const desk = await startDesk({ ...parts, own, stop: rooms.stop });
+  const drain = async () => {
+    await desk.drain();
+    await rooms.drain();
+  };
+  let drained: Promise<void> | undefined;
+  return { drain: () => drained ??= drain() };
+}
+
 async function startNode(
   spine: Spine,
   view: ClusterView,
@@ -200,20 +223,13 @@ async function startNode(
   const { spine: faults, handle } = faulty(spine, options);
   const config = configFrom(options.config ?? {});
   const parts = { spine: faults, registry, log, now, random: () => 0 };
-  const rooms = await startRooms({
+  const rooms = await serveRooms({
+    ...{ ...parts, config, view },
     reportRooms: await options.reporting?.(parts),
-    own: { ...memberCommands({ view, spine: faults, config }), ...options.own },
-    config,
-    spine: faults,
-    view,
-    metrics: createBrainMetrics(registry),
-    log,
-    now,
-    monotonic_ms: options.monotonic_ms ?? (() => performance.now()),
-    random: () => 0,
+    ...(options.monotonic_ms === undefined ? {} : { monotonic_ms: options.monotonic_ms }),
     ...(options.has_versions === true ? {} : { firstVersion: () => 0 }),
     ...(options.apply === undefined ? {} : { apply: options.apply }),
-  });
+  }, { ...memberCommands({ view, spine: faults, config }), ...options.own });
   const metric = async (name: string): Promise<number> => {
     const found = (await registry.metrics()).split("\n")
       .filter((line) => line.startsWith(name) && "{ ".includes(line[name.length] ?? "?"));

@@ -25,7 +25,7 @@ import { topOf, visitAll } from "../../../shared/containers/top.ts";
 /** The parts of a Shield that are read. */
 export type InspectedParts = Pick<
   Parts,
-  "node_id" | "connections" | "hub" | "counters" | "tenants"
+  "node_id" | "connections" | "hub" | "counters" | "tenants" | "operations"
 >;
 
 const RowLimit = z.int().min(1).max(ROWS_MAX);
@@ -86,13 +86,14 @@ function connectionDetail(parts: InspectedParts, params: unknown): ConnectionDet
   const { connection_id } = ConnectionParam.parse(params);
   const connection = parts.connections.get(connection_id);
   if (connection === undefined || connection.ended) return null;
+  const { attending } = parts.operations.context;
   const batch = connection.outbox?.has_batches ?? false;
   const rooms: NonNullable<ConnectionDetail>["rooms"] = [];
   for (const [room_id, { no_echo, filter }] of connection.subscriptions) {
     if (rooms.length === CONNECTION_ROOMS_MAX) break;
     rooms.push({
       room_id,
-      presence: connection.attendances.has(room_id),
+      presence: attending.of(connection, room_id) !== undefined,
       no_echo,
       batch,
       ...(filter === undefined ? {} : { filter: filter.text }),

@@ -12,7 +12,7 @@ import {
   type RoomRecord,
 } from "../../../shared/records/reducer_record.ts";
 import { decodePoints, snapshotName } from "../../../shared/records/reducer_points.ts";
-import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
+import { reducerRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Env } from "../../../shared/env.ts";

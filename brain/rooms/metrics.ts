@@ -1,26 +1,8 @@
-/**
- * The Brain's own metrics, on the registry of the process. Labels come from closed sets, never from a client. Those
- * of capabilities are in their folders.
- */
-import { Histogram, metricsOn } from "../../shared/metrics/metrics.ts";
+/** The metrics of a Brain's rooms. Labels come from closed sets, never from a client. */
+import { metricsOn } from "../../shared/metrics/metrics.ts";
 import type { MetricMakers, Registry } from "../../shared/metrics/metrics.ts";
 
-const commandMetrics = ({ counter, gauge }: MetricMakers) => ({
-  pending_commands: gauge(
-    "brain_pending_commands",
-    "Commands taken and not yet answered; brain.pending_commands bounds them per room.",
-  ),
-  pending_bytes: gauge(
-    "brain_pending_bytes",
-    "Bytes of the commands taken and not yet answered.",
-  ),
-  // The name of a command that the Brain serves, otherwise "unknown"; the code of the ACK.
-  commands: counter(
-    "brain_commands_total",
-    "Commands answered by the Brain that served them, by name and code (0 is accepted).",
-    "name",
-    "code",
-  ),
+const commandMetrics = ({ counter }: MetricMakers) => ({
   command_conflicts: counter(
     "brain_command_conflicts_total",
     "Compare-and-set attempts that another Brain won.",
@@ -32,12 +14,6 @@ const commandMetrics = ({ counter, gauge }: MetricMakers) => ({
   command_ids_forgotten: counter(
     "brain_command_ids_forgotten_total",
     "Commands that a room forgot before brain.command_id_ttl_ms, as it had too many.",
-  ),
-  // `outcome`: answered, timed-out, failed or rerouted.
-  forwarded: counter(
-    "brain_commands_forwarded_total",
-    "Commands sent on to the Brain that owns their room, by outcome.",
-    "outcome",
   ),
 });
 
@@ -110,22 +86,14 @@ const byteMetrics = ({ counter, gauge }: MetricMakers) => ({
   ),
 });
 
-/** The Brain's metrics. */
-export type BrainMetrics = ReturnType<typeof createBrainMetrics>;
+/** The metrics of rooms. */
+export type RoomMetrics = ReturnType<typeof createRoomMetrics>;
 
-/** Registers all metrics; once per registry. */
-export function createBrainMetrics(registry: Registry) {
-  const registers = [registry];
+/** Registers them; once per registry. */
+export function createRoomMetrics(registry: Registry) {
   const metrics = metricsOn(registry);
   return {
     ...commandMetrics(metrics),
-    command_seconds: new Histogram({
-      name: "brain_command_duration_seconds",
-      help: "From taking a command to its answer.",
-      labelNames: ["name"],
-      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
-      registers,
-    }),
     ...roomMetrics(metrics),
     ...updateMetrics(metrics),
     ...byteMetrics(metrics),

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { matchesRoomPattern } from "@arqon/proto";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { DEFAULT_CLASS, type OwnedClass } from "../../shared/rooms/room_class.ts";
-import { configClasses, tenantClasses } from "./testing/rooms.ts";
+import { configClasses, tenantClasses } from "./testing/room_classes.ts";
 
 const named = ({ source, tenant, pattern }: OwnedClass) => `${source} ${tenant} ${pattern}`;
 

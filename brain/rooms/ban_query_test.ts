@@ -1,9 +1,9 @@
 /** Bans listed by command: scopes, pages, cursors, and bans that were lifted or have expired. */
 import assert from "node:assert/strict";
-import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
-import { until } from "../../../shared/testing/until.ts";
-import { accepted, refused, sendAtOnce } from "../testing/command_probe.ts";
-import { withRooms, withTestBed } from "../testing/room_test_bed.ts";
+import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
+import { until } from "../../shared/testing/until.ts";
+import { accepted, refused, sendAtOnce } from "./testing/command_probe.ts";
+import { withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 interface Row {
   readonly user_id: string;

@@ -3,11 +3,13 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { banKey, EVERY_ROOM } from "../../../shared/records/bans.ts";
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";
-import { banCommands } from "../desk/ban_query.ts";
+import { commandName, readCommandEnvelope, readRequest } from "../../desk/request.ts";
+import type { OwnCommands, Request } from "../../desk/request.ts";
+import { banCommands } from "../ban_query.ts";
 import { commandEnvelope } from "../testing/command_probe.ts";
 import type { ProbeCommand } from "../testing/command_probe.ts";
-import { commandName, readCommandEnvelope, readRequest } from "./request.ts";
-import type { OwnCommands, Request, RequestLimits } from "./request.ts";
+import type { RoomCommand } from "./command.ts";
+import { type RequestLimits, roomCommands } from "./room_commands.ts";
 
 const AT = { tenant_id: "acme", room_id: "lobby" };
 const LIMITS: RequestLimits = {
@@ -29,16 +31,27 @@ const OWN: OwnCommands = {
   "words.count": { members: ["after"], read: ({ members }) => () => members.get("after") ?? "0" },
 };
 
-function read(command: ProbeCommand, limits = LIMITS, own = OWN): Request {
-  return readRequest(readCommandEnvelope(commandEnvelope(command), AT), "c1", limits, own);
+/** The request, and the room's command if it is one. */
+function read(
+  command: ProbeCommand,
+  limits = LIMITS,
+  own = OWN,
+): Request & { readonly command?: RoomCommand } {
+  let read: RoomCommand | undefined;
+  const rooms = roomCommands(limits, (command) => {
+    read = command;
+    return () => "";
+  });
+  const envelope = readCommandEnvelope(commandEnvelope(command), AT);
+  const request = readRequest(envelope, "c1", { ...rooms, ...own });
+  return read === undefined ? request : { ...request, command: read };
 }
 
 /** The parts of the command that differ from one without options. */
 function parts(command: ProbeCommand): Record<string, unknown> {
-  const request = read(command);
-  assert.ok(request.about === "room");
-  const { from, expect_version, after_version, epoch, fence, command_key, ...rest } =
-    request.command;
+  const { command: room } = read(command);
+  assert.ok(room !== undefined);
+  const { from, expect_version, after_version, epoch, fence, command_key, ...rest } = room;
   assert.equal(from.user_id, "u1");
   assert.equal(from.connection_id, "c1");
   assert.deepEqual([expect_version, after_version, fence, epoch], [0, 0, 0, ""]);
@@ -99,7 +112,7 @@ Deno.test("a value that many readers abandon is refused", () => {
 
 Deno.test("a command of a capability is read by the capability", async () => {
   const request = read({ name: "words.count", data: { after: 7 } });
-  assert.ok(request.about === "own" && !request.is_anywhere);
+  assert.ok(!request.is_anywhere);
   assert.equal(await request.answer(AT, NO_WAIT), "7");
   const bad = { reason: "invalid-command", message: /words.count knows "after"/ };
   assert.throws(() => read({ name: "words.count", data: { from: 7 } }), bad);
@@ -109,7 +122,7 @@ Deno.test("a command of a capability is read by the capability", async () => {
 Deno.test("a ban query has a scope, a limit and a cursor", async () => {
   const listed = async (command: ProbeCommand): Promise<string[]> => {
     const request = read(command);
-    assert.ok(request.about === "own" && !request.is_anywhere);
+    assert.ok(!request.is_anywhere);
     const { bans } = JSON.parse(await request.answer(AT, NO_WAIT));
     return bans.map(({ scope, user_id }: Record<string, string>) => `${scope} ${user_id}`);
   };
@@ -125,14 +138,13 @@ Deno.test("a lifted ban is neither listed nor counted, before the Brain has rece
     standing: () => bans.slice(0, 1),
   };
   const request = read({ name: "bans" }, LIMITS, banCommands(source, 1_000, () => 1));
-  assert.ok(request.about === "own");
   assert.equal(await request.answer(AT, NO_WAIT), '{"bans":[],"count":0}');
 });
 
 Deno.test("a lock without a lease gets at most the allowed one", () => {
-  const request = read({ name: "lock" }, { ...LIMITS, lock_ttl_max_ms: 10_000 });
-  assert.ok(request.about === "room" && request.command.kind === "lock");
-  assert.equal(request.command.ttl_ms, 10_000);
+  const { command } = read({ name: "lock" }, { ...LIMITS, lock_ttl_max_ms: 10_000 });
+  assert.ok(command?.kind === "lock");
+  assert.equal(command.ttl_ms, 10_000);
 });
 
 Deno.test("an invalid command is refused with the reason", () => {

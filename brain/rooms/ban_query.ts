@@ -3,21 +3,22 @@
  * ban that was just lifted is not listed. It reads no room document.
  */
 import { utf8Size } from "@arqon/proto";
-import { decodeBan, EVERY_ROOM, isActive } from "../../../shared/records/bans.ts";
-import type { Ban } from "../../../shared/records/bans.ts";
-import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
-import type { Standing } from "../ban_book.ts";
-import type { BanScope, RoomAddress } from "../commands/command.ts";
+import { decodeBan, EVERY_ROOM, isActive } from "../../shared/records/bans.ts";
+import type { Ban } from "../../shared/records/bans.ts";
+import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
+import type { RoomAddress } from "../cluster_view.ts";
 import {
   invalidCommand,
   optionalInteger,
   optionalText,
-  readScope,
   requireUnconditional,
-} from "../commands/command_data.ts";
-import type { AskedCommand, OwnCommands } from "../commands/request.ts";
-import { tooManyPending } from "../room/room_table.ts";
-import { pageOf } from "../store/page.ts";
+  tooManyPending,
+} from "../desk/command_data.ts";
+import { pageOf } from "../desk/page.ts";
+import type { AskedCommand, OwnCommands } from "../desk/request.ts";
+import type { Standing } from "./ban_book.ts";
+import type { BanScope } from "./commands/command.ts";
+import { readScope } from "./commands/room_commands.ts";
 
 /** The most bans in one page, and the default. */
 const PAGE_BANS_MAX = 1_000;

@@ -1,10 +1,10 @@
 /** Commands on an embedded Spine: results, refusals, bounds. `race_test.ts` has races on NATS. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
-import { commandSubject } from "../../../shared/subjects/subject.ts";
-import { until } from "../../../shared/testing/until.ts";
-import { applyCommands } from "../commands/apply.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { commandSubject } from "../../shared/subjects/subject.ts";
+import { until } from "../../shared/testing/until.ts";
+import { applyCommands } from "../rooms/commands/apply.ts";
 import {
   accepted,
   commandEnvelope,
@@ -12,9 +12,9 @@ import {
   sendAtOnce,
   sendBytes,
   sendCommand,
-} from "../testing/command_probe.ts";
-import { withRooms } from "../testing/room_test_bed.ts";
-import { overriding } from "../../../shared/testing/overriding.ts";
+} from "../rooms/testing/command_probe.ts";
+import { withRooms } from "../rooms/testing/room_test_bed.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const set = (key: string, value: unknown, more = {}) => ({
   name: "room.set",

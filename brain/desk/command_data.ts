@@ -1,11 +1,9 @@
 /**
  * The data of a command: one JSON object whose members are read one by one. All functions throw `invalid-command` (400)
- * with the member and what is expected. `request.ts` defines the commands.
+ * with the member and what is expected. Capabilities define the commands.
  */
-import { ArqonError, isId, JSON_DEPTH_MAX, nestsTooDeep, utf8Size } from "@arqon/proto";
+import { ArqonError, utf8Size } from "@arqon/proto";
 import type { PlainCommand } from "@arqon/proto";
-import { BAN_REASON_UNITS_MAX } from "../../../shared/records/bans.ts";
-import type { BanScope } from "./command.ts";
 import { objectMembers } from "./json_text.ts";
 
 /** The members of a JSON object: name to compact JSON text. */
@@ -13,14 +11,18 @@ export type Members = ReadonlyMap<string, string>;
 
 /** More members than any command has: data with more is refused before all are read. */
 const MEMBERS_MAX = 32;
-/** Longest user id that a token can have. */
-const USER_ID_BYTES_MAX = 128;
 const JSON_TYPE = /^application\/json\s*(;.*)?$/i;
+const FULL_RETRY_MS = 250;
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The error of an invalid command. */
 export function invalidCommand(detail: string, cause?: unknown): ArqonError {
   return new ArqonError("invalid-command", detail, { cause });
+}
+
+/** The error `too-many-pending` (429), with the retry time. */
+export function tooManyPending(detail: string): ArqonError {
+  return new ArqonError("too-many-pending", detail, { retry_after_ms: FULL_RETRY_MS });
 }
 
 /** A client's text for an error: shortened, quoted, control characters escaped. */
@@ -61,7 +63,8 @@ export function requireUnconditional(name: string, command: PlainCommand, what: 
   throw invalidCommand(`${name} takes neither versions nor a fence: ${what} none`);
 }
 
-function parsed(members: Members, name: string): unknown {
+/** The value of a member; undefined if it is missing. */
+export function parsed(members: Members, name: string): unknown {
   const text = members.get(name);
   return text === undefined ? undefined : JSON.parse(text);
 }
@@ -92,47 +95,4 @@ export function optionalInteger(
     return value;
   }
   throw invalidCommand(`"${name}" must be a whole number from ${min} to ${max}`);
-}
-
-/** The key of an entry; undefined without one. */
-export function readKey(members: Members, key_bytes: number): string | undefined {
-  return optionalText(members, "key", key_bytes);
-}
-
-/** The value of an entry, which will be nested in other JSON; undefined without one. */
-export function readValue(members: Members): string | undefined {
-  const value = members.get("value");
-  if (value === undefined || !nestsTooDeep(value)) return value;
-  throw invalidCommand(`"value" is nested more than ${JSON_DEPTH_MAX} levels deep`);
-}
-
-/** The user that the `command` is about. */
-export function readUserId(members: Members, command: string): string {
-  const user_id = optionalText(members, "user_id", USER_ID_BYTES_MAX);
-  if (user_id === undefined) throw invalidCommand(`${command} needs {"user_id":…}`);
-  if (!user_id.isWellFormed()) throw invalidCommand('"user_id" must be well-formed Unicode');
-  return user_id;
-}
-
-/** The connection to kick. */
-export function readConnectionId(members: Members): string {
-  const connection_id = parsed(members, "connection_id");
-  if (typeof connection_id === "string" && isId(connection_id)) return connection_id;
-  throw invalidCommand('"connection_id" must be 1 to 64 of [A-Za-z0-9_~:=-]');
-}
-
-/** A reason for people; "" without one. */
-export function readReason(members: Members): string {
-  const reason = parsed(members, "reason") ?? "";
-  const fits = typeof reason === "string" && reason.length <= BAN_REASON_UNITS_MAX &&
-    reason.isWellFormed();
-  if (fits) return reason;
-  throw invalidCommand(`"reason" must be a string of at most ${BAN_REASON_UNITS_MAX} characters`);
-}
-
-/** The scope of a ban; by default the whole tenant. */
-export function readScope(members: Members): BanScope {
-  const scope = parsed(members, "scope") ?? "tenant";
-  if (scope === "tenant" || scope === "room") return scope;
-  throw invalidCommand('"scope" must be "tenant" or "room"');
 }

@@ -1,9 +1,9 @@
 /** Commands find the owner of their room, on an embedded Spine with several Brains. */
 import assert from "node:assert/strict";
-import { processSubject } from "../../../shared/subjects/subject.ts";
-import { until } from "../../../shared/testing/until.ts";
-import { accepted, refused, sendAtOnce, sendCommand } from "../testing/command_probe.ts";
-import { withTestBed } from "../testing/room_test_bed.ts";
+import { processSubject } from "../../shared/subjects/subject.ts";
+import { until } from "../../shared/testing/until.ts";
+import { accepted, refused, sendAtOnce, sendCommand } from "../rooms/testing/command_probe.ts";
+import { withTestBed } from "../rooms/testing/room_test_bed.ts";
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 

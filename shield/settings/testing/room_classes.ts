@@ -1,13 +1,13 @@
-/** Room classes as `start.ts` makes them, over real settings on an embedded engine. */
+/** Room classes as `room_classes.ts` makes them, over real settings on an embedded engine. */
 import { configFrom } from "../../../shared/config/load.ts";
 import type { RoomClassEntry, TenantRoomClass } from "../../../shared/config/schema_durable.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
-import { openSettings, type Settings } from "../../settings/settings.ts";
+import { openSettings, type Settings } from "../settings.ts";
 import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS, type TestSpine, testSpine } from "../../testing/spine.ts";
 import { ROOM_ROUTES } from "../../classes/api.ts";
-import { type StartedRoomClasses, startRoomClasses } from "../start.ts";
+import { type StartedRoomClasses, startRoomClasses } from "../room_classes.ts";
 
 /** Classes of a config, with defaults for absent options. */
 export function configClasses(...rooms: object[]): RoomClassEntry[] {
@@ -40,7 +40,7 @@ export async function testRooms(...rooms: object[]): Promise<TestRooms> {
   const settings = await openSettings({ spine, log, registry, now: () => SPINE_NOW_MS });
   await settings.ready;
   const config = configFrom({ rooms });
-  const started = startRoomClasses({ config, settings, registry, log, spine });
+  const started = startRoomClasses({ config, settings, registry });
   const context = { classes: started.classes, settings, log, node_id: "s1" };
   return {
     engine,

@@ -1,0 +1,268 @@
+/**
+ * The Brain's command desk: receives commands from the Spine, passes each to its capability, here or at the room's
+ * owner, and replies with an `Ack`. The Shield has authorized them.
+ */
+import { ArqonError, ruleOf, writeAck } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Env } from "../../shared/env.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
+import { ALL_COMMANDS, parseRoomSubject, processSubject } from "../../shared/subjects/subject.ts";
+import { tracedRequests } from "../../shared/telemetry/spine_span.ts";
+import type { Span, Tracing } from "../../shared/telemetry/tracing.ts";
+import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import type { ClusterView, RoomAddress } from "../cluster_view.ts";
+import { tooManyPending } from "./command_data.ts";
+import { messageSpan } from "./message_span.ts";
+import { createDeskMetrics } from "./metrics.ts";
+import type { DeskMetrics } from "./metrics.ts";
+import { forwardCommand, SUBJECT_HEADER } from "./forward.ts";
+import type { ForwardOptions } from "./forward.ts";
+import { commandName, readCommandEnvelope, readRequest } from "./request.ts";
+import type { AnswerOwn, OwnCommands, Request } from "./request.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
+
+/** The dependencies of the command desk. */
+export interface DeskOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
+  readonly spine: Pick<Spine, "request" | "status" | "subscribe" | "flush">;
+  readonly view: ClusterView;
+  readonly config: Pick<Config, "brain" | "limits">;
+  /** Absent: no tracing. */
+  readonly tracing?: Tracing | undefined;
+  /** The commands of capabilities. */
+  readonly own: OwnCommands;
+  /** Called once in a drain: ends what may wait for an event, so that every command is answered. Never rejects. */
+  readonly stop: () => Promise<unknown>;
+}
+
+/** A running desk. */
+export interface CommandDesk {
+  /**
+   * Stops accepting commands from the Shields, then answers the pending ones and those that other Brains still forward.
+   * Call it after the others have been notified. Leaves the Spine open. Call it once.
+   */
+  drain(): Promise<void>;
+}
+
+/** The queue group of all Brains: each command is delivered to one of them first. */
+const QUEUE = "brain";
+
+/** One command that is not answered yet. */
+interface PendingCommand {
+  readonly message: SpineMessage;
+  /** When it arrived, in monotonic ms. */
+  readonly received_ms: number;
+  /** The command's name for metrics; a client's text never becomes a label. */
+  name: string;
+  trace_id: string;
+  /** The span, when the trace is recorded. */
+  readonly span: Span | undefined;
+}
+
+interface Desk {
+  readonly options: DeskOptions;
+  readonly metrics: DeskMetrics;
+  /** How commands are forwarded to the owners of their rooms. */
+  readonly forwards: ForwardOptions;
+  /** The most bytes of queued commands, in all rooms together. */
+  readonly pending_bytes_max: number;
+  pending_bytes: number;
+  pending: number;
+  /** Called when no command is pending. */
+  onIdle: () => void;
+}
+
+const utf8 = new TextEncoder();
+
+/** Removes the command from the accounting, before its one reply. */
+function close(desk: Desk, pending: PendingCommand): void {
+  const size_bytes = pending.message.payload.length;
+  desk.pending_bytes -= size_bytes;
+  if (--desk.pending === 0) desk.onIdle();
+  desk.metrics.pending_commands.dec();
+  desk.metrics.pending_bytes.dec(size_bytes);
+}
+
+function respond(pending: PendingCommand, payload: Uint8Array, log: Logger): void {
+  const { message, trace_id } = pending;
+  try {
+    message.respond(payload);
+  } catch (error) {
+    // The Shield receives no reply and answers 408; the client retries with its command_id.
+    log.warn("command reply was not sent", { subject: message.subject, trace_id, error });
+  }
+}
+
+function reply(desk: Desk, pending: PendingCommand, outcome: string | ArqonError): void {
+  const { metrics, options: { log, monotonic_ms } } = desk;
+  const refused = outcome instanceof ArqonError;
+  const code = refused ? outcome.code : 0;
+  const { name, trace_id, message: { subject } } = pending;
+  close(desk, pending);
+  pending.span?.set({ "arqon.type": name, "arqon.code": code });
+  if (refused) pending.span?.fail(outcome.reason);
+  pending.span?.end();
+  metrics.commands.inc({ name, code: String(code) });
+  metrics.command_seconds.observe({ name }, (monotonic_ms() - pending.received_ms) / 1_000);
+  // Records of a newer ArqonBus are logged once elsewhere. A reducer rejects with whatever code it likes.
+  const is_failure = refused && ruleOf(outcome.reason).code >= 500;
+  if (is_failure && outcome.reason !== "incompatible-version") {
+    log.error("command failed", { subject, trace_id, reason: outcome.reason, error: outcome });
+  }
+  const ack = refused
+    ? {
+      code,
+      reason: outcome.reason,
+      message: outcome.message,
+      retry_after_ms: outcome.retry_after_ms,
+    }
+    : { code, result: utf8.encode(outcome) };
+  respond(pending, writeAck(ack), log);
+}
+
+function asRefusal(error: unknown): ArqonError {
+  return error instanceof ArqonError ? error : new ArqonError("internal", "", { cause: error });
+}
+
+function readPending(
+  pending: PendingCommand,
+  subject: string,
+  own: OwnCommands,
+): { at: RoomAddress; request: Request } {
+  const { message } = pending;
+  const room = parseRoomSubject(subject);
+  if (room === undefined) throw new ArqonError("invalid-room", "the subject names no room");
+  const at = { tenant_id: room.tenantId, room_id: room.roomId };
+  const envelope = readCommandEnvelope(message.payload, at);
+  pending.trace_id = envelope.trace_id;
+  pending.name = commandName(envelope.command.name, own) ?? "unknown";
+  const origin = message.headers[ORIGIN_HEADER] ?? "";
+  return { at, request: readRequest(envelope, origin, own) };
+}
+
+/** Forwards a command to the owner of its room; serves it here if no other Brain owns it. */
+async function forward(
+  desk: Desk,
+  pending: PendingCommand,
+  at: RoomAddress,
+  here: () => Promise<void>,
+): Promise<void> {
+  const { options, metrics, forwards } = desk;
+  const deadline_ms = pending.received_ms + forwards.command_timeout_ms;
+  try {
+    const forwarded = await forwardCommand(
+      at,
+      { message: pending.message, traceparent: pending.span?.traceparent },
+      deadline_ms,
+      forwards,
+      (outcome) => metrics.forwarded.inc({ outcome }),
+    );
+    if (forwarded === "mine") return await here();
+    close(desk, pending);
+    pending.span?.set({ "arqon.forwarded": true });
+    pending.span?.end();
+    respond(pending, forwarded.payload, options.log);
+  } catch (error) {
+    reply(desk, pending, asRefusal(error));
+  }
+}
+
+/** Answers a command on this Brain. Never rejects: a refusal is a reply. */
+async function answerHere(
+  desk: Desk,
+  pending: PendingCommand,
+  at: RoomAddress,
+  answer: AnswerOwn,
+): Promise<void> {
+  const deadline_ms = pending.received_ms + desk.forwards.command_timeout_ms;
+  const { headers } = pending.message;
+  let outcome: string | ArqonError;
+  try {
+    outcome = await answer(at, { deadline_ms, headers });
+  } catch (error) {
+    outcome = asRefusal(error);
+  }
+  reply(desk, pending, outcome);
+}
+
+function take(desk: Desk, pending: PendingCommand, subject: string, forwarded: boolean): void {
+  const { pending_bytes_max, options: { view, own } } = desk;
+  if (desk.pending_bytes > pending_bytes_max) {
+    throw tooManyPending(`${pending_bytes_max} bytes of commands wait in this Brain`);
+  }
+  const { at, request: { is_anywhere, answer } } = readPending(pending, subject, own);
+  const here = () => answerHere(desk, pending, at, answer);
+  const mine = forwarded || is_anywhere || view.ownerOf(at.tenant_id, at.room_id) === view.brain_id;
+  void (mine ? here() : forward(desk, pending, at, here));
+}
+
+function accept(desk: Desk, message: SpineMessage, subject: string, forwarded: boolean): void {
+  if (message.reply === undefined) return;
+  step(AT.command);
+  const { metrics, options: { spine, tracing, monotonic_ms } } = desk;
+  const size_bytes = message.payload.length;
+  metrics.pending_commands.inc();
+  metrics.pending_bytes.inc(size_bytes);
+  desk.pending_bytes += size_bytes;
+  desk.pending += 1;
+  const span = tracing && messageSpan(tracing, spine, "command", message, subject);
+  const received_ms = monotonic_ms();
+  const pending: PendingCommand = { message, received_ms, name: "unknown", trace_id: "", span };
+  try {
+    take(desk, pending, subject, forwarded);
+  } catch (error) {
+    reply(desk, pending, asRefusal(error));
+  }
+}
+
+/** Resolves when every command received so far is answered. */
+async function settled(desk: Desk): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  desk.onIdle = resolve;
+  if (desk.pending > 0) await promise;
+}
+
+/**
+ * Starts the command desk; resolves once it accepts commands. One per process. Rejects with `spine-unavailable` if it
+ * cannot subscribe.
+ */
+export async function startDesk(options: DeskOptions): Promise<CommandDesk> {
+  const { spine, view, tracing, log, monotonic_ms, config: { brain, limits } } = options;
+  const requests = tracing === undefined ? spine : tracedRequests(spine, tracing);
+  const { command_timeout_ms } = limits;
+  const desk: Desk = {
+    options,
+    metrics: createDeskMetrics(options.registry),
+    forwards: { spine: requests, view, monotonic_ms, command_timeout_ms },
+    pending_bytes_max: brain.pending_bytes,
+    pending_bytes: 0,
+    pending: 0,
+    onIdle: () => {},
+  };
+  const forwarded = spine.subscribe(
+    processSubject("commands", view.brain_id),
+    (message) => accept(desk, message, message.headers[SUBJECT_HEADER] ?? "", true),
+  );
+  const commands = spine.subscribe(
+    ALL_COMMANDS,
+    (message) => accept(desk, message, message.subject, false),
+    { queue: QUEUE },
+  );
+  const served = (subscription: Subscription) =>
+    subscription.drain().catch((error) => log.warn("commands may be lost in a drain", { error }));
+  const drain = async (): Promise<void> => {
+    await Promise.all([options.stop(), served(commands)]);
+    await settled(desk);
+    // Commands that were under way when the others were notified that this Brain stops.
+    await served(forwarded);
+    await settled(desk);
+  };
+  try {
+    await spine.flush();
+  } catch (error) {
+    await drain();
+    throw error;
+  }
+  return { drain };
+}
