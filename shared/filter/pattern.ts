@@ -36,6 +36,8 @@ const CLASS_PARTS = new RegExp(
   "gu",
 );
 
+/** Quoted text, names of tables of Unicode, and other escapes. */
+const TABLES = /\\Q[^]*?(?:\\E|$)|\\[pP](?:\{\^?([^}]*)\}|([^]))|\\[^]/gu;
 /** Tables of Unicode that RE2 has made. It makes each out of all characters, which takes up to 0.1 s. */
 const made = new Set<string>();
 /** The price of making one. */
@@ -44,21 +46,15 @@ export const TABLE_STEPS = 100_000;
 /** The tables of Unicode that these patterns need, and that RE2 has not made yet. */
 export function newTables(patterns: readonly string[]): Set<string> {
   const names = patterns.flatMap((text) =>
-    [...text.matchAll(/\\[pP](?:\{\^?([^}]*)\}|([^]))/gu)].map(([, name, letter]) =>
-      name ?? letter ?? ""
-    )
+    [...text.matchAll(TABLES)].flatMap(([, name, letter]) => name ?? letter ?? [])
   );
   return new Set(names).difference(made);
 }
 
-/** Makes a table of Unicode; without effect if there is none of that name. */
+/** Makes a table of Unicode. Throws if there is none of that name, which is not kept: anybody may write names. */
 export function makeTable(name: string): void {
+  RE2JS.compile(`\\p{${name}}`);
   made.add(name);
-  try {
-    RE2JS.compile(`\\p{${name}}`);
-  } catch {
-    // The pattern is refused for it.
-  }
 }
 
 /** Charges steps to a filter; false: it has too few left. */

@@ -147,7 +147,10 @@ export function classFilterProblem(text: string): string | undefined {
   }
 }
 
-/** Makes so many tables; with more of them the filter has to be given again, since making them takes long. */
+/**
+ * Makes so many tables; with more of them the filter has to be given again, since making them takes long. Throws for a
+ * name of no table.
+ */
 function makeTables(names: ReadonlySet<string>, pay: (steps: number) => void, most: number): void {
   for (const name of [...names].slice(0, most)) {
     pay(TABLE_STEPS);
@@ -165,7 +168,6 @@ function compiled(
   tables_max: number,
 ): Map<string, Pattern> {
   if (texts.length > PATTERNS_MAX) refuse(`${texts.length} patterns, at most ${PATTERNS_MAX}`);
-  makeTables(newTables(texts), pay, tables_max);
   let paid = 0;
   const payAll = (steps: number) => {
     paid += steps;
@@ -175,8 +177,10 @@ function compiled(
     pay(steps);
   };
   try {
+    makeTables(newTables(texts), pay, tables_max);
     return new Map(texts.map((text) => [text, new Pattern(text, meter.spend, payAll)]));
   } catch (error) {
+    if (error instanceof ArqonError) throw error;
     return refuse((error as Error).message);
   }
 }

@@ -5,7 +5,7 @@ import { fromBinary, fromJson, toBinary } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { StructSchema } from "@bufbuild/protobuf/wkt";
 import { type FilterName, type FilterShare, MessageView } from "./message_view.ts";
-import { makeTable } from "./pattern.ts";
+import { makeTable, newTables } from "./pattern.ts";
 import { FilterProgram } from "./program.ts";
 
 const LIMITS = { filter_chars: 1_024, filter_steps: 2_000 };
@@ -131,6 +131,18 @@ Deno.test("tables of Unicode are made one by one, each is paid once, and none is
   };
   assert.deepEqual([made(), made(), made(), made()], ["rate-limited", "rate-limited", text, text]);
   assert.equal(paid.filter((steps) => steps === 100_000).length, 3);
+});
+
+Deno.test("a name of no table is refused each time, and not kept; quoted text names none", () => {
+  for (let times = 0; times < 2; times++) {
+    assert.throws(
+      () => new FilterProgram(String.raw`type.matches("\\p{Nobodys}")`, LIMITS, NAMES),
+      { reason: "invalid-filter", message: /invalid character class range/ },
+    );
+    assert.deepEqual([...newTables([String.raw`\p{Nobodys}`])], ["Nobodys"]);
+  }
+  const quoted = [String.raw`\\p{Nobodys}`, String.raw`\Q\p{Nobodys}\E`, String.raw`[\]\\p]`];
+  assert.equal(newTables(quoted).size, 0);
 });
 
 Deno.test("classes with folded letters are usable", () => {
