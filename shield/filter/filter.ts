@@ -103,7 +103,7 @@ export class ClassFilter {
   readonly #by_claims = new BoundedMap<string, Filter>(CLAIMS_KEPT);
 
   constructor(
-    { filter = "true", reducer }: Pick<RoomClass, "filter"> & Partial<RoomClass>,
+    { filter = "true", reducer }: Partial<RoomClass>,
     pay: (steps: number) => void,
   ) {
     this.#program = storedProgram(filter, pay);
