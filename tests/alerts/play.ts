@@ -10,6 +10,8 @@ import { type Operated, runbookSays, sectionOf, seenBy } from "./runbook.ts";
 
 const LIMIT_MS = 90_000;
 const LOOK_MS = 20_000;
+/** The most characters of the log in a failure. */
+const LOG_MAX = 8_000;
 
 /** An alert and a fault that makes it fire. */
 export interface Row<S> {
@@ -87,11 +89,11 @@ async function begin<S extends Stage>(
   return mendOnce;
 }
 
-/** What all of them resolve with; rejects with everything that failed. */
-async function allOf<T>(all: readonly Promise<T>[]): Promise<T[]> {
+/** What all of them resolve with; rejects with everything that failed, and the end of the log. */
+async function allOf<T>({ log }: Pick<Stage, "log">, all: readonly Promise<T>[]): Promise<T[]> {
   const ended = await Promise.allSettled(all);
   const failed = ended.flatMap((one) => one.status === "rejected" ? [String(one.reason)] : []);
-  if (failed.length > 0) throw new Error(failed.join("\n"));
+  if (failed.length > 0) throw new Error([...failed, "the log:", log().slice(-LOG_MAX)].join("\n"));
   return await Promise.all(all);
 }
 
@@ -111,9 +113,9 @@ export async function play<S extends Stage>(
   await until("every page was read", async () => await scraped() === "1");
   for (const act of acts) {
     await using stack = new AsyncDisposableStack();
-    const mends = await allOf(act.map((row) => begin(stage, prometheus, row, stack)));
-    await allOf(mends.map((mend) => mend()));
+    const mends = await allOf(stage, act.map((row) => begin(stage, prometheus, row, stack)));
+    await allOf(stage, mends.map((mend) => mend()));
     const ending = act.filter(({ stays }) => stays === undefined);
-    await allOf(ending.map(({ alert }) => ends(prometheus, alert)));
+    await allOf(stage, ending.map(({ alert }) => ends(prometheus, alert)));
   }
 }

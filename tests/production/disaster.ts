@@ -42,8 +42,7 @@ export async function backUpAndRestore(
   const { file, identity, begun_ms } = await backUp(stage, site);
   await calm(stage);
   const began_ms = performance.now();
-  const lost_ms = Date.now();
-  await site.destroy();
+  const lost_ms = await site.destroy();
   const again = stack.use(await Site.open(around, link.first));
   const config = await again.configure("restore.toml", "restore");
   const restoring_ms = performance.now();

@@ -103,8 +103,7 @@ export async function failOver(stage: Stage, first: Site, second: SecondSite): P
   await room(stage, first, "set", "desk", "a", "1");
   await seen("the mirrors have it", () => lagOf(config), (lag) => lag === 0, WAIT_MS);
   const began_ms = performance.now();
-  const lost_ms = Date.now();
-  await first.destroy();
+  const lost_ms = await first.destroy();
   // Without the leaf node: if the first site came back, nothing of it would be mirrored.
   for (const { server, config: alone } of site.pods) {
     await server.stop();

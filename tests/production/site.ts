@@ -141,8 +141,8 @@ export class Site implements AsyncDisposable {
     return path;
   }
 
-  /** Loses the whole site at once: every process is killed. */
-  async destroy(): Promise<void> {
+  /** Loses the whole site at once: every process is killed. Resolves with the Unix ms from which on none answers. */
+  async destroy(): Promise<number> {
     const servers = [...this.shields, ...this.brains];
     this.#shields.fill(undefined);
     this.#brains.fill(undefined);
@@ -150,6 +150,7 @@ export class Site implements AsyncDisposable {
       ...servers.map((server) => server.stop("SIGKILL")),
       ...this.pods.map(({ server }) => server.kill()),
     ]);
+    return Date.now();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

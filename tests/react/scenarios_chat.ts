@@ -1,7 +1,7 @@
 /** The example application: `deno task example:chat` alone, and one reader with two devices. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import { until } from "../../shared/testing/until.ts";
+import { seen, until } from "../../shared/testing/until.ts";
 import { startExample } from "../examples/example_task.ts";
 import { openAt, type Scenario, type World } from "./world.ts";
 
@@ -43,13 +43,13 @@ async function chat({ browser }: World): Promise<void> {
   assert.equal((await lastAnswer(phone)).state, "growing");
   await laptop.getByRole("button", { name: "Stop" }).click();
   for (const page of [phone, laptop]) {
-    await until("it is stopped", async () => (await lastAnswer(page)).state === "stopped");
+    await seen("the state", async () => (await lastAnswer(page)).state, (it) => it === "stopped");
     assert.equal(await page.getByRole("button", { name: "Stop" }).count(), 0);
   }
   assert.equal(await counted(phone), await counted(laptop));
   await ask(laptop, "Count to 5");
   for (const page of [phone, laptop]) {
-    await until("it is whole", async () => (await lastAnswer(page)).state === "finished");
+    await seen("the state", async () => (await lastAnswer(page)).state, (it) => it === "finished");
     assert.equal(await counted(page), 5);
   }
   // The conversation is kept: two questions, an answer that was stopped, and a complete one.

@@ -96,6 +96,8 @@ class Reading {
   #write(event: RoomEvent): void {
     const { fence } = event.value as unknown as Mark;
     if (this.#held === "unknown") return;
+    // Its holder needs no token: an intruder may still hold a lock that it took as a contender.
+    if (fence === 0 && this.#held?.holder === event.by) return;
     if (fence !== (this.#held?.fence ?? 0)) {
       return this.#wrong(event, `the lock was ${this.#held?.fence ?? "none"}`);
     }

@@ -83,6 +83,7 @@ Deno.test("writes with an old fence, without one and after the lease are found",
   wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), lock(7, 3, 9), set(5, 4)), /the lock was 7/);
   wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), set(5, 4)), /the lock was none/);
   wrong(ledgerOf(lock(5, 1, 9), set(0, 2)), /the lock was 5/);
+  assert.deepEqual(judgeLocks(ledgerOf(lock(5, 1, 9), { ...set(0, 2), by: "u5" })).violations, []);
   // A lease of 8 ms may restart with each Brain that takes the room over.
   assert.deepEqual(judgeLocks(ledgerOf(lock(5, 1, 9), set(5, 40))).violations, []);
   const late = ledgerOf(lock(5, 1, 9), set(5, 41));
