@@ -5,13 +5,14 @@
  */
 import type { Env } from "../env.ts";
 import type { LeaveReason } from "../records/leave_reason.ts";
-import type { Beat, Stays, StaysWritten } from "../records/member.ts";
+import type { Beat, Hello, Stays, StaysWritten } from "../records/member.ts";
 import type { Subject } from "../subjects/subject.ts";
 import type { Delta, Tag, Writer, WriterClock, WrittenEntry } from "./types.ts";
 
 export type {
   Beat,
   BrainState,
+  Hello,
   MissedStays,
   Stay,
   Stays,
@@ -119,12 +120,6 @@ export interface RoomDiffers {
   readonly kind: "room_differs";
   readonly request: number;
   readonly rooms: readonly RoomPosition[];
-}
-
-/** Any process → `HELLO`: requests the state of all processes. */
-export interface Hello {
-  readonly kind: "hello";
-  readonly from: string;
 }
 
 /** Everything on `sys.presence.>` and `sys.cluster.>` except commands. */
