@@ -2,8 +2,21 @@
  * Heartbeats of Brains, and the request for them, as bytes: two kinds of `arqon.v1.ClusterMessage`
  * (`proto/arqon/v1/replication.proto`).
  */
+import type { Env } from "../env.ts";
 import type { Beat, BrainState, Hello, WriterState, WriterStatus } from "../records/member.ts";
+import type { Subject } from "../subjects/subject.ts";
 import * as f from "./wire_fields.ts";
+
+/** A message of the ring of Brains. */
+export type RingMessage = Beat | Hello;
+
+/** The parts of its process that a Brain's ring needs: it has no Spine, clock or timers of its own. */
+export interface RingPort extends Pick<Env, "now"> {
+  /** Runs once after `delay_ms`; the returned function cancels. */
+  readonly after: (delay_ms: number, run: () => void) => () => void;
+  /** Best effort: the message may be lost, duplicated, late or out of order. Never throws. */
+  readonly send: (subject: Subject, message: RingMessage) => void;
+}
 
 /** By their number on the wire; 0 is unused. */
 const BRAIN_STATES: readonly (BrainState | undefined)[] = [
@@ -30,3 +43,9 @@ export const RING_PARTS = {
   }),
   hello: f.message<Omit<Hello, "kind">>("Hello", { from: f.id }),
 };
+
+/** The ring's messages as bytes; other kinds are refused. */
+export const RING_CODEC = f.codecOf<RingMessage>(
+  Object.assign(["ClusterMessage"], { 2: "beat", 10: "hello" }),
+  RING_PARTS,
+);
