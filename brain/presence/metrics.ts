@@ -167,12 +167,11 @@ export function presenceFigures(registry: Registry, now: () => number) {
   const convergence = new QuantileReader(registry, "consistency_convergence_seconds", now);
   return async () => {
     const convergence_lag_ms = await convergence.read_ms();
-    const [room_classes_hash, members, shields] = await Promise.all([
-      totalOf(registry, "brain_room_classes_hash"),
+    const [members, shields] = await Promise.all([
       totalOf(registry, "brain_presence_members"),
       totalOf(registry, "brain_presence_writers", { state: "up" }),
     ]);
     const lag = convergence_lag_ms === undefined ? {} : { convergence_lag_ms };
-    return { gauges: { room_classes_hash, members, shields, ...lag } };
+    return { gauges: { members, shields, ...lag } };
   };
 }

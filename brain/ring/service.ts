@@ -63,13 +63,20 @@ function portOf({ spine, log, now, monotonic_ms }: RingServiceOptions): RingPort
 
 async function createRing(options: RingServiceOptions): Promise<Ring> {
   const { brain_id, config, spine, registry, log } = options;
+  const ownHash = () => classesHash(config.rooms);
   const ring = new Ring({
     ...{ brain_id, boot: await bootTime(options), port: portOf(options), log },
     config: config.presence,
     metrics: createRingMetrics(registry),
-    classesHash: () => classesHash(config.rooms),
+    classesHash: ownHash,
     ...(spine.status.engine === "embedded" ? embedded(spine) : {}),
   });
+  scrapedGauge(
+    registry,
+    "brain_room_classes_hash",
+    "A number for the [[rooms]] of this Brain's configuration: those with others have another.",
+    ownHash,
+  );
   scrapedGauge(
     registry,
     "brain_room_classes_differ",
