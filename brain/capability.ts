@@ -2,9 +2,10 @@
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { OpenClasses } from "./classes/followed_classes.ts";
-import { type ClusterView, loneView, type RoomAddress } from "./cluster_view.ts";
+import type { ClusterView, RoomAddress } from "./cluster_view.ts";
 import type { OpenFigures } from "./inspect.ts";
 import type { OwnCommands } from "./desk/request.ts";
+import type { Ring } from "./ring/ring.ts";
 import type { ConfigChanges } from "../shared/config/live/live_config.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
 import type { Config } from "../shared/config/schema.ts";
@@ -103,6 +104,8 @@ export interface BrainGiven {
 /** The environment of a capability at its start. */
 export interface BrainEnv extends BrainOptions, BrainGiven {
   readonly brain_id: string;
+  /** This Brain serves, and owns rooms, at the latest when all capabilities are open. */
+  readonly ring: Ring;
   readonly monotonic_ms: () => number;
   readonly openClasses: OpenClasses;
 }
@@ -136,9 +139,3 @@ export interface BrainCapability {
   /** Starts it, once commands are accepted. Rejects with `spine-unavailable`. */
   start?(env: BrainEnv): Promise<BrainPart>;
 }
-
-/** The services of a Brain without capabilities, which owns every room and has no members. */
-export const givenAlone = (brain_id: string): BrainGiven => ({
-  view: loneView(brain_id),
-  reportRooms: undefined,
-});

@@ -1,6 +1,6 @@
 /**
- * The view of the cluster that rooms of a Brain need: owners and members of rooms. The presence service implements it
- * (`presence/service.ts`); tests of rooms have their own.
+ * The view of the cluster that rooms of a Brain need: owners and members of rooms. The ring (`ring/ring.ts`) knows the
+ * owners, a capability the members; tests of rooms have their own.
  */
 import type { LeaveReason } from "../shared/records/leave_reason.ts";
 import type { Entry, Writer, WrittenEntry } from "../shared/records/member.ts";
@@ -35,8 +35,8 @@ export interface MemberCount {
   readonly users: number;
 }
 
-/** The cluster as one Brain sees it. */
-export interface ClusterView {
+/** The Brains of the cluster as one of them sees them. */
+export interface RingView {
   readonly brain_id: string;
   /** The serving Brains, including this one. */
   readonly brains: readonly string[];
@@ -44,6 +44,15 @@ export interface ClusterView {
   ownerOf(tenant_id: string, room_id: string): string;
   /** Reports that a Brain is down or did not answer: it counts as down until its next beat. */
   suspect(brain_id: string): void;
+  /**
+   * Calls back when the set of live Brains has changed, or (`was_away`) when others may have considered this one down
+   * and served its rooms, until the returned function is called.
+   */
+  onOwnership(listener: (was_away: boolean) => void): () => void;
+}
+
+/** The cluster as one Brain sees it. */
+export interface ClusterView extends RingView {
   /** Members in the order of their birth. */
   members(tenant_id: string, room_id: string): Iterable<Entry>;
   count(tenant_id: string, room_id: string): MemberCount;
@@ -56,19 +65,17 @@ export interface ClusterView {
   isFresh(): boolean;
   /** Calls back for every change of members until the returned function is called. */
   onMembers(listener: (change: MemberChange) => void): () => void;
-  /**
-   * Calls back when the set of live Brains has changed, or (`was_away`) when others may have considered this one down
-   * and served its rooms.
-   */
-  onOwnership(listener: (was_away: boolean) => void): () => void;
 }
 
-/** The view of a Brain without presence: it is alone, owns every room, and knows no members. */
-export const loneView = (brain_id: string): ClusterView => ({
-  brain_id,
-  brains: [brain_id],
-  ownerOf: () => brain_id,
-  suspect: () => {},
+/** The view of a Brain that knows no members. */
+export const memberlessView = (ring: RingView): ClusterView => ({
+  brain_id: ring.brain_id,
+  get brains() {
+    return ring.brains;
+  },
+  ownerOf: (tenant_id, room_id) => ring.ownerOf(tenant_id, room_id),
+  suspect: (brain_id) => ring.suspect(brain_id),
+  onOwnership: (listener) => ring.onOwnership(listener),
   members: () => [],
   count: () => ({ connections: 0, users: 0 }),
   memberOf: () => undefined,
@@ -76,5 +83,4 @@ export const loneView = (brain_id: string): ClusterView => ({
   occupied: () => [],
   isFresh: () => true,
   onMembers: () => () => {},
-  onOwnership: () => () => {},
 });

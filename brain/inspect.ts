@@ -37,6 +37,7 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
   const readers = options.figures.map((open) => open());
   return async () => {
     const commands = await totalOf(registry, "brain_commands_total");
+    const room_classes_hash = await totalOf(registry, "brain_room_classes_hash");
     const others = await Promise.all(readers.map((read) => read()));
     const reading = {
       kind: "brain",
@@ -48,7 +49,7 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
       checks: options.checks(),
       spine: spine.status,
       totals: Object.assign({ commands }, ...others.map(({ totals }) => totals)),
-      gauges: Object.assign({}, ...others.map(({ gauges }) => gauges)),
+      gauges: Object.assign({ room_classes_hash }, ...others.map(({ gauges }) => gauges)),
     } as const;
     return await nodeOf(reading, lag);
   };

@@ -6,16 +6,17 @@ import { brainIdOf } from "../shared/cluster/cluster.ts";
 import type { HealthCheck, HealthReport } from "../shared/listeners/ops.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { plural } from "../shared/plural.ts";
-import { type BrainEnv, type BrainPart, givenAlone } from "./capability.ts";
+import type { BrainEnv, BrainOptions, BrainPart } from "./capability.ts";
+import { memberlessView } from "./cluster_view.ts";
 import { FollowedClasses } from "./classes/followed_classes.ts";
 import { startDesk } from "./desk/desk.ts";
 import { startInspect } from "./inspect.ts";
-import type { BrainOptions } from "./capability.ts";
+import { openRing } from "./ring/service.ts";
 
 /** A running Brain. */
 export interface Brain {
   readonly brain_id: string;
-  /** Ready when the Spine is connected, presence is read and the Brain is not draining. */
+  /** Ready when the Spine is connected, every capability is, and the Brain is not draining. */
   health(): HealthReport;
   /**
    * Notifies the other Brains, which take over; accepts no new commands, answers the pending ones, then resolves.
@@ -52,16 +53,21 @@ async function startParts(options: BrainOptions) {
   const { monotonic_ms = () => performance.now() } = options;
   const brain_id = ownId(options);
   const classes = FollowedClasses.shared({ ...options, changes });
-  const own = { brain_id, changes, monotonic_ms, openClasses: classes.open };
-  let env: BrainEnv = { ...options, ...givenAlone(brain_id), ...own };
   const parts: BrainPart[] = [{ drain: classes.close }];
   try {
+    const { ring, leave } = await openRing({ ...options, brain_id, monotonic_ms });
+    parts.push({ leave, drain: leave });
+    let env: BrainEnv = {
+      ...{ ...options, brain_id, ring, changes, monotonic_ms, openClasses: classes.open },
+      ...{ view: memberlessView(ring), reportRooms: undefined },
+    };
     for (const { open } of capabilities) {
       const part = await open?.(env);
       if (part === undefined) continue;
       parts.push(part);
       env = { ...env, ...part.gives };
     }
+    await ring.serve();
     const own = Object.assign({}, ...parts.map((one) => one.commands));
     const opened = [...parts];
     const stop = () => Promise.all(opened.map((one) => one.stop?.()));
@@ -75,8 +81,8 @@ async function startParts(options: BrainOptions) {
 }
 
 /**
- * Starts a Brain; resolves once it has read presence and accepts commands. Rejects with `spine-unavailable` if it
- * cannot subscribe, or a bucket cannot be opened or read.
+ * Starts a Brain; resolves once it serves and accepts commands. Rejects with `spine-unavailable` if it cannot subscribe,
+ * or a bucket cannot be opened or read.
  */
 export async function startBrain(options: BrainOptions): Promise<Brain> {
   const { spine, now, storage } = options;

@@ -13,6 +13,7 @@ import { member, TestShield } from "./presence/testing/shield.ts";
 import { SpineNetwork } from "./presence/testing/spine_network.ts";
 import { accepted, sendCommand } from "./rooms/testing/command_probe.ts";
 import type { ProbeCommand, ProbeReply } from "./rooms/testing/command_probe.ts";
+import { BRAIN_CAPABILITIES } from "./capabilities.ts";
 import { type Node, openClient, startNode, total } from "./testing/node.ts";
 
 /** The node that serves a room's commands. */
@@ -125,5 +126,41 @@ Deno.test("a rolling restart refuses no command, and members and state stay", as
     assert.deepEqual({ version, state }, { version: versions.get(room), state: { k: 2 } });
   }
   for (const node of nodes.slice(1)) await node[Symbol.asyncDispose]();
+  await client.drain();
+});
+
+Deno.test("without presence, a room has one owner, and another Brain takes over those of a killed one", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const capabilities = BRAIN_CAPABILITIES.filter(({ name }) => name !== "presence");
+  await using one = await startNode(nats, {}, capabilities);
+  await using two = await startNode(nats, {}, capabilities);
+  const client = await openClient(nats);
+  const known = (...nodes: Node[]) => total(nodes, "brain_cluster_brains");
+  await until("each knows both", async () => await known(one) === 2 && await known(two) === 2);
+  const counts = () =>
+    Promise.all(
+      [one, two].map((node) => total([node], "brain_commands_total", { name: "room.set" })),
+    );
+  const rooms = Array.from({ length: 32 }, (_, index) => `room-${index}`);
+  const versions = new Map<string, number>();
+  const served = [0, 0];
+  for (const room of rooms) {
+    const before = await counts();
+    for (let round = 0; round < 4; round++) {
+      versions.set(room, (await accepted(client, set(round, { room }))).version);
+    }
+    const after = await counts();
+    const [here = 0, there = 0] = after.map((count, at) => count - before[at]!);
+    assert.ok(here === 4 || there === 4, `${room} was served by both: ${here}, ${there}`);
+    served[here === 4 ? 0 : 1]!++;
+  }
+  assert.ok(served.every((count) => count > 0), `one owns every room: ${served}`);
+  await one.kill();
+  for (const room of rooms) {
+    const { code, result } = await persist(client, set("after", { room, command_id: "after" }));
+    assert.equal(code, 0);
+    assert.equal(JSON.parse(result).version, versions.get(room)! + 1);
+  }
+  await until("the killed one is down", async () => await known(two) === 1);
   await client.drain();
 });

@@ -10,15 +10,9 @@ export function createMembershipMetrics(
   rooms: () => number,
   waiting: () => number,
   kept: () => number,
-  classes_hash: () => number,
 ) {
   const scraped = (name: string, help: string, read: () => number) =>
     scrapedGauge(registry, name, help, read);
-  scraped(
-    "brain_room_classes_hash",
-    "A number for the [[rooms]] of this Brain's configuration: those with others have another.",
-    classes_hash,
-  );
   scraped("brain_membership_rooms", "Rooms whose journal of members this Brain writes.", rooms);
   scraped(
     "brain_membership_waiting",

@@ -3,12 +3,10 @@
  * room's recorder. The bucket `ARQON_MEMBERS` lists the occupied rooms, so that rooms whose last members left while no
  * Brain was running are found. `room_recorder.ts` writes one journal.
  */
-import type { Config } from "../../shared/config/schema.ts";
 import { bytesFrom } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
 import type { MembershipEntry } from "../../shared/membership/entry.ts";
 import type { Entry, Tag, WrittenEntry } from "../../shared/presence/types.ts";
-import { classesHash } from "../../shared/config/classes_hash.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
@@ -40,7 +38,6 @@ const SHARED_MAX = 2_048;
 /** The Brain's parts that the journals need. */
 export interface MembershipServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
-  readonly config: Pick<Config, "rooms">;
   readonly view: ClusterView & StaysView;
   /** Stays since this Brain serves; absent: kept from this start on. */
   readonly kept?: KeptStays;
@@ -84,11 +81,9 @@ class MembershipService {
     this.#open = open;
     const waiting = () =>
       this.#recorders.values().reduce((sum, recorder) => sum + recorder.waiting, 0);
-    const { config, registry } = options;
-    const hash = () => classesHash(config.rooms);
     const kept_size = () => kept.size;
     const rooms_size = () => this.#recorders.size;
-    this.#metrics = createMembershipMetrics(registry, rooms_size, waiting, kept_size, hash);
+    this.#metrics = createMembershipMetrics(options.registry, rooms_size, waiting, kept_size);
     const { view, spine } = options;
     kept.follow({
       isJournaled: (tenant_id, room_id) => rooms.membersRoomOf(tenant_id, room_id) !== undefined,

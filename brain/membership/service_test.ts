@@ -85,7 +85,6 @@ async function run(
   const world = new World();
   let readings = 0;
   const service = await startMembership({
-    config,
     spine: listedBy(
       spine,
       <T>(keys: () => Promise<T>) => read(world, ++readings, keys) as Promise<T>,

@@ -43,19 +43,19 @@ Deno.test("a stalled Brain blames no Shield and no Brain, and begins a new term"
 Deno.test("without a Spine nobody is considered down; after it returns, missed changes are pulled", () => {
   const cluster = new TestCluster(SLOW);
   const [brain] = cluster.brains("b1");
-  const { presence } = brain!;
+  const { presence, ring } = brain!;
   const shield = cluster.shield("s1");
   shield.join(member("c1")).announce();
   cluster.run(100);
   const gone = leaves(brain!);
-  presence.spineLost();
+  ring.spineLost();
   cluster.loses = () => true;
   shield.join(member("c2")).announce();
   cluster.run(30_000);
   assert.deepEqual(gone, []);
   assert.equal(presence.isFresh(), false);
   cluster.loses = () => false;
-  presence.spineBack();
+  ring.spineBack();
   cluster.run(100);
   assert.deepEqual(listed(brain!), ["c1", "c2"], "it asked at once");
   assert.deepEqual(gone, []);
@@ -96,7 +96,7 @@ Deno.test("of two Brains with one id the younger speaks", async () => {
   cluster.run(100);
   assert.equal(cluster.of("room_update").length, 1, "it speaks for no room any more");
   assert.equal(older!.lines.filter((line) => line.includes("level=error")).length, 1);
-  const refused = await older!.metric("brain_presence_refused_total", { reason: "own-id" });
+  const refused = await older!.metric("brain_cluster_refused_total", { reason: "own-id" });
   assert.equal(refused, 3);
 });
 
@@ -115,7 +115,7 @@ Deno.test("many requests at once are answered with one heartbeat", () => {
 Deno.test("presence is fresh when every Shield was received recently and nothing is missing", () => {
   const cluster = new TestCluster();
   const [brain] = cluster.brains("b1");
-  const { presence } = brain!;
+  const { presence, ring } = brain!;
   assert.equal(presence.isFresh(), true, "there is nobody");
   const shield = cluster.shield("s1");
   cluster.run(100);
@@ -136,7 +136,7 @@ Deno.test("presence is fresh when every Shield was received recently and nothing
   shield.answers = true;
   cluster.run(2 * cluster.config.heartbeat_ms);
   assert.equal(presence.isFresh(), true);
-  presence.drain();
+  ring.drain();
   assert.equal(presence.isFresh(), false);
 });
 
@@ -144,9 +144,9 @@ Deno.test("a Brain without peers owns its rooms", () => {
   const cluster = new TestCluster();
   const brain = cluster.brain("b1");
   assert.equal(brain.presence.ownerOf("acme", "lobby"), "b1");
-  brain.presence.drain();
+  brain.ring.drain();
   assert.equal(brain.presence.ownerOf("acme", "lobby"), "b1");
-  brain.presence.drain();
+  brain.ring.drain();
   assert.equal(cluster.of("beat").filter(({ state }) => state === "draining").length, 1);
 });
 

@@ -6,9 +6,8 @@ import type { Pull, Pulled } from "../../shared/presence/messages.ts";
 import { deltaPages } from "../../shared/presence/pages.ts";
 import { deltaSince, type PresenceState } from "../../shared/presence/state.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
-import type { BrainPresenceMetrics } from "./metrics.ts";
+import type { BrainPresenceMetrics, Refuse } from "./metrics.ts";
 import type { PacedSender } from "../../shared/presence/paced_sender.ts";
-import type { Refuse } from "./refusals.ts";
 
 interface AnswerOptions {
   readonly state: PresenceState;

@@ -226,7 +226,9 @@ Deno.test("an unsolicited answer is discarded", async () => {
 Deno.test("a beat in the name of another Brain is refused", async () => {
   const it = stand();
   const beat = { kind: "beat", brain_id: "b3", boot: 1, state: "serving", writers: [] } as const;
-  await refuses(it, "foreign-brain", "sys.cluster.beat.b2", beat);
+  it.brain.receive("sys.cluster.beat.b2", beat);
+  const refused = { reason: "foreign-brain" };
+  assert.equal(await it.brain.metric("brain_cluster_refused_total", refused), 1);
   assert.deepEqual(it.brain.presence.brains, ["b1"]);
 });
 

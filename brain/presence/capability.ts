@@ -5,12 +5,12 @@ import { memberCommands } from "./member_commands.ts";
 import { presenceFigures } from "./metrics.ts";
 import { startBrainPresence } from "./service.ts";
 
-/** The members of rooms, the owners of rooms, and the journals of members. */
+/** The members of rooms, and their journals. */
 export const PRESENCE: BrainCapability = {
   name: "presence",
-  title: "who is in rooms, and which Brain owns which; and the journals of members",
+  title: "who is in rooms, and the journals of members",
   async open(env) {
-    const { view, health, drain } = await startBrainPresence(env);
+    const { view, health, close } = await startBrainPresence(env);
     try {
       // Independent of the other capabilities, which may wait long for their storage.
       const membership = await startMembership({ ...env, view });
@@ -18,11 +18,12 @@ export const PRESENCE: BrainCapability = {
       const commands = memberCommands({ ...env, view });
       return {
         gives: { view },
-        ...{ commands, checks, leave: drain, drain: () => membership.drain() },
+        ...{ commands, checks, drain: () => membership.drain() },
+        leave: () => Promise.resolve(close()),
         figures: () => presenceFigures(env.registry, env.now),
       };
     } catch (error) {
-      await drain();
+      close();
       throw error;
     }
   },

@@ -14,9 +14,8 @@ import { cutPages, entryBytes, tagBytes } from "../../shared/presence/pages.ts";
 import { allClocks, clockOf, online, type PresenceState } from "../../shared/presence/state.ts";
 import { writerKey, type WrittenEntry } from "../../shared/presence/types.ts";
 import { presenceSubject, processSubject } from "../../shared/subjects/subject.ts";
-import type { BrainPresenceMetrics } from "./metrics.ts";
+import type { BrainPresenceMetrics, Refuse } from "./metrics.ts";
 import type { PacedSender } from "../../shared/presence/paced_sender.ts";
-import type { Refuse } from "./refusals.ts";
 import { type RoomDelta, roomKey } from "./room_changes.ts";
 
 interface RoomEmitterOptions {

@@ -6,6 +6,7 @@ import { QuantileReader, totalOf } from "../../shared/cluster/cluster_node.ts";
 import { Histogram, LAG_SECONDS, metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { WriterState } from "../../shared/presence/types.ts";
+import type { Refuse as RefuseFor } from "../ring/refusals.ts";
 
 /** Why a message, or a part of one, was refused. */
 export type RefusalReason =
@@ -13,10 +14,6 @@ export type RefusalReason =
   | "undecodable"
   /** It announces another writer than the one of its subject. */
   | "foreign-writer"
-  /** It is the beat of another Brain than the one of its subject. */
-  | "foreign-brain"
-  /** It comes from another process with this Brain's id. */
-  | "own-id"
   /** Its incarnation begins more than a day from now. */
   | "future-clock"
   /** A younger incarnation of its node is known. */
@@ -34,6 +31,9 @@ export type RefusalReason =
   | "writer-limit"
   /** It is a request above the number that a Brain answers concurrently. */
   | "busy";
+
+/** Counts and logs a refusal; always returns false, so that a check can end with it. */
+export type Refuse = RefuseFor<RefusalReason>;
 
 /** How long the lag of a merge counts as current. */
 const LATEST_MS = 60_000;
@@ -159,8 +159,6 @@ export function createBrainPresenceMetrics(registry: Registry, now: () => number
       "brain_presence_send_failures_total",
       "Messages that the Spine did not take.",
     ),
-    brains: gauge("brain_cluster_brains", "Brains that serve, as this one sees it."),
-    term: gauge("brain_cluster_term", "Grows whenever the serving Brains change."),
   };
 }
 
@@ -169,12 +167,11 @@ export function presenceFigures(registry: Registry, now: () => number) {
   const convergence = new QuantileReader(registry, "consistency_convergence_seconds", now);
   return async () => {
     const convergence_lag_ms = await convergence.read_ms();
-    const [room_classes_hash, members, shields] = await Promise.all([
-      totalOf(registry, "brain_room_classes_hash"),
+    const [members, shields] = await Promise.all([
       totalOf(registry, "brain_presence_members"),
       totalOf(registry, "brain_presence_writers", { state: "up" }),
     ]);
     const lag = convergence_lag_ms === undefined ? {} : { convergence_lag_ms };
-    return { gauges: { room_classes_hash, members, shields, ...lag } };
+    return { gauges: { members, shields, ...lag } };
   };
 }

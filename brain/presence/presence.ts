@@ -1,12 +1,12 @@
 /**
  * Presence of one Brain, without its own Spine, clock or timers (`PresencePort`), so that a simulation can run it. This
- * file decides when it serves, runs its heartbeat and dispatches messages to the components: `replicas.ts` (the state
- * of Shields), `pulls.ts` (missing changes), `membership.ts` (the Brains), `emitter.ts` (its rooms).
+ * file follows the ring's heartbeat and dispatches messages to the components: `replicas.ts` (the state of Shields),
+ * `pulls.ts` (missing changes), `emitter.ts` (its rooms).
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type {
-  BrainState,
+  Beat,
   ClusterMessage,
   PresencePort,
   Pull,
@@ -25,7 +25,7 @@ import {
 import type { Changes } from "../../shared/presence/state.ts";
 import type { Entry, Writer, WriterState, WrittenEntry } from "../../shared/presence/types.ts";
 import { Listeners } from "../../shared/containers/listeners.ts";
-import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
+import { processSubject } from "../../shared/subjects/subject.ts";
 import type {
   ClusterView,
   LeaveCause,
@@ -36,33 +36,20 @@ import type {
 import type { ReportedStays, StaysView } from "../membership/kept_stays.ts";
 import { answerPull } from "./answers.ts";
 import { RoomEmitter } from "./emitter.ts";
-import { Membership } from "./membership.ts";
-import { type BrainPresenceMetrics, showWriters } from "./metrics.ts";
+import { type BrainPresenceMetrics, type Refuse, showWriters } from "./metrics.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
 import { Pulls } from "./pulls.ts";
-import { Pulse } from "./pulse.ts";
-import { createRefusals } from "./refusals.ts";
 import { Replicas } from "./replicas.ts";
 import { byRoom, type RoomDelta } from "./room_changes.ts";
+import { createRefusals } from "../ring/refusals.ts";
+import type { Ring } from "../ring/ring.ts";
 
 /** The dependencies and options of the presence machine. */
-export interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
-  readonly brain_id: string;
-  /** When this Brain started, Unix ms; unique among the incarnations of this id. */
-  readonly boot: number;
+interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
+  readonly ring: Ring;
   readonly port: PresencePort;
   readonly config: Config["presence"];
   readonly metrics: BrainPresenceMetrics;
-  /**
-   * The longest wait of a starting Brain for the answers of Shields and Brains. Absent: slightly more than a heartbeat;
-   * in that time each of them beats even if it missed the hello.
-   */
-  readonly settle_ms?: number;
-  /**
-   * Calls `run` once all earlier messages, and the answers to them, are received. Absent: at once, because the wait
-   * suffices.
-   */
-  readonly onceReceived?: (run: () => void) => void;
   /** `limits.member_meta_bytes`. Absent: its maximum. */
   readonly member_meta_bytes?: number;
   /** Longest message to send, in bytes. Absent: 512 KiB. */
@@ -74,51 +61,32 @@ const FRESH_HEARTBEATS = 2;
 const META_BYTES_MAX = 65_536;
 const FAILED = "a listener of presence failed";
 
-/** The presence machine, not yet started. Synchronous; not to be used after `close`. */
+/** The presence machine, which follows the ring. Synchronous; not to be used after `close`. */
 export class BrainPresence implements ClusterView, StaysView {
   readonly brain_id: string;
+  readonly refuse: Refuse;
   readonly #options: BrainPresenceMachineOptions;
+  readonly #ring: Ring;
   readonly #sender: PacedSender;
   readonly #answer: (message: Pull) => void;
   readonly #replicas: Replicas;
   readonly #pulls: Pulls;
-  readonly #membership: Membership;
   readonly #emitter: RoomEmitter;
   readonly #members: Listeners<MemberChange>;
-  readonly #ownership: Listeners<boolean>;
   readonly #stays: Listeners<ReportedStays>;
   readonly #stays_written: Listeners<StaysWritten>;
-  readonly #served: Listeners<void>;
-  readonly #pulse: Pulse;
-  readonly #starting: Starting;
   #cancelCheck: (() => void) | undefined;
 
   constructor(options: BrainPresenceMachineOptions) {
-    const { brain_id, boot, port, config, metrics, log, message_bytes = MESSAGE_BYTES } = options;
+    const { ring, port, config, metrics, log, message_bytes = MESSAGE_BYTES } = options;
+    const { brain_id, boot } = ring;
     this.brain_id = brain_id;
     this.#options = options;
+    this.#ring = ring;
     this.#members = new Listeners(log, FAILED);
-    this.#ownership = new Listeners(log, FAILED);
     this.#stays = new Listeners(log, FAILED);
     this.#stays_written = new Listeners(log, FAILED);
-    this.#served = new Listeners(log, FAILED);
-    this.#pulse = new Pulse({
-      ...{ port, heartbeat_ms: config.heartbeat_ms },
-      onTick: (now_ms) => this.#tick(now_ms),
-      onAway: (gap_ms, now_ms) => this.#wasAway(gap_ms, now_ms),
-    });
-    const { settle_ms = config.heartbeat_ms + config.announce_ms } = options;
-    const { onceReceived = (run) => run() } = options;
-    this.#starting = new Starting({
-      ...{ port, settle_ms, onceReceived },
-      patience_ms: settle_ms + config.down_ms,
-      ask: () => this.#hello(),
-      // A serving Brain has reported every Shield.
-      knowsAll: () => this.brains.length > 0 || this.#replicas.count().up === 0,
-      isReading: () => this.#pulls.pending > 0,
-      serve: () => this.#serve(),
-    });
-    const refuse = createRefusals({ metrics, log, now: port.now });
+    const refuse = this.refuse = createRefusals({ refused: metrics.refused, log, now: port.now });
     const sender = this.#sender = new PacedSender(port);
     this.#replicas = new Replicas({
       config,
@@ -130,90 +98,73 @@ export class BrainPresence implements ClusterView, StaysView {
       onBehind: (writer) => this.#pulls.want(writer),
       onGone: (writer) => this.#pulls.drop(writer),
     });
-    this.#membership = new Membership({
-      ...{ brain_id, boot, port, config, metrics, log, refuse },
-      statuses: () => this.#replicas.statuses(),
-      onTerm: (term) => this.#termChanged(term),
-    });
     this.#pulls = new Pulls({
       ...{ brain_id, port, metrics, refuse },
       heartbeat_ms: config.heartbeat_ms,
       members_per_brain: config.members_per_brain,
       clockOf: (writer) => clockOf(this.#replicas.state, writer) ?? 0,
-      brainWithMore: (writer, clock) => this.#membership.withMore(writer, clock),
+      brainWithMore: (writer, clock) => this.#brainWithMore(writer, clock),
       onAnswer: (full, delta, authority) =>
         this.#replicas.pulled(full, delta, authority, port.now()),
-      onEnd: () => this.#starting.check(),
+      onEnd: () => ring.check(),
     });
     this.#emitter = new RoomEmitter({
       ...{ brain_id, boot, port, metrics, refuse, sender, message_bytes },
       announce_ms: config.announce_ms,
       state: () => this.#replicas.state,
-      owns: (tenant_id, room_id) => this.#membership.owns(tenant_id, room_id),
+      owns: (tenant_id, room_id) => ring.owns(tenant_id, room_id),
     });
     this.#answer = (message) =>
       answerPull(message, {
         ...{ sender, message_bytes, metrics, refuse },
         state: this.#replicas.state,
       });
-  }
-
-  /** Sends hellos, reads the state of all Shields, then begins to serve. */
-  start(): void {
-    this.#emitter.reset(this.#membership.term);
-    this.#membership.beat();
-    this.#starting.begin();
-    this.#pulse.start();
+    this.#emitter.reset(ring.term);
+    ring.follow({
+      statuses: () => this.#replicas.statuses(),
+      knowsAll: () => this.#replicas.count().up === 0,
+      isReading: () => this.#pulls.pending > 0,
+      onBeat: (beat, now_ms) => this.#onBeat(beat, now_ms),
+      onTick: (now_ms) => this.#tick(now_ms),
+      onTerm: (gap_ms) => this.#onTerm(gap_ms),
+      onBack: () => this.#pulls.restart(),
+    });
   }
 
   /** Whether the Brain has read every writer known at its start, and is not draining. */
   get serving(): boolean {
-    return this.#membership.state === "serving";
-  }
-
-  /** Whether the Brain starts, serves or drains. */
-  get state(): BrainState {
-    return this.#membership.state;
+    return this.#ring.state === "serving";
   }
 
   get brains(): readonly string[] {
-    return this.#membership.live();
+    return this.#ring.brains;
   }
 
   get writers(): Readonly<Record<WriterState, number>> {
     return this.#replicas.count();
   }
 
-  /** Calls back once, when the Brain serves; at once if it already does. */
-  onServing(listener: () => void): void {
-    if (this.serving) listener();
-    else this.#served.add(listener);
-  }
-
   /** Handles a message from any subscribed subject. */
   receive(subject: string, message: ClusterMessage): void {
     const now_ms = this.#options.port.now();
-    this.#pulse.notice(now_ms);
+    this.#ring.notice(now_ms);
     const token = subject.slice(subject.lastIndexOf(".") + 1);
     switch (message.kind) {
       case "announcement":
         return this.#replicas.announced(token, message, now_ms);
+      // A hello to this Brain alone; the ring itself receives the others.
       case "beat":
-        if (!this.#membership.onBeat(token, message)) return;
-        this.#replicas.reported(message, now_ms);
-        return this.#checkSoon();
       case "hello":
-        if (message.from !== this.brain_id) this.#membership.beatSoon();
-        return;
+        return this.#ring.receive(subject, message);
       case "pulled":
         return this.#pulls.answered(message);
       case "pull":
         return this.#answer(message);
       // A Brain that has not read all Shields would omit members.
       case "room_pull":
-        return this.state === "starting" ? undefined : this.#emitter.pull(message);
+        return this.#ring.state === "starting" ? undefined : this.#emitter.pull(message);
       case "room_check":
-        return this.state === "starting" ? undefined : this.#emitter.check(message);
+        return this.#ring.state === "starting" ? undefined : this.#emitter.check(message);
       case "room_update":
       case "room_snapshot":
       case "room_differs":
@@ -230,40 +181,19 @@ export class BrainPresence implements ClusterView, StaysView {
     }
   }
 
-  /** The Spine is lost: silence of others no longer means that they are down. */
-  spineLost(): void {
-    this.#pulse.lost();
-  }
-
-  /** The Spine is restored: messages may have been lost in both directions. */
-  spineBack(): void {
-    if (!this.#pulse.back()) return;
-    this.#pulls.restart();
-    this.#membership.beat();
-    this.#hello();
-  }
-
-  /** Announces that this Brain stops, so that others take over. It keeps answering until `close`. */
-  drain(): void {
-    if (this.state !== "draining") this.#membership.become("draining");
-  }
-
   close(): void {
-    this.#pulse.close();
-    this.#starting.close();
     this.#cancelCheck?.();
-    this.#membership.close();
     this.#emitter.close();
     this.#pulls.close();
     this.#sender.close();
   }
 
   ownerOf(tenant_id: string, room_id: string): string {
-    return this.#membership.ownerOf(tenant_id, room_id) ?? this.brain_id;
+    return this.#ring.ownerOf(tenant_id, room_id);
   }
 
   suspect(brain_id: string): void {
-    this.#membership.suspect(brain_id);
+    this.#ring.suspect(brain_id);
   }
 
   *members(tenant_id: string, room_id: string): Generator<Entry> {
@@ -289,7 +219,7 @@ export class BrainPresence implements ClusterView, StaysView {
 
   isFresh(): boolean {
     const { port, config } = this.#options;
-    return this.serving && this.#pulse.connected && this.#pulls.pending === 0 &&
+    return this.serving && this.#ring.connected && this.#pulls.pending === 0 &&
       this.#replicas.isFresh(FRESH_HEARTBEATS * config.heartbeat_ms, port.now());
   }
 
@@ -298,7 +228,7 @@ export class BrainPresence implements ClusterView, StaysView {
   }
 
   onOwnership(listener: (was_away: boolean) => void): () => void {
-    return this.#ownership.add(listener);
+    return this.#ring.onOwnership(listener);
   }
 
   onStays(listener: (stays: ReportedStays) => void): () => void {
@@ -328,31 +258,38 @@ export class BrainPresence implements ClusterView, StaysView {
   }
 
   #tick(now_ms: number): void {
-    this.#membership.beat();
-    this.#membership.sweep(now_ms);
     this.#replicas.sweep(now_ms);
     this.#pullMissing(now_ms);
     this.#emitter.sweep(now_ms);
     this.#show();
   }
 
-  #wasAway(gap_ms: number, now_ms: number): void {
-    this.#options.log.warn("this Brain was away: it begins a new term", { gap_ms });
+  #onTerm(gap_ms: number | undefined): void {
+    const { term } = this.#ring;
+    if (gap_ms === undefined) return this.#emitter.ownership(term);
     this.#replicas.forgive(gap_ms);
-    this.#membership.forgive(gap_ms, now_ms);
-    this.#emitter.reset(this.#membership.renew());
-    this.#ownership.emit(true);
+    this.#emitter.reset(term);
   }
 
-  #hello(): void {
-    this.#options.port.send(HELLO, { kind: "hello", from: this.brain_id });
+  #onBeat(beat: Beat, now_ms: number): void {
+    this.#replicas.reported(beat, now_ms);
+    this.#checkSoon();
   }
 
-  #serve(): void {
-    if (this.state !== "starting") return;
-    this.#membership.become("serving");
-    this.#served.emit();
-    this.#served.clear();
+  /** The serving Brain with the highest clock of a writer, if above `clock`. */
+  #brainWithMore({ node_id, incarnation }: Writer, clock: number): string | undefined {
+    let most = clock;
+    let best: string | undefined;
+    for (const brain_id of this.brains) {
+      if (brain_id === this.brain_id) continue;
+      const status = this.#ring.beatOf(brain_id)?.writers.find(({ writer }) =>
+        writer.node_id === node_id && writer.incarnation === incarnation
+      );
+      if (status === undefined || status.state === "forgotten" || status.clock <= most) continue;
+      most = status.clock;
+      best = brain_id;
+    }
+    return best;
   }
 
   /** Waits briefly before pulling: another Brain may only have merged a little earlier. */
@@ -365,13 +302,8 @@ export class BrainPresence implements ClusterView, StaysView {
   }
 
   #pullMissing(now_ms: number): void {
-    if (!this.#pulse.connected) return;
+    if (!this.#ring.connected) return;
     for (const writer of this.#replicas.behind(now_ms)) this.#pulls.want(writer);
-  }
-
-  #termChanged(term: number): void {
-    this.#emitter.ownership(term);
-    this.#ownership.emit(false);
   }
 
   #changed(changes: Changes, cause: LeaveCause, reasons?: MemberChange["reasons"]): void {
@@ -388,74 +320,6 @@ export class BrainPresence implements ClusterView, StaysView {
     metrics.rooms_emitted.set(this.#emitter.size);
     metrics.pulls_pending.set(this.#pulls.pending);
   }
-}
-
-/** Number of hellos: one may be lost. */
-const HELLOS = 3;
-
-/** The dependencies of the start. Durations in ms. */
-interface StartingOptions {
-  readonly port: PresencePort;
-  /** Within this time every process has answered. */
-  readonly settle_ms: number;
-  /** After this time the Brain serves even if a Shield cannot be read. */
-  readonly patience_ms: number;
-  readonly ask: () => void;
-  /** Calls `run` once all earlier messages, and the answers to them, are received. */
-  readonly onceReceived: (run: () => void) => void;
-  /** Whether every process is already known, so that no wait is needed. */
-  readonly knowsAll: () => boolean;
-  /** Whether known changes are still to be read. */
-  readonly isReading: () => boolean;
-  /** Begins to serve; does nothing if the Brain already serves, or drains. */
-  readonly serve: () => void;
-}
-
-/** The time from a Brain's start until it serves. */
-class Starting {
-  readonly #options: StartingOptions;
-  #requests = 0;
-  #settled = false;
-  #closed = false;
-  #cancelAsk = () => {};
-  #cancelPatience = () => {};
-
-  constructor(options: StartingOptions) {
-    this.#options = options;
-  }
-
-  begin(): void {
-    const { port, patience_ms, serve, onceReceived } = this.#options;
-    // A stalled process may have unread messages.
-    this.#cancelPatience = port.after(patience_ms, () => onceReceived(serve));
-    this.#ask();
-  }
-
-  /** Call it when changes have been read. */
-  check(): void {
-    if (!this.#settled || this.#options.isReading()) return;
-    this.close();
-    this.#options.serve();
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#cancelAsk();
-    this.#cancelPatience();
-  }
-
-  #ask = (): void => {
-    const { port, settle_ms, ask, knowsAll, onceReceived } = this.#options;
-    if (this.#closed) return;
-    if (this.#requests === HELLOS || (this.#requests > 0 && knowsAll())) {
-      this.#settled = true;
-      this.check();
-      return;
-    }
-    this.#requests += 1;
-    ask();
-    this.#cancelAsk = port.after(settle_ms / HELLOS, () => onceReceived(this.#ask));
-  };
 }
 
 function memberChange(

@@ -7,8 +7,7 @@ import type { PresencePort, Pulled } from "../../shared/presence/messages.ts";
 import { joinPages } from "../../shared/presence/pages.ts";
 import { type Delta, type Writer, type WriterKey, writerKey } from "../../shared/presence/types.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
-import type { BrainPresenceMetrics } from "./metrics.ts";
-import type { Refuse } from "./refusals.ts";
+import type { BrainPresenceMetrics, Refuse } from "./metrics.ts";
 import type { PulledOutcome } from "./replicas.ts";
 
 /** Writers that are asked concurrently; the others are queued. */

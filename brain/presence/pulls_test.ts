@@ -159,9 +159,9 @@ Deno.test("what another Brain's heartbeat shows is pulled a moment later, from t
 
 Deno.test("when the Spine returns, pending requests are retried at once", () => {
   const { cluster, brain } = behind();
-  brain.presence.spineLost();
+  brain.ring.spineLost();
   cluster.run(200);
-  brain.presence.spineBack();
+  brain.ring.spineBack();
   assert.equal(pulls(cluster).length, 2);
 });
 

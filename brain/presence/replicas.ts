@@ -30,8 +30,7 @@ import type { Delta, Writer, WriterState, WriterStatus } from "../../shared/pres
 import type { LeaveCause, LeaveReasons } from "../cluster_view.ts";
 import { Departures } from "./departures.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { BrainPresenceMetrics } from "./metrics.ts";
-import type { Refuse } from "./refusals.ts";
+import type { BrainPresenceMetrics, Refuse } from "./metrics.ts";
 
 interface ReplicasOptions {
   readonly config: Config["presence"];

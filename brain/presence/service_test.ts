@@ -108,7 +108,8 @@ Deno.test("invalid messages, and those with unknown senders, change nothing", as
     shield.join(member("c1")).announce();
     await until("the valid part is accepted", () => listed(brain).length === 1);
     const text = await brain.registry.metrics();
-    assert.match(text, /^brain_presence_refused_total\{reason="undecodable"\} 3$/m);
+    assert.match(text, /^brain_presence_refused_total\{reason="undecodable"\} 2$/m);
+    assert.match(text, /^brain_cluster_refused_total\{reason="undecodable"\} 1$/m);
     await brain.drain();
   });
 });
@@ -138,7 +139,7 @@ Deno.test("what the Spine does not take is counted, and nothing breaks", async (
     const failures = async () =>
       (await brain.registry.getSingleMetric("brain_presence_send_failures_total")!.get())
         .values[0]!.value;
-    brain.view.suspect("nobody");
+    brain.view.confirmStays("s1", { stays: [], missed: [] });
     await brain.drain();
     assert.ok(await failures() > 0);
   });

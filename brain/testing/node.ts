@@ -7,6 +7,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { NatsServer } from "../../tests/harness/nats_server.ts";
 import { QUICK } from "../presence/testing/spine_network.ts";
 import { BRAIN_CAPABILITIES } from "../capabilities.ts";
+import type { BrainCapability } from "../capability.ts";
 import { type Brain, startBrain } from "../server.ts";
 
 /** One Brain. Disposing it drains it. */
@@ -30,6 +31,7 @@ export function openClient(nats: NatsServer): Promise<Spine> {
 export async function startNode(
   nats: NatsServer,
   settings: Record<string, unknown> = {},
+  capabilities: readonly BrainCapability[] = BRAIN_CAPABILITIES,
 ): Promise<Node> {
   const config = configFrom({ nats: { urls: [nats.url] }, presence: QUICK, ...settings });
   const now = Date.now;
@@ -37,8 +39,7 @@ export async function startNode(
   const registry = createMetrics({ node_id: "b", version: "0" });
   const spine = await openSpine(config, { log, now });
   const brain = await startBrain({
-    capabilities: BRAIN_CAPABILITIES,
-    ...{ config, spine, log, registry, now },
+    ...{ capabilities, config, spine, log, registry, now },
     ...{ readTextFile: Deno.readTextFileSync, readFile: Deno.readFileSync },
     random: Math.random,
   });

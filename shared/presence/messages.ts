@@ -3,15 +3,16 @@
  * `proto/arqon/v1/replication.proto` defines the fields), and their port: the machines in `shield/presence` and
  * `brain/presence` have no Spine, clock or timers of their own, so that a simulation can run them.
  */
-import type { Env } from "../env.ts";
+import type { RingPort } from "../cluster/beat.ts";
 import type { LeaveReason } from "../records/leave_reason.ts";
-import type { Beat, Stays, StaysWritten } from "../records/member.ts";
+import type { Beat, Hello, Stays, StaysWritten } from "../records/member.ts";
 import type { Subject } from "../subjects/subject.ts";
 import type { Delta, Tag, Writer, WriterClock, WrittenEntry } from "./types.ts";
 
 export type {
   Beat,
   BrainState,
+  Hello,
   MissedStays,
   Stay,
   Stays,
@@ -121,12 +122,6 @@ export interface RoomDiffers {
   readonly rooms: readonly RoomPosition[];
 }
 
-/** Any process → `HELLO`: requests the state of all processes. */
-export interface Hello {
-  readonly kind: "hello";
-  readonly from: string;
-}
-
 /** Everything on `sys.presence.>` and `sys.cluster.>` except commands. */
 export type ClusterMessage =
   | Announcement
@@ -143,16 +138,18 @@ export type ClusterMessage =
   | StaysWritten;
 
 /** The process's parts that a presence machine needs. */
-export interface PresencePort extends Pick<Env, "now"> {
+export interface PresencePort extends Pick<RingPort, "now" | "after"> {
   /** In [0, 1). */
   readonly random: () => number;
-  /** Runs once after `delay_ms`; the returned function cancels. */
-  readonly after: (delay_ms: number, run: () => void) => () => void;
   /**
    * Best effort: the message may be lost, duplicated, late or out of order. Never throws. Neither side may change the
    * message afterwards.
    */
   readonly send: (subject: Subject, message: ClusterMessage) => void;
+}
+
+/** The port of a Shield. */
+export interface ShieldPort extends PresencePort {
   /** Subscribes to another subject (a room's) until the returned function is called. */
   readonly listen: (subject: Subject) => () => void;
 }

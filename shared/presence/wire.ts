@@ -1,41 +1,21 @@
 /**
  * Messages between Shields and Brains as bytes: `arqon.v1.ClusterMessage` of `proto/arqon/v1/replication.proto`, whose
- * messages are the tables here, field by field. `messages.ts` defines their meaning; `wire_fields.ts` the kinds of
- * fields.
+ * messages are the tables here, field by field. `messages.ts` defines their meaning; `cluster/wire_fields.ts` the kinds
+ * of fields.
  */
-import { DecodeError, type FieldNames, skipField, WireReader, WireWriter } from "@arqon/proto";
+import { RING_PARTS } from "../cluster/beat.ts";
+import * as f from "../cluster/wire_fields.ts";
+import { codecOf, message, type Part, WRITER_PART } from "../cluster/wire_fields.ts";
 import { LEAVE_CAUSES, type LeaveReason } from "../records/leave_reason.ts";
-import type { Announcement, BrainState, ClusterMessage, Emitter, MissedStays } from "./messages.ts";
+import type { Announcement, ClusterMessage, Emitter, MissedStays } from "./messages.ts";
 import type { RoomPosition, Stay } from "./messages.ts";
-import type { Delta, WriterClock, WriterState, WriterStatus, WrittenEntry } from "./types.ts";
-import {
-  ENTRY_PART,
-  nothingShared,
-  type Part,
-  ROOM_ENTRY_PART,
-  ROOM_TAG_PART,
-  WRITER_PART,
-  writeTo,
-} from "./wire_entry.ts";
-import * as f from "./wire_fields.ts";
-import { message } from "./wire_fields.ts";
+import type { Delta, WriterClock, WrittenEntry } from "./types.ts";
+import { ENTRY_PART, ROOM_ENTRY_PART, ROOM_TAG_PART } from "./wire_entry.ts";
 
-/** By their number on the wire; 0 is unused. */
-const BRAIN_STATES: readonly (BrainState | undefined)[] = [
-  ...[undefined, "starting", "serving", "draining"] as const,
-];
-const WRITER_STATES: readonly (WriterState | undefined)[] = [
-  ...[undefined, "up", "down", "forgotten"] as const,
-];
 /** A cause of a later version is unknown here. */
 const CAUSE: f.Field<LeaveReason> = f.word(LEAVE_CAUSES, "unknown");
 
 const CLOCK = message<WriterClock>("WriterClock", { writer: f.one(WRITER_PART), clock: f.count });
-const STATUS = message<WriterStatus>("WriterStatus", {
-  writer: f.one(WRITER_PART),
-  clock: f.count,
-  state: f.word(WRITER_STATES),
-});
 const DELTA = message<Delta>("PresenceDelta", {
   writer: f.one(WRITER_PART),
   start: f.count,
@@ -83,7 +63,7 @@ const REASONS: f.Field<Announcement["reasons"]> = {
     return ((before ?? new Map()) as Map<number, LeaveReason>).set(counter, cause);
   },
   write(out, field, reasons = new Map()) {
-    for (const [counter, cause] of reasons) writeTo(out, field, REASON, { counter, cause });
+    for (const [counter, cause] of reasons) f.writeTo(out, field, REASON, { counter, cause });
   },
 };
 
@@ -117,13 +97,7 @@ const KINDS: { readonly [Kind in ClusterMessage["kind"]]: Part<Body<Kind>> } = {
     leaving: f.flag,
     reasons: REASONS,
   }),
-  beat: message<Body<"beat">>("Beat", {
-    brain_id: f.id,
-    boot: f.count,
-    state: f.word(BRAIN_STATES),
-    writers: f.many(STATUS),
-    classes_hash: f.maybeNumber,
-  }),
+  beat: RING_PARTS.beat,
   pull: message("Pull", {
     from: f.id,
     request: f.count,
@@ -158,38 +132,14 @@ const KINDS: { readonly [Kind in ClusterMessage["kind"]]: Part<Body<Kind>> } = {
   }),
   room_check: message("RoomCheck", { from: f.id, request: f.count, rooms: f.many(POSITION) }),
   room_differs: message("RoomDiffers", { request: f.count, rooms: f.many(POSITION) }),
-  hello: message("Hello", { from: f.id }),
+  hello: RING_PARTS.hello,
   stays: message("Stays", { stays: f.many(STAY), missed: f.many(MISSED) }),
   stays_written: message("StaysWritten", { stays: f.many(ROOM_TAG_PART), missed: f.many(MISSED) }),
 };
-const NAMES: FieldNames = ["ClusterMessage", ...Object.keys(KINDS)];
-const partOf = (kind: string) => KINDS[kind as keyof typeof KINDS] as Part<object>;
+const NAMES = ["ClusterMessage", ...Object.keys(KINDS)];
 
-/** Throws TypeError for a number that its field cannot hold. */
-export function encodeMessage(message: ClusterMessage): Uint8Array<ArrayBuffer> {
-  const out = new WireWriter();
-  writeTo(out, NAMES.indexOf(message.kind), partOf(message.kind), message);
-  return out.finish();
-}
-
-/**
- * Throws `DecodeError` and nothing else; `bytes` may hold anything. Unknown fields are skipped, so that processes of
- * two versions can work together; an unknown kind is refused.
- */
-export function decodeMessage(bytes: Uint8Array): ClusterMessage {
-  const reader = new WireReader(bytes);
-  let message: ClusterMessage | undefined;
-  while (reader.pos < reader.end) {
-    const tag = reader.tag();
-    const kind = NAMES[tag >>> 3];
-    if (kind === undefined || (tag & 7) !== 2) {
-      skipField(reader, tag, NAMES);
-      continue;
-    }
-    if (message !== undefined) throw new DecodeError("malformed-frame", "two messages in one");
-    const body = reader.embedded(partOf(kind).read, nothingShared());
-    message = { kind, ...body } as ClusterMessage;
-  }
-  if (message === undefined) throw new DecodeError("malformed-frame", "no message of a known kind");
-  return message;
-}
+/** Each message as bytes, and back. */
+export const { encode: encodeMessage, decode: decodeMessage } = codecOf<ClusterMessage>(
+  NAMES,
+  KINDS,
+);

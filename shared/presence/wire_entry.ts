@@ -1,18 +1,11 @@
 /**
- * Writers, entries and birth marks, thousands of which are in one message: encoded and decoded by hand, since decoding
- * by a table (`wire.ts`) takes twice as long.
+ * Entries and birth marks, thousands of which are in one message: encoded and decoded by hand, since decoding by a table
+ * (`wire.ts`) takes twice as long.
  */
-import {
-  DecodeError,
-  fieldName,
-  type FieldNames,
-  idProblem,
-  isId,
-  seenOnce,
-  skipField,
-  type WireReader,
-  type WireWriter,
-} from "@arqon/proto";
+import { type FieldNames, seenOnce, skipField } from "@arqon/proto";
+import type { WireReader, WireWriter } from "@arqon/proto";
+import { checkId, invalid, readCount, WRITER_PART, writeTo } from "../cluster/wire_fields.ts";
+import type { Shared } from "../cluster/wire_fields.ts";
 import type { Entry, Tag, Writer, WrittenEntry } from "./types.ts";
 
 /** The maximum of `limits.member_meta_bytes`. */
@@ -20,7 +13,6 @@ const META_BYTES_MAX = 65_536;
 /** A user id has at most 128 bytes (`shield/auth/claims.ts`); an issuer is a URL. */
 const NAME_UNITS_MAX = 2_048;
 
-const WRITER: FieldNames = ["Writer", "node_id", "incarnation"];
 const ENTRY: FieldNames = [
   "PresenceEntry",
   "counter",
@@ -37,78 +29,11 @@ const ENTRY: FieldNames = [
 const ROOM_ENTRY: FieldNames = ["RoomEntry", "writer", "entry"];
 const ROOM_TAG: FieldNames = ["RoomTag", "writer", "counter"];
 
-/**
- * The last values of one message. Thousands of entries mostly share writer, tenant, room and issuer: they get the same
- * string, which is checked and kept in memory once.
- */
-export interface Shared {
-  writer: Writer;
-  tenant_id: string;
-  room_id: string;
-  issuer: string;
-}
-
-/** The initial value for a message. */
-export function nothingShared(): Shared {
-  return { writer: { node_id: "", incarnation: 0 }, tenant_id: "", room_id: "", issuer: "" };
-}
-
-/** A message: how its bytes are read and written. */
-export interface Part<Value> {
-  readonly read: (reader: WireReader, shared: Shared) => Value;
-  readonly write: (out: WireWriter, value: Value) => void;
-}
-
-/** Writes a message into its field. */
-export function writeTo<Value>(
-  out: WireWriter,
-  field: number,
-  part: Part<Value>,
-  value: Value,
-): void {
-  const mark = out.open(field);
-  part.write(out, value);
-  out.close(mark);
-}
-
-/** The error for a field with a value that the contract forbids. */
-export function invalid(field: number, names: FieldNames, problem: string): DecodeError {
-  return new DecodeError("invalid-field", `${fieldName(field, names)}: ${problem}`);
-}
-
-/** Throws `invalid-field` unless `id` is one. */
-function checkId(id: string, field: number, names: FieldNames): void {
-  if (!isId(id)) throw invalid(field, names, idProblem(id) ?? "not an id");
-}
-
-/** A uint64 up to 2^53-1. */
-function readCount(reader: WireReader, field: number, names: FieldNames): number {
-  const value = reader.uint64();
-  if (typeof value === "bigint") throw invalid(field, names, "an integer beyond 2^53");
-  return value;
-}
-
 /** Unix ms. */
 function readTime(reader: WireReader, field: number): number {
   const value = reader.int64();
   if (value < 0) throw invalid(field, ENTRY, "a time before 1970");
   return value;
-}
-
-/** Each case of the readers here is `field << 3 | wire type`. */
-function readWriter(reader: WireReader, shared: Shared): Writer {
-  let node_id = "", incarnation = 0, seen = 0;
-  while (reader.pos < reader.end) {
-    const tag = reader.tag();
-    seen = seenOnce(seen, tag, WRITER);
-    if (tag === 0x0a) node_id = reader.text();
-    else if (tag === 0x10) incarnation = readCount(reader, 2, WRITER);
-    else skipField(reader, tag, WRITER);
-  }
-  const last = shared.writer;
-  if (last.node_id === node_id && last.incarnation === incarnation && node_id !== "") return last;
-  checkId(node_id, 1, WRITER);
-  return shared.writer = { node_id, incarnation };
 }
 
 /** JSON text; its Shield has parsed it, so it is not parsed here. */
@@ -192,7 +117,7 @@ function readRoomEntry(reader: WireReader, shared: Shared): WrittenEntry {
   while (reader.pos < reader.end) {
     const tag = reader.tag();
     seen = seenOnce(seen, tag, ROOM_ENTRY);
-    if (tag === 0x0a) writer = reader.embedded(readWriter, shared);
+    if (tag === 0x0a) writer = reader.embedded(WRITER_PART.read, shared);
     else if (tag === 0x12) entry = reader.embedded(readEntry, shared);
     else skipField(reader, tag, ROOM_ENTRY);
   }
@@ -204,22 +129,13 @@ function readRoomTag(reader: WireReader, shared: Shared): Tag {
   while (reader.pos < reader.end) {
     const tag = reader.tag();
     seen = seenOnce(seen, tag, ROOM_TAG);
-    if (tag === 0x0a) writer = reader.embedded(readWriter, shared);
+    if (tag === 0x0a) writer = reader.embedded(WRITER_PART.read, shared);
     else if (tag === 0x10) counter = readCount(reader, 2, ROOM_TAG);
     else skipField(reader, tag, ROOM_TAG);
   }
   if (counter === 0) throw invalid(2, ROOM_TAG, "it is missing");
   return { writer: required(writer, 1, ROOM_TAG), counter };
 }
-
-/** A writer as bytes. */
-export const WRITER_PART = {
-  read: readWriter,
-  write(out: WireWriter, { node_id, incarnation }: Writer): void {
-    out.text(1, node_id);
-    out.uint64(2, incarnation);
-  },
-};
 
 /** A member as bytes. */
 export const ENTRY_PART = {

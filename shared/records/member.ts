@@ -76,6 +76,12 @@ export interface Beat {
   readonly classes_hash?: number;
 }
 
+/** Any process → `HELLO`: requests the state of all processes. */
+export interface Hello {
+  readonly kind: "hello";
+  readonly from: string;
+}
+
 /** A member that left its Shield; its entry's `changed_ms` is the time, and its metadata is omitted. */
 export interface Stay extends WrittenEntry {
   readonly cause: LeaveReason;

@@ -8,7 +8,7 @@ import { ArqonError } from "@arqon/proto";
 import { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
-import type { Beat, ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
+import type { Beat, ClusterMessage, ShieldPort } from "../../shared/presence/messages.ts";
 import type { MemberInput, Writer } from "../../shared/presence/types.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import { Announcer } from "./announcer.ts";
@@ -24,7 +24,7 @@ export interface ShieldPresenceOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process, in Unix ms. */
   readonly started_ms: number;
   /** The port, which must receive every `beat`, `direct` of this node and `HELLO`; its clock never goes back. */
-  readonly port: PresencePort;
+  readonly port: ShieldPort;
   readonly config: Config["presence"];
   /**
    * The most members of a room, if the room has its own limit. Absent or undefined: only `members_per_room` applies.

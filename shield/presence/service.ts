@@ -3,7 +3,7 @@ import { ArqonError, DecodeError } from "@arqon/proto";
 import type { Config, Limits } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { randomFraction } from "../../shared/ids.ts";
-import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
+import type { ClusterMessage, ShieldPort } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type { SpineEvent, SpineState } from "../../shared/spine/contract/spine.ts";
@@ -58,7 +58,7 @@ function portOf(
   { spine, now, monotonic_ms, random, log }: PresenceServiceOptions,
   stats: PresenceStats,
   onMessage: (message: SpineMessage) => void,
-): PresencePort {
+): ShieldPort {
   return {
     now: steadyTime({ now, monotonic_ms }),
     random: () => randomFraction(random),

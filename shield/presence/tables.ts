@@ -11,6 +11,7 @@ import type {
   RoomPosition,
   RoomSnapshot,
   RoomUpdate,
+  ShieldPort,
 } from "../../shared/presence/messages.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 import type { Entry, MemberInput, Writer, WriterKey } from "../../shared/presence/types.ts";
@@ -32,7 +33,7 @@ const PATIENCE_HEARTBEATS = 4;
 
 interface TablesOptions {
   readonly node_id: string;
-  readonly port: PresencePort;
+  readonly port: ShieldPort;
   readonly config: Config["presence"];
   readonly stats: PresenceStats;
   readonly brains: Pick<BrainTable, "ownerOf" | "live" | "beatOf">;

@@ -11,9 +11,9 @@ const TABLE = `
 proto: gen gen/arqon errors wire envelope text frame tlog .
 shared: . containers fossil turns proof subjects rates metrics logs watchdog audit journal schema
   schema/compatibility schema/descriptors config/keys filter config/values config/automation hooks
-  config config/live http1 process listeners spine/contract rooms records presence membership
+  config config/live http1 process listeners spine/contract rooms records
   rollout spine/embedded spine/nats/connection spine/nats/log spine/nats/stores
-  spine/nats spine telemetry cluster lives blocks usage backup
+  spine/nats spine telemetry cluster presence membership lives blocks usage backup
 wasm: module metering instance reducer/schema reducer
 shield: stats rates quota settings socket sse traces auth message tap ledger memory journal usage
   openapi admin/routing admin/console audit backup mirror classes policy/abi policy/logs
@@ -23,7 +23,7 @@ shield: stats rates quota settings socket sse traces auth message tap ledger mem
   deltas presence connection durable patterns backend schedules hooks apply http rooms batch nats_api growing/http durable/http sse/http
   streams journal/admin usage/admin ledger/admin data proof admin/inspect pusher centrifugo admin/operations
   admin supervisor .
-brain: classes desk rooms/locks rooms/store rooms/commands rooms/lives rooms/room rooms presence
+brain: classes ring desk rooms/locks rooms/store rooms/commands rooms/lives rooms/room rooms presence
   reducers/state reducers/guest reducers/log reducers/visible reducers/thread
   reducers/usage reducers/room reducers/removal reducers membership rollouts tap hooks .
 sdk: typescript/time typescript/wire typescript/message typescript/durable typescript/presence

@@ -3,6 +3,7 @@
  * process would cost more than its simulation.
  */
 import { createBrainPresenceMetrics } from "../../brain/presence/metrics.ts";
+import { createRingMetrics } from "../../brain/ring/ring.ts";
 import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { createPresenceStats } from "../../shield/presence/stats.ts";
@@ -11,6 +12,8 @@ const registry = new Registry();
 
 /** Shared by all simulated Brains. */
 export const BRAIN_METRICS = createBrainPresenceMetrics(registry, () => 0);
+/** Shared by the rings of all simulated Brains. */
+export const RING_METRICS = createRingMetrics(registry);
 /** Shared by all simulated Shields. */
 export const SHIELD_STATS = createPresenceStats();
 

@@ -2,7 +2,7 @@
  * One incarnation of one process: from its start to its crash or exit. It holds timers and messages back while it is
  * paused, drops them once it is dead, and gives its machine a port.
  */
-import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
+import type { ClusterMessage, ShieldPort } from "../../shared/presence/messages.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { Random } from "./random.ts";
@@ -36,7 +36,7 @@ export type Resumption = "timers_first" | "in_order" | "messages_lost";
 
 /** One incarnation of a process. */
 export class Life {
-  readonly port: PresencePort;
+  readonly port: ShieldPort;
   alive = true;
   /** It has no Spine connection and knows it. */
   offline = false;

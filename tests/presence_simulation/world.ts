@@ -3,12 +3,13 @@
  * the clients, `play.ts` maps actions to faults.
  */
 import { BrainPresence } from "../../brain/presence/presence.ts";
+import { Ring } from "../../brain/ring/ring.ts";
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
 import { ShieldPresence } from "../../shield/presence/presence.ts";
 import { BrainFold } from "./brain_fold.ts";
 import { Hearing } from "./hearing.ts";
 import { Life, type Resumption, type Surroundings } from "./life.ts";
-import { BRAIN_METRICS, LOG, SHIELD_STATS } from "./instruments.ts";
+import { BRAIN_METRICS, LOG, RING_METRICS, SHIELD_STATS } from "./instruments.ts";
 import { Network, type Tamper } from "./network.ts";
 import { createRandom, type Random } from "./random.ts";
 import { brainIds, type Schedule, shieldIds } from "./schedule.ts";
@@ -26,6 +27,7 @@ export interface ShieldProcess {
 /** A running Brain. */
 export interface BrainProcess {
   readonly life: Life;
+  readonly ring: Ring;
   readonly machine: BrainPresence;
   readonly fold: BrainFold;
 }
@@ -124,18 +126,16 @@ export class World {
     this.network.add(life);
     this.hearing.brainStarted(id, shieldIds(this.schedule), this.now());
     life.enter("call", () => {
-      const machine = new BrainPresence({
-        brain_id: id,
-        boot: life.port.now(),
-        port: life.port,
-        config: this.schedule.config,
-        metrics: BRAIN_METRICS,
-        log: LOG,
+      const own = { port: life.port, config: this.schedule.config, log: LOG };
+      const boot = life.port.now();
+      const ring = new Ring({
+        ...{ ...own, brain_id: id, boot, metrics: RING_METRICS, classesHash: () => 1 },
       });
+      const machine = new BrainPresence({ ...own, ring, metrics: BRAIN_METRICS });
       const fold = new BrainFold(id, this.violate);
       machine.onMembers((change) => fold.take(change));
-      this.brains.set(id, { life, machine, fold });
-      machine.start();
+      this.brains.set(id, { life, ring, machine, fold });
+      void ring.serve();
     });
   }
 
@@ -201,12 +201,15 @@ export class World {
       const shield = this.shields.get(id);
       if (shield !== undefined) shield.draining = true;
       onDrain(life);
-      this.#machineOf(life)?.drain();
+      this.#spineOf(life)?.drain();
       this.truth.deleteLife(life);
     });
     this.timeline.after(this.schedule.config.announce_ms + 20, () => {
       if (!life.alive) return;
-      life.enter("call", () => this.#machineOf(life)?.close());
+      life.enter("call", () => {
+        this.#spineOf(life)?.close();
+        this.brains.get(id)?.machine.close();
+      });
       this.kill(id);
       if (for_ms > 0) this.timeline.after(for_ms, () => this.start(id, life.skew_ms));
     });
@@ -229,13 +232,16 @@ export class World {
     life.resume(how);
     // Servers disconnect clients that do not read for long; the client library then reports it.
     if (how !== "messages_lost" || !this.random.chance(0.5)) return;
-    life.enter("call", () => this.#machineOf(life)?.spineLost());
-    life.enter("call", () => this.#machineOf(life)?.spineBack());
+    life.enter("call", () => this.#spineOf(life)?.spineLost());
+    life.enter("call", () => this.#spineOf(life)?.spineBack());
   }
 
-  #machineOf(life: Life): ShieldPresence | BrainPresence | undefined {
-    const process = this.shields.get(life.id) ?? this.brains.get(life.id);
-    return process?.life === life ? process.machine : undefined;
+  /** The machine of that process that knows its Spine, and its end. */
+  #spineOf(life: Life): ShieldPresence | Ring | undefined {
+    const shield = this.shields.get(life.id);
+    const brain = this.brains.get(life.id);
+    if (shield?.life === life) return shield.machine;
+    return brain?.life === life ? brain.ring : undefined;
   }
 
   /** No messages to and from a process for a while; after `noticed_ms` it knows it. */
@@ -252,7 +258,7 @@ export class World {
     life.offline = true;
     const since_ms = this.now();
     const stood_ms = life.stoodMs();
-    life.enter("call", () => this.#machineOf(life)?.spineLost());
+    life.enter("call", () => this.#spineOf(life)?.spineLost());
     this.timeline.after(for_ms, () => {
       const offline_ms = this.now() - since_ms - (life.stoodMs() - stood_ms);
       this.attach(life, offline_ms);
@@ -264,7 +270,7 @@ export class World {
     life.offline = false;
     this.hearing.offline(life.id, offline_ms, this.now());
     this.hearing.disturbed(life.id, this.now());
-    life.enter("call", () => this.#machineOf(life)?.spineBack());
+    life.enter("call", () => this.#spineOf(life)?.spineBack());
   }
 
   /** No messages to and from a process for a while. */

@@ -9,7 +9,8 @@ import { Registry } from "../../../shared/metrics/metrics.ts";
 import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
 import { processSubject } from "../../../shared/subjects/subject.ts";
 import { createBrainPresenceMetrics } from "../metrics.ts";
-import { BrainPresence, type BrainPresenceMachineOptions } from "../presence.ts";
+import { createRingMetrics, Ring, type RingOptions } from "../../ring/ring.ts";
+import { BrainPresence } from "../presence.ts";
 import { TestShield } from "./shield.ts";
 
 /** Where virtual time begins; Unix ms. */
@@ -39,8 +40,16 @@ export interface Peer {
   receive(subject: string, message: ClusterMessage): void;
 }
 
+type TestBrainOptions =
+  & Pick<RingOptions, "settle_ms">
+  & Pick<
+    ConstructorParameters<typeof BrainPresence>[0],
+    "message_bytes" | "member_meta_bytes"
+  >;
+
 /** A Brain with everything that it logged and counted. */
 export interface TestBrain extends Peer {
+  readonly ring: Ring;
   readonly presence: BrainPresence;
   readonly registry: Registry;
   readonly lines: readonly string[];
@@ -131,7 +140,6 @@ export class TestCluster {
           });
         }
       },
-      listen: () => () => {},
     };
   }
 
@@ -165,7 +173,7 @@ export class TestCluster {
   }
 
   /** A starting Brain; it serves a while later. */
-  brain(id: string, more: Partial<BrainPresenceMachineOptions> = {}): TestBrain {
+  brain(id: string, more: TestBrainOptions = {}): TestBrain {
     const now = () => this.#now_ms;
     const { log, lines } = keptLog({ level: "info", now });
     const registry = new Registry();
@@ -173,10 +181,14 @@ export class TestCluster {
     const port = this.port(id);
     const { config } = this;
     const boot = this.#now_ms;
-    const presence = new BrainPresence({ brain_id: id, boot, port, config, metrics, log, ...more });
+    const ring = new Ring({
+      ...{ brain_id: id, boot, port, config, log, ...more },
+      ...{ metrics: createRingMetrics(registry), classesHash: () => 1 },
+    });
+    const presence = new BrainPresence({ ring, port, config, metrics, log, ...more });
     const direct = processSubject("direct", id);
     const brain: TestBrain = {
-      ...{ id, presence, registry, lines, port },
+      ...{ id, ring, presence, registry, lines, port },
       subscribes: (subject) =>
         subject === direct || subject.startsWith("sys.presence.announce.") ||
         subject.startsWith("sys.cluster."),
@@ -191,7 +203,7 @@ export class TestCluster {
       },
     };
     this.join(brain);
-    presence.start();
+    void ring.serve();
     return brain;
   }
 

@@ -17,6 +17,7 @@ import {
   presenceSubject,
   processSubject,
 } from "../../../shared/subjects/subject.ts";
+import { openRing } from "../../ring/service.ts";
 import { type BrainPresenceService, startBrainPresence } from "../service.ts";
 import type { Peer } from "./cluster.ts";
 import { TestFollower } from "./follower.ts";
@@ -33,6 +34,7 @@ export const QUICK = {
 
 /** A Brain's presence with everything that it logged and counted. */
 export interface RunningBrain extends BrainPresenceService {
+  drain(): Promise<void>;
   readonly registry: Registry;
   readonly lines: readonly string[];
 }
@@ -51,8 +53,10 @@ export async function startPresence(
   const brain_id = node_id === undefined
     ? `brain-${crypto.randomUUID().slice(0, 8)}`
     : brainIdOf(node_id);
-  const started = { brain_id, config, spine, log, registry, now, random };
-  return { ...await startBrainPresence(started), registry, lines };
+  const env = { config, spine, log, registry, now, monotonic_ms: () => performance.now() };
+  const { ring, leave } = await openRing({ ...env, brain_id });
+  const service = await startBrainPresence({ ...env, random, ring });
+  return { ...service, registry, lines, drain: () => leave().then(service.close) };
 }
 
 /** Connection ids of a room, in order. */
@@ -89,7 +93,6 @@ export class SpineNetwork implements Disposable {
         if (this.#spine.status.state !== "connected") return;
         this.#spine.publish(subject, encodeMessage(message));
       },
-      listen: () => () => {},
     };
   }
 

@@ -5,7 +5,7 @@
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { keptLog } from "../../../shared/testing/logs.ts";
-import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
+import type { ClusterMessage, ShieldPort } from "../../../shared/presence/messages.ts";
 import type { Entry, Writer, WrittenEntry } from "../../../shared/presence/types.ts";
 import { memberOf } from "../../../shared/presence/testing/members.ts";
 
@@ -25,7 +25,7 @@ interface Timer {
 }
 
 /** A port that a test controls. */
-export class TestPort implements PresencePort {
+export class TestPort implements ShieldPort {
   now_ms = START_MS;
   readonly sent: Sent[] = [];
   /** Subscribed subjects, besides those of every machine. */

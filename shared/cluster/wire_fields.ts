@@ -1,10 +1,71 @@
 /**
  * Messages of `replication.proto` as tables of fields: each kind of field is read, checked and written in one place.
- * `wire.ts` has the tables. Whether a delta makes sense to its receiver is decided by the merge (`state.ts`).
+ * `beat.ts` and `presence/wire.ts` have the tables. Whether a message makes sense is decided by its receiver.
  */
-import { type FieldNames, idProblem, isId, seenOnce, skipField, writePacked } from "@arqon/proto";
-import type { WireReader, WireWriter } from "@arqon/proto";
-import { invalid, type Part, type Shared, writeTo } from "./wire_entry.ts";
+import {
+  DecodeError,
+  fieldName,
+  type FieldNames,
+  idProblem,
+  isId,
+  seenOnce,
+  skipField,
+  WireReader,
+  WireWriter,
+  writePacked,
+} from "@arqon/proto";
+import type { Writer } from "../records/member.ts";
+
+/**
+ * The last values of one message. Thousands of entries mostly share writer, tenant, room and issuer: they get the same
+ * string, which is checked and kept in memory once.
+ */
+export interface Shared {
+  writer: Writer;
+  tenant_id: string;
+  room_id: string;
+  issuer: string;
+}
+
+/** The initial value for a message. */
+function nothingShared(): Shared {
+  return { writer: { node_id: "", incarnation: 0 }, tenant_id: "", room_id: "", issuer: "" };
+}
+
+/** A message: how its bytes are read and written. */
+export interface Part<Value> {
+  read(this: void, reader: WireReader, shared: Shared): Value;
+  write(this: void, out: WireWriter, value: Value): void;
+}
+
+/** Writes a message into its field. */
+export function writeTo<Value>(
+  out: WireWriter,
+  field: number,
+  part: Part<Value>,
+  value: Value,
+): void {
+  const mark = out.open(field);
+  part.write(out, value);
+  out.close(mark);
+}
+
+/** The error for a field with a value that the contract forbids. */
+export function invalid(field: number, names: FieldNames, problem: string): DecodeError {
+  return new DecodeError("invalid-field", `${fieldName(field, names)}: ${problem}`);
+}
+
+/** Throws `invalid-field` unless `id` is one. */
+export function checkId(id: string, field: number, names: FieldNames): void {
+  if (!isId(id)) throw invalid(field, names, idProblem(id) ?? "not an id");
+}
+
+/** A uint64 up to 2^53-1. */
+export function readCount(reader: WireReader, field: number, names: FieldNames): number {
+  const value = reader.uint64();
+  if (typeof value === "bigint") throw invalid(field, names, "an integer beyond 2^53");
+  return value;
+}
 
 /** Throws `invalid-field` with the name of the field and the problem. */
 type Fail = (problem: string) => never;
@@ -214,3 +275,65 @@ export const mapped = <Wire, Value>(
   read: (reader, shared) => valueOf(part.read(reader, shared)),
   write: (out, value) => part.write(out, wireOf(value)),
 });
+
+const WRITER: FieldNames = ["Writer", "node_id", "incarnation"];
+
+function readWriter(reader: WireReader, shared: Shared): Writer {
+  let node_id = "", incarnation = 0, seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, WRITER);
+    if (tag === 0x0a) node_id = reader.text();
+    else if (tag === 0x10) incarnation = readCount(reader, 2, WRITER);
+    else skipField(reader, tag, WRITER);
+  }
+  const last = shared.writer;
+  if (last.node_id === node_id && last.incarnation === incarnation && node_id !== "") return last;
+  checkId(node_id, 1, WRITER);
+  return shared.writer = { node_id, incarnation };
+}
+
+/** A writer as bytes. */
+export const WRITER_PART = {
+  read: readWriter,
+  write(out: WireWriter, { node_id, incarnation }: Writer): void {
+    out.text(1, node_id);
+    out.uint64(2, incarnation);
+  },
+};
+
+/** The messages of a `oneof` as bytes: its names, in the order of their numbers, and the part of each kind. */
+export function codecOf<Message extends { readonly kind: string }>(
+  names: FieldNames,
+  parts: Readonly<Partial<Record<string, Part<object>>>>,
+) {
+  return {
+    /** Throws TypeError for a number that its field cannot hold. */
+    encode(message: Message): Uint8Array<ArrayBuffer> {
+      const out = new WireWriter();
+      writeTo(out, names.indexOf(message.kind), parts[message.kind]!, message);
+      return out.finish();
+    },
+    /**
+     * Throws `DecodeError` and nothing else; `bytes` may hold anything. Unknown fields are skipped, so that processes
+     * of two versions can work together; an unknown kind is refused.
+     */
+    decode(bytes: Uint8Array): Message {
+      const reader = new WireReader(bytes);
+      let message: Message | undefined;
+      while (reader.pos < reader.end) {
+        const tag = reader.tag();
+        const kind = names[tag >>> 3] ?? "";
+        const part = parts[kind];
+        if (part === undefined || (tag & 7) !== 2) {
+          skipField(reader, tag, names);
+          continue;
+        }
+        if (message !== undefined) throw new DecodeError("malformed-frame", "two messages in one");
+        message = { kind, ...reader.embedded(part.read, nothingShared()) } as unknown as Message;
+      }
+      if (message !== undefined) return message;
+      throw new DecodeError("malformed-frame", "no message of a known kind");
+    },
+  };
+}
