@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from arqon._gen import Ack, Command, Envelope, Event, HistoryQuery
-from arqon._proof.room_log import RoomLog
+from arqon._proof.verified_log import LogVerifier, room_log
 from arqon._request.sender import traced_by
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.position import Position
@@ -75,7 +75,7 @@ class Room:
         self.filter = options.filter
         self._entry: RoomEntry | None = None
         self._reader: Reader | None = None
-        self._log: RoomLog | None = None
+        self._log: LogVerifier | None = None
         self._holding: asyncio.Task[Message] | None = None
         """The verification of the next message; it continues if its caller is cancelled."""
         self.state = RoomState(self)
@@ -91,7 +91,7 @@ class Room:
         if self.bus.over:
             raise self.bus.closed_error()
         if self._options.verify:
-            self._log = RoomLog(self.bus, self.id, self._options)
+            self._log = room_log(self.bus, self.id, self._options)
         entry, reader = self.bus.subscriptions.subscribe(self.id, self._options)
         self._entry, self._reader = entry, reader
         entry.repair = entry.repair or StateRepair(self.state, entry.push, entry.tell_gap)
@@ -124,7 +124,7 @@ class Room:
             return self._verified(self._reader, self._log)
         return self._reader.buffer.get()
 
-    async def _verified(self, reader: Reader, log: RoomLog) -> Message:
+    async def _verified(self, reader: Reader, log: LogVerifier) -> Message:
         if self._holding is None:
             self._holding = self.bus.spawn(log.hold(await reader.buffer.get()))
         holding = self._holding
