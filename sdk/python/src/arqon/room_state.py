@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from arqon._state.held_lock import Lock, hold
+from arqon._state.held_lock import HeldLock, Lock
 from arqon._time.clock import Duration, seconds_of
 from arqon._wire.frames import fields
 
@@ -183,7 +183,7 @@ class RoomState:
         With `wait` (seconds, a timedelta, or `"10s"`) it polls for this long, with pauses of up to
         a second, before it raises `Locked`. The order of several waiting clients is random.
         """
-        return hold(self, self._room.bus, ttl_ms, seconds_of("wait", wait))
+        return HeldLock(self, self._room.bus, ttl_ms, seconds_of("wait", wait))
 
     async def acquire_lock(
         self, *, ttl_ms: int = 30_000, fence: int = 0, timeout_ms: int | None = None
