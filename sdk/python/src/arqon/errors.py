@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 _MESSAGE_CHARS_MAX: Final = 1_024
@@ -122,16 +124,13 @@ class ArqonError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles keep text, code, wait, room, action, trace and connection."""
-        return _made, self._parts()
+        return partial(type(self), **{name: getattr(self, name) for name in _KEPT}), ()
 
     def again(self) -> ArqonError:
         """A copy for another receiver: each raises its own exception."""
-        copied = _made(*self._parts())
+        copied = copy(self)
         copied.__cause__ = self.__cause__
         return copied
-
-    def _parts(self) -> tuple[type[ArqonError], dict[str, Any]]:
-        return type(self), {name: getattr(self, name) for name in _KEPT}
 
     @property
     def entry(self) -> ErrorEntry:
@@ -150,10 +149,6 @@ def is_passing(error: ArqonError) -> bool:
         return False
     lost = error.reason in ("connection-lost", "answer-timeout")
     return lost or error.code in (408, 429, 503)
-
-
-def _made(kind: type[ArqonError], parts: dict[str, Any]) -> ArqonError:
-    return kind(**parts)
 
 
 def error_of(reason: str, detail: str = "", *, retry_after_ms: int = 0) -> ArqonError:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -15,7 +15,7 @@ from arqon._session.delta_bases import KEPT_BYTES
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.buffer import OVERFLOWS, MessageBuffer, Overflow
 from arqon._subscription.member_meta import CarriedMeta, MemberMeta
-from arqon._subscription.position import NONE, PatternPositions, Place, Position
+from arqon._subscription.position import PatternPositions, Place, Position
 from arqon._subscription.replay import Start
 from arqon._time.clock import Duration, seconds_of
 from arqon.errors import ArqonError, error_of
@@ -229,14 +229,6 @@ class RoomEntry:
             epoch="" if asked is None else asked.epoch,
             positions=positions,
         )
-
-    def asked_positions(
-        self, stands: bool, left_out: Container[str], frame_bytes: int
-    ) -> tuple[bytes, int]:
-        """The positions for the next SUB and their number; none if the SUB is already active."""
-        if self.positions is None:
-            return b"", 0
-        return (NONE, 0) if stands else self.positions.asked(left_out, frame_bytes)
 
     def accepted(self, carried: CarriedMeta) -> None:
         """Records that a SUB was accepted on the present session."""
