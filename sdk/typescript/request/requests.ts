@@ -71,7 +71,8 @@ export class Requests {
 
   /** Sends a request; `welcome` is the last one. Rejects as `Room.publish` says. */
   async send(request: PortRequest, welcome: Welcome | undefined): Promise<Ack | undefined> {
-    const { envelope, answered, room, repeatable, signal } = request;
+    const { envelope, answered, repeatable, signal } = request;
+    const { room_id: room = "" } = envelope;
     signal?.throwIfAborted();
     checkOutgoing(envelope);
     const id = this.#nextId();
