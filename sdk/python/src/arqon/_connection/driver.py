@@ -161,10 +161,7 @@ class Driver:
             self._opened.set_result(None)
         end = await asyncio.shield(session.ended)
         following = await self._moving if self._moving is not None else None
-        text = f"closed with {end.code}" + (end.reason and f": {end.reason}")
-        lost = error_of("connection-lost", text)
-        lost.connection_id = session.connection_id
-        await self._leave(session, lost)
+        await self._leave(session, end.lost)
         if following is not None:
             return following
         self.subscriptions.detach()
