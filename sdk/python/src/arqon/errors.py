@@ -19,20 +19,6 @@ _KEPT: Final = (
 )
 _CLASSES: Final[dict[str, type[ArqonError]]] = {}
 Row: TypeAlias = tuple[int, int, str, str, int, str]
-# The replacement for a reason that this version does not know, by code.
-_NEAREST: Final = {
-    400: "invalid-field",
-    401: "token-claim",
-    403: "policy-rejected",
-    404: "not-found",
-    405: "method-not-allowed",
-    408: "command-timeout",
-    409: "version-conflict",
-    413: "message-too-large",
-    415: "unsupported-media-type",
-    429: "rate-limited",
-    503: "spine-unavailable",
-}
 
 
 class ErrorEntry(NamedTuple):
@@ -55,7 +41,7 @@ class CloseEntry(NamedTuple):
 
 
 ERRORS: Final[dict[str, ErrorEntry]] = {}
-"""The table of reasons; `errors_gen.py` fills it."""
+"""The table of reasons; `errors_gen.py` fills it, with the nearest one of each code first."""
 
 
 class ArqonError(Exception):
@@ -166,7 +152,9 @@ def error_from_wire(
     action: str = "",
 ) -> ArqonError:
     """The exception for any refusal: an unknown reason becomes the nearest one of its code."""
-    name = reason if reason in ERRORS else _NEAREST.get(code, "internal")
+    name = reason
+    if reason not in ERRORS:
+        name = next((known for known, entry in ERRORS.items() if entry.code == code), "internal")
     text = message[:_MESSAGE_CHARS_MAX]
     if reason and name != reason:
         text = f"{text} ({reason[:64]})"
