@@ -109,7 +109,7 @@ class Move:
 
     held: list[Envelope] = field(default_factory=list[Envelope])
     overflowed: bool = False
-    seen: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
+    seen: dict[object, None] = field(default_factory=dict[object, None])
     answer: tuple[Position | None, Ack] | None = None
     """The position in the SUB on the next session, and its ACK."""
     meta: int = 0
@@ -134,9 +134,14 @@ class Move:
         return not placed and key_of(envelope) in self.seen
 
 
-def key_of(envelope: Envelope) -> tuple[str, str]:
-    """A key that two deliveries of the same message share."""
-    return envelope.sender_id, envelope.headers.get("X-Twist-ID", "")
+def key_of(envelope: Envelope) -> tuple[object, ...]:
+    """A key that two deliveries of one message share: its id, or the content of a backend's."""
+    sender, twist = envelope.sender_id, envelope.headers.get("X-Twist-ID")
+    if twist:
+        return sender, twist
+    kind = envelope.WhichOneof("payload")
+    payload = getattr(envelope, kind).SerializeToString() if kind else b""
+    return sender, envelope.timestamp, envelope.message_id, payload
 
 
 class RoomEntry:
