@@ -21,7 +21,7 @@ export async function patiently<Answer>(
     } catch (error) {
       if (!isPassing(error) || signal?.aborted || performance.now() > until_ms) throw error;
       const wait_ms = Math.max(error.retry_after_ms, backoffDelay(attempt, BACKOFF, Math.random));
-      await sleep(wait_ms, ...signal === undefined ? [] : [signal]);
+      await sleep(wait_ms, signal);
     }
   }
 }
