@@ -19,9 +19,11 @@ HERE = Path(__file__).resolve().parent
 PROTO = HERE.parent.parent / "proto"
 PACKAGE = HERE / "src" / "arqon"
 FILES = ("control", "envelope", "history", "presence")
-# Removed from the stubs: slots, numbers of fields, and imports that are written elsewhere.
+# Removed from the stubs: slots, numbers of fields, the entries of maps, second names of constants,
+# blank lines, and imports that are written elsewhere.
 UNUSED = re.compile(
-    r"^(?:    (?:__slots__|(?!MESSAGES|HEADERS|SIGNATURE)\w+_FIELD_NUMBER)|DESCRIPTOR|from)\b.*\n",
+    r"^(?:    (?:__slots__|(?!MESSAGES|HEADERS|SIGNATURE)\w+_FIELD_NUMBER)|DESCRIPTOR|from)\b.*\n"
+    r"|^    class \w+Entry\b.*\n(?: {8}.*\n)+|^ {8}KIND_.*\n|^\n",
     re.MULTILINE,
 )
 CODE = '''"""The messages of arqon.v1. Generated from proto/arqon/v1 by generate.py. Do not edit."""
@@ -53,11 +55,12 @@ def protobuf_files() -> dict[Path, str]:
     imports = {
         line for stub in stubs for line in re.findall("^from (?!arqon).*", stub, re.MULTILINE)
     }
-    stub = re.sub(r"_\w+_pb2\.", "", "".join(UNUSED.sub("", stub) for stub in stubs))
+    whole = "".join(UNUSED.sub("", stub) for stub in stubs)
+    stub = re.sub(r"_\w+_pb2\.", "", whole).replace("\nclass", "\n\nclass")
     files = "\n    ".join(f"{file.SerializeToString()!r}," for file in descriptors)
     return {
         PACKAGE / "_gen" / "__init__.py": CODE.format(files=files),
-        PACKAGE / "_gen" / "__init__.pyi": "\n".join(sorted(imports)) + stub,
+        PACKAGE / "_gen" / "__init__.pyi": "\n".join([*sorted(imports), "", stub]),
     }
 
 

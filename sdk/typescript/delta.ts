@@ -11,8 +11,7 @@ const BYTES_MAX = 2 ** 32 - 1;
  * A WebSocket class for `connect` that requests deltas with each subscription, and restores whole messages from them.
  * Rooms without deltas in their class are unaffected. A message that cannot be restored becomes a GAP with the reason
  * `delta`, and the room's messages come whole after it. `webSocket` creates the sockets; default: the platform's.
- * `bytes` bounds the recent data that is kept for all rooms together to restore messages from; default: 16 MiB. Needs a
- * Shield that supports deltas: an older one refuses subscriptions with `unknown-field`.
+ * `bytes` bounds the recent data that is kept for all rooms together to restore messages from; default: 16 MiB.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";

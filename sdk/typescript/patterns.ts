@@ -7,8 +7,7 @@ import type { ConnectOptions, Settings } from "./options/options.ts";
  * As `connect` of `@arqon/sdk`, but each subscribed pattern keeps the positions of its durable rooms, 1,000 at most,
  * and after a reconnect each room continues from there: no message is lost or delivered twice. If that is not possible,
  * the loop receives a GAP of that room with the reason. A GAP of the pattern itself, `message.room === "orders-*"`, is
- * about the other rooms: those that are not durable, and new ones. Needs a Shield that supports positions of patterns:
- * an older one refuses them with `unknown-field`.
+ * about the other rooms: those that are not durable, and new ones.
  *
  * ```ts
  * import { connect } from "@arqon/sdk/patterns";

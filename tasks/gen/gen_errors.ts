@@ -128,9 +128,13 @@ function wrapped(words: readonly string[], most: number): string[] {
   return lines;
 }
 
-/** The text of `errors_gen.py` in the Python SDK: one exception per reason, one line each, and the close codes. */
+/**
+ * The text of `errors_gen.py` in the Python SDK: one exception per reason, one line each, and the close codes. The
+ * nearest reason of a code is first.
+ */
 export function renderErrorsPython({ errors, closes }: Registry): string {
   const quoted = (value: unknown) => JSON.stringify(value);
+  const ordered = [...errors.filter((e) => e.nearest), ...errors.filter((e) => !e.nearest)];
   return [
     `"""One exception per reason. ${NOTICE}"""`,
     "",
@@ -145,7 +149,7 @@ export function renderErrorsPython({ errors, closes }: Registry): string {
     ),
     "]",
     "",
-    ...errors.map((e) => {
+    ...ordered.map((e) => {
       const parts = [e.number, e.code, e.outcome, e.client, e.close ?? 0, e.message];
       const options = `reason=${quoted(e.name)}, entry=(${parts.map(quoted).join(", ")})`;
       const text = `${e.code}: ${e.message.replaceAll("{detail}", "…")}`;

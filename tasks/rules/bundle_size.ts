@@ -23,7 +23,7 @@ const USED_BY_STORES = `export { connect, holdLock } from "@arqon/sdk";
 export { roomState } from "@arqon/sdk/state";
 export { history } from "@arqon/sdk/history";`;
 const PROGRAMS: readonly Program[] = [
-  { name: "connect", text: 'export { connect } from "@arqon/sdk";', limit_bytes: 20.94 * KB },
+  { name: "connect", text: 'export { connect } from "@arqon/sdk";', limit_bytes: 20.93 * KB },
   {
     name: "the state of rooms beside connect",
     text: `export { connect } from "@arqon/sdk"; export { roomState } from "@arqon/sdk/state";`,

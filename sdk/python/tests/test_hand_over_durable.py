@@ -1,5 +1,5 @@
-"""A move to another Shield in a durable room with more to recover than the client buffers: another
-SUB recovers the rest.
+"""Messages during a move to another Shield: in a durable room with more to recover than the client
+buffers, and those that a backend wrote itself, without an id of the bus.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import pytest
 from moving import AT_ONCE, Shields, Sub
 from peer import TOKEN, ack
-from waits import LIMIT_SECONDS
+from waits import LIMIT_SECONDS, until
 
 import arqon
 from arqon._gen import Envelope, Event
@@ -47,3 +47,26 @@ async def test_messages_above_the_hold_limit_still_arrive() -> None:
                     if not message.is_gap:
                         offsets.append(message.offset)
     assert offsets == list(range(FIRST + 1, LAST + 1))
+
+
+async def test_each_message_without_an_id_arrives_once() -> None:
+    async def accept(sub: Sub) -> None:
+        await sub.socket.send(ack(sub.request_id))
+
+    async def send(shield: int, data: bytes) -> None:
+        event = Event(type="n", data=data, content_type="application/json")
+        message = Envelope(room_id="lobby", sender_id="backend", event=event)
+        await shields.sockets[shield].send(b"\x04" + message.SerializeToString())
+
+    async with Shields(accept) as shields:
+        async with arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client:
+            async with client.room("lobby") as messages:
+                await shields.drain()
+                await until("the next Shield has the SUB", lambda: len(shields.subs) == 2)
+                await send(0, b"1")
+                await send(1, b"1")
+                await send(1, b"2")
+                first = await asyncio.wait_for(anext(messages), LIMIT_SECONDS)
+                await shields.release()
+                second = await asyncio.wait_for(anext(messages), LIMIT_SECONDS)
+    assert (first.data, second.data) == (1, 2)

@@ -162,7 +162,7 @@ async def lives(choose: random.Random) -> None:
                 truth = truth | set(ids) if step == "join" else truth - set(ids)
         assert not following or truth <= set(table.members)
     table.begin(list_of(*truth), object())
-    await until("no timer is left", lambda: table._timer is None)
+    await until("no timer is left", lambda: not table._held)
     assert set(table.members) == truth
 
 
@@ -258,14 +258,13 @@ async def test_a_member_that_leaves_while_the_client_moves_leaves_after_the_hold
         await sub.accept(*("ab" if sub.shield == 0 else "b"))
 
     async with watched(answer) as (shields, room, listener):
-        table = room._table_entry().table
-        assert table is not None
+        table = room._table()[1]
         assert table._hold_seconds == 2
         await shields.drain()
         await shields.release()
-        await until("a timer runs", lambda: table._timer is not None)
+        await until("a timer runs", lambda: "a" in table._held)
         assert (listener.changes, list(table._held)) == (["+a", "+b"], ["a"])
-        table._time_over(table._held["a"])
+        table._drop("a")
         await until("-a arrived", lambda: "-a" in listener.changes)
     assert await listener.all() == ["+a", "+b", "-a"]
 
@@ -293,11 +292,10 @@ async def test_the_end_of_a_subscription_ends_its_holds(end: str) -> None:
         await sub.accept(*("ab" if sub.shield == 0 else "b"))
 
     async with watched(answer) as (shields, room, listener):
-        table = room._table_entry().table
-        assert table is not None
+        table = room._table()[1]
         await shields.drain()
         await shields.release()
-        await until("a timer runs", lambda: table._timer is not None)
+        await until("a timer runs", lambda: "a" in table._held)
         if end == "leave":
             await room.__aexit__(None, None, None)
         elif end == "close":
@@ -306,5 +304,5 @@ async def test_the_end_of_a_subscription_ends_its_holds(end: str) -> None:
             await shields.sockets[1].close(4403, "banned")
             with pytest.raises(arqon.Banned):
                 await room.bus.wait_closed()
-        assert (table._timer, table._held) == (None, {})
+        assert table._held == {}
         assert (await listener.all())[:2] == ["+a", "+b"]

@@ -144,9 +144,7 @@ class Readings {
         return this.#grow({ ...known, seq: event.seq, text: known.text + event.text }, event.text);
       case "end":
         // An end may be reported again after its id was reused.
-        if (known === undefined || (event.started_ms ?? known.started_ms) !== known.started_ms) {
-          return undefined;
-        }
+        if (known?.started_ms !== event.started_ms) return undefined;
         return await this.#end(known, event);
       default:
         return event satisfies never;

@@ -2,7 +2,8 @@
 import { backoffDelay, sleep } from "../time/clock.ts";
 import type { Message } from "../message/message.ts";
 import { portOf, Room } from "../room/room.ts";
-import type { Data } from "../request/room_request.ts";
+import { ask as askRoom } from "../request/room_request.ts";
+import type { JsonInput } from "../wire/json.ts";
 import { isPassing } from "../wire/wire_error.ts";
 
 const BACKOFF = { base_ms: 100, max_ms: 2_000 };
@@ -20,7 +21,7 @@ export async function patiently<Answer>(
     } catch (error) {
       if (!isPassing(error) || signal?.aborted || performance.now() > until_ms) throw error;
       const wait_ms = Math.max(error.retry_after_ms, backoffDelay(attempt, BACKOFF, Math.random));
-      await sleep(wait_ms, ...signal === undefined ? [] : [signal]);
+      await sleep(wait_ms, signal);
     }
   }
 }
@@ -38,8 +39,8 @@ export interface StreamEnd {
 
 /** An end, as it is reported and answered. */
 export interface Ended extends Pick<StreamEnd, "outcome" | "offset"> {
-  /** Distinguishes messages with the same id; an older Shield does not send it. */
-  readonly started_ms?: number;
+  /** Distinguishes messages with the same id. */
+  readonly started_ms: number;
 }
 
 /** The public form of an end. */
@@ -90,10 +91,9 @@ export function eventOf(message: Message): GrowingEvent | undefined {
 export async function ask<Answer>(
   room: Room,
   verb: string,
-  data: Readonly<Record<string, unknown>>,
+  data: Readonly<Record<string, JsonInput>>,
   signal?: AbortSignal,
 ): Promise<Answer> {
-  const options = { content_type: "application/json" };
-  const send = () => room.command(`growing.${verb}`, data as Data, options);
-  return (await patiently(send, PATIENCE_MS, signal)).json<Answer>() as Answer;
+  const send = () => askRoom<Answer>(room, `growing.${verb}`, data, {});
+  return await patiently(send, PATIENCE_MS, signal);
 }

@@ -27,8 +27,8 @@ const PIECE_UNITS = 16_384;
 
 interface Started {
   readonly seq: number;
-  /** Tells messages of that id apart; an older Shield does not send it. */
-  readonly started_ms?: number;
+  /** Tells messages of that id apart. */
+  readonly started_ms: number;
   readonly idle_ms: number;
 }
 
@@ -47,7 +47,7 @@ export class TextStream {
   readonly #room: Room;
   readonly #ended = new AbortController();
   readonly #events: Subscription;
-  readonly #started_ms: number | undefined;
+  readonly #started_ms: number;
   readonly #keeping: ReturnType<typeof setInterval>;
   #seq: number;
   #waiting = "";
@@ -125,13 +125,8 @@ export class TextStream {
    */
   async outcome(): Promise<StreamEnd> {
     const end = this.#end ?? await ask<Ended>(this.#room, "outcome", { id: this.id });
-    if (!this.#isOwn(end)) throw new ArqonError("growing-unknown", `${this.id} is another message`);
-    return endOf(this.id, end);
-  }
-
-  /** Whether a report is about this message: ids may be reused. */
-  #isOwn({ started_ms = this.#started_ms }: Ended): boolean {
-    return this.#started_ms === undefined || started_ms === this.#started_ms;
+    if (end.started_ms === this.#started_ms) return endOf(this.id, end);
+    throw new ArqonError("growing-unknown", `${this.id} is another message`);
   }
 
   #requireOpen(): void {
@@ -175,7 +170,9 @@ export class TextStream {
     try {
       for await (const message of this.#events) {
         const event = eventOf(message);
-        if (event?.op !== "end" || event.id !== this.id || !this.#isOwn(event)) continue;
+        if (event?.op !== "end" || event.id !== this.id) continue;
+        // It is about another message: ids may be reused.
+        if (event.started_ms !== this.#started_ms) continue;
         this.#end ??= event;
         if (this.#is_closed) continue;
         const why = event.reason === "" ? event.outcome : `${event.outcome}: ${event.reason}`;

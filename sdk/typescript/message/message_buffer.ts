@@ -108,9 +108,9 @@ export class MessageBuffer<T> extends Pull<T> {
     return Math.max(0, this.#items.length - this.#head);
   }
 
-  /** Adds an item. Returns false when it was dropped because the buffer is full or has ended. */
-  push(item: T): boolean {
-    if (this.ended) return false;
+  /** Adds an item; it is dropped if the buffer is full or has ended. */
+  push(item: T): void {
+    if (this.ended) return;
     const { on_overflow, sizeOf } = this.#options;
     const size_bytes = sizeOf(item);
     if (on_overflow === "drop-oldest") {
@@ -118,13 +118,12 @@ export class MessageBuffer<T> extends Pull<T> {
     } else if (this.isFull(size_bytes)) {
       if (on_overflow === "error") this.end(new ArqonError("slow-consumer"));
       else this.#lost += 1;
-      return false;
+      return;
     } else if (this.#lost > 0) {
       this.#append(this.#takeGap());
     }
     this.#append(item);
     this.serve();
-    return true;
   }
 
   /** As `end`, but what is queued is dropped. */

@@ -290,7 +290,7 @@ export class VerifiedLog {
 
   readonly #pause = async (delay_ms = POLL_MS): Promise<void> => {
     const { signal } = this.#options;
-    await sleep(delay_ms, ...signal === undefined ? [] : [signal]);
+    await sleep(delay_ms, signal);
     signal?.throwIfAborted();
   };
 

@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import type { Message } from "../message/message.ts";
-import type { CommandOptions } from "../request/room_request.ts";
+import { ask, type CommandOptions } from "../request/room_request.ts";
 import { hex } from "../wire/hex.ts";
 import type { JsonInput } from "../wire/json.ts";
 import type { WatchedValues, WatchOptions } from "./watched_values.ts";
@@ -30,10 +30,8 @@ interface Page {
 /** Retries when a deploy interrupts the read. */
 const ATTEMPTS = 8;
 
-async function pageOf(room: Room, from: number, signal?: AbortSignal): Promise<Page> {
-  const options = signal === undefined ? {} : { signal };
-  const answer = await room.command("room.module", from === 0 ? {} : { from }, options);
-  return answer.json() as Page;
+function pageOf(room: Room, from: number, signal?: AbortSignal): Promise<Page> {
+  return ask(room, "room.module", from === 0 ? {} : { from }, signal ? { signal } : {});
 }
 
 /** Reads the module; undefined: another one was deployed meanwhile. */
@@ -147,7 +145,7 @@ export interface ReducedRoom<Known extends Calls | RoomTypes> {
 }
 
 /** Calls a room. */
-export async function callRoom<Answer>(
+export function callRoom<Answer>(
   room: Room,
   command: string,
   data: unknown,
@@ -155,9 +153,8 @@ export async function callRoom<Answer>(
 ): Promise<Called<Answer>> {
   const { call_id = crypto.randomUUID(), ...others } = options;
   const given = data instanceof Uint8Array ? { base64: base64Of(data) } : data;
-  const call = given === undefined ? { command } : { command, data: given as JsonInput };
-  const result = await room.command("room.call", call, { ...others, command_id: call_id });
-  return result.json() as Called<Answer>;
+  const call = { command, data: given as JsonInput | undefined };
+  return ask(room, "room.call", call, { ...others, command_id: call_id });
 }
 
 function base64Of(bytes: Uint8Array): string {

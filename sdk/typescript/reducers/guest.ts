@@ -22,11 +22,7 @@ export interface GuessedCall {
 }
 
 /** The values before a guess. */
-export interface GuessedValues {
-  read(key: string): ReducedValue | undefined;
-  /** In no order. */
-  keys(): Iterable<string>;
-}
+type Values = ReadonlyMap<string, ReducedValue>;
 
 /** The writes of a call; undefined: it would be refused, or the outcome is unknown. */
 export type Guess = ReadonlyMap<string, ReducedValue | undefined> | undefined;
@@ -61,11 +57,11 @@ export interface GuestModule {
 class Guessing {
   readonly changes = new Map<string, ReducedValue | undefined>();
   readonly #call: GuessedCall;
-  readonly #values: GuessedValues;
+  readonly #values: Values;
   #exports: GuestExports | undefined;
   #drawn = 0;
 
-  constructor(call: GuessedCall, values: GuessedValues) {
+  constructor(call: GuessedCall, values: Values) {
     this.#call = call;
     this.#values = values;
   }
@@ -100,7 +96,7 @@ class Guessing {
   }
 
   #read(key: string): ReducedValue | undefined {
-    return this.changes.has(key) ? this.changes.get(key) : this.#values.read(key);
+    return this.changes.has(key) ? this.changes.get(key) : this.#values.get(key);
   }
 
   #scan(prefix: string, after: string, most: number): Uint8Array {
@@ -161,7 +157,7 @@ class Guessing {
 }
 
 /** Predicts the writes of a call. An invalid or failing module predicts nothing. */
-export function guess(module: GuestModule, call: GuessedCall, values: GuessedValues): Guess {
+export function guess(module: GuestModule, call: GuessedCall, values: Values): Guess {
   const guessing = new Guessing(call, values);
   try {
     return guessing.run(module) === 0 ? guessing.changes : undefined;

@@ -5,7 +5,7 @@
 import { compareKeys, isSameValue, put, type WatchOptions } from "./watched_values.ts";
 import type { ReadValue, ReducedValue, ValueChanges, WatchedValues } from "./watched_values.ts";
 import { guess } from "./guest.ts";
-import type { Guess, GuessedCall, GuessedValues, GuestModule } from "./guest.ts";
+import type { Guess, GuessedCall, GuestModule } from "./guest.ts";
 import type { Called, Calls, CallsOf, Given, ReducedRoom, RoomTypes } from "./calls.ts";
 import type { ServedModule, ValuesOf } from "./calls.ts";
 
@@ -17,7 +17,7 @@ type CallOutcome = { readonly entry: number } | "nothing";
 
 interface Pending {
   readonly number: number;
-  readonly guess: (values: GuessedValues) => Guess;
+  readonly guess: (values: ReadonlyMap<string, ReducedValue>) => Guess;
   /** Undefined: no answer yet. */
   entry: number | undefined;
 }
@@ -31,11 +31,15 @@ interface Held {
 
 /** The values of a room, and the predictions of own calls on top of them. */
 export class Rebase {
+  /** The values with the predictions. */
+  readonly values: Map<string, ReducedValue> = new Map();
+  /** The entry of the values below the predictions. */
+  version = 0;
   readonly #confirmed = new Map<string, ReducedValue>();
-  #version = 0;
+  /** The keys of the predictions. */
+  readonly #guessed = new Set<string>();
   #pending: Pending[] = [];
   #held: Held[] = [];
-  #guessed = new Map<string, ReducedValue | undefined>();
   #last = 0;
 
   /** The number of unconfirmed calls. */
@@ -43,34 +47,18 @@ export class Rebase {
     return this.#pending.length;
   }
 
-  /** The entry of the values below the predictions. */
-  get version(): number {
-    return this.#version;
-  }
-
-  read(key: string): ReducedValue | undefined {
-    return this.#guessed.has(key) ? this.#guessed.get(key) : this.#confirmed.get(key);
-  }
-
-  /** Keys that have a value, in no order. */
-  *keys(): Iterable<string> {
-    for (const key of this.#confirmed.keys()) if (!this.#guessed.has(key)) yield key;
-    for (const [key, value] of this.#guessed) if (value !== undefined) yield key;
-  }
-
   /** Adds a call; returns its number and its predicted changes. */
-  call(guess: (values: GuessedValues) => Guess): { number: number; changes: ValueChanges } {
+  call(guess: Pending["guess"]): { number: number; changes: ValueChanges } {
     const number = ++this.#last;
     this.#pending.push({ number, guess, entry: undefined });
-    return { number, changes: this.#guessAnew(new Map()) };
+    return { number, changes: this.#guessAnew([]) };
   }
 
   /** Applies the outcome of a call. */
   answered(number: number, outcome: CallOutcome): ValueChanges {
-    const pending = this.#pending.find((one) => one.number === number);
-    if (pending === undefined) return new Map();
-    if (outcome !== "nothing" && outcome.entry > this.#version) pending.entry = outcome.entry;
-    else this.#pending = this.#pending.filter((one) => one !== pending);
+    for (const one of this.#pending) {
+      if (one.number === number) one.entry = outcome === "nothing" ? 0 : outcome.entry;
+    }
     return this.#guessAnew(this.#release());
   }
 
@@ -80,42 +68,43 @@ export class Rebase {
     return this.#guessAnew(this.#release());
   }
 
-  /** Applies held changes that no longer wait for an answer; returns the previous values. */
-  #release(): Map<string, ReducedValue | undefined> {
-    const before = new Map<string, ReducedValue | undefined>();
+  /** Applies held changes that no longer wait for an answer; returns their keys. */
+  #release(): string[] {
+    const keys: string[] = [];
     const open = this.#pending.find(({ entry }) => entry === undefined)?.number ?? Infinity;
     while (this.#held.length > 0) {
       if (this.#held[0]!.number >= open && this.#held.length <= HELD_MAX) break;
       const { version, changes } = this.#held.shift()!;
-      for (const key of changes.keys()) if (!before.has(key)) before.set(key, this.read(key));
+      keys.push(...changes.keys());
       put(this.#confirmed, changes);
       // Entries have restarted: earlier answers refer to none of them.
-      if (version < this.#version) {
+      if (version < this.version) {
         this.#pending = this.#pending.filter(({ entry }) => entry === undefined);
       }
-      this.#version = version;
+      this.version = version;
     }
-    this.#pending = this.#pending.filter(({ entry = Infinity }) => entry > this.#version);
-    return before;
+    this.#pending = this.#pending.filter(({ entry = Infinity }) => entry > this.version);
+    return keys;
   }
 
-  /** Predicts all calls again; returns the values that differ from before. */
-  #guessAnew(before: Map<string, ReducedValue | undefined>): ValueChanges {
-    const old = this.#guessed;
-    this.#guessed = new Map();
+  /** Predicts all calls again, above new confirmed values of these keys; returns the values that differ from before. */
+  #guessAnew(keys: readonly string[]): ValueChanges {
+    const before = new Map<string, ReducedValue | undefined>();
+    const write = (changes: ValueChanges) => {
+      for (const key of changes.keys()) if (!before.has(key)) before.set(key, this.values.get(key));
+      put(this.values, changes);
+    };
+    write(new Map([...keys, ...this.#guessed].map((key) => [key, this.#confirmed.get(key)])));
+    this.#guessed.clear();
     for (const { guess } of this.#pending) {
-      for (const [key, value] of guess(this) ?? []) this.#guessed.set(key, value);
+      const guessed = guess(this.values) ?? new Map();
+      for (const key of guessed.keys()) this.#guessed.add(key);
+      write(guessed);
     }
-    for (const key of [...old.keys(), ...this.#guessed.keys()]) {
-      if (before.has(key)) continue;
-      before.set(key, old.has(key) ? old.get(key) : this.#confirmed.get(key));
-    }
-    const changes = new Map<string, ReducedValue | undefined>();
-    for (const [key, value] of before) {
-      const now = this.read(key);
-      if (!isSameValue(value, now)) changes.set(key, now);
-    }
-    return changes;
+    const different = [...before].filter(([key, value]) =>
+      !isSameValue(value, this.values.get(key))
+    );
+    return new Map(different.map(([key]) => [key, this.values.get(key)]));
   }
 }
 
@@ -201,14 +190,14 @@ export class OptimisticRoom<Known extends Calls | RoomTypes> implements Disposab
   read<Key extends keyof ValuesOf<Known> & string>(
     key: Key,
   ): ReadValue<ValuesOf<Known>, Key> | undefined {
-    const value = this.#isShown(key) ? this.#rebase.read(key) : undefined;
+    const value = this.#isShown(key) ? this.#rebase.values.get(key) : undefined;
     return value as ReadValue<ValuesOf<Known>, Key> | undefined;
   }
 
   /** All values below the prefix in the order of their keys. */
   entries(): [key: string, value: ReducedValue][] {
-    const keys = [...this.#rebase.keys()].filter(this.#isShown).sort(compareKeys);
-    return keys.map((key) => [key, this.#rebase.read(key)!]);
+    const shown = [...this.#rebase.values].filter(([key]) => this.#isShown(key));
+    return shown.sort(([one], [other]) => compareKeys(one, other));
   }
 
   /** Calls back with changed values, whoever changed them, until the returned function is called. */

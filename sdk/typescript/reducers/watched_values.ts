@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { patiently } from "../growing/growing_room.ts";
 import type { Message } from "../message/message.ts";
+import { ask } from "../request/room_request.ts";
 import { portOf, Room } from "../room/room.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
 
@@ -373,8 +374,8 @@ export class WatchedValues<
     let outcome: PageOutcome = "more";
     for (let after = ""; outcome === "more" && !over.aborted;) {
       const query = { ...(prefix && { prefix }), ...(after && { after }) };
-      const ask = () => this.#room.command("room.values", query, { signal: over });
-      const page = (await patiently(ask, Infinity, over)).json() as ValuesPage;
+      const read = () => ask<ValuesPage>(this.#room, "room.values", query, { signal: over });
+      const page = await patiently(read, Infinity, over);
       outcome = this.#view.page(page);
       after = page.next ?? "";
     }

@@ -38,13 +38,7 @@ export async function history(
   options: CommandOptions = {},
 ): Promise<RoomHistory> {
   const request_options = { ...options, content_type: "application/protobuf" };
-  return historyOf(
-    (await room.command("history.get", writeHistoryQuery(query), request_options)).bytes,
-  );
-}
-
-/** Reads an answer in Protobuf form. Throws `malformed-frame`. */
-function historyOf(bytes: Uint8Array): RoomHistory {
+  const { bytes } = await room.command("history.get", writeHistoryQuery(query), request_options);
   try {
     const { messages, ...rest } = readHistory(bytes);
     return {

@@ -159,15 +159,14 @@ export class Outbox {
     for (const request of all) request.reject(error);
   }
 
-  /** Settles a request with its ACK. False if no request waits for it. */
-  answer(ack: Ack): boolean {
+  /** Settles a request with its ACK; an unknown one is ignored. */
+  answer(ack: Ack): void {
     const request = this.#in_flight.get(Number(ack.request_id));
-    if (!request) return false;
+    if (!request) return;
     this.#in_flight.delete(request.id);
     if (ack.code === 0) request.resolve(ack);
     else this.#refused(request, errorFromWire(ack, request.sink?.connection_id));
     this.pump();
-    return true;
   }
 
   /** Sends as much as the window, the pauses and the socket allow. */

@@ -54,10 +54,10 @@ Deno.test("at most a window of requests is unanswered, and each answer sends the
   outbox.connected(sink);
   for (const id of [1, 2, 3, 4]) outbox.add(request(id));
   assert.deepEqual(sent, [1, 2]);
-  assert.equal(ack(1), true);
+  ack(1);
   assert.deepEqual(sent, [1, 2, 3]);
-  assert.deepEqual(settled, [[1, "ok"]]);
-  assert.equal(ack(1), false, "an answer counts once");
+  ack(1);
+  assert.deepEqual(settled, [[1, "ok"]], "an answer counts once");
 });
 
 Deno.test("429 pauses everything for retry_after_ms and then continues in the old order", () => {

@@ -71,7 +71,8 @@ export class Requests {
 
   /** Sends a request; `welcome` is the last one. Rejects as `Room.publish` says. */
   async send(request: PortRequest, welcome: Welcome | undefined): Promise<Ack | undefined> {
-    const { envelope, answered, room, repeatable, signal } = request;
+    const { envelope, answered, repeatable, signal } = request;
+    const { room_id: room = "" } = envelope;
     signal?.throwIfAborted();
     checkOutgoing(envelope);
     const id = this.#nextId();
@@ -88,9 +89,11 @@ export class Requests {
     const timeout_ms = request.timeout_ms ?? request_timeout_ms;
     const begun_ms = elapsed();
     const first_ms = signer ? Math.ceil(timeout_ms * SIGNER_SHARE) : timeout_ms;
-    const times = { deadline_ms: begun_ms + first_ms, timeout_ms: first_ms };
-    const entry = { id, room, answered, frame, repeatable, unsigned: !!signer };
-    const waiting: OutboxRequest = { ...entry, ...times, ...settle };
+    const waiting: OutboxRequest = {
+      ...{ id, room, answered, frame, repeatable, unsigned: !!signer, timeout_ms: first_ms },
+      deadline_ms: begun_ms + first_ms,
+      ...settle,
+    };
     const stop = onAbort(signal, () => {
       this.outbox.cancel(waiting);
       settle.reject(signal?.reason);

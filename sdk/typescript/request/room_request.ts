@@ -68,7 +68,6 @@ export interface CommandResult {
  * `answered` and `repeatable` are as in `OutboxRequest`.
  */
 export interface PortRequest {
-  readonly room: string;
   /** The envelope, without request id and signature; `data` is copied before `request` returns. */
   readonly envelope: EnvelopeInput;
   readonly answered: boolean;
@@ -111,7 +110,7 @@ async function send(
   const traced = tracedBy(options, port.traceparent);
   const envelope = { room_id: room, ...traced, ...payload };
   const repeatable = key !== undefined;
-  const ack = await port.request({ room, envelope, answered, repeatable, timeout_ms, signal });
+  const ack = await port.request({ envelope, answered, repeatable, timeout_ms, signal });
   const { message_id = "" } = payload;
   // Without an ACK there are only these three.
   return { ...ack as Ack, room, message_id, trace_id: traced.trace_id };

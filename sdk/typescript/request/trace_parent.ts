@@ -35,12 +35,6 @@ export interface TraceOptions {
   readonly traceparent?: string;
 }
 
-/** The parts of an envelope that carry the trace. */
-interface Traced {
-  readonly trace_id: string;
-  readonly headers: Readonly<Record<string, string>> | undefined;
-}
-
 /**
  * A message's trace and headers. A `trace_id` in the options overrides the connection's `current`. Throws TypeError for
  * an invalid `traceparent`, or one of another trace.
@@ -48,7 +42,7 @@ interface Traced {
 export function tracedBy(
   options: TraceOptions & { readonly headers?: Readonly<Record<string, string>> },
   current: (() => string | undefined) | undefined,
-): Traced {
+): { trace_id: string; headers: Readonly<Record<string, string>> | undefined } {
   const { trace_id, headers } = options;
   const traceparent = options.traceparent ?? (trace_id === undefined ? current?.() : undefined);
   if (traceparent === undefined) return { trace_id: trace_id ?? newTraceId(), headers };

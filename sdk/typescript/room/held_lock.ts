@@ -108,7 +108,7 @@ export async function keepLock(
 
 /** Waits. Rejects with the reason of the signal, or of the connection's end. */
 async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeeping): Promise<void> {
-  await sleep(ms, keeping.signal, ...(signal ? [signal] : []));
+  await sleep(ms, keeping.signal, signal);
   signal?.throwIfAborted();
   keeping.signal.throwIfAborted();
 }

@@ -9,7 +9,7 @@ export function onAbort(signal: AbortSignal | undefined, call: () => void): () =
 }
 
 /** Resolves after `ms` or when a signal is aborted; never rejects, leaves no listener. */
-export function sleep(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
+export function sleep(ms: number, ...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const done = () => {
     clearTimeout(timer);
@@ -18,7 +18,7 @@ export function sleep(ms: number, ...signals: readonly AbortSignal[]): Promise<v
   };
   const timer = setTimeout(done, Math.min(ms, TIMER_MS_MAX));
   const stops = signals.map((signal) => onAbort(signal, done));
-  if (signals.some((signal) => signal.aborted)) done();
+  if (signals.some((signal) => signal?.aborted)) done();
   return promise;
 }
 

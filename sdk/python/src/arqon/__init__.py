@@ -8,7 +8,7 @@ refusal is an `ArqonError`; this module has one subclass per reason (`TokenExpir
 import logging
 
 from arqon import errors_gen
-from arqon._proof.room_log import VerifiedLog
+from arqon._proof.verified_log import VerifiedLog
 from arqon._state.held_lock import Lock
 from arqon._subscription.position import Position
 from arqon._time.clock import Backoff

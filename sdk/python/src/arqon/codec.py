@@ -42,37 +42,6 @@ class Codec(Protocol[T]):
 
 
 class JsonCodec(Generic[T]):
-    """The codec of `json_codec`."""
-
-    content_type = JSON_TYPE
-
-    def __init__(
-        self, validate: Callable[[Any], T], dump: Callable[[T], Any], schema_id: str
-    ) -> None:
-        """Use `json_codec`."""
-        self._validate = validate
-        self._dump = dump
-        self.schema_id = schema_id
-
-    def encode(self, value: T, /) -> bytes:
-        """Dumps the value to JSON, and validates the JSON as a reader will."""
-        plain = self._dump(value)
-        text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        data = text.encode()
-        self.decode(data)
-        return data
-
-    def decode(self, data: bytes, /) -> T:
-        """Reads the JSON and validates it."""
-        return self._validate(json_of(data))
-
-
-def json_codec(
-    validate: type[T] | Callable[[Any], T],
-    dump: Callable[[T], Any] | None = None,
-    *,
-    schema_id: str = "",
-) -> JsonCodec[T]:
     """A JSON codec: `validate` converts JSON to a value, or raises; `dump` converts it back.
 
     `validate` gets the parsed JSON: `Model.model_validate` of pydantic, any function, or a
@@ -91,10 +60,37 @@ def json_codec(
     >>> codec.decode(b'{"lat":1,"lon":2}')
     Point(lat=1, lon=2)
     """
-    make = cast("Callable[..., T]", validate)
-    if isinstance(validate, type) and dataclasses.is_dataclass(validate):
-        make = _members_of(make)
-    return JsonCodec(make, _plain if dump is None else dump, schema_id)
+
+    content_type = JSON_TYPE
+
+    def __init__(
+        self,
+        validate: type[T] | Callable[[Any], T],
+        dump: Callable[[T], Any] | None = None,
+        *,
+        schema_id: str = "",
+    ) -> None:
+        """`schema_id`: as in `Codec`."""
+        make = cast("Callable[..., T]", validate)
+        is_members = isinstance(validate, type) and dataclasses.is_dataclass(validate)
+        self._validate = _members_of(make) if is_members else make
+        self._dump = _plain if dump is None else dump
+        self.schema_id = schema_id
+
+    def encode(self, value: T, /) -> bytes:
+        """Dumps the value to JSON, and validates the JSON as a reader will."""
+        plain = self._dump(value)
+        text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        data = text.encode()
+        self.decode(data)
+        return data
+
+    def decode(self, data: bytes, /) -> T:
+        """Reads the JSON and validates it."""
+        return self._validate(json_of(data))
+
+
+json_codec = JsonCodec
 
 
 def _members_of(kind: Callable[..., T]) -> Callable[[Any], T]:
@@ -114,12 +110,18 @@ def _plain(value: object) -> Any:
 
 
 class ProtobufCodec(Generic[_Proto]):
-    """The codec of `protobuf_codec`."""
+    """A codec for the messages of a generated Protobuf class: `protobuf_codec`.
+
+    >>> from google.protobuf.wrappers_pb2 import StringValue
+    >>> codec = protobuf_codec(StringValue)
+    >>> codec.decode(codec.encode(StringValue(value="hi"))).value
+    'hi'
+    """
 
     content_type = PROTOBUF_TYPE
 
-    def __init__(self, message_class: type[_Proto], schema_id: str) -> None:
-        """Use `protobuf_codec`."""
+    def __init__(self, message_class: type[_Proto], *, schema_id: str = "") -> None:
+        """`schema_id`: as in `Codec`."""
         self._class = message_class
         self.schema_id = schema_id
 
@@ -136,12 +138,4 @@ class ProtobufCodec(Generic[_Proto]):
         return message
 
 
-def protobuf_codec(message_class: type[_Proto], *, schema_id: str = "") -> ProtobufCodec[_Proto]:
-    """A codec for the messages of a generated Protobuf class.
-
-    >>> from google.protobuf.wrappers_pb2 import StringValue
-    >>> codec = protobuf_codec(StringValue)
-    >>> codec.decode(codec.encode(StringValue(value="hi"))).value
-    'hi'
-    """
-    return ProtobufCodec(message_class, schema_id)
+protobuf_codec = ProtobufCodec

@@ -102,14 +102,13 @@ class Connection:
         messages are delivered, including stored ones.
 
         With `delta` the Shield sends diffs, in fewer bytes, if the room's class has them; the loop
-        gets whole messages. A message that cannot be restored is a gap with the reason `delta`. A
-        Shield without support for deltas refuses the subscription (`UnknownField`).
+        gets whole messages. A message that cannot be restored is a gap with the reason `delta`.
 
         With `positions` a pattern, such as `orders-*`, keeps the positions of its durable rooms,
         1,000 at most, and after a reconnect each room continues from there: no message is lost or
         delivered twice. If that is not possible, the loop receives a gap of that room with the
         reason. A gap of the pattern itself is about the other rooms: those that are not durable,
-        and new ones. A Shield without support for positions refuses the subscription.
+        and new ones.
 
         With `verify` each message is checked against the newest checkpoint of the room's
         transparency log before the loop gets it, which takes about a second; it needs the option

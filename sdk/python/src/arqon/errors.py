@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 _MESSAGE_CHARS_MAX: Final = 1_024
@@ -17,20 +19,6 @@ _KEPT: Final = (
 )
 _CLASSES: Final[dict[str, type[ArqonError]]] = {}
 Row: TypeAlias = tuple[int, int, str, str, int, str]
-# The replacement for a reason that this version does not know, by code.
-_NEAREST: Final = {
-    400: "invalid-field",
-    401: "token-claim",
-    403: "policy-rejected",
-    404: "not-found",
-    405: "method-not-allowed",
-    408: "command-timeout",
-    409: "version-conflict",
-    413: "message-too-large",
-    415: "unsupported-media-type",
-    429: "rate-limited",
-    503: "spine-unavailable",
-}
 
 
 class ErrorEntry(NamedTuple):
@@ -53,7 +41,7 @@ class CloseEntry(NamedTuple):
 
 
 ERRORS: Final[dict[str, ErrorEntry]] = {}
-"""The table of reasons; `errors_gen.py` fills it."""
+"""The table of reasons; `errors_gen.py` fills it, with the nearest one of each code first."""
 
 
 class ArqonError(Exception):
@@ -122,16 +110,13 @@ class ArqonError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles keep text, code, wait, room, action, trace and connection."""
-        return _made, self._parts()
+        return partial(type(self), **{name: getattr(self, name) for name in _KEPT}), ()
 
     def again(self) -> ArqonError:
         """A copy for another receiver: each raises its own exception."""
-        copied = _made(*self._parts())
+        copied = copy(self)
         copied.__cause__ = self.__cause__
         return copied
-
-    def _parts(self) -> tuple[type[ArqonError], dict[str, Any]]:
-        return type(self), {name: getattr(self, name) for name in _KEPT}
 
     @property
     def entry(self) -> ErrorEntry:
@@ -152,10 +137,6 @@ def is_passing(error: ArqonError) -> bool:
     return lost or error.code in (408, 429, 503)
 
 
-def _made(kind: type[ArqonError], parts: dict[str, Any]) -> ArqonError:
-    return kind(**parts)
-
-
 def error_of(reason: str, detail: str = "", *, retry_after_ms: int = 0) -> ArqonError:
     """The exception for a reason of the table. Raises KeyError for any other."""
     return _CLASSES[reason](detail, retry_after_ms=retry_after_ms)
@@ -171,7 +152,9 @@ def error_from_wire(
     action: str = "",
 ) -> ArqonError:
     """The exception for any refusal: an unknown reason becomes the nearest one of its code."""
-    name = reason if reason in ERRORS else _NEAREST.get(code, "internal")
+    name = reason
+    if reason not in ERRORS:
+        name = next((known for known, entry in ERRORS.items() if entry.code == code), "internal")
     text = message[:_MESSAGE_CHARS_MAX]
     if reason and name != reason:
         text = f"{text} ({reason[:64]})"

@@ -88,20 +88,16 @@ def question_of(
     """The options of `arq why`, by their names in the admin API. Raises ValueError."""
     if user is not None and connection is not None:
         raise ValueError("give one of user and connection")
-    asked = {"tenant": tenant_id}
     if not isinstance(what, ArqonError):
-        asked |= _ids_of(what)
-    elif what.trace_id:
-        asked["trace"] = what.trace_id
-    if user is not None:
-        asked["user"] = user
-    elif connection is not None:
-        asked["connection"] = connection
-    elif isinstance(what, ArqonError):
-        # A refusal before the connection existed is recorded for the user.
-        whose = ("connection", what.connection_id) if what.connection_id else ("user", user_id)
-        asked[whose[0]] = whose[1]
-    return asked
+        ids = _ids_of(what)
+    else:
+        ids = {"trace": what.trace_id}
+        if user is None and connection is None:
+            # A refusal before the connection existed is recorded for the user.
+            connection = what.connection_id
+            user = None if connection else user_id
+    asked = {"tenant": tenant_id, **ids, "user": user, "connection": connection}
+    return {name: value for name, value in asked.items() if value}
 
 
 def explanation_of(asked: dict[str, str], console_url: str | None) -> Explanation:

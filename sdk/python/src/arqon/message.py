@@ -95,13 +95,14 @@ class Message:
         return self.signal is not None and self.signal.kind == "GAP"
 
 
-def _no_constant(name: str) -> Any:
+def no_constant(name: str) -> Any:
+    """For `json.loads`: raises ValueError."""
     raise ValueError(f"{name} is not JSON")
 
 
 def json_of(raw: bytes) -> Any:
     """Strict JSON (RFC 8259): UTF-8 without a byte order mark, no NaN. Raises ValueError."""
-    return json.loads(raw.decode(), parse_constant=_no_constant)
+    return json.loads(raw.decode(), parse_constant=no_constant)
 
 
 @lru_cache(maxsize=256)

@@ -56,21 +56,29 @@ async def _served_guest(room: Room) -> ReducerGuest:
 
 
 class OptimisticRoom:
-    """A room with optimistic calls: `async with optimistic(room, module) as auction:`."""
+    """A room with optimistic calls: `async with optimistic(room, module) as auction:`.
+
+    `module` is the file of `arq reducer build`; None: it is read from the bus, if the room's class
+    has `reducer_public`. `user`, `role` and `claims` are the caller's, for the reducer. `on_change`
+    receives changed values, whoever changed them.
+    """
 
     def __init__(
         self,
         room: Room,
-        module: bytes | None,
-        prefix: str,
-        who: tuple[str, str, Mapping[str, str]],
-        on_change: Callable[[Changes], object] | None,
+        module: bytes | None = None,
+        *,
+        prefix: str = "",
+        user: str = "",
+        role: str = "user",
+        claims: Mapping[str, str] | None = None,
+        on_change: Callable[[Changes], object] | None = None,
     ) -> None:
-        """Use `optimistic`."""
+        """Raises ValueError for a module that is not a reducer."""
         self._room = room
         self._guest = None if module is None else ReducerGuest(module)
         self._prefix = prefix
-        self._who = who
+        self._who = user, role, claims or {}
         self._on_change = on_change
         self._rebase = Rebase()
         self.watched = watch(room, prefix)
@@ -161,20 +169,4 @@ def _bytes_of(data: Any) -> bytes:
     return (data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))).encode()
 
 
-def optimistic(
-    room: Room,
-    module: bytes | None = None,
-    *,
-    prefix: str = "",
-    user: str = "",
-    role: str = "user",
-    claims: Mapping[str, str] | None = None,
-    on_change: Callable[[Changes], object] | None = None,
-) -> OptimisticRoom:
-    """Makes the calls of a room optimistic; `module` is the file of `arq reducer build`.
-
-    None: reads it from the bus, if the room's class has `reducer_public`. `user`, `role` and
-    `claims` are the caller's, for the reducer. `on_change` receives changed values, whoever changed
-    them. Raises ValueError for a module that is not a reducer.
-    """
-    return OptimisticRoom(room, module, prefix, (user, role, claims or {}), on_change)
+optimistic = OptimisticRoom

@@ -7,7 +7,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypedDict, cast
 from urllib.parse import urlsplit
 
@@ -18,14 +18,6 @@ from arqon.errors import ArqonError
 from arqon.proof import Proof, proof_of
 from arqon.signing import Signer
 
-_COUNTS: Final = (
-    "initial_attempts",
-    "handshake_timeout_ms",
-    "request_timeout_ms",
-    "window",
-    "queue",
-    "queue_bytes",
-)
 _FUNCTIONS: Final = ("get_token", "traceparent", "on_status", "on_error", "random", "now")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
@@ -105,7 +97,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Checks."""
-        for name in _COUNTS:
+        for name in (each.name for each in fields(self) if each.type == "int"):
             value: object = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1:
                 raise ValueError(f"{name} is {value!r}; expected at least 1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 from weakref import WeakSet
@@ -97,16 +97,15 @@ class MemberTable:
         self._source = _NOBODY
         """The session of the last whole list."""
         self._next_source: object = None
-        self._held: dict[str, float] = {}
-        """Missing members and until when they are kept, by the loop's clock."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._held: dict[str, asyncio.TimerHandle] = {}
+        """Missing members, each until its timer ends."""
 
     def begin(self, answer: dict[str, Any], source: object = None) -> None:
         """Begins a new list from the JSON of a SUB's ACK on `source`. Raises `MalformedFrame`."""
         members = read_members(answer)
         self._filling = {member.connection_id: member for member in members}
         for connection_id in self._filling:
-            self._held.pop(connection_id, None)
+            self._let_go(connection_id)
         self._next_source = source
         self._touched = set()
         self._following = True
@@ -121,13 +120,18 @@ class MemberTable:
             return
         if isinstance(update, PresenceLeave):
             self.users = update.users
-            self._leave(member.connection_id for member in update.members)
+            for left in update.members:
+                if self._filling is not None:
+                    self._filling.pop(left.connection_id, None)
+                    self._touched.add(left.connection_id)
+                if self._filling is None or left.connection_id in self._held:
+                    self._drop(left.connection_id)
             return
         # Reads all of them first: an unreadable event changes nothing.
         members = [_member_of(member) for member in update.members]
         self.users = update.users
         for member in members:
-            self._held.pop(member.connection_id, None)
+            self._let_go(member.connection_id)
             if self._filling is None:
                 self._put(member)
             elif not update.snapshot or member.connection_id not in self._touched:
@@ -147,18 +151,8 @@ class MemberTable:
         """Records a lost connection: the list does not change until the next SUB is answered."""
         self.moved()
         self._source, self._next_source = _NOBODY, None
-        self._held.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _leave(self, connection_ids: Iterable[str]) -> None:
-        for connection_id in connection_ids:
-            if self._filling is not None:
-                self._filling.pop(connection_id, None)
-                self._touched.add(connection_id)
-            if self._filling is None or connection_id in self._held:
-                self._drop(connection_id)
+        for connection_id in list(self._held):
+            self._let_go(connection_id)
 
     def _maybe_replace(self) -> None:
         if self._filling is None or self._pages_left > 0:
@@ -167,35 +161,23 @@ class MemberTable:
         self.complete = True
         elsewhere = self._source not in (_NOBODY, self._next_source)
         self._source = self._next_source
-        missing: list[str] = []
         for connection_id in [known for known in self.members if known not in new]:
+            if connection_id in self._held:
+                continue
             # Members in `_touched` were reported as left.
             if elsewhere and connection_id not in self._touched:
-                missing.append(connection_id)
-            elif connection_id not in self._held:
+                loop = asyncio.get_running_loop()
+                timer = loop.call_later(self._hold_seconds, self._drop, connection_id)
+                self._held[connection_id] = timer
+            else:
                 self._drop(connection_id)
-        self._hold(missing)
         for member in new.values():
             self._put(member)
 
-    def _hold(self, connection_ids: list[str]) -> None:
-        if not connection_ids:
-            return
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._hold_seconds
-        for connection_id in connection_ids:
-            self._held.setdefault(connection_id, until)
-        if self._timer is None:
-            self._timer = loop.call_at(until, self._time_over, until)
-
-    def _time_over(self, now: float) -> None:
-        self._timer = None
-        for connection_id in [held for held, until in self._held.items() if until <= now]:
-            self._drop(connection_id)
-        if self._held:
-            following = min(self._held.values())
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(following, self._time_over, following)
+    def _let_go(self, connection_id: str) -> None:
+        timer = self._held.pop(connection_id, None)
+        if timer is not None:
+            timer.cancel()
 
     def _put(self, member: Member) -> None:
         before = self.members.get(member.connection_id)
@@ -204,7 +186,7 @@ class MemberTable:
             self._tell(PresenceChange("join" if before is None else "update", member))
 
     def _drop(self, connection_id: str) -> None:
-        self._held.pop(connection_id, None)
+        self._let_go(connection_id)
         member = self.members.pop(connection_id, None)
         if member is not None:
             self._tell(PresenceChange("leave", member))

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from arqon._gen import Ack, Command, Envelope, Event, HistoryQuery
-from arqon._proof.room_log import RoomLog
-from arqon._request.sender import traced_by
+from arqon._gen import Command, Envelope, Event, HistoryQuery
+from arqon._proof.verified_log import LogVerifier, room_log
+from arqon._request.sender import send, traced_by
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.position import Position
 from arqon._subscription.replay import replay
-from arqon._subscription.room_entry import Reader, RoomEntry, SubscribeOptions, ended
+from arqon._subscription.room_entry import Reader, RoomEntry, SubscribeOptions
 from arqon._wire.frames import answer_of, decode_history, fields
 from arqon._wire.wire import malformed
 from arqon.codec import Codec
@@ -22,7 +22,7 @@ from arqon.errors import error_of
 from arqon.explanation import Published
 from arqon.listener import Listener
 from arqon.message import JSON_TYPE, Message, encode_data, json_of, message_of
-from arqon.presence import Member, MemberCount, PresenceChanges, read_members
+from arqon.presence import Member, MemberCount, MemberTable, PresenceChanges, read_members
 from arqon.room_state import RoomState, StateVersion
 from arqon.typed_room import OnInvalid, TypedRoom
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # A room's id, or a prefix of ids followed by `*`.
 _ROOM: Final = re.compile(r"[A-Za-z0-9_~:=-]{1,64}\*?|\*")
+# Commands that change nothing: they may be sent again without a `command_id`.
+_READS: Final = ("room.get", "history.get")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Room:
         self.filter = options.filter
         self._entry: RoomEntry | None = None
         self._reader: Reader | None = None
-        self._log: RoomLog | None = None
+        self._log: LogVerifier | None = None
         self._holding: asyncio.Task[Message] | None = None
         """The verification of the next message; it continues if its caller is cancelled."""
         self.state = RoomState(self)
@@ -91,7 +93,7 @@ class Room:
         if self.bus.over:
             raise self.bus.closed_error()
         if self._options.verify:
-            self._log = RoomLog(self.bus, self.id, self._options)
+            self._log = room_log(self.bus, self.id, self._options)
         entry, reader = self.bus.subscriptions.subscribe(self.id, self._options)
         self._entry, self._reader = entry, reader
         entry.repair = entry.repair or StateRepair(self.state, entry.push, entry.tell_gap)
@@ -124,7 +126,7 @@ class Room:
             return self._verified(self._reader, self._log)
         return self._reader.buffer.get()
 
-    async def _verified(self, reader: Reader, log: RoomLog) -> Message:
+    async def _verified(self, reader: Reader, log: LogVerifier) -> Message:
         if self._holding is None:
             self._holding = self.bus.spawn(log.hold(await reader.buffer.get()))
         holding = self._holding
@@ -163,24 +165,17 @@ class Room:
         """
         raw, kind = encode_data(data, content_type)
         event = Event(type=type, data=raw, content_type=kind, schema_id=schema_id)
-        trace, sent = traced_by(
-            trace_id, traceparent, dict(headers or {}), self.bus.options.traceparent
-        )
-        envelope = Envelope(
-            room_id=self.id, trace_id=trace, headers=sent, message_id=message_id or ""
-        )
-        answer = await self.bus.sender.send(
-            envelope, event, ack=ack, keyed=message_id is not None, timeout_ms=timeout_ms
-        )
-        offset = 0 if answer is None else answer.offset
-        self.bus.subscriptions.published(self.id, offset)
-        result = b"" if answer is None else answer.result
+        envelope = self._envelope(trace_id, traceparent, headers)
+        envelope.message_id = message_id or ""
+        keyed = message_id is not None
+        answer = await send(self.bus, envelope, event, keyed=keyed, timeout_ms=timeout_ms, ack=ack)
+        self.bus.subscriptions.published(self.id, answer.offset)
         return Published(
-            offset,
+            answer.offset,
             room=self.id,
-            message_id=message_id or "",
-            trace_id=trace,
-            receipt=(json_of(result).get("receipt") or "") if result else None,
+            message_id=envelope.message_id,
+            trace_id=envelope.trace_id,
+            receipt=(json_of(answer.result).get("receipt") or "") if answer.result else None,
         )
 
     async def command(
@@ -204,21 +199,21 @@ class Room:
         is applied once. Raises the refusal: `VersionConflict`, `Locked`, `FenceMismatch`,
         `CommandTimeout` (it may have run), …, and as `publish` does.
         """
-        ack = await self._command(
-            Command(
-                name=name,
-                data=b"" if data is None else encode_data(data, JSON_TYPE)[0],
-                content_type=JSON_TYPE if data is not None else "",
-                expect_version=expect_version,
-                after_version=after_version,
-                epoch=epoch,
-                fence=fence,
-                command_id=command_id or "",
-            ),
-            timeout_ms,
-            traced_by(trace_id, traceparent, dict(headers or {}), self.bus.options.traceparent),
+        command = Command(
+            name=name,
+            data=b"" if data is None else encode_data(data, JSON_TYPE)[0],
+            content_type=JSON_TYPE if data is not None else "",
+            expect_version=expect_version,
+            after_version=after_version,
+            epoch=epoch,
+            fence=fence,
+            command_id=command_id or "",
         )
-        return answer_of(ack)
+        envelope = self._envelope(trace_id, traceparent, headers)
+        keyed = bool(command_id) or name in _READS
+        return answer_of(
+            await send(self.bus, envelope, command, keyed=keyed, timeout_ms=timeout_ms)
+        )
 
     async def history(
         self,
@@ -243,7 +238,8 @@ class Room:
             data=query.SerializeToString(),
             content_type="application/protobuf",
         )
-        ack = await self._command(command, timeout_ms, traced_by(None, None, {}, None))
+        envelope = Envelope(room_id=self.id, trace_id=traced_by(None, None, None, None)[0])
+        ack = await send(self.bus, envelope, command, keyed=True, timeout_ms=timeout_ms)
         ordered = self.bus.options.proof is not None
         page = decode_history(ack.result, ordered)
         messages = [message_of(envelope, page.epoch, ordered) for envelope in page.messages]
@@ -251,13 +247,12 @@ class Room:
 
     def members(self) -> list[Member]:
         """The members of the room, as last reported to this client. Needs `presence=True`."""
-        table = self._table_entry().table
-        return [] if table is None else list(table.members.values())
+        return list(self._table()[1].members.values())
 
     def member_count(self) -> MemberCount:
         """The number of members, as last reported to this client. Needs `presence=True`."""
-        table = self._table_entry().table
-        return MemberCount(0, 0) if table is None else MemberCount(len(table.members), table.users)
+        table = self._table()[1]
+        return MemberCount(len(table.members), table.users)
 
     def presence(self) -> PresenceChanges:
         """The present members as joins, then joins, updates and leaves.
@@ -266,14 +261,12 @@ class Room:
         that joined and left in between are omitted. Needs `presence=True`; ends with the
         subscription.
         """
-        entry, reader = self._table_entry(), self._reader
-        if entry.table is None or reader is None:
-            raise ended()
-        return PresenceChanges(entry.table, reader.buffer)
+        _, table, reader = self._table()
+        return PresenceChanges(table, reader.buffer)
 
     async def update_meta(self, member_meta: Any) -> None:
         """Changes this member's metadata. Needs `presence=True`. Raises the refusal."""
-        await self.bus.subscriptions.update_meta(self._table_entry(), member_meta)
+        await self.bus.subscriptions.update_meta(self._table()[0], member_meta)
 
     async def list_members(self) -> AsyncIterator[Member]:
         """Lists the room's members, page by page. Needs the grant `presence`, no subscription."""
@@ -355,10 +348,11 @@ class Room:
         found = fields(answer, version=int, epoch=str)
         return StateVersion(found["version"], found["epoch"])
 
-    def _table_entry(self) -> RoomEntry:
-        if self._entry is None or self._entry.table is None or self._reader is None:
+    def _table(self) -> tuple[RoomEntry, MemberTable, Reader]:
+        entry, reader = self._entry, self._reader
+        if entry is None or entry.table is None or reader is None:
             raise RuntimeError(f"room {self.id} is not subscribed with presence=True")
-        return self._entry
+        return entry, entry.table, reader
 
     def _leave(self) -> None:
         if self._entry is not None and self._reader is not None:
@@ -371,14 +365,9 @@ class Room:
         if self._log is not None:
             self._log.files.close()
 
-    async def _command(
-        self, command: Command, timeout_ms: int | None, trace: tuple[str, dict[str, str]]
-    ) -> Ack:
-        envelope = Envelope(room_id=self.id, trace_id=trace[0], headers=trace[1])
-        keyed = command.command_id != "" or command.name in ("room.get", "history.get")
-        ack = await self.bus.sender.send(
-            envelope, command, ack=True, keyed=keyed, timeout_ms=timeout_ms
-        )
-        if ack is None:
-            raise ended()
-        return ack
+    def _envelope(
+        self, trace_id: str | None, traceparent: str | None, headers: Mapping[str, str] | None
+    ) -> Envelope:
+        current = self.bus.options.traceparent
+        trace, sent = traced_by(trace_id, traceparent, headers, current)
+        return Envelope(room_id=self.id, trace_id=trace, headers=sent)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import uuid4
 
-from arqon._state.held_lock import Lock, hold
+from arqon._state.held_lock import HeldLock, Lock
 from arqon._time.clock import Duration, seconds_of
 from arqon._wire.frames import fields
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from arqon.room import Room
 
 
@@ -81,6 +83,26 @@ class Lease(StateVersion):
     """Unix ms by the Brain's clock."""
 
 
+class ReadOptions(TypedDict, total=False):
+    """The options of a read."""
+
+    after_version: int
+    """The answer is no older than this version."""
+    epoch: str
+    timeout_ms: int | None
+
+
+class WriteOptions(TypedDict, total=False):
+    """The options of a write."""
+
+    expect_version: int
+    """Writes only if the room has not changed since this version; 0: in any case."""
+    epoch: str
+    fence: int
+    command_id: str | None
+    timeout_ms: int | None
+
+
 class RoomState:
     """The state of one room, as `room.state`. Each method raises what `Room.command` raises.
 
@@ -93,83 +115,31 @@ class RoomState:
         self._room = room
 
     async def get(
-        self,
-        key: str,
-        *,
-        after_version: int = 0,
-        epoch: str = "",
-        events_after: int | None = None,
-        timeout_ms: int | None = None,
+        self, key: str, *, events_after: int | None = None, **options: Unpack[ReadOptions]
     ) -> StateValue:
-        """One key, no older than `after_version`; with `events_after` also later changes."""
-        asked = {"key": key, "events_after": events_after}
-        how: dict[str, Any] = {"after_version": after_version, "epoch": epoch}
-        found = await self._read(asked, timeout_ms=timeout_ms, **how)
+        """One key; with `events_after` also the changes after that version."""
+        found = await self._read({"key": key, "events_after": events_after}, **options)
         fields(found, exists=bool)
         value, exists = found.get("value"), found["exists"]
         return StateValue(found["version"], found["epoch"], _events_of(found), key, value, exists)
 
     async def get_all(
-        self,
-        *,
-        after_version: int = 0,
-        epoch: str = "",
-        events_after: int | None = None,
-        timeout_ms: int | None = None,
+        self, *, events_after: int | None = None, **options: Unpack[ReadOptions]
     ) -> StateSnapshot:
-        """All keys, no older than `after_version`; `events_after` as in `get`: fills a GAP."""
-        how: dict[str, Any] = {"after_version": after_version, "epoch": epoch}
-        found = await self._read({"events_after": events_after}, timeout_ms=timeout_ms, **how)
+        """All keys; `events_after` as in `get`: fills a GAP."""
+        found = await self._read({"events_after": events_after}, **options)
         fields(found, state=dict)
         lock = fields(found["lock"], fence=int) if "lock" in found else None
         version, epoch = found["version"], found["epoch"]
         return StateSnapshot(version, epoch, _events_of(found), found["state"], lock)
 
-    async def set(
-        self,
-        key: str,
-        value: Any,
-        *,
-        expect_version: int = 0,
-        epoch: str = "",
-        fence: int = 0,
-        command_id: str | None = None,
-        timeout_ms: int | None = None,
-    ) -> StateVersion:
-        """Writes one key, with `expect_version` only if the room has not changed since.
+    async def set(self, key: str, value: Any, **options: Unpack[WriteOptions]) -> StateVersion:
+        """Writes one key. Raises `VersionConflict`, `Locked`, `FenceMismatch`."""
+        return await self._version("room.set", {"key": key, "value": value}, **options)
 
-        Raises `VersionConflict`, `Locked`, `FenceMismatch`.
-        """
-        return await self._version(
-            "room.set",
-            {"key": key, "value": value},
-            expect_version=expect_version,
-            epoch=epoch,
-            fence=fence,
-            command_id=command_id,
-            timeout_ms=timeout_ms,
-        )
-
-    async def delete(
-        self,
-        key: str,
-        *,
-        expect_version: int = 0,
-        epoch: str = "",
-        fence: int = 0,
-        command_id: str | None = None,
-        timeout_ms: int | None = None,
-    ) -> StateVersion:
-        """Removes one key."""
-        return await self._version(
-            "room.delete",
-            {"key": key},
-            expect_version=expect_version,
-            epoch=epoch,
-            fence=fence,
-            command_id=command_id,
-            timeout_ms=timeout_ms,
-        )
+    async def delete(self, key: str, **options: Unpack[WriteOptions]) -> StateVersion:
+        """Removes one key, as `set` writes it."""
+        return await self._version("room.delete", {"key": key}, **options)
 
     def lock(
         self, *, ttl_ms: int = 30_000, wait: Duration = 0
@@ -183,7 +153,7 @@ class RoomState:
         With `wait` (seconds, a timedelta, or `"10s"`) it polls for this long, with pauses of up to
         a second, before it raises `Locked`. The order of several waiting clients is random.
         """
-        return hold(self, self._room.bus, ttl_ms, seconds_of("wait", wait))
+        return HeldLock(self, self._room.bus, ttl_ms, seconds_of("wait", wait))
 
     async def acquire_lock(
         self, *, ttl_ms: int = 30_000, fence: int = 0, timeout_ms: int | None = None
@@ -192,8 +162,9 @@ class RoomState:
 
         There is no automatic renewal. Raises `Locked` while another client holds the lock.
         """
-        how: dict[str, Any] = {"fence": fence, "timeout_ms": timeout_ms}
-        found = await self._change("room.lock", {"ttl_ms": ttl_ms}, **how)
+        found = await self._change(
+            "room.lock", {"ttl_ms": ttl_ms}, fence=fence, timeout_ms=timeout_ms
+        )
         fields(found, fence=int, until_ms=int)
         return Lease(found["version"], found["epoch"], found["fence"], found["until_ms"])
 
@@ -201,19 +172,21 @@ class RoomState:
         """Releases the lock with this fence. Raises `FenceMismatch` if it has already ended."""
         return await self._version("room.unlock", {}, fence=fence, timeout_ms=timeout_ms)
 
-    async def _read(self, asked: dict[str, Any], **how: Any) -> dict[str, Any]:
+    async def _read(self, asked: dict[str, Any], **options: Unpack[ReadOptions]) -> dict[str, Any]:
         data = {name: value for name, value in asked.items() if value is not None}
-        return fields(await self._room.command("room.get", data, **how), version=int, epoch=str)
-
-    async def _change(
-        self, name: str, data: Any, *, command_id: str | None = None, **how: Any
-    ) -> dict[str, Any]:
-        own = str(uuid4()) if command_id is None else command_id
-        answer = await self._room.command(name, data, command_id=own, **how)
+        answer = await self._room.command("room.get", data, **options)
         return fields(answer, version=int, epoch=str)
 
-    async def _version(self, name: str, data: Any, **how: Any) -> StateVersion:
-        found = await self._change(name, data, **how)
+    async def _change(
+        self, name: str, data: Any, **options: Unpack[WriteOptions]
+    ) -> dict[str, Any]:
+        if options.get("command_id") is None:
+            options["command_id"] = str(uuid4())
+        answer = await self._room.command(name, data, **options)
+        return fields(answer, version=int, epoch=str)
+
+    async def _version(self, name: str, data: Any, **options: Unpack[WriteOptions]) -> StateVersion:
+        found = await self._change(name, data, **options)
         return StateVersion(found["version"], found["epoch"])
 
 

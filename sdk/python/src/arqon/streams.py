@@ -97,9 +97,7 @@ class TextStream:
     `async with` finishes it at the end of the block, and aborts it when the block raises.
     """
 
-    def __init__(
-        self, room: Room, id: str, seq: int, idle_ms: int, started_ms: int | None = None
-    ) -> None:
+    def __init__(self, room: Room, id: str, seq: int, idle_ms: int, started_ms: int) -> None:
         """Use `open_stream`."""
         self.id = id
         self.end: StreamEnd | None = None
@@ -110,14 +108,10 @@ class TextStream:
         self._ending: dict[str, Any] | None = None
         self._waiting = ""
         self._closed = False
-        self._room_for_more = asyncio.Event()
-        self._something = asyncio.Event()
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks = [
-            asyncio.ensure_future(self._send()),
-            asyncio.ensure_future(self._keep(idle_ms / 3_000)),
-            asyncio.ensure_future(self._hear()),
-        ]
+        self._sending = asyncio.ensure_future(self._send())
+        self._keeping = asyncio.ensure_future(self._keep(idle_ms / 3_000))
+        self._hearing = asyncio.ensure_future(self._hear())
 
     async def __aenter__(self) -> TextStream:
         """The stream itself."""
@@ -138,10 +132,11 @@ class TextStream:
         """Adds text; waits only while the bus is slow. Raises `GrowingEnded` after a stop."""
         self._require_open()
         self._waiting += text
-        self._something.set()
+        if self._sending.done():
+            self._sending = asyncio.ensure_future(self._send())
         while len(self._waiting) > _WAITING_CHARS and not self._over.done():
-            self._room_for_more.clear()
-            await self._room_for_more.wait()
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({self._sending, self._over}, return_when=first)
         self._require_open()
 
     async def wait_ended(self) -> None:
@@ -162,9 +157,8 @@ class TextStream:
         self._closed = True
         if verb == "abort":
             self._waiting = ""
-        self._something.set()
         try:
-            await self._tasks[0]
+            await self._sending
             if verb == "finish":
                 if self._over.done():
                     self._over.result()
@@ -181,14 +175,9 @@ class TextStream:
         Raises `GrowingConflict` while it grows, and `GrowingUnknown` if the bus no longer knows it.
         """
         event = self._ending or await _ask(self._room, "outcome", id=self.id)
-        if not self._is_own(event):
+        if event["started_ms"] != self._started_ms:
             raise error_of("growing-unknown", f"{self.id} is another message")
         return StreamEnd(self.id, event["outcome"], event.get("offset"))
-
-    def _is_own(self, event: dict[str, Any]) -> bool:
-        """Whether a report is about this message: ids may be reused."""
-        own = self._started_ms
-        return own is None or event.get("started_ms", own) == own
 
     def _require_open(self) -> None:
         if self._over.done():
@@ -201,20 +190,12 @@ class TextStream:
             self._over.set_exception(error)
             # Marks it as retrieved; the writer's next call raises it.
             self._over.exception()
-            self._room_for_more.set()
 
     async def _send(self) -> None:
         try:
-            while True:
-                if not self._waiting:
-                    if self._closed:
-                        return
-                    self._something.clear()
-                    await self._something.wait()
-                    continue
+            while self._waiting:
                 text = self._waiting[:_PIECE_CHARS]
                 self._waiting = self._waiting[_PIECE_CHARS:]
-                self._room_for_more.set()
                 await _ask(self._room, "append", id=self.id, seq=self._seq + 1, text=text)
                 self._seq += 1
         except ArqonError as error:
@@ -237,7 +218,8 @@ class TextStream:
                     event = _event(message)
                     if event is None or event["op"] != "end" or event["id"] != self.id:
                         continue
-                    if self._is_own(event):
+                    # Ids may be reused.
+                    if event["started_ms"] == self._started_ms:
                         self._ending = event
                         if not self._closed:
                             self._fail(_ended(event["outcome"], event["reason"]))
@@ -247,9 +229,10 @@ class TextStream:
 
     async def _close(self) -> None:
         self._closed = True
-        for task in self._tasks:
+        tasks = self._sending, self._keeping, self._hearing
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._over.cancel()
 
 
@@ -259,7 +242,7 @@ async def open_stream(
     """Begins a growing message in a durable room. Raises the refusal."""
     name = uuid.uuid4().hex if id is None else id
     begun = await _ask(room, "start", id=name, type=type, content_type=content_type)
-    return TextStream(room, name, begun["seq"], begun["idle_ms"], begun.get("started_ms"))
+    return TextStream(room, name, begun["seq"], begun["idle_ms"], begun["started_ms"])
 
 
 async def stream(
@@ -278,15 +261,12 @@ async def stream(
     """
     out = await open_stream(room, id=id, type=type, content_type=content_type)
     writing = asyncio.ensure_future(_write(out, source))
-    stopped = asyncio.ensure_future(out.wait_ended())
     try:
-        await asyncio.wait({writing, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if writing.done():
-            writing.result()
-            return await out.finish()
-        stopped.result()
-    except ArqonError as error:
-        if error.reason == "growing-ended":
+        await asyncio.wait({writing, out._over}, return_when=asyncio.FIRST_COMPLETED)
+        (writing if writing.done() else out._over).result()
+        return await out.finish()
+    except BaseException as error:
+        if isinstance(error, ArqonError) and error.reason == "growing-ended":
             # Without the outcome the first error is raised.
             with contextlib.suppress(ArqonError):
                 end = await out.outcome()
@@ -294,16 +274,11 @@ async def stream(
                     return end
         await out.__aexit__(None, error)
         raise
-    except BaseException as error:
-        await out.__aexit__(None, error)
-        raise
     finally:
         writing.cancel()
-        stopped.cancel()
-        await asyncio.gather(writing, stopped, return_exceptions=True)
+        await asyncio.gather(writing, return_exceptions=True)
         if out.end is None:
             await out._close()
-    raise AssertionError("it ends by an error")
 
 
 async def _write(out: TextStream, source: AsyncIterable[str] | Iterable[str]) -> None:
@@ -376,7 +351,7 @@ class _Readings:
             self._known[id] = (grown, seq)
             return [grown]
         # An end may be reported again after its id was reused.
-        if before is None or event.get("started_ms", before[0].started_ms) != before[0].started_ms:
+        if before is None or event["started_ms"] != before[0].started_ms:
             return []
         return [await self._end(event)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 from arqon.codec import Codec
 from arqon.errors import ArqonError, error_of
@@ -13,6 +13,8 @@ from arqon.listener import Listener
 from arqon.message import Message
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from arqon.room import Room
 
 T = TypeVar("T")
@@ -26,6 +28,17 @@ class TypedMessage(Generic[T]):
     message: Message
     value: T | None
     """None for a signal (`message.signal`), for example a gap."""
+
+
+class TypedPublishOptions(TypedDict, total=False):
+    """The options of `TypedRoom.publish`: the codec has content type and schema."""
+
+    message_id: str | None
+    ack: bool
+    timeout_ms: int | None
+    headers: Mapping[str, str] | None
+    trace_id: str | None
+    traceparent: str | None
 
 
 class TypedRoom(Generic[T]):
@@ -46,33 +59,16 @@ class TypedRoom(Generic[T]):
         """The room's id."""
         return self.room.id
 
-    async def publish(
-        self,
-        value: T,
-        *,
-        message_id: str | None = None,
-        ack: bool = True,
-        timeout_ms: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        trace_id: str | None = None,
-        traceparent: str | None = None,
-    ) -> Published:
+    async def publish(self, value: T, **options: Unpack[TypedPublishOptions]) -> Published:
         """As `Room.publish`. Raises `SchemaViolation`, and sends nothing, for an invalid value."""
+        codec = self._codec
         try:
-            data = self._codec.encode(value)
+            data = codec.encode(value)
         except Exception as error:
             raise self._invalid("not sent", error) from error
+        kind, schema_id = codec.content_type, codec.schema_id
         return await self.room.publish(
-            self.type,
-            data,
-            message_id=message_id,
-            ack=ack,
-            timeout_ms=timeout_ms,
-            headers=headers,
-            content_type=self._codec.content_type,
-            schema_id=self._codec.schema_id,
-            trace_id=trace_id,
-            traceparent=traceparent,
+            self.type, data, content_type=kind, schema_id=schema_id, **options
         )
 
     def listen(

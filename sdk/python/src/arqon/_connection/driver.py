@@ -12,7 +12,6 @@ from urllib.parse import quote
 from arqon._connection.hand_over import hand_over, settle
 from arqon._gen import Envelope, SystemSignal, Welcome
 from arqon._request.outbox import Outbox
-from arqon._request.sender import Sender
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
 from arqon._session.dial import open_session
 from arqon._session.session import Session
@@ -51,7 +50,6 @@ class Driver:
         self._clock = ServerClock(options.now)
         self.tokens = TokenKeeper(options, self._clock)
         self.outbox = Outbox(options)
-        self.sender = Sender(self)
         self.subscriptions = Subscriptions(self)
         self.held_locks: set[HeldLock] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -163,10 +161,7 @@ class Driver:
             self._opened.set_result(None)
         end = await asyncio.shield(session.ended)
         following = await self._moving if self._moving is not None else None
-        text = f"closed with {end.code}" + (end.reason and f": {end.reason}")
-        lost = error_of("connection-lost", text)
-        lost.connection_id = session.connection_id
-        await self._leave(session, lost)
+        await self._leave(session, end.lost)
         if following is not None:
             return following
         self.subscriptions.detach()

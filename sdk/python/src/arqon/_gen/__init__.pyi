@@ -56,15 +56,7 @@ class Ack(_message.Message):
     retry_after_ms: int
     def __init__(self, request_id: _Optional[int] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., result: _Optional[bytes] = ..., offset: _Optional[int] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
 
-
 class Envelope(_message.Message):
-    class HeadersEntry(_message.Message):
-        __slots__ = ("key", "value")
-        KEY_FIELD_NUMBER: _ClassVar[int]
-        VALUE_FIELD_NUMBER: _ClassVar[int]
-        key: str
-        value: str
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     trace_id: str
@@ -112,13 +104,6 @@ class Command(_message.Message):
 class SystemSignal(_message.Message):
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
-        KIND_UNSPECIFIED: _ClassVar[SystemSignal.Kind]
-        KIND_DISCONNECT: _ClassVar[SystemSignal.Kind]
-        KIND_BAN: _ClassVar[SystemSignal.Kind]
-        KIND_UNBAN: _ClassVar[SystemSignal.Kind]
-        KIND_REVOKE: _ClassVar[SystemSignal.Kind]
-        KIND_DRAIN: _ClassVar[SystemSignal.Kind]
-        KIND_GAP: _ClassVar[SystemSignal.Kind]
     KIND_UNSPECIFIED: SystemSignal.Kind
     KIND_DISCONNECT: SystemSignal.Kind
     KIND_BAN: SystemSignal.Kind
@@ -131,7 +116,6 @@ class SystemSignal(_message.Message):
     reason: str
     until_ms: int
     def __init__(self, kind: _Optional[_Union[SystemSignal.Kind, str]] = ..., target: _Optional[str] = ..., reason: _Optional[str] = ..., until_ms: _Optional[int] = ...) -> None: ...
-
 
 class HistoryQuery(_message.Message):
     after: int
@@ -148,7 +132,6 @@ class History(_message.Message):
     epoch: str
     more: bool
     def __init__(self, messages: _Optional[_Iterable[_Union[Envelope, _Mapping]]] = ..., offset: _Optional[int] = ..., epoch: _Optional[str] = ..., more: bool = ...) -> None: ...
-
 
 class PresenceMember(_message.Message):
     connection_id: str

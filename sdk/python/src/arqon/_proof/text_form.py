@@ -6,10 +6,10 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from arqon._wire.wire import SAFE_MAX
-from arqon.message import Message, Signal
+from arqon.message import Message, Signal, no_constant
 
 # A frame adds four levels to this, which makes 100.
 _JSON_DEPTH_MAX: Final = 96
@@ -40,10 +40,6 @@ def _base64(data: bytes) -> str:
     return f'{{"base64":"{b64encode(data).decode()}"}}'
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
 def _json_text(data: bytes) -> str | None:
     """The text of the bytes, if they are JSON that is not nested too deeply."""
     try:
@@ -54,7 +50,7 @@ def _json_text(data: bytes) -> str | None:
             if depth > _JSON_DEPTH_MAX:
                 return None
         # Numbers stay text, because Python refuses long ones.
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_constant)
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=no_constant)
     except ValueError:
         return None
     return text

@@ -7,19 +7,24 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from time import monotonic
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from arqon._proof.log_files import POLL_SECONDS, LogFiles, Token
 from arqon._proof.merkle import WIDTH, Edge, Past, TileReader, bundle_of, tile_path, width_of
 from arqon._proof.notes import Checkpoint, Key, open_checkpoint
 from arqon._proof.text_form import text_of
 from arqon.message import Message
-from arqon.proof import LogError, Proof, ProofError, ProofEvidence, ProofKind
+from arqon.proof import LogError, Proof, ProofError, ProofEvidence, ProofKind, proof_of
 
-POLL_SECONDS: Final = 1.0
+if TYPE_CHECKING:
+    from arqon._connection.driver import Driver
+    from arqon._subscription.room_entry import SubscribeOptions
+    from arqon.room import Room
+
 # Entries that are read at a time, and about as many are in memory.
 _AHEAD: Final = 16 * WIDTH
 _LEFT_OUT: Final = (
@@ -49,25 +54,12 @@ def _entry_of(data: bytes) -> _Entry:
     return _Entry(text, row["epoch"], row["offset"], row.get("sha256"), row.get("break"))
 
 
-class LogReader(Protocol):
-    """The files of a log."""
-
-    @property
-    def is_partial(self) -> bool:
-        """The class of the room omits messages, as said with the newest checkpoint."""
-        ...
-
-    async def read(self, path: str) -> bytes:
-        """One file. Raises `LogError`."""
-        ...
-
-
 class LogVerifier:
     """Verifies the messages of one room, one after another."""
 
     def __init__(
         self,
-        files: LogReader,
+        files: LogFiles,
         proof: Proof,
         keys: Sequence[Key],
         checkpoint: str | None,
@@ -75,7 +67,7 @@ class LogVerifier:
         complete: bool = True,
     ) -> None:
         """Nothing is read yet. `checkpoint`: of an earlier visit, which the log must extend."""
-        self._files = files
+        self.files = files
         self._keys = keys
         self._kept = checkpoint
         self._witnesses = proof.witness_keys()
@@ -141,7 +133,7 @@ class LogVerifier:
         hidden, self._passed = self._passed, None
         if self._complete and self._is_joined and hidden is not None:
             # Nobody has signed what the class is: it excuses no gap, but is no evidence of one.
-            if self._files.is_partial:
+            if self.files.is_partial:
                 raise LogError(f"{_LEFT_OUT}: {hidden.text}")
             what = "the log has what has not come before"
             self._accuse("gap", what, message, None, hidden.text)
@@ -169,7 +161,7 @@ class LogVerifier:
         """The newest checkpoint, once enough witnesses have cosigned it, after it is published."""
         until = monotonic() + self._wait_seconds
         while True:
-            note = (await self._files.read("checkpoint")).decode(errors="replace")
+            note = (await self.files.read("checkpoint")).decode(errors="replace")
             try:
                 checkpoint, count = open_checkpoint(note, self._keys, self._witnesses)
             except ValueError as error:
@@ -202,7 +194,7 @@ class LogVerifier:
 
     def _tiles(self, tree: Checkpoint) -> TileReader:
         """Gives tiles of a tree, each as wide as it is in that one."""
-        return lambda level, index: self._files.read(tile_path(tree.size, level, index))
+        return lambda level, index: self.files.read(tile_path(tree.size, level, index))
 
     async def _advance(self) -> Checkpoint:
         """Reads on, once all of the last checkpoint is read in the newest one; returns it."""
@@ -287,3 +279,64 @@ class LogVerifier:
         text = f"{what} the message at offset {message.offset} of {message.room}"
         evidence = ProofEvidence((self._head().note,), entry, message, digest)
         raise ProofError(kind, text, evidence)
+
+
+class VerifiedLog(LogVerifier):
+    """The log of a room at any address, for example behind a CDN.
+
+    `async for message in VerifiedLog(url, proof).verify(room)` is a loop over an entered room.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        proof: Proof | Mapping[str, Any],
+        *,
+        token: Token = None,
+        checkpoint: str | None = None,
+    ) -> None:
+        """`url` is that of the log: `https://cdn.example/v1/proof/acme.bets`.
+
+        One of `proof.vkeys` must have signed it. `token`: for a log that is not public.
+        `checkpoint`: of an earlier visit, which the log must extend. Raises as `Proof` does.
+        """
+        given = proof_of(proof)
+        if given is None:
+            raise ValueError("proof is None; expected a Proof or a dict")
+        files = LogFiles(url.rstrip("/"), token, given.wait_ms / 1_000)
+        super().__init__(files, given, given.keys(), checkpoint)
+
+    async def verify(self, room: Room) -> AsyncGenerator[Message, None]:
+        """The messages of the room, each once it is verified. Raises `ProofError` and `LogError`.
+
+        Its connection needs the option `proof`: the order of headers, which it then keeps, is part
+        of a message's hash.
+        """
+        if room.bus.options.proof is None:
+            raise ValueError(f"room {room.id}: verify needs the option `proof` of connect")
+        try:
+            async for message in room:
+                yield await self.hold(message)
+        finally:
+            self.files.close()
+
+
+def room_log(bus: Driver, room: str, options: SubscribeOptions) -> LogVerifier:
+    """Of the log of a room, as its connection reaches it. ValueError: nothing can be verified."""
+    given, tenant_id = bus.options, bus.welcomed.tenant_id
+    proof = given.proof
+    assert proof is not None
+    keys = [
+        key._replace(name=prefix + room)
+        for prefix, tenant, key in proof.tenant_keys()
+        if tenant == tenant_id
+    ]
+    if not keys:
+        raise ValueError(f"proof.vkeys has none of tenant {tenant_id}")
+    base = "http" + bus.url.removeprefix("ws").removesuffix("socket")
+    url, wait_seconds = f"{base}proof/{tenant_id}.{room}", proof.wait_ms / 1_000
+    token = bus.tokens.current
+    files = LogFiles(url, token, wait_seconds, tls=given.tls, headers=given.headers)
+    kept = options.verify if isinstance(options.verify, str) else None
+    complete = not options.filter and not options.no_echo
+    return LogVerifier(files, proof, keys, kept, complete=complete)

@@ -32,12 +32,12 @@ class Request:
     room: str
     frame: bytes
     answered: bool
-    """An ACK answers it; if not, it is settled with None when it is passed to the session."""
+    """An ACK answers it; if not, it gets an empty one when it is passed to the session."""
     repeatable: bool
     """It has an idempotency key: resending it has no second effect."""
     deadline: float
     """On the clock of `time.monotonic`, in seconds."""
-    answer: asyncio.Future[Ack | None]
+    answer: asyncio.Future[Ack]
     is_signed: bool
     """False: neither it nor later requests of its room are sent until `seal`."""
     failures: int = 0
@@ -49,7 +49,7 @@ class Request:
             self.answer.set_exception(error.again())
             self.answer.exception()  # Marks it as retrieved; waiters still get it.
 
-    def done(self, ack: Ack | None) -> None:
+    def done(self, ack: Ack) -> None:
         if not self.answer.done():
             self.answer.set_result(ack)
 
@@ -174,7 +174,7 @@ class Outbox:
                 request.sink = sink
                 self._in_flight[request.id] = request
             else:
-                request.done(None)
+                request.done(Ack())
         if taken > len(held):
             self._queue[:taken] = held
         if self._holds:

@@ -5,9 +5,11 @@ It uses the close code (`CLOSES`), the last error before it, and the Shield's HT
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
 from arqon.errors import ArqonError, error_from_wire, error_of
@@ -17,6 +19,7 @@ from arqon.message import json_of
 _HOPELESS: Final = frozenset({1002, 1003, 1007, 1010})
 _SPREAD_MS_MAX: Final = 600_000
 _BODY_BYTES_MAX: Final = 65_536
+_WAIT_MS_MAX: Final = 600_000
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,23 @@ def problem_of(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
 
 
+def wait_ms_of(problem: dict[str, Any], headers: Mapping[str, str]) -> int:
+    """The wait that an answer requests, by its problem body or its headers; 0: none."""
+    # The body has milliseconds: whole seconds would synchronise reconnects.
+    wait_ms, header = problem.get("retry_after_ms"), headers.get("retry-after", "")
+    if isinstance(wait_ms, (int, float)) and wait_ms > 0:
+        return math.ceil(min(wait_ms, _WAIT_MS_MAX))
+    if re.fullmatch(r"\d{1,6}", header):
+        return min(int(header) * 1_000, _WAIT_MS_MAX)
+    try:
+        until = parsedate_to_datetime(header)
+        # By the server's clock.
+        wait = until - parsedate_to_datetime(headers.get("date", ""))
+        return min(max(int(wait.total_seconds() * 1_000), 1_000), _WAIT_MS_MAX)
+    except (TypeError, ValueError):
+        return 0
+
+
 def upgrade_error(status: int, headers: Mapping[str, str], body: bytes | None) -> ArqonError:
     """The exception for a refused upgrade: its problem body (RFC 9457) and `Retry-After`.
 
@@ -109,10 +129,7 @@ def upgrade_error(status: int, headers: Mapping[str, str], body: bytes | None) -
     table of reasons.
     """
     problem = problem_of(body or b"")
-    seconds = headers.get("Retry-After", "")
-    header_ms = int(seconds) * 1_000 if re.fullmatch(r"\d{1,6}", seconds) else 0
-    body_ms = problem.get("retry_after_ms")
-    retry_after_ms = body_ms if isinstance(body_ms, int) and body_ms > 0 else header_ms
+    retry_after_ms = wait_ms_of(problem, headers)
     reason, detail = problem.get("reason"), problem.get("detail")
     if not isinstance(reason, str):
         if status not in (401, 403, 429):

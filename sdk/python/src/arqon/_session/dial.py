@@ -108,16 +108,13 @@ async def _open(bus: Driver, url: str, token: str, over_http: bool) -> Session:
     except (OSError, WebSocketException, EOFError, ValueError) as error:
         raise error_of("unreachable", f"{type(error).__name__}: {error}") from None
     session = Session(socket, bus)
-    opened = False
     try:
-        opened = bool((await asyncio.wait({session.opened}, timeout=timeout_seconds))[0])
-        if not opened:
+        if not (await asyncio.wait({session.opened}, timeout=timeout_seconds))[0]:
             raise _late("WELCOME", timeout_ms, http)
-        opened = session.opened.exception() is None
         session.opened.result()
-    finally:
-        if not opened:
-            await session.abort()
+    except BaseException:
+        await session.abort()
+        raise
     return session
 
 

@@ -184,31 +184,22 @@ class HttpRequests:
 
         The request is sent again if the server has closed the idle connection.
         """
-        request = method, target, headers, body
-        if self._stream is not None:
+        while True:
+            is_reused, is_kept = self._stream is not None, False
+            stream = self._stream = self._stream or await HttpStream.open(*self._place)
             try:
-                return await self._ask_on(self._stream, request, bytes_max)
+                answer = await stream.ask(method, target, headers, body)
+                content = await stream.whole(answer, bytes_max)
+                is_kept = answer.is_kept and len(content) <= bytes_max
+                return answer, content
             except OSError:
-                # The server has closed the idle connection.
-                pass
-        return await self._ask_on(await HttpStream.open(*self._place), request, bytes_max)
-
-    async def _ask_on(
-        self,
-        stream: HttpStream,
-        request: tuple[str, str, dict[str, str], bytes | None],
-        bytes_max: int,
-    ) -> tuple[Answer, bytes]:
-        self._stream, is_kept = stream, False
-        try:
-            answer = await stream.ask(*request)
-            body = await stream.whole(answer, bytes_max)
-            is_kept = answer.is_kept and len(body) <= bytes_max
-        finally:
-            if not is_kept:
-                stream.abort()
-                self._stream = None
-        return answer, body
+                # The server has closed the idle connection: the next one is new.
+                if not is_reused:
+                    raise
+            finally:
+                if not is_kept:
+                    stream.abort()
+                    self._stream = None
 
     def abort(self) -> None:
         """Ends the connection, and a request under way."""
@@ -292,8 +283,7 @@ class HttpSocket:
         if answer.status == 200:
             return stream, answer
         body = await stream.whole(answer, _BODY_BYTES_MAX)
-        retry = {"Retry-After": answer.headers.get("retry-after", "")}
-        raise upgrade_error(answer.status, retry, body)
+        raise upgrade_error(answer.status, answer.headers, body)
 
     def _with(self, name: str, value: str) -> dict[str, str]:
         return {**self._headers, "Authorization": f"Bearer {self._token}", name: value}

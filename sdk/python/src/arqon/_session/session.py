@@ -38,6 +38,8 @@ class SessionEnd:
     """1006 without a close frame, 4408 when the server stopped answering."""
     reason: str
     last_error: ArqonError | None
+    lost: ArqonError
+    """The error of its unanswered requests."""
 
 
 class Session:
@@ -243,15 +245,15 @@ class Session:
     def _finish(self, code: int, reason: str) -> None:
         if self.over:
             return
-        self.ended.set_result(SessionEnd(code, reason, self.last_error))
+        text = f"closed with {code}" + (reason and f": {reason}")
+        lost = self._here(error_of("connection-lost", text))
+        self.ended.set_result(SessionEnd(code, reason, self.last_error, lost))
         own = asyncio.current_task()
         for task in self._tasks:
             if task is not own:
                 task.cancel()
         if code in (1002, 1006, 4408):
             self._socket.transport.abort()
-        text = f"closed with {code}" + (reason and f": {reason}")
-        lost = self._here(error_of("connection-lost", text))
         if not self.opened.done():
             self.opened.set_exception(self.last_error or lost)
             self.opened.exception()  # Marks it as retrieved; waiters still get it.

@@ -75,7 +75,6 @@ class TokenKeeper:
             raise ValueError("connect needs `token` or `get_token`")
         self._token = None if token is None else check_token(token)
         self._source = cast("Callable[..., Awaitable[str] | str] | None", get_token)
-        self._wants_refusal = get_token is not None and _wants_refusal(get_token)
         self._refused: ArqonError | None = None
         self._timeout_ms = options.handshake_timeout_ms
         self._clock = clock
@@ -120,7 +119,7 @@ class TokenKeeper:
         return self._token
 
     async def _ask(self, source: Callable[..., Awaitable[str] | str]) -> str:
-        answer = source(self._refused) if self._wants_refusal else source()
+        answer = source(self._refused) if _wants_refusal(source) else source()
         return await answer if inspect.isawaitable(answer) else answer
 
 

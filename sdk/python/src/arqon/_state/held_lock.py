@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import sleep
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from arqon.errors import ArqonError, error_of
@@ -33,37 +31,35 @@ class Lock:
         """Why it was lost, if the bus reported it."""
 
 
-@asynccontextmanager
-async def hold(
-    state: RoomState, bus: Driver, ttl_ms: int, wait_seconds: float
-) -> AsyncIterator[Lock]:
-    """Locks, renews while the block runs, unlocks."""
-    held = HeldLock(state, bus, ttl_ms)
-    # Registered before the grant: a lock granted during a move must move, too.
-    bus.held_locks.add(held)
-    try:
-        yield await held.begin(wait_seconds)
-    finally:
-        bus.held_locks.discard(held)
-        await held.end()
-
-
 class HeldLock:
-    """A lock from before its grant until its release. The driver knows them all."""
+    """A lock from before its grant until its release. The driver knows them all.
 
-    def __init__(self, state: RoomState, bus: Driver, ttl_ms: int) -> None:
+    It locks, renews while the block runs, and unlocks.
+    """
+
+    def __init__(self, state: RoomState, bus: Driver, ttl_ms: int, wait_seconds: float) -> None:
         self._state = state
         self._bus = bus
         self._ttl_ms = ttl_ms
+        self._wait_seconds = wait_seconds
         self._asking: asyncio.Task[Lock] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ends = 0.0
         """When the lease ends, by the clock of the event loop, in seconds."""
 
-    async def begin(self, wait_seconds: float) -> Lock:
+    async def __aenter__(self) -> Lock:
+        # Registered before the grant: a lock granted during a move must move, too.
+        self._bus.held_locks.add(self)
+        try:
+            return await self._begin()
+        except BaseException:
+            self._bus.held_locks.discard(self)
+            raise
+
+    async def _begin(self) -> Lock:
         """The lock; waits while another client holds it."""
         loop = asyncio.get_running_loop()
-        over, pause_seconds = loop.time() + wait_seconds, _ASK_SECONDS
+        over, pause_seconds = loop.time() + self._wait_seconds, _ASK_SECONDS
         while True:
             try:
                 lock = await self._granted()
@@ -98,10 +94,11 @@ class HeldLock:
             raise self._bus.closed_error()
         return asking.result()
 
-    async def end(self) -> None:
-        """Unlocks, if it was granted and not lost."""
-        if self._asking is None or self._keeping is None:
-            return
+    async def __aexit__(self, *raised: object) -> None:
+        """Unlocks, if it was not lost."""
+        self._bus.held_locks.discard(self)
+        assert self._asking is not None
+        assert self._keeping is not None
         self._keeping.cancel()
         await asyncio.wait({self._keeping})
         lock = self._asking.result()

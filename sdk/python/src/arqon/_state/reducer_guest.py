@@ -21,7 +21,7 @@ try:
 except ImportError as error:
     raise ImportError("this needs: pip install 'arqon-sdk[optimistic]'") from error
 
-from arqon._state.watched_values import Changes, Value, put
+from arqon._state.watched_values import Changes, Value, differences, put
 
 Guess: TypeAlias = Callable[[Mapping[str, Value]], Changes | None]
 """Predicts the changes of a call; None: it would be refused, or its effect is unknown."""
@@ -104,10 +104,7 @@ class Rebase:
         before, self.values = self.values, dict(self._confirmed)
         for one in self._pending:
             put(self.values, one.guess(self.values) or {})
-        keys = before.keys() | self.values.keys()
-        return {
-            key: self.values.get(key) for key in keys if before.get(key) != self.values.get(key)
-        }
+        return differences(before, self.values)
 
 
 # Instructions of one prediction; a call on the bus has far fewer.

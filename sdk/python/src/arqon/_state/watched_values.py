@@ -150,6 +150,12 @@ def put(values: dict[str, Value], changes: Changes) -> None:
             values[key] = value
 
 
+def differences(before: Mapping[str, Value], now: Mapping[str, Value]) -> Changes:
+    """The changes that lead from one to the other."""
+    keys = before.keys() | now.keys()
+    return {key: now.get(key) for key in keys if before.get(key) != now.get(key)}
+
+
 _WAITS: Final = Backoff(base_ms=100, max_ms=5_000)
 # Interval, and the most checks, whether the changes have arrived that pages wait for.
 _SETTLE_SECONDS: Final = 0.05
@@ -196,7 +202,8 @@ class WatchedValues:
     @property
     def is_current(self) -> bool:
         """False while missed changes are being read: the values are stale."""
-        return self._view.version is not None and not self._is_reading and not self._over
+        is_stale = self._due.is_set() or self._is_reading or self._over
+        return self._view.version is not None and not is_stale
 
     def read(self, key: str) -> Value | None:
         """The value of a key; None: none, or it is not visible."""
@@ -256,10 +263,6 @@ class WatchedValues:
             self._over, self._error = True, error
         self._news.set()
 
-    def _ask(self) -> None:
-        self._is_reading = True
-        self._due.set()
-
     async def _hear(self) -> None:
         try:
             async for message in self._beside:
@@ -270,12 +273,12 @@ class WatchedValues:
 
     def _take(self, message: Message) -> None:
         if message.is_gap:
-            self._ask()
+            self._due.set()
         if message.type != "values" or message.sender:
             return
         changes = self._view.hear(message.data)
         if changes == "again":
-            self._ask()
+            self._due.set()
         else:
             self._changes.update(changes)
             self._news.set()
@@ -303,7 +306,7 @@ class WatchedValues:
                     raise
                 outcome = "again"
             if outcome == "whole":
-                self._compare(before)
+                self._changes |= differences(before, self._view.values)
                 continue
             self._due.set()
             random = self._room.bus.options.random
@@ -324,9 +327,3 @@ class WatchedValues:
             await asyncio.sleep(_SETTLE_SECONDS)
             outcome = self._view.settle()
         return outcome
-
-    def _compare(self, before: dict[str, Value]) -> None:
-        now = self._view.values
-        for key in before.keys() | now.keys():
-            if before.get(key) != now.get(key):
-                self._changes[key] = now.get(key)

@@ -45,7 +45,8 @@ class Place:
     def __init__(self, start: Position | None, no_echo: bool) -> None:
         """`start` is the position in the first SUB; the program has everything before it."""
         self._start = start
-        self._position: Position | None = None
+        self.position: Position | None = None
+        """The present position; None before the first ACK and in a room that is not durable."""
         self._delivered: int | None = None if start is None else start.offset
         self._following: WeakSet[object] = WeakSet()
         self._own: dict[int, None] | None = {} if no_echo else None
@@ -60,11 +61,6 @@ class Place:
         self.recovered: bool | None = None
         """`recovered` in the answer to the last SUB with a position."""
 
-    @property
-    def position(self) -> Position | None:
-        """The present position; None before the first ACK and in a room that is not durable."""
-        return self._position
-
     def follows(self, session: object) -> bool:
         """Whether stored messages of this session count."""
         return session in self._following
@@ -73,7 +69,7 @@ class Place:
         """The position that a SUB on this session must have; None: none."""
         if self.reading or (self.follows(session) and not self._is_lost):
             return None
-        return self._position or self._start
+        return self.position or self._start
 
     def accepted(
         self, session: object, asked: Position | None, offset: int, answer: dict[str, Any]
@@ -86,7 +82,7 @@ class Place:
         if self.reading:
             return None
         epoch, reason = answer.get("epoch"), answer.get("reason")
-        here, lost = self._position or self._start, self._is_lost
+        here, lost = self.position or self._start, self._is_lost
         followed = self.follows(session)
         self._following.add(session)
         if not isinstance(epoch, str) or not epoch:
@@ -126,7 +122,7 @@ class Place:
         # Otherwise the history, or the answer to a SUB, shows what is missing.
         counts = not self.reading and (self.follows(session) or self.asked(session) is None)
         loss = reason in ("epoch-changed", "history-trimmed", "erased")
-        if counts and loss and self._position is not None:
+        if counts and loss and self.position is not None:
             self._following = WeakSet([session])
             self._lose()
         # Changes of the room's state are not stored.
@@ -139,7 +135,7 @@ class Place:
         self._delivered = offset
         if self._is_lost:
             self._renew()
-        elif self._position is None or offset > self._position.offset:
+        elif self.position is None or offset > self.position.offset:
             self._move(offset)
         if self._own is not None and offset in self._own:
             del self._own[offset]
@@ -162,12 +158,12 @@ class Place:
 
     def forget(self) -> None:
         """Records that the room is not, or no longer, durable."""
-        self._start = self._position = None
+        self._start = self.position = None
         self._lose()
 
     @property
     def _is_lost(self) -> bool:
-        return not self.epoch and self._position is not None and self._position.epoch != ""
+        return not self.epoch and self.position is not None and self.position.epoch != ""
 
     def _lose(self) -> None:
         self._renew()
@@ -178,11 +174,11 @@ class Place:
 
     def _renew(self) -> None:
         """A new object of equal value, so that the answer to an earlier SUB does not match."""
-        if self._position is not None:
-            self._position = replace(self._position)
+        if self.position is not None:
+            self.position = replace(self.position)
 
     def _move(self, offset: int) -> None:
-        self._position = Position(offset, self.epoch)
+        self.position = Position(offset, self.epoch)
 
 
 # The default limit of positions in a SUB.
@@ -190,8 +186,6 @@ _ROOMS_MAX: Final = 1_000
 # Overhead of one position besides its room's id, and of one SUB besides its positions, in bytes.
 _PLACE_BYTES: Final = 24
 _SUB_BYTES: Final = 1_024
-NONE: Final = b"{}"
-"""A request for the epoch only, without positions."""
 
 
 class PatternPositions:
@@ -218,11 +212,11 @@ class PatternPositions:
         """Records that a SUB with this many positions was refused."""
         self._most = count // 2
 
-    def asked(self, left_out: Container[str], frame_bytes: int) -> tuple[bytes, int]:
-        """The positions for the next SUB, without the rooms `left_out`, and their number."""
+    def asked(self, stands: bool, left_out: Container[str], frame_bytes: int) -> tuple[bytes, int]:
+        """The positions for the next SUB and their number: none if it stands, nor of `left_out`."""
         epochs: dict[str, dict[str, int]] = {}
         count, left_bytes = 0, frame_bytes - _SUB_BYTES
-        for room, (epoch, offset) in reversed(self._places.items()):
+        for room, (epoch, offset) in () if stands else reversed(self._places.items()):
             left_bytes -= len(room) + _PLACE_BYTES
             if count == self._most or left_bytes < 0:
                 break

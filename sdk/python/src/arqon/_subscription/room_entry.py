@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -15,7 +15,7 @@ from arqon._session.delta_bases import KEPT_BYTES
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.buffer import OVERFLOWS, MessageBuffer, Overflow
 from arqon._subscription.member_meta import CarriedMeta, MemberMeta
-from arqon._subscription.position import NONE, PatternPositions, Place, Position
+from arqon._subscription.position import PatternPositions, Place, Position
 from arqon._subscription.replay import Start
 from arqon._time.clock import Duration, seconds_of
 from arqon.errors import ArqonError, error_of
@@ -109,7 +109,7 @@ class Move:
 
     held: list[Envelope] = field(default_factory=list[Envelope])
     overflowed: bool = False
-    seen: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
+    seen: dict[object, None] = field(default_factory=dict[object, None])
     answer: tuple[Position | None, Ack] | None = None
     """The position in the SUB on the next session, and its ACK."""
     meta: int = 0
@@ -134,9 +134,14 @@ class Move:
         return not placed and key_of(envelope) in self.seen
 
 
-def key_of(envelope: Envelope) -> tuple[str, str]:
-    """A key that two deliveries of the same message share."""
-    return envelope.sender_id, envelope.headers.get("X-Twist-ID", "")
+def key_of(envelope: Envelope) -> tuple[object, ...]:
+    """A key that two deliveries of one message share: its id, or the content of a backend's."""
+    sender, twist = envelope.sender_id, envelope.headers.get("X-Twist-ID")
+    if twist:
+        return sender, twist
+    kind = envelope.WhichOneof("payload")
+    payload = getattr(envelope, kind).SerializeToString() if kind else b""
+    return sender, envelope.timestamp, envelope.message_id, payload
 
 
 class RoomEntry:
@@ -229,14 +234,6 @@ class RoomEntry:
             epoch="" if asked is None else asked.epoch,
             positions=positions,
         )
-
-    def asked_positions(
-        self, stands: bool, left_out: Container[str], frame_bytes: int
-    ) -> tuple[bytes, int]:
-        """The positions for the next SUB and their number; none if the SUB is already active."""
-        if self.positions is None:
-            return b"", 0
-        return (NONE, 0) if stands else self.positions.asked(left_out, frame_bytes)
 
     def accepted(self, carried: CarriedMeta) -> None:
         """Records that a SUB was accepted on the present session."""

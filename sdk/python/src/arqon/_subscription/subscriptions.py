@@ -229,7 +229,8 @@ class Subscriptions:
             if not entry.active:
                 # A late message for an ended loop.
                 return True
-            self._ask_whole(entry)
+            # It requests whole messages.
+            self._send_once(entry)
         if at_once and entry.blocked(len(message.raw)):
             return False
         # A pattern has neither a state nor a position: each room has its own.
@@ -252,8 +253,8 @@ class Subscriptions:
             self._fail(entry, None)
         return True
 
-    def _ask_whole(self, entry: RoomEntry) -> None:
-        """Requests whole messages by a SUB, unless one is under way."""
+    def _send_once(self, entry: RoomEntry) -> None:
+        """Sends a SUB on the present session, unless one is under way."""
         session = self._session
         if session is not None and session not in entry.asking and session not in entry.retries:
             self._send(entry, session, 0)
@@ -281,9 +282,10 @@ class Subscriptions:
         is_next = session is self._next
         carried = entry.meta.carry(is_next)
         asked = entry.place.asked(session)
-        stands = entry.place.follows(session)
-        frame_bytes = session.welcome.max_frame_bytes
-        positions, count = entry.asked_positions(stands, self._rooms, frame_bytes)
+        positions, count = b"", 0
+        if entry.positions is not None:
+            stands, frame_bytes = entry.place.follows(session), session.welcome.max_frame_bytes
+            positions, count = entry.positions.asked(stands, self._rooms, frame_bytes)
         entry.asking.append(session)
         if entry.options.delta:
             session.deltas.begin(entry.room)
@@ -346,12 +348,8 @@ class Subscriptions:
 
     def complete(self, entry: RoomEntry) -> None:
         """Sends the missing position or metadata to the Shield, unless a SUB is under way."""
-        session = self._session
-        if session is None or not entry.active or self._rooms.get(entry.room) is not entry:
-            return
-        busy = session in entry.asking or session in entry.retries
-        if entry.lacking(session) and not busy:
-            self._send(entry, session, 0)
+        if entry.active and self._rooms.get(entry.room) is entry and entry.lacking(self._session):
+            self._send_once(entry)
 
     def _accepted(self, entry: RoomEntry, asked: Position | None, ack: Ack) -> None:
         entry.received = True

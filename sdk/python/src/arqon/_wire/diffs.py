@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Callable
+from functools import wraps
+from io import BytesIO
 from sys import byteorder
 from typing import Final
 
@@ -17,16 +20,31 @@ _NUMBER: Final = re.compile(rb"([0-9A-Za-z_~]+)([^0-9A-Za-z_~])")
 _NUMBER_MAX: Final = 2**32
 
 
-def _number(diff: bytes, at: int, ends: bytes) -> tuple[int, bytes, int] | None:
-    """A number, the byte after it (one of `ends`), and the next position; None: invalid."""
+class _NoDiffError(Exception):
+    """The diff is invalid; never leaves this file."""
+
+
+def _strict(apply: Callable[[bytes, bytes, int], bytes]) -> Callable[..., bytes | None]:
+    @wraps(apply)
+    def applied(base: bytes, diff: bytes, bytes_max: int) -> bytes | None:
+        try:
+            return apply(base, diff, bytes_max)
+        except _NoDiffError:
+            return None
+
+    return applied
+
+
+def _number(diff: bytes, at: int, ends: bytes) -> tuple[int, bytes, int]:
+    """A number, the byte after it (one of `ends`), and the next position."""
     found = _NUMBER.match(diff, at)
     if found is None or found[2] not in ends:
-        return None
+        raise _NoDiffError
     value = 0
     for digit in found[1]:
         value = value * 64 + _VALUES[digit]
         if value >= _NUMBER_MAX:
-            return None
+            raise _NoDiffError
     return value, found[2], found.end()
 
 
@@ -38,34 +56,28 @@ def _checksum(data: bytearray) -> int:
     return sum(words) % _NUMBER_MAX
 
 
-def apply_fossil(base: bytes, diff: bytes, bytes_max: int) -> bytes | None:
+@_strict
+def apply_fossil(base: bytes, diff: bytes, bytes_max: int) -> bytes:
     """Applies a diff to `base`; None: it is invalid, or its output exceeds `bytes_max`."""
-    head = _number(diff, 0, b"\n")
-    if head is None or head[0] > bytes_max:
-        return None
-    size, _, at = head
+    size, _, at = _number(diff, 0, b"\n")
+    if size > bytes_max:
+        raise _NoDiffError
     made = bytearray()
     while True:
-        step = _number(diff, at, b"@:;")
-        if step is None:
-            return None
-        value, end, at = step
+        value, end, at = _number(diff, at, b"@:;")
         if end == b";":
-            fits = len(made) == size and at == len(diff) and value == _checksum(made)
-            return bytes(made) if fits else None
-        if value > size - len(made):
-            return None
+            if len(made) != size or at != len(diff) or value != _checksum(made):
+                raise _NoDiffError
+            return bytes(made)
+        source, start = diff, at
         if end == b"@":
-            place = _number(diff, at, b",")
-            if place is None or place[0] + value > len(base):
-                return None
-            made += base[place[0] : place[0] + value]
-            at = place[2]
+            start, _, at = _number(diff, at, b",")
+            source = base
         else:
-            if value > len(diff) - at:
-                return None
-            made += diff[at : at + value]
             at += value
+        if value > size - len(made) or start + value > len(source):
+            raise _NoDiffError
+        made += source[start : start + value]
 
 
 MAGIC: Final = b"\xd6\xc3\xc4"
@@ -76,48 +88,27 @@ _NEAR: Final = 4
 _SAME: Final = 768
 
 
-class _NoDiffError(Exception):
-    """The diff is invalid; never leaves this file."""
+def _take(data: BytesIO, length: int) -> bytes:
+    part = data.read(length)
+    if len(part) < length:
+        raise _NoDiffError
+    return part
 
 
-class _Section:
-    """A part of a diff, read from its beginning."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def is_over(self) -> bool:
-        return self._at == len(self._data)
-
-    def byte(self) -> int:
-        if self._at == len(self._data):
+def _varint(data: BytesIO) -> int:
+    value, byte = 0, 0x80
+    while byte >= 0x80:
+        byte = _take(data, 1)[0]
+        value = value * 128 + (byte & 0x7F)
+        if value >= _NUMBER_MAX:
             raise _NoDiffError
-        self._at += 1
-        return self._data[self._at - 1]
-
-    def number(self) -> int:
-        value = 0
-        while True:
-            byte = self.byte()
-            value = value * 128 + (byte & 0x7F)
-            if value >= _NUMBER_MAX:
-                raise _NoDiffError
-            if byte < 0x80:
-                return value
-
-    def take(self, length: int) -> bytes:
-        start, self._at = self._at, self._at + length
-        if self._at > len(self._data):
-            raise _NoDiffError
-        return self._data[start : self._at]
+    return value
 
 
 class _Target:
     """The output of one window."""
 
-    def __init__(self, source: bytes, length: int, data: _Section, places: _Section) -> None:
+    def __init__(self, source: bytes, length: int, data: BytesIO, places: BytesIO) -> None:
         self.made = bytearray()
         self._source = source
         self._length = length
@@ -127,22 +118,17 @@ class _Target:
         self._same = [0] * _SAME
         self._next = 0
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the output is complete."""
-        return len(self.made) == self._length and self._data.is_over and self._places.is_over
-
     def _check(self, length: int) -> None:
         if length > self._length - len(self.made):
             raise _NoDiffError
 
     def add(self, length: int) -> None:
         self._check(length)
-        self.made += self._data.take(length)
+        self.made += _take(self._data, length)
 
     def run(self, length: int) -> None:
         self._check(length)
-        self.made += bytes([self._data.byte()]) * length
+        self.made += _take(self._data, 1) * length
 
     def copy(self, length: int, mode: int) -> None:
         self._check(length)
@@ -165,13 +151,13 @@ class _Target:
     def _place(self, mode: int) -> int:
         here = len(self._source) + len(self.made)
         if mode == 0:
-            place = self._places.number()
+            place = _varint(self._places)
         elif mode == 1:
-            place = here - self._places.number()
+            place = here - _varint(self._places)
         elif mode < 2 + _NEAR:
-            place = self._near[mode - 2] + self._places.number()
+            place = self._near[mode - 2] + _varint(self._places)
         else:
-            place = self._same[(mode - 2 - _NEAR) * 256 + self._places.byte()]
+            place = self._same[(mode - 2 - _NEAR) * 256 + _take(self._places, 1)[0]]
         if not 0 <= place < here:
             raise _NoDiffError
         self._near[self._next] = place
@@ -180,20 +166,19 @@ class _Target:
         return place
 
 
-def _run(target: _Target, instructions: _Section) -> None:
+def _run(target: _Target, code: int, sizes: BytesIO) -> None:
     """Runs one instruction of the default code table, which may be two."""
-    code = instructions.byte()
     if code == 0:
-        target.run(instructions.number())
+        target.run(_varint(sizes))
     elif code < 19:
-        target.add(code - 1 or instructions.number())
+        target.add(code - 1 or _varint(sizes))
     elif code < 163:
         mode, size = divmod(code - 19, 16)
-        target.copy(size + 3 if size else instructions.number(), mode)
+        target.copy(size + 3 if size else _varint(sizes), mode)
     elif code < 235:
-        mode, sizes = divmod(code - 163, 12)
-        target.add(1 + sizes // 3)
-        target.copy(4 + sizes % 3, mode)
+        mode, both = divmod(code - 163, 12)
+        target.add(1 + both // 3)
+        target.copy(4 + both % 3, mode)
     elif code < 247:
         target.add(1 + (code - 235) % 4)
         target.copy(4, 6 + (code - 235) // 4)
@@ -202,34 +187,28 @@ def _run(target: _Target, instructions: _Section) -> None:
         target.add(1)
 
 
-def _apply(base: bytes, diff: _Section, bytes_max: int) -> bytes:
-    if diff.take(len(_HEADER)) != _HEADER:
+@_strict
+def apply_vcdiff(base: bytes, diff_bytes: bytes, bytes_max: int) -> bytes:
+    """Applies a diff to `base`; None: it is invalid, or its output exceeds `bytes_max`."""
+    diff = BytesIO(diff_bytes)
+    if _take(diff, len(_HEADER)) != _HEADER:
         raise _NoDiffError
-    indicator = diff.byte()
+    indicator, segment = _take(diff, 1)[0], b""
     if indicator > _SOURCE:
         raise _NoDiffError
-    segment = b""
     if indicator == _SOURCE:
-        length, source = diff.number(), _Section(base)
-        source.take(diff.number())
-        segment = source.take(length)
-    window = _Section(diff.take(diff.number()))
-    made = window.number()
-    if not diff.is_over or made > bytes_max or window.byte() != 0:
+        length, source = _varint(diff), BytesIO(base)
+        _take(source, _varint(diff))
+        segment = _take(source, length)
+    window = BytesIO(_take(diff, _varint(diff)))
+    made = _varint(window)
+    if diff.read(1) or made > bytes_max or _take(window, 1) != b"\0":
         raise _NoDiffError
-    added, instructions_bytes, named = window.number(), window.number(), window.number()
-    data, instructions = _Section(window.take(added)), _Section(window.take(instructions_bytes))
-    target = _Target(segment, made, data, _Section(window.take(named)))
-    while not instructions.is_over:
-        _run(target, instructions)
-    if not target.is_done or not window.is_over:
+    sizes = _varint(window), _varint(window), _varint(window)
+    data, instructions, places = (BytesIO(_take(window, size)) for size in sizes)
+    target = _Target(segment, made, data, places)
+    while code := instructions.read(1):
+        _run(target, code[0], instructions)
+    if len(target.made) != made or data.read(1) or places.read(1) or window.read(1):
         raise _NoDiffError
     return bytes(target.made)
-
-
-def apply_vcdiff(base: bytes, diff: bytes, bytes_max: int) -> bytes | None:
-    """Applies a diff to `base`; None: it is invalid, or its output exceeds `bytes_max`."""
-    try:
-        return _apply(base, _Section(diff), bytes_max)
-    except _NoDiffError:
-        return None
