@@ -289,6 +289,28 @@ durable = true
   });
 });
 
+Deno.test("budgets: one in cost that was used up admits messages again once corrected prices hold", async () => {
+  let price = 1_000;
+  await using bus = await startLocalBus(() => `
+[usage]
+enabled = true
+prices = { messages_in = ${price} }
+#constant usage.flush_ms = 50
+[[usage.budgets]]
+per = "month"
+unit = "cost"
+limit = 1_000
+action = "refuse"
+`);
+  const peer = new HttpPeer(bus.http_url, await bus.tokenFor());
+  const statusOf = async () => (await peer.call("POST", "rooms/r/messages", { type: "t" })).status;
+  await until("it is used up", async () => await statusOf() === 429);
+  price = 0.001;
+  const operator = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  assert.equal((await operator.ask("POST", "/v1/config/reload", {})).status, 200);
+  await until("a message is accepted again", async () => await statusOf() === 200);
+});
+
 /** Killed Shields have left enough minutes that reading them takes a while. */
 async function fillLedger(url: string): Promise<void> {
   const spine = await openSpine(configFrom({ nats: { urls: [url], request_timeout_ms: 60_000 } }), {

@@ -31,6 +31,8 @@ export class Budgets {
   readonly refusals = { slow: 0, refuse: 0 };
   readonly #now: () => number;
   readonly #standings: BudgetStandings;
+  /** Tenants that were refused since the last reading: they use nothing, but wait for another state. */
+  #refused = new Set<string>();
   /** What slowed tenants may still send. */
   readonly #buckets = new WeakMap<Standing, TokenBucket>();
   readonly #stop: () => void;
@@ -40,6 +42,11 @@ export class Budgets {
     const standings = new BudgetStandings({
       ...options,
       own: (tenant_id) => settings.get(tenant_id).budgets ?? [],
+      active: () => {
+        const refused = this.#refused;
+        this.#refused = new Set();
+        return refused.union(new Set(options.active()));
+      },
       onRead: (tenant_id, states) =>
         tell(tenant_id, states.filter(({ is_exhausted }) => is_exhausted)),
     });
@@ -78,6 +85,7 @@ export class Budgets {
     if (holding.budget.action === "slow") return this.#slow(standing, holding, now_ms, is_begun);
     if (is_begun) return;
     this.refusals.refuse++;
+    this.#refused.add(tenant_id);
     const left_ms = Math.ceil((holding.end_ms - now_ms) / SECOND_MS) * SECOND_MS;
     const until = new Date(holding.end_ms).toISOString();
     // A new one each time: the journal knows by the error whether a refusal is recorded.
