@@ -127,6 +127,19 @@ Deno.test("filters, pages and the next page", async () => {
   }
 });
 
+Deno.test("an entry by a wrong clock hides no others from a search by time", async () => {
+  let off_ms = 0;
+  await using bus = await startLocalBus(OPERATORS, { now: () => Date.now() + off_ms });
+  const operator = await adminOf(bus, "ops");
+  for (const [room, at_ms] of [["a", 0], ["b", -7_200_000], ["c", 0]] as const) {
+    off_ms = at_ms;
+    const body = { room, durable: true };
+    assert.equal((await operator.ask("PUT", "/v1/tenants/acme/rooms", body)).status, 200);
+  }
+  const found = await entriesOf(operator, `&since_ms=${Date.now() - 600_000}`);
+  assert.deepEqual(found.map(({ about }) => (about as { room: string }).room), ["c", "a"]);
+});
+
 Deno.test("unauthenticated requests are counted, not written one by one", async () => {
   await using bus = await startLocalBus("");
   const admin = await adminOf(bus, "default");

@@ -52,6 +52,9 @@ const ROUNDS_MAX = 6_000;
 
 const publish = (client: RawClient) => answered(client, { op: "pub", room: "r", type: "t" });
 
+const history = (client: RawClient) =>
+  answered(client, { op: "cmd", room: "r", name: "history.get", data: { limit: 1 } });
+
 /** Asks the admin API of a Shield. */
 const admin = (
   { ready }: { readonly ready: { readonly admin_url?: string } },
@@ -242,9 +245,8 @@ history_size = 5_000
   }
   const { refusal } = await exhaust([client]);
   assert.deepEqual([refusal.code, refusal.reason], [429, "tenant-quota"]);
-  // A command is admitted and reads a page.
-  const asked = { op: "cmd", room: "r", name: "history.get", data: { limit: 1 } };
-  await until("it is answered", async () => (await answered(client, asked)).code === 0, 20_000);
+  await until("it is answered", async () => (await history(client)).code === 0, 20_000);
+  assert.equal((await history(client)).reason, "tenant-quota");
   const peer = new HttpPeer(bus.http_url, token);
   const none = encodeURIComponent('type == "none"');
   await until("nothing matches", async () => {
@@ -253,6 +255,60 @@ history_size = 5_000
   }, 20_000);
   // What they took beyond the rate is waited for.
   assert.equal((await publish(client)).reason, "tenant-quota");
+});
+
+Deno.test("budgets: refusals of one second are each in the journal, of history beside messages", async () => {
+  await using bus = await startLocalBus(`
+[journal]
+journal = "all"
+#constant journal.flush_ms = 20
+[usage]
+enabled = true
+#constant usage.flush_ms = 50
+[[usage.budgets]]
+per = "month"
+unit = "messages_in"
+limit = 1
+action = "refuse"
+[[rooms]]
+room = "r"
+durable = true
+`);
+  using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
+  await exhaust([client]);
+  for (let round = 0; round < 3; round++) {
+    assert.equal((await publish(client)).reason, "budget-exhausted");
+    assert.equal((await history(client)).reason, "budget-exhausted");
+  }
+  const token = await bus.tokenFor({ role: "admin" });
+  const peer = new AdminClient(bus.admin_url, token);
+  let count = 0;
+  await until(() => `${count} of 7 are recorded`, async () => {
+    const { text } = await peer.ask("GET", "/v1/journal?tenant=default&room=r&outcome=refused");
+    return (count = text.split('"budget-exhausted"').length - 1) === 7;
+  });
+});
+
+Deno.test("budgets: one in cost that was used up admits messages again once corrected prices hold", async () => {
+  let price = 1_000;
+  await using bus = await startLocalBus(() => `
+[usage]
+enabled = true
+prices = { messages_in = ${price} }
+#constant usage.flush_ms = 50
+[[usage.budgets]]
+per = "month"
+unit = "cost"
+limit = 1_000
+action = "refuse"
+`);
+  const peer = new HttpPeer(bus.http_url, await bus.tokenFor());
+  const statusOf = async () => (await peer.call("POST", "rooms/r/messages", { type: "t" })).status;
+  await until("it is used up", async () => await statusOf() === 429);
+  price = 0.001;
+  const operator = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  assert.equal((await operator.ask("POST", "/v1/config/reload", {})).status, 200);
+  await until("a message is accepted again", async () => await statusOf() === 200);
 });
 
 /** Killed Shields have left enough minutes that reading them takes a while. */

@@ -150,7 +150,9 @@ export interface Rehearsal {
   /** The same by command and reason, and the number of unreported kinds. */
   readonly forbidden_calls: readonly ForbiddenCalls[];
   readonly forbidden_others: number;
-  /** Why it cannot migrate the room; "": it can, or needs no migration. */
+  /**
+   * Why it cannot migrate the room, as it is or as it was before the first call; "": it can, or needs no migration.
+   */
   readonly refused: string;
   /** Whether the final values differ; undefined: a migration changes them, or there was no call. */
   readonly values_differ: boolean | undefined;
@@ -197,12 +199,17 @@ export async function rehearse(
   const begin = await beginOf(source, since_ms);
   let { state } = begin;
   let own: ReturnType<typeof takenOver> | undefined;
+  let unchecked = "";
   let entries = 0, differing = 0;
   let first: DifferentEntry | undefined;
   for await (const folded of foldRoom(source, state, begin.position)) {
     const { entry, outcome } = folded;
     if (own === undefined && entry.time_ms >= since_ms) {
       own = takenOver(state, candidate, source.room_id);
+      if (own.refused !== "") {
+        unchecked =
+          `as it was before entry ${entry.offset}, so no call was checked: ${own.refused}`;
+      }
     }
     state = folded.state;
     // Migrations of other modules do not concern this one.
@@ -229,7 +236,7 @@ export async function rehearse(
     };
   }
   // The present state is the one it would take over.
-  const { refused } = takenOver(state, candidate, source.room_id);
+  const refused = takenOver(state, candidate, source.room_id).refused || unchecked;
   const values_differ = migrates || own === undefined
     ? undefined
     : valuesDigest(own.state).toHex() !== valuesDigest(state).toHex();

@@ -1,8 +1,16 @@
 /** A room's log that does not reach back to its first entry is folded from a snapshot that connects to it. */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
+import { createReducer } from "../../brain/reducers/guest/reducer_guest.ts";
 import { type Batch, decodeBatch } from "../../brain/reducers/log/batch.ts";
-import { applied, ENGINES, messagesOf } from "../../brain/reducers/testing/reducer_world.ts";
+import { ROOM_BOUNDS } from "../../brain/reducers/state/room_bounds.ts";
+import { SUM } from "../../brain/reducers/testing/deploys.ts";
+import {
+  applied,
+  ENGINES,
+  messagesOf,
+  type WorldBrain,
+} from "../../brain/reducers/testing/reducer_world.ts";
 import { decodePoints, snapshotName } from "../../shared/records/reducer_points.ts";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
 import { found } from "../../shared/testing/until.ts";
@@ -15,9 +23,39 @@ import {
   stateOf,
 } from "./room_fold.ts";
 import { builtReducer } from "../../shared/testing/reducers.ts";
+import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
+import { rehearse } from "./rehearsal.ts";
 
 const counter = builtReducer("counter");
 const CALLS = 14;
+
+const batchesOf = async (brain: WorldBrain) =>
+  (await messagesOf(brain, "counter~reducer")).map(({ payload }) =>
+    decodeBatch(readEnvelope(payload).event!.data)
+  );
+
+Deno.test("a module that cannot migrate the room as it was is refused, though it can migrate it as it is", async () => {
+  await using world = await ENGINES.embedded!({ modules: { counter } });
+  const brain = await world.start("a");
+  await applied(brain, "counter", "reset", { role: "admin" });
+  world.ahead_ms += 60_000;
+  const since_ms = Date.now() + world.ahead_ms - 30_000;
+  await applied(brain, "counter", "add", { data: "1" });
+  const objects = await brain.spine.objects("ARQON_REDUCER_OBJECTS");
+  const batches = await batchesOf(brain);
+  const source: RoomSource = {
+    ...{ room_id: "counter", snapshots: [], origin: undefined, lost: 0 },
+    get: (name) => objects.get(name),
+    batches: () => ReadableStream.from(batches),
+  };
+  const metered = meterReducer(SUM, 16);
+  const guest = createReducer(await WebAssembly.compile(metered.bytes), metered, 1_000_000);
+  const candidate = { guest, bounds: ROOM_BOUNDS, migrates: true, schema: undefined };
+  const { entries, refused } = await rehearse(source, candidate, since_ms);
+  assert.equal(entries, 0);
+  assert.match(refused, /^as it was before entry 2, so no call was checked: rejected 409 total/);
+  assert.equal((await rehearse(source, candidate, since_ms + 3_600_000)).refused, "");
+});
 
 Deno.test("a log that lacks its oldest entries is folded from a snapshot, one with a hole is refused", async () => {
   await using world = await ENGINES.embedded!({
@@ -36,9 +74,7 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
     return record !== undefined && record.previous !== "" ? record : undefined;
   });
   const { points } = decodePoints((await objects.get(record.points))!)!;
-  const all = (await messagesOf(brain, "counter~reducer")).map(({ payload }) =>
-    decodeBatch(readEnvelope(payload).event!.data)
-  );
+  const all = await batchesOf(brain);
   const sourceOf = (batches: readonly Batch[]): RoomSource => ({
     room_id: "counter",
     snapshots: points.map((point) => ({

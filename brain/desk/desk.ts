@@ -136,9 +136,10 @@ function readPending(
   const at = { tenant_id: room.tenantId, room_id: room.roomId };
   const envelope = readCommandEnvelope(message.payload, at);
   pending.trace_id = envelope.trace_id;
-  pending.name = commandName(envelope.command.name, own) ?? "unknown";
+  const name = commandName(envelope.command.name, own);
+  pending.name = name ?? "unknown";
   const origin = message.headers[ORIGIN_HEADER] ?? "";
-  return { at, request: readRequest(envelope, origin, own) };
+  return { at, request: readRequest(envelope, name, origin, own) };
 }
 
 /** Forwards a command to the owner of its room; serves it here if no other Brain owns it. */

@@ -18,6 +18,14 @@ const BESIDE = ["", "-wal", "-shm", "-journal"];
 const PARTIAL = "restore.partial";
 const WRITE_MODE = 0o600;
 
+/** A restore that was cut off after its mark was written. */
+interface CutOff {
+  /** The folder with what was there before; undefined: nothing was there. */
+  readonly aside: string | undefined;
+  /** Whether the ledger of use was there before. */
+  readonly is_left: boolean;
+}
+
 /** Why nothing was restored. */
 export class RestoreRefused extends Error {
   override readonly name = "RestoreRefused";
@@ -102,6 +110,16 @@ function keepBuckets(from: DatabaseSync, to: string, keeps_usage: boolean): void
   }
 }
 
+/** Of a mark without such content, which former releases wrote: undefined. */
+async function readMark(path: string): Promise<CutOff | undefined> {
+  try {
+    return JSON.parse(await Deno.readTextFile(path));
+  } catch {
+    // There is none, or it says nothing.
+    return undefined;
+  }
+}
+
 function check(path: string): void {
   const database = new DatabaseSync(path);
   try {
@@ -123,6 +141,7 @@ export class DataRestorer implements BackupReader {
   readonly left: string[] = [];
   /** Whether `spine.sqlite` only exists because of the lock. */
   #was_empty = false;
+  #cut_off: CutOff | undefined;
 
   constructor(data_dir: string) {
     this.#data_dir = data_dir;
@@ -132,6 +151,7 @@ export class DataRestorer implements BackupReader {
   async open(): Promise<void> {
     await Deno.mkdir(this.#data_dir, { recursive: true, mode: 0o700 });
     this.#was_empty = !await exists(`${this.#data_dir}/${SPINE}`);
+    this.#cut_off = await readMark(this.#mark);
     this.#lock = lock(this.#data_dir);
     // It may not exist, and the rest is overwritten.
     await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
@@ -163,21 +183,25 @@ export class DataRestorer implements BackupReader {
       check(this.#partial(name));
     }
     if (this.#written.has(USAGE)) check(this.#partial(USAGE));
-    const is_left = await exists(`${this.#data_dir}/${USAGE}`);
-    if (this.#lock !== undefined) keepBuckets(this.#lock, this.#partial(SPINE), is_left);
-    // From here on the mark keeps a bus from starting, even if this process dies.
-    const mark = `${this.#data_dir}/${RESTORE_MARK}`;
+    const cut_off = this.#cut_off;
+    const is_left = cut_off?.is_left ?? await exists(`${this.#data_dir}/${USAGE}`);
+    await this.#keep(cut_off?.aside, is_left);
     const had = (await dataFiles(this.#data_dir)).filter((name) =>
       name !== RESTORE_MARK && !(this.#was_empty && name.startsWith(SPINE))
     );
-    await Deno.writeTextFile(mark, "arq restore is at work here, or was cut short\n");
+    const fresh = had.length === 0 ? undefined : `before-restore-${suffix}`;
+    const aside = cut_off?.aside ?? fresh;
+    // From here on the mark keeps a bus from starting, even if this process dies.
+    await Deno.writeTextFile(this.#mark, JSON.stringify({ aside, is_left }));
     this.#unlock();
-    const aside = had.length === 0 ? undefined : `${this.#data_dir}/before-restore-${suffix}`;
-    if (aside !== undefined) await Deno.mkdir(aside, { mode: 0o700 });
+    const folder = aside && `${this.#data_dir}/${aside}`;
+    if (folder !== undefined) await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
     for (const name of await dataFiles(this.#data_dir)) {
       if (name === RESTORE_MARK) continue;
-      if (aside === undefined) await Deno.remove(`${this.#data_dir}/${name}`);
-      else await Deno.rename(`${this.#data_dir}/${name}`, `${aside}/${name}`);
+      // What has been moved there already was replaced by the restore that was cut off.
+      const is_kept = folder !== undefined && !await exists(`${folder}/${name}`);
+      if (is_kept) await Deno.rename(`${this.#data_dir}/${name}`, `${folder}/${name}`);
+      else await Deno.remove(`${this.#data_dir}/${name}`);
     }
     if (is_left) this.left.push(USAGE);
     for (const name of [...(is_left ? [] : [USAGE]), ...NAMES]) {
@@ -185,9 +209,9 @@ export class DataRestorer implements BackupReader {
       await Deno.rename(this.#partial(name), `${this.#data_dir}/${name}`);
       this.restored.unshift(name);
     }
-    await Deno.remove(mark);
+    await Deno.remove(this.#mark);
     await Deno.remove(this.#partial(), { recursive: true });
-    return aside;
+    return folder;
   }
 
   /** Restores the state before `open`. */
@@ -199,6 +223,19 @@ export class DataRestorer implements BackupReader {
     await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
     // It may not exist.
     if (this.#was_empty) await Deno.remove(`${this.#data_dir}/${SPINE}`).catch(() => {});
+  }
+
+  get #mark(): string {
+    return `${this.#data_dir}/${RESTORE_MARK}`;
+  }
+
+  /** Keeps the buckets of data that stays, also of the database that a restore has moved away before it was cut off. */
+  async #keep(aside: string | undefined, keeps_usage: boolean): Promise<void> {
+    const folder = `${this.#data_dir}/${aside}`;
+    const is_moved = aside !== undefined && await exists(`${folder}/${SPINE}`);
+    const from = is_moved ? lock(folder) : this.#lock;
+    if (from !== undefined) keepBuckets(from, this.#partial(SPINE), keeps_usage);
+    if (is_moved) from?.close();
   }
 
   #partial(name = ""): string {

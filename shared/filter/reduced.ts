@@ -19,4 +19,8 @@ export const ownFilterOf = (reduced: string): string | undefined =>
 export const isFor = (
   to: string | undefined,
   { sub, role }: Readonly<Record<string, unknown>>,
-): boolean => to === undefined || to === `user:${sub}` || to === `role:${role}`;
+): boolean => to === undefined || isNamed(to, "user", sub) || isNamed(to, "role", role);
+
+/** An absent claim, or a list, names nobody. */
+const isNamed = (to: string, kind: string, claim: unknown): boolean =>
+  claim !== undefined && typeof claim !== "object" && to === `${kind}:${claim}`;

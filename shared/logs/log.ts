@@ -39,8 +39,16 @@ export interface LoggerOptions {
   readonly now: () => number;
   /** Writes one line with its newline; must not throw or block. False: the line was dropped. */
   readonly write: (line: string) => unknown;
-  /** Decides for each line, instead of `level`, whether it is written. `is_sample`: a sampled line. */
-  readonly admits?: (level: LogLevel, msg: string, is_sample: boolean) => boolean;
+  /**
+   * Decides for each line, instead of `level`, whether it is written. `is_sample`: a sampled line; `tenant_id`: its
+   * tenant, if it names one.
+   */
+  readonly admits?: (
+    level: LogLevel,
+    msg: string,
+    is_sample: boolean,
+    tenant_id: unknown,
+  ) => boolean;
   /** Fields of every line; a field of the line itself wins. */
   readonly fields?: LogFields;
 }
@@ -171,7 +179,8 @@ export function createLogger(options: LoggerOptions): Logger {
     const at = (level: LogLevel, is_sample = false) => {
       if (admits === undefined && SEVERITY[level] < least) return () => false;
       return (msg: string, fields?: LogFields) => {
-        if (admits?.(level, msg, is_sample) === false) return false;
+        const tenant_id = fields?.["tenant_id"] ?? base["tenant_id"];
+        if (admits?.(level, msg, is_sample, tenant_id) === false) return false;
         options.write(render({
           level,
           component: options.component,

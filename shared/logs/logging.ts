@@ -51,6 +51,16 @@ interface Flood {
   since_ms: number;
   lines: number;
   left_out: number;
+  /** Tenants with a line in this second, up to the limit of lines. */
+  readonly tenants: Set<unknown>;
+}
+
+interface AskedLine {
+  readonly component: string;
+  readonly text: string;
+  readonly is_sample: boolean;
+  /** Undefined: the line names none. */
+  readonly tenant_id: unknown;
 }
 
 class Floods {
@@ -66,11 +76,21 @@ class Floods {
     this.#onOver = onOver;
   }
 
-  /** Whether another line of the text may be written. Omitted lines of a sample are not reported. */
-  admits(component: string, text: string, now_ms: number, is_sample: boolean): boolean {
+  /**
+   * Whether another line of the text may be written; the first one of a tenant may beside the flood of others. Omitted
+   * lines of a sample are not reported.
+   */
+  admits(
+    { component, text, is_sample, tenant_id }: AskedLine,
+    now_ms: number,
+  ): boolean {
     this.#sweep(now_ms);
     const flood = this.#of(component, text, now_ms);
-    if (++flood.lines <= this.lines_max) return true;
+    const { tenants } = flood;
+    const is_first = tenant_id !== undefined && !is_sample && tenants.size < this.lines_max &&
+      !tenants.has(tenant_id);
+    if (is_first) tenants.add(tenant_id);
+    if (++flood.lines <= this.lines_max || is_first) return true;
     if (!is_sample) flood.left_out++;
     return false;
   }
@@ -87,7 +107,10 @@ class Floods {
     const is_full = this.#floods.size >= TEXTS_MAX;
     const shared_key = is_full ? `${component} ` : key;
     const flood = this.#floods.get(shared_key) ??
-      { component, text: is_full ? "" : text, since_ms: now_ms, lines: 0, left_out: 0 };
+      {
+        ...{ component, text: is_full ? "" : text, since_ms: now_ms, lines: 0, left_out: 0 },
+        tenants: new Set(),
+      };
     this.#floods.set(shared_key, flood);
     return flood;
   }
@@ -139,11 +162,11 @@ export function createLogging(given: LoggingOptions): Logging {
       since,
     });
   });
-  const admits = (component: string, level: LogLevel, text: string, is_sample: boolean) => {
-    if (SEVERITY[level] < SEVERITY[own.get(component) ?? common]) return false;
-    const admitted = floods.admits(component, text, options.now(), is_sample);
+  const admits = (level: LogLevel, line: AskedLine) => {
+    if (SEVERITY[level] < SEVERITY[own.get(line.component) ?? common]) return false;
+    const admitted = floods.admits(line, options.now());
     if (admitted) lines[level]++;
-    else if (!is_sample) left_out++;
+    else if (!line.is_sample) left_out++;
     return admitted;
   };
   return {
@@ -152,7 +175,8 @@ export function createLogging(given: LoggingOptions): Logging {
         createLogger({
           ...options,
           component,
-          admits: (level, text, is_sample) => admits(component, level, text, is_sample),
+          admits: (level, text, is_sample, tenant_id) =>
+            admits(level, { component, text, is_sample, tenant_id }),
         }));
     },
     levels: () => ({

@@ -61,6 +61,19 @@ Deno.test("a flood of one text is limited, and the number of omitted lines is re
   assert.match(lines[4] ?? "", /level=warn component=shield text="publish refused" count=7/);
 });
 
+Deno.test("a tenant's flood of one text leaves out no other tenant's first line, and all lines have a limit", () => {
+  const { logging, lines } = written();
+  const log = logging.of("brain");
+  for (let count = 0; count < 10; count++) log.warn("a reducer failed", { tenant_id: "noisy" });
+  log.child({ tenant_id: "quiet" }).warn("a reducer failed");
+  log.warn("a reducer failed", { tenant_id: "quiet" });
+  assert.equal(lines.length, 4);
+  assert.match(lines[3]!, /tenant_id=quiet/);
+  for (let at = 0; at < 100; at++) log.warn("a reducer failed", { tenant_id: `t${at}` });
+  assert.equal(lines.length, 5);
+  assert.equal(log.sample("a reducer failed", { tenant_id: "other" }), false);
+});
+
 Deno.test("the end of the process reports omitted lines", () => {
   const { logging, lines } = written();
   for (let count = 0; count < 5; count++) logging.of("brain").info("again");

@@ -58,7 +58,10 @@ export interface BudgetState extends Period {
   readonly is_exhausted: boolean;
 }
 
-/** The state of each budget at this time, Unix ms. Usage of a period never decreases: `before` has the last states. */
+/**
+ * The state of each budget at this time, Unix ms. Usage of a period never decreases: `before` has the last states. Its
+ * price may: prices change for days that have begun.
+ */
 export function statesOf(
   budgets: readonly TenantBudget[],
   days: UsedCounts,
@@ -73,7 +76,7 @@ export function statesOf(
       state.begin_ms === period.begin_ms && state.budget.per === budget.per &&
       state.budget.unit === budget.unit
     );
-    const used = Math.max(counted, last?.used ?? 0);
+    const used = budget.unit === "cost" ? counted : Math.max(counted, last?.used ?? 0);
     return { ...period, budget, used, is_exhausted: used >= budget.limit };
   });
 }

@@ -70,7 +70,9 @@ Deno.test("budgets: usage counts in its period, and restarts in the next", () =>
     const none = { day: [], month: [] };
     const first = statesOf(budgets, used, bookOf({ messages_in: 1, fuel: 0.5 }), NOW_MS);
     const later = statesOf(budgets, none, bookOf({ messages_in: 1, fuel: 0.5 }), NOW_MS + 1, first);
-    assert.deepEqual(later.map((state) => state.used), first.map((state) => state.used));
+    for (const [at, { budget: { unit }, used }] of later.entries()) {
+      assert.equal(used, unit === "cost" ? 0 : first[at]?.used, unit);
+    }
     const next_ms = periodAt("month", NOW_MS).end_ms;
     const anew = statesOf(budgets, none, bookOf({ messages_in: 1, fuel: 0.5 }), next_ms, later);
     for (const { used, budget, is_exhausted } of anew) {

@@ -316,17 +316,19 @@ interface CheckedState {
 export async function checkState(
   context: ApplyAdminContext,
   { tenant, checks, only_tenant }: Pick<AdminCall, "tenant" | "checks" | "only_tenant">,
-  { policies, mappings, schemas: versions = [], hooks, schedules, reducers, ...limits }: Pick<
-    StateBody,
-    | "policies"
-    | "mappings"
-    | "quotas"
-    | "budgets"
-    | "schemas"
-    | "hooks"
-    | "schedules"
-    | "reducers"
-  >,
+  { policies, mappings, rooms, schemas: versions = [], hooks, schedules, reducers, ...limits }:
+    Pick<
+      StateBody,
+      | "policies"
+      | "mappings"
+      | "rooms"
+      | "quotas"
+      | "budgets"
+      | "schemas"
+      | "hooks"
+      | "schedules"
+      | "reducers"
+    >,
 ): Promise<CheckedState> {
   const { schemas, settings, given, documents } = context;
   const before = (await settings.read(tenant)).settings;
@@ -343,7 +345,7 @@ export async function checkState(
       await inTurn({ checks }, tenant, () => requireMessages(schemas, mappings, staged));
     }
   }
-  const lists = await documents.check(tenant, { hooks, schedules, reducers });
+  const lists = await documents.check(tenant, { rooms, hooks, schedules, reducers });
   return { modules, lists };
 }
 

@@ -89,7 +89,8 @@ export class Documents {
     for (const name of DOCUMENT_KINDS) {
       const list = wanted[name];
       if (list === undefined) continue;
-      const kind = this.#kinds[name];
+      const present = this.#kinds[name];
+      const kind = wanted.rooms && present?.with?.(tenant_id, wanted.rooms) || present;
       if (kind === undefined) {
         throw new ArqonError("invalid-settings", `${name}: not on this Shield`);
       }

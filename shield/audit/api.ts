@@ -147,7 +147,7 @@ async function entries({ ledger }: AuditAdminContext, { url }: AdminCall): Promi
 
 /** The most entries that one request reads; the answer says where to continue. */
 const SCANNED_MAX = 10_000;
-/** The entries of one slice, which take a few milliseconds. */
+/** The entries of one slice, which take a few milliseconds. A search ends at a slice that is too old as a whole. */
 const SLICE = 250;
 /** How much older an entry may be than those before it, in ms, as clocks of Shields differ. */
 const CLOCK_SKEW_MS = 60_000;
@@ -232,11 +232,13 @@ async function backward(
     const after = Math.max(first_offset - 1, before - 1 - SLICE);
     const slice = await ledger.read({ after, limit: before - 1 - after });
     await piece(only_tenant ?? STRANGERS);
+    // Of one entry alone, the clock may have been wrong.
+    let is_past = slice.length > 0;
     for (const one of slice.filter(({ offset }) => offset < before).reverse()) {
       before = one.offset;
       const entry = shown(one);
+      is_past &&= entry !== undefined && entry.at_ms < (query.since_ms ?? 0) - CLOCK_SKEW_MS;
       if (entry === undefined) continue;
-      if (entry.at_ms < (query.since_ms ?? 0) - CLOCK_SKEW_MS) return { entries, next: null };
       const is_open = entry.outcome === "begun" && !ended.has(entry.request);
       if (entry.outcome !== "begun") ended.add(entry.request);
       else if (!is_open) continue;
@@ -246,6 +248,7 @@ async function backward(
         return { entries, next: before > first_offset ? before : null };
       }
     }
+    if (is_past) return { entries, next: null };
     before = Math.min(before, after + 1);
   }
   return { entries, next: before > first_offset ? before : null };

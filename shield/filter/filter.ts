@@ -46,6 +46,42 @@ export class Filter implements AskedFilter {
     view.count(verdict);
     return this.#lets;
   }
+
+  /** What withholds a message: this filter, or the part of it that others may share; undefined: it passes. */
+  against(view: MessageView): Filter | undefined {
+    return this.lets(view) ? undefined : this;
+  }
+}
+
+/** The class's filter in a room with a reducer: no event costs a verdict for each user to whom it could be sent. */
+class ReducedFilter extends Filter {
+  readonly #holder: Readonly<Record<string, unknown>>;
+  /** What else the messages have to pass; undefined: nothing. */
+  readonly #own: Filter | undefined;
+
+  constructor(
+    program: FilterProgram,
+    claims: Readonly<Record<string, unknown>>,
+    own: Filter | undefined,
+  ) {
+    super(program, claims);
+    this.#holder = claims;
+    this.#own = own;
+  }
+
+  override lets(view: MessageView): boolean {
+    return this.against(view) === undefined;
+  }
+
+  override against(view: MessageView): Filter | undefined {
+    try {
+      if (!isFor(view.headers.get("x-to"), this.#holder)) return this;
+    } catch {
+      // An unreadable envelope, which no filter can judge.
+      return this;
+    }
+    return this.#own?.against(view);
+  }
 }
 
 /** Passes nothing: for a class with a filter if no token is known. */
@@ -60,10 +96,9 @@ export function withholding(
   view: MessageView,
   of_class: ClassFilter | undefined,
 ): AskedFilter | undefined {
-  if (of_class !== undefined) {
-    const first = identity === undefined ? NOTHING : of_class.against(view, identity);
-    if (first !== undefined) return first;
-  }
+  const first = of_class &&
+    (identity === undefined ? NOTHING : of_class.of(identity)).against(view);
+  if (first !== undefined) return first;
   return filter === undefined || filter.lets(view) ? undefined : filter;
 }
 
@@ -95,9 +130,8 @@ function storedProgram(text: string, pay: (steps: number) => void): FilterProgra
 /** The filter of a room class. */
 export class ClassFilter {
   readonly #program: FilterProgram;
-  /** The receivers of events are named, so that no event of a room with many users costs a verdict for each of them. */
   readonly #is_reduced: boolean;
-  /** What else the messages of a reducer have to pass; undefined: nothing. */
+  /** The part of a room with a reducer that the class itself sets; undefined: none. */
   readonly #own: ClassFilter | undefined;
   readonly #holders = new WeakMap<Identity, Filter>();
   readonly #by_claims = new BoundedMap<string, Filter>(CLAIMS_KEPT);
@@ -112,14 +146,6 @@ export class ClassFilter {
     this.#own = own === undefined ? undefined : new ClassFilter({ filter: own }, pay);
   }
 
-  /** The filter that withholds a message from the holder of a token; undefined: none. */
-  against(view: MessageView, identity: Identity): Filter | undefined {
-    const filter = this.of(identity);
-    if (!this.#is_reduced) return filter.lets(view) ? undefined : filter;
-    if (!isFor(view.headers.get("x-to"), identity.claims)) return filter;
-    return this.#own?.against(view, identity);
-  }
-
   /** The filter for the holder of a token: one object for all tokens with the same relevant claims. */
   of(identity: Identity): Filter {
     const known = this.#holders.get(identity);
@@ -129,7 +155,9 @@ export class ClassFilter {
     const key = JSON.stringify(claims);
     let filter = this.#by_claims.use(key);
     if (filter === undefined) {
-      filter = new Filter(this.#program, claims);
+      filter = this.#is_reduced
+        ? new ReducedFilter(this.#program, claims, this.#own?.of(identity))
+        : new Filter(this.#program, claims);
       this.#by_claims.set(key, filter);
     }
     this.#holders.set(identity, filter);

@@ -95,6 +95,36 @@ Deno.test("events of a room's program reach each of many users, without taking t
   }
 });
 
+Deno.test("history of a room's program is judged as its live events are: at no cost, and for nobody by an absent claim", () => {
+  const reduced = RoomClassEntry.parse({ room: "a", durable: true, reducer: "r" });
+  const room_class = compileClass(reduced, "t", "config");
+  const filters = new Filters(LIMITS);
+  const token = tokenlessIdentity({ tenant_id: "t", user_id: "ann", role: "user", issuer: "i" });
+  const counts = { match: 0, no_match: 0, error: 0, cost: 0 };
+  const passes = (identity: Identity, to: string) => {
+    const filter = filters.ofClass(room_class, identity)!;
+    const headers = { "x-to": to };
+    const envelope = writeEnvelope({ room_id: "a", headers, event: { type: "tick" } });
+    const view = new MessageView(envelope, counts);
+    const judge = filters.sent({ tenant_id: "t", room_id: "a", room_class, noted: undefined }, {
+      ...{ envelope, offset: 1, origin: undefined },
+    });
+    const is_read = filter.lets(view);
+    assert.equal(!judge.withholds({ identity }), is_read, to);
+    assert.equal(view.spent_steps, 0, to);
+    return is_read;
+  };
+  assert.deepEqual(["user:ann", "role:user", "user:bob"].map((to) => passes(token, to)), [
+    ...[true, true, false],
+  ]);
+  const odd = { ...token, claims: { sub: "ann", role: ["admin"] } };
+  assert.deepEqual(["role:admin", "user:ann"].map((to) => passes(odd, to)), [false, true]);
+  const without = { ...token, claims: { sub: "ann" } };
+  assert.equal(passes(without, "role:undefined"), false);
+  const unread = new MessageView(Uint8Array.of(0xff), counts);
+  assert.equal(filters.ofClass(room_class, token)!.lets(unread), false);
+});
+
 Deno.test("changed limits apply to the next SUB, and steps to the next message", () => {
   const limits = { ...LIMITS };
   const filters = new Filters(limits);

@@ -330,8 +330,7 @@ export class Journal implements Observer, Notes {
   }
 
   answered(_caller: Caller, envelope: ScannedEnvelope): void {
-    const note = this.#taken(envelope);
-    if (note !== undefined) this.allow(note);
+    this.confirmed(envelope, undefined);
   }
 
   /** Records that a message was refused with this error, unless its trace is outside of the share. */

@@ -47,7 +47,7 @@ interface Held<Key> {
 const text = (bytes: Uint8Array): string =>
   bytes.toBase64({ alphabet: "base64url", omitPadding: true });
 const periodOf = (at_ms: number): string => String(Math.floor(at_ms / PERIOD_MS));
-/** A key of the bucket: `u` by user has id and key, `k` by id has the key, `e` marks an erased user. */
+/** A key of the bucket: `u` by user has id and key, `k` by id has the key, `e` marks an erased user; `p` a period. */
 const place = (kind: "u" | "k" | "e", period: string, tenant_id: string, name: string): KvKey => [
   kind,
   period,
@@ -86,6 +86,8 @@ export class JournalKeys implements UserKeys {
   #full_until_ms = -Infinity;
   /** Users' sections that were not written, for lack of a key. */
   unkept = 0;
+  /** Periods that have an entry of their own. */
+  readonly #named = new Set<string>();
   /** Running requests for keys. */
   readonly #pending = new Map<string, Promise<UserKey>>();
   /** Increases with every erasure: keys fetched before may be stale. */
@@ -137,21 +139,20 @@ export class JournalKeys implements UserKeys {
    * deleted. Rejects with `spine-unavailable`; a retry deletes the rest.
    */
   async erase(tenant_id: string, user: string, max_age_ms: number): Promise<number> {
-    const { now } = this.#options;
+    const { bucket, now } = this.#options;
     const handle = await this.#handles.of(tenant_id, user);
     let erased = 0;
-    // Clocks differ: this one may be ahead, and its oldest period not be the oldest that is read.
-    const first = Number(periodOf(now() - max_age_ms)) - 1;
     // Queued records may have no key yet, and get none.
     const notice = place("e", periodOf(now()), tenant_id, handle);
     const notice_id = new Uint8Array(randomBytes(ID_BYTES));
     this.#forget(notice, notice_id);
-    // Another Shield may be in the next period already.
-    for (let period = first; period <= Number(periodOf(now())) + 1; period++) {
-      if (await this.#eraseIn(String(period), tenant_id, handle)) erased++;
-    }
+    // Clocks differ, and any of them may have been wrong. Keys of earlier releases are in no named period.
+    const periods = new Set((await bucket.keys(["p"])).map(([, period = ""]) => period));
+    const [first, last] = [now() - max_age_ms, now()].map((at_ms) => Number(periodOf(at_ms)));
+    for (let period = first! - 1; period <= last! + 1; period++) periods.add(String(period));
+    for (const period of periods) erased += await this.#eraseIn(period, tenant_id, handle) ? 1 : 0;
     // The other Shields see this with the key's deletion.
-    if (erased === 0) await this.#tidy(() => this.#options.bucket.put(notice, notice_id));
+    if (erased === 0) await this.#tidy(() => bucket.put(notice, notice_id));
     return erased;
   }
 
@@ -161,7 +162,7 @@ export class JournalKeys implements UserKeys {
     const first_kept = Number(periodOf(now() - max_age_ms - PERIOD_MS / 30));
     let swept = 0;
     for (let period = first_kept - PERIODS_SWEPT; period < first_kept; period++) {
-      for (const kind of ["e", "u", "k"]) {
+      for (const kind of ["e", "u", "k", "p"]) {
         for (const key of await bucket.keys([kind, String(period)])) {
           await bucket.delete(key);
           if (++swept === SWEPT_MAX) return swept;
@@ -233,6 +234,8 @@ export class JournalKeys implements UserKeys {
       if (this.#monotonic_ms() < this.#full_until_ms) {
         throw new StorageFull("it was full recently");
       }
+      if (!this.#named.has(period)) await bucket.put(["p", period], new Uint8Array(0));
+      this.#named.add(period);
       const made = madeKey(period);
       const by_id = place("k", period, tenant_id, text(made.id));
       await bucket.put(by_id, made.key);
@@ -269,9 +272,8 @@ export class JournalKeys implements UserKeys {
     const by_user = place("u", period, tenant_id, handle);
     const id = await changeDocument(async (mayLose) => {
       const entry = await bucket.get(by_user);
-      if (entry === undefined) return undefined;
-      const found = split(entry.value);
-      if (found === undefined) return undefined;
+      const found = entry && split(entry.value);
+      if (entry === undefined || found === undefined) return undefined;
       // From now on writers see that it is erased, even if this process dies.
       if (found.key !== undefined) {
         await mayLose(bucket.update(by_user, found.id, entry.revision));

@@ -174,6 +174,17 @@ onBoth(
   },
 );
 
+onBoth("an erasure finds keys of all times, whatever the clocks have shown", async (bed) => {
+  for (const [made_ms, erased_ms] of [[300 * DAY_MS, 0], [-bed.now_ms, 0], [0, -bed.now_ms]]) {
+    bed.ahead_ms = made_ms!;
+    const [key] = await (await bed.shield()).forWriting("acme", ["ann"]);
+    bed.ahead_ms = erased_ms!;
+    const keys = await bed.shield();
+    assert.equal(await keys.erase("acme", "ann", WEEK_MS), 1);
+    assert.deepEqual(await keys.forReading("acme", [key!.id]), [undefined]);
+  }
+});
+
 onBoth("the bucket names no user", async (bed) => {
   const keys = await bed.shield();
   await keys.forWriting("acme", ["ann.lee@example.org"]);

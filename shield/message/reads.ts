@@ -3,7 +3,7 @@ import type { Identity } from "../auth/identity.ts";
 
 /** Counts reads, and checks their tenant's budgets before. */
 export interface ReadMeter {
-  /** A page of a room of that class is read next; `is_begun`: by what was admitted. Throws `budget-exhausted`. */
+  /** A page of a room of that class is read next; `is_begun`: not the first of its answer. Throws `budget-exhausted`. */
   page(identity: Identity, pattern: string, is_begun?: boolean): void;
   /** That many bytes of it were sent. */
   give(identity: Identity, pattern: string, size_bytes: number): void;

@@ -43,7 +43,7 @@ const UPLOAD_BYTES = 1_048_576 + 65_536;
 /** The context of the reducers' routes. */
 export interface ReducerAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "keyValue" | "objects">;
-  readonly classes: Pick<RoomClasses, "explain" | "list">;
+  readonly classes: Pick<RoomClasses, "explain" | "list" | "withTenant">;
   readonly reducers: readonly ReducerEntry[];
   /** The most stored modules of one class. */
   readonly limits: { readonly reducer_modules: number };
@@ -159,6 +159,12 @@ export function namedClass(
   const entry = context.reducers.find(({ name }) => name === reducer);
   return entry === undefined ? undefined : { tenant, pattern, entry };
 }
+
+/** The context with these own classes of a tenant, which have no reducer. */
+export const withOwn = (
+  context: ReducerAdminContext,
+  ...own: Parameters<RoomClasses["withTenant"]>
+): ReducerAdminContext => ({ ...context, classes: context.classes.withTenant(...own) });
 
 /** Throws `not-found` for a class without a reducer. */
 function namedIn(context: ReducerAdminContext, { tenant, names }: AdminCall): Named {
@@ -321,7 +327,7 @@ async function deploy(
 }
 
 async function readModule(context: ReducerAdminContext, call: AdminCall): Promise<Response> {
-  const one = namedIn(context, call);
+  const one = namedIn(withOwn(context, call.tenant, []), call);
   const module = call.names["module"] ?? "";
   const { deployment: { modules } } = await deployed(context, one);
   const objects = await context.spine.objects(REDUCER_OBJECTS);
@@ -339,7 +345,7 @@ async function storeModule(
   call: AdminCall,
   bytes: Uint8Array,
 ): Promise<Response> {
-  const one = namedIn(context, call);
+  const one = namedIn(withOwn(context, call.tenant, []), call);
   await context.requireBudget(call.tenant);
   const module = await sha256Hex(bytes);
   if (module !== call.names["module"]) {

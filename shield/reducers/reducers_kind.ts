@@ -10,7 +10,8 @@ import {
   withModule,
 } from "../../shared/records/reducer_deployment.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
-import { deployed, deployedClasses, namedClass, type ReducerAdminContext } from "./api.ts";
+import { deployed, deployedClasses, namedClass, withOwn } from "./api.ts";
+import type { ReducerAdminContext } from "./api.ts";
 import { StateReducer } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind, ItemWrite, Writing } from "../settings/document_kinds.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
@@ -22,6 +23,10 @@ class ReducersKind implements DocumentKind<StateReducer> {
 
   constructor(context: ReducerAdminContext) {
     this.#context = context;
+  }
+
+  with(...own: Parameters<NonNullable<DocumentKind<StateReducer>["with"]>>): ReducersKind {
+    return new ReducersKind(withOwn(this.#context, ...own));
   }
 
   async tenants(): Promise<Set<string>> {

@@ -3,6 +3,7 @@
  * an apply of a tenant's whole state calls them.
  */
 import type { z } from "zod";
+import type { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 
 /** Writes one item by compare-and-set with what was read; undefined: the item is as wanted. */
 export type ItemWrite = (() => Promise<unknown>) | undefined;
@@ -22,6 +23,8 @@ export interface DocumentKind<Thing> {
   readonly entry: z.ZodType<Thing>;
   /** Why it cannot be set here; undefined if it can. */
   readonly off: string | undefined;
+  /** The same with other own room classes of the tenant, which come into force with it. */
+  with?(tenant_id: string, rooms: readonly TenantRoomClass[]): DocumentKind<Thing>;
   /** The items in force, without secrets. */
   list(tenant_id: string): Promise<Thing[]>;
   /** Tenants with items of this kind. */

@@ -2,11 +2,15 @@
  * Reports an exhausted budget once for all Shields, in the log and the audit log. The first Shield that puts a mark
  * into the bucket reports it. `budgets.ts` applies the budget.
  */
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Audited } from "../admin/routing/audited.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
+
+/** The most remembered budgets; of another one, the bucket knows whether it was reported. */
+const KNOWN_MAX = 10_000;
 
 /** Writes an event into the audit log. Never rejects. */
 export type Happened = (audited: Audited) => Promise<void>;
@@ -28,12 +32,12 @@ export class BudgetNotices {
   readonly reported = { warn: 0, slow: 0, refuse: 0 };
   readonly #options: BudgetNoticesOptions;
   /** Reported budgets, by tenant and budget: the start of the period. */
-  readonly #known = new Map<string, number>();
+  readonly #known = new BoundedMap<string, number>(KNOWN_MAX);
   #happened: Happened | undefined;
   #stored: Stored | undefined;
   #isWanted: ((tenant_id: string) => boolean) | undefined;
   /** Budgets stored for hooks, or being stored, as in `#known`. */
-  readonly #kept = new Map<string, number>();
+  readonly #kept = new BoundedMap<string, number>(KNOWN_MAX);
 
   constructor(options: BudgetNoticesOptions) {
     this.#options = options;

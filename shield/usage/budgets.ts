@@ -25,21 +25,16 @@ export interface BudgetsOptions extends Omit<BudgetStandingsOptions, "own" | "on
   readonly tell: (tenant_id: string, exhausted: readonly BudgetState[]) => Promise<void>;
 }
 
-/** The refusals of a blocked tenant. */
-interface Door {
-  bucket: TokenBucket | undefined;
-  /** The last refusal, reused for a second, and its budget. */
-  refusal: ArqonError | undefined;
-  of: BudgetState | undefined;
-}
-
 /** The budgets of tenants, enforced by one Shield. */
 export class Budgets {
   /** Refused messages and commands, by the action of the budget. */
   readonly refusals = { slow: 0, refuse: 0 };
   readonly #now: () => number;
   readonly #standings: BudgetStandings;
-  readonly #doors = new WeakMap<Standing, Door>();
+  /** Tenants that were refused since the last reading: they use nothing, but wait for another state. */
+  #refused = new Set<string>();
+  /** What slowed tenants may still send. */
+  readonly #buckets = new WeakMap<Standing, TokenBucket>();
   readonly #stop: () => void;
 
   constructor({ settings, tell, ...options }: BudgetsOptions) {
@@ -47,6 +42,11 @@ export class Budgets {
     const standings = new BudgetStandings({
       ...options,
       own: (tenant_id) => settings.get(tenant_id).budgets ?? [],
+      active: () => {
+        const refused = this.#refused;
+        this.#refused = new Set();
+        return refused.union(new Set(options.active()));
+      },
       onRead: (tenant_id, states) =>
         tell(tenant_id, states.filter(({ is_exhausted }) => is_exhausted)),
     });
@@ -74,30 +74,24 @@ export class Budgets {
 
   /**
    * Admits one message or command of the tenant, or throws: `budget-exhausted` (429) until the period ends, or
-   * `tenant-quota` (429) while the tenant is slowed. Never waits. `is_begun`: of an admitted operation, which the next
-   * ones wait for if the tenant is slowed: refused halfway, it would be refused each time.
+   * `tenant-quota` (429) while the tenant is slowed. Never waits. `is_begun`: of an admitted operation, which is not
+   * refused halfway; if the tenant is slowed, the next ones wait for it.
    */
   take(tenant_id: string, is_begun = false): void {
     const standing = this.#standings.standing(tenant_id);
     if (standing?.holding === undefined) return;
     const { holding } = standing;
-    const door = this.#doors.get(standing) ??
-      { bucket: undefined, refusal: undefined, of: undefined };
-    this.#doors.set(standing, door);
     const now_ms = this.#now();
-    if (holding.budget.action === "slow") return this.#slow(door, holding, now_ms, is_begun);
+    if (holding.budget.action === "slow") return this.#slow(standing, holding, now_ms, is_begun);
+    if (is_begun) return;
     this.refusals.refuse++;
+    this.#refused.add(tenant_id);
     const left_ms = Math.ceil((holding.end_ms - now_ms) / SECOND_MS) * SECOND_MS;
-    const retry_after_ms = Math.min(left_ms, WAIT_MAX_MS);
-    // An error with its stack costs more than the message: a client that continues gets the same one for a second.
-    if (door.refusal?.retry_after_ms !== retry_after_ms || door.of !== holding) {
-      const until = new Date(holding.end_ms).toISOString();
-      door.refusal = new ArqonError("budget-exhausted", `${wordsOf(holding)}, until ${until}`, {
-        retry_after_ms,
-      });
-      door.of = holding;
-    }
-    throw door.refusal;
+    const until = new Date(holding.end_ms).toISOString();
+    // A new one each time: the journal knows by the error whether a refusal is recorded.
+    throw new ArqonError("budget-exhausted", `${wordsOf(holding)}, until ${until}`, {
+      retry_after_ms: Math.min(left_ms, WAIT_MAX_MS),
+    });
   }
 
   /** The same for rare and expensive operations: reads the usage first. Rejects as `take` throws. */
@@ -123,14 +117,16 @@ export class Budgets {
     await this.#standings.close();
   }
 
-  #slow(door: Door, holding: BudgetState, now_ms: number, is_begun: boolean): void {
+  #slow(standing: Standing, holding: BudgetState, now_ms: number, is_begun: boolean): void {
     const { messages_per_second } = holding.budget;
-    if (door.bucket?.per_second !== messages_per_second) {
-      door.bucket = createBucket(messages_per_second, now_ms, messages_per_second);
+    let bucket = this.#buckets.get(standing);
+    if (bucket?.per_second !== messages_per_second) {
+      bucket = createBucket(messages_per_second, now_ms, messages_per_second);
+      this.#buckets.set(standing, bucket);
     }
-    const retry_after_ms = take(door.bucket, 1, now_ms);
+    const retry_after_ms = take(bucket, 1, now_ms);
     if (retry_after_ms === 0) return;
-    if (is_begun) return withdraw(door.bucket, 1);
+    if (is_begun) return withdraw(bucket, 1);
     this.refusals.slow++;
     const detail = `${messages_per_second} messages a second, since ${wordsOf(holding)},`;
     throw new ArqonError("tenant-quota", detail, { retry_after_ms });

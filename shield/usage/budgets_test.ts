@@ -59,3 +59,26 @@ Deno.test("budgets: a report that cannot be marked is in the log, and is made at
   await notices.tell("acme", [state]);
   assert.equal(notices.reported.refuse, 1);
 });
+
+Deno.test("budgets: few reports are remembered, and none is made twice", async () => {
+  const marks = new Set<string>();
+  let asked = 0;
+  const bucket = {
+    update(key: readonly string[]) {
+      asked++;
+      if (marks.has(key.join())) return Promise.reject(new ArqonError("version-conflict"));
+      marks.add(key.join());
+      return Promise.resolve(1);
+    },
+  } as unknown as KeyValue;
+  const place = { running: () => Promise.resolve(bucket) };
+  const notices = new BudgetNotices({ place, node_id: "s1", log: QUIET });
+  const budget = { per: "month", unit: "messages_in", limit: 0, action: "refuse" };
+  const state = { budget, used: 1, begin_ms: 0, end_ms: 9, is_exhausted: true } as BudgetState;
+  for (let at = 0; at <= 10_000; at++) await notices.tell(`t${at}`, [state]);
+  await notices.tell("t10000", [state]);
+  assert.equal(asked, 10_001);
+  await notices.tell("t0", [state]);
+  assert.equal(asked, 10_002, "the oldest was forgotten");
+  assert.equal(notices.reported.refuse, 10_001);
+});

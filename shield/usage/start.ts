@@ -131,7 +131,10 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
       },
     }),
     renew: () => budgets.renew(),
-    reprice: () => prices.renew(),
+    reprice() {
+      prices.renew();
+      budgets.renew();
+    },
     audit: (happened) => teller.audit(happened),
     store: (stored, isWanted) => teller.store(stored, isWanted),
     async begin() {

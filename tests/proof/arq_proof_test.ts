@@ -82,6 +82,14 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   await publish(bus, "open", 1);
   await grown(served(bus, "default.open"), await verifierOf(served(bus, "default.open")), 1);
   assert.match(await succeeds("verify", treeUrl(bus, "default.open")), /1 entry, complete/);
+  // Another tenant may have a room of that name, whose messages are none of that log.
+  const other = ["--url", bus.url, "--token", await bus.tokenFor({ tenant: "other" })];
+  const { code, stderr } = await runArq(["proof", "save", "default.open", "none", ...other], {
+    cwd,
+  });
+  assert.equal(code, 3, stderr);
+  assert.match(stderr, /tenant-mismatch/);
+  await assert.rejects(Deno.stat(`${cwd}/none`), Deno.errors.NotFound);
 });
 
 Deno.test("an ACK has a receipt when it is asked for, and the log keeps its promise", async () => {

@@ -132,8 +132,11 @@ function bodyOf(
   { wanted, changes, basis }: Compared,
   schemas: readonly StagedSchema[] = [],
 ): string {
+  const isChanged = (kind: Kind) => changes.some((one) => one.kind === kind);
   const changed = KINDS.filter((kind) =>
-    kind !== "schemas" && changes.some((one) => one.kind === kind)
+    kind !== "schemas" && isChanged(kind) ||
+    // Other classes of rooms may leave none with their reducer.
+    kind === "reducers" && wanted.reducers !== undefined && isChanged("rooms")
   );
   const lists = Object.fromEntries(changed.map((kind) => [kind, listOfKind(wanted, kind)]));
   return JSON.stringify({ basis, ...lists, ...(schemas.length === 0 ? {} : { schemas }) });

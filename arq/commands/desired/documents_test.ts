@@ -149,6 +149,24 @@ Deno.test("changes of hooks, schedules and reducers are planned and applied; uns
   assert.deepEqual([left.schedules, left.reducers[0].current.module], [[], ""]);
 });
 
+Deno.test("reducers of an apply are those of the classes that it puts in force", async () => {
+  const reducers = 'tenant = "default"\n[[reducers]]\nclass = "count-*"\nmodule = "m.wasm"\n';
+  await using folder = await folderWith({ "a.toml": reducers });
+  await Deno.copyFile(reducerFile("counter_rust"), `${folder.path}/m.wasm`);
+  await using bus = await startLocalBus(CONFIG);
+  const arq = await localArq(bus, folder.path);
+  // The tenant's own class has no reducer.
+  await arq(0, "room", "class", "set", "count-*", "--durable");
+  assert.match(await arq(1, "apply", "."), /no class of rooms count-\* with one/);
+  await edit(`${folder.path}/a.toml`, "\n", "\nrooms = []\n");
+  await arq(0, "apply", ".");
+  assert.match(await arq(0, "plan", "."), /^tenant default: nothing to do\n/);
+  const own = '[[rooms]]\nroom = "count-*"\ndurable = true\n';
+  await Deno.writeTextFile(`${folder.path}/a.toml`, reducers + own);
+  assert.match(await arq(1, "apply", "."), /no class of rooms count-\* with one/);
+  assert.match(await arq(0, "room", "class", "list"), /count-\*.*config/);
+});
+
 Deno.test("an invalid state is refused before any change, and a finished schedule is no change", async () => {
   await using bus = await startLocalBus(CONFIG);
   const cases: [RegExp, string][] = [

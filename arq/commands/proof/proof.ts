@@ -239,6 +239,8 @@ export async function save(
   const source = await openSource(io, place, flags);
   const { tree, verifiers } = await openTree(io, source, flags);
   const root = resolvePath(io.cwd, folder);
+  // Whoever may not read them gets no folder.
+  let page = await source.history?.(0);
   const write = async (path: string, data: Uint8Array | string) => {
     const file = `${root}/${path}`;
     try {
@@ -251,14 +253,14 @@ export async function save(
   await write("checkpoint", tree.note);
   await write("key", verifiers.map((one) => `${encodeVerifier(one)}\n`).join(""));
   for (const path of tree.paths()) await write(path, await source.files(path));
-  if (source.history !== undefined) {
+  if (page !== undefined) {
     const file = await io.files.writer(`${root}/${MESSAGES}`, 0o644);
-    for (let [after, more] = [0, true]; more;) {
-      const page = await source.history(after);
+    for (let after = 0; page !== undefined;) {
       await file.write(new TextEncoder().encode(`${page}\n`));
-      const { messages, more: is_more } = JSON.parse(page);
+      const { messages, more } = JSON.parse(page);
       const last = messages.at(-1)?.offset ?? after;
-      [after, more] = [last, is_more && last > after];
+      page = more && last > after ? await source.history?.(last) : undefined;
+      after = last;
     }
     await file.finish();
   }

@@ -4,6 +4,7 @@ import {
   type Checkpoint,
   decodeVerifier,
   decodeWitness,
+  jsonMembers,
   openCheckpoint,
   openCosigned,
   type Verifier,
@@ -42,14 +43,25 @@ const WAIT_MS = 30_000;
 /** The most readings of a checkpoint until it has its cosignatures, and the pause between them. */
 const COSIGNED_LOOKS = 5;
 const COSIGNED_MS = 1_000;
+/** The most members of an ACK that are read. */
+const ACK_MEMBERS = 100;
 
-/** The whole body of an answer; retries after a retry time. Throws the refusal. */
-async function fetched(io: Io, url: string, token: string | undefined): Promise<Uint8Array> {
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+/** The whole body of an answer; retries after a retry time. Throws the refusal. With a body of JSON it is a POST. */
+async function fetched(
+  io: Io,
+  url: string,
+  token: string | undefined,
+  body?: string,
+): Promise<Uint8Array> {
+  const headers = {
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    ...(body === undefined ? {} : { "content-type": "application/json" }),
+  };
+  const init = { headers, body: body ?? null, method: body === undefined ? "GET" : "POST" };
   let answered: Answered;
   try {
     answered = await askPatiently(
-      (signal) => fetch(url, { headers, signal }),
+      (signal) => fetch(url, { ...init, signal }),
       WAIT_MS,
       (delay_ms) => pause(delay_ms, io.signal),
       io.signal,
@@ -60,10 +72,10 @@ async function fetched(io: Io, url: string, token: string | undefined): Promise<
   }
   const { answer, bytes, waited } = answered;
   if (answer.ok) return bytes;
-  const body = new TextDecoder().decode(bytes.subarray(0, 1_000));
+  const text = new TextDecoder().decode(bytes.subarray(0, 1_000));
   const is_refused = answer.status === 401 || answer.status === 403;
   throw new CommandError(
-    `${url}: HTTP ${answer.status} ${body}${waited}`,
+    `${url}: HTTP ${answer.status} ${text}${waited}`,
     is_refused ? EXIT.refused : EXIT.failure,
   );
 }
@@ -94,12 +106,21 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
   const token = given ?? await target?.token(is_record ? "admin" : "user");
   const files: TreeFiles = (path) => fetched(io, `${origin}/v1/proof/${place}/${path}`, token);
   if (is_record) return { files };
-  const [, room = ""] = place.split(".");
+  const [tenant_id = "", room = ""] = place.split(".");
+  // A command names its tenant: with a token of another one it is refused, and not about that one's room.
   const history = async (after: number) => {
-    const url = `${origin}/v1/rooms/${room}/messages?after=${after}&limit=1000`;
-    return new TextDecoder().decode(await fetched(io, url, token));
+    const asked = { name: "history.get", tenant_id, data: { after, limit: 1_000 } };
+    const url = `${origin}/v1/rooms/${room}/commands`;
+    const ack = new TextDecoder().decode(await fetched(io, url, token, JSON.stringify(asked)));
+    const { start, end } = jsonMembers(ack, 0, ACK_MEMBERS, () => unlike(url)).get("result") ??
+      unlike(url);
+    return ack.slice(start, end);
   };
   return { files, history };
+}
+
+function unlike(url: string): never {
+  throw new CommandError(`${url} answers, but not like an ArqonBus`);
 }
 
 /** The lines of a file. */

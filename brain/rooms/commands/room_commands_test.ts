@@ -43,7 +43,8 @@ function read(
     return () => "";
   });
   const envelope = readCommandEnvelope(commandEnvelope(command), AT);
-  const request = readRequest(envelope, "c1", { ...rooms, ...own });
+  const all = { ...rooms, ...own };
+  const request = readRequest(envelope, commandName(envelope.command.name, all), "c1", all);
   return read === undefined ? request : { ...request, command: read };
 }
 

@@ -57,15 +57,10 @@ interface RoomExtent {
 /** Answers questions about the history of rooms; there is one for each process. */
 export interface History {
   /**
-   * Answers with a page of the room's history. `ask` is called once every other check has passed; `is_begun`: of an
-   * admitted command. Rejects with a refusal, or as the log rejects.
+   * Answers with a page of the room's history. `ask` is called once every other check has passed. Rejects with a
+   * refusal, or as the log rejects.
    */
-  answer(
-    caller: Caller,
-    room_id: string,
-    ask: () => HistoryQuestion,
-    is_begun?: boolean,
-  ): Promise<HistoryAnswer>;
+  answer(caller: Caller, room_id: string, ask: () => HistoryQuestion): Promise<HistoryAnswer>;
   /** Returns the bytes of an answer, and records that the caller has read it. */
   give(
     caller: Caller,
@@ -100,9 +95,10 @@ export function createHistory(context: HistoryContext): History {
     const key = JSON.stringify([tenant_id, room_id, history_size, history_ttl_seconds, range]);
     return reads.run(key, () => readRoom(context, trims, room, range));
   };
-  const answer: History["answer"] = async (caller, room_id, ask, is_begun = false) => {
+  const answer: History["answer"] = async (caller, room_id, ask) => {
     const room_class = await admitHistory(context, caller, room_id);
     const { tenant_id } = caller.identity;
+    let is_begun = false;
     const read = (range: HistoryRange) => {
       context.reads?.page(caller.identity, room_class.pattern, is_begun);
       is_begun = true;
@@ -227,7 +223,7 @@ async function historyCommand(
   const { content_type, data_start, data_end } = command;
   const data = bytes.subarray(data_start, data_end);
   const ask = () => rangeOfData(data, content_type, limits);
-  const found = await answer(caller, room_id, ask, true);
+  const found = await answer(caller, room_id, ask);
   const result = await give(caller, room_id, found, isProtobufType(content_type));
   return { ...EMPTY_ACK, request_id, result };
 }
