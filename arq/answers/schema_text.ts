@@ -49,11 +49,10 @@ export function findingsText(findings: unknown, paint: Paint): string {
     place = own_place;
     const severity = cell(finding["severity"]);
     const word = paint(severity === "error" ? "red" : "yellow", severity);
-    const versions = `${versionName(finding["from_version"])} → ${
-      versionName(finding["to_version"])
-    }`;
+    const [from, to] = [finding["from_version"], finding["to_version"]].map(versionName);
     const indent = own_place === "" ? "  " : "    ";
-    text += `${indent}${word} ${cell(finding["rule"])}: ${cell(finding["detail"])} (${versions})\n`;
+    const what = `${cell(finding["rule"])}: ${cell(finding["detail"])}`;
+    text += `${indent}${word} ${what} (${from} → ${to})\n`;
   }
   return text;
 }

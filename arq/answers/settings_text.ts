@@ -66,11 +66,10 @@ export function diffText({ candidates }: Members, { tenant }: Members = {}): str
     "WOULD REFUSE": ({ would_refuse, mirrored }: Members) => share(would_refuse, mirrored),
     "WOULD ALLOW": ({ would_allow, mirrored }: Members) => share(would_allow, mirrored),
   };
-  const examples = all.filter((one) => listOf(one["examples"]).length > 0).map((one) =>
-    `\n${cell(one["candidate"])}\n${
-      listOf(one["examples"]).map(membersOf).toReversed().map(exampleLine).join("")
-    }`
-  );
+  const examples = all.map(({ candidate, examples }) => {
+    const lines = listOf(examples).map(membersOf).toReversed().map(exampleLine);
+    return lines.length === 0 ? "" : `\n${cell(candidate)}\n${lines.join("")}`;
+  });
   return listing(all, columns, shares) + examples.join("");
 }
 

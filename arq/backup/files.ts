@@ -4,11 +4,12 @@
  */
 import { type BackupPart, type Manifest, partBytes } from "../../shared/backup/manifest.ts";
 import { plural } from "../../shared/plural.ts";
-import { CommandError, failed, printable } from "../terminal/exit.ts";
+import { CommandError, failed, printable, whyOf } from "../terminal/exit.ts";
 import type { BackupReader, GivenPart, ReadFile } from "../../shared/backup/archive.ts";
 import { namedFiles } from "../../shared/config/named_files.ts";
 import { readInput } from "../terminal/input.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
+import { inColumns } from "../terminal/columns.ts";
 import type { Place } from "./backup_place.ts";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
@@ -28,22 +29,22 @@ function detailOf(part: BackupPart): string {
   return `mode ${part.mode.toString(8)}`;
 }
 
-const rowOf = (part: BackupPart, width: number) =>
-  `  ${printable(part.name).padEnd(width)}  ${sizeText(partBytes(part)).padStart(10)}  ${
-    detailOf(part)
-  }\n`;
-
 /** The table of what is in a backup. */
 export function manifestText(manifest: Manifest): string {
   const { engine, version, begun_ms, ended_ms, parts, node_id } = manifest;
   const bytes = parts.reduce((total, part) => total + partBytes(part), 0);
-  const width = Math.max(0, ...parts.map(({ name }) => printable(name).length));
+  const rows = parts.map((part) => [
+    printable(part.name),
+    sizeText(partBytes(part)).padStart(10),
+    detailOf(part),
+  ]);
+  const seconds = ((ended_ms - begun_ms) / 1_000).toFixed(1);
   const who = node_id === undefined ? "" : ` by ${node_id}`;
   return `engine ${engine}, ArqonBus ${version}${who}, begun ${
     new Date(begun_ms).toISOString()
   }, ` +
-    `${((ended_ms - begun_ms) / 1_000).toFixed(1)} s, ${plural(parts.length, "part")}, ` +
-    `${sizeText(bytes)}\n${parts.map((part) => rowOf(part, width)).join("")}`;
+    `${seconds} s, ${plural(parts.length, "part")}, ${sizeText(bytes)}\n` +
+    inColumns(rows).map((line) => `  ${line}\n`).join("");
 }
 
 /** Whether a backup holds files such as keys, which must be kept secret. */
@@ -55,11 +56,7 @@ const FILES_FOLDER = "files";
 const FILE_MODE = 0o600;
 
 /** Absolute paths of the files that go into a backup, each path once. */
-export function filesToSave(
-  io: Io,
-  place: Place | undefined,
-  more: readonly string[],
-): string[] {
+export function filesToSave(io: Io, place: Place | undefined, more: readonly string[]): string[] {
   const own = place === undefined
     ? []
     : [place.config_file, ...namedFiles(place.config).map(({ path }) => path)];
@@ -128,7 +125,7 @@ export class FileRestorer implements BackupReader {
     try {
       await files.create(to, whole, part.mode);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = whyOf(error);
       throw new CommandError(`cannot write ${to}: ${why}`);
     }
     this.#done.add(path);

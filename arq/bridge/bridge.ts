@@ -19,7 +19,7 @@ import { type Lsn, lsnText, parseLsn, readChange, readWal, statusUpdate } from "
 import { SHOWN_BYTES_MAX, SIGNED_BYTES_MAX } from "./wal.ts";
 import { Buffer } from "node:buffer";
 import { pause } from "../rooms/flow.ts";
-import { CommandError } from "../terminal/exit.ts";
+import { CommandError, whyOf } from "../terminal/exit.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
 import { type Outcome, Publisher } from "./publisher.ts";
 import { awaitedLater } from "../../shared/awaited_later.ts";
@@ -271,7 +271,7 @@ export async function runBridge(given: BridgeOptions): Promise<void> {
       if (error instanceof CommandError) throw error;
       if (signal.aborted) return;
       const is_standby = (error as { code?: unknown }).code === IN_USE;
-      if (!is_standby) say(`the database: ${error instanceof Error ? error.message : error}`);
+      if (!is_standby) say(`the database: ${whyOf(error)}`);
       else if (!is_waiting) say("another bridge is active; waiting");
       is_waiting = is_standby;
       await pause(is_standby ? STANDBY_MS : AGAIN_MS, signal);

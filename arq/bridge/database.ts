@@ -116,14 +116,6 @@ export interface Standing {
   readonly key: Uint8Array;
 }
 
-/** How much of its log the database keeps for a slot. */
-export interface KeptWal {
-  readonly slot: string;
-  readonly kept_bytes: number;
-  /** Bytes that may still be written before the slot is lost; undefined: unlimited. */
-  readonly safe_bytes: number | undefined;
-}
-
 const SOURCE = `concat_ws('-',
     (select system_identifier from pg_control_system()),
     left(pg_walfile_name(pg_current_wal_lsn()), 8),
@@ -143,14 +135,18 @@ const SCHEMA = `
 /** Rows kept of unsigned messages, which any role can cause. */
 const UNSIGNED_ROWS = 1_000;
 
+/** How much of its log the database keeps for a slot. */
+export type KeptWal = NonNullable<Awaited<ReturnType<typeof keptWal>>>;
+
 /** Undefined: there is no such slot. */
-export async function keptWal(sql: Database, slot: string): Promise<KeptWal | undefined> {
+export async function keptWal(sql: Database, slot: string) {
   const { rows: [row] } = await sql.query(
     `select pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) as kept, safe_wal_size as safe
      from pg_replication_slots where slot_name = $1`,
     [slot],
   );
   if (row === undefined || row.kept === null) return undefined;
+  // Bytes that may still be written before the slot is lost; undefined: unlimited.
   const safe_bytes = row.safe === null ? undefined : Number(row.safe);
   return { slot, kept_bytes: Number(row.kept), safe_bytes };
 }
@@ -230,11 +226,9 @@ async function checkDatabase(sql: Database): Promise<void> {
 
 /** The error for a slot that belongs to somebody else: it must be neither read nor dropped. */
 function foreign(slot: string, { database, plugin }: Slot): CommandError {
-  const text = `the slot ${slot} belongs to ${database ?? "no database"} with ${
-    plugin ?? "no plugin"
-  }`;
+  const whose = `${database ?? "no database"} with ${plugin ?? "no plugin"}`;
   const hint = "another name for ours, by --slot or [bridge.postgres] slot";
-  return failed(text, hint);
+  return failed(`the slot ${slot} belongs to ${whose}`, hint);
 }
 
 /** Without the timeline: a promoted database continues from the saved position. */

@@ -5,23 +5,17 @@
 import { ArqonError } from "@arqon/proto";
 import { errorFromWire } from "../../sdk/typescript/wire/wire_error.ts";
 import { endedBy, textOf } from "../../shared/listeners/answer_body.ts";
-import { CommandError, EXIT } from "../terminal/exit.ts";
+import { CommandError, EXIT, whyOf } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
-import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "./target.ts";
-import type { Target } from "./target.ts";
+import { findTarget, givenToken, noListener, refusedToken, tokenRenewal } from "./target.ts";
 import type { ConnectionFlags } from "../program/flags.ts";
 
-/** An admin listener, and a token of role admin for it. */
-export interface Admin {
+/** A listener, and a token if it requires one. */
+interface Listener {
   /** Address of the listener, without a slash at its end. */
   readonly admin_url: string;
-  readonly token: string;
-  /** What to do when the token is refused; absent when there is no advice for this token. */
-  readonly renewal?: string | undefined;
+  readonly token: string | undefined;
 }
-
-/** A listener, and a token if it requires one. */
-type Listener = Pick<Admin, "admin_url"> & { readonly token: string | undefined };
 
 /** One request to an admin listener. */
 export interface AdminRequest {
@@ -43,11 +37,11 @@ export async function findAdmin(io: Io, flags: ConnectionFlags): Promise<Admin> 
   const target = needs_bus ? await findTarget(io, flags) : undefined;
   const admin_url = (flags.adminUrl ?? target?.admin_url)?.replace(/\/+$/, "");
   const renewal = tokenRenewal(io, flags, target, "admin");
-  if (admin_url === undefined) throw noAdmin(io, flags, target);
-  if (token !== undefined) return { admin_url, token, renewal };
+  if (admin_url === undefined) throw noListener(io, flags, target, "admin");
+  if (token !== undefined) return new Admin(io, admin_url, token, renewal);
   const is_own = target?.admin_url?.replace(/\/+$/, "") === admin_url;
   if (target !== undefined && (is_own || target.is_named)) {
-    return { admin_url, token: await target.token("admin"), renewal };
+    return new Admin(io, admin_url, await target.token("admin"), renewal);
   }
   throw new CommandError(
     `no token for ${admin_url}: it is not a running development bus`,
@@ -55,17 +49,6 @@ export async function findAdmin(io: Io, flags: ConnectionFlags): Promise<Admin> 
     "give --token or --token-file with a token of role admin, or --context; " +
       "arq auth gen --role admin makes one",
   );
-}
-
-function noAdmin(io: Io, { url }: ConnectionFlags, target: Target | undefined): CommandError {
-  if (target?.context !== undefined) {
-    const { name } = target.context;
-    const hint = `arq context add ${name} --update --admin-url http://…, or give --admin-url`;
-    return new CommandError(`context ${name} has no admin URL`, EXIT.unreachable, hint);
-  }
-  if (url === undefined) return noBus(io);
-  const hint = "its admin listener has an address of its own: give --admin-url";
-  return new CommandError(`${url} is not a running development bus`, EXIT.unreachable, hint);
 }
 
 async function send(
@@ -89,10 +72,7 @@ async function send(
   } catch (error) {
     io.signal.throwIfAborted();
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    throw new ArqonError(
-      "unreachable",
-      `${admin_url}: ${cause instanceof Error ? cause.message : cause}`,
-    );
+    throw new ArqonError("unreachable", `${admin_url}: ${whyOf(cause)}`);
   }
 }
 
@@ -109,10 +89,14 @@ export async function exchange(
   return { response, text: await textOf(response, signal, max_bytes) };
 }
 
-/** The parameters that are set, as a query. */
-export function queryOf(all: Readonly<Record<string, unknown>>): URLSearchParams {
+/** The parameters of a request. */
+type Query = Readonly<Record<string, unknown>>;
+
+/** The path with the parameters that are set. */
+export function withQuery(path: string, all: Query): string {
   const given = Object.entries(all).filter(([, value]) => value !== undefined);
-  return new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
+  const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
+  return query.size === 0 ? path : `${path}?${query}`;
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {
@@ -124,82 +108,109 @@ function parsed(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** The error for a refusal. An answer that is not ArqonBus's becomes `unreachable`. */
-function refusal({ admin_url, renewal }: Admin, status: number, text: string): unknown {
-  const problem = parsed(text);
-  if (problem === undefined || typeof problem["reason"] !== "string") {
-    return new ArqonError(
-      "unreachable",
-      `${admin_url}: HTTP ${status}, but the answer is not ArqonBus's`,
-    );
-  }
-  const { reason, detail } = problem;
-  const message = typeof detail === "string" ? detail : "";
-  return refusedToken(errorFromWire({ code: status, reason, message }), renewal);
-}
-
-/** The JSON object of the answer to a request. Throws the bus's refusal, or `unreachable`. */
-export async function askAdmin(
-  io: Io,
-  admin: Admin,
-  request: AdminRequest,
-): Promise<Record<string, unknown>> {
-  const { response, text } = await exchange(io, admin, request);
-  const body = response.ok ? parsed(text) : undefined;
-  if (body === undefined) throw refusal(admin, response.status, text);
-  return body;
-}
-
-/** The listener's time from its `Date` header, in Unix ms; undefined without one. Rejects as `askAdmin`. */
-async function dateOf(io: Io, admin: Admin): Promise<number | undefined> {
-  const { response, text } = await exchange(io, admin, { method: "GET", path: "/v1/access" });
-  if (!response.ok) throw refusal(admin, response.status, text);
-  const date_ms = Date.parse(response.headers.get("date") ?? "");
-  return Number.isNaN(date_ms) ? undefined : date_ms;
-}
-
-/** Reads a stream until `enough` resolves to true; a stream that ends earlier is a lost connection. */
-export async function follow(io: Io, admin: Admin, enough: () => Promise<boolean>): Promise<void> {
-  try {
-    if (await enough()) return;
-  } catch (error) {
-    io.signal.throwIfAborted();
-    if (!(error instanceof TypeError)) throw error;
-  }
-  io.signal.throwIfAborted();
-  throw new ArqonError("connection-lost", `${admin.admin_url} ended the stream`);
-}
-
 /** The answer of the bus, or its problem with all members when it refuses with an expected reason. */
 interface AnswerOrProblem {
   readonly refused: boolean;
   readonly body: Record<string, unknown>;
 }
 
-/** Sends a request as `askAdmin` does, but returns a refusal with `reason` instead of throwing it. */
-export async function askAdminOr(
-  io: Io,
-  admin: Admin,
-  request: AdminRequest,
-  reason: string,
-): Promise<AnswerOrProblem> {
-  const { response, text } = await exchange(io, admin, request);
-  const body = parsed(text);
-  if (body === undefined || (!response.ok && body["reason"] !== reason)) {
-    throw refusal(admin, response.status, text);
-  }
-  return { refused: !response.ok, body };
-}
+/** An admin listener that commands ask, with a token of role admin for it. */
+export class Admin implements Listener {
+  readonly io: Io;
+  readonly admin_url: string;
+  readonly token: string;
+  /** What to do when the token is refused; undefined when there is no advice for this token. */
+  readonly #renewal: string | undefined;
 
-/** The answer's body as a stream, until the signal ends it. Throws as `askAdmin` does. */
-export async function streamAdmin(
-  io: Pick<Io, "signal">,
-  admin: Admin,
-  path: string,
-): Promise<ReadableStream<Uint8Array>> {
-  const response = await send(io, admin, { method: "GET", path }, io.signal);
-  if (response.ok && response.body !== null) return endedBy(response.body, io.signal);
-  throw refusal(admin, response.status, await textOf(response, io.signal));
+  constructor(io: Io, admin_url: string, token: string, renewal?: string) {
+    this.io = io;
+    this.admin_url = admin_url;
+    this.token = token;
+    this.#renewal = renewal;
+  }
+
+  /** The JSON object of the answer to a request. Throws the bus's refusal, or `unreachable`. */
+  async ask(request: AdminRequest): Promise<Record<string, unknown>> {
+    const { response, text } = await exchange(this.io, this, request);
+    const body = response.ok ? parsed(text) : undefined;
+    if (body === undefined) throw this.#refusal(response.status, text);
+    return body;
+  }
+
+  /** The answer to a GET with these parameters; undefined ones are left out. Throws as `ask` does. */
+  async get(path: string, query: Query = {}): Promise<Record<string, unknown>> {
+    return await this.ask({ method: "GET", path: withQuery(path, query) });
+  }
+
+  /** Sends a request as `ask` does, but returns a refusal with `reason` instead of throwing it. */
+  async askOr(request: AdminRequest, reason: string): Promise<AnswerOrProblem> {
+    const { response, text } = await exchange(this.io, this, request);
+    const body = parsed(text);
+    if (body === undefined || (!response.ok && body["reason"] !== reason)) {
+      throw this.#refusal(response.status, text);
+    }
+    return { refused: !response.ok, body };
+  }
+
+  /** The answer's body as a stream, until the signal ends it. Throws as `ask` does. */
+  async stream(
+    path: string,
+    query: Query = {},
+    signal = this.io.signal,
+  ): Promise<ReadableStream<Uint8Array>> {
+    const request = { method: "GET", path: withQuery(path, query) } as const;
+    const response = await send({ signal }, this, request, signal);
+    if (response.ok && response.body !== null) return endedBy(response.body, signal);
+    throw this.#refusal(response.status, await textOf(response, signal));
+  }
+
+  /** The bytes of the answer. Throws as `ask` does. */
+  async bytes(path: string, query: Query = {}): Promise<Uint8Array<ArrayBuffer>> {
+    return await new Response(await this.stream(path, query)).bytes();
+  }
+
+  /** Unix ms by the clock of the Shield that answers; by the local clock when it sends none. Throws as `ask` does. */
+  async now(): Promise<number> {
+    const sent_ms = this.io.now();
+    const { response, text } = await exchange(this.io, this, { method: "GET", path: "/v1/access" });
+    if (!response.ok) throw this.#refusal(response.status, text);
+    const received_ms = this.io.now();
+    const date_ms = Date.parse(response.headers.get("date") ?? "");
+    if (Number.isNaN(date_ms)) return received_ms;
+    return received_ms + clockOffset_ms({ date_ms, sent_ms, received_ms });
+  }
+
+  /** The time this many seconds ago by `now`; undefined for undefined, without a request. */
+  ago(seconds: number): Promise<number>;
+  ago(seconds: number | undefined): Promise<number | undefined>;
+  async ago(seconds: number | undefined): Promise<number | undefined> {
+    if (seconds === undefined) return undefined;
+    return Math.max(0, Math.trunc(await this.now() - 1_000 * seconds));
+  }
+
+  /** Reads a stream until `enough` resolves to true; a stream that ends earlier is a lost connection. */
+  async follow(enough: () => Promise<boolean>): Promise<void> {
+    const { signal } = this.io;
+    try {
+      if (await enough()) return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof TypeError)) throw error;
+    }
+    signal.throwIfAborted();
+    throw new ArqonError("connection-lost", `${this.admin_url} ended the stream`);
+  }
+
+  /** The error for a refusal. An answer that is not ArqonBus's becomes `unreachable`. */
+  #refusal(status: number, text: string): unknown {
+    const { reason, detail } = parsed(text) ?? {};
+    if (typeof reason !== "string") {
+      const what = `HTTP ${status}, but the answer is not ArqonBus's`;
+      return new ArqonError("unreachable", `${this.admin_url}: ${what}`);
+    }
+    const message = typeof detail === "string" ? detail : "";
+    return refusedToken(errorFromWire({ code: status, reason, message }), this.#renewal);
+  }
 }
 
 /** When a server answered, by both clocks. */
@@ -219,34 +230,4 @@ export function clockOffset_ms(
   const most = date_ms + 1_000 - sent_ms;
   if (least > 0) return least;
   return most < 0 ? most : 0;
-}
-
-/** Unix ms by the clock of the Shield that answers; by the local clock when it sends none. Rejects as `askAdmin`. */
-export async function busNow(io: Io, admin: Admin): Promise<number> {
-  const sent_ms = io.now();
-  const date_ms = await dateOf(io, admin);
-  const received_ms = io.now();
-  if (date_ms === undefined) return received_ms;
-  return received_ms + clockOffset_ms({ date_ms, sent_ms, received_ms });
-}
-
-/** The time this many seconds ago by `busNow`; undefined for undefined, without a request. */
-export async function busAgo(io: Io, admin: Admin, seconds: number): Promise<number>;
-export async function busAgo(
-  io: Io,
-  admin: Admin,
-  seconds: number | undefined,
-): Promise<number | undefined>;
-export async function busAgo(
-  io: Io,
-  admin: Admin,
-  seconds: number | undefined,
-): Promise<number | undefined> {
-  if (seconds === undefined) return undefined;
-  return Math.max(0, Math.trunc(await busNow(io, admin) - 1_000 * seconds));
-}
-
-/** The same for data of a bus; for data of a file (no `admin`) by the local clock. */
-export async function agoIn(io: Io, admin: Admin | undefined, seconds: number): Promise<number> {
-  return admin === undefined ? io.now() - 1_000 * seconds : await busAgo(io, admin, seconds);
 }

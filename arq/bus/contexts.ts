@@ -5,31 +5,30 @@
  */
 import { idProblem } from "@arqon/proto";
 import { parseAddress } from "../../sdk/typescript/options/options.ts";
-import { cannotWrite, failed, printable, usageError } from "../terminal/exit.ts";
+import { cannotWrite, failed, printable, usageError, whyOf } from "../terminal/exit.ts";
 import { isWithin } from "./folders.ts";
-import { type Io, print } from "../terminal/io.ts";
+import { type Io, note } from "../terminal/io.ts";
 import { nearest } from "../../shared/config/suggest.ts";
 
+const REQUIRED = ["name", "url"] as const;
+const OPTIONAL = [
+  ...["admin_url", "ops_url", "ops_token_file"] as const,
+  // Tenant of the tokens that are signed, and the value of `--tenant` when that is not given.
+  "tenant",
+  // File of the private JWK that signs tokens.
+  ...["key", "issuer", "audience"] as const,
+  // File of a token that was made elsewhere.
+  "token_file",
+  // Folder in which, and below which, this context comes before the one in use.
+  "folder",
+  // Compose file of the stack that `arq dev up` started. The context is removed with the stack.
+  "compose",
+] as const;
+
 /** A named bus, and where tokens for it come from. Paths are absolute. */
-export interface Context {
-  readonly name: string;
-  readonly url: string;
-  readonly admin_url?: string | undefined;
-  readonly ops_url?: string | undefined;
-  readonly ops_token_file?: string | undefined;
-  /** Tenant of the tokens that are signed, and the value of `--tenant` when that is not given. */
-  readonly tenant?: string | undefined;
-  /** File of the private JWK that signs tokens. */
-  readonly key?: string | undefined;
-  readonly issuer?: string | undefined;
-  readonly audience?: string | undefined;
-  /** File of a token that was made elsewhere. */
-  readonly token_file?: string | undefined;
-  /** Folder in which, and below which, this context comes before the one in use. */
-  readonly folder?: string | undefined;
-  /** Compose file of the stack that `arq dev up` started. The context is removed with the stack. */
-  readonly compose?: string | undefined;
-}
+export type Context =
+  & { readonly [Key in typeof REQUIRED[number]]: string }
+  & { readonly [Key in typeof OPTIONAL[number]]?: string | undefined };
 
 /** The content of the contexts file. */
 export interface Contexts {
@@ -43,20 +42,6 @@ export interface Contexts {
 export const DEV_CONTEXT = "dev";
 const CONTEXTS_MAX = 1_000;
 const FILE = "contexts.json";
-const REQUIRED = ["name", "url"] as const;
-const OPTIONAL = [
-  "admin_url",
-  "ops_url",
-  "ops_token_file",
-  "tenant",
-  "key",
-  "issuer",
-  "audience",
-  "token_file",
-  "folder",
-  "compose",
-] as const;
-
 const NONE: Contexts = { current: undefined, contexts: [] };
 
 /** Path of the contexts file; undefined when no variable says where a person's files are. */
@@ -87,7 +72,7 @@ function busAddress(text: string): string {
   try {
     return parseAddress(text).socket_url && text;
   } catch (error) {
-    throw usageError(`--url: ${error instanceof Error ? error.message : error}`);
+    throw usageError(`--url: ${whyOf(error)}`);
   }
 }
 
@@ -159,7 +144,7 @@ export async function readContexts(io: Pick<Io, "files" | "config_dir">): Promis
   try {
     return parseContexts(new TextDecoder().decode(await io.files.read(path)));
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
+    const why = whyOf(error);
     throw failed(
       `the contexts in ${path} cannot be used: ${why}`,
       "correct the file, or move it away and add the contexts again; nothing was changed",
@@ -223,6 +208,6 @@ export function withContext(all: Contexts, context: Context): Contexts {
 /** Reports on stderr why no context was made. Throws when the command was interrupted. */
 export async function tellNoContext(io: Io, error: unknown): Promise<void> {
   io.signal.throwIfAborted();
-  const why = error instanceof Error ? error.message : String(error);
-  await print(io.stderr, `arq: no context was created: ${printable(why)}\n`);
+  const why = whyOf(error);
+  await note(io, `no context was created: ${printable(why)}`);
 }

@@ -4,20 +4,15 @@
  */
 import type { Files, Io } from "../terminal/io.ts";
 
+// `token` has role user in the tenant; the key in `key_file` signs the tokens of this bus.
+const FIELDS = [
+  ...["url", "ops_url", "admin_url", "token", "tenant", "issuer", "audience", "key_file"] as const,
+];
+
 /** What a development bus says about itself in its file. */
-export interface DevBus {
-  readonly url: string;
-  readonly ops_url: string;
-  readonly admin_url: string;
-  /** A token of role user in the tenant default. */
-  readonly token: string;
-  readonly tenant: string;
-  readonly issuer: string;
-  readonly audience: string;
-  /** File of the private JWK that signs the tokens of this bus. */
-  readonly key_file: string;
+export type DevBus = Readonly<Record<typeof FIELDS[number], string>> & {
   readonly started_ms: number;
-}
+};
 
 /** Issuer of development tokens, for when no bus runs; a running bus has it in its file. */
 export const DEV_ISSUER = "arqon-dev";
@@ -33,7 +28,6 @@ interface Reading {
   readonly files: Pick<Files, "read" | "list">;
 }
 
-const FIELDS = ["url", "ops_url", "admin_url", "token", "tenant", "issuer", "audience", "key_file"];
 /** Most files of buses that are tried; files of killed buses stay. */
 const CANDIDATES_MAX = 32;
 const PROBE_MS = 1_500;

@@ -11,6 +11,7 @@ import {
   writeContexts,
 } from "./contexts.ts";
 import type { Context, Contexts } from "./contexts.ts";
+import { exchange } from "./admin.ts";
 import { contextToken } from "./target.ts";
 import { answers, DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./dev_bus.ts";
 import { type Io, print } from "../terminal/io.ts";
@@ -43,13 +44,10 @@ function freeName({ contexts }: Contexts): string {
 async function refusalOf(io: Io, context: Context): Promise<string | undefined> {
   try {
     const token = await contextToken(io, context, "admin");
-    const response = await fetch(`${context.admin_url}/v1/status`, {
-      headers: { authorization: `Bearer ${token}` },
-      redirect: "manual",
-      signal: AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]),
-    });
-    const { detail } = await response.json();
-    return response.status === 401 ? String(detail) : undefined;
+    const request = { method: "GET", path: "/v1/status" } as const;
+    const listener = { admin_url: context.admin_url ?? "", token };
+    const { response, text } = await exchange(io, listener, request, REQUEST_MS);
+    return response.status === 401 ? String(JSON.parse(text).detail) : undefined;
   } catch {
     io.signal.throwIfAborted();
     return undefined;

@@ -96,7 +96,7 @@ function socketUrl(url: string): string {
   try {
     return parseAddress(url).socket_url;
   } catch (error) {
-    throw usageError(`--url: ${error instanceof Error ? error.message : error}`);
+    throw usageError(`--url: ${whyOf(error)}`);
   }
 }
 
@@ -244,6 +244,23 @@ export function noBus(io: Io): CommandError {
   );
 }
 
+/** The error for a listener of a bus whose address is unknown. */
+export function noListener(
+  io: Io,
+  { url }: ConnectionFlags,
+  target: Target | undefined,
+  kind: "admin" | "ops",
+): CommandError {
+  if (target?.context !== undefined) {
+    const { name } = target.context;
+    const hint = `arq context add ${name} --update --${kind}-url http://…, or give --${kind}-url`;
+    return new CommandError(`context ${name} has no ${kind} URL`, EXIT.unreachable, hint);
+  }
+  if (url === undefined) return noBus(io);
+  const hint = `its ${kind} listener has an address of its own: give --${kind}-url`;
+  return new CommandError(`${url} is not a running development bus`, EXIT.unreachable, hint);
+}
+
 /** The error for a refused token, with a hint which token it was. Any other error is returned unchanged. */
 export function refusedToken(error: unknown, hint: string | undefined): unknown {
   if (!(error instanceof ArqonError) || hint === undefined) return error;
@@ -335,7 +352,7 @@ export async function opsToken(
   try {
     token = new TextDecoder().decode(await io.files.read(path)).trim();
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
+    const why = whyOf(error);
     throw new CommandError(`cannot read ${path}: ${why}`, EXIT.refused, hint);
   }
   // Other characters could not be sent in a header.

@@ -4,7 +4,7 @@
  */
 import type { JWK } from "@panva/jose";
 import { isRoomPattern } from "@arqon/proto";
-import { CommandError, usageError } from "../terminal/exit.ts";
+import { CommandError, usageError, whyOf } from "../terminal/exit.ts";
 
 /** Fewer bits are no longer safe, and every bus refuses them (RFC 7518, 3.3). */
 const RSA_BITS_MIN = 2_048;
@@ -125,11 +125,8 @@ export function algorithmOf(jwk: JWK): Algorithm {
   if ((jwk.alg ?? "Ed25519") === "Ed25519" && jwk.kty === "OKP" && jwk.crv === "Ed25519") {
     return "EdDSA";
   }
-  throw new CommandError(
-    `the key is for ${JSON.stringify(jwk.alg ?? jwk.kty)}; expected one for ${
-      ALGORITHMS.join(", ")
-    }`,
-  );
+  const is = JSON.stringify(jwk.alg ?? jwk.kty);
+  throw new CommandError(`the key is for ${is}; expected one for ${ALGORITHMS.join(", ")}`);
 }
 
 /** Reads a private JWK. `where` names it in errors; an error never repeats the key. */
@@ -169,7 +166,7 @@ export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): 
     return await signedToken(jwk, alg, payload);
   } catch (error) {
     // Such errors describe the form of the key, never its content.
-    const text = error instanceof Error ? error.message : String(error);
+    const text = whyOf(error);
     throw new CommandError(`the key cannot sign: ${text}`);
   }
 }

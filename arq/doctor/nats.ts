@@ -138,12 +138,8 @@ async function storageFinding(
     const shared = usage.shared_streams;
     const logs = plural(usage.logs, "durable log") +
       (shared === 0 ? "" : `, ${plural(shared, "shared stream")}`);
-    return ok(
-      STORAGE,
-      `${
-        promisedBytes(report, wish)
-      } bytes are promised${of}, ${usage.used_bytes} are used, ${logs}`,
-    );
+    const promised = `${promisedBytes(report, wish)} bytes are promised${of}`;
+    return ok(STORAGE, `${promised}, ${usage.used_bytes} are used, ${logs}`);
   } catch (error) {
     return warn(
       STORAGE,
@@ -158,27 +154,23 @@ type WithNats =
   & Pick<Config, "durable" | "rooms" | "auth" | "platform">
   & { readonly nats: NonNullable<Config["nats"]> };
 
-/** What a NATS server says about itself at the start of a connection. */
-interface Greeting {
-  readonly version: string;
-  readonly jetstream: boolean;
-  /** Whether it is part of a cluster; another server there may have JetStream. */
-  readonly clustered: boolean;
-}
-
 const CHECK = "NATS";
 const GREETING_BYTES_MAX = 65_536;
 const JETSTREAM_FIX =
   'add jetstream { store_dir: "…" } to the server\'s configuration, or start it with --jetstream';
 
+/** What a NATS server says about itself at the start of a connection. */
+type Greeting = NonNullable<ReturnType<typeof parseGreeting>>;
+
 /** Reads the first line of a NATS server; undefined when the line is not NATS's. */
-export function parseGreeting(line: string): Greeting | undefined {
+export function parseGreeting(line: string) {
   const [, json] = /^INFO\s+(\{.*\})\s*$/s.exec(line) ?? [];
   try {
     const info: unknown = JSON.parse(json ?? "");
     if (typeof info !== "object" || info === null) return undefined;
     const { version, jetstream, cluster } = info as Record<string, unknown>;
     if (typeof version !== "string") return undefined;
+    // Another server of its cluster may have JetStream.
     return { version, jetstream: jetstream === true, clustered: typeof cluster === "string" };
   } catch {
     return undefined;

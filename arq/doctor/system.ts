@@ -80,9 +80,8 @@ export function clockFinding(
   if (answer === undefined) return ok("clock", "set; no bus answers to compare it with");
   const offset_ms = clockOffset_ms(answer);
   const seconds = Math.abs(offset_ms / 1_000).toFixed(1);
-  const text = `${seconds} s ${
-    offset_ms > 0 ? "behind" : "ahead of"
-  } the clock of ${answer.server}`;
+  const side = offset_ms > 0 ? "behind" : "ahead of";
+  const text = `${seconds} s ${side} the clock of ${answer.server}`;
   if (Math.abs(offset_ms) > skew_seconds * 1_000) {
     return fail("clock", `${text}; tokens are refused above ${skew_seconds} s`, fix);
   }

@@ -3,9 +3,8 @@
  * are read elsewhere.
  */
 import { ArqonError } from "@arqon/sdk";
-import { type Admin, queryOf, streamAdmin } from "../bus/admin.ts";
+import type { Admin } from "../bus/admin.ts";
 import { concat } from "../../shared/containers/concat.ts";
-import type { Io } from "../terminal/io.ts";
 import type { JournalQuery } from "../../shield/journal/admin/query.ts";
 
 /** The query for a journal. */
@@ -37,7 +36,6 @@ const SILENCE_MS = 60_000;
  * `connection-lost` for an answer without its end, or when nothing arrives for `silence_ms`.
  */
 export async function* journalAnswer(
-  io: Io,
   admin: Admin,
   wish: JournalWish,
   limit: number,
@@ -45,13 +43,13 @@ export async function* journalAnswer(
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, JournalPosition> {
   // The last line is held back: it has the position where the answer ended.
   let held = new Uint8Array(0);
-  const silence = new Silence(io.signal, admin, silence_ms);
+  const silence = new Silence(admin, silence_ms);
   silence.begin();
   try {
     const { has_payloads, ...own } = wish;
     const payload = has_payloads === true ? "1" : undefined;
-    const path = `/v1/journal?${queryOf({ limit, ...own, payload })}`;
-    for await (const chunk of await streamAdmin(silence, admin, path)) {
+    const query = { limit, ...own, payload };
+    for await (const chunk of await admin.stream("/v1/journal", query, silence.signal)) {
       // The consumer of the lines may take its time.
       silence.end();
       const all = concat([held, chunk]);
@@ -66,7 +64,7 @@ export async function* journalAnswer(
   } finally {
     silence.end();
   }
-  io.signal.throwIfAborted();
+  admin.io.signal.throwIfAborted();
   const position = positionIn(held);
   if (position !== undefined) return position;
   throw new ArqonError(
@@ -83,10 +81,10 @@ class Silence {
   readonly signal: AbortSignal;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(signal: AbortSignal, { admin_url }: Admin, silence_ms: number) {
+  constructor({ admin_url, io }: Admin, silence_ms: number) {
     this.#silence_ms = silence_ms;
     this.#admin_url = admin_url;
-    this.signal = AbortSignal.any([signal, this.#own.signal]);
+    this.signal = AbortSignal.any([io.signal, this.#own.signal]);
   }
 
   begin(): void {
@@ -115,8 +113,8 @@ function positionIn(line: Uint8Array): JournalPosition | undefined {
 const ANSWER_LINES = 10_000;
 
 /** The place of the newest block; Infinity when the bus does not find it in one answer. */
-async function newestBlock(io: Io, admin: Admin, { tenant }: JournalWish): Promise<number> {
-  const answer = journalAnswer(io, admin, { tenant, newest: "1" }, 1);
+async function newestBlock(admin: Admin, { tenant }: JournalWish): Promise<number> {
+  const answer = journalAnswer(admin, { tenant, newest: "1" }, 1);
   for (;;) {
     const { done, value } = await answer.next();
     if (done === true) return value.is_end ? Number.parseInt(value.next, 10) : Infinity;
@@ -129,13 +127,12 @@ async function newestBlock(io: Io, admin: Admin, { tenant }: JournalWish): Promi
  * Throws as `journalAnswer` does.
  */
 export async function* journalBytes(
-  io: Io,
   admin: Admin,
   wish: JournalWish,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, JournalPosition> {
-  const newest = await newestBlock(io, admin, wish);
+  const newest = await newestBlock(admin, wish);
   for (let after = wish.after;;) {
-    const position = yield* journalAnswer(io, admin, { ...wish, after }, ANSWER_LINES);
+    const position = yield* journalAnswer(admin, { ...wish, after }, ANSWER_LINES);
     if (position.is_end) return position;
     const block = Number(position.next);
     if (Number.isInteger(block) && block >= newest) return { ...position, is_end: true };

@@ -1,6 +1,7 @@
 /** A bus that goes silent within a journal, or before it, ends the reading with an error. */
 import assert from "node:assert/strict";
 import { diskIo } from "../testing/disk_io.ts";
+import { Admin } from "../bus/admin.ts";
 import { journalAnswer, journalBytes } from "./bus_journal.ts";
 
 const LINE = `{"hole":1}\n`;
@@ -11,8 +12,8 @@ async function read(answer: () => Promise<Response>, silence_ms: number) {
   const over = new AbortController();
   const at = { port: 0, hostname: "127.0.0.1", onListen: () => {}, signal: over.signal };
   const server = Deno.serve(at, answer);
-  const admin = { admin_url: `http://127.0.0.1:${server.addr.port}`, token: "t" };
-  const lines = journalAnswer(diskIo("/"), admin, { tenant: "acme" }, 10, silence_ms);
+  const admin = new Admin(diskIo("/"), `http://127.0.0.1:${server.addr.port}`, "t");
+  const lines = journalAnswer(admin, { tenant: "acme" }, 10, silence_ms);
   let text = "";
   try {
     for (;;) {
@@ -71,9 +72,9 @@ Deno.test("a journal that grows while it is read is read up to its initial end, 
   const at = { port: 0, hostname: "127.0.0.1", onListen: () => {}, signal: over.signal };
   const server = Deno.serve(at, answer);
   try {
-    const admin = { admin_url: `http://127.0.0.1:${server.addr.port}`, token: "t" };
+    const admin = new Admin(diskIo("/"), `http://127.0.0.1:${server.addr.port}`, "t");
     let text = "";
-    for await (const bytes of journalBytes(diskIo("/"), admin, { tenant: "acme" })) {
+    for await (const bytes of journalBytes(admin, { tenant: "acme" })) {
       text += new TextDecoder().decode(bytes);
     }
     assert.equal(text, `{"hole":1}\n{"hole":2}\n`);

@@ -17,21 +17,12 @@ import v2 from "../../policies/sdk/v2.ts" with { type: "text" };
 import words from "../../policies/sdk/words.ts" with { type: "text" };
 
 /** The text of each file of the guest SDK, by its name. */
-export const POLICY_SDK: Readonly<Record<string, string>> = {
-  "appending.ts": appending,
-  "arqon_host_v1.ts": arqon_host_v1,
-  "arqon_host_v2.ts": arqon_host_v2,
-  "fold_table.ts": fold_table,
-  "guest.ts": guest,
-  "json.ts": json,
-  "log.ts": log,
-  "mod.ts": mod,
-  "replacing.ts": replacing,
-  "request.ts": request,
-  "state.ts": state,
-  "v2.ts": v2,
-  "words.ts": words,
-};
+export const POLICY_SDK: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries({
+    ...{ appending, arqon_host_v1, arqon_host_v2, fold_table, guest, json, log, mod, replacing },
+    ...{ request, state, v2, words },
+  }).map(([name, text]) => [`${name}.ts`, text]),
+);
 
 /** Folder under which problems in the SDK's own files are shown. */
 export const POLICY_SDK_FOLDER = "@arqon/policy/";

@@ -11,7 +11,7 @@ import { createOverseer } from "../../shield/policy/overseer.ts";
 import { tokenlessIdentity } from "../../shield/auth/identity.ts";
 import type { Caller } from "../../shield/message/caller.ts";
 import type { EvaluateRequest } from "../../shield/policy/abi/policy.ts";
-import type { Hook, PolicyBinding, PolicyFault } from "../../shared/records/verdict.ts";
+import type { Hook, PolicyBinding } from "../../shared/records/verdict.ts";
 import type { GuestModule } from "../../shield/policy/abi/host_abi.ts";
 import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";
@@ -54,29 +54,6 @@ export interface TrialOperation {
   readonly type: string;
   readonly content_type: string;
   readonly payload: Uint8Array;
-}
-
-/** The policy's decision about one operation. */
-export interface TrialOutcome {
-  readonly verdict: "allowed" | "refused" | "fault";
-  /** The code of the policy's refusal; 503 for a fault; 0 when the policy allowed the operation. */
-  readonly code: number;
-  readonly reason: string;
-  readonly fault: PolicyFault | null;
-  /** Description of the fault; "" when there was none. */
-  readonly detail: string;
-  readonly fuel: number;
-  readonly time_ms: number;
-  readonly added_headers: readonly (readonly [name: string, value: string])[];
-  /** The replacing payload: text, or `base64:` and its base64; null: unchanged. */
-  readonly payload: string | null;
-  readonly logs: readonly { readonly level: number; readonly message: string }[];
-  /** What the client receives; null when the operation is allowed. */
-  readonly client: {
-    readonly code: number;
-    readonly reason: string;
-    readonly message: string;
-  } | null;
 }
 
 /** Asks the policy about an operation. Rejects with `DecodeError` for an envelope that no gateway accepts. */
@@ -148,12 +125,14 @@ function payloadText(payload: Uint8Array): string {
   }
 }
 
-function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): TrialOutcome {
-  const client = refused instanceof ArqonError
-    ? { code: refused.code, reason: refused.reason, message: refused.message }
-    : null;
+/** The policy's decision about one operation. */
+export type TrialOutcome = ReturnType<typeof outcome>;
+
+function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown) {
+  const allowed: "allowed" | "refused" | "fault" = ran.allowed ? "allowed" : "refused";
   return {
-    verdict: ran.fault !== undefined ? "fault" : ran.allowed ? "allowed" : "refused",
+    verdict: ran.fault === undefined ? allowed : "fault" as const,
+    /** The code of the policy's refusal; 503 for a fault; 0 when the policy allowed the operation. */
     code: ran.code,
     reason: ran.reason,
     fault: ran.fault ?? null,
@@ -161,9 +140,13 @@ function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): Trial
     fuel: ran.units / UNITS_PER_FUEL,
     time_ms: ran.duration_ms,
     added_headers: reply.added_headers,
+    /** The replacing payload: text, or `base64:` and its base64; null: unchanged. */
     payload: reply.payload === undefined ? null : payloadText(reply.payload),
     logs: reply.logs.map(({ level, message }) => ({ level, message })),
-    client,
+    /** What the client receives; null when the operation is allowed. */
+    client: refused instanceof ArqonError
+      ? { code: refused.code, reason: refused.reason, message: refused.message }
+      : null,
   };
 }
 

@@ -1,19 +1,22 @@
 /** Suggestions for an unknown word, over the real commands. */
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "../completion/command_tree.ts";
-import { similarCommands, slips } from "./wrong_command_line.ts";
+import { similarCommands } from "./wrong_command_line.ts";
+import { editDistance } from "../../shared/config/suggest.ts";
 import { buildProgram } from "./program.ts";
 
 const COMMANDS = everyCommand(describeCommand(buildProgram(() => async () => {})))
   .map(({ path }) => path.slice(1).join(" ")).filter((words) => words !== "");
 
-Deno.test("slips counts keys: left out, added, changed, swapped", () => {
+Deno.test("an edit counts keys: left out, added, changed, swapped", () => {
   const cases = [["down", "down", 0], ["dwon", "down", 1], ["don", "down", 1], [
     "",
     "ab",
     2,
   ]] as const;
-  for (const [one, two, count] of cases) assert.equal(slips(one, two), count, `${one} ${two}`);
+  for (const [one, two, count] of cases) {
+    assert.equal(editDistance(one, two), count, `${one} ${two}`);
+  }
 });
 
 Deno.test("an unknown word suggests the intended one: a typo, another tool's word, a command of a group", () => {

@@ -27,7 +27,7 @@ type Named<Value, Names> = { readonly [Name in Names & string]?: Value };
 type Switches = Named<
   boolean,
   | Words<"acceptLoss all allowUnreachable background bus check dryRun embedded files follow">
-  | Words<"force guest json newest observe path payloads presence proto reset reverse rooms">
+  | Words<"force guest json newest observe path payloads presence proof proto reset reverse rooms">
   | Words<"shrink sql stored through undo update use values yes">
 >;
 type Texts = Named<
@@ -35,18 +35,24 @@ type Texts = Named<
   | Words<"action actor address against audience begin behind candidate cases commandId">
   | Words<"commands compare compat compose config connection contentType dataDir database">
   | Words<"databaseFile domain epoch file filesTo filter flips fromCentrifugo id identity">
-  | Words<"issuer jaegerUrl journal key local message messageId name nats ndjson opsTokenFile">
-  | Words<"out outcome output ownTenant passphraseFile pattern policy prefix reason">
-  | Words<"recipientsFile room slot snapshot tenant tokenId trace traffic twist type user">
+  | Words<"issuer jaegerUrl journal key keyFile listen local log message messageId name nats">
+  | Words<"ndjson opsTokenFile out outcome output own ownTenant passphraseFile pattern policy">
+  | Words<"prefix reason recipientsFile room slot snapshot state tenant tokenId trace traffic">
+  | Words<"twist type user">
 >;
 type Numbers = Named<
   number,
   | Words<"adminPort after at atLeast before canary checkSince count for from fuelLimit">
   | Words<"interval issuedBefore keep last limit maxDifferences maxUnknown memoryLimitPages">
-  | Words<"offset opsPort order percent poll port rate rows runs seed since time to ttl until">
+  | Words<
+    "offset opsPort order percent poll port quorum rate rows runs seed since time to ttl until"
+  >
   | Words<"version wait window">
 >;
-type Lists = Named<readonly string[], Words<"abortIf event include module recipient">>;
+type Lists = Named<
+  readonly string[],
+  Words<"abortIf event include module older recipient vkey witness">
+>;
 
 interface Options extends ConnectionFlags, Switches, Texts, Numbers, Lists {
   readonly alg?: Algorithm;

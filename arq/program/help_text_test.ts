@@ -1,7 +1,7 @@
 // How help wraps at the width of a terminal.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { reflow } from "./help_text.ts";
+import { reflow } from "./program.ts";
 
 Deno.test("lines at the margin are reflowed, indented ones are only wrapped", () => {
   const text = "One two\nthree four.\n\nList:\n  1. alpha beta gamma\n  x  y\n";

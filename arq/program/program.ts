@@ -5,11 +5,9 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../../shared/version.ts";
 import { asksForJson, EXIT, EXIT_HELP } from "../terminal/exit.ts";
-import { addAll, type Definition } from "./groups/define.ts";
-import { reflow } from "./help_text.ts";
+import { addAll, type Definition, type Run } from "./groups/define.ts";
 import { finish, type Io, print } from "../terminal/io.ts";
 import { busOptionsLast, flagsOf } from "./groups/options.ts";
-import type { Run } from "./groups/define.ts";
 import { AUDIT, JOURNAL } from "./groups/records.ts";
 import { AUTH } from "./groups/auth.ts";
 import { BACKUP, STANDBY } from "./groups/backup.ts";
@@ -26,7 +24,6 @@ import { PROOF } from "./groups/proof.ts";
 import { SCHEDULE } from "./groups/schedule.ts";
 import { SCHEMA } from "./groups/schema.ts";
 import { COMPLETION, CONFIG, CONTEXT } from "./groups/setup.ts";
-import { unlessPlan, wrongCommandLine } from "./wrong_command_line.ts";
 
 /** Every command, in the order of the help. */
 const ALL: readonly Definition[] = [
@@ -102,6 +99,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     await program.parseAsync([...args], { from: "user" });
     return exit_code;
   } catch (error) {
+    const { unlessPlan, wrongCommandLine } = await import("./wrong_command_line.ts");
     // Any command may have been meant.
     const whole = () => buildProgram(run);
     if (!(error instanceof CommanderError)) throw unlessPlan(error, whole, args);
@@ -110,4 +108,36 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     if (error.code === "commander.help" && !asksForJson(args)) return EXIT.usage;
     throw unlessPlan(wrongCommandLine(error, whole(), args), whole, args);
   }
+}
+
+/** Wraps one line between words. Later lines are indented to the text after the list's mark. */
+function fold(line: string, width: number): string[] {
+  if (line.length <= width) return [line];
+  const indent = /^ *(?:\d+\. )?/.exec(line)?.[0] ?? "";
+  const folded: string[] = [];
+  let current = indent;
+  for (const word of line.slice(indent.length).split(" ")) {
+    const is_first = current.trim() === "" || current === indent;
+    if (!is_first && current.length + 1 + word.length > width) {
+      folded.push(current);
+      current = " ".repeat(indent.length) + word;
+    } else current += is_first ? word : ` ${word}`;
+  }
+  return [...folded, current];
+}
+
+/**
+ * A text whose lines are at most `width` long where words allow it. Adjacent lines without indentation are one
+ * paragraph and are reflowed; indented ones are only wrapped.
+ */
+export function reflow(text: string, width: number): string {
+  const paragraphs: string[] = [];
+  let is_flowing = false;
+  for (const line of text.split("\n")) {
+    const flows = /^[^\s]/.test(line);
+    if (flows && is_flowing) paragraphs.push(`${paragraphs.pop()} ${line}`);
+    else paragraphs.push(line);
+    is_flowing = flows && !line.endsWith(":");
+  }
+  return paragraphs.flatMap((line) => fold(line, width)).join("\n");
 }

@@ -1,5 +1,6 @@
 /** Turns commander's error for a wrong command line into ours, with suggestions. Runs nothing. */
 import type { Command, CommanderError } from "commander";
+import { editDistance } from "../../shared/config/suggest.ts";
 import { CommandError, EXIT, failed, usageError } from "../terminal/exit.ts";
 
 /** Words of other tools, and our command for each: in full, or its last word in any group. */
@@ -46,28 +47,9 @@ type Test = (command: string) => boolean;
 
 const SHOWN_MAX = 6;
 
-/** The edit distance of two words: a letter inserted, removed or changed, or two letters swapped. */
-export function slips(one: string, two: string): number {
-  let before: number[] = [];
-  let row = Array.from({ length: two.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= one.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= two.length; j++) {
-      const changed = one[i - 1] === two[j - 1] ? 0 : 1;
-      const [above = 0, left = 0, across = 0] = [row[j], next[j - 1], row[j - 1]];
-      let least = Math.min(above + 1, left + 1, across + changed);
-      const is_swap = i > 1 && j > 1 && one[i - 1] === two[j - 2] && one[i - 2] === two[j - 1];
-      if (is_swap) least = Math.min(least, (before[j - 2] ?? 0) + 1);
-      next.push(least);
-    }
-    [before, row] = [row, next];
-  }
-  return row[two.length] ?? 0;
-}
-
 /** Whether a word may be a typo of another: one edit in a short word, two in a longer one. */
 const isClose = (word: string, wanted: string) =>
-  wanted.length > 2 && slips(word, wanted) <= (wanted.length > 5 ? 2 : 1);
+  wanted.length > 2 && editDistance(word, wanted) <= (wanted.length > 5 ? 2 : 1);
 
 /**
  * Full commands that `unknown` may stand for below the group `at` ("" is `arq` itself): those of the group, else those

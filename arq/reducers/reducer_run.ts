@@ -184,11 +184,7 @@ function seedOf(seed: number, offset: number): Uint8Array {
 }
 
 /** Turns a line, and the timers due before it, into entries, and applies each. */
-export function* runLine(
-  applier: Applier,
-  about: CommandLine,
-  seed: number,
-): Generator<RunStep> {
+export function* runLine(applier: Applier, about: CommandLine, seed: number): Generator<RunStep> {
   const { at_ms, line, command } = about;
   for (let ran = 0;; ran++) {
     const due = nextTimer(applier.state);

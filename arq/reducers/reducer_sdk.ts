@@ -13,14 +13,7 @@ import reject from "../../policies/reducer_sdk/reject.ts" with { type: "text" };
 import room from "../../policies/reducer_sdk/room.ts" with { type: "text" };
 
 /** The text of each file of the guest SDK, by its name. */
-export const REDUCER_SDK: Readonly<Record<string, string>> = {
-  "arqon_room_v1.ts": arqon_room_v1,
-  "command.ts": command,
-  "fields.ts": fields,
-  "guest.ts": guest,
-  "json.ts": json,
-  "mod.ts": mod,
-  "quote.ts": quote,
-  "reject.ts": reject,
-  "room.ts": room,
-};
+export const REDUCER_SDK: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries({ arqon_room_v1, command, fields, guest, json, mod, quote, reject, room })
+    .map(([name, text]) => [`${name}.ts`, text]),
+);

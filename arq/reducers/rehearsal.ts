@@ -140,24 +140,6 @@ interface DifferentEntry {
 
 const verdictOf = ({ kind, code, reason, detail }: Outcome) => ({ kind, code, reason, detail });
 
-/** The result of a module for one room. */
-export interface Rehearsal {
-  readonly entries: number;
-  readonly differing: number;
-  readonly first: DifferentEntry | undefined;
-  /** Calls that were applied but that its schema forbids. */
-  readonly forbidden: number;
-  /** The same by command and reason, and the number of unreported kinds. */
-  readonly forbidden_calls: readonly ForbiddenCalls[];
-  readonly forbidden_others: number;
-  /**
-   * Why it cannot migrate the room, as it is or as it was before the first call; "": it can, or needs no migration.
-   */
-  readonly refused: string;
-  /** Whether the final values differ; undefined: a migration changes them, or there was no call. */
-  readonly values_differ: boolean | undefined;
-}
-
 /** Where the fold begins: the last state before that time, else the first that is kept. */
 async function beginOf(source: RoomSource, since_ms: number) {
   const { begins } = await beginnings(source);
@@ -187,12 +169,11 @@ function takenOver(
   return { state, refused: `${kind} ${code} ${reason} ${detail}`.trim() };
 }
 
+/** The result of a module for one room. */
+export type Rehearsal = Awaited<ReturnType<typeof rehearse>>;
+
 /** Applies the module to a room's commands since a time. Rejects as `foldRoom`. */
-export async function rehearse(
-  source: RoomSource,
-  candidate: Candidate,
-  since_ms: number,
-): Promise<Rehearsal> {
+export async function rehearse(source: RoomSource, candidate: Candidate, since_ms: number) {
   const { guest, bounds, migrates, schema } = candidate;
   const forbidden = new ForbiddenCount();
   const about = { room_id: source.room_id, bounds };
@@ -241,7 +222,13 @@ export async function rehearse(
     ? undefined
     : valuesDigest(own.state).toHex() !== valuesDigest(state).toHex();
   return {
-    ...{ entries, differing, first, refused, values_differ, forbidden: forbidden.entries },
+    ...{ entries, differing, first },
+    /** Why it cannot migrate the room, as it is or as it was before the first call; "": it can, or needs no migration. */
+    refused,
+    /** Whether the final values differ; undefined: a migration changes them, or there was no call. */
+    values_differ,
+    /** Calls that were applied but that its schema forbids; and by command and reason, except for some kinds. */
+    forbidden: forbidden.entries,
     ...{ forbidden_calls: forbidden.kinds(), forbidden_others: forbidden.others },
   };
 }

@@ -3,20 +3,21 @@
  */
 import { ArqonError } from "@arqon/sdk";
 import { listOf, membersOf } from "../answers/policy_text.ts";
-import { type Admin, askAdmin, streamAdmin } from "../bus/admin.ts";
+import type { Admin } from "../bus/admin.ts";
 import { journalBytes, type JournalWish } from "../journal/bus_journal.ts";
 import { failed } from "../terminal/exit.ts";
-import type { Io } from "../terminal/io.ts";
 import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
 import type { ModuleSource } from "./replay_modules.ts";
 import type { ReplaySelection } from "./selection.ts";
+import { endedBy } from "../../shared/listeners/answer_body.ts";
+import { openInput } from "../terminal/input.ts";
+import { type Io, resolvePath } from "../terminal/io.ts";
 
 /** The default tenant for requests to a bus. */
 export const DEFAULT_TENANT = "default";
 
 /** The journal of a bus at present, with payloads from rooms' logs. */
 export function busChunks(
-  io: Io,
   admin: Admin,
   tenant: string,
   { policy, room, from_ms, until_ms }: ReplaySelection,
@@ -30,16 +31,14 @@ export function busChunks(
     until_ms,
     has_payloads: true,
   };
-  return journalChunks(journalBytes(io, admin, wish), `the journal of ${admin.admin_url}`);
+  return journalChunks(journalBytes(admin, wish), `the journal of ${admin.admin_url}`);
 }
 
 /** The modules that a tenant's policies name or named. */
-export function busModules(io: Io, admin: Admin, tenant: string): ModuleSource {
+export function busModules(admin: Admin, tenant: string): ModuleSource {
   return async (sha256) => {
     try {
-      const query = new URLSearchParams({ tenant });
-      const path = `/v1/policies/modules/${sha256}?${query}`;
-      return await new Response(await streamAdmin(io, admin, path)).bytes();
+      return await admin.bytes(`/v1/policies/modules/${sha256}`, { tenant });
     } catch (error) {
       if (error instanceof ArqonError && error.reason === "policy-unknown") return undefined;
       throw error;
@@ -59,25 +58,27 @@ export function namedPolicy(operand: string): { name: string; version?: number }
 
 /** The module of a policy, in force or in an earlier version. Throws a `CommandError` when there is none. */
 export async function policyModule(
-  io: Io,
   admin: Admin,
   tenant: string,
   { name, version }: { readonly name: string; readonly version?: number },
 ): Promise<Uint8Array> {
-  const path = `/v1/policies?${new URLSearchParams({ tenant })}`;
-  const document = await askAdmin(io, admin, { method: "GET", path });
+  const document = await admin.get("/v1/policies", { tenant });
   const past = listOf(document["history"]).map(membersOf)
     .find((one) => one["version"] === version);
   const sha256 = version === undefined || version === document["version"]
     ? listOf(document["policies"]).map(membersOf).find((one) => one["name"] === name)?.["sha256"]
     : membersOf(past?.["modules"])[name];
-  const bytes = typeof sha256 === "string"
-    ? await busModules(io, admin, tenant)(sha256)
-    : undefined;
+  const bytes = typeof sha256 === "string" ? await busModules(admin, tenant)(sha256) : undefined;
   if (bytes !== undefined) return bytes;
   const of = version === undefined ? "" : ` in version ${version}`;
   throw failed(
     `tenant ${tenant} has no policy ${name}${of}`,
     "arq policy list --history shows them; a file is named with its ending, as p.wasm",
   );
+}
+
+/** The lines of a file, or of standard input for `-`. Throws a `CommandError` when there is no such file. */
+export async function fileChunks(io: Io, file: string): Promise<AsyncIterable<JournalChunk>> {
+  const source = file === "-" ? "stdin" : resolvePath(io.cwd, file);
+  return journalChunks(endedBy(await openInput(io, file), io.signal), source);
 }

@@ -14,7 +14,7 @@ import {
   RecordedInputs,
   recordedState,
 } from "./recorded_call.ts";
-import type { Comparable, Decision, Difference } from "./recorded_call.ts";
+import type { Comparable, Decision } from "./recorded_call.ts";
 import { redactedPayload, redactedRead, type RedactPath } from "./redaction.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
@@ -300,19 +300,6 @@ export function shrinkPayload(
   return written(reduce(json, simpler, (value) => has(written(value))));
 }
 
-/** A module's outcome for a case. */
-export interface CaseOutcome {
-  readonly decision: Decision;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  /** The replacing payload; undefined: unchanged. */
-  readonly payload: Uint8Array | undefined;
-  readonly units: number;
-  /** Differences from the recorded verdict, without fuel; empty: none. */
-  readonly differs: readonly Difference[];
-  /** Inputs that the module reads but the case lacks; if there are any, the outcome is meaningless. */
-  readonly unknown: readonly string[];
-}
-
 /** A case never belongs to an erased user. */
 const WHOLE: Comparable = { compares_units: false, is_erased: false };
 
@@ -326,7 +313,7 @@ function run(module: ReplayModule, one: Case, payload: Uint8Array) {
 }
 
 /** Runs a module on a case, on a fresh instance. */
-export function runCase(module: ReplayModule, one: Case): CaseOutcome {
+export function runCase(module: ReplayModule, one: Case) {
   const { record, outcome, unknown } = run(module, one, payloadBytes(one.payload));
   const [recorded] = record.policies;
   if (recorded === undefined) throw new TypeError("a case has one policy");
@@ -335,9 +322,11 @@ export function runCase(module: ReplayModule, one: Case): CaseOutcome {
     headers: outcome.added_headers,
     payload: outcome.payload,
     units: outcome.units,
+    /** Differences from the recorded verdict, without fuel; empty: none. */
     differs: differences(recorded, outcome, WHOLE).filter((what) =>
       what !== "payload" || !isRedactedSame(one, outcome.payload)
     ),
+    /** Inputs that the module reads but the case lacks; if there are any, the outcome is meaningless. */
     unknown,
   };
 }

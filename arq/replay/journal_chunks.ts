@@ -18,16 +18,18 @@ export async function* journalRecords(
   chunks: AsyncIterable<JournalChunk>,
   counts: ReadCounts,
 ): AsyncGenerator<JournalRecord> {
-  const decoder = new TextDecoder();
-  for await (const { bytes } of chunks) {
-    for (const text of decoder.decode(bytes).split("\n")) {
-      if (text.trim() === "") continue;
-      counts.lines++;
-      const parsed = parseLine(text);
-      if ("problem" in parsed) counts.bad_lines++;
-      else if (isHole(parsed.line)) counts.holes++;
-      else yield parsed.line;
-    }
+  for await (const { bytes } of chunks) yield* recordsIn(bytes, counts);
+}
+
+/** Yields the records of whole lines. */
+export function* recordsIn(bytes: Uint8Array, counts: ReadCounts): Generator<JournalRecord> {
+  for (const text of new TextDecoder().decode(bytes).split("\n")) {
+    if (text.trim() === "") continue;
+    counts.lines++;
+    const parsed = parseLine(text);
+    if ("problem" in parsed) counts.bad_lines++;
+    else if (isHole(parsed.line)) counts.holes++;
+    else yield parsed.line;
   }
 }
 

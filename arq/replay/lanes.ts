@@ -4,6 +4,11 @@
  */
 import { awaitedLater } from "../../shared/awaited_later.ts";
 
+/** The threads of a command: few, because the machine has other work. */
+export const THREADS: number = Math.max(
+  1,
+  Math.min(2, globalThis.navigator?.hardwareConcurrency ?? 1),
+);
 /** Chunks per thread: the one being read, and the next. */
 const AHEAD = 2;
 

@@ -19,7 +19,10 @@ export interface ReplaySelection {
 }
 
 /** Whether a record matches the tenant, the room and the window. */
-export function isSelected(record: JournalRecord, selection: ReplaySelection): boolean {
+export function isSelected(
+  record: JournalRecord,
+  selection: Omit<ReplaySelection, "policy">,
+): boolean {
   const { tenant, room, from_ms = -Infinity, until_ms = Infinity } = selection;
   if (tenant !== undefined && record.tenant !== tenant) return false;
   if (record.time_ms < from_ms || record.time_ms >= until_ms) return false;

@@ -6,13 +6,7 @@ import type { Decision } from "./recorded_call.ts";
 export type CallBound = { readonly count: number } | { readonly share: number };
 
 /** The units of many calls, as plain data that threads can send. */
-interface FuelHistogram {
-  calls: number;
-  sum_units: number;
-  most_units: number;
-  /** The number of calls by bucket; a bucket holds `STEPS` for each power of two. */
-  readonly buckets: Map<number, number>;
-}
+type FuelHistogram = ReturnType<typeof emptyHistogram>;
 
 /** Figures in fuel, the unit of `fuel_limit`. */
 export interface FuelFigures {
@@ -27,8 +21,14 @@ export interface FuelFigures {
 const STEPS = 128;
 
 /** A histogram of no calls. */
-export function emptyHistogram(): FuelHistogram {
-  return { calls: 0, sum_units: 0, most_units: 0, buckets: new Map() };
+export function emptyHistogram() {
+  return {
+    calls: 0,
+    sum_units: 0,
+    most_units: 0,
+    /** The number of calls by bucket; a bucket holds `STEPS` for each power of two. */
+    buckets: new Map<number, number>(),
+  };
 }
 
 /** Counts one call. */
@@ -98,117 +98,78 @@ export type FlipKind = "to_refused" | "to_allowed" | "changed";
 /** Counts by name. */
 export type Counts = Record<string, number>;
 
-interface RecordedTally {
-  repeated: number;
-  same: number;
-  /** Differences by kind. */
-  readonly different: Counts;
-  /** Calls of modules that may keep memory, and that differ in fuel only. */
-  stateful_fuel: number;
-  /** Calls that another version of the metering transform counted. */
-  fuel_not_compared: number;
-  /** Calls that a module did not decide, by fault. */
-  readonly not_run: Counts;
-  /** Calls of modules whose bytes nobody has, by SHA-256. */
-  readonly no_module: Counts;
-  /** Calls without an input that the module reads, by input. */
-  readonly unknown: Counts;
-  readonly samples: Sample[];
-}
-
-/** The new module on the same calls. */
-interface CandidateTally {
-  repeated: number;
-  /** Calls that it cannot judge, since an input is unknown. */
-  not_judged: number;
-  to_refused: number;
-  to_allowed: number;
-  /** The same verdict with another code, reason or headers. */
-  changed: number;
-  /** Flips within the warm-up of state; they are counted above, too. */
-  warm_up: number;
-  /** Calls of hooks that the module does not have. */
-  no_hook: number;
-  /** Its faults by name; each is a refusal. */
-  readonly faults: Counts;
-  /** Unknown inputs; a call may lack several. */
-  readonly unknown: Counts;
-  readonly not_run: Counts;
-  /** Fuel of the calls that both modules made. */
-  readonly recorded_fuel: FuelHistogram;
-  readonly fuel: FuelHistogram;
-  readonly samples: Record<FlipKind, Sample[]>;
-}
-
 /** All counts of a replay. */
-export interface Tally {
-  lines: number;
-  bad_lines: number;
-  /** The first line that does not belong to a journal. */
-  first_bad: { readonly line: number; readonly problem: string } | null;
-  holes: number;
-  missing: number;
-  unknown_holes: number;
-  readonly hole_reasons: Counts;
-  /** Records outside of the requested room or window. */
-  outside: number;
-  /** Records for which the policy was not called. */
-  without_policy: number;
-  /** Records that name other policies, by name. */
-  readonly other_policies: Counts;
-  decisions: number;
-  /** Unix ms of the first and last call. */
-  first_ms: number;
-  last_ms: number;
-  readonly recorded: RecordedTally;
-  readonly candidate: CandidateTally;
-}
+export type Tally = ReturnType<typeof emptyTally>;
 
 /** Most samples of a kind. */
 export const SAMPLES = 10;
 
+/** The counts about the recorded modules. */
+const emptyRecorded = () => ({
+  repeated: 0,
+  same: 0,
+  /** Differences by kind. */
+  different: {} as Counts,
+  /** Calls of modules that may keep memory, and that differ in fuel only. */
+  stateful_fuel: 0,
+  /** Calls that another version of the metering transform counted. */
+  fuel_not_compared: 0,
+  /** Calls that a module did not decide, by fault. */
+  not_run: {} as Counts,
+  /** Calls of modules whose bytes nobody has, by SHA-256. */
+  no_module: {} as Counts,
+  /** Calls without an input that the module reads, by input. */
+  unknown: {} as Counts,
+  samples: [] as Sample[],
+});
+
+/** The counts about the new module on the same calls. */
+const emptyCandidate = () => ({
+  repeated: 0,
+  /** Calls that it cannot judge, since an input is unknown. */
+  not_judged: 0,
+  to_refused: 0,
+  to_allowed: 0,
+  /** The same verdict with another code, reason or headers. */
+  changed: 0,
+  /** Flips within the warm-up of state; they are counted above, too. */
+  warm_up: 0,
+  /** Calls of hooks that the module does not have. */
+  no_hook: 0,
+  /** Its faults by name; each is a refusal. */
+  faults: {} as Counts,
+  /** Unknown inputs; a call may lack several. */
+  unknown: {} as Counts,
+  not_run: {} as Counts,
+  /** Fuel of the calls that both modules made. */
+  recorded_fuel: emptyHistogram(),
+  fuel: emptyHistogram(),
+  samples: { to_refused: [], to_allowed: [], changed: [] } as Record<FlipKind, Sample[]>,
+});
+
 /** An empty tally. */
-export function emptyTally(): Tally {
+export function emptyTally() {
   return {
     lines: 0,
     bad_lines: 0,
-    first_bad: null,
+    /** The first line that does not belong to a journal. */
+    first_bad: null as { readonly line: number; readonly problem: string } | null,
     holes: 0,
     missing: 0,
     unknown_holes: 0,
-    hole_reasons: {},
+    hole_reasons: {} as Counts,
+    /** Records outside of the requested room or window. */
     outside: 0,
+    /** Records for which the policy was not called. */
     without_policy: 0,
-    other_policies: {},
+    /** Records that name other policies, by name. */
+    other_policies: {} as Counts,
     decisions: 0,
+    /** Unix ms of the first and last call. */
     first_ms: Infinity,
     last_ms: -Infinity,
-    recorded: {
-      repeated: 0,
-      same: 0,
-      different: {},
-      stateful_fuel: 0,
-      fuel_not_compared: 0,
-      not_run: {},
-      no_module: {},
-      unknown: {},
-      samples: [],
-    },
-    candidate: {
-      repeated: 0,
-      not_judged: 0,
-      to_refused: 0,
-      to_allowed: 0,
-      changed: 0,
-      warm_up: 0,
-      no_hook: 0,
-      faults: {},
-      unknown: {},
-      not_run: {},
-      recorded_fuel: emptyHistogram(),
-      fuel: emptyHistogram(),
-      samples: { to_refused: [], to_allowed: [], changed: [] },
-    },
+    recorded: emptyRecorded(),
+    candidate: emptyCandidate(),
   };
 }
 

@@ -3,8 +3,8 @@
  * decides whether a position of an earlier epoch is still valid.
  */
 import { ruleOf } from "@arqon/proto";
-import { ArqonError, type Message, type Room, type Uint64 } from "@arqon/sdk";
-import { history } from "@arqon/sdk/history";
+import { ArqonError, type Room } from "@arqon/sdk";
+import { history, type RoomHistory } from "@arqon/sdk/history";
 import { CommandError, failed } from "../terminal/exit.ts";
 import { pause } from "./flow.ts";
 import type { Io } from "../terminal/io.ts";
@@ -18,18 +18,9 @@ export interface HistoryQuery {
   readonly reverse?: boolean;
 }
 
-/** Consecutive messages, and the position of the room. */
-export interface HistoryPage {
-  readonly messages: readonly Message[];
-  readonly offset: Uint64;
-  readonly epoch: string;
-  /** Whether there are more messages in this direction. */
-  readonly more: boolean;
-}
-
 /** A durable room that can be read: `storedIn`, or a test's. */
 export interface HistorySource {
-  history(query: HistoryQuery): Promise<HistoryPage>;
+  history(query: HistoryQuery): Promise<RoomHistory>;
 }
 
 /** What a room of the SDK stores. */
@@ -111,7 +102,7 @@ interface PagesQuery extends Omit<HistoryQuery, "limit"> {
 export async function* historyPages(
   source: HistorySource,
   query: PagesQuery,
-): AsyncGenerator<HistoryPage, void> {
+): AsyncGenerator<RoomHistory, void> {
   const { total, epoch: wanted, reverse = false, isKnown, ...bounds } = query;
   let { after, before } = bounds;
   let epoch = wanted;

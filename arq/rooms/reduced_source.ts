@@ -6,10 +6,9 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { type Batch, decodeBatch } from "../../brain/reducers/log/batch.ts";
 import { CanonicalError } from "../../brain/reducers/state/canonical.ts";
-import { type Admin, askAdmin, findAdmin, streamAdmin } from "../bus/admin.ts";
+import type { Admin } from "../bus/admin.ts";
 import type { RoomSource } from "../reducers/room_fold.ts";
 import { CommandError } from "../terminal/exit.ts";
-import type { Io } from "../terminal/io.ts";
 import type { Flags } from "../program/flags.ts";
 
 const About = z.looseObject({
@@ -49,18 +48,17 @@ function batchOf(room_id: string, offset: number, data: string): Batch {
 
 /** The room on the bus that the options name. Rejects with `not-found` for a room without a reducer. */
 export async function openReduced(
-  io: Io,
+  admin: Admin,
   room_id: string,
-  flags: Flags<"tenant">,
+  { tenant }: Flags<"tenant">,
 ): Promise<RoomSource> {
-  const admin = await findAdmin(io, flags);
-  const pathOf = (room: string) => `/v1/rooms/${flags.tenant}/${encodeURIComponent(room)}`;
+  const pathOf = (room: string) => `/v1/rooms/${tenant}/${encodeURIComponent(room)}`;
   const own = `${pathOf(room_id)}/reducer`;
-  const about = read(About, await askAdmin(io, admin, { method: "GET", path: own }), admin);
+  const about = read(About, await admin.get(own), admin);
   async function* batches(position: number): AsyncGenerator<Batch> {
     for (let after = position;;) {
-      const path = `${pathOf(about.log_room_id)}/messages?after=${after}`;
-      const page = read(Page, await askAdmin(io, admin, { method: "GET", path }), admin);
+      const path = `${pathOf(about.log_room_id)}/messages`;
+      const page = read(Page, await admin.get(path, { after }), admin);
       // The log was recreated since the snapshot, so its position is invalid.
       if (position > 0 && page.epoch !== about.epoch) return yield* batches(0);
       for (const { offset, data } of page.messages) {
@@ -75,12 +73,12 @@ export async function openReduced(
     snapshots: about.snapshots,
     origin: about.fork === null ? undefined : {
       ...about.fork,
-      open: () => openReduced(io, about.fork!.room_id, flags),
+      open: () => openReduced(admin, about.fork!.room_id, { tenant }),
     },
     lost: about.lost.at(-1)?.to ?? 0,
     async get(name) {
       try {
-        return await new Response(await streamAdmin(io, admin, `${own}/${name}`)).bytes();
+        return await admin.bytes(`${own}/${name}`);
       } catch (error) {
         if (notFound(error)) return undefined;
         throw error;

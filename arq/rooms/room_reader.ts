@@ -7,7 +7,7 @@ import { failed, printable } from "../terminal/exit.ts";
 import { jsonLine, writeMessage } from "../terminal/format.ts";
 import { checkEpoch, EpochChanged, historyPages, patient } from "./history.ts";
 import type { HistorySource, Start } from "./history.ts";
-import { type Io, print } from "../terminal/io.ts";
+import { type Io, note } from "../terminal/io.ts";
 
 interface RoomReaderOptions {
   readonly io: Io;
@@ -149,7 +149,7 @@ export class RoomReader {
   /** Prints a line on stderr; with `--json` also an object on stdout with the position from which to continue. */
   async #tell(signal: Message, text: string, epoch: string): Promise<void> {
     const { io, json } = this.#options;
-    await print(io.stderr, `arq: ${printable(text)}\n`);
+    await note(io, printable(text));
     if (!json) return;
     const place = epoch === "" ? undefined : { epoch, offset: this.#offset };
     await io.stdout.write(jsonLine(signal, place));

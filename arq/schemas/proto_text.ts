@@ -315,9 +315,8 @@ class FileText {
       for (const one of method) {
         const type = (full: string, stream: boolean) =>
           `(${stream ? "stream " : ""}${this.#names.short(full.slice(1), scope)})`;
-        const head = `rpc ${one.name}${type(one.inputType, one.clientStreaming)} returns ${
-          type(one.outputType, one.serverStreaming)
-        }`;
+        const taken = type(one.inputType, one.clientStreaming);
+        const head = `rpc ${one.name}${taken} returns ${type(one.outputType, one.serverStreaming)}`;
         const settings = this.#options.read(MethodOptionsSchema, one.options, scope);
         if (settings.length === 0) this.#line(`${head};`);
         else this.#block(head, () => this.#statements(MethodOptionsSchema, one.options, scope));

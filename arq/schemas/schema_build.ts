@@ -11,7 +11,7 @@ import { createRegistry } from "@bufbuild/protobuf";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { readDescriptorSet, SchemaError } from "../../shared/schema/descriptors/descriptor_set.ts";
 import type { DescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
-import { CommandError, failed, printable } from "../terminal/exit.ts";
+import { CommandError, failed, printable, whyOf } from "../terminal/exit.ts";
 import { concat } from "../../shared/containers/concat.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
 import { protoText } from "./proto_text.ts";
@@ -209,7 +209,7 @@ async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
       signal: AbortSignal.any([io.signal, AbortSignal.timeout(BUILD_MS)]),
     }).spawn();
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
+    const why = whyOf(error);
     const missing = command === "buf" && error instanceof Deno.errors.NotFound;
     const sentence = missing ? "buf, which compiles .proto files, is not installed" : why;
     const fix = command === "buf" ? BUF_HINT : undefined;

@@ -6,36 +6,17 @@
 import { join } from "node:path";
 import type { DevBusReady } from "./dev_bus.ts";
 
-/** The files and folders of a development bus. Paths are absolute, below a state folder. */
-export interface DevFiles {
-  readonly state_dir: string;
-  readonly folder: string;
-  readonly lock: string;
-  readonly record: string;
-  readonly log: string;
-  /** Folder of room state and durable rooms. */
-  readonly data_dir: string;
-  /** Folder with the public keys for a compose stack. */
-  readonly issuer_dir: string;
-  /** Folder of the compose file, used without a checkout. */
-  readonly stack_dir: string;
-}
-
 /** The record of what `arq dev up` has started. */
 export type DevRecord =
   | { readonly kind: "embedded"; readonly pid: number; readonly started_ms: number }
-  | ComposeRecord;
+  /** `file`: path of the compose file. */
+  | { readonly kind: "compose"; readonly file: string; readonly started_ms: number };
 
-/** The record of a compose stack. */
-export interface ComposeRecord {
-  readonly kind: "compose";
-  /** Path of the compose file. */
-  readonly file: string;
-  readonly started_ms: number;
-}
+/** The files and folders of a development bus. Paths are absolute, below a state folder. */
+export type DevFiles = ReturnType<typeof devFiles>;
 
 /** The files of the development bus that belongs to a working folder. */
-export function devFiles(cwd: string): DevFiles {
+export function devFiles(cwd: string) {
   const state_dir = join(cwd, ".arqon");
   const folder = join(state_dir, "dev");
   return {
@@ -44,8 +25,11 @@ export function devFiles(cwd: string): DevFiles {
     lock: join(folder, "up.lock"),
     record: join(folder, "up.json"),
     log: join(folder, "up.log"),
+    /** Folder of room state and durable rooms. */
     data_dir: join(folder, "data"),
+    /** Folder with the public keys for a compose stack. */
     issuer_dir: join(folder, "issuer"),
+    /** Folder of the compose file, used without a checkout. */
     stack_dir: join(folder, "stack"),
   };
 }

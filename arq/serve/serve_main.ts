@@ -21,7 +21,7 @@ import {
 import { onHangup } from "../../shared/process/live_process.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { startWatchdog } from "../../shared/watchdog/watchdog.ts";
-import { usageError } from "../terminal/exit.ts";
+import { usageError, whyOf } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 import type { DevProcess } from "./dev_bus.ts";
 import { serve, type Serving } from "./serve.ts";
@@ -49,7 +49,7 @@ function readConfigBytesNow(file: string): Uint8Array {
 }
 
 const unreadable = (file: string, error: unknown) =>
-  usageError(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
+  usageError(`cannot read ${file}: ${whyOf(error)}`);
 
 /** Checks a configuration. Throws a usage error when it cannot be used. */
 function usableConfig(bytes: Uint8Array, file: string, defaults: ConfigDefaults): Config {

@@ -2,7 +2,6 @@
  * Runs Shield and Brain on one Spine, with one log and one page of metrics. `serve.ts` opens the listeners;
  * files, clocks and signals belong to the process.
  */
-import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId, type Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -10,29 +9,24 @@ import type { TlsPair } from "../../shared/http1/door.ts";
 import type { Watchdog, WatchdogOptions } from "../../shared/watchdog/watchdog.ts";
 import { BRAIN_CAPABILITIES } from "../../brain/capabilities.ts";
 import type { BrainCapability } from "../../brain/capability.ts";
-import { type Brain, startBrain } from "../../brain/server.ts";
-import type { ConfigReload } from "../../shared/config/live/reload.ts";
-import { createLogging, type Logging } from "../../shared/logs/logging.ts";
+import { startBrain } from "../../brain/server.ts";
+import { createLogging } from "../../shared/logs/logging.ts";
 import { registerClientCertificates } from "../../shared/process/client_certificates.ts";
 import { createMetrics, watchEventLoop } from "../../shared/metrics/metrics.ts";
 import { readOperatorFiles } from "../../shared/listeners/operator_listener.ts";
-import type { OpsToken } from "../../shared/listeners/ops_token.ts";
 import { EXIT_RESTART, whileStarting } from "../../shared/process/process.ts";
 import { type GivenConfig, liveConfig } from "../../shared/process/live_process.ts";
 import { watchSpine } from "../../shared/spine/metrics.ts";
 import { openStartingSpine } from "../../shared/cluster/starting_spine.ts";
 import { watchStorage } from "../../shared/spine/storage_watch.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Starting } from "../../shared/listeners/starting.ts";
 import { openMetricsExport, startTracing } from "../../shared/telemetry/start.ts";
-import type { MetricsExport } from "../../shared/telemetry/metrics_export.ts";
 import { telemetryResource } from "../../shared/telemetry/resource.ts";
 import { spanClock } from "../../shared/telemetry/span_clock.ts";
-import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import type { Capability } from "../../shield/capability.ts";
-import { type Shield, startShield } from "../../shield/server.ts";
+import { startShield } from "../../shield/server.ts";
 
 /** The files, clocks and random numbers of one process, and how it ends. */
 export interface ServeProcess {
@@ -65,36 +59,13 @@ export interface ServeProcess {
 }
 
 /** The parts that exist before anything is opened or waited for, and the promises that end the process. */
-interface SharedParts extends Pick<Env, "registry" | "log" | "node_id"> {
-  /** The configuration, with the id of the node. */
-  readonly config: Config;
-  readonly reloading: ConfigReload;
-  readonly logging: Logging;
-  /** Token of the ops port; undefined: the port requires none. */
-  readonly token: OpsToken | undefined;
-  /** Resolved when an operator asks for a drain. */
-  readonly asked: PromiseWithResolvers<unknown>;
-  /** Resolves when the process or an operator asks for a drain. */
-  readonly stopping: Promise<unknown>;
-  /** Call it once the servers run. */
-  readonly started: () => void;
-  /** Resolved with the reason when the process cannot continue. */
-  readonly fatal: PromiseWithResolvers<string>;
-}
+type SharedParts = ReturnType<typeof openSharedParts>;
 
 /** The running servers, and the promises that end them. */
-export interface Servers extends SharedParts {
-  readonly shield: Shield;
-  readonly brain: Brain;
-  readonly spine: Spine;
-  readonly exporting: MetricsExport | undefined;
-  readonly tracing: Tracing | undefined;
-  /** Resolves with the reason when memory runs out. */
-  readonly exhausted: Promise<string>;
-}
+export type Servers = Awaited<ReturnType<typeof startServers>>;
 
 /** Creates logs, metrics and the stop conditions of the process, which can be told to stop from now on. */
-export function openSharedParts(given: GivenConfig, process: ServeProcess): SharedParts {
+export function openSharedParts(given: GivenConfig, process: ServeProcess) {
   const { now, monotonic_ms, random, readTextFile } = process;
   const { server, log: lines } = given.config;
   const node_id = server.node_id ?? connectionId(random).replace(/^c/, "shield-");
@@ -116,8 +87,17 @@ export function openSharedParts(given: GivenConfig, process: ServeProcess): Shar
   logging.register(registry);
   reloading.register(registry);
   watchEventLoop(registry, monotonic_ms);
-  const ends = { asked, stopping, started, fatal };
-  return { config, reloading, node_id, logging, log, registry, token, ...ends };
+  return {
+    ...{ config, reloading, node_id, logging, log, registry },
+    /** Token of the ops port; undefined: the port requires none. */
+    token,
+    /** Resolved when an operator asks for a drain; `stopping` resolves then, or when the process is told to. */
+    ...{ asked, stopping },
+    /** Call it once the servers run. */
+    started,
+    /** Resolved with the reason when the process cannot continue. */
+    fatal,
+  };
 }
 
 /**
@@ -130,7 +110,7 @@ export async function startServers(
   process: ServeProcess,
   service_name: string,
   starting: Starting,
-): Promise<Servers> {
+) {
   const { config, node_id, logging, log, registry, asked, fatal } = shared;
   const { now, random, monotonic_ms, readTextFile, cores } = process;
   const logOf = logging.of;
@@ -138,13 +118,8 @@ export async function startServers(
   const opening = { starting, log: logOf("spine"), now, read: readTextFile };
   const spine = await openStartingSpine(config, { ...opening, node_id, kind: "shield" });
   const storage = watchSpine({ spine, registry, log, now, monotonic_ms });
-  const telemetry = {
-    telemetry: config.telemetry,
-    resource: telemetryResource({ service_name, node_id, version }),
-    registry,
-    log,
-    readTextFile,
-  };
+  const resource = telemetryResource({ service_name, node_id, version });
+  const telemetry = { telemetry: config.telemetry, resource, registry, log, readTextFile };
   const now_ms = spanClock(now, monotonic_ms);
   const tracing = await startTracing({ ...telemetry, now_ms });
   const common = {
@@ -190,5 +165,9 @@ export async function startServers(
   watchStorage({ spine, config, registry, log });
   const exporting = await openMetricsExport({ ...telemetry, now });
   await storage.asked;
-  return { ...shared, shield, brain, spine, exporting, tracing, exhausted: exhausted.promise };
+  return {
+    ...{ ...shared, shield, brain, spine, exporting, tracing },
+    /** Resolves with the reason when memory runs out. */
+    exhausted: exhausted.promise,
+  };
 }

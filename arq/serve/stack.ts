@@ -36,26 +36,26 @@ export function dockerCommand(
     : ["sh", ["-c", 'exec docker "$@"', "sh", ...args]];
 }
 
+function docker(args: readonly string[], options: Omit<Deno.CommandOptions, "args">) {
+  const [program, list] = dockerCommand(args);
+  return new Deno.Command(program, { ...options, args: list });
+}
+
+/** The exit code of a shell that does not find the program. */
+const NOT_FOUND = 127;
+
 /** Why Docker cannot start the stack, in words; undefined when it can. */
 export async function dockerProblem(signal: AbortSignal): Promise<string | undefined> {
-  const works = async (args: readonly string[]) => {
-    const [program, list] = dockerCommand(args);
-    const { success, code } = await new Deno.Command(program, {
-      args: list,
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-      signal: AbortSignal.any([signal, AbortSignal.timeout(DOCKER_MS)]),
-    }).output();
-    return { success, is_missing: code === 127 };
+  const code = async (...args: string[]) => {
+    const late = AbortSignal.any([signal, AbortSignal.timeout(DOCKER_MS)]);
+    const silent = { stdin: "null", stdout: "null", stderr: "null", signal: late } as const;
+    return (await docker(args, silent).output()).code;
   };
   try {
-    const { is_missing } = await works(["--version"]);
-    if (is_missing) return "Docker is not installed";
-    const info = await works(["info", "--format", "{{.ServerVersion}}"]);
-    if (!info.success) return "the Docker daemon does not answer";
-    const compose = await works(["compose", "version"]);
-    return compose.success ? undefined : "Docker has no compose plugin";
+    if (await code("--version") === NOT_FOUND) return "Docker is not installed";
+    const info = await code("info", "--format", "{{.ServerVersion}}");
+    if (info !== 0) return "the Docker daemon does not answer";
+    return await code("compose", "version") === 0 ? undefined : "Docker has no compose plugin";
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof Deno.errors.NotFound) return "Docker is not installed";
@@ -79,28 +79,15 @@ export async function runDocker(
     signal?: AbortSignal;
   } = {},
 ): Promise<number> {
-  const [program, list] = dockerCommand(args);
   const stdout = is_quiet ? "piped" : "inherit";
   // The terminal sends docker its own Ctrl-C, which ends it. A SIGTERM reaches only us.
-  const child = new Deno.Command(program, { args: list, env, stdout }).spawn();
+  const child = docker(args, { env, stdout }).spawn();
   const end = () => child.kill("SIGTERM");
   signal?.addEventListener("abort", end, { once: true });
   if (is_quiet) await child.stdout.pipeTo(Deno.stderr.writable, { preventClose: true });
   const { code } = await child.status;
   signal?.removeEventListener("abort", end);
   return code;
-}
-
-/** The output and the exit code of `docker` with these arguments. */
-async function readDocker(
-  args: readonly string[],
-  env: ComposeVariables,
-  signal: AbortSignal,
-): Promise<[code: number, text: string]> {
-  const [program, list] = dockerCommand(args);
-  const options = { args: list, env, stdin: "null", stderr: "inherit", signal } as const;
-  const { code, stdout } = await new Deno.Command(program, options).output();
-  return [code, new TextDecoder().decode(stdout)];
 }
 
 /** Path of the compose file in the checkout of our sources; undefined where there is no checkout. */
@@ -220,8 +207,9 @@ export async function readStack(
 ): Promise<StackService[] | undefined> {
   const late = AbortSignal.any([signal, AbortSignal.timeout(DOCKER_MS)]);
   const ask = async (action: "status" | "services") => {
-    const [code, text] = await readDocker(composeArguments(file, action), env, late);
-    return code === 0 ? text : undefined;
+    const options = { env, stdin: "null", stderr: "inherit", signal: late } as const;
+    const { success, stdout } = await docker(composeArguments(file, action), options).output();
+    return success ? new TextDecoder().decode(stdout) : undefined;
   };
   try {
     const [services, names = ""] = await Promise.all([ask("status"), ask("services")]);

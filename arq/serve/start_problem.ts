@@ -5,7 +5,6 @@ import { CertificateError } from "../../shared/listeners/tls_reload.ts";
 import { ListenError } from "../../shared/listeners/listen.ts";
 import type { Place } from "../../shared/listeners/port_check.ts";
 import { fileLimit, portFinding } from "../doctor/system.ts";
-
 import { CommandError, failed, usageError } from "../terminal/exit.ts";
 
 /** Fewest files with which a bus can start: its sources, listeners, databases and threads need as many. */

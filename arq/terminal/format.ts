@@ -31,9 +31,7 @@ export function humanLine(message: Message): string {
   const cut = shown.length > SHOWN_CHARS_MAX
     ? `${shown.slice(0, SHOWN_CHARS_MAX)}… (${message.data.length} bytes)`
     : shown;
-  return `${printable(message.room)} ${printable(message.type)} ${printable(message.sender)} ${
-    printable(cut)
-  }\n`;
+  return [message.room, message.type, message.sender, cut].map(printable).join(" ") + "\n";
 }
 
 /** The payload bytes of a message and a newline. */

@@ -35,11 +35,30 @@ export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Prom
 }
 
 /** Starts a new file, which other users may not read. Throws `CommandError` when it cannot be created. */
-export async function newFile(io: Io, file: string): Promise<FileWriter> {
+async function newFile(io: Io, file: string): Promise<FileWriter> {
   const path = resolvePath(io.cwd, file);
   return await io.files.writer(path, 0o600).catch((error) => {
     throw cannotWrite(path, error);
   });
+}
+
+/** A new file that `abandon` removes when nothing in it is of use: it would block the next attempt. */
+export async function newOutput(io: Io, file: string) {
+  const writer = await newFile(io, file);
+  return {
+    ...writer,
+    async abandon(is_kept: boolean) {
+      writer.abandon();
+      if (!is_kept) await io.files.remove(resolvePath(io.cwd, file));
+    },
+  };
+}
+
+/** The same, or standard output for `-`. */
+export async function openOutput(io: Io, file: string): ReturnType<typeof newOutput> {
+  if (file !== "-") return await newOutput(io, file);
+  const nothing = () => Promise.resolve();
+  return { write: (bytes) => io.stdout.write(bytes), finish: nothing, abandon: nothing };
 }
 
 /** Whether a person can answer. */
@@ -47,15 +66,20 @@ export function canAsk(): boolean {
   return Deno.stdin.isTerminal();
 }
 
-/** Asks a question. True for yes; false for any other answer and at the end of input. */
-export async function confirmed(io: Io, question: string): Promise<boolean> {
-  await print(io.stderr, `${question} [y/N] `);
+/** The line that a person types, in lower case; "" at the end of input. */
+export async function typedLine(io: Io): Promise<string> {
   let line = "";
   for await (const text of io.stdin().pipeThrough(new TextDecoderStream())) {
     line += text;
     if (line.includes("\n")) break;
   }
-  return /^y(es)?$/i.test(line.trim());
+  return line.trim().toLowerCase();
+}
+
+/** Asks a question. True for yes; false for any other answer and at the end of input. */
+export async function confirmed(io: Io, question: string): Promise<boolean> {
+  await print(io.stderr, `${question} [y/N] `);
+  return /^y(es)?$/.test(await typedLine(io));
 }
 
 /** Asks a question that the command line can answer with `--yes`. Throws when nobody can answer. */

@@ -175,6 +175,11 @@ export function print(output: Output, text: string): Promise<void> {
   return output.write(new TextEncoder().encode(text));
 }
 
+/** Tells a person something on stderr, in a line. */
+export function note(io: Pick<Io, "stderr">, text: string): Promise<void> {
+  return print(io.stderr, `arq: ${text}\n`);
+}
+
 /** Writes a remark to an output, which may be closed: then nobody reads it. Never rejects. */
 export async function remark(output: Output, text: string): Promise<void> {
   await print(output, text).catch(() => {}); // As said above.

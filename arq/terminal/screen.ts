@@ -47,8 +47,3 @@ export function openScreen(io: Io, is_plain: boolean): Screen {
     },
   };
 }
-
-/** The text for a view that failed; the next view may succeed. */
-export function problemText(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

@@ -4,7 +4,8 @@
  */
 import { readEnvelope, writeEnvelope } from "@arqon/proto";
 import { Message } from "@arqon/sdk";
-import type { HistoryPage, HistoryQuery, HistorySource } from "../rooms/history.ts";
+import type { RoomHistory } from "@arqon/sdk/history";
+import type { HistoryQuery, HistorySource } from "../rooms/history.ts";
 
 /** A stored message whose data is its offset. */
 export function storedMessage(offset: number, epoch = "e1", timestamp_ms = offset): Message {
@@ -34,7 +35,7 @@ export class StoredRoom implements HistorySource {
   }
 
   // deno-lint-ignore require-await
-  async history(query: HistoryQuery): Promise<HistoryPage> {
+  async history(query: HistoryQuery): Promise<RoomHistory> {
     this.queries.push(query);
     this.before(query);
     const { after = 0, before = 0, limit = 100, reverse = false } = query;

@@ -10,6 +10,7 @@ import { Mappings } from "../../shield/schema/mappings.ts";
 import { checkEvent, firstOf, violationText } from "../../shield/schema/validation/event_check.ts";
 import { compileMessage } from "../../shield/schema/validation/message_schema.ts";
 import type { MessageSchema } from "../../shield/schema/validation/message_schema.ts";
+import { isSelected, type ReplaySelection } from "../replay/selection.ts";
 import { addCounts, countOf, type Counts, countWithin, OTHERS } from "../replay/tally.ts";
 
 /** An event as it was sent. */
@@ -49,52 +50,48 @@ export interface RefusedEvent extends Omit<TrafficEvent, "data" | "content_type"
 }
 
 /** The counts of a check, as plain data that threads can send. */
-export interface TrafficTally {
-  checked: number;
-  refused: number;
-  /** Of these, events that the former schema refused, too; and events that only it refused. */
-  refused_before: number;
-  allowed_now: number;
-  /** Events of rooms without a mapping to this schema. */
-  unmapped: number;
-  /** Events whose payload the journal does not have. */
-  no_payload: number;
-  /** Refusals by field and rule, by sender, and by room. */
-  readonly by_rule: Counts;
-  readonly by_sender: Counts;
-  readonly by_room: Counts;
-  readonly events: RefusedEvent[];
-}
+export type TrafficTally = ReturnType<typeof emptyTraffic>;
 
 /** Most refused events that are listed, and most senders and rooms that are counted separately. */
 const NAMED = 10_000;
 
 /** An empty tally. */
-export function emptyTraffic(): TrafficTally {
+function emptyTraffic() {
   return {
     checked: 0,
     refused: 0,
+    /** Of these, events that the former schema refused, too; and events that only it refused. */
     refused_before: 0,
     allowed_now: 0,
+    /** Events of rooms without a mapping to this schema. */
     unmapped: 0,
+    /** Events whose payload the journal does not have. */
     no_payload: 0,
-    by_rule: {},
-    by_sender: {},
-    by_room: {},
-    events: [],
+    /** Refusals by field and rule, by sender, and by room. */
+    by_rule: {} as Counts,
+    by_sender: {} as Counts,
+    by_room: {} as Counts,
+    events: [] as RefusedEvent[],
+    /** Lines of a journal other than events; outside: of other tenants, rooms or times. */
+    journal: { lines: 0, bad_lines: 0, holes: 0, outside: 0 },
   };
 }
 
-/** Adds the counts of another thread. */
-export function addTraffic(to: TrafficTally, from: TrafficTally): void {
-  addCounts(to, from);
-  for (const part of [to.by_rule, to.by_sender, to.by_room]) {
-    for (const name of Object.keys(part).slice(NAMED).filter((one) => one !== OTHERS)) {
-      countOf(part, OTHERS, part[name]);
-      delete part[name];
+/** The counts of all threads; the earliest events come first. */
+export function trafficOf(tallies: readonly TrafficTally[]): TrafficTally {
+  const all = emptyTraffic();
+  for (const from of tallies) {
+    addCounts(all, from);
+    for (const part of [all.by_rule, all.by_sender, all.by_room]) {
+      for (const name of Object.keys(part).slice(NAMED).filter((one) => one !== OTHERS)) {
+        countOf(part, OTHERS, part[name]);
+        delete part[name];
+      }
     }
+    all.events.push(...from.events.slice(0, NAMED - all.events.length));
   }
-  to.events.push(...from.events.slice(0, NAMED - to.events.length));
+  all.events.sort((one, other) => one.time_ms - other.time_ms);
+  return all;
 }
 
 /** A path without list indexes and map keys: a field has one name. */
@@ -125,6 +122,14 @@ export class SchemaChecker {
     for (const { schema_id, message } of candidate.mappings) {
       if (schema_id === candidate.schema_id) this.#messageOf(message);
     }
+  }
+
+  /** Checks the event of a journal's record, if it is selected and has one. */
+  take(record: JournalRecord, selection: Omit<ReplaySelection, "policy">): void {
+    if (!isSelected(record, selection)) return void this.tally.journal.outside++;
+    const event = eventOf(record);
+    if (event === "no-payload") this.tally.no_payload++;
+    else if (event !== "no-event") this.check(event);
   }
 
   check(event: TrafficEvent): void {
@@ -169,7 +174,7 @@ export class SchemaChecker {
 }
 
 /** The event of a record that reached the schema check, or why there is none to check. */
-export function eventOf(record: JournalRecord): TrafficEvent | "no-event" | "no-payload" {
+function eventOf(record: JournalRecord): TrafficEvent | "no-event" | "no-payload" {
   const { hook, payload, room, time_ms, offset, id, content_type, sender } = record;
   const was_refused = record.reason === "schema-violation";
   const is_judged = record.allowed || was_refused;

@@ -3,7 +3,7 @@
  * the help lacks. Runs no command.
  */
 import type { Command } from "commander";
-import { reflow } from "../../arq/program/help_text.ts";
+import { reflow } from "../../arq/program/program.ts";
 import { buildProgram } from "../../arq/program/program.ts";
 import { EXIT_HELP } from "../../arq/terminal/exit.ts";
 

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
 import { variantOf } from "../../brain/reducers/testing/variants.ts";
-import { reducerBuild } from "../../arq/commands/reducer/reducer_build.ts";
+import { reducerBuild } from "../../arq/commands/policy/policy_build.ts";
 import { diskIo, folderWith } from "../../arq/testing/disk_io.ts";
 import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";

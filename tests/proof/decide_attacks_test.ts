@@ -3,7 +3,8 @@
  * is replaced. `arq proof decide` finds each that has no key; a reader with a checkpoint, and Python, find the rest.
  */
 import assert from "node:assert/strict";
-import { decide, type DecideFlags } from "../../arq/commands/proof/decide.ts";
+import { decide } from "../../arq/commands/proof/decide.ts";
+import type { Flags } from "../../arq/program/flags.ts";
 import { builtModule, builtReady, Recorder } from "../../arq/replay/testing/recorded.ts";
 import { diskIo } from "../../arq/testing/disk_io.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
@@ -89,7 +90,7 @@ Deno.test("another module, fuel, input, verdict or time of a journalled decision
     await Deno.writeFile(`${folder}/${name}.wasm`, await builtModule(name));
   }
   const module = ["content_size.wasm", "mask_digits.wasm"];
-  const decided = async (log: string, record: JournalRecord, more: DecideFlags = { module }) => {
+  const decided = async (log: string, record: JournalRecord, more: Flags = { module }) => {
     const io = diskIo(folder);
     await Deno.writeTextFile(`${folder}/line.ndjson`, JSON.stringify(record));
     const code = await decide(io, "line.ndjson", { log, vkey: [vkey], ...more });

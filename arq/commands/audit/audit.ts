@@ -3,7 +3,7 @@
  * form one chain. The bus only sends the bytes; its judgment is not used.
  */
 import { plural } from "../../../shared/plural.ts";
-import { type Admin, askAdmin, busAgo, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, failed } from "../../terminal/exit.ts";
 import { concat } from "../../../shared/containers/concat.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
@@ -19,8 +19,9 @@ const PAGE = 1_000;
 const LOOK_MS = 1_000;
 const TARGET_UNITS = 100;
 
-const filtersOf = ({ tenant, actor, action, outcome }: Flags<"limit">) =>
-  queryOf({ tenant, actor, action, outcome });
+const filtersOf = ({ tenant, actor, action, outcome }: Flags<"limit">) => ({
+  ...{ tenant, actor, action, outcome },
+});
 
 function lineOf(entry: Members): string {
   const { by, tenant, from, path, count } = entry;
@@ -47,26 +48,23 @@ async function show(io: Io, { json }: Flags<"limit">, entries: readonly Members[
 
 interface Page {
   readonly entries: readonly Members[];
-  /** Where to continue; null when there are no more entries. */
-  readonly next: number | null;
+  /** Where to continue; undefined when there are no more entries. */
+  readonly next: number | undefined;
 }
 
-async function pageOf(io: Io, admin: Admin, query: URLSearchParams): Promise<Page> {
-  const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/audit?${query}` });
-  const next = answer["next"];
+async function pageOf(admin: Admin, query: Members): Promise<Page> {
+  const { entries, next } = await admin.get("/v1/audit", query);
   return {
-    entries: listOf(answer["entries"]).map(membersOf),
-    next: typeof next === "number" ? next : null,
+    entries: listOf(entries).map(membersOf),
+    next: typeof next === "number" ? next : undefined,
   };
 }
 
 /** Prints new entries until Ctrl-C. */
-async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number): Promise<Ended> {
+async function follow(admin: Admin, flags: Flags<"limit">, from: number): Promise<Ended> {
+  const { io } = admin;
   for (let after = from;;) {
-    const query = filtersOf(flags);
-    query.set("after", String(after));
-    query.set("limit", String(PAGE));
-    const page = await pageOf(io, admin, query);
+    const page = await pageOf(admin, { ...filtersOf(flags), after, limit: PAGE });
     await show(io, flags, page.entries);
     const is_more = page.entries.length === PAGE;
     after = page.next ?? after;
@@ -80,25 +78,19 @@ async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number)
 export async function auditList(io: Io, flags: Flags<"limit">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const found: Members[] = [];
-  const query = filtersOf(flags);
-  if (flags.since !== undefined) {
-    query.set("since_ms", String(await busAgo(io, admin, flags.since)));
-  }
-  const newest = flags.follow === true
-    ? await pageOf(io, admin, new URLSearchParams({ limit: "1" }))
-    : undefined;
-  for (let next: number | null = null;;) {
-    query.set("limit", String(Math.min(PAGE, flags.limit - found.length)));
-    if (next !== null) query.set("before", String(next));
-    const page: Page = await pageOf(io, admin, query);
+  const filters = { ...filtersOf(flags), since_ms: await admin.ago(flags.since) };
+  const newest = flags.follow === true ? await pageOf(admin, { limit: 1 }) : undefined;
+  let before: number | undefined;
+  do {
+    const limit = Math.min(PAGE, flags.limit - found.length);
+    const page: Page = await pageOf(admin, { ...filters, limit, before });
     found.push(...page.entries);
-    next = page.next;
-    if (next === null || found.length >= flags.limit) break;
-  }
+    before = page.next;
+  } while (before !== undefined && found.length < flags.limit);
   await show(io, flags, found.toReversed());
   if (newest !== undefined) {
     const shown = Math.max(...found.map(({ seq }) => Number(seq)), 0);
-    return await follow(io, admin, flags, Math.max(shown, Number(newest.entries[0]?.["seq"] ?? 0)));
+    return await follow(admin, flags, Math.max(shown, Number(newest.entries[0]?.["seq"] ?? 0)));
   }
   const more = found.length >= flags.limit ? "; --limit shows more" : "";
   const some = plural(found.length, "entry", "entries");
@@ -124,11 +116,11 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint
 }
 
 /** All entries of a bus, page by page, up to the newest. */
-async function* entriesOf(io: Io, admin: Admin, check: ChainCheck): AsyncGenerator<Uint8Array> {
+async function* entriesOf(admin: Admin, check: ChainCheck): AsyncGenerator<Uint8Array> {
   for (let after = 0;;) {
-    const query = new URLSearchParams({ after: String(after), limit: String(PAGE) });
     let lines = 0;
-    for await (const line of linesOf(await streamAdmin(io, admin, `/v1/audit/entries?${query}`))) {
+    const page = await admin.stream("/v1/audit/entries", { after, limit: PAGE });
+    for await (const line of linesOf(page)) {
       lines++;
       yield line;
     }
@@ -143,7 +135,7 @@ async function* entriesOf(io: Io, admin: Admin, check: ChainCheck): AsyncGenerat
 export async function auditVerify(io: Io, flags: Flags): Promise<Ended> {
   const check = new ChainCheck(flags.anchor);
   const source = flags.file === undefined
-    ? entriesOf(io, await findAdmin(io, flags), check)
+    ? entriesOf(await findAdmin(io, flags), check)
     : linesOf(await openInput(io, flags.file));
   for await (const line of source) {
     check.take(line);

@@ -19,7 +19,7 @@ import { busStreams } from "../../../shared/backup/nats_restore.ts";
 import { createLogger } from "../../../shared/logs/log.ts";
 import { openSpine } from "../../../shared/spine/open.ts";
 import { VERSION } from "../../../shared/version.ts";
-import { findAdmin, streamAdmin } from "../../bus/admin.ts";
+import { findAdmin } from "../../bus/admin.ts";
 import { sealingOf } from "../../backup/encryption.ts";
 import { fileParts, filesToSave, hasFiles, manifestText, sizeText } from "../../backup/files.ts";
 import { dataDirOf, findPlace, openNats, type Place } from "../../backup/backup_place.ts";
@@ -194,8 +194,8 @@ async function stoppedSource(io: Io, place: Place): Promise<Source | undefined> 
 }
 
 async function runningSource(io: Io, flags: Flags<"files">): Promise<Source> {
-  const admin = await findAdmin(io, flags);
-  const { head, parts } = await remoteBackup(await streamAdmin(io, admin, "/v1/backup"));
+  const stream = await (await findAdmin(io, flags)).stream("/v1/backup");
+  const { head, parts } = await remoteBackup(stream);
   return { head, parts, bytes: undefined, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 

@@ -7,7 +7,7 @@ import type { Manifest } from "../../../shared/backup/manifest.ts";
 import { openBackup } from "../../backup/encryption.ts";
 import { FileRestorer, hasFiles, manifestText } from "../../backup/files.ts";
 import { CommandError, failed, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, note } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import {
   dataFiles,
@@ -32,7 +32,7 @@ export interface CheckedBackup {
 }
 
 /** Reads all of a backup. Rejects with CommandError when the backup is not complete. */
-export async function checkedBackup(
+async function checkedBackup(
   io: Io,
   file: string,
   flags: Flags,
@@ -54,24 +54,9 @@ export async function checkedBackup(
 }
 
 /** Prints what is in a backup. Exit code 1 means that it is not complete. */
-export async function backupVerify(
-  io: Io,
-  file: string,
-  flags: Flags,
-): Promise<Ended> {
+export async function backupVerify(io: Io, file: string, flags: Flags): Promise<Ended> {
   const { manifest, is_encrypted: encrypted } = await checkedBackup(io, file, flags);
   return { json: { file, encrypted, ...manifest }, text: `whole: ${manifestText(manifest)}` };
-}
-
-interface Restored {
-  readonly restored: readonly string[];
-  /** Names of the streams that were there before and were deleted. */
-  readonly removed: readonly string[];
-  /** Folder that now has the previous databases; null when there were none. */
-  readonly kept: string | null;
-  /** The parts of the usage ledger that existed and are kept. */
-  readonly left: readonly string[];
-  readonly files: readonly string[];
 }
 
 const STOP_FIRST =
@@ -79,8 +64,6 @@ const STOP_FIRST =
 /** Missed heartbeats after which no bus is assumed to run. */
 const BEATS = 2;
 const BEAT_SPARE_MS = 500;
-
-const tell = (io: Io, text: string) => print(io.stderr, `arq: ${text}\n`);
 
 /** One reader for several: each sees every file of the backup, and only one accepts it. */
 const together = (readers: readonly BackupReader[]): BackupReader => ({
@@ -97,25 +80,18 @@ async function requireFree(
 ): Promise<{ there: string[]; left: string[] }> {
   const { presence, platform } = place.config;
   const listen_ms = BEATS * presence.heartbeat_ms + BEAT_SPARE_MS;
-  await tell(io, `checking for ${listen_ms} ms whether a bus uses ${place.title}`);
+  await note(io, `checking for ${listen_ms} ms whether a bus uses ${place.title}`);
   const at_work = await busAtWork(nats.connection, listen_ms);
   if (at_work.length > 0) {
     const who = at_work.slice(0, 8).join(", ");
-    throw failed(
-      `a bus uses ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`,
-      STOP_FIRST,
-    );
+    throw failed(`a bus uses ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`, STOP_FIRST);
   }
   const all = await busStreams(nats.api, platform.registry.kv_bucket);
   const there = all.filter((name) => !isLeft(name));
   if (there.length === 0 || force) return { there, left: all.filter(isLeft) };
-  const names = there.slice(0, 4).join(", ");
-  throw failed(
-    `${place.title} is not empty: ${plural(there.length, "stream")} (${names}${
-      there.length > 4 ? ", …" : ""
-    })`,
-    "--force deletes them, with all that is in them",
-  );
+  const names = `${there.slice(0, 4).join(", ")}${there.length > 4 ? ", …" : ""}`;
+  const text = `${place.title} is not empty: ${plural(there.length, "stream")} (${names})`;
+  throw failed(text, "--force deletes them, with all that is in them");
 }
 
 async function restoreNats(
@@ -128,7 +104,7 @@ async function restoreNats(
 ): Promise<Restored> {
   await using nats = await openNats(io, place);
   const { there: removed, left } = await requireFree(io, place, nats, flags.force === true);
-  if (removed.length > 0) await tell(io, `deleting ${plural(removed.length, "stream")}`);
+  if (removed.length > 0) await note(io, `deleting ${plural(removed.length, "stream")}`);
   for (const name of removed) await nats.api.remove(name);
   let restored: readonly string[];
   try {
@@ -142,21 +118,19 @@ async function restoreNats(
         await checkedBackup(io, file, flags, together(readers));
       },
       onCutOff: (name, problem) =>
-        tell(io, `NATS has dropped ${name} (${problem}); starting it again`),
+        note(io, `NATS has dropped ${name} (${problem}); starting it again`),
     });
   } catch (error) {
     if (!(error instanceof Incomplete)) throw error;
-    const streams = manifest.parts.filter(({ kind }) => kind === "stream").length;
-    await tell(
-      io,
-      `stopped after ${error.restored.length} of ${
-        plural(streams, "stream")
-      }; run it again with --force`,
-    );
+    const all = manifest.parts.filter(({ kind }) => kind === "stream").length;
+    const done = `${error.restored.length} of ${plural(all, "stream")}`;
+    await note(io, `stopped after ${done}; run it again with --force`);
     throw error.cause;
   }
   return { restored, removed, kept: null, left, files: files?.written ?? [] };
 }
+
+type Restored = Awaited<ReturnType<typeof restoreData>>;
 
 async function restoreData(
   io: Io,
@@ -164,7 +138,7 @@ async function restoreData(
   place: Place,
   flags: Flags,
   files: FileRestorer | undefined,
-): Promise<Restored> {
+) {
   const data_dir = dataDirOf(io, place);
   const there = await dataFiles(data_dir);
   const restorer = new DataRestorer(data_dir);
@@ -181,7 +155,16 @@ async function restoreData(
     const suffix = new Date(io.now()).toISOString().replace(/[-:]|\.\d+/g, "");
     const kept = await restorer.finish(suffix) ?? null;
     const { restored, left } = restorer;
-    return { restored, removed: [], kept, left, files: files?.written ?? [] };
+    return {
+      restored: restored as readonly string[],
+      /** Names of the streams that were there before and were deleted. */
+      removed: [] as readonly string[],
+      /** Folder that now has the previous databases; null when there were none. */
+      kept,
+      /** The parts of the usage ledger that existed and are kept. */
+      left: left as readonly string[],
+      files: (files?.written ?? []) as readonly string[],
+    };
   } catch (error) {
     await restorer.abandon();
     if (!(error instanceof RestoreRefused)) throw error;
@@ -220,16 +203,15 @@ function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): 
   const alone = files.length === 0 && hasFiles(manifest)
     ? "its files were left alone; --files-to DIR writes them\n"
     : "";
-  return `${first}${moved}${ledger}restored into ${place.title}: ${
-    manifestText(manifest)
-  }${written}${alone}` +
+  const restored_text = `restored into ${place.title}: ${manifestText(manifest)}`;
+  return first + moved + ledger + restored_text + written + alone +
     `${io.arq} serve, or the Shields and Brains, may be started; clients' offsets, versions and ` +
     "fences from after the backup are invalid\n";
 }
 
 /** Restores a backup. Refuses where a bus runs, and where data exists unless `force` is set. */
 export async function restore(io: Io, file: string, flags: Flags): Promise<Ended> {
-  await tell(io, `checking ${file}`);
+  await note(io, `checking ${file}`);
   const { manifest } = await checkedBackup(io, file, flags);
   const place = await requirePlace(io, manifest, flags);
   const files = flags.filesTo === undefined

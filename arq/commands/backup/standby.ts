@@ -30,11 +30,10 @@ const siteOf = ({ api: own, is_clustered }: OpenNats, { config }: Place): Standb
 });
 
 const lines = (mirrors: readonly MirrorState[]) =>
-  mirrors.map(({ name, lag, last_sequence }) =>
-    `  ${printable(name)}  up to ${last_sequence}, ${
-      lag === null ? "no message yet" : `${plural(lag, "message")} behind`
-    }\n`
-  ).join("");
+  mirrors.map(({ name, lag, last_sequence }) => {
+    const behind = lag === null ? "no message yet" : `${plural(lag, "message")} behind`;
+    return `  ${printable(name)}  up to ${last_sequence}, ${behind}\n`;
+  }).join("");
 
 /** Creates the missing mirrors. */
 export async function standbySync(io: Io, flags: Flags<"domain">): Promise<Ended> {
@@ -45,14 +44,9 @@ export async function standbySync(io: Io, flags: Flags<"domain">): Promise<Ended
   const synced = await syncStandby(siteOf(nats, place), { api, domain });
   const { made, updated, orphans, mirrors } = synced;
   const gone = orphans.length === 0 ? "" : `the origin was deleted: ${orphans.join(", ")}\n`;
-  return {
-    json: synced,
-    text:
-      `${
-        plural(mirrors.length, "mirror")
-      }, ${made.length} new, ${updated.length} brought up to date\n` +
-      `${gone}${lines(mirrors)}`,
-  };
+  const counts = `${made.length} new, ${updated.length} brought up to date\n`;
+  const text = `${plural(mirrors.length, "mirror")}, ${counts}${gone}${lines(mirrors)}`;
+  return { json: synced, text };
 }
 
 /** Prints the lag of each mirror. */
@@ -75,12 +69,8 @@ export async function standbyPromote(io: Io, flags: Flags): Promise<Ended> {
   if (promoted.length === 0) {
     throw failed(`there is no mirror in ${place.title}`, "arq standby sync");
   }
-  return {
-    json: { promoted },
-    text:
-      `${plural(promoted.length, "stream")} of ${place.title} take messages now\n${
-        lines(promoted)
-      }` +
-      "Shields and Brains may be started here; the first site's must not be started again\n",
-  };
+  const text = `${plural(promoted.length, "stream")} of ${place.title} take messages now\n` +
+    lines(promoted) +
+    "Shields and Brains may be started here; the first site's must not be started again\n";
+  return { json: { promoted }, text };
 }

@@ -147,9 +147,8 @@ function findingText(io: Io, { check, status, text, fix }: Finding, width: numbe
 
 function summary(findings: readonly Finding[]): string {
   const count = (status: string) => findings.filter((one) => one.status === status).length;
-  return `${plural(findings.length, "check")}: ${count("fail")} failed, ${
-    plural(count("warn"), "warning")
-  }\n`;
+  const warnings = plural(count("warn"), "warning");
+  return `${plural(findings.length, "check")}: ${count("fail")} failed, ${warnings}\n`;
 }
 
 /** Prints the findings. Exit code 1 means that something does not work. */

@@ -4,19 +4,19 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { errorFromWire } from "../../../sdk/typescript/wire/wire_error.ts";
-import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { EXIT, printable, whyOf } from "../../terminal/exit.ts";
 import { clusterTable, readCluster } from "../../answers/cluster.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import {
   findTarget,
   givenToken,
-  noBus,
+  noListener,
   opsToken,
   refusedToken,
   tokenRenewal,
 } from "../../bus/target.ts";
-import { openScreen, problemText } from "../../terminal/screen.ts";
+import { openScreen } from "../../terminal/screen.ts";
 import { readStack, type StackService, stackText } from "../../serve/stack.ts";
 import type { Flags } from "../../program/flags.ts";
 import { exchange } from "../../bus/admin.ts";
@@ -59,9 +59,7 @@ function plain(name: string, value: unknown): string {
 function rowsOf(name: string, value: unknown): [string, string][] {
   if (name === "uptime_ms" && typeof value === "number") return [["uptime", duration(value)]];
   const all = Array.isArray(value) ? value : [value];
-  return all.map((one) => plain(name, one)).filter((text) => text !== "").map((
-    text,
-  ) => [name, text]);
+  return all.map((one) => plain(name, one)).flatMap((text) => text === "" ? [] : [[name, text]]);
 }
 
 /** All figures as aligned and indented lines. No server's answer can control the terminal. */
@@ -152,20 +150,7 @@ async function findSource(io: Io, flags: Flags): Promise<Source> {
     ? await findTarget(io, flags)
     : undefined;
   const ops_url = (flags.opsUrl ?? target?.ops_url)?.replace(/\/+$/, "");
-  if (ops_url === undefined) {
-    if (target?.context === undefined) {
-      if (flags.url === undefined) throw noBus(io);
-      const hint = "its ops listener has an address of its own: give --ops-url";
-      throw new CommandError(
-        `${flags.url} is not a running development bus`,
-        EXIT.unreachable,
-        hint,
-      );
-    }
-    const { name } = target.context;
-    const hint = `arq context add ${name} --update --ops-url http://…, or give --ops-url`;
-    throw new CommandError(`context ${name} has no ops URL`, EXIT.unreachable, hint);
-  }
+  if (ops_url === undefined) throw noListener(io, flags, target, "ops");
   const is_own = target !== undefined &&
     (needs_bus || target.is_named || target.ops_url?.replace(/\/+$/, "") === ops_url);
   const own = is_own ? target : undefined;
@@ -243,7 +228,7 @@ export async function status(io: Io, flags: Flags): Promise<Ended> {
     while (true) {
       const { text } = await look(io, source, is_json).catch((error: unknown) => {
         io.signal.throwIfAborted();
-        return { text: is_json ? "" : `${problemText(error)}\n` };
+        return { text: is_json ? "" : `${whyOf(error)}\n` };
       });
       await screen.show(text);
       await pause(interval_ms, io.signal);

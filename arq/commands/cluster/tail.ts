@@ -3,9 +3,9 @@
  * room. `arq sub` shows what a user of the room receives.
  */
 import { EventParser, type ServerEvent } from "../../../sdk/typescript/http/http_socket.ts";
-import { findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
+import { findAdmin } from "../../bus/admin.ts";
 import { printable } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 /** Bytes of an unfinished event above which the stream ends with an error; no event of the bus is longer. */
@@ -45,13 +45,13 @@ function tailLine(message: Readonly<Record<string, unknown>>): string {
 /** Prints messages until `--count` is reached or Ctrl-C. Reports on stderr how many were left out. */
 export async function tail(io: Io, room: string, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
-  const stream = await streamAdmin(io, admin, `/v1/rooms/${flags.tenant}/${room}/tail`);
+  const stream = await admin.stream(`/v1/rooms/${flags.tenant}/${room}/tail`);
   await print(io.stderr, `Tailing ${room} of tenant ${flags.tenant}\n`);
   let left = flags.count ?? Infinity;
-  await follow(io, admin, async () => {
+  await admin.follow(async () => {
     for await (const { name, data } of readEvents(stream)) {
       if (name === "gap") {
-        await print(io.stderr, `arq: messages are missing here: ${printable(data)}\n`);
+        await note(io, `messages are missing here: ${printable(data)}`);
         continue;
       }
       await print(io.stdout, flags.json === true ? `${data}\n` : tailLine(JSON.parse(data)));

@@ -2,7 +2,7 @@
  * `arq top`: shows the cluster's activity, refreshed every few seconds: the nodes, then the busiest tenants, rooms and
  * policies. Rates are those between two readings; totals count from the start of the processes.
  */
-import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import {
   aligned,
   clusterTable,
@@ -15,7 +15,8 @@ import type { ClusterReading, NodeRates } from "../../answers/cluster.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { pause } from "../../rooms/flow.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
-import { openScreen, problemText } from "../../terminal/screen.ts";
+import { whyOf } from "../../terminal/exit.ts";
+import { openScreen } from "../../terminal/screen.ts";
 import type { Flags } from "../../program/flags.ts";
 
 type Row = Readonly<Record<string, unknown>>;
@@ -30,15 +31,14 @@ interface Reading {
 
 const rowsOf = (answer: Row, name: string): Row[] => listOf(answer[name]).map(membersOf);
 
-async function read(io: Io, admin: Admin, rows: number): Promise<Reading> {
-  const ask = (path: string) => askAdmin(io, admin, { method: "GET", path });
-  const limit = `limit=${rows}`;
+async function read(admin: Admin, rows: number): Promise<Reading> {
+  const busiest = { sort: "messages", limit: rows };
   const [cluster, tenants, rooms, policies] = await Promise.all([
-    ask("/v1/cluster"),
-    ask(`/v1/tenants?sort=messages&${limit}`),
-    ask(`/v1/rooms?sort=messages&${limit}`),
+    admin.get("/v1/cluster"),
+    admin.get("/v1/tenants", busiest),
+    admin.get("/v1/rooms", busiest),
     // A Shield without the Overseer has no such figures.
-    ask(`/v1/policies/stats`).catch(() => ({})),
+    admin.get("/v1/policies/stats").catch(() => ({})),
   ]);
   return {
     cluster: readCluster(cluster),
@@ -131,21 +131,21 @@ function asJson(now: Reading, rates: readonly NodeRates[]): string {
 export async function top(io: Io, flags: Flags<"interval" | "rows">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;
-  let before: Reading | undefined = await read(io, admin, flags.rows);
+  let before: Reading | undefined = await read(admin, flags.rows);
   const screen = openScreen(io, is_json);
   try {
     for (let left = flags.count ?? Infinity; left > 0; left--) {
       await pause(1_000 * flags.interval, io.signal);
       io.signal.throwIfAborted();
       try {
-        const now = await read(io, admin, flags.rows);
+        const now = await read(admin, flags.rows);
         const rates = ratesOf(before?.cluster, now.cluster);
         await screen.show(is_json ? asJson(now, rates) : view(now, before, rates));
         before = now;
       } catch (error) {
         io.signal.throwIfAborted();
         if (left === 1) throw error;
-        await screen.show(is_json ? "" : `${problemText(error)}\n`);
+        await screen.show(is_json ? "" : `${whyOf(error)}\n`);
       }
     }
   } finally {

@@ -10,14 +10,7 @@ import {
   wayInLines,
 } from "../../answers/why_text.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
-import {
-  type Admin,
-  askAdmin,
-  busAgo,
-  exchange,
-  findAdmin,
-  queryOf as queryOfAll,
-} from "../../bus/admin.ts";
+import { type Admin, exchange, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -47,12 +40,12 @@ function requireQuestion(flags: Flags): void {
   }
 }
 
-async function queryOf(io: Io, admin: Admin, flags: Flags): Promise<URLSearchParams> {
+async function queryOf(admin: Admin, flags: Flags): Promise<Members> {
   const { tenant, trace, twist, messageId, room, offset, user, connection, address, since } = flags;
-  return queryOfAll({
+  return {
     ...{ tenant, trace, twist, message_id: messageId, room, offset, user, connection, address },
-    since_ms: await busAgo(io, admin, since),
-  });
+    since_ms: await admin.ago(since),
+  };
 }
 
 /** Most answers that are read while the journal has more; each covers some 100,000 lines. */
@@ -76,7 +69,7 @@ const UNKNOWN_ROOM = "its outcome is unknown; with --room, a durable room's log 
 export async function why(io: Io, flags: Flags): Promise<Ended> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);
-  const answer = await wholeAnswer(io, admin, await queryOf(io, admin, flags));
+  const answer = await wholeAnswer(admin, await queryOf(admin, flags));
   const way_in = membersOf(answer["way_in"]);
   const decisions = listOf(way_in["decisions"]);
   const has_way_in = decisions.length > 0;
@@ -96,14 +89,13 @@ export async function why(io: Io, flags: Flags): Promise<Ended> {
 }
 
 /** The bus's answer, continued until the journal has no more about the admission. */
-async function wholeAnswer(io: Io, admin: Admin, query: URLSearchParams): Promise<Members> {
-  const first = await askAdmin(io, admin, { method: "GET", path: `/v1/why?${query}` });
+async function wholeAnswer(admin: Admin, query: Members): Promise<Members> {
+  const first = await admin.get("/v1/why", query);
   let way_in = membersOf(first["way_in"]);
   const [decisions, holes] = [[...listOf(way_in["decisions"])], [...listOf(way_in["holes"])]];
   for (let answers = 1; answers < ANSWERS_MAX && typeof way_in["next"] === "string"; answers++) {
     if (decisions.length >= LINES_MAX) break;
-    query.set("after", way_in["next"]);
-    const more = await askAdmin(io, admin, { method: "GET", path: `/v1/why?${query}` });
+    const more = await admin.get("/v1/why", { ...query, after: way_in["next"] });
     way_in = membersOf(more["way_in"]);
     decisions.push(...listOf(way_in["decisions"]));
     holes.push(...listOf(way_in["holes"]));

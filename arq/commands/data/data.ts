@@ -2,12 +2,12 @@
  * `arq user`, `arq tenant` and `arq room erase`: lists what is stored where, then exports it into a file or erases it.
  */
 import { plural } from "../../../shared/plural.ts";
-import { type Admin, askAdmin, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
-import { newFile } from "../../terminal/input.ts";
+import { openOutput } from "../../terminal/input.ts";
 
 /** `arq user export`. */
 export function userExport(io: Io, user: string, flags: Flags<"out" | "tenant">): Promise<Ended> {
@@ -24,33 +24,29 @@ export function tenantExport(
 }
 
 async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Promise<Ended> {
-  const admin = await findAdmin(io, flags);
-  const stream = await streamAdmin(io, admin, `/v1/data/export?${queryOf(whose)}`);
-  const is_stdout = flags.out === "-";
-  const writer = is_stdout ? undefined : await newFile(io, flags.out);
+  const stream = await (await findAdmin(io, flags)).stream("/v1/data/export", whose);
+  const sink = await openOutput(io, flags.out);
   let [tail, lines] = ["", 0];
   const decoder = new TextDecoder();
   try {
     for await (const bytes of stream) {
       tail = `${tail}${decoder.decode(bytes, { stream: true })}`.slice(-200);
-      if (writer === undefined) await io.stdout.write(bytes);
-      else await writer.write(bytes);
+      await sink.write(bytes);
     }
     const end = /\{"end":true,"lines":(\d+)\}\n$/.exec(tail);
     if (end === null) throw new CommandError("the export was cut off: retry");
-    await writer?.finish();
+    await sink.finish();
     lines = Number(end[1]);
   } catch (error) {
-    writer?.abandon();
-    // Part of an export is of no use, and would block the next attempt. The original failure is reported.
-    if (!is_stdout) await io.files.remove(resolvePath(io.cwd, flags.out)).catch(() => {});
+    // Part of an export is of no use. The original failure is reported.
+    await sink.abandon(false).catch(() => {});
     throw error;
   }
   const out = printable(flags.out);
   const text = flags.json === true
     ? JSON.stringify({ lines, out })
     : `${plural(lines, "line")} written to ${out}`;
-  await print(flags.json === true && !is_stdout ? io.stdout : io.stderr, `${text}\n`);
+  await print(flags.json === true && flags.out !== "-" ? io.stdout : io.stderr, `${text}\n`);
   return EXIT.ok;
 }
 
@@ -82,13 +78,12 @@ function stockText({ stores, kept }: Members, whose: Members, done: string): str
 }
 
 /** Reports on stderr what the bus stores, before somebody confirms the erasure. */
-export async function showFound(io: Io, admin: Admin, whose: Members): Promise<void> {
+export async function showFound(admin: Admin, whose: Members): Promise<void> {
   if (whose["yes"] === true) return;
   const { tenant, user, room, offset } = whose;
-  const path = `/v1/data?${queryOf({ tenant, user, room, offset })}`;
-  const answer = await askAdmin(io, admin, { method: "GET", path });
+  const answer = await admin.get("/v1/data", { tenant, user, room, offset });
   const text = whose["json"] === true ? `${JSON.stringify(answer)}\n` : foundText(answer, whose);
-  await print(io.stderr, text);
+  await print(admin.io.stderr, text);
 }
 
 /** The erased data. */

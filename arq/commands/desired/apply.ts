@@ -3,31 +3,24 @@
  * schemas, then one step for each tenant. Schemas are stored first and come into force with the step. Steps made before
  * a refused tenant stay, and the outcome of each is reported; repeating the command continues from there.
  */
-import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { membersOf } from "../../answers/policy_text.ts";
 import { reducerModulePath } from "../../desired/export_text.ts";
 import { type Desired, type Kind, KINDS, type State } from "../../desired/form.ts";
 import { decodePlan, type PlanBasis } from "../../desired/plan_file.ts";
-import { changesOfText, changesText, notesText } from "../../desired/plan_text.ts";
-import { requireMeant } from "../../rooms/unreachable.ts";
+import { changesText, notesText } from "../../desired/plan_text.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, note, print, resolvePath } from "../../terminal/io.ts";
 import { statePath } from "./live_state.ts";
-import {
-  appliedOf,
-  checksText,
-  compare,
-  compareBus,
-  type Compared,
-  othersText,
-  readBusFolder,
-} from "./plan.ts";
+import { appliedOf, checksText, compare, compareBus, othersText, readBusFolder } from "./plan.ts";
+import type { Compared } from "./plan.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
 import { schemaPath } from "../schema/schema_push.ts";
 import { requireFree, rolloutPath, takeBack, watchRollout } from "./rollout.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ArqonError } from "@arqon/proto";
+import { requireMeant } from "../../rooms/unreachable.ts";
 
 /** Minimum time of a rollout's step in seconds, unless --for is given. */
 const HOLD_SECONDS = 600;
@@ -66,20 +59,19 @@ function requireFresh(planned: Partial<PlanBasis>, compared: Compared): void {
 
 /** A tenant's folder, or the schemas of the bus, compared with the bus. */
 interface Applying {
-  readonly io: Io;
   readonly admin: Admin;
   readonly desired: Desired;
   readonly compared: Compared;
 }
 
 /** Uploads the modules that the bus does not have yet. */
-async function uploadModules({ io, admin, desired, compared }: Applying): Promise<void> {
+async function uploadModules({ admin, desired, compared }: Applying): Promise<void> {
   const { tenant, modules } = desired;
   const { live, wanted } = compared;
   const content_type = "application/wasm";
   const put = async (path: string, sha256: string) => {
     const body = modules.get(sha256);
-    if (body !== undefined) await askAdmin(io, admin, { method: "PUT", path, body, content_type });
+    if (body !== undefined) await admin.ask({ method: "PUT", path, body, content_type });
   };
   const there = new Set((live.state.policies ?? []).map(({ sha256 }) => sha256));
   const named = new Set((wanted.policies ?? []).map(({ sha256 }) => sha256));
@@ -103,14 +95,14 @@ interface StagedSchema {
 }
 
 /** Stores the changed schemas. Rejects when a new version appeared since the comparison. */
-async function stageSchemas({ io, admin, desired, compared }: Applying): Promise<StagedSchema[]> {
+async function stageSchemas({ admin, desired, compared }: Applying): Promise<StagedSchema[]> {
   const { state, sets } = desired;
   const { schema_basis } = compared;
   const staged: StagedSchema[] = [];
   for (const { id, compatibility } of state.schemas ?? []) {
     const body = sets.get(id);
     if (!Object.hasOwn(schema_basis, id) || body === undefined) continue;
-    const { after, version, sha256 } = await askAdmin(io, admin, {
+    const { after, version, sha256 } = await admin.ask({
       method: "PUT",
       path: schemaPath(id, "/staged", { compatibility }),
       body,
@@ -148,12 +140,12 @@ function listOfKind(wanted: State, kind: Kind): readonly unknown[] | undefined {
   return wanted.schedules?.map((one) => ({ ...one, message: JSON.parse(one.message) }));
 }
 
-/** Makes the changes of a tenant's folder in one step. Rejects as `askAdmin` does. */
+/** Makes the changes of a tenant's folder in one step. Rejects as `Admin.ask` does. */
 async function make(applying: Applying): Promise<Record<string, unknown>> {
-  const { io, admin, desired, compared } = applying;
+  const { admin, desired, compared } = applying;
   await uploadModules(applying);
   const body = bodyOf(compared, await stageSchemas(applying));
-  return await askAdmin(io, admin, { method: "PUT", path: statePath(desired.tenant), body });
+  return await admin.ask({ method: "PUT", path: statePath(desired.tenant), body });
 }
 
 /** Throws for canary options without a canary, and for changes that a canary cannot roll out. */
@@ -175,7 +167,7 @@ function requireCanary(io: Io, flags: Flags, { changes }: Compared): void {
 
 /** Starts a rollout and shows its progress to the end. Returns as `watchRollout`. */
 async function rollOut(applying: Applying, flags: Flags): Promise<number> {
-  const { io, admin, desired: { tenant }, compared } = applying;
+  const { admin, desired: { tenant }, compared } = applying;
   await uploadModules(applying);
   const staged = await stageSchemas(applying);
   const body = JSON.stringify({
@@ -186,15 +178,15 @@ async function rollOut(applying: Applying, flags: Flags): Promise<number> {
     ...(flags.atLeast === undefined ? {} : { at_least: flags.atLeast }),
   });
   const path = rolloutPath(tenant);
-  const { secrets, rollout } = await askAdmin(io, admin, { method: "POST", path, body });
+  const { secrets, rollout } = await admin.ask({ method: "POST", path, body });
   const shown_secrets = secretsText(membersOf(secrets));
-  const text = flags.json === true ? "" : changesText(tenant, compared.changes) + shown_secrets;
-  await print(
-    flags.json === true ? io.stderr : io.stdout,
-    flags.json === true ? shown_secrets : text,
-  );
+  if (flags.json === true) await print(admin.io.stderr, shown_secrets);
+  else {await print(
+      admin.io.stdout,
+      changesText(`tenant ${tenant}`, compared.changes) + shown_secrets,
+    );}
   const id = String(membersOf(rollout)["id"]);
-  return await watchRollout(io, admin, { tenant, id }, flags);
+  return await watchRollout(admin, { tenant, id }, flags);
 }
 
 /** Throws for a schema that the bus would refuse to register. */
@@ -206,7 +198,7 @@ function requireCompatible({ checks }: Compared): void {
 /** The exit code; reports when something is stored but not yet in force on this node. */
 async function exitOf(io: Io, parts: readonly Pick<Made, "in_force">[]): Promise<number> {
   if (parts.every(({ in_force }) => in_force)) return EXIT.ok;
-  await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
+  await note(io, "it is stored, and not in force on this node yet; arq doctor");
   return EXIT.failure;
 }
 
@@ -217,8 +209,8 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<Ended
   }
   const desired = await readTarget(io, target);
   const admin = await findAdmin(io, flags);
-  const compared = await compare(io, admin, desired);
-  const applying = { io, admin, desired, compared };
+  const compared = await compare(admin, desired);
+  const applying = { admin, desired, compared };
   const { changes, rollouts, losses } = compared;
   const { tenant } = desired;
   const takes_back = rollouts.some(({ stands }) => stands === "is-taken-back");
@@ -249,14 +241,14 @@ interface Made {
   readonly secrets: Readonly<Record<string, unknown>>;
 }
 
-/** Makes the changes, or rolls back the rollout that the state would undo. Rejects as `askAdmin` does. */
+/** Makes the changes, or rolls back the rollout that the state would undo. Rejects as `Admin.ask` does. */
 async function carryOut(applying: Applying): Promise<Made> {
-  const { io, admin, compared } = applying;
+  const { admin, compared } = applying;
   const none = { apply: null, in_force: true, taken_back: null, secrets: {} };
   const [rollout] = compared.rollouts;
   if (compared.changes.length === 0) {
     if (rollout === undefined) return none;
-    await takeBack(io, admin, rollout);
+    await takeBack(admin, rollout);
     return { ...none, taken_back: rollout.id };
   }
   const answer = await make(applying);
@@ -272,7 +264,7 @@ function madeText(
 ): string {
   const [{ by } = { by: "" }] = rollouts;
   const head = taken_back === null
-    ? changesOfText(whose, changes)
+    ? changesText(whose, changes)
     : printable(`${whose}: rollout ${taken_back} by ${by} is rolled back`) + "\n";
   const done = apply === null ? "" : `applied as ${apply}\n`;
   return head + done + secretsText(secrets);
@@ -285,11 +277,10 @@ function secretsText(secrets: Readonly<Record<string, unknown>>): string {
   ).join("");
 }
 
-/** Stores the changed schemas and puts them in force. Resolves with the id of the apply. Rejects as `askAdmin` does. */
+/** Stores the changed schemas and puts them in force. Resolves with the id of the apply. Rejects as `Admin.ask` does. */
 async function applySchemas(applying: Applying): Promise<string> {
   const body = JSON.stringify({ schemas: await stageSchemas(applying) });
-  const { io, admin } = applying;
-  const { apply } = await askAdmin(io, admin, { method: "PUT", path: "/v1/state", body });
+  const { apply } = await applying.admin.ask({ method: "PUT", path: "/v1/state", body });
   return String(apply);
 }
 
@@ -357,7 +348,7 @@ async function applyBus(io: Io, folder: string, flags: Flags): Promise<number> {
   }
   const wanted = await readBusFolder(io, folder);
   const admin = await findAdmin(io, flags);
-  const { bus, tenants, others } = await compareBus(io, admin, wanted);
+  const { bus, tenants, others } = await compareBus(admin, wanted);
   requireCompatible(bus);
   for (const { rollouts, losses } of [bus, ...tenants.map(({ compared }) => compared)]) {
     requireFree(io, rollouts);
@@ -378,7 +369,7 @@ async function applyBus(io: Io, folder: string, flags: Flags): Promise<number> {
       continue;
     }
     try {
-      const applying = { io, admin, desired, compared };
+      const applying = { admin, desired, compared };
       const made = await (tenant === null ? carryOutBus : carryOut)(applying);
       const { apply, in_force, secrets, taken_back } = made;
       const outcome = apply === null && taken_back === null ? "unchanged" : "applied";

@@ -6,16 +6,10 @@
 import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
-import { type Admin, busAgo } from "../../bus/admin.ts";
-import type { Consequence, Consequences, SchemaConsequence } from "../../desired/plan_text.ts";
+import type { Admin } from "../../bus/admin.ts";
 import type { Change, Desired, StatePolicy } from "../../desired/form.ts";
-import {
-  type AddedPolicy,
-  isCovered,
-  isSelected,
-  NO_MODULE,
-  withAdded,
-} from "../../replay/selection.ts";
+import { isCovered, isSelected, NO_MODULE, withAdded } from "../../replay/selection.ts";
+import type { AddedPolicy } from "../../replay/selection.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import {
   addUnits,
@@ -25,14 +19,19 @@ import {
   SAMPLES,
   sumOf,
 } from "../../replay/tally.ts";
-import type { Counts } from "../../replay/tally.ts";
+import type { Counts, FlipKind, Sample } from "../../replay/tally.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
 import { type JournalChunk, journalRecords } from "../../replay/journal_chunks.ts";
 import { createRepeater } from "../../replay/repeater.ts";
-import { CommandError } from "../../terminal/exit.ts";
-import type { Io } from "../../terminal/io.ts";
-import { type CandidateSchema, eventOf, SchemaChecker } from "../../traffic/schema_checker.ts";
+import { CommandError, printable } from "../../terminal/exit.ts";
+import { type CandidateSchema, SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
+
+/** Who sent an event, and where. */
+type Named = Pick<Sample, "room" | "user">;
+
+/** The effect of one policy's change on recorded traffic. */
+type Consequence = Awaited<ReturnType<typeof ofPolicy>>;
 
 /** Counts the decisions of a policy in these pieces of a journal. */
 async function withoutPolicy(
@@ -42,7 +41,7 @@ async function withoutPolicy(
 ): Promise<Consequence> {
   const read = { lines: 0, bad_lines: 0, holes: 0 };
   const [units, none] = [emptyHistogram(), emptyHistogram()];
-  const to_allowed: Consequence["samples"]["to_allowed"][number][] = [];
+  const to_allowed: Named[] = [];
   let [decisions, refuse_to_allow] = [0, 0];
   for await (const record of journalRecords(chunks, read)) {
     const policy = record.policies.find((one) => one.name === name);
@@ -79,7 +78,6 @@ const SENDERS = 10_000;
 
 /** A bus, and the window to examine. */
 interface Window {
-  readonly io: Io;
   readonly admin: Admin;
   readonly tenant: string;
   /** Unix ms. */
@@ -94,17 +92,14 @@ interface Candidate {
 }
 
 /** Repeats a policy's calls with its new module. */
-async function ofPolicy(
-  { io, admin, tenant, from_ms }: Window,
-  { policy, bytes, added }: Candidate,
-): Promise<Consequence> {
+async function ofPolicy({ admin, tenant, from_ms }: Window, { policy, bytes, added }: Candidate) {
   const pages = configFrom({}).platform.overseer.memory_limit_pages;
   const candidate = await readyModule(bytes, pages);
   const { name, mode } = policy;
   const selection = { policy: name, from_ms };
   // For a new policy all records count, not only its own.
   const read = added === undefined ? selection : { ...selection, policy: "" };
-  const onBus = busModules(io, admin, tenant);
+  const onBus = busModules(admin, tenant);
   const book = createModuleBook(
     async (sha256) => sha256 === candidate.sha256 ? bytes : await onBus(sha256),
     pages,
@@ -122,25 +117,32 @@ async function ofPolicy(
       if (kind === "to_refused") countWithin(SENDERS, by_sender, user ?? "(erased)");
     },
   });
-  for await (const chunk of busChunks(io, admin, tenant, read)) await repeater.feed(chunk);
+  for await (const chunk of busChunks(admin, tenant, read)) await repeater.feed(chunk);
   const { decisions, holes, recorded, candidate: found } = repeater.tally;
-  io.signal.throwIfAborted();
+  admin.io.signal.throwIfAborted();
+  const { to_refused, to_allowed }: Readonly<Record<FlipKind, readonly Named[]>> = found.samples;
   return {
     policy: name,
-    action: added === undefined ? "change" : "add",
+    /** `add`: the policy did not exist then, so everything it refuses is new; `remove`: nothing is repeated. */
+    action: (added === undefined ? "change" : "add") as "add" | "change" | "remove",
+    /** Whether it will decide or only observe; an observing policy refuses nothing. */
     mode,
     from_ms,
+    /** Decisions of the policy; for a new one, decisions about messages that were admitted without it. */
     decisions,
     repeated: found.repeated,
     allow_to_refuse: found.to_refused,
     refuse_to_allow: found.to_allowed,
+    /** The same verdict with another code, reason or headers. */
     changed: added === undefined ? found.changed : 0,
+    /** Decisions that the former module does not repeat as recorded. */
     recorded_different: sumOf(recorded.different),
+    /** Decisions that cannot be judged, because they depend on data that the journal does not have. */
     unknown: found.not_judged,
     holes,
     by_sender,
     fuel: { recorded: fuelFigures(found.recorded_fuel), planned: fuelFigures(found.fuel) },
-    samples: { to_refused: found.samples.to_refused, to_allowed: found.samples.to_allowed },
+    samples: { to_refused, to_allowed },
   };
 }
 
@@ -187,31 +189,22 @@ async function ofSchema(
   schema: string,
   set: Uint8Array,
   mappings: readonly SchemaMapping[],
-): Promise<SchemaConsequence> {
-  const { io, admin, tenant, from_ms } = window;
+) {
+  const { admin, tenant, from_ms } = window;
   const selection = { policy: "", tenant, from_ms };
   const checker = checkerOf({ tenant, schema_id: schema, set, mappings: refusing(mappings) });
-  const { tally } = checker;
-  const journal = { lines: 0, bad_lines: 0, holes: 0 };
-  for await (const record of journalRecords(busChunks(io, admin, tenant, selection), journal)) {
-    if (!isSelected(record, selection)) continue;
-    const event = eventOf(record);
-    if (event === "no-payload") tally.no_payload++;
-    else if (event !== "no-event") checker.check(event);
+  const { journal } = checker.tally;
+  for await (const record of journalRecords(busChunks(admin, tenant, selection), journal)) {
+    checker.take(record, selection);
   }
-  io.signal.throwIfAborted();
-  const { checked, refused, refused_before, allowed_now, no_payload, by_sender, by_rule } = tally;
+  admin.io.signal.throwIfAborted();
+  const { checked, refused, refused_before, allowed_now, ...rest } = checker.tally;
+  const { no_payload, by_sender, by_rule } = rest;
   return {
-    schema,
-    from_ms,
-    checked,
-    allow_to_refuse: refused - refused_before,
-    refuse_to_allow: allowed_now,
-    still_refused: refused_before,
-    no_payload,
-    holes: journal.holes,
-    by_sender,
-    by_rule,
+    ...{ schema, from_ms, checked, allow_to_refuse: refused - refused_before },
+    ...{ refuse_to_allow: allowed_now, still_refused: refused_before },
+    // The last two also count events that were refused then, too.
+    ...{ no_payload, holes: journal.holes, by_sender, by_rule },
   };
 }
 
@@ -225,15 +218,17 @@ function schemasOf(mappings: readonly SchemaMapping[], changes: readonly Change[
   return [...new Set(ids)].sort();
 }
 
+/** The consequences of a plan, for policies and for schemas. */
+export type Consequences = Awaited<ReturnType<typeof consequences>>;
+
 /** The consequences of each change that can be repeated. */
 export async function consequences(
-  io: Io,
   admin: Admin,
   { tenant, state, modules, sets }: Desired,
   { changes, live }: { readonly changes: readonly Change[]; readonly live: LiveState },
   since_seconds: number,
-): Promise<Consequences> {
-  const window = { io, admin, tenant, from_ms: await busAgo(io, admin, since_seconds) };
+) {
+  const window = { admin, tenant, from_ms: await admin.ago(since_seconds) };
   const policies: Consequence[] = [];
   for (const one of candidatesOf({ state, modules }, changes, live.state.policies ?? [])) {
     policies.push(await ofPolicy(window, one));
@@ -242,13 +237,90 @@ export async function consequences(
     const policy = (live.state.policies ?? []).find((one) => one.name === name);
     if (kind !== "policies" || action !== "remove" || policy === undefined) continue;
     const selection = { ...window, policy: name };
-    policies.push(await withoutPolicy(busChunks(io, admin, tenant, selection), policy, window));
+    policies.push(await withoutPolicy(busChunks(admin, tenant, selection), policy, window));
   }
   const mappings = state.mappings ?? live.state.mappings ?? [];
-  const schemas: SchemaConsequence[] = [];
+  const schemas: Awaited<ReturnType<typeof ofSchema>>[] = [];
   for (const id of schemasOf(mappings, changes)) {
     const set = sets.get(id) ?? live.sets.get(id);
     if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
   }
   return { policies, schemas };
+}
+
+/** Shown names of each list. */
+const SHOWN = 5;
+
+/** The most frequent ones, one per line. */
+function countedLines(counted: Counts): string {
+  const sorted = Object.entries(counted).sort(([a, one], [b, other]) =>
+    other - one || (a < b ? -1 : 1)
+  );
+  const lines = sorted.slice(0, SHOWN).map(([name, count]) => `    ${count} ${printable(name)}\n`);
+  const more = sorted.length - SHOWN;
+  return lines.join("") + (more > 0 ? `    … and ${more} more\n` : "");
+}
+
+function headOf(what: string, name: string, from_ms: number): string {
+  return `${what} ${printable(name)} since ${new Date(from_ms).toISOString()}: `;
+}
+
+function doubtOf(doubts: readonly (readonly [count: number, what: string])[]): string {
+  const found = doubts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  return found.length === 0 ? "" : `  in doubt: ${found.join(", ")}\n`;
+}
+
+function policyText(one: Consequence): string {
+  const { decisions, repeated, fuel, samples } = one;
+  const head = headOf("policy", one.policy, one.from_ms) +
+    `${decisions} decisions, ${repeated} repeated\n`;
+  if (decisions === 0) return `${head}  the journal has none, so the effect is unknown\n`;
+  const named = (all: readonly Named[]) =>
+    all.slice(0, 3).map(({ room, user }) =>
+      `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`
+    );
+  const senders = one.allow_to_refuse === 0 ? "" : `  by sender:\n${countedLines(one.by_sender)}`;
+  const observes = one.mode === "observe"
+    ? "  it only observes: none of this is enforced yet\n"
+    : "";
+  const doubt = doubtOf([
+    [one.recorded_different, "do not repeat as recorded"],
+    [one.unknown, "NOT JUDGED, since the journal does not have an input"],
+    [one.holes, "holes"],
+  ]);
+  const let_through = one.action === "remove" ? named(samples.to_allowed) : [];
+  const steps = one.action === "add"
+    ? fuel.planned.p99
+    : `${fuel.recorded.p99} → ${fuel.planned.p99}`;
+  return head + doubt +
+    `  would be refused: ${one.allow_to_refuse}, would be allowed: ${one.refuse_to_allow}, ` +
+    `otherwise changed: ${one.changed}\n` +
+    [...named(samples.to_refused), ...let_through, senders, observes].join("") +
+    `  fuel p99: ${steps}\n`;
+}
+
+function schemaText(one: Consequences["schemas"][number]): string {
+  const head = headOf("schema", one.schema, one.from_ms) + `${one.checked} events checked\n`;
+  const doubt = doubtOf([
+    [one.no_payload, "NOT JUDGED, since the journal does not have the payload"],
+    [one.holes, "holes"],
+  ]);
+  if (one.checked === 0) return `${head}  the journal has none, so the effect is unknown\n${doubt}`;
+  const refused = one.allow_to_refuse + one.still_refused === 0
+    ? ""
+    : `  by sender:\n${countedLines(one.by_sender)}` +
+      `  by field and rule:\n${countedLines(one.by_rule)}`;
+  return head + doubt +
+    `  would be refused: ${one.allow_to_refuse}, would be allowed: ${one.refuse_to_allow}, ` +
+    `refused as then: ${one.still_refused}\n${refused}`;
+}
+
+/** The consequences of all changes that could be repeated. */
+export function consequencesText(all: Consequences | undefined): string {
+  if (all === undefined) return "";
+  const { policies, schemas } = all;
+  if (policies.length + schemas.length === 0) {
+    return "no policy gets a different module, and no mapping changes: nothing to replay\n";
+  }
+  return policies.map(policyText).join("") + schemas.map(schemaText).join("");
 }

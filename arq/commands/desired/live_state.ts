@@ -1,16 +1,15 @@
 /** Reads a tenant's state in force from a bus, in the form of a folder's wanted state. */
 import { ArqonError } from "@arqon/proto";
-import { type Admin, askAdmin, streamAdmin } from "../../bus/admin.ts";
+import type { Admin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { canonicalJson } from "../../../shared/canonical_json.ts";
 import { KINDS, type State, type StateSchema } from "../../desired/form.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
-import type { Io } from "../../terminal/io.ts";
 import { schemaPath } from "../schema/schema_push.ts";
 import { unpackedHash } from "./read_folder.ts";
 
 /** Who changed one of the two documents last. */
-interface LastChange {
+export interface LastChange {
   readonly version: number;
   readonly by: string;
   readonly at_ms: number;
@@ -18,21 +17,12 @@ interface LastChange {
   readonly change?: string;
 }
 
-/** An active rollout, and the state that its last step puts in force; undefined kinds stay. */
-interface LiveRollout {
-  readonly id: string;
-  readonly by: string;
-  readonly brings: Partial<State>;
-  /** Schemas that get a new version. */
-  readonly schemas: readonly string[];
-}
-
 /** The state in force, with the revisions that an apply requires. */
 export interface LiveState {
   readonly state: State;
   readonly basis: PlanBasis["basis"];
   /** The active rollout; null: there is none. */
-  readonly rollout: LiveRollout | null;
+  readonly rollout: ReturnType<typeof rolloutOf>;
   readonly versions: { readonly settings: LastChange; readonly policies: LastChange };
   /** The last apply; null when there was none. */
   readonly applied: {
@@ -53,26 +43,18 @@ const encoded = encodeURIComponent;
 /** The path of a tenant's state. */
 export const statePath = (tenant: string): string => `/v1/tenants/${encoded(tenant)}/state`;
 
-/** The tenants that have any settings. Throws as `askAdmin` does. */
-export async function tenantsOf(io: Io, admin: Admin): Promise<string[]> {
-  const { tenants } = await askAdmin(io, admin, { method: "GET", path: "/v1/state" });
+/** The tenants that have any settings. Throws as `Admin.ask` does. */
+export async function tenantsOf(admin: Admin): Promise<string[]> {
+  const { tenants } = await admin.get("/v1/state");
   return listOf(tenants).map(String);
 }
 
-/** Bytes from a path of the admin API. */
-export async function readBytes(io: Io, admin: Admin, path: string): Promise<Uint8Array> {
-  const stream = await streamAdmin(io, admin, path);
-  return new Uint8Array(
-    await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer(),
-  );
-}
-
 /** A schema with its set; undefined when the bus does not have it. */
-export async function readSchema(io: Io, admin: Admin, id: string) {
+export async function readSchema(admin: Admin, id: string) {
   try {
-    const answer = await askAdmin(io, admin, { method: "GET", path: schemaPath(id) });
+    const answer = await admin.get(schemaPath(id));
     const version = Number(membersOf(listOf(answer["versions"]).at(-1))["version"]);
-    const bytes = await readBytes(io, admin, schemaPath(id, `/versions/${version}`));
+    const bytes = await admin.bytes(schemaPath(id, `/versions/${version}`));
     return { version, bytes, compatibility: String(answer["compatibility"]) };
   } catch (error) {
     if (error instanceof ArqonError && error.reason === "schema-unknown") return undefined;
@@ -80,14 +62,13 @@ export async function readSchema(io: Io, admin: Admin, id: string) {
   }
 }
 
-/** The tenant's state in force, with the schemas named by its mappings or `also`. Throws as `askAdmin` does. */
+/** The tenant's state in force, with the schemas named by its mappings or `also`. Throws as `Admin.ask` does. */
 export async function readLive(
-  io: Io,
   admin: Admin,
   tenant: string,
   also: readonly string[] = [],
 ): Promise<LiveState> {
-  const answer = await askAdmin(io, admin, { method: "GET", path: statePath(tenant) });
+  const answer = await admin.get(statePath(tenant));
   const { basis, versions, applied } = answer as unknown as Pick<
     LiveState,
     "basis" | "versions" | "applied"
@@ -99,7 +80,7 @@ export async function readLive(
   const schema_versions = new Map<string, number>();
   const sets = new Map<string, Uint8Array>();
   for (const id of [...ids].sort()) {
-    const found = await readSchema(io, admin, id);
+    const found = await readSchema(admin, id);
     if (found === undefined) continue;
     const { version, bytes, compatibility } = found;
     schemas.push({ id, unpacked_sha256: await unpackedHash(bytes), compatibility });
@@ -123,11 +104,17 @@ function kindsOf(answer: Readonly<Record<string, unknown>>): Omit<State, "schema
   return { ...lists, schedules };
 }
 
-function rolloutOf(answer: unknown): LiveRollout | null {
+function rolloutOf(answer: unknown) {
   if (typeof answer !== "object" || answer === null) return null;
   const { id, by, brings } = membersOf(answer);
   const lists = membersOf(brings);
   const schemas = listOf(lists["schemas"]).map((one) => String(membersOf(one)["schema_id"]));
   const given = Object.entries(kindsOf(lists)).filter(([, list]) => list !== undefined);
-  return { id: String(id), by: String(by), brings: Object.fromEntries(given), schemas };
+  return {
+    ...{ id: String(id), by: String(by) },
+    /** The state that its last step puts in force; undefined kinds stay. */
+    brings: Object.fromEntries(given) as Partial<State>,
+    /** Schemas that get a new version. */
+    schemas,
+  };
 }

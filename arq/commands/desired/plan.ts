@@ -3,29 +3,21 @@
  * since the last apply. A folder of the bus has `bus.toml` with its schemas, and below it a folder for each tenant. It
  * changes nothing.
  */
-import { type Admin, askAdmin, busNow, findAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { findingsText, painter } from "../../answers/schema_text.ts";
-import {
-  changesOfText,
-  changesText,
-  consequencesText,
-  driftText,
-  notesText,
-} from "../../desired/plan_text.ts";
-import type { Consequences, Drift, UnderWay } from "../../desired/plan_text.ts";
+import { changesText, notesText, type UnderWay } from "../../desired/plan_text.ts";
 import { type Change, type Desired, differences, type State } from "../../desired/form.ts";
 import { encodePlan, type PlanBasis } from "../../desired/plan_file.ts";
-import { isLoss, type Losses, lossesText, NO_ROOM_LOSSES } from "../../answers/losses_text.ts";
+import { isLoss, type Losses, lossesText, NO_LOSSES, roomLosses } from "../../rooms/unreachable.ts";
 import { dueAfter } from "../../../shared/records/schedule.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
-import { consequences } from "./consequences.ts";
-import { type LiveState, readLive, tenantsOf } from "./live_state.ts";
+import { consequences, consequencesText } from "./consequences.ts";
+import { type LastChange, type LiveState, readLive, tenantsOf } from "./live_state.ts";
 import { rolloutsAbout } from "./rollout.ts";
 import { BUS_FILE, isBusFolder, readFolder } from "./read_folder.ts";
 import { schemaPath } from "../schema/schema_push.ts";
-import { roomLosses } from "../../rooms/unreachable.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ArqonError } from "@arqon/proto";
 import type { TenantBudget } from "../../../shared/config/schema_usage.ts";
@@ -36,15 +28,13 @@ const count = (number: number) => number.toLocaleString("en-US", { maximumFracti
 
 /** The tenant's usage in the period of a budget; undefined: it is not counted there. */
 async function usedOf(
-  io: Io,
   admin: Admin,
   tenant: string,
   { per, unit }: TenantBudget,
 ): Promise<number | undefined> {
-  const { begin_ms } = periodAt(per, io.now());
-  const query = new URLSearchParams({ tenant, since_ms: String(begin_ms) });
+  const { begin_ms: since_ms } = periodAt(per, admin.io.now());
   try {
-    const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/usage?${query}` });
+    const answer = await admin.get("/v1/usage", { tenant, since_ms });
     return Number(membersOf(answer["total"])[unit] ?? 0);
   } catch (error) {
     // A bus without usage counting lacks this path; the apply reports why it accepts no budgets.
@@ -53,9 +43,8 @@ async function usedOf(
   }
 }
 
-/** A sentence for each changed budget that is already used up. Throws as `askAdmin` does. */
+/** A sentence for each changed budget that is already used up. Throws as `Admin.ask` does. */
 async function budgetNotes(
-  io: Io,
   admin: Admin,
   { tenant, state }: Pick<Desired, "tenant" | "state">,
   changes: readonly Change[],
@@ -64,7 +53,7 @@ async function budgetNotes(
   for (const { kind, name, action } of changes) {
     const budget = state.budgets?.find((one) => nameOf(one) === name);
     if (kind !== "budgets" || action === "remove" || budget === undefined) continue;
-    const used = await usedOf(io, admin, tenant, budget);
+    const used = await usedOf(admin, tenant, budget);
     if (used === undefined || used < budget.limit) continue;
     const of = `${count(used)} of ${count(budget.limit)}`;
     notes.push(`budget ${name} is used up already: ${of} in this ${budget.per}`);
@@ -72,22 +61,19 @@ async function budgetNotes(
   return notes;
 }
 
-/** The stored data that a change would make unreachable. Throws as `askAdmin` does. */
+/** The stored data that a change would make unreachable. Throws as `Admin.ask` does. */
 async function lossesOf(
-  io: Io,
   admin: Admin,
   tenant: string,
   wanted: State,
   changes: readonly Change[],
 ): Promise<Losses> {
   const has_rooms = changes.some(({ kind }) => kind === "rooms");
-  const rooms = has_rooms
-    ? await roomLosses(io, admin, tenant, wanted.rooms ?? [])
-    : NO_ROOM_LOSSES;
+  const rooms = has_rooms ? await roomLosses(admin, tenant, wanted.rooms ?? []) : NO_LOSSES;
   const removed = changes.filter(({ kind, action }) => kind === "hooks" && action === "remove");
   if (removed.length === 0) return { ...rooms, dead_letters: [] };
   const path = `/v1/tenants/${encodeURIComponent(tenant)}/hooks`;
-  const { hooks } = await askAdmin(io, admin, { method: "GET", path });
+  const { hooks } = await admin.get(path);
   const dead_letters = listOf(hooks).map(membersOf)
     .map(({ id, dead }) => ({ hook: String(id), count: Number(dead) }))
     .filter(({ hook, count }) => count > 0 && removed.some(({ name }) => name === hook));
@@ -117,19 +103,39 @@ export interface Compared extends PlanBasis {
   readonly notes: readonly string[];
 }
 
+/** Manual changes since an apply. */
+type Drift = NonNullable<ReturnType<typeof driftOf>>;
+
 /** Changes since the last apply; undefined when there were none, or no apply. */
-function driftOf({ applied, versions }: LiveState): Drift | undefined {
+function driftOf({ applied, versions }: LiveState) {
   if (applied === null) return undefined;
   const { settings, policies } = versions;
-  const changed = {
+  const changed: { readonly settings?: LastChange; readonly policies?: LastChange } = {
     ...(settings.version === applied.settings_version ? {} : { settings }),
     ...(policies.version === applied.policies_version ? {} : { policies }),
   };
   return Object.keys(changed).length === 0 ? undefined : { since: applied, ...changed };
 }
 
+const timeText = (at_ms: number) => new Date(at_ms).toISOString();
+
+function lastText(what: string, last: LastChange | undefined): string {
+  if (last === undefined) return "";
+  const change = last.change === undefined ? "" : ` (${printable(last.change)})`;
+  const by = `by ${printable(last.by)}, ${timeText(last.at_ms)}`;
+  return `  ${what}: version ${last.version}${change} ${by}\n`;
+}
+
+/** The manual changes; "" when there are none. */
+function driftText(drift: Drift | undefined): string {
+  if (drift === undefined) return "";
+  const { id, by, at_ms } = drift.since;
+  return `changed by hand since apply ${id} by ${printable(by)}, ${timeText(at_ms)}:\n` +
+    lastText("policies", drift.policies) +
+    lastText("mappings, rooms, mirror, limits and signatures", drift.settings);
+}
+
 async function checkSchema(
-  io: Io,
   admin: Admin,
   { id, set, compatibility }: {
     readonly id: string;
@@ -137,7 +143,7 @@ async function checkSchema(
     readonly compatibility: string | undefined;
   },
 ): Promise<SchemaCheck> {
-  const answer = await askAdmin(io, admin, {
+  const answer = await admin.ask({
     method: "POST",
     path: schemaPath(id, "/check", { compatibility }),
     body: set,
@@ -148,7 +154,6 @@ async function checkSchema(
 }
 
 async function checkSchemas(
-  io: Io,
   admin: Admin,
   { state, sets }: Desired,
   changed: readonly string[],
@@ -157,31 +162,31 @@ async function checkSchemas(
   for (const { id, compatibility } of state.schemas ?? []) {
     const set = sets.get(id);
     if (!changed.includes(id) || set === undefined) continue;
-    checks.push(await checkSchema(io, admin, { id, set, compatibility }));
+    checks.push(await checkSchema(admin, { id, set, compatibility }));
   }
   return checks;
 }
 
-/** Compares the wanted state with the state in force and with an active rollout. Throws as `askAdmin` does. */
-export async function compare(io: Io, admin: Admin, desired: Desired): Promise<Compared> {
+/** Compares the wanted state with the state in force and with an active rollout. Throws as `Admin.ask` does. */
+export async function compare(admin: Admin, desired: Desired): Promise<Compared> {
   const { tenant, state: { schemas = [], mappings = [] } } = desired;
   const ids = [...schemas.map(({ id }) => id), ...mappings.map(({ schema_id }) => schema_id)];
-  const live = await readLive(io, admin, tenant, ids);
-  const over = overSchedules(desired.state, await busNow(io, admin));
+  const live = await readLive(admin, tenant, ids);
+  const over = overSchedules(desired.state, await admin.now());
   const schedules = desired.state.schedules?.filter(({ id }) => !over.includes(id));
   const wanted = { ...desired.state, schedules };
   const changes = differences(live.state, wanted);
   const changed = changes.filter(({ kind }) => kind === "schemas").map(({ name }) => name);
-  const checks = await checkSchemas(io, admin, desired, changed);
+  const checks = await checkSchemas(admin, desired, changed);
   const newest = (id: string) => live.schema_versions.get(id) ?? 0;
   const schema_basis = Object.fromEntries(changed.map((id) => [id, newest(id)]));
-  const rollouts = await rolloutsAbout(io, admin, desired, wanted, live, changes);
+  const rollouts = await rolloutsAbout(admin, desired, wanted, live, changes);
   const rollout = rollouts.find(({ stands }) => stands === "is-taken-back")?.id;
-  const losses = await lossesOf(io, admin, tenant, wanted, changes);
+  const losses = await lossesOf(admin, tenant, wanted, changes);
   const notes = [
-    ...await budgetNotes(io, admin, desired, changes),
+    ...await budgetNotes(admin, desired, changes),
     ...over.map((id) => `schedule ${id} has ended: it has no due time left`),
-    ...programNotes(io, changes),
+    ...programNotes(admin.io, changes),
     ...rollouts.length === 0 ? rolloutNotes(live, changes) : [],
   ];
   const about = { live, wanted, changes, checks, rollouts, losses, notes };
@@ -218,9 +223,7 @@ export function checksText(checks: readonly SchemaCheck[], has_color: boolean): 
 }
 
 /** The exit code for completed plans. */
-export function planCode(
-  all: readonly Pick<Compared, "changes" | "checks" | "rollouts">[],
-): number {
+function planCode(all: readonly Compared[]): number {
   if (all.some(({ checks }) => checks.some(({ compatible }) => !compatible))) return EXIT.failure;
   const is_same = all.every(({ changes, rollouts }) => changes.length + rollouts.length === 0);
   return is_same ? EXIT.ok : EXIT.changes;
@@ -236,7 +239,7 @@ export async function plan(io: Io, folder: string, flags: Flags): Promise<Ended>
   }
   const desired = await readFolder(io, folder);
   const admin = await findAdmin(io, flags);
-  const compared = await compare(io, admin, desired);
+  const compared = await compare(admin, desired);
   const { basis, schema_basis, rollout } = compared;
   if (flags.out !== undefined) {
     const path = resolvePath(io.cwd, flags.out);
@@ -245,46 +248,40 @@ export async function plan(io: Io, folder: string, flags: Flags): Promise<Ended>
       throw cannotWrite(path, error);
     });
   }
-  const window = flags.since === undefined
-    ? undefined
-    : await consequences(io, admin, desired, compared, flags.since);
-  const view = planView(desired, compared, window);
-  return {
-    json: { ...view, plan: flags.out ?? null },
-    text: planText(desired, compared, window, io.stdout.has_color),
-    code: planCode([compared]),
-  };
+  const { view, text } = await tenantPlan({ ...flags, io, admin }, desired, compared);
+  return { json: { ...view, plan: flags.out ?? null }, text, code: planCode([compared]) };
 }
 
-/** A tenant's plan for programs. */
-export function planView(
-  { tenant, warnings }: Pick<Desired, "tenant" | "warnings">,
-  { changes, checks, rollouts, losses, drift, basis, schema_basis, notes }: Compared,
-  window: Consequences | undefined,
+const NOTHING = { changes: [], sets: new Map<string, Uint8Array>() };
+
+/** A tenant's plan, for programs and for people; `above` are changes of the bus, with their sets. */
+async function tenantPlan(
+  { io, admin, since }: { readonly io: Io; readonly admin: Admin; readonly since?: number },
+  desired: Desired,
+  compared: Compared,
+  above: { readonly changes: readonly Change[]; readonly sets: Desired["sets"] } = NOTHING,
 ) {
-  return {
-    ...{ tenant, changes, rollouts, schemas: checks, drift: drift ?? null },
-    unreachable: isLoss(losses) ? losses : null,
-    warnings: [...warnings, ...notes],
-    connections_touched: 0,
-    since: window?.policies ?? null,
-    since_schemas: window?.schemas ?? null,
-    basis,
-    schema_basis,
-  };
-}
-
-/** A tenant's plan for people. */
-export function planText(
-  { tenant, warnings }: Pick<Desired, "tenant" | "warnings">,
-  { changes, checks, rollouts, losses, drift, notes }: Compared,
-  window: Consequences | undefined,
-  has_color: boolean,
-): string {
+  const { tenant, warnings } = desired;
+  const { changes, checks, rollouts, losses, drift, basis, schema_basis, notes, live } = compared;
+  // Mappings to a changed schema belong to the tenants.
+  const sets = new Map([...above.sets, ...desired.sets]);
+  const all = { changes: [...above.changes, ...changes], live };
+  const window = since === undefined
+    ? undefined
+    : await consequences(admin, { ...desired, sets }, all, since);
   const asks = isLoss(losses) ? "arq apply asks for --allow-unreachable\n" : "";
-  return changesText(tenant, changes, rollouts) + lossesText(losses) + asks +
-    checksText(checks, has_color) + consequencesText(window) + driftText(drift) +
-    notesText([...warnings, ...notes]);
+  return {
+    view: {
+      ...{ tenant, changes, rollouts, schemas: checks, drift: drift ?? null },
+      unreachable: isLoss(losses) ? losses : null,
+      ...{ warnings: [...warnings, ...notes], connections_touched: 0 },
+      ...{ since: window?.policies ?? null, since_schemas: window?.schemas ?? null },
+      ...{ basis, schema_basis },
+    },
+    text: changesText(`tenant ${tenant}`, changes, rollouts) + lossesText(losses) + asks +
+      checksText(checks, io.stdout.has_color) + consequencesText(window) + driftText(drift) +
+      notesText([...warnings, ...notes]),
+  };
 }
 
 /** The answer to an apply: the id, and whether the node has it in force. */
@@ -299,14 +296,6 @@ export interface DesiredBus {
   readonly bus: Desired;
   /** Sorted by id. */
   readonly tenants: readonly Desired[];
-}
-
-/** The wanted state of a whole bus, compared with the bus. */
-export interface ComparedBus {
-  readonly bus: Compared;
-  readonly tenants: readonly { readonly desired: Desired; readonly compared: Compared }[];
-  /** Tenants that have settings but no folder; they stay unchanged. */
-  readonly others: readonly string[];
 }
 
 /** The subfolders that have files of a state, sorted. */
@@ -358,21 +347,18 @@ export async function readBusFolder(io: Io, folder: string): Promise<DesiredBus>
   return { bus, tenants: sorted };
 }
 
-/** Compares the whole folder with the state in force. Throws as `askAdmin` does. */
-export async function compareBus(
-  io: Io,
-  admin: Admin,
-  { bus, tenants }: DesiredBus,
-): Promise<ComparedBus> {
-  const there = await tenantsOf(io, admin);
+/** Compares the whole folder with the state in force. Throws as `Admin.ask` does. */
+export async function compareBus(admin: Admin, { bus, tenants }: DesiredBus) {
+  const there = await tenantsOf(admin);
   // Schemas are requested through a tenant's state; which tenant does not matter.
   const schemas = { ...bus, tenant: DEFAULT_TENANT, is_bus: true };
-  const compared = { ...await compare(io, admin, schemas), drift: undefined };
-  const all = [];
+  const compared = { ...await compare(admin, schemas), drift: undefined };
+  const all: { readonly desired: Desired; readonly compared: Compared }[] = [];
   for (const desired of tenants) {
-    all.push({ desired, compared: await compare(io, admin, desired) });
+    all.push({ desired, compared: await compare(admin, desired) });
   }
   const named = new Set(tenants.map(({ tenant }) => tenant));
+  // Tenants that have settings but no folder stay unchanged.
   return { bus: compared, tenants: all, others: there.filter((one) => !named.has(one)) };
 }
 
@@ -383,37 +369,27 @@ export function othersText(others: readonly string[]): string {
 }
 
 /** Prints the plans. Returns 0 without changes, 2 with changes, 1 for a plan that cannot be applied. */
-export async function planBus(io: Io, folder: string, flags: Flags): Promise<Ended> {
+async function planBus(io: Io, folder: string, flags: Flags): Promise<Ended> {
   if (flags.out !== undefined) {
     throw usageError("--out is for one tenant", `${io.arq} plan ${folder}/TENANT --out plan.bin`);
   }
   const wanted = await readBusFolder(io, folder);
   const admin = await findAdmin(io, flags);
-  const { bus, tenants, others } = await compareBus(io, admin, wanted);
-  // Mappings to a changed schema belong to the tenants.
-  const windowOf = async (desired: Desired, { changes, live }: Compared) => {
-    if (flags.since === undefined) return undefined;
-    const sets = new Map([...wanted.bus.sets, ...desired.sets]);
-    const all = { changes: [...bus.changes, ...changes], live };
-    return await consequences(io, admin, { ...desired, sets }, all, flags.since);
-  };
-  const has_color = io.stdout.has_color;
-  const views: unknown[] = [];
-  let text = changesOfText("the bus", bus.changes, bus.rollouts) +
-    checksText(bus.checks, has_color);
-  for (const { desired, compared } of tenants) {
-    const window = await windowOf(desired, compared);
-    views.push(planView(desired, compared, window));
-    text += planText(desired, compared, window, has_color);
-  }
+  const { bus, tenants, others } = await compareBus(admin, wanted);
   const { changes, rollouts, checks, schema_basis } = bus;
-  const view = {
-    bus: { changes, rollouts, schemas: checks, schema_basis },
-    tenants: views,
-    others,
-  };
+  const views: unknown[] = [];
+  let text = changesText("the bus", changes, rollouts) + checksText(checks, io.stdout.has_color);
+  for (const { desired, compared } of tenants) {
+    const above = { changes, sets: wanted.bus.sets };
+    const one = await tenantPlan({ ...flags, io, admin }, desired, compared, above);
+    views.push(one.view);
+    text += one.text;
+  }
   return {
-    json: view,
+    json: {
+      bus: { changes, rollouts, schemas: checks, schema_basis },
+      ...{ tenants: views, others },
+    },
     text: text + othersText(others),
     code: planCode([bus, ...tenants.map(({ compared }) => compared)]),
   };

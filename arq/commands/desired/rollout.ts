@@ -3,10 +3,11 @@
  * that concern a folder's state. Applying the previous state rolls such a rollout back; any other state has to wait.
  */
 import { ArqonError } from "@arqon/proto";
-import { type Admin, askAdmin } from "../../bus/admin.ts";
+import type { Admin } from "../../bus/admin.ts";
 import { endText, progressText, stateOf, type UnderWay } from "../../desired/plan_text.ts";
 import { EXIT, failed, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { typedLine } from "../../terminal/input.ts";
+import { type Io, note, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { type Change, type Desired, differences, type State } from "../../desired/form.ts";
 import type { LiveState } from "./live_state.ts";
@@ -27,9 +28,9 @@ export interface RolloutId {
   readonly id: string;
 }
 
-async function give(io: Io, admin: Admin, { tenant, id }: RolloutId, order: RolloutOrder) {
+async function give(admin: Admin, { tenant, id }: RolloutId, order: RolloutOrder) {
   const path = `${rolloutPath(tenant)}/${order}?rollout=${id}`;
-  await askAdmin(io, admin, { method: "POST", path });
+  await admin.ask({ method: "POST", path });
 }
 
 /** The view of the rollout; once another one has begun, of its end. */
@@ -42,9 +43,9 @@ function ownView(view: View, id: string): View {
 }
 
 /** The view, or undefined while the bus does not answer: the rollout continues without this process. */
-async function look(io: Io, admin: Admin, { tenant, id }: RolloutId): Promise<View | undefined> {
+async function look(admin: Admin, { tenant, id }: RolloutId): Promise<View | undefined> {
   try {
-    return ownView(await askAdmin(io, admin, { method: "GET", path: rolloutPath(tenant) }), id);
+    return ownView(await admin.get(rolloutPath(tenant)), id);
   } catch (error) {
     const is_away = error instanceof ArqonError &&
       (error.reason === "unreachable" || error.code === 503);
@@ -53,39 +54,25 @@ async function look(io: Io, admin: Admin, { tenant, id }: RolloutId): Promise<Vi
   }
 }
 
-/** Reads one line that a person types; "" at the end of input. */
-async function typedLine(io: Io): Promise<string> {
-  let line = "";
-  for await (const text of io.stdin().pipeThrough(new TextDecoderStream())) {
-    line += text;
-    if (line.includes("\n")) break;
-  }
-  return line.trim().toLowerCase();
-}
-
 /** Sends a command; false, with a message, when it comes too late or another one was faster. */
 async function orderInTime(
-  io: Io,
   admin: Admin,
   rollout: RolloutId,
   order: RolloutOrder,
 ): Promise<boolean> {
   try {
-    await give(io, admin, rollout, order);
+    await give(admin, rollout, order);
     return true;
   } catch (error) {
     if (!(error instanceof ArqonError) || error.reason !== "settings-conflict") throw error;
-    await print(io.stderr, `arq: ${printable(error.message)}\n`);
+    await note(admin.io, `${printable(error.message)}`);
     return false;
   }
 }
 
 /** What the user wants after Ctrl-C; undefined: continue watching. */
-async function afterInterrupt(
-  io: Io,
-  admin: Admin,
-  rollout: RolloutId,
-): Promise<number | undefined> {
+async function afterInterrupt(admin: Admin, rollout: RolloutId): Promise<number | undefined> {
+  const { io } = admin;
   const { tenant } = rollout;
   const later = `${io.arq} rollout show --tenant ${tenant}`;
   if (!io.is_stdin_tty) {
@@ -94,9 +81,9 @@ async function afterInterrupt(
   }
   await print(io.stderr, "\nhold the rollout, go on, or return to the old state? [h/g/r] ");
   const line = await typedLine(io);
-  if (line === "r" || line === "return") await orderInTime(io, admin, rollout, "abort");
+  if (line === "r" || line === "return") await orderInTime(admin, rollout, "abort");
   if (line !== "h" && line !== "hold") return undefined;
-  if (!await orderInTime(io, admin, rollout, "pause")) return undefined;
+  if (!await orderInTime(admin, rollout, "pause")) return undefined;
   await print(io.stderr, `held; ${io.arq} rollout resume --tenant ${tenant} continues it\n`);
   return EXIT.interrupted;
 }
@@ -112,17 +99,17 @@ const stepText = (view: View | undefined): string =>
  * user left. The first Ctrl-C asks what to do, the second leaves the rollout to the bus.
  */
 export async function watchRollout(
-  io: Io,
   admin: Admin,
   rollout: RolloutId,
   { json }: { readonly json?: boolean },
 ): Promise<number> {
+  const { io } = admin;
   let shown = "";
   let { promise: interrupted, resolve } = Promise.withResolvers<"interrupted" | void>();
   const release = io.takeInterrupt?.(() => resolve("interrupted"));
   try {
     for (;;) {
-      const view = await look(io, admin, rollout);
+      const view = await look(admin, rollout);
       const state = view === undefined ? "" : stateOf(view);
       if (view !== undefined && (state === "applied" || state === "returned")) {
         const text = json === true ? `${JSON.stringify(view)}\n` : endText(view);
@@ -141,7 +128,7 @@ export async function watchRollout(
       clearTimeout(timer);
       io.signal.throwIfAborted();
       if (what !== "interrupted") continue;
-      const code = await afterInterrupt(io, admin, rollout);
+      const code = await afterInterrupt(admin, rollout);
       if (code !== undefined) return code;
       interrupted = new Promise(() => {});
     }
@@ -167,21 +154,20 @@ function ownRollout(
   return { tenant, id, by, stands: left.length === 0 ? "brings-it" : "in-the-way" };
 }
 
-/** Rollouts of other tenants that bring a version of a schema in the folder. Throws as `askAdmin` does. */
+/** Rollouts of other tenants that bring a version of a schema in the folder. Throws as `Admin.ask` does. */
 async function othersRollouts(
-  io: Io,
   admin: Admin,
   own: string | undefined,
   { schemas = [] }: State,
 ): Promise<UnderWay[]> {
   if (schemas.length === 0) return [];
-  const { rollouts } = await askAdmin(io, admin, { method: "GET", path: "/v1/rollouts" });
+  const { rollouts } = await admin.get("/v1/rollouts");
   const found: UnderWay[] = [];
   for (const one of listOf(rollouts).map(membersOf)) {
     const [tenant, id] = [String(one["tenant"]), String(one["id"])];
     const is_over = one["state"] === "applied" || one["state"] === "returned";
     if (is_over || tenant === own) continue;
-    const view = await askAdmin(io, admin, { method: "GET", path: rolloutPath(tenant) });
+    const view = await admin.get(rolloutPath(tenant));
     const brought = listOf(membersOf(view["rollout"])["schemas"]).map(membersOf);
     const is_about = brought.some((one_schema) =>
       schemas.some((two) => two.id === one_schema["schema_id"])
@@ -193,7 +179,6 @@ async function othersRollouts(
 
 /** Active rollouts that change something the folder defines. */
 export async function rolloutsAbout(
-  io: Io,
   admin: Admin,
   { tenant, is_bus }: Pick<Desired, "tenant" | "is_bus">,
   wanted: State,
@@ -201,7 +186,7 @@ export async function rolloutsAbout(
   changes: readonly Change[],
 ): Promise<UnderWay[]> {
   const own = is_bus === true ? undefined : ownRollout(tenant, wanted, live, changes);
-  const others = await othersRollouts(io, admin, is_bus === true ? undefined : tenant, wanted);
+  const others = await othersRollouts(admin, is_bus === true ? undefined : tenant, wanted);
   return [...own === undefined ? [] : [own], ...others];
 }
 
@@ -217,6 +202,6 @@ export function requireFree(io: Io, rollouts: readonly UnderWay[]): void {
 }
 
 /** Rolls the rollout back, which leaves only the previous state in force. Rejects when it is too late. */
-export async function takeBack(io: Io, admin: Admin, rollout: UnderWay): Promise<void> {
-  await give(io, admin, rollout, "abort");
+export async function takeBack(admin: Admin, rollout: UnderWay): Promise<void> {
+  await give(admin, rollout, "abort");
 }

@@ -8,6 +8,7 @@ import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import { openText } from "../../../tests/peers/raw_client.ts";
 import { BAD_RULE, GOOD_RULE, OLD_RULE, Traffic } from "../../../tests/rollout_traffic.ts";
+import { Admin } from "../../bus/admin.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
@@ -130,11 +131,11 @@ function person(typed: string): Io & { readonly printed: () => string } {
 
 async function asked({ bus, arq }: Run): Promise<void> {
   const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const admin = { admin_url: bus.admin_url, token };
+  const by = (io: Io) => new Admin(io, bus.admin_url, token);
   const { rollout: { id } } = JSON.parse(await arq(0, "rollout", "show", "--json"));
   const rollout = { tenant: "default", id };
   const hold = person("h");
-  assert.equal(await watchRollout(hold, admin, rollout, {}), EXIT.interrupted);
+  assert.equal(await watchRollout(by(hold), rollout, {}), EXIT.interrupted);
   assert.match(
     hold.printed(),
     /hold the rollout, go on, or return to the old state\? \[h\/g\/r\] held; /,
@@ -142,10 +143,10 @@ async function asked({ bus, arq }: Run): Promise<void> {
   assert.match(await arq(0, "rollout", "show"), /: paused\n/);
   assert.match(await arq(0, "rollout", "resume"), /: running\n/);
   const on = person("g");
-  const watching = watchRollout(on, admin, rollout, {});
+  const watching = watchRollout(by(on), rollout, {});
   await until("it was asked", () => on.printed().includes("[h/g/r]"));
   const back = person("r");
-  assert.equal(await watchRollout(back, admin, rollout, {}), EXIT.failure);
+  assert.equal(await watchRollout(by(back), rollout, {}), EXIT.failure);
   assert.match(back.printed(), /aborted by root\n/);
   assert.equal(await watching, EXIT.failure, "who went on sees the end too");
   assert.match(await arq(1, "rollout", "resume"), /is returned: it can no longer be resumed/);
@@ -154,7 +155,7 @@ async function asked({ bus, arq }: Run): Promise<void> {
 /** The user answers only after the rollout has ended: the command reports its end, not an error. */
 async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
   const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const admin = { admin_url: bus.admin_url, token };
+  const by = (io: Io) => new Admin(io, bus.admin_url, token);
   for (const typed of ["h", "r"]) {
     const running = await startArq(["apply", folder, "--canary", "1%", "--url", bus.url]);
     await running.says("observing");
@@ -170,7 +171,7 @@ async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
           },
         }, { highWaterMark: 0 }),
     };
-    assert.equal(await watchRollout(slow, admin, { tenant: "default", id }, {}), EXIT.failure);
+    assert.equal(await watchRollout(by(slow), { tenant: "default", id }, {}), EXIT.failure);
     assert.match(slow.printed(), /rolled back: the previous state is in force/);
     const is_late = /is returned: it can no longer be paused/.test(slow.printed());
     assert.equal(is_late, typed === "h", "an abort of what was aborted is done already");

@@ -5,8 +5,8 @@
 import { resolve } from "node:path";
 import { findDevBus } from "../../bus/dev_bus.ts";
 import type { Place } from "../../../shared/listeners/port_check.ts";
-import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
+import { CommandError, EXIT, failed, usageError, whyOf } from "../../terminal/exit.ts";
+import { type Ended, type Io, note, print, resolvePath } from "../../terminal/io.ts";
 import { devFiles, openLog, removeIfThere, takeLock, writeRecord } from "../../serve/background.ts";
 import type { DevFiles } from "../../serve/background.ts";
 import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
@@ -46,7 +46,7 @@ export async function makeStateFolder(io: Io, { folder }: DevFiles): Promise<voi
   try {
     await io.files.makeDirectory(folder);
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
+    const why = whyOf(error);
     const hint = "run it in a folder that you may write to";
     throw failed(`cannot make ${folder}: ${why}`, hint);
   }
@@ -77,9 +77,8 @@ async function serveHere(
   } catch (error) {
     const fix = (places: readonly Place[]) => {
       const options = places.map(({ table }) => `${PORT_OPTIONS[table]} N`).join(" ");
-      return `stop it, or choose ${
-        places.length === 1 ? "another" : "others"
-      }: ${options} (0 picks a free one)`;
+      const others = places.length === 1 ? "another" : "others";
+      return `stop it, or choose ${others}: ${options} (0 picks a free one)`;
     };
     throw await startProblem(error, fix, AbortSignal.timeout(ASK_MS));
   } finally {
@@ -135,7 +134,7 @@ async function configHere(io: Io): Promise<string> {
       "give --config FILE; arq init writes one",
     );
   }
-  await print(io.stderr, `arq: no --config, using ${path}\n`);
+  await note(io, `no --config, using ${path}`);
   return INIT_FILES.config;
 }
 
@@ -157,10 +156,10 @@ export async function serveCommand(io: Io, flags: Flags): Promise<Ended> {
       },
     });
   } catch (error) {
-    const fix = (places: readonly Place[]) =>
-      `stop it, or set ${
-        places.map(({ table }) => `[${table}] port`).join(", ")
-      } in ${file}; 0 picks a free one`;
+    const fix = (places: readonly Place[]) => {
+      const keys = places.map(({ table }) => `[${table}] port`).join(", ");
+      return `stop it, or set ${keys} in ${file}; 0 picks a free one`;
+    };
     throw await startProblem(error, fix, AbortSignal.timeout(ASK_MS));
   }
 }

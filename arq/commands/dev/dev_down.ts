@@ -8,7 +8,7 @@ import { runShell } from "../../doctor/system.ts";
 import { sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import {
   announcementOf,
   devFiles,
@@ -29,6 +29,7 @@ import {
 import type { ComposeAction, StackService } from "../../serve/stack.ts";
 import type { DevBusReady } from "../../serve/dev_bus.ts";
 import { parsePrivateKey, signToken } from "../../bus/token.ts";
+import { exchange } from "../../bus/admin.ts";
 import { removeContext } from "../../bus/stack_context.ts";
 import { busHere } from "./dev.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -48,14 +49,10 @@ async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
   try {
     const key = new TextDecoder().decode(await io.files.read(bus.key_file));
     const token = await signToken(parsePrivateKey(key, bus.key_file), claims, io.now());
-    const response = await fetch(`${bus.admin_url}/v1/drain`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      body: JSON.stringify({ node_id: bus.node_id }),
-      signal: AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]),
-    });
-    await response.body?.cancel();
-    return response.ok;
+    const body = JSON.stringify({ node_id: bus.node_id });
+    const request = { method: "POST", path: "/v1/drain", body } as const;
+    const { admin_url } = bus;
+    return (await exchange(io, { admin_url, token }, request, REQUEST_MS)).response.ok;
   } catch {
     io.signal.throwIfAborted();
     return false;
@@ -87,7 +84,7 @@ async function stopEmbedded(io: Io, files: DevFiles, pid: number): Promise<boole
   const bus = await announcementOf(files, pid);
   if (bus === undefined || !await askToDrain(io, bus)) await sendSignal(io, pid, "TERM");
   if (await endsWithin(io, files, DRAIN_MS)) return true;
-  await print(io.stderr, `arq: it has not exited; killing process ${pid}\n`);
+  await note(io, `it has not exited; killing process ${pid}`);
   await sendSignal(io, pid, "KILL");
   if (await endsWithin(io, files, KILLED_MS)) return true;
   throw failed(`process ${pid} does not end`, `stop it manually: kill ${pid}`);
@@ -136,7 +133,7 @@ async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
 /** Reports what was ended: as text, or in a JSON object whose `ended` is null when nothing ran. */
 async function tell(io: Io, flags: Flags, ended: string | undefined, text: string) {
   if (flags.json) return await print(io.stdout, `${JSON.stringify({ ended: ended ?? null })}\n`);
-  await print(io.stderr, `arq: ${text}\n`);
+  await note(io, text);
 }
 
 /** Ends what runs. Also returns 0 when nothing runs. */
@@ -186,7 +183,7 @@ export async function devReset(io: Io, flags: Flags): Promise<Ended> {
     ? `Remove the volumes of ${record.file}: keys, rooms, policies and figures?`
     : `Remove all rooms, policies, bans and the log in ${files.folder}?`;
   if (flags.yes !== true && !await sure(io, what)) {
-    await print(io.stderr, "arq: nothing was removed\n");
+    await note(io, "nothing was removed");
     return EXIT.failure;
   }
   const stopped = await stop(io, files, record, "reset");
@@ -221,10 +218,7 @@ async function* jsonLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
 }
 
 /** Prints the log; with `--follow` until the bus ends or Ctrl-C. */
-export async function devLogs(
-  io: Io,
-  { follow = false, json = false }: Flags,
-): Promise<Ended> {
+export async function devLogs(io: Io, { follow = false, json = false }: Flags): Promise<Ended> {
   const files = devFiles(io.cwd);
   const record = await readRecord(files);
   if (record?.kind === "compose") {

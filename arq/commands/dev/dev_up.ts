@@ -8,7 +8,7 @@ import { contextToken } from "../../bus/target.ts";
 import { type Context, readContexts } from "../../bus/contexts.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT, failed } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import {
   announcementOf,
   devFiles,
@@ -363,7 +363,7 @@ export async function devUp(io: Io, flags: Flags): Promise<Ended> {
   const record = await readRecord(files);
   const running = await runningBus(io, files, record);
   if (running !== undefined) {
-    await print(io.stderr, `arq: it runs already: ${running.url} (pid ${running.pid})\n`);
+    await note(io, `it runs already: ${running.url} (pid ${running.pid})`);
     if (flags.json === true) await print(io.stdout, readyLine(running));
     return EXIT.ok;
   }
@@ -371,7 +371,7 @@ export async function devUp(io: Io, flags: Flags): Promise<Ended> {
     const found = await stackFile(io, flags, files);
     if ("file" in found) return await startStack(io, found, flags, files);
     refuseSecond(record, files, `, and ${found.why}`);
-    await print(io.stderr, `arq: ${found.why}: this is the embedded bus, in one process\n`);
+    await note(io, `${found.why}: this is the embedded bus, in one process`);
   }
   refuseSecond(record, files, "");
   return await tellReady(io, await startEmbedded(io, flags, files), flags);

@@ -14,7 +14,7 @@ import {
   withContext,
   writeContexts,
 } from "../../bus/contexts.ts";
-import { CommandError, failed, printable } from "../../terminal/exit.ts";
+import { CommandError, failed, printable, whyOf } from "../../terminal/exit.ts";
 import { POLICY_WASM, SCHEMA_SET } from "../../init/binaries.ts";
 import { type FromCentrifugo, fromCentrifugo } from "../../init/centrifugo.ts";
 import {
@@ -208,9 +208,7 @@ async function planOf(io: Io, folder: string, files: readonly NewFile[]) {
 
 /** The ports of a kept configuration. Throws when it is invalid, because no context could follow it. */
 async function keptPorts(io: Io, folder: string, given: InitPorts): Promise<InitPorts> {
-  const { ConfigError, configText, parseConfig } = await import(
-    "../../../shared/config/load.ts"
-  );
+  const { ConfigError, configText, parseConfig } = await import("../../../shared/config/load.ts");
   const file = `${folder}/${INIT_FILES.config}`;
   try {
     const { server, ops, admin } = parseConfig(configText(await io.files.read(file), file), {
@@ -233,7 +231,7 @@ async function writeFiles(io: Io, folder: string, files: readonly NewFile[]): Pr
       await io.files.create(full, data, mode);
     }
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
+    const why = whyOf(error);
     throw failed(
       `cannot write to ${folder}: ${why}`,
       `name a folder that you may write to: ${io.arq} init DIR`,

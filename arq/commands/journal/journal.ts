@@ -5,22 +5,22 @@
 import { isHole, parseLine } from "../../../shared/journal/record.ts";
 import { plural } from "../../../shared/plural.ts";
 import { journalLineText } from "../../answers/journal_text.ts";
-import { type Admin, busAgo, findAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { journalAnswer, journalBytes } from "../../journal/bus_journal.ts";
 import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { newFile } from "../../terminal/input.ts";
+import { openOutput } from "../../terminal/input.ts";
 import { pause } from "../../rooms/flow.ts";
 
 const ANSWER_LINES = 10_000;
 /** Pause between two requests for new lines, in ms. */
 const LOOK_MS = 1_000;
 
-async function wishOf(io: Io, admin: Admin, flags: Flags<"tenant">): Promise<JournalWish> {
+async function wishOf(admin: Admin, flags: Flags<"tenant">): Promise<JournalWish> {
   const { tenant, room, user, connection, trace, messageId, policy, outcome } = flags;
-  const since_ms = await busAgo(io, admin, flags.since);
+  const since_ms = await admin.ago(flags.since);
   return {
     tenant,
     room,
@@ -66,14 +66,14 @@ class KilledHoles {
   }
 
   /** The new holes, as lines. Rejects when the bus refuses. */
-  async look(io: Io, admin: Admin, wish: JournalWish): Promise<readonly string[]> {
-    const passed_ms = io.monotonic_ms();
+  async look(admin: Admin, wish: JournalWish): Promise<readonly string[]> {
+    const passed_ms = admin.io.monotonic_ms();
     if (passed_ms - this.#looked_ms < KILLED_LOOK_MS) return [];
     this.#looked_ms = passed_ms;
-    const since_ms = await busAgo(io, admin, KILLED_BACK_S);
+    const since_ms = await admin.ago(KILLED_BACK_S);
     const recent = { ...wish, after: undefined, since_ms };
     let text = "";
-    for await (const bytes of journalAnswer(io, admin, recent, KILLED_LINES)) {
+    for await (const bytes of journalAnswer(admin, recent, KILLED_LINES)) {
       text += new TextDecoder().decode(bytes);
     }
     return text.trimEnd().split("\n").filter((line) =>
@@ -89,20 +89,19 @@ function isHoleLine(text: string): boolean {
 
 /** Prints one answer; returns the number of its lines, and where it ended. */
 async function show(
-  io: Io,
   admin: Admin,
   wish: JournalWish,
   limit: number,
   { is_json, killed }: { readonly is_json: boolean; readonly killed: KilledHoles },
 ): Promise<{ readonly lines: number; readonly position: JournalPosition }> {
-  const answer = journalAnswer(io, admin, wish, limit);
+  const answer = journalAnswer(admin, wish, limit);
   let lines = 0;
   for (;;) {
     const { done, value } = await answer.next();
     if (done === true) return { lines, position: value };
     const texts = new TextDecoder().decode(value).trimEnd().split("\n");
     lines += texts.length;
-    await printLines(io, texts.filter((text) => killed.isNew(text)), is_json);
+    await printLines(admin.io, texts.filter((text) => killed.isNew(text)), is_json);
   }
 }
 
@@ -123,20 +122,20 @@ export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Pro
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;
   const killed = new KilledHoles(io.monotonic_ms());
-  let wish: JournalWish = { ...await wishOf(io, admin, flags), ...newest && { newest: "1" } };
+  let wish: JournalWish = { ...await wishOf(admin, flags), ...newest && { newest: "1" } };
   let shown = 0;
   for (let is_end = false; !is_end && (shown < flags.limit || flags.follow === true);) {
     const limit = Math.min(
       ANSWER_LINES,
       flags.follow === true && wish.newest === undefined ? Infinity : flags.limit - shown,
     );
-    const { lines, position } = await show(io, admin, wish, limit, { is_json, killed });
+    const { lines, position } = await show(admin, wish, limit, { is_json, killed });
     shown += lines;
     wish = { ...wish, newest: undefined, after: position.next };
     is_end = position.is_end;
     if (!is_end || flags.follow !== true) continue;
     is_end = false;
-    const holes = await killed.look(io, admin, wish);
+    const holes = await killed.look(admin, wish);
     shown += holes.length;
     await printLines(io, holes, is_json);
     await pause(LOOK_MS, io.signal);
@@ -148,38 +147,14 @@ export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Pro
 
 const NEWLINE = 0x0a;
 
-interface Sink {
-  write(bytes: Uint8Array): Promise<void>;
-  finish(): Promise<void>;
-  /** Closes the file and removes an empty one, which would block the next attempt. */
-  abandon(is_empty: boolean): Promise<void>;
-}
-
-async function sinkOf(io: Io, out: string): Promise<Sink> {
-  if (out === "-") {
-    const write = (bytes: Uint8Array) => io.stdout.write(bytes);
-    return { write, finish: () => Promise.resolve(), abandon: () => Promise.resolve() };
-  }
-  const path = resolvePath(io.cwd, out);
-  const writer = await newFile(io, out);
-  return {
-    write: (bytes) => writer.write(bytes),
-    finish: () => writer.finish(),
-    async abandon(is_empty) {
-      writer.abandon();
-      if (is_empty) await io.files.remove(path);
-    },
-  };
-}
-
 /** Writes the lines. Whatever ends it, the file has whole lines, and stderr reports their number. */
 export async function journalExport(
   io: Io,
   flags: Flags<"out" | "payloads" | "tenant">,
 ): Promise<Ended> {
   const admin = await findAdmin(io, flags);
-  const wish = { ...await wishOf(io, admin, flags), has_payloads: flags.payloads };
-  const sink = await sinkOf(io, flags.out);
+  const wish = { ...await wishOf(admin, flags), has_payloads: flags.payloads };
+  const sink = await openOutput(io, flags.out);
   let lines = 0;
   let is_empty = true;
   const tell = (is_whole: boolean) => {
@@ -188,14 +163,14 @@ export async function journalExport(
     return print(io.stderr, `${plural(lines, "line")} ${what} ${printable(flags.out)}\n`);
   };
   try {
-    for await (const bytes of journalBytes(io, admin, wish)) {
+    for await (const bytes of journalBytes(admin, wish)) {
       is_empty = false;
       await sink.write(bytes);
       for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
     }
     await sink.finish();
   } catch (error) {
-    await sink.abandon(is_empty);
+    await sink.abandon(!is_empty);
     if (!is_empty) await tell(false);
     throw error;
   }

@@ -11,19 +11,8 @@ import { readInput, writeOutput } from "../../terminal/input.ts";
 import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { POLICY_SDK, POLICY_SDK_FOLDER } from "../../policies/policy_sdk.ts";
 import type { Flags } from "../../program/flags.ts";
-
-interface CompileProblem {
-  /** Path of the file as the author names it. A file of the compiler's own library has its name there. */
-  readonly file: string;
-  /** Lines and columns start at 1. */
-  readonly line: number;
-  readonly column: number;
-  /** The compiler's code for the problem, for example TS2339. */
-  readonly code: string;
-  readonly message: string;
-  /** The line of the source with a mark below; "" when the compiler shows none. */
-  readonly excerpt: string;
-}
+import { compileReducer } from "../../../policies/compiler/reducer.ts";
+import { REDUCER_SDK } from "../../reducers/reducer_sdk.ts";
 
 /** The author's names for the compiler's folders `policy/` and `sdk/`. */
 interface SourceFolders {
@@ -51,19 +40,21 @@ function messageOf(code: string, text: string, folders: SourceFolders): string {
   return `${text} A policy imports "@arqon/policy/v2" (or "@arqon/policy" for version 1 of the ABI) and what is in its own folder or below it.`;
 }
 
+type CompileProblem = NonNullable<ReturnType<typeof problemOf>>;
+
 /** The problem in one block of the compiler's text; undefined when the block has no place in a file. */
-function problemOf(block: string, folders: SourceFolders): CompileProblem | undefined {
+function problemOf(block: string, folders: SourceFolders) {
   const [head = "", ...lines] = block.split("\n");
   const [, code, text] = HEAD.exec(head) ?? [];
   const at = lines.findIndex((line) => PLACE.test(line));
   const [, path, line, column] = PLACE.exec(lines[at] ?? "") ?? [];
   if (code === undefined || text === undefined || path === undefined) return undefined;
   return {
+    /** As the author names it. A file of the compiler's own library has its name there. */
     file: authorPath(path, folders),
-    line: Number(line),
-    column: Number(column),
-    code,
+    ...{ line: Number(line), column: Number(column), code },
     message: messageOf(code, text, folders),
+    /** The line of the source with a mark below; "" when the compiler shows none. */
     excerpt: lines.slice(0, at).filter((one) => EXCERPT.test(one)).join("\n"),
   };
 }
@@ -142,9 +133,8 @@ async function tellProblems(
 
 /** The names of the hooks that a module exports, without their prefix. */
 export function hooksOf(bytes: Uint8Array): readonly string[] {
-  return WebAssembly.Module.exports(new WebAssembly.Module(new Uint8Array(bytes))).flatMap((
-    { name },
-  ) => name.startsWith("arqon_on_") ? [name.slice("arqon_".length)] : []);
+  return WebAssembly.Module.exports(new WebAssembly.Module(new Uint8Array(bytes)))
+    .flatMap(({ name }) => name.startsWith("arqon_on_") ? [name.slice("arqon_".length)] : []);
 }
 
 /** The module compiled from a source. Rejects with `PolicyCompileError`. */
@@ -197,3 +187,14 @@ export async function policyBuild(
     text: `${printable([`${output}: ${size_bytes} bytes`, ...known, ...hooks].join(", "))}\n`,
   };
 }
+
+const REDUCER: GuestKind = {
+  noun: "reducer",
+  sdk: REDUCER_SDK,
+  sdk_folder: "@arqon/reducer/",
+  compile: compileReducer,
+};
+
+/** Compiles a reducer and writes the module. Returns 1 and writes nothing when it does not compile. */
+export const reducerBuild = (io: Io, entry: string, flags: Flags): Promise<Ended> =>
+  policyBuild(io, entry, flags, REDUCER);

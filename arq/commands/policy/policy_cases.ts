@@ -7,9 +7,8 @@ import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
-import { busChunks, busModules, DEFAULT_TENANT } from "../../replay/bus_replay.ts";
+import { busChunks, busModules, DEFAULT_TENANT, fileChunks } from "../../replay/bus_replay.ts";
 import {
-  type Case,
   caseOf,
   parseCase,
   readablePayload,
@@ -17,14 +16,15 @@ import {
   runCase,
   shrinkFlip,
 } from "../../replay/case_file.ts";
+import type { Case } from "../../replay/case_file.ts";
 import { journalRecords } from "../../replay/journal_chunks.ts";
-import { fileChunks } from "../../replay/journal_source.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { isSelected } from "../../replay/selection.ts";
 import { cannotWrite, CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { type CaseReport, type CasesAnswer, casesText } from "../../answers/replay_text.ts";
+import { shownVerdict } from "../../answers/figures.ts";
+import type { Decision } from "../../replay/recorded_call.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
 import { readInput } from "../../terminal/input.ts";
 import { selectionOf } from "./policy_replay.ts";
@@ -112,7 +112,7 @@ async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags) {
   let decisions = 0;
   const chunks = admin === undefined
     ? await fileChunks(io, flags.journal as string)
-    : busChunks(io, admin, tenant ?? DEFAULT_TENANT, selection);
+    : busChunks(admin, tenant ?? DEFAULT_TENANT, selection);
   for await (const record of journalRecords(chunks, counts)) {
     if (!isSelected(record, selection)) continue;
     for (const [place, { name, allowed }] of record.policies.entries()) {
@@ -150,7 +150,7 @@ async function modulesOf(
   }
   for (const sha256 of new Set(cases.map(({ module }) => module))) {
     if (admin === undefined || found.has(sha256)) continue;
-    const bytes = await busModules(io, admin, tenant)(sha256);
+    const bytes = await busModules(admin, tenant)(sha256);
     if (bytes !== undefined) found.set(sha256, bytes);
   }
   return [...found].map(([sha256, bytes]) => ({ sha256, bytes }));
@@ -211,10 +211,8 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
   const left = answer.left_out === 0
     ? ""
     : `; ${answer.left_out} left out: without the redacted part the module decides differently`;
-  const text = `${plural(kept.length, "case")} of ${
-    plural(decisions, "decision")
-  } in ${out}${left}`;
-  return { json: answer, text: `${printable(text)}\n` };
+  const text = `${plural(kept.length, "case")} of ${plural(decisions, "decision")} in ${out}`;
+  return { json: answer, text: `${printable(text + left)}\n` };
 }
 
 async function ready(io: Io, file: string, pages: number): Promise<ReplayModule> {
@@ -241,7 +239,7 @@ interface Testing {
 async function smallest(
   { io, module, pages, folder, names }: Testing,
   one: Case,
-): Promise<Pick<CaseReport, "smallest" | "not_shrunk">> {
+): Promise<{ readonly smallest?: Case["payload"]; readonly not_shrunk?: string }> {
   const name = `${one.module}.wasm`;
   if (!names.has(name)) {
     return { not_shrunk: `${folder} has no ${name}: arq policy record --module writes it` };
@@ -252,8 +250,11 @@ async function smallest(
     : { smallest: readablePayload(found) };
 }
 
+/** One case that the module does not decide as it was decided. */
+type CaseReport = NonNullable<Awaited<ReturnType<typeof test>>>;
+
 /** Tests one case; undefined: the module decides as it was decided. */
-async function test(testing: Testing, file: string): Promise<CaseReport | undefined> {
+async function test(testing: Testing, file: string) {
   const { io, module, folder, shrink } = testing;
   const one = await readCase(io, `${folder}/${file}`);
   if (!module.hooks.includes(one.hook)) {
@@ -262,7 +263,11 @@ async function test(testing: Testing, file: string): Promise<CaseReport | undefi
   const ran = runCase(module, one);
   const { differs, unknown } = ran;
   if (differs.length + unknown.length === 0) return undefined;
-  const kind = unknown.length > 0 ? "unknown" : differs.includes("verdict") ? "flip" : "changed";
+  const kind: "unknown" | "flip" | "changed" = unknown.length > 0
+    ? "unknown"
+    : differs.includes("verdict")
+    ? "flip"
+    : "changed";
   const small = shrink && kind === "flip" ? await smallest(testing, one) : {};
   return {
     file,
@@ -299,19 +304,63 @@ export async function policyCases(io: Io, file: string, flags: Flags<"cases">): 
     if (report !== undefined) reports.push(report);
     io.signal.throwIfAborted();
   }
-  const of = (kind: CaseReport["kind"]) => reports.filter((one) => one.kind === kind).length;
-  const answer: CasesAnswer = {
-    module: file,
-    cases: files.length,
-    same: files.length - reports.length,
-    flips: of("flip"),
-    changed: of("changed"),
-    unknown: of("unknown"),
-    reports,
-  };
+  const answer = casesAnswer(file, files.length, reports);
   return {
     json: answer,
     text: casesText(answer),
     code: reports.length === 0 ? EXIT.ok : EXIT.failure,
   };
+}
+
+function casesAnswer(module: string, cases: number, reports: readonly CaseReport[]) {
+  const of = (kind: CaseReport["kind"]) => reports.filter((one) => one.kind === kind).length;
+  const counts = { flips: of("flip"), changed: of("changed"), unknown: of("unknown") };
+  return { module, cases, same: cases - reports.length, ...counts, reports };
+}
+
+const SHOWN_CHARACTERS = 400;
+
+const caseVerdict = (one: Decision): string =>
+  `${one.allowed || one.fault !== null ? "" : "refused "}${shownVerdict(one)}`;
+
+function casePayload(payload: CaseReport["new_payload"]): string {
+  if (payload === null) return "as it came";
+  const text = "json" in payload
+    ? JSON.stringify(payload.json)
+    : "text" in payload
+    ? payload.text
+    : `base64 ${payload.base64}`;
+  const cut = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+  return printable(cut);
+}
+
+function caseText(report: CaseReport): string {
+  const { file, kind, room, recorded, now, unknown, headers, recorded_headers } = report;
+  const lines = [`${kind.toUpperCase().padEnd(7)}  ${file}  ${room}`];
+  if (kind === "unknown") lines.push(`  the case has no ${unknown.join(", ")}`);
+  else {
+    lines.push(`- ${caseVerdict(recorded)}`, `+ ${caseVerdict(now)}`);
+    if (report.differs.includes("headers")) {
+      lines.push(...recorded_headers.map(([name, value]) => `- header ${name}: ${value}`));
+      lines.push(...headers.map(([name, value]) => `+ header ${name}: ${value}`));
+    }
+    if (report.differs.includes("payload")) {
+      lines.push(`- payload ${casePayload(report.recorded_new_payload)}`);
+      lines.push(`+ payload ${casePayload(report.new_payload)}`);
+    }
+  }
+  lines.push(`  payload   ${casePayload(report.payload)}`);
+  if (report.smallest !== undefined) lines.push(`  smallest  ${casePayload(report.smallest)}`);
+  if (report.not_shrunk !== undefined) lines.push(`  not shrunk: ${report.not_shrunk}`);
+  return lines.map((line) => `${printable(line)}\n`).join("");
+}
+
+/** The text of `arq policy test --cases`: each case that differs, then how many do. */
+function casesText(answer: ReturnType<typeof casesAnswer>): string {
+  const { cases, same, flips, changed, unknown, reports } = answer;
+  const parts = [`${plural(cases, "case")}: ${same} as recorded`];
+  if (flips > 0) parts.push(plural(flips, "flip"));
+  if (changed > 0) parts.push(`${changed} with other words or data`);
+  if (unknown > 0) parts.push(`${unknown} unknown`);
+  return `${reports.map(caseText).join("")}${parts.join(", ")}\n`;
 }

@@ -6,10 +6,10 @@ import {
   membersOf,
   nodeTrouble,
 } from "../../answers/policy_text.ts";
-import { type Admin, askAdmin, findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { canAsk, confirmed } from "../../terminal/input.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { plural } from "../../../shared/plural.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
@@ -52,14 +52,13 @@ export function wayBackText({ target, taken_back }: WayBack): string {
  * is asked. Throws `CommandError` for a no.
  */
 export async function showWayBack(
-  io: Io,
   admin: Admin,
   { tenant, to, yes, json }: Flags<"tenant">,
 ): Promise<void> {
   if (to === undefined || json === true) return;
-  const path = `/v1/policies?${new URLSearchParams({ tenant })}`;
-  const way = wayBack(await askAdmin(io, admin, { method: "GET", path }), to);
+  const way = wayBack(await admin.get("/v1/policies", { tenant }), to);
   if (way === undefined) return;
+  const { io } = admin;
   await print(io.stderr, wayBackText(way));
   const { length } = way.taken_back;
   if (length < 2 || yes === true || !canAsk()) return;
@@ -75,7 +74,7 @@ export async function changeExit(
 ): Promise<number> {
   const trouble = nodeTrouble(here, version);
   if (trouble === "") return EXIT.ok;
-  await print(io.stderr, `arq: ${trouble}\n`);
+  await note(io, trouble);
   return EXIT.failure;
 }
 
@@ -83,10 +82,8 @@ export async function changeExit(
 export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const text = (line: string) => flags.json === true ? `${line}\n` : logLine(JSON.parse(line));
-  const stream = (follow: boolean) => {
-    const query = new URLSearchParams({ tenant: flags.tenant, follow: String(follow) });
-    return streamAdmin(io, admin, `/v1/policies/logs?${query}`);
-  };
+  const stream = (follow: boolean) =>
+    admin.stream("/v1/policies/logs", { tenant: flags.tenant, follow });
   if (flags.follow !== true) {
     const lines: string[] = [];
     for await (const { bytes } of readNdjson(await stream(false), admin.admin_url)) {
@@ -103,7 +100,7 @@ export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<Ended>
   const followed = await stream(true);
   await print(io.stderr, `Following the policies of tenant ${flags.tenant}\n`);
   let left = flags.count ?? Infinity;
-  await follow(io, admin, async () => {
+  await admin.follow(async () => {
     for await (const { bytes } of readNdjson(followed, admin.admin_url)) {
       await print(io.stdout, text(new TextDecoder().decode(bytes)));
       if (--left === 0) return true;

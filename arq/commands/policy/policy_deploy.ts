@@ -5,12 +5,12 @@
 import { idProblem } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
-import { sizesWarning } from "../../answers/replay_text.ts";
-import { messageSizes } from "../../policies/policy_trial.ts";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import { CommandError, usageError } from "../../terminal/exit.ts";
+import { count } from "../../answers/figures.ts";
+import { type MessageSizes, messageSizes } from "../../policies/policy_trial.ts";
+import { findAdmin } from "../../bus/admin.ts";
+import { CommandError, printable, usageError } from "../../terminal/exit.ts";
 import { readModuleFile, requireModule } from "../../policies/module_file.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, note, resolvePath } from "../../terminal/io.ts";
 import { changeText } from "../../answers/policy_text.ts";
 import { changeExit } from "./policy_change.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -51,14 +51,14 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
   const body = await readModule(io, file);
   const admin = await findAdmin(io, flags);
   const began_ms = io.monotonic_ms();
-  const module = await askAdmin(io, admin, {
+  const module = await admin.ask({
     method: "PUT",
     path: "/v1/policies/modules",
     body,
     content_type: "application/wasm",
   });
   const { tenant, room, hook, order, percent } = flags;
-  const answer = await askAdmin(io, admin, {
+  const answer = await admin.ask({
     method: "POST",
     path: "/v1/policies/deploy",
     body: JSON.stringify({
@@ -88,5 +88,14 @@ async function warnOfSizes(io: Io, file: string, bytes: Uint8Array): Promise<voi
   );
   if (metered === undefined || !metered.hooks.includes("on_message")) return;
   const warning = sizesWarning(file, await messageSizes(metered, config, io));
-  if (warning !== "") await print(io.stderr, `arq: ${warning}\n`);
+  if (warning !== "") await note(io, warning);
+}
+
+/** The warning for a policy that cannot judge all messages of the bus; "" when it can. */
+function sizesWarning(file: string, { limit_bytes, fuel_limit, refused }: MessageSizes): string {
+  const [worst] = refused;
+  if (worst === undefined) return "";
+  return `with a fuel_limit of ${count(fuel_limit)} this policy refuses long messages with 503, ` +
+    `from ${count(worst.bytes)} of ${count(limit_bytes)} bytes on when they are ` +
+    `${worst.content}; \`arq policy check ${printable(file)}\` has more`;
 }

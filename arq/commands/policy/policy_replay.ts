@@ -5,33 +5,34 @@
 import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import { replayAnswer, replayText } from "../../answers/replay_text.ts";
+import { above, count, countsText, rows, shownVerdict, time } from "../../answers/figures.ts";
+import type { Row } from "../../answers/figures.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
-import { type CallBound, fuelFigures, sumOf, type Tally } from "../../replay/tally.ts";
-import { fileChunks } from "../../replay/journal_source.ts";
+import { fuelFigures, sumOf } from "../../replay/tally.ts";
+import type { CallBound, FuelFigures, Sample, Tally } from "../../replay/tally.ts";
+import type { ReplayModule } from "../../replay/repeater.ts";
 import {
   busChunks,
   busModules,
   DEFAULT_TENANT,
+  fileChunks,
   namedPolicy,
   policyModule,
 } from "../../replay/bus_replay.ts";
-import { type Admin, agoIn, findAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { createModuleBook, type ModuleSource, readyModule } from "../../replay/replay_modules.ts";
+import { THREADS } from "../../replay/lanes.ts";
 import { replay } from "../../replay/replay_run.ts";
 import type { ReplaySelection } from "../../replay/selection.ts";
-import { CommandError, EXIT, failed } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { policyName } from "./policy_deploy.ts";
 import type { Flags } from "../../program/flags.ts";
-import { newFile } from "../../terminal/input.ts";
+import { newOutput } from "../../terminal/input.ts";
 
 /** The options of `arq policy replay`. */
 export type ReplayFlags = Omit<Flags, "maxUnknown"> & { readonly maxUnknown?: CallBound };
-
-/** The most threads, because the machine has other work. */
-const THREADS = 2;
 
 async function replayed(io: Io, operand: string, flags: ReplayFlags) {
   const named = namedPolicy(operand);
@@ -43,7 +44,7 @@ async function replayed(io: Io, operand: string, flags: ReplayFlags) {
   const admin = needs_bus ? await findAdmin(io, flags) : undefined;
   const bytes = named === undefined || admin === undefined
     ? await readModuleFile(io, operand)
-    : await policyModule(io, admin, flags.tenant ?? DEFAULT_TENANT, named);
+    : await policyModule(admin, flags.tenant ?? DEFAULT_TENANT, named);
   return { policy, bytes, admin };
 }
 
@@ -68,37 +69,14 @@ export async function selectionOf(
   flags: Pick<Flags, "tenant" | "room" | "since" | "from" | "to">,
 ): Promise<ReplaySelection> {
   const { tenant, room, since, from, to } = flags;
-  const from_ms = since === undefined ? from : await agoIn(io, admin, since);
+  // The records of a file are selected by the local clock.
+  const from_ms = since === undefined ? from : await admin?.ago(since) ?? io.now() - 1_000 * since;
   return {
     policy,
     ...(tenant === undefined ? {} : { tenant }),
     ...(room === undefined ? {} : { room }),
     ...(from_ms === undefined ? {} : { from_ms }),
     ...(to === undefined ? {} : { until_ms: to }),
-  };
-}
-
-/** Writes flips into a new file, one JSON object a line. */
-async function flipWriter(io: Io, path: string | undefined) {
-  if (path === undefined) return undefined;
-  const writer = await newFile(io, path);
-  const encoder = new TextEncoder();
-  /** Whether it has content, or is complete without any. */
-  let is_kept = false;
-  return {
-    add(flips: readonly unknown[]) {
-      is_kept = true;
-      return writer.write(encoder.encode(flips.map((one) => `${JSON.stringify(one)}\n`).join("")));
-    },
-    finish() {
-      is_kept = true;
-      return writer.finish();
-    },
-    /** An empty file would block the next attempt. */
-    async abandon() {
-      writer.abandon();
-      if (!is_kept) await io.files.remove(resolvePath(io.cwd, path));
-    },
   };
 }
 
@@ -147,9 +125,6 @@ function requireDecisions(tally: Tally, policy: string): void {
   );
 }
 
-const threads = () =>
-  Math.max(1, Math.min(THREADS, globalThis.navigator?.hardwareConcurrency ?? 1));
-
 /**
  * Repeats and prints. Returns 1 when a recorded call does not repeat, and `EXIT.flips` when there are more flips, or
  * more calls that cannot be judged, than allowed. After Ctrl-C it prints the results so far.
@@ -168,11 +143,18 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
     flags,
   );
   const chunks = journal === undefined
-    ? busChunks(io, admin as Admin, tenant, selection)
+    ? busChunks(admin as Admin, tenant, selection)
     : await fileChunks(io, journal);
-  const onBus = admin === undefined ? undefined : busModules(io, admin, tenant);
+  const onBus = admin === undefined ? undefined : busModules(admin, tenant);
   const source: ModuleSource = async (sha256) => known.get(sha256) ?? await onBus?.(sha256);
-  const writer = await flipWriter(io, flags.flips);
+  const file_of_flips = flags.flips === undefined ? undefined : await newOutput(io, flags.flips);
+  /** Whether that file has content, or is complete without any. */
+  let is_kept = false;
+  const writeFlips = (flips: readonly unknown[]) => {
+    is_kept = true;
+    const text = flips.map((one) => `${JSON.stringify(one)}\n`).join("");
+    return file_of_flips!.write(new TextEncoder().encode(text));
+  };
   const is_tty = io.stderr.is_tty;
   const bar = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
   let tally: Tally;
@@ -183,16 +165,17 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
       candidate,
       moduleOf: createModuleBook(source, pages),
       // State that carries over between calls belongs to one thread.
-      threads: candidate.slots.length > 0 ? 1 : threads(),
+      threads: candidate.slots.length > 0 ? 1 : THREADS,
       signal: io.signal,
-      ...(writer === undefined ? {} : { onFlips: writer.add }),
+      ...(file_of_flips && { onFlips: writeFlips }),
       onProgress: (decisions) => bar.update(decisions),
     });
     if (!io.signal.aborted) requireDecisions(tally, policy);
-    await writer?.finish();
+    is_kept = true;
+    await file_of_flips?.finish();
   } finally {
     bar.stop();
-    await writer?.abandon();
+    await file_of_flips?.abandon(is_kept);
   }
   const interrupted = io.signal.aborted;
   const [code, problem] = endOf(tally, flags);
@@ -204,4 +187,141 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
   await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : replayText(answer));
   io.signal.throwIfAborted();
   return code;
+}
+
+/** Makes the answer of `arq policy replay`; `problem`: why its exit code is not 0. */
+function replayAnswer(
+  { policy, module, problem, interrupted }: {
+    readonly policy: string;
+    readonly module: Pick<ReplayModule, "sha256" | "is_stateful"> & { readonly source: string };
+    readonly problem: string | null;
+    readonly interrupted: boolean;
+  },
+  { recorded, candidate, missing, other_policies: _, ...read }: Tally,
+  figures: { readonly recorded_fuel: FuelFigures; readonly fuel: FuelFigures },
+) {
+  const { to_refused, to_allowed, recorded_fuel: _recorded_fuel, fuel: _fuel, ...rest } = candidate;
+  const finite = (at_ms: number) => Number.isFinite(at_ms) ? at_ms : null;
+  const window = { first_ms: finite(read.first_ms), last_ms: finite(read.last_ms) };
+  const flips = { allow_to_refuse: to_refused, refuse_to_allow: to_allowed };
+  return {
+    ...{ policy, module, recorded, interrupted },
+    journal: { ...read, ...window, missing_records: missing },
+    candidate: { ...rest, ...flips, ...figures },
+    /** Why the exit code is not 0; null: it is. */
+    problem: interrupted ? null : problem,
+  };
+}
+
+type ReplayAnswer = ReturnType<typeof replayAnswer>;
+
+function gapRows({ journal }: ReplayAnswer): readonly Row[] {
+  const { holes, missing_records, unknown_holes, hole_reasons, bad_lines, first_bad } = journal;
+  const unsized = above(unknown_holes, `, and ${plural(unknown_holes, "hole")} of unknown size`);
+  const why = countsText(hole_reasons);
+  const bad = `${count(bad_lines)}; the first is line ${first_bad?.line}: ${first_bad?.problem}`;
+  return [
+    ["holes", above(holes, `${count(missing_records)} records are missing${unsized} (${why})`)],
+    ["bad lines", first_bad === null ? "" : bad],
+  ];
+}
+
+/** Decisions that were not judged; this row comes first because it limits all others. */
+function notJudgedRow({ journal, candidate }: ReplayAnswer): Row {
+  const { not_judged, unknown } = candidate;
+  const of = `${count(not_judged)} of ${plural(journal.decisions, "decision")}`;
+  return ["NOT JUDGED", above(not_judged, `${of}; unknown: ${countsText(unknown)}`)];
+}
+
+function recordedRows({ recorded }: ReplayAnswer): readonly Row[] {
+  const { repeated, same, stateful_fuel, fuel_not_compared, different } = recorded;
+  const how = Object.keys(different).length > 0
+    ? `; DIFFERENT: ${countsText(different)}`
+    : above(repeated, repeated === same ? ", all the same" : ", none different");
+  const stateful = "different only in fuel, of modules that may keep memory (v1)";
+  const other = "metered by another version: fuel not compared";
+  return [
+    ["recorded module", `${count(repeated)} repeated${how}`],
+    ["", above(stateful_fuel, `${count(stateful_fuel)} ${stateful}`)],
+    ["", above(fuel_not_compared, `${count(fuel_not_compared)} ${other}`)],
+    ["  no bytes of", countsText(recorded.no_module)],
+    ["  not known", countsText(recorded.unknown)],
+    ["  not of the module", countsText(recorded.not_run)],
+  ];
+}
+
+function fuelText(recorded: FuelFigures, fuel: FuelFigures): string {
+  const pair = (part: "sum" | "p50" | "p99" | "max") =>
+    `${part} ${count(recorded[part])} -> ${count(fuel[part])}`;
+  return above(fuel.calls, (["sum", "p50", "p99", "max"] as const).map(pair).join("; "));
+}
+
+function candidateRows({ candidate }: ReplayAnswer): readonly Row[] {
+  const { repeated, allow_to_refuse, refuse_to_allow, changed, warm_up, no_hook } = candidate;
+  const warm = `${count(warm_up)} of these, while recorded and new state mix`;
+  return [
+    ["new module", `${count(repeated)} repeated`],
+    ["  allow -> refuse", count(allow_to_refuse)],
+    ["  refuse -> allow", count(refuse_to_allow)],
+    ["  other words or data", count(changed)],
+    ["  in the warm-up", above(warm_up, warm)],
+    ["  faults", countsText(candidate.faults)],
+    ["  no such hook", above(no_hook, count(no_hook))],
+    ["  fuel", fuelText(candidate.recorded_fuel, candidate.fuel)],
+  ];
+}
+
+/** Differences beyond the verdict, in brackets: `(other payload)`; "" for none. */
+function otherText({ differs, units }: Sample): string {
+  const names = differs.split(", ");
+  const others = names.filter((name) => ["headers", "payload", "state"].includes(name));
+  const parts = [
+    ...(others.length === 0 ? [] : [`other ${others.join(", ")}`]),
+    ...(names.includes("fuel") ? [`${units[0]} -> ${units[1]} units`] : []),
+  ];
+  return parts.length === 0 ? "" : ` (${parts.join("; ")})`;
+}
+
+/** One decision in a line: time, room, sender, the recorded and the new verdict, and the beginning of the payload. */
+function sampleLine(sample: Sample): string {
+  const { time_ms, room, user, id, recorded, repeated, payload } = sample;
+  const shown = payload === null ? "" : `  ${payload}`;
+  const who = `${room} ${user ?? "(erased)"} ${id}`;
+  const change = `${shownVerdict(recorded)} -> ${shownVerdict(repeated)}${otherText(sample)}`;
+  return `${printable(`  ${time(time_ms)}  ${who}  ${change}${shown}`)}\n`;
+}
+
+function samplesText(title: string, samples: readonly Sample[], of: number): string {
+  if (samples.length === 0) return "";
+  const shown = samples.length === of ? count(of) : `${samples.length} of ${count(of)}`;
+  return `${title} (${shown})\n${samples.map(sampleLine).join("")}`;
+}
+
+/** The text of `arq policy replay`: the repeated decisions, the differences, and samples. */
+function replayText(answer: ReplayAnswer): string {
+  const { policy, module, journal, recorded, candidate, interrupted } = answer;
+  const { samples } = candidate;
+  const window = journal.first_ms === null || journal.last_ms === null
+    ? ""
+    : `, ${time(journal.first_ms)} to ${time(journal.last_ms)}`;
+  const head = `${policy} by ${module.source} (${module.sha256.slice(0, 12)}) on ` +
+    `${plural(journal.decisions, "decision")}${window}`;
+  const different = Object.values(recorded.different).reduce((sum, one) => sum + one, 0);
+  return [
+    `${printable(head)}${interrupted ? "; INTERRUPTED: incomplete result" : ""}\n`,
+    rows([
+      notJudgedRow(answer),
+      ...gapRows(answer),
+      ...recordedRows(answer),
+      ...candidateRows(answer),
+    ]),
+    samplesText("different from what was recorded", recorded.samples, different),
+    samplesText("allow -> refuse", samples.to_refused, candidate.allow_to_refuse),
+    samplesText("refuse -> allow", samples.to_allowed, candidate.refuse_to_allow),
+    samplesText("other words or data", samples.changed, candidate.changed),
+    module.is_stateful
+      ? "The new module may keep memory from call to call (arqon_host_v1): a Shield's may differ.\n"
+      : "",
+    answer.problem === null ? "" : `${answer.problem}\n`,
+  ].join("");
 }

@@ -5,25 +5,17 @@ import type { JournalRecord, PolicyRecord } from "../../../shared/journal/record
 import { blockTree, payloadHash } from "../../../shared/proof/entry.ts";
 import type { ReadEntry } from "../../../shared/proof/reader.ts";
 import { findAdmin } from "../../bus/admin.ts";
-import { busModules } from "../../replay/bus_replay.ts";
+import { busModules, fileChunks } from "../../replay/bus_replay.ts";
 import { journalRecords } from "../../replay/journal_chunks.ts";
-import { fileChunks } from "../../replay/journal_source.ts";
 import { createRepeater, type ReplayModule } from "../../replay/repeater.ts";
 import { createModuleBook } from "../../replay/replay_modules.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { filesBySha } from "../policy/policy_replay.ts";
-import { continued, evident, openSource, openTree, type ProofFlags } from "./source.ts";
+import { continued, evident, openSource, openTree } from "./source.ts";
+import type { Flags } from "../../program/flags.ts";
 
 const DECISIONS_MAX = 10_000;
-
-/** The options of `arq proof decide`. */
-export interface DecideFlags extends ProofFlags {
-  readonly log?: string;
-  readonly module?: readonly string[];
-  /** Files with checkpoints that the log must continue. */
-  readonly older?: readonly string[];
-}
 
 /** The hashes that the log may have of a record: the log has a payload of a room's log as a reference. */
 function hashesOf(record: JournalRecord): string[] {
@@ -65,7 +57,7 @@ async function repeated(
 }
 
 /** Repeats journalled decisions, and shows the index of each in the log. */
-export async function decide(io: Io, file: string, flags: DecideFlags): Promise<number> {
+export async function decide(io: Io, file: string, flags: Flags): Promise<number> {
   const counts = { lines: 0, bad_lines: 0, holes: 0 };
   const records: JournalRecord[] = [];
   const expected = () =>
@@ -92,7 +84,7 @@ export async function decide(io: Io, file: string, flags: DecideFlags): Promise<
   let onBus: ReturnType<typeof busModules> | undefined;
   const fetched = async (sha256: string) => {
     if (flags.module !== undefined) return undefined;
-    onBus ??= busModules(io, await findAdmin(io, flags), tenant);
+    onBus ??= busModules(await findAdmin(io, flags), tenant);
     return await onBus(sha256);
   };
   const moduleOf = createModuleBook(

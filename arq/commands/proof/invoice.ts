@@ -11,17 +11,7 @@ import { amountsOf, USAGE_UNITS, type UsageUnit } from "../../../shared/usage/un
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { evident, linesOf, noKey, openNote, openSource, openTree, verifiersFor } from "./source.ts";
-import type { ProofFlags } from "./source.ts";
-
-interface InvoiceFlags extends ProofFlags {
-  /** Unix ms. */
-  readonly from?: number;
-  readonly to?: number;
-  /** Print the entries with their proofs. */
-  readonly proof?: boolean;
-  /** A file with own counts. */
-  readonly own?: string;
-}
+import type { Flags } from "../../program/flags.ts";
 
 /** Names a file of entries with their proofs. */
 const PROOFS = ".proofs";
@@ -142,7 +132,7 @@ function differencesOf(minutes: ReadonlyMap<number, Counts>, own: Minutes) {
 }
 
 /** Prints the sum of the proven minutes, or with `--proof` the minutes with their proofs. */
-export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promise<Ended> {
+export async function invoice(io: Io, place: string, flags: Flags): Promise<Ended> {
   const { from = -Infinity, to = Infinity } = flags;
   const isWanted = (minute: number) => minute * MINUTE_MS >= from && minute * MINUTE_MS < to;
   const is_file = place.endsWith(PROOFS);

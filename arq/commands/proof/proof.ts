@@ -20,14 +20,8 @@ import {
   textIn,
   verifiersFor,
 } from "./source.ts";
-import type { ProofFlags, ProofSource } from "./source.ts";
-
-interface VerifyFlags extends ProofFlags {
-  /** Files with checkpoints that the log must continue. */
-  readonly older?: readonly string[];
-  /** For a receipt: the log that must have its entry. */
-  readonly log?: string;
-}
+import type { ProofSource } from "./source.ts";
+import type { Flags } from "../../program/flags.ts";
 
 /** In a folder of `arq export`: a folder for each of its logs. */
 export const LOGS = "logs";
@@ -35,13 +29,13 @@ const MESSAGES = "messages.ndjson";
 const ITEMS_MAX = 100_000;
 
 /** Prints the newest checkpoint, once it is checked. */
-export async function checkpoint(io: Io, place: string, flags: ProofFlags): Promise<Ended> {
+export async function checkpoint(io: Io, place: string, flags: Flags): Promise<Ended> {
   const { tree } = await openTree(io, await openSource(io, place, flags), flags);
   return { json: { checkpoint: tree.note }, text: tree.note };
 }
 
 /** Prints the keys that check a log, the newest first. */
-export async function key(io: Io, place: string, flags: ProofFlags): Promise<Ended> {
+export async function key(io: Io, place: string, flags: Flags): Promise<Ended> {
   const source = await openSource(io, place, flags);
   const vkeys = (await verifiersFor(io, source, flags)).map(encodeVerifier);
   return { json: { vkeys }, text: `${vkeys.join("\n")}\n` };
@@ -52,7 +46,7 @@ export async function inclusion(
   io: Io,
   place: string,
   offset: number,
-  flags: ProofFlags,
+  flags: Flags,
 ): Promise<Ended> {
   const { tree } = await openTree(io, await openSource(io, place, flags), flags);
   const proof = await evident(async () => {
@@ -70,7 +64,7 @@ export async function consistency(
   io: Io,
   place: string,
   file: string,
-  flags: ProofFlags,
+  flags: Flags,
 ): Promise<Ended> {
   const opened = await openTree(io, await openSource(io, place, flags), flags);
   const { old, proof } = await continued(io, file, opened);
@@ -81,7 +75,7 @@ export async function consistency(
 }
 
 /** Checks everything: signature, each entry and tile, saved checkpoints, and the messages of a folder. */
-export async function verify(io: Io, place: string, flags: VerifyFlags): Promise<Ended> {
+export async function verify(io: Io, place: string, flags: Flags): Promise<Ended> {
   if (place.endsWith(".tlog-proof")) return await verifyProof(io, place, flags);
   if (place.endsWith(".receipt")) return await verifyReceipt(io, place, flags);
   const source = await openSource(io, place, flags);
@@ -114,7 +108,7 @@ async function verifyLog(
   io: Io,
   place: string,
   source: ProofSource,
-  flags: VerifyFlags,
+  flags: Flags,
 ): Promise<Report> {
   const opened = await openTree(io, source, flags);
   const { tree } = opened;
@@ -160,7 +154,7 @@ async function verifyLog(
 }
 
 /** Checks one entry by its proof in a file. */
-async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<Ended> {
+async function verifyProof(io: Io, file: string, flags: Flags): Promise<Ended> {
   const verifiers = await verifiersFor(io, { files: noKey }, flags);
   const text = await textIn(io, file);
   const [entry, index, size] = await evident(async () => {
@@ -174,15 +168,14 @@ async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<End
 }
 
 /** Checks a receipt, and with `log` whether that log has its entry. */
-async function verifyReceipt(io: Io, file: string, flags: VerifyFlags): Promise<Ended> {
+async function verifyReceipt(io: Io, file: string, flags: Flags): Promise<Ended> {
   const { log } = flags;
   const source = log === undefined ? { files: noKey } : await openSource(io, log, flags);
   const verifiers = await verifiersFor(io, source, flags);
   const note = await textIn(io, file);
   const { entry, bytes: leaf, by_ms } = await evident(() => openReceipt(note, ...verifiers));
-  const promised = `${printable(new TextDecoder().decode(leaf))} is promised by ${
-    new Date(by_ms).toISOString()
-  }`;
+  const entry_text = printable(new TextDecoder().decode(leaf));
+  const promised = `${entry_text} is promised by ${new Date(by_ms).toISOString()}`;
   if (log === undefined) {
     await print(io.stdout, `${promised}\n`);
     return EXIT.ok;
@@ -230,12 +223,7 @@ function hashesOf(page: string): [name: string, hash: string][] {
 }
 
 /** Writes the files of a log, and a room's messages, into a new folder, which can be verified alone. */
-export async function save(
-  io: Io,
-  place: string,
-  folder: string,
-  flags: ProofFlags,
-): Promise<Ended> {
+export async function save(io: Io, place: string, folder: string, flags: Flags): Promise<Ended> {
   const source = await openSource(io, place, flags);
   const { tree, verifiers } = await openTree(io, source, flags);
   const root = resolvePath(io.cwd, folder);

@@ -1,33 +1,22 @@
 /** Where `arq proof` reads a tree from: a bus, any server of tiles, or a folder; and which key must have signed it. */
 import {
   ArqonError,
-  type Checkpoint,
   decodeVerifier,
   decodeWitness,
   jsonMembers,
   openCheckpoint,
   openCosigned,
-  type Verifier,
 } from "@arqon/proto";
+import type { Checkpoint, Verifier } from "@arqon/proto";
 import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
 import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patient.ts";
 import { findTarget, givenToken, noBus } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../program/flags.ts";
+import type { Flags } from "../../program/flags.ts";
 import { CommandError, EXIT, usageError, whyOf } from "../../terminal/exit.ts";
-import { fileChunks } from "../../replay/journal_source.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
-
-/** The options of every `arq proof` command. */
-export interface ProofFlags extends ConnectionFlags {
-  /** Keys of which one must have signed the tree. */
-  readonly vkey?: readonly string[];
-  /** Witnesses that must have cosigned its checkpoint: all, or `quorum` of them. */
-  readonly witness?: readonly string[];
-  readonly quorum?: number;
-  readonly json?: boolean;
-}
+import { fileChunks } from "../../replay/bus_replay.ts";
 
 /** The source of a tree. */
 export interface ProofSource {
@@ -81,7 +70,7 @@ async function fetched(
 }
 
 /** The source of an operand: an address, a tree of the bus (`acme.bets`, `audit`, `journal@acme`), or a folder. */
-export async function openSource(io: Io, place: string, flags: ProofFlags): Promise<ProofSource> {
+export async function openSource(io: Io, place: string, flags: Flags): Promise<ProofSource> {
   const given = await givenToken(io, flags);
   if (/^https?:\/\//.test(place)) {
     const url = place.replace(/\/+$/, "");
@@ -151,7 +140,7 @@ export const noKey: TreeFiles = () =>
 export async function verifiersFor(
   io: Io,
   { files }: Pick<ProofSource, "files">,
-  { vkey: keys }: ProofFlags,
+  { vkey: keys }: Flags,
 ): Promise<Verifier[]> {
   if (keys !== undefined) return verifiersIn(keys);
   const verifiers = verifiersIn(new TextDecoder().decode(await files("key")).trim().split("\n"));
@@ -174,7 +163,7 @@ export async function evident<T>(read: () => Promise<T>): Promise<T> {
 export async function openNote(
   note: string,
   verifiers: readonly Verifier[],
-  flags: ProofFlags,
+  flags: Flags,
 ): Promise<Checkpoint> {
   const { witnesses, quorum } = wantedBy(flags);
   const { checkpoint, by } = await openCosigned(note, verifiers, witnesses);
@@ -187,7 +176,7 @@ export async function openNote(
 }
 
 /** The witnesses that the options name, and how many of them are required. */
-function wantedBy({ witness = [], quorum }: ProofFlags) {
+function wantedBy({ witness = [], quorum }: Flags) {
   const witnesses = [...new Set(witness)].map((vkey) => {
     const verifier = decodeWitness(vkey);
     if (verifier !== undefined) return verifier;
@@ -201,7 +190,7 @@ function wantedBy({ witness = [], quorum }: ProofFlags) {
 export async function openTree(
   io: Io,
   source: ProofSource,
-  flags: ProofFlags,
+  flags: Flags,
 ): Promise<{ readonly tree: TreeReader; readonly verifiers: readonly Verifier[] }> {
   const verifiers = await verifiersFor(io, source, flags);
   wantedBy(flags);

@@ -9,17 +9,10 @@ import { decodeSeen, Witness, type WitnessAnswer } from "../../../shared/proof/w
 import { cannotWrite, CommandError, EXIT, whyOf } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { textIn, verifiersIn } from "./source.ts";
+import type { Flags } from "../../program/flags.ts";
 
-interface WitnessFlags {
-  /** The keys of logs. */
-  readonly vkey: readonly string[];
-  readonly name: string;
-  readonly keyFile: string;
-  readonly state: string;
-  /** HOST:PORT. */
-  readonly listen: string;
-  readonly json?: boolean;
-}
+/** `listen` is HOST:PORT, and `vkey` has the keys of logs. */
+type WitnessFlags = Flags<"keyFile" | "listen" | "name" | "state" | "vkey">;
 
 type Answer = Omit<WitnessAnswer, "status"> & { readonly status: number };
 

@@ -1,8 +1,8 @@
 /** How a reducer reads the JSON of a command and writes JSON, compared with `JSON.parse`. */
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
-import { reducerBuild } from "./reducer_build.ts";
 import { runReducer } from "../../testing/run_reducer.ts";
+import { reducerBuild } from "../policy/policy_build.ts";
 
 const SOURCE = `import { Command, on, quote } from "@arqon/reducer";
 on("read", (c: Command) => {

@@ -8,9 +8,9 @@ import { emptyRoom } from "../../../brain/reducers/state/room_state.ts";
 import { createLineReader, runLine, TooManyTimers } from "../../reducers/reducer_run.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
-import { reducerBuild } from "./reducer_build.ts";
 import { runReducer } from "../../testing/run_reducer.ts";
 import type { Flags } from "../../program/flags.ts";
+import { reducerBuild } from "../policy/policy_build.ts";
 
 const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
 const SOURCES = new URL("../../../policies/reducers/", import.meta.url);

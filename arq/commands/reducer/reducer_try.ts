@@ -2,7 +2,12 @@
  * `arq reducer test`: applies a reducer to the commands of a file and prints the outcome of each, with digests that are
  * the same on every run. It needs no bus.
  */
-import { emptyRoom, type RoomState } from "../../../brain/reducers/state/room_state.ts";
+import {
+  digestOf,
+  emptyRoom,
+  type RoomState,
+  valuesDigest,
+} from "../../../brain/reducers/state/room_state.ts";
 import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_bounds.ts";
 import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
 import {
@@ -10,19 +15,23 @@ import {
   encodeSnapshot,
   SnapshotError,
 } from "../../../brain/reducers/state/snapshot.ts";
-import { type RunEnd, runEnd, stepLine } from "../../answers/reducer_text.ts";
+import { figure } from "../../answers/figures.ts";
+import { counted, digestLines, digestsOf, keyText, lines } from "../../answers/reducer_text.ts";
+import { shown, sizeText, valueLine, valuesOf } from "../../answers/reducer_text.ts";
 import { requireModule, unlessRefused } from "../../policies/module_file.ts";
 import {
   type Applier,
   createApplier,
   createLineReader,
+  fuelOf,
   runLine,
+  type RunStep,
   TooManyTimers,
 } from "../../reducers/reducer_run.ts";
 import { differingParts } from "../../reducers/rehearsal.ts";
-import { EXIT, failed, usageError } from "../../terminal/exit.ts";
+import { EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { readInput, writeOutput } from "../../terminal/input.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print, type Report } from "../../terminal/io.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
 import type { Flags } from "../../program/flags.ts";
 import { valueProblem } from "../../../wasm/reducer/schema/judge.ts";
@@ -157,13 +166,14 @@ async function* bytesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 /** Applies every line, and prints each entry as it is applied. Returns the counts. */
-async function runAll(
-  io: Io,
-  flags: TryFlags,
-  applier: Applier,
-  other: Applier | undefined,
-): Promise<Pick<RunEnd, "entries" | "faults" | "differing" | "forbidden" | "unlike">> {
-  const counts = { entries: 0, faults: 0, differing: 0, forbidden: 0, unlike: 0 };
+async function runAll(io: Io, flags: TryFlags, applier: Applier, other: Applier | undefined) {
+  const counts = {
+    ...{ entries: 0, faults: 0 },
+    /** Entries about which the two modules differ. */
+    differing: 0,
+    /** Commands that the schema forbids, and entries that violate it. */
+    ...{ forbidden: 0, unlike: 0 },
+  };
   const json = flags.json === true;
   const readLine = createLineReader(flags.commands, applier.state.time_ms);
   const chunks = bytesOf(await readInput(io, flags.commands));
@@ -172,10 +182,7 @@ async function runAll(
     for (const step of runLine(applier, about, flags.seed)) {
       if (step.forbidden) {
         counts.forbidden++;
-        await print(
-          io.stdout,
-          stepLine(step, { json, parts: [], against: undefined, problems: [] }),
-        );
+        await print(io.stdout, stepLine(step, { json, parts: [], problems: [] }));
         continue;
       }
       const { schema } = applier;
@@ -210,4 +217,125 @@ export async function reducerTry(io: Io, file: string, flags: TryFlags): Promise
   const end = { file, against, state, other: other?.state, ...counts };
   const is_well = counts.faults + counts.differing + counts.unlike === 0;
   return { ...runEnd(end, flags.values === true), code: is_well ? EXIT.ok : EXIT.failure };
+}
+
+/** How one entry is reported. */
+interface StepAbout {
+  readonly json: boolean;
+  /** The parts in which the other module differs, whose outcome is `against`. */
+  readonly parts: readonly string[];
+  readonly against?: Outcome | undefined;
+  readonly problems: readonly string[];
+}
+
+const LEVELS = ["debug", "info", "warn", "error"];
+/** Digits of a digest that people compare. */
+const SHORT = 16;
+
+function verdictText({ kind, code, reason, detail, answer, repeats }: Outcome): string {
+  const again = repeats === undefined ? "" : `, as entry ${repeats} was`;
+  if (kind === "applied") return `${shown(answer)}${again}`;
+  const words = [String(code), reason, detail].filter((text) => text !== "").join(" ");
+  return `${words}${again}`;
+}
+
+function outcomeJson(outcome: Outcome) {
+  const { kind: verdict, code, reason, fault, detail, repeats, answer, events, changes } = outcome;
+  return {
+    ...{ verdict, code, reason, fault: fault ?? null, detail, repeats: repeats ?? null },
+    answer: shown(answer),
+    events: events.map(({ type, data, to }) => ({ type, data: shown(data), to })),
+    values: Object.fromEntries(
+      [...changes].map(([key, value]) => [keyText(key), value === null ? null : shown(value)]),
+    ),
+    timers: Object.fromEntries(
+      [...outcome.scheduled].map(([key, timer]) => [key, timer?.at_ms ?? null]),
+    ),
+  };
+}
+
+function stepJson(step: RunStep, { parts, against, problems }: StepAbout): string {
+  const { entry, line, command, outcome, run, state, forbidden } = step;
+  const { offset, kind } = entry;
+  const { own: fuel, host: host_fuel } = fuelOf(step);
+  const differs = against === undefined ? {} : {
+    differs: parts,
+    ...(parts.length === 0 ? {} : { against: outcomeJson(against) }),
+  };
+  return JSON.stringify({
+    ...{ offset: forbidden ? null : offset, line: line ?? null, at_ms: state.time_ms },
+    ...{ kind, command },
+    user: entry.kind === "command" ? entry.user_id : null,
+    ...outcomeJson(outcome),
+    ...{ fuel, host_fuel, chain: state.chain.toHex(), logs: run?.logs ?? [], ...differs },
+    ...(forbidden ? { forbidden } : {}),
+    ...(problems.length === 0 ? {} : { schema_problems: problems }),
+  });
+}
+
+/** The lines of one entry. */
+function stepLine(step: RunStep, about: StepAbout): string {
+  if (about.json) return `${stepJson(step, about)}\n`;
+  const { entry, command, outcome, run, state } = step;
+  const who = entry.kind === "command" ? entry.user_id : "timer";
+  const verdict = verdictText(outcome);
+  const fuel = fuelOf(step);
+  const chain = state.chain.toHex().slice(0, SHORT);
+  if (step.forbidden) return `${printable(`-  forbidden ${command} by ${who}  ${verdict}`)}\n`;
+  const head = `${entry.offset}  ${outcome.kind.padEnd(8)}  ${command} by ${who}`;
+  return lines([
+    verdict === "" ? head : `${head}  ${verdict}`,
+    ...outcome.events.map(({ type, data, to }) =>
+      `  event  ${type}  ${shown(data)}${to === "" ? "" : `  to ${to}`}`
+    ),
+    ...(run?.logs ?? []).map(({ level, message }) => `  log    ${LEVELS[level]}  ${message}`),
+    ...(about.parts.length === 0 || about.against === undefined ? [] : [
+      `  DIFFERS in ${about.parts.join(", ")}: ` +
+      `${about.against.kind}  ${verdictText(about.against)}`,
+    ]),
+    ...about.problems.map((problem) => `  VIOLATES THE SCHEMA  ${problem}`),
+    `  fuel ${figure(fuel.own)} + ${figure(fuel.host)}  chain ${chain}`,
+  ]);
+}
+
+/** How a run ended; `other`: the state of the module `against` that is compared with. */
+interface RunEnd extends Awaited<ReturnType<typeof runAll>> {
+  readonly file: string;
+  readonly against: string | undefined;
+  readonly state: RoomState;
+  readonly other: RoomState | undefined;
+}
+
+/** How a run ended. */
+function runEnd(end: RunEnd, has_values: boolean): Report {
+  const { file, against, state, other, entries, faults, differing, forbidden, unlike } = end;
+  const values = has_values ? valuesOf(state) : [];
+  const digests = digestsOf(state);
+  const snapshot = digestOf(encodeSnapshot(state)).toHex();
+  const other_state = other && valuesDigest(other).toHex();
+  const json = {
+    ...(forbidden + unlike === 0 ? {} : { forbidden, unlike_schema: unlike }),
+    ...{ file, entries, faults, offset: state.offset, at_ms: state.time_ms },
+    ...{ keys: state.values.size, state_bytes: state.size_bytes, timers: state.timers.size },
+    ...{ ...digests, snapshot },
+    ...(has_values ? { values: Object.fromEntries(values) } : {}),
+    ...(other === undefined ? {} : { against, differing, against_state: other_state }),
+  };
+  const text = lines([
+    `${counted(entries, "entry", "entries")}, ${counted(faults, "fault", "faults")}; ` +
+    sizeText(state),
+    ...(forbidden === 0
+      ? []
+      : [`${counted(forbidden, "command", "commands")} forbidden by the schema`]),
+    ...(unlike === 0 ? [] : [`${counted(unlike, "entry violates", "entries violate")} the schema`]),
+    ...values.map((one) => `  ${valueLine(one)}`),
+    ...digestLines(digests),
+    ...(other === undefined ? [] : [
+      differing === 0
+        ? `the same as ${against}`
+        : `${counted(differing, "entry differs", "entries differ")} from ${against}; ` +
+          `its state  ${other_state}`,
+    ]),
+  ]);
+  return { json, text };
 }

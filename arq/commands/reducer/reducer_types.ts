@@ -90,12 +90,10 @@ function typescriptTypes(schema: RoomSchema, { source, name }: TypeSource): stri
   const names = new TypeNames([name]);
   const definitions = new Map(Object.keys($defs).map((one) => [one, names.take(pascal(one))]));
   const writer = new Writer(definitions);
-  const types = Object.entries($defs).map(([one, shape]) =>
-    `${commentOf(shape.description ?? `\`${one}\` of the schema.`, "")}export type ${
-      definitions.get(one)
-    } = ` +
-    `${writer.typeOf(shape, "")};\n\n`
-  );
+  const types = Object.entries($defs).map(([one, shape]) => {
+    const note = commentOf(shape.description ?? `\`${one}\` of the schema.`, "");
+    return `${note}export type ${definitions.get(one)} = ${writer.typeOf(shape, "")};\n\n`;
+  });
   const indent = "  ";
   const calls = Object.entries(commands).map(([command, { description, data, answer }]) => {
     const given = data === undefined ? "undefined" : writer.typeOf(data, "    ");
@@ -115,9 +113,8 @@ function typescriptTypes(schema: RoomSchema, { source, name }: TypeSource): stri
     ["events", "Data of the messages.", writer.members(shapes(events, nameText), indent)],
     ["values", "The visible values.", writer.members(shapes(values, keyText), indent)],
   ], "");
-  const head = `// Generated from ${
-    noteText(source)
-  } by \`arq reducer types\`: change that and run it again.\n\n`;
+  const made = `from ${noteText(source)} by \`arq reducer types\``;
+  const head = `// Generated ${made}: change that and run it again.\n\n`;
   const note = commentOf(schema.description ?? "The room.", "");
   return `${head}${types.join("")}${note}export type ${name} = ${room};\n`;
 }

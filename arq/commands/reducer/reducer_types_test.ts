@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
-import { reducerBuild } from "./reducer_build.ts";
 import { runReducer } from "../../testing/run_reducer.ts";
 import { reducerTypes } from "./reducer_types.ts";
+import { reducerBuild } from "../policy/policy_build.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
 const SCHEMA = "policies/reducers/sale.schema.json";

@@ -16,10 +16,12 @@ import {
 import type { Beginnings, Folded, RoomSource, Wanted } from "../../reducers/room_fold.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { digestOf, type RoomState } from "../../../brain/reducers/state/room_state.ts";
-import { changesReport, foldReport, stateReport } from "../../answers/reducer_text.ts";
-import type { FoldDifference } from "../../answers/reducer_text.ts";
+import { count } from "../../answers/figures.ts";
+import { counted, digestLines, digestsOf, lines, sizeText } from "../../answers/reducer_text.ts";
+import { valueLine, valuesOf } from "../../answers/reducer_text.ts";
+import { findAdmin } from "../../bus/admin.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
-import type { Ended, Io } from "../../terminal/io.ts";
+import type { Ended, Io, Report } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
 
@@ -81,7 +83,7 @@ const prefixOf = ({ prefix = "" }: Flags<"tenant">) =>
 /** Prints a room's state at a place in its log. */
 export async function roomAt(io: Io, room_id: string, flags: Flags<"tenant">): Promise<Ended> {
   const { offset = Infinity, time: time_ms = Infinity } = flags;
-  const source = await openReduced(io, room_id, flags);
+  const source = await openReduced(await findAdmin(io, flags), room_id, flags);
   const state = await stateWhen(source, { offset, time_ms });
   return stateReport(room_id, state, prefixOf(flags));
 }
@@ -94,10 +96,21 @@ export async function roomDiff(
 ): Promise<Ended> {
   const { from, to = Infinity } = flags;
   if (from > to) throw usageError(`--from ${from} is after --to ${to}`);
-  const source = await openReduced(io, room_id, flags);
+  const source = await openReduced(await findAdmin(io, flags), room_id, flags);
   const before = await stateWhen(source, { offset: from, time_ms: Infinity });
   const after = await stateWhen(source, { offset: to, time_ms: Infinity });
   return changesReport(room_id, before, after, prefixOf(flags));
+}
+
+/** A difference between a fold and the bus. */
+interface FoldDifference {
+  /** `entries`: their digests differ; `snapshot`: the room's state differs from the stored snapshot. */
+  readonly about: "entries" | "snapshot";
+  /** The first entry that may differ; the last one is `last`. */
+  readonly first: number;
+  readonly last: number;
+  readonly noted: Uint8Array;
+  readonly folded: Uint8Array;
 }
 
 async function snapshotDifference(
@@ -120,7 +133,7 @@ function entriesDifference({ noted, state }: Folded): FoldDifference | undefined
 
 /** Folds a room's log. Returns 1 when the result differs from what the bus recorded. */
 export async function roomVerify(io: Io, room_id: string, flags: Flags<"tenant">): Promise<Ended> {
-  const source = await openReduced(io, room_id, flags);
+  const source = await openReduced(await findAdmin(io, flags), room_id, flags);
   const known = await beginningsOf(source);
   const oldest = await foldable(() => firstOf(source, known.begins));
   if (oldest === undefined) throw noBeginning(source, known);
@@ -141,7 +154,72 @@ export async function roomVerify(io: Io, room_id: string, flags: Flags<"tenant">
   });
   const { origin } = source;
   const from = origin?.offset === begin.offset ? origin.room_id : undefined;
-  const end = { room_id, begin: begin.offset, from, entries, programs: programs.size, snapshots };
-  const code = difference === undefined ? EXIT.ok : EXIT.failure;
-  return { ...foldReport({ ...end, state, difference }), code };
+  const digests = digestsOf(state);
+  const hex = { noted: difference?.noted.toHex(), folded: difference?.folded.toHex() };
+  const json = {
+    ...{ room: room_id, same: difference === undefined, begin: begin.offset },
+    ...{ offset: state.offset, entries, programs: programs.size, snapshots },
+    ...{ differs: difference === undefined ? null : { ...difference, ...hex }, ...digests },
+  };
+  if (difference !== undefined) {
+    return { json, text: lines(differenceText(room_id, difference)), code: EXIT.failure };
+  }
+  const behind = from === undefined
+    ? `after the snapshot of entry ${begin.offset}`
+    : `after entry ${begin.offset} of ${from}`;
+  const where = begin.offset === 0 ? "from the first" : behind;
+  const past = snapshots === 0 ? "" : `, past ${counted(snapshots, "snapshot", "snapshots")}`;
+  const which = `${counted(entries, "entry", "entries")} ${where} to entry ${count(state.offset)}`;
+  const by = `by ${counted(programs.size, "program", "programs")}${past}`;
+  return { json, text: lines([`${room_id}: ${which} ${by}: the same`, ...digestLines(digests)]) };
+}
+
+function differenceText(room_id: string, difference: FoldDifference): string[] {
+  const { about, first, last, noted, folded } = difference;
+  const which = first === last ? `entry ${first}` : `one of the entries ${first} to ${last}`;
+  const what = about === "snapshot"
+    ? `the snapshot after entry ${last} differs from the result of its entries`
+    : `${which} has a different result than the recorded one`;
+  return [`${room_id}: ${what}`, `noted   ${noted.toHex()}`, `folded  ${folded.toHex()}`];
+}
+
+/** A state: its values, and a summary for people. */
+function stateReport(room_id: string, state: RoomState, prefix: string): Report {
+  const { offset, time_ms: at_ms, size_bytes: state_bytes, timers } = state;
+  const values = valuesOf(state, prefix);
+  const at = at_ms === 0 ? "" : `, ${new Date(at_ms).toISOString()}`;
+  return {
+    json: {
+      ...{ room: room_id, offset, at_ms, keys: state.values.size, state_bytes },
+      timers: Object.fromEntries([...timers.entries()].map(([key, { at_ms }]) => [key, at_ms])),
+      ...digestsOf(state),
+      snapshot: digestOf(encodeSnapshot(state)).toHex(),
+      values: Object.fromEntries(values),
+    },
+    text: lines(values.map(valueLine)),
+    note: lines([`${room_id} after entry ${count(offset)}${at}: ${sizeText(state)}`]),
+  };
+}
+
+/** The differences between two states of a room. */
+function changesReport(room_id: string, from: RoomState, to: RoomState, prefix: string): Report {
+  const [before, after] = [from, to].map((state) => new Map(valuesOf(state, prefix)));
+  const is = (state: RoomState) => ({ offset: state.offset, at_ms: state.time_ms });
+  const removed = [...before!].filter(([key]) => !after!.has(key));
+  const added = [...after!].filter(([key]) => !before!.has(key));
+  const changed = [...before!].flatMap(([key, value]) => {
+    const now = after!.get(key);
+    return now === undefined || now === value ? [] : [[key, { from: value, to: now }] as const];
+  });
+  return {
+    json: {
+      ...{ room: room_id, from: is(from), to: is(to), added: Object.fromEntries(added) },
+      ...{ removed: Object.fromEntries(removed), changed: Object.fromEntries(changed) },
+    },
+    text: lines([
+      ...removed.map((one) => `- ${valueLine(one)}`),
+      ...added.map((one) => `+ ${valueLine(one)}`),
+      ...changed.map(([key, { from, to }]) => `~ ${key} = ${from} -> ${to}`),
+    ]),
+  };
 }

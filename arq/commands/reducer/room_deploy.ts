@@ -12,15 +12,19 @@ import { plural } from "../../../shared/plural.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
-import { cutOffText, programsText, rehearsalLine } from "../../answers/reducer_text.ts";
-import type { RoomBehind } from "../../answers/reducer_text.ts";
-import { type Admin, askAdmin, busAgo, findAdmin } from "../../bus/admin.ts";
+import { table } from "../../answers/policy_text.ts";
+import { type Admin, type AdminRequest, findAdmin } from "../../bus/admin.ts";
 import { requireModule, unlessRefused } from "../../policies/module_file.ts";
-import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
+import {
+  type Candidate,
+  type ForbiddenCalls,
+  type Rehearsal,
+  rehearse,
+} from "../../reducers/rehearsal.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
 import { readInput, sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import { foldable } from "./room_at.ts";
 import type { Flags } from "../../program/flags.ts";
 
@@ -44,15 +48,14 @@ const CutOff = z.looseObject({
 const Stored = z.looseObject({ rooms: z.array(z.string()), next: z.string().nullable() });
 
 /** The deployment of a class. */
-export type ReducerView = z.output<typeof Reducer>;
+type ReducerView = z.output<typeof Reducer>;
 
 async function ask<T extends z.ZodType>(
-  io: Io,
   admin: Admin,
-  request: Parameters<typeof askAdmin>[2],
+  request: AdminRequest,
   schema: T,
 ): Promise<z.output<T>> {
-  const parsed = schema.safeParse(await askAdmin(io, admin, request));
+  const parsed = schema.safeParse(await admin.ask(request));
   if (parsed.success) return parsed.data;
   throw new CommandError(`${admin.admin_url} answers, but not like an ArqonBus`);
 }
@@ -73,12 +76,7 @@ function whenNoReducer(error: unknown): undefined {
 }
 
 /** The rooms of the class whose logs have entries, and the record that each stores with its newest snapshot. */
-async function* roomsOf(
-  io: Io,
-  admin: Admin,
-  { tenant }: Flags<"tenant">,
-  pattern: string,
-): AsyncGenerator<
+async function* roomsOf(admin: Admin, { tenant }: Flags<"tenant">, pattern: string): AsyncGenerator<
   Pick<z.output<typeof Room>, "module" | "refused"> & { readonly room_id: string }
 > {
   const prefix = pattern.replace(/\*$/, "");
@@ -86,12 +84,12 @@ async function* roomsOf(
     const query = new URLSearchParams({ tenant, limit: "1000", ...(prefix && { prefix }) });
     if (next !== "") query.set("after", next);
     const path = `/v1/rooms/stored?${query}`;
-    const page: z.output<typeof Stored> = await ask(io, admin, { method: "GET", path }, Stored);
+    const page: z.output<typeof Stored> = await ask(admin, { method: "GET", path }, Stored);
     for (const name of page.rooms) {
       const room_id = reducedRoomOf(name);
       if (room_id === undefined) continue;
       const own = `/v1/rooms/${tenant}/${encodeURIComponent(room_id)}/reducer`;
-      const found = await ask(io, admin, { method: "GET", path: own }, Room).catch(whenNoReducer);
+      const found = await ask(admin, { method: "GET", path: own }, Room).catch(whenNoReducer);
       // A room with a longer matching pattern belongs to another class.
       if (found?.class === pattern) {
         yield { room_id, module: found.module, refused: found.refused };
@@ -122,17 +120,16 @@ async function candidateOf(
 
 /** Rehearses the module on every room. Returns how much differs. */
 async function check(
-  io: Io,
   admin: Admin,
   candidate: Candidate & { readonly module: string },
   pattern: string,
   flags: Flags<"check" | "checkSince" | "maxDifferences" | "tenant">,
 ): Promise<{ readonly rooms: number; readonly entries: number; readonly differences: number }> {
-  const since_ms = await busAgo(io, admin, flags.checkSince);
+  const since_ms = await admin.ago(flags.checkSince);
   let rooms = 0, entries = 0, differences = 0;
-  for await (const { room_id, module } of roomsOf(io, admin, flags, pattern)) {
-    io.signal.throwIfAborted();
-    const source = await openReduced(io, room_id, flags);
+  for await (const { room_id, module } of roomsOf(admin, flags, pattern)) {
+    admin.io.signal.throwIfAborted();
+    const source = await openReduced(admin, room_id, flags);
     const migrates = candidate.migrates && module !== candidate.module;
     const found = await foldable(() => rehearse(source, { ...candidate, migrates }, since_ms));
     rooms++;
@@ -140,7 +137,7 @@ async function check(
     const counted = found.differing + found.forbidden;
     const others = found.refused !== "" || found.values_differ === true && counted === 0;
     differences += counted + (others ? 1 : 0);
-    await print(io.stdout, rehearsalLine(room_id, found, flags.json === true));
+    await print(admin.io.stdout, rehearsalLine(room_id, found, flags.json === true));
   }
   return { rooms, entries, differences };
 }
@@ -156,18 +153,18 @@ export async function roomDeploy(
   const body = await readInput(io, file);
   const admin = await findAdmin(io, flags);
   const path = pathOf(flags, pattern);
-  const { reducer: before } = await ask(io, admin, { method: "GET", path }, One);
+  const { reducer: before } = await ask(admin, { method: "GET", path }, One);
   const candidate = await candidateOf(file, body, before);
   const json = flags.json === true;
   if (flags.check) {
     const own = { ...candidate, module: await sha256Hex(body) };
-    const { rooms, entries, differences } = await check(io, admin, own, pattern, flags);
+    const { rooms, entries, differences } = await check(admin, own, pattern, flags);
     const many = `${plural(rooms, "room")}, ${plural(entries, "entry", "entries")}, ` +
       `${plural(differences, "difference")}`;
     const counts = { checked: { rooms, entries, differences } };
     await print(io.stdout, json ? `${JSON.stringify(counts)}\n` : `${many}\n`);
     if (differences > flags.maxDifferences) {
-      await print(io.stderr, "arq: nothing was deployed; --max-differences allows more\n");
+      await note(io, "nothing was deployed; --max-differences allows more");
       return EXIT.flips;
     }
   }
@@ -180,19 +177,27 @@ export async function roomDeploy(
     ...{ method: "PUT", path: `${path}?number=${before.number}`, body } as const,
     content_type: "application/wasm",
   };
-  const { reducer } = await ask(io, admin, request, One);
+  const { reducer } = await ask(admin, request, One);
   return { json: { reducer }, text: programsText([reducer]) };
+}
+
+/** A room that has another module than its class. */
+interface RoomBehind {
+  readonly room_id: string;
+  /** Hex SHA-256; "": unknown. */
+  readonly module: string;
+  /** Whether the class's module could not migrate it. */
+  readonly is_refused: boolean;
 }
 
 /** Rooms whose stored record names another module than the class. */
 async function roomsBehind(
-  io: Io,
   admin: Admin,
   flags: Flags<"tenant">,
   { class: pattern, number, current }: ReducerView,
 ): Promise<RoomBehind[]> {
   const behind: RoomBehind[] = [];
-  for await (const { room_id, module, refused } of roomsOf(io, admin, flags, pattern)) {
+  for await (const { room_id, module, refused } of roomsOf(admin, flags, pattern)) {
     const is_refused = refused?.deploy === number;
     // Only Brains know the module of the configuration's file.
     const is_other = current.module !== "" && module !== null && module !== current.module;
@@ -211,28 +216,106 @@ function whenNoBrain(error: unknown): z.infer<typeof CutOff> {
 export async function roomPrograms(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const All = z.looseObject({ reducers: z.array(Reducer) });
-  const { reducers } = await ask(io, admin, { method: "GET", path: pathOf(flags) }, All);
+  const { reducers } = await ask(admin, { method: "GET", path: pathOf(flags) }, All);
   const none = `tenant ${flags.tenant} has no class of rooms with a reducer\n`;
   const shown = [];
   for (const one of reducers) {
-    shown.push(flags.rooms ? { ...one, rooms: await roomsBehind(io, admin, flags, one) } : one);
+    shown.push(flags.rooms ? { ...one, rooms: await roomsBehind(admin, flags, one) } : one);
   }
   const path = `/v1/tenants/${flags.tenant}/rooms/cut-off`;
-  const { rooms: cut_off, total, nodes } = await ask(io, admin, { method: "GET", path }, CutOff)
+  const { rooms: cut_off, total, nodes } = await ask(admin, { method: "GET", path }, CutOff)
     .catch(whenNoBrain);
   const text = reducers.length === 0 ? none : programsText(shown) + cutOffText(cut_off);
   await print(io.stdout, flags.json ? `${JSON.stringify({ reducers: shown, cut_off })}\n` : text);
   if (total > cut_off.length) {
-    await print(
-      io.stderr,
-      `arq: ${total} rooms are cut off, of which ${cut_off.length} are shown\n`,
-    );
+    await note(io, `${total} rooms are cut off, of which ${cut_off.length} are shown`);
   }
   if (nodes.silent.length > 0) {
     const silent = printable(nodes.silent.join(", "));
-    await print(
-      io.stderr,
-      `arq: rooms that are cut off there are missing: no answer from ${silent}\n`,
-    );
+    await note(io, `rooms that are cut off there are missing: no answer from ${silent}`);
   }
+}
+
+/** The deployment of a class; `rooms`: those that have another module, if they were requested. */
+type Shown = ReducerView & { readonly rooms?: readonly RoomBehind[] };
+
+/** Digits of a module's hash that are shown. */
+const HASH_DIGITS = 16;
+
+function outcomeText({ kind, code, reason }: { kind: string; code: number; reason: string }) {
+  return kind === "applied" ? kind : `${kind} ${code} ${reason}`.trim();
+}
+
+/** The line of a rehearsal: the outcome of applying a module to one room. */
+function rehearsalLine(room_id: string, found: Rehearsal, json: boolean): string {
+  if (json) return `${JSON.stringify({ room: room_id, ...found, first: found.first ?? null })}\n`;
+  const { entries, refused, forbidden } = found;
+  const many = plural(entries, "entry", "entries");
+  if (refused !== "") return `${printable(`${room_id}: it cannot migrate the room: ${refused}`)}\n`;
+  const differs = differenceOf(found, many);
+  if (forbidden === 0) return `${printable(`${room_id}: ${differs ?? `${many}, the same`}`)}\n`;
+  const calls = `${forbidden} of ${many} are calls that its schema FORBIDS`;
+  const lines = found.forbidden_calls.map(forbiddenText);
+  if (found.forbidden_others > 0) lines.push(`and ${found.forbidden_others} for other reasons`);
+  const text = [differs === undefined ? calls : `${calls}, and ${differs}`, ...lines];
+  return `${room_id}: ${text.map(printable).join("\n  ")}\n`;
+}
+
+function forbiddenText({ command, code, reason, entries, first }: ForbiddenCalls): string {
+  const many = entries === 1 ? `entry ${first}` : `${entries} entries, the first ${first}`;
+  return `${many}: ${command} was applied, would be refused ${code} ${reason}`;
+}
+
+/** The difference that a module makes in a room, in words; undefined: none. */
+function differenceOf(
+  { differing, first, values_differ, forbidden }: Rehearsal,
+  many: string,
+): string | undefined {
+  if (first !== undefined) {
+    const { offset, asked: command, parts, then, now } = first;
+    const how = `${command} was ${outcomeText(then)}, would be ${outcomeText(now)} ${now.detail}`;
+    return `${differing} of ${many} DIFFER, first entry ${offset} in ${parts.join(", ")}: ${how}`
+      .trimEnd();
+  }
+  // Forbidden commands leave no values, so the values then differ as expected.
+  if (values_differ === true && forbidden === 0) return `its values DIFFER after ${many}`;
+  return undefined;
+}
+
+function behindLine({ room_id, module, is_refused }: RoomBehind, pattern: string): string {
+  const has = module === "" ? "the previous module" : module.slice(0, HASH_DIGITS);
+  const why = is_refused
+    ? "the migration was refused, until something is deployed again"
+    : "as stored last; its next call uses the other module";
+  return `${printable(`${room_id} (${pattern}): ${has}, ${why}`)}\n`;
+}
+
+/** The deployments in force in all classes. */
+function programsText(reducers: readonly Shown[]): string {
+  const rows = reducers.map(({ class: pattern, reducer, number, current, before, modules }) => [
+    ...[pattern, reducer, String(number)],
+    current.module === "" ? "configuration" : current.module.slice(0, HASH_DIGITS),
+    ...current.at_ms === 0 ? ["-", "-"] : [new Date(current.at_ms).toISOString(), current.by],
+    ...[String(before.length), String(modules.length)],
+  ]);
+  const lines = reducers.flatMap((one) =>
+    (one.rooms ?? []).map((room) => behindLine(room, one.class))
+  );
+  return table(["class", "reducer", "deploy", "module", "since", "by", "before", "stored"], rows) +
+    lines.join("");
+}
+
+/** The deployment in force in one class. */
+export const programText = ({ reducer }: { readonly reducer: Shown }): string =>
+  programsText([reducer]);
+
+/** The rooms that are cut off; empty when there are none. */
+function cutOffText(rooms: z.output<typeof CutOff>["rooms"]): string {
+  if (rooms.length === 0) return "";
+  const rows = rooms.map(({ room_id, module, since_ms, until_ms, fault }) => [
+    ...[room_id, module.slice(0, HASH_DIGITS)],
+    ...[since_ms, until_ms].map((at_ms) => new Date(at_ms).toISOString()),
+    `entry ${fault.entry}: ${fault.reason} ${fault.detail}`.trimEnd(),
+  ]);
+  return `\n${table(["room", "module", "cut off since", "until", "last fault"], rows)}`;
 }

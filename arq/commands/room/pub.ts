@@ -5,7 +5,7 @@ import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
 import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
 import { failed, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, note, print, resolvePath } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { openConnection } from "../../bus/target.ts";
@@ -44,7 +44,7 @@ interface Published {
 
 const noneYet = (): Published => ({ count: 0, offset: 0, message_id: "" });
 
-function note(published: Published, { offset }: Ack, message_id: string): void {
+function add(published: Published, { offset }: Ack, message_id: string): void {
   published.count += 1;
   if (Number(offset) <= published.offset) return;
   published.offset = Number(offset);
@@ -76,7 +76,7 @@ async function publishLines(
         timeout_ms: PUBLISH_TIMEOUT_MS,
       });
       done.add(line, Number(ack.offset));
-      note(published, ack, message_id);
+      add(published, ack, message_id);
       progress.update(done.count);
     } catch (error) {
       if (error instanceof Error) error.message = `${source.name}, line ${line}: ${error.message}`;
@@ -101,7 +101,7 @@ async function publishLines(
     return published;
   } catch (error) {
     progress.stop();
-    await print(io.stderr, `arq: stopped after ${done.count} acknowledged messages\n`);
+    await note(io, `stopped after ${done.count} acknowledged messages`);
     throw error;
   } finally {
     progress.stop();
@@ -154,7 +154,7 @@ async function publishOne(
     timeout_ms: PUBLISH_TIMEOUT_MS,
   });
   const published = noneYet();
-  note(published, ack, message_id);
+  add(published, ack, message_id);
   return published;
 }
 

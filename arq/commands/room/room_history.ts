@@ -5,19 +5,20 @@
 import { plural } from "../../../shared/plural.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { checkEpoch, historyPages, isKnownPlace, patient, storedIn } from "../../rooms/history.ts";
-import type { HistoryPage, HistorySource, Place } from "../../rooms/history.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import type { HistorySource, Place } from "../../rooms/history.ts";
+import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import { writeMessage } from "../../terminal/format.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 import type { Message, Room } from "@arqon/sdk";
+import type { RoomHistory } from "@arqon/sdk/history";
 import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
 import { createProgress, type Progress } from "../../terminal/progress.ts";
 
 /** Most messages without `--limit` and `--all`. */
 const LIMIT = 100;
 
-function moreText({ messages, more }: HistoryPage, { reverse }: Flags): string {
+function moreText({ messages, more }: RoomHistory, { reverse }: Flags): string {
   const last = messages.at(-1);
   if (!more || last === undefined) return "";
   return `; more with ${reverse === true ? "--before" : "--after"} ${last.offset}`;
@@ -45,8 +46,8 @@ export async function roomHistory(io: Io, room_id: string, flags: Flags): Promis
     checkEpoch(room_id, epoch, place.epoch);
   }
   const total = all === true ? Infinity : flags.limit ?? LIMIT;
-  let first: HistoryPage | undefined;
-  let last: HistoryPage | undefined;
+  let first: RoomHistory | undefined;
+  let last: RoomHistory | undefined;
   let count = 0;
   for await (const page of historyPages(source, { ...bounds, total, isKnown })) {
     first ??= page;
@@ -64,11 +65,8 @@ export async function roomHistory(io: Io, room_id: string, flags: Flags): Promis
   const { epoch } = last;
   const messages = plural(count, "message");
   const more = moreText(last, flags);
-  await print(
-    io.stderr,
-    printable(`${room_id}: ${messages}; the room is at offset ${offset}, epoch ${epoch}${more}`) +
-      "\n",
-  );
+  const where = `the room is at offset ${offset}, epoch ${epoch}${more}`;
+  await print(io.stderr, `${printable(`${room_id}: ${messages}; ${where}`)}\n`);
 }
 
 /** The options of `arq room replay`. */
@@ -133,7 +131,7 @@ async function publishAll(replay: Replay): Promise<void> {
       }
       if (!is_whole) {
         is_whole = true;
-        await print(io.stderr, `arq: messages after ${from} may be gone; beginning at ${offset}\n`);
+        await note(io, `messages after ${from} may be gone; beginning at ${offset}`);
       }
       // A signal was meant for the connections of that time.
       if (message.signal !== undefined) continue;
@@ -226,10 +224,7 @@ export function clientHeaders(headers: Readonly<Record<string, string>>): Record
 }
 
 /** The command line that resumes a stopped replay; it contains no token. */
-export function resumeCommand(
-  room_id: string,
-  flags: Omit<ReplayFlags, "json" | "token">,
-): string {
+export function resumeCommand(room_id: string, flags: Omit<ReplayFlags, "json" | "token">): string {
   const { to, from, epoch, until, rate, window, context, url, tokenFile } = flags;
   const options = { to, from, epoch, until, rate, window, context, url, "token-file": tokenFile };
   const parts = Object.entries(options).flatMap(([name, value]) =>

@@ -2,7 +2,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reserved.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
-import { type Admin, askAdmin, findAdmin, queryOf } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { contextBus } from "../../bus/target.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
@@ -23,22 +23,19 @@ interface Listed {
 type Show = (room_id: string, row: Members) => Promise<void>;
 
 async function open(
-  io: Io,
   admin: Admin,
   tenant: string,
   { prefix = "", limit }: Flags<"limit">,
   show: Show,
 ): Promise<Listed> {
-  const own = prefix === "" ? undefined : prefix;
-  const query = queryOf({ tenant, limit: Math.min(limit, ANSWER_ROOMS), prefix: own });
-  const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/rooms?${query}` });
+  const query = { tenant, limit: Math.min(limit, ANSWER_ROOMS), prefix: prefix || undefined };
+  const answer = await admin.get("/v1/rooms", query);
   const rows = listOf(answer["rooms"]).map(membersOf);
   for (const row of rows) await show(String(row["room_id"]), row);
   return { count: rows.length, ...answer["truncated"] === true && { last: "" } };
 }
 
 async function stored(
-  io: Io,
   admin: Admin,
   tenant: string,
   { prefix = "", behind = "", limit }: Flags<"limit">,
@@ -47,9 +44,9 @@ async function stored(
   // At most as many as requested.
   const shown = new Set<string>();
   for (let count = 0, last = behind;;) {
-    const after = last === "" ? undefined : last;
-    const query = queryOf({ tenant, prefix, limit: Math.min(limit - count, ANSWER_ROOMS), after });
-    const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/rooms/stored?${query}` });
+    const most = Math.min(limit - count, ANSWER_ROOMS);
+    const query = { tenant, prefix, limit: most, after: last || undefined };
+    const answer = await admin.get("/v1/rooms/stored", query);
     const names = listOf(answer["rooms"]).map(String);
     for (const name of names) {
       // The log of a room with a reducer has its own name, beside that of its messages.
@@ -77,7 +74,7 @@ export async function roomList(io: Io, flags: Flags<"limit">): Promise<Ended> {
     await print(io.stdout, `${line}\n`);
   };
   const list = flags.stored === true ? stored : open;
-  const { count, last } = await list(io, admin, tenant, flags, show);
+  const { count, last } = await list(admin, tenant, flags, show);
   const more = last === undefined
     ? ""
     : last === ""
@@ -101,11 +98,7 @@ async function ofRoom(io: Io, room_id: string, flags: Flags): Promise<string> {
     do {
       const { members } = await ask({ name: "room.bans", data: JSON.stringify({ after }) });
       const bans = listOf(members["bans"]).map(membersOf);
-      await show(
-        io,
-        flags,
-        bans.map((ban) => ban["scope"] === "room" ? { ...ban, room_id } : ban),
-      );
+      await show(io, flags, bans.map((ban) => ban["scope"] === "room" ? { ...ban, room_id } : ban));
       total += bans.length;
       after = members["next"];
     } while (after !== undefined);
@@ -115,9 +108,8 @@ async function ofRoom(io: Io, room_id: string, flags: Flags): Promise<string> {
 
 async function ofTenant(io: Io, flags: Flags): Promise<string> {
   const tenant = flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
-  const query = queryOf({ tenant, limit: LISTED_MAX });
   const admin = await findAdmin(io, flags);
-  const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/bans?${query}` });
+  const answer = await admin.get("/v1/bans", { tenant, limit: LISTED_MAX });
   const bans = listOf(answer["bans"]).map(membersOf);
   await show(io, flags, bans);
   const more = answer["truncated"] === true ? `, the first ${bans.length} are shown` : "";
@@ -125,11 +117,7 @@ async function ofTenant(io: Io, flags: Flags): Promise<string> {
 }
 
 /** Prints a line for each ban, with `--json` an object. Reports their number on stderr. */
-export async function roomBans(
-  io: Io,
-  room_id: string | undefined,
-  flags: Flags,
-): Promise<Ended> {
+export async function roomBans(io: Io, room_id: string | undefined, flags: Flags): Promise<Ended> {
   if (room_id !== undefined && flags.tenant !== undefined) {
     throw usageError(
       "give either ROOM or --tenant, not both",
@@ -142,19 +130,18 @@ export async function roomBans(
 
 /** Throws `CommandError` when these classes would make stored messages unreadable. */
 export async function requireReachable(
-  io: Io,
   admin: Admin,
   { tenant, pattern, allowUnreachable }: Flags<"pattern" | "tenant">,
   changed: Members,
 ): Promise<void> {
   if (allowUnreachable === true) return;
   const path = `/v1/tenants/${encodeURIComponent(tenant)}/rooms`;
-  const { rooms } = await askAdmin(io, admin, { method: "GET", path });
+  const { rooms } = await admin.get(path);
   const others = listOf(rooms).filter((other) => membersOf(other)["room"] !== pattern);
   // A removed class has no members.
   const own = Object.keys(changed).length === 0 ? [] : [changed];
   try {
-    requireMeant(await roomLosses(io, admin, tenant, [...others, ...own]), false);
+    requireMeant(await roomLosses(admin, tenant, [...others, ...own]), false);
   } catch (error) {
     // The request that sets the class reports what is wrong with it.
     if (!(error instanceof ArqonError) || error.reason !== "invalid-settings") throw error;

@@ -3,6 +3,7 @@
  * runs. The program has our standard streams and our environment, and the fencing token and the room as variables,
  * which it may use.
  */
+import { constants } from "node:os";
 import { ArqonError, type HeldLock, holdLock } from "@arqon/sdk";
 import {
   CommandError,
@@ -11,9 +12,10 @@ import {
   Interrupted,
   printable,
   usageError,
+  whyOf,
 } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { type Io, print, remark } from "../../terminal/io.ts";
+import { type Io, note, print, remark } from "../../terminal/io.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
 import { when } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -37,7 +39,7 @@ export async function untilFree<Answer>(
       const left_ms = until_ms - io.monotonic_ms();
       const is_locked = error instanceof ArqonError && error.reason === "locked";
       if (!is_locked || left_ms <= 0) throw error;
-      if (is_first) await print(io.stderr, `arq: ${room_id} is locked; waiting\n`);
+      if (is_first) await note(io, `${room_id} is locked; waiting`);
       await pause(Math.min(LOOK_MS, left_ms), io.signal);
       io.signal.throwIfAborted();
     }
@@ -68,26 +70,6 @@ const GRACE_MS = 5_000;
 /** Shells add the signal's number to this for a program ended by a signal. */
 const SIGNALLED = 128;
 
-const NUMBERS: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGABRT: 6,
-  SIGKILL: 9,
-  SIGSEGV: 11,
-  SIGPIPE: 13,
-  SIGALRM: 14,
-  SIGTERM: 15,
-};
-
-/** A program that runs under a lock. */
-interface Work {
-  readonly room_id: string;
-  /** The program and its arguments; never empty. */
-  readonly words: readonly string[];
-  readonly lock: HeldLock;
-}
-
 /** Runs the program under the lock. Resolves with its exit code; rejects when the lock is lost. */
 export async function roomLockRun(
   io: Io,
@@ -111,10 +93,16 @@ export async function roomLockRun(
   await using lock = await untilFree(own, room_id, flags, () => holdLock(room, options));
   io.signal.removeEventListener("abort", stop);
   io.signal.throwIfAborted();
-  return await runLocked(io, { room_id, words, lock });
+  return await runLocked(io, room_id, words, lock);
 }
 
-async function runLocked(io: Io, { room_id, words, lock }: Work): Promise<number> {
+/** Runs the program, whose words are never none, until it ends or the lock is lost. */
+async function runLocked(
+  io: Io,
+  room_id: string,
+  words: readonly string[],
+  lock: HeldLock,
+): Promise<number> {
   const [name = ""] = words;
   const child = start(io, words, {
     ARQON_LOCK_FENCE: String(lock.fence),
@@ -140,7 +128,8 @@ async function runLocked(io: Io, { room_id, words, lock }: Work): Promise<number
   lock.signal.removeEventListener("abort", lost);
   io.signal.removeEventListener("abort", stopped);
   if (lock.signal.aborted) throw lostError(room_id, name, lock.signal.reason);
-  return signal === null ? code : SIGNALLED + (NUMBERS[signal] ?? 0);
+  const numbers: Readonly<Record<string, number>> = constants.signals;
+  return signal === null ? code : SIGNALLED + (numbers[signal] ?? 0);
 }
 
 /**
@@ -157,7 +146,7 @@ function start(io: Io, words: readonly string[], env: Record<string, string>): D
   try {
     return new Deno.Command(command, { args, cwd: io.cwd, env, ...streams }).spawn();
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
+    const why = whyOf(error);
     throw failed(
       `${program} cannot be started: ${why}`,
       is_windows

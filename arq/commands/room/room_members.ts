@@ -39,15 +39,8 @@ export async function roomMembers(io: Io, room_id: string, flags: MembersFlags):
   });
 }
 
-/** The options of `arq room members --at`. */
-type MembersAtFlags = Omit<Flags, "count"> & { readonly count?: boolean };
-
 /** Prints a line for each member at that time, with `--json` an object. Exits with 1 when that is unknown. */
-export async function roomMembersAt(
-  io: Io,
-  room_id: string,
-  flags: MembersAtFlags,
-): Promise<Ended> {
+export async function roomMembersAt(io: Io, room_id: string, flags: MembersFlags): Promise<Ended> {
   const { json = false, count = false } = flags;
   const members_room_id = membersRoomOf(room_id);
   if (members_room_id === undefined) {

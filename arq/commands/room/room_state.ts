@@ -2,7 +2,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { objectMembers } from "../../../brain/desk/json_text.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import { positionText, type RoomAnswer, tell, withRoom } from "../../rooms/room_command.ts";
 import { lockText } from "../../answers/room_text.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -29,7 +29,7 @@ async function tellValue(
   else if (exists) await print(io.stdout, `${printable(textOf(answer, "value") ?? "")}\n`);
   if (exists) return EXIT.ok;
   const text = `room ${room_id} has no key ${JSON.stringify(key)}${positionText(answer.members)}`;
-  await print(io.stderr, `arq: ${printable(text)}\n`);
+  await note(io, printable(text));
   return EXIT.failure;
 }
 

@@ -7,7 +7,7 @@ import { roomState } from "@arqon/sdk/state";
 import { objectMembers } from "../../../brain/desk/json_text.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import { changeText, countText, memberLine } from "../../answers/room_text.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -53,12 +53,8 @@ async function followMembers(watch: Watch): Promise<void> {
     const { value } = await changes.next();
     for (const member of value?.joined ?? []) await showMember(watch, "present", member);
   }
-  await print(
-    watch.io.stderr,
-    `Watching ${watch.room.room}: ${
-      countText({ connections: presence.count, users: presence.users })
-    }\n`,
-  );
+  const count = countText({ connections: presence.count, users: presence.users });
+  await print(watch.io.stderr, `Watching ${watch.room.room}: ${count}\n`);
   for await (const { joined, updated, left } of changes) {
     for (
       const [change, members] of Object.entries({ join: joined, update: updated, leave: left })
@@ -85,7 +81,7 @@ async function followState(watch: Watch): Promise<void> {
       const { kind, reason } = message.signal;
       const why = reason === "" ? "" : `: ${printable(reason)}`;
       const lost = kind === "GAP" ? "; changes of the state may be missing" : "";
-      await print(io.stderr, `arq: ${kind} in ${room.room}${why}${lost}\n`);
+      await note(io, `${kind} in ${room.room}${why}${lost}`);
       // A service may publish events of this type, and is then their sender. The Brain's have none.
     } else if (message.type === "ROOM_UPDATE" && message.sender === "") {
       await counted(watch, () => showUpdate(watch, message));
@@ -101,7 +97,7 @@ async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promis
   await pause(PATIENCE_MS, AbortSignal.any([over.signal, io.signal]));
   if (over.signal.aborted || io.signal.aborted) return;
   const text = `still waiting for the members of ${room_id}; does a Brain run?`;
-  await print(io.stderr, `arq: ${text}\n`);
+  await note(io, text);
 }
 
 /** Prints changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
@@ -150,11 +146,7 @@ function lineOf(
 }
 
 /** Prints values and their changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
-export async function roomWatchValues(
-  io: Io,
-  room_id: string,
-  flags: Flags,
-): Promise<Ended> {
+export async function roomWatchValues(io: Io, room_id: string, flags: Flags): Promise<Ended> {
   await using connection = await openConnection(io, flags);
   const json = flags.json === true;
   using values = reduced(connection.room(room_id)).state.watch(flags.prefix, { signal: io.signal });

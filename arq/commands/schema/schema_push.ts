@@ -11,7 +11,7 @@ import {
   SchemaBuildError,
 } from "../../schemas/schema_build.ts";
 import type { ConnectionFlags, Flags } from "../../program/flags.ts";
-import { askAdmin, askAdminOr, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
+import { findAdmin, withQuery } from "../../bus/admin.ts";
 import { readInput, writeOutput } from "../../terminal/input.ts";
 import { listOf, type Members } from "../../answers/policy_text.ts";
 import { againstText, findingsCount, findingsText, painter } from "../../answers/schema_text.ts";
@@ -70,8 +70,7 @@ const SET_BYTES_MAX = 1_048_576;
 
 /** The path of a schema in the admin API, with its query. */
 export function schemaPath(id: string, below = "", query: Members = {}): string {
-  const search = String(queryOf(query));
-  return `/v1/schemas/${encodeURIComponent(id)}${below}${search === "" ? "" : `?${search}`}`;
+  return withQuery(`/v1/schemas/${encodeURIComponent(id)}${below}`, query);
 }
 
 /** The set of a source: a folder or `.proto` file is built, any other file must be a built set. */
@@ -94,10 +93,9 @@ async function tellIncompatible(
   if (options.json) return { json: body, text: "", code: EXIT.failure };
   const { findings, against, compatibility, truncated } = body;
   const paint = painter(io.stdout.has_color);
-  const of = `${printable(options.id)} ${againstText(against)}`;
-  const head = `${printable(options.source)} is ${
-    paint("red", "not compatible")
-  } with ${of} (${compatibility}): ${findingsCount(findings)}`;
+  const of = `${printable(options.id)} ${againstText(against)} (${compatibility})`;
+  const is = paint("red", "not compatible");
+  const head = `${printable(options.source)} is ${is} with ${of}: ${findingsCount(findings)}`;
   const more = truncated === true ? "… and more\n" : "";
   await print(io.stdout, `${head}\n` + findingsText(findings, paint) + more);
   return EXIT.failure;
@@ -119,7 +117,7 @@ export async function schemaPush(
     const admin = await findAdmin(io, flags);
     const path = schemaPath(id, "", { compatibility: compat });
     const request = { method: "PUT", path, body, content_type: "application/gzip" } as const;
-    const answer = await askAdminOr(io, admin, request, "schema-incompatible");
+    const answer = await admin.askOr(request, "schema-incompatible");
     if (answer.refused) return await tellIncompatible(io, answer.body, { source, id, json });
     return { json: answer.body, text: pushedText(id, answer.body, io.stdout.has_color) };
   });
@@ -174,7 +172,7 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<Ended> {
     );
   }
   const path = schemaPath(id, "", { compatibility: compat });
-  const answer = await askAdmin(io, await findAdmin(io, flags), { method: "PUT", path });
+  const answer = await (await findAdmin(io, flags)).ask({ method: "PUT", path });
   const text = printable(
     `${id}: the compatibility of new versions is ${answer["compatibility"]} from now on`,
   );
@@ -196,7 +194,7 @@ export async function schemaCheck(io: Io, source: string, flags: Flags): Promise
     const admin = await findAdmin(io, flags);
     const path = schemaPath(id, "/check", { compatibility: flags.compat });
     const request = { method: "POST", path, body, content_type: "application/gzip" } as const;
-    const answer = await askAdmin(io, admin, request);
+    const answer = await admin.ask(request);
     if (answer["compatible"] !== true) {
       return await tellIncompatible(io, answer, { source, id, json });
     }
@@ -250,7 +248,7 @@ async function download(
 ): Promise<Uint8Array> {
   const version = flags.version === undefined ? "latest" : String(flags.version);
   const path = schemaPath(id, `/versions/${version}`);
-  return await new Response(await streamAdmin(io, await findAdmin(io, flags), path)).bytes();
+  return await (await findAdmin(io, flags)).bytes(path);
 }
 
 /** Writes a version of a schema: its bytes, or its files as text with `--proto`. */

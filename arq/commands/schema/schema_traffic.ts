@@ -7,18 +7,20 @@ import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { isRoomPattern } from "@arqon/proto";
 import type { Connection, Message } from "@arqon/sdk";
-import { type TrafficAnswer, trafficText } from "../../answers/replay_text.ts";
-import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
+import { above, count, time } from "../../answers/figures.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { openConnection } from "../../bus/target.ts";
-import { fileChunks } from "../../replay/journal_source.ts";
-import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { createProgress } from "../../terminal/progress.ts";
-import type { TrafficEvent } from "../../traffic/schema_checker.ts";
-import { checkTraffic, type TrafficPiece } from "../../traffic/schema_run.ts";
+import { createProgress, type Progress } from "../../terminal/progress.ts";
+import { Lanes, THREADS } from "../../replay/lanes.ts";
+import { type TrafficEvent, trafficOf, type TrafficTally } from "../../traffic/schema_checker.ts";
+import type { TrafficMail, TrafficNews } from "../../traffic/schema_thread.ts";
 import type { Flags } from "../../program/flags.ts";
 import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { listOf } from "../../answers/policy_text.ts";
+import { fileChunks } from "../../replay/bus_replay.ts";
+import type { Counts } from "../../replay/tally.ts";
 
 const ANSWER_ROOMS = 1_000;
 
@@ -30,7 +32,6 @@ interface StoredRoomsWish {
 
 /** Rooms whose log has messages, by name. Throws a `CommandError` when there are more than `most`. */
 async function storedRooms(
-  io: Io,
   admin: Admin,
   { tenant, prefix, most }: StoredRoomsWish,
 ): Promise<readonly string[]> {
@@ -38,7 +39,7 @@ async function storedRooms(
   const query = new URLSearchParams({ tenant, prefix, limit: String(ANSWER_ROOMS) });
   for (;;) {
     const path = `/v1/rooms/stored?${query}`;
-    const answer = await askAdmin(io, admin, { method: "GET", path });
+    const answer = await admin.get(path);
     rooms.push(...listOf(answer["rooms"]).map(String));
     if (rooms.length > most) {
       throw failed(
@@ -84,7 +85,6 @@ async function* storedEvents(
 
 /** Most rooms that a pattern may name. */
 const ROOMS_MAX = 10_000;
-const THREADS = 2;
 
 const SUBJECT_OF_ALL = (tenant: string) => `in.t.${tenant}.*`;
 
@@ -99,7 +99,7 @@ async function mappingsOf(
     return [{ subject, schema_id: id, message, mode: "enforce", unknown_fields: unknown }];
   }
   const path = `/v1/tenants/${encodeURIComponent(tenant)}/mappings`;
-  const answer = await askAdmin(io, await findAdmin(io, flags), { method: "GET", path });
+  const answer = await (await findAdmin(io, flags)).get(path);
   const parsed = SchemaMapping.array().safeParse(answer["mappings"]);
   const mappings = parsed.success ? parsed.data : [];
   if (mappings.some(({ schema_id }) => schema_id === id)) return mappings;
@@ -116,10 +116,15 @@ async function roomsOf(
 ): Promise<string[]> {
   if (!traffic.endsWith("*")) return [traffic];
   const wish = { tenant, prefix: traffic.slice(0, -1), most: ROOMS_MAX };
-  const rooms = await storedRooms(io, await findAdmin(io, flags), wish);
+  const rooms = await storedRooms(await findAdmin(io, flags), wish);
   // What the bus itself keeps beside rooms has no schema, and no pattern matches it.
   return rooms.filter((room_id) => reservedRoom(room_id) === undefined);
 }
+
+/** Traffic in pieces: lines of a journal, or events of rooms. */
+type TrafficPiece =
+  | { readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly events: readonly TrafficEvent[] };
 
 async function* journalPieces(io: Io, file: string): AsyncGenerator<TrafficPiece> {
   for await (const { bytes } of await fileChunks(io, file)) yield { bytes };
@@ -142,6 +147,40 @@ async function* storedPieces(
       if (reason !== "not-durable" || !flags.traffic.endsWith("*")) throw error;
     }
   }
+}
+
+/** Checks pieces in threads, until the signal. Throws a `CommandError` when the candidate cannot be used. */
+async function checkTraffic(
+  io: Io,
+  pieces: AsyncIterable<TrafficPiece>,
+  first: TrafficMail,
+  bar: Progress,
+): Promise<TrafficTally> {
+  const lanes = new Lanes<TrafficMail, TrafficNews, TrafficTally>({
+    threads: THREADS,
+    start: (number) =>
+      new Worker(new URL("../../traffic/schema_thread.ts", import.meta.url), {
+        type: "module",
+        name: `traffic-${number}`,
+        deno: { permissions: "none" },
+      }),
+    first,
+    last: { kind: "finish" },
+    receive(lane, news) {
+      if (news.kind === "ready") return lane.ready();
+      if (news.kind === "tally") return lane.finish(news.tally);
+      if (news.kind === "done") return lane.done(news.checked);
+      lanes.fail(new CommandError(`the candidate: ${news.problem}`));
+    },
+    signal: io.signal,
+    onProgress: (checked) => bar.update(checked),
+  });
+  return trafficOf(
+    await lanes.run(pieces, (lane, piece) => {
+      if ("bytes" in piece) lane.post({ kind: "lines", ...piece }, [piece.bytes.buffer]);
+      else lane.post({ kind: "events", ...piece });
+    }),
+  );
 }
 
 /**
@@ -173,21 +212,12 @@ export async function schemaTraffic(
   const is_tty = io.stderr.is_tty;
   const bar = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
   try {
-    const { tally, journal: counts } = await checkTraffic({
-      pieces,
-      candidate: { tenant, schema_id: id, set, mappings },
-      selection: {
-        tenant,
-        room: traffic,
-        ...window,
-      },
-      threads: Math.max(1, Math.min(THREADS, globalThis.navigator?.hardwareConcurrency ?? 1)),
-      signal: io.signal,
-      onProgress: (checked) => bar.update(checked),
-    });
+    const candidate = { tenant, schema_id: id, set, mappings };
+    const selection = { tenant, room: traffic, ...window };
+    const tally = await checkTraffic(io, pieces, { kind: "start", candidate, selection }, bar);
     bar.stop();
     const interrupted = io.signal.aborted;
-    const about = { source, against: id, traffic, rooms, journal: counts, interrupted };
+    const about = { source, against: id, traffic, rooms, journal: tally.journal, interrupted };
     const answer: TrafficAnswer = { ...about, ...tally };
     await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : trafficText(answer));
     io.signal.throwIfAborted();
@@ -212,4 +242,70 @@ function nothingChecked({ traffic, unmapped, no_payload, journal }: TrafficAnswe
   const rest = why.length === 0 ? "" : `; ${why.join(", ")}`;
   const hint = journal.outside === 0 ? undefined : "--tenant selects the records";
   return failed(`there was nothing to check in ${traffic}${rest}`, hint);
+}
+
+/** The result of a check of traffic. */
+interface TrafficAnswer extends TrafficTally {
+  readonly source: string;
+  readonly against: string;
+  readonly traffic: string;
+  /** Durable rooms that were read. */
+  readonly rooms: readonly string[];
+  readonly interrupted: boolean;
+}
+
+const SHOWN = 20;
+
+function countLines(title: string, counts: Counts): string {
+  const sorted = Object.entries(counts).sort(([, one], [, other]) => other - one);
+  if (sorted.length === 0) return "";
+  const lines = sorted.slice(0, SHOWN).map(([name, number]) =>
+    `  ${count(number).padStart(9)}  ${name}`
+  );
+  if (sorted.length > SHOWN) lines.push(`             … and ${sorted.length - SHOWN} more`);
+  return `${title}\n${lines.map((line) => `${printable(line)}\n`).join("")}`;
+}
+
+function eventLines({ events, refused }: TrafficAnswer): string {
+  if (events.length === 0) return "";
+  const shown = events.slice(0, SHOWN);
+  const lines = shown.map(({ room, sender, offset, id, time_ms, text }) => {
+    const place = offset === null ? id ?? "" : `offset ${offset}`;
+    const who = sender ?? "(erased)";
+    return printable(`  ${time(time_ms)}  ${room} ${place} ${who}  ${text}`);
+  });
+  const of = shown.length < refused ? `${shown.length} of ${count(refused)}` : count(refused);
+  return `refused (${of}; --json has more)\n${lines.map((line) => `${line}\n`).join("")}`;
+}
+
+function leftOut({ unmapped, no_payload, journal }: TrafficAnswer): string {
+  const parts = [
+    above(unmapped, `${count(unmapped)} of rooms that are not mapped to it`),
+    above(no_payload, `${count(no_payload)} without a payload`),
+    above(
+      journal.outside,
+      `${count(journal.outside)} outside of the tenant, the rooms or the time`,
+    ),
+    above(journal.holes, `${count(journal.holes)} holes in the journal`),
+    above(journal.bad_lines, `${count(journal.bad_lines)} bad lines`),
+  ].filter((part) => part !== "");
+  return parts.length === 0 ? "" : `  not checked: ${parts.join(", ")}\n`;
+}
+
+/** The text of `arq schema check --traffic`. */
+function trafficText(answer: TrafficAnswer): string {
+  const { source, against, traffic, checked, refused, refused_before, allowed_now } = answer;
+  const before = above(refused_before, `, ${count(refused_before)} of them then, too`);
+  const now = above(allowed_now, `; ${count(allowed_now)} refused then would pass`);
+  const head =
+    `${source} as ${against} on ${traffic}: ${count(refused)} of ${count(checked)} events ` +
+    `would be refused${before}${now}`;
+  return [
+    `${printable(head)}${answer.interrupted ? "; INTERRUPTED: incomplete result" : ""}\n`,
+    leftOut(answer),
+    countLines("by field and rule", answer.by_rule),
+    countLines("by sender", answer.by_sender),
+    countLines("by room", answer.by_room),
+    eventLines(answer),
+  ].join("");
 }

@@ -7,7 +7,7 @@ import {
   SchemaError,
 } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { compileMessage } from "../../../shield/schema/validation/message_schema.ts";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import { findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
@@ -27,7 +27,7 @@ async function onBus(
 ): Promise<Record<string, unknown>> {
   const { message, version, unknown: unknown_fields } = flags;
   const body = await readInput(io, file);
-  return await askAdmin(io, await findAdmin(io, flags), {
+  return await (await findAdmin(io, flags)).ask({
     method: "POST",
     path: schemaPath(id, "/validate", { message, unknown_fields, version }),
     body,

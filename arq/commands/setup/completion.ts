@@ -262,9 +262,7 @@ export function manPage(program: CommandInfo, version: string): string {
     `.SH SYNOPSIS\n.B arq\n.I command\n.RI [ options ]\n.RI [ operands ]\n`,
     ".SH DESCRIPTION\n",
     "Results go to standard output, everything else to standard error.\n",
-    `${
-      roff("With --json the result is JSON: one document, or one object a line for what comes")
-    }\n`,
+    "With \\-\\-json the result is JSON: one document, or one object a line for what comes\n",
     `bit by bit; an error is then one object on standard error.\n`,
     `.PP\n${roff("arq COMMAND --help prints this page's part about one command.")}\n`,
     ".SH OPTIONS\n",

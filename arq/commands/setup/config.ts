@@ -15,8 +15,9 @@ import { askedFiles, fileProblem } from "../../../shared/process/asked_files.ts"
 import { namedFileProblems } from "../../doctor/config_files.ts";
 import { fileLimit } from "../../doctor/system.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
+import type { Flags } from "../../program/flags.ts";
 import { readInput } from "../../terminal/input.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 
 /** One key or table of the configuration. */
 export interface ConfigEntry {
@@ -36,16 +37,6 @@ export interface ConfigEntry {
   /** The keys and tables directly in a table. */
   readonly members: readonly ConfigEntry[];
 }
-
-/** The result of a search for a name. */
-export type Explanation =
-  | { readonly found: ConfigEntry }
-  /** Several keys have the name, or none has it and these are similar. */
-  | {
-    readonly found: undefined;
-    readonly same: readonly string[];
-    readonly near: readonly string[];
-  };
 
 const NEAR_MAX = 5;
 
@@ -105,8 +96,11 @@ function nearKeys(key: string, known: readonly string[]): readonly string[] {
   return [...new Set([...exact, ...similar, ...parts])].slice(0, NEAR_MAX);
 }
 
-/** Finds a key or table by its full name, or by the last part of the name if that is unique. */
-export function explainKey(text: string, root: ConfigEntry = configEntry()): Explanation {
+/**
+ * Finds a key or table by its full name, or by the last part of the name if that is unique. Else the keys of that name,
+ * and similar ones.
+ */
+export function explainKey(text: string, root: ConfigEntry = configEntry()) {
   const key = plainKey(text);
   if (key === "") return { found: root };
   const entries = all(root);
@@ -164,9 +158,8 @@ export function explanationText(entry: ConfigEntry): string {
   const example = entry.default === undefined
     ? ""
     : `\n  ${table === "" ? "" : `[${table}]  `}${leaf(entry.key)} = ${valueText(entry.default)}\n`;
-  return `${entry.key}\n${sentence(entry.description)}  ${value}; ${defaultText(entry)}\n  ${
-    liveText(entry)
-  }\n${example}`;
+  return `${entry.key}\n${sentence(entry.description)}  ${value}; ${defaultText(entry)}\n` +
+    `  ${liveText(entry)}\n${example}`;
 }
 
 /** The problem when a configuration explicitly sets more connections than this process may open files. */
@@ -201,11 +194,7 @@ function problemText(file: string, { position, key, text }: ConfigProblem): stri
 }
 
 /** Prints every problem of the file with its place. Returns 1 when there is one. */
-export async function configCheck(
-  io: Io,
-  file: string,
-  flags: { readonly json?: boolean; readonly files: boolean },
-): Promise<Ended> {
+export async function configCheck(io: Io, file: string, flags: Flags<"files">): Promise<Ended> {
   const problems = await configProblems(io, await readInput(io, file), file, flags.files);
   const valid = problems.length === 0;
   const named = problems.map(({ position, key, text }) => ({
@@ -246,9 +235,7 @@ export function configExplain(_io: Io, key: string | undefined): Ended {
 }
 
 /** Prints the JSON Schema of `config.toml`. */
-export async function configSchema(io: Io, flags: { readonly json?: boolean }): Promise<Ended> {
-  await print(
-    io.stdout,
-    `${JSON.stringify(configJsonSchema(), undefined, flags.json === true ? 0 : 2)}\n`,
-  );
+export function configSchema(): Ended {
+  const json = configJsonSchema();
+  return { json, text: `${JSON.stringify(json, undefined, 2)}\n` };
 }

@@ -76,9 +76,8 @@ export async function contextAdd(io: Io, name: string, flags: Flags): Promise<En
   await writeContexts(io, { ...added, current });
   const what = before === undefined ? "added" : "changed";
   const use = current === name ? "It is in use.\n" : `To use it: arq context use ${name}\n`;
-  const text = `${name} ${what}: ${printable(context.url)}, tokens ${
-    printable(tokenText(context))
-  }\n`;
+  const about = printable(`${context.url}, tokens ${tokenText(context)}`);
+  const text = `${name} ${what}: ${about}\n`;
   const shadow = flags.use === true ? shadowText(io, { ...added, current }) : "";
   return { json: { ...context, current: current === name }, text: text + use + shadow };
 }

@@ -3,7 +3,7 @@
  * are declared beside the command; `asks_test.ts` compares them with the API's routes.
  */
 import { EXIT, failed, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Io, note, print } from "../../terminal/io.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import type { Role } from "../../bus/token.ts";
 import type { Action } from "./define.ts";
@@ -33,7 +33,7 @@ export interface Asked {
   /** Adds options that depend on the bus's clock: `ago` returns the time that many seconds ago. */
   readonly times?: (given: Given, ago: Ago) => Promise<Given>;
   /** Runs before the confirmation and the request. */
-  readonly before?: (io: Io, admin: Admin, given: Given, body: Given) => void | Promise<void>;
+  readonly before?: (admin: Admin, given: Given, body: Given) => void | Promise<void>;
   /** A question to a person, unless `--yes` is given. */
   readonly confirm?: (given: Given) => string | Promise<string>;
   /** Throws for an answer that means failure. */
@@ -100,20 +100,17 @@ export function asks(asked: Asked): Action & { readonly asked: Asked } {
   const action: Action = async (io, flags, _, named) => {
     const given: Given = { ...flags, ...named };
     let meant = await asked.given?.(given) ?? given;
-    const { askAdmin, findAdmin } = await import("../../bus/admin.ts");
+    const { findAdmin } = await import("../../bus/admin.ts");
     const admin = await findAdmin(io, flags);
-    if (asked.times !== undefined) {
-      const { busAgo } = await import("../../bus/admin.ts");
-      meant = { ...meant, ...await asked.times(meant, (seconds) => busAgo(io, admin, seconds)) };
-    }
+    meant = { ...meant, ...await asked.times?.(meant, (seconds) => admin.ago(seconds)) };
     const { members, ...request } = requestOf(asked, meant);
-    await asked.before?.(io, admin, meant, members);
+    await asked.before?.(admin, meant, members);
     if (asked.confirm !== undefined && given["yes"] !== true) {
       const { sure } = await import("../../terminal/input.ts");
       if (!await sure(io, printable(await asked.confirm(meant)))) return EXIT.failure;
     }
     const began_ms = io.monotonic_ms();
-    const answer = await askAdmin(io, admin, request);
+    const answer = await admin.ask(request);
     const timed = { ...meant, took_ms: io.monotonic_ms() - began_ms };
     await asked.check?.(answer, timed, io);
     const text = given["json"] === true
@@ -200,7 +197,7 @@ export function settles(
     },
     async code(answer, _, io) {
       if (isInForce(answer)) return EXIT.ok;
-      await print(io.stderr, "arq: this node does not have it in force yet\n");
+      await note(io, "this node does not have it in force yet");
       return EXIT.failure;
     },
   });

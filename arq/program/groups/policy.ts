@@ -33,7 +33,6 @@ const policyCheck = () => import("../../commands/policy/policy_check.ts");
 const policyReplay = () => import("../../commands/policy/policy_replay.ts");
 const policyCasesCommands = () => import("../../commands/policy/policy_cases.ts");
 const policyDeploy = () => import("../../commands/policy/policy_deploy.ts");
-const reducerBuild = () => import("../../commands/reducer/reducer_build.ts");
 const reducerTry = () => import("../../commands/reducer/reducer_try.ts");
 const reducerTypes = () => import("../../commands/reducer/reducer_types.ts");
 const policyChange = () => import("../../commands/policy/policy_change.ts");
@@ -320,7 +319,7 @@ export const REDUCER: readonly Definition[] = [
     The reducer imports "@arqon/reducer" and files of its own folder. It reports problems with file,
     line and column, with exit code 1.
     $ arq reducer build auction.ts
-    $ arq reducer build src/room.ts -o room.wasm`(calls(reducerBuild, "reducerBuild")),
+    $ arq reducer build src/room.ts -o room.wasm`(calls(policyBuild, "reducerBuild")),
   command`reducer test: apply a module to the commands of a file and print each result
     <file>  the WebAssembly module
     --commands <file>  commands, one JSON object a line ${NEEDED}

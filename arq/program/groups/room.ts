@@ -30,13 +30,10 @@ const pub = () => import("../../commands/room/pub.ts");
 const sub = () => import("../../commands/room/sub.ts");
 const roomState = () => import("../../commands/room/room_state.ts");
 const reachable = () => import("../../commands/room/room_list.ts");
-const reducerTexts = () => import("../../answers/reducer_text.ts");
 const texts = () => import("../../answers/settings_text.ts");
 const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
 const roomMembers = () => import("../../commands/room/room_members.ts");
-const roomMembersAt = () => import("../../commands/room/room_members.ts");
 const roomWatch = () => import("../../commands/room/room_watch.ts");
-const roomWatchValues = () => import("../../commands/room/room_watch.ts");
 
 const most = positive("a whole number above 0", true, 1e9);
 
@@ -230,7 +227,7 @@ const ROOM_PROGRAMS: readonly Definition[] = [
     The earliest version is the file of the configuration. Values of the later module stay.
     $ arq room rollback 'auction-*'`(asks({
     route: "POST /v1/tenants/{tenant}/reducers/{class}/rollback",
-    text: from(reducerTexts, "programText"),
+    text: from(roomDeploy, "programText"),
   })),
   command`room programs: print the module of each class of rooms with a reducer, and the rooms that are cut off ${BUS}
     ${TENANT}
@@ -460,7 +457,7 @@ export const ROOM: readonly Definition[] = [
     $ arq room members lobby
     $ arq room members lobby --json | jq -r .user_id
     $ arq room members stage-1 --at 14:05`(
-    either("at", calls(roomMembersAt, "roomMembersAt"), calls(roomMembers, "roomMembers")),
+    either("at", calls(roomMembers, "roomMembersAt"), calls(roomMembers, "roomMembers")),
   ),
   command`room watch: print a room's members, then joins, leaves and changes of its state ${BUS}
     <room>  the room ${room}
@@ -477,7 +474,7 @@ export const ROOM: readonly Definition[] = [
     $ arq room watch lobby --json | jq -c 'select(.change)'
     $ arq room watch auction-1 --values
     $ arq room watch auction-1 --values --prefix bids/`(
-    either("values", calls(roomWatchValues, "roomWatchValues"), calls(roomWatch, "roomWatch")),
+    either("values", calls(roomWatch, "roomWatchValues"), calls(roomWatch, "roomWatch")),
   ),
   ...ROOM_CLASS,
   ...ROOM_HISTORY,

@@ -188,14 +188,13 @@ export const ROOM_HISTORY: readonly Definition[] = [
       const which = before === undefined ? "All of" : `Up to entry ${before}`;
       return `${which} the past of ${room} will be lost permanently. Remove it?`;
     },
-    text: sentence(({ offset, messages, snapshots }, { room, before }) =>
-      offset === 0
-        ? `${room}: there is nothing up to ${
-          before === undefined ? "now" : `entry ${before}`
-        } that can go, so nothing was removed`
+    text: sentence(({ offset, messages, snapshots }, { room, before }) => {
+      const up_to = before === undefined ? "now" : `entry ${before}`;
+      return offset === 0
+        ? `${room}: there is nothing up to ${up_to} that can go, so nothing was removed`
         : `${room}: its past now begins after entry ${offset}; ${messages} messages of its log and ` +
-          `${snapshots} snapshots were removed`
-    ),
+          `${snapshots} snapshots were removed`;
+    }),
   })),
   command`room repair: reopen a room with a reducer that is refused because entries of its log are lost ${BUS}
     ${REDUCED}

@@ -175,11 +175,12 @@ export function guestTypes(schema: RoomSchema, { source }: TypeSource): string {
     const data_type = teller(writer, answer, `${name}Answer`);
     if (data_type === undefined) left.push(`the answer of ${says}`);
     else {
+      const given = `c: Command, data: ${data_type[0]}`;
       functions.push(
         `/** Answers ${says}. */\nexport function ${
           names.take(`answer${name}`)
-        }(c: Command, data: ` +
-          `${data_type[0]}): void {\n  c.answer(${data_type[1]});\n}\n`,
+        }(${given}): void {\n` +
+          `  c.answer(${data_type[1]});\n}\n`,
       );
     }
   }
@@ -202,9 +203,8 @@ export function guestTypes(schema: RoomSchema, { source }: TypeSource): string {
   const rest = left.length === 0
     ? ""
     : `// Not made, as there are objects or lists in it: ${left.join(", ")}.\n`;
-  return `// Generated from ${
-    noteText(source)
-  } by \`arq reducer types --guest\`: change that and run it again.\n${rest}` +
+  const made = `from ${noteText(source)} by \`arq reducer types --guest\``;
+  return `// Generated ${made}: change that and run it again.\n${rest}` +
     (imports.length === 0 ? "" : `import { ${imports.join(", ")} } from "@arqon/reducer";\n`) +
     (body === "" ? "" : `\n${body}`);
 }
