@@ -274,7 +274,9 @@ connected: TCP, TLS, upgrade and the server's greeting. They stay until the roun
   },
 };
 
-/** Connections before the first reading, so that one-time allocations do not count. */
+/** Connections that come and go before the first reading, so that code and young space of the server do not count. */
+const VISITORS = 2_000;
+/** Connections at the first reading. */
 const FIRST = 100;
 /** Open files of a server other than connections. */
 const OWN_FILES = 400;
@@ -293,6 +295,9 @@ async function idleOnce(
     await pause(settle * 1_000);
     return (await load.usage()).rss_bytes;
   };
+  {
+    await using _warm = await openLoad(running, idleCrowd(VISITORS, "warm", processes));
+  }
   await using first = await openLoad(running, idleCrowd(FIRST, "idle", 1));
   const before = await settled(first);
   await using load = await openLoad(running, idleCrowd(connections - FIRST, "idle", processes));
@@ -311,7 +316,7 @@ const IDLE_OPTIONS = {
 const IDLE: LoadScenario<typeof IDLE_OPTIONS> = {
   name: "idle",
   about: `resident memory of the server with connections that do nothing; a new server each
-time. What one connection takes is the growth since the first hundred.`,
+time, after ${VISITORS} that have left. What one connection takes is the growth since the first ${FIRST}.`,
   options: IDLE_OPTIONS,
   quick: { connections: [10_000], settle: 1 },
   fresh: true,

@@ -2,6 +2,7 @@
  * Requests and answers on one connection, one after the other, until it ends or is upgraded: the shell around `head.ts`
  * and `body.ts`. `arrivals.ts` has the time limits, `listener.ts` the connections.
  */
+import { Attached } from "../containers/attached.ts";
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
 import type { Arrival, Arrivals, Away } from "./arrivals.ts";
 import { BodyReader } from "./body.ts";
@@ -57,13 +58,11 @@ export interface TakenConnection {
   run(onOver: () => void): void;
 }
 
-const offered = new WeakMap<Request, BareUpgrade>();
+const offered = new Attached<Request, BareUpgrade>();
 
 /** Takes the connection of a request, once; undefined if it cannot be taken. */
 export function takeBareUpgrade(request: Request): BareUpgrade | undefined {
-  const upgrade = offered.get(request);
-  offered.delete(request);
-  return upgrade;
+  return offered.take(request);
 }
 
 /**

@@ -3,9 +3,10 @@
  * on no limit for unauthenticated connections closes the connection; the client has disconnected, which only reading on
  * shows, so a listener reads on only for a handler that asks.
  */
+import { Attached } from "../containers/attached.ts";
 
-const accepted = new WeakMap<Request, () => void>();
-const watched = new WeakMap<Request, () => AbortSignal>();
+const accepted = new Attached<Request, () => void>();
+const watched = new Attached<Request, () => AbortSignal>();
 
 /** Has `know` called once the handler has accepted the request's token. */
 export function onTokenShown(request: Request, know: () => void): Request {
@@ -15,9 +16,8 @@ export function onTokenShown(request: Request, know: () => void): Request {
 
 /** The request's token was accepted; the handler decides whether it is valid. */
 export function showsToken(request: Request): void {
-  accepted.get(request)?.();
   // The runtime may keep a request as long as its WebSocket.
-  accepted.delete(request);
+  accepted.take(request)?.();
 }
 
 /** Has `watch` called once the handler of this request asks; for listeners that read on their own. */

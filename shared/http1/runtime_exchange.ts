@@ -9,6 +9,7 @@ import { closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import { answerTo, awaitTurn } from "./exchange.ts";
 import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
+import { Attached } from "../containers/attached.ts";
 import { onGoneAsked, onTokenShown } from "./handled_request.ts";
 import { NO_TURN } from "../turns/fair_turns.ts";
 
@@ -45,13 +46,11 @@ export interface RuntimeUpgrade {
   ended(): void;
 }
 
-const offered = new WeakMap<Request, RuntimeUpgrade>();
+const offered = new Attached<Request, RuntimeUpgrade>();
 
 /** Takes the upgrade of a request, once; undefined if there is none, or the listener is another kind. */
 export function takeRuntimeUpgrade(request: Request): RuntimeUpgrade | undefined {
-  const upgrade = offered.get(request);
-  offered.delete(request);
-  return upgrade;
+  return offered.take(request);
 }
 
 /** One accepted connection after its handshake. */

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
+import { Attached } from "../../shared/containers/attached.ts";
 import type { EntryPayload, JournalEntry } from "../../shared/journal/entry.ts";
 import type { JournalRecord, PolicyRecord, Terms } from "../../shared/journal/record.ts";
 import { fullCommandName } from "../../shared/records/command_name.ts";
@@ -278,7 +279,7 @@ export interface JournalParts extends Pick<Env, "now"> {
 export class Journal implements Observer, Notes {
   readonly #parts: JournalParts;
   /** The notes of undecided messages. */
-  readonly #notes = new WeakMap<ScannedEnvelope, Note>();
+  readonly #notes = new Attached<ScannedEnvelope, Note>();
   /** Refusals that are recorded, or left out by a share: a connection reports each of its own again. */
   readonly #recorded = new WeakSet<object>();
 
@@ -320,12 +321,12 @@ export class Journal implements Observer, Notes {
   }
 
   awaits(envelope: ScannedEnvelope): boolean {
-    return this.#notes.has(envelope);
+    return this.#notes.get(envelope) !== undefined;
   }
 
   /** Records that a message was admitted, with its offset in the room's log, if any. */
   confirmed(envelope: ScannedEnvelope, stored: Appended | undefined): void {
-    const note = this.#taken(envelope);
+    const note = this.#notes.take(envelope);
     if (note !== undefined) this.allow(note, stored?.offset);
   }
 
@@ -335,16 +336,9 @@ export class Journal implements Observer, Notes {
 
   /** Records that a message was refused with this error, unless its trace is outside of the share. */
   refused(_caller: Caller, envelope: ScannedEnvelope, error: unknown): void {
-    const note = this.#taken(envelope);
+    const note = this.#notes.take(envelope);
     if (note !== undefined) this.deny(note, error);
     else this.#judged(error);
-  }
-
-  /** Takes the note of a message that is decided now. */
-  #taken(envelope: ScannedEnvelope): Note | undefined {
-    const note = this.#notes.get(envelope);
-    if (note !== undefined) this.#notes.delete(envelope);
-    return note;
   }
 
   allow(note: Note, offset?: number): void {

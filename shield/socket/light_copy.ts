@@ -3,8 +3,9 @@
  * WebSocket, with every list of headers made from it: about 2 KB per connection, including the token.
  * `request_headers.ts` reads headers.
  */
+import { Attached } from "../../shared/containers/attached.ts";
 
-const ORIGINALS = new WeakMap<Request, Request>();
+const ORIGINALS = new Attached<Request, Request>();
 
 /** A copy of a request for reading headers; the objects that reading creates are freed with the copy. */
 export function lightCopyOf(request: Request): Request {

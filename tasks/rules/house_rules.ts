@@ -70,7 +70,7 @@ const LINES: Readonly<Record<string, number>> = {
   durable: 4_275,
   hooks: 3_560,
   inspect: 2_740,
-  journal: 4_610,
+  journal: 4_605,
   policies: 10_850,
   presence: 8_720,
   reducers: 9_150,

@@ -279,11 +279,20 @@ interface EncodedFacts {
   readonly claims: Uint8Array;
 }
 
-/** The parts of facts that are sent. */
+/** The parts of facts that are sent; the next call overwrites the headers. */
 function encodeFacts({ headers, claims }: PolicyFacts): EncodedFacts {
   let bytes = written.get(claims);
   if (bytes === undefined) written.set(claims, bytes = encoder.encode(JSON.stringify(claims)));
-  return { headers: encoder.encode(JSON.stringify(headers)), claims: bytes };
+  return { headers: textPart(JSON.stringify(headers)), claims: bytes };
+}
+
+/** Most headers fit: a buffer for each message would cost more than its encoding. */
+const TEXT_ROOM = new Uint8Array(32_768);
+
+/** The UTF-8 of a text, mostly in the room; three bytes are the most of a unit. */
+function textPart(text: string): Uint8Array {
+  if (3 * text.length > TEXT_ROOM.length) return encoder.encode(text);
+  return TEXT_ROOM.subarray(0, encoder.encodeInto(text, TEXT_ROOM).written);
 }
 
 /** The size of the JSON of facts, on which the price of reading them depends. */

@@ -64,7 +64,9 @@ Deno.test("headers and claims are read correctly, whatever earlier requests had"
   const asking = [{ module: 1, name: "p", mode: "enforce", asks: true }] as const;
   const long = { text: "x".repeat(5_000) };
   const claims = fc.constantFrom({}, { a: 1 }, { a: "1" }, { b: { a: 1 } }, { "é": null }, long);
-  const asked = fc.record({ headers: fc.constantFrom([], [["a", "b"] as const]), claims }, PLAIN);
+  const longer = [9_000, 20_000].map((length) => [["a", "é".repeat(length)] as const]);
+  const headers = fc.constantFrom([], [["a", "b"] as const], ...longer);
+  const asked = fc.record({ headers, claims }, PLAIN);
   fc.assert(fc.property(fc.array(asked, { maxLength: 20 }), (all) => {
     for (const facts of all) {
       const request = { ...given, facts: () => facts };
