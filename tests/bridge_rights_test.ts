@@ -95,6 +95,29 @@ Deno.test("a limited number of unsigned rows is kept, and all signed ones are pu
   assert.equal(lines.length, 1_000);
 });
 
+Deno.test("a bridge that cannot save its position does not count as following until it can", async () => {
+  await using database = await somePostgres();
+  if (database === undefined) return;
+  await using bus = await startBridgedBus();
+  await database.sql(`${BRIDGE_SQL}${ROLES}`);
+  const readings = [{ mode: "replication" }, { mode: "polling", poll_ms: 10 }] as const;
+  for (const reading of readings) {
+    await using first = runLocalBridge(bus, database.url, { reading });
+    await first.says("following");
+    await first.stop();
+    // As hosts do when the disk is nearly full.
+    await database.sql("alter database postgres set default_transaction_read_only = on");
+    await using bridge = runLocalBridge(bus, database.url, { reading });
+    const failures = () => bridge.lines.filter((line) => line.includes("read-only")).length;
+    await until(() => `it tries again: ${bridge.lines.join("; ")}`, () => failures() > 1);
+    assert.ok(!bridge.lines.includes("following"), bridge.lines.join("; "));
+    await database.sql(
+      "set default_transaction_read_only = off; alter database postgres reset default_transaction_read_only",
+    );
+    await bridge.says("following");
+  }
+});
+
 Deno.test("a rotated key is used, and nothing signed with it is refused", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;

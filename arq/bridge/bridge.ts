@@ -40,7 +40,7 @@ interface Following extends Pick<Env, "now" | "monotonic_ms"> {
   /** Messages that may wait for the bus; beyond it nothing more is read. */
   readonly waiting_messages: number;
   readonly signal: AbortSignal;
-  /** Called when this bridge owns the slot. */
+  /** Called when this bridge owns the slot, and has saved its position: a full or read-only database can be read, too. */
   readonly onFollowing: () => void;
   /** Registers a listener that is called when a message is settled. */
   readonly onOver: (listener: () => void) => void;
@@ -87,7 +87,7 @@ async function stream(following: Following): Promise<void> {
   };
   wire.once("replicationStart", () => {
     // From now on nobody can create another slot of this name.
-    checked = following.check().then(following.onFollowing);
+    checked = following.check().then(note).then(following.onFollowing);
     checked.catch(broken.reject);
   });
   wire.on("copyData", ({ chunk }) => {
@@ -191,7 +191,7 @@ async function pollWith(sql: Database, following: Following, poll_ms: number): P
     const is_idle = rows.length === 0;
     // Between two reads nobody owns the slot, so it may have been replaced.
     await check();
-    if (!is_following) following.onFollowing();
+    if (!is_following) await note().then(following.onFollowing);
     is_following = true;
     for (; rows.length > 0; rows = await sql.lastRows(fetchOf(waiting_messages))) {
       for (const { data, is_cut } of rows) intake.take(readChange(data, is_cut));

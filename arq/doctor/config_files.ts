@@ -10,7 +10,8 @@ import type { Config } from "../../shared/config/schema.ts";
 import { operatorTls } from "../../shared/listeners/operator_listener.ts";
 import { openOpsToken } from "../../shared/listeners/ops_token.ts";
 import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
-import type { ReadFile } from "../../shared/process/secret_file.ts";
+import { type ReadFile, readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
+import { secretKeys } from "../../shared/config/values/hook_secret.ts";
 import { NatsLogin } from "../../shared/spine/nats/connection/nats_login.ts";
 import { otlpTarget, telemetryHeaders } from "../../shared/telemetry/resource.ts";
 import {
@@ -19,6 +20,9 @@ import {
   requireUsableAs,
 } from "../../shared/listeners/tls_reload.ts";
 import { openKeySource } from "../../shield/auth/key_source.ts";
+import { readApiKeys } from "../../shield/centrifugo/api_keys.ts";
+import { readProofKey } from "../../shield/proof/keys.ts";
+import { readApps } from "../../shield/pusher/apps.ts";
 import { quotaSecrets } from "../../shield/quota/secrets.ts";
 import { dataFinding, type Finding, ok, warn, whyOf } from "./paths.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
@@ -64,6 +68,16 @@ async function keyProblems(
   return problems;
 }
 
+/** A hook reads its secret before each call. */
+function requireHookSecrets({ hooks }: Config, read: ReadFile): void {
+  for (const [at, { secret_file: path }] of hooks.entries()) {
+    readSecret(read, { key: `hooks[${at}].secret_file`, path }, (text) => {
+      if (secretKeys(text) !== undefined) return;
+      throw new SecretProblem("holds no secret of a hook; expected whsec_ and base64, up to four");
+    });
+  }
+}
+
 /** Functions that read the files of a table as its servers do. Each rejects or throws as a start would. */
 const READERS: readonly ((config: Config, read: ReadFile, now_ms: number) => unknown)[] = [
   ({ server: { tls_cert, tls_key } }, read, now_ms) => {
@@ -78,6 +92,10 @@ const READERS: readonly ((config: Config, read: ReadFile, now_ms: number) => unk
   requireClientCertificates,
   ({ telemetry }, read) => telemetryHeaders(telemetry, { read }),
   bridgedDatabase,
+  ({ pusher }, read) => readApps(pusher, read),
+  ({ centrifugo }, read) => readApiKeys(centrifugo, read),
+  ({ proof }, read) => readProofKey(proof.key_file, read),
+  requireHookSecrets,
 ];
 
 /** The problems of the embedded Spine's folder; none with NATS, which does not use it. */

@@ -171,15 +171,16 @@ export async function tlsFindings(
   ];
 }
 
-const TABLES = /^(ops|admin|quota|telemetry|bridge)\.|^nats\.tls_cert_file$/;
+/** Keys of files that other findings are about. */
+const ELSEWHERE = /^(auth|server|nats)\.(?!tls_cert_file$)/;
 /** Problems for which advice about paths does not help. */
 const NOT_IN_FORCE = /the certificate (ended|is good from) |tls_key is of another certificate/;
 
 /** A finding for each file that cannot be used, each secret, and each operators' certificate. */
 export async function secretFindings(io: Io, config: Config): Promise<Finding[]> {
-  const files = namedFiles(config).filter(({ key }) => TABLES.test(key));
+  const files = namedFiles(config).filter(({ key }) => !ELSEWHERE.test(key));
   if (files.length === 0) return [];
-  const problems = (await namedFileProblems(io, config)).filter(({ key }) => TABLES.test(key));
+  const problems = (await namedFileProblems(io, config)).filter(({ key }) => !ELSEWHERE.test(key));
   const findings = problems.map(({ key, text }) =>
     fail(key, text, NOT_IN_FORCE.test(text) ? RENEW : PATH_FIX)
   );

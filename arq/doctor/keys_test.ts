@@ -4,7 +4,7 @@ import { exportJWK } from "@panva/jose";
 import { configFrom } from "../../shared/config/load.ts";
 import { diskIo } from "../testing/disk_io.ts";
 import { newKeyPair } from "../bus/token.ts";
-import { keyFindings } from "./keys.ts";
+import { keyFindings, secretFindings } from "./keys.ts";
 
 async function weakKey() {
   const parameters = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", modulusLength: 1_024 };
@@ -63,5 +63,34 @@ Deno.test("keys must exist, be strong enough, of the right kind and writable by 
     (await keyFindings(diskIo(folder), configFrom({})))[0]?.text ?? "",
     /there is no issuer/,
   );
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a file of any table that is missing, useless or open to others is named with its key", async () => {
+  const folder = await Deno.makeTempDir();
+  const config = configFrom({
+    hooks: [{ id: "h", tenant: "t", url: "https://x.example", room: "*", secret_file: "secret" }],
+    pusher: { apps: [{ id: "a", key: "k", tenant: "t", secret_file: "secret" }] },
+    centrifugo: { api_keys: [{ tenant: "t", key_file: "secret" }] },
+    proof: { key_file: "secret" },
+    webhooks: { ca_file: "secret" },
+  });
+  const failed = async () =>
+    (await secretFindings(diskIo(folder), config)).filter(({ status }) => status === "fail")
+      .map(({ check }) => check).sort();
+  const all = [
+    ...["centrifugo.api_keys[0].key_file", "hooks[0].secret_file", "proof.key_file"],
+    ...["pusher.apps[0].secret_file", "webhooks.ca_file"],
+  ];
+  const secrets = all.slice(0, -1);
+  assert.deepEqual(await failed(), all, "missing");
+  await Deno.writeTextFile(`${folder}/secret`, "\n", { mode: 0o600 });
+  assert.deepEqual(await failed(), secrets, "empty");
+  await Deno.writeTextFile(`${folder}/secret`, `whsec_${"A".repeat(32)}\n`);
+  assert.deepEqual(await failed(), ["proof.key_file"], "a secret of all but the log's key");
+  if (Deno.build.os !== "windows") {
+    await Deno.chmod(`${folder}/secret`, 0o644);
+    assert.deepEqual(await failed(), secrets, "open to others");
+  }
   await Deno.remove(folder, { recursive: true });
 });

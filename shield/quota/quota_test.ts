@@ -185,6 +185,22 @@ Deno.test("a hanging server delays nothing, and is retried until it answers", as
   assert(send(member, "acme"));
 });
 
+Deno.test("while a server answers but takes no writes, each Shield counts alone, without a break", async () => {
+  await using server = await startValkey();
+  using member = await join(server.url, { tenant_messages_per_second: LIMIT });
+  await until("it is connected", () => !member.quota.degraded);
+  await server.command("CONFIG", "SET", "maxmemory", "1");
+  await until("it notices", () => send(member, "acme") && member.quota.degraded);
+  // Several probes.
+  const alone = await flood([member], "acme", 1_000);
+  assert(alone.passed <= LIMIT * (1 + alone.took_s + 0.55) + 1, `${alone.passed}`);
+  const back = () => member.lines.filter((line) => line.includes("for all Shields")).length;
+  assert.equal(back(), 1, member.lines.join(""));
+  assert.match(member.lines.join(""), /OOM.*counts alone/);
+  await server.command("CONFIG", "SET", "maxmemory", "0");
+  await until("it recovers", () => !member.quota.degraded);
+});
+
 Deno.test("with a wrong password there is no quota server, and the password is not logged", async () => {
   await using server = await startValkey({ args: ["--requirepass", "right"] });
   const url = server.url.replace("redis://", "redis://:verysecret@");

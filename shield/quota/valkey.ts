@@ -12,7 +12,7 @@ export interface QuotaServer {
    * answer.
    */
   reserve(reservations: readonly Reservation[]): Promise<Grant[]>;
-  /** Resolves once the server answers; rejects as `reserve` does. */
+  /** Resolves if the server takes reservations; rejects as `reserve` does. */
   ping(): Promise<void>;
   /** Whether an attempt to connect has ended, so that there is a reason. */
   tried(): boolean;
@@ -44,6 +44,11 @@ export interface ValkeyOptions {
   readonly onLost: (why: string | undefined) => void;
 }
 
+const NONE = { messages: 0, bytes: 0 };
+/** A reservation of nobody. */
+const NOTHING: Reservation = {
+  ...{ tenant_id: "~", rate: { messages: 1, bytes: 1 }, debt: NONE, wish: NONE },
+};
 /** The longest pause, as a multiple of the first. */
 const PAUSES_MAX = 8;
 
@@ -105,14 +110,16 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
     }
   }
 
+  const reserve = (all: readonly Reservation[]) =>
+    limited(async () => {
+      const keys = all.map(({ tenant_id }) => bucketKey(tenant_id));
+      const answer = await redis.eval(SCRIPT, keys.length, ...keys, ...scriptArguments(all));
+      return readGrants(answer, all.length);
+    });
   return {
-    reserve: (all) =>
-      limited(async () => {
-        const keys = all.map(({ tenant_id }) => bucketKey(tenant_id));
-        const answer = await redis.eval(SCRIPT, keys.length, ...keys, ...scriptArguments(all));
-        return readGrants(answer, all.length);
-      }),
-    ping: () => limited(async () => void await redis.ping()),
+    reserve,
+    // A server whose disk or memory is full, a replica, and a user without rights answer a PING, too.
+    ping: async () => void await reserve([NOTHING]),
     tried: () => last !== undefined || redis.status === "ready",
     close: () => redis.disconnect(),
   };

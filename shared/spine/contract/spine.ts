@@ -59,10 +59,10 @@ export interface StorageReport {
 
 /**
  * `gap`: messages for this pattern may have been lost (reconnect, slow consumer); with `pattern` undefined, any
- * subscription may be affected. `denied`: the server rejected one message, because this process may not publish on that
- * subject; it comes after the publish, before its flush resolves. `log`: stored messages of a tenant may not have
- * reached its subscribers, because its log moved to another server. `unstored`: a write failed because the disk is full
- * or broken.
+ * subscription may be affected. `denied`: the server rejected one message or subscription, because this process may not
+ * use that subject, or has too many subscriptions (""); it comes before the flush that follows resolves. `log`: stored
+ * messages of a tenant may not have reached its subscribers, because its log moved to another server. `unstored`: a
+ * write failed because the disk is full or broken.
  */
 export type SpineEvent =
   | { type: "state"; status: SpineStatus }
@@ -92,8 +92,8 @@ export interface Spine {
   give(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void;
   /**
    * Resolves when the server has received every publish and subscribe of this turn so far. One round trip a turn for
-   * all callers. Rejects with 503 when the connection drops or no answer arrives in time, and at once while an earlier
-   * flush is overdue. Call it in the turn of the publish that it confirms: it does not cover publishes before a
+   * all callers. Rejects with 503 when the connection drops, no answer arrives in time or the server denies one of them
+   * that is about a room, and at once while an earlier flush is overdue. Call it in the turn of the publish that it confirms: it does not cover publishes before a
    * reconnect.
    */
   flush(): Promise<void>;

@@ -26,6 +26,7 @@ import { Link } from "./connection/nats_link.ts";
 import { LOGS_BUCKET } from "./log/nats_log_names.ts";
 import { Inbox } from "./log/nats_log_inbox.ts";
 import { NatsLogs } from "./log/nats_logs.ts";
+import { Refusals } from "./connection/nats_refusals.ts";
 import { NatsSubscription, type SubscriptionSource } from "./connection/nats_subscription.ts";
 import { proveStorage } from "./stores/nats_proof.ts";
 import { ReconnectPauses } from "./connection/nats_pauses.ts";
@@ -70,6 +71,8 @@ export interface NatsOptions extends Pick<Env, "log" | "now"> {
 const decoder = new TextDecoder();
 const viewOf: PayloadCopy = (bytes, from, to) => bytes.subarray(from, to);
 const copyOf: PayloadCopy = (bytes, from, to) => bytes.slice(from, to);
+/** The subjects of rooms; "": any of too many subscriptions. */
+const OF_ROOMS = /^(in\.|out\.|$)/;
 /** `respond` of a message without a reply subject. */
 const nobodyWaits = () => {};
 
@@ -97,6 +100,7 @@ class NatsSpine implements Spine {
   readonly #stores: NatsStores;
   readonly #logs: NatsLogs;
   readonly #source: SubscriptionSource;
+  readonly #refusals: Refusals;
   #drained: Promise<void> | undefined;
 
   constructor(link: Link, wire: Wire, options: NatsOptions) {
@@ -115,6 +119,7 @@ class NatsSpine implements Spine {
       beforeMade: () => this.#stores.claim(),
     });
     this.#source = { link, read: (frame, shown, copy) => this.#received(frame, shown, copy) };
+    this.#refusals = new Refusals(link);
     wire.ready(link.connection);
     link.onLost = () => {
       wire.lost();
@@ -123,6 +128,9 @@ class NatsSpine implements Spine {
       inbox.cut();
     };
     link.onBack = () => wire.ready(link.connection);
+    link.listeners.add((event) => {
+      if (event.type === "denied" && OF_ROOMS.test(event.subject)) this.#flusher.denied();
+    });
     link.onState = () => link.listeners.emit({ type: "state", status: this.status });
   }
 
@@ -251,6 +259,7 @@ class NatsSpine implements Spine {
   }
 
   async #close(): Promise<void> {
+    this.#refusals.end();
     const closing = this.#link.close(() => this.#logs.end());
     await this.#stores.close();
     await closing;

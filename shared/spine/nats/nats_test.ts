@@ -7,7 +7,16 @@ import { startNats } from "../../../tests/harness/nats_server.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
 import { atEnd } from "../../testing/at_end.ts";
 import { until } from "../../testing/until.ts";
-import { bytes, collect, refusedWith, subject, text, within } from "../testing/conformance.ts";
+import {
+  bytes,
+  collect,
+  Collected,
+  refusedWith,
+  subject,
+  text,
+  within,
+} from "../testing/conformance.ts";
+import type { SpineMessage } from "../contract/spine_message.ts";
 import { watched } from "./testing/nats_harness.ts";
 
 const unavailable = refusedWith("spine-unavailable");
@@ -219,6 +228,73 @@ Deno.test("a subscription that NATS does not permit is logged", async () => {
   await within(one.spine.flush(), "the flush");
   assert.ok(one.lines.some((line) => line.includes("ended a subscription")));
   await within(one.spine.flush(), "the connection goes on");
+});
+
+/** A user `u` with these permissions, for a reload. */
+const permitting = (permissions: string) =>
+  `authorization { users: [{ user: u, password: p, permissions: { ${permissions} } }] }`;
+
+Deno.test("a subscription that a reload ends is back when a later one permits it, with a gap", async () => {
+  await using server = await startNats({ config: permitting("") });
+  const login = { urls: [`nats://u:p@127.0.0.1:${server.port}`] };
+  await using one = await watched(server.port, login);
+  const room = subject("in", "t", "acme", "r", "lobby");
+  const received = await collect(one.spine, room);
+  // The same subject twice: the server's error names no subscription.
+  const twice = await collect(one.spine, room);
+  await server.reload(permitting('subscribe: { deny: "in.>" }'));
+  await until("it is ended", () => one.lines.some((line) => line.includes("ended a subscription")));
+  await server.reload(permitting(""));
+  await one.gaps(1);
+  assert.deepEqual(one.events.items, [
+    { type: "denied", subject: room },
+    { type: "gap", pattern: room, reason: "reconnect" },
+  ]);
+  one.spine.publish(room, bytes("again"));
+  for (const { payload } of [...await received.count(1), ...await twice.count(1)]) {
+    assert.equal(text(payload), "again");
+  }
+  const ended = one.lines.filter((line) => line.includes("ended a subscription"));
+  assert.equal(ended.length, 2, "requests for it are not logged again");
+});
+
+Deno.test("a subscription above the server's limit is reported, and there once others have ended", async () => {
+  await using server = await startNats({ config: "max_subscriptions: 4" });
+  await using one = await watched(server.port);
+  const rooms = ["a", "b", "c", "d"].map((room) => subject("in", "t", "acme", "r", room));
+  const received = [];
+  for (const room of rooms.slice(0, 3)) received.push(await collect(one.spine, room));
+  const last = new Collected<SpineMessage>();
+  one.spine.subscribe(rooms[3]!, last.add);
+  await assert.rejects(one.spine.flush(), unavailable);
+  received[0]!.unsubscribe();
+  await one.gaps(1);
+  assert.deepEqual(one.events.items.at(-1), {
+    type: "gap",
+    pattern: undefined,
+    reason: "reconnect",
+  });
+  one.spine.publish(rooms[3]!, bytes("x"));
+  assert.equal((await last.count(1)).length, 1);
+});
+
+Deno.test("a message of a room that the server denies is refused by its flush, and no other", async () => {
+  await using server = await startNats({
+    config: permitting('publish: { deny: ["in.>", "shadow.>"] }'),
+  });
+  await using one = await watched(server.port, {
+    urls: [`nats://u:p@127.0.0.1:${server.port}`],
+  });
+  const denied = subject("in", "t", "acme", "r", "lobby");
+  for (let round = 0; round < 20; round++) {
+    one.spine.publish(denied, bytes("x"));
+    await assert.rejects(one.spine.flush(), unavailable);
+    one.spine.publish(subject("other"), bytes("x"));
+    await within(one.spine.flush(), "another flush");
+    one.spine.publish(subject("shadow", "a"), bytes("x"));
+    await within(one.spine.flush(), "the flush of a copy");
+  }
+  assert.equal(one.events.items.filter(({ type }) => type === "denied").length, 40);
 });
 
 Deno.test("a receiver gets its own copy of a payload", async () => {

@@ -202,15 +202,22 @@ async function feed(child: Deno.ChildProcess, bytes: Uint8Array<ArrayBuffer>): P
   }
 }
 
+/** Deno starts no child with `LD_PRELOAD` or its like, by which allocators are loaded; it needs no environment. */
+function spawnChild(options: ChildOptions): Deno.ChildProcess {
+  const { command, args } = childCommand(options);
+  const piped = { args, stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+  try {
+    return new Deno.Command(command, piped).spawn();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    const bare = { clearEnv: true, env: { DENO_DIR: "/dev/null" } };
+    return new Deno.Command(command, { ...piped, ...bare }).spawn();
+  }
+}
+
 /** Runs a child to its end. Rejects when it cannot be started. */
 async function runChild(options: ChildOptions): Promise<ChildResult> {
-  const { command, args } = childCommand(options);
-  const child = new Deno.Command(command, {
-    args,
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
+  const child = spawnChild(options);
   let late = false;
   const timer = setTimeout(() => {
     late = true;

@@ -56,6 +56,26 @@ Deno.test("a trial that takes too long is stopped", async () => {
   assert.deepEqual([reason, sentence], ["compile-time", "compiling takes more than 0.01 ms"]);
 });
 
+Deno.test("a server with an environment that Deno passes to no child tries modules, too", async () => {
+  const compile = new URL("./compile.ts", import.meta.url).href;
+  const program = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(
+    program,
+    `import { createCompiler } from ${JSON.stringify(compile)};
+    await createCompiler().compile("a", Uint8Array.fromBase64("${BYTES.toBase64()}"));`,
+  );
+  const config = fileURLToPath(new URL("../../../deno.json", import.meta.url));
+  const flags = ["--quiet", "--ignore-env", "--allow-read", `--allow-run=${Deno.execPath()}`];
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--config", config, ...flags, program],
+    // Stands for LD_PRELOAD, by which allocators are loaded.
+    env: { LD_ARQON: "1" },
+    stdin: "null",
+  }).output();
+  await Deno.remove(program);
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+});
+
 Deno.test("a compiled server starts itself again for a trial", () => {
   const trial = {
     program: "file:///x/compile_child.ts",

@@ -89,6 +89,15 @@ export class Flusher {
     for (const turn of this.#turns.takeAll()) turn.reject(error);
   }
 
+  /** Rejects the flush whose PONG is next: the server has denied something that it covers. */
+  denied(): void {
+    const [turn] = this.#turns.values();
+    // Nothing of a turn without a PING has reached the server.
+    if (turn === undefined || turn.deadline_ms === Infinity) return;
+    const why = "NATS denies this process a message or a subscription";
+    this.#settle(turn, new ArqonError("spine-unavailable", why));
+  }
+
   /** Resolves with the PONG to a PING sent at the end of this turn. Rejects with `spine-unavailable`. */
   flush(): Promise<void> {
     if (this.#link.state !== "connected") return Promise.reject(this.#link.unavailable());

@@ -235,9 +235,7 @@ export class Link {
   }
 
   #serverError(error: Error): void {
-    if (error instanceof errors.PermissionViolationError && error.operation === "publish") {
-      return this.#denied(error);
-    }
+    if (error instanceof errors.PermissionViolationError) return; // See `nats_refusals.ts`.
     this.log.error("the NATS server reports an error", { error });
     if (!/slow consumer/i.test(error.message)) return;
     this.#slow_consumers++;
@@ -245,7 +243,7 @@ export class Link {
   }
 
   /** Counts a denied message; a sender of many must not fill the log. */
-  #denied(error: Error & { readonly subject: string }): void {
+  denied(error: Error & { readonly subject: string }): void {
     this.listeners.emit({ type: "denied", subject: error.subject });
     this.#denials++;
     const now_ms = this.monotonic();
@@ -253,6 +251,17 @@ export class Link {
     this.log.error("NATS denies this process to publish", { error, messages: this.#denials });
     this.#denial_logged_ms = now_ms;
     this.#denials = 0;
+  }
+
+  /** Called when the server accepts subscriptions to these subjects that it had refused; undefined: any. */
+  accepted(subjects: readonly (string | undefined)[]): void {
+    const [pattern] = subjects;
+    this.log.info("NATS accepts subscriptions again", { subscriptions: subjects.length, pattern });
+    // Of a room only its subscribers are notified; what else was lost is not known.
+    const lost = subjects.map((one = "") => /^(in|out)\.[^*>]+$/.test(one) ? one : undefined);
+    for (const pattern of new Set(lost)) {
+      this.listeners.emit({ type: "gap", pattern, reason: "reconnect" });
+    }
   }
 
   #end(): void {
