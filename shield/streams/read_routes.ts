@@ -205,7 +205,7 @@ async function liveResponse(
   // Proxies can share one connection for several readers if all of them restart regularly.
   const until_ms = context.monotonic_ms() + context.sse_ms;
   const ending = new AbortController();
-  const is_text = isText(first.content_type);
+  const is_text = isText(first.content_type) && !split.has(first.id);
   const live: Live = { reading, first, wake, until_ms, place, has_begun: false, is_text, ending };
   const end = () => {
     if (ending.signal.aborted) return;
@@ -296,6 +296,9 @@ async function nextEvents(
   }
 }
 
+/** Streams whose later answers begin in base64: readers give up event streams that end early a few times. */
+const split = new Set<string>();
+
 /**
  * The event with a page's data, "" without any. Undefined: the answer has begun as text, which cannot carry the bytes;
  * the reader's next request from there is answered in base64.
@@ -310,6 +313,7 @@ async function dataOf(
   const body = await bodyOf(messages, content_type, tenant_id);
   const text = live.is_text ? textOf(body) : undefined;
   if (live.is_text && text === undefined) {
+    if (split.size < 10_000) split.add(live.first.id);
     if (live.has_begun) return undefined;
     live.is_text = false;
   }
