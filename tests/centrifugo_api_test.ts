@@ -77,6 +77,10 @@ Deno.test("a backend publishes through Centrifugo's server API", async () => {
   const once = { channel, data: 2, idempotency_key: "only once" };
   await ask("/publish", once);
   await ask("/publish", once);
+  for (const half of ["\\ud800", "\\ud801"]) {
+    const odd = `{"channel":"${channel}","data":2,"idempotency_key":"${half}"}`;
+    assert.equal((await ask("/publish", odd)).body.error?.code, 107);
+  }
   await ask("/publish", { channel, b64data: btoa('{"b":64}') });
   const apikey = { authorization: `apikey ${KEY}` };
   const lines = [

@@ -13,6 +13,7 @@ import { atEnd } from "../shared/testing/at_end.ts";
 import { until } from "../shared/testing/until.ts";
 import { Received, stored } from "./growing/received.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 import { send } from "./peers/own_connections.ts";
 
@@ -301,6 +302,46 @@ Deno.test("messages that grow", async (t) => {
     () => bounded({ ...users, bob: other }, new HttpPeer(bus.http_url, bus.token)),
   );
   await t.step("where none grow, who may not read", () => refused(users));
+});
+
+Deno.test("a reader that was away learns each end of an id, and takes no other message for it", async () => {
+  await using bus = await startLocalBus(ROOMS);
+  await using proxy = startTcpProxy(Number(new URL(bus.url).port));
+  await using ann = await open(bus, "ann");
+  await using mallory = await open(bus, "mallory");
+  const token = await bus.tokenFor({ user: "bob" });
+  const url = `ws://127.0.0.1:${proxy.port}`;
+  await using bob = await connect({ url, token, backoff: { base_ms: 1, max_ms: 50 } });
+  const room = ann.room("chat-away");
+  using received = new Received(bob.room("chat-away"));
+  const grow = async (id: string) => {
+    const out = await openStream(room, { id });
+    await out.write(`${id} of ann`);
+    await until("it is received", () => received.of(id)?.text === `${id} of ann`);
+    return out;
+  };
+  const [first, other] = [await grow("again"), await grow("other")];
+  await proxy.cut();
+  await first.write(", whole");
+  const { offset } = await first.finish();
+  const { offset: other_offset } = await other.finish();
+  // More than a page behind the ends, what looks like one: only the bus writes `x-arqon-growing`.
+  const message_id = `growing:other:${received.of("other")?.started_ms}`;
+  await mallory.room("chat-away").publish("", "of mallory", { message_id });
+  for (let at = 0; at < 150; at++) await room.publish("note", `${at}`, { ack: at === 149 });
+  const second = await openStream(room, { id: "again" });
+  await second.write("anew");
+  received.all.length = 0;
+  proxy.restore();
+  await until("the second one is received", () => received.of("again")?.text === "anew");
+  const ends = received.all.map(({ id, state, text, offset }) => [id, state, text, offset]);
+  assert.deepEqual(ends.slice(0, -1).toSorted(), [
+    ["again", "finished", "again of ann, whole", offset],
+    ["other", "finished", "other of ann", other_offset],
+  ]);
+  await second.write(" and more");
+  await until("it goes on", () => received.of("again")?.text === "anew and more");
+  await second.finish();
 });
 
 Deno.test("an idle message is ended in its current state, and one whose producer is connected is not", async () => {

@@ -12,7 +12,7 @@ import { samplesOf } from "./harness/server_state.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { send } from "./peers/own_connections.ts";
 import { enforce } from "./peers/policy_admin.ts";
-import { RawClient } from "./peers/raw_client.ts";
+import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 
@@ -314,6 +314,16 @@ Deno.test("a user whose connections the app has ended signs in again, also where
   assert.equal((await second.next("t")).data, "here");
   await backend.terminateUserConnections("ann");
   assert.equal((await second.end()).code, 4009);
+});
+
+Deno.test("each channel of a backend's event counts towards its rate", async () => {
+  await using bus = await startLocalBus(`${CONFIG}[limits]\nuser_messages_per_second = 5\n`);
+  const reader = await openText(bus.url, bus.token);
+  await ask(reader, { op: "sub", room: "pusher:c-*" });
+  const channels = Array.from({ length: 50 }, (_, at) => `c-${at}`);
+  await assert.rejects(backendOf(bus).trigger(channels, "t", "1"), { status: 429 });
+  // Those before the refused one are out.
+  for (let at = 0; at < 5; at++) assert.equal((await reader.json()).room, `pusher:c-${at}`);
 });
 
 Deno.test("an event whose info cannot be answered is not published, since its backend repeats it", async () => {

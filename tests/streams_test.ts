@@ -4,6 +4,7 @@
  * reader `stream` the same room on a socket.
  */
 import assert from "node:assert/strict";
+import { stream } from "@durable-streams/client";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -31,7 +32,7 @@ function asker(bus: TestBus, token: string) {
     method: string,
     room: string,
     headers: Record<string, string> = {},
-    body?: string,
+    body?: string | Uint8Array<ArrayBuffer>,
   ): Promise<Response> =>
     fetch(`${bus.http_url}/v1/streams/${room}`, {
       method,
@@ -220,10 +221,43 @@ async function deletes(ask: Ask): Promise<void> {
   assert.equal(await (await ask("GET", "s-tree")).text(), "", "nothing earlier");
 }
 
+/** Every reader gets the bytes of a text, also where appends have split its characters. */
+async function splits(bus: TestBus, ask: Ask): Promise<void> {
+  const latin = { "content-type": "text/plain; charset=iso-8859-1" };
+  const bytes = new TextEncoder().encode("\uFEFFhé€😀 ✓");
+  await expectStatus(ask("PUT", "s-split", TEXT), 201);
+  await expectStatus(ask("PUT", "s-latin", latin, Uint8Array.of(0xe9, 0xff)), 201);
+  const url = `${bus.http_url}/v1/streams/s-split`;
+  const headers = { authorization: `Bearer ${bus.token}` };
+  const live = async (mode: "sse" | "long-poll") => {
+    const read = await stream({ url, headers, offset: "-1", live: mode });
+    return await new Response(read.bodyStream()).bytes();
+  };
+  const reading = Promise.all([live("sse"), live("long-poll")]);
+  for (const byte of bytes) {
+    await expectStatus(ask("POST", "s-split", TEXT, Uint8Array.of(byte)), 204);
+  }
+  await expectStatus(ask("POST", "s-split", { "stream-closed": "true" }), 204);
+  for (const got of await reading) assert.deepEqual(got, bytes);
+  const events = await expectStatus(ask("GET", "s-latin?offset=-1&live=sse"), 200);
+  assert.equal(events.headers.get("stream-sse-data-encoding"), "base64");
+  await events.body?.cancel();
+  // The client gives up after a few answers that end early, so there is one.
+  await expectStatus(ask("PUT", "s-often", TEXT, "a"), 201);
+  const begun = await expectStatus(ask("GET", "s-often?offset=-1&live=sse"), 200);
+  await expectStatus(ask("POST", "s-often", TEXT, Uint8Array.of(0xc3)), 204);
+  await begun.text();
+  await expectStatus(ask("POST", "s-often", TEXT, Uint8Array.of(0xa9)), 204);
+  const next = await expectStatus(ask("GET", "s-often?offset=-1&live=sse"), 200);
+  assert.equal(next.headers.get("stream-sse-data-encoding"), "base64");
+  await next.body?.cancel();
+}
+
 Deno.test("streams: sockets, grants, schemas and classes hold on each request", async (test) => {
   await using bus = await startLocalBus(CONFIG);
   const ask = asker(bus, bus.token);
   await test.step("readers wait, and a closed stream has ended", () => waits(bus, ask));
+  await test.step("a text whose characters appends have split", () => splits(bus, ask));
   await test.step("a reader that may not read any longer is notified", () =>
     losesReaders(bus, ask));
   await test.step("anything not granted or not stored is refused", () => refusals(bus, ask));

@@ -8,6 +8,7 @@ import { history } from "@arqon/sdk/history";
 import { YjsProvider } from "@arqon/yjs";
 import { Awareness } from "y-protocols/awareness.js";
 import * as Y from "yjs";
+import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
@@ -157,6 +158,27 @@ async function compacted(bus: TestBus): Promise<void> {
   assert.deepEqual([ann.errors, ben.errors], [[], []]);
 }
 
+/** The log has lost its beginning before there was a snapshot, and an editor types on. */
+async function compactedLate(bus: TestBus): Promise<void> {
+  await using ann = await open(bus, "short-2");
+  await using ben = await open(bus, "short-2", { snapshot_updates: 5 });
+  for (let at = 0; at < 40; at += 1) {
+    ann.text.insert(ann.text.length, `${at} `);
+    await ann.provider.saved();
+  }
+  await until("ben has it", same(ann, ben));
+  // Also while the next update is on its way.
+  const typing = setInterval(() => ben.text.insert(ben.text.length, "x"), 0);
+  await pace(200);
+  clearInterval(typing);
+  await ben.provider.saved();
+  await until("both have the same", same(ann, ben));
+  await until("a late editor has it", async () => {
+    await using late = await open(bus, "short-2");
+    return late.text.toString() === ann.text.toString();
+  });
+}
+
 /** Waits until a marker reports a snapshot of a number of updates that is a multiple of five. */
 async function settle({ bus }: Editor, updates: number): Promise<void> {
   await until(`a snapshot after ${updates} updates`, async () => {
@@ -269,6 +291,7 @@ Deno.test({
       () => whatWasKept(bus),
     );
     await t.step("snapshots contain what the room no longer keeps", () => compacted(bus));
+    await t.step("a snapshot is made after its log has lost messages", () => compactedLate(bus));
     await t.step("a large update and snapshot travel in parts", () => large(bus));
     await t.step(
       "a user who may not publish continues to read, and its changes are undone",

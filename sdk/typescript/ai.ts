@@ -12,6 +12,7 @@
  * console.log(transport.resumeStreamIsReplay); // useChat({ transport, resume: true })
  * ```
  */
+import type { ArqonError } from "@arqon/proto";
 import { type Growing, growingList, readStream, stopStream } from "./growing/growing_messages.ts";
 import type { JsonInput } from "./wire/json.ts";
 import type { Room } from "./room/room.ts";
@@ -86,6 +87,8 @@ export function chatTransport(
   };
 }
 
+const STOPPED = "stopped by its reader";
+
 /** An answer as chunks. Cancelling the stream does not stop the answer: another device may read on. */
 function chunksOf(
   room: Room,
@@ -93,25 +96,46 @@ function chunksOf(
   abort: AbortSignal | undefined,
 ): ReadableStream<ChatChunk> {
   const reading = new AbortController();
-  abort?.addEventListener("abort", () => {
-    // The bus reports the end to every reader.
-    stopStream(room, id, "stopped by its reader").catch(() => reading.abort());
-  });
+  let is_open = true;
   return new ReadableStream<ChatChunk>({
     async start(out) {
+      const end = (chunks: readonly ChatChunk[]) => {
+        if (!is_open) return;
+        is_open = false;
+        for (const chunk of chunks) out.enqueue(chunk);
+        out.close();
+      };
+      const stop = async () => {
+        try {
+          // The bus reports the end to every reader.
+          await stopStream(room, id, STOPPED);
+        } catch (error) {
+          end([{ type: "text-end", id }, { type: "abort", reason: STOPPED }]);
+          // An answer that has not begun yet is stopped when it does.
+          if ((error as ArqonError).reason !== "growing-unknown") reading.abort();
+        }
+      };
       out.enqueue({ type: "start", messageId: id });
       out.enqueue({ type: "text-start", id });
+      if (abort?.aborted) void stop();
+      else abort?.addEventListener("abort", stop, { once: true });
       try {
         for await (const one of readStream(room, id, { signal: reading.signal })) {
+          if (!is_open) return one.state === "growing" ? await stop() : undefined;
           if (one.piece !== "") out.enqueue({ type: "text-delta", id, delta: one.piece });
-          if (one.state !== "growing") { for (const chunk of endOf(one)) out.enqueue(chunk); }
+          if (one.state !== "growing") end(endOf(one));
         }
-        out.close();
+        end([]);
       } catch (error) {
-        if (!reading.signal.aborted) out.error(error);
+        if (is_open) out.error(error);
+        is_open = false;
       }
     },
-    cancel: () => reading.abort(),
+    cancel() {
+      is_open = false;
+      // The AI SDK also cancels the stream of an answer that it stops.
+      if (!abort?.aborted) reading.abort();
+    },
   });
 }
 

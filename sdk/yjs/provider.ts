@@ -329,9 +329,13 @@ export class YjsProvider {
     return { doc: cleaned(this.doc), upto: this.#reading?.assembler.floor };
   }
 
-  async #fromLog(): Promise<{ readonly doc: Y.Doc; readonly upto: LogPlace | undefined }> {
-    const { updates, assembler } = await readLog(this.room, this.#life.signal);
-    return { doc: documentOf(updates, this.doc.gc), upto: assembler.floor };
+  async #fromLog() {
+    const { updates, assembler, is_whole } = await readLog(this.room, this.#life.signal);
+    const doc = documentOf(updates, this.doc.gc);
+    if (is_whole && !hasHoles(doc)) return { doc, upto: assembler.floor };
+    // No snapshot was made in time, and the log lacks what only the editors still have.
+    await this.saved();
+    return this.#writer.is_even ? this.#here() : undefined;
   }
 
   #fail(error: unknown): void {

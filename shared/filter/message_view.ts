@@ -18,7 +18,7 @@ export type FilterVerdict = boolean | "error" | "cost";
 /** Content types of JSON. */
 const JSON_TYPE = /^\s*application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
 
-const decoder = new TextDecoder("utf-8", { fatal: true });
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Decodes the data of events with a known schema; undefined: no schema. Throws if it cannot be decoded. */
 export type ReadMapped = (event: NonNullable<PlainEnvelope["event"]>) => unknown;

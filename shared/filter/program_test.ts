@@ -12,7 +12,7 @@ const LIMITS = { filter_chars: 1_024, filter_steps: 2_000 };
 const COUNTS = { match: 0, no_match: 0, error: 0, cost: 0 };
 const NAMES: readonly FilterName[] = ["type", "sender", "headers", "data", "claims"];
 
-const view = (data: unknown, share?: FilterShare) =>
+const view = (data: unknown, share?: FilterShare, mark = "") =>
   new MessageView(
     writeEnvelope({
       room_id: "r",
@@ -21,7 +21,7 @@ const view = (data: unknown, share?: FilterShare) =>
       event: {
         type: "order",
         content_type: "application/json",
-        data: new TextEncoder().encode(JSON.stringify(data)),
+        data: new TextEncoder().encode(mark + JSON.stringify(data)),
       },
     }),
     ...[COUNTS, undefined, undefined, share] as const,
@@ -60,6 +60,9 @@ Deno.test("a filter that fails on a message is an error, and the message is not 
   for (const text of ["data.none > 1", "data.price", 'headers["none"] == "x"', "1 / 0 == 1"]) {
     assert.equal(judge(text, { price: 1 }), "error", text);
   }
+  // No reader of the bus takes it for JSON.
+  const marked = view({ price: 1 }, undefined, "\uFEFF");
+  assert.equal(new FilterProgram("data.price == 1", LIMITS, NAMES).judge(marked, {}), "error");
   const other = new MessageView(new Uint8Array([0xff, 0xff]), COUNTS);
   assert.equal(new FilterProgram('type == "x"', LIMITS, NAMES).judge(other, {}), "error");
 });

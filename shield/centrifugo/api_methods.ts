@@ -111,11 +111,13 @@ function namedOf({ shape }: z.ZodObject, params: GivenMembers): object {
 const unavailable = (what: string) => new Refusal(ERROR.not_available, `${what} is not available`);
 
 const Channel = z.object({ channel: z.string() });
+// Each half of a surrogate pair would become the same character.
+const Text = z.string().refine((text) => text.isWellFormed(), { error: "expected Unicode" });
 const Publishing = z.object({
   b64data: z.base64().default(""),
   skip_history: z.boolean().default(false),
-  tags: z.record(z.string(), z.string()).default({}),
-  idempotency_key: z.string().optional(),
+  tags: z.record(Text, Text).default({}),
+  idempotency_key: Text.optional(),
   version: z.int().default(0),
 });
 const Broadcast = Publishing.extend({ channels: z.array(z.string()) });

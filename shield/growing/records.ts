@@ -1,6 +1,7 @@
 /** The records of growing messages in their key-value bucket, by compare-and-set. `record.ts` has their content. */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { strictText } from "@arqon/proto";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
@@ -98,8 +99,7 @@ export class GrowingRecords {
       Array.from({ length: count }, (_, index) => bucket.get(partKeyOf(key, record, index))),
     );
     if (parts.includes(undefined)) return undefined;
-    const text = parts.map((part) => new TextDecoder().decode(part?.value)).join("");
-    return text + record.text;
+    return parts.map((part) => strictText(part!.value)).join("") + record.text;
   }
 
   /** Deletes the record of that revision and its parts; does nothing if it has changed. */

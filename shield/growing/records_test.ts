@@ -62,6 +62,16 @@ const add = (records: GrowingRecords, seq: number, text: string) =>
       found!.record.seq >= seq ? undefined : withPiece(found!.record, { seq, text }, BOUNDS, 2),
     ));
 
+Deno.test("a text keeps a byte order mark, wherever its parts are split", async () => {
+  await using engine = testSpine();
+  const { records } = counting(engine.spine);
+  await records.change(KEY, () => Promise.resolve(started()));
+  const pieces = Array.from({ length: 4 }, () => "\uFEFF".repeat(5_000));
+  for (const [at, piece] of pieces.entries()) await add(records, at + 1, piece);
+  const { record } = (await records.get(KEY))!;
+  assert.ok(await records.textOf(KEY, record) === pieces.join(""));
+});
+
 Deno.test("a piece of one character costs as much in a text of 180 KB as in one of 6", async () => {
   await using engine = testSpine();
   const { counted, records } = counting(engine.spine);

@@ -260,7 +260,7 @@ interface ReplaceLimits extends ScanLimits {
 const FRAME_SPARE_BYTES = 16;
 const encoder = new TextEncoder();
 const EMPTY = new Uint8Array(0);
-const decoder = new TextDecoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** A request to policies. Facts that only some policies read are made on demand. */
 class Question implements EvaluateRequest {

@@ -67,7 +67,7 @@ function envelope(room_id: string, trace_id = "") {
     content_type: "text/plain",
     schema_id: "",
   };
-  const headers = { "X-Own": "1", "X-ARQON-Hook": "forged" };
+  const headers = { "X-Own": "\uFEFF1", "X-ARQON-Hook": "forged" };
   return scanEnvelope(writeEnvelope({ room_id, trace_id, headers, event }), LIMITS);
 }
 
@@ -90,7 +90,8 @@ Deno.test("a policy sees the message, the caller, and reserved headers that nobo
   assert.equal(new TextDecoder().decode(request?.payload), "hello");
   assert.deepEqual(request?.facts().claims, { plan: "free" });
   const expected: [string, string][] = [
-    ["x-own", "1"],
+    // As receivers get it, byte order mark included.
+    ["x-own", "\uFEFF1"],
     ["user-agent", "test"],
     ["x-arqon-hook", "on_message"],
     ["x-arqon-tenant", "acme"],

@@ -197,8 +197,10 @@ async function trigger(
     messages.push({ envelope: inRequestTrace(context.path, operation.envelope, caller), origin });
   }
   let is_stored = true;
-  for (const { envelope, origin } of messages) {
+  for (const [at, { envelope, origin }] of messages.entries()) {
     await slice(app.tenant);
+    // The first one was counted with its request.
+    if (at > 0) context.rates.take(caller.identity, envelope.size_bytes);
     const stored = await publish(context.path, { caller, origin }, envelope);
     is_stored &&= stored !== undefined;
   }

@@ -41,7 +41,7 @@ export interface DueTime {
 
 /** Throws for a number whose digits were lost when the request was read. */
 function exact(name: string, value: unknown): unknown {
-  if (!Number.isInteger(value) || Number.isSafeInteger(value)) return value;
+  if (typeof value !== "number" || Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value;
   throw new ArqonError("invalid-field", `${name}: write an integer from 2^53 on as a text`);
 }
 

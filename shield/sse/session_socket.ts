@@ -69,8 +69,9 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
   #events: SocketEvents | undefined;
   #closing = false;
   #code: number | undefined;
-  /** The number of the batch that comes next. */
+  /** The number of the batch that comes next, and the frames of the last one. */
   #next = 0;
+  #handed = Promise.resolve();
   #pings_unanswered = 0;
   #rest: PromiseWithResolvers<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -106,18 +107,18 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
 
   /**
    * Takes a batch, and resolves when its frames have been passed on: later while the client must pause. A repeated
-   * batch does nothing. Rejects with `malformed-body` or `invalid-field` (400) for an invalid batch, or one that is not
+   * batch passes nothing on. Rejects with `malformed-body` or `invalid-field` (400) for an invalid batch, or one that is not
    * the next.
    */
   async take(body: Uint8Array<ArrayBuffer>): Promise<void> {
     const { number, frames, closes } = readBatch(body);
     this.#pings_unanswered = 0;
-    if (number < this.#next) return;
+    if (number < this.#next) return await this.#handed;
     if (number > this.#next) {
       throw new ArqonError("invalid-field", `batch ${number}; expected ${this.#next}`);
     }
     this.#next++;
-    await this.hand(frames);
+    await (this.#handed = this.hand(frames));
     if (!closes || this.#closing) return;
     this.#code = NORMAL;
     this.close(NORMAL, "");
@@ -127,7 +128,8 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
   async hand(frames: readonly (string | Uint8Array<ArrayBuffer>)[]): Promise<void> {
     this.#pings_unanswered = 0;
     for (const frame of frames) {
-      if (this.#rest !== undefined) await this.#rest.promise;
+      // Frames of another request may have made it pause again.
+      while (this.#rest !== undefined) await this.#rest.promise;
       if (this.#closing) return;
       this.#events?.message(frame);
     }

@@ -13,7 +13,6 @@ export const DEFAULT_TYPE = "application/octet-stream";
 const TYPE_UNITS_MAX = 200;
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 
 /** The content type in a request; undefined if it is not valid. */
@@ -32,7 +31,7 @@ export function isJson(content_type: string): boolean {
   return mediaOf(content_type) === "application/json";
 }
 
-/** Whether events contain the bytes as text; otherwise in base64. */
+/** Whether events contain the bytes as text, where they are UTF-8; otherwise in base64. */
 export function isText(content_type: string): boolean {
   return isJson(content_type) || mediaOf(content_type).startsWith("text/");
 }
@@ -62,15 +61,20 @@ export function messagesOf(
 }
 
 function jsonText(body: Uint8Array): string {
-  let text: string;
-  try {
-    text = strict.decode(body);
-  } catch {
-    throw invalid("the body is not JSON");
-  }
-  if (!isJsonText(text)) throw invalid("the body is not JSON");
+  const text = textOf(body);
+  if (text === undefined || !isJsonText(text)) throw invalid("the body is not JSON");
   if (!nestsTooDeep(text)) return text.trim();
   throw invalid(`the body is nested more than ${JSON_DEPTH_MAX} levels deep`);
+}
+
+/** The text of bytes; undefined: they are no whole characters of UTF-8. */
+export function textOf(body: Uint8Array): string | undefined {
+  try {
+    return strict.decode(body);
+  } catch {
+    // Appends may split a character, and a type of text may have another charset.
+    return undefined;
+  }
 }
 
 /** The form of a message that is not JSON in a JSON stream: its bytes in base64, or null without bytes. */
@@ -122,14 +126,4 @@ export async function eventText(event: string, data: string, tenant_id: string):
     text += data.slice(from, to).replace(/(?:\r\n|\r|\n)( ?)/g, "\ndata:$1$1");
   }
   return `${text}\n\n`;
-}
-
-/** The data of an event with these messages. */
-export async function eventData(
-  messages: readonly Uint8Array[],
-  content_type: string,
-  tenant_id: string,
-): Promise<string> {
-  const body = await bodyOf(messages, content_type, tenant_id);
-  return isText(content_type) ? lenient.decode(body) : body.toBase64();
 }

@@ -12,7 +12,7 @@ import {
   isNamed,
   NO_STORE,
 } from "./answers.ts";
-import { bodyOf, eventData, eventText, isText } from "./content.ts";
+import { bodyOf, eventText, isText, textOf } from "./content.ts";
 import type { StreamContext } from "./context.ts";
 import { nextCursor } from "./cursor.ts";
 import { findStream, touch } from "./lifecycle.ts";
@@ -178,8 +178,10 @@ interface Live {
   /** Monotonic ms. */
   readonly until_ms: number;
   place: Place;
-  /** Whether the reader knows its position. */
+  /** Whether the reader knows its position, and the encoding of its data. */
   has_begun: boolean;
+  /** Whether the data is text; otherwise base64. */
+  is_text: boolean;
   /** Aborted when it has ended. */
   readonly ending: AbortController;
 }
@@ -203,7 +205,8 @@ async function liveResponse(
   // Proxies can share one connection for several readers if all of them restart regularly.
   const until_ms = context.monotonic_ms() + context.sse_ms;
   const ending = new AbortController();
-  const live: Live = { reading, first, wake, until_ms, place, has_begun: false, ending };
+  const is_text = isText(first.content_type) && !split.has(first.id);
+  const live: Live = { reading, first, wake, until_ms, place, has_begun: false, is_text, ending };
   const end = () => {
     if (ending.signal.aborted) return;
     ending.abort();
@@ -240,7 +243,7 @@ async function liveResponse(
       ...COMMON,
       "content-type": "text/event-stream",
       "cache-control": "no-cache",
-      ...(isText(first.content_type) ? {} : { [HEADER.sse_encoding]: "base64" }),
+      ...(live.is_text ? {} : { [HEADER.sse_encoding]: "base64" }),
     },
   });
 }
@@ -275,6 +278,9 @@ async function nextEvents(
       if (ending.signal.aborted) return undefined;
       continue;
     }
+    const { content_type } = found.record;
+    const data = await dataOf(live, page, content_type);
+    if (data === undefined) return undefined;
     live.has_begun = true;
     noteRead(context, reading, page);
     const { lives } = await context.logs.of(key.tenant_id);
@@ -285,14 +291,31 @@ async function nextEvents(
       }),
       ...(page.up_to_date ? { upToDate: true } : {}),
     };
-    const { tenant_id } = key;
-    const { content_type } = found.record;
-    const data = page.messages.length === 0 ? "" : await eventText(
-      "data",
-      await eventData(page.messages, content_type, tenant_id),
-      tenant_id,
-    );
-    const last = await eventText("control", JSON.stringify(control), tenant_id);
+    const last = await eventText("control", JSON.stringify(control), key.tenant_id);
     return { events: data + last, is_last: closed };
   }
+}
+
+/** Streams whose later answers begin in base64: readers give up event streams that end early a few times. */
+const split = new Set<string>();
+
+/**
+ * The event with a page's data, "" without any. Undefined: the answer has begun as text, which cannot carry the bytes;
+ * the reader's next request from there is answered in base64.
+ */
+async function dataOf(
+  live: Live,
+  { messages }: StreamPage,
+  content_type: string,
+): Promise<string | undefined> {
+  const { tenant_id } = live.reading.key;
+  if (messages.length === 0) return "";
+  const body = await bodyOf(messages, content_type, tenant_id);
+  const text = live.is_text ? textOf(body) : undefined;
+  if (live.is_text && text === undefined) {
+    if (split.size < 10_000) split.add(live.first.id);
+    if (live.has_begun) return undefined;
+    live.is_text = false;
+  }
+  return await eventText("data", text ?? body.toBase64(), tenant_id);
 }

@@ -1,5 +1,6 @@
 /** The headers and the query of a request for a stream, checked. Pure. */
 import { isId } from "@arqon/proto";
+import { decodedPart } from "../http/route.ts";
 import { typeOf } from "./content.ts";
 import { isToken } from "./offset.ts";
 import type { ProducerTuple } from "./record.ts";
@@ -85,7 +86,7 @@ function readFork(headers: Headers): CreateRequest["fork"] {
     return undefined;
   }
   // A proxy may serve the streams at another path; the last part names the room.
-  const room = from.split(/[?#]/)[0]!.split("/").at(-1) ?? "";
+  const room = decodedPart("room", from.split(/[?#]/)[0]!.split("/").at(-1) ?? "");
   if (!isId(room)) throw invalid("Stream-Forked-From names no room");
   return { room, offset, sub: sub === null ? 0 : whole(sub, "Stream-Fork-Sub-Offset") };
 }

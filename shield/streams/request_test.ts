@@ -12,6 +12,8 @@ Deno.test("requests: a fork names its source by the last part of a path", () => 
   const headers = { "stream-forked-from": "/any/prefix/room-1?x=1", "stream-fork-offset": TOKEN };
   const { fork } = readCreate(new Headers({ ...headers, "stream-fork-sub-offset": "3" }));
   assert.deepEqual(fork, { room: "room-1", offset: TOKEN, sub: 3 });
+  const escaped = new Headers({ "stream-forked-from": "/a/b%3Ac%7e" });
+  assert.equal(readCreate(escaped).fork?.room, "b:c~", "escaped as in the path of a request");
   assert.equal(readCreate(new Headers()).fork, undefined);
   refused(() => readCreate(new Headers({ "stream-forked-from": "/a/b.c" })));
   refused(() => readCreate(new Headers({ "stream-forked-from": "/a/", "stream-ttl": "1" })));

@@ -52,6 +52,25 @@ async function model(room: Room, mayGoOn: () => boolean, ended: string[]): Promi
   })().catch(() => {});
 }
 
+/** A chat that is stopped before the answer has begun: it ends at once, and the answer when it begins. */
+async function stopsEarly(server: Connection, phone: Connection): Promise<void> {
+  const page = new Page(phone, "c2");
+  using questions = server.room("chat-c2").subscribe();
+  await questions.ready;
+  const sending = page.sendMessage({ text: "Never mind" });
+  const { value } = await questions.next();
+  await page.stop();
+  await sending;
+  assert.equal(page.status, "ready");
+  const endless = async function* () {
+    yield "Once ";
+    await new Promise(() => {});
+  };
+  const { answer_id: id } = value!.json<ChatQuestion>();
+  const { outcome } = await stream(server.room("chat-c2"), endless(), { id, type: "answer" });
+  assert.equal(outcome, "stopped");
+}
+
 /** Two devices, a reload during an answer, and stop. */
 async function run(url: string, model_token: string, user_token: string): Promise<void> {
   await using server = await connect({ url, token: model_token });
@@ -92,6 +111,7 @@ async function run(url: string, model_token: string, user_token: string): Promis
   assert.deepEqual(answers.map((message) => message.text()), ["Once upon a time", "Once "]);
   assert.equal(answers[1]?.headers["x-arqon-growing"], "stopped");
   may_go_on = true;
+  await stopsEarly(server, phone);
 }
 
 const [url = "", model_token = "", user_token = ""] = Deno.args;

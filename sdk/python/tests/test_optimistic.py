@@ -152,3 +152,19 @@ async def test_a_call_is_seen_before_the_room_has_answered(bus: Bus) -> None:
         assert anns.entries() == bobs.entries()
         bids = [one["highest"] for one in received if "highest" in one]
         assert bids == ["100"], "a right guess is not reported again"
+
+
+async def test_a_prediction_has_the_bytes_that_the_room_gets(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,
+        optimistic(ann.room("auction-bytes"), _AUCTION) as room,
+    ):
+        guessed: list[bytes] = []
+        monkeypatch.setattr(
+            ReducerGuest, "guess", lambda _self, asked, *_: guessed.append(asked.data)
+        )
+        with pytest.raises(arqon.CallRejected):
+            await room.call("bid", {"é": [1.0, None]})
+        assert guessed[0].decode() == '{"é":[1.0,null]}'

@@ -57,6 +57,17 @@ async def test_a_generator_grows_and_is_one_message(bus: Bus) -> None:
         assert (message.raw.decode(), message.type, message.offset) == (text, "answer", end.offset)
 
 
+async def test_halves_of_a_surrogate_pair_are_one_character(bus: Bus) -> None:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        room = client.room("durable-chat-halves")
+        out = await open_stream(room)
+        await out.write("a\ud83e")
+        await out.write("\udd8ab\udc00c\ud83e")
+        await out.finish()
+        (message,) = (await room.history()).messages
+        assert message.raw.decode() == "a🦊b\ufffdc\ufffd"
+
+
 async def test_stop_cancels_the_source(bus: Bus) -> None:
     cancelled = asyncio.Event()
 
@@ -171,3 +182,43 @@ async def test_over_drops_each_piece_once(bus: Bus) -> None:
         assert "".join(one.piece for one in received) == expected
         (message,) = (await room.history()).messages
         assert message.raw.decode() == expected
+
+
+async def test_a_reader_that_was_away_learns_each_end_of_an_id(bus: Bus) -> None:
+    """It takes no message of a publisher for the end of a growing one."""
+    quick = arqon.Backoff(base_ms=5, max_ms=50)
+    async with (
+        CuttableProxy(bus.port) as proxy,
+        arqon.connect(proxy.url, token=bus.token(), backoff=quick) as away,
+        arqon.connect(bus.url, token=bus.token("ann")) as ann,
+        arqon.connect(bus.url, token=bus.token("mallory")) as mallory,
+    ):
+        room = ann.room("durable-chat-away")
+        received: list[Growing] = []
+
+        async def read() -> None:
+            async for one in growing(away.room(room.id)):
+                received.append(one)
+
+        reading = asyncio.ensure_future(read())
+        out = await open_stream(room, id="again")
+        await out.write("first")
+        await until("a piece arrived", lambda: received and received[-1].text == "first")
+        proxy.refuse = True
+        proxy.cut()
+        await out.finish()
+        fake = f"growing:again:{received[-1].started_ms}"
+        await mallory.room(room.id).publish("", "of mallory", message_id=fake)
+        for at in range(150):
+            await room.publish("note", str(at))
+        async with await open_stream(room, id="again") as second:
+            await second.write("anew")
+            received.clear()
+            proxy.refuse = False
+            await until("it arrived", lambda: received and received[-1].text == "anew")
+            assert [(one.state, one.text) for one in received] == [
+                ("finished", "first"),
+                ("growing", "anew"),
+            ]
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)

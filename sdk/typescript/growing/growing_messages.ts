@@ -3,10 +3,11 @@ import type { Room } from "../room/room.ts";
 import { ask, endOf, eventOf, growingRoom } from "./growing_room.ts";
 import type { Ended, GrowingEvent, GrowingState, GrowingView, StreamEnd } from "./growing_room.ts";
 import { history } from "../request/history.ts";
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, type Uint64 } from "@arqon/proto";
 
-/** How many of the newest messages are searched for an ended one. */
-const ENDED_MESSAGES = 100;
+/** How many pages of the newest messages are searched for an ended one: as far back as the bus knows ends. */
+const ENDED_PAGES = 41;
+const STATE_HEADER = "x-arqon-growing";
 
 /**
  * Receives one growing message until it ends; the first item has all its text so far. A recently ended message is read
@@ -17,7 +18,7 @@ export async function* readStream(
   id: string,
   { signal }: { readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<Growing, void> {
-  const compared = async () => (await endedOf(room, id).then((end) => end && [end])) ?? [];
+  const compared = async () => (await endedOf(room, { id }, 1).then((end) => end && [end])) ?? [];
   const changes = growing(room, { compared, ...signal && { signal } });
   for await (const one of changes) {
     if (one.id !== id) continue;
@@ -27,18 +28,32 @@ export async function* readStream(
 }
 
 /** An ended message, if it is among the last ones of the room's log. */
-async function endedOf(room: Room, id: string): Promise<Growing | undefined> {
-  const { messages } = await history(room, { limit: ENDED_MESSAGES, reverse: true });
-  const stored = messages.find(({ message_id }) => message_id.startsWith(`growing:${id}:`));
-  if (stored === undefined) return undefined;
-  const { "x-arqon-growing": state, "x-arqon-growing-reason": reason = "" } = stored.headers;
-  const { type, sender, message_id, offset } = stored;
-  const text = stored.text();
-  return {
-    ...{ id, type, sender, reason, text, piece: text, offset: Number(offset) },
-    started_ms: Number(message_id.split(":")[2]),
-    state: state as GrowingState,
-  };
+async function endedOf(
+  room: Room,
+  { id, started_ms, sender: producer }: Pick<GrowingView, "id"> & Partial<GrowingView>,
+  pages: number,
+): Promise<Growing | undefined> {
+  const name = `growing:${id}:${started_ms ?? ""}`;
+  for (let [page, before, is_due] = [0, 0 as Uint64, true]; is_due && page < pages; page++) {
+    const { messages, more } = await history(room, { before, reverse: true });
+    // Anybody may send a message with that id; only the bus sets the header.
+    const stored = messages.find(({ message_id, headers, sender }) =>
+      message_id.startsWith(name) && STATE_HEADER in headers && sender === (producer ?? sender)
+    );
+    if (stored === undefined) {
+      [before, is_due] = [messages.at(-1)?.offset ?? 0, more];
+      continue;
+    }
+    const { [STATE_HEADER]: state, "x-arqon-growing-reason": reason = "" } = stored.headers;
+    const { type, sender, message_id, offset } = stored;
+    const text = stored.text();
+    return {
+      ...{ id, type, sender, reason, text, piece: text, offset: Number(offset) },
+      started_ms: Number(message_id.split(":")[2]),
+      state: state as GrowingState,
+    };
+  }
+  return undefined;
 }
 
 /** A growing message, each time that it has grown or ended. */
@@ -95,8 +110,7 @@ export async function* growing(
       continue;
     }
     const event = eventOf(message);
-    const change = event && await all.hear(event);
-    if (change !== undefined) yield change;
+    if (event !== undefined) yield* await all.hear(event);
   }
 }
 
@@ -122,30 +136,33 @@ class Readings {
   /** Requests all growing messages, and the ends that were missed. */
   async compare(): Promise<Growing[]> {
     const messages = await growingList(this.#room);
-    const changes: (Growing | undefined)[] = [];
+    const changes: Growing[] = [];
     const open = new Set(messages.map(({ id }) => id));
-    for (const id of [...this.#known.keys()]) {
-      if (!open.has(id)) changes.push(await this.#missed(id));
+    for (const known of [...this.#known.values()]) {
+      if (!open.has(known.id)) changes.push(await this.#missed(known));
     }
-    for (const { id } of messages) changes.push(await this.#ask(id));
-    return changes.filter((one) => one !== undefined);
+    for (const { id } of messages) changes.push(...await this.#ask(id));
+    return changes;
   }
 
-  async hear(event: GrowingEvent): Promise<Growing | undefined> {
+  async hear(event: GrowingEvent): Promise<Growing[]> {
     const known = this.#known.get(event.id);
     switch (event.op) {
       case "start":
-        if (known !== undefined || this.#isOver(event)) return undefined;
-        if (event.seq > 0) return await this.#ask(event.id);
-        return this.#grow({ ...event, text: "" }, "");
-      case "append":
+        if (known?.started_ms === event.started_ms || this.#isOver(event)) return [];
+        if (known !== undefined || event.seq > 0) return await this.#ask(event.id);
+        return [this.#grow({ ...event, text: "" }, "")];
+      case "append": {
         if (known === undefined || event.seq > known.seq + 1) return await this.#ask(event.id);
-        if (event.seq <= known.seq) return undefined;
-        return this.#grow({ ...known, seq: event.seq, text: known.text + event.text }, event.text);
+        const { seq, text } = event;
+        return seq <= known.seq
+          ? []
+          : [this.#grow({ ...known, seq, text: known.text + text }, text)];
+      }
       case "end":
         // An end may be reported again after its id was reused.
-        if (known?.started_ms !== event.started_ms) return undefined;
-        return await this.#end(known, event);
+        if (known?.started_ms !== event.started_ms) return [];
+        return [await this.#end(known, event)];
       default:
         return event satisfies never;
     }
@@ -156,21 +173,27 @@ class Readings {
     return { ...viewOf(known), text: known.text, piece, state: "growing", reason: "" };
   }
 
-  /** The present state of the message; undefined: it has ended, which is reported or detected. */
-  async #ask(id: string): Promise<Growing | undefined> {
+  /**
+   * The present state of the message, behind the end of an earlier one with its id; empty: it has ended, which is
+   * reported or detected.
+   */
+  async #ask(id: string): Promise<Growing[]> {
+    const before = this.#known.get(id);
+    const missed = async () => before === undefined ? [] : [await this.#missed(before)];
+    let now: Known;
     try {
-      const now = await ask<Known>(this.#room, "get", { id });
-      const before = this.#known.get(id);
-      if (this.#isOver(now) || before !== undefined && before.seq >= now.seq) return undefined;
-      return this.#grow(now, now.text.slice(before?.text.length ?? 0));
+      now = await ask<Known>(this.#room, "get", { id });
     } catch (error) {
-      if (
-        error instanceof ArqonError && ["growing-ended", "growing-unknown"].includes(error.reason)
-      ) {
-        return this.#known.has(id) ? await this.#missed(id) : undefined;
-      }
+      const is_over = error instanceof ArqonError &&
+        ["growing-ended", "growing-unknown"].includes(error.reason);
+      if (is_over) return await missed();
       throw error;
     }
+    if (before?.started_ms === now.started_ms) {
+      return before.seq >= now.seq ? [] : [this.#grow(now, now.text.slice(before.text.length))];
+    }
+    const ended = await missed();
+    return this.#isOver(now) ? ended : [...ended, this.#grow(now, now.text)];
   }
 
   async #end(
@@ -208,10 +231,9 @@ class Readings {
   }
 
   /** The missed end of a message, from the room's log. */
-  async #missed(id: string): Promise<Growing> {
-    const known = this.#known.get(id)!;
+  async #missed(known: Known): Promise<Growing> {
     const lost = { text: known.text, state: "aborted", reason: "", offset: undefined } as const;
-    const { text, state, reason, offset } = await endedOf(this.#room, id) ?? lost;
+    const { text, state, reason, offset } = await endedOf(this.#room, known, ENDED_PAGES) ?? lost;
     return this.#ended(known, text, state, reason, offset);
   }
 }

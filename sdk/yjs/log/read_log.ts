@@ -136,6 +136,8 @@ export interface LogReading {
   readonly loose: readonly LooseUpdate[];
   /** The time of the oldest message that is still needed, Unix ms; undefined in an empty room. */
   readonly oldest_ms: number | undefined;
+  /** Whether these are all updates of the document: false without a snapshot, if older messages were trimmed. */
+  readonly is_whole: boolean;
 }
 
 /** The best usable mark, and the messages after its content. */
@@ -213,7 +215,8 @@ function readingOf({ mark, behind }: Choice, snapshot: Uint8Array | undefined): 
   const oldest_ms = times.length === 0
     ? undefined
     : Math.min(...times.map(({ timestamp_ms }) => timestamp_ms));
-  return { updates, assembler, loose, oldest_ms };
+  const is_whole = mark !== undefined || Number(behind.at(-1)?.offset ?? 1) === 1;
+  return { updates, assembler, loose, oldest_ms, is_whole };
 }
 
 /** Reads the document of the room. Rejects as `history` does, and with the signal's reason. */

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest
 from arqon.errors import error_of
+from arqon.message import encode_data
 from arqon.reducers import Called, Changes, Value, call, watch
 
 if TYPE_CHECKING:
@@ -111,9 +111,8 @@ class OptimisticRoom:
         identity = call_id or str(uuid.uuid4())
         user, role, claims = self._who
         now_ms = int(time.time() * 1_000)
-        asked = GuessedCall(
-            command, _bytes_of(data), identity, user, role, claims, self._room.id, now_ms
-        )
+        raw = b"" if data is None else encode_data(data, None)[0]
+        asked = GuessedCall(command, raw, identity, user, role, claims, self._room.id, now_ms)
         guest = self._guest
         number, changes = self._rebase.call(
             lambda known: guest.guess(asked, known, self._rebase.version + 1) if guest else None
@@ -160,13 +159,6 @@ class OptimisticRoom:
         shown = {key: value for key, value in changes.items() if key.startswith(self._prefix)}
         if shown and self._on_change is not None:
             self._on_change(shown)
-
-
-def _bytes_of(data: Any) -> bytes:
-    """The reducer's form of the data."""
-    if data is None or isinstance(data, bytes):
-        return data or b""
-    return (data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))).encode()
 
 
 optimistic = OptimisticRoom

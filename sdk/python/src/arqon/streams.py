@@ -26,7 +26,8 @@ _BACKOFF: Final = Backoff(base_ms=100, max_ms=2_000)
 _GONE: Final = ("growing-ended", "growing-unknown")
 _PIECE_CHARS: Final = 8_192
 _WAITING_CHARS: Final = 65_536
-_MISSED_MESSAGES: Final = 100
+_MISSED_PAGES: Final = 41
+"""As far back as the bus knows ends."""
 _ENDED_MAX: Final = 256
 
 
@@ -157,6 +158,9 @@ class TextStream:
         self._closed = True
         if verb == "abort":
             self._waiting = ""
+        # Half of a character may have waited for its other one.
+        if self._sending.done():
+            self._sending = asyncio.ensure_future(self._send())
         try:
             await self._sending
             if verb == "finish":
@@ -193,13 +197,23 @@ class TextStream:
 
     async def _send(self) -> None:
         try:
-            while self._waiting:
-                text = self._waiting[:_PIECE_CHARS]
-                self._waiting = self._waiting[_PIECE_CHARS:]
+            while text := self._take():
                 await _ask(self._room, "append", id=self.id, seq=self._seq + 1, text=text)
                 self._seq += 1
-        except ArqonError as error:
+        except Exception as error:
             self._fail(error)
+
+    def _take(self) -> str:
+        """The next piece, "" without one; the first half of a surrogate pair waits for the other.
+
+        A half without its other one becomes U+FFFD, since no UTF-8 has it.
+        """
+        size = min(len(self._waiting), _PIECE_CHARS)
+        is_all = self._closed and size == len(self._waiting)
+        if not is_all and "\ud800" <= self._waiting[size - 1 : size] <= "\udbff":
+            size -= 1
+        text, self._waiting = self._waiting[:size], self._waiting[size:]
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     async def _keep(self, every_seconds: float) -> None:
         """Sends a keep-alive of the producer."""
@@ -330,7 +344,8 @@ class _Readings:
     async def compare(self) -> list[Growing]:
         """Requests all growing messages, and the ends that were missed."""
         listed = [one["id"] for one in (await _ask(self._room, "list"))["messages"]]
-        missed = [await self._missed(id) for id in list(self._known) if id not in listed]
+        known = list(self._known.values())
+        missed = [await self._missed(one) for one, _ in known if one.id not in listed]
         return missed + [one for id in listed for one in await self._get(id)]
 
     async def hear(self, event: dict[str, Any]) -> list[Growing]:
@@ -338,9 +353,12 @@ class _Readings:
         id, seq = event["id"], event["seq"]
         before = self._known.get(id)
         if event["op"] == "start":
-            if before is not None or self._is_over(event):
+            begun = None if before is None else before[0].started_ms
+            if begun == event["started_ms"] or self._is_over(event):
                 return []
-            return await self._get(id) if seq > 0 else [self._grow(event, "", seq, "")]
+            if begun is not None or seq > 0:
+                return await self._get(id)
+            return [self._grow(event, "", seq, "")]
         if event["op"] == "append":
             if before is None or seq > before[1] + 1:
                 return await self._get(id)
@@ -365,19 +383,26 @@ class _Readings:
         return one
 
     async def _get(self, id: str) -> list[Growing]:
-        """The present state of the message; empty: it has ended, which is reported or detected."""
+        """The present state of the message, behind the end of an earlier one with its id.
+
+        Empty: it has ended, which is reported or detected.
+        """
         before = self._known.get(id)
+        now: dict[str, Any] | None = None
         try:
             now = await _ask(self._room, "get", id=id)
         except ArqonError as error:
             if error.reason not in _GONE:
                 raise
-            return [] if before is None else [await self._missed(id)]
-        if self._is_over(now) or (before is not None and before[1] >= now["seq"]):
-            return []
-        text: str = now["text"]
-        piece = text if before is None else text[len(before[0].text) :]
-        return [self._grow(now, text, now["seq"], piece)]
+        if now is not None and before is not None and now["started_ms"] == before[0].started_ms:
+            if before[1] >= now["seq"]:
+                return []
+            piece = now["text"][len(before[0].text) :]
+            return [self._grow(now, now["text"], now["seq"], piece)]
+        ended = [] if before is None else [await self._missed(before[0])]
+        if now is None or self._is_over(now):
+            return ended
+        return [*ended, self._grow(now, now["text"], now["seq"], now["text"])]
 
     async def _end(self, event: dict[str, Any]) -> Growing:
         one, last = self._known[event["id"]]
@@ -389,15 +414,21 @@ class _Readings:
                 text = page.messages[0].raw.decode()
         return self._over(one, text, event["outcome"], event["reason"], offset)
 
-    async def _missed(self, id: str) -> Growing:
+    async def _missed(self, one: Growing) -> Growing:
         """The missed end of a message, from the room's log."""
-        one, _ = self._known[id]
-        page = await self._room.history(limit=_MISSED_MESSAGES, reverse=True)
-        for message in page.messages:
-            if message.message_id.startswith(f"growing:{id}:"):
-                state: Any = message.headers.get("x-arqon-growing", "finished")
-                reason = message.headers.get("x-arqon-growing-reason", "")
-                return self._over(one, message.raw.decode(), state, reason, message.offset)
+        before = 0
+        for _ in range(_MISSED_PAGES):
+            page = await self._room.history(before=before, reverse=True)
+            for message in page.messages:
+                state: Any = message.headers.get("x-arqon-growing")
+                # Anybody may send a message with that id; only the bus sets the header.
+                is_end = state is not None and message.sender == one.sender
+                if is_end and message.message_id == f"growing:{one.id}:{one.started_ms}":
+                    reason = message.headers.get("x-arqon-growing-reason", "")
+                    return self._over(one, message.raw.decode(), state, reason, message.offset)
+            if not page.more or not page.messages:
+                break
+            before = page.messages[-1].offset
         return self._over(one, one.text, "aborted", "", None)
 
     def _over(
