@@ -113,8 +113,7 @@ function assemble(
     checks: () => checksOf(options, parts),
     signals: startSignals({
       ...{ ...options, now: () => ground.time.now() },
-      connections,
-      stats,
+      ...{ connections, hub, stats },
       leave: (connection, room_id, why) => leave(context, connection, room_id, why),
     }),
     operations: new Operations(context, config.policy.connection_window),

@@ -21,7 +21,6 @@ import type { OperationSteps } from "./fifo.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
-import type { ConnectionPatterns } from "../fanout/patterns.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
@@ -99,8 +98,8 @@ export class Connection {
   /** The object that counts its usage; undefined: not counted. A connection keeps its first class of users. */
   readonly use: UserUse | undefined;
   readonly subscriptions = new Map<string, Subscriber>();
-  /** The patterns of rooms that it receives; undefined before its first one. */
-  patterns: ConnectionPatterns | undefined = undefined;
+  /** Whether it has received rooms without a subscription of their own; read for each message. */
+  receives_unnamed = false;
   /** The caller of operations; another object after each REFRESH. */
   caller: Caller;
   /** Grants beyond its tokens; undefined: none. */

@@ -186,7 +186,7 @@ function runPublish(
   const { room_id } = envelope;
   const own = connection.subscriptions.get(room_id);
   const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
-  const { patterns } = connection;
+  const patterns = connection.receives_unnamed ? context.hub.patterns?.of(connection) : undefined;
   const is_named = own !== undefined && (own.no_echo || !room_class.echo) ||
     patterns !== undefined && (patterns.has_no_echo || !room_class.echo);
   const origin = is_named ? connection.id : undefined;
@@ -262,8 +262,8 @@ async function runRefresh(
 
 /** The steps of leaving rooms that the connection's token no longer grants. */
 function* endingNotGranted(context: OperationContext, connection: Connection): Generator<void> {
-  const { identity, patterns, subscriptions } = connection;
-  yield* patterns?.endingNotGranted() ?? [];
+  const { identity, subscriptions } = connection;
+  yield* context.hub.patterns?.of(connection)?.endingNotGranted() ?? [];
   for (const room_id of [...subscriptions.keys()]) {
     yield;
     if (!subscriptions.has(room_id) || canAct(identity, "subscribe", room_id)) continue;

@@ -210,17 +210,18 @@ function enter(
 
 /** Throws if the connection may not have the subscription, or is at its limit. */
 function requirePlace(
-  { path, limits, filters }: SubscribeContext,
-  { identity, subscriptions, patterns }: Connection,
+  { path, hub, limits, filters }: SubscribeContext,
+  connection: Connection,
   { subscribe: { room_id }, filter }: Allowed,
 ): void {
+  const { identity, subscriptions } = connection;
   // A ban may have arrived while policies judged the SUB, or the log answered.
   path.bans.requireRoom(identity, room_id);
   if (filter !== undefined) {
     const before = subscriptions.get(room_id)?.filter;
     filters.requireRoom(identity.tenant_id, room_id, filter, before);
   }
-  const size = subscriptions.size + (patterns?.size ?? 0);
+  const size = subscriptions.size + (hub.patterns?.of(connection)?.size ?? 0);
   if (subscriptions.has(room_id) || size < limits.rooms_per_connection) return;
   throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
 }
@@ -253,10 +254,10 @@ function put(
   filters.release(tenant_id, room_id, before?.filter);
   if (subscriber === undefined) {
     subscriptions.delete(room_id);
-    connection.patterns?.takeOver(room_id, before?.flow);
+    hub.patterns?.of(connection)?.takeOver(room_id, before?.flow);
   } else {
     subscriptions.set(room_id, subscriber);
-    connection.patterns?.yieldTo(room_id);
+    hub.patterns?.of(connection)?.yieldTo(room_id);
   }
   if (before !== undefined) hub.unsubscribe(tenant_id, room_id, before);
 }
@@ -286,7 +287,9 @@ export function leave(
   code?: number,
 ): void {
   context.attending.of(connection, room_id)?.end(deliberate, leaveReason(why, code));
-  if (why === "kick" || why === "room-ban") connection.patterns?.putOut(room_id, why);
+  if (why === "kick" || why === "room-ban") {
+    context.hub.patterns?.of(connection)?.putOut(room_id, why);
+  }
   if (connection.subscriptions.has(room_id)) put(context, connection, room_id, undefined, why);
 }
 
@@ -314,7 +317,7 @@ function* leavingAll(
 ): Generator<void> {
   const { hub } = context;
   hub.gone.add(connection.id);
-  yield* connection.patterns?.ending() ?? [];
+  yield* hub.patterns?.of(connection)?.ending() ?? [];
   for (const room_id of [...connection.subscriptions.keys()]) {
     leave(context, connection, room_id, "closed", deliberate, code);
     yield;

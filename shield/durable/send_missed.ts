@@ -43,7 +43,7 @@ export function sendMissed(
   connection.sendLater(() => {
     if (flow.rewinds !== rewinds) return undefined;
     const subscriber = connection.subscriptions.get(room_id) ??
-      connection.patterns?.subscriber(room_id);
+      hub.patterns?.of(connection)?.subscriber(room_id);
     let passed: PassedOver | undefined;
     for (let looked = 0; subscriber?.flow === flow; looked++) {
       if (looked === PASSED_A_TURN || judge.isOver()) {

@@ -15,9 +15,6 @@ export interface LivingConnection {
     | { readonly queued_from: number; readonly has_batches: boolean }
     | undefined;
   readonly subscriptions: ReadonlyMap<string, Marked>;
-  readonly patterns?:
-    | { readonly rooms: ReadonlyMap<string, { readonly subscriber: Marked }> }
-    | undefined;
 }
 
 /** A subscription, as far as the ledger cares. */

@@ -20,6 +20,8 @@ export interface PatternHub extends StampSource {
 
 /** The patterns of a hub. */
 export interface HubPatterns {
+  /** The patterns of a connection; undefined before its first one. */
+  of(connection: object): ConnectionPatterns | undefined;
   /** Whether the tenant's subscriptions deliver the messages of a room that is about to be opened. */
   feeds(tenant_id: string, room_id: string): boolean;
   /** How many connections receive the room by a pattern alone. */

@@ -33,7 +33,8 @@ export const WHY: Capability = {
     const ledger = started?.ledger;
     const ledgerNow = () => ledger?.now_ms ?? env.now();
     const start: Opened["start"] = (parts) => {
-      const { node_id, connections, logs, cluster: { asker }, rooms: { classes }, running } = parts;
+      const { node_id, connections, hub, logs, cluster: { asker }, rooms: { classes }, running } =
+        parts;
       const place = running.of(JOURNAL)?.admin.place;
       const journal = place && readingOf(place);
       const known = { journal, former: started?.store?.former, logs, classes };
@@ -50,7 +51,7 @@ export const WHY: Capability = {
           ledgerNow,
           (query) => openOf(parts, query),
         ),
-        begin: () => started?.store?.writer.begin(connections),
+        begin: () => started?.store?.writer.begin(connections, hub.patterns),
       };
     };
     if (started === undefined) return { start };

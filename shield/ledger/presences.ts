@@ -7,6 +7,7 @@ import { turn } from "../../shared/turns/next_turn.ts";
 import type { Ledger } from "./ledger.ts";
 import { clipped, type ConnectionBegin, type SubscriptionBegin } from "./row_facts.ts";
 import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
+import type { HubPatterns } from "../fanout/patterns.ts";
 import { KIND } from "./row_form.ts";
 import type { BlockDraft } from "./stored_block.ts";
 
@@ -17,6 +18,8 @@ export class Presences {
   /** Connections with an unwritten subscription. */
   readonly joined = new Set<LivingConnection>();
   connections: Iterable<LivingConnection> = [];
+  /** Absent: no room is received by a pattern. */
+  patterns: Pick<HubPatterns, "of"> | undefined;
   readonly #ledger: Pick<Ledger, "rooms">;
   readonly #draftOf: (tenant_id: string) => BlockDraft;
   #written = new WeakSet<SubscriptionMark>();
@@ -62,7 +65,7 @@ export class Presences {
   }
 
   #forgetMarks(connection: LivingConnection): void {
-    for (const [, { mark }] of marksOf(connection)) {
+    for (const [, { mark }] of this.#marksOf(connection)) {
       if (mark !== undefined) this.#written.delete(mark);
     }
   }
@@ -96,7 +99,7 @@ export class Presences {
   #writeSubscriptions(connection: LivingConnection, now_ms: number): boolean {
     const { number, identity: { tenant_id } } = connection;
     let is_final = true;
-    for (const [room_id, { mark }] of marksOf(connection)) {
+    for (const [room_id, { mark }] of this.#marksOf(connection)) {
       if (mark === undefined || this.#written.has(mark)) continue;
       const room = this.#ledger.rooms.find(tenant_id, room_id);
       if (room === undefined) {
@@ -114,11 +117,12 @@ export class Presences {
     }
     return is_final;
   }
-}
 
-function* marksOf({ subscriptions, patterns }: LivingConnection): Generator<
-  readonly [room_id: string, subscription: { readonly mark?: SubscriptionMark | undefined }]
-> {
-  yield* subscriptions;
-  for (const [room_id, { subscriber }] of patterns?.rooms ?? []) yield [room_id, subscriber];
+  *#marksOf(connection: LivingConnection): Generator<
+    readonly [room_id: string, subscription: { readonly mark?: SubscriptionMark | undefined }]
+  > {
+    yield* connection.subscriptions;
+    const { rooms = [] } = this.patterns?.of(connection) ?? {};
+    for (const [room_id, { subscriber }] of rooms) yield [room_id, subscriber];
+  }
 }

@@ -150,8 +150,9 @@ export class StoreWriter {
   }
 
   /** Starts to write, with the existing connections. */
-  begin(connections: Iterable<LivingConnection>): void {
+  begin(connections: Iterable<LivingConnection>, patterns?: Presences["patterns"]): void {
     this.#presences.connections = connections;
+    this.#presences.patterns = patterns;
     this.#living = this.#options.life.begin("ledger", () => this.until_ms);
     this.#timer = setInterval(() => this.tick(), this.#options.flush_ms);
     Deno.unrefTimer(this.#timer);

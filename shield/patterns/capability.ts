@@ -40,7 +40,8 @@ export const PATTERNS: Capability<PatternRooms> = {
             const own = { hub_patterns, logs: running.given.logs };
             return subscribePattern(own, context, connection, subscribe, note);
           },
-          unsubscribe: unsubscribePattern,
+          unsubscribe: (connection, unsubscribe) =>
+            unsubscribePattern(hub_patterns, connection, unsubscribe),
         },
       },
       start: () => ({ own: hub_patterns }),

@@ -10,7 +10,7 @@ import { tenantRoomsPattern } from "../../shared/subjects/subject.ts";
 import type { Channel } from "../fanout/channel.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import { copyFor } from "../fanout/message_copy.ts";
-import type { HubPatterns, PatternHub } from "../fanout/patterns.ts";
+import type { ConnectionPatterns, HubPatterns, PatternHub } from "../fanout/patterns.ts";
 import { gapEnvelope } from "../fanout/room_message.ts";
 import { isOnlyNamed, PatternIndex } from "./pattern_index.ts";
 
@@ -81,9 +81,20 @@ export class PatternRooms implements HubPatterns {
   readonly counts = { patterns: 0, rooms: 0, unmatched: 0 };
   readonly #options: PatternRoomsOptions;
   readonly #tenants = new Map<string, Tenant>();
+  readonly #connections = new WeakMap<object, ConnectionPatterns>();
 
   constructor(options: PatternRoomsOptions) {
     this.#options = options;
+  }
+
+  of(connection: object): ConnectionPatterns | undefined {
+    return this.#connections.get(connection);
+  }
+
+  /** Sets the patterns of a connection. */
+  begin(connection: { receives_unnamed: boolean }, patterns: ConnectionPatterns): void {
+    this.#connections.set(connection, patterns);
+    connection.receives_unnamed = true;
   }
 
   /**

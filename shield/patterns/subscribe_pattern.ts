@@ -81,9 +81,9 @@ function subscribeNew(
   from?: Pick<PatternSub, "positions" | "lives">,
 ): Promise<void> | undefined {
   const { room_id: pattern, no_echo, batch } = subscribe;
-  const patterns = patternsOf(connection) ??
+  const patterns = patternsOf(hub_patterns, connection) ??
     new SubscribedPatterns(context, hub_patterns, connection);
-  connection.patterns = patterns;
+  hub_patterns.begin(connection, patterns);
   const { rooms_per_connection } = context.limits;
   const size = connection.subscriptions.size + patterns.size;
   // A ban may have arrived while policies judged the SUB.
@@ -108,17 +108,18 @@ function subscribeNew(
   return entering.then(() => connection.ended ? undefined : acknowledge());
 }
 
-/** The connection's patterns, which only this capability makes. */
-const patternsOf = ({ patterns }: Pick<Connection, "patterns">) =>
-  patterns as SubscribedPatterns | undefined;
+/** The connection's patterns, which only this file makes. */
+const patternsOf = (hub_patterns: PatternRooms, connection: Connection) =>
+  hub_patterns.of(connection) as SubscribedPatterns | undefined;
 
 /** Runs an UNSUB of a pattern. Throws `invalid-room` and `not-subscribed`. */
 export function unsubscribePattern(
+  hub_patterns: PatternRooms,
   connection: Connection,
   { room_id: pattern, request_id }: Unsubscribe,
 ): Promise<void> | undefined {
   requireRoomsPattern(pattern);
-  const patterns = patternsOf(connection);
+  const patterns = patternsOf(hub_patterns, connection);
   if (patterns?.has(pattern) !== true) throw new ArqonError("not-subscribed", pattern);
   const acknowledge = () => answer(connection, { request_id, ack_requested: false });
   const leaving = patterns.leave([pattern], "unsubscribed");

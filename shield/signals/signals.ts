@@ -20,6 +20,7 @@ import type { ArrivedBan } from "../auth/ban_table.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { ConnectionTable } from "../connection/connection_table.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
+import type { Hub } from "../fanout/hub.ts";
 import type { Identity } from "../auth/identity.ts";
 import { notGranted } from "../auth/authorize.ts";
 import { revokedRefusal } from "../auth/revocations.ts";
@@ -40,12 +41,12 @@ export type Signalled = Pick<
   | "send"
   | "fail"
   | "subscriptions"
-  | "patterns"
 >;
 
 interface SignalsOptions<C extends Signalled = Connection> extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "subscribe" | "onEvent">;
   readonly connections: ConnectionTable<C>;
+  readonly hub: Pick<Hub, "patterns">;
   /** Ends the connection's subscription to a room, and its membership. */
   readonly leave: (
     connection: C,
@@ -262,9 +263,9 @@ function putOut<C extends Signalled>(
     frame: framesOf(options, tenant_id, room, { ...signal, target: room }),
   }));
   forEach(options, tenant_id, hit, (connection) => {
-    const { subscriptions, patterns } = connection;
+    const patterns = options.hub.patterns?.of(connection);
     for (const { room, frame } of rooms) {
-      if (!subscriptions.has(room) && patterns?.covers(room) !== true) continue;
+      if (!connection.subscriptions.has(room) && patterns?.covers(room) !== true) continue;
       bump(options.stats.kicks, cause);
       connection.send(frame(connection.text));
       options.leave(connection, room, cause);

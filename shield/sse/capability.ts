@@ -12,7 +12,8 @@ import { identifying, startTickets, ticketRoute } from "./http/tickets.ts";
 
 const routes: ClientSide["routes"] = (env, parts, entrance) => {
   const { config: { auth, limits, server, sse }, registry, now, random } = env;
-  const { rates, stats, node_id, forwarding, rooms: { classes }, operations: { context } } = parts;
+  const { rates, stats, node_id, forwarding, hub, rooms: { classes }, operations: { context } } =
+    parts;
   const tickets = startTickets(env);
   const readers = new EventReaders();
   scrapedGauge(
@@ -23,7 +24,7 @@ const routes: ClientSide["routes"] = (env, parts, entrance) => {
   );
   const events = {
     enter: createEntrance(entrance),
-    ...{ readers, stats, now, random, classes },
+    ...{ hub, readers, stats, now, random, classes },
     rates: new HttpRates(rates, now),
     query_token: auth.query_token,
     origins: server,

@@ -35,7 +35,10 @@ const TenantParams = z.strictObject({ sort: TenantSort, tenant: Id.optional() })
 const RoomParam = z.strictObject({ tenant: Id, room: Id });
 const ConnectionParam = z.strictObject({ connection_id: Id });
 
-function connectionRow(node_id: string, connection: Connection): ConnectionRow {
+function connectionRow(
+  { node_id, hub: { patterns } }: Pick<Parts, "node_id" | "hub">,
+  connection: Connection,
+): ConnectionRow {
   const { identity, caller, outbox } = connection;
   return {
     connection_id: connection.id,
@@ -48,7 +51,7 @@ function connectionRow(node_id: string, connection: Connection): ConnectionRow {
     protocol: connection.text ? "arqon.v1.json" : "arqon.v1",
     connected_ms: connection.created_ms,
     token_expires_ms: identity.expires_ms,
-    subscriptions: connection.subscriptions.size + (connection.patterns?.size ?? 0),
+    subscriptions: connection.subscriptions.size + (patterns?.of(connection)?.size ?? 0),
     pending_operations: connection.pending,
     unsent_bytes: outbox?.unsent_bytes ?? 0,
     received_messages: connection.liveness.received,
@@ -63,23 +66,25 @@ const CONNECTION_SCORES: Record<"unsent" | "age" | "messages", (one: Connection)
 };
 
 async function connections(
-  { node_id, connections }: Pick<Parts, "node_id" | "connections">,
+  parts: Pick<Parts, "node_id" | "connections" | "hub">,
   params: unknown,
 ) {
+  const { connections, hub: { patterns } } = parts;
   const { tenant, user, room, sort, limit } = ConnectionParams.parse(params);
   const all = tenant !== undefined && user !== undefined
     ? connections.ofUser(tenant, user)
     : connections;
   const { items, total } = await topOf(all, {
     limit,
-    accept: ({ identity, subscriptions, patterns, ended }) =>
-      !ended && (tenant === undefined || identity.tenant_id === tenant) &&
-      (user === undefined || identity.user_id === user) &&
-      (room === undefined || subscriptions.has(room) || patterns?.covers(room) === true),
+    accept: (one) =>
+      !one.ended && (tenant === undefined || one.identity.tenant_id === tenant) &&
+      (user === undefined || one.identity.user_id === user) &&
+      (room === undefined || one.subscriptions.has(room) ||
+        patterns?.of(one)?.covers(room) === true),
     score: CONNECTION_SCORES[sort],
     name: ({ id }) => id,
   });
-  return { rows: items.map((one) => connectionRow(node_id, one)), total };
+  return { rows: items.map((one) => connectionRow(parts, one)), total };
 }
 
 function connectionDetail(parts: InspectedParts, params: unknown): ConnectionDetail {
@@ -99,11 +104,11 @@ function connectionDetail(parts: InspectedParts, params: unknown): ConnectionDet
       ...(filter === undefined ? {} : { filter: filter.text }),
     });
   }
-  for (const { pattern, no_echo } of connection.patterns?.patterns ?? []) {
+  for (const { pattern, no_echo } of parts.hub.patterns?.of(connection)?.patterns ?? []) {
     if (rooms.length === CONNECTION_ROOMS_MAX) break;
     rooms.push({ room_id: pattern, presence: false, no_echo, batch });
   }
-  return { ...connectionRow(parts.node_id, connection), rooms };
+  return { ...connectionRow(parts, connection), rooms };
 }
 
 function roomRow({ tenant_id, room_id, subscribers, room_class, messages }: Channel): RoomRow {

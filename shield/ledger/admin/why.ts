@@ -160,7 +160,7 @@ export const WHY_ROUTES = new AdminTable<WhyContext>("cluster", {
 
 /** The open connections that a question is about. */
 export function openOf(
-  { connections, rooms: { classes } }: Pick<Parts, "connections" | "rooms">,
+  { connections, hub, rooms: { classes } }: Pick<Parts, "connections" | "hub" | "rooms">,
   query: WhyUser,
 ): OpenConnection[] {
   const { tenant, user, connection } = query;
@@ -179,7 +179,7 @@ export function openOf(
     began_ms: open.noted_ms,
     batch: open.outbox?.has_batches ?? false,
     subscription: (room_id) =>
-      (open.subscriptions.get(room_id) ?? open.patterns?.subscriber(room_id))?.mark,
+      (open.subscriptions.get(room_id) ?? hub.patterns?.of(open)?.subscriber(room_id))?.mark,
     waits: (room_id) => {
       const waits = open.outbox?.waits(room_id);
       if (waits?.listed !== undefined) return waits;

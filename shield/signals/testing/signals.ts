@@ -22,7 +22,6 @@ import type { ShieldStats } from "../../stats/stats.ts";
 /** The part of a connection that signals use. */
 export class Kept implements Signalled {
   readonly subscriptions: Signalled["subscriptions"] = new Map();
-  readonly patterns = undefined;
   more_grants: Signalled["more_grants"] = undefined;
   readonly frames: Frame[] = [];
   readonly failed: string[] = [];
@@ -106,7 +105,7 @@ export async function signalled(
   const leave = (connection: Kept, room_id: string) =>
     void connection.subscriptions.delete(room_id);
   const started = signals = startSignals<Kept>({
-    ...{ spine, connections: table, leave, stats, log, now, random },
+    ...{ spine, connections: table, hub: { patterns: undefined }, leave, stats, log, now, random },
   });
   const { writes, close } = startSignalWrites({
     ...{ spine, signals: started, registry: new Registry() },

@@ -11,6 +11,7 @@ import type { AllowedOrigins } from "../../auth/origin.ts";
 import type { Connection } from "../../connection/connection.ts";
 import type { Entrance } from "../../connection/entrance.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
+import type { Hub } from "../../fanout/hub.ts";
 import type { EventReaders } from "../event_turn.ts";
 import { type EventPacker, GzipStream } from "../../../shared/http1/gzip.ts";
 import { parseEventId, queriedPosition } from "../positions.ts";
@@ -24,6 +25,7 @@ import type { ClientCall, ClientRoute } from "../../http/route.ts";
 /** The dependencies and settings of streams of events. */
 export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly enter: Entrance;
+  readonly hub: Pick<Hub, "patterns">;
   readonly readers: EventReaders;
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_ops">;
@@ -62,7 +64,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
     gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
     subscriptions: new EventSubscriptions(rooms),
     isDurable: (room_id) => context.classes.of(client.identity.tenant_id, room_id).durable,
-    isOut: () => place.connection !== undefined && hearsNothing(place.connection),
+    isOut: () => place.connection !== undefined && hearsNothing(context, place.connection),
   });
   const opening = { socket, listen: socket.listen.bind(socket) };
   place.connection = (await context.enter(request, client, () => opening, "text")).connection;
@@ -70,8 +72,8 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
   return answerWith(request, socket.writer, headers, context.now());
 }
 
-const hearsNothing = ({ subscriptions, patterns }: Connection) =>
-  subscriptions.size === 0 && (patterns === undefined || patterns.size === 0);
+const hearsNothing = ({ hub: { patterns } }: EventsContext, connection: Connection) =>
+  connection.subscriptions.size === 0 && (patterns?.of(connection)?.size ?? 0) === 0;
 
 /** The rooms of a request, with the position in each. Throws 400 with the fault. */
 function wantedRooms(
