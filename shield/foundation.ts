@@ -7,7 +7,7 @@ import { Forwarding } from "./http/forwarding.ts";
 import { Lives } from "../shared/lives/lives.ts";
 import { StoreTime } from "../shared/spine/contract/store_time.ts";
 import { OwnLife } from "../shared/lives/own_life.ts";
-import { startRevocations } from "./auth/revoke.ts";
+import { openRevocations } from "./auth/revocations.ts";
 import { RunningCapabilities } from "./capability.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { signatureDemands } from "./message/signature.ts";
@@ -29,7 +29,7 @@ async function layGround(options: ShieldOptions): Promise<Ground> {
   const stats = createStats();
   registerStats(stats, options.registry);
   const lives = new Lives(spine);
-  const revocations = await startRevocations(options);
+  const revocations = await openRevocations(options);
   const time = new StoreTime({ ...options, bucket: revocations.bucket });
   await time.ask();
   const rooms = startRoomClasses({ ...options, settings });

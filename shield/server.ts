@@ -31,7 +31,7 @@ import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { observersOf } from "./message/observers.ts";
 import { orderOn } from "./message/room_order.ts";
-import { startSignals } from "./signals/signals.ts";
+import { Removals } from "./connection/removals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
 import { leave } from "./connection/subscribe.ts";
@@ -111,9 +111,9 @@ function assemble(
     rates: new RateTable(limits, options.registry, now()),
     ...{ cluster, hub, observers, logs, presence, policies: overseer, bans, bans_bucket },
     checks: () => checksOf(options, parts),
-    signals: startSignals({
-      ...{ ...options, now: () => ground.time.now() },
-      ...{ connections, hub, stats },
+    removals: new Removals({
+      ...{ log, random, connections, hub, stats },
+      now: () => ground.time.now(),
       leave: (connection, room_id, why) => leave(context, connection, room_id, why),
     }),
     operations: new Operations(context, config.policy.connection_window),
@@ -123,7 +123,7 @@ function assemble(
     started_ms: now(),
     ...RUNNING,
   };
-  for (const part of [authenticator, hub, revocations.held, bans, parts.signals]) {
+  for (const part of [authenticator, hub, revocations.held, bans]) {
     ground.ends.defer(() => part.close());
   }
   return parts;
@@ -155,10 +155,10 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   registerParts(parts, options.registry);
   options.reloading?.follow(RATE_KEYS, () => parts.rates.renew());
   if (options.reloading !== undefined) parts.rooms.follow(options.reloading);
-  parts.bans.start((ban) => parts.signals.onBan(ban));
+  parts.bans.start((ban) => parts.removals.ban(ban));
   revocations.start(() => {
     void authenticator.forget((identity) => revocations.find(identity) !== undefined);
-    parts.signals.onRevocations((identity) => revocations.find(identity));
+    parts.removals.revoke((identity) => revocations.find(identity));
   });
   const http = parts.http = httpContext(options, parts);
   const status = () => statusOf(options, parts);

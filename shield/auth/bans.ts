@@ -1,5 +1,5 @@
 /**
- * The active bans, all in memory, by user. They refuse operations; `signals.ts` closes open connections,
+ * The active bans, all in memory, by user. They refuse operations; `removals.ts` closes open connections,
  * `shared/spine/watched_bucket.ts` follows the bucket.
  */
 import { reservedRoom } from "../../shared/rooms/reserved.ts";

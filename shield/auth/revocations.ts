@@ -1,10 +1,11 @@
 /**
  * The revocations in force: the bucket `ARQON_REVOCATIONS` in memory, by tenant, user and token id. Refuses tokens, and
- * reports when open connections must be checked; `signals.ts` closes those. `shared/spine/watched_bucket.ts` follows
+ * reports when open connections must be checked; `removals.ts` closes those. `shared/spine/watched_bucket.ts` follows
  * the bucket; `revocations_api.ts` has operators' requests.
  */
 import { ArqonError } from "@arqon/proto";
 import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
+import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
@@ -38,6 +39,26 @@ interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "mon
   readonly spine: Pick<Spine, "status" | "onEvent">;
   /** The most revocations of all tenants: `limits.revocations`. */
   readonly revocations_max: number;
+}
+
+/** The revocations of one process. */
+export interface StartedRevocations {
+  /** Not started yet: the caller first sets an observer of changes. */
+  readonly held: Revocations;
+  readonly bucket: KeyValue;
+}
+
+/** Opens the revocations of one process. Rejects with `spine-unavailable`. */
+export async function openRevocations(
+  options: Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> & {
+    readonly config: Pick<Config, "limits">;
+    readonly spine: Pick<Spine, "keyValue" | "status" | "onEvent">;
+  },
+): Promise<StartedRevocations> {
+  const bucket = await options.spine.keyValue(REVOCATIONS_BUCKET);
+  const log = options.log.child({ part: "revocations" });
+  const revocations_max = options.config.limits.revocations;
+  return { held: new Revocations({ ...options, bucket, log, revocations_max }), bucket };
 }
 
 /** The refusal that the holder of a revoked token gets. */

@@ -35,13 +35,13 @@ export interface Order {
 export type SendOrder = (nodes: Iterable<string>, order: Order) => Promise<void>;
 
 /** The dependencies of orders in the process. */
-export interface OrderContext extends Pick<Parts, "node_id" | "connections" | "signals"> {
+export interface OrderContext extends Pick<Parts, "node_id" | "connections" | "removals"> {
   readonly forwarding: Pick<Forwarding, "listen" | "forward">;
   readonly log: Pick<Logger, "info">;
 }
 
 /** Executes an order in slices: a user may have thousands of connections. */
-async function carryOut({ connections, signals, log }: OrderContext, order: Order): Promise<void> {
+async function carryOut({ connections, removals, log }: OrderContext, order: Order): Promise<void> {
   const { tenant_id, user_id, client, whitelist, disconnect, subscribe, unsubscribe } = order;
   for (const [at, connection] of connections.ofUser(tenant_id, user_id).entries()) {
     if (at % A_PIECE === 0) await slice(tenant_id);
@@ -58,7 +58,7 @@ async function carryOut({ connections, signals, log }: OrderContext, order: Orde
     if (code !== 0) own?.endAs(code, reason);
     // Clients of the bus have no such codes. Whether they reconnect depends on the code all the same.
     if (own === undefined && code !== 0 && comesAgain(code)) connection.sendAway(0);
-    else signals.disconnect(id);
+    else removals.disconnect(id);
     log.info("a backend ended a connection", { connection: id, tenant_id, user: user_id, code });
   }
 }

@@ -18,7 +18,7 @@ wasm: module metering instance reducer/schema reducer
 shield: stats rates quota settings socket sse traces auth message tap ledger memory journal usage
   openapi admin/routing admin/console audit backup mirror classes policy/abi policy/logs
   policy/state policy/ring policy/modules policy/worker policy/pool policy/chain policy reducers
-  schema/validation schema/registry schema/admin schema filter signals durable/messages
+  schema/validation schema/registry schema/admin schema filter durable/messages
   durable/recovery durable/log durable/room durable/history vcdiff growing fanout
   deltas presence connection durable patterns backend schedules hooks apply http rooms batch nats_api growing/http durable/http sse/http
   streams journal/admin usage/admin ledger/admin data proof admin/inspect pusher centrifugo admin/operations

@@ -59,7 +59,7 @@ function disconnectAnswer(parts: Parts, log: Logger): AnswerHandlers {
       const { connection_id, by, tenant } = DisconnectParams.parse(params);
       const identity = parts.connections.get(connection_id)?.identity;
       if (tenant !== undefined && identity?.tenant_id !== tenant) return { done: false };
-      const done = parts.signals.disconnect(connection_id);
+      const done = parts.removals.disconnect(connection_id);
       if (done) {
         const { tenant_id, user_id } = identity ?? {};
         const whose = { connection: connection_id, tenant_id, user: user_id };

@@ -21,7 +21,7 @@ import { type AdminCall, AdminTable, inBody, jsonBody } from "../routing/admin_r
 import { Id } from "../routing/query.ts";
 import { parameterOf, settingsWithin } from "../../../shared/listeners/request_body.ts";
 import type { Revocations } from "../../auth/revocations.ts";
-import { revokeTokens } from "../../auth/revoke.ts";
+import { revokeTokens } from "./revoke.ts";
 
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;

@@ -1,6 +1,6 @@
 /**
  * Stores bans and revocations of backends' signals in their buckets, from which every Shield receives them, like those
- * of commands and the admin API. It ends no connection: `shield/signals/signals.ts` does.
+ * of commands and the admin API. It ends no connection: `connection/removals.ts` does.
  *
  * Every Shield receives every order, and one of them, chosen by the Spine, writes it. A later order for the same user
  * may be written by another Shield and overtake the first. So a Shield that has recently written a user's ban also
@@ -19,9 +19,8 @@ import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
 import { everyTenant } from "../../../shared/subjects/subject.ts";
 import { within } from "../../../shared/within.ts";
 import type { Bans } from "../../auth/bans.ts";
-import { type Order, readOrder } from "../../signals/signal_order.ts";
-import type { Signals } from "../../signals/signals.ts";
 import { bump } from "../../stats/stats.ts";
+import { type Order, readOrder } from "./signal_order.ts";
 
 /** The queue group of the Shields that share the writing: one of them takes each signal. */
 const QUEUE = "shield";
@@ -229,10 +228,6 @@ export class SignalWrites {
   }
 }
 
-interface SignalWritesStart extends SignalWritesOptions, Pick<Env, "spine" | "registry"> {
-  readonly signals: Pick<Signals, "onOrder">;
-}
-
 /** The writes of a process; `close` resolves once its orders are written, or after some seconds. */
 interface StartedSignalWrites {
   readonly writes: SignalWrites;
@@ -240,13 +235,14 @@ interface StartedSignalWrites {
 }
 
 /** Stores the orders of signals, on the server from the next flush. Throws as the Spine throws. */
-export function startSignalWrites(start: SignalWritesStart): StartedSignalWrites {
-  const { spine, registry, signals, log } = start;
+export function startSignalWrites(
+  start: SignalWritesOptions & Pick<Env, "spine" | "registry">,
+): StartedSignalWrites {
+  const { spine, registry, log } = start;
   const writes = new SignalWrites(start);
   const help = "Control signals that were not carried out.";
   const name = "shield_dropped_signals_total";
   scrapedFamily(registry, name, help, "problem", () => writes.dropped);
-  signals.onOrder((order) => writes.receive(order));
   const taken = spine.subscribe(everyTenant("signals"), (message) => writes.take(message), {
     queue: QUEUE,
   });

@@ -9,7 +9,7 @@ import { decodeRevocation, revocationKey } from "../../../shared/records/revocat
 import { tenantSubject } from "../../../shared/subjects/subject.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { holderOf } from "../../auth/testing/revocations.ts";
-import { Kept, signalled, type TestSignals } from "../../signals/testing/signals.ts";
+import { Kept, signalled, type TestSignals } from "./testing/signals.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 
 const SUBJECT = tenantSubject("signals", "acme");

@@ -5,16 +5,16 @@ import { encodeRevocation, revocationKey } from "../../../shared/records/revocat
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
-import type { Holder, Revocations } from "../revocations.ts";
+import { type Holder, openRevocations, type Revocations } from "../revocations.ts";
 import { REVOCATION_ROUTES } from "../../admin/operations/revocations_api.ts";
-import { type StartedRevocations, startRevocations } from "../revoke.ts";
+import { revokeTokens } from "../../admin/operations/revoke.ts";
 import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 
 /** Watching from the start; closed when the scope ends. */
 export interface TestRevocations extends Disposable {
   readonly held: Revocations;
-  readonly revoke: StartedRevocations["revoke"];
+  readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<Revocation>;
   readonly bucket: KeyValue;
   readonly lines: readonly string[];
   /** Unix ms, and ms that only grow; a test moves them. */
@@ -65,13 +65,13 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
   const now = () => clock.now_ms;
   const monotonic_ms = () => clock.monotonic_ms;
   const start = { config, spine, registry, log, now, monotonic_ms };
-  const { held, bucket, revoke } = await startRevocations(start);
+  const { held, bucket } = await openRevocations(start);
   const admin = { revocations: held, bucket, ...config, log, now, node_id: "s1" };
   let changes = 0;
   held.start(() => changes++);
   return {
     held,
-    revoke,
+    revoke: (tenant_id, wanted) => revokeTokens(admin, tenant_id, wanted),
     bucket,
     lines,
     clock,

@@ -1,21 +1,19 @@
 /**
- * Revokes tokens: stores the revocation merged with an earlier one, and applies it here. Also starts the revocations of
- * a process. Those who call it authorize callers.
+ * Revokes tokens: stores the revocation merged with an earlier one, and applies it here. Those who call it authorize
+ * callers.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Config } from "../../shared/config/schema.ts";
+import type { Config } from "../../../shared/config/schema.ts";
 import {
   decodeRevocation,
   encodeRevocation,
   revocationKey,
-  REVOCATIONS_BUCKET,
   widest,
-} from "../../shared/records/revocations.ts";
-import type { Revocation } from "../../shared/records/revocations.ts";
-import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvEntry, Spine } from "../../shared/spine/contract/spine.ts";
-import { Revocations } from "./revocations.ts";
-import type { Env } from "../../shared/env.ts";
+} from "../../../shared/records/revocations.ts";
+import type { Revocation } from "../../../shared/records/revocations.ts";
+import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvEntry } from "../../../shared/spine/contract/spine.ts";
+import type { Revocations } from "../../auth/revocations.ts";
 
 /** With n concurrent writers the last one succeeds at its n-th attempt. */
 const ATTEMPTS = 16;
@@ -69,28 +67,4 @@ function merged({ value }: KvEntry, wanted: Revocation): Revocation {
   } catch {
     return wanted;
   }
-}
-
-interface RevocationsStart extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
-  readonly config: Pick<Config, "limits">;
-  readonly spine: Pick<Spine, "keyValue" | "status" | "onEvent">;
-}
-
-/** The revocations of one process. */
-export interface StartedRevocations {
-  /** Not started yet: the caller first sets an observer of changes. */
-  readonly held: Revocations;
-  readonly bucket: KeyValue;
-  /** Rejects as `revokeTokens` does. */
-  readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<Revocation>;
-}
-
-/** Assembles the revocations of one process. Rejects with `spine-unavailable`. */
-export async function startRevocations(start: RevocationsStart): Promise<StartedRevocations> {
-  const { config: { limits }, spine } = start;
-  const bucket = await spine.keyValue(REVOCATIONS_BUCKET);
-  const log = start.log.child({ part: "revocations" });
-  const held = new Revocations({ ...start, bucket, log, revocations_max: limits.revocations });
-  const revoking = { revocations: held, bucket, limits };
-  return { held, bucket, revoke: (tenant_id, wanted) => revokeTokens(revoking, tenant_id, wanted) };
 }

@@ -5,27 +5,28 @@
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, ERRORS } from "@arqon/proto";
 import { Registry } from "prom-client";
-import { configFrom } from "../../../shared/config/load.ts";
-import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
-import type { ArrivedBan } from "../../auth/ban_table.ts";
-import { ConnectionTable } from "../../connection/connection_table.ts";
-import type { Frame } from "../../fanout/frame_bytes.ts";
-import { type SignalWrites, startSignalWrites } from "../../admin/operations/signal_writes.ts";
-import { type Signalled, type Signals, startSignals } from "../signals.ts";
-import { type TestBans, testBans } from "../../auth/testing/bans.ts";
-import { random } from "../../fanout/testing/hub.ts";
-import { type TestRevocations, testRevocations } from "../../auth/testing/revocations.ts";
-import { ann } from "../../auth/testing/identity.ts";
-import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
-import type { ShieldStats } from "../../stats/stats.ts";
+import { configFrom } from "../../../../shared/config/load.ts";
+import type { KeyValue, Spine } from "../../../../shared/spine/contract/spine.ts";
+import type { ArrivedBan } from "../../../auth/ban_table.ts";
+import { ConnectionTable } from "../../../connection/connection_table.ts";
+import type { Frame } from "../../../fanout/frame_bytes.ts";
+import { type SignalWrites, startSignalWrites } from "../signal_writes.ts";
+import { type Removable, Removals } from "../../../connection/removals.ts";
+import { receiveSignals } from "../signals.ts";
+import { type TestBans, testBans } from "../../../auth/testing/bans.ts";
+import { random } from "../../../fanout/testing/hub.ts";
+import { type TestRevocations, testRevocations } from "../../../auth/testing/revocations.ts";
+import { ann } from "../../../auth/testing/identity.ts";
+import { keptLog, SPINE_NOW_MS } from "../../../testing/spine.ts";
+import type { ShieldStats } from "../../../stats/stats.ts";
 
 /** The part of a connection that signals use. */
-export class Kept implements Signalled {
-  readonly subscriptions: Signalled["subscriptions"] = new Map();
-  more_grants: Signalled["more_grants"] = undefined;
+export class Kept implements Removable {
+  readonly subscriptions: Removable["subscriptions"] = new Map();
+  more_grants: Removable["more_grants"] = undefined;
   readonly frames: Frame[] = [];
   readonly failed: string[] = [];
-  readonly identity: Signalled["identity"];
+  readonly identity: Removable["identity"];
   ended = false;
 
   constructor(
@@ -71,7 +72,9 @@ export class Kept implements Signalled {
 
 /** The part of a Shield that signals affect. */
 export interface TestSignals extends AsyncDisposable {
-  readonly signals: Signals;
+  readonly removals: Removals<Kept>;
+  /** Receives no more signals. */
+  readonly stop: () => void;
   readonly writes: SignalWrites;
   readonly bans: TestBans;
   readonly revocations: TestRevocations;
@@ -90,8 +93,8 @@ export async function signalled(
   most = 1_000,
 ): Promise<TestSignals> {
   const { log, lines } = keptLog();
-  let signals: Signals | undefined = undefined;
-  const onBan = (ban: ArrivedBan) => signals?.onBan(ban);
+  let removals: Removals<Kept> | undefined = undefined;
+  const onBan = (ban: ArrivedBan) => removals?.ban(ban);
   const bans = await testBans(spine, Math.max(most, 1_000), onBan);
   const revocations = await testRevocations(spine, most);
   await Promise.all([bans.bans.ready, revocations.held.ready]);
@@ -104,11 +107,13 @@ export async function signalled(
   const storeTime = () => Promise.resolve(now() + (store.ahead_ms ?? 0));
   const leave = (connection: Kept, room_id: string) =>
     void connection.subscriptions.delete(room_id);
-  const started = signals = startSignals<Kept>({
-    ...{ spine, connections: table, hub: { patterns: undefined }, leave, stats, log, now, random },
+  const hub = { patterns: undefined };
+  const own = removals = new Removals<Kept>({
+    ...{ connections: table, hub, leave, stats, log, now, random },
   });
   const { writes, close } = startSignalWrites({
-    ...{ spine, signals: started, registry: new Registry() },
+    spine,
+    registry: new Registry(),
     bans_bucket: bans.bucket,
     bans: bans.bans,
     config: configFrom({ brain: { bans_per_tenant: most } }),
@@ -122,11 +127,14 @@ export async function signalled(
     now,
     monotonic_ms: () => passed.ms,
   });
+  const stop = receiveSignals({
+    ...{ spine, connections: table, removals: own, writes, log, now, random },
+  });
   return {
-    ...{ signals: started, writes, bans, revocations, stats, store, passed, lines },
+    ...{ removals: own, stop, writes, bans, revocations, stats, store, passed, lines },
     async [Symbol.asyncDispose]() {
       await close();
-      started.close();
+      stop();
       bans[Symbol.dispose]();
       revocations[Symbol.dispose]();
     },

@@ -5,15 +5,15 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type EnvelopeInput, writeEnvelope } from "@arqon/proto";
-import { EVERY_ROOM } from "../../shared/records/bans.ts";
-import { roomSubject, tenantSubject } from "../../shared/subjects/subject.ts";
-import { exactSubject } from "../../shared/spine/testing/subjects.ts";
-import { ConnectionTable } from "../connection/connection_table.ts";
+import { EVERY_ROOM } from "../../../shared/records/bans.ts";
+import { roomSubject, tenantSubject } from "../../../shared/subjects/subject.ts";
+import { exactSubject } from "../../../shared/spine/testing/subjects.ts";
+import { ConnectionTable } from "../../connection/connection_table.ts";
 import { readOrder } from "./signal_order.ts";
-import { turnsDuring } from "../../shared/testing/turns_during.ts";
-import { until } from "../../shared/testing/until.ts";
+import { turnsDuring } from "../../../shared/testing/turns_during.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { Kept, signalled } from "./testing/signals.ts";
-import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 
 async function testSignals(connections: readonly Kept[]) {
   const engine = testSpine();
@@ -139,9 +139,9 @@ Deno.test("a ban from the tenant ends the user's connections, a ban from a room 
   await using test = await testSignals([one, two, bob, idle]);
   const until_ms = SPINE_NOW_MS + 1_000;
   const ban = { tenant_id: "acme", reason: "spam", until_ms };
-  test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
-  test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
-  test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "nobody" });
+  test.removals.ban({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
+  test.removals.ban({ ...ban, room_id: "lobby", user_id: "bob" });
+  test.removals.ban({ ...ban, room_id: EVERY_ROOM, user_id: "nobody" });
   await until("bob is removed", () => bob.subscriptions.size === 1);
   const signal = { kind: "BAN", target: "ann", reason: "spam", until_ms };
   for (const banned of [one, two]) {
@@ -153,8 +153,8 @@ Deno.test("a ban from the tenant ends the user's connections, a ban from a room 
   assert.deepEqual([bob.failed.length, idle.frames.length], [0, 0]);
   assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });
   // Bans are reported again after each listing.
-  test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
-  test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
+  test.removals.ban({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
+  test.removals.ban({ ...ban, room_id: "lobby", user_id: "bob" });
   assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });
 });
 
@@ -165,9 +165,7 @@ Deno.test("a revocation ends only connections with the revoked token, and sends 
   await using test = await testSignals([old, text, bob, gone]);
   const revocation = { kind: "user", id: "ann", issued_before_ms: 1, until_ms: 9 } as const;
   const rest = { reason: "lost phone", by: "root", created_ms: 1 };
-  test.signals.onRevocations(({ user_id }) =>
-    user_id === "ann" ? { ...revocation, ...rest } : undefined
-  );
+  test.removals.revoke(({ user_id }) => user_id === "ann" ? { ...revocation, ...rest } : undefined);
   for (const connection of [old, text]) {
     assert.deepEqual(connection.failed, ["token-revoked"]);
     const [{ room: _, ...signal }] = connection.signals as [Record<string, unknown>];
@@ -186,7 +184,7 @@ Deno.test("a revoked token that has lent a room to a connection ends that subscr
   await using test = await testSignals([bob]);
   const revocation = { kind: "token", id: "t1", issued_before_ms: 0, until_ms: 9 } as const;
   const rest = { reason: "lost phone", by: "root", created_ms: 1 };
-  test.signals.onRevocations(({ token_id }) =>
+  test.removals.revoke(({ token_id }) =>
     token_id === "t1" ? { ...revocation, ...rest } : undefined
   );
   assert.deepEqual([bob.failed, bob.ended], [["not-granted"], false]);
@@ -202,9 +200,9 @@ Deno.test("many connections of one user are kicked, banned or ended in slices", 
   type Test = Awaited<ReturnType<typeof testSignals>>;
   const acts: Readonly<Record<string, (test: Test) => unknown>> = {
     kick: (test) => test.say(kick("ann", "user")),
-    "room-ban": ({ signals }) => signals.onBan({ ...banned, room_id: "lobby" }),
-    ban: ({ signals }) => signals.onBan({ ...banned, room_id: EVERY_ROOM }),
-    revoked: ({ signals }) => signals.onRevocations(() => ({ ...revocation, ...rest })),
+    "room-ban": ({ removals }) => removals.ban({ ...banned, room_id: "lobby" }),
+    ban: ({ removals }) => removals.ban({ ...banned, room_id: EVERY_ROOM }),
+    revoked: ({ removals }) => removals.revoke(() => ({ ...revocation, ...rest })),
     signal: (test) => test.say({ ...kick("ann", "user"), room_id: "" }),
   };
   for (const [cause, act] of Object.entries(acts)) {
@@ -228,7 +226,7 @@ Deno.test("many simultaneous signals are carried out in slices", async () => {
   const { turns } = await turnsDuring(async () => {
     const ban = { tenant_id: "acme", reason: "spam", until_ms: SPINE_NOW_MS + 1_000 };
     for (let at = 0; at < 400; at++) {
-      test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: `user-${at}` });
+      test.removals.ban({ ...ban, room_id: EVERY_ROOM, user_id: `user-${at}` });
     }
     await until("all are banned", () => connections.every(({ failed }) => failed.length === 1));
   });
@@ -238,7 +236,7 @@ Deno.test("many simultaneous signals are carried out in slices", async () => {
 Deno.test("after the end no signal is received", async () => {
   const ann = new Kept("c1", "ann", ["lobby"]);
   await using test = await testSignals([ann]);
-  test.signals.close();
+  test.stop();
   await test.say(kick("ann", "user"));
   assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
 });

@@ -1,14 +1,14 @@
 /**
  * Parses messages on `sys.t.{tenant}.signals`, in Protobuf or JSON: a kick by the Brain, or an order of a backend. NATS
- * permissions decide who may publish there; `signals.ts` and the moderation capability carry out the order.
+ * permissions decide who may publish there; `signals.ts` and `signal_writes.ts` carry out the order.
  */
 import { DecodeError, idProblem, type PlainSignal, readEnvelope } from "@arqon/proto";
 import { z } from "zod";
-import { BAN_REASON_UNITS_MAX } from "../../shared/records/bans.ts";
-import { revocationIdProblem } from "../../shared/records/revocations.ts";
-import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
-import { parseTenantSubject } from "../../shared/subjects/subject.ts";
-import { problemText } from "../../shared/problem.ts";
+import { BAN_REASON_UNITS_MAX } from "../../../shared/records/bans.ts";
+import { revocationIdProblem } from "../../../shared/records/revocations.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
+import { parseTenantSubject } from "../../../shared/subjects/subject.ts";
+import { problemText } from "../../../shared/problem.ts";
 
 /** The header with the kind of the target, for ids that could belong to two kinds. */
 const TARGET_KIND = "target_kind";
