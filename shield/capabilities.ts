@@ -15,6 +15,7 @@ import { CENTRIFUGO } from "./centrifugo/capability.ts";
 import { CLASSES } from "./classes/capability.ts";
 import { DATA } from "./data/capability.ts";
 import { DELTAS } from "./deltas/capability.ts";
+import { DESCRIPTION } from "./description/capability.ts";
 import { DURABLE } from "./durable/capability.ts";
 import { FILTERS } from "./filter/capability.ts";
 import { GROWING } from "./growing/capability.ts";
@@ -76,6 +77,7 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   HOOKS,
   PLAN,
   CONSOLE,
+  DESCRIPTION,
   MEMORY,
   TAP,
 ];

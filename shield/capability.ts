@@ -47,7 +47,7 @@ import type { Deltas } from "./fanout/deltas.ts";
 import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
 import type { DurableRooms, Hub } from "./fanout/hub.ts";
 import type { Forwarding } from "./http/forwarding.ts";
-import type { ForeignEntry, HttpContext } from "./http/http.ts";
+import type { Documents, ForeignEntry, HttpContext } from "./http/http.ts";
 import type { CommandRoute } from "./http/http_commands.ts";
 import type { ClientRoute, DescribedRoute } from "./http/route.ts";
 import type { OwnCommands } from "./message/command.ts";
@@ -302,6 +302,8 @@ export interface Capability<Own = unknown> {
   off?(config: ShieldOptions["config"]): string | undefined;
   /** A file below `/console/` of the admin listener; undefined: it has no such file. */
   file?(path: string): Promise<AdminFile | undefined>;
+  /** Documents of both listeners that need no token; `all` are all capabilities. */
+  documents?(all: readonly Capability[]): Readonly<Record<"admin" | "client", Documents>>;
   /** Opens its parts of the message path, which is not assembled yet. Rejects with `spine-unavailable`. */
   open?(env: ShieldOptions, ground: Ground): Opened<Own> | Promise<Opened<Own>>;
   /** Starts it after the kernel is assembled. Rejects with `spine-unavailable`. */
@@ -353,6 +355,10 @@ export function switchedOff(
   }
   return tables;
 }
+
+/** The documents of a listener. */
+export const documentsOf = (all: readonly Capability[], side: "admin" | "client"): Documents =>
+  Object.assign({}, ...all.map(({ documents }) => documents?.(all)[side]));
 
 /** Finds a file of any of them. */
 export function fileOf(capabilities: readonly Pick<Capability, "file">[]) {

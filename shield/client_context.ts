@@ -3,13 +3,11 @@ import { ArqonError } from "@arqon/proto";
 import { createUpgrade } from "./connection/upgrade.ts";
 import type { UpgradeContext } from "./connection/upgrade.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
-import { clientOpenApi } from "./http/http_openapi.ts";
-import { describedBy } from "./openapi/openapi_parts.ts";
 import { PendingRequests } from "./http/pending.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { Pump } from "./fanout/outbox.ts";
 import { leave, leaveAll } from "./connection/subscribe.ts";
-import type { Parts, ShieldOptions } from "./capability.ts";
+import { documentsOf, type Parts, type ShieldOptions } from "./capability.ts";
 import type { Identity } from "./auth/identity.ts";
 import { createHttpPublish } from "./http/http_publish.ts";
 import { HttpRates } from "./rates/http_rates.ts";
@@ -53,7 +51,7 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     log,
     upgrade: createUpgrade(upgrade),
     api: startClientApi(options, parts, routes, commands),
-    description: describedBy(() => clientOpenApi(sides)),
+    documents: documentsOf(options.capabilities, "client"),
     headers: sides.flatMap(({ headers = [] }) => headers),
     pending: new PendingRequests(config.limits, stats),
     requireOpen() {

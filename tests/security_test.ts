@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
-import { listedRoutes } from "../shield/admin/openapi.ts";
+import { listedRoutes } from "../shield/description/admin_api.ts";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { startBus, startBusWith, type TestBus } from "./harness/bus.ts";

@@ -19,7 +19,7 @@ import type { CheckQueue } from "../../shared/turns/check_queue.ts";
 import type { Audited, AuditTrail } from "./routing/audited.ts";
 import { requireRole } from "../auth/authorize.ts";
 import { authenticate, requireMethod } from "../http/http.ts";
-import type { HttpContext } from "../http/http.ts";
+import type { Documents, HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireKnown } from "./routing/query.ts";
 
@@ -40,8 +40,7 @@ export interface AdminContext extends Pick<HttpContext, "authenticator">, Pick<E
   readonly router: AdminRouter;
   /** Whether the identity's token has expired, or was revoked. */
   readonly isOver: (identity: Identity) => boolean;
-  /** The description of the API, which needs no token. */
-  readonly description: () => Response;
+  readonly documents: Documents;
   readonly file: (path: string) => Promise<AdminFile | undefined>;
   /** The audit log; absent: no log is written. */
   readonly audit?: AuditTrail | undefined;
@@ -68,9 +67,9 @@ export async function handleAdmin(
   }
 }
 
-/** Answers requests that need no token: files, and the description of the API. */
+/** Answers requests that need no token: files and documents. */
 async function openAnswer(
-  { description, file }: AdminContext,
+  { documents, file }: AdminContext,
   request: Request,
   path: string,
 ): Promise<Response | undefined> {
@@ -78,10 +77,11 @@ async function openAnswer(
     requireReading(request);
     return withSafety(new Response(null, { status: 302, headers: { location: FILES } }));
   }
-  if (path === "/v1/openapi.json") {
+  const document = documents[path];
+  if (document !== undefined) {
     requireReading(request);
     requireKnown(new URL(request.url), []);
-    return withSafety(description());
+    return withSafety(document());
   }
   if (!path.startsWith(FILES)) return undefined;
   requireReading(request);

@@ -1,7 +1,7 @@
 /** The names of the audit log are held to the routes of the admin API: nothing changes without one. */
 import assert from "node:assert/strict";
 import { SHIELD_CAPABILITIES } from "../capabilities.ts";
-import { listedRoutes } from "./openapi.ts";
+import { listedRoutes } from "../description/admin_api.ts";
 
 /** They answer what a change would do, and are of interest when refused. */
 const CHANGE_NOTHING = ["room_class.check", "schema.check", "schema.validate"];

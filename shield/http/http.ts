@@ -8,7 +8,6 @@ import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Admission } from "../rates/admission_gate.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
-import { OPENAPI_PATH } from "./own_routes.ts";
 import type { PendingRequests } from "./pending.ts";
 import type { ClientRoute, ClientTable } from "./route.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -31,6 +30,9 @@ export type ForeignEntry = (
   remote_ip: string,
 ) => Promise<Response> | undefined;
 
+/** Answers that need no token, by path. */
+export type Documents = Readonly<Record<string, () => Response>>;
+
 /** The context of requests on the client listener. */
 export interface HttpContext extends Pick<Env, "log"> {
   readonly authenticator: Pick<Authenticator, "authenticate">;
@@ -42,7 +44,8 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
   /** The routes of everything else that requires a token. */
   readonly api: ClientTable;
-  readonly description: () => Response;
+  /** Answers without a token to GET requests, by path. */
+  readonly documents: Documents;
   /** Headers that pages may send in addition to the common ones. */
   readonly headers: readonly string[];
   /**
@@ -149,9 +152,10 @@ async function route(
     context.admission.requireOpen();
     return describe(await admitted(context, request, url, remote_ip));
   }
-  if (url.pathname === OPENAPI_PATH) {
+  const document = context.documents[url.pathname];
+  if (document !== undefined) {
     requireMethod({ method }, "GET");
-    return context.description();
+    return document();
   }
   const found = context.api.find(url.pathname);
   if (found === undefined) throw new ArqonError("not-found", url.pathname);

@@ -1,5 +1,5 @@
-/** Schemas of requests and answers in the client listener's HTTP API. `http_openapi.ts` has paths. */
-import { BOOLEAN, ID, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
+/** Schemas of requests and answers in the client listener's HTTP API. */
+import { BOOLEAN, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { FIELD, POSITION as SENT_POSITION } from "./members.ts";
 
@@ -69,8 +69,3 @@ export const COMMAND: Schema = only(object({
   epoch: FIELD,
   command_id: FIELD,
 }, [...all(ENVELOPE), "expect_version", "after_version", "fence", "epoch", "command_id"]));
-
-/** The schemas by name, apart from those of capabilities. */
-export const ANSWERS: Readonly<Record<string, Schema>> = {
-  Identity: object({ tenant_id: ID, user_id: TEXT, role: TEXT, token_expires_ms: UNIX_MS }),
-};

@@ -31,7 +31,7 @@ export interface ClientCall {
 export type ClientHandler = (call: ClientCall) => Promise<Response>;
 
 /** The description of a route, without its path parameters, which are described in one place. */
-type ClientAbout = Omit<OperationOptions, "parameters" | "words"> & Pick<RouteAbout, "query">;
+type ClientAbout = OperationOptions & Pick<RouteAbout, "query">;
 
 /** One method of one path, with its description. */
 export interface DescribedRoute {

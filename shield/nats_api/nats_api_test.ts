@@ -25,7 +25,7 @@ function listenerOf(answer: (call: ClientCall) => Response) {
     authenticator: { authenticate: () => Promise.resolve({ tenant_id: "acme" }) },
     api: { find: () => path },
     pending: { enter: () => ({ [Symbol.dispose]() {} }) },
-    ...{ observers: {}, origins: { allowed_origins: [] } },
+    ...{ documents: {}, observers: {}, origins: { allowed_origins: [] } },
     requireNotBanned() {},
   };
 }

@@ -1,7 +1,4 @@
-/**
- * Building blocks for the OpenAPI 3.1 descriptions of the HTTP APIs: parameters, bodies, answers and refusals. The
- * other `openapi_*.ts` use them.
- */
+/** What routes declare for the OpenAPI 3.1 descriptions of the HTTP APIs: parameters, bodies and answers. */
 import { z } from "zod";
 
 /** A JSON Schema (2020-12), as in OpenAPI 3.1. */
@@ -22,7 +19,6 @@ export interface OperationOptions {
   readonly id: string;
   readonly tag: string;
   readonly summary: string;
-  readonly parameters?: readonly Parameter[];
   readonly body?: { readonly type?: string; readonly schema: Schema; readonly optional?: true };
   readonly answer: Schema | undefined;
   /** 200 by default. */
@@ -33,8 +29,6 @@ export interface OperationOptions {
   readonly refusals?: readonly number[];
   /** The operation needs no token. */
   readonly open?: true;
-  /** The meanings of refusals, and the usual ones; absent: as on the admin listener. */
-  readonly words?: RefusalWords;
 }
 
 /** The documentation of a route of the admin API; its path, scope and body complete the description. */
@@ -47,13 +41,6 @@ export interface RouteAbout
 
 /** The documented body of a route. */
 export type DescribedBody = NonNullable<OperationOptions["body"]>;
-
-/** The refusals of an API. */
-export interface RefusalWords {
-  readonly texts: Readonly<Record<number, string>>;
-  /** Statuses that every path with a token can answer. */
-  readonly usual: readonly number[];
-}
 
 /** 1 to 64 of `[A-Za-z0-9_~:=-]`: tenants, rooms, connections, nodes. */
 export const ID: Schema = { type: "string", pattern: "^[A-Za-z0-9_~:=-]{1,64}$" };
@@ -120,72 +107,3 @@ export const sortBy = (...names: string[]) =>
   inQuery("sort", "sort order, largest first", { type: "string", enum: names, default: names[0] });
 /** `?tenant=`, which is required. */
 export const TENANT = inQuery("tenant", "the tenant", ID, true);
-
-/** A refusal's body. */
-export const PROBLEM: Schema = object({
-  type: TEXT,
-  title: TEXT,
-  status: COUNT,
-  detail: TEXT,
-  reason: TEXT,
-  code: COUNT,
-  retry_after_ms: COUNT,
-}, ["retry_after_ms"]);
-
-const REFUSALS: RefusalWords["texts"] = {
-  400: "the request is invalid: the text says what is expected",
-  401: "no token, or an invalid one",
-  403:
-    "the token's role is not admin, the path is for operators, the admin is of another tenant, or the " +
-    "request is cross-site",
-  404: "it does not exist",
-  405: "the path does not support this method",
-  408: "no answer in time; the request may have taken effect",
-  409: "it conflicts with the current state",
-  413: "the body is too large",
-  415: "the body has another content type",
-  429: "too many at once; see Retry-After",
-  500: "an error of the Shield, which is in its log",
-  503: "a service that it needs is unavailable; see Retry-After",
-};
-const ADMIN_WORDS: RefusalWords = { texts: REFUSALS, usual: [400, 401, 403, 429, 500, 503] };
-const OPEN = [403];
-
-function refusal(status: number, { texts }: RefusalWords): Schema {
-  return {
-    description: texts[status],
-    content: { "application/problem+json": { schema: ref("Problem") } },
-  };
-}
-
-/** Answers with a document that is made at the first request: at the start it would take 50 ms of a core. */
-export function describedBy(document: () => Schema): () => Response {
-  let text: string | undefined;
-  const headers = { "content-type": "application/json" };
-  return () => new Response(text ??= JSON.stringify(document()), { headers });
-}
-
-/** The operation as OpenAPI writes it. */
-export function operation(options: OperationOptions): Schema {
-  const { id, tag, summary, parameters = [], body, answer, status = 200 } = options;
-  const { type = "application/json", refusals = [], open, words = ADMIN_WORDS } = options;
-  const statuses = [...new Set([...(open === true ? OPEN : words.usual), ...refusals])];
-  if (body !== undefined) statuses.push(413, 415);
-  const content = answer === undefined ? {} : { content: { [type]: { schema: answer } } };
-  const { type: body_type = "application/json", schema, optional } = body ?? {};
-  const request = body === undefined ? {} : {
-    requestBody: { required: optional !== true, content: { [body_type]: { schema } } },
-  };
-  return {
-    operationId: id,
-    tags: [tag],
-    summary,
-    ...(parameters.length === 0 ? {} : { parameters }),
-    ...request,
-    responses: {
-      [status]: { description: summary, ...content },
-      ...Object.fromEntries(statuses.map((one) => [one, refusal(one, words)])),
-    },
-    ...(open === true ? { security: [] } : {}),
-  };
-}

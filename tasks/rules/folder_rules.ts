@@ -22,7 +22,7 @@ shield: stats rates quota settings socket sse traces auth message tap ledger mem
   durable/recovery durable/log durable/room durable/history vcdiff growing fanout
   deltas presence connection durable patterns backend schedules hooks apply http rooms batch nats_api growing/http durable/http sse/http
   streams journal/admin usage/admin ledger/admin data proof admin/inspect pusher centrifugo admin/operations
-  admin supervisor .
+  admin description supervisor .
 brain: classes ring desk rooms/locks rooms/store rooms/commands rooms/lives rooms/room rooms presence
   reducers/state reducers/guest reducers/log reducers/visible reducers/thread
   reducers/usage reducers/room reducers/removal reducers membership rollouts tap hooks .

@@ -2,7 +2,7 @@
  * One request to every route of the admin API about a chosen tenant, for tests of authorization: in an order in which
  * each finds its subject. `admin_tenants_test.ts` compares the list with the route tables.
  */
-import { listedRoutes } from "../../shield/admin/openapi.ts";
+import { listedRoutes } from "../../shield/description/admin_api.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
 

@@ -3,7 +3,7 @@
  * `admin_tenants_test.ts` has authorization.
  */
 import assert from "node:assert/strict";
-import { adminOpenApi, listedRoutes } from "../../shield/admin/openapi.ts";
+import { adminOpenApi, listedRoutes } from "../../shield/description/admin_api.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { adminRequests, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";

@@ -4,7 +4,7 @@
  * `shield/admin/routing/admin_scope_test.ts` tests the scopes.
  */
 import assert from "node:assert/strict";
-import { listedRoutes } from "../../shield/admin/openapi.ts";
+import { listedRoutes } from "../../shield/description/admin_api.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { adminRequests, moduleHash, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";

@@ -3,7 +3,7 @@
  * answers, and every path that answers is described.
  */
 import assert from "node:assert/strict";
-import { listedRoutes } from "../../shield/admin/openapi.ts";
+import { listedRoutes } from "../../shield/description/admin_api.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { describedBy, type Operation } from "../peers/openapi.ts";

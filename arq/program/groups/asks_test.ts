@@ -3,7 +3,7 @@
  * accepts.
  */
 import assert from "node:assert/strict";
-import { listedRoutes } from "../../../shield/admin/openapi.ts";
+import { listedRoutes } from "../../../shield/description/admin_api.ts";
 import { SHIELD_CAPABILITIES } from "../../../shield/capabilities.ts";
 import { buildProgram } from "../program.ts";
 import { type Asked, askedRoute, namePairs } from "./asks.ts";

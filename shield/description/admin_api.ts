@@ -3,13 +3,14 @@
  * listener answers, apart from the console's files. It is generated from the route tables and from the schemas that
  * read the bodies; `tests/admin/openapi_test.ts` checks it.
  */
-import { actionOf, type ListedRoute } from "./routing/admin_routes.ts";
-import { COUNT, ID, inPath, object, operation, PROBLEM } from "../openapi/openapi_parts.ts";
+import { actionOf, type ListedRoute } from "../admin/routing/admin_routes.ts";
+import { COUNT, ID, inPath, object } from "../openapi/openapi_parts.ts";
 import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
 import { templateNames } from "../../shared/path_template.ts";
 import type { AdminSide } from "../capability.ts";
-import type { RouteScope } from "./routing/admin_scope.ts";
-import { STATUS_ROUTES } from "./admin_status.ts";
+import type { RouteScope } from "../admin/routing/admin_scope.ts";
+import { STATUS_ROUTES } from "../admin/admin_status.ts";
+import { operation, PROBLEM, type RefusalWords } from "./operation.ts";
 
 const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
   bus: "Bus-wide: for operators, who are admins of a tenant in `[admin] operator_tenants`.",
@@ -20,6 +21,24 @@ const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
   "tenant-in-subject": "For operators, and for admins of the tenant in the subject.",
   "tenant-in-body": "For operators, and for admins of the tenant in the body.",
 };
+
+const REFUSALS: RefusalWords["texts"] = {
+  400: "the request is invalid: the text says what is expected",
+  401: "no token, or an invalid one",
+  403:
+    "the token's role is not admin, the path is for operators, the admin is of another tenant, or the " +
+    "request is cross-site",
+  404: "it does not exist",
+  405: "the path does not support this method",
+  408: "no answer in time; the request may have taken effect",
+  409: "it conflicts with the current state",
+  413: "the body is too large",
+  415: "the body has another content type",
+  429: "too many at once; see Retry-After",
+  500: "an error of the Shield, which is in its log",
+  503: "a service that it needs is unavailable; see Retry-After",
+};
+const ADMIN_WORDS: RefusalWords = { texts: REFUSALS, usual: [400, 401, 403, 429, 500, 503] };
 
 const TAGS: Readonly<Record<string, string>> = { cluster: "all Shields and Brains together" };
 
@@ -49,6 +68,7 @@ function described(
     ...operation({
       ...options,
       parameters: [...parts, ...query],
+      words: ADMIN_WORDS,
       ...(body === undefined ? {} : { body }),
     }),
     description: SCOPE_TEXTS[scope],
@@ -81,6 +101,8 @@ function paths(capabilities: Described): Record<string, Record<string, Schema>> 
       summary: "this description",
       answer: { type: "object" },
       open: true,
+      parameters: [],
+      words: ADMIN_WORDS,
     }),
   };
   return all;
@@ -117,7 +139,7 @@ export const adminOpenApi = (capabilities: Described): Schema => ({
   },
 });
 
-/** The whole document. Throws TypeError for a route with an undescribed path parameter. */
+/** Capabilities with their tables of routes. */
 export type Described = readonly { readonly admin?: AdminSide }[];
 
 /** Every route of the admin API that requires a token. */
