@@ -2,6 +2,7 @@
  * The list of a Shield's capabilities. A capability that is removed from this list is absent; the kernel knows only the
  * list.
  */
+import { ADMISSION } from "./admission/capability.ts";
 import { CONSOLE } from "./admin/console/capability.ts";
 import { INSPECT } from "./admin/inspect/capability.ts";
 import { MODERATION } from "./admin/operations/capability.ts";
@@ -43,6 +44,7 @@ import { USAGE } from "./usage/capability.ts";
 
 /** In the order in which they open, and then start; a capability follows those that it builds on. */
 export const SHIELD_CAPABILITIES: readonly Capability[] = [
+  ADMISSION,
   ROOMS,
   DURABLE,
   SSE,

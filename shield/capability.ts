@@ -61,6 +61,7 @@ import type { SignatureDemands } from "./message/signature.ts";
 import type { Traced } from "./message/stamp.ts";
 import type { PolicyOutcome, Verdict } from "../shared/records/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
+import { type Admission, NO_ADMISSION } from "./rates/admission.ts";
 import type { RateTable } from "./rates/rates.ts";
 import type { StartedRoomClasses } from "./settings/room_classes.ts";
 import type { DocumentKinds } from "./settings/document_kinds.ts";
@@ -177,6 +178,7 @@ export interface Door
 
 /** The parts that capabilities add to the message path: a later capability may replace the part of an earlier one. */
 export interface Given {
+  readonly admission: Admission;
   readonly policies: Policies;
   readonly schemas: Schemas;
   /** Absent here and below: there is none. */
@@ -216,6 +218,7 @@ export interface Given {
 
 /** The message path of a bare gateway. */
 const NOTHING: Given = {
+  admission: NO_ADMISSION,
   policies: NO_POLICIES,
   schemas: NO_SCHEMAS,
   filters: NO_FILTERS,

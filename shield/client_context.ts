@@ -4,7 +4,6 @@ import { createUpgrade } from "./connection/upgrade.ts";
 import type { UpgradeContext } from "./connection/upgrade.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import { PendingRequests } from "./http/pending.ts";
-import { createAdmission } from "./rates/admission_gate.ts";
 import { Pump } from "./fanout/outbox.ts";
 import { leave, leaveAll } from "./connection/subscribe.ts";
 import { documentsOf, type Parts, type ShieldOptions } from "./capability.ts";
@@ -58,11 +57,7 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
     },
     requireCapacity: () => counters.requireRoom(),
-    admission: createAdmission({
-      ...options,
-      limits: config.limits,
-      memory_bytes: () => Deno.memoryUsage().rss,
-    }),
+    admission: parts.running.given.admission,
     requireNotBanned: (identity) => requireEntry(parts, identity),
     observers: parts.observers,
   };

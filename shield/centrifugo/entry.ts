@@ -16,7 +16,7 @@ import { requireOrigin } from "../auth/origin.ts";
 import type { Entrance } from "../connection/entrance.ts";
 import type { Forwarding } from "../http/forwarding.ts";
 import type { ForeignEntry } from "../http/http.ts";
-import type { Admission } from "../rates/admission_gate.ts";
+import type { Admission } from "../rates/admission.ts";
 import type { SocketServer, Upgraded } from "../socket/client_socket.ts";
 import { EventReaders } from "../sse/event_turn.ts";
 import { UPGRADE_HEADERS } from "../socket/handshake.ts";

@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { clientGone, showsToken } from "../../shared/http1/handled_request.ts";
 import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
-import type { Admission } from "../rates/admission_gate.ts";
+import type { Admission } from "../rates/admission.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import type { PendingRequests } from "./pending.ts";
 import type { ClientRoute, ClientTable } from "./route.ts";

@@ -15,7 +15,7 @@ import type { Entrance } from "../connection/entrance.ts";
 import type { ForeignEntry } from "../http/http.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import type { PendingRequests } from "../http/pending.ts";
-import type { Admission } from "../rates/admission_gate.ts";
+import type { Admission } from "../rates/admission.ts";
 import type { SocketServer, Upgraded } from "../socket/client_socket.ts";
 import { UPGRADE_HEADERS } from "../socket/handshake.ts";
 import { originalOf } from "../socket/light_copy.ts";

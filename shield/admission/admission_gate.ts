@@ -9,6 +9,7 @@ import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { createBucket, setRate, take, type TokenBucket } from "../../shared/rates/token_bucket.ts";
+import type { Admission } from "../rates/admission.ts";
 
 /**
  * How often the memory of the process is read, in ms. A reading is a system call, which is too expensive for every
@@ -27,22 +28,6 @@ const DETAILS: Record<Closed, string> = {
 interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
   readonly limits: AdmissionLimits;
   readonly memory_bytes: () => number;
-}
-
-/** An admitted handshake; leaving its scope frees its slot. */
-export interface Handshake extends Disposable {
-  /** The upgrade was answered 101, so its duration counts. */
-  accepted(): void;
-}
-
-/** Admits handshakes, or refuses them. */
-export interface Admission {
-  /** Admits a handshake; called before anything else is done for an upgrade. Throws `admission` (503) with a delay. */
-  enter(): Handshake;
-  /** Throws the same while clients are rejected; for clients that cannot read the refusal of an upgrade. */
-  requireOpen(): void;
-  /** Refuses a client that its listener has rejected: it also gets a place in the queue. */
-  refuse(): never;
 }
 
 /** Makes the admission. Refusals are counted in `shield_admission_refusals_total{reason}`. */
