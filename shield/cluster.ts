@@ -4,8 +4,7 @@
 import { Answerer, type AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../shared/cluster/cluster_asker.ts";
 import type { Env } from "../shared/env.ts";
-import type { OwnLife } from "../shared/lives/own_life.ts";
-import { readRegistered } from "../shared/lives/registered.ts";
+import { type OwnLife, readRegistered } from "../shared/lives/own_life.ts";
 import { scrapedGauge } from "../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../shared/metrics/metrics_plain.ts";
 import type { DeliveryNotes } from "./fanout/delivery_notes.ts";

@@ -34,10 +34,9 @@ import {
 import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_process.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
-import { openMetricsExport } from "../shared/telemetry/start.ts";
+import { openMetricsExport, spanClock } from "../shared/telemetry/start.ts";
 import type { MetricsExport } from "../shared/telemetry/metrics_export.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
-import { spanClock } from "../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { followCertificate, requireUsableAs } from "../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../shared/http1/door.ts";

@@ -21,7 +21,7 @@ import { emptySettings } from "../shared/records/tenant_settings.ts";
 import { Lives } from "../shared/lives/lives.ts";
 import { OwnLife } from "../shared/lives/own_life.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
-import { markKey } from "../shared/usage/exhausted_marks.ts";
+import { markKey } from "../shared/usage/budget.ts";
 import { PLAIN } from "../brain/reducers/testing/guest_text.ts";
 import {
   applied,

@@ -9,12 +9,16 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { ALL_COMMANDS, parseRoomSubject, processSubject } from "../../shared/subjects/subject.ts";
-import { tracedRequests } from "../../shared/telemetry/spine_span.ts";
+import {
+  messagingSystem,
+  recordedIn,
+  roomAttributes,
+  tracedRequests,
+} from "../../shared/telemetry/spine_span.ts";
 import type { Span, Tracing } from "../../shared/telemetry/tracing.ts";
-import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { ORIGIN_HEADER } from "../../shared/records/caller_headers.ts";
 import type { ClusterView, RoomAddress } from "../cluster_view.ts";
 import { tooManyPending } from "./command_data.ts";
-import { messageSpan } from "./message_span.ts";
 import { createDeskMetrics } from "./metrics.ts";
 import type { DeskMetrics } from "./metrics.ts";
 import { forwardCommand, SUBJECT_HEADER } from "./forward.ts";
@@ -266,4 +270,31 @@ export async function startDesk(options: DeskOptions): Promise<CommandDesk> {
     throw error;
   }
   return { drain };
+}
+
+/** The operations on a message, and the kinds of their spans. */
+const KINDS = { command: "server", tap: "consumer" } as const;
+
+/**
+ * Starts the span of a message; undefined if its trace is not recorded. `spine` delivered the message; `subject` is
+ * that at the first Brain.
+ */
+export function messageSpan(
+  tracing: Tracing,
+  spine: Pick<Spine, "status">,
+  name: keyof typeof KINDS,
+  { headers, payload }: Pick<SpineMessage, "headers" | "payload">,
+  subject: string,
+): Span | undefined {
+  const parent = recordedIn(headers);
+  if (parent === undefined) return undefined;
+  const attributes = {
+    "messaging.system": messagingSystem(spine),
+    "messaging.operation.name": name,
+    "messaging.operation.type": "process",
+    "messaging.destination.name": subject,
+    ...roomAttributes(subject),
+    "messaging.message.envelope.size": payload.length,
+  };
+  return tracing.start({ name, kind: KINDS[name], parent, attributes });
 }

@@ -8,8 +8,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineHeaders, SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
-import { CLAIMS_HEADER, ROLE_HEADER } from "../../shared/records/caller_headers.ts";
-import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { CLAIMS_HEADER, ORIGIN_HEADER, ROLE_HEADER } from "../../shared/records/caller_headers.ts";
 import type { ClusterView, RoomAddress } from "../cluster_view.ts";
 
 /** Spine header with the original subject of a forwarded command. */

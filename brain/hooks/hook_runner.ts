@@ -6,8 +6,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { WebhookConstants } from "../../shared/config/keys/constants.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
-import { CallFailed, callHook } from "../../shared/hooks/call.ts";
-import type { CallTerms } from "../../shared/hooks/terms.ts";
+import { CallFailed, callHook, type CallTerms } from "../../shared/hooks/call.ts";
 import {
   deadKey,
   hookBytes,

@@ -13,7 +13,7 @@ import {
   NEW_HOOK,
   readHookDocument,
 } from "../../shared/records/hook_document.ts";
-import { callTerms } from "../../shared/hooks/terms.ts";
+import { callTerms } from "../../shared/hooks/call.ts";
 import type { HookDocument, HookPosition } from "../../shared/records/hook_document.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";

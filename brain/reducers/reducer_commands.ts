@@ -16,8 +16,13 @@ import {
 import type { AskedCommand, OwnCommands } from "../desk/request.ts";
 import { callData } from "./call_data.ts";
 import type { WaitingCall } from "./room/call.ts";
-import type { ValuesQuery, WaitingQuery } from "./room/pages.ts";
-import { noModule, noReducer, nothingShown } from "./room/refusals.ts";
+import {
+  noModule,
+  noReducer,
+  nothingShown,
+  type ValuesQuery,
+  type WaitingQuery,
+} from "./room/pages.ts";
 
 /** Longest name of a command for a reducer. */
 const CALL_BYTES_MAX = 256;

@@ -11,7 +11,6 @@ import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_r
 import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reserved.ts";
 import type { ReducerCalls } from "./reducer_commands.ts";
-import { noModule, noReducer, nothingShown } from "./room/refusals.ts";
 import type { KeyValue, ObjectStore } from "../../shared/spine/contract/spine.ts";
 import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { CUT_OFF_MAX, type CutOffAnswer } from "../../shared/cluster/cluster_room.ts";
@@ -26,7 +25,7 @@ import { ModuleRemoval } from "./removal/module_removal.ts";
 import { createFuelMetric, createReducerMetrics, createRemovalMetrics } from "./metrics.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { WaitingCall } from "./room/call.ts";
-import type { WaitingQuery } from "./room/pages.ts";
+import { noModule, noReducer, nothingShown, type WaitingQuery } from "./room/pages.ts";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";

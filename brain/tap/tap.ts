@@ -13,7 +13,7 @@ import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts"
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import { isEnvelopeTapped } from "../../shared/records/tap_sample.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
-import { messageSpan } from "../desk/message_span.ts";
+import { messageSpan } from "../desk/desk.ts";
 
 type TapOutcome = "logged" | "left_out" | "unsampled" | "shadow" | "undecodable";
 

@@ -5,6 +5,7 @@
 import { lookup } from "node:dns/promises";
 import { isPublicAddress } from "./address.ts";
 import { type CallAnswer, readAnswer } from "./answer.ts";
+import type { Webhooks } from "../config/automation/hooks.ts";
 
 /** One call, with its limits. */
 export interface HookCall {
@@ -132,5 +133,23 @@ export async function callHook(call: HookCall): Promise<CallAnswer> {
     clearTimeout(timer);
     call.signal?.removeEventListener("abort", onAbort);
     line.end();
+  }
+}
+
+/** The limits in `[webhooks]`. */
+export type CallTerms = Pick<HookCall, "private_hosts" | "ca_certs">;
+
+/** For a hook of the configuration or of a tenant. Throws CallFailed if `ca_file` cannot be read. */
+export function callTerms(
+  { private_hosts, tenant_private_hosts, ca_file }: Webhooks,
+  is_tenants: boolean,
+  readTextFile: (path: string) => string,
+): CallTerms {
+  const hosts = is_tenants ? tenant_private_hosts : private_hosts;
+  if (ca_file === undefined) return { private_hosts: hosts, ca_certs: [] };
+  try {
+    return { private_hosts: hosts, ca_certs: [readTextFile(ca_file)] };
+  } catch {
+    throw new CallFailed(`[webhooks] ca_file ${ca_file} cannot be read`);
   }
 }

@@ -6,11 +6,10 @@ import { isPublicAddress } from "./address.ts";
 import { readAnswer } from "./answer.ts";
 import { TenantHook } from "../config/automation/hooks.ts";
 import { configFrom } from "../config/load.ts";
-import { CallFailed, callHook } from "./call.ts";
+import { CallFailed, callHook, callTerms } from "./call.ts";
 import { pauseAfter } from "./schedule.ts";
 import { secretBytes } from "../config/values/hook_secret.ts";
 import { signedHeaders } from "./signature.ts";
-import { callTerms } from "./terms.ts";
 
 const SECRET = "whsec_" + new Uint8Array(24).fill(9).toBase64();
 const encoder = new TextEncoder();

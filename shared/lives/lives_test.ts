@@ -7,8 +7,7 @@ import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { watched } from "../spine/nats/testing/nats_harness.ts";
 import { endOf, lossesOf, SILENT_MS } from "./life.ts";
 import { Lives } from "./lives.ts";
-import { OwnLife } from "./own_life.ts";
-import { registeredOf } from "./registered.ts";
+import { OwnLife, registeredOf } from "./own_life.ts";
 
 const START_MS = 1_767_323_045_000;
 const HOUR_MS = 3_600_000;

@@ -4,8 +4,20 @@
  */
 import { ClockSteps } from "../clock_steps.ts";
 import type { Env } from "../env.ts";
-import { encodeMark, lifeKey, type LifeKind, type LifePart, type PartMark } from "./life.ts";
+import {
+  encodeMark,
+  endOf,
+  isLater,
+  type Life,
+  lifeKey,
+  type LifeKind,
+  type LifePart,
+  type PartMark,
+  SILENT_MS,
+  silentMs,
+} from "./life.ts";
 import type { Lives } from "./lives.ts";
+import type { RegisteredShield } from "../cluster/known_nodes.ts";
 
 /** Interval between marks, in ms. */
 const BEAT_MS = 5_000;
@@ -144,4 +156,26 @@ export class OwnLife {
     this.#swept_ms = monotonic_ms();
     await lives.sweep(kept_ms, now(), kind);
   }
+}
+
+/** The state of each Shield by its last life. Pure. */
+export function registeredOf(all: readonly Life[], now_ms: number): RegisteredShield[] {
+  const last = new Map<string, Life>();
+  for (const life of all) {
+    const before = last.get(life.node_id);
+    if (before === undefined || isLater(life, before)) last.set(life.node_id, life);
+  }
+  return [...last.values()].map((life) => {
+    const { node_id, is_over } = life;
+    if (endOf(life, all, now_ms).how === "lives") return { node_id };
+    return { node_id, over_for_ms: silentMs(life, now_ms) - (is_over ? 0 : SILENT_MS) };
+  });
+}
+
+/** Reads them; none if this Shield itself writes no marks. Rejects with `spine-unavailable`. */
+export async function readRegistered(
+  life: Pick<OwnLife, "has_marks" | "lives">,
+  now: () => number,
+): Promise<RegisteredShield[]> {
+  return life.has_marks ? registeredOf(await life.lives.all(), now()) : [];
 }

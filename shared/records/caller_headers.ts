@@ -44,3 +44,9 @@ export function readCaller(headers: SpineHeaders): CommandCaller {
   const { [ROLE_HEADER]: role = "user", [CLAIMS_HEADER]: claims = "{}" } = headers;
   return { role, claims: JSON.parse(claims) };
 }
+
+/**
+ * Spine header with the id of the sending connection: on commands always, on events only if the connection asked for no
+ * echo.
+ */
+export const ORIGIN_HEADER = "x-arqon-origin";

@@ -1,7 +1,7 @@
 /** The clock of spans compared with the two clocks that it combines. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { spanClock } from "./span_clock.ts";
+import { spanClock } from "./start.ts";
 
 Deno.test("it is never further than 5 ms from the wall clock, however that is set", () => {
   const steps = fc.array(fc.tuple(fc.double({ min: 0, max: 50, noNaN: true }), fc.integer()));

@@ -29,3 +29,17 @@ export async function openMetricsExport(
   const { startMetricsExport } = await import("./metrics_export.ts");
   return startMetricsExport(options, target);
 }
+
+/** A larger difference means that the wall clock was set, or was corrected often enough. */
+const APART_MS = 5;
+
+/** Unix ms with fractions. `now` is Unix ms, `monotonic_ms` as `performance.now`. */
+export function spanClock(now: () => number, monotonic_ms: () => number): () => number {
+  let offset_ms = now() - monotonic_ms();
+  return () => {
+    const wall_ms = now();
+    const steady_ms = monotonic_ms();
+    if (Math.abs(steady_ms + offset_ms - wall_ms) > APART_MS) offset_ms = wall_ms - steady_ms;
+    return steady_ms + offset_ms;
+  };
+}

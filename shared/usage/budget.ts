@@ -6,6 +6,7 @@ import type { TenantBudget } from "../config/schema_usage.ts";
 import { costOn, type PriceBook } from "./price_book.ts";
 import { addCounts, type Counts, noCounts } from "../records/counts.ts";
 import { amountsOf } from "./units.ts";
+import type { KvKey } from "../spine/contract/spine.ts";
 
 /** A day or a month by UTC, Unix ms: from `begin_ms` to before `end_ms`. */
 interface Period {
@@ -97,4 +98,29 @@ function isStricter(one: BudgetState, other: BudgetState): boolean {
   const [rate, other_rate] = [one.budget.messages_per_second, other.budget.messages_per_second];
   if (!refuses && rate !== other_rate) return rate < other_rate;
   return one.end_ms > other.end_ms;
+}
+
+/** The prefix of the marks, one for each tenant. */
+export const EXHAUSTED_MARKS = "exhausted";
+
+/** The key of a tenant's mark. */
+export const markKey = (tenant_id: string): KvKey => [EXHAUSTED_MARKS, tenant_id];
+
+/** A mark of these exhausted budgets; the same budgets and periods make the same mark. */
+export function encodeMark(exhausted: readonly BudgetState[]): string {
+  const budgets = exhausted.map(({ budget, begin_ms }) =>
+    `${nameOf(budget)} ${budget.limit} ${begin_ms}`
+  );
+  const until = Math.max(...exhausted.map(({ end_ms }) => end_ms));
+  return JSON.stringify({ until, budgets });
+}
+
+/** When the mark expires, Unix ms; 0 if it cannot be read. */
+export function markUntil(value: Uint8Array): number {
+  try {
+    const { until } = JSON.parse(new TextDecoder().decode(value));
+    return typeof until === "number" ? until : 0;
+  } catch {
+    return 0;
+  }
 }

@@ -4,8 +4,7 @@
  * interprets the result.
  */
 import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
-import { isOtherStore, type LastBlock, takenBlock } from "../blocks/last_block.ts";
-import { readBlocks } from "../blocks/read_blocks.ts";
+import { isOtherStore, type LastBlock, readBlocks, takenBlock } from "../blocks/read_blocks.ts";
 import { slice } from "../turns/slices.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
 import { CLOCKS_MS, minuteIn, readRunning, readStoredUse } from "./stored_use.ts";

@@ -4,8 +4,7 @@
  * they end.
  */
 import { ArqonError } from "@arqon/proto";
-import { type LastBlock, takenBlock } from "../blocks/last_block.ts";
-import { readBlocks } from "../blocks/read_blocks.ts";
+import { type LastBlock, readBlocks, takenBlock } from "../blocks/read_blocks.ts";
 import { type BlockStore, FOLD_WRITERS, type StoredBlock } from "../spine/contract/block_store.ts";
 import { slice } from "../turns/slices.ts";
 import { decodeMinute, type UsageMinute } from "./minute.ts";

@@ -9,8 +9,7 @@ import { storedBack } from "../../shared/spine/contract/stored_back.ts";
 import { tokenlessCaller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import type { Parts } from "../capability.ts";
-import { HttpRates } from "../rates/http_rates.ts";
-import { takeIngress } from "../rates/ingress.ts";
+import { HttpRates, takeIngress } from "../rates/http_rates.ts";
 
 /** The identity of a backend. */
 export interface BackendIdentity {

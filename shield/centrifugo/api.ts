@@ -9,7 +9,7 @@ import type { ForeignEntry } from "../http/http.ts";
 import { type GivenMembers, memberTexts, objectText } from "../http/members.ts";
 import { httpCaller } from "../http/route.ts";
 import type { Caller } from "../message/caller.ts";
-import { takeIngress } from "../rates/ingress.ts";
+import { takeIngress } from "../rates/http_rates.ts";
 import { bump, type ShieldStats } from "../stats/stats.ts";
 import type { PendingRequests } from "../http/pending.ts";
 import { showsToken } from "../../shared/http1/handled_request.ts";

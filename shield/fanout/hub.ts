@@ -6,7 +6,7 @@ import { DecodeError, type PlainEnvelope } from "@arqon/proto";
 import { FewSet } from "../../shared/containers/few_set.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Counts } from "../../shared/records/counts.ts";
-import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { ORIGIN_HEADER } from "../../shared/records/caller_headers.ts";
 import { countDelivery, type UserUse } from "../../shared/records/user_use.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { offsetOf } from "../../shared/spine/contract/durable_log.ts";

@@ -7,7 +7,7 @@ import { ArqonError, decodeServerFrame, readEnvelope, writeEnvelope } from "@arq
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { ORIGIN_HEADER } from "../../shared/records/caller_headers.ts";
 import { DEDUPLICATION_MS } from "./deduplicate.ts";
 import { Hub } from "./hub.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";

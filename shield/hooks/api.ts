@@ -5,8 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { type AfterHook, TenantHook, type Webhooks } from "../../shared/config/automation/hooks.ts";
-import { CallFailed, callHook } from "../../shared/hooks/call.ts";
-import { callTerms } from "../../shared/hooks/terms.ts";
+import { CallFailed, callHook, callTerms } from "../../shared/hooks/call.ts";
 import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";

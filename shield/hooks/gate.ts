@@ -6,16 +6,14 @@ import { ArqonError, encodeTextMessage, plainEnvelope, type ScannedEnvelope } fr
 import { z } from "zod";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { BeforeKind, HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
-import { callHook } from "../../shared/hooks/call.ts";
-import { callTerms } from "../../shared/hooks/terms.ts";
+import { callHook, callTerms } from "../../shared/hooks/call.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Env } from "../../shared/env.ts";
-import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/slices.ts";
 import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
-import type { Caller, HeaderPair } from "../message/caller.ts";
+import { type Caller, type HeaderPair, senderOf } from "../message/caller.ts";
 import type { Judged, Policies } from "../message/gates.ts";
-import { senderOf } from "../message/sender.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 const ANSWER_BYTES = 65_536;

@@ -2,8 +2,7 @@
  * A command over HTTP: the request becomes the text form of `cmd`, is decoded like a client's text frame, and takes the
  * path of all commands (`shield/message/command.ts`). `commands.ts` has the routes.
  */
-import { takeIngress } from "../rates/ingress.ts";
-import type { IngressContext } from "../rates/ingress.ts";
+import { type IngressContext, takeIngress } from "../rates/http_rates.ts";
 import { createHash } from "node:crypto";
 import { ArqonError, decodeClientText, encodeTextAck, isId } from "@arqon/proto";
 import type { Ack } from "@arqon/proto";

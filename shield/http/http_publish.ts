@@ -16,7 +16,7 @@ import type { FlushQueue } from "../connection/flush_queue.ts";
 import { publish } from "../message/pipeline.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { Caller } from "../message/caller.ts";
-import { takeIngress } from "../rates/ingress.ts";
+import { takeIngress } from "../rates/http_rates.ts";
 
 /** The parts of the socket's publish path, so that HTTP gives the same answers. */
 export interface HttpPublishContext extends Omit<CommandContext, "query_token"> {

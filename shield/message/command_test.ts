@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
 import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
-import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { ORIGIN_HEADER } from "../../shared/records/caller_headers.ts";
 import { runCommand } from "./command.ts";
 import type { Grant, Identity, Role } from "../auth/identity.ts";
 import { type MessagePath, publish } from "./pipeline.ts";

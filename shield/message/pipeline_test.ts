@@ -15,7 +15,7 @@ import {
 import type { PlainEnvelope, ScannedEnvelope } from "@arqon/proto";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
-import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { ORIGIN_HEADER } from "../../shared/records/caller_headers.ts";
 import { canAct } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import { NO_POLICIES } from "./gates.ts";

@@ -1,8 +1,7 @@
 /** The slowed sender of a failing policy, and its source. */
 import assert from "node:assert/strict";
-import { type Caller, tokenlessCaller } from "./caller.ts";
+import { type Caller, senderOf, sourceOf, tokenlessCaller } from "./caller.ts";
 import { clientIdentity } from "../pusher/apps.ts";
-import { senderOf, sourceOf } from "./sender.ts";
 
 const USER = { tenant_id: "acme", user_id: "ann", role: "user", issuer: "id" } as const;
 

@@ -3,7 +3,7 @@ import { type FrameSpace, OwnBuffers, type ScannedEnvelope, stampRouted } from "
 import { passing_messages } from "../../shared/containers/byte_arena.ts";
 import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
 import type { StampSource } from "../../shared/records/system_envelope.ts";
-import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { ORIGIN_HEADER } from "../../shared/records/caller_headers.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { type TraceContext, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { Identity } from "../auth/identity.ts";

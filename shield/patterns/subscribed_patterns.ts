@@ -6,8 +6,7 @@
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import { inPieces } from "../../shared/turns/slices.ts";
 import { canActInAll, notGranted } from "../auth/authorize.ts";
-import type { SubscribeContext } from "../connection/subscribe.ts";
-import type { LeaveWhy } from "../connection/leave_reason.ts";
+import type { LeaveWhy, SubscribeContext } from "../connection/subscribe.ts";
 import { type Channel, ROOMS_A_PIECE, type Subscriber } from "../fanout/channel.ts";
 import type { DeltaWish } from "../fanout/deltas.ts";
 import type { LivingConnection } from "../fanout/delivery_notes.ts";

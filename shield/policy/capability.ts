@@ -3,7 +3,7 @@ import type { Capability, Opened } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { POLICY_ROUTES, POLICY_SCHEMAS } from "./admin_api.ts";
 import { POLICY_STATS_ROUTES } from "./policy_stats.ts";
-import { recordingReaders } from "./recorded_readers.ts";
+import { recordingReaders } from "./overseer.ts";
 import { type StartedOverseer, startOverseer } from "./start.ts";
 
 /** WebAssembly policies. */

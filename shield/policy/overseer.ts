@@ -7,8 +7,8 @@ import { ArqonError, replaceData, type ScanLimits, type ScannedEnvelope } from "
 import type { Env } from "../../shared/env.ts";
 import { Later } from "../../shared/turns/later.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { Caller, HeaderPair } from "../message/caller.ts";
-import { REPLACED_HEADER } from "../message/gates.ts";
+import { type Caller, type HeaderPair, senderOf, sourceOf } from "../message/caller.ts";
+import { type Notes, REPLACED_HEADER } from "../message/gates.ts";
 import type {
   CandidateVerdicts,
   GrowingPiece,
@@ -30,7 +30,6 @@ import type {
 } from "../../shared/records/verdict.ts";
 import type { JudgedRequest } from "./chain/comparisons.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";
-import { senderOf, sourceOf } from "../message/sender.ts";
 
 /** The dependencies and settings of the Overseer. */
 export interface OverseerOptions extends Pick<Env, "now"> {
@@ -382,4 +381,19 @@ function envelopeHeaders({ bytes, header_spans: spans }: ScannedEnvelope): Heade
  */
 function isReserved([name]: HeaderPair): boolean {
   return name.toLowerCase().startsWith("x-arqon-");
+}
+
+/** The same policies. A SUB brings its own note; a read of history, values, a stream or a proof gets one here. */
+export function recordingReaders(policies: Policies, notes: Notes | undefined): Policies {
+  if (notes === undefined) return policies;
+  return {
+    ...policies,
+    onSubscribe(caller, room_id, given) {
+      const note = given ?? notes.operation(caller, "on_subscribe", room_id);
+      const judged = policies.onSubscribe(caller, room_id, note);
+      if (given !== undefined || note === undefined) return judged;
+      judged?.then(() => notes.allow(note), (error) => notes.deny(note, error));
+      return judged;
+    },
+  };
 }

@@ -4,7 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import { ann } from "../auth/testing/identity.ts";
 import { NO_POLICIES, type Note, type Notes } from "../message/gates.ts";
 import { callerOf } from "../message/testing/path.ts";
-import { recordingReaders } from "./recorded_readers.ts";
+import { recordingReaders } from "./overseer.ts";
 
 const NOTE = { asked() {}, judged() {}, checked() {} };
 

@@ -3,7 +3,7 @@
  * to processes that missed something. It is the only writer of its entries (`shared/presence`). The Shield's clients
  * get them from `tables.ts` at once.
  */
-import { matchesRoomPattern } from "@arqon/proto";
+import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { splitDelta } from "../../shared/presence/delta_split.ts";
@@ -39,9 +39,9 @@ import type { Delta, Entry, MemberInput, Tag, Writer } from "../../shared/presen
 import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 import { bump } from "../stats/stats.ts";
 import { GraceMembers, type MemberRef } from "./grace_members.ts";
-import { requireBelow } from "./member_limit.ts";
 import type { PresenceStats } from "./stats.ts";
 import { FairMap } from "../../shared/containers/fair_map.ts";
+import { plural } from "../../shared/plural.ts";
 
 /** More new incarnations than this within `REINCARNATION_MS` mean that another process has our node id. */
 const REINCARNATIONS_MAX = 3;
@@ -431,4 +431,17 @@ export class Unconfirmed {
   #count(): void {
     this.#stats.stays = this.#stays.size;
   }
+}
+
+/** The retry time of a refused client, in ms. */
+const RETRY_MS = 1_000;
+
+/**
+ * Throws `member-limit` (429) unless `count` is below `max`. `where` names the limit for the client and contains no
+ * secrets.
+ */
+export function requireBelow(count: number, max: number, where: string): void {
+  if (count < max) return;
+  const detail = `${where} has ${plural(max, "member")}`;
+  throw new ArqonError("member-limit", detail, { retry_after_ms: RETRY_MS });
 }

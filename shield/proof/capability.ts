@@ -3,8 +3,13 @@ import { operatorTenants } from "../../shared/config/operators.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Capability, Given, Parts, Running, ShieldOptions } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
-import { PROOF_ADMIN_ROUTES } from "./admin.ts";
-import { PROOF_ROUTES, type ProofHttpContext, proofRoutes, publicProofs } from "./http.ts";
+import {
+  PROOF_ADMIN_ROUTES,
+  PROOF_ROUTES,
+  type ProofHttpContext,
+  proofRoutes,
+  publicProofs,
+} from "./http.ts";
 import { ProofKeys, readProofKey } from "./keys.ts";
 import { ProofService } from "./service.ts";
 

@@ -4,7 +4,7 @@
  */
 import { DecodeError, encodeTextMessage, readRouted } from "@arqon/proto";
 import { decodeEntry } from "../../shared/audit/entry.ts";
-import { isOtherStore, type LastBlock, takenBlock } from "../../shared/blocks/last_block.ts";
+import { isOtherStore, type LastBlock, takenBlock } from "../../shared/blocks/read_blocks.ts";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import type { RecordBreak, RecordEntry } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";

@@ -13,7 +13,7 @@ import { readBody } from "../http/http_body.ts";
 import type { PendingRequests } from "../http/pending.ts";
 import { httpCaller, inRequestTrace } from "../http/route.ts";
 import { publish } from "../message/pipeline.ts";
-import { takeIngress } from "../rates/ingress.ts";
+import { takeIngress } from "../rates/http_rates.ts";
 import { appOf, type Apps, backendIdentity, connectionOf } from "./apps.ts";
 import { userChannel } from "./channel.ts";
 import { infosOf, listChannels, oneChannel, readInfo, requireRoom, rollOf } from "./channels.ts";

@@ -35,7 +35,9 @@ import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../../shared/turns/check_queue.ts";
 import { readQuery } from "../admin/routing/query.ts";
 import { COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
-import type { ReducerCheck } from "./check.ts";
+import { createCompiler } from "../policy/modules/compile.ts";
+import { Kept } from "../policy/modules/kept.ts";
+import { createMetering } from "../policy/modules/metering.ts";
 
 /** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
 const UPLOAD_BYTES = 1_048_576 + 65_536;
@@ -371,4 +373,28 @@ async function rollBack(context: ReducerAdminContext, call: AdminCall): Promise<
   const about = { tenant_id: tenant, class: one.pattern, deploy, module, by };
   log.info("a reducer was rolled back", about);
   return Response.json({ tenant, reducer: view(one, changed), node_id });
+}
+
+/** Checks modules. */
+export interface ReducerCheck {
+  /** Rejects with `PolicyModuleError`, whose message is a sentence for people. */
+  check(bytes: Uint8Array, memory_limit_pages: number): Promise<void>;
+  close(): void;
+}
+
+/** Makes the check; the worker starts with the first module. */
+export function createReducerCheck(): ReducerCheck {
+  // Brains compile the modules that they run: here the compilation is only a test.
+  const compiler = createCompiler();
+  const metering = createMetering({ memory_limit_pages: 1 });
+  // One module is often deployed to several room classes in a row.
+  const tried = new Kept<void>({ max: 1 });
+  return {
+    async check(bytes, memory_limit_pages) {
+      const metered = await metering.meterReducer(bytes, memory_limit_pages);
+      const sha256 = await sha256Hex(bytes);
+      await tried.get(sha256, async () => void await compiler.compile(sha256, metered.bytes));
+    },
+    close: () => metering.close(),
+  };
 }

@@ -2,8 +2,7 @@
 import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { USAGE } from "../usage/capability.ts";
-import { REDUCER_ROUTES } from "./api.ts";
-import { createReducerCheck } from "./check.ts";
+import { createReducerCheck, REDUCER_ROUTES } from "./api.ts";
 import { reducersKind } from "./reducers_kind.ts";
 
 /** Room programs. */

@@ -11,7 +11,7 @@ import type { FlushQueue } from "../connection/flush_queue.ts";
 import { type Caller, tokenlessCaller } from "../message/caller.ts";
 import { type MessagePath, publish } from "../message/pipeline.ts";
 import { messageIdOf, type Schedule } from "./schedule.ts";
-import { type IngressContext, takeIngress } from "../rates/ingress.ts";
+import { type IngressContext, takeIngress } from "../rates/http_rates.ts";
 
 /** The issuer of schedules' users. No token has this issuer. */
 const ISSUER = "arqon:schedule";

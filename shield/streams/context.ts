@@ -1,5 +1,5 @@
 /** The context of the parts of streams. Types only. */
-import type { IngressContext } from "../rates/ingress.ts";
+import type { IngressContext } from "../rates/http_rates.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { BanCheck } from "../auth/bans.ts";
@@ -11,7 +11,6 @@ import type { AppendMemory } from "./append_memory.ts";
 import type { Ends } from "./lifecycle.ts";
 import type { Population } from "./population.ts";
 import type { Reads } from "./read.ts";
-import type { StreamTurns } from "./stream_turns.ts";
 import type { StreamWakes } from "./wakes.ts";
 import type { Policies } from "../message/gates.ts";
 
@@ -39,4 +38,21 @@ export interface StreamContext
   readonly noteRead?: NoteRead | undefined;
   /** Counts what they read, and may refuse; absent: not counted. */
   readonly reads?: ReadMeter | undefined;
+}
+
+/** The queues of all streams; an idle stream takes no memory. */
+export class StreamTurns {
+  readonly #last = new Map<string, Promise<unknown>>();
+
+  /** Runs `work` after all earlier work under this name has ended. */
+  async run<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#last.get(name) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    this.#last.set(name, mine);
+    try {
+      return await mine;
+    } finally {
+      if (this.#last.get(name) === mine) this.#last.delete(name);
+    }
+  }
 }

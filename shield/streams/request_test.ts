@@ -1,6 +1,6 @@
 /** Requests for streams: headers and query, refusals, and cursors. */
 import assert from "node:assert/strict";
-import { nextCursor } from "./cursor.ts";
+import { nextCursor } from "./read_routes.ts";
 import { StreamRefusal } from "./refusal.ts";
 import { readAppend, readCreate, readRead } from "./request.ts";
 

@@ -11,7 +11,7 @@ import { AppendMemory } from "./append_memory.ts";
 import { Population } from "./population.ts";
 import { Records } from "./records.ts";
 import { streamRoutes } from "./routes.ts";
-import { StreamTurns } from "./stream_turns.ts";
+import { StreamTurns } from "./context.ts";
 import { StreamWakes } from "./wakes.ts";
 
 interface StreamsStart extends Pick<Env, "spine" | "now"> {

@@ -1,6 +1,6 @@
 /** Pauses before a dead process is started again. */
 import assert from "node:assert/strict";
-import { BACKOFF, failuresAfter, pauseAfter } from "./backoff.ts";
+import { BACKOFF, failuresAfter, pauseAfter } from "./slot.ts";
 
 Deno.test("pauses double from the first to the longest, stay there, and half of each is random", () => {
   const pauses = (random: number) =>

@@ -5,9 +5,8 @@
 import { Gauge, type Registry } from "prom-client";
 import type { Env } from "../../shared/env.ts";
 import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
-import { BACKOFF, type BackoffOptions } from "./backoff.ts";
 import type { ChildOptions } from "./child_options.ts";
-import { type ChildProcess, Slot } from "./slot.ts";
+import { BACKOFF, type BackoffOptions, type ChildProcess, Slot } from "./slot.ts";
 
 const PROCESSES_MAX = 64;
 /** After `drain_timeout_ms`: how long a Shield may take to end before it is killed. */

@@ -5,7 +5,7 @@
 import type { Env } from "../../shared/env.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
-import { EXHAUSTED_MARKS, markUntil } from "../../shared/usage/exhausted_marks.ts";
+import { EXHAUSTED_MARKS, markUntil } from "../../shared/usage/budget.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 
 /** How long a tenant is read after a Brain's report, in ms: each reading retries failures. */

@@ -1,8 +1,7 @@
 /** A workflow with a mistake for each checker, which must report it; otherwise the gate proves nothing. */
 import assert from "node:assert/strict";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
-import { lintWorkflows } from "./workflows.ts";
-import { workflowTools } from "./workflows_tools.ts";
+import { lintWorkflows, workflowTools } from "./workflows.ts";
 
 const PIN = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1";
 

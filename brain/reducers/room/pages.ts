@@ -3,7 +3,6 @@
  * published, so that subscribers continue from there.
  */
 import { ArqonError } from "@arqon/proto";
-import { nothingShown } from "./refusals.ts";
 import { keyOf, scopeIn, type ShownPage, valueJson } from "../visible/shown.ts";
 import { publishedValuesOf, type ShownRoom } from "./value_changes.ts";
 
@@ -92,3 +91,18 @@ export class WaitingQueries {
     for (const { answer } of this.#waiting.splice(0)) answer(refusal);
   }
 }
+
+/** The refusal of a command that only a reducer can answer. */
+export const noReducer = (detail: string): ArqonError =>
+  new ArqonError("invalid-command", `room.call: ${detail}`);
+
+/** The refusal for a room without visible values. */
+export const nothingShown = (room_id: string): ArqonError =>
+  new ArqonError("invalid-command", `room.values: ${room_id} shows none: no reducer_visible`);
+
+/** The refusal for a room whose module is not public. */
+export const noModule = (room_id: string): ArqonError =>
+  new ArqonError(
+    "invalid-command",
+    `room.module: ${room_id} does not publish it: no reducer_public`,
+  );

@@ -7,10 +7,9 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { TenantBudget } from "../../../shared/config/schema_usage.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { Env } from "../../../shared/env.ts";
-import type { BudgetState } from "../../../shared/usage/budget.ts";
+import { type BudgetState, encodeMark, markKey } from "../../../shared/usage/budget.ts";
 import { BudgetStandings, type Standing } from "../../../shared/usage/budget_standings.ts";
 import { TenantUsed } from "../../../shared/usage/budget_used.ts";
-import { encodeMark, markKey } from "../../../shared/usage/exhausted_marks.ts";
 import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import { Prices } from "../../../shared/usage/prices.ts";
 

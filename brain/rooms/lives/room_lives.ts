@@ -17,7 +17,7 @@ import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { newLifeId } from "../../../shared/spine/contract/lives.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import type { Subscription } from "../../../shared/spine/contract/spine_message.ts";
-import type { FirstVersions } from "../store/first_versions.ts";
+import type { FirstVersions } from "../store/life.ts";
 import type { Life } from "../store/document.ts";
 import {
   decodeRecord,

@@ -7,7 +7,7 @@ import { type PlainCommand, readAck, writeEnvelope } from "@arqon/proto";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
-import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
+import { ORIGIN_HEADER } from "../../../shared/records/caller_headers.ts";
 
 /** A command to `lobby` of tenant `acme` from `u1`, with overrides. */
 export interface ProbeCommand extends Partial<Omit<PlainCommand, "data">> {

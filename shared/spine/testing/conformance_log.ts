@@ -3,7 +3,7 @@
  * read and trimmed is in `conformance_log_read.ts`.
  */
 import assert from "node:assert/strict";
-import { ORIGIN_HEADER } from "../../records/spine_headers.ts";
+import { ORIGIN_HEADER } from "../../records/caller_headers.ts";
 import { roomSubject } from "../../subjects/subject.ts";
 import { type Bus, bytes, type Case, collect, refusedWith, text, within } from "./conformance.ts";
 import { openLogs, RETENTION } from "./conformance_log_read.ts";

@@ -17,7 +17,7 @@ import { admit, type MessagePath, publishAdmitted } from "../../message/pipeline
 import { NONE_ADDED, stamp } from "../../message/stamp.ts";
 import { readValueAndText } from "../../../shared/listeners/request_body.ts";
 import { policyHeaders } from "../../auth/request_headers.ts";
-import { type IngressContext, takeIngress } from "../../rates/ingress.ts";
+import { type IngressContext, takeIngress } from "../../rates/http_rates.ts";
 import { bodyOf } from "../../openapi/openapi_parts.ts";
 import { checked, Id, requireId } from "../routing/query.ts";
 import type { Answer } from "./lists.ts";

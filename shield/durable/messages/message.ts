@@ -7,7 +7,7 @@ import {
 } from "../../../shared/spine/contract/durable_log.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
-import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
+import { ORIGIN_HEADER } from "../../../shared/records/caller_headers.ts";
 import { readable } from "../../../shared/spine/contract/readable_message.ts";
 import type { StoredMessage } from "./timeline.ts";
 

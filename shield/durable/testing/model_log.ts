@@ -14,7 +14,7 @@ import type {
   RoomsPage,
   RoomsRead,
 } from "../../../shared/spine/contract/durable_log.ts";
-import { appendInTurn } from "../../../shared/spine/contract/append_in_turn.ts";
+import { appendInTurn } from "../../../shared/spine/nats/log/nats_log_tenant.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 
 interface Stored extends LogMessage {

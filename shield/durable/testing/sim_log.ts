@@ -20,7 +20,7 @@ import {
   type RoomHead,
   type RoomsPage,
 } from "../../../shared/spine/contract/durable_log.ts";
-import { appendInTurn } from "../../../shared/spine/contract/append_in_turn.ts";
+import { appendInTurn } from "../../../shared/spine/nats/log/nats_log_tenant.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import type { RetryClock } from "../log/clock.ts";

@@ -2,7 +2,7 @@
  * `POST /v1/rooms/{room}/streams`: the body of one request becomes a growing message as it arrives, by the same
  * commands as over a socket. For `curl` and for backends without an SDK; `growing.ts` has the commands.
  */
-import type { IngressContext } from "../../rates/ingress.ts";
+import type { IngressContext } from "../../rates/http_rates.ts";
 import { ArqonError, readEnvelope, ruleOf, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Limits } from "../../../shared/config/schema.ts";
 import { growingRoomOf } from "../../../shared/rooms/reserved.ts";

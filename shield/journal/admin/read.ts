@@ -3,8 +3,7 @@
  * slices, so that other work is not delayed. An unreadable block is a gap. `api.ts` has the requests.
  */
 import { ArqonError } from "@arqon/proto";
-import { isOtherStore } from "../../../shared/blocks/last_block.ts";
-import { readBlocks } from "../../../shared/blocks/read_blocks.ts";
+import { isOtherStore, readBlocks } from "../../../shared/blocks/read_blocks.ts";
 import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
 import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
 import { type JournalLine, RECORD_FORMAT } from "../../../shared/journal/record.ts";

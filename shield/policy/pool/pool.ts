@@ -18,7 +18,6 @@ import { faultVerdict, namedLogs, verdictOf, withSeen } from "./pool_verdict.ts"
 import type { Quarantine, QuarantineCause } from "../modules/quarantine.ts";
 import type { ChainEntry } from "../ring/ring_message.ts";
 import { addDuration, type WorkerReply } from "../ring/ring_words.ts";
-import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
 import type { Asking } from "../../../shared/rates/breaker.ts";
 
 interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
@@ -455,5 +454,35 @@ export class Verdicts {
         });
       }
     }
+  };
+}
+
+/** The number of wedges within `memory_ms` after which the process gives up. */
+interface WedgeLimits {
+  readonly most: number;
+  /** How long a wedge counts, in ms. */
+  readonly memory_ms: number;
+}
+
+/** The recent wedges. */
+interface WedgeCount {
+  /** Counts a wedge. Returns true when the limit is reached, and again only after some are forgotten. */
+  add(now_ms: number): boolean;
+  size(now_ms: number): number;
+}
+
+/** Makes a count without wedges. */
+function createWedgeCount({ most, memory_ms }: WedgeLimits): WedgeCount {
+  let times: number[] = [];
+  const size = (now_ms: number) => {
+    times = times.filter((at_ms) => now_ms - at_ms < memory_ms);
+    return times.length;
+  };
+  return {
+    add(now_ms) {
+      times.push(now_ms);
+      return size(now_ms) === most;
+    },
+    size,
   };
 }

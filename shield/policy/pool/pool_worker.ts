@@ -3,6 +3,7 @@
  * rings are no longer read.
  */
 import {
+  createSender,
   openRing,
   Records,
   type Ring,
@@ -13,7 +14,6 @@ import {
   ringWait,
   ringWake,
 } from "../ring/ring.ts";
-import { createSender } from "../ring/ring_sender.ts";
 import { decodeReply, RING_LAYOUT } from "../ring/ring_message.ts";
 import type { WorkerReply } from "../ring/ring_words.ts";
 import {
@@ -51,7 +51,7 @@ export interface PolicyWorker {
   readonly record_bytes: number;
   /**
    * Sends a request; false if there is no room now. The worker is woken once for all requests of one turn of the event
-   * loop (`ring_sender.ts`).
+   * loop (`createSender`).
    */
   send(parts: readonly Uint8Array[]): boolean;
   load(module: number, runnable: RunnableModule): void;

@@ -223,3 +223,25 @@ export function ringPutBlocking(
   Atomics.store(ring.control, WAITING, 0);
   return false;
 }
+
+/**
+ * The most records that wait for the end of their turn: after more records the reader may begin before the end of the
+ * turn.
+ */
+const UNSIGNALLED_MOST = 32;
+
+/** Makes the writer of a ring. It returns false if the ring has no room now. */
+export function createSender(ring: Ring): (parts: readonly Uint8Array[]) => boolean {
+  let unsignalled = 0;
+  const say = () => {
+    if (unsignalled === 0) return;
+    unsignalled = 0;
+    ringSignal(ring);
+  };
+  return (parts) => {
+    if (!ringPut(ring, parts)) return false;
+    if (++unsignalled === 1) queueMicrotask(say);
+    else if (unsignalled >= UNSIGNALLED_MOST) say();
+    return true;
+  };
+}

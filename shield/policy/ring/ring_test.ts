@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
+  createSender,
   openRing,
   recordBytes,
   Records,
@@ -19,7 +20,6 @@ import {
   ringWaitBlocking,
 } from "./ring.ts";
 import type { RingWriting } from "../testing/ring_writer.ts";
-import { createSender } from "./ring_sender.ts";
 import { headPart, headRoom, partsFrom } from "./ring_message.ts";
 
 /** Two views of one ring whose positions begin at `position`, as after that many bytes. */

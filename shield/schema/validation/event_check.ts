@@ -4,8 +4,13 @@
  */
 import type { ScannedEnvelope, ScannedEvent } from "@arqon/proto";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
-import { essenceOf, formOf } from "./content_form.ts";
-import type { MessageSchema, Validation, Violation } from "./message_schema.ts";
+import {
+  essenceOf,
+  formOf,
+  type MessageSchema,
+  type Validation,
+  type Violation,
+} from "./message_schema.ts";
 
 /** The longest path and the longest message in a refusal, in UTF-16 units. */
 const PATH_UNITS = 256;

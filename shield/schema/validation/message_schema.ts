@@ -5,7 +5,6 @@
  */
 import { type DescMessage, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { dataView } from "./typed_fields.ts";
-import { formOf } from "./content_form.ts";
 import { MessageWork, type TooMuchWork } from "./message_work.ts";
 import { parseNumerals, readJson } from "./protojson.ts";
 import { quoteName, SchemaError } from "../../../shared/schema/schema_error.ts";
@@ -148,4 +147,24 @@ export function compileMessage(
   const desc = registry.getMessage(message);
   if (desc === undefined) throw new SchemaError(`the schema has no message ${quoteName(message)}`);
   return new MessageSchema(registry, desc, limits);
+}
+
+const BINARY: ReadonlySet<string> = new Set([
+  "",
+  "application/protobuf",
+  "application/x-protobuf",
+  "application/octet-stream",
+]);
+
+/** The content type without parameters, in lower case. */
+export function essenceOf(content_type: string): string {
+  const semicolon = content_type.indexOf(";");
+  return (semicolon < 0 ? content_type : content_type.slice(0, semicolon)).trim().toLowerCase();
+}
+
+/** The selected form; undefined: neither. */
+export function formOf(content_type: string): "binary" | "json" | undefined {
+  const type = essenceOf(content_type);
+  if (BINARY.has(type)) return "binary";
+  return type === "application/json" ? "json" : undefined;
 }

@@ -3,7 +3,6 @@
  * `nats_log.ts`.
  */
 import { topOf } from "../../../containers/top.ts";
-import { appendInTurn } from "../../contract/append_in_turn.ts";
 import { assertSize, headerBytes } from "../../contract/check.ts";
 import type {
   Appended,
@@ -322,4 +321,20 @@ function* eachOnce(rooms: readonly string[], subjects: readonly string[], room_a
     const room_id = subject.slice(room_at);
     if (!known.has(room_id)) yield room_id;
   }
+}
+
+/** As `DurableLog.appendAll`, with one request for each message. */
+export async function appendInTurn(
+  log: Pick<DurableLog, "append">,
+  room_id: string,
+  messages: readonly NewMessage[],
+  expected_last: number,
+): Promise<Appended> {
+  let last: Appended | undefined;
+  for (const { payload, headers = {} } of messages) {
+    const options = { headers, expected_last: last?.offset ?? expected_last };
+    last = await log.append(room_id, payload, options);
+  }
+  if (last === undefined) throw new TypeError("no message to append");
+  return last;
 }
