@@ -25,7 +25,7 @@ import type { Tracing } from "../shared/telemetry/tracing.ts";
 import type { AdminFile } from "./admin/admin.ts";
 import type { RoomCard } from "./admin/admin_status.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
-import type { AuditTrail } from "./admin/routing/audited.ts";
+import type { AuditTrail } from "./admin/routing/audit_trail.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
 import type { CommandActions } from "./auth/authorize.ts";

@@ -29,7 +29,7 @@ import {
   type ReducerWorld,
   type WorldBrain,
 } from "../brain/reducers/testing/reducer_world.ts";
-import type { Audited } from "../shield/admin/routing/audited.ts";
+import type { Audited } from "../shield/admin/routing/audit_trail.ts";
 import type { Settings } from "../shield/settings/settings.ts";
 import { startUsage } from "../shield/usage/start.ts";
 

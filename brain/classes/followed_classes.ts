@@ -11,7 +11,7 @@ import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { type ConfigTables, RoomClasses } from "../../shared/rooms/classes.ts";
 import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import { opened } from "../../shared/turns/opened.ts";
+import { openOnce } from "../../shared/turns/once.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
 interface FollowedClassesOptions extends Pick<Env, "log"> {
@@ -61,7 +61,7 @@ export class FollowedClasses {
   ): { open: OpenClasses; close: () => Promise<void> } {
     let opening: Promise<FollowedClasses> | undefined;
     return {
-      open: opened(() => opening = FollowedClasses.open(options)),
+      open: openOnce(() => opening = FollowedClasses.open(options)),
       // Whoever opened them got the failure.
       close: async () => (await opening?.catch(() => undefined))?.close(),
     };

@@ -2,7 +2,7 @@
  * The bucket of lives: which Shields are alive and which have ended, in order or not. Opened on first use. `life.ts`
  * defines the records; `own_life.ts` writes this Shield's own.
  */
-import { opened } from "../turns/opened.ts";
+import { openOnce } from "../turns/once.ts";
 import type { KeyValue, Spine } from "../spine/contract/spine.ts";
 import { decodeLife, type Life, lifeKey, type LifeKind, silentMs } from "./life.ts";
 
@@ -21,7 +21,7 @@ export class Lives {
   }
 
   /** Opens the bucket; the next call retries a failure. Rejects with `spine-unavailable`. */
-  bucket: () => Promise<KeyValue> = opened(() =>
+  bucket: () => Promise<KeyValue> = openOnce(() =>
     this.#spine.keyValue(LIVES_BUCKET, { unwatched: true })
   );
 

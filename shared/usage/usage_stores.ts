@@ -7,7 +7,7 @@ import type { BlockStore } from "../spine/contract/block_store.ts";
 import type { KeyValue, KvKey, Spine } from "../spine/contract/spine.ts";
 import { type Loss, lossesOf } from "../lives/life.ts";
 import type { Lives } from "../lives/lives.ts";
-import { opened } from "../turns/opened.ts";
+import { openOnce } from "../turns/once.ts";
 
 const USAGE_BUCKET = "ARQON_USAGE";
 const DAY_SECONDS = 86_400;
@@ -55,14 +55,14 @@ export class UsageStores {
   }
 
   /** Rejects with `log-unavailable` or `spine-unavailable`. */
-  store: () => Promise<BlockStore> = opened(() => {
+  store: () => Promise<BlockStore> = openOnce(() => {
     const { spine, config: { usage } } = this.#options;
     const max_age_seconds = usage.retention_days * DAY_SECONDS;
     return spine.blocks("usage", { max_bytes: usage.log_bytes, max_age_seconds });
   });
 
   /** Rejects with `spine-unavailable`. */
-  running: () => Promise<KeyValue> = opened(() =>
+  running: () => Promise<KeyValue> = openOnce(() =>
     this.#options.spine.keyValue(USAGE_BUCKET, { unwatched: true })
   );
 }

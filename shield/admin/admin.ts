@@ -16,7 +16,7 @@ import { adminOf } from "./routing/admin_scope.ts";
 import { endingWith } from "./routing/ending_stream.ts";
 import type { Admin } from "./routing/admin_scope.ts";
 import type { CheckQueue } from "../../shared/turns/check_queue.ts";
-import type { Audited, AuditTrail } from "./routing/audited.ts";
+import type { Audited, AuditTrail } from "./routing/audit_trail.ts";
 import { requireRole } from "../auth/authorize.ts";
 import { authenticate, requireMethod } from "../http/http.ts";
 import type { Documents, HttpContext } from "../http/http.ts";

@@ -8,7 +8,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { PolicyStore, StoredDocument } from "../policy/chain/store.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import {
@@ -23,7 +23,8 @@ import {
 } from "./decision.ts";
 import type { Wanted } from "./decision.ts";
 import { type Documents, documentsHash } from "./documents.ts";
-import { writingOf } from "./writing.ts";
+import { slice } from "../../shared/turns/slices.ts";
+import type { ItemWrite, Writing } from "../settings/document_kinds.ts";
 
 /** The most conflicts with other writers before a step gives up. */
 const ATTEMPTS = 64;
@@ -258,4 +259,40 @@ function changedPolicies({ document: { current: { version, by, change } } }: Sto
   return `the policies are at version ${version}, ${JSON.stringify(change)} by ${
     JSON.stringify(by)
   }`;
+}
+
+/**
+ * The writes of an apply. `isPending` reads the whole apply, so it is called once for all items, and once for each
+ * conflict. It is called after the items are read: one that was changed after the apply loses its compare-and-set.
+ */
+export function writingOf(
+  apply: Omit<Writing, "change">,
+  isPending: () => Promise<boolean>,
+): Writing {
+  const { tenant_id } = apply;
+  return {
+    ...apply,
+    async change(ids, read) {
+      const writes: [id: string, write: NonNullable<ItemWrite>][] = [];
+      for (const id of ids) {
+        await slice(tenant_id);
+        const write = await read(id);
+        if (write !== undefined) writes.push([id, write]);
+      }
+      if (writes.length === 0 || !await isPending()) return;
+      for (const [id, first] of writes) {
+        await slice(tenant_id);
+        let write: ItemWrite = first;
+        await changeDocument(async (mayLose) => {
+          if (write === undefined) {
+            write = await read(id);
+            if (write === undefined || !await isPending()) return;
+          }
+          const now = write;
+          write = undefined;
+          await mayLose(now());
+        });
+      }
+    },
+  };
 }

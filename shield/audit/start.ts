@@ -6,7 +6,7 @@ import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { LedgerStatus } from "../../shared/spine/contract/ledger.ts";
 import type { AuditAdminContext } from "./api.ts";
-import type { AuditTrail } from "../admin/routing/audited.ts";
+import type { AuditTrail } from "../admin/routing/audit_trail.ts";
 import { WrittenTrail } from "./trail.ts";
 import { AuditWriter } from "./writer.ts";
 

@@ -5,7 +5,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
 import type { Env } from "../../shared/env.ts";
-import type { Audited, AuditTrail, Ended, Finish } from "../admin/routing/audited.ts";
+import type { Audited, AuditTrail, Ended, Finish } from "../admin/routing/audit_trail.ts";
 import type { AuditWriter } from "./writer.ts";
 import { within } from "../../shared/within.ts";
 

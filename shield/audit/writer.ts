@@ -18,7 +18,7 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { opened } from "../../shared/turns/opened.ts";
+import { openOnce } from "../../shared/turns/once.ts";
 import { within } from "../../shared/within.ts";
 
 /** The most attempts for one entry: with n concurrent Shields, the last one succeeds at its n-th attempt. */
@@ -78,7 +78,7 @@ export class AuditWriter {
   }
 
   /** The log. Rejects as the Spine does. */
-  readonly ledger: () => Promise<Ledger> = opened(() => {
+  readonly ledger: () => Promise<Ledger> = openOnce(() => {
     const { spine, retention } = this.#options;
     return spine.ledger(AUDIT_LEDGER, retention);
   });

@@ -32,7 +32,7 @@ import {
 import { dataOf, type Form } from "./forms.ts";
 import { type Command, NULL, type Publication, type RequestOf } from "./messages.ts";
 import type { Reply, Resumed } from "./messages.ts";
-import { Opening, pushesOf } from "./opening.ts";
+import { ConnectAnswer, pushesOf } from "./connect_answer.ts";
 import type { DeltaBases, RoomMessage, RoomMessages, Signal } from "./publications.ts";
 import { type ChannelTokenOptions, ChannelTokens } from "./channel_tokens.ts";
 import type { GrantedConnection } from "./channel_tokens.ts";
@@ -87,7 +87,7 @@ export class CentrifugoSocket implements ClientSocket {
   #resumed: ReadonlyMap<string, Resumed> = new Map();
   #server_side: readonly ServerSide[] = [];
   /** Undefined before the WELCOME and after the answer to `connect`. */
-  #opening: Opening | undefined;
+  #opening: ConnectAnswer | undefined;
   #welcome: Welcome | undefined;
   #is_open = false;
   /** The queue of commands, until `connect` is answered or the client has its next slice. */
@@ -268,7 +268,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#client = welcome.connection_id;
     this.#welcome = welcome;
     const served = this.#server_side.flatMap((one) => this.#served(one) ?? []);
-    this.#opening = new Opening(served);
+    this.#opening = new ConnectAnswer(served);
     for (const channel of served) this.#askSubscribe(NO_REPLY, channel);
     this.#open();
   }

@@ -20,7 +20,7 @@ import {
   STREAMS_BUCKET,
   TICKETS_BUCKET,
 } from "../../shared/records/buckets.ts";
-import { calledAbout, namesUser } from "./named.ts";
+import { calledAbout, namesUser } from "./user_text.ts";
 import type { BrainOf, DataStore, Stock, Whose } from "./store.ts";
 
 interface Kept {

@@ -6,7 +6,7 @@ import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import type { Env } from "../../shared/env.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
-import { hasCallsOf, namesUser } from "./named.ts";
+import { hasCallsOf, namesUser } from "./user_text.ts";
 import { bucketStores } from "./buckets.ts";
 import { blockStore, type DataStore, isTenant, type Stock, type Whose } from "./store.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";

@@ -4,7 +4,7 @@ import { changeDocument, isConflict } from "../../shared/spine/contract/compare_
 import { strictText } from "@arqon/proto";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
-import { opened } from "../../shared/turns/opened.ts";
+import { openOnce } from "../../shared/turns/once.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import { decodeRecord, encodeRecord, type GrowingRecord, withSealed } from "./record.ts";
 
@@ -47,7 +47,7 @@ const nameOf = ({ room_id, id }: GrowingKey): string => `${room_id} ${id}`;
 /** The records on one Spine. Everything rejects with `spine-unavailable` while it is down. */
 export class GrowingRecords {
   readonly #spine: Pick<Spine, "keyValue">;
-  readonly #open = opened(() => this.#spine.keyValue(GROWING_BUCKET, { unwatched: true }));
+  readonly #open = openOnce(() => this.#spine.keyValue(GROWING_BUCKET, { unwatched: true }));
   readonly #monotonic_ms: () => number;
   /** The last list of each tenant, and since when it is used; what this process changes is added to it. */
   readonly #listed = new BoundedMap<string, { readonly at_ms: number; readonly rooms: Listed }>(

@@ -20,7 +20,7 @@ import type { DeadLetter, HookDocument, HookPosition } from "../../shared/record
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KvChange, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
-import { opened } from "../../shared/turns/opened.ts";
+import { openOnce } from "../../shared/turns/once.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 
 /** A hook and its stored state. */
@@ -52,7 +52,7 @@ export class HookStore {
   }
 
   /** Rejects with `spine-unavailable`; the next call tries again. */
-  readonly #open = opened(() => this.#spine.keyValue(HOOKS_BUCKET));
+  readonly #open = openOnce(() => this.#spine.keyValue(HOOKS_BUCKET));
 
   #ofConfig(tenant_id: string): readonly AfterHook[] {
     return this.#config().filter(({ tenant }) => tenant === tenant_id);

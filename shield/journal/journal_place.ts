@@ -10,7 +10,7 @@ import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { lossesOf } from "../../shared/lives/life.ts";
 import { Lives } from "../../shared/lives/lives.ts";
-import { opened } from "../../shared/turns/opened.ts";
+import { openOnce } from "../../shared/turns/once.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
 const DAY_SECONDS = 86_400;
@@ -63,7 +63,7 @@ export class JournalPlace {
   }
 
   /** Rejects with `log-unavailable` or `spine-unavailable`. */
-  readonly store: () => Promise<BlockStore> = opened(() => {
+  readonly store: () => Promise<BlockStore> = openOnce(() => {
     const { spine, config: { journal } } = this.#options;
     const max_age_seconds = journal.retention_days * DAY_SECONDS;
     return spine.blocks("journal", { max_bytes: journal.log_bytes, max_age_seconds });

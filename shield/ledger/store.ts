@@ -12,7 +12,7 @@ import type { FormerReading } from "./former_ledgers.ts";
 import { type Ledger, REFUSED_BYTES, type Segment } from "./ledger.ts";
 import { registerReads, StoreReads } from "./store_reads.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import { opened } from "../../shared/turns/opened.ts";
+import { openOnce } from "../../shared/turns/once.ts";
 import { BlockQueue, type WaitingBlock } from "../../shared/blocks/block_queue.ts";
 import { Presences } from "./presences.ts";
 import type { LivingConnection } from "../fanout/delivery_notes.ts";
@@ -44,7 +44,7 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   const { store: is_stored, log_bytes, seconds } = config.ledger;
   if (!is_stored) return undefined;
   const bounds_of_all = { max_bytes: log_bytes, max_age_seconds: seconds };
-  const store = opened(() => spine.blocks("ledger", bounds_of_all));
+  const store = openOnce(() => spine.blocks("ledger", bounds_of_all));
   const log = start.log.child({ part: "ledger" });
   const writer = new StoreWriter({ ...start, ...config.ledger, ledger, store, log });
   scrapedGauge(

@@ -4,7 +4,7 @@ import type { Capability, Given, ShieldOptions } from "../capability.ts";
 import { PAGE } from "../http/members.ts";
 import { COUNT, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import { CommandsUnderWay } from "./commands_under_way.ts";
-import { ConfirmAnswer } from "./moving.ts";
+import { ConfirmAnswer } from "./handover.ts";
 import { type PresenceService, startPresence } from "./service.ts";
 
 const ROOM = "/v1/rooms/{room}";

@@ -11,7 +11,7 @@ import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts"
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
-import { Moving } from "./moving.ts";
+import { Handover } from "./handover.ts";
 import type { Attending } from "../connection/presence.ts";
 import { canAct, notGranted, requireGrant } from "../auth/authorize.ts";
 import { presenceRequest } from "./presence_request.ts";
@@ -43,7 +43,7 @@ export interface PresenceServiceOptions
 export interface PresenceService {
   readonly presence: ShieldPresence;
   readonly stats: PresenceStats;
-  readonly moving: Moving;
+  readonly moving: Handover;
   /** A message that a Brain receives without answering. */
   readonly hello: Uint8Array;
   /** Whether the connection has presence in a room. */
@@ -120,7 +120,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     log,
   });
   const { presence: { move_grace_ms }, server: { drain_timeout_ms } } = config;
-  const moving = new Moving({
+  const moving = new Handover({
     ...{ ...options, log, patience_ms: drain_timeout_ms + move_grace_ms },
     // With an embedded Spine there is no other Shield.
     confirm_ms: config.nats?.request_timeout_ms ?? 0,

@@ -16,7 +16,7 @@ import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
-import { opened } from "../../shared/turns/opened.ts";
+import { openOnce } from "../../shared/turns/once.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
@@ -149,10 +149,10 @@ export class ProofService {
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
   /** The newest offset of a tenant's log when all trees were current. */
   readonly #settled = new RecentMap<string, string>(LOOKED_MAX);
-  readonly #openBucket = opened(() =>
+  readonly #openBucket = openOnce(() =>
     this.#options.spine.keyValue(PROOF_BUCKET, { unwatched: true })
   );
-  readonly #auditLog = opened(() => {
+  readonly #auditLog = openOnce(() => {
     const { spine, config: { audit: { retention_days, log_bytes } } } = this.#options;
     const bounds = { max_age_seconds: retention_days * DAY_SECONDS, max_bytes: log_bytes };
     return spine.ledger(AUDIT_LEDGER, bounds);

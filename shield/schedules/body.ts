@@ -4,7 +4,7 @@
  */
 import { ArqonError, type ScanLimits } from "@arqon/proto";
 import { dueAfter, type ScheduleBody, type When } from "../../shared/records/schedule.ts";
-import { messageAt } from "./publishing.ts";
+import { messageAt } from "./publisher.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** The schedule's owner, and the time at which it is set, Unix ms. */

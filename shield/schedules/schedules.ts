@@ -1,7 +1,7 @@
 /**
  * The schedules of all tenants on one Shield. Every Shield knows all of them; the first Shield that claims a time by
  * compare-and-set publishes it. Another Shield takes over an unfinished claim and uses the same message id, so the
- * message is stored once. `publishing.ts` publishes.
+ * message is stored once. `publisher.ts` publishes.
  */
 import { ArqonError } from "@arqon/proto";
 import { isForNow } from "../../shared/for_now.ts";
@@ -10,7 +10,7 @@ import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { DEDUPLICATION_MS } from "../fanout/deduplicate.ts";
-import type { DueTime } from "./publishing.ts";
+import type { DueTime } from "./publisher.ts";
 import {
   afterTime,
   claimed,

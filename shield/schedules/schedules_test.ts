@@ -25,7 +25,7 @@ import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules, type SchedulesOptions } from "./schedules.ts";
 import { requireDue } from "./body.ts";
 import { schedulesKind } from "./schedules_kind.ts";
-import { writingOf } from "../apply/writing.ts";
+import { writingOf } from "../apply/applies.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
 const KEY = ["acme", "tick"];

@@ -7,7 +7,7 @@ import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { Parts } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { ScheduleAdminContext } from "./api.ts";
-import { isInLog, publishDue } from "./publishing.ts";
+import { isInLog, publishDue } from "./publisher.ts";
 import { type Schedule, stateOf } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules, type SchedulesOptions } from "./schedules.ts";

@@ -5,7 +5,7 @@
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
 import type { KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
-import { opened } from "../../shared/turns/opened.ts";
+import { openOnce } from "../../shared/turns/once.ts";
 import { decodeRecord, encodeRecord, type StreamRecord } from "./record.ts";
 
 /** The key of a stream: the room of a tenant. */
@@ -25,7 +25,7 @@ const keyOf = ({ tenant_id, room_id }: StreamKey): KvKey => [tenant_id, room_id]
 /** The records in the process's Spine. Everything rejects with `spine-unavailable` while the Spine is down. */
 export class Records {
   readonly #spine: Pick<Spine, "keyValue">;
-  readonly #open = opened(() => this.#spine.keyValue(STREAMS_BUCKET));
+  readonly #open = openOnce(() => this.#spine.keyValue(STREAMS_BUCKET));
 
   constructor(spine: Pick<Spine, "keyValue">) {
     this.#spine = spine;

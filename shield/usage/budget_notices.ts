@@ -5,7 +5,7 @@
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import type { Audited } from "../admin/routing/audited.ts";
+import type { Audited } from "../admin/routing/audit_trail.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 import { type BudgetState, nameOf } from "../../shared/usage/budget.ts";
 

@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { AdminRates } from "../admin_rates.ts";
 import type { CheckQueue } from "../../../shared/turns/check_queue.ts";
-import type { AuditTrail } from "./audited.ts";
+import type { AuditTrail } from "./audit_trail.ts";
 import type { Client } from "../../message/caller.ts";
 
 /**

@@ -4,7 +4,7 @@
  */
 import type { Admin } from "./admin_scope.ts";
 import { actionOf, type RouteAudit } from "./admin_routes.ts";
-import type { Audited, Finish } from "./audited.ts";
+import type { Audited, Finish } from "./audit_trail.ts";
 
 /** Members of a body that say what a request is about, and are no content of users. */
 const SHOWN = [

@@ -9,7 +9,7 @@ import type { Env } from "../../../shared/env.ts";
 import { TICKETS_BUCKET } from "../../../shared/records/buckets.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
-import { opened } from "../../../shared/turns/opened.ts";
+import { openOnce } from "../../../shared/turns/once.ts";
 import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
 import { requireGrant } from "../../auth/authorize.ts";
@@ -60,7 +60,7 @@ interface Stored {
 /** The tickets of all Shields. */
 export class TicketStore {
   readonly #options: TicketStoreOptions;
-  readonly #bucket = opened(() =>
+  readonly #bucket = openOnce(() =>
     this.#options.spine.keyValue(TICKETS_BUCKET, { unwatched: true })
   );
   readonly #monotonic_ms: () => number;

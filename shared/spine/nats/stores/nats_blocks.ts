@@ -28,7 +28,7 @@ import type {
   BlockStoreName,
   StoredBlock,
 } from "../../contract/block_store.ts";
-import { opened } from "../../../turns/opened.ts";
+import { openOnce } from "../../../turns/once.ts";
 import type { Answer } from "../connection/nats_answer.ts";
 import { CODES, Refusal } from "../log/nats_log_api.ts";
 import { fromDirect, fromStored } from "../log/nats_log_message.ts";
@@ -104,7 +104,7 @@ class NatsBlocks implements BlockStore {
   readonly #stream: KeptStream;
   readonly #gate = new Gate();
   /** Rejects with `log-unavailable`; the next block tries again. */
-  readonly #opened = opened(() => this.#stream.open());
+  readonly #opened = openOnce(() => this.#stream.open());
   /** By subject: one for each tenant and node that this process has written for. */
   readonly #sums = new Map<string, Promise<Sums>>();
   /** Bytes written here since a tenant's bound was last checked. */

@@ -21,7 +21,7 @@ const OWN = [
 ] as const;
 
 /** The dependencies: publishing a due message, and looking for it in its room's log. */
-interface PublishingContext {
+interface PublisherContext {
   readonly path: MessagePath;
   readonly flushes: FlushQueue;
   readonly ingress: IngressContext;
@@ -69,7 +69,7 @@ function callerOf({ tenant_id, schedule_id, schedule: { user } }: DueTime): Call
  * Publishes the message, and counts it as any other. Resolves when the Spine or the room's log has it. Rejects like a
  * refused publish.
  */
-export async function publishDue(context: PublishingContext, due: DueTime): Promise<void> {
+export async function publishDue(context: PublisherContext, due: DueTime): Promise<void> {
   const envelope = messageAt(due, context.limits);
   const caller = callerOf(due);
   takeIngress(context.ingress, caller.identity, "schedule", envelope.size_bytes);
@@ -83,7 +83,7 @@ export async function publishDue(context: PublishingContext, due: DueTime): Prom
  * killed after publishing it, maybe before the deduplication window. False in rooms without a log.
  */
 export async function isInLog(
-  { classes, logOf }: PublishingContext,
+  { classes, logOf }: PublisherContext,
   { tenant_id, schedule_id, schedule: { room, user }, due_ms }: DueTime,
   claimed_ms: number,
 ): Promise<boolean> {

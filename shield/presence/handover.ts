@@ -42,7 +42,7 @@ interface MovingConnection {
   readonly identity: Pick<Identity, "tenant_id" | "user_key">;
 }
 
-interface MovingOptions
+interface HandoverOptions
   extends Pick<Env, "registry" | "log" | "node_id" | "monotonic_ms" | "random"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;
   /** How long a connection is awaited, in ms. */
@@ -119,8 +119,8 @@ function* pagesOf<Row>(rows: readonly Row[]): Generator<readonly Row[]> {
  * The moves of clients between Shields; there is one for each Shield. Making it throws
  * `spine-unavailable` while the Spine is not connected.
  */
-export class Moving {
-  readonly #options: MovingOptions;
+export class Handover {
+  readonly #options: HandoverOptions;
   #ask: AskConfirm = () => Promise.resolve(0);
   /** Connections that are awaited, by id, in the order in which their time ends. */
   readonly #awaited = new Map<string, Awaited>();
@@ -130,7 +130,7 @@ export class Moving {
   #kept = 0;
   #unconfirmed = 0;
 
-  constructor(options: MovingOptions) {
+  constructor(options: HandoverOptions) {
     this.#options = options;
     const { spine, registry } = options;
     const subscription = spine.subscribe(MOVING, (message) => this.#receive(message));

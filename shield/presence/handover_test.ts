@@ -5,7 +5,7 @@ import type { Random } from "../../shared/ids.ts";
 import { keptLog, testLog } from "../../shared/testing/logs.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
-import { type AskConfirm, Moving } from "./moving.ts";
+import { type AskConfirm, Handover } from "./handover.ts";
 
 const ANN = { tenant_id: "acme", user_key: "https://idp ann" };
 const random: Random = (size) => crypto.getRandomValues(new Uint8Array(size));
@@ -15,10 +15,10 @@ const log = testLog();
 function testMoving() {
   const spine = openEmbedded({ log, now: Date.now });
   const clock = { now_ms: 0 };
-  const opened: Moving[] = [];
+  const opened: Handover[] = [];
   const open = (node_id: string, confirm_ms = 60_000) => {
     const registry = createMetrics({ node_id, version: "0" });
-    const moving = new Moving({
+    const moving = new Handover({
       ...{ node_id, spine, log, registry, random, patience_ms: 1_000, confirm_ms },
       monotonic_ms: () => clock.now_ms,
     });
@@ -126,7 +126,7 @@ Deno.test("Shields without the moving connections are counted, and an unreachabl
   await using test = testMoving();
   const kept = keptLog({ level: "warn" });
   const registry = createMetrics({ node_id: "three", version: "0" });
-  const moving = new Moving({
+  const moving = new Handover({
     ...{
       node_id: "three",
       spine: test.spine,

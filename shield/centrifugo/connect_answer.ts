@@ -13,7 +13,7 @@ const HELD_MAX = 65_536;
 type Frame = string | Uint8Array<ArrayBuffer>;
 
 /** The server-side subscriptions of one client until its `connect` is answered. */
-export class Opening {
+export class ConnectAnswer {
   readonly #subs = new Map<string, Subscribed>();
   readonly #requested: Set<Channel>;
   readonly #frames: Frame[] = [];
