@@ -32,7 +32,7 @@ import type { RoomParts } from "./room/loaded_room.ts";
 import { CutOffRooms } from "./room/cut_off.ts";
 import { BREAKER } from "./room/faults.ts";
 import { forksOf, type KnownRoom } from "./room/fork.ts";
-import { createProgramLines } from "./room/program_lines.ts";
+import { programLog } from "../../shared/logs/tenant_lines.ts";
 import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
@@ -115,7 +115,7 @@ export class ReducerService implements ReducerCalls {
     this.#parts = {
       ...stores,
       ...{ log, now, metrics: this.#metrics, breakers, cut_off },
-      lines: createProgramLines(log, now),
+      lines: programLog(log, now, "reducers"),
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
       openLog: (tenant_id) => this.#times.open(tenant_id),
       programById: (id) => programs.byId(id),

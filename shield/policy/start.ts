@@ -15,7 +15,7 @@ import { type CompiledPolicy, createCompiler, engineOf } from "./modules/compile
 import { Kept } from "./modules/kept.ts";
 import { LogFollowers } from "./logs/log_followers.ts";
 import { LogMemory } from "./logs/log_memory.ts";
-import { createPolicyLogWriter } from "./logs/log_writer.ts";
+import { programLog } from "../../shared/logs/tenant_lines.ts";
 import type { MeteredPolicy } from "./abi/abi_check.ts";
 import { createMetering } from "./modules/metering.ts";
 import { createOverseer, type OverseerOptions } from "./overseer.ts";
@@ -98,7 +98,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const followers = new LogFollowers(now);
   const memory = new LogMemory({ lines_max: config.policy.log_lines, now });
   registerLogMemory(registry, memory);
-  const write = createPolicyLogWriter(log, now);
+  const write = programLog(log, now, "policies");
   const table = new PolicyTable();
   const overseer = createOverseer({
     onVerdict: countedBy(table, policies.comparisons),
@@ -115,7 +115,9 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
       const at_ms = now();
       followers.publish(tenant_id, logs, at_ms);
       memory.remember(tenant_id, logs, at_ms);
-      write(tenant_id, logs);
+      for (const { name, level, message } of logs) {
+        write({ module: name, tenant_id }, level, message);
+      }
     },
   });
   await policies.ready;

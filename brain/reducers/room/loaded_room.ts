@@ -14,7 +14,7 @@ import type {
 import type { RoomPrograms } from "../../../shared/records/reducer_programs.ts";
 import type { ReducerMetrics } from "../metrics.ts";
 import type { CutOffRooms } from "./cut_off.ts";
-import type { ProgramLines } from "./program_lines.ts";
+import type { ProgramLog } from "../../../shared/logs/tenant_lines.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { TenantFuel } from "../tenant_fuel.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
@@ -49,7 +49,7 @@ export interface RoomParts extends Pick<Env, "log" | "now" | "random"> {
   /** The breakers of rooms whose reducers fail. */
   readonly breakers: Breakers;
   readonly cut_off: CutOffRooms;
-  readonly lines: ProgramLines;
+  readonly lines: ProgramLog;
   /** Counts units for billing, once applied entries are stored. */
   readonly used: (at: ReducedPlace, units: number) => void;
 }

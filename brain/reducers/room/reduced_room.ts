@@ -470,11 +470,10 @@ const storedUnits = (applied: readonly Applied[]): number =>
 /** Logs the outcome of a stored entry. */
 function noteApplied(
   applied: Applied,
-  at: ReducedPlace,
+  { tenant_id, room_id: room }: ReducedPlace,
   { log, lines }: RoomParts,
 ): void {
-  const { tenant_id, room_id: room } = at;
-  lines(at, applied.logs);
+  for (const { level, message } of applied.logs) lines({ tenant_id, room }, level, message);
   if (applied.kind === "fault" && applied.repeats === undefined) {
     const { offset, detail, reason } = applied;
     log.warn("a reducer failed", { tenant_id, room, entry: offset, reason, detail });

@@ -1,16 +1,22 @@
-/** The lines of a tenant's policies that reach the process's log, and the notice of dropped ones. */
+/** The lines of tenants' programs that reach the process's log, and the notice of dropped ones. */
 import assert from "node:assert/strict";
-import { keptLog } from "../../../shared/testing/logs.ts";
-import { createPolicyLogWriter, LINES_PER_SECOND } from "./log_writer.ts";
+import { keptLog } from "../testing/logs.ts";
+import { PROGRAM_LINES, programLog } from "./tenant_lines.ts";
 
 function writer() {
   const clock = { now_ms: 1_790_000_000_000 };
   const now = () => clock.now_ms;
   const { log, lines } = keptLog({ component: "overseer", now });
-  return { lines, clock, write: createPolicyLogWriter(log, now) };
+  const writeOne = programLog(log, now, "policies");
+  const write = (tenant_id: string, some: readonly ReturnType<typeof line>[]) => {
+    for (const { level, message } of some) {
+      writeOne({ module: "auth_policy", tenant_id }, level, message);
+    }
+  };
+  return { lines, clock, write };
 }
 
-const line = (message: string, level = 1) => ({ name: "auth_policy", level, message });
+const line = (message: string, level = 1) => ({ level, message });
 
 Deno.test("a line names the policy and has its level", () => {
   const { lines, write } = writer();
@@ -29,7 +35,7 @@ Deno.test("over the limit one line per second reports dropped lines, in any batc
     for (let sent = 0; sent < 210; sent += batch) {
       write("acme", Array.from({ length: batch }, (_, index) => line(`${sent + index}`)));
     }
-    assert.equal(lines.length, LINES_PER_SECOND + 1, `batches of ${batch}`);
+    assert.equal(lines.length, PROGRAM_LINES + 1, `batches of ${batch}`);
     assert.match(lines.at(-1) ?? "", /^level=warn .*log too much/);
     write("other", [line("heard")]);
     assert.match(lines.at(-1) ?? "", /tenant_id=other msg="heard"/, "each tenant has its own rate");
