@@ -238,7 +238,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const opened = await openBuckets(options);
   const { rooms, bytes, listKeys, tally, bans, lives, follow, versions } = opened;
   const onUpdate = (kind: "first" | "again") => metrics.room_updates.inc({ kind });
-  const announcer = createAnnouncer({ ...{ spine, now, random, log, onUpdate }, brain_id });
+  const announcer = createAnnouncer({ spine, now, random, log, onUpdate, brain_id });
   const [locks, leases] = [new LiveLocks(clocks, rooms_in_memory), new Leases(clocks)];
   const [live, last_use] = [new LiveRooms({ view, tally }), new LastUse(monotonic_ms)];
   tally.follow((at) => live.look(at), () => live.survey());

@@ -86,10 +86,7 @@ export type Entrance = <T extends Opening>(
 export function createEntrance(context: EntranceContext): Entrance {
   const shared = sharedBy(context);
   return (request, client, open, form) =>
-    enter(context, shared, {
-      ...{ request, client, open },
-      text: form === "text",
-    });
+    enter(context, shared, { request, client, open, text: form === "text" });
 }
 
 /** A socket that is about to open. */

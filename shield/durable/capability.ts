@@ -52,10 +52,7 @@ export const DURABLE: Capability<OwnDurable> = {
     let opened: Filters | undefined;
     const filters = () => opened ??= running.of(FILTERS) ?? new Filters(env.config.filters);
     return {
-      gives: {
-        ...{ logs, durable: rooms },
-        sendMissed: (...missed) => sendMissed(filters(), ...missed),
-      },
+      gives: { logs, durable: rooms, sendMissed: (...missed) => sendMissed(filters(), ...missed) },
       own: { stats },
       start({ operations: { context: { path, overseer, limits } } }) {
         const { noteRead, reads } = running.given;
