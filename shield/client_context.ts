@@ -21,7 +21,9 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
   return {
     ...options,
     ...parts,
-    ...{ journal, ledger, usage },
+    journal,
+    ledger,
+    usage,
     overseer: parts.policies,
     pump: new Pump(),
     requireNotBanned: (identity) => requireEntry(parts, identity),

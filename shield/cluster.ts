@@ -40,7 +40,9 @@ export class Cluster {
         if (event.type === "state" && event.status.state === "connected") this.hello();
       });
       const answerer = new Answerer({
-        ...{ ...common, now, handlers },
+        ...common,
+        now,
+        handlers,
         onAsker: (who) => asker.onAsker(who),
       });
       registerQuestions(registry, asker, answerer);

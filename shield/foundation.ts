@@ -44,7 +44,11 @@ async function layGround(options: ShieldOptions): Promise<Ground> {
     stats,
     tenants: new TenantTable(),
     flushes: new FlushQueue(spine),
-    ...{ rooms, revocations, time, life, ends },
+    rooms,
+    revocations,
+    time,
+    life,
+    ends,
     signatures: signatureDemands(config.auth, settings),
     running: new RunningCapabilities(),
   };

@@ -32,7 +32,9 @@ export function statusOf({ version, now, spine }: ReportOptions, parts: Parts): 
     rejects: { ...stats.rejects },
     spine: spine.status,
     keys: parts.authenticator.keyStatus(),
-    ...{ policies: {}, schemas: {}, ...parts.running.status() },
+    policies: {},
+    schemas: {},
+    ...parts.running.status(),
     bans: stats.bans,
   };
 }

@@ -28,6 +28,7 @@ import type { Ground, Parts, RunningCapabilities, ShieldOptions } from "./capabi
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { observersOf } from "./message/observers.ts";
+import type { MessagePath } from "./message/pipeline.ts";
 import { orderOn } from "./message/room_order.ts";
 import { Removals } from "./connection/removals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
@@ -59,8 +60,56 @@ export interface Shield {
   of: RunningCapabilities["of"];
 }
 
-/** The initial state of every Shield. */
-const RUNNING = { draining_ms: 0, hurried: false };
+function hubOf(
+  { config: { limits }, spine, now, random }: ShieldOptions,
+  { stats, tenants, running: { given } }: Ground,
+): Hub {
+  return new Hub({
+    spine: given.traces?.traced(spine, stats) ?? spine,
+    durable: given.durable,
+    patterns: given.patterns?.of,
+    ledger: given.ledger,
+    filters: given.filters,
+    deltas: given.deltas,
+    deduplication_entries: limits.deduplication_entries,
+    stats,
+    tenants,
+    now,
+    random,
+  });
+}
+
+/** The path of messages, made of the parts that capabilities have given. */
+function pathOf(
+  { capabilities, spine, now, random }: ShieldOptions,
+  { flushes, rooms, running: { given }, signatures }: Ground,
+  { hub, bans, observers }: Pick<Parts, "hub" | "bans" | "observers">,
+): MessagePath {
+  const { ledger, presence, traces } = given;
+  const sends = traces?.sending(spine, given.logs, flushes) ?? { spine, logs: given.logs };
+  return {
+    ...sends,
+    signatures,
+    overseer: given.policies,
+    bans,
+    actions: actionsOf(capabilities),
+    schemas: given.schemas,
+    quota: given.quota,
+    shares: given.shares,
+    journal: given.journal,
+    receipts: given.receipts,
+    observers,
+    order: orderOn(spine, random),
+    classes: rooms.classes,
+    traces,
+    flushes,
+    commands: given.commands?.(sends.spine),
+    announce: () => presence.announce(),
+    subscribersOf: ledger && ((tenant_id, room_id) => hub.subscribersOf(tenant_id, room_id)),
+    now,
+    random,
+  };
+}
 
 function assemble(
   options: ShieldOptions,
@@ -69,57 +118,63 @@ function assemble(
   bans_bucket: KeyValue,
   socket_server: SocketServer,
 ): Parts {
-  const { config, config: { limits }, spine, log, now, random } = options;
-  const { stats, flushes, tenants, signatures, revocations, running, running: { given } } = ground;
-  const { traces, ledger, filters, deltas, presence, patterns, policies: overseer, logs } = given;
-  const { rooms: { classes } } = ground;
-  const kept = { ledger, filters, deltas };
-  const sources = { spine: traces?.traced(spine, stats) ?? spine, durable: given.durable };
-  const { deduplication_entries } = limits;
-  const fanned = { ...sources, ...kept, patterns: patterns?.of };
-  const hub = new Hub({ deduplication_entries, ...fanned, stats, tenants, now, random });
+  const { config, config: { limits }, registry, spine, log, now, random } = options;
+  const { stats, flushes, revocations, running, running: { given } } = ground;
+  const { ledger, policies, presence } = given;
+  const hub = hubOf(options, ground);
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const observers = observersOf(running.observers());
-  const { schemas, quota, shares, journal, receipts } = given;
-  const gates = {
-    ...{ signatures, overseer, bans, schemas, quota, shares, journal, receipts, observers },
-    actions: actionsOf(options.capabilities),
-  };
-  const sends = traces?.sending(spine, logs, flushes) ?? { spine, logs };
-  const order = orderOn(spine, random);
-  const commands = given.commands?.(sends.spine);
-  const announce = () => presence.announce();
-  const subscribersOf = ledger &&
-    ((tenant_id: string, room_id: string) => hub.subscribersOf(tenant_id, room_id));
-  const own = { ...sends, ...gates, order, commands, announce, flushes };
-  const path = { ...own, classes, traces, subscribersOf, now, random };
   const context: OperationContext = {
-    ...{ path, hub, flushes, authenticator, overseer, patterns, sendMissed: given.sendMissed },
+    path: pathOf(options, ground, { hub, bans, observers }),
+    hub,
+    flushes,
+    authenticator,
+    overseer: policies,
+    filters: given.filters,
+    deltas: given.deltas,
+    patterns: given.patterns,
+    ledger,
+    marks: given.marks,
+    sendMissed: given.sendMissed,
     attending: presence.attending({ flushes, limits, stats }),
-    ...{ limits, stats, ...kept, marks: given.marks, now },
-    own: (name: string) => running.command(name),
-    requireNotRevoked: (identity: Identity) => revocations.held.requireValid(identity),
+    limits,
+    stats,
+    now,
+    own: (name) => running.command(name),
+    requireNotRevoked: (identity) => revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();
-  const cluster = new Cluster(options, ground, ledger);
+  const removals = new Removals({
+    connections,
+    hub,
+    stats,
+    log,
+    random,
+    now: () => ground.time.now(),
+    leave: (connection, room_id, why) => leave(context, connection, room_id, why),
+  });
   const parts: Parts = {
     ...ground,
     authenticator,
-    counters: createConnectionCounters(limits, options.registry),
-    rates: new RateTable(limits, options.registry, now()),
-    ...{ cluster, hub, observers, logs, presence, policies: overseer, bans, bans_bucket },
+    counters: createConnectionCounters(limits, registry),
+    rates: new RateTable(limits, registry, now()),
+    cluster: new Cluster(options, ground, ledger),
+    hub,
+    observers,
+    logs: given.logs,
+    presence,
+    policies,
+    bans,
+    bans_bucket,
     checks: () => checksOf(options, parts),
-    removals: new Removals({
-      ...{ log, random, connections, hub, stats },
-      now: () => ground.time.now(),
-      leave: (connection, room_id, why) => leave(context, connection, room_id, why),
-    }),
+    removals,
     operations: new Operations(context, config.policy.connection_window),
     connections,
     sockets: new Map(),
     socket_server,
     started_ms: now(),
-    ...RUNNING,
+    draining_ms: 0,
+    hurried: false,
   };
   for (const part of [authenticator, hub, revocations.held, bans]) {
     ground.ends.defer(() => part.close());

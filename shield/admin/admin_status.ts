@@ -79,7 +79,11 @@ function showAccess({ off, room_cards }: StatusContext, call: AdminCall): Respon
   const { by: user_id, tenant_id, expires_ms, only_tenant } = call;
   const operator = only_tenant === undefined;
   return Response.json({
-    ...{ user_id, tenant_id, operator, token_expires_ms: expires_ms },
-    ...{ off, room_cards },
+    user_id,
+    tenant_id,
+    operator,
+    token_expires_ms: expires_ms,
+    off,
+    room_cards,
   });
 }

@@ -70,7 +70,10 @@ export class Bans implements BanCheck {
     this.#watched = new WatchedBucket({
       entry: "ban",
       name: BANS_BUCKET,
-      ...{ bucket, spine, log, now },
+      bucket,
+      spine,
+      log,
+      now,
       max: bans_max,
       reader: {
         parseKey: parseBanKey,

@@ -112,7 +112,10 @@ export class Revocations {
     this.#watched = new WatchedBucket({
       entry: "revocation",
       name: REVOCATIONS_BUCKET,
-      ...{ bucket, spine, log, now },
+      bucket,
+      spine,
+      log,
+      now,
       max: revocations_max,
       reader: { parseKey: parseRevocationKey, read, unreadable, endOf },
       table: this.#table,

@@ -89,7 +89,9 @@ export class Hub {
     const channels = this.#channels;
     const tellGap = (channel: Channel, reason: string) => this.#tellGap(channel, reason);
     this.patterns = options.patterns?.({
-      ...{ ...options, channels, tellGap },
+      ...options,
+      channels,
+      tellGap,
       open: (tenant_id, room_id) => this.#openForPatterns(tenant_id, room_id),
       deliver: (channel, message) => this.#deliver(channel, message),
     });

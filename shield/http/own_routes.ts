@@ -11,7 +11,9 @@ export const OWN_ROUTES = {
     method: "POST",
     template: "/v1/rooms/{room}/messages",
     about: {
-      ...{ id: "publish", tag: "messages", summary: "Publishes one message" },
+      id: "publish",
+      tag: "messages",
+      summary: "Publishes one message",
       body: { schema: MESSAGE },
       answer: ackOf(RECEIPT, "result"),
       refusals: [408, 409],
@@ -21,7 +23,9 @@ export const OWN_ROUTES = {
     method: "POST",
     template: "/v1/rooms/{room}/commands",
     about: {
-      ...{ id: "command", tag: "commands", summary: "Runs any command, as over a socket" },
+      id: "command",
+      tag: "commands",
+      summary: "Runs any command, as over a socket",
       body: { schema: COMMAND },
       answer: ackOf({ type: "object" }),
       refusals: [408, 409],

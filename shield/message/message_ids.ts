@@ -27,7 +27,12 @@ interface MessageIds {
 }
 
 const ids: MessageIds = {
-  ...{ trace: -1, twist: -1, sender: -1, sender_end: -1, id: -1, id_end: -1 },
+  trace: -1,
+  twist: -1,
+  sender: -1,
+  sender_end: -1,
+  id: -1,
+  id_end: -1,
   is_whole: false,
 };
 /** The bytes of these ids: several callers read a message's ids in a row. */
