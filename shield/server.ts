@@ -182,13 +182,6 @@ function assemble(
   return parts;
 }
 
-/** Fetches keys repeatedly while an issuer has none. */
-function keepWarm(authenticator: Authenticator): ReturnType<typeof setInterval> {
-  return setInterval(() => {
-    if (authenticator.keyStatus().some(({ keys }) => keys === 0)) authenticator.warm();
-  }, WARM_MS);
-}
-
 /**
  * Resolves once policies and bans are known. Rejects with a start error if keys cannot be loaded or the config needs
  * something that is missing, and with `spine-unavailable`.
@@ -234,7 +227,9 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   await running.begin();
   const sweeper = new Sweeper(parts.connections, config.server, now());
   const sweeps = setInterval(() => sweeper.pass(now()), SWEEP_MS);
-  const warmer = keepWarm(authenticator);
+  const warmer = setInterval(() => {
+    if (authenticator.keyStatus().some(({ keys }) => keys === 0)) void authenticator.warm();
+  }, WARM_MS);
   return {
     node_id: parts.node_id,
     client: (request, info) => handleRequest(http, request, info.remoteAddr.hostname),

@@ -6,7 +6,7 @@ import { BOOLEAN, COUNT, ID, list, object, TEXT, UNIX_MS } from "../openapi/open
 import type { Env } from "../../shared/env.ts";
 import type { SpineStatus } from "../../shared/spine/contract/spine.ts";
 import { type AdminCall, AdminTable } from "./routing/admin_routes.ts";
-import type { KeyStatus } from "../auth/authenticate.ts";
+import type { KeyStatus } from "../auth/key_source.ts";
 
 /** A card on the console's page of a room that shows the answer of one admin route. */
 export interface RoomCard {

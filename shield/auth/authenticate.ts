@@ -21,9 +21,6 @@ import { WorkQueue } from "../../shared/turns/work_queue.ts";
 import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
 import type { Algorithm } from "./keys.ts";
 
-export type { Action, Grant, Identity, Role } from "./identity.ts";
-export type { KeyStatus } from "./key_source.ts";
-
 /** What authentication needs from the process; `server.ts` passes it once, at start. */
 export interface AuthenticatorOptions
   extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
@@ -99,8 +96,8 @@ async function verify(
   digest: string,
   process: Pick<Authentication, "sources" | "verifications" | "options">,
 ): Promise<Verified> {
-  const { auth, now, limits } = process.options;
-  const { alg, kid, iss } = inspect(token, limits.token_bytes);
+  const { auth, now } = process.options;
+  const { alg, kid, iss } = inspect(token);
   const source = process.sources.get(iss);
   if (source === undefined) throw issuerRefusal(iss);
   const { issuer } = source;
@@ -163,7 +160,8 @@ interface Authentication {
 
 async function identify(token: string, process: Authentication): Promise<Identity> {
   const { cache, pending, options, uses } = process;
-  // This check comes before any computation over the token.
+  // This check comes before any computation over the token. Units are never more than bytes, and `inspect` refuses
+  // non-ASCII text.
   if (token.length > options.limits.token_bytes) {
     throw new ArqonError("token-too-large", `at most ${options.limits.token_bytes} bytes`);
   }
@@ -365,12 +363,8 @@ function requireStrict(part: string, text: string, reason: Reason): void {
 }
 
 /** Parses a token. Throws ArqonError (401) for an invalid one. */
-function inspect(token: string, token_bytes: number): Unverified {
+function inspect(token: string): Unverified {
   if (token === "") throw new ArqonError("token-missing");
-  // Units are never more than bytes, and non-ASCII text is refused below.
-  if (token.length > token_bytes) {
-    throw new ArqonError("token-too-large", `at most ${token_bytes} bytes`);
-  }
   if (!COMPACT.test(token)) {
     throw new ArqonError("token-malformed", "expected three base64url parts with dots between");
   }

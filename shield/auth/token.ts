@@ -8,15 +8,6 @@ import { headerItems } from "../../shared/http1/header_list.ts";
 /** The subprotocol in which browsers, which cannot set headers, send a token. */
 const TOKEN_SUBPROTOCOL = "arqon.token.";
 
-/** Where a token was found; only a query is in access logs. */
-type TokenSource = "header" | "subprotocol" | "query";
-
-/** An unverified token; it can be any text that fits a header. */
-interface PresentedToken {
-  readonly token: string;
-  readonly source: TokenSource;
-}
-
 function items({ headers }: Request): string[] {
   return headerItems(headers.get("sec-websocket-protocol"));
 }
@@ -28,18 +19,17 @@ export function offeredSubprotocols(request: Request): string[] {
 
 /**
  * The token of a request: `Authorization: Bearer`, otherwise the subprotocol item, otherwise `?access_token=` if the
- * config allows it. An empty one counts as none.
+ * config allows it, unverified: any text that fits a header. An empty one counts as none.
  */
 export function tokenFrom(
   request: Request,
   options: { readonly query_token: boolean },
-): PresentedToken | undefined {
+): string | undefined {
   const bearer = /^bearer +(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1]?.trim();
-  if (bearer) return { token: bearer, source: "header" };
+  if (bearer) return bearer;
   const item = items(request).find((candidate) => candidate.startsWith(TOKEN_SUBPROTOCOL));
   const fromItem = item?.slice(TOKEN_SUBPROTOCOL.length);
-  if (fromItem) return { token: fromItem, source: "subprotocol" };
+  if (fromItem) return fromItem;
   if (!options.query_token) return undefined;
-  const fromQuery = new URL(request.url).searchParams.get("access_token");
-  return fromQuery ? { token: fromQuery, source: "query" } : undefined;
+  return new URL(request.url).searchParams.get("access_token") || undefined;
 }

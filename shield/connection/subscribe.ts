@@ -23,8 +23,7 @@ import type { HubPatterns, PatternHub } from "../fanout/patterns.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import type { Attending } from "./presence.ts";
-import type { PresenceRequest } from "./attendance.ts";
+import type { Attending, PresenceRequest } from "./presence.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
@@ -344,7 +343,7 @@ const OF_WHY = new Map<LeaveWhy, LeaveReason>([
 ]);
 
 /** Why a member left, for the journal of members; `code` is that of the close, if one ended the subscription. */
-export function leaveReason(why: LeaveWhy, code: number | undefined): LeaveReason {
+function leaveReason(why: LeaveWhy, code: number | undefined): LeaveReason {
   if (why === "closed") return OF_CODE.get(code ?? 0) ?? "lost";
   return OF_WHY.get(why) ?? "unsubscribed";
 }

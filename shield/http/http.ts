@@ -196,9 +196,9 @@ export async function authenticate(
   context: Pick<HttpContext, "authenticator" | "query_token">,
   request: Request,
 ): Promise<Identity> {
-  const presented = tokenFrom(request, { query_token: context.query_token });
-  if (presented === undefined) throw new ArqonError("token-missing");
-  return await context.authenticator.authenticate(presented.token);
+  const token = tokenFrom(request, context);
+  if (token === undefined) throw new ArqonError("token-missing");
+  return await context.authenticator.authenticate(token);
 }
 
 /** The identity of an admitted client. Rejects as `authenticate` and `requireNotBanned` do. */

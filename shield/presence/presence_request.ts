@@ -1,7 +1,7 @@
 /** What a SUB with presence requests: a member with metadata, or an observer. */
 import { ArqonError, JSON_DEPTH_MAX, nestsTooDeep, type Subscribe } from "@arqon/proto";
 import type { Limits } from "../../shared/config/schema.ts";
-import type { PresenceRequest } from "../connection/attendance.ts";
+import type { PresenceRequest } from "../connection/presence.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

@@ -12,7 +12,12 @@ import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subje
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Handover } from "./handover.ts";
-import type { Attending } from "../connection/presence.ts";
+import type {
+  Attendance as AskedAttendance,
+  AttendanceRequest,
+  Attending,
+  PresenceRequest,
+} from "../connection/presence.ts";
 import { canAct, notGranted, requireGrant } from "../auth/authorize.ts";
 import { presenceRequest } from "./presence_request.ts";
 import { PresenceFrames, type SizedFrame } from "./frames.ts";
@@ -26,11 +31,6 @@ import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import type {
-  Attendance as AskedAttendance,
-  AttendanceRequest,
-  PresenceRequest,
-} from "../connection/attendance.ts";
 
 /** What presence of a process is started with. */
 export interface PresenceServiceOptions

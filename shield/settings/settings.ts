@@ -351,12 +351,10 @@ function registerSettingsMetrics(
   registry: Registry,
   counts: () => { readonly documents: number; readonly unreadable: number },
 ): { readonly unreadable: () => void } {
-  const registers = [registry];
-  const gauge = (name: string, help: string, read: () => number) =>
-    scrapedGauge(registry, name, help, read);
   const documents = "Tenants with run-time settings.";
-  gauge("shield_settings_documents", documents, () => counts().documents);
-  gauge(
+  scrapedGauge(registry, "shield_settings_documents", documents, () => counts().documents);
+  scrapedGauge(
+    registry,
     "shield_settings_unreadable",
     "Tenants whose latest settings cannot be read; the previous ones are in force.",
     () => counts().unreadable,
@@ -364,7 +362,7 @@ function registerSettingsMetrics(
   const problems = new Counter({
     name: "shield_settings_problems_total",
     help: "Documents and keys of the settings bucket that could not be applied.",
-    registers,
+    registers: [registry],
   });
   return { unreadable: () => problems.inc() };
 }

@@ -108,19 +108,13 @@ export function countClose(stats: ShieldStats, code: number): void {
   bump(stats.closes, code === 0 ? 1006 : known ? code : "other");
 }
 
-type Total =
-  | "ingress_bytes"
-  | "egress_messages"
-  | "egress_events"
-  | "egress_bytes"
-  | "duplicates"
-  | "repeated"
-  | "malformed"
-  | "gaps"
-  | "drain_cuts"
-  | "batches"
-  | "batched_messages";
-const TOTALS: Record<Total, [name: string, help: string]> = {
+type Described<Texts> = { readonly [Key in keyof ShieldStats]?: Readonly<Texts> };
+
+/** The entries of a table that has no others. */
+const entriesOf = <Table extends object>(table: Table) =>
+  Object.entries(table) as [keyof Table, Table[keyof Table]][];
+
+const TOTALS = {
   ingress_bytes: ["shield_ingress_bytes_total", "Bytes received in frames and HTTP bodies."],
   egress_messages: [
     "shield_egress_messages_total",
@@ -150,33 +144,18 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
   ],
   batches: ["shield_batches_total", "BATCH frames sent."],
   batched_messages: ["shield_batched_messages_total", "Messages sent in BATCH frames."],
-};
+} as const satisfies Described<[name: string, help: string]>;
 
-type Level =
-  | "active_connections"
-  | "subscriptions"
-  | "rooms"
-  | "unsent_bytes"
-  | "pending_operations"
-  | "bans";
-const LEVELS: Record<Level, [name: string, help: string]> = {
+const LEVELS = {
   active_connections: ["shield_active_connections", "Open WebSocket connections."],
   subscriptions: ["shield_subscriptions", "Room subscriptions of all connections."],
   rooms: ["shield_rooms", "Rooms with a subscriber on this Shield."],
   unsent_bytes: ["shield_unsent_bytes", "Bytes in outbound queues."],
   pending_operations: ["shield_pending_operations", "Operations in queues or waiting for an ACK."],
   bans: ["shield_bans", "Bans in force that this Shield knows, of all tenants."],
-};
+} as const satisfies Described<[name: string, help: string]>;
 
-type Family =
-  | "ingress_ops"
-  | "rejects"
-  | "closes"
-  | "handshakes"
-  | "kicks"
-  | "slow_reader"
-  | "ban_problems";
-const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
+const FAMILIES = {
   ingress_ops: ["shield_ingress_ops", "op", "Operations received, by kind."],
   rejects: ["shield_rejects_total", "reason", "Refusals, by reason."],
   closes: ["shield_closes_total", "code", "Connections closed, by close code."],
@@ -192,22 +171,17 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
     "problem",
     "Bans that could not be read or exceeded the limit.",
   ],
-};
+} as const satisfies Described<[name: string, label: string, help: string]>;
 
 /** Registers the totals under the documented names. */
 export function registerStats(stats: ShieldStats, registry: Registry): void {
-  for (const [key, [name, help]] of Object.entries(TOTALS) as [Total, [string, string]][]) {
+  for (const [key, [name, help]] of entriesOf(TOTALS)) {
     scrapedCounter(registry, name, help, () => stats[key]);
   }
-  for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
+  for (const [key, [name, help]] of entriesOf(LEVELS)) {
     scrapedGauge(registry, name, help, () => stats[key]);
   }
-  for (
-    const [key, [name, label, help]] of Object.entries(FAMILIES) as [
-      Family,
-      [string, string, string],
-    ][]
-  ) {
+  for (const [key, [name, label, help]] of entriesOf(FAMILIES)) {
     scrapedFamily(registry, name, help, label, () => stats[key]);
   }
   registerPlainHistogram(
