@@ -195,6 +195,7 @@ export interface Given {
   readonly logs: Logs;
   readonly durable?: DurableRooms | undefined;
   readonly sendMissed: SendMissed;
+  readonly callerOf?: MessagePath["callerOf"];
   readonly presence: Presence;
   readonly patterns?: Patterns | undefined;
   /** Sends the path's commands to Brains; absent: they are plain requests. */

@@ -105,6 +105,7 @@ function pathOf(
     flushes,
     commands: given.commands?.(sends.spine),
     announce: () => presence.announce(),
+    callerOf: given.callerOf,
     subscribersOf: ledger && ((tenant_id, room_id) => hub.subscribersOf(tenant_id, room_id)),
     now,
     random,

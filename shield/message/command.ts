@@ -3,20 +3,13 @@
  * message path: an outage of the Brain stops commands, never messages.
  */
 import { type Ack, ArqonError, readAck, type ScannedEnvelope } from "@arqon/proto";
-import {
-  callerHeaders,
-  CLAIMS_UNITS_MAX,
-  pickClaims,
-} from "../../shared/records/caller_headers.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { commandSubject } from "../../shared/subjects/subject.ts";
 import { commandAction } from "../auth/authorize.ts";
 import { admit, type MessagePath, tellRefused } from "./pipeline.ts";
 import { spineHeaders, stamp } from "./stamp.ts";
-import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
 
 /** Answers a command of this name in the Shield itself; undefined: a Brain answers it. */
@@ -98,7 +91,7 @@ async function ask(
   const subject = commandSubject(identity.tenant_id, envelope.room_id);
   const headers = {
     ...spineHeaders(path, envelope, origin),
-    ...(room_class.reducer === undefined ? undefined : whoCalls(identity, room_class)),
+    ...path.callerOf?.(identity, room_class),
   };
   const { spine, commands } = path;
   const options = { timeout_ms, headers };
@@ -124,21 +117,4 @@ function timedOut(error: unknown, { command, room_id }: ScannedEnvelope, timeout
   const detail = `${timeout_ms} ms: ${room_id} has not reached after_version ${after_version}, ` +
     "or its Brain does not answer";
   return new ArqonError("command-timeout", detail, { cause: error });
-}
-
-/** The caller for a room with a reducer. Throws `invalid-command` for claims that are too long. */
-function whoCalls(
-  { role, claims }: Identity,
-  { reducer_claims }: Pick<RoomClass, "reducer_claims">,
-): SpineHeaders {
-  const picked = pickClaims(reducer_claims, claims);
-  const units = Object.entries(picked).reduce(
-    (sum, [name, value]) => sum + name.length + value.length,
-    0,
-  );
-  if (units <= CLAIMS_UNITS_MAX) return callerHeaders({ role, claims: picked });
-  const names = Object.keys(picked).join(", ");
-  const detail =
-    `the token's claims ${names} have ${units} characters; at most ${CLAIMS_UNITS_MAX}`;
-  throw new ArqonError("invalid-command", detail);
 }

@@ -85,6 +85,10 @@ export interface MessagePath extends Pick<Env, "now" | "random"> {
   /** Pending commands of Brains that may go down; absent with an embedded Spine, where no Brain ends alone. */
   readonly commands?: CommandRequests | undefined;
   readonly announce: () => void;
+  /** The headers by which a Brain knows the caller of a command; absent, or undefined: none. Throws a refusal. */
+  readonly callerOf?:
+    | ((identity: Identity, room_class: RoomClass) => SpineHeaders | undefined)
+    | undefined;
 }
 
 /** The log's answer about a message, with a receipt if the publisher requested it. */

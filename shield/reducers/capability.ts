@@ -1,4 +1,13 @@
 /** The reducers capability of a Shield. */
+import { ArqonError } from "@arqon/proto";
+import {
+  callerHeaders,
+  CLAIMS_UNITS_MAX,
+  pickClaims,
+} from "../../shared/records/caller_headers.ts";
+import type { RoomClass } from "../../shared/rooms/room_class.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { USAGE } from "../usage/capability.ts";
@@ -22,6 +31,7 @@ export const REDUCERS: Capability = {
     tags: { reducers: "room programs" },
     names: { module: inPath("module", "its sha256") },
   },
+  open: () => ({ gives: { callerOf } }),
   start({ config, spine, now, ...env }, { node_id, running, rooms: { classes } }) {
     const { check, close: drain } = createReducerCheck();
     const log = env.log.child({ part: "reducers" });
@@ -32,3 +42,21 @@ export const REDUCERS: Capability = {
     return { kinds: { reducers: reducersKind(own) }, routes: REDUCER_ROUTES.serve(own), drain };
   },
 };
+
+/** The caller of a command in a room with a reducer. Throws `invalid-command` for claims that are too long. */
+function callerOf(
+  { role, claims }: Identity,
+  { reducer, reducer_claims }: Pick<RoomClass, "reducer" | "reducer_claims">,
+): SpineHeaders | undefined {
+  if (reducer === undefined) return undefined;
+  const picked = pickClaims(reducer_claims, claims);
+  const units = Object.entries(picked).reduce(
+    (sum, [name, value]) => sum + name.length + value.length,
+    0,
+  );
+  if (units <= CLAIMS_UNITS_MAX) return callerHeaders({ role, claims: picked });
+  const names = Object.keys(picked).join(", ");
+  const detail =
+    `the token's claims ${names} have ${units} characters; at most ${CLAIMS_UNITS_MAX}`;
+  throw new ArqonError("invalid-command", detail);
+}
