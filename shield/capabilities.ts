@@ -23,6 +23,7 @@ import { GROWING } from "./growing/capability.ts";
 import { HOOKS } from "./hooks/capability.ts";
 import { JOURNAL } from "./journal/capability.ts";
 import { WHY } from "./ledger/capability.ts";
+import { JWKS } from "./jwks/capability.ts";
 import { MEMORY } from "./memory/capability.ts";
 import { MIRROR } from "./mirror/capability.ts";
 import { NATS_API } from "./nats_api/capability.ts";
@@ -45,6 +46,7 @@ import { USAGE } from "./usage/capability.ts";
 /** In the order in which they open, and then start; a capability follows those that it builds on. */
 export const SHIELD_CAPABILITIES: readonly Capability[] = [
   ADMISSION,
+  JWKS,
   ROOMS,
   DURABLE,
   SSE,

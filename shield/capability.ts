@@ -30,6 +30,7 @@ import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
 import type { CommandActions } from "./auth/authorize.ts";
 import type { Claims } from "./auth/claims.ts";
+import type { OpenRemoteKeys } from "./auth/key_source.ts";
 import type { Grant, Identity } from "./auth/identity.ts";
 import type { StartedRevocations } from "./auth/revocations.ts";
 import type { Cluster } from "./cluster.ts";
@@ -300,6 +301,8 @@ export interface Capability<Own = unknown> {
    * claims. Throws `token-claim`.
    */
   grantsOf?(env: ShieldOptions, claims: Claims): readonly Grant[] | undefined;
+  /** Fetches the keys of issuers. */
+  keys?(env: ShieldOptions): OpenRemoteKeys;
   readonly admin?: AdminSide;
   readonly room_card?: RoomCard;
   /** The table of the configuration that switches it off; undefined: it is on. */

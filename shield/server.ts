@@ -192,7 +192,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const off = switchedOff(options);
   const grantsOf = (claims: Claims) =>
     options.capabilities.map((one) => one.grantsOf?.(options, claims)).find((one) => one);
-  const keys = await createAuthenticator({ ...options, auth, limits, grantsOf });
+  const [openRemote] = options.capabilities.flatMap((one) => one.keys?.(options) ?? []);
+  const keys = await createAuthenticator({ ...options, auth, limits, grantsOf, openRemote });
   const ground = await openFoundation(options);
   const revocations = ground.revocations.held;
   const authenticator = refusingRevoked(keys, revocations);

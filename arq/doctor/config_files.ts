@@ -19,8 +19,9 @@ import {
   requireClientCertificates,
   requireUsableAs,
 } from "../../shared/listeners/tls_reload.ts";
-import { openKeySource } from "../../shield/auth/key_source.ts";
+import { openKeySource, type PlacedIssuer } from "../../shield/auth/key_source.ts";
 import { readApiKeys } from "../../shield/centrifugo/api_keys.ts";
+import { openKeySet } from "../../shield/jwks/remote_keys.ts";
 import { readProofKey } from "../../shield/proof/keys.ts";
 import { readApps } from "../../shield/pusher/apps.ts";
 import { quotaSecrets } from "../../shield/quota/secrets.ts";
@@ -47,15 +48,13 @@ async function keyProblems(
   { auth, limits }: Config,
   read: (path: string) => string,
 ): Promise<ConfigProblem[]> {
+  const now = () => 0;
+  const remote = { auth, now, monotonic_ms: now, fetch, log: SILENT, onFetch: () => {} };
   const options = {
-    auth,
     readTextFile: read,
-    now: () => 0,
-    monotonic_ms: () => 0,
-    fetch,
-    log: SILENT,
-    waiting_max: limits.waiting_verifications,
-    onFetch: () => {},
+    now,
+    openRemote: (placed: PlacedIssuer, url: string) =>
+      openKeySet(placed, url, { ...remote, waiting_max: limits.waiting_verifications }),
   };
   const problems: ConfigProblem[] = [];
   for (const [position, issuer] of auth.issuers.entries()) {

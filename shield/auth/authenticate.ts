@@ -14,7 +14,12 @@ import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { type Claims, identityFrom } from "./claims.ts";
 import type { Grant, Identity } from "./identity.ts";
-import { type KeySource, type KeyStatus, openKeySource } from "./key_source.ts";
+import {
+  type KeySource,
+  type KeyStatus,
+  openKeySource,
+  type OpenRemoteKeys,
+} from "./key_source.ts";
 import { TokenCache, type Verified } from "./token_cache.ts";
 import { ExpiredToken, issuerRefusal, tokenRefusal } from "./token_refusal.ts";
 import { WorkQueue } from "../../shared/turns/work_queue.ts";
@@ -22,8 +27,7 @@ import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
 import type { Algorithm } from "./keys.ts";
 
 /** What authentication needs from the process; `server.ts` passes it once, at start. */
-export interface AuthenticatorOptions
-  extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
+export interface AuthenticatorOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly auth: Config["auth"];
   readonly limits: Pick<
     Config["limits"],
@@ -31,7 +35,8 @@ export interface AuthenticatorOptions
   >;
   /** Reads a JWKS or PEM file: while the authenticator is created, and when the configuration is read again. */
   readonly readTextFile: (path: string) => string;
-  readonly fetch: typeof fetch;
+  /** Opens the keys of issuers behind URLs; absent: such an issuer is a start error. */
+  readonly openRemote?: OpenRemoteKeys | undefined;
   /** Changes of the configuration; absent: there are none. */
   readonly reloading?: Pick<ConfigReloading, "onRead"> | undefined;
   /** Returns the grants from other claims if the token has no `grants`; undefined: everything. Throws `token-claim`. */
@@ -185,30 +190,12 @@ async function identify(token: string, process: Authentication): Promise<Identit
 }
 
 async function openSources(options: AuthenticatorOptions): Promise<Map<string, KeySource>> {
-  const { auth, readTextFile, now, monotonic_ms, fetch, log, registry } = options;
-  const fetches = new Counter({
-    name: "shield_jwks_fetches_total",
-    help: "Fetches of JWK sets, by issuer and result.",
-    labelNames: ["issuer", "result"],
-    registers: [registry],
-  });
-  const onFetch = (issuer: string, result: string) => fetches.inc({ issuer, result });
   // The schema has each issuer once.
   const sources = new Map<string, KeySource>();
   const problems: ConfigError["problems"][number][] = [];
-  for (const [position, issuer] of auth.issuers.entries()) {
+  for (const [position, issuer] of options.auth.issuers.entries()) {
     try {
-      const source = await openKeySource(issuer, position, {
-        auth,
-        readTextFile,
-        now,
-        monotonic_ms,
-        fetch,
-        log,
-        onFetch,
-        waiting_max: options.limits.waiting_verifications,
-      });
-      sources.set(issuer.issuer, source);
+      sources.set(issuer.issuer, await openKeySource(issuer, position, options));
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       problems.push(...error.problems);

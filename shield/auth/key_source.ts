@@ -6,7 +6,6 @@ import { ConfigError, unreadable } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { type Algorithm, keyFromPem, keysFromJwks, type LoadedKeys } from "./keys.ts";
-import { RemoteKeys } from "./remote_keys.ts";
 
 /** One entry of `[[auth.issuers]]`. */
 export type Issuer = Config["auth"]["issuers"][number];
@@ -27,7 +26,10 @@ export interface KeyStatus {
 /** One issuer and its keys. Each has its own cache, so keys belong to an issuer, URL and `kid`. */
 export interface KeySource {
   readonly issuer: Issuer;
-  /** See `RemoteKeys.find`. */
+  /**
+   * The key, or undefined if the issuer has none with this `kid`. Rejects with `keys-unavailable` (503) if that is
+   * unknown.
+   */
   find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined>;
   warm(): Promise<void>;
   /**
@@ -39,26 +41,26 @@ export interface KeySource {
   close(): void;
 }
 
-interface KeySourceOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
-  readonly auth: Pick<
-    Config["auth"],
-    "jwks_cache_seconds" | "jwks_cooldown_seconds" | "jwks_timeout_ms"
-  >;
+interface KeySourceOptions extends Pick<Env, "now"> {
   readonly readTextFile: (path: string) => string;
-  readonly fetch: typeof fetch;
-  /** The most tokens of one issuer that wait for its keys. */
-  readonly waiting_max: number;
-  /** Called after each fetch, for the metric. */
-  readonly onFetch: (issuer: string, result: "ok" | "failed") => void;
+  /** Absent: an issuer with a URL is a start error. */
+  readonly openRemote?: OpenRemoteKeys | undefined;
 }
 
 /** An issuer with its index in the config, which start errors name. */
-interface Placed {
+export interface PlacedIssuer {
   readonly issuer: Issuer;
   readonly position: number;
 }
 
-function startError(placed: Placed, key: KeyOrigin, what: string): ConfigError {
+/**
+ * Prepares the keys of an issuer behind a URL, without fetching; the jwks capability does (`jwks/`). Throws a
+ * ConfigError that names the key of the configuration.
+ */
+export type OpenRemoteKeys = (placed: PlacedIssuer, url: string) => KeySource;
+
+/** A start error about a key of an issuer. */
+export function startError(placed: PlacedIssuer, key: KeyOrigin, what: string): ConfigError {
   const value = (placed.issuer[key] ?? "").replace(/\/\/[^/]*@/, "//***@");
   const text = `${JSON.stringify(value)} ${what}`;
   return new ConfigError("", [
@@ -67,7 +69,7 @@ function startError(placed: Placed, key: KeyOrigin, what: string): ConfigError {
 }
 
 async function keysFromFile(
-  placed: Placed,
+  placed: PlacedIssuer,
   key: "jwks_file" | "pem_file",
   path: string,
   readTextFile: (path: string) => string,
@@ -95,41 +97,8 @@ async function keysFromFile(
   return { ...loaded, text };
 }
 
-/** The config's schema has checked the scheme; fetch would refuse credentials on every attempt. */
-function checkedUrl(placed: Placed, text: string): URL {
-  const url = new URL(text);
-  if (url.username === "" && url.password === "") return url;
-  throw startError(placed, "jwks_url", "contains a user name or password; a JWK set is public");
-}
-
-function remoteSource(placed: Placed, text: string, options: KeySourceOptions): KeySource {
-  const { issuer } = placed;
-  const { auth, now, monotonic_ms, fetch, log } = options;
-  const remote = new RemoteKeys({
-    url: checkedUrl(placed, text),
-    algorithms: issuer.algorithms,
-    cache_ms: auth.jwks_cache_seconds * 1_000,
-    cooldown_ms: auth.jwks_cooldown_seconds * 1_000,
-    timeout_ms: auth.jwks_timeout_ms,
-    waiting_max: options.waiting_max,
-    now,
-    monotonic_ms,
-    fetch,
-    log: log.child({ issuer: issuer.issuer }),
-    onFetch: (result) => options.onFetch(issuer.issuer, result),
-  });
-  return {
-    issuer,
-    find: (alg, kid) => remote.find(alg, kid),
-    warm: () => remote.refresh(),
-    renew: () => Promise.resolve([]),
-    status: () => ({ issuer: issuer.issuer, source: "jwks_url", ...remote.status() }),
-    close: () => remote.close(),
-  };
-}
-
 async function fileSource(
-  placed: Placed,
+  placed: PlacedIssuer,
   source: "jwks_file" | "pem_file",
   path: string,
   options: KeySourceOptions,
@@ -164,7 +133,10 @@ export async function openKeySource(
   options: KeySourceOptions,
 ): Promise<KeySource> {
   const placed = { issuer, position };
-  if (issuer.jwks_url !== undefined) return remoteSource(placed, issuer.jwks_url, options);
+  if (issuer.jwks_url !== undefined) {
+    if (options.openRemote !== undefined) return options.openRemote(placed, issuer.jwks_url);
+    throw startError(placed, "jwks_url", "cannot be used: this Shield fetches no key sets");
+  }
   if (issuer.pem_file !== undefined) {
     return await fileSource(placed, "pem_file", issuer.pem_file, options);
   }

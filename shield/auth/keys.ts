@@ -1,5 +1,5 @@
 /**
- * Public keys of one issuer: reads a JWK set or a PEM file into an index by algorithm and key id. `remote_keys.ts`
+ * Public keys of one issuer: reads a JWK set or a PEM file into an index by algorithm and key id. `jwks/remote_keys.ts`
  * fetches sets, and `authenticate.ts` verifies tokens.
  */
 import { exportJWK, importJWK, importSPKI, importX509, type JWK } from "@panva/jose";

@@ -15,7 +15,7 @@ shared: . containers fossil turns proof subjects rates metrics logs watchdog aud
   rollout spine/embedded spine/nats/connection spine/nats/log spine/nats/stores
   spine/nats spine telemetry cluster presence membership lives blocks usage backup
 wasm: module metering instance reducer/schema reducer
-shield: stats rates admission quota settings socket sse traces auth message tap ledger memory journal usage
+shield: stats rates admission quota settings socket sse traces auth jwks message tap ledger memory journal usage
   openapi admin/routing admin/console audit backup mirror classes policy/abi policy/logs
   policy/state policy/ring policy/modules policy/worker policy/pool policy/chain policy reducers
   schema/validation schema/registry schema/admin schema filter durable/messages

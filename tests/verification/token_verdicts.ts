@@ -8,6 +8,7 @@ import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
 import { testLog } from "../../shared/testing/logs.ts";
 import { createAuthenticator } from "../../shield/auth/authenticate.ts";
+import { openKeySet } from "../../shield/jwks/remote_keys.ts";
 
 interface Asked {
   readonly jwks: string;
@@ -29,10 +30,18 @@ async function verdictsOf({ jwks, tokens }: Asked): Promise<readonly string[]> {
     limits,
     readTextFile: () => "",
     now: Date.now,
-    monotonic_ms: () => performance.now(),
-    fetch: () => Promise.resolve(new Response(jwks)),
     log: testLog(),
     registry: new Registry(),
+    openRemote: (placed, url) =>
+      openKeySet(placed, url, {
+        auth,
+        waiting_max: limits.waiting_verifications,
+        now: Date.now,
+        monotonic_ms: () => performance.now(),
+        fetch: () => Promise.resolve(new Response(jwks)),
+        log: testLog(),
+        onFetch: () => {},
+      }),
   });
   const verdicts: string[] = [];
   for (const token of tokens) {

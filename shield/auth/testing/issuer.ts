@@ -11,6 +11,8 @@ import { keptLog } from "../../../shared/testing/logs.ts";
 import { createAuthenticator } from "../authenticate.ts";
 import type { Authenticator, AuthenticatorOptions } from "../authenticate.ts";
 import type { Algorithm } from "../keys.ts";
+import type { ShieldOptions } from "../../capability.ts";
+import { JWKS } from "../../jwks/capability.ts";
 
 /** The tests' present: 2026-01-02T03:04:05Z. */
 export const NOW_MS = 1_767_323_045_000;
@@ -117,20 +119,23 @@ export async function testAuthenticator(
 ): Promise<TestAuthenticator> {
   const { log, lines } = keptLog({ now: () => NOW_MS });
   const registry = new Registry();
+  const base = configFrom({});
+  const config = { ...base, auth, limits: { ...base.limits, token_bytes: 4_096, ...limits } };
   const authenticator = await createAuthenticator({
     auth,
-    limits: { ...configFrom({}).limits, token_bytes: 4_096, ...limits },
+    limits: config.limits,
     readTextFile(path) {
       const text = files[path];
       if (text === undefined) throw new Deno.errors.NotFound(`no such file: ${path}`);
       return text;
     },
     now,
-    monotonic_ms,
-    fetch,
     log,
     registry,
     reloading,
+    openRemote: JWKS.keys?.(
+      { config, now, monotonic_ms, fetch, log, registry } as ShieldOptions,
+    ),
   });
   return { ...authenticator, lines, registry };
 }

@@ -17,7 +17,7 @@ import {
   type TestAuthenticator,
   testAuthenticator,
   type TestKey,
-} from "./testing/issuer.ts";
+} from "../auth/testing/issuer.ts";
 
 const first = await makeTestKey("RS256", "k1");
 const second = await makeTestKey("RS256", "k2");

@@ -6,7 +6,9 @@
 import { ArqonError } from "@arqon/proto";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
 import type { Env } from "../../shared/env.ts";
-import { type Algorithm, type KeyIndex, keysFromJwks, UnusableSetError } from "./keys.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { type KeySource, type PlacedIssuer, startError } from "../auth/key_source.ts";
+import { type Algorithm, type KeyIndex, keysFromJwks, UnusableSetError } from "../auth/keys.ts";
 
 /** The most bytes of a key set; a few kilobytes are usual. */
 const BODY_BYTES_MAX = 262_144;
@@ -98,7 +100,7 @@ async function withDeadline<T>(
 }
 
 /** A key set by URL that refreshes as tokens arrive; it has no timer of its own. */
-export class RemoteKeys {
+class RemoteKeys {
   readonly #options: RemoteKeysOptions;
   readonly #closed = new AbortController();
   #index: KeyIndex | undefined;
@@ -248,4 +250,54 @@ export class RemoteKeys {
   #unavailable(): ArqonError {
     return new ArqonError("keys-unavailable", "", { retry_after_ms: Math.max(1, this.#wait_ms()) });
   }
+}
+
+/** The config's schema has checked the scheme; fetch would refuse credentials on every attempt. */
+function checkedUrl(placed: PlacedIssuer, text: string): URL {
+  const url = new URL(text);
+  if (url.username === "" && url.password === "") return url;
+  throw startError(placed, "jwks_url", "contains a user name or password; a JWK set is public");
+}
+
+interface KeySetOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
+  readonly auth: Pick<
+    Config["auth"],
+    "jwks_cache_seconds" | "jwks_cooldown_seconds" | "jwks_timeout_ms"
+  >;
+  readonly fetch: typeof fetch;
+  /** The most tokens of one issuer that wait for its keys. */
+  readonly waiting_max: number;
+  /** Called after each fetch, for the metric. */
+  readonly onFetch: (issuer: string, result: "ok" | "failed") => void;
+}
+
+/** As `OpenRemoteKeys`. */
+export function openKeySet(
+  placed: PlacedIssuer,
+  text: string,
+  options: KeySetOptions,
+): KeySource {
+  const { issuer } = placed;
+  const { auth, now, monotonic_ms, fetch, log } = options;
+  const remote = new RemoteKeys({
+    url: checkedUrl(placed, text),
+    algorithms: issuer.algorithms,
+    cache_ms: auth.jwks_cache_seconds * 1_000,
+    cooldown_ms: auth.jwks_cooldown_seconds * 1_000,
+    timeout_ms: auth.jwks_timeout_ms,
+    waiting_max: options.waiting_max,
+    now,
+    monotonic_ms,
+    fetch,
+    log: log.child({ issuer: issuer.issuer }),
+    onFetch: (result) => options.onFetch(issuer.issuer, result),
+  });
+  return {
+    issuer,
+    find: (alg, kid) => remote.find(alg, kid),
+    warm: () => remote.refresh(),
+    renew: () => Promise.resolve([]),
+    status: () => ({ issuer: issuer.issuer, source: "jwks_url", ...remote.status() }),
+    close: () => remote.close(),
+  };
 }
