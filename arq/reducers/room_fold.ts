@@ -4,8 +4,7 @@
  */
 import { createReducer, type ReducerGuest } from "../../brain/reducers/guest/reducer_guest.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
-import type { Batch } from "../../brain/reducers/log/batch.ts";
-import { foldable } from "../../brain/reducers/room/past.ts";
+import { type Batch, foldable } from "../../brain/reducers/log/batch.ts";
 import { loadProgram, type RunnableProgram } from "../../brain/reducers/log/program.ts";
 import type { LogEntry, Outcome } from "../../brain/reducers/state/entry.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";

@@ -4,7 +4,7 @@
  * blocks' content and when they are due.
  */
 import { slice } from "../turns/slices.ts";
-import { isFinalRefusal } from "../spine/contract/final_refusal.ts";
+import { isFinalRefusal } from "../spine/contract/write_errors.ts";
 
 /** The most blocks that are being stored concurrently. */
 const UNDER_WAY = 8;

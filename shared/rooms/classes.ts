@@ -6,7 +6,7 @@
 import type { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
 import type { Retention } from "../spine/contract/durable_log.ts";
 import { grownRoomOf, recordedRoomOf, reducedRoomOf, valuedRoomOf } from "./reserved.ts";
-import { makeAtOnce, type Making } from "../turns/slices.ts";
+import { makeAtOnce, type Making } from "../turns/making.ts";
 import {
   compileClass,
   DEFAULT_CLASS,

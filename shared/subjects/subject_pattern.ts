@@ -4,7 +4,7 @@
  * room patterns.
  */
 
-import { makeAtOnce, type Making } from "../turns/slices.ts";
+import { makeAtOnce, type Making } from "../turns/making.ts";
 
 /** Longest pattern, in UTF-16 units, and most tokens of one. */
 const PATTERN_UNITS = 256;

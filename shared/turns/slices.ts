@@ -3,6 +3,7 @@
  * requests. Within a turn such work runs for SLICE_MS in total, over all tenants and connections; then sockets are
  * polled, and the tenant that has used least continues.
  */
+import type { Making } from "./making.ts";
 import { nextTurn } from "./next_turn.ts";
 import { createTurns, UNBOUNDED } from "./tenant_turns.ts";
 
@@ -118,15 +119,4 @@ export function inPieces(
   return (async () => {
     do await slice(tenant_id); while (!isOver());
   })();
-}
-
-/** Yields between its steps, and returns what it has made. */
-export type Making<Made> = Generator<void, Made>;
-
-/** All steps in one turn. Throws as a step does. */
-export function makeAtOnce<Made>(steps: Making<Made>): Made {
-  for (;;) {
-    const { done, value } = steps.next();
-    if (done === true) return value;
-  }
 }

@@ -15,7 +15,7 @@ import type { AuditFields } from "../../shared/audit/entry.ts";
 import type { Anchor } from "../../shared/audit/chain.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
+import { isFinalRefusal } from "../../shared/spine/contract/write_errors.ts";
 import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openOnce } from "../../shared/turns/once.ts";

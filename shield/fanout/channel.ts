@@ -2,7 +2,11 @@
 import type { FewSet } from "../../shared/containers/few_set.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
+import type {
+  PayloadCopy,
+  SpineMessage,
+  Subscription,
+} from "../../shared/spine/contract/spine_message.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
@@ -14,6 +18,9 @@ import type { Filtered, FilteredRoom } from "./filters.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Reception } from "./reception.ts";
 import type { Outgoing } from "./room_message.ts";
+import { Opcode } from "@arqon/proto";
+import { passing_messages } from "../../shared/containers/byte_arena.ts";
+import { HeadedSpace } from "../socket/frame_space.ts";
 
 /** Rooms entered, left or looked up in one slice: at most half a millisecond. */
 export const ROOMS_A_PIECE = 64;
@@ -100,4 +107,21 @@ export function countSent(
     stats.egress_messages += sent;
     tenant.egress_messages += sent;
   }
+}
+
+const passing = new HeadedSpace(passing_messages);
+
+/** Copies an envelope that is not needed after sending. */
+export function passingCopy(bytes: Uint8Array, from: number, to: number): Uint8Array<ArrayBuffer> {
+  const at = passing.reserve(1 + to - from);
+  const slab = passing.bytes;
+  slab[at] = Opcode.MSG;
+  slab.set(bytes.subarray(from, to), at + 1);
+  return slab.subarray(at + 1, at + 1 + to - from);
+}
+
+/** The copies for a room: a durable one caches its last messages, which must not keep others in memory. */
+export function copyFor(channel: { readonly durable: unknown }): PayloadCopy {
+  return (bytes, from, to) =>
+    channel.durable === undefined ? passingCopy(bytes, from, to) : bytes.slice(from, to);
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { encodeMsg, encodeMsgAt } from "@arqon/proto";
 import { BINARY, encodeFrame, frameAround } from "../socket/frame_head.ts";
-import { passingCopy } from "./message_copy.ts";
+import { passingCopy } from "./channel.ts";
 
 Deno.test("a copied message is its own frame, and the WebSocket's, without another copy", () => {
   for (const size of [0, 1, 124, 125, 126, 300, 2_040, 2_048, 65_535, 70_000]) {

@@ -10,7 +10,7 @@ import { callHook, callTerms } from "../../shared/hooks/call.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Env } from "../../shared/env.ts";
-import { makeAtOnce, type Making } from "../../shared/turns/slices.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
 import { type Caller, type HeaderPair, senderOf } from "../message/caller.ts";
 import type { Judged, Policies } from "../message/gates.ts";

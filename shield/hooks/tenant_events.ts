@@ -16,7 +16,7 @@ import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_docume
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
+import { isFinalRefusal } from "../../shared/spine/contract/write_errors.ts";
 import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 

@@ -9,12 +9,11 @@ import type { JournalEntry } from "../../shared/journal/entry.ts";
 import type { UserKeys } from "../../shared/journal/user_keys.ts";
 import type { Env } from "../../shared/env.ts";
 import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";
-import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { HoleCause, JournalTotals } from "./metrics.ts";
 import type { JournalKeeping } from "./rules.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
-import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
+import { isFinalRefusal, StorageFull } from "../../shared/spine/contract/write_errors.ts";
 import { within } from "../../shared/within.ts";
 
 /** A block is closed at this size, before compression; one more entry always fits. */

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
+import { StorageFull } from "../../shared/spine/contract/write_errors.ts";
 import { ClosedBlock } from "../../shared/journal/block.ts";
 import { ended } from "../../shared/journal/testing/blocks.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";

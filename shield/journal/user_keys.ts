@@ -9,7 +9,7 @@ import { NO_KEY, type UserKey, type UserKeys } from "../../shared/journal/user_k
 import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
-import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
+import { StorageFull } from "../../shared/spine/contract/write_errors.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { slice } from "../../shared/turns/slices.ts";
 

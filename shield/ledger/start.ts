@@ -1,5 +1,5 @@
 /** Starts the ledger of a process: its clock, its metrics, and its answers to other Shields. */
-import type { NoteRead } from "../message/reads.ts";
+import type { NoteRead } from "../message/logs.ts";
 import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
 import { byOwnClock, WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";
 import type { WhyFound, WhyReport, WhyRoom } from "../../shared/cluster/cluster_why.ts";

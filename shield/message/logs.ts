@@ -1,10 +1,11 @@
-/** The logs of durable rooms for the kernel: a capability opens and reads them. */
+/** The logs of durable rooms for the kernel: a capability opens and reads them, and others record and meter reads. */
 import { ArqonError } from "@arqon/proto";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Appended, DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../shared/spine/contract/lives.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import type { Entry } from "../fanout/entry.ts";
+import type { Identity } from "../auth/identity.ts";
 
 /** A message for its room's log; the bytes of `envelope` are copied. */
 export interface LogAppend {
@@ -66,3 +67,27 @@ export const NO_LOGS: Logs = {
   append: nothing,
   recent: () => [],
 };
+
+/** Counts reads, and checks their tenant's budgets before. */
+export interface ReadMeter {
+  /** A page of a room of that class is read next; `is_begun`: not the first of its answer. Throws `budget-exhausted`. */
+  page(identity: Identity, pattern: string, is_begun?: boolean): void;
+  /** That many bytes of it were sent. */
+  give(identity: Identity, pattern: string, size_bytes: number): void;
+}
+
+interface ReadPage {
+  readonly caller: {
+    readonly identity: { readonly tenant_id: string; readonly user_id: string };
+    readonly connection_id: string;
+  };
+  readonly room_id: string;
+  readonly how: "history" | "stream";
+  /** The offsets of its messages, in any order. */
+  readonly offsets: readonly number[];
+  /** Whether it has all messages of the room between its lowest and highest offset. */
+  readonly is_whole: boolean;
+}
+
+/** Records a page that is about to be sent. */
+export type NoteRead = (page: ReadPage) => void;

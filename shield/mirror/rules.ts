@@ -11,7 +11,7 @@ import {
   moreSpecific,
   type PatternTable,
 } from "../../shared/subjects/subject_pattern.ts";
-import { makeAtOnce, type Making } from "../../shared/turns/slices.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import type { RuleTotals } from "./stats.ts";
 
 /** A rule and where it comes from. */

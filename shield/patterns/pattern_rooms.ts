@@ -7,9 +7,8 @@ import { ArqonError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@a
 import type { StampSource } from "../../shared/records/system_envelope.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { tenantRoomsPattern } from "../../shared/subjects/subject.ts";
-import type { Channel } from "../fanout/channel.ts";
+import { type Channel, copyFor } from "../fanout/channel.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
-import { copyFor } from "../fanout/message_copy.ts";
 import type { ConnectionPatterns, HubPatterns, PatternHub } from "../fanout/patterns.ts";
 import { gapEnvelope } from "../fanout/room_message.ts";
 import { isOnlyNamed, PatternIndex } from "./pattern_index.ts";

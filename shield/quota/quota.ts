@@ -13,7 +13,7 @@ import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { RenewedSecret } from "../../shared/process/secret_file.ts";
-import { makeAtOnce, type Making } from "../../shared/turns/slices.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import { fullBucket, reserve } from "./bucket.ts";
 import { withOwn } from "../../shared/config/schema_quota.ts";
 import type { Amounts, Bucket, Grant, Reservation } from "./bucket.ts";

@@ -5,7 +5,7 @@ import { Registry } from "prom-client";
 import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
 import { violationText } from "./validation/event_check.ts";
 import { NAMED_TENANTS, registerSchemaMetrics, TopTenants } from "./metrics.ts";
-import { createViolationLog, LINES_PER_SECOND } from "./violation_log.ts";
+import { createViolationLog, LINES_PER_SECOND } from "./gate.ts";
 
 const figures = () => ({
   ages_seconds: [["ping", 1.5]] as const,

@@ -14,8 +14,9 @@ import { checkEvent, firstOf, violationText } from "./validation/event_check.ts"
 import type { Mappings } from "./mappings.ts";
 import type { MessageSchema, Validation } from "./validation/message_schema.ts";
 import type { SchemaTotals } from "./metrics.ts";
-import type { ViolationLog } from "./violation_log.ts";
 import type { CompiledSchema, WorkingSet } from "./registry/working_set.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { tenantLines } from "../../shared/logs/tenant_lines.ts";
 
 /** The most subjects with a cached mapping; beyond that, the cache is cleared. */
 const SUBJECTS_MAX = 65_536;
@@ -218,4 +219,28 @@ export class Gate implements SchemaGate {
       : undefined;
     return { error, dead_letter };
   }
+}
+
+/** The most lines of one tenant that reach the log in a second. */
+export const LINES_PER_SECOND = 10;
+
+/** Writes a line about an event of the tenant. */
+export type ViolationLog = (
+  msg: string,
+  error: string,
+  tenant_id: string,
+  fields: Readonly<Record<string, unknown>>,
+) => void;
+
+/** Makes a writer. `log` is of component `registry`, `now` in Unix ms. */
+export function createViolationLog(log: Logger, now: () => number): ViolationLog {
+  const choose = tenantLines(LINES_PER_SECOND, now);
+  return (msg, error, tenant_id, fields) => {
+    const choice = choose(tenant_id);
+    if (choice === "written") log.warn(msg, { error, tenant_id, ...fields });
+    else if (choice === "last") {
+      const more = "more events of the tenant violate schemas; lines were dropped";
+      log.warn(more, { error: "too many lines", tenant_id });
+    }
+  };
 }

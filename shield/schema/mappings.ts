@@ -9,7 +9,7 @@ import {
   moreSpecific,
   type PatternTable,
 } from "../../shared/subjects/subject_pattern.ts";
-import { makeAtOnce, type Making } from "../../shared/turns/slices.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 
 /** A mapping and where it comes from. */
 export interface Bound {

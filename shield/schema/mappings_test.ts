@@ -1,7 +1,7 @@
 /** Which mapping applies to a subject, among those of the configuration and of the tenants. */
 import assert from "node:assert/strict";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
-import { makeAtOnce } from "../../shared/turns/slices.ts";
+import { makeAtOnce } from "../../shared/turns/making.ts";
 import { Mappings } from "./mappings.ts";
 
 const mapping = (subject: string, schema_id: string): SchemaMapping => ({

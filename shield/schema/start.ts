@@ -8,7 +8,8 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import { randomFraction } from "../../shared/ids.ts";
-import { inPieces, type Making, STRANGERS } from "../../shared/turns/slices.ts";
+import type { Making } from "../../shared/turns/making.ts";
+import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { plural } from "../../shared/plural.ts";
 import { type CandidateVerdicts, NO_SCHEMAS } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -16,13 +17,12 @@ import { Adoption, type RefusedPut } from "./registry/adoption.ts";
 import type { SchemaAdminContext } from "./admin/admin_schemas.ts";
 import { SchemaCache } from "./registry/cache.ts";
 import { DeadLetters } from "./dead_letters.ts";
-import { Gate, type SchemaGate } from "./gate.ts";
+import { createViolationLog, Gate, type SchemaGate } from "./gate.ts";
 import { type ConfigMappings, Mappings } from "./mappings.ts";
 import { registerSchemaMetrics, type SchemaFigures, type SchemaTotals } from "./metrics.ts";
 import { openSchemaStore, type SchemaStore } from "./registry/store.ts";
 import { SetWorker } from "./registry/set_work.ts";
 import { startVersionSweep } from "./registry/sweep.ts";
-import { createViolationLog } from "./violation_log.ts";
 import { WorkingSet } from "./registry/working_set.ts";
 
 interface SchemaStart extends Pick<Env, "spine" | "registry" | "now" | "monotonic_ms" | "random"> {

@@ -5,7 +5,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { TokenCheck } from "../auth/revocations.ts";
-import type { NoteRead, ReadMeter } from "../message/reads.ts";
+import type { NoteRead, ReadMeter } from "../message/logs.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { AppendMemory } from "./append_memory.ts";
 import type { Ends } from "./lifecycle.ts";

@@ -21,7 +21,7 @@ import { BrainTenants } from "./brain_tenants.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { pricesAt } from "../../shared/usage/price_book.ts";
 import { Prices } from "../../shared/usage/prices.ts";
-import type { ReadMeter } from "../message/reads.ts";
+import type { ReadMeter } from "../message/logs.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
 

@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { reducerRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { ProgramName, RoomFork, RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
-import type { Batch } from "../log/batch.ts";
+import { type Batch, foldable } from "../log/batch.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { OpenRoom } from "../thread/host.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
@@ -345,23 +345,4 @@ async function sourceOf(
   const known = record?.life ?? life;
   if (record !== undefined && (life === undefined || known === life)) return source;
   throw unreadable(`what ${room_id} was then is not kept`);
-}
-
-interface LogBegin {
-  /** The offset before its first entry; undefined if the log is empty. */
-  readonly floor: number | undefined;
-  /** The last entry that came from another room; 0: the room began empty. */
-  readonly origin: number;
-}
-
-/** The states that the log continues, in order, and whether it continues the room's first state. */
-export function foldable<State extends { readonly offset: number }>(
-  states: readonly State[],
-  { floor, origin }: LogBegin,
-): { readonly states: State[]; readonly is_whole: boolean } {
-  return {
-    states: states.filter(({ offset }) => offset >= (floor ?? 0)),
-    // A stored room has been called: if its log is empty, the room does not start from there.
-    is_whole: floor === undefined ? states.length === 0 : floor === origin,
-  };
 }

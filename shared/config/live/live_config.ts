@@ -3,7 +3,8 @@
  * after `change`. Only `change` modifies it. Reads no file; `reload.ts` does.
  */
 import { constantAt, shareOf } from "../keys/constants.ts";
-import { makeAtOnce, makeInPieces, type Making, STRANGERS } from "../../turns/slices.ts";
+import { makeAtOnce, type Making } from "../../turns/making.ts";
+import { makeInPieces, STRANGERS } from "../../turns/slices.ts";
 import { isLiveKey, LISTS_ALONE, LIVE_KEYS, LIVE_WHILE_SET } from "../keys/live_keys.ts";
 import type { LiveKey } from "../keys/live_keys.ts";
 import { ConfigError, configFrom } from "../load.ts";

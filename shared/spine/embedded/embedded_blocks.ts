@@ -23,7 +23,7 @@ import type {
 import { type BackupFile, backupFile, closeBacked } from "./embedded_backup.ts";
 import { inTransaction, openDatabase, requireVersion } from "./embedded_database.ts";
 import { scrub } from "./embedded_scrub.ts";
-import { logUnavailable } from "../contract/storage_full.ts";
+import { logUnavailable } from "../contract/write_errors.ts";
 import { type DataFile, isDiskFull, openProblem, useProblem } from "./data_files.ts";
 
 /** `PRAGMA user_version` of the schema below. */

@@ -9,7 +9,7 @@ import { requireGrant, requireTenant } from "../../auth/authorize.ts";
 import type { BanCheck } from "../../auth/bans.ts";
 import type { OwnCommands } from "../../message/command.ts";
 import { EMPTY_ACK } from "../../message/request_ref.ts";
-import type { NoteRead, ReadMeter } from "../../message/reads.ts";
+import type { NoteRead, ReadMeter } from "../../message/logs.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
 import type { Caller } from "../../message/caller.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";

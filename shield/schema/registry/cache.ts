@@ -4,7 +4,7 @@
  * is one schema in memory; `gate.ts` uses the cache.
  */
 import type { Env } from "../../../shared/env.ts";
-import { makeAtOnce, type Making } from "../../../shared/turns/slices.ts";
+import { makeAtOnce, type Making } from "../../../shared/turns/making.ts";
 import { CachedSchema, type LoadOutcome, type MappedMessage, type SourceTools } from "./entry.ts";
 import type { SchemaStore } from "./store.ts";
 import type { WorkingSet } from "./working_set.ts";

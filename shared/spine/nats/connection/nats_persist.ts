@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { errors } from "@nats-io/transport-deno";
 import type { Link } from "./nats_link.ts";
-import { StorageFull } from "../../contract/storage_full.ts";
+import { StorageFull } from "../../contract/write_errors.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
 /** Pause before a retry after a transient failure, in ms. */

@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { errors, headers, type NatsConnection } from "@nats-io/transport-deno";
 import type { PubAck } from "../connection/nats_answer.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { logUnavailable } from "../../contract/storage_full.ts";
+import { logUnavailable } from "../../contract/write_errors.ts";
 import type { Kept } from "../../contract/durable_log.ts";
 import {
   hasNoResponder,
