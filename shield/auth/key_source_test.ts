@@ -1,10 +1,11 @@
 /**
- * Keys from files: the tokens that they verify, and start errors with what is expected. `remote_keys_test.ts` tests
+ * Keys from files: the tokens that they verify, and start errors with what is expected. `jwks/remote_keys_test.ts` tests
  * keys by URL.
  */
 import assert from "node:assert/strict";
 import { exportPKCS8 } from "@panva/jose";
 import { ConfigError, configFrom } from "../../shared/config/load.ts";
+import { openKeySource } from "./key_source.ts";
 import {
   AUDIENCE,
   authConfig,
@@ -204,4 +205,10 @@ Deno.test("every issuer whose keys cannot be loaded is reported, not only the fi
 Deno.test("without issuers every token is refused", async () => {
   const authenticator = await testAuthenticator(configFrom({}).auth, {});
   await assert.rejects(authenticator.authenticate(await mint(rsa)), { reason: "token-issuer" });
+});
+
+Deno.test("without the capability that fetches key sets, an issuer with a URL stops the start", async () => {
+  const [issuer] = authConfig({ jwks_url: "https://id.example.com/jwks" }).issuers;
+  const opening = openKeySource(issuer!, 0, { now: Date.now, readTextFile: () => "" });
+  await assert.rejects(opening, /auth\.issuers\[0\]\.jwks_url.*this Shield fetches no key sets/);
 });
