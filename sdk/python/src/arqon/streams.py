@@ -422,8 +422,9 @@ class _Readings:
             for message in page.messages:
                 state: Any = message.headers.get("x-arqon-growing")
                 # Anybody may send a message with that id; only the bus sets the header.
-                is_end = state is not None and message.sender == one.sender
-                if is_end and message.message_id == f"growing:{one.id}:{one.started_ms}":
+                if state is None or message.sender != one.sender:
+                    continue
+                if message.message_id == f"growing:{one.id}:{one.started_ms}":
                     reason = message.headers.get("x-arqon-growing-reason", "")
                     return self._over(one, message.raw.decode(), state, reason, message.offset)
             if not page.more or not page.messages:
