@@ -58,8 +58,14 @@ async function startParts(options: BrainOptions) {
     const { ring, leave } = await openRing({ ...options, brain_id, monotonic_ms });
     parts.push({ leave, drain: leave });
     let env: BrainEnv = {
-      ...{ ...options, brain_id, ring, changes, monotonic_ms, openClasses: classes.open },
-      ...{ view: memberlessView(ring), reportRooms: undefined },
+      ...options,
+      brain_id,
+      ring,
+      changes,
+      monotonic_ms,
+      openClasses: classes.open,
+      view: memberlessView(ring),
+      reportRooms: undefined,
     };
     for (const { open } of capabilities) {
       const part = await open?.(env);

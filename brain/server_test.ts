@@ -32,7 +32,12 @@ async function withBrain(settings: Record<string, unknown>, body: (stand: Stand)
   await using _end = atEnd(() => spine.drain());
   const brain = await startBrain({
     capabilities: BRAIN_CAPABILITIES,
-    ...{ config, spine, log, registry, now, ...FILES },
+    config,
+    spine,
+    log,
+    registry,
+    now,
+    ...FILES,
     random: Math.random,
   });
   await body({ spine, brain, lines, metrics: () => registry.metrics() });

@@ -21,7 +21,8 @@ const STEPS: Readonly<Record<string, readonly string[]>> = {
 
 if (import.meta.main) {
   const steps = Object.entries(STEPS).map(([name, args]): Step => ({
-    ...{ name, args },
+    name,
+    args,
     cwd: name === "buf lint" ? `${ROOT}proto` : ROOT,
   }));
   await runGate("ok", steps);

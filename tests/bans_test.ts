@@ -22,7 +22,11 @@ const running = sharedByTests(async () => {
     await startLocalShield(config),
   ];
   return {
-    ...{ issuer, nats, config, one, two },
+    issuer,
+    nats,
+    config,
+    one,
+    two,
     async [Symbol.asyncDispose]() {
       for (const part of [one, two, nats, issuer]) await part[Symbol.asyncDispose]();
     },

@@ -314,7 +314,8 @@ action = "refuse"
 /** Killed Shields have left enough minutes that reading them takes a while. */
 async function fillLedger(url: string): Promise<void> {
   const spine = await openSpine(configFrom({ nats: { urls: [url], request_timeout_ms: 60_000 } }), {
-    ...{ log: testLog(), now: Date.now },
+    log: testLog(),
+    now: Date.now,
   });
   const bucket = await spine.keyValue("ARQON_USAGE", { unwatched: true });
   const head = { life_ms: 1, minute: Math.floor(Date.now() / 60_000), until_ms: Date.now() };
@@ -395,7 +396,13 @@ async function shieldAt({ spine }: WorldBrain, world: ReducerWorld, node_id: str
   const life = new OwnLife({ lives, node_id, kept_ms: 1e9, log, now, monotonic_ms });
   const settings = { get: () => emptySettings(), onChange: () => () => {} };
   const started = startUsage({
-    ...{ config: configFrom({ usage }), spine, node_id, life, log, now, monotonic_ms },
+    config: configFrom({ usage }),
+    spine,
+    node_id,
+    life,
+    log,
+    now,
+    monotonic_ms,
     storeNow: now,
     classes: { of: () => assert.fail("nobody is here") },
     settings: settings as unknown as Settings,

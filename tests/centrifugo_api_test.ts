@@ -41,7 +41,9 @@ async (
 ): Promise<Answer> => {
   const body = typeof params === "string" ? params : JSON.stringify(params);
   const response = await fetch(new URL(`/api${method}`, bus.http_url), {
-    ...{ method: "POST", headers, body },
+    method: "POST",
+    headers,
+    body,
   });
   const text = await response.text();
   const lines = text.trim().split("\n").map((line) => JSON.parse(line));

@@ -22,7 +22,9 @@ Deno.test("clients on each transport receive messages once over kills and stops 
   ];
   // Its commands reach the Shield without its stream. While that Shield is down, they are lost.
   const options: Partial<Options> = {
-    ...{ token: bus.token, ...HURRY, timeout: 2_000 },
+    token: bus.token,
+    ...HURRY,
+    timeout: 2_000,
     fetch: (...request: Parameters<typeof fetch>) =>
       fetch(...request).catch(() => new Response(null, { status: 503 })),
   };

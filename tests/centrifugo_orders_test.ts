@@ -34,7 +34,9 @@ Deno.test("orders of a backend reach the clients of each Shield", async () => {
   await Promise.all(clients.map((client) => client.ready(20_000)));
   const order = async (method: string, params: object) => {
     const response = await fetch(`${bus.urls[0]}/api/${method}`, {
-      ...{ method: "POST", headers: { "x-api-key": KEY }, body: JSON.stringify(params) },
+      method: "POST",
+      headers: { "x-api-key": KEY },
+      body: JSON.stringify(params),
     });
     return await response.json();
   };

@@ -57,7 +57,9 @@ async function open(
   const ids: string[] = [];
   const getToken = () => bus.tokenFor(token);
   const client = new Client(new URL("/connection/websocket", at).href, {
-    ...{ getToken, ...HURRY, ...options },
+    getToken,
+    ...HURRY,
+    ...options,
   });
   client.on("connected", (context) => void ids.push(context.client));
   client.on("subscribed", ({ channel, wasRecovering, recovered, data }) => {
@@ -134,7 +136,9 @@ type Answer = any;
 
 async function api(bus: TestBus, method: string, params: unknown, key = KEY): Promise<Answer> {
   const response = await fetch(new URL(`/api/${method}`, bus.http_url), {
-    ...{ method: "POST", headers: { "x-api-key": key }, body: JSON.stringify(params) },
+    method: "POST",
+    headers: { "x-api-key": key },
+    body: JSON.stringify(params),
   });
   return await response.json();
 }
@@ -391,7 +395,9 @@ Deno.test("kicks and other actions of the bus apply to server-side subscriptions
   await one.reply(3);
   await api(bus, "subscribe", { user: "ann", channel: "hall:2" });
   await api(bus, "subscribe", {
-    ...{ user: "ann", channel: "hall:3", expire_at: Math.floor(now_ms / 1_000) + 60 },
+    user: "ann",
+    channel: "hall:3",
+    expire_at: Math.floor(now_ms / 1_000) + 60,
   });
   await until("the third", () => pushes("subscribe").length === 1);
   assert.equal(pushes("subscribe")[0].channel, "hall:3");
@@ -404,7 +410,8 @@ Deno.test("kicks and other actions of the bus apply to server-side subscriptions
   assert.equal(ban.status, 200, await ban.text());
   await until("out of one", () => pushes("unsubscribe").length === 1);
   assert.deepEqual(pushes("unsubscribe")[0], {
-    ...{ channel: "hall:1", unsubscribe: { code: 2000, reason: "kicked" } },
+    channel: "hall:1",
+    unsubscribe: { code: 2000, reason: "kicked" },
   });
   const grants = [{ room: "hall:*", actions: ["subscribe"] }];
   one.send({ id: 4, refresh: { token: await bus.tokenFor({ user: "ann", claims: { grants } }) } });

@@ -95,7 +95,9 @@ function provenRoom({ tenant, struck, other, token }: World) {
       for (const place of places) {
         const { status, body } = await new HttpPeer(place, token)
           .call("POST", "rooms/bets-1/messages", {
-            ...{ type: "t", data: promised.length, headers: { "x-arqon-receipt": "1" } },
+            type: "t",
+            data: promised.length,
+            headers: { "x-arqon-receipt": "1" },
           });
         assert.equal(status, 200, JSON.stringify(body));
         const [, , entry = "", by = ""] = body.result.receipt.split("\n");
@@ -222,7 +224,9 @@ async function schedule({ tenant, admin }: World): Promise<void> {
   const message = { type: "tick", data: {} };
   const path = `/v1/tenants/${tenant}/schedules/tick`;
   const { status, text } = await admin.ask("PUT", path, {
-    ...{ room: "tick-1", message, every_ms: EVERY_MS },
+    room: "tick-1",
+    message,
+    every_ms: EVERY_MS,
   });
   assert.equal(status, 200, text);
 }
@@ -245,10 +249,14 @@ Deno.test("NATS: a Shield and a Brain whose clocks are set lose, double and refu
   const exp = Math.floor(Date.now() / 1_000) + DAY_S;
   const root = await issuer.tokenFor({ role: "admin", sub: "root", exp });
   const world: World = {
-    ...{ tenant: "acme", struck: struck.ready.url ?? "", other: other.ready.url ?? "" },
+    tenant: "acme",
+    struck: struck.ready.url ?? "",
+    other: other.ready.url ?? "",
     admin: new AdminClient(other.ready.admin_url ?? "", root),
     struck_admin: new AdminClient(struck.ready.admin_url ?? "", root),
-    ...{ token: await issuer.tokenFor({ sub: "ann", exp }), clock, receiver },
+    token: await issuer.tokenFor({ sub: "ann", exp }),
+    clock,
+    receiver,
   };
   await schedule(world);
   const begin_ms = Date.now();
@@ -273,8 +281,14 @@ Deno.test("embedded: a bus whose clock is set loses, doubles and refuses nothing
   const url = bus.url.replace(/^ws/, "http").replace(/\/v1\/socket$/, "");
   const admin = new AdminClient(bus.admin_url, await tokenOf(folder.path, "admin"));
   const world: World = {
-    ...{ tenant: "default", struck: url, other: url, admin, struck_admin: admin },
-    ...{ token: await tokenOf(folder.path, "user"), clock, receiver },
+    tenant: "default",
+    struck: url,
+    other: url,
+    admin,
+    struck_admin: admin,
+    token: await tokenOf(folder.path, "user"),
+    clock,
+    receiver,
   };
   await schedule(world);
   const ids = await work(world);

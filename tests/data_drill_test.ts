@@ -238,7 +238,10 @@ const PLANTINGS: Readonly<
     pusher: pusherMember,
     schedules: ({ user, nick, admin, secret }) =>
       done(admin, "PUT", `tenants/acme/schedules/of-${nick}`, {
-        ...{ room: "chat", message: { type: "tick", data: secret }, every_ms: 86_400_000, user },
+        room: "chat",
+        message: { type: "tick", data: secret },
+        every_ms: 86_400_000,
+        user,
       }),
     bans: ({ admin, secret }) =>
       done(admin, "POST", "rooms/acme/banned/ban", {
@@ -250,7 +253,9 @@ const PLANTINGS: Readonly<
       done(admin, "POST", "revocations", { tenant: "acme", user: secret, reason: "lost" }),
     hooks: ({ nick, admin, stage, secret }) =>
       done(admin, "PUT", `tenants/acme/hooks/of-${nick}`, {
-        ...{ url: `${stage.receiver.url}&of=${secret}`, secret: SECRET, room: "other" },
+        url: `${stage.receiver.url}&of=${secret}`,
+        secret: SECRET,
+        room: "other",
         events: ["room.message"],
       }),
     mirror: ({ admin, secret }) =>
@@ -259,7 +264,9 @@ const PLANTINGS: Readonly<
       const ask = asker(stage.admin_url, await stage.tokenFor("officer", "ops", "admin"));
       assert.equal((await ask("PUT", "schemas/drill", ping())).status, 200);
       await done(admin, "PUT", "tenants/acme/mappings", {
-        ...{ subject: `in.t.acme.r.${secret}`, schema_id: "drill", message: "t.Ping" },
+        subject: `in.t.acme.r.${secret}`,
+        schema_id: "drill",
+        message: "t.Ping",
       });
     },
     async policies({ stage, admin, secret }) {
@@ -451,7 +458,11 @@ Deno.test("embedded: a user and a tenant are exported and erased, and no file ha
   await using bus = await startLocalBus(config, { data_dir: data_dir.path });
   const { url, http_url, admin_url } = bus;
   await drills({
-    ...{ url, http_url, admin_url, receiver, folder: data_dir.path },
+    url,
+    http_url,
+    admin_url,
+    receiver,
+    folder: data_dir.path,
     tokenFor: (user, tenant, role = undefined) =>
       bus.tokenFor({ user, tenant, ...(role === undefined ? {} : { role }) }),
   });
@@ -467,7 +478,10 @@ Deno.test("nats: a user and a tenant are exported and erased, and no stream has 
   const http_url = new URL(shield.ready.url ?? "").origin.replace(/^ws/, "http");
   await drills({
     url: `${http_url.replace(/^http/, "ws")}/v1/socket`,
-    ...{ http_url, receiver, admin_url: shield.ready.admin_url ?? "", folder: nats.store },
+    http_url,
+    receiver,
+    admin_url: shield.ready.admin_url ?? "",
+    folder: nats.store,
     // Purged is not overwritten. Logs of tenants are not among them.
     left: /\/(KV_|OBJ_)?ARQON_/,
     readable: (secrets) => inStreams(nats.url, secrets),

@@ -193,13 +193,11 @@ async function fill(
   const offsets: number[] = [];
   for (let at = 0; at < all.length; at += 25) {
     const part = all.slice(at, at + 25).map((data, n) => ({
-      ...{
-        op: "pub",
-        room,
-        type: "t",
-        data,
-        message_id: `${room}.${at + n}.${crypto.randomUUID()}`,
-      },
+      op: "pub",
+      room,
+      type: "t",
+      data,
+      message_id: `${room}.${at + n}.${crypto.randomUUID()}`,
     }));
     let ids = part.map((frame) => client.send(frame));
     for (let left = part; left.length > 0;) {
@@ -468,7 +466,12 @@ Deno.test("a tenant is erased during traffic, orders and faults, and nothing of 
       new HttpPeer(admin_urls[shield], await token("root", "admin"));
     await t.step(`beside ${beside}`, () =>
       run({
-        ...{ nats_url: nats.url, second, admin_urls, tenant, token, urlOf },
+        nats_url: nats.url,
+        second,
+        admin_urls,
+        tenant,
+        token,
+        urlOf,
         open: async (shield) =>
           await DurableClient.open(`${urlOf(shield)}/v1/socket`, await token("ann")),
         http: async (shield) =>

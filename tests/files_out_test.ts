@@ -176,7 +176,9 @@ async function runOut(bus: TestBus, { websocket, files, tls }: Trial): Promise<v
   await Promise.all(all);
   await until("a new client gets in", async () => {
     using late = new RawClient(bus.url, {
-      ...{ token: bus.token, subprotocols: [JSON_FRAMES], client: trusting },
+      token: bus.token,
+      subprotocols: [JSON_FRAMES],
+      client: trusting,
     });
     return await late.json().then(({ op }) => op === "welcome", () => false);
   });

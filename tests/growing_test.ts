@@ -65,8 +65,14 @@ async function grows({ ann, bob }: Users): Promise<void> {
   for (const reader of [received, late]) {
     await until("the end is received", () => reader.of("answer-1")?.state === "finished");
     assert.deepEqual(reader.of("answer-1"), {
-      ...{ id: "answer-1", type: "answer", sender: "ann", state: "finished", reason: "", offset },
-      ...{ text: `${pieces.join("")}!`, piece: "" },
+      id: "answer-1",
+      type: "answer",
+      sender: "ann",
+      state: "finished",
+      reason: "",
+      offset,
+      text: `${pieces.join("")}!`,
+      piece: "",
       started_ms: reader.of("answer-1")?.started_ms,
     });
   }

@@ -279,7 +279,8 @@ Deno.test("hooks show that a tenant without a durable class gets no refusals; wi
   const secret = { type: "secret", data: {} };
   assert.equal((await client.call("POST", "rooms/o-1/messages", secret)).status, 403);
   const { status } = await admin.call("PUT", "tenants/default/rooms", {
-    ...{ room: "o-*", durable: true },
+    room: "o-*",
+    durable: true,
   });
   assert.equal(status, 200);
   assert.deepEqual(await problems(), ["gate false", "other false", "told false"]);

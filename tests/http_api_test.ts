@@ -211,7 +211,11 @@ async function signed({ bus }: Stage): Promise<void> {
     command: {
       ...command,
       content_type: "application/json",
-      ...{ expect_version: 0, after_version: 0, fence: 0, epoch: "", command_id: "" },
+      expect_version: 0,
+      after_version: 0,
+      fence: 0,
+      epoch: "",
+      command_id: "",
     },
   });
   const input = signingInput("default", "signed", "", envelope);
@@ -319,9 +323,7 @@ async function isTriedAgain(bus: TestBus, port: number): Promise<void> {
   const kind = fallbackSocket(webSocket, memory);
   const open = async (to: number, token = bus.token) => {
     const url = `http://127.0.0.1:${to}`;
-    await using connection = await connect({
-      ...{ url, token, webSocket: kind, transport: "websocket" },
-    });
+    await using connection = await connect({ url, token, webSocket: kind, transport: "websocket" });
     await connection.room("lobby").publish("t", 1);
     return count();
   };

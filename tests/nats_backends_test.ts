@@ -21,7 +21,8 @@ const TABLES = durableRooms("orders-*");
 async function programs(): Promise<Record<string, string[]>> {
   const bin = await pythonPackages("backend_python", ["nats-py==2.16.0"]);
   const go = await ensureGoProgram({
-    ...{ name: "arqon_backend", version: "1" },
+    name: "arqon_backend",
+    version: "1",
     source: { folder: "examples/nats/go" },
   });
   return {

@@ -167,7 +167,11 @@ async function withRooms() {
   sendAll();
   await until("all rooms are received", () => counts.rooms === PATTERN_END_ROOMS);
   return {
-    ...{ stats, counts, hooks, sendAll, client },
+    stats,
+    counts,
+    hooks,
+    sendAll,
+    client,
     async [Symbol.asyncDispose]() {
       client.socket.close();
       await server.shutdown();

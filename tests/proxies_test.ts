@@ -50,7 +50,10 @@ class Door implements AsyncDisposable {
       registry,
       reserve: new FileReserve(0, undefined),
       log: createLogger({
-        ...{ level: "info", format: "logfmt", component: "shield", now: () => 0 },
+        level: "info",
+        format: "logfmt",
+        component: "shield",
+        now: () => 0,
         write: (line) => void logged.push(line),
       }),
       now: Date.now,

@@ -185,7 +185,9 @@ Deno.test("a Pusher client that errs gets the reason, and a rejected one the act
   await using bus = await startServe(folder.path);
   const { host } = new URL(bus.url);
   const world: World = {
-    ...{ bus, folder: folder.path, http: `http://${host}` },
+    bus,
+    folder: folder.path,
+    http: `http://${host}`,
     open: (path = "/app/key-1?protocol=7&client=test") => new Client(`ws://${host}${path}`),
   };
   for (const [name, run] of STEPS) await t.step(name, () => run(world));

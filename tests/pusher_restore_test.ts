@@ -48,7 +48,11 @@ Deno.test("a backup is restored under Pusher clients: they reconnect, receive ne
   await using folder = await initFolder(CONFIG, port);
   const backend = new Backend({ ...APP, host: "127.0.0.1", port: String(port), useTLS: false });
   const client = new Pusher(APP.key, {
-    ...{ wsHost: "127.0.0.1", wsPort: port, forceTLS: false, cluster: "none", disableStats: true },
+    wsHost: "127.0.0.1",
+    wsPort: port,
+    forceTLS: false,
+    cluster: "none",
+    disableStats: true,
     enabledTransports: ["ws"],
     channelAuthorization: {
       transport: "ajax",

@@ -99,10 +99,17 @@ async function start(): Promise<World> {
   const clients: Pusher[] = [];
   const { hostname: wsHost, port } = new URL(bus.url);
   return {
-    ...{ bus, backend, folder: folder.path, auth: auth.url },
+    bus,
+    backend,
+    folder: folder.path,
+    auth: auth.url,
     client(key = APP.key, user = "ann") {
       const made = new Pusher(key, {
-        ...{ wsHost, wsPort: Number(port), forceTLS: false, cluster: "none", disableStats: true },
+        wsHost,
+        wsPort: Number(port),
+        forceTLS: false,
+        cluster: "none",
+        disableStats: true,
         enabledTransports: ["ws"],
         channelAuthorization: { endpoint: `${auth.url}?user=${user}`, transport: "ajax" },
         userAuthentication: {
@@ -330,7 +337,8 @@ async function counted(world: World): Promise<void> {
   assert.deepEqual([all["counted.one"], all["presence-counted"], all.nobody], [{}, {}, undefined]);
   assert.deepEqual(await get("/channels/counted.one"), { occupied: true });
   assert.deepEqual(await get("/channels/nobody", { info: "subscription_count" }), {
-    ...{ occupied: false, subscription_count: 0 },
+    occupied: false,
+    subscription_count: 0,
   });
   for (
     const [path, params] of [
@@ -412,8 +420,15 @@ async function laravel(world: World): Promise<void> {
   const { bus, backend } = world;
   const { hostname: wsHost, port } = new URL(bus.url);
   const echo = new Echo({
-    ...{ broadcaster: "pusher", key: APP.key, Pusher: pusher_js, wsHost, wsPort: Number(port) },
-    ...{ forceTLS: false, cluster: "none", disableStats: true, enabledTransports: ["ws"] },
+    broadcaster: "pusher",
+    key: APP.key,
+    Pusher: pusher_js,
+    wsHost,
+    wsPort: Number(port),
+    forceTLS: false,
+    cluster: "none",
+    disableStats: true,
+    enabledTransports: ["ws"],
     channelAuthorization: { endpoint: `${world.auth}?user=laravel`, transport: "ajax" },
   });
   const received: unknown[] = [];

@@ -83,9 +83,16 @@ function order(owner: Owner, client: Client, clients: readonly Client[]): Comman
   const call = client.calls.shift();
   if (call === undefined) return undefined;
   const entry: CommandEntry = {
-    ...{ kind: "command", offset: owner.state.offset + 1, seed: new Uint8Array(16), id: "" },
-    ...{ time_ms: 1_000, command: call.command, data: encoder.encode(call.data) },
-    ...{ user_id: client.user, role: "user", claims: {} },
+    kind: "command",
+    offset: owner.state.offset + 1,
+    seed: new Uint8Array(16),
+    id: "",
+    time_ms: 1_000,
+    command: call.command,
+    data: encoder.encode(call.data),
+    user_id: client.user,
+    role: "user",
+    claims: {},
   };
   const { outcome: { changes } } = owner.apply(entry);
   const { offset } = entry;
@@ -100,7 +107,9 @@ function order(owner: Owner, client: Client, clients: readonly Client[]): Comman
 
 const ownerOf = (bytes: Uint8Array) =>
   createApplier(bytes, {
-    ...{ room: { room_id: "r", bounds: ROOM_BOUNDS }, fuel_limit: 10_000, memory_limit_pages: 64 },
+    room: { room_id: "r", bounds: ROOM_BOUNDS },
+    fuel_limit: 10_000,
+    memory_limit_pages: 64,
   }, emptyRoom());
 
 function valuesOf({ state }: Owner): Record<string, string> {

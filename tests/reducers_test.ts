@@ -91,19 +91,23 @@ Deno.test("a room is called by the SDK and over HTTP, and publishes its events",
   assert.equal((await counter.call("add", "-2")).answer, 3);
   assert.equal((await counter.call("add", new TextEncoder().encode("1"))).answer, 4);
   await assert.rejects(counter.call("reset"), {
-    ...{ reason: "call-rejected", code: 403, message: /only an admin resets/ },
+    reason: "call-rejected",
+    code: 403,
+    message: /only an admin resets/,
   });
   await assert.rejects(counter.call("add", "many"), { reason: "call-rejected", code: 400 });
   await assert.rejects(ann.room("count-1").publish("counted", "9"), { reason: "not-granted" });
   await assert.rejects(reduced(ann.room("lobby")).call("add", 1), {
-    ...{ reason: "invalid-command", message: /lobby has no reducer/ },
+    reason: "invalid-command",
+    message: /lobby has no reducer/,
   });
   const log = ann.room("count-1~reducer");
   await assert.rejects(history(log), { reason: "not-granted" });
   await assert.rejects(log.publish("x", "y"), { reason: "not-granted" });
   const admin = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "admin", user: "root" }));
   const reset = await admin.call("POST", "rooms/count-1/commands", {
-    ...{ name: "room.call", data: { command: "reset" } },
+    name: "room.call",
+    data: { command: "reset" },
   });
   assert.equal(reset.status, 200, JSON.stringify(reset.body));
   const stored = async () =>
@@ -209,7 +213,8 @@ async function theBusGivesTheModule(bus: TestBus): Promise<void> {
   await until("the room has confirmed it", () => seen.pending === 0);
   await ownCallsAreTyped(seen);
   await assert.rejects(reduced(cid.room("own-1")).module(), {
-    ...{ reason: "invalid-command", message: /own-1 does not publish it: no reducer_public/ },
+    reason: "invalid-command",
+    message: /own-1 does not publish it: no reducer_public/,
   });
   const grants = [{ room: "sale-1", actions: ["command"] }];
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "eve", claims: { grants } }));

@@ -20,7 +20,10 @@ interface Reader extends AsyncDisposable {
 async function startOwn(): Promise<Reader> {
   let requests: { seen: Seen; x_seen: string | null }[] = [];
   const listener = await listenClient({
-    ...{ name: "client", host: "127.0.0.1", port: 0, websocket: "own" },
+    name: "client",
+    host: "127.0.0.1",
+    port: 0,
+    websocket: "own",
     async handler(request) {
       const { method, url, headers } = request;
       let body = "";

@@ -152,7 +152,9 @@ async function ofAnotherEpoch({ read, publish }: World): Promise<void> {
   assert.equal(entered.data.recovered, false);
   const gap = await reader.next();
   assert.deepEqual([gap?.name, gap?.data.signal], ["gap", {
-    ...{ kind: "GAP", target: "kept", reason: "epoch-changed" },
+    kind: "GAP",
+    target: "kept",
+    reason: "epoch-changed",
   }]);
   assert.equal(gap?.id, `${entered.data.epoch}:${entered.data.offset}`);
   await publish("kept", "next");

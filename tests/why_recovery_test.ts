@@ -84,14 +84,16 @@ Deno.test("messages omitted by a filter or no_echo are caught up with by a later
     using bob = await client(world, "bob");
     await ask(bob, { op: "sub", room: "log-1", filter: "data.n > 5", no_echo: true });
     await publish(world, "log-1", "filtered", { n: 1 });
-    await ask(bob, {
-      ...{ op: "pub", room: "log-1", type: "t", data: { n: 9 }, message_id: "echoed" },
-    });
+    await ask(bob, { op: "pub", room: "log-1", type: "t", data: { n: 9 }, message_id: "echoed" });
     assert.equal(await words(world, "filtered", "bob"), "left_out filter");
     assert.equal(await words(world, "echoed", "bob"), "left_out echo");
     // The same with a position: what is skipped there is omitted, too.
     await ask(bob, {
-      ...{ op: "sub", room: "log-1", filter: "data.n > 5", no_echo: true, after_offset: 0 },
+      op: "sub",
+      room: "log-1",
+      filter: "data.n > 5",
+      no_echo: true,
+      after_offset: 0,
       epoch: await epochOf(world, "log-1"),
     });
     await publish(world, "log-1", "third", { n: 7 });
@@ -99,7 +101,10 @@ Deno.test("messages omitted by a filter or no_echo are caught up with by a later
     assert.equal(await words(world, "filtered", "bob"), "left_out filter");
     assert.equal(await words(world, "echoed", "bob"), "left_out echo");
     bob.send({
-      ...{ op: "sub", room: "log-1", id: 7, after_offset: 0 },
+      op: "sub",
+      room: "log-1",
+      id: 7,
+      after_offset: 0,
       epoch: await epochOf(world, "log-1"),
     });
     assert.deepEqual(await receive(bob, "third"), ["filtered", "echoed", "third"]);

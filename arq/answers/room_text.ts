@@ -25,7 +25,9 @@ export function memberLine(member: Members): string {
   const meta_text = meta !== undefined && meta !== null ? shown(JSON.stringify(meta)) : "";
   return filled("{user}[ {connection}][ {joined_ms}][ {meta_text}]\n", {
     ...member,
-    ...{ user: shown(user_id), connection: shown(connection_id), meta_text },
+    user: shown(user_id),
+    connection: shown(connection_id),
+    meta_text,
   });
 }
 
@@ -42,7 +44,8 @@ export function banLine(ban: Members): string {
   const end = ban["until_ms"] === 0 ? "without end" : filled("until {until_ms}", ban);
   return filled("{user_id} {place} {end}[ by {by}][: {reason}]\n", {
     ...ban,
-    ...{ place: place || ban["scope"], end },
+    place: place || ban["scope"],
+    end,
   });
 }
 

@@ -85,8 +85,14 @@ Deno.test("a class is shown by its options other than the defaults", () => {
   );
   assert.equal(
     optionsText({
-      ...{ durable: true, history_size: 5, history_ttl_seconds: 90, replicas: 3 },
-      ...{ cache_last: true, presence: false, max_members: 7, echo: false },
+      durable: true,
+      history_size: 5,
+      history_ttl_seconds: 90,
+      replicas: 3,
+      cache_last: true,
+      presence: false,
+      max_members: 7,
+      echo: false,
     }),
     "durable, 5 messages, 90s, 3 replicas, cache-last, no presence, at most 7 members, no echo",
   );

@@ -200,7 +200,8 @@ export function scheduleText({ schedule }: Members): string {
   const rows = ["room", "next", "published", "refused", "missed", "last"];
   return card(`${cell(one["id"])}: ${whenText(one)}, ${cell(one["state"])}`, {
     ...one,
-    ...{ last, next: timeText(next_ms) },
+    last,
+    next: timeText(next_ms),
   }, rows);
 }
 

@@ -48,7 +48,11 @@ Deno.test("arq why: a killed Shield's last known state is shown, and that the re
   const answer = {
     ...answerOf([]),
     connections: [{
-      ...{ connection_id: "c1", node_id: "s1", user_id: "ann", began_ms: 1_000, lost },
+      connection_id: "c1",
+      node_id: "s1",
+      user_id: "ann",
+      began_ms: 1_000,
+      lost,
       outcomes: [
         { state: "unknown", why: "killed", from_ms: 5_000, until_ms: 9_000 },
         { state: "not_connected", why: "killed", until_ms: 9_000 },

@@ -311,7 +311,10 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     using _asking = asking(sql, options, lost.reject);
     const over = new AbortController();
     const publisher = new Publisher({
-      ...{ bus, origin: standing, onProblem: say, onOver: watch.over },
+      bus,
+      origin: standing,
+      onProblem: say,
+      onOver: watch.over,
       monotonic_ms: options.monotonic_ms,
       signal: AbortSignal.any([signal, over.signal]),
       async onRefused(message, reason) {
@@ -325,7 +328,8 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     });
     let notify = () => {};
     const intake = new Intake({
-      ...{ standing, publisher },
+      standing,
+      publisher,
       onWaiting(messages) {
         watch.waiting(messages);
         notify();
@@ -333,7 +337,13 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     });
     const note = () => save(sql, slot, standing.source, intake.progress);
     const following = {
-      ...{ ...options, url, standing, intake, note, onFollowing, lost: lost.promise },
+      ...options,
+      url,
+      standing,
+      intake,
+      note,
+      onFollowing,
+      lost: lost.promise,
       check: () => checkHeld(sql, slot),
       onOver: (listener: () => void) => void (notify = listener),
     };

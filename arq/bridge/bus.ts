@@ -57,7 +57,10 @@ export function connectedBus(connection: Pick<Connection, "room" | "welcome">): 
     },
     async publish({ room, type, data, message_id, headers }) {
       await connection.room(room).publish(type, new TextEncoder().encode(data), {
-        ...{ content_type: "application/json", message_id, headers, timeout_ms: TIMEOUT_MS },
+        content_type: "application/json",
+        message_id,
+        headers,
+        timeout_ms: TIMEOUT_MS,
       });
     },
     async *storedBack(room_id) {

@@ -72,7 +72,9 @@ function cutCopies(stream: pg.Connection["stream"]): void {
 /** A client that is not connected yet. */
 export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database {
   const client = new pg.Client({
-    ...{ connectionString: url, keepAlive: true, connectionTimeoutMillis: CONNECT_MS },
+    connectionString: url,
+    keepAlive: true,
+    connectionTimeoutMillis: CONNECT_MS,
     ...OPTIONS[kind],
   });
   // The next query receives an error that happens while none is running.
@@ -197,7 +199,10 @@ export async function standingOf(
   }
   const { rows: [{ key }] } = await sql.query("select key from arqon.key");
   return {
-    ...{ source: noted.here, key, lsn: parseLsn(begin_lsn), end_lsn: parseLsn(noted.end_lsn) },
+    source: noted.here,
+    key,
+    lsn: parseLsn(begin_lsn),
+    end_lsn: parseLsn(noted.end_lsn),
     is_known: own !== undefined || noted.lsn !== null,
   };
 }

@@ -93,7 +93,10 @@ function publisherOn({ bus }: Pick<ReturnType<typeof busWith>, "bus">, monotonic
   const refused: string[] = [];
   const over: string[] = [];
   const publisher = new Publisher({
-    ...{ bus, signal: new AbortController().signal, onProblem: () => {}, monotonic_ms },
+    bus,
+    signal: new AbortController().signal,
+    onProblem: () => {},
+    monotonic_ms,
     origin: { source: SOURCE, end_lsn: END_LSN },
     onOver: ({ message_id }, outcome: Outcome) => void over.push(`${message_id} ${outcome}`),
     onRefused: ({ message_id }) => Promise.resolve(void refused.push(message_id)),
@@ -127,8 +130,11 @@ Deno.test("a refusal that cannot be recorded says why, and is tried again", asyn
   const problems: string[] = [];
   let fails = true;
   const publisher = new Publisher({
-    ...{ bus: busWith({}).bus, signal: new AbortController().signal, monotonic_ms: () => 0 },
-    ...{ origin: { source: SOURCE, end_lsn: END_LSN }, onOver() {} },
+    bus: busWith({}).bus,
+    signal: new AbortController().signal,
+    monotonic_ms: () => 0,
+    origin: { source: SOURCE, end_lsn: END_LSN },
+    onOver() {},
     onProblem: (text) => void problems.push(text),
     async onRefused() {
       await Promise.resolve();

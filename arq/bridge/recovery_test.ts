@@ -102,8 +102,13 @@ async function live(
   const standing: Standing = { lsn: noted, is_known: true, end_lsn, source: SOURCE, key: KEY };
   const ignore = () => {};
   const publisher = new Publisher({
-    ...{ bus, origin: standing, signal: dying.signal, monotonic_ms: () => 0 },
-    ...{ onOver: ignore, onProblem: ignore, onRefused: () => Promise.resolve() },
+    bus,
+    origin: standing,
+    signal: dying.signal,
+    monotonic_ms: () => 0,
+    onOver: ignore,
+    onProblem: ignore,
+    onRefused: () => Promise.resolve(),
   });
   const intake = new Intake({ standing, publisher, onWaiting: ignore });
   for (const changes of log) {

@@ -139,11 +139,18 @@ export function committedOf(
   const { room, type, json, message_id } = emitted;
   const place = { lsn: lsnText(lsn), number };
   return {
-    ...{ room, type, place, commit_ms, data: json },
+    room,
+    type,
+    place,
+    commit_ms,
+    data: json,
     message_id: message_id ?? ownId(place, commit_ms),
     headers: {
-      ...{ "pg-lsn": place.lsn, "pg-number": String(number), "pg-source": source },
-      ...{ "pg-xid": String(xid), "pg-commit-ms": String(commit_ms) },
+      "pg-lsn": place.lsn,
+      "pg-number": String(number),
+      "pg-source": source,
+      "pg-xid": String(xid),
+      "pg-commit-ms": String(commit_ms),
     },
   };
 }
@@ -166,8 +173,13 @@ export function unsignedOf(
   const shown = String.fromCharCode(...shownOf(first)).replace(/[^ -~]/g, "?");
   const messages = count === 1 ? "1 message" : `${count} messages`;
   return {
-    ...{ room: "", type: "", message_id: "", headers: {}, data: JSON.stringify(shown) },
-    ...{ commit_ms, place: { lsn: lsnText(lsn), number } },
+    room: "",
+    type: "",
+    message_id: "",
+    headers: {},
+    data: JSON.stringify(shown),
+    commit_ms,
+    place: { lsn: lsnText(lsn), number },
     refusal: `${messages} without the signature of arqon.publish, of transaction ${xid}`,
   };
 }

@@ -27,7 +27,9 @@ Deno.test("a truncated message is an error, and never a message", () => {
     ...[0, 0, 0, 2, 0x7b, 0x7d],
   ]);
   assert.deepEqual(readWal(whole), {
-    ...{ kind: "message", prefix: "arqon", content: new Uint8Array([0x7b, 0x7d]) },
+    kind: "message",
+    prefix: "arqon",
+    content: new Uint8Array([0x7b, 0x7d]),
   });
   for (let end = 0; end < whole.length; end++) {
     assert.throws(() => readWal(whole.subarray(0, end)), RangeError, String(end));
@@ -49,7 +51,9 @@ Deno.test("of an overlong message the beginning can be read, whatever its prefix
       true,
     );
   assert.deepEqual(begun("arqon"), {
-    ...{ kind: "message", prefix: "arqon", content: new Uint8Array([0x7b]) },
+    kind: "message",
+    prefix: "arqon",
+    content: new Uint8Array([0x7b]),
   });
   for (const size of [1_500, 1_985, 1_989, 1_990, 3_000]) {
     assert.deepEqual(begun("x".repeat(size)), { kind: "other" });

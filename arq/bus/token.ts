@@ -154,7 +154,9 @@ export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): 
   const now_seconds = Math.floor(now_ms / 1_000);
   const { tenant, role, grants } = claims;
   const payload = {
-    ...{ tenant_id: tenant, role, ...(grants === undefined ? {} : { grants }) },
+    tenant_id: tenant,
+    role,
+    ...(grants === undefined ? {} : { grants }),
     iss: claims.issuer,
     aud: claims.audience,
     sub: claims.user,

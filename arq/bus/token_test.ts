@@ -70,7 +70,11 @@ Deno.test("each algorithm makes a key whose token verifies with the public set a
 
 Deno.test("a key that cannot sign is refused, and never printed", async () => {
   const claims = {
-    ...{ issuer: "i", audience: "a", tenant: "t", user: "u", role: "user" as const },
+    issuer: "i",
+    audience: "a",
+    tenant: "t",
+    user: "u",
+    role: "user" as const,
     grants: undefined,
     ttl_seconds: 60,
   };

@@ -166,7 +166,10 @@ async function quotaFinding(io: Io, config: Config): Promise<Finding[]> {
   const ready = Promise.withResolvers<void>();
   try {
     const server = connectValkey({
-      ...{ url, timeout_ms, retry_ms, random: () => 0 },
+      url,
+      timeout_ms,
+      retry_ms,
+      random: () => 0,
       secrets: () => quotaSecrets(quota, read),
       onConnected: ready.resolve,
       onLost: (why) => ready.reject(new Error(why ?? "it closes the connection")),

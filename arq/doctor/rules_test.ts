@@ -133,7 +133,8 @@ Deno.test("a port of two listeners is reported with both, if one of them could n
   await assert.rejects(requireFreePorts(places), /ops listener: port 4101 .* that of the client/);
   const apart = placesOf(configFrom({
     server: { host: "127.0.0.2", port: 4_101 },
-    ...{ ops: { port: 4_101 }, admin: { port: 0 } },
+    ops: { port: 4_101 },
+    admin: { port: 0 },
   }));
   assert.deepEqual(apart.map((place) => sharedWith(place, apart)), [
     undefined,

@@ -180,7 +180,13 @@ class Carrying {
 const reasonOf = (key: string): string => REASONS.find(([like]) => like.test(key))?.[1] ?? OTHER;
 
 const UNITS: Readonly<Record<string, number>> = {
-  ...{ h: 3_600, m: 60, s: 1, ms: 1e-3, us: 1e-6, "µs": 1e-6, ns: 1e-9 },
+  h: 3_600,
+  m: 60,
+  s: 1,
+  ms: 1e-3,
+  us: 1e-6,
+  "µs": 1e-6,
+  ns: 1e-9,
 };
 const PART = /(\d+\.?\d*|\.\d+)(h|ms|m|s|us|µs|ns)/g;
 

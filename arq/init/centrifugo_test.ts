@@ -27,10 +27,18 @@ const V5 = {
   token_rsa_public_key: String(RSA.export(PEM)).trim(),
   token_issuer: "https://app.example.com",
   api_key: "d7627bb6-2292-4911-82e1-615c0ed3eebb",
-  ...{ admin: true, admin_password: "p", admin_secret: "s", debug: false },
+  admin: true,
+  admin_password: "p",
+  admin_secret: "s",
+  debug: false,
   allowed_origins: ["https://app.example.com"],
-  ...{ allow_subscribe_for_client: true, presence: true, history_size: 10, history_ttl: "60s" },
-  ...{ engine: "redis", redis_address: "127.0.0.1:6379", proxy_connect_endpoint: "http://a/b" },
+  allow_subscribe_for_client: true,
+  presence: true,
+  history_size: 10,
+  history_ttl: "60s",
+  engine: "redis",
+  redis_address: "127.0.0.1:6379",
+  proxy_connect_endpoint: "http://a/b",
   namespaces: [
     {
       name: "chat",
@@ -85,7 +93,10 @@ Deno.test("version 6: the same in tables", () => {
     channel: {
       without_namespace: { allowed_delta_types: ["fossil"], delta_publish: true },
       namespaces: [{
-        ...{ name: "score", history_size: 1, history_ttl: "24h", force_recovery_mode: "cache" },
+        name: "score",
+        history_size: 1,
+        history_ttl: "24h",
+        force_recovery_mode: "cache",
         something_new: 1,
       }],
     },
@@ -133,7 +144,9 @@ Deno.test("personal channels: the bus may subscribe their users, once a token na
   const v6 = carried({
     client: {
       subscribe_to_user_personal_channel: {
-        ...{ enabled: true, personal_channel_namespace: "own.user", single_connection: true },
+        enabled: true,
+        personal_channel_namespace: "own.user",
+        single_connection: true,
       },
     },
     channel: { namespaces: [{ name: "own.user", presence: true }] },

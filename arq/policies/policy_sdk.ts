@@ -19,8 +19,19 @@ import words from "../../policies/sdk/words.ts" with { type: "text" };
 /** The text of each file of the guest SDK, by its name. */
 export const POLICY_SDK: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries({
-    ...{ appending, arqon_host_v1, arqon_host_v2, fold_table, guest, json, log, mod, replacing },
-    ...{ request, state, v2, words },
+    appending,
+    arqon_host_v1,
+    arqon_host_v2,
+    fold_table,
+    guest,
+    json,
+    log,
+    mod,
+    replacing,
+    request,
+    state,
+    v2,
+    words,
   }).map(([name, text]) => [`${name}.ts`, text]),
 );
 

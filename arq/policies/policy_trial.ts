@@ -278,7 +278,10 @@ type Fresh = () => Trial;
 /** Whether the policy fails for lack of fuel or memory. */
 async function isTooMuch(fresh: Fresh, content: Content, size_bytes: number): Promise<boolean> {
   const { fault } = await fresh()({
-    ...{ hook: "on_message", room_id: "r", headers: {}, type: "t" },
+    hook: "on_message",
+    room_id: "r",
+    headers: {},
+    type: "t",
     content_type: content.content_type,
     payload: payloadOf(content, size_bytes),
   });
@@ -317,7 +320,12 @@ export async function messageSizes(
   const fresh = () =>
     createTrial({
       ...(renewal === undefined ? {} : { renewal }),
-      ...{ module, fuel_limit, config, tenant_id: "default", user_id: "check", claims: {} },
+      module,
+      fuel_limit,
+      config,
+      tenant_id: "default",
+      user_id: "check",
+      claims: {},
       ...clocks,
     });
   const refused: ContentSize[] = [];

@@ -96,7 +96,13 @@ export function createLineReader(
       (typeof value === "string" ? value : JSON.stringify(value)).toWellFormed(),
     ]);
     return {
-      ...{ line, at_ms: before_ms, command, data: bytes, user_id: user, role, id },
+      line,
+      at_ms: before_ms,
+      command,
+      data: bytes,
+      user_id: user,
+      role,
+      id,
       claims: Object.fromEntries(texts),
     };
   };
@@ -201,8 +207,16 @@ export function* runLine(applier: Applier, about: CommandLine, seed: number): Ge
   const judged = schema && judge(schema, command, about.data);
   const data = judged !== undefined && "data" in judged ? judged.data : about.data;
   const entry: LogEntry = {
-    ...{ kind: "command", offset, time_ms: at_ms, seed: seedOf(seed, offset) },
-    ...{ command, data, id, user_id, role, claims },
+    kind: "command",
+    offset,
+    time_ms: at_ms,
+    seed: seedOf(seed, offset),
+    command,
+    data,
+    id,
+    user_id,
+    role,
+    claims,
   };
   const is_known = id !== "" && state.remembered.has(rememberedKey(user_id, id));
   if (judged === undefined || "data" in judged || is_known) {
@@ -210,8 +224,15 @@ export function* runLine(applier: Applier, about: CommandLine, seed: number): Ge
     return;
   }
   const outcome: Outcome = {
-    ...{ kind: "rejected", ...judged, answer: NOTHING, fault: undefined, detail: "" },
-    ...{ repeats: undefined, events: [], changes: new Map(), scheduled: new Map() },
+    kind: "rejected",
+    ...judged,
+    answer: NOTHING,
+    fault: undefined,
+    detail: "",
+    repeats: undefined,
+    events: [],
+    changes: new Map(),
+    scheduled: new Map(),
   };
   yield { entry, line, command, outcome, run: undefined, state, forbidden: true };
 }

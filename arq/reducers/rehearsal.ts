@@ -222,13 +222,16 @@ export async function rehearse(source: RoomSource, candidate: Candidate, since_m
     ? undefined
     : valuesDigest(own.state).toHex() !== valuesDigest(state).toHex();
   return {
-    ...{ entries, differing, first },
+    entries,
+    differing,
+    first,
     /** Why it cannot migrate the room, as it is or as it was before the first call; "": it can, or needs no migration. */
     refused,
     /** Whether the final values differ; undefined: a migration changes them, or there was no call. */
     values_differ,
     /** Calls that were applied but that its schema forbids; and by command and reason, except for some kinds. */
     forbidden: forbidden.entries,
-    ...{ forbidden_calls: forbidden.kinds(), forbidden_others: forbidden.others },
+    forbidden_calls: forbidden.kinds(),
+    forbidden_others: forbidden.others,
   };
 }

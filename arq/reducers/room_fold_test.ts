@@ -44,7 +44,10 @@ Deno.test("a module that cannot migrate the room as it was is refused, though it
   const objects = await brain.spine.objects("ARQON_REDUCER_OBJECTS");
   const batches = await batchesOf(brain);
   const source: RoomSource = {
-    ...{ room_id: "counter", snapshots: [], origin: undefined, lost: 0 },
+    room_id: "counter",
+    snapshots: [],
+    origin: undefined,
+    lost: 0,
     get: (name) => objects.get(name),
     batches: () => ReadableStream.from(batches),
   };
@@ -79,9 +82,12 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
     room_id: "counter",
     snapshots: points.map((point) => ({
       name: snapshotName("t", "counter", point),
-      ...{ offset: point.offset, at_ms: point.time_ms, position: 0 },
+      offset: point.offset,
+      at_ms: point.time_ms,
+      position: 0,
     })),
-    ...{ origin: undefined, lost: 0 },
+    origin: undefined,
+    lost: 0,
     get: (name) => objects.get(name),
     batches: () => ReadableStream.from(batches),
   });

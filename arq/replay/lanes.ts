@@ -66,7 +66,12 @@ export class Lanes<Mail, News, Result> {
     awaitedLater(found);
     let waiting: [Mail, Transferable[]][] | undefined = [];
     const lane: Running<Mail, Result> = {
-      ...{ number, thread, found, finish, reject, read: 0 },
+      number,
+      thread,
+      found,
+      finish,
+      reject,
+      read: 0,
       post: (mail, moved = []) => {
         if (waiting === undefined) thread.postMessage(mail, moved);
         else waiting.push([mail, moved]);

@@ -55,7 +55,12 @@ async function tried(
 ): Promise<{ why: string | undefined; tally: Tally | undefined }> {
   let tally: Tally | undefined;
   const why = await runTrial({
-    ...{ api, module, bounds, thread_url, pages: MEMORY_PAGES, window: WINDOW },
+    api,
+    module,
+    bounds,
+    thread_url,
+    pages: MEMORY_PAGES,
+    window: WINDOW,
     signal: new AbortController().signal,
     onTally: (found: Tally) => (tally = found),
   });
@@ -112,8 +117,11 @@ Deno.test("a trial that is stopped ends at once", async () => {
   const stop = new AbortController();
   const api = apiOf([answer(await lines(), "1", false)]);
   const trial = runTrial({
-    ...{ api, thread_url, module: await builtModule("content_size") },
-    ...{ pages: MEMORY_PAGES, window: WINDOW },
+    api,
+    thread_url,
+    module: await builtModule("content_size"),
+    pages: MEMORY_PAGES,
+    window: WINDOW,
     signal: stop.signal,
     // The next answer never comes.
     onTally: () => queueMicrotask(() => stop.abort(new Error("enough"))),

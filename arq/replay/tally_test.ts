@@ -12,9 +12,7 @@ Deno.test("replay: senders are counted one by one up to a limit, and never liste
   });
   for (let at = 0; at < 1_000; at++) countWithin(3, counts, `user-${at % 5}`);
   assert.ok(lists <= 1, `${lists} lists`);
-  assert.deepEqual({ ...counts }, {
-    ...{ "user-0": 200, "user-1": 200, "user-2": 200, [OTHERS]: 400 },
-  });
+  assert.deepEqual({ ...counts }, { "user-0": 200, "user-1": 200, "user-2": 200, [OTHERS]: 400 });
 });
 
 Deno.test("replay: a sender with the name of a member of every object is counted like any other", () => {

@@ -15,7 +15,10 @@ const About = z.looseObject({
   log_room_id: z.string(),
   epoch: z.string(),
   snapshots: z.array(z.looseObject({
-    ...{ name: z.string(), offset: z.int(), at_ms: z.int(), position: z.int() },
+    name: z.string(),
+    offset: z.int(),
+    at_ms: z.int(),
+    position: z.int(),
   })),
   fork: z.looseObject({ room_id: z.string(), offset: z.int(), with_timers: z.boolean() })
     .nullable(),

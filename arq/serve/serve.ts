@@ -51,7 +51,12 @@ async function startBridging(options: BridgingOptions): Promise<Bridging> {
   const stopping = new AbortController();
   const { signal } = stopping;
   const bridge: BridgeOptions = {
-    ...{ slot, waiting_messages, signal, now, monotonic_ms, accept_loss: false },
+    slot,
+    waiting_messages,
+    signal,
+    now,
+    monotonic_ms,
+    accept_loss: false,
     accept_hint: `delete from arqon.bridge where slot = '${slot}' continues`,
     database: () => bridgedDatabase(config, read) ?? "",
     bus: shield.of(BACKENDS)!({ tenant_id: tenant, user_id: user, issuer: ISSUER }),
@@ -113,7 +118,13 @@ async function openListeners(
   const { now, monotonic_ms } = process;
   const { reserve } = door;
   const client = await openClientListener({
-    ...{ reserve, config, registry, tls, now, monotonic_ms, log },
+    reserve,
+    config,
+    registry,
+    tls,
+    now,
+    monotonic_ms,
+    log,
     handler: shield.client,
     turnAway: shield.turnAway,
     nonce: crypto.randomUUID(),

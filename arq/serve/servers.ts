@@ -87,11 +87,17 @@ export function openSharedParts(given: GivenConfig, process: ServeProcess) {
   reloading.register(registry);
   watchEventLoop(registry, monotonic_ms);
   return {
-    ...{ config, reloading, node_id, logging, log, registry },
+    config,
+    reloading,
+    node_id,
+    logging,
+    log,
+    registry,
     /** Token of the ops port; undefined: the port requires none. */
     token,
     /** Resolved when an operator asks for a drain; `stopping` resolves then, or when the process is told to. */
-    ...{ asked, stopping },
+    asked,
+    stopping,
     /** Call it once the servers run. */
     started,
     /** Resolved with the reason when the process cannot continue. */
@@ -119,8 +125,7 @@ export async function startServers(
   const storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const resource = telemetryResource({ service_name, node_id, version });
   const telemetry = { telemetry: config.telemetry, resource, registry, log, readTextFile };
-  const now_ms = spanClock(now, monotonic_ms);
-  const tracing = await startTracing({ ...telemetry, now_ms });
+  const tracing = await startTracing({ ...telemetry, now_ms: spanClock(now, monotonic_ms) });
   const common = {
     config,
     spine,
@@ -165,7 +170,12 @@ export async function startServers(
   const exporting = await openMetricsExport({ ...telemetry, now });
   await storage.asked;
   return {
-    ...{ ...shared, shield, brain, spine, exporting, tracing },
+    ...shared,
+    shield,
+    brain,
+    spine,
+    exporting,
+    tracing,
     /** Resolves with the reason when memory runs out. */
     exhausted: exhausted.promise,
   };

@@ -55,7 +55,10 @@ class Collected {
         const limit = medianOf(this.#of(one.beside ?? one.name, "bun"), scenario.headline);
         const keys = Object.keys(measured[0]!.figures);
         return [{
-          ...{ scenario: scenario.name, case: one.name, target: id, title },
+          scenario: scenario.name,
+          case: one.name,
+          target: id,
+          title,
           version: measured.at(-1)!.version,
           medians: Object.fromEntries(keys.map((key) => [key, medianOf(measured, key)])),
           least: Math.min(...headline),

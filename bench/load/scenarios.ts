@@ -36,7 +36,7 @@ const runOf = (
   { seconds, warmup }: Omit<Timed, "processes">,
   pace: Run["pace"],
   bytes: number,
-): Run => ({ ...{ pace, sizes_bytes: [bytes], seconds, warmup_seconds: warmup } });
+): Run => ({ pace, sizes_bytes: [bytes], seconds, warmup_seconds: warmup });
 
 const rateOf = (rate: number, burst = 1) => ({ kind: "rate", rate, burst } as const);
 
@@ -153,7 +153,9 @@ turn of the event loop brings on a busy server. BATCH: receivers that take sever
       values.bursts.flatMap((burst) => {
         const name = `1 -> ${receivers}, ${burst} at once`;
         const batch: Omit<LoadCase, "measure"> = {
-          ...{ name: `${name}, BATCH`, needs: ["rooms", "batch"], beside: name },
+          name: `${name}, BATCH`,
+          needs: ["rooms", "batch"],
+          beside: name,
         };
         return [
           planned({ name, needs: ["rooms"] }, fanoutPlan([receivers, burst, false], values)),
@@ -179,7 +181,9 @@ function roomsPlan(rooms: number, values: Values<typeof ROOMS_OPTIONS>): LoadPla
   const connections = Math.min(rooms, SPREAD);
   const more = { rooms, rooms_each: Math.ceil(rooms / connections) };
   return {
-    ...{ groups: [ownRooms(connections, "many", more)], processes: 1, echo: false },
+    groups: [ownRooms(connections, "many", more)],
+    processes: 1,
+    echo: false,
     ...runOf(values, rateOf(values.rate), values.bytes),
   };
 }
@@ -233,7 +237,9 @@ sizes of real events (1 to 26 KB). On average a message goes to 44 members.`,
 };
 
 const idleCrowd = (connections: number, prefix: string, processes: number): Crowd => ({
-  ...{ groups: [idlers(connections, prefix)], processes, echo: true },
+  groups: [idlers(connections, prefix)],
+  processes,
+  echo: true,
 });
 
 const HANDSHAKE_OPTIONS = {

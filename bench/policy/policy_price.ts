@@ -62,10 +62,16 @@ function priceOf(turns: readonly Turn[]): Price {
     at === "fastest" ? NaN : median(reports.map(({ latency }) => latency[key])) * 1_000;
   const refused = sumOf(reports, "problem_count");
   return {
-    ...{ row: name, load: at, per_cpu_second: middle.per_cpu_s },
-    ...{ main_us: us(/^deno/), workers_us: us(/^worker-/), engine_us: us(/^V8 /) },
-    ...{ p50_us: delay("p50_ms"), p99_us: delay("p99_ms") },
-    ...{ refused, missing: Math.max(0, sumOf(reports, "missing") - refused) },
+    row: name,
+    load: at,
+    per_cpu_second: middle.per_cpu_s,
+    main_us: us(/^deno/),
+    workers_us: us(/^worker-/),
+    engine_us: us(/^V8 /),
+    p50_us: delay("p50_ms"),
+    p99_us: delay("p99_ms"),
+    refused,
+    missing: Math.max(0, sumOf(reports, "missing") - refused),
   };
 }
 

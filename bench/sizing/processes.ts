@@ -46,8 +46,10 @@ async function run(target: RunningTarget, load: ProcessesLoad, count: number, si
   await using running = await openLoad(target, { groups, processes: 2, echo: false });
   const before = await running.usage();
   const { expected, received } = await running.run({
-    ...{ pace: { kind: "rate", rate: RATE, burst: BURST }, sizes_bytes: [size_bytes] },
-    ...{ seconds: messages * publishers / RATE, warmup_seconds: 0 },
+    pace: { kind: "rate", rate: RATE, burst: BURST },
+    sizes_bytes: [size_bytes],
+    seconds: messages * publishers / RATE,
+    warmup_seconds: 0,
   });
   // All deliveries count, also those after the last publish.
   const cpu_us = cpuSecondsBetween(before, await running.usage()) * 1e6 / expected;

@@ -90,7 +90,8 @@ async function flooded(
   return {
     ...about,
     flood,
-    ...{ silence_ms, p99_ms: received === 0 ? Infinity : p99_ms },
+    silence_ms,
+    p99_ms: received === 0 ? Infinity : p99_ms,
     client_waited_ms,
     shield_waited_ms,
     flooded_megabytes: last.bytes / 1e6,

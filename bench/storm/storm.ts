@@ -220,8 +220,11 @@ below 100 ms, or when the p99 of the steady pair more than doubles.`,
     }
     const limits = { handshakes_per_second: handshakes, handshake_burst: burst };
     const plan: StormPlan = {
-      ...{ ...values, ...limits, nice: niceness },
-      ...{ tls: !plain, socket_line: socketLine(websocket) },
+      ...values,
+      ...limits,
+      nice: niceness,
+      tls: !plain,
+      socket_line: socketLine(websocket),
     };
     const round = await measuredBy<StormRound>(import.meta.url, plan);
     const figures = figuresOf(round, plan.clients);

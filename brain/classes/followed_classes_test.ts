@@ -19,7 +19,11 @@ import { startNats } from "../../tests/harness/nats_server.ts";
 import { FollowedClasses } from "./followed_classes.ts";
 
 const BUDGET = TenantBudget.parse({
-  ...{ per: "day", unit: "cost", limit: 1, action: "refuse", messages_per_second: 1 },
+  per: "day",
+  unit: "cost",
+  limit: 1,
+  action: "refuse",
+  messages_per_second: 1,
 });
 
 Deno.test("a deleted tenant has no classes and no budgets any longer; what a store has lost stays", async () => {

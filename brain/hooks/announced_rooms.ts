@@ -242,7 +242,10 @@ export async function announceRooms(
     "event",
   );
   const announced = new AnnouncedRooms({
-    ...{ rooms, events, log, marks: await spine.keyValue(HOOKS_BUCKET) },
+    rooms,
+    events,
+    log,
+    marks: await spine.keyValue(HOOKS_BUCKET),
     waiting_max: config.brain.rooms_per_tenant,
     onStored: (event) => stored.inc({ event }),
   });

@@ -175,7 +175,15 @@ export class HookRunner {
     const { hook, bounds, label, openLog, bucket, log, metrics } = this.#options;
     const { now, monotonic_ms, random } = this.#options;
     feed = new RoomFeed({
-      ...{ hook, bounds, room_id, openLog, bucket, log, now, monotonic_ms, random },
+      hook,
+      bounds,
+      room_id,
+      openLog,
+      bucket,
+      log,
+      now,
+      monotonic_ms,
+      random,
       since: () => this.#since as HookPosition,
       call: (event, signal, isStill) => this.#call(event, signal, isStill),
       keepDead: (letter) => this.#keepDead(letter),
@@ -295,7 +303,9 @@ export class HookRunner {
     const failed = ++this.#failed_surveys;
     const is_first = failed === 1;
     log[is_first ? "warn" : "debug"]("the rooms of a hook cannot be read; it is tried again", {
-      ...{ tenant_id: tenant, hook: id, error },
+      tenant_id: tenant,
+      hook: id,
+      error,
     });
     const backoff_max_ms = survey_ms * SURVEY_PAUSES_MAX;
     const schedule = { retries: Infinity, backoff_ms: survey_ms, backoff_max_ms };

@@ -21,7 +21,10 @@ import { HookLifeEvents } from "./life_events.ts";
 
 const HOOK_SPEC = { url: "https://hooks.example.com/" };
 const HOOK = {
-  ...{ ...HOOK_SPEC, secret_file: "never-read", id: "h", tenant: "acme" },
+  ...HOOK_SPEC,
+  secret_file: "never-read",
+  id: "h",
+  tenant: "acme",
   events: ["room.created", "room.ended"],
 };
 const DURABLE = [{ room: "kept", durable: true, history_size: 1_000, history_ttl_seconds: 3_600 }];

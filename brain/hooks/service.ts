@@ -196,7 +196,13 @@ export class HookService {
       log.warn("what is known of a hook cannot be stored", { tenant_id: tenant, hook: id, error });
     const openLog = () => this.#classes.openLog(hook.tenant);
     return new HookRunner({
-      ...{ hook, label, openLog, log, now, random, monotonic_ms },
+      hook,
+      label,
+      openLog,
+      log,
+      now,
+      random,
+      monotonic_ms,
       failed_ms: this.#documents.get(`${tenant}/${id}`)?.failed_ms ?? 0,
       onFailedTime: (failed_ms) => {
         this.#change(hook, (document) => ({ ...document, failed_ms })).catch(fails);

@@ -28,8 +28,15 @@ const SHIELD: Writer = { node_id: "s1", incarnation: 1 };
 const member = (counter: number, room_id = "stage"): WrittenEntry => ({
   writer: SHIELD,
   entry: {
-    ...{ counter, tenant_id: "t", room_id, connection_id: `c${counter}`, user_id: "u" },
-    ...{ issuer: "i", meta: "", joined_ms: Date.now() - 5, changed_ms: Date.now() - 5 },
+    counter,
+    tenant_id: "t",
+    room_id,
+    connection_id: `c${counter}`,
+    user_id: "u",
+    issuer: "i",
+    meta: "",
+    joined_ms: Date.now() - 5,
+    changed_ms: Date.now() - 5,
   },
 });
 const stayOf = ({ writer, entry }: WrittenEntry): Stay => ({ writer, entry, cause: "closed" });
@@ -132,13 +139,21 @@ async function startBrain() {
   const kept = new KeptStays({ view: world, now: Date.now, monotonic_ms, max: KEPT_MAX });
   const start = async () =>
     await startMembership({
-      ...{ config, spine: shaky, view: world, kept, monotonic_ms },
+      spine: shaky,
+      view: world,
+      kept,
+      monotonic_ms,
       openClasses: () => FollowedClasses.open({ config, spine: shaky, log: quiet }),
       registry: createMetrics({ node_id: "b1", version: "0" }),
-      ...{ log: quiet, now: Date.now, random: Math.random },
+      log: quiet,
+      now: Date.now,
+      random: Math.random,
     });
   return {
-    ...{ world, kept, start, spine },
+    world,
+    kept,
+    start,
+    spine,
     logIsBack: () => void (is_away = false),
     stands: (types: readonly string[]) =>
       until(`it has ${types}`, async () => (await journalOf(spine)).join() === types.join()),
@@ -149,7 +164,9 @@ async function journalOf(spine: Spine): Promise<readonly string[]> {
   const retention = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
   const log = await spine.log("t", retention);
   const { messages } = await log.readBack("stage~members", {
-    ...{ before: Number.MAX_SAFE_INTEGER, limit: 1_000, max_bytes: 1_048_576 },
+    before: Number.MAX_SAFE_INTEGER,
+    limit: 1_000,
+    max_bytes: 1_048_576,
   });
   return messages.map(({ payload }) => {
     const entry = readStored(payload) ?? assert.fail("no entry");

@@ -163,7 +163,10 @@ export class RoomRecorder {
     if (known === undefined && this.#dropped.size >= MISSED_SHIELDS_MAX) return;
     const { count, from_ms, to_ms } = known ?? { count: 0, from_ms: joined_ms, to_ms: changed_ms };
     this.#dropped.set(node_id, {
-      ...{ tenant_id, room_id, node_id, count: count + 1 },
+      tenant_id,
+      room_id,
+      node_id,
+      count: count + 1,
       from_ms: Math.min(from_ms, joined_ms),
       to_ms: Math.max(to_ms, changed_ms),
     });

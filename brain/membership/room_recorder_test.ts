@@ -23,7 +23,11 @@ const RETENTION = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: u
 
 const WRITER = { node_id: "s1", incarnation: 1 };
 const member = (connection_id: string, joined_ms = 1): RecordedMember => ({
-  ...{ user_id: "u", issuer: "i", connection_id, ...WRITER, joined_ms },
+  user_id: "u",
+  issuer: "i",
+  connection_id,
+  ...WRITER,
+  joined_ms,
 });
 
 /** The true members, the owner of the room, and the log's faults. */
@@ -59,7 +63,9 @@ function recorderOf(
     },
   });
   return new RoomRecorder({
-    ...{ tenant_id: "t", room_id: "stage", members_room_id: ROOM },
+    tenant_id: "t",
+    room_id: "stage",
+    members_room_id: ROOM,
     openLog: openLog ?? (() => Promise.resolve(shaky)),
     owns: () => world.owner === brain,
     isCertain: () => true,
@@ -159,8 +165,15 @@ let counter = 0;
 const stayOf = (connection_id: string, joined_ms: number): Stay => ({
   writer: WRITER,
   entry: {
-    ...{ counter: ++counter, tenant_id: "t", room_id: "stage", connection_id },
-    ...{ user_id: "u", issuer: "i", meta: "", joined_ms, changed_ms: Date.now() },
+    counter: ++counter,
+    tenant_id: "t",
+    room_id: "stage",
+    connection_id,
+    user_id: "u",
+    issuer: "i",
+    meta: "",
+    joined_ms,
+    changed_ms: Date.now(),
   },
   cause: "closed",
 });
@@ -183,7 +196,13 @@ Deno.test("each stay that a Shield reports until acknowledged is journaled once,
       const joined_ms = new Map<string, number>();
       const settled: Stay[] = [];
       const world: World = {
-        ...{ log, present: new Set(), owner: 0, lost_answers: 0, opened: 0, joined_ms, settled },
+        log,
+        present: new Set(),
+        owner: 0,
+        lost_answers: 0,
+        opened: 0,
+        joined_ms,
+        settled,
       };
       const brains = [recorderOf(world, 0), recorderOf(world, 1)];
       const stays: Stay[] = [];
@@ -333,7 +352,12 @@ Deno.test("stays that a Shield could not keep are journaled as a number, once", 
   one.compare();
   await until("a", async () => (await entriesOf(log)).length === 2);
   const missed = {
-    ...{ tenant_id: "t", room_id: "stage", node_id: "s1", count: 3, from_ms: 5, to_ms: 9 },
+    tenant_id: "t",
+    room_id: "stage",
+    node_id: "s1",
+    count: 3,
+    from_ms: 5,
+    to_ms: 9,
   };
   const missedEntries = async () => (await entriesOf(log)).filter(({ type }) => type === "missed");
   for (let round = 0; round < 2; round++) {

@@ -190,7 +190,11 @@ class MembershipService {
     const { view, log, now, random } = this.#options;
     const source = { now, random: bytesFrom(random) };
     return new RoomRecorder({
-      ...{ tenant_id, room_id, members_room_id, log, now },
+      tenant_id,
+      room_id,
+      members_room_id,
+      log,
+      now,
       openLog: () => this.#rooms.openLog(tenant_id),
       owns: () => this.#owns(tenant_id, room_id),
       isCertain: () => view.isFresh(),

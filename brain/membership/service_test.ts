@@ -21,8 +21,15 @@ const quiet = QUIET;
 const MEMBER: WrittenEntry = {
   writer: { node_id: "s1", incarnation: 1 },
   entry: {
-    ...{ counter: 1, tenant_id: "t", room_id: "stage", connection_id: "c1", user_id: "u" },
-    ...{ issuer: "i", meta: "", joined_ms: 1, changed_ms: 1 },
+    counter: 1,
+    tenant_id: "t",
+    room_id: "stage",
+    connection_id: "c1",
+    user_id: "u",
+    issuer: "i",
+    meta: "",
+    joined_ms: 1,
+    changed_ms: 1,
   },
 };
 /** Nothing happens on its own within this time: every room is compared once a minute. */
@@ -71,7 +78,9 @@ async function journalOf(spine: Spine): Promise<readonly string[]> {
   const retention = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
   const log = await spine.log("t", retention);
   const { messages } = await log.readBack("stage~members", {
-    ...{ before: Number.MAX_SAFE_INTEGER, limit: 100, max_bytes: 1_048_576 },
+    before: Number.MAX_SAFE_INTEGER,
+    limit: 100,
+    max_bytes: 1_048_576,
   });
   return messages.map(({ payload }) => readStored(payload)?.type ?? "");
 }
@@ -94,7 +103,8 @@ async function run(
     monotonic_ms: () => performance.now(),
     registry: createMetrics({ node_id: "b1", version: "0" }),
     log: quiet,
-    ...{ now: Date.now, random: Math.random },
+    now: Date.now,
+    random: Math.random,
   });
   await until("a journal", async () => (await journalOf(spine)).length === 2, SOON_MS);
   assert.deepEqual(await journalOf(spine), ["joined", "occupied"]);

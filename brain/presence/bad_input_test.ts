@@ -217,7 +217,12 @@ Deno.test("an unsolicited answer is discarded", async () => {
   const { writer } = it.shield;
   const delta = { writer, start: 1, end: 2, entries: [entryOf(it.shield, 2)], removed: [] };
   it.brain.receive("sys.presence.to.b1", {
-    ...{ kind: "pulled", request: 7, page: 0, pages: 1, full: false, delta },
+    kind: "pulled",
+    request: 7,
+    page: 0,
+    pages: 1,
+    full: false,
+    delta,
   });
   assert.equal(members(it.brain).length, 1);
   assert.equal(await it.brain.metric("brain_presence_pulls_total", { outcome: "late" }), 1);

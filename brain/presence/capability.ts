@@ -18,7 +18,9 @@ export const PRESENCE: BrainCapability = {
       const commands = memberCommands({ ...env, view });
       return {
         gives: { view },
-        ...{ commands, checks, drain: () => membership.drain() },
+        commands,
+        checks,
+        drain: () => membership.drain(),
         leave: () => Promise.resolve(close()),
         figures: () => presenceFigures(env.registry, env.now),
       };

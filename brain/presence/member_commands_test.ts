@@ -113,9 +113,7 @@ Deno.test("any Brain answers for any room, and creates none", async () => {
       users: 1,
     });
     assert.deepEqual(await accepted(spine, { name: "presence.list", data: { limit: 1 } }), {
-      members: [{
-        ...{ connection_id: "c1", user_id: "ann", meta: { name: "Ann" }, joined_ms: 1_000 },
-      }],
+      members: [{ connection_id: "c1", user_id: "ann", meta: { name: "Ann" }, joined_ms: 1_000 }],
       connections: 2,
       users: 1,
       next: "1000~c1",

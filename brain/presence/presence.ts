@@ -99,7 +99,10 @@ export class BrainPresence implements ClusterView, StaysView {
       onGone: (writer) => this.#pulls.drop(writer),
     });
     this.#pulls = new Pulls({
-      ...{ brain_id, port, metrics, refuse },
+      brain_id,
+      port,
+      metrics,
+      refuse,
       heartbeat_ms: config.heartbeat_ms,
       members_per_brain: config.members_per_brain,
       clockOf: (writer) => clockOf(this.#replicas.state, writer) ?? 0,
@@ -109,16 +112,19 @@ export class BrainPresence implements ClusterView, StaysView {
       onEnd: () => ring.check(),
     });
     this.#emitter = new RoomEmitter({
-      ...{ brain_id, boot, port, metrics, refuse, sender, message_bytes },
+      brain_id,
+      boot,
+      port,
+      metrics,
+      refuse,
+      sender,
+      message_bytes,
       announce_ms: config.announce_ms,
       state: () => this.#replicas.state,
       owns: (tenant_id, room_id) => ring.owns(tenant_id, room_id),
     });
     this.#answer = (message) =>
-      answerPull(message, {
-        ...{ sender, message_bytes, metrics, refuse },
-        state: this.#replicas.state,
-      });
+      answerPull(message, { sender, message_bytes, metrics, refuse, state: this.#replicas.state });
     this.#emitter.reset(ring.term);
     ring.follow({
       statuses: () => this.#replicas.statuses(),
@@ -330,7 +336,12 @@ function memberChange(
   const entries = (written: readonly WrittenEntry[]) => written.map(({ entry }) => entry);
   const { tenant_id, room_id, joins, leaves } = room;
   return {
-    ...{ tenant_id, room_id, joins: entries(joins), leaves: entries(leaves), left: leaves },
-    ...{ cause, reasons },
+    tenant_id,
+    room_id,
+    joins: entries(joins),
+    leaves: entries(leaves),
+    left: leaves,
+    cause,
+    reasons,
   };
 }

@@ -116,7 +116,12 @@ Deno.test("an answer may be slow as long as pages arrive", () => {
     const entries = page < 3 ? [] : shield.entries;
     const delta = { writer, start: 0, end: shield.clock, entries, removed: [] };
     brain.receive("sys.presence.to.b1", {
-      ...{ kind: "pulled", request, page, pages: 4, full: false, delta },
+      kind: "pulled",
+      request,
+      page,
+      pages: 4,
+      full: false,
+      delta,
     });
   }
   assert.equal(brain.presence.count("acme", "lobby").connections, 1);
@@ -130,7 +135,10 @@ Deno.test("a Brain that claims too much is believed once, until the Shield itsel
   shield.join(member("c1")).announce();
   cluster.run(100);
   brain!.receive("sys.cluster.beat.b2", {
-    ...{ kind: "beat", brain_id: "b2", boot: 1, state: "serving" },
+    kind: "beat",
+    brain_id: "b2",
+    boot: 1,
+    state: "serving",
     writers: [{ writer: shield.writer, clock: 99, state: "up" }],
   });
   cluster.run(10 * cluster.config.heartbeat_ms);
@@ -146,7 +154,10 @@ Deno.test("what another Brain's heartbeat shows is pulled a moment later, from t
   cluster.run(100);
   const beat = (brain_id: string, clock: number) =>
     brain!.receive(`sys.cluster.beat.${brain_id}`, {
-      ...{ kind: "beat", brain_id, boot: 1, state: "serving" },
+      kind: "beat",
+      brain_id,
+      boot: 1,
+      state: "serving",
       writers: [{ writer: shield.writer, clock, state: "up" }],
     });
   for (const [brain_id, clock] of [["b2", 3], ["b3", 9], ["b4", 5]] as const) beat(brain_id, clock);

@@ -71,7 +71,10 @@ export async function startBrainPresence(
   const { config, spine, registry, log, now, random, ring } = options;
   const metrics = createBrainPresenceMetrics(registry, ring.port.now);
   const presence = new BrainPresence({
-    ...{ ring, metrics, log, config: config.presence },
+    ring,
+    metrics,
+    log,
+    config: config.presence,
     port: { ...ring.port, random, send: sender(options, metrics) },
     member_meta_bytes: config.limits.member_meta_bytes,
     message_bytes: Math.min(MESSAGE_BYTES, spine.payload_bytes_max),

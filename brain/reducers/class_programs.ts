@@ -250,7 +250,8 @@ export class ClassPrograms {
       followed.pause_ms = Math.min(RETRY_MAX_MS, followed.pause_ms * 2);
       this.#loads.inc({ outcome: "failed" });
       log.error("a module that was deployed cannot be loaded; rooms stay as they are", {
-        ...{ ...about, error },
+        ...about,
+        error,
       });
       return;
     }

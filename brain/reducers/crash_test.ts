@@ -134,7 +134,9 @@ async function forkAtEach(bus: Bus): Promise<number> {
       if (total === null) assert.equal((await again).offset, 3);
       else await assert.rejects(again, /has begun already/);
       assert.deepEqual(await applied(bus.after, room, "add", { data: "1" }), {
-        ...{ entry: 4, answer: 4, visible: true },
+        entry: 4,
+        answer: 4,
+        visible: true,
       });
       assert.equal(await totalOf(bus, "counter"), CALLS);
     },
@@ -155,7 +157,9 @@ async function trimAtEach(bus: Bus): Promise<number> {
     const { names, named } = await objectsOf(bus, room);
     assert.deepEqual(names.toSorted(), named.toSorted(), "nothing of the past is left");
     const { messages } = await (await bus.parts.openLog("t")).read(`${room}~reducer`, {
-      ...{ after: 0, limit: 100, max_bytes: 1_048_576 },
+      after: 0,
+      limit: 100,
+      max_bytes: 1_048_576,
     });
     assert.equal(messages.length, 1);
     const { entry, answer } = await applied(bus.after, room, "add", { data: "1" });

@@ -52,8 +52,14 @@ function callOf(
 ): Promise<string | ArqonError> {
   return new Promise((answer) =>
     service.call({ tenant_id, room_id }, {
-      ...{ command: "go", data: new Uint8Array(), id: "", user_id: "ann", role: "user" },
-      ...{ claims: {}, deadline_ms: Infinity, answer },
+      command: "go",
+      data: new Uint8Array(),
+      id: "",
+      user_id: "ann",
+      role: "user",
+      claims: {},
+      deadline_ms: Infinity,
+      answer,
     })
   );
 }

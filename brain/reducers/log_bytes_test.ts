@@ -28,7 +28,11 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     // Removed entries are reported as such.
     const show = (offset: number) =>
       other.service.past({ tenant_id: "t", room_id: "plain" }, {
-        ...{ action: "show", prefix: "", after: "", limit: 1, offset },
+        action: "show",
+        prefix: "",
+        after: "",
+        limit: 1,
+        offset,
       });
     await assert.rejects(show(3));
     assert.equal(JSON.parse(await show(CALLS - 1)).offset, CALLS - 1);

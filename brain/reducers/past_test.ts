@@ -186,7 +186,9 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     });
     // The source continues until its log and snapshots have nothing of that time.
     const log = await brain.spine.log("t", {
-      ...{ history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined },
+      history_size: 10_000,
+      history_ttl_seconds: 604_800,
+      replicas: undefined,
     });
     await log.trim("counter~reducer", 1);
     await add(brain, "counter", 12);
@@ -228,7 +230,9 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       .sort((one, two) => offsetOf(two) - offsetOf(one));
     await objects.delete(newest!);
     const log = await brain.spine.log("t", {
-      ...{ history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined },
+      history_size: 10_000,
+      history_ttl_seconds: 604_800,
+      replicas: undefined,
     });
     await log.trim("counter~reducer", 1);
     const other = await world.start("b");

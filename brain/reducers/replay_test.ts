@@ -18,12 +18,14 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     });
     world.turn("b");
     assert.deepEqual(await applied(other, "counter", "add", { data: "2" }), {
-      ...{ entry: 6, answer: null },
+      entry: 6,
+      answer: null,
     });
     const third = await world.start("c");
     world.turn("c");
     assert.deepEqual(await applied(third, "counter", "add", { data: "2" }), {
-      ...{ entry: 7, answer: 12 },
+      entry: 7,
+      answer: 12,
     });
     assert.equal((await eventsWhen(third, "counter", 6)).at(-1)?.data, "12");
   });

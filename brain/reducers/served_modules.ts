@@ -39,7 +39,10 @@ export async function modulePage(
   const { bytes, sha256 } = await servedOf(program, host);
   const { module, fuel_limit } = program;
   return JSON.stringify({
-    ...{ module, sha256, size_bytes: bytes.length, from },
+    module,
+    sha256,
+    size_bytes: bytes.length,
+    from,
     fuel_units: Math.round(fuel_limit * UNITS_PER_FUEL),
     bytes: bytes.subarray(from, from + PAGE_BYTES).toBase64(),
   });

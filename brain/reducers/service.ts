@@ -59,6 +59,15 @@ export interface ReducerServiceOptions
   readonly changes?: ConfigChanges | undefined;
 }
 
+/** What the rooms of a Brain share. */
+interface ReducerStores {
+  readonly records: KeyValue;
+  readonly objects: ObjectStore;
+  readonly host: ReducerHost;
+  readonly fuel: TenantFuel;
+  readonly usage: FuelUsage;
+}
+
 /** The rooms with reducers of a running Brain. */
 export class ReducerService implements ReducerCalls {
   readonly #options: ReducerServiceOptions;
@@ -84,13 +93,7 @@ export class ReducerService implements ReducerCalls {
     options: ReducerServiceOptions,
     followed: FollowedClasses,
     programs: ClassPrograms,
-    stores: {
-      readonly records: KeyValue;
-      readonly objects: ObjectStore;
-      readonly host: ReducerHost;
-      readonly fuel: TenantFuel;
-      readonly usage: FuelUsage;
-    },
+    stores: ReducerStores,
   ) {
     const { registry, log, now, view } = options;
     this.#options = options;
@@ -114,7 +117,11 @@ export class ReducerService implements ReducerCalls {
     const kept = new KeptPrograms(stores);
     this.#parts = {
       ...stores,
-      ...{ log, now, metrics: this.#metrics, breakers, cut_off },
+      log,
+      now,
+      metrics: this.#metrics,
+      breakers,
+      cut_off,
       lines: programLog(log, now, "reducers"),
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
       openLog: (tenant_id) => this.#times.open(tenant_id),
@@ -134,11 +141,15 @@ export class ReducerService implements ReducerCalls {
       wake: (at) => this.#wake(at),
     });
     this.#removal = new ModuleRemoval({
-      ...{ ...stores, deployments: programs.deployments, openLog: this.#parts.openLog },
+      ...stores,
+      deployments: programs.deployments,
+      openLog: this.#parts.openLog,
       configured: () => programs.modules(),
       owns: () => view.ownerOf(...REMOVAL_KEY) === view.brain_id,
       unused_ms: options.config.brain.reducer_unused_ms,
-      ...{ metrics: createRemovalMetrics(registry), log, monotonic_ms: options.monotonic_ms },
+      metrics: createRemovalMetrics(registry),
+      log,
+      monotonic_ms: options.monotonic_ms,
     });
     programs.onChange((tenant_id) => this.#migrate(tenant_id));
     const watch = stores.records.watch([], (change) => this.#known.apply(change));
@@ -163,10 +174,13 @@ export class ReducerService implements ReducerCalls {
       },
       shown: (at) => this.#shownOf(at),
       owns: (at) => this.#owns(at),
-      ...{ pending_commands: brain.pending_commands, idle_ms: brain.reducer_idle_ms },
-      ...{ command_timeout_ms: limits.command_timeout_ms, monotonic_ms },
+      pending_commands: brain.pending_commands,
+      idle_ms: brain.reducer_idle_ms,
+      command_timeout_ms: limits.command_timeout_ms,
+      monotonic_ms,
       left: {
-        ...{ life: connectionId(this.#parts.random), left_ms: leftMs(config) },
+        life: connectionId(this.#parts.random),
+        left_ms: leftMs(config),
         trials: new TimerTrials(),
         classOf: ({ tenant_id, room_id }) => this.#followed.classes.of(tenant_id, room_id).pattern,
       },
@@ -405,7 +419,8 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   const usage = fuelUsage({ ...options, brain_id: options.view.brain_id, storeNow });
   const { budgets } = usage;
   const fuel = new TenantFuel({
-    ...{ per_second: () => config.brain.reducer_fuel_per_second, monotonic_ms },
+    per_second: () => config.brain.reducer_fuel_per_second,
+    monotonic_ms,
     used: createFuelMetric(registry),
     budgetWait: (tenant_id) => budgets?.wait(tenant_id) ?? 0,
   });

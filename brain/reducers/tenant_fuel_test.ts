@@ -7,7 +7,8 @@ const UNITS_PER_FUEL = 500;
 function fuelOf(per_second: number) {
   const clock = { now_ms: 5_000 };
   const fuel = new TenantFuel({
-    ...{ per_second: () => per_second, monotonic_ms: () => clock.now_ms },
+    per_second: () => per_second,
+    monotonic_ms: () => clock.now_ms,
     used: { inc: () => {} },
   });
   const spend = (amount: number) => {

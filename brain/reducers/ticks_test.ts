@@ -54,8 +54,18 @@ const PAUSE_MS = 8_000;
 const UNREADABLE_ROOMS = 64;
 /** A room whose snapshot is gone, and whose timer is due. */
 const UNREADABLE: RoomRecord = {
-  ...{ snapshot: "gone", previous: "", points: "", offset: 1, published: { offset: 0, index: 0 } },
-  ...{ stream: "s", position: 1, is_behind: true, behind_ms: 1, next_ms: 1, fork: null, lost: [] },
+  snapshot: "gone",
+  previous: "",
+  points: "",
+  offset: 1,
+  published: { offset: 0, index: 0 },
+  stream: "s",
+  position: 1,
+  is_behind: true,
+  behind_ms: 1,
+  next_ms: 1,
+  fork: null,
+  lost: [],
 };
 
 interface Ticked {

@@ -293,7 +293,11 @@ export class Ring implements RingView {
     this.#cancelBeat = undefined;
     this.#beat_ms = now_ms;
     const beat: Beat = {
-      ...{ kind: "beat", brain_id, boot, state: this.#state, writers: this.#follower.statuses() },
+      kind: "beat",
+      brain_id,
+      boot,
+      state: this.#state,
+      writers: this.#follower.statuses(),
       classes_hash: this.#options.classesHash(),
     };
     // Its own beat counts even if the Spine does not deliver it.

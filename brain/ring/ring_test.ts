@@ -11,8 +11,13 @@ import { createRingMetrics, Ring } from "./ring.ts";
 function ringOn(cluster: TestCluster, brain_id: string, classesHash = () => 1) {
   const { log, lines } = keptLog({ level: "warn" });
   const ring = new Ring({
-    ...{ brain_id, boot: cluster.now_ms, port: cluster.port(brain_id), log, classesHash },
-    ...{ config: cluster.config, metrics: createRingMetrics(new Registry()) },
+    brain_id,
+    boot: cluster.now_ms,
+    port: cluster.port(brain_id),
+    log,
+    classesHash,
+    config: cluster.config,
+    metrics: createRingMetrics(new Registry()),
   });
   const peer: Peer = {
     id: brain_id,

@@ -65,7 +65,10 @@ async function createRing(options: RingServiceOptions): Promise<Ring> {
   const { brain_id, config, spine, registry, log } = options;
   const ownHash = () => classesHash(config.rooms);
   const ring = new Ring({
-    ...{ brain_id, boot: await bootTime(options), port: portOf(options), log },
+    brain_id,
+    boot: await bootTime(options),
+    port: portOf(options),
+    log,
     config: config.presence,
     metrics: createRingMetrics(registry),
     classesHash: ownHash,

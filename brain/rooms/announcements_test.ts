@@ -69,13 +69,26 @@ Deno.test("the events of a lock name its fencing token, and so does a get", asyn
     assert.deepEqual(data, events);
     const [locked, unlocked] = events;
     assert.deepEqual({ ...locked, epoch: 0, at_ms: 0 }, {
-      ...{ version: 1, epoch: 0, first: true, op: "lock", holder: "u1" },
-      ...{ connection_id: "c1", until_ms },
-      ...{ by: "u1", at_ms: 0, fence },
+      version: 1,
+      epoch: 0,
+      first: true,
+      op: "lock",
+      holder: "u1",
+      connection_id: "c1",
+      until_ms,
+      by: "u1",
+      at_ms: 0,
+      fence,
     });
     assert.deepEqual({ ...unlocked, epoch: 0, at_ms: 0 }, {
-      ...{ version: 2, epoch: 0, op: "unlock", holder: "u1", cause: "released", by: "u1" },
-      ...{ at_ms: 0, fence },
+      version: 2,
+      epoch: 0,
+      op: "unlock",
+      holder: "u1",
+      cause: "released",
+      by: "u1",
+      at_ms: 0,
+      fence,
     });
   });
 });
@@ -99,12 +112,16 @@ Deno.test("a room's creation is notified to its tenant, whoever created it", asy
       {
         type: "ROOM_CREATED",
         id: `lobby:${epoch}:ROOM_CREATED`,
-        ...{ room_id: "lobby", epoch, version: 1 },
+        room_id: "lobby",
+        epoch,
+        version: 1,
       },
       {
         type: "ROOM_CREATED",
         id: `hall:${get.epoch}:ROOM_CREATED`,
-        ...{ room_id: "hall", epoch: get.epoch, version: 0 },
+        room_id: "hall",
+        epoch: get.epoch,
+        version: 0,
       },
     ]);
     assert.equal(await metric("brain_rooms_created_total"), 2);

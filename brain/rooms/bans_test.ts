@@ -34,12 +34,16 @@ Deno.test("a ban is in the bucket when its command is answered, and an unban rem
     const common = { user_id: "u2", by: "ann", created_ms: 1_000_000 };
     assert.deepEqual(await stored(spine, EVERY_ROOM, "u2"), {
       ...common,
-      ...{ room_id: EVERY_ROOM, until_ms: 1_005_000, reason: "spam" },
+      room_id: EVERY_ROOM,
+      until_ms: 1_005_000,
+      reason: "spam",
     });
     await accepted(spine, { ...ban("u2", { scope: "room" }), sender: "ann" });
     assert.deepEqual(await stored(spine, "lobby", "u2"), {
       ...common,
-      ...{ room_id: "lobby", until_ms: 0, reason: "" },
+      room_id: "lobby",
+      until_ms: 0,
+      reason: "",
     });
     await until("both are counted", async () => await metric("brain_bans") === 2);
     const unban = { name: "unban", data: { user_id: "u2" } };
@@ -134,8 +138,12 @@ for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const)
       const bucket = await spine.keyValue(BANS_BUCKET);
       const clocks = new Clocks();
       const stored: Ban = {
-        ...{ user_id: "u2", room_id: EVERY_ROOM, reason: "", by: "ann" },
-        ...{ created_ms: clocks.wall_ms, until_ms: clocks.wall_ms + 2 * HOUR_MS },
+        user_id: "u2",
+        room_id: EVERY_ROOM,
+        reason: "",
+        by: "ann",
+        created_ms: clocks.wall_ms,
+        until_ms: clocks.wall_ms + 2 * HOUR_MS,
       };
       await bucket.put(banKey("acme", EVERY_ROOM, "u2"), encodeBan(stored));
       const log = QUIET;

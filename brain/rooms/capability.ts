@@ -14,7 +14,9 @@ export const ROOMS: BrainCapability = {
     const rooms = await startRooms({ ...env, metrics: createRoomMetrics(registry) });
     const { commands, stop, drain } = rooms;
     return {
-      ...{ commands, stop, drain },
+      commands,
+      stop,
+      drain,
       questions: roomAnswers({ ...env, documentOf: rooms.documentOf }),
       figures: () => async () => {
         const [rooms, rooms_in_memory] = await Promise.all([

@@ -61,7 +61,10 @@ Deno.test("a room without members and commands ends after the timeout, and repor
     const envelope = readEnvelope(received[1]!.payload);
     assert.equal(envelope.event?.type, "ROOM_ENDED");
     assert.deepEqual(JSON.parse(new TextDecoder().decode(envelope.event?.data)), {
-      ...{ room_id: "lobby", epoch, version: 1, at_ms: START_MS + IDLE_MS },
+      room_id: "lobby",
+      epoch,
+      version: 1,
+      at_ms: START_MS + IDLE_MS,
     });
     assert.equal(await metric("brain_rooms_ended_total"), 1);
     const again = await accepted(spine, set("lobby"));

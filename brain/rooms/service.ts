@@ -7,7 +7,7 @@ import type { Env } from "../../shared/env.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { everyTenant } from "../../shared/subjects/subject.ts";
 import type { ReportRooms } from "../capability.ts";
@@ -138,8 +138,7 @@ function documentReader(rooms: KeyValue, lives: RoomLives): RoomService["documen
 /** Called when another life has begun: drops the cached rooms, and notifies their subscribers. */
 function onLife(
   { log, view }: RoomServiceOptions,
-  { listKeys, tally }: { listKeys: () => Promise<KvKey[]>; tally: RoomTally },
-  { table, context, last_use }: { table: RoomTable; context: RoomContext; last_use: LastUse },
+  { listKeys, tally, table, context, last_use }: Awaited<ReturnType<typeof openRooms>>,
 ): void {
   const known = [...table.rooms(), ...tally.rooms(), ...view.occupied()];
   table.forgetAll();
@@ -228,31 +227,48 @@ async function endParts(
   await spine.flush().catch((error) => log.warn("no flush in a drain", { error }));
 }
 
-/** Starts rooms, which serve commands from then on. Rejects with `spine-unavailable` if a bucket cannot be read. */
-export async function startRooms(options: RoomServiceOptions): Promise<RoomService> {
+/** Opens the stored rooms, and what they share. */
+async function openRooms(options: RoomServiceOptions, isStopping: () => boolean) {
   const { config, spine, view, metrics, log, now, monotonic_ms, random } = options;
   const { brain_id } = view;
   const clocks = { now, monotonic_ms };
   const limits = roomLimits(config, spine, log);
-  const { rooms_in_memory, rooms_per_tenant, idle_timeout_ms } = config.brain;
+  const { rooms_in_memory } = config.brain;
+  const { command_timeout_ms } = config.limits;
   const opened = await openBuckets(options);
-  const { rooms, bytes, listKeys, tally, bans, lives, follow, versions } = opened;
+  const { rooms, bytes, tally, bans, lives, versions } = opened;
   const onUpdate = (kind: "first" | "again") => metrics.room_updates.inc({ kind });
   const announcer = createAnnouncer({ spine, now, random, log, onUpdate, brain_id });
-  const [locks, leases] = [new LiveLocks(clocks, rooms_in_memory), new Leases(clocks)];
-  const [live, last_use] = [new LiveRooms({ view, tally }), new LastUse(monotonic_ms)];
+  const locks = new LiveLocks(clocks, rooms_in_memory);
+  const leases = new Leases(clocks);
+  const live = new LiveRooms({ view, tally });
+  const last_use = new LastUse(monotonic_ms);
   tally.follow((at) => live.look(at), () => live.survey());
-  let is_stopping = false;
-  const { command_timeout_ms } = config.limits;
   const isOwner = (at: RoomAddress) => view.ownerOf(at.tenant_id, at.room_id) === brain_id;
   const { saying, doubts, stop: stopSaying } = startPublisher({
-    ...{ spine, announcer, rooms_in_memory, now, monotonic: monotonic_ms, isOwner },
+    spine,
+    announcer,
+    rooms_in_memory,
+    now,
+    monotonic: monotonic_ms,
+    isOwner,
     look: (at) => loadRoom(at, context).then(() => {}),
     isBusy: (at) => table.isBusy(at),
   });
   const context: RoomContext = {
-    ...{ ...clocks, bucket: rooms, bytes, lives, announcer, saying, random, leases },
-    ...{ command_timeout_ms, isOwner, metrics, log },
+    ...clocks,
+    bucket: rooms,
+    bytes,
+    lives,
+    announcer,
+    saying,
+    random,
+    leases,
+    command_timeout_ms,
+    isOwner,
+    isStopping,
+    metrics,
+    log,
     limits: limits.document,
     apply: options.apply ?? applyCommands,
     firstVersion: options.firstVersion ?? ((now_ms) => versions.at(now_ms)),
@@ -264,24 +280,31 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
       tally.note(at, true);
       reports?.look(at);
     },
-    isStopping: () => is_stopping,
   };
   const table = new RoomTable(limits.table, context);
   const reports = await startReports(options, context);
-  const care = new Caretaker({
-    ...{ context, view, table, tally, listKeys, reports, doubts, last_use, leases },
-    ...{ bans, locks, live, bytes, idle_timeout_ms, waiting_max: rooms_per_tenant },
-  });
-  const note = (message: SpineMessage) => versions.note(tally.receive(message, brain_id));
+  const shared = { limits, locks, leases, live, last_use, doubts, stopSaying };
+  return { ...opened, ...shared, context, table, reports };
+}
+
+/** Starts rooms, which serve commands from then on. Rejects with `spine-unavailable` if a bucket cannot be read. */
+export async function startRooms(options: RoomServiceOptions): Promise<RoomService> {
+  const { config: { brain: { idle_timeout_ms, rooms_per_tenant } }, spine, view, now } = options;
+  const stopping = new AbortController();
+  const opened = await openRooms(options, () => stopping.signal.aborted);
+  const { table, reports, rooms, tally, bans, lives, last_use, limits, stopSaying } = opened;
+  const care = new Caretaker({ ...opened, view, idle_timeout_ms, waiting_max: rooms_per_tenant });
+  const note = (message: SpineMessage) =>
+    opened.versions.note(tally.receive(message, view.brain_id));
   const subscription = spine.subscribe(everyTenant("rooms"), note);
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => {
-    is_stopping = true;
+    stopping.abort();
     subscription.unsubscribe();
     return stopped ??= stopParts([care, reports], table);
   };
   const drain = () => stop().then(() => endParts(options, table, [bans, lives], stopSaying));
-  follow(() => onLife(options, { listKeys, tally }, { table, context, last_use }));
+  opened.follow(() => onLife(options, opened));
   try {
     await spine.flush();
   } catch (error) {

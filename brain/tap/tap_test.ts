@@ -97,8 +97,12 @@ Deno.test("lines above a text's limit are dropped, and the log does not warn abo
   const lines: string[] = [];
   const clock = { now_ms: 1_700_000_000_000 };
   const logging = createLogging({
-    ...{ level: "info", format: "logfmt", lines_per_second: 5, node_id: "b1" },
-    ...{ now: () => clock.now_ms, write: (line) => void lines.push(line) },
+    level: "info",
+    format: "logfmt",
+    lines_per_second: 5,
+    node_id: "b1",
+    now: () => clock.now_ms,
+    write: (line) => void lines.push(line),
   });
   const registry = createMetrics({ node_id: "b1", version: "0" });
   logging.register(registry);

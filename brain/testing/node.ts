@@ -39,8 +39,14 @@ export async function startNode(
   const registry = createMetrics({ node_id: "b", version: "0" });
   const spine = await openSpine(config, { log, now });
   const brain = await startBrain({
-    ...{ capabilities, config, spine, log, registry, now },
-    ...{ readTextFile: Deno.readTextFileSync, readFile: Deno.readFileSync },
+    capabilities,
+    config,
+    spine,
+    log,
+    registry,
+    now,
+    readTextFile: Deno.readTextFileSync,
+    readFile: Deno.readFileSync,
     random: Math.random,
   });
   return {

@@ -4,7 +4,9 @@ import { Arena, type Tick } from "./arena.ts";
 
 const FIELD = { wide: 192, high: 128, cell: 4, tick: 5, gems: [1, 2] };
 const tick = (number: number, gems: Tick["gems"] = []): Tick => ({
-  ...{ tick: number, players: { ann: [number, 0, 0] }, gems },
+  tick: number,
+  players: { ann: [number, 0, 0] },
+  gems,
 });
 
 Deno.test("ticks that arrive before the answer count if they are later than the answer", () => {

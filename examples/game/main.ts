@@ -19,10 +19,20 @@ const HERE_MS = 4_000;
 const COLORS = ["#f87171", "#4ade80", "#60a5fa", "#c084fc", "#f472b6", "#facc15"];
 /** Directions: north, then clockwise; 0 is no movement. */
 const DIRECTIONS: Readonly<Record<string, number>> = {
-  ...{ "0,-1": 1, "1,-1": 2, "1,0": 3, "1,1": 4, "0,1": 5, "-1,1": 6, "-1,0": 7, "-1,-1": 8 },
+  "0,-1": 1,
+  "1,-1": 2,
+  "1,0": 3,
+  "1,1": 4,
+  "0,1": 5,
+  "-1,1": 6,
+  "-1,0": 7,
+  "-1,-1": 8,
 };
 const KEYS: Readonly<Record<string, readonly [number, number]>> = {
-  ...{ ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowDown: [0, 1], ArrowLeft: [-1, 0] },
+  ArrowUp: [0, -1],
+  ArrowRight: [1, 0],
+  ArrowDown: [0, 1],
+  ArrowLeft: [-1, 0],
 };
 
 const query = new URLSearchParams(location.search);

@@ -147,7 +147,11 @@ function vcdiffCases(): unknown[] {
   return casesOf<VcdiffCase[]>("vcdiff.json").map((
     [name, base, diff, made, bytes_max = DIFF_BYTES_MAX],
   ) => ({
-    ...{ name: `VCDIFF: ${name}`, kind: "vcdiff", base: hexOf(base), diff, bytes_max },
+    name: `VCDIFF: ${name}`,
+    kind: "vcdiff",
+    base: hexOf(base),
+    diff,
+    bytes_max,
     expect: made === null ? null : hexOf(made),
   }));
 }

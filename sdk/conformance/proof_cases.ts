@@ -114,8 +114,13 @@ const FORMS: readonly Uint8Array[] = ([
   [{}, {}],
 ] as const).map(([event, more = {}], at) => {
   const envelope = writeEnvelope({
-    ...{ room_id: "bets", tenant_id: "acme", sender_id: "änn", timestamp_ms: 1_795_606_200_000 },
-    ...{ offset: at + 1, trace_id: at % 2 ? "ab" : "", message_id: at % 3 ? "" : '"m"' },
+    room_id: "bets",
+    tenant_id: "acme",
+    sender_id: "änn",
+    timestamp_ms: 1_795_606_200_000,
+    offset: at + 1,
+    trace_id: at % 2 ? "ab" : "",
+    message_id: at % 3 ? "" : '"m"',
     ...at % 4 ? {} : { signature: Uint8Array.of(1, 2, 255) },
     event: { type: "t", ...event, ...more },
   });

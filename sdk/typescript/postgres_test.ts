@@ -13,7 +13,9 @@ const TAKEN_MS = 1_795_606_200_000;
 /** The messages shown by a page, from these messages of a room, newest last. */
 async function shownOf(taken: string, messages: readonly Partial<Message>[]): Promise<unknown[]> {
   const stored = messages.map((message, at) => ({
-    ...{ offset: at + 1, timestamp_ms: TAKEN_MS, event: { type: "x" } },
+    offset: at + 1,
+    timestamp_ms: TAKEN_MS,
+    event: { type: "x" },
     ...message,
   }));
   const page = (query: Uint8Array) => {

@@ -247,10 +247,7 @@ export { CONNECTIONS_MAX as WHY_CONNECTIONS_MAX };
 export const WHY_ROOM_MAX = 10_000;
 
 /** The messages of a room that every Shield is asked for: what one has received, another should have, too. */
-export const WhyRoomAsked = z.strictObject({
-  ...{ tenant: Id, room: Id, since_ms: Time },
-  ...AskerClock,
-});
+export const WhyRoomAsked = z.strictObject({ tenant: Id, room: Id, since_ms: Time, ...AskerClock });
 
 /** The messages of a room that a Shield has received. */
 export const WhyRoom = z.strictObject({

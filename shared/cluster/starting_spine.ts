@@ -20,7 +20,9 @@ export async function openStartingSpine(
 ): Promise<Spine> {
   starting.begin(spinePhase(config));
   const spine = await openSpine(config, {
-    ...{ log, now, files: { read } },
+    log,
+    now,
+    files: { read },
     isStarting: starting.isGoingOn,
   });
   starting.begin("reading the versions of the storage and the cluster");

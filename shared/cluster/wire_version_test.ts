@@ -39,7 +39,12 @@ for (const [name, own, running, refused] of CASES) {
     const requests: string[] = [];
     const nodes = running.map((handlers, at) =>
       new Answerer({
-        ...{ spine, node_id: `n${at}`, kind: "shield", handlers, log, now: Date.now },
+        spine,
+        node_id: `n${at}`,
+        kind: "shield",
+        handlers,
+        log,
+        now: Date.now,
         onAsker: ({ question, asker }) => asker === "mine" && requests.push(question),
       })
     );

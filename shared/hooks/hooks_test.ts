@@ -189,8 +189,14 @@ Deno.test("Retry-After is read in seconds, and as a date by the answer's own clo
 
 const call = (url: string, more: object = {}) =>
   callHook({
-    ...{ url, headers: {}, body: "{}", timeout_ms: 60_000, private_hosts: [], answer_bytes: 100 },
-    ...{ ca_certs: [], ...more },
+    url,
+    headers: {},
+    body: "{}",
+    timeout_ms: 60_000,
+    private_hosts: [],
+    answer_bytes: 100,
+    ca_certs: [],
+    ...more,
   });
 
 Deno.test("no name and no form of a private address is called, and http only where it may be", async () => {

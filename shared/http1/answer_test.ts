@@ -34,7 +34,9 @@ Deno.test("an answer in chunks has its length, and is written chunk by chunk", a
   const written: string[] = [];
   const decoder = new TextDecoder();
   const stream = {
-    ...{ read: () => Promise.resolve(null), closeWrite: () => Promise.resolve(), close: () => {} },
+    read: () => Promise.resolve(null),
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
     write(bytes: Uint8Array) {
       written.push(decoder.decode(bytes));
       return Promise.resolve(bytes.length);
@@ -80,10 +82,17 @@ Deno.test("a client's requests through a proxy use only its own places", async (
   const waiting: (() => void)[] = [];
   const ms = 60_000;
   const listener = await listenBare({
-    ...{ host: HOST, port: 0, onGone() {} },
+    host: HOST,
+    port: 0,
+    onGone() {},
     limits: {
-      ...{ strangers: 100, strangers_per_address: 2, descriptors: 100 },
-      ...{ head_ms: ms, body_ms: ms, idle_ms: ms, answer_ms: ms },
+      strangers: 100,
+      strangers_per_address: 2,
+      descriptors: 100,
+      head_ms: ms,
+      body_ms: ms,
+      idle_ms: ms,
+      answer_ms: ms,
     },
     proxies: { isProxy: (address) => address === HOST, speaksFirst: false },
     clientOf: clientBehind((address) => address === HOST, "x-forwarded-for"),

@@ -171,7 +171,12 @@ class Listening implements BareListener {
   doorOptions(): DoorOptions {
     const { name = "client", host, port, reuse_port = false, onGone, limits, log } = this.#options;
     return {
-      ...{ name, host, port, reuse_port, onGone, log },
+      name,
+      host,
+      port,
+      reuse_port,
+      onGone,
+      log,
       onVisitor: (visitor) => this.#take(visitor),
       rooms: (count) => this.#rooms(count),
       makeRoom: () => this.#arrivals.makeRoom(),

@@ -11,8 +11,13 @@ const HOST = "127.0.0.1";
 const TLS = await testCertificate();
 const MS = 60_000;
 const LIMITS = {
-  ...{ strangers: 100, strangers_per_address: 100, descriptors: 1_000 },
-  ...{ head_ms: MS, body_ms: MS, idle_ms: MS, answer_ms: MS },
+  strangers: 100,
+  strangers_per_address: 100,
+  descriptors: 1_000,
+  head_ms: MS,
+  body_ms: MS,
+  idle_ms: MS,
+  answer_ms: MS,
 };
 const UPGRADE = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
 
@@ -52,7 +57,10 @@ async function connect(tls: TlsPair | undefined): Promise<Pair> {
   const { promise, resolve } = Promise.withResolvers<Received>();
   const over = Promise.withResolvers<void>();
   const listener = await listenBare({
-    ...{ host: HOST, port: 0, tls, limits: LIMITS },
+    host: HOST,
+    port: 0,
+    tls,
+    limits: LIMITS,
     onGone() {},
     handler(request) {
       const upgrade = takeBareUpgrade(request)!;

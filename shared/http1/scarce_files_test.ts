@@ -16,8 +16,14 @@ const RESERVED = 100;
 const [LITTLE, SPARE, NONE] = [880, 910, 940];
 const ms = 60_000;
 const LIMITS = {
-  ...{ strangers: 100, strangers_per_address: 100, descriptors: 1_000, reserved: RESERVED },
-  ...{ head_ms: ms, body_ms: ms, idle_ms: ms, answer_ms: ms },
+  strangers: 100,
+  strangers_per_address: 100,
+  descriptors: 1_000,
+  reserved: RESERVED,
+  head_ms: ms,
+  body_ms: ms,
+  idle_ms: ms,
+  answer_ms: ms,
 };
 
 type Kind = Pick<BareListenOptions, "tls" | "http" | "handler">;
@@ -32,7 +38,10 @@ async function serve(kind: Partial<Kind>) {
     close: () => void table.used--,
   };
   const listener = await listenBare({
-    ...{ host: HOST, port: 0, limits: LIMITS, reserve: new FileReserve(RESERVED, table) },
+    host: HOST,
+    port: 0,
+    limits: LIMITS,
+    reserve: new FileReserve(RESERVED, table),
     handler: () => new Response("served"),
     turnAway: () => new Response("turned away", { status: 503 }),
     onGone() {},

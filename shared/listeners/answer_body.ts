@@ -28,7 +28,8 @@ export function endedBy(
       if (left < 0) throw new Error(`the answer has more than ${max_bytes} bytes`);
       to.enqueue(chunk);
     },
-    ...{ flush: over, cancel: over },
+    flush: over,
+    cancel: over,
   });
   return body.pipeThrough(passed, { signal: own.signal });
 }

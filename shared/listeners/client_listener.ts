@@ -124,7 +124,14 @@ export async function openClientListener(options: ClientListenerOptions): Promis
   const [unfiled, unplaced] = [answering(noFile, path), answering(options.turnAway, path)];
   const unseen = new UnseenClients(log);
   const listener = await listenClient({
-    ...{ name: "client", host, port, websocket, tls: options.tls, reuse_port, log, reserve },
+    name: "client",
+    host,
+    port,
+    websocket,
+    tls: options.tls,
+    reuse_port,
+    log,
+    reserve,
     handler: answering(handler, path),
     turnAway: (request, info, why) => (why === "files" ? unfiled : unplaced)(request, info),
     limits: doorLimits(limits),

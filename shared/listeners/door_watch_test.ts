@@ -36,7 +36,10 @@ for (const websocket of ["native", "own"] as const) {
   for (const secure of [false, true]) {
     Deno.test(`a listener is asked as a client would (${websocket}${secure ? ", TLS" : ""})`, async () => {
       const listener = await listenClient({
-        ...{ name: "client", host: HOST, port: 0, websocket },
+        name: "client",
+        host: HOST,
+        port: 0,
+        websocket,
         ...(secure ? { tls: await testCertificate() } : {}),
         handler: (request) =>
           new Response(null, { status: request.url.endsWith("/a") ? 204 : 404 }),
@@ -52,7 +55,11 @@ for (const websocket of ["native", "own"] as const) {
     Deno.test(`a reopened port keeps its connections, and accepts new ones (${websocket}${secure ? ", TLS" : ""})`, async () => {
       const tls = secure ? await testCertificate() : undefined;
       const listener = await listenClient({
-        ...{ name: "client", host: HOST, port: 0, websocket, tls },
+        name: "client",
+        host: HOST,
+        port: 0,
+        websocket,
+        tls,
         handler: () => new Response("hello"),
       });
       using client = Deno.createHttpClient(tls === undefined ? {} : { caCerts: [tls.cert] });
@@ -76,7 +83,10 @@ Deno.test("an unresponsive port makes the process unready, is reopened, and is r
     async reopen() {
       listener.close();
       const again = await listenClient({
-        ...{ name: "client", host: HOST, port, websocket: "own" },
+        name: "client",
+        host: HOST,
+        port,
+        websocket: "own",
         handler: () => new Response(),
       });
       listener = again as unknown as Deno.Listener;
@@ -138,7 +148,10 @@ Deno.test("a process that was stalled for longer than that asks on: its port was
 
 Deno.test("an answer that arrived while the process was stalled is read, however late", async () => {
   const listener = await listenClient({
-    ...{ name: "client", host: HOST, port: 0, websocket: "own" },
+    name: "client",
+    host: HOST,
+    port: 0,
+    websocket: "own",
     handler: () => new Response(null, { status: 204 }),
   });
   const { port } = listener;

@@ -112,7 +112,12 @@ Deno.test("a client that stalls within its request does not delay the close", as
 Deno.test("with a certificate it speaks TLS, and its URL says so", async () => {
   const tls = await testCertificate();
   const listener = await listenClient({
-    ...{ name: "client", host: "127.0.0.1", port: 0, handler: hello, tls, websocket: "own" },
+    name: "client",
+    host: "127.0.0.1",
+    port: 0,
+    handler: hello,
+    tls,
+    websocket: "own",
   });
   assert.equal(listener.url, `https://127.0.0.1:${listener.port}`);
   const connection = await Deno.connectTls({
@@ -132,7 +137,11 @@ Deno.test("an address may have brackets, as in a URL, with either HTTP implement
   for (const websocket of ["own", "native"] as const) {
     const listener = await listenClient({
       // An address of IPv4, since not every machine has IPv6.
-      ...{ name: "client", host: "[127.0.0.1]", port: 0, handler: hello, websocket },
+      name: "client",
+      host: "[127.0.0.1]",
+      port: 0,
+      handler: hello,
+      websocket,
     });
     assert.equal(listener.url, `http://127.0.0.1:${listener.port}`);
     assert.equal(await (await fetch(listener.url)).text(), "hello");

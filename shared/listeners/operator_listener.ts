@@ -74,7 +74,12 @@ export async function openOperatorListener(options: OperatorListenOptions): Prom
   const { host, port } = config[name];
   const { handler, limits, reserve, onGone } = options;
   const where = {
-    ...{ name, host, port, handler, log, reserve },
+    name,
+    host,
+    port,
+    handler,
+    log,
+    reserve,
     ...(limits === undefined ? {} : { limits }),
     ...(onGone === undefined ? {} : { onGone }),
   };

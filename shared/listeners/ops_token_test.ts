@@ -14,10 +14,18 @@ Deno.test("a running request with the ops token does not count as a stranger", a
   }, () => "secret");
   const ms = 60_000;
   const listener = listen({
-    ...{ name: "ops", host: "127.0.0.1", port: 0, handler },
+    name: "ops",
+    host: "127.0.0.1",
+    port: 0,
+    handler,
     limits: {
-      ...{ strangers: 100, strangers_per_address: 2, descriptors: 100 },
-      ...{ head_ms: ms, body_ms: ms, idle_ms: ms, answer_ms: ms },
+      strangers: 100,
+      strangers_per_address: 2,
+      descriptors: 100,
+      head_ms: ms,
+      body_ms: ms,
+      idle_ms: ms,
+      answer_ms: ms,
     },
   });
   const page = fetch(`${listener.url}/metrics`, { headers: { authorization: "Bearer secret" } });

@@ -142,7 +142,11 @@ Deno.test("a pair that the clock alone forbids is reported once, and served as s
   const { log, lines } = keptLog({ level: "info" });
   let [files, now_ms, looks] = [first, NOW_MS, 0];
   using _following = followTls({
-    ...{ served: first, registry, log, every_ms: EVERY_MS, now: () => now_ms },
+    served: first,
+    registry,
+    log,
+    every_ms: EVERY_MS,
+    now: () => now_ms,
     read: () => (looks++, files),
     renew: (pair) => Promise.resolve(void served.push(pair)),
   });
@@ -185,7 +189,12 @@ Deno.test("an expired certificate is not applied, and the metric has the expiry 
     /brain_tls_certificate_not_after_seconds\{listener="ops"\} (\d+)/
       .exec(await registry.metrics())?.[1];
   using _following = followTls({
-    ...{ served: first, registry, log, every_ms: EVERY_MS, listener: "ops", part: "brain" },
+    served: first,
+    registry,
+    log,
+    every_ms: EVERY_MS,
+    listener: "ops",
+    part: "brain",
     now: () => NOW_MS,
     read: () => files,
     renew: (pair) => Promise.resolve(void served.push(pair)),

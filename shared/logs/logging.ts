@@ -108,7 +108,11 @@ class Floods {
     const shared_key = is_full ? `${component} ` : key;
     const flood = this.#floods.get(shared_key) ??
       {
-        ...{ component, text: is_full ? "" : text, since_ms: now_ms, lines: 0, left_out: 0 },
+        component,
+        text: is_full ? "" : text,
+        since_ms: now_ms,
+        lines: 0,
+        left_out: 0,
         tenants: new Set(),
       };
     this.#floods.set(shared_key, flood);

@@ -129,7 +129,11 @@ export function listOf(book: Book, at_ms: number): MembershipEntry[] {
   return Array.from({ length: pages }, (_, page) => ({
     type: "present",
     data: {
-      ...{ sequence, at_ms, page, pages, occupied },
+      sequence,
+      at_ms,
+      page,
+      pages,
+      occupied,
       list: all.slice(page * PAGE_MEMBERS, (page + 1) * PAGE_MEMBERS),
     },
   }));

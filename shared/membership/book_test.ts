@@ -6,8 +6,12 @@ import { PAGE_MEMBERS, take } from "./book.ts";
 import { type MembershipEntry, readEntry } from "./entry.ts";
 
 const member = (connection_id: string) => ({
-  ...{ user_id: `of ${connection_id}`, issuer: "i", connection_id },
-  ...{ node_id: "s1", incarnation: 1, joined_ms: 5 },
+  user_id: `of ${connection_id}`,
+  issuer: "i",
+  connection_id,
+  node_id: "s1",
+  incarnation: 1,
+  joined_ms: 5,
 });
 const known = ({ sequence, occupied, members }: Book) => ({
   sequence,

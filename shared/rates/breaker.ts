@@ -97,8 +97,15 @@ export interface Breakers {
 
 function createBreaker(tenant_id: string, sha256: string): Breaker {
   return {
-    ...{ tenant_id, sha256, failures: 0, sources: new Set<string>(), has_own: false },
-    ...{ open_until_ms: 0, failed_until_ms: 0, quiet_ms: 0, senders: new BoundedMap(Infinity) },
+    tenant_id,
+    sha256,
+    failures: 0,
+    sources: new Set<string>(),
+    has_own: false,
+    open_until_ms: 0,
+    failed_until_ms: 0,
+    quiet_ms: 0,
+    senders: new BoundedMap(Infinity),
   };
 }
 

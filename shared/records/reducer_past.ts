@@ -18,7 +18,8 @@ const PLACE = { offset: whole.optional(), time_ms: whole.optional() };
 /** The requests. */
 export const PastAsk = z.discriminatedUnion("action", [
   z.strictObject({
-    ...{ action: z.literal("show"), ...PLACE },
+    action: z.literal("show"),
+    ...PLACE,
     /** The prefix of the keys, in UTF-8. */
     prefix: z.string().max(256),
     /** The last key of the previous page, in base64. */
@@ -26,7 +27,8 @@ export const PastAsk = z.discriminatedUnion("action", [
     limit: whole.min(1).max(PAST_VALUES_MAX),
   }),
   z.strictObject({
-    ...{ action: z.literal("fork"), ...PLACE },
+    action: z.literal("fork"),
+    ...PLACE,
     /** The room to fork; the request goes to the owner of the new one. */
     source: z.string(),
     with_timers: z.boolean(),

@@ -86,7 +86,11 @@ export function decodePoints(bytes: Uint8Array): RoomPoints | undefined {
   return {
     stream,
     points: points.map(([offset, time_ms, position, size_bytes, chain]) => ({
-      ...{ offset, time_ms, position, size_bytes, chain },
+      offset,
+      time_ms,
+      position,
+      size_bytes,
+      chain,
     })),
   };
 }

@@ -163,8 +163,15 @@ function besideClass(
   return (one) => {
     const { tenant, pattern, source, replicas } = one;
     const made = classes.get(one) ?? Object.freeze({
-      ...{ ...DEFAULT_CLASS, tenant, pattern, source, durable: true, replicas, presence: false },
-      ...{ journal: "off" as const, ...keeps(one) },
+      ...DEFAULT_CLASS,
+      tenant,
+      pattern,
+      source,
+      durable: true,
+      replicas,
+      presence: false,
+      journal: "off" as const,
+      ...keeps(one),
     });
     classes.set(one, made);
     return made;

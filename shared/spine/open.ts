@@ -53,7 +53,8 @@ export async function openSpine(config: SpineConfig, options: OpenSpineOptions):
       config: config.nats,
       log,
       now,
-      ...{ log_limits, isStarting },
+      log_limits,
+      isStarting,
       ...(files ? { files } : {}),
     });
   }

@@ -8,7 +8,10 @@ import { STORAGE_BUCKET } from "./contract/storage_plan.ts";
 import { requireStorageVersion, type StorageVersions } from "./storage_version.ts";
 
 const release = (by: string, storage: number, oldest = 1, reads = 1): StorageVersions => ({
-  ...{ by, storage, oldest, reads },
+  by,
+  storage,
+  oldest,
+  reads,
 });
 const OLD = release("1.0", 1);
 const NEXT = release("1.1", 2);

@@ -19,7 +19,9 @@ Deno.test("nothing is known before the end of the first listing; then the stored
   await script.deliver(1);
   assert.equal(lets(), false, "more may come");
   assert.deepEqual(watched.check(), {
-    ...{ ok: false, since_ms: 1_000, detail: "the rules cannot be read" },
+    ok: false,
+    since_ms: 1_000,
+    detail: "the rules cannot be read",
   });
   table.now_ms = 2_000;
   await script.deliver();

@@ -115,7 +115,10 @@ export class FoldSum {
 
   get use(): FoldedUse[] {
     return [...this.#units.values()].map(({ begins, node_id, rows }) => ({
-      ...{ by: this.#by, begins, node_id, rows: [...rows.values()] },
+      by: this.#by,
+      begins,
+      node_id,
+      rows: [...rows.values()],
     }));
   }
 

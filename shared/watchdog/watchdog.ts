@@ -62,7 +62,11 @@ export function startWatchdog(
   const { format } = config.log;
   const look_ms = Math.max(LOOK_MIN_MS, Math.min(LOOK_MAX_MS, stall_ms / LOOKS));
   const watched: Watched = {
-    ...{ memory: stepMemory(), stall_ms: STARTING * stall_ms, look_ms, format, component },
+    memory: stepMemory(),
+    stall_ms: STARTING * stall_ms,
+    look_ms,
+    format,
+    component,
     log_file,
     fields: format === "json" ? { node_id } : {},
   };

@@ -218,7 +218,9 @@ async function show(context: ApplyAdminContext, { tenant }: AdminCall): Promise<
   const rollout = await rolloutUnderWay(context, tenant);
   const stored = await applies.read(tenant);
   const coming = rollout && {
-    ...{ id: rollout.id, by: rollout.by, state: rollout.state },
+    id: rollout.id,
+    by: rollout.by,
+    state: rollout.state,
     brings: broughtBy(rollout),
   };
   const now = await view(context, tenant, stored);

@@ -38,8 +38,12 @@ Deno.test("rollouts of many tenants: each is looked at when it changes, and all 
   };
   const applies = { apply: assert.fail, read: assert.fail };
   const rollouts = await openRollouts({
-    ...{ spine: engine.spine, registry, applies, log: keptLog().log },
-    ...{ node_id: "s1", now: () => SPINE_NOW_MS },
+    spine: engine.spine,
+    registry,
+    applies,
+    log: keptLog().log,
+    node_id: "s1",
+    now: () => SPINE_NOW_MS,
   });
   for (let at = 0; at < TENANTS; at++) await bucket.put([`t${at}`], encodeRollout(STARTED));
   const reportOf = async (at: number) => {

@@ -70,7 +70,9 @@ export function createBackend(
     sender: who.user_id,
     async publish({ room, type, data, message_id, headers }) {
       const event = {
-        ...{ type, content_type: "application/json", data: new TextEncoder().encode(data) },
+        type,
+        content_type: "application/json",
+        data: new TextEncoder().encode(data),
       };
       const bytes = writeEnvelope({ room_id: room, message_id, headers, event });
       takeIngress(ingress, caller.identity, "http_publish", bytes.length);
@@ -92,5 +94,7 @@ export function createBackend(
 }
 
 const storedOf = ({ message_id, sender_id, headers }: PlainEnvelope) => ({
-  ...{ message_id, sender: sender_id, headers },
+  message_id,
+  sender: sender_id,
+  headers,
 });

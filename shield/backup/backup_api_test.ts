@@ -27,7 +27,10 @@ Deno.test("a backup is read in turns with other work, however fast its reader is
     release() {},
   };
   const context = openBackups({
-    ...{ log: QUIET, node_id: "s1", now: Date.now, version: "0" },
+    log: QUIET,
+    node_id: "s1",
+    now: Date.now,
+    version: "0",
     registry: createMetrics({ node_id: "s1", version: "0" }),
     spine: { backup: () => backup },
   });

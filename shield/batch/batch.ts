@@ -45,7 +45,8 @@ export const PUBLISH_MANY = {
   method: "POST",
   template: "/v1/messages",
   about: {
-    ...{ id: "publishMany", tag: "messages" },
+    id: "publishMany",
+    tag: "messages",
     summary: "Publishes many messages, or one message to many rooms; each gets its own answer",
     body: { schema: BATCH },
     answer: ref("BatchAnswer"),

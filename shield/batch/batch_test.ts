@@ -21,8 +21,12 @@ Deno.test("a token that is revoked while a batch is judged publishes none of the
     requireNotRevoked() {
       if (judged === 2) throw new ArqonError("token-revoked");
     },
-    ...{ limits: configFrom({}).limits, query_token: false, log: keptLog().log },
-    ...{ stats: createStats(), tenants: new TenantTable(), rates: { take: () => {} } },
+    limits: configFrom({}).limits,
+    query_token: false,
+    log: keptLog().log,
+    stats: createStats(),
+    tenants: new TenantTable(),
+    rates: { take: () => {} },
     flushes: { confirmed: () => Promise.resolve() },
   } as unknown as BatchContext;
   const url = new URL("http://127.0.0.1/v1/messages");

@@ -141,7 +141,9 @@ export function readOf(
   if (presence !== undefined) {
     const { channel } = presence;
     return {
-      ...{ channel, name: "presence.list", data: jsonData(`{"limit":${PRESENCE_PAGE}}`) },
+      channel,
+      name: "presence.list",
+      data: jsonData(`{"limit":${PRESENCE_PAGE}}`),
       answered(answer) {
         const { members = [], next } = resultOf(answer);
         return next === undefined
@@ -152,7 +154,9 @@ export function readOf(
   }
   if (presence_stats !== undefined) {
     return {
-      ...{ channel: presence_stats.channel, name: "presence.count", data: jsonData("{}") },
+      channel: presence_stats.channel,
+      name: "presence.count",
+      data: jsonData("{}"),
       answered(answer) {
         const { connections = 0, users = 0 } = resultOf(answer);
         return { presence_stats: { num_clients: connections, num_users: users } };
@@ -163,7 +167,9 @@ export function readOf(
   const { channel, ...query } = history;
   const { limit = 0, since: { epoch = "" } = {} } = query;
   return {
-    ...{ channel, name: "history.get", data: historyQuery(query, most) },
+    channel,
+    name: "history.get",
+    data: historyQuery(query, most),
     answered({ result = new Uint8Array() }) {
       const page = readPage(result);
       if (epoch !== "" && epoch !== page.epoch) {

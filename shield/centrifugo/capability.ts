@@ -37,8 +37,16 @@ export const CENTRIFUGO: Capability<SendOrder> = {
       requireNamespace(channel, room_prefix, classes.of(tenant_id, room_id).pattern);
     };
     const api = createApi({
-      ...{ ...env, ...operations.context, ...door, limits, stats, tenants },
-      ...{ room_prefix, requireKnown, isServerSide, untilOf },
+      ...env,
+      ...operations.context,
+      ...door,
+      limits,
+      stats,
+      tenants,
+      room_prefix,
+      requireKnown,
+      isServerSide,
+      untilOf,
       rates: new HttpRates(parts.rates, now),
       keys: readApiKeys(centrifugo, readTextFile, env.reloading),
       lists: () => running.of(INSPECT),
@@ -46,9 +54,16 @@ export const CENTRIFUGO: Capability<SendOrder> = {
     });
     const entry = createCentrifugoEntry({
       ...env,
-      ...{ authenticator, stats, socket_server, node_id, forwarding, ...door },
+      authenticator,
+      stats,
+      socket_server,
+      node_id,
+      forwarding,
+      ...door,
       enter: createEntrance(door.entrance),
-      ...{ requireKnown, isServerSide, untilOf },
+      requireKnown,
+      isServerSide,
+      untilOf,
       hasDeltas: (tenant_id, room_id) => classes.of(tenant_id, room_id).delta === "fossil",
       isLossy(tenant_id, room_id) {
         const { durable, slow_reader } = classes.of(tenant_id, room_id);

@@ -94,7 +94,8 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
     hasJoins: isIn(centrifugo.join_leave),
     max_frame_bytes: limits.max_frame_bytes,
     history_messages: limits.history_messages,
-    ...{ bases, messages: new RoomMessages(bases) },
+    bases,
+    messages: new RoomMessages(bases),
     random: () => randomFraction(random),
     verify: context.authenticator.authenticate,
   };

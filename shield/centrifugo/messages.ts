@@ -86,7 +86,10 @@ export interface FilterNode {
 /** The depth to which a filter is decoded. A deeper one is incomplete, and is refused. */
 const FILTER_DEPTH = 16;
 const filterAt = (depth: number): Table => ({
-  ...{ op: [1, "string"], key: [2, "string"], cmp: [3, "string"], val: [4, "string"] },
+  op: [1, "string"],
+  key: [2, "string"],
+  cmp: [3, "string"],
+  val: [4, "string"],
   vals: [5, { list: "string" }],
   ...(depth > 1 ? { nodes: [6, { list: filterAt(depth - 1) }] } : {}),
 });

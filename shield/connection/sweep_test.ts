@@ -10,7 +10,11 @@ const NOW_MS = 100_000;
 /** An open connection with recent messages, whose token expires then. */
 function connectionTo(expires_ms: number, ended: string[]): Connection {
   const connection = {
-    ...{ ended: false, opened: true, created_ms: 0, sent_ms: NOW_MS, noteSent: () => {} },
+    ended: false,
+    opened: true,
+    created_ms: 0,
+    sent_ms: NOW_MS,
+    noteSent: () => {},
     identity: { tenant_id: "acme", expires_ms },
     liveness: { overdue_ms: () => 0, isDue: () => false, excuse: () => {}, setBack: () => {} },
     fail({ reason }: { readonly reason: string }) {

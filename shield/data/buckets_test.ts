@@ -305,7 +305,9 @@ Deno.test("messages that a replica lacks are still found and erased, or the stor
 Deno.test("a search for stored data runs in slices", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const messages = Array.from({ length: 500 }, (_, at) => ({
-    ...{ offset: at + 1, time_ms: at, payload: systemEnvelope(STAMPS, { tenant_id: "acme" }) },
+    offset: at + 1,
+    time_ms: at,
+    payload: systemEnvelope(STAMPS, { tenant_id: "acme" }),
   }));
   const one = {
     stream: "LOG",

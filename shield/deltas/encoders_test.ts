@@ -97,7 +97,10 @@ Deno.test("a small change gives a small diff, and unrelated data a diff slightly
   }
   const records = (now: number) =>
     text(JSON.stringify(Array.from({ length: 300 }, (_, id) => ({
-      ...{ id, name: `bus ${id}`, lat: (id * 7919 + now) % 1000, at: 1_700_000_000 + now },
+      id,
+      name: `bus ${id}`,
+      lat: (id * 7919 + now) % 1000,
+      at: 1_700_000_000 + now,
     }))));
   const [before, after] = [records(1), records(2)];
   assert.ok(expectSame(FOSSIL, before, after) <= others(before, after).length);

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { DeltaBases, DeltaCounts } from "./deltas.ts";
 
 const LIMITS = {
-  ...{ delta_bases_per_room: 4, delta_bytes: 6_000, delta_message_bytes: 2_000 },
+  delta_bases_per_room: 4,
+  delta_bytes: 6_000,
+  delta_message_bytes: 2_000,
   delta_bytes_per_connection: 1_000,
 };
 const asked = (delta_bytes: number) => ({ delta: true, delta_bytes, vcdiff: true });

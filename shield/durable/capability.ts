@@ -28,7 +28,10 @@ export const DURABLE: Capability<OwnDurable> = {
     described: [HISTORY],
     schemas: {
       History: object({
-        ...{ messages: list({ type: "object" }), offset: POSITION, epoch: TEXT, more: BOOLEAN },
+        messages: list({ type: "object" }),
+        offset: POSITION,
+        epoch: TEXT,
+        more: BOOLEAN,
       }),
     },
     routes: ({ config: { auth: { query_token } }, now }, { running, stats, rates }) => {

@@ -75,7 +75,11 @@ export function startDurable(start: DurableStart): StartedDurable {
       room: (channel, hub) =>
         new DurableChannel({
           open: (events) => open(channel.tenant_id, channel.room_id, events),
-          ...{ channel, hub, release, timeout_ms, lag_bytes_max },
+          channel,
+          hub,
+          release,
+          timeout_ms,
+          lag_bytes_max,
         }),
     },
     close() {

@@ -127,7 +127,10 @@ Deno.test("a pattern's room whose log starts before its next messages arrive los
   patternsOf(test.hub).add("acme", {
     pattern: "log-*",
     owner: {
-      ...{ text: false, mayRelease: () => false, release() {}, send() {} },
+      text: false,
+      mayRelease: () => false,
+      release() {},
+      send() {},
       enter: () => test.hub.subscribe("acme", ROOM, subscriber),
     },
   });
@@ -172,7 +175,10 @@ Deno.test("messages that are stored, and in transit, when a room's log starts re
   patternsOf(test.hub).add("acme", {
     pattern: "log-*",
     owner: {
-      ...{ text: false, mayRelease: () => false, release() {}, send() {} },
+      text: false,
+      mayRelease: () => false,
+      release() {},
+      send() {},
       enter: (_by, { subscribers }) => readers.forEach((one) => subscribers.add(one)),
     },
   });

@@ -180,8 +180,12 @@ function handMadeSpine() {
   const state = (now: SpineState): SpineEvent => ({
     type: "state",
     status: {
-      ...{ engine: "nats", state: now, since_ms: 0, reconnects: 0 },
-      ...{ pending_bytes: 0, slow_consumers: 0 },
+      engine: "nats",
+      state: now,
+      since_ms: 0,
+      reconnects: 0,
+      pending_bytes: 0,
+      slow_consumers: 0,
     },
   });
   return {

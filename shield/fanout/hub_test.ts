@@ -134,7 +134,11 @@ Deno.test("an id is delivered once in two minutes per room, plane and sender; me
 /** A hub on an engine; the ids of ten messages are remembered. */
 const hubOn = (spine: Spine, stats: ReturnType<typeof testHub>["stats"]) =>
   new Hub({
-    ...{ spine, stats, random, tenants: new TenantTable(), deduplication_entries: 10 },
+    spine,
+    stats,
+    random,
+    tenants: new TenantTable(),
+    deduplication_entries: 10,
     now: () => SPINE_NOW_MS,
   });
 

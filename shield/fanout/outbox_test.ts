@@ -243,7 +243,9 @@ Deno.test("many clients of a tenant that read again get their backlogs in slices
     },
   };
   const bounds = {
-    ...{ text: false, unsent_bytes_max: 1e6, room_bytes_max: 20_000 },
+    text: false,
+    unsent_bytes_max: 1e6,
+    room_bytes_max: 20_000,
     onBroken: assert.fail,
   };
   const onOverflow = () => assert.fail("an overflow");
@@ -272,7 +274,10 @@ Deno.test("a socket that throws ends its own connection, and others of the turn 
   const bounds = { text: false, unsent_bytes_max: 1e6, room_bytes_max: 20_000 };
   const outboxOf = (send: (frame: Frame) => void) =>
     new Outbox({
-      ...{ pump, tenant_id: "acme", stats, ...bounds },
+      pump,
+      tenant_id: "acme",
+      stats,
+      ...bounds,
       socket: { send, bufferedAmount: 0 },
       onOverflow: assert.fail,
       onBroken: (error) => void broken.push(error),

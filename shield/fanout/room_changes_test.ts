@@ -6,7 +6,10 @@ import { AGAIN_HEADER, changeId, FIRST_HEADER } from "../../shared/records/room_
 import { readChange, ReceivedChanges } from "./room_changes.ts";
 
 const changeOf = (version: number, epoch = "7") => ({
-  ...{ epoch, version, again_ms: undefined, is_first: false },
+  epoch,
+  version,
+  again_ms: undefined,
+  is_first: false,
 });
 const again = (version: number, again_ms: number) => ({ ...changeOf(version), again_ms });
 /** The first change since a room's creation. */

@@ -9,10 +9,7 @@ import { type Identity, tokenlessIdentity } from "../auth/identity.ts";
 import { classFilter, type Filter } from "./filter.ts";
 import { Filters } from "./filters.ts";
 
-const LIMITS = {
-  ...{ filter_chars: 100, filter_steps: 100 },
-  ...{ filters_per_room: 2, filters_per_tenant: 3 },
-};
+const LIMITS = { filter_chars: 100, filter_steps: 100, filters_per_room: 2, filters_per_tenant: 3 };
 
 Deno.test("one text is one filter of a tenant, which is dropped with its last subscriber", () => {
   const filters = new Filters(LIMITS);
@@ -107,7 +104,9 @@ Deno.test("history of a room's program is judged as its live events are: at no c
     const envelope = writeEnvelope({ room_id: "a", headers, event: { type: "tick" } });
     const view = new MessageView(envelope, counts);
     const judge = filters.sent({ tenant_id: "t", room_id: "a", room_class, noted: undefined }, {
-      ...{ envelope, offset: 1, origin: undefined },
+      envelope,
+      offset: 1,
+      origin: undefined,
     });
     const is_read = filter.lets(view);
     assert.equal(!judge.withholds({ identity }), is_read, to);

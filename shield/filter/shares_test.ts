@@ -10,8 +10,10 @@ import { MessageView } from "../../shared/filter/message_view.ts";
 import { FilterShares } from "./shares.ts";
 
 const LIMITS = {
-  ...{ filter_chars: 1_000, filter_steps: 2_000 },
-  ...{ filters_per_room: 100, filters_per_tenant: 1_000 },
+  filter_chars: 1_000,
+  filter_steps: 2_000,
+  filters_per_room: 100,
+  filters_per_tenant: 1_000,
 };
 
 Deno.test("only a tenant that has used up its share is refused, until its debt is repaid", () => {

@@ -126,8 +126,14 @@ async function start(
     await requirePlace(context, key);
     return {
       format: 1,
-      ...{ type, content_type, producer: { user_id, user_key, issuer, role } },
-      ...{ text: "", seq: 0, started_ms: now_ms, active_ms: now_ms, ending: null },
+      type,
+      content_type,
+      producer: { user_id, user_key, issuer, role },
+      text: "",
+      seq: 0,
+      started_ms: now_ms,
+      active_ms: now_ms,
+      ending: null,
     };
   });
   const { record } = found!;
@@ -178,7 +184,10 @@ async function append(
 }
 
 const judging = ({ overseer, stats, bounds }: GrowingContext, now_ms: number): JudgingContext => ({
-  ...{ overseer, stats, bounds, now_ms },
+  overseer,
+  stats,
+  bounds,
+  now_ms,
 });
 
 async function boundedBy(stats: GrowingStats, changed: Promise<Changed>): Promise<Changed> {

@@ -16,13 +16,16 @@ const KEY = { tenant_id: "acme", room_id: "lobby", id: "a1" };
 
 const ended = (ago_ms: number): GrowingRecord =>
   withEnding({
-    ...{ format: 1, type: "answer", content_type: "text/plain", text: "so far", seq: 1 },
+    format: 1,
+    type: "answer",
+    content_type: "text/plain",
+    text: "so far",
+    seq: 1,
     producer: { user_id: "ann", user_key: "k", issuer: "i", role: "user" },
-    ...{ started_ms: 1, active_ms: 1, ending: null },
-  }, {
-    ...{ outcome: "finished", reason: "", by: "ann", is_kept: true },
-    at_ms: SPINE_NOW_MS - ago_ms,
-  });
+    started_ms: 1,
+    active_ms: 1,
+    ending: null,
+  }, { outcome: "finished", reason: "", by: "ann", is_kept: true, at_ms: SPINE_NOW_MS - ago_ms });
 
 Deno.test("a message whose log is lost waits for a day, then its readers are notified that it is not stored", async () => {
   await using test = testPath();
@@ -66,8 +69,11 @@ Deno.test("neither an earlier message of its id nor somebody else's is taken for
     };
     const records = new GrowingRecords(test.spine);
     const context = {
-      ...{ path: test.path, limits: LIMITS, records, stats: growingStats(new Registry()) },
-      ...{ logs: { of: () => Promise.resolve(log as never) } },
+      path: test.path,
+      limits: LIMITS,
+      records,
+      stats: growingStats(new Registry()),
+      logs: { of: () => Promise.resolve(log as never) },
       logTime: () => Promise.resolve(SPINE_NOW_MS),
     };
     // Its tenant's budget was used up for two minutes.
@@ -92,8 +98,11 @@ Deno.test("a message that a policy refuses at its end is aborted, whatever code 
   await using test = testPath([], { ...NO_POLICIES, onMessage });
   const records = new GrowingRecords(test.spine);
   const context = {
-    ...{ path: test.path, limits: LIMITS, records, stats: growingStats(new Registry()) },
-    ...{ logs: { of: () => Promise.reject(new ArqonError("log-unavailable")) } },
+    path: test.path,
+    limits: LIMITS,
+    records,
+    stats: growingStats(new Registry()),
+    logs: { of: () => Promise.reject(new ArqonError("log-unavailable")) },
     logTime: () => Promise.resolve(SPINE_NOW_MS),
   };
   const found = await records.change(KEY, () => Promise.resolve(ended(0)));

@@ -46,8 +46,13 @@ export async function judgedWithPiece(
   const text = (record.judged?.held ?? "") + piece.text;
   if (text === "") return { record: plain };
   const verdict = context.overseer.onAppend(caller, key.room_id, {
-    ...{ id: key.id, type: record.type, content_type: record.content_type },
-    ...{ text, released: record.text, sealed_bytes: sealedBytes(record), is_last: false },
+    id: key.id,
+    type: record.type,
+    content_type: record.content_type,
+    text,
+    released: record.text,
+    sealed_bytes: sealedBytes(record),
+    is_last: false,
   });
   if (verdict === undefined && record.judged === undefined) return { record: plain };
   try {
@@ -81,8 +86,13 @@ export async function judgedWithEnding(
   if (held === "" || !ending.is_kept) return { record: withEnding(record, ending) };
   try {
     const judged = await overseer.onAppend(caller, key.room_id, {
-      ...{ id: key.id, type: record.type, content_type: record.content_type },
-      ...{ text: held, released: record.text, sealed_bytes: sealedBytes(record), is_last: true },
+      id: key.id,
+      type: record.type,
+      content_type: record.content_type,
+      text: held,
+      released: record.text,
+      sealed_bytes: sealedBytes(record),
+      is_last: true,
     });
     return { record: withEnding(record, ending, judged?.released ?? held) };
   } catch (error) {

@@ -36,7 +36,9 @@ const partKeyOf = (
 ): KvKey => [...keyOf(key), String(started_ms), String(index)];
 
 const growingKeyOf = ([tenant_id = "", room_id = "", id = ""]: KvKey): GrowingKey => ({
-  ...{ tenant_id, room_id, id },
+  tenant_id,
+  room_id,
+  id,
 });
 
 /** By message, its room. */

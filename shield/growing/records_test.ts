@@ -22,9 +22,15 @@ const KEY = { tenant_id: "acme", room_id: "lobby", id: "a1" };
 const BOUNDS = { message_bytes: 200_000, pieces: 100_000 };
 
 const started = (): GrowingRecord => ({
-  ...{ format: 1, type: "answer", content_type: "text/plain", text: "", seq: 0 },
+  format: 1,
+  type: "answer",
+  content_type: "text/plain",
+  text: "",
+  seq: 0,
   producer: { user_id: "ann", user_key: "k", issuer: "i", role: "user" },
-  ...{ started_ms: 1, active_ms: 1, ending: null },
+  started_ms: 1,
+  active_ms: 1,
+  ending: null,
 });
 
 /** An engine whose buckets count the bytes of values. */

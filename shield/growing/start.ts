@@ -48,7 +48,10 @@ export function startGrowing(
   classes: Pick<RoomClasses, "list">,
 ): StartedGrowing {
   const context = {
-    ...{ path, overseer, logs, limits: config.limits },
+    path,
+    overseer,
+    logs,
+    limits: config.limits,
     logTime: (tenant_id: string) => logs.of(tenant_id).then((log) => log.now(), path.now),
     records: new GrowingRecords(spine),
     stats: growingStats(registry),
@@ -170,7 +173,8 @@ export class GrowingSweep {
     } catch (error) {
       failed.add(key.tenant_id);
       this.#options.log.warn("growing messages of a tenant could not be checked", {
-        ...{ tenant_id: key.tenant_id, error },
+        tenant_id: key.tenant_id,
+        error,
       });
       return 0;
     }

@@ -16,7 +16,10 @@ import { NO_POLICIES } from "../message/gates.ts";
 const HOUR_MS = 3_600_000;
 const IDLE_MS = 60_000;
 const RECORD: Omit<GrowingRecord, "started_ms" | "active_ms" | "text" | "ending"> = {
-  ...{ format: 1, type: "answer", content_type: "text/plain", seq: 0 },
+  format: 1,
+  type: "answer",
+  content_type: "text/plain",
+  seq: 0,
   producer: { user_id: "ann", user_key: "k", issuer: "i", role: "user" },
 };
 const KEY = { tenant_id: "acme", room_id: "lobby", id: "a1" };
@@ -34,8 +37,12 @@ function world(test: ReturnType<typeof testPath>, now: () => number, log_ms: () 
     stats: growingStats(registry),
     overseer: NO_POLICIES,
     bounds: () => ({
-      ...{ message_bytes: 1_000, pieces: 10, held_bytes: 0 },
-      ...{ room_messages: 10, tenant_messages: 10, idle_ms: IDLE_MS },
+      message_bytes: 1_000,
+      pieces: 10,
+      held_bytes: 0,
+      room_messages: 10,
+      tenant_messages: 10,
+      idle_ms: IDLE_MS,
     }),
   };
   return { records, registry, context };

@@ -36,7 +36,9 @@ interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
 const OBJECT = { type: "object" };
 const HOOK = object({ tenant: ID, hook: OBJECT, node_id: ID });
 const about = (summary: string, answer: ReturnType<typeof object>) => ({
-  ...{ tag: "hooks", summary, answer },
+  tag: "hooks",
+  summary,
+  answer,
   refusals: [404],
 });
 const scope = "tenant-in-path" as const;

@@ -21,8 +21,16 @@ export function tellingRefusals(
     if (reason !== "policy-rejected" && reason !== "policy-fault") return;
     const { identity: { user_id, issuer, role }, connection_id } = caller;
     events.refused(caller.identity.tenant_id, {
-      ...{ room, what, reason, message: message.slice(0, REASON_UNITS) },
-      ...{ user_id, issuer, role, connection_id, node_id, at_ms: now() },
+      room,
+      what,
+      reason,
+      message: message.slice(0, REASON_UNITS),
+      user_id,
+      issuer,
+      role,
+      connection_id,
+      node_id,
+      at_ms: now(),
     });
   };
   /** Rejects as `judged` does, and reports that. */

@@ -24,7 +24,9 @@ async function world(webhooks: object = {}) {
   const events = new TenantEvents({ config, spine, registry, log, now: Date.now });
   const durable = await spine.log("t", RETENTION);
   return {
-    ...{ events, spine, registry },
+    events,
+    spine,
+    registry,
     start: () => events.start((tenant_id) => spine.log(tenant_id, RETENTION)),
     async stored() {
       const { messages } = await durable.read(EVENTS_ROOM, {

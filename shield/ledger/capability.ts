@@ -42,7 +42,8 @@ export const WHY: Capability = {
         routes: WHY_ROUTES.serve({
           asker,
           node_id,
-          ...{ now: env.now, ledgerNow },
+          now: env.now,
+          ledgerNow,
           log: env.log.child({ part: "admin" }),
           ...known,
         }),

@@ -42,8 +42,13 @@ Deno.test("for messages older than the ledger, only later connections have a cer
     const one = { room_id: "hall", offset: 0, twist_id, trace_id: "", message_id: "", time_ms };
     const query = { tenant: "acme", user: "ann", messages: [one] };
     const open = {
-      ...{ number: 1, connection_id: "c1", user_id: "ann", remote_ip: "::1", began_ms },
-      ...{ batch: false, subscription: () => undefined },
+      number: 1,
+      connection_id: "c1",
+      user_id: "ann",
+      remote_ip: "::1",
+      began_ms,
+      batch: false,
+      subscription: () => undefined,
     };
     const gathered = await gather(ledger, { query, open: [open] }, breathe);
     const [account] = await accountsOf(gathered, query, now_ms, breathe);
@@ -145,7 +150,8 @@ for (const hours of [2, -2]) {
   Deno.test(`a clock jump of ${hours} h drops no row, and keeps none a tenth longer`, async () => {
     let [set_ms, passed_ms] = [0, 0];
     const ledger = new Ledger({
-      ...{ bytes_max: 1_048_576, kept_ms: 60_000 },
+      bytes_max: 1_048_576,
+      kept_ms: 60_000,
       now: steadyTime({
         now: () => 1_767_323_045_000 + set_ms + passed_ms,
         monotonic_ms: () => passed_ms,
@@ -226,7 +232,7 @@ Deno.test("single left-out messages take two bytes each, and are reported indivi
   assert.ok(ledger.segments.at(-1)!.used - before < 3 * left_out.size + 4_000);
   const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
   const open = [{ ...one, batch: false, subscription: () => undefined }];
-  const query = { ...{ tenant: "acme", user: "bob", room: "hall" }, messages: [] };
+  const query = { tenant: "acme", user: "bob", room: "hall", messages: [] };
   const { connections } = await gather(ledger, { query, open }, breathe);
   assert.deepEqual(new Set(connections[0]!.listed.get("hall")!.keys()), left_out);
 });
@@ -367,8 +373,13 @@ Deno.test("a request processes any number of rows and messages in pieces", async
   const query = { tenant: "acme", user: "ann", room: "hall", since_ms: now_ms, messages: [] };
   const mark = { number: 1, connection: 1, since: 0, since_ms: now_ms, episode: undefined };
   const open = {
-    ...{ number: 1, connection_id: "c1", user_id: "ann", remote_ip: "::1", began_ms: now_ms },
-    ...{ batch: false, subscription: () => mark },
+    number: 1,
+    connection_id: "c1",
+    user_id: "ann",
+    remote_ip: "::1",
+    began_ms: now_ms,
+    batch: false,
+    subscription: () => mark,
   };
   const gathered = await gather(ledger, { query, open: [open] }, breathe);
   let pieces = 0;
@@ -382,28 +393,56 @@ Deno.test("outcomes of many subscriptions, gaps and reads are computed in pieces
   const [subscriptions, messages] = [500, 200];
   const of = { room_id: "hall", batch: false, filters: [], why: "left" };
   const intervals = Array.from({ length: subscriptions }, (_, at) => ({
-    ...{ ...of, number: at + 1, since: at, since_ms: at_ms, until: at + 1, until_ms: at_ms + 1 },
+    ...of,
+    number: at + 1,
+    since: at,
+    since_ms: at_ms,
+    until: at + 1,
+    until_ms: at_ms + 1,
     caught_up: { after: 0, first: 0, last: 0, live: 0 },
   }));
   const holes = intervals.map(({ number }) => ({
-    ...{ room_id: "hall", number, from: 1_000, to: 1_000, at_ms },
-    ...{ by_offset: true, why: "queued" as const },
+    room_id: "hall",
+    number,
+    from: 1_000,
+    to: 1_000,
+    at_ms,
+    by_offset: true,
+    why: "queued" as const,
   }));
   const one = { number: 1, connection_id: "c1", user_id: "ann", remote_ip: "", began_ms: at_ms };
   const none = { ended: undefined, listed: new Map(), filtered: new Map() };
   const received = { time_ms: at_ms + 5, twist_id: "", echo: 0 };
   const query = Array.from({ length: 50 }, () => ({
-    ...{ room_id: "hall", offset: 1, twist_id: "", trace_id: "", message_id: "", time_ms: at_ms },
+    room_id: "hall",
+    offset: 1,
+    twist_id: "",
+    trace_id: "",
+    message_id: "",
+    time_ms: at_ms,
   }));
   const listed = Array.from({ length: 500 }, (_, at) => at + 2);
   const gathered = {
     connections: [{ ...one, ...none, intervals, holes }],
-    ...{ requested: [], stored: [], gaps: [], refusals: [], filtered: new Map(), truncated: false },
+    requested: [],
+    stored: [],
+    gaps: [],
+    refusals: [],
+    filtered: new Map(),
+    truncated: false,
     room: Array.from({ length: messages }, (_, at) => ({
-      ...{ ...received, position: at, offset: at + 1 },
+      ...received,
+      position: at,
+      offset: at + 1,
     })),
     reads: Array.from({ length: 1_000 }, () => ({
-      ...{ user_id: "ann", connection_id: "", room_id: "hall", from: 2, to: 501, listed, at_ms },
+      user_id: "ann",
+      connection_id: "",
+      room_id: "hall",
+      from: 2,
+      to: 501,
+      listed,
+      at_ms,
       how: "history" as const,
     })),
   };

@@ -118,7 +118,11 @@ export function ledgerAnswers(
       const { refusals, truncated } = gathered;
       const reads = await readsOf(gathered, query, breathe);
       return {
-        ...{ since_ms, now_ms: now(), ...named, rows, refusals },
+        since_ms,
+        now_ms: now(),
+        ...named,
+        rows,
+        refusals,
         ...(reads.length === 0 ? {} : { reads }),
         ...(truncated ? { truncated } : {}),
       };

@@ -81,7 +81,8 @@ async function openStore(
       const reading = {
         store: async () => ({ read: (await store(), read) }),
         lives: () => lives.all(),
-        ...{ kept_ms: 3_600_000, now },
+        kept_ms: 3_600_000,
+        now,
       };
       return (await readFormer(reading, tenant, answered, breathe)).ledgers;
     },
@@ -162,7 +163,11 @@ async function outcomes(
   times_ms: readonly number[] = [],
 ) {
   const messages = ids.map((id, at) => ({
-    ...{ room_id: "hall", offset: 0, twist_id: twistOf(id), trace_id: "", message_id: "" },
+    room_id: "hall",
+    offset: 0,
+    twist_id: twistOf(id),
+    trace_id: "",
+    message_id: "",
     time_ms: times_ms[at] ?? START_MS,
   }));
   const query = { tenant: "acme", user: "ann", messages };
@@ -250,8 +255,15 @@ Deno.test("a Shield that ends in order leaves a whole ledger", async () => {
     ledger.ended(
       connection.number,
       {
-        ...{ connection_id: "c1", tenant_id: "acme", user_id: "ann", remote_ip: "::1" },
-        ...{ began_ms: START_MS, code: 1012, reason: "drain", unsent_bytes: 0, queued_from: 0 },
+        connection_id: "c1",
+        tenant_id: "acme",
+        user_id: "ann",
+        remote_ip: "::1",
+        began_ms: START_MS,
+        code: 1012,
+        reason: "drain",
+        unsent_bytes: 0,
+        queued_from: 0,
       } satisfies ConnectionEnd,
     );
     await writer.close();

@@ -48,7 +48,8 @@ async function testPath(
       callerOf(identity),
       scanEnvelope(
         writeEnvelope({
-          ...{ room_id: "lobby", request_id: 7 },
+          room_id: "lobby",
+          request_id: 7,
           command: { name, command_id: more.command_id ?? "" },
         }),
         LIMITS,

@@ -32,7 +32,10 @@ Deno.test("a message and its stamped form share a buffer, and a copy has the sam
     {
       pauses: false,
       message: (_opcode, body) => void (received = body),
-      ...{ ping: fail, pong: fail, closed: fail, failed: fail },
+      ping: fail,
+      pong: fail,
+      closed: fail,
+      failed: fail,
     },
     100_000,
     false,

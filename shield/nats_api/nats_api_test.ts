@@ -13,7 +13,9 @@ const subject = "api.t.acme.r.lobby.publish" as Subject;
 function start({ spine }: ReturnType<typeof testSpine>, http: unknown) {
   return startNatsApi({
     config: { nats: { api: true } } as Parameters<typeof startNatsApi>[0]["config"],
-    ...{ spine, log: keptLog().log, registry: createMetrics({ node_id: "n", version: "0" }) },
+    spine,
+    log: keptLog().log,
+    registry: createMetrics({ node_id: "n", version: "0" }),
   }, http as HttpContext);
 }
 
@@ -25,7 +27,9 @@ function listenerOf(answer: (call: ClientCall) => Response) {
     authenticator: { authenticate: () => Promise.resolve({ tenant_id: "acme" }) },
     api: { find: () => path },
     pending: { enter: () => ({ [Symbol.dispose]() {} }) },
-    ...{ documents: {}, observers: {}, origins: { allowed_origins: [] } },
+    documents: {},
+    observers: {},
+    origins: { allowed_origins: [] },
     requireNotBanned() {},
   };
 }

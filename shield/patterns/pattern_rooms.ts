@@ -222,7 +222,13 @@ export class PatternRooms implements HubPatterns {
     const index = new PatternIndex<PatternListener>();
     const spines = [inward, outward];
     const tenant: Tenant = {
-      ...{ tenant_id, index, spine: spines, rooms, fed: 0, held: new Map(), places: 0 },
+      tenant_id,
+      index,
+      spine: spines,
+      rooms,
+      fed: 0,
+      held: new Map(),
+      places: 0,
     };
     this.#tenants.set(tenant_id, tenant);
     return tenant;

@@ -38,7 +38,10 @@ export const POLICIES: Capability<StartedOverseer> = {
       own: policies,
       gives: { policies: recordingReaders(overseer, journal) },
       totals: () => ({ policy_verdicts: table?.verdicts() ?? {} }),
-      ...{ checks, status, start, close },
+      checks,
+      status,
+      start,
+      close,
     };
   },
 };

@@ -195,8 +195,15 @@ Deno.test("an immediate verdict is used at once, and no worker is asked", async 
 /** The verdict of two policies, of which one or both replaced the payload. */
 function replacedBy(payload: string, ...names: string[]): Verdict {
   const outcomes = ["words", "mask", "trim"].map((name) => ({
-    ...{ name, mode: "enforce" as const, allowed: true, code: 0, reason: "", fault: undefined },
-    ...{ fuel: 1, instance_fuel: 0, duration_ms: 1 },
+    name,
+    mode: "enforce" as const,
+    allowed: true,
+    code: 0,
+    reason: "",
+    fault: undefined,
+    fuel: 1,
+    instance_fuel: 0,
+    duration_ms: 1,
     ...(names.includes(name) ? { replaced: true } : {}),
   }));
   return { ...ALLOWED, outcomes, payload: new TextEncoder().encode(payload) };
@@ -248,7 +255,11 @@ Deno.test("the limit of a new payload depends on the message, and a signed messa
 
 Deno.test("a piece of a growing message is judged as part of its message, and a refusal gives the reason", async () => {
   const piece = {
-    ...{ id: "a1", type: "answer", content_type: "text/plain", text: "new", released: "old " },
+    id: "a1",
+    type: "answer",
+    content_type: "text/plain",
+    text: "new",
+    released: "old ",
     is_last: false,
   };
   const verdict = { ...ALLOWED, added_headers: [["Release", "2"]] } as const;

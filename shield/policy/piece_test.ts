@@ -4,8 +4,15 @@ import type { PolicyOutcome } from "../../shared/records/verdict.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";
 
 const OUTCOME: PolicyOutcome = {
-  ...{ name: "mask", mode: "enforce", allowed: true, code: 0, reason: "", fault: undefined },
-  ...{ fuel: 1, instance_fuel: 0, duration_ms: 1 },
+  name: "mask",
+  mode: "enforce",
+  allowed: true,
+  code: 0,
+  reason: "",
+  fault: undefined,
+  fuel: 1,
+  instance_fuel: 0,
+  duration_ms: 1,
 };
 const REPLACED = { ...OUTCOME, replaced: true };
 const bytes = (text: string) => new TextEncoder().encode(text);

@@ -107,7 +107,9 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     // The parameters are named, since rest parameters would make an array for every message.
     chainFor: (tenant_id, hook, room_id, key) => policies.chainFor(tenant_id, hook, room_id, key),
     versionOf: (tenant_id) => policies.versionOf(tenant_id),
-    ...{ evaluate: pool.evaluate, ask: pool.ask, evaluateInline: pool.evaluateInline },
+    evaluate: pool.evaluate,
+    ask: pool.ask,
+    evaluateInline: pool.evaluateInline,
     candidates: start.candidates,
     limits: replaceLimits(config),
     now,

@@ -307,7 +307,9 @@ export class Announcer {
       const leaving = this.#leaving && index === parts.length - 1;
       if (delta !== undefined) stats.announcements++;
       port.send(this.#subject, {
-        ...{ kind: "announcement", delta: part, leaving },
+        kind: "announcement",
+        delta: part,
+        leaving,
         ...(reasons.size > 0 && { reasons }),
       });
     }
@@ -422,7 +424,9 @@ export class Unconfirmed {
     if (known === undefined && this.#missed.size >= MISSED_ROOMS_MAX) return;
     const { count, from_ms, to_ms } = known ?? { count: 0, from_ms: joined_ms, to_ms: changed_ms };
     this.#missed.set(key, {
-      ...{ tenant_id, room_id, count: count + 1 },
+      tenant_id,
+      room_id,
+      count: count + 1,
       from_ms: Math.min(from_ms, joined_ms),
       to_ms: Math.max(to_ms, changed_ms),
     });

@@ -56,14 +56,15 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
 
   function sub(request_id: Uint64, is_member = true, meta = ""): Subscriber {
     const before = subscription;
-    const subscriber: Subscriber = {
-      ...{ connection_id: `me-${request_id}`, text: true, no_echo: false, send: () => {} },
-    };
+    const connection_id = `me-${request_id}`;
+    const subscriber: Subscriber = { connection_id, text: true, no_echo: false, send() {} };
     subscription = subscriber;
     const attendance = attendances.get("lobby") ??
       new Attendance(context, attendee, "lobby", attendances);
     attendance.ask({
-      ...{ presence_request: { is_member, meta }, subscriber, before },
+      presence_request: { is_member, meta },
+      subscriber,
+      before,
       request: { request_id, ack_requested: false },
       restore: (other) => void (subscription === subscriber && (subscription = other)),
       leave: () => {
@@ -76,17 +77,20 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
   }
 
   /** The Spine's flush and everything after it. */
-  const settled = async () => {
-    await engine.spine.flush();
-    await turn();
-  };
+  const settled = () => engine.spine.flush().then(() => turn());
   const feed = () => {
     for (const next of feeds) {
       for (let frame = next(); frame !== undefined; frame = next()) received.push(shown(frame));
     }
   };
   return {
-    ...{ brain, attendances, received, held, sub, settled, feed },
+    brain,
+    attendances,
+    received,
+    held,
+    sub,
+    settled,
+    feed,
     subscribed: () => subscription,
     end: (deliberate = true) => attendances.get("lobby")?.end(deliberate),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),

@@ -26,7 +26,8 @@ function commandsOf(
   );
   return (spine) =>
     new CommandsUnderWay({
-      ...{ spine, monotonic_ms },
+      spine,
+      monotonic_ms,
       hello: () => hello,
       brains: () => presence.brains(),
       onGone: (brain_id) => presence.suspect(brain_id),
@@ -45,14 +46,19 @@ export const PRESENCE: Capability = {
   client: {
     commands: [
       {
-        ...{ method: "GET", template: `${ROOM}/presence`, id: "listMembers", tag: "presence" },
+        method: "GET",
+        template: `${ROOM}/presence`,
+        id: "listMembers",
+        tag: "presence",
         summary: "Lists a room's members, page by page",
         command: "presence.list",
         members: PAGE,
         result: "Members",
       },
       {
-        ...{ method: "GET", template: `${ROOM}/presence/count`, id: "countMembers" },
+        method: "GET",
+        template: `${ROOM}/presence/count`,
+        id: "countMembers",
         tag: "presence",
         summary: "Counts a room's members",
         command: "presence.count",

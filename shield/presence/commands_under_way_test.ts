@@ -17,12 +17,10 @@ function testBed() {
   const live = new Set<string>();
   let again = 0;
   const commands = new CommandsUnderWay({
-    ...{
-      hello: () => new Uint8Array(1),
-      spine,
-      brains: () => [...live],
-      monotonic_ms: () => performance.now(),
-    },
+    hello: () => new Uint8Array(1),
+    spine,
+    brains: () => [...live],
+    monotonic_ms: () => performance.now(),
     onGone: (brain_id) => {
       gone.push(brain_id);
       live.delete(brain_id);

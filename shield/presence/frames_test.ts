@@ -54,7 +54,10 @@ Deno.test("a batch is a PRESENCE_UPDATE and a PRESENCE_LEAVE, in either form", (
   assert.deepEqual(Object.keys(envelope.headers).sort(), ["X-Timestamp", "X-Twist-ID"]);
   const read = readPresenceUpdate(event.data);
   assert.deepEqual(read, {
-    ...{ members: [member(1, '{"a":[1]}')], connections: 7, users: 5, snapshot: false },
+    members: [member(1, '{"a":[1]}')],
+    connections: 7,
+    users: 5,
+    snapshot: false,
   });
   assert.equal(leave.event.type, "PRESENCE_LEAVE");
   const left = readPresenceLeave(leave.event.data);
@@ -116,7 +119,10 @@ Deno.test("an answer has the first page and the number of pages; the others are 
 Deno.test("an empty room is one empty page", () => {
   const list = view([]);
   assert.deepEqual(text(frames().ack(list, 1, true)).result, {
-    ...{ members: [], connections: 0, users: 0, pages: 1 },
+    members: [],
+    connections: 0,
+    users: 0,
+    pages: 1,
   });
   assert.equal(frames().pages(list, 1, true).length, 0);
   assert.deepEqual(text(frames().pages(list, 0, true)[0]!()).data.members, []);

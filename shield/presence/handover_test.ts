@@ -19,7 +19,13 @@ function testMoving() {
   const open = (node_id: string, confirm_ms = 60_000) => {
     const registry = createMetrics({ node_id, version: "0" });
     const moving = new Handover({
-      ...{ node_id, spine, log, registry, random, patience_ms: 1_000, confirm_ms },
+      node_id,
+      spine,
+      log,
+      registry,
+      random,
+      patience_ms: 1_000,
+      confirm_ms,
       monotonic_ms: () => clock.now_ms,
     });
     opened.push(moving);
@@ -30,7 +36,12 @@ function testMoving() {
   one.askBy(ask);
   const tell = (ids: readonly string[]) => one.tell(ids.map((id) => ({ id, identity: ANN })));
   return {
-    ...{ spine, clock, one, two, open, tell },
+    spine,
+    clock,
+    one,
+    two,
+    open,
+    tell,
     async [Symbol.asyncDispose]() {
       for (const moving of opened) moving.close();
       await spine.drain();
@@ -127,14 +138,12 @@ Deno.test("Shields without the moving connections are counted, and an unreachabl
   const kept = keptLog({ level: "warn" });
   const registry = createMetrics({ node_id: "three", version: "0" });
   const moving = new Handover({
-    ...{
-      node_id: "three",
-      spine: test.spine,
-      patience_ms: 1_000,
-      confirm_ms: 500,
-      random,
-      registry,
-    },
+    node_id: "three",
+    spine: test.spine,
+    patience_ms: 1_000,
+    confirm_ms: 500,
+    random,
+    registry,
     monotonic_ms: () => 0,
     log: kept.log,
   });

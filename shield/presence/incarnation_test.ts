@@ -12,7 +12,11 @@ function fixture(values: Record<string, unknown> = {}) {
   const stats = createPresenceStats();
   const { log, lines } = presenceLog();
   const announcer = new Announcer({
-    ...{ node_id: "own", started_ms: START_MS, port, stats, log },
+    node_id: "own",
+    started_ms: START_MS,
+    port,
+    stats,
+    log,
     config: presenceConfig(values),
     onLost: () => assert.fail("nobody is lost"),
   });

@@ -4,8 +4,16 @@ import { presenceRequest } from "./presence_request.ts";
 
 const LIMITS = { member_meta_bytes: 10 };
 const SUB = {
-  ...{ room_id: "a", request_id: 1, presence: true, observer: false, no_echo: false },
-  ...{ batch: false, member_meta: new Uint8Array(), after_offset: 0, epoch: "", filter: "" },
+  room_id: "a",
+  request_id: 1,
+  presence: true,
+  observer: false,
+  no_echo: false,
+  batch: false,
+  member_meta: new Uint8Array(),
+  after_offset: 0,
+  epoch: "",
+  filter: "",
   positions: new Uint8Array(),
   delta: false,
   delta_bytes: 0,

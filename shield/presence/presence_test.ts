@@ -165,12 +165,19 @@ Deno.test("messages on a wrong subject or not for a Shield are dropped and count
   answer([]);
   const update = {
     ...{ kind: "room_update", emitter: emitterOf("b1"), sequence: 1, tenant_id: "acme" } as const,
-    ...{ room_id: "lobby", joins: [written("w", 1)], leaves: [], clocks: [] },
+    room_id: "lobby",
+    joins: [written("w", 1)],
+    leaves: [],
+    clocks: [],
   };
   presence.receive("sys.presence.room.globex.lobby", update);
   presence.receive(direct, { kind: "hello", from: "x" });
   presence.receive("sys.cluster.beat.b2", {
-    ...{ kind: "beat", brain_id: "b3", boot: 1, state: "serving", writers: [] },
+    kind: "beat",
+    brain_id: "b3",
+    boot: 1,
+    state: "serving",
+    writers: [],
   });
   presence.receive(direct, { kind: "room_check", from: "b1", request: 1, rooms: [] });
   presence.receive("sys.presence.to.other", { kind: "room_differs", request: 1, rooms: [] });

@@ -121,7 +121,9 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
   });
   const { presence: { move_grace_ms }, server: { drain_timeout_ms } } = config;
   const moving = new Handover({
-    ...{ ...options, log, patience_ms: drain_timeout_ms + move_grace_ms },
+    ...options,
+    log,
+    patience_ms: drain_timeout_ms + move_grace_ms,
     // With an embedded Spine there is no other Shield.
     confirm_ms: config.nats?.request_timeout_ms ?? 0,
   });

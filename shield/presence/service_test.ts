@@ -30,17 +30,32 @@ function fixture() {
   const { log, lines } = keptLog();
   const config = configFrom({ presence: { heartbeat_ms: 100, brain_timeout_ms: 5_000 } });
   const service = startPresence({
-    ...{ node_id: "own", spine, config, registry, log, now: Date.now, random },
+    node_id: "own",
+    spine,
+    config,
+    registry,
+    log,
+    now: Date.now,
+    random,
     monotonic_ms: () => performance.now(),
   });
   const say = (subject: Subject, message: ClusterMessage) =>
     spine.publish(subject, encodeMessage(message));
   const beat = () =>
     say(processSubject("beat", "b1"), {
-      ...{ kind: "beat", brain_id: "b1", boot: START_MS, state: "serving", writers: [] },
+      kind: "beat",
+      brain_id: "b1",
+      boot: START_MS,
+      state: "serving",
+      writers: [],
     });
   return {
-    ...{ spine, service, sent, lines, say, beat },
+    spine,
+    service,
+    sent,
+    lines,
+    say,
+    beat,
     kinds: (kind: ClusterMessage["kind"]) => sent.filter((it) => it.kind === kind),
     async [Symbol.asyncDispose]() {
       service.close();
@@ -63,11 +78,21 @@ Deno.test("a service announces itself, sends heartbeats, and follows a room over
   const [{ request }] = it.kinds("room_pull") as [RoomPull];
   const place = { tenant_id: "acme", room_id: "lobby", emitter: emitterOf("b1") };
   it.say(processSubject("direct", "own"), {
-    ...{ kind: "room_snapshot", request, page: 0, pages: 1, sequence: 0, ...place },
-    ...{ entries: [written("w", 1)], clocks: [{ writer: writerOf("w"), clock: 1 }] },
+    kind: "room_snapshot",
+    request,
+    page: 0,
+    pages: 1,
+    sequence: 0,
+    ...place,
+    entries: [written("w", 1)],
+    clocks: [{ writer: writerOf("w"), clock: 1 }],
   });
   it.say(presenceSubject("acme", "lobby"), {
-    ...{ kind: "room_update", sequence: 1, ...place, joins: [written("w", 2)], leaves: [] },
+    kind: "room_update",
+    sequence: 1,
+    ...place,
+    joins: [written("w", 2)],
+    leaves: [],
     clocks: [{ writer: writerOf("w"), clock: 2 }],
   });
   await until("both members", () => presence.view("acme", "lobby")?.connections === 2);
@@ -86,7 +111,11 @@ Deno.test("an unreadable message is dropped and counted, and the next one is rec
   it.spine.publish(processSubject("direct", "own"), new Uint8Array([1, 2, 3]));
   it.spine.publish(HELLO, new Uint8Array());
   it.say(processSubject("beat", "b2"), {
-    ...{ kind: "beat", brain_id: "b1", boot: 1, state: "serving", writers: [] },
+    kind: "beat",
+    brain_id: "b1",
+    boot: 1,
+    state: "serving",
+    writers: [],
   });
   it.beat();
   await until("a live Brain", () => stats.live_brains === 1);

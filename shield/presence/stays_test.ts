@@ -4,8 +4,15 @@ import { MISSED_ROOMS_MAX, STAYS_MAX, Unconfirmed } from "./announcer.ts";
 
 const WRITER = { node_id: "s1", incarnation: 7 };
 const entry = (counter: number, room_id = "stage") => ({
-  ...{ counter, tenant_id: "t", room_id, connection_id: `c${counter}`, user_id: "u", issuer: "i" },
-  ...{ meta: '{"n":1}', joined_ms: counter, changed_ms: counter },
+  counter,
+  tenant_id: "t",
+  room_id,
+  connection_id: `c${counter}`,
+  user_id: "u",
+  issuer: "i",
+  meta: '{"n":1}',
+  joined_ms: counter,
+  changed_ms: counter,
 });
 const due = (stays: Unconfirmed) => [...stays.due()];
 

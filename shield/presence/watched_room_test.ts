@@ -15,7 +15,11 @@ function fixture() {
   const empty: WatchedRoom[] = [];
   const onEmpty = (it: WatchedRoom) => void empty.push(it);
   const room = new WatchedRoom("acme", "lobby", {
-    ...{ port, stats, announce_ms, sync_timeout_ms, onEmpty },
+    port,
+    stats,
+    announce_ms,
+    sync_timeout_ms,
+    onEmpty,
   });
   let counter = 0;
   return {

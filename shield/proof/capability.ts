@@ -50,7 +50,15 @@ export const PROOF: Capability<ProofService> = {
       { logs, rooms: { classes }, tenants, node_id }: Parts,
     ): Running<ProofService> => {
       const service = new ProofService({
-        ...{ config, keys, spine, logs, classes, tenants, node_id, monotonic_ms, log },
+        config,
+        keys,
+        spine,
+        logs,
+        classes,
+        tenants,
+        node_id,
+        monotonic_ms,
+        log,
         blocks: running.keeps(),
       });
       scrapedFamily(

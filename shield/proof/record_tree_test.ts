@@ -61,7 +61,12 @@ async function world() {
   const clock = { ms: 0 };
   const tree = (source: RecordSource, more: Partial<RecordTreeOptions> = {}) =>
     new RecordTree({
-      ...{ origin: ORIGIN, place: PLACE, bucket, source, counts, node_id: "one" },
+      origin: ORIGIN,
+      place: PLACE,
+      bucket,
+      source,
+      counts,
+      node_id: "one",
       keys: () => keys.of("acme", ORIGIN),
       log: keptLog().log,
       monotonic_ms: () => clock.ms,
@@ -111,7 +116,10 @@ async function shieldsVanish(turns: number, has_witness: boolean): Promise<void>
   await using witness = await witnessOf("witness.example", verifiers, forks);
   const asked = () =>
     !has_witness ? undefined : new Witnesses({
-      ...{ witnesses: [witness.named], counts, log: keptLog().log, monotonic_ms: () => clock.ms },
+      witnesses: [witness.named],
+      counts,
+      log: keptLog().log,
+      monotonic_ms: () => clock.ms,
       wait_ms: 60_000,
     }).cosign;
   const random = createRandom(7);

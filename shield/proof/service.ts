@@ -133,7 +133,13 @@ interface Look {
 /** All trees of a process. */
 export class ProofService {
   readonly counts: ProofCounts = {
-    ...{ entries: 0, checkpoints: 0, failed: 0, breaks: 0, forks: 0, cosigned: 0, uncosigned: 0 },
+    entries: 0,
+    checkpoints: 0,
+    failed: 0,
+    breaks: 0,
+    forks: 0,
+    cosigned: 0,
+    uncosigned: 0,
   };
   readonly #cosign: Witnesses["cosign"] | undefined;
   readonly #options: ProofServiceOptions;
@@ -267,7 +273,14 @@ export class ProofService {
     const { keys, node_id, log, monotonic_ms } = this.#options;
     const origin = this.#originOf(name);
     const tree = new RecordTree({
-      ...{ origin, place, bucket, source, node_id, log, counts: this.counts, monotonic_ms },
+      origin,
+      place,
+      bucket,
+      source,
+      node_id,
+      log,
+      counts: this.counts,
+      monotonic_ms,
       keys: () => keys.of(owner, origin),
       cosign: this.#cosign,
       writings: this.#writings,

@@ -43,7 +43,11 @@ async function world(step_ms = 10_000, classes: ProofServiceOptions["classes"] =
         of: (tenant_id) =>
           tenant_id === "torn" ? Promise.reject(new Error("torn")) : Promise.resolve(current.log),
       },
-      ...{ classes, tenants, blocks: [], node_id, log: keptLog().log },
+      classes,
+      tenants,
+      blocks: [],
+      node_id,
+      log: keptLog().log,
       monotonic_ms: () => clock.ms += step_ms,
     });
   };

@@ -140,7 +140,9 @@ Deno.test("messages in memory make the entries that the log would, and the log i
     (after) =>
       messages.filter(({ offset }) => offset > after.offset).map(
         ({ offset, time_ms, payload }) => ({
-          ...{ offset, time_ms, envelope: payload },
+          offset,
+          time_ms,
+          envelope: payload,
           text: offset === 4 ? "its text" : undefined,
         }),
       ),

@@ -28,7 +28,10 @@ async function asked(
   const counts = { cosigned: 0, uncosigned: 0, forks: 0 };
   const witnesses = new Witnesses({
     witnesses: [{ url: `http://127.0.0.1:${server.addr.port}`, vkey: encodeVerifier(WITNESS) }],
-    ...{ counts, log: keptLog().log, monotonic_ms: () => 0, wait_ms },
+    counts,
+    log: keptLog().log,
+    monotonic_ms: () => 0,
+    wait_ms,
   });
   const tree = { origin: ORIGIN, size, root: emptyRoot() };
   const note = await signNote(encodeCheckpoint(tree), [log]);
@@ -85,10 +88,7 @@ Deno.test("impossible sizes, signatures of others and redirects give no cosignat
     const line = await signed(note);
     return new Response(line + await signed(note, stranger) + line);
   });
-  assert.deepEqual(more, {
-    lines: more.lines,
-    ...{ cosigned: 1, uncosigned: 0, forks: 0, times: 1 },
-  });
+  assert.deepEqual(more, { lines: more.lines, cosigned: 1, uncosigned: 0, forks: 0, times: 1 });
   assert.equal(more.lines.split("\n").length, 2, "its own line, and once");
 });
 
@@ -104,10 +104,7 @@ Deno.test("a witness to which another Shield sends the same checkpoint meanwhile
     60_000,
     2,
   );
-  assert.deepEqual(had, {
-    lines: had.lines,
-    ...{ cosigned: 1, uncosigned: 0, forks: 0, times: 3 },
-  });
+  assert.deepEqual(had, { lines: had.lines, cosigned: 1, uncosigned: 0, forks: 0, times: 3 });
   assert.deepEqual(await asked(() => conflict("1\n")), { ...NOTHING, forks: 1, times: 2 });
 });
 

@@ -22,7 +22,11 @@ export const PUSHER: Capability = {
     return createPusherEntry({
       ...env,
       ...operations.context,
-      ...{ limits, stats, tenants, hub, ...door },
+      limits,
+      stats,
+      tenants,
+      hub,
+      ...door,
       rates: new HttpRates(parts.rates, now),
       apps,
       lists: () => parts.running.of(INSPECT),

@@ -170,7 +170,10 @@ async function enter(
         const reason = refused.message.replace(/[^\x20-\x7e]/g, "?").slice(0, 100);
         socket.close(refused.code, reason);
       },
-      ...{ message: nothing, flooded: nothing, tooLong: nothing, closed: nothing },
+      message: nothing,
+      flooded: nothing,
+      tooLong: nothing,
+      closed: nothing,
     });
     return response;
   }
@@ -204,7 +207,10 @@ function refusedOf(error: unknown): Refused | undefined {
 function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id: string) {
   const { config: { pusher }, messages, open, counts } = context;
   const socket = new PusherSocket(upgraded.socket, {
-    ...{ app, socket_id, messages, isClient: isPusherClient },
+    app,
+    socket_id,
+    messages,
+    isClient: isPusherClient,
     counts: app.subscription_count ? counts : undefined,
     ...pusher,
   });

@@ -5,7 +5,8 @@ import { isPusherClient } from "../auth/identity.ts";
 import { PresenceRoll, readChannelData, type RoomMember } from "./presence_roll.ts";
 
 const member = (connection: number, user: string): RoomMember => ({
-  ...{ connection_id: `c${connection}`, user_id: `pusher:${connection}.1` },
+  connection_id: `c${connection}`,
+  user_id: `pusher:${connection}.1`,
   meta: { user_id: user, user_info: { name: user } },
 });
 

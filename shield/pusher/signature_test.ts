@@ -16,7 +16,8 @@ Deno.test("the documentation's channels have the documented signatures", () => {
   assert.equal(isChannelAuth(APP, auth.slice(0, -1), channel), false);
   for (const odd of [undefined, 1, "", null]) assert.equal(isChannelAuth(APP, odd, channel), false);
   const presence = {
-    ...{ socket_id: "1234.1234", channel: "presence-foobar" },
+    socket_id: "1234.1234",
+    channel: "presence-foobar",
     channel_data: '{"user_id":10,"user_info":{"name":"Mr. Channels"}}',
   };
   const word =

@@ -47,7 +47,10 @@ export interface ValkeyOptions {
 const NONE = { messages: 0, bytes: 0 };
 /** A reservation of nobody. */
 const NOTHING: Reservation = {
-  ...{ tenant_id: "~", rate: { messages: 1, bytes: 1 }, debt: NONE, wish: NONE },
+  tenant_id: "~",
+  rate: { messages: 1, bytes: 1 },
+  debt: NONE,
+  wish: NONE,
 };
 /** The longest pause, as a multiple of the first. */
 const PAUSES_MAX = 8;

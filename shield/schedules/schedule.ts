@@ -103,7 +103,9 @@ export function setAside(schedule: Schedule, now_ms: number): Schedule {
     claim: null,
     next_ms: dueAfter(schedule, due_ms) ?? null,
     last: {
-      ...{ due_ms, at_ms: now_ms, outcome: "set_aside" },
+      due_ms,
+      at_ms: now_ms,
+      outcome: "set_aside",
       reason: "two processes died while they published it",
     },
   };

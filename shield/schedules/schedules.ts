@@ -161,8 +161,13 @@ export class Schedules {
     }
     if (known?.revision === revision) return;
     const next: Known = known ?? {
-      ...{ tenant_id, schedule_id, schedule, revision },
-      ...{ timer: undefined, failures: 0, own_claim_ms: undefined },
+      tenant_id,
+      schedule_id,
+      schedule,
+      revision,
+      timer: undefined,
+      failures: 0,
+      own_claim_ms: undefined,
     };
     this.#known.set(name, next);
     this.#take(next, schedule, revision);
@@ -267,7 +272,9 @@ export class Schedules {
       if (isConflict(error)) return;
       if (known.failures === 0) {
         log.warn("a schedule could not be published; retrying", {
-          ...{ tenant_id, schedule: schedule_id, error },
+          tenant_id,
+          schedule: schedule_id,
+          error,
         });
       }
       const pause_ms = Math.min(AGAIN_MAX_MS, again_ms * 2 ** known.failures++);

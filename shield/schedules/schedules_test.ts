@@ -37,17 +37,38 @@ const DAY_MS = 86_400_000;
 
 function scheduleOf(now_ms: number, more: Partial<Schedule> = {}): Schedule {
   return {
-    ...{ format: 1, room: "lobby", message: { type: "tick" }, user: "schedule", by: "root" },
-    ...{ created_ms: now_ms, changed_ms: now_ms, is_paused: false, next_ms: now_ms + EVERY_MS },
-    ...{ claim: null, published: 0, refused: 0, missed: 0, last: null },
-    ...{ every_ms: EVERY_MS, from_ms: now_ms + EVERY_MS, ...more },
+    format: 1,
+    room: "lobby",
+    message: { type: "tick" },
+    user: "schedule",
+    by: "root",
+    created_ms: now_ms,
+    changed_ms: now_ms,
+    is_paused: false,
+    next_ms: now_ms + EVERY_MS,
+    claim: null,
+    published: 0,
+    refused: 0,
+    missed: 0,
+    last: null,
+    every_ms: EVERY_MS,
+    from_ms: now_ms + EVERY_MS,
+    ...more,
   };
 }
 
 const optionsOf = (bucket: KeyValue, more: Partial<SchedulesOptions> = {}): SchedulesOptions => ({
-  ...{ bucket, node_id: "s", publish: () => Promise.resolve() },
-  ...{ isInLog: () => Promise.resolve(false), late_ms: () => 60_000, onTime: () => {} },
-  ...{ log: keptLog().log, now: Date.now, random: Math.random, claim_ms: 100, again_ms: 5 },
+  bucket,
+  node_id: "s",
+  publish: () => Promise.resolve(),
+  isInLog: () => Promise.resolve(false),
+  late_ms: () => 60_000,
+  onTime: () => {},
+  log: keptLog().log,
+  now: Date.now,
+  random: Math.random,
+  claim_ms: 100,
+  again_ms: 5,
   ...more,
 });
 
@@ -74,7 +95,8 @@ Deno.test("each time is published under one id, whichever Shield dies and whiche
   const start = (node_id: string) => {
     let is_gone = false;
     const one: Schedules = new Schedules(optionsOf(lossy, {
-      ...{ node_id, left_ms: 2_000 },
+      node_id,
+      left_ms: 2_000,
       async publish({ schedule_id, due_ms }) {
         if (random.chance(0.1)) throw new ArqonError("log-unavailable", "not now");
         const id = `${schedule_id}.${due_ms}`;
@@ -157,13 +179,15 @@ Deno.test("a time that is too late counts as missed, and a time claimed long ago
   await bucket.update(
     ["acme", "late"],
     encodeSchedule(scheduleOf(now_ms, {
-      ...{ every_ms: 1_000, from_ms: now_ms - 90_500, next_ms: now_ms - 90_500 },
+      every_ms: 1_000,
+      from_ms: now_ms - 90_500,
+      next_ms: now_ms - 90_500,
     })),
     0,
   );
   await bucket.update(
     ["acme", "claimed"],
-    encodeSchedule(scheduleOf(now_ms, { ...{ ...at, at_ms: last_ms, next_ms: last_ms, claim } })),
+    encodeSchedule(scheduleOf(now_ms, { ...at, at_ms: last_ms, next_ms: last_ms, claim })),
     0,
   );
   const schedules = new Schedules(optionsOf(bucket, {
@@ -377,7 +401,10 @@ Deno.test("a schedule is set aside after two processes died while publishing it,
   const outcomes: string[] = [];
   const { log, lines } = keptLog();
   const third = new Schedules(optionsOf(bucket, {
-    ...{ node_id: "a", log, left_ms: 200, onTime: (outcome) => void outcomes.push(outcome) },
+    node_id: "a",
+    log,
+    left_ms: 200,
+    onTime: (outcome) => void outcomes.push(outcome),
     publish: ({ due_ms }) => Promise.resolve(void published.push(due_ms)),
   }));
   await until("it is set aside", async () => (await read(bucket))?.is_paused === true);
@@ -456,7 +483,8 @@ Deno.test("schedules that only were due at the same time continue: an abandoned 
   const died = Promise.withResolvers<void>();
   let is_dead = false;
   const second: Schedules = new Schedules(optionsOf(bucket, {
-    ...{ node_id: "two", claim_ms: 2_000 },
+    node_id: "two",
+    claim_ms: 2_000,
     async publish({ schedule_id }) {
       if (schedule_id !== "tick") await pace(200);
       else {
@@ -483,13 +511,19 @@ Deno.test("schedules that only were due at the same time continue: an abandoned 
 Deno.test("many schedules of a tenant's state are checked, written and listed one by one, in turns with other work", async () => {
   await using engine = testSpine();
   const kind = schedulesKind({
-    ...{ spine: engine.spine, log: keptLog().log, now: () => 1_000 },
+    spine: engine.spine,
+    log: keptLog().log,
+    now: () => 1_000,
     limits: { headers: 10, header_bytes: 1_000, field_bytes: 100 },
     running: { bounds: { tenant_schedules: 300, schedules: 300 }, schedules: { count: () => 0 } },
   });
   const when = { cron: "0 0 29 2 1#5", zone: "Pacific/Apia" };
   const wanted = Array.from({ length: 300 }, (_, at) => ({
-    ...{ id: `s${at}`, room: "lobby", user: "schedule", message: { type: "tick" }, ...when },
+    id: `s${at}`,
+    room: "lobby",
+    user: "schedule",
+    message: { type: "tick" },
+    ...when,
   }));
   const checked = await turnsDuring(() => kind.check("acme", wanted));
   assert.equal(checked.value.length, 300);
@@ -533,7 +567,9 @@ Deno.test("an integer whose digits were lost when the request was read is refuse
     const message = { type: "x", data: JSON.parse(data) };
     const body = { room: "lobby", message, user: "schedule", at_ms: 2_000 };
     return requireDue(body, { tenant_id: "acme", schedule_id: "s", now_ms: 1_000 }, {
-      ...{ headers: 64, header_bytes: 16_384, field_bytes: 256 },
+      headers: 64,
+      header_bytes: 16_384,
+      field_bytes: 256,
     });
   };
   assert.equal(due('{"n":[9007199254740991,-2.5,"12345678901234567890"]}'), 2_000);

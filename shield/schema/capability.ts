@@ -29,7 +29,9 @@ export const SCHEMAS: Capability<StartedSchemas> = {
     return {
       own: schemas,
       gives: { schemas: gate },
-      ...{ checks, status, close },
+      checks,
+      status,
+      close,
       start: () => ({
         routes: SCHEMA_ROUTES.serve(schemas.admin),
         follow: schemas.follow,

@@ -112,7 +112,12 @@ function openParts(
     onLoaded: (outcome) => void totals.loads[outcome]++,
   });
   const puts = new Adoption({
-    ...{ store, work: checks.work, log, now, kv_bucket, versions_max },
+    store,
+    work: checks.work,
+    log,
+    now,
+    kv_bucket,
+    versions_max,
     random: () => randomFraction(random),
     mapped: (schema_id) => mappings.messagesOf(schema_id),
     listed_ms: ttl_ms,

@@ -145,7 +145,8 @@ Deno.test("a log's retention is the largest of the durable classes that can appl
 Deno.test("fewer replicas than a cluster's default never reduce them, three and more apply", () => {
   const replicasOf = (...all: (number | undefined)[]) =>
     new RoomClasses(configClasses(...all.map((replicas, at) => ({
-      ...{ room: `r${at}`, durable: true },
+      room: `r${at}`,
+      durable: true,
       ...(replicas === undefined ? {} : { replicas }),
     })))).retentionOf("acme")?.replicas;
   assert.equal(replicasOf(1, 1), 1);

@@ -24,7 +24,12 @@ const routes: ClientSide["routes"] = (env, parts, entrance) => {
   );
   const events = {
     enter: createEntrance(entrance),
-    ...{ hub, readers, stats, now, random, classes },
+    hub,
+    readers,
+    stats,
+    now,
+    random,
+    classes,
     rates: new HttpRates(rates, now),
     query_token: auth.query_token,
     origins: server,

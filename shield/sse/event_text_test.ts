@@ -4,8 +4,15 @@ import { encodeTextMessage, type PlainEnvelope } from "@arqon/proto";
 import { eventBytes, factsOf } from "./event_text.ts";
 
 const ENVELOPE: PlainEnvelope = {
-  ...{ room_id: "r~1:a", sender_id: "ann", timestamp_ms: 5, headers: {}, tenant_id: "t" },
-  ...{ trace_id: "", message_id: "", request_id: 0, ack_requested: false },
+  room_id: "r~1:a",
+  sender_id: "ann",
+  timestamp_ms: 5,
+  headers: {},
+  tenant_id: "t",
+  trace_id: "",
+  message_id: "",
+  request_id: 0,
+  ack_requested: false,
   event: { type: "t", data: new TextEncoder().encode("1"), content_type: "", schema_id: "" },
 } as unknown as PlainEnvelope;
 

@@ -38,7 +38,10 @@ Deno.test("a batch that is repeated while its client must pause is answered afte
       received.push(frame[0]);
       if (received.length % 2 === 1) socket.rest(1);
     },
-    ...{ opened: nothing, flooded: nothing, tooLong: nothing, closed: nothing },
+    opened: nothing,
+    flooded: nothing,
+    tooLong: nothing,
+    closed: nothing,
   });
   const first = bytes(0, 0, 0, 0, ...[1, 2, 3, 4].flatMap((one) => [0, 0, 0, 1, one]));
   const second = bytes(0, 0, 0, 1, ...[5, 6].flatMap((one) => [0, 0, 0, 1, one]));

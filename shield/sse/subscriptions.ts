@@ -96,7 +96,10 @@ export class EventSubscriptions {
   #sub(place: Place, after: object | undefined): string {
     const { room_id: room, filter } = place;
     return JSON.stringify({
-      ...{ op: "sub", room, id: this.#places.indexOf(place) + 1, filter },
+      op: "sub",
+      room,
+      id: this.#places.indexOf(place) + 1,
+      filter,
       ...after,
     });
   }

@@ -37,7 +37,10 @@ export const STREAM_ROUTES = {
     method: "PUT",
     template: STREAM,
     about: {
-      ...{ id: "createStream", tag: "streams", status: 201, answer: undefined },
+      id: "createStream",
+      tag: "streams",
+      status: 201,
+      answer: undefined,
       summary:
         "Creates a stream in a durable room, or a fork of another stream; 200 if it exists already",
       body: { ...BYTES, optional: true },
@@ -48,7 +51,10 @@ export const STREAM_ROUTES = {
     method: "POST",
     template: STREAM,
     about: {
-      ...{ id: "appendToStream", tag: "streams", status: 204, answer: undefined },
+      id: "appendToStream",
+      tag: "streams",
+      status: 204,
+      answer: undefined,
       summary: "Appends to a stream, and closes it; 200 for a new append of a producer",
       body: { ...BYTES, optional: true },
       refusals: [404, 405, 409, 410],
@@ -58,7 +64,9 @@ export const STREAM_ROUTES = {
     method: "GET",
     template: STREAM,
     about: {
-      ...{ id: "readStream", tag: "streams", summary: "The messages of a stream after an offset" },
+      id: "readStream",
+      tag: "streams",
+      summary: "The messages of a stream after an offset",
       query: READ_QUERY,
       type: "application/octet-stream",
       answer: {},
@@ -69,7 +77,10 @@ export const STREAM_ROUTES = {
     method: "DELETE",
     template: STREAM,
     about: {
-      ...{ id: "deleteStream", tag: "streams", status: 204, answer: undefined },
+      id: "deleteStream",
+      tag: "streams",
+      status: 204,
+      answer: undefined,
       summary: "Deletes a stream with its messages; those that its forks show are kept for them",
       refusals: [404, 405, 410],
     },

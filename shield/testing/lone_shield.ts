@@ -47,8 +47,11 @@ export async function startWith(
     limits: { memory_bytes: 1_099_511_627_776 },
     auth: {
       issuers: [{
-        ...{ issuer: "test", audience: "arqon", pem_file: "public.pem" },
-        ...{ tenants: ["*"], roles: ["user", "admin"] },
+        issuer: "test",
+        audience: "arqon",
+        pem_file: "public.pem",
+        tenants: ["*"],
+        roles: ["user", "admin"],
       }],
     },
   });
@@ -57,12 +60,20 @@ export async function startWith(
   const spine = await openSpine(config, { log, now: Date.now });
   const registry = createMetrics({ node_id: "n", version: "0" });
   const shield = await startShield({
-    ...{ capabilities, config, spine, log, fetch, version: "0", cores: 1, now: Date.now },
+    capabilities,
+    config,
+    spine,
+    log,
+    fetch,
+    version: "0",
+    cores: 1,
+    now: Date.now,
     ...live === undefined ? {} : { reloading: live.reloading },
     registry,
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     monotonic_ms: () => performance.now(),
-    ...{ overseer_log: log, registry_log: log },
+    overseer_log: log,
+    registry_log: log,
     onFatal: assert.fail,
     onExhausted: assert.fail,
     readTextFile: () => PEM,

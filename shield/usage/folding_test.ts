@@ -381,7 +381,10 @@ Deno.test("folding: a Shield folds each hour, also for tenants without new count
         running: () => bench.place.running(),
         kept_ms: bench.place.kept_ms,
       },
-      ...{ node_id: "two", tenant_bytes: TENANT_BYTES, log: loud, now: () => bench.now_ms },
+      node_id: "two",
+      tenant_bytes: TENANT_BYTES,
+      log: loud,
+      now: () => bench.now_ms,
     });
     const tick = async (wait_ms: number) => {
       bench.now_ms += wait_ms;

@@ -37,9 +37,14 @@ async function onBus(
 /** A minute with that many rows, each of another class of rooms. */
 const minuteOf = (at: number, rows: number, life_ms = START_MS) =>
   encodeMinute({
-    ...{ life_ms, seq: at, minute: START_MS / MINUTE_MS + at, until_ms: START_MS },
+    life_ms,
+    seq: at,
+    minute: START_MS / MINUTE_MS + at,
+    until_ms: START_MS,
     rows: Array.from({ length: rows }, (_, row) => ({
-      ...{ room: `room-${row}-*`, user: "", policy: "" },
+      room: `room-${row}-*`,
+      user: "",
+      policy: "",
       counts: { ...noCounts(), messages_in: 1 },
     })),
   });
@@ -76,8 +81,16 @@ Deno.test("usage: many tenants are written in turns with other work, and counts 
     const take = (tenant_id: string) => ledger.taken({ tenant_id, claims: {} }, "*", 1);
     const all = Array.from({ length: 1_000 }, (_, at) => `t${at}`);
     const writer = new UsageWriter({
-      ...{ ledger, place, node_id: "s1", flush_ms: 5_000, retention_seconds: 1e9, log: QUIET },
-      ...{ tenant_bytes: 1e9, queue_bytes: 1e9, now: () => clock.now_ms, monotonic_ms: () => 0 },
+      ledger,
+      place,
+      node_id: "s1",
+      flush_ms: 5_000,
+      retention_seconds: 1e9,
+      log: QUIET,
+      tenant_bytes: 1e9,
+      queue_bytes: 1e9,
+      now: () => clock.now_ms,
+      monotonic_ms: () => 0,
       life: { began_ms: START_MS, begin: () => ({ mark: () => {}, end: () => {} }) },
     });
     const written = async (meanwhile: () => void) => {

@@ -37,7 +37,11 @@ export async function run(
 ): Promise<Ran | undefined> {
   try {
     const child = new Deno.Command(program, {
-      ...{ args: [...args], cwd, env, stdout: "piped", stderr: "piped" },
+      args: [...args],
+      cwd,
+      env,
+      stdout: "piped",
+      stderr: "piped",
       stdin: stdin === undefined ? "null" : "piped",
     }).spawn();
     // A program may end before it has read its whole input.

@@ -45,6 +45,10 @@ export async function ensureDeployTools(): Promise<DeployTools> {
   return {
     hadolint: `${python}/hadolint`,
     kubernetes_validate: `${python}/kubernetes-validate`,
-    ...{ compose, kustomize, helm, nats_server, promtool },
+    compose,
+    kustomize,
+    helm,
+    nats_server,
+    promtool,
   };
 }

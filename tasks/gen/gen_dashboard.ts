@@ -46,7 +46,9 @@ function panelOf(entries: Readonly<Record<string, string>>): PanelSpec {
     /^(.+) \((\w+)(?:, (stat|table))?(?:, limit ([\d.]+))?\)$/.exec(head) ?? [];
   if (title === "") throw new TypeError(`${SOURCE}: "${head}" is not "Title (unit)"`);
   return {
-    ...{ title, unit, description },
+    title,
+    unit,
+    description,
     queries: queries.map(([legend, query]) => [expanded(query), legend]),
     ...(kind === undefined ? {} : { kind: kind as "stat" | "table" }),
     ...(limit === undefined ? {} : { limit: Number(limit) }),
@@ -78,7 +80,8 @@ function fieldConfig({ unit, limit, kind }: PanelSpec): object {
   const has_thresholds = kind === "stat" || limit !== undefined;
   return {
     defaults: {
-      ...{ unit, min: 0 },
+      unit,
+      min: 0,
       ...(has_thresholds ? { thresholds } : {}),
       ...(kind === undefined ? { custom } : {}),
     },

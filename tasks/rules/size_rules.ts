@@ -91,6 +91,13 @@ function lengthProblem(node: ts.Node): string | undefined {
   return `${nameOf(node)} has ${lines} lines; at most ${FUNCTION_LINES}`;
 }
 
+/** An object in another saves lines only, and TypeScript does not look for names in it that no type has. */
+function spreadProblem(node: ts.Node): string | undefined {
+  return ts.isSpreadAssignment(node) && ts.isObjectLiteralExpression(node.expression)
+    ? "write the properties without `...{}`"
+    : undefined;
+}
+
 const isDocumented = (node: ts.Node) => ts.getJSDocCommentsAndTags(node).some(ts.isJSDoc);
 
 /** The names that `export { a, b }` without `from` exports. */
@@ -146,6 +153,7 @@ export function checkTypeScript(
     ...nodesOf(source).flatMap((node) => {
       const problems = [
         lengthProblem(node),
+        spreadProblem(node),
         isSkip(node, in_test) ? "no test is left out or run alone" : undefined,
         of_tests ? sleepProblem(path, node) : undefined,
       ];

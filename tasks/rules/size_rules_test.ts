@@ -54,6 +54,12 @@ Deno.test("every kind of function is measured, from its first line to its last",
   }
 });
 
+Deno.test("an object that is spread into another is reported", () => {
+  assert.deepEqual(messages(`${opening}const all = { ...{ a, b }, ...(c && { d }), ...e };\n`), [
+    "2: write the properties without `...{}`",
+  ]);
+});
+
 Deno.test("braces in strings, templates and comments do not confuse the measure", () => {
   const text = `${opening}function f() {\n  return "{" + \`\${"{"}\` + /[{]/.source; // {\n}\n`;
   assert.deepEqual(messages(text), []);

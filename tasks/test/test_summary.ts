@@ -54,7 +54,11 @@ interface FileReport {
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {
-  ...{ "&gt;": ">", "&lt;": "<", "&quot;": '"', "&apos;": "'", "&amp;": "&" },
+  "&gt;": ">",
+  "&lt;": "<",
+  "&quot;": '"',
+  "&apos;": "'",
+  "&amp;": "&",
 };
 
 /** The report of each file, from a report in JUnit's format. */

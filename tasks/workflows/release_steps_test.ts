@@ -59,8 +59,12 @@ class Runner implements AsyncDisposable {
       cwd: this.root,
       clearEnv: true,
       env: {
-        ...{ PATH: `${this.root}/bin:/usr/bin:/bin`, CALLS: `${this.root}/calls` },
-        ...{ GITHUB_REF_NAME: this.tag, RUNNER_OS: "Linux", TARGET, ...env },
+        PATH: `${this.root}/bin:/usr/bin:/bin`,
+        CALLS: `${this.root}/calls`,
+        GITHUB_REF_NAME: this.tag,
+        RUNNER_OS: "Linux",
+        TARGET,
+        ...env,
       },
     }).output();
     const text = new TextDecoder();

@@ -71,7 +71,9 @@ const growing: Capability = async (world) => {
   const token = await world.issuer.tokenFor();
   const asking = { authorization: `Bearer ${token}`, "content-type": "text/plain" };
   const grown = await fetch(`${world.url(0)}/v1/rooms/kept-grown/streams?id=one`, {
-    ...{ method: "POST", headers: asking, body: "whole" },
+    method: "POST",
+    headers: asking,
+    body: "whole",
   });
   assert.equal(grown.status, 200, await grown.text());
   await using ann = await world.connect(1, "ann");
@@ -98,7 +100,8 @@ const streams: Capability = async (world) => {
   };
   const ask = async (at: 0 | 1, method: string, path: string, body?: string) => {
     const response = await fetch(`${world.url(at)}/v1/streams/${path}`, {
-      ...{ method, headers },
+      method,
+      headers,
       ...(body === undefined ? {} : { body }),
     });
     const text = await response.text();
@@ -132,7 +135,9 @@ const http: Capability = async (world) => {
   for (holds of [false, true]) {
     const url = `http://127.0.0.1:${proxy.addr.port}`;
     await using bus = await connect({
-      ...{ url, token: await world.issuer.tokenFor(), webSocket: HttpSocket },
+      url,
+      token: await world.issuer.tokenFor(),
+      webSocket: HttpSocket,
     });
     assert.equal(bus.welcome.node_id, "shield-0");
     await using messages = bus.room("lobby").subscribe();
@@ -238,7 +243,9 @@ const deadLetters: Capability = async (world) => {
   const ask = asker(world.shields[0].ready["admin_url"] ?? "", token);
   assert.equal((await ask("PUT", "schemas/checked", ping())).status, 200);
   const mapping = {
-    ...{ subject: "in.t.acme.r.checked*", schema_id: "checked", message: "t.Ping" },
+    subject: "in.t.acme.r.checked*",
+    schema_id: "checked",
+    message: "t.Ping",
     mode: "dead-letter",
   };
   assert.equal((await ask("PUT", "tenants/acme/mappings", mapping)).status, 200);
@@ -283,7 +290,9 @@ const backend: Capability = async (world) => {
   const token = await world.issuer.tokenFor({ role: "service", sub: "billing" });
   const { port } = world.nats;
   const connection = await connectNats({
-    ...{ servers: `127.0.0.1:${port}`, user: "backend", pass: "secret" },
+    servers: `127.0.0.1:${port}`,
+    user: "backend",
+    pass: "secret",
     inboxPrefix: "_INBOX_BACKEND",
   });
   await using _end = atEnd(() => connection.close());

@@ -94,7 +94,12 @@ export async function withAccounts(work: (world: AccountsWorld) => Promise<void>
   const shields = [one, two] as const;
   const url = (at: 0 | 1) => new URL(shields[at].ready["url"] ?? "").origin.replace(/^ws/, "http");
   await work({
-    ...{ nats, issuer, shields, receiver, natsUrl, url },
+    nats,
+    issuer,
+    shields,
+    receiver,
+    natsUrl,
+    url,
     brains: [first, second],
     peer: async (at, claims) => new HttpPeer(url(at), await issuer.tokenFor(claims)),
     admin: async (at) => {

@@ -172,7 +172,8 @@ Deno.test("a room is forked and its past removed, and both report their previous
   assert.equal((await other.get(past)).status, 403);
   // No client may request it, whatever its role.
   await using client = await connect({
-    ...{ url: bus.url, token: await bus.tokenFor({ role: "admin" }) },
+    url: bus.url,
+    token: await bus.tokenFor({ role: "admin" }),
   });
   for (const name of ["room.past", "past"]) {
     const refused = client.room("count-2").command(name, { ask: { action: "trim" } });
@@ -216,9 +217,7 @@ async function writeFalse(nats_url: string): Promise<void> {
   const spine = await openSpine(config, { log: testLog(), now: Date.now });
   await using _end = atEnd(() => spine.drain());
   const durable = await spine.log("default", RETENTION);
-  const { messages } = await durable.read(LOG_ROOM, {
-    ...{ after: 0, limit: 100, max_bytes: 1_000_000 },
-  });
+  const { messages } = await durable.read(LOG_ROOM, { after: 0, limit: 100, max_bytes: 1_000_000 });
   const batches = messages.map(({ payload }) =>
     decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array())
   ).filter(({ entries }) => entries.length > 0);
@@ -227,7 +226,8 @@ async function writeFalse(nats_url: string): Promise<void> {
   const data = encodeBatch({ ...last, after: 10, entries: [entry] });
   const from = { now: Date.now, random: (size: number) => new Uint8Array(size).fill(7) };
   const payload = systemEnvelope(from, {
-    ...{ tenant_id: "default", room_id: LOG_ROOM },
+    tenant_id: "default",
+    room_id: LOG_ROOM,
     event: { type: "reducer.entries", data, content_type: "application/octet-stream" },
   });
   await durable.append(LOG_ROOM, payload);

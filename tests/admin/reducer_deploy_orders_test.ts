@@ -33,7 +33,10 @@ function contextOf(spine: Spine, gate: Gate): ReducerAdminContext {
       keyValue: async (...args) => gate.through(await spine.keyValue(...args)),
       objects: async (name) => gate.through(await spine.objects(name)),
     },
-    ...{ reducers, limits: { reducer_modules: 200 }, now: () => 1, node_id: "s" },
+    reducers,
+    limits: { reducer_modules: 200 },
+    now: () => 1,
+    node_id: "s",
     check: () => Promise.resolve(),
     requireBudget: () => Promise.resolve(),
     log: testLog(),
@@ -48,7 +51,10 @@ async function deploy(spine: Spine, gate: Gate, module: Uint8Array): Promise<voi
   const headers = { "content-type": "application/wasm" };
   const call = {
     request: new Request(url, { method: "PUT", body: new Uint8Array(module), headers }),
-    ...{ url: new URL(url), names: { class: "counter-*" }, tenant: "t", by: "root" },
+    url: new URL(url),
+    names: { class: "counter-*" },
+    tenant: "t",
+    by: "root",
     checks: { run: (_: string, check: () => Promise<unknown>) => check() },
   };
   await route.handle(call as unknown as AdminCall);

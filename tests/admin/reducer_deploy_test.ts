@@ -245,7 +245,10 @@ count-2: 2 entries, the same
   const [room] = output.split("\n").map((line) => JSON.parse(line || "null"));
   assert.deepEqual([room.room, room.forbidden], ["count-1", 2]);
   assert.deepEqual(room.forbidden_calls[0], {
-    ...{ command: "add", code: 400, entries: 1, first: 2 },
+    command: "add",
+    code: 400,
+    entries: 1,
+    first: 2,
     reason: "data: expected at most 10, found 50",
   });
   // The bus behaves as the command says.

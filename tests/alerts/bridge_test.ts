@@ -48,7 +48,12 @@ Deno.test("alerts about a bridge", async () => {
   assert.ok(await database.sql("select arqon.publish('orders-0', 'order', '{}')") !== undefined);
   const { url, admin_url, ops_url, log } = bus;
   const stage: Bridged = {
-    ...{ world, url, admin_url, ops_url, log, words: {} },
+    world,
+    url,
+    admin_url,
+    ops_url,
+    log,
+    words: {},
     token: await tokenOf(folder, "admin"),
     pages: { "arqon-bus": ops_url },
     sql: (text) => database.sql(text),

@@ -119,7 +119,9 @@ const STORED: readonly Row<Natted>[] = [{
     const admin = new AdminClient(admin_url, token);
     const change = () =>
       admin.ask("PUT", "/v1/tenants/acme/schedules/s", {
-        ...{ room: "lobby", message: { type: "t" }, every_ms: 3_600_000 },
+        room: "lobby",
+        message: { type: "t" },
+        every_ms: 3_600_000,
       });
     assert.equal((await change()).status, 200);
     const line = () => stage.log().split("\n").find((line) => line.includes('msg="audit"')) ?? "";

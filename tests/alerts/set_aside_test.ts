@@ -67,7 +67,12 @@ Deno.test("the alert about work during which two processes died", async () => {
   try {
     const { url, admin_url, ops_url } = bus;
     const stage: Deadly = {
-      ...{ url, admin_url, ops_url, token, receiver, die },
+      url,
+      admin_url,
+      ops_url,
+      token,
+      receiver,
+      die,
       pages: { "arqon-bus": ops_url },
       words: {},
       log: () => log + bus.log(),

@@ -44,13 +44,22 @@ onMessage(judge);
 const CLOSED = { allowed: false, code: 403 };
 const closedRecord = (sha256: string): JournalRecord =>
   recordOf({
-    ...{ ...CLOSED, reason: "policy-rejected", message: "closed today" },
-    ...{ room: "closed", type: "message", content_type: "text/plain" },
+    ...CLOSED,
+    reason: "policy-rejected",
+    message: "closed today",
+    room: "closed",
+    type: "message",
+    content_type: "text/plain",
     payload: { form: "kept", data: btoa("hello") },
     chain_version: 1,
     policies: [decidedBy("closed", {
-      ...{ ...CLOSED, module: sha256, reason: "closed today", budget_units: 5_000_000 },
-      ...{ asking_bytes: 0, has_read_payload: false, reads: [] },
+      ...CLOSED,
+      module: sha256,
+      reason: "closed today",
+      budget_units: 5_000_000,
+      asking_bytes: 0,
+      has_read_payload: false,
+      reads: [],
     })],
     meter_version: 0,
   });

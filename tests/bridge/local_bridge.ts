@@ -51,13 +51,21 @@ export function runLocalBridge(
   const lines: string[] = [];
   const outcomes: string[] = [];
   const running = runBridge({
-    ...{ database: () => url, slot, accept_loss, accept_hint: "accept", reading },
-    ...{ bus: connectedBus(connection), waiting_messages: 2_000, now: Date.now },
+    database: () => url,
+    slot,
+    accept_loss,
+    accept_hint: "accept",
+    reading,
+    bus: connectedBus(connection),
+    waiting_messages: 2_000,
+    now: Date.now,
     monotonic_ms: () => performance.now(),
     say: (text) => void lines.push(text),
     signal: stopping.signal,
     watch: {
-      ...{ state: () => {}, waiting: () => {}, kept: () => {} },
+      state: () => {},
+      waiting: () => {},
+      kept: () => {},
       over: (_, outcome) => void outcomes.push(outcome),
     },
   });

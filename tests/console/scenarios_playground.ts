@@ -17,7 +17,8 @@ const plays: Scenario = {
     await using ann = await connect({ url: world.bus.url, token: await of("ann", "user") });
     const received: string[] = [];
     const listening = ann.room("hall").listen((message) => void received.push(message.text()), {
-      ...{ presence: true, member_meta: { mood: HOSTILE } },
+      presence: true,
+      member_meta: { mood: HOSTILE },
     });
     await listening.ready;
     // An admin of the one tenant: no operator is needed.

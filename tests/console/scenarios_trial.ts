@@ -9,7 +9,9 @@ import { ask, openConsole, type Scenario } from "./world.ts";
 const TENANT = "tried";
 
 const fileOf = (name: string, bytes: Uint8Array) => ({
-  ...{ name, mimeType: "application/wasm", buffer: Buffer.from(bytes) },
+  name,
+  mimeType: "application/wasm",
+  buffer: Buffer.from(bytes),
 });
 
 const trial: Scenario = {

@@ -20,7 +20,8 @@ async function servers(folder: string): Promise<Record<string, string[]>> {
   await must("npm", ["install", "--no-audit", "--no-fund", "jose@6.2.17"], { cwd: folder });
   const bin = await pythonPackages("token_server_python", ["pyjwt[crypto]>=2.9"]);
   const go = await ensureGoProgram({
-    ...{ name: "arqon_token_server", version: "1" },
+    name: "arqon_token_server",
+    version: "1",
     source: { folder: "examples/cookbook/token_server/go" },
   });
   return {

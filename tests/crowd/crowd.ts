@@ -66,7 +66,9 @@ export async function crowd(options: CrowdOptions): Promise<CrowdReport> {
     }
   }
   return {
-    ...{ inside, refused, others },
+    inside,
+    refused,
+    others,
     [Symbol.dispose]: () => sockets.forEach((socket) => socket.destroy()),
   };
 }

@@ -30,7 +30,8 @@ async function open(browser: Browser, url: string, name: string): Promise<Player
   page.on("pageerror", (error) => problems.push(`uncaught: ${error.stack ?? error.message}`));
   await page.goto(`${url}?name=${name}`);
   return {
-    ...{ context, page },
+    context,
+    page,
     async [Symbol.asyncDispose]() {
       await context.close();
       assert.deepEqual(problems, []);

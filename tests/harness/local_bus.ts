@@ -70,7 +70,8 @@ export async function startLocalBus(
       stopping: stoppedBy(stopping.signal),
       writeLog: (line) => void (log = (log + line).slice(-100_000)),
     }),
-    ...{ now, capabilities },
+    now,
+    capabilities,
     // A test's own process is not ended, and the test runner handles its unhandled errors.
     exit(_code: number, sentence: string): never {
       throw new Error(`the bus ended itself: ${sentence}\n${log}`);

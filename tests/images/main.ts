@@ -18,7 +18,9 @@ const PROGRAMS = {
   debootstrap: "debootstrap",
   "dpkg-query": "dpkg",
   ip: "iproute2",
-  ...{ nsenter: "util-linux", setpriv: "util-linux", unshare: "util-linux" },
+  nsenter: "util-linux",
+  setpriv: "util-linux",
+  unshare: "util-linux",
 };
 const FOR_DEV_CONTAINER = { go: "golang (1.26 or newer: https://go.dev/dl)", node: "nodejs" };
 

@@ -107,9 +107,11 @@ async function perform(plan: LoadPlan, bus: Started) {
   await idle(plan, bus);
   const idle_bytes = await bus.memory();
   const report = await load.run({
-    ...{ pace: { kind: "rate", rate: 1, burst: 1 }, sizes_bytes: [64] },
+    pace: { kind: "rate", rate: 1, burst: 1 },
+    sizes_bytes: [64],
     // The publisher's process is the last one, and begins that many seconds later than the first.
-    ...{ warmup_seconds: 0, seconds: processes + broadcasts },
+    warmup_seconds: 0,
+    seconds: processes + broadcasts,
   });
   say(`${report.sent} broadcasts: ${report.received} of ${report.expected} deliveries`);
   return { before, connecting_ms, connected, full, idle_bytes, report, left: await bus.open() };

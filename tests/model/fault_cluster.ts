@@ -47,8 +47,14 @@ export async function startCluster(
   const surprises: string[] = [];
   const fleet = stack.use(
     await Fleet.open({
-      ...{ brains: BRAINS, shields: SHIELDS, balancers: ["balancer-0"], servers },
-      ...{ proxied: true, config: lines, server_lines: "drain_ms = 3000\n", dir },
+      brains: BRAINS,
+      shields: SHIELDS,
+      balancers: ["balancer-0"],
+      servers,
+      proxied: true,
+      config: lines,
+      server_lines: "drain_ms = 3000\n",
+      dir,
       ownOf: (name) => {
         const port = ports.get(name);
         return {
@@ -72,9 +78,12 @@ export function busOf({ fleet }: Cluster, name: typeof SHIELDS[number], host?: s
     { role = "user", tenant = "default", user = "tester", claims }: TokenOptions = {},
   ) =>
     fleet.issuer.tokenFor({
-      ...{ role, tenant_id: tenant, sub: user },
+      role,
+      tenant_id: tenant,
+      sub: user,
       // Tokens outlive clock steps.
-      ...{ exp: Math.floor(Date.now() / 1_000) + DAY_SECONDS, ...claims },
+      exp: Math.floor(Date.now() / 1_000) + DAY_SECONDS,
+      ...claims,
     });
   const ready = (member: string) => fleet.ready(name)[member] ?? "";
   return {

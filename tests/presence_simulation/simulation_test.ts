@@ -27,9 +27,19 @@ Deno.test("presence converges, and nobody gets wrong information, in 1,000 rando
 const SETTINGS = { brain_timeout_ms: 3_000, down_ms: 3_000 };
 
 const SCHEDULE: Schedule = {
-  ...{ seed: 7, orderly: false, shields: 2, brains: 2, tenants: 1, rooms: 1 },
-  ...{ config_name: "default", config: presenceConfig(SETTINGS), wire: true, frozen: true },
-  ...{ skew_ms: {}, quiet_ms: 0, actions: [] },
+  seed: 7,
+  orderly: false,
+  shields: 2,
+  brains: 2,
+  tenants: 1,
+  rooms: 1,
+  config_name: "default",
+  config: presenceConfig(SETTINGS),
+  wire: true,
+  frozen: true,
+  skew_ms: {},
+  quiet_ms: 0,
+  actions: [],
 };
 const STEPS_MS = [2_000, 3_000, 4_000, 5_000, 20_000, 7_200_000].flatMap((ms) => [ms, -ms]);
 /** Within a heartbeat. */

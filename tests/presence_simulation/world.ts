@@ -129,7 +129,11 @@ export class World {
       const own = { port: life.port, config: this.schedule.config, log: LOG };
       const boot = life.port.now();
       const ring = new Ring({
-        ...{ ...own, brain_id: id, boot, metrics: RING_METRICS, classesHash: () => 1 },
+        ...own,
+        brain_id: id,
+        boot,
+        metrics: RING_METRICS,
+        classesHash: () => 1,
       });
       const machine = new BrainPresence({ ...own, ring, metrics: BRAIN_METRICS });
       const fold = new BrainFold(id, this.violate);

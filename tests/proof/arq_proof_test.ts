@@ -292,7 +292,10 @@ async function startRecording(record: string, options: LocalBusOptions = {}) {
     return result;
   };
   return {
-    ...{ bus, cwd, run, files },
+    bus,
+    cwd,
+    run,
+    files,
     to: ["--url", bus.url, "--admin-url", bus.admin_url, "--token", token],
     write: (name: string, text: string) => Deno.writeTextFile(`${cwd}/${name}`, text),
     async [Symbol.asyncDispose]() {

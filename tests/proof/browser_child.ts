@@ -43,7 +43,11 @@ globalThis.begin = async ({ url, token, log, count }) => {
 async function bundled(): Promise<string> {
   const { outputFiles: [file] } = await build({
     stdin: { contents: PROGRAM, resolveDir: ROOT },
-    ...{ bundle: true, format: "esm", platform: "browser", target: "es2022", write: false },
+    bundle: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    write: false,
     alias: {
       "@arqon/proto": `${ROOT}proto/mod.ts`,
       "@arqon/sdk": `${ROOT}sdk/typescript/mod.ts`,

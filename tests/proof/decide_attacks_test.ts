@@ -22,7 +22,9 @@ const SHOWN = 5;
 
 const leafOf = (record: JournalRecord, at: number) =>
   encodeLeaf({
-    ...{ epoch: "e", offset: at + 1, time_ms: record.time_ms },
+    epoch: "e",
+    offset: at + 1,
+    time_ms: record.time_ms,
     sha256: payloadHash(canonicalJson(record)),
   });
 
@@ -149,8 +151,10 @@ Deno.test("a module whose stored bytes were exchanged decides nothing", async ()
         : new Response(null, { status: 404 }),
   );
   const flags = {
-    ...{ log: "./log", vkey: [encodeVerifier(signer)] },
-    ...{ adminUrl: `http://127.0.0.1:${shield.addr.port}`, token: "e30.e30.e30" },
+    log: "./log",
+    vkey: [encodeVerifier(signer)],
+    adminUrl: `http://127.0.0.1:${shield.addr.port}`,
+    token: "e30.e30.e30",
   };
   const io = diskIo(folder);
   assert.equal(await decide(io, "line.ndjson", flags), 0, io.stdout.text());

@@ -154,8 +154,10 @@ async function verifying(run: Run, room: Room): Promise<void> {
   let checkpoint: string | undefined;
   while (!run.is_over) {
     const log = new VerifiedLog({
-      ...{ url: treeUrl({ http_url }, room.tree), vkeys: [encodeVerifier(room.verifier)] },
-      ...{ wait_ms: run.wait_ms, ...(checkpoint === undefined ? {} : { checkpoint }) },
+      url: treeUrl({ http_url }, room.tree),
+      vkeys: [encodeVerifier(room.verifier)],
+      wait_ms: run.wait_ms,
+      ...(checkpoint === undefined ? {} : { checkpoint }),
     });
     room.begun++;
     try {
@@ -270,8 +272,14 @@ export async function runProofFaults(plan: ProofFaultPlan, say: Say): Promise<Ve
   const rooms = roomsOf(plan.rooms, world.tenant, pem);
   witnesses.logs.push(...rooms.map(({ verifier }) => verifier));
   const run: Run = {
-    ...{ world, random, rooms, problems: [], faults: new Map() },
-    ...{ wait_ms: plan.rewinds === true ? ASK_MS : INSIST_MS, is_over: false, is_still: false },
+    world,
+    random,
+    rooms,
+    problems: [],
+    faults: new Map(),
+    wait_ms: plan.rewinds === true ? ASK_MS : INSIST_MS,
+    is_over: false,
+    is_still: false,
   };
   const { problems } = run;
   const noted = (work: (run: Run, room: Room) => Promise<void>) =>

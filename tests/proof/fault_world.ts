@@ -36,8 +36,15 @@ export async function onNats(
   const ports = new Map(SHIELDS.map((name) => [name, freePort()]));
   const surprises: string[] = [];
   const fleet = await Fleet.open({
-    ...{ brains: ["brain-0"], shields: SHIELDS, balancers: ["balancer-0"], servers },
-    ...{ proxied: true, config, server_lines: "drain_ms = 0\n", dir, say: () => {} },
+    brains: ["brain-0"],
+    shields: SHIELDS,
+    balancers: ["balancer-0"],
+    servers,
+    proxied: true,
+    config,
+    server_lines: "drain_ms = 0\n",
+    dir,
+    say: () => {},
     ownOf: (name) => ports.has(name) ? { port: ports.get(name)! } : {},
     groupOf: (target) => target,
     onSurprise: (text) => void surprises.push(text),
@@ -47,7 +54,8 @@ export async function onNats(
   const at = (host: string) => ({ http_url: `http://${host}`, token });
   const [host = ""] = fleet.hosts;
   return {
-    ...{ tenant: "acme", groups: [SHIELDS, natsNames(servers)] },
+    tenant: "acme",
+    groups: [SHIELDS, natsNames(servers)],
     front: { ...at(host), url: `ws://${host}/v1/socket` },
     places: [...ports.values()].map((port) => at(`127.0.0.1:${port}`)),
     hurt: (blow) => fleet.hurt(blow),
@@ -85,7 +93,9 @@ export async function embedded(config: string): Promise<FaultWorld> {
   const data = `${path}/data`;
   const ending = owned.move();
   return {
-    ...{ tenant: "default", groups: [["bus"]], places: [place] },
+    tenant: "default",
+    groups: [["bus"]],
+    places: [place],
     front: { ...place, url: `ws://${host}/v1/socket` },
     async hurt({ kind, away_ms }) {
       if (kind === "kill") return await again(away_ms);

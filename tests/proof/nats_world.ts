@@ -18,7 +18,9 @@ export const TREE = "acme.bets";
 
 /** What a Shield is asked at. */
 export const placeOf = ({ ready }: ServerProcess, token: string) => ({
-  ...{ token, url: ready.url ?? "", admin_url: ready.admin_url ?? "" },
+  token,
+  url: ready.url ?? "",
+  admin_url: ready.admin_url ?? "",
   http_url: new URL(ready.url ?? "").origin.replace(/^ws/, "http"),
 });
 
@@ -29,7 +31,9 @@ export async function natsWorld(more: string) {
   const as = (user: string) => `[nats]\nurls = ["nats://${user}:secret@127.0.0.1:${nats.port}"]\n`;
   const started: ServerProcess[] = [];
   return {
-    ...{ issuer, as, log: () => started.map((one) => one.log()).join("\n") },
+    issuer,
+    as,
+    log: () => started.map((one) => one.log()).join("\n"),
     token: await issuer.tokenFor({ role: "service" }),
     admin: await issuer.tokenFor({ role: "admin" }),
     async start(name: string, config = more) {

@@ -92,7 +92,8 @@ export async function publish(
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   for (let at = 0; at < count; at += 500) {
     const messages = Array.from({ length: Math.min(500, count - at) }, (_, n) => ({
-      ...{ room, type: "t" },
+      room,
+      type: "t",
       data: { n: from + at + n, half: 0.5, text: "ä\u2028" },
     }));
     const body = JSON.stringify({ messages });

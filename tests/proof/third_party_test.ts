@@ -134,7 +134,9 @@ Deno.test("1,000,000 entries take 172 MB in tiles and bundles, which tessera rea
   for (let from = 0; from < MILLION; from += TILE_WIDTH) {
     const leaves = encodeLeaves(
       Array.from({ length: Math.min(TILE_WIDTH, MILLION - from) }, (_, at) => ({
-        ...{ epoch: "1wbvqnr2b1", offset: from + at + 1, time_ms: 1_795_606_200_000 },
+        epoch: "1wbvqnr2b1",
+        offset: from + at + 1,
+        time_ms: 1_795_606_200_000,
         sha256: payloadHash(`${from + at}`),
       })),
     );

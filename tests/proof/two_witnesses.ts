@@ -30,7 +30,9 @@ export async function twoWitnesses() {
   const named = opened.map(({ named: { url, vkey } }) => `{ url = "${url}", vkey = "${vkey}" }`);
   const signers = opened.map(({ signer }) => signer);
   return {
-    ...{ logs, forks, vkeys: opened.map(({ named }) => named.vkey) },
+    logs,
+    forks,
+    vkeys: opened.map(({ named }) => named.vkey),
     config: `[proof]\nwitnesses = [${named.join(", ")}]\n`,
     /** Waits until both have cosigned a tree of that size. */
     async cosigned(files: TreeFiles, verifier: Verifier, size: number): Promise<TreeReader> {

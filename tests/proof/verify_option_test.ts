@@ -181,7 +181,9 @@ Deno.test("a listener that verifies reports what it finds, and goes on while the
   url.port = String(proxy.port);
   const errors: { message: string }[] = [];
   await using client = await connect({
-    ...{ url: url.href, token: bus.token, backoff: { base_ms: 1, max_ms: 5 } },
+    url: url.href,
+    token: bus.token,
+    backoff: { base_ms: 1, max_ms: 5 },
     proof: proof({ vkeys: [vkey] }),
     onError: (error) => errors.push(error),
   });

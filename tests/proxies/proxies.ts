@@ -146,7 +146,8 @@ export async function startProxy(
     return conn !== undefined;
   });
   return {
-    ...{ port, child: proxy.child },
+    port,
+    child: proxy.child,
     log: () => proxy.text,
     async [Symbol.asyncDispose]() {
       await proxy.stop();

@@ -89,7 +89,10 @@ export async function eventsOf(log: DurableLog, room_id: string): Promise<string
 /** The room's stored log. */
 export function sourceOf(log: DurableLog, objects: ObjectStore, room_id: string): RoomSource {
   return {
-    ...{ room_id, snapshots: [], origin: undefined, lost: 0 },
+    room_id,
+    snapshots: [],
+    origin: undefined,
+    lost: 0,
     get: (name) => objects.get(name),
     async *batches() {
       for await (const { payload } of messagesOf(log, reducerRoomOf(room_id)!)) {

@@ -9,9 +9,7 @@ const call = (
   total: number,
   from: number,
   to: number,
-): MadeCall => ({
-  ...{ entry, amount, total, from, to },
-});
+): MadeCall => ({ entry, amount, total, from, to });
 const RIGHT = [
   call(1, 1, 1, 0, 50),
   call(3, 3, 6, 10, 40),

@@ -140,8 +140,16 @@ export async function runReducers(plan: ReducerPlan, say: Say): Promise<ReducerV
   await using owned = new AsyncDisposableStack();
   const bus = owned.use(
     await Fleet.open({
-      ...{ brains: BRAINS, shields: SHIELDS, balancers: BALANCERS, servers: plan.servers },
-      ...{ proxied: true, config: CONFIG, server_lines: "drain_ms = 500\n", dir, say, onSurprise },
+      brains: BRAINS,
+      shields: SHIELDS,
+      balancers: BALANCERS,
+      servers: plan.servers,
+      proxied: true,
+      config: CONFIG,
+      server_lines: "drain_ms = 500\n",
+      dir,
+      say,
+      onSurprise,
       // NATS has no faults, and the disk should not limit the rate.
       sync_interval: "2m",
       groupOf: (target) => target,
@@ -154,7 +162,8 @@ export async function runReducers(plan: ReducerPlan, say: Say): Promise<ReducerV
       tokenFor: (sub) => bus.issuer.tokenFor({ tenant_id: TENANT, sub, role: "service" }),
       rooms: Array.from({ length: plan.rooms }, (_, at) => `count-${at}`),
       callers_per_room: plan.callers_per_room,
-      ...{ random: random.fork(1), onSurprise },
+      random: random.fork(1),
+      onSurprise,
     }),
   );
   const faults = planOf(plan, random.fork(2));
@@ -169,7 +178,9 @@ export async function runReducers(plan: ReducerPlan, say: Say): Promise<ReducerV
   for (const line of report) say(line);
   const rate = `${(callers.count / seconds).toFixed(0)} calls a second for ${seconds.toFixed(0)} s`;
   return {
-    ...{ problems: [...problems, ...surprises, ...bus.bugs()], seed: plan.seed, dir },
+    problems: [...problems, ...surprises, ...bus.bugs()],
+    seed: plan.seed,
+    dir,
     report: [`faults    ${faults.length}; ${rate}`, ...report],
   };
 }

@@ -18,7 +18,11 @@ function run(options: {
       at_ms: at * 60_000,
       latency: { count: 25, p50_ms, p90_ms: ms, p99_ms: ms, p999_ms: ms, max_ms: ms },
       memory: { shield: shield(at), brain: 100 * MB, nats: 50 * MB },
-      ...{ sent: 100, received: 100, missing: 0, problem_count: 0, problems: [] },
+      sent: 100,
+      received: 100,
+      missing: 0,
+      problem_count: 0,
+      problems: [],
       ...options.row,
     };
   });

@@ -42,7 +42,10 @@ const records: JournalRecord[] = text.trimEnd().split("\n").slice(0, -1)
 await Deno.writeTextFile(`${cwd}/all.ndjson`, records.map((one) => JSON.stringify(one)).join("\n"));
 const io = diskIo(cwd);
 const flags = {
-  ...{ log: treeUrl(bus, "journal@default"), token, vkey: [await vkeyOf(files)], json: true },
+  log: treeUrl(bus, "journal@default"),
+  token,
+  vkey: [await vkeyOf(files)],
+  json: true,
   module: POLICIES.map((name) => `${name}.wasm`),
 };
 assert.equal(await decide(io, "all.ndjson", flags), 0, io.stdout.text().slice(-2_000));

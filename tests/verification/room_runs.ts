@@ -66,9 +66,14 @@ if (import.meta.main) {
       for (const step of runLine(applier, lineOf(at, words, below), 1)) {
         const { outcome: { kind, code, reason, answer, events }, run, state } = step;
         console.log(JSON.stringify({
-          ...{ entry: entryJson(step.entry), kind, code, reason, answer: base64(answer) },
+          entry: entryJson(step.entry),
+          kind,
+          code,
+          reason,
+          answer: base64(answer),
           events: events.map(({ type, data, to }) => [type, base64(data), to]),
-          ...{ units: run?.units ?? 0, chain: state.chain.toHex() },
+          units: run?.units ?? 0,
+          chain: state.chain.toHex(),
         }));
       }
     }
@@ -77,9 +82,7 @@ if (import.meta.main) {
       applier.state,
       { kind: "timer", offset: 7, seed: new Uint8Array(16) },
       0,
-      {
-        ...{ command: "", data: new Uint8Array(), id: "", user_id: "", role: "", claims: {} },
-      },
+      { command: "", data: new Uint8Array(), id: "", user_id: "", role: "", claims: {} },
       room,
     );
     const random = [drawn.random(), drawn.random()].map(String);

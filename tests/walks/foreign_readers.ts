@@ -64,7 +64,11 @@ export async function pusherJs({ bus, app_key, room }: Seat): Promise<LiveReader
   const record = new ReaderRecord();
   const { hostname: wsHost, port } = new URL(bus.url);
   const client = new Pusher(app_key, {
-    ...{ wsHost, wsPort: Number(port), forceTLS: false, cluster: "none", disableStats: true },
+    wsHost,
+    wsPort: Number(port),
+    forceTLS: false,
+    cluster: "none",
+    disableStats: true,
     enabledTransports: ["ws"],
   });
   let times = 0;

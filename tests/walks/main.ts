@@ -90,7 +90,13 @@ if (import.meta.main) {
     }
     const tally = emptyTally();
     const problems = await runWalks({
-      ...{ focus: focus as Focus, steps, rooms, seed, seconds, tally, say },
+      focus: focus as Focus,
+      steps,
+      rooms,
+      seed,
+      seconds,
+      tally,
+      say,
       open: openerOf(nats),
     });
     say(sayTally(tally));

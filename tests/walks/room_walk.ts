@@ -445,7 +445,8 @@ export class RoomWalk implements AsyncDisposable {
     const is_there = first_step < fact.step;
     const is_caught = after !== undefined || fact.step === first_step || fact.place >= from;
     const asked: AskedOf = {
-      ...{ ...more, fact },
+      ...more,
+      fact,
       has_received: items.some((item) => "text" in item && placeOf(item.text) === fact.place),
       lay: is_there ? "there" : is_caught ? "caught up" : "later",
       is_wanted: kind !== "filter" || isLetThrough(fact.place),

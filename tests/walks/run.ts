@@ -26,7 +26,11 @@ export interface Tally {
 
 /** Empty totals. */
 export const emptyTally = (): Tally => ({
-  ...{ walks: 0, rooms: 0, steps: 0, operations: 0, messages: 0 },
+  walks: 0,
+  rooms: 0,
+  steps: 0,
+  operations: 0,
+  messages: 0,
   faults: new Map(),
 });
 

@@ -138,7 +138,9 @@ function exportsOf(
   );
   const first = importCounts(module).function * 2 + module.functions.length;
   const functions = reserved.slice(2).map((name, at): Export => ({
-    ...{ name, kind: "function", index: first + at },
+    name,
+    kind: "function",
+    index: first + at,
   }));
   return [
     ...old,

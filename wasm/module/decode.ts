@@ -81,7 +81,8 @@ function readSections(reader: Reader, limits: ModuleLimits): RawModule {
 function withFacts(raw: RawModule, work: Work): WasmModule {
   const facts = findFacts(raw, work);
   const functions = raw.bodies.map(({ locals, code }, at): FunctionBody => ({
-    ...{ locals, code },
+    locals,
+    code,
     type: raw.function_types[at]!,
     facts: facts[at]!,
   }));

@@ -20,7 +20,10 @@ const LOOK_MS = 1_000;
 const TARGET_UNITS = 100;
 
 const filtersOf = ({ tenant, actor, action, outcome }: Flags<"limit">) => ({
-  ...{ tenant, actor, action, outcome },
+  tenant,
+  actor,
+  action,
+  outcome,
 });
 
 function lineOf(entry: Members): string {
@@ -32,7 +35,9 @@ function lineOf(entry: Members): string {
       "from={from}  {target}\n",
     {
       ...entry,
-      ...{ tenant: tenant ?? "-", from: from || "-", count: Number(count) > 1 ? count : "" },
+      tenant: tenant ?? "-",
+      from: from || "-",
+      count: Number(count) > 1 ? count : "",
       who: by === null ? "a stranger" : filled("{by}@{by_tenant}", entry),
       target: `${path} ${about}`.trim().slice(0, TARGET_UNITS),
     },

@@ -37,15 +37,17 @@ export async function bridgePostgres(io: Io, flags: Flags<"slot">): Promise<Ende
   };
   const { slot, acceptLoss = false, poll } = flags;
   await runBridge({
-    ...{ database: () => database, slot, accept_loss: acceptLoss, accept_hint: ACCEPT_HINT },
-    ...{
-      bus: connectedBus(bus),
-      say,
-      signal: io.signal,
-      now: io.now,
-      monotonic_ms: io.monotonic_ms,
-    },
+    database: () => database,
+    slot,
+    accept_loss: acceptLoss,
+    accept_hint: ACCEPT_HINT,
+    bus: connectedBus(bus),
+    say,
+    signal: io.signal,
+    now: io.now,
+    monotonic_ms: io.monotonic_ms,
     reading: poll === undefined ? { mode: "replication" } : { mode: "polling", poll_ms: poll },
-    ...{ waiting_messages: WAITING_MESSAGES, watch: UNWATCHED },
+    waiting_messages: WAITING_MESSAGES,
+    watch: UNWATCHED,
   });
 }

@@ -58,11 +58,15 @@ interface Columns {
 }
 
 const TENANTS: Columns = {
-  ...{ of: "tenants", keys: ["tenant_id", ""], rate: "ingress_messages" },
+  of: "tenants",
+  keys: ["tenant_id", ""],
+  rate: "ingress_messages",
   figures: ["connections", "rooms", "ingress_messages", "rejects"],
 };
 const ROOMS: Columns = {
-  ...{ of: "rooms", keys: ["room_id", "tenant_id"], rate: "messages" },
+  of: "rooms",
+  keys: ["room_id", "tenant_id"],
+  rate: "messages",
   figures: ["subscribers", "messages"],
 };
 

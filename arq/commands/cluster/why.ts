@@ -43,7 +43,15 @@ function requireQuestion(flags: Flags): void {
 async function queryOf(admin: Admin, flags: Flags): Promise<Members> {
   const { tenant, trace, twist, messageId, room, offset, user, connection, address, since } = flags;
   return {
-    ...{ tenant, trace, twist, message_id: messageId, room, offset, user, connection, address },
+    tenant,
+    trace,
+    twist,
+    message_id: messageId,
+    room,
+    offset,
+    user,
+    connection,
+    address,
     since_ms: await admin.ago(since),
   };
 }

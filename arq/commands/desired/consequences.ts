@@ -201,10 +201,17 @@ async function ofSchema(
   const { checked, refused, refused_before, allowed_now, ...rest } = checker.tally;
   const { no_payload, by_sender, by_rule } = rest;
   return {
-    ...{ schema, from_ms, checked, allow_to_refuse: refused - refused_before },
-    ...{ refuse_to_allow: allowed_now, still_refused: refused_before },
+    schema,
+    from_ms,
+    checked,
+    allow_to_refuse: refused - refused_before,
+    refuse_to_allow: allowed_now,
+    still_refused: refused_before,
     // The last two also count events that were refused then, too.
-    ...{ no_payload, holes: journal.holes, by_sender, by_rule },
+    no_payload,
+    holes: journal.holes,
+    by_sender,
+    by_rule,
   };
 }
 

@@ -111,7 +111,8 @@ function rolloutOf(answer: unknown) {
   const schemas = listOf(lists["schemas"]).map((one) => String(membersOf(one)["schema_id"]));
   const given = Object.entries(kindsOf(lists)).filter(([, list]) => list !== undefined);
   return {
-    ...{ id: String(id), by: String(by) },
+    id: String(id),
+    by: String(by),
     /** The state that its last step puts in force; undefined kinds stay. */
     brings: Object.fromEntries(given) as Partial<State>,
     /** Schemas that get a new version. */

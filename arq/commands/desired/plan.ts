@@ -272,11 +272,18 @@ async function tenantPlan(
   const asks = isLoss(losses) ? "arq apply asks for --allow-unreachable\n" : "";
   return {
     view: {
-      ...{ tenant, changes, rollouts, schemas: checks, drift: drift ?? null },
+      tenant,
+      changes,
+      rollouts,
+      schemas: checks,
+      drift: drift ?? null,
       unreachable: isLoss(losses) ? losses : null,
-      ...{ warnings: [...warnings, ...notes], connections_touched: 0 },
-      ...{ since: window?.policies ?? null, since_schemas: window?.schemas ?? null },
-      ...{ basis, schema_basis },
+      warnings: [...warnings, ...notes],
+      connections_touched: 0,
+      since: window?.policies ?? null,
+      since_schemas: window?.schemas ?? null,
+      basis,
+      schema_basis,
     },
     text: changesText(`tenant ${tenant}`, changes, rollouts) + lossesText(losses) + asks +
       checksText(checks, io.stdout.has_color) + consequencesText(window) + driftText(drift) +
@@ -386,10 +393,7 @@ async function planBus(io: Io, folder: string, flags: Flags): Promise<Ended> {
     text += one.text;
   }
   return {
-    json: {
-      bus: { changes, rollouts, schemas: checks, schema_basis },
-      ...{ tenants: views, others },
-    },
+    json: { bus: { changes, rollouts, schemas: checks, schema_basis }, tenants: views, others },
     text: text + othersText(others),
     code: planCode([bus, ...tenants.map(({ compared }) => compared)]),
   };

@@ -69,7 +69,9 @@ async function serveHere(
   const { config_file } = options;
   const config = config_file === undefined ? undefined : await readConfigBytes(io, config_file);
   const process = busProcess({
-    ...{ program: "arq", stopping: stoppedBy(io.signal), ...log },
+    program: "arq",
+    stopping: stoppedBy(io.signal),
+    ...log,
     ...(config !== undefined && { config }),
   });
   try {
@@ -148,7 +150,8 @@ export async function serveCommand(io: Io, flags: Flags): Promise<Ended> {
   const bytes = await readConfigBytes(io, path);
   try {
     await serveFile({
-      ...{ file: path, bytes },
+      file: path,
+      bytes,
       folder: cwd,
       signal,
       async onReady(serving) {

@@ -52,7 +52,9 @@ function problemOf(block: string, folders: SourceFolders) {
   return {
     /** As the author names it. A file of the compiler's own library has its name there. */
     file: authorPath(path, folders),
-    ...{ line: Number(line), column: Number(column), code },
+    line: Number(line),
+    column: Number(column),
+    code,
     message: messageOf(code, text, folders),
     /** The line of the source with a mark below; "" when the compiler shows none. */
     excerpt: lines.slice(0, at).filter((one) => EXCERPT.test(one)).join("\n"),

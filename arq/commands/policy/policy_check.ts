@@ -30,7 +30,9 @@ import type { Ended, Io } from "../../terminal/io.ts";
 
 /** One slot of state, as the module declares it. */
 const stateFacts = ({ key, ttl_ms, value_bytes }: StateSlot) => ({
-  ...{ key, ttl_seconds: ttl_ms / 1_000, value_bytes },
+  key,
+  ttl_seconds: ttl_ms / 1_000,
+  value_bytes,
 });
 
 /** Fuel for restoring the initial state, with the memory that `arqon_init` leaves, if it succeeds. */
@@ -66,9 +68,12 @@ async function check(io: Io, file: string, bytes: Uint8Array, memory_limit_pages
     const { abi, hooks, renewal } = metered;
     const restore_fuel = await restoreFuel(metered);
     return {
-      ...{ ...about, accepted: true as const, facts },
+      ...about,
+      accepted: true as const,
+      facts,
       between_calls: { abi, renewed_by: renewal?.by ?? null, restore_fuel },
-      ...{ metered_bytes, compile_ms },
+      metered_bytes,
+      compile_ms,
       state: slots.length === 0 ? undefined : slots,
       message_sizes: hooks.includes("on_message")
         ? await messageSizes(metered, configFrom({}), io)

@@ -205,7 +205,10 @@ function replayAnswer(
   const window = { first_ms: finite(read.first_ms), last_ms: finite(read.last_ms) };
   const flips = { allow_to_refuse: to_refused, refuse_to_allow: to_allowed };
   return {
-    ...{ policy, module, recorded, interrupted },
+    policy,
+    module,
+    recorded,
+    interrupted,
     journal: { ...read, ...window, missing_records: missing },
     candidate: { ...rest, ...flips, ...figures },
     /** Why the exit code is not 0; null: it is. */

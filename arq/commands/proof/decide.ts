@@ -38,7 +38,10 @@ async function repeated(
   const candidate = await moduleOf(policy.module);
   if (candidate === undefined) return ["not repeated: its module is missing", false];
   const repeater = createRepeater({
-    ...{ selection: { policy: policy.name }, isSelected: () => true, candidate, moduleOf },
+    selection: { policy: policy.name },
+    isSelected: () => true,
+    candidate,
+    moduleOf,
   });
   const bytes = new TextEncoder().encode(JSON.stringify(record));
   await repeater.feed({ first_line: 1, bytes });

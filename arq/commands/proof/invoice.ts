@@ -125,7 +125,9 @@ function differencesOf(minutes: ReadonlyMap<number, Counts>, own: Minutes) {
   return all.flatMap((minute) => {
     const amounts = amountsOf(minutes.get(minute) ?? noCounts());
     return [...units].map((unit) => ({
-      ...{ minute: minuteText(minute), unit, billed: amounts[unit] },
+      minute: minuteText(minute),
+      unit,
+      billed: amounts[unit],
       own: own.get(minute)?.[unit] ?? 0,
     })).filter((one) => one.billed !== one.own);
   });

@@ -36,7 +36,10 @@ Deno.test("members are read by type, and invalid ones are refused with a valid v
   const cases: [unknown, unknown][] = [
     [GIVEN, { ...GIVEN, more: false }],
     [{ ...GIVEN, flag: false, more: [{ text: 1, number: "x" }] }, {
-      ...{ text, number: 5, flag: false, more: true },
+      text,
+      number: 5,
+      flag: false,
+      more: true,
     }],
     [{ ...GIVEN, number: -7, more: null }, { ...GIVEN, number: -7, more: false }],
     ...[1.5, 1e21, "5", null, true].map((one): [unknown, unknown] => [

@@ -168,11 +168,13 @@ async function* bytesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 /** Applies every line, and prints each entry as it is applied. Returns the counts. */
 async function runAll(io: Io, flags: TryFlags, applier: Applier, other: Applier | undefined) {
   const counts = {
-    ...{ entries: 0, faults: 0 },
+    entries: 0,
+    faults: 0,
     /** Entries about which the two modules differ. */
     differing: 0,
     /** Commands that the schema forbids, and entries that violate it. */
-    ...{ forbidden: 0, unlike: 0 },
+    forbidden: 0,
+    unlike: 0,
   };
   const json = flags.json === true;
   const readLine = createLineReader(flags.commands, applier.state.time_ms);
@@ -242,7 +244,12 @@ function verdictText({ kind, code, reason, detail, answer, repeats }: Outcome): 
 function outcomeJson(outcome: Outcome) {
   const { kind: verdict, code, reason, fault, detail, repeats, answer, events, changes } = outcome;
   return {
-    ...{ verdict, code, reason, fault: fault ?? null, detail, repeats: repeats ?? null },
+    verdict,
+    code,
+    reason,
+    fault: fault ?? null,
+    detail,
+    repeats: repeats ?? null,
     answer: shown(answer),
     events: events.map(({ type, data, to }) => ({ type, data: shown(data), to })),
     values: Object.fromEntries(
@@ -263,11 +270,18 @@ function stepJson(step: RunStep, { parts, against, problems }: StepAbout): strin
     ...(parts.length === 0 ? {} : { against: outcomeJson(against) }),
   };
   return JSON.stringify({
-    ...{ offset: forbidden ? null : offset, line: line ?? null, at_ms: state.time_ms },
-    ...{ kind, command },
+    offset: forbidden ? null : offset,
+    line: line ?? null,
+    at_ms: state.time_ms,
+    kind,
+    command,
     user: entry.kind === "command" ? entry.user_id : null,
     ...outcomeJson(outcome),
-    ...{ fuel, host_fuel, chain: state.chain.toHex(), logs: run?.logs ?? [], ...differs },
+    fuel,
+    host_fuel,
+    chain: state.chain.toHex(),
+    logs: run?.logs ?? [],
+    ...differs,
     ...(forbidden ? { forbidden } : {}),
     ...(problems.length === 0 ? {} : { schema_problems: problems }),
   });
@@ -315,9 +329,16 @@ function runEnd(end: RunEnd, has_values: boolean): Report {
   const other_state = other && valuesDigest(other).toHex();
   const json = {
     ...(forbidden + unlike === 0 ? {} : { forbidden, unlike_schema: unlike }),
-    ...{ file, entries, faults, offset: state.offset, at_ms: state.time_ms },
-    ...{ keys: state.values.size, state_bytes: state.size_bytes, timers: state.timers.size },
-    ...{ ...digests, snapshot },
+    file,
+    entries,
+    faults,
+    offset: state.offset,
+    at_ms: state.time_ms,
+    keys: state.values.size,
+    state_bytes: state.size_bytes,
+    timers: state.timers.size,
+    ...digests,
+    snapshot,
     ...(has_values ? { values: Object.fromEntries(values) } : {}),
     ...(other === undefined ? {} : { against, differing, against_state: other_state }),
   };

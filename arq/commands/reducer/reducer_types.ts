@@ -15,7 +15,11 @@ import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const SCALARS: Readonly<Record<string, string>> = {
-  ...{ string: "string", integer: "number", number: "number", boolean: "boolean", null: "null" },
+  string: "string",
+  integer: "number",
+  number: "number",
+  boolean: "boolean",
+  null: "null",
 };
 
 const nameText = (name: string) => /^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name);

@@ -157,9 +157,15 @@ export async function roomVerify(io: Io, room_id: string, flags: Flags<"tenant">
   const digests = digestsOf(state);
   const hex = { noted: difference?.noted.toHex(), folded: difference?.folded.toHex() };
   const json = {
-    ...{ room: room_id, same: difference === undefined, begin: begin.offset },
-    ...{ offset: state.offset, entries, programs: programs.size, snapshots },
-    ...{ differs: difference === undefined ? null : { ...difference, ...hex }, ...digests },
+    room: room_id,
+    same: difference === undefined,
+    begin: begin.offset,
+    offset: state.offset,
+    entries,
+    programs: programs.size,
+    snapshots,
+    differs: difference === undefined ? null : { ...difference, ...hex },
+    ...digests,
   };
   if (difference !== undefined) {
     return { json, text: lines(differenceText(room_id, difference)), code: EXIT.failure };
@@ -190,7 +196,11 @@ function stateReport(room_id: string, state: RoomState, prefix: string): Report 
   const at = at_ms === 0 ? "" : `, ${new Date(at_ms).toISOString()}`;
   return {
     json: {
-      ...{ room: room_id, offset, at_ms, keys: state.values.size, state_bytes },
+      room: room_id,
+      offset,
+      at_ms,
+      keys: state.values.size,
+      state_bytes,
       timers: Object.fromEntries([...timers.entries()].map(([key, { at_ms }]) => [key, at_ms])),
       ...digestsOf(state),
       snapshot: digestOf(encodeSnapshot(state)).toHex(),
@@ -213,8 +223,12 @@ function changesReport(room_id: string, from: RoomState, to: RoomState, prefix: 
   });
   return {
     json: {
-      ...{ room: room_id, from: is(from), to: is(to), added: Object.fromEntries(added) },
-      ...{ removed: Object.fromEntries(removed), changed: Object.fromEntries(changed) },
+      room: room_id,
+      from: is(from),
+      to: is(to),
+      added: Object.fromEntries(added),
+      removed: Object.fromEntries(removed),
+      changed: Object.fromEntries(changed),
     },
     text: lines([
       ...removed.map((one) => `- ${valueLine(one)}`),

@@ -30,16 +30,28 @@ import type { Flags } from "../../program/flags.ts";
 
 const Deployed = z.looseObject({ module: z.string(), at_ms: z.int(), by: z.string() });
 const Reducer = z.looseObject({
-  ...{ class: z.string(), reducer: z.string(), number: z.int(), current: Deployed },
-  ...{ before: z.array(Deployed), modules: z.array(z.string()).default([]) },
+  class: z.string(),
+  reducer: z.string(),
+  number: z.int(),
+  current: Deployed,
+  before: z.array(Deployed),
+  modules: z.array(z.string()).default([]),
   limits: z.looseObject({
-    ...{ fuel_limit: z.int(), memory_limit_pages: z.int(), values: z.int(), state_bytes: z.int() },
-    ...{ events: z.int(), event_bytes: z.int(), timers: z.int() },
+    fuel_limit: z.int(),
+    memory_limit_pages: z.int(),
+    values: z.int(),
+    state_bytes: z.int(),
+    events: z.int(),
+    event_bytes: z.int(),
+    timers: z.int(),
   }),
 });
 const CutOff = z.looseObject({
   rooms: z.array(z.looseObject({
-    ...{ room_id: z.string(), module: z.string(), since_ms: z.number(), until_ms: z.number() },
+    room_id: z.string(),
+    module: z.string(),
+    since_ms: z.number(),
+    until_ms: z.number(),
     fault: z.looseObject({ entry: z.number(), reason: z.string(), detail: z.string() }),
   })),
   total: z.int(),

@@ -181,7 +181,13 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
   try {
     if (until > from) {
       await publishAll({
-        ...{ io, source, target, flags, epoch, until, done },
+        io,
+        source,
+        target,
+        flags,
+        epoch,
+        until,
+        done,
         progress,
         ids_epoch,
         isKnown,

@@ -75,8 +75,12 @@ function withHelp(program: CommandInfo): CommandInfo {
   const choices = program.commands.map(({ path }) => path.at(-1) ?? "");
   const operand = { name: "command", is_required: false, is_variadic: false, description: "" };
   const help = {
-    ...{ ...program, path: [...program.path, "help"], description: HELP },
-    ...{ options: [], commands: [], arguments: [{ ...operand, kind: "choice" as const, choices }] },
+    ...program,
+    path: [...program.path, "help"],
+    description: HELP,
+    options: [],
+    commands: [],
+    arguments: [{ ...operand, kind: "choice" as const, choices }],
   };
   return { ...program, commands: [...program.commands, help] };
 }

@@ -198,7 +198,10 @@ export async function configCheck(io: Io, file: string, flags: Flags<"files">): 
   const problems = await configProblems(io, await readInput(io, file), file, flags.files);
   const valid = problems.length === 0;
   const named = problems.map(({ position, key, text }) => ({
-    ...{ line: position?.line ?? null, column: position?.column ?? null, key, text },
+    line: position?.line ?? null,
+    column: position?.column ?? null,
+    key,
+    text,
   }));
   return {
     json: { file, valid, problems: named },

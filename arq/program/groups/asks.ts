@@ -90,7 +90,9 @@ function requestOf({ route, body }: Asked, given: Given): AdminRequest & { membe
   );
   const members = Object.fromEntries(pick(namePairs(body ?? ""), given));
   return {
-    ...{ method, path: search === "" ? path : `${path}?${search}`, members },
+    method,
+    path: search === "" ? path : `${path}?${search}`,
+    members,
     ...(body === undefined ? {} : { body: JSON.stringify(members) }),
   };
 }
@@ -147,8 +149,13 @@ export function orders(
     const { change, positionText, tell } = await import("../../rooms/room_command.ts");
     const { expectVersion, fence, commandId } = flags;
     const answer = await change(io, flags, {
-      ...{ expectVersion, fence, commandId, name, room: room as string },
-      ...{ ...(role && { role }), ...(text && { data: text }) },
+      expectVersion,
+      fence,
+      commandId,
+      name,
+      room: room as string,
+      ...(role && { role }),
+      ...(text && { data: text }),
     });
     return await tell(io, flags, answer, await say(given, positionText(answer.members)));
   };

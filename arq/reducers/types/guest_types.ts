@@ -16,13 +16,22 @@ interface Member {
 }
 
 const TYPES: Readonly<Record<string, string>> = {
-  ...{ integer: "i64", number: "f64", string: "string", boolean: "bool" },
+  integer: "i64",
+  number: "f64",
+  string: "string",
+  boolean: "bool",
 };
 const READERS: Readonly<Record<string, string>> = {
-  ...{ integer: "number", number: "decimal", string: "text", boolean: "flag" },
+  integer: "number",
+  number: "decimal",
+  string: "text",
+  boolean: "flag",
 };
 const EMPTY: Readonly<Record<string, string>> = {
-  ...{ integer: "0", number: "0", string: '""', boolean: "false" },
+  integer: "0",
+  number: "0",
+  string: '""',
+  boolean: "false",
 };
 /** Names that are reserved by the compiler or by the generated code. */
 const RESERVED = new Set(

@@ -8,7 +8,11 @@ import type { Scalar, Shape } from "../../../wasm/reducer/schema/shape.ts";
 import { noteText, pascal, snake, TypeNames, type TypeSource } from "./type_names.ts";
 
 const SCALARS: Readonly<Record<string, string>> = {
-  ...{ string: "str", integer: "int", number: "float", boolean: "bool", null: "None" },
+  string: "str",
+  integer: "int",
+  number: "float",
+  boolean: "bool",
+  null: "None",
 };
 const RESERVED = new Set(
   ("False None True and as assert async await break class continue def del elif else except finally for from global " +

@@ -57,10 +57,13 @@ export class Recorder {
     const policy = this.#run(message, data, { user, room, time_ms });
     return recordOf({
       id: `shield-1.${++this.#number}`,
-      ...{ time_ms, room },
+      time_ms,
+      room,
       sender: { user, connection: "c1", remote_ip: "127.0.0.1" },
       payload: { form: "kept", data: data.toBase64() },
-      ...{ allowed: policy.allowed, code: policy.code, message: policy.reason },
+      allowed: policy.allowed,
+      code: policy.code,
+      message: policy.reason,
       reason: policy.allowed ? "" : "policy-rejected",
       chain_version: 1,
       meter_version: METER_VERSION,

@@ -103,7 +103,8 @@ export function priceOf(turns: readonly Turn[], name: string, other: string): Pr
     name,
     cpu_us: median(mine.map(({ cpu_us }) => cpu_us)),
     of_other: median(mine.map(({ cpu_us }, round) => cpu_us / others[round]!.cpu_us)),
-    ...{ p50_us: delay("p50_ms"), p99_us: delay("p99_ms") },
+    p50_us: delay("p50_ms"),
+    p99_us: delay("p99_ms"),
     missing: mine.some(isLost),
   };
 }

@@ -27,8 +27,14 @@ export interface Group {
 /** A group whose connections each publish to a separate room and receive their own messages. */
 export function ownRooms(connections: number, prefix: string, more: Partial<Group> = {}): Group {
   return {
-    ...{ connections, tenants: 1, prefix, rooms: connections, rooms_each: 1 },
-    ...{ subscribes: true, publishes: true, batch: false },
+    connections,
+    tenants: 1,
+    prefix,
+    rooms: connections,
+    rooms_each: 1,
+    subscribes: true,
+    publishes: true,
+    batch: false,
     ...more,
   };
 }

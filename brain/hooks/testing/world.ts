@@ -37,7 +37,10 @@ export class World implements AsyncDisposable {
     this.config = configFrom({
       rooms: [{ room: "o*", durable: true, history_size: 1_000, history_ttl_seconds: 3_600 }],
       webhooks: {
-        ...{ private_hosts: ["127.0.0.1"], survey_ms: 100, backoff_ms: 1, backoff_max_ms: 20 },
+        private_hosts: ["127.0.0.1"],
+        survey_ms: 100,
+        backoff_ms: 1,
+        backoff_max_ms: 20,
         ...constants,
       },
       hooks: [hook, ...others].map((given) => (

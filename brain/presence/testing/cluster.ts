@@ -182,13 +182,24 @@ export class TestCluster {
     const { config } = this;
     const boot = this.#now_ms;
     const ring = new Ring({
-      ...{ brain_id: id, boot, port, config, log, ...more },
-      ...{ metrics: createRingMetrics(registry), classesHash: () => 1 },
+      brain_id: id,
+      boot,
+      port,
+      config,
+      log,
+      ...more,
+      metrics: createRingMetrics(registry),
+      classesHash: () => 1,
     });
     const presence = new BrainPresence({ ring, port, config, metrics, log, ...more });
     const direct = processSubject("direct", id);
     const brain: TestBrain = {
-      ...{ id, ring, presence, registry, lines, port },
+      id,
+      ring,
+      presence,
+      registry,
+      lines,
+      port,
       subscribes: (subject) =>
         subject === direct || subject.startsWith("sys.presence.announce.") ||
         subject.startsWith("sys.cluster."),

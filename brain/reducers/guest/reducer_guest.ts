@@ -68,7 +68,11 @@ function makeInstance(
 ): Instance {
   // The exports are not read before a command, and by then they are set.
   const running: Running = {
-    ...{ exports: undefined!, draft: undefined, rejected: undefined, logs: [], in_alloc: false },
+    exports: undefined!,
+    draft: undefined,
+    rejected: undefined,
+    logs: [],
+    in_alloc: false,
     memory: new Uint8Array(),
   };
   const imports = { [ROOM_MODULE]: roomFunctions(running) };

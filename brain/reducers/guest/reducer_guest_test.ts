@@ -46,7 +46,11 @@ const answer = (value: string) =>
 
 Deno.test("a reducer gets the command's members", () => {
   const entry = command(1, {
-    ...{ command: "bid", data: utf8("120"), user_id: "ann", role: "user", id: "m1" },
+    command: "bid",
+    data: utf8("120"),
+    user_id: "ann",
+    role: "user",
+    id: "m1",
   });
   const fields = ["bid", "120", "ann", "user", "lobby", "m1"];
   for (const [which, expected] of fields.entries()) {

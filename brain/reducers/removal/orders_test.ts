@@ -40,7 +40,11 @@ function programFor(number: number, { brain }: Bus): RunnableProgram {
 }
 
 const callOf = (program: RunnableProgram, id: string) => ({
-  ...{ program, command: "add", data: "1", id, history: HISTORY },
+  program,
+  command: "add",
+  data: "1",
+  id,
+  history: HISTORY,
 });
 
 async function requireWhole(room_id: string, { brain, parts }: Bus): Promise<void> {

@@ -5,9 +5,18 @@ import { answerTo } from "./call.ts";
 
 function answered(answer: string): string {
   const applied: Applied = {
-    ...{ offset: 7, time_ms: 1, kind: "applied", code: 0, reason: "", detail: "" },
-    ...{ answer: new TextEncoder().encode(answer), fault: undefined, repeats: undefined },
-    ...{ events: [], changes: [], logs: [] },
+    offset: 7,
+    time_ms: 1,
+    kind: "applied",
+    code: 0,
+    reason: "",
+    detail: "",
+    answer: new TextEncoder().encode(answer),
+    fault: undefined,
+    repeats: undefined,
+    events: [],
+    changes: [],
+    logs: [],
   };
   return String(answerTo(applied));
 }

@@ -93,21 +93,21 @@ async function recordFor(
   const fork = { room_id: source.room_id, offset, with_timers: ask.with_timers, life };
   const durable = await parts.openLog(at.tenant_id);
   return {
-    ...{
-      snapshot: "",
-      previous: "",
-      points: "",
-      offset,
-      stream: durable.stream,
-      position: 0,
-      fork,
-      lost: [],
-    },
+    snapshot: "",
+    previous: "",
+    points: "",
+    offset,
+    stream: durable.stream,
+    position: 0,
+    fork,
+    lost: [],
     // Events of the other room are not published again.
     published: { offset, index: EVENTS_END },
     programs: { ...NO_PROGRAMS, from: offset },
     // The owner reads the fork soon, sees its timers, and stores it if it stays idle.
-    ...{ is_behind: true, behind_ms: durable.now(), next_ms: null },
+    is_behind: true,
+    behind_ms: durable.now(),
+    next_ms: null,
     life: connectionId(parts.random),
   };
 }

@@ -5,13 +5,21 @@ import { type ArrivedCall, takeNext } from "./next_entries.ts";
 
 const random = (size_bytes: number) => new Uint8Array(size_bytes);
 const callAt = (arrived_ms: number, id = ""): ArrivedCall => ({
-  ...{ command: "do", data: new Uint8Array(), id, user_id: "ann", role: "user", claims: {} },
-  ...{ deadline_ms: Infinity, answer: () => {}, arrived_ms },
+  command: "do",
+  data: new Uint8Array(),
+  id,
+  user_id: "ann",
+  role: "user",
+  claims: {},
+  deadline_ms: Infinity,
+  answer: () => {},
+  arrived_ms,
 });
 
 /** The offset and time of a room, and its timers. */
 const standingOf = (time_ms: number, timer_ms?: number, ...later_ms: number[]) => ({
-  ...{ offset: 7, time_ms },
+  offset: 7,
+  time_ms,
   next: timer_ms === undefined ? undefined : { key: "k", at_ms: timer_ms },
   later: later_ms.map((at_ms, at) => ({ key: `k${at}`, at_ms })),
 } as unknown as RoomStanding);

@@ -45,7 +45,10 @@ async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]):
   const pages = await Promise.all(
     queries.map(({ prefix, after }) =>
       parts.host.values(loaded.handle, {
-        ...{ prefix: keyOf(prefix), after: keyOf(after), prefixes, max_bytes: PAGE_BYTES },
+        prefix: keyOf(prefix),
+        after: keyOf(after),
+        prefixes,
+        max_bytes: PAGE_BYTES,
       })
     ),
   );

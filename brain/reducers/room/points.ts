@@ -93,7 +93,9 @@ export async function logFloor(
   log_room_id: string,
 ): Promise<number | undefined> {
   const { messages: [first] } = await durable.read(log_room_id, {
-    ...{ after: 0, limit: 1, max_bytes: 1 },
+    after: 0,
+    limit: 1,
+    max_bytes: 1,
   });
   return first && decodeBatch(readEnvelope(first.payload).event?.data ?? new Uint8Array()).after;
 }

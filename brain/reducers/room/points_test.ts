@@ -4,7 +4,11 @@ import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
 import { thinned } from "./points.ts";
 
 const point = (offset: number, size_bytes = 10): RoomPoint => ({
-  ...{ offset, time_ms: offset, position: offset, size_bytes, chain: "0".repeat(16) },
+  offset,
+  time_ms: offset,
+  position: offset,
+  size_bytes,
+  chain: "0".repeat(16),
 });
 const ROOMY = { history_snapshots: 1_000, history_bytes: 1_000_000 };
 

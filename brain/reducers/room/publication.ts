@@ -98,7 +98,9 @@ function envelopeOf(
   { random }: RoomParts,
 ): Uint8Array {
   return systemEnvelope({ now: () => time_ms, random }, {
-    ...{ tenant_id, room_id, message_id: `${offset}.${index}` },
+    tenant_id,
+    room_id,
+    message_id: `${offset}.${index}`,
     headers: to === "" ? {} : { "x-to": to },
     event: { type, data, content_type: contentOf(data).type },
   });

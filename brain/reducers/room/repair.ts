@@ -174,7 +174,14 @@ export async function repairRoom(
     const standing = lost === undefined ? begin : await parts.host.skip(handle, last + 1);
     const losses = lost === undefined ? [] : [{ ...lost, at_ms: parts.now() }];
     const loaded: LoadedRoom = {
-      ...{ at, parts, durable, handle, standing, tail, points: undefined, position: newest },
+      at,
+      parts,
+      durable,
+      handle,
+      standing,
+      tail,
+      points: undefined,
+      position: newest,
       published_values: undefined,
       record: record && { ...record, lost: [...record.lost, ...losses].slice(-LOST_MAX) },
       revision: stored?.revision ?? 0,
@@ -182,8 +189,11 @@ export async function repairRoom(
       published,
       program: await programAt(begin.offset, { batches, done, record }, parts),
       refused: record?.refused,
-      ...{ programs: programsOf(record, batches), kept: undefined },
-      ...{ noted, messages_behind: 0, entries_behind: 0 },
+      programs: programsOf(record, batches),
+      kept: undefined,
+      noted,
+      messages_behind: 0,
+      entries_behind: 0,
       appended: { messages: 0, bytes: 0, average: 0 },
     };
     // Lost entries produce no events; earlier ones are published now.

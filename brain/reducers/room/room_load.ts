@@ -126,14 +126,22 @@ export async function loadRoom(
   const { tail, published } = await publishedIn(durable, at.room_id, noted, messages);
   const { handle, standing, program } = await openRoom(at, record, snapshot, parts);
   const loaded: LoadedRoom = {
-    ...{ at, parts, durable, handle, standing, record, revision, tail, published, noted },
+    at,
+    parts,
+    durable,
+    handle,
+    standing,
+    record,
+    revision,
+    tail,
+    published,
+    noted,
     life: record === undefined ? connectionId(parts.random) : record.life,
     points: undefined,
-    ...{
-      program: record?.program ?? (program && { id: program.id, module: program.module }),
-      refused: record?.refused,
-    },
-    ...{ programs: programsOf(record, batches), kept: record?.program?.id },
+    program: record?.program ?? (program && { id: program.id, module: program.module }),
+    refused: record?.refused,
+    programs: programsOf(record, batches),
+    kept: record?.program?.id,
     position: newest,
     published_values: undefined,
     appended: { messages: 0, bytes: 0, average: 0 },

@@ -111,7 +111,8 @@ async function append(
   });
   const { now, random } = parts;
   const payload = systemEnvelope({ now, random }, {
-    ...{ tenant_id, room_id: log_room_id },
+    tenant_id,
+    room_id: log_room_id,
     event: { type: ENTRIES_TYPE, data, content_type: "application/octet-stream" },
   });
   const { offset } = await durable.append(log_room_id, payload, { expected_last: position });
@@ -190,9 +191,21 @@ export async function storeSnapshot(loaded: LoadedRoom, limits: HistoryLimits): 
   const { fork = null, lost = [], taken } = loaded.record ?? {};
   const programs = programsBehind(loaded.programs, floor);
   await nameObjects(loaded, {
-    ...{ snapshot, previous, points, offset, published, stream, position, fork, lost },
-    ...{ is_behind: false, behind_ms: 0, next_ms: next?.at_ms ?? null },
-    ...{ program: loaded.program, programs, refused: loaded.refused },
+    snapshot,
+    previous,
+    points,
+    offset,
+    published,
+    stream,
+    position,
+    fork,
+    lost,
+    is_behind: false,
+    behind_ms: 0,
+    next_ms: next?.at_ms ?? null,
+    program: loaded.program,
+    programs,
+    refused: loaded.refused,
     taken: taken && isTaken(taken, loaded.standing) ? taken : undefined,
     life: loaded.life,
   });

@@ -37,18 +37,18 @@ function shownEntry(entry: LogEntry, outcome: Outcome): object {
   const shown = (bytes: Uint8Array): ShownBytes | null =>
     bytes.length === 0 ? null : shownBytes(bytes.subarray(0, 1_024));
   return {
-    ...{
-      offset: entry.offset,
-      ...askedBy(entry),
-      verdict,
-      code,
-      reason,
-      detail,
-      answer: shown(answer),
-    },
+    offset: entry.offset,
+    ...askedBy(entry),
+    verdict,
+    code,
+    reason,
+    detail,
+    answer: shown(answer),
     repeats: repeats ?? null,
     events: events.slice(0, EVENTS_MAX).map(({ type, data, to }) => ({
-      ...{ type, to, data: shown(data) },
+      type,
+      to,
+      data: shown(data),
     })),
   };
 }
@@ -79,7 +79,8 @@ export async function showPast(
     }
     const { next: more, outcome, ...values } = shown;
     return {
-      ...{ offset, at_ms },
+      offset,
+      at_ms,
       last: Math.max(offset, await newestEntry(at, parts)),
       entry: next && outcome ? shownEntry(next.entry, outcome) : null,
       ...values,

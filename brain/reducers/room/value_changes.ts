@@ -36,7 +36,8 @@ async function publish(
   const values_room_id = valuesRoomOf(room_id)!;
   const { now, random } = parts;
   const payload = systemEnvelope({ now, random }, {
-    ...{ tenant_id, room_id: values_room_id },
+    tenant_id,
+    room_id: values_room_id,
     event: { type: VALUES_TYPE, data, content_type: "application/json" },
   });
   const options = { headers: { [PUBLISHED_HEADER]: String(entry) }, expected_last: published.tail };

@@ -46,15 +46,27 @@ const FAULT_CODE: Readonly<Record<ReducerFault, number>> = {
 
 function refused(code: number, reason: string): Outcome {
   return {
-    ...{ kind: "rejected", code, reason, answer: NOTHING },
-    ...{ fault: undefined, detail: "", repeats: undefined, ...UNCHANGED },
+    kind: "rejected",
+    code,
+    reason,
+    answer: NOTHING,
+    fault: undefined,
+    detail: "",
+    repeats: undefined,
+    ...UNCHANGED,
   };
 }
 
 function failed(fault: ReducerFault, detail: string): Outcome {
   return {
-    ...{ kind: "fault", code: FAULT_CODE[fault], reason: `reducer-${fault}`, answer: NOTHING },
-    ...{ fault, detail, repeats: undefined, ...UNCHANGED },
+    kind: "fault",
+    code: FAULT_CODE[fault],
+    reason: `reducer-${fault}`,
+    answer: NOTHING,
+    fault,
+    detail,
+    repeats: undefined,
+    ...UNCHANGED,
   };
 }
 
@@ -207,8 +219,16 @@ function taken(state: RoomState, draft: Draft, verdict: Verdict): Step {
       return {
         state: { ...state, values, size_bytes, timers },
         outcome: {
-          ...{ kind: "applied", code: 0, reason: "", answer, fault: undefined, detail: "" },
-          ...{ repeats: undefined, events, changes, scheduled },
+          kind: "applied",
+          code: 0,
+          reason: "",
+          answer,
+          fault: undefined,
+          detail: "",
+          repeats: undefined,
+          events,
+          changes,
+          scheduled,
         },
       };
     }

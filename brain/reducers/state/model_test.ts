@@ -12,8 +12,13 @@ import { emptyRoom, nextTimer, type RoomState, valuesDigest } from "./room_state
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
 
 const BOUNDS = {
-  ...{ keys: 6, value_bytes: 12, state_bytes: 60, events: 3, timers: 2, remembered: 3 },
-  ...{ least_delay_ms: 5 },
+  keys: 6,
+  value_bytes: 12,
+  state_bytes: 60,
+  events: 3,
+  timers: 2,
+  remembered: 3,
+  least_delay_ms: 5,
 };
 
 /** One operation of a command. */

@@ -25,7 +25,9 @@ const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas
 
 /** A room of the tenant of all tests. */
 export const placeOf = (room_id: string): ReducedPlace => ({
-  ...{ tenant_id: "t", room_id, log_room_id: reducerRoomOf(room_id)! },
+  tenant_id: "t",
+  room_id,
+  log_room_id: reducerRoomOf(room_id)!,
 });
 
 /** The parts of such a room, on the bus of a Brain. */
@@ -39,19 +41,32 @@ export async function partsOf(
   const kept = new KeptPrograms({ records, objects });
   const breakers = createBreakers(BREAKER);
   return {
-    ...{ records, objects, host, now: Date.now },
+    records,
+    objects,
+    host,
+    now: Date.now,
     log: QUIET,
     openLog: (tenant_id) => spine.log(tenant_id, RETENTION),
     programById: (id) => loadProgram(objects, id),
     keepProgram: (program) => kept.keep(program),
     metrics: createReducerMetrics(createMetrics({ node_id: "lone", version: "0" }), {
-      ...{ rooms: none, bytes: none, waiting: none, asked: none, slow_tenants: none, breakers },
+      rooms: none,
+      bytes: none,
+      waiting: none,
+      asked: none,
+      slow_tenants: none,
+      breakers,
       cut_off: none,
     }),
     fuel: new TenantFuel({
-      ...{ per_second: () => 1e12, monotonic_ms: () => performance.now(), used: { inc: none } },
+      per_second: () => 1e12,
+      monotonic_ms: () => performance.now(),
+      used: { inc: none },
     }),
-    ...{ used: none, breakers, cut_off: new CutOffRooms(breakers), lines: () => {} },
+    used: none,
+    breakers,
+    cut_off: new CutOffRooms(breakers),
+    lines: () => {},
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
   };
 }
@@ -76,16 +91,26 @@ export async function callAt(
 ): Promise<string> {
   const wanted = { program, migrates, deploy: 1 };
   const room = new ReducedRoom(at, { snapshot_entries: 1, log_bytes: Infinity, ...history }, {
-    ...{ parts, wanted: () => wanted, wantedNow: () => Promise.resolve(wanted), owns: () => true },
-    ...{ pending_commands: 100, command_timeout_ms: 60_000, idle_ms: 3_600_000 },
-    ...{ shown: () => shown, monotonic_ms: () => performance.now() },
+    parts,
+    wanted: () => wanted,
+    wantedNow: () => Promise.resolve(wanted),
+    owns: () => true,
+    pending_commands: 100,
+    command_timeout_ms: 60_000,
+    idle_ms: 3_600_000,
+    shown: () => shown,
+    monotonic_ms: () => performance.now(),
     left: { life: "lone", left_ms: 60_000, trials: new TimerTrials(), classOf: () => "" },
   });
   await using _end = atEnd(() => room.close());
   return await new Promise((resolve, reject) =>
     room.call({
-      ...{ ...asked, data: new TextEncoder().encode(asked.data), user_id: "ann", role: "user" },
-      ...{ claims: {}, deadline_ms: performance.now() + 60_000 },
+      ...asked,
+      data: new TextEncoder().encode(asked.data),
+      user_id: "ann",
+      role: "user",
+      claims: {},
+      deadline_ms: performance.now() + 60_000,
       answer: (outcome) => outcome instanceof ArqonError ? reject(outcome) : resolve(outcome),
     })
   );

@@ -121,7 +121,8 @@ export class ReducerWorld implements AsyncDisposable {
       rooms: names.flatMap((name) =>
         [name, `${name}-*`].map((room) => ({ room, durable: true, reducer: name, ...rooms }))
       ),
-      ...{ brain, usage },
+      brain,
+      usage,
       // A room left by a Brain gets a new owner before calls time out.
       watchdog: { stall_ms: 10_000 },
     });
@@ -131,7 +132,11 @@ export class ReducerWorld implements AsyncDisposable {
     const view = new View(brain_id, this);
     this.#views.push(view);
     const service = await startReducers({
-      ...{ config, spine, registry, log, view: view as unknown as ClusterView },
+      config,
+      spine,
+      registry,
+      log,
+      view: view as unknown as ClusterView,
       openClasses: () => FollowedClasses.open({ config, spine, log }),
       now: () => Date.now() + this.ahead_ms + this.set_ms,
       monotonic_ms: () => performance.now() + this.passed_ms,
@@ -160,7 +165,12 @@ export function call(
 ): Promise<{ entry: number; repeats?: number; visible?: boolean; answer: unknown } | string> {
   return new Promise((resolve) =>
     service.call({ tenant_id: tenant, room_id }, {
-      ...{ command, id, user_id: user, role, claims: {}, data: new TextEncoder().encode(data) },
+      command,
+      id,
+      user_id: user,
+      role,
+      claims: {},
+      data: new TextEncoder().encode(data),
       deadline_ms: performance.now() + CALL_MS,
       answer: (outcome) =>
         resolve(
@@ -180,7 +190,9 @@ export function pageOf(
 ): Promise<{ version: number; values: [string, unknown][]; next?: string } | string> {
   return new Promise((resolve) =>
     service.values({ tenant_id: "t", room_id }, {
-      ...{ prefix, after, deadline_ms: performance.now() + CALL_MS },
+      prefix,
+      after,
+      deadline_ms: performance.now() + CALL_MS,
       answer: (outcome) =>
         resolve(
           outcome instanceof ArqonError

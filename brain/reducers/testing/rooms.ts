@@ -21,8 +21,15 @@ export function command(
   about: Partial<Omit<CommandEntry, "kind" | "offset">> = {},
 ): CommandEntry {
   return {
-    ...{ kind: "command", offset, time_ms: 1_000 + offset, seed: new Uint8Array(16) },
-    ...{ command: "do", data: new Uint8Array(), id: "", user_id: "ann", role: "user" },
+    kind: "command",
+    offset,
+    time_ms: 1_000 + offset,
+    seed: new Uint8Array(16),
+    command: "do",
+    data: new Uint8Array(),
+    id: "",
+    user_id: "ann",
+    role: "user",
     claims: {},
     ...about,
   };
@@ -30,7 +37,11 @@ export function command(
 
 /** The entry of a due timer. */
 export const timer = (offset: number, key: string, time_ms: number): TimerEntry => ({
-  ...{ kind: "timer", offset, key, time_ms, seed: new Uint8Array(16) },
+  kind: "timer",
+  offset,
+  key,
+  time_ms,
+  seed: new Uint8Array(16),
 });
 
 /** A reducer that runs a function, and rejects with 409 when it throws a text. */

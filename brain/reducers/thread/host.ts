@@ -119,7 +119,10 @@ export class ReducerHost {
       const turn_fuel = this.#isSlow(tenant_id) ? SLOW_TURN_FUEL : TURN_FUEL;
       const { applied, standing, units } = await this.#ask({
         ...{ kind: "apply", room: handle, program: program.id } as const,
-        ...{ entries: packEntries(entries.slice(all.length)), shown, turn_fuel, may_stop },
+        entries: packEntries(entries.slice(all.length)),
+        shown,
+        turn_fuel,
+        may_stop,
       });
       const some = unpackApplied(applied!);
       all.push(...some);

@@ -57,9 +57,14 @@ function listOf<One>(reader: CanonicalReader, read: () => One): One[] {
 
 function unpackOne(reader: CanonicalReader): Applied {
   const head = {
-    ...{ kind: KINDS[reader.u32()]!, code: reader.u32(), reason: reader.text() },
-    ...{ answer: reader.bytes(), fault: FAULTS[reader.u32()], detail: reader.text() },
-    ...{ offset: reader.i64(), time_ms: reader.i64() },
+    kind: KINDS[reader.u32()]!,
+    code: reader.u32(),
+    reason: reader.text(),
+    answer: reader.bytes(),
+    fault: FAULTS[reader.u32()],
+    detail: reader.text(),
+    offset: reader.i64(),
+    time_ms: reader.i64(),
   };
   const repeats = reader.i64() || undefined;
   const events = listOf(reader, (): RoomEvent => {

@@ -15,8 +15,18 @@ Deno.test("entries are unpacked unchanged", () => {
 
 Deno.test("outcomes are unpacked unchanged", () => {
   const nothing = {
-    ...{ kind: "applied", code: 0, reason: "", answer: new Uint8Array(), fault: undefined },
-    ...{ detail: "", offset: 1, time_ms: 0, repeats: undefined, events: [], logs: [], changes: [] },
+    kind: "applied",
+    code: 0,
+    reason: "",
+    answer: new Uint8Array(),
+    fault: undefined,
+    detail: "",
+    offset: 1,
+    time_ms: 0,
+    repeats: undefined,
+    events: [],
+    logs: [],
+    changes: [],
   } as const satisfies Applied;
   const event = { type: "bid", data: utf8("ü".repeat(40)), to: "user:ann" };
   const applied: Applied[] = [

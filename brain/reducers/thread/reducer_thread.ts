@@ -96,7 +96,10 @@ function apply(
 
 type Reply = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id" | "units">;
 const NOTHING: Reply = {
-  ...{ applied: undefined, standing: undefined, snapshot: undefined, page: undefined },
+  applied: undefined,
+  standing: undefined,
+  snapshot: undefined,
+  page: undefined,
 };
 
 function programOf(id: string): Loaded {
@@ -152,8 +155,11 @@ function show(
   const { state } = room;
   const shown = {
     ...valuesPage(state, options),
-    ...{ keys: state.values.size, state_bytes: state.size_bytes, timers: state.timers.size },
-    ...{ changes: changesPage(before, outcome?.changes ?? new Map()), outcome },
+    keys: state.values.size,
+    state_bytes: state.size_bytes,
+    timers: state.timers.size,
+    changes: changesPage(before, outcome?.changes ?? new Map()),
+    outcome,
   };
   return { ...NOTHING, standing: standingOf(room), shown };
 }

@@ -89,7 +89,10 @@ export function fuelUsage(options: FuelUsageOptions): FuelUsage {
   const shared = { place, log, now: storeNow, monotonic_ms };
   const budgets = new TimerBudgets({ config: usage, ...shared });
   const writer = new UsageWriter({
-    ...{ ledger, node_id, life, ...shared },
+    ledger,
+    node_id,
+    life,
+    ...shared,
     flush_ms: usage.flush_ms,
     retention_seconds: usage.retention_days * DAY_SECONDS,
     tenant_bytes: usage.tenant_bytes,

@@ -60,7 +60,8 @@ export class TimerBudgets {
         this.#look(tenant_id);
         return this.#mark(tenant_id, states.filter(({ is_exhausted }) => is_exhausted));
       },
-      ...{ log, now },
+      log,
+      now,
     });
   }
 

@@ -24,7 +24,9 @@ Deno.test("entries are merged into one message up to a size limit, and one entry
   ]);
   assert.deepEqual(none, [], "what is published already is left out");
   assert.deepEqual(read(one!), {
-    ...{ scope: shown.scope, after: 3, to: 5 },
+    scope: shown.scope,
+    after: 3,
+    to: 5,
     changes: [[5, "public/a", "1"], [5, "public/b", null]],
   });
   const many = valueMessages(shown.scope, 3, [small, big(6, 7), big(8, 1)]);
@@ -42,7 +44,10 @@ Deno.test("entries are merged into one message up to a size limit, and one entry
   assert.equal(changes.length, 10);
   assert.ok(many.every(({ data }) => data.length < 400_000));
   assert.deepEqual(read(unchangedMessage(shown.scope, 8, 9)), {
-    ...{ scope: shown.scope, after: 8, to: 9, changes: [] },
+    scope: shown.scope,
+    after: 8,
+    to: 9,
+    changes: [],
   });
 });
 

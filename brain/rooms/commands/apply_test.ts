@@ -146,7 +146,11 @@ Deno.test("a document keeps its last 64 events, and long values and keys only as
     events: [98, 99].map((value) => ({
       version: value + 1,
       epoch: "7",
-      ...{ op: "set", key: "k", value, by: "", at_ms: CONTEXT.now_ms },
+      op: "set",
+      key: "k",
+      value,
+      by: "",
+      at_ms: CONTEXT.now_ms,
     })),
   });
   const long = { ...afterwards([set("k", "x".repeat(600)), set("é".repeat(600), 1)]), epoch: "7" };

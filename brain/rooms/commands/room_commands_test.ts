@@ -21,7 +21,8 @@ const LIMITS: RequestLimits = {
 const NO_WAIT = { deadline_ms: 0, headers: {} };
 const bans = Array.from({ length: 300 }, (_, at) => ({
   key: banKey("acme", at < 150 ? EVERY_ROOM : "lobby", `u${at}`),
-  ...{ until_ms: 0, revision: 1 },
+  until_ms: 0,
+  revision: 1,
 }));
 const bucket = {
   get: (key: KvKey) => Promise.resolve({ key, value: new Uint8Array([1]), revision: 1 }),

@@ -92,7 +92,10 @@ async function oneLife(
     keep().catch((error) => log.warn("the rooms' life is not kept", { error }));
   }, BEAT_MS);
   return {
-    ...{ present: { id, since_ms }, is_proven: true, revision: 0, wrote: () => true },
+    present: { id, since_ms },
+    is_proven: true,
+    revision: 0,
+    wrote: () => true,
     prove: () => Promise.resolve(),
     stop: () => clearInterval(timer),
   };

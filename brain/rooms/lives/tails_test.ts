@@ -8,7 +8,10 @@ import { Tails } from "./tails.ts";
 const at = (room_id: string): RoomAddress => ({ tenant_id: "acme", room_id });
 const mark: WriteMark = { epoch: "7", fence: 0, start: 0 };
 const change = (version: number): RoomEvent => ({
-  ...{ version, at_ms: 1, body: "{}", fence: undefined },
+  version,
+  at_ms: 1,
+  body: "{}",
+  fence: undefined,
 });
 
 /** Tails with the test's clock; their messages are `room version age`. */

@@ -72,7 +72,8 @@ Deno.test("many rooms are looked through in turns, and what happens meanwhile co
   const ROOMS = 100_000;
   const tally = new RoomTally(ROOMS + 1);
   const occupied = Array.from({ length: 10 }, (_, index) => ({
-    ...{ tenant_id: "acme", room_id: `member-${index}` },
+    tenant_id: "acme",
+    room_id: `member-${index}`,
   }));
   let owner = "b1";
   const live = new LiveRooms({

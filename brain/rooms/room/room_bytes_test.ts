@@ -7,7 +7,10 @@ import { entry, withRooms } from "../testing/room_test_bed.ts";
 const config = { brain: { room_bytes_per_tenant: 1_048_576 } };
 const FULL = "429 room-bytes-limit";
 const set = (room: string, key: string, size: number, tenant = "acme") => ({
-  ...{ name: "set", room, tenant, data: { key, value: "x".repeat(size) } },
+  name: "set",
+  room,
+  tenant,
+  data: { key, value: "x".repeat(size) },
 });
 
 Deno.test("a tenant with too many bytes may make rooms smaller, and moderate them, but no larger", async () => {

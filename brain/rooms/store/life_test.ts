@@ -108,7 +108,9 @@ Deno.test("a command of an earlier incarnation is answered as before, over sever
 Deno.test("the record continues where it contains a known change, and nowhere else", () => {
   const record = nextRecord(nextRecord(firstRecord("a", START_MS, "b1"), "b2"), "b3");
   const known = (revision: number, beat: string, id = "a") => ({
-    ...{ id, revision, beat },
+    id,
+    revision,
+    beat,
     highest: revision,
   });
   const stand = { revision: 30, record };

@@ -65,7 +65,9 @@ export function encodeDocument(document: RoomDocument): Uint8Array {
   const { life, start, last_fence, earlier } = document;
   const header = {
     format: FORMAT,
-    ...{ life, start, last_fence },
+    life,
+    start,
+    last_fence,
     version,
     epoch,
     created_ms,

@@ -48,8 +48,16 @@ Deno.test("any other bytes in the bucket are one internal error", () => {
   const good = encodeDocument(afterwards([set("k", 1), lock("c1")]));
   const header = (members: object) =>
     JSON.stringify({
-      ...{ format: 3, version: 1, epoch: "", created_ms: 1, entries: 0, events: 0, applied: [] },
-      ...{ start: 0, last_fence: 0, ...members },
+      format: 3,
+      version: 1,
+      epoch: "",
+      created_ms: 1,
+      entries: 0,
+      events: 0,
+      applied: [],
+      start: 0,
+      last_fence: 0,
+      ...members,
     });
   decodeDocument(utf8.encode(`${header({})}\n`), 1);
   const broken = fc.oneof(

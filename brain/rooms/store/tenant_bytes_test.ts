@@ -19,8 +19,12 @@ function stand(more: Partial<TenantBytesOptions> = {}) {
     );
   };
   const options = {
-    ...{ room_bytes_per_tenant: LIMIT, bucketBytes: () => undefined, list, brains: () => 1 },
-    ...{ monotonic: () => state.now_ms, ...more },
+    room_bytes_per_tenant: LIMIT,
+    bucketBytes: () => undefined,
+    list,
+    brains: () => 1,
+    monotonic: () => state.now_ms,
+    ...more,
   };
   return { stored, state, brain: () => new TenantBytes(options) };
 }

@@ -154,7 +154,11 @@ export const anyCommand: fc.Arbitrary<RoomCommand> = fc.oneof(
     [common, scope],
   ): RoomCommand => ({
     ...common,
-    ...{ kind: "ban", user_id: "u9", reason: "", ttl_ms: undefined, scope },
+    kind: "ban",
+    user_id: "u9",
+    reason: "",
+    ttl_ms: undefined,
+    scope,
   })),
   fc.tuple(fc.constantFrom<"expired" | "holder-left">("expired", "holder-left"), connection)
     .map(([cause, connection_id]): RoomCommand => release(cause, connection_id)),

@@ -224,7 +224,9 @@ async function startNode(
   const config = configFrom(options.config ?? {});
   const parts = { spine: faults, registry, log, now, random: () => 0 };
   const rooms = await serveRooms({
-    ...{ ...parts, config, view },
+    ...parts,
+    config,
+    view,
     reportRooms: await options.reporting?.(parts),
     ...(options.monotonic_ms === undefined ? {} : { monotonic_ms: options.monotonic_ms }),
     ...(options.has_versions === true ? {} : { firstVersion: () => 0 }),

@@ -48,7 +48,13 @@ async function endedOf(
     const { type, sender, message_id, offset } = stored;
     const text = stored.text();
     return {
-      ...{ id, type, sender, reason, text, piece: text, offset: Number(offset) },
+      id,
+      type,
+      sender,
+      reason,
+      text,
+      piece: text,
+      offset: Number(offset),
       started_ms: Number(message_id.split(":")[2]),
       state: state as GrowingState,
     };

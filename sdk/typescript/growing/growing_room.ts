@@ -45,7 +45,8 @@ export interface Ended extends Pick<StreamEnd, "outcome" | "offset"> {
 
 /** The public form of an end. */
 export const endOf = (id: string, { outcome, offset }: Ended): StreamEnd => ({
-  ...{ id, outcome },
+  id,
+  outcome,
   ...offset !== undefined && { offset },
 });
 

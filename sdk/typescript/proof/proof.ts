@@ -73,7 +73,9 @@ export function proof(options: ProofOptions): Prove {
     const signal = AbortSignal.any(stops);
     const log = new VerifiedLog({
       ...options,
-      ...{ vkeys, token: () => tokens.current(undefined), signal },
+      vkeys,
+      token: () => tokens.current(undefined),
+      signal,
       url: new URL(`../proof/${tenant_id}.${room}`, check_url).href,
       ...typeof verify === "string" ? { checkpoint: verify } : {},
       complete: options.complete !== false && !filter && !no_echo,

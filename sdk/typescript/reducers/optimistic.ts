@@ -215,8 +215,15 @@ export class OptimisticRoom<Known extends Calls | RoomTypes> implements Disposab
     const { user = "", role = "user", claims = {} } = this.#options;
     const id = options.call_id ?? crypto.randomUUID();
     const call: Omit<GuessedCall, "offset"> = {
-      ...{ command, data: bytesOf(data), id, user, role, claims, room: this.#room.id },
-      ...{ now_ms: Date.now(), random: randomNumbers() },
+      command,
+      data: bytesOf(data),
+      id,
+      user,
+      role,
+      claims,
+      room: this.#room.id,
+      now_ms: Date.now(),
+      random: randomNumbers(),
     };
     const { number, changes } = this.#rebase.call((values) =>
       guess(this.#module, { ...call, offset: this.#rebase.version + 1 }, values)

@@ -90,7 +90,13 @@ export class Requests {
     const begun_ms = elapsed();
     const first_ms = signer ? Math.ceil(timeout_ms * SIGNER_SHARE) : timeout_ms;
     const waiting: OutboxRequest = {
-      ...{ id, room, answered, frame, repeatable, unsigned: !!signer, timeout_ms: first_ms },
+      id,
+      room,
+      answered,
+      frame,
+      repeatable,
+      unsigned: !!signer,
+      timeout_ms: first_ms,
       deadline_ms: begun_ms + first_ms,
       ...settle,
     };

@@ -11,7 +11,13 @@ const EPOCH = "7";
 const KEPT = 5;
 
 const event = (version: number): RoomEvent => ({
-  ...{ version, epoch: EPOCH, op: "set", key: "k", value: version, by: "ann", at_ms: version },
+  version,
+  epoch: EPOCH,
+  op: "set",
+  key: "k",
+  value: version,
+  by: "ann",
+  at_ms: version,
 });
 
 function envelope(version: number): PlainEnvelope {

@@ -24,7 +24,11 @@ function messageOf({ data, ...rest }: Entry): Message {
 
 const envelopeOf = ({ id, type, data, headers, message_id, offset }: Entry) =>
   writeEnvelope({
-    ...{ room_id: "doc", sender_id: "somebody", message_id, offset, timestamp_ms: 1 },
+    room_id: "doc",
+    sender_id: "somebody",
+    message_id,
+    offset,
+    timestamp_ms: 1,
     headers: { ...headers, "X-Twist-ID": id },
     event: { type, data },
   });

@@ -131,7 +131,8 @@ Deno.test("however many files claim well-known names, few bytes are stored", () 
     const file: File = {
       name: `google/protobuf/forged_${at}.proto`,
       options: { goPackage: text },
-      ...{ syntax: "proto3", messageType: [{ name: `Forged${at}` }] },
+      syntax: "proto3",
+      messageType: [{ name: `Forged${at}` }],
     };
     read(file);
   }

@@ -33,7 +33,9 @@ export async function* storedBack(log: ReadLog, room_id: string): AsyncGenerator
   const { last } = await log.head(room_id);
   for (let before = (last?.offset ?? 0) + 1; before > 1;) {
     const { messages, more } = await log.readBack(room_id, {
-      ...{ before, limit: PAGE_MESSAGES, max_bytes: PAGE_BYTES },
+      before,
+      limit: PAGE_MESSAGES,
+      max_bytes: PAGE_BYTES,
     });
     const [oldest] = messages;
     if (oldest === undefined) return;

@@ -104,11 +104,14 @@ class EmbeddedSpine implements Spine {
     this.#files = [store.file, file.backup].filter((one) => one !== undefined);
     this.#backups = new EmbeddedBackups({
       files: () => [...this.#files, this.#usage()?.backup].filter((one) => one !== undefined),
-      ...{ now, log: options.log },
+      now,
+      log: options.log,
       waiting_bytes_max: { ...LIMITS, ...options.limits }.backup_waiting_bytes,
     });
     this.#buckets = new EmbeddedBuckets({
-      ...{ store, turns: this.#turns, log: options.log },
+      store,
+      turns: this.#turns,
+      log: options.log,
       value_bytes_max: PAYLOAD_BYTES - 512,
       assertOpen: () => this.#assertConnected(),
     });
@@ -116,7 +119,9 @@ class EmbeddedSpine implements Spine {
     this.#logs = new EmbeddedLogs({
       file,
       limits: log_limits,
-      ...{ clocks: { now, monotonic_ms }, turns: this.#turns, log: options.log },
+      clocks: { now, monotonic_ms },
+      turns: this.#turns,
+      log: options.log,
       payload_bytes_max: PAYLOAD_BYTES,
       assertOpen: () => this.#assertConnected(),
       deliver: (subject, payload, headers) => void this.#send(subject, payload, headers, false),

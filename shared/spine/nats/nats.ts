@@ -111,7 +111,9 @@ class NatsSpine implements Spine {
     const inbox = new Inbox(link, wire);
     this.#stores = new NatsStores({ config: options.config, link, inbox });
     this.#logs = new NatsLogs({
-      ...{ link, wire, inbox },
+      link,
+      wire,
+      inbox,
       bytes: this.#flusher,
       limits: options.log_limits ?? LOG_LIMITS,
       names: { bucket: () => this.keyValue(LOGS_BUCKET, { unwatched: true }), now, random },

@@ -152,7 +152,10 @@ async function storesAnIdOnce(bus: Bus): Promise<void> {
   const [tenant_id, node_id] = [bus.name, "shield-1"];
   const named = (id: string, label: string) => ({
     ...ROOMY,
-    ...{ tenant_id, node_id, id, payload: bytes(label) },
+    tenant_id,
+    node_id,
+    id,
+    payload: bytes(label),
   });
   await mine.append(named("one", "first"));
   await mine.append(named("one", "first again"));

@@ -131,7 +131,11 @@ export class ScriptedBucket {
 
   #status(): Spine["status"] {
     return {
-      ...{ engine: "nats", since_ms: 0, reconnects: 0, pending_bytes: 0, slow_consumers: 0 },
+      engine: "nats",
+      since_ms: 0,
+      reconnects: 0,
+      pending_bytes: 0,
+      slow_consumers: 0,
       state: this.#state,
     };
   }

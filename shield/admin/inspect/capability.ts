@@ -25,7 +25,8 @@ export const INSPECT: Capability<ListContext> = {
     return {
       own: admin,
       routes: INSPECT_ROUTES.serve(admin),
-      ...{ questions, drain },
+      questions,
+      drain,
       [Symbol.asyncDispose]: () => Promise.resolve(close()),
     };
   },

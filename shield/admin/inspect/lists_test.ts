@@ -74,8 +74,13 @@ Deno.test("a tenant with the name of the shared row is not shown the shared figu
 });
 
 const binding = (name: string): PolicyBinding => ({
-  ...{ name, sha256: "a".repeat(64), room: "*", hooks: ["on_message"] },
-  ...{ order: 0, mode: "enforce", percent: 1 },
+  name,
+  sha256: "a".repeat(64),
+  room: "*",
+  hooks: ["on_message"],
+  order: 0,
+  mode: "enforce",
+  percent: 1,
 });
 
 function judged(table: PolicyTable, tenant_id: string, name: string): void {

@@ -91,8 +91,10 @@ async function snapshotsOf(
   if (known?.stream !== stream) return [{ name, offset, at_ms: 0, position, size_bytes: 0 }];
   return known.points.map((point) => ({
     name: snapshotName(tenant_id, room_id, point),
-    ...{ offset: point.offset, at_ms: point.time_ms },
-    ...{ position: point.position, size_bytes: point.size_bytes },
+    offset: point.offset,
+    at_ms: point.time_ms,
+    position: point.position,
+    size_bytes: point.size_bytes,
   }));
 }
 
@@ -109,8 +111,16 @@ export async function reducedRoom(
   const { offset = 0, fork = null, lost = [], program, refused = null } = record ?? {};
   const { pattern } = context.classes.of(at.tenant_id, at.room_id);
   return {
-    ...{ ...at, class: pattern, log_room_id, epoch, offset, snapshots, fork, lost },
-    ...{ module: program?.module ?? null, refused },
+    ...at,
+    class: pattern,
+    log_room_id,
+    epoch,
+    offset,
+    snapshots,
+    fork,
+    lost,
+    module: program?.module ?? null,
+    refused,
   };
 }
 
@@ -150,7 +160,10 @@ export async function reducedObject(
   if (bytes === undefined) throw notStored(at);
   const { tenant_id, room_id } = at;
   context.log.info("an operator reads a room with a reducer", {
-    ...{ tenant_id, room: room_id, object, by: call.by },
+    tenant_id,
+    room: room_id,
+    object,
+    by: call.by,
   });
   const headers = { "content-type": "application/octet-stream" };
   return new Response(new Uint8Array(bytes), { headers });

@@ -299,7 +299,10 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
       inQuery("prefix", "only values whose keys have this prefix", TEXT),
       inQuery("after", "only values after this key, which is `next` of the previous page", TEXT),
       inQuery("limit", "number of values", {
-        ...{ type: "integer", minimum: 1, maximum: 1_000, default: 200 },
+        type: "integer",
+        minimum: 1,
+        maximum: 1_000,
+        default: 200,
       }),
     ],
     answer: object({

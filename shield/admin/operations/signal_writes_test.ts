@@ -151,13 +151,17 @@ Deno.test("REVOKE revokes the user's tokens so far or the token with that id, de
   const until_ms = SPINE_NOW_MS + 2_592_000_000;
   const rest = { reason: "lost", by: "signal", created_ms: SPINE_NOW_MS, until_ms };
   assert.deepEqual(await stored("token"), {
-    ...{ kind: "token", id: "ann", issued_before_ms: 0 },
+    kind: "token",
+    id: "ann",
+    issued_before_ms: 0,
     ...rest,
   });
   test.say(order({}));
   await test.done();
   assert.deepEqual(await stored("user"), {
-    ...{ kind: "user", id: "ann", issued_before_ms: SPINE_NOW_MS },
+    kind: "user",
+    id: "ann",
+    issued_before_ms: SPINE_NOW_MS,
     ...rest,
   });
   for (const { revocations } of test.shields) {

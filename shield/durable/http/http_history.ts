@@ -25,7 +25,9 @@ export const HISTORY = {
   method: "GET",
   template: "/v1/rooms/{room}/messages",
   about: {
-    ...{ id: "history", tag: "messages", summary: "The stored messages of a durable room" },
+    id: "history",
+    tag: "messages",
+    summary: "The stored messages of a durable room",
     query: HISTORY_QUERY,
     answer: ref("History"),
     refusals: [409],

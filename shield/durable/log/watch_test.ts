@@ -164,8 +164,13 @@ Deno.test("a few of a tenant's many rooms are verified at a time, and each once"
   let running = 0;
   let most = 0;
   const rooms: WatchedRoom[] = Array.from({ length: 1_000 }, (_, n) => ({
-    ...{ tenant_id: "acme", room_id: `room-${n}`, log: sim.log, stream: sim.log.stream },
-    ...{ offset: 0, is_started: true, confirm: () => true },
+    tenant_id: "acme",
+    room_id: `room-${n}`,
+    log: sim.log,
+    stream: sim.log.stream,
+    offset: 0,
+    is_started: true,
+    confirm: () => true,
     async verify() {
       most = Math.max(most, ++running);
       verified.set(this.room_id, (verified.get(this.room_id) ?? 0) + 1);

@@ -4,7 +4,11 @@ import { LiveBuffer } from "./live_buffer.ts";
 import { type LiveMessage, readLive } from "./message.ts";
 
 const live = (offset: number, stream = "s1", bytes = 1): LiveMessage => ({
-  ...{ stream, offset, previous: offset - 1, time_ms: 0, origin: "" },
+  stream,
+  offset,
+  previous: offset - 1,
+  time_ms: 0,
+  origin: "",
   envelope: new Uint8Array(bytes),
 });
 const offsets = (messages: readonly LiveMessage[]) => messages.map(({ offset }) => offset);

@@ -147,7 +147,13 @@ export class Recoveries {
     // Until the list has what a later answer of the log named, it does not show what is after such a position.
     const is_short = goal > last && (position?.after ?? 0) > last;
     const verdict = position === undefined ? "end" : judgePosition(position, {
-      ...{ epoch, log_offset, is_proven, is_current, erased, floor, last },
+      epoch,
+      log_offset,
+      is_proven,
+      is_current,
+      erased,
+      floor,
+      last,
       lastOf: (earlier) => room.lastOf(earlier),
       trimmed_through: this.#trimmed_through,
       too_many_through: this.#too_many_through,

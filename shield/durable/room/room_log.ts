@@ -68,7 +68,9 @@ export class RoomLog implements RecoverableRoom {
     const onFailure = (error: unknown) => this.#recoveries.expire(error);
     const calls = this.calls = new LogCalls({ room_id, log, clock, stats, logger, onFailure });
     const follower = this.follower = new Follower({
-      ...{ calls, stats, logger },
+      calls,
+      stats,
+      logger,
       class_of: options.class_of,
       now: () => log.now(),
       onEntry: options.onEntry,

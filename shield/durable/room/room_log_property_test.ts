@@ -201,14 +201,19 @@ const OVERTAKEN: Run = {
     { kind: "wait", ms: 68 },
     ...[[1, 0], [5, 1], [2, 1], [1, 0]].map(([count = 0, others = 0]) => ({
       kind: "put" as const,
-      ...{ count, others },
+      count,
+      others,
     })),
     { kind: "verify" },
     { kind: "put", count: 3, others: 1 },
     { kind: "wait", ms: 6 },
   ],
-  ...{ history_size: 5, history_ttl_seconds: 1, recovery_messages: 8 },
-  ...{ log_cache_bytes: 2_000, cache_last: true, page_messages: 2 },
+  history_size: 5,
+  history_ttl_seconds: 1,
+  recovery_messages: 8,
+  log_cache_bytes: 2_000,
+  cache_last: true,
+  page_messages: 2,
 };
 
 Deno.test("every subscriber receives each message once and in order, or is notified of the loss", async () => {

@@ -102,11 +102,19 @@ export class SimRoom implements Disposable {
     };
     const cache = this.cache = new TailCache({ limits: bounds, clock, stats });
     this.room = new RoomLog({
-      ...{ tenant_id: log.tenant_id, room_id: log.room_id, log, clock, cache, stats },
+      tenant_id: log.tenant_id,
+      room_id: log.room_id,
+      log,
+      clock,
+      cache,
+      stats,
       limits: bounds,
       class_of: () => this.room_class,
       logger: createLogger({
-        ...{ level: "error", format: "logfmt", component: "shield", now: () => 0 },
+        level: "error",
+        format: "logfmt",
+        component: "shield",
+        now: () => 0,
         write: (line) => {
           if (options.allows_errors !== true) throw new Error(line);
         },

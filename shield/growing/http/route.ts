@@ -74,7 +74,8 @@ export const GROW: DescribedRoute = {
   method: "POST",
   template: "/v1/rooms/{room}/streams",
   about: {
-    ...{ id: "grow", tag: "messages" },
+    id: "grow",
+    tag: "messages",
     summary: "Writes a growing message: the body as it arrives; stored whole at its end",
     query: [
       inQuery("id", "id of the message; absent: a random one", TEXT),

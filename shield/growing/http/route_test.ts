@@ -20,9 +20,15 @@ function begun() {
   const { spine, ...engine } = testSpine();
   const names: string[] = [];
   const context: GrowingRouteContext = {
-    ...{ spine, limits: configFrom({}).limits, query_token: false, now: () => 0 },
-    ...{ stats: createStats(), tenants: new TenantTable(), rates: { take: () => {} } },
-    ...{ requireNotRevoked: () => {}, path: {} },
+    spine,
+    limits: configFrom({}).limits,
+    query_token: false,
+    now: () => 0,
+    stats: createStats(),
+    tenants: new TenantTable(),
+    rates: { take: () => {} },
+    requireNotRevoked: () => {},
+    path: {},
     growing: {
       answer(_caller, { command }: ScannedEnvelope) {
         names.push(command!.name);
@@ -39,7 +45,10 @@ function begun() {
   const answered = growingRoute(context).answer(call);
   const writer = body.writable.getWriter();
   return {
-    ...{ answered, writer, names, engine },
+    answered,
+    writer,
+    names,
+    engine,
     /** Another Shield publishes the end of a message with that id. */
     async end(started_ms: number) {
       const data = encode({ op: "end", id: "a1", started_ms, outcome: "stopped", reason: "" });

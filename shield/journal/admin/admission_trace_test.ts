@@ -105,7 +105,8 @@ function journal() {
   const place = journalPlace(engine.spine, () => SPINE_NOW_MS);
   const reading = readingOf(place);
   return {
-    ...{ place, reading },
+    place,
+    reading,
     ids: async (request: object, found: readonly SoughtMessage[] = [], tenant = "acme") => {
       const answer = WayIn.parse(await wayIn(reading, { tenant, ...request, found }));
       assert.deepEqual([answer.is_whole, answer.problem], [true, ""]);
@@ -120,7 +121,11 @@ function journal() {
 
 const at = (seconds: number) => ({ time_ms: SPINE_NOW_MS + 1_000 * seconds });
 const receivedAt = (seconds: number, change: Partial<SoughtMessage> = {}): SoughtMessage => ({
-  ...{ room_id: "lobby", offset: 0, trace_id: "", twist_id: TWIST, message_id: "" },
+  room_id: "lobby",
+  offset: 0,
+  trace_id: "",
+  twist_id: TWIST,
+  message_id: "",
   heard: [at(seconds)],
   ...change,
 });

@@ -42,7 +42,11 @@ function api() {
     lines.map((line) => "hole" in line ? line.hole.why : line.message_id);
   const ids = async (query: string, as?: Admin) => idsOf(await read(query, as));
   return {
-    ...{ place, send, read, lines, spine: engine.spine },
+    place,
+    send,
+    read,
+    lines,
+    spine: engine.spine,
     advance: (ms: number) => void (now_ms += ms),
     ids,
     /** Reads acme's journal to its end in pieces of each of these sizes. */
@@ -117,7 +121,9 @@ Deno.test("a block of many users is read, and long lines are written, in slices"
   const header = { from: "header" as const, name: "h", value: "x".repeat(30_000) };
   const policies = [decidedBy("p", { reads: [header, header, header] })];
   const lines = some(0, LINES).map((one, at) => ({
-    ...{ ...one, chain_version: 1, policies },
+    ...one,
+    chain_version: 1,
+    policies,
     sender: { user: `user-${at % 100}`, connection: "c", remote_ip: "" },
   }));
   await writeBlock(test.place, lines.slice(0, 100));

@@ -82,7 +82,8 @@ export async function* readJournal(
   let next: JournalPlaceText = query.after ?? { block: 0, lines: undefined };
   const tenant_mark = tenantMark(tenant_id);
   const placeAt = ({ cursor: block, time_ms: stored_ms }: StoredBlock, lines?: number) => ({
-    ...{ block, lines },
+    block,
+    lines,
     mark: { tenant: tenant_mark, stored_ms },
   });
   const sequence = new BlockSequence(next.seen ?? "");

@@ -228,7 +228,8 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
     messages: (whole?.messages.length === 0 ? messages : whole?.messages ?? []).map((one) => ({
       ...one,
       heard: onceEach(one.heard).map(({ node_id, time_ms }) => ({
-        ...{ node_id, time_ms },
+        node_id,
+        time_ms,
         here_ms: clocks.here(node_id, time_ms),
       })),
     })),
@@ -256,7 +257,10 @@ async function orLogged(
     ? await log.find(meantBy(query), LOG_AT_MS)
     : [await log.at(offset, LOG_AT_MS) ?? []].flat();
   return stored.map(({ time_ms: stored_ms, ...ids }) => ({
-    ...{ ...ids, duplicate: false, heard: [], stored_ms },
+    ...ids,
+    duplicate: false,
+    heard: [],
+    stored_ms,
   }));
 }
 

@@ -29,7 +29,9 @@ Deno.test("a request keeps its turn from its first read to its end; one without 
   const former = {
     store: () => Promise.resolve(blocks),
     lives: () => lives.all(),
-    ...{ reads, kept_ms: 3_600_000, now: () => NOW_MS },
+    reads,
+    kept_ms: 3_600_000,
+    now: () => NOW_MS,
   };
   const first = new FormerAnswers({ former }, "acme");
   await first.find(FIND, new Set(["lives 1"]));

@@ -75,7 +75,13 @@ Deno.test("the Shield's answer is added to the messages due to its connections",
     gaps: [],
   };
   const of = (node_id: string, connection_id: string) => ({
-    ...{ node_id, connection_id, user_id: "bob", remote_ip: "", began_ms: 0, outcomes: [], room },
+    node_id,
+    connection_id,
+    user_id: "bob",
+    remote_ip: "",
+    began_ms: 0,
+    outcomes: [],
+    room,
   });
   const ids = { room_id: "hall", offset: 0, trace_id: "", message_id: "" };
   const messages = ["lost", "log", "edge", "away"].map((twist_id, at) => ({
@@ -106,14 +112,27 @@ Deno.test("the Shield's answer is added to the messages due to its connections",
 Deno.test("messages in the unwritten seconds of a lost Shield are due to subscriptions in its last record", () => {
   const lost = { from_ms: 5_000, until_ms: 50_000, why: "killed" };
   const of = (connection_id: string, subscription: { until_ms: number; why: string }) => ({
-    ...{ node_id: "two", connection_id, user_id: "bob", remote_ip: "", began_ms: 0, outcomes: [] },
+    node_id: "two",
+    connection_id,
+    user_id: "bob",
+    remote_ip: "",
+    began_ms: 0,
+    outcomes: [],
     room: {
       subscriptions: [{ from_ms: 1_000, ...subscription }],
-      ...{ due: 0, sent: 0, missed: [], missed_count: 0, gaps: [] },
+      due: 0,
+      sent: 0,
+      missed: [],
+      missed_count: 0,
+      gaps: [],
     },
   });
   const messages = [3_000, 20_000, 60_000].map((time_ms) => ({
-    ...{ room_id: "hall", offset: 0, trace_id: "", message_id: "", time_ms },
+    room_id: "hall",
+    offset: 0,
+    trace_id: "",
+    message_id: "",
+    time_ms,
     twist_id: `t${time_ms}`,
   }));
   const unknown = { state: "unknown" as const, ...lost };

@@ -149,8 +149,12 @@ export class Model {
   async #outcomes(source: LedgerSource & Pick<Ledger, "since_ms">): Promise<Map<number, string>[]> {
     this.leave();
     const messages = this.list.map(({ room, time_ms }, number) => ({
-      ...{ room_id: room, offset: 0, twist_id: twistOf(number), time_ms },
-      ...{ trace_id: "", message_id: "" },
+      room_id: room,
+      offset: 0,
+      twist_id: twistOf(number),
+      time_ms,
+      trace_id: "",
+      message_id: "",
     }));
     const query = { tenant: TENANT, user: "bob", messages };
     const is_living = source === this.ledger;

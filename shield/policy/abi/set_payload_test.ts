@@ -32,8 +32,13 @@ function run(
   const limits = { fuel_limit: 10_000, chain_fuel_limit: 20_000 };
   const runner = { instances, ...limits, now: () => 0, onProgress: () => {} };
   const reply = runChain(runner, {
-    ...{ generation: 1, id: 1, deadline_ms: 0, hook: "on_message", tenant_id: "acme" },
-    ...{ facts: () => ({ headers: [], claims: {} }), facts_bytes: 0, payload_most: 100 },
+    id: 1,
+    deadline_ms: 0,
+    hook: "on_message",
+    tenant_id: "acme",
+    facts: () => ({ headers: [], claims: {} }),
+    facts_bytes: 0,
+    payload_most: 100,
     payload: encoder.encode("unchanged"),
     chain: chain.map(([, mode], at) => ({ module: at + 1, mode })),
     ...more,

@@ -105,10 +105,20 @@ Deno.test("the modules of a running rollout count as named, so no sweep deletes 
   const bucket = await engine.spine.keyValue("ARQON_ROLLOUTS");
   const sha256 = await tinyName(5);
   const rollout = {
-    ...{ format: 1, id: ID, by: "root", began_ms: 0, base_version: 0, hold_ms: 1, at_least: 1 },
+    format: 1,
+    id: ID,
+    by: "root",
+    began_ms: 0,
+    base_version: 0,
+    hold_ms: 1,
+    at_least: 1,
     basis: { settings: 0, policies: 0 },
     policies: [binding({ sha256 })],
-    ...{ changed: ["p"], shares: [0, 1], conditions: [], stage: 0, stage_ms: 0 },
+    changed: ["p"],
+    shares: [0, 1],
+    conditions: [],
+    stage: 0,
+    stage_ms: 0,
   };
   const store = async (state: string) =>
     await bucket.put(["acme"], new TextEncoder().encode(JSON.stringify({ ...rollout, state })));

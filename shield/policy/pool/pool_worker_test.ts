@@ -67,7 +67,10 @@ Deno.test("a request for which other calls have left no time is not run", async 
   while (replies.length <= BURNS) await arrival();
   const expired = replies.filter(([, reply]) => reply.expired === true);
   assert.deepEqual(expired, [[BURNS + 1, {
-    ...{ expired: true, outcomes: [], added_headers: [], logs: [] },
+    expired: true,
+    outcomes: [],
+    added_headers: [],
+    logs: [],
   }]]);
   worker.end();
 });

@@ -119,7 +119,12 @@ type EntryOutcome =
   & { readonly instance_units: number };
 
 const NOTHING = {
-  ...{ allowed: false, code: 503, reason: "", units: 0, added_headers: [], logs: [] },
+  allowed: false,
+  code: 503,
+  reason: "",
+  units: 0,
+  added_headers: [],
+  logs: [],
   payload: undefined,
 };
 const MISSING: EntryOutcome = {

@@ -60,7 +60,11 @@ class TestMachine {
     const { log, lines } = presenceLog();
     this.lines = lines;
     this.presence = new ShieldPresence({
-      ...{ node_id: NODE, started_ms: START_MS, port: this.port, metrics: this.stats, log },
+      node_id: NODE,
+      started_ms: START_MS,
+      port: this.port,
+      metrics: this.stats,
+      log,
       config: presenceConfig(values),
       membersMax,
     });
@@ -86,7 +90,12 @@ class TestMachine {
   ): void => {
     const { emitter = emitterOf("b1"), room_id = "lobby", clock = sequence } = saying;
     this.presence.receive(presenceSubject("acme", room_id), {
-      ...{ kind: "room_update", emitter, sequence, tenant_id: "acme", room_id, joins },
+      kind: "room_update",
+      emitter,
+      sequence,
+      tenant_id: "acme",
+      room_id,
+      joins,
       leaves: leaves.map((counter) => ({ writer: writerOf("w"), counter })),
       clocks: [{ writer: writerOf("w"), clock }],
     });
@@ -101,8 +110,15 @@ class TestMachine {
   ): void => {
     const { emitter = emitterOf("b1"), sequence = 0, room_id = "lobby", clock = 0 } = saying;
     this.presence.receive(this.direct, {
-      ...{ kind: "room_snapshot", request, page: 0, pages: 1, emitter, sequence },
-      ...{ tenant_id: "acme", room_id, entries },
+      kind: "room_snapshot",
+      request,
+      page: 0,
+      pages: 1,
+      emitter,
+      sequence,
+      tenant_id: "acme",
+      room_id,
+      entries,
       clocks: [{ writer: writerOf("w"), clock }],
       ...change,
     });

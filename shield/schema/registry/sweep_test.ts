@@ -29,7 +29,12 @@ async function stageOf(spine: Spine) {
   const monotonic_ms = () => clock.now_ms;
   const { log, lines } = keptLog();
   const sweep = new VersionSweep({
-    ...{ versions, rollouts, log, registry, monotonic_ms, random: () => 0 },
+    versions,
+    rollouts,
+    log,
+    registry,
+    monotonic_ms,
+    random: () => 0,
   });
   return {
     store,
@@ -90,9 +95,22 @@ onBoth("remains of a crash are deleted after ten minutes, and no version with th
 
 /** A rollout that will activate that version. */
 const rolloutOf = (state: Rollout["state"], version: number, bytes: Uint8Array): Rollout => ({
-  ...{ format: 1, id: "0".repeat(32), by: "ops", began_ms: 1, stage: 0, stage_ms: 1, past: [] },
-  ...{ basis: { settings: 0, policies: 0 }, base_version: 0, policies: [], changed: ["rule"] },
-  ...{ shares: [0, 1], hold_ms: 0, at_least: 1, conditions: [], state },
+  format: 1,
+  id: "0".repeat(32),
+  by: "ops",
+  began_ms: 1,
+  stage: 0,
+  stage_ms: 1,
+  past: [],
+  basis: { settings: 0, policies: 0 },
+  base_version: 0,
+  policies: [],
+  changed: ["rule"],
+  shares: [0, 1],
+  hold_ms: 0,
+  at_least: 1,
+  conditions: [],
+  state,
   schemas: [{ schema_id: "ping", version, sha256: sha256Of(bytes) }],
 });
 

@@ -17,7 +17,9 @@ export const EVENT_ROUTES = {
     method: "GET",
     template: "/v1/rooms/{room}/events",
     about: {
-      ...{ id: "roomEvents", tag: "messages", summary: "A room as server-sent events" },
+      id: "roomEvents",
+      tag: "messages",
+      summary: "A room as server-sent events",
       query: [
         inQuery("after_offset", "messages above this offset", { type: "integer", minimum: 0 }),
         inQuery("epoch", "the epoch of that offset", TEXT),
@@ -30,7 +32,9 @@ export const EVENT_ROUTES = {
     method: "GET",
     template: "/v1/events",
     about: {
-      ...{ id: "events", tag: "messages", summary: "Several rooms as server-sent events" },
+      id: "events",
+      tag: "messages",
+      summary: "Several rooms as server-sent events",
       query: [inQuery("room", "the rooms", list(ID), true), ...EVENTS_QUERY],
       ...EVENTS,
     },
@@ -39,7 +43,8 @@ export const EVENT_ROUTES = {
     method: "POST",
     template: "/v1/tickets",
     about: {
-      ...{ id: "ticket", tag: "messages" },
+      id: "ticket",
+      tag: "messages",
       summary:
         "Creates a short-lived, one-time ticket with which a page reads events, without a token in its URL",
       body: { schema: object({ rooms: { ...list(ID), minItems: 1 } }) },
@@ -50,7 +55,8 @@ export const EVENT_ROUTES = {
     method: "GET",
     template: "/v1/connections",
     about: {
-      ...{ id: "connect", tag: "client" },
+      id: "connect",
+      tag: "client",
       summary: "A connection as over WebSocket, whose frames are sent as server-sent events",
       query: [
         inQuery("resume", "the client's previous connection", TEXT),
@@ -70,7 +76,8 @@ export const EVENT_ROUTES = {
     template: "/v1/connections/{connection}",
     while_draining: true,
     about: {
-      ...{ id: "poll", tag: "client" },
+      id: "poll",
+      tag: "client",
       summary: "The next events of a polled connection, once there are some",
       query: [
         NODE,
@@ -79,7 +86,9 @@ export const EVENT_ROUTES = {
           minimum: 1,
         }),
       ],
-      ...{ answer: TEXT, type: "text/event-stream", refusals: [404] },
+      answer: TEXT,
+      type: "text/event-stream",
+      refusals: [404],
     },
   },
   frames: {
@@ -87,7 +96,10 @@ export const EVENT_ROUTES = {
     template: "/v1/connections/{connection}",
     while_draining: true,
     about: {
-      ...{ id: "frames", tag: "client", status: 204, answer: undefined },
+      id: "frames",
+      tag: "client",
+      status: 204,
+      answer: undefined,
       summary: "Sends frames of the client on such a connection",
       query: [NODE],
       body: { type: "application/octet-stream", schema: {} },

@@ -13,12 +13,16 @@ Deno.test("the Shield with a stream is notified when the client of a forwarded p
         return promise;
       },
     },
-    ...{ rates: { take() {} }, origins: { allowed_origins: [] }, node_id: "two" },
+    rates: { take() {} },
+    origins: { allowed_origins: [] },
+    node_id: "two",
   } as unknown as SessionsContext);
   const url = new URL("http://127.0.0.1/v1/connections/c1?node=one&poll=4");
   const leaving = new AbortController();
   const answered = poll!.answer({
-    ...{ request: new Request(url, { signal: leaving.signal }), url, names: { connection: "c1" } },
+    request: new Request(url, { signal: leaving.signal }),
+    url,
+    names: { connection: "c1" },
     client: { identity: { tenant_id: "acme", user_key: "ann" }, remote_ip: "127.0.0.1" },
   } as unknown as ClientCall);
   assert.deepEqual(forwarded, [["one", "4", undefined]]);

@@ -7,8 +7,15 @@ import { testSpine } from "../../testing/spine.ts";
 import { TicketStore } from "./tickets.ts";
 
 const ANN: Identity = {
-  ...{ tenant_id: "acme", user_id: "ann", user_key: "iss ann", role: "user", issuer: "iss" },
-  ...{ expires_ms: 900_000, token_id: "j1", grants: undefined, claims: { team: "red" } },
+  tenant_id: "acme",
+  user_id: "ann",
+  user_key: "iss ann",
+  role: "user",
+  issuer: "iss",
+  expires_ms: 900_000,
+  token_id: "j1",
+  grants: undefined,
+  claims: { team: "red" },
   signing_key: undefined,
 };
 

@@ -175,7 +175,10 @@ Deno.test("the ledger knows up to where it is complete, also in a new epoch and 
 });
 
 const change = (version: number, epoch = "7", op = "set", first = false) => ({
-  ...{ epoch, version, op, first },
+  epoch,
+  version,
+  op,
+  first,
 });
 
 /** `-1` is a GAP, `0` a new subscription. */

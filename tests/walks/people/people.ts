@@ -80,7 +80,8 @@ export class People implements AsyncDisposable {
       tenant: this.#stage.tenant,
       // Some have two connections.
       user_id: `person-${this.#users++ % 6}`,
-      ...{ observer, moves: this.#has_balancer && at === this.#buses.length - 1 },
+      observer,
+      moves: this.#has_balancer && at === this.#buses.length - 1,
       onChange: (event) => this.#ledger.add(event),
       onSurprise: (text) => void this.#surprises.push(text),
     });
@@ -104,7 +105,9 @@ export class People implements AsyncDisposable {
     const random = createRandom(seed);
     const ending = new AbortController();
     const more = {
-      ...{ ledger: this.#ledger, ttl_ms: LOCK_MS, signal: ending.signal },
+      ledger: this.#ledger,
+      ttl_ms: LOCK_MS,
+      signal: ending.signal,
       onSurprise: (text: string) => void this.#surprises.push(text),
     };
     const [first, ...others] = this.#people;

@@ -75,7 +75,9 @@ export class Person implements AsyncDisposable {
     let id: string | undefined;
     let onConnection = (_id: string | undefined) => {};
     const connection = await connect({
-      ...{ url, ...TIMES, token: await tokenFor({ tenant, user: user_id }) },
+      url,
+      ...TIMES,
+      token: await tokenFor({ tenant, user: user_id }),
       onStatus(status) {
         id = status.state === "open" ? status.welcome.connection_id : undefined;
         onConnection(id);

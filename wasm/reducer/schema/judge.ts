@@ -38,8 +38,13 @@ function kindOf(value: unknown): Kind {
 }
 
 const CALLED: Readonly<Record<Kind, string>> = {
-  ...{ object: "an object", array: "a list", string: "a text", number: "a number" },
-  ...{ integer: "a whole number", boolean: "true or false", null: "null" },
+  object: "an object",
+  array: "a list",
+  string: "a text",
+  number: "a number",
+  integer: "a whole number",
+  boolean: "true or false",
+  null: "null",
 };
 
 /** A description of the value for its sender, without the content of a text. */

@@ -52,7 +52,8 @@ const { shape } = fc.letrec((tie) => ({
     fc.tuple(orNull("number"), limits).map(([type, more]) => ({ type, ...more })),
     fc.constantFrom("boolean", "null").map((type) => ({ type })),
     fc.uniqueArray(scalar.filter((one) => typeof one !== "number" || Number.isFinite(one)), {
-      ...{ minLength: 1, maxLength: 3 },
+      minLength: 1,
+      maxLength: 3,
     }).map((all) => ({ enum: all })),
     fc.constant({ $ref: "#/$defs/Tree" }),
     fc.tuple(fc.option(tie("shape"), { nil: undefined }), bounds(["minItems", "maxItems"])).map((
@@ -63,7 +64,9 @@ const { shape } = fc.letrec((tie) => ({
       fc.oneof(fc.boolean(), fc.constant(undefined), tie("shape")),
       fc.nat(3),
     ).map(([properties, others, needed]) => ({
-      ...{ type: "object", properties, required: Object.keys(properties).slice(0, needed) },
+      type: "object",
+      properties,
+      required: Object.keys(properties).slice(0, needed),
       ...(others === undefined ? {} : { additionalProperties: others }),
     })),
   ),

@@ -43,11 +43,19 @@ const KINDS: readonly string[] = [
 const NOTES = ["title", "description", "$comment", "default", "examples", "deprecated"];
 /** The keywords by kind; others apply to any kind. */
 const WORDS: Readonly<Record<string, readonly Kind[]>> = {
-  ...{ properties: ["object"], required: ["object"], additionalProperties: ["object"] },
-  ...{ maxProperties: ["object"], items: ["array"], minItems: ["array"], maxItems: ["array"] },
-  ...{ minLength: ["string"], maxLength: ["string"] },
-  ...{ minimum: ["integer", "number"], maximum: ["integer", "number"] },
-  ...{ exclusiveMinimum: ["integer", "number"], exclusiveMaximum: ["integer", "number"] },
+  properties: ["object"],
+  required: ["object"],
+  additionalProperties: ["object"],
+  maxProperties: ["object"],
+  items: ["array"],
+  minItems: ["array"],
+  maxItems: ["array"],
+  minLength: ["string"],
+  maxLength: ["string"],
+  minimum: ["integer", "number"],
+  maximum: ["integer", "number"],
+  exclusiveMinimum: ["integer", "number"],
+  exclusiveMaximum: ["integer", "number"],
 };
 const COUNTS = ["maxProperties", "minItems", "maxItems", "minLength", "maxLength"];
 const LIMITS = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];

@@ -226,7 +226,8 @@ export class AppendLane {
       const reply = inbox.replyTo(append.number);
       const own = ownLines(wire, input, log.stream_name, reply);
       wire.publish({
-        ...{ subject, reply },
+        subject,
+        reply,
         block: headerBlock(own + input.lines),
         block_bytes: BLOCK_BYTES + own.length + input.lines_bytes,
         payload,

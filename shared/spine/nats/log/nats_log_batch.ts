@@ -69,7 +69,10 @@ export function* membersOf(
   for (const [at, { payload, lines, lines_bytes }] of before.entries()) {
     const all = `${own}${place(batch, at + 1)}${at === 0 ? first : ""}`;
     yield {
-      ...{ subject, reply: "", payload, block: headerBlock(all + lines) },
+      subject,
+      reply: "",
+      payload,
+      block: headerBlock(all + lines),
       block_bytes: BLOCK_BYTES + all.length + lines_bytes,
     };
   }

@@ -50,7 +50,9 @@ export class KeptStream {
     this.name = name;
     this.#options = options;
     const wanted = {
-      ...{ name, max_bytes, ...own },
+      name,
+      max_bytes,
+      ...own,
       subjects: [subject],
       retention: "limits",
       storage: "file",

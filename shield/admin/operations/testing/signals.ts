@@ -108,9 +108,8 @@ export async function signalled(
   const leave = (connection: Kept, room_id: string) =>
     void connection.subscriptions.delete(room_id);
   const hub = { patterns: undefined };
-  const own = removals = new Removals<Kept>({
-    ...{ connections: table, hub, leave, stats, log, now, random },
-  });
+  const shared = { connections: table, stats, log, now, random };
+  const own = removals = new Removals<Kept>({ ...shared, hub, leave });
   const { writes, close } = startSignalWrites({
     spine,
     registry: new Registry(),
@@ -127,11 +126,17 @@ export async function signalled(
     now,
     monotonic_ms: () => passed.ms,
   });
-  const stop = receiveSignals({
-    ...{ spine, connections: table, removals: own, writes, log, now, random },
-  });
+  const stop = receiveSignals({ ...shared, spine, removals: own, writes });
   return {
-    ...{ removals: own, stop, writes, bans, revocations, stats, store, passed, lines },
+    removals: own,
+    stop,
+    writes,
+    bans,
+    revocations,
+    stats,
+    store,
+    passed,
+    lines,
     async [Symbol.asyncDispose]() {
       await close();
       stop();
