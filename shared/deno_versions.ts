@@ -9,7 +9,8 @@ const OLDEST_DENO = "2.8.0";
 export function isAtLeast(have: string, oldest: string): boolean {
   const numbers = (text: string) =>
     (/^v?(\d+)\.(\d+)\.(\d+)/.exec(text) ?? []).slice(1).map(Number);
-  const [mine, needed] = [numbers(have), numbers(oldest)];
+  const mine = numbers(have);
+  const needed = numbers(oldest);
   if (mine.length < 3) return false;
   const at = mine.findIndex((number, index) => number !== needed[index]);
   return at < 0 || (mine[at] ?? 0) > (needed[at] ?? 0);

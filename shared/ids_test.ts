@@ -62,7 +62,8 @@ Deno.test("ids as bytes are the same ids, and later bytes are unchanged", () => 
 
 Deno.test("a connection id is a valid id and keeps all 128 random bits", () => {
   fc.assert(fc.property(random16, random16, (first, second) => {
-    const [a, b] = [connectionId(first), connectionId(second)];
+    const a = connectionId(first);
+    const b = connectionId(second);
     assert.ok(isId(a));
     assert.equal(a.length, 23);
     assert.equal(a === b, first.every((byte, index) => byte === second[index]));

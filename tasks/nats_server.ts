@@ -15,7 +15,8 @@ const OLDEST = [2, 11] as const;
 export function isNewEnough(versionText: string): boolean {
   const found = versionText.match(/\bv(\d+)\.(\d+)\.\d+/);
   if (found === null) return false;
-  const [major, minor] = [Number(found[1]), Number(found[2])];
+  const major = Number(found[1]);
+  const minor = Number(found[2]);
   return major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1]);
 }
 

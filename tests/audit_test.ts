@@ -87,7 +87,8 @@ Deno.test("who changed which tenant, from where and with what outcome", async ()
 
 Deno.test("filters, pages and the next page", async () => {
   await using bus = await startLocalBus(OPERATORS);
-  const [operator, acme] = [await adminOf(bus, "ops"), await adminOf(bus, "acme")];
+  const operator = await adminOf(bus, "ops");
+  const acme = await adminOf(bus, "acme");
   for (let at = 0; at < 12; at++) {
     const body = { room: `r${at}-*`, durable: true };
     assert.equal((await acme.ask("PUT", "/v1/tenants/acme/rooms", body)).status, 200);
@@ -162,7 +163,8 @@ Deno.test("rate-limited: a caller may send as many requests as allowed, others c
   await using bus = await startLocalBus(
     "#constant limits.admin_requests_per_second = 10\n#constant limits.admin_changes_per_second = 1\n",
   );
-  const [greedy, other] = [await adminOf(bus, "acme"), await adminOf(bus, "beta")];
+  const greedy = await adminOf(bus, "acme");
+  const other = await adminOf(bus, "beta");
   const answers = await Promise.all(
     Array.from({ length: 60 }, () => greedy.get("/v1/access")),
   );

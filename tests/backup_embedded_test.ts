@@ -243,7 +243,8 @@ Deno.test("backup: encrypted for a key or with a passphrase, it opens only with 
     succeeds(await run("pub", "orders", '{"n":0}', ...as("user", bus)));
   }
   const { generateX25519Identity, identityToRecipient } = await import("age-encryption");
-  const [identity, other] = [await generateX25519Identity(), await generateX25519Identity()];
+  const identity = await generateX25519Identity();
+  const other = await generateX25519Identity();
   const recipient = await identityToRecipient(identity);
   await Deno.writeTextFile(`${path}/key.txt`, `# public key: ${recipient}\n${identity}\n`);
   await Deno.writeTextFile(`${path}/other.txt`, `${other}\n`);

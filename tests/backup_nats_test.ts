@@ -393,7 +393,8 @@ Deno.test("backup, embedded: the ledger of use is in it, and one that is there s
   await using folder = await initFolder(USAGE);
   const { path } = folder;
   const run: Run = (...args) => runArq(args, { cwd: path });
-  const [user, admin] = [await tokenOf(path, "user"), await tokenOf(path, "admin")];
+  const user = await tokenOf(path, "user");
+  const admin = await tokenOf(path, "admin");
   /** A bus that has counted `before`, and then counts one message. */
   const life = async (before: number, then: (to: readonly string[]) => Promise<void>) => {
     await using bus = await startServe(path);
@@ -425,7 +426,8 @@ Deno.test("backup on NATS: the ledger of use is in it, and one that is there sta
   const { dir, config } = issuer;
   const accounts = await documentedAccounts();
   const run: Run = (...args) => runArq(args, { cwd: dir });
-  const [user, admin] = [await issuer.tokenFor(), await issuer.tokenFor({ role: "admin" })];
+  const user = await issuer.tokenFor();
+  const admin = await issuer.tokenFor({ role: "admin" });
   const natsOf = (name: string, url: string) =>
     `[nats]\nurls = ["${url.replace("nats://", `nats://${name}:secret@`)}"]\n`;
   const life = async (url: string, before: number) => {

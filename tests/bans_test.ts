@@ -17,10 +17,8 @@ const running = sharedByTests(async () => {
   const issuer = await createIssuer();
   const nats = await startNats({ jetstream: true });
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n`;
-  const [one, two] = [
-    await startLocalShield(config),
-    await startLocalShield(config),
-  ];
+  const one = await startLocalShield(config);
+  const two = await startLocalShield(config);
   return {
     issuer,
     nats,

@@ -96,7 +96,8 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
 Deno.test("a client whose room becomes durable misses nothing, and has a position when it subscribes again", async () => {
   await using bus = await startLocalBus(CONFIG);
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
-  const [client, channel] = [await openRaw(bus), "later:1"];
+  const client = await openRaw(bus);
+  const channel = "later:1";
   client.send({ id: 1, connect: { token: bus.token } }, { id: 2, subscribe: { channel } });
   assert.deepEqual((await client.reply(2)).subscribe, {});
   await using other = await connect({ url: bus.url, token: bus.token });

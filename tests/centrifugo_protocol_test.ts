@@ -84,7 +84,8 @@ Deno.test("an invalid command closes the connection with the code of a bad reque
 Deno.test("the Shield answers each command of a frame, also those after connect", async () => {
   await using on = await bus();
   const client = await raw(on);
-  const [token, another] = [await on.tokenFor(), await on.tokenFor({ ttl_seconds: 7_200 })];
+  const token = await on.tokenFor();
+  const another = await on.tokenFor({ ttl_seconds: 7_200 });
   client.send(
     { id: 1, connect: { token } },
     { id: 2, subscribe: { channel: "a", type: 1 } },
@@ -316,7 +317,9 @@ const COMMANDS = 1_000;
 const A_TURN = 64;
 
 Deno.test("a frame of a thousand commands runs over many turns, in order, before the next frame", async () => {
-  let [in_turn, most, judged] = [0, 0, 0];
+  let in_turn = 0;
+  let most = 0;
+  let judged = 0;
   const probe: Capability = {
     name: "probe",
     title: "Counts the messages of a turn.",

@@ -66,7 +66,8 @@ function commandOf(pick: Pick, tokens: Tokens, ofChannel: ReadonlyMap<string, st
 /** A random action of a backend, or of an admin that sets classes. */
 async function meddle(bus: TestBus, admin: AdminClient, pick: Pick): Promise<void> {
   const whom = { user: "tester", channel: pick(["own:1", "own:2", "log:1"]) };
-  const [subscribe, unsubscribe] = [{ subscribe: whom }, { unsubscribe: whom }];
+  const subscribe = { subscribe: whom };
+  const unsubscribe = { unsubscribe: whom };
   const commands = pick([[subscribe], [unsubscribe], [unsubscribe, subscribe, unsubscribe]]);
   const room_class = { room: pick(["log:*", "own:*"]), durable: pick([true, false]) };
   if (pick([true, false])) {

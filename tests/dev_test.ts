@@ -91,7 +91,8 @@ Deno.test("dev restarts on a source change, on the same ports, and clients can r
 
 Deno.test("dev restarts for a source change during its start", async () => {
   const dir = await Deno.makeTempDir();
-  const [config, ready_config] = [`${dir}/config.toml`, `${dir}/ready.toml`];
+  const config = `${dir}/config.toml`;
+  const ready_config = `${dir}/ready.toml`;
   await Deno.writeTextFile(ready_config, "");
   await new Deno.Command("mkfifo", { args: [config] }).output();
   const starting = startBus(["--config", config], true);

@@ -341,7 +341,8 @@ async function keepsLocks({ issuer, going, staying }: Cluster): Promise<void> {
     url: `ws://127.0.0.1:${balancer.port}`,
     token: await issuer.tokenFor({ sub: "ann" }),
   });
-  const [before, room] = [ann.welcome.connection_id, ann.room("jobs-1")];
+  const before = ann.welcome.connection_id;
+  const room = ann.room("jobs-1");
   const locks = [
     await holdLock(room, { ttl_ms: 60_000 }),
     await holdLock(ann.room("jobs-2"), { ttl_ms: 60_000 }),

@@ -77,6 +77,7 @@ export function problems(
 /** Whether the stored value is the last acknowledged one, or was written after it. */
 export function isAsNew(stored: string, acknowledged: string): boolean {
   const [a, b] = [stored, acknowledged].map((text) => text.split("/").map(Number));
-  const [[round = -1, number = -1], [least_round = -1, least_number = -1]] = [a ?? [], b ?? []];
+  const [round = -1, number = -1] = a ?? [];
+  const [least_round = -1, least_number = -1] = b ?? [];
   return round > least_round || (round === least_round && number >= least_number);
 }

@@ -103,7 +103,8 @@ async function verify(log: DurableLog, ledger: Ledger, fresh: readonly Acknowled
 
 /** Acknowledged keys and objects are present or newer, and no revision occurs twice. */
 async function verifyBucket(spine: Spine, fresh: readonly Acknowledged[]): Promise<void> {
-  const [bucket, objects] = [await spine.keyValue(KILL_BUCKET), await spine.objects(KILL_BUCKET)];
+  const bucket = await spine.keyValue(KILL_BUCKET);
+  const objects = await spine.objects(KILL_BUCKET);
   const written = fresh.filter(({ room }) => room.includes(":"));
   for (const { room, text, offset } of new Map(written.map((one) => [one.room, one])).values()) {
     const [kind, key = ""] = room.split(":");

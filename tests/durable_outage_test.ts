@@ -81,7 +81,8 @@ const MESSAGES = 200;
 async function readMessages(socket: Deno.TcpConn, count: number): Promise<string[]> {
   const all: string[] = [];
   const decoder = new TextDecoder();
-  let [text, buffer] = ["", new Uint8Array(65_536)];
+  let text = "";
+  const buffer = new Uint8Array(65_536);
   while (all.length < count) {
     const size = await socket.read(buffer);
     assert.notEqual(size, null, `the connection ended after ${all.length} messages`);

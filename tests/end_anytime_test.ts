@@ -59,7 +59,8 @@ async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<vo
       `operator_tenants = ["ops"]\n[nats]\nurls = ["nats://127.0.0.1:${proxy.port}"]\n` +
       `[auth]\n${slow_issuer}${issuer.config}`,
   );
-  const [signal_ms, stall_ms] = [random() * LATEST_MS, random() * LATEST_MS];
+  const signal_ms = random() * LATEST_MS;
+  const stall_ms = random() * LATEST_MS;
   const stalls = random() < 0.6;
   const child = new Deno.Command(Deno.execPath(), {
     args: await argumentsOf(part, file),

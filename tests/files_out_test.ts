@@ -117,7 +117,8 @@ async function askOperators(bus: TestBus, scraper: Deno.HttpClient): Promise<str
 /** Two clients that connected earlier; `talk` passes a message from one to the other. */
 async function pairOf(bus: TestBus, trusting: Deno.HttpClient) {
   const offer = { token: bus.token, subprotocols: [JSON_FRAMES], client: trusting };
-  const [receiver, speaker] = [new RawClient(bus.url, offer), new RawClient(bus.url, offer)];
+  const receiver = new RawClient(bus.url, offer);
+  const speaker = new RawClient(bus.url, offer);
   await Promise.all([receiver.json(), speaker.json()]);
   await ask(receiver, { op: "sub", room: "lobby" });
   let n = 0;
@@ -150,7 +151,8 @@ async function runOut(bus: TestBus, { websocket, files, tls }: Trial): Promise<v
   using crowd = new Crowd(bus, tls);
   const all = Array.from({ length: files + MORE }, () => crowd.come());
   await until("it is full", () => crowd.inside.size > files / 3 && crowd.refused > 0);
-  const [full, full_ms] = [crowd.inside.size, performance.now()];
+  const full = crowd.inside.size;
+  const full_ms = performance.now();
   // A bus that believes its port is lost would give up within this time.
   while (performance.now() < full_ms + 2 * GONE_MS) {
     const metrics = await askOperators(bus, scraper);

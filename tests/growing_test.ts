@@ -46,7 +46,8 @@ async function receiving(room: Room): Promise<Received> {
 
 /** Readers receive pieces; a later reader gets the present text as one piece; the room has one message in the end. */
 async function grows({ ann, bob }: Users): Promise<void> {
-  const [written, read] = [ann.room("chat-1"), bob.room("chat-1")];
+  const written = ann.room("chat-1");
+  const read = bob.room("chat-1");
   using plain = read.subscribe();
   await plain.ready;
   using received = await receiving(read);
@@ -141,7 +142,8 @@ async function endedByWhom({ ann, writer, reader, stopper }: Users): Promise<voi
       return got?.json<{ text: string }>()?.text === "so far";
     });
   for (const [name, producer] of [["ann", ann], ["writer", writer]] as const) {
-    const [room, seen] = [producer.room(`chat-by-${name}`), stopper.room(`chat-by-${name}`)];
+    const room = producer.room(`chat-by-${name}`);
+    const seen = stopper.room(`chat-by-${name}`);
     const over = Promise.withResolvers<void>();
     // A producer that may not receive the end learns it from the refusal of the next piece.
     const endless = async function* () {
@@ -326,7 +328,8 @@ Deno.test("a reader that was away learns each end of an id, and takes no other m
     await until("it is received", () => received.of(id)?.text === `${id} of ann`);
     return out;
   };
-  const [first, other] = [await grow("again"), await grow("other")];
+  const first = await grow("again");
+  const other = await grow("other");
   await proxy.cut();
   await first.write(", whole");
   const { offset } = await first.finish();
@@ -438,8 +441,10 @@ async function rivals(
   received: Received,
   post: (query: string, body: ReadableStream<Uint8Array>) => Promise<Response>,
 ): Promise<void> {
-  const [four, rival] = [bodyOf(), bodyOf()];
-  const [kept, lost] = [post("?id=four", four.body), post("?id=four", rival.body)];
+  const four = bodyOf();
+  const rival = bodyOf();
+  const kept = post("?id=four", four.body);
+  const lost = post("?id=four", rival.body);
   const growing = async () =>
     (await room.command("growing.list")).json<{ messages: { id: string }[] }>().messages;
   await until("it grows", async () => (await growing()).some(({ id }) => id === "four"));
@@ -537,10 +542,8 @@ Deno.test("a body of HTTP grows as it arrives", async () => {
 
 Deno.test("a body whose token is revoked ends with its next piece", async () => {
   await using bus = await startLocalBus(ROOMS);
-  const [token, root] = [
-    await bus.tokenFor({ user: "ann" }),
-    await bus.tokenFor({ user: "root", role: "admin" }),
-  ];
+  const token = await bus.tokenFor({ user: "ann" });
+  const root = await bus.tokenFor({ user: "root", role: "admin" });
   await using bob = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
   using received = new Received(bob.room("chat-http"));
   const one = bodyOf();

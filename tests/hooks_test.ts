@@ -373,7 +373,8 @@ Deno.test("a binary publish is checked as a text one is, with the room and the t
   const trace = "0af7651916cd43dd8448eb211c80319c";
   const traceparent = `00-${trace}-b7ad6b7169203331-01`;
   const headers = { "content-type": "application/protobuf", traceparent };
-  const [url, body] = [`${bus.http_url}/v1/rooms/asked-2/messages`, { event: event(4) }];
+  const url = `${bus.http_url}/v1/rooms/asked-2/messages`;
+  const body = { event: event(4) };
   const posted = await send(url, token, "POST", writeEnvelope(body), headers);
   await posted.body?.cancel();
   assert.equal(posted.status, 200);
@@ -433,7 +434,8 @@ Deno.test("one user's waiting calls do not delay another user's", async () => {
     const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user }));
     return async () => (await peer.call("POST", "rooms/narrow-1/messages", { type: "t" })).status;
   };
-  const [ann, bob] = [await publisher("ann"), await publisher("bob")];
+  const ann = await publisher("ann");
+  const bob = await publisher("bob");
   const first = ann();
   await until("it is asked", () => receiver.calls.length === 1);
   const others = [ann(), ann(), ann()];

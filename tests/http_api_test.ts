@@ -413,7 +413,8 @@ Deno.test("a reader moves to another Shield without a gap", async () => {
   const config = `[server]\ndrain_ms = 1_000\n[nats]\nurls = ["${nats.url}"]\n${rooms}`;
   await using one = await startLocalBus(config);
   await using two = await startLocalBus(config);
-  const [first, second] = [one.http_url, two.http_url];
+  const first = one.http_url;
+  const second = two.http_url;
   const { token } = one;
   const publishing = new HttpPeer(second, token);
   let sent = 0;

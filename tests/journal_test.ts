@@ -127,7 +127,8 @@ Deno.test("journal: data that a policy removed from a message is recorded only i
         payload === null ? is_payload_missing ?? null : atob(payload)
       ),
     ]);
-    const [before, after] = ['{"text":"pin 4711"}', '{"text":"pin ****"}'];
+    const before = '{"text":"pin 4711"}';
+    const after = '{"text":"pin ****"}';
     assert.deepEqual(written, [
       ["lobby", null, "reference", [after, null]],
       ["durable-1", 1, "reference", [after, null]],

@@ -152,7 +152,8 @@ Deno.test("a user who is banned from a room, or kicked, does not receive its joi
   await using bus = await startLocalBus(CONFIG);
   const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
   const token = await bus.tokenFor({ user: "eve" });
-  const [eve, own] = [new HttpPeer(bus.http_url, token), "stage-1~members"];
+  const eve = new HttpPeer(bus.http_url, token);
+  const own = "stage-1~members";
   using socket = await openText(bus.url, token);
   const sub = async () => {
     socket.send({ op: "sub", room: own, id: 1 });
@@ -174,7 +175,8 @@ Deno.test("a pattern gets no members, a subscription by name does, without a gap
   using one = await openText(bus.url, bus.token);
   await ask(one, { op: "sub", room: "stage-1~members" });
   using ann = await enter(bus, "ann", "stage-1");
-  const [joined, occupied] = [await one.json(), await one.json()];
+  const joined = await one.json();
+  const occupied = await one.json();
   assert.deepEqual([joined, occupied].map(words), ["1 joined ann 1", "2 occupied 1"]);
   assert.equal(joined.sender ?? "", "");
   ann.send({ op: "pub", room: "stage-1", type: "t", data: 1, id: 2 });

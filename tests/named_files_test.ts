@@ -250,7 +250,8 @@ Deno.test("a certificate that no client accepts ends each start with 1 and one l
   const issuer = await createIssuer();
   const { dir, config } = issuer;
   const file = `${dir}/config.toml`;
-  const [good, past] = [await testCertificate(), await testCertificate([20, 21])];
+  const good = await testCertificate();
+  const past = await testCertificate([20, 21]);
   const future = await testCertificate([48, 49]);
   const tls = `tls_cert = "${dir}/cert.pem"\ntls_key = "${dir}/key.pem"\n`;
   const other_key = { cert: good.cert, key: future.key };

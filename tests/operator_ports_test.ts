@@ -57,11 +57,9 @@ async function holdsOps({ ready }: ServerProcess, dir: string): Promise<void> {
   assert.equal((await ask("/metrics", "other")).status, 401);
   assert.equal((await ask("/health/ready", "other")).status, 401);
   assert.match((await ask("/metrics", FIRST)).body, /^arqon_build_info/m);
-  const [live, probed, full] = [
-    await ask("/health/live"),
-    await ask("/health/ready"),
-    await ask("/health/ready", FIRST),
-  ];
+  const live = await ask("/health/live");
+  const probed = await ask("/health/ready");
+  const full = await ask("/health/ready", FIRST);
   assert.deepEqual([live.status, probed.status, full.status], [200, 200, 200]);
   assert.deepEqual(JSON.parse(probed.body), { status: "ok" });
   assert.ok(Object.keys(JSON.parse(full.body).checks).length > 0);

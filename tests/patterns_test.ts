@@ -368,7 +368,8 @@ async function overlapping(place: Place): Promise<void> {
   }
   for (const at of [2, 3]) await bob.pub("log-o1", at);
   using ann = await join(place, "ann", 0);
-  const [before, after] = [{ ...positions.offsets }, positions.epoch];
+  const before = { ...positions.offsets };
+  const after = positions.epoch;
   const both = [{ op: "sub", room: "log-o*" }, { op: "sub", room: "log-o1*" }];
   for (const sub of both) {
     assert.equal((await ann.ask({ ...sub, positions: { [after]: before } })).code, 0);

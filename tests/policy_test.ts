@@ -90,7 +90,8 @@ schema_id = "ping"
 message = "t.Ping"
 `);
   using client = await openText(bus.url, bus.token);
-  const [data, content_type] = [BAD_PING.toBase64(), "application/protobuf"];
+  const data = BAD_PING.toBase64();
+  const content_type = "application/protobuf";
   await ask(client, { op: "pub", room: "pings-1", data: { base64: data }, content_type });
   assert.equal((await (await schemaAdmin(bus)).get("schemas")).status, 404);
   await logged(bus, /part=registry msg="disabled by the configuration: skipped"/);

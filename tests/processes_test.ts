@@ -132,7 +132,8 @@ async function oneDies({ node, issuer, clients }: Node): Promise<void> {
   assert.notEqual(lost?.code, 1000);
   const [, degraded] = await health(node);
   assert.equal(degraded.processes.filter(({ ok }) => ok).length >= COUNT - 1, true);
-  const [one, other] = [clients.get("edge-0")?.raw, clients.get("edge-2")?.raw];
+  const one = clients.get("edge-0")?.raw;
+  const other = clients.get("edge-2")?.raw;
   assert(one !== undefined && other !== undefined);
   one.send({ op: "pub", room: "lobby", type: "still" });
   for (const raw of [one, other]) assert.equal((await raw.json()).type, "still");

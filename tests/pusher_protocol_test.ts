@@ -272,7 +272,9 @@ Deno.test("the messages of a backend's request are in its trace", async () => {
   reader.send({ op: "sub", room: "pusher:news", id: 1 });
   while ((await reader.json()).op !== "ack");
   const body = JSON.stringify({ name: "t", channel: "news", data: "1" });
-  const [method, path, params] = ["POST", "/apps/1/events", {}];
+  const method = "POST";
+  const path = "/apps/1/events";
+  const params = {};
   const query = backendOf(bus).createSignedQueryString({ method, path, params, body });
   const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
   const url = `${bus.http_url}${path}?${query}`;

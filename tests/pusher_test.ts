@@ -146,7 +146,8 @@ async function join(client: Pusher, name: string): Promise<ReceivedEvent[]> {
 
 async function publicChannel(world: World, ann: Pusher): Promise<void> {
   const { backend } = world;
-  const [one, other] = [await join(ann, "news"), await join(world.client(), "news")];
+  const one = await join(ann, "news");
+  const other = await join(world.client(), "news");
   const { status } = await backend.trigger("news", "tick", { n: 1 });
   assert.equal(status, 200);
   await backend.trigger(["news", "old-news"], "tick", "words", {
@@ -185,10 +186,8 @@ async function privateChannel(world: World, ann: Pusher): Promise<void> {
 }
 
 async function clientEvents(world: World, ann: Pusher): Promise<void> {
-  const [mine, theirs] = [
-    await join(ann, "private-chat"),
-    await join(world.client(), "private-chat"),
-  ];
+  const mine = await join(ann, "private-chat");
+  const theirs = await join(world.client(), "private-chat");
   assert.equal(ann.channel("private-chat").trigger("client-typing", { on: true }), true);
   await until("typing", () => theirs.length === 1);
   assert.deepEqual(theirs, [["client-typing", { on: true }]]);
@@ -271,7 +270,8 @@ async function sameRooms(world: World, ann: Pusher): Promise<void> {
 }
 
 async function users({ backend, client }: World): Promise<void> {
-  const [eve, other] = [client(APP.key, "eve"), client(APP.key, "max")];
+  const eve = client(APP.key, "eve");
+  const other = client(APP.key, "max");
   const received: unknown[] = [];
   for (const one of [eve, other]) {
     one.signin();
@@ -312,7 +312,8 @@ async function counted(world: World): Promise<void> {
   const { backend } = world;
   const channels = ["presence-counted", "counted.one"];
   const info = "user_count,subscription_count";
-  const [users, both] = [{ user_count: 1, subscription_count: 1 }, { subscription_count: 2 }];
+  const users = { user_count: 1, subscription_count: 1 };
+  const both = { subscription_count: 2 };
   const answer = await backend.trigger(channels, "t", {}, { info });
   assert.deepEqual(await answer.json(), {
     channels: { "presence-counted": users, "counted.one": both },

@@ -86,7 +86,8 @@ const BINARY: [name: string, frame: Uint8Array | string, code: number, text: Reg
 ];
 
 function manyHeaders(count: number): Uint8Array {
-  const [tail, header] = [bytes(room, event), field(5, bytes(field(1, "name0"), field(2, "v")))];
+  const tail = bytes(room, event);
+  const header = field(5, bytes(field(1, "name0"), field(2, "v")));
   const width = header.length;
   const frame = new Uint8Array(1 + count * width + tail.length);
   frame[0] = Opcode.PUB;

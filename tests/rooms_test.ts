@@ -216,7 +216,8 @@ Deno.test("a subscriber of a recreated room gets its first change, marked, and n
   };
   const state = roomState(ann.room("lobby"));
   await state.set("k", 1);
-  const [one, two] = [await next(), (await state.set("k", 2), await next())];
+  const one = await next();
+  const two = (await state.set("k", 2), await next());
   assert.deepEqual([one.first, two.first, two.version], [true, undefined, one.version + 1]);
   await until("the room ends", async () => await ended() > 0);
   const { events = [] } = (await state.set("k", 3), await state.get("k", { events_after: 0 }));

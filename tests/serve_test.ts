@@ -8,7 +8,8 @@ import { logged } from "./harness/server_state.ts";
 Deno.test("serve runs a policy, without deno on the PATH, and drains at SIGTERM", async () => {
   await using folder = await initFolder();
   await using bus = await startServe(folder.path);
-  const [user, admin] = [await token(folder.path, "user"), await token(folder.path, "admin")];
+  const user = await token(folder.path, "user");
+  const admin = await token(folder.path, "admin");
   const run = (...args: string[]) => runArq(args, { cwd: folder.path });
   const to_admin = ["--admin-url", bus.admin_url, "--token", admin];
   const rooms = ["--room", "chat-*"];

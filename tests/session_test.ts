@@ -34,7 +34,8 @@ Deno.test("it ends with its token: ERR 401, then close 4401; REFRESH carries it 
   let ahead_ms = 0;
   await using bus = await startLocalBus(CONFIG, { now: () => Date.now() + ahead_ms });
   const token = await bus.tokenFor({ ttl_seconds: 600 });
-  const [ending, going_on] = [await openText(bus.url, token), await openText(bus.url, token)];
+  const ending = await openText(bus.url, token);
+  const going_on = await openText(bus.url, token);
   going_on.send({ op: "refresh", token: await bus.tokenFor({ ttl_seconds: 6_000 }), id: 4 });
   const ack = await going_on.json();
   assert.equal(ack.code, 0);

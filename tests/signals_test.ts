@@ -187,7 +187,8 @@ async function outlives(cluster: Cluster, start: () => Promise<ServerProcess>): 
 
 async function revoked(cluster: Cluster): Promise<void> {
   const iat = Math.floor(Date.now() / 1_000) - 60;
-  const [stolen, other] = [{ sub: "eve", jti: "t-1", iat }, { sub: "eve", jti: "t-2", iat }];
+  const stolen = { sub: "eve", jti: "t-1", iat };
+  const other = { sub: "eve", jti: "t-2", iat };
   const clients = await everywhere(cluster, stolen);
   await signal(cluster, { signal: { kind: "REVOKE", target: "t-1", reason: "stolen" } });
   for (const client of clients) {

@@ -50,7 +50,8 @@ Deno.test("streams through nginx with a cache", async (test) => {
     // What a program has read is of no use to a page: its browser would refuse it.
     const page = await read("s-public?offset=-1", { origin: "https://a.example", authorization });
     assert.equal(page.readable_by, "https://a.example");
-    let [text, offset] = ["", "-1"];
+    let text = "";
+    let offset = "-1";
     const pieces = Array.from({ length: 20 }, (_, at) => `${at} `);
     for (const piece of pieces) {
       const page = await read(`s-public?offset=${offset}`);

@@ -133,7 +133,9 @@ async function refusals(bus: TestBus, ask: Ask): Promise<void> {
   const grants = (...actions: string[]) => ({ grants: [{ room: "s-own", actions }] });
   const as = async (...actions: string[]) =>
     asker(bus, await bus.tokenFor({ claims: grants(...actions) }));
-  const [reader, writer, none] = [await as("subscribe"), await as("publish"), await as("presence")];
+  const reader = await as("subscribe");
+  const writer = await as("publish");
+  const none = await as("presence");
   await expectStatus(reader("GET", "s-own"), 200);
   await expectStatus(reader("POST", "s-own", TEXT, "x"), 403);
   await expectStatus(reader("PUT", "s-own", TEXT), 403);

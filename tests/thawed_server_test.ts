@@ -31,7 +31,8 @@ async function putOut(backend: NatsConnection, target: string, count: number): P
 Deno.test("a server of the cluster that is stopped and continues disconnects nobody twice", async () => {
   await using nats = await startNatsCluster();
   await using issuer = await createIssuer();
-  const [urls, [, frozen]] = [nats.urls, nats.members];
+  const urls = nats.urls;
+  const [, frozen] = nats.members;
   const config = (at: number) => `${issuer.config}\n[nats]\nurls = ["${urls[at]}"]\n`;
   // A server without Shields, so that it chooses among those of other servers.
   const backend = await connect({ servers: urls[0]!.replace("nats://", "") });

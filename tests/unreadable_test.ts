@@ -171,7 +171,8 @@ async function refusedAtTheDoor({ url, http_url, token }: TestBus): Promise<void
   const { request_id, code, message } = answer.ack;
   assert.deepEqual([Number(request_id), code], [7, 400]);
   assert.match(message, /^Malformed frame: .*too long/);
-  const [path, type] = ["/v1/rooms/open/messages", { "content-type": "application/protobuf" }];
+  const path = "/v1/rooms/open/messages";
+  const type = { "content-type": "application/protobuf" };
   const response = await send(`${http_url}${path}`, token, "POST", envelope, type);
   assert.equal(response.status, 400);
   assert.equal((await response.json()).reason, "malformed-frame");

@@ -250,7 +250,8 @@ Deno.test("what a slow reader had not read when its room stopped being durable i
   const classes = "/v1/tenants/default/rooms";
   await world.admin.ask("PUT", classes, { room: "once-*", durable: true });
   using publisher = await openBinary(bus.url, bus.token);
-  const [room_id, event] = ["once-1", { type: "t", data: new Uint8Array(BODY_BYTES) }];
+  const room_id = "once-1";
+  const event = { type: "t", data: new Uint8Array(BODY_BYTES) };
   const send = async (message_id: string) => {
     const request_id = 1;
     publisher.send(encodePub(writeEnvelope({ room_id, event, message_id, request_id })));
@@ -428,7 +429,8 @@ Deno.test("a subscription that replaces another in the same millisecond gets lat
     };
     // A millisecond may end between two frames, but not between all of these.
     for (let at = 0; at < 20; at++) {
-      const [twice, patterned] = [`twice-${at}`, `pattern-${at}-a`];
+      const twice = `twice-${at}`;
+      const patterned = `pattern-${at}-a`;
       // The ledger assigns a number to a room at its first message.
       await subscribe([twice]);
       await publish(ann, twice, `first-${twice}`);

@@ -102,7 +102,8 @@ Deno.test("nodes whose room classes differ are named; one that does not report t
 Deno.test("nodes that are incompatible with the others are named; the first release reports no version", () => {
   const having = (node_id: string, gauges: Record<string, number> = {}) =>
     shield({ node_id, gauges, version: "1.2" });
-  const [first, next] = [having("s-1"), having("s-2", { wire_version: 2, wire_oldest: 1 })];
+  const first = having("s-1");
+  const next = having("s-2", { wire_version: 2, wire_oldest: 1 });
   assert.ok(!clusterTable(reading(1, first, next)).includes("WARNING"));
   const third = having("s-3", { wire_version: 3, wire_oldest: 2 });
   const text = clusterTable(reading(1, first, next, third));

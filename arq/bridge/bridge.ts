@@ -68,7 +68,10 @@ async function stream(following: Following): Promise<void> {
   const wire = client.connection;
   const broken = Promise.withResolvers<never>();
   let checked = Promise.resolve();
-  let [noted, reported_ms, is_paused, is_resting] = [standing.lsn, monotonic_ms(), false, false];
+  let noted = standing.lsn;
+  let reported_ms = monotonic_ms();
+  let is_paused = false;
+  let is_resting = false;
   const resume = () => void (is_paused || is_resting || wire.stream.resume());
   following.onOver(() => {
     if (!is_paused || intake.waiting >= waiting_messages / 2) return;
@@ -104,10 +107,7 @@ async function stream(following: Following): Promise<void> {
     const { done_lsn, over_lsn } = intake.progress;
     const is_far = done_lsn > noted || over_lsn - noted >= (is_asked ? 1n : IDLE_BYTES);
     if (!is_far && !is_asked && monotonic_ms() - reported_ms < STATUS_MS) return;
-    if (is_far) {
-      await checked;
-      noted = await note();
-    }
+    if (is_far) noted = await checked.then(note);
     reported_ms = monotonic_ms();
     wire.sendCopyFromChunk(Buffer.from(statusUpdate(noted, now())));
   };

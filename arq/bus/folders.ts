@@ -39,6 +39,7 @@ export function configFolder(os: string, variables: FolderVariables): string | u
 /** Whether `path` is `folder` itself or below it; both are absolute. */
 export function isWithin(path: string, folder: string): boolean {
   const plain = (text: string) => withoutEnd(text.replaceAll("\\", "/"));
-  const [at, root] = [plain(path), plain(folder)];
+  const at = plain(path);
+  const root = plain(folder);
   return at === root || at.startsWith(`${root}/`);
 }

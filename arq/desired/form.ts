@@ -119,7 +119,8 @@ export const nameOf = (kind: Kind, one: Thing): string =>
 /** A list of a kind, whose entries have different identities. */
 function kind<Z extends z.ZodType>(list: Kind, entry: Z, max = RULES_MAX) {
   const members: readonly string[] = KIND_NAMES[list];
-  const [what, shown = ""] = [members.join(" and "), members[0]];
+  const what = members.join(" and ");
+  const shown = members[0] ?? "";
   const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
   return z.array(entry).max(max)
     .superRefine(refuseRepeated({ list, members: [...members], shown, ...same }), always)

@@ -113,7 +113,8 @@ async function nodeFindings(io: Io, target: Target, admin_url: string): Promise<
     const { status, body } = await ask(io, `${admin_url}/v1/cluster`, await target.token("admin"));
     if (status !== 200) return [];
     const cluster = readCluster(body);
-    const [apart, classes] = [apartVersions(cluster), differentClasses(cluster)];
+    const apart = apartVersions(cluster);
+    const classes = differentClasses(cluster);
     const upgrade = "upgrade them: docs/upgrade.md says which versions run together";
     const same = "give every Shield and Brain the same [[rooms]]: arq config reload, or a restart";
     return [

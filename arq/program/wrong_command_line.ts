@@ -86,7 +86,8 @@ export function similarCommands(
 
 /** The command that a command line names as far as its words are right, and these words. */
 function commandOf(program: Command, args: readonly string[]): [Command, words: string] {
-  let [command, words] = [program, program.name()];
+  let command = program;
+  let words = program.name();
   for (const [index, word] of args.entries()) {
     const next = command.commands.find((one) => one.name() === word);
     const is_value = args[index - 1]?.startsWith("-") === true;

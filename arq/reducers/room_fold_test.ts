@@ -94,7 +94,8 @@ Deno.test("a log that lacks its oldest entries is folded from a snapshot, one wi
   const whole = await beginnings(sourceOf(all));
   assert.equal(whole.first, 1);
   assert.deepEqual(whole.begins.map(({ offset }) => offset)[0], 0);
-  const [oldest, newest] = [whole.begins.at(-2), whole.begins.at(-1)];
+  const oldest = whole.begins.at(-2);
+  const newest = whole.begins.at(-1);
   assert.ok(oldest!.offset > 0 && oldest!.offset < newest!.offset);
   const chainOf = async (source: RoomSource, begin: typeof oldest) => {
     let state = (await stateOf(source, begin!))!;

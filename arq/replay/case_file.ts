@@ -351,7 +351,8 @@ export function shrinkFlip(
   one: Case,
 ): Uint8Array | undefined {
   const payload = payloadBytes(one.payload);
-  const [old, now] = [run(before, one, payload), run(after, one, payload)];
+  const old = run(before, one, payload);
+  const now = run(after, one, payload);
   if (old.outcome.allowed === now.outcome.allowed) return undefined;
   return shrinkPayload(payload, (smaller) => {
     const then = run(before, one, smaller);

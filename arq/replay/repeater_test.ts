@@ -289,7 +289,8 @@ Deno.test("replay: erased data is not a difference, and the remaining data is co
 });
 
 Deno.test("replay: a new module begins with no value of state that an erasure took", async () => {
-  const [old, wider] = [await ready(limits(1, "{tenant}")), await ready(limits(2, "{tenant}"))];
+  const old = await ready(limits(1, "{tenant}"));
+  const wider = await ready(limits(2, "{tenant}"));
   const recorder = new Recorder("p", old);
   const records = Array.from({ length: 3 }, () => recorder.record({ payload: "a" }));
   assert.deepEqual(records.map(({ allowed }) => allowed), [true, false, false]);

@@ -16,8 +16,9 @@ Deno.test("replay: senders are counted one by one up to a limit, and never liste
 });
 
 Deno.test("replay: a sender with the name of a member of every object is counted like any other", () => {
-  const [one, other]: Counts[] = [{}, {}];
-  for (const counts of [one!, other!]) countWithin(9, counts, "constructor");
+  const one: Counts = {};
+  const other: Counts = {};
+  for (const counts of [one, other]) countWithin(9, counts, "constructor");
   addCounts(one!, other!);
   assert.deepEqual(one, { constructor: 2 });
 });

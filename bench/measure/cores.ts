@@ -25,7 +25,8 @@ function placementOf(cores: number, has_taskset: boolean): Placement {
     return { how, load: ["nice", "-n", `${NICENESS}`], target_cores: undefined };
   }
   const first = cores >> 1;
-  const [target, load] = [`0-${first - 1}`, `${first}-${cores - 1}`];
+  const target = `0-${first - 1}`;
+  const load = `${first}-${cores - 1}`;
   const how = `pinned: target to cores ${target}, load to ${load}`;
   return { how, load: ["taskset", "-c", load], target_cores: target };
 }

@@ -79,7 +79,8 @@ function compiled(kernel: WorstKernel): WebAssembly.Module {
 
 /** The minimum time of the single iteration of an instance, and its units. */
 function freshTurn(module: WebAssembly.Module, rounds: number): { ns: number; units: number } {
-  let [ns, units] = [Infinity, 0];
+  let ns = Infinity;
+  let units = 0;
   for (let made = 0; made < rounds * INSTANCES; made++) {
     const { exports } = new WebAssembly.Instance(module);
     const fuel = exports[FUEL_EXPORT] as unknown as { value: bigint };

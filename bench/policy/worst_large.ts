@@ -28,7 +28,8 @@ export function pointers(bytes: number): string {
 function inPages(pages: number): readonly WorstKernel[] {
   const mib = pages * PAGE_BYTES / 2 ** 20;
   const bytes = pages * PAGE_BYTES;
-  const [half, last] = [bytes / 2, bytes - 1];
+  const half = bytes / 2;
+  const last = bytes - 1;
   const more = { memory: `${pages} ${pages}`, ...(pages > 128 ? { goes_on: true } as const : {}) };
   return [
     ...kernels(
@@ -61,7 +62,8 @@ export function largeKernels(): readonly WorstKernel[] {
     memory: `${pages} ${pages}`,
     ...more,
   });
-  const [cached, large] = [128, 1_024];
+  const cached = 128;
+  const large = 1_024;
   return [
     // Each run writes the whole memory, so that it is in the caches.
     chain(cached, { before: pointers(cached * PAGE_BYTES) }),

@@ -193,9 +193,11 @@ export interface Row extends PhaseResult {
 function rowOf(results: readonly PhaseResult[], phase: Phase): Row {
   const of = (slow: number) =>
     results.filter((one) => one.class === phase.class && one.slow === slow);
-  const [own, none] = [of(phase.slow), of(0)];
+  const own = of(phase.slow);
+  const none = of(0);
   const least = (some: PhaseResult[]) => Math.min(...some.map((one) => one.p99_ms));
-  const [p50_ms, p99_ms] = [medianOf(own, "p50_ms"), medianOf(own, "p99_ms")];
+  const p50_ms = medianOf(own, "p50_ms");
+  const p99_ms = medianOf(own, "p99_ms");
   return {
     ...phase,
     expected: sumOf(own, "expected"),

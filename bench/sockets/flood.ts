@@ -50,7 +50,8 @@ const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, 
  */
 async function waits(pids: readonly number[]): Promise<() => Promise<number[]>> {
   const all = () => Promise.all(pids.map(waitedSeconds));
-  const [before, began_ms] = [await all(), performance.now()];
+  const before = await all();
+  const began_ms = performance.now();
   return async () => {
     const seconds = (performance.now() - began_ms) / 1_000;
     const after = await all();
@@ -130,7 +131,9 @@ export function floodEffects(rows: readonly FloodRow[]): FloodEffect[] {
 }
 
 function inWords({ flood, p99_ms, client_waited_ms, shield_waited_ms }: FloodRow): string {
-  const [p99, client, shield] = [p99_ms.toFixed(1), client_waited_ms, shield_waited_ms];
+  const p99 = p99_ms.toFixed(1);
+  const client = client_waited_ms;
+  const shield = shield_waited_ms;
   return `${flood === "none" ? "alone" : "beside it"}: p99 ${p99} ms; waited for a core: ` +
     `clean client ${client.toFixed(0)}, Shield ${shield.toFixed(0)} ms a second`;
 }

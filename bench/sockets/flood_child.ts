@@ -91,7 +91,8 @@ async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void>
 async function attack(plan: FloodPlan, count: (bytes: number) => void): Promise<void> {
   const url = new URL(plan.url);
   using connection = await Deno.connect({ hostname: url.hostname, port: Number(url.port) });
-  const [first = NOTHING, then] = [FIRST[plan.flood], BYTES[plan.flood](plan.token)];
+  const first = FIRST[plan.flood] ?? NOTHING;
+  const then = BYTES[plan.flood](plan.token);
   if (plan.flood === "http" || plan.flood === "batch") {
     connection.readable.pipeTo(new WritableStream()).catch(() => {});
   } else {

@@ -74,7 +74,8 @@ async function startShield(plan: StormPlan, issuer: Issuer) {
     url,
     /** Starts to measure. It resolves with a function that ends the measurement. */
     async measure() {
-      const [before, waited] = [await scrape(), await waitedSeconds(shield.pid)];
+      const before = await scrape();
+      const waited = await waitedSeconds(shield.pid);
       return async (): Promise<Spent> => {
         const now = await waitedSeconds(shield.pid);
         const known = waited !== undefined && now !== undefined;

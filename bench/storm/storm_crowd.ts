@@ -92,7 +92,8 @@ export class Crowd {
       connection?.close();
       this.#connections[index] = undefined;
     }
-    const [measures, before_seconds] = [measured(), cpuSeconds()];
+    const measures = measured();
+    const before_seconds = cpuSeconds();
     await this.#all(measures, performance.now());
     const cpu_seconds = cpuSeconds() - before_seconds;
     onBack();

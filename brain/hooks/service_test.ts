@@ -459,7 +459,9 @@ Deno.test("thousands of rooms that are due at once are read in turns with others
   await using world = await World.open();
   await (await world.brain()).drain();
   for (let at = 0; at < ROOMS; at++) await world.send(`o${at}`);
-  let [reads, in_turn, most] = [0, 0, 0];
+  let reads = 0;
+  let in_turn = 0;
+  let most = 0;
   const count = () => {
     if (in_turn++ === 0) {
       setImmediate(() => {

@@ -14,7 +14,8 @@ function listed({ presence }: TestBrain): string[] {
 function moving() {
   const cluster = new TestCluster(TIMES);
   const brains = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
-  const [going, next] = [cluster.shield("s1"), cluster.shield("s2")];
+  const going = cluster.shield("s1");
+  const next = cluster.shield("s2");
   going.join(member("moves"), member("stays away")).announce();
   cluster.run(100);
   going.announce(true);

@@ -103,7 +103,8 @@ Deno.test("I12: a Shield that says goodbye is removed at once if members have no
 Deno.test("I12: members of a Shield that says goodbye have their grace: a member that returns in time never left", () => {
   const cluster = new TestCluster({ move_grace_ms: 5_000 });
   const [brain] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
-  const [going, next] = [cluster.shield("s1"), cluster.shield("s2")];
+  const going = cluster.shield("s1");
+  const next = cluster.shield("s2");
   going.join(member("moves")).join(member("stays away")).announce();
   cluster.run(100);
   const lines = recorded(brain);

@@ -74,7 +74,8 @@ Deno.test("a Brain that starts serves what Shields already had", async () => {
 
 Deno.test("a Brain's view follows the Brains that serve", async () => {
   await withEmbedded(async (spine) => {
-    const [brain, other] = [await startPresence(spine), await startPresence(spine)];
+    const brain = await startPresence(spine);
+    const other = await startPresence(spine);
     await until("both are known", () => brain.view.brains.length === 2);
     await other.drain();
     await until("one has left", () => brain.view.brains.length === 1);

@@ -67,7 +67,8 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
       usage: { ...usage, budgets: [budget] },
     });
     toNoon(world);
-    const [brain, other] = [await world.start("a"), await world.start("b")];
+    const brain = await world.start("a");
+    const other = await world.start("b");
     await useUp(brain, world);
     await applied(brain, "once", "begin");
     await applied(brain, "once-1", "begin");

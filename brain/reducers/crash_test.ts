@@ -62,7 +62,8 @@ interface Bus {
 }
 
 async function openBus(world: ReducerWorld, host: ReducerHost): Promise<Bus> {
-  const [before, after] = [await world.start("a"), await world.start("b")];
+  const before = await world.start("a");
+  const after = await world.start("b");
   const parts = await partsOf(before, host);
   const [{ name = "" } = {}] = (await parts.objects.list()).filter(({ name }) =>
     name.startsWith("program-")

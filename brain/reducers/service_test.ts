@@ -128,7 +128,8 @@ for (const [engine, open] of Object.entries(ENGINES)) {
 
   Deno.test(`${engine}: a room's timer goes by its log, whatever the clocks of its owners show`, async () => {
     await using world = await open({ modules: { auction: builtReducer("auction") } });
-    const [brain, other] = [await world.start("a"), await world.start("b")];
+    const brain = await world.start("a");
+    const other = await world.start("b");
     world.set_ms = 7_200_000;
     await applied(brain, "auction", "open", { data: "600000", user: "sam" });
     world.set_ms = 0;

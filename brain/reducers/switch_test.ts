@@ -100,7 +100,8 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await storeModule(brain, SUM);
     let seen = 0;
     for (let round = 0; round < 3; round++) {
-      const [before, next] = [brain, await world.start(`b${round}`)];
+      const before = brain;
+      const next = await world.start(`b${round}`);
       const ids = Array.from({ length: 40 }, (_, at) => `${round}-${at}`);
       const running = ids.map((id) => call(before, "counter", "add", { data: "1", id }));
       await running[3];

@@ -33,7 +33,9 @@ function ringOn(cluster: TestCluster, brain_id: string, classesHash = () => 1) {
 Deno.test("Brains without presence agree on owners, and a silent one's rooms have another", () => {
   const cluster = new TestCluster();
   const { heartbeat_ms, brain_timeout_ms } = cluster.config;
-  const [one, two, three] = [ringOn(cluster, "b1"), ringOn(cluster, "b2"), ringOn(cluster, "b3")];
+  const one = ringOn(cluster, "b1");
+  const two = ringOn(cluster, "b2");
+  const three = ringOn(cluster, "b3");
   for (const { ring } of [one, two, three]) void ring.serve();
   cluster.run(heartbeat_ms);
   const rooms = Array.from({ length: 100 }, (_, index) => `room-${index}`);

@@ -125,7 +125,8 @@ async function answerBans(
   const found = pageOf(all, compare, after, query.limit + 1);
   const chosen = found.slice(0, query.limit);
   const texts: string[] = [];
-  let [bytes, lifted] = [0, 0];
+  let bytes = 0;
+  let lifted = 0;
   let last: Candidate | undefined;
   for await (const [candidate, ban] of bansOf(source.bucket, chosen)) {
     // A ban that was just lifted may still be known here.

@@ -27,7 +27,8 @@ async function write(path: string, value: unknown, mode: number): Promise<void> 
 
 /** Makes the pair unless both files are there; says which it was. Rejects when it cannot write. */
 export async function ensureDevKeys(keys: string, issuer: string): Promise<"made" | "kept"> {
-  const [private_file, public_file] = [`${keys}/${PRIVATE_NAME}`, `${issuer}/${PUBLIC_NAME}`];
+  const private_file = `${keys}/${PRIVATE_NAME}`;
+  const public_file = `${issuer}/${PUBLIC_NAME}`;
   if (await isThere(private_file) && await isThere(public_file)) return "kept";
   const { private_jwk, public_jwk } = await newKeyPair("RS256");
   await write(private_file, private_jwk, 0o600);

@@ -73,13 +73,15 @@ function draw(at_ms: number): void {
   pen.clearRect(0, 0, canvas.width, canvas.height);
   pen.fillStyle = "#fde68a";
   for (const gem of gems) {
-    const [x, y] = [gem % across + 0.5, Math.floor(gem / across) + 0.5];
+    const x = gem % across + 0.5;
+    const y = Math.floor(gem / across) + 0.5;
     pen.fillRect(x * field.cell * scale - 3, y * field.cell * scale - 3, 6, 6);
   }
   const part = Math.min(1, (at_ms - tick_at_ms) / TICK_MS);
   for (const [name, [x, y]] of Object.entries(now.players)) {
     const [from_x, from_y] = before?.players[name] ?? [x, y];
-    const [at_x, at_y] = [from_x + (x - from_x) * part, from_y + (y - from_y) * part];
+    const at_x = from_x + (x - from_x) * part;
+    const at_y = from_y + (y - from_y) * part;
     pen.fillStyle = colorOf(name);
     pen.beginPath();
     pen.arc((at_x + 0.5) * scale, (at_y + 0.5) * scale, name === own ? 10 : 8, 0, 2 * Math.PI);
@@ -91,7 +93,8 @@ function draw(at_ms: number): void {
 function listenToKeys(steer: (direction: number) => void): void {
   const down = new Set<string>();
   const keys = () => {
-    let [x, y] = [0, 0];
+    let x = 0;
+    let y = 0;
     for (const key of down) [x, y] = [x + KEYS[key]![0], y + KEYS[key]![1]];
     steer(DIRECTIONS[`${x},${y}`] ?? 0);
   };

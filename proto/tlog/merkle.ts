@@ -89,7 +89,8 @@ export async function consistencyProof(
   if (old_size < 0 || old_size > size) throw new RangeError(`${old_size} before ${size}`);
   if (old_size === 0 || old_size === size) return [];
   const proof: Hash[] = [];
-  let [from, to] = [0, size];
+  let from = 0;
+  let to = size;
   while (to !== old_size) {
     const split = from + splitOf(to - from);
     if (old_size <= split) {
@@ -115,7 +116,10 @@ function climb(
   size: number,
   proof: readonly Hash[],
 ): readonly [before: Hash, after: Hash] | undefined {
-  let [at, last, before, after] = [index, size - 1, first, first];
+  let at = index;
+  let last = size - 1;
+  let before = first;
+  let after = first;
   for (const hash of proof) {
     if (last === 0) return undefined;
     if (isOdd(at) || at === last) {
@@ -148,7 +152,8 @@ export interface TreeHead {
 /** The roots of an earlier tree and of a tree, by a proof whose first hash is of the earlier one. */
 function rootsOf(old: TreeHead, tree: TreeHead, [first, ...rest]: readonly Hash[]) {
   if (first === undefined || old.size === 0 || old.size >= tree.size) return undefined;
-  let [at, size] = [old.size, tree.size];
+  let at = old.size;
+  let size = tree.size;
   while (!isOdd(at)) [at, size] = [half(at), Math.ceil(size / 2)];
   return climb(first, at - 1, size, rest);
 }

@@ -29,7 +29,8 @@ function mix(state: Int32Array, bytes: Uint8Array, start: number): void {
     WORDS[i] = bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!;
   }
   for (let i = 16; i < 64; i++) {
-    const [x, y] = [WORDS[i - 15]!, WORDS[i - 2]!];
+    const x = WORDS[i - 15]!;
+    const y = WORDS[i - 2]!;
     const s0 = (x >>> 7 | x << 25) ^ (x >>> 18 | x << 14) ^ x >>> 3;
     const s1 = (y >>> 17 | y << 15) ^ (y >>> 19 | y << 13) ^ y >>> 10;
     WORDS[i] = s0 + s1 + WORDS[i - 16]! + WORDS[i - 7]!;

@@ -117,7 +117,8 @@ async function typed(bus: TestBus): Promise<void> {
 async function locks(bus: TestBus): Promise<void> {
   await using ann = await open(bus, "ann");
   await using bob = await open(bus, "bob");
-  const [room, his] = [ann.room("jobs"), bob.room("jobs")];
+  const room = ann.room("jobs");
+  const his = bob.room("jobs");
   const result = await withLock(room, { ttl_ms: 60_000 }, async ({ fence }) => {
     await assert.rejects(holdLock(his), refusedWith("locked"));
     await assert.rejects(roomState(his).set("n", 2), refusedWith("locked"));
@@ -189,7 +190,8 @@ async function twoLoops(bus: TestBus): Promise<void> {
   const { url, token } = bus;
   await using connection = await connect({ url, token });
   const room = connection.room("sdk-2");
-  const [one, other] = [room.subscribe(), room.subscribe()];
+  const one = room.subscribe();
+  const other = room.subscribe();
   await Promise.all([one.ready, other.ready]);
   assert.throws(() => room.subscribe({ no_echo: true }), /no_echo = false/);
   await room.publish("x", 1);

@@ -78,11 +78,9 @@ function keepBuckets(from: DatabaseSync, to: string, keeps_usage: boolean): void
   // Not attached: SQLite in Deno may do that only with all permissions.
   const restored = new DatabaseSync(to);
   try {
-    const [names, entries, revisions] = [
-      "SELECT name FROM bucket",
-      "SELECT key, value, revision FROM entry WHERE bucket = ?",
-      "SELECT revision FROM bucket WHERE name = ?",
-    ];
+    const names = "SELECT name FROM bucket";
+    const entries = "SELECT key, value, revision FROM entry WHERE bucket = ?";
+    const revisions = "SELECT revision FROM bucket WHERE name = ?";
     const drop = restored.prepare("DELETE FROM entry WHERE bucket = ?");
     const add = restored.prepare(
       "INSERT INTO entry (bucket, key, value, revision) VALUES (?, ?, ?, ?)",

@@ -122,7 +122,8 @@ export async function syncStandby(site: StandbySite, origin: OriginSite): Promis
     const why = `${stranger.name} exists and is not a mirror: a bus may have run here`;
     throw new ArqonError("spine-unavailable", why);
   }
-  const [made, updated]: [string[], string[]] = [[], []];
+  const made: string[] = [];
+  const updated: string[] = [];
   for (const { name, config } of there) {
     const replicas = site.is_clustered ? Math.max(REPLICAS, config.num_replicas) : 1;
     const wanted = mirrorConfig(config, origin.domain, replicas);

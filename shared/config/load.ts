@@ -133,7 +133,8 @@ function goodBeginning(bytes: Uint8Array): string {
   // With `stream`, a character cut at the end is neither an error nor part of the text.
   const read = (end: number, fatal: boolean) =>
     new TextDecoder("utf-8", { fatal }).decode(bytes.subarray(0, end), { stream: true });
-  let [good, bad] = [0, bytes.length + 1];
+  let good = 0;
+  let bad = bytes.length + 1;
   while (bad - good > 1) {
     const middle = (good + bad) >> 1;
     try {

@@ -187,7 +187,8 @@ function compiled(
 
 /** How many brackets are inside each other at most, those in quoted text included. */
 function nestingOf(text: string): number {
-  let [depth, most] = [0, 0];
+  let depth = 0;
+  let most = 0;
   for (const char of text) {
     if ("([{".includes(char)) most = Math.max(most, ++depth);
     else if (depth > 0 && ")]}".includes(char)) depth--;

@@ -197,7 +197,8 @@ class Blocks {
 
   /** The match with a position of the base, if it is better. */
   #better(best: Match | undefined, from: number, place: number, added: number): Match | undefined {
-    const [base, data] = [this.#base, this.#data];
+    const base = this.#base;
+    const data = this.#data;
     if (from < 0) return best;
     const most = Math.min(base.length - from, data.length - place);
     let length = 0;

@@ -172,7 +172,8 @@ Deno.test("no connection is accepted without room", async () => {
 });
 
 Deno.test("the descriptor of a connection closed for a newcomer is awaited: the runtime closes it some turns later", async () => {
-  let [looks, ended] = [0, 0];
+  let looks = 0;
+  let ended = 0;
   const rooms: FileRoom[] = [];
   const { acceptor } = accepting({
     holdsFiles: () => true,

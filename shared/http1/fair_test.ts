@@ -24,7 +24,8 @@ for (const http of ["own", "runtime"] as const) {
     sanitizeResources: false,
     async fn() {
       const order: string[] = [];
-      let [most, now] = [0, 0];
+      let most = 0;
+      let now = 0;
       const endTurn = () => now = 0;
       const listener = await listenBare({
         host: "127.0.0.1",
@@ -72,7 +73,9 @@ const KNOWN = 60;
 const BUSY_MS = 1;
 
 Deno.test("requests of many known connections at the same moment are answered over several turns", async () => {
-  let [most, now, answered] = [0, 0, 0];
+  let most = 0;
+  let now = 0;
+  let answered = 0;
   const listener = await listenBare({
     host: "127.0.0.1",
     port: 0,
@@ -113,7 +116,10 @@ const USED = 910;
 
 for (const scarce of [false, true]) {
   Deno.test(`simultaneous connections${scarce ? ", with few files left," : ""} are admitted over many turns`, async () => {
-    let [now_ms, came, most, together] = [0, 0, 0, 0];
+    let now_ms = 0;
+    let came = 0;
+    let most = 0;
+    let together = 0;
     const endTurn = () => together = 0;
     let used = 0;
     const table = {
@@ -161,7 +167,10 @@ for (const scarce of [false, true]) {
 
 for (const why of ["files are needed", "their time is over"] as const) {
   Deno.test(`strangers that end because ${why} end over many turns`, async () => {
-    let [now_ms, ended, most, together] = [0, 0, 0, 0];
+    let now_ms = 0;
+    let ended = 0;
+    let most = 0;
+    let together = 0;
     const endTurn = () => together = 0;
     const arrivals = new Arrivals({ ...LIMITS, strangers: ARRIVALS }, () => now_ms, true);
     const stream = {

@@ -36,7 +36,8 @@ Deno.test("each event can be read once it has arrived", async () => {
 Deno.test("an event is compressed once for all its readers, and is smaller", () => {
   const packer = new EventPacker(512);
   const event = bytesOf(EVENTS[2] ?? "");
-  const [one, two] = [new GzipStream(packer), new GzipStream(packer)];
+  const one = new GzipStream(packer);
+  const two = new GzipStream(packer);
   const packed = one.pack(event);
   two.pack(bytesOf("id: e:1\n"));
   assert.equal(two.pack(event), packed);

@@ -122,7 +122,8 @@ function parseField(line: string, buffer: Buffer, start: number): [string, strin
 
 /** The start and the end of the text after `begin`, without spaces and tabs around it. */
 function trimmed(line: string, begin: number): [start: number, end: number] {
-  let [start, end] = [begin, line.length];
+  let start = begin;
+  let end = line.length;
   while (start < end && isBlank(line.charCodeAt(start))) start++;
   while (end > start && isBlank(line.charCodeAt(end - 1))) end--;
   return [start, end];

@@ -127,7 +127,8 @@ test("nothing is read while it pauses, and everything later, in order", async ({
     for (const byte of bytes) assert.equal(byte, order++ % 251);
   };
   received.stream.pause();
-  let [sent, done] = [0, false];
+  let sent = 0;
+  let done = false;
   const sending = (async () => {
     // More than both systems buffer for one connection.
     for (let left = 40_000_000; left > 0;) {
@@ -180,7 +181,8 @@ test("a throwing sink only ends its own connection", async ({ conn, received }) 
 test("after a local close nothing is reported", async ({ conn, received }) => {
   assert.equal(received.stream.send(new Uint8Array(20_000_000)), false);
   received.stream.close();
-  let [count, bytes] = [0 as number | null, 0];
+  let count = 0 as number | null;
+  let bytes = 0;
   const into = new Uint8Array(65_536);
   while ((count = await conn.read(into).catch(() => null)) !== null) bytes += count;
   assert(bytes < 20_000_000);

@@ -159,7 +159,8 @@ export abstract class NodeDoor implements Door {
 
   #letIn({ handle: accepted, room: found }: Accepted): void {
     const { makeRoom, mayKeep, onVisitor } = this.options;
-    let [handle, room] = [accepted, found];
+    let handle = accepted;
+    let room = found;
     if (room !== "plenty" && makeRoom()) {
       const low = room === "little" ? accepted : moved(accepted, mayKeep);
       if (low !== undefined) [handle, room] = [low, "little"];

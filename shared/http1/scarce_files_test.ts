@@ -13,7 +13,9 @@ const TLS = await testCertificate();
 const LIMIT = 1_000;
 const RESERVED = 100;
 /** Open descriptors at which few, only reserved ones, or none are left for a client. */
-const [LITTLE, SPARE, NONE] = [880, 910, 940];
+const LITTLE = 880;
+const SPARE = 910;
+const NONE = 940;
 const ms = 60_000;
 const LIMITS = {
   strangers: 100,

@@ -262,10 +262,13 @@ function readHead(from: BlockReader): BlockHead {
   };
   const place = { series: from.count(), number: from.count(), first: from.count() };
   const records = from.count();
-  const [from_ms, to_ms] = [from.count(), from.count()];
+  const from_ms = from.count();
+  const to_ms = from.count();
   const holes: BlockHole[] = [];
   for (let left = from.count(); left > 0; left--) {
-    const [began_ms, ended_ms, missing] = [from.count(), from.count(), from.count()];
+    const began_ms = from.count();
+    const ended_ms = from.count();
+    const missing = from.count();
     const why = from.text();
     holes.push({
       from_ms: began_ms,

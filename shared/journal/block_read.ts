@@ -66,7 +66,9 @@ export class RowReader {
     this.#time_ms += this.#at("time").difference();
     const shape = this.#at("shape").count();
     const place = this.#at("place");
-    const [room, type, content_type] = [this.#text(place), this.#text(place), this.#text(place)];
+    const room = this.#text(place);
+    const type = this.#text(place);
+    const content_type = this.#text(place);
     const offset = (shape & SHAPE.offset) === 0 ? null : this.#offset(room);
     const form = FORMS[(shape >> 2) & 3]!;
     const bytes = form === "reference" || form === "hash" ? this.#at("offset").count() : 0;
@@ -138,7 +140,8 @@ export class RowReader {
 
   #schema(section: Section | undefined): JournalRecord["schema"] {
     const from = this.#at("schema");
-    const [id, version] = [this.#text(from), from.count()];
+    const id = this.#text(from);
+    const version = from.count();
     if (from.byte() === 0) return { id, version, violation: null };
     const rule = this.#text(from);
     const [path, message] = section === undefined ? ["", ""] : [section.text(), section.text()];
@@ -157,13 +160,16 @@ export class RowReader {
 
   #policy(section: Section | undefined): PolicyRecord {
     const from = this.#at("policy");
-    const [name, module, shape] = [this.#text(from), this.#text(from), from.byte()];
+    const name = this.#text(from);
+    const module = this.#text(from);
+    const shape = from.byte();
     const has = (bit: number) => (shape & bit) !== 0;
     const allowed = has(POLICY_SHAPE.allowed);
     const code = allowed ? 0 : from.count();
     const fault = has(POLICY_SHAPE.fault) ? this.#text(from) : null;
     const budget_units = from.count();
-    const [units, asking_bytes] = [this.#at("units").count(), this.#at("units").count()];
+    const units = this.#at("units").count();
+    const asking_bytes = this.#at("units").count();
     const reason = allowed ? "" : section?.text() ?? "";
     const detail = fault === null ? "" : section?.text() ?? "";
     const payload = has(POLICY_SHAPE.payload) && section !== undefined
@@ -197,7 +203,8 @@ export class RowReader {
     const names = this.#at("names");
     const reads = times(names.count(), () => this.#name());
     const writes = times(names.count(), () => this.#text(names));
-    const [added, logs] = [names.count(), names.count()];
+    const added = names.count();
+    const logs = names.count();
     if (section === undefined) {
       return {
         reads: reads.map((read): Read => ({ ...read, value: null, is_erased: true })),

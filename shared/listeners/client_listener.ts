@@ -121,7 +121,8 @@ export async function openClientListener(options: ClientListenerOptions): Promis
     turned_away++;
     return problemResponse(FULL);
   };
-  const [unfiled, unplaced] = [answering(noFile, path), answering(options.turnAway, path)];
+  const unfiled = answering(noFile, path);
+  const unplaced = answering(options.turnAway, path);
   const unseen = new UnseenClients(log);
   const listener = await listenClient({
     name: "client",

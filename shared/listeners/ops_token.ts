@@ -37,7 +37,8 @@ function shows(request: Request, token: string): boolean {
   if (header === null || header.length > HEADER_UNITS_MAX) return false;
   const [, given = ""] = /^Bearer +(\S+) *$/i.exec(header) ?? [];
   const encoder = new TextEncoder();
-  const [one, other] = [encoder.encode(given), encoder.encode(token)];
+  const one = encoder.encode(given);
+  const other = encoder.encode(token);
   return one.length === other.length && timingSafeEqual(one, other);
 }
 

@@ -157,7 +157,8 @@ export function followTls(options: TlsReloadOptions): Disposable {
       const pair = read();
       text = textOf(pair);
       if (text === seen || pair === undefined) return;
-      const [now_ms, before] = [options.now(), seen];
+      const now_ms = options.now();
+      const before = seen;
       seen = text;
       if (keyProblem(pair) === undefined && forceProblem(pair.cert, now_ms) !== undefined) {
         seen = before;

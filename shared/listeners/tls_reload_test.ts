@@ -32,7 +32,8 @@ async function answered(listener: Listener, { cert }: TlsPair): Promise<boolean>
 
 for (const websocket of ["native", "own"] as const) {
   Deno.test(`another certificate is served without a restart, a bad one never (${websocket})`, async () => {
-    const [first, second] = [await testCertificate(), await testCertificate()];
+    const first = await testCertificate();
+    const second = await testCertificate();
     const { log, lines } = keptLog({ level: "info", now: () => 0 });
     const registry = createMetrics({ node_id: "s1", version: "0" });
     const listener = await listenClient({
@@ -86,8 +87,10 @@ for (const websocket of ["native", "own"] as const) {
 }
 
 Deno.test("a pair that no client would accept is refused with the cause, and invalid PEM as a configuration error", async () => {
-  const [one, other] = [await testCertificate(), await testCertificate()];
-  const [past, future] = [await testCertificate([20, 21]), await testCertificate([48, 49])];
+  const one = await testCertificate();
+  const other = await testCertificate();
+  const past = await testCertificate([20, 21]);
+  const future = await testCertificate([48, 49]);
   const check = (pair: TlsPair) => requireUsableAs("ops", pair, NOW_MS);
   requireUsable(one, NOW_MS);
   requireUsableAs("ops", undefined, NOW_MS);
@@ -134,13 +137,17 @@ Deno.test("an expired or future client certificate is refused by its key; unread
 });
 
 Deno.test("a pair that the clock alone forbids is reported once, and served as soon as the clock permits it", async () => {
-  const [first, early] = [await testCertificate([25, 40]), await testCertificate([27, 41])];
-  const [past, other] = [await testCertificate([20, 25]), await testCertificate([27, 42])];
+  const first = await testCertificate([25, 40]);
+  const early = await testCertificate([27, 41]);
+  const past = await testCertificate([20, 25]);
+  const other = await testCertificate([27, 42]);
   const half = { cert: early.cert, key: other.key };
   const registry = createMetrics({ node_id: "s1", version: "0" });
   const served = [first];
   const { log, lines } = keptLog({ level: "info" });
-  let [files, now_ms, looks] = [first, NOW_MS, 0];
+  let files = first;
+  let now_ms = NOW_MS;
+  let looks = 0;
   using _following = followTls({
     served: first,
     registry,
@@ -179,7 +186,8 @@ Deno.test("a pair that the clock alone forbids is reported once, and served as s
 });
 
 Deno.test("an expired certificate is not applied, and the metric has the expiry of the current one", async () => {
-  const [first, past] = [await testCertificate([25, 40]), await testCertificate([20, 21])];
+  const first = await testCertificate([25, 40]);
+  const past = await testCertificate([20, 21]);
   const second = await testCertificate([25, 41]);
   const registry = createMetrics({ node_id: "s1", version: "0" });
   const served = [first];

@@ -46,7 +46,8 @@ function testLives() {
 
 Deno.test("lives: a Shield that ends in order, or has no writing component, leaves no loss", async () => {
   await using test = testLives();
-  const [ended, silent] = [test.life("s1"), test.life("s2")];
+  const ended = test.life("s1");
+  const silent = test.life("s2");
   ended.begin("journal", () => test.clock.now_ms).end(true);
   await ended.end();
   await silent.end();
@@ -83,7 +84,8 @@ Deno.test("lives: a killed Shield leaves a loss up to its next start, or up to n
   assert.deepEqual(await test.ends(), ["s1 lives"]);
   test.clock.now_ms = START_MS + 70_000;
   assert.deepEqual(await test.losses(), [["s1", -1_000, 70_000]], "until now");
-  const [again, other] = [test.life("s1"), test.life("s2")];
+  const again = test.life("s1");
+  const other = test.life("s2");
   for (const life of [again, other]) {
     life.begin("journal", () => test.clock.now_ms).end(true);
     await life.end();
@@ -96,10 +98,8 @@ Deno.test("lives: a killed Shield leaves a loss up to its next start, or up to n
 Deno.test("lives: a component that could not write everything is a loss, though the Shield ended in order", async () => {
   await using test = testLives();
   const life = test.life("s1");
-  const [journal, usage] = [
-    life.begin("journal", () => START_MS),
-    life.begin("usage", () => START_MS),
-  ];
+  const journal = life.begin("journal", () => START_MS);
+  const usage = life.begin("usage", () => START_MS);
   test.clock.now_ms += 5_000;
   journal.end(false);
   usage.end(true);

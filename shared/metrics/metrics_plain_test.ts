@@ -17,7 +17,8 @@ Deno.test("a plain histogram reads as prom-client's own with the same observatio
   const bounds = [0.001, 0.01, 0.1, 1];
   const seconds = fc.oneof(fc.constantFrom(...bounds, 0), fc.integer({ min: 0, max: 2_000 }));
   await fc.assert(fc.asyncProperty(fc.array(seconds), async (observations) => {
-    const [one, other] = [new Registry(), new Registry()];
+    const one = new Registry();
+    const other = new Registry();
     const own = new Histogram({
       name: "took_seconds",
       help: HELP,
@@ -32,7 +33,8 @@ Deno.test("a plain histogram reads as prom-client's own with the same observatio
     }
     assert.equal(plain.count, observations.length);
     assert.equal(await other.metrics(), await one.metrics());
-    const [expected, actual] = [await one.getMetricsAsJSON(), await other.getMetricsAsJSON()];
+    const expected = await one.getMetricsAsJSON();
+    const actual = await other.getMetricsAsJSON();
     const values = (json: typeof expected) =>
       json[0]?.values.map(({ labels, value }) => ({ labels, value }));
     assert.deepEqual(values(actual), values(expected));
@@ -43,7 +45,8 @@ Deno.test("plain histograms and counters with labels read as prom-client's own",
   const bounds = [0.01, 1];
   const observation = fc.tuple(fc.constantFrom("a", "b"), fc.constantFrom(0, 0.01, 0.5, 7));
   await fc.assert(fc.asyncProperty(fc.array(observation), async (observations) => {
-    const [one, other] = [new Registry(), new Registry()];
+    const one = new Registry();
+    const other = new Registry();
     const about = { labelNames: ["module"], help: HELP, registers: [one] };
     const own = new Histogram({ ...about, name: "took_seconds", buckets: bounds });
     const count = new Counter({ ...about, name: "things_total" });

@@ -57,7 +57,9 @@ Deno.test("combining is associative, commutative and idempotent where it is defi
     const pieces = replay(steps);
     if (pieces.length < 3) return;
     const at = 1 + i % (pieces.length - 2);
-    const [a, b, c] = [pieces[at - 1]!, pieces[at]!, pieces[at + 1]!];
+    const a = pieces[at - 1]!;
+    const b = pieces[at]!;
+    const c = pieces[at + 1]!;
     const one = (...parts: Delta[]) => combined(...parts)[0]!;
     const ab = one(a, b);
     const abc = one(ab, c);

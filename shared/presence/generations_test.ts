@@ -86,7 +86,8 @@ Deno.test("G6 without generations none goes back far enough", () => {
 
 Deno.test("G6 the first generation that begins within the known range and ends beyond it is sent", () => {
   const generations = createGenerations([2, 100]);
-  const [first, second] = [delta(R1, 0, 1, [entry(1, "x")]), delta(R1, 1, 2, [entry(2, "y")])];
+  const first = delta(R1, 0, 1, [entry(1, "x")]);
+  const second = delta(R1, 1, 2, [entry(2, "y")]);
   pushDeltas(generations, [first]);
   pushDeltas(generations, [second]);
   assert.deepEqual(deltasSince(generations, at([R1, 1])), [second]);
@@ -115,10 +116,8 @@ Deno.test("G6 only writers that both know count", () => {
 
 Deno.test("deltas too large for a slot restart it, and a larger slot keeps what fits", () => {
   const generations = createGenerations([2, 6, 8]);
-  const [first, second] = [
-    delta(R1, 0, 2, [entry(1, "x"), entry(2, "y")]),
-    delta(R1, 2, 5, [entry(3, "z"), entry(4, "v"), entry(5, "w")]),
-  ];
+  const first = delta(R1, 0, 2, [entry(1, "x"), entry(2, "y")]);
+  const second = delta(R1, 2, 5, [entry(3, "z"), entry(4, "v"), entry(5, "w")]);
   pushDeltas(generations, [first]);
   assert.deepEqual(slotsOf(generations), [[delta(R1, 2, 2)], [first], [first]]);
   pushDeltas(generations, [second]);
@@ -171,7 +170,8 @@ Deno.test("no slot outgrows its level, and each is what really happened", () => 
       for (const [index, slot] of generations.slots.entries()) {
         assert.ok(groupSize(slot) <= generations.levels[index]!);
         const { start, end, entries, removed } = seal(slot.get(writerKey(R1))!);
-        const [before, now] = [past.get(start)!, past.get(end)!];
+        const before = past.get(start)!;
+        const now = past.get(end)!;
         assert.equal(end, pushed.end);
         assert.deepEqual(
           entries.map(({ counter }) => counter),

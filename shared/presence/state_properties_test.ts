@@ -286,7 +286,9 @@ Deno.test("J1 merging is associative: merging what another has merged is merging
     const { messages, shields } = announced(steps);
     const at = messages.length > 0 ? i % messages.length : 0;
     const to = at + (messages.length > at ? j % (messages.length - at + 1) : 0);
-    const [x, y, z] = [messages.slice(0, at), messages.slice(at, to), messages.slice(to)];
+    const x = messages.slice(0, at);
+    const y = messages.slice(at, to);
+    const z = messages.slice(to);
     const left = brainAfter(shields, [...x, ...y]);
     mergeState(left, brainAfter(shields, z));
     const inner = brainAfter(shields, y);

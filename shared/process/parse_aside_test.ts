@@ -127,7 +127,8 @@ Deno.test("a reload that is asked for during another one follows once, whoever a
   const limited = (rooms: number) =>
     parseConfig(`[limits]\nrooms_per_connection = ${rooms}\n`, FILE);
   const first = reload.reload("one");
-  const [second, third] = [reload.reload("two"), reload.reload("three")];
+  const second = reload.reload("two");
+  const third = reload.reload("three");
   assert.equal(reads.length, 1);
   assert.equal(reload.report().values["limits.rooms_per_connection"], 1_024, "the old one holds");
   reads[0]!.resolve(limited(7));

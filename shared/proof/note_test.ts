@@ -33,10 +33,8 @@ Deno.test("the note of the specification opens with its key", async () => {
 });
 
 Deno.test("checkpoints and proofs are read as they were written", async () => {
-  const [log, witness] = [
-    await signerOf("bus.example/acme.bets"),
-    await signerOf("witness.example"),
-  ];
+  const log = await signerOf("bus.example/acme.bets");
+  const witness = await signerOf("witness.example");
   const root = leafHash(Uint8Array.of(1));
   const checkpoint = { origin: log.name, size: 7, root };
   const note = await signNote(encodeCheckpoint(checkpoint), [witness, log]);

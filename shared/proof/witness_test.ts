@@ -134,7 +134,8 @@ Deno.test("a fork is shown at every size by a proof with the past in it, and by 
   for (const old_size of [1, 2, 3, 8, 11, 16]) {
     const { log, seen, witness, noteOf, pastOf, proofOf, show } = await world();
     assert.equal((await show(0, old_size)).status, 200);
-    const [note, forked] = [seen.get(log.name)!, await noteOf(20, log, another)];
+    const note = seen.get(log.name)!;
+    const forked = await noteOf(20, log, another);
     const shown = async (proof: readonly Uint8Array[]) => {
       const { status, fork } = await witness.add(encodeShown({ old_size, proof, note: forked }));
       return [status, fork];

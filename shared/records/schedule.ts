@@ -108,7 +108,8 @@ function nextOf(cron: string, zone: string, after_ms: number): number | undefine
   const from = new Date(wallAt(after_ms, zone));
   const first = from.getUTCFullYear() * 12 + from.getUTCMonth();
   for (let at = first; at <= first + MONTHS_MAX; at++) {
-    const [year, month] = [Math.floor(at / 12), at % 12];
+    const year = Math.floor(at / 12);
+    const month = at % 12;
     if (pattern.year[year] !== 1 || pattern.month[month] !== 1) continue;
     const last = new Date(Date.UTC(year, month + 1, 0));
     const first_weekday = (last.getUTCDay() + 36 - last.getUTCDate()) % 7;
@@ -123,7 +124,8 @@ function nextOf(cron: string, zone: string, after_ms: number): number | undefine
 
 /** The first whole second from `from_ms` to `to_ms` for which `holds` is true; it must be true from there on. */
 function firstSecond(from_ms: number, to_ms: number, holds: (ms: number) => boolean): number {
-  let [low, high] = [from_ms, to_ms];
+  let low = from_ms;
+  let high = to_ms;
   while (low < high) {
     const middle = low + Math.floor((high - low) / 2_000) * 1_000;
     if (holds(middle)) high = middle;

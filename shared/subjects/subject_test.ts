@@ -39,7 +39,8 @@ function reasonOf(build: () => unknown): Reason {
 
 /** NATS matching, implemented from its documentation. */
 function natsMatches(pattern: string, subject: string): boolean {
-  const [wanted, given] = [pattern.split("."), subject.split(".")];
+  const wanted = pattern.split(".");
+  const given = subject.split(".");
   if (wanted.at(-1) === ">") {
     return given.length >= wanted.length &&
       wanted.slice(0, -1).every((token, index) => token === "*" || token === given[index]);

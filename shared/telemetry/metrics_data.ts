@@ -95,7 +95,8 @@ function histogramPoints(values: readonly Sample[]): Point<Histogram>[] {
 function toMetric({ name, help, type, values }: Family, span: Span): MetricData | undefined {
   const descriptor = { name, description: help, unit: unitOf(name), valueType: ValueType.DOUBLE };
   const common = { descriptor, aggregationTemporality: AggregationTemporality.CUMULATIVE };
-  const [startTime, endTime] = [hrTime(span.start_ms), hrTime(span.end_ms)];
+  const startTime = hrTime(span.start_ms);
+  const endTime = hrTime(span.end_ms);
   const timed = <T>(points: readonly Point<T>[]) =>
     points.map((point) => ({ ...point, startTime, endTime }));
   if (type === "histogram") {

@@ -26,7 +26,8 @@ Deno.test("none at 0, all at 1, and a larger ratio includes the sample of a smal
     const trace_id = bytes.toHex();
     assert.equal(sampler(0).takesRoot(trace_id, 0), false);
     assert.equal(sampler(1).takesRoot(trace_id, 0), true);
-    const [less, more] = [Math.min(one, other), Math.max(one, other)];
+    const less = Math.min(one, other);
+    const more = Math.max(one, other);
     if (sampler(less).takesRoot(trace_id, 0)) assert.ok(sampler(more).takesRoot(trace_id, 0));
     assert.equal(sampler(one).takesRoot(trace_id, 0), sampler(one).takesNew(bytes));
   }));

@@ -133,7 +133,8 @@ export async function insist<T>(
  * stalls meanwhile, it resolves too early, and the test covers less.
  */
 export async function standsStill(value: () => unknown): Promise<void> {
-  let [last, since_ms] = [value(), performance.now()];
+  let last = value();
+  let since_ms = performance.now();
   await until(() => `${last} is stable`, () => {
     const now_ms = performance.now();
     if (value() !== last) [last, since_ms] = [value(), now_ms];

@@ -6,7 +6,9 @@ import { Turns } from "./fair_turns.ts";
 /** The number of turns until a yielding connection continues, and whether a timer of 1 ms was due before. */
 function wayBack(turns: Turns): Promise<{ turns: number; timer_came: boolean }> {
   const { promise, resolve } = Promise.withResolvers<{ turns: number; timer_came: boolean }>();
-  let [passed, timer_came, is_over] = [0, false, false];
+  let passed = 0;
+  let timer_came = false;
+  let is_over = false;
   setTimeout(() => timer_came = true, 1);
   const count = () => {
     passed++;
@@ -23,7 +25,8 @@ function wayBack(turns: Turns): Promise<{ turns: number; timer_came: boolean }> 
 Deno.test("a connection that has had a share continues at once if no other is active, and rests otherwise", async () => {
   let now_ms = 1_000;
   const turns = new Turns(undefined, () => now_ms);
-  const [one, other] = [{}, {}];
+  const one = {};
+  const other = {};
   turns.begin(one);
   assert((await wayBack(turns)).turns <= 3);
   turns.begin(other);
@@ -73,7 +76,8 @@ Deno.test("a share of few frames that take long ends sooner than one of many sho
 Deno.test("no waiting connection begins in a turn that has used its time", async () => {
   let now_ms = 0;
   const turns = new Turns(8, () => now_ms);
-  let [passed, is_over] = [0, false];
+  let passed = 0;
+  let is_over = false;
   const count = () => {
     passed++;
     if (!is_over) nextTurn(count);

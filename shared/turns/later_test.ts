@@ -13,7 +13,8 @@ function listener() {
 }
 
 Deno.test("a waiter gets a value or an error before the delivering call returns", () => {
-  const [first, second] = [new Later<number>(), new Later<number>()];
+  const first = new Later<number>();
+  const second = new Later<number>();
   const waiter = listener();
   first.tell(waiter);
   second.tell(waiter);
@@ -25,7 +26,8 @@ Deno.test("a waiter gets a value or an error before the delivering call returns"
 });
 
 Deno.test("a late waiter is called after its registration returns", async () => {
-  const [first, second] = [new Later<number>(), new Later<number>()];
+  const first = new Later<number>();
+  const second = new Later<number>();
   first.pass(1);
   second.refuse("no");
   const waiter = listener();
@@ -37,7 +39,8 @@ Deno.test("a late waiter is called after its registration returns", async () => 
 });
 
 Deno.test("a watcher gets an error before the waiter, and no value", () => {
-  const [first, second] = [new Later<number>(), new Later<number>()];
+  const first = new Later<number>();
+  const second = new Later<number>();
   const waiter = listener();
   for (const later of [first, second]) {
     later.watch((error) => void waiter.calls.push(["watched", error]));
@@ -49,7 +52,8 @@ Deno.test("a watcher gets an error before the waiter, and no value", () => {
 });
 
 Deno.test("it can be awaited, and only one can wait", async () => {
-  const [first, second] = [new Later<number>(), new Later<number>()];
+  const first = new Later<number>();
+  const second = new Later<number>();
   queueMicrotask(() => first.pass(1));
   queueMicrotask(() => second.refuse(new Error("no")));
   assert.equal(await first, 1);

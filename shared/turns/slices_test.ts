@@ -6,7 +6,8 @@ import { SLICE_MS, Slices } from "./slices.ts";
 /** An event loop by hand. */
 function loop() {
   let now_ms = 0;
-  const [turns, soon]: (() => void)[][] = [[], []];
+  const turns: (() => void)[] = [];
+  const soon: (() => void)[] = [];
   const slices = new Slices({
     now_ms: () => now_ms,
     nextTurn: (job) => void turns!.push(job),

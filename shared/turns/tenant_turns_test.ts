@@ -197,7 +197,8 @@ Deno.test("an immediate turn, with nothing waiting, costs the same as a queued o
   const step = fc.record({ tenant, used_ms: fc.nat({ max: 3 }) });
   const later = fc.array(tenant, { minLength: 1, maxLength: 30 });
   fc.assert(fc.property(fc.array(step, { maxLength: 40 }), later, (steps, pushes) => {
-    const [waited, passed] = [createTurns<string>(UNBOUNDED), createTurns<string>(UNBOUNDED)];
+    const waited = createTurns<string>(UNBOUNDED);
+    const passed = createTurns<string>(UNBOUNDED);
     for (const { tenant, used_ms } of steps) {
       waited.push(tenant, tenant, 1);
       assert.equal(waited.take(), tenant);

@@ -17,7 +17,9 @@ interface Period {
 /** The period of a budget at this time, Unix ms. */
 export function periodAt(per: TenantBudget["per"], now_ms: number): Period {
   const now = new Date(now_ms);
-  const [year, month, day] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate()];
+  const year = now.getUTCFullYear();
+  const month = now.getUTCMonth();
+  const day = now.getUTCDate();
   return per === "day"
     ? { begin_ms: Date.UTC(year, month, day), end_ms: Date.UTC(year, month, day + 1) }
     : { begin_ms: Date.UTC(year, month), end_ms: Date.UTC(year, month + 1) };
@@ -93,9 +95,11 @@ export function strictest(states: readonly BudgetState[], now_ms: number): Budge
 }
 
 function isStricter(one: BudgetState, other: BudgetState): boolean {
-  const [refuses, others] = [one.budget.action === "refuse", other.budget.action === "refuse"];
+  const refuses = one.budget.action === "refuse";
+  const others = other.budget.action === "refuse";
   if (refuses !== others) return refuses;
-  const [rate, other_rate] = [one.budget.messages_per_second, other.budget.messages_per_second];
+  const rate = one.budget.messages_per_second;
+  const other_rate = other.budget.messages_per_second;
   if (!refuses && rate !== other_rate) return rate < other_rate;
   return one.end_ms > other.end_ms;
 }

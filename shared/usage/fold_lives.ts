@@ -46,7 +46,8 @@ export class FoldLives {
     for (const [node_id, life_ms, stored_ms, pairs] of stored) {
       const seqs: number[] = [];
       for (let at = 0; at + 1 < pairs.length; at += 2) {
-        const [from, to] = [pairs[at]!, pairs[at + 1]!];
+        const from = pairs[at]!;
+        const to = pairs[at + 1]!;
         for (let seq = Math.max(from, to - REMEMBERED + 1); seq <= to; seq++) seqs.push(seq);
       }
       this.#lives.set(nameOf(node_id, life_ms), { node_id, life_ms, stored_ms, seqs });

@@ -55,7 +55,8 @@ export class Prices {
   async #read(): Promise<PriceBook> {
     const { place, config, log } = this.#options;
     const bucket = await place.running();
-    const [prices, from] = [{ ...this.#given }, config.prices_from];
+    const prices = { ...this.#given };
+    const from = config.prices_from;
     const is_given = Object.keys(prices).length > 0 || from !== undefined;
     const given = {
       prices,

@@ -148,7 +148,8 @@ export class UsageWriter {
         taken = rows.length;
         await slice(tenant_id);
       }
-      const [life_ms, seq] = [this.#life_ms, this.#seq];
+      const life_ms = this.#life_ms;
+      const seq = this.#seq;
       const key = runningKey(tenant_id, this.#options.node_id, `${life_ms}`, `${seq}`);
       const about = { life_ms, seq, minute: this.#minute, until_ms: now_ms, rows };
       if (is_over) {
@@ -197,7 +198,8 @@ export class UsageWriter {
     if (this.#waiting.is_empty) return;
     const { place, node_id, retention_seconds, tenant_bytes } = this.#options;
     try {
-      const [store, bucket] = [await place.store(), await place.running()];
+      const store = await place.store();
+      const bucket = await place.running();
       this.#refused = await this.#waiting.store(async ({ id, tenant_id, payload, ran }) => {
         const bounds = { ttl_seconds: retention_seconds, max_bytes: tenant_bytes };
         await store.append({ ...bounds, id, tenant_id, node_id, payload });

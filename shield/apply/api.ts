@@ -73,7 +73,8 @@ const LISTS_MAX: Readonly<Record<string, number>> = {
 
 /** A list whose entries are unique in one of `members`. */
 function listOf<Z extends z.ZodType>(list: string, entry: Z, ...members: string[]) {
-  const [what, shown = ""] = [members.join(" and "), members[0]];
+  const what = members.join(" and ");
+  const shown = members[0] ?? "";
   const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
   return z.array(entry).max(LISTS_MAX[list] ?? TENANT_RULES_MAX)
     .superRefine(refuseRepeated({ list, members, shown, ...same }), always)

@@ -86,7 +86,8 @@ Deno.test("schemas of the bus are activated together, each once", async () => {
 });
 
 Deno.test("a Shield that dies at any step leaves the whole apply to another one, or nothing", async () => {
-  let [made, kept] = [0, 0];
+  let made = 0;
+  let kept = 0;
   for (let step = 1; step <= 9; step++) {
     await using engine = testSpine();
     const parts = await partsOn(engine.spine);

@@ -18,7 +18,8 @@ export const PLAN: Capability = {
   },
   async start(env, parts) {
     const { running, settings, node_id } = parts;
-    const [policies, schemas] = [running.of(POLICIES)?.admin, running.of(SCHEMAS)?.admin];
+    const policies = running.of(POLICIES)?.admin;
+    const schemas = running.of(SCHEMAS)?.admin;
     const { given } = running;
     const own = { settings, node_id, policies, schemas, given, kinds: running.kinds() };
     const { admin: { state, rollouts }, close } = await startApplies(env, own);

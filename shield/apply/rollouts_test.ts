@@ -17,7 +17,9 @@ Deno.test("rollouts of many tenants: each is looked at when it changes, and all 
   const bucket = await engine.spine.keyValue(ROLLOUTS_BUCKET);
   const canaries = new Map<string, CanaryState>();
   const none = new Comparisons();
-  let [asked, in_turn, most] = [0, 0, 0];
+  let asked = 0;
+  let in_turn = 0;
+  let most = 0;
   const tallies = (tenant_id: string) => {
     asked++;
     if (in_turn++ === 0) {

@@ -55,7 +55,8 @@ Deno.test("a PEM public key verifies tokens of its algorithm, whatever their kid
 });
 
 Deno.test("key files are read again with the configuration: a removed key verifies nothing, and an invalid file changes nothing", async () => {
-  const [old, next] = [await makeTestKey("RS256", "old"), await makeTestKey("RS256", "next")];
+  const old = await makeTestKey("RS256", "old");
+  const next = await makeTestKey("RS256", "next");
   const files: Record<string, string> = { "jwks.json": jwksText(old) };
   let read: (() => Promise<readonly string[]>) | undefined;
   const onRead = (reader: typeof read) => void (read = reader);

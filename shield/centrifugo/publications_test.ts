@@ -44,7 +44,8 @@ function world(bounds = BOUNDS) {
 
 Deno.test("the first publication is full, later ones are diffs, also for a client that joins later", () => {
   const { bases, messages } = world();
-  const [first, second] = [new Client(), new Client()];
+  const first = new Client();
+  const second = new Client();
   for (let at = 0; at < 4; at++) {
     first.receive(messages, bases, json("ab ", at));
     if (at > 0) second.receive(messages, bases, json("ab ", at));

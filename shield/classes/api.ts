@@ -339,7 +339,8 @@ class Counting {
   async #firstSince(room: string, age_seconds: number): Promise<number> {
     const since_ms = this.#log.now() - 1_000 * age_seconds;
     const { last } = await this.#log.head(room);
-    let [low, high] = [0, (last?.offset ?? 0) + 1];
+    let low = 0;
+    let high = (last?.offset ?? 0) + 1;
     while (low + 1 < high) {
       const middle = Math.floor((low + high) / 2);
       const bounds = { after: middle - 1, limit: 1, max_bytes: 1 };

@@ -21,7 +21,10 @@ const prepared = (id: number): Prepared => [["id", `${id}`]];
 /** Pushes all items, in groups with turns in between; returns what happened in order. */
 async function run(items: readonly Item[], window: number, group: number) {
   const effects: string[] = [];
-  let [queued, preparing, most, barriers] = [0, 0, 0, 0];
+  let queued = 0;
+  let preparing = 0;
+  let most = 0;
+  let barriers = 0;
   const done = Promise.withResolvers<void>();
   const finish = (text: string) => {
     if (effects.push(text) === items.length) done.resolve();
@@ -107,7 +110,8 @@ Deno.test("preparations of neighbours run concurrently up to the window", async 
 });
 
 Deno.test("after the end nothing takes effect and nothing is counted as waiting", async () => {
-  let [queued, effects] = [0, 0];
+  let queued = 0;
+  let effects = 0;
   const fifo = new Fifo<number>({
     window: 4,
     isPipelined: () => true,

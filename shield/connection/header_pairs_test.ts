@@ -19,7 +19,8 @@ Deno.test("for any sharing, every connection has the headers that it sent", () =
 Deno.test("similar clients share pairs, but not individual ones", () => {
   const pairs = new HeaderPairs();
   const sent = (): HeaderPair[] => [["user-agent", "test/1"], ["x-key", "1"], ["host", "bus"]];
-  const [first, second] = [pairs.shared(sent()), pairs.shared(sent())];
+  const first = pairs.shared(sent());
+  const second = pairs.shared(sent());
   assert.equal(first[0], second[0]);
   assert.notEqual(first[1], second[1]);
   assert.equal(first[2], second[2]);

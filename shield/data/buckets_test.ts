@@ -323,7 +323,8 @@ Deno.test("a search for stored data runs in slices", async () => {
   const stores = dataStores({ spine, logs, asker: undefined, blocks: [] });
   const stockOf = (name: string) =>
     turnsDuring(() => stores.find((store) => store.name === name)!.stock(ANN));
-  const [of_log, of_bucket] = [await stockOf("messages"), await stockOf("schedules")];
+  const of_log = await stockOf("messages");
+  const of_bucket = await stockOf("schedules");
   assert.deepEqual([of_log.value?.count, of_bucket.value?.count], [0, 100]);
   assert(of_log.turns >= 30 && of_bucket.turns >= 99, `${of_log.turns}, ${of_bucket.turns} turns`);
   await spine.drain();

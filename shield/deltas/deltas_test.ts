@@ -153,7 +153,8 @@ Deno.test("any filters, drops and keys: every receiver's bytes are the publisher
     fc.property(run, (steps) => {
       const stats = new DeltaCounts();
       const deltas = new DeltaBases(LIMITS, stats);
-      const [one, other] = [room(), room()];
+      const one = room();
+      const other = room();
       const pairs = [pairOfRooms(1_500, 0, true), pairOfRooms(2_500, 700, false)];
       const readers = [false, true, true].map((vcdiff) => new Reader({ vcdiff }))
         .concat(pairs.map(([first]) => first));
@@ -181,7 +182,9 @@ Deno.test("receivers that hold the same data share one diff, and a newcomer gets
   const stats = new DeltaCounts();
   const deltas = new DeltaBases({ ...LIMITS, delta_bytes: 60_000 }, stats);
   const at = room();
-  const [a, b, late] = [new Reader(), new Reader(), new Reader()];
+  const a = new Reader();
+  const b = new Reader();
+  const late = new Reader();
   const data = new TextEncoder().encode("0123456789abcdefghij ".repeat(20));
   const first = deltas.of(at, outgoing(frameFor("k", data)))!;
   assert.equal(first.frameFor(a, false), first.frameFor(b, false));

@@ -102,7 +102,8 @@ Deno.test("a small change gives a small diff, and unrelated data a diff slightly
       lat: (id * 7919 + now) % 1000,
       at: 1_700_000_000 + now,
     }))));
-  const [before, after] = [records(1), records(2)];
+  const before = records(1);
+  const after = records(2);
   assert.ok(expectSame(FOSSIL, before, after) <= others(before, after).length);
 });
 

@@ -64,7 +64,8 @@ Deno.test("drop-oldest leaves out the oldest messages of the room, with one GAP 
 
 Deno.test("queued messages of a room that the client has left are left out, and not counted as delivered", () => {
   const { queue, stats, drain, counted } = backlog();
-  const [a, b] = [of("a", "drop-oldest"), of("b", "drop-oldest")];
+  const a = of("a", "drop-oldest");
+  const b = of("b", "drop-oldest");
   for (const name of ["a1", "a2", "a3", "a4"]) queue.push(named(name), a, 0);
   for (const name of ["b1", "b2"]) queue.push(named(name), b, 0);
   assert.equal(queue.shift(), "GAP a   ");

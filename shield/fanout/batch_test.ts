@@ -142,7 +142,9 @@ Deno.test("messages of one turn for a fast reader are never conflated", async ()
 
 Deno.test("connections with the same messages in a turn share one encoding, also beside others with fewer or more", async () => {
   const turn_end = new TurnEnd();
-  const [one, two, three] = [msg(1), msg(2), msg(3)];
+  const one = msg(1);
+  const two = msg(2);
+  const three = msg(3);
   const runs: (Run | undefined)[] = [undefined, undefined, undefined, undefined];
   // One message after another, each to its receivers.
   const deliver = (frame: Uint8Array, ...receivers: number[]) => {

@@ -204,7 +204,9 @@ Deno.test("after a loss of the Spine the GAP precedes the next message, once in 
   const tenants = new TenantTable();
   const now = Date.now;
   const hub = new Hub({ spine, stats, tenants, now, random, deduplication_entries: 10 });
-  const [active, silent, late] = [keptSubscriber("c1"), keptSubscriber("c2"), keptSubscriber("c3")];
+  const active = keptSubscriber("c1");
+  const silent = keptSubscriber("c2");
+  const late = keptSubscriber("c3");
   hub.subscribe("acme", "lobby", active);
   hub.subscribe("acme", "side", silent);
   deliver(lobby, message);

@@ -232,7 +232,10 @@ Deno.test("an ended outbox requests no more frames", async () => {
 Deno.test("many clients of a tenant that read again get their backlogs in slices", async () => {
   const pump = new Pump();
   const stats = createStats();
-  let [held_bytes, in_turn, most, sent] = [0, 0, 0, 0];
+  let held_bytes = 0;
+  let in_turn = 0;
+  let most = 0;
+  let sent = 0;
   const socket = {
     get bufferedAmount() {
       return held_bytes;
@@ -269,8 +272,10 @@ Deno.test("many clients of a tenant that read again get their backlogs in slices
 });
 
 Deno.test("a socket that throws ends its own connection, and others of the turn get their frames", async () => {
-  const [pump, stats] = [new Pump(), createStats()];
-  const [broken, received]: [unknown[], Frame[]] = [[], []];
+  const pump = new Pump();
+  const stats = createStats();
+  const broken: unknown[] = [];
+  const received: Frame[] = [];
   const bounds = { text: false, unsent_bytes_max: 1e6, room_bytes_max: 20_000 };
   const outboxOf = (send: (frame: Frame) => void) =>
     new Outbox({

@@ -31,7 +31,8 @@ Deno.test("equal filters of SUBs that are judged at once are one, paid once", ()
   const spent: number[] = [];
   filters.shares.spend = (_tenant_id, steps) => void spent.push(steps);
   // Policies judge both, then both are held.
-  const [first, second] = [filters.of("t", "true")!, filters.of("t", "true")!];
+  const first = filters.of("t", "true")!;
+  const second = filters.of("t", "true")!;
   for (const filter of [first, second]) {
     filters.requireRoom("t", "a", filter);
     filters.hold("t", "a", filter);

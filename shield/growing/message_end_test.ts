@@ -62,7 +62,8 @@ Deno.test("neither an earlier message of its id nor somebody else's is taken for
     await using test = testPath();
     const headers = grew ? { "x-arqon-growing": "finished" } : {};
     const payload = writeEnvelope({ room_id: "lobby", sender_id, message_id, headers });
-    const [offset, time_ms] = [7, SPINE_NOW_MS - ago_ms];
+    const offset = 7;
+    const time_ms = SPINE_NOW_MS - ago_ms;
     const log = {
       head: () => Promise.resolve({ last: { offset } }),
       readBack: () => Promise.resolve({ messages: [{ offset, time_ms, payload }], more: false }),

@@ -124,7 +124,8 @@ export class GrowingSweep {
     this.#life = connectionId(context.path.random);
     const every_ms = Math.min(SWEEP_MS_MAX, context.bounds().idle_ms / LOOKS);
     // A message may outlive the last class of durable rooms, and this process.
-    let [was_needed, is_empty] = [true, false];
+    let was_needed = true;
+    let is_empty = false;
     this.#timer = setInterval(() => {
       const is_needed = options.isNeeded();
       if (is_empty && !is_needed && !was_needed) return;

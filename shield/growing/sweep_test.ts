@@ -55,7 +55,8 @@ const STEPS = [-2 * HOUR_MS, -20_000, -2_000, 0, 2_000, 20_000, 2 * HOUR_MS];
 for (const step_ms of STEPS) {
   Deno.test(`a growing message is ended when it is idle, not before: the log's clock jumps by ${step_ms} ms`, async () => {
     await using test = testPath();
-    let [log_ms, passed_ms] = [SPINE_NOW_MS, 0];
+    let log_ms = SPINE_NOW_MS;
+    let passed_ms = 0;
     const { records, context } = world(test, () => log_ms, () => log_ms);
     const sweep = sweepOf(context, keptLog().log, () => passed_ms);
     const pass = async (ms: number) => {

@@ -158,7 +158,8 @@ class Note implements Noting {
   }
 
   #policies(): readonly PolicyRecord[] {
-    const [chain, verdict] = [this.#chain, this.#verdict];
+    const chain = this.#chain;
+    const verdict = this.#verdict;
     if (chain === undefined || verdict === undefined) return NO_POLICIES;
     const { seen: data = NO_DATA } = verdict;
     const last = verdict.outcomes.findLastIndex(isReplacing);

@@ -86,7 +86,8 @@ Deno.test("terms: limits with the tenant's own quota, the room's class, and whet
   const small = of.of(asked({ identity: { tenant_id: "small" } }));
   assert.deepEqual(small.limits.quota, { messages_per_second: 7, bytes_per_second: 7_000 });
   const given = terms(1, [{ unit: "bytes", per_second: 5 }]);
-  const [one, two] = [given.of(asked()).limits, given.of(asked()).limits];
+  const one = given.of(asked()).limits;
+  const two = given.of(asked()).limits;
   assert.deepEqual(one.quota, { messages_per_second: 70, bytes_per_second: 5 });
   assert.equal(one, two, "one object, until it changes");
   assert.deepEqual(found.room_class, { pattern: "chat-*", source: "config", durable: true });
@@ -100,7 +101,8 @@ Deno.test("terms: limits with the tenant's own quota, the room's class, and whet
 
 Deno.test("terms: equal parts are one object, so that a block has them once", () => {
   const of = terms();
-  const [one, two] = [of.of(asked()), of.of(asked())];
+  const one = of.of(asked());
+  const two = of.of(asked());
   for (const part of ["credential", "limits", "room_class", "mirror"] as const) {
     assert.equal(one[part], two[part], part);
   }

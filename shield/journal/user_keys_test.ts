@@ -68,7 +68,8 @@ const hex = (bytes: Uint8Array | undefined) => bytes?.toHex();
 onBoth(
   "a user has one key on all Shields, another user and another tenant have others",
   async (bed) => {
-    const [one, two] = [await bed.shield(), await bed.shield()];
+    const one = await bed.shield();
+    const two = await bed.shield();
     const users = Array.from({ length: 50 }, (_, at) => `user-${at}`);
     const [mine, theirs] = await Promise.all([
       one.forWriting("acme", users),
@@ -91,7 +92,8 @@ onBoth(
 );
 
 onBoth("an erased user's key is deleted on every Shield, and a new one follows", async (bed) => {
-  const [one, two] = [await bed.shield(), await bed.shield()];
+  const one = await bed.shield();
+  const two = await bed.shield();
   const [before, kept] = await one.forWriting("acme", ["ann", "bob"]);
   assert.deepEqual(await two.forWriting("acme", ["ann", "bob"]), [before, kept]);
   assert.deepEqual((await two.forReading("acme", [before!.id])).map(hex), [hex(before!.key)]);
@@ -115,7 +117,8 @@ onBoth("an erased user's key is deleted on every Shield, and a new one follows",
 onBoth(
   "a record from before an erasure that is written after it gets a key that is not stored",
   async (bed) => {
-    const [one, two] = [await bed.shield(), await bed.shield()];
+    const one = await bed.shield();
+    const two = await bed.shield();
     const recorded_ms = bed.now_ms;
     bed.now_ms += 10;
     const opened = async (keys: JournalKeys, since_ms?: number) => {
@@ -163,7 +166,8 @@ for (const step_ms of [-7_200_000, -20_000, 20_000, 7_200_000]) {
 onBoth(
   "an erasure finds the oldest period, though its Shield's clock is ahead by days",
   async (bed) => {
-    const [one, two] = [await bed.shield(), await bed.shield()];
+    const one = await bed.shield();
+    const two = await bed.shield();
     bed.now_ms += 30 * DAY_MS - bed.now_ms % (30 * DAY_MS) - DAY_MS;
     const [key] = await one.forWriting("acme", ["ann"]);
     bed.now_ms += 60 * DAY_MS;

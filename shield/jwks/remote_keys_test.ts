@@ -46,7 +46,8 @@ function open(
   time: { now_ms: number; monotonic_ms: number },
   auth: Partial<Config["auth"]> = {},
 ): Promise<TestAuthenticator> {
-  const [now, monotonic_ms] = [() => time.now_ms, () => time.monotonic_ms];
+  const now = () => time.now_ms;
+  const monotonic_ms = () => time.monotonic_ms;
   return testAuthenticator(
     authConfig({ jwks_url: url }, auth),
     {},

@@ -54,7 +54,8 @@ Deno.test("for messages older than the ledger, only later connections have a cer
     const [account] = await accountsOf(gathered, query, now_ms, breathe);
     return account?.outcomes[0];
   };
-  const [before_ms, later_ms] = [now_ms - 5_000, now_ms + 5_000];
+  const before_ms = now_ms - 5_000;
+  const later_ms = now_ms + 5_000;
   assert.deepEqual(await outcomeOf(before_ms, later_ms), {
     state: "not_connected",
     from_ms: later_ms,
@@ -148,7 +149,8 @@ Deno.test("a message without X-Twist-ID is found by its other ids, including the
 
 for (const hours of [2, -2]) {
   Deno.test(`a clock jump of ${hours} h drops no row, and keeps none a tenth longer`, async () => {
-    let [set_ms, passed_ms] = [0, 0];
+    let set_ms = 0;
+    let passed_ms = 0;
     const ledger = new Ledger({
       bytes_max: 1_048_576,
       kept_ms: 60_000,
@@ -363,7 +365,9 @@ Deno.test("a request processes any number of rows and messages in pieces", async
     ledger.message(hall, envelopeOf(at), 0);
     ledger.sent();
   }
-  let [in_piece, most, rows] = [0, 0, 0];
+  let in_piece = 0;
+  let most = 0;
+  let rows = 0;
   await scan(ledger, () => {
     rows++;
     most = Math.max(most, ++in_piece);
@@ -390,7 +394,8 @@ Deno.test("a request processes any number of rows and messages in pieces", async
 
 Deno.test("outcomes of many subscriptions, gaps and reads are computed in pieces of bounded comparisons", async () => {
   const at_ms = 1_700_000_000_000;
-  const [subscriptions, messages] = [500, 200];
+  const subscriptions = 500;
+  const messages = 200;
   const of = { room_id: "hall", batch: false, filters: [], why: "left" };
   const intervals = Array.from({ length: subscriptions }, (_, at) => ({
     ...of,
@@ -422,12 +427,10 @@ Deno.test("outcomes of many subscriptions, gaps and reads are computed in pieces
     time_ms: at_ms,
   }));
   const listed = Array.from({ length: 500 }, (_, at) => at + 2);
+  const nothing = { requested: [], stored: [], gaps: [], refusals: [] };
   const gathered = {
+    ...nothing,
     connections: [{ ...one, ...none, intervals, holes }],
-    requested: [],
-    stored: [],
-    gaps: [],
-    refusals: [],
     filtered: new Map(),
     truncated: false,
     room: Array.from({ length: messages }, (_, at) => ({

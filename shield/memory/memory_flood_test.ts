@@ -54,7 +54,9 @@ class Peer implements Suspect {
 
 /** Runs until the process has ended or `MOST_MS` have passed. */
 function run({ floods, others, look, look_ms }: Flood) {
-  let [now_ms, used, peak] = [1_000, FLOOR, FLOOR];
+  let now_ms = 1_000;
+  let used = FLOOR;
+  let peak = FLOOR;
   const say = (peer: Peer, what: "ping" | "close") => {
     const index = good.indexOf(peer);
     const other = others[index];

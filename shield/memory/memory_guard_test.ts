@@ -76,7 +76,9 @@ Deno.test("below the first level no client is pinged", () => {
 });
 
 Deno.test("a client that answers the PING stays; others are closed; those that do not leave are guilty", () => {
-  const [sdk, plain, offender] = [new Peer("sdk"), new Peer("plain"), new Peer("offender")];
+  const sdk = new Peer("sdk");
+  const plain = new Peer("plain");
+  const offender = new Peer("offender");
   const { sample, looks, answer } = guardOf(sdk, plain, offender);
   assert.deepEqual(sample(0.5), { kind: "asked", clients: 3 });
   answer(sdk);
@@ -91,7 +93,8 @@ Deno.test("a client that answers the PING stays; others are closed; those that d
 });
 
 Deno.test("clients that can be cut off are, and the process continues", () => {
-  const [idle, offender] = [new Peer("idle", 100), new Peer("offender", 300_000_000)];
+  const idle = new Peer("idle", 100);
+  const offender = new Peer("offender", 300_000_000);
   const { guard, sample, looks } = guardOf(idle, offender);
   assert.deepEqual(sample(0.5), { kind: "asked", clients: 1 });
   assert.deepEqual(sample(0.6, ANSWER_MS), { kind: "parted", clients: 1 });
@@ -101,7 +104,8 @@ Deno.test("clients that can be cut off are, and the process continues", () => {
 });
 
 Deno.test("if the memory is freed when silent clients leave, the remaining ones are not guilty", () => {
-  const [offender, unreachable] = [new Peer("offender"), new Peer("unreachable")];
+  const offender = new Peer("offender");
+  const unreachable = new Peer("unreachable");
   const { guard, sample, looks } = guardOf(offender, unreachable);
   sample(0.5);
   assert.equal(sample(0.6, ANSWER_MS).kind, "parted");
@@ -140,7 +144,8 @@ Deno.test("for memory in the heap no client is pinged", () => {
 });
 
 Deno.test("fast growth shortens the time to answer, and the process ends before it judges", () => {
-  const [offender, slow] = [new Peer("offender"), new Peer("slow")];
+  const offender = new Peer("offender");
+  const slow = new Peer("slow");
   const { sample, looks } = guardOf(offender, slow);
   assert.equal(sample(0.5).kind, "asked");
   assert.equal(sample(0.68, 100).kind, "none");
@@ -154,7 +159,8 @@ Deno.test("fast growth shortens the time to answer, and the process ends before 
 });
 
 Deno.test("few remaining polls shorten the time to answer, and the end begins with the closing", () => {
-  const [offender, plain] = [new Peer("offender"), new Peer("plain")];
+  const offender = new Peer("offender");
+  const plain = new Peer("plain");
   const { sample, looks, pause } = guardOf(offender, plain);
   pause(0.3, 0);
   assert.equal(sample(0.5).kind, "asked");
@@ -168,7 +174,9 @@ Deno.test("few remaining polls shorten the time to answer, and the end begins wi
 });
 
 Deno.test("a sudden growth exceeds the limit: silent clients are closed and judged", () => {
-  const [offender, plain, talker] = [new Peer("offender"), new Peer("plain"), new Peer("talker")];
+  const offender = new Peer("offender");
+  const plain = new Peer("plain");
+  const talker = new Peer("talker");
   const { sample, looks, pause, answer } = guardOf(offender, plain, talker);
   pause(0.2, 50);
   sample(0.2);

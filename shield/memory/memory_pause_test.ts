@@ -41,7 +41,9 @@ Deno.test("for any cost of a poll, memory exceeds its limit by less than two pol
     wait_ms: fc.integer({ min: 1, max: 3_000 }),
   });
   fc.assert(fc.property(look, ({ grown_bytes, room_bytes, wait_ms }) => {
-    let [now_ms, used_bytes, took_ms] = [0, grown_bytes, 0];
+    let now_ms = 0;
+    let used_bytes = grown_bytes;
+    let took_ms = 0;
     while (now_ms < wait_ms) {
       const left = { left_ms: wait_ms - now_ms, left_bytes: room_bytes - used_bytes };
       const pause_ms = pauseFor({ grown_bytes, took_ms, ...left, longest_ms: Infinity });

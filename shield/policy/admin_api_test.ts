@@ -263,7 +263,8 @@ Deno.test("a module that is swept during its deployment is stored again", async 
 
 Deno.test("an operator, and the tenant whose policies name it, can download a module", async () => {
   await using api = await startApi();
-  const [mine, theirs] = [await api.upload(1), await api.upload(2)];
+  const mine = await api.upload(1);
+  const theirs = await api.upload(2);
   await api.ask("POST", DEPLOY, { tenant: "acme", name: "p", sha256: mine });
   await api.ask("POST", DEPLOY, { tenant: "globex", name: "p", sha256: theirs });
   const get = (sha256: string, tenant: string, as = operator()) => {

@@ -131,7 +131,9 @@ function leastRatio(input: Input): number {
   const nothing = { ...input, count: 0 };
   const is_short = input.count <= 3 || input.name === "host_reject";
   const times = is_short ? SHORT_RUNS : 1;
-  let [least_ms, least_nothing_ms, ratio] = [Infinity, Infinity, Infinity];
+  let least_ms = Infinity;
+  let least_nothing_ms = Infinity;
+  let ratio = Infinity;
   const deadline_ms = performance.now() + PATIENCE_MS;
   for (let round = 1; ratio > MULTIPLICATIONS_MAX; round++) {
     if (performance.now() > deadline_ms) break;

@@ -13,7 +13,8 @@ const asked = (tenant_id: string, ...chain: PolicyBinding[]) =>
 
 Deno.test("verdicts are counted by policy, and summed", () => {
   const table = new PolicyTable();
-  const [a, b] = [binding("a"), binding("b")];
+  const a = binding("a");
+  const b = binding("b");
   table.record(asked("acme", a, b), [outcome("a"), outcome("b", { allowed: false })]);
   table.record(asked("acme", a), [outcome("a", { allowed: false, fault: "fuel", fuel: 30 })]);
   table.record(asked("other", binding("a")), [outcome("a")]);

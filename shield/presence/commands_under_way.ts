@@ -57,7 +57,8 @@ export class CommandsUnderWay {
     if (!has_id) return await spine.request(subject, payload, options);
     const deadline_ms = monotonic_ms() + options.timeout_ms;
     const { promise, resolve, reject } = Promise.withResolvers<SpineMessage>();
-    let [requested, open] = [0, 0];
+    let requested = 0;
+    let open = 0;
     const ask = () => {
       requested++;
       open++;

@@ -31,7 +31,8 @@ function testMoving() {
     opened.push(moving);
     return Object.assign(moving, { registry });
   };
-  const [one, two] = [open("one"), open("two")];
+  const one = open("one");
+  const two = open("two");
   const ask: AskConfirm = async (params) => (await two.confirm(params)).heard ? 0 : 1;
   one.askBy(ask);
   const tell = (ids: readonly string[]) => one.tell(ids.map((id) => ({ id, identity: ANN })));

@@ -176,7 +176,8 @@ Deno.test("another Shield takes over a tree after the owner has done nothing for
   const { engine, clock, tree } = await world();
   await using _ = engine;
   const { record, source } = growing(1_000);
-  const [one, two] = [tree(source), tree(source, { node_id: "two" })];
+  const one = tree(source);
+  const two = tree(source, { node_id: "two" });
   record.size = 3;
   assert.equal(await one.advance(), true);
   clock.ms = 60_000;
@@ -208,7 +209,8 @@ Deno.test("a Shield that was stopped does not overwrite the tiles of the one tha
       return await bucket.get(key, ...given);
     },
   });
-  const [one, two] = [tree(source, { bucket: freezing }), tree(source, { node_id: "two" })];
+  const one = tree(source, { bucket: freezing });
+  const two = tree(source, { node_id: "two" });
   record.size = 3;
   await one.advance();
   record.size = 300;
@@ -259,7 +261,8 @@ Deno.test("after a rotation a Shield signs with the new key at once, also anothe
   const { engine, tree, keys, counts } = await world();
   await using _ = engine;
   const { record, source } = growing(1_000);
-  const [one, two] = [tree(source), tree(source, { node_id: "two" })];
+  const one = tree(source);
+  const two = tree(source, { node_id: "two" });
   record.size = 3;
   await one.advance();
   // The other Shield may be dead, and its key is no longer the one that readers get.
@@ -433,10 +436,8 @@ Deno.test("an audit log that was replaced shows as lost, and is read from its st
   const { engine, tree, keys } = await world();
   await using _ = engine;
   const bounds = { max_age_seconds: 3_600, max_bytes: 1_048_576 };
-  const [whole, copy] = [
-    await engine.spine.ledger("WHOLE", bounds),
-    await engine.spine.ledger("COPY", bounds),
-  ];
+  const whole = await engine.spine.ledger("WHOLE", bounds);
+  const copy = await engine.spine.ledger("COPY", bounds);
   for (let after = 0; after < 4; after++) {
     await whole.append(Uint8Array.of(after), after);
     if (after < 2) await copy.append(Uint8Array.of(after), after);
@@ -466,7 +467,9 @@ Deno.test("blocks of a replaced store show as lost; blocks of a clock that is se
   await using all = new AsyncDisposableStack();
   const bounds = { max_age_seconds: 3_600, max_bytes: 1_048_576 };
   const open = () => all.use(testSpine({}, () => clock.ms)).spine.blocks("usage", bounds);
-  const [whole, copy, anew] = [await open(), await open(), await open()];
+  const whole = await open();
+  const copy = await open();
+  const anew = await open();
   const append = async (store: typeof whole, at_ms: number, ...texts: string[]) => {
     clock.ms = at_ms;
     for (const text of texts) {
@@ -534,7 +537,8 @@ Deno.test("a head that was read before the next one was published is not a fork"
       return entry;
     },
   });
-  const [writer, reader] = [tree(source, { bucket: slow }), tree(source, { bucket: slow })];
+  const writer = tree(source, { bucket: slow });
+  const reader = tree(source, { bucket: slow });
   const late: Promise<string>[] = [];
   for (const size of [3, 7, 300]) {
     record.size = size;

@@ -222,7 +222,8 @@ export function blockSource(
         ? [{ break: "lost", epoch: name, offset: 0 }]
         : [];
       let last: LastBlock | undefined = is_lost ? undefined : before;
-      let [taken, offset] = [0, position.offset];
+      let taken = 0;
+      let offset = position.offset;
       for (const block of blocks) {
         if (entries.length >= BATCH) break;
         for (const leaf of await leavesOf(tenant_id, block)) {

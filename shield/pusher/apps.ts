@@ -43,7 +43,8 @@ export function renewSecrets(
 ): readonly string[] {
   const next = readApps(pusher, read).by_id;
   return pusher.apps.flatMap(({ id }, at) => {
-    const [app, secret] = [by_id.get(id), next.get(id)?.secret];
+    const app = by_id.get(id);
+    const secret = next.get(id)?.secret;
     if (app === undefined || secret === undefined || app.secret === secret) return [];
     app.secret = secret;
     return [`pusher.apps[${at}].secret_file`];

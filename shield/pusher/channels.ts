@@ -60,7 +60,8 @@ export async function listChannels(
   query: URLSearchParams,
 ): Promise<object> {
   const { app: { tenant: only_tenant, room_prefix } } = backend;
-  const [info, start] = [readInfo(query.get("info")), query.get("filter_by_prefix") ?? ""];
+  const info = readInfo(query.get("info"));
+  const start = query.get("filter_by_prefix") ?? "";
   if (info.has("user_count") && !start.startsWith("presence-")) {
     throw new ArqonError("invalid-field", "user_count: expected filter_by_prefix=presence-…");
   }

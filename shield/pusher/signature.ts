@@ -15,7 +15,8 @@ const hmac = (secret: string, text: string) =>
   createHmac("sha256", secret).update(text).digest("hex");
 
 function isSame(given: string, right: string): boolean {
-  const [one, other] = [Buffer.from(given), Buffer.from(right)];
+  const one = Buffer.from(given);
+  const other = Buffer.from(right);
   return one.length === other.length && timingSafeEqual(one, other);
 }
 

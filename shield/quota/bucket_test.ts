@@ -76,7 +76,8 @@ Deno.test("the script on a real server grants the same as the bucket, to the uni
       await redis.flushall();
       let now_ms = 1_700_000_000_000;
       const buckets = [fullBucket(RATE, now_ms), fullBucket(RATE, now_ms)];
-      const [expected, given]: [Grant[], Grant[]] = [[], []];
+      const expected: Grant[] = [];
+      const given: Grant[] = [];
       for (const { pause_ms, debt, wish, tenant } of sequence) {
         now_ms += pause_ms;
         const one = asked({ tenant_id: `t${tenant}`, debt, wish });

@@ -130,7 +130,8 @@ Deno.test("in no window more passes than quota, burst, and the slices and overdr
     fc.property(fc.array(step, { minLength: 1, maxLength: 120 }), (steps) => {
       const passed = run(steps);
       for (let from = 0; from < passed.length; from++) {
-        let [messages, bytes] = [0, 0];
+        let messages = 0;
+        let bytes = 0;
         for (let to = from; to < passed.length; to++) {
           const window_s = ((passed[to]?.[0] ?? 0) - (passed[from]?.[0] ?? 0)) / 1_000;
           messages += passed[to]?.[1] ?? 0;

@@ -57,7 +57,8 @@ Deno.test("an operation that one rate refuses is charged to none", () => {
 
 Deno.test("connections of a user share one rate, users of a tenant another", () => {
   const { open } = testTable({ user_messages_per_second: 5, tenant_messages_per_second: 8 });
-  const [first, second] = [open("acme", "ann"), open("acme", "ann")];
+  const first = open("acme", "ann");
+  const second = open("acme", "ann");
   assert.equal(passes(first, 6), 6);
   assert.equal(passes(second, 6), 4, "ten for the user");
   assert.equal(passes(open("acme", "bob"), 10), 6, "sixteen for the tenant");
@@ -170,7 +171,8 @@ Deno.test("more operations pass after a rest than are refused between two, at an
   const { open } = testTable({ messages_per_second: 20_000 });
   const rates = open("acme", "ann");
   let now_ms = START_MS;
-  let [all, passed] = [0, 0];
+  let all = 0;
+  let passed = 0;
   for (let rest_ms = 0; now_ms < START_MS + 1_000; now_ms += rest_ms) {
     for (rest_ms = 0; rest_ms === 0; all++) {
       const refusal = rates.take(10, now_ms);
@@ -184,7 +186,8 @@ Deno.test("more operations pass after a rest than are refused between two, at an
 
 Deno.test("equal refusals by a rate are one object", () => {
   const { open } = testTable({ messages_per_second: 10 });
-  const [ann, bob] = [open("acme", "ann"), open("acme", "bob")];
+  const ann = open("acme", "ann");
+  const bob = open("acme", "bob");
   for (const rates of [ann, bob]) passes(rates, 20);
   const first = ann.take(10, START_MS);
   assert.equal(first?.retry_after_ms, 100);
@@ -208,7 +211,8 @@ Deno.test("a short advised wait does not reset it: frames of one batch are no pa
 Deno.test("a flood of one tenant leaves another its share of the process, in bytes too", () => {
   for (const unit of ["messages", "bytes"] as const) {
     const { open } = testTable({ [`process_${unit}_per_second`]: 1_000 });
-    const [flood, modest] = [open("acme", "ann"), open("globex", "eve")];
+    const flood = open("acme", "ann");
+    const modest = open("globex", "eve");
     const size_bytes = unit === "messages" ? 0 : 1;
     let refused = 0;
     for (let now_ms = START_MS; now_ms < START_MS + 4_000; now_ms++) {

@@ -152,7 +152,8 @@ async function show(context: ScheduleAdminContext, call: AdminCall): Promise<Res
 
 /** Throws `settings-conflict` at the most schedules of a tenant or of all tenants. */
 function requireRoom({ bounds, schedules }: ScheduleAdminContext, tenant: string): void {
-  const [own, all] = [schedules.count(tenant), schedules.count()];
+  const own = schedules.count(tenant);
+  const all = schedules.count();
   const refuse = (whose: string, count: number) => {
     throw new ArqonError(
       "settings-conflict",

@@ -206,7 +206,8 @@ Deno.test("a time that is too late counts as missed, and a time claimed long ago
     return entry && decodeSchedule(entry.value);
   };
   await until("both have ended", async () => {
-    const [late, claimed] = [await of("late"), await of("claimed")];
+    const late = await of("late");
+    const claimed = await of("claimed");
     return claimed?.next_ms === null && (late?.next_ms ?? 0) > Date.now();
   });
   const late = (await of("late"))!;

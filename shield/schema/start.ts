@@ -98,7 +98,8 @@ function openParts(
   const working = new WorkingSet({ compiled_bytes, restore_ms, monotonic_ms });
   const mappings = new Mappings(options.mappings, options);
   const totals = registerSchemaMetrics(registry, () => figuresOf(parts, monotonic_ms));
-  const [loads, checks] = [new SetWorker(), new SetWorker()];
+  const loads = new SetWorker();
+  const checks = new SetWorker();
   const { message_parts, kv_bucket, versions: versions_max } = options;
   const ttl_ms = options.cache_ttl_seconds * 1_000;
   const cache = new SchemaCache({
@@ -244,7 +245,8 @@ const A_PIECE = 512;
 
 /** Puts changed mappings in force, a large number in slices; what changes meanwhile follows. */
 function applying(put: () => Making<void>, gate: Gate): () => void {
-  let [is_running, is_due] = [false, false];
+  let is_running = false;
+  let is_due = false;
   const run = async () => {
     is_running = true;
     try {

@@ -101,7 +101,8 @@ Deno.test("a class is one object for all of its rooms, while it does not change"
   const changed: (string | undefined)[] = [];
   const stop = classes.onChange((tenant_id) => void changed.push(tenant_id));
   classes.setTenant("acme", tenantClasses({ room: "a*" }, { room: "b*", echo: false }));
-  const [a, b] = [classes.of("acme", "a1"), classes.of("acme", "b1")];
+  const a = classes.of("acme", "a1");
+  const b = classes.of("acme", "b1");
   assert.equal(classes.of("acme", "a2"), a);
   classes.setTenant("acme", tenantClasses({ room: "a*" }, { room: "b*", echo: false }));
   assert.deepEqual(changed, ["acme"], "nothing has changed");

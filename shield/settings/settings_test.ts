@@ -62,7 +62,8 @@ Deno.test("a document is decoded once, whether it is written, watched or read", 
   using test = await settingsOn(engine.spine);
   const { settings } = test;
   const { revision } = await settings.change("acme", "root", withRule(0.1));
-  const [first, again] = [await settings.read("acme"), await settings.read("acme")];
+  const first = await settings.read("acme");
+  const again = await settings.read("acme");
   assert.equal(first.settings, again.settings);
   assert.ok(await settings.reached("acme", revision, 5_000));
   assert.equal(settings.get("acme"), first.settings);

@@ -24,7 +24,9 @@ Deno.test("a light copy has the request's method, address and headers, and knows
 });
 
 Deno.test("what is known of a request is young garbage once it is answered", () => {
-  const [requests, rounds, each_bytes] = [20, 20, 4_000];
+  const requests = 20;
+  const rounds = 20;
+  const each_bytes = 4_000;
   const handled = () => {
     const facts = new Array(each_bytes / 8).fill(0.5);
     const request = onTokenShown(new Request("http://x/"), () => facts.pop());

@@ -28,7 +28,9 @@ function repeated(count: number): Uint8Array<ArrayBuffer> {
 
 /** Counts the most messages between two turns of the event loop, until `end` is called. */
 function turnCounter(): { count(): void; readonly most: number; end(): void } {
-  let [most, now, counting] = [0, 0, true];
+  let most = 0;
+  let now = 0;
+  let counting = true;
   const turn = () => {
     now = 0;
     if (counting) setImmediate(turn);
@@ -102,7 +104,8 @@ Deno.test({
   async fn() {
     await using served = await serveOwn(() => {});
     using peer = await RawPeer.connect(served.url);
-    const [head, rest] = [14, new Uint8Array(1_000)];
+    const head = 14;
+    const rest = new Uint8Array(1_000);
     await peer.write(rawFrame(BINARY, new Uint8Array(2_000_000)).subarray(0, head));
     const begun_ms = performance.now();
     // Longer than the time of a silent peer. A reset would make a write fail, or discard the close frame.

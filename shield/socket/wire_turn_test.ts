@@ -16,8 +16,10 @@ const joined = (frames: readonly Uint8Array[]) => frames.flatMap((one) => [...on
 
 Deno.test("runs that are taken at once are joined in one buffer, and a run of many receivers once", () => {
   const turn = new WireTurn();
-  const [first, second] = [[frame(3, 1), frame(4, 2)], [frame(2, 3), frame(9, 4)]];
-  const [one, other] = [runOf(turn, first), runOf(turn, second)];
+  const first = [frame(3, 1), frame(4, 2)];
+  const second = [frame(2, 3), frame(9, 4)];
+  const one = runOf(turn, first);
+  const other = runOf(turn, second);
   const bytes = turn.bytesOf(one, true)!;
   assert.deepEqual([...bytes], joined(first));
   assert.equal(turn.bytesOf(one, true), bytes);

@@ -23,7 +23,8 @@ Deno.test("a client that opens a stream and never polls counts as gone", async (
 Deno.test("a stream waits for a client that leaves during a poll, but not after a repeated poll", async () => {
   const { stream, ended } = opened();
   await stream.take(0, WITHIN_MS);
-  const [first, repeated] = [new AbortController(), new AbortController()];
+  const first = new AbortController();
+  const repeated = new AbortController();
   void stream.take(1, WITHIN_MS, first.signal);
   const answer = stream.take(1, WITHIN_MS, repeated.signal);
   let is_ended = false;

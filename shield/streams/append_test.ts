@@ -37,7 +37,8 @@ Deno.test("appends: any Shield that receives an interrupted append again complet
 
 Deno.test("appends: no Shield stores an append of an older epoch", async () => {
   await using engine = testSpine();
-  const [one, two] = [streamShield(engine.spine), streamShield(engine.spine)];
+  const one = streamShield(engine.spine);
+  const two = streamShield(engine.spine);
   await one.put("r", JSON_TYPE);
   await one.post("r", by(0, 0), "1");
   await two.post("r", by(1, 0), "2");
@@ -47,7 +48,8 @@ Deno.test("appends: no Shield stores an append of an older epoch", async () => {
 
 Deno.test("appends: two Shields that get the same append store it once", async () => {
   await using engine = testSpine();
-  const [one, two] = [streamShield(engine.spine), streamShield(engine.spine)];
+  const one = streamShield(engine.spine);
+  const two = streamShield(engine.spine);
   await one.put("r", JSON_TYPE);
   const outcomes = await Promise.all(
     [one, two, one, two].map((shield) => shield.post("r", by(0, 0), "[1,2]")),

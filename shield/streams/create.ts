@@ -184,7 +184,8 @@ async function offsetAfter(
   after: number | undefined,
   count: number,
 ): Promise<number> {
-  let [at, erased] = [after, 0];
+  let at = after;
+  let erased = 0;
   for (let left = count;;) {
     const page = await readStream(context, source, record, at, erased);
     const found = page.offsets[left - 1];
@@ -207,7 +208,8 @@ async function bytesAfter(
     throw invalid("Stream-Fork-Sub-Offset is too large");
   }
   const messages: Uint8Array[] = [];
-  let [at, erased] = [after, 0];
+  let at = after;
+  let erased = 0;
   for (let left = size_bytes;;) {
     const page = await readStream(context, source, record, at, erased);
     messages.push(...page.messages);

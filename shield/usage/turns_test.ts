@@ -51,7 +51,8 @@ const minuteOf = (at: number, rows: number, life_ms = START_MS) =>
 
 Deno.test("usage: many minutes are read, counted for budgets and folded in turns with other work", () =>
   onBus(async (place, clock) => {
-    const [store, running] = [await place.store(), await place.running()];
+    const store = await place.store();
+    const running = await place.running();
     const bounds = { tenant_id: "acme", node_id: "s1", ttl_seconds: 1e9, max_bytes: 1e9 };
     for (let at = 0; at < 50; at++) await store.append({ ...bounds, payload: minuteOf(at, 20) });
     for (let at = 0; at < 50; at++) {

@@ -189,7 +189,8 @@ Deno.test("usage: sums over Shields, minutes and classes equal the counts", asyn
 
 Deno.test("usage: a killed Shield loses what it had not written, and the answer reports it", async () => {
   await onBus(async ({ clock, shield, read }) => {
-    const [killed, other] = [shield("killed"), shield("other")];
+    const killed = shield("killed");
+    const other = shield("other");
     const who = identity("acme", "free");
     killed.ledger.taken(who, "", 10);
     await flushed(killed);
@@ -235,7 +236,8 @@ Deno.test("usage: counts that a briefly unavailable store refuses at the end are
 
 Deno.test("usage: while finished minutes wait for a slow store, the running one is written, and nothing is lost with the Shield", async () => {
   await onBus(async ({ clock, place, shield, read }) => {
-    const [one, who] = [shield("one"), identity("acme", "pro")];
+    const one = shield("one");
+    const who = identity("acme", "pro");
     one.ledger.taken(who, "", 10);
     await flushed(one);
     const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
@@ -333,7 +335,8 @@ Deno.test("usage: a block that is stored twice counts once", async () => {
 for (const step_s of [2, 20, 7_200].flatMap((size_s) => [-size_s, size_s])) {
   Deno.test(`usage: a wall clock set by ${step_s} s, and back, loses no count and repeats none`, async () => {
     await onBus(async ({ clock, place, shield, read }) => {
-      const [one, who] = [shield("one"), identity("acme", "pro")];
+      const one = shield("one");
+      const who = identity("acme", "pro");
       const budget = new TenantUsed("acme", place);
       let counted = 0;
       const count = async (wait_ms: number) => {
@@ -359,7 +362,8 @@ for (const step_s of [2, 20, 7_200].flatMap((size_s) => [-size_s, size_s])) {
 
 Deno.test("usage: a Shield whose clock is ahead by years removes nobody's running minute", async () => {
   await onBus(async ({ clock, place, shield, read }) => {
-    const [killed, other] = [shield("killed"), shield("other")];
+    const killed = shield("killed");
+    const other = shield("other");
     killed.ledger.taken(identity("acme", "pro"), "", 10);
     await flushed(killed);
     const setAhead = (ms: number) => {
@@ -382,7 +386,8 @@ Deno.test("usage: a Shield whose clock is ahead by years removes nobody's runnin
 
 Deno.test("usage: minutes are asked for by their own time, not by when their store took them", async () => {
   await onBus(async ({ clock, shield, read }) => {
-    const [one, who] = [shield("one"), identity("acme", "pro")];
+    const one = shield("one");
+    const who = identity("acme", "pro");
     one.ledger.taken(who, "", 10);
     await flushed(one);
     // Its minute is that of START_MS; the store stores it at a time two hours earlier.
@@ -394,7 +399,8 @@ Deno.test("usage: minutes are asked for by their own time, not by when their sto
 
 Deno.test("usage: a clock set back into the previous month finds the usage of that month", async () => {
   await onBus(async ({ clock, place, shield }) => {
-    const [one, budget] = [shield("one"), new TenantUsed("acme", place)];
+    const one = shield("one");
+    const budget = new TenantUsed("acme", place);
     clock.now_ms = Date.UTC(2026, 1, 28, 23, 30);
     await flushed(one);
     one.ledger.taken(identity("acme", "pro"), "", 10);
@@ -426,7 +432,8 @@ Deno.test("usage: a budget counts the use in a recreated or restored store, for 
     let seq = 0;
     const append = async (store: BlockStore, tenant_id: string, messages_in: number) => {
       clock.now_ms += 1_000;
-      const [minute, until_ms] = [Math.floor(clock.now_ms / MINUTE_MS), clock.now_ms];
+      const minute = Math.floor(clock.now_ms / MINUTE_MS);
+      const until_ms = clock.now_ms;
       const rows = [{ room: "*", user: "", policy: "", counts: { ...noCounts(), messages_in } }];
       const payload = encodeMinute({ life_ms: 1, seq: seq++, minute, until_ms, rows });
       const bounds = { node_id: "one", ttl_seconds: 86_400, max_bytes: 65_536 };
@@ -452,7 +459,8 @@ Deno.test("usage: a budget counts the use in a recreated or restored store, for 
 for (const bound of ["tenant_bytes", "log_bytes"]) {
   Deno.test(`usage: usage that the ledger drops by ${bound} is reported, with the time since which it is complete`, async () => {
     await onBus(async ({ clock, shield, read }) => {
-      const [one, who] = [shield("one"), identity("acme", "pro")];
+      const one = shield("one");
+      const who = identity("acme", "pro");
       for (let minute = 0; minute < 1_000; minute++) {
         one.ledger.taken(who, "", 10);
         clock.now_ms += MINUTE_MS;

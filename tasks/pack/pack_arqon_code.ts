@@ -33,10 +33,12 @@ const STARTED = /(new URL\(\s*")(\.{1,2}\/[^"]+\.ts)(",\s*import\.meta\.url)/g;
 
 /** Replaces every specifier by the result of `place`. Imports as text stay unchanged. */
 function withSpecifiers(text: string, place: (specifier: string) => string): string {
-  let [out, done] = ["", 0];
+  let out = "";
+  let done = 0;
   for (const { fileName, pos, end } of ts.preProcessFile(text, true, true).importedFiles) {
     // The range from the opening quote to the closing one.
-    const [from, to] = [pos, text.indexOf('"', pos + 1) + 1 || end];
+    const from = pos;
+    const to = text.indexOf('"', pos + 1) + 1 || end;
     if (/^\s*with\b/.test(text.slice(to))) continue;
     out += `${text.slice(done, from)}"${place(fileName)}"`;
     done = to;

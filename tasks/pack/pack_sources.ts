@@ -56,7 +56,9 @@ async function graphOf(entry: string): Promise<Graph> {
 /** Everything that `entries` load. Throws an Error with the names of imports that do not exist. */
 export async function sourcesOf(entries: readonly string[]): Promise<Sources> {
   const base = new URL(`file://${ROOT.startsWith("/") ? "" : "/"}${ROOT}`).href;
-  const [modules, texts, npm] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  const modules = new Set<string>();
+  const texts = new Set<string>();
+  const npm = new Set<string>();
   for (const { modules: found } of await Promise.all(entries.map(graphOf))) {
     for (const { kind, specifier, error } of found) {
       if (error !== undefined) throw new Error(error);

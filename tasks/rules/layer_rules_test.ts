@@ -68,7 +68,8 @@ Deno.test("a test may start the servers of tests/, its source may not", () => {
 });
 
 Deno.test("only the SDK's Protobuf entry may import that package, and no module of the SDK imports the entry", () => {
-  const [specifier, target] = ["@bufbuild/protobuf", "npm:/@bufbuild/protobuf@2.17.0"];
+  const specifier = "@bufbuild/protobuf";
+  const target = "npm:/@bufbuild/protobuf@2.17.0";
   assert.deepEqual(check("sdk/typescript/protobuf.ts", specifier, target), []);
   assert.equal(check("sdk/typescript/protobuf.ts", "zod", "npm:/zod@4.6.7").length, 1);
   assert.equal(check("sdk/typescript/room/codec.ts", specifier, target).length, 1);

@@ -81,7 +81,8 @@ Deno.test("each table of the configuration, and each field of a class, has an ow
 
 Deno.test("each field of a tenant's settings has an owner", async () => {
   const text = await read("shared/records/tenant_settings.ts");
-  const [limits, document] = [/^const Limits = \{$.*?^\};$/ms, /^const Document = .*?^\}\);$/ms];
+  const limits = /^const Limits = \{$.*?^\};$/ms;
+  const document = /^const Document = .*?^\}\);$/ms;
   const fields = [limits, document].flatMap((part) =>
     [...part.exec(text)![0].matchAll(/^ {2}(\w+):/gm)].map(([, name = ""]) => name)
   );

@@ -98,6 +98,16 @@ function spreadProblem(node: ts.Node): string | undefined {
     : undefined;
 }
 
+/** Names that are declared together only to save lines. */
+function tupleProblem(node: ts.Node): string | undefined {
+  if (!ts.isVariableStatement(node)) return undefined;
+  const is_tuple = node.declarationList.declarations.some(({ name, initializer }) =>
+    ts.isArrayBindingPattern(name) && initializer !== undefined &&
+    ts.isArrayLiteralExpression(initializer) && !initializer.elements.some(ts.isSpreadElement)
+  );
+  return is_tuple ? "declare each name by itself" : undefined;
+}
+
 const isDocumented = (node: ts.Node) => ts.getJSDocCommentsAndTags(node).some(ts.isJSDoc);
 
 /** The names that `export { a, b }` without `from` exports. */
@@ -154,6 +164,7 @@ export function checkTypeScript(
       const problems = [
         lengthProblem(node),
         spreadProblem(node),
+        tupleProblem(node),
         isSkip(node, in_test) ? "no test is left out or run alone" : undefined,
         of_tests ? sleepProblem(path, node) : undefined,
       ];

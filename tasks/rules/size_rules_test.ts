@@ -60,6 +60,12 @@ Deno.test("an object that is spread into another is reported", () => {
   ]);
 });
 
+Deno.test("names that are declared as a tuple are reported, and those of a loop are not", () => {
+  const text =
+    "const [a, b] = [1, 2];\nfor (let [at, last] = [0, a]; at < b; last = at++) f(last);\n";
+  assert.deepEqual(messages(opening + text), ["2: declare each name by itself"]);
+});
+
 Deno.test("braces in strings, templates and comments do not confuse the measure", () => {
   const text = `${opening}function f() {\n  return "{" + \`\${"{"}\` + /[{]/.source; // {\n}\n`;
   assert.deepEqual(messages(text), []);

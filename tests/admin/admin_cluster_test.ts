@@ -125,7 +125,8 @@ async function word({ admin }: AdminCluster, message_id: string, user: string): 
 /** Each Shield reports the messages that it knows; `one` asks `two`. */
 async function why(cluster: AdminCluster): Promise<void> {
   const { admin, one, two } = cluster;
-  const [first, second] = [one.ready.node_id, two.ready.node_id];
+  const first = one.ready.node_id;
+  const second = two.ready.node_id;
   using ann = await connect(cluster, one, { sub: "says" });
   using bob = await connect(cluster, two, { sub: "hears" });
   for (const client of [ann, bob]) await ask(client, { op: "sub", room: "hall" });

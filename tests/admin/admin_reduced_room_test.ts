@@ -159,7 +159,8 @@ Deno.test("a room is forked and its past removed, and both report their previous
   const whole = await arq("repair", "count-1", "--accept-loss");
   assert.match(whole.stdout, /^count-1 has lost nothing/, whole.stderr);
   assert.equal((await arq("repair", "count-1")).code, 2);
-  const [own, other] = [await adminOf(bus, "default"), await adminOf(bus, "acme")];
+  const own = await adminOf(bus, "default");
+  const other = await adminOf(bus, "acme");
   const past = "/v1/rooms/default/count-2/past";
   const { entry, changes, last } = await own.read(`${past}?offset=16`);
   assert.deepEqual([entry.command, entry.verdict, changes, last], ["add", "rejected", [], 16]);
@@ -184,11 +185,9 @@ Deno.test("a room is forked and its past removed, and both report their previous
 Deno.test("a room's snapshots are read by admins of its tenant alone", async () => {
   await using bus = await startLocalBus(CONFIG);
   await count(bus, "count-1");
-  const [own, other, operator] = [
-    await adminOf(bus, "default"),
-    await adminOf(bus, "acme"),
-    await adminOf(bus, "ops"),
-  ];
+  const own = await adminOf(bus, "default");
+  const other = await adminOf(bus, "acme");
+  const operator = await adminOf(bus, "ops");
   const path = "/v1/rooms/default/count-1/reducer";
   await until("a snapshot", async () => (await own.read(path)).snapshots.length > 0);
   const about = await own.read(path);

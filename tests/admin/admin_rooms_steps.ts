@@ -241,7 +241,8 @@ async function minutes({ admin, one, two }: World): Promise<void> {
     assert.ok(samples.length <= 61);
     const ages = samples.map(({ age_ms }: { age_ms: number }) => age_ms);
     assert.deepEqual(ages, ages.toSorted((a: number, b: number) => b - a), "the oldest first");
-    const [first, last] = [samples[0], samples.at(-1)];
+    const first = samples[0];
+    const last = samples.at(-1);
     const between_ms = last.uptime_ms - first.uptime_ms;
     assert.ok(
       Math.abs(first.age_ms - last.age_ms - between_ms) < 2_000,

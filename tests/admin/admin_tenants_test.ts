@@ -125,7 +125,8 @@ function expected(request: RequestOf, tenant: "acme" | "globex"): [number, strin
 Deno.test("an admin of another tenant is refused everything that is not its own, and changes nothing", async () => {
   await using bus = await startLocalBus(OPERATORS);
   const all = await adminRequests();
-  const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
+  const operator = await Asking.of(bus, "ops");
+  const acme = await Asking.of(bus, "acme");
   await furnish(operator, all, "globex");
   using globex = await clientOf(bus, "globex");
   const before = await stateOf(operator, "globex");
@@ -145,7 +146,8 @@ Deno.test("an admin of another tenant is refused everything that is not its own,
 Deno.test("an admin of one tenant does all that is its own, and no more", async () => {
   await using bus = await startLocalBus(OPERATORS);
   const all = await adminRequests();
-  const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
+  const operator = await Asking.of(bus, "ops");
+  const acme = await Asking.of(bus, "acme");
   const register = all.find(({ method, template }) =>
     nameOf({ method, template }) === "PUT /v1/schemas/{schema}"
   )!;
@@ -166,7 +168,8 @@ Deno.test("an admin of one tenant does all that is its own, and no more", async 
 Deno.test("lists show an admin of one tenant that tenant only, counts included", async () => {
   await using bus = await startLocalBus(OPERATORS);
   const all = await adminRequests();
-  const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
+  const operator = await Asking.of(bus, "ops");
+  const acme = await Asking.of(bus, "acme");
   for (const tenant of ["globex", "acme"]) await furnish(operator, all, tenant);
   using _acme = await clientOf(bus, "acme");
   using _globex = await clientOf(bus, "globex");
@@ -206,7 +209,8 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
 
 Deno.test("another tenant's connection is not found, and not ended", async () => {
   await using bus = await startLocalBus(OPERATORS);
-  const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
+  const operator = await Asking.of(bus, "ops");
+  const acme = await Asking.of(bus, "acme");
   using globex = await clientOf(bus, "globex");
   using own = await clientOf(bus, "acme");
   const idOf = async (tenant: string): Promise<string> =>

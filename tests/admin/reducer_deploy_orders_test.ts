@@ -80,7 +80,8 @@ async function inOrder(spine: Spine, removes: number, deploys: number, dies: boo
   const bytes = variantOf(counter, 7);
   const module = await sha256Hex(bytes);
   await (await spine.objects(REDUCER_OBJECTS)).put(moduleName(module), bytes);
-  const [removing, deploying] = [new Gate(removes), new Gate(deploys)];
+  const removing = new Gate(removes);
+  const deploying = new Gate(deploys);
   const remover = await Remover.open({ spine }, [], (options) => ({
     ...options,
     records: removing.through(options.records),

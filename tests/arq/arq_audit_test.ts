@@ -36,7 +36,8 @@ async function change({ admin }: Session, tenant: string, room: string): Promise
 
 Deno.test("arq audit shows, filters and follows; verify checks the chain and its anchor", async () => {
   await using bus = await startLocalBus(OPERATORS);
-  const [ops, acme] = [await sessionOf(bus, "ops"), await sessionOf(bus, "acme")];
+  const ops = await sessionOf(bus, "ops");
+  const acme = await sessionOf(bus, "acme");
   assert.equal(
     (await runArq(["audit", "verify", ...ops.flags])).stdout,
     "the audit log is empty\n",
@@ -80,7 +81,8 @@ Deno.test("arq audit shows, filters and follows; verify checks the chain and its
 
 Deno.test("arq audit verify reads a file, and names the first entry that was changed", async () => {
   await using bus = await startLocalBus(OPERATORS);
-  const [ops, acme] = [await sessionOf(bus, "ops"), await sessionOf(bus, "acme")];
+  const ops = await sessionOf(bus, "ops");
+  const acme = await sessionOf(bus, "acme");
   for (let at = 0; at < 5; at++) assert.equal(await change(acme, "acme", `r${at}-*`), 200);
   const { text } = await ops.admin.get("/v1/audit/entries");
   const verify = (stdin: string) => runArq(["audit", "verify", "--file", "-"], { stdin });
@@ -104,7 +106,8 @@ Deno.test("arq audit verify reads a file, and names the first entry that was cha
 
 Deno.test("arq audit --follow prints new entries", async () => {
   await using bus = await startLocalBus(OPERATORS);
-  const [ops, acme] = [await sessionOf(bus, "ops"), await sessionOf(bus, "acme")];
+  const ops = await sessionOf(bus, "ops");
+  const acme = await sessionOf(bus, "acme");
   assert.equal(await change(acme, "acme", "old-*"), 200);
   const arq = await startArq(["audit", "--follow", "--json", "--limit", "1", ...ops.flags]);
   const followed = new StreamedCommand(arq.child, ["stdout"]);
@@ -150,7 +153,8 @@ async function messages(flags: readonly string[], count: number): Promise<Journa
 
 Deno.test("arq journal shows, exports and erases; another tenant's admin is refused", async () => {
   await using bus = await startLocalBus(CONFIG);
-  const [ops, globex] = [await flagsOf(bus, "ops"), await flagsOf(bus, "globex")];
+  const ops = await flagsOf(bus, "ops");
+  const globex = await flagsOf(bus, "globex");
   await say(bus, "lobby", "one");
   await say(bus, "durable-1", "two");
   const found = await messages(ops, 2);

@@ -60,7 +60,8 @@ Deno.test("packed servers outside of the checkout run policies and serve the con
   const text = config(issuer.config, nats.url);
   await using _brain = await start("brain", text, issuer.dir);
   await using shield = await start("shield", text, issuer.dir);
-  const [url, admin_url] = [shield.field("url"), shield.field("admin_url")];
+  const url = shield.field("url");
+  const admin_url = shield.field("admin_url");
   const thread = `${shield.folder}/${REPLAY_WORKER}`;
   await Deno.rename(thread, `${thread}.away`);
   const missing = await fetch(`${admin_url}/console/replay_worker.js`);

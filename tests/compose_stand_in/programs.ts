@@ -54,7 +54,8 @@ function written({ dir }: Place, name: string, text: string): string {
 }
 
 async function nats(service: Service, place: Place): Promise<Started> {
-  const [port, monitor] = [freePort(), freePort()];
+  const port = freePort();
+  const monitor = freePort();
   Deno.mkdirSync(service.mounts.get("/data") ?? "", { recursive: true });
   const text = mountedText(service, "/etc/nats/arqon.conf", [
     ["0.0.0.0:4222", `127.0.0.1:${port}`],
@@ -94,7 +95,8 @@ function server(part: "brain" | "shield", config: string, place: Place): number 
 }
 
 function brain(service: Service, place: Place): Started {
-  const [ops, admin] = [freePort(), freePort()];
+  const ops = freePort();
+  const admin = freePort();
   const text = mountedText(service, "/etc/arqon/brain.toml", [
     ...place.names,
     ...OTHERS,

@@ -131,7 +131,8 @@ const longTenant: Scenario = {
   name: "the admin of a tenant with a long name has room for the way out",
   async run(world) {
     await using bus = await startBusWith('[admin]\noperator_tenants = ["ops"]\n');
-    const [tenant, user] = ["t".repeat(64), "u".repeat(128)];
+    const tenant = "t".repeat(64);
+    const user = "u".repeat(128);
     const token = await bus.tokenFor({ role: "admin", tenant, user });
     const viewport = { width: 320, height: 720 };
     await using console = await openConsole({ ...world, bus }, { token, viewport });

@@ -9,7 +9,8 @@ import { ask, openConsole, type Scenario, type World } from "./world.ts";
 
 const SPAN_MS = 300_000;
 /** The margins left and right of a chart's lines, as in `chart.js`. */
-const [LEFT, RIGHT] = [44, 6];
+const LEFT = 44;
+const RIGHT = 6;
 
 interface History {
   readonly nodes: readonly { readonly samples: readonly { readonly age_ms: number }[] }[];

@@ -163,7 +163,8 @@ Deno.test("customers of two plans share a bus, receive nothing of each other, an
   };
   await using acme = await open("acme");
   await using globex = await open("globex");
-  const [free, pro] = [acme.room("chat-1"), globex.room("chat-1")];
+  const free = acme.room("chat-1");
+  const pro = globex.room("chat-1");
   const received: string[] = [];
   await pro.listen((message) => void received.push(message.text())).ready;
   await free.publish("chat", "of acme");

@@ -55,7 +55,8 @@ export async function crowd(options: CrowdOptions): Promise<CrowdReport> {
     return socket;
   });
   const heads = await Promise.all(sockets.map(headOf));
-  let [inside, refused] = [0, 0];
+  let inside = 0;
+  let refused = 0;
   const others: Record<string, number> = {};
   for (const head of heads) {
     if (head.startsWith("HTTP/1.1 101 ")) inside++;

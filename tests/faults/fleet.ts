@@ -163,11 +163,9 @@ export class Fleet implements AsyncDisposable {
   async hurt(fault: Blow): Promise<void> {
     const { say, onFault } = this.#options;
     const { target, kind, away_ms } = fault;
-    const [node, server, balancer] = [
-      this.#nodes.get(target),
-      this.#nats.get(target),
-      this.#balancers.get(target),
-    ];
+    const node = this.#nodes.get(target);
+    const server = this.#nats.get(target);
+    const balancer = this.#balancers.get(target);
     await onFault?.(fault);
     say(`${kind} ${target} for ${(away_ms / 1_000).toFixed(1)} s`);
     if (node !== undefined) await hurtNode(node, kind, away_ms);

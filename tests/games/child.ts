@@ -60,7 +60,8 @@ async function auction(browser: World): Promise<void> {
   await using example = await startExample("auction");
   await using seller = await open(browser, example.url, "sam");
   await using bidder = await open(browser, example.url, "ann");
-  const [sam, ann] = [seller.page, bidder.page];
+  const sam = seller.page;
+  const ann = bidder.page;
   for (const page of [sam, ann]) await says(page, "#title", "Nothing is offered yet.");
   let title = "";
   for (let at = 1;; at++) {
@@ -139,7 +140,8 @@ async function game(browser: World): Promise<void> {
   await using example = await startExample("game");
   await using first = await open(browser, example.url, "ann");
   await using second = await open(browser, example.url, "ben");
-  const [ann, ben] = [first.page, second.page];
+  const ann = first.page;
+  const ben = second.page;
   const see = (page: Page, count: number) =>
     until(`${count} players`, async () => (await playersOn(page)).length === count);
   await see(ann, 2);

@@ -153,7 +153,8 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
   const program = await ensureNatsServer();
   const folder = await Deno.makeTempDir({ prefix: "arqon-nats-" });
   const config = `${folder}/nats.conf`;
-  const [tail, violations]: [string[], string[]] = [[], []];
+  const tail: string[] = [];
+  const violations: string[] = [];
   const up = async (port: number): Promise<Running> => {
     await Deno.writeTextFile(config, configText(folder, port, options));
     return await launch(program, config, tail, violations);

@@ -12,7 +12,8 @@ const UNROLLED = 100;
 
 /** Requests a header whose name fills the memory with alternating capitals and small letters. */
 export function longHeaderName(): Bytes {
-  const [start, half_bytes] = [PAGE_BYTES, PAGES * PAGE_BYTES / 2];
+  const start = PAGE_BYTES;
+  const half_bytes = PAGES * PAGE_BYTES / 2;
   const rest_bytes = half_bytes - 2 * PAGE_BYTES;
   return guest({
     memory: String(PAGES),

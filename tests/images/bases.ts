@@ -39,7 +39,8 @@ interface Base {
 
 /** Makes Debian 12 and the subset that distroless keeps, below `dir`. */
 export async function makeTrees(dir: string): Promise<Trees> {
-  const [debian, distroless] = [`${dir}/debian`, `${dir}/distroless`];
+  const debian = `${dir}/debian`;
+  const distroless = `${dir}/distroless`;
   await must("debootstrap", ["--variant=minbase", `--include=${EXTRA}`, "bookworm", debian]);
   await Deno.copyFile(CERTIFICATES, `${debian}${CERTIFICATES}`);
   await Deno.writeTextFile(`${debian}/etc/nsswitch.conf`, "hosts: files dns\n");

@@ -45,7 +45,9 @@ async function makePlace(path: string, is_folder: boolean): Promise<void> {
 
 /** Makes the root of a container below `dir`: the image's files and the mounts, read-only. */
 export async function makeRoot(dir: string, run: Run, image: Image): Promise<Root> {
-  const [path, upper, work] = [`${dir}/root`, `${dir}/upper`, `${dir}/work`];
+  const path = `${dir}/root`;
+  const upper = `${dir}/upper`;
+  const work = `${dir}/work`;
   for (const folder of [path, upper, work]) await Deno.mkdir(folder, { recursive: true });
   const layers = `lowerdir=${image.path},upperdir=${upper},workdir=${work}`;
   await mount("-t", "overlay", "-o", layers, "overlay", path);

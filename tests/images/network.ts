@@ -28,7 +28,8 @@ export async function makeNetworks(services: Networks): Promise<void> {
     await ip("netns", "add", service);
     await ip("-n", service, "link", "set", "lo", "up");
     for (const [at, network] of its.entries()) {
-      const [outer, inner] = [`service${place}eth${at}`, `eth${at}`];
+      const outer = `service${place}eth${at}`;
+      const inner = `eth${at}`;
       const peer = ["type", "veth", "peer", "name", inner, "netns", service];
       await ip("link", "add", outer, "master", network, ...peer);
       await ip("link", "set", outer, "up");

@@ -102,7 +102,8 @@ async function perform(plan: LoadPlan, bus: Started) {
   const groups = oneRoom("news", 1, plan.connections, false);
   await using load = await openLoad(bus.target, { groups, processes, echo: false });
   const connecting_ms = performance.now() - began_ms;
-  const [connected, full] = [await bus.open(), await bus.memory()];
+  const connected = await bus.open();
+  const full = await bus.memory();
   say(`${connected} connections after ${(connecting_ms / 1_000).toFixed(1)} s`);
   await idle(plan, bus);
   const idle_bytes = await bus.memory();

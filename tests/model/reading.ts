@@ -85,6 +85,7 @@ export function checkReturn(
   { recovered, reason = "" }: { readonly recovered?: boolean; readonly reason?: string } = {},
 ): void {
   const lost = lostOf(row, from);
-  const [answered, wanted] = [`${recovered} ${reason}`, `${lost === ""} ${lost}`];
+  const answered = `${recovered} ${reason}`;
+  const wanted = `${lost === ""} ${lost}`;
   if (answered !== wanted) throw new Error(`recovered ${answered}, the model: ${wanted}`);
 }

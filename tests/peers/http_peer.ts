@@ -53,7 +53,8 @@ export class HttpPeer {
   /** All stored messages of a room and its epoch; a page is also bounded by bytes. */
   // deno-lint-ignore no-explicit-any -- the shape depends on the room
   async history(room: string): Promise<{ messages: any[]; epoch: string }> {
-    const [messages, limit]: [unknown[], string] = [[], `rooms/${room}/messages?limit=1000`];
+    const messages: unknown[] = [];
+    const limit = `rooms/${room}/messages?limit=1000`;
     for (let after = "";;) {
       const { body } = await this.get(`${limit}${after}`);
       const page = body.result ?? body;

@@ -98,7 +98,8 @@ export function generate(seed: number): Schedule {
   const config = configFrom({ presence: { ...MODELLED, ...CONFIGS[config_name] } }).presence;
   const shape = { tenants: random.int(1, 2), rooms: random.int(1, 3) };
   const counts = { shields: random.int(1, 3), brains: random.int(1, 3) };
-  const [shields, brains] = [shieldIds(counts), brainIds(counts)];
+  const shields = shieldIds(counts);
+  const brains = brainIds(counts);
   const cast: Cast = { random, config, clients: random.int(2, 8), ...shape, shields, brains };
   const kinds = weights(random, orderly);
   const plots = orderly ? 0 : random.pick([0, 0.02, 0.08]);

@@ -120,7 +120,8 @@ function differences(world: World): string[] {
   const { tenants, rooms } = world.schedule;
   for (let tenant = 0; tenant < tenants; tenant++) {
     for (let room = 0; room < rooms; room++) {
-      const [tenant_id, room_id] = [`t${tenant}`, `r${room}`];
+      const tenant_id = `t${tenant}`;
+      const room_id = `r${room}`;
       const key = roomKey(tenant_id, room_id);
       const truth = world.truth.lines(key).join(", ");
       const users = world.truth.users(key);

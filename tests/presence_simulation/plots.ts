@@ -23,7 +23,8 @@ const at = (at_ms: number, action: Action): Timed => ({ at_ms, action });
 /** A Brain that has missed a Shield's messages becomes owner of its rooms. */
 function handover(cast: Cast, at_ms: number): Timed[] {
   const { random, shields, brains } = cast;
-  const [shield, heir] = [random.pick(shields), random.pick(brains)];
+  const shield = random.pick(shields);
+  const heir = random.pick(brains);
   const for_ms = faultTime(cast);
   const others = brains.filter((brain) => brain !== heir);
   const when = () => at_ms + Math.round(for_ms * random.next());

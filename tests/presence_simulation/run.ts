@@ -20,7 +20,8 @@ if (import.meta.main) {
       fast: { type: "boolean", default: false },
     },
   });
-  const [first, count] = [Number(values.seed), Number(values.count)];
+  const first = Number(values.seed);
+  const count = Number(values.count);
   if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || count < 1) {
     console.error("--seed and --count are whole numbers, --count at least 1");
     Deno.exit(2);

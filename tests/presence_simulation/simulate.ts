@@ -33,7 +33,9 @@ const REPORTS = 3;
 /** Runs `count` seeds: `first`, `first + step` and so on; stops after a few failures. */
 export function simulate(first: number, count: number, step: number): Tally {
   const failures: string[] = [];
-  let [simulated_ms, delivered, played] = [0, 0, 0];
+  let simulated_ms = 0;
+  let delivered = 0;
+  let played = 0;
   while (played < count && failures.length < REPORTS) {
     const schedule = generate(first + played * step);
     const outcome = play(schedule);

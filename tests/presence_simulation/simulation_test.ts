@@ -137,7 +137,8 @@ Deno.test("a failing schedule shrinks to a few actions, still fails and can be r
 
 Deno.test("the same seed gives the same run", () => {
   for (let seed = 1; seed <= 5; seed++) {
-    const [once, again] = [play(generate(seed)), play(generate(seed))];
+    const once = play(generate(seed));
+    const again = play(generate(seed));
     assert.deepEqual(once, again);
   }
 });
@@ -201,7 +202,8 @@ function setUp() {
   const [one, other] = world.shields.values() as unknown as [ShieldProcess, ShieldProcess];
   other.machine.join(memberOf("stays"));
   run(1_000);
-  const [here, there] = [follow(one), follow(other)];
+  const here = follow(one);
+  const there = follow(other);
   run(1_000);
   const table = new MemberTable();
   const seen = () => [...table.members.keys()].sort();

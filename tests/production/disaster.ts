@@ -16,7 +16,8 @@ interface Saved {
 
 async function backUp(stage: Stage, site: Site): Promise<Saved> {
   const { dir } = stage.around;
-  const [file, identity_file] = [`${dir}/bus.tar.age`, `${dir}/backup.key`];
+  const file = `${dir}/bus.tar.age`;
+  const identity_file = `${dir}/backup.key`;
   const identity = await generateX25519Identity();
   await Deno.writeTextFile(identity_file, `${identity}\n`, { mode: 0o600 });
   const config = await site.configure("backup.toml", "backup");

@@ -88,7 +88,8 @@ export function judgeSights({ room, sent, sights }: RoomLedger): string[] {
   const acked = sent.filter(({ acked_ms }) => acked_ms !== undefined).map(({ n }) => n);
   const problems: string[] = [];
   const repeatable = repeatableIn(sent);
-  let [next, has_gap] = [0, false];
+  let next = 0;
+  let has_gap = false;
   const missed = (before: number) => {
     const silent = acked.filter((n) => n >= next && n < before);
     if (silent.length > 0 && !has_gap) {

@@ -72,7 +72,8 @@ async function setUp(stack: AsyncDisposableStack, plan: ProductionPlan) {
   const { around, collector } = await surroundings(stack, dir);
   const tokenFor = await openIssuer(dir);
   const ingress = stack.use(await startIngress());
-  const [figures, problems]: [Figure[], string[]] = [[], []];
+  const figures: Figure[] = [];
+  const problems: string[] = [];
   const link: Link = leafListener();
   const began_ms = performance.now();
   const site = stack.use(await Site.open(around, link.first));

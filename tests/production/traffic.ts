@@ -66,10 +66,8 @@ export class Traffic implements AsyncDisposable {
     const traffic = new Traffic(options);
     for (let at = 0; at < options.rooms; at++) {
       const room = `orders-${at}`;
-      const [receives, says] = [
-        await traffic.connect(`hears-${at}`),
-        await traffic.connect(`says-${at}`),
-      ];
+      const receives = await traffic.connect(`hears-${at}`);
+      const says = await traffic.connect(`says-${at}`);
       const talk: Talk = { room, sent: [], sights: [], publisher: says.room(room) };
       const messages = receives.room(room).subscribe();
       await messages.ready;

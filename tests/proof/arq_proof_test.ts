@@ -58,7 +58,8 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   const files = served(bus, "default.own-bets", bus.token);
   const verifier = await verifierOf(files);
   await grown(files, verifier, 200);
-  const [tree, vkey] = ["default.own-bets", await vkeyOf(files)];
+  const tree = "default.own-bets";
+  const vkey = await vkeyOf(files);
   assert.equal(await succeeds("key", tree, ...to), `${vkey}\n`);
   const key = ["--vkey", vkey];
   await Deno.writeTextFile(`${cwd}/old`, await succeeds("checkpoint", tree, ...to, ...key));
@@ -208,7 +209,8 @@ Deno.test("a saved log proves itself, and what was changed in it is found", asyn
   await Deno.writeTextFile(`${cwd}/old`, (await grown(files, verifier, 200)).note);
   await publish(bus, "own-bets", 100, 200);
   await grown(files, verifier, 300);
-  const [tree, key] = ["default.own-bets", ["--vkey", await vkeyOf(files)]];
+  const tree = "default.own-bets";
+  const key = ["--vkey", await vkeyOf(files)];
   await succeeds("save", tree, "bets", ...to, ...key);
   await fails(/there already/, "save", tree, "bets", ...to, ...key);
   const whole = await succeeds("verify", "./bets", ...key, "--older", "old");

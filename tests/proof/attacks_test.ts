@@ -16,7 +16,8 @@ import type { Files } from "./made_tree.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { verifierPy, verifiersPy, writeFiles } from "./verifier.ts";
 
-const [OLD, SIZE] = [258, 300];
+const OLD = 258;
+const SIZE = 300;
 const ATTACKS = 1_000;
 /** Attacks in files at a time, for Python. */
 const AT_A_TIME = 100;
@@ -109,7 +110,8 @@ Deno.test("1,000 attacks on what is stored are found", async () => {
   const text = (files: Files) => new TextDecoder().decode(files.get("checkpoint"));
   const old_files = await filesOf(honest.slice(0, OLD), signer);
   const files = await filesOf(honest, signer);
-  const [older, newest] = [text(old_files), text(files)];
+  const older = text(old_files);
+  const newest = text(files);
   await read(files, signer, [older]);
   await read(files, signer, [older, newest]);
   const attacks = attacksOn(honest, files, signer);

@@ -11,7 +11,8 @@ import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } fro
 const ROOT = new URL("../../", import.meta.url).pathname;
 const SECONDS = 10;
 /** A burst, and how many of them in a second. */
-const [BURST, BURSTS] = [50, 20];
+const BURST = 50;
+const BURSTS = 20;
 const COUNT = SECONDS * BURST * BURSTS;
 
 const PROGRAM = `

@@ -15,7 +15,8 @@ import { createRandom } from "../presence_simulation/random.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
 import { verifierPy, writeFiles } from "./verifier.ts";
 
-const [OLD, SIZE] = [30, 40];
+const OLD = 30;
+const SIZE = 40;
 const ATTACKS = 60;
 /** Every n-th attack goes to Python. */
 const SHOWN = 5;

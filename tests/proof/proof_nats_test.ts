@@ -62,7 +62,8 @@ Deno.test("two Shields on NATS write one tree, also when one of them is stopped,
 /** Asserts that each offset up to the last one is an entry or in a gap, and that no history contains anything else. */
 async function accountsForAll(tree: TreeReader, texts: readonly string[]): Promise<number> {
   const hashes = new Map<number, string>();
-  let [last, gaps] = [0, 0];
+  let last = 0;
+  let gaps = 0;
   for await (const { entry } of tree.whole()) {
     if ("break" in entry) {
       assert.equal(entry.break, "gap");

@@ -36,7 +36,8 @@ Deno.test("third parties read what a bus serves, and find it whole", async () =>
   await publish(bus, "bets", SIZE - 300, 300);
   const { note } = await grown(files, verifier, SIZE);
   const { root } = await openCheckpoint(note, verifier);
-  const [url, vkey] = [treeUrl(bus, tree), await vkeyOf(files)];
+  const url = treeUrl(bus, tree);
+  const vkey = await vkeyOf(files);
   const seen = { size: SIZE, root: root.toBase64() };
   assert.deepEqual(await proofTool(["read", url, vkey]), seen);
   assert.deepEqual(await proofTool(["fsck", url, vkey]), { whole: true });

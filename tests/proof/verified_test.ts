@@ -74,7 +74,9 @@ Deno.test("readers ask again when a log says so, and say in the end what they wa
   const files = served(bus, "default.bets");
   await grown(files, await verifierOf(files), 5);
   const vkey = await vkeyOf(files);
-  let [left, retry_after_ms, given_bytes] = [0, 1, Infinity];
+  let left = 0;
+  let retry_after_ms = 1;
+  let given_bytes = Infinity;
   const bytes = new Uint8Array(1_048_576);
   /** More than any file of a log has. */
   const flood = () =>

@@ -30,7 +30,8 @@ async function chat({ browser }: World): Promise<void> {
   await using example = await startExample("chat");
   await using first = await openAt(browser, example.url);
   await using second = await openAt(browser, example.url);
-  const [phone, laptop] = [first.page, second.page];
+  const phone = first.page;
+  const laptop = second.page;
   for (const page of [phone, laptop]) await page.getByText("open", { exact: true }).waitFor();
   // It continues until it is stopped, however slow this machine is.
   await ask(phone, "Count to 1000000");

@@ -42,7 +42,8 @@ async function hooks(world: World, project: Project, react: string): Promise<voi
   const script = await bundle(project, "page.ts");
   await using first = await openPage(world, script);
   await using second = await openPage(world, script);
-  const [ann, bob] = [first.page, second.page];
+  const ann = first.page;
+  const bob = second.page;
   assert.ok((await look(ann, ({ version }) => version)).startsWith(`${react}.`));
   await mount(ann, world, "ann");
   await sees(ann, ({ seen }) => seen.connection?.state, "open");

@@ -22,7 +22,8 @@ async function whiteboard({ browser }: World): Promise<void> {
   await using example = await startExample("whiteboard");
   await using first = await openAt(browser, `${example.url}?name=ann`);
   await using second = await openAt(browser, `${example.url}?name=bob`);
-  const [ann, bob] = [first.page, second.page];
+  const ann = first.page;
+  const bob = second.page;
   await ann.getByText("open, 2 here").waitFor();
   await bob.getByText("open, 2 here").waitFor();
   await draw(ann, [[100, 200], [150, 250], [200, 200]]);

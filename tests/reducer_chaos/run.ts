@@ -102,7 +102,8 @@ async function judge(
     for (const [at, history] of histories.entries()) {
       problems.push(...judgeEntries(history, await eventsOf(durable, history.room)));
       const source = sourceOf(durable, objects, history.room);
-      const [one, again] = [await folded(source), await folded(source)];
+      const one = await folded(source);
+      const again = await folded(source);
       entries += one.entries;
       problems.push(...one.problems.slice(0, 10));
       if (one.chain !== again.chain || one.values !== again.values) {

@@ -58,10 +58,8 @@ function checked({ status, body }: AdminAnswer): Record<string, unknown> {
 
 async function govern(admin_url: string, issuer: Issuer): Promise<void> {
   const tokenFor = () => issuer.tokenFor({ role: "admin", sub: "root" });
-  const [policies, schemas] = [
-    await policyAdmin({ admin_url, tokenFor }),
-    await schemaAdmin({ admin_url, tokenFor }),
-  ];
+  const policies = await policyAdmin({ admin_url, tokenFor });
+  const schemas = await schemaAdmin({ admin_url, tokenFor });
   for (const { name, room } of POLICIES) {
     const bytes = await Deno.readFile(`${ROOT}policies/build/${name}.wasm`);
     const { sha256 } = checked(await policies.upload(bytes));

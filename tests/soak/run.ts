@@ -40,7 +40,8 @@ const PEOPLE = 8;
 
 /** Half of the rooms are plain, half are durable; each connection subscribes to its room and publishes there. */
 function groupsOf({ connections, room_size }: SoakPlan) {
-  const [tenants, half] = [TENANTS.length, Math.ceil(connections / 2)];
+  const tenants = TENANTS.length;
+  const half = Math.ceil(connections / 2);
   const rooms = Math.ceil(half / tenants / room_size);
   // The same names in each tenant.
   return ["plain", "log"].map((prefix) => ownRooms(half, prefix, { tenants, rooms }));

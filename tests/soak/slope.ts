@@ -17,12 +17,14 @@ export interface Line {
 
 /** By least squares; throws RangeError without readings. */
 export function lineThrough(readings: readonly Reading[]): Line {
-  const [first, last] = [readings[0], readings.at(-1)];
+  const first = readings[0];
+  const last = readings.at(-1);
   if (first === undefined || last === undefined) throw new RangeError("no readings");
   const count = readings.length;
   const mean_ms = readings.reduce((sum, { at_ms }) => sum + at_ms, 0) / count;
   const mean = readings.reduce((sum, { value }) => sum + value, 0) / count;
-  let [products, squares] = [0, 0];
+  let products = 0;
+  let squares = 0;
   for (const { at_ms, value } of readings) {
     products += (at_ms - mean_ms) * (value - mean);
     squares += (at_ms - mean_ms) ** 2;

@@ -13,7 +13,8 @@ function run(options: {
 }): string[] {
   const { shield = () => 300 * MB, latency_ms = () => 5, counts_only = false } = options;
   const rows = Array.from({ length: options.minutes ?? 30 }, (_, at): Row => {
-    const [p50_ms, ms] = [1, latency_ms(at)];
+    const p50_ms = 1;
+    const ms = latency_ms(at);
     return {
       at_ms: at * 60_000,
       latency: { count: 25, p50_ms, p90_ms: ms, p99_ms: ms, p999_ms: ms, max_ms: ms },

@@ -68,7 +68,8 @@ export async function runStrangers(options: StrangersOptions): Promise<Strangers
   await client.json();
   await ask(client, { op: "sub", room: "lobby" });
   const strangers: Deno.TcpConn[] = [];
-  let [echoes, worst_ms] = [0, 0];
+  let echoes = 0;
+  let worst_ms = 0;
   const talk = async () => {
     const asked_ms = performance.now();
     client.send({ op: "pub", room: "lobby", type: "chat", data: { echoes } });

@@ -58,7 +58,8 @@ function isNan(type: Float, bits: bigint): boolean {
 }
 
 function expressions(type: Float): readonly string[] {
-  const [a, b] = [fromBits(type, "$a"), fromBits(type, "$b")];
+  const a = fromBits(type, "$a");
+  const b = fromBits(type, "$b");
   const other = type === "f64" ? "f32" : "f64";
   return [
     ...UNARY.map((name) => `(${type}.${name} ${a})`),
@@ -88,7 +89,8 @@ for (const type of ["f32", "f64"] as const) {
 
   Deno.test(`${type}: moves and sign changes keep a NaN's bits`, () => {
     const sign = 1n << (type === "f64" ? 63n : 31n);
-    const [a, b] = [fromBits(type, "$a"), fromBits(type, "$b")];
+    const a = fromBits(type, "$a");
+    const b = fromBits(type, "$b");
     for (const bits of BITS[type]) {
       const of = (expression: string) => bitsOf(type, expression, bits, 1n);
       assert.equal(of(a), bits);

@@ -115,7 +115,10 @@ export class Reader {
 
   /** Four bytes, little-endian, as an unsigned number: the bits of an f32. */
   bits32(): number {
-    const [a, b, c, d] = [this.u8(), this.u8(), this.u8(), this.u8()];
+    const a = this.u8();
+    const b = this.u8();
+    const c = this.u8();
+    const d = this.u8();
     return (a | (b << 8) | (c << 16) | (d << 24)) >>> 0;
   }
 

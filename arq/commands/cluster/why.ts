@@ -100,7 +100,8 @@ export async function why(io: Io, flags: Flags): Promise<Ended> {
 async function wholeAnswer(admin: Admin, query: Members): Promise<Members> {
   const first = await admin.get("/v1/why", query);
   let way_in = membersOf(first["way_in"]);
-  const [decisions, holes] = [[...listOf(way_in["decisions"])], [...listOf(way_in["holes"])]];
+  const decisions = [...listOf(way_in["decisions"])];
+  const holes = [...listOf(way_in["holes"])];
   for (let answers = 1; answers < ANSWERS_MAX && typeof way_in["next"] === "string"; answers++) {
     if (decisions.length >= LINES_MAX) break;
     const more = await admin.get("/v1/why", { ...query, after: way_in["next"] });

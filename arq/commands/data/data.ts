@@ -26,7 +26,8 @@ export function tenantExport(
 async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Promise<Ended> {
   const stream = await (await findAdmin(io, flags)).stream("/v1/data/export", whose);
   const sink = await openOutput(io, flags.out);
-  let [tail, lines] = ["", 0];
+  let tail = "";
+  let lines = 0;
   const decoder = new TextDecoder();
   try {
     for await (const bytes of stream) {

@@ -40,9 +40,11 @@ async function withoutPolicy(
   { from_ms }: { readonly from_ms: number },
 ): Promise<Consequence> {
   const read = { lines: 0, bad_lines: 0, holes: 0 };
-  const [units, none] = [emptyHistogram(), emptyHistogram()];
+  const units = emptyHistogram();
+  const none = emptyHistogram();
   const to_allowed: Named[] = [];
-  let [decisions, refuse_to_allow] = [0, 0];
+  let decisions = 0;
+  let refuse_to_allow = 0;
   for await (const record of journalRecords(chunks, read)) {
     const policy = record.policies.find((one) => one.name === name);
     if (policy === undefined || record.time_ms < from_ms) continue;

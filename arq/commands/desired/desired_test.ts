@@ -76,7 +76,8 @@ Deno.test("an export is planned, applied, and exported again byte for byte", asy
   await using bus = await startBusWith(PATIENT_POLICIES);
   await using sources = await folderWith({ "proto/a.proto": VEHICLE });
   await furnish(bus, `${sources.path}/proto`);
-  const [one, two] = [`${sources.path}/one`, `${sources.path}/two`];
+  const one = `${sources.path}/one`;
+  const two = `${sources.path}/two`;
   assert.match(
     await arq(bus, 0, "export", one),
     /policies 2, schemas 1, mappings 1, rooms 1, mirror 1, quotas 0, budgets 0, require_signature 0, hooks 0, schedules 0, reducers 0\n$/,

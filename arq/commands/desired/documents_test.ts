@@ -56,7 +56,8 @@ const asksOf = async (bus: Awaited<ReturnType<typeof startLocalBus>>) =>
 
 Deno.test("hooks, schedules and reducers are exported, and put in force on an empty bus as they are", async () => {
   await using folder = await folderWith({});
-  const [one, two] = [`${folder.path}/one`, `${folder.path}/two`];
+  const one = `${folder.path}/one`;
+  const two = `${folder.path}/two`;
   await using bus = await startLocalBus(CONFIG);
   const ask = await asksOf(bus);
   await furnish(ask);

@@ -21,7 +21,8 @@ import { readSchema } from "../schema/schema_push.ts";
 async function fileInFolder(io: Io, folder: string, name: string): Promise<string> {
   const file = `${folder}/${name}`;
   const pathOf = (path: string) => io.files.realPath(resolvePath(io.cwd, path));
-  const [root, real] = [await pathOf(folder), await pathOf(file)];
+  const root = await pathOf(folder);
+  const real = await pathOf(file);
   // Reading a missing file reports it.
   if (root === undefined || real === undefined) return file;
   const below = real.startsWith(root) ? real.slice(root.length) : "";

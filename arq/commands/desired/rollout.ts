@@ -164,7 +164,8 @@ async function othersRollouts(
   const { rollouts } = await admin.get("/v1/rollouts");
   const found: UnderWay[] = [];
   for (const one of listOf(rollouts).map(membersOf)) {
-    const [tenant, id] = [String(one["tenant"]), String(one["id"])];
+    const tenant = String(one["tenant"]);
+    const id = String(one["id"]);
     const is_over = one["state"] === "applied" || one["state"] === "returned";
     if (is_over || tenant === own) continue;
     const view = await admin.get(rolloutPath(tenant));

@@ -348,7 +348,8 @@ async function removed(
   folder: string,
   arq: (code: number, args: string[], stdin?: string) => Promise<string>,
 ): Promise<void> {
-  const [file, kept] = [`${folder}/a.toml`, await Deno.readTextFile(`${folder}/a.toml`)];
+  const file = `${folder}/a.toml`;
+  const kept = await Deno.readTextFile(`${folder}/a.toml`);
   await arq(0, ["apply", folder]);
   await arq(5, ["pub", "lobby", "malware three"]);
   await Deno.writeTextFile(file, 'tenant = "default"\npolicies = []\n');

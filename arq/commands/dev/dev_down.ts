@@ -207,7 +207,8 @@ async function requireDocker(io: Io): Promise<void> {
 
 /** Turns each line into `{"line": text}`. */
 async function* jsonLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const [decoder, encoder] = [new TextDecoder(), new TextEncoder()];
+  const decoder = new TextDecoder();
+  const encoder = new TextEncoder();
   let rest = "";
   for await (const chunk of chunks) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");

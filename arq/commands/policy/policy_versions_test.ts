@@ -40,7 +40,9 @@ Deno.test("check prints the cost of a call with the memory that arqon_init has a
     const stdout = await shown(folder.path, "check", "t.wasm", "--json");
     return JSON.parse(stdout).between_calls.restore_fuel;
   };
-  const [one, eleven, none] = [await restored(0), await restored(10), await restored(1_000_000)];
+  const one = await restored(0);
+  const eleven = await restored(10);
+  const none = await restored(1_000_000);
   // Each page costs the same, up to rounding.
   assert.ok(eleven > 8 * one && eleven <= 11 * one, `${one}, ${eleven} fuel`);
   assert.equal(none, one, "nothing was added");

@@ -58,7 +58,8 @@ Deno.test("a chess clock runs for one player at a time, and ends the game automa
     [58_000, 2_005, "black"],
   ]);
   assert.deepEqual(eventsOf(steps).at(-1), ["ended", { winner: "white", why: "time" }]);
-  const [pressed, ended] = [steps.at(-3)!, steps.at(-2)!];
+  const pressed = steps.at(-3)!;
+  const ended = steps.at(-2)!;
   assert.equal(ended.at_ms - pressed.at_ms, 2_005);
 });
 

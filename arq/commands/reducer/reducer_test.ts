@@ -102,7 +102,8 @@ Deno.test("the host's fuel for a command is shown separately from its own", asyn
 });
 
 Deno.test("a run that a snapshot cuts ends where one in a piece does", async () => {
-  const [first, rest] = [BIDS.split("\n").slice(0, 5), BIDS.split("\n").slice(5)];
+  const first = BIDS.split("\n").slice(0, 5);
+  const rest = BIDS.split("\n").slice(5);
   await using folder = await folderWith({
     "all.ndjson": BIDS,
     "first.ndjson": first.join("\n"),
@@ -134,7 +135,8 @@ Deno.test("a module that behaves differently is distinguished from an equivalent
   const same = await test(folder.path, COUNTER, { compare: rust });
   assert.equal(same.code, 0);
   assert.match(same.out, /\nthe same as .*rust\.wasm\n$/);
-  const [one, other] = [await stepsOf(folder.path, COUNTER), await stepsOf(folder.path, rust)];
+  const one = await stepsOf(folder.path, COUNTER);
+  const other = await stepsOf(folder.path, rust);
   assert.equal(one.end.chain, other.end.chain);
   const differs = await test(folder.path, COUNTER, { compare: AUCTION });
   assert.equal(differs.code, 1);

@@ -120,7 +120,8 @@ async function snapshotDifference(
   const own = source.snapshots.find(({ offset }) => offset === state.offset);
   const bytes = own && await source.get(own.name);
   if (bytes === undefined) return undefined;
-  const [noted, folded] = [digestOf(unpackSnapshot(bytes)), digestOf(encodeSnapshot(state))];
+  const noted = digestOf(unpackSnapshot(bytes));
+  const folded = digestOf(encodeSnapshot(state));
   if (noted.toHex() === folded.toHex()) return "same";
   return { about: "snapshot", first: state.offset, last: state.offset, noted, folded };
 }
@@ -139,7 +140,9 @@ export async function roomVerify(io: Io, room_id: string, flags: Flags<"tenant">
   if (oldest === undefined) throw noBeginning(source, known);
   const begin = oldest.state;
   const programs = new Set<string>();
-  let [state, entries, snapshots] = [begin, 0, 0];
+  let state = begin;
+  let entries = 0;
+  let snapshots = 0;
   let difference: FoldDifference | undefined;
   await foldable(async () => {
     for await (const folded of foldRoom(source, begin)) {

@@ -47,7 +47,8 @@ function optionsOf({ options }: CommandInfo): Place {
 function placeAfter(program: CommandInfo, words: readonly string[], at: string): Place {
   let command = program;
   let option: OptionInfo | undefined;
-  let [operands, has_ended] = [0, false];
+  let operands = 0;
+  let has_ended = false;
   // bash splits --option=value at the equals sign.
   for (const word of words.filter((one) => one !== "=")) {
     const below = command.commands.find(({ path }) => path.at(-1) === word);

@@ -17,7 +17,8 @@ interface Place {
 }
 
 function placeIn(folder: string): Place {
-  const [cwd, config_home] = [`${folder}/bus`, `${folder}/config`];
+  const cwd = `${folder}/bus`;
+  const config_home = `${folder}/config`;
   return { cwd, config_home, run: (...args) => runArq(args, { cwd, config_home }) };
 }
 

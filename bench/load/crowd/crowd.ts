@@ -139,7 +139,8 @@ export class CrowdMember {
     const { crowd, process } = this.#order;
     if (publishers.length === 0) return { sent: 0, expected: 0 };
     const share = shareOf(pace, publishers.length, publishersOf(crowd), process);
-    let [sent, expected] = [0, 0];
+    let sent = 0;
+    let expected = 0;
     await this.#whenDue(share, start_ms, (index, due_ms) => {
       const publisher = publishers[index % publishers.length]!;
       const room = Math.floor(index / publishers.length) % publisher.rooms.length;

@@ -130,7 +130,8 @@ async function askAll<T>(all: readonly Program[], word: Word): Promise<T[]> {
 
 /** Waits until all expected messages have arrived, or deliveries have stopped. */
 async function drain(all: readonly Program[], expected: number): Promise<void> {
-  let [received, changed_ms] = [-1, performance.now()];
+  let received = -1;
+  let changed_ms = performance.now();
   for (;;) {
     const counts = await askAll<Count>(all, { word: "count" });
     const now = sum(counts, (count) => count.received);

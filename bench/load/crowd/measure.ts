@@ -89,7 +89,8 @@ export class Measure {
   }
 
   report(): Report {
-    const [problems, problem_count] = [this.#problems, this.#problem_count];
+    const problems = this.#problems;
+    const problem_count = this.#problem_count;
     [this.#problems, this.#problem_count] = [[], 0];
     return {
       received: this.#received,

@@ -51,7 +51,8 @@ export class SteadyPair implements Disposable {
     const publisher = await open(() => {});
     await (await open((body) => pair.#receive(stampOf(body)))).subscribe(ROOM);
     pair.begin();
-    const [body, began_ms] = [new Body(BODY_BYTES), unixMs()];
+    const body = new Body(BODY_BYTES);
+    const began_ms = unixMs();
     let made = 0;
     pair.#timer = setInterval(() => {
       const now_ms = unixMs();

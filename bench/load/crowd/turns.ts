@@ -96,7 +96,8 @@ export interface Price {
 /** The price in the turns of a row, compared with those of another one. */
 export function priceOf(turns: readonly Turn[], name: string, other: string): Price {
   const of = (row: string) => turns.filter((turn) => turn.name === row).map(({ report }) => report);
-  const [mine, others] = [of(name), of(other)];
+  const mine = of(name);
+  const others = of(other);
   const delay = (key: "p50_ms" | "p99_ms") =>
     median(mine.map(({ latency }) => latency[key])) * 1_000;
   return {

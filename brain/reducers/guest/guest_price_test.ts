@@ -92,7 +92,8 @@ for (const [name, guest] of Object.entries(GUESTS)) {
     const first = unitsOf(run());
     assert.equal(unitsOf(run()), first, "a command costs the same whatever ran before it");
     const deadline_ms = performance.now() + PATIENCE_MS;
-    let [least_ms, ratio] = [Infinity, Infinity];
+    let least_ms = Infinity;
+    let ratio = Infinity;
     while (ratio > MULTIPLICATIONS_MAX && performance.now() < deadline_ms) {
       const row_ms = timed(() => {
         for (let at = 0; at < ROUNDS; at++) run();

@@ -60,7 +60,8 @@ async function inOrder(number: number, removes: number, calls: number, bus: Bus)
   const room_id = `counter-${number}`;
   const program = programFor(number, bus);
   await storeProgram(parts.objects, program);
-  const [removing, calling] = [new Gate(removes), new Gate(calls)];
+  const removing = new Gate(removes);
+  const calling = new Gate(calls);
   const remover = await Remover.open(brain, [file], (options) => ({
     ...options,
     records: removing.through(options.records),

@@ -46,7 +46,8 @@ export function thinned(
   while (kept.length > LEAST && (kept.length > history_snapshots || bytes > history_bytes)) {
     // The start of the log goes last: without it no entry before the next one can be shown.
     const first = kept[0]!.offset === floor && kept.length > LEAST + 1 ? 1 : 0;
-    let [least, least_gap] = [first, Infinity];
+    let least = first;
+    let least_gap = Infinity;
     for (let at = first; at < kept.length - LEAST; at++) {
       const gap = kept[at + 1]!.offset - (kept[at - 1]?.offset ?? floor);
       if (gap < least_gap) [least, least_gap] = [at, gap];

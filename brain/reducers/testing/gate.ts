@@ -16,7 +16,8 @@ export class Gate {
   is_reached = false;
 
   constructor(number: number) {
-    const [reached, opened] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const reached = Promise.withResolvers<void>();
+    const opened = Promise.withResolvers<void>();
     [this.reached, this.#reach] = [reached.promise, reached.resolve];
     [this.#opened, this.open] = [opened.promise, opened.resolve];
     this.#left = number;

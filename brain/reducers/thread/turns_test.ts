@@ -32,12 +32,11 @@ for (const [name, guest] of Object.entries(EXPENSIVE)) {
   Deno.test(`many entries of a reducer ${name} are applied in turns with another room's`, async () => {
     const host = new ReducerHost(() => {});
     await using _end = atEnd(() => host.end());
-    const [busy, other] = [program(guest), program({ apply: `(i32.const 0)` })];
+    const busy = program(guest);
+    const other = program({ apply: `(i32.const 0)` });
     for (const one of [busy, other]) await host.check(one);
-    const [first, second] = [
-      await host.open({ tenant_id: "t", room_id: "a" }, undefined),
-      await host.open({ tenant_id: "t", room_id: "b" }, undefined),
-    ];
+    const first = await host.open({ tenant_id: "t", room_id: "a" }, undefined);
+    const second = await host.open({ tenant_id: "t", room_id: "b" }, undefined);
     const entries = Array.from({ length: ENTRIES }, (_, at) => command(at + 1));
     const done: string[] = [];
     const many = host.apply(first.handle, busy, entries, ALL).then((all) => {
@@ -55,10 +54,8 @@ for (const [name, guest] of Object.entries(EXPENSIVE)) {
 Deno.test("tenants with long-running commands share one slot of the thread, for short turns", async () => {
   const host = new ReducerHost(() => {});
   await using _end = atEnd(() => host.end());
-  const [busy, plain] = [
-    program(EXPENSIVE["that never ends"]!),
-    program({ apply: `(i32.const 0)` }),
-  ];
+  const busy = program(EXPENSIVE["that never ends"]!);
+  const plain = program({ apply: `(i32.const 0)` });
   for (const one of [busy, plain]) await host.check(one);
   const rooms = await Promise.all(
     ["one", "other", "one", "other"].map((tenant_id, at) =>

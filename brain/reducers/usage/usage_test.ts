@@ -102,7 +102,8 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: pending use is written when the Brain ends, and its life mark shows so`, async () => {
     const rarely = { ...usage, flush_ms: 60_000 };
     await using world = await open({ modules: { plain: PLAIN }, usage: rarely });
-    const [brain, other] = [await world.start("a"), await world.start("b")];
+    const brain = await world.start("a");
+    const other = await world.start("b");
     await applied(brain, "plain", "go");
     await brain.service.drain();
     const { "a plain reducer:plain": units = 0 } = await unitsIn(other);

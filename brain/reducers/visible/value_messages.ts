@@ -50,7 +50,9 @@ export function valueMessages(
 ): ValueMessage[] {
   const messages: ValueMessage[] = [];
   let published_to = after;
-  let [part, bytes, to] = [1, 0, after];
+  let part = 1;
+  let bytes = 0;
+  let to = after;
   let changes: string[] = [];
   const close = (more: boolean) => {
     const message = messageOf(scope, published_to, { to, part, more, changes });

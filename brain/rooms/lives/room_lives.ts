@@ -291,7 +291,8 @@ class ProvenLives implements RoomLives {
   async #beat(): Promise<void> {
     const known = this.#tail;
     if (!this.#is_proven || known === undefined) return await this.prove();
-    const [doubts, highest] = [this.#doubts, this.#highest];
+    const doubts = this.#doubts;
+    const highest = this.#highest;
     const stored = await this.#read();
     const { record } = stored;
     if (doubts !== this.#doubts) return;

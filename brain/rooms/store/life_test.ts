@@ -35,7 +35,8 @@ Deno.test("over any copies no version of an epoch and no fence is used twice, an
     let copy: Copy = { revision: 0, bytes: undefined };
     const copies: Copy[] = [copy];
     const positions = new Set<string>();
-    let [highest, fence] = [0, 0];
+    let highest = 0;
+    let fence = 0;
     const load = (): RoomDocument =>
       copy.bytes === undefined
         ? { ...emptyDocument(), life: present }

@@ -65,7 +65,8 @@ export class TenantBytes {
 
   /** The bytes of all tenants together, and of the largest one. */
   get used(): { readonly total_bytes: number; readonly largest_bytes: number } {
-    let [total_bytes, largest_bytes] = [0, 0];
+    let total_bytes = 0;
+    let largest_bytes = 0;
     for (const { listed_bytes, grown_bytes } of this.#tenants.values()) {
       const bytes = Math.max(0, listed_bytes + grown_bytes);
       total_bytes += bytes;

@@ -42,8 +42,10 @@ const between = (part: number, length: number) => MARGIN + part * (length - 2 * 
 function onMap(vehicles: readonly Vehicle[], spots: Map<string, Spot>): void {
   const longitudes = vehicles.map(({ longitude = 0 }) => longitude);
   const latitudes = vehicles.map(({ latitude = 0 }) => latitude);
-  const [west, east] = [Math.min(...longitudes), Math.max(...longitudes)];
-  const [south, north] = [Math.min(...latitudes), Math.max(...latitudes)];
+  const west = Math.min(...longitudes);
+  const east = Math.max(...longitudes);
+  const south = Math.min(...latitudes);
+  const north = Math.max(...latitudes);
   for (const { id, longitude = 0, latitude = 0 } of vehicles) {
     const x = between(share(longitude, west, east), WIDTH);
     spots.set(id, { x, y: between(1 - share(latitude, south, north), MAP_HEIGHT) });

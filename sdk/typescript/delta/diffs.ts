@@ -6,14 +6,19 @@
 const HEADER = [0xd6, 0xc3, 0xc4, 0, 0];
 const VCD_SOURCE = 1;
 const NUMBER_MAX = 2 ** 32;
-const [NEAR, SAME] = [4, 768];
+const NEAR = 4;
+const SAME = 768;
 
 /** The digits of numbers, in the order of their values. */
 const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~";
 const VALUES: ReadonlyMap<number, number> = new Map(
   [...DIGITS].map((digit, value) => [digit.charCodeAt(0), value]),
 );
-const [LINE, COPY, COMMA, INSERT, END] = [0x0a, 0x40, 0x2c, 0x3a, 0x3b];
+const LINE = 0x0a;
+const COPY = 0x40;
+const COMMA = 0x2c;
+const INSERT = 0x3a;
+const END = 0x3b;
 
 /** Thrown for an invalid diff; never leaves this file. */
 class NoDiff extends Error {}
@@ -224,11 +229,9 @@ function applyWindow(base: Uint8Array, all: Section, bytes_max: number): Uint8Ar
   const window = new Section(all.take(all.number()));
   const made = window.number();
   if (!all.is_over || made > bytes_max || window.byte() !== 0) throw new NoDiff();
-  const [added = 0, instructions_bytes = 0, named = 0] = [
-    window.number(),
-    window.number(),
-    window.number(),
-  ];
+  const added = window.number();
+  const instructions_bytes = window.number();
+  const named = window.number();
   const data = new Section(window.take(added));
   const instructions = new Section(window.take(instructions_bytes));
   const target = new Target(segment, made, data, new Section(window.take(named)));

@@ -108,7 +108,8 @@ export class Unfolder {
   #coveredBy(room: string): Subscribed | undefined {
     const own = this.#rooms.get(room);
     if (own !== undefined) return own;
-    let [longest, found] = [0, undefined as Subscribed | undefined];
+    let longest = 0;
+    let found = undefined as Subscribed | undefined;
     for (const [pattern, sub] of this.#patterns) {
       if (pattern.length <= longest || !room.startsWith(pattern.slice(0, -1))) continue;
       [longest, found] = [pattern.length, sub];

@@ -55,7 +55,8 @@ export class PatternPositions {
     { max_frame_bytes }: Pick<Welcome, "max_frame_bytes">,
   ): AskedPositions {
     const epochs = new Map<string, [string, number][]>();
-    let [count, left_bytes] = [0, max_frame_bytes - SUB_BYTES];
+    let count = 0;
+    let left_bytes = max_frame_bytes - SUB_BYTES;
     for (const [room, { offset, epoch }] of stands ? [] : [...this.#places].reverse()) {
       left_bytes -= room.length + PLACE_BYTES;
       if (count === this.#most || left_bytes < 0) break;

@@ -104,7 +104,8 @@ class Bus {
   /** Answers the next question of a session. */
   serve(session: Session): boolean {
     const asked = session.asked.shift();
-    const [offset, epoch] = [this.#offset, `e${this.#epoch}`];
+    const offset = this.#offset;
+    const epoch = `e${this.#epoch}`;
     if (asked && "after" in asked) {
       const behind = this.log.filter((stored) => stored.offset > asked.after);
       const page = { messages: behind.slice(0, PAGE), more: behind.length > PAGE };
@@ -321,7 +322,8 @@ Deno.test("in any order, without a GAP nothing is lost or repeated", () => {
         : 0;
       // The history begins with the oldest stored message.
       const is_cut = steps.some(([what]) => what === "trim" || what === "replace");
-      let [next, gap] = [0, reads && is_cut];
+      let next = 0;
+      let gap = reads && is_cut;
       for (const item of received) {
         if (item !== "gap") {
           assert.ok(item >= next, `${item} after ${next - 1}`);

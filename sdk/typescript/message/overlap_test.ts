@@ -22,7 +22,9 @@ function play(
   const overlap = new Overlap();
   const got: string[] = [];
   const twist = (envelope: PlainEnvelope) => envelope.headers["X-Twist-ID"] as string;
-  let [old_at, new_at, crossed] = [0, fresh, false];
+  let old_at = 0;
+  let new_at = fresh;
+  let crossed = false;
   const hearOld = () => {
     const envelope = message(stream[old_at++]);
     if (overlap.hearOld(envelope)) got.push(twist(envelope));

@@ -55,7 +55,8 @@ async function asking(bus: TestBus): Promise<void> {
 async function state(bus: TestBus): Promise<void> {
   await using ann = await open(bus, "ann");
   await using bob = await open(bus, "bob");
-  const [hers, his] = [ann.room("p-3"), bob.room("p-3")];
+  const hers = ann.room("p-3");
+  const his = bob.room("p-3");
   const { version, epoch } = await roomState(hers).set("topic", { tea: true });
   const value = await roomState(his).get("topic", { after_version: version, epoch });
   assert.deepEqual([value.value, value.exists, value.version], [{ tea: true }, true, version]);

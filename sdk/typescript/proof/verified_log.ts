@@ -223,7 +223,8 @@ export class VerifiedLog {
 
   /** Reads on, once all of the last checkpoint is read in the newest one; returns the checkpoint. */
   async #advance(): Promise<Head> {
-    const [edge, before] = [this.#edge!, this.#checkpoint!];
+    const edge = this.#edge!;
+    const before = this.#checkpoint!;
     const next = edge.size < before.size ? before : await this.#newest();
     // An older one proves nothing: the message keeps waiting.
     if (next.size >= before.size) await this.#grow(edge.copy(), before, next);

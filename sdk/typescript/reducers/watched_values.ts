@@ -42,7 +42,8 @@ const encoder = new TextEncoder();
 
 /** Compares keys as the bus does: by their UTF-8 bytes. */
 export function compareKeys(one: string, other: string): number {
-  const [a, b] = [encoder.encode(one), encoder.encode(other)];
+  const a = encoder.encode(one);
+  const b = encoder.encode(other);
   const length = Math.min(a.length, b.length);
   for (let at = 0; at < length; at++) if (a[at] !== b[at]) return a[at]! - b[at]!;
   return a.length - b.length;

@@ -42,7 +42,8 @@ function bench(window = 4) {
 Deno.test("a request without its signature only delays its own room", () => {
   const { outbox, request, seal, sink, sent } = bench();
   outbox.connected(sink);
-  const [first, second] = [request(1, "a"), request(2, "a")];
+  const first = request(1, "a");
+  const second = request(2, "a");
   outbox.add(first);
   outbox.add(second);
   outbox.add(request(3, "b", false));
@@ -92,7 +93,8 @@ Deno.test("a missing signature only fails its own request: 'answer-timeout'", ()
 
 Deno.test("an aborted request is not sent, releases waiting ones, and is not settled again", () => {
   const { outbox, request, seal, sink, sent, settled } = bench(1);
-  const [first, second] = [request(1, "a"), request(2, "a", false)];
+  const first = request(1, "a");
+  const second = request(2, "a", false);
   outbox.add(first);
   outbox.add(second);
   outbox.cancel(first);

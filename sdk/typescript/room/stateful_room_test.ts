@@ -15,7 +15,8 @@ Deno.test("the changes of a state begin with all of it, and a loop that was slow
   await using server = await startLocalBus();
   await using ann = await connect({ url: server.url, token: server.token });
   await using bob = await connect({ url: server.url, token: server.token });
-  const [hers, his] = [roomState(ann.room("mirror")), roomState(bob.room("mirror"))];
+  const hers = roomState(ann.room("mirror"));
+  const his = roomState(bob.room("mirror"));
   await hers.set("before", 1);
   using changes = his.changes();
   await changes.ready;
@@ -23,7 +24,8 @@ Deno.test("the changes of a state begin with all of it, and a loop that was slow
   assert.deepEqual([first.op, first["state"]], ["state", { before: 1 }]);
   await hers.set("after", { deep: [2] });
   await hers.delete("before");
-  const [set, gone] = [await next(changes), await next(changes)];
+  const set = await next(changes);
+  const gone = await next(changes);
   assert.deepEqual([set.op, set.key, set.value], ["set", "after", { deep: [2] }]);
   assert.deepEqual([gone.op, gone.key, gone.version], ["delete", "before", first.version + 2]);
 

@@ -76,7 +76,9 @@ async function find(
   { from, last }: Start,
   oldest_ms: number,
 ): Promise<number> {
-  let [after, before, left] = [Number(from), 0, last];
+  let after = Number(from);
+  let before = 0;
+  let left = last;
   for (let more = last < Infinity || oldest_ms > -Infinity; more;) {
     const page = await read({ before, reverse: true });
     more = page.more;

@@ -507,7 +507,8 @@ export function splitConstants(value: unknown, tree: Tree = CONSTANTS): [unknown
     return [parts.map(([rest]) => rest), Object.fromEntries(parts.map(([, set]) => set).entries())];
   }
   if (!isTable(value)) return [value, {}];
-  const [rest, set]: [Table, Table] = [{}, {}];
+  const rest: Table = {};
+  const set: Table = {};
   for (const [name, member] of Object.entries(value)) {
     const node = Object.hasOwn(tree, name) ? tree[name] : undefined;
     if (node === undefined) rest[name] = member;

@@ -96,7 +96,9 @@ function viewOf(began: Table, path: string, cells: Map<string, Cell>): Table {
 /** Finds the keys that differ between two tables, step by step. */
 function* comparing(a: Table, b: Table, path: string, found: string[]): Generator<void> {
   for (const name of new Set([...Object.keys(a), ...Object.keys(b)])) {
-    const [key, one, other] = [within(path, name), a[name], b[name]];
+    const key = within(path, name);
+    const one = a[name];
+    const other = b[name];
     if (!isLiveKey(key) && isTable(one) && isTable(other)) yield* comparing(one, other, key, found);
     else if (yield* differ(one, other)) found.push(key);
   }

@@ -117,7 +117,8 @@ function reportCardinality({ comparison, from, to, place }: FieldPair): boolean 
 function reportTypes({ comparison, from, to, place }: FieldPair): boolean {
   const change = `was ${fieldTypeName(from)}, is ${fieldTypeName(to)}`;
   const pairs = [[valueTypeOf(from), valueTypeOf(to)] as const];
-  const [from_key, to_key] = [keyTypeOf(from), keyTypeOf(to)];
+  const from_key = keyTypeOf(from);
+  const to_key = keyTypeOf(to);
   if (from_key !== undefined && to_key !== undefined) pairs.push([from_key, to_key]);
   let reads = true;
   for (const [was, is] of pairs) {
@@ -144,7 +145,8 @@ function reportTypes({ comparison, from, to, place }: FieldPair): boolean {
  * can, so that defaults and presence are worth comparing.
  */
 export function compareFieldTypes(pair: FieldPair): boolean {
-  const [was, is] = [cardinalityOf(pair.from), cardinalityOf(pair.to)];
+  const was = cardinalityOf(pair.from);
+  const is = cardinalityOf(pair.to);
   if (was === is) return reportTypes(pair);
   const fits = reportCardinality(pair);
   // Between a map and a list the types were compared already.

@@ -104,7 +104,8 @@ function compareKind(comparison: Comparison, from: DescEnum, to: DescEnum): void
 }
 
 function compareFirst(comparison: Comparison, from: DescEnum, to: DescEnum): void {
-  const [was, is] = [from.values[0], to.values[0]];
+  const was = from.values[0];
+  const is = to.values[0];
   if (was === undefined || is === undefined || was.number === is.number) return;
   const detail = `the first value was ${was.name} = ${was.number}, is ${is.name} = ${is.number}; ` +
     `absent fields change their value`;
@@ -113,7 +114,8 @@ function compareFirst(comparison: Comparison, from: DescEnum, to: DescEnum): voi
 
 /** Compares two versions of an enum and reports. */
 export function compareEnums(comparison: Comparison, from: DescEnum, to: DescEnum): void {
-  const [was, is] = [valuesOf(from), valuesOf(to)];
+  const was = valuesOf(from);
+  const is = valuesOf(to);
   const reserved = reservationsOf(to);
   for (const [number, names] of was.names) {
     if (is.names.has(number)) reportNames(comparison, to, number, names, was, is);

@@ -86,7 +86,8 @@ function compareDefaults({ comparison, from, to, place }: FieldPair): void {
   // A field without its own default has its type's: the rules for enums cover the default of one enum.
   const is_own = from.proto.defaultValue !== "" || to.proto.defaultValue !== "";
   if (!is_own && from.enum?.typeName === to.enum?.typeName) return;
-  const [was, is] = [effectiveDefault(from), effectiveDefault(to)];
+  const was = effectiveDefault(from);
+  const is = effectiveDefault(to);
   if (was === undefined || is === undefined || was === is) return;
   const shown = (text: string) => JSON.stringify(text.slice(0, 80));
   const detail = `the default was ${shown(was)}, is ${shown(is)}; absent fields change their value`;

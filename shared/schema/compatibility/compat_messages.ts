@@ -141,7 +141,8 @@ function compareExtensionRanges(comparison: Comparison, from: DescMessage, to: D
 
 /** Compares two versions of a message and reports. */
 export function compareMessages(comparison: Comparison, from: DescMessage, to: DescMessage): void {
-  const [was, is] = [fieldsOf(from), fieldsOf(to)];
+  const was = fieldsOf(from);
+  const is = fieldsOf(to);
   compareOldFields(comparison, from, to, was, is);
   compareNewFields(comparison, from, to, was);
   compareReservations(comparison, from, to, to.fields);

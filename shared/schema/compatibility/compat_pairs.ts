@@ -24,7 +24,8 @@ function compareFiles(comparison: Comparison): Map<string, string> {
     const counterpart = comparison.to.getFile(file.proto.name);
     if (counterpart === undefined) continue;
     const place = { file: file.proto.name, message: "", field: "" };
-    const [was, is] = [file.proto.package, counterpart.proto.package];
+    const was = file.proto.package;
+    const is = counterpart.proto.package;
     if (was !== is) {
       packages.set(file.proto.name, is);
       const detail = `the package was ${was || "none"}, is ${
@@ -32,7 +33,8 @@ function compareFiles(comparison: Comparison): Map<string, string> {
       }; every full name changed`;
       comparison.report("error", "package-changed", place, detail);
     }
-    const [old_syntax, syntax] = [editionName(file), editionName(counterpart)];
+    const old_syntax = editionName(file);
+    const syntax = editionName(counterpart);
     if (old_syntax === syntax) continue;
     const detail = `was ${old_syntax}, is ${syntax}; what follows from it is reported by itself`;
     comparison.report("warning", "syntax-changed", place, detail);

@@ -84,7 +84,8 @@ export function compareReservations(
   to: DescMessage | DescEnum,
   members: readonly Numbered[],
 ): void {
-  const [was, is] = [reservationsOf(from), reservationsOf(to)];
+  const was = reservationsOf(from);
+  const is = reservationsOf(to);
   compareNumbers(comparison, was, is, to, members);
   compareNames(comparison, was, is, to, members);
 }

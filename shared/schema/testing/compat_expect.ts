@@ -40,7 +40,8 @@ export async function expectFindings(
   ]);
   for (const [index, { name, expected }] of changes.entries()) {
     await t.step(name, () => {
-      const [from, to] = [before.get(`p${index}`), after.get(`p${index}`)];
+      const from = before.get(`p${index}`);
+      const to = after.get(`p${index}`);
       assert.ok(from !== undefined && to !== undefined);
       for (const [mode, lines] of Object.entries(expected)) {
         const findings = compareDescriptors(from.registry, to.registry, mode as CompatibilityMode);

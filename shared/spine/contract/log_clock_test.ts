@@ -10,7 +10,8 @@ function clockOf(wall: { ms: number }, passed: { ms: number }, at_least_ms = 0):
 }
 
 Deno.test("it runs with the wall clock and not before the newest message", () => {
-  const [wall, passed] = [{ ms: 1_000 }, { ms: 50 }];
+  const wall = { ms: 1_000 };
+  const passed = { ms: 50 };
   const clock = clockOf(wall, passed);
   assert.equal(clock.now(), 1_000);
   wall.ms += 500;
@@ -21,7 +22,8 @@ Deno.test("it runs with the wall clock and not before the newest message", () =>
 
 Deno.test("a jump of the wall clock is worked off by a tenth of the time that passes", () => {
   for (const sign of [1, -1]) {
-    const [wall, passed] = [{ ms: 100 * HOUR_MS }, { ms: 0 }];
+    const wall = { ms: 100 * HOUR_MS };
+    const passed = { ms: 0 };
     const clock = clockOf(wall, passed);
     wall.ms += sign * HOUR_MS;
     assert.equal(clock.now(), 100 * HOUR_MS, "nothing at once");
@@ -35,7 +37,8 @@ Deno.test("a jump of the wall clock is worked off by a tenth of the time that pa
 });
 
 Deno.test("steady ms: each ms of the wall clock is looked at once, whatever it jumps to", () => {
-  const [wall, passed] = [{ ms: 1_000 }, { ms: 0 }];
+  const wall = { ms: 1_000 };
+  const passed = { ms: 0 };
   let looks = 0;
   const now = steadyMs({ now: () => wall.ms, monotonic_ms: () => (looks++, passed.ms) });
   assert.equal(now(), 1_000);
@@ -56,7 +59,8 @@ Deno.test("it never goes back, whatever the wall clock does", () => {
     jump_ms: fc.integer({ min: -1e9, max: 1e9 }),
   });
   fc.assert(fc.property(fc.array(step), (steps) => {
-    const [wall, passed] = [{ ms: 1e12 }, { ms: 0 }];
+    const wall = { ms: 1e12 };
+    const passed = { ms: 0 };
     const clock = clockOf(wall, passed);
     let last_ms = clock.now();
     for (const { passed_ms, jump_ms } of steps) {

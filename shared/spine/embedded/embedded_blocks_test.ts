@@ -29,7 +29,8 @@ Deno.test("the embedded journal bounds all tenants together, also after a restar
       for (let at = 0; at < 40; at++) {
         const payload = new Uint8Array(3_968).fill(at);
         await journal.append({ ...BLOCK, tenant_id: `tenant-${at % 2}`, payload });
-        const [one, two] = [await journal.status("tenant-0"), await journal.status("tenant-1")];
+        const one = await journal.status("tenant-0");
+        const two = await journal.status("tenant-1");
         assert.ok(one.bytes + two.bytes <= RETENTION.max_bytes);
         if (round === 1) assert.equal(one.blocks + two.blocks, 16);
       }
@@ -73,7 +74,8 @@ Deno.test("blocks of a time are found though the clock was ahead of it before", 
 for (const step_ms of [2_000, 20_000, 7_200_000]) {
   Deno.test(`a clock that is ahead by ${step_ms} ms deletes no block and no entry of a ledger`, async () => {
     await onDisk(async (open) => {
-      let [now_ms, monotonic_ms] = [1_700_000_000_000, 0];
+      let now_ms = 1_700_000_000_000;
+      let monotonic_ms = 0;
       const pass = (ms: number) => void ([now_ms, monotonic_ms] = [now_ms + ms, monotonic_ms + ms]);
       const spine = open(() => now_ms, () => monotonic_ms);
       const kept = { max_bytes: 65_536, max_age_seconds: step_ms / 1_000 };

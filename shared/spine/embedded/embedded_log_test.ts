@@ -286,7 +286,8 @@ Deno.test("a file that is not a log of this version is a start error that names 
 Deno.test("messages at once are stored over several turns, and nothing comes between", () =>
   withLog({}, async (log) => {
     const stored: Promise<unknown>[] = [];
-    let [most, together] = [0, 0];
+    let most = 0;
+    let together = 0;
     const append = (name: string) =>
       stored.push(
         log.append("a", bytes(name)).then(() => {

@@ -54,7 +54,8 @@ Deno.test("a sweep is limited, and continues where it ended", () => {
     writer.finish();
   });
   const messages = () => at.rows.totals(fresh.id).messages;
-  let [next, sweeps] = [0, 0];
+  let next = 0;
+  let sweeps = 0;
   const left: number[] = [messages()];
   do {
     next = sweepRooms(at.rows, next, 120_000);

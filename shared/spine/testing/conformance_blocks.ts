@@ -48,7 +48,8 @@ async function storesInOrder(bus: Bus): Promise<void> {
 
 async function keepsTenantsApart(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);
-  const [one, two] = [`${bus.name}-one`, `${bus.name}-two`];
+  const one = `${bus.name}-one`;
+  const two = `${bus.name}-two`;
   const node_id = "shield-1";
   await mine.append({ ...ROOMY, tenant_id: one, node_id, payload: bytes("1") });
   await mine.append({ ...ROOMY, tenant_id: two, node_id, payload: bytes("2") });
@@ -66,7 +67,8 @@ async function keepsTenantsApart(bus: Bus): Promise<void> {
 
 async function boundsATenant(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);
-  const [tenant_id, neighbour] = [bus.name, `${bus.name}-neighbour`];
+  const tenant_id = bus.name;
+  const neighbour = `${bus.name}-neighbour`;
   const append = (to: string, node_id: string, at: number) =>
     (node_id === "a" ? mine : theirs).append({
       tenant_id: to,
@@ -99,7 +101,8 @@ async function boundsATenant(bus: Bus): Promise<void> {
 
 async function forgetsByAge(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);
-  const [tenant_id, node_id] = [bus.name, "shield-1"];
+  const tenant_id = bus.name;
+  const node_id = "shield-1";
   await mine.append({ ...ROOMY, tenant_id, node_id, ttl_seconds: 1, payload: bytes("short") });
   await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes("long") });
   await until(
@@ -130,11 +133,9 @@ async function takesManyAtOnce(bus: Bus): Promise<void> {
 }
 
 async function keepsStoresApart({ spine, other, name: tenant_id }: Bus): Promise<void> {
-  const [journal, usage, ledger] = [
-    await spine.blocks("journal", KEPT),
-    await spine.blocks("usage", KEPT),
-    await spine.blocks("ledger", KEPT),
-  ];
+  const journal = await spine.blocks("journal", KEPT);
+  const usage = await spine.blocks("usage", KEPT);
+  const ledger = await spine.blocks("ledger", KEPT);
   const node_id = "shield-1";
   await journal.append({ ...ROOMY, tenant_id, node_id, payload: bytes("decisions") });
   await usage.append({ ...ROOMY, tenant_id, node_id, payload: bytes("counts") });
@@ -149,7 +150,8 @@ async function keepsStoresApart({ spine, other, name: tenant_id }: Bus): Promise
 
 async function storesAnIdOnce(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);
-  const [tenant_id, node_id] = [bus.name, "shield-1"];
+  const tenant_id = bus.name;
+  const node_id = "shield-1";
   const named = (id: string, label: string) => ({
     ...ROOMY,
     tenant_id,
@@ -168,7 +170,8 @@ async function storesAnIdOnce(bus: Bus): Promise<void> {
 
 async function storesWhereItIsExpected(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);
-  const [tenant_id, node_id] = [bus.name, FOLD_WRITERS.hour];
+  const tenant_id = bus.name;
+  const node_id = FOLD_WRITERS.hour;
   const put = (store: BlockStore, label: string, expected: number) =>
     store.append({ ...ROOMY, tenant_id, node_id, payload: bytes(label), expected });
   assert.equal(await mine.newest(tenant_id, node_id), undefined);
@@ -192,7 +195,8 @@ async function storesWhereItIsExpected(bus: Bus): Promise<void> {
 
 async function removesUpToACursor(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);
-  const [tenant_id, neighbour] = [bus.name, `${bus.name}-neighbour`];
+  const tenant_id = bus.name;
+  const neighbour = `${bus.name}-neighbour`;
   for (const at of [0, 1, 2, 3, 4, 5]) {
     const node_id = `shield-${at % 2}`;
     await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes(String(at)) });

@@ -79,7 +79,8 @@ async function forgetsWhatIsOld(bus: Bus): Promise<void> {
 
 async function isApartFromBuckets(bus: Bus): Promise<void> {
   const name = nameOf(bus);
-  const [one, two] = [`${name}_1`, `${name}_2`];
+  const one = `${name}_1`;
+  const two = `${name}_2`;
   const first = await bus.spine.ledger(one, KEPT);
   const second = await bus.spine.ledger(two, KEPT);
   await (await bus.spine.keyValue(one)).put(["1"], bytes("key"));

@@ -112,7 +112,8 @@ async function readsBack(bus: Bus): Promise<void> {
 async function tellsHeads(bus: Bus): Promise<void> {
   const [mine, theirs] = await openLogs(bus);
   assert.equal((await mine.heads(["a"])).size, 0);
-  const [a, b] = [await fill(mine, "a", 3), await fill(theirs, "b", 2)];
+  const a = await fill(mine, "a", 3);
+  const b = await fill(theirs, "b", 2);
   const expected = new Map([["a", a.at(-1)], ["b", b.at(-1)]]);
   assert.deepEqual(new Map(await mine.heads(["a", "never", "b"])), expected);
   const many = Array.from({ length: 3_000 }, (_, n) => `none-${n}`);

@@ -97,8 +97,10 @@ Deno.test("an order of another tenant than the subject's does nothing, and is co
 });
 
 Deno.test("without a room, a DISCONNECT ends all connections of a user, or one connection", async () => {
-  const [one, two] = [new Kept("c1", "ann", ["lobby"]), new Kept("c2", "ann", [], true)];
-  const [bob, foreign] = [new Kept("c3", "bob", []), new Kept("c4", "ann", [], false, "globex")];
+  const one = new Kept("c1", "ann", ["lobby"]);
+  const two = new Kept("c2", "ann", [], true);
+  const bob = new Kept("c3", "bob", []);
+  const foreign = new Kept("c4", "ann", [], false, "globex");
   await using test = await testSignals([one, two, bob, foreign]);
   const order = (target: string) => ({
     signal: { kind: "DISCONNECT" as const, target, reason: "rude", until_ms: 0 },
@@ -159,8 +161,10 @@ Deno.test("a ban from the tenant ends the user's connections, a ban from a room 
 });
 
 Deno.test("a revocation ends only connections with the revoked token, and sends them the reason", async () => {
-  const [old, text] = [new Kept("c1", "ann", ["lobby"]), new Kept("c2", "ann", [], true)];
-  const [bob, gone] = [new Kept("c3", "bob", ["lobby"]), new Kept("c4", "ann", [])];
+  const old = new Kept("c1", "ann", ["lobby"]);
+  const text = new Kept("c2", "ann", [], true);
+  const bob = new Kept("c3", "bob", ["lobby"]);
+  const gone = new Kept("c4", "ann", []);
   gone.ended = true;
   await using test = await testSignals([old, text, bob, gone]);
   const revocation = { kind: "user", id: "ann", issued_before_ms: 1, until_ms: 9 } as const;

@@ -186,7 +186,8 @@ async function findYoung(
   young: number,
   oldest_ms: number,
 ): Promise<number> {
-  let [low, high] = [old, young - 1];
+  let low = old;
+  let high = young - 1;
   while (low < high) {
     const middle = low + Math.floor((high - low) / 2);
     const [message] = (await read(room, middle, 1, 1)).messages;

@@ -143,7 +143,8 @@ export async function wayIn(reading: JournalReading, question: WayInQuery): Prom
 /** Whether a line is about the messages; a gap may be. Pure. */
 function meantBy(query: WayInQuery): (line: JournalLine) => boolean {
   const { message_id, room, offset, found } = query;
-  const [trace, twist] = [digitsOf(query.trace), digitsOf(query.twist)];
+  const trace = digitsOf(query.trace);
+  const twist = digitsOf(query.twist);
   return (line) => {
     if (isHole(line)) return true;
     if (found.some((one) => isAbout(line, one))) return true;

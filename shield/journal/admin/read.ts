@@ -91,7 +91,11 @@ export async function* readJournal(
     next: { ...place, seen: sequence.text() },
     is_end,
   });
-  let [found, blocks, bytes, looked, stored_ms] = [0, 0, 0, 0, 0];
+  let found = 0;
+  let blocks = 0;
+  let bytes = 0;
+  let looked = 0;
+  let stored_ms = 0;
   if (query.after === undefined) {
     const ends = (await reading.ends(tenant_id)).filter((line) =>
       isWanted(line, query) && isMeant(line)
@@ -169,7 +173,9 @@ export async function* readNewest(
   const oldest_ms = Math.max(first_ms, asked_ms);
   const { limit } = query;
   const all = { ...query, limit: Infinity };
-  let [skipped, from_ms, is_cut] = [0, oldest_ms, false];
+  let skipped = 0;
+  let from_ms = oldest_ms;
+  let is_cut = false;
   for (let back_ms = WINDOW_MS;; back_ms *= 2) {
     const start_ms = Math.max(oldest_ms, Math.min(last_ms, youngest_ms) - back_ms);
     const { found, is_end } = await counted(readJournal(reading, all, { from_ms: start_ms }));

@@ -46,7 +46,8 @@ export class Clocks {
     for (const { node_id, value: { now_ms } } of answers) {
       const at_ms = received_ms.get(node_id);
       if (at_ms === undefined) continue;
-      const [least, most] = [now_ms - Math.max(asked_ms, at_ms), now_ms - asked_ms];
+      const least = now_ms - Math.max(asked_ms, at_ms);
+      const most = now_ms - asked_ms;
       const before = this.#bounds.get(node_id);
       const fits = before !== undefined && least <= before.most && before.least <= most;
       this.#bounds.set(node_id, {

@@ -159,7 +159,9 @@ Deno.test("the first read of a call pays for all headers and claims, and further
   const ask = "(drop (call $get_claim (i32.const 0) (i32.const 1)))";
   const units = (body: string, asking_bytes: number) =>
     run({ body: `${body} i32.const 0` }, { asking_bytes }).units;
-  const [without, once, twice] = [units(ask, 0), units(ask, 1_000), units(ask + ask, 1_000)];
+  const without = units(ask, 0);
+  const once = units(ask, 1_000);
+  const twice = units(ask + ask, 1_000);
   assert.equal(once - without, 8_000);
   assert.equal(twice - once, without - units("", 1_000));
   assert.equal(run({ body: `${ask} i32.const 0` }, { asking_bytes: 1_000_000 }).fault, "fuel");

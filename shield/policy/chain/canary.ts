@@ -37,7 +37,8 @@ function changedNames(before: Policies, after: Policies): string[] {
   const names = new Set([...before, ...after].map(({ name }) => name));
   const of = (all: Policies, name: string) => all.find((one) => one.name === name);
   return [...names].filter((name) => {
-    const [old, now] = [of(before, name), of(after, name)];
+    const old = of(before, name);
+    const now = of(after, name);
     return old === undefined || now === undefined || !sameBinding(old, now);
   }).sort();
 }
@@ -85,7 +86,8 @@ export function canaryLists(before: Policies, after: Policies): CanaryLists {
   }
   const isChanged = ({ name }: PolicyBinding) => changed.includes(name);
   const sides = new Map<PolicyBinding, Side>();
-  const [old, now] = [before.filter(isChanged), after.filter(isChanged)];
+  const old = before.filter(isChanged);
+  const now = after.filter(isChanged);
   const inside = mixed(after, old, "new", sides, changed);
   const outside = mixed(before, now, "old", sides, changed);
   return { inside, outside, sides, changed };

@@ -70,7 +70,8 @@ Deno.test("for every key and room one whole version is in force, and the other o
         return;
       }
       const chain = new ActiveChain(1, before, { ...lists, share });
-      const [inside, outside] = [new ActiveChain(1, after), new ActiveChain(1, before)];
+      const inside = new ActiveChain(1, after);
+      const outside = new ActiveChain(1, before);
       const is_inside = isSampled(key, share);
       const [force, other] = is_inside ? [inside, outside] : [outside, inside];
       for (const room of ["chat-1", "lobby"]) {

@@ -112,7 +112,8 @@ function count({ counts, fuel, samples }: Draft, pair: Pair, request: JudgedRequ
     const bucket = fuelBucket(judged.outcome.fuel);
     fuel[version].set(bucket, (fuel[version].get(bucket) ?? 0) + 1);
   }
-  const [before, after] = [refuses(old), refuses(now)];
+  const before = refuses(old);
+  const after = refuses(now);
   const is_fault = now?.outcome.fault !== undefined && old?.outcome.fault === undefined;
   if (is_fault) counts.faults++;
   if (after && !before) counts.refused++;

@@ -28,7 +28,8 @@ Deno.test("a canary grows and ends, and messages meet both versions meanwhile", 
   const { registry } = one;
   await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
   const sha256 = await registry.store.putModule(tinyModule(2));
-  const [old, now] = [(await tinyName(1)).slice(0, 6), sha256.slice(0, 6)];
+  const old = (await tinyName(1)).slice(0, 6);
+  const now = sha256.slice(0, 6);
   registry.setCanary("acme", canaryOf(sha256));
   await until("it runs", () => registry.canaryOf("acme") !== undefined);
   assert.deepEqual(running(one), [`p~new ${now}`, `p ${old}`]);

@@ -84,10 +84,8 @@ Deno.test("a verdict of this thread has the same parts as a worker's: code, head
       i32.const 0`,
   });
   const facts = () => ({ headers: [["x-a", "given"]] as const, claims: { sub: "ann" } });
-  const [away, here] = [
-    await judge(test, ask("says", GOOD, { facts })),
-    await judge(test, ask("says", GOOD, { facts })),
-  ];
+  const away = await judge(test, ask("says", GOOD, { facts }));
+  const here = await judge(test, ask("says", GOOD, { facts }));
   assert.deepEqual([away.inline, here.inline], [false, true]);
   const timeless = ({ verdict: { outcomes, ...rest } }: typeof away) => ({
     ...rest,

@@ -130,11 +130,9 @@ Deno.test("jobs that wait for keys and move to one lane do not wait for later on
   const other = holds.lane();
   const taken = [{ slots: [refOf("x"), refOf("y")] }];
   other.take(taken);
-  const [left, right, slow] = [
-    await startLane(holds),
-    await startLane(holds),
-    await startLane(holds),
-  ];
+  const left = await startLane(holds);
+  const right = await startLane(holds);
+  const slow = await startLane(holds);
   left.push(1, 5, "x");
   left.push(2, 5, "y");
   right.push(3, 5, "y");

@@ -146,7 +146,8 @@ export function decodeReplyState(
   const take = (count: number): SlotValue[] => {
     const values: SlotValue[] = [];
     for (let left = count; left > 0; left--) {
-      const [place, slot] = [view.getUint8(at), view.getUint8(at + 1)];
+      const place = view.getUint8(at);
+      const slot = view.getUint8(at + 1);
       const length = view.getUint32(at + 4, true);
       at += REPLY_VALUE_BYTES;
       const value = length === ABSENT ? null : bytes.slice(at, at + length);

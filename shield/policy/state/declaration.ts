@@ -52,7 +52,8 @@ const isField = (text: string): text is typeof FIELDS[number] =>
 function placeholderOf(text: string): Placeholder | undefined {
   if (isField(text)) return { from: text };
   const dot = text.indexOf(".");
-  const [from, name] = [text.slice(0, dot), text.slice(dot + 1)];
+  const from = text.slice(0, dot);
+  const name = text.slice(dot + 1);
   if (dot < 0 || name === "" || new TextEncoder().encode(name).length > NAME_BYTES) {
     return undefined;
   }

@@ -89,7 +89,8 @@ Deno.test("whatever is written, read and swept: limits hold, sums are right, and
       const value = size === null ? null : new Uint8Array(size).fill(at);
       store.set(ref(place, tenant), value, now_ms);
       model.set(`${tenant} ${place}`, { value, until_ms: now_ms + 1_000 });
-      let [entries, sum] = [0, 0];
+      let entries = 0;
+      let sum = 0;
       for (const [name, { value, until_ms }] of model) {
         const [tenant = "", place = ""] = name.split(" ");
         const there = store.get(ref(place, tenant), now_ms);

@@ -278,7 +278,8 @@ Deno.test("an admin of one tenant reads schemas and its own mappings, and regist
   using t = await testSchemas(engine.spine, { mappings });
   await t.push("ping", ping());
   await t.push("pong", pong());
-  const [acme, globex] = [tenantAdmin("acme"), tenantAdmin("globex")];
+  const acme = tenantAdmin("acme");
+  const globex = tenantAdmin("globex");
   const get = async (path: string, as = acme) =>
     (await ask(t, "GET", path, undefined, GZIP, as)).body;
   const idsOf = async (as = acme) =>

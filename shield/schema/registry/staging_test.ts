@@ -33,7 +33,8 @@ const versionsOf = async (store: SchemaStore) =>
 Deno.test("a staged version is in force after its promotion, and only once", async () => {
   await using engine = testSpine();
   const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
-  const [one, two] = [ping(), ping(["more", 7, "int32"])];
+  const one = ping();
+  const two = ping(["more", 7, "int32"]);
   const first = await staged(store, one);
   assert.deepEqual([first.after, first.named.version], [0, 1]);
   assert.deepEqual([await store.read("ping"), await store.set("ping")], [undefined, undefined]);
@@ -76,7 +77,8 @@ Deno.test("a version registered after the staging makes a check stale, and prece
   await using engine = testSpine();
   const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
   await push(store, ping());
-  const [theirs, ours] = [ping(["theirs", 8, "int32"]), ping(["ours", 9, "int32"])];
+  const theirs = ping(["theirs", 8, "int32"]);
+  const ours = ping(["ours", 9, "int32"]);
   const { named } = await staged(store, ours);
   assert.deepEqual(await stagedBytes(store, named), ours);
   await push(store, theirs);

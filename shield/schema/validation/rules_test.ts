@@ -205,7 +205,8 @@ Deno.test("nested loops over a large message stop at the limit and report it", (
 Deno.test("rules that take too much of a core stop, however few their steps, and a stall of the machine is no cost", () => {
   const registry = withCel("this.numbers.all(n, n > 0)");
   const desc = registry.getMessage("t.M")!;
-  const [clock, message] = [{ now_ms: 0, cpu_ms: 0 }, { numbers: Array<number>(100).fill(1) }];
+  const clock = { now_ms: 0, cpu_ms: 0 };
+  const message = { numbers: Array<number>(100).fill(1) };
   /** Judges the message on a machine where each reading of the clock finds it so much later. */
   const judged = (now_ms: number, cpu_ms: number) => {
     const schema = compileRules(registry, desc, SCHEMA_LIMITS, {
@@ -247,7 +248,8 @@ Deno.test("a pattern from the message is limited as well", () => {
 
 Deno.test("the cost of a substring search is charged for the worst texts", () => {
   const registry = withCel("!this.text.contains(this.other)");
-  const [text, half] = ["a".repeat(64_000), "a".repeat(16_000)];
+  const text = "a".repeat(64_000);
+  const half = "a".repeat(16_000);
   const limits = { ...SCHEMA_LIMITS, rule_steps: 100_000 };
   const other = `${half}b${half}`;
   const costly = judge(registry, "t.M", { text, other }, limits);

@@ -288,7 +288,8 @@ const HEARTBEAT: readonly Case[] = [
     options: { heartbeat_ms: 2_000 },
     async run(host) {
       const began_ms = performance.now();
-      const [alive, dead] = [await open(host), await open(host)];
+      const alive = await open(host);
+      const dead = await open(host);
       using peer = alive.peer;
       using _dead = dead.peer;
       let pings = 0;

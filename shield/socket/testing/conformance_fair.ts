@@ -38,7 +38,8 @@ const numbers = (count: number) => Array.from({ length: count }, (_, at) => Stri
 
 /** The most messages of a socket between two turns of the event loop. */
 async function mostInTurn(seen: Seen, done: () => boolean): Promise<number> {
-  let [most, now] = [0, 0];
+  let most = 0;
+  let now = 0;
   let counting = true;
   seen.onmessage = () => most = Math.max(most, ++now);
   const turn = () => {
@@ -155,7 +156,8 @@ const RESTS: readonly Case[] = [
     behaviour: "a client over a rate is not read until its rate allows",
     except: { native: "it is read, and refused" },
     run: opened(async ({ peer, seen }, host) => {
-      let [began_ms, rested_ms] = [0, 0];
+      let began_ms = 0;
+      let rested_ms = 0;
       seen.onmessage = () => {
         if (seen.events.length === 2) {
           began_ms = performance.now();

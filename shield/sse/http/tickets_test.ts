@@ -54,7 +54,8 @@ Deno.test("a ticket belongs to its owner, for its rooms only", async () => {
 
 Deno.test("of all concurrent redeemers of a ticket, on two Shields, one succeeds", async () => {
   await using test = testSpine();
-  const [one, two] = [storeOn(test.spine), storeOn(test.spine)];
+  const one = storeOn(test.spine);
+  const two = storeOn(test.spine);
   const { ticket } = await one.issue(ANN, ["a"]);
   const taken = await Promise.allSettled([one, two, one, two].map((it) => it.redeem(ticket)));
   assert.equal(taken.filter(({ status }) => status === "fulfilled").length, 1);
@@ -122,7 +123,8 @@ for (const step_ms of STEPS_MS) {
     await using test = testSpine();
     const clock = new TestClock();
     const store = storeOn(test.spine, clock);
-    const [early, late] = [await store.issue(ANN, ["a"]), await store.issue(ANN, ["a"])];
+    const early = await store.issue(ANN, ["a"]);
+    const late = await store.issue(ANN, ["a"]);
     clock.now_ms += step_ms;
     clock.pass(29_999);
     await store.redeem(early.ticket);
@@ -152,7 +154,8 @@ for (const step_ms of STEPS_MS) {
     });
     const redeeming = storeOn({ keyValue: () => Promise.resolve(aging) }, clock);
     const issuing = storeOn(test.spine);
-    const [early, late] = [await issuing.issue(ANN, ["a"]), await issuing.issue(ANN, ["a"])];
+    const early = await issuing.issue(ANN, ["a"]);
+    const late = await issuing.issue(ANN, ["a"]);
     clock.now_ms += step_ms;
     await redeeming.redeem(early.ticket);
     if (step_ms < 60_000) return;
@@ -162,8 +165,10 @@ for (const step_ms of STEPS_MS) {
 
   Deno.test(`a Shield whose clock is set by ${step_ms} ms deletes no ticket of another`, async () => {
     await using test = testSpine();
-    const [clock, other] = [new TestClock(), new TestClock()];
-    const [sweeping, issuing] = [storeOn(test.spine, clock), storeOn(test.spine, other)];
+    const clock = new TestClock();
+    const other = new TestClock();
+    const sweeping = storeOn(test.spine, clock);
+    const issuing = storeOn(test.spine, other);
     clock.now_ms += step_ms;
     const { ticket } = await issuing.issue(ANN, ["a"]);
     // Its sweep begins with its next ticket.

@@ -35,7 +35,8 @@ export function judgeCalls(taken: readonly ReceivedCall[], journals: Changes): s
     else by_room.set(key, [...by_room.get(key) ?? [], lineOf(known, data.change)]);
   }
   for (const key of new Set([...journals.keys(), ...by_room.keys()])) {
-    const [written, called] = [journals.get(key) ?? [], by_room.get(key) ?? []];
+    const written = journals.get(key) ?? [];
+    const called = by_room.get(key) ?? [];
     const at = written.findIndex((line, at) => line !== called[at]);
     if (at >= 0) {
       problems.push(`${key}: "${called[at] ?? "nothing"}" was called for, not "${written[at]}"`);

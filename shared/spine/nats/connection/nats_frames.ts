@@ -8,7 +8,10 @@ const SPACE = 0x20;
 const CR = 0x0d;
 const LF = 0x0a;
 const ZERO = 0x30;
-const [H, M, S, G] = [0x48, 0x4d, 0x53, 0x47];
+const H = 0x48;
+const M = 0x4d;
+const S = 0x53;
+const G = 0x47;
 /** More digits than any size or subscription id has, and still an exact number. */
 const DIGITS_MAX = 15;
 /** Largest message, in bytes; nats.js' own bound. */

@@ -102,7 +102,9 @@ Deno.test("a token in a file is read again for each attempt to connect", async (
 });
 
 Deno.test("the seed of an nkey in a file is read again for each attempt to connect", async () => {
-  const [first, second, other] = [nkeys.createUser(), nkeys.createUser(), nkeys.createAccount()];
+  const first = nkeys.createUser();
+  const second = nkeys.createUser();
+  const other = nkeys.createAccount();
   const seed = (pair: typeof first) => new TextDecoder().decode(pair.getSeed());
   const config = (pair: typeof first) =>
     `authorization { users: [{ nkey: "${pair.getPublicKey()}" }] }`;
@@ -159,7 +161,8 @@ Deno.test("credentials that end are replaced by those that the file has by then"
 });
 
 Deno.test("a server that wants to see a certificate is shown the one that is there by then", async () => {
-  const [first, second] = [await testCertificate(), await testCertificate()];
+  const first = await testCertificate();
+  const second = await testCertificate();
   await withFolder(async (write) => {
     const trusted = write("clients.pem", first.cert);
     const config = `tls { ${SERVER_TLS}, ca_file: "${trusted}", verify: true }`;

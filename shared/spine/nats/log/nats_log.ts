@@ -299,7 +299,8 @@ export class StreamLog implements AppendLog {
 
   async #open(): Promise<void> {
     const { link } = this.#tools;
-    const [before, life] = [this.#stream, this.stream];
+    const before = this.#stream;
+    const life = this.stream;
     try {
       // Appends under way to the old stream may have to be sent first to the new one.
       while (this.#underWay > 0) {

@@ -201,7 +201,8 @@ Deno.test("a bound holds over processes, up to a grant each, and after restarts"
 Deno.test("one tenant's trims and requests do not affect the others of the stream", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await logEngine([nats.url], BOUNDS);
-  const [mine, theirs] = [await open(one, "acme"), await open(one, "bolt")];
+  const mine = await open(one, "acme");
+  const theirs = await open(one, "bolt");
   for (let n = 0; n < 5; n++) await mine.append("a", bytes(String(n)));
   for (let n = 0; n < 5; n++) await theirs.append("a", bytes(String(n)));
   await mine.append("b", bytes("between"));

@@ -91,7 +91,8 @@ async function fits({ connection, timeout_ms }: StorageSource, taken: string, un
 /** Bytes that can still be reserved, to 64 KiB; undefined: unknown. */
 async function freeBytes(source: StorageSource, taken: string): Promise<number | undefined> {
   if (await fits(source, taken, UNITS_MAX)) return undefined;
-  let [low, high] = [0, UNITS_MAX];
+  let low = 0;
+  let high = UNITS_MAX;
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
     if (await fits(source, taken, middle)) low = middle;

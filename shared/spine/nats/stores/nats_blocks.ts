@@ -205,7 +205,8 @@ class NatsBlocks implements BlockStore {
       ]);
       const time = (stored: typeof first) =>
         stored === undefined ? undefined : fromStored(stored).time_ms;
-      const [first_ms, last_ms] = [time(first), time(last)];
+      const first_ms = time(first);
+      const last_ms = time(last);
       return { blocks, bytes, first_ms, last_ms, whole_ms: is_cut ? first_ms : whole_ms };
     }, { blocks: 0, bytes: 0, first_ms: undefined, last_ms: undefined, whole_ms: undefined });
   }
