@@ -188,7 +188,8 @@ Deno.test("unreadable bytes leave the old version in force and are read again", 
 
 Deno.test("stored bytes that are not a descriptor set are not unpacked repeatedly", async () => {
   await using engine = testSpine();
-  using t = await testCache(engine.spine);
+  // A watch may report the record after the first read has begun, which repeats it.
+  using t = await testCache(engine.spine, { deaf: true });
   const bytes = new Uint8Array([0x1f, 0x8b, 1, 2, 3]);
   const sha256 = sha256Of(bytes);
   const version = { version: 1, sha256, size_bytes: 5, registered_ms: 1, by: "x" };
