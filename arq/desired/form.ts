@@ -15,7 +15,7 @@ import {
   always,
   fraction,
   id,
-  refuseRepeated,
+  listOnce,
   roomPattern,
 } from "../../shared/config/values/schema_values.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema_id.ts";
@@ -118,13 +118,7 @@ export const nameOf = (kind: Kind, one: Thing): string =>
 
 /** A list of a kind, whose entries have different identities. */
 function kind<Z extends z.ZodType>(list: Kind, entry: Z, max = RULES_MAX) {
-  const members: readonly string[] = KIND_NAMES[list];
-  const what = members.join(" and ");
-  const shown = members[0] ?? "";
-  const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
-  return z.array(entry).max(max)
-    .superRefine(refuseRepeated({ list, members: [...members], shown, ...same }), always)
-    .optional();
+  return listOnce(list, entry, max, KIND_NAMES[list]);
 }
 
 /** One file. The bus keeps a kind that no file of the folder has. */

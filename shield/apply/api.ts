@@ -10,7 +10,7 @@ import { SignatureRule } from "../../shared/config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance.ts";
 import { OwnQuota } from "../../shared/config/schema_quota.ts";
 import { TenantBudget } from "../../shared/config/schema_usage.ts";
-import { always, refuseRepeated } from "../../shared/config/values/schema_values.ts";
+import { listOnce } from "../../shared/config/values/schema_values.ts";
 import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { decodeRollout, isUnderWay, type Rollout } from "../../shared/rollout/rollout.ts";
@@ -73,12 +73,7 @@ const LISTS_MAX: Readonly<Record<string, number>> = {
 
 /** A list whose entries are unique in one of `members`. */
 function listOf<Z extends z.ZodType>(list: string, entry: Z, ...members: string[]) {
-  const what = members.join(" and ");
-  const shown = members[0] ?? "";
-  const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
-  return z.array(entry).max(LISTS_MAX[list] ?? TENANT_RULES_MAX)
-    .superRefine(refuseRepeated({ list, members, shown, ...same }), always)
-    .optional();
+  return listOnce(list, entry, LISTS_MAX[list] ?? TENANT_RULES_MAX, members);
 }
 
 /** The wanted state in a request. */

@@ -74,6 +74,21 @@ export function refuseRepeated(
   };
 }
 
+/** A list of at most `max` entries, which may be absent; two entries differ in one of the members at least. */
+export function listOnce<Z extends z.ZodType>(
+  list: string,
+  entry: Z,
+  max: number,
+  members: readonly string[],
+) {
+  const what = members.join(" and ");
+  const shown = members[0] ?? "";
+  const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
+  return z.array(entry).max(max)
+    .superRefine(refuseRepeated({ list, members, shown, ...same }), always)
+    .optional();
+}
+
 /** Whether a URL may be fetched: it uses TLS, or is on this machine. */
 export function isFetchable(url: string): boolean {
   if (!URL.canParse(url)) return false;
