@@ -108,12 +108,12 @@ function keepBuckets(from: DatabaseSync, to: string, keeps_usage: boolean): void
   }
 }
 
-/** Of a mark without such content, which former releases wrote: undefined. */
+/** Undefined: there is no mark, or the restore was cut off while it wrote it, before it moved anything. */
 async function readMark(path: string): Promise<CutOff | undefined> {
   try {
     return JSON.parse(await Deno.readTextFile(path));
   } catch {
-    // There is none, or it says nothing.
+    // See above.
     return undefined;
   }
 }

@@ -124,7 +124,7 @@ export const JOURNAL: Capability<StartedJournal> = {
         open: () => place.store(),
         stays: "all decisions, until [journal] retention_days: the journal does not erase by room",
         eraseUser: async (tenant_id, user_id) =>
-          await (await place.keys()).erase(tenant_id, user_id, place.max_age_ms),
+          await (await place.keys()).erase(tenant_id, user_id),
         leavesOf: async (tenant_id, block) =>
           (await linesOf({ keys: () => place.keys() }, tenant_id, block))
             .map((line) => ({ sha256: payloadHash(canonicalJson(line)) })),

@@ -135,10 +135,10 @@ export class JournalKeys implements UserKeys {
   }
 
   /**
-   * Deletes every key of the user whose period ended within `max_age_ms`. Resolves to their number once all are
-   * deleted. Rejects with `spine-unavailable`; a retry deletes the rest.
+   * Deletes every key of the user. Resolves to their number once all are deleted. Rejects with `spine-unavailable`; a
+   * retry deletes the rest.
    */
-  async erase(tenant_id: string, user: string, max_age_ms: number): Promise<number> {
+  async erase(tenant_id: string, user: string): Promise<number> {
     const { bucket, now } = this.#options;
     const handle = await this.#handles.of(tenant_id, user);
     let erased = 0;
@@ -146,11 +146,10 @@ export class JournalKeys implements UserKeys {
     const notice = place("e", periodOf(now()), tenant_id, handle);
     const notice_id = new Uint8Array(randomBytes(ID_BYTES));
     this.#forget(notice, notice_id);
-    // Clocks differ, and any of them may have been wrong. Keys of earlier releases are in no named period.
-    const periods = new Set((await bucket.keys(["p"])).map(([, period = ""]) => period));
-    const [first, last] = [now() - max_age_ms, now()].map((at_ms) => Number(periodOf(at_ms)));
-    for (let period = first! - 1; period <= last! + 1; period++) periods.add(String(period));
-    for (const period of periods) erased += await this.#eraseIn(period, tenant_id, handle) ? 1 : 0;
+    // All that were ever named: clocks differ, and any of them may have been wrong.
+    for (const [, period = ""] of await bucket.keys(["p"])) {
+      if (await this.#eraseIn(period, tenant_id, handle)) erased++;
+    }
     // The other Shields see this with the key's deletion.
     if (erased === 0) await this.#tidy(() => bucket.put(notice, notice_id));
     return erased;

@@ -11,7 +11,6 @@ import { startNats } from "../../tests/harness/nats_server.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
 const DAY_MS = 86_400_000;
-const WEEK_MS = 7 * DAY_MS;
 const log = QUIET;
 
 interface Bed {
@@ -97,8 +96,8 @@ onBoth("an erased user's key is deleted on every Shield, and a new one follows",
   const [before, kept] = await one.forWriting("acme", ["ann", "bob"]);
   assert.deepEqual(await two.forWriting("acme", ["ann", "bob"]), [before, kept]);
   assert.deepEqual((await two.forReading("acme", [before!.id])).map(hex), [hex(before!.key)]);
-  assert.equal(await one.erase("acme", "ann", WEEK_MS), 1);
-  assert.equal(await one.erase("acme", "ann", WEEK_MS), 0, "there is none left");
+  assert.equal(await one.erase("acme", "ann"), 1);
+  assert.equal(await one.erase("acme", "ann"), 0, "there is none left");
   assert.deepEqual(await one.forReading("acme", [before!.id]), [undefined]);
   await until("the other Shield has received it", async () => {
     const [key] = await two.forReading("acme", [before!.id]);
@@ -128,7 +127,7 @@ onBoth(
     };
     for (const keys of [one, two]) {
       await until("it has received it, although ann had no key", async () => {
-        await one.erase("acme", "ann", WEEK_MS);
+        await one.erase("acme", "ann");
         return !await opened(keys, recorded_ms);
       });
       await until("later records are readable", () => opened(keys, bed.now_ms));
@@ -153,7 +152,7 @@ for (const step_ms of [-7_200_000, -20_000, 20_000, 7_200_000]) {
       bed.ahead_ms = step_ms;
       bed.now_ms += 10;
       await until("an erasure that it knows", async () => {
-        await keys.erase("acme", "ann", WEEK_MS);
+        await keys.erase("acme", "ann");
         return !await isReadable(recorded_ms);
       });
       bed.ahead_ms = 0;
@@ -172,7 +171,7 @@ onBoth(
     const [key] = await one.forWriting("acme", ["ann"]);
     bed.now_ms += 60 * DAY_MS;
     bed.ahead_ms = 3 * DAY_MS;
-    assert.equal(await two.erase("acme", "ann", 60 * DAY_MS), 1);
+    assert.equal(await two.erase("acme", "ann"), 1);
     bed.ahead_ms = 0;
     assert.deepEqual(await two.forReading("acme", [key!.id]), [undefined]);
   },
@@ -184,7 +183,7 @@ onBoth("an erasure finds keys of all times, whatever the clocks have shown", asy
     const [key] = await (await bed.shield()).forWriting("acme", ["ann"]);
     bed.ahead_ms = erased_ms!;
     const keys = await bed.shield();
-    assert.equal(await keys.erase("acme", "ann", WEEK_MS), 1);
+    assert.equal(await keys.erase("acme", "ann"), 1);
     assert.deepEqual(await keys.forReading("acme", [key!.id]), [undefined]);
   }
 });
@@ -192,7 +191,7 @@ onBoth("an erasure finds keys of all times, whatever the clocks have shown", asy
 onBoth("the bucket names no user", async (bed) => {
   const keys = await bed.shield();
   await keys.forWriting("acme", ["ann.lee@example.org"]);
-  await keys.erase("acme", "ann.lee@example.org", WEEK_MS);
+  await keys.erase("acme", "ann.lee@example.org");
   const plain = new TextDecoder("latin1");
   for (const key of await bed.bucket.keys()) {
     const value = (await bed.bucket.get(key))?.value ?? new Uint8Array(0);
@@ -224,7 +223,7 @@ onBoth(
     assert.notEqual(hex(young!.key), hex(old!.key));
     assert.equal(await keys.sweep(60 * DAY_MS), 0);
     assert.deepEqual((await keys.forReading("acme", [old!.id])).map(hex), [hex(old!.key)]);
-    assert.equal(await keys.erase("acme", "ann", 60 * DAY_MS), 2, "those of both periods");
+    assert.equal(await keys.erase("acme", "ann"), 2, "those of both periods");
     await keys.forWriting("acme", ["ann"]);
     bed.now_ms += 40 * DAY_MS;
     assert.ok(await keys.sweep(DAY_MS) > 0);
@@ -265,7 +264,7 @@ Deno.test("journal keys, nats: a full bucket has no key for new users, keeps exi
   assert.deepEqual([first!.id, none, keys.unkept], [written[0], NO_KEY, 2]);
   const [, of_none] = await keys.forReading("acme", [written[0]!, NO_KEY.id]);
   assert.equal(of_none, undefined);
-  for (let n = 0; n < 5; n++) assert.equal(await keys.erase("acme", `user-${n}`, WEEK_MS), 1);
+  for (let n = 0; n < 5; n++) assert.equal(await keys.erase("acme", `user-${n}`), 1);
   assert.deepEqual(await keys.forReading("acme", written.slice(0, 5)), Array(5).fill(undefined));
   keys.close();
   await spine.drain();

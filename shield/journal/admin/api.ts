@@ -212,7 +212,7 @@ async function erase(
   { by }: AdminCall,
   { tenant, user }: z.output<typeof Erased>,
 ): Promise<Response> {
-  const erased = await (await place.keys()).erase(tenant, user, place.max_age_ms);
+  const erased = await (await place.keys()).erase(tenant, user);
   // Only the audit log names the user.
   log.info("a user was erased from the journal", { tenant_id: tenant, by, keys: erased });
   return Response.json({ node_id, tenant, erased: erased > 0 });
