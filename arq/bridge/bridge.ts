@@ -40,7 +40,7 @@ interface Following extends Pick<Env, "now" | "monotonic_ms"> {
   /** Messages that may wait for the bus; beyond it nothing more is read. */
   readonly waiting_messages: number;
   readonly signal: AbortSignal;
-  /** Called when this bridge owns the slot, and has saved its position: a full or read-only database can be read, too. */
+  /** Called when this bridge owns the slot and has saved its position, which a read-only database does not allow. */
   readonly onFollowing: () => void;
   /** Registers a listener that is called when a message is settled. */
   readonly onOver: (listener: () => void) => void;

@@ -37,7 +37,7 @@ export type ProgramLog = (
   message: string,
 ) => void;
 
-/** Makes a writer of lines of tenants' `programs`. One line a second says that others were dropped. `now` in Unix ms. */
+/** Makes a writer of lines of tenants' `programs`; one a second says that others were dropped. `now` in Unix ms. */
 export function programLog(
   log: Logger,
   now: () => number,

@@ -93,8 +93,8 @@ export interface Spine {
   /**
    * Resolves when the server has received every publish and subscribe of this turn so far. One round trip a turn for
    * all callers. Rejects with 503 when the connection drops, no answer arrives in time or the server denies one of them
-   * that is about a room, and at once while an earlier flush is overdue. Call it in the turn of the publish that it confirms: it does not cover publishes before a
-   * reconnect.
+   * that is about a room, and at once while an earlier flush is overdue. Call it in the turn of the publish that it
+   * confirms: it does not cover publishes before a reconnect.
    */
   flush(): Promise<void>;
   /** A handler that throws is logged and does not end the subscription. */

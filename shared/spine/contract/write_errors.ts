@@ -1,7 +1,10 @@
 /** Errors of writes to the Spine: which a retry may not change, and those of full storage. */
 import { ArqonError, type Reason } from "@arqon/proto";
 
-/** Full storage: a retry fails until there is room. `detail` names what is full and the remedy. Of a log the reason is `log-unavailable`. */
+/**
+ * Full storage: a retry fails until there is room. `detail` names what is full and the remedy. Of a log the reason is
+ * `log-unavailable`.
+ */
 export class StorageFull extends ArqonError {
   constructor(
     detail: string,
