@@ -120,6 +120,7 @@ export async function runProduction(plan: ProductionPlan): Promise<ProductionRep
   const second = await secondSite(stage, link, stack);
   await failOver(stage, restored, second);
   await calm(stage);
+  await traffic.receiving();
   await traffic.hush();
   await judgeLogs(stage, "at the end");
   await traffic.received();

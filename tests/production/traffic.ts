@@ -125,6 +125,21 @@ export class Traffic implements AsyncDisposable {
     return Date.now();
   }
 
+  /**
+   * Resolves when every subscriber has received a message that was published after the call. One that reconnects late,
+   * and whose log lost its position, gets a GAP and nothing of what was published before.
+   */
+  async receiving(): Promise<void> {
+    const first = this.#talks.map(({ sent }) => sent.length);
+    const missing = () =>
+      this.#talks.filter(({ sights }, at) =>
+        !sights.some((sight) => sight.kind === "message" && sight.n >= (first[at] ?? 0))
+      );
+    const what = () =>
+      `a new message in ${missing().map(({ room }) => room)}: ${this.#errors.join("; ")}`;
+    await until(what, () => missing().length === 0, PATIENCE_MS);
+  }
+
   /** Stops publishing; resolves when everything is answered. */
   async hush(): Promise<void> {
     this.#stopping.abort();
