@@ -203,7 +203,10 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   registerParts(parts, options.registry);
   options.reloading?.follow(RATE_KEYS, () => parts.rates.renew());
   if (options.reloading !== undefined) parts.rooms.follow(options.reloading);
-  parts.bans.start((ban) => parts.removals.ban(ban));
+  parts.bans.start((ban) => {
+    parts.removals.ban(ban);
+    parts.presence.endGrace(ban.tenant_id, ban.room_id, ban.user_id);
+  });
   revocations.start(() => {
     void authenticator.forget((identity) => revocations.find(identity) !== undefined);
     parts.removals.revoke((identity) => revocations.find(identity));

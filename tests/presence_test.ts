@@ -13,6 +13,7 @@ import { samplesOf } from "./harness/server_state.ts";
 import { fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { Buffer } from "node:buffer";
+import { until } from "../shared/testing/until.ts";
 import { schemaOf } from "../proto/testing/schemas.ts";
 import type { ClusterMessage, Stays } from "../shared/presence/messages.ts";
 import { LEAVE_CAUSES, type LeaveReason } from "../shared/records/leave_reason.ts";
@@ -137,6 +138,28 @@ async function grace(bus: TestBus): Promise<void> {
   short[Symbol.dispose]();
 }
 
+/** A grace time of ten minutes ends when its user is put out. */
+async function putOut(bus: TestBus): Promise<void> {
+  const room = "grace-long";
+  using admin = await open(bus, "mod", true, { claims: { role: "admin" } });
+  const orders: [name: string, data: (lost: string) => object][] = [
+    ["room.kick", () => ({ user_id: "bob" })],
+    ["room.kick", (connection_id) => ({ connection_id })],
+    ["room.ban", () => ({ user_id: "bob", scope: "room" })],
+    ["room.ban", () => ({ user_id: "bob", scope: "tenant" })],
+  ];
+  for (const [name, data] of orders) {
+    const watcher = await enter(bus, room, "ann");
+    const lost = await loses(bus, room, watcher);
+    watcher.raw.socket.close(1000);
+    assert.equal((await admin.command(room, name, { data: data(lost) })).code, 0);
+    await until(name, async () => {
+      return (await admin.command(room, "presence.count")).result.connections === 0;
+    });
+    await admin.command(room, "room.unban", { data: { user_id: "bob", scope: "room" } });
+  }
+}
+
 Deno.test("a member that has joined is in the next requested list, however long joins wait", async () => {
   await using bus = await startLocalBus(CONFIG, {
     constants: { presence: { page_members: 3, announce_ms: 2_000 } },
@@ -172,6 +195,7 @@ Deno.test("presence on a running bus", async (t) => {
   await using bus = await startLocalBus(CONFIG, { constants: { presence: { page_members: 3 } } });
   await t.step("grants and limits are enforced, and a refusal has no effect", () => refuses(bus));
   await t.step("in a room with grace a lost connection's user does not flicker", () => grace(bus));
+  await t.step("a kick or a ban ends the grace time of a lost connection", () => putOut(bus));
 });
 
 const ClusterMessageSchema = schemaOf("ClusterMessage");

@@ -167,6 +167,13 @@ async function compactedLate(bus: TestBus): Promise<void> {
     await ann.provider.saved();
   }
   await until("ben has it", same(ann, ben));
+  const early = await connect({ url: bus.url, token: await bus.tokenFor() });
+  const doc = new Y.Doc();
+  const errors: unknown[] = [];
+  const onError = (error: unknown) => void errors.push(error);
+  const provider = new YjsProvider(early.room("short-2"), doc, { onError });
+  await assert.rejects(provider.ready, /short-2 has lost messages/);
+  assert.deepEqual([errors.length, provider.state.synced], [1, false]);
   // Also while the next update is on its way.
   const typing = setInterval(() => ben.text.insert(ben.text.length, "x"), 0);
   await pace(200);
@@ -177,6 +184,10 @@ async function compactedLate(bus: TestBus): Promise<void> {
     await using late = await open(bus, "short-2");
     return late.text.toString() === ann.text.toString();
   });
+  await until("an early one, too", () => provider.state.synced);
+  assert.equal(doc.getText("body").toString(), ann.text.toString());
+  provider.destroy();
+  await early.close();
 }
 
 /** Waits until a marker reports a snapshot of a number of updates that is a multiple of five. */

@@ -11,7 +11,10 @@ import type { LogPlace } from "./log/records.ts";
 
 /** The state of a provider. */
 export interface ProviderState {
-  /** Whether the document has everything from the last reading of the room; false during a reading. */
+  /**
+   * Whether the document has everything from the last reading of the room; false during a reading, and while the room has
+   * lost messages that no snapshot contains.
+   */
   readonly synced: boolean;
   /** Whether there are local changes that are not stored yet. */
   readonly unsaved: boolean;
@@ -104,8 +107,10 @@ export class YjsProvider {
   readonly doc: Y.Doc;
   readonly awareness: Awareness | undefined;
   /**
-   * Resolves when the document has the content that the room had at the provider's creation. Rejects with the refusal
-   * of the subscription, for example `not-durable`, and with `AbortError` after `destroy`.
+   * Resolves when the document has the content that the room had at the provider's creation. Rejects if the room has
+   * lost messages that no snapshot contains, so that content is missing: the provider goes on, and `state.synced` is
+   * true once another editor has stored it again. Rejects with the refusal of the subscription, for example
+   * `not-durable`, and with `AbortError` after `destroy`.
    */
   readonly ready: Promise<void>;
   /** Resolves at the end: with the error that ended it, or with undefined after `destroy`. */
@@ -219,8 +224,11 @@ export class YjsProvider {
     this.#ready.resolve();
     for await (const message of messages) {
       const reason = message.signal?.reason;
-      if (message.signal === undefined) this.#take(message);
-      else if (
+      if (message.signal === undefined) {
+        this.#take(message);
+        const may_be_whole = !hasHoles(this.doc) || markOf(message) !== undefined;
+        if (!this.#is_synced && may_be_whole) await this.#load(false);
+      } else if (
         message.signal.kind === "GAP" && reason !== "changes-lost" && reason !== "unreadable"
       ) {
         await this.#load(false);
@@ -255,8 +263,15 @@ export class YjsProvider {
       if (more !== undefined && !this.#writer.read_only) this.#writer.add(more);
       stored.destroy();
     }
-    this.#is_synced = true;
+    this.#is_synced = !hasHoles(this.doc);
     this.#tell();
+    if (!this.#is_synced) {
+      const error = new Error(
+        `the room ${this.room.id} has lost messages that no snapshot contains`,
+      );
+      this.#ready.reject(error);
+      this.#fail(error);
+    }
     const { now, refresh_ms } = this.#settings;
     const is_old = now() - (reading.oldest_ms ?? Infinity) > refresh_ms;
     if (is_old) this.#compact();

@@ -35,6 +35,8 @@ export interface Claim {
 /** Presence in rooms, for a Shield. */
 export interface Presence {
   announce(): void;
+  /** Ends the grace times of a removed user, or connection, in a room, or with `EVERY_ROOM` in all of a tenant. */
+  endGrace(tenant_id: string, room_id: string, target: string): void;
   /** Keeps a connection that its client had on a stopping Shield; undefined: there is none. */
   keep(connection_id: string, identity: Identity): Claim | undefined;
   /** Resolves once the connections that move here are known. */
@@ -53,6 +55,7 @@ export interface Presence {
 /** Without presence. */
 export const NO_PRESENCE: Presence = {
   announce: () => {},
+  endGrace: () => {},
   keep: () => undefined,
   known: () => Promise.resolve(),
   move: () => Promise.resolve(),

@@ -284,7 +284,8 @@ export function leave(
   deliberate = true,
   code?: number,
 ): void {
-  context.attending.of(connection, room_id)?.end(deliberate, leaveReason(why, code));
+  const reason = REASONS.get(code ?? why) ?? REASONS.get(why) ?? "unsubscribed";
+  context.attending.of(connection, room_id)?.end(deliberate, reason);
   if (why === "kick" || why === "room-ban") {
     context.hub.patterns?.of(connection)?.putOut(room_id, why);
   }
@@ -326,24 +327,17 @@ function* leavingAll(
 /** Why a subscription ends, for the ledger: a word such as "kick" or "idle", or the reason of a refusal. */
 export type LeaveWhy = string;
 
-/** Why a member left, by the close code; every other end of a connection is a loss. */
-const OF_CODE = new Map<number, LeaveReason>([
+/** Why a member left, for the journal of members, by the close code that ended its subscription, or else by `why`. */
+const REASONS = new Map<LeaveWhy | number, LeaveReason>([
   [1000, "closed"],
   [1001, "closed"],
   // A close frame without a code, as browsers send it if a page names none.
   [1005, "closed"],
   [4401, "token-ended"],
   [4403, "banned"],
-]);
-const OF_WHY = new Map<LeaveWhy, LeaveReason>([
+  ["closed", "lost"],
   ["kick", "kicked"],
   ["room-ban", "banned"],
   // The token that granted it was replaced.
   ["not-granted", "token-ended"],
 ]);
-
-/** Why a member left, for the journal of members; `code` is that of the close, if one ended the subscription. */
-function leaveReason(why: LeaveWhy, code: number | undefined): LeaveReason {
-  if (why === "closed") return OF_CODE.get(code ?? 0) ?? "lost";
-  return OF_WHY.get(why) ?? "unsubscribed";
-}

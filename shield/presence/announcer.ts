@@ -78,7 +78,7 @@ const NOTHING: OwnChanges = { joined: [], left: [] };
 export class Announcer {
   readonly #options: AnnouncerOptions;
   readonly #subject: Subject;
-  readonly #in_grace: GraceMembers;
+  readonly in_grace: GraceMembers;
   readonly #answers: PacedSender;
   /** For the journals of members. */
   readonly unconfirmed: Unconfirmed;
@@ -101,7 +101,7 @@ export class Announcer {
     this.#state = createState({ node_id, incarnation: started_ms });
     this.#answers = new PacedSender(port);
     this.unconfirmed = new Unconfirmed(options.stats);
-    this.#in_grace = new GraceMembers({
+    this.in_grace = new GraceMembers({
       port,
       round_ms: config.announce_ms,
       onEnd: (members) =>
@@ -125,7 +125,7 @@ export class Announcer {
 
   /** Whether a lost connection of this user is held in this room. */
   isHeld(member: MemberInput): boolean {
-    return this.#in_grace.of(member) !== undefined;
+    return this.in_grace.of(member) !== undefined;
   }
 
   /**
@@ -138,14 +138,14 @@ export class Announcer {
     const now_ms = port.now();
     const before = this.entry(member);
     if (before !== undefined) {
-      this.#in_grace.release(member);
+      this.in_grace.release(member);
       const changed = before.meta === meta
         ? undefined
         : update(this.#state, tenant_id, room_id, connection_id, meta, now_ms);
       this.#changed();
       return changed === undefined ? NOTHING : { joined: [changed.entry], left: [] };
     }
-    const held = this.#in_grace.of(member);
+    const held = this.in_grace.of(member);
     const count = memberCount(this.#state) - (held === undefined ? 0 : 1);
     requireBelow(count, config.members_per_shield, "this node");
     const { entry } = join(this.#state, member, now_ms, joined_ms);
@@ -166,7 +166,7 @@ export class Announcer {
     // Brains remove the member once this process has ended, unless it returned on another Shield.
     if (this.#moving && !deliberate && grace_ms <= this.#options.config.move_grace_ms) return [];
     if (grace_ms > 0) {
-      this.#in_grace.add(entry, grace_ms, reason);
+      this.in_grace.add(entry, grace_ms, reason);
       this.#changed();
       return [];
     }
@@ -233,14 +233,14 @@ export class Announcer {
   leaveAll(): void {
     this.#leaving = true;
     this.#cancelSend?.();
-    this.#in_grace.clear();
+    this.in_grace.clear();
     this.#send();
     this.#count();
   }
 
   close(): void {
     this.#cancelSend?.();
-    this.#in_grace.clear();
+    this.in_grace.clear();
     this.#answers.close();
   }
 
@@ -254,7 +254,7 @@ export class Announcer {
   }
 
   #leave(member: MemberRef, reason: LeaveReason): readonly Entry[] {
-    this.#in_grace.release(member);
+    this.in_grace.release(member);
     const announced = heartbeatDelta(this.#state).end;
     const left = leave(this.#state, member.tenant_id, member.room_id, member.connection_id);
     // Without a known end the journal records "unknown".
@@ -274,7 +274,7 @@ export class Announcer {
   #count(): void {
     const { stats } = this.#options;
     stats.members = this.#leaving ? 0 : memberCount(this.#state);
-    stats.held_members = this.#in_grace.size;
+    stats.held_members = this.in_grace.size;
   }
 
   #changed(): void {

@@ -79,6 +79,7 @@ export const PRESENCE: Capability = {
       gives: {
         presence: {
           announce: () => presence.announce(),
+          endGrace: (...removed) => presence.endGrace(...removed),
           keep: (connection_id, identity) => moving.keep(connection_id, identity),
           known: () => moving.known(),
           move(connections, at_most_ms) {

@@ -4,14 +4,14 @@
  */
 import type { PresencePort } from "../../shared/presence/messages.ts";
 import type { Entry } from "../../shared/presence/types.ts";
+import { EVERY_ROOM } from "../../shared/records/bans.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 
 /** The connection and room of a member. */
 export type MemberRef = Pick<Entry, "tenant_id" | "room_id" | "connection_id">;
 type UserRef = Pick<Entry, "tenant_id" | "room_id" | "issuer" | "user_id">;
 
-interface GraceMember extends MemberRef {
-  readonly user_key: string;
+interface GraceMember extends MemberRef, UserRef {
   /** How its connection ended. */
   readonly reason: LeaveReason;
   readonly grace_ms: number;
@@ -25,19 +25,17 @@ interface GraceMembersOptions {
   readonly onEnd: (members: readonly GraceMember[]) => void;
 }
 
-// Neither ids of rooms and connections nor user ids have a line break.
-function memberKey({ tenant_id, room_id, connection_id }: MemberRef): string {
-  return `${tenant_id}\n${room_id}\n${connection_id}`;
-}
-
-function userKey({ tenant_id, room_id, issuer, user_id }: UserRef): string {
-  return `${tenant_id}\n${room_id}\n${user_id}\n${issuer}`;
-}
+// Ids of tenants and rooms have no line break.
+const keyOf = (tenant_id: string, room_id: string, name: string): string =>
+  `${tenant_id}\n${room_id}\n${name}`;
+const memberKey = ({ tenant_id, room_id, connection_id }: MemberRef): string =>
+  keyOf(tenant_id, room_id, connection_id);
 
 /** The members of one Shield that are in their grace time. */
 export class GraceMembers {
   readonly #options: GraceMembersOptions;
   readonly #holds = new Map<string, GraceMember>();
+  /** The members of a user in a room, and in all rooms, whichever issuer vouches for it. */
   readonly #by_user = new Map<string, Set<GraceMember>>();
   /** The members by the length of their grace time, each set in the order of their ends. */
   readonly #by_grace = new Map<number, Set<GraceMember>>();
@@ -57,13 +55,14 @@ export class GraceMembers {
   add(entry: Entry, grace_ms: number, reason: LeaveReason): void {
     const key = memberKey(entry);
     if (this.#holds.has(key)) return;
-    const { tenant_id, room_id, connection_id } = entry;
-    const user_key = userKey(entry);
+    const { tenant_id, room_id, connection_id, issuer, user_id } = entry;
     const until_ms = this.#options.port.now() + grace_ms;
-    const member = { tenant_id, room_id, connection_id };
-    const hold: GraceMember = { ...member, user_key, reason, grace_ms, until_ms };
+    const member = { tenant_id, room_id, connection_id, issuer, user_id };
+    const hold: GraceMember = { ...member, reason, grace_ms, until_ms };
     this.#holds.set(key, hold);
-    put(this.#by_user, user_key, hold);
+    for (const room of [room_id, EVERY_ROOM]) {
+      put(this.#by_user, keyOf(tenant_id, room, user_id), hold);
+    }
     put(this.#by_grace, grace_ms, hold);
     if (until_ms < this.#due_ms) this.#setTimer(0);
   }
@@ -76,9 +75,17 @@ export class GraceMembers {
   }
 
   /** This user's longest held member in this room. */
-  of(user: UserRef): GraceMember | undefined {
-    const [hold] = this.#by_user.get(userKey(user)) ?? [];
-    return hold;
+  of({ tenant_id, room_id, issuer, user_id }: UserRef): GraceMember | undefined {
+    const holds = this.#by_user.get(keyOf(tenant_id, room_id, user_id));
+    return holds?.values().find((hold) => hold.issuer === issuer);
+  }
+
+  /** Ends the grace times of a user, or of a connection in a room, at once. */
+  endOf(tenant_id: string, room_id: string, target: string): void {
+    const key = keyOf(tenant_id, room_id, target);
+    const connection = this.#holds.get(key);
+    const named = [...this.#by_user.get(key) ?? []];
+    this.#end(connection === undefined ? named : [...named, connection]);
   }
 
   clear(): void {
@@ -91,7 +98,9 @@ export class GraceMembers {
 
   #drop(hold: GraceMember): void {
     this.#holds.delete(memberKey(hold));
-    remove(this.#by_user, hold.user_key, hold);
+    for (const room of [hold.room_id, EVERY_ROOM]) {
+      remove(this.#by_user, keyOf(hold.tenant_id, room, hold.user_id), hold);
+    }
     remove(this.#by_grace, hold.grace_ms, hold);
   }
 
@@ -117,16 +126,18 @@ export class GraceMembers {
         ended.push(hold);
       }
     }
-    for (const hold of ended) this.#drop(hold);
+    this.#end(ended);
     this.#setTimer(this.#options.round_ms);
-    if (ended.length > 0) this.#options.onEnd(ended);
+  }
+
+  #end(holds: readonly GraceMember[]): void {
+    for (const hold of holds) this.#drop(hold);
+    if (holds.length > 0) this.#options.onEnd(holds);
   }
 }
 
 function put<Key>(sets: Map<Key, Set<GraceMember>>, key: Key, hold: GraceMember): void {
-  const set = sets.get(key);
-  if (set === undefined) sets.set(key, new Set([hold]));
-  else set.add(hold);
+  sets.getOrInsertComputed(key, () => new Set()).add(hold);
 }
 
 function remove<Key>(sets: Map<Key, Set<GraceMember>>, key: Key, hold: GraceMember): void {

@@ -164,6 +164,11 @@ export class ShieldPresence {
     this.#tables.onOwn(tenant_id, room_id, [], left);
   }
 
+  /** Ends the grace times of a removed user, or connection, in a room, or with `EVERY_ROOM` in all of them. */
+  endGrace(tenant_id: string, room_id: string, target: string): void {
+    this.#announcer.in_grace.endOf(tenant_id, room_id, target);
+  }
+
   /** Sends the queued changes, so that the answer to the next request includes them. */
   announce(): void {
     if (!this.#closed) this.#announcer.announce();

@@ -6,7 +6,7 @@ import { randomFraction } from "../../shared/ids.ts";
 import type { ClusterMessage, ShieldPort } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
-import type { SpineEvent, SpineState } from "../../shared/spine/contract/spine.ts";
+import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
@@ -186,35 +186,13 @@ function attendingOf(
 }
 
 function onSpineEvent(presence: ShieldPresence, event: SpineEvent): void {
-  switch (event.type) {
-    case "gap": {
-      // A slow subscription to clients' rooms does not affect presence.
-      const is_ours = event.pattern === undefined || event.pattern.startsWith("sys.");
-      return is_ours ? presence.spineBack() : undefined;
-    }
-    case "state":
-      return onSpineState(presence, event.status.state);
-    case "log":
-    case "denied":
-    case "unstored":
-      return;
-    default:
-      event satisfies never;
-  }
-}
-
-function onSpineState(presence: ShieldPresence, state: SpineState): void {
-  switch (state) {
-    case "connected":
-      return presence.spineBack();
-    case "disconnected":
-      return presence.spineLost();
-    case "connecting":
-    case "draining":
-    case "closed":
-      return;
-    default:
-      state satisfies never;
+  if (event.type === "gap") {
+    // A slow subscription to clients' rooms does not affect presence.
+    if (event.pattern === undefined || event.pattern.startsWith("sys.")) presence.spineBack();
+  } else if (event.type === "state") {
+    const { state } = event.status;
+    if (state === "connected") presence.spineBack();
+    if (state === "disconnected") presence.spineLost();
   }
 }
 

@@ -72,7 +72,7 @@ const LINES: Readonly<Record<string, number>> = {
   inspect: 2_745,
   journal: 4_625,
   policies: 10_850,
-  presence: 8_760,
+  presence: 8_750,
   reducers: 9_245,
   rooms: 5_660,
   schemas: 10_150,

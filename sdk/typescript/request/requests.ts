@@ -2,7 +2,7 @@
  * Passes publishes and commands from the room to the outbox: id, frame, signature, abort, and the timer that wakes the
  * outbox. Refuses requests that no bus can decode, whatever its limits.
  */
-import { ArqonError, Opcode, signingInput, writeRequest } from "@arqon/proto";
+import { ArqonError, encodeUtf8, Opcode, signingInput, writeRequest } from "@arqon/proto";
 import type { Ack, EnvelopeInput, Welcome } from "@arqon/proto";
 import { SIGNER_SHARE } from "../wire/bounds.ts";
 import type { Settings } from "../options/options.ts";
@@ -16,30 +16,31 @@ import { textOf } from "../wire/wire_error.ts";
 const TEXT_BYTES_MAX = 65_536;
 const HEADERS_MAX = 1_024;
 const HEADER_BYTES_MAX = 1_048_576;
-const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/;
-
-const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
+/** Or none. */
+const TRACE_ID = /^((?!0{32})[0-9a-f]{32})?$/;
 
 /** Throws `invalid-field`, `too-many-headers` or `repeated-field`. */
 function checkOutgoing(envelope: EnvelopeInput): void {
   const { trace_id = "", message_id = "", headers, event, command } = envelope;
-  if (trace_id !== "" && !TRACE_ID.test(trace_id)) {
-    const shown = JSON.stringify(trace_id.slice(0, 100));
+  if (!TRACE_ID.test(trace_id)) {
     throw new ArqonError(
       "invalid-field",
-      `trace_id ${shown}: 32 lowercase hex digits, not all zero`,
+      `trace_id ${trace_id.slice(0, 100)}: 32 lowercase hex digits, not all zero`,
     );
   }
   const { data: _, ...payload } = { ...event, ...command } as Record<string, unknown>;
-  for (const [name, text] of Object.entries({ message_id, ...payload })) {
-    // A UTF-16 unit has at most three bytes.
-    if (typeof text !== "string" || 3 * text.length <= TEXT_BYTES_MAX) continue;
-    if (text.length > TEXT_BYTES_MAX || bytesOf(text) > TEXT_BYTES_MAX) {
+  const texts = Object.entries({ message_id, ...payload });
+  const all = Object.entries(headers ?? {});
+  // They would be sent as U+FFFD, and different ids as the same one.
+  if (/\p{Cs}/u.test(`${[texts, all]}`)) {
+    throw new ArqonError("invalid-field", "lone surrogate");
+  }
+  for (const [name, text] of texts) {
+    if (encodeUtf8(`${text}`).length > TEXT_BYTES_MAX) {
       throw new ArqonError("invalid-field", `${name}: more than ${TEXT_BYTES_MAX} bytes`);
     }
   }
-  const all = Object.entries(headers ?? {});
-  const size_bytes = all.reduce((sum, [name, value]) => sum + bytesOf(name) + bytesOf(value), 0);
+  const size_bytes = encodeUtf8(all.flat().join("")).length;
   if (all.length > HEADERS_MAX || size_bytes > HEADER_BYTES_MAX) {
     const detail = `${all.length} headers with ${size_bytes} bytes`;
     throw new ArqonError(

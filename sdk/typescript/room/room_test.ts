@@ -139,3 +139,19 @@ Deno.test("an invalid page of members is 'malformed-frame'", async () => {
     await assert.rejects(room.members().next(), refusedWith("malformed-frame"));
   });
 });
+
+Deno.test("a text that has no UTF-8 form is refused: as U+FFFD two ids would be one", async () => {
+  const asked = await withAnswers([], async (room) => {
+    const half = "a\ud83d";
+    for (
+      const request of [
+        () => room.publish("chat", 1, { message_id: half }),
+        () => room.publish("chat", 1, { headers: { "x-key": half } }),
+        () => room.publish("chat", 1, { headers: { [half]: "a" } }),
+        () => room.publish(half),
+        () => room.command("room.set", {}, { command_id: half }),
+      ]
+    ) await assert.rejects(request, refusedWith("invalid-field"));
+  });
+  assert.deepEqual(asked, []);
+});

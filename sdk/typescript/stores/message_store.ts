@@ -89,9 +89,10 @@ export class MessageStore extends Cell<MessagesView> {
     };
   }
 
-  #isWanted({ sender, signal, type }: Message): boolean {
+  #isWanted({ signal, type }: Message): boolean {
     if (signal) return true;
-    return sender !== "" && (this.#options.type ?? type) === type;
+    // A backend may publish without a sender.
+    return type !== "ROOM_UPDATE" && (this.#options.type ?? type) === type;
   }
 
   #receive(message: Message): void {

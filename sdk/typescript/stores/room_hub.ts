@@ -1,5 +1,5 @@
 /** The subscription that all stores of a room share, from the first subscriber to the last. */
-import type { ArqonError } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
 import type { Position } from "../durable/position.ts";
 import { gapMessage, type Message } from "../message/message.ts";
@@ -16,7 +16,7 @@ export interface RoomListener {
   /** Called when the room is subscribed to, and at each new subscription. */
   opened(subscription: Subscription, bus: Connection): void;
   message?(message: Message): void;
-  /** Called at the end: with the refusal, or undefined after a kick. */
+  /** Called at the end, with its reason, and with undefined when another subscription begins. */
   ended(error: ArqonError | undefined): void;
 }
 
@@ -49,6 +49,8 @@ export class RoomHub {
   #open: OpenRoom | undefined;
   #leave: (() => void) | undefined;
   #is_planned = false;
+  /** Whether the subscription has ended: the next listener begins another one. */
+  #is_over = false;
 
   constructor(id: string, client: HubClient) {
     this.id = id;
@@ -63,6 +65,10 @@ export class RoomHub {
   /** Listens until the returned function is called. */
   join(listener: RoomListener): () => void {
     this.#listeners.add(listener);
+    if (this.#is_over) {
+      this.#terms = undefined;
+      this.#end(false);
+    }
     this.#plan();
     return () => {
       this.#listeners.delete(listener);
@@ -97,9 +103,9 @@ export class RoomHub {
       return;
     }
     this.#leave ??= this.client.connection.subscribe(() => {});
-    const is_gap = before?.is_ready === true && !before.loop.position;
+    const is_gap = before?.is_ready && !before.loop.position;
     void this.#follow(turn, terms, before?.loop.position).catch((error) => {
-      if (turn === this.#turn) this.#each((one) => one.ended(asArqonError(error)));
+      if (turn === this.#turn) this.#end(true, asArqonError(error));
     });
     // Messages published between the two subscriptions were missed; a durable room has stored them.
     if (is_gap) this.#receive(gapMessage(this.id, "reconnect", Date.now()));
@@ -123,12 +129,20 @@ export class RoomHub {
         open.is_ready = true;
         this.#tell();
       }, () => {});
+      let last: Message["signal"];
       for await (const message of loop) {
         if (turn !== this.#turn) return;
+        last = message.signal;
         this.#receive(message);
       }
-      if (turn === this.#turn) this.#each((one) => one.ended(undefined));
+      const reason = last?.kind === "BAN" ? "room-banned" : "disconnected";
+      throw new ArqonError(reason, `${this.id}: ${last?.reason}`);
     });
+  }
+
+  #end(is_over: boolean, error?: ArqonError): void {
+    this.#is_over = is_over;
+    this.#each((one) => one.ended(error));
   }
 
   #receive(message: Message): void {

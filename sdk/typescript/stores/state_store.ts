@@ -248,7 +248,7 @@ export class StateStore extends Cell<StateView> {
       this.#early = undefined;
       this.#replace(whole);
       for (const event of early) this.#apply(event);
-      this.show({ ready: true });
+      this.show({ ready: true, error: undefined });
     } catch (error) {
       if (read !== this.#reads) return;
       this.#early = undefined;

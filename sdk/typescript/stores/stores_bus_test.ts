@@ -7,6 +7,7 @@ import { connect } from "../mod.ts";
 import { roomState } from "../state.ts";
 import { type BusClient, createClient, type RoomView, type Store, whenReady } from "../stores.ts";
 import { CLEAN } from "../testing/counted.ts";
+import { quick, startRoom } from "../testing/scripted_peer.ts";
 
 const CONFIG = '[[rooms]]\nroom = "kept-*"\ndurable = true\n';
 
@@ -281,6 +282,35 @@ async function late(bus: TestBus): Promise<void> {
   await assertStopped(ann);
 }
 
+async function putOut(bus: TestBus): Promise<void> {
+  const ann = await clientFor(bus, "ann");
+  const room = ann.room("out");
+  const token = await bus.tokenFor({ role: "service", user: "mod" });
+  await using mod = await connect({ url: bus.url, token });
+  const out = mod.room("out");
+  {
+    using state = hear(room.state);
+    using others = hear(room.presence);
+    const both = [state, others];
+    for (const one of both) await ready(one);
+    const reasons = () => both.map(({ last }) => last.error?.reason).join();
+    await out.kick({ user_id: "ann" });
+    await until("both say it", () => reasons() === "disconnected,disconnected");
+    using list = hear(room.messages());
+    await until("a later store enters again", () => reasons() === ",");
+    await ready(list);
+    await out.publish("n", 1);
+    await until("it receives", () => list.last.messages.at(-1)?.type === "n");
+    await roomState(out).set("k", 1);
+    await until("so does the state", () => state.last.state.k === 1);
+    await out.ban("ann", { scope: "room" });
+    await until("both say it", () => reasons() === "room-banned,room-banned");
+    using late = hear(room.messages({ type: "n" }));
+    await until("a later store, too", () => late.last.error?.reason === "room-banned");
+  }
+  await assertStopped(ann);
+}
+
 async function waiting(bus: TestBus): Promise<void> {
   const ann = await clientFor(bus, "ann");
   const store = ann.room("kept-waiting").messages({ history: 1 });
@@ -291,6 +321,19 @@ async function waiting(bus: TestBus): Promise<void> {
   assert.equal(whenReady(store), undefined);
   await assertStopped(ann);
 }
+
+Deno.test("messages of a backend that names no sender are in the list, changes of the state are not", async () => {
+  await using peer = startRoom((line, sub) => {
+    line.accept(sub);
+    for (const type of ["ROOM_UPDATE", "order"]) line.say({ event: { type } });
+  });
+  const client = createClient(quick(peer.url).options);
+  {
+    using list = hear(client.room("lobby").messages());
+    await until("it is there", () => list.last.messages.map(({ type }) => type).join() === "order");
+  }
+  await assertStopped(client);
+});
 
 Deno.test({
   name: "stores",
@@ -305,6 +348,10 @@ Deno.test({
     await t.step("a lost connection leaves no hole and no ghost", () => outage(bus));
     await t.step("a refusal is an error of the view", () => refused(bus));
     await t.step("an answer after the end changes nothing", () => late(bus));
+    await t.step(
+      "a kick or a ban is an error of the views, and a later store enters again",
+      () => putOut(bus),
+    );
     await t.step("waiting for a store starts it", () => waiting(bus));
   },
 });

@@ -14,7 +14,10 @@ export const MODERATION: Capability = {
     tables: [REVOCATION_ROUTES, BAN_ROUTES],
     tags: { revocations: "withdrawn tokens", bans: "banned users" },
   },
-  start(options, { revocations, bans, bans_bucket, node_id, connections, removals, time }) {
+  start(
+    options,
+    { revocations, bans, bans_bucket, node_id, connections, removals, presence, time },
+  ) {
     const { config: { auth, limits }, now, ...env } = options;
     const { held, bucket } = revocations;
     const log = env.log.child({ part: "revocations" });
@@ -29,7 +32,7 @@ export const MODERATION: Capability = {
       bucket,
       revoke: (tenant_id, wanted) => revokeTokens(withdrawn, tenant_id, wanted),
     });
-    const stop = receiveSignals({ ...by_store, connections, removals, writes });
+    const stop = receiveSignals({ ...by_store, connections, removals, presence, writes });
     return {
       clientsGone: close,
       routes: [...REVOCATION_ROUTES.serve(withdrawn), ...BAN_ROUTES.serve(banned)],

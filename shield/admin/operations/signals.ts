@@ -8,6 +8,7 @@ import { connectionId } from "../../../shared/ids.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { everyTenant } from "../../../shared/subjects/subject.ts";
+import type { Parts } from "../../capability.ts";
 import type { Connection } from "../../connection/connection.ts";
 import type { ConnectionTable } from "../../connection/connection_table.ts";
 import type { Removable, Removals } from "../../connection/removals.ts";
@@ -18,6 +19,7 @@ interface SignalsOptions<C extends Removable> extends Pick<Env, "log" | "now" | 
   readonly spine: Pick<Spine, "subscribe" | "onEvent">;
   readonly connections: ConnectionTable<C>;
   readonly removals: Pick<Removals<C>, "kick" | "order">;
+  readonly presence: Pick<Parts["presence"], "endGrace">;
   readonly writes: Pick<SignalWrites, "receive">;
 }
 
@@ -70,7 +72,7 @@ function receiveAll(
 
 /** Ends the target's connections or, for one room, their subscriptions and membership. */
 function disconnect<C extends Removable>(
-  { connections, removals }: Pick<SignalsOptions<C>, "connections" | "removals">,
+  { connections, removals, presence }: Omit<SignalsOptions<C>, "spine" | "writes">,
   { tenant_id, room_id, target, target_kinds, reason }: Order,
 ): void {
   const hit = new Set(
@@ -80,6 +82,7 @@ function disconnect<C extends Removable>(
     ? connections.ofTenant(tenant_id, target)
     : undefined;
   if (named !== undefined) hit.add(named);
-  if (room_id === undefined) removals.order(tenant_id, [...hit], reason);
-  else removals.kick(tenant_id, [...hit], room_id, reason);
+  if (room_id === undefined) return removals.order(tenant_id, [...hit], reason);
+  removals.kick(tenant_id, [...hit], room_id, reason);
+  presence.endGrace(tenant_id, room_id, target);
 }

@@ -8,6 +8,7 @@ import { Registry } from "prom-client";
 import { configFrom } from "../../../../shared/config/load.ts";
 import type { KeyValue, Spine } from "../../../../shared/spine/contract/spine.ts";
 import type { ArrivedBan } from "../../../auth/ban_table.ts";
+import { NO_PRESENCE } from "../../../connection/presence.ts";
 import { ConnectionTable } from "../../../connection/connection_table.ts";
 import type { Frame } from "../../../fanout/frame_bytes.ts";
 import { type SignalWrites, startSignalWrites } from "../signal_writes.ts";
@@ -126,7 +127,7 @@ export async function signalled(
     now,
     monotonic_ms: () => passed.ms,
   });
-  const stop = receiveSignals({ ...shared, spine, removals: own, writes });
+  const stop = receiveSignals({ ...shared, spine, removals: own, presence: NO_PRESENCE, writes });
   return {
     removals: own,
     stop,
