@@ -254,6 +254,8 @@ export interface KeptBlocks {
    * Makes a user unreadable in them, and returns the number of deleted keys; absent: users are not encrypted by key.
    */
   readonly eraseUser?: (tenant_id: string, user_id: string) => Promise<number>;
+  /** Removes what belongs to a tenant's blocks, after them; absent: nothing does. */
+  readonly eraseBeside?: (tenant_id: string) => Promise<void>;
   /** The leaves of a block in a transparency log, in order; absent: it may have none. */
   readonly leavesOf?: (tenant_id: string, block: StoredBlock) => Promise<readonly BlockLeaf[]>;
 }

@@ -289,6 +289,31 @@ durable = true
   });
 });
 
+Deno.test("budgets: a tenant that was deleted begins with nothing used, and is refused no longer", async () => {
+  let ahead_ms = 0;
+  await using bus = await startLocalBus(BUDGETS, { now: () => Date.now() + ahead_ms });
+  using client = await openText(bus.url, await bus.tokenFor({ tenant: "acme" }));
+  const operator = await bus.tokenFor({ role: "admin", tenant: "ops" });
+  const ask = new AdminClient(bus.admin_url, operator);
+  const used = async () => (await ask.read(PATH)).in_force[0].used;
+  await exhaust([client]);
+  // The minute ends.
+  ahead_ms = 61_000;
+  await until("the minute is stored", async () =>
+    (await ask.read("/v1/data?tenant=acme")).stores
+      .some(({ store }: { store: string }) => store === "usage"));
+  const erased = await ask.ask("POST", "/v1/data/erase", { tenant: "acme", all: true });
+  assert.equal(erased.status, 200, erased.text);
+  assert.equal(await used(), 0);
+  assert.equal((await publish(client)).code, 0);
+  await until("the new use counts", async () => await used() === 1);
+  ahead_ms += 120_000;
+  assert.equal((await publish(client)).code, 0);
+  await until("both messages count", async () => await used() === 2);
+  const { total } = await ask.read("/v1/usage?tenant=acme&since_ms=0");
+  assert.equal(total.messages_in, 2);
+});
+
 Deno.test("budgets: one in cost that was used up admits messages again once corrected prices hold", async () => {
   let price = 1_000;
   await using bus = await startLocalBus(() => `

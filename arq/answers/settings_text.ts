@@ -180,7 +180,7 @@ function whenText({ at_ms, every_ms, cron, zone, until_ms }: Members): string {
   const until = until_ms === undefined ? "" : ` until ${timeText(until_ms)}`;
   if (at_ms !== undefined) return timeText(at_ms);
   if (typeof every_ms === "number") return `every ${spanText(every_ms / 1_000)}${until}`;
-  return `${cell(cron)} ${cell(zone ?? "UTC")}${until}`;
+  return cron === undefined ? "" : `${cell(cron)} ${cell(zone ?? "UTC")}${until}`;
 }
 
 /** The table of a tenant's schedules. */

@@ -4,7 +4,7 @@
  * fuel for each second. As on a bus, the policy keeps its state between operations, a policy of version 1 in its memory
  * until a fault makes a new instance.
  */
-import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { ArqonError, scanEnvelope, strictText, writeEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { createOverseer } from "../../shield/policy/overseer.ts";
@@ -119,7 +119,7 @@ function callerOf(options: TrialOptions, operation: TrialOperation): Caller {
 /** A payload for people: unchanged if it is text. */
 function payloadText(payload: Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(payload);
+    return strictText(payload);
   } catch {
     return `base64:${payload.toBase64()}`;
   }
@@ -155,7 +155,7 @@ function growing(overseer: Policies) {
   let grown = { released: "", held: "" };
   return async (caller: Caller, operation: TrialOperation): Promise<void> => {
     const { room_id, type, content_type, payload } = operation;
-    const text = grown.held + new TextDecoder().decode(payload);
+    const text = grown.held + new TextDecoder("utf-8", { ignoreBOM: true }).decode(payload);
     const about = { id: CONNECTION, type, content_type, is_last: false };
     const piece = { ...about, text, released: grown.released };
     const judged = await overseer.onAppend(caller, room_id, piece);

@@ -88,6 +88,14 @@ Deno.test("connections and subscriptions have the request's headers, and no even
   assert.equal((await room({ hook: "on_subscribe" })).reason, "lobby");
 });
 
+Deno.test("a byte order mark is part of a payload, and of a growing message's piece", async () => {
+  for (const name of ["on_message", "on_append"] as const) {
+    const payload = new TextEncoder().encode("\uFEFFhello");
+    const says = trialOf(hook("(call $say (call $payload))", name));
+    assert.equal((await says({ hook: name, payload })).reason, "\uFEFFhello", name);
+  }
+});
+
 Deno.test("pieces of a growing message are judged together with what was held back before", async () => {
   // Holds back all but the first two bytes, and reports how many bytes readers have.
   const holds = `(data (i32.const 0) "release") (data (i32.const 16) "2")

@@ -42,7 +42,10 @@ export interface DayUse {
 }
 
 /** The usage of a tenant in the current day and month. */
-export type UsedCounts = Readonly<Record<TenantBudget["per"], readonly DayUse[]>>;
+export interface UsedCounts extends Readonly<Record<TenantBudget["per"], readonly DayUse[]>> {
+  /** The tenant was erased: its former use does not count. */
+  readonly is_anew?: boolean;
+}
 
 function amountOf(unit: TenantBudget["unit"], days: readonly DayUse[], book: PriceBook): number {
   if (unit === "cost") {
@@ -62,8 +65,8 @@ export interface BudgetState extends Period {
 }
 
 /**
- * The state of each budget at this time, Unix ms. Usage of a period never decreases: `before` has the last states. Its
- * price may: prices change for days that have begun.
+ * The state of each budget at this time, Unix ms. Usage of a period never decreases, unless it was erased: `before` has
+ * the last states. Its price may: prices change for days that have begun.
  */
 export function statesOf(
   budgets: readonly TenantBudget[],
@@ -79,7 +82,8 @@ export function statesOf(
       state.begin_ms === period.begin_ms && state.budget.per === budget.per &&
       state.budget.unit === budget.unit
     );
-    const used = budget.unit === "cost" ? counted : Math.max(counted, last?.used ?? 0);
+    const may_fall = budget.unit === "cost" || days.is_anew === true;
+    const used = may_fall ? counted : Math.max(counted, last?.used ?? 0);
     return { ...period, budget, used, is_exhausted: used >= budget.limit };
   });
 }

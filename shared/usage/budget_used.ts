@@ -7,12 +7,15 @@ import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
 import { isOtherStore, type LastBlock, readBlocks, takenBlock } from "../blocks/read_blocks.ts";
 import { slice } from "../turns/slices.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
-import { CLOCKS_MS, minuteIn, readRunning, readStoredUse } from "./stored_use.ts";
-import type { UsageStores } from "./usage_stores.ts";
+import { CLOCKS_MS, minuteIn, type NodeMinute, readRunning, readStoredUse } from "./stored_use.ts";
+import { ERASED, type UsageStores } from "./usage_stores.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";
 
 const PAGE_BLOCKS = 512;
+const STALE_MS = 60_000;
+
+const erasedAt = ({ node_id, life_ms }: NodeMinute): number => node_id === ERASED ? life_ms : 0;
 
 /** The usage of one tenant, as far as it was read. */
 export class TenantUsed {
@@ -22,6 +25,8 @@ export class TenantUsed {
   /** Earlier usage is dropped, Unix ms. */
   #begin_ms = 0;
   #last: LastBlock | undefined;
+  /** When the tenant was last erased, Unix ms; 0: never. */
+  #erased_ms = 0;
 
   constructor(tenant_id: string, place: UsageStores) {
     this.#tenant_id = tenant_id;
@@ -40,7 +45,11 @@ export class TenantUsed {
     // Running minutes are read first: one that finishes meanwhile is in the store when that is read.
     const running = await readRunning({ running: await this.#place.running() }, tenant_id);
     const store = await this.#place.store();
-    if (this.#last === undefined || !(await this.#readOn(store, this.#last))) {
+    const erased_ms = Math.max(0, ...running.map(erasedAt));
+    // For a while, a stale replica may still show what was erased.
+    const is_anew = erased_ms > this.#erased_ms || Math.abs(now_ms - erased_ms) < STALE_MS;
+    this.#erased_ms = erased_ms;
+    if (is_anew || this.#last === undefined || !(await this.#readOn(store, this.#last))) {
       this.#last = undefined;
       const from_ms = Math.max(0, begin_ms - CLOCKS_MS);
       const all = await readStoredUse(store, tenant_id, from_ms, () => new DayTotals());
@@ -49,7 +58,7 @@ export class TenantUsed {
     this.#totals.forget(begin_ms);
     const since = (per: "day" | "month") =>
       this.#totals.since(periodAt(per, now_ms).begin_ms, running);
-    return { day: since("day"), month: since("month") };
+    return { day: since("day"), month: since("month"), is_anew };
   }
 
   /** Reads what follows that block. False: minutes were folded before they were read here, or it is another store. */

@@ -8,6 +8,8 @@ import type { KeyValue, KvKey, Spine } from "../spine/contract/spine.ts";
 import { type Loss, lossesOf } from "../lives/life.ts";
 import type { Lives } from "../lives/lives.ts";
 import { openOnce } from "../turns/once.ts";
+import { slice } from "../turns/slices.ts";
+import { encodeMinute } from "./minute.ts";
 
 const USAGE_BUCKET = "ARQON_USAGE";
 const DAY_SECONDS = 86_400;
@@ -21,6 +23,9 @@ export const runningKey = (tenant_id: string, ...whose: readonly string[]): KvKe
   tenant_id,
   ...whose,
 ];
+
+/** The node of the empty running minute of an erased tenant, whose incarnation is the time: no node has that name. */
+export const ERASED = "+erased";
 
 interface UsageStoresOptions {
   readonly config: Pick<Config, "usage">;
@@ -65,4 +70,15 @@ export class UsageStores {
   running: () => Promise<KeyValue> = openOnce(() =>
     this.#options.spine.keyValue(USAGE_BUCKET, { unwatched: true })
   );
+
+  /** Removes a tenant's running minutes, and tells readers that its blocks were erased. Rejects as the bucket does. */
+  async eraseRunning(tenant_id: string, now_ms: number): Promise<void> {
+    const bucket = await this.running();
+    for (const key of await bucket.keys(runningKey(tenant_id))) {
+      await slice(tenant_id);
+      await bucket.delete(key);
+    }
+    const about = { life_ms: now_ms, seq: 0, minute: 0, until_ms: now_ms, rows: [] };
+    await bucket.put(runningKey(tenant_id, ERASED, `${now_ms}`, "0"), encodeMinute(about));
+  }
 }

@@ -43,6 +43,9 @@ const ROLLOUT = object({
   nodes: list(OBJECT),
 });
 
+/** The list's row of a stored rollout that cannot be read. */
+const UNREADABLE = { id: "", by: "", began_ms: 0, ended_ms: 0, state: "unreadable", share: null };
+
 /** The longest time at one share: a week, in ms. */
 const HOLD_MS_MAX = 604_800_000;
 const AT_LEAST_MAX = 1_000_000_000;
@@ -168,8 +171,15 @@ async function listAll(
   const rollouts = [];
   for (const name of tenants) {
     await slice(call.tenant_id);
-    const { rollout } = await stored(bucket, name);
-    if (rollout === undefined) continue;
+    const entry = await bucket.get([name]);
+    if (entry === undefined) continue;
+    const decoded = decodeRollout(entry.value);
+    if ("problem" in decoded) {
+      // It is not run, and hides no other one.
+      rollouts.push({ ...UNREADABLE, tenant: name, why: decoded.problem });
+      continue;
+    }
+    const { value: rollout } = decoded;
     const { past } = rollout;
     rollouts.push({ tenant: name, ...pastOf(rollout), share: shareOf(rollout) });
     rollouts.push(...past.map((one) => ({ tenant: name, ...one, share: null })));

@@ -1,5 +1,6 @@
 /** Buckets whose keys begin with the tenant: rooms, their members, and a tenant's settings. */
 import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
@@ -10,6 +11,7 @@ import { DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
+import { readStored } from "../../shared/records/stored.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import {
@@ -45,6 +47,11 @@ interface Kept {
   /** Whether an entry that names a user is erased with the user; otherwise why it stays. */
   readonly ofUser: (key: KvKey) => true | string;
 }
+
+const Produced = z.looseObject({ producer: z.looseObject({ user_id: z.string() }) });
+const Ticket = z.looseObject({
+  identity: z.looseObject({ tenant_id: z.string(), user_id: z.string() }),
+});
 
 const application = () =>
   "state that the application has set: change it with room.set, or erase the room";
@@ -109,13 +116,14 @@ async function isProducer(
 ): Promise<boolean> {
   const key = entry.key.slice(0, 3);
   const head = key.length === entry.key.length ? entry : await bucket.get(key);
-  return head !== undefined &&
-    JSON.parse(new TextDecoder().decode(head.value)).producer?.user_id === user;
+  if (head === undefined) return false;
+  const producer = readStored(head.value, Produced, "growing message", 2)?.producer;
+  return producer === undefined ? namesUser(head.value, user) : producer.user_id === user;
 }
 
-/** The holder of a ticket; none once it was redeemed. */
+/** The holder of a ticket; none once it was redeemed, or of one that cannot be read. */
 function holderOfTicket({ value }: KvEntry): { tenant_id?: string; user_id?: string } {
-  return value.length === 0 ? {} : JSON.parse(new TextDecoder().decode(value)).identity;
+  return readStored(value, Ticket, "ticket")?.identity ?? {};
 }
 
 /** Whether an entry is a dead letter about the user, or settings of a hook that name the user. */

@@ -51,7 +51,7 @@ export const isTenant = ({ user, room }: Whose): boolean =>
   user === undefined && room === undefined;
 
 /** The data store of a capability's blocks. */
-export function blockStore({ name, open, stays, eraseUser }: KeptBlocks): DataStore {
+export function blockStore({ name, open, stays, eraseUser, eraseBeside }: KeptBlocks): DataStore {
   return {
     name,
     async stock(whose) {
@@ -72,6 +72,7 @@ export function blockStore({ name, open, stays, eraseUser }: KeptBlocks): DataSt
       const store = await open();
       const { blocks } = await store.status(whose.tenant);
       await store.purge(whose.tenant);
+      await eraseBeside?.(whose.tenant);
       return blocks;
     },
   };

@@ -149,9 +149,10 @@ async function found({ store }: HookAdminContext, tenant: string, id: string): P
 
 async function showAll(context: HookAdminContext, { tenant }: AdminCall): Promise<Response> {
   const hooks = [];
-  for (const one of await context.store.list(tenant)) {
+  for (const one of await context.store.all(tenant)) {
     await slice(tenant);
-    hooks.push(await view(context, one));
+    if ("hook" in one) hooks.push(await view(context, one));
+    else hooks.push({ ...one, state: "unreadable", problem: one.problem.message });
   }
   return Response.json({ tenant, hooks, node_id: context.node_id });
 }
@@ -177,7 +178,7 @@ async function answerOne(
 }
 
 /** Throws `settings-conflict` for a hook of the configuration. */
-function requireOwn(stored: StoredHook | undefined, id: string): void {
+function requireOwn(stored: Pick<StoredHook, "source"> | undefined, id: string): void {
   if (stored?.source !== "config") return;
   throw new ArqonError("settings-conflict", `hook ${id} is in the configuration`);
 }
@@ -194,7 +195,7 @@ async function set(
   requireOwn(before, id);
   let begin: Pick<HookDocument, "since"> = {};
   if (before === undefined) {
-    const own = (await store.list(tenant)).filter(({ source }) => source === "tenant");
+    const own = (await store.all(tenant)).filter(({ source }) => source === "tenant");
     if (own.length >= tenant_hooks) {
       const many = plural(own.length, "hook");
       throw new ArqonError("settings-conflict", `tenant ${tenant} has ${many}, which is the limit`);
@@ -214,7 +215,7 @@ async function remove(context: HookAdminContext, call: AdminCall): Promise<Respo
   const { store, log, node_id } = context;
   const { tenant, by } = call;
   const id = idOf(call);
-  requireOwn(await found(context, tenant, id), id);
+  requireOwn(await store.look(tenant, id) ?? await found(context, tenant, id), id);
   await store.remove(tenant, id);
   log.info("a hook was removed", { tenant_id: tenant, hook: id, by });
   return Response.json({ tenant, removed: 1, node_id });

@@ -30,6 +30,17 @@ export interface StoredHook {
   readonly document: HookDocument;
 }
 
+/** A hook whose stored state cannot be read: it is damaged, or of a newer ArqonBus. */
+export interface UnreadableHook extends Pick<StoredHook, "source"> {
+  readonly id: string;
+  readonly problem: ArqonError;
+}
+
+function readable(found: StoredHook | UnreadableHook): StoredHook {
+  if ("problem" in found) throw found.problem;
+  return found;
+}
+
 interface HookRoom extends HookPosition {
   readonly room: string;
 }
@@ -58,15 +69,20 @@ export class HookStore {
     return this.#config().filter(({ tenant }) => tenant === tenant_id);
   }
 
-  /** The tenant's hooks, sorted by id. */
+  /** The tenant's hooks, sorted by id. Rejects if one cannot be read. */
   async list(tenant_id: string): Promise<StoredHook[]> {
+    return (await this.all(tenant_id)).map(readable);
+  }
+
+  /** The tenant's hooks, sorted by id, and those that cannot be read. */
+  async all(tenant_id: string): Promise<(StoredHook | UnreadableHook)[]> {
     const bucket = await this.#open();
     const ids = new Set(this.#ofConfig(tenant_id).map(({ id }) => id));
     for (const key of await bucket.keys([tenant_id])) if (key.length === 2) ids.add(key[1] ?? "");
     const found = await Promise.all(
       [...ids].sort().map(async (id) => {
         await slice(tenant_id);
-        return await this.find(tenant_id, id);
+        return await this.look(tenant_id, id);
       }),
     );
     return found.filter((one) => one !== undefined);
@@ -88,9 +104,25 @@ export class HookStore {
     return found;
   }
 
+  /** The hook. Rejects if it cannot be read. */
   async find(tenant_id: string, hook_id: string): Promise<StoredHook | undefined> {
-    const { document } = await this.stored(tenant_id, hook_id);
+    const found = await this.look(tenant_id, hook_id);
+    return found && readable(found);
+  }
+
+  /** The hook, or why it cannot be read. */
+  async look(tenant_id: string, hook_id: string): Promise<StoredHook | UnreadableHook | undefined> {
     const own = this.#ofConfig(tenant_id).find(({ id }) => id === hook_id);
+    const source = own === undefined ? "tenant" : "config";
+    let document: HookDocument;
+    try {
+      ({ document } = await this.stored(tenant_id, hook_id));
+    } catch (error) {
+      const is_unreadable = error instanceof ArqonError &&
+        ["settings-conflict", "incompatible-version"].includes(error.reason);
+      if (is_unreadable) return { id: hook_id, source, problem: error };
+      throw error;
+    }
     if (own !== undefined) return { hook: own, source: "config", document };
     const { spec } = document;
     if (spec === undefined) return undefined;

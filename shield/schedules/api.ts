@@ -5,6 +5,7 @@
 import { ArqonError, type ScanLimits } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
@@ -133,8 +134,14 @@ async function showAll(
   for (const [, schedule_id = ""] of (await bucket.keys([tenant])).sort()) {
     await slice(tenant);
     const entry = await bucket.get([tenant, schedule_id]);
-    const schedule = entry && decodeSchedule(entry.value);
-    if (schedule !== undefined) schedules.push(view(schedule_id, schedule, entry!.revision));
+    if (entry === undefined) continue;
+    const schedule = unlessNewer(() => decodeSchedule(entry.value));
+    const { revision } = entry;
+    schedules.push(
+      typeof schedule === "object"
+        ? view(schedule_id, schedule, revision)
+        : { id: schedule_id, state: "unreadable", revision },
+    );
   }
   return listingAnswer(tenant, { tenant, schedules, node_id });
 }

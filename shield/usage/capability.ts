@@ -33,6 +33,7 @@ export const USAGE: Capability<StartedUsage> = {
       keeps: [{
         name: "usage",
         open: () => usage.admin.place.store(),
+        eraseBeside: (tenant_id) => usage.admin.place.eraseRunning(tenant_id, storeNow()),
         stays: "sums of the tenant, until [usage] retention_days",
         leavesOf: (_, block) => Promise.resolve(minuteLeaves(block)),
       }],

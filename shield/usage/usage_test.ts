@@ -413,6 +413,21 @@ Deno.test("usage: a clock set back into the previous month finds the usage of th
   });
 });
 
+Deno.test("usage: what a killed Shield has left of an erased tenant does not count", async () => {
+  await onBus(async ({ clock, place, shield, read }) => {
+    const killed = shield("killed");
+    const budget = new TenantUsed("acme", place);
+    for (const tenant of ["acme", "other"]) killed.ledger.taken(identity(tenant, "pro"), "", 10);
+    await flushed(killed);
+    assert.equal(monthOf(await budget.read(clock.now_ms)), 1);
+    await (await place.store()).purge("acme");
+    await place.eraseRunning("acme", clock.now_ms);
+    assert.equal(monthOf(await budget.read(clock.now_ms)), 0);
+    assert.equal((await read("acme")).total.messages_in, 0);
+    assert.equal((await read("other")).total.messages_in, 1);
+  });
+});
+
 Deno.test("usage: a budget counts the use in a recreated or restored store, for any cursors", async () => {
   await onBus(async ({ clock, place }) => {
     const open = async () => {

@@ -83,6 +83,8 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   await publish(bus, "open", 1);
   await grown(served(bus, "default.open"), await verifierOf(served(bus, "default.open")), 1);
   assert.match(await succeeds("verify", treeUrl(bus, "default.open")), /1 entry, complete/);
+  await succeeds("save", "default.open", "open", "--url", bus.url);
+  assert.match(await succeeds("verify", "open"), /1 entry, complete$/m);
   // Another tenant may have a room of that name, whose messages are none of that log.
   const other = ["--url", bus.url, "--token", await bus.tokenFor({ tenant: "other" })];
   const { code, stderr } = await runArq(["proof", "save", "default.open", "none", ...other], {

@@ -166,8 +166,8 @@ async function othersRollouts(
   for (const one of listOf(rollouts).map(membersOf)) {
     const tenant = String(one["tenant"]);
     const id = String(one["id"]);
-    const is_over = one["state"] === "applied" || one["state"] === "returned";
-    if (is_over || tenant === own) continue;
+    const is_under_way = ["running", "paused", "applying"].includes(String(one["state"]));
+    if (!is_under_way || tenant === own) continue;
     const view = await admin.get(rolloutPath(tenant));
     const brought = listOf(membersOf(view["rollout"])["schemas"]).map(membersOf);
     const is_about = brought.some((one_schema) =>

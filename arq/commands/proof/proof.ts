@@ -199,11 +199,10 @@ async function verifyReceipt(io: Io, file: string, flags: Flags): Promise<Ended>
 async function messagesBeside(
   io: Io,
   place: string,
-  { history }: ProofSource,
+  { is_still }: ProofSource,
 ): Promise<Map<string, string>> {
   const file = resolvePath(io.cwd, `${place}/${MESSAGES}`);
-  const is_folder = history === undefined && !place.includes("://");
-  if (!is_folder || (await io.files.state(file)) === undefined) return new Map();
+  if (is_still !== true || (await io.files.state(file)) === undefined) return new Map();
   const found = new Map<string, string>();
   for await (const line of linesOf(io, file)) {
     for (const [name, hash] of hashesOf(line)) found.set(name, hash);

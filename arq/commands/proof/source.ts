@@ -23,7 +23,7 @@ export interface ProofSource {
   readonly files: TreeFiles;
   /** Whether it is a folder, which does not change. */
   readonly is_still?: boolean;
-  /** Of a room on a bus: its history, from above an offset on, as the bus's text; undefined: it has none. */
+  /** Of a room on a bus, with a token: its history, from above an offset on, as the bus's text; undefined: it has none. */
   readonly history?: (after: number) => Promise<string>;
 }
 
@@ -94,7 +94,8 @@ export async function openSource(io: Io, place: string, flags: Flags): Promise<P
     .replace(/^ws/, "http");
   const token = given ?? await target?.token(is_record ? "admin" : "user");
   const files: TreeFiles = (path) => fetched(io, `${origin}/v1/proof/${place}/${path}`, token);
-  if (is_record) return { files };
+  // A public log needs no token, its room's messages do.
+  if (is_record || token === undefined) return { files };
   const [tenant_id = "", room = ""] = place.split(".");
   // A command names its tenant: with a token of another one it is refused, and not about that one's room.
   const history = async (after: number) => {

@@ -102,7 +102,7 @@ export interface Running {
 }
 
 const encoder = new TextEncoder();
-const strict = new TextDecoder("utf-8", { fatal: true });
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** A call before its hook runs. */
 export function newCall(request: GuestRequest): Call {

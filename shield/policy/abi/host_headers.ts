@@ -49,13 +49,11 @@ export function headerProblem(name: string, value: string): string | undefined {
   return undefined;
 }
 
-const lenient = new TextDecoder();
-
 /** The first `max_bytes` of `bytes` as text, cut between characters; invalid UTF-8 becomes U+FFFD. */
 export function cutUtf8(bytes: Uint8Array, max_bytes: number): string {
-  if (bytes.length <= max_bytes) return lenient.decode(bytes);
+  if (bytes.length <= max_bytes) return decoder.decode(bytes);
   let end = max_bytes;
   // A continuation byte at the cut belongs to a character that begins before it.
   for (let step = 0; step < 3 && (bytes[end]! & 0xc0) === 0x80; step++) end--;
-  return lenient.decode(bytes.subarray(0, end));
+  return decoder.decode(bytes.subarray(0, end));
 }

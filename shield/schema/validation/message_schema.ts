@@ -3,6 +3,7 @@
  * walked on the wire first; rules of protovalidate run only if the message has any. `gate.ts` and `cache.ts` handle
  * subjects and schemas.
  */
+import { strictText } from "@arqon/proto";
 import { type DescMessage, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { dataView } from "./typed_fields.ts";
 import { MessageWork, type TooMuchWork } from "./message_work.ts";
@@ -80,8 +81,7 @@ export class MessageSchema {
       return dataView(this.desc, fromBinary(this.desc, data, { recursionLimit }));
     }
     const options = { registry: this.#registry, work, ignoreUnknownFields: true, recursionLimit };
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(data);
-    return dataView(this.desc, readJson(this.desc, parseNumerals(text), options));
+    return dataView(this.desc, readJson(this.desc, parseNumerals(strictText(data)), options));
   }
 
   validate(data: Uint8Array, options: ValidateOptions): Validation {

@@ -20,6 +20,12 @@ Deno.test("a valid message costs no allocation: the result is shared", () => {
   assert.deepEqual(first, { violations: [], total: 0, unknown: 0, unknown_paths: [] });
 });
 
+Deno.test("JSON that begins with a byte order mark is none, for checks and for filters", () => {
+  const data = new TextEncoder().encode("\uFEFF{}");
+  assert.throws(() => all.read("application/json", data), SyntaxError);
+  assert.equal(all.validateJson(data, { unknown_fields: "allow" }).total, 1);
+});
+
 Deno.test("an unknown field is counted, named or refused, by mode", () => {
   // Field 600 in the message, and field 7 in `self` within `self`.
   const bytes = [0xc0, 0x25, 0x01, 0xda, 0x02, 0x06, 0xda, 0x02, 0x03, 0xc0, 0x25, 0x05];

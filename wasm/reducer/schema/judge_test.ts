@@ -55,6 +55,10 @@ const { shape } = fc.letrec((tie) => ({
       minLength: 1,
       maxLength: 3,
     }).map((all) => ({ enum: all })),
+    fc.tuple(scalar, fc.boolean()).map(([one, is_listed]) => ({
+      enum: [is_listed ? one : "b"],
+      const: one,
+    })),
     fc.constant({ $ref: "#/$defs/Tree" }),
     fc.tuple(fc.option(tie("shape"), { nil: undefined }), bounds(["minItems", "maxItems"])).map((
       [items, more],
@@ -104,6 +108,12 @@ Deno.test("a member named __proto__ is validated by its shape like any other", (
   assert.equal(verdict(data, `{"__proto__":1}`), `passed {"__proto__":1}`);
   assert.match(verdict(data, `{"__proto__":""}`), /^400 data.__proto__: expected a whole number/);
   assert.equal(verdict(data, `{}`), "400 data.__proto__: it is missing");
+});
+
+Deno.test("of a list and a constant both hold", () => {
+  const data = { type: "array", items: { enum: [1, 2], const: 1 } };
+  assert.equal(verdict(data, "[1]"), "passed [1]");
+  assert.equal(verdict(data, "[2]"), "400 data[0]: expected 1");
 });
 
 const BID = {

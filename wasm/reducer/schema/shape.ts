@@ -105,8 +105,10 @@ function checkType(type: unknown, at: string): void {
 }
 
 /** The values that a shape lists; undefined: none. */
-export const listedBy = (shape: Shape): readonly Scalar[] | undefined =>
-  shape.enum ?? (Object.hasOwn(shape, "const") ? [shape.const!] : undefined);
+export function listedBy(shape: Shape): readonly Scalar[] | undefined {
+  const only = Object.hasOwn(shape, "const") ? [shape.const!] : undefined;
+  return only === undefined ? shape.enum : only.filter((one) => shape.enum?.includes(one) ?? true);
+}
 
 /** Whether a value of this shape is always, never or sometimes a text; the shape is no reference. */
 export function textOf(shape: Shape): "always" | "never" | "sometimes" {
