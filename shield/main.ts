@@ -31,6 +31,7 @@ import {
   tlsFiles,
   writeStderr,
 } from "../shared/process/process.ts";
+import { startChild } from "../shared/process/deno_command.ts";
 import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_process.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
@@ -299,12 +300,12 @@ async function runSeveral(given: GivenConfig, processes: number): Promise<void> 
     log,
     registry,
     spawn: (child) =>
-      new Deno.Command(program, {
+      startChild(program, {
         args: [...args, "--config", config_file, "--child", JSON.stringify(child)],
         stdin: "piped",
         stdout: "piped",
         stderr: "inherit",
-      }).spawn(),
+      }),
   });
   onHangup((by) => (void reloading.reload(by), supervisor.reload()));
   const stopping = stopSignal(PROGRAM, log, supervisor.kill);

@@ -18,6 +18,8 @@ const OPS = "[ops]\nport = 0\n";
 const OPERATORS = 'operator_tenants = ["*"]\n';
 const SERVER = "[server]\nport = 0\n";
 const NATS = '[nats]\nurls = ["nats://127.0.0.1:1"]\n';
+const HOOK =
+  `[[hooks]]\nid = "a"\ntenant = "t"\nurl = "https://a.test"\nsecret_file = "/gone.secret"\n`;
 
 const MISSING: readonly (readonly [key: string, text: string, ops?: string])[] = [
   ["ops.token_file", SERVER, 'token_file = "/gone.token"\n'],
@@ -48,6 +50,7 @@ const MISSING: readonly (readonly [key: string, text: string, ops?: string])[] =
     "pusher.apps[0].secret_file",
     `${SERVER}[[pusher.apps]]\nid = "a"\nkey = "k"\ntenant = "t"\nsecret_file = "/gone.secret"\n`,
   ],
+  ["hooks[0].secret_file", `${SERVER}${HOOK}before = ["connect"]\n`],
   [
     "bridge.postgres.database_file",
     `${SERVER}[bridge.postgres]\ntenant = "t"\ndatabase_file = "/gone.url"\n`,

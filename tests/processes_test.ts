@@ -186,7 +186,9 @@ Deno.test("three Shields on one port", async (t) => {
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
   const lines = `node_id = "edge"\ndrain_ms = 0\n`;
   const args = ["--processes", `${COUNT}`];
-  await using node = await startServer("shield", config, issuer.dir, lines, { args });
+  // Stands for LD_PRELOAD, by which allocators are loaded: Deno passes it to no child.
+  const env = { LD_ARQON: "1" };
+  await using node = await startServer("shield", config, issuer.dir, lines, { args, env });
   const clients = await connectToAll(node, issuer);
   const all = { node, issuer, clients };
   await t.step("connections go to all of them, and they are one bus", () => oneBus(all));

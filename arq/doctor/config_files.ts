@@ -10,8 +10,8 @@ import type { Config } from "../../shared/config/schema.ts";
 import { operatorTls } from "../../shared/listeners/operator_listener.ts";
 import { openOpsToken } from "../../shared/listeners/ops_token.ts";
 import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
-import { type ReadFile, readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
-import { secretKeys } from "../../shared/config/values/hook_secret.ts";
+import type { ReadFile } from "../../shared/process/secret_file.ts";
+import { requireHookSecrets } from "../../shared/process/hook_secrets.ts";
 import { NatsLogin } from "../../shared/spine/nats/connection/nats_login.ts";
 import { otlpTarget, telemetryHeaders } from "../../shared/telemetry/resource.ts";
 import {
@@ -67,16 +67,6 @@ async function keyProblems(
   return problems;
 }
 
-/** A hook reads its secret before each call. */
-function requireHookSecrets({ hooks }: Config, read: ReadFile): void {
-  for (const [at, { secret_file: path }] of hooks.entries()) {
-    readSecret(read, { key: `hooks[${at}].secret_file`, path }, (text) => {
-      if (secretKeys(text) !== undefined) return;
-      throw new SecretProblem("holds no secret of a hook; expected whsec_ and base64, up to four");
-    });
-  }
-}
-
 /** Functions that read the files of a table as its servers do. Each rejects or throws as a start would. */
 const READERS: readonly ((config: Config, read: ReadFile, now_ms: number) => unknown)[] = [
   ({ server: { tls_cert, tls_key } }, read, now_ms) => {
@@ -94,7 +84,7 @@ const READERS: readonly ((config: Config, read: ReadFile, now_ms: number) => unk
   ({ pusher }, read) => readApps(pusher, read),
   ({ centrifugo }, read) => readApiKeys(centrifugo, read),
   ({ proof }, read) => readProofKey(proof.key_file, read),
-  requireHookSecrets,
+  ({ hooks }, read) => requireHookSecrets(hooks, read),
 ];
 
 /** The problems of the embedded Spine's folder; none with NATS, which does not use it. */

@@ -4,6 +4,7 @@
  */
 import { clockOffset_ms, type TimeAnswer } from "../bus/admin.ts";
 import { isAtLeast, MADE_FOR_DENO } from "../../shared/deno_versions.ts";
+import { startChild } from "../../shared/process/deno_command.ts";
 import { OTHER_FILES } from "../../shared/process/asked_files.ts";
 import { fail, type Finding, ok, warn, whyOf } from "./paths.ts";
 import { isArqon, type Place, sharedText, sharedWith } from "../../shared/listeners/port_check.ts";
@@ -13,9 +14,10 @@ const SHELL_MS = 5_000;
 /** The output of a command; undefined when there is no shell, or when the command is not allowed or fails. */
 export async function runShell(command: string, signal: AbortSignal): Promise<string | undefined> {
   try {
-    const { success, stdout } = await new Deno.Command("sh", {
+    const { success, stdout } = await startChild("sh", {
       args: ["-c", command],
       stdin: "null",
+      stdout: "piped",
       stderr: "null",
       signal: AbortSignal.any([signal, AbortSignal.timeout(SHELL_MS)]),
     }).output();

@@ -5,7 +5,7 @@
  */
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { denoCommand } from "../../shared/process/deno_command.ts";
+import { denoCommand, startChild } from "../../shared/process/deno_command.ts";
 import { gzipSync } from "node:zlib";
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
@@ -201,13 +201,13 @@ async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
   const { command, args } = bufCommand();
   let child: Deno.ChildProcess;
   try {
-    child = new Deno.Command(command, {
+    child = startChild(command, {
       args: [...args, ...BUILD_ARGS],
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
       signal: AbortSignal.any([io.signal, AbortSignal.timeout(BUILD_MS)]),
-    }).spawn();
+    });
   } catch (error) {
     const why = whyOf(error);
     const missing = command === "buf" && error instanceof Deno.errors.NotFound;

@@ -3,6 +3,7 @@
  * service without a health check in Docker is checked over HTTP.
  */
 import { fileURLToPath } from "node:url";
+import { startChild } from "../../shared/process/deno_command.ts";
 import { inColumns } from "../terminal/columns.ts";
 
 /** The effect of a Docker command on the stack. */
@@ -38,7 +39,7 @@ export function dockerCommand(
 
 function docker(args: readonly string[], options: Omit<Deno.CommandOptions, "args">) {
   const [program, list] = dockerCommand(args);
-  return new Deno.Command(program, { ...options, args: list });
+  return startChild(program, { ...options, args: list });
 }
 
 /** The exit code of a shell that does not find the program. */
@@ -49,7 +50,7 @@ export async function dockerProblem(signal: AbortSignal): Promise<string | undef
   const code = async (...args: string[]) => {
     const late = AbortSignal.any([signal, AbortSignal.timeout(DOCKER_MS)]);
     const silent = { stdin: "null", stdout: "null", stderr: "null", signal: late } as const;
-    return (await docker(args, silent).output()).code;
+    return (await docker(args, silent).status).code;
   };
   try {
     if (await code("--version") === NOT_FOUND) return "Docker is not installed";
@@ -81,7 +82,7 @@ export async function runDocker(
 ): Promise<number> {
   const stdout = is_quiet ? "piped" : "inherit";
   // The terminal sends docker its own Ctrl-C, which ends it. A SIGTERM reaches only us.
-  const child = docker(args, { env, stdout }).spawn();
+  const child = docker(args, { env, stdout });
   const end = () => child.kill("SIGTERM");
   signal?.addEventListener("abort", end, { once: true });
   if (is_quiet) await child.stdout.pipeTo(Deno.stderr.writable, { preventClose: true });
@@ -207,7 +208,8 @@ export async function readStack(
 ): Promise<StackService[] | undefined> {
   const late = AbortSignal.any([signal, AbortSignal.timeout(DOCKER_MS)]);
   const ask = async (action: "status" | "services") => {
-    const options = { env, stdin: "null", stderr: "inherit", signal: late } as const;
+    const streams = { stdin: "null", stdout: "piped", stderr: "inherit" } as const;
+    const options = { env, ...streams, signal: late };
     const { success, stdout } = await docker(composeArguments(file, action), options).output();
     return success ? new TextDecoder().decode(stdout) : undefined;
   };

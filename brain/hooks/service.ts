@@ -20,6 +20,7 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { StoreTime } from "../../shared/spine/contract/store_time.ts";
+import { requireHookSecrets } from "../../shared/process/hook_secrets.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import type { FollowedClasses } from "../classes/followed_classes.ts";
@@ -297,6 +298,7 @@ export class HookService {
 
 /** Starts the hooks. Rejects with `spine-unavailable`. */
 export async function startHooks(options: HookServiceOptions): Promise<HookService> {
+  requireHookSecrets(options.config.hooks, options.readTextFile, ({ events }) => events.length > 0);
   const classes = await options.openClasses();
   const service = new HookService(options, classes, await options.spine.keyValue(HOOKS_BUCKET));
   await service.ready.catch(async (error) => {

@@ -18,6 +18,22 @@ export function denoCommand(is_granted: IsGranted = isGranted): string {
 }
 
 /**
+ * Starts a program without the caller's variables `LD_…` (allocators, folders of libraries): Deno starts no child with
+ * them unless this process may start any program. Throws as `Deno.Command` does.
+ */
+export function startChild(command: string, options: Deno.CommandOptions): Deno.ChildProcess {
+  try {
+    return new Deno.Command(command, options).spawn();
+  } catch (error) {
+    // The error names them; for Deno and the loader an empty one is unset.
+    const [, names] = /subprocess with (.+?) environment/.exec(String(error)) ?? [];
+    if (names === undefined) throw error;
+    const env = Object.fromEntries(names.split(", ").map((name) => [name, ""]));
+    return new Deno.Command(command, { ...options, env: { ...options.env, ...env } }).spawn();
+  }
+}
+
+/**
  * Flags of `deno run` for a program with a Shield. A policy's first call does not wait for the compiler. The garbage
  * collector makes no long pauses: the young generation is collected in small steps; allocation sites are not marked as
  * long-lived after one busy moment (that caused a full collection every 20 s instead of every minute); the old

@@ -8,6 +8,7 @@ import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { BeforeKind, HookEntry, Webhooks } from "../../shared/config/automation/hooks.ts";
 import { callHook, callTerms } from "../../shared/hooks/call.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
+import { requireHookSecrets } from "../../shared/process/hook_secrets.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Env } from "../../shared/env.ts";
 import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
@@ -196,6 +197,7 @@ function messageMember(envelope: ScannedEnvelope): string {
 /** The Overseer that calls hooks after its policies; the same object if no hook can ever be called. */
 export function askingHooks(overseer: Policies, options: HookGateOptions): Policies {
   const { config, reloading } = options;
+  requireHookSecrets(config.hooks, options.readTextFile, ({ before }) => before.length > 0);
   const is_none = config.hooks.every(({ before }) => before.length === 0);
   if (is_none && reloading === undefined) return overseer;
   const gates = new Gates(options);

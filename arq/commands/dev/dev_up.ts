@@ -35,6 +35,7 @@ import { denoCommand, SERVER_FLAGS } from "../../../shared/process/deno_command.
 import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
 import { readyLine, readyText } from "../../serve/ready_text.ts";
 import { busHere, busOptions, makeStateFolder } from "./dev.ts";
+import { startChild } from "../../../shared/process/deno_command.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** A compose file that Docker can start. */
@@ -291,7 +292,7 @@ async function firstLine(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promi
 /** Starts the embedded bus and waits until it is ready. An error repeats the bus's own message. */
 async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<DevBusReady> {
   const { command, args } = backgroundCommand(io, flags, files);
-  const child = new Deno.Command(command, {
+  const child = startChild(command, {
     args,
     cwd: io.cwd,
     // The bus must not use the caller's INIT_CWD as its own folder.
@@ -300,7 +301,7 @@ async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<Dev
     stdout: "piped",
     stderr: "piped",
     detached: true,
-  }).spawn();
+  });
   const late = AbortSignal.any([io.signal, AbortSignal.timeout(READY_MS)]);
   const kill = () => child.kill("SIGKILL");
   late.addEventListener("abort", kill, { once: true });

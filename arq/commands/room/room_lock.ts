@@ -16,6 +16,7 @@ import {
 } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Io, note, print, remark } from "../../terminal/io.ts";
+import { startChild } from "../../../shared/process/deno_command.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
 import { when } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -144,7 +145,7 @@ function start(io: Io, words: readonly string[], env: Record<string, string>): D
     : ["sh", ["-c", 'exec "$@"', "arq", ...words]];
   const streams = { stdin: "inherit", stdout: "inherit", stderr: "inherit" } as const;
   try {
-    return new Deno.Command(command, { args, cwd: io.cwd, env, ...streams }).spawn();
+    return startChild(command, { args, cwd: io.cwd, env, ...streams });
   } catch (error) {
     const why = whyOf(error);
     throw failed(

@@ -28,11 +28,12 @@ function pem(label: string, body: Uint8Array): string {
 
 /**
  * PEM texts for a listener; clients must trust `cert`. It is valid from the first to the last of the two years (of this
- * century), unless `end` is another time.
+ * century), unless `end` is another time; for 127.0.0.1 and localhost, unless `only` is one of them.
  */
 export async function testCertificate(
   [from, to]: readonly [number, number] = [25, 49],
   end?: Date,
+  only?: "127.0.0.1" | "localhost",
 ): Promise<{ cert: string; key: string }> {
   const pair = await crypto.subtle.generateKey("Ed25519", true, [
     "sign",
@@ -44,7 +45,8 @@ export async function testCertificate(
   const dns = der(0x82, ascii("localhost"));
   const address = der(0x87, [127, 0, 0, 1]);
   const last = end?.toISOString().replaceAll(/[-:T]|\..*/g, "").slice(2) ?? `${to}1231235959`;
-  const alternatives = der(BYTES, der(SEQUENCE, dns, address));
+  const names = [only === "127.0.0.1" ? [] : dns, only === "localhost" ? [] : address];
+  const alternatives = der(BYTES, der(SEQUENCE, ...names));
   const extension = der(SEQUENCE, der(OID, SUBJECT_ALT_NAME), alternatives);
   const content = der(
     SEQUENCE,

@@ -3,7 +3,7 @@
  * beside this module. In a checkout `deno bundle` builds it at the first request, and it stays in memory.
  */
 import { fileURLToPath } from "node:url";
-import { denoCommand } from "../../../shared/process/deno_command.ts";
+import { denoCommand, startChild } from "../../../shared/process/deno_command.ts";
 
 /** Its path below the root of a package. */
 export const REPLAY_WORKER = "shield/admin/console/replay_worker.js";
@@ -19,10 +19,12 @@ const BUNDLE_MS = 120_000;
 
 /** Builds the file from the sources of a checkout. Rejects with the output of `deno bundle`. */
 export async function bundleReplayWorker(): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(denoCommand(), {
+  const { success, stdout, stderr } = await startChild(denoCommand(), {
     args: [...BUNDLE_ARGS],
     cwd: fileURLToPath(ROOT),
     stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
     signal: AbortSignal.timeout(BUNDLE_MS),
   }).output();
   const decoder = new TextDecoder();

@@ -223,7 +223,10 @@ async function historyCommand(
   const { content_type, data_start, data_end } = command;
   const data = bytes.subarray(data_start, data_end);
   const ask = () => rangeOfData(data, content_type, limits);
-  const found = await answer(caller, room_id, ask);
+  const found = await answer(caller, room_id, ask).catch((error) => {
+    // The log's error may be shared with others, and the journal knows recorded refusals by their errors.
+    throw Object.create(error);
+  });
   const result = await give(caller, room_id, found, isProtobufType(content_type));
   return { ...EMPTY_ACK, request_id, result };
 }

@@ -152,6 +152,21 @@ Deno.test("a log that cannot be opened refuses with 503, and the next query trie
   assert.deepEqual(json(await get(ROOM)).messages, []);
 });
 
+Deno.test("a log's error that others share is each caller's own refusal", async () => {
+  const error = new ArqonError("log-unavailable", "lost", { retry_after_ms: 5 });
+  const { get } = testHistory({ logs: { of: () => Promise.reject(error) } });
+  const refusals = await Promise.all([get(ROOM), get(ROOM)].map((one) => one.catch((own) => own)));
+  assert.equal(new Set([error, ...refusals]).size, 3);
+  for (const own of refusals) {
+    assert.ok(own instanceof ArqonError);
+    assert.deepEqual([own.message, own.reason, own.retry_after_ms], [
+      error.message,
+      error.reason,
+      5,
+    ]);
+  }
+});
+
 Deno.test("an answer that many callers share is written in slices", async () => {
   const { get, put } = testHistory();
   put(ROOM, chat("one"));

@@ -15,7 +15,7 @@ import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import type { Verdicts } from "./verdict_store.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
-import { denoCommand } from "../../../shared/process/deno_command.ts";
+import { denoCommand, startChild } from "../../../shared/process/deno_command.ts";
 
 interface CompileLimits {
   /** CPU time, so the load of the machine does not count. */
@@ -202,22 +202,11 @@ async function feed(child: Deno.ChildProcess, bytes: Uint8Array<ArrayBuffer>): P
   }
 }
 
-/** Deno starts no child with `LD_PRELOAD` or its like, by which allocators are loaded; it needs no environment. */
-function spawnChild(options: ChildOptions): Deno.ChildProcess {
-  const { command, args } = childCommand(options);
-  const piped = { args, stdin: "piped", stdout: "piped", stderr: "piped" } as const;
-  try {
-    return new Deno.Command(command, piped).spawn();
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotCapable)) throw error;
-    const bare = { clearEnv: true, env: { DENO_DIR: "/dev/null" } };
-    return new Deno.Command(command, { ...piped, ...bare }).spawn();
-  }
-}
-
 /** Runs a child to its end. Rejects when it cannot be started. */
 async function runChild(options: ChildOptions): Promise<ChildResult> {
-  const child = spawnChild(options);
+  const { command, args } = childCommand(options);
+  const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+  const child = startChild(command, { args, ...piped });
   let late = false;
   const timer = setTimeout(() => {
     late = true;

@@ -1,6 +1,6 @@
 /**
- * Reads and writes header blocks of NATS messages like nats.js (3.4.0), in half the time. Unusual blocks are passed to
- * nats.js, with its errors. Pure.
+ * Reads and writes header blocks of NATS messages like nats.js (3.4.0), in half the time, but leaves out lines for which
+ * it throws: whoever may publish could otherwise send messages that nobody answers or logs without a stack. Pure.
  */
 import { MsgHdrsImpl } from "@nats-io/nats-core";
 import type { SpineHeaders } from "../../contract/spine_message.ts";
@@ -26,18 +26,9 @@ const BLOCK_END = LINE_END + LINE_END;
 const NAME = /^[!-9;-~]*$/;
 const decoder = new TextDecoder();
 
-/** Reads a block as nats.js does. Throws what nats.js throws. */
-function readSlowly(bytes: Uint8Array): HeaderBlock {
-  const all = MsgHdrsImpl.decode(bytes);
+/** Reads the lines from `from` on. */
+function readLines(text: string, from: number): SpineHeaders {
   const headers: Record<string, string> = Object.create(null);
-  for (const [name, values] of all) headers[name] = values[0] ?? "";
-  return { headers, code: all.code, description: all.description };
-}
-
-/** Reads the lines of a plain block; undefined: nats.js has to read it. */
-function readLines(text: string): SpineHeaders | undefined {
-  const headers: Record<string, string> = Object.create(null);
-  let from = VERSION.length + LINE_END.length;
   while (from < text.length) {
     const found = text.indexOf(LINE_END, from);
     const end = found < 0 ? text.length : found;
@@ -45,8 +36,9 @@ function readLines(text: string): SpineHeaders | undefined {
     if (colon >= from && colon < end) {
       const name = text.slice(from, colon);
       const value = text.slice(colon + 1, end).trim();
-      if (!NAME.test(name) || value.includes("\r") || value.includes("\n")) return undefined;
-      headers[name] ??= value;
+      if (NAME.test(name) && !value.includes("\r") && !value.includes("\n")) {
+        headers[name] ??= value;
+      }
     }
     from = end + LINE_END.length;
   }
@@ -93,21 +85,20 @@ function rememberLone(headers: SpineHeaders): void {
   lone_start = `${VERSION}${LINE_END}${name}: `;
 }
 
-/** Reads the block between these bytes. Throws what nats.js throws for a bad one. */
+/** Reads the block between these bytes. */
 export function readHeaders(bytes: Uint8Array, from: number, to: number): HeaderBlock {
   if (from >= to) return NO_BLOCK;
   const lone = readLone(bytes, from, to);
   if (lone !== undefined) return { headers: lone, code: 0, description: "" };
-  const block = bytes.subarray(from, to);
-  const text = decoder.decode(block);
-  // Not ASCII: text positions differ from byte positions, and there may be other white space.
-  if (text.length !== block.length || !text.startsWith(VERSION + LINE_END)) {
-    return readSlowly(block);
+  const text = decoder.decode(bytes.subarray(from, to));
+  const [first = ""] = text.split(LINE_END, 1);
+  const headers = readLines(text, first.length + LINE_END.length);
+  if (first === VERSION) {
+    rememberLone(headers);
+    return { headers, code: 0, description: "" };
   }
-  const headers = readLines(text);
-  if (headers === undefined) return readSlowly(block);
-  rememberLone(headers);
-  return { headers, code: 0, description: "" };
+  const { code, description } = MsgHdrsImpl.decode(new TextEncoder().encode(first));
+  return { headers, code, description };
 }
 
 /** The lines of a block; `headerBytes` counts their bytes, with `BLOCK_BYTES`. */

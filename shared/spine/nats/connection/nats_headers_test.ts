@@ -7,24 +7,25 @@ import { BLOCK_BYTES, headerBlock, headerLines, readHeaders } from "./nats_heade
 
 const encoder = new TextEncoder();
 
-/** The result of nats.js for the block, or that it throws. */
+/** The result of nats.js for the block without the lines for which it throws. */
 function byNats(bytes: Uint8Array) {
-  try {
-    const all = MsgHdrsImpl.decode(bytes);
-    const headers = Object.fromEntries([...all].map(([name, values]) => [name, values[0]]));
-    return { headers: Object.entries(headers), code: all.code, description: all.description };
-  } catch (error) {
-    return (error as Error).message;
-  }
+  const [start = "", ...lines] = new TextDecoder().decode(bytes).split("\r\n");
+  const isRead = (line: string) => {
+    try {
+      MsgHdrsImpl.decode(encoder.encode(`NATS/1.0\r\n${line}`));
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const all = MsgHdrsImpl.decode(encoder.encode([start, ...lines.filter(isRead)].join("\r\n")));
+  const headers = [...all].map(([name, values]) => [name, values[0]]);
+  return { headers, code: all.code, description: all.description };
 }
 
 function byUs(bytes: Uint8Array) {
-  try {
-    const { headers, code, description } = readHeaders(bytes, 0, bytes.length);
-    return { headers: Object.entries(headers), code, description };
-  } catch (error) {
-    return (error as Error).message;
-  }
+  const { headers, code, description } = readHeaders(bytes, 0, bytes.length);
+  return { headers: Object.entries(headers), code, description };
 }
 
 const status = fc.constantFrom(
@@ -65,7 +66,7 @@ const block = fc.tuple(
 )
   .map(([start, lines, end]) => encoder.encode(start + lines.join("\r\n") + end));
 
-Deno.test("any header block is read as nats.js reads it, faults included", () => {
+Deno.test("any header block is read as nats.js reads it, without the lines for which it throws", () => {
   fc.assert(fc.property(block, (bytes) => assert.deepEqual(byUs(bytes), byNats(bytes))), {
     numRuns: 1_000,
   });

@@ -44,6 +44,8 @@ export class Link {
   /** Called at once when the connection is restored, before any listener. */
   onBack: () => void = () => {};
   onState: () => void = () => {};
+  /** Called when the server accepts subscriptions that it had refused; undefined: any. */
+  onAccepted: (subjects: readonly (string | undefined)[]) => void = () => {};
   /** Called when an attempt to reconnect begins. */
   onAttempt: () => void = () => {};
   #state: SpineState = "connected";
@@ -253,10 +255,11 @@ export class Link {
     this.#denials = 0;
   }
 
-  /** Called when the server accepts subscriptions to these subjects that it had refused; undefined: any. */
+  /** As `onAccepted`. */
   accepted(subjects: readonly (string | undefined)[]): void {
     const [pattern] = subjects;
     this.log.info("NATS accepts subscriptions again", { subscriptions: subjects.length, pattern });
+    this.onAccepted(subjects);
     // Of a room only its subscribers are notified; what else was lost is not known.
     const lost = subjects.map((one = "") => /^(in|out)\.[^*>]+$/.test(one) ? one : undefined);
     for (const pattern of new Set(lost)) {

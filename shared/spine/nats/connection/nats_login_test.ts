@@ -217,3 +217,22 @@ authorization { users: [{ user: "CN=arqon test" }] }`;
     await one.spine.flush();
   });
 });
+
+Deno.test("a server's certificate must have the name or address of its URL", async () => {
+  for (const only of ["127.0.0.1", "localhost"] as const) {
+    const { cert, key } = await testCertificate(undefined, undefined, only);
+    await withFolder(async (write) => {
+      const tls = `cert_file: "${write("cert.pem", cert)}", key_file: "${write("key.pem", key)}"`;
+      await using server = await startNats({ config: `tls { ${tls} }` });
+      const at = (host: string) =>
+        open(server, {
+          urls: [`tls://${host}:${server.port}`],
+          tls_ca_file: write("ca.pem", cert),
+        });
+      await using one = await at(only);
+      await one.spine.flush();
+      const other = only === "localhost" ? "127.0.0.1" : "localhost";
+      await assert.rejects(at(other), /does not match certificate/);
+    });
+  }
+});

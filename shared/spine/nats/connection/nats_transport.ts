@@ -130,6 +130,8 @@ class SocketCarrier implements Carrier, ByteSink {
 class WireTransport extends NodeTransport {
   #wire: Wire | undefined;
   #out: OutBuffer | undefined;
+  /** Its certificate must have this name or address. */
+  #hostname = "";
 
   constructor() {
     super();
@@ -145,6 +147,7 @@ class WireTransport extends NodeTransport {
 
   override async connect(server: Server, options: ConnectionOptions & WireOptions): Promise<void> {
     const { login } = options;
+    this.#hostname = server.tlsName || server.hostname;
     const tls = login instanceof NatsLogin ? login.begin() : undefined;
     await super.connect(server, tls === undefined ? options : { ...options, tls });
     // Abandoned meanwhile: nats.js already uses another socket.
@@ -166,7 +169,9 @@ class WireTransport extends NodeTransport {
       : {};
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     let problem: Error | undefined;
-    const ours = { socket: this.socket, servername: this.tlsName, rejectUnauthorized: true };
+    // An address is no server name; without a host, Node compares the certificate with "localhost".
+    const names = { servername: this.tlsName, host: this.#hostname };
+    const ours = { socket: this.socket, ...names, rejectUnauthorized: true };
     const socket = connectTls({ ...ours, ...named } as unknown as TlsConnectionOptions);
     socket.on("error", (error) => problem ??= error);
     socket.once("secureConnect", resolve);

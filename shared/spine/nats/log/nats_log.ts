@@ -125,6 +125,14 @@ export class StreamLog implements AppendLog {
     else this.#purges.noteRequest(filter, this.#tools.link.monotonic());
   }
 
+  /** Records that purges are observed from the present end on. Rejects as `ask`. */
+  async observe(): Promise<void> {
+    await this.ask(async ({ stream, timeout_ms }) => {
+      const { state } = await this.#info(stream, timeout_ms);
+      if (this.#tools.seesPurges()) this.#purges.listen(state.last_seq);
+    });
+  }
+
   /** Another client requests that change of the stream: lower limits remove messages of any room. */
   updated(request: Uint8Array): void {
     if (isLowered(request, this.#limits)) this.purged(ALL);

@@ -66,7 +66,10 @@ export class Purges {
 
   /** Records that every purge is observed from now on; the log's highest offset is `offset`. */
   listen(offset: number): void {
-    this.#purges.clear();
+    // One that has just been requested may still be under way.
+    for (const [filter, { through }] of this.#purges) {
+      if (through <= offset) this.#purges.delete(filter);
+    }
     this.#since = offset;
   }
 

@@ -3,6 +3,8 @@
  * together.
  */
 import assert from "node:assert/strict";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-deno";
 import { ArqonError } from "@arqon/proto";
 import type { DiscardPolicy, RetentionPolicy } from "@nats-io/jetstream";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
@@ -399,4 +401,35 @@ Deno.test("purges by an operator are detected by every reader; losses of others 
   const theirs = await late.spine.log("acme", small);
   const { complete } = await theirs.read("r0", { ...ALL, after: 1 });
   assert.equal(complete, false, "who comes later cannot know");
+});
+
+Deno.test("purges that a reload hides from a process are detected again once a later one permits it", async () => {
+  const permitting = (denied: string) =>
+    `authorization { users: [{ user: u, password: p, permissions: { ${denied} } }] }`;
+  await using server = await startNats({ jetstream: true, config: permitting("") });
+  const url = `nats://u:p@127.0.0.1:${server.port}`;
+  await using one = await logEngine([url]);
+  const outside = await connect({ servers: server.url, user: "u", pass: "p" });
+  await using _end = atEnd(() => outside.close());
+  const { streams } = await jetstreamManager(outside);
+  const purge = (room: string) => streams.purge(log.stream, { filter: `log.t.acme.r.${room}` });
+  const log = await one.spine.log("acme", small);
+  const { offset: place } = await log.append("a", bytes("0"));
+  await log.append("hole", bytes("1"));
+  await log.append("a", bytes("1"));
+  await purge("hole");
+  const complete = async (room: string, after: number) =>
+    (await log.read(room, { ...ALL, after })).complete;
+  assert.equal(await complete("b", place), true);
+  await server.reload(permitting('subscribe: { deny: ["$JS.API.STREAM.PURGE.*"] }'));
+  await until("it is denied", async () => !await complete("b", place));
+  await server.reload(permitting(""));
+  await until("it is permitted", () => one.lines.some((line) => line.includes("accepts")));
+  const { offset } = await log.append("a", bytes("2"));
+  await log.append("a", bytes("3"));
+  await until("later positions are sure", () => complete("b", offset));
+  assert.equal(await complete("b", place), false, "earlier ones are not");
+  await log.append("b", bytes("4"));
+  await purge("b");
+  await until("a purge is known", async () => !await complete("b", offset));
 });

@@ -75,7 +75,8 @@ export class NatsLogs {
   /** Tenants without room for their log: otherwise each publish would retry. */
   readonly #refusals = new Map<string, { readonly error: unknown; readonly until_ms: number }>();
   #listening = false;
-  #sees_purges = true;
+  /** Patterns of requests that this process may not observe. */
+  readonly #deaf = new Set<string>();
 
   constructor(options: LogsOptions) {
     const { link } = options;
@@ -87,7 +88,7 @@ export class NatsLogs {
       lane: this.#lane,
       silences: new Silences(SILENCE_MS),
       tails: new EndedTails(link),
-      seesPurges: () => this.#sees_purges,
+      seesPurges: () => this.#deaf.size === 0,
       onAnotherStream: (log) => this.#tell(log),
       openShared: (shard, retention) => this.#openShared(shard, retention),
     };
@@ -227,7 +228,7 @@ export class NatsLogs {
     for (const [requests, take] of Object.entries(onRequest)) {
       connection.subscribe(`${requests}.*`, {
         callback: (error, { subject, data }) => {
-          if (error) return this.#deafen(requests, error);
+          if (error) return this.#deafen(`${requests}.*`, error);
           const stream = subject.slice(requests.length + 1);
           for (const { log: of } of this.#streams.values()) {
             if (of.stream_name === stream) take(of, data);
@@ -237,6 +238,7 @@ export class NatsLogs {
     }
     this.#watchDeletes();
     this.#link.onReconnect(() => void this.#back());
+    this.#link.onAccepted = (subjects) => this.#accept(subjects);
   }
 
   /** Every process that observes another client's erasure records the hole. */
@@ -259,10 +261,20 @@ export class NatsLogs {
 
   /** Called when purges can no longer be observed. */
   #deafen(requests: string, error: Error): void {
-    this.#sees_purges = false;
-    const remedy = `let its user subscribe to ${requests}.*`;
+    this.#deaf.add(requests);
+    const remedy = `let its user subscribe to ${requests}`;
     this.#link.log.warn("does not hear of purges, and recovers less", { remedy, error });
     for (const { log } of this.#streams.values()) log.purged(undefined);
+  }
+
+  /** As `Link.onAccepted`: from now on purges are observed again. */
+  #accept(subjects: readonly (string | undefined)[]): void {
+    const missed = subjects.filter((one) => one === undefined || this.#deaf.delete(one));
+    if (missed.length === 0 || this.#deaf.size > 0) return;
+    for (const { log } of this.#streams.values()) {
+      // If it cannot be asked, it is compared when it can.
+      log.observe().catch(() => {});
+    }
   }
 
   /** Compares the logs only once the server has the subscriptions again. */
