@@ -16,6 +16,9 @@ const carriesBy = (more: string, body: string): GuestText => ({
   body: `${body} i32.const 0`,
 });
 
+/** Places in three pages of which some hold data. */
+const FAR = [59_000, 60_000, 64_000, 68_992, 69_000, 100_000, 150_000, 150_008, 196_600];
+
 /** The guests, by their way. */
 export const FORGETFUL: Readonly<Record<string, GuestText>> = {
   "memory": carriesBy(
@@ -26,6 +29,16 @@ export const FORGETFUL: Readonly<Record<string, GuestText>> = {
     "",
     `${tell("(i64.load (i32.const 65528))")} (i64.store (i32.const 65528) (i64.const 7))`,
   ),
+  "memory between and around bytes that lie far apart": {
+    ...carriesBy(
+      '(data (i32.const 60000) "begin") (data (i32.const 69000) "on") (data (i32.const 150000) "end")',
+      tell(
+        FAR.reduce((sum, at) => `(i64.add ${sum} (i64.load (i32.const ${at})))`, "(i64.const 0)"),
+      ) +
+        FAR.map((at) => `(i64.store (i32.const ${at}) (i64.const ${at}))`).join(" "),
+    ),
+    pages: 3,
+  },
   "memory that arqon_alloc gives": carriesBy(
     "",
     `${tell32("(i32.load8_u offset=4 (i32.const 16384))")} (drop (call $get_payload))`,
