@@ -261,19 +261,3 @@ Deno.test("a process that the cluster does not understand ends in one line", asy
     await spine.drain();
   }
 });
-
-Deno.test("a process that may not read the version of the storage reports that, and does not start", async () => {
-  await using nats = await startNats({
-    jetstream: true,
-    config:
-      'authorization { users: [{ user: "a", password: "a", permissions: { publish: { allow: ">",\n' +
-      '  deny: ["$JS.API.*.*.KV_ARQON_STORAGE", "$JS.API.*.*.KV_ARQON_STORAGE.>"] } } }] }\n',
-  });
-  const url = withLogin(nats.url, "a:a");
-  await withConfig(`[nats]\nurls = ["${url}"]\nrequest_timeout_ms = 100\n`, async (file) => {
-    const { code, stderr } = await ended(startTask("shield", file));
-    assert.equal(code, 1, stderr);
-    assert.match(stderr, /the storage's version cannot be read: .*ARQON_STORAGE/);
-    assert.doesNotMatch(stderr, /ready|uncaught|^\s+at /m);
-  });
-});

@@ -168,22 +168,6 @@ Deno.test("a user who is banned from a room, or kicked, does not receive its joi
   assert.equal((await eve.call("GET", `rooms/${own}/messages`)).body.reason, "room-banned");
 });
 
-Deno.test("a pattern gets no members, a subscription by name does, without a gap", async () => {
-  await using bus = await startLocalBus(CONFIG);
-  using all = await openText(bus.url, bus.token);
-  await ask(all, { op: "sub", room: "stage-*" });
-  using one = await openText(bus.url, bus.token);
-  await ask(one, { op: "sub", room: "stage-1~members" });
-  using ann = await enter(bus, "ann", "stage-1");
-  const joined = await one.json();
-  const occupied = await one.json();
-  assert.deepEqual([joined, occupied].map(words), ["1 joined ann 1", "2 occupied 1"]);
-  assert.equal(joined.sender ?? "", "");
-  ann.send({ op: "pub", room: "stage-1", type: "t", data: 1, id: 2 });
-  const message = await all.json();
-  assert.deepEqual([message.room, message.type], ["stage-1", "t"]);
-});
-
 Deno.test("arq shows the members at that time", async () => {
   await using bus = await startLocalBus(CONFIG);
   const to = ["--url", bus.url, "--token", bus.token];

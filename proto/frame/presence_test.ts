@@ -1,4 +1,7 @@
-/** The presence events against protobuf-es both ways, their JSON against `JSON.parse`. */
+/**
+ * The presence events against protobuf-es both ways, their JSON against `JSON.parse`. Pages of history against
+ * protobuf-es, and frames with their offset.
+ */
 import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
@@ -13,6 +16,8 @@ import {
   readPresenceUpdate,
 } from "./presence.ts";
 import { bytes, text } from "../testing/arbitraries.ts";
+import { readEnvelope, writeEnvelope } from "../envelope/envelope.ts";
+import { encodeMsgAt, readHistory, writeHistory } from "./history.ts";
 
 const PresenceLeaveSchema = schemaOf("PresenceLeave");
 const PresenceUpdateSchema = schemaOf("PresenceUpdate");
@@ -144,4 +149,62 @@ Deno.test("presence: numbers out of a field's range are a TypeError of the write
     TypeError,
   );
   assert.throws(() => encodePresenceLeave({ members: [], connections: -1, users: 1 }), TypeError);
+});
+
+const HistorySchema = schemaOf("History");
+
+const offset = fc.maxSafeNat();
+
+Deno.test("History: equal to protobuf-es both ways, with the envelopes byte for byte", () => {
+  const history = fc.record({
+    texts: fc.array(text(), { maxLength: 4 }),
+    offset,
+    epoch: text(),
+    more: fc.boolean(),
+  }, { noNullPrototype: true });
+  fc.assert(fc.property(history, ({ texts, ...rest }) => {
+    const messages = texts.map((type) => writeEnvelope({ room_id: "r", event: { type } }));
+    const ours = writeHistory({ ...rest, messages });
+    const theirs = toBinary(
+      HistorySchema,
+      create(HistorySchema, {
+        ...rest,
+        offset: BigInt(rest.offset),
+        messages: texts.map((type) => ({
+          roomId: "r",
+          payload: { case: "event" as const, value: { type } },
+        })),
+      }),
+    );
+    assert.deepEqual(new Uint8Array(ours), new Uint8Array(theirs));
+    const back = readHistory(ours);
+    assert.deepEqual(back.messages.map((bytes) => new Uint8Array(bytes)), messages);
+    assert.deepEqual({ ...back, messages: [] }, { ...rest, messages: [] });
+  }));
+});
+
+Deno.test("a MSG frame gets its offset without a change of the sender's bytes", () => {
+  fc.assert(fc.property(fc.maxSafeNat(), text(), (at, type) => {
+    const stored = writeEnvelope({ room_id: "r", message_id: "m", event: { type } });
+    const frame = encodeMsgAt(stored, at);
+    const read = readEnvelope(frame.subarray(1));
+    assert.equal(read.offset, at);
+    assert.deepEqual({ ...read, offset: 0 }, readEnvelope(stored));
+    assert.deepEqual(frame.subarray(1, 1 + stored.length), stored);
+  }));
+});
+
+Deno.test("a MSG frame is written into the given space, and other bytes are unchanged", () => {
+  fc.assert(fc.property(fc.maxSafeNat(), fc.nat(9), (at, start) => {
+    const stored = writeEnvelope({ room_id: "r", event: { type: "t" } });
+    const bytes = new Uint8Array(200).fill(0xee);
+    const sizes: number[] = [];
+    const reserve = (size_bytes: number) => (sizes.push(size_bytes), start);
+    const frame = encodeMsgAt(stored, at, { bytes, reserve });
+    assert.deepEqual(frame, encodeMsgAt(stored, at));
+    assert.deepEqual([frame.buffer, frame.byteOffset], [bytes.buffer, start]);
+    assert.deepEqual(sizes, [frame.length]);
+    assert.ok(bytes.subarray(0, start).every((byte) => byte === 0xee));
+    assert.ok(bytes.subarray(start + frame.length).every((byte) => byte === 0xee));
+  }));
 });

@@ -1,26 +1,32 @@
-/** Trees, proofs and tiles against published vectors and against each other; `tests/proof/oracle_test.ts` has Go. */
+/**
+ * Trees, proofs and tiles against published vectors and against each other; `tests/proof/oracle_test.ts` has Go.
+ * SHA-256 compared with OpenSSL, for every length around the block size.
+ */
 import assert from "node:assert/strict";
 import {
   consistencyProof,
   emptyRoot,
+  type Hash,
   inclusionProof,
   isConsistent,
   leafHash,
   nodeHash,
   rootOfInclusion,
 } from "./merkle.ts";
-import type { Hash } from "./merkle.ts";
 import { rootOf } from "../testing/tree_root.ts";
 import {
   decodeBundle,
   Edge,
   encodeBundle,
+  type TileName,
   tileOf,
   tilePath,
   tileReader,
   tilesOf,
 } from "./tiles.ts";
-import type { TileName } from "./tiles.ts";
+import { createHash } from "node:crypto";
+import { sha256 } from "./sha256.ts";
+import { sha256All } from "./sha256_lanes.ts";
 
 /** The entries of the vectors that Certificate Transparency's implementations share. */
 const LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657"]
@@ -153,4 +159,33 @@ Deno.test("paths of tiles, and bundles", () => {
   assert.equal(decodeBundle(bundle, 9), undefined);
   assert.equal(decodeBundle(bundle.subarray(0, -1)), undefined);
   assert.throws(() => encodeBundle([new Uint8Array(65_536)]), RangeError);
+});
+
+const opensslOf = (...parts: readonly Uint8Array[]) => {
+  const made = createHash("sha256");
+  for (const part of parts) made.update(part);
+  return made.digest("hex");
+};
+
+Deno.test("the hash equals OpenSSL's, also for parts of buffers", () => {
+  const all = crypto.getRandomValues(new Uint8Array(65_536));
+  for (let length = 0; length < 400; length++) {
+    const bytes = all.subarray(length, 2 * length);
+    assert.equal(sha256(bytes).toHex(), opensslOf(bytes));
+  }
+  assert.equal(sha256(all).toHex(), opensslOf(all));
+});
+
+Deno.test("hashes of many inputs equal OpenSSL's, whatever their lengths are", () => {
+  const all = crypto.getRandomValues(new Uint8Array(20_000));
+  const inputs = [...Array(300).keys(), 2_037, 2_038, 2_039, 2_048, 20_000]
+    .map((length) => all.subarray(0, length));
+  const shuffled = inputs.toSorted((a, b) => a.length * 97 % 101 - b.length * 97 % 101);
+  // Neighbours of any lengths share the lanes.
+  for (const order of [inputs, inputs.toReversed(), shuffled]) {
+    for (const prefix of [0, 1]) {
+      const expected = order.map((input) => opensslOf(Uint8Array.of(prefix), input));
+      assert.equal(sha256All(prefix, order).toHex(), expected.join(""));
+    }
+  }
 });

@@ -1,6 +1,6 @@
 /**
  * Policies that try to cost more than their metered fuel, as WebAssembly text. A tenant may upload them; `gallery.ts`
- * shows the effect. `wasm/metering/meter_limits_test.ts` and `shield/policy/abi/` have modules that are merely wrong.
+ * shows the effect. `wasm/metering/meter_test.ts` and `shield/policy/abi/` have modules that are merely wrong.
  */
 import { type Bytes, guest } from "../peers/hostile_bytes.ts";
 

@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { payloadHash, type RecordEntry } from "../../shared/proof/entry.ts";
-import { decodeCheckpoint, openCheckpoint } from "@arqon/proto";
 import { startLocalBus } from "../harness/local_bus.ts";
 import {
   grown,
@@ -143,29 +142,6 @@ Deno.test("the audit log has a tree, whose entries are those of the log", async 
   const hashes: string[] = [];
   for await (const { entry } of tree.whole()) hashes.push("sha256" in entry ? entry.sha256 : "");
   assert.deepEqual(hashes, lines.map((line) => payloadHash(line)));
-});
-
-Deno.test("an empty room has a checkpoint of nothing, and a file's key signs every tree", async () => {
-  const key_file = await Deno.makeTempFile();
-  const pair = await crypto.subtle.generateKey("Ed25519", true, [
-    "sign",
-    "verify",
-  ]) as CryptoKeyPair;
-  const bytes = new Uint8Array(await crypto.subtle.exportKey("pkcs8", pair.privateKey));
-  const pem = `-----BEGIN PRIVATE KEY-----\n${bytes.toBase64()}\n-----END PRIVATE KEY-----\n`;
-  await Deno.writeTextFile(key_file, pem);
-  await using bus = await startLocalBus(
-    PROOF_CONFIG.replace("[proof]", `[proof]\nkey_file = "${key_file}"`),
-  );
-  await Deno.remove(key_file);
-  await publish(bus, "plain", 1);
-  const files = served(bus, "default.nobody");
-  const verifier = await verifierOf(files);
-  const raw = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
-  assert.deepEqual(verifier.public_key, raw);
-  const note = new TextDecoder().decode(await files("checkpoint"));
-  assert.equal((await openCheckpoint(note, verifier)).size, 0);
-  assert.equal(decodeCheckpoint(note.split("\n\n")[0] + "\n").origin, "bus.example/default.nobody");
 });
 
 async function entriesOf(tree: TreeReader): Promise<RecordEntry[]> {

@@ -22,14 +22,6 @@ Deno.test("a value exists until its time after the last write is over, and not l
   assert.deepEqual([store.entries, store.bytes], [0, 0]);
 });
 
-Deno.test("two tenants share no value, whatever their keys are called", () => {
-  const store = new StateStore(ROOMY);
-  store.set(ref("a", "acme"), bytes(1), 0);
-  assert.equal(store.get(ref("a", "other"), 0), undefined);
-  store.set(ref("a", "other"), null, 0);
-  assert.deepEqual(store.get(ref("a", "acme"), 0), bytes(1));
-});
-
 Deno.test("a tenant without room loses its own value with the oldest write", () => {
   const store = new StateStore({ ...ROOMY, tenant_entries: 2 });
   store.set(ref("other", "other"), bytes(9), 0);
