@@ -1,8 +1,7 @@
 /** A batch split into deltas has the same effect as the whole, within the size and without a flicker. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { splitDelta } from "./delta_split.ts";
-import { entryBytes } from "./pages.ts";
+import { entryBytes, splitDelta } from "./pages.ts";
 import {
   createState,
   entriesOf,

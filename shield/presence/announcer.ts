@@ -6,7 +6,7 @@
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
-import { splitDelta } from "../../shared/presence/delta_split.ts";
+import { deltaPages, MESSAGE_BYTES, splitDelta } from "../../shared/presence/pages.ts";
 import type {
   Beat,
   MissedStays,
@@ -18,7 +18,6 @@ import type {
 } from "../../shared/presence/messages.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
-import { deltaPages, MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import {
   clockOf,
   createState,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { MsgHdrsImpl } from "@nats-io/nats-core";
 import fc from "fast-check";
 import { headerBytes } from "../../contract/check.ts";
-import { BLOCK_BYTES, headerBlock, headerLines, readHeaders } from "./nats_headers.ts";
+import { BLOCK_BYTES, headerBlock, headerLines, readHeaders } from "./nats_frames.ts";
 
 const encoder = new TextEncoder();
 
