@@ -3,28 +3,11 @@
  * for everything that identifies somebody, or that a user or policy wrote. Erasing the key erases the section.
  * `block.ts` has the block. Pure.
  */
-import {
-  BlockWriter,
-  DamagedBlock,
-  readId,
-  readMessageId,
-  TextList,
-  TextTable,
-  whole,
-  writeId,
-  writeTwist,
-} from "./block_bytes.ts";
-import type { BlockReader } from "./block_bytes.ts";
+import { type BlockReader, DamagedBlock, readId, readMessageId, TextList } from "./block_bytes.ts";
+import { BlockWriter, TextTable, whole, writeId, writeTwist } from "./block_bytes.ts";
 import { type SharedTerms, TermsReader, TermsWriter } from "./block_terms.ts";
-import type {
-  EntryPayload,
-  JournalEntry,
-  JournalRecord,
-  PayloadRecord,
-  PolicyRecord,
-  Read,
-  Terms,
-} from "./record.ts";
+import type { EntryPayload, JournalEntry, JournalRecord, PayloadRecord } from "./record.ts";
+import type { PolicyRecord, Read, Terms } from "./record.ts";
 
 /** Hooks, by their number in a block. */
 const HOOKS = ["on_connect", "on_subscribe", "on_message"] as const;

@@ -73,7 +73,7 @@ Deno.test("an update is never split, though others join and leave in the same ba
       const name = `c${who}`;
       const is_there = listed(a).includes(name);
       if (act === "come" && !is_there) enter(a, name);
-      if (act === "go" && is_there) left.add(leave(a, TENANT, "lobby", name)!.entry.connection_id);
+      if (act === "go" && is_there) left.add(leave(a, TENANT, "lobby", name)!.connection_id);
       if (act === "update") update(a, TENANT, "lobby", name, `${turn++}`, NOW);
     };
     first.forEach(run);

@@ -22,6 +22,7 @@ import {
   mergeFull,
   type MergeOutcome,
   ofConnection,
+  PENDING_DELTAS_MAX,
   type PresenceState,
   takeDelta,
   update,
@@ -42,13 +43,12 @@ import {
   TENANT,
   writer,
 } from "./testing/replicas.ts";
-import { PENDING_DELTAS_MAX } from "./state_merge.ts";
 import type { Delta } from "./types.ts";
 
 Deno.test("B3 entries are found by connection, room and both", () => {
   const a = createState(writer("a"));
   assert.deepEqual([...ofConnection(a, "p")], []);
-  const { entry } = join(a, member("p", "topic", { user_id: "key1" }), NOW);
+  const entry = join(a, member("p", "topic", { user_id: "key1" }), NOW);
   const written = { writer: writer("a"), entry };
   assert.deepEqual([...ofConnection(a, "p")], [written]);
   assert.equal(tagOf(written), "a@1:1");
