@@ -23,8 +23,7 @@ import {
 } from "../shared/process/process.ts";
 import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_process.ts";
 import { readOperatorFiles } from "../shared/listeners/operator_listener.ts";
-import { watchSpine } from "../shared/spine/metrics.ts";
-import { watchStorage } from "../shared/spine/storage_watch.ts";
+import { watchSpine, watchStorage } from "../shared/spine/metrics.ts";
 import { Starting } from "../shared/listeners/starting.ts";
 import { openMetricsExport, spanClock } from "../shared/telemetry/start.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";

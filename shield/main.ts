@@ -33,8 +33,7 @@ import {
 } from "../shared/process/process.ts";
 import { startChild } from "../shared/process/deno_command.ts";
 import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_process.ts";
-import { watchSpine } from "../shared/spine/metrics.ts";
-import { watchStorage } from "../shared/spine/storage_watch.ts";
+import { watchSpine, watchStorage } from "../shared/spine/metrics.ts";
 import { openMetricsExport, spanClock } from "../shared/telemetry/start.ts";
 import type { MetricsExport } from "../shared/telemetry/metrics_export.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";

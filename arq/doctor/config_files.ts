@@ -12,7 +12,7 @@ import { openOpsToken } from "../../shared/listeners/ops_token.ts";
 import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import type { ReadFile } from "../../shared/process/secret_file.ts";
 import { requireHookSecrets } from "../../shared/process/hook_secrets.ts";
-import { NatsLogin } from "../../shared/spine/nats/connection/nats_login.ts";
+import { NatsLogin } from "../../shared/spine/nats/connection/nats_connect.ts";
 import { otlpTarget, telemetryHeaders } from "../../shared/telemetry/resource.ts";
 import {
   CertificateError,

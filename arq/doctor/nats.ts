@@ -12,10 +12,9 @@ import { readUsage, totalBytes } from "../../shared/spine/nats/log/nats_storage.
 import { promisedBytes, storageProblem } from "../../shared/spine/contract/storage_plan.ts";
 import type { StorageWish } from "../../shared/spine/contract/storage_plan.ts";
 import { fail, type Finding, ok, warn, whyOf } from "./paths.ts";
-import { connectNats } from "../../shared/spine/nats/connection/nats_connect.ts";
-import { parseAddresses } from "../../shared/spine/nats/connection/nats_login.ts";
-import { isSupportedNats, OLDEST_NATS } from "../../shared/spine/nats/connection/nats_version.ts";
-import { storageWish } from "../../shared/spine/storage_watch.ts";
+import { connectNats, parseAddresses } from "../../shared/spine/nats/connection/nats_connect.ts";
+import { isSupportedNats, OLDEST_NATS } from "../../shared/spine/nats/connection/nats_link.ts";
+import { storageWish } from "../../shared/spine/metrics.ts";
 
 const STORAGE = "NATS storage";
 const PAGES = 1_000;

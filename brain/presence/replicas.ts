@@ -77,7 +77,7 @@ export class Replicas {
   readonly #departures = new Departures();
   /** Progress by node id, of the known incarnation. */
   readonly #progress = new Map<string, Progress>();
-  #state: PresenceState = createState();
+  readonly #state: PresenceState = createState();
 
   constructor(options: ReplicasOptions) {
     this.#options = options;
@@ -288,8 +288,10 @@ export class Replicas {
 
   /** Records a sign of life of a writer. False if this incarnation was forgotten. */
   #receive(writer: Writer, now_ms: number): boolean {
-    const { accepted, transitions } = heartbeat(this.#liveness, writer, now_ms);
-    if (!accepted) return this.#options.refuse("forgotten", { writer: writerKey(writer) });
+    const transitions = heartbeat(this.#liveness, writer, now_ms);
+    if (transitions === undefined) {
+      return this.#options.refuse("forgotten", { writer: writerKey(writer) });
+    }
     this.#apply(transitions, "given-up");
     return true;
   }
@@ -338,7 +340,6 @@ export class Replicas {
 
   #take(result: MergeResult, { writer }: Delta, now_ms: number, why?: LeaveReasons): MergeResult {
     const { metrics, boot, refuse, onChanges } = this.#options;
-    this.#state = result.state;
     if (result.outcome === "refused") {
       refuse("invalid-delta", { writer: writerKey(writer), fault: result.fault });
       return result;
@@ -356,7 +357,6 @@ export class Replicas {
       if (to !== "up" && this.#departures.has(writer)) continue;
       const mark = to === "up" ? markUp : to === "down" ? markDown : forget;
       const result = mark(this.#state, writer);
-      this.#state = result.state;
       if (to === "forgotten") {
         const { incarnation } = writer;
         const known = this.#progress.get(writer.node_id);

@@ -3,8 +3,7 @@
  * records, and reads and stores nothing else.
  */
 import { ArqonError } from "@arqon/proto";
-import { decodeRecord } from "../../shared/records/reducer_record.ts";
-import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
+import { decodeRecord, REMOVAL_KEY } from "../../shared/records/reducer_record.ts";
 import type { KvChange } from "../../shared/spine/contract/spine.ts";
 import type { RoomAddress as Place } from "../cluster_view.ts";
 import { type KnownRoom, knownRoom } from "./room/fork.ts";

@@ -7,8 +7,11 @@ import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId, randomPool } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
-import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
-import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
+import {
+  REDUCER_OBJECTS,
+  REDUCERS_BUCKET,
+  REMOVAL_KEY,
+} from "../../shared/records/reducer_record.ts";
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reserved.ts";
 import type { ReducerCalls } from "./reducer_commands.ts";
 import type { KeyValue, ObjectStore } from "../../shared/spine/contract/spine.ts";

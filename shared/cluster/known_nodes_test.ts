@@ -1,6 +1,6 @@
 /** The processes that a question waits for, from received messages and the registry of Shields. */
 import assert from "node:assert/strict";
-import { KnownNodes } from "./known_nodes.ts";
+import { KnownNodes } from "./cluster_asker.ts";
 
 const NOW_MS = 1_000_000;
 

@@ -1,10 +1,11 @@
 /**
- * Writes answers of HTTP/1.1: complete bodies with their length, open-ended ones in chunks. `exchange.ts` decides when
- * to answer and what follows.
+ * Writes answers of HTTP/1.1: complete bodies with their length, open-ended ones in chunks, lists of many megabytes
+ * entry by entry. `exchange.ts` decides when to answer and what follows.
  */
 import { STATUS_CODES } from "node:http";
 import { concat } from "../containers/concat.ts";
 import { type ByteStream, writeAll } from "./byte_stream.ts";
+import { slice } from "../turns/slices.ts";
 
 /** What an answer needs from its request. */
 interface AnswerTo {
@@ -122,3 +123,56 @@ function chunkOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   chunk.set([13, 10], size.length + bytes.length);
   return chunk;
 }
+
+/** Characters that are written in one piece, unless a single entry has more. */
+const PIECE_CHARS = 65_536;
+
+/** An object as JSON, each entry of its lists in a piece of its own. */
+function* piecesOf(body: Readonly<Record<string, unknown>>): Generator<string> {
+  let before = "{";
+  for (const [name, value] of Object.entries(body)) {
+    if (value === undefined) continue;
+    const head = `${before}${JSON.stringify(name)}:`;
+    before = ",";
+    if (!Array.isArray(value) && !(value instanceof Iterator)) {
+      yield head + JSON.stringify(value);
+      continue;
+    }
+    let lead = `${head}[`;
+    for (const one of value) {
+      yield lead + (JSON.stringify(one) ?? "null");
+      lead = ",";
+    }
+    yield lead === "," ? "]" : `${lead}]`;
+  }
+  yield before === "{" ? "{}" : "}";
+}
+
+/** The pieces as bytes, each chunk in a time slice of the tenant. */
+async function* chunksOf(tenant_id: string, body: Readonly<Record<string, unknown>>) {
+  await slice(tenant_id);
+  let text = "";
+  for (const piece of piecesOf(body)) {
+    text += piece;
+    if (text.length < PIECE_CHARS) continue;
+    yield encoder.encode(text);
+    text = "";
+    await slice(tenant_id);
+  }
+  yield encoder.encode(text);
+}
+
+/**
+ * The same answer as `Response.json` gives, in pieces; an iterator is a list whose entries are made as they are
+ * written.
+ */
+export const listingAnswer = (
+  tenant_id: string,
+  body: Readonly<Record<string, unknown>>,
+  headers: Readonly<Record<string, string>> = {},
+): Response =>
+  inChunks(
+    new Response(ReadableStream.from(chunksOf(tenant_id, body)), {
+      headers: { "content-type": "application/json", ...headers },
+    }),
+  );

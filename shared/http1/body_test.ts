@@ -1,8 +1,7 @@
 /** Bodies of requests, cut anywhere. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { BodyReader } from "./body.ts";
-import { type Framing, MalformedRequest } from "./head.ts";
+import { BodyReader, type Framing, MalformedRequest } from "./head.ts";
 
 const CHUNKED: Framing = { kind: "chunked" };
 

@@ -1,6 +1,6 @@
 /**
  * Accepts connections, one by one, on the runtime's listeners; `acceptor.ts` keeps them open. Our own TLS has
- * `tls_door.ts`; `listener.ts` decides which connections stay.
+ * `tls_stream.ts`; `listener.ts` decides which connections stay.
  */
 import { Acceptor, type AcceptorOptions, type DoorStats } from "./acceptor.ts";
 import type { ByteStream } from "./byte_stream.ts";

@@ -1,17 +1,15 @@
 /**
- * Requests and answers on one connection, one after the other, until it ends or is upgraded: the shell around `head.ts`
- * and `body.ts`. `arrivals.ts` has the time limits, `listener.ts` the connections.
+ * Requests and answers on one connection, one after the other, until it ends or is upgraded: the shell around `head.ts`.
+ * `arrivals.ts` has the time limits, `listener.ts` the connections.
  */
 import { Attached } from "../containers/attached.ts";
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
 import type { Arrival, Arrivals, Away } from "./arrivals.ts";
-import { BodyReader } from "./body.ts";
-import { onGoneAsked, onTokenShown } from "./handled_request.ts";
-import { closeQuietly, isLive, writeAll } from "./byte_stream.ts";
-import type { ByteStream, LiveStream } from "./byte_stream.ts";
-import { Inbound } from "./inbound.ts";
-import { endOfHead, MalformedRequest, parseHead, valuesOf } from "./head.ts";
+import { BodyReader, endOfHead, MalformedRequest, parseHead, valuesOf } from "./head.ts";
 import type { RequestHead } from "./head.ts";
+import { onGoneAsked, onTokenShown } from "./handled_request.ts";
+import { closeQuietly, Inbound, isLive, writeAll } from "./byte_stream.ts";
+import type { ByteStream, LiveStream } from "./byte_stream.ts";
 import { NO_TURN } from "../turns/fair_turns.ts";
 import type { Turns } from "../turns/fair_turns.ts";
 

@@ -1,7 +1,7 @@
 /**
  * Answers as gzip (RFC 1952), in separately compressed parts: a large body in slices of its tenant, and a stream event
  * by event, so that one compressed event serves all its readers and a reader needs no window. A short event is not
- * compressed. `accepts.ts` decides who gets gzip.
+ * compressed. `header_list.ts` decides who gets gzip.
  */
 import { constants, crc32, deflateRawSync } from "node:zlib";
 import { slice } from "../turns/slices.ts";

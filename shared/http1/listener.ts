@@ -1,12 +1,12 @@
 /**
  * The listener of every port. Limits unauthenticated connections, and reads what a trusted proxy says of its clients.
- * `door.ts` and `tls_door.ts` accept; HTTP is `exchange.ts`, or `runtime_exchange.ts` if the runtime's WebSockets are
+ * `door.ts` and `node_door.ts` accept; HTTP is `exchange.ts`, or `runtime_exchange.ts` if the runtime's WebSockets are
  * used.
  */
 import type { Logger } from "../logs/log.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";
 import type { ArrivalLimits, ArrivalStats } from "./arrivals.ts";
-import { closeQuietly } from "./byte_stream.ts";
+import { closeQuietly, NOTHING } from "./byte_stream.ts";
 import { openPlainDoor, openRuntimeTlsDoor } from "./door.ts";
 import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
 import type { DoorStats } from "./acceptor.ts";
@@ -20,12 +20,11 @@ import type {
   TurnAway,
 } from "./exchange.ts";
 import type { FileReserve, FileRoom } from "./file_reserve.ts";
-import { NOTHING } from "./inbound.ts";
 import { lookAtSockets } from "../turns/next_turn.ts";
 import { readProxyHeader, usualAddress } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
 import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
-import { openTlsDoor } from "./tls_door.ts";
+import { openTlsDoor } from "./tls_stream.ts";
 import { Turns } from "../turns/fair_turns.ts";
 import { HandleStream } from "./handle_stream.ts";
 import { NodeDoor, openServer } from "./node_door.ts";

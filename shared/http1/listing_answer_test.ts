@@ -1,7 +1,7 @@
 /** Answers in pieces equal those written at once, and other tasks run in between. */
 import assert from "node:assert/strict";
 import { turnsDuring } from "../testing/turns_during.ts";
-import { listingAnswer } from "./listing_answer.ts";
+import { listingAnswer } from "./answer.ts";
 
 Deno.test("an answer in pieces equals one that is written at once", async () => {
   const bodies: Record<string, unknown>[] = [

@@ -1,5 +1,5 @@
 /**
- * The common part of doors on servers of `node:net`: how the port stays open. `tls_door.ts` and `listener.ts` handle
+ * The common part of doors on servers of `node:net`: how the port stays open. `tls_stream.ts` and `listener.ts` handle
  * connections; `door.ts` has the runtime's own doors.
  */
 import { type AddressInfo, createServer, type Server } from "node:net";

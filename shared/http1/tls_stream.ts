@@ -1,19 +1,23 @@
 /**
- * TLS on a socket of `node:net`, as a `LiveStream`. `node:tls` opens and ends it; bytes go through the handle below its
- * streams. The streams would cost each message as much as TLS itself, and read without demand. `tls_door.ts` accepts.
+ * TLS on sockets of `node:net`, as a `LiveStream`. The runtime's own TLS listener leaves Nagle's algorithm on, so that
+ * answers wait for delayed acknowledgements; it cannot change its certificate; and it cannot read a PROXY header
+ * before the handshake. `node:tls` opens and ends a connection; bytes go through the handle below its streams, which
+ * would cost each message as much as TLS itself, and read without demand.
  */
 import { concat } from "../containers/concat.ts";
-import type { Socket } from "node:net";
-import { type SecureContext, TLSSocket } from "node:tls";
-import type { ByteSink, LiveStream } from "./byte_stream.ts";
-import { handleOf, type NodeHandle } from "./node_handle.ts";
+import type { Server, Socket } from "node:net";
+import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import type { ByteSink, ByteStream, LiveStream } from "./byte_stream.ts";
+import { handleOf, type NodeHandle, socketOn, type TcpHandle } from "./node_handle.ts";
 import { Turns } from "../turns/fair_turns.ts";
+import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
+import { NodeDoor, openServer } from "./node_door.ts";
 
 /**
  * Runs the handshake; resolves with the stream inside TLS, and rejects if it fails. Nobody else may read the socket;
  * bytes that were put back come first.
  */
-export async function secureStream(tcp: Socket, secureContext: SecureContext): Promise<LiveStream> {
+async function secureStream(tcp: Socket, secureContext: SecureContext): Promise<LiveStream> {
   // A limit closed the connection while it waited for its turn.
   if (tcp.destroyed) throw new Error("the connection has ended");
   const socket = new TLSSocket(tcp, { isServer: true, secureContext });
@@ -207,5 +211,119 @@ class TlsStream implements LiveStream {
     this.#writer?.(error);
     this.#writer = undefined;
     this.#tellEnd();
+  }
+}
+
+/** A paused socket with one owner, until it is released. */
+class NodeStream implements ByteStream {
+  readonly #socket: Socket;
+  #reader: Reader | undefined;
+  #rest: Uint8Array | undefined;
+  #ended = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    // The socket's "close" follows an error, also after the release.
+    socket.on("error", ignore);
+  }
+
+  read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
+    const socket = this.#socket;
+    if (socket.listenerCount("data") === 0) {
+      socket.on("data", this.#onData);
+      socket.on("end", this.#onEnd);
+      socket.on("close", this.#onEnd);
+    }
+    return new Promise((resolve, reject) => {
+      const rest = this.#rest;
+      if (rest === undefined && this.#ended) return resolve(null);
+      this.#reader = { into, resolve, reject };
+      this.#rest = undefined;
+      if (rest === undefined) socket.resume();
+      else this.#onData(rest);
+    });
+  }
+
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(bytes, (error) => error ? reject(error) : resolve(bytes.length));
+    });
+  }
+
+  closeWrite(): Promise<void> {
+    return new Promise((resolve) => this.#socket.end(() => resolve()));
+  }
+
+  close(): void {
+    this.#reader?.reject(new Error("the connection was closed here"));
+    this.#reader = undefined;
+    this.#socket.destroy();
+  }
+
+  /** Returns the socket in its first state, with the unread bytes. After that the stream may only be closed. */
+  release(): Socket {
+    const socket = this.#socket;
+    socket.pause();
+    socket.off("data", this.#onData);
+    socket.off("end", this.#onEnd);
+    socket.off("close", this.#onEnd);
+    if (this.#rest !== undefined) socket.unshift(this.#rest);
+    return socket;
+  }
+
+  readonly #onData = (bytes: Uint8Array) => {
+    const reader = this.#reader;
+    this.#reader = undefined;
+    const count = Math.min(bytes.length, reader?.into.length ?? 0);
+    if (count < bytes.length) {
+      this.#rest = bytes.subarray(count);
+      this.#socket.pause();
+    }
+    reader?.into.set(bytes.subarray(0, count));
+    reader?.resolve(count);
+  };
+
+  readonly #onEnd = () => {
+    this.#ended = true;
+    this.#reader?.resolve(null);
+    this.#reader = undefined;
+  };
+}
+
+function ignore(): void {}
+
+/** Handshakes that begin in one turn of the event loop; other work runs between them. */
+const HANDSHAKES_A_TURN = 4;
+
+/**
+ * Opens a door with TLS of our own. Rejects with the runtime's own error if the address is in use, forbidden or not of
+ * this machine.
+ */
+export async function openTlsDoor(options: DoorOptions, pair: TlsPair): Promise<Door> {
+  return new TlsDoor(options, await openServer(options, options.port), pair).begin();
+}
+
+class TlsDoor extends NodeDoor {
+  #context: SecureContext;
+  /** The fair queue of connections that wait for their handshake. */
+  readonly #beginning = new Turns(HANDSHAKES_A_TURN);
+
+  constructor(options: DoorOptions, server: Server, pair: TlsPair) {
+    super(options, server);
+    this.#context = createSecureContext({ ...pair });
+  }
+
+  override renew(pair: TlsPair): Promise<void> {
+    this.#context = createSecureContext({ ...pair });
+    return Promise.resolve();
+  }
+
+  protected override take(handle: TcpHandle): Pick<Visitor, "stream" | "secure"> {
+    const stream = new NodeStream(socketOn(handle));
+    const secure = async () => {
+      await this.#beginning.later();
+      return await secureStream(stream.release(), this.#context);
+    };
+    return { stream, secure };
   }
 }

@@ -1,15 +1,13 @@
 /**
  * A block of the journal: many decisions of one tenant at one Shield, compressed, each user's section encrypted with
  * the user's key, the whole with a checksum. A damaged, truncated or foreign block reads as a gap and never as a wrong
- * record. `block_rows.ts` and `block_read.ts` have the rows. Synchronous: the caller closes a block in steps.
+ * record. `block_rows.ts` has the rows. Synchronous: the caller closes a block in steps.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { BlockReader, BlockWriter, DamagedBlock, OtherVersionBlock } from "./block_bytes.ts";
-import { RowReader, Section } from "./block_read.ts";
-import { COLUMN_COUNT, RowWriter, SectionWriter } from "./block_rows.ts";
-import type { JournalEntry } from "./entry.ts";
-import { type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
+import { COLUMN_COUNT, RowReader, RowWriter, Section, SectionWriter } from "./block_rows.ts";
+import { type JournalEntry, type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
 import { isNoKey, type UserKey } from "./user_keys.ts";
 
 /** `AJB` and the version of this format; every change of the format changes it. */

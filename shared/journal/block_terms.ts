@@ -1,6 +1,6 @@
 /**
  * The terms of a decision in a block: what identifies nobody as texts in a column, each once; the rest in the sender's
- * section. `block_rows.ts` and `block_read.ts` surround it. Pure.
+ * section. `block_rows.ts` surrounds it. Pure.
  */
 import type { z } from "zod";
 import { problemText } from "../problem.ts";

@@ -7,8 +7,7 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { BlockBuilder, type BlockHole, ClosedBlock, damagedHole } from "./block.ts";
 import { DamagedBlock, OtherVersionBlock } from "./block_bytes.ts";
-import type { JournalEntry } from "./entry.ts";
-import { isHole, type JournalLine, parseLine } from "./record.ts";
+import { isHole, type JournalEntry, type JournalLine, parseLine } from "./record.ts";
 import { close, ended, entry, keyOf, open, OWNER, recordOf, terms } from "./testing/blocks.ts";
 import { NO_KEY } from "./user_keys.ts";
 

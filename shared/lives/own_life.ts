@@ -17,7 +17,7 @@ import {
   silentMs,
 } from "./life.ts";
 import type { Lives } from "./lives.ts";
-import type { RegisteredShield } from "../cluster/known_nodes.ts";
+import type { RegisteredShield } from "../cluster/cluster_asker.ts";
 
 /** Interval between marks, in ms. */
 const BEAT_MS = 5_000;

@@ -1,8 +1,8 @@
 /**
- * Operations on deltas: validation, size, and joining adjacent ones. Pure; `state_merge.ts` merges a delta into a
- * replica, `delta_split.ts` splits large ones.
+ * Operations on deltas: validation, size, and a writer's recent ones, which answer "changes since clock c" for
+ * receivers that missed little. Pure; `state.ts` merges a delta into a replica, `pages.ts` splits large ones.
  */
-import { type Delta, type Entry, type Writer, type WriterKey, writerKey } from "./types.ts";
+import type { Delta, Entry, Writer } from "./types.ts";
 
 /** A mutable delta. `removed` has only counters up to `start`: the range implies the rest. */
 export interface DeltaDraft {
@@ -12,9 +12,6 @@ export interface DeltaDraft {
   entries: Map<number, Entry>;
   removed: Set<number>;
 }
-
-/** Deltas of several writers, at most one of each. */
-export type DeltaGroup = Map<WriterKey, DeltaDraft>;
 
 /** The entries in birth order: the same array if it is already sorted. */
 export function inBirthOrder(entries: readonly Entry[]): readonly Entry[] {
@@ -108,23 +105,8 @@ export function emptyDraft(writer: Writer, clock: number): DeltaDraft {
   return { writer, start: clock, end: clock, entries: new Map(), removed: new Set() };
 }
 
-/** A draft with the same content, sharing no mutable state. */
-export function draftOf({ writer, start, end, entries, removed }: Delta): DeltaDraft {
-  return {
-    writer,
-    start,
-    end,
-    entries: new Map(entries.map((entry) => [entry.counter, entry])),
-    removed: new Set(removed.filter((counter) => counter <= start)),
-  };
-}
-
-function copyDraft(draft: DeltaDraft): DeltaDraft {
-  return { ...draft, entries: new Map(draft.entries), removed: new Set(draft.removed) };
-}
-
 /** `deltaSize` of a draft. */
-export function draftSize({ start, end, entries, removed }: DeltaDraft): number {
+function draftSize({ start, end, entries, removed }: DeltaDraft): number {
   return entries.size + end - start + removed.size;
 }
 
@@ -139,86 +121,40 @@ export function seal({ writer, start, end, entries, removed }: DeltaDraft): Delt
   };
 }
 
-/** Whether the ranges overlap or touch, so that there is no gap between them. */
-function isContiguous(
-  one: Pick<Delta, "start" | "end">,
-  other: Pick<Delta, "start" | "end">,
-): boolean {
-  return one.start <= other.end && other.start <= one.end;
-}
+/** The limit of a history, in entries plus covered tags. */
+export const HISTORY_SIZE_MAX = 10_000;
+/** From this size on, further deltas begin a new chunk: the most that an answer brings beyond what was missed. */
+const CHUNK_SIZE = 100;
 
-/** Drops entries of the draft that the delta, in the common range, no longer has. */
-function dropDead(draft: DeltaDraft, delta: Delta): void {
-  const from = Math.max(draft.start, delta.start);
-  const to = Math.min(draft.end, delta.end);
-  if (from >= to) return;
-  const alive = new Set(delta.entries.map(({ counter }) => counter));
-  const dead = (counter: number) => counter > from && counter <= to && !alive.has(counter);
-  if (to - from < draft.entries.size) {
-    for (let counter = from + 1; counter <= to; counter++) {
-      if (dead(counter)) draft.entries.delete(counter);
-    }
-  } else {
-    for (const counter of draft.entries.keys()) {
-      if (dead(counter)) draft.entries.delete(counter);
-    }
+/** A writer's newest changes without a gap, as many as fit, oldest first; its entries are those that still exist. */
+export type History = DeltaDraft[];
+
+/** Adds the delta that continues the history. In O(the delta and the chunks, about a hundred). */
+export function pushDelta(history: History, { writer, start, end, entries, removed }: Delta): void {
+  let newest = history.at(-1);
+  if (newest === undefined || draftSize(newest) >= CHUNK_SIZE) {
+    history.push(newest = emptyDraft(writer, start));
   }
-}
-
-/**
- * Joins two deltas of one writer: an entry stays unless a side that covers its birth no longer has it. In O(the delta).
- * False if there is a gap between them; then nothing changes.
- */
-function absorb(draft: DeltaDraft, delta: Delta): boolean {
-  if (!isContiguous(draft, delta)) return false;
-  dropDead(draft, delta);
-  const knows = (counter: number) =>
-    counter > draft.start && counter <= draft.end || draft.removed.has(counter);
-  for (const entry of delta.entries) {
-    if (!knows(entry.counter)) draft.entries.set(entry.counter, entry);
+  for (const entry of entries) newest.entries.set(entry.counter, entry);
+  for (const counter of removed) {
+    history.findLast((chunk) => chunk.start < counter)?.entries.delete(counter);
+    if (counter <= newest.start) newest.removed.add(counter);
   }
-  if (delta.start < draft.start) {
-    draft.start = delta.start;
-    for (const counter of draft.removed) {
-      if (counter > draft.start) draft.removed.delete(counter);
-    }
+  newest.end = end;
+  let size = history.reduce((sum, chunk) => sum + draftSize(chunk), 0);
+  while (size > HISTORY_SIZE_MAX) size -= draftSize(history.shift()!);
+}
+
+/** The changes after `clock`, and at most a chunk's before it; undefined: the history does not reach back that far. */
+export function deltasSince(history: History, clock: number): Delta | undefined {
+  const from = history.findLastIndex(({ start }) => start <= clock);
+  if (from < 0) return undefined;
+  const { writer, start } = history[from]!;
+  const joined = emptyDraft(writer, start);
+  for (const { end, entries, removed } of history.slice(from)) {
+    joined.end = end;
+    for (const entry of entries.values()) joined.entries.set(entry.counter, entry);
+    for (const counter of removed) if (counter <= start) joined.removed.add(counter);
   }
-  draft.end = Math.max(draft.end, delta.end);
-  for (const counter of delta.removed) {
-    draft.entries.delete(counter);
-    if (counter <= draft.start) draft.removed.add(counter);
-  }
-  return true;
-}
-
-/** Whether every delta continues its writer's delta in the group; a new writer does. */
-export function continuesGroup(group: DeltaGroup, deltas: readonly Delta[]): boolean {
-  return deltas.every((delta) => {
-    const draft = group.get(writerKey(delta.writer));
-    return draft === undefined || isContiguous(draft, delta);
-  });
-}
-
-/** Absorbs deltas of several writers: all of them, or none (false) if one does not continue. */
-export function absorbGroup(group: DeltaGroup, deltas: readonly Delta[]): boolean {
-  if (!continuesGroup(group, deltas)) return false;
-  for (const delta of deltas) {
-    const key = writerKey(delta.writer);
-    const draft = group.get(key);
-    if (draft === undefined) group.set(key, draftOf(delta));
-    else absorb(draft, delta);
-  }
-  return true;
-}
-
-/** A copy of a group. */
-export function copyGroup(group: DeltaGroup): DeltaGroup {
-  return new Map([...group].map(([key, draft]) => [key, copyDraft(draft)]));
-}
-
-/** Entries plus covered tags of all writers. */
-export function groupSize(group: DeltaGroup): number {
-  let size = 0;
-  for (const draft of group.values()) size += draftSize(draft);
-  return size;
+  return seal(joined);
 }

@@ -1,18 +1,18 @@
 /**
- * Deltas alone: F2 of the presence scenarios, and the effect of combining. A batch split into deltas has the same
- * effect as the whole, within the size and without a flicker.
+ * Deltas alone: their size and order, and the bounded history of a writer's: group G of the presence scenarios. A batch
+ * split into deltas has the same effect as the whole, within the size and without a flicker.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
-  absorbGroup,
-  type DeltaGroup,
   deltaSize,
-  draftOf,
-  draftSize,
+  deltasSince,
+  type History,
+  HISTORY_SIZE_MAX,
   inBirthOrder,
-  seal,
+  pushDelta,
 } from "./delta.ts";
+import { entryBytes, splitDelta } from "./pages.ts";
 import {
   createState,
   entriesOf,
@@ -27,7 +27,6 @@ import {
 import {
   covered,
   delta,
-  drafted,
   enter,
   entry,
   listed,
@@ -36,81 +35,67 @@ import {
   TENANT,
   writer,
 } from "./testing/replicas.ts";
-import { type Delta, writerKey } from "./types.ts";
-import { splitDelta } from "./delta_split.ts";
-import { entryBytes } from "./pages.ts";
 
 const R1 = writer("r1");
-const R2 = writer("r2");
 
-function combined(...deltas: readonly Delta[]): Delta[] {
-  const group: DeltaGroup = new Map();
-  for (const each of deltas) assert.ok(absorbGroup(group, [each]));
-  return [...group.values()].map(seal);
-}
-
-Deno.test("F2 deltas with something missing between them do not combine", () => {
-  const r1 = createState(R1);
-  enter(r1, "one");
-  const first = drafted(r1);
-  enter(r1, "two");
-  takeDelta(r1);
-  enter(r1, "three");
-  const third = drafted(r1);
-  const before = structuredClone([first, third]);
-  const later: DeltaGroup = new Map([[writerKey(R1), draftOf(third)]]);
-  assert.equal(absorbGroup(later, [first]), false);
-  assert.deepEqual([...later.values()].map(seal), [third]);
-  assert.deepEqual([first, third], before);
-  const group: DeltaGroup = new Map([[writerKey(R1), draftOf(first)]]);
-  assert.equal(absorbGroup(group, [delta(R2, 0, 1), third]), false);
-  assert.deepEqual([...group.values()].map(seal), [first]);
+Deno.test("G6 a history reaches back to its first delta, one that is too large ends it", () => {
+  const history: History = [];
+  assert.equal(deltasSince(history, 0), undefined);
+  const first = delta(R1, 3, 4, [entry(4, "x")]);
+  const second = delta(R1, 4, 5, [entry(5, "y")], [2]);
+  pushDelta(history, first);
+  assert.deepEqual(deltasSince(history, 3), first);
+  pushDelta(history, second);
+  assert.equal(deltasSince(history, 2), undefined);
+  assert.deepEqual(deltasSince(history, 3), delta(R1, 3, 5, [entry(4, "x"), entry(5, "y")], [2]));
+  pushDelta(history, delta(R1, 5, 5 + HISTORY_SIZE_MAX));
+  assert.equal(deltasSince(history, 5), undefined);
+  const next = delta(R1, 5 + HISTORY_SIZE_MAX, 6 + HISTORY_SIZE_MAX, [], [5]);
+  pushDelta(history, next);
+  assert.deepEqual(deltasSince(history, next.start), next);
 });
 
-/** A writer's history: at each step one of a few connections joins, leaves, or changes. */
-const history = fc.array(fc.record({ who: fc.nat(4), cut: fc.boolean() }), {
-  maxLength: 30,
-  size: "max",
-});
-
-/** The deltas between the cuts, and for every pair of cuts the delta that covers both. */
-function replay(steps: readonly { who: number; cut: boolean }[]) {
-  const state = createState(R1);
-  const pieces: Delta[] = [];
-  for (const { who, cut } of steps) {
-    if (leave(state, TENANT, "lobby", `c${who}`) === undefined) enter(state, `c${who}`);
-    const piece = cut ? takeDelta(state) : undefined;
-    if (piece !== undefined) pieces.push(piece);
-  }
-  return pieces;
-}
-
-Deno.test("combining is associative, commutative and idempotent where it is defined", () => {
-  fc.assert(fc.property(history, fc.nat(), fc.nat(), (steps, i, j) => {
-    const pieces = replay(steps);
-    if (pieces.length < 3) return;
-    const at = 1 + i % (pieces.length - 2);
-    const a = pieces[at - 1]!;
-    const b = pieces[at]!;
-    const c = pieces[at + 1]!;
-    const one = (...parts: Delta[]) => combined(...parts)[0]!;
-    const ab = one(a, b);
-    const abc = one(ab, c);
-    assert.deepEqual(one(b, a), ab);
-    assert.deepEqual(one(a, one(b, c)), abc);
-    assert.deepEqual(one(c, ab), abc);
-    for (const part of [a, b, c, ab, abc, pieces[at - 1 + j % 3]!]) {
-      assert.deepEqual(one(abc, part), abc);
-      assert.deepEqual(one(part, abc), abc);
-    }
-    assert.ok(deltaSize(abc) <= deltaSize(a) + deltaSize(b) + deltaSize(c));
-  }));
+Deno.test("a history keeps within its limit, what it brings really happened, and little more is sent", () => {
+  const step = fc.record({ who: fc.nat(6), rooms: fc.integer({ min: 1, max: 600 }) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60, size: "max" }), fc.nat(), (steps, pick) => {
+      const r1 = createState(R1);
+      const history: History = [];
+      const past = new Map([[0, new Set<number>()]]);
+      for (const { who, rooms } of steps) {
+        for (let room = 0; room < rooms; room++) {
+          const gone = leave(r1, TENANT, `room${room}`, `c${who}`);
+          if (gone === undefined) enter(r1, `c${who}`, `room${room}`);
+        }
+        const pushed = takeDelta(r1)!;
+        pushDelta(history, pushed);
+        const now = new Set([...entriesOf(r1, R1)].map(({ counter }) => counter));
+        past.set(pushed.end, now);
+        const clocks = [...past.keys()];
+        const clock = clocks[pick % (clocks.length - 1)]!;
+        const brought = deltasSince(history, clock);
+        const missed = pushed.end - clock;
+        // Entries at most double the covered tags.
+        if (brought === undefined) assert.ok(missed > HISTORY_SIZE_MAX / 2 - 1_200);
+        if (brought === undefined) continue;
+        assert.ok(deltaSize(brought) <= HISTORY_SIZE_MAX);
+        const { start, end, entries, removed } = brought;
+        assert.ok(start <= clock && end === pushed.end);
+        assert.deepEqual(
+          entries.map(({ counter }) => counter),
+          [...now].filter((tag) => tag > start),
+        );
+        const before = past.get(start)!;
+        assert.deepEqual(removed, [...before].filter((tag) => !now.has(tag)));
+      }
+    }),
+    { numRuns: 30 },
+  );
 });
 
 Deno.test("the size of a delta is its entries plus its covered tags", () => {
   const some = delta(R1, 3, 7, [entry(4, "x"), entry(7, "y")], [1, 6]);
   assert.equal(deltaSize(some), 2 + covered(some).length);
-  assert.equal(draftSize(draftOf(some)), 2 + covered(some).length);
   assert.equal(deltaSize(delta(R1, 5, 5)), 0);
 });
 
@@ -180,7 +165,7 @@ Deno.test("an update is never split, though others join and leave in the same ba
       const name = `c${who}`;
       const is_there = listed(a).includes(name);
       if (act === "come" && !is_there) enter(a, name);
-      if (act === "go" && is_there) left.add(leave(a, TENANT, "lobby", name)!.entry.connection_id);
+      if (act === "go" && is_there) left.add(leave(a, TENANT, "lobby", name)!.connection_id);
       if (act === "update") update(a, TENANT, "lobby", name, `${turn++}`, NOW);
     };
     first.forEach(run);

@@ -50,13 +50,6 @@ export interface Liveness {
   readonly tombstones: BoundedMap<string, Tombstone>;
 }
 
-interface HeartbeatEffect {
-  /** False: forgotten, or a younger life of the node is known. Nothing changed. */
-  readonly accepted: boolean;
-  readonly previous: Life | undefined;
-  readonly transitions: readonly Transition[];
-}
-
 /**
  * An empty table. RangeError unless `down_ms` is at least twice `heartbeat_ms` (else one lost
  * heartbeat would be a death), `forget_ms` is more than `down_ms`, and the rest is above 0.
@@ -97,16 +90,18 @@ function end({ lives }: Liveness, { writer, state }: Life): Transition[] {
 }
 
 /**
- * A writer was heard at `now_ms`: it is up. If it is a younger life of a known node, the older one
- * is forgotten first, at once.
+ * A writer was heard at `now_ms`: it is up. If it is a younger life of a known node, the older one is forgotten first,
+ * at once. Undefined: it is forgotten, or a younger life of the node is known; nothing changed.
  */
-export function heartbeat(table: Liveness, writer: Writer, now_ms: number): HeartbeatEffect {
+export function heartbeat(
+  table: Liveness,
+  writer: Writer,
+  now_ms: number,
+): readonly Transition[] | undefined {
   const { node_id, incarnation } = writer;
   const previous = table.lives.get(node_id);
   const is_older = previous !== undefined && incarnation < previous.writer.incarnation;
-  if (is_older || isForgotten(table, writer, now_ms)) {
-    return { accepted: false, previous, transitions: [] };
-  }
+  if (is_older || isForgotten(table, writer, now_ms)) return undefined;
   const is_same = previous?.writer.incarnation === incarnation;
   const transitions = previous === undefined || is_same ? [] : end(table, previous);
   if (!is_same || previous.state === "down") transitions.push({ writer, to: "up" });
@@ -115,7 +110,7 @@ export function heartbeat(table: Liveness, writer: Writer, now_ms: number): Hear
   table.lives.set(node_id, { writer, state: "up", last_seen_ms });
   // From now on the live record refuses older lives.
   table.tombstones.delete(node_id);
-  return { accepted: true, previous, transitions };
+  return transitions;
 }
 
 /** The transitions of silent writers at `now_ms`. Also drops expired tombstones. */

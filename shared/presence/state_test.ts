@@ -27,6 +27,7 @@ import {
   ofConnection,
   online,
   onlineRooms,
+  PENDING_DELTAS_MAX,
   type PresenceState,
   takeDelta,
   update,
@@ -47,7 +48,6 @@ import {
   TENANT,
   writer,
 } from "./testing/replicas.ts";
-import { PENDING_DELTAS_MAX } from "./state_merge.ts";
 import type { Delta, Writer } from "./types.ts";
 import fc from "fast-check";
 import { findRoom } from "./state_index.ts";
@@ -56,7 +56,7 @@ import { allOnline, Watched } from "./testing/watched.ts";
 Deno.test("B3 entries are found by connection, room and both", () => {
   const a = createState(writer("a"));
   assert.deepEqual([...ofConnection(a, "p")], []);
-  const { entry } = join(a, member("p", "topic", { user_id: "key1" }), NOW);
+  const entry = join(a, member("p", "topic", { user_id: "key1" }), NOW);
   const written = { writer: writer("a"), entry };
   assert.deepEqual([...ofConnection(a, "p")], [written]);
   assert.equal(tagOf(written), "a@1:1");

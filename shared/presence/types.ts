@@ -17,9 +17,6 @@ export type {
 /** `node_id@incarnation`: the key of maps. */
 export type WriterKey = string;
 
-/** The clock up to which each writer is known; an absent writer is unknown. */
-export type Clocks = ReadonlyMap<WriterKey, number>;
-
 /** An entry without the fields that its writer assigns. */
 export type MemberInput = Omit<Entry, "counter" | "joined_ms" | "changed_ms">;
 

@@ -1,12 +1,30 @@
 /**
- * The schemas of the whole bus that one apply puts in force: one document beside those of the tenants, under a key that
- * no tenant can have. Only the form: the Shield reads and writes it (`shield/apply/bus_applies.ts`).
+ * The schemas of the whole bus that one apply puts in force: one document beside those of the tenants, under a key
+ * that no tenant can have; and a stored version that is not in force yet. Only the form: the Shield reads and writes
+ * it (`shield/apply/bus_applies.ts`).
  */
 import { z } from "zod";
 import { problemText } from "../problem.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
-import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
 import { isIncompatible, requireFormat, storedBytes } from "./stored.ts";
+import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../schema_id.ts";
+
+/** The most versions in one apply. */
+export const STAGED_SCHEMAS_MAX = 1_000;
+
+/** A staged version, decoded or to be parsed. */
+export const StagedSchema = z.strictObject({
+  schema_id: z.string().refine(isSchemaId, { error: SCHEMA_ID_RULE }),
+  /** Its number once it is in force. */
+  version: z.int().min(1),
+  /** Of the gzipped descriptor set. */
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lower-case hex digits" }),
+  /** Absent: unchanged. */
+  compatibility: z.enum(COMPATIBILITY_MODES).optional(),
+});
+
+/** A staged version, decoded or to be parsed. */
+export type StagedSchema = z.output<typeof StagedSchema>;
 
 /** Its key in the bucket `ARQON_TENANTS`. */
 export const BUS_KEY: KvKey = ["$bus"];

@@ -3,8 +3,7 @@
  * In the bucket `ARQON_REDUCERS` under `[tenant, room]`. Pure; Brains write it.
  */
 import { z } from "zod";
-import { StoredPrograms } from "./reducer_programs.ts";
-import { readStored, type StoredAs, storedBytes } from "./stored.ts";
+import { readStored, requireStored, type StoredAs, storedBytes } from "./stored.ts";
 
 /** The bucket. Keys: `[tenant_id, room_id]`. */
 export const REDUCERS_BUCKET = "ARQON_REDUCERS";
@@ -46,6 +45,14 @@ const Taken = z.object({
   at_ms: z.number(),
   /** The program that runs it, by its id. */
   program: z.string(),
+});
+
+/** The programs that a log may name. */
+const StoredPrograms = z.object({
+  /** The list is complete for entries after this one; earlier ones must be read from the log. */
+  from: whole,
+  /** Each once; `to` is the last entry that may be by it; null: later entries may be, too. */
+  named: z.array(z.object({ id: z.string(), to: whole.nullable() })),
 });
 
 const Members = {
@@ -107,3 +114,48 @@ export const encodeRecord: (record: RoomRecord) => Uint8Array = storedBytes;
 /** Decodes a record; undefined for any other bytes. Throws `incompatible-version`. */
 export const decodeRecord = (bytes: Uint8Array): RoomRecord | undefined =>
   readStored(bytes, Record, "record of a room's reducer");
+
+/** The programs that a log may name, decoded. */
+export type RoomPrograms = StoredAs<typeof StoredPrograms>;
+
+/** The most programs in a record: those of older entries must be read from the log. */
+const NAMED_MAX = 256;
+
+/** For a room without entries. */
+export const NO_PROGRAMS: RoomPrograms = { from: 0, named: [] };
+
+/** Adds a program for entries after `offset`. Returns the same object if it is there. */
+export function withProgram(programs: RoomPrograms, id: string, offset: number): RoomPrograms {
+  if (programs.named.some((one) => one.id === id && one.to === null)) return programs;
+  const others = programs.named.filter((one) => one.id !== id)
+    .map((one) => ({ ...one, to: one.to ?? offset }));
+  const named = [...others, { id, to: null }];
+  const gone = named.splice(0, Math.max(0, named.length - NAMED_MAX));
+  return { from: Math.max(programs.from, ...gone.map(({ to }) => to ?? offset)), named };
+}
+
+/** The programs of entries after the new start of a log. */
+export function programsBehind({ from, named }: RoomPrograms, floor: number): RoomPrograms {
+  return { from, named: named.filter(({ to }) => to === null || to > floor) };
+}
+
+/** The key, which no room has: no tenant has that name. */
+export const REMOVAL_KEY = ["*", "modules"] as const;
+
+const Document = z.object({
+  /** Grows by one with each removal. */
+  number: z.int().min(0),
+  /** Hex SHA-256 of each; empty: done. */
+  modules: z.array(z.string().regex(/^[0-9a-f]{64}$/)),
+});
+
+type ReducerRemoval = StoredAs<typeof Document>;
+
+/** The stored form: JSON. */
+export const encodeRemoval: (document: ReducerRemoval) => Uint8Array = storedBytes;
+
+/** Decodes a document; no bytes: nothing was removed yet. Throws for invalid bytes. */
+export const decodeRemoval = (bytes: Uint8Array | undefined): ReducerRemoval =>
+  bytes === undefined
+    ? { number: 0, modules: [] }
+    : requireStored(bytes, Document, "removal of modules");

@@ -10,7 +10,7 @@ import { SignatureRule } from "../config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
-import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
+import { STAGED_SCHEMAS_MAX, StagedSchema } from "./bus_schemas.ts";
 import { requireFormat, storedBytes } from "./stored.ts";
 import { TenantHook } from "../config/automation/hooks.ts";
 import { id, roomPattern } from "../config/values/schema_values.ts";

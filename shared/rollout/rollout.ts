@@ -8,7 +8,7 @@ import { SignatureRule } from "../config/schema_auth.ts";
 import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
-import { STAGED_SCHEMAS_MAX, StagedSchema } from "../records/staged_schema.ts";
+import { STAGED_SCHEMAS_MAX, StagedSchema } from "../records/bus_schemas.ts";
 import { DocumentLists } from "../records/tenant_settings.ts";
 import { problemText } from "../problem.ts";
 import { CONDITIONS_MAX } from "./condition.ts";

@@ -4,10 +4,13 @@ import fc from "fast-check";
 import { refusedWith } from "./testing/conformance.ts";
 import { assertPattern, assertSize, assertSubject, headerBytes } from "./contract/check.ts";
 import { decodeKey, encodeKey, encodePrefix, isBelow } from "./contract/kv_key.ts";
-import { parseAddresses } from "./nats/connection/nats_login.ts";
-import { reconnectDelay_ms, ReconnectPauses } from "./nats/connection/nats_pauses.ts";
-import { parsePosition } from "./nats/stores/nats_listing.ts";
-import { isSupportedNats } from "./nats/connection/nats_version.ts";
+import { parseAddresses } from "./nats/connection/nats_connect.ts";
+import {
+  isSupportedNats,
+  reconnectDelay_ms,
+  ReconnectPauses,
+} from "./nats/connection/nats_link.ts";
+import { parsePosition } from "./nats/stores/nats_kv.ts";
 import { isNewEnough } from "../../tasks/nats_server.ts";
 
 const keyToken = fc.string({ minLength: 1, maxLength: 12, unit: "grapheme" });

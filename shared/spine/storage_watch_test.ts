@@ -17,8 +17,7 @@ import type { Spine } from "./contract/spine.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { watched } from "./nats/testing/nats_harness.ts";
 import { logEngine, operator, RETENTION } from "./nats/testing/nats_log_harness.ts";
-import { watchStorage } from "./storage_watch.ts";
-import { watchWrites, type WriteWatch } from "./write_watch.ts";
+import { watchStorage, watchWrites, type WriteWatch } from "./metrics.ts";
 
 // Warnings at the start about too little storage, and the gauges afterwards. A real server with a small `max_file`.
 

@@ -15,7 +15,7 @@ import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { decodeRollout, isUnderWay, type Rollout } from "../../shared/rollout/rollout.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/staged_schema.ts";
+import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/bus_schemas.ts";
 import {
   StateHook,
   StateReducer,
@@ -24,7 +24,7 @@ import {
 } from "../../shared/records/tenant_settings.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 import { settingsWithin } from "../../shared/listeners/request_body.ts";
-import { listingAnswer } from "../../shared/http1/listing_answer.ts";
+import { listingAnswer } from "../../shared/http1/answer.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
 import { inTurn } from "../../shared/turns/check_queue.ts";

@@ -6,7 +6,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
-import type { StagedSchema } from "../../shared/records/staged_schema.ts";
+import type { StagedSchema } from "../../shared/records/bus_schemas.ts";
 import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { PolicyStore, StoredDocument } from "../policy/chain/store.ts";

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
-import type { StagedSchema } from "../../shared/records/staged_schema.ts";
+import type { StagedSchema } from "../../shared/records/bus_schemas.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { seeded } from "../../shared/testing/seeded.ts";
 import { withPolicy } from "../policy/chain/chain.ts";

@@ -11,8 +11,7 @@ import {
   encodeBusSchemas,
   noBusSchemas,
 } from "../../shared/records/bus_schemas.ts";
-import type { BusSchemas } from "../../shared/records/bus_schemas.ts";
-import type { StagedSchema } from "../../shared/records/staged_schema.ts";
+import type { BusSchemas, StagedSchema } from "../../shared/records/bus_schemas.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvWatch } from "../../shared/spine/contract/spine.ts";
 import type { AppliesOptions } from "./applies.ts";

@@ -1,8 +1,7 @@
 /** Schemas of the bus are activated all or none: with a Shield that dies at every step, and with concurrent writers. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { BUS_KEY } from "../../shared/records/bus_schemas.ts";
-import type { StagedSchema } from "../../shared/records/staged_schema.ts";
+import { BUS_KEY, type StagedSchema } from "../../shared/records/bus_schemas.ts";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";

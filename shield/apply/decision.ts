@@ -3,7 +3,7 @@
  * the policies after `base_version` decides it for ever. Every reader of the two documents gets the same decision,
  * without waiting for others. `applies.ts` writes them.
  */
-import type { StagedSchema } from "../../shared/records/staged_schema.ts";
+import type { StagedSchema } from "../../shared/records/bus_schemas.ts";
 import type {
   DocumentKindName,
   PendingApply,

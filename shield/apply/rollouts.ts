@@ -8,7 +8,7 @@ import { countedEnd, returned } from "../../shared/rollout/decision.ts";
 import { decodeRollout, encodeRollout, isUnderWay, shareOf } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
-import type { StagedSchema } from "../../shared/records/staged_schema.ts";
+import type { StagedSchema } from "../../shared/records/bus_schemas.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";

@@ -5,7 +5,7 @@
 import { type PlainEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { storedBack } from "../../shared/spine/contract/stored_back.ts";
+import { storedBack } from "../../shared/spine/contract/read_page.ts";
 import { tokenlessCaller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import type { Parts } from "../capability.ts";

@@ -17,8 +17,7 @@ import {
   reducerRoomOf,
   reservedRoom,
 } from "../../shared/rooms/reserved.ts";
-import { readable } from "../../shared/spine/contract/readable_message.ts";
-import { readPage } from "../../shared/spine/contract/read_page.ts";
+import { readable, readPage } from "../../shared/spine/contract/read_page.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { entryOfObject } from "../../shared/records/reducer_points.ts";

@@ -15,7 +15,7 @@ import type { Changed, JudgingContext } from "./policy_verdict.ts";
 import { type Ending, endingText, type GrowingRecord, releasedText, startOf } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
 import { type GrowingRequest, requestOf } from "./requests.ts";
-import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
+import type { StoredMessage } from "../../shared/spine/contract/read_page.ts";
 import { givenTraceId } from "../../shared/telemetry/trace_parent.ts";
 import { callerOf, type Ended, type Ender, endingOf, findEnded, settle } from "./message_end.ts";
 import type { GrowingStats } from "./stats.ts";

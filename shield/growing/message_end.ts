@@ -6,7 +6,7 @@
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, ScanLimits } from "@arqon/proto";
 import { isForNow } from "../../shared/for_now.ts";
-import { findStored, type StoredMessage } from "../../shared/spine/contract/stored_back.ts";
+import { findStored, type StoredMessage } from "../../shared/spine/contract/read_page.ts";
 import type { Logs } from "../message/logs.ts";
 import { type Caller, type HeaderPair, tokenlessCaller } from "../message/caller.ts";
 import { admit, type MessagePath, publishAdmitted } from "../message/pipeline.ts";

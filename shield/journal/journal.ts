@@ -6,8 +6,8 @@
 import { createHash } from "node:crypto";
 import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import { Attached } from "../../shared/containers/attached.ts";
-import type { EntryPayload, JournalEntry } from "../../shared/journal/entry.ts";
-import type { JournalRecord, PolicyRecord, Terms } from "../../shared/journal/record.ts";
+import type { EntryPayload, JournalEntry, JournalRecord } from "../../shared/journal/record.ts";
+import type { PolicyRecord, Terms } from "../../shared/journal/record.ts";
 import { fullCommandName } from "../../shared/records/command_name.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { idsOf } from "../message/message_ids.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import type { JournalEntry } from "../../shared/journal/entry.ts";
+import type { JournalEntry } from "../../shared/journal/record.ts";
 import { ann } from "../auth/testing/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { observersOf } from "../message/observers.ts";

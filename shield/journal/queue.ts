@@ -5,7 +5,7 @@
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { BlockBuilder, type BlockHole, type BlockOwner } from "../../shared/journal/block.ts";
-import type { JournalEntry } from "../../shared/journal/entry.ts";
+import type { JournalEntry } from "../../shared/journal/record.ts";
 import type { UserKeys } from "../../shared/journal/user_keys.ts";
 import type { Env } from "../../shared/env.ts";
 import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import type { JournalEntry } from "../../shared/journal/entry.ts";
+import type { JournalEntry } from "../../shared/journal/record.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { Journal } from "../journal/journal.ts";
 import { JournalRules } from "../journal/rules.ts";

@@ -6,7 +6,7 @@
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
-import { splitDelta } from "../../shared/presence/delta_split.ts";
+import { deltaPages, MESSAGE_BYTES, splitDelta } from "../../shared/presence/pages.ts";
 import type {
   Beat,
   MissedStays,
@@ -18,7 +18,6 @@ import type {
 } from "../../shared/presence/messages.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
-import { deltaPages, MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import {
   clockOf,
   createState,
@@ -143,12 +142,12 @@ export class Announcer {
         ? undefined
         : update(this.#state, tenant_id, room_id, connection_id, meta, now_ms);
       this.#changed();
-      return changed === undefined ? NOTHING : { joined: [changed.entry], left: [] };
+      return changed === undefined ? NOTHING : { joined: [changed], left: [] };
     }
     const held = this.in_grace.of(member);
     const count = memberCount(this.#state) - (held === undefined ? 0 : 1);
     requireBelow(count, config.members_per_shield, "this node");
-    const { entry } = join(this.#state, member, now_ms, joined_ms);
+    const entry = join(this.#state, member, now_ms, joined_ms);
     const left = held === undefined ? [] : this.#leave(held, held.reason);
     this.#changed();
     return { joined: [entry], left };
@@ -259,16 +258,16 @@ export class Announcer {
     const left = leave(this.#state, member.tenant_id, member.room_id, member.connection_id);
     // Without a known end the journal records "unknown".
     if (left !== undefined && this.#reasons.size < REASONS_MAX) {
-      this.#reasons.set(left.entry.counter, reason);
+      this.#reasons.set(left.counter, reason);
     }
     const { isJournaled, port } = this.#options;
     if (left !== undefined && isJournaled?.(member.tenant_id, member.room_id)) {
-      const stay = this.unconfirmed.add(this.writer, left.entry, reason, port.now());
-      const is_brief = left.entry.counter > announced && this.#brief.length < BRIEF_MAX;
+      const stay = this.unconfirmed.add(this.writer, left, reason, port.now());
+      const is_brief = left.counter > announced && this.#brief.length < BRIEF_MAX;
       if (is_brief) this.#brief.push(stay);
     }
     this.#changed();
-    return left === undefined ? [] : [left.entry];
+    return left === undefined ? [] : [left];
   }
 
   #count(): void {

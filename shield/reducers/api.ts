@@ -17,11 +17,12 @@ import {
   withStored,
 } from "../../shared/records/reducer_deployment.ts";
 import {
+  decodeRemoval,
   moduleName,
   REDUCER_OBJECTS,
   REDUCERS_BUCKET,
+  REMOVAL_KEY,
 } from "../../shared/records/reducer_record.ts";
-import { decodeRemoval, REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { sha256Hex } from "../../shared/sha256.ts";

@@ -10,7 +10,7 @@ import { slice } from "../../shared/turns/slices.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { settingsWithin } from "../../shared/listeners/request_body.ts";
-import { listingAnswer } from "../../shared/http1/listing_answer.ts";
+import { listingAnswer } from "../../shared/http1/answer.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { Id } from "../admin/routing/query.ts";
 import { COUNT, ID, list, object } from "../openapi/openapi_parts.ts";

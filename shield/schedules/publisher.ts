@@ -6,7 +6,7 @@ import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import { ArqonError, decodeClientText, type ScanLimits, type ScannedEnvelope } from "@arqon/proto";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import { findStored } from "../../shared/spine/contract/stored_back.ts";
+import { findStored } from "../../shared/spine/contract/read_page.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import { type Caller, tokenlessCaller } from "../message/caller.ts";
 import { type MessagePath, publish } from "../message/pipeline.ts";

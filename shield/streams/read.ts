@@ -7,7 +7,7 @@ import type { DurableLog, LogPage, RoomHead } from "../../shared/spine/contract/
 import { readHistory, type TrimMemory } from "../durable/history/history_window.ts";
 import type { DurableStats } from "../durable/log/stats.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
-import { readable } from "../../shared/spine/contract/readable_message.ts";
+import { readable } from "../../shared/spine/contract/read_page.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";

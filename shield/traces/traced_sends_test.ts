@@ -12,7 +12,7 @@ import { telemetryResource } from "../../shared/telemetry/resource.ts";
 import { startTracing } from "../../shared/telemetry/start.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { type OtlpSpan, startOtlpReceiver } from "../../tests/otlp/receiver.ts";
-import type { JournalEntry } from "../../shared/journal/entry.ts";
+import type { JournalEntry } from "../../shared/journal/record.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ann } from "../auth/testing/identity.ts";

@@ -3,7 +3,7 @@
  * `removal/module_removal.ts` removes those that no room needs.
  */
 import { ArqonError } from "@arqon/proto";
-import { decodeRemoval, REMOVAL_KEY } from "../../../shared/records/reducer_removal.ts";
+import { decodeRemoval, REMOVAL_KEY } from "../../../shared/records/reducer_record.ts";
 import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { type RunnableProgram, storeProgram } from "./program.ts";
 

@@ -1,16 +1,16 @@
 /**
  * Removes unused modules: not deployed, not available to a rollback, in no configuration of this Brain, named by no
  * log. One Brain does it for all; two at a time do no harm. A Brain that begins to need a module meanwhile is seen, or
- * sees that it is being removed (`reducer_removal.ts`). If in doubt, everything stays.
+ * sees that it is being removed (`reducer_record.ts`). If in doubt, everything stays.
  */
 import type { Env } from "../../../shared/env.ts";
 import { encodeDeployment } from "../../../shared/records/reducer_deployment.ts";
-import { moduleName } from "../../../shared/records/reducer_record.ts";
 import {
   decodeRemoval,
   encodeRemoval,
+  moduleName,
   REMOVAL_KEY,
-} from "../../../shared/records/reducer_removal.ts";
+} from "../../../shared/records/reducer_record.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { nameOfProgram } from "../log/program.ts";

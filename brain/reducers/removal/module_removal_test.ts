@@ -9,13 +9,14 @@ import {
   DEPLOYMENTS_BUCKET,
 } from "../../../shared/records/reducer_deployment.ts";
 import {
+  decodeRemoval,
   moduleName,
   REDUCER_OBJECTS,
   REDUCERS_BUCKET,
+  REMOVAL_KEY,
 } from "../../../shared/records/reducer_record.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { found } from "../../../shared/testing/until.ts";
-import { decodeRemoval, REMOVAL_KEY } from "../../../shared/records/reducer_removal.ts";
 import { DyingBrain } from "../testing/dying_parts.ts";
 import { deploy, rollBack, storeModule } from "../testing/deploys.ts";
 import {

@@ -4,9 +4,9 @@
  * snapshot. The other room is not notified.
  */
 import { ArqonError } from "@arqon/proto";
-import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
+import { encodeRecord, NO_PROGRAMS } from "../../../shared/records/reducer_record.ts";
+import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import { connectionId } from "../../../shared/ids.ts";
-import { NO_PROGRAMS } from "../../../shared/records/reducer_programs.ts";
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { EVENTS_END } from "../log/batch.ts";

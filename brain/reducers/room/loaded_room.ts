@@ -9,9 +9,9 @@ import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
 import type {
   ProgramName,
   RefusedProgram,
+  RoomPrograms,
   RoomRecord,
 } from "../../../shared/records/reducer_record.ts";
-import type { RoomPrograms } from "../../../shared/records/reducer_programs.ts";
 import type { ReducerMetrics } from "../metrics.ts";
 import type { CutOffRooms } from "./cut_off.ts";
 import type { ProgramLog } from "../../../shared/logs/tenant_lines.ts";

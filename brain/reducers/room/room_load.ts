@@ -6,12 +6,8 @@
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
 import { connectionId } from "../../../shared/ids.ts";
-import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
-import {
-  NO_PROGRAMS,
-  type RoomPrograms,
-  withProgram,
-} from "../../../shared/records/reducer_programs.ts";
+import { NO_PROGRAMS, withProgram } from "../../../shared/records/reducer_record.ts";
+import type { RoomPrograms, RoomRecord } from "../../../shared/records/reducer_record.ts";
 import { type ForkedRoom, openFork } from "./past.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { takeProgram } from "./program_switch.ts";

@@ -7,15 +7,15 @@ import { ArqonError } from "@arqon/proto";
 import { chainMark, type RoomPoint } from "../../../shared/records/reducer_points.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
-import { programsBehind, withProgram } from "../../../shared/records/reducer_programs.ts";
+import {
+  encodeRecord,
+  programsBehind,
+  withProgram,
+} from "../../../shared/records/reducer_record.ts";
+import type { RoomRecord, TakenTimer } from "../../../shared/records/reducer_record.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import { encodeBatch, isBehind } from "../log/batch.ts";
-import {
-  encodeRecord,
-  type RoomRecord,
-  type TakenTimer,
-} from "../../../shared/records/reducer_record.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import {
   type HistoryLimits,

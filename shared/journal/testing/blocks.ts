@@ -3,8 +3,7 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { anyCharacter } from "../../testing/any_character.ts";
 import { BlockBuilder, type BlockHole, ClosedBlock } from "../block.ts";
-import type { JournalEntry } from "../entry.ts";
-import type { JournalLine } from "../record.ts";
+import type { JournalEntry, JournalLine } from "../record.ts";
 import type { UserKey } from "../user_keys.ts";
 
 /** Their owner. */

@@ -62,7 +62,7 @@ export function connected(...names: string[]): PresenceState[] {
 
 /** A connection of that name joins the room. */
 export function enter(state: PresenceState, connection_id: string, room_id = "lobby"): Entry {
-  return join(state, member(connection_id, room_id), NOW).entry;
+  return join(state, member(connection_id, room_id), NOW);
 }
 
 /** The complete state of `from`, writer by writer: of the writers that `to` knows, except itself. */

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { countOnline, markDown, mergeFull, online, onlineRooms } from "../state.ts";
-import type { Changes, MarkResult, MergeResult, PresenceState } from "../state.ts";
+import type { Changes, MergeResult, PresenceState } from "../state.ts";
 import { fullDeltas, tagOf } from "./replicas.ts";
 import type { Delta, Writer } from "../types.ts";
 
@@ -21,7 +21,7 @@ export function allOnline(state: PresenceState): string[] {
 
 /** A replica whose reports are replayed. */
 export class Watched {
-  state: PresenceState;
+  readonly state: PresenceState;
   /** The replay of joins and leaves: member line by tag. */
   readonly #shown = new Map<string, string>();
   /** Entries that ended, not only became hidden. */
@@ -33,7 +33,6 @@ export class Watched {
 
   take(way: (state: PresenceState, delta: Delta) => MergeResult, delta: Delta): MergeResult {
     const result = way(this.state, delta);
-    this.state = result.state;
     this.#replay(result, true);
     if (result.outcome !== "merged") assert.deepEqual([result.joins, result.leaves], [[], []]);
     return result;
@@ -44,10 +43,8 @@ export class Watched {
     for (const delta of fullDeltas(from, this.state)) this.take(mergeFull, delta);
   }
 
-  mark(how: (state: PresenceState, writer: Writer) => MarkResult, writer: Writer): void {
-    const result = how(this.state, writer);
-    this.state = result.state;
-    this.#replay(result, how !== markDown);
+  mark(how: (state: PresenceState, writer: Writer) => Changes, writer: Writer): void {
+    this.#replay(how(this.state, writer), how !== markDown);
   }
 
   #replay({ joins, leaves }: Changes, is_end: boolean): void {

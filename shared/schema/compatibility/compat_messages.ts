@@ -1,19 +1,22 @@
 /**
- * Two versions of one message: added, removed, moved and changed fields, reservations, extension ranges. Each message
- * is compared once, where it is declared.
+ * Two versions of one message: added, removed, moved and changed fields, reservations, extension ranges, oneofs. Each
+ * message is compared once, where it is declared.
  */
-import type { DescField, DescMessage } from "@bufbuild/protobuf";
-import { FeatureSet_FieldPresence as Presence } from "@bufbuild/protobuf/wkt";
-import { type Comparison, fieldPlace, typePlace } from "./compat_comparison.ts";
-import { compareField, compareValidationRules } from "./compat_fields.ts";
-import { compareOneofs } from "./compat_oneofs.ts";
+import { type DescField, type DescMessage, type DescOneof, ScalarType } from "@bufbuild/protobuf";
+import { fieldPlace, READS, typePlace } from "./compat_comparison.ts";
+import type { Comparison, Place, Reading } from "./compat_comparison.ts";
 import {
   compareReservations,
-  type Reservations,
+  formatRanges,
+  inRanges,
+  mergeRanges,
   reservationsOf,
   reservesNumber,
+  subtractRanges,
 } from "./compat_reserved.ts";
-import { formatRanges, inRanges, mergeRanges, subtractRanges } from "./number_ranges.ts";
+import type { Reservations } from "./compat_reserved.ts";
+import { FeatureSet_FieldPresence as Presence } from "@bufbuild/protobuf/wkt";
+import { type AnyField, compareFieldTypes, type FieldPair } from "./compat_values.ts";
 
 /** The fields of a message by number and by name. */
 interface Fields {
@@ -27,8 +30,6 @@ function fieldsOf(message: DescMessage): Fields {
     by_name: new Map(message.fields.map((field) => [field.name, field])),
   };
 }
-
-const isRequired = (field: DescField) => field.presence === Presence.LEGACY_REQUIRED;
 
 function reportRemoved(
   comparison: Comparison,
@@ -154,4 +155,193 @@ export function compareMessages(comparison: Comparison, from: DescMessage, to: D
     comparison.report("error", "message-set-changed", typePlace(to), detail);
   }
   compareValidationRules(comparison, from.proto, to.proto, typePlace(to));
+}
+
+/** Fields by number, on both sides. */
+interface Sides {
+  readonly from: ReadonlyMap<number, DescField>;
+  readonly to: ReadonlyMap<number, DescField>;
+}
+
+/** The members of a oneof that the other side has too, by number. */
+function sharedMembers(oneof: DescOneof, other: ReadonlyMap<number, DescField>): number[] {
+  return oneof.fields.flatMap(({ number }) => other.has(number) ? [number] : []);
+}
+
+/** Old oneofs with a new name: the shared members are the same. */
+function renamedOneofs(from: DescMessage, to: DescMessage, sides: Sides): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const oneof of from.oneofs) {
+    if (to.oneofs.some(({ name }) => name === oneof.name)) continue;
+    const members = sharedMembers(oneof, sides.to);
+    const target = sides.to.get(members[0] ?? 0)?.oneof;
+    if (target === undefined || from.oneofs.some(({ name }) => name === target.name)) continue;
+    const others = sharedMembers(target, sides.from);
+    if (others.length !== members.length || !members.every((n) => others.includes(n))) continue;
+    names.set(oneof.name, target.name);
+  }
+  return names;
+}
+
+/** How a reader with `field` in a oneof reads data of a writer without that. */
+function readOneof(
+  field: DescField,
+  read: ReadonlyMap<number, DescField>,
+  written: ReadonlyMap<number, DescField>,
+): Reading {
+  const own = written.get(field.number)?.oneof;
+  const rivals = (read.get(field.number)?.oneof?.fields ?? []).filter(({ number }) => {
+    const rival = written.get(number);
+    if (number === field.number || rival === undefined) return false;
+    return own === undefined || rival.oneof !== own;
+  });
+  if (rivals.length === 0) return { ok: true };
+  const names = rivals.slice(0, 5).map(({ name }) => name).join(", ");
+  return { ok: false, note: `keeps only one where data has ${field.name} besides ${names}` };
+}
+
+const nameOf = (oneof: DescOneof | undefined) =>
+  oneof === undefined ? "in no oneof" : `in oneof ${oneof.name}`;
+
+/** Reports the fields whose oneof changed: errors if a reader loses one of two values. */
+function compareOneofs(
+  comparison: Comparison,
+  from: DescMessage,
+  to: DescMessage,
+  sides: Sides,
+): void {
+  const renamed = renamedOneofs(from, to, sides);
+  for (const [old_name, name] of renamed) {
+    const detail = `oneof ${old_name} is now ${name}, with the same members`;
+    comparison.report("warning", "oneof-renamed", typePlace(to, name), detail);
+  }
+  for (const field of from.fields) {
+    const counterpart = sides.to.get(field.number);
+    if (counterpart === undefined) continue;
+    const was = field.oneof === undefined ? undefined : renamed.get(field.oneof.name);
+    if ((was ?? field.oneof?.name) === counterpart.oneof?.name) continue;
+    const change = `was ${nameOf(field.oneof)}, is ${nameOf(counterpart.oneof)}`;
+    const backward = readOneof(counterpart, sides.to, sides.from);
+    const forward = readOneof(field, sides.from, sides.to);
+    const noted = (reading: Reading): Reading =>
+      reading.ok ? { ok: true, note: "keeps every value; programs see another form" } : reading;
+    const place = fieldPlace(counterpart);
+    comparison.reportReadings("oneof-changed", place, change, noted(backward), noted(forward));
+  }
+}
+
+type UnknownField = { readonly no: number; readonly data: Uint8Array };
+
+/** Field number of protovalidate's rules in every kind of options. */
+const VALIDATION_RULES = 1159;
+
+/** Parts of descriptors that may have protovalidate rules. */
+interface WithOptions {
+  readonly options?:
+    | { readonly $unknown?: readonly UnknownField[] | undefined }
+    | undefined;
+}
+
+function validationRules({ options }: WithOptions): string {
+  const rules = options?.$unknown?.filter(({ no }) => no === VALIDATION_RULES) ?? [];
+  return rules.map(({ data }) => data.join()).join(";");
+}
+
+/** Warns if the protovalidate rules of two parts differ; stricter ones refuse older data. */
+function compareValidationRules(
+  comparison: Comparison,
+  from: WithOptions,
+  to: WithOptions,
+  place: Place,
+): void {
+  if (validationRules(from) === validationRules(to)) return;
+  const detail = "the protovalidate rules changed; tighter ones refuse data that was good before";
+  comparison.report("warning", "validation-rules-changed", place, detail);
+}
+
+const isRequired = (field: AnyField) => field.presence === Presence.LEGACY_REQUIRED;
+
+function compareRequired({ comparison, from, to, place }: FieldPair): void {
+  if (isRequired(from) === isRequired(to)) return;
+  const wrong = { ok: false, note: "refuses data without the field" };
+  const fine = { ok: true, note: "takes data with or without it" };
+  if (isRequired(to)) {
+    comparison.reportReadings("required-changed", place, "is now required", wrong, fine);
+  } else {
+    comparison.reportReadings("required-changed", place, "is no longer required", fine, wrong);
+  }
+}
+
+function comparePresence({ comparison, from, to, place }: FieldPair): void {
+  const singular = [from, to].every(({ fieldKind }) =>
+    fieldKind === "scalar" || fieldKind === "enum"
+  );
+  if (!singular || from.oneof !== undefined || to.oneof !== undefined) return;
+  if (isRequired(from) || isRequired(to) || from.presence === to.presence) return;
+  const vague = { ok: true, note: "cannot tell a zero from an absent field" };
+  const [change, backward, forward] = to.presence === Presence.IMPLICIT
+    ? ["no longer tracks presence", vague, READS] as const
+    : ["now tracks presence", READS, vague] as const;
+  comparison.reportReadings("field-presence-changed", place, change, backward, forward);
+}
+
+/** The value that a reader assumes for an absent field, as text. */
+function effectiveDefault(field: AnyField): string | undefined {
+  if (field.fieldKind === "enum") {
+    return String(field.getDefaultValue() ?? field.enum.values[0]?.number ?? 0);
+  }
+  if (field.fieldKind !== "scalar") return undefined;
+  const value = field.getDefaultValue();
+  if (value instanceof Uint8Array) return value.length === 0 ? "" : field.proto.defaultValue;
+  if (value !== undefined) return String(value);
+  switch (field.scalar) {
+    case ScalarType.STRING:
+    case ScalarType.BYTES:
+      return "";
+    case ScalarType.BOOL:
+      return "false";
+    default:
+      return "0";
+  }
+}
+
+function compareDefaults({ comparison, from, to, place }: FieldPair): void {
+  // A field without its own default has its type's: the rules for enums cover the default of one enum.
+  const is_own = from.proto.defaultValue !== "" || to.proto.defaultValue !== "";
+  if (!is_own && from.enum?.typeName === to.enum?.typeName) return;
+  const was = effectiveDefault(from);
+  const is = effectiveDefault(to);
+  if (was === undefined || is === undefined || was === is) return;
+  const shown = (text: string) => JSON.stringify(text.slice(0, 80));
+  const detail = `the default was ${shown(was)}, is ${shown(is)}; absent fields change their value`;
+  comparison.report("error", "field-default-changed", place, detail);
+}
+
+function compareUtf8({ comparison, from, to, place }: FieldPair): void {
+  const strings = [from, to].every(({ scalar }) => scalar === ScalarType.STRING);
+  if (!strings || from.utf8Validation === to.utf8Validation) return;
+  const strict = { ok: true, note: "refuses values that are not UTF-8" };
+  const [change, backward, forward] = to.utf8Validation
+    ? ["is now checked for UTF-8", strict, READS] as const
+    : ["is no longer checked for UTF-8", READS, strict] as const;
+  comparison.reportReadings("utf8-check-changed", place, change, backward, forward);
+}
+
+function compareJsonNames({ comparison, from, to, place }: FieldPair): void {
+  if (from.kind === "extension" || from.jsonName === to.jsonName) return;
+  const detail = `the JSON name was ${JSON.stringify(from.jsonName)}, is ` +
+    `${JSON.stringify(to.jsonName)}; JSON with the one is unknown to a reader with the other`;
+  comparison.report("warning", "json-name-changed", place, detail);
+}
+
+/** Compares two fields of one number in everything but their name and oneof. */
+export function compareField(pair: FieldPair): void {
+  compareRequired(pair);
+  compareJsonNames(pair);
+  if (compareFieldTypes(pair)) {
+    comparePresence(pair);
+    compareDefaults(pair);
+    compareUtf8(pair);
+  }
+  compareValidationRules(pair.comparison, pair.from.proto, pair.to.proto, pair.place);
 }

@@ -12,7 +12,7 @@ import {
   sortFindings,
 } from "./findings.ts";
 import fc from "fast-check";
-import { formatRanges, inRanges, mergeRanges, subtractRanges } from "./number_ranges.ts";
+import { formatRanges, inRanges, mergeRanges, subtractRanges } from "./compat_reserved.ts";
 
 const finding = (given: Partial<Finding>): Finding => ({
   severity: "error",

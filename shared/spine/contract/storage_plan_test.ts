@@ -13,7 +13,7 @@ import {
   smaller,
   storageProblem,
 } from "./storage_plan.ts";
-import { namedTenants } from "../storage_watch.ts";
+import { namedTenants } from "../metrics.ts";
 
 const MIB = 1_048_576;
 const BUCKETS = [

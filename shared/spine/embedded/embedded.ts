@@ -11,22 +11,17 @@ import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import { assertPattern, assertQueue, assertSize, headerBytes, noReply } from "../contract/check.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
-import { hasFile } from "./data_files.ts";
+import { hasFile } from "./embedded_database.ts";
 import { EmbeddedBackups } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
-import { Deliveries, messageOf } from "./embedded_delivery.ts";
-import type { Reply } from "./embedded_delivery.ts";
+import { Deliveries, LIMITS, messageOf, PAYLOAD_BYTES } from "./embedded_delivery.ts";
+import type { EmbeddedOptions, Reply } from "./embedded_delivery.ts";
 import { EmbeddedBlocks } from "./embedded_blocks.ts";
 import { EmbeddedBuckets } from "./embedded_kv.ts";
-import { EmbeddedLedger } from "./embedded_ledger.ts";
+import { EmbeddedLedger, EmbeddedObjects, type KvStore, openStore } from "./embedded_store.ts";
 import { EmbeddedLogs } from "./embedded_log.ts";
 import { openLogFile } from "./embedded_log_file.ts";
 import type { LogFile } from "./embedded_log_file.ts";
-import { EmbeddedObjects } from "./embedded_objects.ts";
-import { LIMITS, PAYLOAD_BYTES } from "./embedded_options.ts";
-import type { EmbeddedOptions } from "./embedded_options.ts";
-import { openStore } from "./embedded_store.ts";
-import type { KvStore } from "./embedded_store.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
 import { assertBucket } from "../contract/kv_key.ts";
 import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
@@ -52,7 +47,7 @@ import type {
 } from "../contract/spine_message.ts";
 import { JobQueue } from "../contract/job_queue.ts";
 
-export type { EmbeddedLimits, EmbeddedOptions } from "./embedded_options.ts";
+export type { EmbeddedLimits, EmbeddedOptions } from "./embedded_delivery.ts";
 
 const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
 

@@ -21,10 +21,17 @@ import type {
   StoredBlock,
 } from "../contract/block_store.ts";
 import { type BackupFile, backupFile, closeBacked } from "./embedded_backup.ts";
-import { inTransaction, openDatabase, requireVersion } from "./embedded_database.ts";
-import { scrub } from "./embedded_scrub.ts";
+import {
+  inTransaction,
+  isDiskFull,
+  openDatabase,
+  openProblem,
+  requireVersion,
+  scrub,
+  useProblem,
+} from "./embedded_database.ts";
+import type { DataFile } from "./embedded_database.ts";
 import { logUnavailable } from "../contract/write_errors.ts";
-import { type DataFile, isDiskFull, openProblem, useProblem } from "./data_files.ts";
 
 /** `PRAGMA user_version` of the schema below. */
 const VERSION = 1;

@@ -4,7 +4,6 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
-import type { EmbeddedLimits } from "./embedded_options.ts";
 import type {
   SpineHeaders,
   SpineMessage,
@@ -14,6 +13,7 @@ import type {
 import { SubjectIndex } from "../contract/subject_index.ts";
 import type { Job, JobQueue } from "../contract/job_queue.ts";
 import { AT, step } from "../../watchdog/steps.ts";
+import type { LogLimits } from "../contract/durable_log.ts";
 
 /** One subscription. A busy process has two for each room, so it is one object without closures. */
 class Row implements Subscription {
@@ -73,7 +73,7 @@ export function messageOf(
 }
 
 /** The engine's parts that deliveries need. */
-export interface DeliveriesOptions extends Pick<Env, "log"> {
+interface DeliveriesOptions extends Pick<Env, "log"> {
   readonly limits: EmbeddedLimits;
   readonly turns: JobQueue;
   /** Called when messages of that pattern were dropped. */
@@ -217,3 +217,36 @@ class Delivery implements Job {
     this.#deliveries.deliver(this.#row, this.#message, this.#bytes);
   }
 }
+
+/** Bounds of the delivery queues. */
+export interface EmbeddedLimits {
+  /** Messages queued for one subscription; above, new ones are dropped and it gets a `gap`. */
+  readonly subscription_messages: number;
+  /** Payload bytes queued for one subscription; above, new messages are dropped and it gets a `gap`. */
+  readonly subscription_bytes: number;
+  /** Payload bytes queued for all subscriptions; above, a publish is refused with 503. */
+  readonly pending_bytes: number;
+  /** Bytes that may be written to the disk during a backup; above, the backup is aborted. */
+  readonly backup_waiting_bytes: number;
+}
+
+/** The options of the engine. */
+export interface EmbeddedOptions extends Pick<Env, "log" | "now"> {
+  /** Folder of the data; absent: they are in memory. */
+  readonly data_dir?: string;
+  readonly limits?: Partial<EmbeddedLimits>;
+  readonly log_limits?: Partial<LogLimits>;
+  /** Monotonic milliseconds, for deadlines and the clock of the logs; absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
+}
+
+// Same as a NATS server's default: a message that works here works there.
+/** Largest payload with its headers, in bytes. */
+export const PAYLOAD_BYTES = 1_048_576;
+/** The limits unless others are given. */
+export const LIMITS: EmbeddedLimits = {
+  subscription_messages: 65_536,
+  subscription_bytes: 67_108_864,
+  pending_bytes: 268_435_456,
+  backup_waiting_bytes: 1_073_741_824,
+};

@@ -5,16 +5,17 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
-import { openProblem, useProblem } from "./data_files.ts";
-import type { LogLimits } from "../contract/durable_log.ts";
-import { type BackupFile, backupFile, closeBacked } from "./embedded_backup.ts";
 import {
   inTransaction,
   openDatabase,
+  openProblem,
   PROOF_SCHEMA,
   proveWritable,
   requireVersion,
+  useProblem,
 } from "./embedded_database.ts";
+import type { LogLimits } from "../contract/durable_log.ts";
+import { type BackupFile, backupFile, closeBacked } from "./embedded_backup.ts";
 
 const FILE = "log.sqlite";
 /** `PRAGMA user_version` of the schema below. */

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
  * The rows of the embedded engine's buckets, objects and ledgers on `node:sqlite`: a file under `data_dir`, or in
  * memory. The file is opened in exclusive mode, which locks `data_dir`: the system releases the lock with the process,
@@ -5,17 +6,28 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
-import { openProblem, useProblem } from "./data_files.ts";
-import { type BackupFile, backupFile, closeBacked, requireRestored } from "./embedded_backup.ts";
 import {
-  type Guard,
   inTransaction,
   openDatabase,
+  openProblem,
   PROOF_SCHEMA,
   proveWritable,
+  useProblem,
 } from "./embedded_database.ts";
-import { LEDGER_SCHEMA, ledgerStatements } from "./embedded_ledger.ts";
-import { OBJECT_SCHEMA, objectStatements } from "./embedded_objects.ts";
+import type { Guard } from "./embedded_database.ts";
+import { type BackupFile, backupFile, closeBacked, requireRestored } from "./embedded_backup.ts";
+import { createHash } from "node:crypto";
+import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../contract/check.ts";
+import type { ObjectStore, StoredObject } from "../contract/spine.ts";
+import type { Env } from "../../env.ts";
+import type { ClockSteps } from "../../clock_steps.ts";
+import type {
+  Ledger,
+  LedgerEntry,
+  LedgerRead,
+  LedgerRetention,
+  LedgerStatus,
+} from "../contract/ledger.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS bucket (name TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
@@ -23,8 +35,15 @@ const SCHEMA = `
     bucket TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,
     PRIMARY KEY (bucket, key)
   ) STRICT, WITHOUT ROWID;
-  ${OBJECT_SCHEMA}
-  ${LEDGER_SCHEMA}
+  CREATE TABLE IF NOT EXISTS object (
+    bucket TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, digest BLOB NOT NULL,
+    modified_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bucket, name)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS ledger (name TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS ledger_entry (
+    ledger TEXT NOT NULL, offset INTEGER NOT NULL, time_ms INTEGER NOT NULL, payload BLOB NOT NULL,
+    PRIMARY KEY (ledger, offset)
+  ) STRICT, WITHOUT ROWID;
   ${PROOF_SCHEMA}`;
 const FILE = "spine.sqlite";
 
@@ -179,5 +198,235 @@ export function openStore(data_dir: string | undefined): KvStore {
     const text = cause instanceof Error ? cause.message : String(cause);
     const why = openProblem(data_dir, FILE, text);
     throw new ArqonError("spine-unavailable", `data_dir ${data_dir} ${why}`, { cause });
+  }
+}
+
+/** The present time in SQL, Unix ms. */
+const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+const sha256 = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
+
+function checked(row: Record<string, unknown>, bucket: string, name: string): Uint8Array {
+  const { value, digest } = row;
+  if (value instanceof Uint8Array && digest instanceof Uint8Array) {
+    const found = sha256(value);
+    if (digest.length === found.length && found.every((byte, at) => byte === digest[at])) {
+      return new Uint8Array(value);
+    }
+  }
+  const cause = new Error(`object ${JSON.stringify(name)} of ${bucket} does not match its digest`);
+  throw new ArqonError("internal", "", { cause });
+}
+
+/** The statements of all object stores in an open database, in which `OBJECT_SCHEMA` has run. */
+function objectStatements(database: DatabaseSync) {
+  return {
+    get: database.prepare("SELECT value, digest FROM object WHERE bucket = ? AND name = ?"),
+    put: database.prepare(
+      `INSERT INTO object (bucket, name, value, digest, modified_ms) VALUES (?, ?, ?, ?, ${NOW}) ` +
+        "ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value, " +
+        "digest = excluded.digest, modified_ms = excluded.modified_ms",
+    ),
+    remove: database.prepare("DELETE FROM object WHERE bucket = ? AND name = ?"),
+    list: database.prepare(
+      "SELECT name, length(value) AS size_bytes, modified_ms FROM object WHERE bucket = ?",
+    ),
+  };
+}
+
+interface ObjectRows {
+  readonly objects: ReturnType<typeof objectStatements>;
+  readonly guard: Guard;
+}
+
+/** One object store of the embedded engine. */
+export class EmbeddedObjects implements ObjectStore {
+  readonly #bucket: string;
+  readonly #store: ObjectRows;
+  /** Throws when the engine is not open. */
+  readonly #assertOpen: () => void;
+
+  constructor(bucket: string, store: ObjectRows, assertOpen: () => void) {
+    this.#bucket = bucket;
+    this.#store = store;
+    this.#assertOpen = assertOpen;
+  }
+
+  async put(name: string, bytes: Uint8Array): Promise<void> {
+    this.#assertOpen();
+    assertObjectName(name);
+    assertSize(bytes.length, OBJECT_BYTES_MAX);
+    const { objects, guard } = this.#store;
+    guard(() => objects.put.run(this.#bucket, name, bytes, sha256(bytes)));
+  }
+
+  async get(name: string): Promise<Uint8Array | undefined> {
+    this.#assertOpen();
+    assertObjectName(name);
+    const { objects, guard } = this.#store;
+    const row = guard(() => objects.get.get(this.#bucket, name));
+    return row === undefined ? undefined : checked(row, this.#bucket, name);
+  }
+
+  async delete(name: string): Promise<void> {
+    this.#assertOpen();
+    assertObjectName(name);
+    const { objects, guard } = this.#store;
+    guard(() => objects.remove.run(this.#bucket, name));
+  }
+
+  async list(): Promise<StoredObject[]> {
+    this.#assertOpen();
+    const { objects, guard } = this.#store;
+    return guard(() => objects.list.all(this.#bucket)).map(({ name, size_bytes, modified_ms }) => ({
+      name: String(name),
+      size_bytes: Number(size_bytes),
+      modified_ms: Number(modified_ms),
+    }));
+  }
+}
+
+/** The most entries that one append removes to make room; a lowered bound is reached in steps. */
+const REMOVED_AT_ONCE = 256;
+
+function entryOf(row: Record<string, unknown>): LedgerEntry {
+  const { offset, payload } = row;
+  if (typeof offset !== "number" || !(payload instanceof Uint8Array)) {
+    throw new ArqonError("internal", "", { cause: new Error("spine.sqlite holds a foreign row") });
+  }
+  return { offset, payload: new Uint8Array(payload) };
+}
+
+/** The statements of all ledgers in an open database, in which `LEDGER_SCHEMA` has run. */
+function ledgerStatements(database: DatabaseSync) {
+  return {
+    newest: database.prepare("SELECT last FROM ledger WHERE name = ?"),
+    bump: database.prepare(
+      "INSERT INTO ledger (name, last) VALUES (?, ?) ON CONFLICT (name) " +
+        "DO UPDATE SET last = excluded.last",
+    ),
+    insert: database.prepare(
+      "INSERT INTO ledger_entry (ledger, offset, time_ms, payload) VALUES (?, ?, ?, ?)",
+    ),
+    read: database.prepare(
+      "SELECT offset, payload FROM ledger_entry WHERE ledger = ? AND offset > ? " +
+        "ORDER BY offset LIMIT ?",
+    ),
+    last: database.prepare(
+      "SELECT offset, payload FROM ledger_entry WHERE ledger = ? ORDER BY offset DESC LIMIT 1",
+    ),
+    first: database.prepare(
+      "SELECT offset, time_ms FROM ledger_entry WHERE ledger = ? ORDER BY offset LIMIT 1",
+    ),
+    sum: database.prepare(
+      "SELECT coalesce(sum(length(payload)), 0) AS bytes FROM ledger_entry WHERE ledger = ?",
+    ),
+    remove: database.prepare(
+      "DELETE FROM ledger_entry WHERE ledger = ?1 AND time_ms < ?2 AND " +
+        "offset = (SELECT min(offset) FROM ledger_entry WHERE ledger = ?1) " +
+        "RETURNING length(payload) AS bytes",
+    ),
+  };
+}
+
+/** The engine's parts that a ledger needs. */
+interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
+  readonly name: string;
+  readonly store: {
+    readonly database: DatabaseSync;
+    readonly guard: Guard;
+    readonly ledgers: ReturnType<typeof ledgerStatements>;
+  };
+  /** Nothing expires by a clock that was set lately. */
+  readonly steps: ClockSteps;
+  readonly payload_bytes_max: number;
+  /** Throws when the engine is not open. */
+  readonly assertOpen: () => void;
+}
+
+/** One ledger of the embedded engine. */
+export class EmbeddedLedger implements Ledger {
+  readonly #options: EmbeddedLedgerOptions;
+  readonly #retention: LedgerRetention;
+  /** Bytes of the stored entries. */
+  #bytes: number;
+
+  constructor(options: EmbeddedLedgerOptions, retention: LedgerRetention) {
+    this.#options = options;
+    this.#retention = retention;
+    const { name, store: { guard, ledgers } } = options;
+    this.#bytes = Number(guard(() => ledgers.sum.get(name))?.["bytes"]);
+    this.#shrink();
+  }
+
+  async append(payload: Uint8Array, after: number): Promise<number> {
+    const { name, store: { guard }, payload_bytes_max, assertOpen } = this.#options;
+    assertOpen();
+    assertSize(payload.length, payload_bytes_max);
+    const newest = this.#newest();
+    if (newest !== after) {
+      throw new ArqonError("version-conflict", `${newest} (the newest entry of ${name})`);
+    }
+    guard(() => this.#store(payload, after + 1));
+    this.#bytes += payload.length;
+    this.#shrink();
+    return after + 1;
+  }
+
+  async last(): Promise<LedgerEntry | undefined> {
+    const { name, store: { guard, ledgers }, assertOpen } = this.#options;
+    assertOpen();
+    const row = guard(() => ledgers.last.get(name));
+    return row === undefined ? undefined : entryOf(row);
+  }
+
+  async read({ after, limit }: LedgerRead): Promise<LedgerEntry[]> {
+    const { name, store: { guard, ledgers }, assertOpen } = this.#options;
+    assertOpen();
+    return guard(() => ledgers.read.all(name, after, limit).map(entryOf));
+  }
+
+  async status(): Promise<LedgerStatus> {
+    const { name, store: { guard, ledgers }, assertOpen } = this.#options;
+    assertOpen();
+    const last_offset = this.#newest();
+    const row = guard(() => ledgers.first.get(name));
+    const first_offset = Number(row?.["offset"] ?? last_offset + 1);
+    const first_ms = row === undefined ? undefined : Number(row["time_ms"]);
+    const entries = last_offset + 1 - first_offset;
+    return { entries, bytes: this.#bytes, last_offset, first_offset, first_ms };
+  }
+
+  #newest(): number {
+    const { name, store: { guard, ledgers } } = this.#options;
+    return Number(guard(() => ledgers.newest.get(name))?.["last"] ?? 0);
+  }
+
+  #store(payload: Uint8Array, offset: number): void {
+    const { name, now, store: { database, ledgers } } = this.#options;
+    // Acknowledged entries are on the disk and survive a power cut.
+    database.exec("PRAGMA synchronous = FULL");
+    try {
+      inTransaction(database, () => {
+        ledgers.bump.run(name, offset);
+        ledgers.insert.run(name, offset, now(), payload);
+      });
+    } finally {
+      database.exec("PRAGMA synchronous = NORMAL");
+    }
+  }
+
+  #shrink(): void {
+    const { name, store: { guard, ledgers }, now, steps } = this.#options;
+    const { max_age_seconds, max_bytes } = this.#retention;
+    const age_ms = max_age_seconds * 1_000;
+    const before_ms = steps.isBelieved(age_ms) ? now() - age_ms : 0;
+    for (let removed = 0; removed < REMOVED_AT_ONCE; removed++) {
+      const is_over = this.#bytes > max_bytes;
+      const older_ms = is_over ? Number.MAX_SAFE_INTEGER : before_ms;
+      const row = guard(() => ledgers.remove.get(name, older_ms));
+      if (row === undefined) return;
+      this.#bytes -= Number(row["bytes"]);
+    }
   }
 }

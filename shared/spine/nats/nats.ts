@@ -19,19 +19,21 @@ import {
 import { assertBucket } from "../contract/kv_key.ts";
 import { connectNats, type NatsConfig } from "./connection/nats_connect.ts";
 import { Flusher } from "./connection/nats_flush.ts";
+import {
+  headerBlock,
+  headerLines,
+  isText,
+  NO_HEADERS,
+  readHeaders,
+} from "./connection/nats_frames.ts";
 import type { MessageFrame } from "./connection/nats_frames.ts";
-import { headerBlock, headerLines, isText, NO_HEADERS } from "./connection/nats_headers.ts";
-import { readHeaders } from "./connection/nats_headers.ts";
-import { Link } from "./connection/nats_link.ts";
-import { LOGS_BUCKET } from "./log/nats_log_names.ts";
+import { apiCode, Link, ReconnectPauses } from "./connection/nats_link.ts";
+import { LOGS_BUCKET } from "./log/nats_log_stream.ts";
 import { Inbox } from "./log/nats_log_inbox.ts";
 import { NatsLogs } from "./log/nats_logs.ts";
 import { Refusals } from "./connection/nats_refusals.ts";
-import { NatsSubscription, type SubscriptionSource } from "./connection/nats_subscription.ts";
-import { proveStorage } from "./stores/nats_proof.ts";
-import { ReconnectPauses } from "./connection/nats_pauses.ts";
 import { NatsStores } from "./stores/nats_stores.ts";
-import { Wire } from "./connection/nats_wire.ts";
+import { type FrameTaker, Wire, type WireSubscription } from "./connection/nats_wire.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
@@ -53,9 +55,11 @@ import type {
   SubscribeOptions,
   Subscription,
 } from "../contract/spine_message.ts";
+import { AT, step } from "../../watchdog/steps.ts";
+import { STORAGE_BUCKET } from "../contract/storage_plan.ts";
 
 /** The options of the engine. */
-export interface NatsOptions extends Pick<Env, "log" | "now"> {
+interface NatsOptions extends Pick<Env, "log" | "now"> {
   readonly config: NatsConfig;
   /** Reads the credentials and certificate files that `config` names. */
   readonly files?: { read(path: string): string };
@@ -329,4 +333,104 @@ export async function openNats(options: NatsOptions): Promise<Spine> {
     if (event.type === "state") pauses.receive(event.status.state);
   });
   return new NatsSpine(link, wire, options);
+}
+
+/** What all subscriptions of a connection share. */
+interface SubscriptionSource {
+  readonly link: Link;
+  /** The message of a frame; `shown` is the pattern if that is a subject. */
+  readonly read: (
+    frame: MessageFrame,
+    shown: string | undefined,
+    copy: PayloadCopy,
+  ) => SpineMessage;
+}
+
+/** A `Subscription` that takes its own frames. It is active once `held` is set. */
+class NatsSubscription implements Subscription, FrameTaker {
+  readonly pattern: string;
+  /** The same at the wire. */
+  held: WireSubscription | undefined = undefined;
+  readonly #source: SubscriptionSource;
+  readonly #handler: (message: SpineMessage) => void;
+  readonly #shown: string | undefined;
+  readonly #copy: PayloadCopy;
+  #closed = false;
+
+  constructor(
+    source: SubscriptionSource,
+    pattern: string,
+    handler: (message: SpineMessage) => void,
+    shown: string | undefined,
+    copy: PayloadCopy,
+  ) {
+    this.pattern = pattern;
+    this.#source = source;
+    this.#handler = handler;
+    this.#shown = shown;
+    this.#copy = copy;
+  }
+
+  take(frame: MessageFrame): void {
+    // Called as a function, so that a handler never sees this object.
+    const handler = this.#handler;
+    step(AT.spine);
+    handler(this.#source.read(frame, this.#shown, this.#copy));
+  }
+
+  // NATS ends a subscription that it does not permit; there is no other cause.
+  refused(error: Error): void {
+    if (this.#closed) return;
+    this.#source.link.log.error("NATS ended a subscription", { pattern: this.pattern, error });
+  }
+
+  unsubscribe(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.held?.unsubscribe();
+  }
+
+  async drain(): Promise<void> {
+    if (this.#closed || this.held === undefined) return;
+    const { link } = this.#source;
+    try {
+      await link.guard(this.held.drain());
+    } catch (cause) {
+      throw cause instanceof ArqonError ? cause : link.unavailable();
+    } finally {
+      this.unsubscribe();
+    }
+  }
+}
+
+/** Every process writes the same key. */
+const KEY = ["proof"];
+/** The most bytes of a test: that bucket is small. */
+const PROOF_BYTES_MAX = 4_096;
+
+/** JetStream's error codes for lack of room: of the account, of the server, of its memory, for a reservation. */
+const NO_ROOM_CODES: readonly (number | undefined)[] = [10002, 10023, 10028, 10047];
+const NO_ROOM = /no space left|insufficient|resource limits|maximum (bytes|size)/i;
+
+function explained(error: unknown): unknown {
+  if (!(error instanceof ArqonError)) return error;
+  const { cause } = error;
+  const message = cause instanceof Error ? cause.message : error.message;
+  if (!NO_ROOM_CODES.includes(apiCode(cause)) && !NO_ROOM.test(message)) return error;
+  const why = `NATS is out of storage (${message}): raise max_file_store or the account's limit, ` +
+    "or keep less ([durable] log_bytes, history_size, history_ttl_seconds)";
+  return new ArqonError("spine-unavailable", why, { cause });
+}
+
+/** Rejects with `spine-unavailable` and the remedy if JetStream cannot store this many bytes. */
+async function proveStorage(
+  spine: { keyValue(bucket: string): Promise<Pick<KeyValue, "put">> },
+  size_bytes: number,
+): Promise<void> {
+  try {
+    const bucket = await spine.keyValue(STORAGE_BUCKET);
+    await bucket.put(KEY, new Uint8Array(Math.min(size_bytes, PROOF_BYTES_MAX)));
+  } catch (error) {
+    throw explained(error);
+  }
 }

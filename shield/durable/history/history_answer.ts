@@ -4,7 +4,7 @@
  */
 import { encodeMsgAt, encodeTextMessage, readRouted, writeHistory } from "@arqon/proto";
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { readable } from "../../../shared/spine/contract/readable_message.ts";
+import { readable } from "../../../shared/spine/contract/read_page.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 import type { HistoryPage } from "./history_window.ts";
 

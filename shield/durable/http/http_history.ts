@@ -2,7 +2,7 @@
  * `GET /v1/rooms/{room}/messages`: the HTTP twin of `history.get`, with the same refusals. It answers
  * JSON, or a Protobuf `History` to clients that accept that.
  */
-import { answerWith } from "../../../shared/http1/accepts.ts";
+import { answerWith } from "../../../shared/http1/header_list.ts";
 import { httpCaller } from "../../http/route.ts";
 import type { ClientHandler, DescribedRoute } from "../../http/route.ts";
 import { inQuery, ref, TEXT } from "../../openapi/openapi_parts.ts";

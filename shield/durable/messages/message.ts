@@ -8,7 +8,7 @@ import {
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/caller_headers.ts";
-import { readable } from "../../../shared/spine/contract/readable_message.ts";
+import { readable } from "../../../shared/spine/contract/read_page.ts";
 import type { StoredMessage } from "./timeline.ts";
 
 /** A live message on `in`, after its log has stored it. */

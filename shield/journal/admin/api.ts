@@ -17,8 +17,7 @@ import { OUTCOMES, parsePlace, placeText } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
 import { type JournalEnd, readingOf, readJournal, readNewest } from "./read.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
-import { readable } from "../../../shared/spine/contract/readable_message.ts";
-import { readPage } from "../../../shared/spine/contract/read_page.ts";
+import { readable, readPage } from "../../../shared/spine/contract/read_page.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 
 /** Largest body, in bytes. */

@@ -44,7 +44,7 @@ import { Id, readQuery } from "../../admin/routing/query.ts";
 import { bothOf, Clocks, firstOf, type FoundMessage, WhyQuestions } from "./why_ask.ts";
 import { FormerAnswers } from "./why_former.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { readable } from "../../../shared/spine/contract/readable_message.ts";
+import { readable } from "../../../shared/spine/contract/read_page.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";

@@ -4,7 +4,7 @@
  * are swept (`sweep.ts`).
  */
 import { ArqonError } from "@arqon/proto";
-import type { StagedSchema } from "../../../shared/records/staged_schema.ts";
+import type { StagedSchema } from "../../../shared/records/bus_schemas.ts";
 import { errorsOf } from "../../../shared/schema/compatibility/findings.ts";
 import type { CompatibilityMode } from "../../../shared/schema_id.ts";
 import { appended, checkCandidate, IncompatibleError, isSameSet } from "./register.ts";

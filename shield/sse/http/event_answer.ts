@@ -5,11 +5,11 @@
 import { ArqonError } from "@arqon/proto";
 import { clientGone } from "../../../shared/http1/handled_request.ts";
 import { takeBareUpgrade } from "../../../shared/http1/exchange.ts";
-import { NOTHING } from "../../../shared/http1/inbound.ts";
+import { NOTHING } from "../../../shared/http1/byte_stream.ts";
 import { type AllowedOrigins, isOriginAllowed } from "../../auth/origin.ts";
 import { BodyStream } from "../body_stream.ts";
 import type { EventWriter } from "../event_writer.ts";
-import { acceptsGzip, isAccepted } from "../../../shared/http1/accepts.ts";
+import { acceptsGzip, isAccepted } from "../../../shared/http1/header_list.ts";
 
 /** The media type of the answer. */
 const EVENT_STREAM = "text/event-stream";

@@ -15,7 +15,7 @@ import { FrameEvents, SessionSocket } from "../session_socket.ts";
 import { bump } from "../../stats/stats.ts";
 import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
 import type { Forwarding } from "../../http/forwarding.ts";
-import { NOTHING } from "../../../shared/http1/inbound.ts";
+import { NOTHING } from "../../../shared/http1/byte_stream.ts";
 import { readBody } from "../../http/http_body.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";

@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
-import { listingAnswer } from "../../../shared/http1/listing_answer.ts";
+import { listingAnswer } from "../../../shared/http1/answer.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
 import { answerOf, ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
 import { BUDGET_ROUTES, type BudgetsAdminContext, type UsageAdminContext } from "./budgets_api.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { MsgHdrsImpl } from "@nats-io/nats-core";
 import fc from "fast-check";
 import { headerBytes } from "../../contract/check.ts";
-import { BLOCK_BYTES, headerBlock, headerLines, readHeaders } from "./nats_headers.ts";
+import { BLOCK_BYTES, headerBlock, headerLines, readHeaders } from "./nats_frames.ts";
 
 const encoder = new TextEncoder();
 
@@ -19,8 +19,9 @@ function byNats(bytes: Uint8Array) {
     }
   };
   const all = MsgHdrsImpl.decode(encoder.encode([start, ...lines.filter(isRead)].join("\r\n")));
-  const headers = [...all].map(([name, values]) => [name, values[0]]);
-  return { headers, code: all.code, description: all.description };
+  // An object has names that are numbers first, like ours.
+  const headers = Object.fromEntries([...all].map(([name, values]) => [name, values[0]]));
+  return { headers: Object.entries(headers), code: all.code, description: all.description };
 }
 
 function byUs(bytes: Uint8Array) {

@@ -1,16 +1,19 @@
 /**
- * The life of one NATS connection: connected, disconnected, connected again, closed. nats.js silently drops publishes
- * while it is disconnected, so every caller checks here first. Requests that are pending when the connection drops are
- * rejected.
+ * The life of one NATS connection: connected, disconnected, connected again, closed; and `persist`, which retries
+ * JetStream operations until their deadline when a dropped connection, or a server without its stores, interrupts
+ * them. nats.js silently drops publishes while it is disconnected, so every caller checks here first. Requests that
+ * are pending when the connection drops are rejected.
  */
 import { ArqonError } from "@arqon/proto";
 import { errors, type NatsConnection, type Status } from "@nats-io/transport-deno";
 import type { Env } from "../../../env.ts";
 import type { Logger } from "../../../logs/log.ts";
 import { Listeners } from "../../../containers/listeners.ts";
-import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
 import type { SpineEvent, SpineState } from "../../contract/spine.ts";
 import { within } from "../../../within.ts";
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+import { StorageFull } from "../../contract/write_errors.ts";
+import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
 /**
  * Deadline in ms for opening a bucket or stream, and for every operation of a process that is starting: a server that
@@ -286,4 +289,194 @@ export class Link {
     }
     this.onState();
   }
+}
+
+/** Servers before 2.11 accept concurrent winners of a compare-and-set and ignore the expiry of single keys. */
+export const OLDEST_NATS = "2.11.0";
+
+function numbers(version: string): readonly number[] | undefined {
+  const found = /^v?(\d{1,6})\.(\d{1,6})\.(\d{1,6})/.exec(version);
+  return found?.slice(1).map(Number);
+}
+
+/** True if a server with this `version` ("2.15.2", "2.12.0-RC.1") is supported. */
+export function isSupportedNats(version: string): boolean {
+  const have = numbers(version);
+  const oldest = numbers(OLDEST_NATS);
+  if (have === undefined || oldest === undefined) return false;
+  const differs = have.findIndex((number, at) => number !== oldest[at]);
+  return differs === -1 || (have[differs] ?? 0) > (oldest[differs] ?? 0);
+}
+
+/** The longest pause between two attempts to reconnect, in ms; the shortest is 100 ms. */
+const PAUSE_MS_MAX = 5_000;
+/** A connection that ends sooner than this, in ms, does not reset the back-off. */
+const STEADY_MS = 5_000;
+
+/** Pause in ms before attempt `attempt` (0 is the first): exponential, half of it random. */
+export function reconnectDelay_ms(attempt: number, random: () => number): number {
+  const whole = Math.min(PAUSE_MS_MAX, 100 * 2 ** Math.min(attempt, 16));
+  return whole / 2 + random() * whole / 2;
+}
+
+/** The pauses of one connection. */
+export class ReconnectPauses {
+  /** The present pause, in ms. It is drawn once an attempt, because nats.js reads it repeatedly while it waits. */
+  now_ms: number;
+  readonly #monotonic: () => number;
+  readonly #random: () => number;
+  #attempt = 0;
+  #connected_ms: number;
+
+  /** Create it when connected. `monotonic` in ms, `random` in [0, 1). */
+  constructor(monotonic: () => number, random: () => number) {
+    this.#monotonic = monotonic;
+    this.#random = random;
+    this.#connected_ms = monotonic();
+    this.now_ms = reconnectDelay_ms(0, random);
+  }
+
+  tried(): void {
+    this.now_ms = reconnectDelay_ms(++this.#attempt, this.#random);
+  }
+
+  receive(state: SpineState): void {
+    if (state === "connected") this.#connected_ms = this.#monotonic();
+    if (state !== "disconnected") return;
+    if (this.#monotonic() - this.#connected_ms < STEADY_MS) return;
+    this.#attempt = 0;
+    this.now_ms = reconnectDelay_ms(0, this.#random);
+  }
+}
+
+/** Pause before a retry after a transient failure, in ms. */
+const RETRY_MS = 50;
+
+/** JetStream's error code; 0 for any other error. */
+export function apiCode(error: unknown): number {
+  return error instanceof JetStreamApiError ? error.code : 0;
+}
+
+// JetStream's error codes that nats.js does not name.
+const NO_PEERS = 10005;
+const NO_STORAGE = 10047;
+const ACCOUNT_FULL = 10002;
+const NOT_STORED = 10077;
+const NAME_IN_USE = 10058;
+
+/** True if the servers, or the account, cannot reserve the bytes that a stream needs. */
+export function lacksStorage(error: unknown): boolean {
+  if (!(error instanceof Error) || !("code" in error)) return false;
+  return error.code === NO_STORAGE || (error.code === NO_PEERS && /storage/i.test(error.message));
+}
+
+/** True if another process has just created the stream, with its own bound. */
+export const isMade = (error: unknown): boolean => apiCode(error) === NAME_IN_USE;
+
+/** Why retries of a write are in vain; undefined: a retry may succeed. */
+function fullness(error: unknown): string | undefined {
+  const code = apiCode(error);
+  if (code === ACCOUNT_FULL) return `the NATS account is full; ${STORAGE_REMEDY}`;
+  if (code !== NOT_STORED || !(error instanceof Error) || !/maximum bytes/.test(error.message)) {
+    return undefined;
+  }
+  return `it is full (${error.message}); raise [nats] control_bytes, its share of which is its bound`;
+}
+
+/** True without a responder: the request had no effect. */
+export function hasNoResponder(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof errors.NoRespondersError) return true;
+  }
+  return false;
+}
+
+/** True if the account does not permit the request. */
+export function isForbidden(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof errors.PermissionViolationError) return true;
+  }
+  return false;
+}
+
+/** True when the server does not know the stream. */
+export function isStreamMissing(error: unknown): boolean {
+  return apiCode(error) === JetStreamApiCodes.StreamNotFound;
+}
+
+/** True if the server reports that it is standalone and without JetStream: a retry is in vain. */
+export function isWithoutJetStream({ connection: { info } }: Link): boolean {
+  return info?.jetstream !== true && info?.cluster === undefined;
+}
+
+/** Why a JetStream request has no responder, and the remedy. */
+export function jetStreamSilence(link: Link): string {
+  if (!isWithoutJetStream(link)) {
+    return "JetStream does not answer; is it enabled, and has it a leader?";
+  }
+  const setting = 'jetstream { store_dir: "…" }';
+  return `JetStream is not enabled on the NATS server ${link.server}; ` +
+    `add ${setting} to its configuration, or start it with --jetstream`;
+}
+
+/** An operation with retries, and its name in errors. */
+export interface Persistent {
+  readonly link: Link;
+  /** The name in errors, for example "bucket ROOMS". */
+  readonly what: string;
+  /** Creates the stream if missing. */
+  ensure(): Promise<void>;
+}
+
+/**
+ * Retries `attempt` until it succeeds; every error counts as transient. Rejects with `spine-unavailable`: at once if
+ * the connection is down when it begins, unless the process is starting; or after the longer of `within_ms` and
+ * `link.patience_ms`.
+ */
+export async function persist<T>(
+  subject: Persistent,
+  attempt: (timeout_ms: number) => Promise<T>,
+  within_ms = 0,
+): Promise<T> {
+  const { link } = subject;
+  if (!link.isStarting()) link.assertConnected();
+  const { request_timeout_ms } = link;
+  const began_ms = link.monotonic();
+  const deadline_ms = began_ms + Math.max(link.patience_ms, within_ms);
+  const left = () => deadline_ms - link.monotonic();
+  for (;;) {
+    if (!await link.connected(left())) throw link.unavailable();
+    let problem: unknown;
+    try {
+      return await link.guard(attempt(Math.max(1, Math.min(left(), request_timeout_ms) / 2)));
+    } catch (error) {
+      problem = error;
+    }
+    // Servers of a cluster that is just forming report no room at first; later the report is true.
+    const has_no_room = lacksStorage(problem) &&
+      link.monotonic() - began_ms >= request_timeout_ms - RETRY_MS;
+    const hopeless = (hasNoResponder(problem) && isWithoutJetStream(link)) ||
+      fullness(problem) !== undefined || has_no_room;
+    if (hopeless || left() <= RETRY_MS) throw failure(subject, problem);
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    // A server that lost its store, or is still starting: creates the stream again.
+    if (isStreamMissing(problem) || hasNoResponder(problem)) {
+      // If that fails, so does the next attempt.
+      await link.guard(subject.ensure()).catch(() => {});
+    }
+  }
+}
+
+function failure({ link, what }: Persistent, cause: unknown): ArqonError {
+  if (cause instanceof ArqonError) return cause;
+  const full = fullness(cause);
+  if (full !== undefined) return new StorageFull(`${what}: ${full}`, { cause });
+  const why = hasNoResponder(cause)
+    ? jetStreamSilence(link)
+    : cause instanceof Error
+    ? cause.message
+    : String(cause);
+  return lacksStorage(cause)
+    ? new StorageFull(`${what}: ${why}; ${STORAGE_REMEDY}`, { cause })
+    : new ArqonError("spine-unavailable", `${what}: ${why}`, { cause });
 }

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import fc from "fast-check";
 import { headerBytes } from "../../contract/check.ts";
-import { headerBlock, headerLines } from "./nats_headers.ts";
-import { OutBuffer, type Outgoing } from "./nats_out.ts";
+import { headerBlock, headerLines } from "./nats_frames.ts";
+import { OutBuffer, type Outgoing } from "./nats_wire.ts";
 
 const encoder = new TextEncoder();
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(() => resolve()));

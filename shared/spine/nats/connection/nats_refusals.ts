@@ -4,8 +4,7 @@
  * Here all stay, and are requested again until the server accepts them.
  */
 import { type errors, type Msg, NatsConnectionImpl } from "@nats-io/transport-deno";
-import type { Link } from "./nats_link.ts";
-import { reconnectDelay_ms } from "./nats_pauses.ts";
+import { type Link, reconnectDelay_ms } from "./nats_link.ts";
 
 /** How many are requested at a time: a Shield has one for each room. */
 const AT_ONCE = 1_024;

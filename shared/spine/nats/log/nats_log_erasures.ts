@@ -1,15 +1,17 @@
 /**
- * Erases single messages of a stream, and records a mark. The stream does not show such a hole, so the eraser writes
- * the mark first, to `LOGS_BUCKET`, and readers check it after the read. A process that observes another client's
- * request (`nats stream rmm`) marks that hole for all rooms of the stream.
+ * What was removed from a stream out of order, which the stream itself does not show. The eraser of single messages
+ * writes a mark first, to `LOGS_BUCKET`, and readers check it after the read; a process that observes another client's
+ * request (`nats stream rmm`) marks that hole for all rooms of the stream. Purges and lower limits look like removal
+ * by age and size in other rooms, so a process subscribes to the requests (`nats stream purge`, `nats stream edit`,
+ * and our own trims); earlier requests are unknown.
  */
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey } from "../../contract/spine.ts";
-import { Refusal } from "./nats_log_api.ts";
-import { fromDirect } from "./nats_log_message.ts";
-import type { NameTools } from "./nats_log_names.ts";
+import { fromDirect, Refusal } from "./nats_log_api.ts";
+import type { NameTools } from "./nats_log_stream.ts";
 import { direct, type Reading } from "./nats_log_read.ts";
+import { matchesTokens } from "../../contract/subject_index.ts";
 
 /** The subject of delete requests; the last token is the stream. */
 export const DELETE_REQUESTS = "$JS.API.STREAM.MSG.DELETE";
@@ -150,4 +152,101 @@ export function inParts(offsets: readonly number[]): number[][] {
   const each = [...new Set(offsets)].filter((offset) => offset > 0).sort((a, b) => a - b);
   for (let at = 0; at < each.length; at += AT_ONCE) parts.push(each.slice(at, at + AT_ONCE));
   return parts;
+}
+
+/** The subject of purge requests; the last token is the stream. Any permitted subscriber receives them. */
+export const PURGE_REQUESTS = "$JS.API.STREAM.PURGE";
+/** The same for a change of its configuration. */
+export const UPDATE_REQUESTS = "$JS.API.STREAM.UPDATE";
+/** After this time the server has completed a request, ms. */
+const DONE_MS = 30_000;
+/** The most filters that are remembered; above, everything counts as purged. */
+const FILTERS_MAX = 1_000;
+/** The filter for everything. */
+export const ALL = ">";
+
+/** The subjects that a request purges; `>` for all, and for an unreadable request. */
+export function filterOf(request: Uint8Array): string {
+  try {
+    const { filter } = JSON.parse(decoder.decode(request));
+    return typeof filter === "string" && filter !== "" ? filter : ALL;
+  } catch {
+    return ALL;
+  }
+}
+
+/** The limits that remove messages when lowered; 0 and less: no limit. */
+const LIMITS = ["max_msgs_per_subject", "max_msgs", "max_bytes", "max_age"] as const;
+/** The limits of a stream. */
+export type StreamLimits = Readonly<Partial<Record<typeof LIMITS[number], number>>>;
+
+const limitOf = (limit: unknown): number =>
+  typeof limit === "number" && limit > 0 ? limit : Infinity;
+
+/** Whether a request to change the stream lowers one of its limits; true also if unknown. */
+export function isLowered(request: Uint8Array, known: StreamLimits | undefined): boolean {
+  try {
+    const config = JSON.parse(decoder.decode(request)) as StreamLimits;
+    return known === undefined || LIMITS.some((of) => limitOf(config[of]) < limitOf(known[of]));
+  } catch {
+    return true;
+  }
+}
+
+/** Whether a subject without wildcards matches the filter. */
+export const isOf = (subject: string, filter: string): boolean =>
+  matchesTokens(filter.split("."), subject.split("."));
+
+interface Purge {
+  /** The offset up to which it may have removed messages. */
+  readonly through: number;
+  /** Monotonic time of the request. */
+  readonly noticed_ms: number;
+}
+
+/** The purges of one stream. */
+export class Purges {
+  /** By filter. */
+  readonly #purges = new Map<string, Purge>();
+  /** The offset from which purges are observed. */
+  #since = Infinity;
+
+  /** Records that every purge is observed from now on; the log's highest offset is `offset`. */
+  listen(offset: number): void {
+    // One that has just been requested may still be under way.
+    for (const [filter, { through }] of this.#purges) {
+      if (through <= offset) this.#purges.delete(filter);
+    }
+    this.#since = offset;
+  }
+
+  /** Discards the observations: some requests may have been missed. */
+  deafen(): void {
+    this.listen(Infinity);
+  }
+
+  noteRequest(filter: string, now_ms: number): void {
+    if (this.#purges.size >= FILTERS_MAX && !this.#purges.has(filter)) {
+      this.#purges.clear();
+      filter = ALL;
+    }
+    this.#purges.set(filter, { through: Infinity, noticed_ms: now_ms });
+  }
+
+  /** Records the log's highest offset at `asked_ms`: purges well before that removed only lower offsets. */
+  note(offset: number, asked_ms: number): void {
+    for (const [filter, { through, noticed_ms }] of this.#purges) {
+      if (through !== Infinity || asked_ms - noticed_ms < DONE_MS) continue;
+      this.#purges.set(filter, { through: offset, noticed_ms });
+    }
+  }
+
+  /** The offset above which no purge has removed messages of the subject. */
+  through(subject: string): number {
+    let most = this.#since;
+    for (const [filter, { through }] of this.#purges) {
+      if (through > most && isOf(subject, filter)) most = through;
+    }
+    return most;
+  }
 }

@@ -4,8 +4,7 @@
  */
 import { createInbox } from "@nats-io/transport-deno";
 import { SequenceTable } from "../../../containers/sequence_table.ts";
-import { isText } from "../connection/nats_headers.ts";
-import type { MessageFrame } from "../connection/nats_frames.ts";
+import { isText, type MessageFrame } from "../connection/nats_frames.ts";
 import type { Link } from "../connection/nats_link.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 

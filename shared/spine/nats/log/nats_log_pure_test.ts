@@ -3,18 +3,17 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../../../testing/any_character.ts";
 import type { LogMessage } from "../../contract/durable_log.ts";
-import { newestBelow } from "./nats_log_back.ts";
-import type { StreamConfig } from "./nats_log_api.ts";
+import { newestBelow } from "./nats_log_read.ts";
+import { messageId, type StreamConfig } from "./nats_log_api.ts";
 import { Samples, ServerClock } from "./nats_log_clock.ts";
 import {
   changedConfig,
   newConfig,
+  ownPlace,
   removedBelow,
   retentionOf,
   withRemoval,
-} from "./nats_log_config.ts";
-import { messageId } from "./nats_log_message.ts";
-import { ownPlace } from "./nats_log_place.ts";
+} from "./nats_log_stream.ts";
 
 const PAYLOAD_BYTES = 10;
 

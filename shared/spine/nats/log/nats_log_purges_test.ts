@@ -1,6 +1,6 @@
 /** Which subjects a purge affects, and up to which offset messages may be missing. */
 import assert from "node:assert/strict";
-import { filterOf, isOf, Purges } from "./nats_log_purges.ts";
+import { filterOf, isOf, Purges } from "./nats_log_erasures.ts";
 
 const request = (question: unknown) => new TextEncoder().encode(JSON.stringify(question));
 

@@ -1,17 +1,16 @@
 /**
- * Reading one room out of a stream: forward, backward, the newest of many rooms, and the proof that nothing is missing.
- * Direct reads come from any replica, which may lag; reads that must be current go to the leader. A room's messages are
- * removed oldest first, by age, the size limit or a trim.
+ * Reading one room out of a stream: forward, backward, the newest of many rooms, and the proof that nothing is
+ * missing. Direct reads come from any replica, which may lag, with many messages for one request; reads that must be
+ * current go to the leader. A room's messages are removed oldest first, by age, the size limit or a trim.
  */
 import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
-import type { LogPage, LogRead, LogReadBack } from "../../contract/durable_log.ts";
-import { askDirect, type DirectAnswer, type DirectQuestion } from "./nats_log_direct.ts";
-import type { LogApi } from "./nats_log_api.ts";
+import type { LogMessage, LogPage, LogRead, LogReadBack } from "../../contract/durable_log.ts";
+import { fromDirect, type LogApi, Refusal, StreamLost } from "./nats_log_api.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import type { Samples } from "./nats_log_clock.ts";
-import { fromDirect } from "./nats_log_message.ts";
-import { newestBelow } from "./nats_log_back.ts";
-import { removedBelow } from "./nats_log_config.ts";
+import { removedBelow } from "./nats_log_stream.ts";
+import { type Answer, isNobody, type MessageFrame, readAnswer } from "../connection/nats_frames.ts";
+import type { Link } from "../connection/nats_link.ts";
 
 /** Rooms in one request for their newest messages. The server answers at most 1,024 at once. */
 const HEADS_BATCH = 256;
@@ -168,4 +167,226 @@ export async function readHeads(
     }
   }
   return heads;
+}
+
+interface Backward {
+  /** The room's first message at or above `from`, and the number of messages from there on. */
+  count(from: number): Promise<{ first: number; count: number } | undefined>;
+  /** Messages at or above `from`, in order, at least one if there is one. */
+  read(from: number): Promise<{ messages: LogMessage[]; more: boolean }>;
+  /** Upper bound, exclusive. */
+  readonly end: number;
+  readonly limit: number;
+  readonly max_bytes: number;
+}
+
+/** The newest messages in the order of their offsets, and whether there are older ones. */
+interface Newest {
+  readonly messages: LogMessage[];
+  readonly more: boolean;
+}
+
+/** The most queries for the position; each at least halves the distance. */
+const PROBES = 64;
+/** The most messages of a window, as a multiple of the wanted ones. */
+const SLACK = 2;
+
+/** The newest messages below `end`. `more` is determined from the room's oldest message. */
+export async function newestBelow(backward: Backward): Promise<Newest> {
+  const { end, limit } = backward;
+  const [all, above] = await Promise.all([backward.count(1), backward.count(end)]);
+  if (all === undefined || all.first >= end) return { messages: [], more: false };
+  const beyond = above?.count ?? 0;
+  let low = { from: all.first, count: all.count - beyond };
+  let from = await place(backward, low, beyond);
+  for (;;) {
+    const window = await readWindow(backward, from);
+    const enough = window.messages.length >= limit || window.dropped || from <= all.first;
+    if (enough) {
+      const messages = window.messages.slice(-limit);
+      return { messages, more: (messages[0]?.offset ?? 0) > all.first };
+    }
+    // Replicas lag, or messages were removed: step further back.
+    low = { from: all.first, count: Infinity };
+    from = Math.max(low.from, from - Math.max(limit, (end - from) * 8));
+  }
+}
+
+/** A position with at least `limit` messages between it and the end, and not many more. */
+async function place(
+  { count, end, limit }: Backward,
+  start: { from: number; count: number },
+  beyond: number,
+): Promise<number> {
+  let low = start;
+  let high = { from: end, count: 0 };
+  // The first guess assumes that the stream has only this room; later ones use the measured density.
+  let guess = end - limit;
+  for (let probe = 0; probe < PROBES && low.count > limit * SLACK; probe++) {
+    if (high.from - low.from <= limit) break;
+    const from = Math.min(high.from - 1, Math.max(low.from + 1, Math.floor(guess)));
+    const found = await count(from);
+    const here = { from, count: (found?.count ?? 0) - beyond };
+    if (here.count >= limit) low = here;
+    else high = here;
+    guess = next(low, high, limit, probe);
+  }
+  return low.from;
+}
+
+/** The next guess: by density, every other time in the middle, so that bursts do not make it slow. */
+function next(
+  low: { from: number; count: number },
+  high: { from: number; count: number },
+  limit: number,
+  probe: number,
+): number {
+  const middle = (low.from + high.from) / 2;
+  if (probe % 2 === 1) return middle;
+  const wanted = limit * (1 + SLACK) / 2 - high.count;
+  const share = wanted / Math.max(1, low.count - high.count);
+  return high.from - (high.from - low.from) * Math.min(1, share);
+}
+
+/** All messages between the position and the end; the oldest are dropped to fit the bounds. */
+async function readWindow(
+  { read, end, limit, max_bytes }: Backward,
+  start: number,
+): Promise<{ messages: LogMessage[]; dropped: boolean }> {
+  let messages: LogMessage[] = [];
+  let size_bytes = 0;
+  let dropped = false;
+  for (let from = start; from < end;) {
+    const page = await read(from);
+    const wanted = page.messages.filter(({ offset }) => offset < end);
+    for (const { payload } of wanted) size_bytes += payload.length;
+    messages.push(...wanted);
+    let drop = 0;
+    for (; drop < messages.length - 1; drop++) {
+      const over = messages.length - drop > limit || size_bytes > max_bytes;
+      if (!over) break;
+      size_bytes -= messages[drop]?.payload.length ?? 0;
+    }
+    if (drop > 0) {
+      messages = messages.slice(drop);
+      dropped = true;
+    }
+    const last = page.messages.at(-1)?.offset;
+    if (!page.more || last === undefined || wanted.length < page.messages.length) break;
+    from = last + 1;
+  }
+  return { messages, dropped };
+}
+
+/** The request; the names are JetStream's. */
+export type DirectQuestion =
+  | {
+    /** The first message of the subject at or above `seq`, and those after it. */
+    readonly seq: number;
+    readonly next_by_subj: string;
+    readonly batch: number;
+    readonly max_bytes: number;
+  }
+  | {
+    /** The same from the first message stored at or after this time (RFC 3339). */
+    readonly start_time: string;
+    readonly next_by_subj: string;
+    readonly batch: number;
+    readonly max_bytes: number;
+  }
+  /** The newest message of each subject. */
+  | { readonly multi_last: readonly string[]; readonly batch: number };
+
+/** The result. */
+export interface DirectAnswer {
+  readonly messages: readonly Answer[];
+  /** Matching messages that were not sent. */
+  readonly pending: number;
+}
+
+const NOTHING: DirectAnswer = { messages: [], pending: 0 };
+const END_OF_BATCH = 204;
+const NOT_FOUND = 404;
+const PENDING_HEADER = "Nats-Num-Pending";
+
+const encoder = new TextEncoder();
+
+/** The timeout of an answer after the previous one. */
+class Patience {
+  readonly #timeout_ms: number;
+  readonly #expire: () => void;
+  #timer: ReturnType<typeof setTimeout>;
+  #answered = false;
+
+  constructor(timeout_ms: number, expire: () => void) {
+    this.#timeout_ms = timeout_ms;
+    this.#expire = expire;
+    this.#timer = this.#start();
+  }
+
+  answered(): void {
+    this.#answered = true;
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #start(): ReturnType<typeof setTimeout> {
+    return setTimeout(() => {
+      if (!this.#answered) return this.#expire();
+      this.#answered = false;
+      this.#timer = this.#start();
+    }, this.#timeout_ms);
+  }
+}
+
+/**
+ * Sends one request. Rejects with `StreamLost` if no server has the stream, with an Error if an expected message does
+ * not arrive within `timeout_ms`.
+ */
+export function askDirect(
+  link: Link,
+  inbox: Inbox,
+  stream: string,
+  question: DirectQuestion,
+  timeout_ms: number,
+): Promise<DirectAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<DirectAnswer>();
+  const messages: Answer[] = [];
+  const patience = new Patience(timeout_ms, () => {
+    inbox.forget(number);
+    reject(new Error(`a read was not answered in ${Math.ceil(timeout_ms)} ms`));
+  });
+  const receive = (frame: MessageFrame) => {
+    const answer = readAnswer(frame);
+    const { headers, code, description } = answer;
+    if (code === 0) {
+      patience.answered();
+      messages.push(answer);
+      return;
+    }
+    patience.end();
+    inbox.forget(number);
+    if (code === END_OF_BATCH) {
+      resolve({ messages, pending: Number(headers[PENDING_HEADER] ?? "0") });
+    } else if (code === NOT_FOUND) {
+      resolve(NOTHING);
+    } else if (isNobody(answer)) {
+      reject(new StreamLost("nobody has the stream"));
+    } else {
+      reject(new Refusal({ err_code: code, description: `${code} ${description}` }));
+    }
+  };
+  const cut = () => {
+    patience.end();
+    reject(link.unavailable());
+  };
+  const number = inbox.expect({ receive, cut });
+  link.connection.publish(
+    `$JS.API.DIRECT.GET.${stream}`,
+    encoder.encode(JSON.stringify(question)),
+    { reply: inbox.replyTo(number) },
+  );
+  return promise;
 }

@@ -20,19 +20,16 @@ import type {
   RoomsRead,
 } from "../../contract/durable_log.ts";
 import type { Lives } from "../../contract/lives.ts";
-import { BLOCK_BYTES, headerLines } from "../connection/nats_headers.ts";
+import { BLOCK_BYTES, headerLines } from "../connection/nats_frames.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
-import type { Append, AppendGate } from "./nats_log_append.ts";
-import type { AppendInput } from "./nats_log_batch.ts";
-import { BATCH_HEADER_BYTES, BatchRefused, inBatches } from "./nats_log_batch.ts";
+import { BATCH_HEADER_BYTES, BatchRefused, HeldAppends, inBatches } from "./nats_log_append.ts";
+import type { Append, AppendGate, AppendInput } from "./nats_log_append.ts";
 import { erasedThrough, eraseSome, forgetNames, inParts } from "./nats_log_erasures.ts";
 import type { ErasedRooms } from "./nats_log_erasures.ts";
-import { HeldAppends } from "./nats_log_append.ts";
-import type { TenantPlace } from "./nats_log_place.ts";
+import { type TenantPlace, trimStream } from "./nats_log_stream.ts";
 import { countFrom, readBackward, readForward, readHeads } from "./nats_log_read.ts";
 import type { Reading } from "./nats_log_read.ts";
 import type { TenantShare } from "./nats_log_share.ts";
-import { trimStream } from "./nats_log_stream.ts";
 
 /** Headers that the engine adds to an append, without the message id. */
 const OWN_HEADER_BYTES = 256;

@@ -21,7 +21,7 @@ import {
   readAll,
   RETENTION,
 } from "../testing/nats_log_harness.ts";
-import { takesBatches } from "./nats_log_batch.ts";
+import { takesBatches } from "./nats_log_append.ts";
 
 const unavailable = refusedWith("log-unavailable");
 const small = { ...RETENTION, history_size: 10 };

@@ -1,6 +1,6 @@
 /** How long a connected but silent witness is asked again. `nats_log_lives_test.ts` has the effect on a real NATS. */
 import assert from "node:assert/strict";
-import { Silences } from "./nats_log_witness.ts";
+import { Silences } from "./nats_log_lives.ts";
 
 const TAIL = { life: "one", given: 3, offset: 3, time: "2026-01-01T00:00:00Z" };
 

@@ -5,18 +5,29 @@
 import { tenantLogPattern } from "../../../subjects/subject.ts";
 import { LEAST_RETENTION } from "../../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../../contract/durable_log.ts";
-import type { Link } from "../connection/nats_link.ts";
+import { lacksStorage, type Link } from "../connection/nats_link.ts";
 import { type LogTools, StreamLog } from "./nats_log.ts";
 import { insist, LogApi } from "./nats_log_api.ts";
 import { AppendLane, type ByteCount } from "./nats_log_append.ts";
-import { DELETE_REQUESTS, NOTED, noteForeign } from "./nats_log_erasures.ts";
-import { SILENCE_MS } from "./nats_log_lives.ts";
-import type { NameTools } from "./nats_log_names.ts";
-import { filterOf, PURGE_REQUESTS, UPDATE_REQUESTS } from "./nats_log_purges.ts";
-import { EndedTails, Silences, tellTail } from "./nats_log_witness.ts";
+import {
+  DELETE_REQUESTS,
+  filterOf,
+  NOTED,
+  noteForeign,
+  PURGE_REQUESTS,
+  UPDATE_REQUESTS,
+} from "./nats_log_erasures.ts";
+import { EndedTails, SILENCE_MS, Silences, tellTail } from "./nats_log_lives.ts";
+import {
+  aloneIn,
+  largerRetention,
+  ownPlace,
+  shardOf,
+  sharedPlace,
+  sharing,
+} from "./nats_log_stream.ts";
+import type { LogPlace, NameTools } from "./nats_log_stream.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
-import { aloneIn, ownPlace, shardOf, sharedPlace, sharing } from "./nats_log_place.ts";
-import type { LogPlace } from "./nats_log_place.ts";
 import {
   countStored,
   grantOf,
@@ -26,12 +37,10 @@ import {
   writeShared,
 } from "./nats_log_share.ts";
 import { TenantLog } from "./nats_log_tenant.ts";
-import { lacksStorage } from "../connection/nats_persist.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 import { ArqonError } from "@arqon/proto";
 import { changeDocument } from "../../contract/compare_and_set.ts";
-import { largerRetention } from "./nats_log_config.ts";
 
 /**
  * JetStream's advisories about streams; the last token is the stream's name. At most once: a busy server (2.15.2)

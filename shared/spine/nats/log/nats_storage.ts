@@ -1,21 +1,26 @@
 /**
- * The storage of the NATS servers as one connection sees it: its size, the promised bytes, and our unbounded streams.
- * Shares are in `storage_plan.ts`; the creator of a stream bounds it.
+ * The storage of the NATS servers as one connection sees it: its size, the promised bytes, our unbounded streams, and
+ * streams without a leader. Buckets and object stores get their share of it, so that no tenant's log can use up their
+ * room. Shares are in `storage_plan.ts`; the bounds of tenants' logs in `nats_log_stream.ts`.
  */
 import type { NatsConnection } from "@nats-io/transport-deno";
 import type { Logger } from "../../../logs/log.ts";
-import { Leaders } from "./nats_leaders.ts";
-import type { Link } from "../connection/nats_link.ts";
+import { isForbidden, isMade, lacksStorage, type Link } from "../connection/nats_link.ts";
 import { callApi, CODES, Refusal, type StreamInfo, StreamLost } from "./nats_log_api.ts";
-import { isForbidden, lacksStorage } from "../connection/nats_persist.ts";
 import {
+  BUCKET_BYTES_MIN,
+  bucketBound,
   bucketShare,
   controlBudget,
   ledgerShare,
   roomyBytes,
+  smaller,
+  STORAGE_REMEDY,
 } from "../../contract/storage_plan.ts";
 import type { StorageReport } from "../../contract/spine.ts";
 import { within } from "../../../within.ts";
+import { ArqonError } from "@arqon/proto";
+import type { StreamAPI, StreamConfig } from "@nats-io/jetstream";
 
 /** A name that no stream gets. */
 const PROBE = "ARQON_STORAGE_PROBE";
@@ -291,4 +296,137 @@ export class NatsStorage {
       return undefined;
     }
   }
+}
+
+interface Led {
+  readonly cluster?: { readonly leader?: string };
+}
+
+/** JetStream's error codes for a stream without a leader. */
+const LEADERLESS: readonly number[] = [
+  CODES.temporarilyUnavailable,
+  CODES.notLeader,
+  CODES.offline,
+  CODES.offlineBecause,
+];
+/** The most streams named in one error text; the rest are counted. */
+const NAMED_MAX = 5;
+
+/** Why a stream does not answer; undefined: it does, or it was deleted, which others detect. */
+async function silenceOf(link: Link, stream: string): Promise<string | undefined> {
+  const timeout_ms = link.request_timeout_ms / 2;
+  try {
+    const { cluster } = await callApi<Led>(
+      link.connection,
+      `STREAM.INFO.${stream}`,
+      {},
+      timeout_ms,
+    );
+    // A replica that knows no leader may answer.
+    return cluster === undefined || (cluster.leader ?? "") !== "" ? undefined : "it has no leader";
+  } catch (error) {
+    if (error instanceof StreamLost) return undefined;
+    if (!(error instanceof Refusal)) return "its leader does not answer";
+    return LEADERLESS.includes(error.code) ? "it has no leader" : undefined;
+  }
+}
+
+/** The streams in doubt of one connection, at most as many as it has opened. */
+class Leaders {
+  readonly #link: Link;
+  readonly #doubted = new Set<string>();
+
+  constructor(link: Link) {
+    this.#link = link;
+  }
+
+  /** Records that a request to the stream had no answer, for any reason. */
+  doubt(stream: string): void {
+    this.#doubted.add(stream);
+  }
+
+  /**
+   * Checks all streams in doubt. Rejects with `spine-unavailable`, naming those without an answer; they stay in doubt.
+   */
+  async prove(): Promise<void> {
+    const found = await Promise.all([...this.#doubted].map(async (stream) => {
+      const why = await silenceOf(this.#link, stream);
+      if (why === undefined) this.#doubted.delete(stream);
+      return why === undefined ? [] : [`${stream} (${why})`];
+    }));
+    const silent = found.flat();
+    if (silent.length === 0) return;
+    const more = silent.length > NAMED_MAX ? `, and ${silent.length - NAMED_MAX} more` : "";
+    const named = silent.slice(0, NAMED_MAX).join(", ");
+    throw new ArqonError("spine-unavailable", `nobody answers in NATS for ${named}${more}`);
+  }
+}
+
+/** The bucket or store of a stream named `KV_NAME` or `OBJ_NAME`. */
+const bucketOf = (stream: string): string => stream.replace(/^[A-Z]+_/, "");
+
+function tellShort(
+  storage: NatsStorage,
+  stream: string,
+  bound_bytes: number,
+  wanted: number,
+): void {
+  storage.log.warn("NATS has too little room to promise a bucket its share", {
+    stream,
+    bound_bytes: bound_bytes > 0 ? bound_bytes : "none",
+    wanted_bytes: wanted,
+    remedy: STORAGE_REMEDY,
+  });
+}
+
+/** Creates a stream with a bound: its share, or a smaller one if there is no room. */
+export async function makeBounded(
+  storage: NatsStorage,
+  streams: StreamAPI,
+  config: Partial<StreamConfig> & { readonly name: string },
+): Promise<void> {
+  const { name: stream } = config;
+  const wanted_bytes = await storage.bucketBytes(bucketOf(stream));
+  let bound_bytes = wanted_bytes;
+  for (;; bound_bytes = smaller(bound_bytes)) {
+    try {
+      const bounded = { ...config, max_bytes: bound_bytes };
+      await storage.inTurn(() => streams.add(bounded));
+      break;
+    } catch (error) {
+      if (isMade(error)) break;
+      if (!lacksStorage(error) || bound_bytes <= BUCKET_BYTES_MIN) throw error;
+    }
+  }
+  storage.note(stream, bound_bytes);
+  if (bound_bytes < wanted_bytes) tellShort(storage, stream, bound_bytes, wanted_bytes);
+}
+
+/**
+ * Sets the bound of a stream. If there is no room for the new bound, a bounded stream keeps its own, and an unbounded
+ * one gets the largest that fits.
+ */
+export async function boundStream(
+  storage: NatsStorage,
+  streams: StreamAPI,
+  { config: { name: stream, max_bytes }, state }: Pick<StreamInfo, "config" | "state">,
+): Promise<void> {
+  storage.note(stream, max_bytes);
+  const share_bytes = await storage.bucketBytes(bucketOf(stream));
+  const wanted_bytes = bucketBound(max_bytes, state.bytes, share_bytes);
+  const least_bytes = max_bytes > 0 ? wanted_bytes : Math.max(BUCKET_BYTES_MIN, 2 * state.bytes);
+  let bound_bytes = wanted_bytes;
+  while (bound_bytes !== max_bytes) {
+    try {
+      await streams.update(stream, { max_bytes: bound_bytes });
+      storage.note(stream, bound_bytes);
+      break;
+    } catch (error) {
+      if (isForbidden(error)) return; // A process with the permission will do it.
+      if (!lacksStorage(error)) throw error;
+      const is_least = bound_bytes <= least_bytes;
+      bound_bytes = is_least ? max_bytes : Math.max(least_bytes, smaller(bound_bytes));
+    }
+  }
+  if (bound_bytes !== wanted_bytes) tellShort(storage, stream, bound_bytes, wanted_bytes);
 }

@@ -29,9 +29,8 @@ import type {
   StoredBlock,
 } from "../../contract/block_store.ts";
 import { openOnce } from "../../../turns/once.ts";
-import type { Answer } from "../connection/nats_answer.ts";
-import { CODES, Refusal } from "../log/nats_log_api.ts";
-import { fromDirect, fromStored } from "../log/nats_log_message.ts";
+import type { Answer } from "../connection/nats_frames.ts";
+import { CODES, fromDirect, fromStored, Refusal } from "../log/nats_log_api.ts";
 import { KeptStream } from "./nats_kept_stream.ts";
 import type { KeptStreamOptions } from "./nats_kept_stream.ts";
 

@@ -24,16 +24,15 @@ import type {
 import { headers, type MsgHdrs, nanos } from "@nats-io/transport-deno";
 import { ENCODED_KEYS, type KeyForm, PLAIN_KEYS } from "../../contract/kv_key.ts";
 import { ServerClock } from "../log/nats_log_clock.ts";
-import { boundStream, makeBounded } from "./nats_bound.ts";
-import type { Link } from "../connection/nats_link.ts";
+import { boundStream, makeBounded, type NatsStorage } from "../log/nats_storage.ts";
 import {
   apiCode,
   hasNoResponder,
   isMade,
   isStreamMissing,
   persist,
-} from "../connection/nats_persist.ts";
-import type { NatsStorage } from "../log/nats_storage.ts";
+} from "../connection/nats_link.ts";
+import type { Link } from "../connection/nats_link.ts";
 import { BUCKET_BYTES_MIN } from "../../contract/storage_plan.ts";
 
 /** Bytes of the nonce before every stored value. */
@@ -234,7 +233,7 @@ export class Bucket {
     throw new ArqonError("spine-unavailable", "a write has an unknown outcome; read the key");
   }
 
-  /** As `persist` of `nats_persist.ts`, for this bucket. */
+  /** As `persist` of `nats_link.ts`, for this bucket. */
   async persist<T>(attempt: (timeout_ms: number) => Promise<T>, within_ms?: number): Promise<T> {
     try {
       return await persist(this, attempt, within_ms);

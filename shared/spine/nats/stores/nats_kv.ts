@@ -1,10 +1,13 @@
-/** A key-value bucket on JetStream, in the terms of `spine.ts`; the stream itself is `nats_bucket.ts`. */
+/**
+ * A key-value bucket on JetStream, in the terms of `spine.ts`, with its watches: a watch survives reconnects, and
+ * lists again whenever its listing, an ephemeral ordered consumer, may have missed a write. The stream itself is
+ * `nats_bucket.ts`.
+ */
 import { ArqonError } from "@arqon/proto";
 import { assertSize } from "../../contract/check.ts";
-import { Bucket, type BucketOptions, type Stored, type Written } from "./nats_bucket.ts";
-import { type Link, START_MS } from "../connection/nats_link.ts";
-import { type Listing, openListing } from "./nats_listing.ts";
-import { NatsWatch } from "./nats_watch.ts";
+import { Bucket, isDeletion } from "./nats_bucket.ts";
+import type { BucketOptions, Stored, Written } from "./nats_bucket.ts";
+import { type Link, reconnectDelay_ms, START_MS } from "../connection/nats_link.ts";
 import type {
   KeyValue,
   KvChange,
@@ -16,6 +19,8 @@ import type {
   WatchOptions,
 } from "../../contract/spine.ts";
 import { awaitedLater } from "../../../awaited_later.ts";
+import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
+import { createInbox, type Msg, nanos } from "@nats-io/transport-deno";
 
 /** Bytes of a write's headers. */
 const HEADER_BYTES = 512;
@@ -184,4 +189,353 @@ export async function openNatsKv(
   const bucket = new Bucket(link, name, options);
   await bucket.persist(() => bucket.ensure(), START_MS);
   return new NatsKv(bucket);
+}
+
+interface NatsWatchOptions {
+  readonly bucket: Bucket;
+  /** A stored prefix; "" is the whole bucket. */
+  readonly prefix: string;
+  /** Tokens below the prefix; undefined: any number. */
+  readonly depth: number | undefined;
+  readonly onChange: (change: KvChange) => void;
+  /** Called when the watch has ended. */
+  readonly onStop: (watch: NatsWatch) => void;
+}
+
+/** One watch, through all reconnects. */
+class NatsWatch implements KvWatch {
+  readonly ready: Promise<void>;
+  readonly #options: NatsWatchOptions;
+  readonly #settle: { resolve(): void; reject(error: ArqonError): void };
+  /** Stored keys that were reported as present, with their revisions. As large as the bucket. */
+  readonly #known = new Map<string, number>();
+  readonly #forget: () => void;
+  #listing: Listing | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  /** Listings in a row that could not begin. */
+  #failures = 0;
+  /** The number of the current listing; earlier ones are ignored. */
+  #generation = 0;
+  #stopped = false;
+
+  constructor(options: NatsWatchOptions) {
+    this.#options = options;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.ready = awaitedLater(promise);
+    this.#settle = { resolve, reject };
+    this.#forget = options.bucket.link.onReconnect(() => this.#relist("reconnect"));
+    void this.#list();
+  }
+
+  stop(): void {
+    this.end(new ArqonError("spine-unavailable", "the watch was stopped"));
+  }
+
+  /** Ends the watch; those still waiting for `ready` get `error`. */
+  end(error: ArqonError): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#generation++;
+    clearTimeout(this.#retry);
+    this.#forget();
+    this.#listing?.stop();
+    this.#settle.reject(error);
+    this.#options.onStop(this);
+  }
+
+  #relist(why: string): void {
+    if (this.#stopped) return;
+    const { bucket } = this.#options;
+    bucket.link.log.info("a key-value watch lists anew", { stream: bucket.stream, why });
+    clearTimeout(this.#retry);
+    this.#listing?.stop();
+    void this.#list();
+  }
+
+  async #list(): Promise<void> {
+    const { bucket, prefix, depth } = this.#options;
+    const generation = ++this.#generation;
+    const current = () => generation === this.#generation;
+    const seen = new Set<string>();
+    let caughtUp = false;
+    try {
+      if (generation > 1) await bucket.link.guard(bucket.ensure());
+      if (!current()) return;
+      const listing = await openListing({
+        bucket,
+        prefix,
+        depth,
+        headers_only: false,
+        onListed: (listed) => {
+          if (!current()) return;
+          if (!caughtUp) seen.add(listed.storedKey);
+          this.#tell(listed, caughtUp);
+        },
+        onCaughtUp: () => {
+          if (!current()) return;
+          caughtUp = true;
+          this.#failures = 0;
+          this.#tellGone(seen);
+          seen.clear();
+          this.#settle.resolve();
+        },
+        onBroken: (why) => void (current() && this.#relist(why)),
+      });
+      if (current()) this.#listing = listing;
+      else listing.stop();
+    } catch (error) {
+      // While disconnected, the reconnect lists again; the timer is for a server that is not ready.
+      if (!current()) return;
+      const { log } = bucket.link;
+      log.warn("a key-value watch cannot list", { stream: bucket.stream, error });
+      const pause_ms = reconnectDelay_ms(this.#failures++, Math.random);
+      this.#retry = setTimeout(() => this.#relist("retry"), pause_ms);
+    }
+  }
+
+  #tell(listed: Listed, caughtUp: boolean): void {
+    const key = this.#options.bucket.keys.decode(listed.storedKey);
+    if (key === undefined) return this.#foreign(listed);
+    const { storedKey, revision } = listed;
+    if (listed.deleted) {
+      // Deletions before the watch began are not reported.
+      if (this.#known.delete(storedKey) || caughtUp) this.#call({ type: "delete", key, revision });
+      return;
+    }
+    const value = this.#options.bucket.valueOf(listed.payload);
+    if (value === undefined) return this.#foreign(listed);
+    this.#known.set(storedKey, revision);
+    this.#call({ type: "put", key, value, revision });
+  }
+
+  /** Reports as lost the known keys that the new listing has neither as an entry nor as a deletion. */
+  #tellGone(seen: ReadonlySet<string>): void {
+    for (const [storedKey, revision] of [...this.#known]) {
+      if (seen.has(storedKey)) continue;
+      this.#known.delete(storedKey);
+      const key = this.#options.bucket.keys.decode(storedKey);
+      if (key !== undefined) this.#call({ type: "delete", key, revision, is_lost: true });
+    }
+  }
+
+  #foreign({ storedKey, revision }: Listed): void {
+    const { link, stream } = this.#options.bucket;
+    link.log.warn("a bucket holds what ArqonBus did not write", { stream, storedKey, revision });
+  }
+
+  #call(change: KvChange): void {
+    if (this.#stopped) return;
+    try {
+      this.#options.onChange(change);
+    } catch (error) {
+      const { link, stream } = this.#options.bucket;
+      link.log.error("a key-value watcher threw", { stream, error });
+    }
+  }
+}
+
+/** Default heartbeat interval, in ms. */
+const HEARTBEAT_MS = 5_000;
+/** After this many missed heartbeats the consumer counts as deleted. */
+const SILENT_HEARTBEATS = 3;
+/** How long the server keeps a consumer without a subscriber, in ms. */
+const INACTIVE_MS = 30_000;
+
+/** The last write of a key, or a later one. */
+interface Listed {
+  readonly storedKey: string;
+  readonly revision: number;
+  readonly deleted: boolean;
+  /** The stored payload, with the nonce; empty if only headers were requested. */
+  readonly payload: Uint8Array;
+  /** Bytes of the payload, also if only headers were requested. */
+  readonly size_bytes: number;
+}
+
+interface ListingOptions {
+  readonly bucket: Bucket;
+  /** A stored prefix; "" is the whole bucket. */
+  readonly prefix: string;
+  /** Tokens below the prefix; absent: any number. */
+  readonly depth?: number | undefined;
+  readonly headers_only: boolean;
+  /** Heartbeat interval, in ms; missed heartbeats mean that the consumer was deleted. */
+  readonly heartbeat_ms?: number;
+  readonly onListed: (listed: Listed) => void;
+  /** Called once, when the initial state has been reported. */
+  readonly onCaughtUp: () => void;
+  /** Called at most once: a write may have been missed. */
+  readonly onBroken: (why: string) => void;
+}
+
+/** The patterns of the listed keys; none overlaps another. */
+function filtersOf({ prefix, depth }: Pick<ListingOptions, "prefix" | "depth">): string[] {
+  const own = prefix === "" ? [] : [prefix];
+  const below = depth === undefined
+    ? [">"]
+    : Array.from({ length: depth }, (_, at) => Array(at + 1).fill("*").join("."));
+  return [...own, ...below.map((tail) => [...own, tail].join("."))];
+}
+
+interface Position {
+  readonly stream_sequence: number;
+  readonly consumer_sequence: number;
+  readonly pending: number;
+}
+
+/** The position in `$JS.ACK.…`, the reply subject of a delivery, in its short or its long form. */
+export function parsePosition(reply: string | undefined): Position | undefined {
+  const tokens = reply?.split(".") ?? [];
+  if (tokens[0] !== "$JS" || tokens[1] !== "ACK" || tokens.length < 9) return undefined;
+  const at = tokens.length === 9 ? 5 : 7;
+  const [stream, consumer, pending] = [tokens[at], tokens[at + 1], tokens[at + 3]].map(Number);
+  if (![stream, consumer, pending].every(Number.isSafeInteger)) return undefined;
+  return { stream_sequence: stream ?? 0, consumer_sequence: consumer ?? 0, pending: pending ?? 0 };
+}
+
+/** The size of the payload; with headers only, the server reports it in a header. */
+function sizeOf({ data, headers }: Msg): number {
+  const left_out = headers?.get("Nats-Msg-Size") ?? "";
+  return left_out === "" ? data.length : Number(left_out);
+}
+
+/** A listing under way. */
+class Listing {
+  readonly #options: ListingOptions;
+  #stopped = false;
+  #received_ms: number;
+  #delivered = 0;
+  /** The number of deliveries of the initial state; unknown until the server has answered. */
+  #initial: number | undefined;
+  #drained = false;
+  #caughtUp = false;
+  #consumer: string | undefined;
+  #unsubscribe = () => {};
+  #silence: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: ListingOptions) {
+    this.#options = options;
+    this.#received_ms = options.bucket.link.monotonic();
+  }
+
+  async open(): Promise<void> {
+    const { bucket, headers_only, heartbeat_ms = HEARTBEAT_MS } = this.#options;
+    const { link } = bucket;
+    const inbox = createInbox();
+    const subscription = link.connection.subscribe(inbox, {
+      callback: (error, message) => error ? this.#break(error.message) : this.#receive(message),
+    });
+    this.#unsubscribe = () => subscription.unsubscribe();
+    const { consumers } = await bucket.manager();
+    const asked_ms = link.monotonic();
+    const info = await consumers.add(bucket.stream, {
+      deliver_subject: inbox,
+      deliver_policy: DeliverPolicy.LastPerSubject,
+      replay_policy: ReplayPolicy.Instant,
+      ack_policy: AckPolicy.None,
+      filter_subjects: filtersOf(this.#options).map((filter) => bucket.subject(filter)),
+      flow_control: true,
+      idle_heartbeat: nanos(heartbeat_ms),
+      inactive_threshold: nanos(INACTIVE_MS),
+      headers_only,
+      mem_storage: true,
+      num_replicas: 1,
+    });
+    bucket.noteTime(info.ts, asked_ms);
+    this.#consumer = info.name;
+    if (this.#stopped) return this.#forgetConsumer();
+    // Deliveries may have arrived before this answer: both together are the initial state.
+    this.#initial = info.num_pending + info.delivered.consumer_seq;
+    this.#silence = setInterval(() => {
+      const silence_ms = link.monotonic() - this.#received_ms;
+      if (silence_ms > SILENT_HEARTBEATS * heartbeat_ms) this.#break("the consumer is silent");
+    }, heartbeat_ms);
+    this.#checkCaughtUp();
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearInterval(this.#silence);
+    const { link } = this.#options.bucket;
+    if (link.connection.isClosed()) return;
+    this.#unsubscribe();
+    this.#forgetConsumer();
+  }
+
+  /** Deletes the consumer; otherwise the server deletes it after a while. */
+  #forgetConsumer(): void {
+    const { bucket } = this.#options;
+    const name = this.#consumer;
+    if (name === undefined || bucket.link.state !== "connected") return;
+    // The server removes it on its own after a while.
+    bucket.manager().then(({ consumers }) => consumers.delete(bucket.stream, name)).catch(() => {});
+  }
+
+  #break(why: string): void {
+    if (this.#stopped) return;
+    this.stop();
+    this.#options.onBroken(why);
+  }
+
+  #receive(message: Msg): void {
+    if (this.#stopped) return;
+    this.#received_ms = this.#options.bucket.link.monotonic();
+    const status = message.headers?.code ?? 0;
+    if (status === 100) return this.#control(message);
+    if (status >= 400) return this.#break(`the consumer ended with ${message.headers?.status}`);
+    const position = parsePosition(message.reply);
+    if (position === undefined) return this.#break("a delivery has no position");
+    if (position.consumer_sequence !== this.#delivered + 1) {
+      return this.#break("a delivery is missing");
+    }
+    this.#delivered++;
+    this.#options.onListed({
+      storedKey: this.#options.bucket.storedKey(message.subject),
+      revision: position.stream_sequence,
+      deleted: isDeletion(message.headers),
+      payload: message.data,
+      size_bytes: sizeOf(message),
+    });
+    this.#drained ||= position.pending === 0;
+    this.#checkCaughtUp();
+  }
+
+  /**
+   * Handles a control message: flow control needs an answer; a heartbeat has the position that the server expects us
+   * at. It comes only when nothing is left to deliver, so it also ends the initial state: a server that is still
+   * restoring its stores may have counted too many.
+   */
+  #control(message: Msg): void {
+    const { connection } = this.#options.bucket.link;
+    if (message.reply) {
+      connection.publish(message.reply);
+      return;
+    }
+    const stalled = message.headers?.get("Nats-Consumer-Stalled");
+    if (stalled) connection.publish(stalled);
+    const last = Number(message.headers?.get("Nats-Last-Consumer") ?? this.#delivered);
+    if (last > this.#delivered) return this.#break("a delivery is missing");
+    this.#drained ||= !stalled;
+    this.#checkCaughtUp();
+  }
+
+  #checkCaughtUp(): void {
+    if (this.#caughtUp || this.#stopped || this.#initial === undefined) return;
+    if (this.#delivered < this.#initial && !this.#drained) return;
+    this.#caughtUp = true;
+    this.#options.onCaughtUp();
+  }
+}
+
+/** Opens a listing. Rejects if the consumer cannot be created; nothing is reported after that. */
+async function openListing(options: ListingOptions): Promise<Listing> {
+  const listing = new Listing(options);
+  try {
+    await options.bucket.link.guard(listing.open());
+    return listing;
+  } catch (error) {
+    listing.stop();
+    throw error;
+  }
 }
