@@ -3,7 +3,7 @@ import type { Room } from "../room/room.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { RoomHub } from "./room_hub.ts";
 import { Cell, type RoomView } from "./store.ts";
-import type { ArqonError } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
 import { type HeldLock, holdLock, type HoldLockOptions, newCommandId } from "../room/held_lock.ts";
 import type { Message } from "../message/message.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -53,6 +53,7 @@ export class ValuesStore<Values extends Watched> extends Cell<ValuesView<Values>
         if (!over.signal.aborted) this.show({ values, version, ready: true, error: undefined });
       });
       await values.ended;
+      throw new ArqonError("disconnected", this.#hub.id);
     }).catch((error) => {
       if (!over.signal.aborted) this.show({ error: asArqonError(error) });
     });
@@ -131,9 +132,11 @@ export class LockStore extends Cell<LockView> {
   }
 
   protected start(): () => void {
-    const leave = this.#state.subscribe(({ lock, ready, error }) =>
-      this.show({ holder: lock?.holder, ready, ...(error ? { error } : {}) })
-    );
+    let before: ArqonError | undefined;
+    const leave = this.#state.subscribe(({ lock, ready, error }) => {
+      this.show({ holder: lock?.holder, ready, ...(error === before ? {} : { error }) });
+      before = error;
+    });
     return () => {
       leave();
       void this.release();
