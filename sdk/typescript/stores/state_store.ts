@@ -44,18 +44,19 @@ export class ValuesStore<Values extends Watched> extends Cell<ValuesView<Values>
 
   protected start(): () => void {
     const over = new AbortController();
+    const { signal } = over;
     this.#hub.client.use(async (bus) => {
-      if (over.signal.aborted) return;
+      if (signal.aborted) return;
       const values = this.#watch(bus.room(this.#hub.id));
-      over.signal.addEventListener("abort", () => values.close());
+      signal.addEventListener("abort", () => values.close());
       values.changed(() => {
         const { version } = values;
-        if (!over.signal.aborted) this.show({ values, version, ready: true, error: undefined });
+        if (!signal.aborted) this.show({ values, version, ready: true, error: undefined });
       });
       await values.ended;
       throw new ArqonError("disconnected", this.#hub.id);
     }).catch((error) => {
-      if (!over.signal.aborted) this.show({ error: asArqonError(error) });
+      if (!signal.aborted) this.show({ error: asArqonError(error) });
     });
     return () => over.abort();
   }
@@ -164,6 +165,8 @@ interface Write {
   done?: RoomPosition;
 }
 
+const once = () => ({ command_id: newCommandId() });
+
 /** The state of a room while the store has a subscriber. */
 export class StateStore extends Cell<StateView> {
   readonly #hub: RoomHub;
@@ -193,7 +196,7 @@ export class StateStore extends Cell<StateView> {
     const { key, value } = write;
     this.#writes.push(write);
     this.#show();
-    const options = { command_id: newCommandId() };
+    const options = once();
     try {
       write.done = await this.#hub.client.use((bus) => {
         const room = bus.room(this.#hub.id);
@@ -245,7 +248,8 @@ export class StateStore extends Cell<StateView> {
     const read = ++this.#reads;
     this.#early = [];
     try {
-      const whole = await roomState(bus.room(this.#hub.id)).get();
+      // With an id it is asked again while no Brain serves.
+      const whole = await roomState(bus.room(this.#hub.id)).get(undefined, once());
       if (read !== this.#reads) return;
       const early = this.#early;
       this.#early = undefined;

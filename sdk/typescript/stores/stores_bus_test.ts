@@ -347,6 +347,23 @@ Deno.test("messages of a backend that names no sender are in the list, changes o
   await assertStopped(client);
 });
 
+Deno.test("a state that is read while no Brain serves is there once one does", async () => {
+  const answers = [false, true];
+  await using peer = startRoom((line, sub) => line.accept(sub), (line, operation) => {
+    if (operation.kind !== "publish") return;
+    const { envelope } = operation;
+    if (answers.shift()) line.accept(envelope, { state: { k: 1 }, version: 1, epoch: "e" });
+    else line.refuse(envelope, 503, "brain-unavailable", 10);
+  });
+  const client = createClient(quick(peer.url).options);
+  {
+    using state = hear(client.room("lobby").state);
+    await until("it is there", () => state.last.state.k === 1);
+    assert.equal(state.last.error, undefined);
+  }
+  await assertStopped(client);
+});
+
 Deno.test({
   name: "stores",
   ...CLEAN,
