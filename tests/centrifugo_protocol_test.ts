@@ -99,8 +99,14 @@ Deno.test("the Shield answers each command of a frame, also those after connect"
     { id: 10, rpc: { method: "a/no.such", data: {} } },
     {},
     { send: { data: "nothing" } },
+    { send: { data: { method: "a/room.set", data: { key: "k", value: 1 } } } },
+    { publish: { channel: "a", data: 1 } },
+    { id: 11, rpc: { method: "a/room.get", data: { key: "k" } } },
   );
   await client.reply(10);
+  assert.equal((await client.reply(11)).rpc.data.value, 1);
+  const without = client.received.filter(({ id }) => id === 0);
+  assert.deepEqual(without, [], "libraries take a reply without an id as a ping");
   const { connect } = await client.reply(1);
   assert.deepEqual([connect.expires, connect.pong], [true, true]);
   assert.ok(connect.ttl > 3_000 && connect.ttl < 3_600, `${connect.ttl}`);

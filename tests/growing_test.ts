@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { connect, type Connection, type Room } from "@arqon/sdk";
 import type { Reason } from "@arqon/proto";
+import { chatTransport } from "@arqon/sdk/ai";
 import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { AdminClient } from "./peers/admin_client.ts";
@@ -351,6 +352,27 @@ Deno.test("a reader that was away learns each end of an id, and takes no other m
   await second.write(" and more");
   await until("it goes on", () => received.of("again")?.text === "anew and more");
   await second.finish();
+});
+
+Deno.test("a chat of the AI SDK whose user is kicked in the middle of an answer ends with an error", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  await using ann = await open(bus, "ann");
+  await using mod = await open(bus, "mod", { role: "service" });
+  const transport = chatTransport((id) => ann.room(id));
+  const asked = { trigger: "submit-message", messages: [], abortSignal: undefined };
+  using questions = mod.room("chat-ai").subscribe();
+  await questions.ready;
+  const answer = await transport.sendMessages({ chatId: "chat-ai", ...asked });
+  const { value } = await questions[Symbol.asyncIterator]().next();
+  const out = await openStream(mod.room("chat-ai"), { id: value?.message_id ?? "" });
+  await out.write("The first half");
+  const types: string[] = [];
+  for await (const { type } of answer) {
+    types.push(type);
+    if (type === "text-delta") await mod.room("chat-ai").kick({ user_id: "ann" });
+  }
+  assert.deepEqual(types, ["start", "text-start", "text-delta", "text-end", "error"]);
+  await out.finish();
 });
 
 Deno.test("an idle message is ended in its current state, and one whose producer is connected is not", async () => {

@@ -291,6 +291,20 @@ async function aware(bus: TestBus): Promise<void> {
   await until("ben sees her go", () => seen() === undefined);
 }
 
+async function putOut(bus: TestBus): Promise<void> {
+  const token = await bus.tokenFor({ user: "mod", role: "service" });
+  await using mod = await connect({ url: bus.url, token });
+  for (const reason of ["disconnected", "room-banned"]) {
+    await using ann = await open(bus, "doc-out", { token: { user: "ann" } });
+    const room = mod.room("doc-out");
+    if (reason === "disconnected") await room.kick({ user_id: "ann" });
+    else await room.ban("ann", { scope: "room" });
+    assert.equal((await ann.provider.closed as ArqonError | undefined)?.reason, reason);
+    ann.text.insert(0, "nobody has this");
+    await assert.rejects(ann.provider.saved(), { reason });
+  }
+}
+
 Deno.test({
   name: "yjs: editors on a bus",
   async fn(t) {
@@ -311,6 +325,10 @@ Deno.test({
     await t.step(
       "a change that a policy refuses is undone, and nobody receives it",
       () => refusedByPolicy(bus),
+    );
+    await t.step(
+      "an editor that is put out says so, and that its changes are not stored",
+      () => putOut(bus),
     );
     await t.step("awareness is the room's presence", () => aware(bus));
   },

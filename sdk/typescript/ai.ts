@@ -125,7 +125,8 @@ function chunksOf(
           if (one.piece !== "") out.enqueue({ type: "text-delta", id, delta: one.piece });
           if (one.state !== "growing") end(endOf(one));
         }
-        end([]);
+        // A kick, or a ban.
+        end([{ type: "text-end", id }, { type: "error", errorText: "removed from the room" }]);
       } catch (error) {
         if (is_open) out.error(error);
         is_open = false;

@@ -1,6 +1,7 @@
 /** A Yjs document in a durable room: reading, local changes, awareness. */
 import * as Y from "yjs";
-import type { ArqonError, Message, PresenceSubscription, Room, Subscription } from "@arqon/sdk";
+import { ArqonError } from "@arqon/sdk";
+import type { Message, PresenceSubscription, Room, Subscription } from "@arqon/sdk";
 import type { Awareness } from "y-protocols/awareness.js";
 import { linkAwareness, metaOf } from "./awareness.ts";
 import { cleaned, documentOf, hasHoles, isFinal, missing, pause, Writer } from "./edits/writer.ts";
@@ -113,7 +114,10 @@ export class YjsProvider {
    * `not-durable`, and with `AbortError` after `destroy`.
    */
   readonly ready: Promise<void>;
-  /** Resolves at the end: with the error that ended it, or with undefined after `destroy`. */
+  /**
+   * Resolves at the end: with the error that ended it (`disconnected` after a kick, `room-banned` after a ban), or with
+   * undefined after `destroy`.
+   */
   readonly closed: Promise<unknown>;
   readonly #settings: ReturnType<typeof settingsOf>;
   readonly #life = new AbortController();
@@ -128,6 +132,8 @@ export class YjsProvider {
   #is_compacting = false;
   #is_synced = false;
   #reported = "";
+  /** The error that has ended it. */
+  #failure: unknown;
 
   /** Throws as `Room.subscribe` does. At most one provider for a room on a connection. */
   constructor(room: Room, doc: Y.Doc, options: ProviderOptions = {}) {
@@ -169,11 +175,12 @@ export class YjsProvider {
     this.#writer.read_only = read_only;
   }
 
-  /** Resolves when all local changes are stored or refused. */
+  /** Resolves when all local changes are stored or refused. Rejects with the error that has ended the provider. */
   async saved(): Promise<void> {
     while (this.#writer.unsaved && !this.#life.signal.aborted) {
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Leaves the room. The document stays unchanged; unstored changes are only in it. */
@@ -196,12 +203,11 @@ export class YjsProvider {
   async #run(): Promise<unknown> {
     const { signal } = this.#life;
     try {
-      await this.#follow(this.#subscribe());
-      signal.throwIfAborted();
-      return undefined;
+      return await this.#follow(this.#subscribe());
     } catch (error) {
       this.#ready.reject(error);
-      return signal.aborted ? undefined : error;
+      if (!signal.aborted) this.#failure = error;
+      return this.#failure;
     } finally {
       this.#end();
     }
@@ -216,14 +222,16 @@ export class YjsProvider {
     return this.room.subscribe({ ...options, presence: true, member_meta });
   }
 
-  async #follow(messages: Subscription): Promise<void> {
+  async #follow(messages: Subscription): Promise<never> {
     await messages.ready;
     if (this.awareness !== undefined) this.#linkAwareness(messages as PresenceSubscription);
     const is_empty = this.doc.store.clients.size === 0;
     await this.#load(is_empty);
     this.#ready.resolve();
+    let signal: Message["signal"];
     for await (const message of messages) {
-      const reason = message.signal?.reason;
+      ({ signal } = message);
+      const reason = signal?.reason;
       if (message.signal === undefined) {
         this.#take(message);
         const may_be_whole = !hasHoles(this.doc) || markOf(message) !== undefined;
@@ -234,6 +242,9 @@ export class YjsProvider {
         await this.#load(false);
       }
     }
+    this.#life.signal.throwIfAborted();
+    const reason = signal?.kind === "BAN" ? "room-banned" : "disconnected";
+    throw new ArqonError(reason, `${this.room.id}: ${signal?.reason}`);
   }
 
   async #linkAwareness(subscription: PresenceSubscription): Promise<void> {

@@ -202,7 +202,8 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #reply(reply: Reply): void {
-    this.#write(this.#options.form.encode(reply));
+    // Libraries take a reply without an id as a ping.
+    if (reply.id !== NO_REPLY || reply.connect) this.#write(this.#options.form.encode(reply));
   }
 
   #write(frame: string | Uint8Array<ArrayBuffer>): void {
@@ -212,7 +213,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #fail(id: number, error: ClientError): void {
-    if (id !== NO_REPLY) this.#reply({ id, error });
+    this.#reply({ id, error });
   }
 
   #disconnect(code: number, reason: string): void {

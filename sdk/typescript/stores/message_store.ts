@@ -109,8 +109,8 @@ export class MessageStore extends Cell<MessagesView> {
   #flush(changed: Partial<MessagesView> = {}): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const extra = this.#list.length - this.#limit;
-    const left = extra > 0 ? this.#list.splice(0, extra) : [];
+    // A negative number removes none.
+    const left = this.#list.splice(0, this.#list.length - this.#limit);
     const trimmed = left.some(({ offset }) => offset !== 0) ? { has_more: true } : {};
     const { messages } = this.get();
     const is_same = messages.length === this.#list.length && messages.at(-1) === this.#list.at(-1);

@@ -103,12 +103,13 @@ export class RoomHub {
       return;
     }
     this.#leave ??= this.client.connection.subscribe(() => {});
-    const is_gap = before?.is_ready && !before.loop.position;
     void this.#follow(turn, terms, before?.loop.position).catch((error) => {
       if (turn === this.#turn) this.#end(true, asArqonError(error));
     });
     // Messages published between the two subscriptions were missed; a durable room has stored them.
-    if (is_gap) this.#receive(gapMessage(this.id, "reconnect", Date.now()));
+    if (before?.is_ready && !before.loop.position) {
+      this.#receive(gapMessage(this.id, "reconnect", Date.now()));
+    }
   }
 
   async #follow(turn: number, terms: string, position: Position | undefined): Promise<void> {

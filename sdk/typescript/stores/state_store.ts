@@ -3,7 +3,7 @@ import type { Room } from "../room/room.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { RoomHub } from "./room_hub.ts";
 import { Cell, type RoomView } from "./store.ts";
-import type { ArqonError } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
 import { type HeldLock, holdLock, type HoldLockOptions, newCommandId } from "../room/held_lock.ts";
 import type { Message } from "../message/message.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -44,17 +44,19 @@ export class ValuesStore<Values extends Watched> extends Cell<ValuesView<Values>
 
   protected start(): () => void {
     const over = new AbortController();
+    const { signal } = over;
     this.#hub.client.use(async (bus) => {
-      if (over.signal.aborted) return;
+      if (signal.aborted) return;
       const values = this.#watch(bus.room(this.#hub.id));
-      over.signal.addEventListener("abort", () => values.close());
+      signal.addEventListener("abort", () => values.close());
       values.changed(() => {
         const { version } = values;
-        if (!over.signal.aborted) this.show({ values, version, ready: true, error: undefined });
+        if (!signal.aborted) this.show({ values, version, ready: true, error: undefined });
       });
       await values.ended;
+      throw new ArqonError("disconnected", this.#hub.id);
     }).catch((error) => {
-      if (!over.signal.aborted) this.show({ error: asArqonError(error) });
+      if (!signal.aborted) this.show({ error: asArqonError(error) });
     });
     return () => over.abort();
   }
@@ -131,9 +133,11 @@ export class LockStore extends Cell<LockView> {
   }
 
   protected start(): () => void {
-    const leave = this.#state.subscribe(({ lock, ready, error }) =>
-      this.show({ holder: lock?.holder, ready, ...(error ? { error } : {}) })
-    );
+    let before: ArqonError | undefined;
+    const leave = this.#state.subscribe(({ lock, ready, error }) => {
+      this.show({ holder: lock?.holder, ready, ...(error === before ? {} : { error }) });
+      before = error;
+    });
     return () => {
       leave();
       void this.release();
@@ -160,6 +164,8 @@ interface Write {
   readonly value: Json | undefined;
   done?: RoomPosition;
 }
+
+const once = () => ({ command_id: newCommandId() });
 
 /** The state of a room while the store has a subscriber. */
 export class StateStore extends Cell<StateView> {
@@ -190,7 +196,7 @@ export class StateStore extends Cell<StateView> {
     const { key, value } = write;
     this.#writes.push(write);
     this.#show();
-    const options = { command_id: newCommandId() };
+    const options = once();
     try {
       write.done = await this.#hub.client.use((bus) => {
         const room = bus.room(this.#hub.id);
@@ -242,7 +248,8 @@ export class StateStore extends Cell<StateView> {
     const read = ++this.#reads;
     this.#early = [];
     try {
-      const whole = await roomState(bus.room(this.#hub.id)).get();
+      // With an id it is asked again while no Brain serves.
+      const whole = await roomState(bus.room(this.#hub.id)).get(undefined, once());
       if (read !== this.#reads) return;
       const early = this.#early;
       this.#early = undefined;

@@ -291,20 +291,32 @@ async function putOut(bus: TestBus): Promise<void> {
   {
     using state = hear(room.state);
     using others = hear(room.presence);
-    const both = [state, others];
-    for (const one of both) await ready(one);
-    const reasons = () => both.map(({ last }) => last.error?.reason).join();
+    using lock = hear(room.lock);
+    let end = () => {};
+    const watch = () => ({
+      version: 1,
+      is_current: true,
+      ended: new Promise<void>((resolve) => end = resolve),
+      changed: (listener: () => void) => (listener(), () => {}),
+      close() {},
+    });
+    using values = hear(room.values(watch));
+    const all = [state, others, lock];
+    for (const one of [...all, values]) await ready(one);
+    const reasons = () => [...new Set(all.map(({ last }) => last.error?.reason))].join();
+    end();
+    await until("values, too", () => values.last.error?.reason === "disconnected");
     await out.kick({ user_id: "ann" });
-    await until("both say it", () => reasons() === "disconnected,disconnected");
+    await until("all say it", () => reasons() === "disconnected");
     using list = hear(room.messages());
-    await until("a later store enters again", () => reasons() === ",");
+    await until("a later store enters again", () => reasons() === "");
     await ready(list);
     await out.publish("n", 1);
     await until("it receives", () => list.last.messages.at(-1)?.type === "n");
     await roomState(out).set("k", 1);
     await until("so does the state", () => state.last.state.k === 1);
     await out.ban("ann", { scope: "room" });
-    await until("both say it", () => reasons() === "room-banned,room-banned");
+    await until("all say it", () => reasons() === "room-banned");
     using late = hear(room.messages({ type: "n" }));
     await until("a later store, too", () => late.last.error?.reason === "room-banned");
   }
@@ -331,6 +343,23 @@ Deno.test("messages of a backend that names no sender are in the list, changes o
   {
     using list = hear(client.room("lobby").messages());
     await until("it is there", () => list.last.messages.map(({ type }) => type).join() === "order");
+  }
+  await assertStopped(client);
+});
+
+Deno.test("a state that is read while no Brain serves is there once one does", async () => {
+  const answers = [false, true];
+  await using peer = startRoom((line, sub) => line.accept(sub), (line, operation) => {
+    if (operation.kind !== "publish") return;
+    const { envelope } = operation;
+    if (answers.shift()) line.accept(envelope, { state: { k: 1 }, version: 1, epoch: "e" });
+    else line.refuse(envelope, 503, "brain-unavailable", 10);
+  });
+  const client = createClient(quick(peer.url).options);
+  {
+    using state = hear(client.room("lobby").state);
+    await until("it is there", () => state.last.state.k === 1);
+    assert.equal(state.last.error, undefined);
   }
   await assertStopped(client);
 });
