@@ -16,6 +16,7 @@ import { testLog } from "../shared/testing/logs.ts";
 import { type LocalShield, startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { logged } from "./harness/server_state.ts";
 import { answered, openText, type RawClient } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -305,7 +306,7 @@ Deno.test("budgets: hold while stored prices cannot be read, and use is refused 
     "/v1/usage?tenant=acme",
   );
   assert.deepEqual([status, body.reason], [409, "settings-conflict"]);
-  assert.match(bus.log(), /prices cannot be read/);
+  await logged(bus, /prices cannot be read/);
 });
 
 Deno.test("budgets: a tenant that was deleted begins with nothing used, and is refused no longer", async () => {
