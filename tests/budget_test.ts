@@ -5,15 +5,18 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
+import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { encodeMinute } from "../shared/usage/minute.ts";
 import { runningKey } from "../shared/usage/usage_stores.ts";
 import { pace } from "../shared/testing/pace.ts";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { until } from "../shared/testing/until.ts";
 import { testLog } from "../shared/testing/logs.ts";
 import { type LocalShield, startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { logged } from "./harness/server_state.ts";
 import { answered, openText, type RawClient } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -287,6 +290,23 @@ durable = true
     const { text } = await peer.ask("GET", "/v1/journal?tenant=default&room=r&outcome=refused");
     return (count = text.split('"budget-exhausted"').length - 1) === 7;
   });
+});
+
+Deno.test("budgets: hold while stored prices cannot be read, and use is refused without them", async () => {
+  await using folder = await temporaryFolder();
+  const spine = openEmbedded({ log: testLog(), now: Date.now, data_dir: folder.path });
+  await (await spine.keyValue("ARQON_USAGE")).put(["prices"], new TextEncoder().encode("{"));
+  await spine.drain();
+  await using bus = await startLocalBus(BUDGETS, { data_dir: folder.path });
+  using client = await openText(bus.url, await bus.tokenFor({ tenant: "acme" }));
+  const { refusal } = await exhaust([client]);
+  assert.equal(refusal?.reason, "budget-exhausted");
+  const operator = await bus.tokenFor({ role: "admin", tenant: "ops" });
+  const { status, body } = await new AdminClient(bus.admin_url, operator).get(
+    "/v1/usage?tenant=acme",
+  );
+  assert.deepEqual([status, body.reason], [409, "settings-conflict"]);
+  await logged(bus, /prices cannot be read/);
 });
 
 Deno.test("budgets: a tenant that was deleted begins with nothing used, and is refused no longer", async () => {

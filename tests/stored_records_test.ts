@@ -13,6 +13,7 @@ import { decodeRecord as decodeStream } from "../shield/streams/record.ts";
 import { decodeRollout } from "../shared/rollout/rollout.ts";
 import { decodeFold } from "../shared/usage/fold.ts";
 import { decodeMinute } from "../shared/usage/minute.ts";
+import { decodeBook } from "../shared/usage/price_book.ts";
 import { decodeBan } from "../shared/records/bans.ts";
 import { decodeBusSchemas } from "../shared/records/bus_schemas.ts";
 import { readDeadLetter, readHookDocument, readPosition } from "../shared/records/hook_document.ts";
@@ -35,6 +36,7 @@ const THROW: Readonly<Record<string, () => unknown>> = {
   stream: () => decodeStream(NEWER),
   minute: () => decodeMinute(bytes('{"v":99}')),
   fold: () => decodeFold("hour", bytes('{"v":99}')),
+  "price book": () => decodeBook(bytes('{"v":99}')),
   ban: () => decodeBan(NEWER),
   revocation: () => decodeRevocation(NEWER),
   hook: () => readHookDocument(NEWER),

@@ -141,14 +141,16 @@ export const encodeRollout = (value: Rollout | RolloutReport): Uint8Array =>
 function decode<Value>(
   schema: z.ZodType<Value>,
   bytes: Uint8Array,
-): { readonly value: Value } | { readonly problem: string } {
+): { readonly value: Value } | { readonly problem: string; readonly is_newer?: boolean } {
   try {
     const value: unknown = JSON.parse(decoder.decode(bytes));
     requireFormat(value, "rollout");
     const parsed = schema.safeParse(value);
     return parsed.success ? { value: parsed.data } : { problem: problemText(parsed.error) };
   } catch (error) {
-    return { problem: isIncompatible(error) ? error.message : "not JSON" };
+    return isIncompatible(error)
+      ? { problem: error.message, is_newer: true }
+      : { problem: "not JSON" };
   }
 }
 

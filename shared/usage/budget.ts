@@ -123,8 +123,8 @@ export function encodeMark(exhausted: readonly BudgetState[]): string {
   return JSON.stringify({ until, budgets });
 }
 
-/** When the mark expires, Unix ms; 0 if it cannot be read. */
-export function markUntil(value: Uint8Array): number {
+/** When a mark expires, or the end of a running minute, Unix ms; 0 if it cannot be read. */
+export function untilOf(value: Uint8Array): number {
   try {
     const { until } = JSON.parse(new TextDecoder().decode(value));
     return typeof until === "number" ? until : 0;

@@ -8,6 +8,7 @@ import type { Config } from "../config/schema.ts";
 import type { TenantBudget } from "../config/schema_usage.ts";
 import { type BudgetState, inForce, statesOf, strictest } from "./budget.ts";
 import type { TenantUsed } from "./budget_used.ts";
+import { isIncompatible } from "../records/stored.ts";
 import type { PriceBook } from "./price_book.ts";
 
 /** Tenants read at a time. */
@@ -18,7 +19,7 @@ const IDLE_MAX = 10_000;
 /** The dependencies and settings of `BudgetStandings`. */
 export interface BudgetStandingsOptions extends Pick<Env, "log" | "now"> {
   readonly config: Pick<Config["usage"], "budgets" | "flush_ms">;
-  readonly prices: { read(): Promise<PriceBook> };
+  readonly prices: { known(): Promise<PriceBook> };
   /** The tenant's own budgets. */
   readonly own: (tenant_id: string) => readonly TenantBudget[];
   /** Tenants that use this process now. */
@@ -142,10 +143,20 @@ export class BudgetStandings {
     const due: string[] = [];
     for (const tenant_id of this.#options.active()) if (this.has(tenant_id)) due.push(tenant_id);
     if (this.#tenants.size > IDLE_MAX) this.#forget(new Set(due));
+    let newer: unknown;
     try {
       for (let at = 0; at < due.length && !this.#closed; at += UNDER_WAY) {
-        await Promise.all(due.slice(at, at + UNDER_WAY).map((tenant_id) => this.#read(tenant_id)));
+        await Promise.all(
+          due.slice(at, at + UNDER_WAY).map((tenant_id) =>
+            this.#read(tenant_id).catch((error) => {
+              // Use that a newer process has stored is no reason not to read other tenants'.
+              if (!isIncompatible(error)) throw error;
+              newer = error;
+            })
+          ),
+        );
       }
+      if (newer !== undefined) throw newer;
       this.#failed = false;
     } catch (error) {
       if (!this.#failed) {
@@ -167,7 +178,7 @@ export class BudgetStandings {
     const held = this.#heldOf(tenant_id);
     const { prices, now, onRead } = this.#options;
     const reading = held.reading.then(async () => {
-      const [used, book] = await Promise.all([held.used.read(now()), prices.read()]);
+      const [used, book] = await Promise.all([held.used.read(now()), prices.known()]);
       held.states = statesOf(this.of(tenant_id), used, book, now(), held.states);
       held.holding = strictest(held.states, now());
       held.is_known = true;

@@ -2,8 +2,10 @@
  * The price lists of a bus, each with its first day by UTC: the price of a day depends neither on the reader nor on the
  * time of reading. Past months keep their lists. Pure; `prices.ts` stores the book.
  */
+import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Counts } from "../records/counts.ts";
+import { readStored } from "../records/stored.ts";
 import { amountsOf, costOf, type PriceList, USAGE_UNITS } from "./units.ts";
 
 const DAY_MS = 86_400_000;
@@ -105,8 +107,9 @@ function put({ lists, replaced }: PriceBook, prices: PriceList, from_ms: number)
 export const encodeBook = (book: PriceBook): Uint8Array =>
   new TextEncoder().encode(JSON.stringify({ v: 1, ...book }));
 
-/** Decodes a book. Throws for invalid bytes. */
+/** Decodes a book. Throws `settings-conflict` for invalid bytes, and `incompatible-version`. */
 export function decodeBook(bytes: Uint8Array): PriceBook {
-  const { lists, replaced } = Stored.parse(JSON.parse(new TextDecoder().decode(bytes)));
-  return { lists, replaced };
+  const book = readStored(bytes, Stored, "price book");
+  if (book !== undefined) return { lists: book.lists, replaced: book.replaced };
+  throw new ArqonError("settings-conflict", "the stored prices cannot be read");
 }

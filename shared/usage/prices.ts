@@ -25,6 +25,7 @@ export class Prices {
   /** Whether the configuration's prices are neither in the book nor refused. */
   #is_due = true;
   #is_change = false;
+  #failed = false;
   #reading: Promise<PriceBook> | undefined;
 
   constructor(options: PricesOptions) {
@@ -43,7 +44,21 @@ export class Prices {
     this.read().catch(() => {});
   }
 
-  /** Reads the book, and adds due prices. Rejects with `spine-unavailable`. */
+  /** Reads the book; while it cannot be read, that is logged once, and the book is as last read. Never rejects. */
+  async known(): Promise<PriceBook> {
+    try {
+      await this.read();
+      this.#failed = false;
+    } catch (error) {
+      if (!this.#failed) {
+        this.#options.log.warn("prices cannot be read; known ones hold", { error });
+      }
+      this.#failed = true;
+    }
+    return this.book;
+  }
+
+  /** Reads the book, and adds due prices. Rejects with `spine-unavailable`, and as `decodeBook` throws. */
   read(): Promise<PriceBook> {
     return this.#reading ??= this.#read().finally(() => this.#reading = undefined);
   }

@@ -10,6 +10,7 @@ import type { KvKey } from "../spine/contract/spine.ts";
 import { BlockQueue, type WaitingBlock } from "../blocks/block_queue.ts";
 import type { LivingPart, OwnLife } from "../lives/own_life.ts";
 import { slice } from "../turns/slices.ts";
+import { untilOf } from "./budget.ts";
 import { LedgerFill } from "./fill.ts";
 import { encodeMinute, type TenantRows } from "./minute.ts";
 import { runningKey, type UsageStores } from "./usage_stores.ts";
@@ -257,10 +258,8 @@ export class UsageWriter {
     const bucket = await place.running();
     const entry = await bucket.get(key);
     if (entry === undefined) return;
-    const value = JSON.parse(new TextDecoder().decode(entry.value));
-    const until_ms = Number(value.until ?? value.until_ms);
     // The store's clock, if it has one, contradicts a wrong one of this process.
-    const is_old = until_ms < oldest_ms && (entry.age_ms ?? Infinity) >= place.kept_ms;
+    const is_old = untilOf(entry.value) < oldest_ms && (entry.age_ms ?? Infinity) >= place.kept_ms;
     if (is_old) await bucket.delete(key, entry.revision);
   }
 }

@@ -137,12 +137,17 @@ interface Stored {
   readonly revision: number;
 }
 
-/** The tenant's latest rollout. Rejects with `settings-conflict` if the stored document is invalid. */
-async function stored(bucket: KeyValue, tenant: string): Promise<Stored> {
+/**
+ * The tenant's latest rollout. Rejects with `settings-conflict` if the stored document is invalid; `is_replaced`: only
+ * for one of a newer ArqonBus, since a damaged one is not run.
+ */
+async function stored(bucket: KeyValue, tenant: string, is_replaced = false): Promise<Stored> {
   const entry = await bucket.get([tenant]);
   if (entry === undefined) return { rollout: undefined, revision: 0 };
+  const { revision } = entry;
   const decoded = decodeRollout(entry.value);
-  if ("value" in decoded) return { rollout: decoded.value, revision: entry.revision };
+  if ("value" in decoded) return { rollout: decoded.value, revision };
+  if (is_replaced && decoded.is_newer !== true) return { rollout: undefined, revision };
   throw new ArqonError("settings-conflict", `the rollout cannot be read: ${decoded.problem}`);
 }
 
@@ -228,7 +233,7 @@ async function start(
     stage_ms: began_ms,
   };
   const rollout = await changeDocument(async (mayLose) => {
-    const { rollout: before, revision } = await stored(bucket, tenant);
+    const { rollout: before, revision } = await stored(bucket, tenant, true);
     if (before !== undefined && isUnderWay(before)) {
       const words = `rollout ${before.id} by ${JSON.stringify(before.by)} is under way`;
       throw new ArqonError("settings-conflict", `${words}, nothing was changed`);

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
+import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { until } from "../../shared/testing/until.ts";
 import { openSettings } from "../settings/settings.ts";
 import { ann } from "../auth/testing/identity.ts";
@@ -190,6 +191,24 @@ Deno.test("candidates are compared on selected messages: in both directions, wit
   });
   assert.equal((await test.shadows()).length, 2, "a message that production refused is not copied");
   assert.equal(await test.metric('shield_mirror_verdicts_total{outcome="agree"}'), 2);
+});
+
+Deno.test("examples of a deleted tenant are not shown to a later one of its name", async () => {
+  await using test = await testMirror(ALL);
+  const bucket = await test.engine.spine.keyValue(TENANTS_BUCKET);
+  const examples = async () =>
+    (await test.ask("GET", "/v1/mirror/diff?tenant=acme")).body.candidates.length;
+  const change = async (percent: number) => {
+    const mirror = { rules: [{ prefix: "in.t.acme.*", percent }] };
+    const { revision } = await test.settings.change("acme", "root", (old) => ({ ...old, mirror }));
+    assert.ok(await test.settings.reached("acme", revision, 10_000));
+  };
+  await change(1);
+  await send(pathOf(test, overseerSaying(test, true, false)), { trace_id: TRACE_ID });
+  await change(0.5);
+  assert.equal(await examples(), 1);
+  await bucket.delete(["acme"]);
+  await until("they are forgotten", async () => await examples() === 0);
 });
 
 Deno.test("a candidate with two verdicts about a message counts once, as a refusal if either is", async () => {

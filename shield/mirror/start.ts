@@ -59,8 +59,10 @@ export function startMirror(start: MirrorStart): StartedMirror {
     onSend: (copy) => rememberPassed(decisions, copy),
   });
   const verdicts = startVerdicts({ spine, book, decisions, stats, log, now });
-  const stopSettings = settings.onChange((tenant_id, { mirror }) => {
+  const stopSettings = settings.onChange((tenant_id, { mirror, version, pending }) => {
     rules.setTenant(tenant_id, mirror.rules);
+    // Its settings were deleted, and the tenant with them.
+    if (version === 0 && pending === undefined) book.reset(tenant_id);
   });
   stats.register(registry, () => ({
     messages: sender.messages,

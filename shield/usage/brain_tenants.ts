@@ -5,7 +5,7 @@
 import type { Env } from "../../shared/env.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
-import { EXHAUSTED_MARKS, markUntil } from "../../shared/usage/budget.ts";
+import { EXHAUSTED_MARKS, untilOf } from "../../shared/usage/budget.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 
 /** How long a tenant is read after a Brain's report, in ms: each reading retries failures. */
@@ -65,6 +65,6 @@ export class BrainTenants {
   #receive({ key: [, tenant_id = ""], value }: KvChange): void {
     if (value === undefined) return;
     const { now, monotonic_ms } = this.#options;
-    if (markUntil(value) > now()) this.#renewed.renew(tenant_id, monotonic_ms());
+    if (untilOf(value) > now()) this.#renewed.renew(tenant_id, monotonic_ms());
   }
 }

@@ -4,6 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { keptLog, QUIET } from "../../shared/testing/logs.ts";
+import { until } from "../../shared/testing/until.ts";
 import type { BudgetState } from "../../shared/usage/budget.ts";
 import { BudgetNotices } from "./budget_notices.ts";
 import { Budgets, type BudgetsOptions } from "./budgets.ts";
@@ -23,7 +24,7 @@ Deno.test("budgets: a removed budget no longer blocks once its tenant's state is
   };
   const options = {
     config: { budgets: [], flush_ms: 1_000 },
-    prices: { read: () => Promise.resolve({ lists: [], replaced: [] }) },
+    prices: { known: () => Promise.resolve({ lists: [], replaced: [] }) },
     settings: settings as unknown as BudgetsOptions["settings"],
     active: () => [],
     usedOf: () => ({
@@ -43,6 +44,39 @@ Deno.test("budgets: a removed budget no longer blocks once its tenant's state is
   assert.deepEqual(await budgets.stand("acme"), []);
   budgets.take("acme");
   await budgets.close();
+});
+
+Deno.test("budgets: use of one tenant that a newer process has stored holds up no other tenant's", async () => {
+  const tenants = Array.from({ length: 20 }, (_, at) => `t${at}`);
+  const read: string[] = [];
+  const { log, lines } = keptLog();
+  const budgets = new Budgets({
+    config: {
+      budgets: [{ per: "month", unit: "messages_in", limit: 0, action: "refuse" } as TenantBudget],
+      flush_ms: 1_000,
+    },
+    prices: { known: () => Promise.resolve({ lists: [], replaced: [] }) },
+    settings: {
+      get: () => ({}),
+      onChange: () => () => {},
+    } as unknown as BudgetsOptions["settings"],
+    active: () => tenants,
+    usedOf: (tenant_id) => ({
+      read() {
+        if (tenant_id === "t0") return Promise.reject(new ArqonError("incompatible-version"));
+        read.push(tenant_id);
+        return Promise.resolve({ day: [], month: [] });
+      },
+    }),
+    tell: () => Promise.resolve(),
+    log,
+    now: () => NOW_MS,
+  });
+  budgets.renew();
+  await until("all others are read", () => read.length === tenants.length - 1);
+  await budgets.close();
+  assert.deepEqual(read, tenants.slice(1));
+  assert.match(lines.join(""), /budgets could not be read/);
 });
 
 Deno.test("budgets: a report that cannot be marked is in the log, and is made at the next reading", async () => {

@@ -17,6 +17,7 @@ import { testLog } from "../../shared/testing/logs.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
+import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "../rollout_traffic.ts";
 
 const TENANT = "/v1/tenants/acme";
 const HOOK = { url: "https://127.0.0.1:1/", room: "lobby" };
@@ -65,6 +66,12 @@ Deno.test("a stored document that cannot be read hides no other one, and can be 
     one.state === "unreadable",
   ]);
   assert.deepEqual(shown, [["acme", true], ["zeta", false]]);
+  // A damaged rollout is not run, so another one may begin.
+  const ask = asker(bus.admin_url, token);
+  await putPolicy(ask, "acme", await upload(ask, OLD_RULE));
+  const next = await rolloutBody(ask, "acme", await upload(ask, GOOD_RULE), {});
+  const begun = await ask("POST", "rollouts/acme", next);
+  assert.equal(begun.status, 200, JSON.stringify(begun.body));
   for (const tenant of ["acme", "zeta"]) {
     assert.equal(await status("GET", `/v1/data?tenant=${tenant}&user=ann`), 200);
   }

@@ -6,6 +6,7 @@ import { getOption, ScalarType } from "@bufbuild/protobuf";
 import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
 import {
   DuplicateMember,
+  extensionOf,
   Numeral,
   parseNumerals,
   readJson,
@@ -242,10 +243,7 @@ class JsonSearch {
 
   /** Handles a key that is not a field of the message: an extension, or unknown. */
   #stranger(desc: DescMessage, key: string, value: unknown, path: string): void {
-    const extension = key.startsWith("[")
-      ? this.#registry.getExtension(key.slice(1, -1))
-      : undefined;
-    if (extension?.extendee.typeName === desc.typeName) {
+    if (extensionOf(desc, key, this.#registry) !== undefined) {
       this.#try(desc, { [key]: value }, joinPath(path, key));
     } else if (this.#findings.countUnknown()) {
       const what = `key ${quoteKey(key)} is not in ${desc.typeName}`;

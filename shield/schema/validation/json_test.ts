@@ -127,6 +127,10 @@ Deno.test("an extension in the set is read", () => {
   assert.deepEqual(found(node, { ...json, "[t.other]": {} }, "refuse"), [
     "unknown-field [t.other]",
   ]);
+  assert.deepEqual(found(node, { ...json, "[t.extra]": null }, "refuse"), [], "it is absent");
+  const leaf = { id: "a", "[t.extra]": { id: "b" } };
+  assert.deepEqual(found(node, { ...json, leaf }), [], "another message's is unknown");
+  assert.deepEqual(found(node, { ...json, leaf }, "refuse"), ["unknown-field leaf[t.extra]"]);
 });
 
 Deno.test("a key like __proto__ is a member like any other", () => {

@@ -50,6 +50,8 @@ const CHECKED_NAME_STEPS = 20;
 const BASE64 = /^[A-Za-z0-9+/_-]*(?:={0,2})$/;
 const DURATION = /^-?\d+(?:\.\d{1,9})?s$/;
 const WORDS: readonly string[] = ["NaN", "Infinity", "-Infinity"];
+/** Types with a value that is written as null. */
+const NULLS: readonly unknown[] = ["google.protobuf.Value", "google.protobuf.NullValue"];
 
 type AnyField = DescField | DescExtension;
 type Members = Record<string, unknown>;
@@ -128,6 +130,16 @@ function fieldsOf(desc: DescMessage): ReadonlyMap<string, DescField> {
   return fields;
 }
 
+/** The extension of the message that a member's name in brackets names. */
+export function extensionOf(
+  desc: DescMessage,
+  name: string,
+  registry: Registry,
+): DescExtension | undefined {
+  const found = name.startsWith("[") ? registry.getExtension(name.slice(1, -1)) : undefined;
+  return found?.extendee.typeName === desc.typeName ? found : undefined;
+}
+
 function readyMessage(desc: DescMessage, value: unknown, given: ReadOptions): unknown {
   given.work.spend(messageSteps(desc));
   if (hasCustomJsonRepresentation(desc)) return readyKnown(desc, value, given);
@@ -137,14 +149,23 @@ function readyMessage(desc: DescMessage, value: unknown, given: ReadOptions): un
   const names = Object.keys(value);
   given.work.spend(names.length);
   for (const name of names) {
-    const field = fields.get(name) ??
-      (name.startsWith("[") ? given.registry.getExtension(name.slice(1, -1)) : undefined);
+    const field = fields.get(name) ?? extensionOf(desc, name, given.registry);
     if (field === undefined) {
+      // The library passes over an extension of another message, as if it were known.
+      if (name.startsWith("[") && given.ignoreUnknownFields !== true) {
+        throw wrong(desc, `key ${quoted(name)} is unknown`);
+      }
       given.work.spend(given.checked === undefined ? NAME_STEPS : CHECKED_NAME_STEPS);
       continue;
     }
     const before = value[name];
-    if (before === null) continue;
+    if (before === null) {
+      // The library would set an extension to its default.
+      if (field.kind === "extension" && !NULLS.includes((field.message ?? field.enum)?.typeName)) {
+        delete value[name];
+      }
+      continue;
+    }
     const ready = readyField(field, before, given);
     if (ready !== before) put(value, name, ready);
   }

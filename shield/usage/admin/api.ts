@@ -63,6 +63,7 @@ export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>("usage", {
       whole_since_ms: UNIX_MS,
       damaged: { type: "number" },
     }),
+    refusals: [409],
     scope: "own",
     handle: read,
   },
