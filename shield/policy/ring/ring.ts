@@ -244,7 +244,7 @@ export function ringPutBlocking(
  * The most records that wait for the end of their turn: after more records the reader may begin before the end of the
  * turn.
  */
-const UNSIGNALLED_MOST = 32;
+const UNSIGNALLED_MOST = 128;
 
 /** The bytes of records that are put into the ring together; a power of two. */
 const GATHERED_BYTES = 16_384;

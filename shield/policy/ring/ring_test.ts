@@ -182,7 +182,7 @@ Deno.test("the records of one turn wake the reader once, at the end of the turn"
 
 Deno.test("a long turn wakes the reader in the middle, and again for the rest", async () => {
   const { ring, send, turn } = open();
-  for (let count = 0; count < 70; count++) send([new Uint8Array(4)]);
+  for (let count = 0; count < 280; count++) send([new Uint8Array(4)]);
   assert.equal(ringSignals(ring), 2);
   await turn();
   assert.equal(ringSignals(ring), 3);
