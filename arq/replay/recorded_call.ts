@@ -347,7 +347,7 @@ export class OwnState {
     const is_by_connection = slot.placeholders.some(({ from }) => from === "connection");
     if (sender === null && is_by_connection) inputs.note(`state ${slot.key}`);
     const facts = factsFor(slot, inputs);
-    const filled = filledKey(slot, { tenant_id, connection_id, facts });
+    const filled = filledKey(slot, { tenant_id, connection_id, facts: () => facts });
     return { tenant_id, place: `${node} ${at} ${filled}`, ttl_ms: slot.ttl_ms };
   }
 }

@@ -63,7 +63,7 @@ function keptState(compiled: WebAssembly.Module) {
   const values = new Map<string, Uint8Array | null>();
   return ({ headers = {}, claims = {} }: Asked) => {
     const facts = { headers: Object.entries(headers), claims };
-    const source = { tenant_id: "acme", connection_id: "c1", facts };
+    const source = { tenant_id: "acme", connection_id: "c1", facts: () => facts };
     const keys = slots.map((slot, at) => `${at} ${filledKey(slot, source)}`);
     return {
       state: { value_bytes, value: (slot: number) => values.get(keys[slot]!) ?? null },

@@ -13,7 +13,6 @@ import type {
   CandidateVerdicts,
   GrowingPiece,
   Judged,
-  JudgedLater,
   Note,
   Policies,
   ReplacedCheck,
@@ -30,6 +29,7 @@ import type {
 } from "../../shared/records/verdict.ts";
 import type { JudgedRequest } from "./chain/comparisons.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";
+import type { VerdictReceiver } from "./pool/pool_lane.ts";
 
 /** The dependencies and settings of the Overseer. */
 export interface OverseerOptions extends Pick<Env, "now"> {
@@ -47,10 +47,10 @@ export interface OverseerOptions extends Pick<Env, "now"> {
   readonly versionOf?: (tenant_id: string) => number;
   readonly evaluate: (request: EvaluateRequest) => Promise<Verdict>;
   /**
-   * Like `evaluate`, but calls back in the task in which the verdict arrives, never before it has returned. Absent:
-   * `evaluate` also judges messages.
+   * Like `evaluate`, but calls the receiver in the task in which the verdict arrives, never before it has returned.
+   * Absent: `evaluate` also judges messages.
    */
-  readonly ask?: (request: EvaluateRequest, onVerdict: (verdict: Verdict) => void) => void;
+  readonly ask?: (request: EvaluateRequest, receiver: VerdictReceiver) => void;
   /**
    * The verdict about a message if it is available at once; undefined: `evaluate` gives it. Absent: never available.
    */
@@ -76,7 +76,7 @@ export interface OverseerOptions extends Pick<Env, "now"> {
 
 /** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Policies {
-  const { chainFor, limits } = options;
+  const { chainFor } = options;
   const bare = (
     caller: Caller,
     hook: Hook,
@@ -85,7 +85,7 @@ export function createOverseer(options: OverseerOptions): Policies {
   ): Promise<void> | undefined => {
     const chain = chainFor(caller.identity.tenant_id, hook, room_id, caller.connection_id);
     if (chain.length === 0) return undefined;
-    const question = new Question(hook, caller, chain, room_id, options.now(), limits);
+    const question = new Question(hook, caller, chain, room_id, options);
     if (note !== undefined) noteAsked(options, question, note);
     return options.evaluate(question).then((verdict) => void judged(options, question, verdict));
   };
@@ -97,8 +97,7 @@ export function createOverseer(options: OverseerOptions): Policies {
       const chain = chainFor(caller.identity.tenant_id, "on_message", envelope.room_id, key);
       if (chain.length === 0) return undefined;
       const { room_id } = envelope;
-      const now_ms = options.now();
-      const question = new Question("on_message", caller, chain, room_id, now_ms, limits, envelope);
+      const question = new Question("on_message", caller, chain, room_id, options, envelope);
       return judge(options, question, path, onReplaced, note);
     },
     onAppend: appending(options),
@@ -150,42 +149,23 @@ function judge<P, N extends Note>(
   if (note !== undefined) noteAsked(options, question, note);
   const verdict = options.evaluateInline?.(question);
   if (verdict !== undefined) return passed(options, question, verdict, path, onReplaced, note);
-  return judgeLater(options, question, path, onReplaced, note);
+  return question.ask(options.ask ?? evaluating(options), path, onReplaced);
 }
 
-/** A separate function because of its closures: in `judge` they would need a context for immediate verdicts, too. */
-function judgeLater<P, N>(
-  options: OverseerOptions,
-  question: Question,
-  path?: P,
-  onReplaced?: ReplacedCheck<P, N>,
-  note?: N,
-): JudgedLater {
-  const take = (verdict: Verdict) => passed(options, question, verdict, path, onReplaced, note);
-  if (options.ask === undefined) return options.evaluate(question).then(take);
-  const later = new Later<readonly HeaderPair[]>();
-  options.ask(question, (verdict) => {
-    let added: readonly HeaderPair[];
-    try {
-      added = take(verdict);
-    } catch (error) {
-      return later.refuse(error);
-    }
-    later.pass(added);
-  });
-  return later;
+/** What asks where there is only `evaluate`. */
+function evaluating({ evaluate }: OverseerOptions): NonNullable<OverseerOptions["ask"]> {
+  return (question, to) => void evaluate(question).then((verdict) => to.onVerdict(verdict));
 }
 
 /** The hook for pieces of growing messages. */
 function appending(options: OverseerOptions): Policies["onAppend"] {
-  const { chainFor, evaluate, limits, now } = options;
+  const { chainFor, evaluate } = options;
   return (caller, room_id, piece) => {
     // At each step of a rollout one version of a policy judges all pieces of a message.
     const key = `${room_id} ${piece.id}`;
     const chain = chainFor(caller.identity.tenant_id, "on_append", room_id, key);
     if (chain.length === 0) return undefined;
-    const about = [undefined, piece] as const;
-    const question = new Question("on_append", caller, chain, room_id, now(), limits, ...about);
+    const question = new Question("on_append", caller, chain, room_id, options, undefined, piece);
     return evaluate(question).then((verdict) => {
       judged(options, question, verdict);
       return judgedPiece(piece, verdict);
@@ -261,8 +241,11 @@ const encoder = new TextEncoder();
 const EMPTY = new Uint8Array(0);
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** A request to policies. Facts that only some policies read are made on demand. */
-class Question implements EvaluateRequest {
+/**
+ * A request to policies. Facts that only some policies read are made on demand. About a message it is also what the
+ * message waits for: objects and closures of their own are what the garbage collector has to copy for each of them.
+ */
+class Question extends Later<readonly HeaderPair[]> implements EvaluateRequest, VerdictReceiver {
   readonly hook: Hook;
   readonly tenant_id: string;
   readonly connection_id: string;
@@ -272,24 +255,26 @@ class Question implements EvaluateRequest {
   readonly room_id: string;
   /** Unix ms. */
   readonly asked_ms: number;
-  readonly #limits: ReplaceLimits;
+  readonly #options: OverseerOptions;
   /** The message; undefined for other hooks. */
   readonly envelope: ScannedEnvelope | undefined;
   readonly #piece: GrowingPiece | undefined;
   #facts: PolicyFacts | undefined;
   /** Records the decisions and reads of policies; undefined: not recorded. */
   note: Note | undefined;
+  #path: unknown;
+  #onReplaced: ReplacedCheck<unknown, Note> | undefined;
 
   constructor(
     hook: Hook,
     caller: Caller,
     chain: readonly PolicyBinding[],
     room_id: string,
-    asked_ms: number,
-    limits: ReplaceLimits,
+    options: OverseerOptions,
     envelope?: ScannedEnvelope,
     piece?: GrowingPiece,
   ) {
+    super();
     const body = envelope?.event ?? envelope?.command;
     this.hook = hook;
     this.tenant_id = caller.identity.tenant_id;
@@ -300,11 +285,32 @@ class Question implements EvaluateRequest {
       : envelope!.bytes.subarray(body.data_start, body.data_end);
     this.caller = caller;
     this.room_id = room_id;
-    this.asked_ms = asked_ms;
-    this.#limits = limits;
+    this.asked_ms = options.now();
+    this.#options = options;
     this.envelope = envelope;
     this.#piece = piece;
     this.note = undefined;
+  }
+
+  ask<P, N extends Note>(
+    ask: NonNullable<OverseerOptions["ask"]>,
+    path?: P,
+    onReplaced?: ReplacedCheck<P, N>,
+  ): this {
+    this.#path = path;
+    this.#onReplaced = onReplaced as ReplacedCheck<unknown, Note>;
+    ask(this, this);
+    return this;
+  }
+
+  onVerdict(verdict: Verdict): void {
+    let added: readonly HeaderPair[];
+    try {
+      added = passed(this.#options, this, verdict, this.#path, this.#onReplaced, this.note);
+    } catch (error) {
+      return this.refuse(error);
+    }
+    this.pass(added);
   }
 
   get record_reads(): boolean {
@@ -326,7 +332,7 @@ class Question implements EvaluateRequest {
 
   get payload_most(): number {
     const { envelope, payload } = this;
-    const { max_frame_bytes, payload_bytes } = this.#limits;
+    const { max_frame_bytes, payload_bytes } = this.#options.limits;
     if (this.#piece !== undefined) return payload_bytes;
     if (envelope === undefined || envelope.payload.kind === "signal") return NOT_A_MESSAGE;
     if (envelope.signature !== undefined) return SIGNED;

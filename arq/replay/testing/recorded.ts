@@ -73,7 +73,7 @@ export class Recorder {
 
   #keyOf(slot: StateSlot, shown: Readonly<Record<string, string>>): string {
     const facts = { headers: Object.entries(shown), claims: {} };
-    return filledKey(slot, { tenant_id: "default", connection_id: "c1", facts });
+    return filledKey(slot, { tenant_id: "default", connection_id: "c1", facts: () => facts });
   }
 
   #run(

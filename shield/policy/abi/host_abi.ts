@@ -78,11 +78,12 @@ export function instantiateGuest(
   const instance = new WebAssembly.Instance(compiled, { [host_module]: hostImports(running) });
   const exports = exportsOf(instance);
   running.exports = exports;
-  if (renewal === undefined) return new LastingGuest(running);
+  if (renewal === undefined) return new RunningGuest(running, true);
   const init_units = initialise(exports, init_fuel);
-  if (renewal.by === "instance") return new RenewedGuest(running, init_units);
+  if (renewal.by === "instance") return new RunningGuest(running, false, init_units);
   const first = keepFirstState(compiled, exports.all, exports.memory);
-  return new RenewedGuest(running, init_units, first, restoreUnits(renewal.units, first.pages));
+  const units = restoreUnits(renewal.units, first.pages);
+  return new RunningGuest(running, false, init_units, first, units);
 }
 
 /** Runs `arqon_init`, if there is one. Returns its units. */
@@ -100,48 +101,35 @@ function initialise(exports: Exports, fuel: number): number {
   return budget - exports.meter.left();
 }
 
-/** An instance whose memory is the policy's state. */
-class LastingGuest implements Guest {
-  readonly init_units = 0;
-  readonly restore_units = 0;
-  readonly renewal_units = 0;
-  readonly #running: Running;
-  readonly #hooks: Hooks = {};
-
-  constructor(running: Running) {
-    this.#running = running;
-  }
-
-  call(hook: Hook, request: GuestRequest, fuel: number): GuestOutcome {
-    return runCall(this.#running, this.#hooks, hook, request, fuel);
-  }
-}
-
-/** The outcome of a call that an instance cannot serve. */
-const USED_UP: GuestOutcome = {
+/** The outcome of a call that did not run. */
+export const NOT_RUN = {
   allowed: false,
   code: 503,
   reason: "",
-  fault: "abi",
-  detail: "the instance has served its call",
   units: 0,
   added_headers: [],
   logs: [],
   payload: undefined,
-  broken: true,
 };
+const SERVED = "the instance has served its call";
+const USED_UP: GuestOutcome = { ...NOT_RUN, fault: "abi", detail: SERVED, broken: true };
 
-/** An instance that is restored for each call. Without a first state it serves only one call. */
-class RenewedGuest implements Guest {
+/**
+ * An instance: its memory is the policy's state (`lasts`), or it is restored for each call. Without a first state it
+ * serves only one call.
+ */
+class RunningGuest implements Guest {
   readonly init_units: number;
   readonly renewal_units: number;
   readonly #running: Running;
   readonly #hooks: Hooks = {};
+  readonly #lasts: boolean;
   readonly #first: FirstState | undefined;
   #used = false;
 
-  constructor(running: Running, init_units: number, first?: FirstState, units = 0) {
+  constructor(running: Running, lasts: boolean, init_units = 0, first?: FirstState, units = 0) {
     this.#running = running;
+    this.#lasts = lasts;
     this.init_units = init_units;
     this.#first = first;
     this.renewal_units = units;
@@ -152,6 +140,7 @@ class RenewedGuest implements Guest {
   }
 
   call(hook: Hook, request: GuestRequest, fuel: number): GuestOutcome {
+    if (this.#lasts) return runCall(this.#running, this.#hooks, hook, request, fuel);
     const first = this.#first;
     if (this.#used && first?.restore() !== true) return USED_UP;
     this.#used = true;

@@ -17,13 +17,18 @@ import type { KeyHolds, KeyUser, LaneHolds } from "../state/key_holds.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { SequenceTable } from "../../../shared/containers/sequence_table.ts";
 
-/** One request, with the callback for its verdict. */
+/** Gets the verdict of one request. An object, since two closures for each message would be its size again. */
+export interface VerdictReceiver {
+  onVerdict(verdict: Verdict): void;
+}
+
+/** One request, with the receiver of its verdict. */
 export interface Job extends KeyUser {
   readonly request: EvaluateRequest;
   /** The places of the values that its policies use; undefined if they use none. */
   readonly state: ChainState | undefined;
-  readonly onVerdict: (verdict: Verdict) => void;
-  /** Set before `onVerdict` is called with it. */
+  readonly receiver: VerdictReceiver;
+  /** Set before the receiver gets it. */
   verdict: Verdict | undefined;
   readonly began_ms: number;
   /** The time limit of the verdict, in monotonic ms; moved if this thread is blocked meanwhile. */
@@ -45,14 +50,14 @@ const NO_CHAIN: readonly ChainEntry[] = [];
 export function newJob(
   request: EvaluateRequest,
   state: ChainState | undefined,
-  onVerdict: Job["onVerdict"],
+  receiver: VerdictReceiver,
   began_ms: number,
   stall_ms: number,
 ): Job {
   return {
     request,
     state,
-    onVerdict,
+    receiver,
     verdict: undefined,
     began_ms,
     deadline_ms: began_ms + stall_ms,
@@ -162,7 +167,7 @@ function start(options: LaneOptions, state: () => State): PolicyWorker {
       under_way.learn(tenant_id, was_long);
       options.onReply(job, reply, was_long, now_ms);
     },
-    onDrained: () => pump(state()),
+    onDrained: (now_ms) => pump(state(), now_ms),
     onCrash: (detail) => options.onCrash(worker.progress().running, detail),
   });
   return worker;

@@ -62,7 +62,7 @@ async function startLane(holds = keyHolds()) {
       : { keys: [refOf(key)], slots: new Map(), first: key };
     const job: Job = {
       request: message([], { payload: new Uint8Array(size_bytes) }),
-      onVerdict: () => {},
+      receiver: { onVerdict() {} },
       verdict: undefined,
       began_ms: 0,
       deadline_ms: Infinity,

@@ -12,10 +12,12 @@ Deno.test("verdicts are reported after the task that gave them, in order, and ve
   const add = (name: string, onVerdict = () => {}) =>
     verdicts.add({
       verdict: VERDICT,
-      onVerdict(verdict: Verdict) {
-        assert.equal(verdict, VERDICT);
-        reported.push(name);
-        onVerdict();
+      receiver: {
+        onVerdict(verdict: Verdict) {
+          assert.equal(verdict, VERDICT);
+          reported.push(name);
+          onVerdict();
+        },
       },
     });
   add("first", () => add("third"));
@@ -39,11 +41,13 @@ Deno.test("a caller that throws keeps no verdict from the others, and the proces
   let reported = false;
   verdicts.add({
     verdict: VERDICT,
-    onVerdict() {
-      throw error;
+    receiver: {
+      onVerdict() {
+        throw error;
+      },
     },
   });
-  verdicts.add({ verdict: VERDICT, onVerdict: () => void (reported = true) });
+  verdicts.add({ verdict: VERDICT, receiver: { onVerdict: () => void (reported = true) } });
   assert.equal(await thrown, error);
   assert.ok(reported);
   globalThis.removeEventListener("error", onError);

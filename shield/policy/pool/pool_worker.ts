@@ -37,8 +37,8 @@ export interface PolicyWorkerOptions {
   readonly now: () => number;
   /** Called with each reply; `now_ms` is the time at which it was found, the same for all replies found together. */
   readonly onReply: (id: number, reply: WorkerReply, now_ms: number) => void;
-  /** Called after the replies of one wake-up have been passed on. */
-  readonly onDrained: () => void;
+  /** Called after the replies of one wake-up have been passed on; `now_ms` is the time at which they were found. */
+  readonly onDrained: (now_ms?: number) => void;
   /** Called when the worker has died of an error that no guest caused. */
   readonly onCrash: (detail: string) => void;
 }
@@ -84,17 +84,18 @@ function startThread(onReady: () => void, onCrash: (detail: string) => void): Wo
 /** The bytes of one piece in which replies are copied out of the ring. */
 const TAKEN_BYTES = 65_536;
 
-/** Passes on the replies in the ring, until `isEnded`. */
+/** Passes on the replies in the ring, until `isEnded`. Returns the time at which the last ones were found. */
 function handOver(
   replies: Ring,
   kept: Records,
   options: PolicyWorkerOptions,
   isEnded: () => boolean,
-): void {
-  while (!isEnded()) {
-    const records = ringTake(replies, TAKEN_BYTES, kept);
-    if (records === undefined) return;
-    const now_ms = options.now();
+): number | undefined {
+  let now_ms: number | undefined;
+  for (;;) {
+    const records = isEnded() ? undefined : ringTake(replies, TAKEN_BYTES, kept);
+    if (records === undefined) return now_ms;
+    now_ms = options.now();
     while (!isEnded() && records.next()) {
       const { id, reply } = decodeReply(records);
       options.onReply(id, reply, now_ms);
@@ -105,15 +106,15 @@ function handOver(
 /** Passes on replies until `isEnded`, which a `ringWake` signals. */
 async function listen(
   replies: Ring,
-  drain: () => void,
+  drain: () => number | undefined,
   options: PolicyWorkerOptions,
   isEnded: () => boolean,
 ): Promise<void> {
   while (!isEnded()) {
     const seen = ringSignals(replies);
-    drain();
+    const now_ms = drain();
     if (isEnded()) return;
-    options.onDrained();
+    options.onDrained(now_ms);
     await ringWait(replies, seen);
   }
 }

@@ -69,7 +69,7 @@ const HAS_PAYLOAD = 2;
  * places.
  */
 export const RING_LAYOUT = [
-  ...[10, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  ...[11, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
 /** The bit of a request's hook that asks for the reads of policies. */

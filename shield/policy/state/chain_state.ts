@@ -33,17 +33,16 @@ export function chainState(
   request: Pick<EvaluateRequest, "tenant_id" | "connection_id" | "chain" | "facts">,
   slotsOf: (sha256: string) => readonly StateSlot[] | undefined,
 ): ChainState | undefined {
-  const { tenant_id, connection_id, chain } = request;
+  const { tenant_id, chain } = request;
   let slots: Map<PolicyBinding, readonly SlotRef[]> | undefined;
   const keys: StateRef[] = [];
   let first = "";
   for (const binding of chain) {
     const declared = slotsOf(binding.sha256);
     if (declared === undefined || declared.length === 0) continue;
-    const source = { tenant_id, connection_id, facts: request.facts() };
     const { name, mode, sha256 } = binding;
     const refs = declared.map((slot, at) => {
-      const filled = filledKey(slot, source);
+      const filled = filledKey(slot, request);
       if (keys.length + at === 0) first = filled;
       const place = `${tenant_id} ${name} ${mode} ${sha256} ${at} ${filled}`;
       return { tenant_id, place, ttl_ms: slot.ttl_ms, template: slot.key, filled };

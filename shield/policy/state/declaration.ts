@@ -106,9 +106,7 @@ export function parseStateKeys(json: string): StateSlot[] {
 }
 
 /** The values from which a key is filled. */
-export type KeySource = Pick<EvaluateRequest, "tenant_id" | "connection_id"> & {
-  readonly facts: PolicyFacts;
-};
+export type KeySource = Pick<EvaluateRequest, "tenant_id" | "connection_id" | "facts">;
 
 /** The Shield's own header of that name; each exists once. */
 function ownHeader({ headers }: PolicyFacts, name: string): string {
@@ -129,7 +127,6 @@ function claimOf({ claims }: PolicyFacts, name: string): string | null {
 
 /** The text of a placeholder; null if the operation has none. */
 function filledBy(placeholder: Placeholder, source: KeySource): string | null {
-  const { facts } = source;
   switch (placeholder.from) {
     case "tenant":
       return source.tenant_id;
@@ -138,11 +135,12 @@ function filledBy(placeholder: Placeholder, source: KeySource): string | null {
     case "room":
     case "user":
     case "type":
-      return ownHeader(facts, `x-arqon-${placeholder.from}`);
+      return ownHeader(source.facts(), `x-arqon-${placeholder.from}`);
     case "claim":
-      return claimOf(facts, placeholder.name);
+      return claimOf(source.facts(), placeholder.name);
     case "header":
-      return facts.headers.find(([name]) => asciiLower(name) === placeholder.name)?.[1] ?? null;
+      return source.facts().headers.find(([name]) => asciiLower(name) === placeholder.name)?.[1] ??
+        null;
     default:
       return placeholder satisfies never;
   }

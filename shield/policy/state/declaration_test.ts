@@ -17,7 +17,7 @@ function source(
     ...sent,
     ...Object.entries(own).map(([name, value]) => [`x-arqon-${name}`, value] as const),
   ];
-  return { tenant_id: "acme", connection_id: "c1", facts: { headers, claims } };
+  return { tenant_id: "acme", connection_id: "c1", facts: () => ({ headers, claims }) };
 }
 
 Deno.test("each placeholder is replaced by its value of the operation, or null", () => {

@@ -230,7 +230,7 @@ serve(globalThis as unknown as WorkerScope);
 // in the ring; only their signal is held back.
 
 /** The most replies of one signal. */
-const HELD_MOST = 32;
+const HELD_MOST = 64;
 /** How long a reply is held while other chains run, in ms. */
 const HELD_MS = 0.25;
 /** The longest working time of a short chain, in ms. */

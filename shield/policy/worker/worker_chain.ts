@@ -4,7 +4,7 @@
  * uses no ring, and its runner's clock.
  */
 import type { HeaderPair } from "../../message/caller.ts";
-import type { GuestOutcome } from "../abi/host_abi.ts";
+import { type GuestOutcome, NOT_RUN } from "../abi/host_abi.ts";
 import { EndCall } from "../abi/guest_memory.ts";
 import type { GuestRequest, GuestState } from "../abi/host_functions.ts";
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "../abi/host_headers.ts";
@@ -14,7 +14,7 @@ import type { WorkerEntry } from "../ring/ring_last.ts";
 import type { ChainOutcome, WorkerLog, WorkerReply } from "../ring/ring_words.ts";
 import type { HeldValues, SlotValue } from "../state/held_values.ts";
 import type { Instances } from "./worker_instances.ts";
-import type { PolicyRead } from "../../../shared/records/verdict.ts";
+import type { PolicyFault, PolicyRead } from "../../../shared/records/verdict.ts";
 
 /** The dependencies and settings of running a chain. */
 export interface ChainRunner {
@@ -118,29 +118,11 @@ type EntryOutcome =
   & Pick<ChainOutcome, "unmade">
   & { readonly instance_units: number };
 
-const NOTHING = {
-  allowed: false,
-  code: 503,
-  reason: "",
-  units: 0,
-  added_headers: [],
-  logs: [],
-  payload: undefined,
-};
-const MISSING: EntryOutcome = {
-  ...NOTHING,
-  fault: "missing-module",
-  detail: "it is not loaded",
-  broken: false,
-  instance_units: 0,
-};
-const SPENT: EntryOutcome = {
-  ...NOTHING,
-  fault: "chain-fuel",
-  detail: "the chain's fuel is used up",
-  broken: false,
-  instance_units: 0,
-};
+const notRun = (fault: PolicyFault, detail: string): EntryOutcome => (
+  { ...NOT_RUN, fault, detail, broken: false, instance_units: 0 }
+);
+const MISSING = notRun("missing-module", "it is not loaded");
+const SPENT = notRun("chain-fuel", "the chain's fuel is used up");
 
 /** Runs one policy; `units_left` is the remaining budget of its chain. */
 function runEntry(
@@ -173,7 +155,7 @@ function runEntry(
     const detail = error instanceof Error ? error.message : String(error);
     // The cost of the attempt is unknown. All that the call may use is charged, so that it is not free.
     const units = fuel_limit * UNITS_PER_FUEL;
-    return { ...NOTHING, units, fault, detail, broken: true, instance_units, unmade: true };
+    return { ...NOT_RUN, units, fault, detail, broken: true, instance_units, unmade: true };
   }
 }
 
