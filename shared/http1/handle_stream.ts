@@ -4,6 +4,7 @@
  */
 import { concat } from "../containers/concat.ts";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
+import { socket_reads } from "../turns/next_turn.ts";
 import { isWriting, readCount, type TcpHandle } from "./node_handle.ts";
 
 /** Every connection's bytes arrive here; they are passed on, or copied, before the next ones. */
@@ -120,6 +121,7 @@ export class HandleStream implements LiveStream {
 
   static #onRead(this: unknown): void {
     const { stream } = this as Owned;
+    socket_reads.count++;
     const count = readCount();
     if (count > 0) stream.#arrived(count);
     else stream.#end();

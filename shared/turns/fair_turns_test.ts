@@ -97,11 +97,14 @@ Deno.test("no waiting connection begins in a turn that has used its time", async
   is_over = true;
 });
 
-Deno.test("a large share is late once others have used the turn's time, a small one never", async () => {
+Deno.test("a large share is late once large ones have used the turn's time, a small one never", async () => {
   let now_ms = 0;
   const turns = new Turns(8, () => now_ms);
   turns.begin({});
-  assert.equal(turns.isLate(65_536), false);
+  assert.equal(turns.isLate(100), false);
+  now_ms += 40;
+  turns.begin({});
+  assert.equal(turns.isLate(65_536), false, "turns with small shares only have no end");
   now_ms += 40;
   turns.begin({});
   assert.deepEqual([turns.isLate(65_536), turns.isLate(100)], [true, false]);

@@ -7,6 +7,9 @@
 
 const BYTE = new Uint8Array(1);
 
+/** The number of reads from sockets so far: each one shows that they were polled. */
+export const socket_reads = { count: 0 };
+
 /** A connection of the process with itself. */
 interface Loop {
   readonly near: Deno.Conn;

@@ -4,7 +4,7 @@
  * no priorities and no timers.
  */
 import { setImmediate } from "node:timers";
-import { nextTurn } from "../../turns/next_turn.ts";
+import { nextTurn, socket_reads } from "../../turns/next_turn.ts";
 
 /** Jobs a turn, if they are short. */
 const BATCH = 1_024;
@@ -33,6 +33,8 @@ export class JobQueue {
   #pushed = 0;
   /** Turns since the last one that surely polled sockets. */
   #immediates = 0;
+  /** The reads from sockets at that turn. */
+  #reads = 0;
   /** When the queue was last empty. */
   #emptied_ms = 0;
   #settled: { readonly pushed: number; readonly promise: Promise<void> } | undefined;
@@ -54,7 +56,10 @@ export class JobQueue {
     this.#pushed++;
     if (this.#scheduled) return;
     this.#scheduled = true;
-    if (this.#now() - this.#emptied_ms > SLEPT_MS) this.#immediates = 0;
+    if (this.#reads !== socket_reads.count || this.#now() - this.#emptied_ms > SLEPT_MS) {
+      this.#reads = socket_reads.count;
+      this.#immediates = 0;
+    }
     // Handlers that answer each other endlessly would starve the sockets between immediates.
     if (++this.#immediates < IMMEDIATES_MAX) return void setImmediate(this.#run);
     this.#immediates = 0;
