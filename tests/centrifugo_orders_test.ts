@@ -4,6 +4,7 @@ import { Centrifuge } from "centrifuge";
 import { until } from "../shared/testing/until.ts";
 import { killableOnNats } from "./kills/killable_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
+import { order } from "./peers/centrifugo_peer.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const KEY = "a key of a backend";
@@ -32,26 +33,19 @@ Deno.test("orders of a backend reach the clients of each Shield", async () => {
   });
   using _clients = { [Symbol.dispose]: () => clients.forEach((one) => one.disconnect()) };
   await Promise.all(clients.map((client) => client.ready(20_000)));
-  const order = async (method: string, params: object) => {
-    const response = await fetch(`${bus.urls[0]}/api/${method}`, {
-      method: "POST",
-      headers: { "x-api-key": KEY },
-      body: JSON.stringify(params),
-    });
-    return await response.json();
-  };
+  const send = (method: string, params: object) => order(bus.urls[0]!, KEY, method, params);
   const channel = "orders:1";
   // A retry reaches a Shield that was slow to answer. It does not change subscribed clients.
   await until("both are in", async () => {
-    await order("subscribe", { user, channel });
+    await send("subscribe", { user, channel });
     return events.length >= 2;
   });
   assert.deepEqual(events.splice(0), [channel, channel]);
-  await order("publish", { channel, data: 1 });
+  await send("publish", { channel, data: 1 });
   await until("a message for each", () => events.length === 2);
   assert.deepEqual(events.splice(0), [1, 1]);
   await until("both are out", async () => {
-    await order("disconnect", { user, disconnect: { code: 4567, reason: "enough" } });
+    await send("disconnect", { user, disconnect: { code: 4567, reason: "enough" } });
     return events.length >= 2;
   });
   assert.deepEqual(events, [[4567, "enough"], [4567, "enough"]]);

@@ -9,7 +9,12 @@ import { type LocalBusOptions, startLocalBus, type TestBus } from "./harness/loc
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { CentrifugoPeer as Client, openRaw as raw, type Reply } from "./peers/centrifugo_peer.ts";
+import {
+  CentrifugoPeer as Client,
+  openRaw as raw,
+  openWith,
+  type Reply,
+} from "./peers/centrifugo_peer.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import type { Capability } from "../shield/capability.ts";
@@ -19,12 +24,8 @@ import { startWith, TOKENS } from "../shield/testing/lone_shield.ts";
 const CONFIG = "[centrifugo]\nenabled = true\n";
 
 /** A client that is admitted. */
-async function connected(bus: TestBus, user = "tester"): Promise<Client> {
-  const client = await raw(bus);
-  client.send({ id: 1, connect: { token: await bus.tokenFor({ user }) } });
-  await client.reply(1);
-  return client;
-}
+const connected = async (bus: TestBus, user = "tester"): Promise<Client> =>
+  await openWith(bus, await bus.tokenFor({ user }));
 
 /** A client that is subscribed to `news`. */
 async function inNews(bus: TestBus, user: string): Promise<Client> {

@@ -8,7 +8,7 @@ import { until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { type CentrifugoPeer, openRaw, type Reply } from "./peers/centrifugo_peer.ts";
+import { type CentrifugoPeer, openRaw, order, type Reply } from "./peers/centrifugo_peer.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
@@ -73,13 +73,8 @@ async function meddle(bus: TestBus, admin: AdminClient, pick: Pick): Promise<voi
   if (pick([true, false])) {
     return void await admin.ask("PUT", "/v1/tenants/default/rooms", room_class);
   }
-  const request = {
-    method: "POST",
-    headers: { "x-api-key": KEY },
-    body: JSON.stringify({ commands }),
-  };
-  const answer = await fetch(`${bus.http_url}/api/batch`, request);
-  assert.equal(answer.status, 200, await answer.text());
+  const { replies } = await order(bus.http_url, KEY, "batch", { commands });
+  assert.equal(replies.length, commands.length);
 }
 
 /** The channels of a client, according to the replies and pushes that it received. */

@@ -13,6 +13,7 @@ import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
+import { type CentrifugoPeer, openRaw, order, type Reply } from "./peers/centrifugo_peer.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
@@ -131,17 +132,8 @@ for (const [name, form] of Object.entries(FORMS)) {
   });
 }
 
-// deno-lint-ignore no-explicit-any -- the test checks the form of the answer
-type Answer = any;
-
-async function api(bus: TestBus, method: string, params: unknown, key = KEY): Promise<Answer> {
-  const response = await fetch(new URL(`/api/${method}`, bus.http_url), {
-    method: "POST",
-    headers: { "x-api-key": key },
-    body: JSON.stringify(params),
-  });
-  return await response.json();
-}
+const api = (bus: TestBus, method: string, params: unknown, key = KEY) =>
+  order(bus.http_url, key, method, params);
 
 Deno.test("a backend subscribes and unsubscribes a user, in both forms", async () => {
   await using bus = await startLocalBus(CONFIG);
@@ -207,22 +199,11 @@ Deno.test("a backend ends connections with a code of its own", async () => {
   }
 });
 
-/** A socket for raw commands, with the replies that it receives; it closes with the test. */
-async function raw(bus: TestBus, token: TokenOptions, more = {}) {
-  const socket = new WebSocket(new URL("/connection/websocket", bus.url));
-  const replies: Answer[] = [];
-  const end = new Promise<number>((resolve) => socket.onclose = ({ code }) => resolve(code));
-  const opened = new Promise((resolve) => socket.onopen = resolve);
-  socket.onmessage = ({ data }) => void replies.push(...data.split("\n").map(JSON.parse));
-  await opened;
-  const send = (command: unknown) => socket.send(JSON.stringify(command));
-  send({ id: 1, connect: { token: await bus.tokenFor(token), ...more } });
-  const about = (id: number) => replies.find((one) => one.id === id);
-  const reply = async (id: number): Promise<Answer> => {
-    await until(() => `an answer: ${JSON.stringify(replies)}`, () => about(id) !== undefined);
-    return about(id);
-  };
-  return { replies, end, send, reply, [Symbol.dispose]: () => socket.close() };
+/** A client that has sent `connect` with a token, as its first command. */
+async function raw(bus: TestBus, token: TokenOptions, more = {}): Promise<CentrifugoPeer> {
+  const client = await openRaw(bus);
+  client.send({ id: 1, connect: { token: await bus.tokenFor(token), ...more } });
+  return client;
 }
 
 Deno.test("the answer lists no forbidden channel, and no claim crashes a Shield", async () => {
@@ -266,7 +247,10 @@ Deno.test("the answer lists no forbidden channel, and no claim crashes a Shield"
     ] as const
   ) {
     using one = await raw(bus, { user: "ann", claims }, asked);
-    assert.ok([3500, 3501, 1009].includes(await one.end), JSON.stringify(claims).slice(0, 80));
+    assert.ok(
+      [3500, 3501, 1009].includes((await one.end())[0]),
+      JSON.stringify(claims).slice(0, 80),
+    );
   }
   assert.deepEqual(await subsOf({ channels: ["hall:1"] }), ["hall:1"]);
 });
@@ -310,17 +294,17 @@ Deno.test("invalid or forbidden orders of a backend have no effect", async () =>
     assert.deepEqual(await api(bus, method, params, key), { result: {} });
   }
   await api(bus, "subscribe", { ...ann, channel: "hall:2" });
-  await until("the only one", () => one.replies.length >= 2);
-  assert.deepEqual(one.replies.slice(1).map(({ push }) => push.channel), ["hall:2"]);
+  await until("the only one", () => one.received.length >= 2);
+  assert.deepEqual(one.received.slice(1).map(({ push }) => push.channel), ["hall:2"]);
   // After the unsubscribe only the token's grants apply, and it has none.
   await api(bus, "unsubscribe", { user: "ann", channel: "hall:2" });
-  await until("its end", () => one.replies.some(({ push }) => push?.unsubscribe !== undefined));
+  await until("its end", () => one.received.some(({ push }) => push?.unsubscribe !== undefined));
   one.send({ id: 2, subscribe: { channel: "hall:2" } });
   assert.equal((await one.reply(2)).error.code, 103);
 });
 
 /** The channels of the answer to `connect`, and those of later pushes. */
-function madeOf(replies: Answer[], { subs = {} }: Answer): string[] {
+function madeOf(replies: Reply[], { subs = {} }: Reply): string[] {
   const later = replies.flatMap(({ push }) => push?.subscribe ? push.channel : []);
   return [...Object.keys(subs), ...later].sort();
 }
@@ -330,7 +314,7 @@ Deno.test("subscriptions over a client's rate limit come later and are not lost"
   const channels = Array.from({ length: 40 }, (_, n) => `hall:${n}`);
   using one = await raw(bus, { user: "ann", claims: { grants: ALL, channels } });
   const { connect } = await one.reply(1);
-  const all = () => madeOf(one.replies, connect);
+  const all = () => madeOf(one.received, connect);
   await until(() => `all of the token's: ${all()}`, () => all().length >= channels.length);
   assert.deepEqual(all(), channels.toSorted());
   const more = channels.map((name) => name.replace("hall:", "log:"));
@@ -354,7 +338,7 @@ Deno.test("a policy refuses a subscription, and one that fails refuses it until 
   for (const channel of ["no:2", "fault:2", "log:2", "fault:4"]) {
     await api(bus, "subscribe", { user: "ann", channel });
   }
-  const made = () => madeOf(one.replies, connect);
+  const made = () => madeOf(one.received, connect);
   await until("those that may be", () => made().length >= 2);
   assert.deepEqual(made(), ["log:1", "log:2"]);
   // An order of the backend ends pending subscriptions, too.
@@ -363,7 +347,7 @@ Deno.test("a policy refuses a subscription, and one that fails refuses it until 
     await until(
       "out",
       () =>
-        one.replies.some(({ push }) =>
+        one.received.some(({ push }) =>
           push?.channel === channel && push.unsubscribe?.code === 2000
         ),
     );
@@ -385,7 +369,7 @@ Deno.test("kicks and other actions of the bus apply to server-side subscriptions
   using one = await raw(bus, { user: "ann", claims: { channels, grants: ALL } });
   await one.reply(1);
   const pushes = (kind: string) =>
-    one.replies.filter(({ push }) => push?.[kind] !== undefined).map(({ push }) => push);
+    one.received.filter(({ push }) => push?.[kind] !== undefined).map(({ push }) => push);
   await until("the own join", () => pushes("join").length === 1);
   assert.equal(pushes("join")[0].join.info.user, "ann");
   // They exist beside the client's own subscriptions, and behave alike.
@@ -420,7 +404,7 @@ Deno.test("kicks and other actions of the bus apply to server-side subscriptions
   one.send({ id: 5, unsubscribe: { channel: "hall:3" } });
   await one.reply(5);
   const stopped = bus.stop();
-  assert.equal(await one.end, 3001);
+  assert.equal((await one.end())[0], 3001);
   await stopped;
 });
 
@@ -437,9 +421,9 @@ Deno.test("the answer to connect stops waiting when the Shield's buffer is full"
   const from = Object.fromEntries(channels.map((name) => [name, { recover: true }]));
   using one = await raw(bus, { user: "ann", claims: { channels } }, { subs: from });
   const { connect: { subs } } = await one.reply(1);
-  assert.equal(one.replies[0].id, 1);
+  assert.equal(one.received[0].id, 1);
   assert.deepEqual(Object.keys(subs).sort(), channels);
-  const published = () => one.replies.flatMap(({ push }) => push?.pub === undefined ? [] : push);
+  const published = () => one.received.flatMap(({ push }) => push?.pub === undefined ? [] : push);
   await until(() => `all: ${published().length}`, () => published().length >= 80);
   for (const room of channels) {
     const of = published().filter(({ channel }) => channel === room).map(({ pub }) => pub.data.n);

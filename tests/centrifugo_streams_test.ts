@@ -7,6 +7,7 @@ import { found, until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { order } from "./peers/centrifugo_peer.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
@@ -158,13 +159,8 @@ Deno.test("a stream ends with the backend's code and no other", async () => {
       const connect = { token: await bus.tokenFor({ user: "ann" }) };
       using stream = await Stream.open(bus, path, { id: 1, connect });
       await stream.next((reply) => reply.id === 1);
-      const body = JSON.stringify({ user: "ann", disconnect: { code, reason } });
-      const headers = { "x-api-key": key };
-      const init = { method: "POST", headers, body };
-      assert.deepEqual(
-        await (await fetch(new URL("/api/disconnect", bus.http_url), init)).json(),
-        { result: {} },
-      );
+      const end = { user: "ann", disconnect: { code, reason } };
+      assert.deepEqual(await order(bus.http_url, key, "disconnect", end), { result: {} });
       assert.equal(await stream.end(), code, path);
       assert.deepEqual(stream.received.slice(1).map((line) => JSON.parse(line)), [
         { push: { disconnect: { code, reason } } },

@@ -21,6 +21,7 @@ import { ping } from "../shield/schema/testing/schemas.ts";
 import { asker, OLD_RULE, upload } from "./rollout_traffic.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
+import { openWith } from "./peers/centrifugo_peer.ts";
 import { reducedRooms } from "../shared/testing/reducers.ts";
 
 const APP_SECRET = "a secret of the app";
@@ -150,23 +151,16 @@ async function pusherMember({ stage, secret }: Planting): Promise<void> {
 
 /** Subscribes and publishes by the protocol of Centrifugo. */
 async function centrifugoMessage({ stage, user, secret }: Planting): Promise<void> {
-  const socket = new WebSocket(`${stage.http_url.replace("http", "ws")}/connection/websocket`);
-  const replies: { id?: number; error?: unknown }[] = [];
-  socket.onmessage = ({ data }) =>
-    void replies.push(...data.split("\n").map((line: string) => JSON.parse(line)));
-  await new Promise((resolve) => socket.onopen = resolve);
+  const url = stage.http_url.replace("http", "ws");
+  using client = await openWith({ url }, await stage.tokenFor(user, "acme"));
   const commands = [
-    { connect: { token: await stage.tokenFor(user, "acme") } },
     { subscribe: { channel: "chat" } },
     { publish: { channel: "chat", data: { secret } } },
   ];
-  for (const [id, command] of commands.entries()) {
-    socket.send(JSON.stringify({ id: id + 1, ...command }));
-    const find = () => Promise.resolve(replies.find((one) => one.id === id + 1));
-    const answer = await seen(`the answer of ${id}`, find, (one) => one !== undefined);
-    assert.equal(answer?.error, undefined, JSON.stringify(answer));
+  for (const command of commands) {
+    const { error } = await client.ask(command);
+    assert.equal(error, undefined, JSON.stringify(error));
   }
-  socket.close();
 }
 
 /** Data that is erased with its user, and data that is erased only with the tenant. */

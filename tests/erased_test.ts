@@ -21,6 +21,7 @@ import { startShadowConsumer } from "./model/shadow_consumer.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { openWith } from "./peers/centrifugo_peer.ts";
 import { send } from "./peers/own_connections.ts";
 
 const KEPT = 20;
@@ -219,24 +220,9 @@ async function returns(stage: Beside, at: 0 | 1, room: string, place: object): P
   return recovered ? "recovered" : reason;
 }
 
-/** By the protocol of Centrifugo: each command's answer, and the pushes. */
+/** By the protocol of Centrifugo. */
 async function centrifugo(stage: Beside, shield: 0 | 1) {
-  const socket = new WebSocket(`${stage.urlOf(shield)}/connection/websocket`);
-  // deno-lint-ignore no-explicit-any -- as the protocol has them
-  const replies: any[] = [];
-  socket.onmessage = ({ data }) =>
-    void replies.push(...data.split("\n").map((line: string) => JSON.parse(line)));
-  await new Promise((resolve) => socket.onopen = resolve);
-  let last = 0;
-  const ask = async (command: object) => {
-    const id = ++last;
-    socket.send(JSON.stringify({ id, ...command }));
-    const find = () => Promise.resolve(replies.find((one) => one.id === id));
-    return await seen(`the answer of ${id}`, find, (one) => one !== undefined);
-  };
-  const connected = await ask({ connect: { token: await stage.token("ann") } });
-  assert.equal(connected.error, undefined, JSON.stringify(connected));
-  return { ask, replies, [Symbol.dispose]: () => socket.close() };
+  return await openWith({ url: stage.urlOf(shield) }, await stage.token("ann"));
 }
 
 const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
@@ -247,7 +233,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     const all = await fill(publisher, "r", numbers(0, 10));
     await until(
       "it receives them",
-      () => live.replies.filter(({ push }) => push?.pub).length === 10,
+      () => live.received.filter(({ push }) => push?.pub).length === 10,
     );
     await stage.erase();
     const back = async (shield: 0 | 1) => {
@@ -269,8 +255,8 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     }
     // A client that has received everything continues.
     await fill(publisher, "r", ["next"]);
-    await until("it continues", () => live.replies.filter(({ push }) => push?.pub).length === 11);
-    assert.deepEqual(live.replies.filter(({ push }) => push?.unsubscribe || push?.disconnect), []);
+    await until("it continues", () => live.received.filter(({ push }) => push?.pub).length === 11);
+    assert.deepEqual(live.received.filter(({ push }) => push?.unsubscribe || push?.disconnect), []);
   },
   async "a Pusher client"(stage) {
     const socket = new WebSocket(`${stage.urlOf(1)}/app/key-1?protocol=7`);

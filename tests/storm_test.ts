@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { attempt, type Door, type Refused } from "../bench/storm/storm_handshake.ts";
 import { Crowd } from "../bench/storm/storm_crowd.ts";
-import { connect, type Status } from "../sdk/typescript/mod.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
@@ -95,36 +94,4 @@ Deno.test("a rejection is sent before a token is checked, in header and body, an
   });
   await published.body?.cancel();
   assert.ok(published.ok, `${published.status}`);
-});
-
-/** The waits of one `connect` that is refused: requested, announced, and measured, in ms. */
-async function waitsOf(
-  place: Place,
-): Promise<[notified: number, announced: number, kept: number][]> {
-  await sentAway(place, 2);
-  const statuses: [at_ms: number, Status][] = [];
-  await using connection = await connect({
-    url: place.door.url.replace("/v1/socket", ""),
-    token: await place.issuer.tokenFor(),
-    initial_attempts: 20,
-    onStatus: (status) => statuses.push([performance.now(), status]),
-  });
-  assert.equal(connection.status.state, "open");
-  return statuses.flatMap(([at_ms, status], index) => {
-    if (status.state !== "waiting" || status.error.reason !== "admission") return [];
-    const kept_ms = (statuses[index + 1]?.[0] ?? 0) - at_ms;
-    return [[status.error.retry_after_ms, status.retry_in_ms, kept_ms]];
-  });
-}
-
-Deno.test("the SDK waits at least as long as requested, and connects", async () => {
-  await using place = await startDoor("handshakes_per_second = 1\n", false);
-  let waits = await waitsOf(place);
-  // After a stall of a second the machine admits it.
-  while (waits.length === 0) waits = await waitsOf(place);
-  for (const [notified_ms, announced_ms, kept_ms] of waits) {
-    assert.ok(notified_ms > 0 && announced_ms >= notified_ms);
-    // Timers may fire slightly early.
-    assert.ok(kept_ms >= notified_ms - 2, `${kept_ms} of ${notified_ms} ms`);
-  }
 });

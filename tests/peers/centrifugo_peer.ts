@@ -1,4 +1,5 @@
-/** A client of Centrifugo's protocol in JSON that sends what no library would. */
+/** A client of Centrifugo's protocol in JSON that sends what no library would, and a backend of its server API. */
+import assert from "node:assert/strict";
 import { found, until } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 
@@ -12,11 +13,13 @@ export class CentrifugoPeer {
   closed: CloseEvent | undefined;
   readonly opened: Promise<unknown>;
   readonly #socket: WebSocket;
+  #last_id = 0;
 
   constructor(bus: Pick<TestBus, "url">, protocols: string[] = []) {
     this.#socket = new WebSocket(new URL("/connection/websocket", bus.url), protocols);
     this.opened = new Promise((resolve) => this.#socket.onopen = resolve);
-    this.#socket.onmessage = ({ data }) => void this.received.push(JSON.parse(data));
+    this.#socket.onmessage = ({ data }) =>
+      void this.received.push(...data.split("\n").map((line: string) => JSON.parse(line)));
     this.#socket.onclose = (event) => this.closed = event;
   }
 
@@ -44,6 +47,13 @@ export class CentrifugoPeer {
     return this.next((reply) => reply.id === id);
   }
 
+  /** Sends a command with an id of its own. */
+  async ask(command: object): Promise<Reply> {
+    const id = ++this.#last_id;
+    this.send({ id, ...command });
+    return await this.reply(id);
+  }
+
   async end(): Promise<[number, string]> {
     await until(`an end: ${JSON.stringify(this.received)}`, () => this.closed !== undefined);
     return [this.closed?.code ?? 0, this.closed?.reason ?? ""];
@@ -51,6 +61,10 @@ export class CentrifugoPeer {
 
   close(): void {
     this.#socket.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 }
 
@@ -62,4 +76,24 @@ export async function openRaw(
   const client = new CentrifugoPeer(bus, protocols);
   await client.opened;
   return client;
+}
+
+/** Opens a socket that connects with this token. */
+export async function openWith(bus: Pick<TestBus, "url">, token: string): Promise<CentrifugoPeer> {
+  const client = await openRaw(bus);
+  const { error } = await client.ask({ connect: { token } });
+  assert.equal(error, undefined, JSON.stringify(error));
+  return client;
+}
+
+/** A backend's request, and its answer. */
+export async function order(
+  http_url: string,
+  key: string,
+  method: string,
+  params: unknown,
+): Promise<Reply> {
+  const body = JSON.stringify(params);
+  const request = { method: "POST", headers: { "x-api-key": key }, body };
+  return await (await fetch(new URL(`/api/${method}`, http_url), request)).json();
 }
