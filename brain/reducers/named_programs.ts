@@ -1,5 +1,5 @@
 /** The programs that `[[reducers]]` names: read, checked, and stored for every Brain. */
-import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
+import type { ReducerEntry } from "../../shared/config/schema_durable.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { programOf, type RunnableProgram, storeProgram } from "./log/program.ts";

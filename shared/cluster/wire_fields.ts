@@ -123,12 +123,6 @@ export const count: Field<number> = {
   write: (out, field, value) => out.uint64(field, value),
 };
 
-/** The same, and not 0. */
-export const birth: Field<number> = {
-  ...count,
-  judge: (value, fail) => value === 0 ? fail("it is missing") : value,
-};
-
 /** A page, counted from 0, of a message that has the number of `pages`. */
 export const page: Field<number> = {
   ...number,

@@ -2,7 +2,7 @@
  * From the text of `config.toml` to a checked `Config`, or to one error that names every problem with its line, column
  * and key. Reads no file: `main.ts` does, and passes the text.
  */
-import { splitConstants, withConstants } from "./keys/constants.ts";
+import { isTable, splitConstants, withConstants } from "./keys/constants.ts";
 import { type ConfigProblem, explain } from "./problems.ts";
 import { type Config, ConfigSchema } from "./schema.ts";
 import { parseToml, type TomlDocument } from "./toml.ts";
@@ -49,11 +49,6 @@ export class ConfigError extends Error {
 }
 
 type Table = Record<string, unknown>;
-
-function isTable(value: unknown): value is Table {
-  return typeof value === "object" && value !== null && !Array.isArray(value) &&
-    !(value instanceof Date);
-}
 
 /** Puts `preset` into a listener's table where the file sets no value. */
 function withPreset(

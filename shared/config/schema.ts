@@ -17,15 +17,23 @@ import {
   roomPattern,
 } from "./values/schema_values.ts";
 import { decodeWitness } from "@arqon/proto";
-import { Durable, Filters, NatsStorage, Rooms, Streams } from "./schema_durable.ts";
+import {
+  Audit,
+  Durable,
+  Filters,
+  Journal,
+  LedgerTable,
+  NatsStorage,
+  Reducers,
+  refuseUnknownReducers,
+  Rooms,
+  Streams,
+} from "./schema_durable.ts";
 import { refuseUnnamedOperators } from "./operators.ts";
 import { HookTables } from "./automation/hooks.ts";
-import { Centrifugo } from "./automation/centrifugo.ts";
-import { Pusher } from "./automation/pusher.ts";
-import { Reducers, refuseUnknownReducers } from "./automation/reducers.ts";
+import { Centrifugo, Pusher } from "./automation/pusher.ts";
 import { Auth } from "./schema_auth.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
-import { Audit, Journal, LedgerTable } from "./schema_journal.ts";
 import { Usage } from "./schema_usage.ts";
 import { Quota } from "./schema_quota.ts";
 import { Server, Sse } from "./schema_server.ts";

@@ -1,10 +1,156 @@
-/** Room classes, filters and durable rooms, for `config.toml` and the tenants' run-time settings. */
+/**
+ * Room classes, filters and durable rooms, for `config.toml` and the tenants' run-time settings; what records decisions,
+ * deliveries and operators (`[journal]`, `[ledger]`, `[audit]`); room programs (`[[reducers]]`).
+ */
 import { z } from "zod";
 import { classFilterProblem } from "../filter/program.ts";
 import { reducedFilter } from "../filter/reduced.ts";
-import { ClassReducer, refuseFilteredValues } from "./automation/reducers.ts";
-import { RoomJournal } from "./schema_journal.ts";
-import { always, count, idOrAny, refuseRepeated, roomPattern } from "./values/schema_values.ts";
+import {
+  always,
+  count,
+  fraction,
+  id,
+  idOrAny,
+  refuseRepeated,
+  roomPattern,
+} from "./values/schema_values.ts";
+import type { ReducerConstants } from "./keys/constants.ts";
+
+/** How the journal is stored; other keys of `[journal]` choose what is written. */
+const JournalStorage = {
+  log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
+    "size of the journal of all tenants; above, the oldest of any tenant goes; one has at most a quarter",
+  ),
+  retention_days: count(
+    30,
+    3_650,
+    "age at which entries expire; users' keys expire about 30 days later",
+  ),
+};
+
+/** Which decisions are written. */
+const MODES = ["off", "refused", "all"] as const;
+
+const mode = z.enum(MODES).describe("recorded decisions: none, refusals, or all");
+
+/** The keys of a room class; an absent `journal` defaults to that of `[journal]`. */
+const RoomJournal = {
+  journal: mode.optional(),
+  journal_share: fraction.optional().describe(
+    "fraction of traces, or else connections, by the same hash as a mirror's; absent: all",
+  ),
+  journal_ttl_seconds: z.int().min(1).max(315_360_000).optional().describe(
+    "age up to which they are kept; absent: a week",
+  ),
+  journal_payload: z.enum(["reference", "keep", "hash"]).optional().describe(
+    "how a payload is recorded: its offset in a durable room's log, else itself (reference, also if absent); itself (keep); its SHA-256 (hash)",
+  ),
+};
+
+/** `[journal]`: applies to connections, and to rooms whose class sets nothing else. */
+export const Journal = z.strictObject({ journal: mode.default("off"), ...JournalStorage });
+
+/** `[ledger]`: the deliveries that a Shield records. */
+export const LedgerTable = z.strictObject({
+  enabled: z.boolean().default(true).describe(
+    "record deliveries for `arq why`: ids and times only",
+  ),
+  store: z.boolean().default(false).describe(
+    "store the ledger beside the journal, so that it outlives the Shield",
+  ),
+  seconds: count(3_600, 604_800, "how long the ledger remembers at most"),
+});
+
+/** `[audit]`: who did what on the admin API. */
+export const Audit = z.strictObject({
+  on_failure: z.enum(["refuse", "allow"]).default("refuse").describe(
+    "while entries cannot be written: refuse changes with 503, or allow them and write the entries later",
+  ),
+  retention_days: count(365, 36_500, "age at which entries go"),
+  log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
+    "size of the log; above, its oldest entries go",
+  ),
+});
+
+const Entry = z.strictObject({
+  name: id.describe("what classes of rooms call it by"),
+  file: z.string().min(1).describe(
+    "the module: WebAssembly by arqon_room_v1, of `arq reducer build`",
+  ),
+  fuel_limit: count(
+    10_000,
+    1_000_000,
+    "fuel per command; 10,000 is at most about 5 ms of any code",
+  ),
+  log_bytes: z.int().min(65_536).max(1_099_511_627_776).default(134_217_728).describe(
+    "bytes of one room's log, about; above, a snapshot removes the oldest entries, except those behind the last two snapshots; of snapshots an eighth of it stays",
+  ),
+}).describe("a program of rooms");
+
+/** One entry of `[[reducers]]`. */
+export type ReducerEntry = z.output<typeof Entry> & ReducerConstants;
+
+/** `[[reducers]]`. */
+export const Reducers = z.array(Entry).max(1_000).superRefine(
+  refuseRepeated({
+    list: "reducers",
+    members: ["name"],
+    shown: "name",
+    same: "the same name",
+    expected: "expected each name once",
+  }),
+  always,
+).default([]);
+
+/** The keys of a class of rooms. */
+const ClassReducer = {
+  reducer: id.optional().describe(
+    "program of [[reducers]] that runs the room: room.call writes its log, and only its events are messages of the room; needs durable, ids of up to 56 characters",
+  ),
+  reducer_claims: z.array(z.string().min(1).max(256)).max(32).optional().describe(
+    "claims of a sender's token that the reducer may read; absent: none",
+  ),
+  reducer_visible: z.array(z.string().min(1).max(256)).max(32).optional().describe(
+    'key prefixes whose values subscribers of the room may read and watch, ["public/"]; not with filter; absent: none',
+  ),
+  reducer_public: z.boolean().optional().describe(
+    "whether subscribers of the room may download its module, for optimistic calls; absent: no",
+  ),
+};
+
+/** Refuses visible values beside a filter: a filter restricts messages, not values. */
+function refuseFilteredValues(
+  { reducer_visible, filter }: {
+    readonly reducer_visible?: readonly string[] | undefined;
+    readonly filter?: string | undefined;
+  },
+  context: z.core.$RefinementCtx,
+): void {
+  if (reducer_visible === undefined || filter === undefined) return;
+  const message = "reducer_visible beside filter, which is about messages; expected one of them";
+  context.addIssue({ code: "custom", path: ["reducer_visible"], message });
+}
+
+/** Names in a message: of thousands of classes each gets one. */
+const NAMES_SHOWN = 16;
+
+/** Refuses room classes that name an undefined reducer. */
+export function refuseUnknownReducers(
+  { rooms, reducers }: {
+    readonly rooms: readonly { readonly reducer?: string | undefined }[];
+    readonly reducers: readonly Pick<ReducerEntry, "name">[];
+  },
+  context: z.core.$RefinementCtx,
+): void {
+  const names = new Set(reducers.map(({ name }) => name));
+  const few = [...names].slice(0, NAMES_SHOWN).map((name) => `"${name}"`).join(", ");
+  const known = names.size > NAMES_SHOWN ? `${few}, …` : few || "none";
+  for (const [index, { reducer }] of rooms.entries()) {
+    if (reducer === undefined || names.has(reducer)) continue;
+    const message = `no [[reducers]] has the name "${reducer}"; expected one of: ${known}`;
+    context.addIssue({ code: "custom", path: ["rooms", index, "reducer"], message });
+  }
+}
 
 const REPLICAS = [1, 3, 5];
 /** What a room does with a subscriber that reads too slowly. */

@@ -3,6 +3,8 @@
  * Node's; and its unread bytes. Knows no protocol.
  */
 
+import { concat } from "../containers/concat.ts";
+
 /** A connection; `Deno.TcpConn` is one. */
 export interface ByteStream {
   /** Reads available bytes, at most as many as fit; null at the end. One call at a time. */
@@ -48,6 +50,135 @@ export interface ByteSink {
   written(): void;
   /** The last call: the peer has ended, or the connection is broken. */
   ended(): void;
+}
+
+/** A pending read. */
+interface Reader {
+  /** Called with the bytes before `count`, valid until it returns; null: the end. */
+  readonly take: (bytes: Uint8Array<ArrayBuffer> | null, count: number) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The receiving half of a `LiveStream`: its pending read, sink and backlog. A broken connection reads as ended. */
+export abstract class PushedBytes {
+  protected sink: ByteSink | undefined;
+  protected reader: Reader | undefined;
+  /** Arrived bytes that were not read yet; reading pauses meanwhile. */
+  protected rest: Uint8Array<ArrayBuffer> | undefined;
+  protected paused = false;
+  protected is_ended = false;
+
+  /** Lets the system deliver bytes to `arrived`, and an end to `end`. */
+  protected abstract start(): void;
+  /** The system keeps what follows. */
+  protected abstract stop(): void;
+  /** Why nothing can be read or written any longer. */
+  protected abstract problem(): Error | undefined;
+  abstract close(): void;
+
+  read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
+    return this.#next((bytes, count) => this.#give(bytes, count, into));
+  }
+
+  readOwn(most: number): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#next((bytes, count) => {
+      const into = new Uint8Array(Math.min(count, most));
+      this.#give(bytes, count, into);
+      return into;
+    });
+  }
+
+  flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void {
+    this.sink = sink;
+    const { rest } = this;
+    if (early.length > 0) this.rest = rest === undefined ? early : concat([early, rest]);
+    if (!this.paused) this.resume();
+  }
+
+  pause(): void {
+    this.paused = true;
+    this.stop();
+  }
+
+  resume(): void {
+    this.paused = false;
+    const { sink, rest } = this;
+    if (sink !== undefined && rest !== undefined) {
+      this.rest = undefined;
+      this.#hand(sink, rest, rest.length);
+    }
+    if (this.paused) return;
+    if (this.is_ended) this.end();
+    else this.start();
+  }
+
+  protected arrived(bytes: Uint8Array<ArrayBuffer>, count: number): void {
+    const { reader, sink } = this;
+    if (reader !== undefined) {
+      this.reader = undefined;
+      reader.take(bytes, count);
+    } else if (sink !== undefined && !this.paused) {
+      this.#hand(sink, bytes, count);
+    } else {
+      this.#keep(bytes.slice(0, count));
+    }
+  }
+
+  protected end(): void {
+    this.is_ended = true;
+    this.reader?.take(null, 0);
+    this.reader = undefined;
+    this.tellEnd();
+  }
+
+  protected tellEnd(): void {
+    if (this.paused) return;
+    const { sink } = this;
+    this.sink = undefined;
+    sink?.ended();
+  }
+
+  #next<Read>(
+    taken: (bytes: Uint8Array<ArrayBuffer>, count: number) => Read,
+  ): Promise<Read | null> {
+    const { rest } = this;
+    if (rest !== undefined) {
+      this.rest = undefined;
+      return Promise.resolve(taken(rest, rest.length));
+    }
+    if (this.is_ended) return Promise.resolve(null);
+    return new Promise((resolve, reject) => {
+      const problem = this.problem();
+      if (problem !== undefined) return reject(problem);
+      const take: Reader["take"] = (bytes, count) =>
+        resolve(bytes === null ? null : taken(bytes, count));
+      this.reader = { take, reject };
+      this.start();
+    });
+  }
+
+  /** Pushes bytes to the sink. A sink that throws has a bug, which must not end the process. */
+  #hand(sink: ByteSink, bytes: Uint8Array<ArrayBuffer>, count: number): void {
+    try {
+      sink.arrived(bytes, count);
+    } catch {
+      this.close();
+      sink.ended();
+    }
+  }
+
+  #give(bytes: Uint8Array<ArrayBuffer>, count: number, into: Uint8Array<ArrayBuffer>): number {
+    const given = Math.min(count, into.length);
+    into.set(bytes.subarray(0, given));
+    if (given < count) this.#keep(bytes.slice(given, count));
+    return given;
+  }
+
+  /** Keeps bytes for a later read. */
+  #keep(bytes: Uint8Array<ArrayBuffer>): void {
+    this.rest = this.rest === undefined ? bytes : concat([this.rest, bytes]);
+    this.stop();
+  }
 }
 
 /** Whether a stream pushes arriving bytes. */

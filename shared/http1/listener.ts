@@ -1,15 +1,14 @@
 /**
  * The listener of every port. Limits unauthenticated connections, and reads what a trusted proxy says of its clients.
- * `door.ts` and `node_door.ts` accept; HTTP is `exchange.ts`, or `runtime_exchange.ts` if the runtime's WebSockets are
+ * `runtime_door.ts` and `node_door.ts` accept; HTTP is `exchange.ts`, or `runtime_exchange.ts` if the runtime's WebSockets are
  * used.
  */
 import type { Logger } from "../logs/log.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";
 import type { ArrivalLimits, ArrivalStats } from "./arrivals.ts";
 import { closeQuietly, NOTHING } from "./byte_stream.ts";
-import { openPlainDoor, openRuntimeTlsDoor } from "./door.ts";
-import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
-import type { DoorStats } from "./acceptor.ts";
+import type { Door, DoorOptions, DoorStats, TlsPair, Visitor } from "./door.ts";
+import { RuntimeDoor } from "./runtime_door.ts";
 import { serveConnection } from "./exchange.ts";
 import type {
   ClientOf,
@@ -116,10 +115,7 @@ export function listenPlain(options: BareListenOptions): BareListener {
   const { tls, http } = options;
   if (http === "runtime") runtimeHttp();
   const listening = new Listening(options);
-  const where = listening.doorOptions();
-  return listening.opened(
-    tls === undefined ? openPlainDoor(where) : openRuntimeTlsDoor(where, tls),
-  );
+  return listening.opened(new RuntimeDoor(listening.doorOptions(), tls));
 }
 
 class Listening implements BareListener {

@@ -1,11 +1,9 @@
 /**
- * The common part of doors on servers of `node:net`: how the port stays open. `tls_stream.ts` and `listener.ts` handle
- * connections; `door.ts` has the runtime's own doors.
+ * The common part of doors on servers of `node:net`. `tls_stream.ts` and `listener.ts` handle connections.
  */
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { PIECE_MS, slice, STRANGERS } from "../turns/slices.ts";
-import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
-import type { DoorStats } from "./acceptor.ts";
+import { type DoorOptions, KeptDoor, type Visitor } from "./door.ts";
 import type { FileRoom } from "./file_reserve.ts";
 import { acceptHandles, handleOf, moved, type TcpHandle } from "./node_handle.ts";
 
@@ -17,7 +15,6 @@ import { acceptHandles, handleOf, moved, type TcpHandle } from "./node_handle.ts
 const WAKE_MS = 50;
 const QUIET_WAKE_MS = 1_000;
 const BACKLOG = 511;
-const RETRY_MS_MAX = 1_000;
 /** The most connections that wait to be admitted, twice the backlog; beyond that the first is admitted at once. */
 const WAITING_MAX = 2 * BACKLOG;
 
@@ -40,31 +37,23 @@ export async function openServer({ host, reuse_port }: DoorOptions, port: number
 }
 
 /** A door on a listening server; call `begin` once it is constructed. */
-export abstract class NodeDoor implements Door {
+export abstract class NodeDoor extends KeptDoor {
   readonly port: number;
-  readonly stats: { -readonly [name in keyof DoorStats]: number } = {
-    accept_failures: 0,
-    reopened: 0,
-  };
-  protected readonly options: DoorOptions;
   #server: Server;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** A connection arrived since the last check. */
   #visited = false;
   /** The next check uses the longer interval. */
   #waits_long = false;
-  #closed = false;
-  #opening: Promise<void> | undefined;
   /** Since when the system has no descriptor although no connection here uses one. */
   #without_since_ms: number | undefined;
-  #is_logged = false;
   /** Accepted and not admitted yet, oldest first. */
   readonly #waiting: Accepted[] = [];
   /** They are being admitted, in slices. */
   #admits = false;
 
   constructor(options: DoorOptions, server: Server) {
-    this.options = options;
+    super(options);
     this.#server = server;
     this.port = (server.address() as AddressInfo).port;
   }
@@ -72,24 +61,22 @@ export abstract class NodeDoor implements Door {
   /** Wraps an accepted connection. */
   protected abstract take(handle: TcpHandle): Pick<Visitor, "stream" | "secure">;
 
-  abstract renew(pair: TlsPair): Promise<void>;
-
   begin(): this {
     this.#take(this.#server);
     this.#lookLater();
     return this;
   }
 
-  close(): void {
-    this.#closed = true;
-    clearTimeout(this.#timer);
+  protected closeListener(): void {
     this.#server.close();
+    if (!this.closed) return;
+    clearTimeout(this.#timer);
     for (const { handle } of this.#waiting.splice(0)) handle.close();
   }
 
-  reopen(): Promise<void> {
-    this.stats.reopened++;
-    return this.#opening ??= this.#openAnew().finally(() => this.#opening = undefined);
+  protected async listenAgain(): Promise<void> {
+    this.#server = await openServer(this.options, this.port);
+    this.#take(this.#server);
   }
 
   #noteVisit(): void {
@@ -100,7 +87,7 @@ export abstract class NodeDoor implements Door {
   /** Checks soon if connections arrive or failed to, since descriptors run out then. */
   #lookLater(): void {
     clearTimeout(this.#timer);
-    if (this.#closed) return;
+    if (this.closed) return;
     this.#waits_long = !this.#visited && this.#without_since_ms === undefined;
     this.#visited = false;
     const wait_ms = this.#waits_long ? QUIET_WAKE_MS : WAKE_MS;
@@ -174,62 +161,32 @@ export abstract class NodeDoor implements Door {
     onVisitor({ ...this.take(handle), remoteAddr, room });
   }
 
-  async #openAnew(): Promise<void> {
-    const { now, gone_ms } = this.options;
-    this.#server.close();
-    const until_ms = now() + gone_ms;
-    for (let wait_ms = 1; !this.#closed; wait_ms = Math.min(RETRY_MS_MAX, 2 * wait_ms)) {
-      try {
-        const server = await openServer(this.options, this.port);
-        this.#server = server;
-        this.#take(server);
-        // The door was closed meanwhile.
-        if (this.#closed) server.close();
-        return;
-      } catch (error) {
-        if (now() >= until_ms) {
-          this.#end(error as Error);
-          throw error;
-        }
-      }
-      await new Promise((resolve) => setTimeout(resolve, wait_ms));
-    }
-  }
-
   /**
    * Wakes the listener. After one failure for lack of descriptors Deno 2.9 reports no further connection, and no error.
    * Asked to listen again, it checks its queue.
    */
   #wake(): void {
-    if (this.#opening !== undefined) return;
+    if (this.opening !== undefined) return;
     if (!hasDescriptor()) return this.#onFilesOut();
-    if (this.#is_logged) {
+    if (this.is_logged) {
       this.options.log?.info("connections are accepted again", { listener: this.options.name });
     }
-    this.#is_logged = false;
+    this.is_logged = false;
     this.#without_since_ms = undefined;
     // The next wake tries again; a port that cannot be opened ends the process.
     if (handleOf(this.#server)?.listen(BACKLOG) !== 0) this.reopen().catch(() => {});
   }
 
   #onFilesOut(): void {
-    const { name, onFilesOut, holdsFiles, now, gone_ms, log } = this.options;
+    const { onFilesOut, holdsFiles, now, gone_ms } = this.options;
     // This comes first: until descriptors are free, opening any file may end the process.
     onFilesOut();
     this.stats.accept_failures++;
     const problem = "too many open files";
-    if (!this.#is_logged) {
-      log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
-    }
-    this.#is_logged = true;
+    this.logFailure(problem);
     // Connections with descriptors end some day, and must not be cut off for new ones.
     if (this.#without_since_ms === undefined || holdsFiles()) this.#without_since_ms = now();
-    if (now() - this.#without_since_ms > gone_ms) this.#end(new Error(problem));
-  }
-
-  #end(error: Error): void {
-    this.close();
-    this.options.onGone(error);
+    if (now() - this.#without_since_ms > gone_ms) this.end(new Error(problem));
   }
 }
 

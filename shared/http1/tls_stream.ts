@@ -4,10 +4,9 @@
  * before the handshake. `node:tls` opens and ends a connection; bytes go through the handle below its streams, which
  * would cost each message as much as TLS itself, and read without demand.
  */
-import { concat } from "../containers/concat.ts";
 import type { Server, Socket } from "node:net";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
-import type { ByteSink, ByteStream, LiveStream } from "./byte_stream.ts";
+import { type ByteStream, type LiveStream, PushedBytes } from "./byte_stream.ts";
 import { handleOf, type NodeHandle, socketOn, type TcpHandle } from "./node_handle.ts";
 import { Turns } from "../turns/fair_turns.ts";
 import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
@@ -26,35 +25,24 @@ async function secureStream(tcp: Socket, secureContext: SecureContext): Promise<
   return stream;
 }
 
-interface Reader {
-  readonly into: Uint8Array<ArrayBuffer>;
-  readonly resolve: (count: number | null) => void;
-  readonly reject: (error: Error) => void;
-}
-
 /**
  * Ends a few connections per turn. Ending one costs more than a message, and a crowd that leaves at once must not delay
  * the others.
  */
 const ends = new Turns(16);
 
-class TlsStream implements LiveStream {
+class TlsStream extends PushedBytes implements LiveStream {
   /** Resolves after the handshake. */
   readonly secured: Promise<void>;
   readonly #socket: TLSSocket;
   readonly #tcp: Socket;
-  #sink: ByteSink | undefined;
-  #paused = false;
-  #reader: Reader | undefined;
   #writer: ((error: Error) => void) | undefined;
-  /** Arrived bytes that were not read yet; reading pauses meanwhile. */
-  #rest: Uint8Array<ArrayBuffer> | undefined;
-  #ended = false;
   /** True if something was written after the peer's end. */
   #answered = false;
   #error: Error | undefined;
 
   constructor(socket: TLSSocket, tcp: Socket) {
+    super();
     this.#socket = socket;
     this.#tcp = tcp;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -70,26 +58,12 @@ class TlsStream implements LiveStream {
     });
     const handle = handleOf(socket) as NodeHandle;
     handle.onread = (bytes) => {
-      if (bytes !== undefined) return this.#take(new Uint8Array(bytes));
+      if (bytes !== undefined) return this.arrived(new Uint8Array(bytes), bytes.byteLength);
       ends.wait(() => {
-        this.#end();
+        this.end();
         reject(new Error("the connection ended within the handshake"));
       });
     };
-  }
-
-  read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
-    const rest = this.#rest;
-    if (rest !== undefined) {
-      this.#rest = undefined;
-      return Promise.resolve(this.#give(rest, into));
-    }
-    if (this.#ended) return Promise.resolve(null);
-    if (this.#error !== undefined) return Promise.reject(this.#error);
-    const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-    this.#reader = { into, resolve, reject };
-    handleOf(this.#tcp)?.readStart();
-    return promise;
   }
 
   write(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
@@ -100,7 +74,7 @@ class TlsStream implements LiveStream {
       if (handle === null) return reject(new Error("the connection has ended"));
       // A write of no bytes would never complete.
       if (bytes.length === 0) return resolve(0);
-      this.#answered ||= this.#ended;
+      this.#answered ||= this.is_ended;
       this.#writer = reject;
       const oncomplete = (problem: number) => {
         this.#writer = undefined;
@@ -112,30 +86,21 @@ class TlsStream implements LiveStream {
     });
   }
 
-  flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void {
-    this.#sink = sink;
-    const rest = this.#rest;
-    if (early.length > 0) this.#rest = rest === undefined ? early : concat([early, rest]);
-    if (!this.#paused) this.resume();
-  }
-
-  pause(): void {
-    this.#paused = true;
-    handleOf(this.#tcp)?.readStop();
-  }
-
-  resume(): void {
-    this.#paused = false;
-    const rest = this.#rest;
-    this.#rest = undefined;
-    if (rest !== undefined) this.#take(rest);
-    if (this.#paused) return;
-    if (this.#ended || this.#error !== undefined) this.#tellEnd();
+  protected start(): void {
+    if (this.#error !== undefined) this.tellEnd();
     else handleOf(this.#tcp)?.readStart();
   }
 
+  protected stop(): void {
+    handleOf(this.#tcp)?.readStop();
+  }
+
+  protected problem(): Error | undefined {
+    return this.#error;
+  }
+
   send(bytes: Uint8Array<ArrayBuffer>): boolean {
-    this.write(bytes).then(() => this.#sink?.written(), () => this.#tellEnd());
+    this.write(bytes).then(() => this.sink?.written(), () => this.tellEnd());
     return false;
   }
 
@@ -147,102 +112,51 @@ class TlsStream implements LiveStream {
     const socket = this.#socket;
     // A peer that reads nothing would keep the queue, and the connection, for ever. A peer that disconnected, and to
     // which nothing was written since, receives no end.
-    const reads = !this.#ended || this.#answered;
+    const reads = !this.is_ended || this.#answered;
     const now = !reads || this.#writer !== undefined;
-    this.#sink = undefined;
+    this.sink = undefined;
     this.#break(new Error("the connection was closed here"));
     // TLS tells the peer that nothing was cut off.
     if (!now) socket.end();
     ends.wait(() => socket.destroy());
   }
 
-  #take(bytes: Uint8Array<ArrayBuffer>): void {
-    const reader = this.#reader;
-    this.#reader = undefined;
-    if (reader !== undefined) reader.resolve(this.#give(bytes, reader.into));
-    else if (this.#sink === undefined || this.#paused) this.#keep(bytes);
-    else this.#hand(this.#sink, bytes);
-  }
-
-  /** Pushes bytes to the sink. A sink that throws has a bug, which must not end the process. */
-  #hand(sink: ByteSink, bytes: Uint8Array<ArrayBuffer>): void {
-    try {
-      sink.arrived(bytes, bytes.length);
-    } catch {
-      this.close();
-      sink.ended();
-    }
-  }
-
-  #give(bytes: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>): number {
-    if (bytes.length <= into.length) {
-      into.set(bytes);
-      return bytes.length;
-    }
-    into.set(bytes.subarray(0, into.length));
-    this.#keep(bytes.subarray(into.length));
-    return into.length;
-  }
-
-  /** Keeps bytes for a later read; until then the system keeps what follows. */
-  #keep(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#rest = this.#rest === undefined ? bytes : concat([this.#rest, bytes]);
-    handleOf(this.#tcp)?.readStop();
-  }
-
-  #end(): void {
-    this.#ended = true;
-    this.#reader?.resolve(null);
-    this.#reader = undefined;
-    this.#tellEnd();
-  }
-
-  #tellEnd(): void {
-    if (this.#paused) return;
-    const sink = this.#sink;
-    this.#sink = undefined;
-    sink?.ended();
-  }
-
   #break(error: Error): void {
     this.#error ??= error;
-    this.#reader?.reject(error);
-    this.#reader = undefined;
+    this.reader?.reject(error);
+    this.reader = undefined;
     this.#writer?.(error);
     this.#writer = undefined;
-    this.#tellEnd();
+    this.tellEnd();
   }
 }
 
 /** A paused socket with one owner, until it is released. */
-class NodeStream implements ByteStream {
+class NodeStream extends PushedBytes implements ByteStream {
   readonly #socket: Socket;
-  #reader: Reader | undefined;
-  #rest: Uint8Array | undefined;
-  #ended = false;
 
   constructor(socket: Socket) {
+    super();
     this.#socket = socket;
     // The socket's "close" follows an error, also after the release.
     socket.on("error", ignore);
   }
 
-  read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
+  protected start(): void {
     const socket = this.#socket;
     if (socket.listenerCount("data") === 0) {
       socket.on("data", this.#onData);
       socket.on("end", this.#onEnd);
       socket.on("close", this.#onEnd);
     }
-    return new Promise((resolve, reject) => {
-      const rest = this.#rest;
-      if (rest === undefined && this.#ended) return resolve(null);
-      this.#reader = { into, resolve, reject };
-      this.#rest = undefined;
-      if (rest === undefined) socket.resume();
-      else this.#onData(rest);
-    });
+    socket.resume();
   }
+
+  protected stop(): void {
+    this.#socket.pause();
+  }
+
+  protected problem(): undefined {}
 
   write(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
     return new Promise((resolve, reject) => {
@@ -255,8 +169,8 @@ class NodeStream implements ByteStream {
   }
 
   close(): void {
-    this.#reader?.reject(new Error("the connection was closed here"));
-    this.#reader = undefined;
+    this.reader?.reject(new Error("the connection was closed here"));
+    this.reader = undefined;
     this.#socket.destroy();
   }
 
@@ -267,27 +181,12 @@ class NodeStream implements ByteStream {
     socket.off("data", this.#onData);
     socket.off("end", this.#onEnd);
     socket.off("close", this.#onEnd);
-    if (this.#rest !== undefined) socket.unshift(this.#rest);
+    if (this.rest !== undefined) socket.unshift(this.rest);
     return socket;
   }
 
-  readonly #onData = (bytes: Uint8Array) => {
-    const reader = this.#reader;
-    this.#reader = undefined;
-    const count = Math.min(bytes.length, reader?.into.length ?? 0);
-    if (count < bytes.length) {
-      this.#rest = bytes.subarray(count);
-      this.#socket.pause();
-    }
-    reader?.into.set(bytes.subarray(0, count));
-    reader?.resolve(count);
-  };
-
-  readonly #onEnd = () => {
-    this.#ended = true;
-    this.#reader?.resolve(null);
-    this.#reader = undefined;
-  };
+  readonly #onData = (bytes: Uint8Array<ArrayBuffer>) => this.arrived(bytes, bytes.length);
+  readonly #onEnd = () => this.end();
 }
 
 function ignore(): void {}

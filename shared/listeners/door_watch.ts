@@ -101,7 +101,7 @@ export class DoorWatch {
     const { url, log, reopen, onGone, gone_ms, every_ms, monotonic_ms } = this.#options;
     if (error instanceof Inconclusive) return;
     this.#failures++;
-    // Without a descriptor no probe is possible, which says nothing about the port. The acceptor handles that.
+    // Without a descriptor no probe is possible, which says nothing about the port. The door handles that.
     if (isOutOfFiles(error)) return;
     this.#unanswered++;
     this.#problem = error.message;

@@ -2,8 +2,7 @@
 import { hash } from "node:crypto";
 import type { ConfigReloading } from "../../shared/config/live/reload.ts";
 import { ConfigError } from "../../shared/config/load.ts";
-import type { Centrifugo } from "../../shared/config/automation/centrifugo.ts";
-import { SECRET_CHARS_MIN } from "../../shared/config/automation/pusher.ts";
+import { type Centrifugo, SECRET_CHARS_MIN } from "../../shared/config/automation/pusher.ts";
 import { passwordIn, readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
 import { type Identity, tokenlessIdentity } from "../auth/identity.ts";
 import { API_USER } from "./publications.ts";

@@ -3,7 +3,7 @@
  * The router has authorized the caller; Brains load the module, and rooms use it (`brain/reducers/class_programs.ts`).
  */
 import { ArqonError } from "@arqon/proto";
-import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
+import type { ReducerEntry } from "../../shared/config/schema_durable.ts";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import {

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
-import type { ReducerEntry } from "../../../shared/config/automation/reducers.ts";
+import type { ReducerEntry } from "../../../shared/config/schema_durable.ts";
 import { moduleName } from "../../../shared/records/reducer_record.ts";
 import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";

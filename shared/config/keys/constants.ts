@@ -466,7 +466,8 @@ type Beside<T, V> = T extends readonly (infer E)[] ? Beside<E, V>[]
 
 type Table = Record<string, unknown>;
 
-const isTable = (value: unknown): value is Table =>
+/** Whether a value is a table of a configuration. */
+export const isTable = (value: unknown): value is Table =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isConstant = (node: Node | Tree): node is Node => "why" in node;
@@ -518,12 +519,13 @@ export function splitConstants(value: unknown, tree: Tree = CONSTANTS): [unknown
   return [rest, set];
 }
 
-const valueAt = (table: unknown, path: string): unknown =>
-  path.split(".").reduce((value, name) => isTable(value) ? value[name] : undefined, table);
+/** The value at a path of a configuration; undefined: there is none. */
+export const valueAt = (table: unknown, names: readonly string[]): unknown =>
+  names.reduce((value, name) => isTable(value) ? value[name] : undefined, table);
 
 function valueOf(node: Node, table: Readonly<Table>, file: Readonly<Table>): unknown {
   if (!("share" in node) || typeof node.value === "number") return node.value;
-  const key = valueAt(node.of.includes(".") ? file : table, node.of);
+  const key = valueAt(node.of.includes(".") ? file : table, node.of.split("."));
   return typeof key === "number" ? Math.max(1, Math.round(key * node.share)) : undefined;
 }
 

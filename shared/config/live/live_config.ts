@@ -2,7 +2,7 @@
  * The configuration in force of one process: an object like any other configuration, whose live keys have new values
  * after `change`. Only `change` modifies it. Reads no file; `reload.ts` does.
  */
-import { constantAt, shareOf } from "../keys/constants.ts";
+import { constantAt, isTable, shareOf, valueAt } from "../keys/constants.ts";
 import { makeAtOnce, type Making } from "../../turns/making.ts";
 import { makeInPieces, STRANGERS } from "../../turns/slices.ts";
 import { isLiveKey, LISTS_ALONE, LIVE_KEYS, LIVE_WHILE_SET } from "../keys/live_keys.ts";
@@ -50,9 +50,6 @@ export interface PreparedChange {
 
 /** Steps of a comparison in one piece: an entry of a list takes some 3 µs. */
 const STEPS_A_PIECE = 64;
-
-const isTable = (value: unknown): value is Table =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Whether the constant is a share of a live key: then it follows it. */
 function isLiveShare(key: string): boolean {
@@ -115,9 +112,6 @@ function* differ(one: unknown, other: unknown): Generator<void, boolean> {
   }
   return false;
 }
-
-const valueAt = (table: Table, names: readonly string[]): unknown =>
-  names.reduce<unknown>((value, name) => isTable(value) ? value[name] : undefined, table);
 
 /** A copy of the table with another value at one path. */
 function withValue(table: Table, [name = "", ...deeper]: readonly string[], value: unknown): Table {

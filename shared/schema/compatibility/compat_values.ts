@@ -15,7 +15,7 @@ type ValueType =
 
 type Form = "varint" | "zigzag" | "fixed32" | "fixed64" | "float" | "double" | "bytes";
 
-const { INT64, UINT32, UINT64, BOOL, SINT32, SINT64 } = ScalarType;
+const { INT64, UINT64, BOOL, SINT32, SINT64 } = ScalarType;
 
 function formOf(type: ValueType): Form | "message" | "group" {
   if (type.kind === "message") return type.delimited ? "group" : "message";
@@ -67,30 +67,33 @@ function readBytes(written: ValueType, read: ValueType): Reading {
   return was && is ? { ok: false, note: "refuses values that are not UTF-8" } : READS;
 }
 
-/** The lowest and the highest number of a type; for an enum those of int32. */
-function boundsOf(type: ValueType): readonly [bigint, bigint] {
-  if (type.kind !== "scalar") return [-(2n ** 31n), 2n ** 31n - 1n];
-  switch (type.scalar) {
-    case BOOL:
-      return [0n, 1n];
-    case UINT32:
+/** Lowest and highest value of the integer types. */
+export function boundsOf(scalar: ScalarType): readonly [bigint, bigint] {
+  switch (scalar) {
+    case ScalarType.UINT32:
     case ScalarType.FIXED32:
       return [0n, 2n ** 32n - 1n];
-    case INT64:
-    case SINT64:
-    case ScalarType.SFIXED64:
-      return [-(2n ** 63n), 2n ** 63n - 1n];
-    case UINT64:
+    case ScalarType.UINT64:
     case ScalarType.FIXED64:
       return [0n, 2n ** 64n - 1n];
+    case ScalarType.INT64:
+    case ScalarType.SINT64:
+    case ScalarType.SFIXED64:
+      return [-(2n ** 63n), 2n ** 63n - 1n];
     default:
       return [-(2n ** 31n), 2n ** 31n - 1n];
   }
 }
 
+/** The lowest and the highest number of a type; for an enum those of int32. */
+function rangeOf(type: ValueType): readonly [bigint, bigint] {
+  if (type.kind !== "scalar") return boundsOf(ScalarType.INT32);
+  return type.scalar === BOOL ? [0n, 1n] : boundsOf(type.scalar);
+}
+
 /** Whether different integers of type `written` may be read as the same one. */
 function merges(written: ValueType, read: ValueType): boolean {
-  const size = (type: ValueType) => boundsOf(type)[1] - boundsOf(type)[0];
+  const size = (type: ValueType) => rangeOf(type)[1] - rangeOf(type)[0];
   return formOf(written) !== "bytes" && formOf(read) !== "bytes" && size(written) > size(read);
 }
 
@@ -98,8 +101,8 @@ function readInteger(written: ValueType, read: ValueType): Reading {
   if (read.kind === "enum" && read.is_closed) {
     return { ok: false, note: "drops numbers that the closed enum does not name" };
   }
-  const [low, high] = boundsOf(written);
-  const [read_low, read_high] = boundsOf(read);
+  const [low, high] = rangeOf(written);
+  const [read_low, read_high] = rangeOf(read);
   if (low >= read_low && high <= read_high) return READS;
   return { ok: true, note: `changes values that ${typeName(read)} cannot hold` };
 }

@@ -2,6 +2,7 @@
  * Reads a gzipped FileDescriptorSet: limited in every dimension, and refused with a sentence if a Protobuf compiler
  * would not have produced it. Keeps nothing, fetches no imports and compares no versions.
  */
+import { boundsOf } from "../compatibility/compat_values.ts";
 import { gunzipSync } from "node:zlib";
 import { create, fromBinary, isFieldSet, ScalarType } from "@bufbuild/protobuf";
 import type { DescField, DescMessage, FileRegistry } from "@bufbuild/protobuf";
@@ -159,24 +160,6 @@ function fillMessage(file: FileDescriptorProto, message: DescriptorProto): void 
 function fillJsonNames(files: readonly FileDescriptorProto[]): void {
   for (const file of files) {
     for (const message of file.messageType) fillMessage(file, message);
-  }
-}
-
-/** Lowest and highest value of the integer types. */
-function boundsOf(scalar: ScalarType): readonly [bigint, bigint] {
-  switch (scalar) {
-    case ScalarType.UINT32:
-    case ScalarType.FIXED32:
-      return [0n, 2n ** 32n - 1n];
-    case ScalarType.UINT64:
-    case ScalarType.FIXED64:
-      return [0n, 2n ** 64n - 1n];
-    case ScalarType.INT64:
-    case ScalarType.SINT64:
-    case ScalarType.SFIXED64:
-      return [-(2n ** 63n), 2n ** 63n - 1n];
-    default:
-      return [-(2n ** 31n), 2n ** 31n - 1n];
   }
 }
 

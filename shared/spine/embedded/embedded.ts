@@ -12,16 +12,14 @@ import { assertPattern, assertQueue, assertSize, headerBytes, noReply } from "..
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import { hasFile } from "./embedded_database.ts";
-import { EmbeddedBackups } from "./embedded_backup.ts";
-import type { BackupFile } from "./embedded_backup.ts";
+import { EmbeddedBackups, type EngineFile } from "./embedded_backup.ts";
 import { Deliveries, LIMITS, messageOf, PAYLOAD_BYTES } from "./embedded_delivery.ts";
 import type { EmbeddedOptions, Reply } from "./embedded_delivery.ts";
 import { EmbeddedBlocks } from "./embedded_blocks.ts";
 import { EmbeddedBuckets } from "./embedded_kv.ts";
-import { EmbeddedLedger, EmbeddedObjects, type KvStore, openStore } from "./embedded_store.ts";
+import { EmbeddedLedger, EmbeddedObjects, KvStore } from "./embedded_store.ts";
 import { EmbeddedLogs } from "./embedded_log.ts";
-import { openLogFile } from "./embedded_log_file.ts";
-import type { LogFile } from "./embedded_log_file.ts";
+import { LogFile } from "./embedded_log_file.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
 import { assertBucket } from "../contract/kv_key.ts";
 import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
@@ -69,8 +67,7 @@ class EmbeddedSpine implements Spine {
   readonly #deliveries: Deliveries;
   readonly #listeners: Listeners<SpineEvent>;
   readonly #backups: EmbeddedBackups;
-  /** The databases of buckets and logs; none if all data are in memory. */
-  readonly #files: readonly BackupFile[];
+  readonly #file: LogFile;
   readonly #waiters = new Map<string, Waiter>();
   readonly #buckets: EmbeddedBuckets;
   #state: SpineState = "connected";
@@ -84,6 +81,7 @@ class EmbeddedSpine implements Spine {
   constructor(options: EmbeddedOptions, store: KvStore, file: LogFile, log_limits: LogLimits) {
     this.#options = options;
     this.#store = store;
+    this.#file = file;
     const { now, monotonic_ms = () => performance.now() } = options;
     this.#since_ms = now();
     this.#steps = new ClockSteps({ now, monotonic_ms });
@@ -96,9 +94,13 @@ class EmbeddedSpine implements Spine {
       log: options.log,
       onGap: (pattern) => this.#listeners.emit({ type: "gap", pattern, reason: "slow-consumer" }),
     });
-    this.#files = [store.file, file.backup].filter((one) => one !== undefined);
     this.#backups = new EmbeddedBackups({
-      files: () => [...this.#files, this.#usage()?.backup].filter((one) => one !== undefined),
+      files: () => {
+        // Backups contain the usage ledger also if this process has not opened it.
+        const { data_dir } = options;
+        if (data_dir !== undefined && hasFile(data_dir, "usage.sqlite")) this.#openBlocks("usage");
+        return this.#files();
+      },
       now,
       log: options.log,
       waiting_bytes_max: { ...LIMITS, ...options.limits }.backup_waiting_bytes,
@@ -249,12 +251,10 @@ class EmbeddedSpine implements Spine {
     return open;
   }
 
-  /** The usage ledger, for a backup; undefined if there is none. */
-  #usage(): EmbeddedBlocks | undefined {
-    const { data_dir } = this.#options;
-    return data_dir !== undefined && hasFile(data_dir, "usage.sqlite")
-      ? this.#openBlocks("usage")
-      : undefined;
+  /** The open files; none if all data are in memory. */
+  #files(): EngineFile[] {
+    const all = [this.#store, this.#file, ...this.#blocks.values()];
+    return all.filter(({ persistent }) => persistent);
   }
 
   backup(): SpineBackup {
@@ -263,14 +263,13 @@ class EmbeddedSpine implements Spine {
   }
 
   async scrub(): Promise<void> {
-    const stores = () => [...this.#files.map(({ file }) => file), ...this.#blocks.values()];
-    for (const store of stores()) {
+    for (const file of this.#files()) {
       this.#assertConnected();
       if (this.#backups.is_under_way) {
         throw new ArqonError("too-many-pending", "a backup is under way");
       }
       this.#logs.flush();
-      store.scrub();
+      file.scrub();
       await turn();
     }
   }
@@ -349,9 +348,9 @@ class EmbeddedSpine implements Spine {
  */
 export function openEmbedded(options: EmbeddedOptions): Spine {
   const log_limits = { ...LOG_LIMITS, ...options.log_limits };
-  const store = openStore(options.data_dir);
+  const store = new KvStore(options.data_dir);
   try {
-    const file = openLogFile(options.data_dir, log_limits);
+    const file = new LogFile(options.data_dir, log_limits);
     try {
       return new EmbeddedSpine(options, store, file, log_limits);
     } catch (error) {

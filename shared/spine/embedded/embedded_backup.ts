@@ -1,53 +1,38 @@
 /**
- * Backups of the embedded engine: its files, all frozen in one turn, so that they are consistent, and readable while
- * the engine continues to write. New writes go to the write-ahead log; before they move into the file, the pages that
- * they replace are saved beside it. A backup is aborted when too much is written meanwhile.
+ * The files of the embedded engine, and backups of them: all frozen in one turn, so that they are consistent, and
+ * readable while the engine continues to write. New writes go to the write-ahead log; before they move into the file,
+ * the pages that they replace are saved beside it. A backup is aborted when too much is written meanwhile.
  */
-import type { DatabaseSync } from "node:sqlite";
+import { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
 import type { SpineBackup } from "../contract/spine.ts";
-import { scrub } from "./embedded_database.ts";
+import { inTransaction, openProblem, proveWritable, scrub } from "./embedded_database.ts";
+import type { DataFile } from "./embedded_database.ts";
 
-/** Closes a database and ends a backup of it. */
-export function closeBacked(database: DatabaseSync, file: BackupFile | undefined): void {
-  file?.file.release(new Error("the engine has closed"));
-  database.close();
-  file?.file.close();
-}
+const messageOf = (cause: unknown) => cause instanceof Error ? cause.message : String(cause);
 
 /** Interval between two looks at the waiting bytes, in ms: what is written meanwhile moves into a file in one turn. */
 const WATCH_MS = 20;
 
-/** Closes a database and ends a backup of it. */
-export interface BackupFile {
-  readonly name: SpineBackup["files"][number]["name"];
-  readonly file: FreezableFile;
-  sequences(): Record<string, number>;
-}
+type BackupName = SpineBackup["files"][number]["name"];
 
-const NEWEST = {
+/** What the newest change of each is, by the files that backups have. */
+const NEWEST: Readonly<Record<BackupName, string>> = {
   "spine.sqlite": "SELECT 'bucket:' || name AS name, revision AS newest FROM bucket " +
     "UNION ALL SELECT 'ledger:' || name, last FROM ledger ORDER BY 1",
   "usage.sqlite":
     "SELECT 'use:' || tenant AS name, max(id) AS newest FROM block GROUP BY tenant ORDER BY 1",
   "log.sqlite": "SELECT 'log:' || tenant AS name, last AS newest FROM log ORDER BY 1",
-} as const;
+};
 
-/** The file of an open database; undefined: it is in memory. */
-export function backupFile(
-  database: DatabaseSync,
-  name: BackupFile["name"],
-  data_dir: string | undefined,
-): BackupFile | undefined {
-  if (data_dir === undefined) return undefined;
-  const newest = database.prepare(NEWEST[name]);
-  return {
-    name,
-    file: new FreezableFile(database, `${data_dir}/${name}`),
-    sequences: () =>
-      Object.fromEntries(newest.all().map((row) => [String(row["name"]), Number(row["newest"])])),
-  };
+type BackedUp = EngineFile & { readonly name: BackupName };
+
+const isBackedUp = (file: EngineFile): file is BackedUp => file.name in NEWEST;
+
+function sequencesOf({ database, name }: BackedUp): Record<string, number> {
+  const rows = database.prepare(NEWEST[name]).all();
+  return Object.fromEntries(rows.map((row) => [String(row["name"]), Number(row["newest"])]));
 }
 
 /** A file that exists in `data_dir` while `arq restore` moves the databases into place. */
@@ -62,8 +47,8 @@ export function requireRestored(data_dir: string): void {
 
 /** What making backups needs. */
 interface BackupOptions extends Pick<Env, "log" | "now"> {
-  /** The files to back up; none if all data are in memory. */
-  readonly files: () => readonly BackupFile[];
+  /** The files; none if all data are in memory. A backup has those that `NEWEST` names. */
+  readonly files: () => readonly EngineFile[];
   /** Bytes that may wait in all files together while a backup is read. */
   readonly waiting_bytes_max: number;
 }
@@ -80,7 +65,7 @@ export class EmbeddedBackups {
 
   /** Begins a backup. Throws `too-many-pending`, `invalid-settings`, and errors of the disk. */
   open(): SpineBackup {
-    const files = this.#options.files();
+    const files = this.#options.files().filter(isBackedUp);
     const { now } = this.#options;
     if (files.length === 0) {
       const detail = "there is nothing to back up: without [server] data_dir, all is in memory";
@@ -90,13 +75,12 @@ export class EmbeddedBackups {
     const frozen: FrozenFile[] = [];
     const taken_ms = now();
     try {
-      for (const { file } of files) frozen.push(file.freeze());
-      const sequences = files.map((one) => one.sequences());
+      for (const file of files) frozen.push(file.freeze());
+      const sequences = files.map(sequencesOf);
       return this.#watched(taken_ms, files, frozen, sequences);
     } catch (cause) {
       for (const one of frozen) one.release(new Error("not all files could be frozen"));
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new ArqonError("spine-unavailable", why, { cause });
+      throw new ArqonError("spine-unavailable", messageOf(cause), { cause });
     }
   }
 
@@ -111,7 +95,7 @@ export class EmbeddedBackups {
 
   #watched(
     taken_ms: number,
-    files: readonly BackupFile[],
+    files: readonly BackedUp[],
     frozen: readonly FrozenFile[],
     sequences: readonly Record<string, number>[],
   ): SpineBackup {
@@ -174,9 +158,18 @@ interface FrozenFile {
   release(why: Error): void;
 }
 
-/** An open database that can be frozen, once at a time. */
-class FreezableFile {
-  readonly #database: DatabaseSync;
+/** An open database of the engine: a file, which can be frozen, once at a time, or in memory. */
+export abstract class EngineFile<Rows = unknown> {
+  readonly name: DataFile;
+  readonly database: DatabaseSync;
+  /** Its prepared statements. */
+  readonly rows: Rows;
+  /** True when the data outlive the process. */
+  readonly persistent: boolean;
+  /** Called when a transaction was rolled back. */
+  onRollback: () => void = () => {};
+  /** Called for every failure of the file or its disk. */
+  onFailed: (error: unknown) => void = () => {};
   readonly #path: string;
   /**
    * The descriptor for reading. It stays open until the database has closed: whichever descriptor of a file a process
@@ -186,10 +179,70 @@ class FreezableFile {
   #reading: Deno.FsFile | undefined;
   #frozen: FrozenFile | undefined;
 
-  constructor(database: DatabaseSync, path: string) {
-    this.#database = database;
-    this.#path = path;
+  /** Opens the file; creates it if missing. Throws `spine-unavailable`, also if `prepare` fails, and says what to do. */
+  constructor(
+    name: DataFile,
+    data_dir: string | undefined,
+    prepare: (database: DatabaseSync) => Rows,
+  ) {
+    this.name = name;
+    this.persistent = data_dir !== undefined;
+    this.#path = data_dir === undefined ? ":memory:" : `${data_dir}/${name}`;
+    try {
+      if (data_dir !== undefined) Deno.mkdirSync(data_dir, { recursive: true, mode: 0o700 });
+      this.database = new DatabaseSync(this.#path);
+      try {
+        this.rows = prepare(this.database);
+      } catch (error) {
+        this.database.close();
+        throw error;
+      }
+    } catch (cause) {
+      const where = data_dir ?? "(memory)";
+      const why = openProblem(where, name, messageOf(cause));
+      throw new ArqonError("spine-unavailable", `data_dir ${where} ${why}`, { cause });
+    }
   }
+
+  /** Runs statements; failures of the disk become an error with a remedy. */
+  readonly guard = <T>(run: () => T): T => {
+    try {
+      return run();
+    } catch (cause) {
+      if (cause instanceof ArqonError) throw cause;
+      const failure = this.failure(messageOf(cause), cause);
+      this.onFailed(failure);
+      throw failure;
+    }
+  };
+
+  /** Runs changes as one transaction: when `run` throws, nothing is changed. */
+  transaction<T>(run: () => T): T {
+    return this.guard(() => {
+      try {
+        return inTransaction(this.database, run);
+      } catch (error) {
+        this.onRollback();
+        throw error;
+      }
+    });
+  }
+
+  /** Throws if this many bytes cannot be written. */
+  prove(size_bytes: number): void {
+    this.guard(() => proveWritable(this.database, size_bytes));
+  }
+
+  /** Closes the database, and ends a backup of it. */
+  close(): void {
+    // Closing checkpoints the log into the file.
+    this.#frozen?.release(new Error("the engine has closed"));
+    this.database.close();
+    this.#reading?.close();
+  }
+
+  /** What callers get for an error of SQLite. */
+  protected abstract failure(message: string, cause: unknown): ArqonError;
 
   get is_frozen(): boolean {
     return this.#frozen !== undefined;
@@ -201,7 +254,7 @@ class FreezableFile {
     this.#reading ??= Deno.openSync(this.#path, { read: true });
     const checkpoint = this.#pragma("wal_checkpoint(TRUNCATE)");
     if (checkpoint["busy"] !== 0) throw new Error(`${this.#path} cannot be frozen: it is busy`);
-    this.#database.exec("PRAGMA wal_autocheckpoint = 0");
+    this.database.exec("PRAGMA wal_autocheckpoint = 0");
     const pages = Number(this.#pragma("page_count")["page_count"]);
     const page_bytes = Number(this.#pragma("page_size")["page_size"]);
     const size_bytes = pages * page_bytes;
@@ -225,7 +278,7 @@ class FreezableFile {
         ended = why;
         this.#frozen = undefined;
         saved.close();
-        this.#database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
+        this.database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
       },
     };
     this.#frozen = frozen;
@@ -235,22 +288,11 @@ class FreezableFile {
   /** Rewrites the file, so that neither it nor its log contains removed data. Not while it is frozen. */
   scrub(): void {
     if (this.#frozen !== undefined) throw new RangeError(`${this.#path} is frozen`);
-    scrub(this.#database);
-  }
-
-  /** Ends a read. Call it before closing the database, which checkpoints the log into the file. */
-  release(why: Error): void {
-    this.#frozen?.release(why);
-  }
-
-  /** Call it after the database has closed. */
-  close(): void {
-    this.#reading?.close();
-    this.#reading = undefined;
+    scrub(this.database);
   }
 
   #pragma(text: string): Record<string, unknown> {
-    return this.#database.prepare(`PRAGMA ${text}`).get() ?? {};
+    return this.database.prepare(`PRAGMA ${text}`).get() ?? {};
   }
 
   #logBytes(): number {

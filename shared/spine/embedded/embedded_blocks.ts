@@ -20,17 +20,8 @@ import type {
   BlockStoreName,
   StoredBlock,
 } from "../contract/block_store.ts";
-import { type BackupFile, backupFile, closeBacked } from "./embedded_backup.ts";
-import {
-  inTransaction,
-  isDiskFull,
-  openDatabase,
-  openProblem,
-  requireVersion,
-  scrub,
-  useProblem,
-} from "./embedded_database.ts";
-import type { DataFile } from "./embedded_database.ts";
+import { EngineFile } from "./embedded_backup.ts";
+import { isDiskFull, requireVersion, useProblem } from "./embedded_database.ts";
 import { logUnavailable } from "../contract/write_errors.ts";
 
 /** `PRAGMA user_version` of the schema below. */
@@ -54,16 +45,14 @@ const IDS_MAX = 256;
 /** The bound of a store in memory, whatever its retention. */
 const MEMORY_BYTES_MAX = 67_108_864;
 
-const fileOf = (name: BlockStoreName): DataFile => `${name}.sqlite`;
-
-function prepared(database: DatabaseSync): DatabaseSync {
+function prepared(database: DatabaseSync) {
   database.exec(
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
       "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -2048;",
   );
   requireVersion(database, VERSION);
   database.exec(SCHEMA);
-  return database;
+  return statements(database);
 }
 
 /** The engine's parts that a store of blocks needs. */
@@ -81,12 +70,8 @@ interface Removed {
 }
 
 /** An open store. */
-export class EmbeddedBlocks implements BlockStore {
-  /** Undefined if backups leave it out. */
-  readonly backup: BackupFile | undefined;
+export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> implements BlockStore {
   readonly #options: EmbeddedBlocksOptions;
-  readonly #database: DatabaseSync;
-  readonly #rows: ReturnType<typeof statements>;
   /** Bytes of the stored blocks, by tenant. */
   readonly #bytes = new Map<string, number>();
   #all_bytes = 0;
@@ -97,22 +82,9 @@ export class EmbeddedBlocks implements BlockStore {
 
   /** Throws `spine-unavailable` when the file cannot be opened, and says what to do. */
   constructor(options: EmbeddedBlocksOptions) {
+    super(`${options.name}.sqlite`, options.data_dir, prepared);
     this.#options = options;
-    const { name, data_dir } = options;
-    const path = data_dir === undefined ? ":memory:" : `${data_dir}/${fileOf(name)}`;
-    try {
-      this.#database = openDatabase(path, prepared);
-    } catch (cause) {
-      const text = cause instanceof Error ? cause.message : String(cause);
-      const where = data_dir ?? "(memory)";
-      const why = `data_dir ${where} ${openProblem(where, fileOf(name), text)}`;
-      throw new ArqonError("spine-unavailable", why, { cause });
-    }
-    this.backup = name === "usage"
-      ? backupFile(this.#database, "usage.sqlite", data_dir)
-      : undefined;
-    this.#rows = statements(this.#database);
-    for (const row of this.#guard(() => this.#rows.sums.all())) {
+    for (const row of this.guard(() => this.rows.sums.all())) {
       this.#count(String(row["tenant"]), Number(row["bytes"]));
     }
   }
@@ -124,9 +96,9 @@ export class EmbeddedBlocks implements BlockStore {
     this.#retention = { ...retention, max_bytes };
     this.#change(() => {
       // This process begins: if its clock is ahead, the newest block is not.
-      this.#newest_ms = Number(this.#rows.latest.get()?.["time_ms"] ?? 0);
+      this.#newest_ms = Number(this.rows.latest.get()?.["time_ms"] ?? 0);
       const now_ms = Math.min(this.#options.now(), this.#newest_ms);
-      this.#rows.forget.run(now_ms - retention.max_age_seconds * 1_000);
+      this.rows.forget.run(now_ms - retention.max_age_seconds * 1_000);
       return this.#shrink();
     });
   }
@@ -142,7 +114,7 @@ export class EmbeddedBlocks implements BlockStore {
     const ends_ms = Math.min(now_ms + kept_seconds * 1_000, Number.MAX_SAFE_INTEGER);
     const bytes = payload.length + BLOCK_OVERHEAD_BYTES;
     this.#change(() => {
-      this.#rows.insert.run(tenant_id, node_id, now_ms, ends_ms, bytes, payload);
+      this.rows.insert.run(tenant_id, node_id, now_ms, ends_ms, bytes, payload);
       return [{ tenant: tenant_id, bytes: -bytes }, ...this.#shrink(tenant_id, max_bytes, bytes)];
     });
     if (id === undefined) return;
@@ -154,12 +126,12 @@ export class EmbeddedBlocks implements BlockStore {
   async read({ tenant_id, after, from_ms, limit }: BlockRead): Promise<BlockPage> {
     this.#options.assertOpen();
     const now_ms = this.#options.now();
-    return this.#guard(() => {
+    return this.guard(() => {
       const above = after ?? this.#before(tenant_id, from_ms);
       if (above === undefined) return { blocks: [], is_end: true };
       const blocks: StoredBlock[] = [];
       let page_bytes = 0;
-      for (const row of this.#rows.read.iterate(tenant_id, above, now_ms, limit + 1)) {
+      for (const row of this.rows.read.iterate(tenant_id, above, now_ms, limit + 1)) {
         if (blocks.length === limit || page_bytes >= READ_BYTES) return { blocks, is_end: false };
         const block = blockOf(row);
         page_bytes += block.payload.length;
@@ -176,7 +148,7 @@ export class EmbeddedBlocks implements BlockStore {
 
   async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
     this.#options.assertOpen();
-    this.#change(() => this.#rows.remove.all(tenant_id, node_id, below).map(removed));
+    this.#change(() => this.rows.remove.all(tenant_id, node_id, below).map(removed));
   }
 
   async tenants(): Promise<readonly string[]> {
@@ -187,8 +159,8 @@ export class EmbeddedBlocks implements BlockStore {
   async status(tenant_id: string): Promise<BlockStatus> {
     this.#options.assertOpen();
     this.#change(() => this.#shrink());
-    const row = this.#guard(() => this.#rows.status.get(tenant_id, this.#options.now()));
-    const dropped = this.#guard(() => this.#rows.dropped.get(tenant_id));
+    const row = this.guard(() => this.rows.status.get(tenant_id, this.#options.now()));
+    const dropped = this.guard(() => this.rows.dropped.get(tenant_id));
     const time = (value: unknown) => typeof value === "number" ? value : undefined;
     return {
       blocks: Number(row?.["blocks"] ?? 0),
@@ -213,23 +185,14 @@ export class EmbeddedBlocks implements BlockStore {
     this.#options.assertOpen();
     const bytes = this.#bytes.get(tenant_id) ?? 0;
     this.#change(() => {
-      this.#rows.purge.run(tenant_id);
-      this.#rows.forgive.run(tenant_id);
+      this.rows.purge.run(tenant_id);
+      this.rows.forgive.run(tenant_id);
       return [{ tenant: tenant_id, bytes }];
     });
   }
 
-  /** As `Spine.scrub`. */
-  scrub(): void {
-    scrub(this.#database);
-  }
-
-  close(): void {
-    closeBacked(this.#database, this.backup);
-  }
-
   #newest(tenant_id: string, node_id: string): StoredBlock | undefined {
-    const row = this.#guard(() => this.#rows.newest.get(tenant_id, node_id, this.#options.now()));
+    const row = this.guard(() => this.rows.newest.get(tenant_id, node_id, this.#options.now()));
     return row === undefined ? undefined : blockOf(row);
   }
 
@@ -242,7 +205,7 @@ export class EmbeddedBlocks implements BlockStore {
   /** The cursor before the first block at or after that time; undefined if there is no such block. */
   #before(tenant_id: string, from_ms: number | undefined): number | undefined {
     if (from_ms === undefined) return 0;
-    const row = this.#rows.at.get(tenant_id, from_ms);
+    const row = this.rows.at.get(tenant_id, from_ms);
     return typeof row?.["id"] === "number" ? row["id"] - 1 : undefined;
   }
 
@@ -251,21 +214,21 @@ export class EmbeddedBlocks implements BlockStore {
     const { now, steps } = this.#options;
     // After a clock step nothing is deleted until the clock is trusted; readers skip expired blocks.
     const is_believed = steps.isBelieved(1_000 * this.#retention.max_age_seconds);
-    const old = is_believed ? this.#rows.expire.all(now(), REMOVED_AT_ONCE) : [];
+    const old = is_believed ? this.rows.expire.all(now(), REMOVED_AT_ONCE) : [];
     const gone: Removed[] = old.map(removed);
     const sum = (of: (one: Removed) => boolean) =>
       gone.reduce((bytes, one) => bytes + (of(one) ? one.bytes : 0), 0);
     let over = (this.#bytes.get(tenant_id ?? "") ?? 0) + added - tenant_bytes -
       sum(({ tenant }) => tenant === tenant_id);
     while (tenant_id !== undefined && over > 0 && gone.length < REMOVED_AT_ONCE) {
-      const row = this.#rows.oldest_of.get(tenant_id);
+      const row = this.rows.oldest_of.get(tenant_id);
       if (row === undefined) break;
       gone.push(this.#dropped(row));
       over -= removed(row).bytes;
     }
     over = this.#all_bytes + added - this.#retention.max_bytes - sum(() => true);
     while (over > 0 && gone.length < REMOVED_AT_ONCE) {
-      const row = this.#rows.oldest.get();
+      const row = this.rows.oldest.get();
       if (row === undefined) break;
       gone.push(this.#dropped(row));
       over -= removed(row).bytes;
@@ -275,13 +238,13 @@ export class EmbeddedBlocks implements BlockStore {
 
   /** Records up to which time blocks were removed for space. */
   #dropped(row: Record<string, unknown>): Removed {
-    this.#rows.drop.run(String(row["tenant"]), Number(row["time_ms"]));
+    this.rows.drop.run(String(row["tenant"]), Number(row["time_ms"]));
     return removed(row);
   }
 
   /** Runs one transaction, then updates the byte counts with what it removed (negative bytes: added). */
   #change(run: () => readonly Removed[]): void {
-    const changed = this.#guard(() => inTransaction(this.#database, run));
+    const changed = this.transaction(run);
     for (const { tenant, bytes } of changed) this.#count(tenant, -bytes);
   }
 
@@ -292,16 +255,9 @@ export class EmbeddedBlocks implements BlockStore {
     this.#all_bytes += bytes;
   }
 
-  #guard<T>(run: () => T): T {
-    try {
-      return run();
-    } catch (cause) {
-      if (cause instanceof ArqonError) throw cause;
-      const text = cause instanceof Error ? cause.message : String(cause);
-      const { name } = this.#options;
-      const why = `the ${name}'s store: ${useProblem(fileOf(name), text)}`;
-      throw logUnavailable(why, isDiskFull(text), cause);
-    }
+  protected failure(message: string, cause: unknown): ArqonError {
+    const why = `the ${this.#options.name}'s store: ${useProblem(this.name, message)}`;
+    return logUnavailable(why, isDiskFull(message), cause);
   }
 }
 

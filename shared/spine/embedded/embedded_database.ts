@@ -1,28 +1,14 @@
 /**
- * Common code of the embedded engine's databases: opening, transactions, the proof that they are writable, scrubbing,
- * and what to say of a file that cannot be opened or written. Their content is defined in the other files of this
- * folder.
+ * Common code of the embedded engine's databases: transactions, the proof that they are writable, scrubbing, and what to
+ * say of a file that cannot be opened or written. `embedded_backup.ts` has the open file; their content is defined in
+ * the other files of this folder.
  */
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { statfsSync, statSync } from "node:fs";
 
 /** The table of `proveWritable`; empty except while one is made. */
 export const PROOF_SCHEMA = `
   CREATE TABLE IF NOT EXISTS proof (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;`;
-
-/** Runs a statement; errors of the disk become `spine-unavailable`, and nothing has changed then. */
-export type Guard = <T>(run: () => T) => T;
-
-/** Opens a database and returns the result of `open`; closes the database if `open` throws. */
-export function openDatabase<T>(path: string, open: (database: DatabaseSync) => T): T {
-  const database = new DatabaseSync(path);
-  try {
-    return open(database);
-  } catch (error) {
-    database.close();
-    throw error;
-  }
-}
 
 /** Throws if the file has another `PRAGMA user_version` and is not new. */
 export function requireVersion(database: DatabaseSync, known: number): void {

@@ -86,9 +86,9 @@ export class EmbeddedLogs {
 
   constructor(options: EmbeddedLogsOptions) {
     this.options = options;
-    this.rows = options.file.reading(() => new LogRows(options.file.database));
+    this.rows = options.file.guard(() => new LogRows(options.file.database));
     options.file.onRollback = () => this.rows.forgetUsage();
-    const newest_ms = options.file.reading(() => this.rows.newestTime());
+    const newest_ms = options.file.guard(() => this.rows.newestTime());
     this.clock = new LogClock(options.clocks, newest_ms);
   }
 
@@ -104,7 +104,7 @@ export class EmbeddedLogs {
   /** The tenant's log; undefined: it has none. */
   existing(tenant_id: string): DurableLog | undefined {
     tenantLogPattern(tenant_id);
-    const row = this.options.file.reading(() => this.rows.log(tenant_id));
+    const row = this.options.file.guard(() => this.rows.log(tenant_id));
     return row === undefined ? undefined : this.open(tenant_id, LEAST_RETENTION);
   }
 
@@ -162,7 +162,7 @@ export class EmbeddedLogs {
 
   #open(tenant_id: string, retention: Retention): EmbeddedLog {
     const { file } = this.options;
-    const row = file.reading(() => this.rows.log(tenant_id));
+    const row = file.guard(() => this.rows.log(tenant_id));
     const log = row ? continueLog(this, tenant_id, row) : this.#make(tenant_id, retention);
     this.#logs.set(tenant_id, log);
     return log;
@@ -348,7 +348,7 @@ export class EmbeddedLogs {
 /** Continues the tenant's log in a new life. */
 function continueLog(logs: EmbeddedLogs, tenant_id: string, stored: LogRow): EmbeddedLog {
   const { rows, options: { file, log: logger } } = logs;
-  const known = file.reading(() => rows.lives(stored.id));
+  const known = file.guard(() => rows.lives(stored.id));
   const before = known.length > 0 ? known : [{ name: stored.stream, first: 0 }];
   const lives = withLife(before, `${stored.stream}~${newLifeId(Math.random)}`, stored.last + 1);
   const { name: stream } = newestLife(lives);

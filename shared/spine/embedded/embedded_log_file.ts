@@ -3,19 +3,11 @@
  * `synchronous`, or in memory. Opens, locks and bounds it, and turns failures into errors with a remedy. Its rows are
  * in `embedded_log_rows.ts`.
  */
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
-import {
-  inTransaction,
-  openDatabase,
-  openProblem,
-  PROOF_SCHEMA,
-  proveWritable,
-  requireVersion,
-  useProblem,
-} from "./embedded_database.ts";
+import { PROOF_SCHEMA, requireVersion, useProblem } from "./embedded_database.ts";
 import type { LogLimits } from "../contract/durable_log.ts";
-import { type BackupFile, backupFile, closeBacked } from "./embedded_backup.ts";
+import { EngineFile } from "./embedded_backup.ts";
 
 const FILE = "log.sqlite";
 /** `PRAGMA user_version` of the schema below. */
@@ -52,7 +44,7 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS erased (room INTEGER PRIMARY KEY, offset INTEGER NOT NULL) STRICT;
   PRAGMA user_version = ${VERSION};`;
 
-function prepareFile(database: DatabaseSync, limits: LogLimits): void {
+function prepared(database: DatabaseSync, limits: LogLimits) {
   // FULL at first: the changes made by opening reach the disk before the first message.
   database.exec(
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" +
@@ -62,54 +54,35 @@ function prepareFile(database: DatabaseSync, limits: LogLimits): void {
   database.exec(SCHEMA);
   const pages = Math.floor(limits.log_bytes / PAGE_BYTES);
   database.exec(`PRAGMA max_page_count = ${pages}; PRAGMA synchronous = ${limits.synchronous};`);
+  return {
+    pages: database.prepare("PRAGMA page_count"),
+    free_pages: database.prepare("PRAGMA freelist_count"),
+  };
 }
 
-/** The open database. Failures are `log-unavailable`; a call that fails has changed nothing. */
-export class LogFile {
-  readonly database: DatabaseSync;
-  /** True when the data outlive the process. */
-  readonly persistent: boolean;
-  /** The file for a backup; undefined: all data are in memory. */
-  readonly backup: BackupFile | undefined;
-  /** Called when a transaction was rolled back. */
-  onRollback: () => void = () => {};
-  /** Called for every failure of the file or its disk. */
-  onFailed: (error: unknown) => void = () => {};
+/** The open file. Failures are `log-unavailable`; a call that fails has changed nothing. */
+export class LogFile extends EngineFile<ReturnType<typeof prepared>> {
   readonly #limits: LogLimits;
-  readonly #pages: StatementSync;
-  readonly #free_pages: StatementSync;
 
-  constructor(database: DatabaseSync, limits: LogLimits, data_dir: string | undefined) {
-    this.database = database;
-    this.persistent = data_dir !== undefined;
-    this.backup = backupFile(database, FILE, data_dir);
+  /**
+   * Opens and locks the file; creates it if missing. Throws `spine-unavailable` with the file's name if it is in use,
+   * not writable, not a database, or of another version.
+   */
+  constructor(data_dir: string | undefined, limits: LogLimits) {
+    super(FILE, data_dir, (database) => prepared(database, limits));
     this.#limits = limits;
-    this.#pages = database.prepare("PRAGMA page_count");
-    this.#free_pages = database.prepare("PRAGMA freelist_count");
   }
 
   /** Bytes of the messages, overhead included. */
   usedBytes(): number {
-    return this.reading(() => {
-      const pages = Number(this.#pages.get()?.["page_count"]);
-      return (pages - Number(this.#free_pages.get()?.["freelist_count"])) * PAGE_BYTES;
+    return this.guard(() => {
+      const pages = Number(this.rows.pages.get()?.["page_count"]);
+      return (pages - Number(this.rows.free_pages.get()?.["freelist_count"])) * PAGE_BYTES;
     });
   }
 
   freeBytes(): number {
     return Math.max(0, this.#limits.log_bytes - this.usedBytes());
-  }
-
-  /** Runs changes as one transaction: when `run` throws, nothing is changed. */
-  transaction<T>(run: () => T): T {
-    return this.reading(() => {
-      try {
-        return inTransaction(this.database, run);
-      } catch (error) {
-        this.onRollback();
-        throw error;
-      }
-    });
   }
 
   /** A transaction that survives a power cut, whatever `synchronous` is set to. */
@@ -122,34 +95,16 @@ export class LogFile {
     }
   }
 
-  /** Runs a read; its failures become `log-unavailable`. */
-  reading<T>(run: () => T): T {
-    try {
-      return run();
-    } catch (cause) {
-      if (cause instanceof ArqonError) throw cause;
-      const text = cause instanceof Error ? cause.message : String(cause);
-      const why = /is full/.test(text) ? this.#full() : useProblem(FILE, text);
-      const failure = new ArqonError("log-unavailable", why, { cause });
-      this.onFailed(failure);
-      throw failure;
-    }
-  }
-
-  /** Throws `log-unavailable` if this many bytes cannot be written. */
-  prove(size_bytes: number): void {
-    this.reading(() => proveWritable(this.database, size_bytes));
-  }
-
   /** Brings everything written so far to the disk, unless `synchronous` is `off`. */
   checkpoint(): void {
     // A backup needs an unchanged file; the write-ahead log keeps the writes safe.
-    if (this.backup?.file.is_frozen === true) return;
-    this.reading(() => this.database.exec("PRAGMA wal_checkpoint(PASSIVE)"));
+    if (this.is_frozen) return;
+    this.guard(() => this.database.exec("PRAGMA wal_checkpoint(PASSIVE)"));
   }
 
-  close(): void {
-    closeBacked(this.database, this.backup);
+  protected failure(message: string, cause: unknown): ArqonError {
+    const why = /is full/.test(message) ? this.#full() : useProblem(FILE, message);
+    return new ArqonError("log-unavailable", why, { cause });
   }
 
   /**
@@ -157,30 +112,9 @@ export class LogFile {
    * is only near the limit.
    */
   #full(): string {
-    const row = this.database.prepare("PRAGMA page_count").get();
-    const bytes = Number(row?.["page_count"]) * PAGE_BYTES;
+    const bytes = Number(this.rows.pages.get()?.["page_count"]) * PAGE_BYTES;
     if (bytes + NEAR_BYTES < this.#limits.log_bytes) return "the disk is full";
     return "it is full; raise [durable] log_bytes, or keep less with history_size and " +
       "history_ttl_seconds";
-  }
-}
-
-/**
- * Opens and locks the file; creates it if missing. Throws `spine-unavailable` with the file's name if it is in use, not
- * writable, not a database, or of another version.
- */
-export function openLogFile(data_dir: string | undefined, limits: LogLimits): LogFile {
-  const path = data_dir === undefined ? ":memory:" : `${data_dir}/${FILE}`;
-  try {
-    return openDatabase(path, (database) => {
-      prepareFile(database, limits);
-      return new LogFile(database, limits, data_dir);
-    });
-  } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    const why = data_dir === undefined
-      ? `the log in memory: ${text}`
-      : `data_dir ${data_dir} ${openProblem(data_dir, FILE, text)}`;
-    throw new ArqonError("spine-unavailable", why, { cause });
   }
 }

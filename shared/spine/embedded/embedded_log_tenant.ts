@@ -127,7 +127,7 @@ export class EmbeddedLog implements DurableLog {
     const { options, rows } = this.#logs;
     options.assertOpen();
     const heads = new Map<string, number>();
-    options.file.reading(() => {
+    options.file.guard(() => {
       for (const room_id of room_ids) {
         const last = rows.room(this.row.id, room_id)?.last ?? 0;
         if (last > 0) heads.set(room_id, last);
@@ -141,7 +141,7 @@ export class EmbeddedLog implements DurableLog {
     const { options, rows } = this.#logs;
     options.assertOpen();
     const wish = { prefix, after, limit: limit + 1 };
-    const names = options.file.reading(() => rows.roomNames(this.row.id, wish));
+    const names = options.file.guard(() => rows.roomNames(this.row.id, wish));
     await options.turns.rest();
     return { rooms: names.slice(0, limit), more: names.length > limit };
   }
@@ -239,7 +239,7 @@ export class EmbeddedLog implements DurableLog {
     const { options, rows } = this.#logs;
     options.assertOpen();
     const { id, stream, last, history_size, history_ttl_seconds } = this.row;
-    const totals = options.file.reading(() => rows.totals(id));
+    const totals = options.file.guard(() => rows.totals(id));
     await options.turns.rest();
     const kept = { history_size, history_ttl_seconds, replicas: undefined };
     return { stream, log_offset: last, ...totals, ...kept };
@@ -271,7 +271,7 @@ export class EmbeddedLog implements DurableLog {
     const { options, rows } = this.#logs;
     roomSubject("in", this.tenant_id, room_id);
     options.assertOpen();
-    const found = options.file.reading(() => run(rows.room(this.row.id, room_id)));
+    const found = options.file.guard(() => run(rows.room(this.row.id, room_id)));
     await options.turns.rest();
     return found;
   }

@@ -1,7 +1,7 @@
 /** The embedded log's rows: pages, sweeping, and rooms that are forgotten. */
 import assert from "node:assert/strict";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
-import { openLogFile } from "./embedded_log_file.ts";
+import { LogFile } from "./embedded_log_file.ts";
 import { type LogRow, LogRows } from "./embedded_log_rows.ts";
 import { LogWriter, page, sweepRooms } from "./embedded_log_write.ts";
 
@@ -11,7 +11,7 @@ const RETENTION = { history_size: 10, history_ttl_seconds: 60 };
 
 /** A log in memory, and a function that appends messages to one of its rooms. */
 function opened() {
-  const file = openLogFile(undefined, LOG_LIMITS);
+  const file = new LogFile(undefined, LOG_LIMITS);
   const rows = new LogRows(file.database);
   rows.addLog("acme", "LOG_acme_1", RETENTION);
   let log: LogRow = rows.log("acme") ?? assert.fail();

@@ -6,16 +6,8 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
-import {
-  inTransaction,
-  openDatabase,
-  openProblem,
-  PROOF_SCHEMA,
-  proveWritable,
-  useProblem,
-} from "./embedded_database.ts";
-import type { Guard } from "./embedded_database.ts";
-import { type BackupFile, backupFile, closeBacked, requireRestored } from "./embedded_backup.ts";
+import { PROOF_SCHEMA, useProblem } from "./embedded_database.ts";
+import { EngineFile, requireRestored } from "./embedded_backup.ts";
 import { createHash } from "node:crypto";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../contract/check.ts";
 import type { ObjectStore, StoredObject } from "../contract/spine.ts";
@@ -53,13 +45,19 @@ interface StoredEntry {
   readonly revision: number;
 }
 
-function prepareFile(database: DatabaseSync, data_dir: string): void {
+/** Locks the database and creates its tables. */
+function prepared(database: DatabaseSync, data_dir: string | undefined) {
   // NORMAL: a crash of the process loses nothing; a power cut may lose the last commits.
   database.exec(
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
       `BEGIN EXCLUSIVE; COMMIT; ${SCHEMA}`,
   );
-  requireRestored(data_dir);
+  if (data_dir !== undefined) requireRestored(data_dir);
+  return {
+    ...statements(database),
+    objects: objectStatements(database),
+    ledgers: ledgerStatements(database),
+  };
 }
 
 function statements(database: DatabaseSync) {
@@ -92,44 +90,32 @@ function storedEntry(row: Record<string, unknown>): StoredEntry {
   return { key, value: new Uint8Array(value), revision };
 }
 
-/** The rows of all buckets; keys are encoded. Every call is one transaction. */
-export class KvStore {
-  readonly database: DatabaseSync;
-  /** The file for a backup; undefined: all data are in memory. */
-  readonly file: BackupFile | undefined;
-  readonly objects: ReturnType<typeof objectStatements>;
-  readonly ledgers: ReturnType<typeof ledgerStatements>;
-  /** Called for every failure of the disk. */
-  onFailed: (error: unknown) => void = () => {};
-  readonly #rows: ReturnType<typeof statements>;
+/** The rows of all buckets; keys are encoded. Every call is one transaction. Failures are `spine-unavailable`. */
+export class KvStore extends EngineFile<ReturnType<typeof prepared>> {
   readonly #where: string;
 
-  constructor(database: DatabaseSync, data_dir: string | undefined) {
-    this.database = database;
-    this.file = backupFile(database, FILE, data_dir);
-    this.objects = objectStatements(database);
-    this.ledgers = ledgerStatements(database);
-    this.#rows = statements(database);
+  constructor(data_dir: string | undefined) {
+    super(FILE, data_dir, (database) => prepared(database, data_dir));
     this.#where = `data_dir ${data_dir ?? "(memory)"}`;
   }
 
   get(bucket: string, key: string): StoredEntry | undefined {
-    const row = this.guard(() => this.#rows.get.get(bucket, key));
+    const row = this.guard(() => this.rows.get.get(bucket, key));
     return row === undefined ? undefined : storedEntry(row);
   }
 
   /** The revision of a key without its value, which may be large; 0: there is none. */
   revision(bucket: string, key: string): number {
-    return Number(this.guard(() => this.#rows.revision.get(bucket, key))?.["revision"] ?? 0);
+    return Number(this.guard(() => this.rows.revision.get(bucket, key))?.["revision"] ?? 0);
   }
 
   /** The keys at or below `prefix`, in their order. */
   keys(bucket: string, prefix: string): string[] {
-    return this.guard(() => this.#rows.keys.all(bucket, prefix)).map((row) => String(row["key"]));
+    return this.guard(() => this.rows.keys.all(bucket, prefix)).map((row) => String(row["key"]));
   }
 
   sizes(bucket: string, prefix: string): { readonly key: string; readonly size_bytes: number }[] {
-    return this.guard(() => this.#rows.sizes.all(bucket, prefix)).map((row) => ({
+    return this.guard(() => this.rows.sizes.all(bucket, prefix)).map((row) => ({
       key: String(row["key"]),
       size_bytes: Number(row["size_bytes"]),
     }));
@@ -139,65 +125,25 @@ export class KvStore {
   put(bucket: string, entries: readonly Pick<StoredEntry, "key" | "value">[]): number {
     return this.#write(bucket, entries.length, (last) => {
       let revision = last - entries.length;
-      for (const { key, value } of entries) this.#rows.put.run(bucket, key, value, ++revision);
+      for (const { key, value } of entries) this.rows.put.run(bucket, key, value, ++revision);
     });
   }
 
   remove(bucket: string, key: string): number {
-    return this.#write(bucket, 1, () => this.#rows.remove.run(bucket, key));
+    return this.#write(bucket, 1, () => this.rows.remove.run(bucket, key));
   }
 
-  /** Throws `spine-unavailable` if this many bytes cannot be written. */
-  prove(size_bytes: number): void {
-    this.guard(() => proveWritable(this.database, size_bytes));
+  protected failure(message: string, cause: unknown): ArqonError {
+    const why = `${this.#where}: ${useProblem(FILE, message)}`;
+    return new ArqonError("spine-unavailable", why, { cause });
   }
-
-  close(): void {
-    closeBacked(this.database, this.file);
-  }
-
-  readonly guard: Guard = (run) => {
-    try {
-      return run();
-    } catch (cause) {
-      if (cause instanceof ArqonError) throw cause;
-      const text = cause instanceof Error ? cause.message : String(cause);
-      const why = `${this.#where}: ${useProblem(FILE, text)}`;
-      const failure = new ArqonError("spine-unavailable", why, { cause });
-      this.onFailed(failure);
-      throw failure;
-    }
-  };
 
   #write(bucket: string, changes: number, change: (revision: number) => void): number {
-    return this.guard(() =>
-      inTransaction(this.database, () => {
-        const revision = Number(this.#rows.bump.get(bucket, changes)?.["revision"]);
-        change(revision);
-        return revision;
-      })
-    );
-  }
-}
-
-/** Opens and locks the database; creates it if missing. Throws `spine-unavailable`. */
-export function openStore(data_dir: string | undefined): KvStore {
-  if (data_dir === undefined) {
-    return openDatabase(":memory:", (database) => {
-      database.exec(SCHEMA);
-      return new KvStore(database, undefined);
+    return this.transaction(() => {
+      const revision = Number(this.rows.bump.get(bucket, changes)?.["revision"]);
+      change(revision);
+      return revision;
     });
-  }
-  try {
-    Deno.mkdirSync(data_dir, { recursive: true, mode: 0o700 });
-    return openDatabase(`${data_dir}/${FILE}`, (database) => {
-      prepareFile(database, data_dir);
-      return new KvStore(database, data_dir);
-    });
-  } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    const why = openProblem(data_dir, FILE, text);
-    throw new ArqonError("spine-unavailable", `data_dir ${data_dir} ${why}`, { cause });
   }
 }
 
@@ -234,19 +180,14 @@ function objectStatements(database: DatabaseSync) {
   };
 }
 
-interface ObjectRows {
-  readonly objects: ReturnType<typeof objectStatements>;
-  readonly guard: Guard;
-}
-
 /** One object store of the embedded engine. */
 export class EmbeddedObjects implements ObjectStore {
   readonly #bucket: string;
-  readonly #store: ObjectRows;
+  readonly #store: KvStore;
   /** Throws when the engine is not open. */
   readonly #assertOpen: () => void;
 
-  constructor(bucket: string, store: ObjectRows, assertOpen: () => void) {
+  constructor(bucket: string, store: KvStore, assertOpen: () => void) {
     this.#bucket = bucket;
     this.#store = store;
     this.#assertOpen = assertOpen;
@@ -256,14 +197,14 @@ export class EmbeddedObjects implements ObjectStore {
     this.#assertOpen();
     assertObjectName(name);
     assertSize(bytes.length, OBJECT_BYTES_MAX);
-    const { objects, guard } = this.#store;
+    const { rows: { objects }, guard } = this.#store;
     guard(() => objects.put.run(this.#bucket, name, bytes, sha256(bytes)));
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {
     this.#assertOpen();
     assertObjectName(name);
-    const { objects, guard } = this.#store;
+    const { rows: { objects }, guard } = this.#store;
     const row = guard(() => objects.get.get(this.#bucket, name));
     return row === undefined ? undefined : checked(row, this.#bucket, name);
   }
@@ -271,13 +212,13 @@ export class EmbeddedObjects implements ObjectStore {
   async delete(name: string): Promise<void> {
     this.#assertOpen();
     assertObjectName(name);
-    const { objects, guard } = this.#store;
+    const { rows: { objects }, guard } = this.#store;
     guard(() => objects.remove.run(this.#bucket, name));
   }
 
   async list(): Promise<StoredObject[]> {
     this.#assertOpen();
-    const { objects, guard } = this.#store;
+    const { rows: { objects }, guard } = this.#store;
     return guard(() => objects.list.all(this.#bucket)).map(({ name, size_bytes, modified_ms }) => ({
       name: String(name),
       size_bytes: Number(size_bytes),
@@ -332,11 +273,7 @@ function ledgerStatements(database: DatabaseSync) {
 /** The engine's parts that a ledger needs. */
 interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
   readonly name: string;
-  readonly store: {
-    readonly database: DatabaseSync;
-    readonly guard: Guard;
-    readonly ledgers: ReturnType<typeof ledgerStatements>;
-  };
+  readonly store: KvStore;
   /** Nothing expires by a clock that was set lately. */
   readonly steps: ClockSteps;
   readonly payload_bytes_max: number;
@@ -354,40 +291,40 @@ export class EmbeddedLedger implements Ledger {
   constructor(options: EmbeddedLedgerOptions, retention: LedgerRetention) {
     this.#options = options;
     this.#retention = retention;
-    const { name, store: { guard, ledgers } } = options;
+    const { name, store: { guard, rows: { ledgers } } } = options;
     this.#bytes = Number(guard(() => ledgers.sum.get(name))?.["bytes"]);
     this.#shrink();
   }
 
   async append(payload: Uint8Array, after: number): Promise<number> {
-    const { name, store: { guard }, payload_bytes_max, assertOpen } = this.#options;
+    const { name, payload_bytes_max, assertOpen } = this.#options;
     assertOpen();
     assertSize(payload.length, payload_bytes_max);
     const newest = this.#newest();
     if (newest !== after) {
       throw new ArqonError("version-conflict", `${newest} (the newest entry of ${name})`);
     }
-    guard(() => this.#store(payload, after + 1));
+    this.#store(payload, after + 1);
     this.#bytes += payload.length;
     this.#shrink();
     return after + 1;
   }
 
   async last(): Promise<LedgerEntry | undefined> {
-    const { name, store: { guard, ledgers }, assertOpen } = this.#options;
+    const { name, store: { guard, rows: { ledgers } }, assertOpen } = this.#options;
     assertOpen();
     const row = guard(() => ledgers.last.get(name));
     return row === undefined ? undefined : entryOf(row);
   }
 
   async read({ after, limit }: LedgerRead): Promise<LedgerEntry[]> {
-    const { name, store: { guard, ledgers }, assertOpen } = this.#options;
+    const { name, store: { guard, rows: { ledgers } }, assertOpen } = this.#options;
     assertOpen();
     return guard(() => ledgers.read.all(name, after, limit).map(entryOf));
   }
 
   async status(): Promise<LedgerStatus> {
-    const { name, store: { guard, ledgers }, assertOpen } = this.#options;
+    const { name, store: { guard, rows: { ledgers } }, assertOpen } = this.#options;
     assertOpen();
     const last_offset = this.#newest();
     const row = guard(() => ledgers.first.get(name));
@@ -398,26 +335,27 @@ export class EmbeddedLedger implements Ledger {
   }
 
   #newest(): number {
-    const { name, store: { guard, ledgers } } = this.#options;
+    const { name, store: { guard, rows: { ledgers } } } = this.#options;
     return Number(guard(() => ledgers.newest.get(name))?.["last"] ?? 0);
   }
 
   #store(payload: Uint8Array, offset: number): void {
-    const { name, now, store: { database, ledgers } } = this.#options;
+    const { name, now, store } = this.#options;
+    const { ledgers } = store.rows;
     // Acknowledged entries are on the disk and survive a power cut.
-    database.exec("PRAGMA synchronous = FULL");
+    store.database.exec("PRAGMA synchronous = FULL");
     try {
-      inTransaction(database, () => {
+      store.transaction(() => {
         ledgers.bump.run(name, offset);
         ledgers.insert.run(name, offset, now(), payload);
       });
     } finally {
-      database.exec("PRAGMA synchronous = NORMAL");
+      store.database.exec("PRAGMA synchronous = NORMAL");
     }
   }
 
   #shrink(): void {
-    const { name, store: { guard, ledgers }, now, steps } = this.#options;
+    const { name, store: { guard, rows: { ledgers } }, now, steps } = this.#options;
     const { max_age_seconds, max_bytes } = this.#retention;
     const age_ms = max_age_seconds * 1_000;
     const before_ms = steps.isBelieved(age_ms) ? now() - age_ms : 0;

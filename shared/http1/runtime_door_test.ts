@@ -1,27 +1,44 @@
-/** A port whose listener dies: real listeners, closed without the acceptor. */
+/** A port whose listener dies: real listeners, closed without the door. */
 import assert from "node:assert/strict";
 import { until } from "../testing/until.ts";
-import { Acceptor, type AcceptorOptions } from "./acceptor.ts";
+import type { DoorOptions } from "./door.ts";
+import { RuntimeDoor } from "./runtime_door.ts";
 import type { FileRoom } from "./file_reserve.ts";
 
 const HOST = "127.0.0.1";
 
-/** An acceptor that closes its connections, and its listeners. */
-function accepting(options: Partial<AcceptorOptions> = {}) {
+type Listener = Pick<Deno.TcpListener, "addr" | "accept" | "close">;
+interface Setting extends Partial<DoorOptions> {
+  /** Opens the port; 0 at first. */
+  readonly bind?: (port: number) => Listener;
+}
+
+/** A door that closes its connections, and its listeners. */
+function accepting({ bind, ...options }: Setting = {}) {
   const listeners: Deno.TcpListener[] = [];
   const { promise: gone, resolve: onGone } = Promise.withResolvers<Error>();
   let came = 0;
-  const acceptor = new Acceptor({
-    name: "client",
-    bind(port = 0) {
+  class Accepting extends RuntimeDoor {
+    override listen(port: number) {
+      if (bind !== undefined) return bind(port);
       const listener = Deno.listen({ hostname: HOST, port });
       listeners.push(listener);
       return listener;
-    },
-    onConnection(conn) {
+    }
+  }
+  const acceptor = new Accepting({
+    name: "client",
+    host: HOST,
+    port: 0,
+    reuse_port: false,
+    onVisitor({ stream }) {
       came++;
-      conn.close();
+      stream.close();
     },
+    rooms: () => ["plenty"],
+    makeRoom: () => false,
+    mayKeep: () => true,
+    onRefused() {},
     onFilesOut() {},
     holdsFiles: () => false,
     onGone,
@@ -58,7 +75,7 @@ Deno.test("a late end of an old listener does not count for the new one", async 
   const { promise: ended, resolve: tell } = Promise.withResolvers<void>();
   let bound = 0;
   const { acceptor, visit } = accepting({
-    bind(port = 0) {
+    bind(port) {
       const listener = Deno.listen({ hostname: HOST, port });
       bound++;
       const accept = async () => {
@@ -84,8 +101,7 @@ Deno.test("a port that another process has taken is given up after a timeout", a
   const first = Deno.listen({ hostname: HOST, port: 0 });
   const { gone } = accepting({
     gone_ms: 200,
-    bind: (port) =>
-      port === undefined ? first : Deno.listen({ hostname: HOST, port: thief.addr.port }),
+    bind: (port) => port === 0 ? first : Deno.listen({ hostname: HOST, port: thief.addr.port }),
   });
   first.close();
   assert((await gone) instanceof Deno.errors.AddrInUse);
@@ -127,7 +143,7 @@ Deno.test("a temporary failure is retried, and the port is given up only if no d
 Deno.test("a connection reset before its accept is not a failure of the port", async () => {
   const { promise: held, resolve: hold } = Promise.withResolvers<void>();
   const { acceptor, visit } = accepting({
-    bind(port = 0) {
+    bind(port) {
       const listener = Deno.listen({ hostname: HOST, port });
       const accept = () => held.then(() => listener.accept());
       return { addr: listener.addr, accept, close: () => listener.close() };
@@ -153,9 +169,9 @@ Deno.test("no connection is accepted without room", async () => {
   const { acceptor } = accepting({
     holdsFiles: () => true,
     rooms: () => [room],
-    onConnection(conn, room) {
+    onVisitor({ stream, room }) {
       rooms.push(room);
-      conn.close();
+      stream.close();
     },
   });
   const connect = () => Deno.connect({ hostname: HOST, port: acceptor.port });
@@ -179,9 +195,9 @@ Deno.test("the descriptor of a connection closed for a newcomer is awaited: the 
     holdsFiles: () => true,
     rooms: () => [looks++ < 4 ? "none" : "plenty"],
     makeRoom: () => ++ended > 0,
-    onConnection(conn, room) {
+    onVisitor({ stream, room }) {
       rooms.push(room);
-      conn.close();
+      stream.close();
     },
   });
   using _newcomer = await Deno.connect({ hostname: HOST, port: acceptor.port });
