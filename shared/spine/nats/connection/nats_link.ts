@@ -363,11 +363,14 @@ const NO_STORAGE = 10047;
 const ACCOUNT_FULL = 10002;
 const NOT_STORED = 10077;
 const NAME_IN_USE = 10058;
+const NO_MORE_STREAMS = 10027;
+const STREAM_TOO_LARGE = 10122;
 
 /** True if the servers, or the account, cannot reserve the bytes that a stream needs. */
 export function lacksStorage(error: unknown): boolean {
   if (!(error instanceof Error) || !("code" in error)) return false;
-  return error.code === NO_STORAGE || (error.code === NO_PEERS && /storage/i.test(error.message));
+  return error.code === NO_STORAGE || error.code === STREAM_TOO_LARGE ||
+    (error.code === NO_PEERS && /storage/i.test(error.message));
 }
 
 /** True if another process has just created the stream, with its own bound. */
@@ -376,6 +379,7 @@ export const isMade = (error: unknown): boolean => apiCode(error) === NAME_IN_US
 /** Why retries of a write are in vain; undefined: a retry may succeed. */
 function fullness(error: unknown): string | undefined {
   const code = apiCode(error);
+  if (code === NO_MORE_STREAMS) return "the NATS account may have no more streams";
   if (code === ACCOUNT_FULL) return `the NATS account is full; ${STORAGE_REMEDY}`;
   if (code !== NOT_STORED || !(error instanceof Error) || !/maximum bytes/.test(error.message)) {
     return undefined;

@@ -76,6 +76,25 @@ Deno.test("a tenant whose log has no space is refused with what to change; all o
   assert.equal((await logs[0]?.read("a", ALL))?.messages.length !== 0, true);
 });
 
+Deno.test("an account that limits each stream, or their number, is answered at once", async () => {
+  const limited = (limits: string) =>
+    `accounts { A: { jetstream: { ${limits} }, users: [{ user: u, password: p }] } }
+no_auth_user: u`;
+  const config = limited(`max_streams: 9, store_max_stream_bytes: ${4 * MIB}`);
+  await using server = await startNats({ jetstream: true, config });
+  await using one = await logEngine([server.url], { log_bytes: 8 * MIB });
+  const began_ms = performance.now();
+  await assert.rejects(one.spine.log("t1", RETENTION), /no room to promise .* account limit/);
+  const rooms = await one.spine.keyValue("ARQON_ROOMS");
+  await rooms.put(["acme", "room"], bytes("kept"));
+  const more = (async () => {
+    for (let n = 0;; n++) await one.spine.keyValue(`MORE${n}`);
+  })();
+  await assert.rejects(more, /may have no more streams/);
+  // A retry would take `patience_ms` for each.
+  assert.ok(performance.now() - began_ms < 15_000);
+});
+
 Deno.test("a full bucket reports that at once, and what to increase", async () => {
   await using server = await smallServer(8 * MIB);
   await using one = await logEngine([server.url]);
