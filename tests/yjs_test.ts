@@ -18,7 +18,8 @@ import { enforce } from "./peers/policy_admin.ts";
 import type { ProviderOptions } from "../sdk/yjs/provider.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const CONFIG = durableRooms("doc-*") + durableRooms("short-*", "history_size = 30");
+const CONFIG = durableRooms("doc-*") + durableRooms("short-*", "history_size = 30") +
+  durableRooms("quiet-*", "history_size = 30", "echo = false");
 
 /** A user with the document open. */
 interface Editor extends AsyncDisposable {
@@ -156,6 +157,25 @@ async function compacted(bus: TestBus): Promise<void> {
   await using late = await open(bus, "short-1", few);
   assert.equal(late.text.toString(), ann.text.toString());
   assert.deepEqual([ann.errors, ben.errors], [[], []]);
+}
+
+/** A class whose connections do not receive their own messages. */
+async function withoutEcho(bus: TestBus): Promise<void> {
+  const few = { snapshot_updates: 5 };
+  await using ann = await open(bus, "quiet-1", few);
+  const room = ann.bus.room("quiet-1");
+  for (let at = 0; at < 40; at += 1) {
+    ann.text.insert(ann.text.length, `${at} `);
+    await ann.provider.saved();
+    if (at % 5 === 4) {
+      await until("a snapshot", async () => {
+        const { messages } = await history(room, { reverse: true, limit: 1 });
+        return messages[0]?.type === "yjs.mark";
+      });
+    }
+  }
+  await using late = await open(bus, "quiet-1", few);
+  assert.equal(late.text.toString(), ann.text.toString());
 }
 
 /** The log has lost its beginning before there was a snapshot, and an editor types on. */
@@ -316,6 +336,7 @@ Deno.test({
       () => whatWasKept(bus),
     );
     await t.step("snapshots contain what the room no longer keeps", () => compacted(bus));
+    await t.step("so do those of editors without an echo", () => withoutEcho(bus));
     await t.step("a snapshot is made after its log has lost messages", () => compactedLate(bus));
     await t.step("a large update and snapshot travel in parts", () => large(bus));
     await t.step(

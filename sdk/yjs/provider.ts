@@ -9,6 +9,7 @@ import { Compaction, type LogReading, readLog } from "./log/read_log.ts";
 import { LIVE_FILTER, markOf, newName, publishSnapshot, publishUpdate } from "./log/records.ts";
 import { UPDATE } from "./log/records.ts";
 import type { LogPlace } from "./log/records.ts";
+import type { LooseUpdate } from "./log/read_log.ts";
 
 /** The state of a provider. */
 export interface ProviderState {
@@ -130,6 +131,8 @@ export class YjsProvider {
   readonly #waiting = new Set<() => void>();
   #reading: LogReading | undefined;
   #is_compacting = false;
+  /** Whether own messages arrive: `echo = false` of the room's class withholds them. */
+  #has_echo = false;
   #is_synced = false;
   #reported = "";
   /** The error that has ended it. */
@@ -154,7 +157,13 @@ export class YjsProvider {
       origin: this,
       retry_ms,
       signal,
-      publish: (update) => publishUpdate(room, update, { set: this.#newSet(), part_bytes, signal }),
+      publish: async (update) => {
+        const sent = await publishUpdate(room, update, { set: this.#newSet(), part_bytes, signal });
+        const size_bytes = update.length / sent.length;
+        // With an echo the log's order decides which one is due.
+        if (this.#has_echo) return;
+        for (const { offset } of sent) this.#count({ offset: Number(offset), size_bytes }, true);
+      },
       refused: (error) => this.#settings.onRefused(error),
       failed: (error) => this.#fail(error),
       changed: () => this.#tell(),
@@ -316,9 +325,12 @@ export class YjsProvider {
     if (update !== undefined && !is_own) this.#apply(this.doc, [update]);
     const mark = markOf(message);
     if (mark !== undefined) this.#compaction.held(mark.upto.offset);
-    if (message.type !== UPDATE) return;
-    const is_due = this.#compaction.count({ offset, size_bytes: message.data.length });
-    if (is_due && is_own) this.#compact();
+    this.#has_echo ||= is_own;
+    if (message.type === UPDATE) this.#count({ offset, size_bytes: message.data.length }, is_own);
+  }
+
+  #count(update: LooseUpdate, is_own: boolean): void {
+    if (this.#compaction.count(update) && is_own) this.#compact();
   }
 
   /** Invalid updates are reported and skipped, as by every reader. */
@@ -339,11 +351,13 @@ export class YjsProvider {
     this.#is_compacting = true;
     const { signal } = this.#life;
     try {
-      const taken = this.#writer.is_even ? this.#here() : await this.#fromLog();
+      const is_known = this.#has_echo && this.#writer.is_even;
+      const taken = is_known ? this.#here() : await this.#fromLog();
       if (taken?.upto === undefined || hasHoles(taken.doc)) return;
       const { part_bytes } = this.#settings;
       const snapshot = Y.encodeStateAsUpdate(taken.doc);
       await publishSnapshot(this.room, snapshot, taken.upto, { part_bytes, signal });
+      this.#compaction.held(taken.upto.offset);
     } catch (error) {
       if (!signal.aborted) this.#fail(error);
     } finally {
@@ -361,7 +375,9 @@ export class YjsProvider {
     if (is_whole && !hasHoles(doc)) return { doc, upto: assembler.floor };
     // No snapshot was made in time, and the log lacks what only the editors still have.
     await this.saved();
-    return this.#writer.is_even ? this.#here() : undefined;
+    if (!this.#writer.is_even) return undefined;
+    const here = Y.encodeStateAsUpdate(this.doc);
+    return { doc: documentOf([here, ...updates], this.doc.gc), upto: assembler.floor };
   }
 
   #fail(error: unknown): void {

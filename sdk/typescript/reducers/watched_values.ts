@@ -255,9 +255,10 @@ export class WatchedValues<
     return this.#view.version ?? 0;
   }
 
-  /** False while missed changes are being read: the values are stale. */
+  /** False while missed changes are being read, and after the end: the values are stale. */
   get is_current(): boolean {
-    return this.#view.version !== undefined && !this.#is_reading;
+    const is_stale = this.#is_reading || this.#over.signal.aborted;
+    return this.#view.version !== undefined && !is_stale;
   }
 
   /** The value of a key; undefined: none, or it is not visible. */

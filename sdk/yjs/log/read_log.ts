@@ -30,8 +30,9 @@ export class Compaction {
     this.#bytes = loose.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
   }
 
-  /** Counts an update. True if it reaches the limit, so that its author makes a snapshot. */
+  /** Counts an update, once. True if it reaches the limit, so that its author makes a snapshot. */
   count(update: LooseUpdate): boolean {
+    if (this.#loose.some(({ offset }) => offset === update.offset)) return false;
     const before = this.#fills();
     this.#loose.push(update);
     this.#bytes += update.size_bytes;
@@ -121,7 +122,7 @@ const PAGE_MESSAGES = 250;
 type ReadableRoom = Pick<Room, "id" | "command">;
 
 /** An update that no snapshot contains. */
-interface LooseUpdate {
+export interface LooseUpdate {
   readonly offset: number;
   readonly size_bytes: number;
 }

@@ -41,13 +41,16 @@ async function publishParts(
   return await Promise.all(sent);
 }
 
-/** Stores an update. `set` is a unique prefix of its messages' ids. Rejects with the refusal. */
+/**
+ * Stores an update, and resolves with the answers for its messages. `set` is a unique prefix of their ids. Rejects with
+ * the refusal.
+ */
 export async function publishUpdate(
   room: WritableRoom,
   update: Uint8Array,
   options: { readonly set: string; readonly part_bytes: number; readonly signal: AbortSignal },
-): Promise<void> {
-  await publishParts(room, UPDATE, update, { ...options, always_parts: false });
+): Promise<Published[]> {
+  return await publishParts(room, UPDATE, update, { ...options, always_parts: false });
 }
 
 /**
