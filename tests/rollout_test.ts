@@ -64,6 +64,7 @@ async function refusals(bus: TestBus): Promise<void> {
   await refused({ basis: { settings: 9_999, policies: 1 } }, 409, /the plan is stale/);
   const { body: { policies } } = await ask("GET", "tenants/wrong/state");
   await refused({ policies }, 400, /no policy differs/);
+  await refused({ policies: [null] }, 400, /policies\[0\]: /);
   const unknown = policies.map((one: object) => ({ ...one, sha256: "0".repeat(64) }));
   await refused({ policies: unknown }, 404, /has not been uploaded/);
   assert.equal((await ask("GET", "rollouts/wrong")).status, 404);

@@ -4,6 +4,7 @@
  */
 import { ArqonError, isId, isRoomPattern, matchesRoomPattern } from "@arqon/proto";
 import { z } from "zod";
+import { always, refuseRepeated } from "../../../shared/config/values/schema_values.ts";
 import { problemText } from "../../../shared/problem.ts";
 import { isSampled } from "../../../shared/sampling.ts";
 import { type Hook, HOOKS, type PolicyBinding } from "../../../shared/records/verdict.ts";
@@ -34,10 +35,16 @@ export const Binding = z.strictObject({
 });
 
 /** All policies of a tenant. */
-export const Policies = z.array(Binding).max(POLICIES_MAX)
-  .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, {
-    error: "expected each name once",
-  });
+export const Policies = z.array(Binding).max(POLICIES_MAX).superRefine(
+  refuseRepeated({
+    list: "policies",
+    members: ["name"],
+    shown: "name",
+    same: "the same name",
+    expected: "expected each name once",
+  }),
+  always,
+);
 
 const Version = z.strictObject({
   /** The version's number. It grows by one with every change; 0 is the empty start. */
