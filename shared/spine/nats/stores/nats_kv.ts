@@ -244,8 +244,9 @@ class NatsWatch implements KvWatch {
   }
 
   #relist(why: string): void {
-    if (this.#stopped) return;
     const { bucket } = this.#options;
+    // While disconnected, the reconnect lists anew.
+    if (this.#stopped || bucket.link.state !== "connected") return;
     bucket.link.log.info("a key-value watch lists anew", { stream: bucket.stream, why });
     clearTimeout(this.#retry);
     this.#listing?.stop();
@@ -284,7 +285,7 @@ class NatsWatch implements KvWatch {
       if (current()) this.#listing = listing;
       else listing.stop();
     } catch (error) {
-      // While disconnected, the reconnect lists again; the timer is for a server that is not ready.
+      // The timer is for a server that is not ready.
       if (!current()) return;
       const { log } = bucket.link;
       log.warn("a key-value watch cannot list", { stream: bucket.stream, error });

@@ -5,7 +5,11 @@ import type { NatsConnection } from "@nats-io/transport-deno";
 import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
 import { bytes, Collected, refusedWith, text, within } from "../../testing/conformance.ts";
+import { keptLog } from "../../../testing/logs.ts";
+import { turn } from "../../../testing/pace.ts";
 import { until } from "../../../testing/until.ts";
+import type { Bucket } from "./nats_bucket.ts";
+import { NatsWatch } from "./nats_watch.ts";
 import { encodeKey } from "../../contract/kv_key.ts";
 import { connectNats } from "../connection/nats_connect.ts";
 import { natsConfig, watched } from "../testing/nats_harness.ts";
@@ -347,4 +351,49 @@ Deno.test("a listing whose consumer becomes silent is an error, soon", async () 
   const bucket = await away.spine.keyValue("BANS");
   await assert.rejects(within(bucket.keys(), "the refusal"), unavailable);
   await proxy.cut();
+});
+
+Deno.test("a watch whose consumer is silent lists anew, but not while disconnected: the reconnect does", async () => {
+  const { log, lines } = keptLog({ level: "info" });
+  let relist = () => {};
+  let fail = (_error: Error) => {};
+  const link = {
+    state: "disconnected",
+    log,
+    monotonic: () => 0,
+    connection: {
+      isClosed: () => false,
+      subscribe(_subject: string, { callback }: { callback: (error: Error) => void }) {
+        fail = callback;
+        return { unsubscribe() {} };
+      },
+    },
+    guard: <T>(promise: Promise<T>) => promise,
+    onReconnect(given: () => void) {
+      relist = given;
+      return () => {};
+    },
+  };
+  const made = { name: "c", num_pending: 0, delivered: { consumer_seq: 0 } };
+  const consumers = { add: () => Promise.resolve(made), delete: () => Promise.resolve() };
+  const bucket = {
+    link,
+    stream: "KV_A",
+    subject: (key: string) => key,
+    noteTime() {},
+    ensure: () => Promise.resolve(),
+    manager: () => Promise.resolve({ consumers }),
+  } as unknown as Bucket;
+  const ignored = { prefix: "", depth: undefined, onChange() {}, onStop() {} };
+  const watch = new NatsWatch({ bucket, ...ignored });
+  await watch.ready;
+  fail(new Error("silent"));
+  assert.deepEqual(lines, []);
+  link.state = "connected";
+  relist();
+  await until("the reconnect's", () => lines.length === 1);
+  await turn();
+  fail(new Error("silent"));
+  await until("the next one", () => lines.length === 2);
+  watch.stop();
 });
