@@ -241,11 +241,8 @@ const encoder = new TextEncoder();
 const EMPTY = new Uint8Array(0);
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/**
- * A request to policies. Facts that only some policies read are made on demand. About a message it is also what the
- * message waits for: objects and closures of their own are what the garbage collector has to copy for each of them.
- */
-class Question extends Later<readonly HeaderPair[]> implements EvaluateRequest, VerdictReceiver {
+/** A request to policies, which gets its own verdict. Facts that only some read are made on demand. */
+class Question implements EvaluateRequest, VerdictReceiver {
   readonly hook: Hook;
   readonly tenant_id: string;
   readonly connection_id: string;
@@ -262,6 +259,7 @@ class Question extends Later<readonly HeaderPair[]> implements EvaluateRequest, 
   #facts: PolicyFacts | undefined;
   /** Records the decisions and reads of policies; undefined: not recorded. */
   note: Note | undefined;
+  #later: Later<readonly HeaderPair[]> | undefined;
   #path: unknown;
   #onReplaced: ReplacedCheck<unknown, Note> | undefined;
 
@@ -274,7 +272,6 @@ class Question extends Later<readonly HeaderPair[]> implements EvaluateRequest, 
     envelope?: ScannedEnvelope,
     piece?: GrowingPiece,
   ) {
-    super();
     const body = envelope?.event ?? envelope?.command;
     this.hook = hook;
     this.tenant_id = caller.identity.tenant_id;
@@ -296,11 +293,12 @@ class Question extends Later<readonly HeaderPair[]> implements EvaluateRequest, 
     ask: NonNullable<OverseerOptions["ask"]>,
     path?: P,
     onReplaced?: ReplacedCheck<P, N>,
-  ): this {
+  ): Judged {
+    const later = this.#later = new Later();
     this.#path = path;
     this.#onReplaced = onReplaced as ReplacedCheck<unknown, Note>;
     ask(this, this);
-    return this;
+    return later;
   }
 
   onVerdict(verdict: Verdict): void {
@@ -308,9 +306,9 @@ class Question extends Later<readonly HeaderPair[]> implements EvaluateRequest, 
     try {
       added = passed(this.#options, this, verdict, this.#path, this.#onReplaced, this.note);
     } catch (error) {
-      return this.refuse(error);
+      return this.#later!.refuse(error);
     }
-    this.pass(added);
+    this.#later!.pass(added);
   }
 
   get record_reads(): boolean {

@@ -12,12 +12,20 @@ const ABSENT = 0xffff_ffff;
 const KNOWN = 0xffff_fffe;
 const VALUE_HEAD_BYTES = 8;
 
-/** The bytes of a request's state. */
+/** A buffer for each message would cost more than its encoding. */
+let room = new DataView(new ArrayBuffer(4_096));
+
+function roomFor(size_bytes: number): DataView<ArrayBuffer> {
+  if (room.byteLength < size_bytes) room = new DataView(new ArrayBuffer(size_bytes * 2));
+  return room;
+}
+
+/** The bytes of a request's state, until the next call of this or of `encodeReplyState`. */
 export function encodeRequestState({ values, ended }: ChainValues): Uint8Array<ArrayBuffer> {
   let size_bytes = 8 + ended.length * 4 + values.length * VALUE_HEAD_BYTES;
   for (const { value } of values) size_bytes += value?.length ?? 0;
-  const bytes = new Uint8Array(size_bytes);
-  const view = new DataView(bytes.buffer);
+  const view = roomFor(size_bytes);
+  const bytes = new Uint8Array(view.buffer, 0, size_bytes);
   view.setUint32(0, ended.length, true);
   view.setUint32(4, values.length, true);
   let at = 8;
@@ -30,9 +38,8 @@ export function encodeRequestState({ values, ended }: ChainValues): Uint8Array<A
     view.setUint32(at, hold, true);
     view.setUint32(at + 4, length, true);
     at += VALUE_HEAD_BYTES;
-    if (value === undefined || value === null) continue;
-    bytes.set(value, at);
-    at += value.length;
+    if (value instanceof Uint8Array) bytes.set(value, at);
+    at += value?.length ?? 0;
   }
   return bytes;
 }
@@ -63,13 +70,10 @@ export function decodeRequestState(
     at += VALUE_HEAD_BYTES;
     holds.push(hold);
     if (length === KNOWN) continue;
-    if (length === ABSENT) {
-      given.push([hold, null]);
-      continue;
-    }
     // The memory of the records is reused.
-    given.push([hold, bytes.slice(at, at + length)]);
-    at += length;
+    const value = length === ABSENT ? null : bytes.slice(at, at + length);
+    given.push([hold, value]);
+    at += value?.length ?? 0;
   }
   if (at !== end) throw new RangeError(`the state of a request has ${end - start} bytes`);
   return { holds, hold_changes: { given, ended } };
@@ -102,8 +106,7 @@ const REPLY_VALUE_BYTES = 8;
 
 function putValues(view: DataView, at: number, values: readonly SlotValue[]): number {
   for (const { place, slot, value } of values) {
-    view.setUint8(at, place);
-    view.setUint8(at + 1, slot);
+    view.setUint32(at, place | slot << 8, true);
     view.setUint32(at + 4, value === null ? ABSENT : value.length, true);
     at += REPLY_VALUE_BYTES;
     if (value === null) continue;
@@ -120,18 +123,18 @@ interface ReplyState {
   readonly read: readonly SlotValue[];
 }
 
-/** The bytes of a reply's state, beginning with their number. */
+/** The bytes of a reply's state, beginning with their number, until the next call. */
 export function encodeReplyState({ written, read }: ReplyState): Uint8Array<ArrayBuffer> {
   let size_bytes = 12;
   for (const values of [written, read]) {
     for (const { value } of values) size_bytes += REPLY_VALUE_BYTES + (value?.length ?? 0);
   }
-  const view = new DataView(new ArrayBuffer(size_bytes));
+  const view = roomFor(size_bytes);
   view.setUint32(0, size_bytes, true);
   view.setUint32(4, written.length, true);
   view.setUint32(8, read.length, true);
   putValues(view, putValues(view, 12, written), read);
-  return new Uint8Array(view.buffer);
+  return new Uint8Array(view.buffer, 0, size_bytes);
 }
 
 /** Reads the state of `encodeReplyState` at `start`; nothing in it is a view. */
