@@ -116,14 +116,21 @@ class Gates {
     return meant.length === 0 ? undefined : meant;
   }
 
-  /** Calls them sequentially. Rejects with `policy-rejected` or `policy-fault`. */
-  async ask(
+  /**
+   * Calls them sequentially, once the policies have admitted the caller; resolves with `admitted`. Rejects as that does,
+   * or with `policy-rejected` or `policy-fault`. A closure in its callers would allocate a context for each message.
+   */
+  async ask<Admitted>(
     gates: readonly Gate[],
     kind: BeforeKind,
     asking: Caller,
     room_id: string,
-    members: string,
-  ): Promise<void> {
+    admitted: Admitted,
+    envelope?: ScannedEnvelope,
+  ): Promise<Awaited<Admitted>> {
+    const answer = await admitted;
+    const room = kind === "connect" ? "" : `,"room":${quote(room_id)}`;
+    const members = envelope === undefined ? room : room + messageMember(envelope);
     const { identity: { tenant_id, user_id, issuer, role }, connection_id, remote_ip } = asking;
     const sender = senderOf(asking, room_id);
     step(AT.hook);
@@ -132,6 +139,7 @@ class Gates {
     const body = `{"type":"before.${kind}","timestamp":${quote(timestamp)},"data":{` +
       `"caller":${JSON.stringify(caller)}${members}}}`;
     for (const gate of gates) await this.#askOne(gate, sender, body);
+    return answer;
   }
 
   async #askOne({ hook, seats }: Gate, sender: string, body: string): Promise<void> {
@@ -189,9 +197,7 @@ class Gates {
 }
 
 function messageMember(envelope: ScannedEnvelope): string {
-  return `,"room":${quote(envelope.room_id)},"message":${
-    encodeTextMessage(plainEnvelope(envelope))
-  }`;
+  return `,"message":${encodeTextMessage(plainEnvelope(envelope))}`;
 }
 
 /** The Overseer that calls hooks after its policies; the same object if no hook can ever be called. */
@@ -205,31 +211,22 @@ export function askingHooks(overseer: Policies, options: HookGateOptions): Polic
     onConnect(caller, note) {
       const admitted = overseer.onConnect(caller, note);
       const bound = gates.of("connect", caller, "");
-      if (bound === undefined) return admitted;
-      return (async () => {
-        await admitted;
-        await gates.ask(bound, "connect", caller, "", "");
-      })();
+      return bound === undefined ? admitted : gates.ask(bound, "connect", caller, "", admitted);
     },
     onSubscribe(caller, room_id, note) {
       const admitted = overseer.onSubscribe(caller, room_id, note);
       const bound = gates.of("subscribe", caller, room_id);
-      if (bound === undefined) return admitted;
-      return (async () => {
-        await admitted;
-        await gates.ask(bound, "subscribe", caller, room_id, `,"room":${quote(room_id)}`);
-      })();
+      return bound === undefined
+        ? admitted
+        : gates.ask(bound, "subscribe", caller, room_id, admitted);
     },
     onMessage(caller, envelope, path, onReplaced, note): Judged | undefined {
       const judged = overseer.onMessage(caller, envelope, path, onReplaced, note);
-      if (envelope.event === undefined) return judged;
-      const bound = gates.of("publish", caller, envelope.room_id);
-      if (bound === undefined) return judged;
-      return (async () => {
-        const added = await judged ?? NONE_ADDED;
-        await gates.ask(bound, "publish", caller, envelope.room_id, messageMember(envelope));
-        return added;
-      })();
+      const { event, room_id } = envelope;
+      const bound = event === undefined ? undefined : gates.of("publish", caller, room_id);
+      return bound === undefined
+        ? judged
+        : gates.ask(bound, "publish", caller, room_id, judged ?? NONE_ADDED, envelope);
     },
     // The endpoint is called for the message once it is complete.
     onAppend: overseer.onAppend,

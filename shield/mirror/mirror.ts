@@ -5,6 +5,7 @@
  */
 import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
+import { Attached } from "../../shared/containers/attached.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
@@ -41,8 +42,8 @@ export type Mirror = Required<Pick<Observer, "passed" | "refused">> & CandidateV
 /** Makes the mirror. It also takes verdicts of the candidates that run in this process. */
 export function createMirror(parts: MirrorParts): Mirror {
   const { rules, sender, book, decisions } = parts;
-  /** Verdicts by envelope object; unused ones are collected with their envelope. */
-  const pending = new WeakMap<ScannedEnvelope, CandidateVerdict[]>();
+  /** Verdicts that are not compared yet. */
+  const pending = new Attached<ScannedEnvelope, CandidateVerdict[]>();
 
   function isPicked(envelope: ScannedEnvelope, caller: Caller): boolean {
     const { tenant_id } = caller.identity;
@@ -51,8 +52,7 @@ export function createMirror(parts: MirrorParts): Mirror {
   }
 
   function settle(envelope: ScannedEnvelope, refused: boolean, trace_id: string): void {
-    const verdicts = pending.get(envelope) ?? [];
-    pending.delete(envelope);
+    const verdicts = pending.take(envelope) ?? [];
     const { room_id: room, event } = envelope;
     const message = { trace_id, room, type: event?.type ?? "", at_ms: parts.now() };
     for (const verdict of verdicts) book.compare(verdict, refused, message);
@@ -78,7 +78,7 @@ export function createMirror(parts: MirrorParts): Mirror {
         const data = envelope.bytes.subarray(event.data_start, event.data_end);
         parts.verdicts.forward(caller.identity.tenant_id, data);
       }
-      if (!pending.has(envelope) || !isPicked(envelope, caller)) return;
+      if (pending.get(envelope) === undefined || !isPicked(envelope, caller)) return;
       settle(envelope, false, routedTraceId(routed) ?? envelope.trace_id);
     },
     refused(caller, envelope, error) {

@@ -4,6 +4,7 @@
  * `Traces`, and callers check for `undefined`.
  */
 import { type Ack, ArqonError, type ScannedEnvelope } from "@arqon/proto";
+import { Attached } from "../../shared/containers/attached.ts";
 import { type Random, traceId } from "../../shared/ids.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -77,8 +78,8 @@ export class Traces implements Traced, Observer {
    * The spans by the object that they are about: an envelope, a request or a caller. A span that is never ended is
    * collected with its object.
    */
-  readonly #spans = new WeakMap<object, Span>();
-  readonly #parents = new WeakMap<ScannedEnvelope, TraceContext>();
+  readonly #spans = new Attached<object, Span>();
+  readonly #parents = new Attached<ScannedEnvelope, TraceContext>();
 
   constructor(tracing: Tracing, random: Random) {
     this.#tracing = tracing;
