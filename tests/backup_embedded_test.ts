@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { type ArqResult, runArq, succeeds } from "../arq/testing/run_arq.ts";
+import { until } from "../shared/testing/until.ts";
 import { openText } from "./peers/raw_client.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 
@@ -44,12 +45,16 @@ async function found(
   return { messages: lines.map((line) => JSON.parse(line).data.n), last: state.state?.last ?? -1 };
 }
 
+const USAGE = "\n[usage]\nenabled = true\n#constant usage.flush_ms = 50\n";
+
 Deno.test("backup: a bus under load is saved as it was at one moment, and restored elsewhere", async () => {
-  await using folder = await initFolder();
+  await using folder = await initFolder(USAGE);
   const commands = await commandsIn(folder.path);
   const { run, as, admin } = commands;
   const file = `${folder.path}/bus.tar`;
   let acknowledged = 0;
+  const used = async (bus: ServedBus) =>
+    JSON.parse(succeeds(await run("usage", "--json", ...admin(bus)))).total.messages_in;
   {
     await using bus = await startServe(folder.path);
     succeeds(
@@ -70,6 +75,7 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
     succeeds(await pub("first.ndjson"));
     acknowledged = 200;
     succeeds(await run("room", "set", "orders", "last", "200", ...as("service", bus)));
+    await until("their use is stored", async () => await used(bus) >= acknowledged);
     // Publishing continues while the backup is read.
     const under_load = pub("more.ndjson");
     const json = await run("backup", file, "--json", ...admin(bus));
@@ -91,8 +97,9 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
   // To another folder, as to another machine.
   await Deno.remove(`${folder.path}/data`, { recursive: true });
   const restored = JSON.parse(succeeds(await run("restore", file, "--json")));
-  assert.deepEqual(restored.restored, ["spine.sqlite", "log.sqlite"]);
+  assert.deepEqual(restored.restored, ["spine.sqlite", "log.sqlite", "usage.sqlite"]);
   await using bus = await startServe(folder.path);
+  assert.ok(await used(bus) >= acknowledged, "and their use");
   const { messages, last } = await found(commands, bus);
   assert.ok(messages.length >= acknowledged, "all that was acknowledged before is there");
   assert.deepEqual(messages, messages.map((_, at) => at), "and nothing behind a hole");
@@ -103,7 +110,7 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
 });
 
 Deno.test("backup: a stopped bus is read from its folder; restoring over data requires --force and keeps it", async () => {
-  await using folder = await initFolder();
+  await using folder = await initFolder(USAGE);
   const commands = await commandsIn(folder.path);
   const { run, as } = commands;
   const file = `${folder.path}/bus.tar`;
@@ -114,7 +121,8 @@ Deno.test("backup: a stopped bus is read from its folder; restoring over data re
     // A crash: data that was not yet moved into its files is in the backup as well.
     await bus.stop("SIGKILL");
   }
-  succeeds(await run("backup", file));
+  const { parts } = JSON.parse(succeeds(await run("backup", file, "--json")));
+  assert.ok(parts.some(({ name }: { name: string }) => name === "usage.sqlite"));
   let known: { offset: number; epoch: string };
   let changed: { version: number; epoch: string };
   {

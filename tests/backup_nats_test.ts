@@ -389,38 +389,6 @@ async function counted(run: Run, admin: readonly string[], wanted: number): Prom
   });
 }
 
-Deno.test("backup, embedded: the ledger of use is in it, and one that is there stays", async () => {
-  await using folder = await initFolder(USAGE);
-  const { path } = folder;
-  const run: Run = (...args) => runArq(args, { cwd: path });
-  const user = await tokenOf(path, "user");
-  const admin = await tokenOf(path, "admin");
-  /** A bus that has counted `before`, and then counts one message. */
-  const life = async (before: number, then: (to: readonly string[]) => Promise<void>) => {
-    await using bus = await startServe(path);
-    const to = ["--admin-url", bus.admin_url, "--token", admin];
-    await counted(run, to, before);
-    succeeds(await run("pub", "hall", "1", "--url", bus.url, "--token", user));
-    await counted(run, to, before + 1);
-    await then(to);
-  };
-  const nothing = () => Promise.resolve();
-  await life(0, nothing);
-  const names = async (file: string, to: readonly string[] = []) => {
-    const { parts } = JSON.parse(succeeds(await run("backup", file, "--json", ...to)));
-    return parts.map(({ name }: { name: string }) => name);
-  };
-  await life(1, async (to) => assert.ok((await names("two.tar", to)).includes("usage.sqlite")));
-  assert.ok((await names("stopped.tar")).includes("usage.sqlite"));
-  await life(2, nothing);
-  const over = await run("restore", "stopped.tar", "--force");
-  assert.match(succeeds(over), /the existing usage ledger was kept/);
-  await life(3, nothing);
-  await Deno.remove(`${path}/data`, { recursive: true });
-  assert.match(succeeds(await run("restore", "two.tar")), /usage\.sqlite/);
-  await life(2, nothing);
-});
-
 Deno.test("backup on NATS: the ledger of use is in it, and one that is there stays", async () => {
   await using issuer = await createIssuer();
   const { dir, config } = issuer;

@@ -10,7 +10,6 @@ import { fallbackSocket, type Memory } from "../sdk/typescript/http/fallback_soc
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { EventReader } from "./peers/event_reader.ts";
@@ -238,31 +237,6 @@ Deno.test("HTTP refusals", async (t) => {
   await t.step("pages of allowed origins may use every method of a path", () => browsers(stage));
   await t.step("a user's requests under way are bounded", () => waiting(stage));
   await t.step("a room that wants signatures gets them by …/commands", () => signed(stage));
-});
-
-Deno.test("without a Brain commands are refused at once, and messages pass", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using issuer = await createIssuer();
-  // A hang would end as 408, after more time than any test waits.
-  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}\n` +
-    "[limits]\n#constant limits.command_timeout_ms = 600_000\n";
-  await using shield = await startServer("shield", config, issuer.dir);
-  const url = new URL(shield.ready.url ?? "").origin.replace(/^ws/, "http");
-  const peer = new HttpPeer(url, await issuer.tokenFor({ role: "service" }));
-  for (
-    const [method, path, body] of [
-      ["GET", "rooms/r/state", undefined],
-      ["PUT", "rooms/r/state/k", { value: 1 }],
-      ["POST", "rooms/r/lock", undefined],
-      ["GET", "rooms/r/presence/count", undefined],
-      ["GET", "bans", undefined],
-      ["POST", "rooms/r/commands", { name: "room.get" }],
-    ] as const
-  ) assert.equal(await peer.refused(method, path, body), "503 brain-unavailable", path);
-  const { body } = await peer.call("POST", "messages", { rooms: ["a", "b"], type: "x" });
-  assert.equal(body.refused, 0);
-  await using _brain = await startServer("brain", config, issuer.dir);
-  assert.ok((await peer.done("PUT", "rooms/r/state/k", { value: 1 })).version > 0);
 });
 
 // The SDK without WebSocket: nginx and HAProxy that forward no upgrade, sockets that are cut soon, a platform without

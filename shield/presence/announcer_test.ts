@@ -1,18 +1,21 @@
-/** What a Shield announces of its connections, and when. */
+/**
+ * What a Shield announces of its connections, and when; also one that the cluster has forgotten, one whose node id another
+ * one uses, and one that stops.
+ */
 import assert from "node:assert/strict";
-import type { Announcement, Pulled } from "../../shared/presence/messages.ts";
+import type { Announcement, Beat, Pulled } from "../../shared/presence/messages.ts";
 import { createState, markUp, merge, mergeFull, online } from "../../shared/presence/state.ts";
 import type { PresenceState } from "../../shared/presence/state.ts";
-import type { Entry } from "../../shared/presence/types.ts";
+import type { Entry, WriterState } from "../../shared/presence/types.ts";
 import { Announcer } from "./announcer.ts";
 import { createPresenceStats } from "./stats.ts";
 import { member } from "./testing/owner.ts";
 import { presenceConfig, presenceLog, START_MS, TestPort } from "./testing/port.ts";
 
-function fixture(values: Record<string, unknown> = {}) {
+function fixture(values: Record<string, unknown> = {}, may_lose = true) {
   const port = new TestPort();
   const stats = createPresenceStats();
-  const { log } = presenceLog();
+  const { log, lines } = presenceLog();
   const lost: Entry[] = [];
   const announcer = new Announcer({
     node_id: "own",
@@ -22,9 +25,14 @@ function fixture(values: Record<string, unknown> = {}) {
     stats,
     log,
     isJournaled: (_, room_id) => room_id === "stage",
-    onLost: (entries) => void lost.push(...entries),
+    onLost: (entries) => may_lose ? void lost.push(...entries) : assert.fail("nobody is lost"),
   });
-  return { port, stats, lost, announcer };
+  const join = (connection_id: string, meta = "") => {
+    const joined = member(connection_id, { meta });
+    announcer.join(joined);
+    return joined;
+  };
+  return { port, stats, lost, lines, announcer, join };
 }
 
 /** A Brain's replica that merges everything announced. */
@@ -268,4 +276,91 @@ Deno.test("long answers are sent a few pages at a time, and a limited number con
   }
   announcer.close();
   assert.equal(port.timers.size, 0);
+});
+
+/** A Shield that loses nobody. */
+const lossless = (values: Record<string, unknown> = {}) => fixture(values, false);
+
+const beat = (incarnation: number, state: WriterState, clock = 0): Beat => ({
+  kind: "beat",
+  brain_id: "b1",
+  boot: 1,
+  state: "serving",
+  writers: [
+    { writer: { node_id: "other", incarnation: START_MS + 9 }, clock: 1, state: "forgotten" },
+    { writer: { node_id: "own", incarnation }, clock, state },
+  ],
+});
+
+Deno.test("a Shield that was forgotten announces everything under a higher incarnation", () => {
+  const { port, stats, lines, announcer, join } = lossless();
+  join("a", "1");
+  port.advance(60_000);
+  join("b");
+  port.take("announcement");
+  announcer.onBeat(beat(START_MS, "forgotten", 2));
+  const [sent] = port.take("announcement");
+  assert.deepEqual(sent?.delta.writer, { node_id: "own", incarnation: START_MS + 60_000 });
+  assert.equal(sent?.delta.start, 0);
+  const entries = sent?.delta.entries ?? [];
+  assert.deepEqual(entries.map(({ connection_id, meta }) => [connection_id, meta]), [
+    ["a", "1"],
+    ["b", ""],
+  ]);
+  assert.deepEqual(entries.map(({ joined_ms }) => joined_ms - START_MS), [0, 60_000], "as before");
+  assert.deepEqual(entries.map(({ changed_ms }) => changed_ms - START_MS), [60_000, 60_000]);
+  assert.match(lines.join(""), /level=warn.*had dropped/);
+  announcer.onBeat(beat(START_MS, "forgotten", 2));
+  assert.equal(stats.reincarnations, 1, "a late beat about the old one changes nothing");
+});
+
+Deno.test("a Shield of which another process has seen a newer incarnation takes a higher one", () => {
+  const { announcer, join } = lossless();
+  join("a");
+  announcer.onBeat(beat(START_MS + 5_000, "up", 3));
+  const first = announcer.writer.incarnation;
+  assert.ok(first > START_MS + 5_001, "not what another life of this node would take, too");
+  announcer.onBeat(beat(first, "up", 99));
+  assert.ok(announcer.writer.incarnation > first, "a clock from the future: two of us");
+});
+
+Deno.test("a Brain that is behind, has it as down, or knows an older incarnation is not a reason", () => {
+  const { announcer, join, stats } = lossless();
+  join("a");
+  announcer.onBeat(beat(START_MS, "up", 0));
+  announcer.onBeat(beat(START_MS, "down", 1));
+  announcer.onBeat(beat(START_MS - 1, "forgotten", 50));
+  assert.equal(stats.reincarnations, 0);
+});
+
+Deno.test("more than three new incarnations in 30 s are an error in the log", () => {
+  const { port, announcer, lines } = lossless();
+  for (let index = 0; index < 4; index++) {
+    announcer.onBeat(beat(announcer.writer.incarnation, "forgotten"));
+    assert.equal(/level=error/.test(lines.join("")), index === 3);
+    port.advance(1_000);
+  }
+  assert.match(lines.join(""), /level=error.*another process uses this node id/);
+  lines.splice(0);
+  port.advance(30_000);
+  announcer.onBeat(beat(announcer.writer.incarnation, "forgotten"));
+  assert.doesNotMatch(lines.join(""), /level=error/);
+});
+
+Deno.test("a stopping Shield announces that with waiting changes, again with each heartbeat, and holds no member", () => {
+  const { port, stats, announcer, join } = lossless({ grace: [{ room: "*", grace_ms: 3_000 }] });
+  join("a");
+  const b = join("b");
+  announcer.leave(b, false);
+  port.take("announcement");
+  announcer.leaveAll();
+  const [last] = port.take("announcement");
+  assert.deepEqual([last?.leaving, last?.delta.entries.length, last?.delta.end], [true, 1, 2]);
+  announcer.leave(b, false);
+  announcer.onBeat(beat(START_MS, "forgotten", 2));
+  port.advance(10_000);
+  assert.equal(port.sent.length, 0, "connections that close now are nobody's concern");
+  announcer.heartbeat();
+  assert.deepEqual(port.take("announcement").map(({ leaving }) => leaving), [true]);
+  assert.equal(stats.members, 0);
 });
