@@ -6,11 +6,6 @@
 import { fnvText, mixBits } from "../fnv.ts";
 import type { Beat, BrainState } from "../records/member.ts";
 
-interface BrainTableOptions {
-  /** A Brain that is silent for longer counts as down: `presence.brain_timeout_ms`. */
-  readonly brain_timeout_ms: number;
-}
-
 interface BrainRecord {
   readonly hash: number;
   beat: Beat;
@@ -57,7 +52,8 @@ export class BrainTable {
   #live: readonly string[] = [];
   #hashes: readonly number[] = [];
 
-  constructor(options: BrainTableOptions) {
+  /** A Brain that is silent for longer than `presence.brain_timeout_ms` counts as down. */
+  constructor(options: { readonly brain_timeout_ms: number }) {
     this.#timeout_ms = options.brain_timeout_ms;
   }
 

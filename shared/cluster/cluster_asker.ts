@@ -5,7 +5,6 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
-import type { Logger } from "../logs/log.ts";
 import { type Answerer, BYE, HELLO, Hello } from "./cluster_answerer.ts";
 import {
   ANSWER_BYTES,
@@ -86,6 +85,8 @@ const OWN_MS = 8_000;
 export const QUESTIONS_MAX = 16;
 /** How long a question with all other answers waits for the registry, in ms. */
 const REGISTRY_WAIT_MS = 250;
+/** How long a read of the registry is valid, in ms: the interval of the Shields' marks. */
+const FRESH_MS = 5_000;
 /** How long an order is valid, in ms. */
 const ORDER_MS = 30_000;
 /** The wait for the receivers' clocks is this many times shorter than the wait for answers. */
@@ -131,7 +132,9 @@ export class ClusterAsker {
   readonly counts: AskerCounts = { asked: 0, refused: 0, malformed: 0, silent: 0 };
   readonly #options: AskerOptions;
   readonly #known: KnownNodes;
-  readonly #registry: ShieldRegistry | undefined;
+  /** The read of the registry that is under way, and the monotonic time of the last one. */
+  #reading: Promise<void> | undefined;
+  #read_ms = -Infinity;
   readonly #pending = new Map<string, Asked>();
   readonly #subscription: Subscription;
 
@@ -140,8 +143,6 @@ export class ClusterAsker {
     this.#options = options;
     const { monotonic_ms = () => performance.now() } = options;
     this.#known = new KnownNodes({ ...options, monotonic_ms });
-    const { registered, log } = options;
-    this.#registry = registered && new ShieldRegistry(registered, log);
     const subject = processSubject("answers", options.node_id);
     this.#subscription = options.spine.subscribe(subject, (message) => this.#receive(message));
   }
@@ -236,8 +237,15 @@ export class ClusterAsker {
 
   /** Keeps the question open until the registry was read, within a bound. */
   #readRegistry(pending: Asked): void {
-    const reading = this.#registry?.read((shields) => this.#register(shields));
-    if (reading === undefined) return;
+    const { registered, log } = this.#options;
+    const is_fresh = this.#reading === undefined && performance.now() - this.#read_ms < FRESH_MS;
+    if (registered === undefined || is_fresh) return;
+    this.#reading ??= registered().then((shields) => this.#register(shields)).catch((error) => {
+      log.warn("the registry of Shields was not read", { error });
+    }).finally(() => {
+      this.#reading = undefined;
+      this.#read_ms = performance.now();
+    });
     pending.is_open = true;
     const close = () => {
       clearTimeout(timer);
@@ -245,7 +253,7 @@ export class ClusterAsker {
       this.#settleIfDone(pending);
     };
     const timer = setTimeout(close, REGISTRY_WAIT_MS);
-    void reading.then(close);
+    void this.#reading.then(close);
   }
 
   /** Adds the registered Shields to the expected answers of all questions under way. */
@@ -392,36 +400,6 @@ function gatheredOf(
   const sorted = [...answers.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1);
   const nodes = { answered: sorted.map(({ node_id }) => node_id), silent };
   return { answers: sorted, nodes, asked_ms, received_ms: new Map(received_ms) };
-}
-
-/** How long a read is valid, in ms: the interval of the Shields' marks. */
-const FRESH_MS = 5_000;
-
-/** One process's cached reads of the registry. */
-class ShieldRegistry {
-  readonly #read: () => Promise<readonly RegisteredShield[]>;
-  readonly #log: Logger;
-  #read_ms = -Infinity;
-  #reading: Promise<void> | undefined;
-
-  constructor(read: () => Promise<readonly RegisteredShield[]>, log: Logger) {
-    this.#read = read;
-    this.#log = log;
-  }
-
-  /** Resolves when it was read and passed on, or failed. Undefined: the last read is still valid. Never rejects. */
-  read(tell: (shields: readonly RegisteredShield[]) => void): Promise<void> | undefined {
-    if (this.#reading === undefined && performance.now() - this.#read_ms < FRESH_MS) {
-      return undefined;
-    }
-    this.#reading ??= this.#read().then(tell).catch((error) => {
-      this.#log.warn("the registry of Shields was not read", { error });
-    }).finally(() => {
-      this.#reading = undefined;
-      this.#read_ms = performance.now();
-    });
-    return this.#reading;
-  }
 }
 
 /** A process that was asked and has been silent for this long is forgotten, in ms. */

@@ -27,11 +27,6 @@ export interface Shared {
   issuer: string;
 }
 
-/** The initial value for a message. */
-function nothingShared(): Shared {
-  return { writer: { node_id: "", incarnation: 0 }, tenant_id: "", room_id: "", issuer: "" };
-}
-
 /** A message: how its bytes are read and written. */
 export interface Part<Value> {
   read(this: void, reader: WireReader, shared: Shared): Value;
@@ -324,7 +319,9 @@ export function codecOf<Message extends { readonly kind: string }>(
           continue;
         }
         if (message !== undefined) throw new DecodeError("malformed-frame", "two messages in one");
-        message = { kind, ...reader.embedded(part.read, nothingShared()) } as unknown as Message;
+        const writer = { node_id: "", incarnation: 0 };
+        const nothing = { writer, tenant_id: "", room_id: "", issuer: "" };
+        message = { kind, ...reader.embedded(part.read, nothing) } as unknown as Message;
       }
       if (message !== undefined) return message;
       throw new DecodeError("malformed-frame", "no message of a known kind");

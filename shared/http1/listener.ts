@@ -23,7 +23,7 @@ import { lookAtSockets } from "../turns/next_turn.ts";
 import { readProxyHeader, usualAddress } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
 import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
-import { openTlsDoor } from "./tls_stream.ts";
+import { TlsDoor } from "./tls_stream.ts";
 import { Turns } from "../turns/fair_turns.ts";
 import { HandleStream } from "./handle_stream.ts";
 import { NodeDoor, openServer } from "./node_door.ts";
@@ -105,9 +105,9 @@ export async function listenBare(options: BareListenOptions): Promise<BareListen
   if (http === "runtime") return listenPlain(options);
   const listening = new Listening(options);
   const where = listening.doorOptions();
-  return listening.opened(
-    await (tls === undefined ? openHandleDoor(where) : openTlsDoor(where, tls)),
-  );
+  const server = await openServer(where, where.port);
+  const door = tls === undefined ? new HandleDoor(where, server) : new TlsDoor(where, server, tls);
+  return listening.opened(door.begin());
 }
 
 /** Opens a listener without TLS of our own, at once. Throws the runtime's own error. */
@@ -331,14 +331,7 @@ class Listening implements BareListener {
   }
 }
 
-/**
- * Opens a door without TLS. Rejects with the runtime's own error if the address is in use, forbidden or not of this
- * machine.
- */
-async function openHandleDoor(options: DoorOptions): Promise<Door> {
-  return new HandleDoor(options, await openServer(options, options.port)).begin();
-}
-
+/** A door without TLS. */
 class HandleDoor extends NodeDoor {
   override renew(): Promise<void> {
     return Promise.resolve();

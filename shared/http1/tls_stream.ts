@@ -9,8 +9,8 @@ import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import { type ByteStream, type LiveStream, PushedBytes } from "./byte_stream.ts";
 import { handleOf, type NodeHandle, socketOn, type TcpHandle } from "./node_handle.ts";
 import { Turns } from "../turns/fair_turns.ts";
-import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
-import { NodeDoor, openServer } from "./node_door.ts";
+import type { DoorOptions, TlsPair, Visitor } from "./door.ts";
+import { NodeDoor } from "./node_door.ts";
 
 /**
  * Runs the handshake; resolves with the stream inside TLS, and rejects if it fails. Nobody else may read the socket;
@@ -194,15 +194,8 @@ function ignore(): void {}
 /** Handshakes that begin in one turn of the event loop; other work runs between them. */
 const HANDSHAKES_A_TURN = 4;
 
-/**
- * Opens a door with TLS of our own. Rejects with the runtime's own error if the address is in use, forbidden or not of
- * this machine.
- */
-export async function openTlsDoor(options: DoorOptions, pair: TlsPair): Promise<Door> {
-  return new TlsDoor(options, await openServer(options, options.port), pair).begin();
-}
-
-class TlsDoor extends NodeDoor {
+/** A door with TLS of our own. */
+export class TlsDoor extends NodeDoor {
   #context: SecureContext;
   /** The fair queue of connections that wait for their handshake. */
   readonly #beginning = new Turns(HANDSHAKES_A_TURN);

@@ -5,7 +5,7 @@
  */
 import { type BlockReader, DamagedBlock, readId, readMessageId, TextList } from "./block_bytes.ts";
 import { BlockWriter, TextTable, whole, writeId, writeTwist } from "./block_bytes.ts";
-import { type SharedTerms, TermsReader, TermsWriter } from "./block_terms.ts";
+import { type SharedTerms, TermsReader, TermsWriter } from "./block_bytes.ts";
 import type { EntryPayload, JournalEntry, JournalRecord, PayloadRecord } from "./record.ts";
 import type { PolicyRecord, Read, Terms } from "./record.ts";
 

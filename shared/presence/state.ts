@@ -22,7 +22,7 @@ import {
 import { drop, findHeld, findRoom, hide, hold, show } from "./state_index.ts";
 import type { Changes, Held, PresenceState, Replica } from "./state_index.ts";
 import type { Delta, Entry, MemberInput, Writer, WriterClock } from "./types.ts";
-import { type WriterKey, writerKey, type WrittenEntry } from "./types.ts";
+import { writerKey, type WrittenEntry } from "./types.ts";
 
 export type { Changes, PresenceState } from "./state_index.ts";
 
@@ -480,10 +480,6 @@ function written({ entry, replica }: Held): WrittenEntry {
   return { writer: replica.writer, entry };
 }
 
-function ownKey({ self }: PresenceState): WriterKey | undefined {
-  return self && writerKey(self);
-}
-
 /**
  * Merges a writer's changes. It must have been marked up before; while it is down its changes are hidden. A fault
  * refuses the whole delta. O(delta), and O(the writer's held entries) when the delta begins long before the known
@@ -491,7 +487,9 @@ function ownKey({ self }: PresenceState): WriterKey | undefined {
  */
 export function merge(state: PresenceState, delta: Delta): MergeResult {
   const key = writerKey(delta.writer);
-  const fault = key === ownKey(state) ? `${key} is this replica itself` : deltaFault(delta);
+  const fault = state.self && key === writerKey(state.self)
+    ? `${key} is this replica itself`
+    : deltaFault(delta);
   if (fault !== undefined) return { ...NONE, outcome: "refused", fault };
   const replica = state.replicas.get(key);
   if (replica === undefined) return { ...NONE, outcome: "unknown" };

@@ -69,8 +69,8 @@ const ROUND_TRIP_MS = 5_000;
 const ROUND_TRIP_BUCKETS_SECONDS = [0.000_1, 0.000_25, 0.000_5, ...LAG_SECONDS, 5];
 
 /**
- * Measures the duration of a flush as `arqon_spine_round_trip_seconds`: once every `interval_ms`, one at a time, until
- * disposed. `monotonic_ms` is `performance.now`. Failed flushes are counted. The timer does not keep the process alive.
+ * Measures the duration of a flush as `arqon_spine_round_trip_seconds`: once every `interval_ms`, until disposed.
+ * `monotonic_ms` is `performance.now`. Failed flushes are counted.
  */
 export function watchRoundTrip(
   spine: Pick<Spine, "flush">,
@@ -91,10 +91,7 @@ export function watchRoundTrip(
     "Measurements of the round trip to which no answer came.",
     () => failures,
   );
-  let waiting = false;
-  const measure = async () => {
-    if (waiting) return;
-    waiting = true;
+  return poll(interval_ms, async () => {
     const began_ms = monotonic_ms();
     try {
       await spine.flush();
@@ -102,11 +99,21 @@ export function watchRoundTrip(
     } catch {
       failures++;
     }
-    waiting = false;
+  });
+}
+
+/** Runs it now and then regularly, one at a time, until disposed; the timer does not keep the process alive. */
+function poll(interval_ms: number, run: () => Promise<void>): Disposable {
+  let is_running = false;
+  const again = async () => {
+    if (is_running) return;
+    is_running = true;
+    await run();
+    is_running = false;
   };
-  const timer = setInterval(measure, interval_ms);
+  void again();
+  const timer = setInterval(again, interval_ms);
   Deno.unrefTimer(timer);
-  measure();
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
@@ -292,73 +299,58 @@ interface StorageWatchOptions extends Pick<Env, "registry" | "log"> {
   readonly interval_ms?: number;
 }
 
-function registerGauges(registry: Registry, wish: StorageWish, last: () => StorageReport): void {
-  scrapedGauge(
-    registry,
+type ReadStorage = (report: StorageReport, wish: StorageWish) => number;
+
+const STORAGE_GAUGES: [name: string, help: string, read: ReadStorage][] = [
+  [
     "arqon_spine_storage_used_bytes",
     "Bytes that the Spine stores, each message counted once.",
-    () => last().used_bytes,
-  );
-  scrapedGauge(
-    registry,
+    (report) => report.used_bytes,
+  ],
+  [
     "arqon_spine_storage_promised_bytes",
     "Bytes of the Spine's storage that streams were promised, and those that are not made yet.",
-    () => promisedBytes(last(), wish),
-  );
-  scrapedGauge(
-    registry,
+    promisedBytes,
+  ],
+  [
     "arqon_spine_storage_limit_bytes",
     "Bytes of storage that there are for the Spine; 0: nobody says.",
-    () => last().limit_bytes ?? 0,
-  );
-  scrapedGauge(
-    registry,
-    "arqon_spine_logs",
-    "Tenants' logs in streams of their own.",
-    () => last().logs,
-  );
-  scrapedGauge(
-    registry,
+    (report) => report.limit_bytes ?? 0,
+  ],
+  ["arqon_spine_logs", "Tenants' logs in streams of their own.", (report) => report.logs],
+  [
     "arqon_spine_shared_streams",
     "Streams of logs that tenants share.",
-    () => last().shared_streams,
-  );
-  scrapedGauge(
-    registry,
+    (report) => report.shared_streams,
+  ],
+  [
     "arqon_spine_unbounded_streams",
     "Streams that this process uses and that nothing bounds.",
-    () => last().unbounded.length,
-  );
-}
+    (report) => report.unbounded.length,
+  ],
+];
 
-/** Registers the gauges, and polls the storage until disposed; the timer does not keep the process alive. */
+/** Registers the gauges, and polls the storage until disposed. */
 export function watchStorage(options: StorageWatchOptions): Disposable {
   const { spine, config, registry, log, interval_ms = WATCH_MS } = options;
   const nats = config.nats;
   const wish = storageWish(config);
   let last = NOTHING;
   let is_logged = false;
-  let asking = false;
-  registerGauges(registry, nats === undefined ? { ...wish, tenants: 0 } : wish, () => last);
-  const look = async () => {
-    last = await spine.storage();
-    return nats === undefined ? undefined : storageProblem(last, wish);
-  };
-  const again = async () => {
-    if (asking || spine.status.state !== "connected") return;
-    asking = true;
+  const promised = nats === undefined ? { ...wish, tenants: 0 } : wish;
+  for (const [name, help, read] of STORAGE_GAUGES) {
+    scrapedGauge(registry, name, help, () => read(last, promised));
+  }
+  return poll(interval_ms, async () => {
+    if (spine.status.state !== "connected") return;
     try {
-      const problem = await look();
+      last = await spine.storage();
+      const problem = nats === undefined ? undefined : storageProblem(last, wish);
       // The figures in the problem change; it is logged once.
       if (problem !== undefined && !is_logged) log.warn("there is too little storage", { problem });
       is_logged = problem !== undefined;
     } catch (error) {
       log.warn("the storage did not answer", { error });
     }
-    asking = false;
-  };
-  void again();
-  const timer = setInterval(again, interval_ms);
-  Deno.unrefTimer(timer);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+  });
 }

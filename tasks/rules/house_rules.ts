@@ -70,7 +70,7 @@ const LINES: Readonly<Record<string, number>> = {
   durable: 4_280,
   hooks: 3_570,
   inspect: 2_745,
-  journal: 4_605,
+  journal: 4_600,
   policies: 10_850,
   presence: 8_550,
   reducers: 9_245,

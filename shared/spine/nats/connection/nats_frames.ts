@@ -16,7 +16,7 @@ const H = 0x48;
 const M = 0x4d;
 const S = 0x53;
 const G = 0x47;
-/** More digits than any size or subscription id has, and still an exact number. */
+/** More digits than any size, subscription id or sequence has, and still an exact number. */
 const DIGITS_MAX = 15;
 /** Largest message, in bytes; nats.js' own bound. */
 const SIZE_MAX = 67_108_864;
@@ -393,7 +393,8 @@ export function readPubAck(frame: MessageFrame, stream: string): PubAck | undefi
   const { bytes, payload_from, payload_to } = frame;
   const start = ackStart(stream);
   const from = payload_from + start.length;
-  const seq = digitsIn(bytes, from, payload_to - 1);
+  // JSON has no leading zero.
+  const seq = bytes[from] === ZERO ? 0 : numberIn(bytes, from, payload_to - 1);
   if (seq > 0 && bytes[payload_to - 1] === 0x7d && isText(bytes, payload_from, from, start)) {
     return { stream, seq };
   }
@@ -402,16 +403,4 @@ export function readPubAck(frame: MessageFrame, stream: string): PubAck | undefi
   } catch {
     return undefined;
   }
-}
-
-/** The number in ASCII digits; 0 for anything but a positive JSON integer. */
-function digitsIn(bytes: Uint8Array, from: number, to: number): number {
-  if (from >= to || to - from > 15 || bytes[from] === 0x30) return 0;
-  let value = 0;
-  for (let at = from; at < to; at++) {
-    const digit = (bytes[at] as number) - 0x30;
-    if (digit < 0 || digit > 9) return 0;
-    value = value * 10 + digit;
-  }
-  return value;
 }

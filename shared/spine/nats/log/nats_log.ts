@@ -28,7 +28,7 @@ import type { NatsStorage } from "./nats_storage.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
 /** What the streams of one connection share. */
-export interface LogTools extends StreamTools, StreamLivesTools, BoundTools {
+export interface LogTools extends StreamTools, StreamLivesTools {
   readonly limits: LogLimits;
   readonly link: Link;
   readonly api: LogApi;
@@ -41,6 +41,8 @@ export interface LogTools extends StreamTools, StreamLivesTools, BoundTools {
   onAnotherStream(log: StreamLog): void;
 }
 
+/** Interval between attempts to bound an unbounded stream while clients publish, in ms. */
+const BOUND_AGAIN_MS = 5_000;
 /** How old a shared answer for another tenant of the stream may be. */
 const RECENT_MS = 1_000;
 
@@ -63,7 +65,11 @@ export class StreamLog implements AppendLog {
   readonly #purges = new Purges();
   /** The last reported limits. */
   #limits: StreamLimits | undefined;
-  readonly #bound: StreamBound;
+  /** The bound of the stream; 0 or less: none. */
+  #bound_bytes = 0;
+  /** The last bound that was logged. */
+  #logged_bytes: number | undefined;
+  #bound_again_ms = 0;
   #recent: { readonly status: Promise<LogStatus>; readonly at_ms: number } | undefined;
   /** Set while the stream is being found; appends are queued meanwhile. */
   #opening: Promise<void> | undefined;
@@ -78,7 +84,6 @@ export class StreamLog implements AppendLog {
     this.#retention = retention;
     this.#clock = new ServerClock(tools.link.monotonic);
     this.#lives = new StreamLives(tools);
-    this.#bound = new StreamBound(tools, place);
   }
 
   get stream_name(): string {
@@ -142,9 +147,43 @@ export class StreamLog implements AppendLog {
 
   /** Throws `log-unavailable` while the stream has no bound, or the connection is down. */
   assertTakes(): void {
-    this.#tools.link.assertConnected();
-    if (this.#bound.is_bounded || this.held) return;
-    this.#bound.refuse(this.#stream, () => this.retain(this.#retention));
+    const { link } = this.#tools;
+    link.assertConnected();
+    if (this.#bound_bytes > 0 || this.held) return;
+    const now_ms = link.monotonic();
+    if (now_ms >= this.#bound_again_ms) {
+      this.#bound_again_ms = now_ms + BOUND_AGAIN_MS;
+      this.retain(this.#retention).catch(() => {}); // The next publish shows the result.
+    }
+    const { bytes_key, max_bytes } = this.place;
+    const why = `nothing bounds the stream ${this.#stream}, for NATS has no room to promise it ` +
+      `${bytes_key} = ${max_bytes} of [durable]; ${STORAGE_REMEDY}`;
+    throw new ArqonError("log-unavailable", why);
+  }
+
+  #noteBound({ name, max_bytes }: StreamConfig): void {
+    this.#bound_bytes = max_bytes;
+    this.#tools.storage.note(name, max_bytes);
+  }
+
+  /** Records the bound of an opened or changed stream; logs it if it is not the requested one. */
+  #settleBound({ config }: StreamInfo): void {
+    const { bytes_key, max_bytes: wanted_bytes, owner } = this.place;
+    this.#noteBound(config);
+    const { name: stream, max_bytes } = config;
+    const is_logged = this.#logged_bytes === max_bytes;
+    this.#logged_bytes = max_bytes;
+    if (max_bytes === wanted_bytes || is_logged) return;
+    this.#tools.link.log.warn(
+      `NATS cannot promise ${bytes_key}: a log keeps the bound that it has`,
+      {
+        ...owner,
+        stream,
+        bound_bytes: max_bytes > 0 ? max_bytes : "none",
+        [bytes_key]: wanted_bytes,
+        remedy: STORAGE_REMEDY,
+      },
+    );
   }
 
   async head(subject: string): Promise<RoomHead> {
@@ -174,7 +213,7 @@ export class StreamLog implements AppendLog {
     await this.ask(async ({ stream, timeout_ms }) => {
       const info = await this.#info(stream, timeout_ms);
       const changed = await changeStream(this.#tools, info, this.#wish(), shrink, timeout_ms);
-      this.#bound.settle(changed);
+      this.#settleBound(changed);
     });
   }
 
@@ -223,7 +262,7 @@ export class StreamLog implements AppendLog {
     return await this.ask(async ({ stream, timeout_ms }) => {
       const tail = this.#lives.tail;
       const info = await this.#tools.api.info(stream, timeout_ms);
-      this.#bound.note(info.config);
+      this.#noteBound(info.config);
       await this.#lives.compare(info, tail, timeout_ms);
       const { config, state: { messages, bytes, last_seq: log_offset } } = info;
       return { ...retentionOf(config), stream: this.stream, messages, bytes, log_offset };
@@ -299,7 +338,7 @@ export class StreamLog implements AppendLog {
     this.#samples.note(state.last_seq, Date.parse(ts), config.max_age / 1e6);
     this.#purges.note(state.last_seq, asked_ms);
     this.#limits = config;
-    this.#bound.note(config);
+    this.#noteBound(config);
   }
 
   async #open(): Promise<void> {
@@ -318,7 +357,7 @@ export class StreamLog implements AppendLog {
         this.#receive(proven, asked_ms);
         // The subscription already exists, or was restored with the connection.
         if (this.#tools.seesPurges()) this.#purges.listen(proven.state.last_seq);
-        this.#bound.settle(proven);
+        this.#settleBound(proven);
       });
     } catch (error) {
       const refusal = logError(link, error);
@@ -361,70 +400,5 @@ export class StreamLog implements AppendLog {
       this.doubt();
       this.#is_unreported = true;
     }
-  }
-}
-
-/** Interval between attempts to bound an unbounded stream while clients publish, in ms. */
-const BOUND_AGAIN_MS = 5_000;
-
-/** The log's parts that it needs. */
-interface BoundTools {
-  readonly storage: NatsStorage;
-  readonly link: Link;
-}
-
-/** The bound of one log's stream. */
-class StreamBound {
-  readonly #tools: BoundTools;
-  readonly #place: LogPlace;
-  /** The last bound that was logged. */
-  #logged_bytes: number | undefined;
-  /** 0 or less: no bound. */
-  #bytes = 0;
-  #again_ms = 0;
-
-  constructor(tools: BoundTools, place: LogPlace) {
-    this.#tools = tools;
-    this.#place = place;
-  }
-
-  get is_bounded(): boolean {
-    return this.#bytes > 0;
-  }
-
-  /** Throws `log-unavailable`, and occasionally retries to bound the stream. */
-  refuse(stream: string, bound: () => Promise<void>): never {
-    const now_ms = this.#tools.link.monotonic();
-    if (now_ms >= this.#again_ms) {
-      this.#again_ms = now_ms + BOUND_AGAIN_MS;
-      bound().catch(() => {}); // The next publish shows the result.
-    }
-    const { bytes_key, max_bytes } = this.#place;
-    const why = `nothing bounds the stream ${stream}, for NATS has no room to promise it ` +
-      `${bytes_key} = ${max_bytes} of [durable]; ${STORAGE_REMEDY}`;
-    throw new ArqonError("log-unavailable", why);
-  }
-
-  note({ name, max_bytes }: Pick<StreamConfig, "name" | "max_bytes">): void {
-    this.#bytes = max_bytes;
-    this.#tools.storage.note(name, max_bytes);
-  }
-
-  /** Records the bound of an opened or changed stream; logs it if it is not the requested one. */
-  settle({ config }: StreamInfo): void {
-    const { storage: { log } } = this.#tools;
-    const { bytes_key, max_bytes: wanted_bytes, owner } = this.#place;
-    this.note(config);
-    const { name: stream, max_bytes } = config;
-    const is_logged = this.#logged_bytes === max_bytes;
-    this.#logged_bytes = max_bytes;
-    if (max_bytes === wanted_bytes || is_logged) return;
-    log.warn(`NATS cannot promise ${bytes_key}: a log keeps the bound that it has`, {
-      ...owner,
-      stream,
-      bound_bytes: max_bytes > 0 ? max_bytes : "none",
-      [bytes_key]: wanted_bytes,
-      remedy: STORAGE_REMEDY,
-    });
   }
 }

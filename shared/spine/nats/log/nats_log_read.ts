@@ -311,36 +311,6 @@ const PENDING_HEADER = "Nats-Num-Pending";
 
 const encoder = new TextEncoder();
 
-/** The timeout of an answer after the previous one. */
-class Patience {
-  readonly #timeout_ms: number;
-  readonly #expire: () => void;
-  #timer: ReturnType<typeof setTimeout>;
-  #answered = false;
-
-  constructor(timeout_ms: number, expire: () => void) {
-    this.#timeout_ms = timeout_ms;
-    this.#expire = expire;
-    this.#timer = this.#start();
-  }
-
-  answered(): void {
-    this.#answered = true;
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
-  }
-
-  #start(): ReturnType<typeof setTimeout> {
-    return setTimeout(() => {
-      if (!this.#answered) return this.#expire();
-      this.#answered = false;
-      this.#timer = this.#start();
-    }, this.#timeout_ms);
-  }
-}
-
 /**
  * Sends one request. Rejects with `StreamLost` if no server has the stream, with an Error if an expected message does
  * not arrive within `timeout_ms`.
@@ -354,19 +324,22 @@ export function askDirect(
 ): Promise<DirectAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<DirectAnswer>();
   const messages: Answer[] = [];
-  const patience = new Patience(timeout_ms, () => {
+  let answered = false;
+  const patience = setInterval(() => {
+    if (answered) return void (answered = false);
+    clearInterval(patience);
     inbox.forget(number);
     reject(new Error(`a read was not answered in ${Math.ceil(timeout_ms)} ms`));
-  });
+  }, timeout_ms);
   const receive = (frame: MessageFrame) => {
     const answer = readAnswer(frame);
     const { headers, code, description } = answer;
     if (code === 0) {
-      patience.answered();
+      answered = true;
       messages.push(answer);
       return;
     }
-    patience.end();
+    clearInterval(patience);
     inbox.forget(number);
     if (code === END_OF_BATCH) {
       resolve({ messages, pending: Number(headers[PENDING_HEADER] ?? "0") });
@@ -379,7 +352,7 @@ export function askDirect(
     }
   };
   const cut = () => {
-    patience.end();
+    clearInterval(patience);
     reject(link.unavailable());
   };
   const number = inbox.expect({ receive, cut });

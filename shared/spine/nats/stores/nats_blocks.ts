@@ -31,8 +31,7 @@ import type {
 import { openOnce } from "../../../turns/once.ts";
 import type { Answer } from "../connection/nats_frames.ts";
 import { CODES, fromDirect, fromStored, Refusal } from "../log/nats_log_api.ts";
-import { KeptStream } from "./nats_kept_stream.ts";
-import type { KeptStreamOptions } from "./nats_kept_stream.ts";
+import { KeptStream, type KeptStreamOptions } from "./nats_kept_stream.ts";
 
 const READ_BYTES = 4_194_304;
 /** The most concurrent appends; their bytes are few compared to those of messages. */
@@ -49,11 +48,6 @@ const STEP = 1 / 8;
 const KEPT = 7 / 8;
 /** The most nodes of a tenant whose sums are read; with more, the first represent all. */
 const NODES_READ = 16;
-
-/** The engine's parts that a store of blocks needs. */
-export interface NatsBlocksOptions extends KeptStreamOptions {
-  readonly name: BlockStoreName;
-}
 
 /** What a node has ever stored for a tenant. */
 interface Sums {
@@ -98,25 +92,26 @@ class Gate {
   }
 }
 
-class NatsBlocks implements BlockStore {
-  readonly #options: NatsBlocksOptions;
-  readonly #stream: KeptStream;
+/** A store whose stream is created and bounded when this process stores its first block. */
+export class NatsBlocks extends KeptStream implements BlockStore {
+  readonly #store: BlockStoreName;
   readonly #gate = new Gate();
   /** Rejects with `log-unavailable`; the next block tries again. */
-  readonly #opened = openOnce(() => this.#stream.open());
+  readonly #opened = openOnce(() => this.open());
   /** By subject: one for each tenant and node that this process has written for. */
   readonly #sums = new Map<string, Promise<Sums>>();
   /** Bytes written here since a tenant's bound was last checked. */
   readonly #unchecked = new Map<string, number>();
 
-  constructor(options: NatsBlocksOptions, stream: KeptStream) {
-    this.#options = options;
-    this.#stream = stream;
+  constructor(options: KeptStreamOptions, store: BlockStoreName, retention: BlockRetention) {
+    const kept = { subject: allBlocksPattern(store), retention, allow_msg_ttl: true } as const;
+    super(options, BLOCK_STREAMS[store], kept);
+    this.#store = store;
   }
 
   async append(block: BlockAppend): Promise<void> {
     const { tenant_id, node_id, max_bytes } = block;
-    const subject = blockSubject(this.#options.name, tenant_id, node_id);
+    const subject = blockSubject(this.#store, tenant_id, node_id);
     assertSize(block.payload.length, BLOCK_BYTES_MAX);
     const payload = block.payload.slice();
     await this.#gate.run(async () => {
@@ -134,7 +129,7 @@ class NatsBlocks implements BlockStore {
         [SUMS_HEADER]: sumsText(sums),
         ...(block.expected === undefined ? {} : { [EXPECTED_HEADER]: String(block.expected) }),
       };
-      await this.#stream.ask((timeout_ms) => this.#publish(subject, payload, named, timeout_ms));
+      await this.ask((timeout_ms) => this.#publish(subject, payload, named, timeout_ms));
       const unchecked = (this.#unchecked.get(tenant_id) ?? Infinity) + bytes;
       this.#unchecked.set(tenant_id, unchecked);
       if (unchecked < max_bytes * STEP) return;
@@ -145,23 +140,23 @@ class NatsBlocks implements BlockStore {
 
   read({ tenant_id, after, from_ms, limit }: BlockRead): Promise<BlockPage> {
     const wanted = {
-      next_by_subj: tenantBlocksPattern(this.#options.name, tenant_id),
+      next_by_subj: tenantBlocksPattern(this.#store, tenant_id),
       batch: limit,
       max_bytes: READ_BYTES,
     };
     const question = after === undefined && from_ms !== undefined
       ? { start_time: new Date(from_ms).toISOString(), ...wanted }
       : { seq: (after ?? 0) + 1, ...wanted };
-    return this.#stream.look(async (timeout_ms) => {
-      const found = await this.#stream.direct(question, timeout_ms);
+    return this.look(async (timeout_ms) => {
+      const found = await this.direct(question, timeout_ms);
       return { blocks: found.messages.map(blockOf), is_end: found.pending === 0 };
     }, { blocks: [], is_end: true });
   }
 
   async newest(tenant_id: string, node_id: string): Promise<StoredBlock | undefined> {
-    const subject = blockSubject(this.#options.name, tenant_id, node_id);
-    const stored = await this.#stream.look(
-      (timeout_ms) => this.#stream.api.message(this.#stream.name, subject, "newest", timeout_ms),
+    const subject = blockSubject(this.#store, tenant_id, node_id);
+    const stored = await this.look(
+      (timeout_ms) => this.api.message(this.name, subject, "newest", timeout_ms),
       undefined,
     );
     if (stored === undefined) return undefined;
@@ -170,20 +165,20 @@ class NatsBlocks implements BlockStore {
   }
 
   async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
-    const subject = blockSubject(this.#options.name, tenant_id, node_id);
-    await this.#stream.look(
-      (timeout_ms) => this.#stream.api.purgeBelow(this.#stream.name, subject, below, timeout_ms),
+    const subject = blockSubject(this.#store, tenant_id, node_id);
+    await this.look(
+      (timeout_ms) => this.api.purgeBelow(this.name, subject, below, timeout_ms),
       undefined,
     );
   }
 
   tenants(): Promise<readonly string[]> {
-    return this.#stream.look(async (timeout_ms) => {
+    return this.look(async (timeout_ms) => {
       const found = new Set<string>();
       for (let offset = 0;;) {
-        const pattern = allBlocksPattern(this.#options.name);
-        const { subjects, total } = await this.#stream.api
-          .subjects(this.#stream.name, pattern, offset, timeout_ms);
+        const pattern = allBlocksPattern(this.#store);
+        const { subjects, total } = await this.api
+          .subjects(this.name, pattern, offset, timeout_ms);
         await visitAll(subjects, (subject) => {
           const { tenantId } = parseBlockSubject(subject) ?? {};
           if (tenantId !== undefined) found.add(tenantId);
@@ -195,12 +190,12 @@ class NatsBlocks implements BlockStore {
   }
 
   status(tenant_id: string): Promise<BlockStatus> {
-    const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
-    return this.#stream.look(async (timeout_ms) => {
+    const pattern = tenantBlocksPattern(this.#store, tenant_id);
+    return this.look(async (timeout_ms) => {
       const { blocks, bytes, is_cut, whole_ms } = await this.#stored(tenant_id, timeout_ms);
       const [first, last] = await Promise.all([
-        this.#stream.api.message(this.#stream.name, pattern, "oldest", timeout_ms),
-        this.#stream.api.message(this.#stream.name, pattern, "newest", timeout_ms),
+        this.api.message(this.name, pattern, "oldest", timeout_ms),
+        this.api.message(this.name, pattern, "newest", timeout_ms),
       ]);
       const time = (stored: typeof first) =>
         stored === undefined ? undefined : fromStored(stored).time_ms;
@@ -211,24 +206,24 @@ class NatsBlocks implements BlockStore {
   }
 
   aheadMs(): Promise<number> {
-    return this.#stream.look(async (timeout_ms) => {
-      const { ts } = await this.#stream.api.info(this.#stream.name, timeout_ms);
-      return Date.parse(ts) - this.#options.link.now();
+    return this.look(async (timeout_ms) => {
+      const { ts } = await this.api.info(this.name, timeout_ms);
+      return Date.parse(ts) - this.api.link.now();
     }, 0);
   }
 
   room(): Promise<BlockRoom> {
-    return this.#stream.look(async (timeout_ms) => {
-      const { state, config } = await this.#stream.api.info(this.#stream.name, timeout_ms);
+    return this.look(async (timeout_ms) => {
+      const { state, config } = await this.api.info(this.name, timeout_ms);
       const newest_ms = Date.parse(state.last_ts ?? "") || 0;
       return { bytes: state.bytes, max_bytes: config.max_bytes, newest_ms };
     }, { bytes: 0, max_bytes: Infinity, newest_ms: 0 });
   }
 
   async purge(tenant_id: string): Promise<void> {
-    const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
-    await this.#stream.look(
-      (timeout_ms) => this.#stream.api.purge(this.#stream.name, pattern, 0, timeout_ms),
+    const pattern = tenantBlocksPattern(this.#store, tenant_id);
+    await this.look(
+      (timeout_ms) => this.api.purge(this.name, pattern, 0, timeout_ms),
       undefined,
     );
   }
@@ -240,7 +235,7 @@ class NatsBlocks implements BlockStore {
     timeout_ms: number,
   ): Promise<void> {
     try {
-      await this.#stream.api.publish(this.#stream.name, subject, payload, named, timeout_ms);
+      await this.api.publish(this.name, subject, payload, named, timeout_ms);
     } catch (error) {
       if (!(error instanceof Refusal) || !OVERTAKEN.includes(error.code)) throw error;
       throw new ArqonError("version-conflict", `another newest block of ${subject}`);
@@ -251,7 +246,7 @@ class NatsBlocks implements BlockStore {
   #sumsOf(subject: string): Promise<Sums> {
     const known = this.#sums.get(subject);
     if (known !== undefined) return known;
-    const reading = this.#stream.ask((timeout_ms) => this.#edge(subject, "newest", timeout_ms))
+    const reading = this.ask((timeout_ms) => this.#edge(subject, "newest", timeout_ms))
       .then((edge) => edge?.sums ?? { blocks: 0, bytes: 0 });
     this.#sums.set(subject, reading);
     reading.catch(() => this.#sums.delete(subject));
@@ -259,7 +254,7 @@ class NatsBlocks implements BlockStore {
   }
 
   async #edge(subject: string, which: "newest" | "oldest", timeout_ms: number) {
-    const stored = await this.#stream.api.message(this.#stream.name, subject, which, timeout_ms);
+    const stored = await this.api.message(this.name, subject, which, timeout_ms);
     if (stored === undefined) return undefined;
     const { headers, payload } = fromStored(stored);
     const own_bytes = payload.length + BLOCK_OVERHEAD_BYTES;
@@ -271,8 +266,8 @@ class NatsBlocks implements BlockStore {
    * `whole_ms`: since then no block of the stream was removed, except by a tenant's own bound.
    */
   async #stored(tenant_id: string, timeout_ms: number): Promise<Stored> {
-    const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
-    const { state } = await this.#stream.api.info(this.#stream.name, timeout_ms, pattern);
+    const pattern = tenantBlocksPattern(this.#store, tenant_id);
+    const { state } = await this.api.info(this.name, timeout_ms, pattern);
     const subjects = Object.entries(state.subjects ?? {});
     const whole_ms = state.first_seq > 1 ? timeOf(state.first_ts) : undefined;
     const all = { blocks: 0, bytes: 0, is_cut: false, whole_ms };
@@ -297,16 +292,16 @@ class NatsBlocks implements BlockStore {
 
   /** Removes the oldest blocks of a tenant above its bound. */
   async #bound(tenant_id: string, max_bytes: number): Promise<void> {
-    await this.#stream.ask(async (timeout_ms) => {
+    await this.ask(async (timeout_ms) => {
       const { blocks, bytes } = await this.#stored(tenant_id, timeout_ms);
       if (bytes <= max_bytes) return;
       const keep = Math.floor(blocks * KEPT * max_bytes / bytes);
-      const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
-      await this.#stream.api.purge(this.#stream.name, pattern, keep, timeout_ms);
+      const pattern = tenantBlocksPattern(this.#store, tenant_id);
+      await this.api.purge(this.name, pattern, keep, timeout_ms);
     }).catch((error: unknown) => {
       // The block is stored; the next one checks again.
       this.#unchecked.delete(tenant_id);
-      this.#options.link.log.warn("a tenant's blocks could not be bounded", { tenant_id, error });
+      this.api.link.log.warn("a tenant's blocks could not be bounded", { tenant_id, error });
     });
   }
 }
@@ -315,15 +310,4 @@ function blockOf(answer: Answer): StoredBlock {
   const { offset, time_ms, payload } = fromDirect(answer);
   const node_id = parseBlockSubject(answer.headers["Nats-Subject"] ?? "")?.nodeId ?? "";
   return { cursor: offset, node_id, time_ms, payload };
-}
-
-/** A store whose stream is created and bounded when this process stores its first block. */
-export function openNatsBlocks(
-  options: NatsBlocksOptions,
-  retention: BlockRetention,
-): BlockStore {
-  const { name } = options;
-  const kept = { subject: allBlocksPattern(name), retention, allow_msg_ttl: true } as const;
-  const stream = new KeptStream(options, BLOCK_STREAMS[name], kept);
-  return new NatsBlocks(options, stream);
 }

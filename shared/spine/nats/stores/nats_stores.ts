@@ -11,7 +11,7 @@ import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
 import { type NatsKv, openNatsKv } from "./nats_kv.ts";
-import { openNatsBlocks } from "./nats_blocks.ts";
+import { NatsBlocks } from "./nats_blocks.ts";
 import { openNatsLedger } from "./nats_kept_stream.ts";
 import { isStreamMissing, persist, START_MS } from "../connection/nats_link.ts";
 import type { Link, Persistent } from "../connection/nats_link.ts";
@@ -93,12 +93,12 @@ export class NatsStores {
 
   /** As `Spine.ledger`. */
   ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
-    return openNatsLedger({ ...this.#options, storage: this.storage, name }, retention);
+    return openNatsLedger({ ...this.#options, storage: this.storage }, name, retention);
   }
 
   /** As `Spine.blocks`. */
   blocks(name: BlockStoreName, retention: BlockRetention): BlockStore {
-    return openNatsBlocks({ ...this.#options, storage: this.storage, name }, retention);
+    return new NatsBlocks({ ...this.#options, storage: this.storage }, name, retention);
   }
 
   /** As `Spine.storage`. */
