@@ -203,7 +203,7 @@ interface NatsWatchOptions {
 }
 
 /** One watch, through all reconnects. */
-class NatsWatch implements KvWatch {
+export class NatsWatch implements KvWatch {
   readonly ready: Promise<void>;
   readonly #options: NatsWatchOptions;
   readonly #settle: { resolve(): void; reject(error: ArqonError): void };

@@ -9,7 +9,7 @@ import { keptLog } from "../../../testing/logs.ts";
 import { turn } from "../../../testing/pace.ts";
 import { until } from "../../../testing/until.ts";
 import type { Bucket } from "./nats_bucket.ts";
-import { NatsWatch } from "./nats_watch.ts";
+import { NatsWatch } from "./nats_kv.ts";
 import { encodeKey } from "../../contract/kv_key.ts";
 import { connectNats } from "../connection/nats_connect.ts";
 import { natsConfig, watched } from "../testing/nats_harness.ts";
