@@ -13,7 +13,7 @@ import type { OperationSteps, Prepared, PreparedLater } from "./fifo.ts";
 import { placeOf, requestOf, type RequestRef } from "../message/request_ref.ts";
 import type { TokenCheck } from "../auth/revocations.ts";
 import { followed } from "../message/gates.ts";
-import { admit, publishAdmitted } from "../message/pipeline.ts";
+import { admit, publishAdmitted, type Publisher } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import { pongFrame } from "./reply_frames.ts";
 import { ROOMS_A_PIECE } from "../fanout/channel.ts";
@@ -177,6 +177,9 @@ function runEnvelope(
   }
 }
 
+/** The publisher of the present message: one object for all, since the path keeps none. */
+const publisher = {} as { -readonly [Part in keyof Publisher]: Publisher[Part] };
+
 function runPublish(
   context: OperationContext,
   connection: Connection,
@@ -189,8 +192,8 @@ function runPublish(
   const patterns = connection.receives_unnamed ? context.hub.patterns?.of(connection) : undefined;
   const is_named = own !== undefined && (own.no_echo || !room_class.echo) ||
     patterns !== undefined && (patterns.has_no_echo || !room_class.echo);
-  const origin = is_named ? connection.id : undefined;
-  const publisher = { caller: connection.caller, origin };
+  publisher.caller = connection.caller;
+  publisher.origin = is_named ? connection.id : undefined;
   const stored = publishAdmitted(context.path, publisher, envelope, added, connection.now_ms);
   if (stored !== undefined) {
     ackAfterLog(connection, envelope, envelope.size_bytes, stored);

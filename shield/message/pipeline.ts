@@ -276,15 +276,15 @@ export function publish(
  */
 export function publishAdmitted(
   path: MessagePath,
-  publisher: Publisher,
+  { caller, origin }: Publisher,
   envelope: ScannedEnvelope,
   added_headers: readonly HeaderPair[],
   now_ms: number,
 ): Promise<Stored> | undefined {
   try {
-    return send(path, publisher, envelope, added_headers, now_ms);
+    return send(path, caller, origin, envelope, added_headers, now_ms);
   } catch (error) {
-    tellRefused(path, publisher.caller, envelope, error);
+    tellRefused(path, caller, envelope, error);
     throw error;
   }
 }
@@ -292,7 +292,8 @@ export function publishAdmitted(
 /** `publishAdmitted`, which reports published messages, and no immediate refusal. */
 function send(
   path: MessagePath,
-  { caller, origin }: Publisher,
+  caller: Caller,
+  origin: string | undefined,
   envelope: ScannedEnvelope,
   added_headers: readonly HeaderPair[],
   now_ms: number,
