@@ -215,12 +215,12 @@ class MembershipService {
     });
   }
 
-  #surveyIn(wait_ms: number): void {
+  #surveyIn(wait_ms: number, survey = () => this.#compareAll()): void {
     if (this.#is_closed) return;
     clearTimeout(this.#survey);
     this.#survey = setTimeout(() => {
       this.#survey = undefined;
-      void this.#compareAll();
+      void survey();
     }, wait_ms);
   }
 
@@ -262,26 +262,30 @@ class MembershipService {
     }
   }
 
-  /** Checks every room listed as occupied, except those already compared. */
-  async #compareNoted(compared: ReadonlySet<string>): Promise<void> {
+  /** Checks every room listed as occupied, except those already compared; `is_late`: the list could not be read before. */
+  async #compareNoted(compared: ReadonlySet<string>, is_late = false): Promise<void> {
     this.#reading = true;
-    this.#outdated = false;
-    let wait_ms = SURVEY_MS;
+    this.#outdated = is_late;
+    let is_read = false;
     try {
       const noted = this.#rooms.classes.has_membership ? await this.#open.keys() : [];
       for (const [tenant_id = "", room_id = ""] of noted) {
         if (compared.has(roomKey(tenant_id, room_id))) continue;
         this.#recorderOf(tenant_id, room_id)?.compare();
       }
+      is_read = true;
     } catch (error) {
-      wait_ms = RETRY_MS;
       this.#metrics.failures.inc();
       this.#options.log.warn("the rooms with members are not read yet", { error });
     } finally {
       this.#reading = false;
       this.#forget();
-      if (this.#outdated) this.#surveyIn(SETTLE_MS);
-      else if (this.#survey === undefined) this.#surveyIn(wait_ms);
+      if (is_read && this.#outdated) this.#surveyIn(SETTLE_MS);
+      else if (this.#survey === undefined) {
+        // Rooms retry on their own, with growing pauses: comparing all of them each time would be a load of its own.
+        if (is_read) this.#surveyIn(SURVEY_MS);
+        else this.#surveyIn(RETRY_MS, () => this.#compareNoted(compared, true));
+      }
     }
   }
 

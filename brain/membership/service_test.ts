@@ -49,7 +49,12 @@ class World implements ClusterView, StaysView {
   count = () => ({ connections: this.members().length, users: this.members().length });
   memberOf = () => this.member;
   isUp = () => true;
-  occupied = () => this.members();
+  /** How often all rooms were compared. */
+  surveys = 0;
+  occupied = () => {
+    this.surveys++;
+    return this.members();
+  };
   isFresh = () => true;
   onMembers = () => () => {};
   onStays = () => () => {};
@@ -130,6 +135,19 @@ Deno.test("which rooms there are is read again soon when that fails", async () =
     world.member = MEMBER;
     return reading === 1 ? Promise.reject(new Error("nobody answers")) : keys();
   });
+});
+
+Deno.test("rooms are not compared each time that it cannot be read which there are", async () => {
+  const surveys: number[] = [];
+  await run((world, reading, keys) => {
+    surveys.push(world.surveys);
+    if (reading < 3) return Promise.reject(new Error("nobody answers"));
+    world.owner = world.brain_id;
+    world.member = MEMBER;
+    setTimeout(() => world.onTurn(false), 0);
+    return keys();
+  });
+  assert.deepEqual(surveys.slice(0, 3), [1, 1, 1]);
 });
 
 Deno.test("members are journaled although nothing lists the existing rooms", async () => {
