@@ -1,6 +1,6 @@
 /** The journal's own metrics. */
-import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter, scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
+import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
+import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 
 /** Why decisions are missing from the journal. */
 const HOLE_CAUSES = ["queue-full", "storage-full", "unavailable", "unwritable"] as const;
@@ -34,12 +34,9 @@ export class JournalTotals {
       ["outcome"],
       () => Object.entries(this.records).map(([outcome, total]) => [{ outcome }, total]),
     );
-    scrapedCounter(
-      registry,
-      "shield_journal_bytes_total",
-      "Bytes of the journal's stored blocks.",
-      () => this.bytes,
-    );
+    scraped(registry, {
+      "shield_journal_bytes_total": ["Bytes of the journal's stored blocks.", () => this.bytes],
+    });
     scrapedCounters(
       registry,
       "shield_journal_holes_total",
@@ -47,23 +44,16 @@ export class JournalTotals {
       ["why"],
       () => Object.entries(this.holes).map(([why, total]) => [{ why }, total]),
     );
-    scrapedCounter(
-      registry,
-      "shield_journal_unkept_total",
-      "Users' parts of blocks that were not written because the bucket of keys was full.",
-      unkept,
-    );
-    scrapedGauge(
-      registry,
-      "shield_journal_queue_bytes",
-      "Bytes of decisions that are not stored yet.",
-      queue_bytes,
-    );
-    scrapedGauge(
-      registry,
-      "shield_journal_keys",
-      "Keys of users in memory, to write and to read the journal.",
-      keys_held,
-    );
+    scraped(registry, {
+      "shield_journal_unkept_total": [
+        "Users' parts of blocks that were not written because the bucket of keys was full.",
+        unkept,
+      ],
+      "shield_journal_queue_bytes": ["Bytes of decisions that are not stored yet.", queue_bytes],
+      "shield_journal_keys": [
+        "Keys of users in memory, to write and to read the journal.",
+        keys_held,
+      ],
+    });
   }
 }

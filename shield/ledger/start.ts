@@ -1,9 +1,9 @@
 /** Starts the ledger of a process: its clock, its metrics, and its answers to other Shields. */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import type { NoteRead } from "../message/logs.ts";
 import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
 import { byOwnClock, WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";
 import type { WhyFound, WhyReport, WhyRoom } from "../../shared/cluster/cluster_why.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { accountsOf, readsOf } from "./explain.ts";
 import { findMessages, roomMessages } from "./find_messages.ts";
@@ -39,25 +39,21 @@ export function startLedger(start: StoreStart): StartedLedger | undefined {
   const ledger = new Ledger({ bytes_max: bytes, kept_ms: 1_000 * seconds, now });
   const timer = setInterval(() => ledger.expire(), EXPIRE_MS);
   Deno.unrefTimer(timer);
-  scrapedGauge(registry, "shield_ledger_bytes", "Memory of the ledger.", () => ledger.bytes);
-  scrapedGauge(
-    registry,
-    "shield_ledger_reach_seconds",
-    "How far back the ledger goes.",
-    () => Math.max(0, now() - ledger.since_ms) / 1_000,
-  );
-  scrapedCounter(
-    registry,
-    "shield_ledger_messages_total",
-    "Messages recorded in the ledger.",
-    () => ledger.counts.messages,
-  );
-  scrapedCounter(
-    registry,
-    "shield_ledger_rows_total",
-    "Rows of the ledger: messages, and ends, gaps and refusals of connections.",
-    () => ledger.counts.rows,
-  );
+  scraped(registry, {
+    "shield_ledger_bytes": ["Memory of the ledger.", () => ledger.bytes],
+    "shield_ledger_reach_seconds": [
+      "How far back the ledger goes.",
+      () => Math.max(0, now() - ledger.since_ms) / 1_000,
+    ],
+    "shield_ledger_messages_total": [
+      "Messages recorded in the ledger.",
+      () => ledger.counts.messages,
+    ],
+    "shield_ledger_rows_total": [
+      "Rows of the ledger: messages, and ends, gaps and refusals of connections.",
+      () => ledger.counts.rows,
+    ],
+  });
   const handshakes = new HandshakeNotes(ledger, now, config.ledger.handshakes_per_second);
   scrapedCounter(
     registry,

@@ -2,9 +2,8 @@
  * Starts the storage of ledgers: the writer of this Shield's ledger, and the reader of others. Nothing is opened,
  * created or written unless `[ledger] store` is true.
  */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import type { Env } from "../../shared/env.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { LivingPart, OwnLife } from "../../shared/lives/own_life.ts";
@@ -47,24 +46,20 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   const store = openOnce(() => spine.blocks("ledger", bounds_of_all));
   const log = start.log.child({ part: "ledger" });
   const writer = new StoreWriter({ ...start, ...config.ledger, ledger, store, log });
-  scrapedGauge(
-    registry,
-    "shield_ledger_waiting_bytes",
-    "Bytes of the ledger that are queued for its store.",
-    () => writer.waiting_bytes,
-  );
-  scrapedCounter(
-    registry,
-    "shield_ledger_stored_bytes_total",
-    "Bytes of the ledger that were stored.",
-    () => writer.totals.stored_bytes,
-  );
-  scrapedCounter(
-    registry,
-    "shield_ledger_lost_blocks_total",
-    "Blocks of the ledger that were not stored: the queue was full, or the store refused them.",
-    () => writer.totals.lost_blocks,
-  );
+  scraped(registry, {
+    "shield_ledger_waiting_bytes": [
+      "Bytes of the ledger that are queued for its store.",
+      () => writer.waiting_bytes,
+    ],
+    "shield_ledger_stored_bytes_total": [
+      "Bytes of the ledger that were stored.",
+      () => writer.totals.stored_bytes,
+    ],
+    "shield_ledger_lost_blocks_total": [
+      "Blocks of the ledger that were not stored: the queue was full, or the store refused them.",
+      () => writer.totals.lost_blocks,
+    ],
+  });
   const lives = () => life.lives.all();
   const reads = new StoreReads(config.ledger);
   registerReads(registry, reads);

@@ -3,8 +3,7 @@
  * wait, for a limited time. `former_ledgers.ts` reads.
  */
 import { ArqonError } from "@arqon/proto";
-import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
 
 /** The most waiting requests; more would wait in vain. */
 const WAITING_MAX = 64;
@@ -85,22 +84,15 @@ export class StoreReads {
 
 /** Registers running, waiting and refused reads. */
 export function registerReads(registry: Registry, reads: StoreReads): void {
-  scrapedGauge(
-    registry,
-    "shield_ledger_reads",
-    "Requests that are reading stored ledgers.",
-    () => reads.under_way,
-  );
-  scrapedGauge(
-    registry,
-    "shield_ledger_reads_waiting",
-    "Requests that wait for their turn to read stored ledgers.",
-    () => reads.waiting,
-  );
-  scrapedCounter(
-    registry,
-    "shield_ledger_reads_refused_total",
-    "Requests that were refused because too many read stored ledgers.",
-    () => reads.refused,
-  );
+  scraped(registry, {
+    "shield_ledger_reads": ["Requests that are reading stored ledgers.", () => reads.under_way],
+    "shield_ledger_reads_waiting": [
+      "Requests that wait for their turn to read stored ledgers.",
+      () => reads.waiting,
+    ],
+    "shield_ledger_reads_refused_total": [
+      "Requests that were refused because too many read stored ledgers.",
+      () => reads.refused,
+    ],
+  });
 }

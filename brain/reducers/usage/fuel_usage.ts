@@ -6,8 +6,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import { Lives } from "../../../shared/lives/lives.ts";
 import { OwnLife } from "../../../shared/lives/own_life.ts";
 import type { Env } from "../../../shared/env.ts";
-import { type Registry, scrapedGauge } from "../../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
+import { type Registry, scraped, scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import { UsageWriter } from "../../../shared/usage/writer.ts";
 import { FuelLedger } from "./fuel_ledger.ts";
@@ -55,24 +54,20 @@ function register(
     () => budgets.tenants,
   );
 
-  scrapedCounter(
-    registry,
-    "brain_usage_minutes_total",
-    "Minutes of tenants' fuel of reducers that were stored in the ledger of use.",
-    () => totals.stored,
-  );
-  scrapedCounter(
-    registry,
-    "brain_usage_lost_minutes_total",
-    "Minutes of tenants' fuel of reducers that were lost: too many waited, or their store refused them.",
-    () => totals.lost,
-  );
-  scrapedCounter(
-    registry,
-    "brain_usage_uncounted_total",
-    "Times at which fuel of reducers was not counted, since too many tenants are.",
-    () => ledger.uncounted,
-  );
+  scraped(registry, {
+    "brain_usage_minutes_total": [
+      "Minutes of tenants' fuel of reducers that were stored in the ledger of use.",
+      () => totals.stored,
+    ],
+    "brain_usage_lost_minutes_total": [
+      "Minutes of tenants' fuel of reducers that were lost: too many waited, or their store refused them.",
+      () => totals.lost,
+    ],
+    "brain_usage_uncounted_total": [
+      "Times at which fuel of reducers was not counted, since too many tenants are.",
+      () => ledger.uncounted,
+    ],
+  });
 }
 
 /** Returns a counter; it counts nothing if usage is off. */

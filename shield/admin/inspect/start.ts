@@ -2,8 +2,7 @@
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import { controlAnswers } from "../../../shared/cluster/cluster_control.ts";
 import { Sampler, startSampler } from "../../../shared/cluster/cluster_samples.ts";
-import { type Registry, scrapedGauge } from "../../../shared/metrics/metrics.ts";
-import { scrapedFamily } from "../../../shared/metrics/metrics_plain.ts";
+import { type Registry, scraped } from "../../../shared/metrics/metrics.ts";
 import type { ConfigReloading } from "../../../shared/config/live/reload.ts";
 import type { Env } from "../../../shared/env.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -104,14 +103,14 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
 }
 
 function registerTails(registry: Registry, tails: Tails): void {
-  scrapedGauge(registry, "shield_admin_tails", "Open tails of rooms.", () => tails.size);
-  scrapedFamily(
-    registry,
-    "shield_admin_tail_messages_total",
-    "Messages for readers of room tails: shown, or dropped because the reader is too slow.",
-    "outcome",
-    () => ({ ...tails.counts }),
-  );
+  scraped(registry, {
+    "shield_admin_tails": ["Open tails of rooms.", () => tails.size],
+    "shield_admin_tail_messages_total": [
+      "Messages for readers of room tails: shown, or dropped because the reader is too slow.",
+      "outcome",
+      () => ({ ...tails.counts }),
+    ],
+  });
 }
 
 /** What the record of a Shield needs. */

@@ -4,9 +4,8 @@
  * deleted; every Shield sweeps. Versions in a running rollout wait for its last step. `adoption.ts` handles the current
  * sets.
  */
+import { scraped } from "../../../shared/metrics/metrics.ts";
 import type { Env } from "../../../shared/env.ts";
-import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 import { decodeRollout, isUnderWay } from "../../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
@@ -60,24 +59,20 @@ export class VersionSweep {
   constructor(options: VersionSweepOptions) {
     this.#options = options;
     const { registry } = options;
-    scrapedCounter(
-      registry,
-      "shield_schema_versions_swept_total",
-      "Versions of schemas that this process has deleted because no history named them.",
-      () => this.#swept,
-    );
-    scrapedGauge(
-      registry,
-      "shield_schema_unnamed_versions",
-      "Versions of schemas that no history names, as last counted.",
-      () => this.#seen.size,
-    );
-    scrapedGauge(
-      registry,
-      "shield_schema_unnamed_bytes",
-      "Bytes of the versions of schemas that no history names, as last counted.",
-      () => [...this.#seen.values()].reduce((sum, { size_bytes }) => sum + size_bytes, 0),
-    );
+    scraped(registry, {
+      "shield_schema_versions_swept_total": [
+        "Versions of schemas that this process has deleted because no history named them.",
+        () => this.#swept,
+      ],
+      "shield_schema_unnamed_versions": [
+        "Versions of schemas that no history names, as last counted.",
+        () => this.#seen.size,
+      ],
+      "shield_schema_unnamed_bytes": [
+        "Bytes of the versions of schemas that no history names, as last counted.",
+        () => [...this.#seen.values()].reduce((sum, { size_bytes }) => sum + size_bytes, 0),
+      ],
+    });
   }
 
   /** Makes periodic passes until it is closed. A failed deletion is retried at the next pass. */
