@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { ArqonError } from "@arqon/proto";
 import { until } from "../../shared/testing/until.ts";
-import { TIMERS_PER_SECOND } from "./room/timer_pace.ts";
+import { TIMERS_PER_SECOND } from "./room/left_timers.ts";
 import { deploy, storeModule } from "./testing/deploys.ts";
 import { moduleOf, PLAIN } from "./testing/guest_text.ts";
 import {

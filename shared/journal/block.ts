@@ -8,9 +8,7 @@ import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { BlockReader, BlockWriter, DamagedBlock, OtherVersionBlock } from "./block_bytes.ts";
 import { RowReader, Section } from "./block_read.ts";
 import { COLUMN_COUNT, RowWriter, SectionWriter } from "./block_rows.ts";
-import type { JournalEntry } from "./entry.ts";
-import { type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
-import { isNoKey, type UserKey } from "./user_keys.ts";
+import { type JournalEntry, type JournalHole, type JournalLine, RECORD_FORMAT } from "./record.ts";
 
 /** `AJB` and the version of this format; every change of the format changes it. */
 const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 4);
@@ -348,4 +346,43 @@ function inflated(size_bytes: number, bytes: Uint8Array): Uint8Array {
     // Reported below.
   }
   throw new DamagedBlock("it does not inflate to what it was");
+}
+
+/** A key to write with. */
+export interface UserKey {
+  /**
+   * The id of the key in blocks, 1 to 64 bytes. It reveals nothing about the user, and a key made after an erasure has
+   * another id.
+   */
+  readonly id: Uint8Array;
+  /** 32 random bytes. */
+  readonly key: Uint8Array;
+}
+
+/** Replaces a user's key if there was no room for one: the user's section is not written. */
+export const NO_KEY: UserKey = { id: Uint8Array.of(0), key: new Uint8Array(32) };
+
+/** Whether a key id in a block is that of `NO_KEY`. */
+export const isNoKey = (id: Uint8Array): boolean => id.length === 1 && id[0] === 0;
+
+/** The keys of all users, for writers and readers. */
+export interface UserKeys {
+  /**
+   * The keys of users, in order; missing ones are made. They encrypt records since `since_ms` (monotonic ms; absent: now): a
+   * user erased after that gets a key that is not stored. `NO_KEY` if there is no room for another one. Rejects with
+   * `spine-unavailable` while keys are unavailable.
+   */
+  forWriting(
+    tenant_id: string,
+    users: readonly string[],
+    since_ms?: number,
+  ): Promise<readonly UserKey[]>;
+  /**
+   * The keys of these ids, in order; undefined for an erased one. Rejects with `spine-unavailable` while that cannot be
+   * determined.
+   */
+  forReading(
+    tenant_id: string,
+    ids: readonly Uint8Array[],
+  ): Promise<readonly (Uint8Array | undefined)[]>;
 }

@@ -3,9 +3,8 @@
  * remain. `block_rows.ts` writes. Pure.
  */
 import { type BlockReader, DamagedBlock, readId, readMessageId, TextList } from "./block_bytes.ts";
-import { COLUMNS, FORMS, FROM, HOOKS, POLICY_SHAPE, SHAPE } from "./block_rows.ts";
-import { TermsReader } from "./block_terms.ts";
-import type { SharedTerms } from "./block_terms.ts";
+import { COLUMNS, FORMS, FROM, HOOKS, POLICY_SHAPE, SHAPE, TermsReader } from "./block_rows.ts";
+import type { SharedTerms } from "./block_rows.ts";
 import type { JournalRecord, PayloadRecord, PolicyRecord, Read, Terms } from "./record.ts";
 
 /** One decision in a block; the block has its owner and the record's number. */

@@ -3,10 +3,20 @@
  * identifies somebody, or that a user or policy wrote. Erasing the key erases the section. `block.ts` has the block.
  * Pure.
  */
-import { BlockWriter, TextTable, whole, writeId, writeTwist } from "./block_bytes.ts";
-import { TermsWriter } from "./block_terms.ts";
-import type { EntryPayload, JournalEntry } from "./entry.ts";
-import type { JournalRecord, PolicyRecord, Terms } from "./record.ts";
+import {
+  BlockWriter,
+  DamagedBlock,
+  TextList,
+  TextTable,
+  whole,
+  writeId,
+  writeTwist,
+} from "./block_bytes.ts";
+import type { BlockReader } from "./block_bytes.ts";
+import { Terms } from "./record.ts";
+import type { EntryPayload, JournalEntry, JournalRecord, PolicyRecord } from "./record.ts";
+import type { z } from "zod";
+import { problemText } from "../problem.ts";
 
 /** Hooks, by their number in a block. */
 export const HOOKS = ["on_connect", "on_subscribe", "on_message"] as const;
@@ -259,4 +269,85 @@ export class SectionWriter {
 function writePayload(to: BlockWriter, payload: EntryPayload): void {
   if (payload.form === "kept") to.bytes(payload.data);
   else if (payload.form === "hash") to.raw(Uint8Array.fromHex(payload.sha256));
+}
+
+/** The parts that many decisions share, in column order. */
+const Shared = {
+  credential: Terms.shape.credential,
+  limits: Terms.shape.limits,
+  room_class: Terms.shape.room_class,
+  mirror: Terms.shape.mirror,
+};
+/** The terms in the column: all but the sender's own. */
+export type SharedTerms = z.output<z.ZodObject<typeof Shared>>;
+
+const PARTS = Object.keys(Shared) as readonly (keyof SharedTerms)[];
+
+/** Empty, and the mark of a decision without terms. */
+const NONE = "";
+
+/** The column of terms being written. A part is the same object as long as its content is. */
+class TermsWriter {
+  readonly #texts = new TextTable();
+  /** The text of each part; parts repeat. */
+  readonly #json = new WeakMap<object, string>();
+
+  /** Starts a part that `rollback` undoes. */
+  mark(): void {
+    this.#texts.mark();
+  }
+
+  rollback(): void {
+    this.#texts.rollback();
+  }
+
+  /** Throws RangeError for a part that no reader would accept. */
+  write(to: BlockWriter, terms: Readonly<Terms> | undefined): void {
+    if (terms === undefined) return this.#texts.write(to, NONE);
+    for (const name of PARTS) this.#texts.write(to, this.#textOf(name, terms[name]));
+  }
+
+  #textOf(name: keyof SharedTerms, part: object | null): string {
+    if (part === null) return NONE;
+    const known = this.#json.get(part);
+    if (known !== undefined) return known;
+    const { error } = Shared[name].safeParse(part);
+    if (error !== undefined) throw new RangeError(`terms.${name}.${problemText(error)}`);
+    const text = JSON.stringify(part);
+    this.#json.set(part, text);
+    return text;
+  }
+}
+
+/** The column of terms being read. */
+export class TermsReader {
+  readonly #texts = new TextList();
+  readonly #parts = new Map<string, unknown>();
+
+  /** The terms of the next decision; undefined: none. Throws DamagedBlock. */
+  read(from: BlockReader): SharedTerms | undefined {
+    const text = this.#texts.read(from);
+    if (text === NONE) return undefined;
+    return {
+      credential: this.#part(Shared.credential, text),
+      limits: this.#part(Shared.limits, this.#texts.read(from)),
+      room_class: this.#part(Shared.room_class, this.#texts.read(from)),
+      mirror: this.#part(Shared.mirror, this.#texts.read(from)),
+    };
+  }
+
+  #part<T extends z.ZodType>(form: T, text: string): z.output<T> {
+    const known = this.#parts.get(text);
+    if (known !== undefined) return known as z.output<T>;
+    let value: unknown;
+    try {
+      value = text === NONE ? null : JSON.parse(text);
+    } catch {
+      throw new DamagedBlock("a part of the terms is no JSON");
+    }
+    const parsed = form.safeParse(value);
+    if (!parsed.success) throw new DamagedBlock("a part of the terms is none");
+    this.#parts.set(text, parsed.data);
+    return parsed.data;
+  }
 }

@@ -5,12 +5,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
-import { BlockBuilder, type BlockHole, ClosedBlock, damagedHole } from "./block.ts";
+import { BlockBuilder, type BlockHole, ClosedBlock, damagedHole, NO_KEY } from "./block.ts";
 import { DamagedBlock, OtherVersionBlock } from "./block_bytes.ts";
-import type { JournalEntry } from "./entry.ts";
-import { isHole, type JournalLine, parseLine } from "./record.ts";
+import { isHole, type JournalEntry, type JournalLine, parseLine } from "./record.ts";
 import { close, ended, entry, keyOf, open, OWNER, recordOf, terms } from "./testing/blocks.ts";
-import { NO_KEY } from "./user_keys.ts";
 
 const HOLE: BlockHole = { from_ms: 5, to_ms: 9, records: 3, why: "queue-full" };
 

@@ -1,5 +1,5 @@
 /**
- * Operations on deltas: validation, size, and joining adjacent ones. Pure; `state_merge.ts` merges a delta into a
+ * Operations on deltas: validation, size, and joining adjacent ones. Pure; `state.ts` merges a delta into a
  * replica, `delta_split.ts` splits large ones.
  */
 import { type Delta, type Entry, type Writer, type WriterKey, writerKey } from "./types.ts";

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { groupSize, seal } from "./delta.ts";
-import { createGenerations, deltasSince, HISTORY_LEVELS, pushDeltas } from "./generations.ts";
-import type { Generations } from "./generations.ts";
+import { createGenerations, deltasSince, HISTORY_LEVELS, pushDeltas } from "./state_index.ts";
+import type { Generations } from "./state_index.ts";
 import { createState, entriesOf, leave, type PresenceState, takeDelta } from "./state.ts";
 import { covered, delta, drafted, enter, entry, TENANT, writer } from "./testing/replicas.ts";
 import { type Delta, type Writer, writerKey } from "./types.ts";

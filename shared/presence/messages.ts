@@ -79,7 +79,6 @@ export interface RoomUpdate {
   readonly room_id: string;
   readonly joins: readonly WrittenEntry[];
   readonly leaves: readonly Tag[];
-  /** The clocks of the writers concerned. */
   readonly clocks: readonly WriterClock[];
 }
 

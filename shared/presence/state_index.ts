@@ -1,10 +1,200 @@
 /**
  * The links of a replica in memory: which entries are in which room, of which connection and of how many users.
- * Everything is O(1) except for a connection's own entries, which are iterated. Independent of clocks; `state_merge.ts`
- * and `state_write.ts` decide which entries are held.
+ * Everything is O(1) except for a connection's own entries, which are iterated. Independent of clocks; `state.ts`
+ * and `state.ts` decide which entries are held.
  */
-import type { Held, PresenceState, Replica, Room, Tenant } from "./state_data.ts";
-import type { Entry } from "./types.ts";
+import { writerKey } from "./types.ts";
+import type { Clocks, Delta, Entry, Writer, WriterKey, WrittenEntry } from "./types.ts";
+import {
+  absorbGroup,
+  continuesGroup,
+  copyGroup,
+  deltaSize,
+  draftOf,
+  emptyDraft,
+  groupSize,
+  seal,
+} from "./delta.ts";
+import type { DeltaDraft, DeltaGroup } from "./delta.ts";
+
+// The memory layout of a replica: one small record per member, linked into its room and its connection, so that a
+// member needs no Map of its own.
+
+/** A held entry and its neighbours. */
+export interface Held {
+  readonly entry: Entry;
+  readonly replica: Replica;
+  readonly room: Room;
+  /** In the room's list, which has only members of writers that are up. */
+  before: Held | undefined;
+  after: Held | undefined;
+  /** The next entry with the same connection id, of whatever room and writer. */
+  sibling: Held | undefined;
+}
+
+/** The replica of one writer: exactly its state at counter `clock`. */
+export interface Replica {
+  readonly writer: Writer;
+  readonly key: WriterKey;
+  /** All changes up to this counter are merged, and none beyond. */
+  clock: number;
+  /** False: the writer is down, and its entries are hidden. */
+  up: boolean;
+  /** By counter, ascending. */
+  readonly held: Map<number, Held>;
+  /** Deltas after a gap, sorted by start. Bounded; see `state.ts`. */
+  pending: Delta[];
+  readonly history: Generations;
+}
+
+/** A room with members in the replica. */
+interface Room {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  /** Entries held, hidden ones too. The room is dropped at 0. */
+  held: number;
+  first: Held | undefined;
+  last: Held | undefined;
+  /** Members that are shown: the length of the list. */
+  connections: number;
+  /** Shown members whose connection has another shown member. */
+  moving: number;
+  /** Distinct (issuer, user) among them. */
+  users: number;
+  /** Shown members by issuer and user; only in rooms that are too large to count by iteration. */
+  by_user: Map<string, Map<string, number>> | undefined;
+}
+
+/** The rooms of one tenant with members in the replica. */
+interface Tenant {
+  readonly tenant_id: string;
+  readonly rooms: Map<string, Room>;
+}
+
+/** A replica of presence. Used linearly: after a call, use only the returned one. */
+export interface PresenceState {
+  /** The writer of this replica's own entries; undefined: it only merges. */
+  readonly self: Writer | undefined;
+  readonly replicas: Map<WriterKey, Replica>;
+  readonly tenants: Map<string, Tenant>;
+  /** The first of each connection id's entries. */
+  readonly connections: Map<string, Held>;
+  /** One string object per issuer, with the number of entries that name it. */
+  readonly issuers: Map<string, { readonly issuer: string; held: number }>;
+  /** Entries held, hidden ones too. */
+  members: number;
+  /** The changes of `self` since the last `takeDelta`. */
+  readonly draft: DeltaDraft | undefined;
+  /** By the counter of an entry in the draft: the earlier entry that it updates. */
+  readonly updated: Map<number, number>;
+}
+
+/** Online joins and leaves. An update is a leave of the old entry and a join of the new one. */
+export interface Changes {
+  readonly joins: readonly WrittenEntry[];
+  readonly leaves: readonly WrittenEntry[];
+}
+
+/**
+ * The outcome of a delta. `merged`: it was new. `stale`: everything in it was known (also a heartbeat at the known
+ * clock). `gap`: earlier changes are missing; it is pending. `unknown`: its writer was never marked up, or has been
+ * forgotten. `refused`: it breaks the rules. Only `merged` changes the visible state.
+ */
+export type MergeOutcome = "merged" | "stale" | "gap" | "unknown" | "refused";
+
+/** The outcome of a merge. */
+export interface MergeResult extends Changes {
+  readonly state: PresenceState;
+  readonly outcome: MergeOutcome;
+  /** Changes of a writer that is down: not online until the writer is up again. */
+  readonly hidden: Changes;
+  /** Why it was refused: the field and the value. */
+  readonly fault?: string;
+}
+
+/** The outcome of marking a writer. */
+export interface MarkResult extends Changes {
+  readonly state: PresenceState;
+}
+
+// A bounded history of deltas: one slot per level, each with the newest changes as one delta per writer, as many as
+// fit its level. It answers receivers that missed little; others get the whole state.
+
+/** Limits of the slots that replicas keep per writer, in entries plus covered tags. */
+export const HISTORY_LEVELS: readonly number[] = [100, 1_000, 10_000];
+
+/** The slots, smallest first; none of them is ever larger than its level. */
+export interface Generations {
+  readonly levels: readonly number[];
+  /** Empty until the first push. */
+  slots: DeltaGroup[];
+}
+
+/** An empty history. RangeError unless levels ascend. */
+export function createGenerations(levels: readonly number[] = HISTORY_LEVELS): Generations {
+  if (levels.some((level, index) => !(level > (levels[index - 1] ?? 0)))) {
+    throw new RangeError(`levels ${levels.join(", ")} do not grow from above 0`);
+  }
+  return { levels, slots: [] };
+}
+
+const groupOf = (deltas: readonly Delta[]): DeltaGroup =>
+  new Map(deltas.map((delta) => [writerKey(delta.writer), draftOf(delta)]));
+
+const nothingSince = (deltas: readonly Delta[]): DeltaGroup =>
+  new Map(deltas.map(({ writer, end }) => [writerKey(writer), emptyDraft(writer, end)]));
+
+/** The largest content up to now that fits slot `index`, if its own does not. */
+function smallerContent(
+  { levels, slots }: Generations,
+  index: number,
+  deltas: readonly Delta[],
+  size: number,
+): DeltaGroup {
+  const level = levels[index]!;
+  for (let smaller = index - 1; smaller >= 0 && size <= levels[smaller]!; smaller--) {
+    if (groupSize(slots[smaller]!) <= level) return copyGroup(slots[smaller]!);
+  }
+  const alone = groupOf(deltas);
+  return groupSize(alone) <= level ? alone : nothingSince(deltas);
+}
+
+/**
+ * Adds deltas, at most one per writer, to every slot that they continue; a slot that would grow
+ * beyond its level takes over the next smaller one's content, or the deltas alone, or, when these
+ * alone are too large, starts again after them. In O(deltas), spread over many pushes.
+ */
+export function pushDeltas(generations: Generations, deltas: readonly Delta[]): void {
+  const { levels } = generations;
+  if (generations.slots.length === 0) generations.slots = levels.map(() => new Map());
+  const { slots } = generations;
+  const size = deltas.reduce((sum, delta) => sum + deltaSize(delta), 0);
+  // Content with these deltas cannot fit a smaller level; this avoids copying them.
+  const fits = levels.map((level) => size <= level);
+  const grown = slots.map((slot, index) => fits[index]! && absorbGroup(slot, deltas));
+  // The largest first: each needs what the smaller ones have grown to.
+  for (let index = levels.length - 1; index >= 0; index--) {
+    const slot = slots[index]!;
+    if (grown[index] && groupSize(slot) > levels[index]!) {
+      slots[index] = smallerContent(generations, index, deltas, size);
+    } else if (!fits[index] && continuesGroup(slot, deltas)) {
+      slots[index] = nothingSince(deltas);
+    }
+  }
+}
+
+/**
+ * The changes after these clocks: from the smallest slot that begins at or before them and goes beyond, restricted to
+ * the known writers. Undefined: no slot does.
+ */
+export function deltasSince(generations: Generations, known: Clocks): Delta[] | undefined {
+  for (const slot of generations.slots) {
+    const shared = [...slot].filter(([key]) => known.has(key));
+    const covered = shared.every(([key, { start }]) => start <= known.get(key)!);
+    const brings = shared.some(([key, { end }]) => end > known.get(key)!);
+    if (covered && brings) return shared.map(([, draft]) => seal(draft));
+  }
+}
 
 /** Above this many members, users are counted in a Map, which would cost a small room too much. */
 const WALKED_MAX = 8;

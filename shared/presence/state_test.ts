@@ -20,12 +20,12 @@ import {
   memberCount,
   merge,
   mergeFull,
-  type MergeOutcome,
   ofConnection,
-  type PresenceState,
+  PENDING_DELTAS_MAX,
   takeDelta,
   update,
 } from "./state.ts";
+import type { MergeOutcome, PresenceState } from "./state.ts";
 import {
   connected,
   delta,
@@ -42,7 +42,6 @@ import {
   TENANT,
   writer,
 } from "./testing/replicas.ts";
-import { PENDING_DELTAS_MAX } from "./state_merge.ts";
 import type { Delta } from "./types.ts";
 
 Deno.test("B3 entries are found by connection, room and both", () => {

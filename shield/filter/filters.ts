@@ -10,7 +10,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { FilteredRoom, Filters as AskedFilters } from "../fanout/filters.ts";
 import type { Outgoing } from "../fanout/room_message.ts";
-import { fieldProblem } from "../schema/validation/typed_fields.ts";
+import { fieldProblem } from "../schema/validation/message_schema.ts";
 import { classFilter, Filter } from "./filter.ts";
 import { type JudgeOptions, mappedReader, MissedMessages, SentMessage } from "./judges.ts";
 import type { ReadMapped } from "../../shared/filter/message_view.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import type { JournalEntry } from "../../shared/journal/entry.ts";
+import type { JournalEntry } from "../../shared/journal/record.ts";
 import { ann } from "../auth/testing/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { observersOf } from "../message/observers.ts";
@@ -11,7 +11,7 @@ import { LIMITS, scan, testPath } from "../message/testing/path.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { isSampled } from "../../shared/sampling.ts";
 import { Journal } from "./journal.ts";
-import { JournalRules } from "./rules.ts";
+import { JournalRules } from "./journal_place.ts";
 
 const configOf = (mode: "off" | "refused" | "all") =>
   configFrom({ journal: { journal: mode } }).journal;

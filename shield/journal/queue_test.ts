@@ -7,13 +7,11 @@ import { ArqonError } from "@arqon/proto";
 import { StorageFull } from "../../shared/spine/contract/write_errors.ts";
 import { ClosedBlock } from "../../shared/journal/block.ts";
 import { ended } from "../../shared/journal/testing/blocks.ts";
-import type { JournalEntry } from "../../shared/journal/entry.ts";
-import { isHole, type JournalLine } from "../../shared/journal/record.ts";
+import { isHole, type JournalEntry, type JournalLine } from "../../shared/journal/record.ts";
 import type { BlockAppend } from "../../shared/spine/contract/block_store.ts";
 import { until } from "../../shared/testing/until.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { JournalTotals } from "./metrics.ts";
-import { JournalQueue, type QueueOptions } from "./queue.ts";
+import { JournalQueue, JournalTotals, type QueueOptions } from "./queue.ts";
 import { decidedBy } from "../../shared/journal/testing/records.ts";
 import { decision } from "./testing/journal.ts";
 

@@ -5,7 +5,7 @@
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import { NO_KEY, type UserKey, type UserKeys } from "../../shared/journal/user_keys.ts";
+import { NO_KEY, type UserKey, type UserKeys } from "../../shared/journal/block.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
-import { isNoKey, NO_KEY, type UserKey } from "../../shared/journal/user_keys.ts";
+import { isNoKey, NO_KEY, type UserKey } from "../../shared/journal/block.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";

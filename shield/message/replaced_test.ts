@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import type { JournalEntry } from "../../shared/journal/entry.ts";
+import type { JournalEntry } from "../../shared/journal/record.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { Journal } from "../journal/journal.ts";
-import { JournalRules } from "../journal/rules.ts";
+import { JournalRules } from "../journal/journal_place.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { observersOf } from "./observers.ts";

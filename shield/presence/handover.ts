@@ -54,7 +54,6 @@ interface Awaited {
   readonly tenant_id: string;
   readonly user_key: string;
   readonly until_ms: number;
-  /** The latest claim. */
   claim?: Claim;
 }
 

@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
-import { createPosition, type Snapshot, takeSnapshot, takeUpdate } from "./position.ts";
-import { createTable } from "./table.ts";
+import { createPosition, createTable, type Snapshot, takeSnapshot, takeUpdate } from "./table.ts";
 import { START_MS, writerOf, written } from "./testing/port.ts";
 
 const NODE = "own";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
-import { answerJson } from "./answer.ts";
+import { answerJson } from "./apply.ts";
 import {
   afterwards,
   answer,

@@ -5,7 +5,7 @@ import { banKey, EVERY_ROOM } from "../../../shared/records/bans.ts";
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";
 import { commandName, readCommandEnvelope, readRequest } from "../../desk/request.ts";
 import type { OwnCommands, Request } from "../../desk/request.ts";
-import { banCommands } from "../ban_query.ts";
+import { banCommands } from "../ban_book.ts";
 import { commandEnvelope } from "../testing/command_probe.ts";
 import type { ProbeCommand } from "../testing/command_probe.ts";
 import type { RoomCommand } from "./command.ts";

@@ -11,7 +11,7 @@ import {
   goesOn,
   nextRecord,
   vouchedRevision,
-} from "../lives/life_record.ts";
+} from "../lives/room_lives.ts";
 import { decodeDocument, encodeDocument } from "./stored_document.ts";
 
 const START_MS = 1_795_161_268_967;

@@ -2,10 +2,8 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { anyCharacter } from "../../testing/any_character.ts";
-import { BlockBuilder, type BlockHole, ClosedBlock } from "../block.ts";
-import type { JournalEntry } from "../entry.ts";
-import type { JournalLine } from "../record.ts";
-import type { UserKey } from "../user_keys.ts";
+import { BlockBuilder, type BlockHole, ClosedBlock, type UserKey } from "../block.ts";
+import type { JournalEntry, JournalLine } from "../record.ts";
 
 /** Their owner. */
 export const OWNER = {

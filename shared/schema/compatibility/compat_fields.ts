@@ -1,10 +1,10 @@
 /**
  * Two fields, or two extensions, with the same number: their type, names, presence, default and rules.
- * `compat_messages.ts` has additions, removals, reservations and oneofs.
+ * `compat.ts` has additions, removals, reservations and oneofs.
  */
 import { ScalarType } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence as Presence } from "@bufbuild/protobuf/wkt";
-import { type AnyField, compareFieldTypes, type FieldPair } from "./compat_cardinality.ts";
+import { type AnyField, compareFieldTypes, type FieldPair } from "./compat_values.ts";
 import { type Comparison, type Place, READS } from "./compat_comparison.ts";
 
 type UnknownField = { readonly no: number; readonly data: Uint8Array };

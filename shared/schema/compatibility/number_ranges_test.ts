@@ -1,7 +1,7 @@
 /** Ranges of numbers, compared with the same sets listed number by number. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { formatRanges, inRanges, mergeRanges, subtractRanges } from "./number_ranges.ts";
+import { formatRanges, inRanges, mergeRanges, subtractRanges } from "./compat_reserved.ts";
 
 const range = fc.tuple(fc.integer({ min: 0, max: 60 }), fc.integer({ min: 0, max: 8 }))
   .map(([start, length]) => ({ start, end: start + length }));

@@ -10,13 +10,10 @@ import {
   type FileDescriptorSet,
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
-import { checkFiles } from "./descriptor_check.ts";
-import { checkDefaults, fillJsonNames } from "./descriptor_defaults.ts";
-import { orderFiles } from "./descriptor_imports.ts";
-import { linkFiles } from "./descriptor_link.ts";
+import { checkDefaults, checkFiles, fillJsonNames, orderFiles } from "./descriptor_check.ts";
+import { findShared, isShared, keepShared, linkFiles } from "./shared_files.ts";
 import { type DescriptorLimits, scanDescriptorSet, type ScannedFile } from "./descriptor_scan.ts";
 import { SchemaError } from "../schema_error.ts";
-import { findShared, isShared, keepShared } from "./shared_files.ts";
 
 export { SchemaError } from "../schema_error.ts";
 export type { DescriptorLimits } from "./descriptor_scan.ts";

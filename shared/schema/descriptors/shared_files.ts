@@ -5,8 +5,8 @@
  * linked files; checks nothing.
  */
 import { createHash } from "node:crypto";
-import { createFileRegistry, type DescFile } from "@bufbuild/protobuf";
-import type { FileDescriptorProto } from "@bufbuild/protobuf/wkt";
+import { create, createFileRegistry, type DescFile, type FileRegistry } from "@bufbuild/protobuf";
+import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 
 const SHARED_NAME = /^(?:google\/protobuf|buf\/validate)\/[a-z0-9_/]+\.proto$/;
 /**
@@ -81,7 +81,7 @@ export function markShared(proto: FileDescriptorProto): void {
  * The linked file, the same for all callers with the same imports; undefined if it is not shared, or imports too much.
  * `imports`: those of `proto.dependency`, linked and shared. Throws the linker's error.
  */
-export function linkShared(
+function linkShared(
   proto: FileDescriptorProto,
   imports: readonly DescFile[],
 ): DescFile | undefined {
@@ -98,4 +98,39 @@ export function linkShared(
   known.push({ imports, linked });
   if (known.length > LINKS_MAX) known.shift();
   return linked;
+}
+
+/** A name that no file of a set has. */
+const NOWHERE = "";
+
+function alreadyLinked(ordered: readonly FileDescriptorProto[]): Map<string, DescFile> {
+  const linked = new Map<string, DescFile>();
+  for (const file of ordered) {
+    const imports = file.dependency.flatMap((name) => linked.get(name) ?? []);
+    const found = imports.length === file.dependency.length ? linkShared(file, imports) : undefined;
+    if (found !== undefined) linked.set(file.name, found);
+  }
+  return linked;
+}
+
+/**
+ * Links the other files. The linker accepts linked files only as imports, so a file that does not exist imports the
+ * other ones; it links imports from the last to the first.
+ */
+function linkRest(
+  rest: readonly FileDescriptorProto[],
+  linked: ReadonlyMap<string, DescFile>,
+): FileRegistry {
+  const own = new Map(rest.map((file) => [file.name, file]));
+  const dependency = [...own.keys()].reverse();
+  const root = create(FileDescriptorProtoSchema, { name: NOWHERE, dependency });
+  return createFileRegistry(root, (name) => linked.get(name) ?? own.get(name));
+}
+
+/** Links the files of `ordered`: each after its imports, all of them present. Throws the linker's error. */
+export function linkFiles(ordered: readonly FileDescriptorProto[]): FileRegistry {
+  const linked = alreadyLinked(ordered);
+  const rest = linkRest(ordered.filter(({ name }) => !linked.has(name)), linked);
+  const files = ordered.flatMap(({ name }) => linked.get(name) ?? rest.getFile(name) ?? []);
+  return createFileRegistry({ ...rest, files });
 }

@@ -1,14 +1,13 @@
 /** How messages were admitted: the decisions of a journal about them, and their steps. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import type { JournalEntry } from "../../../shared/journal/entry.ts";
-import { type JournalRecord, RECORD_FORMAT, type Terms } from "../../../shared/journal/record.ts";
+import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
+import type { JournalEntry, JournalRecord, Terms } from "../../../shared/journal/record.ts";
 import { NEVER_MS } from "../../auth/identity.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { decidedBy } from "../../../shared/journal/testing/records.ts";
 import { decision, journalPlace, writeBlock } from "../testing/journal.ts";
-import { parsePlace } from "./query.ts";
-import { readingOf, readJournal } from "./read.ts";
+import { parsePlace, readingOf, readJournal } from "./read.ts";
 import { type SoughtMessage, stepsOf, WayIn, wayIn } from "./admission_trace.ts";
 
 const RATE = { messages_per_second: 20, bytes_per_second: 9_000 };

@@ -1,6 +1,6 @@
 /** Decisions for tests, stored in a journal without a Shield. Tests only. */
 import { BlockBuilder, type BlockHole } from "../../../shared/journal/block.ts";
-import type { JournalEntry } from "../../../shared/journal/entry.ts";
+import type { JournalEntry } from "../../../shared/journal/record.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { keptLog } from "../../testing/spine.ts";

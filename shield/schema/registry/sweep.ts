@@ -10,8 +10,7 @@ import { decodeRollout, isUnderWay } from "../../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
-import { decodeSchemaRecord, versionKey } from "./schema_record.ts";
-import { versionsBucket } from "./store.ts";
+import { decodeSchemaRecord, versionKey, versionsBucket } from "./store.ts";
 
 /** How long unnamed bytes stay, in ms: a registration names its own within seconds. */
 export const UNNAMED_MS = 600_000;
@@ -35,17 +34,8 @@ interface Seen {
 }
 
 /** The keys of versions, by schema. */
-function byId(keys: readonly KvKey[]): Map<string, KvKey[]> {
-  const found = new Map<string, KvKey[]>();
-  for (const key of keys) {
-    const [schema_id, version, sha256] = key;
-    if (schema_id === undefined || version === undefined || sha256 === undefined) continue;
-    const known = found.get(schema_id);
-    if (known === undefined) found.set(schema_id, [key]);
-    else known.push(key);
-  }
-  return found;
-}
+const byId = (keys: readonly KvKey[]): Map<string, KvKey[]> =>
+  Map.groupBy(keys.filter((key) => key.length >= 3), ([schema_id = ""]) => schema_id);
 
 /** The sweep of one process. */
 export class VersionSweep {

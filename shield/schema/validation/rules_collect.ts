@@ -32,10 +32,13 @@ import {
   predefined as predefined_option,
   type Rule,
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import { linkFiles } from "../../../shared/schema/descriptors/descriptor_link.ts";
+import {
+  isShared,
+  linkFiles,
+  markShared,
+} from "../../../shared/schema/descriptors/shared_files.ts";
 import { quoteName, SchemaError } from "../../../shared/schema/schema_error.ts";
-import { isShared, markShared } from "../../../shared/schema/descriptors/shared_files.ts";
-import { hasHostRule, replaceHostRule } from "./rules_hosts.ts";
+import { hasHostRule, replaceHostRule } from "./rules_steps.ts";
 import { countTurns, patternProblem } from "./rules_steps.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 

@@ -10,9 +10,8 @@ import type { KeyValue, Spine } from "../../../../shared/spine/contract/spine.ts
 import type { ArrivedBan } from "../../../auth/ban_table.ts";
 import { ConnectionTable } from "../../../connection/connection_table.ts";
 import type { Frame } from "../../../fanout/frame_bytes.ts";
-import { type SignalWrites, startSignalWrites } from "../signal_writes.ts";
+import { receiveSignals, type SignalWrites, startSignalWrites } from "../signal_writes.ts";
 import { type Removable, Removals } from "../../../connection/removals.ts";
-import { receiveSignals } from "../signals.ts";
 import { type TestBans, testBans } from "../../../auth/testing/bans.ts";
 import { random } from "../../../fanout/testing/hub.ts";
 import { type TestRevocations, testRevocations } from "../../../auth/testing/revocations.ts";
