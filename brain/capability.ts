@@ -113,11 +113,8 @@ export interface BrainEnv extends BrainOptions, BrainGiven {
 /** A running capability. */
 export interface BrainPart {
   readonly gives?: Partial<BrainGiven>;
-  /** The commands that it serves. */
   readonly commands?: OwnCommands;
-  /** Its figures for operators. */
   readonly figures?: OpenFigures;
-  /** Its answers to questions of other processes. */
   readonly questions?: AnswerHandlers;
   /** Checks for readiness. */
   checks?(): Record<string, HealthCheck>;
@@ -130,7 +127,6 @@ export interface BrainPart {
 
 /** One capability. */
 export interface BrainCapability {
-  /** Its name: one word. */
   readonly name: string;
   /** Its description: one sentence. */
   readonly title: string;

@@ -27,7 +27,6 @@ export interface InspectOptions extends ControlOptions, Pick<Env, "spine" | "reg
   readonly isDraining: () => boolean;
   /** Each opens a reader of a capability's figures. */
   readonly figures: readonly OpenFigures[];
-  /** The answers of capabilities. */
   readonly questions: AnswerHandlers;
 }
 

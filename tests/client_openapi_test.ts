@@ -8,7 +8,7 @@ import { createMetrics } from "../shared/metrics/metrics.ts";
 import { seen } from "../shared/testing/until.ts";
 import { batchRoute } from "../shield/batch/batch.ts";
 import { startClientApi } from "../shield/client_context.ts";
-import { createHttpHistory, HISTORY } from "../shield/durable/http/http_history.ts";
+import { createHttpHistory, HISTORY } from "../shield/durable/capability.ts";
 import { growingRoute } from "../shield/growing/http/route.ts";
 import { PROOF_ROUTES, proofRoutes } from "../shield/proof/http.ts";
 import { PRESENCE } from "../shield/presence/capability.ts";

@@ -6,9 +6,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createApplier } from "../arq/reducers/reducer_run.ts";
-import type { CommandEntry } from "../brain/reducers/state/entry.ts";
-import { ROOM_BOUNDS } from "../brain/reducers/state/room_bounds.ts";
-import { emptyRoom } from "../brain/reducers/state/room_state.ts";
+import { type CommandEntry, emptyRoom, ROOM_BOUNDS } from "../brain/reducers/state/room_state.ts";
 import { HOSTILE } from "../brain/reducers/testing/hostile_reducers.ts";
 import { moduleOf } from "../brain/reducers/testing/guest_text.ts";
 import { meterReducer } from "../wasm/reducer/reducer_check.ts";

@@ -25,18 +25,18 @@ const ADMIN_ROUTES = listedRoutes(SHIELD_CAPABILITIES).map(({ method, template }
 const ADMIN_FILES = [
   "shield/admin/admin.ts",
   "shield/admin/admin_status.ts",
-  "shield/admin/inspect/api.ts",
-  "shield/admin/operations/bans_api.ts",
+  "shield/admin/inspect/capability.ts",
+  "shield/admin/operations/capability.ts",
   "shield/admin/operations/revocations_api.ts",
   "shield/ledger/admin/why.ts",
   "shield/policy/admin_api.ts",
   "shield/policy/policy_stats.ts",
   "shield/mirror/admin_api.ts",
-  "shield/schema/admin/admin_api.ts",
+  "shield/schema/capability.ts",
   "shield/classes/api.ts",
   "shield/audit/api.ts",
   "shield/apply/api.ts",
-  "shield/journal/admin/api.ts",
+  "shield/journal/capability.ts",
   "shield/backup/backup_api.ts",
 ];
 

@@ -3,12 +3,12 @@
  * a format.
  */
 import assert from "node:assert/strict";
-import { decodeRecord as decodeLife } from "../brain/rooms/lives/life_record.ts";
+import { decodeRecord as decodeLife } from "../brain/rooms/lives/room_lives.ts";
 import { decodeDocument } from "../brain/rooms/store/stored_document.ts";
 import { decodeRecord as decodeGrowing } from "../shield/growing/record.ts";
 import { parseDocument } from "../shield/policy/chain/chain.ts";
 import { decodeSchedule } from "../shield/schedules/schedule.ts";
-import { decodeSchemaRecord } from "../shield/schema/registry/schema_record.ts";
+import { decodeSchemaRecord } from "../shield/schema/registry/store.ts";
 import { decodeRecord as decodeStream } from "../shield/streams/record.ts";
 import { decodeRollout } from "../shared/rollout/rollout.ts";
 import { decodeFold } from "../shared/usage/fold.ts";

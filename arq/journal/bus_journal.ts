@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/sdk";
 import type { Admin } from "../bus/admin.ts";
 import { concat } from "../../shared/containers/concat.ts";
-import type { JournalQuery } from "../../shield/journal/admin/query.ts";
+import type { JournalQuery } from "../../shield/journal/admin/read.ts";
 
 /** The query for a journal. */
 export interface JournalWish extends Omit<JournalQuery, "outcome" | "after" | "limit"> {

@@ -5,16 +5,14 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import { callData } from "../../brain/reducers/call_data.ts";
+import { callData } from "../../brain/reducers/reducer_commands.ts";
 import { objectMembers } from "../../brain/desk/json_text.ts";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import { createReducer, type Run } from "../../brain/reducers/guest/reducer_guest.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
-import type { RoomAbout } from "../../brain/reducers/state/draft.ts";
-import type { LogEntry, Outcome } from "../../brain/reducers/state/entry.ts";
-import { applyEntry } from "../../brain/reducers/state/fold.ts";
+import { applyEntry, type RoomAbout } from "../../brain/reducers/state/fold.ts";
 import { digestOf, nextTimer, rememberedKey } from "../../brain/reducers/state/room_state.ts";
-import type { RoomState } from "../../brain/reducers/state/room_state.ts";
+import type { LogEntry, Outcome, RoomState } from "../../brain/reducers/state/room_state.ts";
 import { judge } from "../../wasm/reducer/schema/judge.ts";
 import { type RoomSchema, schemaOf } from "../../wasm/reducer/schema/room_schema.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";

@@ -2,19 +2,19 @@
  * Runs a module on a room's recent commands, beside the programs that answered them: where its answers differ, and
  * whether it can migrate the room. Changes nothing.
  */
+import { rememberedKey, valuesDigest } from "../../brain/reducers/state/room_state.ts";
 import type {
   CommandEntry,
   LogEntry,
   MigrateEntry,
   Outcome,
-} from "../../brain/reducers/state/entry.ts";
-import { rememberedKey, valuesDigest } from "../../brain/reducers/state/room_state.ts";
-import type { RoomState } from "../../brain/reducers/state/room_state.ts";
+  RoomBounds,
+  RoomState,
+} from "../../brain/reducers/state/room_state.ts";
 import { judge, type Judged } from "../../wasm/reducer/schema/judge.ts";
 import type { RoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import type { ReducerGuest } from "../../brain/reducers/guest/reducer_guest.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
-import type { RoomBounds } from "../../brain/reducers/state/room_bounds.ts";
 import { beginnings, firstOf, foldRoom, MissingEntries, type RoomSource } from "./room_fold.ts";
 
 const hex = (bytes: Uint8Array) => bytes.toHex();

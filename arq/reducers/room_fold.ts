@@ -6,11 +6,10 @@ import { createReducer, type ReducerGuest } from "../../brain/reducers/guest/red
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import { type Batch, foldable } from "../../brain/reducers/log/batch.ts";
 import { loadProgram, type RunnableProgram } from "../../brain/reducers/log/program.ts";
-import type { LogEntry, Outcome } from "../../brain/reducers/state/entry.ts";
+import { emptyRoom, tree } from "../../brain/reducers/state/room_state.ts";
+import type { LogEntry, Outcome, RoomState } from "../../brain/reducers/state/room_state.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
-import { emptyRoom, type RoomState, tree } from "../../brain/reducers/state/room_state.ts";
-import { unpackSnapshot } from "../../brain/reducers/state/packed_snapshot.ts";
-import { decodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
+import { decodeSnapshot, unpackSnapshot } from "../../brain/reducers/state/snapshot.ts";
 
 /** A snapshot stored by the bus. */
 interface StoredSnapshot {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import { createReducer } from "../../brain/reducers/guest/reducer_guest.ts";
 import { type Batch, decodeBatch } from "../../brain/reducers/log/batch.ts";
-import { ROOM_BOUNDS } from "../../brain/reducers/state/room_bounds.ts";
+import { ROOM_BOUNDS } from "../../brain/reducers/state/room_state.ts";
 import { SUM } from "../../brain/reducers/testing/deploys.ts";
 import {
   applied,

@@ -7,7 +7,11 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
+import type {
+  SpineHeaders,
+  SpineMessage,
+  Subscription,
+} from "../../shared/spine/contract/spine_message.ts";
 import { ALL_COMMANDS, parseRoomSubject, processSubject } from "../../shared/subjects/subject.ts";
 import {
   messagingSystem,
@@ -16,16 +20,14 @@ import {
   tracedRequests,
 } from "../../shared/telemetry/spine_span.ts";
 import type { Span, Tracing } from "../../shared/telemetry/tracing.ts";
-import { ORIGIN_HEADER } from "../../shared/records/caller_headers.ts";
+import { CLAIMS_HEADER, ORIGIN_HEADER, ROLE_HEADER } from "../../shared/records/caller_headers.ts";
 import type { ClusterView, RoomAddress } from "../cluster_view.ts";
 import { tooManyPending } from "./command_data.ts";
-import { createDeskMetrics } from "./metrics.ts";
-import type { DeskMetrics } from "./metrics.ts";
-import { forwardCommand, SUBJECT_HEADER } from "./forward.ts";
-import type { ForwardOptions } from "./forward.ts";
 import { commandName, readCommandEnvelope, readRequest } from "./request.ts";
 import type { AnswerOwn, OwnCommands, Request } from "./request.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
+import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import { Histogram, metricsOn, type Registry } from "../../shared/metrics/metrics.ts";
 
 /** The dependencies of the command desk. */
 export interface DeskOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
@@ -34,7 +36,6 @@ export interface DeskOptions extends Pick<Env, "registry" | "log" | "monotonic_m
   readonly config: Pick<Config, "brain" | "limits">;
   /** Absent: no tracing. */
   readonly tracing?: Tracing | undefined;
-  /** The commands of capabilities. */
   readonly own: OwnCommands;
   /** Called once in a drain: ends what may wait for an event, so that every command is answered. Never rejects. */
   readonly stop: () => Promise<unknown>;
@@ -297,4 +298,118 @@ export function messageSpan(
     "messaging.message.envelope.size": payload.length,
   };
   return tracing.start({ name, kind: KINDS[name], parent, attributes });
+}
+
+// A forwarded command is served where it arrives, even if the owner has changed. So commands are never forwarded in
+// circles, and the compare-and-set decides between two Brains that both believe they are the owner.
+
+/** Spine header with the original subject of a forwarded command. */
+const SUBJECT_HEADER = "x-arqon-subject";
+
+/** The most owners that a command is forwarded to before this Brain serves it itself. */
+const OWNERS_MAX = 4;
+
+interface ForwardOptions {
+  readonly spine: Pick<Spine, "request">;
+  readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "suspect">;
+  /** Monotonic milliseconds, for deadlines. */
+  readonly monotonic_ms: () => number;
+  readonly command_timeout_ms: number;
+}
+
+interface Forwardable {
+  readonly message: SpineMessage;
+  /** The trace context of the forwarding span; absent: not traced. */
+  readonly traceparent?: string | undefined;
+}
+
+type ForwardOutcome = "answered" | "timed-out" | "failed" | "rerouted";
+
+/** The owner's reply, or "mine": no other Brain owns the room (now). */
+type Forwarded = SpineMessage | "mine";
+
+const kept = (headers: SpineHeaders, name: string): SpineHeaders => {
+  const value = headers[name];
+  return value === undefined ? {} : { [name]: value };
+};
+
+/**
+ * Sends the command to the owner. Rejects with `command-timeout` without an answer before `deadline_ms`; the command
+ * may have run. `onOutcome` is called for every Brain that was tried.
+ */
+async function forwardCommand(
+  at: RoomAddress,
+  { message, traceparent }: Forwardable,
+  deadline_ms: number,
+  options: ForwardOptions,
+  onOutcome: (outcome: ForwardOutcome) => void,
+): Promise<Forwarded> {
+  const { spine, view, monotonic_ms, command_timeout_ms } = options;
+  const headers: SpineHeaders = {
+    [ORIGIN_HEADER]: message.headers[ORIGIN_HEADER] ?? "",
+    [SUBJECT_HEADER]: message.subject,
+    ...kept(message.headers, ROLE_HEADER),
+    ...kept(message.headers, CLAIMS_HEADER),
+    ...(traceparent === undefined ? {} : { [TRACEPARENT]: traceparent }),
+  };
+  for (let tries = 0; tries < OWNERS_MAX; tries++) {
+    const owner = view.ownerOf(at.tenant_id, at.room_id);
+    if (owner === view.brain_id) return "mine";
+    const timeout_ms = deadline_ms - monotonic_ms();
+    if (timeout_ms <= 0) throw new ArqonError("command-timeout", `${command_timeout_ms} ms`);
+    try {
+      const subject = processSubject("commands", owner);
+      const reply = await spine.request(subject, message.payload, { timeout_ms, headers });
+      onOutcome("answered");
+      return reply;
+    } catch (error) {
+      const reason = error instanceof ArqonError ? error.reason : "internal";
+      if (reason !== "brain-unavailable") {
+        onOutcome(reason === "command-timeout" ? "timed-out" : "failed");
+        if (reason !== "command-timeout") throw error;
+        throw new ArqonError("command-timeout", `${command_timeout_ms} ms`, { cause: error });
+      }
+      // There is no responder: the command has not run, and the next owner may serve it.
+      onOutcome("rerouted");
+      view.suspect(owner);
+    }
+  }
+  return "mine";
+}
+
+type DeskMetrics = ReturnType<typeof createDeskMetrics>;
+
+/** Registers them; once per registry. */
+function createDeskMetrics(registry: Registry) {
+  const { counter, gauge } = metricsOn(registry);
+  return {
+    pending_commands: gauge(
+      "brain_pending_commands",
+      "Commands taken and not yet answered; brain.pending_commands bounds them per room.",
+    ),
+    pending_bytes: gauge(
+      "brain_pending_bytes",
+      "Bytes of the commands taken and not yet answered.",
+    ),
+    // The name of a command that the Brain serves, otherwise "unknown"; the code of the ACK.
+    commands: counter(
+      "brain_commands_total",
+      "Commands answered by the Brain that served them, by name and code (0 is accepted).",
+      "name",
+      "code",
+    ),
+    // `outcome`: answered, timed-out, failed or rerouted.
+    forwarded: counter(
+      "brain_commands_forwarded_total",
+      "Commands sent on to the Brain that owns their room, by outcome.",
+      "outcome",
+    ),
+    command_seconds: new Histogram({
+      name: "brain_command_duration_seconds",
+      help: "From taking a command to its answer.",
+      labelNames: ["name"],
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+      registers: [registry],
+    }),
+  };
 }

@@ -12,7 +12,6 @@ import type { Members } from "./command_data.ts";
 
 /** A command as a client sent it. */
 export interface AskedCommand {
-  /** Its full name. */
   readonly name: string;
   readonly members: Members;
   readonly command: PlainCommand;

@@ -1,7 +1,7 @@
 /**
  * Runs one hook that this Brain owns: is notified of new messages in its rooms, surveys the log periodically for missed
  * ones, and makes a bounded number of concurrent calls. `feeds.ts` sends the notifications, `room_feed.ts` keeps the
- * order within a room, `service.ts` decides which hooks this Brain owns.
+ * order within a room, `capability.ts` decides which hooks this Brain owns.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { WebhookConstants } from "../../shared/config/keys/constants.ts";
@@ -24,14 +24,13 @@ import type { Env } from "../../shared/env.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { FailedTime } from "./failed_time.ts";
 import { type HookFeeds, isWanted } from "./feeds.ts";
 import type { HookEventCall } from "./hook_event.ts";
-import type { HookMetrics } from "./metrics.ts";
 import { type CallOutcome, RoomFeed } from "./room_feed.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { lifeAt } from "../../shared/spine/contract/lives.ts";
+import { Gauge, metricsOn, type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
 
 const ROOMS_PAGE = 256;
 const ROOMS_A_PIECE = 64;
@@ -422,4 +421,101 @@ async function positionBefore(
     }
     before = oldest.offset;
   }
+}
+
+// How long a hook has failed without a successful call: a Brain adds up the time between failures by its monotonic
+// clock, and the next Brain continues the sum. So neither wall clocks nor time without a running Brain count.
+
+/** A hook is disabled after this time. */
+const OFF_AFTER_MS = 5 * 86_400_000;
+/** The most that counts between two failures. */
+const GAP_MAX_MS = 86_400_000;
+/** The sum is stored when it has grown by this much. */
+const STORED_EVERY_MS = 600_000;
+
+/** The time of one hook on this Brain. */
+class FailedTime {
+  #sum_ms: number;
+  #stored_ms: number;
+  #last_ms: number | undefined;
+
+  constructor(stored_ms: number) {
+    this.#sum_ms = this.#stored_ms = stored_ms;
+  }
+
+  /** Whether the hook has to be disabled. */
+  get is_over(): boolean {
+    return this.#sum_ms >= OFF_AFTER_MS;
+  }
+
+  /** Records a call that ended at `at_ms`, monotonic. Returns the sum if it has to be stored. */
+  add(is_taken: boolean, at_ms: number): number | undefined {
+    if (is_taken) this.#sum_ms = 0;
+    else if (this.#last_ms !== undefined) {
+      this.#sum_ms += Math.min(Math.max(0, at_ms - this.#last_ms), GAP_MAX_MS);
+    }
+    this.#last_ms = is_taken ? undefined : at_ms;
+    const is_due = is_taken
+      ? this.#stored_ms > 0
+      : this.#sum_ms >= this.#stored_ms + STORED_EVERY_MS;
+    if (!is_due) return undefined;
+    this.#stored_ms = this.#sum_ms;
+    return this.#sum_ms;
+  }
+}
+
+/** The metrics of hooks. */
+export type HookMetrics = ReturnType<typeof createHookMetrics>;
+
+/**
+ * Creates them; two callbacks are called on a scrape: `failing` for rooms with failed calls, by hook, and `off` for the
+ * number of disabled hooks.
+ */
+export function createHookMetrics(
+  registry: Registry,
+  failing: () => Iterable<readonly [hook: string, rooms: number]>,
+  off: () => number,
+) {
+  const registers = [registry];
+  scrapedGauge(
+    registry,
+    "brain_hooks_off",
+    "Hooks of the whole bus that are switched off because their receivers are gone or take nothing.",
+    off,
+  );
+  new Gauge({
+    name: "brain_hook_rooms_waiting",
+    help: "Rooms with an event for which a hook was called in vain and will be again, by hook.",
+    labelNames: ["hook"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [hook, rooms] of failing()) this.inc({ hook }, rooms);
+    },
+  });
+  const { counter } = metricsOn(registry);
+  return {
+    // `outcome`: taken, refused (another status) or failed (no answer).
+    calls: counter(
+      "brain_hook_calls_total",
+      "Calls of hooks, by hook and outcome: taken, refused or failed.",
+      "hook",
+      "outcome",
+    ),
+    dead: counter(
+      "brain_hook_dead_letters_total",
+      "Events for which a hook is not called any more, by hook.",
+      "hook",
+    ),
+    lost: counter(
+      "brain_hook_lost_total",
+      "How often a hook was told that events of a room may be lost, by hook.",
+      "hook",
+    ),
+    surveys_failed: counter(
+      "brain_hook_survey_failures_total",
+      "How often the rooms of a hook could not be read from the log, by hook.",
+      "hook",
+    ),
+  };
 }

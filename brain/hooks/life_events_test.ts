@@ -17,7 +17,7 @@ import { accepted } from "../rooms/testing/command_probe.ts";
 import { withTestBed } from "../rooms/testing/room_test_bed.ts";
 import type { RoomTestBed, TestBedOptions } from "../rooms/testing/room_test_bed.ts";
 import { eventCallOf } from "./hook_event.ts";
-import { HookLifeEvents } from "./life_events.ts";
+import { HookLifeEvents } from "./feeds.ts";
 
 const HOOK_SPEC = { url: "https://hooks.example.com/" };
 const HOOK = {

@@ -43,7 +43,6 @@ export interface KeptStaysOptions extends Pick<Env, "now" | "monotonic_ms"> {
 
 /** The follower of kept stays. */
 export interface KeptStaysFollower {
-  /** Whether the room has a journal. */
   readonly isJournaled: (tenant_id: string, room_id: string) => boolean;
   readonly onKept: (stay: Stay) => void;
   /** Called when a stay of a Shield that is down was dropped because of the bound. */

@@ -5,7 +5,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Entry } from "../../shared/presence/types.ts";
 import { until } from "../../shared/testing/until.ts";
 import { accepted, refused } from "../rooms/testing/command_probe.ts";
-import { answerPresence } from "./member_commands.ts";
+import { answerPresence } from "./capability.ts";
 import { entry, withTestBed } from "../rooms/testing/room_test_bed.ts";
 
 const AT = { tenant_id: "acme", room_id: "lobby" };

@@ -10,19 +10,21 @@ import type {
   ClusterMessage,
   PresencePort,
   Pull,
+  Pulled,
   Stay,
   StaysWritten,
 } from "../../shared/presence/messages.ts";
-import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
+import { deltaPages, MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import {
   clockOf,
   countOnline,
+  deltaSince,
   memberCount,
   ofConnection,
   online,
   onlineRooms,
 } from "../../shared/presence/state.ts";
-import type { Changes } from "../../shared/presence/state.ts";
+import type { Changes, PresenceState } from "../../shared/presence/state.ts";
 import type { Entry, Writer, WriterState, WrittenEntry } from "../../shared/presence/types.ts";
 import { Listeners } from "../../shared/containers/listeners.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
@@ -34,7 +36,6 @@ import type {
   MemberCount,
 } from "../cluster_view.ts";
 import type { ReportedStays, StaysView } from "../membership/kept_stays.ts";
-import { answerPull } from "./answers.ts";
 import { RoomEmitter } from "./emitter.ts";
 import { type BrainPresenceMetrics, type Refuse, showWriters } from "./metrics.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
@@ -44,7 +45,6 @@ import { byRoom, type RoomDelta } from "./room_changes.ts";
 import { createRefusals } from "../ring/refusals.ts";
 import type { Ring } from "../ring/ring.ts";
 
-/** The dependencies and options of the presence machine. */
 interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
   readonly ring: Ring;
   readonly port: PresencePort;
@@ -344,4 +344,34 @@ function memberChange(
     cause,
     reasons,
   };
+}
+
+interface AnswerOptions {
+  readonly state: PresenceState;
+  readonly sender: PacedSender;
+  /** Longest message to send, in bytes. */
+  readonly message_bytes: number;
+  readonly metrics: BrainPresenceMetrics;
+  readonly refuse: Refuse;
+}
+
+/** Sends the writer's known changes after that clock, in pages of one consistent snapshot. */
+function answerPull({ from, request, writer, clock }: Pull, options: AnswerOptions): void {
+  const { state, sender, message_bytes, metrics, refuse } = options;
+  const found = deltaSince(state, writer, clock);
+  const { full } = found ?? { full: false };
+  const parts = found === undefined ? [undefined] : deltaPages(found.delta, message_bytes);
+  const pages = parts.map((delta, page): Pulled => ({
+    kind: "pulled",
+    request,
+    page,
+    pages: parts.length,
+    full,
+    delta,
+  }));
+  if (!sender.send(processSubject("direct", from), pages)) {
+    refuse("busy", { from, writer: writer.node_id });
+    return;
+  }
+  metrics.pulls_served.inc({ kind: found === undefined ? "unknown" : full ? "full" : "delta" });
 }

@@ -42,7 +42,6 @@ interface PullState {
   request: number;
   /** True if the writer itself was asked. */
   authority: boolean;
-  /** The received pages, by number. */
   pages: Map<number, Delta>;
   /** Entries and removals in the pages. */
   items: number;

@@ -1,6 +1,6 @@
 /** What a reducer receives of a client's JSON. */
 import assert from "node:assert/strict";
-import { callData } from "./call_data.ts";
+import { callData } from "./reducer_commands.ts";
 
 const text = (json: string) => new TextDecoder().decode(callData(json));
 

@@ -1,29 +1,29 @@
 /**
  * The wanted program of each class of rooms: the last deployed module, else the file of `[[reducers]]`. Follows
- * deployments and loads them. `room/switching.ts` decides when a room takes it.
+ * deployments and loads them. `room/program_switch.ts` decides when a room takes it.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Counter } from "../../shared/metrics/metrics.ts";
-import {
-  decodeDeployment,
-  DEPLOYMENTS_BUCKET,
-  type ReducerDeployment,
-} from "../../shared/records/reducer_deployment.ts";
-import type { KeyValue, KvEntry, KvWatch, ObjectStore } from "../../shared/spine/contract/spine.ts";
-import {
-  loadModule,
-  loadProgram,
-  programOf,
-  type RunnableProgram,
-  storeProgram,
-} from "./log/program.ts";
-import { type Named, namePrograms } from "./named_programs.ts";
+import { decodeDeployment, DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
+import type { ReducerDeployment } from "../../shared/records/reducer_deployment.ts";
+import type {
+  KeyValue,
+  KvEntry,
+  KvWatch,
+  ObjectStore,
+  Spine,
+} from "../../shared/spine/contract/spine.ts";
+import { loadModule, loadProgram, programOf, storeProgram } from "./log/program.ts";
+import type { RunnableProgram } from "./log/program.ts";
 import { createDeployMetric } from "./metrics.ts";
 import type { Wanted } from "./room/program_switch.ts";
 import type { ReducerHost } from "./thread/host.ts";
 import { compileUnits } from "./thread/thread_price.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
+import type { ReducerEntry } from "../../shared/config/schema_durable.ts";
+import { createHash } from "node:crypto";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
 /** Delay before the first retry of a module that could not be loaded, in ms; doubles with each retry. */
 const RETRY_MS = 1_000;
@@ -272,4 +272,85 @@ export class ClassPrograms {
     await storeProgram(this.#objects, program);
     return { program, migrates };
   }
+}
+
+interface NamingOptions {
+  readonly config: Pick<Config, "reducers">;
+  readonly spine: Pick<Spine, "payload_bytes_max">;
+  /** Reads a file of the configuration; throws when it cannot. */
+  readonly readFile: (path: string) => Uint8Array;
+}
+
+/** A reducer of the configuration. */
+interface Named {
+  readonly entry: ReducerEntry;
+  readonly wanted: Wanted;
+}
+
+/** The programs of the configuration, stored for every Brain. */
+async function namePrograms(
+  { config: { reducers }, spine, readFile }: NamingOptions,
+  objects: ObjectStore,
+  host: ReducerHost,
+): Promise<Map<string, Named>> {
+  const named = new Map<string, Named>();
+  for (const entry of reducers) {
+    const bytes = readFile(entry.file);
+    let program: RunnableProgram;
+    let migrates: boolean;
+    try {
+      program = programOf(entry, bytes, spine.payload_bytes_max);
+      migrates = await host.check(program);
+    } catch (error) {
+      const why = (error as Error).cause instanceof Error ? (error as Error).cause : error;
+      const detail = `[[reducers]] ${entry.name}: ${entry.file}: ${(why as Error).message}`;
+      throw new Error(detail, { cause: error });
+    }
+    await storeProgram(objects, program);
+    named.set(entry.name, { entry, wanted: { program, migrates, deploy: 0 } });
+  }
+  return named;
+}
+
+// Clients get a room's module metered, so that an endless loop ends in a client, too.
+
+/** Bytes of a page; base64 adds a third. */
+const PAGE_BYTES = 98_304;
+
+interface Served {
+  readonly bytes: Uint8Array;
+  readonly sha256: string;
+}
+
+/** Modules as clients get them, cached as long as their programs are. */
+const made = new WeakMap<RunnableProgram, Promise<Served>>();
+
+function servedOf(program: RunnableProgram, host: Pick<ReducerHost, "metered">): Promise<Served> {
+  const known = made.get(program);
+  if (known !== undefined) return known;
+  const making = host.metered(program).then((bytes) => {
+    return { bytes, sha256: createHash("sha256").update(bytes).digest("hex") };
+  });
+  made.set(program, making);
+  // The thread has died: another one is asked.
+  making.catch(() => made.delete(program));
+  return making;
+}
+
+/** The page that starts at a byte, as JSON. Rejects as the thread does. */
+export async function modulePage(
+  program: RunnableProgram,
+  from: number,
+  host: Pick<ReducerHost, "metered">,
+): Promise<string> {
+  const { bytes, sha256 } = await servedOf(program, host);
+  const { module, fuel_limit } = program;
+  return JSON.stringify({
+    module,
+    sha256,
+    size_bytes: bytes.length,
+    from,
+    fuel_units: Math.round(fuel_limit * UNITS_PER_FUEL),
+    bytes: bytes.subarray(from, from + PAGE_BYTES).toBase64(),
+  });
 }

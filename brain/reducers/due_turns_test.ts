@@ -1,6 +1,6 @@
 /** The order in which waiting rooms run. */
 import assert from "node:assert/strict";
-import { DueTurns } from "./service.ts";
+import { DueTurns } from "./capability.ts";
 
 const rooms = (tenant_id: string, count: number) =>
   Array.from({ length: count }, (_, at) => ({ tenant_id, room_id: `r${at}` }));

@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { until } from "../../shared/testing/until.ts";
-import { TIMERS_PER_SECOND } from "./room/timer_pace.ts";
+import { TIMERS_PER_SECOND } from "./room/left_timers.ts";
 import { deploy, rollBack, storeModule } from "./testing/deploys.ts";
 import { moduleOf, ONCE, PLAIN } from "./testing/guest_text.ts";
 import {

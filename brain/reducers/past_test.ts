@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
 import { until } from "../../shared/testing/until.ts";
-import { unpackSnapshot } from "./state/packed_snapshot.ts";
+import { unpackSnapshot } from "./state/snapshot.ts";
 import {
   applied,
   call,

@@ -14,15 +14,9 @@ import {
   requireUnconditional,
 } from "../desk/command_data.ts";
 import type { AskedCommand, OwnCommands } from "../desk/request.ts";
-import { callData } from "./call_data.ts";
-import type { WaitingCall } from "./room/call.ts";
-import {
-  noModule,
-  noReducer,
-  nothingShown,
-  type ValuesQuery,
-  type WaitingQuery,
-} from "./room/pages.ts";
+import type { WaitingCall } from "./room/next_entries.ts";
+import { noModule, noReducer, nothingShown } from "./room/pages.ts";
+import type { ValuesQuery, WaitingQuery } from "./room/pages.ts";
 
 /** Longest name of a command for a reducer. */
 const CALL_BYTES_MAX = 256;
@@ -120,4 +114,28 @@ export function reducerCommands(calls: ReducerCalls): OwnCommands {
       },
     },
   };
+}
+
+const encoder = new TextEncoder();
+/** Compact JSON of base64 bytes; encoders may escape characters, as PHP's does with each slash. */
+const Base64 = /^\{"base64":("[^"\\]*(?:\\.[^"\\]*)*")\}$/;
+
+/**
+ * The bytes of compact JSON: a text unchanged, bytes from base64, and any other value as JSON. Throws
+ * `invalid-command`.
+ */
+export function callData(json: string | undefined): Uint8Array {
+  if (json === undefined) return new Uint8Array();
+  if (json.startsWith('"')) {
+    const data: string = JSON.parse(json);
+    if (!data.isWellFormed()) throw invalidCommand('"data" must be well-formed Unicode');
+    return encoder.encode(data);
+  }
+  const base64 = Base64.exec(json)?.[1];
+  if (base64 === undefined) return encoder.encode(json);
+  try {
+    return Uint8Array.fromBase64(JSON.parse(base64));
+  } catch (cause) {
+    throw invalidCommand('"data" has "base64" that is none', cause);
+  }
 }

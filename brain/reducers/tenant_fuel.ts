@@ -48,7 +48,6 @@ export class TenantFuel {
     return this.#buckets.wait(tenant_id, this.#options.monotonic_ms());
   }
 
-  /** The same for their timers. */
   timersWait(tenant_id: string): number {
     const now_ms = this.#options.monotonic_ms();
     const budget_ms = this.#options.budgetWait?.(tenant_id) ?? 0;

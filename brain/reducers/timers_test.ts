@@ -8,6 +8,7 @@ import { ArqonError, readEnvelope } from "@arqon/proto";
 import {
   decodeRecord,
   encodeRecord,
+  NO_PROGRAMS,
   REDUCERS_BUCKET,
   type RoomRecord,
 } from "../../shared/records/reducer_record.ts";
@@ -77,6 +78,8 @@ const UNREADABLE: RoomRecord = {
   next_ms: 1,
   fork: null,
   lost: [],
+  programs: NO_PROGRAMS,
+  life: "life",
 };
 
 interface Ticked {

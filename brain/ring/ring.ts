@@ -113,7 +113,6 @@ export class Ring implements RingView {
   #cancelTick = () => {};
   /** Unix ms when the Spine was lost; undefined while connected. */
   #lost_ms: number | undefined;
-  /** Hellos of the start. */
   #hellos = 0;
   /** Every process has answered, as far as can be known. */
   #is_settled = false;
@@ -164,7 +163,6 @@ export class Ring implements RingView {
     return this.#term;
   }
 
-  /** Whether the Spine is connected. */
   get connected(): boolean {
     return this.#lost_ms === undefined;
   }

@@ -1,10 +1,10 @@
 /** The ring of a running Brain on a Spine: subscribes, encodes, decodes and has the timers. `ring.ts` decides. */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import { DecodeError } from "@arqon/proto";
 import { RING_CODEC, type RingMessage, type RingPort } from "../../shared/cluster/beat.ts";
 import { classesHash } from "../../shared/config/classes_hash.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -74,18 +74,16 @@ async function createRing(options: RingServiceOptions): Promise<Ring> {
     classesHash: ownHash,
     ...(spine.status.engine === "embedded" ? embedded(spine) : {}),
   });
-  scrapedGauge(
-    registry,
-    "brain_room_classes_hash",
-    "A number for the [[rooms]] of this Brain's configuration: those with others have another.",
-    ownHash,
-  );
-  scrapedGauge(
-    registry,
-    "brain_room_classes_differ",
-    "Brains that serve and whose configuration has other [[rooms]] than this one's.",
-    () => ring.differing().length,
-  );
+  scraped(registry, {
+    "brain_room_classes_hash": [
+      "A number for the [[rooms]] of this Brain's configuration: those with others have another.",
+      ownHash,
+    ],
+    "brain_room_classes_differ": [
+      "Brains that serve and whose configuration has other [[rooms]] than this one's.",
+      () => ring.differing().length,
+    ],
+  });
   return ring;
 }
 

@@ -10,7 +10,7 @@ import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { keptLog } from "../../shared/testing/logs.ts";
 import { until } from "../../shared/testing/until.ts";
-import { startRollouts } from "./service.ts";
+import { startRollouts } from "./capability.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";

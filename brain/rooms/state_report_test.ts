@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ROOM_KEYS_MAX, StateAnswer } from "../../shared/cluster/cluster_room.ts";
 import { emptyDocument, type RoomDocument } from "./store/document.ts";
-import { stateReport } from "./state_report.ts";
+import { stateReport } from "./capability.ts";
 
 const NOW_MS = 1_767_323_045_000;
 

@@ -9,7 +9,7 @@ import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { ALL_TAPPED, tapSubject } from "../../shared/subjects/subject.ts";
 import { isTapped } from "../../shared/records/tap_sample.ts";
-import { countTapped, createTap } from "./tap.ts";
+import { countTapped, createTap } from "./capability.ts";
 
 const utf8 = new TextEncoder();
 const hexDigits = fc.constantFrom(..."0123456789abcdef");

@@ -2,6 +2,7 @@
  * The configured listener for clients: its limits, its counters, its trusted proxies, and the watch that checks that it
  * answers. `shield/socket/` serves the sockets; `listen.ts` opens listeners.
  */
+import { scraped } from "../metrics/metrics.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
 import type { Env } from "../env.ts";
@@ -17,8 +18,6 @@ import type { Handler } from "../http1/exchange.ts";
 import { type ClientListenOptions, listenClient, type Listener } from "./listen.ts";
 import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
-import { scrapedGauge } from "../metrics/metrics.ts";
-import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
 import type { HealthCheck } from "./ops.ts";
 import type { TlsPair } from "../http1/door.ts";
 import { UnseenClients } from "./unseen_clients.ts";
@@ -193,54 +192,37 @@ interface CountedDoor {
 function registerDoor(registry: Registry, door: CountedDoor): void {
   const { listener, watch, turnedAway, unseen } = door;
   const stats = () => listener.stats;
-  scrapedGauge(
-    registry,
-    "shield_strangers",
-    "Connections without a token so far.",
-    () => stats().strangers,
-  );
-  scrapedFamily(
-    registry,
-    "shield_strangers_ended_total",
-    "Connections without a token that lost their place, by the bound that was reached.",
-    "bound",
-    () => stats().evicted,
-  );
-  scrapedFamily(
-    registry,
-    "shield_request_timeouts_total",
-    "Connections that were ended because they took too long, by what they did.",
-    "phase",
-    () => stats().timeouts,
-  );
-  scrapedCounter(
-    registry,
-    "shield_accept_failures_total",
-    "Times that no connection could be accepted, for lack of descriptors or memory.",
-    () => stats().accept_failures,
-  );
-  scrapedCounter(
-    registry,
-    "shield_accepts_refused_total",
-    "Connections turned away: no descriptor but the reserve was left.",
-    () => stats().refused + turnedAway(),
-  );
-  scrapedCounter(
-    registry,
-    "shield_unseen_clients_total",
-    "Requests by which a peer that is not believed names another client than before.",
-    () => unseen.count,
-  );
-  scrapedCounter(
-    registry,
-    "shield_listener_reopened_total",
-    "Times that the client port was closed and opened again, because it did not answer.",
-    () => stats().reopened,
-  );
-  scrapedCounter(
-    registry,
-    "shield_probe_failures_total",
-    "Questions of the process to its own client port that were not answered.",
-    () => watch.failures,
-  );
+  scraped(registry, {
+    "shield_strangers": ["Connections without a token so far.", () => stats().strangers],
+    "shield_strangers_ended_total": [
+      "Connections without a token that lost their place, by the bound that was reached.",
+      "bound",
+      () => stats().evicted,
+    ],
+    "shield_request_timeouts_total": [
+      "Connections that were ended because they took too long, by what they did.",
+      "phase",
+      () => stats().timeouts,
+    ],
+    "shield_accept_failures_total": [
+      "Times that no connection could be accepted, for lack of descriptors or memory.",
+      () => stats().accept_failures,
+    ],
+    "shield_accepts_refused_total": [
+      "Connections turned away: no descriptor but the reserve was left.",
+      () => stats().refused + turnedAway(),
+    ],
+    "shield_unseen_clients_total": [
+      "Requests by which a peer that is not believed names another client than before.",
+      () => unseen.count,
+    ],
+    "shield_listener_reopened_total": [
+      "Times that the client port was closed and opened again, because it did not answer.",
+      () => stats().reopened,
+    ],
+    "shield_probe_failures_total": [
+      "Questions of the process to its own client port that were not answered.",
+      () => watch.failures,
+    ],
+  });
 }

@@ -2,9 +2,10 @@
  * The logs of one process: a logger for each component, levels that can change at run time, and a rate limit for each
  * text. `log.ts` formats lines. It has no timer and no file.
  */
+import { scraped } from "../metrics/metrics.ts";
 import { createLogger, type Logger, type LoggerOptions, type LogLevel, SEVERITY } from "./log.ts";
 import type { Registry } from "../metrics/metrics.ts";
-import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
+import { scrapedFamily } from "../metrics/metrics_plain.ts";
 
 /** The settings of `[log]`. */
 export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" | "now" | "write"> {
@@ -211,16 +212,14 @@ function registerLines(
   dropped: () => number,
 ): void {
   scrapedFamily(registry, "arqon_log_lines_total", "Log lines written, by level.", "level", lines);
-  scrapedCounter(
-    registry,
-    "arqon_log_left_out_total",
-    "Log lines omitted because too many with the same text were written in one second.",
-    left_out,
-  );
-  scrapedCounter(
-    registry,
-    "arqon_log_dropped_total",
-    "Log lines dropped because the reader of the log was too slow.",
-    dropped,
-  );
+  scraped(registry, {
+    "arqon_log_left_out_total": [
+      "Log lines omitted because too many with the same text were written in one second.",
+      left_out,
+    ],
+    "arqon_log_dropped_total": [
+      "Log lines dropped because the reader of the log was too slow.",
+      dropped,
+    ],
+  });
 }

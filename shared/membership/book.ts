@@ -13,7 +13,6 @@ export interface Book {
   /** Sequence of the last change; 0: none. */
   sequence: number;
   occupied: boolean;
-  /** By connection. */
   readonly members: Map<string, RecordedMember>;
   /** Entries since the last whole list of members. */
   since_list: number;

@@ -7,6 +7,7 @@
 import process from "node:process";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { slice, STRANGERS } from "../turns/slices.ts";
+import { scrapedCounter, scrapedFamily } from "./metrics_plain.ts";
 
 export { Counter, Gauge, Histogram, Registry } from "prom-client";
 
@@ -42,6 +43,20 @@ export function scrapedGauge(
       this.set(read());
     },
   });
+}
+
+/** Help and reading of a metric; with the name of a label, a total for each of its values. */
+type Scraped =
+  | readonly [help: string, read: () => number]
+  | readonly [help: string, label: string, read: () => Readonly<Record<string, number>>];
+
+/** Registers metrics that are read at a scrape: counters, whose names end in `_total`, and gauges. */
+export function scraped(registry: Registry, all: Readonly<Record<string, Scraped>>): void {
+  for (const [name, one] of Object.entries(all)) {
+    if (one.length === 3) scrapedFamily(registry, name, ...one);
+    else if (name.endsWith("_total")) scrapedCounter(registry, name, ...one);
+    else scrapedGauge(registry, name, ...one);
+  }
 }
 
 /** Makes counters and gauges on a registry, each by its name, its help and the names of its labels. */

@@ -21,8 +21,8 @@ const Fork = z.object({
   offset: whole,
   /** Whether the fork takes over the scheduled commands. */
   with_timers: z.boolean(),
-  /** The life of that room; absent in the old format. */
-  life: z.string().optional(),
+  /** The life of that room. */
+  life: z.string(),
 });
 
 /** Missing entries, and when an operator accepted that, Unix ms. */
@@ -60,8 +60,8 @@ const Members = {
   snapshot: z.string(),
   /** The previous snapshot, which a running backup may name; "": none. */
   previous: z.string(),
-  /** The object with the list of snapshots (`reducer_points.ts`); "": none. Absent in the old format. */
-  points: z.string().default(""),
+  /** The object with the list of snapshots (`reducer_points.ts`); "": none. */
+  points: z.string(),
   /** The last entry in it. */
   offset: whole,
   /** The last event that was published then. */
@@ -76,19 +76,19 @@ const Members = {
   /** When the first timer is due, Unix ms; null: there is none. */
   next_ms: whole.nullable(),
   /** The source of a fork and its last entry; null: the room began empty. */
-  fork: Fork.nullable().default(null),
+  fork: Fork.nullable(),
   /** The last entries whose loss an operator accepted. */
-  lost: z.array(Lost).default([]),
+  lost: z.array(Lost),
   /** The program in force at the snapshot; absent: none yet. */
   program: Name.optional(),
-  /** The programs that the log may name; absent in the old format: only the log has them. */
-  programs: StoredPrograms.optional(),
+  /** The programs that the log may name. */
+  programs: StoredPrograms,
   /** The program that could not migrate the room; absent: none. */
   refused: Refused.optional(),
   /** The timer that a Brain claimed after a change of owner; absent: none. */
   taken: Taken.optional(),
-  /** The id of the room from its first entry to its erasure; absent in the old format. */
-  life: z.string().optional(),
+  /** The id of the room from its first entry to its erasure. */
+  life: z.string(),
 };
 
 const Record = z.looseObject(Members);

@@ -14,8 +14,7 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import type { ReadableSpan, SpanExporter, SpanProcessor } from "@opentelemetry/sdk-trace";
-import { Counter, type Registry, scrapedGauge } from "../metrics/metrics.ts";
-import { scrapedCounter } from "../metrics/metrics_plain.ts";
+import { Counter, type Registry, scraped } from "../metrics/metrics.ts";
 import type { Logger } from "../logs/log.ts";
 import { exportCounter } from "./export_stats.ts";
 import type { OtlpTarget } from "./resource.ts";
@@ -117,18 +116,16 @@ class SpanQueue implements SpanProcessor, SpanExporter {
 }
 
 function registerDropped(registry: Registry, dropped: () => number, waiting: () => number): void {
-  scrapedCounter(
-    registry,
-    "arqon_spans_dropped_total",
-    "Spans not exported: the queue was full, or the collector did not take them.",
-    dropped,
-  );
-  scrapedGauge(
-    registry,
-    "arqon_spans_waiting",
-    "Spans that wait for an export; telemetry.queue_spans bounds it.",
-    waiting,
-  );
+  scraped(registry, {
+    "arqon_spans_dropped_total": [
+      "Spans not exported: the queue was full, or the collector did not take them.",
+      dropped,
+    ],
+    "arqon_spans_waiting": [
+      "Spans that wait for an export; telemetry.queue_spans bounds it.",
+      waiting,
+    ],
+  });
 }
 
 /** Random span ids; a trace has its id before it has a span. */

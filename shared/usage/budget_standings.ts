@@ -1,7 +1,7 @@
 /**
  * The states of tenants' budgets in one process: usage of all processes is read in the background, and callers look in
  * memory. `budget.ts` has the arithmetic. Callers decide what an exhausted budget does: `shield/usage/budgets.ts`,
- * `brain/reducers/usage/timer_budgets.ts`.
+ * `brain/reducers/usage/fuel_usage.ts`.
  */
 import type { Env } from "../env.ts";
 import type { Config } from "../config/schema.ts";

@@ -5,8 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
-import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
 import { CheckQueue } from "../../shared/turns/check_queue.ts";
 import type { Identity } from "../auth/identity.ts";
 import { createBucket, setRate, take, type TokenBucket } from "../../shared/rates/token_bucket.ts";
@@ -97,23 +96,19 @@ export function openAdminGates(
 ): { readonly rates: AdminRates; readonly checks: CheckQueue } {
   const rates = new AdminRates(limits, now);
   const checks = new CheckQueue(limits);
-  scrapedCounter(
-    registry,
-    "shield_admin_rate_limited_total",
-    "Requests to the admin API that were refused because their caller exceeded its rate.",
-    () => rates.refused,
-  );
-  scrapedGauge(
-    registry,
-    "shield_admin_checks_waiting",
-    "Modules and schemas of all tenants that are queued for their checks.",
-    () => checks.waiting,
-  );
-  scrapedCounter(
-    registry,
-    "shield_admin_checks_refused_total",
-    "Modules and schemas that were refused because too many checks of their tenant were queued.",
-    () => checks.refused,
-  );
+  scraped(registry, {
+    "shield_admin_rate_limited_total": [
+      "Requests to the admin API that were refused because their caller exceeded its rate.",
+      () => rates.refused,
+    ],
+    "shield_admin_checks_waiting": [
+      "Modules and schemas of all tenants that are queued for their checks.",
+      () => checks.waiting,
+    ],
+    "shield_admin_checks_refused_total": [
+      "Modules and schemas that were refused because too many checks of their tenant were queued.",
+      () => checks.refused,
+    ],
+  });
   return { rates, checks };
 }

@@ -2,11 +2,11 @@
  * Admission of one process: decides by the current time and load, counts, and turns a refusal into 503 `admission` with
  * Retry-After. It does not read tokens.
  */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import { Counter, Histogram } from "prom-client";
 import type { Env } from "../../shared/env.ts";
 import { randomFraction } from "../../shared/ids.ts";
 import { ArqonError } from "@arqon/proto";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { createBucket, setRate, take, type TokenBucket } from "../../shared/rates/token_bucket.ts";
 import type { Admission } from "../rates/admission.ts";
@@ -48,18 +48,16 @@ export function createAdmission(options: AdmissionGateOptions): Admission {
     buckets: HANDSHAKE_SECONDS,
     registers,
   });
-  scrapedGauge(
-    registry,
-    "shield_handshakes_under_way",
-    "Admitted upgrades that are not answered yet.",
-    () => state.under_way,
-  );
-  scrapedGauge(
-    registry,
-    "shield_admission_queue_seconds",
-    "Time until the retry times of all rejected clients have passed, in seconds.",
-    () => drainTime(state, monotonic_ms()) / 1_000,
-  );
+  scraped(registry, {
+    "shield_handshakes_under_way": [
+      "Admitted upgrades that are not answered yet.",
+      () => state.under_way,
+    ],
+    "shield_admission_queue_seconds": [
+      "Time until the retry times of all rejected clients have passed, in seconds.",
+      () => drainTime(state, monotonic_ms()) / 1_000,
+    ],
+  });
   let load: Load = { memory_bytes: 0 };
   let read_ms = -Infinity;
 

@@ -9,7 +9,7 @@ import { BusApplies } from "./bus_applies.ts";
 import { Documents } from "./documents.ts";
 import type { RolloutAdminContext } from "./rollout_api.ts";
 import { openRollouts, type RolloutsOptions } from "./rollouts.ts";
-import { promote, stagedBytes } from "../schema/registry/staging.ts";
+import { promote, stagedBytes } from "../schema/registry/register.ts";
 import type { DocumentKinds } from "../settings/document_kinds.ts";
 
 /** The parts of the process that applies act on; a part that is switched off has no context. */

@@ -2,8 +2,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
-import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
 import type { LedgerStatus } from "../../shared/spine/contract/ledger.ts";
 import type { AuditAdminContext } from "./api.ts";
 import type { AuditTrail } from "../admin/routing/audit_trail.ts";
@@ -66,30 +65,21 @@ function register(registry: Registry, writer: AuditWriter, now: () => number): (
   Deno.unrefTimer(timer);
   read();
   const oldest = () => status?.first_ms === undefined ? 0 : (now() - status.first_ms) / 1_000;
-  scrapedFamily(
-    registry,
-    "shield_audit_entries_total",
-    "Entries of the audit log: written, failed attempts, lost for good, and breaks: the log differs from what was written.",
-    "outcome",
-    () => ({ ...writer.counts }),
-  );
-  scrapedGauge(
-    registry,
-    "shield_audit_pending_entries",
-    "Queued entries of the audit log.",
-    () => writer.pending,
-  );
-  scrapedGauge(
-    registry,
-    "shield_audit_log_bytes",
-    "Size of the audit log of all Shields; 0 while it is unknown.",
-    () => status?.bytes ?? 0,
-  );
-  scrapedGauge(
-    registry,
-    "shield_audit_oldest_seconds",
-    "Age of the oldest entry of the audit log; 0 if it is unknown or the log is empty.",
-    oldest,
-  );
+  scraped(registry, {
+    "shield_audit_entries_total": [
+      "Entries of the audit log: written, failed attempts, lost for good, and breaks: the log differs from what was written.",
+      "outcome",
+      () => ({ ...writer.counts }),
+    ],
+    "shield_audit_pending_entries": ["Queued entries of the audit log.", () => writer.pending],
+    "shield_audit_log_bytes": [
+      "Size of the audit log of all Shields; 0 while it is unknown.",
+      () => status?.bytes ?? 0,
+    ],
+    "shield_audit_oldest_seconds": [
+      "Age of the oldest entry of the audit log; 0 if it is unknown or the log is empty.",
+      oldest,
+    ],
+  });
   return () => clearInterval(timer);
 }

@@ -8,8 +8,7 @@ import { packBackup } from "../../shared/backup/archive.ts";
 import { embeddedParts } from "../../shared/backup/embedded_parts.ts";
 import { BACKUP_FORMAT } from "../../shared/backup/manifest.ts";
 import type { Env } from "../../shared/env.ts";
-import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
 import type { Spine, SpineBackup } from "../../shared/spine/contract/spine.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
@@ -102,18 +101,16 @@ function streamOf(
 /** Creates the context of the routes, and registers the metrics of backups. */
 export function openBackups(start: BackupStart & { readonly registry: Registry }): BackupContext {
   const context: BackupContext = { ...start, counts: { done: 0, failed: 0 }, open: undefined };
-  scrapedFamily(
-    start.registry,
-    "shield_backups_total",
-    "Backups of the embedded Spine, by how their reading ended.",
-    "outcome",
-    () => ({ ...context.counts }),
-  );
-  scrapedGauge(
-    start.registry,
-    "shield_backup_waiting_bytes",
-    "Bytes that the embedded Spine has written aside since the running backup began.",
-    () => context.open?.waiting_bytes() ?? 0,
-  );
+  scraped(start.registry, {
+    "shield_backups_total": [
+      "Backups of the embedded Spine, by how their reading ended.",
+      "outcome",
+      () => ({ ...context.counts }),
+    ],
+    "shield_backup_waiting_bytes": [
+      "Bytes that the embedded Spine has written aside since the running backup began.",
+      () => context.open?.waiting_bytes() ?? 0,
+    ],
+  });
   return context;
 }

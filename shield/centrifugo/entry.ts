@@ -4,12 +4,12 @@
  * admitted after its socket opens. This module limits the number of unauthenticated sockets and their time.
  * `centrifugo_socket.ts` handles the commands.
  */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { hasItem, headerItems } from "../../shared/http1/header_list.ts";
 import type { Env } from "../../shared/env.ts";
 import { connectionId, randomFraction } from "../../shared/ids.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { requireOrigin } from "../auth/origin.ts";
@@ -73,18 +73,16 @@ export interface CentrifugoEntry {
 export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEntry {
   const open = { connections: 0 };
   const waiting = new Waiting(context);
-  scrapedGauge(
-    context.registry,
-    "shield_centrifugo_connections",
-    "Open connections of Centrifugo's clients; each is one of the connections, too.",
-    () => open.connections,
-  );
-  scrapedGauge(
-    context.registry,
-    "shield_centrifugo_waiting",
-    "Sockets of Centrifugo's clients that have not shown a token yet.",
-    () => waiting.size,
-  );
+  scraped(context.registry, {
+    "shield_centrifugo_connections": [
+      "Open connections of Centrifugo's clients; each is one of the connections, too.",
+      () => open.connections,
+    ],
+    "shield_centrifugo_waiting": [
+      "Sockets of Centrifugo's clients that have not shown a token yet.",
+      () => waiting.size,
+    ],
+  });
   const { config: { centrifugo, limits, server }, random } = context;
   const bases = new DeltaBases(limits);
   const shared = {

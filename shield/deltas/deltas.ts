@@ -3,6 +3,7 @@
  * stored as a base, and each receiver records which base it has. Receivers with the previous base get the diff, which
  * is made once; all others get the whole data. `@arqon/proto` defines the bytes.
  */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import {
   adler32,
   encodeTextDelta,
@@ -18,8 +19,7 @@ import type { DeltaReceiver, DeltaRoom, Deltas, DeltaWish, Sized } from "../fano
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import { frameOf, keyOf, type Outgoing } from "../fanout/room_message.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 
 /** The limits of deltas, as in `[limits]`. */
 export interface DeltaLimits {
@@ -355,10 +355,16 @@ export function registeredCounts(registry: Registry): DeltaCounts {
   const forms_help = "Messages to receivers of deltas, by what their data was.";
   scrapedFamily(registry, "shield_delta_messages_total", forms_help, "form", () => counts.forms);
   const saved_help = "Bytes by which diffs were smaller than the data that they stood for.";
-  scrapedCounter(registry, "shield_delta_saved_bytes_total", saved_help, () => counts.saved_bytes);
+  scraped(registry, {
+    "shield_delta_saved_bytes_total": [saved_help, () => counts.saved_bytes],
+  });
   const base_help = "Bytes of data that is kept to make diffs from.";
-  scrapedGauge(registry, "shield_delta_base_bytes", base_help, () => counts.base_bytes);
+  scraped(registry, {
+    "shield_delta_base_bytes": [base_help, () => counts.base_bytes],
+  });
   const gone_help = "Data that receivers of deltas let go, as they keep no more bytes.";
-  scrapedCounter(registry, "shield_delta_let_go_total", gone_help, () => counts.let_go);
+  scraped(registry, {
+    "shield_delta_let_go_total": [gone_help, () => counts.let_go],
+  });
   return counts;
 }

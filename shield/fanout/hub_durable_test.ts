@@ -8,7 +8,7 @@ import type { EntryPoint, Position } from "./entry.ts";
 import type { PayloadCopy } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
-import { LogFlow } from "../durable/recovery/flow.ts";
+import { LogFlow } from "../durable/recovery/recovery.ts";
 import { tenantClass, type TestDurable, testDurable } from "../durable/testing/durable.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { keptSubscriber } from "./testing/hub.ts";

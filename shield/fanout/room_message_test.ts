@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { decodeServerFrame, type EnvelopeInput, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { RoomMessage } from "./backlog.ts";
-import { LogFlow } from "../durable/recovery/flow.ts";
+import { LogFlow } from "../durable/recovery/recovery.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { droppable, keyOf } from "./room_message.ts";

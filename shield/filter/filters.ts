@@ -2,16 +2,15 @@
  * The subscribers' filters in this process: one compiled filter for each text of a tenant, and the number of different
  * filters in a room. It judges no messages.
  */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import { ArqonError } from "@arqon/proto";
 import type { DescMessage } from "@bufbuild/protobuf";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { FilteredRoom, Filters as AskedFilters } from "../fanout/filters.ts";
 import type { Outgoing } from "../fanout/room_message.ts";
-import { fieldProblem } from "../schema/validation/typed_fields.ts";
+import { fieldProblem } from "../schema/validation/message_schema.ts";
 import { classFilter, Filter } from "./filter.ts";
 import { type JudgeOptions, mappedReader, MissedMessages, SentMessage } from "./judges.ts";
 import type { ReadMapped } from "../../shared/filter/message_view.ts";
@@ -181,19 +180,17 @@ export function startFilters(
   const filters = new Filters(limits, options);
   const { stats } = filters;
   const help = "Different filters that subscribers have on this Shield.";
-  scrapedGauge(registry, "shield_filters", help, () => filters.size);
-  scrapedCounter(
-    registry,
-    "shield_filtered_messages_total",
-    "Messages that a filter withheld from a subscriber, once per subscriber.",
-    () => stats.filtered,
-  );
-  scrapedFamily(
-    registry,
-    "shield_filter_verdicts_total",
-    "Messages judged by filters, once for all subscribers with the same one.",
-    "verdict",
-    () => stats.filter_verdicts,
-  );
+  scraped(registry, {
+    "shield_filters": [help, () => filters.size],
+    "shield_filtered_messages_total": [
+      "Messages that a filter withheld from a subscriber, once per subscriber.",
+      () => stats.filtered,
+    ],
+    "shield_filter_verdicts_total": [
+      "Messages judged by filters, once for all subscribers with the same one.",
+      "verdict",
+      () => stats.filter_verdicts,
+    ],
+  });
   return filters;
 }

@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
-import type { HistoryAnswer } from "../durable/history/history_answer.ts";
+import { type HistoryAnswer, readFiltered } from "../durable/history/history.ts";
 import { mostInOneTurn } from "../../shared/testing/most_in_one_turn.ts";
-import { readFiltered } from "../durable/history/history.ts";
 import { Filters } from "./filters.ts";
 import { MessageView } from "../../shared/filter/message_view.ts";
 import { FilterShares } from "./shares.ts";

@@ -15,7 +15,7 @@ import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { hasOrder, resumed, withAgain } from "../../shared/records/hook_document.ts";
 import type { HookDocument } from "../../shared/records/hook_document.ts";
-import { COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
+import { COUNT, ID, inQuery, integer, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { HookStore, StoredHook } from "./hook_store.ts";
 
 const FromMs = z.string().regex(/^\d{1,15}$/, { error: "expected a time in Unix ms" })
@@ -99,10 +99,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
     id: "replayHook",
     ...about("calls it again for its dead letters, or for everything stored since a time", HOOK),
     query: [
-      inQuery("from_ms", "start of the replay, Unix ms; absent: the dead letters", {
-        type: "integer",
-        minimum: 0,
-      }),
+      inQuery("from_ms", "start of the replay, Unix ms; absent: the dead letters", integer(0)),
     ],
     scope,
     handle: replay,

@@ -4,7 +4,7 @@
  */
 import { ArqonError, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 import { STRANGERS } from "../../shared/turns/slices.ts";
-import { TEXT } from "../openapi/openapi_parts.ts";
+import { integer, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { bodyText, readBody, requireJson } from "./http_body.ts";
 
@@ -39,16 +39,10 @@ export const member = (
   description: string,
   schema: Schema = TEXT,
 ): CommandMember => ({ name, of, description, schema });
-/** A whole number within these bounds. */
-export const whole = (minimum: number, maximum: number): Schema => ({
-  type: "integer",
-  minimum,
-  maximum,
-});
 
 /** The members of a list's page. */
 export const PAGE: readonly CommandMember[] = [
-  member("data", "limit", "number of entries on a page", whole(1, 1_000)),
+  member("data", "limit", "number of entries on a page", integer(1, 1_000)),
   member("data", "after", "`next` of the previous page", { ...FIELD, minLength: 1 }),
 ];
 

@@ -11,7 +11,7 @@ import { LIMITS, scan, testPath } from "../message/testing/path.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { isSampled } from "../../shared/sampling.ts";
 import { Journal } from "./journal.ts";
-import { JournalRules } from "./rules.ts";
+import { JournalRules } from "./journal_place.ts";
 
 const configOf = (mode: "off" | "refused" | "all") =>
   configFrom({ journal: { journal: mode } }).journal;

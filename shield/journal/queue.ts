@@ -10,11 +10,12 @@ import type { UserKeys } from "../../shared/journal/user_keys.ts";
 import type { Env } from "../../shared/env.ts";
 import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import type { HoleCause, JournalTotals } from "./metrics.ts";
-import type { JournalKeeping } from "./rules.ts";
+import type { JournalKeeping } from "./journal_place.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { isFinalRefusal, StorageFull } from "../../shared/spine/contract/write_errors.ts";
 import { within } from "../../shared/within.ts";
+import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
+import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 
 /** A block is closed at this size, before compression; one more entry always fits. */
 const BLOCK_BYTES = BLOCK_BYTES_MAX - 196_608;
@@ -54,7 +55,6 @@ interface Block {
   readonly began_ms: number;
   /** The same, monotonic ms. */
   readonly opened_ms: number;
-  /** Its bytes in the queue. */
   bytes: number;
   /** The number of its first record, once it is full. */
   first: number;
@@ -98,7 +98,6 @@ export class JournalQueue {
     this.#next = options.now() * 1_000;
   }
 
-  /** Queued bytes. */
   get bytes(): number {
     return this.#shares.bytes;
   }
@@ -420,5 +419,60 @@ export class QueueShares {
     const held = (this.#of.get(tenant_id) ?? 0) + size_bytes;
     if (held > 0) this.#of.set(tenant_id, held);
     else this.#of.delete(tenant_id);
+  }
+}
+
+/** Why decisions are missing from the journal. */
+const HOLE_CAUSES = ["queue-full", "storage-full", "unavailable", "unwritable"] as const;
+/** One of `HOLE_CAUSES`. */
+type HoleCause = typeof HOLE_CAUSES[number];
+
+/** The counts of a Shield's journal. */
+export class JournalTotals {
+  readonly records: { stored: number; lost: number } = { stored: 0, lost: 0 };
+  /** Bytes of stored blocks. */
+  bytes = 0;
+  readonly holes: Record<HoleCause, number> = {
+    "queue-full": 0,
+    "storage-full": 0,
+    unavailable: 0,
+    unwritable: 0,
+  };
+
+  /** Registers them, once per registry; the other figures are read at a scrape. */
+  register(
+    registry: Registry,
+    queue_bytes: () => number,
+    keys_held: () => number,
+    unkept: () => number,
+  ): void {
+    scrapedCounters(
+      registry,
+      "shield_journal_records_total",
+      "Decisions for the journal: stored, or lost because the queue was full, the store refused them, or one could not be written.",
+      ["outcome"],
+      () => Object.entries(this.records).map(([outcome, total]) => [{ outcome }, total]),
+    );
+    scraped(registry, {
+      "shield_journal_bytes_total": ["Bytes of the journal's stored blocks.", () => this.bytes],
+    });
+    scrapedCounters(
+      registry,
+      "shield_journal_holes_total",
+      "Gaps in the journal's decisions, by cause.",
+      ["why"],
+      () => Object.entries(this.holes).map(([why, total]) => [{ why }, total]),
+    );
+    scraped(registry, {
+      "shield_journal_unkept_total": [
+        "Users' parts of blocks that were not written because the bucket of keys was full.",
+        unkept,
+      ],
+      "shield_journal_queue_bytes": ["Bytes of decisions that are not stored yet.", queue_bytes],
+      "shield_journal_keys": [
+        "Keys of users in memory, to write and to read the journal.",
+        keys_held,
+      ],
+    });
   }
 }

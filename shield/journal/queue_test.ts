@@ -11,8 +11,7 @@ import { isHole, type JournalEntry, type JournalLine } from "../../shared/journa
 import type { BlockAppend } from "../../shared/spine/contract/block_store.ts";
 import { until } from "../../shared/testing/until.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { JournalTotals } from "./metrics.ts";
-import { JournalQueue, type QueueOptions } from "./queue.ts";
+import { JournalQueue, JournalTotals, type QueueOptions } from "./queue.ts";
 import { decidedBy } from "../../shared/journal/testing/records.ts";
 import { decision } from "./testing/journal.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { DEFAULT_CLASS, type RoomClass } from "../../shared/rooms/room_class.ts";
-import { JournalRules } from "./rules.ts";
+import { JournalRules } from "./journal_place.ts";
 
 const { journal: config } = configFrom({ journal: { journal: "off", journal_bytes: 1_000_000 } });
 

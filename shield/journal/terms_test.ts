@@ -9,7 +9,7 @@ import { MirrorRules } from "../mirror/rules.ts";
 import { MirrorStats } from "../mirror/stats.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { emptySettings, type TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { TermsOf, type TermsQuery } from "./terms.ts";
+import { TermsOf, type TermsQuery } from "./journal.ts";
 
 function asked(change: Partial<TermsQuery> & { readonly identity?: Partial<Identity> } = {}) {
   const { identity, ...rest } = change;

@@ -3,8 +3,15 @@
  * Pure over the ledger; the open connections are an argument.
  */
 import { REFUSED_BYTES } from "./ledger.ts";
-import { readLeftOut } from "./left_out_rows.ts";
-import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
+import {
+  HEAD_BYTES,
+  isWanted,
+  KIND,
+  packedId,
+  packedMessageId,
+  readLeftOut,
+  readMessage,
+} from "./row_form.ts";
 import type {
   CaughtUp,
   ConnectionBegin,
@@ -15,9 +22,9 @@ import type {
   Refusal,
   SubscriptionBegin,
   SubscriptionEnd,
-} from "./row_facts.ts";
-import { HEAD_BYTES, isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
-import type { WantedIds } from "./row_form.ts";
+  WantedIds,
+} from "./row_form.ts";
+import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
 import { type Breathe, factsOf, type LedgerSource, type Passed, scan } from "./scan.ts";
 import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/cluster_why.ts";
 import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster/cluster_why.ts";
@@ -31,9 +38,7 @@ const READS_MAX = 20_000;
 
 /** A connection that is open. */
 export interface OpenConnection extends Omit<ConnectionBegin, "tenant_id"> {
-  /** Its number in the ledger. */
   readonly number: number;
-  /** Its subscription to a room of its tenant. */
   subscription(room_id: string): SubscriptionMark | undefined;
   /** The room's queue for the client; absent or undefined: empty. */
   waits?(room_id: string): Waits | undefined;
@@ -262,7 +267,6 @@ function isWantedRow(
     : connection_id === query.connection;
 }
 
-/** Connections by their numbers. */
 type Histories = Map<number, ConnectionHistory>;
 
 /** Adds a stored row of an existing connection; the row of its end may follow. */
@@ -429,7 +433,6 @@ function addRefusal({ refusals }: Gathered, row: Passed, query: WhyUser): void {
   if (refusals.length > WHY_REFUSALS_MAX) refusals.shift();
 }
 
-/** The rooms of a request, by their numbers in the ledger. */
 function roomsOf(ledger: LedgerSource, query: WhyUser): Map<number, string> {
   const rooms = new Map<number, string>();
   const ids = query.messages.map(({ room_id }) => room_id);

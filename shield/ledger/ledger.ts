@@ -4,26 +4,31 @@
  * row at their end. Pure: the time is an argument. `scan.ts` reads.
  */
 import {
+  addTo,
+  extend,
   HEAD_BYTES,
   KIND,
+  leftOutSize,
   messageSize,
+  nextCapacity,
   ROW_BYTES_MAX,
   writeEcho,
   writeHead,
+  writeLeftOut,
   writeMessage,
 } from "./row_form.ts";
-import { idsOf } from "../message/message_ids.ts";
-import { addTo, extend, leftOutSize, nextCapacity, writeLeftOut } from "./left_out_rows.ts";
-import type { RunningRow, SegmentPlace } from "./left_out_rows.ts";
-import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type {
   ConnectionEnd,
   LeftOutWhy,
   PassedOver,
   PastRead,
   Refusal,
+  RunningRow,
+  SegmentPlace,
   SubscriptionEnd,
-} from "./row_facts.ts";
+} from "./row_form.ts";
+import { idsOf } from "../message/message_ids.ts";
+import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
 
 /** Bytes of one segment: dropped at once when the ledger is full. */
 const SEGMENT_BYTES = 262_144;

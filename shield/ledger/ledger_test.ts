@@ -7,14 +7,12 @@ import fc from "fast-check";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import { accountsOf, readsOf } from "./explain.ts";
-import { findMessages } from "./find_messages.ts";
-import { HandshakeNotes } from "./handshakes.ts";
-import { noting } from "./start.ts";
+import { findMessages, scan } from "./scan.ts";
+import { HandshakeNotes, noting } from "./capability.ts";
 import type { Observed } from "../message/observers.ts";
 import { gather } from "./history.ts";
-import { scan } from "./scan.ts";
 import { Ledger } from "./ledger.ts";
-import type { RunningRow } from "./left_out_rows.ts";
+import type { RunningRow } from "./row_form.ts";
 import { envelopeOf, Model, STEPS, twistOf } from "./testing/model.ts";
 
 const breathe = () => Promise.resolve();

@@ -2,23 +2,23 @@
  * Starts the storage of ledgers: the writer of this Shield's ledger, and the reader of others. Nothing is opened,
  * created or written unless `[ledger] store` is true.
  */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import type { Env } from "../../shared/env.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { LivingPart, OwnLife } from "../../shared/lives/own_life.ts";
-import type { FormerReading } from "./former_ledgers.ts";
-import { type Ledger, REFUSED_BYTES, type Segment } from "./ledger.ts";
-import { registerReads, StoreReads } from "./store_reads.ts";
+import { type FormerReading, registerReads, StoreReads } from "./former_ledgers.ts";
+import { type Ledger, REFUSED_BYTES } from "./ledger.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { openOnce } from "../../shared/turns/once.ts";
 import { BlockQueue, type WaitingBlock } from "../../shared/blocks/block_queue.ts";
-import { Presences } from "./presences.ts";
-import type { LivingConnection } from "../fanout/delivery_notes.ts";
-import { HEAD_BYTES, isNumbered, KIND, readHead } from "./row_form.ts";
-import { BlockDraft } from "./stored_block.ts";
+import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
+import { clipped, isNumbered, KIND } from "./row_form.ts";
+import type { ConnectionBegin, SubscriptionBegin } from "./row_form.ts";
+import { factsOf, type Passed, scan } from "./scan.ts";
 import type { Config } from "../../shared/config/schema.ts";
+import type { HubPatterns } from "../fanout/patterns.ts";
+import { BlockDraft } from "./stored_block.ts";
 
 interface LedgerStart extends Pick<Env, "registry" | "now"> {
   readonly config: Pick<Config, "ledger">;
@@ -47,24 +47,20 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   const store = openOnce(() => spine.blocks("ledger", bounds_of_all));
   const log = start.log.child({ part: "ledger" });
   const writer = new StoreWriter({ ...start, ...config.ledger, ledger, store, log });
-  scrapedGauge(
-    registry,
-    "shield_ledger_waiting_bytes",
-    "Bytes of the ledger that are queued for its store.",
-    () => writer.waiting_bytes,
-  );
-  scrapedCounter(
-    registry,
-    "shield_ledger_stored_bytes_total",
-    "Bytes of the ledger that were stored.",
-    () => writer.totals.stored_bytes,
-  );
-  scrapedCounter(
-    registry,
-    "shield_ledger_lost_blocks_total",
-    "Blocks of the ledger that were not stored: the queue was full, or the store refused them.",
-    () => writer.totals.lost_blocks,
-  );
+  scraped(registry, {
+    "shield_ledger_waiting_bytes": [
+      "Bytes of the ledger that are queued for its store.",
+      () => writer.waiting_bytes,
+    ],
+    "shield_ledger_stored_bytes_total": [
+      "Bytes of the ledger that were stored.",
+      () => writer.totals.stored_bytes,
+    ],
+    "shield_ledger_lost_blocks_total": [
+      "Blocks of the ledger that were not stored: the queue was full, or the store refused them.",
+      () => writer.totals.lost_blocks,
+    ],
+  });
   const lives = () => life.lives.all();
   const reads = new StoreReads(config.ledger);
   registerReads(registry, reads);
@@ -77,7 +73,6 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
 // dropped, and the tenant's next blocks record that. Rows of unauthenticated clients, which have no tenant, stay in
 // memory.
 
-const SLICE_ROWS = 500;
 /** The most blocks that one pass stores; the others wait for the next. */
 const PASS_BLOCKS = 512;
 /** How often existing connections are written during the retention of a block. */
@@ -118,7 +113,8 @@ export class StoreWriter {
   readonly #tenants = new Map<string, Tenant>();
   readonly #presences: Presences;
   readonly #waiting: BlockQueue<Waiting>;
-  #next = { segment: 0, start: 0 };
+  /** The end of the copied rows, and the position of the next message. */
+  #next = { segment: 0, start: 0, position: 1 };
   /** The time up to which rows were copied, Unix ms. */
   #copied_ms: number;
   #again_ms: number;
@@ -208,42 +204,38 @@ export class StoreWriter {
     const { ledger } = this.#options;
     ledger.seal();
     const segments = ledger.segments.filter(({ number }) => number >= this.#next.segment);
-    const ends = segments.map(({ used }) => used);
     const [first] = segments;
+    const last = segments.at(-1);
+    if (first === undefined || last === undefined) return;
+    const { segment, start: copied } = this.#next;
     // The oldest rows were dropped before they were copied.
-    if (first !== undefined && this.#next.segment > 0 && first.number > this.#next.segment) {
-      this.#loseAll(first.start_ms);
-    }
-    let rows = 0;
-    for (const [at, segment] of segments.entries()) {
-      const start = segment.number === this.#next.segment ? this.#next.start : 0;
-      const walk = new Walk(segment, start, ends[at]!, this.#positionIn(segment, start));
-      while (walk.next()) {
-        this.#take(walk);
-        if (++rows % SLICE_ROWS === 0) await turn();
-      }
-      this.#next = { segment: segment.number, start: ends[at]! };
-      this.#position = walk.position;
-    }
+    if (segment > 0 && first.number > segment) this.#loseAll(first.start_ms);
+    const start = first.number === segment ? copied : 0;
+    const end = last.used;
+    let position = start === 0 ? first.first_position : this.#next.position;
+    const from = { start, position };
+    await scan(
+      { segments },
+      (row) => {
+        this.#take(row);
+        position = row.position + (isNumbered(row.head.kind) ? 1 : 0);
+      },
+      turn,
+      from,
+    );
+    this.#next = { segment: last.number, start: end, position };
   }
 
-  /** The position of the next message after the copied ones. */
-  #position = 1;
-
-  #positionIn({ first_position }: Segment, start: number): number {
-    return start === 0 ? first_position : this.#position;
-  }
-
-  #take(walk: Walk): void {
-    const { head, segment } = walk;
+  #take(row: Passed): void {
+    const { head, segment } = row;
     const room = head.room === 0 ? undefined : this.#options.ledger.rooms.of(head.room);
-    const tenant_id = room?.tenant_id ?? (head.room === 0 ? tenantIn(walk) : "");
+    const tenant_id = room?.tenant_id ?? (head.room === 0 ? tenantIn(row) : "");
     if (tenant_id === "") return;
     const draft = this.#draftOf(tenant_id);
     if (room !== undefined) draft.name(room.number, room.room_id);
-    const row = segment.bytes.subarray(head.start, head.end);
-    const place = { start_ms: segment.start_ms, position: walk.row_position };
-    draft.copy(row, place, isNumbered(head.kind) ? 1 : 0);
+    const bytes = segment.bytes.subarray(head.start, head.end);
+    const place = { start_ms: segment.start_ms, position: row.position };
+    draft.copy(bytes, place, isNumbered(head.kind) ? 1 : 0);
   }
 
   /** The block for the tenant's next row; called before each row, so that every block is closed in time. */
@@ -308,35 +300,127 @@ export class StoreWriter {
   }
 }
 
-class Walk {
-  readonly segment: Segment;
-  readonly head = { kind: 0, flags: 0, start: 0, end: 0, room: 0, after_ms: 0, connection: 0 };
-  /** The position of the current row, and that of the next message. */
-  row_position: number;
-  position: number;
-  readonly #end: number;
-
-  constructor(segment: Segment, start: number, end: number, position: number) {
-    this.segment = segment;
-    this.head.end = start;
-    this.#end = end;
-    this.row_position = this.position = position;
-  }
-
-  /** Moves to the next row; false if there is none. */
-  next(): boolean {
-    if (this.head.end >= this.#end) return false;
-    readHead(this.segment.view, this.head.end, this.head);
-    this.row_position = this.position;
-    if (isNumbered(this.head.kind)) this.position++;
-    return true;
-  }
+/** Owner of a row without a room (disconnect or refusal); "" if none. */
+function tenantIn(row: Passed): string {
+  const behind = row.head.kind === KIND.refused ? REFUSED_BYTES : 0;
+  return String(factsOf<{ tenant_id?: string }>(row, behind).tenant_id ?? "");
 }
 
-const decoder = new TextDecoder();
+// A killed Shield cannot record the end of connections and subscriptions, so existing ones are written when they are
+// new, and again periodically; a subscription also until it has caught up.
 
-/** Owner of a row without a room (disconnect or refusal); "" if none. */
-function tenantIn({ head: { kind, start, end }, segment: { bytes } }: Walk): string {
-  const facts = start + HEAD_BYTES + (kind === KIND.refused ? REFUSED_BYTES : 0);
-  return String(JSON.parse(decoder.decode(bytes.subarray(facts, end))).tenant_id ?? "");
+const SLICE = 1_000;
+
+/** The connections and subscriptions of one Shield. */
+class Presences {
+  /** Connections with an unwritten subscription. */
+  readonly joined = new Set<LivingConnection>();
+  connections: Iterable<LivingConnection> = [];
+  /** Absent: no room is received by a pattern. */
+  patterns: Pick<HubPatterns, "of"> | undefined;
+  readonly #ledger: Pick<Ledger, "rooms">;
+  readonly #draftOf: (tenant_id: string) => BlockDraft;
+  #written = new WeakSet<SubscriptionMark>();
+  /** The number of the last written connection. */
+  #last = 0;
+  /** Tenants whose connections are written again. */
+  #again = new Set<string>();
+
+  constructor(ledger: Pick<Ledger, "rooms">, draftOf: (tenant_id: string) => BlockDraft) {
+    this.#ledger = ledger;
+    this.#draftOf = draftOf;
+  }
+
+  /** Schedules all connections for another write, or those of one tenant. */
+  forget(tenant_id?: string): void {
+    if (tenant_id !== undefined) return void this.#again.add(tenant_id);
+    this.#written = new WeakSet();
+    this.#last = 0;
+  }
+
+  /** Writes new connections and subscriptions. `now` is in Unix ms. */
+  async write(now: () => number): Promise<void> {
+    const first = this.#last;
+    const again = this.#again;
+    this.#again = new Set();
+    let last = first;
+    let looked = 0;
+    for (const connection of this.connections) {
+      if (++looked % SLICE === 0) await turn();
+      if (connection.ended) continue;
+      const { number, outbox, identity: { tenant_id } } = connection;
+      const from = outbox?.queued_from ?? 0;
+      if (from > 0) this.#draftOf(tenant_id).add(KIND.waiting, 0, number, { from }, now());
+      const is_again = again.has(tenant_id);
+      if (number <= first && !is_again) continue;
+      if (is_again) this.#forgetMarks(connection);
+      last = Math.max(last, number);
+      this.#writeConnection(connection, now());
+    }
+    // Not if another write of all was scheduled meanwhile.
+    if (this.#last === first) this.#last = last;
+    await this.#writeJoined(now);
+  }
+
+  #forgetMarks(connection: LivingConnection): void {
+    for (const [, { mark }] of this.#marksOf(connection)) {
+      if (mark !== undefined) this.#written.delete(mark);
+    }
+  }
+
+  async #writeJoined(now: () => number): Promise<void> {
+    let looked = 0;
+    for (const connection of [...this.joined]) {
+      if (++looked % SLICE === 0) await turn();
+      if (connection.ended || this.#writeSubscriptions(connection, now())) {
+        this.joined.delete(connection);
+      }
+    }
+  }
+
+  #writeConnection(connection: LivingConnection, now_ms: number): void {
+    const { number, id, identity: { tenant_id, user_id }, caller, noted_ms } = connection;
+    const batch = connection.outbox?.has_batches ?? false;
+    const facts: ConnectionBegin = {
+      connection_id: id,
+      tenant_id,
+      user_id,
+      remote_ip: clipped(caller.remote_ip),
+      began_ms: noted_ms,
+      batch,
+    };
+    this.#draftOf(tenant_id).add(KIND.opened, 0, number, facts, now_ms);
+    if (!this.#writeSubscriptions(connection, now_ms)) this.joined.add(connection);
+  }
+
+  /** Writes new subscriptions, and those that have advanced; false if some have not caught up yet. */
+  #writeSubscriptions(connection: LivingConnection, now_ms: number): boolean {
+    const { number, identity: { tenant_id } } = connection;
+    let is_final = true;
+    for (const [room_id, { mark }] of this.#marksOf(connection)) {
+      if (mark === undefined || this.#written.has(mark)) continue;
+      const room = this.#ledger.rooms.find(tenant_id, room_id);
+      if (room === undefined) {
+        // The ledger has no number for the room before its first message.
+        is_final = false;
+        continue;
+      }
+      const { number: own, since, since_ms, episode: caught_up, filters } = mark;
+      const draft = this.#draftOf(tenant_id);
+      draft.name(room.number, room_id);
+      const facts: SubscriptionBegin = { number: own, since, since_ms, caught_up, filters };
+      draft.add(KIND.joined, room.number, number, facts, now_ms);
+      if (caught_up?.live === 0) is_final = false;
+      else this.#written.add(mark);
+    }
+    return is_final;
+  }
+
+  *#marksOf(connection: LivingConnection): Generator<
+    readonly [room_id: string, subscription: { readonly mark?: SubscriptionMark | undefined }]
+  > {
+    yield* connection.subscriptions;
+    const { rooms = [] } = this.patterns?.of(connection) ?? {};
+    for (const [room_id, { subscriber }] of rooms) yield [room_id, subscriber];
+  }
 }

@@ -1,7 +1,7 @@
 /** How many requests read stored ledgers at a time, and the outcome of the others. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../shared/spine/testing/conformance.ts";
-import { StoreReads } from "./store_reads.ts";
+import { StoreReads } from "./former_ledgers.ts";
 
 /** A timeout that no request reaches, in ms. */
 const LONG_MS = 600_000;

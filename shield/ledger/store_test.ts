@@ -8,14 +8,14 @@ import { Lives } from "../../shared/lives/lives.ts";
 import { OwnLife } from "../../shared/lives/own_life.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { accountsOf } from "./explain.ts";
-import { findMessages } from "./find_messages.ts";
+import { findMessages } from "./scan.ts";
 import { lifeName, readFormer } from "./former_ledgers.ts";
 import { gather } from "./history.ts";
 import { Ledger } from "./ledger.ts";
 import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
-import type { ConnectionEnd } from "./row_facts.ts";
-import { BlockDraft, readBlock } from "./stored_block.ts";
+import type { ConnectionEnd } from "./row_form.ts";
 import { StoreWriter } from "./store.ts";
+import { BlockDraft, readBlock } from "./stored_block.ts";
 import { envelopeOf, Model, STEPS, twistOf } from "./testing/model.ts";
 
 const breathe = () => Promise.resolve();

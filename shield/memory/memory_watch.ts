@@ -5,8 +5,7 @@
 import type { Env } from "../../shared/env.ts";
 import { banKey, decodeBan, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import { scraped, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -273,13 +272,9 @@ function registerMetrics(
     "Sockets whose connection has ended but whose peer has not closed yet.",
     () => [...sockets.values()].filter(({ ended }) => ended).length,
   );
-  scrapedFamily(
-    registry,
-    "shield_memory_guard_total",
-    "Actions of the memory guard.",
-    "action",
-    () => actions,
-  );
+  scraped(registry, {
+    "shield_memory_guard_total": ["Actions of the memory guard.", "action", () => actions],
+  });
 }
 
 /** Attributes freed memory to the socket that closed last. */

@@ -5,7 +5,7 @@ import { configFrom } from "../../shared/config/load.ts";
 import type { JournalEntry } from "../../shared/journal/record.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { Journal } from "../journal/journal.ts";
-import { JournalRules } from "../journal/rules.ts";
+import { JournalRules } from "../journal/journal_place.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { observersOf } from "./observers.ts";

@@ -50,6 +50,13 @@ export const UNIX_MS: Schema = { type: "number", description: "Unix time in mill
 export const COUNT: Schema = { type: "number", minimum: 0 };
 /** The schema of a boolean. */
 export const BOOLEAN: Schema = { type: "boolean" };
+/** The schema of an integer within these bounds. */
+export const integer = (minimum: number, maximum?: number, by_default?: number): Schema => ({
+  type: "integer",
+  minimum,
+  ...(maximum === undefined ? {} : { maximum }),
+  ...(by_default === undefined ? {} : { default: by_default }),
+});
 /** The schema of any text. */
 export const TEXT: Schema = { type: "string" };
 
@@ -96,12 +103,7 @@ export const inQuery = (
 /** `?node=`. */
 export const NODE = inQuery("node", "only this Shield or Brain");
 /** `?limit=`. */
-export const LIMIT = inQuery("limit", "number of rows", {
-  type: "integer",
-  minimum: 1,
-  maximum: 1_000,
-  default: 100,
-});
+export const LIMIT = inQuery("limit", "number of rows", integer(1, 1_000, 100));
 /** `?sort=`, one of these, the first by default. */
 export const sortBy = (...names: string[]) =>
   inQuery("sort", "sort order, largest first", { type: "string", enum: names, default: names[0] });

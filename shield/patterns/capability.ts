@@ -1,23 +1,23 @@
 /** The patterns capability of a Shield: a SUB of `orders-*` receives all rooms whose ids begin so. */
-import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
 import type { Capability } from "../capability.ts";
 import { PatternRooms } from "./pattern_rooms.ts";
 import { subscribePattern, unsubscribePattern } from "./subscribe_pattern.ts";
 
 function registerCounts({ counts }: PatternRooms, registry: Registry): void {
   const patterns_help = "Subscriptions of all connections to patterns of rooms.";
-  scrapedGauge(registry, "shield_patterns", patterns_help, () => counts.patterns);
+  scraped(registry, {
+    "shield_patterns": [patterns_help, () => counts.patterns],
+  });
   const rooms_help = "Rooms that are received by patterns, each counted once per connection.";
-  scrapedGauge(registry, "shield_pattern_rooms", rooms_help, () => counts.rooms);
+  scraped(registry, {
+    "shield_pattern_rooms": [rooms_help, () => counts.rooms],
+  });
   const unmatched_help =
     "Messages received for a tenant's patterns, of rooms that no pattern matches.";
-  scrapedCounter(
-    registry,
-    "shield_unmatched_messages_total",
-    unmatched_help,
-    () => counts.unmatched,
-  );
+  scraped(registry, {
+    "shield_unmatched_messages_total": [unmatched_help, () => counts.unmatched],
+  });
 }
 
 /** The capability, for a Shield's list. */

@@ -11,7 +11,7 @@ import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, inBody, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../../shared/turns/check_queue.ts";
-import { withoutEnd } from "../admin/routing/ending_stream.ts";
+import { withoutEnd } from "../admin/routing/admin_host.ts";
 import {
   flagOf,
   readBytes,

@@ -4,7 +4,7 @@ import { until } from "../../shared/testing/until.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { ALL_COMMANDS, commandSubject, processSubject } from "../../shared/subjects/subject.ts";
 import { testSpine } from "../testing/spine.ts";
-import { CommandsUnderWay } from "./commands_under_way.ts";
+import { CommandsUnderWay } from "./capability.ts";
 
 const SUBJECT = commandSubject("acme", "lobby");
 const PAYLOAD = new TextEncoder().encode("command");

@@ -1,6 +1,6 @@
 /** Held members: their times and users, without a timer for each. */
 import assert from "node:assert/strict";
-import { GraceMembers, type MemberRef } from "./grace_members.ts";
+import { GraceMembers, type MemberRef } from "./announcer.ts";
 import { entryOf, TestPort } from "./testing/port.ts";
 
 function fixture() {

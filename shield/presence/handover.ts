@@ -3,12 +3,11 @@
  * client that reconnects elsewhere and names its former connection keeps that id: its members stay, without a leave and
  * a join. Best effort: an unknown client gets a new id.
  */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import { z } from "zod";
 import type { Identity } from "../auth/identity.ts";
 import { connectionId } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
@@ -55,7 +54,6 @@ interface Awaited {
   readonly tenant_id: string;
   readonly user_key: string;
   readonly until_ms: number;
-  /** The latest claim. */
   claim?: Claim;
 }
 
@@ -138,24 +136,20 @@ export class Handover {
     this.#publish({ from: options.node_id, want: true });
     const answers = spine.subscribe(MOVING, (message) => this.#answer(message), { queue: QUEUE });
     this.#unsubscribe = () => [subscription, answers].forEach((one) => one.unsubscribe());
-    scrapedGauge(
-      registry,
-      "shield_moving_connections",
-      "Connections of stopping Shields that may reconnect here with their ids.",
-      () => this.size,
-    );
-    scrapedCounter(
-      registry,
-      "shield_moved_connections_total",
-      "Connections that moved here from a stopping Shield and kept their ids.",
-      () => this.#kept,
-    );
-    scrapedCounter(
-      registry,
-      "shield_moves_unheard_total",
-      "Other Shields that did not confirm the moving connections in time.",
-      () => this.#unconfirmed,
-    );
+    scraped(registry, {
+      "shield_moving_connections": [
+        "Connections of stopping Shields that may reconnect here with their ids.",
+        () => this.size,
+      ],
+      "shield_moved_connections_total": [
+        "Connections that moved here from a stopping Shield and kept their ids.",
+        () => this.#kept,
+      ],
+      "shield_moves_unheard_total": [
+        "Other Shields that did not confirm the moving connections in time.",
+        () => this.#unconfirmed,
+      ],
+    });
   }
 
   get size(): number {

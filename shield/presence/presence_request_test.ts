@@ -1,6 +1,6 @@
 /** The valid presence options of a SUB. */
 import assert from "node:assert/strict";
-import { presenceRequest } from "./presence_request.ts";
+import { presenceRequest } from "./service.ts";
 
 const LIMITS = { member_meta_bytes: 10 };
 const SUB = {

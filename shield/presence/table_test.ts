@@ -20,7 +20,7 @@ import {
 } from "./table.ts";
 import { entryOf, START_MS, writerOf, written } from "./testing/port.ts";
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
-import { createPosition, type Snapshot, takeSnapshot, takeUpdate } from "./position.ts";
+import { createPosition, type Snapshot, takeSnapshot, takeUpdate } from "./table.ts";
 
 const ids = (members: readonly PresentMember[] | undefined) =>
   members?.map(({ connection_id }) => connection_id) ?? [];

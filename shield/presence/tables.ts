@@ -16,10 +16,9 @@ import type {
 import { writerKey } from "../../shared/presence/types.ts";
 import type { Entry, MemberInput, Writer, WriterKey } from "../../shared/presence/types.ts";
 import { presenceSubject, processSubject } from "../../shared/subjects/subject.ts";
-import { isSameEmitter, takeSnapshot, takeUpdate } from "./position.ts";
-import type { Snapshot, SnapshotOutcome } from "./position.ts";
+import { isSameEmitter, removeOwn, setOwn, takeSnapshot, takeUpdate } from "./table.ts";
+import type { Snapshot, SnapshotOutcome, TableMember } from "./table.ts";
 import { type PresenceStats, type PullOutcome, refuse } from "./stats.ts";
-import { removeOwn, setOwn, type TableMember } from "./table.ts";
 import { WatchedRoom } from "./watched_room.ts";
 import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts";
 import { bump } from "../stats/stats.ts";
@@ -285,7 +284,6 @@ interface Question {
   readonly room: WatchedRoom;
   readonly request: number;
   readonly owner: string;
-  /** The received pages, by number. */
   readonly pages: Map<number, RoomSnapshot>;
   members: number;
   cancel: () => void;

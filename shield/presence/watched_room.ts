@@ -7,10 +7,9 @@ import { ArqonError, type PresentMember } from "@arqon/proto";
 import type { PresencePort } from "../../shared/presence/messages.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
 import { bump } from "../stats/stats.ts";
-import { createPosition } from "./position.ts";
-import type { PresenceStats } from "./stats.ts";
-import { countUsers, createTable, reportedMembers, takeChanges } from "./table.ts";
+import { countUsers, createPosition, createTable, reportedMembers, takeChanges } from "./table.ts";
 import type { TableChanges } from "./table.ts";
+import type { PresenceStats } from "./stats.ts";
 
 /** The longest time between two batches, in ms, unless `announce_ms` is longer. */
 const WINDOW_MAX_MS = 1_000;

@@ -3,6 +3,7 @@
  * are filled in the background: from the server or, while the server is unreachable or late, from local buckets, as if
  * this Shield were the only one.
  */
+import { scraped } from "../../shared/metrics/metrics.ts";
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Env } from "../../shared/env.ts";
@@ -10,8 +11,6 @@ import { liveKeysOf } from "../../shared/config/keys/live_keys.ts";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { RenewedSecret } from "../../shared/process/secret_file.ts";
 import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import { fullBucket, reserve } from "./bucket.ts";
@@ -113,24 +112,17 @@ export class StartedQuota implements Quota {
       labelNames: ["outcome"],
       registers,
     });
-    scrapedGauge(
-      registry,
-      "shield_quota_degraded",
-      "1 while this Shield counts quotas alone",
-      () => Number(this.#degraded),
-    );
-    scrapedGauge(
-      registry,
-      "shield_quota_tenants",
-      "Tenants with a slice on this Shield",
-      () => this.#slices.size,
-    );
-    scrapedCounter(
-      registry,
-      "shield_quota_untracked_total",
-      "Messages allowed without a quota because more tenants were active than the limit of slices",
-      () => this.#slices.untracked,
-    );
+    scraped(registry, {
+      "shield_quota_degraded": [
+        "1 while this Shield counts quotas alone",
+        () => Number(this.#degraded),
+      ],
+      "shield_quota_tenants": ["Tenants with a slice on this Shield", () => this.#slices.size],
+      "shield_quota_untracked_total": [
+        "Messages allowed without a quota because more tenants were active than the limit of slices",
+        () => this.#slices.untracked,
+      ],
+    });
   }
 
   /** True while each Shield counts alone, because the server is unreachable or late. */

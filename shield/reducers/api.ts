@@ -35,7 +35,7 @@ import { AdminTable, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../../shared/turns/check_queue.ts";
 import { readQuery } from "../admin/routing/query.ts";
-import { COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
+import { COUNT, ID, inQuery, integer, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { createCompiler } from "../policy/modules/compile.ts";
 import { Kept } from "../policy/modules/kept.ts";
 import { createMetering } from "../policy/modules/metering.ts";
@@ -57,10 +57,7 @@ export interface ReducerAdminContext extends Pick<Env, "log" | "node_id" | "now"
 
 const OBJECT = { type: "object" };
 const CLASS = object({ tenant: ID, reducer: OBJECT, node_id: ID });
-const number = inQuery("number", "only if this is the current deploy number", {
-  type: "integer",
-  minimum: 0,
-});
+const number = inQuery("number", "only if this is the current deploy number", integer(0));
 /** The body of a deploy: a module. */
 const MODULE: RouteBody<ReducerAdminContext, Uint8Array> = {
   type: "application/wasm",

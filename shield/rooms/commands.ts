@@ -1,8 +1,8 @@
 /** The commands of rooms with their own path over HTTP, and their members. */
 import type { CommandRoute } from "../http/http_commands.ts";
-import { FIELD, member, PAGE, POSITION, USER, whole } from "../http/members.ts";
+import { FIELD, member, PAGE, POSITION, USER } from "../http/members.ts";
 import type { CommandMember } from "../http/members.ts";
-import { ID } from "../openapi/openapi_parts.ts";
+import { ID, integer } from "../openapi/openapi_parts.ts";
 
 const ROOM = "/v1/rooms/{room}";
 const TEN_YEARS_MS = 315_360_000_000;
@@ -40,14 +40,14 @@ const DATA = {
     "data",
     "events_after",
     "also the events after this version",
-    whole(0, Number.MAX_SAFE_INTEGER),
+    integer(0, Number.MAX_SAFE_INTEGER),
   ),
-  lease_ms: member("data", "ttl_ms", "duration of the lease", whole(1, 86_400_000)),
+  lease_ms: member("data", "ttl_ms", "duration of the lease", integer(1, 86_400_000)),
   ban_ms: member(
     "data",
     "ttl_ms",
     "duration of the ban; absent: it never expires",
-    whole(1, TEN_YEARS_MS),
+    integer(1, TEN_YEARS_MS),
   ),
   reason: member("data", "reason", "for people", { ...FIELD, type: ["string", "null"] }),
   user_id: member("data", "user_id", "the user", USER),

@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Registry } from "prom-client";
 import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
-import { violationText } from "./validation/event_check.ts";
+import { createViolationLog, LINES_PER_SECOND, violationText } from "./gate.ts";
 import { NAMED_TENANTS, registerSchemaMetrics, TopTenants } from "./metrics.ts";
-import { createViolationLog, LINES_PER_SECOND } from "./gate.ts";
 
 const figures = () => ({
   ages_seconds: [["ping", 1.5]] as const,

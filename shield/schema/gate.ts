@@ -1,22 +1,26 @@
 /**
  * The schema step of the message path (docs/governance.md#contracts): an event on a mapped subject must be the message
- * that its mapping names. It answers from memory, and fails closed. `cache.ts` keeps schemas in memory;
- * `event_check.ts` checks an event.
+ * that its mapping names. It answers from memory, and fails closed. `cache.ts` keeps schemas in memory.
  */
-import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, type ScannedEnvelope, type ScannedEvent } from "@arqon/proto";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
-import type { Subject } from "../../shared/subjects/subject.ts";
+import { deadLetterSubject, type Subject } from "../../shared/subjects/subject.ts";
 import type { CandidateVerdicts, Note, SchemaRefusal, Schemas } from "../message/gates.ts";
-import type { SchemaCache } from "./registry/cache.ts";
-import { type DeadLetters, DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
-import type { MappedMessage } from "./registry/entry.ts";
-import { checkEvent, firstOf, violationText } from "./validation/event_check.ts";
-import type { Mappings } from "./mappings.ts";
-import type { MessageSchema, Validation } from "./validation/message_schema.ts";
+import type { MappedMessage, SchemaCache } from "./registry/cache.ts";
+import { essenceOf, formOf } from "./validation/message_schema.ts";
+import type { MessageSchema, Validation, Violation } from "./validation/message_schema.ts";
 import type { SchemaTotals } from "./metrics.ts";
 import type { CompiledSchema, WorkingSet } from "./registry/working_set.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { tenantLines } from "../../shared/logs/tenant_lines.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import {
+  compilePatterns,
+  compilingPatterns,
+  moreSpecific,
+} from "../../shared/subjects/subject_pattern.ts";
+import type { PatternTable } from "../../shared/subjects/subject_pattern.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 
 /** The most subjects with a cached mapping; beyond that, the cache is cleared. */
 const SUBJECTS_MAX = 65_536;
@@ -243,4 +247,256 @@ export function createViolationLog(log: Logger, now: () => number): ViolationLog
       log.warn(more, { error: "too many lines", tenant_id });
     }
   };
+}
+
+// A copy of a refused event that cannot be sent is counted and dropped, and never delays the sender's answer.
+
+/** The header of the envelope that says why it was refused. */
+const DLQ_REASON_HEADER = "x-arqon-dlq-reason";
+/** The header with the path of the field; empty when the refusal is about the event itself. */
+const DLQ_PATH_HEADER = "x-arqon-dlq-path";
+/** The header beside the envelope: the reason of the refusal, as in `docs/errors.md`. */
+const DLQ_SPINE_HEADER = "x-arqon-reason";
+
+interface DeadLettersOptions {
+  readonly spine: Pick<Spine, "publish" | "flush">;
+  readonly totals: Pick<SchemaTotals, "dead_letters">;
+  /** The most unconfirmed bytes; above that, copies are dropped. */
+  readonly bytes_max: number;
+}
+
+/** Sends copies of refused events. */
+export class DeadLetters {
+  readonly #options: DeadLettersOptions;
+  #pending_bytes = 0;
+
+  constructor(options: DeadLettersOptions) {
+    this.#options = options;
+  }
+
+  /** Sends a copy; `envelope` is the routed form. Never throws, never waits. */
+  send(subject: Subject, envelope: Uint8Array, reason: string): void {
+    const { spine, totals: { dead_letters }, bytes_max } = this.#options;
+    const size = envelope.length;
+    if (this.#pending_bytes + size > bytes_max) {
+      dead_letters.full++;
+      return;
+    }
+    try {
+      spine.publish(deadLetterSubject(subject), envelope, { [DLQ_SPINE_HEADER]: reason });
+    } catch {
+      dead_letters.failed++;
+      return;
+    }
+    this.#pending_bytes += size;
+    spine.flush().then(
+      () => void dead_letters.sent++,
+      () => void dead_letters.failed++,
+    ).finally(() => this.#pending_bytes -= size);
+  }
+}
+
+/** The longest path and the longest message in a refusal, in UTF-16 units. */
+const PATH_UNITS = 256;
+const MESSAGE_UNITS = 256;
+
+function only(rule: string, message: string): Validation {
+  return { violations: [{ path: "", rule, message }], total: 1, unknown: 0, unknown_paths: [] };
+}
+
+const BLANK: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);
+
+/** Whether bytes begin and end as a JSON object or array does. */
+function looksLikeJson(data: Uint8Array): boolean {
+  const isText = (byte: number) => !BLANK.has(byte);
+  const first = data.find(isText);
+  const last = data.findLast(isText);
+  return (first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d);
+}
+
+/** Checks an event; the result has no violations if the event is valid. */
+export function checkEvent(
+  mapping: SchemaMapping,
+  schema: MessageSchema,
+  event: Readonly<ScannedEvent>,
+  bytes: ScannedEnvelope["bytes"],
+): Validation {
+  if (event.schema_id !== "" && event.schema_id !== mapping.schema_id) {
+    const named = JSON.stringify(event.schema_id);
+    return only(
+      "schema-id",
+      `the event names ${named}, but its subject is mapped to ${mapping.schema_id}`,
+    );
+  }
+  const data = bytes.subarray(event.data_start, event.data_end);
+  const type = essenceOf(event.content_type);
+  const form = formOf(event.content_type);
+  if (form === "binary") {
+    const found = schema.validate(data, mapping);
+    if (found.total === 0 || !looksLikeJson(data)) return found;
+    const named = type === "" ? "none" : type;
+    return only("content-type", `the data is JSON, but its content type ${named} is binary`);
+  }
+  if (form === undefined) {
+    const named = JSON.stringify(event.content_type.slice(0, 100));
+    return only(
+      "content-type",
+      `${named} cannot be checked; expected application/json or application/protobuf`,
+    );
+  }
+  return schema.validateJson(data, mapping);
+}
+
+const clip = (text: string, units: number) =>
+  text.length <= units ? text : `${text.slice(0, units - 1)}…`;
+
+/** The sentence for violations, bounded: `entity[2].vehicle.position.latitude: required (1 of 3)`. */
+export function violationText({ violations, total }: Validation): string {
+  const [first] = violations;
+  if (first === undefined) return "";
+  const { path, rule, message } = first;
+  const where = path === "" ? "" : `${clip(path, PATH_UNITS)}: `;
+  // The path alone explains the violation.
+  const is_plain = message === "" || rule === "required";
+  const why = is_plain ? "" : `: ${clip(message, MESSAGE_UNITS)}`;
+  return `${where}${rule}${why}${total > 1 ? ` (1 of ${total})` : ""}`;
+}
+
+/** The first violation. */
+export function firstOf({ violations }: Validation): Violation {
+  return violations[0] ?? { path: "", rule: "other", message: "" };
+}
+
+// The most specific pattern of a mapping wins, and of two equal ones the tenant's.
+
+/** A mapping and where it comes from. */
+interface Bound {
+  readonly mapping: SchemaMapping;
+  readonly source: "config" | "tenant";
+}
+
+/** The configuration's mappings, compiled. */
+export interface ConfigMappings {
+  readonly mappings: readonly SchemaMapping[];
+  readonly table: PatternTable<Bound>;
+}
+
+/** One tenant's own table, or a problem if its mappings cannot be used and none were in force before. */
+type Table = PatternTable<Bound> | { readonly problem: string };
+
+interface MappingLimits {
+  /** The most run-time mappings of all tenants together. */
+  readonly tenant_mappings: number;
+}
+
+/** The mappings in force. */
+export class Mappings {
+  #config: ConfigMappings;
+  readonly #limits: MappingLimits;
+  readonly #tenants = new Map<string, Table>();
+  readonly #own = new Map<string, readonly SchemaMapping[]>();
+  #count = 0;
+
+  /** Compiles the configuration's mappings. Throws TypeError if one of their subjects is not a pattern. */
+  constructor(config: readonly SchemaMapping[], limits: MappingLimits) {
+    this.#config = makeAtOnce(this.compiling(config));
+    this.#limits = limits;
+  }
+
+  /** Compiles the configuration's mappings for `replace`. Throws as the constructor does. */
+  *compiling(mappings: readonly SchemaMapping[]): Making<ConfigMappings> {
+    return { mappings, table: yield* compilingPatterns(entriesOf(mappings, "config")) };
+  }
+
+  /** Replaces the configuration's mappings, for every tenant. */
+  replace(config: ConfigMappings): void {
+    this.#config = config;
+  }
+
+  /** The number of run-time mappings in force. */
+  get tenant_mappings(): number {
+    return this.#count;
+  }
+
+  /** True if no subject of any tenant is mapped. */
+  get isEmpty(): boolean {
+    return this.#config.mappings.length === 0 && this.#tenants.size === 0;
+  }
+
+  /**
+   * Puts a tenant's mappings in force, all at once. If they cannot be used, returns why, and the former ones stay;
+   * without former ones, every subject of the tenant is refused.
+   */
+  set(tenant_id: string, mappings: readonly SchemaMapping[]): string | undefined {
+    const before = this.#own.get(tenant_id);
+    const table = this.#tableOf(before, mappings);
+    if ("problem" in table) {
+      if (before === undefined) this.#tenants.set(tenant_id, table);
+      return table.problem;
+    }
+    this.#count += mappings.length - (before?.length ?? 0);
+    if (mappings.length === 0) {
+      this.#own.delete(tenant_id);
+      this.#tenants.delete(tenant_id);
+    } else {
+      this.#own.set(tenant_id, mappings);
+      this.#tenants.set(tenant_id, table);
+    }
+    return undefined;
+  }
+
+  /** Whether the tenant's mappings are these. */
+  has(tenant_id: string, mappings: readonly SchemaMapping[]): boolean {
+    const own = this.#tenants.get(tenant_id);
+    if (own !== undefined && "problem" in own) return false;
+    return JSON.stringify(this.#own.get(tenant_id) ?? []) === JSON.stringify(mappings);
+  }
+
+  /** Refuses every subject of a tenant until `set`, since its mappings are unknown. */
+  refuse(tenant_id: string, problem: string): void {
+    this.#tenants.set(tenant_id, { problem });
+  }
+
+  /** The mapping of `in.t.T.r.R` of that tenant, or why it cannot be determined. */
+  find(subject: string, tenant_id: string): Bound | { readonly problem: string } | undefined {
+    const own = this.#tenants.get(tenant_id);
+    if (own !== undefined && "problem" in own) return own;
+    return moreSpecific(this.#config.table.match(subject), own?.match(subject))?.value;
+  }
+
+  /** All mappings in force, the configuration's first. */
+  *all(): Iterable<SchemaMapping> {
+    yield* this.#config.mappings;
+    for (const mappings of this.#own.values()) yield* mappings;
+  }
+
+  messagesOf(schema_id: string): ReadonlySet<string> {
+    const mapped = new Set<string>();
+    for (const one of this.all()) if (one.schema_id === schema_id) mapped.add(one.message);
+    return mapped;
+  }
+
+  #tableOf(
+    before: readonly SchemaMapping[] | undefined,
+    mappings: readonly SchemaMapping[],
+  ): Table {
+    const { tenant_mappings } = this.#limits;
+    if (this.#count - (before?.length ?? 0) + mappings.length > tenant_mappings) {
+      return {
+        problem: `more than ${tenant_mappings} mappings of all tenants (platform.registry)`,
+      };
+    }
+    try {
+      return compilePatterns(entriesOf(mappings, "tenant"));
+    } catch (error) {
+      return { problem: error instanceof Error ? error.message : String(error) };
+    }
+  }
+}
+
+function entriesOf(
+  mappings: readonly SchemaMapping[],
+  source: Bound["source"],
+): (readonly [string, Bound])[] {
+  return mappings.map((mapping) => [mapping.subject, { mapping, source }] as const);
 }

@@ -24,7 +24,7 @@ import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { until } from "../../shared/testing/until.ts";
 import { testSpine } from "../testing/spine.ts";
 import { adminRequest, askJson } from "../admin/routing/testing/admin.ts";
-import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
+import { SCHEMA_ROUTES } from "./capability.ts";
 import { compileMessage } from "./validation/message_schema.ts";
 import { createSetJobs } from "./registry/set_jobs.ts";
 import { isSmallSet } from "./registry/set_work.ts";

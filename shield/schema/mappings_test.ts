@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import { makeAtOnce } from "../../shared/turns/making.ts";
-import { Mappings } from "./mappings.ts";
+import { Mappings } from "./gate.ts";
 
 const mapping = (subject: string, schema_id: string): SchemaMapping => ({
   subject,

@@ -3,12 +3,8 @@
  * a scrape. Labels are bounded: schemas by the configuration, rules and tenants here.
  */
 import { Gauge, type Registry } from "prom-client";
-import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import {
-  scrapedCounter,
-  scrapedCounters,
-  scrapedFamily,
-} from "../../shared/metrics/metrics_plain.ts";
+import { scraped, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 import { sharedFiles } from "../../shared/schema/descriptors/shared_files.ts";
 import type { RefusedPut } from "./registry/adoption.ts";
 import type { WorkingSet } from "./registry/working_set.ts";
@@ -105,34 +101,28 @@ function registerCounters(registry: Registry, totals: SchemaTotals): void {
       for (const [schema, value] of totals.unknown_fields) yield [{ schema }, value];
     },
   );
-  scrapedFamily(
-    registry,
-    "shield_schema_cache_total",
-    "Events of mapped subjects by cache result: hit, stale (not confirmed), miss (refused).",
-    "outcome",
-    () => totals.cache,
-  );
-  scrapedFamily(
-    registry,
-    "shield_schema_loads_total",
-    "Reads of the schema registry, by outcome.",
-    "outcome",
-    () => totals.loads,
-  );
-  scrapedFamily(
-    registry,
-    "shield_schema_dead_letters_total",
-    "Copies of refused events for dlq subjects, by outcome.",
-    "outcome",
-    () => totals.dead_letters,
-  );
-  scrapedFamily(
-    registry,
-    "shield_schema_puts_total",
-    "Changes by other tools in the bucket of schemas, by the outcome that this process was first to decide.",
-    "outcome",
-    () => totals.puts,
-  );
+  scraped(registry, {
+    "shield_schema_cache_total": [
+      "Events of mapped subjects by cache result: hit, stale (not confirmed), miss (refused).",
+      "outcome",
+      () => totals.cache,
+    ],
+    "shield_schema_loads_total": [
+      "Reads of the schema registry, by outcome.",
+      "outcome",
+      () => totals.loads,
+    ],
+    "shield_schema_dead_letters_total": [
+      "Copies of refused events for dlq subjects, by outcome.",
+      "outcome",
+      () => totals.dead_letters,
+    ],
+    "shield_schema_puts_total": [
+      "Changes by other tools in the bucket of schemas, by the outcome that this process was first to decide.",
+      "outcome",
+      () => totals.puts,
+    ],
+  });
 }
 
 function registerGauges(registry: Registry, figures: () => SchemaFigures): void {
@@ -156,24 +146,17 @@ function registerGauges(registry: Registry, figures: () => SchemaFigures): void 
       for (const [state, count] of Object.entries(figures().messages)) this.set({ state }, count);
     },
   });
-  scrapedGauge(
-    registry,
-    "shield_schema_cache_schemas",
-    "Schemas in memory.",
-    () => figures().schemas,
-  );
-  scrapedGauge(
-    registry,
-    "shield_schema_tenant_mappings",
-    "Run-time mappings in force, of all tenants.",
-    () => figures().tenant_mappings,
-  );
-  scrapedGauge(
-    registry,
-    "shield_schema_refused",
-    "Keys of the bucket of schemas whose last put is refused; the last known good serves.",
-    () => figures().refused.length,
-  );
+  scraped(registry, {
+    "shield_schema_cache_schemas": ["Schemas in memory.", () => figures().schemas],
+    "shield_schema_tenant_mappings": [
+      "Run-time mappings in force, of all tenants.",
+      () => figures().tenant_mappings,
+    ],
+    "shield_schema_refused": [
+      "Keys of the bucket of schemas whose last put is refused; the last known good serves.",
+      () => figures().refused.length,
+    ],
+  });
 }
 
 function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): void {
@@ -200,22 +183,20 @@ function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): v
     ],
   ];
   for (const [name, help, read] of gauges) scrapedGauge(registry, name, help, read);
-  scrapedCounter(
-    registry,
-    "shield_schema_put_away_total",
-    "Compiled messages that were evicted for others.",
-    () => figures().working.totals.put_away,
-  );
-  scrapedFamily(
-    registry,
-    "shield_schema_restores_total",
-    "Events whose message was evicted: restored, or refused as too many others were being restored.",
-    "outcome",
-    () => {
-      const { restored, refused } = figures().working.totals;
-      return { restored, refused };
-    },
-  );
+  scraped(registry, {
+    "shield_schema_put_away_total": [
+      "Compiled messages that were evicted for others.",
+      () => figures().working.totals.put_away,
+    ],
+    "shield_schema_restores_total": [
+      "Events whose message was evicted: restored, or refused as too many others were being restored.",
+      "outcome",
+      () => {
+        const { restored, refused } = figures().working.totals;
+        return { restored, refused };
+      },
+    ],
+  });
 }
 
 // Counts by tenant with a bounded number of names: the tenants that count most have a series of

@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import { ArqonError, isId } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
-import { Counter, type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { Counter, type Registry, scraped } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
@@ -352,13 +352,13 @@ function registerSettingsMetrics(
   counts: () => { readonly documents: number; readonly unreadable: number },
 ): { readonly unreadable: () => void } {
   const documents = "Tenants with run-time settings.";
-  scrapedGauge(registry, "shield_settings_documents", documents, () => counts().documents);
-  scrapedGauge(
-    registry,
-    "shield_settings_unreadable",
-    "Tenants whose latest settings cannot be read; the previous ones are in force.",
-    () => counts().unreadable,
-  );
+  scraped(registry, {
+    "shield_settings_documents": [documents, () => counts().documents],
+    "shield_settings_unreadable": [
+      "Tenants whose latest settings cannot be read; the previous ones are in force.",
+      () => counts().unreadable,
+    ],
+  });
   const problems = new Counter({
     name: "shield_settings_problems_total",
     help: "Documents and keys of the settings bucket that could not be applied.",

@@ -1,7 +1,7 @@
 /**
  * Copies a sample of clients' messages to the Brains' tap, on a separate subject. The Brains share those messages in a
  * queue group. If one of NATS's servers stalls for a while, NATS may repeat messages to plain subscribers of subjects
- * with such a group, so no group subscribes to clients' messages. `brain/tap/tap.ts` logs the sample.
+ * with such a group, so no group subscribes to clients' messages. `brain/tap/capability.ts` logs the sample.
  */
 import { ArqonError, DecodeError } from "@arqon/proto";
 import type { Spine } from "../../shared/spine/contract/spine.ts";

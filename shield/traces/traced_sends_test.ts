@@ -17,7 +17,7 @@ import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { Journal } from "../journal/journal.ts";
-import { JournalRules } from "../journal/rules.ts";
+import { JournalRules } from "../journal/journal_place.ts";
 import { observersOf } from "../message/observers.ts";
 import { publish } from "../message/pipeline.ts";
 import { callerOf, scan, testPath } from "../message/testing/path.ts";

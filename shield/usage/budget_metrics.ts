@@ -1,6 +1,5 @@
 /** The metrics of budgets: their usage, and refusals. `budgets.ts` counts. */
-import { Gauge, type Registry } from "../../shared/metrics/metrics.ts";
-import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import { Gauge, type Registry, scraped } from "../../shared/metrics/metrics.ts";
 import type { Budgets } from "./budgets.ts";
 import type { BudgetNotices } from "./budget_notices.ts";
 
@@ -11,20 +10,18 @@ export function registerBudgets(
   { reported }: BudgetNotices,
   tenants_max: number,
 ): void {
-  scrapedFamily(
-    registry,
-    "shield_usage_budget_refusals_total",
-    "Messages and commands that a budget slowed, or refused until its period ends.",
-    "action",
-    () => budgets.refusals,
-  );
-  scrapedFamily(
-    registry,
-    "shield_usage_budget_exhausted_total",
-    "Exhausted budgets of tenants. One Shield reports each once per period.",
-    "action",
-    () => reported,
-  );
+  scraped(registry, {
+    "shield_usage_budget_refusals_total": [
+      "Messages and commands that a budget slowed, or refused until its period ends.",
+      "action",
+      () => budgets.refusals,
+    ],
+    "shield_usage_budget_exhausted_total": [
+      "Exhausted budgets of tenants. One Shield reports each once per period.",
+      "action",
+      () => reported,
+    ],
+  });
   new Gauge({
     name: "shield_usage_budget_used_ratio",
     help: "Used part of a tenant's budget at the last reading here; 1: all of it.",

@@ -2,8 +2,7 @@
 import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { Gauge, type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import { Gauge, type Registry, scraped } from "../../shared/metrics/metrics.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { PolicyOutcome } from "../../shared/records/verdict.ts";
 import type { OwnLife } from "../../shared/lives/own_life.ts";
@@ -168,30 +167,24 @@ function countingObserver(ledger: UsageLedger, classes: UsageStart["classes"]): 
 }
 
 function registerWriter(registry: Registry, writer: UsageWriter, ledger: UsageLedger): void {
-  scrapedCounter(
-    registry,
-    "shield_usage_minutes_total",
-    "Minutes of tenants' usage that were stored.",
-    () => writer.totals.stored,
-  );
-  scrapedCounter(
-    registry,
-    "shield_usage_lost_minutes_total",
-    "Minutes of tenants' usage that were lost: too many waited, or their store refused them.",
-    () => writer.totals.lost,
-  );
-  scrapedCounter(
-    registry,
-    "shield_usage_uncounted_total",
-    "Number of times that usage was not counted because there are too many tenants.",
-    () => ledger.uncounted,
-  );
-  scrapedGauge(
-    registry,
-    "shield_usage_waiting_bytes",
-    "Bytes of usage minutes that wait for their store.",
-    () => writer.waiting_bytes,
-  );
+  scraped(registry, {
+    "shield_usage_minutes_total": [
+      "Minutes of tenants' usage that were stored.",
+      () => writer.totals.stored,
+    ],
+    "shield_usage_lost_minutes_total": [
+      "Minutes of tenants' usage that were lost: too many waited, or their store refused them.",
+      () => writer.totals.lost,
+    ],
+    "shield_usage_uncounted_total": [
+      "Number of times that usage was not counted because there are too many tenants.",
+      () => ledger.uncounted,
+    ],
+    "shield_usage_waiting_bytes": [
+      "Bytes of usage minutes that wait for their store.",
+      () => writer.waiting_bytes,
+    ],
+  });
   new Gauge({
     name: "shield_usage_ledger_used_ratio",
     help:
@@ -207,24 +200,17 @@ function registerWriter(registry: Registry, writer: UsageWriter, ledger: UsageLe
 }
 
 function registerFolder(registry: Registry, folder: UsageFolder): void {
-  scrapedCounter(
-    registry,
-    "shield_usage_folded_blocks_total",
-    "Blocks of usage that were folded into hours and days.",
-    () => folder.totals.blocks,
-  );
-  scrapedCounter(
-    registry,
-    "shield_usage_fold_failures_total",
-    "Failed folds of usage; they are retried.",
-    () => folder.totals.failed,
-  );
-  scrapedGauge(
-    registry,
-    "shield_usage_fold_waiting",
-    "Tenants whose usage waits to be folded.",
-    () => folder.waiting,
-  );
+  scraped(registry, {
+    "shield_usage_folded_blocks_total": [
+      "Blocks of usage that were folded into hours and days.",
+      () => folder.totals.blocks,
+    ],
+    "shield_usage_fold_failures_total": [
+      "Failed folds of usage; they are retried.",
+      () => folder.totals.failed,
+    ],
+    "shield_usage_fold_waiting": ["Tenants whose usage waits to be folded.", () => folder.waiting],
+  });
 }
 
 function startBudgets(

@@ -38,7 +38,7 @@ Deno.test("an entry of a list is a capability, by its folder or by another name"
 Deno.test("a capability imports only those of its pairs, and an unused pair is named", () => {
   const pairs = { journal: ["mirror"], policies: ["usage"] };
   const modules = [
-    module("shield/journal/terms.ts", "shield/mirror/rules.ts", "shield/quota/quota.ts"),
+    module("shield/journal/journal.ts", "shield/mirror/rules.ts", "shield/quota/quota.ts"),
     module("shield/journal/terms_test.ts", "shield/policy/start.ts"),
   ];
   assert.deepEqual(checkPairs(modules, pairs).map(({ message }) => message), [

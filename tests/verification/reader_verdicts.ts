@@ -11,11 +11,10 @@ import type { FileRegistry } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { DecodeError, scanEnvelope } from "@arqon/proto";
 import { EnvelopeSchema } from "../../proto/testing/schemas.ts";
-import { validateJsonText } from "../../shield/schema/validation/json.ts";
+import { RequiredFields, validateJsonText } from "../../shield/schema/validation/json.ts";
 import { compileMessage, SCHEMA_LIMITS } from "../../shield/schema/validation/message_schema.ts";
 import type { MessageSchema } from "../../shield/schema/validation/message_schema.ts";
-import { MessageWork } from "../../shield/schema/validation/message_work.ts";
-import { RequiredFields } from "../../shield/schema/validation/required.ts";
+import { MessageWork } from "../../shield/schema/validation/validate_table.ts";
 import { readersSchema } from "../../shield/schema/testing/readers.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };

@@ -3,10 +3,9 @@
  * each entry in this engine. The argument is the number of commands in each log. The first line of a run has the
  * metered module in base64, each later one an entry, and the last one the end.
  */
-import { Draft } from "../../brain/reducers/state/draft.ts";
-import type { LogEntry } from "../../brain/reducers/state/entry.ts";
-import { ROOM_BOUNDS } from "../../brain/reducers/state/room_bounds.ts";
-import { emptyRoom, valuesDigest } from "../../brain/reducers/state/room_state.ts";
+import { Draft } from "../../brain/reducers/state/fold.ts";
+import { emptyRoom, ROOM_BOUNDS, valuesDigest } from "../../brain/reducers/state/room_state.ts";
+import type { LogEntry } from "../../brain/reducers/state/room_state.ts";
 import { seeded } from "../../shared/testing/seeded.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import { createApplier, runLine } from "../../arq/reducers/reducer_run.ts";

@@ -1,6 +1,6 @@
 /**
  * The functions of `arqon_room_v1` and the exports of a reducer, by their names and signatures. Data;
- * `brain/reducers/guest/room_functions.ts` implements the functions.
+ * `brain/reducers/guest/reducer_guest.ts` implements the functions.
  */
 
 /** Types of parameters and of results: `i` is i32, `I` is i64. */

@@ -3,8 +3,7 @@
  * modules compared, and errors for invalid input.
  */
 import assert from "node:assert/strict";
-import type { Outcome } from "../../../brain/reducers/state/entry.ts";
-import { emptyRoom } from "../../../brain/reducers/state/room_state.ts";
+import { emptyRoom, type Outcome } from "../../../brain/reducers/state/room_state.ts";
 import { createLineReader, runLine, TooManyTimers } from "../../reducers/reducer_run.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";

@@ -5,15 +5,15 @@
 import {
   digestOf,
   emptyRoom,
-  type RoomState,
+  ROOM_BOUNDS,
   valuesDigest,
 } from "../../../brain/reducers/state/room_state.ts";
-import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_bounds.ts";
-import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
+import type { Outcome, RoomState } from "../../../brain/reducers/state/room_state.ts";
 import {
   decodeSnapshot,
   encodeSnapshot,
   SnapshotError,
+  unpackSnapshot,
 } from "../../../brain/reducers/state/snapshot.ts";
 import { figure } from "../../answers/figures.ts";
 import { counted, digestLines, digestsOf, keyText, lines } from "../../answers/reducer_text.ts";
@@ -37,7 +37,6 @@ import type { Flags } from "../../program/flags.ts";
 import { valueProblem } from "../../../wasm/reducer/schema/judge.ts";
 import type { RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
 import { resolved, type Shape, textOf } from "../../../wasm/reducer/schema/shape.ts";
-import type { Outcome } from "../../../brain/reducers/state/entry.ts";
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

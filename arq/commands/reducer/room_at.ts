@@ -4,7 +4,11 @@
  * nearest earlier snapshot. Changes nothing.
  */
 import { ArqonError } from "@arqon/proto";
-import { encodeSnapshot, SnapshotError } from "../../../brain/reducers/state/snapshot.ts";
+import {
+  encodeSnapshot,
+  SnapshotError,
+  unpackSnapshot,
+} from "../../../brain/reducers/state/snapshot.ts";
 import {
   beginnings,
   DifferentEntries,
@@ -23,7 +27,6 @@ import { findAdmin } from "../../bus/admin.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
 import type { Ended, Io, Report } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
 
 /** Runs a fold; its failures become errors for people. `verify`: a command that tells more. */
 export async function foldable<T>(fold: () => Promise<T>, verify?: string): Promise<T> {

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
 import { createReducer } from "../../../brain/reducers/guest/reducer_guest.ts";
-import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_bounds.ts";
+import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_state.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reserved.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { plural } from "../../../shared/plural.ts";

@@ -13,7 +13,7 @@ import { until } from "../../../shared/testing/until.ts";
 import { Receiver, SECRET } from "../../../tests/hooks/receiver.ts";
 import { FollowedClasses } from "../../classes/followed_classes.ts";
 import type { ClusterView } from "../../cluster_view.ts";
-import { type HookService, startHooks } from "../service.ts";
+import { type HookService, startHooks } from "../capability.ts";
 import { secretFile } from "../../../shared/config/testing/secret_file.ts";
 
 const quiet = QUIET;

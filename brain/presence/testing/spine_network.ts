@@ -18,7 +18,7 @@ import {
   processSubject,
 } from "../../../shared/subjects/subject.ts";
 import { openRing } from "../../ring/service.ts";
-import { type BrainPresenceService, startBrainPresence } from "../service.ts";
+import { type BrainPresenceService, startBrainPresence } from "../capability.ts";
 import type { Peer } from "./cluster.ts";
 import { TestFollower } from "./follower.ts";
 import type { TestShield } from "./shield.ts";

@@ -1,17 +1,345 @@
 /**
  * A reducer that is a WebAssembly module: makes its instances and runs them for a draft, with limited fuel. Every
  * command begins with the instance's state after initialisation, so that the room's state is in its values and nowhere
- * else. `room_functions.ts` has the functions a guest may call.
+ * else. `reducer_guest.ts` has the functions a guest may call.
  */
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
-import { fuelMeter } from "../../../wasm/instance/fuel_meter.ts";
+import { type FuelMeter, fuelMeter } from "../../../wasm/instance/fuel_meter.ts";
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";
 import { ROOM_MODULE, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { BoundsError, type Draft } from "../state/draft.ts";
-import type { Verdict } from "../state/fold.ts";
+import { BoundsError, type Draft, type Verdict } from "../state/fold.ts";
 import { APPLY_EXPORT, INIT_EXPORT, MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
-import { HostPrice, INIT_FUEL, type MadeInstance } from "./host_price.ts";
-import { EndCommand, roomFunctions, type RoomLog, type Running } from "./room_functions.ts";
+import { restoreUnits } from "../../../wasm/metering/renewal.ts";
+import type { ReducerFault } from "../state/room_state.ts";
+import { CanonicalWriter, copyOf, plainText } from "../state/canonical.ts";
+
+/** The most bytes of one `room_log` line, and of a reason; the rest is dropped. */
+const LOG_LINE_BYTES = 1_024;
+const REASON_BYTES = 512;
+/** The most `room_log` lines of one command; the rest is dropped. */
+const LOG_LINES = 32;
+/** The most bytes of one `room_scan`, unless its first entry alone is larger. */
+const SCAN_BYTES = 65_536;
+
+/** Units of a change of the room, of an entry that is scanned, and of a random number. */
+const CHANGE_UNITS = 2_500;
+const SCAN_ENTRY_UNITS = 500;
+const RANDOM_UNITS = 4_000;
+/** Units for each byte written, beside the thunk's one: it is copied and digested. */
+const WRITE_UNITS_PER_BYTE = 8;
+const GIVE_UNITS_PER_BYTE = 1;
+
+/** Thrown by a function to end the command: the engine unwinds the guest, which cannot catch. */
+class EndCommand {
+  /** Undefined: the reducer has rejected the command. */
+  readonly fault: ReducerFault | undefined;
+  readonly detail: string;
+  constructor(fault: ReducerFault | undefined, detail: string) {
+    this.fault = fault;
+    this.detail = detail;
+  }
+
+  /** The text of an error that does not end a command. */
+  toString(): string {
+    return this.detail;
+  }
+}
+
+/** The exports of an instance that its functions use. */
+interface RoomExports {
+  readonly memory: WebAssembly.Memory;
+  readonly alloc: (size_bytes: number) => number;
+  readonly meter: FuelMeter;
+}
+
+/** One line of `room_log`. */
+export interface RoomLog {
+  /** 0 debug, 1 info, 2 warn, 3 error. */
+  readonly level: number;
+  readonly message: string;
+}
+
+/** An instance and its current command. */
+interface Running {
+  exports: RoomExports;
+  draft: Draft | undefined;
+  rejected: { readonly code: number; readonly reason: string } | undefined;
+  readonly logs: RoomLog[];
+  in_alloc: boolean;
+  /** The guest's memory; empty after it has grown, and then read again from the instance. */
+  memory: Uint8Array;
+}
+
+const encoder = new TextEncoder();
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function current({ draft, in_alloc }: Running): Draft {
+  if (in_alloc) throw new EndCommand("abi", "arqon_alloc called the host");
+  if (draft === undefined) throw new EndCommand("abi", "the host was called outside of a command");
+  return draft;
+}
+
+function charge({ exports: { meter } }: Running, units: number): void {
+  if (meter.charge(units) < 0) throw new EndCommand("fuel", "out of fuel");
+}
+
+/** All of the guest's memory, valid until the guest runs again. */
+function memoryOf(running: Running): Uint8Array {
+  if (running.memory.length > 0) return running.memory;
+  return running.memory = new Uint8Array(running.exports.memory.buffer);
+}
+
+/** The start of the bytes at a guest's pointer; throws unless they lie within its memory. */
+function startOf(running: Running, what: string, pointer: number, size: number): number {
+  const start = pointer >>> 0;
+  const size_bytes = size >>> 0;
+  const memory_bytes = memoryOf(running).length;
+  if (start + size_bytes <= memory_bytes) return start;
+  const sentence = `${size_bytes} bytes at ${start} are outside of the memory of ${memory_bytes}`;
+  throw new EndCommand("abi", `${what}: ${sentence}`);
+}
+
+/** The bytes at a guest's pointer, as a view that is valid until the guest runs again. */
+function view(running: Running, what: string, pointer: number, size: number): Uint8Array {
+  const start = startOf(running, what, pointer, size);
+  return running.memory.subarray(start, start + (size >>> 0));
+}
+
+/** A copy of the bytes at a guest's pointer. */
+function copied(running: Running, what: string, pointer: number, size: number): Uint8Array {
+  const start = startOf(running, what, pointer, size);
+  return copyOf(running.memory, start, size >>> 0);
+}
+
+/** Those bytes as a text; invalid UTF-8 is a fault. */
+function text(running: Running, what: string, pointer: number, size: number): string {
+  const start = startOf(running, what, pointer, size);
+  const size_bytes = size >>> 0;
+  const plain = plainText(running.memory, start, size_bytes);
+  if (plain !== undefined) return plain;
+  try {
+    return strict.decode(running.memory.subarray(start, start + size_bytes));
+  } catch (error) {
+    // If this machine lacks stack or memory, that says nothing about the text.
+    if (!(error instanceof TypeError)) throw error;
+    throw new EndCommand("abi", `${what}: not UTF-8`);
+  }
+}
+
+/** The beginning of a text, cut at a character boundary. */
+function cut(bytes: Uint8Array, most_bytes: number): string {
+  let end = Math.min(bytes.length, most_bytes);
+  while (end > 0 && end < bytes.length && (bytes[end]! & 0xc0) === 0x80) end--;
+  return lenient.decode(bytes.subarray(0, end));
+}
+
+/** Has the guest allocate this many bytes after a length of 4 bytes; returns the address. */
+function allocate(running: Running, size_bytes: number): number {
+  charge(running, size_bytes * GIVE_UNITS_PER_BYTE);
+  running.in_alloc = true;
+  let pointer: number;
+  try {
+    pointer = running.exports.alloc(4 + size_bytes) >>> 0;
+  } finally {
+    running.in_alloc = false;
+  }
+  if (pointer === 0) throw new EndCommand("memory", "arqon_alloc has no room");
+  const at = startOf(running, "arqon_alloc", pointer, 4 + size_bytes);
+  const { memory } = running;
+  for (let byte = 0; byte < 4; byte++) memory[at + byte] = size_bytes >>> byte * 8;
+  return at;
+}
+
+/** Copies bytes into memory that the guest allocates: a length of 4 bytes, then the bytes. */
+function give(running: Running, bytes: Uint8Array | undefined): number {
+  if (bytes === undefined) return 0;
+  const at = allocate(running, bytes.length);
+  running.memory.set(bytes, at + 4);
+  return at | 0;
+}
+
+function chargeChange(running: Running, ...sizes: readonly number[]): void {
+  const size_bytes = sizes.reduce((sum, size) => sum + (size >>> 0), 0);
+  charge(running, CHANGE_UNITS + size_bytes * WRITE_UNITS_PER_BYTE);
+}
+
+/** A text as bytes; most are ASCII, for which calling the encoder costs more. */
+function giveText(running: Running, text: string): number {
+  const size = text.length;
+  for (let at = 0; at < size; at++) {
+    if (text.charCodeAt(at) > 0x7f) return give(running, encoder.encode(text));
+  }
+  const start = allocate(running, size);
+  const { memory } = running;
+  for (let at = 0; at < size; at++) memory[start + 4 + at] = text.charCodeAt(at);
+  return start | 0;
+}
+
+/** The result of `room_field`, by its argument. */
+function field(running: Running, { asked, room }: Draft, which: number): number {
+  switch (which) {
+    case 0:
+      return giveText(running, asked.command);
+    case 1:
+      return give(running, asked.data);
+    case 2:
+      return giveText(running, asked.user_id);
+    case 3:
+      return giveText(running, asked.role);
+    case 4:
+      return giveText(running, room.room_id);
+    case 5:
+      return giveText(running, asked.id);
+    default:
+      throw new EndCommand("abi", `room_field: ${which} is not within 0 to 5`);
+  }
+}
+
+function askingFunctions(running: Running) {
+  return {
+    room_field: (which: number): number => field(running, current(running), which),
+    room_claim(at: number, size: number): number {
+      const { asked: { claims } } = current(running);
+      const name = text(running, "name of a claim", at, size);
+      const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
+      return value === undefined ? 0 : giveText(running, value);
+    },
+    room_now: (): bigint => BigInt(current(running).time_ms),
+    room_offset: (): bigint => BigInt(current(running).offset),
+    room_random(): bigint {
+      const draft = current(running);
+      charge(running, RANDOM_UNITS);
+      return draft.random();
+    },
+  };
+}
+
+/** Of one scan after the other: making one costs more than a scan that finds nothing pays. */
+const scanned_bytes = new CanonicalWriter();
+
+/** Entries of `draft` for `room_scan`: length and bytes of the key, then of the value. Valid until the next scan. */
+function scanned(
+  running: Running,
+  draft: Draft,
+  [prefix, after]: readonly [Uint8Array, Uint8Array],
+  most: number,
+): Uint8Array {
+  const writer = scanned_bytes.clear();
+  let left = most;
+  draft.scan(prefix, after, (key, value) => {
+    charge(running, SCAN_ENTRY_UNITS);
+    const size_bytes = writer.done().length;
+    if (size_bytes > 0 && size_bytes + key.length + value.length + 8 > SCAN_BYTES) return false;
+    writer.latin(key).bytes(value);
+    return --left > 0;
+  });
+  return writer.done();
+}
+
+function valueFunctions(running: Running) {
+  return {
+    room_read(at: number, size: number): number {
+      const draft = current(running);
+      return give(running, draft.read(keyOf(running, draft, at, size)));
+    },
+    room_write(key: number, key_size: number, value: number, value_size: number): void {
+      const draft = current(running);
+      chargeChange(running, key_size, value_size);
+      const bytes = copied(running, "value", value, value_size);
+      draft.write(keyOf(running, draft, key, key_size), bytes);
+    },
+    room_delete(at: number, size: number): void {
+      const draft = current(running);
+      chargeChange(running, size);
+      draft.write(keyOf(running, draft, at, size), undefined);
+    },
+    room_scan(at: number, size: number, after: number, after_size: number, most: number): number {
+      const draft = current(running);
+      if (most < 1) throw new EndCommand("abi", `room_scan: ${most} entries; at least 1`);
+      const prefix = keyOf(running, draft, at, size);
+      const above = keyOf(running, draft, after, after_size);
+      return give(running, scanned(running, draft, [prefix, above], most));
+    },
+  };
+}
+
+/** A key at a guest's pointer; one that is too long for any room is never copied. */
+function keyOf(running: Running, draft: Draft, at: number, size: number): Uint8Array {
+  const { key_bytes } = draft.room.bounds;
+  const bytes = view(running, "key", at, size);
+  if (bytes.length <= key_bytes) return bytes;
+  throw new EndCommand("bounds", `bytes of a key: ${bytes.length}; at most ${key_bytes}`);
+}
+
+/** The functions that publish events, answer, and schedule commands. */
+function effectFunctions(running: Running) {
+  return {
+    room_emit(
+      ...[type, type_size, data, data_size, to, to_size]: [
+        ...[type: number, type_size: number, data: number, data_size: number],
+        ...[to: number, to_size: number],
+      ]
+    ): void {
+      const draft = current(running);
+      chargeChange(running, type_size, data_size, to_size);
+      draft.emit({
+        type: text(running, "type of an event", type, type_size),
+        data: copied(running, "data of an event", data, data_size),
+        to: text(running, "recipient of an event", to, to_size),
+      });
+    },
+    room_answer(at: number, size: number): void {
+      const draft = current(running);
+      chargeChange(running, size);
+      draft.answer(copied(running, "answer", at, size));
+    },
+    room_schedule(
+      ...[key, key_size, at_ms, command, command_size, data, data_size]: [
+        ...[key: number, key_size: number, at_ms: bigint, command: number, command_size: number],
+        ...[data: number, data_size: number],
+      ]
+    ): void {
+      const draft = current(running);
+      chargeChange(running, key_size, command_size, data_size);
+      draft.schedule(text(running, "key of a timer", key, key_size), {
+        at_ms: Number(at_ms),
+        command: text(running, "name of a scheduled command", command, command_size),
+        data: copied(running, "data of a scheduled command", data, data_size),
+      });
+    },
+    room_unschedule(at: number, size: number): void {
+      const draft = current(running);
+      chargeChange(running, size);
+      draft.unschedule(text(running, "key of a timer", at, size));
+    },
+  };
+}
+
+/** All functions, for one instance. */
+function roomFunctions(running: Running) {
+  return {
+    ...askingFunctions(running),
+    ...valueFunctions(running),
+    ...effectFunctions(running),
+    room_log(level: number, at: number, size: number): void {
+      current(running);
+      const bytes = view(running, "log line", at, size);
+      if (running.logs.length >= LOG_LINES) return;
+      const known = level >= 0 && level <= 3 ? level : 1;
+      running.logs.push({ level: known, message: cut(bytes, LOG_LINE_BYTES) });
+    },
+    room_reject(code: number, at: number, size: number): never {
+      current(running);
+      const bytes = view(running, "reason", at, size);
+      if (code < 400 || code > 599) {
+        throw new EndCommand("abi", `room_reject: code ${code} is not within 400 to 599`);
+      }
+      running.rejected = { code, reason: cut(bytes, REASON_BYTES) };
+      throw new EndCommand(undefined, "");
+    },
+  };
+}
 
 /** Fuel of a migration, as a multiple of a command's: it may read and write all values of the room. */
 const MIGRATION_TIMES = 20;
@@ -188,4 +516,39 @@ export function createReducer(
       return { ...run, host_units: run.host_units + price.units(instance!, is_kept) };
     },
   };
+}
+
+// The price of the host's work around a command is the same whatever ran before it: one after which nothing can be
+// restored pays for the next instance.
+
+/** The most fuel that `arqon_init` may use. */
+const INIT_FUEL = 5_000;
+const INIT_UNITS = INIT_FUEL * UNITS_PER_FUEL;
+
+/** What the price of an instance depends on. */
+interface MadeInstance {
+  /** Units that `arqon_init` used, growth of the memory included, and pages of the memory after it. */
+  readonly init_units: number;
+  readonly pages: number;
+}
+
+/** The price of the instances of one module. */
+class HostPrice {
+  readonly failed_units: number;
+  readonly #instance_units: number;
+  readonly #renewal: MeteredModule["renewal"];
+
+  constructor({ cost, renewal }: Pick<MeteredModule, "cost" | "renewal">) {
+    this.#instance_units = cost.instance_fuel * UNITS_PER_FUEL;
+    this.#renewal = renewal;
+    // The units used are unknown if the engine ended it.
+    this.failed_units = this.#instance_units + INIT_UNITS;
+  }
+
+  /** A command on an instance; `is_kept`: whether it is restored afterwards. */
+  units({ init_units, pages }: MadeInstance, is_kept: boolean): number {
+    const restored = this.#renewal?.by === "restore" ? restoreUnits(this.#renewal.units, pages) : 0;
+    return restored +
+      (is_kept ? 0 : this.#instance_units + init_units);
+  }
 }

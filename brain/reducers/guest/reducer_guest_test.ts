@@ -4,10 +4,8 @@ import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { command, roomOf, utf8 } from "../testing/rooms.ts";
 import { moduleOf } from "../testing/guest_text.ts";
 import { EMIT, type GuestText, HOSTILE, WRITES } from "../testing/hostile_reducers.ts";
-import type { CommandEntry } from "../state/entry.ts";
+import { type CommandEntry, emptyRoom, type RoomBounds } from "../state/room_state.ts";
 import { applyEntry } from "../state/fold.ts";
-import type { RoomBounds } from "../state/room_bounds.ts";
-import { emptyRoom } from "../state/room_state.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { createReducer, type Run } from "./reducer_guest.ts";
 

@@ -3,7 +3,7 @@
  * and the last published event. Pure.
  */
 import { CanonicalError, CanonicalReader, CanonicalWriter } from "../state/canonical.ts";
-import type { LogEntry } from "../state/entry.ts";
+import type { LogEntry } from "../state/room_state.ts";
 import { writeAsked } from "../state/fold.ts";
 
 /** An event of an entry; `index` counts from 1. */

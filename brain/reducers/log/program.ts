@@ -7,11 +7,12 @@ import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import type { ReducerEntry } from "../../../shared/config/schema_durable.ts";
 import { moduleName } from "../../../shared/records/reducer_record.ts";
-import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
+import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { isPriceVersion } from "../../../wasm/metering/prices.ts";
 import { type RoomSchema, schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
-import { ROOM_BOUNDS, type RoomBounds } from "../state/room_bounds.ts";
+import { ROOM_BOUNDS, type RoomBounds } from "../state/room_state.ts";
+import { decodeRemoval, REMOVAL_KEY } from "../../../shared/records/reducer_record.ts";
 
 /** Everything that outcomes depend on. */
 export interface Program {
@@ -39,12 +40,10 @@ const hex = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("he
 export const nameOfProgram = (id: string): string => `program-${id}`;
 const PROGRAM_NAME = /^program-([0-9a-f]{64})$/;
 
-/** `prices` came with version 2. */
 type ProgramText = [
   ...[version: number, module: string, fuel: number, pages: number, bounds: [string, number][]],
-  prices?: number,
+  prices: number,
 ];
-const FIRST_PRICES = 5;
 const readText = (text: Uint8Array): ProgramText => JSON.parse(new TextDecoder().decode(text));
 
 function textOf(program: Program): Uint8Array {
@@ -116,9 +115,7 @@ export async function loadProgram(
   if (text === undefined || hex(text) !== id) {
     throw new ArqonError("log-unavailable", `the program ${id} of its entries is not stored`);
   }
-  const [, module, fuel_limit, memory_limit_pages, named, price_version = FIRST_PRICES] = readText(
-    text,
-  );
+  const [, module, fuel_limit, memory_limit_pages, named, price_version] = readText(text);
   if (!isPriceVersion(price_version)) {
     const sentence = `the program ${id} pays prices of version ${price_version}, not known here`;
     throw new ArqonError("log-unavailable", sentence);
@@ -127,4 +124,39 @@ export async function loadProgram(
   const bytes = await loadModule(store, module);
   const schema = schemaOf(bytes);
   return { id, module, fuel_limit, memory_limit_pages, price_version, bounds, bytes, schema };
+}
+
+/** Programs that are known to be stored; beyond this the set is cleared. */
+const KNOWN_MAX = 256;
+const RETRY_MS = 1_000;
+
+interface Stores {
+  readonly records: Pick<KeyValue, "get">;
+  readonly objects: ObjectStore;
+}
+
+/** The programs that this Brain knows to be stored. */
+export class KeptPrograms {
+  readonly #stores: Stores;
+  /** The count of removals when the program was last seen. */
+  readonly #known = new Map<string, number>();
+
+  constructor(stores: Stores) {
+    this.#stores = stores;
+  }
+
+  /** Rejects with `brain-unavailable` while its module is being removed, or with an error of the stores. */
+  async keep(program: RunnableProgram): Promise<void> {
+    const { id, module } = program;
+    const { records, objects } = this.#stores;
+    const { number, modules } = decodeRemoval((await records.get(REMOVAL_KEY))?.value);
+    if (modules.includes(module)) {
+      const detail = `the module ${module} was needed by nobody, and is being removed`;
+      throw new ArqonError("brain-unavailable", detail, { retry_after_ms: RETRY_MS });
+    }
+    if (this.#known.get(id) === number) return;
+    await storeProgram(objects, program);
+    if (this.#known.size >= KNOWN_MAX) this.#known.clear();
+    this.#known.set(id, number);
+  }
 }

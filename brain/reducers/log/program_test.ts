@@ -46,8 +46,7 @@ Deno.test("entries are replayed by the prices that they were applied by", async 
     const now = programNow(brain);
     await storeProgram(parts.objects, now);
     const bounds = Object.entries(now.bounds).sort();
-    // The text from before there were other prices.
-    const first = [1, now.module, FUEL, now.memory_limit_pages, bounds];
+    const first = [2, now.module, FUEL, now.memory_limit_pages, bounds, 5];
     const before = await loadProgram(parts.objects, await storeText(parts, first));
     assert.deepEqual([before.price_version, now.price_version], [5, METER_VERSION]);
     assert.notEqual(before.id, now.id);

@@ -16,7 +16,7 @@ import { decodeBatch } from "../log/batch.ts";
 import { loadModule, loadProgram, programOf, type RunnableProgram } from "../log/program.ts";
 import { forkRoom } from "../room/fork.ts";
 import type { RoomParts } from "../room/loaded_room.ts";
-import { trimRoom } from "../room/trim.ts";
+import { trimRoom } from "../past_service.ts";
 import { deploy, rollBack, storeModule } from "../testing/deploys.ts";
 import { DyingBrain } from "../testing/dying_parts.ts";
 import { callAt, partsOf, placeOf } from "../testing/lone_room.ts";

@@ -1,7 +1,7 @@
 /** The answer that a caller gets for what a reducer answered. */
 import assert from "node:assert/strict";
 import type { Applied } from "../thread/protocol.ts";
-import { answerTo } from "./call.ts";
+import { answerTo } from "./next_entries.ts";
 
 function answered(answer: string): string {
   const applied: Applied = {

@@ -6,9 +6,9 @@
 import { ArqonError } from "@arqon/proto";
 import type { Asking } from "../../../shared/rates/breaker.ts";
 import type { RunnableProgram } from "../log/program.ts";
-import type { LogEntry } from "../state/entry.ts";
+import type { LogEntry } from "../state/room_state.ts";
 import type { Applied } from "../thread/protocol.ts";
-import type { WaitingCall } from "./call.ts";
+import type { WaitingCall } from "./next_entries.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 
 /** The defaults of `policy.breaker_failures` and `breaker_seconds`. */

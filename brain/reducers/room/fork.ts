@@ -20,7 +20,6 @@ type ForkAsk = Extract<PastAsk, { action: "fork" }>;
 export interface KnownRoom extends Pick<RoomRecord, "is_behind" | "next_ms" | "fork"> {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** Whether a snapshot of it is stored. */
   readonly is_stored: boolean;
 }
 
@@ -89,7 +88,7 @@ async function recordFor(
   parts: RoomParts,
 ): Promise<RoomRecord> {
   const offset = await entryOf(source, ask, parts);
-  const { life } = await recordOf(source, parts) ?? {};
+  const { life = "" } = await recordOf(source, parts) ?? {};
   const fork = { room_id: source.room_id, offset, with_timers: ask.with_timers, life };
   const durable = await parts.openLog(at.tenant_id);
   return {

@@ -4,7 +4,9 @@ import { forksOf } from "./fork.ts";
 
 Deno.test("a fork pins the past of its source rooms, until it has a snapshot", () => {
   const room = (room_id: string, source: string, snapshot = "", tenant_id = "t") => {
-    const fork = source === "" ? null : { room_id: source, offset: 7, with_timers: true };
+    const fork = source === ""
+      ? null
+      : { room_id: source, offset: 7, with_timers: true, life: "life" };
     const is_stored = snapshot !== "";
     return { tenant_id, room_id, is_behind: false, next_ms: null, fork, is_stored };
   };

@@ -9,6 +9,8 @@ import type { RunnableProgram } from "../log/program.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { isTaken, writeTaken } from "./room_writes.ts";
 import { isDue, type Taken } from "./next_entries.ts";
+import { createFuelBucket, hasFuel, spendFuel } from "../../../shared/rates/fuel_bucket.ts";
+import type { FuelBucket } from "../../../shared/rates/fuel_bucket.ts";
 
 /** How long such a timer keeps the others from being tried, in ms, unless it ends before. */
 const TRIAL_MS = 5_000;
@@ -179,5 +181,44 @@ export class LeftTimers {
     metrics.timers_set_aside.inc();
     const about = { tenant_id, room, class: classOf(this.#at) };
     log.error("a room's timer was under way when two processes died: it is set aside", about);
+  }
+}
+
+// A room may set thousands of timers, each a message of its log. A late timer runs once, however many periods it
+// missed: only its own command sets it again.
+
+/**
+ * Timers of one room per second: as often as a timer that sets itself may run. After a pause, a burst of twice as many.
+ */
+export const TIMERS_PER_SECOND = 100;
+
+/** The size of the group for which a delayed room waits: each run is a message of the log. */
+export const TIMERS_IN_GROUP = 10;
+
+/** The rate limit of one room. Times are monotonic ms. */
+export class TimerPace {
+  readonly #bucket: FuelBucket;
+  #is_out = false;
+
+  constructor(now_ms: number) {
+    this.#bucket = createFuelBucket(TIMERS_PER_SECOND, now_ms);
+  }
+
+  /** Ms until some may run; 0: now. */
+  wait(now_ms: number): number {
+    if (!hasFuel(this.#bucket, now_ms)) this.#is_out = true;
+    if (!this.#is_out) return 0;
+    const missing = TIMERS_IN_GROUP - this.#bucket.fuel;
+    this.#is_out = missing > 0;
+    return Math.max(0, Math.ceil(missing / TIMERS_PER_SECOND * 1_000));
+  }
+
+  /** How many may run now. */
+  most(now_ms: number): number {
+    return this.wait(now_ms) > 0 ? 0 : Math.ceil(this.#bucket.fuel);
+  }
+
+  take(now_ms: number, count: number): void {
+    spendFuel(this.#bucket, count, now_ms);
   }
 }

@@ -5,10 +5,14 @@
 import type { Env } from "../../../shared/env.ts";
 import { ENTRY_BYTES } from "../log/batch.ts";
 import { copyOf } from "../state/canonical.ts";
-import type { LogEntry, MigrateEntry } from "../state/entry.ts";
-import type { TimerAt } from "../state/room_state.ts";
-import type { RoomStanding } from "../thread/protocol.ts";
-import type { WaitingCall } from "./call.ts";
+import type { Asked, LogEntry, MigrateEntry, TimerAt } from "../state/room_state.ts";
+import type { Applied, RoomStanding } from "../thread/protocol.ts";
+import { ArqonError, nestsTooDeep } from "@arqon/proto";
+import { judge } from "../../../wasm/reducer/schema/judge.ts";
+import type { RunnableProgram } from "../log/program.ts";
+import type { LoadedRoom } from "./loaded_room.ts";
+import type { ProgramChoice } from "./program_switch.ts";
+import { contentOf } from "./value_changes.ts";
 
 /** Most entries of one message of the log, and its approximate bytes; a single entry may be larger. */
 const BATCH_ENTRIES = 256;
@@ -107,4 +111,111 @@ export function takeNext(waiting: readonly ArrivedCall[], room: TakenAt): Taken 
     return { entries, calls };
   }
   return is_due ? timersOf(waiting, next, room) : undefined;
+}
+
+// A call that the schema forbids is in no log, so no replay checks it again. A repetition of a remembered call gets
+// the recorded outcome, whatever the schema says now.
+
+interface Forbidden {
+  readonly call: ArrivedCall;
+  readonly refusal: ArqonError;
+}
+
+/** Checks each call against the schema; `calls` has all of them, `forbidden` the refused ones, not answered yet. */
+function judgeAll(
+  waiting: readonly ArrivedCall[],
+  { id, schema }: RunnableProgram,
+): { readonly calls: readonly ArrivedCall[]; readonly forbidden: readonly Forbidden[] } {
+  const forbidden: Forbidden[] = [];
+  const calls = waiting.map((call) => {
+    if (schema === undefined || call.judged === id) return call;
+    const judged = judge(schema, call.command, call.data);
+    if ("data" in judged) return { ...call, data: judged.data, judged: id };
+    const { code, reason } = judged;
+    const passed = { ...call, judged: id };
+    forbidden.push({ call: passed, refusal: new ArqonError("call-rejected", reason, { code }) });
+    return passed;
+  });
+  return { calls, forbidden };
+}
+
+/**
+ * Answers calls that the program's schema forbids and removes them from the queue. Returns the others as the program
+ * gets them; later calls stay behind them. Rejects as the thread does.
+ */
+export async function judgeCalls(
+  waiting: ArrivedCall[],
+  { at, parts: { host, metrics }, handle }: LoadedRoom,
+  program: RunnableProgram,
+  { owns }: Pick<ProgramChoice, "owns">,
+): Promise<readonly ArrivedCall[]> {
+  const { calls, forbidden } = judgeAll(waiting, program);
+  if (forbidden.length === 0) {
+    waiting.splice(0, calls.length, ...calls);
+    return calls;
+  }
+  const commands = forbidden.map(({ call: { user_id, id } }) => [user_id, id] as const);
+  const remembered = await host.remembers(handle, commands);
+  const gone = new Set<ArrivedCall>();
+  for (const [index, { call, refusal }] of forbidden.entries()) {
+    if (call.id !== "" && remembered[index]) continue;
+    gone.add(call);
+    // A Brain that no longer owns the room does not know what it remembers.
+    if (owns(at)) metrics.forbidden.inc();
+    call.answer(owns(at) ? refusal : new ArqonError("brain-unavailable"));
+  }
+  const passed = calls.filter((call) => !gone.has(call));
+  waiting.splice(0, calls.length, ...passed);
+  return passed;
+}
+
+/** A call in the queue of its room. */
+export interface WaitingCall extends Asked {
+  /** When the caller stops waiting, monotonic ms. */
+  readonly deadline_ms: number;
+  /** Called once, with the result's JSON or the refusal. Must not throw. */
+  readonly answer: (outcome: string | ArqonError) => void;
+}
+
+/**
+ * A reducer's answer as JSON: JSON unchanged, other text or JSON that nests too deep as a string, other bytes as
+ * base64.
+ */
+function answerText(bytes: Uint8Array): string {
+  if (bytes.length === 0) return "null";
+  const { type, text } = contentOf(bytes);
+  if (text === undefined) return JSON.stringify({ base64: bytes.toBase64() });
+  const is_json = type === "application/json" && !nestsTooDeep(text);
+  return is_json ? text.trim() : JSON.stringify(text);
+}
+
+/** The sender's answer for an applied call. */
+export function answerTo(applied: Applied): string | ArqonError {
+  const { kind, code, reason, offset, repeats, detail } = applied;
+  switch (kind) {
+    case "applied": {
+      const visible = applied.changes.length === 0 ? "" : `,"visible":true`;
+      const repeated = repeats === undefined ? "" : `,"repeats":${repeats}`;
+      return `{"entry":${offset}${repeated}${visible},"answer":${answerText(applied.answer)}}`;
+    }
+    case "rejected":
+      return new ArqonError("call-rejected", reason, { code });
+    case "fault":
+      return new ArqonError("call-rejected", `${reason}${detail && `: ${detail}`}`, { code });
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** The calls that have not expired; the others are answered with a timeout. */
+export function inTime<Call extends WaitingCall>(
+  waiting: Call[],
+  monotonic_ms: number,
+  timeout_ms: number,
+): Call[] {
+  const late = waiting.filter(({ deadline_ms }) => deadline_ms <= monotonic_ms);
+  if (late.length === 0) return waiting;
+  const timeout = new ArqonError("command-timeout", `${timeout_ms} ms`);
+  for (const { answer } of late) answer(timeout);
+  return waiting.filter(({ deadline_ms }) => deadline_ms > monotonic_ms);
 }

@@ -7,12 +7,19 @@ import { reducerRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { ProgramName, RoomFork, RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, foldable } from "../log/batch.ts";
-import type { LogEntry } from "../state/entry.ts";
+import type { LogEntry } from "../state/room_state.ts";
 import type { OpenRoom } from "../thread/host.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { logFloor, objectOf, readPoints } from "./points.ts";
-import { batchOf, isUnreadable, readStored, unreadable } from "./stored_data.ts";
+import {
+  batchOf,
+  isUnreadable,
+  logFloor,
+  objectOf,
+  readPoints,
+  readStored,
+  unreadable,
+} from "./stored_data.ts";
 
 /**
  * Bytes of the first page of messages; each page is twice as long as the one before, since the entry is usually near.
@@ -341,8 +348,6 @@ async function sourceOf(
 ): Promise<ReducedPlace> {
   const source = { tenant_id, room_id, log_room_id: reducerRoomOf(room_id)! };
   const record = await recordOf(source, parts);
-  // An older Brain may have dropped the life when it wrote the record.
-  const known = record?.life ?? life;
-  if (record !== undefined && (life === undefined || known === life)) return source;
+  if (record?.life === life) return source;
   throw unreadable(`what ${room_id} was then is not kept`);
 }

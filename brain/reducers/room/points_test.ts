@@ -1,7 +1,7 @@
 /** Which snapshots of a room stay: near every entry of its log, within number and bytes, always the last two. */
 import assert from "node:assert/strict";
 import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
-import { thinned } from "./points.ts";
+import { thinned } from "./stored_data.ts";
 
 const point = (offset: number, size_bytes = 10): RoomPoint => ({
   offset,

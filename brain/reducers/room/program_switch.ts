@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { RunnableProgram } from "../log/program.ts";
-import type { LogEntry, MigrateEntry } from "../state/entry.ts";
+import type { LogEntry, MigrateEntry } from "../state/room_state.ts";
 import type { Applied } from "../thread/protocol.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 

@@ -1,6 +1,6 @@
 /** The type of a reducer's bytes, found without parsing them into values. */
 import assert from "node:assert/strict";
-import { contentOf } from "./publication.ts";
+import { contentOf } from "./value_changes.ts";
 
 Deno.test("a reducer's output is JSON, text or bytes, and is not parsed", () => {
   const { parse } = JSON;

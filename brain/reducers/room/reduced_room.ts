@@ -1,33 +1,24 @@
 /**
  * A room with a reducer at its owner: calls and timers become entries, which are applied, appended, answered and
  * published in this order. If appending fails, the applied entries are discarded and the room is read again.
- * `service.ts` has the set of rooms.
+ * `capability.ts` has the set of rooms.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { RunnableProgram } from "../log/program.ts";
-import { answerTo, inTime, type WaitingCall } from "./call.ts";
+import { answerTo, inTime, isDue, judgeCalls, takeMigration, takeNext } from "./next_entries.ts";
+import type { ArrivedCall, Taken, TakenAt, WaitingCall } from "./next_entries.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { RoomFaults } from "./faults.ts";
-import { judgeCalls } from "./schema_check.ts";
-import { LeftTimers, type LeftTimersOptions } from "./left_timers.ts";
+import { LeftTimers, type LeftTimersOptions, TimerPace } from "./left_timers.ts";
 import { isYoungFork, loadRoom } from "./room_load.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
-import type { StoringLimits } from "./points.ts";
-import { dueEvents, publishEvents } from "./publication.ts";
+import type { StoringLimits } from "./stored_data.ts";
+import { dueEvents, publishChanges, publishEvents, publishRemaining } from "./value_changes.ts";
+import type { ShownRoom } from "./value_changes.ts";
 import { appendEntries, appendPublished, boundLog, storeOrMakeRoom } from "./room_writes.ts";
 import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./program_switch.ts";
-import { TimerPace } from "./timer_pace.ts";
-import {
-  type ArrivedCall,
-  isDue,
-  takeMigration,
-  type Taken,
-  type TakenAt,
-  takeNext,
-} from "./next_entries.ts";
-import { publishChanges, publishRemaining, type ShownRoom } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 import type { Applied } from "../thread/protocol.ts";
@@ -102,7 +93,6 @@ export class ReducedRoom {
     return this.#running === undefined && !this.#is_asked;
   }
 
-  /** Whether it is loaded. */
   get is_loaded(): boolean {
     return this.#loaded !== undefined;
   }

@@ -6,14 +6,13 @@
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
 import { connectionId } from "../../../shared/ids.ts";
-import { NO_PROGRAMS, withProgram } from "../../../shared/records/reducer_record.ts";
-import type { RoomPrograms, RoomRecord } from "../../../shared/records/reducer_record.ts";
+import { NO_PROGRAMS, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import { type ForkedRoom, openFork } from "./past.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { takeProgram } from "./program_switch.ts";
-import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publication.ts";
+import { dueEvents, publishChanges, publishedIn, publishEvents } from "./value_changes.ts";
+import type { DueEvent } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
-import { publishChanges } from "./value_changes.ts";
 import { batchOf, readMessages, readRecord, unreadable } from "./stored_data.ts";
 
 /** The batches since a snapshot; throws if some are missing. */
@@ -71,20 +70,6 @@ async function replay(
   return due;
 }
 
-/** The programs that the log may name: those of the record, and those that an older Brain did not record. */
-export function programsOf(
-  record: Pick<RoomRecord, "programs" | "offset"> | undefined,
-  batches: readonly Batch[],
-): RoomPrograms {
-  let programs = record?.programs ?? { ...NO_PROGRAMS, from: record?.offset ?? 0 };
-  for (const { program, after, entries } of batches) {
-    const last = after + entries.length;
-    const is_noted = programs.named.some(({ id, to }) => id === program && (to ?? last) >= last);
-    if (entries.length > 0 && !is_noted) programs = withProgram(programs, program, after);
-  }
-  return programs;
-}
-
 /** The state that the room's own log continues. */
 function openRoom(
   at: ReducedPlace,
@@ -132,11 +117,11 @@ export async function loadRoom(
     tail,
     published,
     noted,
-    life: record === undefined ? connectionId(parts.random) : record.life,
+    life: record?.life ?? connectionId(parts.random),
     points: undefined,
     program: record?.program ?? (program && { id: program.id, module: program.module }),
     refused: record?.refused,
-    programs: programsOf(record, batches),
+    programs: record?.programs ?? NO_PROGRAMS,
     kept: record?.program?.id,
     position: newest,
     published_values: undefined,

@@ -14,17 +14,11 @@ import {
 } from "../../../shared/records/reducer_record.ts";
 import type { RoomRecord, TakenTimer } from "../../../shared/records/reducer_record.ts";
 import type { RunnableProgram } from "../log/program.ts";
-import type { LogEntry } from "../state/entry.ts";
+import type { LogEntry } from "../state/room_state.ts";
 import { encodeBatch, isBehind } from "../log/batch.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
-import {
-  type HistoryLimits,
-  logFloor,
-  objectOf,
-  readPoints,
-  thinned,
-  writePoints,
-} from "./points.ts";
+import { logFloor, objectOf, readPoints, thinned, writePoints } from "./stored_data.ts";
+import type { HistoryLimits } from "./stored_data.ts";
 
 const ENTRIES_TYPE = "reducer.entries";
 

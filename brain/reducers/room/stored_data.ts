@@ -1,12 +1,20 @@
 /**
- * The stored data of a room with a reducer: its record, and the messages of its log. `room_load.ts`, `past.ts` and
- * `repair.ts` build on it.
+ * The stored data of a room with a reducer: its record, the messages of its log, and which snapshots are kept: spread
+ * over the entries that its log still has, so that any entry is near one.
  */
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, decodeBatch } from "../log/batch.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
+import {
+  decodePoints,
+  encodePoints,
+  pointsName,
+  snapshotName,
+} from "../../../shared/records/reducer_points.ts";
+import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
+import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
 
 const READ_MESSAGES = 512;
 const READ_BYTES = 4_194_304;
@@ -82,4 +90,89 @@ export async function readMessages(
     throw unreadable("its reading is behind its writing");
   }
   return { messages, newest };
+}
+
+/** The limits of one room's snapshots. */
+export interface HistoryLimits {
+  readonly history_snapshots: number;
+  readonly history_bytes: number;
+}
+
+/** When a room is stored, and how much. */
+export interface StoringLimits extends HistoryLimits {
+  /** Approximate bytes of its log. */
+  readonly log_bytes: number;
+  readonly snapshot_entries: number;
+}
+
+/** Snapshots that no limit removes. */
+const LEAST = 2;
+
+/**
+ * The points that stay: those since the entry `floor`, where the log begins, except the ones with the nearest
+ * neighbours until the limits hold.
+ */
+export function thinned(
+  points: readonly RoomPoint[],
+  floor: number,
+  { history_snapshots, history_bytes }: HistoryLimits,
+): RoomPoint[] {
+  const kept = points.filter(({ offset }, at) => offset >= floor || at >= points.length - LEAST);
+  let bytes = kept.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+  while (kept.length > LEAST && (kept.length > history_snapshots || bytes > history_bytes)) {
+    // The start of the log goes last: without it no entry before the next one can be shown.
+    const first = kept[0]!.offset === floor && kept.length > LEAST + 1 ? 1 : 0;
+    let least = first;
+    let least_gap = Infinity;
+    for (let at = first; at < kept.length - LEAST; at++) {
+      const gap = kept[at + 1]!.offset - (kept[at - 1]?.offset ?? floor);
+      if (gap < least_gap) [least, least_gap] = [at, gap];
+    }
+    bytes -= kept[least]!.size_bytes;
+    kept.splice(least, 1);
+  }
+  return kept;
+}
+
+/** The points that a record names; none if they are not stored, or the log was recreated since. */
+export async function readPoints(
+  record: Pick<RoomRecord, "points"> | undefined,
+  stream: string,
+  objects: Pick<ObjectStore, "get">,
+): Promise<readonly RoomPoint[]> {
+  if (record === undefined || record.points === "") return [];
+  const bytes = await objects.get(record.points);
+  const stored = bytes === undefined ? undefined : decodePoints(bytes);
+  return stored === undefined || stored.stream !== stream ? [] : stored.points;
+}
+
+/** Stores points and returns their name; "" for none. */
+export async function writePoints(
+  { tenant_id, room_id }: ReducedPlace,
+  stream: string,
+  points: readonly RoomPoint[],
+  objects: Pick<ObjectStore, "put">,
+): Promise<string> {
+  const last = points.at(-1);
+  if (last === undefined) return "";
+  const name = pointsName(tenant_id, room_id, last);
+  await objects.put(name, encodePoints({ stream, points }));
+  return name;
+}
+
+/** The name of the object with a point's snapshot. */
+export const objectOf = ({ tenant_id, room_id }: ReducedPlace, point: RoomPoint): string =>
+  snapshotName(tenant_id, room_id, point);
+
+/** The entry before a room's log begins; undefined: the log is empty. */
+export async function logFloor(
+  durable: Pick<DurableLog, "read">,
+  log_room_id: string,
+): Promise<number | undefined> {
+  const { messages: [first] } = await durable.read(log_room_id, {
+    after: 0,
+    limit: 1,
+    max_bytes: 1,
+  });
+  return first && decodeBatch(readEnvelope(first.payload).event?.data ?? new Uint8Array()).after;
 }

@@ -1,6 +1,6 @@
 /** The rate limit of a room's timers. Pure: time is a number here. */
 import assert from "node:assert/strict";
-import { TimerPace, TIMERS_IN_GROUP, TIMERS_PER_SECOND } from "./timer_pace.ts";
+import { TimerPace, TIMERS_IN_GROUP, TIMERS_PER_SECOND } from "./left_timers.ts";
 
 Deno.test("timers run as often as one may that sets itself, after a pause twice as many at once", () => {
   let now_ms = 5_000;

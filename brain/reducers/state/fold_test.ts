@@ -4,11 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { command, reducerOf, roomOf, timer, utf8 } from "../testing/rooms.ts";
-import type { Draft } from "./draft.ts";
-import type { LogEntry } from "./entry.ts";
-import { applyEntry, type Reducer } from "./fold.ts";
-import type { RoomBounds } from "./room_bounds.ts";
-import { emptyRoom, nextTimer, type RoomState } from "./room_state.ts";
+import { applyEntry, type Draft, type Reducer } from "./fold.ts";
+import { emptyRoom, nextTimer } from "./room_state.ts";
+import type { LogEntry, RoomBounds, RoomState } from "./room_state.ts";
 
 const nothing = reducerOf(() => {});
 

@@ -5,10 +5,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { command, reducerOf, roomOf, timer, utf8 } from "../testing/rooms.ts";
-import type { Draft } from "./draft.ts";
-import type { CommandEntry, Outcome, TimerEntry } from "./entry.ts";
-import { applyEntry } from "./fold.ts";
-import { emptyRoom, nextTimer, type RoomState, valuesDigest } from "./room_state.ts";
+import { applyEntry, type Draft } from "./fold.ts";
+import { emptyRoom, nextTimer, valuesDigest } from "./room_state.ts";
+import type { CommandEntry, Outcome, RoomState, TimerEntry } from "./room_state.ts";
 import { decodeSnapshot, encodeSnapshot } from "./snapshot.ts";
 
 const BOUNDS = {

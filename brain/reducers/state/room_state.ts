@@ -1,7 +1,7 @@
 /**
  * The state of a room with a reducer after an entry of its log: values by key, timers, recently answered commands, the
  * position of the log and its clock, and the digest of the history. Immutable: the next state shares what did not
- * change. Applies nothing (`fold.ts`) and checks no bounds (`draft.ts`).
+ * change. Applies nothing (`fold.ts`) and checks no bounds (`fold.ts`).
  */
 import { hash } from "node:crypto";
 import { createSHA256, type IHasher } from "hash-wasm";
@@ -136,3 +136,108 @@ export function nextTimers({ timers }: Pick<RoomState, "timers">, most: number):
 /** The timer that is due first. */
 export const nextTimer = (state: Pick<RoomState, "timers">): TimerAt | undefined =>
   nextTimers(state, 1)[0];
+
+/** The bounds of a room. A command that would cross one is refused. */
+export interface RoomBounds {
+  readonly keys: number;
+  readonly key_bytes: number;
+  readonly value_bytes: number;
+  /** Bytes of all keys and values together. */
+  readonly state_bytes: number;
+  /** Events of one command, and their bytes: type, data and recipient. */
+  readonly events: number;
+  readonly event_bytes: number;
+  readonly answer_bytes: number;
+  /** Scheduled commands, and bytes of one: key, name and data. */
+  readonly timers: number;
+  readonly timer_bytes: number;
+  /** The shortest delay of a scheduled command, so that no timer runs without time passing. */
+  readonly least_delay_ms: number;
+  /** Commands whose ids are remembered with their answers, and the bytes of all of those. */
+  readonly remembered: number;
+  readonly remembered_bytes: number;
+}
+
+/** The defaults. */
+export const ROOM_BOUNDS: RoomBounds = {
+  keys: 10_000,
+  key_bytes: 256,
+  value_bytes: 65_536,
+  state_bytes: 4_194_304,
+  events: 64,
+  event_bytes: 262_144,
+  answer_bytes: 16_384,
+  timers: 64,
+  timer_bytes: 4_096,
+  least_delay_ms: 10,
+  remembered: 1_000,
+  remembered_bytes: 1_048_576,
+};
+
+interface Placed {
+  /** Position in the room's log, above 0 and above the previous entry's. */
+  readonly offset: number;
+  /** When it was written, Unix ms by the writer's clock, which may have gone back. */
+  readonly time_ms: number;
+  /** 16 bytes of the command's randomness, unpredictable before the entry was written. */
+  readonly seed: Uint8Array;
+}
+
+/** A command and its sender. */
+export interface Asked {
+  readonly command: string;
+  readonly data: Uint8Array;
+  /** The sender's id of the command; "" if it has none, and then a repetition is a new command. */
+  readonly id: string;
+  readonly user_id: string;
+  readonly role: string;
+  readonly claims: Readonly<Record<string, string>>;
+}
+
+/** A command of a client. */
+export interface CommandEntry extends Placed, Asked {
+  readonly kind: "command";
+}
+
+/** A timer is due. The state has its command. */
+export interface TimerEntry extends Placed {
+  readonly kind: "timer";
+  readonly key: string;
+}
+
+/** Another module becomes the program of the room, and migrates its values. */
+export interface MigrateEntry extends Placed {
+  readonly kind: "migrate";
+  /** Hex SHA-256 of the previous module. */
+  readonly from: string;
+  /** The number of the deploy; 0: the configuration. */
+  readonly deploy: number;
+}
+
+/** An entry of any kind, by `kind`. */
+export type LogEntry = CommandEntry | TimerEntry | MigrateEntry;
+
+/** An event for all subscribers of the room, or for some. */
+export interface RoomEvent {
+  readonly type: string;
+  readonly data: Uint8Array;
+  /** "" for everybody, `user:ID` or `role:NAME`. */
+  readonly to: string;
+}
+
+/** Why a reducer reached no verdict. */
+export type ReducerFault = "fuel" | "trap" | "memory" | "abi" | "bounds";
+
+/** The outcome of an entry. Unless `kind` is `applied`, no value, timer or event has changed. */
+export interface Outcome extends Answered {
+  readonly fault: ReducerFault | undefined;
+  /** What was wrong, for people; may differ between engines. */
+  readonly detail: string;
+  /** The offset of the command that this one repeats, with the same answer. */
+  readonly repeats: number | undefined;
+  readonly events: readonly RoomEvent[];
+  /** Changed values by key; null: deleted. */
+  readonly changes: ReadonlyMap<string, Uint8Array | null>;
+  /** Changed timers by key; null: cancelled. */
+  readonly scheduled: ReadonlyMap<string, Timer | null>;
+}

@@ -3,14 +3,9 @@
  * SHA-256 of everything before; keys are sorted and unique. Pure.
  */
 import { CanonicalError, CanonicalReader, CanonicalWriter } from "./canonical.ts";
-import {
-  type Answered,
-  digestOf,
-  rememberedBytes,
-  type RoomState,
-  tree,
-  writeValues,
-} from "./room_state.ts";
+import { digestOf, rememberedBytes, tree, writeValues } from "./room_state.ts";
+import type { Answered, RoomState } from "./room_state.ts";
+import { deflateRawSync, inflateRawSync } from "node:zlib";
 
 const MAGIC = new TextEncoder().encode("ARQROOM1");
 const DIGEST_BYTES = 32;
@@ -120,5 +115,29 @@ export function decodeSnapshot(bytes: Uint8Array): RoomState {
   } catch (error) {
     if (!(error instanceof CanonicalError)) throw error;
     throw new SnapshotError(`a snapshot that does not fit: ${error.message}`, { cause: error });
+  }
+}
+
+const PACKED = new TextEncoder().encode("ARQROOMZ");
+/** More than any state within the largest bounds. */
+const BYTES_MAX = 134_217_728;
+
+/** Compresses a snapshot for the store. */
+export function packSnapshot(snapshot: Uint8Array): Uint8Array<ArrayBuffer> {
+  const deflated = deflateRawSync(snapshot);
+  const packed = new Uint8Array(PACKED.length + deflated.length);
+  packed.set(PACKED);
+  packed.set(deflated, PACKED.length);
+  return packed;
+}
+
+/** The snapshot of stored bytes. Throws `SnapshotError`. */
+export function unpackSnapshot(stored: Uint8Array): Uint8Array {
+  if (!PACKED.every((byte, at) => stored[at] === byte)) return stored;
+  try {
+    const body = stored.subarray(PACKED.length);
+    return new Uint8Array(inflateRawSync(body, { maxOutputLength: BYTES_MAX }));
+  } catch (cause) {
+    throw new SnapshotError("a snapshot that cannot be decompressed", { cause });
   }
 }

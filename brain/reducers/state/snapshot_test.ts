@@ -3,8 +3,13 @@ import assert from "node:assert/strict";
 import { command, reducerOf, roomOf, utf8 } from "../testing/rooms.ts";
 import { applyEntry } from "./fold.ts";
 import { digestOf, emptyRoom, type RoomState } from "./room_state.ts";
-import { packSnapshot, unpackSnapshot } from "./packed_snapshot.ts";
-import { decodeSnapshot, encodeSnapshot, SnapshotError } from "./snapshot.ts";
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  packSnapshot,
+  SnapshotError,
+  unpackSnapshot,
+} from "./snapshot.ts";
 
 const busy = reducerOf((draft) => {
   draft.write(utf8(`key ${draft.offset}`), utf8(`value ${draft.offset}`));

@@ -14,8 +14,8 @@ import { startNats } from "../../../tests/harness/nats_server.ts";
 import { FollowedClasses } from "../../classes/followed_classes.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { decodeBatch } from "../log/batch.ts";
-import type { LogEntry } from "../state/entry.ts";
-import { type ReducerService, startReducers } from "../service.ts";
+import type { LogEntry } from "../state/room_state.ts";
+import { type ReducerService, startReducers } from "../capability.ts";
 import { overriding } from "../../../shared/testing/overriding.ts";
 
 /** Options of the world. */

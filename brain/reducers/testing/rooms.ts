@@ -1,8 +1,7 @@
 /** Entries of a log and reducers in TypeScript, for tests of rooms. */
-import { BoundsError, type Draft } from "../state/draft.ts";
-import type { CommandEntry, TimerEntry } from "../state/entry.ts";
-import type { Reducer } from "../state/fold.ts";
-import { ROOM_BOUNDS, type RoomBounds } from "../state/room_bounds.ts";
+import { BoundsError, type Draft, type Reducer } from "../state/fold.ts";
+import { ROOM_BOUNDS } from "../state/room_state.ts";
+import type { CommandEntry, RoomBounds, TimerEntry } from "../state/room_state.ts";
 
 const encoder = new TextEncoder();
 

@@ -1,6 +1,6 @@
 /**
  * The worker that meters and compiles modules of reducers: half a second for the largest, during which no room may
- * wait. It passes results on and keeps nothing. `module_compiler.ts` starts it.
+ * wait. It passes results on and keeps nothing. `host.ts` starts it.
  */
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";

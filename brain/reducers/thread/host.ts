@@ -8,13 +8,20 @@ import { createTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import type { RunnableProgram } from "../log/program.ts";
-import type { LogEntry } from "../state/entry.ts";
+import type { LogEntry } from "../state/room_state.ts";
 import type { PageAsked, ShownPage } from "../visible/shown.ts";
-import { Compiling } from "./module_compiler.ts";
-import { packEntries, unpackApplied } from "./packed_entries.ts";
-import type { Applied, RoomStanding, ShownRoom, ThreadAnswer, ThreadRequest } from "./protocol.ts";
+import { packEntries, unpackApplied } from "./protocol.ts";
+import type {
+  Applied,
+  CompiledProgram,
+  RoomStanding,
+  ShownRoom,
+  ThreadAnswer,
+  ThreadRequest,
+} from "./protocol.ts";
 import type { ShowOptions } from "./shown_values.ts";
 import { compileUnits, UNITS_PER_MS } from "./thread_price.ts";
+import type { CompileReply, CompileRequest } from "./compile_thread.ts";
 
 type Answered = Extract<ThreadAnswer, { applied: unknown }>;
 type Asked = ThreadRequest extends infer One ? One extends ThreadRequest ? Omit<One, "id"> : never
@@ -304,5 +311,99 @@ export class ReducerHost {
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const one of waiting) one.reject(new ArqonError("brain-unavailable", "", { cause }));
+  }
+}
+
+type Made = Extract<CompileReply, { metered: unknown }>;
+type ProgramSource = Pick<RunnableProgram, "id" | "bytes" | "memory_limit_pages" | "price_version">;
+
+interface WaitingModule extends PromiseWithResolvers<Made> {
+  readonly tenant_id: string;
+  readonly request: CompileRequest;
+}
+
+const unavailable = (detail: string) =>
+  new ArqonError("brain-unavailable", "", { cause: new Error(detail) });
+
+/** The worker, which starts with the first module; if it dies, the next module starts another. */
+export class Compiling {
+  #thread: Worker | undefined;
+  readonly #waiting = new Map<number, WaitingModule>();
+  /** The queue: at most one module for each class of rooms, and for each room being read. */
+  readonly #turns = createTurns<WaitingModule>(UNBOUNDED);
+  #is_busy = false;
+  /** Programs that are being compiled: many rooms may need one at once. */
+  readonly #programs = new Map<string, Promise<CompiledProgram>>();
+  #last_id = 0;
+
+  /** Rejects with `brain-unavailable`, with the fault as its cause. */
+  compile(program: ProgramSource, tenant_id: string): Promise<CompiledProgram> {
+    const known = this.#programs.get(program.id);
+    if (known !== undefined) return known;
+    const making = this.#ask(program, true, tenant_id).then(
+      ({ compiled, metered: { cost, renewal } }) => {
+        return { compiled: compiled!, metered: { cost, renewal } };
+      },
+    ).finally(() => this.#programs.delete(program.id));
+    this.#programs.set(program.id, making);
+    return making;
+  }
+
+  /** The metered bytes of a program. Rejects as `compile`. */
+  async metered(program: ProgramSource, tenant_id: string): Promise<Uint8Array> {
+    return (await this.#ask(program, false, tenant_id)).metered.bytes;
+  }
+
+  /** Ends the worker; running compilations are rejected. */
+  end(detail: string): void {
+    this.#thread?.terminate();
+    this.#thread = undefined;
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    this.#turns.drain();
+    this.#is_busy = false;
+    for (const { reject } of waiting) reject(unavailable(detail));
+  }
+
+  #ask(
+    { bytes, memory_limit_pages, price_version }: ProgramSource,
+    compiles: boolean,
+    tenant_id: string,
+  ): Promise<Made> {
+    const id = ++this.#last_id;
+    const request: CompileRequest = { id, bytes, memory_limit_pages, price_version, compiles };
+    const waiting = { ...Promise.withResolvers<Made>(), tenant_id, request };
+    this.#waiting.set(id, waiting);
+    this.#turns.push(tenant_id, waiting, 0);
+    this.#send();
+    return waiting.promise;
+  }
+
+  #send(): void {
+    const next = this.#is_busy ? undefined : this.#turns.take();
+    if (next === undefined) return;
+    this.#is_busy = true;
+    this.#turns.charge(next.tenant_id, compileUnits(next.request) / UNITS_PER_MS);
+    this.#thread ??= this.#start();
+    this.#thread.postMessage(next.request);
+  }
+
+  #start(): Worker {
+    const url = new URL("./compile_thread.ts", import.meta.url);
+    const thread = new Worker(url, { type: "module", name: "reducer-compiling" });
+    thread.onmessage = ({ data }: MessageEvent<CompileReply>) => {
+      if (this.#thread !== thread) return;
+      const waiting = this.#waiting.get(data.id);
+      this.#waiting.delete(data.id);
+      this.#is_busy = false;
+      this.#send();
+      if ("metered" in data) waiting?.resolve(data);
+      else waiting?.reject(unavailable(data.failed));
+    };
+    thread.onerror = (event) => {
+      event.preventDefault();
+      if (this.#thread === thread) this.end(event.message);
+    };
+    return thread;
   }
 }

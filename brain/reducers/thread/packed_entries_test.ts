@@ -1,7 +1,7 @@
 /** Packing and unpacking of entries and outcomes are inverse. */
 import assert from "node:assert/strict";
 import { command, timer, utf8 } from "../testing/rooms.ts";
-import { packApplied, packEntries, unpackApplied, unpackEntries } from "./packed_entries.ts";
+import { packApplied, packEntries, unpackApplied, unpackEntries } from "./protocol.ts";
 import type { Applied } from "./protocol.ts";
 
 Deno.test("entries are unpacked unchanged", () => {

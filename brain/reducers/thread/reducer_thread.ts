@@ -4,23 +4,25 @@
  */
 import { createReducer, type ReducerGuest, type Run, unitsOf } from "../guest/reducer_guest.ts";
 import { applyEntry } from "../state/fold.ts";
-import type { Outcome } from "../state/entry.ts";
 import {
   digestOf,
   emptyRoom,
   nextTimer,
   nextTimers,
   rememberedKey,
-  type RoomState,
   tree,
 } from "../state/room_state.ts";
-import { packSnapshot, unpackSnapshot } from "../state/packed_snapshot.ts";
-import { decodeSnapshot, encodeSnapshot, SnapshotError } from "../state/snapshot.ts";
+import type { Outcome, RoomState } from "../state/room_state.ts";
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  packSnapshot,
+  SnapshotError,
+  unpackSnapshot,
+} from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { packApplied, unpackEntries } from "./packed_entries.ts";
-import { ENTRY_UNITS, packUnits, pageUnits, stateUnits } from "./thread_price.ts";
-import { changesPage, valuesPage } from "./shown_values.ts";
+import { packApplied, unpackEntries } from "./protocol.ts";
 import type {
   Applied,
   LoadedProgram,
@@ -28,6 +30,8 @@ import type {
   ThreadAnswer,
   ThreadRequest,
 } from "./protocol.ts";
+import { ENTRY_UNITS, packUnits, pageUnits, stateUnits } from "./thread_price.ts";
+import { changesPage, valuesPage } from "./shown_values.ts";
 import { CanonicalWriter } from "../state/canonical.ts";
 import { Buffer } from "node:buffer";
 

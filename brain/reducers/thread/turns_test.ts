@@ -7,8 +7,7 @@ import type { GuestText } from "../testing/hostile_reducers.ts";
 import { encodeSnapshot } from "../state/snapshot.ts";
 import { emptyRoom } from "../state/room_state.ts";
 import { command } from "../testing/rooms.ts";
-import { Compiling } from "./module_compiler.ts";
-import { ReducerHost } from "./host.ts";
+import { Compiling, ReducerHost } from "./host.ts";
 import { atEnd } from "../../../shared/testing/at_end.ts";
 
 const PAYLOAD_MAX = 1_048_576;

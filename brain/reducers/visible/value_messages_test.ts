@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { tree } from "../state/room_state.ts";
 import { keyOf, pageOf, shownBy, shownChanges, valueJson } from "./shown.ts";
-import { unchangedMessage, valueMessages } from "./value_messages.ts";
+import { unchangedMessage, valueMessages } from "../room/value_changes.ts";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const shown = shownBy(["public/"]);

@@ -64,7 +64,6 @@ function readUserId(members: Members, command: string): string {
   return user_id;
 }
 
-/** The connection to kick. */
 function readConnectionId(members: Members): string {
   const connection_id = parsed(members, "connection_id");
   if (typeof connection_id === "string" && isId(connection_id)) return connection_id;
@@ -106,7 +105,6 @@ function readKick(members: Members) {
   return { kind: "kick", target_kind, target, reason: readReason(members) } as const;
 }
 
-/** A command without its conditions. */
 type Without<Command> = Command extends Conditions ? Omit<Command, keyof Conditions> : never;
 
 /** The commands; `run` executes one in its room. */

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
-import { answerJson } from "./answer.ts";
+import { answerJson } from "./apply.ts";
 import {
   afterwards,
   answer,
@@ -28,7 +28,7 @@ import {
   readRequest,
   type Request,
 } from "../../desk/request.ts";
-import { banCommands } from "../ban_query.ts";
+import { banCommands } from "../ban_book.ts";
 import { commandEnvelope, type ProbeCommand } from "../testing/command_probe.ts";
 import type { RoomCommand } from "./command.ts";
 import { type RequestLimits, roomCommands } from "./room_commands.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import type { RoomAddress } from "../../cluster_view.ts";
 import type { RoomEvent, WriteMark } from "../store/room_event.ts";
-import { Tails } from "./tails.ts";
+import { Tails } from "./change_publisher.ts";
 
 const at = (room_id: string): RoomAddress => ({ tenant_id: "acme", room_id });
 const mark: WriteMark = { epoch: "7", fence: 0, start: 0 };

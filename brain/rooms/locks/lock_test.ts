@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
-import { answerJson } from "../commands/answer.ts";
-import { applyCommands } from "../commands/apply.ts";
+import { answerJson, applyCommands } from "../commands/apply.ts";
 import type { RoomCommand } from "../commands/command.ts";
 import {
   afterwards,

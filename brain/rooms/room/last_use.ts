@@ -1,7 +1,7 @@
 /**
  * How long each of this Brain's rooms has been idle, by its monotonic clock: wall clocks are set, and those of two
  * Brains differ. Idle time at another Brain does not count: a Brain that starts, or takes a room over, begins at zero.
- * So a room never ends early (`sweep.ts`).
+ * So a room never ends early (`caretaker.ts`).
  */
 import type { RoomAddress } from "../../cluster_view.ts";
 

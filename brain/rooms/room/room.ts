@@ -1,27 +1,26 @@
 /**
  * One active room: its queue of commands, which are applied batch by batch to the stored document by compare-and-set.
  * The room's owner serves it, but several Brains may believe that they own it: the bucket decides. The table of rooms
- * is `room_table.ts`, requests are in `room_commands.ts`.
+ * is `room_tally.ts`, requests are in `room_commands.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
-import { answerJson } from "../commands/answer.ts";
+import { answerJson, type Applied, type applyCommands } from "../commands/apply.ts";
 import { isEffect } from "../commands/command.ts";
 import type { RoomAddress } from "../../cluster_view.ts";
 import type { EffectCommand, RoomCommand } from "../commands/command.ts";
-import type { Applied, applyCommands } from "../commands/apply.ts";
 import type { RoomDocument, RoomLimits } from "../store/document.ts";
 import type { Leases } from "../locks/leases.ts";
-import { CommandClock, shed } from "../store/command_memory.ts";
-import type { MemoryLimits } from "../store/command_memory.ts";
 import {
   addPages,
+  CommandClock,
   encodePages,
   findCommand,
   readPages,
   removePages,
+  shed,
 } from "../store/command_pages.ts";
-import type { PageTable } from "../store/command_pages.ts";
+import type { MemoryLimits, PageTable } from "../store/command_pages.ts";
 import { loadRoom, writeRoom } from "../store/room_store.ts";
 import type { StoreContext, Stored } from "../store/room_store.ts";
 import type { RoomMetrics } from "../metrics.ts";

@@ -1,7 +1,7 @@
 /** How long and how many commands a room remembers, over any sequence of writes. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type MemoryLimits, PAGE_COMMANDS, shed } from "./command_memory.ts";
+import { type MemoryLimits, PAGE_COMMANDS, shed } from "./command_pages.ts";
 import { emptyDocument, type RoomDocument } from "./document.ts";
 
 const LIMITS = { command_id_ttl_ms: 600_000, command_ids_per_room: 8_192 };

@@ -64,7 +64,7 @@ export interface RoomDocument {
   readonly entries: ReadonlyMap<string, string>;
   /** Bytes of all entries in the stored form: what `brain.state_bytes` bounds. */
   readonly entries_bytes: number;
-  /** Command key to its answer, oldest first; `command_memory.ts` bounds it. */
+  /** Command key to its answer, oldest first; `command_pages.ts` bounds it. */
   readonly applied: ReadonlyMap<string, AppliedCommand>;
   /** Earlier epochs, oldest first, while commands are remembered: a command's version determines its epoch. */
   readonly earlier?: readonly EarlierEpoch[] | undefined;

@@ -23,7 +23,7 @@ import {
   goesOn,
   nextRecord,
   vouchedRevision,
-} from "../lives/life_record.ts";
+} from "../lives/room_lives.ts";
 import { decodeDocument, encodeDocument, settleDocument } from "./stored_document.ts";
 import { ArqonError } from "@arqon/proto";
 

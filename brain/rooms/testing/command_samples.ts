@@ -2,8 +2,7 @@
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
 import { anyCharacter } from "../../../shared/testing/any_character.ts";
-import { answerJson } from "../commands/answer.ts";
-import { type Applied, applyCommands, type ApplyContext } from "../commands/apply.ts";
+import { answerJson, type Applied, applyCommands, type ApplyContext } from "../commands/apply.ts";
 import { UNCONDITIONAL } from "../commands/command.ts";
 import type {
   Conditions,

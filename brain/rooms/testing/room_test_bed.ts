@@ -15,9 +15,9 @@ import { subjectPattern } from "../../../shared/spine/testing/subjects.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../../cluster_view.ts";
 import { startDesk } from "../../desk/desk.ts";
 import type { OwnCommands } from "../../desk/request.ts";
-import { memberCommands } from "../../presence/member_commands.ts";
+import { memberCommands } from "../../presence/capability.ts";
 import { createRoomMetrics } from "../metrics.ts";
-import { type RoomService, type RoomServiceOptions, startRooms } from "../service.ts";
+import { type RoomService, type RoomServiceOptions, startRooms } from "../capability.ts";
 
 /** A member as a Shield would announce it. */
 export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {

@@ -3,8 +3,7 @@
  * process decides how the file is read and who may ask.
  */
 import type { Logger } from "../../logs/log.ts";
-import { type Registry, scrapedGauge } from "../../metrics/metrics.ts";
-import { scrapedFamily } from "../../metrics/metrics_plain.ts";
+import { type Registry, scraped } from "../../metrics/metrics.ts";
 import { type ConfigChanges, LiveConfig } from "./live_config.ts";
 import type { Config } from "../schema.ts";
 
@@ -122,18 +121,16 @@ export class ConfigReload implements ConfigReloading {
 
   /** Registers metrics: reloads, and keys that need a restart. */
   register(registry: Registry): void {
-    scrapedFamily(
-      registry,
-      "arqon_config_reloads_total",
-      "Times the configuration was read again, by outcome.",
-      "result",
-      () => this.#totals,
-    );
-    scrapedGauge(
-      registry,
-      "arqon_config_restart_keys",
-      "Keys of the configuration that differ from what is in force and need a restart.",
-      () => this.#last.needs_restart.length,
-    );
+    scraped(registry, {
+      "arqon_config_reloads_total": [
+        "Times the configuration was read again, by outcome.",
+        "result",
+        () => this.#totals,
+      ],
+      "arqon_config_restart_keys": [
+        "Keys of the configuration that differ from what is in force and need a restart.",
+        () => this.#last.needs_restart.length,
+      ],
+    });
   }
 }

@@ -1,6 +1,6 @@
 /** The console's files: all are served, and none uses what its content policy forbids. */
 import assert from "node:assert/strict";
-import { ASSETS, consoleAsset, REPLAY_PATH } from "./assets.ts";
+import { ASSETS, consoleAsset, REPLAY_PATH } from "./capability.ts";
 
 const FOLDER = new URL(".", import.meta.url);
 

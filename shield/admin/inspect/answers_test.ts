@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { answerBytes } from "../../../shared/cluster/cluster_question.ts";
 import { ConnectionTable } from "../../connection/connection_table.ts";
 import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stats.ts";
-import { type InspectedParts, shieldAnswers } from "./answers.ts";
-import { REPORTED_MAX, TenantAnswer } from "./rows.ts";
+import { type InspectedParts, shieldAnswers } from "./start.ts";
+import { REPORTED_MAX, TenantAnswer } from "./lists.ts";
 
 /** The parts of a Shield without clients. */
 function partsWith(tenants: TenantTable): InspectedParts {

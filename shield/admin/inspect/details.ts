@@ -8,10 +8,9 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { History } from "../../durable/history/history.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { type Answer, type ListContext, ownOf } from "./lists.ts";
+import { type Answer, ConnectionDetail, Done, type ListContext, ownOf } from "./lists.ts";
 import { Id, readQuery, requireId } from "../routing/query.ts";
-import { askState } from "./room_contents.ts";
-import { ConnectionDetail, Done } from "./rows.ts";
+import { askState } from "./reduced_room.ts";
 
 /** What details need of the process. */
 export interface DetailContext extends ListContext {

@@ -1,24 +1,19 @@
 /**
  * The lists of the admin API: they ask all Shields, or all processes, and merge the answers. The answering side is
- * `answers.ts`; paths and methods are in `api.ts`.
+ * `start.ts`; paths and methods are in `capability.ts`.
  */
 import type { Env } from "../../../shared/env.ts";
 import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
 import type { ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { NodeSamples, SAMPLE_MS } from "../../../shared/cluster/cluster_samples.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { Id, Limit, readQuery } from "../routing/query.ts";
-import {
-  ConnectionAnswer,
-  ConnectionFilter,
-  CountsAnswer,
-  RoomAnswer,
-  RoomFilter,
-  TenantAnswer,
-  TenantSort,
-} from "./rows.ts";
-import type { ConnectionRow, RoomRow, TenantRow } from "./rows.ts";
+import { Id, Limit, readQuery, requireId } from "../routing/query.ts";
 import { topOf, visitAll } from "../../../shared/containers/top.ts";
+import { z } from "zod";
+import { ArqonError, isId } from "@arqon/proto";
+import { reservedRoom } from "../../../shared/rooms/reserved.ts";
+import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 
 /** What lists need of the process. */
 export interface ListContext extends Pick<Env, "now"> {
@@ -220,4 +215,166 @@ export async function tenants(
   });
   const truncated = merged.size > items.length || isCut(answers);
   return { tenants: items, truncated, nodes };
+}
+
+/** The most rooms, and tenants, that one Shield reports: more than an answer shows, so that sums are right. */
+export const REPORTED_MAX = 2_000;
+/** The most rooms of one connection that are shown. */
+export const CONNECTION_ROOMS_MAX = 1_000;
+
+const Count = z.number().min(0);
+const Text = z.string().max(1_024);
+
+/** One connection, as `GET /v1/connections` shows it. */
+export const ConnectionRow = z.strictObject({
+  connection_id: Id,
+  node_id: Id,
+  tenant_id: Id,
+  user_id: Text,
+  issuer: Text,
+  role: z.enum(["user", "service", "admin"]),
+  remote_ip: Text,
+  protocol: z.enum(["arqon.v1", "arqon.v1.json"]),
+  connected_ms: z.number(),
+  token_expires_ms: z.number(),
+  subscriptions: Count,
+  pending_operations: Count,
+  unsent_bytes: Count,
+  received_messages: Count,
+  sent_messages: Count,
+});
+export type ConnectionRow = z.output<typeof ConnectionRow>;
+
+/** How lists of connections are sorted: most unsent bytes, oldest, or most messages first. */
+const ConnectionSort = z.enum(["unsent", "age", "messages"]).default("unsent");
+
+/** A filter of connections. */
+export const ConnectionFilter = {
+  tenant: Id.optional(),
+  user: z.string().min(1).max(256).optional(),
+  room: Id.optional(),
+  sort: ConnectionSort,
+};
+
+/** A Shield's connections. */
+const ConnectionAnswer = z.strictObject({
+  rows: z.array(ConnectionRow).max(1_000),
+  total: Count,
+  truncated: z.boolean().optional(),
+});
+
+/** One connection and its rooms; null on Shields that do not have it. */
+export const ConnectionDetail = ConnectionRow.extend({
+  rooms: z.array(z.strictObject({
+    room_id: Text,
+    presence: z.boolean(),
+    no_echo: z.boolean(),
+    filter: z.string().optional(),
+    batch: z.boolean(),
+  })).max(CONNECTION_ROOMS_MAX),
+}).nullable();
+/** One connection and its rooms; null on Shields that do not have it. */
+export type ConnectionDetail = z.output<typeof ConnectionDetail>;
+
+/** The answer to an action: whether its object existed and the action was done. */
+export const Done = z.strictObject({ done: z.boolean() });
+
+/** How lists of rooms are sorted: the most first. */
+const RoomSort = z.enum(["subscribers", "messages"]).default("subscribers");
+
+/** A filter of rooms. */
+export const RoomFilter = { tenant: Id.optional(), prefix: Id.optional(), sort: RoomSort };
+
+/** `[tenant_id, room_id, subscribers, durable, messages]`. */
+export const RoomRow = z.tuple([Id, Id, Count, z.boolean(), Count]);
+/** `[tenant_id, room_id, subscribers, durable, messages]`. */
+export type RoomRow = z.output<typeof RoomRow>;
+
+/** A Shield's rooms. */
+const RoomAnswer = z.strictObject({
+  rows: z.array(RoomRow).max(REPORTED_MAX),
+  total: Count,
+  truncated: z.boolean().optional(),
+});
+
+/** Rooms whose subscribers are counted. */
+export const CountsQuestion = z.strictObject({ tenant: Id, rooms: z.array(Id).max(1_000) });
+/** The subscribers of each room on one Shield. */
+const CountsAnswer = z.array(Count).max(1_000);
+
+/** How lists of tenants are sorted: the most first. */
+export const TenantSort = z.enum(["messages", "connections", "rejects"]).default("messages");
+
+/** `[tenant_id, connections, users, rooms, ingress_messages, ingress_bytes, egress_messages, rejects]`. */
+export const TenantRow = z.tuple([
+  z.string().max(64),
+  Count,
+  Count,
+  Count,
+  Count,
+  Count,
+  Count,
+  Count,
+]);
+/** `[tenant_id, connections, users, rooms, ingress_messages, ingress_bytes, egress_messages, rejects]`. */
+export type TenantRow = z.output<typeof TenantRow>;
+
+/** A Shield's tenants. */
+export const TenantAnswer = z.strictObject({
+  rows: z.array(TenantRow).max(REPORTED_MAX),
+  total: Count,
+  truncated: z.boolean().optional(),
+});
+
+const ROOMS_MAX = 1_000;
+const LIMIT_ERROR = { error: `expected a whole number from 1 to ${ROOMS_MAX}` };
+
+const QUERY = {
+  tenant: Id.optional(),
+  prefix: z.string().refine((text) => text === "" || isId(text), {
+    error: "expected a prefix of room ids",
+  }).default(""),
+  after: Id.optional(),
+  limit: z.string().regex(/^[0-9]{1,4}$/, LIMIT_ERROR).transform(Number)
+    .refine((limit) => limit >= 1 && limit <= ROOMS_MAX, LIMIT_ERROR).default(100),
+};
+
+/** What listing stored rooms needs of the process. */
+export interface StoredRoomsContext {
+  readonly logs: {
+    of(tenant_id: string): Promise<Pick<DurableLog, "rooms" | "head" | "count" | "trim">>;
+  };
+  readonly classes: Pick<RoomClasses, "of"> & { retentionOf(tenant_id: string): unknown };
+}
+
+/** Answers `GET /v1/rooms/stored`. Rejects with `log-unavailable` and `spine-unavailable`. */
+export async function storedRooms(
+  { logs, classes }: StoredRoomsContext,
+  { url, only_tenant, tenant_id: own }: AdminCall,
+): Promise<Answer> {
+  const { tenant = only_tenant ?? own, prefix, after = "", limit } = readQuery(url, QUERY);
+  // Without a durable class there is no log to ask.
+  const { rooms, more } = classes.retentionOf(tenant) === undefined
+    ? { rooms: [], more: false }
+    : await (await logs.of(tenant)).rooms({ prefix, after, limit });
+  return { tenant_id: tenant, rooms, next: more ? rooms.at(-1) ?? null : null };
+}
+
+/** Trims the log of a durable room. Rejects with `not-found` for a room without a log, and as `storedRooms` does. */
+export async function trimStored(
+  { logs, classes }: StoredRoomsContext,
+  { tenant, names }: AdminCall,
+  { before }: { readonly before?: number | undefined },
+): Promise<Answer> {
+  const room_id = requireId(names.room ?? "", "room");
+  if (!classes.of(tenant, room_id).durable || reservedRoom(room_id) !== undefined) {
+    throw new ArqonError("not-found", `${room_id} is not a durable room`);
+  }
+  const log = await logs.of(tenant);
+  const last = (await log.head(room_id)).last?.offset ?? 0;
+  const through = Math.min(before ?? last, last);
+  const kept = await log.count(room_id, through + 1);
+  const messages = await log.count(room_id, 1) - kept;
+  if (messages > 0) await log.trim(room_id, { through });
+  return { tenant_id: tenant, room_id, offset: messages > 0 ? through : 0, messages, snapshots: 0 };
 }

@@ -9,7 +9,7 @@ import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stats.ts";
 import { operator, tenantAdmin } from "../routing/testing/admin.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
-import { type InspectedParts, shieldAnswers } from "./answers.ts";
+import { type InspectedParts, shieldAnswers } from "./start.ts";
 import { tenants } from "./lists.ts";
 import { policyStats } from "../../policy/policy_stats.ts";
 import { POLICIES_MAX, PolicyTable } from "../../policy/policy_table.ts";

@@ -4,13 +4,13 @@
  * `ROOM~reducer`. It also lists the rooms whose reducers are cut off.
  */
 import { ArqonError } from "@arqon/proto";
-import { CUT_OFF_MAX, CutOffAnswer } from "../../../shared/cluster/cluster_room.ts";
+import { CUT_OFF_MAX, CutOffAnswer, StateAnswer } from "../../../shared/cluster/cluster_room.ts";
 import {
   decodeRecord,
   REDUCER_OBJECTS,
   REDUCERS_BUCKET,
-  type RoomRecord,
 } from "../../../shared/records/reducer_record.ts";
+import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import { decodePoints, snapshotName } from "../../../shared/records/reducer_points.ts";
 import { reducerRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
@@ -18,11 +18,23 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Env } from "../../../shared/env.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { readQuery, requireId } from "../routing/query.ts";
-import type { Answer, ListContext } from "./lists.ts";
+import { Id, readQuery, requireId } from "../routing/query.ts";
+import { type Answer, type ListContext, type StoredRoomsContext, trimStored } from "./lists.ts";
+import { z } from "zod";
+import {
+  PAST_COMMAND,
+  PAST_VALUES,
+  PAST_VALUES_MAX,
+} from "../../../shared/records/reducer_past.ts";
+import type { PastAsk } from "../../../shared/records/reducer_past.ts";
+import { askOwner, type OrderContext } from "./room_orders.ts";
+import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { History } from "../../durable/history/history.ts";
+import { rangeOfParams } from "../../durable/history/history_query.ts";
 
 /** What reading rooms with reducers needs of the process. */
-export interface ReducedRoomContext extends Pick<Env, "log"> {
+interface ReducedRoomContext extends Pick<Env, "log"> {
   readonly spine: Pick<Spine, "keyValue" | "objects">;
   readonly classes: {
     of(tenant_id: string, room_id: string): Pick<RoomClass, "reducer" | "pattern">;
@@ -30,7 +42,7 @@ export interface ReducedRoomContext extends Pick<Env, "log"> {
 }
 
 /** A room with a reducer. */
-export interface Reduced {
+interface Reduced {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly reducer: string;
@@ -52,7 +64,7 @@ interface Snapshot {
 const PROGRAM = /^(?:program|module)-[0-9a-f]{64}$/;
 
 /** Throws `not-found` for a room without a reducer, before anything is opened. */
-export function reducedOf(
+function reducedOf(
   { classes }: Pick<ReducedRoomContext, "classes">,
   { tenant, names }: AdminCall,
 ): Reduced {
@@ -83,11 +95,9 @@ async function snapshotsOf(
 ): Promise<Snapshot[]> {
   if (record === undefined || record.snapshot === "") return [];
   const { snapshot: name, offset, position, points, stream } = record;
-  const bytes = points === ""
-    ? undefined
-    : await (await spine.objects(REDUCER_OBJECTS)).get(points);
-  const known = bytes === undefined ? undefined : decodePoints(bytes);
-  // A record in the old format, without points, names only the newest snapshot.
+  const bytes = await (await spine.objects(REDUCER_OBJECTS)).get(points);
+  const known = bytes && decodePoints(bytes);
+  // Its points are lost, or of another incarnation of the log.
   if (known?.stream !== stream) return [{ name, offset, at_ms: 0, position, size_bytes: 0 }];
   return known.points.map((point) => ({
     name: snapshotName(tenant_id, room_id, point),
@@ -171,3 +181,181 @@ export async function reducedObject(
 
 const notStored = ({ room_id }: Reduced) =>
   new ArqonError("not-found", `${room_id} has no such snapshot, and there is no such program`);
+
+/** What these routes need of the process. */
+export type ReducedPastContext = ReducedRoomContext & Pick<OrderContext, "path" | "config">;
+
+const Whole = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
+const WholeText = z.string().regex(/^[0-9]{1,15}$/, { error: "expected a whole number" })
+  .transform(Number);
+const BOTH = "expected either offset or time_ms";
+
+/** The body of a fork. */
+export const ForkBody = z.strictObject({
+  /** The new room, which begins with the past of this one. */
+  to: Id,
+  offset: Whole.optional(),
+  time_ms: Whole.optional(),
+  with_timers: z.boolean().default(true),
+}).refine(({ offset, time_ms }) => offset === undefined || time_ms === undefined, { error: BOTH });
+
+/** The body of a trim: entries up to this one are deleted; absent: all entries that are not needed. */
+export const TrimBody = z.strictObject({ before: Whole.optional() });
+
+/** The body of a repair: it accepts that the lost entries stay lost. */
+export const RepairBody = z.strictObject({ accept_loss: z.literal(true) });
+
+async function ask(
+  context: ReducedPastContext,
+  { tenant_id, room_id }: Pick<Reduced, "tenant_id" | "room_id">,
+  { by }: AdminCall,
+  request: PastAsk,
+): Promise<Answer> {
+  const data = { ask: request };
+  const own = { tenant_id, room_id, by, name: PAST_COMMAND, data } as const;
+  return { tenant_id, room_id, ...await askOwner(context, own) };
+}
+
+const Range = z.string().regex(/^[0-9]{1,4}$/).transform(Number)
+  .refine((limit) => limit >= 1 && limit <= PAST_VALUES_MAX, {
+    error: `expected a whole number from 1 to ${PAST_VALUES_MAX}`,
+  }).default(PAST_VALUES);
+
+/** Answers `GET /v1/rooms/{tenant}/{room}/past`. */
+export async function roomPast(context: ReducedPastContext, call: AdminCall): Promise<Answer> {
+  const at = reducedOf(context, call);
+  const { offset, time_ms, prefix, after, limit } = readQuery(call.url, {
+    offset: WholeText.optional(),
+    time_ms: WholeText.optional(),
+    prefix: z.string().max(256).default(""),
+    after: z.base64().max(512).default(""),
+    limit: Range,
+  });
+  if (offset !== undefined && time_ms !== undefined) {
+    throw new ArqonError("invalid-settings", BOTH);
+  }
+  const request = { action: "show", offset, time_ms, prefix, after, limit } as const;
+  const { tenant_id, room_id: room } = at;
+  context.log.info("an operator reads the past of a room", { tenant_id, room, by: call.by });
+  return await ask(context, at, call, request);
+}
+
+/** Answers `POST /v1/rooms/{tenant}/{room}/fork`. */
+export async function forkRoom(
+  context: ReducedPastContext,
+  call: AdminCall,
+  { to, ...place }: z.output<typeof ForkBody>,
+): Promise<Answer> {
+  const { tenant_id, room_id: source } = reducedOf(context, call);
+  if (to === source) throw new ArqonError("invalid-settings", "to: expected another room");
+  const request = { action: "fork", source, ...place } as const;
+  const done = await ask(context, { tenant_id, room_id: to }, call, request);
+  context.log.info("an operator forks a room", { tenant_id, room: source, to, by: call.by });
+  return done;
+}
+
+/** Answers `POST /v1/rooms/{tenant}/{room}/trim`. */
+export async function trimRoom(
+  context: ReducedPastContext & StoredRoomsContext,
+  call: AdminCall,
+  body: z.output<typeof TrimBody>,
+): Promise<Answer> {
+  const { tenant: tenant_id, names: { room = "" } } = call;
+  const done = context.classes.of(tenant_id, room).reducer === undefined
+    ? await trimStored(context, call, body)
+    : await ask(context, reducedOf(context, call), call, { action: "trim", ...body });
+  context.log.info("an operator removes the past of a room", { tenant_id, room, by: call.by });
+  return done;
+}
+
+/** Answers `POST /v1/rooms/{tenant}/{room}/repair`. */
+export async function repairRoom(
+  context: ReducedPastContext,
+  call: AdminCall,
+  _accepted: z.output<typeof RepairBody>,
+): Promise<Answer> {
+  const at = reducedOf(context, call);
+  const done = await ask(context, at, call, { action: "repair" });
+  const { tenant_id, room_id: room } = at;
+  const { lost } = done as { lost?: unknown };
+  context.log.warn("an operator repairs a room", { tenant_id, room, lost, by: call.by });
+  return done;
+}
+
+/** What reading rooms needs of the process. */
+export interface ContentsContext extends Pick<Env, "log"> {
+  readonly asker: Pick<ClusterAsker, "ask">;
+  /** Undefined: this Shield has no durable rooms. */
+  readonly history: Pick<History, "read" | "limits"> | undefined;
+  readonly config: Pick<Config, "limits">;
+}
+
+/** The room and, optionally, one key of its state. */
+interface StateWish {
+  readonly tenant: string;
+  readonly room: string;
+  readonly key?: string | undefined;
+}
+
+/** What the owning Brain reports about the room's state; undefined if no Brain answers. */
+export async function askState(
+  { asker }: { readonly asker: Pick<ClusterAsker, "ask"> },
+  { tenant, room, key }: StateWish,
+): Promise<NonNullable<StateAnswer> | undefined> {
+  const params = { tenant, room, ...(key === undefined ? {} : { key }) };
+  const { answers } = await asker.ask("room_state", StateAnswer, { params, of: "brain" });
+  return answers.find(({ value }) => value !== null)?.value ?? undefined;
+}
+
+/** Answers `GET /v1/rooms/{tenant}/{room}/messages`, with the same parameters as for clients. */
+export async function roomHistory(
+  { history, log }: ContentsContext,
+  { url, tenant, names, by }: AdminCall,
+): Promise<Response> {
+  const room = requireId(names.room ?? "", "room");
+  if (history === undefined) throw new ArqonError("not-durable", room);
+  const page = await history.read(tenant, room, rangeOfParams(url.searchParams, history.limits));
+  log.info("an operator reads the history of a room", { tenant_id: tenant, room, by });
+  const headers = { "content-type": "application/json" };
+  return new Response(new Uint8Array(await page.json()), { headers });
+}
+
+const NO_STATE: NonNullable<NonNullable<StateAnswer>["document"]> = {
+  version: 0,
+  epoch: "",
+  created_ms: 0,
+  keys: [],
+  key_count: 0,
+  size_bytes: 0,
+};
+
+/** Answers `GET /v1/rooms/{tenant}/{room}/state` with all keys, and with `?key=` the value of one. */
+export async function roomState(
+  context: ContentsContext,
+  { url, tenant, names, by }: AdminCall,
+): Promise<Response> {
+  const room = requireId(names.room ?? "", "room");
+  const { key } = readQuery(url, {
+    key: z.string().min(1).max(context.config.limits.field_bytes).optional(),
+  });
+  const answer = await askState(context, { tenant, room, key });
+  if (answer === undefined) {
+    throw new ArqonError("brain-unavailable", "no Brain answered with the room's state", {
+      retry_after_ms: 1_000,
+    });
+  }
+  context.log.info("an operator reads the state of a room", { tenant_id: tenant, room, by });
+  const { value, lock = null, ...document } = answer.document ?? NO_STATE;
+  const about = { tenant_id: tenant, room_id: room, version: document.version };
+  if (key !== undefined) {
+    if (value === undefined) throw new ArqonError("not-found", `the room has no key ${shown(key)}`);
+    // The value is sent as stored, as JavaScript cannot represent every JSON number.
+    const rest = JSON.stringify({ ...about, epoch: document.epoch, key }).slice(0, -1);
+    const headers = { "content-type": "application/json" };
+    return new Response(`${rest},"value":${value}}`, { headers });
+  }
+  const truncated = document.key_count > document.keys.length;
+  return Response.json({ ...about, ...document, lock, truncated });
+}
+
+const shown = (key: string) => JSON.stringify(key.slice(0, 64));

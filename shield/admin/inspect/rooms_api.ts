@@ -4,25 +4,27 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import { type AdminRoutes, jsonBody, withBody } from "../routing/admin_routes.ts";
 import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
 import { readValue } from "../../../shared/listeners/request_body.ts";
-import { withoutEnd } from "../routing/ending_stream.ts";
+import { withoutEnd } from "../routing/admin_host.ts";
 import { type DetailContext, room } from "./details.ts";
-import { cutOffRooms, reducedObject, reducedRoom } from "./reduced_room.ts";
 import {
+  cutOffRooms,
   ForkBody,
   forkRoom,
+  reducedObject,
+  reducedRoom,
   RepairBody,
   repairRoom,
+  roomHistory,
   roomPast,
+  roomState,
   TrimBody,
   trimRoom,
-} from "./reduced_past.ts";
-import type { ReducedPastContext } from "./reduced_past.ts";
-import { type ContentsContext, roomHistory, roomState } from "./room_contents.ts";
+} from "./reduced_room.ts";
+import type { ContentsContext, ReducedPastContext } from "./reduced_room.ts";
 import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
 import type { OrderContext } from "./room_orders.ts";
-import { type Answer, rooms } from "./lists.ts";
+import { type Answer, rooms, storedRooms, type StoredRoomsContext } from "./lists.ts";
 import { checked, readQuery, requireId } from "../routing/query.ts";
-import { storedRooms, type StoredRoomsContext } from "./stored_rooms.ts";
 import type { Tails } from "./tail.ts";
 import {
   answerOf,
@@ -30,6 +32,7 @@ import {
   COUNT,
   ID,
   inQuery,
+  integer,
   LIMIT,
   list,
   NODE,
@@ -69,7 +72,7 @@ const ENTRY = object({
 
 const NODES = ref("Nodes");
 const OBJECT: Schema = { type: "object" };
-const OFFSET: Schema = { type: "integer", minimum: 0, default: 0 };
+const OFFSET: Schema = integer(0, undefined, 0);
 /** Refusals of a Brain for a command, in addition to the usual ones. */
 const ORDER_REFUSALS = [408, 409, 429];
 
@@ -215,11 +218,11 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     query: [
       inQuery("after", "only messages after this offset", OFFSET),
       inQuery("before", "only messages before this offset", OFFSET),
-      inQuery("limit", "number of messages; at most limits.history_messages", {
-        type: "integer",
-        minimum: 1,
-        default: 100,
-      }),
+      inQuery(
+        "limit",
+        "number of messages; at most limits.history_messages",
+        integer(1, undefined, 100),
+      ),
       inQuery("reverse", "newest first", { type: "boolean", default: false }),
     ],
     answer: object({ messages: list(OBJECT), offset: COUNT, epoch: TEXT, more: BOOLEAN }),
@@ -288,22 +291,11 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     summary:
       "shows the values of a room with a reducer after an entry of its log, or at a time, and what the entry changed",
     query: [
-      inQuery("offset", "the values after this entry; 0: before the first", {
-        type: "integer",
-        minimum: 0,
-      }),
-      inQuery("time_ms", "the values at this time, by the room's clock", {
-        type: "integer",
-        minimum: 0,
-      }),
+      inQuery("offset", "the values after this entry; 0: before the first", integer(0)),
+      inQuery("time_ms", "the values at this time, by the room's clock", integer(0)),
       inQuery("prefix", "only values whose keys have this prefix", TEXT),
       inQuery("after", "only values after this key, which is `next` of the previous page", TEXT),
-      inQuery("limit", "number of values", {
-        type: "integer",
-        minimum: 1,
-        maximum: 1_000,
-        default: 200,
-      }),
+      inQuery("limit", "number of values", integer(1, 1_000, 200)),
     ],
     answer: object({
       ...IN_ROOM,

@@ -8,20 +8,23 @@ import { z } from "zod";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Env } from "../../../shared/env.ts";
 import {
+  decodeRevocation,
+  encodeRevocation,
   EVERY_TOKEN,
   REVOCATION_KINDS,
   REVOCATION_REASON_UNITS_MAX,
   revocationIdProblem,
   revocationKey,
+  widest,
 } from "../../../shared/records/revocations.ts";
 import type { Revocation } from "../../../shared/records/revocations.ts";
-import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvEntry } from "../../../shared/spine/contract/spine.ts";
 import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
 import { type AdminCall, AdminTable, inBody, jsonBody } from "../routing/admin_routes.ts";
 import { Id } from "../routing/query.ts";
 import { parameterOf, settingsWithin } from "../../../shared/listeners/request_body.ts";
 import type { Revocations } from "../../auth/revocations.ts";
-import { revokeTokens } from "./revoke.ts";
+import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
 
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
@@ -196,4 +199,58 @@ async function lift(context: RevocationsAdminContext, { url, by }: AdminCall): P
   if (stood) await context.bucket.delete(key);
   if (stood) context.log.info("a revocation was lifted", { tenant_id, kind, by });
   return Response.json({ node_id: context.node_id, tenant: tenant_id, lifted: stood });
+}
+
+/** With n concurrent writers the last one succeeds at its n-th attempt. */
+const ATTEMPTS = 16;
+
+/** Where a revocation is stored and applied. */
+interface RevokeContext {
+  readonly revocations: Pick<Revocations, "hasRoom" | "take">;
+  readonly bucket: Pick<KeyValue, "get" | "update">;
+  readonly limits: Pick<Config["limits"], "revocations">;
+}
+
+/**
+ * Resolves with the merged revocation, in force here. Rejects with `revocation-limit` (429) if no other one fits,
+ * `version-conflict` or `spine-unavailable`.
+ */
+export async function revokeTokens(
+  { revocations, bucket, limits }: RevokeContext,
+  tenant_id: string,
+  wanted: Revocation,
+): Promise<Revocation> {
+  if (!revocations.hasRoom(tenant_id, wanted)) {
+    throw new ArqonError("revocation-limit", String(limits.revocations));
+  }
+  const entry = await store(bucket, tenant_id, wanted);
+  revocations.take(entry);
+  return decodeRevocation(entry.value);
+}
+
+/** Stores it merged with the earlier one, never instead of it. */
+function store(
+  bucket: RevokeContext["bucket"],
+  tenant_id: string,
+  wanted: Revocation,
+): Promise<KvEntry> {
+  const key = revocationKey(tenant_id, wanted);
+  return changeDocument(async (mayLose) => {
+    const before = await bucket.get(key);
+    const value = encodeRevocation(before === undefined ? wanted : merged(before, wanted));
+    const revision = await mayLose(bucket.update(key, value, before?.revision ?? 0));
+    return { key, value, revision };
+  }, { attempts: ATTEMPTS });
+}
+
+/**
+ * A revocation merged with a stored one. An unreadable one is replaced: until then it applies to everything that it can
+ * match.
+ */
+function merged({ value }: KvEntry, wanted: Revocation): Revocation {
+  try {
+    return widest(decodeRevocation(value), wanted);
+  } catch {
+    return wanted;
+  }
 }

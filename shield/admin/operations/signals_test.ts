@@ -9,7 +9,7 @@ import { banKey, decodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
 import { roomSubject, tenantSubject } from "../../../shared/subjects/subject.ts";
 import { exactSubject } from "../../../shared/spine/testing/subjects.ts";
 import { ConnectionTable } from "../../connection/connection_table.ts";
-import { readOrder } from "./signal_order.ts";
+import { readOrder } from "./signal_writes.ts";
 import { turnsDuring } from "../../../shared/testing/turns_during.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { Kept, signalled, type TestSignals } from "./testing/signals.ts";

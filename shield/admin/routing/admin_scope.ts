@@ -28,7 +28,6 @@ export type RouteScope =
 export interface Admin {
   /** User id. */
   readonly by: string;
-  /** The tenant of the token. */
   readonly tenant_id: string;
   /** Unix ms at which the token expires. */
   readonly expires_ms: number;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Limit, readQuery, requireId } from "./query.ts";
-import { ConnectionFilter } from "../inspect/rows.ts";
+import { ConnectionFilter } from "../inspect/lists.ts";
 
 const SHAPE = { ...ConnectionFilter, limit: Limit };
 const read = (query: string) => readQuery(new URL(`http://x/v1/connections?${query}`), SHAPE);

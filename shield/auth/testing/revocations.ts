@@ -6,8 +6,7 @@ import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { type Holder, openRevocations, type Revocations } from "../revocations.ts";
-import { REVOCATION_ROUTES } from "../../admin/operations/revocations_api.ts";
-import { revokeTokens } from "../../admin/operations/revoke.ts";
+import { REVOCATION_ROUTES, revokeTokens } from "../../admin/operations/revocations_api.ts";
 import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 

@@ -11,7 +11,7 @@ import { HttpRates } from "../../rates/http_rates.ts";
 import { RateTable } from "../../rates/rates.ts";
 import { createStats } from "../../stats/stats.ts";
 import { ann } from "../../auth/testing/identity.ts";
-import { createHttpHistory } from "./http_history.ts";
+import { createHttpHistory } from "../capability.ts";
 import { testHistory } from "../testing/history.ts";
 
 const gone = () => new AbortController().signal;

@@ -4,7 +4,6 @@
  */
 import type { DurableLog, LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import type { RetryClock } from "./clock.ts";
 import type { DurableStats, ReadPurpose } from "./stats.ts";
 
 /** The limits of any page that a room reads. */
@@ -94,8 +93,28 @@ export class LogCalls {
   #onFailure(purpose: ReadPurpose, error: unknown): void {
     const { stats, logger, onFailure } = this.#options;
     stats.failed(purpose);
-    // `watch.ts` reports it to operators, once per tenant.
+    // `logs.ts` reports it to operators, once per tenant.
     logger.debug("asking the log failed", { purpose, error });
     onFailure(error);
   }
 }
+
+/** The time source of waits and retries. */
+export interface RetryClock {
+  /** Monotonic ms. */
+  now(): number;
+  /** Calls `run` once after `delay_ms`, unless the returned function is called before then. */
+  after(delay_ms: number, run: () => void): () => void;
+  /** A random number in [0, 1). */
+  random(): number;
+}
+
+/** The clock of this process. */
+export const SYSTEM_CLOCK: RetryClock = {
+  now: () => performance.now(),
+  after(delay_ms, run) {
+    const timer = setTimeout(run, delay_ms);
+    return () => clearTimeout(timer);
+  },
+  random: () => Math.random(),
+};

@@ -4,7 +4,7 @@
  * Messages held by slow readers are not counted here: their lag is limited where they read.
  */
 import type { Config } from "../../../shared/config/schema.ts";
-import type { RetryClock } from "./clock.ts";
+import type { RetryClock } from "./log_calls.ts";
 import type { DurableStats } from "./stats.ts";
 
 /** The most cached messages of a room without returning subscribers. */

@@ -7,7 +7,7 @@ import { DurableStats } from "./stats.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";
 import { NO_FAULTS, SimClock } from "../testing/sim_log.ts";
 import { SimRoom } from "../testing/sim_room.ts";
-import { LogWatch, type WatchedRoom } from "./watch.ts";
+import { LogWatch, type WatchedRoom } from "./logs.ts";
 
 const VERIFY_MS = 10_000;
 

@@ -1,7 +1,6 @@
 /** Messages that wait for older ones: limited, by stream, taken in order. */
 import assert from "node:assert/strict";
-import { LiveBuffer } from "./live_buffer.ts";
-import { type LiveMessage, readLive } from "./message.ts";
+import { LiveBuffer, type LiveMessage, readLive } from "./timeline.ts";
 
 const live = (offset: number, stream = "s1", bytes = 1): LiveMessage => ({
   stream,

@@ -6,7 +6,16 @@
  */
 import { encodeMsgAt, type FrameSpace } from "@arqon/proto";
 import type { Entry as RoomEntry } from "../../fanout/entry.ts";
-import { KeptFrames } from "./kept_frames.ts";
+import {
+  LOG_OFFSET_HEADER,
+  LOG_PREVIOUS_HEADER,
+  LOG_STREAM_HEADER,
+  LOG_TIME_HEADER,
+} from "../../../shared/spine/contract/durable_log.ts";
+import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
+import { ORIGIN_HEADER } from "../../../shared/records/caller_headers.ts";
+import { readable } from "../../../shared/spine/contract/read_page.ts";
 
 /** A message as the log has stored it. */
 export interface StoredMessage {
@@ -17,6 +26,9 @@ export interface StoredMessage {
   /** The connection that published it without echo; "" for none. */
   readonly origin: string;
 }
+
+// An array with its own buffer takes 200 B of heap and about 200 B of malloc in addition to its bytes, so several
+// frames share one. Each buffer belongs to one room: a quiet room must not retain a busy room's dropped messages.
 
 const NOTHING = new Uint8Array(0);
 
@@ -75,7 +87,6 @@ export class Entry implements StoredMessage, RoomEntry {
     return shown;
   }
 
-  /** The envelope as stored. */
   get envelope(): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(this.#start + 1, this.#start + 1 + this.size_bytes);
   }
@@ -92,7 +103,6 @@ export interface Cursor {
   readonly offset: number;
   /** Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in memory. */
   readonly lag_bytes: number;
-  /** The number of messages that the cursor has not read. */
   readonly lag_messages: number;
 }
 
@@ -358,4 +368,180 @@ export function cursorFrom(lone: Entry, tail: () => Entry): Cursor {
       return rest.lag_messages + (first === undefined ? 0 : 1);
     },
   };
+}
+
+const CHUNK_BYTES = 4_096;
+/** The reserved space is at most this fraction of the room's messages, so that a small room wastes little. */
+const PART = 2;
+
+/** The space for one room's frames. Nothing in it is ever written to again. */
+class KeptFrames implements FrameSpace {
+  #chunk = NOTHING;
+  #used = 0;
+  /** Bytes of the cached messages of the room. */
+  kept_bytes = 0;
+
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#chunk;
+  }
+
+  reserve(size_bytes: number): number {
+    if (this.#used + size_bytes > this.#chunk.length) {
+      const aside_bytes = Math.min(CHUNK_BYTES, this.kept_bytes / PART);
+      // The next messages are most often as large as this one.
+      this.#chunk = new Uint8Array(size_bytes * Math.max(1, Math.floor(aside_bytes / size_bytes)));
+      this.#used = 0;
+    }
+    const at = this.#used;
+    this.#used += size_bytes;
+    return at;
+  }
+
+  restart(): void {
+    this.#chunk = NOTHING;
+    this.#used = 0;
+  }
+}
+
+// Live messages wait until older ones have been read. One that does not fit is dropped, since the log has it; only
+// its offset is remembered.
+
+/** The most messages and bytes that may wait. */
+interface LiveBufferBounds {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** How many former streams are remembered, whose late messages may still arrive. */
+const FORMER_STREAMS = 16;
+
+/** The live messages that wait; they are in no order until they are taken. */
+export class LiveBuffer {
+  readonly #bounds: LiveBufferBounds;
+  #messages: LiveMessage[] = [];
+  #bytes = 0;
+  /** Former streams, whose messages are dropped; the latest is the last. */
+  #former: string[] = [];
+  /** The highest offset that was forgotten, by stream. */
+  readonly #forgotten = new Map<string, number>();
+
+  constructor(bounds: LiveBufferBounds) {
+    this.#bounds = bounds;
+  }
+
+  get size(): number {
+    return this.#messages.length;
+  }
+
+  /** Adds a message. `buffer-full`: the message was dropped; `old-stream`: messages of that stream are dropped. */
+  add(message: LiveMessage): "kept" | "buffer-full" | "old-stream" {
+    const { stream, offset } = message;
+    if (this.#former.includes(stream)) return "old-stream";
+    const bytes = this.#bytes + message.envelope.length;
+    if (this.size >= this.#bounds.messages || bytes > this.#bounds.bytes) {
+      this.#forgotten.set(stream, Math.max(this.forgotten(stream), offset));
+      return "buffer-full";
+    }
+    this.#messages.push(message);
+    this.#bytes = bytes;
+    return "kept";
+  }
+
+  /** The highest offset of the stream that was forgotten; 0 when none was. */
+  forgotten(stream: string): number {
+    return this.#forgotten.get(stream) ?? 0;
+  }
+
+  /** The message of that stream with the lowest offset. */
+  first(stream: string): LiveMessage | undefined {
+    let first: LiveMessage | undefined;
+    for (const message of this.#messages) {
+      if (message.stream === stream && message.offset < (first?.offset ?? Infinity)) {
+        first = message;
+      }
+    }
+    return first;
+  }
+
+  /** Takes out the messages of one stream, in the order of their offsets. */
+  take(stream: string): LiveMessage[] {
+    const taken = this.#messages.filter((message) => message.stream === stream);
+    this.#keep((message) => message.stream !== stream);
+    return taken.sort((a, b) => a.offset - b.offset);
+  }
+
+  /** The streams that messages came from. */
+  streams(): Set<string> {
+    const streams = new Set(this.#forgotten.keys());
+    for (const { stream } of this.#messages) streams.add(stream);
+    return streams;
+  }
+
+  /** Stops taking messages of these streams, except of `present`. Returns how many messages are lost by that. */
+  retire(streams: ReadonlySet<string>, present: string): number {
+    const { size } = this;
+    const former = [...streams].filter((stream) => stream !== present && stream !== "");
+    for (const stream of former) this.forget(stream);
+    const others = this.#former.filter((stream) => stream !== present && !streams.has(stream));
+    this.#former = [...others, ...former].slice(-FORMER_STREAMS);
+    return size - this.size;
+  }
+
+  /** Drops every message of a stream. */
+  forget(stream: string): void {
+    this.#forgotten.delete(stream);
+    this.#keep((message) => message.stream !== stream);
+  }
+
+  clear(): void {
+    this.#messages = [];
+    this.#bytes = 0;
+    this.#forgotten.clear();
+  }
+
+  #keep(stays: (message: LiveMessage) => boolean): void {
+    this.#messages = this.#messages.filter(stays);
+    this.#bytes = this.#messages.reduce((sum, { envelope }) => sum + envelope.length, 0);
+  }
+}
+
+/** A live message on `in`, after its log has stored it. */
+export interface LiveMessage extends StoredMessage {
+  /** The incarnation of the log that assigned its offset. */
+  readonly stream: string;
+  /** The offset of the message before it that the log then had of the room; 0: none. */
+  readonly previous: number;
+}
+
+function isOffset(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}
+
+/** Reads a live message; undefined if its headers are not those of a log. */
+export function readLive(
+  { payload, headers }: SpineMessage,
+  log: Pick<DurableLog, "lifeOf">,
+): LiveMessage | undefined {
+  const stream = headers[LOG_STREAM_HEADER] ?? "";
+  const offset = Number(headers[LOG_OFFSET_HEADER] ?? NaN);
+  const previous = Number(headers[LOG_PREVIOUS_HEADER] ?? NaN);
+  const time_ms = Date.parse(headers[LOG_TIME_HEADER] ?? "");
+  if (stream === "" || !isOffset(offset) || !isOffset(previous) || Number.isNaN(time_ms)) {
+    return undefined;
+  }
+  if (previous >= offset) return undefined;
+  const origin = headers[ORIGIN_HEADER] ?? "";
+  return {
+    offset,
+    time_ms,
+    envelope: payload,
+    origin,
+    stream: log.lifeOf(stream, offset),
+    previous,
+  };
+}
+
+/** Converts a message that was read, which an older Shield may have stored. */
+export function fromLog({ offset, time_ms, payload, headers }: LogMessage): StoredMessage {
+  return { offset, time_ms, envelope: readable(payload), origin: headers[ORIGIN_HEADER] ?? "" };
 }

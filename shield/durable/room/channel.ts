@@ -8,7 +8,7 @@ import type { SpineMessage } from "../../../shared/spine/contract/spine_message.
 import type { Channel, DurableRoom, IsReady, RoomHub, Subscriber } from "../../fanout/channel.ts";
 import type { EntryPoint, Position } from "../../fanout/entry.ts";
 import { within } from "../../../shared/within.ts";
-import { LogFlow } from "../recovery/flow.ts";
+import { LogFlow } from "../recovery/recovery.ts";
 import type { RoomLog, RoomLogOptions } from "./room_log.ts";
 
 /** The events of a room's log. */

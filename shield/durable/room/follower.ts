@@ -5,16 +5,14 @@
  */
 import type { Lost } from "../../fanout/entry.ts";
 import type { LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
-import { LAG_TRIES, lagPauseMs } from "../recovery/backfill.ts";
-import { LiveBuffer } from "../messages/live_buffer.ts";
-import { fromLog, type LiveMessage } from "../messages/message.ts";
-import { type Entry, loneEntry, type StoredMessage, Timeline } from "../messages/timeline.ts";
+import { LAG_TRIES, lagPauseMs } from "../recovery/recovery.ts";
+import { fromLog, LiveBuffer, loneEntry, Timeline } from "../messages/timeline.ts";
+import type { Entry, LiveMessage, StoredMessage } from "../messages/timeline.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { LogCalls } from "../log/log_calls.ts";
 import type { DurableStats } from "../log/stats.ts";
 
-/** The dependencies of a follower, and its events. */
 interface FollowerOptions {
   readonly calls: LogCalls;
   readonly stats: Pick<DurableStats, "dropped" | "gapFill">;

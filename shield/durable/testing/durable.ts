@@ -12,7 +12,7 @@ import { createStats, type ShieldStats } from "../../stats/stats.ts";
 import { TenantTable } from "../../stats/tenant_stats.ts";
 import { random } from "../../fanout/testing/hub.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
-import { startDurable, type StartedDurable } from "../start.ts";
+import { startDurable, type StartedDurable } from "../capability.ts";
 import { unboundedPatterns } from "../../patterns/testing/unbounded.ts";
 
 /** A running durable side; everything is closed when the scope ends. */

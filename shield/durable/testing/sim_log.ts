@@ -23,7 +23,7 @@ import {
 import { appendInTurn } from "../../../shared/spine/nats/log/nats_log_tenant.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
-import type { RetryClock } from "../log/clock.ts";
+import type { RetryClock } from "../log/log_calls.ts";
 
 /** Virtual time: only due events happen, and then everything that follows from them. */
 export class SimClock implements RetryClock {

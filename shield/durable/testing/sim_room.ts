@@ -9,7 +9,7 @@ import type { Entry as RoomEntry, Lost, Position } from "../../fanout/entry.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { RoomLog } from "../room/room_log.ts";
 import type { Cursor, Entry } from "../messages/timeline.ts";
-import type { LiveEntryPoint } from "../recovery/entry_point.ts";
+import type { LiveEntryPoint } from "../recovery/recovery.ts";
 import { DurableStats } from "../log/stats.ts";
 import { TailCache } from "../log/tail_cache.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";

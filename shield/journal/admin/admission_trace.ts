@@ -11,8 +11,7 @@ import {
   PolicyRecord,
 } from "../../../shared/journal/record.ts";
 import type { JournalLine, Terms } from "../../../shared/journal/record.ts";
-import { type JournalPlaceText, placeText } from "./query.ts";
-import { type JournalReading, readJournal } from "./read.ts";
+import { type JournalPlaceText, type JournalReading, placeText, readJournal } from "./read.ts";
 import { NEVER_MS } from "../../auth/identity.ts";
 import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 

@@ -7,8 +7,7 @@ import { NEVER_MS } from "../../auth/identity.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { decidedBy } from "../../../shared/journal/testing/records.ts";
 import { decision, journalPlace, writeBlock } from "../testing/journal.ts";
-import { parsePlace } from "./query.ts";
-import { readingOf, readJournal } from "./read.ts";
+import { parsePlace, readingOf, readJournal } from "./read.ts";
 import { type SoughtMessage, stepsOf, WayIn, wayIn } from "./admission_trace.ts";
 
 const RATE = { messages_per_second: 20, bytes_per_second: 9_000 };

@@ -8,7 +8,7 @@ import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { decidedBy } from "../../../shared/journal/testing/records.ts";
 import { decision, journalPlace, storeBytes, writeBlock } from "../testing/journal.ts";
-import { JOURNAL_ROUTES } from "./api.ts";
+import { JOURNAL_ROUTES } from "../capability.ts";
 import { readJournal } from "./read.ts";
 
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };

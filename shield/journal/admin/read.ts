@@ -1,18 +1,18 @@
 /**
  * Reads a tenant's journal: block by block, each decrypted with its users' keys, a limited part at a time and in
- * slices, so that other work is not delayed. An unreadable block is a gap. `api.ts` has the requests.
+ * slices, so that other work is not delayed. An unreadable block is a gap. `capability.ts` has the requests.
  */
 import { ArqonError } from "@arqon/proto";
 import { isOtherStore, readBlocks } from "../../../shared/blocks/read_blocks.ts";
 import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
-import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
-import { type JournalLine, RECORD_FORMAT } from "../../../shared/journal/record.ts";
+import type { BlockHead, BlockHole } from "../../../shared/journal/block.ts";
 import type { UserKeys } from "../../../shared/journal/user_keys.ts";
+import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
+import { isHole, type JournalLine, RECORD_FORMAT } from "../../../shared/journal/record.ts";
 import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
 import { slice as piece } from "../../../shared/turns/slices.ts";
 import type { JournalPlace } from "../journal_place.ts";
-import { BlockSequence } from "./block_sequence.ts";
-import { isWanted, type JournalPlaceText, type JournalQuery, tenantMark } from "./query.ts";
+import { createHash } from "node:crypto";
 
 /** Blocks fetched at once. */
 const PAGE_BLOCKS = 16;
@@ -303,3 +303,159 @@ async function* slicesOf(
   if (slice.length > 0) yield slice;
   taken();
 }
+
+/** The outcomes of a query. `fault`: a policy could not decide. */
+export const OUTCOMES = ["allowed", "refused", "fault"] as const;
+
+/** A query; an absent member matches everything. Gaps match every query except by time. */
+export interface JournalQuery {
+  readonly tenant: string;
+  readonly room?: string | undefined;
+  /** After an erasure nothing matches a user, a connection, a trace or a message. */
+  readonly user?: string | undefined;
+  readonly connection?: string | undefined;
+  readonly trace?: string | undefined;
+  readonly message_id?: string | undefined;
+  /** The name of a policy that ran. */
+  readonly policy?: string | undefined;
+  readonly outcome?: typeof OUTCOMES[number] | undefined;
+  /** Unix ms, both inclusive. */
+  readonly since_ms?: number | undefined;
+  readonly until_ms?: number | undefined;
+  readonly after?: JournalPlaceText | undefined;
+  /** The most lines in an answer. */
+  readonly limit: number;
+}
+
+/** The distinction of blocks with the same cursor, of another tenant or in another store. */
+interface BlockMark {
+  /** The tenant's mark, from `tenantMark`. */
+  readonly tenant: string;
+  /** When it was stored, Unix ms. */
+  readonly stored_ms: number;
+}
+
+/** A position in the journal: everything up to this block, or only its first `lines` lines. */
+export interface JournalPlaceText {
+  readonly block: number;
+  readonly lines: number | undefined;
+  /** Absent: there is no block, or the position is of an earlier version. */
+  readonly mark?: BlockMark | undefined;
+  /** The last block of each writer, in the form of `read.ts`; absent: none. */
+  readonly seen?: string;
+}
+
+const MARK_BYTES = 6;
+
+/** A short mark of a tenant, for positions. */
+const tenantMark = (tenant_id: string): string =>
+  createHash("sha256").update(tenant_id).digest().subarray(0, MARK_BYTES).toString("base64url");
+
+/** The position as text, `7` or `7.3`, with `seen` and the mark of the block. */
+export function placeText({ block, lines, mark, seen = "" }: JournalPlaceText): string {
+  const place = lines === undefined ? block : `${block}.${lines}`;
+  const marked = mark === undefined ? "" : `~${mark.tenant}.${mark.stored_ms.toString(36)}`;
+  return `${place}${seen}${marked}`;
+}
+
+/** The position in a text; undefined for any other text. */
+export function parsePlace(text: string): JournalPlaceText | undefined {
+  const found = /^(\d{1,15})(?:\.(\d{1,7}))?(~.*?)??(?:~([\w-]{8})\.([0-9a-z]{1,11}))?$/.exec(text);
+  const [, block, lines, seen = "", tenant, stored] = found ?? [];
+  if (block === undefined || !SEQUENCE_PATTERN.test(seen)) return undefined;
+  const mark = tenant === undefined || stored === undefined
+    ? undefined
+    : { tenant, stored_ms: parseInt(stored, 36) };
+  const at = { block: Number(block), lines: lines === undefined ? undefined : Number(lines) };
+  return { ...at, mark, seen };
+}
+
+function isWanted(line: JournalLine, query: JournalQuery): boolean {
+  const { since_ms = 0, until_ms = Infinity } = query;
+  if (isHole(line)) return line.hole.to_ms >= since_ms && line.hole.from_ms <= until_ms;
+  const { room, user, connection, trace, message_id, policy, outcome } = query;
+  return line.time_ms >= since_ms && line.time_ms <= until_ms &&
+    (room === undefined || line.room === room) &&
+    (user === undefined || line.sender?.user === user) &&
+    (connection === undefined || line.sender?.connection === connection) &&
+    (trace === undefined || line.trace === trace) &&
+    (message_id === undefined || line.message_id === message_id) &&
+    (policy === undefined || line.policies.some(({ name }) => name === policy)) &&
+    (outcome === undefined || outcomeIs(line, outcome));
+}
+
+function outcomeIs(
+  { allowed, policies }: Exclude<JournalLine, { hole: unknown }>,
+  outcome: typeof OUTCOMES[number],
+): boolean {
+  switch (outcome) {
+    case "allowed":
+      return allowed;
+    case "refused":
+      return !allowed;
+    case "fault":
+      return policies.some(({ fault }) => fault !== null);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+/** The most series in an answer's `next`: those that wrote last. */
+const SERIES_MAX = 32;
+const NODE_BYTES = 6;
+
+/** The form of the text. */
+const SEQUENCE_PATTERN = /^(?:~[\w-]{8}(?:\.[0-9a-z]{1,11}){3}){0,32}$/;
+
+interface Last {
+  readonly number: number;
+  readonly stored_ms: number;
+}
+
+/** The last block read of each series. */
+class BlockSequence {
+  readonly #last = new Map<string, Last>();
+
+  /** Continues from the text of an answer. */
+  constructor(text: string) {
+    for (const part of text.split("~").slice(1)) {
+      const [node = "", series = "", number = "", stored = ""] = part.split(".");
+      const last = { number: parseInt(number, 36), stored_ms: parseInt(stored, 36) };
+      this.#last.set(`${node}.${series}`, last);
+    }
+  }
+
+  /** The problem before this block; undefined: none, or its series is new. */
+  problemOf(head: BlockHead, stored_ms: number): BlockHole | undefined {
+    const last = this.#last.get(keyOf(head));
+    if (last === undefined || head.number === last.number + 1) return undefined;
+    const about = { from_ms: Math.min(last.stored_ms, stored_ms), to_ms: stored_ms };
+    return head.number > last.number
+      ? { ...about, records: null, why: "removed" }
+      : { ...about, records: 0, why: "doubled" };
+  }
+
+  add(head: BlockHead, stored_ms: number): void {
+    const key = keyOf(head);
+    const number = Math.max(head.number, this.#last.get(key)?.number ?? 0);
+    this.#last.delete(key);
+    this.#last.set(key, { number, stored_ms });
+  }
+
+  /** Clears a node's series after an unreadable block of it was reported: its later blocks cannot be checked. */
+  forget(node: string): void {
+    for (const key of this.#last.keys()) if (key.startsWith(nameOf(node))) this.#last.delete(key);
+  }
+
+  /** The state for `next`. */
+  text(): string {
+    const parts = [...this.#last].slice(-SERIES_MAX).map(([key, { number, stored_ms }]) =>
+      `~${key}.${number.toString(36)}.${stored_ms.toString(36)}`
+    );
+    return parts.join("");
+  }
+}
+
+const nameOf = (node: string): string =>
+  createHash("sha256").update(node).digest().subarray(0, NODE_BYTES).toString("base64url");
+const keyOf = ({ node, series }: BlockHead): string => `${nameOf(node)}.${series.toString(36)}`;

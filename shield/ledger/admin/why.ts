@@ -33,16 +33,15 @@ import type {
 } from "../../../shared/cluster/cluster_why.ts";
 import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import type { Env } from "../../../shared/env.ts";
-import { parsePlace } from "../../journal/admin/query.ts";
-import type { JournalReading } from "../../journal/admin/read.ts";
+import { type JournalReading, parsePlace } from "../../journal/admin/read.ts";
 import { WayIn, wayIn } from "../../journal/admin/admission_trace.ts";
 import type { FormerReading } from "../former_ledgers.ts";
+import { FormerAnswers } from "./why_former.ts";
 import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../capability.ts";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
 import { bothOf, Clocks, firstOf, type FoundMessage, WhyQuestions } from "./why_ask.ts";
-import { FormerAnswers } from "./why_former.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { readable } from "../../../shared/spine/contract/read_page.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
@@ -296,7 +295,6 @@ function wayInOf(
   return wayIn(journal, { tenant, trace, twist, message_id, room, offset, after, found: sought });
 }
 
-/** Whether the query names messages by an id. */
 const names = ({ trace, twist, message_id, offset }: Query) =>
   [trace, twist, message_id, offset].some((one) => one !== undefined);
 

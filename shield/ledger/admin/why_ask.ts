@@ -9,7 +9,6 @@ import {
   type ConnectionAccount,
   type RefusalAccount,
   type RoomAccount,
-  surelyAhead,
   WHY_MESSAGES_MAX,
   WHY_MISSED_MAX,
   type WhyFind,
@@ -55,11 +54,6 @@ export class Clocks {
         most: fits ? Math.min(most, before.most) : most,
       });
     }
-  }
-
-  /** Whether one of them certainly differs; the ledger's own may differ after a jump of the wall clock. */
-  get are_apart(): boolean {
-    return this.#bounds.values().some(({ least, most }) => surelyAhead((least + most) / 2) !== 0);
   }
 
   /** How far that Shield's clock is ahead; undefined: it has not answered. */
@@ -384,22 +378,15 @@ export class WhyQuestions {
     return await this.#askAll("why_room", WhyRoom, { tenant, room, since_ms, now_ms });
   }
 
-  /** Asks all Shields. `now_ms`, which older Shields refuse, is only sent if clocks differ. */
   async #askAll<A extends z.ZodType<Omit<Reach, "node_id">>>(
     question: string,
     schema: A,
-    { now_ms, ...params }: Partial<WhyUser>,
+    params: Partial<WhyUser>,
   ): Promise<Gathered<z.output<A>>> {
-    const are_apart = this.#clocks.are_apart;
-    const gathered = await this.#asker.ask(question, schema, {
-      params: are_apart ? { ...params, now_ms } : params,
-      of: "shield",
-      timeout_ms: this.#left_ms(),
-    });
+    const options = { params, of: "shield", timeout_ms: this.#left_ms() } as const;
+    const gathered = await this.#asker.ask(question, schema, options);
     this.#note(gathered);
-    return are_apart || !this.#clocks.are_apart
-      ? gathered
-      : await this.#askAll(question, schema, { ...params, now_ms });
+    return gathered;
   }
 
   #noteLives({ answers }: Gathered<Pick<WhyReport, "life_ms">>): void {

@@ -1,4 +1,4 @@
-/** Requests about a user to Shields of several releases and with different clocks. */
+/** Requests about a user to Shields with different clocks. */
 import assert from "node:assert/strict";
 import { Answerer } from "../../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
@@ -13,28 +13,26 @@ const NOW_MS = 1_700_000_000_000;
 const HOUR_MS = 3_600_000;
 const OF = { node_id: "one", kind: "shield" as const, now: () => NOW_MS };
 const log = QUIET;
-/** The requests of Shields without support for clock differences. */
-const Older = WhyUser.omit({ now_ms: true });
 
 /**
  * Asks two Shields for a user's messages of a room in the last minute; returns which were silent, and the start used by
  * the other one.
  */
-async function askedOf(read: (params: unknown) => WhyUser, other_ms: number) {
+async function askedOf(other_ms: number) {
   const spine = openEmbedded({ log, now: OF.now });
   const since: (number | undefined)[] = [];
-  const answer = (now_ms: number, read: (params: unknown) => WhyUser) => ({
+  const answer = (now_ms: number) => ({
     why_user(params: unknown) {
-      const { since_ms } = byOwnClock(read(params), now_ms);
+      const { since_ms } = byOwnClock(WhyUser.parse(params), now_ms);
       if (now_ms === other_ms) since[0] = since_ms;
       return { since_ms: 0, now_ms, rows: [], refusals: [] };
     },
     why_room: () => ({ since_ms: 0, now_ms, rows: [] }),
   });
   const common = { ...OF, spine, log };
-  const own = new Answerer({ ...common, handlers: answer(NOW_MS, WhyUser.parse) });
+  const own = new Answerer({ ...common, handlers: answer(NOW_MS) });
   const asker = new ClusterAsker({ ...common, answerer: own, random });
-  const other = new Answerer({ ...common, node_id: "two", handlers: answer(other_ms, read) });
+  const other = new Answerer({ ...common, node_id: "two", handlers: answer(other_ms) });
   try {
     await until("both are known", async () => {
       await asker.hello();
@@ -52,13 +50,8 @@ async function askedOf(read: (params: unknown) => WhyUser, other_ms: number) {
   }
 }
 
-Deno.test("a Shield without support for clock differences answers while there are none", async () => {
-  const { silent, since_ms } = await askedOf(Older.parse, NOW_MS + 1);
-  assert.deepEqual([silent, since_ms], [[], NOW_MS - 60_000]);
-});
-
 Deno.test("a Shield with another clock is asked in its own time", async () => {
   const other_ms = NOW_MS + 2 * HOUR_MS;
-  const { silent, since_ms } = await askedOf(WhyUser.parse, other_ms);
+  const { silent, since_ms } = await askedOf(other_ms);
   assert.deepEqual([silent, since_ms], [[], other_ms - 60_000]);
 });

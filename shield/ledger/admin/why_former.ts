@@ -13,7 +13,7 @@ import type {
 } from "../../../shared/cluster/cluster_why.ts";
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { accountsOf, readsOf } from "../explain.ts";
-import { findMessages, roomMessages } from "../find_messages.ts";
+import { findMessages, roomMessages } from "../scan.ts";
 import { lifeName, readFormer } from "../former_ledgers.ts";
 import type { Former, FormerLedger, FormerReading } from "../former_ledgers.ts";
 import { gather } from "../history.ts";

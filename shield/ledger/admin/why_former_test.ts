@@ -4,12 +4,11 @@ import type { WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { atEnd } from "../../../shared/testing/at_end.ts";
 import { until } from "../../../shared/testing/until.ts";
-import { lifeName } from "../former_ledgers.ts";
-import { StoreReads } from "../store_reads.ts";
+import { lifeName, StoreReads } from "../former_ledgers.ts";
+import { FormerAnswers } from "./why_former.ts";
 import { encodeMark, lifeKey } from "../../../shared/lives/life.ts";
 import { Lives } from "../../../shared/lives/lives.ts";
 import { testSpine } from "../../testing/spine.ts";
-import { FormerAnswers } from "./why_former.ts";
 
 const NOW_MS = 1_767_323_045_000;
 const BEGAN_MS = NOW_MS - 100_000;

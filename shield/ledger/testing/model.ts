@@ -9,7 +9,7 @@ import type { WhyOutcome } from "../../../shared/cluster/cluster_why.ts";
 import { accountsOf } from "../explain.ts";
 import { gather, type OpenConnection } from "../history.ts";
 import { Ledger, type LedgerBounds } from "../ledger.ts";
-import type { RunningRow } from "../left_out_rows.ts";
+import type { RunningRow } from "../row_form.ts";
 import type { LivingConnection, SubscriptionMark } from "../../fanout/delivery_notes.ts";
 import type { LedgerSource } from "../scan.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { TENANTS_BUCKET } from "../../../shared/records/tenant_settings.ts";
 import { adminRequest, askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
-import { SCHEMA_ROUTES } from "./admin_api.ts";
+import { SCHEMA_ROUTES } from "../capability.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { refusalOf, type TestSchemas, testSchemas } from "../testing/registry.ts";
 import {

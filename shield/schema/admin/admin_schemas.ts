@@ -1,37 +1,36 @@
-/** The admin API of schemas: list, show, register, check, download, try data. `admin_api.ts` has the paths. */
-import {
-  COMPATIBILITY_MODES,
-  type CompatibilityMode,
-  isCompatibilityMode,
-} from "../../../shared/schema_id.ts";
+/** The admin API of schemas: list, show, register, check, download, try data. `capability.ts` has the paths. */
+import { COMPATIBILITY_MODES, isCompatibilityMode } from "../../../shared/schema_id.ts";
+import type { CompatibilityMode } from "../../../shared/schema_id.ts";
 import { ArqonError } from "@arqon/proto";
 import { DESCRIPTOR_LIMITS } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { errorsOf } from "../../../shared/schema/compatibility/findings.ts";
 import { canMatchBelow } from "../../../shared/subjects/subject_pattern.ts";
 import { inTurn } from "../../../shared/turns/check_queue.ts";
-import type { AdminCall, RouteBody } from "../../admin/routing/admin_routes.ts";
-import { readBytes } from "../../../shared/listeners/request_body.ts";
-import { deleteSchema } from "../registry/delete.ts";
-import { latestOf, type SchemaRecord, type SchemaVersion } from "../registry/schema_record.ts";
-import type { UnknownFields } from "../validation/message_schema.ts";
+import { type AdminCall, jsonBody, type RouteBody } from "../../admin/routing/admin_routes.ts";
+import { readBytes, readValue } from "../../../shared/listeners/request_body.ts";
 import {
   checkCandidate,
+  deleteSchema,
   missingMessages,
   onSchema,
   register,
+  rollBack,
   setCompatibility,
+  stage,
 } from "../registry/register.ts";
-import { rollBack } from "../registry/rollback.ts";
-import { stage } from "../registry/staging.ts";
-import type { StoredHead } from "../registry/stored_set.ts";
+import { latestOf } from "../registry/store.ts";
+import type { SchemaRecord, SchemaStore, SchemaVersion, StoredHead } from "../registry/store.ts";
+import type { UnknownFields } from "../validation/message_schema.ts";
 import type { Env } from "../../../shared/env.ts";
-import type { Settings } from "../../settings/settings.ts";
+import type { Settings, StoredSettings } from "../../settings/settings.ts";
 import type { Adoption } from "../registry/adoption.ts";
 import type { SchemaCache } from "../registry/cache.ts";
-import type { Mappings } from "../mappings.ts";
-import type { SetWork } from "../registry/set_work.ts";
-import type { SchemaStore } from "../registry/store.ts";
+import type { Mappings } from "../gate.ts";
+import { problemOfCut, type SetWork } from "../registry/set_work.ts";
 import { within } from "../../../shared/within.ts";
+import { z } from "zod";
+import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import { TENANT_RULES_MAX } from "../../../shared/records/tenant_settings.ts";
 
 /** One request, in its parts. */
 export interface Call extends AdminCall {
@@ -49,7 +48,6 @@ export interface SchemaAdminContext extends Pick<Env, "log" | "now" | "monotonic
   /** `platform.registry.message_parts`. */
   readonly message_parts: number;
   readonly cache: SchemaCache;
-  /** The puts of other tools. */
   readonly puts: Pick<Adoption, "refused">;
   readonly mappings: Mappings;
   readonly settings: Settings;
@@ -351,4 +349,117 @@ export async function validateData(
     valid,
     ...found,
   });
+}
+
+/** The largest body, in bytes: the most mappings with the longest names. */
+const BODY_BYTES = 1_048_576;
+
+/** The body of a change: one mapping, which joins the others, or the list of all. */
+const Body = z.union([
+  z.strictObject({ mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX) }),
+  SchemaMapping,
+]);
+
+function view({ settings, revision }: StoredSettings) {
+  const { version, by, changed_ms, mappings } = settings;
+  return { version, revision, by, changed_ms, mappings };
+}
+
+/** Answers `GET /v1/tenants/{tenant}/mappings`. */
+export async function showMappings(
+  { settings }: SchemaAdminContext,
+  { name: tenant }: Call,
+): Promise<Response> {
+  const stored = await settings.read(tenant);
+  const here = { version: settings.get(tenant).version, problem: settings.problem(tenant) ?? null };
+  return Response.json({ tenant, ...view(stored), here });
+}
+
+/** The body of a change. */
+export const MAPPINGS: RouteBody<SchemaAdminContext, z.output<typeof Body>> = jsonBody(
+  Body,
+  readMappings,
+);
+
+async function readMappings(request: Request, schema: typeof Body): Promise<z.output<typeof Body>> {
+  const value = await readValue(request, BODY_BYTES);
+  const is_list = typeof value === "object" && value !== null && "mappings" in value;
+  // Only one of the two is parsed, so that the error is about the intended form.
+  const parsed = schema.options[is_list ? 0 : 1].safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.slice(0, 8).map(({ path, message }) =>
+    `${path.join(".") || "the body"}: ${message}`
+  );
+  throw new ArqonError("invalid-settings", problems.join("; "));
+}
+
+/**
+ * Refuses a mapping to a missing message, since it would refuse every event. `staged` has the sets of schemas that come
+ * into force with the mappings.
+ */
+export async function requireMessages(
+  { store, work, message_parts }: Pick<SchemaAdminContext, "store" | "work" | "message_parts">,
+  mappings: readonly SchemaMapping[],
+  staged: ReadonlyMap<string, Uint8Array> = new Map(),
+): Promise<void> {
+  for (const [schema_id, mapped] of Map.groupBy(mappings, ({ schema_id }) => schema_id)) {
+    const names = new Set(mapped.map(({ message }) => message));
+    const bytes = staged.get(schema_id) ??
+      await store.bytes(schema_id, latestOf((await store.require(schema_id)).head));
+    const cut = await onSchema(work.cut(bytes, [...names], message_parts));
+    for (const name of names) {
+      const problem = problemOfCut(cut[name]);
+      if (problem !== undefined) {
+        throw new ArqonError("invalid-settings", `${schema_id}: ${problem}`);
+      }
+    }
+  }
+}
+
+/** Answers `PUT /v1/tenants/{tenant}/mappings`. */
+export async function setMappings(
+  context: SchemaAdminContext,
+  call: Call,
+  body: z.output<typeof Body>,
+): Promise<Response> {
+  const given = "mappings" in body ? body.mappings : [body];
+  const subjects = new Set(given.map(({ subject }) => subject));
+  if (subjects.size < given.length) {
+    throw new ArqonError("invalid-settings", "two mappings have the same subject");
+  }
+  await inTurn(call, call.name, () => requireMessages(context, given));
+  return await change(context, call, (before) => {
+    if ("mappings" in body) return given;
+    return [...before.filter(({ subject }) => !subjects.has(subject)), ...given];
+  });
+}
+
+/** Answers `DELETE /v1/tenants/{tenant}/mappings?subject=S`; without a subject, it removes all mappings. */
+export async function removeMappings(context: SchemaAdminContext, call: Call): Promise<Response> {
+  const subject = call.url.searchParams.get("subject");
+  return await change(
+    context,
+    call,
+    (before) => subject === null ? [] : before.filter((mapping) => mapping.subject !== subject),
+  );
+}
+
+async function change(
+  context: SchemaAdminContext,
+  { name: tenant, by }: Call,
+  changed: (before: readonly SchemaMapping[]) => SchemaMapping[],
+): Promise<Response> {
+  const { settings, log } = context;
+  let wrote = false;
+  const stored = await settings.change(tenant, by, (before) => {
+    const mappings = changed(before.mappings);
+    wrote = JSON.stringify(mappings) !== JSON.stringify(before.mappings);
+    return wrote ? { ...before, mappings } : before;
+  });
+  const { version } = stored.settings;
+  if (wrote) log.info("a tenant's mappings were changed", { tenant_id: tenant, version, by });
+  const in_force = stored.revision === 0 ||
+    await settings.reached(tenant, stored.revision, IN_FORCE_MS);
+  await settled(context);
+  return Response.json({ tenant, changed: wrote, ...view(stored), here: { in_force } });
 }

@@ -8,12 +8,19 @@ import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import type { KvChange, KvWatch } from "../../../shared/spine/contract/spine.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
-import { decodeRefusal, decodeSchemaRecord, latestOf, REFUSED, sha256Of } from "./schema_record.ts";
-import type { CheckedPut, Refusal, SchemaVersion } from "./schema_record.ts";
+import {
+  decodeRefusal,
+  decodeSchemaRecord,
+  isJudged,
+  isPut,
+  latestOf,
+  REFUSED,
+  remainsOf,
+  sha256Of,
+} from "./store.ts";
+import type { CheckedPut, Refusal, SchemaStore, SchemaVersion, StoredSet } from "./store.ts";
 import { IncompatibleError, registerPut, restore } from "./register.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged, isPut, remainsOf, type StoredSet } from "./stored_set.ts";
-import type { SchemaStore } from "./store.ts";
 
 /** The longest wait before a put is judged, in ms: the first Shield saves the others the work. */
 const JITTER_MS = 250;

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { until } from "../../../shared/testing/until.ts";
 import { askPart } from "../../admin/routing/testing/admin.ts";
-import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
+import { SCHEMA_ROUTES } from "../capability.ts";
 import { type BucketTool, onBoth } from "../testing/bucket_tool.ts";
 import { check, type TestSchemas, testSchemas } from "../testing/registry.ts";
 import { BAD_PING, GOOD_PING, incompatiblePing, ping, UNKNOWN_PING } from "../testing/schemas.ts";

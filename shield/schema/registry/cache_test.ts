@@ -4,12 +4,10 @@ import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { testSpine } from "../../testing/spine.ts";
-import { SchemaCache } from "./cache.ts";
-import type { LoadOutcome } from "./entry.ts";
-import { encodeSchemaRecord, sha256Of, versionKey } from "./schema_record.ts";
+import { type LoadOutcome, SchemaCache } from "./cache.ts";
+import { encodeSchemaRecord, SchemaStore, sha256Of, versionKey, versionsBucket } from "./store.ts";
 import { register } from "./register.ts";
 import { SetWorker } from "./set_work.ts";
-import { SchemaStore, versionsBucket } from "./store.ts";
 import { BAD_PING, ping, pong, ruledPing, UNKNOWN_PING } from "../testing/schemas.ts";
 import { WorkingSet } from "./working_set.ts";
 

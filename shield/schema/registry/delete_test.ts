@@ -5,11 +5,9 @@
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { adminRequest, askJson, operator } from "../../admin/routing/testing/admin.ts";
-import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
-import { deleteSchema } from "./delete.ts";
-import { sha256Of } from "./schema_record.ts";
-import { tombstoneOf } from "./stored_set.ts";
-import { versionsBucket } from "./store.ts";
+import { SCHEMA_ROUTES } from "../capability.ts";
+import { deleteSchema } from "./register.ts";
+import { sha256Of, tombstoneOf, versionsBucket } from "./store.ts";
 import { onBoth, type ToolStage } from "../testing/bucket_tool.ts";
 import { type TestSchemas, testSchemas } from "../testing/registry.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { testSpine } from "../../testing/spine.ts";
-import { sha256Of, versionKey } from "./schema_record.ts";
+import { openSchemaStore, sha256Of, versionKey, versionsBucket } from "./store.ts";
+import type { SchemaStore } from "./store.ts";
 import { IncompatibleError, register, type RegisterRequest, setCompatibility } from "./register.ts";
 import { SetWorker } from "./set_work.ts";
-import { openSchemaStore, type SchemaStore, versionsBucket } from "./store.ts";
 import { incompatiblePing, ping, pong } from "../testing/schemas.ts";
 
 const BUCKET = "ARQON_SCHEMAS";

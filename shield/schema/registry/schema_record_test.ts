@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { COMPATIBILITY_MODES, isSchemaId } from "../../../shared/schema_id.ts";
 import { PLAIN_KEYS } from "../../../shared/spine/contract/kv_key.ts";
-import { decodeSchemaRecord, encodeSchemaRecord, latestOf, sha256Of } from "./schema_record.ts";
-import type { SchemaRecord } from "./schema_record.ts";
+import { decodeSchemaRecord, encodeSchemaRecord, latestOf, sha256Of } from "./store.ts";
+import type { SchemaRecord } from "./store.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const version = (number: number) => ({

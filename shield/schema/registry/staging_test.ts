@@ -2,13 +2,17 @@
 import assert from "node:assert/strict";
 import { testSpine } from "../../testing/spine.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";
-import { deleteSchema } from "./delete.ts";
-import { IncompatibleError, register } from "./register.ts";
-import { rollBack } from "./rollback.ts";
-import { latestOf, sha256Of } from "./schema_record.ts";
+import {
+  deleteSchema,
+  IncompatibleError,
+  promote,
+  register,
+  rollBack,
+  stage,
+  stagedBytes,
+} from "./register.ts";
+import { latestOf, openSchemaStore, type SchemaStore, sha256Of } from "./store.ts";
 import { SetWorker } from "./set_work.ts";
-import { promote, stage, stagedBytes } from "./staging.ts";
-import { openSchemaStore, type SchemaStore } from "./store.ts";
 
 const APPLY = "a".repeat(32);
 const BY = { by: "root", now_ms: 1_000, versions_max: 1_000 };

@@ -17,26 +17,264 @@ import type {
   KvWatch,
   Spine,
 } from "../../../shared/spine/contract/spine.ts";
-import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
-import {
-  decodeRefusal,
-  decodeSchemaRecord,
-  encodeSchemaRecord,
-  latestOf,
-  overtaken,
-  refusalKey,
-  sha256Of,
-  versionKey,
-} from "./schema_record.ts";
-import type {
-  CheckedPut,
-  Refusal,
-  SchemaRecord,
-  SchemaVersion,
-  Tombstone,
-} from "./schema_record.ts";
-import { checkedBeside, isJudged, isPut } from "./stored_set.ts";
-import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./stored_set.ts";
+import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
+import type { CompatibilityMode } from "../../../shared/schema_id.ts";
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
+
+/** The default compatibility of a schema. */
+export const DEFAULT_COMPATIBILITY: CompatibilityMode = "BACKWARD";
+
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const Version = z.looseObject({
+  version: z.int().min(1),
+  sha256: Sha256,
+  size_bytes: z.int().min(0),
+  registered_ms: z.int().min(0),
+  by: z.string(),
+  restores: z.int().min(1).optional(),
+  apply: z.string().optional(),
+});
+const Judged = z.looseObject({
+  revision: z.int().min(0),
+  sha256: z.string(),
+  floor: z.int().min(1).optional(),
+});
+const Deletion = z.looseObject({
+  version: z.int().min(1),
+  by: z.string(),
+  deleted_ms: z.int().min(0),
+});
+// Loose: a write of this version keeps members of a later one.
+const Head = z.looseObject({
+  format: z.literal(1),
+  compatibility: z.enum(COMPATIBILITY_MODES),
+  versions: z.array(Version).min(1),
+  judged: Judged.optional(),
+  deleted: Deletion.optional(),
+});
+const Tombstone = z.looseObject({
+  format: z.literal(1),
+  versions: z.array(Version).max(0),
+  deleted: Deletion,
+  judged: Judged,
+  late: z.array(Sha256),
+});
+const Refusal = z.looseObject({
+  format: z.literal(1),
+  revision: z.int().min(0),
+  sha256: z.string(),
+  size_bytes: z.int().min(0),
+  refused_ms: z.int().min(0),
+  problem: z.string(),
+  serving: z.int().min(0),
+});
+
+/**
+ * One registered version; `restores` is the version that a rollback restored, `apply` the apply that activated it.
+ * `sha256` and `size_bytes` are those of the gzipped descriptor set.
+ */
+export type SchemaVersion = z.output<typeof Version>;
+/**
+ * A schema's history, the oldest version first. `judged`: the put into the bucket of current sets that
+ * had been judged when this was written; Shields may still be about to replace it by versions from
+ * `floor` on, and by none before. `deleted`: the last deletion before the first of these versions.
+ */
+export type SchemaRecord = z.output<typeof Head>;
+/** The deletion of a schema: by whom, when (Unix ms), and the newest version that it had. */
+export type Deletion = z.output<typeof Deletion>;
+/**
+ * The tombstone of a deleted schema. It takes the place of the history, so that remains are not taken for a new schema.
+ * `judged`: the put that was deleted with it; no revision if there was none. `late`: what Shields may still have been
+ * about to put.
+ */
+type Tombstone = z.output<typeof Tombstone>;
+/** A put of another tool that was checked: its revision and the sha256 of its bytes; "" for a deletion. */
+export type CheckedPut = Pick<z.output<typeof Judged>, "revision" | "sha256">;
+/**
+ * A put that was refused; a deletion has "" and 0 bytes. `serving` is the version with which it was
+ * compared, 0 for none: the refusal stands until there is another version.
+ */
+export type Refusal = z.output<typeof Refusal>;
+
+/** The sha256 of bytes, in hex. */
+export function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** The key of a version's bytes. */
+export function versionKey(
+  schema_id: string,
+  { version, sha256 }: Pick<SchemaVersion, "version" | "sha256">,
+): KvKey {
+  return [schema_id, String(version), sha256];
+}
+
+/** The part of a key below the id that marks a refusal. */
+export const REFUSED = "refused";
+
+/** The key of the last refusal. */
+function refusalKey(schema_id: string): KvKey {
+  return [schema_id, REFUSED];
+}
+
+/** The newest version of a history. */
+export function latestOf({ versions }: SchemaRecord): SchemaVersion {
+  const latest = versions.at(-1);
+  if (latest === undefined) throw new TypeError("a head without versions");
+  return latest;
+}
+
+/** Versions that lost a race and whose number another one has: nothing can refer to them. */
+function overtaken(
+  lost: readonly SchemaVersion[],
+  { versions }: Pick<SchemaRecord, "versions"> = { versions: [] },
+): SchemaVersion[] {
+  const keys = new Map(lost.map((one) => [`${one.version} ${one.sha256}`, one]));
+  return [...keys.values()].filter((one) => {
+    const taken = versions.find(({ version }) => version === one.version);
+    return taken !== undefined && taken.sha256 !== one.sha256;
+  });
+}
+
+/** The stored form of a record. */
+export function encodeSchemaRecord(head: SchemaRecord | Tombstone | Refusal): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(head));
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads the history or a tombstone, or returns the problem of the bytes. */
+export function decodeSchemaRecord(bytes: Uint8Array):
+  | { readonly head: SchemaRecord }
+  | { readonly tombstone: Tombstone }
+  | { readonly problem: string } {
+  const json = parse(bytes);
+  if (json === undefined) return { problem: "it is not JSON" };
+  try {
+    requireFormat(json, "history of a schema");
+  } catch (error) {
+    if (isIncompatible(error)) return { problem: error.message };
+    throw error;
+  }
+  const tombstone = Tombstone.safeParse(json);
+  if (tombstone.success) return { tombstone: tombstone.data };
+  const parsed = Head.safeParse(json);
+  if (!parsed.success) return { problem: z.prettifyError(parsed.error) };
+  const ascending = parsed.data.versions.every(({ version }, at, all) =>
+    at === 0 || version > (all[at - 1]?.version ?? 0)
+  );
+  return ascending ? { head: parsed.data } : { problem: "its versions do not ascend" };
+}
+
+/** Reads a refusal; undefined if the bytes are invalid. */
+export function decodeRefusal(bytes: Uint8Array): Refusal | undefined {
+  const parsed = Refusal.safeParse(parse(bytes));
+  return parsed.success ? parsed.data : undefined;
+}
+
+/** A history and the revision at which it is stored. */
+export interface StoredHead {
+  readonly head: SchemaRecord;
+  readonly revision: number;
+}
+
+/** A tombstone and the revision at which it is stored. */
+interface StoredTombstone {
+  readonly tombstone: Tombstone;
+  readonly revision: number;
+}
+
+/** The entry of the bucket of current sets under an id, put by any writer. */
+export interface StoredSet extends CheckedPut {
+  readonly bytes: Uint8Array;
+}
+
+/** The whole stored state of a schema, except for the versions' bytes. */
+export interface Standing {
+  readonly stored: StoredHead | undefined;
+  /** The tombstone of a deleted schema, which has no history. */
+  readonly buried: StoredTombstone | undefined;
+  readonly set: StoredSet | undefined;
+  /** The last write of the current set, which may be a deletion. */
+  readonly last: KvChange | undefined;
+  readonly refusal: Refusal | undefined;
+}
+
+/** Whether two puts are the same. */
+export const isPut = (set: CheckedPut, put: CheckedPut | undefined) =>
+  put?.revision === set.revision && put.sha256 === set.sha256;
+
+/**
+ * Whether the set is the current version, one that a Shield has put late, or one that was judged and is
+ * not to be the current one.
+ */
+export function isJudged({ stored, set, refusal }: Standing): boolean {
+  if (set === undefined || isPut(set, refusal)) return true;
+  if (stored === undefined) return false;
+  const { versions, judged } = stored.head;
+  const floor = judged?.floor ?? Infinity;
+  const is_late = versions.some(({ version, sha256 }) => version >= floor && sha256 === set.sha256);
+  return is_late || set.sha256 === latestOf(stored.head).sha256 || isPut(set, judged);
+}
+
+/** The origin of a deleted schema's current set: `left` over, or put `late`; undefined for anything else. */
+export function remainsOf({ buried, set }: Standing): "left" | "late" | undefined {
+  if (buried === undefined || set === undefined) return undefined;
+  const { judged, late } = buried.tombstone;
+  if (isPut(set, judged)) return "left";
+  return late.includes(set.sha256) ? "late" : undefined;
+}
+
+/** The tombstone for a schema, which must have a history. */
+export function tombstoneOf(
+  { stored, set }: Standing,
+  { by, deleted_ms }: Pick<Deletion, "by" | "deleted_ms">,
+): Tombstone {
+  if (stored === undefined) throw new TypeError("no history to delete");
+  const { versions, judged } = stored.head;
+  const latest = latestOf(stored.head);
+  const floor = Math.min(judged?.floor ?? latest.version, latest.version);
+  const late = versions.filter(({ version }) => version >= floor).map(({ sha256 }) => sha256);
+  return {
+    format: 1,
+    versions: [],
+    deleted: { version: latest.version, by, deleted_ms },
+    judged: { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "" },
+    late,
+  };
+}
+
+/** The first version that a Shield may still put late, after `head` is written. */
+function floorOf({ stored, set }: Standing, head: SchemaRecord): number {
+  const { version, sha256 } = latestOf(head);
+  // A Shield that would replace an older put fails, as this one has another revision.
+  if (set?.sha256 === sha256) return version + 1;
+  if (stored === undefined) return version;
+  const before = latestOf(stored.head);
+  if (set?.sha256 === before.sha256) return before.version + 1;
+  // A Shield may be restoring the version that was the newest until now.
+  return Math.min(stored.head.judged?.floor ?? before.version, before.version);
+}
+
+/** The `judged` of a `head` that is written now; undefined when no put is known. */
+function checkedBeside(standing: Standing, head: SchemaRecord): SchemaRecord["judged"] {
+  const { stored, set } = standing;
+  const floor = floorOf(standing, head);
+  if (isJudged(standing) || set?.sha256 === latestOf(head).sha256) {
+    return { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "", floor };
+  }
+  // An unjudged set stays unjudged. A Shield that refuses it meanwhile restores the version that was the newest until
+  // now.
+  return stored && { ...stored.head.judged ?? { revision: 0, sha256: "" }, floor };
+}
 
 /** The end of the name of the bucket of histories, after `kv_bucket`. */
 const VERSIONS_SUFFIX = "_VERSIONS";

@@ -4,15 +4,13 @@
  * deleted; every Shield sweeps. Versions in a running rollout wait for its last step. `adoption.ts` handles the current
  * sets.
  */
+import { scraped } from "../../../shared/metrics/metrics.ts";
 import type { Env } from "../../../shared/env.ts";
-import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 import { decodeRollout, isUnderWay } from "../../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
-import { decodeSchemaRecord, versionKey } from "./schema_record.ts";
-import { versionsBucket } from "./store.ts";
+import { decodeSchemaRecord, versionKey, versionsBucket } from "./store.ts";
 
 /** How long unnamed bytes stay, in ms: a registration names its own within seconds. */
 export const UNNAMED_MS = 600_000;
@@ -36,17 +34,8 @@ interface Seen {
 }
 
 /** The keys of versions, by schema. */
-function byId(keys: readonly KvKey[]): Map<string, KvKey[]> {
-  const found = new Map<string, KvKey[]>();
-  for (const key of keys) {
-    const [schema_id, version, sha256] = key;
-    if (schema_id === undefined || version === undefined || sha256 === undefined) continue;
-    const known = found.get(schema_id);
-    if (known === undefined) found.set(schema_id, [key]);
-    else known.push(key);
-  }
-  return found;
-}
+const byId = (keys: readonly KvKey[]): Map<string, KvKey[]> =>
+  Map.groupBy(keys.filter((key) => key.length >= 3), ([schema_id = ""]) => schema_id);
 
 /** The sweep of one process. */
 export class VersionSweep {
@@ -60,24 +49,20 @@ export class VersionSweep {
   constructor(options: VersionSweepOptions) {
     this.#options = options;
     const { registry } = options;
-    scrapedCounter(
-      registry,
-      "shield_schema_versions_swept_total",
-      "Versions of schemas that this process has deleted because no history named them.",
-      () => this.#swept,
-    );
-    scrapedGauge(
-      registry,
-      "shield_schema_unnamed_versions",
-      "Versions of schemas that no history names, as last counted.",
-      () => this.#seen.size,
-    );
-    scrapedGauge(
-      registry,
-      "shield_schema_unnamed_bytes",
-      "Bytes of the versions of schemas that no history names, as last counted.",
-      () => [...this.#seen.values()].reduce((sum, { size_bytes }) => sum + size_bytes, 0),
-    );
+    scraped(registry, {
+      "shield_schema_versions_swept_total": [
+        "Versions of schemas that this process has deleted because no history named them.",
+        () => this.#swept,
+      ],
+      "shield_schema_unnamed_versions": [
+        "Versions of schemas that no history names, as last counted.",
+        () => this.#seen.size,
+      ],
+      "shield_schema_unnamed_bytes": [
+        "Bytes of the versions of schemas that no history names, as last counted.",
+        () => [...this.#seen.values()].reduce((sum, { size_bytes }) => sum + size_bytes, 0),
+      ],
+    });
   }
 
   /** Makes periodic passes until it is closed. A failed deletion is retried at the next pass. */

@@ -9,11 +9,9 @@ import { encodeRollout, type Rollout } from "../../../shared/rollout/rollout.ts"
 import { ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { keptLog } from "../../testing/spine.ts";
-import { sha256Of, versionKey } from "./schema_record.ts";
-import { register } from "./register.ts";
+import { openSchemaStore, sha256Of, versionKey, versionsBucket } from "./store.ts";
+import { deleteSchema, register } from "./register.ts";
 import { SetWorker } from "./set_work.ts";
-import { deleteSchema } from "./delete.ts";
-import { openSchemaStore, versionsBucket } from "./store.ts";
 import { UNNAMED_MS, VersionSweep } from "./sweep.ts";
 import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
 import { ping } from "../testing/schemas.ts";

@@ -1,7 +1,7 @@
 /**
  * Which mapped messages are compiled: the recently used ones, within a limit of memory. The others are evicted: only
  * the gzipped set of each stays, from which the next event compiles it again. Compiling again has a limit of its own,
- * since nothing else runs meanwhile. `entry.ts` decides what is mapped, and which version is used.
+ * since nothing else runs meanwhile. `cache.ts` decides what is mapped, and which version is used.
  */
 import type { FileRegistry } from "@bufbuild/protobuf";
 import type { Env } from "../../../shared/env.ts";

@@ -1,7 +1,7 @@
 /** Which messages are compiled: recent ones within the limit; the others are compiled again on use. */
 import assert from "node:assert/strict";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
-import { sha256Of } from "./schema_record.ts";
+import { sha256Of } from "./store.ts";
 import { BAD_PING, GOOD_PING, ping, pong, ruledPing } from "../testing/schemas.ts";
 import { SchemaSource, WorkingSet } from "./working_set.ts";
 

@@ -1,7 +1,7 @@
 /** Many small schemas, all different, as an operator registers and maps them over the admin API. Tests only. */
 import type { JsonValue } from "@bufbuild/protobuf";
 import { adminRequest, askPart } from "../../admin/routing/testing/admin.ts";
-import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
+import { SCHEMA_ROUTES } from "../capability.ts";
 import { field, rules } from "./messages.ts";
 import type { TestSchemas } from "./registry.ts";
 import { upload } from "./schemas.ts";

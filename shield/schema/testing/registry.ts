@@ -10,7 +10,7 @@ import type { CandidateVerdict } from "../../message/gates.ts";
 import { LIMITS } from "../../message/testing/path.ts";
 import { openSettings, type Settings } from "../../settings/settings.ts";
 import { register } from "../registry/register.ts";
-import { type StartedSchemas, startSchemas } from "../start.ts";
+import { type StartedSchemas, startSchemas } from "../capability.ts";
 import { SetWorker } from "../registry/set_work.ts";
 import { openSchemaStore, type SchemaStore } from "../registry/store.ts";
 

@@ -2,24 +2,24 @@
  * Checks the ProtoJSON form. A valid text costs one decoding; only if that fails, the value is searched field by field
  * for the fault. It runs no rules and returns the decoded message.
  */
-import { getOption, ScalarType } from "@bufbuild/protobuf";
-import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
+import { extensionsOf, type MessageWork, TooMuchWork } from "./validate_table.ts";
+import { getExtension, getOption, hasExtension, isFieldSet, ScalarType } from "@bufbuild/protobuf";
+import type { DescExtension, DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
 import {
   DuplicateMember,
   extensionOf,
-  Numeral,
+  fieldsOf,
+  isMembers,
   parseNumerals,
   readJson,
-  type ReadOptions,
 } from "./protojson.ts";
-import { type MessageWork, TooMuchWork } from "./message_work.ts";
-import type { RequiredFields } from "./required.ts";
-import { Findings } from "./validate_findings.ts";
+import type { ReadOptions } from "./protojson.ts";
+import { Findings, joinPath, quoteKey } from "./validate_findings.ts";
 import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
-import { hasCustomJsonRepresentation } from "@bufbuild/protobuf/wkt";
+import { FeatureSet_FieldPresence, hasCustomJsonRepresentation } from "@bufbuild/protobuf/wkt";
 import { field as field_option } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { withInner } from "./rules_collect.ts";
-import { joinPath, quoteKey } from "./validate_path.ts";
+import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 
 /** The parts that checking a text of a message type needs. */
 interface JsonContext {
@@ -172,11 +172,6 @@ function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) &&
-    !(value instanceof Numeral);
-}
-
 /** Whether the rules of the field allow only the defined values of its enum. */
 function isDefinedOnly(field: DescField): boolean {
   if (field.enum === undefined) return false;
@@ -194,36 +189,25 @@ const TRIALS = 4_000;
  * counts are lower bounds.
  */
 class JsonSearch {
-  readonly #registry: Registry;
-  readonly #work: MessageWork;
+  readonly #context: JsonContext;
   readonly #findings: Findings;
   readonly #depth: number;
-  readonly #most: number;
   #trials = 0;
-  readonly #names = new Map<DescMessage, ReadonlyMap<string, DescField>>();
 
-  constructor({ registry, work, limits }: JsonContext, findings: Findings) {
-    this.#registry = registry;
-    this.#work = work;
+  constructor(context: JsonContext, findings: Findings) {
+    this.#context = context;
     this.#findings = findings;
-    this.#depth = limits.depth;
-    this.#most = limits.violations;
+    this.#depth = context.limits.depth;
   }
 
   message(desc: DescMessage, value: unknown, path: string, depth = 0): void {
     if (depth >= this.#depth) {
-      this.#report(path, "depth", `messages are nested more than ${this.#depth} deep`);
-      return;
+      return this.#report(path, "depth", `messages are nested more than ${this.#depth} deep`);
     }
-    if (hasCustomJsonRepresentation(desc)) {
-      this.#try(desc, value, path);
-      return;
+    if (hasCustomJsonRepresentation(desc) || !isMembers(value)) {
+      return this.#try(desc, value, path);
     }
-    if (!isObject(value)) {
-      this.#try(desc, value, path);
-      return;
-    }
-    const names = this.#namesOf(desc);
+    const names = fieldsOf(desc);
     const seen = new Set<DescField>();
     for (const [key, inner] of Object.entries(value)) {
       if (this.#isOver()) return;
@@ -243,7 +227,7 @@ class JsonSearch {
 
   /** Handles a key that is not a field of the message: an extension, or unknown. */
   #stranger(desc: DescMessage, key: string, value: unknown, path: string): void {
-    if (extensionOf(desc, key, this.#registry) !== undefined) {
+    if (extensionOf(desc, key, this.#context.registry) !== undefined) {
       this.#try(desc, { [key]: value }, joinPath(path, key));
     } else if (this.#findings.countUnknown()) {
       const what = `key ${quoteKey(key)} is not in ${desc.typeName}`;
@@ -271,7 +255,7 @@ class JsonSearch {
         if (field.listKind === "message") this.message(field.message, value[index], at, depth + 1);
         else this.#try(desc, { [key]: [value[index]] }, at, field);
       }
-    } else if (field.fieldKind === "map" && isObject(value)) {
+    } else if (field.fieldKind === "map" && isMembers(value)) {
       if (field.mapKind !== "message" && this.#fits(desc, { [key]: value })) return;
       for (const [map_key, element] of Object.entries(value)) {
         if (this.#isOver()) return;
@@ -300,19 +284,14 @@ class JsonSearch {
   }
 
   #isOver(): boolean {
-    return this.#trials >= TRIALS || this.#findings.total >= this.#most;
+    return this.#trials >= TRIALS || this.#findings.total >= this.#context.limits.violations;
   }
 
   #error(desc: DescMessage, value: unknown, ignoreUnknownFields: boolean): string | undefined {
     this.#trials++;
     try {
-      const options = {
-        registry: this.#registry,
-        work: this.#work,
-        ignoreUnknownFields,
-        recursionLimit: this.#depth,
-      };
-      readJson(desc, value, options);
+      const { registry, work } = this.#context;
+      readJson(desc, value, { registry, work, ignoreUnknownFields, recursionLimit: this.#depth });
       return undefined;
     } catch (error) {
       if (!(error instanceof TooMuchWork)) return errorText(error);
@@ -324,15 +303,55 @@ class JsonSearch {
   #report(path: string, rule: string, message: string): void {
     if (this.#findings.count()) this.#findings.describe(path, rule, message);
   }
+}
 
-  #namesOf(desc: DescMessage): ReadonlyMap<string, DescField> {
-    let names = this.#names.get(desc);
-    if (names === undefined) {
-      names = new Map(
-        desc.fields.flatMap((field) => [[field.name, field], [field.jsonName, field]]),
-      );
-      this.#names.set(desc, names);
+// Required fields of JSON, and of binary data with a message in several pieces, which only a reader merges. The wire
+// walker finds all others.
+
+/** Finds missing required fields in messages of one registry. */
+export class RequiredFields {
+  /** Extensions that are messages, by the type that they extend. */
+  readonly #extensions: ReadonlyMap<string, readonly DescExtension[]>;
+
+  constructor(registry: Registry) {
+    this.#extensions = extensionsOf(registry);
+  }
+
+  /** Reports each required field that is missing, at any depth. */
+  report(desc: DescMessage, message: Message, findings: Findings): void {
+    this.#message(reflect(desc, message), "", findings);
+  }
+
+  #message(message: ReflectMessage, path: string, findings: Findings): void {
+    for (const field of message.fields) {
+      const inner = joinPath(path, field.name);
+      if (!isFieldSet(message.message, field)) {
+        if (field.presence !== FeatureSet_FieldPresence.LEGACY_REQUIRED) continue;
+        const what = `the required field ${field.name} of ${message.desc.typeName} is missing`;
+        if (findings.count()) findings.describe(inner, "required", what);
+      } else if (field.fieldKind === "message") {
+        this.#message(message.get(field), inner, findings);
+      } else if (field.fieldKind === "list" && field.listKind === "message") {
+        this.#list(message.get(field) as Iterable<ReflectMessage>, inner, findings);
+      } else if (field.fieldKind === "map" && field.mapKind === "message") {
+        for (const [key, value] of message.get(field)) {
+          const shown = typeof key === "string" ? quoteKey(key) : String(key);
+          this.#message(value as ReflectMessage, `${inner}[${shown}]`, findings);
+        }
+      }
     }
-    return names;
+    for (const extension of this.#extensions.get(message.desc.typeName) ?? []) {
+      if (extension.message === undefined || !hasExtension(message.message, extension)) continue;
+      const inner = joinPath(path, `[${extension.typeName}]`);
+      const value = getExtension(message.message, extension) as Message | Message[];
+      const shown = (one: Message) => reflect(extension.message, one);
+      if (Array.isArray(value)) this.#list(value.map(shown), inner, findings);
+      else this.#message(shown(value), inner, findings);
+    }
+  }
+
+  #list(elements: Iterable<ReflectMessage>, path: string, findings: Findings): void {
+    let index = 0;
+    for (const element of elements) this.#message(element, `${path}[${index++}]`, findings);
   }
 }

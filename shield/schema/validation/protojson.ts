@@ -16,10 +16,10 @@ import {
   ScalarType,
 } from "@bufbuild/protobuf";
 import { EmptySchema, hasCustomJsonRepresentation, isWrapperDesc } from "@bufbuild/protobuf/wkt";
-import { messageSteps, type MessageWork, valueSteps } from "./message_work.ts";
+import { messageSteps, type MessageWork, valueSteps } from "./validate_table.ts";
 
 /** A number as written in the text, which a double may not represent exactly. */
-export class Numeral {
+class Numeral {
   readonly text: string;
 
   constructor(text: string) {
@@ -101,7 +101,8 @@ export function readJson(desc: DescMessage, value: unknown, options: ReadOptions
   return fromJson(desc, ready, options);
 }
 
-function isMembers(value: unknown): value is Members {
+/** Whether a parsed value is an object of the text. */
+export function isMembers(value: unknown): value is Members {
   return typeof value === "object" && value !== null && !Array.isArray(value) &&
     !(value instanceof Numeral);
 }
@@ -121,14 +122,12 @@ function put(members: Members, name: string, value: unknown): void {
 
 const fields_by_name = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
 
-function fieldsOf(desc: DescMessage): ReadonlyMap<string, DescField> {
-  let fields = fields_by_name.get(desc);
-  if (fields === undefined) {
-    fields = new Map(desc.fields.flatMap((one) => [[one.name, one], [one.jsonName, one]]));
-    fields_by_name.set(desc, fields);
-  }
-  return fields;
-}
+/** The fields of a message by both of their names. */
+export const fieldsOf = (desc: DescMessage): ReadonlyMap<string, DescField> =>
+  fields_by_name.getOrInsertComputed(
+    desc,
+    () => new Map(desc.fields.flatMap((one) => [[one.name, one], [one.jsonName, one]])),
+  );
 
 /** The extension of the message that a member's name in brackets names. */
 export function extensionOf(

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { type Message, toBinary } from "@bufbuild/protobuf";
 import { validateJsonText } from "./json.ts";
 import { compileMessage, SCHEMA_LIMITS } from "./message_schema.ts";
-import { MessageWork } from "./message_work.ts";
+import { MessageWork } from "./validate_table.ts";
 import { field, list, proto3, registryOf, rules } from "../testing/messages.ts";
 
 const registry = proto3();

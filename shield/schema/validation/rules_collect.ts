@@ -38,7 +38,7 @@ import {
   markShared,
 } from "../../../shared/schema/descriptors/shared_files.ts";
 import { quoteName, SchemaError } from "../../../shared/schema/schema_error.ts";
-import { hasHostRule, replaceHostRule } from "./rules_hosts.ts";
+import { hasHostRule, replaceHostRule } from "./rules_steps.ts";
 import { countTurns, patternProblem } from "./rules_steps.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 

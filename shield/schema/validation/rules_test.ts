@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { create, type FileRegistry, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
-import { compileMessage, SCHEMA_LIMITS, type SchemaLimits } from "./message_schema.ts";
-import { compileRules } from "./rules.ts";
+import { compileMessage, compileRules, SCHEMA_LIMITS } from "./message_schema.ts";
+import type { SchemaLimits } from "./message_schema.ts";
 import { countTurns } from "./rules_steps.ts";
 import { field, list, type More, registryOf, rules } from "../testing/messages.ts";
 

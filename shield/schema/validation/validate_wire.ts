@@ -3,14 +3,9 @@
  * without allocation for valid data. It checks types, not rules.
  */
 import { isUtf8 } from "node:buffer";
-import { Findings } from "./validate_findings.ts";
-import {
-  countableBytes,
-  joinPath,
-  type Levels,
-  type PackedPlace,
-  pathTo,
-} from "./validate_path.ts";
+import { countableBytes, Findings, joinPath, pathTo } from "./validate_findings.ts";
+import type { Levels, PackedPlace } from "./validate_findings.ts";
+import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
 import {
   type FieldEntry,
   type MessageTable,
@@ -21,7 +16,6 @@ import {
   WIRE_GROUP,
   WIRE_VARINT,
 } from "./validate_table.ts";
-import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
 
 /** Shorter text than this is checked here: the native check costs about 80 ns a call. */
 const SHORT_TEXT_BYTES = 64;
@@ -48,7 +42,7 @@ export class WireWalker {
   #in_pieces = false;
   /** The number of violations that only report a missing required field. */
   #lacking = 0;
-  /** The decoding cost of the data that the last walk has passed; see `message_work.ts`. */
+  /** The decoding cost of the data that the last walk has passed; see `validate_table.ts`. */
   steps = 0;
 
   constructor(limits: SchemaLimits) {

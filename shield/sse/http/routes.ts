@@ -1,5 +1,5 @@
 /** The routes of server-sent events as the client API describes them: rooms as events, and connections over them. */
-import { ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
+import { ID, inQuery, integer, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
 import type { DescribedRoute } from "../../http/route.ts";
 
 const EVENTS_QUERY = [
@@ -21,7 +21,7 @@ export const EVENT_ROUTES = {
       tag: "messages",
       summary: "A room as server-sent events",
       query: [
-        inQuery("after_offset", "messages above this offset", { type: "integer", minimum: 0 }),
+        inQuery("after_offset", "messages above this offset", integer(0)),
         inQuery("epoch", "the epoch of that offset", TEXT),
         ...EVENTS_QUERY,
       ],
@@ -81,10 +81,7 @@ export const EVENT_ROUTES = {
       summary: "The next events of a polled connection, once there are some",
       query: [
         NODE,
-        inQuery("poll", "the number of this answer: one more than the last", {
-          type: "integer",
-          minimum: 1,
-        }),
+        inQuery("poll", "the number of this answer: one more than the last", integer(1)),
       ],
       answer: TEXT,
       type: "text/event-stream",
