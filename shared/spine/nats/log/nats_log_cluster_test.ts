@@ -8,7 +8,7 @@ import type { DurableLog } from "../../contract/durable_log.ts";
 import {
   appendUntil,
   logEngine,
-  numbers,
+  offsetsOf,
   readAll,
   RETENTION,
 } from "../testing/nats_log_harness.ts";
@@ -57,7 +57,7 @@ async function survives(
   await Promise.all(Array.from({ length: 64 }, appendRest));
   const { last } = await readable(() => log.head(room));
   const stored = await readUpTo(log, room, last?.offset ?? 0);
-  const offsets = new Map(stored.map(({ offset }, at) => [numbers(stored)[at], offset]));
+  const offsets = offsetsOf(stored);
   assert.equal(offsets.size, stored.length, "each key once");
   for (const [number, { offset }] of acknowledged) assert.equal(offsets.get(number), offset);
   for (const [number, offset] of again) assert.equal(offsets.get(number), offset);

@@ -17,6 +17,7 @@ import {
   appendUntil,
   logEngine,
   numbers,
+  offsetsOf,
   operator,
   readAll,
   RETENTION,
@@ -50,7 +51,7 @@ Deno.test("a stream deleted during appends is recreated, in order, and the log r
   for (const error of refused.values()) unavailable(error);
   const stored = await readAll(log, "a");
   const kept = [...acknowledged].filter(([, { stream }]) => stream === log.stream);
-  const byNumber = new Map(stored.map((message, at) => [numbers(stored)[at], message.offset]));
+  const byNumber = offsetsOf(stored);
   for (const [number, { offset }] of kept) assert.equal(byNumber.get(number), offset);
   assert.deepEqual(numbers(stored), numbers(stored).toSorted((left, right) => left - right));
   assert.equal(byNumber.size, stored.length, "each number once");
@@ -122,7 +123,7 @@ Deno.test("appends under way when the server dies are refused, nothing acknowled
     const { acknowledged, refused } = await within(appending, "the appends");
     assert.ok(refused.size > 0);
     const stored = await readAll(log, room);
-    const offsets = new Map(stored.map(({ offset }, at) => [numbers(stored)[at], offset]));
+    const offsets = offsetsOf(stored);
     assert.equal(offsets.size, stored.length, "each number once");
     for (const [number, { offset }] of acknowledged) assert.equal(offsets.get(number), offset);
     for (const number of refused.keys()) {

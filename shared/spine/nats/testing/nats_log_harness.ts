@@ -124,3 +124,7 @@ export async function readAll(log: DurableLog, room_id: string): Promise<LogMess
 /** The numbers that `appendUntil` stored. */
 export const numbers = (messages: readonly LogMessage[]): number[] =>
   messages.map(({ payload }) => Number(text(payload)));
+
+/** The offset of each message by the number that it is. */
+export const offsetsOf = (messages: readonly LogMessage[]): Map<number, number> =>
+  new Map(messages.map(({ payload, offset }) => [Number(text(payload)), offset]));
