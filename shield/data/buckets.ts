@@ -5,13 +5,17 @@ import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
-import { HOOKS_BUCKET, readDeadLetter } from "../../shared/records/hook_document.ts";
+import {
+  type DeadLetter,
+  HOOKS_BUCKET,
+  readDeadLetter,
+} from "../../shared/records/hook_document.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
-import { readStored } from "../../shared/records/stored.ts";
+import { readStored, unlessNewer } from "../../shared/records/stored.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import {
@@ -74,7 +78,7 @@ const BUCKETS: readonly Kept[] = [
   {
     name: "hooks and dead letters",
     bucket: HOOKS_BUCKET,
-    messageIn: ({ key, value }) => key[2] === "dead" ? readDeadLetter(value) : undefined,
+    messageIn: letterIn,
     isOf: isCalled,
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
   },
@@ -117,19 +121,25 @@ async function isProducer(
   const key = entry.key.slice(0, 3);
   const head = key.length === entry.key.length ? entry : await bucket.get(key);
   if (head === undefined) return false;
-  const producer = readStored(head.value, Produced, "growing message", 2)?.producer;
+  const producer = readStored(head.value, Produced, "growing message", Infinity)?.producer;
   return producer === undefined ? namesUser(head.value, user) : producer.user_id === user;
 }
 
 /** The holder of a ticket; none once it was redeemed, or of one that cannot be read. */
 function holderOfTicket({ value }: KvEntry): { tenant_id?: string; user_id?: string } {
-  return readStored(value, Ticket, "ticket")?.identity ?? {};
+  return readStored(value, Ticket, "ticket", Infinity)?.identity ?? {};
+}
+
+/** The dead letter of an entry; undefined: it is something else, or cannot be read. */
+function letterIn({ key, value }: KvEntry): DeadLetter | undefined {
+  const letter = key[2] === "dead" ? unlessNewer(() => readDeadLetter(value)) : undefined;
+  return letter === "newer" ? undefined : letter;
 }
 
 /** Whether an entry is a dead letter about the user, or settings of a hook that name the user. */
-function isCalled({ key, value }: KvEntry, user: string): boolean {
-  const letter = key[2] === "dead" ? readDeadLetter(value) : undefined;
-  return letter === undefined ? namesUser(value, user) : calledAbout(letter.body, user);
+function isCalled(entry: KvEntry, user: string): boolean {
+  const letter = letterIn(entry);
+  return letter === undefined ? namesUser(entry.value, user) : calledAbout(letter.body, user);
 }
 
 /** Whether key or value names the user. */
