@@ -225,7 +225,15 @@ async function deleteAll(
   }
 }
 
-function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking): DataStore {
+/** Called with the growing messages that were erased. */
+export type OnErased = (entries: readonly KvEntry[]) => void;
+
+function bucketStore(
+  spine: Pick<Spine, "keyValue">,
+  kept: Kept,
+  asker: Asking,
+  onErased: OnErased,
+): DataStore {
   const { name, bucket, ofUser } = kept;
   const open = () => spine.keyValue(bucket, { leaves_stream: true });
   const reasonOf = (key: KvKey, whose: Whose) => whose.user === undefined ? true : ofUser(key);
@@ -251,10 +259,14 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking):
     async erase(whose, brainOf) {
       const opened = await open();
       const keys: KvKey[] = [];
-      for await (const { key } of entriesOf(opened, kept, whose)) {
-        if (reasonOf(key, whose) === true) keys.push(key);
+      const grew: KvEntry[] = [];
+      for await (const entry of entriesOf(opened, kept, whose)) {
+        if (reasonOf(entry.key, whose) !== true) continue;
+        keys.push(entry.key);
+        if (bucket === GROWING_BUCKET) grew.push(entry);
       }
       if (keys.length > 0) await deleteAll(opened, bucket, whose.tenant, keys, asker, brainOf);
+      onErased(grew);
       return keys.length;
     },
   };
@@ -268,8 +280,9 @@ export function bucketStores(
   spine: Pick<Spine, "keyValue">,
   asker: Asking,
   makes_messages?: boolean,
+  onErased: OnErased = () => {},
 ): DataStore[] {
   return BUCKETS.filter((kept) =>
     makes_messages === undefined || (kept.makes_messages === true) === makes_messages
-  ).map((kept) => bucketStore(spine, kept, asker));
+  ).map((kept) => bucketStore(spine, kept, asker, onErased));
 }
