@@ -17,7 +17,11 @@ import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import { readStored, unlessNewer } from "../../shared/records/stored.ts";
 import { slice } from "../../shared/turns/slices.ts";
-import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
+import {
+  emptySettings,
+  encodeSettings,
+  TENANTS_BUCKET,
+} from "../../shared/records/tenant_settings.ts";
 import {
   GROWING_BUCKET,
   POLICIES_BUCKET,
@@ -27,7 +31,7 @@ import {
   TICKETS_BUCKET,
 } from "../../shared/records/buckets.ts";
 import { calledAbout, namesUser } from "./user_text.ts";
-import type { BrainOf, DataStore, Stock, Whose } from "./store.ts";
+import { type BrainOf, type DataStore, isTenant, type Stock, type Whose } from "./store.ts";
 
 interface Kept {
   readonly name: string;
@@ -46,6 +50,8 @@ interface Kept {
   ) => boolean | Promise<boolean>;
   /** The tenant and user that an entry belongs to; absent: its key begins with the tenant. */
   readonly holderOf?: (entry: KvEntry) => { tenant_id?: string; user_id?: string };
+  /** Every process learns by the deletion of a tenant's entry that the tenant was deleted. */
+  readonly ends_tenant?: true;
   /** Messages are made from its entries. */
   readonly makes_messages?: true;
   /** Whether an entry that names a user is erased with the user; otherwise why it stays. */
@@ -98,7 +104,7 @@ const BUCKETS: readonly Kept[] = [
   },
   { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
   { name: "policies", bucket: POLICIES_BUCKET, ofUser: set_by_admins },
-  { name: "settings", bucket: TENANTS_BUCKET, ofUser: set_by_admins },
+  { name: "settings", bucket: TENANTS_BUCKET, ends_tenant: true, ofUser: set_by_admins },
 ];
 
 const isMeant = ({ room_at, messageIn }: Kept, key: KvKey, { room, offset }: Whose): boolean =>
@@ -234,7 +240,7 @@ function bucketStore(
   asker: Asking,
   onErased: OnErased,
 ): DataStore {
-  const { name, bucket, ofUser } = kept;
+  const { name, bucket, ends_tenant, ofUser } = kept;
   const open = () => spine.keyValue(bucket, { leaves_stream: true });
   const reasonOf = (key: KvKey, whose: Whose) => whose.user === undefined ? true : ofUser(key);
   return {
@@ -265,7 +271,12 @@ function bucketStore(
         keys.push(entry.key);
         if (bucket === GROWING_BUCKET) grew.push(entry);
       }
-      if (keys.length > 0) await deleteAll(opened, bucket, whose.tenant, keys, asker, brainOf);
+      const { tenant } = whose;
+      if (keys.length > 0) await deleteAll(opened, bucket, tenant, keys, asker, brainOf);
+      else if (ends_tenant && isTenant(whose)) {
+        await opened.put([tenant], encodeSettings(emptySettings()));
+        await opened.delete([tenant]);
+      }
       onErased(grew);
       return keys.length;
     },
