@@ -437,10 +437,21 @@ Deno.test("a message whose room is no longer durable ends all the same, and its 
   const answer = (await room.command("growing.finish", { id: "a" })).json<{ outcome: string }>();
   assert.equal(answer.outcome, "finished");
   await until("the reader knows", () => received.of("a")?.state === "finished");
-  await assert.rejects(
-    room.command("growing.finish", { id: "b" }),
-    refusedWith("not-durable"),
-  );
+  await assert.rejects(room.command("growing.finish", { id: "b" }), refusedWith("not-durable"));
+});
+
+Deno.test("readers of a message learn that its room or its user was erased", async () => {
+  await using bus = await startLocalBus(ROOMS);
+  await using ann = await open(bus, "ann");
+  const room = ann.room("chat-1");
+  using received = await receiving(room);
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  for (const [id, whose] of Object.entries({ a: { room: "chat-1" }, b: { user: "ann" } })) {
+    await room.command("growing.start", { id });
+    await until("it is received", () => received.of(id) !== undefined);
+    await admin.ask("POST", "/v1/data/erase", { tenant: "default", ...whose });
+    await until("the reader knows", () => received.of(id)?.reason === "erased");
+  }
 });
 
 /** A body that the test writes step by step. */

@@ -11,7 +11,7 @@ import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
 import { samplesOf } from "./harness/server_state.ts";
-import { seen } from "../shared/testing/until.ts";
+import { seen, until } from "../shared/testing/until.ts";
 
 const CONFIG = `
 [admin]
@@ -326,6 +326,35 @@ Deno.test("an admin of a tenant queries its own; odd queries are refused", async
     }
     const user = new AdminClient(bus.admin_url, bus.token);
     assert.equal((await user.get("/v1/why?user=a")).status, 403);
+  });
+});
+
+Deno.test("nothing is reported of a deleted tenant's users, and all of a later tenant of its name", async () => {
+  await withBus(async (world) => {
+    const { admin } = world;
+    using ann = await client(world, "ann", "other");
+    using bob = await client(world, "bob", "other");
+    using mine = await client(world, "bob");
+    for (const one of [ann, bob, mine]) await ask(one, { op: "sub", room: "hall" });
+    for (const one of [ann, mine]) await publish(one, "hall", "former");
+    const over = { user: "bob", tenant: "other", ttl_seconds: -3_600 };
+    await knock(world.bus, await world.bus.tokenFor(over));
+    bob.socket.close();
+    const facts = async (tenant: string) => {
+      const path = `/v1/why?tenant=${tenant}&user=bob&message_id=former`;
+      const { messages, connections, refusals } = await admin.read(path);
+      const ended = connections.filter((one: { ended?: object }) => one.ended);
+      return [messages, ended, refusals].map(({ length }) => length).join();
+    };
+    await until("the connection has ended", async () => await facts("other") === "1,1,1");
+    const erased = await admin.ask("POST", "/v1/data/erase", { tenant: "other", all: true });
+    assert.equal(erased.status, 200, erased.text);
+    await until("nothing is reported", async () => await facts("other") === "0,0,0");
+    assert.equal(await facts("default"), "1,0,0");
+    await publish(ann, "hall", "later");
+    const path = "/v1/why?tenant=other&user=ann&message_id=later";
+    const { messages, connections } = await admin.read(path);
+    assert.deepEqual([messages.length, connections[0].outcomes[0].state], [1, "sent"]);
   });
 });
 

@@ -69,6 +69,12 @@ export class BlockQueue<Block extends WaitingBlock> {
     while (this.#bytes > this.#options.bytes_max) this.#loseOne();
   }
 
+  /** Drops a tenant's blocks without calling `lost`. Not during `store`. */
+  drop(tenant_id: string): void {
+    this.#bytes -= this.#tenants.get(tenant_id)?.bytes ?? 0;
+    this.#tenants.delete(tenant_id);
+  }
+
   /**
    * Drops the oldest block of a tenant with at least the average size. Blocks that are being stored are not dropped if
    * possible.

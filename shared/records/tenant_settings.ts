@@ -103,6 +103,10 @@ export function emptySettings(): TenantSettings {
   return { format: 1, version: 0, ...none, by: "", changed_ms: 0 };
 }
 
+/** Whether a tenant's changed settings are those of a deleted tenant. */
+export const isDeleted = ({ version, pending }: TenantSettings): boolean =>
+  version === 0 && pending === undefined;
+
 /** The stored form. */
 export const encodeSettings = (settings: TenantSettings): Uint8Array => storedBytes(settings);
 

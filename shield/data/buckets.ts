@@ -5,15 +5,23 @@ import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
-import { HOOKS_BUCKET, readDeadLetter } from "../../shared/records/hook_document.ts";
+import {
+  type DeadLetter,
+  HOOKS_BUCKET,
+  readDeadLetter,
+} from "../../shared/records/hook_document.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
-import { readStored } from "../../shared/records/stored.ts";
+import { readStored, unlessNewer } from "../../shared/records/stored.ts";
 import { slice } from "../../shared/turns/slices.ts";
-import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
+import {
+  emptySettings,
+  encodeSettings,
+  TENANTS_BUCKET,
+} from "../../shared/records/tenant_settings.ts";
 import {
   GROWING_BUCKET,
   POLICIES_BUCKET,
@@ -23,7 +31,7 @@ import {
   TICKETS_BUCKET,
 } from "../../shared/records/buckets.ts";
 import { calledAbout, namesUser } from "./user_text.ts";
-import type { BrainOf, DataStore, Stock, Whose } from "./store.ts";
+import { type BrainOf, type DataStore, isTenant, type Stock, type Whose } from "./store.ts";
 
 interface Kept {
   readonly name: string;
@@ -42,6 +50,8 @@ interface Kept {
   ) => boolean | Promise<boolean>;
   /** The tenant and user that an entry belongs to; absent: its key begins with the tenant. */
   readonly holderOf?: (entry: KvEntry) => { tenant_id?: string; user_id?: string };
+  /** Every process learns by the deletion of a tenant's entry that the tenant was deleted. */
+  readonly ends_tenant?: true;
   /** Messages are made from its entries. */
   readonly makes_messages?: true;
   /** Whether an entry that names a user is erased with the user; otherwise why it stays. */
@@ -74,7 +84,7 @@ const BUCKETS: readonly Kept[] = [
   {
     name: "hooks and dead letters",
     bucket: HOOKS_BUCKET,
-    messageIn: ({ key, value }) => key[2] === "dead" ? readDeadLetter(value) : undefined,
+    messageIn: letterIn,
     isOf: isCalled,
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
   },
@@ -94,7 +104,7 @@ const BUCKETS: readonly Kept[] = [
   },
   { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
   { name: "policies", bucket: POLICIES_BUCKET, ofUser: set_by_admins },
-  { name: "settings", bucket: TENANTS_BUCKET, ofUser: set_by_admins },
+  { name: "settings", bucket: TENANTS_BUCKET, ends_tenant: true, ofUser: set_by_admins },
 ];
 
 const isMeant = ({ room_at, messageIn }: Kept, key: KvKey, { room, offset }: Whose): boolean =>
@@ -117,19 +127,25 @@ async function isProducer(
   const key = entry.key.slice(0, 3);
   const head = key.length === entry.key.length ? entry : await bucket.get(key);
   if (head === undefined) return false;
-  const producer = readStored(head.value, Produced, "growing message", 2)?.producer;
+  const producer = readStored(head.value, Produced, "growing message", Infinity)?.producer;
   return producer === undefined ? namesUser(head.value, user) : producer.user_id === user;
 }
 
 /** The holder of a ticket; none once it was redeemed, or of one that cannot be read. */
 function holderOfTicket({ value }: KvEntry): { tenant_id?: string; user_id?: string } {
-  return readStored(value, Ticket, "ticket")?.identity ?? {};
+  return readStored(value, Ticket, "ticket", Infinity)?.identity ?? {};
+}
+
+/** The dead letter of an entry; undefined: it is something else, or cannot be read. */
+function letterIn({ key, value }: KvEntry): DeadLetter | undefined {
+  const letter = key[2] === "dead" ? unlessNewer(() => readDeadLetter(value)) : undefined;
+  return letter === "newer" ? undefined : letter;
 }
 
 /** Whether an entry is a dead letter about the user, or settings of a hook that name the user. */
-function isCalled({ key, value }: KvEntry, user: string): boolean {
-  const letter = key[2] === "dead" ? readDeadLetter(value) : undefined;
-  return letter === undefined ? namesUser(value, user) : calledAbout(letter.body, user);
+function isCalled(entry: KvEntry, user: string): boolean {
+  const letter = letterIn(entry);
+  return letter === undefined ? namesUser(entry.value, user) : calledAbout(letter.body, user);
 }
 
 /** Whether key or value names the user. */
@@ -215,8 +231,16 @@ async function deleteAll(
   }
 }
 
-function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking): DataStore {
-  const { name, bucket, ofUser } = kept;
+/** Called with the growing messages that were erased. */
+export type OnErased = (entries: readonly KvEntry[]) => void;
+
+function bucketStore(
+  spine: Pick<Spine, "keyValue">,
+  kept: Kept,
+  asker: Asking,
+  onErased: OnErased,
+): DataStore {
+  const { name, bucket, ends_tenant, ofUser } = kept;
   const open = () => spine.keyValue(bucket, { leaves_stream: true });
   const reasonOf = (key: KvKey, whose: Whose) => whose.user === undefined ? true : ofUser(key);
   return {
@@ -241,10 +265,19 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking):
     async erase(whose, brainOf) {
       const opened = await open();
       const keys: KvKey[] = [];
-      for await (const { key } of entriesOf(opened, kept, whose)) {
-        if (reasonOf(key, whose) === true) keys.push(key);
+      const grew: KvEntry[] = [];
+      for await (const entry of entriesOf(opened, kept, whose)) {
+        if (reasonOf(entry.key, whose) !== true) continue;
+        keys.push(entry.key);
+        if (bucket === GROWING_BUCKET) grew.push(entry);
       }
-      if (keys.length > 0) await deleteAll(opened, bucket, whose.tenant, keys, asker, brainOf);
+      const { tenant } = whose;
+      if (keys.length > 0) await deleteAll(opened, bucket, tenant, keys, asker, brainOf);
+      else if (ends_tenant && isTenant(whose)) {
+        await opened.put([tenant], encodeSettings(emptySettings()));
+        await opened.delete([tenant]);
+      }
+      onErased(grew);
       return keys.length;
     },
   };
@@ -258,8 +291,9 @@ export function bucketStores(
   spine: Pick<Spine, "keyValue">,
   asker: Asking,
   makes_messages?: boolean,
+  onErased: OnErased = () => {},
 ): DataStore[] {
   return BUCKETS.filter((kept) =>
     makes_messages === undefined || (kept.makes_messages === true) === makes_messages
-  ).map((kept) => bucketStore(spine, kept, asker));
+  ).map((kept) => bucketStore(spine, kept, asker, onErased));
 }

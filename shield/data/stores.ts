@@ -7,7 +7,7 @@ import type { Env } from "../../shared/env.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import { hasCallsOf, namesUser } from "./user_text.ts";
-import { bucketStores } from "./buckets.ts";
+import { bucketStores, type OnErased } from "./buckets.ts";
 import { blockStore, type DataStore, isTenant, type Stock, type Whose } from "./store.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
@@ -29,6 +29,7 @@ export interface StoresContext extends Pick<Env, "spine"> {
   /** Asks a Brain to erase Brain-owned data; undefined: there is no Brain to ask. */
   readonly asker: Pick<ClusterAsker, "ask" | "hello"> | undefined;
   readonly blocks: readonly KeptBlocks[];
+  readonly onErased?: OnErased;
 }
 
 /**
@@ -36,11 +37,11 @@ export interface StoresContext extends Pick<Env, "spine"> {
  * longer contain erased data after `Spine.scrub` has run.
  */
 export function dataStores(context: StoresContext): readonly DataStore[] {
-  const { blocks, spine, asker } = context;
+  const { blocks, spine, asker, onErased } = context;
   const others = bucketStores(spine, asker, false);
   const reducers = others.filter(({ name }) => name === "reducers");
   return [
-    ...bucketStores(spine, asker, true),
+    ...bucketStores(spine, asker, true, onErased),
     messageStore(context),
     ...blocks.map(blockStore),
     snapshotStore(context, reducers),

@@ -6,13 +6,16 @@
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, ScanLimits } from "@arqon/proto";
 import { isForNow } from "../../shared/for_now.ts";
+import { unlessNewer } from "../../shared/records/stored.ts";
+import type { KvEntry } from "../../shared/spine/contract/spine.ts";
 import { findStored, type StoredMessage } from "../../shared/spine/contract/read_page.ts";
 import type { Logs } from "../message/logs.ts";
 import { type Caller, type HeaderPair, tokenlessCaller } from "../message/caller.ts";
 import { admit, type MessagePath, publishAdmitted } from "../message/pipeline.ts";
 import { REPLACED_HEADER } from "../message/gates.ts";
-import { hasText, messageIdOf } from "./record.ts";
+import { decodeRecord, hasText, messageIdOf } from "./record.ts";
 import type { Ending, EndingReason, GrowingRecord } from "./record.ts";
+import { growingKeyOf, isMessage } from "./records.ts";
 import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
 import { type Stored, tellEnd } from "./reader_events.ts";
@@ -98,6 +101,19 @@ export async function settle(
   }
   await end(ending, stored);
   return stored.offset;
+}
+
+/** Notifies readers that an erasure has removed the message; parts of a text, and unreadable records, have none. */
+export function tellErased(
+  { path, stats }: Pick<SettlingContext, "path" | "stats">,
+  { key, value }: KvEntry,
+): void {
+  const found = isMessage(key) ? unlessNewer(() => decodeRecord(value)) : undefined;
+  if (found === undefined || found === "newer") return;
+  const ending = { outcome: "aborted", reason: "erased", by: "" } as const;
+  // Not its tail: that is erased, too.
+  tellEnd(path, growingKeyOf(key), { ...found, ending: null }, ending, undefined);
+  stats.ended("aborted");
 }
 
 /** Whether it is a refusal that a retry gets again. */

@@ -48,7 +48,7 @@ export function tellEnd(
   context: TellingContext,
   key: GrowingKey,
   record: GrowingRecord,
-  { outcome, reason, by }: Ending,
+  { outcome, reason, by }: Pick<Ending, "outcome" | "reason" | "by">,
   stored: Stored | undefined,
 ): void {
   const { text, ending } = record;

@@ -23,6 +23,8 @@ export interface Found {
 
 const keyOf = ({ tenant_id, room_id, id }: GrowingKey): KvKey => [tenant_id, room_id, id];
 const KEY_TOKENS = 3;
+/** Whether the key is that of a message; otherwise that of a part of its text. */
+export const isMessage = ({ length }: KvKey): boolean => length === KEY_TOKENS;
 /** How long a list of a tenant's messages is used, in ms: it costs as much as the tenant has, with all parts. */
 const LISTED_MS = 1_000;
 const LISTED_TENANTS = 1_000;
@@ -35,7 +37,8 @@ const partKeyOf = (
   index: number,
 ): KvKey => [...keyOf(key), String(started_ms), String(index)];
 
-const growingKeyOf = ([tenant_id = "", room_id = "", id = ""]: KvKey): GrowingKey => ({
+/** The message of a key. */
+export const growingKeyOf = ([tenant_id = "", room_id = "", id = ""]: KvKey): GrowingKey => ({
   tenant_id,
   room_id,
   id,
@@ -124,7 +127,7 @@ export class GrowingRecords {
   async list(tenant_id?: string, room_id?: string): Promise<GrowingKey[]> {
     const prefix = [tenant_id, room_id].filter((one) => one !== undefined);
     const keys = await (await this.#open()).keys(prefix);
-    return keys.filter(({ length }) => length === KEY_TOKENS).map(growingKeyOf);
+    return keys.filter(isMessage).map(growingKeyOf);
   }
 
   /** The rooms of a tenant's growing messages: those of other processes as of the last second. */
@@ -152,7 +155,7 @@ export class GrowingRecords {
   async sweep(): Promise<GrowingKey[]> {
     const bucket = await this.#open();
     const keys = await bucket.keys();
-    const heads = keys.filter(({ length }) => length === KEY_TOKENS);
+    const heads = keys.filter(isMessage);
     const known = new Set<string>();
     for (const [at, key] of heads.entries()) {
       if (at % KEYS_A_PIECE === 0) await slice(STRANGERS);

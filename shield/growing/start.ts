@@ -6,6 +6,7 @@ import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { KvEntry } from "../../shared/spine/contract/spine.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import { Turns } from "../../shared/turns/fair_turns.ts";
 import type { Logs } from "../message/logs.ts";
@@ -21,7 +22,7 @@ import { connectionId } from "../../shared/ids.ts";
 import type { GrowingContext } from "./places.ts";
 import { judgedWithEnding } from "./policy_verdict.ts";
 import type { GrowingRecord } from "./record.ts";
-import { callerOf, type Ended, isGivenUp, settle } from "./message_end.ts";
+import { callerOf, type Ended, isGivenUp, settle, tellErased } from "./message_end.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
@@ -36,6 +37,8 @@ export interface StartedGrowing {
   /** Answers a command about them; rejects with the refusal. */
   answer(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
   readonly own: OwnCommands;
+  /** Notifies the readers of messages that an erasure has removed. */
+  erased(entries: readonly KvEntry[]): void;
   close(): Promise<void>;
 }
 
@@ -68,6 +71,7 @@ export function startGrowing(
   return {
     answer,
     own: (name) => isGrowingCommand(name) ? answer : undefined,
+    erased: (entries) => entries.forEach((entry) => tellErased(context, entry)),
     close: () => sweep.close(),
   };
 }

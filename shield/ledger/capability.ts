@@ -1,6 +1,6 @@
 /** The ledger capability of a Shield, the source of "why" answers. */
 import { steadyMs } from "../../shared/spine/contract/log_clock.ts";
-import type { Capability, KeptBlocks, Opened, ShieldOptions } from "../capability.ts";
+import type { Capability, Ground, KeptBlocks, Opened, ShieldOptions } from "../capability.ts";
 import { readingOf } from "../journal/admin/read.ts";
 import { JOURNAL } from "../journal/capability.ts";
 import { openOf, WHY_ROUTES } from "./admin/why.ts";
@@ -18,7 +18,8 @@ import { accountsOf, readsOf } from "./explain.ts";
 import { findMessages, piecesOf, roomMessages } from "./scan.ts";
 import { gather, type OpenConnection } from "./history.ts";
 import type { Handshake, Observed, Observer } from "../message/observers.ts";
-import { type LedgerStore, startStore, type StoreStart } from "./store.ts";
+import { forgetTenant, type LedgerStore, startStore, type StoreStart } from "./store.ts";
+import { isDeleted } from "../../shared/records/tenant_settings.ts";
 import { type ArqonError, isId } from "@arqon/proto";
 import { clipped, type RunningRow } from "./row_form.ts";
 
@@ -42,9 +43,9 @@ export const WHY: Capability = {
   config: ["ledger"],
   stores: ["ARQON_LEDGER"],
   admin: { tables: [WHY_ROUTES], tags: {} },
-  open(env, { node_id, life, rooms: { classes }, running }) {
+  open(env, { node_id, life, rooms: { classes }, running, settings }) {
     // Its timestamps stay in order when the wall clock jumps.
-    const started = startLedger({ ...env, node_id, life, now: steadyMs(env) });
+    const started = startLedger({ ...env, node_id, life, settings, now: steadyMs(env) });
     const ledger = started?.ledger;
     const ledgerNow = () => ledger?.now_ms ?? env.now();
     const start: Opened["start"] = (parts) => {
@@ -53,20 +54,10 @@ export const WHY: Capability = {
       const place = running.of(JOURNAL)?.admin.place;
       const journal = place && readingOf(place);
       const known = { journal, former: started?.store?.former, logs, classes };
+      const log = env.log.child({ part: "admin" });
       return {
-        routes: WHY_ROUTES.serve({
-          asker,
-          node_id,
-          now: env.now,
-          ledgerNow,
-          log: env.log.child({ part: "admin" }),
-          ...known,
-        }),
-        questions: ledgerAnswers(
-          started ?? {},
-          ledgerNow,
-          (query) => openOf(parts, query),
-        ),
+        routes: WHY_ROUTES.serve({ asker, node_id, now: env.now, ledgerNow, log, ...known }),
+        questions: ledgerAnswers(started ?? {}, ledgerNow, (query) => openOf(parts, query)),
         begin: () => started?.store?.writer.begin(connections, hub.patterns),
       };
     };
@@ -124,8 +115,10 @@ interface StartedLedger {
 }
 
 /** Starts it; undefined if it is disabled. */
-function startLedger(start: StoreStart): StartedLedger | undefined {
-  const { config, registry, now } = start;
+function startLedger(
+  start: StoreStart & Pick<Ground, "settings">,
+): StartedLedger | undefined {
+  const { config, registry, settings, log, now } = start;
   const { enabled, bytes, seconds } = config.ledger;
   if (!enabled) return undefined;
   const ledger = new Ledger({ bytes_max: bytes, kept_ms: 1_000 * seconds, now });
@@ -154,6 +147,12 @@ function startLedger(start: StoreStart): StartedLedger | undefined {
     () => handshakes.unnoted,
   );
   const store = startStore(start, ledger);
+  const stop = settings.onChange((tenant_id, own) => {
+    if (!isDeleted(own)) return;
+    forgetTenant(ledger, store?.writer, tenant_id).catch((error) => {
+      log.warn("a deleted tenant's rows stay in the ledger's store", { tenant_id, error });
+    });
+  });
   return {
     ledger,
     noteRead: readNotes(ledger),
@@ -161,6 +160,7 @@ function startLedger(start: StoreStart): StartedLedger | undefined {
     store,
     async close() {
       clearInterval(timer);
+      stop();
       await store?.writer.close();
     },
   };
@@ -174,30 +174,28 @@ function ledgerAnswers(
   now: () => number,
   findOpen: FindOpen,
 ): AnswerHandlers {
-  const named = store === undefined ? {} : { life_ms: store.life_ms };
+  const reach = () => {
+    ledger?.expire();
+    const named = store === undefined ? {} : { life_ms: store.life_ms };
+    return { since_ms: ledger?.since_ms ?? null, now_ms: now(), ...named };
+  };
   return {
     async why_find(params): Promise<WhyFound> {
       const query = WhyFind.parse(params);
-      if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [] };
-      ledger.expire();
-      return {
-        since_ms: ledger.since_ms,
-        now_ms: now(),
-        ...named,
-        ...await findMessages(ledger, query, piecesOf(query)),
-      };
+      const own = reach();
+      if (ledger === undefined) return { ...own, rows: [] };
+      return { ...own, ...await findMessages(ledger, query, piecesOf(query)) };
     },
     async why_room(params): Promise<WhyRoom> {
       const query = byOwnClock(WhyRoomAsked.parse(params), now());
-      if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [] };
-      ledger.expire();
-      const found = await roomMessages(ledger, query, piecesOf(query));
-      return { since_ms: ledger.since_ms, now_ms: now(), ...named, ...found };
+      const own = reach();
+      if (ledger === undefined) return { ...own, rows: [] };
+      return { ...own, ...await roomMessages(ledger, query, piecesOf(query)) };
     },
     async why_user(params): Promise<WhyReport> {
       const query = byOwnClock(WhyUser.parse(params), now());
-      if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [], refusals: [] };
-      ledger.expire();
+      const own = reach();
+      if (ledger === undefined) return { ...own, rows: [], refusals: [] };
       const { since_ms } = ledger;
       const breathe = piecesOf(query);
       const gathered = await gather(ledger, { query, open: findOpen(query) }, breathe);
@@ -205,9 +203,7 @@ function ledgerAnswers(
       const { refusals, truncated } = gathered;
       const reads = await readsOf(gathered, query, breathe);
       return {
-        since_ms,
-        now_ms: now(),
-        ...named,
+        ...own,
         rows,
         refusals,
         ...(reads.length === 0 ? {} : { reads }),

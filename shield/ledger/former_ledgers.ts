@@ -179,17 +179,15 @@ export class StoreReads {
   readonly #bounds: ReadBounds;
   /** The waiting requests, first in first out: each starts when it is called. */
   readonly #waiting = new Set<() => void>();
-  #under_way = 0;
+  /** The number of running requests, and that of refused ones since the start. */
+  under_way = 0;
   refused = 0;
 
   constructor(bounds: ReadBounds) {
     this.#bounds = bounds;
   }
 
-  /** The number of running and waiting requests. */
-  get under_way(): number {
-    return this.#under_way;
-  }
+  /** The number of waiting requests. */
   get waiting(): number {
     return this.#waiting.size;
   }
@@ -200,7 +198,7 @@ export class StoreReads {
    */
   async enter(): Promise<() => void> {
     const { store_reads, store_wait_ms } = this.#bounds;
-    if (this.#under_way < store_reads) this.#under_way++;
+    if (this.under_way < store_reads) this.under_way++;
     else if (this.#waiting.size >= WAITING_MAX) throw this.#refusal();
     else await this.#turn(store_wait_ms);
     return () => this.#leave();
@@ -224,7 +222,7 @@ export class StoreReads {
   #leave(): void {
     const [next] = this.#waiting;
     if (next === undefined) {
-      this.#under_way--;
+      this.under_way--;
       return;
     }
     this.#waiting.delete(next);

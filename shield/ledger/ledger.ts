@@ -339,7 +339,7 @@ const ROOM_BYTES = 250;
 
 /** A room with subscribers here, or with rows. */
 interface LedgerRoom {
-  readonly number: number;
+  number: number;
   readonly tenant_id: string;
   readonly room_id: string;
   last_segment: number;
@@ -403,6 +403,16 @@ class LedgerRooms {
 
   of(number: number): LedgerRoom | undefined {
     return this.#by_number.get(number);
+  }
+
+  /** Gives the tenant's rooms other numbers: their rows so far belong to no room. */
+  renumber(tenant_id: string): void {
+    for (const room of [...this.#by_number.values()]) {
+      if (room.tenant_id !== tenant_id) continue;
+      this.#by_number.delete(room.number);
+      room.number = ++this.#last;
+      this.#by_number.set(room.number, room);
+    }
   }
 
   /** Drops the rooms whose rows are only in that segment and earlier ones. */

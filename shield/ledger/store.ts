@@ -13,19 +13,16 @@ import { turn } from "../../shared/turns/next_turn.ts";
 import { openOnce } from "../../shared/turns/once.ts";
 import { BlockQueue, type WaitingBlock } from "../../shared/blocks/block_queue.ts";
 import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
-import { clipped, isNumbered, KIND } from "./row_form.ts";
+import { clipped, isNumbered, KIND, writeHead } from "./row_form.ts";
 import type { ConnectionBegin, SubscriptionBegin } from "./row_form.ts";
-import { factsOf, type Passed, scan } from "./scan.ts";
+import { factsOf, type Passed, piecesOf, scan } from "./scan.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { HubPatterns } from "../fanout/patterns.ts";
 import { BlockDraft } from "./stored_block.ts";
 
-interface LedgerStart extends Pick<Env, "registry" | "now"> {
-  readonly config: Pick<Config, "ledger">;
-}
-
 /** The dependencies of `startStore`. */
-export interface StoreStart extends LedgerStart, Pick<Env, "log" | "node_id"> {
+export interface StoreStart extends Pick<Env, "registry" | "now" | "log" | "node_id"> {
+  readonly config: Pick<Config, "ledger">;
   readonly spine: Pick<Spine, "blocks">;
   readonly life: OwnLife;
 }
@@ -83,7 +80,7 @@ const CLOSE_MS = 5_000;
 interface StoreWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly ledger: Ledger;
   /** Called again after a failure. */
-  readonly store: () => Promise<Pick<BlockStore, "append">>;
+  readonly store: () => Promise<Pick<BlockStore, "append" | "purge">>;
   readonly life: Pick<OwnLife, "begin" | "began_ms">;
   readonly flush_ms: number;
   /** The retention of a block, in seconds. */
@@ -180,6 +177,25 @@ export class StoreWriter {
     this.#living?.end(this.#waiting.is_empty);
   }
 
+  /** Drops a tenant's rows, and removes its blocks. Rejects as the store does. */
+  async forget(tenant_id: string): Promise<void> {
+    // A block that is being stored would follow the removal.
+    await this.#pass;
+    this.#waiting.drop(tenant_id);
+    this.#of(tenant_id).draft = new BlockDraft();
+    try {
+      await (await this.#options.store()).purge(tenant_id);
+    } finally {
+      this.#beginAgain(tenant_id);
+    }
+  }
+
+  /** The tenant's ledger starts again. */
+  #beginAgain(tenant_id: string): void {
+    this.#of(tenant_id).since_ms = this.#options.now();
+    this.#presences.forget(tenant_id);
+  }
+
   async #flush(): Promise<void> {
     const { now, seconds } = this.#options;
     const from_ms = this.#copied_ms;
@@ -265,11 +281,9 @@ export class StoreWriter {
     this.#waiting.push({ id: crypto.randomUUID(), tenant_id, payload, from_ms });
   }
 
-  /** Handles a dropped block: its tenant's ledger starts again. */
   #lose({ tenant_id, payload }: Waiting, error?: unknown): void {
     this.totals.lost_blocks++;
-    this.#of(tenant_id).since_ms = this.#options.now();
-    this.#presences.forget(tenant_id);
+    this.#beginAgain(tenant_id);
     if (error === undefined) return;
     const { log } = this.#options;
     const bytes = payload.length;
@@ -304,6 +318,26 @@ export class StoreWriter {
 function tenantIn(row: Passed): string {
   const behind = row.head.kind === KIND.refused ? REFUSED_BYTES : 0;
   return String(factsOf<{ tenant_id?: string }>(row, behind).tenant_id ?? "");
+}
+
+/** No room has this number, and nobody reads its rows. */
+const NO_ROOM = 0xffff_ffff;
+
+/** Makes all rows of a deleted tenant unreadable, in memory and in the store. Rejects as the store does. */
+export async function forgetTenant(
+  ledger: Ledger,
+  writer: Pick<StoreWriter, "forget"> | undefined,
+  tenant_id: string,
+): Promise<void> {
+  ledger.seal();
+  ledger.rooms.renumber(tenant_id);
+  await scan(ledger, (row) => {
+    const { head: { kind, start, end }, segment: { bytes, view } } = row;
+    if (kind !== KIND.ended && kind !== KIND.refused || tenantIn(row) !== tenant_id) return;
+    bytes.fill(0, start, end);
+    writeHead(view, start, KIND.gap, end - start, NO_ROOM, 0, 0);
+  }, piecesOf({ tenant: tenant_id }));
+  await writer?.forget(tenant_id);
 }
 
 // A killed Shield cannot record the end of connections and subscriptions, so existing ones are written when they are

@@ -14,7 +14,7 @@ import { gather } from "./history.ts";
 import { Ledger } from "./ledger.ts";
 import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type { ConnectionEnd } from "./row_form.ts";
-import { StoreWriter } from "./store.ts";
+import { forgetTenant, StoreWriter } from "./store.ts";
 import { BlockDraft, readBlock } from "./stored_block.ts";
 import { envelopeOf, Model, STEPS, twistOf } from "./testing/model.ts";
 
@@ -296,6 +296,46 @@ Deno.test("rows that do not fit into the queue while the store is unreachable ar
     assert.equal(stored[0]!.since_ms, START_MS + 1_000);
     assert.deepEqual(await outcomes(stored, [1, 101]), ["unknown", "sent"]);
   }, { queue_bytes: 4_096 });
+});
+
+Deno.test("rows of a deleted tenant are not stored later, wherever they wait, and stored ones are removed", async () => {
+  const clock = { now_ms: START_MS };
+  const { ledger, connection, say } = twoTenants(clock);
+  const end: ConnectionEnd = {
+    connection_id: "c0",
+    tenant_id: "acme",
+    user_id: "ann",
+    remote_ip: "::1",
+    began_ms: START_MS,
+    code: 1000,
+    reason: "",
+    unsent_bytes: 0,
+    queued_from: 0,
+  };
+  await withStore(ledger, clock, () => [connection], async ({ writer, gate, flush, former }) => {
+    say(1);
+    await flush();
+    gate.open = false;
+    say(2);
+    await flush();
+    ledger.ended(9, end);
+    say(3);
+    gate.open = true;
+    clock.now_ms += 1_000;
+    await forgetTenant(ledger, writer, "acme");
+    say(4);
+    await flush();
+    const own = await former();
+    assert.equal(own[0]!.since_ms, clock.now_ms);
+    const found = await findMessages(own[0]!, { tenant: "acme" }, breathe);
+    assert.deepEqual(found.rows.map(({ twist_id }) => twist_id), [twistOf(4)]);
+    const query = { tenant: "acme", user: "ann", messages: [] };
+    const { connections } = await gather(own[0]!, { query, open: [] }, breathe);
+    assert.deepEqual(connections.map(({ connection_id }) => connection_id), ["c1"]);
+    assert.deepEqual(await outcomes(own, [4], [clock.now_ms]), ["sent"]);
+    const [others] = await former("other");
+    assert.equal((await findMessages(others!, { tenant: "other" }, breathe)).rows.length, 4);
+  });
 });
 
 Deno.test("subscriptions beyond one block are stored in several blocks, along with other tenants' rows", async () => {

@@ -2,6 +2,7 @@
  * Assembles the mirror of one process: rules of the config and of the tenants, sender, comparison and admin API. With
  * `[platform.mirroring] enabled = false` nothing is started.
  */
+import { isDeleted } from "../../shared/records/tenant_settings.ts";
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -59,10 +60,9 @@ export function startMirror(start: MirrorStart): StartedMirror {
     onSend: (copy) => rememberPassed(decisions, copy),
   });
   const verdicts = startVerdicts({ spine, book, decisions, stats, log, now });
-  const stopSettings = settings.onChange((tenant_id, { mirror, version, pending }) => {
-    rules.setTenant(tenant_id, mirror.rules);
-    // Its settings were deleted, and the tenant with them.
-    if (version === 0 && pending === undefined) book.reset(tenant_id);
+  const stopSettings = settings.onChange((tenant_id, own) => {
+    rules.setTenant(tenant_id, own.mirror.rules);
+    if (isDeleted(own)) book.reset(tenant_id);
   });
   stats.register(registry, () => ({
     messages: sender.messages,

@@ -257,8 +257,10 @@ export class Settings {
   }
 
   #gone(tenant_id: string, is_lost: boolean): boolean {
-    if (!this.#tenants.has(tenant_id)) return true;
-    if (is_lost) return this.#keep(tenant_id, "the store has lost it");
+    if (is_lost && this.#tenants.has(tenant_id)) {
+      return this.#keep(tenant_id, "the store has lost it");
+    }
+    if (is_lost) return true;
     this.#tenants.delete(tenant_id);
     for (const listener of this.#listeners) this.#tell(listener, tenant_id, EMPTY);
     return true;

@@ -37,6 +37,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
 /** The capabilities that capabilities may import, beside the kernel; an unused pair must be deleted. */
 export const PAIRS: Readonly<Record<string, readonly string[]>> = {
   centrifugo: ["inspect", "sse"],
+  data: ["growing"],
   durable: ["filters"],
   filters: ["schemas"],
   hooks: ["presence", "usage"],

@@ -36,6 +36,10 @@ async function plant(data_dir: string): Promise<void> {
   await put(ROLLOUTS_BUCKET, ["zeta"], new TextDecoder().decode(encodeRollout(rolloutOf({}))));
   await put(TICKETS_BUCKET, ["1", "secret"], "{");
   await put(GROWING_BUCKET, ["acme", "lobby", "g1"], "{");
+  const newer = '"format":99,"user_id":"ann"';
+  await put(TICKETS_BUCKET, ["1", "newer"], `{"identity":{"tenant_id":"acme",${newer}},${newer}}`);
+  await put(GROWING_BUCKET, ["acme", "lobby", "g2"], `{"producer":{${newer}},${newer}}`);
+  await put(HOOKS_BUCKET, ["acme", "former", "dead", "1"], `{"body":{${newer}},${newer}}`);
   await spine.drain();
 }
 
@@ -75,4 +79,8 @@ Deno.test("a stored document that cannot be read hides no other one, and can be 
   for (const tenant of ["acme", "zeta"]) {
     assert.equal(await status("GET", `/v1/data?tenant=${tenant}&user=ann`), 200);
   }
+  assert.equal(await status("GET", "/v1/data?tenant=acme&room=lobby"), 200);
+  const { body } = await admin.ask("POST", "/v1/data/erase", { tenant: "acme", user: "ann" });
+  const erased = body.stores.map((one: { store: string }) => one.store).sort();
+  assert.deepEqual(erased, ["growing", "hooks and dead letters", "tickets"]);
 });

@@ -28,7 +28,6 @@ import type {
   AskedMessage,
   WhyFind,
   WhyMessage,
-  WhyRoom,
   WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
@@ -206,12 +205,12 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
   const question = userOf(query, tenant, messages, clocks, context);
   const { since_ms } = question ?? {};
   const logged = awaitedLater(
-    since_ms === undefined ? Promise.resolve([]) : log.since(since_ms, LOG_MS),
+    since_ms === undefined ? Promise.resolve([]) : log.newest(since_ms, LOG_MS),
   );
   const [living, way_in, whole] = await Promise.all([
     question && questions.ask(question, async (user, lives) => ({
       former: await former.rooms(user, lives),
-      logged: await logged,
+      logged: (await logged).map((one) => [one.time_ms, one.offset, one.twist_id, false]),
     })),
     found && context.journal && wayInOf(context.journal, query, tenant, messages),
     found?.whole,
@@ -253,7 +252,7 @@ async function orLogged(
   const { room, offset } = query;
   if (found.length > 0 || room === undefined || !names(query)) return found;
   const stored = offset === undefined
-    ? await log.find(meantBy(query), LOG_AT_MS)
+    ? (await log.newest(0, LOG_AT_MS)).filter(meantBy(query)).slice(-WHY_MESSAGES_MAX)
     : [await log.at(offset, LOG_AT_MS) ?? []].flat();
   return stored.map(({ time_ms: stored_ms, ...ids }) => ({
     ...ids,
@@ -403,32 +402,12 @@ class WhyLog {
     });
   }
 
-  /** The messages stored since then, as rows of a Shield that received them; none in the cases of `at`. */
-  async since(since_ms: number, within_ms: number): Promise<WhyRoom["rows"]> {
-    return await this.#read<WhyRoom["rows"]>(
-      within_ms,
-      [],
-      async (log) =>
-        (await this.#newest(log, since_ms)).map((
-          { time_ms, offset, twist_id },
-        ) => [time_ms, offset, twist_id, false]),
-    );
+  /** The newest messages since then, the oldest first; none in the cases of `at`. */
+  newest(since_ms: number, within_ms: number): Promise<StoredMessage[]> {
+    return this.#read<StoredMessage[]>(within_ms, [], (log) => this.#readBack(log, since_ms));
   }
 
-  /** The matching ones among the newest messages; none in the cases of `at`. */
-  async find(
-    isMeant: (message: StoredMessage) => boolean,
-    within_ms: number,
-  ): Promise<StoredMessage[]> {
-    return await this.#read<StoredMessage[]>(
-      within_ms,
-      [],
-      async (log) => (await this.#newest(log, 0)).filter(isMeant).slice(-WHY_MESSAGES_MAX),
-    );
-  }
-
-  /** The newest messages since then, the oldest first. */
-  async #newest(log: Pick<DurableLog, "readBack">, since_ms: number): Promise<StoredMessage[]> {
+  async #readBack(log: Pick<DurableLog, "readBack">, since_ms: number): Promise<StoredMessage[]> {
     const { tenant_id, room_id } = this.#place;
     const found: StoredMessage[] = [];
     for (let before = 0; found.length < MESSAGES_MAX;) {

@@ -224,8 +224,9 @@ export interface Found {
   readonly truncated: boolean;
 }
 
-interface UserReport {
-  readonly connections: (ConnectionAccount & { readonly node_id: string })[];
+/** What is known of a user, with the Shields that know it. */
+export interface UserReport {
+  readonly connections: ConnectionOfNode[];
   readonly refusals: (RefusalAccount & { readonly node_id: string })[];
   readonly reads: (WhyRead & { readonly node_id: string })[];
   readonly nodes: AskedNodes;
@@ -305,9 +306,11 @@ export class WhyQuestions {
     params: WhyUser,
     stored: (params: WhyUser, lives: ReadonlySet<string>) => Promise<StoredInRoom>,
   ): Promise<UserReport> {
+    const { tenant, room, since_ms, now_ms } = params;
     const [users, rooms] = await Promise.all([
       this.#askAll("why_user", WhyReport, params),
-      this.#askRoom(params),
+      room !== undefined && since_ms !== undefined &&
+      this.#askAll("why_room", WhyRoom, { tenant, room, since_ms, now_ms }),
     ]);
     this.#noteLives(users);
     this.#has_answered = true;
@@ -322,7 +325,7 @@ export class WhyQuestions {
       nodes: users.nodes,
       truncated: users.answers.some(({ value }) => value.truncated === true),
     };
-    if (rooms === undefined) return all;
+    if (rooms === false) return all;
     // Reading stored data takes time: running Shields get the rest.
     const timeout_ms = this.#left_ms();
     const { former, logged } = await stored(params, this.lives);
@@ -369,13 +372,6 @@ export class WhyQuestions {
   /** Messages of the requested room that some Shields have not received, and others have. */
   missingOf({ room = "", since_ms = 0 }: WhyUser, whose: ReceivedInRoom): Missing[] {
     return missingAt(whose, { room, since_ms }, this.#received, this.#clocks);
-  }
-
-  async #askRoom(
-    { tenant, room, since_ms, now_ms }: WhyUser,
-  ): Promise<Gathered<WhyRoom> | undefined> {
-    if (room === undefined || since_ms === undefined) return undefined;
-    return await this.#askAll("why_room", WhyRoom, { tenant, room, since_ms, now_ms });
   }
 
   async #askAll<A extends z.ZodType<Omit<Reach, "node_id">>>(

@@ -2,31 +2,18 @@
  * The part of `GET /v1/why` from the stored ledgers of ended Shields: answers in the same form as those of running
  * ones, and one line for each. `shield/ledger/former_ledgers.ts` reads them.
  */
-import type {
-  ConnectionAccount,
-  RefusalAccount,
-  WhyFind,
-  WhyFound,
-  WhyRead,
-  WhyRoom,
-  WhyUser,
-} from "../../../shared/cluster/cluster_why.ts";
+import type { WhyFind, WhyFound, WhyRoom, WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { accountsOf, readsOf } from "../explain.ts";
-import { findMessages, roomMessages } from "../scan.ts";
+import { findMessages, piecesOf, roomMessages } from "../scan.ts";
 import { lifeName, readFormer } from "../former_ledgers.ts";
 import type { Former, FormerLedger, FormerReading } from "../former_ledgers.ts";
 import { gather } from "../history.ts";
-import { piecesOf } from "../scan.ts";
-import { type Missing, type ReceivedInRoom, withMissing } from "./why_ask.ts";
+import { type Missing, type ReceivedInRoom, type UserReport, withMissing } from "./why_ask.ts";
 
 /** The stored ledgers' reports about a user. */
-interface FormerReport {
+interface FormerReport extends Omit<UserReport, "nodes"> {
   readonly shown: readonly Omit<FormerLedger, "segments" | "rooms">[];
-  readonly connections: readonly (ConnectionAccount & { readonly node_id: string })[];
-  readonly refusals: readonly (RefusalAccount & { readonly node_id: string })[];
-  readonly reads: readonly (WhyRead & { readonly node_id: string })[];
-  readonly truncated: boolean;
 }
 
 /** The stored ledgers of one request, read on first use, and kept until it is disposed. */
