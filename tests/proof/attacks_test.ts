@@ -230,7 +230,7 @@ Deno.test("messages of an earlier epoch of their log are found in it, and those 
   }
 });
 
-Deno.test("bytes that are no UTF-8 do not pass for the character that replaces them", async () => {
+Deno.test("bytes that are no UTF-8 or no page do not pass beside a log", async () => {
   const signer = await signerOf("bus.example/acme.bets");
   const vkey = [encodeVerifier(signer)];
   await using folder = await temporaryFolder();
@@ -248,4 +248,6 @@ Deno.test("bytes that are no UTF-8 do not pass for the character that replaces t
     Uint8Array.of(...utf8.subarray(0, at), 0xff, ...utf8.subarray(at + 3)),
   );
   await assert.rejects(verify(diskIo(folder.path), "./log", { vkey }), /not UTF-8/);
+  await Deno.writeFile(file, Uint8Array.of(...utf8, 0x35));
+  await assert.rejects(verify(diskIo(folder.path), "./log", { vkey }), /a line has no messages/);
 });

@@ -221,8 +221,9 @@ async function messagesBeside(
 function hashesOf(page: string): [name: string, hash: string][] {
   const { epoch } = JSON.parse(page);
   const tooMany = () => new CommandError(`${MESSAGES} has a page that is too large`) as never;
-  const { start = 0 } = jsonMembers(page, 0, ITEMS_MAX, tooMany).get("messages") ?? {};
-  return jsonItems(page, start, ITEMS_MAX, tooMany).map((item) => {
+  const messages = jsonMembers(page, 0, ITEMS_MAX, tooMany).get("messages");
+  if (messages === undefined) throw new CommandError(`${MESSAGES}: a line has no messages`);
+  return jsonItems(page, messages.start, ITEMS_MAX, tooMany).map((item) => {
     const text = page.slice(item.start, item.end);
     const { offset } = JSON.parse(text);
     if (!Number.isSafeInteger(offset)) {
