@@ -204,15 +204,15 @@ class Source(NamedTuple):
                 raise Wrong(f"{path} has not the {width} entries of its name")
 
 
-def message_hashes(path: str) -> dict[tuple[str, int], str]:
-    """The hash of each message's text as the bus has sent it, by epoch and offset."""
-    found, decoder = {}, json.JSONDecoder()
+def message_hashes(path: str) -> dict[tuple[str, int], set[str]]:
+    """The hashes of each message's texts as the bus has sent it, by epoch and offset."""
+    found: dict[tuple[str, int], set[str]] = {}
     for line in filter(str.strip, Path(path).read_bytes().decode().split("\n")):
-        epoch = json.loads(line)["epoch"]
-        at = line.index('"messages":[') + len('"messages":[')
+        epoch, at = json.loads(line)["epoch"], line.index('"messages":[') + len('"messages":[')
         while line[at] == "{":
-            message, end = decoder.raw_decode(line, at)
-            found[epoch, message["offset"]] = sha256(line[at:end].encode()).hex()
+            message, end = json.JSONDecoder().raw_decode(line, at)
+            text = sha256(line[at:end].encode()).hex()
+            found.setdefault((epoch, message["offset"]), set()).add(text)
             at = end + 1 if line[end] == "," else end
     return found
 
@@ -248,12 +248,12 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
         elif one["break"] != "gap":
             standing = {at: was for at, was in standing.items() if at <= one["offset"]}
         last = last if one.get("break") == "gap" else one["offset"]
-    messages = message_hashes(given.messages) if given.messages else {}
+    messages = message_hashes(given.messages).items() if given.messages else ()
     # What came after the newest entry is not logged yet.
-    due = {place: one for place, one in messages.items() if place[1] <= last}
+    due = {place: texts for place, texts in messages if place[1] <= last}
     # The bus names its present epoch, also of what was stored in an earlier one.
-    for place, one in due.items():
-        if logged.get(place, standing.get(place[1])) != one:
+    for place, texts in due.items():
+        if {logged.get(place, standing.get(place[1]))} != texts:
             raise Wrong(f"the message at offset {place[1]} is not the logged one")
     found = {"size": size, "root": base64.b64encode(root).decode()}
     return {**found, "breaks": [one for one in records if "break" in one], "messages": len(due)}

@@ -19,6 +19,7 @@ import {
   openCheckpoint,
   pastProof,
   rootOfInclusion,
+  strictText,
   type SubtreeReader,
   TILE_WIDTH,
   tilePath,
@@ -67,7 +68,7 @@ export class TreeReader {
 
   /** Opens a tree by its newest checkpoint. Rejects unless one of these keys has signed it. */
   static async open(files: TreeFiles, ...verifiers: readonly Verifier[]): Promise<TreeReader> {
-    const note = new TextDecoder().decode(await files("checkpoint"));
+    const note = strictText(await files("checkpoint"));
     return new TreeReader(files, note, await openCheckpoint(note, ...verifiers));
   }
 

@@ -393,12 +393,12 @@ Deno.test("a bill is checked by its log, or by proofs alone, and own counts name
     ).join("\n");
   await write("mine.ndjson", own(0));
   await run(0, "usage", "invoice", "bill.proofs", ...key, "--own", "mine.ndjson");
+  const compared = ["usage", "invoice", "bill.proofs", ...key, "--own", "mine.ndjson"];
+  await write("mine.ndjson", `${own(1)}\n${own(0)}`);
+  assert.match((await run(2, ...compared)).stderr, /each minute once/);
   await write("mine.ndjson", own(1));
   const [[minute, count]] = [...counts] as [[number, number]];
-  const { stdout } = await run(
-    1,
-    ...["usage", "invoice", "bill.proofs", ...key, "--own", "mine.ndjson"],
-  );
+  const { stdout } = await run(1, ...compared);
   const named = new Date(minute * 60_000).toISOString();
   assert(stdout.endsWith(`${named}: messages_in ${count}, and ${count - 1} by own count\n`));
   const to_first = ["--to", new Date((minute + 1) * 60_000).toISOString().replace(".000", "")];

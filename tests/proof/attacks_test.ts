@@ -13,6 +13,7 @@ import { TreeReader } from "../../shared/proof/reader.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
 import type { Files } from "./made_tree.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { verifierPy, verifiersPy, writeFiles } from "./verifier.ts";
 
@@ -207,6 +208,9 @@ Deno.test("messages of an earlier epoch of their log are found in it, and those 
       ["changed", earlier, first.with(1, textOf(2).replace("2", "7")), true],
       ["changed_anew", [...earlier, ...anew], first.with(1, textOf(2).replace("2", "7")), true],
       ["missing", earlier.toSpliced(1, 1), first, true],
+      ["beside_it", earlier, [textOf(2, 7), ...first], true],
+      ["nowhere", earlier, [...first, '{"n":7}'], true],
+      ["newer", earlier, [...first, textOf(21)], false],
       ["restored", restored, [textOf(1), textOf(2, 7), textOf(3, 7)], false, "c"],
       ["taken_back", restored, first, true, "c"],
     ] as const
@@ -219,6 +223,31 @@ Deno.test("messages of an earlier epoch of their log are found in it, and those 
     const io = diskIo(folder);
     const verified = verify(io, `./${place}`, { vkey: [vkey] });
     if (wrong) await assert.rejects(verified, /the message at/, place);
-    else assert.equal(await finish(io, await verified, false), 0);
+    else {
+      assert.equal(await finish(io, await verified, false), 0);
+      if (place === "newer") assert.match(io.stdout.text(), /3 messages beside it; 1 newer than/);
+    }
   }
+});
+
+Deno.test("bytes that are no UTF-8 or no page do not pass beside a log", async () => {
+  const signer = await signerOf("bus.example/acme.bets");
+  const vkey = [encodeVerifier(signer)];
+  await using folder = await temporaryFolder();
+  const text = '{"n":"\ufffd","offset":1}';
+  const sha256 = payloadHash(text);
+  const entry = encodeLeaf({ epoch: "a", offset: 1, time_ms: 5, sha256 });
+  await writeFiles(`${folder.path}/log`, await filesOf([entry], signer));
+  const file = `${folder.path}/log/messages.ndjson`;
+  const utf8 = new TextEncoder().encode(`{"epoch":"a","messages":[${text}]}\n`);
+  await Deno.writeFile(file, utf8);
+  await verify(diskIo(folder.path), "./log", { vkey });
+  const at = utf8.indexOf(0xef);
+  await Deno.writeFile(
+    file,
+    Uint8Array.of(...utf8.subarray(0, at), 0xff, ...utf8.subarray(at + 3)),
+  );
+  await assert.rejects(verify(diskIo(folder.path), "./log", { vkey }), /not UTF-8/);
+  await Deno.writeFile(file, Uint8Array.of(...utf8, 0x35));
+  await assert.rejects(verify(diskIo(folder.path), "./log", { vkey }), /a line has no messages/);
 });

@@ -4,12 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
+import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { startValkey } from "../../../tests/harness/valkey_server.ts";
 import { AdminClient } from "../../../tests/peers/admin_client.ts";
 import { openText } from "../../../tests/peers/raw_client.ts";
 import { GOOD_RULE, OLD_RULE, Traffic } from "../../../tests/rollout_traffic.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { arqOn as arq, runArq, succeeds } from "../../testing/run_arq.ts";
+import { localArq } from "../../testing/local_arq.ts";
+import { until } from "../../../shared/testing/until.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import { readFolder } from "./read_folder.ts";
 
@@ -123,6 +126,23 @@ Deno.test("quotas, budgets and demands for signatures are applied, felt, and exp
     const text = (of: string) => Deno.readTextFile(`${of}/${name}.toml`);
     assert.equal(await text(again!), await text(out!), name);
   }
+});
+
+Deno.test("the period of a budget is that of the bus, whatever the operator's clock says", async () => {
+  await using bus = await startLocalBus(
+    "[usage]\nenabled = true\n#constant usage.flush_ms = 50\n",
+  );
+  const budget = 'per = "day"\nunit = "messages_in"\nlimit = 1\naction = "warn"\n';
+  await using folder = await folderWith({ "a.toml": `tenant = "default"\n[[budgets]]\n${budget}` });
+  using client = await openText(bus.url, bus.token);
+  client.send({ op: "pub", room: "chat", data: "x", id: 1 });
+  await client.json();
+  const usedUp = async (now: () => number) => {
+    const arq = await localArq(bus, folder.path, { now });
+    return (await arq(2, "plan", ".")).includes("budget day messages_in warn is used up already");
+  };
+  await until("it is stored", () => usedUp(() => Date.now()));
+  assert.ok(await usedUp(() => Date.now() + 5 * 86_400_000));
 });
 
 Deno.test("limits that nothing counts are refused, and a rollout includes those of its policies", async () => {

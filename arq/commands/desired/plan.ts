@@ -31,8 +31,9 @@ async function usedOf(
   admin: Admin,
   tenant: string,
   { per, unit }: TenantBudget,
+  now_ms: number,
 ): Promise<number | undefined> {
-  const { begin_ms: since_ms } = periodAt(per, admin.io.now());
+  const { begin_ms: since_ms } = periodAt(per, now_ms);
   try {
     const answer = await admin.get("/v1/usage", { tenant, since_ms });
     return Number(membersOf(answer["total"])[unit] ?? 0);
@@ -48,12 +49,13 @@ async function budgetNotes(
   admin: Admin,
   { tenant, state }: Pick<Desired, "tenant" | "state">,
   changes: readonly Change[],
+  now_ms: number,
 ): Promise<string[]> {
   const notes: string[] = [];
   for (const { kind, name, action } of changes) {
     const budget = state.budgets?.find((one) => nameOf(one) === name);
     if (kind !== "budgets" || action === "remove" || budget === undefined) continue;
-    const used = await usedOf(admin, tenant, budget);
+    const used = await usedOf(admin, tenant, budget, now_ms);
     if (used === undefined || used < budget.limit) continue;
     const of = `${count(used)} of ${count(budget.limit)}`;
     notes.push(`budget ${name} is used up already: ${of} in this ${budget.per}`);
@@ -172,7 +174,8 @@ export async function compare(admin: Admin, desired: Desired): Promise<Compared>
   const { tenant, state: { schemas = [], mappings = [] } } = desired;
   const ids = [...schemas.map(({ id }) => id), ...mappings.map(({ schema_id }) => schema_id)];
   const live = await readLive(admin, tenant, ids);
-  const over = overSchedules(desired.state, await admin.now());
+  const now_ms = await admin.now();
+  const over = overSchedules(desired.state, now_ms);
   const schedules = desired.state.schedules?.filter(({ id }) => !over.includes(id));
   const wanted = { ...desired.state, schedules };
   const changes = differences(live.state, wanted);
@@ -184,7 +187,7 @@ export async function compare(admin: Admin, desired: Desired): Promise<Compared>
   const rollout = rollouts.find(({ stands }) => stands === "is-taken-back")?.id;
   const losses = await lossesOf(admin, tenant, wanted, changes);
   const notes = [
-    ...await budgetNotes(admin, desired, changes),
+    ...await budgetNotes(admin, desired, changes, now_ms),
     ...over.map((id) => `schedule ${id} has ended: it has no due time left`),
     ...programNotes(admin.io, changes),
     ...rollouts.length === 0 ? rolloutNotes(live, changes) : [],

@@ -104,14 +104,15 @@ async function ownCounts(io: Io, file: string, isWanted: (minute: number) => boo
     try {
       const { minute, ...counts } = JSON.parse(line);
       const at = Math.floor(Date.parse(minute) / MINUTE_MS);
-      const is_right = Number.isFinite(at) &&
+      const is_right = Number.isFinite(at) && !own.has(at) &&
         Object.entries(counts).every(([unit, count]) =>
           USAGE_UNITS.some((known) => known === unit) && typeof count === "number"
         );
       if (!is_right) throw new Error("not so");
       if (isWanted(at)) own.set(at, counts);
     } catch {
-      const expected = '{"minute":"2026-11-27T10:05Z","messages_in":120}, with units of arq usage';
+      const expected =
+        '{"minute":"2026-11-27T10:05Z","messages_in":120}, each minute once, in units of arq usage';
       throw usageError(`${file}: expected ${expected}, not ${line.slice(0, 200)}`);
     }
   }

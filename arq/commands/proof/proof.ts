@@ -112,8 +112,7 @@ async function verifyLog(
 ): Promise<Report> {
   const opened = await openTree(io, source, flags);
   const { tree } = opened;
-  const messages = await messagesBeside(io, place, source);
-  const checked = messages.size;
+  const messages = await evident(() => messagesBeside(io, place, source));
   const offsetOf = (name: string) => Number(name.split("/")[1]);
   const wanted = new Set([...messages.keys()].map(offsetOf));
   /** The valid hash at each offset: a break may have invalidated earlier ones. */
@@ -144,10 +143,13 @@ async function verifyLog(
       if (at <= newest) hold(at, standing.get(at), hash);
     }
   });
+  const later = [...wanted].filter((at) => at > newest).length;
+  const checked = wanted.size - later;
   for (const file of flags.older ?? []) await continued(io, file, opened);
   const { size, root, origin } = tree.checkpoint;
   const found = { origin, size, root: root.toBase64(), breaks, messages: checked };
-  const beside = checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`;
+  const beside = (checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`) +
+    (later === 0 ? "" : `; ${later} newer than the log, so nothing proves them`);
   const broken = breaks.map((one) => `the record has a break: ${one}\n`).join("");
   const text = `${origin}: ${plural(size, "entry", "entries")}, complete${beside}\n${broken}`;
   return { json: found, text: text };
@@ -205,7 +207,12 @@ async function messagesBeside(
   if (is_still !== true || (await io.files.state(file)) === undefined) return new Map();
   const found = new Map<string, string>();
   for await (const line of linesOf(io, file)) {
-    for (const [name, hash] of hashesOf(line)) found.set(name, hash);
+    for (const [name, hash] of hashesOf(line)) {
+      if ((found.get(name) ?? hash) !== hash) {
+        throw new CommandError(`the message at ${name} is in ${MESSAGES} with two texts`);
+      }
+      found.set(name, hash);
+    }
   }
   return found;
 }
@@ -214,10 +221,15 @@ async function messagesBeside(
 function hashesOf(page: string): [name: string, hash: string][] {
   const { epoch } = JSON.parse(page);
   const tooMany = () => new CommandError(`${MESSAGES} has a page that is too large`) as never;
-  const { start = 0 } = jsonMembers(page, 0, ITEMS_MAX, tooMany).get("messages") ?? {};
-  return jsonItems(page, start, ITEMS_MAX, tooMany).map((item) => {
+  const messages = jsonMembers(page, 0, ITEMS_MAX, tooMany).get("messages");
+  if (messages === undefined) throw new CommandError(`${MESSAGES}: a line has no messages`);
+  return jsonItems(page, messages.start, ITEMS_MAX, tooMany).map((item) => {
     const text = page.slice(item.start, item.end);
-    return [`${epoch}/${JSON.parse(text).offset}`, payloadHash(text)];
+    const { offset } = JSON.parse(text);
+    if (!Number.isSafeInteger(offset)) {
+      throw new CommandError(`the message at ${offset}: no offset`);
+    }
+    return [`${epoch}/${offset}`, payloadHash(text)];
   });
 }
 

@@ -6,6 +6,7 @@ import {
   jsonMembers,
   openCheckpoint,
   openCosigned,
+  strictText,
 } from "@arqon/proto";
 import type { Checkpoint, Verifier } from "@arqon/proto";
 import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
@@ -113,17 +114,25 @@ function unlike(url: string): never {
   throw new CommandError(`${url} answers, but not like an ArqonBus`);
 }
 
+/** The text of exactly these bytes of a file: bytes that are none would pass for others. */
+function exactText(file: string, bytes: Uint8Array): string {
+  try {
+    return strictText(bytes);
+  } catch {
+    throw new CommandError(`${file}: not UTF-8`);
+  }
+}
+
 /** The lines of a file. */
 export async function* linesOf(io: Io, file: string): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
   for await (const { bytes } of await fileChunks(io, file)) {
-    yield* decoder.decode(bytes).split("\n").filter((line) => line.trim() !== "");
+    yield* exactText(file, bytes).split("\n").filter((line) => line.trim() !== "");
   }
 }
 
 /** The text of a file. */
 export const textIn = async (io: Io, file: string): Promise<string> =>
-  new TextDecoder().decode(await io.files.read(resolvePath(io.cwd, file)));
+  exactText(file, await io.files.read(resolvePath(io.cwd, file)));
 
 /** The verifiers of `--vkey`. Throws for a text that is none. */
 export const verifiersIn = (vkeys: readonly string[]): Verifier[] =>

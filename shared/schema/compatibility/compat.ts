@@ -12,7 +12,7 @@ import type {
   FileRegistry,
 } from "@bufbuild/protobuf";
 import { Edition, type FileDescriptorSet } from "@bufbuild/protobuf/wkt";
-import { Comparison, isLibraryType, READS, typePlace } from "./compat_comparison.ts";
+import { Comparison, isLibraryType, reportKind, typePlace } from "./compat_comparison.ts";
 import { compareField, compareMessages } from "./compat_messages.ts";
 import { type Finding, FindingCollector, isTransitive, sortFindings } from "./findings.ts";
 import { compareReservations, reservationsOf, reservesNumber } from "./compat_reserved.ts";
@@ -332,15 +332,6 @@ function reportNames(
   }
 }
 
-function compareKind(comparison: Comparison, from: DescEnum, to: DescEnum): void {
-  if (from.open === to.open) return;
-  const closed = { ok: false, note: "drops numbers that the closed enum does not name" };
-  const [change, backward, forward] = to.open
-    ? ["was closed, is open", READS, closed] as const
-    : ["was open, is closed", closed, READS] as const;
-  comparison.reportReadings("enum-kind-changed", typePlace(to), change, backward, forward);
-}
-
 function compareFirst(comparison: Comparison, from: DescEnum, to: DescEnum): void {
   const was = from.values[0];
   const is = to.values[0];
@@ -367,6 +358,6 @@ function compareEnums(comparison: Comparison, from: DescEnum, to: DescEnum): voi
     }
   }
   compareReservations(comparison, from, to, to.values);
-  compareKind(comparison, from, to);
+  reportKind(comparison, typePlace(to), from.open, to.open);
   compareFirst(comparison, from, to);
 }

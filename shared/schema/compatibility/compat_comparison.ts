@@ -144,6 +144,21 @@ export class Comparison {
   }
 }
 
+/** Reports an enum, or a reader of it, that was open and is closed, or the reverse. */
+export function reportKind(
+  comparison: Comparison,
+  place: Place,
+  was_open: boolean,
+  is_open: boolean,
+): void {
+  if (was_open === is_open) return;
+  const closed = { ok: false, note: "drops numbers that the closed enum does not name" };
+  const [change, backward, forward] = is_open
+    ? ["was closed, is open", READS, closed] as const
+    : ["was open, is closed", closed, READS] as const;
+  comparison.reportReadings("enum-kind-changed", place, change, backward, forward);
+}
+
 /** Whether a type belongs to a library that is not compared. */
 export function isLibraryType(type: DescMessage | DescEnum): boolean {
   return LIBRARIES.test(type.file.proto.package);

@@ -5,7 +5,7 @@ import { expectFindings } from "../testing/compat_expect.ts";
 import { compileProtos } from "../testing/protos.ts";
 import { compareDescriptors } from "./compat.ts";
 import type { CompatibilityMode } from "../../schema_id.ts";
-import { formatFinding } from "./findings.ts";
+import { errorsOf, formatFinding } from "./findings.ts";
 
 const proto2 = (body: string) => `syntax = "proto2"; package PACKAGE; ${body}`;
 
@@ -103,4 +103,22 @@ Deno.test("a proto2 message reads a proto3 file's enum as closed, which Java and
   );
   assert.match(removed, /enum-value-removed/);
   assert.equal(await found("optional int32 e = 1;", "FULL", "", "A = 1;"), "");
+});
+
+Deno.test("a message that moves to proto2 reads an open enum as closed from then on", async () => {
+  const [open, closed] = await Promise.all(
+    ['syntax = "proto3"', 'syntax = "proto2"'].map(async (syntax) => {
+      const label = syntax.includes("2") ? "optional" : "";
+      return readUnpackedSet(
+        await compileProtos({
+          "e.proto": 'syntax = "proto3"; package p; enum E { Z = 0; }',
+          "m.proto": `${syntax}; package p; import "e.proto"; message M { ${label} E e = 1; }`,
+        }),
+      ).registry;
+    }),
+  );
+  const errors = (mode: CompatibilityMode) =>
+    errorsOf(compareDescriptors(open!, closed!, mode)).map(({ rule, field }) => `${rule} ${field}`);
+  assert.deepEqual(errors("BACKWARD"), ["enum-kind-changed e"]);
+  assert.deepEqual(errors("FORWARD"), []);
 });

@@ -3,7 +3,7 @@
  * message is compared once, where it is declared.
  */
 import { type DescField, type DescMessage, type DescOneof, ScalarType } from "@bufbuild/protobuf";
-import { fieldPlace, READS, typePlace } from "./compat_comparison.ts";
+import { fieldPlace, isClosedIn, READS, reportKind, typePlace } from "./compat_comparison.ts";
 import type { Comparison, Place, Reading } from "./compat_comparison.ts";
 import {
   compareReservations,
@@ -38,10 +38,6 @@ function reportRemoved(
   reserved: Reservations,
 ): void {
   const place = typePlace(to, field.name);
-  if (isRequired(field)) {
-    const detail = "was required and is gone; the older version refuses data without it";
-    comparison.report("error", "required-field-removed", place, detail);
-  }
   if (field.oneof !== undefined) {
     const detail = `is gone from oneof ${field.oneof.name}, which reads as empty where it was set`;
     comparison.report("warning", "oneof-member-removed", place, detail);
@@ -101,6 +97,11 @@ function compareOldFields(
       const place = fieldPlace(counterpart);
       compareField({ comparison, from: field, to: counterpart, place });
       continue;
+    }
+    if (isRequired(field)) {
+      const detail = "was required and is gone; the older version refuses data without it";
+      const place = typePlace(to, field.name);
+      comparison.report("error", "required-field-removed", place, detail);
     }
     const moved = is.by_name.get(field.name);
     if (moved === undefined) reportRemoved(comparison, field, to, reserved);
@@ -317,6 +318,13 @@ function compareDefaults({ comparison, from, to, place }: FieldPair): void {
   comparison.report("error", "field-default-changed", place, detail);
 }
 
+/** An enum of one kind, whose fields moved to or from proto2; one of another kind is reported where it is declared. */
+function compareClosed({ comparison, from, to, place }: FieldPair): void {
+  if (from.enum === undefined || from.enum.open !== to.enum?.open) return;
+  if (!comparison.sameType(from.enum, to.enum)) return;
+  reportKind(comparison, place, !isClosedIn(from, from.enum), !isClosedIn(to, to.enum));
+}
+
 function compareUtf8({ comparison, from, to, place }: FieldPair): void {
   const strings = [from, to].every(({ scalar }) => scalar === ScalarType.STRING);
   if (!strings || from.utf8Validation === to.utf8Validation) return;
@@ -342,6 +350,7 @@ export function compareField(pair: FieldPair): void {
     comparePresence(pair);
     compareDefaults(pair);
     compareUtf8(pair);
+    compareClosed(pair);
   }
   compareValidationRules(pair.comparison, pair.from.proto, pair.to.proto, pair.place);
 }

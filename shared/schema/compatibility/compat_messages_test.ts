@@ -25,6 +25,14 @@ Deno.test("numbers and names are not reused", async (t) => {
       expected: { FULL: ["warning field-number-changed M.a"] },
     },
     {
+      name: "a required field whose number changed is missed by the older version",
+      before: proto2("message M { required int32 a = 1; }"),
+      after: proto2("message M { reserved 1; optional int32 a = 2; }"),
+      expected: {
+        FULL: ["error required-field-removed M.a", "warning field-number-changed M.a"],
+      },
+    },
+    {
       name: "a reserved number and a reserved name are used again",
       before: 'message M { reserved 2 to 5; reserved "a", "b"; }',
       after: "message M { reserved 2, 4 to 5; int32 a = 3; string b = 7; }",
