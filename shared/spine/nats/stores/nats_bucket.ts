@@ -31,10 +31,11 @@ import {
   hasNoResponder,
   isMade,
   isStreamMissing,
+  NotRestored,
   persist,
 } from "../connection/nats_link.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { BUCKET_BYTES_MIN } from "../../contract/storage_plan.ts";
+import { BUCKET_BYTES_MIN, RESTORE_KEY } from "../../contract/storage_plan.ts";
 
 /** Bytes of the nonce before every stored value. */
 const NONCE_BYTES = 16;
@@ -185,6 +186,7 @@ export class Bucket {
       return;
     }
     const { config } = found;
+    if (config.metadata?.[RESTORE_KEY] !== undefined) throw new NotRestored();
     if (this.#leaves_stream) this.#storage.note(this.stream, config.max_bytes);
     else await boundStream(this.#storage, streams, found);
     // Other tools may read the plain bucket directly, and keep more of it; our own reads never do.
