@@ -7,10 +7,11 @@
 import assert from "node:assert/strict";
 import { connect, type NatsConnection } from "@nats-io/transport-deno";
 import { type ArqResult, runArq, succeeds } from "../arq/testing/run_arq.ts";
-import { readBackup } from "../shared/backup/archive.ts";
+import { type BackupReader, readBackup } from "../shared/backup/archive.ts";
 import type { BackupHead } from "../shared/backup/manifest.ts";
-import { busStreams, restoreStreams } from "../shared/backup/nats_restore.ts";
+import { busStreams, FirstStream, restoreStreams } from "../shared/backup/nats_restore.ts";
 import { StreamApi } from "../shared/backup/stream_api.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
@@ -222,6 +223,8 @@ Deno.test("backup on NATS: a stream that the server drops in the middle is resta
   const connection = await connect({ servers: nats.url, maxReconnectAttempts: -1 });
   const api = new StreamApi(connection);
   const cut: string[] = [];
+  const first = new FirstStream();
+  await readBackup((await Deno.open(`${dir}/one.tar`)).readable, first);
   let begun = 0;
   const done = await restoreStreams({
     api: {
@@ -234,6 +237,10 @@ Deno.test("backup on NATS: a stream that the server drops in the middle is resta
       },
     },
     head: { clustered: false } as BackupHead,
+    first,
+    there: [],
+    left: [],
+    is_marked: false,
     is_clustered: false,
     async readBackup(reader) {
       await readBackup((await Deno.open(`${dir}/one.tar`)).readable, reader);
@@ -243,6 +250,65 @@ Deno.test("backup on NATS: a stream that the server drops in the middle is resta
   assert.deepEqual([cut, new Set(done).size], [[done[2]], done.length]);
   assert.deepEqual((await busStreams(api, "ARQON_SCHEMAS")).toSorted(), done.toSorted());
   await connection.close();
+});
+
+Deno.test("backup on NATS: after a restore that was killed no bus starts, and the repeated one restores all", async () => {
+  await using world = await openWorld();
+  const { arq, issuer: { dir } } = world;
+  const config = ["--config", "one.toml"];
+  {
+    await using nats = await startNats({ jetstream: true });
+    await world.configure("one", [nats.url]);
+    await using bus = await world.bus(() => [nats.url], USAGE);
+    succeeds(await arq("pub", "orders", '{"n":0}', ...bus.user));
+    await counted(arq, bus.admin, 1);
+    succeeds(await arq("backup", "one.tar", ...config));
+  }
+  await using nats = await startNats({ jetstream: true });
+  await world.configure("one", [nats.url]);
+  const connection = await connect({ servers: nats.url });
+  await using _end = atEnd(() => connection.close());
+  const api = new StreamApi(connection);
+  const first = new FirstStream();
+  const read = async (reader: BackupReader) =>
+    void await readBackup((await Deno.open(`${dir}/one.tar`)).readable, reader);
+  await read(first);
+  const killed = new Error("killed");
+  const restoring = restoreStreams({
+    api: {
+      remove: (name) => api.remove(name),
+      async restore(config, state) {
+        const restoring = await api.restore(config, state);
+        // The server activates what it has of the stream once no data come for five seconds.
+        if (config.name !== "KV_ARQON_USAGE") return restoring;
+        return {
+          write: (bytes) => restoring.write(bytes.subarray(0, bytes.length / 2)),
+          finish: () => Promise.reject(killed),
+        };
+      },
+    },
+    head: { clustered: false } as BackupHead,
+    is_clustered: false,
+    first,
+    there: [],
+    left: [],
+    is_marked: false,
+    readBackup: read,
+    onCutOff: () => Promise.resolve(),
+  });
+  await assert.rejects(restoring, ({ cause }: Error) => cause === killed);
+  await assert.rejects(
+    world.bus(() => [nats.url]),
+    /a restore of this storage is under way or was/,
+  );
+  fails(await arq("backup", "two.tar", ...config), /repeat it with arq restore --force/, 4);
+  fails(await arq("restore", "one.tar", ...config), /is not empty: .*--force deletes them/s);
+  const again = succeeds(await arq("restore", "one.tar", "--force", ...config, "--json"));
+  const { left, restored } = JSON.parse(again);
+  assert.deepEqual([left, restored.includes("KV_ARQON_USAGE")], [[], true]);
+  await using bus = await world.bus(() => [nats.url], USAGE);
+  await counted(arq, bus.admin, 1);
+  assert.deepEqual((await found(world, bus, "orders")).messages, [0]);
 });
 
 Deno.test("backup on NATS: a login without the permissions is reported, and leaves no file", async () => {

@@ -1,6 +1,9 @@
 /** The user's input for a command: whole files that the command line names, and answers to questions at a terminal. */
-import { cannotRead, cannotWrite, usageError } from "./exit.ts";
-import { type FileWriter, type Io, print, resolvePath } from "./io.ts";
+import { cannotRead, cannotWrite, failed, usageError } from "./exit.ts";
+import { type Io, print, resolvePath } from "./io.ts";
+
+/** What the name of an incomplete file ends in. */
+export const PARTIAL = ".partial";
 
 /** The bytes of a file. Throws `CommandError` when it cannot be read. */
 export async function readInput(io: Io, file: string): Promise<Uint8Array> {
@@ -34,22 +37,36 @@ export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Prom
   });
 }
 
-/** Starts a new file, which other users may not read. Throws `CommandError` when it cannot be created. */
-async function newFile(io: Io, file: string): Promise<FileWriter> {
-  const path = resolvePath(io.cwd, file);
-  return await io.files.writer(path, 0o600).catch((error) => {
-    throw cannotWrite(path, error);
-  });
-}
-
-/** A new file that `abandon` removes when nothing in it is of use: it would block the next attempt. */
+/**
+ * A new file, which other users may not read. It has its name only once it is whole, on the disk: it is written beside
+ * it, and `abandon` removes it unless its content is of use. Throws `CommandError` when it cannot be created.
+ */
 export async function newOutput(io: Io, file: string) {
-  const writer = await newFile(io, file);
+  const path = resolvePath(io.cwd, file);
+  if (await io.files.state(path) !== undefined) {
+    throw cannotWrite(path, new Deno.errors.AlreadyExists());
+  }
+  const partial = `${path}${PARTIAL}`;
+  const writer = await io.files.writer(partial, 0o600).catch(async (error) => {
+    if (await io.files.state(partial) === undefined) throw cannotWrite(path, error);
+    const hint = "another arq is writing it; if one was killed, remove it";
+    throw failed(`${partial} exists already`, hint);
+  });
+  let is_open = true;
   return {
-    ...writer,
+    write: writer.write,
+    async finish() {
+      await writer.finish();
+      await io.files.rename(partial, path);
+      is_open = false;
+    },
+    /** Harmless after `finish`. */
     async abandon(is_kept: boolean) {
+      if (!is_open) return;
+      is_open = false;
       writer.abandon();
-      if (!is_kept) await io.files.remove(resolvePath(io.cwd, file));
+      if (is_kept) await io.files.rename(partial, path);
+      else await io.files.remove(partial);
     },
   };
 }

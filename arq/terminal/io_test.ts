@@ -1,6 +1,10 @@
 // The output's backlog over a sink that is slow, takes pieces or breaks; no real stream.
 import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
+import { diskIo } from "../testing/disk_io.ts";
+import type { CommandError } from "./exit.ts";
+import { newOutput } from "./input.ts";
 import { behind, createOutput, print, resolvePath } from "./io.ts";
 
 /** A sink that takes a few bytes at a time, on demand. */
@@ -105,4 +109,24 @@ Deno.test("an output is written after the previous one, and waits no longer than
   await print(behind(plain, still, 1), "late");
   await plain.flush();
   assert.deepEqual(shown, ["lines", "sum", "late"]);
+});
+
+Deno.test("a new file has its name only once it is whole, and what a killed command left names the remedy", async () => {
+  await using folder = await temporaryFolder();
+  const io = diskIo(folder.path);
+  const names = async () => (await io.files.list(folder.path)).sort();
+  const killed = await newOutput(io, "out.ndjson");
+  await killed.write(new TextEncoder().encode("half"));
+  assert.deepEqual(await names(), ["out.ndjson.partial"]);
+  await assert.rejects(newOutput(io, "out.ndjson"), (error: CommandError) => {
+    assert.match(`${error.message}\n${error.hint}`, /partial exists already\n.*remove it/);
+    return true;
+  });
+  await killed.abandon(false);
+  const whole = await newOutput(io, "out.ndjson");
+  await whole.write(new TextEncoder().encode("whole"));
+  await whole.finish();
+  await whole.abandon(false);
+  assert.deepEqual(await names(), ["out.ndjson"]);
+  await assert.rejects(newOutput(io, "out.ndjson"), /it is there already/);
 });

@@ -9,8 +9,9 @@ import { everyProcess } from "../subjects/subject.ts";
 import { BackupError, type BackupReader, type ReadFile } from "./archive.ts";
 import type { BackupHead } from "./manifest.ts";
 import { DATA_FILE, META_FILE, STREAMS_FOLDER } from "./nats_backup.ts";
-import type { RawConfig, RawState, Restoring, StreamApi } from "./stream_api.ts";
-import { inBackupOrder, restoredReplicas } from "./stream_order.ts";
+import type { ListedStream, RawConfig, RawState, Restoring, StreamApi } from "./stream_api.ts";
+import { inBackupOrder, isBusName, isLeft, restoredReplicas } from "./stream_order.ts";
+import { RESTORE_CUT_OFF, RESTORE_KEY, STORAGE_BUCKET } from "../spine/contract/storage_plan.ts";
 import { within } from "../within.ts";
 
 const Meta = z.object({
@@ -23,9 +24,63 @@ const Meta = z.object({
   }),
 });
 
-/** Names of the bus's existing streams. */
+/** The stream that each process of a bus opens first. While it has the mark of a restore, none starts. */
+const FIRST = `KV_${STORAGE_BUCKET}`;
+
+/** The mark of a restore that is under way, or was cut off; undefined: there is none. */
+const markIn = (streams: readonly ListedStream[]): string | undefined => {
+  const { config } = streams.find(({ name }) => name === FIRST) ?? {};
+  return (config?.["metadata"] as Record<string, string> | undefined)?.[RESTORE_KEY];
+};
+
+/** Names of the bus's existing streams. Rejects with `spine-unavailable` if only a part of them was restored. */
 export async function busStreams(api: StreamApi, schema_bucket: string): Promise<string[]> {
-  return inBackupOrder(await api.list(), schema_bucket).map(({ name }) => name);
+  const streams = await api.list();
+  if (markIn(streams) !== undefined) throw new ArqonError("spine-unavailable", RESTORE_CUT_OFF);
+  return inBackupOrder(streams, schema_bucket).map(({ name }) => name);
+}
+
+/** The bus's existing streams: those that a restore replaces, and those that it leaves. */
+export interface StreamsThere {
+  readonly there: readonly string[];
+  readonly left: readonly string[];
+  /** Whether the mark of a restore that was cut off is there. */
+  readonly is_marked: boolean;
+}
+
+/**
+ * Finds them, also those for which no server answers, such as one whose restore was cut off on a cluster. After a
+ * restore that was cut off, only what was there before it is left.
+ */
+export async function streamsThere(api: StreamApi, schema_bucket: string): Promise<StreamsThere> {
+  const lost: string[] = [];
+  const listed = await api.list(lost);
+  const mark = markIn(listed);
+  const found = inBackupOrder(listed, schema_bucket).map(({ name }) => name);
+  const all = [...found, ...lost.filter((name) => isBusName(name, schema_bucket))];
+  const kept: readonly string[] = mark === undefined ? all : JSON.parse(mark);
+  const left = all.filter((name) => isLeft(name) && kept.includes(name));
+  const there = all.filter((name) => !left.includes(name));
+  return { there, left, is_marked: mark !== undefined };
+}
+
+/** Keeps the files of the first stream, which are few and small, while a backup is checked. */
+export class FirstStream implements BackupReader {
+  readonly files:
+    (Pick<ReadFile, "path" | "size_bytes"> & { readonly whole: Uint8Array<ArrayBuffer> })[] = [];
+
+  async onFile({ path, size_bytes, bytes }: ReadFile): Promise<void> {
+    if (!path.startsWith(`${STREAMS_FOLDER}/${FIRST}/`)) return;
+    const whole = await new Response(ReadableStream.from(bytes)).bytes();
+    this.files.push({ path, size_bytes, whole });
+  }
+
+  /** Gives them to `reader`. */
+  async read(reader: BackupReader): Promise<void> {
+    for (const { whole, ...file } of this.files) {
+      await reader.onFile?.({ ...file, bytes: ReadableStream.from([whole]) });
+    }
+  }
 }
 
 /**
@@ -58,14 +113,16 @@ interface NatsRestore {
   /** Existing streams: their files are skipped. */
   readonly done: ReadonlySet<string>;
   readonly onStream: (name: string) => void;
+  /** Metadata that the streams get besides their own. */
+  readonly mark?: Readonly<Record<string, string>>;
 }
 
 /** How often one stream is tried. */
 const ATTEMPTS = 4;
 
-interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
-  /** Existing streams that stay. */
-  readonly left?: readonly string[];
+interface NatsRestores extends Omit<NatsRestore, "done" | "onStream">, StreamsThere {
+  /** Of the same backup. */
+  readonly first: FirstStream;
   readonly readBackup: (reader: BackupReader) => Promise<void>;
   /** A stream was aborted, and is started again. */
   readonly onCutOff: (name: string, problem: string) => Promise<void>;
@@ -76,8 +133,8 @@ interface NatsRestores extends Omit<NatsRestore, "done" | "onStream"> {
  * when its leader changes: a busy server does that to any stream. The stream is then deleted and started again;
  * complete ones stay. Rejects with `Incomplete`.
  */
-export async function restoreStreams(options: NatsRestores): Promise<readonly string[]> {
-  const { api, readBackup, onCutOff, left = [] } = options;
+async function restoreAll(options: NatsRestores): Promise<readonly string[]> {
+  const { readBackup, onCutOff, left } = options;
   const done: string[] = [];
   const onStream = (name: string) => void done.push(name);
   let stuck: string | undefined;
@@ -88,7 +145,6 @@ export async function restoreStreams(options: NatsRestores): Promise<readonly st
       done: new Set([...left, ...done]),
     });
     try {
-      if (stuck !== undefined) await api.remove(stuck);
       await readBackup(restorer);
       await restorer.end();
       return done;
@@ -103,6 +159,20 @@ export async function restoreStreams(options: NatsRestores): Promise<readonly st
       await onCutOff(unfinished, cause.message);
     }
   }
+}
+
+/**
+ * Replaces the bus's streams by those of the backup; returns their names. The first stream has a mark meanwhile, so that
+ * no bus starts on half of them, and the next restore knows what was there before. Rejects with `Incomplete`.
+ */
+export async function restoreStreams(options: NatsRestores): Promise<readonly string[]> {
+  const { api, first, left, there, is_marked } = options;
+  const only = { ...options, left: [], readBackup: (reader: BackupReader) => first.read(reader) };
+  const mark = { [RESTORE_KEY]: JSON.stringify(left) };
+  if (!is_marked) await restoreAll({ ...only, mark });
+  for (const name of there) if (name !== FIRST) await api.remove(name);
+  const done = await restoreAll({ ...options, left: [...left, FIRST] });
+  return [...await restoreAll(only), ...done];
 }
 
 /** Not every stream was restored; `cause` says why. */
@@ -152,15 +222,18 @@ class StreamRestorer implements BackupReader {
       throw new BackupError(`${file.path} does not describe stream ${stream}`);
     }
     const { config, state } = parsed.data;
-    const { head, is_clustered } = this.#options;
+    const { head, is_clustered, mark } = this.#options;
     const num_replicas = restoredReplicas({
       replicas: config.num_replicas,
       was_clustered: head.clustered === true,
       is_clustered,
     });
     this.unfinished = stream;
+    // One whose restore was cut off is in the way, and no list may have it.
+    await this.#options.api.remove(stream);
+    const metadata = { ...config["metadata"] as object, ...mark };
     const restoring = await this.#options.api.restore(
-      { ...config, num_replicas } as RawConfig,
+      { ...config, num_replicas, metadata } as RawConfig,
       state as RawState,
     );
     this.#open = { name: stream, restoring };

@@ -104,21 +104,22 @@ export class StreamApi {
     this.#prefix = domain === undefined ? "$JS.API" : `$JS.${domain}.API`;
   }
 
-  /** All streams of the account. Rejects while the servers lack one of them. */
-  async list(): Promise<ListedStream[]> {
+  /** All streams of the account. Rejects while the servers lack one of them, unless `lost` takes their names. */
+  async list(lost?: string[]): Promise<ListedStream[]> {
     const found: ListedStream[] = [];
     for (;;) {
-      const question = { offset: found.length };
+      const question = { offset: found.length + (lost?.length ?? 0) };
       const page = await this.#call<StreamPage>("STREAM.LIST", question);
       const { streams, missing } = { streams: page.streams ?? [], missing: page.missing ?? [] };
-      if (missing.length > 0) {
+      lost?.push(...missing);
+      if (missing.length > 0 && lost === undefined) {
         throw failure("STREAM.LIST", `no leader for ${missing.slice(0, 4).join(", ")} now`);
       }
       for (const stream of streams) {
         const { name, subjects = [] } = stream.config;
         found.push({ ...stream, name, subjects });
       }
-      if (streams.length === 0 || found.length >= page.total) return found;
+      if (streams.length === 0 || found.length + (lost?.length ?? 0) >= page.total) return found;
     }
   }
 

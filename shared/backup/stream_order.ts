@@ -56,11 +56,17 @@ const schemaStreams = (bucket: string) => [`KV_${bucket}`, `KV_${bucket}_VERSION
 /** Whether a name is a log's; `LOGS_` begins that of one which tenants share. */
 const isLog = (name: string) => /^LOGS?_/.test(name);
 
+/** Whether a stream of that name, whose subjects are unknown, has state of the bus that is saved. */
+export function isBusName(name: string, schema_bucket: string): boolean {
+  if (UNSAVED.includes(name)) return false;
+  return /^(KV_|OBJ_)?ARQON_/.test(name) || isLog(name) ||
+    schemaStreams(schema_bucket).includes(name);
+}
+
 /** Whether a stream has state of the bus that is saved. */
 function isBusStream({ name, subjects }: StreamNames, schema_bucket: string): boolean {
-  if (UNSAVED.includes(name)) return false;
-  if (/^(KV_|OBJ_)?ARQON_/.test(name) || schemaStreams(schema_bucket).includes(name)) return true;
-  return isLog(name) && subjects.length > 0 &&
+  if (!isLog(name)) return isBusName(name, schema_bucket);
+  return subjects.length > 0 &&
     subjects.every((subject) => /^log\.(t|s\.\d+\.t)\./.test(subject));
 }
 

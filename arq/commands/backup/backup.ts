@@ -23,7 +23,8 @@ import { findAdmin } from "../../bus/admin.ts";
 import { sealingOf } from "../../backup/encryption.ts";
 import { fileParts, filesToSave, hasFiles, manifestText, sizeText } from "../../backup/files.ts";
 import { dataDirOf, findPlace, openNats, type Place } from "../../backup/backup_place.ts";
-import { cannotWrite, failed, usageError } from "../../terminal/exit.ts";
+import { failed, usageError } from "../../terminal/exit.ts";
+import { newOutput, PARTIAL } from "../../terminal/input.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -69,7 +70,6 @@ const TIME = "{time}";
 /** The form of that time: `20260801T030000Z`. Such names sort by time and are valid on every file system. */
 const STAMP = /^\d{8}T\d{6}Z/;
 const STAMP_LENGTH = 16;
-const PARTIAL = ".partial";
 
 /** The last part of a path. */
 const nameIn = (path: string): string => path.split(/[\\/]/).at(-1) ?? "";
@@ -117,8 +117,6 @@ export function outdated(
   const oldest = whole.at(-keep) ?? whole[0] ?? "";
   return stamped.filter(({ stamp }) => stamp < oldest).map(({ name }) => name).sort();
 }
-
-const FILE_MODE = 0o600;
 
 /** The data of a backup, until it is closed. */
 interface Source extends AsyncDisposable {
@@ -222,7 +220,6 @@ async function* both(
   yield* second;
 }
 
-/** Writes the backup under another name beside its path, and renames it when it is complete. */
 async function writeBackup(
   io: Io,
   path: string,
@@ -231,12 +228,7 @@ async function writeBackup(
   flags: Flags<"files">,
 ) {
   const sealing = await sealingOf(io, flags);
-  const partial = `${path}.partial`;
-  const writer = await io.files.writer(partial, FILE_MODE).catch(async (error) => {
-    if (await io.files.state(partial) === undefined) throw cannotWrite(partial, error);
-    const hint = "another arq backup is writing it; if one was killed, remove it";
-    throw failed(`${partial} exists already`, hint);
-  });
+  const sink = await newOutput(io, path);
   const progress = await createProgress({
     is_tty: io.stderr.is_tty,
     total: source.bytes,
@@ -253,16 +245,14 @@ async function writeBackup(
     const bytes = sealing === undefined ? packed : await sealing(packed);
     for await (const piece of bytes) {
       io.signal.throwIfAborted();
-      await writer.write(piece);
+      await sink.write(piece);
       size_bytes += piece.length;
       progress.update(size_bytes);
     }
-    await writer.finish();
-    await io.files.rename(partial, path);
+    await sink.finish();
   } catch (error) {
-    writer.abandon();
     // The original failure is reported.
-    await io.files.remove(partial).catch(() => {});
+    await sink.abandon(false).catch(() => {});
     throw error;
   } finally {
     progress.stop();

@@ -16,11 +16,12 @@ import {
 } from "../../../shared/backup/embedded_restore.ts";
 import {
   busAtWork,
-  busStreams,
+  FirstStream,
   Incomplete,
   restoreStreams,
+  type StreamsThere,
+  streamsThere,
 } from "../../../shared/backup/nats_restore.ts";
-import { isLeft } from "../../../shared/backup/stream_order.ts";
 import { plural } from "../../../shared/plural.ts";
 import { dataDirOf, findPlace, openNats } from "../../backup/backup_place.ts";
 import type { OpenNats, Place } from "../../backup/backup_place.ts";
@@ -77,7 +78,7 @@ async function requireFree(
   place: Place,
   nats: OpenNats,
   force: boolean,
-): Promise<{ there: string[]; left: string[] }> {
+): Promise<StreamsThere> {
   const { presence, platform } = place.config;
   const listen_ms = BEATS * presence.heartbeat_ms + BEAT_SPARE_MS;
   await note(io, `checking for ${listen_ms} ms whether a bus uses ${place.title}`);
@@ -86,9 +87,9 @@ async function requireFree(
     const who = at_work.slice(0, 8).join(", ");
     throw failed(`a bus uses ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`, STOP_FIRST);
   }
-  const all = await busStreams(nats.api, platform.registry.kv_bucket);
-  const there = all.filter((name) => !isLeft(name));
-  if (there.length === 0 || force) return { there, left: all.filter(isLeft) };
+  const found = await streamsThere(nats.api, platform.registry.kv_bucket);
+  const { there } = found;
+  if (there.length === 0 || force) return found;
   const names = `${there.slice(0, 4).join(", ")}${there.length > 4 ? ", …" : ""}`;
   const text = `${place.title} is not empty: ${plural(there.length, "stream")} (${names})`;
   throw failed(text, "--force deletes them, with all that is in them");
@@ -101,18 +102,21 @@ async function restoreNats(
   manifest: Manifest,
   flags: Flags,
   files: FileRestorer | undefined,
+  first: FirstStream,
 ): Promise<Restored> {
   await using nats = await openNats(io, place);
-  const { there: removed, left } = await requireFree(io, place, nats, flags.force === true);
+  const found = await requireFree(io, place, nats, flags.force === true);
+  const { there: removed, left } = found;
   if (removed.length > 0) await note(io, `deleting ${plural(removed.length, "stream")}`);
-  for (const name of removed) await nats.api.remove(name);
+  const streams = manifest.parts.filter(({ kind }) => kind === "stream").map(({ name }) => name);
   let restored: readonly string[];
   try {
-    restored = await restoreStreams({
+    const done = await restoreStreams({
       api: nats.api,
       head: manifest,
       is_clustered: nats.is_clustered,
-      left,
+      first,
+      ...found,
       async readBackup(restorer) {
         const readers = files === undefined ? [restorer] : [restorer, files];
         await checkedBackup(io, file, flags, together(readers));
@@ -120,10 +124,10 @@ async function restoreNats(
       onCutOff: (name, problem) =>
         note(io, `NATS has dropped ${name} (${problem}); starting it again`),
     });
+    restored = streams.filter((name) => done.includes(name));
   } catch (error) {
     if (!(error instanceof Incomplete)) throw error;
-    const all = manifest.parts.filter(({ kind }) => kind === "stream").length;
-    const done = `${error.restored.length} of ${plural(all, "stream")}`;
+    const done = `${error.restored.length} of ${plural(streams.length, "stream")}`;
     await note(io, `stopped after ${done}; run it again with --force`);
     throw error.cause;
   }
@@ -212,14 +216,15 @@ function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): 
 /** Restores a backup. Refuses where a bus runs, and where data exists unless `force` is set. */
 export async function restore(io: Io, file: string, flags: Flags): Promise<Ended> {
   await note(io, `checking ${file}`);
-  const { manifest } = await checkedBackup(io, file, flags);
+  const first = new FirstStream();
+  const { manifest } = await checkedBackup(io, file, flags, first);
   const place = await requirePlace(io, manifest, flags);
   const files = flags.filesTo === undefined
     ? undefined
     : new FileRestorer(io, flags.filesTo, manifest.parts);
   await files?.requireNew();
   const restored = place.engine === "nats"
-    ? await restoreNats(io, file, place, manifest, flags, files)
+    ? await restoreNats(io, file, place, manifest, flags, files, first)
     : await restoreData(io, file, place, flags, files);
   return {
     json: { place: place.title, ...restored, manifest },

@@ -7,6 +7,15 @@ import type { StorageReport } from "./spine.ts";
 /** The bucket of records about the storage itself. */
 export const STORAGE_BUCKET = "ARQON_STORAGE";
 
+/**
+ * The metadata of that bucket's stream while a restore is under way on NATS, and after one that was cut off: the streams
+ * that were there before and stay, as JSON. No bus starts on it.
+ */
+export const RESTORE_KEY = "arqon-restore";
+/** Why no bus starts there. */
+export const RESTORE_CUT_OFF =
+  "a restore of this storage is under way or was cut off: repeat it with arq restore --force";
+
 /** What to do when there is too little storage. */
 export const STORAGE_REMEDY =
   "give it more (max_file_store of the NATS servers, max_file of the account), or lower " +

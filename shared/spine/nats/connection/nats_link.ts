@@ -13,7 +13,7 @@ import type { SpineEvent, SpineState } from "../../contract/spine.ts";
 import { within } from "../../../within.ts";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { StorageFull } from "../../contract/write_errors.ts";
-import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
+import { RESTORE_CUT_OFF, STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
 /**
  * Deadline in ms for opening a bucket or stream, and for every operation of a process that is starting: a server that
@@ -460,7 +460,7 @@ export async function persist<T>(
     const has_no_room = lacksStorage(problem) &&
       link.monotonic() - began_ms >= request_timeout_ms - RETRY_MS;
     const hopeless = (hasNoResponder(problem) && isWithoutJetStream(link)) ||
-      fullness(problem) !== undefined || has_no_room;
+      problem instanceof NotRestored || fullness(problem) !== undefined || has_no_room;
     if (hopeless || left() <= RETRY_MS) throw failure(subject, problem);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     // A server that lost its store, or is still starting: creates the stream again.
@@ -468,6 +468,13 @@ export async function persist<T>(
       // If that fails, so does the next attempt.
       await link.guard(subject.ensure()).catch(() => {});
     }
+  }
+}
+
+/** The stored data is only a part of what a restore writes. */
+export class NotRestored extends ArqonError {
+  constructor() {
+    super("spine-unavailable", RESTORE_CUT_OFF);
   }
 }
 

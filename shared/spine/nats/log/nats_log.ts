@@ -18,12 +18,25 @@ import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import { HeldAppends, takesBatches } from "./nats_log_append.ts";
 import type { Append, AppendLane, AppendLog, Missed } from "./nats_log_append.ts";
 import { Samples, ServerClock } from "./nats_log_clock.ts";
-import { changeStream, largerRetention, openStream, retentionOf } from "./nats_log_stream.ts";
+import {
+  alteredIn,
+  changeStream,
+  largerRetention,
+  openStream,
+  retentionOf,
+} from "./nats_log_stream.ts";
 import type { LogPlace, StreamTools, StreamWish } from "./nats_log_stream.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import { StreamLives, type StreamLivesTools, type Tail } from "./nats_log_lives.ts";
 import type { Reading } from "./nats_log_read.ts";
-import { ALL, isLowered, Purges, type StreamLimits } from "./nats_log_erasures.ts";
+import {
+  ALL,
+  configIn,
+  DONE_MS,
+  isLowered,
+  Purges,
+  type StreamLimits,
+} from "./nats_log_erasures.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
@@ -43,6 +56,8 @@ export interface LogTools extends StreamTools, StreamLivesTools {
 
 /** Interval between attempts to bound an unbounded stream while clients publish, in ms. */
 const BOUND_AGAIN_MS = 5_000;
+/** The same for a stream whose settings somebody changes. */
+const SET_AGAIN_MS = 250;
 /** How old a shared answer for another tenant of the stream may be. */
 const RECENT_MS = 1_000;
 
@@ -69,7 +84,9 @@ export class StreamLog implements AppendLog {
   #bound_bytes = 0;
   /** The last bound that was logged. */
   #logged_bytes: number | undefined;
-  #bound_again_ms = 0;
+  #set_again_ms = 0;
+  /** When somebody asked for other settings than the bus relies on; undefined: they are right. */
+  #altered_ms: number | undefined;
   #recent: { readonly status: Promise<LogStatus>; readonly at_ms: number } | undefined;
   /** Set while the stream is being found; appends are queued meanwhile. */
   #opening: Promise<void> | undefined;
@@ -135,9 +152,25 @@ export class StreamLog implements AppendLog {
     });
   }
 
-  /** Another client requests that change of the stream: lower limits remove messages of any room. */
+  /** Another client requests that change of the stream: lower limits and some settings remove messages of any room. */
   updated(request: Uint8Array): void {
-    if (isLowered(request, this.#limits)) this.purged(ALL);
+    const config = configIn(request);
+    const is_altered = alteredIn(config, this.place).length > 0;
+    if (is_altered || isLowered(config, this.#limits)) this.purged(ALL);
+    if (is_altered) this.#altered();
+  }
+
+  /** The server may still have to carry out the change: publishers look again. */
+  #altered(): void {
+    this.#altered_ms = this.#tools.link.monotonic();
+    this.#setAgain(SET_AGAIN_MS);
+  }
+
+  #setAgain(interval_ms: number): void {
+    const now_ms = this.#tools.link.monotonic();
+    if (now_ms < this.#set_again_ms) return;
+    this.#set_again_ms = now_ms + interval_ms;
+    this.retain(this.#retention).catch(() => {}); // The next publish shows the result.
   }
 
   /** Finds the stream, creates it if missing, and releases the queued appends. One at a time. */
@@ -149,12 +182,9 @@ export class StreamLog implements AppendLog {
   assertTakes(): void {
     const { link } = this.#tools;
     link.assertConnected();
+    if (this.#altered_ms !== undefined) this.#setAgain(SET_AGAIN_MS);
     if (this.#bound_bytes > 0 || this.held) return;
-    const now_ms = link.monotonic();
-    if (now_ms >= this.#bound_again_ms) {
-      this.#bound_again_ms = now_ms + BOUND_AGAIN_MS;
-      this.retain(this.#retention).catch(() => {}); // The next publish shows the result.
-    }
+    this.#setAgain(BOUND_AGAIN_MS);
     const { bytes_key, max_bytes } = this.place;
     const why = `nothing bounds the stream ${this.#stream}, for NATS has no room to promise it ` +
       `${bytes_key} = ${max_bytes} of [durable]; ${STORAGE_REMEDY}`;
@@ -213,6 +243,8 @@ export class StreamLog implements AppendLog {
     await this.ask(async ({ stream, timeout_ms }) => {
       const info = await this.#info(stream, timeout_ms);
       const changed = await changeStream(this.#tools, info, this.#wish(), shrink, timeout_ms);
+      const since_ms = this.#tools.link.monotonic() - (this.#altered_ms ?? -Infinity);
+      if (changed !== info || since_ms > DONE_MS) this.#altered_ms = undefined;
       this.#settleBound(changed);
     });
   }
@@ -339,6 +371,7 @@ export class StreamLog implements AppendLog {
     this.#purges.note(state.last_seq, asked_ms);
     this.#limits = config;
     this.#noteBound(config);
+    if (alteredIn(config, this.place).length > 0) this.#altered();
   }
 
   async #open(): Promise<void> {

@@ -65,6 +65,8 @@ export interface StreamConfig {
   readonly max_bytes: number;
   readonly num_replicas: number;
   readonly allow_direct?: boolean;
+  /** Nanoseconds. */
+  readonly duplicate_window?: number;
   /** Whether it accepts atomic batches. */
   readonly allow_atomic?: boolean;
   readonly discard?: string;
@@ -72,6 +74,25 @@ export interface StreamConfig {
   readonly deny_delete?: boolean;
   readonly republish?: { readonly src?: string; readonly dest?: string };
   readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** The names of settings that differ from `wanted`; JetStream omits what is false, empty or 0. */
+export function differing(config: object, wanted: object): string[] {
+  const found = new Map(Object.entries(config));
+  const textOf = (value: unknown) => JSON.stringify(value || null);
+  return Object.entries(wanted)
+    .filter(([name, value]) => textOf(value) !== textOf(found.get(name)))
+    .map(([name]) => name);
+}
+
+/** Reports settings of a stream that somebody has changed although the bus relies on them. */
+export function warnOfAltered({ log }: Pick<Link, "log">, stream: string, altered: string[]): void {
+  if (altered.length === 0) return;
+  log.warn("a stream had other settings than the bus relies on: they are set again", {
+    stream,
+    settings: altered.join(", "),
+    remedy: "leave them to the bus: messages would be lost, stored twice or never acknowledged",
+  });
 }
 
 /** The present state of a stream. */

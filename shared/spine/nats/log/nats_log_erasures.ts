@@ -8,7 +8,7 @@
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey } from "../../contract/spine.ts";
-import { fromDirect, Refusal } from "./nats_log_api.ts";
+import { fromDirect, Refusal, type StreamConfig } from "./nats_log_api.ts";
 import type { NameTools } from "./nats_log_stream.ts";
 import { direct, type Reading } from "./nats_log_read.ts";
 import { matchesTokens } from "../../contract/subject_index.ts";
@@ -159,7 +159,7 @@ export const PURGE_REQUESTS = "$JS.API.STREAM.PURGE";
 /** The same for a change of its configuration. */
 export const UPDATE_REQUESTS = "$JS.API.STREAM.UPDATE";
 /** After this time the server has completed a request, ms. */
-const DONE_MS = 30_000;
+export const DONE_MS = 30_000;
 /** The most filters that are remembered; above, everything counts as purged. */
 const FILTERS_MAX = 1_000;
 /** The filter for everything. */
@@ -183,14 +183,18 @@ export type StreamLimits = Readonly<Partial<Record<typeof LIMITS[number], number
 const limitOf = (limit: unknown): number =>
   typeof limit === "number" && limit > 0 ? limit : Infinity;
 
-/** Whether a request to change the stream lowers one of its limits; true also if unknown. */
-export function isLowered(request: Uint8Array, known: StreamLimits | undefined): boolean {
+/** The configuration that a request asks for; empty if it cannot be read. */
+export function configIn(request: Uint8Array): Partial<StreamConfig> {
   try {
-    const config = JSON.parse(decoder.decode(request)) as StreamLimits;
-    return known === undefined || LIMITS.some((of) => limitOf(config[of]) < limitOf(known[of]));
+    return JSON.parse(decoder.decode(request));
   } catch {
-    return true;
+    return {};
   }
+}
+
+/** Whether a change of the stream lowers one of its limits; true also if unknown. */
+export function isLowered(config: StreamLimits, known: StreamLimits | undefined): boolean {
+  return known === undefined || LIMITS.some((of) => limitOf(config[of]) < limitOf(known[of]));
 }
 
 /** Whether a subject without wildcards matches the filter. */

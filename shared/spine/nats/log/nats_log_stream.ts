@@ -5,7 +5,7 @@
  * every message; of two with the same name it creates one.
  */
 import { ArqonError } from "@arqon/proto";
-import { CODES, messageId, Refusal, StreamLost } from "./nats_log_api.ts";
+import { CODES, differing, messageId, Refusal, StreamLost, warnOfAltered } from "./nats_log_api.ts";
 import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import { lacksStorage } from "../connection/nats_link.ts";
 import type { NatsStorage } from "./nats_storage.ts";
@@ -148,6 +148,7 @@ export async function changeStream(
   const { api } = tools;
   const config = changedConfig(info.config, wish, shrink);
   if (config === undefined) return info;
+  warnOfAltered(api.link, config.name, alteredIn(info.config, wish.place));
   const keepsAsMuch = config.max_msgs_per_subject === info.config.max_msgs_per_subject &&
     config.max_age === info.config.max_age;
   if (keepsAsMuch) return await update(tools, info, config, wish.place, timeout_ms);
@@ -270,7 +271,21 @@ function isOurs(
   return name.startsWith(prefix) && subjects.length === 1 && subjects[0] === pattern;
 }
 
-const republish = ({ pattern, republish_to }: LogPlace) => ({ src: pattern, dest: republish_to });
+/** What the bus relies on: every append is confirmed, kept as it came and once for each key, and read directly. */
+const relied = (place: LogPlace, duplicate_window = 0) => ({
+  retention: "limits",
+  discard: "new",
+  discard_new_per_subject: false,
+  subject_transform: undefined,
+  no_ack: false,
+  allow_direct: true,
+  duplicate_window: Math.max(duplicate_window, LOG_DEDUPLICATION_MS * 1e6),
+  republish: { src: place.pattern, dest: place.republish_to },
+});
+
+/** The settings of a log's stream that the bus relies on, and that are different. */
+export const alteredIn = (config: Partial<StreamConfig>, place: LogPlace): string[] =>
+  differing(config, relied(place, config.duplicate_window));
 
 /** Limits in JetStream's terms; there -1 and 0 are "no limit". */
 function limits({ retention, replicas_default, place }: StreamWish) {
@@ -288,12 +303,8 @@ export function newConfig(name: string, wish: StreamWish): StreamConfig {
   const wanted = {
     name,
     subjects: [wish.place.pattern],
-    retention: "limits",
     storage: "file",
-    discard: "new",
-    allow_direct: true,
-    duplicate_window: LOG_DEDUPLICATION_MS * 1e6,
-    republish: republish(wish.place),
+    ...relied(wish.place),
     ...limits(wish),
   };
   return wanted;
@@ -320,15 +331,8 @@ export function changedConfig(
     max_bytes: wanted.max_bytes,
     num_replicas: Math.max(config.num_replicas, wanted.num_replicas),
   };
-  const { src, dest } = republish(wish.place);
-  const next = { ...config, ...sizes };
-  const right = config.allow_direct === true && config.discard === "new" &&
-    config.republish?.src === src && config.republish.dest === dest;
-  const same = next.max_msgs_per_subject === config.max_msgs_per_subject &&
-    next.max_age === config.max_age && next.max_bytes === config.max_bytes &&
-    next.num_replicas === config.num_replicas;
-  if (right && same) return undefined;
-  return { ...next, allow_direct: true, discard: "new", republish: { src, dest } };
+  const next = { ...config, ...sizes, ...relied(wish.place, config.duplicate_window) };
+  return differing(config, next).length === 0 ? undefined : next;
 }
 
 /** The retention of a configuration; without a limit, the largest number. */

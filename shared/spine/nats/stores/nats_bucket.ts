@@ -24,16 +24,18 @@ import type {
 import { headers, type MsgHdrs, nanos } from "@nats-io/transport-deno";
 import { ENCODED_KEYS, type KeyForm, PLAIN_KEYS } from "../../contract/kv_key.ts";
 import { ServerClock } from "../log/nats_log_clock.ts";
+import { differing, warnOfAltered } from "../log/nats_log_api.ts";
 import { boundStream, makeBounded, type NatsStorage } from "../log/nats_storage.ts";
 import {
   apiCode,
   hasNoResponder,
   isMade,
   isStreamMissing,
+  NotRestored,
   persist,
 } from "../connection/nats_link.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { BUCKET_BYTES_MIN } from "../../contract/storage_plan.ts";
+import { BUCKET_BYTES_MIN, RESTORE_KEY } from "../../contract/storage_plan.ts";
 
 /** Bytes of the nonce before every stored value. */
 const NONCE_BYTES = 16;
@@ -44,6 +46,21 @@ const UNWATCHED_TTL = "60s";
 const OPERATION = "KV-Operation";
 /** JetStream's error code for a wrong last message id; nats.js does not name it. */
 const WRONG_LAST_MESSAGE_ID = 10070;
+
+/** What the bus relies on: writes are confirmed, and none of them removes another key's. */
+export const RELIED = {
+  retention: RetentionPolicy.Limits,
+  discard: DiscardPolicy.New,
+  no_ack: false,
+};
+/** The same in a bucket that no other tool uses: it has no former values, which an erasure would leave. */
+const OWN = {
+  max_msgs_per_subject: 1,
+  // Reads from a replica could miss an acknowledged write.
+  allow_direct: false,
+};
+/** Deletions expire. */
+const EXPIRING = { allow_msg_ttl: true };
 
 /** The last write to a key. */
 export interface Stored {
@@ -169,13 +186,15 @@ export class Bucket {
       return;
     }
     const { config } = found;
+    if (config.metadata?.[RESTORE_KEY] !== undefined) throw new NotRestored();
     if (this.#leaves_stream) this.#storage.note(this.stream, config.max_bytes);
     else await boundStream(this.#storage, streams, found);
-    const is_read_right = config.allow_direct === false || this.frame_bytes === 0;
-    if (is_read_right && config.allow_msg_ttl === true) return;
-    // Other tools may read the plain bucket directly; our own reads never do.
-    const direct = is_read_right ? {} : { allow_direct: false };
-    await streams.update(this.stream, { ...direct, allow_msg_ttl: true });
+    // Other tools may read the plain bucket directly, and keep more of it; our own reads never do.
+    const relied = { ...RELIED, ...EXPIRING, ...(this.frame_bytes > 0 && OWN) };
+    const altered = differing(config, relied);
+    if (altered.length === 0 || this.#leaves_stream) return;
+    warnOfAltered(this.link, this.stream, altered);
+    await streams.update(this.stream, relied);
   }
 
   /** Creates the stream with the smallest bound if missing; `ensure` sets the final one. */
@@ -354,15 +373,12 @@ export class Bucket {
     return {
       name: this.stream,
       subjects: [this.subject(">")],
-      retention: RetentionPolicy.Limits,
+      ...RELIED,
+      ...EXPIRING,
+      ...OWN,
       storage: StorageType.File,
-      discard: DiscardPolicy.New,
-      max_msgs_per_subject: 1,
       allow_rollup_hdrs: true,
       deny_delete: true,
-      // Reads from a replica could miss an acknowledged write.
-      allow_direct: false,
-      allow_msg_ttl: true,
       num_replicas: this.link.replicas,
       duplicate_window: nanos(120_000),
     };

@@ -13,12 +13,14 @@ import {
 import { lacksStorage, type Link, START_MS } from "../connection/nats_link.ts";
 import {
   CODES,
+  differing,
   fromDirect,
   fromStored,
   insist,
   LogApi,
   Refusal,
   StreamLost,
+  warnOfAltered,
 } from "../log/nats_log_api.ts";
 import type { StreamConfig } from "../log/nats_log_api.ts";
 import { askDirect, type DirectAnswer, type DirectQuestion } from "../log/nats_log_read.ts";
@@ -36,6 +38,16 @@ import type {
 
 /** Nanoseconds of a second: JetStream's unit of ages. */
 const NANOS = 1e9;
+
+/** What the bus relies on: appends are confirmed and kept as they came, and the oldest go first. */
+const RELIED = {
+  retention: "limits",
+  discard: "old",
+  subject_transform: undefined,
+  no_ack: false,
+  allow_direct: true,
+  max_msgs_per_subject: -1,
+};
 
 /** The engine's parts that a stream needs. */
 export interface KeptStreamOptions {
@@ -70,12 +82,9 @@ export class KeptStream {
       name,
       max_bytes,
       ...own,
+      ...RELIED,
       subjects: [subject],
-      retention: "limits",
       storage: "file",
-      discard: "old",
-      allow_direct: true,
-      max_msgs_per_subject: -1,
       max_age: max_age_seconds * NANOS,
       num_replicas: options.link.replicas,
     };
@@ -139,13 +148,17 @@ export class KeptStream {
     }
     storage.note(name, config.max_bytes);
     const max_bytes = ledgerBound(config.max_bytes, found.state.bytes, asked_bytes, share_bytes);
-    if (config.max_age === max_age && config.max_bytes === max_bytes) return;
+    const next = { ...config, ...RELIED, max_age, max_bytes };
+    const settings = differing(config, next);
+    if (settings.length === 0) return;
+    warnOfAltered(link, name, differing(config, RELIED));
     // The account may lack the permission to change it, so that nobody shortens it: then it stays unchanged.
-    await this.api.update({ ...config, max_age, max_bytes }, timeout_ms).then(
+    await this.api.update(next, timeout_ms).then(
       () => storage.note(name, max_bytes),
       (error: unknown) => {
-        link.log.warn("a ledger keeps what it kept: its retention could not be changed", {
+        link.log.warn("a ledger keeps the settings that it has: they could not be changed", {
           stream: name,
+          settings: settings.join(", "),
           error,
         });
       },

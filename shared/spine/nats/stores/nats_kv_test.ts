@@ -1,6 +1,6 @@
 /** The NATS key-value store when connections break at the worst moment. Real server, real proxy. */
 import assert from "node:assert/strict";
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { DiscardPolicy, jetstream, jetstreamManager, RetentionPolicy } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
@@ -282,19 +282,42 @@ Deno.test("buckets are created as in the contract, and corrected if they differ"
   await using one = await watched(server.port);
   await using observer = await observe(server);
   const manager = await jetstreamManager(observer.connection);
+  const wrong = { retention: RetentionPolicy.Interest, no_ack: true, max_msgs_per_subject: 5 };
+  await manager.streams.update("KV_ROOMS", wrong);
   for (const name of ["ROOMS", "BANS"]) {
     const bucket = await one.spine.keyValue(name);
     await bucket.put(["a"], bytes("1"));
     await bucket.delete(["a"]);
     const { config } = await manager.streams.info(`KV_${name}`);
-    assert.equal(config.allow_direct, false);
-    assert.equal(config.max_msgs_per_subject, 1);
+    const { allow_direct, discard, max_msgs_per_subject, no_ack = false, retention } = config;
+    assert.deepEqual(
+      [allow_direct, discard, max_msgs_per_subject, no_ack, retention],
+      [false, "new", 1, false, "limits"],
+    );
     const last = await manager.streams.getMessage(`KV_${name}`, {
       last_by_subj: `$KV.${name}.${encodeKey(["a"])}`,
     });
     assert.equal(last?.header.get("KV-Operation"), "DEL");
     assert.equal(last?.header.get("Nats-TTL"), "24h");
   }
+});
+
+Deno.test("a ledger whose settings an operator has changed is corrected when it is opened", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using observer = await observe(server);
+  const manager = await jetstreamManager(observer.connection);
+  const open = async () => {
+    await using one = await watched(server.port);
+    const ledger = await one.spine.ledger("ARQON_AUDIT", { max_age_seconds: 60, max_bytes: 1e6 });
+    const { last_offset } = await ledger.status();
+    await ledger.append(bytes("x"), last_offset);
+    return one.lines.filter((line) => line.includes("other settings than the bus relies on"));
+  };
+  assert.deepEqual(await open(), []);
+  await manager.streams.update("ARQON_AUDIT", { discard: DiscardPolicy.New, no_ack: true });
+  assert.match((await open()).join(""), /discard, no_ack/);
+  const { config, state } = await manager.streams.info("ARQON_AUDIT");
+  assert.deepEqual([config.discard, config.no_ack ?? false, state.messages], ["old", false, 2]);
 });
 
 Deno.test("foreign values are logged and never interpreted", async () => {

@@ -8,14 +8,14 @@ import { PROOF_BUCKET } from "../../../proof/entry.ts";
 import { ROOMS_BUCKET } from "../../../records/room_update.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/block_store.ts";
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
-import { Bucket } from "./nats_bucket.ts";
+import { Bucket, RELIED } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
 import { type NatsKv, openNatsKv } from "./nats_kv.ts";
 import { NatsBlocks } from "./nats_blocks.ts";
 import { openNatsLedger } from "./nats_kept_stream.ts";
 import { isStreamMissing, persist, START_MS } from "../connection/nats_link.ts";
 import type { Link, Persistent } from "../connection/nats_link.ts";
-import { logError } from "../log/nats_log_api.ts";
+import { differing, logError, warnOfAltered } from "../log/nats_log_api.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
 import { LOGS_BUCKET } from "../log/nats_log_stream.ts";
 import { boundStream, makeBounded, NatsStorage } from "../log/nats_storage.ts";
@@ -28,13 +28,7 @@ import type {
 } from "../../contract/spine.ts";
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
-import {
-  DiscardPolicy,
-  jetstream,
-  jetstreamManager,
-  RetentionPolicy,
-  StorageType,
-} from "@nats-io/jetstream";
+import { jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import { type ObjectInfo, type ObjectStore as NatsStore, Objm } from "@nats-io/obj";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../../contract/check.ts";
@@ -147,6 +141,9 @@ export class NatsStores {
 /** The outcome of a read; a retry does not help against `corrupt`. */
 type Found = { bytes: Uint8Array | undefined } | { corrupt: string };
 
+/** As of a bucket; a read from a replica could miss an acknowledged write. */
+const OBJECTS_RELIED = { ...RELIED, allow_direct: false };
+
 const DIGEST = "SHA-256=";
 
 /** True if the bytes have the stored digest: base64url, padded or not. */
@@ -187,16 +184,17 @@ class NatsObjects implements ObjectStore, Persistent {
       return await makeBounded(this.#storage, streams, {
         name,
         subjects: [`$O.${this.#bucket}.C.>`, `$O.${this.#bucket}.M.>`],
-        retention: RetentionPolicy.Limits,
+        ...OBJECTS_RELIED,
         storage: StorageType.File,
-        discard: DiscardPolicy.New,
         allow_rollup_hdrs: true,
-        allow_direct: false,
         num_replicas: this.link.replicas,
       });
     }
     await boundStream(this.#storage, streams, found);
-    if (found.config.allow_direct === true) await streams.update(name, { allow_direct: false });
+    const altered = differing(found.config, OBJECTS_RELIED);
+    if (altered.length === 0) return;
+    warnOfAltered(this.link, name, altered);
+    await streams.update(name, OBJECTS_RELIED);
   }
 
   async put(name: string, bytes: Uint8Array): Promise<void> {
