@@ -62,9 +62,9 @@ async function onlySubscribersSee(bus: TestBus, admin: HttpPeer): Promise<void> 
   await watched.ready;
   const ban = { name: "room.ban", data: { user_id: "eve", scope: "room" } };
   assert.equal((await admin.call("POST", "rooms/count-1/commands", ban)).status, 200);
-  await watched.ended;
-  assert.equal(watched.is_current, false);
   const banned = { reason: "room-banned" };
+  await assert.rejects(watched.ended, banned);
+  assert.equal(watched.is_current, false);
   await assert.rejects(reduced(eve.room("count-1")).state.watch().ready, banned);
   await assert.rejects(history(values), banned);
   assert.equal((await read(token)).status, 403, "who is kept out reads nothing");

@@ -51,8 +51,8 @@ export class WrittenTrail implements AuditTrail {
         throw error;
       });
     }
-    return async ({ status, reason }) => {
-      const outcome = status < 400 ? "done" : status < 500 ? "refused" : "failed";
+    return async ({ status, reason, is_cut }) => {
+      const outcome = is_cut || status >= 500 ? "failed" : status < 400 ? "done" : "refused";
       await this.#later({ ...common, outcome, status, reason: cutOrNull(reason) });
     };
   }

@@ -27,7 +27,7 @@ interface BackupContext extends BackupStart {
 /** The routes of backups. */
 export const BACKUP_ROUTES = new AdminTable<BackupContext>("backup", {
   "GET /v1/backup": {
-    audit: "bus.backup",
+    audit: { read: "bus.backup" },
     id: "downloadBackup",
     summary: "downloads a consistent snapshot of the embedded Spine, in the format of arq backup",
     answer: { type: "string", format: "binary" },

@@ -70,7 +70,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
     handle: find,
   },
   "GET /v1/data/export": {
-    audit: "data.export",
+    audit: { read: "data.export" },
     id: "exportData",
     summary: "exports all of it, one JSON object per line; the last line has their number",
     query: WHOSE,

@@ -178,7 +178,7 @@ const Erased = z.strictObject({ tenant: Id, user: z.string().min(1).max(256) });
 /** The routes of the journal's admin API. */
 export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
   "GET /v1/journal": {
-    audit: "journal.read",
+    audit: { read: "journal.read" },
     id: "readJournal",
     summary:
       "reads decisions with their inputs, one per line, oldest block first; the last line has the cursor of the next page",

@@ -16,7 +16,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from arqon._gen import Ack, Envelope, Refresh, Subscribe, Unsubscribe, Welcome
+from arqon._gen import Ack, Envelope, Refresh, Subscribe, SystemSignal, Unsubscribe, Welcome
 
 # Any text in the form of a JWT: this server does not check it.
 TOKEN = "e30.e30.c2ln"
@@ -93,6 +93,14 @@ def msg(room: str, sender: str, twist: str, type: str) -> bytes:
     """A MSG frame with an event."""
     envelope = Envelope(room_id=room, sender_id=sender, headers={"X-Twist-ID": twist})
     envelope.event.type = type
+    return b"\x04" + envelope.SerializeToString()
+
+
+def signal(room: str, kind: str) -> bytes:
+    """A MSG frame with a signal of the bus about the room."""
+    envelope = Envelope(room_id=room)
+    envelope.signal.kind = getattr(SystemSignal, f"KIND_{kind}")
+    envelope.signal.target, envelope.signal.reason = room, "spam"
     return b"\x04" + envelope.SerializeToString()
 
 

@@ -96,6 +96,29 @@ async def test_answers_that_are_no_answers() -> None:
         assert bus.status.state == "open", "an answer is not the connection"
 
 
+async def test_half_of_a_surrogate_pair_is_an_invalid_field() -> None:
+    half = "\ud83d"
+    async with Peer(serve_room) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
+        room = bus.room("lobby")
+        for asked in (
+            room.publish(half),
+            room.publish("x", message_id=half),
+            room.publish("x", schema_id=half),
+            room.publish("x", content_type=half),
+            room.publish("x", headers={"a": half}),
+            room.publish("x", headers={half: "a"}),
+            room.command(half),
+            room.command("x", command_id=half),
+            room.command("x", epoch=half),
+            room.history(filter=half),
+            bus.room("lobby", filter=half).__aenter__(),
+        ):
+            with pytest.raises(arqon.InvalidField, match="lone surrogate"):
+                await asked
+        await room.publish("x")
+        assert peer.attempts == 1
+
+
 async def test_members_whose_pages_never_end() -> None:
     async def script(_: Peer, socket: ServerConnection) -> None:
         async for frame in socket:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from bus import Bus
+from peer import TOKEN, Peer, ack, signal
 from waits import until
+from websockets.asyncio.server import ServerConnection
 
 import arqon
+from arqon._gen import Envelope, Subscribe
 from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest
 from arqon._state.watched_values import Changes, Value, put
 from arqon.optimistic import optimistic
@@ -168,3 +172,48 @@ async def test_a_prediction_has_the_bytes_that_the_room_gets(
         with pytest.raises(arqon.CallRejected):
             await room.call("bid", {"é": [1.0, None]})
         assert guessed[0].decode() == '{"é":[1.0,null]}'
+
+
+@pytest.mark.parametrize("kind", ["DISCONNECT", "BAN"])
+async def test_a_kick_or_a_ban_withdraws_predictions_and_refuses_calls(kind: str) -> None:
+    """The first call is answered, but its changes never arrive; the second has no answer."""
+    calls: list[int] = []
+    sockets: list[ServerConnection] = []
+
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        sockets.append(socket)
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            if frame[0] == 0x02:
+                await socket.send(ack(Subscribe.FromString(frame[1:]).request_id))
+                continue
+            envelope = Envelope.FromString(frame[1:])
+            if envelope.cmd.name == "room.values":
+                values = b'{"scope":"s","version":1,"values":[]}'
+                await socket.send(ack(envelope.request_id, result=values))
+            elif envelope.cmd.name == "room.call":
+                calls.append(envelope.request_id)
+                if len(calls) == 1:
+                    answer = b'{"entry":2,"visible":true,"answer":1}'
+                    await socket.send(ack(envelope.request_id, result=answer))
+
+    counter = (_BUILT / "counter.wasm").read_bytes()
+    reason = "room-banned" if kind == "BAN" else "disconnected"
+    async with (
+        Peer(script) as peer,
+        arqon.connect(peer.url, token=TOKEN) as bus,
+        optimistic(bus.room("lobby"), counter, user="ann") as room,
+    ):
+        await room.call("add", 1)
+        under_way = room.call("add", 2)
+        assert (room.read("total"), room.pending) == ("3", 2)
+        await until("both are sent", lambda: len(calls) == 2)
+        await sockets[0].send(signal("lobby~values", kind))
+        with pytest.raises(arqon.ArqonError) as refused:
+            await asyncio.wait_for(under_way, 60)
+        assert refused.value.reason == reason
+        assert (room.read("total"), room.pending) == (None, 0)
+        with pytest.raises(arqon.ArqonError) as refused:
+            await room.call("add", 3)
+        assert refused.value.reason == reason
+        assert len(calls) == 2, "a later call is not sent"

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, cast
 
+import pytest
 from bus import Bus, CuttableProxy
 from sale_types import Lot, sale
 
@@ -93,3 +94,14 @@ async def test_values_are_watched_over_a_lost_connection(bus: Bus) -> None:
             assert seen == sorted(seen)
             assert values.read("user/bob") == "5"
             assert values.read("user/ann") is None
+
+
+async def test_a_watch_ends_when_the_program_closes_the_connection(bus: Bus) -> None:
+    ann = await arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000)
+    async with watch(ann.room("count-end")) as values:
+        await anext(values)
+        following = asyncio.ensure_future(anext(values))
+        await asyncio.sleep(0)
+        await ann.close()
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(following, 10)

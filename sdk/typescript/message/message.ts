@@ -1,6 +1,6 @@
 /** A received message. The bytes of `data` are exactly the publisher's. */
-import { gapSignal, readEnvelope, strictText, UNREADABLE } from "@arqon/proto";
-import type { ArqonError, PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
+import { ArqonError, gapSignal, readEnvelope, strictText, UNREADABLE } from "@arqon/proto";
+import type { PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
 import { OVERHEAD_BYTES } from "../wire/bounds.ts";
 import { malformed } from "../wire/wire_error.ts";
 
@@ -91,4 +91,10 @@ export function gapMessage(room_id: string, reason: string, timestamp_ms: number
     timestamp_ms,
     signal: gapSignal(room_id, reason),
   });
+}
+
+/** The error for a loop over a room that ended with this signal of a kick or a ban. */
+export function putOut(room_id: string, signal: Message["signal"]): ArqonError {
+  const reason = signal?.kind === "BAN" ? "room-banned" : "disconnected";
+  return new ArqonError(reason, `${room_id}: ${signal?.reason}`);
 }

@@ -87,6 +87,12 @@ export class Rebase {
     return keys;
   }
 
+  /** Withdraws all predictions: their outcomes will not be received. */
+  withdraw(): ValueChanges {
+    this.#pending = [];
+    return this.#guessAnew(this.#release());
+  }
+
   /** Predicts all calls again, above new confirmed values of these keys; returns the values that differ from before. */
   #guessAnew(keys: readonly string[]): ValueChanges {
     const before = new Map<string, ReducedValue | undefined>();
@@ -164,6 +170,7 @@ export class OptimisticRoom<Known extends Calls | RoomTypes> implements Disposab
   readonly #options: OptimisticOptions;
   readonly #rebase = new Rebase();
   readonly #listeners = new Set<(changes: ValueChanges) => void>();
+  readonly #over = new AbortController();
 
   /** Use `optimistic`. */
   constructor(
@@ -177,6 +184,10 @@ export class OptimisticRoom<Known extends Calls | RoomTypes> implements Disposab
     this.watched = watched;
     this.#options = options;
     watched.changed(({ version, changes }) => this.#tell(this.#rebase.confirmed(version, changes)));
+    watched.ended.catch((error) => {
+      this.#over.abort(error);
+      this.#tell(this.#rebase.withdraw());
+    });
   }
 
   /** The number of own calls that the room has not confirmed. */
@@ -206,12 +217,17 @@ export class OptimisticRoom<Known extends Calls | RoomTypes> implements Disposab
     return () => void this.#listeners.delete(listener);
   }
 
-  /** As `reduced(room).call`; the predicted changes are visible when this returns its promise. */
+  /**
+   * As `reduced(room).call`; the predicted changes are visible when this returns its promise. Rejects with the error
+   * that ended `watched`, such as a kick: a call under way may have been applied, a later one is not sent.
+   */
   async call<Name extends keyof CallsOf<Known> & string>(
     command: Name,
     ...given: Given<CallsOf<Known>[Name][0]>
   ): Promise<Called<CallsOf<Known>[Name][1]>> {
     const [data, options = {}] = given;
+    const over = this.#over.signal;
+    over.throwIfAborted();
     const { user = "", role = "user", claims = {} } = this.#options;
     const id = options.call_id ?? crypto.randomUUID();
     const call: Omit<GuessedCall, "offset"> = {
@@ -231,7 +247,8 @@ export class OptimisticRoom<Known extends Calls | RoomTypes> implements Disposab
     this.#tell(changes);
     let confirmed: { readonly entry: number } | "nothing" = "nothing";
     try {
-      const again = [data, { ...options, call_id: id }] as Given<CallsOf<Known>[Name][0]>;
+      const signal = options.signal ? AbortSignal.any([options.signal, over]) : over;
+      const again = [data, { ...options, call_id: id, signal }] as Given<CallsOf<Known>[Name][0]>;
       const called = await this.#room.call(command, ...again);
       const { entry, repeats = entry, visible } = called;
       if (visible === true || repeats !== entry) confirmed = { entry: repeats };

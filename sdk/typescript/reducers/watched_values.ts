@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { patiently } from "../growing/growing_room.ts";
-import type { Message } from "../message/message.ts";
+import { type Message, putOut } from "../message/message.ts";
 import { ask } from "../request/room_request.ts";
 import { portOf, Room } from "../room/room.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
@@ -225,7 +225,7 @@ export class WatchedValues<
 > {
   /** Resolves when the values are read; rejects with the refusal. */
   readonly ready: Promise<void>;
-  /** Resolves at the end; rejects with the error that ended it. */
+  /** Resolves after `close`; rejects with the error that ended it, after a kick or a ban `disconnected` or `room-banned`. */
   readonly ended: Promise<void>;
   readonly #room: Room;
   readonly #view: ValuesView;
@@ -305,8 +305,13 @@ export class WatchedValues<
       this.#over.signal.addEventListener("abort", () => subscription.close());
       await subscription.ready;
       this.#read();
-      for await (const message of subscription) this.#receive(message);
+      let last: Message["signal"];
+      for await (const message of subscription) {
+        last = message.signal;
+        this.#receive(message);
+      }
       if (this.#failure !== undefined) throw this.#failure;
+      if (last !== undefined && last.kind !== "GAP") throw putOut(this.#room.id, last);
     } catch (error) {
       if (this.#over.signal.aborted && this.#failure === undefined) return;
       // Before the first values, `ready` reports the error.

@@ -1,8 +1,8 @@
 /** The subscription that all stores of a room share, from the first subscriber to the last. */
-import { ArqonError } from "@arqon/proto";
+import type { ArqonError } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
 import type { Position } from "../durable/position.ts";
-import { gapMessage, type Message } from "../message/message.ts";
+import { gapMessage, type Message, putOut } from "../message/message.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { JsonInput } from "../wire/json.ts";
@@ -136,8 +136,7 @@ export class RoomHub {
         last = message.signal;
         this.#receive(message);
       }
-      const reason = last?.kind === "BAN" ? "room-banned" : "disconnected";
-      throw new ArqonError(reason, `${this.id}: ${last?.reason}`);
+      throw putOut(this.id, last);
     });
   }
 

@@ -32,10 +32,10 @@ interface NamedInBody {
 
 /**
  * What the audit log calls the requests of a route that changes something, or reads what users have written: recorded
- * with what their body is about. `private`: without, since the body is a user's. `refused`: it changes and reads nothing
- * of the kind, and is recorded only when it was refused.
+ * with what their body is about. `private`: without, since the body is a user's. `read`: with how the reading of their
+ * answer ended. `refused`: it changes and reads nothing of the kind, and is recorded only when it was refused.
  */
-export type RouteAudit = string | { readonly private: string } | { readonly refused: string };
+export type RouteAudit = string | { private: string } | { read: string } | { refused: string };
 
 /** The name alone. */
 export const actionOf = (audit: RouteAudit): string =>

@@ -24,6 +24,8 @@ export interface Ended {
   readonly status: number;
   /** The reason of the refusal; null when the request was not refused. */
   readonly reason: string | null;
+  /** Whether the answer was not read to its end; absent: it was, or is read at once. */
+  readonly is_cut?: boolean;
 }
 
 /** Records the end of a change that has begun. Never rejects. */

@@ -4,7 +4,7 @@
  */
 import type { Admin } from "./admin_scope.ts";
 import { actionOf, type RouteAudit } from "./admin_routes.ts";
-import type { Audited, Finish } from "./audit_trail.ts";
+import type { Audited, Ended, Finish } from "./audit_trail.ts";
 
 /** Members of a body that say what a request is about, and are no content of users. */
 const SHOWN = [
@@ -86,6 +86,7 @@ export class RequestRecord {
   readonly #request: Request;
   #audited: Audited | undefined;
   #is_recorded = false;
+  #is_read = false;
   #finish: Finish | undefined;
 
   constructor(admin: Admin, request: Request) {
@@ -96,11 +97,11 @@ export class RequestRecord {
   /** Takes note of what the request is called; `tenant` is the one that it names, as far as that can be read by now. */
   find(audit: RouteAudit | undefined, tenant: string | undefined): void {
     const { method, url } = this.#request;
-    const is_shown = typeof audit === "string" && this.#admin.audit !== undefined;
-    const is_recorded = typeof audit === "string" || audit !== undefined && "private" in audit;
+    const is_named = typeof audit === "string";
+    this.#is_read = typeof audit === "object" && "read" in audit;
     const { pathname, search } = new URL(url);
     const { by, tenant_id: by_tenant, only_tenant, client } = this.#admin;
-    this.#is_recorded = is_recorded;
+    this.#is_recorded = audit !== undefined && (is_named || !("refused" in audit));
     this.#audited = {
       action: audit === undefined ? "read" : actionOf(audit),
       method,
@@ -110,7 +111,7 @@ export class RequestRecord {
       by_tenant,
       operator: only_tenant === undefined,
       from: client.remote_ip,
-      about: is_shown ? aboutOf(this.#request) : {},
+      about: is_named && this.#admin.audit !== undefined ? aboutOf(this.#request) : {},
     };
   }
 
@@ -130,22 +131,28 @@ export class RequestRecord {
     this.#finish = await this.#admin.audit?.begin(this.#audited);
   }
 
-  /** Records the answer with which the request ended. Never rejects. */
+  /** Records the answer with which the request ended, or how the reading of the returned one ends. Never rejects. */
   async end(response: Response): Promise<Response> {
     const { audit } = this.#admin;
     if (audit === undefined) return response;
-    const { status } = response;
-    const reason = await reasonOf(response);
-    if (this.#finish !== undefined) await this.#finish({ status, reason });
-    else if (this.#audited !== undefined && isRefusal(status, reason, this.#is_recorded)) {
-      await audit.refused(this.#audited, { status, reason });
+    const { body, status } = response;
+    const ended = { status, reason: await reasonOf(response) };
+    const finish = this.#finish;
+    if (this.#is_read && finish !== undefined && status < 400 && body !== null) {
+      const flush = () => finish(ended);
+      const cancel = () => finish({ ...ended, is_cut: true });
+      return new Response(body.pipeThrough(new TransformStream({ flush, cancel })), response);
+    }
+    if (finish !== undefined) await finish(ended);
+    else if (this.#audited !== undefined && isRefusal(ended, this.#is_recorded)) {
+      await audit.refused(this.#audited, ended);
     }
     return response;
   }
 }
 
 /** Whether an outcome is recorded: of reads only forbidden ones, of changes every refusal. */
-function isRefusal(status: number, reason: string | null, is_recorded: boolean): boolean {
+function isRefusal({ status, reason }: Ended, is_recorded: boolean): boolean {
   // If the log is unavailable, its refusal cannot be recorded either.
   if (status < 400 || reason === "audit-unavailable") return false;
   return is_recorded || status === 403;

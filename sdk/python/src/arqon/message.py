@@ -198,3 +198,11 @@ def _signal_of(signal: SystemSignal) -> Signal:
 def gap_message(room: str, reason: str, timestamp_ms: int) -> Message:
     """A GAP that the SDK itself inserts where messages were lost."""
     return Message(room, timestamp_ms=timestamp_ms, signal=Signal("GAP", room, reason))
+
+
+def put_out(room: str, signal: Signal | None) -> ArqonError | None:
+    """The error for a loop whose last message had this signal; None: no kick or ban ended it."""
+    if signal is None or signal.kind not in ("DISCONNECT", "BAN"):
+        return None
+    reason = "room-banned" if signal.kind == "BAN" else "disconnected"
+    return error_of(reason, f"{room}: {signal.reason}")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest
-from arqon.errors import error_of
+from arqon.errors import ArqonError, error_of
 from arqon.message import encode_data
 from arqon.reducers import Called, Changes, Value, call, watch
 
@@ -84,6 +84,7 @@ class OptimisticRoom:
         self.watched = watch(room, prefix)
         """The confirmed values."""
         self._following: asyncio.Task[None] | None = None
+        self._error: ArqonError | None = None
 
     @property
     def pending(self) -> int:
@@ -107,7 +108,13 @@ class OptimisticRoom:
         call_id: str | None = None,
         timeout_ms: int | None = None,
     ) -> asyncio.Task[Called[Any]]:
-        """As `arqon.reducers.call`; predicted changes are visible when this returns the task."""
+        """As `arqon.reducers.call`; predicted changes are visible when this returns the task.
+
+        Raises the error that ended `watched`, such as a kick. The task of a call under way raises
+        it, too; that call may have been applied.
+        """
+        if self._error is not None:
+            raise self._error.again()
         identity = call_id or str(uuid.uuid4())
         user, role, claims = self._who
         now_ms = int(time.time() * 1_000)
@@ -126,12 +133,20 @@ class OptimisticRoom:
         self, number: int, command: str, data: Any, call_id: str, timeout_ms: int | None
     ) -> Called[Any]:
         entry: int | None = None
+        asked = asyncio.ensure_future(
+            call(self._room, command, data, call_id=call_id, timeout_ms=timeout_ms)
+        )
         try:
-            called = await call(self._room, command, data, call_id=call_id, timeout_ms=timeout_ms)
+            ends = {asked, self._following or asked}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._error is not None and not asked.done():
+                raise self._error.again()
+            called = await asked
             if called.visible or called.repeats is not None:
                 entry = called.repeats or called.entry
             return called
         finally:
+            asked.cancel()
             self._tell(self._rebase.answered(number, entry))
 
     async def __aenter__(self) -> OptimisticRoom:
@@ -152,8 +167,12 @@ class OptimisticRoom:
         await self.watched.__aexit__(*raised)
 
     async def _follow(self) -> None:
-        async for changed in self.watched:
-            self._tell(self._rebase.confirmed(changed.version, changed.changes))
+        try:
+            async for changed in self.watched:
+                self._tell(self._rebase.confirmed(changed.version, changed.changes))
+        except ArqonError as error:
+            self._error = error
+            self._tell(self._rebase.withdraw())
 
     def _tell(self, changes: Changes) -> None:
         shown = {key: value for key, value in changes.items() if key.startswith(self._prefix)}

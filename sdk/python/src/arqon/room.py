@@ -16,7 +16,7 @@ from arqon._subscription.position import Position
 from arqon._subscription.replay import replay
 from arqon._subscription.room_entry import Reader, RoomEntry, SubscribeOptions
 from arqon._wire.frames import answer_of, decode_history, fields
-from arqon._wire.wire import malformed
+from arqon._wire.wire import built, malformed
 from arqon.codec import Codec
 from arqon.errors import error_of
 from arqon.explanation import Published
@@ -164,9 +164,8 @@ class Room:
         `AnswerTimeout`, `TooManyPending` (the queue is full), `ConnectionClosed`.
         """
         raw, kind = encode_data(data, content_type)
-        event = Event(type=type, data=raw, content_type=kind, schema_id=schema_id)
-        envelope = self._envelope(trace_id, traceparent, headers)
-        envelope.message_id = message_id or ""
+        event = built(Event, type=type, data=raw, content_type=kind, schema_id=schema_id)
+        envelope = self._envelope(trace_id, traceparent, headers, message_id)
         keyed = message_id is not None
         answer = await send(self.bus, envelope, event, keyed=keyed, timeout_ms=timeout_ms, ack=ack)
         self.bus.subscriptions.published(self.id, answer.offset)
@@ -199,7 +198,8 @@ class Room:
         is applied once. Raises the refusal: `VersionConflict`, `Locked`, `FenceMismatch`,
         `CommandTimeout` (it may have run), …, and as `publish` does.
         """
-        command = Command(
+        command = built(
+            Command,
             name=name,
             data=b"" if data is None else encode_data(data, JSON_TYPE)[0],
             content_type=JSON_TYPE if data is not None else "",
@@ -230,8 +230,8 @@ class Room:
         `limit` 0 is the bus's default, 100; `reverse`: the newest first; `filter`: a CEL
         expression. Raises `NotDurable`, and as `command` does.
         """
-        query = HistoryQuery(
-            after=after, before=before, limit=limit, reverse=reverse, filter=filter
+        query = built(
+            HistoryQuery, after=after, before=before, limit=limit, reverse=reverse, filter=filter
         )
         command = Command(
             name="history.get",
@@ -366,8 +366,13 @@ class Room:
             self._log.files.close()
 
     def _envelope(
-        self, trace_id: str | None, traceparent: str | None, headers: Mapping[str, str] | None
+        self,
+        trace_id: str | None,
+        traceparent: str | None,
+        headers: Mapping[str, str] | None,
+        message_id: str | None = None,
     ) -> Envelope:
         current = self.bus.options.traceparent
         trace, sent = traced_by(trace_id, traceparent, headers, current)
-        return Envelope(room_id=self.id, trace_id=trace, headers=sent)
+        ids = {"room_id": self.id, "trace_id": trace, "message_id": message_id or ""}
+        return built(Envelope, **ids, headers=sent)

@@ -83,6 +83,12 @@ class Rebase:
         self._release()
         return self._guess_anew()
 
+    def withdraw(self) -> Changes:
+        """Withdraws all predictions: their outcomes will not be received."""
+        self._pending = []
+        self._release()
+        return self._guess_anew()
+
     def _release(self) -> None:
         """Applies held changes that no longer wait for an answer."""
         opened = [one.number for one in self._pending if one.entry is None]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from arqon._time.clock import Backoff, backoff_delay_ms
 from arqon.errors import ArqonError, error_of, is_passing
+from arqon.message import put_out
 
 if TYPE_CHECKING:
     from arqon.message import Message
@@ -177,7 +178,8 @@ class WatchedValues:
 
     The values are read when the block begins, which raises the refusal. `async for changed in
     values:` yields changes, beginning with the first values; a slow loop gets several in one item.
-    It ends with the connection, and when this client is kicked.
+    It ends when the program closes the connection. A kick raises `Disconnected`, a ban
+    `RoomBanned`.
     """
 
     def __init__(self, room: Room, beside: Room, prefix: str) -> None:
@@ -264,11 +266,16 @@ class WatchedValues:
         self._news.set()
 
     async def _hear(self) -> None:
+        error, signal = None, None
         try:
             async for message in self._beside:
+                signal = message.signal
                 self._take(message)
-            self._end(None)
-        except ArqonError as error:
+            error = put_out(self._room.id, signal)
+        except ArqonError as failure:
+            error = failure
+        finally:
+            # Also when the program closes the connection, which cancels this.
             self._end(error)
 
     def _take(self, message: Message) -> None:

@@ -18,6 +18,7 @@ from arqon._subscription.member_meta import CarriedMeta, MemberMeta
 from arqon._subscription.position import PatternPositions, Place, Position
 from arqon._subscription.replay import Start
 from arqon._time.clock import Duration, seconds_of
+from arqon._wire.wire import built
 from arqon.errors import ArqonError, error_of
 from arqon.message import Message, gap_message
 from arqon.presence import LEAVE, UPDATE, MemberTable
@@ -172,6 +173,8 @@ class RoomEntry:
         """The task that delivers stored messages."""
         self.repair: StateRepair | None = None
         """Fetches missed changes of the room's state."""
+        # A filter that no SUB can carry is refused here, before anything refers to the entry.
+        self.sub(0, options.position, b"")
 
     @property
     def unplaced(self) -> bool:
@@ -218,7 +221,8 @@ class RoomEntry:
     ) -> Subscribe:
         """The SUB with this metadata, and with the position `asked` or `positions`, if any."""
         options = self.options
-        return Subscribe(
+        return built(
+            Subscribe,
             room_id=self.room,
             request_id=request_id,
             presence=options.presence,

@@ -6,7 +6,7 @@ readers could decode one frame differently.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -41,6 +41,14 @@ def safe(value: int, name: str) -> int:
     if -SAFE_MAX <= value <= SAFE_MAX:
         return value
     raise malformed(f"{name} is beyond 2^53")
+
+
+def built(kind: Callable[..., _Message], **fields: object) -> _Message:
+    """A message to the server. Raises `InvalidField` for half of a surrogate pair."""
+    try:
+        return kind(**fields)
+    except UnicodeEncodeError:
+        raise error_of("invalid-field", "lone surrogate") from None
 
 
 def read(kind: type[_Message], body: bytes) -> _Message:
