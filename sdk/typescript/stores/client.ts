@@ -45,11 +45,7 @@ export class RoomStores {
 
   /** The messages of the room: the same store for equal options. */
   messages({ history = 0, type, limit }: MessagesOptions = {}): MessageStore {
-    const options = {
-      history,
-      ...(type === undefined ? {} : { type }),
-      ...(limit ? { limit } : {}),
-    };
+    const options = { history, type, limit: limit || undefined };
     const key = JSON.stringify(options);
     const store = this.#messages.get(key) ?? new MessageStore(this.#hub, options);
     this.#messages.set(key, store);

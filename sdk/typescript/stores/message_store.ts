@@ -10,9 +10,9 @@ export interface MessagesOptions {
   /** Begin with this many stored messages; the room must be durable. Default 0: none. */
   readonly history?: number;
   /** Only messages of this type; messages of the system, such as GAP, are always included. */
-  readonly type?: string;
+  readonly type?: string | undefined;
   /** The most messages in the list; the oldest are removed first, and `more` loads them again. Default 1,000. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 /** The present messages of a room. */
@@ -48,7 +48,7 @@ export class MessageStore extends Cell<MessagesView> {
     if (this.get().is_loading) return;
     this.show({ is_loading: true });
     const before = this.#list.find(({ offset }) => offset !== 0);
-    const query = { limit: count, reverse: true, ...(before ? { before: before.offset } : {}) };
+    const query = { limit: count, reverse: true, before: before?.offset ?? 0 };
     try {
       const { messages, more } = await this.#hub.client.use((bus) =>
         history(bus.room(this.#hub.id), query)
@@ -114,6 +114,6 @@ export class MessageStore extends Cell<MessagesView> {
     const trimmed = left.some(({ offset }) => offset !== 0) ? { has_more: true } : {};
     const { messages } = this.get();
     const is_same = messages.length === this.#list.length && messages.at(-1) === this.#list.at(-1);
-    this.show({ ...(is_same ? {} : { messages: [...this.#list] }), ...trimmed, ...changed });
+    this.show({ messages: is_same ? messages : [...this.#list], ...trimmed, ...changed });
   }
 }

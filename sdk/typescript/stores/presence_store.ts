@@ -114,7 +114,7 @@ export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
       const shown = this.get().others;
       const is_same = others.length === shown.length &&
         others.every((one, at) => one === shown[at]);
-      this.show({ ready: true, users: presence.users, ...(is_same ? {} : { others }) });
+      this.show({ ready: true, users: presence.users, others: is_same ? shown : others });
     };
     const { presence } = loop;
     if (!presence) return;

@@ -1,6 +1,7 @@
 /** Stores of a room's state, its lock, and the visible values of its reducer. */
 import type { Room } from "../room/room.ts";
 import { asArqonError } from "../wire/wire_error.ts";
+import { TIMER_MS_MAX } from "../time/clock.ts";
 import type { RoomHub } from "./room_hub.ts";
 import { Cell, type RoomView } from "./store.ts";
 import { ArqonError } from "@arqon/proto";
@@ -50,8 +51,8 @@ export class ValuesStore<Values extends Watched> extends Cell<ValuesView<Values>
       const values = this.#watch(bus.room(this.#hub.id));
       signal.addEventListener("abort", () => values.close());
       values.changed(() => {
-        const { version } = values;
-        if (!signal.aborted) this.show({ values, version, ready: true, error: undefined });
+        if (signal.aborted) return;
+        this.show({ values, version: values.version, ready: true, error: undefined });
       });
       await values.ended;
       throw new ArqonError("disconnected", this.#hub.id);
@@ -174,7 +175,7 @@ export class StateStore extends Cell<StateView> {
   #writes: Write[] = [];
   /** Changes that arrived while the whole state is being read; undefined at other times. */
   #early: RoomEvent[] | undefined;
-  #reads = 0;
+  #reading = new AbortController();
 
   constructor(hub: RoomHub) {
     const nothing = { is_pending: false, lock: undefined, ready: false, error: undefined };
@@ -234,7 +235,7 @@ export class StateStore extends Cell<StateView> {
     return () => {
       leave();
       stop();
-      this.#reads += 1;
+      this.#reading.abort();
       this.#confirmed = this.#early = undefined;
     };
   }
@@ -245,19 +246,20 @@ export class StateStore extends Cell<StateView> {
   }
 
   async #read(bus: Connection): Promise<void> {
-    const read = ++this.#reads;
-    this.#early = [];
+    this.#reading.abort();
+    const { signal } = this.#reading = new AbortController();
+    const early: RoomEvent[] = this.#early = [];
     try {
       // With an id it is asked again while no Brain serves.
-      const whole = await roomState(bus.room(this.#hub.id)).get(undefined, once());
-      if (read !== this.#reads) return;
-      const early = this.#early;
+      const options = { ...once(), timeout_ms: TIMER_MS_MAX, signal };
+      const whole = await roomState(bus.room(this.#hub.id)).get(undefined, options);
+      if (signal.aborted) return;
       this.#early = undefined;
       this.#replace(whole);
       for (const event of early) this.#apply(event);
       this.show({ ready: true, error: undefined });
     } catch (error) {
-      if (read !== this.#reads) return;
+      if (signal.aborted) return;
       this.#early = undefined;
       this.show({ error: asArqonError(error) });
     }

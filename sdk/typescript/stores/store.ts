@@ -50,10 +50,10 @@ export abstract class Cell<View> implements Store<View> {
 
   /** Updates these members of the view, if any of them differs. */
   protected show(changed: Partial<View>): void {
-    const view = { ...this.#view, ...changed };
-    const names = Object.keys(changed) as (keyof View)[];
-    if (names.every((name) => view[name] === this.#view[name])) return;
-    this.replace(view);
+    const view = this.#view;
+    for (const name in changed) {
+      if (changed[name] !== view[name]) return this.replace({ ...view, ...changed });
+    }
   }
 
   /** Replaces the view, while the store runs. */
@@ -79,7 +79,7 @@ const readiness = new WeakMap<Store<RoomView>, Promise<void>>();
 
 /** Subscribes to the store until it is ready or has an error, then resolves; undefined: it already is or has. */
 export function whenReady(store: Store<RoomView>): Promise<void> | undefined {
-  const isDone = ({ ready, error }: RoomView) => ready || error !== undefined;
+  const isDone = ({ ready, error }: RoomView) => ready || !!error;
   if (isDone(store.get())) return undefined;
   let promise = readiness.get(store);
   if (!promise) {

@@ -364,6 +364,27 @@ Deno.test("a state that is read while no Brain serves is there once one does", a
   await assertStopped(client);
 });
 
+Deno.test("a state is asked for again for as long as no Brain serves", CLEAN, async () => {
+  let is_served = false;
+  let asked = 0;
+  await using peer = startRoom((line, sub) => line.accept(sub), (line, operation) => {
+    if (operation.kind !== "publish") return;
+    const { envelope } = operation;
+    asked += 1;
+    if (is_served) line.accept(envelope, { state: { k: 1 }, version: 1, epoch: "e" });
+    else line.refuse(envelope, 503, "brain-unavailable", 10);
+  });
+  const client = createClient({ ...quick(peer.url).options, request_timeout_ms: 1 });
+  {
+    using state = hear(client.room("lobby").state);
+    await until("more often than a request's time allows", () => asked > 2);
+    is_served = true;
+    await until("it is there", () => state.last.state.k === 1);
+    assert.equal(state.last.error, undefined);
+  }
+  await assertStopped(client);
+});
+
 Deno.test({
   name: "stores",
   ...CLEAN,
