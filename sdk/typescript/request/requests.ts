@@ -35,8 +35,10 @@ function checkOutgoing(envelope: EnvelopeInput): void {
   if (/\p{Cs}/u.test(`${[texts, all]}`)) {
     throw new ArqonError("invalid-field", "lone surrogate");
   }
-  for (const [name, text] of texts) {
-    if (encodeUtf8(`${text}`).length > TEXT_BYTES_MAX) {
+  for (const [name, value] of texts) {
+    const text = `${value}`;
+    // A UTF-16 unit has at most three bytes: short texts are not encoded a second time.
+    if (3 * text.length > TEXT_BYTES_MAX && encodeUtf8(text).length > TEXT_BYTES_MAX) {
       throw new ArqonError("invalid-field", `${name}: more than ${TEXT_BYTES_MAX} bytes`);
     }
   }
