@@ -161,7 +161,7 @@ async function pass(
 ): Promise<Passed> {
   const added = await admit(path, caller, envelope) ?? NONE_ADDED;
   return {
-    stored: publishAdmitted(path, { caller, origin: undefined }, envelope, added, path.now()),
+    stored: publishAdmitted(path, caller, undefined, envelope, added, path.now()),
   };
 }
 

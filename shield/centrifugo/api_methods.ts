@@ -168,8 +168,7 @@ async function publishIn(
   }
   const envelope = inRequestTrace(path, { ...message, room_id }, caller);
   const added = await admit(path, caller, envelope) ?? NONE_ADDED;
-  const sender = { caller, origin: undefined };
-  const stored = publishAdmitted(path, sender, envelope, added, path.now());
+  const stored = publishAdmitted(path, caller, undefined, envelope, added, path.now());
   const result = stored === undefined
     ? flushes.confirmed().then(() => ({}))
     : stored.then(({ offset, stream }) => ({ offset, epoch: roomEpoch(stream, room_id) }));

@@ -13,7 +13,7 @@ import type { OperationSteps, Prepared, PreparedLater } from "./fifo.ts";
 import { placeOf, requestOf, type RequestRef } from "../message/request_ref.ts";
 import type { TokenCheck } from "../auth/revocations.ts";
 import { followed } from "../message/gates.ts";
-import { admit, publishAdmitted, type Publisher } from "../message/pipeline.ts";
+import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import { pongFrame } from "./reply_frames.ts";
 import { ROOMS_A_PIECE } from "../fanout/channel.ts";
@@ -177,9 +177,6 @@ function runEnvelope(
   }
 }
 
-/** The publisher of the present message: one object for all, since the path keeps none. */
-const publisher = {} as { -readonly [Part in keyof Publisher]: Publisher[Part] };
-
 function runPublish(
   context: OperationContext,
   connection: Connection,
@@ -192,9 +189,9 @@ function runPublish(
   const patterns = connection.receives_unnamed ? context.hub.patterns?.of(connection) : undefined;
   const is_named = own !== undefined && (own.no_echo || !room_class.echo) ||
     patterns !== undefined && (patterns.has_no_echo || !room_class.echo);
-  publisher.caller = connection.caller;
-  publisher.origin = is_named ? connection.id : undefined;
-  const stored = publishAdmitted(context.path, publisher, envelope, added, connection.now_ms);
+  const { caller, id, now_ms } = connection;
+  const origin = is_named ? id : undefined;
+  const stored = publishAdmitted(context.path, caller, origin, envelope, added, now_ms);
   if (stored !== undefined) {
     ackAfterLog(connection, envelope, envelope.size_bytes, stored);
   } else if (wantsAck(envelope)) {

@@ -146,9 +146,8 @@ async function store(
   const added = await admit(path, caller, envelope) ?? [];
   const headers: HeaderPair[] = [...added, [OUTCOME_HEADER, ending.outcome]];
   if (ending.reason !== "") headers.push([REASON_HEADER, ending.reason]);
-  const publisher = { caller, origin: undefined };
   const is_changed = added.some(([name]) => name === REPLACED_HEADER);
-  const stored = await publishAdmitted(path, publisher, envelope, headers, path.now());
+  const stored = await publishAdmitted(path, caller, undefined, envelope, headers, path.now());
   // The class may have changed while the message grew; then it was received, but is not stored.
   return { offset: stored?.offset ?? 0, is_changed };
 }

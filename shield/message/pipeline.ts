@@ -260,23 +260,26 @@ function requireSchema(
  */
 export function publish(
   path: MessagePath,
-  publisher: Publisher,
+  { caller, origin }: Publisher,
   envelope: ScannedEnvelope,
 ): Promise<Stored | undefined> | undefined {
-  const admitted = admit(path, publisher.caller, envelope);
+  const admitted = admit(path, caller, envelope);
   if (isJudged(admitted)) {
-    return publishAdmitted(path, publisher, envelope, admitted ?? NONE_ADDED, path.now());
+    return publishAdmitted(path, caller, origin, envelope, admitted ?? NONE_ADDED, path.now());
   }
-  return admitted.then((added) => publishAdmitted(path, publisher, envelope, added, path.now()));
+  return admitted.then((added) =>
+    publishAdmitted(path, caller, origin, envelope, added, path.now())
+  );
 }
 
 /**
  * Stamps and publishes an admitted message, with the headers from `admit`. Checks bans again, as one may have arrived
- * while policies judged the message. `now_ms` is Unix ms.
+ * while policies judged the message. `origin` is as in `Publisher`, `now_ms` is Unix ms.
  */
 export function publishAdmitted(
   path: MessagePath,
-  { caller, origin }: Publisher,
+  caller: Caller,
+  origin: string | undefined,
   envelope: ScannedEnvelope,
   added_headers: readonly HeaderPair[],
   now_ms: number,

@@ -88,7 +88,7 @@ export async function send(
     leaveOut.has(index)
       ? []
       : [storedOf(() =>
-        publishAdmitted(path, { caller, origin: undefined }, envelope, added[index]!, path.now())
+        publishAdmitted(path, caller, undefined, envelope, added[index]!, path.now())
       )]
   );
   // All are awaited, so that no rejection stays unhandled.

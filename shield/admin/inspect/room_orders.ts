@@ -156,10 +156,9 @@ export async function publishTest(
     connection_id: `http:${identity.user_key}`,
     request_headers: policyHeaders(request.headers),
   };
-  const publisher = { caller, origin: undefined };
   const added = await admit(path, caller, envelope) ?? NONE_ADDED;
   const marked = [...added, [ADMIN_HEADER, client.identity.tenant_id]] as const;
-  const stored = await publishAdmitted(path, publisher, envelope, marked, path.now());
+  const stored = await publishAdmitted(path, caller, undefined, envelope, marked, path.now());
   if (stored === undefined) await flushes.confirmed();
   log.info("an operator published in a room", { tenant_id, room: room_id, by });
   const at = stored === undefined
