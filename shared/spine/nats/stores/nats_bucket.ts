@@ -62,6 +62,19 @@ const OWN = {
 /** Deletions expire. */
 const EXPIRING = { allow_msg_ttl: true };
 
+/** Sets again those of the settings that somebody has changed. */
+export async function setAgain(
+  link: Pick<Link, "log">,
+  streams: Pick<JetStreamManager["streams"], "update">,
+  config: StreamConfig,
+  relied: Partial<StreamConfig>,
+): Promise<void> {
+  const altered = differing(config, relied);
+  if (altered.length === 0) return;
+  warnOfAltered(link, config.name, altered);
+  await streams.update(config.name, relied);
+}
+
 /** The last write to a key. */
 export interface Stored {
   readonly revision: number;
@@ -191,10 +204,7 @@ export class Bucket {
     else await boundStream(this.#storage, streams, found);
     // Other tools may read the plain bucket directly, and keep more of it; our own reads never do.
     const relied = { ...RELIED, ...EXPIRING, ...(this.frame_bytes > 0 && OWN) };
-    const altered = differing(config, relied);
-    if (altered.length === 0 || this.#leaves_stream) return;
-    warnOfAltered(this.link, this.stream, altered);
-    await streams.update(this.stream, relied);
+    if (!this.#leaves_stream) await setAgain(this.link, streams, config, relied);
   }
 
   /** Creates the stream with the smallest bound if missing; `ensure` sets the final one. */

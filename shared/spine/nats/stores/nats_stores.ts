@@ -8,14 +8,14 @@ import { PROOF_BUCKET } from "../../../proof/entry.ts";
 import { ROOMS_BUCKET } from "../../../records/room_update.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/block_store.ts";
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
-import { Bucket, RELIED } from "./nats_bucket.ts";
+import { Bucket, RELIED, setAgain } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
 import { type NatsKv, openNatsKv } from "./nats_kv.ts";
 import { NatsBlocks } from "./nats_blocks.ts";
 import { openNatsLedger } from "./nats_kept_stream.ts";
 import { isStreamMissing, persist, START_MS } from "../connection/nats_link.ts";
 import type { Link, Persistent } from "../connection/nats_link.ts";
-import { differing, logError, warnOfAltered } from "../log/nats_log_api.ts";
+import { logError } from "../log/nats_log_api.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
 import { LOGS_BUCKET } from "../log/nats_log_stream.ts";
 import { boundStream, makeBounded, NatsStorage } from "../log/nats_storage.ts";
@@ -191,10 +191,7 @@ class NatsObjects implements ObjectStore, Persistent {
       });
     }
     await boundStream(this.#storage, streams, found);
-    const altered = differing(found.config, OBJECTS_RELIED);
-    if (altered.length === 0) return;
-    warnOfAltered(this.link, name, altered);
-    await streams.update(name, OBJECTS_RELIED);
+    await setAgain(this.link, streams, found.config, OBJECTS_RELIED);
   }
 
   async put(name: string, bytes: Uint8Array): Promise<void> {
