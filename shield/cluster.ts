@@ -5,8 +5,7 @@ import { Answerer, type AnswerHandlers } from "../shared/cluster/cluster_answere
 import { ClusterAsker } from "../shared/cluster/cluster_asker.ts";
 import type { Env } from "../shared/env.ts";
 import { type OwnLife, readRegistered } from "../shared/lives/own_life.ts";
-import { scrapedGauge } from "../shared/metrics/metrics.ts";
-import { scrapedFamily } from "../shared/metrics/metrics_plain.ts";
+import { scraped } from "../shared/metrics/metrics.ts";
 import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
 
 /** The questions of one Shield; none is asked before `start`. */
@@ -74,24 +73,21 @@ function registerQuestions(
   asker: ClusterAsker,
   answerer: Answerer,
 ): void {
-  const gauge = (name: string, help: string, read: () => number) =>
-    scrapedGauge(registry, name, help, read);
-  const counter = (name: string, help: string, read: () => Readonly<Record<string, number>>) =>
-    scrapedFamily(registry, name, help, "outcome", read);
-  gauge("shield_admin_questions", "Pending questions to the cluster.", () => asker.pending);
-  gauge(
-    "shield_admin_answers",
-    "Questions of other processes that are being answered.",
-    () => answerer.pending,
-  );
-  counter(
-    "shield_admin_questions_total",
-    "Questions to the cluster: asked, refused (too many), nodes silent, messages malformed.",
-    () => ({ ...asker.counts }),
-  );
-  counter(
-    "shield_admin_answers_total",
-    "Questions of other processes, by outcome.",
-    () => ({ ...answerer.counts }),
-  );
+  scraped(registry, {
+    "shield_admin_questions": ["Pending questions to the cluster.", () => asker.pending],
+    "shield_admin_answers": [
+      "Questions of other processes that are being answered.",
+      () => answerer.pending,
+    ],
+    "shield_admin_questions_total": [
+      "Questions to the cluster: asked, refused (too many), nodes silent, messages malformed.",
+      "outcome",
+      () => ({ ...asker.counts }),
+    ],
+    "shield_admin_answers_total": [
+      "Questions of other processes, by outcome.",
+      "outcome",
+      () => ({ ...answerer.counts }),
+    ],
+  });
 }

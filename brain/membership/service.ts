@@ -17,7 +17,7 @@ import { roomKey } from "../presence/room_changes.ts";
 import { KeptStays, reasonOf, type ReportedStays, type StaysView } from "./kept_stays.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
 import { RoomRecorder, type ShieldMissed } from "./room_recorder.ts";
-import { metricsOn, type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { metricsOn, type Registry, scraped } from "../../shared/metrics/metrics.ts";
 
 /** Interval of comparing every room, in case changes were missed, in ms. */
 const SURVEY_MS = 60_000;
@@ -332,19 +332,17 @@ function createMembershipMetrics(
   waiting: () => number,
   kept: () => number,
 ) {
-  const scraped = (name: string, help: string, read: () => number) =>
-    scrapedGauge(registry, name, help, read);
-  scraped("brain_membership_rooms", "Rooms whose journal of members this Brain writes.", rooms);
-  scraped(
-    "brain_membership_waiting",
-    "Connections that came or went and do not stand in their room's journal yet.",
-    waiting,
-  );
-  scraped(
-    "brain_membership_kept",
-    "Stays that this Brain keeps until it hears that they stand in their room's journal; at most 10,000.",
-    kept,
-  );
+  scraped(registry, {
+    "brain_membership_rooms": ["Rooms whose journal of members this Brain writes.", rooms],
+    "brain_membership_waiting": [
+      "Connections that came or went and do not stand in their room's journal yet.",
+      waiting,
+    ],
+    "brain_membership_kept": [
+      "Stays that this Brain keeps until it hears that they stand in their room's journal; at most 10,000.",
+      kept,
+    ],
+  });
   const { counter } = metricsOn(registry);
   return {
     // `type`: joined, left, occupied, vacated, present or missed.

@@ -3,7 +3,7 @@
  * message.
  */
 import { QuantileReader, totalOf } from "../../shared/cluster/cluster_node.ts";
-import { Histogram, LAG_SECONDS, metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { Histogram, LAG_SECONDS, metricsOn, scraped } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { WriterState } from "../../shared/presence/types.ts";
 import type { Refuse as RefuseFor } from "../ring/refusals.ts";
@@ -91,19 +91,17 @@ function lagMetrics(registry: Registry, now: () => number) {
   const recent = new RecentMax();
   let latest_seconds = 0;
   let latest_ms = -Infinity;
-  scrapedGauge(
-    registry,
-    "consistency_convergence_lag",
-    "What the latest convergence took, in seconds: the oldest of the changes that were merged " +
+  scraped(registry, {
+    "consistency_convergence_lag": [
+      "What the latest convergence took, in seconds: the oldest of the changes that were merged " +
       "last. 0 when none was merged for a minute.",
-    () => now() - latest_ms > LATEST_MS ? 0 : latest_seconds,
-  );
-  scrapedGauge(
-    registry,
-    "consistency_convergence_lag_max",
-    "The largest of consistency_convergence_seconds in the last one to two minutes, in seconds.",
-    () => recent.read(now()),
-  );
+      () => now() - latest_ms > LATEST_MS ? 0 : latest_seconds,
+    ],
+    "consistency_convergence_lag_max": [
+      "The largest of consistency_convergence_seconds in the last one to two minutes, in seconds.",
+      () => recent.read(now()),
+    ],
+  });
   return {
     /** Records the lag of one change merged at `now_ms`; a negative lag (clock skew) counts as 0. */
     observeLag: (lag_ms: number, now_ms: number) => {

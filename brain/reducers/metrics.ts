@@ -1,7 +1,6 @@
 /** The metrics of rooms with reducers. Labels come from closed sets. */
-import { metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { metricsOn, scraped } from "../../shared/metrics/metrics.ts";
 import type { Counter, Registry } from "../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Breakers } from "../../shared/rates/breaker.ts";
 
 /** Read when metrics are collected. */
@@ -61,37 +60,31 @@ export const createFuelMetric = (registry: Registry): Counter =>
   );
 
 function registerGauges(registry: Registry, gauges: ReducerGauges): void {
-  const gauge = (name: string, help: string, read: () => number) =>
-    scrapedGauge(registry, name, help, read);
-  gauge("brain_reducer_rooms", "Rooms with reducers in this Brain's memory.", gauges.rooms);
-  gauge("brain_reducer_state_bytes", "Bytes of the states of those rooms.", gauges.bytes);
-  gauge("brain_reducer_waiting", "Calls that wait for their room's reducer.", gauges.waiting);
-  gauge(
-    "brain_reducer_thread_requests",
-    "Requests to the thread that runs reducers that are not answered.",
-    gauges.asked,
-  );
-  gauge(
-    "brain_reducer_slow_tenants",
-    "Tenants whose commands run long: one of them has the thread that runs reducers at a time.",
-    gauges.slow_tenants,
-  );
-  gauge(
-    "brain_reducer_open_breakers",
-    "Rooms that are cut off because their reducer keeps failing.",
-    gauges.cut_off,
-  );
-  gauge(
-    "brain_reducer_failing_senders",
-    "Users that are remembered because their calls made a reducer fail; each further fault slows them.",
-    () => gauges.breakers.senders,
-  );
-  scrapedCounter(
-    registry,
-    "brain_reducer_failing_senders_dropped_total",
-    "Such users that were forgotten before their time, because there were too many.",
-    () => gauges.breakers.senders_dropped,
-  );
+  scraped(registry, {
+    "brain_reducer_rooms": ["Rooms with reducers in this Brain's memory.", gauges.rooms],
+    "brain_reducer_state_bytes": ["Bytes of the states of those rooms.", gauges.bytes],
+    "brain_reducer_waiting": ["Calls that wait for their room's reducer.", gauges.waiting],
+    "brain_reducer_thread_requests": [
+      "Requests to the thread that runs reducers that are not answered.",
+      gauges.asked,
+    ],
+    "brain_reducer_slow_tenants": [
+      "Tenants whose commands run long: one of them has the thread that runs reducers at a time.",
+      gauges.slow_tenants,
+    ],
+    "brain_reducer_open_breakers": [
+      "Rooms that are cut off because their reducer keeps failing.",
+      gauges.cut_off,
+    ],
+    "brain_reducer_failing_senders": [
+      "Users that are remembered because their calls made a reducer fail; each further fault slows them.",
+      () => gauges.breakers.senders,
+    ],
+    "brain_reducer_failing_senders_dropped_total": [
+      "Such users that were forgotten before their time, because there were too many.",
+      () => gauges.breakers.senders_dropped,
+    ],
+  });
 }
 
 /** The metrics, by what they measure. */

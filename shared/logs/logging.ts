@@ -5,7 +5,6 @@
 import { scraped } from "../metrics/metrics.ts";
 import { createLogger, type Logger, type LoggerOptions, type LogLevel, SEVERITY } from "./log.ts";
 import type { Registry } from "../metrics/metrics.ts";
-import { scrapedFamily } from "../metrics/metrics_plain.ts";
 
 /** The settings of `[log]`. */
 export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" | "now" | "write"> {
@@ -211,8 +210,8 @@ function registerLines(
   left_out: () => number,
   dropped: () => number,
 ): void {
-  scrapedFamily(registry, "arqon_log_lines_total", "Log lines written, by level.", "level", lines);
   scraped(registry, {
+    "arqon_log_lines_total": ["Log lines written, by level.", "level", lines],
     "arqon_log_left_out_total": [
       "Log lines omitted because too many with the same text were written in one second.",
       left_out,

@@ -75,24 +75,21 @@ export type MetricMakers = ReturnType<typeof metricsOn>;
 
 function addProcessMetrics(registry: Registry): void {
   const registers = [registry];
-  const gauge = (name: string, help: string, read: () => number) =>
-    scrapedGauge(registry, name, help, read);
-  gauge(
-    "process_resident_memory_bytes",
-    "Resident memory size in bytes.",
-    () => Deno.memoryUsage().rss,
-  );
-  gauge("arqon_heap_used_bytes", "Bytes of the V8 heap in use.", () => Deno.memoryUsage().heapUsed);
-  gauge(
-    "arqon_external_memory_bytes",
-    "Bytes outside the heap that V8 objects retain.",
-    () => Deno.memoryUsage().external,
-  );
-  gauge(
-    "process_start_time_seconds",
-    "Start of the process, Unix time in seconds.",
-    () => performance.timeOrigin / 1_000,
-  );
+  scraped(registry, {
+    "process_resident_memory_bytes": [
+      "Resident memory size in bytes.",
+      () => Deno.memoryUsage().rss,
+    ],
+    "arqon_heap_used_bytes": ["Bytes of the V8 heap in use.", () => Deno.memoryUsage().heapUsed],
+    "arqon_external_memory_bytes": [
+      "Bytes outside the heap that V8 objects retain.",
+      () => Deno.memoryUsage().external,
+    ],
+    "process_start_time_seconds": [
+      "Start of the process, Unix time in seconds.",
+      () => performance.timeOrigin / 1_000,
+    ],
+  });
   let counted_seconds = 0;
   new Counter({
     name: "process_cpu_seconds_total",

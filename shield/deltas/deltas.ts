@@ -3,7 +3,6 @@
  * stored as a base, and each receiver records which base it has. Receivers with the previous base get the diff, which
  * is made once; all others get the whole data. `@arqon/proto` defines the bytes.
  */
-import { scraped } from "../../shared/metrics/metrics.ts";
 import {
   adler32,
   encodeTextDelta,
@@ -18,8 +17,7 @@ import { createVcdiff } from "../vcdiff/encode.ts";
 import type { DeltaReceiver, DeltaRoom, Deltas, DeltaWish, Sized } from "../fanout/deltas.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import { frameOf, keyOf, type Outgoing } from "../fanout/room_message.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
 
 /** The limits of deltas, as in `[limits]`. */
 export interface DeltaLimits {
@@ -352,19 +350,24 @@ export class DeltaCounts {
 /** The counts, as metrics of the process. */
 export function registeredCounts(registry: Registry): DeltaCounts {
   const counts = new DeltaCounts();
-  const forms_help = "Messages to receivers of deltas, by what their data was.";
-  scrapedFamily(registry, "shield_delta_messages_total", forms_help, "form", () => counts.forms);
-  const saved_help = "Bytes by which diffs were smaller than the data that they stood for.";
   scraped(registry, {
-    "shield_delta_saved_bytes_total": [saved_help, () => counts.saved_bytes],
-  });
-  const base_help = "Bytes of data that is kept to make diffs from.";
-  scraped(registry, {
-    "shield_delta_base_bytes": [base_help, () => counts.base_bytes],
-  });
-  const gone_help = "Data that receivers of deltas let go, as they keep no more bytes.";
-  scraped(registry, {
-    "shield_delta_let_go_total": [gone_help, () => counts.let_go],
+    "shield_delta_messages_total": [
+      "Messages to receivers of deltas, by what their data was.",
+      "form",
+      () => counts.forms,
+    ],
+    "shield_delta_saved_bytes_total": [
+      "Bytes by which diffs were smaller than the data that they stood for.",
+      () => counts.saved_bytes,
+    ],
+    "shield_delta_base_bytes": [
+      "Bytes of data that is kept to make diffs from.",
+      () => counts.base_bytes,
+    ],
+    "shield_delta_let_go_total": [
+      "Data that receivers of deltas let go, as they keep no more bytes.",
+      () => counts.let_go,
+    ],
   });
   return counts;
 }

@@ -15,7 +15,6 @@ import { AT, step } from "../../shared/watchdog/steps.ts";
 import { isFinalRefusal, StorageFull } from "../../shared/spine/contract/write_errors.ts";
 import { within } from "../../shared/within.ts";
 import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
-import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 
 /** A block is closed at this size, before compression; one more entry always fits. */
 const BLOCK_BYTES = BLOCK_BYTES_MAX - 196_608;
@@ -446,24 +445,18 @@ export class JournalTotals {
     keys_held: () => number,
     unkept: () => number,
   ): void {
-    scrapedCounters(
-      registry,
-      "shield_journal_records_total",
-      "Decisions for the journal: stored, or lost because the queue was full, the store refused them, or one could not be written.",
-      ["outcome"],
-      () => Object.entries(this.records).map(([outcome, total]) => [{ outcome }, total]),
-    );
     scraped(registry, {
+      "shield_journal_records_total": [
+        "Decisions for the journal: stored, or lost because the queue was full, the store refused them, or one could not be written.",
+        "outcome",
+        () => this.records,
+      ],
       "shield_journal_bytes_total": ["Bytes of the journal's stored blocks.", () => this.bytes],
-    });
-    scrapedCounters(
-      registry,
-      "shield_journal_holes_total",
-      "Gaps in the journal's decisions, by cause.",
-      ["why"],
-      () => Object.entries(this.holes).map(([why, total]) => [{ why }, total]),
-    );
-    scraped(registry, {
+      "shield_journal_holes_total": [
+        "Gaps in the journal's decisions, by cause.",
+        "why",
+        () => this.holes,
+      ],
       "shield_journal_unkept_total": [
         "Users' parts of blocks that were not written because the bucket of keys was full.",
         unkept,

@@ -5,7 +5,7 @@
 import type { Env } from "../../shared/env.ts";
 import { banKey, decodeBan, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { scraped, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { scraped } from "../../shared/metrics/metrics.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { Connection } from "../connection/connection.ts";
@@ -259,20 +259,16 @@ function registerMetrics(
   { registry, config, sockets, readMemory }: MemoryWatchOptions,
   actions: Record<string, number>,
 ): void {
-  const gauge = (name: string, help: string, read: () => number) =>
-    scrapedGauge(registry, name, help, read);
-  gauge("shield_memory_bytes", "Resident memory of the process.", () => readMemory().rss);
-  gauge(
-    "shield_memory_limit_bytes",
-    "The limit of resident memory: [limits] memory_bytes.",
-    () => config.limits.memory_bytes,
-  );
-  gauge(
-    "shield_lingering_sockets",
-    "Sockets whose connection has ended but whose peer has not closed yet.",
-    () => [...sockets.values()].filter(({ ended }) => ended).length,
-  );
   scraped(registry, {
+    "shield_memory_bytes": ["Resident memory of the process.", () => readMemory().rss],
+    "shield_memory_limit_bytes": [
+      "The limit of resident memory: [limits] memory_bytes.",
+      () => config.limits.memory_bytes,
+    ],
+    "shield_lingering_sockets": [
+      "Sockets whose connection has ended but whose peer has not closed yet.",
+      () => [...sockets.values()].filter(({ ended }) => ended).length,
+    ],
     "shield_memory_guard_total": ["Actions of the memory guard.", "action", () => actions],
   });
 }

@@ -5,18 +5,19 @@ import { PatternRooms } from "./pattern_rooms.ts";
 import { subscribePattern, unsubscribePattern } from "./subscribe_pattern.ts";
 
 function registerCounts({ counts }: PatternRooms, registry: Registry): void {
-  const patterns_help = "Subscriptions of all connections to patterns of rooms.";
   scraped(registry, {
-    "shield_patterns": [patterns_help, () => counts.patterns],
-  });
-  const rooms_help = "Rooms that are received by patterns, each counted once per connection.";
-  scraped(registry, {
-    "shield_pattern_rooms": [rooms_help, () => counts.rooms],
-  });
-  const unmatched_help =
-    "Messages received for a tenant's patterns, of rooms that no pattern matches.";
-  scraped(registry, {
-    "shield_unmatched_messages_total": [unmatched_help, () => counts.unmatched],
+    "shield_patterns": [
+      "Subscriptions of all connections to patterns of rooms.",
+      () => counts.patterns,
+    ],
+    "shield_pattern_rooms": [
+      "Rooms that are received by patterns, each counted once per connection.",
+      () => counts.rooms,
+    ],
+    "shield_unmatched_messages_total": [
+      "Messages received for a tenant's patterns, of rooms that no pattern matches.",
+      () => counts.unmatched,
+    ],
   });
 }
 

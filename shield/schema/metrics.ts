@@ -3,7 +3,7 @@
  * a scrape. Labels are bounded: schemas by the configuration, rules and tenants here.
  */
 import { Gauge, type Registry } from "prom-client";
-import { scraped, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { scraped } from "../../shared/metrics/metrics.ts";
 import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 import { sharedFiles } from "../../shared/schema/descriptors/shared_files.ts";
 import type { RefusedPut } from "./registry/adoption.ts";
@@ -160,30 +160,23 @@ function registerGauges(registry: Registry, figures: () => SchemaFigures): void 
 }
 
 function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): void {
-  const gauges: readonly (readonly [name: string, help: string, read: () => number])[] = [
-    [
-      "shield_schema_compiled_bytes",
+  scraped(registry, {
+    "shield_schema_compiled_bytes": [
       "Estimated memory of compiled schemas.",
       () => figures().working.heap_bytes,
     ],
-    [
-      "shield_schema_compiled_messages",
+    "shield_schema_compiled_messages": [
       "Mapped messages that are compiled; the others are evicted.",
       () => figures().working.size,
     ],
-    [
-      "shield_schema_packed_bytes",
+    "shield_schema_packed_bytes": [
       "Gzipped descriptor sets in memory.",
       () => figures().packed_bytes,
     ],
-    [
-      "shield_schema_shared_files",
+    "shield_schema_shared_files": [
       "Files of the Protobuf compiler and protovalidate that all schemas share.",
       () => sharedFiles().files,
     ],
-  ];
-  for (const [name, help, read] of gauges) scrapedGauge(registry, name, help, read);
-  scraped(registry, {
     "shield_schema_put_away_total": [
       "Compiled messages that were evicted for others.",
       () => figures().working.totals.put_away,

@@ -1,7 +1,6 @@
 /** The registry's metrics. Labels come from closed sets. */
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
+import { scraped, scrapedGauge } from "../../../shared/metrics/metrics.ts";
 
 /** The states of a tenant's chain in `registry.ts`. */
 export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"] as const;
@@ -37,18 +36,16 @@ export function registerReady(
   registry: Registry,
   kept: { readonly size: number; readonly released: number },
 ): ReadyMetrics {
-  scrapedGauge(
-    registry,
-    "shield_policy_compiled_modules",
-    "Compiled policy modules that are kept after a check or a load.",
-    () => kept.size,
-  );
-  scrapedCounter(
-    registry,
-    "shield_policy_compiled_released_total",
-    "Compiled policy modules that were dropped because nothing used them.",
-    () => kept.released,
-  );
+  scraped(registry, {
+    "shield_policy_compiled_modules": [
+      "Compiled policy modules that are kept after a check or a load.",
+      () => kept.size,
+    ],
+    "shield_policy_compiled_released_total": [
+      "Compiled policy modules that were dropped because nothing used them.",
+      () => kept.released,
+    ],
+  });
   const compile = new Histogram({
     name: "shield_policy_compile_seconds",
     help: "Time to compile a module, with its trial in a child process, in seconds.",
@@ -60,12 +57,12 @@ export function registerReady(
 
 /** Registers the number of remembered `host_log` lines. */
 export function registerLogMemory(registry: Registry, memory: { readonly size: number }): void {
-  scrapedGauge(
-    registry,
-    "shield_policy_log_lines",
-    "Remembered lines of policies, of all tenants.",
-    () => memory.size,
-  );
+  scraped(registry, {
+    "shield_policy_log_lines": [
+      "Remembered lines of policies, of all tenants.",
+      () => memory.size,
+    ],
+  });
 }
 
 /** Registers the metrics. Call it once for each registry. */

@@ -3,12 +3,11 @@
  * Names beyond a limit count as "other".
  */
 import { Counter, type Registry } from "prom-client";
-import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
+import { scraped } from "../../../shared/metrics/metrics.ts";
 import {
   PlainHistogram,
   registerPlainHistogram,
   registerPlainHistograms,
-  scrapedCounter,
   scrapedCounters,
 } from "../../../shared/metrics/metrics_plain.ts";
 import type { PlainLabels } from "../../../shared/metrics/metrics_plain.ts";
@@ -162,42 +161,32 @@ function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
 }
 
 function registerGauges(registry: Registry, gauges: PolicyGauges): void {
-  scrapedGauge(
-    registry,
-    "shield_policy_queue_depth",
-    "Requests that wait for a verdict.",
-    () => gauges.pending(),
-  );
-  scrapedGauge(
-    registry,
-    "shield_policy_workers",
-    "Worker threads that run policies; shield_policy_worker_busy_seconds_total shows their usage.",
-    () => gauges.workers(),
-  );
-  scrapedGauge(
-    registry,
-    "shield_policy_slow_tenants",
-    "Tenants that share one worker because their chains run long.",
-    () => gauges.slow_tenants(),
-  );
-  scrapedGauge(
-    registry,
-    "shield_policy_quarantined_modules",
-    "Modules that no node runs because they wedged or killed a worker.",
-    () => gauges.quarantined(),
-  );
-  scrapedGauge(
-    registry,
-    "shield_policy_failing_senders",
-    "Senders that are remembered because they made a policy fail; each further fault slows them.",
-    () => gauges.senders(),
-  );
-  scrapedCounter(
-    registry,
-    "shield_policy_failing_senders_dropped_total",
-    "Such senders that were forgotten early because there were too many.",
-    () => gauges.senders_dropped(),
-  );
+  scraped(registry, {
+    "shield_policy_queue_depth": [
+      "Requests that wait for a verdict.",
+      () => gauges.pending(),
+    ],
+    "shield_policy_workers": [
+      "Worker threads that run policies; shield_policy_worker_busy_seconds_total shows their usage.",
+      () => gauges.workers(),
+    ],
+    "shield_policy_slow_tenants": [
+      "Tenants that share one worker because their chains run long.",
+      () => gauges.slow_tenants(),
+    ],
+    "shield_policy_quarantined_modules": [
+      "Modules that no node runs because they wedged or killed a worker.",
+      () => gauges.quarantined(),
+    ],
+    "shield_policy_failing_senders": [
+      "Senders that are remembered because they made a policy fail; each further fault slows them.",
+      () => gauges.senders(),
+    ],
+    "shield_policy_failing_senders_dropped_total": [
+      "Such senders that were forgotten early because there were too many.",
+      () => gauges.senders_dropped(),
+    ],
+  });
 }
 
 /** Makes the metrics on the registry. */
@@ -229,12 +218,12 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
   });
   registerGauges(registry, gauges);
   let busy_ms = 0;
-  scrapedCounter(
-    registry,
-    "shield_policy_worker_busy_seconds_total",
-    "Seconds that all policy workers together ran policies.",
-    () => busy_ms / 1_000,
-  );
+  scraped(registry, {
+    "shield_policy_worker_busy_seconds_total": [
+      "Seconds that all policy workers together ran policies.",
+      () => busy_ms / 1_000,
+    ],
+  });
   const inline = { verdict: 0, again: 0 };
   scrapedCounters(
     registry,

@@ -5,12 +5,8 @@
 import type { Env } from "../../../shared/env.ts";
 import type { Registry } from "prom-client";
 import type { Config } from "../../../shared/config/schema.ts";
-import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
-import {
-  PlainHistogram,
-  registerPlainHistogram,
-  scrapedCounter,
-} from "../../../shared/metrics/metrics_plain.ts";
+import { scraped } from "../../../shared/metrics/metrics.ts";
+import { PlainHistogram, registerPlainHistogram } from "../../../shared/metrics/metrics_plain.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import { type ChainState, chainState } from "../state/chain_state.ts";
 import { KeyHolds } from "../state/key_holds.ts";
@@ -34,24 +30,20 @@ const SWEEP_MS = 1_000;
 const WAIT_SECONDS = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
 function registerState(registry: Registry, store: StateStore): PlainHistogram {
-  scrapedGauge(
-    registry,
-    "shield_policy_state_entries",
-    "Values that policies keep between calls.",
-    () => store.entries,
-  );
-  scrapedGauge(
-    registry,
-    "shield_policy_state_bytes",
-    "Bytes of these values and their keys.",
-    () => store.bytes,
-  );
-  scrapedCounter(
-    registry,
-    "shield_policy_state_dropped_total",
-    "Values that were dropped early because there was no room.",
-    () => store.dropped,
-  );
+  scraped(registry, {
+    "shield_policy_state_entries": [
+      "Values that policies keep between calls.",
+      () => store.entries,
+    ],
+    "shield_policy_state_bytes": [
+      "Bytes of these values and their keys.",
+      () => store.bytes,
+    ],
+    "shield_policy_state_dropped_total": [
+      "Values that were dropped early because there was no room.",
+      () => store.dropped,
+    ],
+  });
   const waits = new PlainHistogram(WAIT_SECONDS);
   registerPlainHistogram(
     registry,
