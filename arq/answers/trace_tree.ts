@@ -1,6 +1,6 @@
 /**
  * Reads a trace from the answer of Jaeger's HTTP API, checks its shape, and shows it as a tree. Pure;
- * `commands/cluster/trace.ts` queries Jaeger.
+ * `commands/cluster/why.ts` queries Jaeger.
  */
 import { printable } from "../terminal/exit.ts";
 import { inColumns } from "../terminal/columns.ts";

@@ -1,6 +1,5 @@
 /**
- * Reads a database's log in order and passes published messages to the publisher. `stream.ts` or `polling.ts` read the
- * log.
+ * Reads a database's log in order and passes published messages to the publisher. `bridge.ts` reads the log.
  */
 import { committedOf, type Lsn, shownOf, unsignedOf, type WalChange } from "./wal.ts";
 import type { Committed } from "./bus.ts";

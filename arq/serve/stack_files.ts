@@ -1,6 +1,6 @@
 /**
  * The files of the compose stack that comes with `arq` without a checkout: compose.yaml and everything that it mounts.
- * Published images replace those that a checkout builds. Texts only; `commands/dev/dev_stack.ts` writes them.
+ * Published images replace those that a checkout builds. Texts only; `commands/dev/dev_up.ts` writes them.
  */
 import compose from "../../compose.yaml" with { type: "text" };
 import brain from "../../deploy/compose/brain.toml" with { type: "text" };

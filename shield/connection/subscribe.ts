@@ -1,6 +1,6 @@
 /**
  * SUB and UNSUB: from the checks to the subscription in the hub, and its end. `presence/service.ts` has members;
- * `durable/recovery/flow.ts` has the position in a durable room.
+ * `durable/recovery/recovery.ts` has the position in a durable room.
  */
 import { ArqonError, encodeUtf8 } from "@arqon/proto";
 import type { Subscribe, Unsubscribe } from "@arqon/proto";

@@ -372,7 +372,7 @@ export function pauseFor({ grown_bytes, took_ms, left_ms, left_bytes, longest_ms
   return Math.max(0, Math.min(due_ms, left_ms, longest_ms));
 }
 
-// Clients that are closed because memory runs short, and the proof that one of them does not leave. `memory_guard.ts`
+// Clients that are closed because memory runs short, and the proof that one of them does not leave. The guard
 // decides the consequences. The runtime serves about a hundred sockets at a time, and a flooding client is always
 // served first. Meanwhile, a close frame may not be written, and an answer may not be read. That is why few clients are
 // notified at a time, why the time to leave begins when all are notified, and why it ends only when the runtime has

@@ -1,6 +1,6 @@
 /**
  * The verdicts and costs of each policy on this Shield, for the admin API: plain numbers by tenant, policy, module and
- * hook, limited. `policy/policy_metrics.ts` has metrics.
+ * hook, limited. `pool/policy_metrics.ts` has metrics.
  */
 import { z } from "zod";
 import type { EvaluateRequest } from "./abi/policy.ts";

@@ -1,6 +1,6 @@
 /**
  * The members of one room, as one Shield knows them: its own connections from itself, all others from the room's owner;
- * and the changes since clients were last notified. Plain data and functions. `table.ts` has the source of changes;
+ * and the changes since clients were last notified. Plain data and functions.
  * `watched_room.ts` decides which clients are notified, and when.
  */
 import type { PresentMember } from "@arqon/proto";

@@ -53,7 +53,7 @@ function bareImports(program: ts.Program, source_dir: string): string[] {
   return [...found].sort();
 }
 
-/** Replaces `./x.ts` by `./x.js` in declarations: TypeScript does not, and the package has `x.js`. */
+/** Replaces `.ts` by `.js` in the imports of declarations: TypeScript does not, and the package has `x.js`. */
 function withJsImports(path: string, text: string): string {
   if (!path.endsWith(".d.ts")) return text;
   return text.replace(/((?:from|import)\s*\(?\s*["'])(\.{1,2}\/[^"']+)\.ts(["'])/g, "$1$2.js$3");

@@ -1,6 +1,6 @@
-/** A document that code names exists, with its heading; a missing one is reported with its line. */
+/** A document or program that code names exists, with its heading; a missing one is reported with its line. */
 import assert from "node:assert/strict";
-import { checkCitations } from "./doc_rules.ts";
+import { checkCitations, checkProgramNames } from "./doc_rules.ts";
 
 const files: Record<string, string> = {
   "README.md": "# Arqon\n",
@@ -49,4 +49,21 @@ Deno.test("a missing heading is reported", () => {
   assert.deepEqual(check("/** docs/protocol.md#binary-form */"), [
     '1: "docs/protocol.md": docs/protocol.md has no heading "#binary-form"',
   ]);
+});
+
+Deno.test("a comment names programs that are there, and not its own file", () => {
+  const programs = new Map([
+    ["bus.ts", ["arq/bus.ts"]],
+    ["part.ts", ["brain/part.ts", "shield/part.ts"]],
+  ]);
+  const named = (text: string, path = "arq/bus.ts") =>
+    checkProgramNames(path, text, programs).map(({ line, message }) => `${line}: ${message}`);
+  assert.deepEqual(named("// `part.ts`, `brain/part.ts` and `../shield/part.ts` differ."), []);
+  assert.deepEqual(named("/** The kinds of `part.ts`. */", "brain/part.ts"), []);
+  assert.deepEqual(named('const sample = "`gone.ts`";'), []);
+  assert.deepEqual(named("/**\n * Read by `gone.ts`.\n */"), [
+    '2: "gone.ts" is no program of the checkout',
+  ]);
+  assert.match(named("// `arq/part.ts` has it.").join(), /no program/);
+  assert.deepEqual(named("/** `bus.ts` has it. */"), ['1: "bus.ts" is this file']);
 });

@@ -1,6 +1,6 @@
 /**
  * The rules for documents: links lead to a place in the checkout, named tasks, commands and scenarios exist, and fenced
- * `json` and `toml` blocks are valid; documents that code names exist, and so do their headings for anchors. `deno check`
+ * `json` and `toml` blocks are valid; documents and programs that comments name exist, and so do headings for anchors. `deno check`
  * type-checks the `ts` blocks. A `toml` block must pass our config loader and the JSON Schema for editors, so that the
  * two cannot drift apart; a block that names the schema of a tenant's state must pass that schema.
  */
@@ -212,6 +212,32 @@ export function checkCitations(
   });
 }
 
+/** A program in backticks, with its folders. */
+const PROGRAM = /`((?:\.{1,2}\/)*(?:[\w-]+\/)*[\w-]+\.(?:ts|py))`/g;
+
+/** The last part of a path. */
+const nameOf = (path: string): string => path.replace(/^.*\//, "");
+
+/** Comments that name a program which is not there, or the only one of that name: their own file. */
+export function checkProgramNames(
+  path: string,
+  text: string,
+  programs: ReadonlyMap<string, readonly string[]>,
+): Violation[] {
+  const lines = text.split("\n");
+  const comments = C_STYLE.test(path) ? slashComments(lines) : hashComments(lines);
+  return comments.flatMap((comment, index) =>
+    [...comment.matchAll(PROGRAM)].flatMap(([, name = ""]) => {
+      const end = `/${name.replace(/^[./]*/, "")}`;
+      const meant = (programs.get(nameOf(name)) ?? []).filter((one) => `/${one}`.endsWith(end));
+      const only = meant.length > 1 ? undefined : meant[0];
+      if (meant.length > 0 && only !== path) return [];
+      const what = only === undefined ? "is no program of the checkout" : "is this file";
+      return [{ path, line: index + 1, message: `"${name}" ${what}` }];
+    })
+  );
+}
+
 const SCHEMA = "docs/config.schema.json";
 
 /** The first line of an example that is not a configuration, but the input of `arq apply`. */
@@ -297,6 +323,8 @@ export function checkDocuments(sources: Sources): Violation[] {
     configProblem: configCheck(sources),
   };
   const citing = sources.ending(CITING_EXTENSIONS).filter((path) => !isGenerated(path));
+  const code = citing.filter((path) => /\.(ts|py)$/.test(path));
+  const programs = Map.groupBy(sources.ending([".ts", ".py"]), nameOf);
   const fixed = new Set(constants().map(([name]) => name));
   return [
     ...pages.flatMap((path) => checkMarkdown(path, sources.text(path), checkout)),
@@ -304,5 +332,6 @@ export function checkDocuments(sources: Sources): Violation[] {
       .flatMap((path) => unknownTasks(path, sources.text(path), checkout.tasks)),
     ...[...pages, ...citing].flatMap((path) => checkConstants(path, sources.text(path), fixed)),
     ...citing.flatMap((path) => checkCitations(path, sources.text(path), checkout)),
+    ...code.flatMap((path) => checkProgramNames(path, sources.text(path), programs)),
   ];
 }

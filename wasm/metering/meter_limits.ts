@@ -2,7 +2,7 @@
  * The static limits (docs/policies.md#static-limits) that need the decoded module: the cost of compiling it, and the
  * sizes of its memory and tables. Compiling takes time and memory in proportion to locals and operands
  * at every place where control splits or meets: 49,000 locals and 2,000 loops in 35 KB took 9 s and
- * 3.8 GB. Nothing is rewritten here; limits that decoding can check are in `wasm/module.ts`.
+ * 3.8 GB. Nothing is rewritten here; limits that decoding can check are in `wasm/module/decode.ts`.
  */
 import { type BlockCharge, declaredLocals } from "./meter_blocks.ts";
 import { sizeRate } from "./prices.ts";

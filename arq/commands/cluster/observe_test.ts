@@ -160,7 +160,7 @@ Deno.test("configuration as text: a process without an answer is named, and esca
   assert.equal(configText({}), "");
 });
 
-// `arq mirror` against a real bus. What needs no bus is in `mirror_usage_test.ts`.
+// `arq mirror` against a real bus. What needs no bus is in `command_lines_test.ts`.
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 

@@ -1,6 +1,6 @@
 /**
  * `arq room` against a real bus, as a person or a script uses it: values, locks and programs under a lock, members,
- * kicks, bans, classes. `room_usage_test.ts` and `room_class_usage_test.ts` have what needs no bus, `kept_test.ts` has
+ * kicks, bans, classes. `command_lines_test.ts` has what needs no bus, `kept_test.ts` has
  * stored messages.
  */
 import assert from "node:assert/strict";

@@ -1,7 +1,7 @@
 /**
  * A reducer that is a WebAssembly module: makes its instances and runs them for a draft, with limited fuel. Every
  * command begins with the instance's state after initialisation, so that the room's state is in its values and nowhere
- * else. `reducer_guest.ts` has the functions a guest may call.
+ * else. And the functions that a guest may call.
  */
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
 import { type FuelMeter, fuelMeter } from "../../../wasm/instance/fuel_meter.ts";

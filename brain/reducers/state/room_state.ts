@@ -1,7 +1,7 @@
 /**
  * The state of a room with a reducer after an entry of its log: values by key, timers, recently answered commands, the
  * position of the log and its clock, and the digest of the history. Immutable: the next state shares what did not
- * change. Applies nothing (`fold.ts`) and checks no bounds (`fold.ts`).
+ * change. Applies nothing and checks no bounds (`fold.ts`).
  */
 import { hash } from "node:crypto";
 import { createSHA256, type IHasher } from "hash-wasm";

@@ -1,6 +1,6 @@
 /**
  * The pages of remembered commands beside the documents of rooms, in the same bucket, so that both are restored or lost
- * together. `command_pages.ts` assigns commands to pages.
+ * together; and which commands are on which page.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";

@@ -1,6 +1,6 @@
 /**
  * One durable room in this process: every message exactly once and in order (`follower.ts`), a cache for returning
- * subscribers (`room_log.ts`), and requests to the log. The log itself (`shared/spine/contract/durable_log.ts`) and
+ * subscribers, and requests to the log. The log itself (`shared/spine/contract/durable_log.ts`) and
  * the room's subscribers are elsewhere.
  */
 import type { Logger } from "../../../shared/logs/log.ts";

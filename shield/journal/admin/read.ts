@@ -341,7 +341,7 @@ export interface JournalPlaceText {
   readonly lines: number | undefined;
   /** Absent: there is no block, or the position is of an earlier version. */
   readonly mark?: BlockMark | undefined;
-  /** The last block of each writer, in the form of `read.ts`; absent: none. */
+  /** The last block of each writer, as `BlockSequence` writes it; absent: none. */
   readonly seen?: string;
 }
 

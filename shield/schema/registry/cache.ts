@@ -1,7 +1,7 @@
 /**
  * The schemas that this process needs, kept current. The cache reads the registry when `adoption.ts` reports a change,
- * and whenever a schema reaches its maximum age. While the registry does not answer, it serves what it has. `cache.ts`
- * is one schema in memory; `gate.ts` uses the cache.
+ * and whenever a schema reaches its maximum age. While the registry does not answer, it serves what it has. `gate.ts`
+ * uses the cache.
  */
 import type { Env } from "../../../shared/env.ts";
 import { makeAtOnce, type Making } from "../../../shared/turns/making.ts";

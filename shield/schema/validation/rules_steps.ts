@@ -234,8 +234,8 @@ function containsInsertions(all: readonly Token[], at: number): Insertion[] {
 }
 
 /**
- * The expression with each turn of its macros and each `contains` counted, and with names of hosts checked by
- * `rules_steps.ts`. It stays as it is when it has neither.
+ * The expression with each turn of its macros and each `contains` counted, and with names of hosts checked
+ * here. It stays as it is when it has neither.
  */
 export function countTurns(expression: string): string {
   const all = tokens(expression);
