@@ -22,6 +22,8 @@ const LOOK_MS_MAX = 100;
 const ACCEPTED_A_TURN = 16;
 /** How many turns to wait for the file descriptor of a closed connection. */
 const LOOKS_MAX = 8;
+/** How many connections are closed for a newcomer. */
+const CLOSED_FOR_ONE_MAX = 16;
 /** Consecutive failures, other than for lack of descriptors, after which the port is reopened. */
 const STRANGE_MAX = 3;
 
@@ -112,15 +114,18 @@ export class RuntimeDoor extends KeptDoor {
 
   /**
    * The room after another connection was closed, if there is little. Its descriptor is free only when the runtime has
-   * closed it, some turns later.
+   * closed it, some turns later, and another port may take it first: then another connection is closed.
    */
   async #makeRoom(): Promise<FileRoom> {
     const { rooms, makeRoom } = this.options;
     let [room = "none"] = rooms(1);
-    if (room === "plenty" || !makeRoom()) return room;
-    for (let looks = 0; looks < LOOKS_MAX && (room === "spare" || room === "none"); looks++) {
-      await turn();
-      [room = "none"] = rooms(1);
+    if (room === "plenty") return room;
+    for (let closed = 0; closed < CLOSED_FOR_ONE_MAX && makeRoom(); closed++) {
+      for (let looks = 0; looks < LOOKS_MAX && isReserved(room); looks++) {
+        await turn();
+        [room = "none"] = rooms(1);
+      }
+      if (!isReserved(room)) break;
     }
     return room;
   }
@@ -167,6 +172,8 @@ export class RuntimeDoor extends KeptDoor {
     return opening.then(() => !this.closed, () => false);
   }
 }
+
+const isReserved = (room: FileRoom) => room === "spare" || room === "none";
 
 /** Whether the peer reset the connection before it was accepted, which says nothing about the port. */
 function isReset(error: unknown): boolean {

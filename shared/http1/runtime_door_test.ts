@@ -205,3 +205,28 @@ Deno.test("the descriptor of a connection closed for a newcomer is awaited: the 
   assert.deepEqual({ rooms, ended }, { rooms: ["plenty"], ended: 1 });
   acceptor.close();
 });
+
+Deno.test("when another port takes the descriptor of a closed connection, one more is closed, within a bound", async () => {
+  let ended = 0;
+  let needed = 3;
+  const rooms: FileRoom[] = [];
+  const { acceptor } = accepting({
+    holdsFiles: () => true,
+    rooms: () => [ended < needed ? "spare" : "plenty"],
+    makeRoom: () => ++ended > 0,
+    onVisitor({ stream, room }) {
+      rooms.push(room);
+      stream.close();
+    },
+  });
+  const connect = () => Deno.connect({ hostname: HOST, port: acceptor.port });
+  using _newcomer = await connect();
+  await until("it is accepted", () => rooms.length === 1);
+  assert.deepEqual({ rooms, ended }, { rooms: ["plenty"], ended: 3 });
+  needed = Infinity;
+  using _late = await connect();
+  await until("it is accepted", () => rooms.length === 2);
+  assert.deepEqual(rooms, ["plenty", "spare"]);
+  assert(ended < 30, `${ended} were closed for one`);
+  acceptor.close();
+});

@@ -28,6 +28,8 @@ export class RawClient implements Disposable {
   readonly #frames: (Uint8Array | string)[] = [];
   #waiting: (() => void) | undefined;
   #closed: Closed | undefined;
+  /** The runtime's words, which name the status of a refused upgrade. */
+  #problem = "";
 
   constructor(url: string, options: RawClientOptions) {
     const { token, subprotocols = ["arqon.v1"] } = options;
@@ -41,6 +43,7 @@ export class RawClient implements Disposable {
       this.#frames.push(typeof data === "string" ? data : new Uint8Array(data));
       this.#waiting?.();
     };
+    this.socket.onerror = (event) => this.#problem = (event as ErrorEvent).message;
     this.socket.onclose = ({ code, reason }) => {
       this.#closed = { code, reason };
       this.#waiting?.();
@@ -57,7 +60,7 @@ export class RawClient implements Disposable {
     await this.#until(() => this.#frames.length > 0 || this.#closed !== undefined);
     const frame = this.#frames.shift();
     if (frame !== undefined) return frame;
-    throw new Error(`the connection ended: ${JSON.stringify(this.#closed)}`);
+    throw new Error(`the connection ended: ${JSON.stringify(this.#closed)} ${this.#problem}`);
   }
 
   /** The next binary frame, decoded; skips heartbeats, of which a slow test may get some. */
