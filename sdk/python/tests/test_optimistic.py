@@ -15,9 +15,8 @@ from websockets.asyncio.server import ServerConnection
 
 import arqon
 from arqon._gen import Envelope, Subscribe
-from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest
-from arqon._state.watched_values import Changes, Value, put
-from arqon.optimistic import optimistic
+from arqon.optimistic import GuessedCall, Rebase, ReducerGuest, optimistic
+from arqon.reducers import Changes, Value, put
 
 _BUILT = Path(__file__).resolve().parents[3] / "policies/build/reducers"
 _AUCTION = (_BUILT / "auction.wasm").read_bytes()

@@ -17,14 +17,14 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from arqon._clock import within
 from arqon._session.close_reaction import upgrade_error
 from arqon._session.http_socket import HttpSocket
 from arqon._session.session import Session, SessionEnd, Socket
-from arqon._time.clock import within
 from arqon.errors import ArqonError, error_of
 
 if TYPE_CHECKING:
-    from arqon._connection.driver import Driver
+    from arqon._driver import Driver
 
 # At DEBUG the library would log the request's headers, and with them the token.
 _WIRE_LOG: Final = logging.getLogger("arqon.websocket")

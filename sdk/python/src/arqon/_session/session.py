@@ -13,14 +13,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from arqon._gen import Ack, Welcome
-from arqon._session.delta_bases import DeltaBases
+from arqon._session.deltas import DeltaBases
 from arqon._session.http_socket import HttpSocket
-from arqon._wire.frames import PING, PONG, Err, Ping, Pong, decode_server_frame, frame_of
-from arqon._wire.wire import malformed
+from arqon._wire.frames import PING, PONG, Err, Ping, Pong, decode_server_frame, frame_of, malformed
 from arqon.errors import ArqonError, error_from_wire, error_of
 
 if TYPE_CHECKING:
-    from arqon._connection.driver import Driver
+    from arqon._driver import Driver
 
 Answer: TypeAlias = "Ack | ArqonError"
 Socket: TypeAlias = "ClientConnection | HttpSocket"
