@@ -16,9 +16,8 @@ from urllib.parse import quote
 from arqon._clock import ServerClock, backoff_delay_ms
 from arqon._gen import Envelope, SystemSignal, Welcome
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
-from arqon._session.dial import open_session
 from arqon._session.requests import Outbox
-from arqon._session.session import Session
+from arqon._session.session import Session, open_session
 from arqon._session.token import TokenKeeper, refresh_forever
 from arqon._subscription.subscriptions import Subscriptions
 from arqon.errors import ArqonError, error_of

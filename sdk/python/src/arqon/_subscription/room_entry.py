@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -429,7 +428,7 @@ class RoomEntry:
 
     def tell_gap(self, reason: str) -> None:
         """Delivers a GAP to every loop."""
-        self.push(gap_message(self.room, reason, int(time.time() * 1_000)))
+        self.push(gap_message(self.room, reason))
 
     def tell_ready(self) -> None:
         """Resolves `ready` of the loops, if SUB, members and the first page are complete."""

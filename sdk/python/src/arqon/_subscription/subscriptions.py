@@ -7,7 +7,6 @@ reconnects.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -356,7 +355,7 @@ class Subscriptions:
             answer = sub_answer_of(ack)
             if entry.positions is not None:
                 for room, reason in entry.positions.answered(answer):
-                    entry.push(gap_message(room, reason, int(time.time() * 1_000)))
+                    entry.push(gap_message(room, reason))
                 answer = {}
             missing = entry.place.accepted(self._session, asked, ack.offset, answer)
         except ArqonError as error:

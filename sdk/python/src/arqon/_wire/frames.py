@@ -125,31 +125,27 @@ def fields_below(body: bytes, number: int) -> bytes:
     """The fields below a number, re-encoded, of a body whose other fields may be damaged. Raises
     `MalformedFrame` if a tag or length is invalid.
     """
-    kept = bytearray()
-    for found, wire, value in _fields(body, VARINT_BYTES_MAX):
-        if found < number:
-            kept += varint(found << 3 | wire)
-            kept += _written(wire, value)
-    return bytes(kept)
+    fields = _fields(body, VARINT_BYTES_MAX)
+    return b"".join(_written(*field) for field in fields if field[0] < number)
 
 
 def split_off(body: bytes, number: int) -> tuple[list[bytes], bytes]:
     """The messages in the repeated field with that number, and all other fields."""
     messages: list[bytes] = []
-    rest = bytearray()
+    rest: list[bytes] = []
     for found, wire, value in _fields(body):
         if found == number and not isinstance(value, int):
             messages.append(value)
         else:
-            rest += varint(found << 3 | wire)
-            rest += _written(wire, value)
-    return messages, bytes(rest)
+            rest.append(_written(found, wire, value))
+    return messages, b"".join(rest)
 
 
-def _written(wire: int, value: int | bytes) -> bytes:
+def _written(number: int, wire: int, value: int | bytes) -> bytes:
+    tag = varint(number << 3 | wire)
     if isinstance(value, int):
-        return varint(value)
-    return varint(len(value)) + value if wire == _BYTES else value
+        return tag + varint(value)
+    return tag + varint(len(value)) + value if wire == _BYTES else tag + value
 
 
 def varint(value: int) -> bytes:
