@@ -6,6 +6,8 @@ import asyncio
 import random
 import time
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
+from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
 from leaks import living_sessions
@@ -15,6 +17,7 @@ from websockets.asyncio.server import ServerConnection
 
 import arqon
 from arqon._gen import Envelope
+from arqon._session.http_socket import BrokenAnswerError, HttpRequests, place_of
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FAST = arqon.Backoff(base_ms=1, max_ms=2)
@@ -33,12 +36,24 @@ ANSWERS = {
 }
 
 
+@pytest.mark.parametrize("transport", ["websocket", "http"])
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
-async def test_upgrades_answered_with_nonsense(answer: bytes) -> None:
+async def test_connections_answered_with_nonsense(
+    answer: bytes, transport: Literal["websocket", "http"]
+) -> None:
     async with raw_server(answer) as url:
         with pytest.raises(arqon.ArqonError) as refused:
-            await arqon.connect(url, token=TOKEN, handshake_timeout_ms=5_000)
+            await arqon.connect(url, token=TOKEN, transport=transport, handshake_timeout_ms=5_000)
         assert refused.value.reason == "unreachable"
+
+
+@pytest.mark.parametrize("size", [b"0x2", b"+2", b"0_2"])
+async def test_a_length_that_other_readers_of_http_refuse_is_refused(size: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with raw_server(head + size + b"\r\nhi\r\n0\r\n\r\n") as url:
+        requests = HttpRequests(place_of(urlsplit(url), None))
+        with pytest.raises(BrokenAnswerError):
+            await requests.ask("GET", "/", {"Host": "bus"})
 
 
 async def test_random_frames_end_in_typed_errors() -> None:
