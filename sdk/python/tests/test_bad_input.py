@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from itertools import cycle
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
 from leaks import living_sessions
-from peer import TOKEN, Peer, ack, raw_server, reset, serve_room
+from peer import TOKEN, Peer, ack, raw_server, requests, reset, serve_room
 from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen import Envelope
 from arqon._session.http_socket import BrokenAnswerError, HttpRequests, place_of
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -87,12 +87,9 @@ async def test_answers_that_are_no_answers() -> None:
     results = [b"{", b"[1]", b'{"version":"7"}', b"\xff", b"[" * 100_000, b"null"]
 
     async def script(_: Peer, socket: ServerConnection) -> None:
-        number = 0
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            request_id = Envelope.FromString(frame[1:]).request_id
-            await socket.send(ack(request_id, result=results[number % len(results)]))
-            number += 1
+        replies = cycle(results)
+        async for request in requests(socket):
+            await socket.send(ack(request.request_id, result=next(replies)))
 
     async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
         room = bus.room("lobby")
@@ -136,10 +133,9 @@ async def test_half_of_a_surrogate_pair_is_an_invalid_field() -> None:
 
 async def test_members_whose_pages_never_end() -> None:
     async def script(_: Peer, socket: ServerConnection) -> None:
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            page = b'{"members":[],"connections":0,"users":0,"next":"again"}'
-            await socket.send(ack(Envelope.FromString(frame[1:]).request_id, result=page))
+        page = b'{"members":[],"connections":0,"users":0,"next":"again"}'
+        async for request in requests(socket):
+            await socket.send(ack(request.request_id, result=page))
 
     async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
         with pytest.raises(arqon.MalformedFrame, match="follows itself"):
