@@ -5,6 +5,7 @@
 import { decodeServerFrame, encodePub, Opcode, writeEnvelope } from "@arqon/proto";
 import { jetstream } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-deno";
+import { Asked } from "../measure/asked.ts";
 import { connectSocket } from "../measure/socket.ts";
 import { delaysOf } from "../measure/statistics.ts";
 
@@ -29,7 +30,8 @@ const messageId = () => `${PREFIX}-${published++}`;
 export function shieldTarget(name: string, url: string, token: string): PublishTarget {
   const open = async (): Promise<Publisher> => {
     const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`]);
-    const waiting = new Map<number, PromiseWithResolvers<void>>();
+    const asked = new Asked((why) => console.error(why));
+    socket.onend = (why) => asked.fail(why);
     let sent = 0;
     socket.onmessage = (bytes) => {
       if (bytes[0] === Opcode.PING) {
@@ -38,21 +40,18 @@ export function shieldTarget(name: string, url: string, token: string): PublishT
       }
       const frame = decodeServerFrame(bytes);
       if (frame.kind !== "ack") return;
-      const request = Number(frame.ack.request_id);
-      const one = waiting.get(request);
-      waiting.delete(request);
-      if (frame.ack.code === 0 && Number(frame.ack.offset) > 0) one?.resolve();
-      else one?.reject(new Error(`ACK ${frame.ack.code} ${frame.ack.message}`));
+      const { request_id, code, offset, message } = frame.ack;
+      if (code === 0 && Number(offset) > 0) asked.answer(Number(request_id));
+      else asked.refuse(Number(request_id), `ACK ${code} ${message}`);
     };
     return {
       publish(room_id, data) {
         const request_id = ++sent;
-        const one = Promise.withResolvers<void>();
-        waiting.set(request_id, one);
+        const stored = asked.ask(request_id);
         const event = { type: "bench", data, content_type: "application/octet-stream" };
         const envelope = { room_id, request_id, message_id: messageId(), event };
         socket.send(encodePub(writeEnvelope(envelope)));
-        return one.promise;
+        return stored;
       },
       close: () => socket.close(),
     };

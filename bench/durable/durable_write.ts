@@ -145,10 +145,9 @@ async function measure(plan: WritePlan): Promise<WriteReport> {
   const issuer = owned.use(await createIssuer());
   const urls = await startServers(plan, owned);
   const config = shieldConfig(urls, issuer.config);
-  const { ready } = owned.use(await startServer("shield", config, issuer.dir));
-  const url = `${ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const { socket_url } = owned.use(await startServer("shield", config, issuer.dir));
   const token = await issuer.tokenFor({ tenant_id: TENANT });
-  const shield = shieldTarget("Shield", url, token);
+  const shield = shieldTarget("Shield", socket_url, token);
   const first = await shield.open();
   await first.publish(FIRST, new Uint8Array(BODY_BYTES));
   first.close();

@@ -1,6 +1,7 @@
 /**
- * The scenario `journal`: the CPU time and disk space of writing every decision. A bus that writes every decision takes
- * turns with a bus that writes none, at one rate, with one policy.
+ * The cost of what a bus writes about messages. The scenario `journal`: the CPU time and disk space of writing every
+ * decision, with one policy. The scenario `proof`: the CPU time of rooms' transparency logs. A bus that writes takes
+ * turns with one that does not, at one rate, embedded.
  */
 import {
   atRate,
@@ -10,12 +11,12 @@ import {
   type Price,
   priceOf,
 } from "../load/crowd/turns.ts";
-import { ownRooms } from "../load/plans/plan.ts";
+import { type Group, oneRoom, ownRooms } from "../load/plans/plan.ts";
 import { Scrape } from "../measure/scrape.ts";
 import { failureOfLost, scenario } from "../measure/scenario.ts";
-import { renderTable } from "../measure/table.ts";
-import { type BusProcess, startConfigured } from "../measure/targets.ts";
-import { CONFIG, deployRows, tenantOf, tokens } from "../policy/policy_bus.ts";
+import { type Column, renderTable } from "../measure/table.ts";
+import { type BusProcess, startConfigured, tokens } from "../measure/targets.ts";
+import { CONFIG, deployRows, tenantOf } from "../policy/policy_bus.ts";
 import { ROWS } from "../policy/policy_rows.ts";
 
 const RATE = 5_000;
@@ -82,16 +83,14 @@ async function measureJournal(rounds: number, seconds: number): Promise<JournalP
   );
 }
 
-function renderJournal(prices: readonly JournalPrice[]): string {
-  return renderTable(prices, [
-    [`journal, ${RATE}/s, one policy`, ({ name }) => name],
-    ["CPU µs", ({ cpu_us }) => cpu_us, 1],
-    ["of off", ({ of_other }) => of_other, 3],
-    ["p50 µs", ({ p50_us }) => p50_us],
-    ["p99 µs", ({ p99_us }) => p99_us],
-    ["B a decision", ({ bytes }) => bytes, 1],
-  ]);
-}
+/** The columns of prices that are compared with those of the row `other`. */
+const priceColumns = (what: string, other: string): Column<Price>[] => [
+  [`${what}, ${RATE}/s`, ({ name }) => name],
+  ["CPU µs", ({ cpu_us }) => cpu_us, 1],
+  [`of ${other}`, ({ of_other }) => of_other, 3],
+  ["p50 µs", ({ p50_us }) => p50_us],
+  ["p99 µs", ({ p99_us }) => p99_us],
+];
 
 /** The scenario of `deno task bench journal`. */
 export const JOURNAL = scenario(
@@ -105,6 +104,63 @@ message with one policy, with every decision written and with none; what a decis
   async ({ rounds, seconds }) => {
     const bus = await measureJournal(rounds, seconds);
     const failure = failureOfLost(bus.some(({ missing, lost }) => missing || lost > 0));
-    return { report: { options: { rounds, seconds }, bus }, table: renderJournal(bus), failure };
+    const table = renderTable(bus, [
+      ...priceColumns("journal, one policy", "off"),
+      ["B a decision", ({ bytes }) => bytes, 1],
+    ]);
+    return { report: { options: { rounds, seconds }, bus }, table, failure };
+  },
+);
+
+const PROVEN_PUBLISHERS = 50;
+const SIZES_BYTES = [200];
+/** A log reads once a second: the history must be longer. */
+const PROVEN_ROOMS = `
+[[rooms]]
+room = "*"
+durable = true
+history_size = 100_000
+`;
+const LOGS: Readonly<Record<string, string>> = {
+  without: PROVEN_ROOMS,
+  with: `${PROVEN_ROOMS}proof = true\n[proof]\norigin = "bench.example"\n`,
+};
+/** Each message has one receiver. */
+const LOADS: Readonly<Record<string, readonly Group[]>> = {
+  "1 room": oneRoom("one", PROVEN_PUBLISHERS, 1, false),
+  "50 rooms": [ownRooms(PROVEN_PUBLISHERS, "own")],
+};
+
+async function measureProof(rounds: number, seconds: number): Promise<Price[]> {
+  await using stack = new AsyncDisposableStack();
+  const players: Player[] = [];
+  for (const [log, config] of Object.entries(LOGS)) {
+    const bus = stack.use(await startConfigured(CONFIG + config));
+    const token = await (await tokens(bus))({ tenant_id: "acme", role: "user" });
+    for (const [load, groups] of Object.entries(LOADS)) {
+      const target = busTarget(bus, [token]);
+      players.push({ name: `${load}, ${log}`, target, groups, sizes_bytes: SIZES_BYTES });
+    }
+  }
+  const warm = [{ ...atRate(RATE), seconds: 3 }];
+  const effort = { rounds, seconds, warm, warmup_seconds: 2 };
+  const turns = await inTurns(players, { [`${RATE}/s`]: atRate(RATE) }, effort);
+  return players.map(({ name }) => priceOf(turns, name, name.replace(/with$/, "without")));
+}
+
+/** The scenario of `deno task bench proof`. */
+export const PROOF = scenario(
+  "proof",
+  `what transparency logs of rooms cost. In turns within one run: the CPU time of a
+message in rooms with a log and without.`,
+  {
+    rounds: [5, "turns of each row; medians over them count"],
+    seconds: [5, "counted time of a turn of the bus"],
+  },
+  async ({ rounds, seconds }) => {
+    const rows = await measureProof(rounds, seconds);
+    const table = renderTable(rows, priceColumns("transparency log", "without"));
+    const failure = failureOfLost(rows.some(({ missing }) => missing));
+    return { report: { options: { rounds, seconds }, rows }, table, failure };
   },
 );

@@ -1,5 +1,5 @@
 /** Scenarios of several parts: the selection by `--only`, and the results of the parts. */
-import { UsageError } from "./scenario.ts";
+import { listed } from "./scenario.ts";
 
 /** The result of a part, and its table. */
 export interface Part {
@@ -22,21 +22,13 @@ export async function part<T>(measured: Promise<T>, render: (result: T) => strin
   return { result, table: render(result) };
 }
 
-/** The names that `--only` lists, or all. Throws UsageError for an unknown one. */
-function namedBy(only: string, known: readonly string[]): string[] {
-  if (only === "") return [...known];
-  const names = only.split(",").map((name) => name.trim());
-  const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length === 0) return names;
-  throw new UsageError(`--only: no ${unknown.join(", ")}; there are: ${known.join(", ")}`);
-}
-
-/** Runs the parts that `only` lists, one after another; their results by name, and their tables. */
+/** Runs the parts that `only` lists, or all, one after another; their results by name, and their tables. */
 export async function runParts(
   parts: Parts,
   { only, rounds, seconds }: Effort & { readonly only: string },
 ): Promise<{ report: Record<string, unknown>; tables: string[] }> {
-  const names = namedBy(only, Object.keys(parts));
+  const known = Object.keys(parts);
+  const names = only === "" ? known : listed("only", only, known);
   const report: Record<string, unknown> = { options: { parts: names, rounds, seconds } };
   const tables: string[] = [];
   for (const name of names) {

@@ -49,6 +49,14 @@ export function text(value: string): { readonly type: "string"; readonly default
   return { type: "string", default: value };
 }
 
+/** The items of an option that lists known ones with commas. Throws `UsageError`. */
+export function listed<T extends string>(option: string, list: string, known: readonly T[]): T[] {
+  const items = list.split(",").map((item) => item.trim());
+  const unknown = items.filter((item) => !(known as readonly string[]).includes(item));
+  if (unknown.length === 0) return items as T[];
+  throw new UsageError(`--${option}: no ${unknown.join(", ")}; there are: ${known.join(", ")}`);
+}
+
 /** Reads the value of a whole-number option. Throws `UsageError`. */
 export function positive(values: OptionValues, name: string): number {
   const value = Number(values[name]);

@@ -28,7 +28,8 @@ export interface SocketOptions {
 }
 
 const TEXT = 0x81;
-const BINARY = 0x82;
+/** The first byte of a whole binary frame. */
+export const BINARY = 0x82;
 const CLOSE = 0x88;
 const PING = 0x89;
 const PONG = 0x8a;

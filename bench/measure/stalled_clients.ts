@@ -4,17 +4,13 @@
  */
 import { encodeSub } from "@arqon/proto";
 import { sendUpgrade } from "../../tests/peers/raw_upgrade.ts";
+import { BINARY, clientFrame } from "./socket.ts";
 
 const ANSWER_BYTES = 4_096;
 
 /** Clients that keep their sockets open until they are closed. */
 interface StalledClients extends Disposable {
   readonly connections: number;
-}
-
-/** A binary frame of a client, with a mask that changes nothing; at most 125 bytes. */
-function masked(body: Uint8Array): Uint8Array {
-  return new Uint8Array([0x82, 0x80 | body.length, 0, 0, 0, 0, ...body]);
 }
 
 /**
@@ -33,7 +29,7 @@ export async function stall(
     sockets.push(socket);
     // The answer to the upgrade must come first: earlier frames are not read.
     await socket.read(new Uint8Array(ANSWER_BYTES));
-    for (const room_id of rooms) await socket.write(masked(encodeSub({ room_id })));
+    for (const room_id of rooms) await socket.write(clientFrame(BINARY, encodeSub({ room_id })));
   }
   return {
     connections,

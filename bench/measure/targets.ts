@@ -1,4 +1,6 @@
 /** The measured bus, in a separate process. */
+import { importJWK, SignJWT } from "@panva/jose";
+import { DEV_AUDIENCE, DEV_ISSUER } from "../../arq/bus/dev_bus.ts";
 import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import { websocketLine } from "../../tests/harness/websocket_option.ts";
 import { type Program, startProgram } from "./line_program.ts";
@@ -12,6 +14,18 @@ export interface BusProcess extends AsyncDisposable {
   readonly admin_url: string;
   readonly token: string;
   readonly key_file: string;
+}
+
+/** A function that makes a token with these claims. */
+export type TokenFor = (claims: Record<string, unknown>) => Promise<string>;
+
+/** A function that makes tokens with the development key of a bus. */
+export async function tokens({ key_file }: Pick<BusProcess, "key_file">): Promise<TokenFor> {
+  const jwk = JSON.parse(await Deno.readTextFile(key_file));
+  const key = await importJWK(jwk, "RS256");
+  return (claims) =>
+    new SignJWT({ iss: DEV_ISSUER, aud: DEV_AUDIENCE, sub: "bench", role: "user", ...claims })
+      .setProtectedHeader({ alg: "RS256", kid: jwk.kid }).setExpirationTime("24h").sign(key);
 }
 
 /** The line of `[server]` for a kind of sockets; "": the default. Throws `UsageError`. */

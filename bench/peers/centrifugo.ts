@@ -3,16 +3,43 @@
  * keep neither history nor presence. A client may have 64 MiB pending, as in NATS, and one channel for each room of a
  * scenario.
  */
-import type { Target } from "../load/targets/target.ts";
+import { type Target, TargetUnavailable } from "../load/targets/target.ts";
 import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
-import { buildCentrifugo, VERSION } from "./centrifugo_build.ts";
-import { installed, run } from "../../tasks/checkout/programs.ts";
+import { installed, lastLine, run } from "../../tasks/checkout/programs.ts";
 import { freePort } from "../../tests/harness/free_ports.ts";
 import { startPeer } from "./server_process.ts";
 
+const VERSION = "6.9.1";
+const MODULE = "github.com/centrifugal/centrifugo/v6";
+// A manual build does not know its own version.
+const LINK = ["-ldflags", `-X ${MODULE}/internal/build.Version=${VERSION}`];
+const HINT =
+  "put centrifugo 6 on the PATH (https://centrifugal.dev/docs/getting-started/installation), " +
+  "a release or your own `go build` of its source";
+
+/**
+ * Builds Centrifugo in `folder` from its module, which Go downloads: `go install` would also read the list of versions,
+ * which not every module proxy provides. Resolves with the program's path.
+ */
+async function build(folder: string): Promise<string> {
+  const refused = (why: string) =>
+    new TargetUnavailable(`Centrifugo does not build here (${why}): ${HINT}`);
+  const got = await run("go", ["mod", "download", "-json", `${MODULE}@v${VERSION}`]);
+  if (got === undefined) throw new TargetUnavailable(`no Centrifugo, and no Go: ${HINT}`);
+  const [, key, text = ""] = /"(Dir|Error)": ("(?:[^"\\]|\\.)*")/.exec(got.text) ?? [];
+  if (key !== "Dir") {
+    const why = text === "" ? got.text : JSON.parse(text);
+    throw refused(`go mod download: ${lastLine(why)}`);
+  }
+  const program = `${folder}/centrifugo`;
+  const built = await run("go", ["-C", JSON.parse(text), "build", ...LINK, "-o", program, "."]);
+  if (built?.ok !== true) throw refused(`go build: ${lastLine(built?.text ?? "")}`);
+  return program;
+}
+
 async function ensureCentrifugo(): Promise<string> {
   if ((await run("centrifugo", ["version"]))?.text.startsWith("Centrifugo v6")) return "centrifugo";
-  return await installed(`centrifugo-${VERSION}`, (folder) => buildCentrifugo(folder));
+  return await installed(`centrifugo-${VERSION}`, build);
 }
 
 function configOf(port: number, tls: boolean) {

@@ -6,7 +6,7 @@
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/targets/target.ts";
-import { Asked } from "./asked.ts";
+import { Asked } from "../measure/asked.ts";
 
 /** Callbacks for the content of a server's frame. */
 interface CentrifugoEvents {

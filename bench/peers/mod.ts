@@ -3,12 +3,11 @@
  * has its version and configuration; other files measure.
  */
 import type { Target, Wire } from "../load/targets/target.ts";
-import { BUN } from "./bun.ts";
+import { BUN, SOCKETIO } from "./npm_peers.ts";
 import { CENTRIFUGO } from "./centrifugo.ts";
 import { CENTRIFUGO_WIRE } from "./centrifugo_wire.ts";
 import { NATS_WS } from "./nats_ws.ts";
 import { NATS_WIRE } from "./nats_wire.ts";
-import { SOCKETIO } from "./socketio.ts";
 import { SOCKETIO_WIRE } from "./socketio_wire.ts";
 
 /** Every peer, in the order of tables. */

@@ -2,10 +2,10 @@
  * NATS' client protocol over WebSocket, limited to the needs of a load generator. A room is a subject. The protocol is
  * a byte stream: message boundaries are independent of frame boundaries.
  */
+import { concat } from "../../shared/containers/concat.ts";
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/targets/target.ts";
-import { Asked } from "./asked.ts";
-import { Unread } from "./unread.ts";
+import { Asked } from "../measure/asked.ts";
 
 /** Callbacks for the content of a NATS stream. */
 interface NatsEvents {
@@ -66,7 +66,7 @@ export const NATS_WIRE: Wire = {
   async open(spec, { onMessage, onProblem }) {
     const socket = await connectSocket(spec.url, [], spec.ca === undefined ? {} : { ca: spec.ca });
     const requests = new Asked(onProblem);
-    const unread = new Unread();
+    let unread: Uint8Array = new Uint8Array();
     let sent = 0;
     let answered = 0;
     let subscriptions = 0;
@@ -83,8 +83,11 @@ export const NATS_WIRE: Wire = {
       else if (line.startsWith("-ERR")) requests.fail(line);
     };
     const events = { onMessage, onLine };
-    const parse = (bytes: Uint8Array) => parseNats(bytes, events);
-    socket.onmessage = (chunk) => unread.take(chunk, parse);
+    socket.onmessage = (chunk) => {
+      // Without a rest nothing is copied: messages are views of the chunk.
+      const bytes = unread.length === 0 ? chunk : concat([unread, chunk]);
+      unread = bytes.slice(parseNats(bytes, events));
+    };
     socket.onend = (why) => requests.fail(why);
     await settled(`CONNECT ${CONNECT}`);
     return {

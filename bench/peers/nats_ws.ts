@@ -5,7 +5,7 @@
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { type Target, TargetUnavailable } from "../load/targets/target.ts";
 import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
-import { startPeer } from "./server_process.ts";
+import { type Ready, startPeer } from "./server_process.ts";
 
 function configText(tls: boolean): string {
   const security = tls
@@ -17,11 +17,6 @@ function configText(tls: boolean): string {
     `websocket { host: "127.0.0.1", port: -1, compression: false, ${security} }`,
     "",
   ].join("\n");
-}
-
-interface Ready {
-  readonly version: string;
-  readonly url: string;
 }
 
 function readyOf(log: string): Ready | undefined {

@@ -7,6 +7,12 @@ import type { RunningTarget, WireSpec } from "../load/targets/target.ts";
 import { caOf } from "../load/targets/target_bare.ts";
 import { ROOT } from "../measure/scenario.ts";
 
+/** A server that is ready. */
+export interface Ready {
+  readonly version: string;
+  readonly url: string;
+}
+
 interface RunFolder {
   /** Writes a file into the folder and returns its path. */
   write(name: string, text: string): Promise<string>;
@@ -55,23 +61,12 @@ async function startServer<T>(command: ServerCommand<T>, owned: AsyncDisposableS
   throw new Error(`${program} was not ready; its log:\n${server.text.slice(-TAIL_CHARACTERS)}`);
 }
 
-/** The ready line of a server that runs our script: JSON with its port and version. */
-export function readyLine(log: string): { port: number; version: string } | undefined {
-  const line = /^\{.*\}$/m.exec(log)?.[0];
-  return line === undefined ? undefined : JSON.parse(line);
-}
-
-interface PeerReady {
-  readonly version: string;
-  readonly url: string;
-}
-
 /** A peer's server as a target. Its end also deletes the folder of its files. */
 export async function startPeer<T>(
   protocol: WireSpec["protocol"],
   tls: boolean,
   prepare: (folder: RunFolder) => ServerCommand<T> | Promise<ServerCommand<T>>,
-  readyOf: (ready: T) => PeerReady | Promise<PeerReady>,
+  readyOf: (ready: T) => Ready | Promise<Ready>,
 ): Promise<RunningTarget> {
   await using parts = new AsyncDisposableStack();
   const parent = `${ROOT}/.arqon/bench`;

@@ -4,7 +4,7 @@
  */
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/targets/target.ts";
-import { Asked } from "./asked.ts";
+import { Asked } from "../measure/asked.ts";
 
 /** A text packet of Engine.IO that contains a Socket.IO packet, of the kinds that this client receives. */
 type SocketIoPacket =

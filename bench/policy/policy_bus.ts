@@ -2,12 +2,11 @@
  * The rows of `policy_rows.ts` on a whole bus, from publish to receive. Each row has its own tenant, and the rows
  * alternate on one running bus.
  */
-import { importJWK, SignJWT } from "@panva/jose";
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
 import { busTarget, type Player } from "../load/crowd/turns.ts";
 import { ownRooms } from "../load/plans/plan.ts";
 import { ROOT } from "../measure/scenario.ts";
-import type { BusProcess } from "../measure/targets.ts";
+import { type BusProcess, type TokenFor, tokens } from "../measure/targets.ts";
 import { CONNECTIONS, type OverheadRow, readModules } from "./policy_rows.ts";
 
 /** The configuration of a bus on which no client and no tenant reaches a limit. */
@@ -16,18 +15,6 @@ export const CONFIG = await Deno.readTextFile(`${ROOT}/bench/policy/policy_price
 /** The tenant of a row. */
 export const tenantOf = (row: OverheadRow): string =>
   row.name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
-
-/** A function that makes a token with these claims. */
-export type TokenFor = (claims: Record<string, unknown>) => Promise<string>;
-
-/** A function that makes tokens with the development key of a bus. */
-export async function tokens({ key_file }: BusProcess): Promise<TokenFor> {
-  const jwk = JSON.parse(await Deno.readTextFile(key_file));
-  const key = await importJWK(jwk, "RS256");
-  return (claims) =>
-    new SignJWT({ iss: "arqon-dev", aud: "arqon", sub: "bench", ...claims })
-      .setProtectedHeader({ alg: "RS256", kid: jwk.kid }).setExpirationTime("1h").sign(key);
-}
 
 /** Deploys the chain of every row for its tenant. */
 export async function deployRows(

@@ -71,8 +71,7 @@ export async function measureProcesses(plan: ProcessesPlan): Promise<ProcessesRo
       const args = ["--processes", `${count}`];
       const { dir } = issuer;
       await using shield = await startServer("shield", config, dir, "drain_ms = 0\n", { args });
-      const url = `${(shield.ready["url"] ?? "").replace(/^http/, "ws")}/v1/socket`;
-      const target = busTarget({ pid: shield.pid, url }, [token]);
+      const target = busTarget({ pid: shield.pid, url: shield.socket_url }, [token]);
       for (const load of plan.loads) {
         const row = await run(target, load, count, plan.size_bytes);
         if (round > 0) rows.push(row);

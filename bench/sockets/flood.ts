@@ -6,7 +6,7 @@
 import type { FloodEffect } from "../load/goals.ts";
 import { niceness, type Program, startProgram } from "../measure/line_program.ts";
 import { type Flood, type FloodPlan, FLOODS } from "./flood_child.ts";
-import { scenario, UsageError } from "../measure/scenario.ts";
+import { listed, scenario } from "../measure/scenario.ts";
 import { renderTable } from "../measure/table.ts";
 import { waitedSeconds } from "../measure/usage.ts";
 import { type BusProcess, startConfigured } from "../measure/targets.ts";
@@ -150,14 +150,6 @@ export async function floodOnce(kinds: readonly string[], seconds: number): Prom
   return floodEffects(rows);
 }
 
-/** The items of a list with commas. Throws for an unknown one. */
-function listed<T extends string>(list: string, known: readonly T[]): T[] {
-  const items = list.split(",");
-  const odd = items.find((item) => !(known as readonly string[]).includes(item));
-  if (odd === undefined) return items as T[];
-  throw new UsageError(`expected some of ${known.join(",")}, got ${JSON.stringify(odd)}`);
-}
-
 /** The scenario of `deno task bench flood`. */
 export const FLOOD = scenario(
   "flood",
@@ -174,10 +166,10 @@ a second, 50 refusals.`,
     silence: [250, "ms that the clean client may hear nothing"],
   },
   async ({ websocket: kinds, floods: list, limits: kinds_of_limits, seconds, silence }) => {
-    const floods = listed(list, FLOODS);
+    const floods = listed("floods", list, FLOODS);
     const rows: FloodRow[] = [];
-    for (const websocket of listed(kinds, KINDS)) {
-      for (const limits of listed(kinds_of_limits, Object.keys(LIMITS))) {
+    for (const websocket of listed("websocket", kinds, KINDS)) {
+      for (const limits of listed("limits", kinds_of_limits, Object.keys(LIMITS))) {
         console.error(`${websocket}, ${limits} limits ...`);
         rows.push(...await rowsOf({ websocket, limits }, floods, seconds));
       }

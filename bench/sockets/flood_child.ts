@@ -5,7 +5,7 @@
 import process from "node:process";
 import { deflateRawSync } from "node:zlib";
 import { encodePing, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
-import { clientFrame, upgradeRequest } from "../measure/socket.ts";
+import { BINARY, clientFrame, upgradeRequest } from "../measure/socket.ts";
 
 /** The kinds of bytes that are sent at full speed. */
 export const FLOODS = [
@@ -24,7 +24,7 @@ export interface FloodPlan {
 }
 
 const CHUNK_BYTES = 262_144;
-const BINARY = 0x82, BINARY_MORE = 0x02, MORE = 0x00, PING = 0x89, COMPRESSED = 0xc2;
+const BINARY_MORE = 0x02, MORE = 0x00, PING = 0x89, COMPRESSED = 0xc2;
 const PAUSE_MS = 20;
 
 function repeated(one: Uint8Array, bytes = CHUNK_BYTES): Uint8Array<ArrayBuffer> {

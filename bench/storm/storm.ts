@@ -4,9 +4,10 @@
  * docs/architecture.md#promises; a broken promise fails the run.
  */
 import { createIssuer, type Issuer, startServer } from "../../tests/harness/cluster.ts";
+import { TLS_FILES } from "../load/targets/target_bare.ts";
 import { niceness, type Program, startProgram } from "../measure/line_program.ts";
 import { answer, measuredBy } from "../measure/program.ts";
-import { ROOT, scenario, UsageError } from "../measure/scenario.ts";
+import { scenario, UsageError } from "../measure/scenario.ts";
 import { Scrape } from "../measure/scrape.ts";
 import { renderRows, renderTable } from "../measure/table.ts";
 import { socketLine } from "../measure/targets.ts";
@@ -34,12 +35,8 @@ interface StormPlan {
   readonly nice: number;
 }
 
-const CA_FILE = `${ROOT}/tests/tls/ca.pem`;
 /** The whole process trusts the authority, since a client's own authority is parsed for each attempt. */
-const CLIENT_FLAGS = ["--allow-net", "--cert", CA_FILE];
-
-const CERT = `${ROOT}/tests/tls/server.pem`;
-const KEY = `${ROOT}/tests/tls/server_key.pem`;
+const CLIENT_FLAGS = ["--allow-net", "--cert", TLS_FILES.ca];
 
 function spentOf(before: Scrape, after: Scrape): Spent {
   const grown = (name: string) => after.sum(name) - before.sum(name);
@@ -64,11 +61,12 @@ function spentOf(before: Scrape, after: Scrape): Spent {
 async function startShield(plan: StormPlan, issuer: Issuer) {
   const limits = `handshakes_per_second = ${plan.handshakes_per_second}\n` +
     `#constant limits.handshake_burst = ${plan.handshake_burst}\n`;
-  const tls = plan.tls ? `tls_cert = "${CERT}"\ntls_key = "${KEY}"\n` : "";
+  const { cert, key } = TLS_FILES;
+  const tls = plan.tls ? `tls_cert = "${cert}"\ntls_key = "${key}"\n` : "";
   const lines = `heartbeat_ms = 600_000\ndrain_ms = 0\n${plan.socket_line}${tls}`;
   const config = `${issuer.config}\n[limits]\n${limits}`;
   const shield = await startServer("shield", config, issuer.dir, lines);
-  const { url = "", ops_url = "" } = shield.ready;
+  const { socket_url: url, ready: { ops_url = "" } } = shield;
   const scrape = async () => new Scrape(await (await fetch(`${ops_url}/metrics`)).text());
   return {
     url,
@@ -123,7 +121,7 @@ async function measure(plan: StormPlan): Promise<StormRound> {
   );
   await using target = await startShield(plan, issuer);
   await using pair = startProgram("bench/storm/storm_pair_child.ts", { flags: CLIENT_FLAGS });
-  const url = `${target.url.replace(/^http/, "ws")}/v1/socket`;
+  const { url } = target;
   const wire = { protocol: "arqon", url, tokens: [token] } as const;
   await pair.say({ wire, rate: plan.rate } satisfies PairPlan);
   await pair.next();

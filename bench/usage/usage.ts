@@ -7,11 +7,12 @@ import { type Load, openLoad } from "../load/crowd/driver.ts";
 import { busTarget } from "../load/crowd/turns.ts";
 import { type Group, ownRooms } from "../load/plans/plan.ts";
 import { ROOT, scenario } from "../measure/scenario.ts";
+import { until } from "../measure/scrape.ts";
 import { sumOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
-import { type BusProcess, startConfigured } from "../measure/targets.ts";
+import { type BusProcess, startConfigured, type TokenFor, tokens } from "../measure/targets.ts";
 import { cpuSecondsBetween, usagesOf } from "../measure/usage.ts";
-import { CONFIG, type TokenFor, tokens } from "../policy/policy_bus.ts";
+import { CONFIG } from "../policy/policy_bus.ts";
 import { fitPrices, type FittedRun, pricedAt } from "./fit.ts";
 
 /** The minimum share of the CPU time in checked runs whose cost is within this tolerance. */
@@ -35,7 +36,6 @@ enabled = true
 room = "kept-*"
 durable = true
 `;
-const ARRIVE_MS = 30_000;
 const MINUTE_MS = 60_000;
 
 /** One tenant: its connections, the size of its messages, and its rate while it sends. */
@@ -88,21 +88,16 @@ async function usedOf(bus: BusProcess, token: string): Promise<Record<string, nu
 
 /** Waits until the ledger has every message that was received. */
 async function settled(bus: BusProcess, token: string, received: number) {
-  const begun_ms = performance.now();
-  for (;;) {
-    const used = await usedOf(bus, token);
-    if (used["deliveries"] === received) return used;
-    if (performance.now() - begun_ms > ARRIVE_MS) throw new Error("the ledger lacks deliveries");
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+  let used: Record<string, number> = {};
+  const isThere = async () => (used = await usedOf(bus, token))["deliveries"] === received;
+  await until(isThere, "the deliveries in the ledger", 200);
+  return used;
 }
 
 /** Repeatable random numbers from 0 to 1. */
-function* sameNumbers(): Generator<number> {
-  for (let state = 1;;) {
-    state = (state * 48_271) % 2_147_483_647;
-    yield state / 2_147_483_647;
-  }
+function sameNumbers(): () => number {
+  let state = 1;
+  return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
 }
 
 /** The minimum part of a run for which an active tenant sends. */
@@ -114,11 +109,11 @@ interface Turn {
   readonly seconds: number;
 }
 
-function turnsOf(numbers: Generator<number, never>, seconds: number): Turn[] {
+function turnsOf(number: () => number, seconds: number): Turn[] {
   return LOADS.map(() => {
-    const is_on = numbers.next().value > 1 / 3;
-    const own = is_on ? (LEAST + (1 - LEAST) * numbers.next().value) * seconds : 0;
-    return { pause_seconds: (seconds - own) * numbers.next().value, seconds: own };
+    const is_on = number() > 1 / 3;
+    const own = is_on ? (LEAST + (1 - LEAST) * number()) * seconds : 0;
+    return { pause_seconds: (seconds - own) * number(), seconds: own };
   });
 }
 
@@ -173,8 +168,8 @@ async function measure(runs: number, rounds: number, seconds: number): Promise<M
     loads.push(owned.use(await openLoad(target, { groups, processes: 1, echo: false })));
   }
   const crowd = { bus, token, loads, received: 0 };
-  const numbers = sameNumbers() as Generator<number, never>;
-  const plan = Array.from({ length: runs }, () => turnsOf(numbers, seconds));
+  const number = sameNumbers();
+  const plan = Array.from({ length: runs }, () => turnsOf(number, seconds));
   // The optimising compiler must have compiled every load before the measurement.
   const everybody = LOADS.map(() => ({ pause_seconds: 0, seconds }));
   for (let run = 0; run < 2; run++) await runOnce(crowd, everybody);

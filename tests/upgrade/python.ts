@@ -3,6 +3,6 @@ import { pythonPackages } from "../../tasks/checkout/programs.ts";
 
 /** Its path; set `PYTHONPATH` to `sdk/python/src` of the tree. */
 export async function pythonWithSdk(): Promise<string> {
-  const packages = ["protobuf>=6.31.1,<8", "websockets>=15,<18"];
+  const packages = ["h11>=0.16,<1", "protobuf>=6.31.1,<8", "websockets>=15,<18"];
   return `${await pythonPackages("sdk_python", packages)}/python`;
 }

@@ -2,12 +2,10 @@
  * ArqonBus as two targets: one process with the embedded Spine, and a Shield and a Brain on NATS. Limits are raised
  * until they have no effect, as the peers have none; all other settings have their defaults.
  */
-import { importJWK, SignJWT } from "@panva/jose";
 import { createIssuer, startServer } from "../../../tests/harness/cluster.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
-import { DEV_AUDIENCE, DEV_ISSUER } from "../../../arq/bus/dev_bus.ts";
 import { VERSION } from "../../../shared/version.ts";
-import { startConfigured } from "../../measure/targets.ts";
+import { startConfigured, type TokenFor, tokens } from "../../measure/targets.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 import { caOf, PLAIN_ABILITIES, TLS_FILES } from "./target_bare.ts";
 
@@ -33,10 +31,7 @@ const tlsLines = (tls: boolean) =>
   tls ? `tls_cert = "${TLS_FILES.cert}"\ntls_key = "${TLS_FILES.key}"\n` : "";
 
 /** One token for each tenant, each for a separate user. */
-async function tokens(
-  tenants: number,
-  tokenFor: (claims: { tenant_id: string; sub: string }) => Promise<string>,
-): Promise<string[]> {
+async function tokensOf(tenants: number, tokenFor: TokenFor): Promise<string[]> {
   const all: string[] = [];
   for (let index = 0; index < tenants; index++) {
     all.push(await tokenFor({ tenant_id: `tenant-${index}`, sub: `user-${index}` }));
@@ -53,13 +48,7 @@ async function startEmbedded(
   const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n${more}${tlsLines(options.tls)}
 [ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${sections}${LIMITS}`;
   const bus = owned.use(await startConfigured(config));
-  const jwk = JSON.parse(await Deno.readTextFile(bus.key_file));
-  const key = await importJWK(jwk, "RS256");
-  const tokenFor = (claims: Record<string, unknown>) =>
-    new SignJWT(claims).setProtectedHeader({ alg: "RS256", kid: jwk.kid })
-      .setIssuer(DEV_ISSUER).setAudience(DEV_AUDIENCE).setIssuedAt().setExpirationTime("24h")
-      .sign(key);
-  const given = await tokens(options.tenants, (claims) => tokenFor({ role: "user", ...claims }));
+  const given = await tokensOf(options.tenants, await tokens(bus));
   const ca = await caOf(options.tls);
   const stack = owned.move();
   return {
@@ -80,15 +69,14 @@ async function startOnNats(options: TargetOptions): Promise<RunningTarget> {
   const all = config + LIMITS + issuer.config;
   const lines = `drain_ms = 0\n${tlsLines(options.tls)}`;
   const shield = owned.use(await startServer("shield", all, issuer.dir, lines));
-  const url = `${(shield.ready["url"] ?? "").replace(/^http/, "ws")}/v1/socket`;
-  const given = await tokens(options.tenants, issuer.tokenFor);
+  const given = await tokensOf(options.tenants, issuer.tokenFor);
   const ca = await caOf(options.tls);
   const stack = owned.move();
   return {
     version: VERSION,
     pids: [shield.pid],
     beside_pids: [nats.pid, brain.pid],
-    wire: { protocol: "arqon", url, tokens: given, ...ca },
+    wire: { protocol: "arqon", url: shield.socket_url, tokens: given, ...ca },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }

@@ -3,6 +3,7 @@
  * not validate received data.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
+import { Asked } from "../../measure/asked.ts";
 import { connectSocket, type LoadSocket } from "../../measure/socket.ts";
 import type { Wire, WireConnection, WireOptions } from "../targets/target.ts";
 
@@ -80,25 +81,22 @@ function publication(room_id: string, body: Uint8Array): Uint8Array {
 class ArqonConnection implements WireConnection {
   readonly #socket: LoadSocket;
   readonly #options: WireOptions;
-  readonly #pending = new Map<number, PromiseWithResolvers<void>>();
+  readonly #asked: Asked;
   #request_id = 0;
 
   constructor(socket: LoadSocket, options: WireOptions) {
     this.#socket = socket;
     this.#options = options;
     socket.onmessage = (frame) => this.#onFrame(frame);
-    socket.onend = (why) => {
-      options.onProblem(why);
-      for (const { reject } of this.#pending.values()) reject(new Error(why));
-    };
+    this.#asked = new Asked(options.onProblem);
+    socket.onend = (why) => this.#asked.fail(why);
   }
 
   subscribe(room_id: string): Promise<void> {
     const request_id = ++this.#request_id;
-    const pending = Promise.withResolvers<void>();
-    this.#pending.set(request_id, pending);
+    const accepted = this.#asked.ask(request_id);
     this.#socket.send(encodeSub({ room_id, request_id, batch: this.#options.batch }));
-    return pending.promise;
+    return accepted;
   }
 
   publish(room_id: string, body: Uint8Array): void {
@@ -141,10 +139,8 @@ class ArqonConnection implements WireConnection {
     if (frame.kind === "err") this.#options.onProblem(`${frame.code}: ${frame.message}`);
     if (frame.kind !== "ack") return;
     const { request_id, code, message } = frame.ack;
-    const pending = this.#pending.get(Number(request_id));
-    this.#pending.delete(Number(request_id));
-    if (code === 0) pending?.resolve();
-    else pending?.reject(new Error(`refused with ${code}: ${message}`));
+    if (code === 0) this.#asked.answer(Number(request_id));
+    else this.#asked.refuse(Number(request_id), `refused with ${code}: ${message}`);
   }
 }
 

@@ -12,8 +12,7 @@ import pytest_asyncio
 from bus import Bus
 from leaks import held, nothing_more_than
 
-from arqon._connection import hand_over
-from arqon._state import held_lock
+from arqon import _driver, room_state
 
 
 def pytest_collection_finish() -> None:
@@ -63,11 +62,11 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         waited.append(seconds)
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(held_lock, "sleep", pause)
+    monkeypatch.setattr(room_state, "sleep", pause)
     return waited
 
 
 @pytest.fixture
 def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scripted Shield has no other server behind it, so a move does not wait for one."""
-    monkeypatch.setattr(hand_over, "_LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(_driver, "_LINGER_SECONDS", 0.0)

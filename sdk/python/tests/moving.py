@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from peer import Peer, ack, command_answer
+from peer import Peer, ack, answer_of, request_of
 from websockets.asyncio.server import ServerConnection
 
 import arqon
@@ -18,7 +18,6 @@ from arqon._gen import (
     PresenceUpdate,
     Subscribe,
     SystemSignal,
-    Unsubscribe,
 )
 
 # With these options a client does not wait between attempts, or before it moves.
@@ -103,19 +102,20 @@ class Shields(Peer):
         shield = len(self.sockets)
         self.sockets.append(socket)
         async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] == 0x01:
-                await self._before_command(shield)
-                await socket.send(command_answer(Envelope.FromString(frame[1:])))
-            elif frame[0] == 0x02:
-                subscribe = Subscribe.FromString(frame[1:])
-                meta = json.loads(subscribe.member_meta) if subscribe.member_meta else None
-                sub = Sub(shield, meta, subscribe.request_id, socket)
+            if frame[0] == 0x07:
+                assert isinstance(frame, bytes)
+                if shield > 0 or self._released:
+                    await socket.send(b"\x08" + frame[1:])
+                else:
+                    self._pings.append(frame[1:])
+                continue
+            request = request_of(frame)
+            if isinstance(request, Subscribe):
+                meta = json.loads(request.member_meta) if request.member_meta else None
+                sub = Sub(shield, meta, request.request_id, socket)
                 self.subs.append(sub)
                 await self._answer(sub)
-            elif frame[0] == 0x03:
-                await socket.send(ack(Unsubscribe.FromString(frame[1:]).request_id))
-            elif frame[0] == 0x07 and (shield > 0 or self._released):
-                await socket.send(b"\x08" + frame[1:])
-            elif frame[0] == 0x07:
-                self._pings.append(frame[1:])
+                continue
+            if isinstance(request, Envelope):
+                await self._before_command(shield)
+            await socket.send(answer_of(request))

@@ -89,13 +89,6 @@ def ack(request_id: int, **fields: object) -> bytes:
     return b"\x09" + Ack(request_id=request_id, **fields).SerializeToString()  # type: ignore[arg-type]
 
 
-def msg(room: str, sender: str, twist: str, type: str) -> bytes:
-    """A MSG frame with an event."""
-    envelope = Envelope(room_id=room, sender_id=sender, headers={"X-Twist-ID": twist})
-    envelope.event.type = type
-    return b"\x04" + envelope.SerializeToString()
-
-
 def signal(room: str, kind: str) -> bytes:
     """A MSG frame with a signal of the bus about the room."""
     envelope = Envelope(room_id=room)
@@ -114,35 +107,45 @@ ROOM_ANSWERS: dict[str, Answers] = {
     "presence.count": {"connections": 0, "users": 0},
 }
 MEMBERS: Answers = {"members": [], "connections": 0, "users": 0, "pages": 1}
+ClientRequest = Envelope | Subscribe | Unsubscribe | Refresh
+_REQUESTS: dict[int, type[ClientRequest]] = {
+    0x01: Envelope,
+    0x02: Subscribe,
+    0x03: Unsubscribe,
+    0x06: Refresh,
+}
 
 
-def command_answer(envelope: Envelope) -> bytes:
-    """The ACK of a command: `ROOM_ANSWERS`; of `presence.list` three pages; of a publish none."""
-    name = envelope.cmd.name
-    if not name:
-        return ack(envelope.request_id)
-    answer = ROOM_ANSWERS.get(name)
-    if name == "presence.list":
-        page = json.loads(envelope.cmd.data)["after"] if envelope.cmd.data else 0
+def request_of(frame: bytes | str) -> ClientRequest:
+    """The request in a frame of the client."""
+    assert isinstance(frame, bytes)
+    return _REQUESTS[frame[0]].FromString(frame[1:])
+
+
+async def requests(socket: ServerConnection) -> AsyncIterator[ClientRequest]:
+    """The client's requests; answers a PING."""
+    async for frame in socket:
+        if frame[0] == 0x07:
+            assert isinstance(frame, bytes)
+            await socket.send(b"\x08" + frame[1:])
+        else:
+            yield request_of(frame)
+
+
+def answer_of(request: ClientRequest) -> bytes:
+    """The ACK of a healthy Shield with an empty room; of `presence.list` three pages."""
+    name = request.cmd.name if isinstance(request, Envelope) else ""
+    answer = MEMBERS if isinstance(request, Subscribe) else ROOM_ANSWERS.get(name)
+    if isinstance(request, Envelope) and name == "presence.list":
+        page = json.loads(request.cmd.data)["after"] if request.cmd.data else 0
         answer = {**MEMBERS, **({"next": page + 1} if page < 2 else {})}
-    return ack(envelope.request_id, result=json.dumps(answer).encode())
+    return ack(request.request_id, result=b"" if answer is None else json.dumps(answer).encode())
 
 
 async def serve_room(_: Peer, socket: ServerConnection) -> None:
     """Answers everything as a healthy Shield with an empty room does."""
-    async for frame in socket:
-        assert isinstance(frame, bytes)
-        if frame[0] == 0x01:
-            await socket.send(command_answer(Envelope.FromString(frame[1:])))
-        elif frame[0] == 0x02:
-            sub = Subscribe.FromString(frame[1:])
-            await socket.send(ack(sub.request_id, result=json.dumps(MEMBERS).encode()))
-        elif frame[0] == 0x03:
-            await socket.send(ack(Unsubscribe.FromString(frame[1:]).request_id))
-        elif frame[0] == 0x06:
-            await socket.send(ack(Refresh.FromString(frame[1:]).request_id))
-        elif frame[0] == 0x07:
-            await socket.send(b"\x08" + frame[1:])
+    async for request in requests(socket):
+        await socket.send(answer_of(request))
 
 
 def reset(socket: ServerConnection, first: bytes = b"") -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from itertools import cycle
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
+from typing import Literal
+from urllib.parse import urlsplit
 
 import pytest
 from leaks import living_sessions
-from peer import TOKEN, Peer, ack, raw_server, reset, serve_room
+from peer import TOKEN, Peer, ack, raw_server, requests, reset, serve_room
 from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen import Envelope
+from arqon._session.http_socket import BrokenAnswerError, HttpRequests, place_of
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FAST = arqon.Backoff(base_ms=1, max_ms=2)
@@ -33,12 +36,24 @@ ANSWERS = {
 }
 
 
+@pytest.mark.parametrize("transport", ["websocket", "http"])
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
-async def test_upgrades_answered_with_nonsense(answer: bytes) -> None:
+async def test_connections_answered_with_nonsense(
+    answer: bytes, transport: Literal["websocket", "http"]
+) -> None:
     async with raw_server(answer) as url:
         with pytest.raises(arqon.ArqonError) as refused:
-            await arqon.connect(url, token=TOKEN, handshake_timeout_ms=5_000)
+            await arqon.connect(url, token=TOKEN, transport=transport, handshake_timeout_ms=5_000)
         assert refused.value.reason == "unreachable"
+
+
+@pytest.mark.parametrize("size", [b"0x2", b"+2", b"0_2"])
+async def test_a_length_that_other_readers_of_http_refuse_is_refused(size: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with raw_server(head + size + b"\r\nhi\r\n0\r\n\r\n") as url:
+        requests = HttpRequests(place_of(urlsplit(url), None))
+        with pytest.raises(BrokenAnswerError):
+            await requests.ask("GET", "/", {"Host": "bus"})
 
 
 async def test_random_frames_end_in_typed_errors() -> None:
@@ -72,12 +87,9 @@ async def test_answers_that_are_no_answers() -> None:
     results = [b"{", b"[1]", b'{"version":"7"}', b"\xff", b"[" * 100_000, b"null"]
 
     async def script(_: Peer, socket: ServerConnection) -> None:
-        number = 0
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            request_id = Envelope.FromString(frame[1:]).request_id
-            await socket.send(ack(request_id, result=results[number % len(results)]))
-            number += 1
+        replies = cycle(results)
+        async for request in requests(socket):
+            await socket.send(ack(request.request_id, result=next(replies)))
 
     async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
         room = bus.room("lobby")
@@ -121,10 +133,9 @@ async def test_half_of_a_surrogate_pair_is_an_invalid_field() -> None:
 
 async def test_members_whose_pages_never_end() -> None:
     async def script(_: Peer, socket: ServerConnection) -> None:
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            page = b'{"members":[],"connections":0,"users":0,"next":"again"}'
-            await socket.send(ack(Envelope.FromString(frame[1:]).request_id, result=page))
+        page = b'{"members":[],"connections":0,"users":0,"next":"again"}'
+        async for request in requests(socket):
+            await socket.send(ack(request.request_id, result=page))
 
     async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
         with pytest.raises(arqon.MalformedFrame, match="follows itself"):

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from leaks import held, nothing_more_than
-from peer import TOKEN, Peer, ack, command_answer, serve_room
+from peer import TOKEN, Peer, ack, answer_of, requests, serve_room
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen import Envelope
+from arqon._gen import Envelope, Subscribe
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TURNS_MAX = 2_000
@@ -105,10 +105,9 @@ async def test_publishes_that_wait_for_the_window_or_a_connection() -> None:
         if peer.attempts > 1:
             await serve_room(peer, socket)
             return
-        async for frame in socket:
-            assert isinstance(frame, bytes)
+        async for request in requests(socket):
             await answering.wait()
-            await socket.send(ack(Envelope.FromString(frame[1:]).request_id))
+            await socket.send(ack(request.request_id))
             await socket.close(1012, "restart;spread_ms=20")
 
     async with (
@@ -145,15 +144,11 @@ async def test_a_loop_that_is_cancelled_loses_no_message() -> None:
     sent = 50
 
     async def script(_: Peer, socket: ServerConnection) -> None:
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] != 0x01:
-                await serve_one(socket, frame)
-                continue
-            await serve_one(socket, frame)
-            envelope = Envelope.FromString(frame[1:])
-            echo = Envelope(room_id="lobby", sender_id="a", event=envelope.event)
-            await socket.send(b"\x04" + echo.SerializeToString())
+        async for request in requests(socket):
+            await socket.send(answer_of(request))
+            if isinstance(request, Envelope):
+                echo = Envelope(room_id="lobby", sender_id="a", event=request.event)
+                await socket.send(b"\x04" + echo.SerializeToString())
 
     async with (
         Peer(script) as peer,
@@ -177,28 +172,20 @@ async def test_a_loop_that_is_cancelled_loses_no_message() -> None:
         await sending
 
 
-async def serve_one(socket: ServerConnection, frame: bytes) -> None:
-    if frame[0] == 0x01:
-        await socket.send(command_answer(Envelope.FromString(frame[1:])))
-    else:
-        await socket.send(ack(int(frame[-1])))
-
-
 async def test_a_lock_whose_waiter_was_cancelled_is_released() -> None:
     asked, cancelled, unlocked = asyncio.Event(), asyncio.Event(), asyncio.Event()
     fences: list[int] = []
 
     async def script(_: Peer, socket: ServerConnection) -> None:
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            envelope = Envelope.FromString(frame[1:])
-            if envelope.cmd.name == "room.lock":
+        async for request in requests(socket):
+            assert isinstance(request, Envelope)
+            if request.cmd.name == "room.lock":
                 asked.set()
                 await cancelled.wait()
-            elif envelope.cmd.name == "room.unlock":
-                fences.append(envelope.cmd.fence)
+            elif request.cmd.name == "room.unlock":
+                fences.append(request.cmd.fence)
                 unlocked.set()
-            await socket.send(command_answer(envelope))
+            await socket.send(answer_of(request))
 
     async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
         locking = asyncio.ensure_future(locks(bus.room("lobby")))
@@ -213,10 +200,9 @@ async def test_a_lock_whose_waiter_was_cancelled_is_released() -> None:
 
 async def test_close_with_everything_open() -> None:
     async def script(_: Peer, socket: ServerConnection) -> None:
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] == 0x02:
-                await serve_one(socket, frame)
+        async for request in requests(socket):
+            if isinstance(request, Subscribe):
+                await socket.send(answer_of(request))
 
     async with Peer(script) as peer:
         bus = await arqon.connect(peer.url, token=TOKEN)

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 from bus import Bus
-from peer import TOKEN, Peer, ack, signal
+from peer import TOKEN, Peer, ack, requests, signal
 from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
 from arqon._gen import Envelope, Subscribe
-from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest
-from arqon._state.watched_values import Changes, Value, put
-from arqon.optimistic import optimistic
+from arqon.optimistic import GuessedCall, Rebase, ReducerGuest, optimistic
+from arqon.reducers import Changes, Value, put
 
 _BUILT = Path(__file__).resolve().parents[3] / "policies/build/reducers"
 _AUCTION = (_BUILT / "auction.wasm").read_bytes()
@@ -182,20 +181,17 @@ async def test_a_kick_or_a_ban_withdraws_predictions_and_refuses_calls(kind: str
 
     async def script(_: Peer, socket: ServerConnection) -> None:
         sockets.append(socket)
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] == 0x02:
-                await socket.send(ack(Subscribe.FromString(frame[1:]).request_id))
-                continue
-            envelope = Envelope.FromString(frame[1:])
-            if envelope.cmd.name == "room.values":
+        async for request in requests(socket):
+            if isinstance(request, Subscribe):
+                await socket.send(ack(request.request_id))
+            elif isinstance(request, Envelope) and request.cmd.name == "room.values":
                 values = b'{"scope":"s","version":1,"values":[]}'
-                await socket.send(ack(envelope.request_id, result=values))
-            elif envelope.cmd.name == "room.call":
-                calls.append(envelope.request_id)
+                await socket.send(ack(request.request_id, result=values))
+            elif isinstance(request, Envelope) and request.cmd.name == "room.call":
+                calls.append(request.request_id)
                 if len(calls) == 1:
                     answer = b'{"entry":2,"visible":true,"answer":1}'
-                    await socket.send(ack(envelope.request_id, result=answer))
+                    await socket.send(ack(request.request_id, result=answer))
 
     counter = (_BUILT / "counter.wasm").read_bytes()
     reason = "room-banned" if kind == "BAN" else "disconnected"

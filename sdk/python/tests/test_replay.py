@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bus import Bus, CuttableProxy
-from peer import TOKEN, Peer, ack
+from peer import TOKEN, Peer, ack, requests
 from waits import until
 from websockets.asyncio.server import ServerConnection
 
@@ -100,17 +100,16 @@ class StoredRoom(Peer):
 
     async def _play(self, _: Peer, socket: ServerConnection) -> None:
         subs = 0
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] == 0x01:
+        async for request in requests(socket):
+            if isinstance(request, Envelope):
                 if self._before_page:
                     await socket.send(self._before_page)
                 page = History(messages=[stored(3)], offset=3, epoch="e1").SerializeToString()
-                await socket.send(ack(Envelope.FromString(frame[1:]).request_id, result=page))
-            elif frame[0] == 0x02:
-                sub, subs = Subscribe.FromString(frame[1:]), subs + 1
-                first = ack(sub.request_id, offset=3, result=b'{"offset": 3, "epoch": "e1"}')
-                for reply in [first] if subs == 1 else [one(sub) for one in self._answer]:
+                await socket.send(ack(request.request_id, result=page))
+            elif isinstance(request, Subscribe):
+                subs += 1
+                first = ack(request.request_id, offset=3, result=b'{"offset": 3, "epoch": "e1"}')
+                for reply in [first] if subs == 1 else [one(request) for one in self._answer]:
                     await socket.send(reply)
 
 

@@ -5,12 +5,11 @@ reports an error with its offset, and continues the subscription and the history
 from __future__ import annotations
 
 import asyncio
-import json
 
 import pytest
 from google.protobuf import __version__ as protobuf_version
 from google.protobuf.message import DecodeError
-from peer import TOKEN, Peer, ack
+from peer import TOKEN, Peer, ack, requests
 from websockets.asyncio.server import ServerConnection
 
 import arqon
@@ -48,19 +47,15 @@ async def test_one_message_that_cannot_be_read() -> None:
             Envelope.FromString(stored(2, TORN))
 
     async def script(_: Peer, socket: ServerConnection) -> None:
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] == 0x01:
-                request = Envelope.FromString(frame[1:])
+        async for request in requests(socket):
+            if isinstance(request, Envelope):
                 page = History(offset=3, epoch="e").SerializeToString()
                 for one in (stored(1), stored(2, TORN), stored(3)):
                     page += bytes((0x0A, len(one))) + one
                 await socket.send(ack(request.request_id, result=page))
-            if frame[0] != 0x02:
+            if not isinstance(request, Subscribe):
                 continue
-            sub = Subscribe.FromString(frame[1:])
-            place = json.dumps({"epoch": "e"}).encode()
-            await socket.send(ack(sub.request_id, offset=0, result=place))
+            await socket.send(ack(request.request_id, offset=0, result=b'{"epoch": "e"}'))
             await socket.send(b"\x04" + stored(1))
             await socket.send(b"\x04" + stored(2, TORN))
             await socket.send(batch(stored(3), stored(4, TORN), stored(5)))

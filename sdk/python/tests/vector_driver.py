@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 import arqon
 from arqon import MalformedFrame
+from arqon._clock import Backoff, backoff_delay_ms
 from arqon._gen import (
     Ack,
     Command,
@@ -29,12 +30,10 @@ from arqon._gen import (
     Welcome,
 )
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
-from arqon._session.delta_bases import DeltaBases
+from arqon._session.deltas import DeltaBases, apply_fossil, apply_vcdiff
 from arqon._subscription.position import Place
 from arqon._subscription.replay import Reading
-from arqon._time.clock import Backoff, backoff_delay_ms
 from arqon._wire import frames
-from arqon._wire.diffs import apply_fossil, apply_vcdiff
 from arqon._wire.frames import Ping, Pong, decode_server_frame, payload_field
 from arqon.errors import error_from_wire, error_of
 from arqon.errors_gen import ERRORS

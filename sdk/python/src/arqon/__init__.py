@@ -8,16 +8,15 @@ refusal is an `ArqonError`; this module has one subclass per reason (`TokenExpir
 import logging
 
 from arqon import errors_gen
+from arqon._clock import Backoff
 from arqon._proof.verified_log import VerifiedLog
-from arqon._state.held_lock import Lock
 from arqon._subscription.position import Position
-from arqon._time.clock import Backoff
 from arqon.codec import Codec, JsonCodec, ProtobufCodec, json_codec, protobuf_codec
 from arqon.connection import Connection, connect
 from arqon.errors import ArqonError
 from arqon.errors_gen import *  # noqa: F403
 from arqon.explanation import Explanation, Published
-from arqon.listener import Listener
+from arqon.listener import Listener, TypedMessage, TypedRoom
 from arqon.message import Message, Signal
 from arqon.options import Options, Status
 from arqon.presence import Member, MemberCount, PresenceChange, PresenceChanges
@@ -25,6 +24,7 @@ from arqon.proof import WITH_RECEIPT, LogError, Proof, ProofError, ProofEvidence
 from arqon.room import History, Room
 from arqon.room_state import (
     Lease,
+    Lock,
     RoomEvent,
     RoomState,
     StateSnapshot,
@@ -33,7 +33,6 @@ from arqon.room_state import (
 )
 from arqon.signing import Signer, ed25519_key
 from arqon.sync import SyncConnection, SyncState, SyncSubscription, connect_sync
-from arqon.typed_room import TypedMessage, TypedRoom
 
 __version__ = "0.1.0"
 

@@ -1,15 +1,15 @@
-"""The public API of a connection: `connect` and `Connection`. `driver.py` implements it."""
+"""The public API of a connection: `connect` and `Connection`. `_driver.py` implements it."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from arqon._connection.driver import Driver
+from arqon._clock import Duration
+from arqon._driver import Driver
 from arqon._subscription.buffer import Overflow
 from arqon._subscription.position import Position
 from arqon._subscription.room_entry import SubscribeOptions
-from arqon._time.clock import Duration
 from arqon.errors import ArqonError
 from arqon.explanation import Explanation, Published, explanation_of, question_of
 from arqon.message import Message

@@ -7,16 +7,6 @@ from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 _MESSAGE_CHARS_MAX: Final = 1_024
-# The attributes that a copy of an error keeps.
-_KEPT: Final = (
-    "message",
-    "code",
-    "retry_after_ms",
-    "room",
-    "action",
-    "trace_id",
-    "connection_id",
-)
 _CLASSES: Final[dict[str, type[ArqonError]]] = {}
 Row: TypeAlias = tuple[int, int, str, str, int, str]
 
@@ -110,7 +100,7 @@ class ArqonError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles keep text, code, wait, room, action, trace and connection."""
-        return partial(type(self), **{name: getattr(self, name) for name in _KEPT}), ()
+        return partial(type(self), message=self.message), (), vars(self)
 
     def again(self) -> ArqonError:
         """A copy for another receiver: each raises its own exception."""

@@ -1,21 +1,121 @@
-"""A handler function instead of a loop: `Room.listen`. One message at a time, in order."""
+"""A handler function in place of a loop, `Room.listen`, and typed events, `Room.typed`."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, cast
 
+from arqon.codec import Codec
 from arqon.errors import ArqonError, error_of
+from arqon.explanation import Published
+from arqon.message import Message
 from arqon.proof import LogError, ProofError
 
 if TYPE_CHECKING:
-    from arqon._connection.driver import Driver
+    from typing_extensions import Unpack
+
+    from arqon._driver import Driver
     from arqon.room import Room
-    from arqon.typed_room import TypedRoom
 
 T = TypeVar("T")
+OnInvalid: TypeAlias = Literal["report", "raise"]
+
+
+@dataclass(frozen=True)
+class TypedMessage(Generic[T]):
+    """One item of a typed room."""
+
+    message: Message
+    value: T | None
+    """None for a signal (`message.signal`), for example a gap."""
+
+
+class TypedPublishOptions(TypedDict, total=False):
+    """The options of `TypedRoom.publish`: the codec has content type and schema."""
+
+    message_id: str | None
+    ack: bool
+    timeout_ms: int | None
+    headers: Mapping[str, str] | None
+    trace_id: str | None
+    traceparent: str | None
+
+
+class TypedRoom(Generic[T]):
+    """A typed room of `Room.typed`: like a room, but only events of that type, and signals."""
+
+    def __init__(self, room: Room, type: str, codec: Codec[T], on_invalid: OnInvalid) -> None:
+        """Use `Room.typed`."""
+        if on_invalid not in ("report", "raise"):
+            raise ValueError(f"on_invalid is {on_invalid!r}; expected 'report' or 'raise'")
+        self.room = room
+        """The room itself: members, state, position."""
+        self.type = type
+        self._codec = codec
+        self._on_invalid = on_invalid
+
+    @property
+    def id(self) -> str:
+        """The room's id."""
+        return self.room.id
+
+    async def publish(self, value: T, **options: Unpack[TypedPublishOptions]) -> Published:
+        """As `Room.publish`. Raises `SchemaViolation`, and sends nothing, for an invalid value."""
+        codec = self._codec
+        try:
+            data = codec.encode(value)
+        except Exception as error:
+            raise self._invalid("not sent", error) from error
+        kind, schema_id = codec.content_type, codec.schema_id
+        return await self.room.publish(
+            self.type, data, content_type=kind, schema_id=schema_id, **options
+        )
+
+    def listen(
+        self, handler: Callable[[TypedMessage[T]], Awaitable[object] | object]
+    ) -> Listener[TypedMessage[T]]:
+        """As `Room.listen`."""
+        return Listener(self, self.room.bus, handler)
+
+    async def __aenter__(self) -> TypedRoom[T]:
+        """Subscribes, as the room's `async with`."""
+        await self.room.__aenter__()
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        """Ends the subscription."""
+        await self.room.__aexit__(*raised)
+
+    def __aiter__(self) -> AsyncIterator[TypedMessage[T]]:
+        """The messages from now on."""
+        return self
+
+    async def __anext__(self) -> TypedMessage[T]:
+        """The next event of this type, or signal.
+
+        Invalid data is skipped and reported to `on_error` as `SchemaViolation`. With
+        `on_invalid="raise"` it is raised here; the subscription stays open, another loop continues.
+        """
+        while True:
+            message = await self.room.__anext__()
+            if message.signal is not None:
+                return TypedMessage(message, None)
+            if message.type != self.type:
+                continue
+            try:
+                return TypedMessage(message, self._codec.decode(message.raw))
+            except Exception as error:
+                invalid = self._invalid(f"from {message.sender}", error)
+                invalid.__cause__ = error
+            if self._on_invalid == "raise":
+                raise invalid
+            self.room.bus.call(self.room.bus.options.on_error, invalid)
+
+    def _invalid(self, what: str, error: Exception) -> ArqonError:
+        return error_of("schema-violation", f"{self.type!r} in {self.id}, {what}: {error}")
 
 
 class Listener(Generic[T]):

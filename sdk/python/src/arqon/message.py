@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -195,9 +196,10 @@ def _signal_of(signal: SystemSignal) -> Signal:
     return Signal(cast("SignalKind", name), signal.target, signal.reason, signal.until_ms)
 
 
-def gap_message(room: str, reason: str, timestamp_ms: int) -> Message:
+def gap_message(room: str, reason: str) -> Message:
     """A GAP that the SDK itself inserts where messages were lost."""
-    return Message(room, timestamp_ms=timestamp_ms, signal=Signal("GAP", room, reason))
+    now_ms = int(time.time() * 1_000)
+    return Message(room, timestamp_ms=now_ms, signal=Signal("GAP", room, reason))
 
 
 def put_out(room: str, signal: Signal | None) -> ArqonError | None:

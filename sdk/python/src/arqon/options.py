@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, TypedDict, cast
 from urllib.parse import urlsplit
 
-from arqon._session.dial import Transport
+from arqon._clock import Backoff, backoff_of
+from arqon._session.session import Transport
 from arqon._session.token import TokenSource
-from arqon._time.clock import Backoff, backoff_of
 from arqon.errors import ArqonError
 from arqon.proof import Proof, proof_of
 from arqon.signing import Signer

@@ -10,8 +10,7 @@ from weakref import WeakSet
 
 from arqon._gen import PresenceLeave, PresenceMember
 from arqon._subscription.buffer import MessageBuffer
-from arqon._wire.frames import decode_presence
-from arqon._wire.wire import malformed
+from arqon._wire.frames import decode_presence, malformed
 from arqon.message import json_of
 
 UPDATE: Final = "PRESENCE_UPDATE"

@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from arqon._gen import Command, Envelope, Event, HistoryQuery
 from arqon._proof.verified_log import LogVerifier, room_log
-from arqon._request.sender import send, traced_by
-from arqon._state.state_repair import StateRepair
+from arqon._session.requests import send, traced_by
 from arqon._subscription.position import Position
 from arqon._subscription.replay import replay
 from arqon._subscription.room_entry import Reader, RoomEntry, SubscribeOptions
-from arqon._wire.frames import answer_of, decode_history, fields
-from arqon._wire.wire import built, malformed
+from arqon._subscription.state_repair import StateRepair
+from arqon._wire.frames import answer_of, built, decode_history, fields, malformed
 from arqon.codec import Codec
 from arqon.errors import error_of
 from arqon.explanation import Published
-from arqon.listener import Listener
+from arqon.listener import Listener, OnInvalid, TypedRoom
 from arqon.message import JSON_TYPE, Message, encode_data, json_of, message_of
 from arqon.presence import Member, MemberCount, MemberTable, PresenceChanges, read_members
 from arqon.room_state import RoomState, StateVersion
-from arqon.typed_room import OnInvalid, TypedRoom
 
 if TYPE_CHECKING:
-    from arqon._connection.driver import Driver
+    from arqon._driver import Driver
 
 T = TypeVar("T")
 # A room's id, or a prefix of ids followed by `*`.

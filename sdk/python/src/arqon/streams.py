@@ -13,8 +13,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from arqon._clock import Backoff, backoff_delay_ms
 from arqon._subscription.room_entry import SubscribeOptions
-from arqon._time.clock import Backoff, backoff_delay_ms
 from arqon.errors import ArqonError, error_of, is_passing
 from arqon.message import Message
 from arqon.room import Room

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Final
 
-from arqon._wire.wire import SAFE_MAX
+from arqon._wire.frames import SAFE_MAX
 from arqon.message import Message, Signal, no_constant
 
 # A frame adds four levels to this, which makes 100.

@@ -1,1 +1,1 @@
-"""Opens, keeps and ends one WebSocket."""
+"""One connection to a Shield, over WebSocket or HTTP, and the requests on it."""

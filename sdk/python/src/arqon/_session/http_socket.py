@@ -1,7 +1,7 @@
 """A socket over HTTP instead of WebSocket: it receives frames as events and sends them as requests.
 
 The events are in one streaming answer (docs/sse.md, Connections), or are polled where a proxy
-buffers that. It implements the part of HTTP/1.1 that it needs: no redirects, no cookies.
+buffers that. There are no redirects and no cookies.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import ssl
 from base64 import b64decode
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from itertools import count
 from time import monotonic
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
+import h11
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
@@ -32,8 +32,7 @@ _BATCH_BYTES: Final = 131_072
 _UNSENT_BYTES_MAX: Final = 262_144
 _BODY_BYTES_MAX: Final = 65_536
 _CLOSE_SECONDS: Final = 2
-_LINE_BYTES_MAX: Final = 65_536
-_HEADERS_MAX: Final = 256
+_HEAD_BYTES_MAX: Final = 65_536
 _PIECE_BYTES: Final = 65_536
 # Without a byte of the answer after this time a proxy is buffering it.
 _HELD_SECONDS: Final = 4
@@ -58,107 +57,73 @@ class BrokenAnswerError(ConnectionError):
     """The connection ended within an answer, or the answer is invalid."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The head of an answer; header names are in lower case."""
 
     status: int
     headers: dict[str, str]
-    is_kept: bool
-    """The connection stays open for another request."""
 
 
 class HttpStream:
-    """One connection."""
+    """One connection; h11 reads and writes HTTP/1.1 on it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_BYTES_MAX)
 
     @classmethod
     async def open(cls, host: str, port: int, tls: ssl.SSLContext | None) -> HttpStream:
         """Connects; raises OSError."""
-        return cls(*await asyncio.open_connection(host, port, ssl=tls, limit=_LINE_BYTES_MAX))
+        return cls(*await asyncio.open_connection(host, port, ssl=tls))
 
     async def ask(
         self, method: str, target: str, headers: dict[str, str], body: bytes | None = None
     ) -> Answer:
         """Sends a request and reads the head of its answer; raises OSError."""
-        lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
-        if any("\r" in line or "\n" in line for line in lines):
-            raise ValueError("a header with a line break")
-        if body is not None:
-            lines.append(f"Content-Length: {len(body)}")
-        self._writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
+        if self.is_kept:
+            self._http.start_next_cycle()
+        sized = headers if body is None else {**headers, "Content-Length": str(len(body))}
+        try:
+            request = h11.Request(method=method, target=target, headers=list(sized.items()))
+        except h11.LocalProtocolError as error:
+            raise ValueError(str(error)) from None
+        for event in (request, h11.Data(data=body or b""), h11.EndOfMessage()):
+            self._writer.write(self._http.send(event) or b"")
         await self._writer.drain()
-        while (answer := await self._head()).status < 200:
+        while isinstance(head := await self._event(), h11.InformationalResponse):
             pass
-        return answer
+        if not isinstance(head, h11.Response):
+            raise BrokenAnswerError("the connection ended")
+        found = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        return Answer(head.status_code, found)
 
-    async def body(self, answer: Answer) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncIterator[bytes]:
         """The body, piece by piece as it arrives; raises OSError if it is truncated."""
-        if answer.status == 204:
-            return
-        if "chunked" in answer.headers.get("transfer-encoding", "").lower():
-            while size := self._number((await self._line()).partition(";")[0], 16):
-                async for piece in self._exactly(size):
-                    yield piece
-                await self._line()
-            while await self._line():
-                pass
-        elif (length := answer.headers.get("content-length")) is not None:
-            async for piece in self._exactly(self._number(length, 10)):
-                yield piece
-        else:
-            while piece := await self._reader.read(_PIECE_BYTES):
-                yield piece
+        while isinstance(piece := await self._event(), h11.Data):
+            yield bytes(piece.data)
 
-    async def whole(self, answer: Answer, bytes_max: int) -> bytes:
+    async def whole(self, bytes_max: int) -> bytes:
         """The body; it stops above `bytes_max`. Raises OSError if it is truncated."""
         body = bytearray()
-        async for piece in self.body(answer):
+        async for piece in self.body():
             body += piece
             if len(body) > bytes_max:
                 break
         return bytes(body)
 
-    async def _exactly(self, size: int) -> AsyncIterator[bytes]:
-        while size > 0:
-            piece = await self._reader.read(min(size, _PIECE_BYTES))
-            if not piece:
-                raise BrokenAnswerError("the answer was cut off")
-            size -= len(piece)
-            yield piece
+    @property
+    def is_kept(self) -> bool:
+        """Whether the connection is open for another request."""
+        return self._http.our_state is self._http.their_state is h11.DONE
 
-    async def _head(self) -> Answer:
-        version, _, rest = (await self._line()).partition(" ")
-        status = rest[:3]
-        if not version.startswith("HTTP/1.") or not status.isdigit():
-            raise BrokenAnswerError("this is no HTTP")
-        headers: dict[str, str] = {}
-        while line := await self._line():
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-            if len(headers) > _HEADERS_MAX:
-                raise BrokenAnswerError("too many headers")
-        is_kept = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        return Answer(int(status), headers, is_kept)
-
-    async def _line(self) -> str:
+    async def _event(self) -> object:
         try:
-            line = await self._reader.readline()
-        except ValueError:
-            raise BrokenAnswerError("a line is too long") from None
-        if not line.endswith(b"\n"):
-            raise BrokenAnswerError("the connection ended")
-        return line.decode("latin-1").rstrip("\r\n")
-
-    @staticmethod
-    def _number(text: str, base: int) -> int:
-        try:
-            return int(text, base)
-        except ValueError:
-            raise BrokenAnswerError("a length is no number") from None
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                self._http.receive_data(await self._reader.read(_PIECE_BYTES))
+        except h11.RemoteProtocolError as error:
+            raise BrokenAnswerError(str(error)) from None
+        return event
 
     def abort(self) -> None:
         self._writer.transport.abort()
@@ -189,8 +154,8 @@ class HttpRequests:
             stream = self._stream = self._stream or await HttpStream.open(*self._place)
             try:
                 answer = await stream.ask(method, target, headers, body)
-                content = await stream.whole(answer, bytes_max)
-                is_kept = answer.is_kept and len(content) <= bytes_max
+                content = await stream.whole(bytes_max)
+                is_kept = stream.is_kept
                 return answer, content
             except OSError:
                 # The server has closed the idle connection: the next one is new.
@@ -249,7 +214,11 @@ class HttpSocket:
 
     async def _begin(self, pieces: AsyncIterator[bytes]) -> None:
         self._events = _events(pieces)
-        name, data = await anext(self._events, ("", ""))
+        try:
+            # No default: CPython may end that with a SystemError if it is a tuple (gh-128078).
+            name, data = await anext(self._events)
+        except StopAsyncIteration:
+            name, data = "", ""
         if name != "session":
             raise BrokenAnswerError("the answer is no connection")
         self._path = self._base + str(json.loads(data)["path"])
@@ -258,9 +227,9 @@ class HttpSocket:
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         """Reads the streaming answer."""
-        stream, answer = await self._listen(f"{self._base}/v1/connections{self._query}")
+        stream = await self._listen(f"{self._base}/v1/connections{self._query}")
         self.progress = "HTTP 200, and no event: a proxy may hold it back"
-        async for piece in stream.body(answer):
+        async for piece in stream.body():
             yield piece
 
     async def _polls(self) -> AsyncIterator[bytes]:
@@ -268,21 +237,21 @@ class HttpSocket:
         self.progress = "polled as its stream was held back: no answer to its request"
         target = f"{self._base}/v1/connections{self._query}&poll=0"
         for poll in count(1):
-            stream, answer = await self._listen(target)
-            async for piece in stream.body(answer):
+            stream = await self._listen(target)
+            async for piece in stream.body():
                 yield piece
             stream.abort()
             _POLLED[self._headers["Host"]] = monotonic() + _REMEMBERED_SECONDS
             await asyncio.sleep(_PAUSE_SECONDS)
             target = f"{self._path}&poll={poll}"
 
-    async def _listen(self, target: str) -> tuple[HttpStream, Answer]:
+    async def _listen(self, target: str) -> HttpStream:
         """Sends the request on its own connection. Raises OSError, or the refusal."""
         self._stream = stream = await HttpStream.open(*self._place)
         answer = await stream.ask("GET", target, self._with("Accept", "text/event-stream"))
         if answer.status == 200:
-            return stream, answer
-        body = await stream.whole(answer, _BODY_BYTES_MAX)
+            return stream
+        body = await stream.whole(_BODY_BYTES_MAX)
         raise upgrade_error(answer.status, answer.headers, body)
 
     def _with(self, name: str, value: str) -> dict[str, str]:

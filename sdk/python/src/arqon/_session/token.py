@@ -10,14 +10,14 @@ from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from arqon._clock import ServerClock, within
 from arqon._gen import Refresh
-from arqon._time.clock import ServerClock, within
 from arqon._wire.frames import REFRESH, frame_of
 from arqon.errors import ArqonError, error_of
 from arqon.message import json_of
 
 if TYPE_CHECKING:
-    from arqon._connection.driver import Driver
+    from arqon._driver import Driver
     from arqon._session.session import Session
     from arqon.options import Options
 

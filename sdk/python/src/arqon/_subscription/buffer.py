@@ -8,7 +8,6 @@ messages.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal, Protocol, TypeAlias
@@ -62,17 +61,20 @@ class MessageBuffer:
 
     async def space(self, data_bytes: int) -> None:
         """Returns when a message of this size fits, or the buffer has ended."""
-        while self.blocked(data_bytes):
-            self._full = True
-            self._space.clear()
-            await self._space.wait()
+        await self._until(lambda: not self.blocked(data_bytes))
 
     async def half_empty(self) -> bool:
         """Returns when less than half of the space is used, or it ended; True: it had to wait."""
+        return await self._until(
+            lambda: (
+                self._ended
+                or (len(self._items) * 2 < self._size_max and self._bytes * 2 < self._bytes_max)
+            )
+        )
+
+    async def _until(self, holds: Callable[[], bool]) -> bool:
         waited = False
-        while not self._ended and (
-            len(self._items) * 2 >= self._size_max or self._bytes * 2 >= self._bytes_max
-        ):
+        while not holds():
             waited = self._full = True
             self._space.clear()
             await self._space.wait()
@@ -147,4 +149,4 @@ class MessageBuffer:
 
     def _gap(self) -> Message:
         reason, self._dropped = f"{self._dropped} messages dropped here", 0
-        return gap_message(self._room, reason, int(time.time() * 1_000))
+        return gap_message(self._room, reason)

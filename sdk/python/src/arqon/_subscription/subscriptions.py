@@ -1,25 +1,25 @@
 """The rooms that this client receives: one SUB a room for all its loops.
 
-The SUB is sent again after each reconnect, and on both sessions during a move. `driver.py`
+The SUB is sent again after each reconnect, and on both sessions during a move. `_driver.py`
 reconnects.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
+from arqon._clock import backoff_delay_ms
 from arqon._gen import Ack, Envelope, Unsubscribe
-from arqon._session.delta_bases import LOST_DELTA
+from arqon._session.deltas import LOST_DELTA
 from arqon._session.session import Answer, Session
 from arqon._subscription.buffer import MessageBuffer
-from arqon._subscription.member_meta import CarriedMeta
 from arqon._subscription.position import Position
 from arqon._subscription.room_entry import (
+    CarriedMeta,
     Move,
     Reader,
     RoomEntry,
@@ -27,14 +27,12 @@ from arqon._subscription.room_entry import (
     ended,
     is_presence,
 )
-from arqon._time.clock import backoff_delay_ms
-from arqon._wire.frames import SUB, UNSUB, frame_of, sub_answer_of
-from arqon._wire.wire import malformed
+from arqon._wire.frames import SUB, UNSUB, frame_of, malformed, sub_answer_of
 from arqon.errors import ArqonError
 from arqon.message import gap_message, message_of
 
 if TYPE_CHECKING:
-    from arqon._connection.driver import Driver
+    from arqon._driver import Driver
 
 
 class Subscriptions:
@@ -357,7 +355,7 @@ class Subscriptions:
             answer = sub_answer_of(ack)
             if entry.positions is not None:
                 for room, reason in entry.positions.answered(answer):
-                    entry.push(gap_message(room, reason, int(time.time() * 1_000)))
+                    entry.push(gap_message(room, reason))
                 answer = {}
             missing = entry.place.accepted(self._session, asked, ack.offset, answer)
         except ArqonError as error:

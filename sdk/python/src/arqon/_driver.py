@@ -1,4 +1,8 @@
-"""Runs a connection: sessions one after another, reactions to their end, moves, requests."""
+"""Runs a connection: sessions one after another, reactions to their end, moves, requests.
+
+A move from a stopping Shield to another one is in docs/protocol.md, When a node stops. Held locks
+are renewed over the next session: the Brain releases the locks of a connection that ends.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +13,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from arqon._connection.hand_over import hand_over, settle
+from arqon._clock import ServerClock, backoff_delay_ms
 from arqon._gen import Envelope, SystemSignal, Welcome
-from arqon._request.outbox import Outbox
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
-from arqon._session.dial import open_session
-from arqon._session.session import Session
+from arqon._session.requests import Outbox
+from arqon._session.session import Session, open_session
 from arqon._session.token import TokenKeeper, refresh_forever
-from arqon._state.held_lock import HeldLock
 from arqon._subscription.subscriptions import Subscriptions
-from arqon._time.clock import ServerClock, backoff_delay_ms
 from arqon.errors import ArqonError, error_of
 from arqon.options import Options, Status, nothing, socket_url
+from arqon.room_state import HeldLock
 
 _T = TypeVar("_T")
 _LOG: Final = logging.getLogger("arqon")
@@ -303,3 +305,92 @@ class Driver:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "a callback of arqon.connect raised", "exception": error}
             )
+
+
+_SETTLE_SECONDS: Final = 2.0
+_BEGIN_SECONDS: Final = 5.0
+_LINGER_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.005
+_WINDOW_MS_MAX: Final = 600_000
+
+
+async def _first(*futures: asyncio.Future[Any], timeout_seconds: float | None = None) -> None:
+    """Returns when one of them is done or the timeout has passed; cancels none of them."""
+    await asyncio.wait(futures, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def hand_over(bus: Driver, old: Session, window_ms: float) -> Session | None:
+    """Moves within `window_ms`: the next session with all subscriptions, or None."""
+    # All clients were notified at once, so each waits a random time.
+    options = bus.options
+    wait_ms = options.random() * max(0.0, min(window_ms, _WINDOW_MS_MAX)) / 2
+    attempt = 0
+    while True:
+        await _first(old.ended, timeout_seconds=wait_ms / 1_000)
+        if old.over:
+            return None
+        try:
+            following = await bus.open_next()
+        except ArqonError as error:
+            reaction = refusal_reaction(error)
+            if not reaction.reconnect:
+                return None
+            wait_ms = reaction.floor_ms + backoff_delay_ms(attempt, options.backoff, options.random)
+        else:
+            if await _move(bus, old, following):
+                return following
+            wait_ms = backoff_delay_ms(attempt, options.backoff, options.random)
+        attempt += 1
+
+
+async def _move(bus: Driver, old: Session, following: Session) -> bool:
+    """False if the next session was lost or unusable before the move was complete."""
+    outbox, subscriptions, moved = bus.outbox, bus.subscriptions, False
+    try:
+        outbox.pause()
+        await _settled(bus, old)
+        begun = subscriptions.begin(following)
+        await _first(begun, old.ended, following.ended, timeout_seconds=_BEGIN_SECONDS)
+        if begun.done():
+            await _first(old.ended, following.ended, timeout_seconds=_LINGER_SECONDS)
+        echo = asyncio.ensure_future(old.echo())
+        try:
+            await _first(echo, following.ended)
+            lossless = begun.done() and echo.done() and echo.result()
+        finally:
+            echo.cancel()
+        if not old.over and (following.over or not begun.done()):
+            subscriptions.abandon()
+            outbox.connected(old)
+            return False
+        subscriptions.cross(lossless)
+        outbox.connected(following)
+        moved = True
+    finally:
+        if not moved:
+            await following.close()
+    # A lock granted just now on the old session moves, too: both are awaited together.
+    locks = asyncio.ensure_future(bus.move_locks())
+    settled = asyncio.ensure_future(_settled(bus, old))
+    both = asyncio.gather(locks, settled)
+    try:
+        await _first(both, old.ended, following.ended, timeout_seconds=_SETTLE_SECONDS)
+    finally:
+        both.cancel()
+    await old.close()
+    return True
+
+
+async def _settled(bus: Driver, old: Session) -> None:
+    """Returns when the old session has answered all requests, or after the timeout."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _SETTLE_SECONDS
+    while bus.outbox.under_way(old) > 0 and not old.over and loop.time() < end:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def settle(bus: Driver, session: Session) -> None:
+    """Ends the overlap once the next session has delivered everything that the old one did."""
+    await asyncio.sleep(_LINGER_SECONDS)
+    if await session.echo():
+        bus.subscriptions.settle()

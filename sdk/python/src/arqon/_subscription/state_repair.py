@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from arqon._time.clock import Backoff, backoff_delay_ms
+from arqon._clock import Backoff, backoff_delay_ms
 from arqon.errors import ArqonError
 from arqon.message import JSON_TYPE, Message
 from arqon.room_state import StateRead, StateSnapshot, StateVersion

@@ -3,6 +3,7 @@
  * protocol and sends nothing.
  */
 
+/** The pending requests of one connection. */
 export class Asked {
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
   readonly #onProblem: (what: string) => void;

@@ -1,1 +1,0 @@
-"""The connection over all its sessions: reconnects and moves to another node."""

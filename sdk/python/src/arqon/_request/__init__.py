@@ -1,1 +1,0 @@
-"""Sends publishes and commands to the bus."""

@@ -1,1 +1,0 @@
-"""The state of a room: its values, the repair of missed changes, and locks."""

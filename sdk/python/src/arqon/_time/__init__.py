@@ -1,1 +1,0 @@
-"""Back-off, durations, timeouts, and the Shield's clock."""
