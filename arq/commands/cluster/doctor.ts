@@ -21,7 +21,7 @@ import {
   portFinding,
 } from "../../doctor/system.ts";
 import { CommandError, EXIT, explain, printable } from "../../terminal/exit.ts";
-import { unlessStopped } from "../../rooms/flow.ts";
+import { unlessStopped } from "../../terminal/waiting.ts";
 import { readInput } from "../../terminal/input.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { painter } from "../../answers/schema_text.ts";

@@ -12,7 +12,7 @@ import { printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { openOutput } from "../../terminal/input.ts";
-import { pause } from "../../rooms/flow.ts";
+import { sleep } from "../../terminal/waiting.ts";
 
 const ANSWER_LINES = 10_000;
 /** Pause between two requests for new lines, in ms. */
@@ -138,8 +138,7 @@ export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Pro
     const holes = await killed.look(admin, wish);
     shown += holes.length;
     await printLines(io, holes, is_json);
-    await pause(LOOK_MS, io.signal);
-    io.signal.throwIfAborted();
+    await sleep(LOOK_MS, io.signal);
   }
   const more = shown >= flags.limit ? "; --limit shows more" : "";
   await print(io.stderr, `${plural(shown, "line")}${more}\n`);

@@ -14,7 +14,7 @@ import {
   usageError,
   whyOf,
 } from "../../terminal/exit.ts";
-import { pause } from "../../rooms/flow.ts";
+import { sleep } from "../../terminal/waiting.ts";
 import { type Io, note, print, remark } from "../../terminal/io.ts";
 import { startChild } from "../../../shared/process/deno_command.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
@@ -41,8 +41,7 @@ export async function untilFree<Answer>(
       const is_locked = error instanceof ArqonError && error.reason === "locked";
       if (!is_locked || left_ms <= 0) throw error;
       if (is_first) await note(io, `${room_id} is locked; waiting`);
-      await pause(Math.min(LOOK_MS, left_ms), io.signal);
-      io.signal.throwIfAborted();
+      await sleep(Math.min(LOOK_MS, left_ms), io.signal);
     }
   }
 }
