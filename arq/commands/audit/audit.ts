@@ -8,6 +8,7 @@ import { EXIT, failed } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
+import { membersFrom } from "../../program/members.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { openInput } from "../../terminal/input.ts";
@@ -19,12 +20,7 @@ const PAGE = 1_000;
 const LOOK_MS = 1_000;
 const TARGET_UNITS = 100;
 
-const filtersOf = ({ tenant, actor, action, outcome }: Flags<"limit">) => ({
-  tenant,
-  actor,
-  action,
-  outcome,
-});
+const filtersOf = (flags: Flags) => membersFrom("tenant,actor,action,outcome", flags);
 
 function lineOf(entry: Members): string {
   const { by, tenant, from, path, count } = entry;

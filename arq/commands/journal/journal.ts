@@ -11,6 +11,7 @@ import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts"
 import { printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { membersFrom } from "../../program/members.ts";
 import { openOutput } from "../../terminal/input.ts";
 import { sleep } from "../../terminal/waiting.ts";
 
@@ -18,20 +19,11 @@ const ANSWER_LINES = 10_000;
 /** Pause between two requests for new lines, in ms. */
 const LOOK_MS = 1_000;
 
+const WISH = "tenant,room,user,connection,trace,message_id,policy,outcome";
+
 async function wishOf(admin: Admin, flags: Flags<"tenant">): Promise<JournalWish> {
-  const { tenant, room, user, connection, trace, messageId, policy, outcome } = flags;
-  const since_ms = await admin.ago(flags.since);
-  return {
-    tenant,
-    room,
-    user,
-    connection,
-    trace,
-    message_id: messageId,
-    policy,
-    outcome,
-    since_ms,
-  };
+  const { tenant } = flags;
+  return { tenant, ...membersFrom(WISH, flags), since_ms: await admin.ago(flags.since) };
 }
 
 /** Interval between two checks for killed Shields, in ms. */
