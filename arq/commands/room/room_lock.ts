@@ -46,8 +46,14 @@ export async function untilFree<Answer>(
   }
 }
 
-/** Locks a room. Prints only the fencing token on stdout, and the end of the lease on stderr. */
-export async function roomLock(io: Io, room_id: string, flags: Flags): Promise<number> {
+/** Locks a room, with a program while it runs. Else prints only the fence on stdout, and the lease's end on stderr. */
+export async function roomLock(
+  io: Io,
+  room_id: string,
+  program: readonly string[],
+  flags: Flags,
+): Promise<number> {
+  if (program.length > 0) return await roomLockRun(io, room_id, program, flags);
   const { ttl, fence } = flags;
   const data = JSON.stringify(ttl === undefined ? {} : { ttl_ms: ttl * 1_000 });
   const held = fence === undefined ? {} : { fence };
@@ -71,7 +77,7 @@ const GRACE_MS = 5_000;
 const SIGNALLED = 128;
 
 /** Runs the program under the lock. Resolves with its exit code; rejects when the lock is lost. */
-export async function roomLockRun(
+async function roomLockRun(
   io: Io,
   room_id: string,
   words: readonly string[],
