@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { atEnd } from "../testing/at_end.ts";
+import { AskedThread } from "./asked_thread.ts";
+
+interface Numbered {
+  readonly id: number;
+  readonly text: string;
+}
+
+/** Answers after a turn of its event loop, and dies of the text "die". */
+const ECHO = `onmessage = ({ data }) => {
+  if (data.text === "die") throw new Error("it dies");
+  setTimeout(() => postMessage(data));
+};`;
+
+Deno.test("each answer finds its request; after a death and an end, another thread answers", async () => {
+  const url = URL.createObjectURL(new Blob([ECHO], { type: "text/javascript" }));
+  await using _url = atEnd(() => URL.revokeObjectURL(url));
+  const thread = new AskedThread<Numbered, Numbered, PromiseWithResolvers<string>>({
+    start: () => new Worker(url, { type: "module" }),
+    settle: ({ resolve }, { text }) => resolve(text),
+    died: (detail) => thread.end(new Error(`died: ${detail}`)),
+  });
+  await using _thread = atEnd(() => thread.end(new Error("the test is over")));
+  const ask = (text: string) => {
+    const waiting = Promise.withResolvers<string>();
+    thread.send({ id: thread.add(waiting), text });
+    return waiting.promise.catch((error: Error) => error.message);
+  };
+  assert.deepEqual(await Promise.all(["a", "b"].map(ask)), ["a", "b"]);
+  for (const outcome of await Promise.all(["c", "die", "d"].map(ask))) {
+    assert.match(outcome, /^died: .*it dies/);
+  }
+  assert.equal(await ask("e"), "e");
+  const late = ask("f");
+  thread.end(new Error("ended"));
+  assert.equal(await late, "ended");
+  assert.equal(await ask("g"), "g");
+  assert.equal(thread.waiting, 0);
+});
