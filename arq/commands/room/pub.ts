@@ -1,5 +1,5 @@
 /** `arq pub`: publishes one event, or one for each line of NDJSON, acknowledged and pipelined. */
-import { isJson } from "@arqon/proto";
+import { isJson, utf8OrUndefined } from "@arqon/proto";
 import { type Ack, ArqonError, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
@@ -119,12 +119,9 @@ async function stdinContent(io: Io): Promise<Content> {
   }
   const bytes = await new Blob(parts as BlobPart[]).bytes();
   if (bytes.length === 0) throw usageError("nothing to publish: stdin is empty", WAYS);
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    return textContent(text.replace(/\r?\n$/, ""));
-  } catch {
-    return { data: bytes, content_type: "application/octet-stream" };
-  }
+  const text = utf8OrUndefined(bytes);
+  if (text === undefined) return { data: bytes, content_type: "application/octet-stream" };
+  return textContent(text.replace(/\r?\n$/, ""));
 }
 
 async function publishOne(

@@ -24,7 +24,7 @@ import type { ShowOptions } from "./shown_values.ts";
 import { compileUnits, UNITS_PER_MS } from "./thread_price.ts";
 import type { CompileReply, CompileRequest } from "./compile_thread.ts";
 
-type Answered = Extract<ThreadAnswer, { applied: unknown }>;
+type Answered = Exclude<ThreadAnswer, { failed: string }>;
 type Asked = ThreadRequest extends infer One ? One extends ThreadRequest ? Omit<One, "id"> : never
   : never;
 
@@ -280,7 +280,7 @@ export class ReducerHost {
     this.#turns.charge(waiting.tenant_id, answer.units / UNITS_PER_MS);
     this.#onSpent(waiting.tenant_id, answer.units);
     this.#send();
-    if ("applied" in answer) return waiting.resolve(answer);
+    if (!("failed" in answer)) return waiting.resolve(answer);
     // The room is closed then.
     if (waiting.room !== undefined) this.#tenants.delete(waiting.room);
     const cause = new Error(answer.failed);
