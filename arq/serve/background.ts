@@ -48,7 +48,8 @@ export function parseRecord(text: string): DevRecord | undefined {
   }
 }
 
-async function textIfThere(path: string): Promise<string | undefined> {
+/** The text of a file; undefined when there is none. */
+export async function textIfThere(path: string): Promise<string | undefined> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {

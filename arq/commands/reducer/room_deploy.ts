@@ -14,6 +14,7 @@ import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import { table } from "../../answers/policy_text.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
+import { storedRooms } from "../../bus/stored_rooms.ts";
 import { requireModule, unlessRefused } from "../../policies/module_file.ts";
 import {
   type Candidate,
@@ -57,7 +58,6 @@ const CutOff = z.looseObject({
   total: z.int(),
   nodes: z.looseObject({ silent: z.array(z.string()) }),
 });
-const Stored = z.looseObject({ rooms: z.array(z.string()), next: z.string().nullable() });
 
 /** The deployment of a class. */
 type ReducerView = z.output<typeof Reducer>;
@@ -82,12 +82,8 @@ async function* roomsOf(admin: Admin, { tenant }: Flags<"tenant">, pattern: stri
   Pick<z.output<typeof Room>, "module" | "refused"> & { readonly room_id: string }
 > {
   const prefix = pattern.replace(/\*$/, "");
-  for (let next: string | null = "";;) {
-    const query = new URLSearchParams({ tenant, limit: "1000", ...(prefix && { prefix }) });
-    if (next !== "") query.set("after", next);
-    const path = `/v1/rooms/stored?${query}`;
-    const page: z.output<typeof Stored> = admin.as(Stored, await admin.get(path));
-    for (const name of page.rooms) {
+  for await (const { rooms } of storedRooms(admin, { tenant, prefix })) {
+    for (const name of rooms) {
       const room_id = reducedRoomOf(name);
       if (room_id === undefined) continue;
       const own = `/v1/rooms/${tenant}/${encodeURIComponent(room_id)}/reducer`;
@@ -97,8 +93,6 @@ async function* roomsOf(admin: Admin, { tenant }: Flags<"tenant">, pattern: stri
         yield { room_id, module: found.module, refused: found.refused };
       }
     }
-    next = page.next;
-    if (next === null) return;
   }
 }
 
