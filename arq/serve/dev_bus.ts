@@ -10,7 +10,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { ServeProcess } from "./servers.ts";
 import { serve } from "./serve.ts";
 import { newKeyPair, signToken } from "../bus/token.ts";
-import { textIfThere } from "./background.ts";
+import { textIfThere } from "./files_there.ts";
 
 /** The key pair, and the files from which `arq` and the Shield read it. */
 interface DevKey {

@@ -1,3 +1,4 @@
+/** Requests to a worker thread: each answer finds its own, and none waits for a dead thread. */
 import assert from "node:assert/strict";
 import { atEnd } from "../testing/at_end.ts";
 import { AskedThread } from "./asked_thread.ts";

@@ -65,6 +65,7 @@ export interface Import {
 
 /** The four index spaces that exports name, in the order of their codes. */
 export const EXTERNAL_KINDS = ["function", "table", "memory", "global"] as const;
+/** One of them. */
 export type ExternalKind = (typeof EXTERNAL_KINDS)[number];
 
 /** One export. `index` counts in its kind's index space, imports first. */

@@ -8,7 +8,7 @@ import { EXIT, failed } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
-import { membersFrom } from "../../program/members.ts";
+import { membersFrom } from "../../bus/request_members.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { openInput } from "../../terminal/input.ts";

@@ -14,7 +14,7 @@ import { type Admin, exchange, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { membersFrom } from "../../program/members.ts";
+import { membersFrom } from "../../bus/request_members.ts";
 import { plural } from "../../../shared/plural.ts";
 import { readTrace, type TraceSpan, traceTree } from "../../answers/trace_tree.ts";
 

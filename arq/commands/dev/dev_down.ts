@@ -16,8 +16,8 @@ import {
   olderLog,
   readLog,
   readRecord,
-  removeIfThere,
 } from "../../serve/background.ts";
+import { removeIfThere } from "../../serve/files_there.ts";
 import type { DevFiles, DevRecord } from "../../serve/background.ts";
 import {
   composeArguments,

@@ -11,7 +11,7 @@ import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts"
 import { printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { membersFrom } from "../../program/members.ts";
+import { membersFrom } from "../../bus/request_members.ts";
 import { openOutput } from "../../terminal/input.ts";
 import { sleep } from "../../terminal/waiting.ts";
 

@@ -7,7 +7,7 @@ import { type Io, note, print } from "../../terminal/io.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import type { Role } from "../../bus/token.ts";
 import type { Action } from "./define.ts";
-import { membersFrom, type NamePair, namePairs, pick } from "../members.ts";
+import { membersFrom, type NamePair, namePairs, pick } from "../../bus/request_members.ts";
 
 /** The options and operands, by name. */
 // deno-lint-ignore no-explicit-any

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { listedRoutes } from "../../../shield/description/admin_api.ts";
 import { SHIELD_CAPABILITIES } from "../../../shield/capabilities.ts";
 import { buildProgram } from "../program.ts";
-import { namePairs } from "../members.ts";
+import { namePairs } from "../../bus/request_members.ts";
 import { type Asked, askedRoute } from "./asks.ts";
 import type { Action } from "./define.ts";
 

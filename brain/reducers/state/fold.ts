@@ -193,7 +193,7 @@ export interface Step {
 
 const NOTHING = new Uint8Array();
 /** Of an outcome that changes nothing. */
-export const UNCHANGED: Omit<Outcome, "kind" | "code" | "reason"> = {
+const UNCHANGED: Omit<Outcome, "kind" | "code" | "reason"> = {
   answer: NOTHING,
   fault: undefined,
   detail: "",
