@@ -40,7 +40,7 @@ export * from "./text/text_encode.ts";
 export * from "./envelope/signing.ts";
 export { type DataForm, dataForm } from "./text/content_type.ts";
 export { adler32 } from "./wire/adler32.ts";
-export { encodeUtf8, strictText, utf8Size } from "./wire/utf8.ts";
+export { encodeUtf8, strictText, utf8OrUndefined, utf8Size } from "./wire/utf8.ts";
 export * from "./tlog/merkle.ts";
 export * from "./tlog/note.ts";
 export { sha256 } from "./tlog/sha256.ts";

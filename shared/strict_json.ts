@@ -3,7 +3,7 @@
  * no number beyond a double (it would be read as infinite). For small texts that decide something, such as claims, key
  * sets and operators' orders; not for messages.
  */
-import { afterJsonString } from "@arqon/proto";
+import { afterJsonString, utf8OrUndefined } from "@arqon/proto";
 
 /** Names that a complaint repeats: short, and nothing that could change how a log reads. */
 const SHOWABLE = /^[ -~]{1,64}$/;
@@ -77,11 +77,7 @@ export function parseStrictJson(text: string): unknown {
 
 /** As `parseStrictJson`, for bytes, which have to be UTF-8 without a byte order mark. */
 export function parseStrictJsonBytes(bytes: Uint8Array): unknown {
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new SyntaxError("it is not UTF-8");
-  }
+  const text = utf8OrUndefined(bytes);
+  if (text === undefined) throw new SyntaxError("it is not UTF-8");
   return parseStrictJson(text);
 }

@@ -3,16 +3,10 @@
  * and every refusal.
  */
 import assert from "node:assert/strict";
-import { type ArqResult, runArq, succeeds } from "../arq/testing/run_arq.ts";
+import { fails, runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { openText } from "./peers/raw_client.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
-
-function fails(result: ArqResult, expected: RegExp, code = 1): void {
-  assert.equal(result.code, code, `${result.stdout}${result.stderr}`);
-  assert.match(result.stderr, expected);
-  assert.doesNotMatch(result.stderr, /^\s+at /m);
-}
 
 /** The commands of one folder, with tokens for its bus. */
 async function commandsIn(cwd: string) {

@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { connect, type NatsConnection } from "@nats-io/transport-deno";
-import { type ArqResult, runArq, succeeds } from "../arq/testing/run_arq.ts";
+import { type ArqResult, fails, runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { type BackupReader, readBackup } from "../shared/backup/archive.ts";
 import type { BackupHead } from "../shared/backup/manifest.ts";
 import { busStreams, FirstStream, restoreStreams } from "../shared/backup/nats_restore.ts";
@@ -22,12 +22,6 @@ import { AGE, ensureGoProgram, STREAM_TOOL } from "./harness/go_program.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 
 const CLASSES = durableRooms("orders*", "history_size = 10_000", "history_ttl_seconds = 3_600");
-
-function fails(result: ArqResult, expected: RegExp, code = 1): void {
-  assert.equal(result.code, code, `${result.stdout}${result.stderr}`);
-  assert.match(result.stderr, expected);
-  assert.doesNotMatch(result.stderr, /^\s+at /m);
-}
 
 /** The URL of a server with a user of the documented accounts. */
 const as = (user: string, url: string) => url.replace("nats://", `nats://${user}:secret@`);

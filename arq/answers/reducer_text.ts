@@ -1,4 +1,5 @@
 /** Values, sizes and digests of rooms with a reducer, for people and for programs. Pure. */
+import { utf8OrUndefined } from "@arqon/proto";
 import { nextTimer, type RoomState, valuesDigest } from "../../brain/reducers/state/room_state.ts";
 import { printable } from "../terminal/exit.ts";
 import { count } from "./figures.ts";
@@ -8,13 +9,8 @@ export const counted = (number: number, one: string, more: string): string =>
   `${count(number)} ${number === 1 ? one : more}`;
 
 /** Bytes for people and for JSON: text where they are text, else base64. */
-export function shown(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return `base64:${bytes.toBase64()}`;
-  }
-}
+export const shown = (bytes: Uint8Array): string =>
+  utf8OrUndefined(bytes) ?? `base64:${bytes.toBase64()}`;
 
 /** A key for people and for JSON. */
 export const keyText = (key: string): string =>

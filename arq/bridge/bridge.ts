@@ -18,7 +18,7 @@ import type { Database, KeptWal, Standing, StandingOptions, Wire } from "./datab
 import { type Lsn, lsnText, parseLsn, readChange, readWal, statusUpdate } from "./wal.ts";
 import { SHOWN_BYTES_MAX, SIGNED_BYTES_MAX } from "./wal.ts";
 import { Buffer } from "node:buffer";
-import { pause } from "../rooms/flow.ts";
+import { pause } from "../terminal/waiting.ts";
 import { CommandError, whyOf } from "../terminal/exit.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
 import { type Outcome, Publisher } from "./publisher.ts";

@@ -7,7 +7,7 @@ import type { BridgeBus, Committed, StoredMessage } from "./bus.ts";
 import { type Lsn, parseLsn } from "./wal.ts";
 import { ruleOf } from "@arqon/proto";
 import { ArqonError } from "@arqon/sdk";
-import { pause } from "../rooms/flow.ts";
+import { sleep } from "../terminal/waiting.ts";
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import { isForNow } from "../../shared/for_now.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
@@ -185,8 +185,7 @@ export class Publisher {
         }
         onProblem(`${room}: ${problem instanceof Error ? problem.message : problem}; retrying`);
       }
-      await pause(wait_ms, signal);
-      signal.throwIfAborted();
+      await sleep(wait_ms, signal);
     }
   }
 

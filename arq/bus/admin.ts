@@ -3,6 +3,7 @@
  * files in `commands/` give the paths their meaning.
  */
 import { ArqonError } from "@arqon/proto";
+import type { z } from "zod";
 import { errorFromWire } from "../../sdk/typescript/wire/wire_error.ts";
 import { endedBy, textOf } from "../../shared/listeners/answer_body.ts";
 import { CommandError, EXIT, whyOf } from "../terminal/exit.ts";
@@ -140,6 +141,13 @@ export class Admin implements Listener {
   /** The answer to a GET with these parameters; undefined ones are left out. Throws as `ask` does. */
   async get(path: string, query: Query = {}): Promise<Record<string, unknown>> {
     return await this.ask({ method: "GET", path: withQuery(path, query) });
+  }
+
+  /** An answer as `schema` reads it. Throws `CommandError` for any other answer. */
+  as<T extends z.ZodType>(schema: T, answer: unknown): z.output<T> {
+    const read = schema.safeParse(answer);
+    if (read.success) return read.data;
+    throw new CommandError(`${this.admin_url} answers, but not like an ArqonBus`);
   }
 
   /** Sends a request as `ask` does, but returns a refusal with `reason` instead of throwing it. */

@@ -10,7 +10,7 @@ import { objectMembers } from "../../brain/desk/json_text.ts";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import { createReducer, type Run } from "../../brain/reducers/guest/reducer_guest.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
-import { applyEntry, type RoomAbout } from "../../brain/reducers/state/fold.ts";
+import { applyEntry, refused, type RoomAbout } from "../../brain/reducers/state/fold.ts";
 import { digestOf, nextTimer, rememberedKey } from "../../brain/reducers/state/room_state.ts";
 import type { LogEntry, Outcome, RoomState } from "../../brain/reducers/state/room_state.ts";
 import { judge } from "../../wasm/reducer/schema/judge.ts";
@@ -109,7 +109,6 @@ export function createLineReader(
 /** Most timers that run before one command: more means a reducer that wakes itself endlessly. */
 const TIMERS_MOST = 100_000;
 const SEED_BYTES = 16;
-const NOTHING = new Uint8Array();
 
 /** The result of one entry. */
 export interface RunStep {
@@ -221,17 +220,7 @@ export function* runLine(applier: Applier, about: CommandLine, seed: number): Ge
     yield { entry, line, command, ...applier.apply(entry) };
     return;
   }
-  const outcome: Outcome = {
-    kind: "rejected",
-    ...judged,
-    answer: NOTHING,
-    fault: undefined,
-    detail: "",
-    repeats: undefined,
-    events: [],
-    changes: new Map(),
-    scheduled: new Map(),
-  };
+  const outcome = refused(judged.code, judged.reason);
   yield { entry, line, command, outcome, run: undefined, state, forbidden: true };
 }
 

@@ -3,6 +3,7 @@
  * decided again, each on a fresh instance, with the smallest message about which two modules still differ. It never
  * contains anything that could be a secret.
  */
+import { utf8OrUndefined } from "@arqon/proto";
 import { z } from "zod";
 import { Read, RECORD_FORMAT } from "../../shared/journal/record.ts";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
@@ -64,17 +65,12 @@ const Case = z.strictObject({
 /** A payload in the most readable form that restores the same bytes. */
 export type Case = z.output<typeof Case>;
 
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
 /** A payload in the most readable form that restores the same bytes. */
 export function readablePayload(bytes: Uint8Array): Case["payload"] {
-  let text: string;
-  try {
-    text = strict.decode(bytes);
-  } catch {
-    return { base64: bytes.toBase64() };
-  }
+  const text = utf8OrUndefined(bytes);
+  if (text === undefined) return { base64: bytes.toBase64() };
   try {
     const json: unknown = JSON.parse(text);
     if (JSON.stringify(json) === text) return { json };
@@ -272,10 +268,8 @@ export function shrinkPayload(
   payload: Uint8Array,
   has: (payload: Uint8Array) => boolean,
 ): Uint8Array {
-  let text: string;
-  try {
-    text = strict.decode(payload);
-  } catch {
+  const text = utf8OrUndefined(payload);
+  if (text === undefined) {
     const bytes = reduce<readonly number[]>(
       [...payload],
       shorter,

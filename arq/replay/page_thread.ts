@@ -4,6 +4,7 @@
  * from the page. `shield/admin/console/replay_bundle.ts` bundles it for the browser.
  */
 import "./no_eval.ts";
+import type { WorkerScope } from "../../shared/process/thread_answers.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
 import { createModuleBook, readyModule } from "./replay_modules.ts";
@@ -35,12 +36,6 @@ type PageNews =
   | { readonly kind: "needs"; readonly sha256: string }
   | { readonly kind: "done"; readonly tally: Tally };
 
-/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
-interface WorkerScope {
-  onmessage: ((event: MessageEvent<PageMail>) => void) | null;
-  postMessage(message: PageNews): void;
-}
-
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
@@ -51,7 +46,7 @@ const messageOf = (error: unknown): string =>
 const isSelected = ({ tenant }: JournalRecord, selection: ReplaySelection): boolean =>
   tenant === selection.tenant;
 
-function serve(scope: WorkerScope): void {
+function serve(scope: WorkerScope<PageMail, PageNews>): void {
   const pending = new Map<string, PromiseWithResolvers<Uint8Array | undefined>>();
   let repeater: Repeater | undefined;
 
@@ -96,4 +91,4 @@ function serve(scope: WorkerScope): void {
   };
 }
 
-serve(globalThis as unknown as WorkerScope);
+serve(globalThis as unknown as WorkerScope<PageMail, PageNews>);

@@ -2,6 +2,7 @@
  * A thread of a replay: a Web Worker without permissions that repeats calls. It requests modules named in records, and
  * returns its counts at the end. `replay_run.ts` starts it.
  */
+import type { WorkerScope } from "../../shared/process/thread_answers.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
 import { createRepeater, type Repeater, type ReplayModule } from "./repeater.ts";
 import { isSelected, type ReplaySelection } from "./selection.ts";
@@ -43,13 +44,7 @@ export type ReplayNews =
   }
   | { readonly kind: "tally"; readonly tally: Tally };
 
-/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
-interface WorkerScope {
-  onmessage: ((event: MessageEvent<ReplayMail>) => void) | null;
-  postMessage(message: ReplayNews): void;
-}
-
-function serve(scope: WorkerScope): void {
+function serve(scope: WorkerScope<ReplayMail, ReplayNews>): void {
   const modules = new Map<string, PromiseWithResolvers<ReplayModule | undefined>>();
   let repeater: Repeater | undefined;
   let flips: Flip[] = [];
@@ -97,4 +92,4 @@ function serve(scope: WorkerScope): void {
   scope.postMessage({ kind: "ready" });
 }
 
-serve(globalThis as unknown as WorkerScope);
+serve(globalThis as unknown as WorkerScope<ReplayMail, ReplayNews>);

@@ -1,5 +1,10 @@
-/** Paces a pipeline: a limited number of tasks at a time, at an even rate, and its progress. No sockets, no streams. */
+/** Paces publishing: a limited number of messages at a time, at an even rate, and its progress. */
+import type { Ack } from "@arqon/sdk";
 import { plural } from "../../shared/plural.ts";
+import type { Flags } from "../program/flags.ts";
+import { type Io, print } from "../terminal/io.ts";
+import { createProgress } from "../terminal/progress.ts";
+import { pause } from "../terminal/waiting.ts";
 
 /** Runs at most `limit` tasks at a time. The first failure stops the rest. */
 export class Window {
@@ -40,33 +45,6 @@ export class Window {
 /** When task `index` (0 is the first) is due at `rate` tasks a second, in ms after the start. */
 export function dueAfter(index: number, rate: number): number {
   return index * 1_000 / rate;
-}
-
-/** Waits for `delay_ms`, or until `signal` aborts; never rejects. */
-export function pause(delay_ms: number, signal: AbortSignal): Promise<void> {
-  if (delay_ms <= 0 || signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, delay_ms);
-    signal.addEventListener("abort", done, { once: true });
-  });
-}
-
-/** The result of `work`. Rejects with the signal's reason as soon as the signal aborts. */
-export async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
-  const { promise: stopped, reject } = Promise.withResolvers<never>();
-  const stop = () => reject(signal.reason);
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  try {
-    return await Promise.race([stopped, work]);
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
 }
 
 /** Counts the acknowledgements of numbered messages; numbers grow in the order of sending. */
@@ -110,4 +88,46 @@ export function swappedText({ swapped }: Acknowledged): string {
   if (swapped === 0) return "";
   const messages = plural(swapped, "message is", "messages are");
   return `arq: ${messages} stored out of order: the bus refused some for a while. --window 1 keeps the order\n`;
+}
+
+/** A message to be published. Numbers grow in the order of sending. */
+export interface Outgoing {
+  readonly number: number;
+  publish(): Promise<Pick<Ack, "offset">>;
+}
+
+/**
+ * Publishes messages as the options pace them, and counts their acknowledgements in `done`. Shows a progress bar of
+ * `total` messages (undefined: unknown). Rejects with the first failure, which stops the rest.
+ */
+export async function publishPaced(
+  io: Io,
+  { rate, window, json }: Pick<Flags<"window">, "rate" | "window" | "json">,
+  messages: AsyncIterable<Outgoing>,
+  done: Acknowledged,
+  total?: number,
+): Promise<void> {
+  const is_tty = io.stderr.is_tty && json !== true;
+  const progress = await createProgress({ is_tty, total, now: io.monotonic_ms });
+  const slots = new Window(window);
+  const started_ms = io.monotonic_ms();
+  let sent = 0;
+  try {
+    for await (const { number, publish } of messages) {
+      if (rate !== undefined) {
+        await pause(started_ms + dueAfter(sent, rate) - io.monotonic_ms(), io.signal);
+      }
+      io.signal.throwIfAborted();
+      await slots.run(async () => {
+        done.begin(number);
+        done.add(number, Number((await publish()).offset));
+        progress.update(done.count);
+      });
+      sent += 1;
+    }
+    await slots.drained();
+  } finally {
+    progress.stop();
+  }
+  await print(io.stderr, swappedText(done));
 }

@@ -1,7 +1,7 @@
 // The window and the pace alone, without a bus; `main_test.ts` has `--rate` as a whole.
 import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
-import { dueAfter, pause, unlessStopped, Window } from "./flow.ts";
+import { dueAfter, Window } from "./flow.ts";
 
 Deno.test("at most the limit is in flight, and all of it is awaited", async () => {
   const window = new Window(3);
@@ -37,22 +37,4 @@ Deno.test("the first failure stops later ones", async () => {
 Deno.test("a rate spreads the pieces evenly from the start", () => {
   assert.deepEqual([0, 1, 2, 100].map((index) => dueAfter(index, 50)), [0, 20, 40, 2_000]);
   assert.equal(dueAfter(1, 0.5), 2_000);
-});
-
-Deno.test("a pause ends at once when everything stops", async () => {
-  const stop = new AbortController();
-  const waiting = pause(3_600_000, stop.signal);
-  stop.abort();
-  await waiting;
-  await pause(3_600_000, stop.signal);
-});
-
-Deno.test("waiting ends with the signal, or earlier with its own end", async () => {
-  const stop = new AbortController();
-  assert.equal(await unlessStopped(stop.signal, Promise.resolve(1)), 1);
-  await assert.rejects(unlessStopped(stop.signal, Promise.reject(new Error("its own"))), /its own/);
-  const waiting = unlessStopped(stop.signal, new Promise(() => {}));
-  stop.abort(new Error("stopped"));
-  await assert.rejects(waiting, /stopped/);
-  await assert.rejects(unlessStopped(stop.signal, Promise.resolve(1)), /stopped/);
 });

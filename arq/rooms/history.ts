@@ -6,7 +6,7 @@ import { ruleOf } from "@arqon/proto";
 import { ArqonError, type Room } from "@arqon/sdk";
 import { history, type RoomHistory } from "@arqon/sdk/history";
 import { CommandError, failed } from "../terminal/exit.ts";
-import { pause } from "./flow.ts";
+import { sleep } from "../terminal/waiting.ts";
 import type { Io } from "../terminal/io.ts";
 import type { Flags } from "../program/flags.ts";
 
@@ -70,8 +70,7 @@ export function patient(
         } catch (error) {
           if (!isPassing(error) || io.monotonic_ms() >= deadline_ms) throw error;
         }
-        await pause(RETRY_MS, io.signal);
-        io.signal.throwIfAborted();
+        await sleep(RETRY_MS, io.signal);
       }
     },
   };

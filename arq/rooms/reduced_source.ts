@@ -33,13 +33,6 @@ const Page = z.looseObject({
 
 const notFound = (error: unknown) => error instanceof ArqonError && error.reason === "not-found";
 
-/** Checks an answer of the bus against a schema. */
-function read<T extends z.ZodType>(schema: T, answer: unknown, { admin_url }: Admin): z.output<T> {
-  const parsed = schema.safeParse(answer);
-  if (parsed.success) return parsed.data;
-  throw new CommandError(`${admin_url} answers, but not like an ArqonBus`);
-}
-
 function batchOf(room_id: string, offset: number, data: string): Batch {
   try {
     return decodeBatch(Uint8Array.fromBase64(data));
@@ -57,11 +50,11 @@ export async function openReduced(
 ): Promise<RoomSource> {
   const pathOf = (room: string) => `/v1/rooms/${tenant}/${encodeURIComponent(room)}`;
   const own = `${pathOf(room_id)}/reducer`;
-  const about = read(About, await admin.get(own), admin);
+  const about = admin.as(About, await admin.get(own));
   async function* batches(position: number): AsyncGenerator<Batch> {
     for (let after = position;;) {
       const path = `${pathOf(about.log_room_id)}/messages`;
-      const page = read(Page, await admin.get(path, { after }), admin);
+      const page = admin.as(Page, await admin.get(path, { after }));
       // The log was recreated since the snapshot, so its position is invalid.
       if (position > 0 && page.epoch !== about.epoch) return yield* batches(0);
       for (const { offset, data } of page.messages) {

@@ -4,6 +4,7 @@
  * is ours, and files of a killed bus mislead nobody.
  */
 import { join } from "node:path";
+import { textIfThere } from "./files_there.ts";
 import type { DevBusReady } from "./dev_bus.ts";
 
 /** The record of what `arq dev up` has started. */
@@ -48,15 +49,6 @@ export function parseRecord(text: string): DevRecord | undefined {
   }
 }
 
-async function textIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
 /** Reads the record; undefined when there is none that can be read. */
 export async function readRecord({ record }: DevFiles): Promise<DevRecord | undefined> {
   const text = await textIfThere(record);
@@ -68,15 +60,6 @@ export async function writeRecord({ record }: DevFiles, value: DevRecord): Promi
   const temporary = `${record}.${Deno.pid}.tmp`;
   await Deno.writeTextFile(temporary, JSON.stringify(value));
   await Deno.rename(temporary, record);
-}
-
-/** Removes a file or an empty folder, or with `recursive` any; does nothing when it is not there. */
-export async function removeIfThere(path: string, options?: Deno.RemoveOptions): Promise<void> {
-  try {
-    await Deno.remove(path, options);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }
 
 /** Takes the lock, which lasts until the file is closed; undefined when another process has it. */

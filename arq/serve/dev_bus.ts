@@ -10,6 +10,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { ServeProcess } from "./servers.ts";
 import { serve } from "./serve.ts";
 import { newKeyPair, signToken } from "../bus/token.ts";
+import { textIfThere } from "./files_there.ts";
 
 /** The key pair, and the files from which `arq` and the Shield read it. */
 interface DevKey {
@@ -25,7 +26,7 @@ export async function devKey(dir: string): Promise<DevKey> {
   await Deno.mkdir(dir, { recursive: true });
   const key_file = `${dir}/${DEV_KEY_FILE}`;
   const jwks_file = `${dir}/dev-jwks.json`;
-  let text = await readIfThere(key_file);
+  let text = await textIfThere(key_file);
   if (text === undefined) {
     const temporary = `${dir}/dev-key.${Deno.pid}.tmp`;
     await Deno.writeTextFile(temporary, await newKey(), { mode: 0o600 });
@@ -44,15 +45,6 @@ export async function devKey(dir: string): Promise<DevKey> {
   await Deno.writeTextFile(jwks_temporary, JSON.stringify({ keys: [{ kty, n, e, kid, alg }] }));
   await Deno.rename(jwks_temporary, jwks_file);
   return { key_file, jwks_file, jwk };
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }
 
 async function newKey(): Promise<string> {

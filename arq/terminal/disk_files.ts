@@ -1,5 +1,5 @@
 /** The files of this machine, as commands see them. Only `main.ts` and tests use it. */
-import type { Files, FileState, FileWriter } from "./io.ts";
+import { type Files, type FileState, type FileWriter, unlessStopped } from "./io.ts";
 
 const isMissing = (error: unknown) =>
   error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
@@ -88,17 +88,6 @@ export const diskFiles: Files = {
 /** Whether a file is a pipe or a device: reading or writing one may block forever. */
 const mayWait = async (path: string) => (await state(path))?.is_file === false;
 
-async function unlessAborted<Result>(signal: AbortSignal, made: Promise<Result>): Promise<Result> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const stop = () => reject(signal.reason);
-  signal.addEventListener("abort", stop);
-  try {
-    return await Promise.race([made, promise]);
-  } finally {
-    signal.removeEventListener("abort", stop);
-  }
-}
-
 /**
  * The same, but pipes are abandoned once `signal` is aborted: the command ends with its reason. Reads during the
  * cleanup afterwards work as usual.
@@ -109,15 +98,15 @@ export function diskFilesUntil(signal: AbortSignal): Files {
   return {
     ...diskFiles,
     read: async (path) =>
-      await stops(path) ? await unlessAborted(signal, read(path)) : await read(path),
+      await stops(path) ? await unlessStopped(signal, read(path)) : await read(path),
     async open(path) {
       if (!await stops(path)) return await open(path);
-      const bytes = await unlessAborted(signal, open(path));
+      const bytes = await unlessStopped(signal, open(path));
       return bytes.pipeThrough(new TransformStream(), { signal });
     },
     write: async (path, bytes) =>
       await stops(path)
-        ? await unlessAborted(signal, write(path, bytes))
+        ? await unlessStopped(signal, write(path, bytes))
         : await write(path, bytes),
   };
 }

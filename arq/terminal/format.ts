@@ -2,7 +2,7 @@
  * How a received message is shown: as a readable line on a terminal, as the exact payload bytes in a pipe, and with
  * `--json` as one JSON object on each line. Pure.
  */
-import { isJson } from "@arqon/proto";
+import { isJson, utf8OrUndefined } from "@arqon/proto";
 import type { Message } from "@arqon/sdk";
 import { printable } from "./exit.ts";
 import { type Io, print } from "./io.ts";
@@ -11,14 +11,6 @@ const encoder = new TextEncoder();
 /** Longer payloads are cut on a terminal. */
 const SHOWN_CHARS_MAX = 2_000;
 
-function textOf(data: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
-  } catch {
-    return undefined;
-  }
-}
-
 function isJsonType(content_type: string): boolean {
   const type = (content_type.split(";")[0] ?? "").trim().toLowerCase();
   return type === "application/json" || type.endsWith("+json");
@@ -26,7 +18,7 @@ function isJsonType(content_type: string): boolean {
 
 /** The line of a message for people: `room type sender data`. Nothing in a message can control the terminal. */
 export function humanLine(message: Message): string {
-  const text = textOf(message.data);
+  const text = utf8OrUndefined(message.data);
   const shown = text === undefined ? `(${message.data.length} bytes, not text)` : text;
   const cut = shown.length > SHOWN_CHARS_MAX
     ? `${shown.slice(0, SHOWN_CHARS_MAX)}… (${message.data.length} bytes)`
@@ -47,7 +39,7 @@ export function rawLine(message: Message): Uint8Array {
  * that a message is one line. Text becomes a string, anything else `{"base64":…}`.
  */
 function dataJson(message: Message): string {
-  const text = textOf(message.data);
+  const text = utf8OrUndefined(message.data);
   if (text !== undefined && isJsonType(message.content_type) && isJson(text)) {
     return text.replace(/[\r\n]/g, " ");
   }

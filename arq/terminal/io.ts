@@ -203,3 +203,16 @@ export async function finish(
   if (!is_json) await print(io.stderr, note);
   return code;
 }
+
+/** The result of `work`. Rejects with the signal's reason as soon as the signal aborts. */
+export async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  const { promise: stopped, reject } = Promise.withResolvers<never>();
+  const stop = () => reject(signal.reason);
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await Promise.race([stopped, work]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}

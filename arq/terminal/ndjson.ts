@@ -2,7 +2,8 @@
  * Splits a stream of bytes into lines of JSON. The bytes of a line are checked and never changed, not even a carriage
  * return. Blank lines are skipped.
  */
-import { CommandError, failed, printable } from "./exit.ts";
+import { concat } from "../../shared/containers/concat.ts";
+import { CommandError, failed, printable, whyOf } from "./exit.ts";
 
 /** One line of JSON in the input. */
 interface NdjsonLine {
@@ -30,13 +31,31 @@ function check(bytes: Uint8Array, where: string): boolean {
     JSON.parse(text);
     return true;
   } catch (error) {
-    const why = text.startsWith("\ufeff")
-      ? "the line begins with a byte order mark"
-      : error instanceof Error
-      ? error.message
-      : String(error);
+    const why = text.startsWith("\ufeff") ? "the line begins with a byte order mark" : whyOf(error);
     throw failed(`${where}: not JSON: ${printable(why)}`, "expected one JSON value a line");
   }
+}
+
+/** The lines of a stream without their newlines. One of more than `most` bytes may be cut, and is then the last. */
+export async function* byteLines(
+  chunks: AsyncIterable<Uint8Array>,
+  most: number,
+): AsyncGenerator<Uint8Array> {
+  let parts: Uint8Array[] = [];
+  let size_bytes = 0;
+  for await (const chunk of chunks) {
+    let start = 0;
+    for (let end; (end = chunk.indexOf(NEWLINE, start)) >= 0; start = end + 1) {
+      yield concat([...parts, chunk.subarray(start, end)]);
+      parts = [];
+      size_bytes = 0;
+    }
+    // A copy, since the stream may reuse its buffer.
+    parts.push(chunk.slice(start));
+    size_bytes += chunk.length - start;
+    if (size_bytes > most) break;
+  }
+  if (size_bytes > 0) yield concat(parts);
 }
 
 /**
@@ -48,42 +67,14 @@ export async function* readNdjson(
   source: string,
   line_bytes_max: number = LINE_BYTES_MAX,
 ): AsyncGenerator<NdjsonLine> {
-  let line = 1;
-  let partial: Uint8Array[] = [];
-  let partial_bytes = 0;
-  const take = (rest: Uint8Array): NdjsonLine | undefined => {
-    const where = `${source}, line ${line}`;
-    const size_bytes = partial_bytes + rest.length;
-    if (size_bytes > line_bytes_max) {
+  let line = 0;
+  for await (const bytes of byteLines(chunks, line_bytes_max)) {
+    const where = `${source}, line ${++line}`;
+    if (bytes.length > line_bytes_max) {
       throw new CommandError(
-        `${where}: ${size_bytes} bytes; at most ${line_bytes_max} are allowed`,
+        `${where}: ${bytes.length} bytes; at most ${line_bytes_max} are allowed`,
       );
     }
-    const bytes = new Uint8Array(size_bytes);
-    let at = 0;
-    for (const part of [...partial, rest]) {
-      bytes.set(part, at);
-      at += part.length;
-    }
-    partial = [];
-    partial_bytes = 0;
-    return check(bytes, where) ? { line, bytes } : undefined;
-  };
-  for await (const chunk of chunks) {
-    let start = 0;
-    for (let end; (end = chunk.indexOf(NEWLINE, start)) >= 0; start = end + 1) {
-      const found = take(chunk.subarray(start, end));
-      if (found !== undefined) yield found;
-      line += 1;
-    }
-    if (start === chunk.length) continue;
-    // A copy, since the stream may reuse its buffer.
-    partial.push(chunk.slice(start));
-    partial_bytes += chunk.length - start;
-    if (partial_bytes > line_bytes_max) take(new Uint8Array());
-  }
-  if (partial_bytes > 0) {
-    const found = take(new Uint8Array());
-    if (found !== undefined) yield found;
+    if (check(bytes, where)) yield { line, bytes };
   }
 }

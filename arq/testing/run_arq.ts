@@ -42,7 +42,7 @@ export interface ArqOptions {
   cwd?: string;
   /** Folder with `arqon/contexts.json`; absent: there are no contexts. */
   config_home?: string;
-  stdin?: string | Uint8Array;
+  stdin?: string | Uint8Array | undefined;
   /** Variables in addition to those of this process. */
   env?: Readonly<Record<string, string>>;
   /** Leave stdin open for the test to write to. */
@@ -93,22 +93,30 @@ export async function runArq(args: string[], options: ArqOptions = {}): Promise<
   return await (await startArq(args, options)).result();
 }
 
+/** Runs an `arq` that must end with that exit code. */
+export async function exits(
+  code: number,
+  args: string[],
+  options: ArqOptions = {},
+): Promise<ArqResult> {
+  const result = await runArq(args, options);
+  assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
+  return result;
+}
+
 /** What an `arq` about this bus writes, which must end with that exit code. */
 export async function arqOn(
   { url }: { readonly url: string },
   code: number,
   ...args: string[]
 ): Promise<string> {
-  const result = await runArq([...args, "--url", url]);
-  const output = result.stdout + result.stderr;
-  assert.equal(result.code, code, `${args.join(" ")}: ${output}`);
-  return output;
+  const { stdout, stderr } = await exits(code, [...args, "--url", url]);
+  return stdout + stderr;
 }
 
 /** An `arq policy` in this folder, which must end with that exit code and show no stack trace. */
 export async function policyIn(cwd: string, code: number, ...args: string[]): Promise<ArqResult> {
-  const result = await runArq(["policy", ...args], { cwd });
-  assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
+  const result = await exits(code, ["policy", ...args], { cwd });
   assert.doesNotMatch(result.stderr, /^ +at |\.ts:\d+:\d+\)/m, "no stack trace");
   return result;
 }
@@ -119,14 +127,20 @@ export function succeeds({ code, stdout, stderr }: Omit<ArqResult, "bytes">): st
   return stdout;
 }
 
+/** Requires the exit code of a command, and what it says on stderr, without a stack trace. */
+export function fails(result: ArqResult, expected: RegExp, code = 1): void {
+  assert.equal(result.code, code, `${result.stdout}${result.stderr}`);
+  assert.match(result.stderr, expected);
+  assert.doesNotMatch(result.stderr, /^\s+at /m);
+}
+
 /** A command line, its required exit code, and the required text on stderr. */
 export type Refusal = [args: string[], code: number, stderr: RegExp];
 
 /** Runs each command line, after `group`, and requires that it is refused as its case says, without a stack trace. */
 export async function refuses(cases: readonly Refusal[], ...group: string[]): Promise<void> {
   for (const [args, code, stderr] of cases) {
-    const result = await runArq([...group, ...args]);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
+    const result = await exits(code, [...group, ...args]);
     assert.match(result.stderr, stderr, args.join(" "));
     assert.equal(result.stdout, "");
     assert.doesNotMatch(result.stderr, /\.ts:\d/, "no stack trace");

@@ -2,6 +2,7 @@
  * A thread of a check of traffic: a Web Worker without permissions. It reads lines of a journal or takes events, and
  * reports its counts when told to finish. `schema_traffic.ts` starts it.
  */
+import type { WorkerScope } from "../../shared/process/thread_answers.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { recordsIn } from "../replay/journal_chunks.ts";
 import type { ReplaySelection } from "../replay/selection.ts";
@@ -29,13 +30,7 @@ export type TrafficNews =
   | { readonly kind: "problem"; readonly problem: string }
   | { readonly kind: "tally"; readonly tally: TrafficTally };
 
-/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
-interface WorkerScope {
-  onmessage: ((event: MessageEvent<TrafficMail>) => void) | null;
-  postMessage(message: TrafficNews): void;
-}
-
-function serve(scope: WorkerScope): void {
+function serve(scope: WorkerScope<TrafficMail, TrafficNews>): void {
   let checker: SchemaChecker | undefined;
   let selection: Omit<ReplaySelection, "policy"> = {};
   scope.onmessage = ({ data }) => {
@@ -59,4 +54,4 @@ function serve(scope: WorkerScope): void {
   scope.postMessage({ kind: "ready" });
 }
 
-serve(globalThis as unknown as WorkerScope);
+serve(globalThis as unknown as WorkerScope<TrafficMail, TrafficNews>);

@@ -185,6 +185,13 @@ async function useUp({ spine }: WorldBrain, world: ReducerWorld, tenant_id = "t"
   await (await place.running()).put(runningKey(tenant_id, "shield", `${now_ms}`, "0"), payload);
 }
 
+/** Gives the tenant a higher budget. */
+async function raiseBudget({ spine }: WorldBrain): Promise<void> {
+  const budgets = [{ ...budget, limit: 2 * FUEL, messages_per_second: 1 }];
+  const settings = await spine.keyValue(TENANTS_BUCKET);
+  await settings.put(["t"], encodeSettings({ ...emptySettings(), version: 1, budgets }));
+}
+
 const saysThatTimersWait = ({ lines }: WorldBrain) =>
   lines.filter((line) => /level=warn .*timers and deploys wait/.test(line)).length;
 
@@ -238,9 +245,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
       async () => (await entriesOf(brain, "once", "u")).length === 2,
     );
     assert.equal((await entriesOf(brain, "once")).length, 1);
-    const budgets = [{ ...budget, limit: 2 * FUEL, messages_per_second: 1 }];
-    const settings = await brain.spine.keyValue(TENANTS_BUCKET);
-    await settings.put(["t"], encodeSettings({ ...emptySettings(), version: 1, budgets }));
+    await raiseBudget(brain);
     await until("it runs", async () => (await entriesOf(brain, "once")).length === 2);
     assert.equal(await metric(brain, "brain_reducer_budget_tenants"), 0);
   });
@@ -266,9 +271,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await deploy(brain, "once", PLAIN);
     await until("the next one is held", async () => await deploys("held") > held);
     assert.equal(await deploys("loaded"), 2);
-    const budgets = [{ ...budget, limit: 2 * FUEL, messages_per_second: 1 }];
-    const settings = await brain.spine.keyValue(TENANTS_BUCKET);
-    await settings.put(["t"], encodeSettings({ ...emptySettings(), version: 1, budgets }));
+    await raiseBudget(brain);
     await until("it is loaded", async () => await deploys("loaded") === 3);
   });
 

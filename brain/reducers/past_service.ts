@@ -2,13 +2,11 @@
  * Admins' requests about the past of rooms with reducers: reading it, forking, trimming and repairing a room. Each
  * request runs once, few at a time. `capability.ts` knows the rooms.
  */
-import { connectionId } from "../../shared/ids.ts";
-import { NO_PROGRAMS } from "../../shared/records/reducer_record.ts";
 import { ArqonError } from "@arqon/proto";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import type { RunnableProgram } from "./log/program.ts";
 import type { ReducerMetrics } from "./metrics.ts";
-import type { LoadedRoom, ReducedPlace, RoomParts } from "./room/loaded_room.ts";
+import { type LoadedRoom, type ReducedPlace, roomOf, type RoomParts } from "./room/loaded_room.ts";
 import { forkRoom } from "./room/fork.ts";
 import {
   batchOf,
@@ -29,9 +27,14 @@ import type { ProgramName, RoomRecord } from "../../shared/records/reducer_recor
 import { entryOfObject, type RoomPoint } from "../../shared/records/reducer_points.ts";
 import { loadRoom } from "./room/room_load.ts";
 import { appendNothing, removeObjects, storeSnapshot } from "./room/room_writes.ts";
-import { dueEvents, publishedIn, publishEvents, publishRemaining } from "./room/value_changes.ts";
+import {
+  dueEvents,
+  eventsPublished,
+  publishEvents,
+  publishRemaining,
+} from "./room/value_changes.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
-import { type Batch, isBehind, NO_EVENT } from "./log/batch.ts";
+import type { Batch } from "./log/batch.ts";
 import type { OpenRoom } from "./thread/host.ts";
 import type { Applied } from "./thread/protocol.ts";
 
@@ -425,52 +428,31 @@ export async function repairRoom(
   const { messages, newest } = await readMessages(durable, at.log_room_id, 0);
   const log = readable(messages);
   const batches = log.map(([, batch]) => batch);
-  let noted = record?.published ?? NO_EVENT;
-  for (const { published } of batches) if (isBehind(published, noted)) noted = published;
-  const { tail, published } = await publishedIn(
-    durable,
-    at.room_id,
-    noted,
-    log.map(([one]) => one),
-  );
+  const read = log.map(([message]) => message);
+  const marks = await eventsPublished(durable, at, record, read, batches);
   const found = await newestState(at, durable, batches, record, parts);
   const { handle, standing: begin, done } = found;
   try {
     const last = Math.max(
       begin.offset,
       record?.offset ?? 0,
-      published.offset,
+      marks.published.offset,
       ...batches.slice(-1).map(({ after, entries }) => after + entries.length),
     );
     // The repair is an entry itself: subscribers with the last one see that values do not continue from there.
     const lost = last > begin.offset ? { from: begin.offset + 1, to: last } : undefined;
     const standing = lost === undefined ? begin : await parts.host.skip(handle, last + 1);
     const losses = lost === undefined ? [] : [{ ...lost, at_ms: parts.now() }];
-    const loaded: LoadedRoom = {
-      at,
-      parts,
-      durable,
-      handle,
-      standing,
-      tail,
-      points: undefined,
-      position: newest,
-      published_values: undefined,
+    const begun = { at, parts, durable, handle, standing, position: newest, ...marks };
+    const loaded = roomOf({
+      ...begun,
       record: record && { ...record, lost: [...record.lost, ...losses].slice(-LOST_MAX) },
       revision: stored?.revision ?? 0,
-      life: record?.life ?? connectionId(parts.random),
-      published,
-      program: await programAt(begin.offset, { batches, done, record }, parts),
-      refused: record?.refused,
-      programs: record?.programs ?? NO_PROGRAMS,
-      kept: undefined,
-      noted,
-      messages_behind: 0,
-      entries_behind: 0,
-      appended: { messages: 0, bytes: 0, average: 0 },
-    };
+    });
+    loaded.program = await programAt(begin.offset, { batches, done, record }, parts);
+    loaded.kept = undefined;
     // Lost entries produce no events; earlier ones are published now.
-    await publishEvents(loaded, dueEvents(done, published));
+    await publishEvents(loaded, dueEvents(done, marks.published));
     await storeSnapshot(loaded, limits);
     return { lost: lost ?? null, offset: standing.offset, from_snapshot: begin.offset };
   } finally {

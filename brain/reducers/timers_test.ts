@@ -32,6 +32,7 @@ import {
   ONE_ENGINE,
   type WorldBrain,
 } from "./testing/reducer_world.ts";
+import { firstRecord } from "./room/stored_data.ts";
 import { builtReducer } from "../../shared/testing/reducers.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -66,20 +67,12 @@ const PAUSE_MS = 8_000;
 const UNREADABLE_ROOMS = 64;
 /** A room whose snapshot is gone, and whose timer is due. */
 const UNREADABLE: RoomRecord = {
+  ...firstRecord({ stream: "s", now: () => 1 }, "life"),
   snapshot: "gone",
-  previous: "",
-  points: "",
   offset: 1,
-  published: { offset: 0, index: 0 },
-  stream: "s",
   position: 1,
-  is_behind: true,
-  behind_ms: 1,
   next_ms: 1,
-  fork: null,
-  lost: [],
   programs: NO_PROGRAMS,
-  life: "life",
 };
 
 interface Ticked {

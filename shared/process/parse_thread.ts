@@ -5,6 +5,7 @@
 import { ConfigError, configText, parseConfig, type ParseOptions } from "../config/load.ts";
 import { classesHash } from "../config/classes_hash.ts";
 import { cut, type CutConfig } from "../config/live/long_lists.ts";
+import { answerMessages, bugText } from "./thread_answers.ts";
 
 /** A file to parse. */
 export interface ParseRequest {
@@ -18,21 +19,12 @@ export type ParseReply =
   | { readonly problem: string }
   | { readonly bug: string };
 
-/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
-interface WorkerScope {
-  onmessage: ((event: MessageEvent<ParseRequest>) => void) | null;
-  postMessage(message: ParseReply): void;
-}
-
-function answer({ bytes, options }: ParseRequest): ParseReply {
+answerMessages(({ bytes, options }: ParseRequest): ParseReply => {
   try {
     const config = parseConfig(configText(bytes, options.file), options);
     return { config: cut(config), classes_hash: classesHash(config.rooms) };
   } catch (error) {
     if (error instanceof ConfigError) return { problem: error.message };
-    return { bug: error instanceof Error ? error.stack ?? error.message : String(error) };
+    return { bug: bugText(error) };
   }
-}
-
-const scope = globalThis as unknown as WorkerScope;
-scope.onmessage = ({ data }) => scope.postMessage(answer(data));
+});

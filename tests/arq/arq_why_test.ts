@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
+import { type Refusal, refuses, runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { atEnd } from "../../shared/testing/at_end.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
@@ -327,7 +327,7 @@ Deno.test("arq trace shows the spans of a trace, and reports errors", async () =
   const { trace_id, spans } = JSON.parse(json.stdout);
   assert.equal(trace_id, TRACE);
   assert.ok(spans.some(({ name }: { name: string }) => name === "publish"));
-  const cases: [string[], number, RegExp][] = [
+  const cases: Refusal[] = [
     [[TRACE], 2, /^arq: where is Jaeger\? Give its address: .*--jaeger-url http/],
     [["2".repeat(32), ...url], 1, /Jaeger has no trace 2{32}/],
     [["1".repeat(32), ...url], 1, /the answer is not Jaeger's/],
@@ -336,10 +336,5 @@ Deno.test("arq trace shows the spans of a trace, and reports errors", async () =
     [[TRACE, "--jaeger-url", "jaeger"], 2, /Expected a URL/],
     [[TRACE, "--jaeger-url", "http://127.0.0.1:1"], 4, /http:\/\/127\.0\.0\.1:1/],
   ];
-  for (const [args, code, expected] of cases) {
-    const result = await runArq(["trace", ...args]);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-    assert.match(result.stderr, expected);
-    assert.equal(result.stdout, "");
-  }
+  await refuses(cases, "trace");
 });

@@ -3,7 +3,7 @@
  * they check, and their error messages.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { exits, runArq } from "../../arq/testing/run_arq.ts";
 import { type LocalBusOptions, startLocalBus } from "../harness/local_bus.ts";
 import { connect } from "@arqon/sdk";
 import { payloadHash } from "../../shared/proof/entry.ts";
@@ -290,11 +290,7 @@ async function startRecording(record: string, options: LocalBusOptions = {}) {
   const cwd = await Deno.makeTempDir();
   const token = await bus.tokenFor({ role: "admin" });
   const files = served(bus, `${record}@default`, token);
-  const run = async (code: number, ...args: string[]) => {
-    const result = await runArq(args, { cwd });
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
-    return result;
-  };
+  const run = (code: number, ...args: string[]) => exits(code, args, { cwd });
   return {
     bus,
     cwd,

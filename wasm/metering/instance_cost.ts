@@ -12,7 +12,7 @@
 import { RESTORE_EXPORT, SAVE_EXPORT, UNITS_PER_FUEL } from "./meter_costs.ts";
 import { PAGE_SHIFT } from "./prices.ts";
 import { PolicyModuleError } from "../module/errors.ts";
-import type { ElementSegment, WasmModule } from "../module/module.ts";
+import { itemCount, type WasmModule } from "../module/module.ts";
 
 /**
  * The most fuel that an instance may cost, without its memory, which has a separate limit
@@ -52,10 +52,6 @@ interface InstanceCost {
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
 
-function elementsOf({ items }: ElementSegment): number {
-  return items.kind === "functions" ? items.indices.length : items.expressions.length;
-}
-
 /** Units by their use, with their counts in words. */
 function parts(
   module: WasmModule,
@@ -66,7 +62,7 @@ function parts(
   const exports = [...module.exports.map(({ name }) => name), ...added];
   const globals = module.globals.length + (saved?.length ?? 0);
   const entries = sum(tables.map(({ limits }) => limits.minimum));
-  const filled = sum(elements.map(elementsOf));
+  const filled = sum(elements.map(({ items }) => itemCount(items)));
   const names = sum(exports.map((name) => name.length));
   // A passive segment is copied, and paid for, by `memory.init`.
   const bytes = sum(data.map((one) => one.mode === "active" ? one.bytes.length : 0));

@@ -12,7 +12,7 @@
 import { ENTRY_UNITS } from "./meter_costs.ts";
 import { instructionUnits, type Prices } from "./prices.ts";
 import type { FunctionBody, FunctionType, Instruction, WasmModule } from "../module/module.ts";
-import { Op } from "../module/opcodes.ts";
+import { Op, opensBlock } from "../module/opcodes.ts";
 import { PolicyModuleError } from "../module/errors.ts";
 
 /** One basic block with a price. */
@@ -84,8 +84,7 @@ class Walk {
 
   #price(instruction: Instruction, index: number): number {
     const { op, a } = instruction;
-    const opens = op === Op.BLOCK || op === Op.LOOP || op === Op.IF;
-    const values = opens
+    const values = opensBlock(op)
       ? blockValues(a, this.#module.types)
       : this.#body.facts.arities[index] ?? 0;
     const units = instructionUnits(instruction, values, this.#prices);

@@ -16,7 +16,7 @@ import {
   plain,
   ValueType,
 } from "../module/module.ts";
-import { EMPTY_BLOCK, Op } from "../module/opcodes.ts";
+import { EMPTY_BLOCK, Op, opensBlock } from "../module/opcodes.ts";
 
 /** The facts about a module that its metered code needs. */
 export interface CodeTarget {
@@ -130,26 +130,24 @@ export class Charges {
   }
 }
 
+/** Adds slots to those in use, or subtracts them. */
+function countSlots(
+  { height }: CodeTarget,
+  slots: number,
+  op: typeof Op.I32_ADD | typeof Op.I32_SUB,
+): readonly Instruction[] {
+  const size = instruction(Op.I32_CONST, slots);
+  return [instruction(Op.GLOBAL_GET, height), size, plain(op), instruction(Op.GLOBAL_SET, height)];
+}
+
 /** Counts the frame's slots in; traps above the limit, leaving the global above it. */
 function enterFrame(target: CodeTarget, slots: number): readonly Instruction[] {
   return [
-    instruction(Op.GLOBAL_GET, target.height),
-    instruction(Op.I32_CONST, slots),
-    plain(Op.I32_ADD),
-    instruction(Op.GLOBAL_SET, target.height),
+    ...countSlots(target, slots, Op.I32_ADD),
     instruction(Op.GLOBAL_GET, target.height),
     instruction(Op.I32_CONST, target.height_limit_slots),
     plain(Op.I32_GT_U),
     ...TRAP_IF,
-  ];
-}
-
-function leaveFrame(target: CodeTarget, slots: number): readonly Instruction[] {
-  return [
-    instruction(Op.GLOBAL_GET, target.height),
-    instruction(Op.I32_CONST, slots),
-    plain(Op.I32_SUB),
-    instruction(Op.GLOBAL_SET, target.height),
   ];
 }
 
@@ -161,10 +159,6 @@ function countsFrame(body: FunctionBody, slots: number): boolean {
 
 function isCall(op: number): boolean {
   return op === Op.CALL || op === Op.CALL_INDIRECT;
-}
-
-function isOpener(op: number): boolean {
-  return op === Op.BLOCK || op === Op.LOOP || op === Op.IF;
 }
 
 /** Additional locals of a metered body; `NO_LOCAL` where it needs none. */
@@ -229,7 +223,7 @@ class Writer {
 
   /** Writes one instruction of the old body in its new form; `next` is the opcode after it. */
   translate(old: Instruction, next: number): void {
-    if (isOpener(old.op)) this.#depth += 1;
+    if (opensBlock(old.op)) this.#depth += 1;
     else if (old.op === Op.END) this.#depth -= 1;
     const { charges, prices, sizeLimit } = this.#target;
     const rate = sizeRate(old.op, prices);
@@ -290,7 +284,7 @@ export function meterBody(
     if (index > 0) pay(index);
     writer.translate(old, opAfter(body, index));
   });
-  if (wrapped) writer.append([...leaveFrame(target, slots), plain(Op.END)]);
+  if (wrapped) writer.append([...countSlots(target, slots, Op.I32_SUB), plain(Op.END)]);
   return { locals: [...body.locals, ...extra.groups], code: writer.code };
 }
 

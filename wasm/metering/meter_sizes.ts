@@ -4,7 +4,7 @@
  * attempt costs only its base price, so that it ends as the specification says and not by exhausted fuel. Code only;
  * prices are in `prices.ts`.
  */
-import { importCounts, type Instruction, instruction, plain } from "../module/module.ts";
+import { importCounts, type Instruction, instruction, itemCount, plain } from "../module/module.ts";
 import type { Limits, WasmModule } from "../module/module.ts";
 import { Op } from "../module/opcodes.ts";
 
@@ -63,10 +63,7 @@ export function sizeLimits(
       case Op.TABLE_INIT: {
         const segment = module.elements[a];
         if (segment?.mode !== "passive") return [constant(0)];
-        const { items } = segment;
-        return [
-          constant(items.kind === "functions" ? items.indices.length : items.expressions.length),
-        ];
+        return [constant(itemCount(segment.items))];
       }
       case Op.MEMORY_INIT: {
         const segment = module.data[a];

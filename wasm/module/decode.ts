@@ -4,7 +4,7 @@
  */
 import { type RawModule, SECTIONS, type Sections } from "./decode_sections.ts";
 import { malformed, overLimit, unsupported } from "./errors.ts";
-import { unknownSection } from "./features.ts";
+import { unknownCode } from "./features.ts";
 import { type FunctionBody, type ModuleLimits, POLICY_LIMITS, type WasmModule } from "./module.ts";
 import { Reader, type Work } from "./reader.ts";
 import { findFacts } from "./facts.ts";
@@ -47,7 +47,7 @@ function emptyModule(size_bytes: number): Sections {
 /** Whether a section with `id` may follow `seen` of the known ones; throws if not. */
 function placeOf(id: number, seen: number, offset: number): number {
   const place = SECTIONS.findIndex((section) => section.id === id);
-  if (place < 0) throw unknownSection(id, offset);
+  if (place < 0) throw unknownCode("section", id, offset);
   if (place < seen) throw malformed(`section ${id} comes twice or too late`, offset);
   return place;
 }

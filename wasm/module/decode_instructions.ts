@@ -4,7 +4,7 @@
  */
 import { isValueType, readNullType, readValueType } from "./decode_types.ts";
 import { malformed, overLimit, unsupported } from "./errors.ts";
-import { unknownOpcode, unknownSubOpcode, unknownValueType, vectorOpcode } from "./features.ts";
+import { unknownCode, vectorOpcode } from "./features.ts";
 import {
   type FunctionBody,
   type Instruction,
@@ -13,7 +13,7 @@ import {
   type ModuleLimits,
   plain,
 } from "./module.ts";
-import { EMPTY_BLOCK, Op, type OpcodeEntry, OPCODES, PREFIX } from "./opcodes.ts";
+import { EMPTY_BLOCK, Op, type OpcodeEntry, OPCODES, opensBlock, PREFIX } from "./opcodes.ts";
 import type { Reader } from "./reader.ts";
 
 const VECTOR_PREFIX = 0xfd;
@@ -39,13 +39,13 @@ function readOpcode(reader: Reader): Opcode {
   if (byte === VECTOR_PREFIX) throw vectorOpcode(reader.u32(), offset);
   if (byte !== PREFIX) {
     const entry = OPCODES.get(byte);
-    if (entry === undefined) throw unknownOpcode(byte, offset);
+    if (entry === undefined) throw unknownCode("opcode", byte, offset);
     return { op: byte, entry };
   }
   const number = reader.u32();
   const op = 0xfc00 + number;
   const entry = OPCODES.get(op);
-  if (entry === undefined) throw unknownSubOpcode(number, offset);
+  if (entry === undefined) throw unknownCode("opcode 0xfc", number, offset);
   return { op, entry };
 }
 
@@ -57,7 +57,7 @@ function readBlockType(reader: Reader): number {
     return EMPTY_BLOCK;
   }
   if (byte >= 0x40 && byte < 0x80) {
-    if (!isValueType(byte)) throw unknownValueType(byte, offset);
+    if (!isValueType(byte)) throw unknownCode("value type", byte, offset);
     reader.u8();
     return byte - 0x80;
   }
@@ -163,7 +163,7 @@ function readSequence(reader: Reader, loops_limit: number): Sequence {
     code.push(read);
     offsets.push(offset);
     const { op } = opcode;
-    if (op === Op.BLOCK || op === Op.LOOP || op === Op.IF) {
+    if (opensBlock(op)) {
       if (op === Op.LOOP && ++loops > loops_limit) {
         throw overLimit(`loops nest deeper than ${loops_limit}`, offset);
       }

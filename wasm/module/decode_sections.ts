@@ -13,6 +13,7 @@ import {
   type ElementItems,
   type ElementSegment,
   type Export,
+  EXTERNAL_KINDS,
   type ExternalKind,
   type Import,
   type ImportDescription,
@@ -32,7 +33,6 @@ export interface RawModule extends Omit<WasmModule, "functions" | "has_data_coun
 /** A raw module under construction. */
 export type Sections = { -readonly [Key in keyof RawModule]: RawModule[Key] };
 
-const KINDS: readonly ExternalKind[] = ["function", "table", "memory", "global"];
 const TAG_KIND = 4;
 /** In place of an import's kind: the imports of one module, or of one module and type, follow. */
 const COMPACT_KINDS: readonly number[] = [0x7e, 0x7f];
@@ -40,7 +40,7 @@ const COMPACT_KINDS: readonly number[] = [0x7e, 0x7f];
 function readKind(reader: Reader, what: string): ExternalKind {
   const offset = reader.position;
   const byte = reader.u8();
-  const kind = KINDS[byte];
+  const kind = EXTERNAL_KINDS[byte];
   if (kind !== undefined) return kind;
   if (byte === TAG_KIND) throw unsupported("exceptions", `an ${what} of a tag`, offset);
   if (COMPACT_KINDS.includes(byte) && what === "import") {

@@ -3,7 +3,7 @@
  * engine checks indices and sizes.
  */
 import { malformed, overLimit, unsupported } from "./errors.ts";
-import { unknownTypeForm, unknownValueType } from "./features.ts";
+import { unknownCode } from "./features.ts";
 import {
   type FunctionType,
   type GlobalType,
@@ -27,7 +27,7 @@ export function readValueType(reader: Reader): ValueType {
   const offset = reader.position;
   const byte = reader.u8();
   if (isValueType(byte)) return byte;
-  throw unknownValueType(byte, offset);
+  throw unknownCode("value type", byte, offset);
 }
 
 /** funcref or externref. */
@@ -36,7 +36,7 @@ export function readReferenceType(reader: Reader): TableType["type"] {
   const byte = reader.u8();
   if (byte === ValueType.FUNCREF || byte === ValueType.EXTERNREF) return byte;
   if (isValueType(byte)) throw malformed("a number type stands for a reference type", offset);
-  throw unknownValueType(byte, offset);
+  throw unknownCode("value type", byte, offset);
 }
 
 /** The operand of ref.null: a reference type, where later versions also take the index of a type. */
@@ -51,7 +51,7 @@ export function readNullType(reader: Reader): TableType["type"] {
 export function readFunctionType(reader: Reader, limits: ModuleLimits): FunctionType {
   const offset = reader.position;
   const form = reader.u8();
-  if (form !== FUNCTION_FORM) throw unknownTypeForm(form, offset);
+  if (form !== FUNCTION_FORM) throw unknownCode("type form", form, offset);
   const parameters = reader.list(() => readValueType(reader));
   const results = reader.list(() => readValueType(reader));
   if (parameters.length > limits.parameters) {

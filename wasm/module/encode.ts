@@ -6,24 +6,17 @@ import { writeBody, writeConstExpression } from "./encode_instructions.ts";
 import type {
   DataSegment,
   ElementSegment,
-  ExternalKind,
   GlobalType,
   Import,
   Limits,
   TableType,
   WasmModule,
 } from "./module.ts";
-import { ValueType } from "./module.ts";
+import { EXTERNAL_KINDS, ValueType } from "./module.ts";
 import { Writer } from "./writer.ts";
 
 const HEADER = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);
 const FUNCTION_FORM = 0x60;
-const KIND_CODES: Readonly<Record<ExternalKind, number>> = {
-  function: 0,
-  table: 1,
-  memory: 2,
-  global: 3,
-};
 
 function writeLimits(writer: Writer, { minimum, maximum }: Limits): void {
   writer.u8(maximum === undefined ? 0 : 1);
@@ -44,7 +37,7 @@ function writeGlobalType(writer: Writer, { type, mutable }: GlobalType): void {
 function writeImport(writer: Writer, { module, name, description }: Import): void {
   writer.text(module);
   writer.text(name);
-  writer.u8(KIND_CODES[description.kind]);
+  writer.u8(EXTERNAL_KINDS.indexOf(description.kind));
   switch (description.kind) {
     case "function":
       return writer.u32(description.type);
@@ -139,7 +132,7 @@ function sectionsOf(module: WasmModule): SectionWriter[] {
     }),
     listSection(7, module.exports, (writer, { name, kind, index }) => {
       writer.text(name);
-      writer.u8(KIND_CODES[kind]);
+      writer.u8(EXTERNAL_KINDS.indexOf(kind));
       writer.u32(index);
     }),
     {

@@ -4,7 +4,7 @@
  * checks nothing.
  */
 import type { RawModule } from "./decode_sections.ts";
-import type { BodyFacts, FunctionType, Instruction } from "./module.ts";
+import { type BodyFacts, type FunctionType, functionTypes, type Instruction } from "./module.ts";
 import { EMPTY_BLOCK, Op, OPCODES } from "./opcodes.ts";
 import type { Work } from "./reader.ts";
 
@@ -20,29 +20,6 @@ interface Frame {
   dead: boolean;
   readonly dead_before: boolean;
 }
-
-/** The numbers of operands and results of an instruction whose signature varies. */
-const TAKEN_GIVEN: ReadonlyMap<number, readonly [taken: number, given: number]> = new Map([
-  [Op.DROP, [1, 0]],
-  [Op.SELECT, [3, 1]],
-  [Op.SELECT_TYPED, [3, 1]],
-  [Op.LOCAL_GET, [0, 1]],
-  [Op.LOCAL_SET, [1, 0]],
-  [Op.LOCAL_TEE, [1, 1]],
-  [Op.GLOBAL_GET, [0, 1]],
-  [Op.GLOBAL_SET, [1, 0]],
-  [Op.TABLE_GET, [1, 1]],
-  [Op.TABLE_SET, [2, 0]],
-  [Op.TABLE_INIT, [3, 0]],
-  [Op.ELEM_DROP, [0, 0]],
-  [Op.TABLE_COPY, [3, 0]],
-  [Op.TABLE_GROW, [2, 1]],
-  [Op.TABLE_SIZE, [0, 1]],
-  [Op.TABLE_FILL, [3, 0]],
-  [Op.REF_NULL, [0, 1]],
-  [Op.REF_IS_NULL, [1, 1]],
-  [Op.REF_FUNC, [0, 1]],
-]);
 
 /** The types of a module, and those of its functions with the imported ones first. */
 interface Types {
@@ -145,11 +122,7 @@ class FactFinder {
       case Op.CALL_INDIRECT:
         return this.#stepCall(op, a);
     }
-    const { signature } = OPCODES.get(op)!;
-    if (signature !== undefined) {
-      return this.#move(signature.parameters.length, signature.results.length);
-    }
-    const [taken, given] = TAKEN_GIVEN.get(op)!;
+    const { taken, given } = OPCODES.get(op)!;
     this.#move(taken, given);
   }
 
@@ -190,10 +163,7 @@ class FactFinder {
 /** The facts of each body of a valid module, in order. */
 export function findFacts(raw: RawModule, work: Work): BodyFacts[] {
   const { types, imports, function_types, bodies } = raw;
-  const indices = imports.flatMap(({ description }) =>
-    description.kind === "function" ? description.type : []
-  );
-  const functions = [...indices, ...function_types].map((index) => types[index]!);
+  const functions = functionTypes({ types, imports }, function_types);
   return bodies.map(({ code }, at) => {
     work.steps += code.length;
     return new FactFinder({ types, functions }, types[function_types[at]!]!, code.length).find(

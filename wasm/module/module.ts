@@ -63,8 +63,10 @@ export interface Import {
   readonly description: ImportDescription;
 }
 
-/** The four index spaces that exports name. */
-export type ExternalKind = "function" | "table" | "memory" | "global";
+/** The four index spaces that exports name, in the order of their codes. */
+export const EXTERNAL_KINDS = ["function", "table", "memory", "global"] as const;
+/** One of them. */
+export type ExternalKind = (typeof EXTERNAL_KINDS)[number];
 
 /** One export. `index` counts in its kind's index space, imports first. */
 export interface Export {
@@ -268,6 +270,21 @@ export const POLICY_LIMITS: ModuleLimits = {
   nested_loops: 256,
   table_entries: 10_000,
 };
+
+/** The types of all functions, by index: the imported ones, then those with the types `own`. */
+export function functionTypes(
+  { types, imports }: Pick<WasmModule, "types" | "imports">,
+  own: readonly number[],
+): readonly FunctionType[] {
+  const imported = imports.flatMap(({ description }) =>
+    description.kind === "function" ? description.type : []
+  );
+  return [...imported, ...own].map((type) => types[type]!);
+}
+
+/** The number of entries that an element segment has. */
+export const itemCount = (items: ElementItems): number =>
+  items.kind === "functions" ? items.indices.length : items.expressions.length;
 
 /** How many of each index space are imported. */
 export function importCounts(module: Pick<WasmModule, "imports">): Record<ExternalKind, number> {

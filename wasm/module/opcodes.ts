@@ -78,6 +78,10 @@ export const Op = {
   TABLE_FILL: 0xfc11,
 } as const;
 
+/** Whether the instruction opens a block, which an `end` closes. */
+export const opensBlock = (op: number): boolean =>
+  op === Op.BLOCK || op === Op.LOOP || op === Op.IF;
+
 /** The prefix of the opcodes written here as 0xfcNN. */
 export const PREFIX = 0xfc;
 /** Block type "no parameters, no results", as the signed number that the binary holds. */
@@ -117,6 +121,9 @@ export interface OpcodeEntry {
   readonly immediate: ImmediateKind;
   /** `undefined` where the types depend on immediates or context. */
   readonly signature: Signature | undefined;
+  /** How many operands it takes and results it gives; 0 where that depends on immediates or context. */
+  readonly taken: number;
+  readonly given: number;
   /** Loads and stores: the access in bytes, as a power of 2; the greatest alignment. Else -1. */
   readonly access: number;
 }
@@ -130,10 +137,10 @@ const TYPE_OF_LETTER: Readonly<Record<string, ValueType>> = {
 
 const ENTRIES = new Map<number, OpcodeEntry>();
 
-/** `shape` is parameters, ">", results, each letter a type (i I f F); "" when the types vary. */
+/** `undefined` for a shape with a "?", and for none. */
 function signatureOf(shape: string): Signature | undefined {
   const [before, after] = shape.split(">");
-  if (before === undefined || after === undefined) return undefined;
+  if (before === undefined || after === undefined || shape.includes("?")) return undefined;
   const types = (letters: string) =>
     [...letters].map((letter) => {
       const type = TYPE_OF_LETTER[letter];
@@ -143,8 +150,13 @@ function signatureOf(shape: string): Signature | undefined {
   return { parameters: types(before), results: types(after) };
 }
 
+/**
+ * `shape` is operands, ">", results, each letter a type (i I f F, or ? for one that varies); "" when their numbers vary,
+ * too.
+ */
 function add(op: number, name: string, immediate: ImmediateKind, shape = "", access = -1): void {
-  ENTRIES.set(op, { name, immediate, signature: signatureOf(shape), access });
+  const [{ length: taken } = "", { length: given } = ""] = shape.split(">");
+  ENTRIES.set(op, { name, immediate, signature: signatureOf(shape), taken, given, access });
 }
 
 /** Adds a run of opcodes without immediates that share a shape. */
@@ -166,23 +178,28 @@ function addControl(): void {
   add(Op.RETURN, "return", "none");
   add(Op.CALL, "call", "index");
   add(Op.CALL_INDIRECT, "call_indirect", "index2");
-  add(Op.DROP, "drop", "none");
-  add(Op.SELECT, "select", "none");
-  add(Op.SELECT_TYPED, "select", "types");
-  add(Op.REF_NULL, "ref.null", "reference-type");
-  add(Op.REF_IS_NULL, "ref.is_null", "none");
-  add(Op.REF_FUNC, "ref.func", "index");
+  add(Op.DROP, "drop", "none", "?>");
+  add(Op.SELECT, "select", "none", "???>?");
+  add(Op.SELECT_TYPED, "select", "types", "???>?");
+  add(Op.REF_NULL, "ref.null", "reference-type", ">?");
+  add(Op.REF_IS_NULL, "ref.is_null", "none", "?>?");
+  add(Op.REF_FUNC, "ref.func", "index", ">?");
 }
 
 function addVariablesAndTables(): void {
-  const names = "local.get local.set local.tee global.get global.set table.get table.set";
-  names.split(" ").forEach((name, at) => add(Op.LOCAL_GET + at, name, "index"));
-  add(Op.TABLE_INIT, "table.init", "index2");
-  add(Op.ELEM_DROP, "elem.drop", "index");
-  add(Op.TABLE_COPY, "table.copy", "index2");
-  add(Op.TABLE_GROW, "table.grow", "index");
-  add(Op.TABLE_SIZE, "table.size", "index");
-  add(Op.TABLE_FILL, "table.fill", "index");
+  add(Op.LOCAL_GET, "local.get", "index", ">?");
+  add(Op.LOCAL_SET, "local.set", "index", "?>");
+  add(Op.LOCAL_TEE, "local.tee", "index", "?>?");
+  add(Op.GLOBAL_GET, "global.get", "index", ">?");
+  add(Op.GLOBAL_SET, "global.set", "index", "?>");
+  add(Op.TABLE_GET, "table.get", "index", "?>?");
+  add(Op.TABLE_SET, "table.set", "index", "??>");
+  add(Op.TABLE_INIT, "table.init", "index2", "???>");
+  add(Op.ELEM_DROP, "elem.drop", "index", "");
+  add(Op.TABLE_COPY, "table.copy", "index2", "???>");
+  add(Op.TABLE_GROW, "table.grow", "index", "??>?");
+  add(Op.TABLE_SIZE, "table.size", "index", ">?");
+  add(Op.TABLE_FILL, "table.fill", "index", "???>");
 }
 
 /** Name, shape and access of every load and store, from 0x28 on. */

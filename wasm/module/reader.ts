@@ -130,13 +130,9 @@ export class Reader {
 
   /** A view of the next `length` bytes. */
   take(length: number): Uint8Array {
-    if (length > this.end - this.position) {
-      throw malformed(`a length of ${length} goes past the end`, this.position);
-    }
-    const view = this.bytes.subarray(this.position, this.position + length);
-    this.position += length;
+    const { position, end } = this.span(length);
     this.work.steps += length;
-    return view;
+    return this.bytes.subarray(position, end);
   }
 
   /** A cursor over the next `length` bytes, which this one skips. */

@@ -12,13 +12,8 @@ import {
 } from "../metering/meter_costs.ts";
 import { decodePolicy, type MeteredModule, meterModule } from "../metering/meter.ts";
 import { PolicyModuleError } from "../module/errors.ts";
-import {
-  type FunctionType,
-  importCounts,
-  VALUE_TYPE_NAMES,
-  ValueType,
-  type WasmModule,
-} from "../module/module.ts";
+import { ValueType, type WasmModule } from "../module/module.ts";
+import { firstSentences, quoted, signatureAt, signatureText } from "../module/signatures.ts";
 import { schemaOf } from "./schema/room_schema.ts";
 import { SchemaError } from "./schema/shape.ts";
 import {
@@ -42,21 +37,9 @@ const RESERVED = [FUEL_EXPORT, HEIGHT_EXPORT, SAVE_EXPORT, RESTORE_EXPORT];
 
 const TYPES = { i: ValueType.I32, I: ValueType.I64 } as const;
 
-function typesText(types: readonly ValueType[]): string {
-  return `(${types.map((one) => VALUE_TYPE_NAMES[one]).join(", ")})`;
-}
-
-const signatureText = ({ parameters, results }: FunctionType) =>
-  `${typesText(parameters)} -> ${typesText(results)}`;
-
 function wantedText([parameters, results]: Signature): string {
   const types = (letters: string) => Array.from(letters, (one) => TYPES[one as keyof typeof TYPES]);
   return signatureText({ parameters: types(parameters), results: types(results) });
-}
-
-/** A name that the guest chose, shortened, on one line. */
-function quoted(name: string): string {
-  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
 
 function importProblems(module: WasmModule): string[] {
@@ -77,13 +60,6 @@ function importProblems(module: WasmModule): string[] {
   });
 }
 
-function functionType(module: WasmModule, index: number): FunctionType | undefined {
-  const own = module.functions[index - importCounts(module).function];
-  if (own !== undefined) return module.types[own.type];
-  const entry = module.imports.filter(({ description }) => description.kind === "function")[index];
-  return entry?.description.kind === "function" ? module.types[entry.description.type] : undefined;
-}
-
 function exportProblems(module: WasmModule): string[] {
   const exports = new Map(module.exports.map((one) => [one.name, one]));
   const problems: string[] = [];
@@ -98,8 +74,8 @@ function exportProblems(module: WasmModule): string[] {
       }
       continue;
     }
-    const type = found.kind === "function" ? functionType(module, found.index) : undefined;
-    const text = type === undefined ? `a ${found.kind}` : signatureText(type);
+    const signature = found.kind === "function" ? signatureAt(module, found.index) : undefined;
+    const text = signature ?? `a ${found.kind}`;
     if (text === wantedText(wanted)) continue;
     problems.push(`The export "${name}" is ${text} instead of a function ${wantedText(wanted)}.`);
   }
@@ -138,8 +114,7 @@ export function meterReducer(
   const module = decodePolicy(bytes);
   const problems = reducerProblems(module);
   if (problems.length > 0) {
-    const more = problems.length > 8 ? ` ${problems.length - 8} more problems are not listed.` : "";
-    throw new PolicyModuleError("not-a-reducer", problems.slice(0, 8).join(" ") + more);
+    throw new PolicyModuleError("not-a-reducer", firstSentences(problems));
   }
   requireSchema(bytes);
   return meterModule(module, { memory_limit_pages, renewed: true, price_version });

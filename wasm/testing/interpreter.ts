@@ -20,7 +20,7 @@ import {
   ValueType,
   type WasmModule,
 } from "../module/module.ts";
-import { Op } from "../module/opcodes.ts";
+import { Op, opensBlock } from "../module/opcodes.ts";
 import { applyMemory, applyNumeric, Trap, type Value } from "./interpreter_numbers.ts";
 import { Store } from "./interpreter_store.ts";
 
@@ -130,7 +130,7 @@ export class Interpreter {
 
   #price(one: Instruction, arity: number): number {
     let values = arity;
-    if (one.op === Op.BLOCK || one.op === Op.LOOP || one.op === Op.IF) {
+    if (opensBlock(one.op)) {
       const [before, after] = this.#shape(one.a);
       values = before + after;
     }

@@ -5,26 +5,22 @@
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, failed } from "../../terminal/exit.ts";
-import { concat } from "../../../shared/containers/concat.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
+import { membersFrom } from "../../bus/request_members.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { openInput } from "../../terminal/input.ts";
-import { pause } from "../../rooms/flow.ts";
+import { byteLines } from "../../terminal/ndjson.ts";
+import { sleep } from "../../terminal/waiting.ts";
 
 const PAGE = 1_000;
 /** Pause between two requests for new entries. */
 const LOOK_MS = 1_000;
 const TARGET_UNITS = 100;
 
-const filtersOf = ({ tenant, actor, action, outcome }: Flags<"limit">) => ({
-  tenant,
-  actor,
-  action,
-  outcome,
-});
+const filtersOf = (flags: Flags) => membersFrom("tenant,actor,action,outcome", flags);
 
 function lineOf(entry: Members): string {
   const { by, tenant, from, path, count } = entry;
@@ -74,8 +70,7 @@ async function follow(admin: Admin, flags: Flags<"limit">, from: number): Promis
     const is_more = page.entries.length === PAGE;
     after = page.next ?? after;
     if (is_more) continue;
-    await pause(LOOK_MS, io.signal);
-    io.signal.throwIfAborted();
+    await sleep(LOOK_MS, io.signal);
   }
 }
 
@@ -102,30 +97,15 @@ export async function auditList(io: Io, flags: Flags<"limit">): Promise<Ended> {
   await print(io.stderr, `${some}${more}\n`);
 }
 
-const NEWLINE = 0x0a;
-
-/** The lines of a stream without their newlines. A last line may lack its newline. */
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let rest: Uint8Array = new Uint8Array(0);
-  for await (const part of stream) {
-    const joined = concat([rest, part]);
-    let from = 0;
-    for (let end; (end = joined.indexOf(NEWLINE, from)) >= 0; from = end + 1) {
-      yield joined.subarray(from, end);
-    }
-    rest = joined.slice(from);
-    // The line is longer than any entry, which the check reports.
-    if (rest.length > ENTRY_BYTES_MAX * 2) break;
-  }
-  if (rest.length > 0) yield rest;
-}
+/** A longer line is no entry, which the check reports. */
+const LINE_BYTES_MAX = 2 * ENTRY_BYTES_MAX;
 
 /** All entries of a bus, page by page, up to the newest. */
 async function* entriesOf(admin: Admin, check: ChainCheck): AsyncGenerator<Uint8Array> {
   for (let after = 0;;) {
     let lines = 0;
     const page = await admin.stream("/v1/audit/entries", { after, limit: PAGE });
-    for await (const line of linesOf(page)) {
+    for await (const line of byteLines(page, LINE_BYTES_MAX)) {
       lines++;
       yield line;
     }
@@ -141,7 +121,7 @@ export async function auditVerify(io: Io, flags: Flags): Promise<Ended> {
   const check = new ChainCheck(flags.anchor);
   const source = flags.file === undefined
     ? entriesOf(await findAdmin(io, flags), check)
-    : linesOf(await openInput(io, flags.file));
+    : byteLines(await openInput(io, flags.file), LINE_BYTES_MAX);
   for await (const line of source) {
     check.take(line);
     if (check.broken !== undefined) break;

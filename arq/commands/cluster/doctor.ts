@@ -21,9 +21,8 @@ import {
   portFinding,
 } from "../../doctor/system.ts";
 import { CommandError, EXIT, explain, printable } from "../../terminal/exit.ts";
-import { unlessStopped } from "../../rooms/flow.ts";
 import { readInput } from "../../terminal/input.ts";
-import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, resolvePath, unlessStopped } from "../../terminal/io.ts";
 import { painter } from "../../answers/schema_text.ts";
 import { findTarget, type Target } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";

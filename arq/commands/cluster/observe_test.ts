@@ -9,7 +9,7 @@ import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { StreamedCommand } from "../../../tasks/checkout/streamed_command.ts";
 import { configText, reloadedExit, reloadedText } from "../../answers/settings_text.ts";
 import { folderWith } from "../../testing/disk_io.ts";
-import { runArq, startArq, succeeds } from "../../testing/run_arq.ts";
+import { arqOn, runArq, startArq, succeeds } from "../../testing/run_arq.ts";
 import { atEnd } from "../../../shared/testing/at_end.ts";
 
 // `arq status --watch`, `arq top` and `arq tail` against a real bus.
@@ -112,12 +112,7 @@ Deno.test("arq config reload prints what changed, what needs a restart and what 
   await using _end = atEnd(() => Deno.remove(file));
   await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 9\n");
   await using bus = await startBus(["--config", file]);
-  const arq = async (code: number, ...args: string[]) => {
-    const result = await runArq(["config", ...args, "--url", bus.url]);
-    const output = result.stdout + result.stderr;
-    assert.equal(result.code, code, `${args.join(" ")}: ${output}`);
-    return output;
-  };
+  const arq = (code: number, ...args: string[]) => arqOn(bus, code, "config", ...args);
   assert.match(
     await arq(0, "show"),
     /^shield \S+: \/\S+, read \d{4}-.*\n(.*\n)* {2}limits\.connections_per_user = 9\n/,

@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { errorFromWire } from "../../../sdk/typescript/wire/wire_error.ts";
 import { EXIT, printable, whyOf } from "../../terminal/exit.ts";
 import { clusterTable, readCluster } from "../../answers/cluster.ts";
-import { pause } from "../../rooms/flow.ts";
+import { sleep } from "../../terminal/waiting.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import {
   findTarget,
@@ -231,8 +231,7 @@ export async function status(io: Io, flags: Flags): Promise<Ended> {
         return { text: is_json ? "" : `${whyOf(error)}\n` };
       });
       await screen.show(text);
-      await pause(interval_ms, io.signal);
-      io.signal.throwIfAborted();
+      await sleep(interval_ms, io.signal);
     }
   } finally {
     await screen.close();

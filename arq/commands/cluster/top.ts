@@ -13,7 +13,7 @@ import {
 } from "../../answers/cluster.ts";
 import type { ClusterReading, NodeRates } from "../../answers/cluster.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
-import { pause } from "../../rooms/flow.ts";
+import { sleep } from "../../terminal/waiting.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
 import { whyOf } from "../../terminal/exit.ts";
 import { openScreen } from "../../terminal/screen.ts";
@@ -139,8 +139,7 @@ export async function top(io: Io, flags: Flags<"interval" | "rows">): Promise<En
   const screen = openScreen(io, is_json);
   try {
     for (let left = flags.count ?? Infinity; left > 0; left--) {
-      await pause(1_000 * flags.interval, io.signal);
-      io.signal.throwIfAborted();
+      await sleep(1_000 * flags.interval, io.signal);
       try {
         const now = await read(admin, flags.rows);
         const rates = ratesOf(before?.cluster, now.cluster);

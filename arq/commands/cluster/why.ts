@@ -14,6 +14,7 @@ import { type Admin, exchange, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { membersFrom } from "../../bus/request_members.ts";
 import { plural } from "../../../shared/plural.ts";
 import { readTrace, type TraceSpan, traceTree } from "../../answers/trace_tree.ts";
 
@@ -40,21 +41,7 @@ function requireQuestion(flags: Flags): void {
   }
 }
 
-async function queryOf(admin: Admin, flags: Flags): Promise<Members> {
-  const { tenant, trace, twist, messageId, room, offset, user, connection, address, since } = flags;
-  return {
-    tenant,
-    trace,
-    twist,
-    message_id: messageId,
-    room,
-    offset,
-    user,
-    connection,
-    address,
-    since_ms: await admin.ago(since),
-  };
-}
+const QUERY = "tenant,trace,twist,message_id,room,offset,user,connection,address";
 
 /** Most answers that are read while the journal has more; each covers some 100,000 lines. */
 const ANSWERS_MAX = 100;
@@ -77,7 +64,8 @@ const UNKNOWN_ROOM = "its outcome is unknown; with --room, a durable room's log 
 export async function why(io: Io, flags: Flags): Promise<Ended> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);
-  const answer = await wholeAnswer(admin, await queryOf(admin, flags));
+  const query = { ...membersFrom(QUERY, flags), since_ms: await admin.ago(flags.since) };
+  const answer = await wholeAnswer(admin, query);
   const way_in = membersOf(answer["way_in"]);
   const decisions = listOf(way_in["decisions"]);
   const has_way_in = decisions.length > 0;

@@ -11,8 +11,9 @@ import { type Change, type Desired, differences, type State } from "../../desire
 import { encodePlan, type PlanBasis } from "../../desired/plan_file.ts";
 import { isLoss, type Losses, lossesText, NO_LOSSES, roomLosses } from "../../rooms/unreachable.ts";
 import { dueAfter } from "../../../shared/records/schedule.ts";
-import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
+import { writeOutput } from "../../terminal/input.ts";
 import { consequences, consequencesText } from "./consequences.ts";
 import { type LastChange, type LiveState, readLive, tenantsOf } from "./live_state.ts";
 import { rolloutsAbout } from "./rollout.ts";
@@ -245,11 +246,8 @@ export async function plan(io: Io, folder: string, flags: Flags): Promise<Ended>
   const compared = await compare(admin, desired);
   const { basis, schema_basis, rollout } = compared;
   if (flags.out !== undefined) {
-    const path = resolvePath(io.cwd, flags.out);
     const bytes = encodePlan(desired, { basis, schema_basis, rollout }, io.now());
-    await io.files.write(path, bytes).catch((error) => {
-      throw cannotWrite(path, error);
-    });
+    await writeOutput(io, flags.out, bytes);
   }
   const { view, text } = await tenantPlan({ ...flags, io, admin }, desired, compared);
   return { json: { ...view, plan: flags.out ?? null }, text, code: planCode([compared]) };

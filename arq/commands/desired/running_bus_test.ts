@@ -13,7 +13,7 @@ import { CommandError, EXIT } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { filesOf } from "../../testing/folder_files.ts";
-import { arqOn as arq, runArq, startArq } from "../../testing/run_arq.ts";
+import { arqOn, exits, runArq, startArq } from "../../testing/run_arq.ts";
 import { readBusFolder } from "./plan.ts";
 import { watchRollout } from "./rollout.ts";
 
@@ -184,7 +184,7 @@ Deno.test("arq apply --canary completes, rolls back, detaches and prompts", asyn
   await using files = await folderWith({ "state/policies.toml": FOLDER });
   const folder = `${files.path}/state`;
   const put = (bytes: Uint8Array) => Deno.writeFile(`${folder}/rule.wasm`, bytes);
-  const run: Run = { bus, folder, put, arq: (...given) => arq(bus, ...given) };
+  const run: Run = { bus, folder, put, arq: (...given) => arqOn(bus, ...given) };
   await put(OLD_RULE);
   await run.arq(0, "apply", folder);
   const clients = await Promise.all(
@@ -244,11 +244,7 @@ Deno.test("a folder of the bus: its schemas and each tenant are planned, applied
     "state/two/a.toml": mirrored("globex", 0.25),
     "state/zoo/a.toml": mirrored("zoo", 0.25),
   });
-  const arq = async (code: number, ...args: string[]) => {
-    const result = await runArq([...args, "--url", bus.url]);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stdout}${result.stderr}`);
-    return result.stdout + result.stderr;
-  };
+  const arq = (code: number, ...args: string[]) => arqOn(bus, code, ...args);
   const [state, out, again] = ["state", "out", "again"].map((name) => `${folder.path}/${name}`);
   await arq(0, "mirror", "set", "in.t.third.*", "10%", "--tenant", "third");
   const planned = await arq(2, "plan", state!);
@@ -376,10 +372,7 @@ Deno.test("a plan shows how many messages a new module would have refused or all
     await Deno.copyFile(`${BUILD}/${name}.wasm`, `${folder.path}/${name}.wasm`);
   }
   const arq = async (code: number, args: string[], stdin?: string) => {
-    const more = stdin === undefined ? {} : { stdin };
-    const result = await runArq([...args, "--url", bus.url], more);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
-    return result.stdout;
+    return (await exits(code, [...args, "--url", bus.url], { stdin })).stdout;
   };
   await arq(0, ["apply", folder.path]);
   const texts = ["tea", "malware one", "milk", "malware two", "cake"];
@@ -438,9 +431,8 @@ Deno.test("a plan judges the window by new policies and mappings, and names the 
   await send(bus, "ann", ["tea", "malware one", "malware two", "milk"]);
   await send(bus, "bob", ["malware three"]);
   const plan = async (...more: string[]) => {
-    const result = await runArq(["plan", folder.path, "--since", "1h", ...more, "--url", bus.url]);
-    assert.equal(result.code, 2, result.stderr + result.stdout);
-    return result.stdout;
+    const args = ["plan", folder.path, "--since", "1h", ...more, "--url", bus.url];
+    return (await exits(2, args)).stdout;
   };
   let planned = JSON.parse(await plan("--json"));
   // The journal has them once the Shield has written them.

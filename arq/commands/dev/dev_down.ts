@@ -7,7 +7,7 @@ import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../../bus/dev_bus.ts";
 import { runShell } from "../../doctor/system.ts";
 import { sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { pause } from "../../rooms/flow.ts";
+import { sleep } from "../../terminal/waiting.ts";
 import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import {
   announcementOf,
@@ -16,8 +16,8 @@ import {
   olderLog,
   readLog,
   readRecord,
-  removeIfThere,
 } from "../../serve/background.ts";
+import { removeIfThere } from "../../serve/files_there.ts";
 import type { DevFiles, DevRecord } from "../../serve/background.ts";
 import {
   composeArguments,
@@ -72,8 +72,7 @@ async function endsWithin(io: Io, files: DevFiles, limit_ms: number): Promise<bo
   const until_ms = io.monotonic_ms() + limit_ms;
   while (await isAlive(files)) {
     if (io.monotonic_ms() > until_ms) return false;
-    await pause(LOOK_MS, io.signal);
-    io.signal.throwIfAborted();
+    await sleep(LOOK_MS, io.signal);
   }
   return true;
 }
@@ -232,8 +231,7 @@ export async function devLogs(io: Io, { follow = false, json = false }: Flags): 
   }
   const again = async () => {
     if (!follow || !await isAlive(files)) return false;
-    await pause(FOLLOW_MS, io.signal);
-    io.signal.throwIfAborted();
+    await sleep(FOLLOW_MS, io.signal);
     return true;
   };
   try {

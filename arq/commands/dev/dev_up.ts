@@ -14,9 +14,9 @@ import {
   devFiles,
   isAlive,
   readRecord,
-  removeIfThere,
   writeRecord,
 } from "../../serve/background.ts";
+import { removeIfThere } from "../../serve/files_there.ts";
 import type { DevFiles, DevRecord } from "../../serve/background.ts";
 import {
   composeArguments,

@@ -11,27 +11,19 @@ import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts"
 import { printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { membersFrom } from "../../bus/request_members.ts";
 import { openOutput } from "../../terminal/input.ts";
-import { pause } from "../../rooms/flow.ts";
+import { sleep } from "../../terminal/waiting.ts";
 
 const ANSWER_LINES = 10_000;
 /** Pause between two requests for new lines, in ms. */
 const LOOK_MS = 1_000;
 
+const WISH = "tenant,room,user,connection,trace,message_id,policy,outcome";
+
 async function wishOf(admin: Admin, flags: Flags<"tenant">): Promise<JournalWish> {
-  const { tenant, room, user, connection, trace, messageId, policy, outcome } = flags;
-  const since_ms = await admin.ago(flags.since);
-  return {
-    tenant,
-    room,
-    user,
-    connection,
-    trace,
-    message_id: messageId,
-    policy,
-    outcome,
-    since_ms,
-  };
+  const { tenant } = flags;
+  return { tenant, ...membersFrom(WISH, flags), since_ms: await admin.ago(flags.since) };
 }
 
 /** Interval between two checks for killed Shields, in ms. */
@@ -138,8 +130,7 @@ export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Pro
     const holes = await killed.look(admin, wish);
     shown += holes.length;
     await printLines(io, holes, is_json);
-    await pause(LOOK_MS, io.signal);
-    io.signal.throwIfAborted();
+    await sleep(LOOK_MS, io.signal);
   }
   const more = shown >= flags.limit ? "; --limit shows more" : "";
   await print(io.stderr, `${plural(shown, "line")}${more}\n`);

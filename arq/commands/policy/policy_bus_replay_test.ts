@@ -9,7 +9,7 @@ import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import { ask, openText } from "../../../tests/peers/raw_client.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { builtModule } from "../../replay/testing/recorded.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { exits, runArq } from "../../testing/run_arq.ts";
 import { durableRooms } from "../../../shared/testing/room_classes.ts";
 
 const CONFIG = `
@@ -23,12 +23,8 @@ ${durableRooms("kept-*", "history_size = 1000")}
 `;
 const ROOT = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
 
-async function arq(bus: TestBus, code: number, args: string[], stdin?: string) {
-  const more = stdin === undefined ? {} : { stdin };
-  const result = await runArq([...args, "--url", bus.url], more);
-  assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
-  return result;
-}
+const arq = (bus: TestBus, code: number, args: string[], stdin?: string) =>
+  exits(code, [...args, "--url", bus.url], { stdin });
 
 /** The answer of a replay, once the journal has this many decisions. */
 async function replayed(bus: TestBus, decisions: number, args: string[]) {

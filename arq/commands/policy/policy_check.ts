@@ -191,6 +191,7 @@ async function tryAll(
 
 /** Prints the outcome of every event. Returns 1 when one was refused or the policy failed. */
 export async function policyTry(io: Io, file: string, flags: TryFlags): Promise<Ended> {
+  if (flags.shrink === true) throw usageError("--shrink needs --cases");
   const config = configFrom({});
   const { overseer } = config.platform;
   const limits = {

@@ -15,7 +15,7 @@ import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patie
 import { findTarget, givenToken, noBus } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 import { CommandError, EXIT, usageError, whyOf } from "../../terminal/exit.ts";
-import { pause } from "../../rooms/flow.ts";
+import { pause, sleep } from "../../terminal/waiting.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { fileChunks } from "../../replay/bus_replay.ts";
 
@@ -212,8 +212,7 @@ export async function openTree(
     } catch (error) {
       // Witnesses sign after the publication.
       if (look === COSIGNED_LOOKS || source.is_still) throw error;
-      await pause(COSIGNED_MS, io.signal);
-      io.signal.throwIfAborted();
+      await sleep(COSIGNED_MS, io.signal);
     }
   }
 }

@@ -2,6 +2,7 @@
  * `arq reducer test`: applies a reducer to the commands of a file and prints the outcome of each, with digests that are
  * the same on every run. It needs no bus.
  */
+import { utf8OrUndefined } from "@arqon/proto";
 import {
   digestOf,
   emptyRoom,
@@ -38,16 +39,10 @@ import { valueProblem } from "../../../wasm/reducer/schema/judge.ts";
 import type { RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
 import { resolved, type Shape, textOf } from "../../../wasm/reducer/schema/shape.ts";
 
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 /** Bytes as clients receive them: JSON if they are JSON, else text; undefined: neither. */
 function contentOf(bytes: Uint8Array): unknown {
-  let text: string;
-  try {
-    text = strict.decode(bytes);
-  } catch {
-    return undefined;
-  }
+  const text = utf8OrUndefined(bytes);
+  if (text === undefined) return undefined;
   try {
     return JSON.parse(text);
   } catch {
@@ -82,11 +77,8 @@ function keyProblem(schema: RoomSchema, latin: string, value: Uint8Array): strin
   if (textOf(resolved(shape, schema.$defs ?? {})) !== "always") {
     return bytesProblem(schema, shape, value, at);
   }
-  try {
-    return valueProblem(schema, shape, strict.decode(value), at);
-  } catch {
-    return `${at}: expected UTF-8`;
-  }
+  const text = utf8OrUndefined(value);
+  return text === undefined ? `${at}: expected UTF-8` : valueProblem(schema, shape, text, at);
 }
 
 /** Where the outcome of a command or timer violates the schema. */

@@ -13,7 +13,8 @@ import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import { table } from "../../answers/policy_text.ts";
-import { type Admin, type AdminRequest, findAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
+import { storedRooms } from "../../bus/stored_rooms.ts";
 import { requireModule, unlessRefused } from "../../policies/module_file.ts";
 import {
   type Candidate,
@@ -23,7 +24,7 @@ import {
 } from "../../reducers/rehearsal.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
 import { readInput, sure } from "../../terminal/input.ts";
-import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { EXIT, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import { foldable } from "./room_at.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -57,20 +58,9 @@ const CutOff = z.looseObject({
   total: z.int(),
   nodes: z.looseObject({ silent: z.array(z.string()) }),
 });
-const Stored = z.looseObject({ rooms: z.array(z.string()), next: z.string().nullable() });
 
 /** The deployment of a class. */
 type ReducerView = z.output<typeof Reducer>;
-
-async function ask<T extends z.ZodType>(
-  admin: Admin,
-  request: AdminRequest,
-  schema: T,
-): Promise<z.output<T>> {
-  const parsed = schema.safeParse(await admin.ask(request));
-  if (parsed.success) return parsed.data;
-  throw new CommandError(`${admin.admin_url} answers, but not like an ArqonBus`);
-}
 
 const One = z.looseObject({ reducer: Reducer });
 const pathOf = ({ tenant }: Flags<"tenant">, pattern = "") =>
@@ -92,23 +82,17 @@ async function* roomsOf(admin: Admin, { tenant }: Flags<"tenant">, pattern: stri
   Pick<z.output<typeof Room>, "module" | "refused"> & { readonly room_id: string }
 > {
   const prefix = pattern.replace(/\*$/, "");
-  for (let next: string | null = "";;) {
-    const query = new URLSearchParams({ tenant, limit: "1000", ...(prefix && { prefix }) });
-    if (next !== "") query.set("after", next);
-    const path = `/v1/rooms/stored?${query}`;
-    const page: z.output<typeof Stored> = await ask(admin, { method: "GET", path }, Stored);
-    for (const name of page.rooms) {
+  for await (const { rooms } of storedRooms(admin, { tenant, prefix })) {
+    for (const name of rooms) {
       const room_id = reducedRoomOf(name);
       if (room_id === undefined) continue;
       const own = `/v1/rooms/${tenant}/${encodeURIComponent(room_id)}/reducer`;
-      const found = await ask(admin, { method: "GET", path: own }, Room).catch(whenNoReducer);
+      const found = await admin.get(own).then((answer) => admin.as(Room, answer), whenNoReducer);
       // A room with a longer matching pattern belongs to another class.
       if (found?.class === pattern) {
         yield { room_id, module: found.module, refused: found.refused };
       }
     }
-    next = page.next;
-    if (next === null) return;
   }
 }
 
@@ -165,7 +149,7 @@ export async function roomDeploy(
   const body = await readInput(io, file);
   const admin = await findAdmin(io, flags);
   const path = pathOf(flags, pattern);
-  const { reducer: before } = await ask(admin, { method: "GET", path }, One);
+  const { reducer: before } = admin.as(One, await admin.get(path));
   const candidate = await candidateOf(file, body, before);
   const json = flags.json === true;
   if (flags.check) {
@@ -185,11 +169,10 @@ export async function roomDeploy(
     const question = printable(`Make ${file} the program of all rooms ${pattern}?`);
     if (!await sure(io, question)) return EXIT.failure;
   }
-  const request = {
-    ...{ method: "PUT", path: `${path}?number=${before.number}`, body } as const,
-    content_type: "application/wasm",
-  };
-  const { reducer } = await ask(admin, request, One);
+  const content_type = "application/wasm";
+  const at = `${path}?number=${before.number}`;
+  const made = await admin.ask({ method: "PUT", path: at, body, content_type });
+  const { reducer } = admin.as(One, made);
   return { json: { reducer }, text: programsText([reducer]) };
 }
 
@@ -228,15 +211,15 @@ function whenNoBrain(error: unknown): z.infer<typeof CutOff> {
 export async function roomPrograms(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const All = z.looseObject({ reducers: z.array(Reducer) });
-  const { reducers } = await ask(admin, { method: "GET", path: pathOf(flags) }, All);
+  const { reducers } = admin.as(All, await admin.get(pathOf(flags)));
   const none = `tenant ${flags.tenant} has no class of rooms with a reducer\n`;
   const shown = [];
   for (const one of reducers) {
     shown.push(flags.rooms ? { ...one, rooms: await roomsBehind(admin, flags, one) } : one);
   }
   const path = `/v1/tenants/${flags.tenant}/rooms/cut-off`;
-  const { rooms: cut_off, total, nodes } = await ask(admin, { method: "GET", path }, CutOff)
-    .catch(whenNoBrain);
+  const { rooms: cut_off, total, nodes } = await admin.get(path)
+    .then((answer) => admin.as(CutOff, answer), whenNoBrain);
   const text = reducers.length === 0 ? none : programsText(shown) + cutOffText(cut_off);
   await print(io.stdout, flags.json ? `${JSON.stringify({ reducers: shown, cut_off })}\n` : text);
   if (total > cut_off.length) {

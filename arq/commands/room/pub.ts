@@ -1,13 +1,12 @@
 /** `arq pub`: publishes one event, or one for each line of NDJSON, acknowledged and pipelined. */
-import { isJson } from "@arqon/proto";
+import { isJson, utf8OrUndefined } from "@arqon/proto";
 import { type Ack, ArqonError, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
-import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
+import { Acknowledged, type Outgoing, publishPaced } from "../../rooms/flow.ts";
 import { failed, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, note, print, resolvePath } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
-import { createProgress } from "../../terminal/progress.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 import { openInput } from "../../terminal/input.ts";
@@ -51,61 +50,47 @@ function add(published: Published, { offset }: Ack, message_id: string): void {
   published.message_id = message_id;
 }
 
+async function* linesOf(
+  room: Room,
+  { name, open }: Source,
+  { type }: Flags<"type">,
+  published: Published,
+): AsyncGenerator<Outgoing> {
+  for await (const { line, bytes } of readNdjson(await open(), name)) {
+    const message_id = crypto.randomUUID();
+    const options = {
+      content_type: "application/json",
+      message_id,
+      timeout_ms: PUBLISH_TIMEOUT_MS,
+    };
+    const publish = async () => {
+      try {
+        const ack = await room.publish(type, bytes, options);
+        add(published, ack, message_id);
+        return ack;
+      } catch (error) {
+        if (error instanceof Error) error.message = `${name}, line ${line}: ${error.message}`;
+        throw error;
+      }
+    };
+    yield { number: line, publish };
+  }
+}
+
 async function publishLines(
   io: Io,
   room: Room,
   source: Source,
   flags: Flags<"type" | "window">,
 ): Promise<Published> {
-  const progress = await createProgress({
-    is_tty: io.stderr.is_tty && flags.json !== true,
-    total: source.total,
-    now: io.monotonic_ms,
-  });
-  const window = new Window(flags.window);
-  const started_ms = io.monotonic_ms();
   const done = new Acknowledged();
   const published = noneYet();
-  let sent = 0;
-  const send = async (line: number, bytes: Uint8Array) => {
-    const message_id = crypto.randomUUID();
-    try {
-      const ack = await room.publish(flags.type, bytes, {
-        content_type: "application/json",
-        message_id,
-        timeout_ms: PUBLISH_TIMEOUT_MS,
-      });
-      done.add(line, Number(ack.offset));
-      add(published, ack, message_id);
-      progress.update(done.count);
-    } catch (error) {
-      if (error instanceof Error) error.message = `${source.name}, line ${line}: ${error.message}`;
-      throw error;
-    }
-  };
-  try {
-    for await (const { line, bytes } of readNdjson(await source.open(), source.name)) {
-      if (flags.rate !== undefined) {
-        await pause(started_ms + dueAfter(sent, flags.rate) - io.monotonic_ms(), io.signal);
-      }
-      io.signal.throwIfAborted();
-      await window.run(() => {
-        done.begin(line);
-        return send(line, bytes);
-      });
-      sent += 1;
-    }
-    await window.drained();
-    progress.stop();
-    await print(io.stderr, swappedText(done));
-    return published;
-  } catch (error) {
-    progress.stop();
+  const lines = linesOf(room, source, flags, published);
+  await publishPaced(io, flags, lines, done, source.total).catch(async (error) => {
     await note(io, `stopped after ${done.count} acknowledged messages`);
     throw error;
-  } finally {
-    progress.stop();
-  }
+  });
+  return published;
 }
 
 interface Content {
@@ -134,12 +119,9 @@ async function stdinContent(io: Io): Promise<Content> {
   }
   const bytes = await new Blob(parts as BlobPart[]).bytes();
   if (bytes.length === 0) throw usageError("nothing to publish: stdin is empty", WAYS);
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    return textContent(text.replace(/\r?\n$/, ""));
-  } catch {
-    return { data: bytes, content_type: "application/octet-stream" };
-  }
+  const text = utf8OrUndefined(bytes);
+  if (text === undefined) return { data: bytes, content_type: "application/octet-stream" };
+  return textContent(text.replace(/\r?\n$/, ""));
 }
 
 async function publishOne(

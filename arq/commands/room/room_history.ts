@@ -12,8 +12,7 @@ import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 import type { Message, Room } from "@arqon/sdk";
 import type { RoomHistory } from "@arqon/sdk/history";
-import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
-import { createProgress, type Progress } from "../../terminal/progress.ts";
+import { Acknowledged, type Outgoing, publishPaced } from "../../rooms/flow.ts";
 
 /** Most messages without `--limit` and `--all`. */
 const LIMIT = 100;
@@ -75,76 +74,50 @@ export type ReplayFlags = Omit<Flags<"window">, "to"> & { readonly to: string };
 /** Long enough for a bus that restarts meanwhile. */
 const PUBLISH_TIMEOUT_MS = 30_000;
 
+/** What is read of the room, and where it goes. */
 interface Replay {
   readonly io: Io;
   readonly source: HistorySource;
   readonly target: Room;
-  readonly flags: ReplayFlags;
+  readonly from: number;
+  readonly until: number;
   /** Epoch of the first page. */
   readonly epoch: string;
   /** Epoch in the message ids. A resumed replay keeps it, so that nothing is stored twice. */
   readonly ids_epoch: string;
   readonly isKnown: (place: Place) => Promise<boolean>;
-  readonly until: number;
-  readonly done: Acknowledged;
-  readonly progress: Progress;
 }
 
-async function send(
-  { target, ids_epoch, done, progress }: Replay,
-  message: Message,
-): Promise<void> {
-  const offset = Number(message.offset);
+function again({ target, ids_epoch }: Replay, message: Message): Outgoing {
+  const number = Number(message.offset);
   const { type, data, content_type, schema_id, headers } = message;
-  const ack = await target.publish(type, data, {
-    content_type,
-    message_id: `replay:${ids_epoch}:${offset}`,
-    headers: clientHeaders(headers),
-    ...(schema_id === "" ? {} : { schema_id }),
-    timeout_ms: PUBLISH_TIMEOUT_MS,
-  });
-  done.add(offset, Number(ack.offset));
-  progress.update(done.count);
+  const publish = () =>
+    target.publish(type, data, {
+      content_type,
+      message_id: `replay:${ids_epoch}:${number}`,
+      headers: clientHeaders(headers),
+      ...(schema_id === "" ? {} : { schema_id }),
+      timeout_ms: PUBLISH_TIMEOUT_MS,
+    });
+  return { number, publish };
 }
 
-async function publishAll(replay: Replay): Promise<void> {
-  const { io, source, flags, epoch, until, done, isKnown } = replay;
-  const window = new Window(flags.window);
-  const started_ms = io.monotonic_ms();
-  const from = flags.from ?? 0;
-  let sent = 0;
+async function* messagesOf(replay: Replay): AsyncGenerator<Outgoing> {
+  const { io, source, from, until, epoch, isKnown } = replay;
   // The first page includes the previous message: while that exists, nothing after it is missing.
   let is_whole = from === 0;
-  const query = {
-    after: Math.max(0, from - 1),
-    before: until + 1,
-    total: Infinity,
-    epoch,
-    isKnown,
-  };
-  for await (const page of historyPages(source, query)) {
+  const bounds = { after: Math.max(0, from - 1), before: until + 1, total: Infinity };
+  for await (const page of historyPages(source, { ...bounds, epoch, isKnown })) {
     for (const message of page.messages) {
       const offset = Number(message.offset);
-      if (offset <= from) {
-        is_whole = true;
-        continue;
-      }
-      if (!is_whole) {
-        is_whole = true;
+      if (offset > from && !is_whole) {
         await note(io, `messages after ${from} may be gone; beginning at ${offset}`);
       }
+      is_whole = true;
       // A signal was meant for the connections of that time.
-      if (message.signal !== undefined) continue;
-      if (flags.rate !== undefined) {
-        await pause(started_ms + dueAfter(sent, flags.rate) - io.monotonic_ms(), io.signal);
-      }
-      io.signal.throwIfAborted();
-      done.begin(offset);
-      await window.run(() => send(replay, message));
-      sent += 1;
+      if (offset > from && message.signal === undefined) yield again(replay, message);
     }
   }
-  await window.drained();
 }
 
 /**
@@ -174,39 +147,21 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
   const until = Math.min(flags.until ?? Infinity, Number(offset));
   const ids_epoch = await epochOfIds(room_id, flags, { offset: until, epoch }, isKnown);
   const done = new Acknowledged(from);
-  const is_tty = io.stderr.is_tty && json !== true;
-  const progress = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
-  const target = connection.room(to);
   const started_ms = io.monotonic_ms();
-  try {
-    if (until > from) {
-      await publishAll({
-        io,
-        source,
-        target,
-        flags,
-        epoch,
-        until,
-        done,
-        progress,
-        ids_epoch,
-        isKnown,
-      });
-    }
-  } catch (error) {
-    progress.stop();
-    const command = resumeCommand(room_id, { ...flags, epoch: ids_epoch, until, from: done.upTo });
-    await print(
-      io.stderr,
-      `arq: stopped after ${done.count} acknowledged messages, up to offset ${done.upTo}\n` +
-        `     continue with: ${printable(command)}\n`,
-    );
-    throw error;
-  } finally {
-    progress.stop();
+  if (until > from) {
+    const target = connection.room(to);
+    const replay = { io, source, target, from, until, epoch, ids_epoch, isKnown };
+    await publishPaced(io, flags, messagesOf(replay), done).catch(async (error) => {
+      const resumed = { ...flags, epoch: ids_epoch, until, from: done.upTo };
+      await print(
+        io.stderr,
+        `arq: stopped after ${done.count} acknowledged messages, up to offset ${done.upTo}\n` +
+          `     continue with: ${printable(resumeCommand(room_id, resumed))}\n`,
+      );
+      throw error;
+    });
   }
   const duration_ms = io.monotonic_ms() - started_ms;
-  await print(io.stderr, swappedText(done));
   const { count: published } = done;
   if (json === true) {
     const result = { room: room_id, to, published, offset: done.upTo, epoch, duration_ms };

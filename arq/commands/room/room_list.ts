@@ -3,6 +3,7 @@ import { plural } from "../../../shared/plural.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reserved.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
+import { ANSWER_ROOMS, storedRooms } from "../../bus/stored_rooms.ts";
 import { contextBus } from "../../bus/target.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
@@ -11,8 +12,6 @@ import { withRoom } from "../../rooms/room_command.ts";
 import { banLine } from "../../answers/room_text.ts";
 import { ArqonError } from "@arqon/proto";
 import { requireMeant, roomLosses } from "../../rooms/unreachable.ts";
-
-const ANSWER_ROOMS = 1_000;
 
 interface Listed {
   readonly count: number;
@@ -43,22 +42,17 @@ async function stored(
 ): Promise<Listed> {
   // At most as many as requested.
   const shown = new Set<string>();
-  for (let count = 0, last = behind;;) {
-    const most = Math.min(limit - count, ANSWER_ROOMS);
-    const query = { tenant, prefix, limit: most, after: last || undefined };
-    const answer = await admin.get("/v1/rooms/stored", query);
-    const names = listOf(answer["rooms"]).map(String);
-    for (const name of names) {
+  let last: string | null = null;
+  for await (const page of storedRooms(admin, { tenant, prefix, after: behind, limit })) {
+    for (const name of page.rooms) {
       // The log of a room with a reducer has its own name, beside that of its messages.
       const room_id = reducedRoomOf(name) ?? name;
       if (!shown.has(room_id)) await show(room_id, { tenant_id: tenant });
       shown.add(room_id);
     }
-    count += names.length;
-    if (typeof answer["next"] !== "string") return { count: shown.size };
-    last = answer["next"];
-    if (count >= limit) return { count: shown.size, last };
+    last = page.next;
   }
+  return { count: shown.size, ...last !== null && { last } };
 }
 
 /** Prints one room per line, with `--json` an object. Reports on stderr how many there are, and how to see more. */

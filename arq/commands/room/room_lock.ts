@@ -14,7 +14,7 @@ import {
   usageError,
   whyOf,
 } from "../../terminal/exit.ts";
-import { pause } from "../../rooms/flow.ts";
+import { sleep } from "../../terminal/waiting.ts";
 import { type Io, note, print, remark } from "../../terminal/io.ts";
 import { startChild } from "../../../shared/process/deno_command.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
@@ -41,14 +41,19 @@ export async function untilFree<Answer>(
       const is_locked = error instanceof ArqonError && error.reason === "locked";
       if (!is_locked || left_ms <= 0) throw error;
       if (is_first) await note(io, `${room_id} is locked; waiting`);
-      await pause(Math.min(LOOK_MS, left_ms), io.signal);
-      io.signal.throwIfAborted();
+      await sleep(Math.min(LOOK_MS, left_ms), io.signal);
     }
   }
 }
 
-/** Locks a room. Prints only the fencing token on stdout, and the end of the lease on stderr. */
-export async function roomLock(io: Io, room_id: string, flags: Flags): Promise<number> {
+/** Locks a room, with a program while it runs. Else prints only the fence on stdout, and the lease's end on stderr. */
+export async function roomLock(
+  io: Io,
+  room_id: string,
+  program: readonly string[],
+  flags: Flags,
+): Promise<number> {
+  if (program.length > 0) return await roomLockRun(io, room_id, program, flags);
   const { ttl, fence } = flags;
   const data = JSON.stringify(ttl === undefined ? {} : { ttl_ms: ttl * 1_000 });
   const held = fence === undefined ? {} : { fence };
@@ -72,7 +77,7 @@ const GRACE_MS = 5_000;
 const SIGNALLED = 128;
 
 /** Runs the program under the lock. Resolves with its exit code; rejects when the lock is lost. */
-export async function roomLockRun(
+async function roomLockRun(
   io: Io,
   room_id: string,
   words: readonly string[],

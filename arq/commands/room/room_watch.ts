@@ -6,7 +6,7 @@ import type { Member, Message, PresenceSubscription } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { objectMembers } from "../../../brain/desk/json_text.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { pause } from "../../rooms/flow.ts";
+import { pause } from "../../terminal/waiting.ts";
 import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import { changeText, countText, memberLine } from "../../answers/room_text.ts";
 import { openConnection } from "../../bus/target.ts";

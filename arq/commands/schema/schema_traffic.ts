@@ -9,6 +9,7 @@ import { isRoomPattern } from "@arqon/proto";
 import type { Connection, Message } from "@arqon/sdk";
 import { above, count, time } from "../../answers/figures.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
+import { storedRooms } from "../../bus/stored_rooms.ts";
 import { openConnection } from "../../bus/target.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
@@ -18,38 +19,31 @@ import { type TrafficEvent, trafficOf, type TrafficTally } from "../../traffic/s
 import type { TrafficMail, TrafficNews } from "../../traffic/schema_thread.ts";
 import type { Flags } from "../../program/flags.ts";
 import { historyPages, patient, storedIn } from "../../rooms/history.ts";
-import { listOf } from "../../answers/policy_text.ts";
 import { fileChunks } from "../../replay/bus_replay.ts";
 import type { Counts } from "../../replay/tally.ts";
 
-const ANSWER_ROOMS = 1_000;
-
-interface StoredRoomsWish {
+interface RoomsWish {
   readonly tenant: string;
   readonly prefix: string;
   readonly most: number;
 }
 
 /** Rooms whose log has messages, by name. Throws a `CommandError` when there are more than `most`. */
-async function storedRooms(
+async function roomsWith(
   admin: Admin,
-  { tenant, prefix, most }: StoredRoomsWish,
+  { tenant, prefix, most }: RoomsWish,
 ): Promise<readonly string[]> {
   const rooms: string[] = [];
-  const query = new URLSearchParams({ tenant, prefix, limit: String(ANSWER_ROOMS) });
-  for (;;) {
-    const path = `/v1/rooms/stored?${query}`;
-    const answer = await admin.get(path);
-    rooms.push(...listOf(answer["rooms"]).map(String));
+  for await (const page of storedRooms(admin, { tenant, prefix })) {
+    rooms.push(...page.rooms);
     if (rooms.length > most) {
       throw failed(
         `more than ${most} rooms begin with ${JSON.stringify(prefix)}`,
         "a longer prefix matches fewer",
       );
     }
-    if (typeof answer["next"] !== "string") return rooms;
-    query.set("after", answer["next"]);
   }
+  return rooms;
 }
 
 function eventOf(room: string, message: Message): TrafficEvent {
@@ -116,7 +110,7 @@ async function roomsOf(
 ): Promise<string[]> {
   if (!traffic.endsWith("*")) return [traffic];
   const wish = { tenant, prefix: traffic.slice(0, -1), most: ROOMS_MAX };
-  const rooms = await storedRooms(await findAdmin(io, flags), wish);
+  const rooms = await roomsWith(await findAdmin(io, flags), wish);
   // What the bus itself keeps beside rooms has no schema, and no pattern matches it.
   return rooms.filter((room_id) => reservedRoom(room_id) === undefined);
 }

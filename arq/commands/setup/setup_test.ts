@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
 import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { folderWith } from "../../testing/disk_io.ts";
-import { type ArqResult, runArq, succeeds } from "../../testing/run_arq.ts";
+import { type ArqResult, exits, runArq, succeeds } from "../../testing/run_arq.ts";
 
 /** A home with contexts and a folder of `arq init`, and a function that runs `arq` in it. */
 interface Place {
@@ -283,9 +283,8 @@ Deno.test("config check names every problem; wrong names and files have differen
     [["context", "add", "dev", "--url", "ws://a"], 2, /names the running development bus/],
   ];
   for (const [args, code, expected] of cases) {
-    const result = await runArq(args, { cwd: folder.path, config_home: `${folder.path}/home` });
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stdout}${result.stderr}`);
-    assert.match(result.stderr, expected, args.join(" "));
+    const options = { cwd: folder.path, config_home: `${folder.path}/home` };
+    assert.match((await exits(code, args, options)).stderr, expected, args.join(" "));
   }
   const schema = JSON.parse((await run("config", "schema", "--json")).stdout);
   assert.equal(schema.title, "ArqonBus config.toml");

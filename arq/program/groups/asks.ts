@@ -7,6 +7,7 @@ import { type Io, note, print } from "../../terminal/io.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import type { Role } from "../../bus/token.ts";
 import type { Action } from "./define.ts";
+import { membersFrom, type NamePair, namePairs, pick } from "../../bus/request_members.ts";
 
 /** The options and operands, by name. */
 // deno-lint-ignore no-explicit-any
@@ -52,29 +53,11 @@ interface AskedRoute {
   readonly query: readonly NamePair[];
 }
 
-/** The bus's name of a parameter, and the option's name where it is not the same in camelCase. */
-type NamePair = readonly [name: string, own?: string | undefined];
-
-const camel = (name: string) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
-
-/** Parses names: `room,user_id=user`. */
-export const namePairs = (names: string): NamePair[] =>
-  names.split(",").filter((one) => one !== "").map((one) => {
-    const [name = "", own] = one.split("=");
-    return [name, own];
-  });
-
 /** Parses a route. */
 export function askedRoute(text: string): AskedRoute {
   const [, method = "", template = "", query = ""] = /^(\S+) ([^?]+)\??(.*)$/.exec(text) ?? [];
   return { method: method as AskedRoute["method"], template, query: namePairs(query) };
 }
-
-const pick = (pairs: readonly NamePair[], given: Given) =>
-  pairs.flatMap(([name, own]) => {
-    const value = given[own ?? camel(name)] ?? given[name];
-    return value === undefined ? [] : [[name, value] as const];
-  });
 
 const PLACE = /\{(\w+)\}/g;
 
@@ -88,7 +71,7 @@ function requestOf({ route, body }: Asked, given: Given): AdminRequest & { membe
   const search = String(
     new URLSearchParams(pick(query, given).map(([name, value]) => [name, String(value)])),
   );
-  const members = Object.fromEntries(pick(namePairs(body ?? ""), given));
+  const members = membersFrom(body ?? "", given);
   return {
     method,
     path: search === "" ? path : `${path}?${search}`,

@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { listedRoutes } from "../../../shield/description/admin_api.ts";
 import { SHIELD_CAPABILITIES } from "../../../shield/capabilities.ts";
 import { buildProgram } from "../program.ts";
-import { type Asked, askedRoute, namePairs } from "./asks.ts";
+import { namePairs } from "../../bus/request_members.ts";
+import { type Asked, askedRoute } from "./asks.ts";
 import type { Action } from "./define.ts";
 
 const ROUTES = listedRoutes(SHIELD_CAPABILITIES);

@@ -3,9 +3,9 @@
  * checks are large and no other command uses them.
  */
 import { InvalidArgumentError } from "commander";
-import { type Action, command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
+import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import { HOOKS } from "../../../shared/records/verdict.ts";
-import { printable, usageError } from "../../terminal/exit.ts";
+import { printable } from "../../terminal/exit.ts";
 import {
   ANSWER,
   BUS,
@@ -25,7 +25,7 @@ import {
 } from "./options.ts";
 import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
 import type { CallBound } from "../../replay/tally.ts";
-import { type Asked, asks, from, sentence } from "./asks.ts";
+import { type Asked, asks, either, from, sentence } from "./asks.ts";
 
 // A command is loaded when it runs.
 const policyBuild = () => import("../../commands/policy/policy_build.ts");
@@ -62,16 +62,6 @@ function claim(text: string): Pair<unknown> {
     throw new InvalidArgumentError(`The value is not JSON; a text has quotes: ${quoted}.`);
   }
 }
-
-const policyTest: Action = async (io, flags, [file]) => {
-  if (flags.cases !== undefined) {
-    const { policyCases } = await import("../../commands/policy/policy_cases.ts");
-    return await policyCases(io, file as string, flags);
-  }
-  if (flags.shrink === true) throw usageError("--shrink needs --cases");
-  const { policyTry } = await import("../../commands/policy/policy_check.ts");
-  return await policyTry(io, file as string, flags);
-};
 
 /** The commands of `arq policy` that need no bus. */
 const POLICY_LOCAL: readonly Definition[] = [
@@ -123,7 +113,7 @@ const POLICY_LOCAL: readonly Definition[] = [
     $ arq policy test block_header.wasm --hook on_connect --header X-Block-Me=1
     $ arq policy test no_malware.wasm --cases cases --shrink
     $ arq policy test plan.wasm --event e.json --claim 'plan="free"' --runs 1000 --json`(
-    policyTest,
+    either("cases", calls(policyCasesCommands, "policyCases"), calls(policyCheck, "policyTry")),
   ),
 ];
 

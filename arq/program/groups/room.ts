@@ -1,5 +1,5 @@
 /** The commands of `arq room` and `arq room class`, and those that publish and subscribe. */
-import { type Action, command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
+import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import {
   ANSWER,
   BUS,
@@ -32,6 +32,7 @@ const roomState = () => import("../../commands/room/room_state.ts");
 const reachable = () => import("../../commands/room/room_list.ts");
 const texts = () => import("../../answers/settings_text.ts");
 const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
+const roomLock = () => import("../../commands/room/room_lock.ts");
 const roomMembers = () => import("../../commands/room/room_members.ts");
 const roomWatch = () => import("../../commands/room/room_watch.ts");
 
@@ -278,14 +279,6 @@ const BAN_SECONDS = 600;
 /** The scope of a ban, in words. */
 const placeOf = ({ scope, room }: Given) => scope === "room" ? `room ${room}` : "the whole tenant";
 
-const roomLock: Action = async (io, flags, [name, words]) => {
-  const program = words as readonly string[];
-  return program.length === 0
-    ? await (await import("../../commands/room/room_lock.ts")).roomLock(io, name as string, flags)
-    : await (await import("../../commands/room/room_lock.ts"))
-      .roomLockRun(io, name as string, program, flags);
-};
-
 /** The preconditions of `set` and `delete`. */
 const CONDITIONS = rows`
     --expect-version <n>  only if the room is at this version, otherwise 409
@@ -366,7 +359,7 @@ export const ROOM: readonly Definition[] = [
     $ arq room lock jobs --ttl 1m
     $ fence=$(arq room lock jobs --ttl 1m) || exit
     $ arq room set jobs last 17 --fence "$fence"
-    $ arq room unlock jobs --fence "$fence"`(roomLock),
+    $ arq room unlock jobs --fence "$fence"`(calls(roomLock, "roomLock")),
   command`room unlock: release a lock before its lease ends
     <room>  the room ${room}
     --fence <n>  as arq room lock printed it ${fence} ${NEEDED}

@@ -227,13 +227,13 @@ function scanned(
 ): Uint8Array {
   const writer = scanned_bytes.clear();
   let left = most;
-  draft.scan(prefix, after, (key, value) => {
+  for (const [key, value] of draft.scan(prefix, after)) {
     charge(running, SCAN_ENTRY_UNITS);
     const size_bytes = writer.done().length;
-    if (size_bytes > 0 && size_bytes + key.length + value.length + 8 > SCAN_BYTES) return false;
+    if (size_bytes > 0 && size_bytes + key.length + value.length + 8 > SCAN_BYTES) break;
     writer.latin(key).bytes(value);
-    return --left > 0;
-  });
+    if (--left === 0) break;
+  }
   return writer.done();
 }
 

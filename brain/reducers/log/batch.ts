@@ -22,6 +22,10 @@ export const EVENTS_END = 4_294_967_295;
 export const isBehind = (one: EventMark, other: EventMark): boolean =>
   one.offset > other.offset || one.offset === other.offset && one.index > other.index;
 
+/** The later one of two marks. */
+export const laterOf = (one: EventMark, other: EventMark): EventMark =>
+  isBehind(one, other) ? one : other;
+
 /** One message of the log. */
 export interface Batch {
   /** Hex SHA-256 of the program. */

@@ -12,7 +12,7 @@ import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { EVENTS_END } from "../log/batch.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { isReachable, newestEntry, openPast, recordOf } from "./past.ts";
-import { unreadable } from "./stored_data.ts";
+import { firstRecord, unreadable } from "./stored_data.ts";
 
 type ForkAsk = Extract<PastAsk, { action: "fork" }>;
 
@@ -92,22 +92,13 @@ async function recordFor(
   const fork = { room_id: source.room_id, offset, with_timers: ask.with_timers, life };
   const durable = await parts.openLog(at.tenant_id);
   return {
-    snapshot: "",
-    previous: "",
-    points: "",
+    // The owner reads the fork soon, sees its timers, and stores it if it stays idle.
+    ...firstRecord(durable, connectionId(parts.random)),
     offset,
-    stream: durable.stream,
-    position: 0,
     fork,
-    lost: [],
     // Events of the other room are not published again.
     published: { offset, index: EVENTS_END },
     programs: { ...NO_PROGRAMS, from: offset },
-    // The owner reads the fork soon, sees its timers, and stores it if it stays idle.
-    is_behind: true,
-    behind_ms: durable.now(),
-    next_ms: null,
-    life: connectionId(parts.random),
   };
 }
 

@@ -1,4 +1,4 @@
-/** The state of a room with a reducer that its Brain has read, and what reading and writing one needs. Data. */
+/** The state of a room with a reducer that its Brain has read, and what reading and writing one needs. */
 import type { Env } from "../../../shared/env.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine.ts";
@@ -6,6 +6,8 @@ import type { Breakers } from "../../../shared/rates/breaker.ts";
 import type { EventMark } from "../log/batch.ts";
 import type { Program, RunnableProgram } from "../log/program.ts";
 import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
+import { connectionId } from "../../../shared/ids.ts";
+import { NO_PROGRAMS } from "../../../shared/records/reducer_record.ts";
 import type {
   ProgramName,
   RefusedProgram,
@@ -91,6 +93,28 @@ export interface LoadedRoom {
   readonly appended: { messages: number; bytes: number; average: number };
   /** The last entry whose visible changes are published; undefined: none are, or it is unknown yet. */
   published_values: PublishedValues | undefined;
+}
+
+/** A room by its stored data; none of its log is applied yet. */
+export function roomOf(
+  stored:
+    & Pick<LoadedRoom, "at" | "parts" | "durable" | "handle" | "standing" | "position">
+    & Pick<LoadedRoom, "record" | "revision" | "tail" | "published" | "noted">,
+): LoadedRoom {
+  const { record, parts } = stored;
+  return {
+    ...stored,
+    life: record?.life ?? connectionId(parts.random),
+    points: undefined,
+    program: record?.program,
+    refused: record?.refused,
+    programs: record?.programs ?? NO_PROGRAMS,
+    kept: record?.program?.id,
+    published_values: undefined,
+    appended: { messages: 0, bytes: 0, average: 0 },
+    messages_behind: 0,
+    entries_behind: 0,
+  };
 }
 
 /** Rooms whose last fault is remembered, as many as have breakers. */

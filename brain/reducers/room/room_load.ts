@@ -4,13 +4,12 @@
  * state is worse than none.
  */
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
-import { connectionId } from "../../../shared/ids.ts";
-import { NO_PROGRAMS, type RoomRecord } from "../../../shared/records/reducer_record.ts";
+import type { Batch } from "../log/batch.ts";
+import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import { type ForkedRoom, openFork } from "./past.ts";
-import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { type LoadedRoom, type ReducedPlace, roomOf, type RoomParts } from "./loaded_room.ts";
 import { takeProgram } from "./program_switch.ts";
-import { dueEvents, publishChanges, publishedIn, publishEvents } from "./value_changes.ts";
+import { dueEvents, eventsPublished, publishChanges, publishEvents } from "./value_changes.ts";
 import type { DueEvent } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 import { batchOf, readMessages, readRecord, unreadable } from "./stored_data.ts";
@@ -102,33 +101,13 @@ export async function loadRoom(
   const batches = batchesBehind(messages, record?.offset ?? 0);
   const { history_ttl_seconds } = await durable.status();
   requireKept(record, batches, history_ttl_seconds * 1_000, durable.now());
-  let noted = record?.published ?? NO_EVENT;
-  for (const { published } of batches) if (isBehind(published, noted)) noted = published;
-  const { tail, published } = await publishedIn(durable, at.room_id, noted, messages);
+  const published = await eventsPublished(durable, at, record, messages, batches);
   const { handle, standing, program } = await openRoom(at, record, snapshot, parts);
-  const loaded: LoadedRoom = {
-    at,
-    parts,
-    durable,
-    handle,
-    standing,
-    record,
-    revision,
-    tail,
-    published,
-    noted,
-    life: record?.life ?? connectionId(parts.random),
-    points: undefined,
-    program: record?.program ?? (program && { id: program.id, module: program.module }),
-    refused: record?.refused,
-    programs: record?.programs ?? NO_PROGRAMS,
-    kept: record?.program?.id,
-    position: newest,
-    published_values: undefined,
-    appended: { messages: 0, bytes: 0, average: 0 },
-    messages_behind: batches.length,
-    entries_behind: batches.reduce((sum, { entries }) => sum + entries.length, 0),
-  };
+  const stored = { record, revision, position: newest, ...published };
+  const loaded = roomOf({ at, parts, durable, handle, standing, ...stored });
+  loaded.program ??= program && { id: program.id, module: program.module };
+  loaded.messages_behind = batches.length;
+  loaded.entries_behind = batches.reduce((sum, { entries }) => sum + entries.length, 0);
   try {
     await publishEvents(loaded, await replay(loaded, batches, shown));
   } catch (error) {

@@ -17,7 +17,14 @@ import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/room_state.ts";
 import { encodeBatch, isBehind } from "../log/batch.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { logFloor, objectOf, readPoints, thinned, writePoints } from "./stored_data.ts";
+import {
+  firstRecord,
+  logFloor,
+  objectOf,
+  readPoints,
+  thinned,
+  writePoints,
+} from "./stored_data.ts";
 import type { HistoryLimits } from "./stored_data.ts";
 
 const ENTRIES_TYPE = "reducer.entries";
@@ -36,21 +43,11 @@ async function noteBehind(loaded: LoadedRoom): Promise<void> {
   await writeRecord(loaded, behindRecord(loaded));
 }
 
-function behindRecord({ record, programs, noted, durable, life }: LoadedRoom) {
-  const first = {
-    snapshot: "",
-    previous: "",
-    points: "",
-    offset: 0,
-    published: noted,
-    stream: durable.stream,
-    position: 0,
-    fork: null,
-    lost: [],
-    life,
-  };
-  const behind_ms = record?.is_behind ? record.behind_ms : durable.now();
-  return { ...first, next_ms: null, ...record, is_behind: true, behind_ms, programs };
+function behindRecord({ record, programs, noted, durable, life }: LoadedRoom): RoomRecord {
+  const first = { ...firstRecord(durable, life), published: noted };
+  if (record === undefined) return { ...first, programs };
+  const { is_behind, behind_ms } = record.is_behind ? record : first;
+  return { ...record, is_behind, behind_ms, programs };
 }
 
 /** Whether the claimed timer is the room's first. */

@@ -5,7 +5,7 @@
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { type Batch, decodeBatch } from "../log/batch.ts";
+import { type Batch, decodeBatch, NO_EVENT } from "../log/batch.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import {
   decodePoints,
@@ -35,6 +35,25 @@ export function readStored(room_id: string, bytes: Uint8Array): RoomRecord {
   const record = decodeRecord(bytes);
   if (record !== undefined) return record;
   throw unreadable(`the record of ${room_id} cannot be read`);
+}
+
+/** The record of a room of which nothing is stored yet, except entries of its log. */
+export function firstRecord(durable: Pick<DurableLog, "stream" | "now">, life: string) {
+  return {
+    snapshot: "",
+    previous: "",
+    points: "",
+    offset: 0,
+    published: NO_EVENT,
+    stream: durable.stream,
+    position: 0,
+    fork: null,
+    lost: [],
+    is_behind: true,
+    behind_ms: durable.now(),
+    next_ms: null,
+    life,
+  };
 }
 
 /** A room without its log. */
@@ -174,5 +193,5 @@ export async function logFloor(
     limit: 1,
     max_bytes: 1,
   });
-  return first && decodeBatch(readEnvelope(first.payload).event?.data ?? new Uint8Array()).after;
+  return first && batchOf(first).after;
 }

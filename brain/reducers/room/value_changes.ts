@@ -5,15 +5,22 @@
  */
 import { valuesRoomOf } from "../../../shared/rooms/reserved.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
+import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { LoadedRoom, PublishedValues, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { scopeIn, type Shown, type ShownValue, valueJson } from "../visible/shown.ts";
-import { isJson } from "@arqon/proto";
+import { isJson, utf8OrUndefined } from "@arqon/proto";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { plainText } from "../state/canonical.ts";
 import type { RoomEvent } from "../state/room_state.ts";
 import type { Applied } from "../thread/protocol.ts";
-import { type EventMark, EVENTS_END, isBehind, NO_EVENT } from "../log/batch.ts";
+import {
+  type Batch,
+  type EventMark,
+  EVENTS_END,
+  isBehind,
+  laterOf,
+  NO_EVENT,
+} from "../log/batch.ts";
 import { batchOf } from "./stored_data.ts";
 
 // Events of entries are published exactly once and in order, whoever published before: each is stored after the last
@@ -38,16 +45,10 @@ export interface DueEvent extends EventMark {
   readonly time_ms: number;
 }
 
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 /** The type of a reducer's bytes: JSON, other text, or binary. */
 export function contentOf(data: Uint8Array): { readonly type: string; readonly text?: string } {
-  let text = plainText(data, 0, data.length);
-  try {
-    text ??= strict.decode(data);
-  } catch {
-    return { type: "application/octet-stream" };
-  }
+  const text = utf8OrUndefined(data);
+  if (text === undefined) return { type: "application/octet-stream" };
   return { type: isJson(text) ? "application/json" : "text/plain", text };
 }
 
@@ -75,7 +76,7 @@ function beforeErased(log: readonly LogMessage[], erased: number): EventMark {
 }
 
 /** The room's newest message, and the last event that was published, at least `noted`. `log` is the room's log. */
-export async function publishedIn(
+async function publishedIn(
   durable: DurableLog,
   room_id: string,
   noted: EventMark,
@@ -83,7 +84,7 @@ export async function publishedIn(
 ): Promise<{ readonly tail: number; readonly published: EventMark }> {
   const { last, erased = 0 } = await durable.head(room_id);
   const gone = beforeErased(log, erased);
-  const known = isBehind(gone, noted) ? gone : noted;
+  const known = laterOf(gone, noted);
   if (last === undefined) return { tail: 0, published: known };
   let found = markOf(last.headers[EVENT_HEADER]);
   for (let before = last.offset; found === undefined;) {
@@ -94,8 +95,20 @@ export async function publishedIn(
     if (!more || oldest === undefined) break;
     before = oldest.offset;
   }
-  const published = found !== undefined && isBehind(found, known) ? found : known;
-  return { tail: last.offset, published };
+  return { tail: last.offset, published: laterOf(found ?? known, known) };
+}
+
+/** How far events were published by the room's record, its log and the room itself, and the room's newest message. */
+export async function eventsPublished(
+  durable: DurableLog,
+  { room_id }: ReducedPlace,
+  record: RoomRecord | undefined,
+  log: readonly LogMessage[],
+  batches: readonly Batch[],
+): Promise<Pick<LoadedRoom, "noted" | "published" | "tail">> {
+  const noted = batches.map(({ published }) => published)
+    .reduce(laterOf, record?.published ?? NO_EVENT);
+  return { noted, ...await publishedIn(durable, room_id, noted, log) };
 }
 
 function envelopeOf(

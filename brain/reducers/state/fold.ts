@@ -3,7 +3,7 @@
  * state and outcome on every machine. Pure; the reducer is an argument.
  */
 import { CanonicalWriter, latinOf } from "./canonical.ts";
-import { digestOf, rememberedBytes, rememberedKey } from "./room_state.ts";
+import { digestOf, rememberedBytes, rememberedKey, valuesBehind } from "./room_state.ts";
 import type {
   Answered,
   Asked,
@@ -111,19 +111,9 @@ export class Draft {
     this.changes.set(key, value ?? null);
   }
 
-  /** Keys that begin with `prefix` and are above `after`, in order. `take` returns whether to continue. */
-  scan(
-    prefix: Uint8Array,
-    after: Uint8Array,
-    take: (key: string, value: Uint8Array) => boolean,
-  ): void {
-    const begins = latinOf(prefix);
-    const above = latinOf(after);
-    for (const [key, value] of this.values.entries(above > begins ? above : begins)) {
-      if (!key.startsWith(begins)) return;
-      if (after.length > 0 && key <= above) continue;
-      if (!take(key, value)) return;
-    }
+  /** The values whose keys begin with `prefix` and are above `after`, in order. */
+  scan(prefix: Uint8Array, after: Uint8Array): Iterable<readonly [string, Uint8Array]> {
+    return valuesBehind(this.values, latinOf(prefix), latinOf(after));
   }
 
   /** Adds an event; receivers get events in this order. */
@@ -202,7 +192,12 @@ export interface Step {
 }
 
 const NOTHING = new Uint8Array();
-const UNCHANGED: Pick<Outcome, "events" | "changes" | "scheduled"> = {
+/** Of an outcome that changes nothing. */
+const UNCHANGED: Omit<Outcome, "kind" | "code" | "reason"> = {
+  answer: NOTHING,
+  fault: undefined,
+  detail: "",
+  repeats: undefined,
   events: [],
   changes: new Map(),
   scheduled: new Map(),
@@ -216,30 +211,17 @@ const FAULT_CODE: Readonly<Record<ReducerFault, number>> = {
   abi: 503,
 };
 
-function refused(code: number, reason: string): Outcome {
-  return {
-    kind: "rejected",
-    code,
-    reason,
-    answer: NOTHING,
-    fault: undefined,
-    detail: "",
-    repeats: undefined,
-    ...UNCHANGED,
-  };
-}
+/** The outcome of a command that was rejected. */
+export const refused = (code: number, reason: string): Outcome => ({
+  ...UNCHANGED,
+  kind: "rejected",
+  code,
+  reason,
+});
 
 function failed(fault: ReducerFault, detail: string): Outcome {
-  return {
-    kind: "fault",
-    code: FAULT_CODE[fault],
-    reason: `reducer-${fault}`,
-    answer: NOTHING,
-    fault,
-    detail,
-    repeats: undefined,
-    ...UNCHANGED,
-  };
+  const code = FAULT_CODE[fault];
+  return { ...UNCHANGED, kind: "fault", code, reason: `reducer-${fault}`, fault, detail };
 }
 
 /** The command of an entry; undefined: a timer that is not due, or was cancelled. */
@@ -372,9 +354,8 @@ function decide(state: RoomState, entry: LogEntry, reducer: Reducer, room: RoomA
   const key = call.id === "" ? undefined : rememberedKey(call.user_id, call.id);
   const known = key === undefined ? undefined : state.remembered.get(key);
   if (known !== undefined) {
-    const { kind, code, reason, answer, offset: repeats } = known;
-    const same = { kind, code, reason, answer, fault: undefined, detail: "", repeats };
-    return { state, outcome: { ...same, ...UNCHANGED } };
+    const { offset: repeats, ...same } = known;
+    return { state, outcome: { ...UNCHANGED, ...same, repeats } };
   }
   const before = withoutTimer(state, entry);
   const draft = new Draft(before, entry, state.time_ms, call, room);

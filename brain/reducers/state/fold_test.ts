@@ -197,12 +197,8 @@ Deno.test("a scan begins above a key and ends where the prefix does, in the orde
     for (
       const [prefix, after] of [["a/", ""], ["a/", "a/10"], ["a/", "a"], ["c", ""], ["", "a/2"]]
     ) {
-      const found: string[] = [];
-      draft.scan(utf8(prefix!), utf8(after!), (_, value) => {
-        found.push(new TextDecoder().decode(value));
-        return true;
-      });
-      scans.push(found);
+      const found = [...draft.scan(utf8(prefix!), utf8(after!))];
+      scans.push(found.map(([, value]) => new TextDecoder().decode(value)));
     }
   });
   applied([command(1)], reducer);

@@ -47,9 +47,8 @@ function perform(draft: Draft, op: Op): void {
     case "emit":
       return draft.emit({ type: "e", data: utf8(op.data), to: "" });
     case "scan": {
-      const found: string[] = [];
-      draft.scan(utf8(op.prefix), utf8(""), (key) => found.push(key) < 4);
-      return draft.answer(utf8(found.join()));
+      const found = [...draft.scan(utf8(op.prefix), utf8(""))].slice(0, 4);
+      return draft.answer(utf8(found.map(([key]) => key).join()));
     }
     case "schedule": {
       const at_ms = draft.time_ms + op.in_ms;

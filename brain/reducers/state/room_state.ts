@@ -101,6 +101,18 @@ export const rememberedKey = (user_id: string, id: string): string =>
 export const rememberedBytes = (key: string, { reason, answer }: Answered): number =>
   key.length + reason.length + answer.length;
 
+/** The values whose keys begin with `prefix` and are above `after` ("": all of these), in order. */
+export function* valuesBehind(
+  values: Values,
+  prefix: string,
+  after: string,
+): Generator<[key: string, value: Uint8Array], void> {
+  for (const entry of values.entries(after > prefix ? after : prefix)) {
+    if (!entry[0].startsWith(prefix)) return;
+    if (after === "" || entry[0] > after) yield entry;
+  }
+}
+
 /** Writes values in the order of their keys. */
 export function writeValues(writer: CanonicalWriter, values: Values): void {
   writer.u32(values.size);

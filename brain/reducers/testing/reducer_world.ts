@@ -13,7 +13,7 @@ import { found } from "../../../shared/testing/until.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { FollowedClasses } from "../../classes/followed_classes.ts";
 import type { ClusterView } from "../../cluster_view.ts";
-import { decodeBatch } from "../log/batch.ts";
+import { batchOf } from "../room/stored_data.ts";
 import type { LogEntry } from "../state/room_state.ts";
 import { type ReducerService, startReducers } from "../capability.ts";
 import { overriding } from "../../../shared/testing/overriding.ts";
@@ -156,6 +156,12 @@ export class ReducerWorld implements AsyncDisposable {
   }
 }
 
+/** The result, or `code reason: message`. */
+const answerOf = (outcome: string | ArqonError) =>
+  outcome instanceof ArqonError
+    ? `${outcome.code} ${outcome.reason}: ${outcome.message}`
+    : JSON.parse(outcome);
+
 /** The outcome of a call: the result, or `code reason: message`. */
 export function call(
   { service }: Pick<WorldBrain, "service">,
@@ -172,12 +178,7 @@ export function call(
       claims: {},
       data: new TextEncoder().encode(data),
       deadline_ms: performance.now() + CALL_MS,
-      answer: (outcome) =>
-        resolve(
-          outcome instanceof ArqonError
-            ? `${outcome.code} ${outcome.reason}: ${outcome.message}`
-            : JSON.parse(outcome),
-        ),
+      answer: (outcome) => resolve(answerOf(outcome)),
     })
   );
 }
@@ -193,12 +194,7 @@ export function pageOf(
       prefix,
       after,
       deadline_ms: performance.now() + CALL_MS,
-      answer: (outcome) =>
-        resolve(
-          outcome instanceof ArqonError
-            ? `${outcome.code} ${outcome.reason}: ${outcome.message}`
-            : JSON.parse(outcome),
-        ),
+      answer: (outcome) => resolve(answerOf(outcome)),
     })
   );
 }
@@ -232,9 +228,7 @@ export async function entriesOf(
   tenant_id = "t",
 ): Promise<LogEntry[]> {
   const messages = await messagesOf(brain, `${room_id}~reducer`, tenant_id);
-  const entries = messages.flatMap(({ payload }) =>
-    decodeBatch(readEnvelope(payload).event?.data ?? new Uint8Array()).entries
-  );
+  const entries = messages.flatMap((message) => batchOf(message).entries);
   assert.deepEqual(entries.map(({ offset }) => offset), entries.map((_, at) => at + 1));
   return entries;
 }

@@ -2,6 +2,7 @@
  * The worker that meters and compiles modules of reducers: half a second for the largest, during which no room may
  * wait. It passes results on and keeps nothing. `host.ts` starts it.
  */
+import { answerMessages } from "../../../shared/process/thread_answers.ts";
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 
@@ -24,7 +25,7 @@ export type CompileReply =
   }
   | { readonly id: number; readonly failed: string };
 
-function answer(request: CompileRequest): CompileReply {
+answerMessages((request: CompileRequest): CompileReply => {
   const { id, bytes, memory_limit_pages, price_version, compiles } = request;
   try {
     const metered = meterReducer(bytes, memory_limit_pages, price_version);
@@ -33,10 +34,4 @@ function answer(request: CompileRequest): CompileReply {
   } catch (error) {
     return { id, failed: error instanceof Error ? error.message : String(error) };
   }
-}
-
-const thread = globalThis as unknown as {
-  onmessage: (event: MessageEvent<CompileRequest>) => void;
-  postMessage(reply: CompileReply): void;
-};
-thread.onmessage = ({ data }) => thread.postMessage(answer(data));
+});

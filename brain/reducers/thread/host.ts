@@ -3,6 +3,7 @@
  * the next request starts another. `reducer_thread.ts` is the worker.
  */
 import { ArqonError } from "@arqon/proto";
+import { AskedThread } from "../../../shared/process/asked_thread.ts";
 import { createPace, LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { createTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -23,7 +24,7 @@ import type { ShowOptions } from "./shown_values.ts";
 import { compileUnits, UNITS_PER_MS } from "./thread_price.ts";
 import type { CompileReply, CompileRequest } from "./compile_thread.ts";
 
-type Answered = Extract<ThreadAnswer, { applied: unknown }>;
+type Answered = Exclude<ThreadAnswer, { failed: string }>;
 type Asked = ThreadRequest extends infer One ? One extends ThreadRequest ? Omit<One, "id"> : never
   : never;
 
@@ -56,23 +57,23 @@ interface Waiting extends PromiseWithResolvers<Answered> {
   readonly room: number | undefined;
 }
 
+const unavailable = (detail: string) =>
+  new ArqonError("brain-unavailable", "", { cause: new Error(detail) });
+
 /** Runs reducers; tenants take turns by used time. Its methods reject with `brain-unavailable` if the worker failed. */
 export class ReducerHost {
-  readonly #onEnd: (detail: string) => void;
   readonly #onSpent: (tenant_id: string, units: number) => void;
   readonly #compiling = new Compiling();
-  #thread: Worker | undefined;
-  #waiting = new Map<number, Waiting>();
+  readonly #thread: AskedThread<ThreadRequest, ThreadAnswer, Waiting>;
   readonly #pace = createPace();
   readonly #monotonic_ms: () => number;
   /** The queue: at most a few requests of each loaded room. */
-  readonly #turns = createTurns<ThreadRequest>(UNBOUNDED);
+  readonly #turns = createTurns<{ request: ThreadRequest; tenant_id: string }>(UNBOUNDED);
   #in_thread = 0;
   /** The running request of a slow tenant. */
   #slow_id: number | undefined;
   readonly #tenants = new Map<number, string>();
   #programs = new Set<string>();
-  #last_id = 0;
   #last_room = 0;
 
   /** `onEnd` is called when the worker died, `onSpent` with the units used for a tenant. */
@@ -82,8 +83,19 @@ export class ReducerHost {
     monotonic_ms: () => number = () => performance.now(),
   ) {
     this.#monotonic_ms = monotonic_ms;
-    this.#onEnd = onEnd;
     this.#onSpent = onSpent;
+    this.#thread = new AskedThread<ThreadRequest, ThreadAnswer, Waiting>({
+      start: () =>
+        new Worker(new URL("./reducer_thread.ts", import.meta.url), {
+          type: "module",
+          name: "reducers",
+        }),
+      settle: (waiting, answer) => this.#settle(waiting, answer),
+      died: (detail) => {
+        this.#fail(detail);
+        onEnd(detail);
+      },
+    });
   }
 
   /** How many tenants have long commands. */
@@ -93,7 +105,7 @@ export class ReducerHost {
 
   /** Unanswered requests. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#thread.waiting;
   }
 
   /** Opens a room with that state; undefined: an empty one. Rejects with `log-unavailable` if the bytes are damaged. */
@@ -237,12 +249,11 @@ export class ReducerHost {
   }
 
   #ask(request: Asked, of_tenant = NOBODY): Promise<Answered> {
-    const id = ++this.#last_id;
     const room = "room" in request ? request.room : undefined;
     const tenant_id = room === undefined ? of_tenant : this.#tenants.get(room) ?? of_tenant;
     const waiting = { ...Promise.withResolvers<Answered>(), tenant_id, room };
-    this.#waiting.set(id, waiting);
-    this.#turns.push(tenant_id, { ...request, id }, 0);
+    const id = this.#thread.add(waiting);
+    this.#turns.push(tenant_id, { request: { ...request, id }, tenant_id }, 0);
     this.#send();
     return waiting.promise;
   }
@@ -258,40 +269,18 @@ export class ReducerHost {
       const next = this.#turns.take(mayGo);
       if (next === undefined) return;
       this.#in_thread++;
-      if (this.#isSlow(this.#waiting.get(next.id)!.tenant_id)) this.#slow_id = next.id;
-      this.#running().postMessage(next);
+      if (this.#isSlow(next.tenant_id)) this.#slow_id = next.request.id;
+      this.#thread.send(next.request);
     }
   }
 
-  #running(): Worker {
-    if (this.#thread !== undefined) return this.#thread;
-    const url = new URL("./reducer_thread.ts", import.meta.url);
-    const thread = this.#thread = new Worker(url, { type: "module", name: "reducers" });
-    const die = (detail: string) => {
-      if (this.#thread !== thread) return;
-      this.#fail(detail);
-      this.#onEnd(detail);
-    };
-    thread.onmessage = ({ data }: MessageEvent<ThreadAnswer>) => {
-      if (this.#thread === thread) this.#receive(data);
-    };
-    thread.onerror = (event) => {
-      event.preventDefault();
-      die(event.message);
-    };
-    thread.onmessageerror = () => die("a message of it could not be read");
-    return thread;
-  }
-
-  #receive(answer: ThreadAnswer): void {
-    const waiting = this.#waiting.get(answer.id)!;
-    this.#waiting.delete(answer.id);
+  #settle(waiting: Waiting, answer: ThreadAnswer): void {
     this.#in_thread--;
     if (this.#slow_id === answer.id) this.#slow_id = undefined;
     this.#turns.charge(waiting.tenant_id, answer.units / UNITS_PER_MS);
     this.#onSpent(waiting.tenant_id, answer.units);
     this.#send();
-    if ("applied" in answer) return waiting.resolve(answer);
+    if (!("failed" in answer)) return waiting.resolve(answer);
     // The room is closed then.
     if (waiting.room !== undefined) this.#tenants.delete(waiting.room);
     const cause = new Error(answer.failed);
@@ -300,41 +289,44 @@ export class ReducerHost {
   }
 
   #fail(detail: string): void {
-    this.#thread?.terminate();
-    this.#thread = undefined;
     this.#programs.clear();
     this.#turns.drain();
     this.#in_thread = 0;
     this.#slow_id = undefined;
     this.#tenants.clear();
-    const cause = new Error(detail);
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const one of waiting) one.reject(new ArqonError("brain-unavailable", "", { cause }));
+    this.#thread.end(unavailable(detail));
   }
 }
 
 type Made = Extract<CompileReply, { metered: unknown }>;
 type ProgramSource = Pick<RunnableProgram, "id" | "bytes" | "memory_limit_pages" | "price_version">;
 
-interface WaitingModule extends PromiseWithResolvers<Made> {
+interface QueuedModule {
   readonly tenant_id: string;
   readonly request: CompileRequest;
 }
 
-const unavailable = (detail: string) =>
-  new ArqonError("brain-unavailable", "", { cause: new Error(detail) });
-
 /** The worker, which starts with the first module; if it dies, the next module starts another. */
 export class Compiling {
-  #thread: Worker | undefined;
-  readonly #waiting = new Map<number, WaitingModule>();
+  readonly #thread = new AskedThread<CompileRequest, CompileReply, PromiseWithResolvers<Made>>({
+    start: () =>
+      new Worker(new URL("./compile_thread.ts", import.meta.url), {
+        type: "module",
+        name: "reducer-compiling",
+      }),
+    settle: ({ resolve, reject }, reply) => {
+      this.#is_busy = false;
+      this.#send();
+      if ("metered" in reply) resolve(reply);
+      else reject(unavailable(reply.failed));
+    },
+    died: (detail) => this.end(detail),
+  });
   /** The queue: at most one module for each class of rooms, and for each room being read. */
-  readonly #turns = createTurns<WaitingModule>(UNBOUNDED);
+  readonly #turns = createTurns<QueuedModule>(UNBOUNDED);
   #is_busy = false;
   /** Programs that are being compiled: many rooms may need one at once. */
   readonly #programs = new Map<string, Promise<CompiledProgram>>();
-  #last_id = 0;
 
   /** Rejects with `brain-unavailable`, with the fault as its cause. */
   compile(program: ProgramSource, tenant_id: string): Promise<CompiledProgram> {
@@ -356,13 +348,9 @@ export class Compiling {
 
   /** Ends the worker; running compilations are rejected. */
   end(detail: string): void {
-    this.#thread?.terminate();
-    this.#thread = undefined;
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
     this.#turns.drain();
     this.#is_busy = false;
-    for (const { reject } of waiting) reject(unavailable(detail));
+    this.#thread.end(unavailable(detail));
   }
 
   #ask(
@@ -370,11 +358,10 @@ export class Compiling {
     compiles: boolean,
     tenant_id: string,
   ): Promise<Made> {
-    const id = ++this.#last_id;
-    const request: CompileRequest = { id, bytes, memory_limit_pages, price_version, compiles };
-    const waiting = { ...Promise.withResolvers<Made>(), tenant_id, request };
-    this.#waiting.set(id, waiting);
-    this.#turns.push(tenant_id, waiting, 0);
+    const waiting = Promise.withResolvers<Made>();
+    const id = this.#thread.add(waiting);
+    const request = { id, bytes, memory_limit_pages, price_version, compiles };
+    this.#turns.push(tenant_id, { tenant_id, request }, 0);
     this.#send();
     return waiting.promise;
   }
@@ -384,26 +371,6 @@ export class Compiling {
     if (next === undefined) return;
     this.#is_busy = true;
     this.#turns.charge(next.tenant_id, compileUnits(next.request) / UNITS_PER_MS);
-    this.#thread ??= this.#start();
-    this.#thread.postMessage(next.request);
-  }
-
-  #start(): Worker {
-    const url = new URL("./compile_thread.ts", import.meta.url);
-    const thread = new Worker(url, { type: "module", name: "reducer-compiling" });
-    thread.onmessage = ({ data }: MessageEvent<CompileReply>) => {
-      if (this.#thread !== thread) return;
-      const waiting = this.#waiting.get(data.id);
-      this.#waiting.delete(data.id);
-      this.#is_busy = false;
-      this.#send();
-      if ("metered" in data) waiting?.resolve(data);
-      else waiting?.reject(unavailable(data.failed));
-    };
-    thread.onerror = (event) => {
-      event.preventDefault();
-      if (this.#thread === thread) this.end(event.message);
-    };
-    return thread;
+    this.#thread.send(next.request);
   }
 }

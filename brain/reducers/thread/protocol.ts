@@ -120,10 +120,10 @@ export type ThreadAnswer =
   & { readonly id: number; readonly units: number }
   & (
     | {
-      readonly applied: Uint8Array | undefined;
-      readonly standing: RoomStanding | undefined;
-      readonly snapshot: Uint8Array | undefined;
-      readonly page: ShownPage | undefined;
+      readonly applied?: Uint8Array;
+      readonly standing?: RoomStanding;
+      readonly snapshot?: Uint8Array;
+      readonly page?: ShownPage;
       readonly shown?: ShownRoom;
       readonly remembered?: readonly boolean[];
     }

@@ -21,6 +21,7 @@ import {
   unpackSnapshot,
 } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
+import { answerMessages } from "../../../shared/process/thread_answers.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { packApplied, unpackEntries } from "./protocol.ts";
 import type {
@@ -98,13 +99,8 @@ function apply(
   return packApplied(applied);
 }
 
-type Reply = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id" | "units">;
-const NOTHING: Reply = {
-  applied: undefined,
-  standing: undefined,
-  snapshot: undefined,
-  page: undefined,
-};
+type Reply = Omit<Exclude<ThreadAnswer, { failed: string }>, "id" | "units">;
+const NOTHING: Reply = {};
 
 function programOf(id: string): Loaded {
   const loaded = programs.get(id);
@@ -165,7 +161,7 @@ function show(
     changes: changesPage(before, outcome?.changes ?? new Map()),
     outcome,
   };
-  return { ...NOTHING, standing: standingOf(room), shown };
+  return { standing: standingOf(room), shown };
 }
 
 function answer(request: ThreadRequest): Reply {
@@ -182,39 +178,39 @@ function answer(request: ThreadRequest): Reply {
       const room = { room_id, state };
       spent += stateUnits(state);
       rooms.set(request.room, room);
-      return { ...NOTHING, standing: standingOf(room) };
+      return { standing: standingOf(room) };
     }
     case "apply": {
       const room = roomOf(request.room);
       const applied = apply(room, programOf(request.program), request);
-      return { ...NOTHING, applied, standing: standingOf(room) };
+      return { applied, standing: standingOf(room) };
     }
     case "remembers": {
       const { state: { remembered } } = roomOf(request.room);
       const knows = ([user_id, id]: readonly [string, string]) =>
         remembered.has(rememberedKey(user_id, id));
-      return { ...NOTHING, remembered: request.commands.map(knows) };
+      return { remembered: request.commands.map(knows) };
     }
     case "snapshot": {
       const bytes = snapshot(request.room);
       spent += packUnits(bytes);
-      return { ...NOTHING, snapshot: packSnapshot(bytes) };
+      return { snapshot: packSnapshot(bytes) };
     }
     case "values": {
       const page = pageOf(roomOf(request.room).state.values, request.asked);
       spent += pageUnits(page);
-      return { ...NOTHING, page };
+      return { page };
     }
     case "become": {
       const room = roomOf(request.room);
       room.room_id = request.room_id;
       if (!request.with_timers) room.state = { ...room.state, timers: tree() };
-      return { ...NOTHING, standing: standingOf(room) };
+      return { standing: standingOf(room) };
     }
     case "skip": {
       const room = roomOf(request.room);
       room.state = withoutEntries(room.state, request.offset);
-      return { ...NOTHING, standing: standingOf(room) };
+      return { standing: standingOf(room) };
     }
     case "show":
       return show(roomOf(request.room), request);
@@ -229,27 +225,19 @@ function answer(request: ThreadRequest): Reply {
   }
 }
 
-const thread = globalThis as unknown as {
-  onmessage: (event: MessageEvent<ThreadRequest>) => void;
-  postMessage(answer: ThreadAnswer): void;
-};
-thread.onmessage = ({ data: request }) => {
+answerMessages((request: ThreadRequest): ThreadAnswer => {
   const { id } = request;
   spent = 0;
   try {
     const reply = answer(request);
-    thread.postMessage({ id, units: spent, ...reply });
+    return { id, units: spent, ...reply };
   } catch (error) {
     // The entries applied before the failure are discarded: the room is read again.
     if ("room" in request) rooms.delete(request.room);
-    thread.postMessage({
-      id,
-      units: spent,
-      failed: error instanceof Error ? error.message : String(error),
-      is_damaged: error instanceof SnapshotError,
-    });
+    const failed = error instanceof Error ? error.message : String(error);
+    return { id, units: spent, failed, is_damaged: error instanceof SnapshotError };
   }
-};
+});
 
 /**
  * The state as if the entries before `offset` had changed nothing; that entry is the operator's request. The digest

@@ -1,7 +1,8 @@
 /**
  * The state of a room for people: values page by page, and the changes of one entry. Limited in number and bytes. Pure.
  */
-import type { RoomState } from "../state/room_state.ts";
+import { utf8OrUndefined } from "@arqon/proto";
+import { type RoomState, valuesBehind } from "../state/room_state.ts";
 
 /** Most bytes of values in one answer, of changes, and of one value; longer ones are cut. */
 const VALUES_BYTES = 65_536;
@@ -44,17 +45,14 @@ export interface ValuesPage {
   readonly next: string | undefined;
 }
 
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 /** Bytes for people. */
 export function shownBytes(bytes: Uint8Array): ShownBytes {
   const size_bytes = bytes.length;
-  try {
-    const text = strict.decode(bytes);
-    return { text: size_bytes > VALUE_BYTES ? text.slice(0, VALUE_BYTES / 2) : text, size_bytes };
-  } catch {
+  const text = utf8OrUndefined(bytes);
+  if (text === undefined) {
     return { base64: bytes.subarray(0, VALUE_BYTES / 2).toBase64(), size_bytes };
   }
+  return { text: size_bytes > VALUE_BYTES ? text.slice(0, VALUE_BYTES / 2) : text, size_bytes };
 }
 
 const keyBytes = (key: string) => Uint8Array.from(key, (one) => one.charCodeAt(0));
@@ -65,9 +63,7 @@ export function valuesPage(state: RoomState, { prefix, after, limit }: ShowOptio
   const values: ValueText[] = [];
   let bytes = 0;
   let last = after;
-  for (const [key, value] of state.values.entries(after > prefix ? after : prefix)) {
-    if (!key.startsWith(prefix)) break;
-    if (after !== "" && key <= after) continue;
+  for (const [key, value] of valuesBehind(state.values, prefix, after)) {
     bytes += key.length + Math.min(value.length, VALUE_BYTES);
     if (values.length === limit || values.length > 0 && bytes > VALUES_BYTES) {
       return { values, next: last };

@@ -2,12 +2,12 @@
  * The visible values of a room, and their form for clients: JSON texts, or `{"base64":…}` for bytes that are not UTF-8.
  * A key that is not UTF-8 is never visible. Pure.
  */
+import { utf8OrUndefined } from "@arqon/proto";
 import { createHash } from "node:crypto";
 import { latinOf } from "../state/canonical.ts";
-import type { Values } from "../state/room_state.ts";
+import { type Values, valuesBehind } from "../state/room_state.ts";
 
 const encoder = new TextEncoder();
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The visible prefixes of keys, sorted, none within another. */
 export interface Shown {
@@ -52,11 +52,7 @@ export function shownBy(visible: readonly string[]): Shown {
 /** The text of a key; undefined: not visible. */
 function shownKey(key: string, prefixes: readonly string[]): string | undefined {
   if (!prefixes.some((prefix) => key.startsWith(prefix))) return undefined;
-  try {
-    return strict.decode(Uint8Array.from(key, (byte) => byte.charCodeAt(0)));
-  } catch {
-    return undefined;
-  }
+  return utf8OrUndefined(Uint8Array.from(key, (byte) => byte.charCodeAt(0)));
 }
 
 /** The visible changes of an entry. */
@@ -96,9 +92,7 @@ export function pageOf(
   for (const visible of prefixes) {
     if (!visible.startsWith(prefix) && !prefix.startsWith(visible)) continue;
     const begins = visible.length > prefix.length ? visible : prefix;
-    for (const [key, value] of values.entries(after > begins ? after : begins)) {
-      if (!key.startsWith(begins)) break;
-      if (after !== "" && key <= after) continue;
+    for (const [key, value] of valuesBehind(values, begins, after)) {
       const text = shownKey(key, prefixes);
       if (text === undefined) continue;
       left -= key.length + value.length;
@@ -112,11 +106,8 @@ export function pageOf(
 /** A value as JSON: a text, or base64 if it is not UTF-8 or base64 is shorter. */
 export function valueJson(value: Uint8Array | null): string {
   if (value === null) return "null";
-  try {
-    const text = JSON.stringify(strict.decode(value));
-    if (text.length <= 2 + 2 * value.length) return text;
-  } catch {
-    // Not UTF-8.
-  }
+  const text = utf8OrUndefined(value);
+  const json = text === undefined ? undefined : JSON.stringify(text);
+  if (json !== undefined && json.length <= 2 + 2 * value.length) return json;
   return `{"base64":"${value.toBase64()}"}`;
 }

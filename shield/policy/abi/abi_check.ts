@@ -23,11 +23,15 @@ import {
   type ExternalKind,
   type FunctionType,
   type Import,
-  importCounts,
-  VALUE_TYPE_NAMES,
   ValueType,
   type WasmModule,
 } from "../../../wasm/module/module.ts";
+import {
+  firstSentences,
+  quoted,
+  signatureAt,
+  signatureText,
+} from "../../../wasm/module/signatures.ts";
 
 /** One problem of a module: a stable reason in kebab-case and a sentence for people. */
 interface AbiProblem {
@@ -81,22 +85,11 @@ const OPTIONAL_V2: readonly (readonly [string, readonly [number, number]])[] = [
   [STATE_KEYS_EXPORT, [0, 1]],
 ];
 
-function signatureText(type: FunctionType): string {
-  const list = (types: readonly ValueType[]) =>
-    types.map((one) => VALUE_TYPE_NAMES[one]).join(", ");
-  return `(${list(type.parameters)}) -> (${list(type.results)})`;
-}
-
 function i32Type([parameters, results]: readonly [number, number]): FunctionType {
   return {
     parameters: Array<ValueType>(parameters).fill(ValueType.I32),
     results: Array<ValueType>(results).fill(ValueType.I32),
   };
-}
-
-/** A name from the guest, shortened and on one line. */
-function quoted(name: string): string {
-  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
 
 /** The ABI version of a module: that of its imports; without imports, 2 if it has an initialisation. */
@@ -141,14 +134,6 @@ function importProblem(module: WasmModule, entry: Import, abi: AbiVersion): AbiP
   return { reason: "import-signature", sentence };
 }
 
-function functionType(module: WasmModule, index: number): FunctionType | undefined {
-  const imported = importCounts(module).function;
-  const own = module.functions[index - imported];
-  if (own !== undefined) return module.types[own.type];
-  const entry = module.imports.filter(({ description }) => description.kind === "function")[index];
-  return entry?.description.kind === "function" ? module.types[entry.description.type] : undefined;
-}
-
 /** The problem with the export `name`; undefined when there is none, or no such export. */
 function exportProblem(
   module: WasmModule,
@@ -160,8 +145,7 @@ function exportProblem(
   if (found.kind !== "function") {
     return kindProblem(name, found.kind, "function");
   }
-  const type = functionType(module, found.index);
-  const text = type === undefined ? "no type" : signatureText(type);
+  const text = signatureAt(module, found.index) ?? "no type";
   if (text === signatureText(wanted)) return undefined;
   const sentence = `The export "${name}" has the signature ${text} instead of ` +
     `${signatureText(wanted)}.`;
@@ -249,11 +233,8 @@ export function meterPolicy(bytes: Uint8Array, options: MeterOptions): MeteredPo
   const problems = abiProblems(module);
   const [first] = problems;
   if (first !== undefined) {
-    const shown = problems.slice(0, 8).map(({ sentence }) => sentence);
-    if (problems.length > shown.length) {
-      shown.push(`${problems.length - shown.length} more problems are not listed.`);
-    }
-    throw new PolicyModuleError(first.reason, shown.join(" "));
+    const sentences = problems.map(({ sentence }) => sentence);
+    throw new PolicyModuleError(first.reason, firstSentences(sentences));
   }
   const exported = new Set(module.exports.map(({ name }) => name));
   const hooks = HOOKS.filter((hook) => exported.has(`arqon_${hook}`));

@@ -5,6 +5,7 @@
 import { type MeteredPolicy, meterPolicy } from "../abi/abi_check.ts";
 import type { MeteredModule, MeterOptions } from "../../../wasm/metering/meter.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
+import { answerMessages, bugText } from "../../../shared/process/thread_answers.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
 /** A module to meter. */
@@ -22,13 +23,7 @@ export type MeterReply =
   | { readonly id: number; readonly reason: string; readonly sentence: string }
   | { readonly id: number; readonly bug: string };
 
-/** The used part of the worker's global scope; the workspace's `lib` is the main thread's. */
-interface WorkerScope {
-  onmessage: ((event: MessageEvent<MeterRequest>) => void) | null;
-  postMessage(message: MeterReply): void;
-}
-
-function answer({ id, bytes, options, is_reducer }: MeterRequest): MeterReply {
+answerMessages(({ id, bytes, options, is_reducer }: MeterRequest): MeterReply => {
   try {
     if (is_reducer) return { id, metered: meterReducer(bytes, options.memory_limit_pages) };
     return { id, metered: meterPolicy(bytes, options) };
@@ -36,9 +31,6 @@ function answer({ id, bytes, options, is_reducer }: MeterRequest): MeterReply {
     if (error instanceof PolicyModuleError) {
       return { id, reason: error.reason, sentence: error.message };
     }
-    return { id, bug: error instanceof Error ? error.stack ?? error.message : String(error) };
+    return { id, bug: bugText(error) };
   }
-}
-
-const scope = globalThis as unknown as WorkerScope;
-scope.onmessage = ({ data }) => scope.postMessage(answer(data));
+});

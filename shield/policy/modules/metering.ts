@@ -1,5 +1,6 @@
 /** Metering outside the message path: modules go to a worker, one after another. `meter.ts` meters. */
 import type { MeteredPolicy } from "../abi/abi_check.ts";
+import { AskedThread } from "../../../shared/process/asked_thread.ts";
 import type { MeteredModule, MeterOptions } from "../../../wasm/metering/meter.ts";
 import type { MeterReply, MeterRequest } from "./meter_thread.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
@@ -31,44 +32,26 @@ function settle({ resolve, reject }: Waiting, reply: MeterReply): void {
 
 /** Makes the thread. It starts with the first module. */
 export function createMetering(options: MeterOptions): Metering {
-  const waiting = new Map<number, Waiting>();
-  let thread: Worker | undefined;
-  let last_id = 0;
+  const thread = new AskedThread<MeterRequest, MeterReply, Waiting>({
+    start: () =>
+      new Worker(new URL("./meter_thread.ts", import.meta.url), {
+        type: "module",
+        name: "metering",
+        deno: { permissions: "none" },
+      }),
+    settle,
+    died: end,
+  });
 
   function end(why: string): void {
-    thread?.terminate();
-    thread = undefined;
-    for (const { reject } of waiting.values()) {
-      reject(new PolicyModuleError("metering-failed", `the module cannot be checked now: ${why}`));
-    }
-    waiting.clear();
-  }
-
-  function start(): Worker {
-    const started = new Worker(new URL("./meter_thread.ts", import.meta.url), {
-      type: "module",
-      name: "metering",
-      deno: { permissions: "none" },
-    });
-    started.onmessage = ({ data }: MessageEvent<MeterReply>) => {
-      const entry = waiting.get(data.id);
-      waiting.delete(data.id);
-      if (entry !== undefined) settle(entry, data);
-    };
-    started.onerror = (event) => {
-      event.preventDefault();
-      if (thread === started) end(event.message);
-    };
-    return started;
+    const sentence = `the module cannot be checked now: ${why}`;
+    thread.end(new PolicyModuleError("metering-failed", sentence));
   }
 
   function ask<Metered>(request: Omit<MeterRequest, "id">): Promise<Metered> {
-    const id = ++last_id;
-    const entry = Promise.withResolvers<Metered>();
-    waiting.set(id, entry);
-    thread ??= start();
-    thread.postMessage({ id, ...request } satisfies MeterRequest);
-    return entry.promise;
+    const waiting = Promise.withResolvers<Metered>();
+    thread.send({ id: thread.add(waiting), ...request });
+    return waiting.promise;
   }
 
   return {

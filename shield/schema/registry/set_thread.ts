@@ -2,6 +2,7 @@
  * The worker that reads, compares and cuts down large descriptor sets, without permissions. A valid set can take
  * seconds, which must not delay messages. `set_work.ts` starts the worker.
  */
+import { answerMessages, bugText } from "../../../shared/process/thread_answers.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { createSetJobs, type SetJobs } from "./set_jobs.ts";
 
@@ -18,23 +19,14 @@ export type SetReply =
   | { readonly id: number; readonly problem: string }
   | { readonly id: number; readonly bug: string };
 
-/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
-interface WorkerScope {
-  onmessage: ((event: MessageEvent<SetRequest>) => void) | null;
-  postMessage(message: SetReply): void;
-}
-
 const jobs = createSetJobs();
 
-function answer({ id, job, args }: SetRequest): SetReply {
+answerMessages(({ id, job, args }: SetRequest): SetReply => {
   try {
     const run = jobs[job] as (...args: readonly unknown[]) => unknown;
     return { id, result: run(...args) };
   } catch (error) {
     if (error instanceof SchemaError) return { id, problem: error.message };
-    return { id, bug: error instanceof Error ? error.stack ?? error.message : String(error) };
+    return { id, bug: bugText(error) };
   }
-}
-
-const scope = globalThis as unknown as WorkerScope;
-scope.onmessage = ({ data }) => scope.postMessage(answer(data));
+});

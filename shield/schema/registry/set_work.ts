@@ -3,6 +3,7 @@
  * others in a worker, which ends when it is idle. A job has a time limit there.
  */
 import { ArqonError } from "@arqon/proto";
+import { AskedThread } from "../../../shared/process/asked_thread.ts";
 import { turn } from "../../../shared/turns/next_turn.ts";
 import { DESCRIPTOR_LIMITS, unpackSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
@@ -24,10 +25,6 @@ export type SetWork = {
   ) => Promise<ReturnType<SetJobs[Job]>>;
 };
 
-interface Waiting extends PromiseWithResolvers<unknown> {
-  readonly timer: ReturnType<typeof setTimeout>;
-}
-
 /** Whether a set is small; the check is limited in the same way. */
 export function isSmallSet(gzipped: Uint8Array, parts = SMALL_PARTS, bytes = SMALL_BYTES): boolean {
   try {
@@ -43,10 +40,17 @@ export function isSmallSet(gzipped: Uint8Array, parts = SMALL_PARTS, bytes = SMA
 /** Does small jobs itself, and all others in one worker at a time. */
 export class SetWorker {
   readonly #jobs = createSetJobs();
-  readonly #waiting = new Map<number, Waiting>();
-  #thread: Worker | undefined;
+  readonly #thread = new AskedThread<SetRequest, SetReply, PromiseWithResolvers<unknown>>({
+    start: () =>
+      new Worker(new URL("./set_thread.ts", import.meta.url), {
+        type: "module",
+        name: "schemas",
+        deno: { permissions: "none" },
+      }),
+    settle: (waiting, reply) => this.#settle(waiting, reply),
+    died: (detail) => this.#end(detail),
+  });
   #idle: ReturnType<typeof setTimeout> | undefined;
-  #last_id = 0;
 
   /** The jobs; `sets` are the descriptor sets that a job works on. */
   readonly work: SetWork = {
@@ -58,7 +62,7 @@ export class SetWorker {
 
   /** Running jobs in the worker. */
   get pending(): number {
-    return this.#waiting.size;
+    return this.#thread.waiting;
   }
 
   /** Ends the worker; running jobs are rejected. */
@@ -83,56 +87,26 @@ export class SetWorker {
 
   #send(job: keyof SetJobs, args: readonly unknown[]): Promise<unknown> {
     clearTimeout(this.#idle);
-    const id = ++this.#last_id;
     const timer = setTimeout(() => this.#end(`no answer in ${JOB_MS} ms`), JOB_MS);
-    const entry: Waiting = { ...Promise.withResolvers<unknown>(), timer };
-    this.#waiting.set(id, entry);
-    this.#thread ??= this.#start();
-    this.#thread.postMessage({ id, job, args } satisfies SetRequest);
-    return entry.promise;
+    const waiting = Promise.withResolvers<unknown>();
+    this.#thread.send({ id: this.#thread.add(waiting), job, args });
+    return waiting.promise.finally(() => clearTimeout(timer));
   }
 
-  #start(): Worker {
-    const started = new Worker(new URL("./set_thread.ts", import.meta.url), {
-      type: "module",
-      name: "schemas",
-      deno: { permissions: "none" },
-    });
-    started.onmessage = ({ data }: MessageEvent<SetReply>) => this.#settle(data);
-    started.onerror = (event) => {
-      event.preventDefault();
-      if (this.#thread === started) this.#end(event.message);
-    };
-    return started;
-  }
-
-  #settle(reply: SetReply): void {
-    const entry = this.#waiting.get(reply.id);
-    if (entry === undefined) return;
-    this.#waiting.delete(reply.id);
-    clearTimeout(entry.timer);
-    if (this.#waiting.size === 0) {
+  #settle({ resolve, reject }: PromiseWithResolvers<unknown>, reply: SetReply): void {
+    if (this.#thread.waiting === 0) {
       this.#idle = setTimeout(() => this.#end("idle"), IDLE_MS);
       Deno.unrefTimer(this.#idle);
     }
-    if ("result" in reply) entry.resolve(reply.result);
-    else if ("problem" in reply) entry.reject(new SchemaError(reply.problem));
-    else entry.reject(new Error(`a descriptor set could not be worked on: ${reply.bug}`));
+    if ("result" in reply) resolve(reply.result);
+    else if ("problem" in reply) reject(new SchemaError(reply.problem));
+    else reject(new Error(`a descriptor set could not be worked on: ${reply.bug}`));
   }
 
   #end(why: string): void {
     clearTimeout(this.#idle);
-    this.#thread?.terminate();
-    this.#thread = undefined;
-    for (const { reject, timer } of this.#waiting.values()) {
-      clearTimeout(timer);
-      reject(
-        new ArqonError("schema-unavailable", `the set cannot be checked now: ${why}`, {
-          retry_after_ms: 1_000,
-        }),
-      );
-    }
-    this.#waiting.clear();
+    const message = `the set cannot be checked now: ${why}`;
+    this.#thread.end(new ArqonError("schema-unavailable", message, { retry_after_ms: 1_000 }));
   }
 }
 

@@ -2,6 +2,7 @@
  * Checks the ProtoJSON form. A valid text costs one decoding; only if that fails, the value is searched field by field
  * for the fault. It runs no rules and returns the decoded message.
  */
+import { utf8OrUndefined } from "@arqon/proto";
 import { extensionsOf, type MessageWork, TooMuchWork } from "./validate_table.ts";
 import { getExtension, getOption, hasExtension, isFieldSet, ScalarType } from "@bufbuild/protobuf";
 import type { DescExtension, DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
@@ -37,8 +38,6 @@ interface JsonValidation {
   readonly message: Message | undefined;
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
 /**
  * The approximate number of values in a text; undefined: objects and arrays are nested deeper than `most`. Strings are
  * skipped.
@@ -64,14 +63,6 @@ function countValues(text: Uint8Array, most: number): number | undefined {
     }
   }
   return values;
-}
-
-function utf8(text: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** A text, and the approximate number of its values. */
@@ -146,7 +137,7 @@ export function validateJsonText(
     if (findings.count()) findings.describe("", rule, what);
     return { validation: findings.result(), message: undefined };
   };
-  const string = utf8(text);
+  const string = utf8OrUndefined(text);
   if (string === undefined) return refuse("utf8", "the text is not valid UTF-8");
   // Each message may be inside a list or a map.
   const most = 2 * limits.depth;
