@@ -8,7 +8,8 @@ import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import { hasCallsOf, namesUser } from "./user_text.ts";
 import { bucketStores, type OnErased } from "./buckets.ts";
-import { blockStore, type DataStore, isTenant, type Stock, type Whose } from "./store.ts";
+import { blockStore, type DataStore, isTenant, nothing, type Stock, type Whose } from "./store.ts";
+import { ForgetAnswer } from "../../shared/cluster/cluster_erase.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import {
@@ -45,11 +46,27 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
     messageStore(context),
     ...blocks.map(blockStore),
     snapshotStore(context, reducers),
+    memoryStore(asker),
     ...others.map((one) =>
       reducers.includes(one) ? { ...one, erase: () => Promise.resolve(0) } : one
     ),
   ];
 }
+
+/**
+ * What Shields remember of messages for operators: lines of policies, examples of mirrors, samples of rollouts. It does
+ * not tell users apart, so all of the tenant's goes. Before the buckets, where Shields store samples again.
+ */
+const memoryStore = (asker: StoresContext["asker"]): DataStore => ({
+  name: "memory of Shields",
+  stock: () => Promise.resolve(undefined),
+  lines: nothing,
+  async erase({ tenant }) {
+    // A Shield that is stopped hears it later; one that was killed has nothing left.
+    await asker?.ask("forget", ForgetAnswer, { params: { tenant }, of: "shield" });
+    return 0;
+  },
+});
 
 /** Data that an erasure keeps, and until when; `backup_days` is from the configuration. */
 export const keptBeside = (backup_days: number | undefined, now: number) => ({

@@ -64,6 +64,8 @@ export interface StartedOverseer {
   readonly table: PolicyTable;
   /** The dependencies of its admin API; undefined if the Overseer is disabled. */
   readonly admin: PolicyAdminContext | undefined;
+  /** As `Running.forgets`. */
+  forgets(tenant_id: string): void;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
   close(): Promise<void>;
@@ -129,6 +131,10 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     overseer,
     table,
     admin: { registry: policies, check, quarantine, followers, memory, log, now, isStateful },
+    forgets(tenant_id) {
+      memory.forget(tenant_id);
+      policies.comparisons.forgetSamples(tenant_id);
+    },
     checks: () => ({ policies: policies.check() }),
     status: () => ({ ...policies.status(), ...pool.status() }),
     async close() {
@@ -298,6 +304,7 @@ function noOverseer(): StartedOverseer {
     overseer: NO_POLICIES,
     table: new PolicyTable(),
     admin: undefined,
+    forgets: () => {},
     checks: nothing,
     status: nothing,
     close: () => Promise.resolve(),
