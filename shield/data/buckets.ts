@@ -55,6 +55,8 @@ interface Kept {
   readonly ends_tenant?: true;
   /** Messages are made from its entries. */
   readonly makes_messages?: true;
+  /** The member that no export shows: it signs in the tenant's name. */
+  readonly hides?: "secret";
   /** The entry without the messages of the user that it has samples of, which are no reason to remove the rest. */
   readonly without?: (value: Uint8Array, user: string) => Uint8Array;
   /** Whether an entry that names a user is erased with the user; otherwise why it stays. */
@@ -87,6 +89,7 @@ const BUCKETS: readonly Kept[] = [
   {
     name: "hooks and dead letters",
     bucket: HOOKS_BUCKET,
+    hides: "secret",
     messageIn: letterIn,
     isOf: isCalled,
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
@@ -197,14 +200,14 @@ async function* entriesOf(bucket: KeyValue, kept: Kept, whose: Whose): AsyncGene
   }
 }
 
-function lineOf({ name, isOf }: Kept, { key, value }: KvEntry, whose: Whose): string {
+function lineOf({ name, isOf, hides }: Kept, { key, value }: KvEntry, whose: Whose): string {
   const user = isOf === undefined ? whose.user : undefined;
   const head = `"store":${JSON.stringify(name)},"key":${JSON.stringify(key.slice(1))}`;
-  return `{${head},${bodyOf(value, user)}}`;
+  return `{${head},${bodyOf(value, user, hides)}}`;
 }
 
 /** The value as JSON, text or bytes. Each line of a room's state has an author; a user gets only their own lines. */
-function bodyOf(value: Uint8Array, user: string | undefined): string {
+function bodyOf(value: Uint8Array, user: string | undefined, hides: Kept["hides"]): string {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(value);
@@ -212,7 +215,8 @@ function bodyOf(value: Uint8Array, user: string | undefined): string {
     return `"base64":${JSON.stringify(value.toBase64())}`;
   }
   try {
-    return `"value":${JSON.stringify(JSON.parse(text))}`;
+    const shown = hides && ((member: string, one: unknown) => member === hides ? undefined : one);
+    return `"value":${JSON.stringify(JSON.parse(text, shown))}`;
   } catch {
     const lines = text.split("\n").filter((line) =>
       user === undefined || line.includes(JSON.stringify(user))
