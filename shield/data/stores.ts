@@ -41,11 +41,12 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
   const { blocks, spine, asker, onErased } = context;
   const others = bucketStores(spine, asker, false);
   const reducers = others.filter(({ name }) => name === "reducers");
+  const messages = messageStore(context);
   return [
     ...bucketStores(spine, asker, true, onErased),
-    messageStore(context),
+    messages,
     ...blocks.map(blockStore),
-    snapshotStore(context, reducers),
+    snapshotStore(context, reducers, messages),
     memoryStore(asker),
     ...others.map((one) =>
       reducers.includes(one) ? { ...one, erase: () => Promise.resolve(0) } : one
@@ -261,11 +262,12 @@ async function objectsOf(
 
 /**
  * The snapshots of all rooms with reducers. Their records are erased with them, and also calls made while the log was
- * erased.
+ * erased, with their events.
  */
 function snapshotStore(
   { spine, logs }: Pick<StoresContext, "spine" | "logs">,
   records: readonly DataStore[],
+  messages: DataStore,
 ): DataStore {
   const open = () => spine.objects(REDUCER_OBJECTS);
   const find = async (whose: Whose) =>
@@ -298,6 +300,7 @@ function snapshotStore(
       for (const log_room_id of rooms.map(reducerRoomOf)) {
         if (log_room_id !== undefined) await log?.trim(log_room_id, 0);
       }
+      await messages.erase(whose, brainOf);
       return erased + found.length;
     },
   };
