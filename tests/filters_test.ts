@@ -314,7 +314,7 @@ Deno.test("filters over data with a schema", async (t) => {
       return result.messages.map(({ schema_id = "" }) => schema_id);
     };
     await ann.sub(room, data);
-    // An observing mapping lets them pass, and a log has those of before its room was mapped anew.
+    // An observing mapping lets them pass, and a log has those of its room's earlier mappings.
     await admin.map("default", { ...mapping, mode: "observe" });
     for (const schema_id of ["cars", "", "order"]) {
       const event = { type: "order", data: { n: 1 }, schema_id };

@@ -63,7 +63,7 @@ const memoryStore = (asker: StoresContext["asker"]): DataStore => ({
   stock: () => Promise.resolve(undefined),
   lines: nothing,
   async erase({ tenant }) {
-    // A Shield that is stopped hears it later; one that was killed has nothing left.
+    // A Shield that is stopped receives it later; one that was killed has nothing left.
     await asker?.ask("forget", ForgetAnswer, { params: { tenant }, of: "shield" });
     return 0;
   },

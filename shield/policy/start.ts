@@ -71,6 +71,13 @@ export interface StartedOverseer {
   close(): Promise<void>;
 }
 
+const forgetting =
+  (memory: LogMemory, { comparisons }: Pick<PolicyRegistry, "comparisons">) =>
+  (tenant_id: string) => {
+    memory.forget(tenant_id);
+    comparisons.forgetSamples(tenant_id);
+  };
+
 /**
  * Starts the Overseer. Resolves when the stored policies are in force, except for slow ones (`PolicyRegistry.ready`).
  * Rejects with `spine-unavailable`.
@@ -131,10 +138,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     overseer,
     table,
     admin: { registry: policies, check, quarantine, followers, memory, log, now, isStateful },
-    forgets(tenant_id) {
-      memory.forget(tenant_id);
-      policies.comparisons.forgetSamples(tenant_id);
-    },
+    forgets: forgetting(memory, policies),
     checks: () => ({ policies: policies.check() }),
     status: () => ({ ...policies.status(), ...pool.status() }),
     async close() {

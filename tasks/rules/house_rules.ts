@@ -72,7 +72,7 @@ const LINES: Readonly<Record<string, number>> = {
   hooks: 3_580,
   inspect: 2_680,
   journal: 4_555,
-  policies: 10_810,
+  policies: 10_815,
   presence: 8_410,
   reducers: 9_030,
   rooms: 5_555,
