@@ -250,9 +250,7 @@ export interface KeptBlocks {
   readonly open: () => Promise<BlockStore>;
   /** The data of a user or a room that an erasure keeps, and until when. */
   readonly stays: string;
-  /**
-   * Makes a user unreadable in them, and returns the number of deleted keys; absent: users are not encrypted by key.
-   */
+  /** Makes a user unreadable in them; returns the number of deleted keys. Absent: users are not encrypted by key. */
   readonly eraseUser?: (tenant_id: string, user_id: string) => Promise<number>;
   /** Removes what belongs to a tenant's blocks, after them; absent: nothing does. */
   readonly eraseBeside?: (tenant_id: string) => Promise<void>;
@@ -297,10 +295,7 @@ export interface Capability<Own = unknown> {
   readonly actions?: CommandActions;
   /** What answers requests of another protocol, which is asked before all else; undefined: it is switched off. */
   foreign?(env: ShieldOptions, parts: Parts, door: Door): ForeignEntry | undefined;
-  /**
-   * The grants of that protocol's claims for a token without `grants`, on every listener; undefined: there are no such
-   * claims. Throws `token-claim`.
-   */
+  /** The grants of that protocol's claims for a token without `grants`; undefined: it has none. Throws `token-claim`. */
   grantsOf?(env: ShieldOptions, claims: Claims): readonly Grant[] | undefined;
   /** Fetches the keys of issuers. */
   keys?(env: ShieldOptions): OpenRemoteKeys;
@@ -330,6 +325,8 @@ export interface Running<Own = unknown> {
   /** Kinds of a tenant's state that it stores as separate documents. */
   readonly kinds?: DocumentKinds;
   readonly trail?: AuditTrail | undefined;
+  /** Forgets the words of a tenant's users that it remembers for operators, since something was erased. */
+  forgets?(tenant_id: string): void;
   /** Registers it for changes of the configuration. */
   follow?(changes: ConfigChanges): void;
   /** Called once the Shield is certain to serve, in the order of the list. */
@@ -464,6 +461,10 @@ export class RunningCapabilities {
   /** The capabilities' answers to questions of other processes. */
   questions(): AnswerHandlers {
     return Object.assign({}, ...[...this.#running.values()].map(({ questions }) => questions));
+  }
+
+  forget(tenant_id: string): void {
+    for (const running of this.#running.values()) running.forgets?.(tenant_id);
   }
 
   /** The kinds of a tenant's state of the capabilities started so far. */

@@ -19,12 +19,26 @@ import { durableRooms } from "../shared/testing/room_classes.ts";
 import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startShadowConsumer } from "./model/shadow_consumer.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
+import {
+  asker,
+  BAD_RULE,
+  GOOD_RULE,
+  OLD_RULE,
+  putPolicy,
+  rolloutBody,
+  upload,
+} from "./rollout_traffic.ts";
+import { guest } from "./peers/hostile_bytes.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { openWith } from "./peers/centrifugo_peer.ts";
 import { send } from "./peers/own_connections.ts";
 
 const KEPT = 20;
+/** Logs words of a message, and would refuse it. */
+const TELLS = guest({
+  hook: "(call $log (i32.const 1) (i32.const 64) (i32.const 8)) (i32.const 1)",
+  more: '(data (i32.const 64) "ann said")',
+});
 const ROOMS = `
 [limits]
 messages_per_second = 10_000
@@ -175,7 +189,7 @@ interface Beside {
   urlOf(shield: 0 | 1): string;
   http(shield: 0 | 1): Promise<HttpPeer>;
   /** Erases the whole tenant, and whatever was missed in time. */
-  erase(shield?: 0 | 1): Promise<void>;
+  erase(shield?: 0 | 1, whose?: object): Promise<void>;
   /** The tenant's data, by store. */
   stocks(shield?: 0 | 1): Promise<Record<string, number>>;
 }
@@ -339,6 +353,47 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
       assert.equal(tenants.includes(tenant), false, "as one that was never there");
     }
   },
+  async "what Shields remember of messages for operators"(stage) {
+    const { tenant, admin_urls } = stage;
+    const token = await stage.token("root", "admin");
+    const ask = asker(admin_urls[0], token);
+    const done = async (method: string, path: string, body: object) => {
+      const answer = await ask(method, path, body);
+      assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    };
+    await done("PUT", `tenants/${tenant}/mirror`, { prefix: `in.t.${tenant}.*`, percent: 1 });
+    const sha256 = await upload(ask, TELLS);
+    await done("POST", "policies/deploy", { tenant, name: "tells", sha256, mode: "observe" });
+    await putPolicy(ask, tenant, await upload(ask, OLD_RULE));
+    const body = await rolloutBody(ask, tenant, await upload(ask, BAD_RULE), { for_ms: 600_000 });
+    const policies = body.policies.map((one: { name: string }) =>
+      one.name === "tells" ? { ...one, sha256 } : one
+    );
+    await done("POST", `rollouts/${tenant}`, { ...body, policies });
+    const publish = async () => {
+      for (const shield of [0, 1] as const) {
+        const message = { type: "t", data: "abc7" };
+        await (await stage.http(shield)).call("POST", "rooms/r/messages", message);
+      }
+    };
+    const quoting = async () => {
+      const headers = { authorization: `Bearer ${token}` };
+      const paths = ["policies/logs?follow=false&", "mirror/diff?", `rollouts/${tenant}?`];
+      const urls = admin_urls.flatMap((url) => paths.map((path) => `${url}/v1/${path}`));
+      const texts = await Promise.all(urls.map(async (url) => {
+        const query = url.includes("rollouts") ? "" : `tenant=${tenant}`;
+        return await (await fetch(`${url}${query}`, { headers })).text();
+      }));
+      return urls.filter((_, at) => /ann said|"trace_id"|"user":"ann"/.test(texts[at]!)).length;
+    };
+    for (const state of ["running", "returned"]) {
+      await seen("all show it", () => publish().then(quoting), (shown) => shown === 6, 30_000);
+      if (state === "returned") await done("POST", `rollouts/${tenant}/abort`, {});
+      await stage.erase(1, { user: "ann" });
+      assert.equal((await ask("GET", `rollouts/${tenant}`)).body.rollout.state, state);
+      await seen("nobody shows it", quoting, (shown) => shown === 0, 5_000);
+    }
+  },
   async "an export"(stage) {
     using publisher = await stage.open(0);
     for (const room of ["r", "s"]) {
@@ -462,8 +517,8 @@ Deno.test("a tenant is erased during traffic, orders and faults, and nothing of 
           await DurableClient.open(`${urlOf(shield)}/v1/socket`, await token("ann")),
         http: async (shield) =>
           new HttpPeer(urlOf(shield).replace(/^ws/, "http"), await token("ann")),
-        async erase(shield = 0) {
-          const order = { tenant, all: true };
+        async erase(shield = 0, whose: object = { all: true }) {
+          const order = { tenant, ...whose };
           const erased = async () =>
             (await (await admin(shield)).call("POST", "data/erase", order)).body;
           await seen("all of it is erased", erased, ({ stores }) =>

@@ -305,6 +305,27 @@ Deno.test("filters over data with a schema", async (t) => {
   for (const form of ["json", "protobuf"] as const) {
     await t.step(form, () => judged(bus, place, form));
   }
+  await t.step("events that name another schema", async () => {
+    using ann = await joinRooms(place, "ann", 0);
+    const room = "orders-protobuf";
+    const data = { filter: "data.n == 1" };
+    const shown = async () => {
+      const { result } = await ann.ask({ op: "cmd", room, name: "history.get", data });
+      return result.messages.map(({ schema_id = "" }) => schema_id);
+    };
+    await ann.sub(room, data);
+    // An observing mapping lets them pass, and a log has those of its room's earlier mappings.
+    await admin.map("default", { ...mapping, mode: "observe" });
+    for (const schema_id of ["cars", "", "order"]) {
+      const event = { type: "order", data: { n: 1 }, schema_id };
+      assert.equal((await ann.ask({ op: "pub", room, ...event })).code, 0);
+    }
+    await ann.ask({ op: "unsub", room: "nothing" });
+    assert.deepEqual([ann.received.length, await shown()], [2, ["", "", "order"]]);
+    assert.equal((await admin.push("cars", upload(ORDER))).status, 200);
+    await admin.map("default", { ...mapping, schema_id: "cars" });
+    assert.deepEqual(await shown(), ["", "cars", ""]);
+  });
   await t.step("a field that the schema does not have", async () => {
     using ann = await joinRooms(place, "ann", 0);
     for (const [filter, why] of REFUSED) {

@@ -223,6 +223,32 @@ async function deletes(ask: Ask): Promise<void> {
   assert.equal(await (await ask("GET", "s-tree")).text(), "", "nothing earlier");
 }
 
+/** A fork loses what it inherited with an erased source, and nothing else. */
+async function sourceErased(bus: TestBus, ask: Ask): Promise<void> {
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const forkedFrom = (name: string) => ({ "stream-forked-from": `/v1/streams/${name}` });
+  const next = ({ headers }: Response) => headers.get("stream-next-offset");
+  const middle = next(await expectStatus(ask("PUT", "s-root", TEXT, "root "), 201));
+  const end = next(await expectStatus(ask("POST", "s-root", TEXT, "root "), 204));
+  await expectStatus(ask("PUT", "s-other-root", TEXT, "elsewhere"), 201);
+  await expectStatus(ask("PUT", "s-waits", forkedFrom("s-root")), 201);
+  await expectStatus(ask("PUT", "s-fork", forkedFrom("s-root")), 201);
+  await expectStatus(ask("POST", "s-fork", TEXT, "fork "), 204);
+  await expectStatus(ask("PUT", "s-fork-2", forkedFrom("s-fork")), 201);
+  const tail = next(await expectStatus(ask("POST", "s-fork-2", TEXT, "own "), 204));
+  const order = { tenant: "default", room: "s-root" };
+  assert.equal((await admin.call("POST", "data/erase", order)).status, 200);
+  for (
+    const [name, kept] of [["s-waits", ""], ["s-fork", "fork "], ["s-fork-2", "fork own "]] as const
+  ) {
+    await expectStatus(ask("POST", name, TEXT, "later"), 204);
+    assert.equal(await (await ask("GET", name)).text(), `${kept}later`);
+    assert.equal(await (await ask("GET", `${name}?offset=${end}`)).text(), `${kept}later`);
+    await expectStatus(ask("GET", `${name}?offset=${middle}`), 410);
+  }
+  assert.equal(await (await ask("GET", `s-fork-2?offset=${tail}`)).text(), "later");
+}
+
 /** Every reader gets the bytes of a text, also where appends have split its characters. */
 async function splits(bus: TestBus, ask: Ask): Promise<void> {
   const latin = { "content-type": "text/plain; charset=iso-8859-1" };
@@ -267,4 +293,5 @@ Deno.test("streams: sockets, grants, schemas and classes hold on each request", 
   await test.step("removed messages are gone, not skipped", () => trimmed(ask));
   await test.step("a page without an erased message is another one", () => erased(bus, ask));
   await test.step("a deleted stream is kept only for its forks", () => deletes(ask));
+  await test.step("an erased source takes only its own messages", () => sourceErased(bus, ask));
 });

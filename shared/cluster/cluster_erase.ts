@@ -1,4 +1,7 @@
-/** A Shield's request that a Brain erases entries of buckets that only Brains may write. Strict and bounded. */
+/**
+ * A Shield's requests for an erasure: that a Brain erases entries of buckets that only Brains may write, and that every
+ * Shield forgets what it remembers of a tenant's messages. Strict and bounded.
+ */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import { MEMBERS_BUCKET } from "../records/member.ts";
@@ -17,8 +20,19 @@ const EraseQuestion = z.strictObject({
 });
 type EraseQuestion = z.output<typeof EraseQuestion>;
 
+const ForgetQuestion = z.strictObject({ tenant: z.string().refine(isId) });
+
 /** The number of erased entries. */
 export const EraseAnswer = z.strictObject({ erased: z.int().min(0) });
+
+/** Of a Shield that has forgotten. */
+export const ForgetAnswer = z.strictObject({ forgotten: z.literal(true) });
+
+/** Forgets what this Shield remembers of the tenant's messages. */
+export function forgetHere(forget: (tenant_id: string) => void, params: unknown) {
+  forget(ForgetQuestion.parse(params).tenant);
+  return { forgotten: true };
+}
 
 /** Whether only Brains write that bucket. */
 export const isBrains = (bucket: string): bucket is EraseQuestion["bucket"] =>

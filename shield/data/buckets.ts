@@ -3,6 +3,7 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import {
@@ -54,6 +55,10 @@ interface Kept {
   readonly ends_tenant?: true;
   /** Messages are made from its entries. */
   readonly makes_messages?: true;
+  /** The member that no export shows: it signs in the tenant's name. */
+  readonly hides?: "secret";
+  /** The entry without the messages of the user that it has samples of, which are no reason to remove the rest. */
+  readonly without?: (value: Uint8Array, user: string) => Uint8Array;
   /** Whether an entry that names a user is erased with the user; otherwise why it stays. */
   readonly ofUser: (key: KvKey) => true | string;
 }
@@ -84,6 +89,7 @@ const BUCKETS: readonly Kept[] = [
   {
     name: "hooks and dead letters",
     bucket: HOOKS_BUCKET,
+    hides: "secret",
     messageIn: letterIn,
     isOf: isCalled,
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
@@ -102,7 +108,7 @@ const BUCKETS: readonly Kept[] = [
     isOf: (entry, user) => holderOfTicket(entry).user_id === user,
     ofUser: () => true,
   },
-  { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
+  { name: "rollouts", bucket: ROLLOUTS_BUCKET, without: withoutSamples, ofUser: set_by_admins },
   { name: "policies", bucket: POLICIES_BUCKET, ofUser: set_by_admins },
   { name: "settings", bucket: TENANTS_BUCKET, ends_tenant: true, ofUser: set_by_admins },
 ];
@@ -148,6 +154,31 @@ function isCalled(entry: KvEntry, user: string): boolean {
   return letter === undefined ? namesUser(entry.value, user) : calledAbout(letter.body, user);
 }
 
+/** A rollout, or a Shield's report of one, without the samples of the user's messages. */
+function withoutSamples(value: Uint8Array, user: string): Uint8Array {
+  const others = (member: string, one: unknown) =>
+    member === "samples" && Array.isArray(one)
+      ? one.filter((sample) => sample?.user !== user)
+      : one;
+  try {
+    const rest: unknown = JSON.parse(new TextDecoder().decode(value), others);
+    return new TextEncoder().encode(JSON.stringify(rest));
+  } catch {
+    // Nobody can read it, so nobody is shown a sample of it.
+    return value;
+  }
+}
+
+/** Stores what is left of an entry; returns how many it has changed. */
+const cut = (bucket: KeyValue, key: KvKey, restOf: (value: Uint8Array) => Uint8Array) =>
+  changeDocument(async (mayLose) => {
+    const entry = await bucket.get(key);
+    const rest = entry && restOf(entry.value);
+    if (rest === undefined || rest.length === entry?.value.length) return 0;
+    await mayLose(bucket.update(key, rest, entry!.revision));
+    return 1;
+  });
+
 /** Whether key or value names the user. */
 function names({ room_at }: Kept, { key, value }: KvEntry, user: string): boolean {
   return key.some((token, at) => at > 0 && at !== room_at && token === user) ||
@@ -169,14 +200,14 @@ async function* entriesOf(bucket: KeyValue, kept: Kept, whose: Whose): AsyncGene
   }
 }
 
-function lineOf({ name, isOf }: Kept, { key, value }: KvEntry, whose: Whose): string {
+function lineOf({ name, isOf, hides }: Kept, { key, value }: KvEntry, whose: Whose): string {
   const user = isOf === undefined ? whose.user : undefined;
   const head = `"store":${JSON.stringify(name)},"key":${JSON.stringify(key.slice(1))}`;
-  return `{${head},${bodyOf(value, user)}}`;
+  return `{${head},${bodyOf(value, user, hides)}}`;
 }
 
 /** The value as JSON, text or bytes. Each line of a room's state has an author; a user gets only their own lines. */
-function bodyOf(value: Uint8Array, user: string | undefined): string {
+function bodyOf(value: Uint8Array, user: string | undefined, hides: Kept["hides"]): string {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(value);
@@ -184,7 +215,8 @@ function bodyOf(value: Uint8Array, user: string | undefined): string {
     return `"base64":${JSON.stringify(value.toBase64())}`;
   }
   try {
-    return `"value":${JSON.stringify(JSON.parse(text))}`;
+    const shown = hides && ((member: string, one: unknown) => member === hides ? undefined : one);
+    return `"value":${JSON.stringify(JSON.parse(text, shown))}`;
   } catch {
     const lines = text.split("\n").filter((line) =>
       user === undefined || line.includes(JSON.stringify(user))
@@ -240,7 +272,7 @@ function bucketStore(
   asker: Asking,
   onErased: OnErased,
 ): DataStore {
-  const { name, bucket, ends_tenant, ofUser } = kept;
+  const { name, bucket, ends_tenant, ofUser, without } = kept;
   const open = () => spine.keyValue(bucket, { leaves_stream: true });
   const reasonOf = (key: KvKey, whose: Whose) => whose.user === undefined ? true : ofUser(key);
   return {
@@ -248,9 +280,12 @@ function bucketStore(
     async stock(whose): Promise<Stock | undefined> {
       const stock = { where: `KV_${bucket}`, count: 0, bytes: 0 };
       const stays = new Set<string>();
+      const { user } = whose;
       for await (const { key, value } of entriesOf(await open(), kept, whose)) {
         stock.count++;
         stock.bytes += value.length;
+        const rest = user === undefined ? undefined : without?.(value, user);
+        if (rest !== undefined && !namesUser(rest, user!)) continue;
         const reason = reasonOf(key, whose);
         if (reason !== true) stays.add(reason);
       }
@@ -266,19 +301,23 @@ function bucketStore(
       const opened = await open();
       const keys: KvKey[] = [];
       const grew: KvEntry[] = [];
+      const { tenant, user } = whose;
+      let changed = 0;
       for await (const entry of entriesOf(opened, kept, whose)) {
+        if (user !== undefined && without !== undefined) {
+          changed += await cut(opened, entry.key, (value) => without(value, user));
+        }
         if (reasonOf(entry.key, whose) !== true) continue;
         keys.push(entry.key);
         if (bucket === GROWING_BUCKET) grew.push(entry);
       }
-      const { tenant } = whose;
       if (keys.length > 0) await deleteAll(opened, bucket, tenant, keys, asker, brainOf);
       else if (ends_tenant && isTenant(whose)) {
         await opened.put([tenant], encodeSettings(emptySettings()));
         await opened.delete([tenant]);
       }
       onErased(grew);
-      return keys.length;
+      return keys.length + changed;
     },
   };
 }

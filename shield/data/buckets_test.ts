@@ -62,7 +62,7 @@ Deno.test("an erasure asks once for a Brain, for any number of Brain-owned bucke
   }
 });
 
-Deno.test("a dead letter is erased with its message: by user, by room, or by offset", async () => {
+Deno.test("a dead letter is erased with its message: by user, by room, or by offset; no secret is exported", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const bucket = await spine.keyValue(HOOKS_BUCKET);
   const store = bucketStores(spine, undefined).find(({ name }) => name.startsWith("hooks"))!;
@@ -79,7 +79,8 @@ Deno.test("a dead letter is erased with its message: by user, by room, or by off
       const more = { at_ms: 1, status: 503, problem: "", calls: 1 };
       await bucket.put(deadKey("acme", "h", id), hookBytes({ ...call, ...more }));
     }
-    await bucket.put(["acme", "h"], new TextEncoder().encode('{"room":"lobby"}'));
+    const hook = '{"spec":{"room":"lobby","secret":"whsec_x"}}';
+    await bucket.put(["acme", "h"], new TextEncoder().encode(hook));
   };
   const left = async () => (await bucket.keys(["acme", "h", "dead"])).map((key) => key[3]).sort();
   const brainOf = () => Promise.resolve(undefined);
@@ -101,6 +102,10 @@ Deno.test("a dead letter is erased with its message: by user, by room, or by off
     assert.deepEqual(await left(), stay.toSorted(), JSON.stringify(whose));
   }
   assert.equal((await bucket.keys(["acme"])).length, letters.length + 1);
+  const lines = await Array.fromAsync(store.lines({ tenant: "acme" }));
+  assert.ok(lines.includes(
+    '{"store":"hooks and dead letters","key":["h"],"value":{"spec":{"room":"lobby"}}}',
+  ));
   await spine.drain();
 });
 

@@ -2,6 +2,7 @@
 import type { Capability } from "../capability.ts";
 import { DATA_ROUTES } from "./api.ts";
 import { GROWING } from "../growing/capability.ts";
+import { forgetHere } from "../../shared/cluster/cluster_erase.ts";
 import type { OnErased } from "./buckets.ts";
 import { dataStores } from "./stores.ts";
 
@@ -17,6 +18,8 @@ export const DATA: Capability = {
     const stores = dataStores({ spine, logs, blocks: running.keeps(), asker, onErased });
     const part = log.child({ part: "data" });
     const context = { config, stores, asker, spine, node_id, now, log: part };
-    return { routes: DATA_ROUTES.serve(context) };
+    const forget = (params: unknown) =>
+      forgetHere((tenant_id) => running.forget(tenant_id), params);
+    return { routes: DATA_ROUTES.serve(context), questions: { forget } };
   },
 };

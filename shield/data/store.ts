@@ -41,7 +41,7 @@ export interface DataStore {
 export type BrainOf = () => Promise<string | undefined>;
 
 /** Exports nothing: an erased user's part is unreadable, and other commands export the rest. */
-async function* nothing(): AsyncGenerator<string> {}
+export async function* nothing(): AsyncGenerator<string> {}
 
 const isUser = ({ user, room, offset }: Whose): boolean =>
   user !== undefined && room === undefined && offset === undefined;

@@ -8,7 +8,8 @@ import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import { hasCallsOf, namesUser } from "./user_text.ts";
 import { bucketStores, type OnErased } from "./buckets.ts";
-import { blockStore, type DataStore, isTenant, type Stock, type Whose } from "./store.ts";
+import { blockStore, type DataStore, isTenant, nothing, type Stock, type Whose } from "./store.ts";
+import { ForgetAnswer } from "../../shared/cluster/cluster_erase.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import {
@@ -40,16 +41,33 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
   const { blocks, spine, asker, onErased } = context;
   const others = bucketStores(spine, asker, false);
   const reducers = others.filter(({ name }) => name === "reducers");
+  const messages = messageStore(context);
   return [
     ...bucketStores(spine, asker, true, onErased),
-    messageStore(context),
+    messages,
     ...blocks.map(blockStore),
-    snapshotStore(context, reducers),
+    snapshotStore(context, reducers, messages),
+    memoryStore(asker),
     ...others.map((one) =>
       reducers.includes(one) ? { ...one, erase: () => Promise.resolve(0) } : one
     ),
   ];
 }
+
+/**
+ * What Shields remember of messages for operators: lines of policies, examples of mirrors, samples of rollouts. It does
+ * not tell users apart, so all of the tenant's goes. Before the buckets, where Shields store samples again.
+ */
+const memoryStore = (asker: StoresContext["asker"]): DataStore => ({
+  name: "memory of Shields",
+  stock: () => Promise.resolve(undefined),
+  lines: nothing,
+  async erase({ tenant }) {
+    // A Shield that is stopped receives it later; one that was killed has nothing left.
+    await asker?.ask("forget", ForgetAnswer, { params: { tenant }, of: "shield" });
+    return 0;
+  },
+});
 
 /** Data that an erasure keeps, and until when; `backup_days` is from the configuration. */
 export const keptBeside = (backup_days: number | undefined, now: number) => ({
@@ -244,11 +262,12 @@ async function objectsOf(
 
 /**
  * The snapshots of all rooms with reducers. Their records are erased with them, and also calls made while the log was
- * erased.
+ * erased, with their events.
  */
 function snapshotStore(
   { spine, logs }: Pick<StoresContext, "spine" | "logs">,
   records: readonly DataStore[],
+  messages: DataStore,
 ): DataStore {
   const open = () => spine.objects(REDUCER_OBJECTS);
   const find = async (whose: Whose) =>
@@ -281,6 +300,7 @@ function snapshotStore(
       for (const log_room_id of rooms.map(reducerRoomOf)) {
         if (log_room_id !== undefined) await log?.trim(log_room_id, 0);
       }
+      await messages.erase(whose, brainOf);
       return erased + found.length;
     },
   };

@@ -35,8 +35,8 @@ export function mappedReader(
   room_id: string,
 ): ReadMapped | undefined {
   if (schemas === undefined || schemas.isEmpty) return undefined;
-  return ({ content_type, data }) => {
-    const schema = schemas.schemaOf(roomSubject("in", tenant_id, room_id), tenant_id);
+  return ({ content_type, data, schema_id }) => {
+    const schema = schemas.schemaOf(roomSubject("in", tenant_id, room_id), tenant_id, schema_id);
     if (schema === "none") return undefined;
     if (schema === "missing") throw new Error("the schema is missing");
     return schema.read(content_type, data);

@@ -111,6 +111,11 @@ export class DiffBook {
     return forgotten;
   }
 
+  /** Drops the tenant's examples, whose reasons may quote messages; the counts stay. */
+  forgetExamples(tenant_id: string): void {
+    for (const { examples } of this.#tenants.get(tenant_id)?.values() ?? []) examples.length = 0;
+  }
+
   #draft({ tenant_id, candidate }: CandidateVerdict): Draft | undefined {
     const drafts = this.#tenants.get(tenant_id);
     const known = drafts?.get(candidate);

@@ -32,6 +32,7 @@ export const POLICIES: Capability<StartedOverseer> = {
         ...POLICY_ROUTES.serve(policies.admin),
         ...POLICY_STATS_ROUTES.serve({ asker, log: env.log }),
       ],
+      forgets: policies.forgets,
       questions: { policy_stats: () => ({ rows: table?.rows() ?? [] }) },
     });
     return {

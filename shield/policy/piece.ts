@@ -29,10 +29,7 @@ export function pieceHeaders(
   return is_last ? [...headers, ["x-arqon-growing-last", "true"]] : headers;
 }
 
-/**
- * The effect of an allowing verdict on a piece. Throws `policy-fault` if a policy returns an invalid number of bytes,
- * or invalid text.
- */
+/** The effect of an allowing verdict on a piece. Throws `policy-fault` for too many bytes, or invalid text. */
 export function judgedPiece(
   { text, is_last }: Pick<GrowingPiece, "text" | "is_last">,
   verdict: Pick<Verdict, "added_headers" | "payload" | "outcomes">,

@@ -38,10 +38,7 @@ const STEPS = 4;
 const BUCKETS = 112;
 const OTHER = "_other";
 
-/**
- * The bucket of a time in ms. The first holds everything up to 1 µs, and the limit of each next one is 2^(1/4) times as
- * large.
- */
+/** The bucket of a time in ms: the first one up to 1 µs, the limit of each next one 2^(1/4) times as large. */
 export function bucketOf(duration_ms: number): number {
   const micros = duration_ms * 1_000;
   if (!(micros > 1)) return 0;

@@ -64,10 +64,19 @@ export interface StartedOverseer {
   readonly table: PolicyTable;
   /** The dependencies of its admin API; undefined if the Overseer is disabled. */
   readonly admin: PolicyAdminContext | undefined;
+  /** As `Running.forgets`. */
+  forgets(tenant_id: string): void;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
   close(): Promise<void>;
 }
+
+const forgetting =
+  (memory: LogMemory, { comparisons }: Pick<PolicyRegistry, "comparisons">) =>
+  (tenant_id: string) => {
+    memory.forget(tenant_id);
+    comparisons.forgetSamples(tenant_id);
+  };
 
 /**
  * Starts the Overseer. Resolves when the stored policies are in force, except for slow ones (`PolicyRegistry.ready`).
@@ -129,6 +138,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     overseer,
     table,
     admin: { registry: policies, check, quarantine, followers, memory, log, now, isStateful },
+    forgets: forgetting(memory, policies),
     checks: () => ({ policies: policies.check() }),
     status: () => ({ ...policies.status(), ...pool.status() }),
     async close() {
@@ -298,6 +308,7 @@ function noOverseer(): StartedOverseer {
     overseer: NO_POLICIES,
     table: new PolicyTable(),
     admin: undefined,
+    forgets: () => {},
     checks: nothing,
     status: nothing,
     close: () => Promise.resolve(),

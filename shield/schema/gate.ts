@@ -31,8 +31,8 @@ const PUT_AWAY = "it is evicted, and too many others are being restored";
 
 /** The gate for the message path and filters. */
 export interface SchemaGate extends Schemas {
-  /** The schema of a subject's events; `none`: it has none, `missing`: it is not available. `subject` as in `check`. */
-  schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing";
+  /** The schema of a subject's events; `none`: it has none, `missing`: it is not there, or an event `named` another. */
+  schemaOf(subject: Subject, tenant_id: string, named?: string): MessageSchema | "none" | "missing";
 }
 
 interface GateParts {
@@ -106,9 +106,10 @@ export class Gate implements SchemaGate {
     return this.#judge(question, mapping, { compiled, schema });
   }
 
-  schemaOf(subject: Subject, tenant_id: string): MessageSchema | "none" | "missing" {
+  schemaOf(subject: Subject, tenant_id: string, named = ""): MessageSchema | "none" | "missing" {
     const rule = this.#subjects.get(subject) ?? this.#find(subject, tenant_id);
     if (rule.kind === "none") return "none";
+    if (rule.kind === "mapped" && namesAnother(named, rule.mapping)) return "missing";
     const compiled = rule.kind === "mapped" ? rule.message?.compiled : undefined;
     return compiled === undefined ? "missing" : this.#parts.working.use(compiled) ?? "missing";
   }
@@ -314,6 +315,9 @@ function looksLikeJson(data: Uint8Array): boolean {
   return (first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d);
 }
 
+const namesAnother = (named: string, { schema_id }: SchemaMapping) =>
+  named !== "" && named !== schema_id;
+
 /** Checks an event; the result has no violations if the event is valid. */
 export function checkEvent(
   mapping: SchemaMapping,
@@ -321,7 +325,7 @@ export function checkEvent(
   event: Readonly<ScannedEvent>,
   bytes: ScannedEnvelope["bytes"],
 ): Validation {
-  if (event.schema_id !== "" && event.schema_id !== mapping.schema_id) {
+  if (namesAnother(event.schema_id, mapping)) {
     const named = JSON.stringify(event.schema_id);
     return only(
       "schema-id",

@@ -60,7 +60,8 @@ export async function lookUp(context: Ends, key: StreamKey): Promise<Found | und
     const now_ms = await logTime(key.tenant_id);
     if (record.gone) {
       // The caller waits for the removal, so that nothing else is stored in the room earlier.
-      const is_left = record.forks.length === 0 && now_ms - record.touched_ms > UNDER_WAY_MS;
+      const is_left = now_ms - record.touched_ms > UNDER_WAY_MS &&
+        (await livingForks(context, key, record)).length === 0;
       if (!is_left) return found;
     } else if (record.creating) {
       if (now_ms - record.created_ms < UNDER_WAY_MS) return undefined;

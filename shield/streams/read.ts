@@ -94,23 +94,26 @@ export async function placeAtTail(
   return { after: tailIn(head, record), erased: head.erased ?? 0 };
 }
 
-/** Where the messages of a stream lie, the oldest first. Throws 410 when a source is lost. */
+/**
+ * Where the messages of a stream lie, the oldest first, and the least offset after which none is missing. Of an erased
+ * source nothing is left but what followed it.
+ */
 async function segmentsOf(
   { records }: Pick<Reads, "records">,
   { tenant_id, room_id }: StreamKey,
   record: StreamRecord,
-): Promise<Segment[]> {
+): Promise<{ readonly segments: readonly Segment[]; readonly floor: number }> {
   const { begin, closed } = record;
   const segments: Segment[] = [{ room_id, from: begin, to: closed?.end ?? Infinity }];
   let limit = Infinity;
   for (let { fork } = record; fork !== undefined;) {
     const source = (await records.get({ tenant_id, room_id: fork.room }))?.record;
-    if (source === undefined || source.id !== fork.id) throw new StreamRefusal("stream-trimmed");
     limit = Math.min(limit, fork.offset);
+    if (source?.id !== fork.id) return { segments, floor: Math.min(limit, segments[0]!.from) };
     segments.unshift({ room_id: fork.room, from: source.begin, to: limit });
     fork = source.fork;
   }
-  return segments;
+  return { segments, floor: segments[0]!.from };
 }
 
 /**
@@ -124,9 +127,9 @@ export async function readStream(
   after: number | undefined,
   erased = 0,
 ): Promise<StreamPage> {
-  const segments = await segmentsOf(context, key, record);
+  const { segments, floor } = await segmentsOf(context, key, record);
   // A position before the stream was created belongs to a deleted one, and so do the messages after it.
-  if (after !== undefined && after < segments[0]!.from) throw new StreamRefusal("stream-trimmed");
+  if (after !== undefined && after < floor) throw new StreamRefusal("stream-trimmed");
   for (let tail = after ?? 0;;) {
     const page = await readSegments(context, key, segments, { after, erased });
     if (page.messages.length > 0 || !page.up_to_date) return page;

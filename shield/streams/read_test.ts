@@ -1,7 +1,8 @@
 /** Reading a stream to its end: messages that arrive during a read are not skipped. */
 import assert from "node:assert/strict";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import { testSpine } from "../testing/spine.ts";
+import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
 import { mostInOneTurn } from "../../shared/testing/most_in_one_turn.ts";
 import { callerOf } from "../message/testing/path.ts";
 import { ann } from "../auth/testing/identity.ts";
@@ -61,6 +62,23 @@ Deno.test("reading: an offset of a deleted stream is invalid in the next stream 
   const made = await readStream(context, key, record, record.begin);
   assert.deepEqual(made.messages.map((one) => new TextDecoder().decode(one)), ["4"]);
   assert.deepEqual(await shield.texts("r"), ["4"]);
+});
+
+Deno.test("reading: a deleted stream that is kept for a fork goes with it, also if the fork's room was erased", async () => {
+  await using engine = testSpine();
+  let now_ms = SPINE_NOW_MS;
+  const shield = streamShield(engine.spine, { logClock: () => now_ms });
+  const { context } = shield;
+  await shield.put("r", TEXT, "1");
+  await shield.put("fork", { "stream-forked-from": "/v1/streams/r" });
+  await removeStream(context, key, await findStream(context, key));
+  now_ms += 60_000;
+  await assert.rejects(findStream(context, key), { reason: "stream-gone" });
+  // As an erasure of the room does.
+  await (await engine.spine.keyValue(STREAMS_BUCKET)).delete(["acme", "fork"]);
+  await assert.rejects(findStream(context, key), { reason: "stream-not-found" });
+  const { last } = await (await context.logs.of("acme")).head("r");
+  assert.equal(last, undefined);
 });
 
 Deno.test("reading: an offset after which messages are lost is refused in each kind of read", async () => {

@@ -11,8 +11,8 @@ import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { EVENTS_END } from "../log/batch.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { isReachable, newestEntry, openPast, recordOf } from "./past.ts";
-import { firstRecord, unreadable } from "./stored_data.ts";
+import { isReachable, newestEntry, openPast } from "./past.ts";
+import { firstRecord, recordOf, unreadable } from "./stored_data.ts";
 
 type ForkAsk = Extract<PastAsk, { action: "fork" }>;
 

@@ -17,7 +17,7 @@ import {
   logFloor,
   objectOf,
   readPoints,
-  readStored,
+  recordOf,
   unreadable,
 } from "./stored_data.ts";
 
@@ -329,15 +329,6 @@ export async function openFork(
     parts.host.close(handle);
     throw error;
   }
-}
-
-/** The record of a room; undefined: nobody has called it. */
-export async function recordOf(
-  { tenant_id, room_id }: ReducedPlace,
-  { records }: RoomParts,
-): Promise<RoomRecord | undefined> {
-  const stored = await records.get([tenant_id, room_id]);
-  return stored && readStored(room_id, stored.value);
 }
 
 /** The room in which a fork began. Rejects with `log-unavailable` if it was erased since, and perhaps begun again. */

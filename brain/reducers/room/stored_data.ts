@@ -31,7 +31,7 @@ export const isUnreadable = (error: unknown): error is ArqonError =>
   error instanceof ArqonError && error.reason === "log-unavailable";
 
 /** Decodes a record. Throws `log-unavailable`. */
-export function readStored(room_id: string, bytes: Uint8Array): RoomRecord {
+function readStored(room_id: string, bytes: Uint8Array): RoomRecord {
   const record = decodeRecord(bytes);
   if (record !== undefined) return record;
   throw unreadable(`the record of ${room_id} cannot be read`);
@@ -54,6 +54,15 @@ export function firstRecord(durable: Pick<DurableLog, "stream" | "now">, life: s
     next_ms: null,
     life,
   };
+}
+
+/** The record of a room; undefined: nobody has called it. */
+export async function recordOf(
+  { tenant_id, room_id }: ReducedPlace,
+  { records }: RoomParts,
+): Promise<RoomRecord | undefined> {
+  const stored = await records.get([tenant_id, room_id]);
+  return stored && readStored(room_id, stored.value);
 }
 
 /** A room without its log. */

@@ -21,7 +21,7 @@ import {
   laterOf,
   NO_EVENT,
 } from "../log/batch.ts";
-import { batchOf } from "./stored_data.ts";
+import { batchOf, recordOf } from "./stored_data.ts";
 
 // Events of entries are published exactly once and in order, whoever published before: each is stored after the last
 // known message, with a header that identifies it. An owner that is too late gets a conflict from the log, and reads
@@ -135,6 +135,10 @@ function together(due: readonly DueEvent[]): readonly DueEvent[] {
   return end < 0 ? due : due.slice(0, end);
 }
 
+/** Whether the room was erased since it was read: its log shows no owner then, and its events must not come back. */
+const isErased = async ({ at, parts, life }: LoadedRoom): Promise<boolean> =>
+  (await recordOf(at, parts))?.life !== life;
+
 /** Publishes the events after the last published one. Rejects as the log does. */
 export async function publishEvents(loaded: LoadedRoom, due: readonly DueEvent[]): Promise<void> {
   const { at, parts, durable } = loaded;
@@ -155,7 +159,7 @@ export async function publishEvents(loaded: LoadedRoom, due: readonly DueEvent[]
       parts.metrics.events.inc(some.length);
       attempt = 0;
     } catch (error) {
-      if (!isConflict(error) || attempt === ATTEMPTS) throw error;
+      if (!isConflict(error) || attempt === ATTEMPTS || await isErased(loaded)) throw error;
       Object.assign(loaded, await publishedIn(durable, at.room_id, loaded.published));
     }
   }

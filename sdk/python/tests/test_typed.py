@@ -92,6 +92,27 @@ async def test_protobuf_and_signals(bus: Bus, room_id: str) -> None:
         ]
 
 
+async def test_another_content_type_or_schema_is_not_decoded(bus: Bus, room_id: str) -> None:
+    errors: list[str] = []
+    async with arqon.connect(
+        bus.url, token=bus.token(), on_error=lambda error: errors.append(error.message)
+    ) as client:
+        room = client.room(room_id)
+        codec = arqon.protobuf_codec(StringValue, schema_id="name-1")
+        async with room.typed("name", codec) as messages:
+            # Protobuf reads nearly any bytes, these as a value.
+            name = StringValue(value="Ann").SerializeToString()
+            await room.publish("name", name, content_type="text/plain")
+            await room.publish("name", name, content_type="application/protobuf", schema_id="car-1")
+            await room.publish("name", name, content_type="Application/Protobuf; v=1")
+            await room.publish("name", name, schema_id="name-1")
+            items = [await anext(messages) for _ in range(2)]
+            assert [item.value for item in items] == [StringValue(value="Ann")] * 2
+            assert [item.message.schema_id for item in items] == ["", "name-1"]
+    wrong = ("content type is text/plain; expected application/protobuf", "schema is car-1")
+    assert [text in error for text, error in zip(wrong, errors, strict=True)] == [True, True]
+
+
 def test_codecs_of_plain_functions() -> None:
     codec = arqon.json_codec(lambda data: int(data), dump=str)
     assert codec.encode(7) == b'"7"'

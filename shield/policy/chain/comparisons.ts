@@ -64,6 +64,13 @@ export class Comparisons {
     }));
   }
 
+  /** Drops the samples, which name users; the counts stay. */
+  forgetSamples(tenant_id: string): void {
+    for (const { samples } of this.#tenants.get(tenant_id)?.drafts.values() ?? []) {
+      samples.length = 0;
+    }
+  }
+
   /** Counts a judged operation; for a tenant without a canary this costs one map lookup. */
   record(request: JudgedRequest, outcomes: readonly PolicyOutcome[]): void {
     const held = this.#tenants.get(request.tenant_id);

@@ -140,10 +140,7 @@ export class PolicyRegistry {
     return [...this.#withDocuments()].map((chain) => chain.status);
   }
 
-  /**
-   * Resolves with true when this process has settled that revision of the tenant's document, and with false after
-   * `timeout_ms`.
-   */
+  /** Whether this process has settled that revision of the tenant's document, within `timeout_ms`. */
   async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
     // The policies in force are read below, whatever the outcome of the first reading.
     await this.ready.catch(() => {});

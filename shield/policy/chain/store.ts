@@ -68,10 +68,7 @@ export class PolicyStore {
     });
   }
 
-  /**
-   * Replaces an unreadable document by an empty one. Rejects with `policy-conflict` if it is readable, or changes
-   * meanwhile.
-   */
+  /** Replaces an unreadable document by an empty one. Rejects with `policy-conflict` if it is readable by then. */
   async reset(tenant_id: string): Promise<StoredDocument> {
     const entry = await this.#documents.get([tenant_id]);
     if (entry === undefined || "document" in parseDocument(entry.value)) {

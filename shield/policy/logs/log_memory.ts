@@ -67,6 +67,11 @@ export class LogMemory {
     return lines.map(({ log, at_ms }) => logText(log, at_ms)).join("");
   }
 
+  forget(tenant_id: string): void {
+    this.#lines -= this.#tenants.get(tenant_id)?.lines.length ?? 0;
+    this.#tenants.delete(tenant_id);
+  }
+
   #trim(kept: Remembered): void {
     const { lines_max, characters_max = CHARACTERS_MAX } = this.#options;
     while (kept.lines.length > lines_max || kept.characters > characters_max) {

@@ -102,10 +102,7 @@ export class ModuleSweep {
     clearTimeout(this.#timer);
   }
 
-  /**
-   * Checks all stored modules once. If the Spine does not answer or a document cannot be read, it rejects and deletes
-   * nothing more.
-   */
+  /** Checks all stored modules once. Rejects, and deletes nothing more, if the Spine or a document cannot be read. */
   async pass(): Promise<SweepPass> {
     const { store, now, kept_ms } = this.#options;
     const modules = await store.modules();

@@ -78,10 +78,7 @@ export interface LaneOptions {
   ) => PolicyWorker;
   /** The most waiting jobs of one tenant. */
   readonly queue_messages: number;
-  /**
-   * The policies to run for a job now; undefined if the pool has refused it. `now_ms` is the present time, if it is
-   * known.
-   */
+  /** The policies to run for a job; undefined: the pool has refused it. `now_ms` is the time, if it is known. */
   readonly admit: (job: Job, now_ms?: number) => readonly ChainEntry[] | undefined;
   readonly refuse: (job: Job, fault: LaneFault) => void;
   /** Called with a reply that was found at `now_ms`. `was_long`: the chain burnt more than `LONG_FUEL`. */

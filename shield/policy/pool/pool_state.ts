@@ -54,10 +54,7 @@ function registerState(registry: Registry, store: StateStore): PlainHistogram {
   return waits;
 }
 
-/**
- * Makes keyed state without values. `onFreed` is called while a key is being freed, when requests that waited for it
- * may go.
- */
+/** Makes keyed state without values. `onFreed` is called as a key is freed: requests that waited for it may go. */
 export function createPoolState(
   { policy, registry, now }: PoolStateOptions,
   modules: Pick<Modules, "find" | "stateful">,

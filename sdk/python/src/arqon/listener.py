@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, T
 from arqon.codec import Codec
 from arqon.errors import ArqonError, error_of
 from arqon.explanation import Published
-from arqon.message import Message
+from arqon.message import Message, essence_of
 from arqon.proof import LogError, ProofError
 
 if TYPE_CHECKING:
@@ -96,8 +96,9 @@ class TypedRoom(Generic[T]):
     async def __anext__(self) -> TypedMessage[T]:
         """The next event of this type, or signal.
 
-        Invalid data is skipped and reported to `on_error` as `SchemaViolation`. With
-        `on_invalid="raise"` it is raised here; the subscription stays open, another loop continues.
+        Invalid data, or of another content type or schema, is skipped and reported to `on_error` as
+        `SchemaViolation`. With `on_invalid="raise"` it is raised here; the subscription stays open,
+        another loop continues.
         """
         while True:
             message = await self.room.__anext__()
@@ -106,13 +107,22 @@ class TypedRoom(Generic[T]):
             if message.type != self.type:
                 continue
             try:
-                return TypedMessage(message, self._codec.decode(message.raw))
+                return TypedMessage(message, self._decode(message))
             except Exception as error:
                 invalid = self._invalid(f"from {message.sender}", error)
                 invalid.__cause__ = error
             if self._on_invalid == "raise":
                 raise invalid
             self.room.bus.call(self.room.bus.options.on_error, invalid)
+
+    def _decode(self, message: Message) -> T:
+        """Raises for another content type or schema: Protobuf parses nearly any bytes."""
+        codec, kind, schema_id = self._codec, message.content_type, message.schema_id
+        if kind and essence_of(kind) != essence_of(codec.content_type):
+            raise TypeError(f"the content type is {kind}; expected {codec.content_type}")
+        if schema_id and codec.schema_id and schema_id != codec.schema_id:
+            raise TypeError(f"the schema is {schema_id}; expected {codec.schema_id}")
+        return codec.decode(message.raw)
 
     def _invalid(self, what: str, error: Exception) -> ArqonError:
         return error_of("schema-violation", f"{self.type!r} in {self.id}, {what}: {error}")

@@ -106,9 +106,14 @@ def json_of(raw: bytes) -> Any:
     return json.loads(raw.decode(), parse_constant=no_constant)
 
 
+def essence_of(content_type: str) -> str:
+    """A content type without its parameters (RFC 9110, section 8.3.1)."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 @lru_cache(maxsize=256)
 def _form_of(content_type: str) -> Literal["json", "text", "bytes"]:
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = essence_of(content_type)
     if kind == JSON_TYPE or kind.endswith("+json"):
         return "json"
     return "text" if kind.startswith("text/") else "bytes"
