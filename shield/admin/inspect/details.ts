@@ -9,7 +9,7 @@ import type { History } from "../../durable/history/history.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { type Answer, ConnectionDetail, Done, type ListContext, ownOf } from "./lists.ts";
-import { Id, readQuery, requireId } from "../routing/query.ts";
+import { Id, readQuery } from "../routing/query.ts";
 import { askState } from "./reduced_room.ts";
 
 /** What details need of the process. */
@@ -32,10 +32,8 @@ function noConnection(connection_id: string, { silent }: AskedNodes): ArqonError
 /** Answers `GET /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another tenant. */
 export async function connection(
   { asker }: ListContext,
-  { url, names, only_tenant }: AdminCall,
+  { names: { connection: connection_id = "" }, only_tenant }: AdminCall,
 ): Promise<Answer> {
-  const connection_id = requireId(names.connection ?? "", "connection");
-  readQuery(url, {});
   const options = { params: { connection_id }, of: "shield" } as const;
   const { answers, nodes } = await asker.ask("connection", ConnectionDetail, options);
   for (const { node_id, value } of answers) {
@@ -48,10 +46,8 @@ export async function connection(
 /** Answers `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another tenant. */
 export async function disconnect(
   { asker }: ListContext,
-  { url, names, by, only_tenant }: Pick<AdminCall, "url" | "names" | "by" | "only_tenant">,
+  { names: { connection: connection_id = "" }, by, only_tenant }: AdminCall,
 ): Promise<void> {
-  const connection_id = requireId(names.connection ?? "", "connection");
-  readQuery(url, {});
   const params = { connection_id, by, ...ownOf(only_tenant) };
   const options = { params, of: "shield", is_order: true } as const;
   const { answers, nodes } = await asker.ask("disconnect", Done, options);
@@ -76,13 +72,8 @@ async function storedOf(
 }
 
 /** Answers `GET /v1/rooms/{tenant}/{room}`; a room without subscribers has zeros. */
-export async function room(
-  context: DetailContext,
-  { url, tenant, names }: AdminCall,
-): Promise<Answer> {
+export async function room(context: DetailContext, { tenant, room }: AdminCall): Promise<Answer> {
   const { asker, classes } = context;
-  const room = requireId(names.room ?? "", "room");
-  readQuery(url, {});
   const [{ answers, nodes }, state, stored] = await Promise.all([
     asker.ask("room", RoomAnswer, { params: { tenant, room } }),
     askState(context, { tenant, room }),
@@ -121,8 +112,7 @@ export async function room(
 }
 
 /** Answers `GET /v1/limits`: the limits of this Shield, without secrets. */
-export function limits({ node_id, config }: DetailContext, { url }: AdminCall): Answer {
-  readQuery(url, {});
+export function limits({ node_id, config }: DetailContext): Answer {
   const { limits, presence, policy, durable, quota, brain, platform: { overseer } } = config;
   const shown = { node_id, limits, presence, policy, overseer, durable, brain };
   if (quota === undefined) return shown;

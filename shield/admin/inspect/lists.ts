@@ -7,7 +7,7 @@ import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
 import type { ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { NodeSamples, SAMPLE_MS } from "../../../shared/cluster/cluster_samples.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { Id, Limit, readQuery, requireId } from "../routing/query.ts";
+import { Id, Limit, readQuery } from "../routing/query.ts";
 import { topOf, visitAll } from "../../../shared/containers/top.ts";
 import { z } from "zod";
 import { ArqonError, isId } from "@arqon/proto";
@@ -363,10 +363,9 @@ export async function storedRooms(
 /** Trims the log of a durable room. Rejects with `not-found` for a room without a log, and as `storedRooms` does. */
 export async function trimStored(
   { logs, classes }: StoredRoomsContext,
-  { tenant, names }: AdminCall,
+  { tenant, room: room_id }: AdminCall,
   { before }: { readonly before?: number | undefined },
 ): Promise<Answer> {
-  const room_id = requireId(names.room ?? "", "room");
   if (!classes.of(tenant, room_id).durable || reservedRoom(room_id) !== undefined) {
     throw new ArqonError("not-found", `${room_id} is not a durable room`);
   }

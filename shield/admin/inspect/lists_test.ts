@@ -40,7 +40,7 @@ function cluster(handlers: AnswerHandlers) {
 
 function call(admin: Admin, path: string): AdminCall {
   const request = new Request(`http://admin${path}`);
-  return { ...admin, request, url: new URL(request.url), names: {}, tenant: "" };
+  return { ...admin, request, url: new URL(request.url), names: {}, tenant: "", room: "" };
 }
 
 /** Answers of a Shield without clients. */

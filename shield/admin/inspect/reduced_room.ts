@@ -18,7 +18,7 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Env } from "../../../shared/env.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { Id, readQuery, requireId } from "../routing/query.ts";
+import { Id, readQuery } from "../routing/query.ts";
 import { type Answer, type ListContext, type StoredRoomsContext, trimStored } from "./lists.ts";
 import { z } from "zod";
 import {
@@ -66,9 +66,8 @@ const PROGRAM = /^(?:program|module)-[0-9a-f]{64}$/;
 /** Throws `not-found` for a room without a reducer, before anything is opened. */
 function reducedOf(
   { classes }: Pick<ReducedRoomContext, "classes">,
-  { tenant, names }: AdminCall,
+  { tenant, room: room_id }: AdminCall,
 ): Reduced {
-  const room_id = requireId(names.room ?? "", "room");
   const { reducer } = classes.of(tenant, room_id);
   if (reducer !== undefined && reducerRoomOf(room_id) !== undefined) {
     return { tenant_id: tenant, room_id, reducer };
@@ -137,9 +136,8 @@ export async function reducedRoom(
 /** Answers `GET /v1/tenants/{tenant}/rooms/cut-off`. Rejects with `brain-unavailable` when no Brain answers. */
 export async function cutOffRooms(
   { asker }: ListContext,
-  { tenant, url }: AdminCall,
+  { tenant }: AdminCall,
 ): Promise<Answer> {
-  readQuery(url, {});
   const options = { params: { tenant }, of: "brain" } as const;
   const { answers, nodes } = await asker.ask("cut_off", CutOffAnswer, options);
   if (answers.length === 0) {
@@ -260,7 +258,7 @@ export async function trimRoom(
   call: AdminCall,
   body: z.output<typeof TrimBody>,
 ): Promise<Answer> {
-  const { tenant: tenant_id, names: { room = "" } } = call;
+  const { tenant: tenant_id, room } = call;
   const done = context.classes.of(tenant_id, room).reducer === undefined
     ? await trimStored(context, call, body)
     : await ask(context, reducedOf(context, call), call, { action: "trim", ...body });
@@ -310,9 +308,8 @@ export async function askState(
 /** Answers `GET /v1/rooms/{tenant}/{room}/messages`, with the same parameters as for clients. */
 export async function roomHistory(
   { history, log }: ContentsContext,
-  { url, tenant, names, by }: AdminCall,
+  { url, tenant, room, by }: AdminCall,
 ): Promise<Response> {
-  const room = requireId(names.room ?? "", "room");
   if (history === undefined) throw new ArqonError("not-durable", room);
   const page = await history.read(tenant, room, rangeOfParams(url.searchParams, history.limits));
   log.info("an operator reads the history of a room", { tenant_id: tenant, room, by });
@@ -332,9 +329,8 @@ const NO_STATE: NonNullable<NonNullable<StateAnswer>["document"]> = {
 /** Answers `GET /v1/rooms/{tenant}/{room}/state` with all keys, and with `?key=` the value of one. */
 export async function roomState(
   context: ContentsContext,
-  { url, tenant, names, by }: AdminCall,
+  { url, tenant, room, by }: AdminCall,
 ): Promise<Response> {
-  const room = requireId(names.room ?? "", "room");
   const { key } = readQuery(url, {
     key: z.string().min(1).max(context.config.limits.field_bytes).optional(),
   });

@@ -24,7 +24,7 @@ import type { ContentsContext, ReducedPastContext } from "./reduced_room.ts";
 import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
 import type { OrderContext } from "./room_orders.ts";
 import { type Answer, rooms, storedRooms, type StoredRoomsContext } from "./lists.ts";
-import { checked, readQuery, requireId } from "../routing/query.ts";
+import { checked } from "../routing/query.ts";
 import type { Tails } from "./tail.ts";
 import {
   answerOf,
@@ -402,9 +402,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
 };
 
 async function tail(context: InspectContext, call: AdminCall): Promise<Response> {
-  readQuery(call.url, {});
-  const { tenant: tenant_id, names, by, only_tenant } = call;
-  const room_id = requireId(names.room ?? "", "room");
+  const { tenant: tenant_id, room: room_id, by, only_tenant } = call;
   const is_operator = only_tenant === undefined;
   const stream = await context.tails.open({ tenant_id, room_id, by, is_operator });
   return withoutEnd(new Response(stream, { headers: { "content-type": "text/event-stream" } }));

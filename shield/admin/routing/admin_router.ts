@@ -12,6 +12,9 @@ import { templateNames, templateShape } from "../../../shared/path_template.ts";
 import { requireId, requireKnown } from "./query.ts";
 import { RequestRecord } from "./request_record.ts";
 
+/** Parameters of paths that are ids. */
+const IDS = ["tenant", "room", "connection"] as const;
+
 interface CompiledPath {
   readonly shape: RegExp;
   readonly names: readonly string[];
@@ -99,12 +102,13 @@ function noRoute(path: string, method: string, allowed: readonly string[]): Resp
 
 async function answerBy(
   { route, names }: FoundRoute,
-  head: Omit<AdminCall, "names" | "tenant">,
+  head: Omit<AdminCall, "names" | "tenant" | "room">,
   request: Request,
   admin: Admin,
 ): Promise<Response> {
   const record = new RequestRecord(admin, request);
-  const call = { ...head, names, tenant: names.tenant ?? "" };
+  const { tenant = "", room = "" } = names;
+  const call = { ...head, names, tenant, room };
   let response: Response;
   try {
     response = await permitted(route, call, admin, record);
@@ -136,7 +140,7 @@ async function permitted(
   }
   requireScope(route.scope, admin, named);
   if (!route.is_query_strict) requireKnown(url, route.query);
-  if (names.tenant !== undefined) requireId(names.tenant, "tenant");
+  for (const name of IDS) if (names[name] !== undefined) requireId(names[name], name);
   record.takeRate();
   await record.begin();
   return await route.handle(call);

@@ -15,10 +15,11 @@ export type RequestHead = Pick<Request, "headers" | "method" | "signal" | "url">
 export interface AdminCall extends Admin {
   readonly request: RequestHead;
   readonly url: URL;
-  /** The path's parameters by name, decoded; only `tenant` is checked. */
+  /** The path's parameters by name, decoded; only tenants, rooms and connections are checked. */
   readonly names: Readonly<Record<string, string>>;
-  /** The tenant of the path; "" if it has none. */
+  /** The tenant and the room of the path; "" if it has none. */
   readonly tenant: string;
+  readonly room: string;
 }
 
 /** Answers one method of one path. */
