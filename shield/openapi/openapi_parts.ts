@@ -100,12 +100,17 @@ export const inQuery = (
   required = false,
 ): Parameter => ({ name, in: "query", required, description, schema });
 
-/** `?node=`. */
-export const NODE = inQuery("node", "only this Shield or Brain");
-/** `?limit=`. */
-export const LIMIT = inQuery("limit", "number of rows", integer(1, 1_000, 100));
-/** `?sort=`, one of these, the first by default. */
-export const sortBy = (...names: string[]) =>
-  inQuery("sort", "sort order, largest first", { type: "string", enum: names, default: names[0] });
+/** What a parameter means, and how it is described if its schema reads a text as something else. */
+export const about = (description: string, shown?: Schema) => ({ description, shown });
+
+/** The parameters of a query, by the schemas that read them. */
+export const parametersOf = (query: z.ZodRawShape): Parameter[] =>
+  Object.entries(query as Record<string, z.ZodType>).map(([name, read]) => {
+    const { description, shown, default: by_default, ...rest } = bodyOf(read);
+    const schema = by_default === undefined ? rest : { ...rest, default: by_default };
+    const is_required = !read.safeParse(undefined).success;
+    return inQuery(name, String(description), (shown ?? schema) as Schema, is_required);
+  });
+
 /** `?tenant=`, which is required. */
 export const TENANT = inQuery("tenant", "the tenant", ID, true);

@@ -6,13 +6,10 @@ import {
   COUNT,
   ID,
   inPath,
-  inQuery,
-  LIMIT,
   list,
-  NODE,
   object,
+  parametersOf,
   ref,
-  sortBy,
   TEXT,
   UNIX_MS,
 } from "../../openapi/openapi_parts.ts";
@@ -20,10 +17,13 @@ import type { Schema } from "../../openapi/openapi_parts.ts";
 import {
   cluster,
   clusterHistory,
+  CONNECTION_QUERY,
   ConnectionDetail,
   ConnectionRow,
   connections,
+  NODE_QUERY,
   TENANT_COLUMNS,
+  TENANT_QUERY,
   tenants,
 } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";
@@ -85,7 +85,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/cluster": {
     id: "getCluster",
     summary: "lists Shields and Brains with health, totals since their start, and gauges",
-    query: [NODE],
+    query: parametersOf(NODE_QUERY),
     answer: object({ now_ms: UNIX_MS, nodes: list(ref("Node")), silent: list(ID) }),
     refusals: [404, 429],
     scope: "bus",
@@ -94,7 +94,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/cluster/history": {
     id: "getClusterHistory",
     summary: "samples of the last five minutes of every Shield and Brain",
-    query: [NODE],
+    query: parametersOf(NODE_QUERY),
     answer: object({
       now_ms: UNIX_MS,
       every_ms: COUNT,
@@ -108,18 +108,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/connections": {
     id: "listConnections",
     summary: "lists the connected clients of all Shields",
-    query: [
-      inQuery("tenant", "only of this tenant"),
-      inQuery("user", "only of users with this id", {
-        type: "string",
-        minLength: 1,
-        maxLength: 256,
-      }),
-      inQuery("room", "only clients that are subscribed to this room"),
-      sortBy("unsent", "age", "messages"),
-      NODE,
-      LIMIT,
-    ],
+    query: parametersOf(CONNECTION_QUERY),
     answer: object({
       connections: list(ref("Connection")),
       total: COUNT,
@@ -156,7 +145,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/tenants": {
     id: "listTenants",
     summary: "lists tenants with their totals since the Shields started",
-    query: [sortBy("messages", "connections", "rejects"), NODE, LIMIT],
+    query: parametersOf(TENANT_QUERY),
     answer: object({
       tenants: list(object({ tenant_id: TEXT, ...FIGURES })),
       truncated: BOOLEAN,
@@ -186,7 +175,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/config": {
     id: "getConfig",
     summary: "shows the effective configuration of each process, and where its file differs",
-    query: [NODE],
+    query: parametersOf(NODE_QUERY),
     answer: object({ configs: list(ref("Config")), nodes: NODES }),
     refusals: [404, 429],
     scope: "bus",
@@ -205,7 +194,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/log": {
     id: "getLogLevels",
     summary: "shows the log levels of each process",
-    query: [NODE],
+    query: parametersOf(NODE_QUERY),
     answer: object({ levels: list(ref("Levels")), nodes: NODES }),
     refusals: [404, 429],
     scope: "bus",
@@ -225,7 +214,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
 
 /** Answers `GET /v1/config`. */
 async function config(context: ListContext, { url }: AdminCall): Promise<Answer> {
-  const { node } = readQuery(url, { node: Id.optional() });
+  const { node } = readQuery(url, NODE_QUERY);
   const gathered = await context.asker.ask("config", NodeConfigAnswer, { to: node });
   context.asker.require(node, gathered.nodes);
   return configAnswer(gathered);

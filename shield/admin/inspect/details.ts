@@ -8,7 +8,8 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { History } from "../../durable/history/history.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { type Answer, ConnectionDetail, Done, type ListContext, ownOf } from "./lists.ts";
+import { ConnectionDetail, Done, NODE_QUERY, ownOf } from "./lists.ts";
+import type { Answer, ListContext } from "./lists.ts";
 import { Id, readQuery } from "../routing/query.ts";
 import { askState } from "./reduced_room.ts";
 
@@ -149,7 +150,7 @@ export async function drain(
 
 /** Answers `GET /v1/log`. */
 export async function log(context: ListContext, { url }: AdminCall): Promise<Answer> {
-  const { node } = readQuery(url, { node: Id.optional() });
+  const { node } = readQuery(url, NODE_QUERY);
   const { answers, nodes } = await context.asker.ask("log", NodeLevels, { to: node });
   context.asker.require(node, nodes);
   return { levels: answers.map(levelsOf), nodes };

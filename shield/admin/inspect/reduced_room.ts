@@ -21,6 +21,7 @@ import type { AdminCall } from "../routing/admin_routes.ts";
 import { Id, readQuery } from "../routing/query.ts";
 import { type Answer, type ListContext, type StoredRoomsContext, trimStored } from "./lists.ts";
 import { z } from "zod";
+import { about, integer, TEXT } from "../../openapi/openapi_parts.ts";
 import {
   PAST_COMMAND,
   PAST_VALUES,
@@ -214,21 +215,30 @@ async function ask(
   return { tenant_id, room_id, ...await askOwner(context, own) };
 }
 
-const Range = z.string().regex(/^[0-9]{1,4}$/).transform(Number)
-  .refine((limit) => limit >= 1 && limit <= PAST_VALUES_MAX, {
-    error: `expected a whole number from 1 to ${PAST_VALUES_MAX}`,
-  }).default(PAST_VALUES);
+/** The query of a room's past. */
+export const PAST_QUERY = {
+  offset: WholeText.optional().meta(
+    about("the values after this entry; 0: before the first", integer(0)),
+  ),
+  time_ms: WholeText.optional().meta(
+    about("the values at this time, by the room's clock", integer(0)),
+  ),
+  prefix: z.string().max(256).default("").meta(
+    about("only values whose keys have this prefix", TEXT),
+  ),
+  after: z.base64().max(512).default("").meta(
+    about("only values after this key, which is `next` of the previous page", TEXT),
+  ),
+  limit: z.string().regex(/^[0-9]{1,4}$/).transform(Number)
+    .refine((limit) => limit >= 1 && limit <= PAST_VALUES_MAX, {
+      error: `expected a whole number from 1 to ${PAST_VALUES_MAX}`,
+    }).default(PAST_VALUES).meta(about("number of values", integer(1, 1_000, 200))),
+};
 
 /** Answers `GET /v1/rooms/{tenant}/{room}/past`. */
 export async function roomPast(context: ReducedPastContext, call: AdminCall): Promise<Answer> {
   const at = reducedOf(context, call);
-  const { offset, time_ms, prefix, after, limit } = readQuery(call.url, {
-    offset: WholeText.optional(),
-    time_ms: WholeText.optional(),
-    prefix: z.string().max(256).default(""),
-    after: z.base64().max(512).default(""),
-    limit: Range,
-  });
+  const { offset, time_ms, prefix, after, limit } = readQuery(call.url, PAST_QUERY);
   if (offset !== undefined && time_ms !== undefined) {
     throw new ArqonError("invalid-settings", BOTH);
   }

@@ -5,6 +5,7 @@
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import { problemText } from "../../../shared/problem.ts";
+import { about, integer, TEXT } from "../../openapi/openapi_parts.ts";
 
 /** The most rows of one answer. */
 export const ROWS_MAX = 1_000;
@@ -15,13 +16,28 @@ const SHOWN_UNITS = 60;
 /** 1 to 64 of `[A-Za-z0-9_~:=-]`. */
 export const Id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
   .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
+/** A number of rows from 1 to `most`. */
+export const limitOf = (most: number, preset: number, description: string) => {
+  const error = `expected a whole number from 1 to ${most}`;
+  return z.string().regex(/^[0-9]{1,5}$/, { error }).transform(Number)
+    .refine((limit) => limit >= 1 && limit <= most, { error }).default(preset)
+    .meta(about(description, integer(1, most, preset)));
+};
 /** The requested number of rows. */
-export const Limit = z.string().regex(/^[0-9]{1,5}$/, { error: limitError() }).transform(Number)
-  .refine((limit) => limit >= 1 && limit <= ROWS_MAX, { error: limitError() }).default(ROWS);
-
-function limitError(): string {
-  return `expected a whole number from 1 to ${ROWS_MAX}`;
-}
+export const Limit = limitOf(ROWS_MAX, ROWS, "number of rows");
+/** The only node that is asked. */
+export const OneNode = Id.optional().describe("only this Shield or Brain");
+/** A text of at most this many units. */
+export const boundedText = (units: number, description: string) =>
+  z.string().min(1).max(units).optional().meta(about(description, TEXT));
+/** A whole number of at least 0. */
+export const wholeNumber = (description: string) =>
+  z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" }).transform(Number)
+    .refine(Number.isSafeInteger, { error: "expected a whole number" }).optional()
+    .meta(about(description, integer(0)));
+/** How a list is sorted: by one of these names, the first by default. */
+export const sortBy = <const Names extends readonly [string, ...string[]]>(...names: Names) =>
+  z.enum(names).default(names[0] as never).describe("sort order, largest first");
 
 const quoted = (text: string) => JSON.stringify(text.slice(0, SHOWN_UNITS));
 
