@@ -11,6 +11,7 @@ import { taskFlags } from "./pack_manifest.ts";
 import { stageModules } from "./pack_modules.ts";
 import { copySources, MEMBERS, PROGRAMS, sourcesOf, STARTED } from "./pack_sources.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 const TARGETS = [
   "x86_64-unknown-linux-gnu",
@@ -140,23 +141,20 @@ async function checkOnly(programs: readonly StagedProgram[], folder: string): Pr
 
 /** Compiles for every target. Resolves with the targets whose runtime cannot be downloaded. */
 async function compilePrograms(targets: readonly string[], out_dir: string): Promise<string[]> {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-compile-" });
-  try {
-    const programs: StagedProgram[] = [];
-    for (const name of ["arq", "shield", "brain"] as const) {
-      await Deno.mkdir(`${folder}/${name}`);
-      programs.push(await stageProgram(name, `${folder}/${name}`));
-    }
-    const licences = licencesText(await licensedPackages(ROOT));
-    const without: string[] = [];
-    for (const target of targets) {
-      if (!await compileTarget(programs, licences, target, out_dir)) without.push(target);
-    }
-    if (without.length > 0) await checkOnly(programs, folder);
-    return without;
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using temporary = await temporaryFolder();
+  const folder = temporary.path;
+  const programs: StagedProgram[] = [];
+  for (const name of ["arq", "shield", "brain"] as const) {
+    await Deno.mkdir(`${folder}/${name}`);
+    programs.push(await stageProgram(name, `${folder}/${name}`));
   }
+  const licences = licencesText(await licensedPackages(ROOT));
+  const without: string[] = [];
+  for (const target of targets) {
+    if (!await compileTarget(programs, licences, target, out_dir)) without.push(target);
+  }
+  if (without.length > 0) await checkOnly(programs, folder);
+  return without;
 }
 
 async function main(): Promise<number> {
