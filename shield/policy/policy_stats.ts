@@ -93,9 +93,8 @@ export async function policyStats(
 ): Promise<Response> {
   const { node, limit, tenant: wanted } = readQuery(url, QUERY);
   const tenant = only_tenant ?? wanted;
-  const options = { to: node, of: "shield" } as const;
-  const { answers, nodes } = await asker.ask("policy_stats", PolicyAnswer, options);
-  asker.require(node, nodes);
+  const options = { of: "shield" } as const;
+  const { answers, nodes } = await asker.askAt(node, "policy_stats", PolicyAnswer, options);
   const all = mergePolicies(answers.flatMap(({ value }) => value.rows));
   const { items, total } = await topOf(all, {
     limit: Math.min(limit, POLICIES_MAX),

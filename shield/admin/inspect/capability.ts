@@ -75,9 +75,9 @@ function propertiesOf({ properties }: Schema, left_out: string): Record<string, 
 
 const FIGURES = Object.fromEntries(TENANT_COLUMNS.map((name) => [name, COUNT]));
 
-/** The body of `POST /v1/config/reload`; without a node, all processes are asked. */
 /** A process takes seconds for a file with 10,000 room classes. */
 const RELOAD_TIMEOUT_MS = 5_000;
+/** The body of `POST /v1/config/reload`; without a node, all processes are asked. */
 const ReloadBody = z.strictObject({ node_id: Id.optional() });
 
 /** The routes of the admin API about the whole cluster. */
@@ -215,9 +215,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
 /** Answers `GET /v1/config`. */
 async function config(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, NODE_QUERY);
-  const gathered = await context.asker.ask("config", NodeConfigAnswer, { to: node });
-  context.asker.require(node, gathered.nodes);
-  return configAnswer(gathered);
+  return configAnswer(await context.asker.askAt(node, "config", NodeConfigAnswer));
 }
 
 /**
@@ -228,11 +226,9 @@ async function reloadConfig(
   { by }: AdminCall,
   { node_id }: z.output<typeof ReloadBody>,
 ): Promise<Answer> {
-  const timeout_ms = RELOAD_TIMEOUT_MS;
-  const options = { params: { by }, to: node_id, is_order: true, timeout_ms } as const;
-  const gathered = await context.asker.ask("reload_config", NodeConfigAnswer, options);
-  context.asker.require(node_id, gathered.nodes);
-  return configAnswer(gathered);
+  const { asker } = context;
+  const options = { params: { by }, is_order: true, timeout_ms: RELOAD_TIMEOUT_MS } as const;
+  return configAnswer(await asker.askAt(node_id, "reload_config", NodeConfigAnswer, options));
 }
 
 /** A Brain in the process of a Shield has no configuration of its own to report. */

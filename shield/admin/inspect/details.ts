@@ -121,9 +121,8 @@ export function limits({ node_id, config }: DetailContext): Answer {
   return { ...shown, quota: { ...rest, tenants: tenants.length } };
 }
 
-/** Throws `not-found` or `process-unavailable` if that node has not answered. */
-function requireAnswer(context: ListContext, node_id: string, nodes: AskedNodes): void {
-  context.asker.require(node_id, nodes);
+/** Throws `process-unavailable` if that node has not answered. */
+function requireAnswer(node_id: string, nodes: AskedNodes): void {
   if (nodes.answered.includes(node_id)) return;
   const detail = `no answer from ${node_id}; it may still drain within half a minute`;
   throw new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 });
@@ -138,9 +137,9 @@ export async function drain(
   { by }: Pick<AdminCall, "by">,
   { node_id }: z.output<typeof DrainBody>,
 ): Promise<Answer> {
-  const options = { params: { by }, to: node_id, is_order: true } as const;
-  const { answers, nodes } = await context.asker.ask("drain", Draining, options);
-  requireAnswer(context, node_id, nodes);
+  const options = { params: { by }, is_order: true } as const;
+  const { answers, nodes } = await context.asker.askAt(node_id, "drain", Draining, options);
+  requireAnswer(node_id, nodes);
   if (answers[0]?.value.draining === true) return { node_id, draining: true };
   throw new ArqonError(
     "settings-conflict",
@@ -151,8 +150,7 @@ export async function drain(
 /** Answers `GET /v1/log`. */
 export async function log(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, NODE_QUERY);
-  const { answers, nodes } = await context.asker.ask("log", NodeLevels, { to: node });
-  context.asker.require(node, nodes);
+  const { answers, nodes } = await context.asker.askAt(node, "log", NodeLevels);
   return { levels: answers.map(levelsOf), nodes };
 }
 
@@ -175,9 +173,9 @@ export async function setLog(
   { by }: Pick<AdminCall, "by">,
   { node_id, ...change }: z.output<typeof LogBody>,
 ): Promise<Answer> {
-  const options = { params: { ...change, by }, to: node_id, is_order: true } as const;
-  const { answers, nodes } = await context.asker.ask("set_log", NodeLevels, options);
-  if (node_id !== undefined) requireAnswer(context, node_id, nodes);
+  const options = { params: { ...change, by }, is_order: true } as const;
+  const { answers, nodes } = await context.asker.askAt(node_id, "set_log", NodeLevels, options);
+  if (node_id !== undefined) requireAnswer(node_id, nodes);
   if (!answers.some(({ value }) => value.known === true)) {
     const known = [...new Set(answers.flatMap(({ value }) => value.components))].sort();
     const detail = `component: ${JSON.stringify(change.component)} writes no log; known: ` +

@@ -37,8 +37,7 @@ export const ownOf = (only_tenant: string | undefined): { readonly tenant?: stri
 /** Answers `GET /v1/cluster`. */
 export async function cluster(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, NODE_QUERY);
-  const { answers, nodes } = await context.asker.ask("node", ClusterNode, { to: node });
-  context.asker.require(node, nodes);
+  const { answers, nodes } = await context.asker.askAt(node, "node", ClusterNode);
   // A node's id is the sender's, whatever its answer contains.
   const shown = answers.map(({ node_id, kind, value }) => ({ ...value, node_id, kind }));
   return { now_ms: context.now(), nodes: shown, silent: nodes.silent };
@@ -48,8 +47,7 @@ export async function cluster(context: ListContext, { url }: AdminCall): Promise
 export async function clusterHistory(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, NODE_QUERY);
   const schema = NodeSamples.nullable();
-  const { answers, nodes } = await context.asker.ask("samples", schema, { to: node });
-  context.asker.require(node, nodes);
+  const { answers, nodes } = await context.asker.askAt(node, "samples", schema);
   const shown = answers.flatMap(({ node_id, kind, value }) =>
     value === null ? [] : [{ ...value, node_id, kind }]
   );
@@ -72,10 +70,9 @@ export async function connections(
 ): Promise<Answer> {
   const query = readQuery(url, CONNECTION_QUERY);
   const { node, ...filter } = query;
-  const params = { ...filter, ...ownOf(only_tenant) };
-  const options = { params, to: node, of: "shield" } as const;
-  const { answers, nodes } = await context.asker.ask("connections", ConnectionAnswer, options);
-  context.asker.require(node, nodes);
+  const options = { params: { ...filter, ...ownOf(only_tenant) }, of: "shield" } as const;
+  const { asker } = context;
+  const { answers, nodes } = await asker.askAt(node, "connections", ConnectionAnswer, options);
   // A row belongs to the node that sent it, whatever it contains.
   const rows = answers.flatMap(({ node_id, value }) =>
     value.rows.map((row) => ({ ...row, node_id }))
@@ -138,14 +135,12 @@ function isCut(
 /** Answers `GET /v1/rooms`. */
 export async function rooms(context: ListContext, { url, only_tenant }: ListCall): Promise<Answer> {
   const { node, limit, ...filter } = readQuery(url, ROOM_QUERY);
-  const params = { ...filter, ...ownOf(only_tenant) };
-  const options = { params, to: node, of: "shield" } as const;
-  const { answers, nodes } = await context.asker.ask("rooms", RoomAnswer, options);
-  context.asker.require(node, nodes);
+  const options = { params: { ...filter, ...ownOf(only_tenant) }, of: "shield" } as const;
+  const { answers, nodes } = await context.asker.askAt(node, "rooms", RoomAnswer, options);
   const merged = await mergeRooms(answers);
   const { items } = await topOf(merged.values(), {
     limit,
-    score: (room) => params.sort === "messages" ? room.messages : room.subscribers,
+    score: (room) => filter.sort === "messages" ? room.messages : room.subscribers,
     name: ({ tenant_id, room_id }) => `${tenant_id}/${room_id}`,
   });
   const truncated = merged.size > items.length || isCut(answers);
@@ -206,9 +201,8 @@ export async function tenants(
   { url, only_tenant }: ListCall,
 ): Promise<Answer> {
   const { node, limit, sort } = readQuery(url, TENANT_QUERY);
-  const options = { params: { sort, ...ownOf(only_tenant) }, to: node, of: "shield" } as const;
-  const { answers, nodes } = await context.asker.ask("tenants", TenantAnswer, options);
-  context.asker.require(node, nodes);
+  const options = { params: { sort, ...ownOf(only_tenant) }, of: "shield" } as const;
+  const { answers, nodes } = await context.asker.askAt(node, "tenants", TenantAnswer, options);
   const merged = await mergeTenants(answers);
   const { items } = await topOf(merged.values(), {
     limit,
