@@ -16,7 +16,7 @@ import {
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
-import { AUDIT_OUTCOMES, type AuditOutcome } from "../../shared/audit/outcome.ts";
+import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
@@ -140,23 +140,7 @@ const CLOCK_SKEW_MS = 60_000;
 const OUTCOMES_AHEAD = 500;
 
 /** A search; an absent member matches everything. */
-interface AuditQuery {
-  /** The tenant that entries are about. */
-  readonly tenant?: string | undefined;
-  /** The user id of the actor. */
-  readonly actor?: string | undefined;
-  /** An action, or the part before its dot. */
-  readonly action?: string | undefined;
-  readonly outcome?: AuditOutcome | undefined;
-  /** Unix ms. */
-  readonly since_ms?: number | undefined;
-  readonly until_ms?: number | undefined;
-  /** The position after which entries are wanted, oldest first. */
-  readonly after?: number | undefined;
-  /** The position before which entries are wanted, newest first; absent, and without `after`: from the newest on. */
-  readonly before?: number | undefined;
-  readonly limit: number;
-}
+type AuditQuery = z.output<z.ZodObject<typeof Wanted>>;
 
 /** An entry as an answer shows it. */
 type ShownEntry = AuditEntry & Pick<HashedEntry, "hash">;
