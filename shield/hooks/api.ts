@@ -15,16 +15,11 @@ import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { hasOrder, resumed, withAgain } from "../../shared/records/hook_document.ts";
 import type { HookDocument } from "../../shared/records/hook_document.ts";
-import { COUNT, ID, integer, list, object, parametersOf, TEXT } from "../openapi/openapi_parts.ts";
+import { COUNT, ID, inQuery, integer, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { HookStore, StoredHook } from "./hook_store.ts";
 
-const REPLAY_QUERY = {
-  from_ms: z.string().regex(/^\d{1,15}$/, { error: "expected a time in Unix ms" }).transform(Number)
-    .optional().meta({
-      description: "start of the replay, Unix ms; absent: the dead letters",
-      shown: integer(0),
-    }),
-};
+const FromMs = z.string().regex(/^\d{1,15}$/, { error: "expected a time in Unix ms" })
+  .transform(Number).optional();
 const BODY_BYTES = 16_384;
 /** The most dead letters, and rooms, in one answer. */
 const SHOWN = 100;
@@ -103,7 +98,9 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
     audit: "hook.replay",
     id: "replayHook",
     ...about("calls it again for its dead letters, or for everything stored since a time", HOOK),
-    query: parametersOf(REPLAY_QUERY),
+    query: [
+      inQuery("from_ms", "start of the replay, Unix ms; absent: the dead letters", integer(0)),
+    ],
     scope,
     handle: replay,
   },
@@ -236,7 +233,7 @@ async function order(
 }
 
 function replay(context: HookAdminContext, call: AdminCall): Promise<Response> {
-  const { from_ms } = readQuery(call.url, REPLAY_QUERY);
+  const { from_ms } = readQuery(call.url, { from_ms: FromMs });
   if (from_ms === undefined) {
     return order(context, call, "set to replay", (document) => ({
       ...document,

@@ -8,7 +8,7 @@ import type { ClusterAsker, Gathered } from "../../../shared/cluster/cluster_ask
 import { NodeSamples, SAMPLE_MS } from "../../../shared/cluster/cluster_samples.ts";
 import { about, ID } from "../../openapi/openapi_parts.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { Id, Limit, OneNode, readQuery, sortBy } from "../routing/query.ts";
+import { Id, Limit, OneNode, readQuery } from "../routing/query.ts";
 import { topOf, visitAll } from "../../../shared/containers/top.ts";
 import { z } from "zod";
 import { ArqonError, isId } from "@arqon/proto";
@@ -27,6 +27,9 @@ type ListCall = Pick<AdminCall, "url" | "only_tenant">;
 /** A JSON answer. */
 export type Answer = Readonly<Record<string, unknown>>;
 
+/** How a list is sorted: by one of these names, the first by default. */
+const sortBy = <const Names extends readonly [string, ...string[]]>(...names: Names) =>
+  z.enum(names).default(names[0] as never).describe("sort order, largest first");
 /** The query of what every process answers. */
 export const NODE_QUERY = { node: OneNode };
 

@@ -76,7 +76,7 @@ export class AdminRouter {
     const found = this.#find(url.pathname);
     const method = found.get(request.method);
     if (method === undefined) return noRoute(url.pathname, request.method, [...found.keys()]);
-    return await answerBy(method, { ...admin, request, url }, request, admin);
+    return await answerBy(method, { ...admin, request, url }, request);
   }
 
   /** The methods of every template that matches: a policy may have the name of another path. */
@@ -104,14 +104,13 @@ async function answerBy(
   { route, names }: FoundRoute,
   head: Omit<AdminCall, "names" | "tenant" | "room">,
   request: Request,
-  admin: Admin,
 ): Promise<Response> {
-  const record = new RequestRecord(admin, request);
+  const record = new RequestRecord(head, request);
   const { tenant = "", room = "" } = names;
   const call = { ...head, names, tenant, room };
   let response: Response;
   try {
-    response = await permitted(route, call, admin, record);
+    response = await permitted(route, call, record);
   } catch (error) {
     response = refusal(route, call, error);
   }
@@ -122,7 +121,6 @@ async function answerBy(
 async function permitted(
   route: ServedRoute,
   call: AdminCall,
-  admin: Admin,
   record: RequestRecord,
 ): Promise<Response> {
   const { url, names } = call;
@@ -133,12 +131,12 @@ async function permitted(
     requireKnown(url, route.query);
     const { tenant, answer } = await route.read(call);
     record.name(tenant);
-    requireScope(route.scope, admin, [tenant]);
+    requireScope(route.scope, call, [tenant]);
     record.takeRate();
     await record.begin();
     return await answer();
   }
-  requireScope(route.scope, admin, named);
+  requireScope(route.scope, call, named);
   if (!route.is_query_strict) requireKnown(url, route.query);
   for (const name of IDS) if (names[name] !== undefined) requireId(names[name], name);
   record.takeRate();

@@ -9,7 +9,6 @@ import { about, integer, TEXT } from "../../openapi/openapi_parts.ts";
 
 /** The most rows of one answer. */
 export const ROWS_MAX = 1_000;
-const ROWS = 100;
 /** Longest value that a refusal repeats, in UTF-16 units. */
 const SHOWN_UNITS = 60;
 
@@ -24,7 +23,7 @@ export const limitOf = (most: number, preset: number, description: string) => {
     .meta(about(description, integer(1, most, preset)));
 };
 /** The requested number of rows. */
-export const Limit = limitOf(ROWS_MAX, ROWS, "number of rows");
+export const Limit = limitOf(ROWS_MAX, 100, "number of rows");
 /** The only node that is asked. */
 export const OneNode = Id.optional().describe("only this Shield or Brain");
 /** A text of at most this many units. */
@@ -35,9 +34,6 @@ export const wholeNumber = (description: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" }).transform(Number)
     .refine(Number.isSafeInteger, { error: "expected a whole number" }).optional()
     .meta(about(description, integer(0)));
-/** How a list is sorted: by one of these names, the first by default. */
-export const sortBy = <const Names extends readonly [string, ...string[]]>(...names: Names) =>
-  z.enum(names).default(names[0] as never).describe("sort order, largest first");
 
 const quoted = (text: string) => JSON.stringify(text.slice(0, SHOWN_UNITS));
 
@@ -56,16 +52,9 @@ export function requireKnown({ searchParams }: URL, known: readonly string[]): v
   }
 }
 
-/**
- * The query, validated by the schema of its parameters. Throws `invalid-settings` for unknown, repeated and invalid
- * parameters.
- */
-export function readQuery<S extends z.ZodRawShape>(url: URL, shape: S): z.output<z.ZodObject<S>> {
-  requireKnown(url, Object.keys(shape));
-  const parsed = z.strictObject(shape).safeParse(Object.fromEntries(url.searchParams));
-  if (!parsed.success) throw new ArqonError("invalid-settings", problemText(parsed.error));
-  return parsed.data as z.output<z.ZodObject<S>>;
-}
+/** The query, validated by the schemas of its parameters; the router has checked their names. Throws as `checked` does. */
+export const readQuery = <S extends z.ZodRawShape>(url: URL, shape: S) =>
+  checked(Object.fromEntries(url.searchParams), z.strictObject(shape));
 
 /** One decoded part of a path. Throws `invalid-settings` if it is not an id. */
 export function requireId(text: string, what: string): string {
