@@ -3,6 +3,7 @@
  * reports if there is no Prometheus.
  */
 import { join } from "node:path";
+import { run } from "../checkout/programs.ts";
 import { StreamedCommand } from "../checkout/streamed_command.ts";
 
 interface PrometheusOptions {
@@ -49,17 +50,6 @@ scrape_configs:
 `;
 }
 
-/** Whether the PATH has a `prometheus`. */
-async function isInstalled(): Promise<boolean> {
-  const { success } = await new Deno.Command("sh", {
-    args: ["-c", "command -v prometheus"],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).output();
-  return success;
-}
-
 /**
  * Starts Prometheus and waits until it is ready; undefined if it is not installed. Rejects with the end of its log if
  * it does not start, for example because the port is in use.
@@ -67,7 +57,8 @@ async function isInstalled(): Promise<boolean> {
 export async function startPrometheus(
   { folder, config, port }: PrometheusOptions,
 ): Promise<Prometheus | undefined> {
-  if (!await isInstalled()) return undefined;
+  const installed = await run("sh", ["-c", "command -v prometheus"]);
+  if (installed?.ok !== true) return undefined;
   await Deno.mkdir(folder, { recursive: true });
   await Deno.writeTextFile(`${folder}/prometheus.yml`, config);
   const command = StreamedCommand.start(

@@ -10,6 +10,7 @@ import { LICENCES, licencesText, licensedPackages } from "../gen/gen_notice.ts";
 import { taskFlags } from "./pack_manifest.ts";
 import { stageModules } from "./pack_modules.ts";
 import { copySources, MEMBERS, PROGRAMS, sourcesOf, STARTED } from "./pack_sources.ts";
+import { runDeno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
@@ -82,15 +83,11 @@ async function denoCompile(
   output: string,
 ): Promise<string | undefined> {
   const to = target === undefined ? [] : ["--target", target];
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args, ...to, "--output", output, PROGRAMS[name]],
-    cwd: folder,
-    // With this deno in place of the runtime, the file has the right content but does not run.
-    env: target === undefined ? { DENORT_BIN: Deno.execPath() } : {},
-    stdin: "null",
-    stdout: "null",
-  }).output();
-  return success ? undefined : new TextDecoder().decode(stderr);
+  // With this deno in place of the runtime, the file has the right content but does not run.
+  const env = target === undefined ? { DENORT_BIN: Deno.execPath() } : {};
+  const all = [...args, ...to, "--output", output, PROGRAMS[name]];
+  const { ok, stderr } = await runDeno(all, { cwd: folder, env });
+  return ok ? undefined : stderr;
 }
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
