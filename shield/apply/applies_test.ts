@@ -21,6 +21,13 @@ async function limitsThere({ settings }: Parts) {
   return limitsOf((await settings.read("acme")).settings);
 }
 
+/** Deploys the policy of number 1, without an apply. */
+async function deployOne({ policies }: Parts): Promise<void> {
+  const [binding] = wanted(1).policies as [Parameters<typeof withPolicy>[1]];
+  const author = { by: "ann", at_ms: 0 };
+  await policies.change("acme", (document) => withPolicy(document, binding, author));
+}
+
 Deno.test("both documents change in one step, and the same plan is then stale", async () => {
   await using parts = await startParts();
   const applies = appliesOn(parts);
@@ -34,6 +41,13 @@ Deno.test("both documents change in one step, and the same plan is then stale", 
     message: /the plan is stale, nothing was changed: the settings are at version 1, by "root"/,
   });
   assert.deepEqual(await numbersOf(parts), numbers(7));
+  const next = await basisOf(applies);
+  await deployOne(parts);
+  await assert.rejects(applies.apply("acme", next, wanted(8), "root"), {
+    reason: "settings-conflict",
+    message: /nothing was changed: the policies are at version 2, ".+" by "ann"/,
+  });
+  assert.deepEqual(await numbersOf(parts), numbers(7, 1));
 });
 
 Deno.test("without policies one write is enough; absent kinds are unchanged", async () => {
@@ -77,13 +91,11 @@ Deno.test("a manual change is refused during an apply, and another Shield finish
 Deno.test("a concurrent deployment of a policy wins, and nothing of the apply remains", async () => {
   await using parts = await startParts();
   const { policies } = parts;
-  const [binding] = wanted(1).policies as [Parameters<typeof withPolicy>[1]];
   const applies = appliesOn(parts, {
     policies: {
       read: (tenant) => policies.read(tenant),
       async replace(...given) {
-        const author = { by: "ann", at_ms: 0 };
-        await policies.change("acme", (document) => withPolicy(document, binding, author));
+        await deployOne(parts);
         return await policies.replace(...given);
       },
     },
