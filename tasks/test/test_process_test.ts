@@ -66,7 +66,7 @@ Deno.test("a process that is left behind does not block the run", async () => {
 
 Deno.test("output after a program's end does not start another wait", async () => {
   // The test runner reports a wait that outlives this test as a leaked timer.
-  const ran = await follow(["sh", "-c", "(sleep 0.2; echo late) &"], LONG_MS);
+  const ran = await follow(["sh", "-c", "(sleep 0.2; echo late) &"], LONG_MS, LONG_MS);
   assert.equal(ran.success, true);
   assert.equal(ran.output, "late\n");
 });
