@@ -2,7 +2,7 @@
  * `/v1/rollouts` of the admin listener: starts a rollout, shows it, and accepts orders. It checks the wanted state and
  * writes the rollout's document; `rollouts.ts` and the Brains run the rollout.
  */
-import { about, ID, list, object, parametersOf, TEXT } from "../openapi/openapi_parts.ts";
+import { about, ID, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
@@ -79,7 +79,7 @@ const ORDER_QUERY = {
 };
 
 const order = (given: Order) => ({
-  query: parametersOf(ORDER_QUERY),
+  query: ORDER_QUERY,
   scope: "tenant-in-path" as const,
   handle: (context: RolloutAdminContext, call: AdminCall) => obey(context, call, given),
 });
@@ -89,7 +89,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
   "GET /v1/rollouts": {
     id: "listRollouts",
     summary: "lists the latest rollout of each tenant, and earlier ones",
-    query: parametersOf(LIST_QUERY),
+    query: LIST_QUERY,
     answer: object({ node_id: ID, rollouts: list(OBJECT) }),
     scope: "own",
     handle: listAll,

@@ -9,7 +9,6 @@ import {
   ID,
   list,
   object,
-  parametersOf,
   TEXT,
   UNIX_MS,
 } from "../openapi/openapi_parts.ts";
@@ -85,7 +84,7 @@ export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
     audit: { refused: "audit.read" },
     id: "listAudit",
     summary: "searches actions on the admin API, newest first",
-    query: parametersOf(Wanted),
+    query: Wanted,
     answer: object({
       node_id: ID,
       entries: list(ENTRY),
@@ -102,7 +101,7 @@ export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
     audit: { refused: "audit.export" },
     id: "exportAudit",
     summary: "reads entries exactly as stored, one per line, oldest first",
-    query: parametersOf(Exported),
+    query: Exported,
     answer: TEXT,
     type: "application/x-ndjson",
     scope: "bus",

@@ -2,7 +2,7 @@
  * `/v1/data` of the admin listener: everything that the bus stores about a tenant or user, as lines, and its erasure.
  * `stores.ts` has the stores; the caller is authorized already.
  */
-import { about, COUNT, ID, list, object, parametersOf, TEXT } from "../openapi/openapi_parts.ts";
+import { about, COUNT, ID, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -32,7 +32,6 @@ const Wanted = {
   offset: z.string().regex(/^[1-9][0-9]{0,15}$/, { error: "expected a whole number above 0" })
     .transform(Number).optional().meta(about("only this message of the room", OFFSET)),
 };
-const WHOSE = parametersOf(Wanted);
 const Erased = z.strictObject({
   tenant: Id,
   user: User.optional(),
@@ -51,7 +50,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
     id: "findData",
     summary:
       "lists the stored data of a tenant, a user, a room or a message by store, and the data that an erasure keeps",
-    query: WHOSE,
+    query: Wanted,
     answer: object({
       node_id: ID,
       tenant: ID,
@@ -67,7 +66,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
     audit: { read: "data.export" },
     id: "exportData",
     summary: "exports all of it, one JSON object per line; the last line has their number",
-    query: WHOSE,
+    query: Wanted,
     answer: TEXT,
     type: "application/x-ndjson",
     scope: "tenant-in-query",

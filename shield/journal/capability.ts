@@ -38,7 +38,7 @@ import {
   readQuery,
   wholeNumber,
 } from "../admin/routing/query.ts";
-import { about, BOOLEAN, COUNT, ID, object, parametersOf, TEXT } from "../openapi/openapi_parts.ts";
+import { about, BOOLEAN, COUNT, ID, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { readable } from "../../shared/spine/contract/read_page.ts";
@@ -178,7 +178,7 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
     id: "readJournal",
     summary:
       "reads decisions with their inputs, one per line, oldest block first; the last line has the cursor of the next page",
-    query: parametersOf(Wanted),
+    query: Wanted,
     answer: TEXT,
     type: "application/x-ndjson",
     scope: "tenant-in-query",
@@ -187,7 +187,7 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
   "GET /v1/journal/status": {
     id: "journalStatus",
     summary: "shows the size of a tenant's journal",
-    query: parametersOf(Tenant),
+    query: Tenant,
     answer: object({
       node_id: ID,
       tenant: ID,

@@ -1,5 +1,5 @@
 /** `/v1/policies/stats`: the verdicts and costs of each policy on all Shields. `policy_table.ts` has those of one. */
-import { BOOLEAN, COUNT, list, object, parametersOf, ref, TEXT } from "../openapi/openapi_parts.ts";
+import { BOOLEAN, COUNT, list, object, ref, TEXT } from "../openapi/openapi_parts.ts";
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { topOf } from "../../shared/containers/top.ts";
 import type { Env } from "../../shared/env.ts";
@@ -38,7 +38,7 @@ export const POLICY_STATS_ROUTES = new AdminTable<StatsContext>("policies", {
   "GET /v1/policies/stats": {
     id: "getPolicyStats",
     summary: "verdicts, fuel and time of each policy, over all Shields",
-    query: parametersOf(QUERY),
+    query: QUERY,
     answer: stats,
     refusals: [404, 429],
     scope: "own",

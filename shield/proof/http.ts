@@ -12,7 +12,7 @@ import type { Bans } from "../auth/bans.ts";
 import type { ForeignEntry } from "../http/http.ts";
 import { decodedPart, httpCaller } from "../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../http/route.ts";
-import { ID, inPath, object, parametersOf } from "../openapi/openapi_parts.ts";
+import { ID, inPath, object } from "../openapi/openapi_parts.ts";
 import type { Policies } from "../message/gates.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
 import { bump, type ShieldStats } from "../stats/stats.ts";
@@ -210,7 +210,7 @@ export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>("proof", {
     id: "rotateProofKey",
     summary:
       "makes a new key for a tenant's transparency logs; the previous key also keeps signing",
-    query: parametersOf(QUERY),
+    query: QUERY,
     answer: object({ node_id: ID }),
     scope: "tenant-in-query",
     handle: rotate,

@@ -8,7 +8,6 @@ import {
   inPath,
   list,
   object,
-  parametersOf,
   ref,
   TEXT,
   UNIX_MS,
@@ -85,7 +84,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/cluster": {
     id: "getCluster",
     summary: "lists Shields and Brains with health, totals since their start, and gauges",
-    query: parametersOf(NODE_QUERY),
+    query: NODE_QUERY,
     answer: object({ now_ms: UNIX_MS, nodes: list(ref("Node")), silent: list(ID) }),
     refusals: [404, 429],
     scope: "bus",
@@ -94,7 +93,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/cluster/history": {
     id: "getClusterHistory",
     summary: "samples of the last five minutes of every Shield and Brain",
-    query: parametersOf(NODE_QUERY),
+    query: NODE_QUERY,
     answer: object({
       now_ms: UNIX_MS,
       every_ms: COUNT,
@@ -108,7 +107,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/connections": {
     id: "listConnections",
     summary: "lists the connected clients of all Shields",
-    query: parametersOf(CONNECTION_QUERY),
+    query: CONNECTION_QUERY,
     answer: object({
       connections: list(ref("Connection")),
       total: COUNT,
@@ -145,7 +144,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/tenants": {
     id: "listTenants",
     summary: "lists tenants with their totals since the Shields started",
-    query: parametersOf(TENANT_QUERY),
+    query: TENANT_QUERY,
     answer: object({
       tenants: list(object({ tenant_id: TEXT, ...FIGURES })),
       truncated: BOOLEAN,
@@ -175,7 +174,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/config": {
     id: "getConfig",
     summary: "shows the effective configuration of each process, and where its file differs",
-    query: parametersOf(NODE_QUERY),
+    query: NODE_QUERY,
     answer: object({ configs: list(ref("Config")), nodes: NODES }),
     refusals: [404, 429],
     scope: "bus",
@@ -194,7 +193,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/log": {
     id: "getLogLevels",
     summary: "shows the log levels of each process",
-    query: parametersOf(NODE_QUERY),
+    query: NODE_QUERY,
     answer: object({ levels: list(ref("Levels")), nodes: NODES }),
     refusals: [404, 429],
     scope: "bus",

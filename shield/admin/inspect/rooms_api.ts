@@ -37,7 +37,6 @@ import {
   integer,
   list,
   object,
-  parametersOf,
   ref,
   TEXT,
   UNIX_MS,
@@ -119,7 +118,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms": {
     id: "listRooms",
     summary: "lists rooms with subscribers on all Shields",
-    query: parametersOf(ROOM_QUERY),
+    query: ROOM_QUERY,
     answer: object({ rooms: list(object(ROOM)), truncated: BOOLEAN, nodes: NODES }),
     refusals: [404, 429],
     scope: "own",
@@ -128,7 +127,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms/stored": {
     id: "listStoredRooms",
     summary: "lists durable rooms with messages by name, including rooms without subscribers",
-    query: parametersOf(STORED_QUERY),
+    query: STORED_QUERY,
     answer: object({ tenant_id: ID, rooms: list(ID), next: orNull(ID) }),
     refusals: [503],
     scope: "own",
@@ -275,7 +274,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     id: "getRoomPast",
     summary:
       "shows the values of a room with a reducer after an entry of its log, or at a time, and what the entry changed",
-    query: parametersOf(PAST_QUERY),
+    query: PAST_QUERY,
     answer: object({
       ...IN_ROOM,
       offset: COUNT,

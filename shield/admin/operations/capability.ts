@@ -2,15 +2,7 @@
 import type { Capability } from "../../capability.ts";
 import { REVOCATION_ROUTES, revokeTokens } from "./revocations_api.ts";
 import { receiveSignals, startSignalWrites } from "./signal_writes.ts";
-import {
-  answerOf,
-  BOOLEAN,
-  COUNT,
-  ID,
-  list,
-  object,
-  parametersOf,
-} from "../../openapi/openapi_parts.ts";
+import { answerOf, BOOLEAN, COUNT, ID, list, object } from "../../openapi/openapi_parts.ts";
 import { z } from "zod";
 import { banKey, decodeBan, EVERY_ROOM, isUserId } from "../../../shared/records/bans.ts";
 import type { Env } from "../../../shared/env.ts";
@@ -62,7 +54,7 @@ const BAN_ROUTES = new AdminTable<BansAdminContext>("bans", {
   "GET /v1/bans": {
     id: "listBans",
     summary: "lists bans from tenants and from rooms",
-    query: parametersOf(Wanted),
+    query: Wanted,
     answer: object({
       node_id: ID,
       bans: list(answerOf(ShownBan)),
@@ -76,7 +68,7 @@ const BAN_ROUTES = new AdminTable<BansAdminContext>("bans", {
     audit: "ban.lift",
     id: "liftBan",
     summary: "lifts the ban of a user from a room, or without ?room= from the tenant",
-    query: parametersOf(Lifted),
+    query: Lifted,
     answer: object({ node_id: ID, tenant: ID, lifted: BOOLEAN }),
     scope: "tenant-in-query",
     handle: lift,

@@ -12,6 +12,23 @@ import { templateNames, templateShape } from "../../../shared/path_template.ts";
 import { requireId, requireKnown } from "./query.ts";
 import { RequestRecord } from "./request_record.ts";
 
+type Naming = (call: Pick<AdminCall, "url" | "names">) => readonly string[];
+const nowhere: Naming = () => [];
+const inQuery: Naming = ({ url }) => url.searchParams.getAll("tenant");
+
+/** The tenants that a request names in the place that its scope declares, even if the request is otherwise invalid. */
+const NAMED_TENANTS: Readonly<Record<RouteScope, Naming>> = {
+  bus: nowhere,
+  shared: nowhere,
+  own: inQuery,
+  "tenant-in-path": ({ names }) => names.tenant === undefined ? [] : [names.tenant],
+  "tenant-in-query": inQuery,
+  // Text that is not a subject belongs to no tenant.
+  "tenant-in-subject": ({ url }) =>
+    url.searchParams.getAll("subject").map((one) => parseRoomSubject(one)?.tenantId ?? ""),
+  "tenant-in-body": nowhere,
+};
+
 /** Parameters of paths that are ids. */
 const IDS = ["tenant", "room", "connection"] as const;
 
@@ -124,7 +141,7 @@ async function permitted(
   record: RequestRecord,
 ): Promise<Response> {
   const { url, names } = call;
-  const named = namedTenants(route.scope, call);
+  const named = NAMED_TENANTS[route.scope](call);
   // Also what operators alone may do is about the tenant of its path.
   record.find(route.audit, named[0] ?? names.tenant);
   if (route.scope === "tenant-in-body") {
@@ -150,30 +167,4 @@ function refusal({ refusalOf, log }: ServedRoute, { url }: AdminCall, error: unk
     : refusalOf(error) ?? problemResponse(new ArqonError("internal"));
   if (response.status === 500) log.error("admin request failed", { path: url.pathname, error });
   return response;
-}
-
-/**
- * The tenants that a request names in the place that its route's scope declares, even if the request is otherwise
- * invalid.
- */
-function namedTenants(
-  scope: RouteScope,
-  { url: { searchParams }, names }: Pick<AdminCall, "url" | "names">,
-): readonly string[] {
-  switch (scope) {
-    case "tenant-in-path":
-      return names.tenant === undefined ? [] : [names.tenant];
-    case "own":
-    case "tenant-in-query":
-      return searchParams.getAll("tenant");
-    case "tenant-in-subject":
-      // Text that is not a subject belongs to no tenant.
-      return searchParams.getAll("subject").map((one) => parseRoomSubject(one)?.tenantId ?? "");
-    case "bus":
-    case "shared":
-    case "tenant-in-body":
-      return [];
-    default:
-      return scope satisfies never;
-  }
 }

@@ -6,7 +6,8 @@
 import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Admin, RouteScope } from "./admin_scope.ts";
-import { bodyOf, type DescribedBody, type RouteAbout } from "../../openapi/openapi_parts.ts";
+import { bodyOf, namesOf } from "../../openapi/openapi_parts.ts";
+import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
 
 /** A request without its body: a handler gets the body only by `withBody`, which describes it. */
 export type RequestHead = Pick<Request, "headers" | "method" | "signal" | "url">;
@@ -202,7 +203,7 @@ export class AdminTable<C extends { readonly log: Logger }> {
 /** The method and path of a route, and the parameters that it knows. */
 function nameOf(name: string, { query = [] }: Pick<RouteAbout, "query">) {
   const [method = "", template = ""] = name.split(" ");
-  return { method, template, query: query.map(({ name }) => name) };
+  return { method, template, query: namesOf(query) };
 }
 
 function boundTo<C>(context: C, route: Answering<C>): BoundHandler {

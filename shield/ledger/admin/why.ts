@@ -11,7 +11,6 @@ import {
   ID,
   list,
   object,
-  parametersOf,
   ref,
   TEXT,
   UNIX_MS,
@@ -114,7 +113,7 @@ export const WHY_ROUTES = new AdminTable<WhyContext>("cluster", {
     audit: "why.read",
     id: "why",
     summary: "explains how a message was admitted and its outcome, or those of a user's messages",
-    query: parametersOf(QUERY),
+    query: QUERY,
     answer: object({
       tenant_id: ID,
       way_in: { anyOf: [answerOf(WayIn), { type: "null" }] },

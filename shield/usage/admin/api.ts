@@ -7,16 +7,7 @@ import { z } from "zod";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
 import { listingAnswer } from "../../../shared/http1/answer.ts";
 import { Id, readQuery, wholeNumber } from "../../admin/routing/query.ts";
-import {
-  about,
-  answerOf,
-  ID,
-  list,
-  object,
-  parametersOf,
-  TEXT,
-  UNIX_MS,
-} from "../../openapi/openapi_parts.ts";
+import { about, answerOf, ID, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
 import { BUDGET_ROUTES, type BudgetsAdminContext, type UsageAdminContext } from "./budgets_api.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
 import { USAGE_UNITS } from "../../../shared/usage/units.ts";
@@ -53,7 +44,7 @@ export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>("usage", {
   "GET /v1/usage": {
     id: "readUsage",
     summary: "a tenant's usage and its cost",
-    query: parametersOf(Wanted),
+    query: Wanted,
     answer: object({
       node_id: ID,
       tenant: ID,
