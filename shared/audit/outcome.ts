@@ -7,5 +7,3 @@
  * `refused`: it was not done, for `reason`. `failed`: it failed, and may have been done.
  */
 export const AUDIT_OUTCOMES = ["begun", "done", "refused", "failed"] as const;
-/** See `AUDIT_OUTCOMES`. */
-export type AuditOutcome = typeof AUDIT_OUTCOMES[number];

@@ -156,12 +156,6 @@ export class ClusterAsker {
     return this.#known.has(node_id);
   }
 
-  /** Throws `not-found` if an unanswered node is unknown. */
-  require(node: string | undefined, { answered }: AskedNodes): void {
-    if (node === undefined || answered.includes(node) || this.isKnown(node)) return;
-    throw new ArqonError("not-found", `no node ${node} answers`);
-  }
-
   /** Records a process that has sent a question or notice: it is known from now on. */
   onAsker({ question, asker, kind }: Pick<Question, "question" | "asker" | "kind">): void {
     if (question === BYE) this.#known.delete(asker);
@@ -227,6 +221,20 @@ export class ClusterAsker {
       this.#pending.delete(id);
     }
     return this.#result(pending) as Gathered<z.output<S>>;
+  }
+
+  /** Asks one node, or without one every process. Rejects as `ask` does, and with `not-found` if nobody knows the node. */
+  async askAt<S extends z.ZodType>(
+    node: string | undefined,
+    question: string,
+    schema: S,
+    options: Omit<AskOptions, "to"> = {},
+  ): Promise<Gathered<z.output<S>>> {
+    const gathered = await this.ask(question, schema, { ...options, to: node });
+    if (node === undefined || gathered.nodes.answered.includes(node) || this.isKnown(node)) {
+      return gathered;
+    }
+    throw new ArqonError("not-found", `no node ${node} answers`);
   }
 
   /** Ends the questions under way with the answers so far. */

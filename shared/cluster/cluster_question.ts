@@ -110,13 +110,8 @@ export function answerBytes(value: unknown): Uint8Array | undefined {
   }
 }
 
-function message(head: z.output<typeof Head>, bytes: Uint8Array): Uint8Array {
-  const line = encoder.encode(`${JSON.stringify(head)}\n`);
-  const all = new Uint8Array(line.length + bytes.length);
-  all.set(line);
-  all.set(bytes, line.length);
-  return all;
-}
+const message = (head: z.output<typeof Head>, bytes: Uint8Array): Uint8Array =>
+  concat([encoder.encode(`${JSON.stringify(head)}\n`), bytes]);
 
 /** The messages of an answer, each of at most `part_bytes_max`. */
 export function encodeAnswer(

@@ -2,22 +2,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../testing/any_character.ts";
-import { type ConfigDefaults, ConfigError, configFrom, configText, parseConfig } from "./load.ts";
+import { ConfigError, configFrom, configText, parseConfig } from "./load.ts";
+import { refusalOf } from "./testing/refusal.ts";
 
 const file = "config.toml";
 
-function refusal(text: string, defaults?: ConfigDefaults): ConfigError {
-  try {
-    parseConfig(text, { file, ...(defaults === undefined ? {} : { defaults }) });
-  } catch (error) {
-    assert.ok(error instanceof ConfigError, String(error));
-    return error;
-  }
-  assert.fail(`accepted: ${text}`);
-}
-
 function refused(text: string, ...lines: string[]): void {
-  assert.equal(refusal(text).message, lines.join("\n"));
+  assert.equal(refusalOf(text).message, lines.join("\n"));
 }
 
 Deno.test("an empty file gives every default", () => {
@@ -86,7 +77,7 @@ Deno.test("a process has its own default ports, and the file overrides them", ()
   const set = parseConfig("[ops]\nport = 0\n[admin]\nport = 5\n", { file, defaults });
   assert.deepEqual([set.ops.port, set.admin.port], [0, 5]);
   assert.equal(
-    refusal("ops = 1\n", defaults).message,
+    refusalOf("ops = 1\n", defaults).message,
     "config.toml:1:7 ops: 1 is an integer; expected a table",
   );
 });
@@ -117,7 +108,7 @@ Deno.test("a duplicate key is reported at its second place", () => {
       ["[[rooms]]\nroom = 'a'\n\"room\" = 'b'\n", "rooms.room"],
       ["[a]\nb = 1\n[a.b]\nc = 1\n", "a.b"],
     ] as const
-  ) assert.equal(refusal(text).problems[0]?.key, key, text);
+  ) assert.equal(refusalOf(text).problems[0]?.key, key, text);
 });
 
 Deno.test("a file that is not UTF-8 is refused at the first place that is not", () => {
@@ -166,7 +157,7 @@ issuer = "a"
 
 Deno.test("at most 20 problems are printed, and the rest is counted", () => {
   const keys = Array.from({ length: 50 }, (_, index) => `unknown_key_${index} = 1\n`).join("");
-  const error = refusal(keys);
+  const error = refusalOf(keys);
   assert.equal(error.problems.length, 50);
   const lines = error.message.split("\n");
   assert.equal(lines.length, 21);

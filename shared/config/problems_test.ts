@@ -1,17 +1,11 @@
 /** The message for each kind of wrong value: place, key, what is wrong, what would be right. */
 import assert from "node:assert/strict";
-import { ConfigError, parseConfig } from "./load.ts";
+import { refusalOf } from "./testing/refusal.ts";
 
 function refused(text: string, expected: string | RegExp): void {
-  try {
-    parseConfig(text, { file: "config.toml" });
-  } catch (error) {
-    assert.ok(error instanceof ConfigError, String(error));
-    if (typeof expected === "string") assert.equal(error.message, expected);
-    else assert.match(error.message, expected);
-    return;
-  }
-  assert.fail(`accepted: ${text}`);
+  const { message } = refusalOf(text);
+  if (typeof expected === "string") assert.equal(message, expected);
+  else assert.match(message, expected);
 }
 
 Deno.test("an unknown key is named with the key that was probably meant", () => {

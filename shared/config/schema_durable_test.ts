@@ -1,17 +1,8 @@
 /** `[[rooms]]` and `[durable]`: errors have line, key and what would be right. */
 import assert from "node:assert/strict";
 import { decodeSettings, emptySettings, encodeSettings } from "../records/tenant_settings.ts";
-import { ConfigError, configFrom, parseConfig } from "./load.ts";
-
-function problems(text: string): string {
-  try {
-    parseConfig(text, { file: "c.toml" });
-  } catch (error) {
-    assert.ok(error instanceof ConfigError, String(error));
-    return error.message;
-  }
-  return assert.fail(`accepted: ${text}`);
-}
+import { configFrom } from "./load.ts";
+import { refusalOf } from "./testing/refusal.ts";
 
 const room = (...lines: string[]) => ["[[rooms]]", 'room = "a"', ...lines].join("\n");
 
@@ -62,18 +53,18 @@ Deno.test("errors of a class are reported with its place and a valid value", () 
         "2:13 durable.log_bytes: 1 is out of range; expected an integer from 65_536 to 1_099_511_627_776",
       ],
     ] as const
-  ) assert.equal(problems(text), `c.toml:${expected}`);
+  ) assert.equal(refusalOf(text).message, `config.toml:${expected}`);
 });
 
 Deno.test("every problem is named at once, whatever else is wrong", () => {
   const text = `${room("cache_last = true", "history_size = 0")}\n${room()}`;
-  assert.deepEqual(problems(text).split("\n").map((line) => line.split(" ")[1]), [
+  assert.deepEqual(refusalOf(text).message.split("\n").map((line) => line.split(" ")[1]), [
     "rooms[0].cache_last:",
     "rooms[0].history_size:",
     "rooms[1].room:",
   ]);
   for (const shapeless of ["rooms = [1, 1]", "[rooms]\nx = 1", "rooms = [2026-01-01, []]"]) {
-    assert.match(problems(shapeless), /^c\.toml:\d+:\d+ rooms/);
+    assert.match(refusalOf(shapeless).message, /^config\.toml:\d+:\d+ rooms/);
   }
 });
 

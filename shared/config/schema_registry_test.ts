@@ -1,18 +1,9 @@
 /** `[platform.registry]`: errors at a start, with line, key and what would be right. */
 import assert from "node:assert/strict";
-import { ConfigError, parseConfig } from "./load.ts";
+import { parseConfig } from "./load.ts";
+import { refusalOf } from "./testing/refusal.ts";
 
 const MAPPING = { subject: "in.t.acme.r.*", schema_id: "chat", message: "chat.v1.Message" };
-
-function refusal(text: string): string {
-  try {
-    parseConfig(text, { file: "config.toml" });
-  } catch (error) {
-    assert.ok(error instanceof ConfigError);
-    return error.message;
-  }
-  assert.fail("expected a refusal");
-}
 
 const mapping = (more: Record<string, string>) =>
   "[[platform.registry.mappings]]\n" +
@@ -31,12 +22,12 @@ Deno.test("a mapping that can never hold stops the start with its line and its k
     [{ unknown_fields: "keep" }, /unknown_fields: .*"allow"/],
     [{ version: "1" }, /version/],
   ];
-  for (const [more, text] of cases) assert.match(refusal(mapping(more)), text);
+  for (const [more, text] of cases) assert.match(refusalOf(mapping(more)).message, text);
 });
 
 Deno.test("two mappings of one subject stop the start", () => {
   assert.match(
-    refusal(mapping({}) + mapping({ schema_id: "other" })),
+    refusalOf(mapping({}) + mapping({ schema_id: "other" })).message,
     /mappings\[1\]\.subject: .*the same subject as mappings\[0\]/,
   );
 });

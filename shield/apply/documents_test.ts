@@ -4,17 +4,14 @@ import { canonicalJson } from "../../shared/canonical_json.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { ArqonError } from "@arqon/proto";
-import { createMetrics } from "../../shared/metrics/metrics.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { HookStore } from "../hooks/hook_store.ts";
-import { openPolicyStore } from "../policy/chain/store.ts";
-import { openSettings } from "../settings/settings.ts";
-import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
-import { Applies, type AppliesOptions } from "./applies.ts";
+import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
+import type { AppliesOptions } from "./applies.ts";
 import { hooksKind } from "../hooks/hooks_kind.ts";
 import { schedulesKind } from "../schedules/schedules_kind.ts";
 import { StateHook, StateSchedule } from "../../shared/records/tenant_settings.ts";
 import { Documents, documentsHash } from "./documents.ts";
+import { appliesOn, basisOf, startParts } from "./testing/world.ts";
 
 const LIMITS = { headers: 8, header_bytes: 1_024, field_bytes: 256 };
 const hook = (id: string, retries: number) =>
@@ -22,13 +19,11 @@ const hook = (id: string, retries: number) =>
 const schedule = (id: string, every_ms: number) =>
   StateSchedule.parse({ id, room: "r", message: { type: "t", data: 1 }, every_ms });
 
-async function world(spine: Spine) {
+async function world() {
+  const parts = await startParts();
+  const { spine, settings } = parts;
   const { log } = keptLog();
   const now = () => SPINE_NOW_MS;
-  const registry = createMetrics({ node_id: "s", version: "0" });
-  const settings = await openSettings({ spine, log, registry, now });
-  await settings.ready;
-  const policies = await openPolicyStore(spine);
   const store = new HookStore(spine, () => [], () => Promise.resolve(undefined));
   const bounds = { tenant_schedules: 10, schedules: 10 };
   const running = { bounds, schedules: { count: () => 0 } };
@@ -45,31 +40,23 @@ async function world(spine: Spine) {
     schedules: schedulesKind({ spine, limits: LIMITS, running, log, now }),
     reducers: none,
   });
-  const random = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
-  const appliesWith = (given: AppliesOptions["documents"], onRead = () => {}) => {
-    const quiet = {
-      async read(tenant: string) {
-        onRead();
-        return await settings.read(tenant);
+  const appliesWith = (given: NonNullable<AppliesOptions["documents"]>, onRead = () => {}) =>
+    appliesOn(parts, {
+      documents: given,
+      settings: {
+        read: (tenant) => {
+          onRead();
+          return settings.read(tenant);
+        },
+        replace: (...of) => settings.replace(...of),
       },
-      replace: (...of: Parameters<typeof settings.replace>) => settings.replace(...of),
-      get: (tenant: string) => settings.get(tenant),
-      onChange: () => () => {},
-    };
-    const parts = { settings: quiet, policies, log, now, random };
-    return new Applies({ ...parts, ...(given && { documents: given }) });
-  };
-  return { settings, documents, store, appliesWith };
-}
-
-async function basisOf(applies: Applies, documents?: string) {
-  const { settings, policies } = await applies.read("acme");
-  return { settings: settings.revision, policies: policies.revision, documents };
+    });
+  return { ...parts, documents, store, appliesWith };
 }
 
 Deno.test("documents are activated with the apply, also if its Shield dies before writing them", async () => {
-  await using engine = testSpine();
-  const { settings, documents, appliesWith } = await world(engine.spine);
+  await using test = await world();
+  const { documents, appliesWith } = test;
   const dead = appliesWith({
     list: (tenant) => documents.list(tenant),
     require: (...given) => documents.require(...given),
@@ -91,12 +78,11 @@ Deno.test("documents are activated with the apply, also if its Shield dies befor
     "s",
     SPINE_NOW_MS + 5_000,
   ]]);
-  settings.close();
 });
 
 Deno.test("however many documents an apply has, it is read as often", async () => {
-  await using engine = testSpine();
-  const { settings, documents, appliesWith } = await world(engine.spine);
+  await using test = await world();
+  const { documents, appliesWith } = test;
   let reads = 0;
   const applies = appliesWith(documents, () => reads++);
   const readsOf = async (count: number) => {
@@ -114,12 +100,11 @@ Deno.test("however many documents an apply has, it is read as often", async () =
   const one = await readsOf(1);
   assert.equal(await readsOf(8), one);
   assert.ok(await readsOf(0) <= one);
-  settings.close();
 });
 
 Deno.test("a late Shield changes nothing, and a plan on other documents is stale", async () => {
-  await using engine = testSpine();
-  const { settings, documents, store, appliesWith } = await world(engine.spine);
+  await using test = await world();
+  const { documents, store, appliesWith } = test;
   const slow = Promise.withResolvers<void>();
   const reached = Promise.withResolvers<void>();
   const late = appliesWith({
@@ -151,7 +136,6 @@ Deno.test("a late Shield changes nothing, and a plan on other documents is stale
   await assert.rejects(stale, {
     message: /hooks, schedules or reducers were changed concurrently/,
   });
-  settings.close();
 });
 
 Deno.test("the hash is that of all lists as one canonical JSON, computed in slices", async () => {

@@ -2,7 +2,7 @@
  * `/v1/rollouts` of the admin listener: starts a rollout, shows it, and accepts orders. It checks the wanted state and
  * writes the rollout's document; `rollouts.ts` and the Brains run the rollout.
  */
-import { ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
+import { about, ID, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
@@ -73,8 +73,13 @@ const RolloutBody = StateBody.extend({
 });
 type RolloutBody = z.output<typeof RolloutBody>;
 
+const LIST_QUERY = { tenant: Id.optional().meta(about("only of this tenant", TEXT)) };
+const ORDER_QUERY = {
+  rollout: Id.optional().describe("only if this is the tenant's latest rollout"),
+};
+
 const order = (given: Order) => ({
-  query: [inQuery("rollout", "only if this is the tenant's latest rollout")],
+  query: ORDER_QUERY,
   scope: "tenant-in-path" as const,
   handle: (context: RolloutAdminContext, call: AdminCall) => obey(context, call, given),
 });
@@ -84,7 +89,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
   "GET /v1/rollouts": {
     id: "listRollouts",
     summary: "lists the latest rollout of each tenant, and earlier ones",
-    query: [inQuery("tenant", "only of this tenant", TEXT)],
+    query: LIST_QUERY,
     answer: object({ node_id: ID, rollouts: list(OBJECT) }),
     scope: "own",
     handle: listAll,
@@ -170,7 +175,7 @@ async function listAll(
   call: AdminCall,
 ): Promise<Response> {
   const { url, only_tenant } = call;
-  const { tenant = only_tenant } = readQuery(url, { tenant: Id.optional() });
+  const { tenant = only_tenant } = readQuery(url, LIST_QUERY);
   const keys = await bucket.keys(tenant === undefined ? [] : [tenant]);
   const tenants = keys.filter(({ length }) => length === 1).map(([name = ""]) => name).sort();
   const rollouts = [];
@@ -261,7 +266,7 @@ async function obey(
   given: Order,
 ): Promise<Response> {
   const { bucket, log, now } = context;
-  const { rollout: only } = readQuery(url, { rollout: Id.optional() });
+  const { rollout: only } = readQuery(url, ORDER_QUERY);
   const rollout = await changeDocument(async (mayLose) => {
     const { rollout: before, revision } = await stored(bucket, tenant);
     if (before === undefined) throw none(tenant);

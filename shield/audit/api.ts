@@ -3,11 +3,10 @@
  * authorized already; nothing here writes.
  */
 import {
+  about,
   BOOLEAN,
   COUNT,
   ID,
-  inQuery,
-  LIMIT,
   list,
   object,
   TEXT,
@@ -16,17 +15,16 @@ import {
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
-import { AUDIT_OUTCOMES, type AuditOutcome } from "../../shared/audit/outcome.ts";
+import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
-import { Id, Limit, readQuery } from "../admin/routing/query.ts";
+import { boundedText, Id, Limit, readQuery, wholeNumber } from "../admin/routing/query.ts";
 import { decodeEntry, entryHash } from "../../shared/audit/entry.ts";
 import type { AuditEntry, HashedEntry } from "../../shared/audit/entry.ts";
 import { slice as piece, STRANGERS } from "../../shared/turns/slices.ts";
 
 const HASH: Schema = { type: "string", pattern: "^[0-9a-f]{64}$" };
-const PLACE: Schema = { type: "integer", minimum: 0 };
 const orNull = (type: string): Schema => ({ type: [type, "null"] });
 
 const ENTRY = object({
@@ -64,25 +62,21 @@ export interface AuditAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly ledger: () => Promise<Ledger>;
 }
 
-const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })
-  .transform(Number).refine(Number.isSafeInteger, { error: "expected a whole number" });
-const name = (units: number) => z.string().min(1).max(units);
-
 const Wanted = {
-  tenant: Id.optional(),
-  actor: name(256).optional(),
+  tenant: Id.optional().describe("only requests about this tenant"),
+  actor: boundedText(256, "only requests by this user"),
   action: z.string().regex(/^[a-z_]{1,32}(\.[a-z_]{1,32})?$/, {
     error: 'expected an action, for example "policy.deploy", or its part, for example "policy"',
-  }).optional(),
+  }).optional().meta(about("an action, or the part before its dot", TEXT)),
   outcome: z.enum(AUDIT_OUTCOMES, { error: `expected one of ${AUDIT_OUTCOMES.join(", ")}` })
-    .optional(),
-  since_ms: whole.optional(),
-  until_ms: whole.optional(),
-  after: whole.optional(),
-  before: whole.optional(),
+    .optional().describe("outcome"),
+  since_ms: wholeNumber("not before this time"),
+  until_ms: wholeNumber("not after this time"),
+  after: wholeNumber("only entries after this position, oldest first"),
+  before: wholeNumber("only entries before this position, newest first"),
   limit: Limit,
 };
-const Exported = { after: whole.optional(), limit: Limit };
+const Exported = { after: wholeNumber("only entries after this position"), limit: Limit };
 
 /** The routes of the audit log's admin API. */
 export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
@@ -90,17 +84,7 @@ export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
     audit: { refused: "audit.read" },
     id: "listAudit",
     summary: "searches actions on the admin API, newest first",
-    query: [
-      inQuery("tenant", "only requests about this tenant"),
-      inQuery("actor", "only requests by this user", TEXT),
-      inQuery("action", "an action, or the part before its dot", TEXT),
-      inQuery("outcome", "outcome", { type: "string", enum: [...AUDIT_OUTCOMES] }),
-      inQuery("since_ms", "not before this time", PLACE),
-      inQuery("until_ms", "not after this time", PLACE),
-      inQuery("after", "only entries after this position, oldest first", PLACE),
-      inQuery("before", "only entries before this position, newest first", PLACE),
-      LIMIT,
-    ],
+    query: Wanted,
     answer: object({
       node_id: ID,
       entries: list(ENTRY),
@@ -117,7 +101,7 @@ export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
     audit: { refused: "audit.export" },
     id: "exportAudit",
     summary: "reads entries exactly as stored, one per line, oldest first",
-    query: [inQuery("after", "only entries after this position", PLACE), LIMIT],
+    query: Exported,
     answer: TEXT,
     type: "application/x-ndjson",
     scope: "bus",
@@ -155,23 +139,7 @@ const CLOCK_SKEW_MS = 60_000;
 const OUTCOMES_AHEAD = 500;
 
 /** A search; an absent member matches everything. */
-interface AuditQuery {
-  /** The tenant that entries are about. */
-  readonly tenant?: string | undefined;
-  /** The user id of the actor. */
-  readonly actor?: string | undefined;
-  /** An action, or the part before its dot. */
-  readonly action?: string | undefined;
-  readonly outcome?: AuditOutcome | undefined;
-  /** Unix ms. */
-  readonly since_ms?: number | undefined;
-  readonly until_ms?: number | undefined;
-  /** The position after which entries are wanted, oldest first. */
-  readonly after?: number | undefined;
-  /** The position before which entries are wanted, newest first; absent, and without `after`: from the newest on. */
-  readonly before?: number | undefined;
-  readonly limit: number;
-}
+type AuditQuery = z.output<z.ZodObject<typeof Wanted>>;
 
 /** An entry as an answer shows it. */
 type ShownEntry = AuditEntry & Pick<HashedEntry, "hash">;

@@ -2,7 +2,7 @@
  * `/v1/data` of the admin listener: everything that the bus stores about a tenant or user, as lines, and its erasure.
  * `stores.ts` has the stores; the caller is authorized already.
  */
-import { COUNT, ID, inQuery, list, object, TENANT, TEXT } from "../openapi/openapi_parts.ts";
+import { about, COUNT, ID, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -10,19 +10,12 @@ import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { readValue } from "../../shared/listeners/request_body.ts";
 import { type AdminCall, AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
-import { checked, Id, readQuery } from "../admin/routing/query.ts";
+import { boundedText, checked, Id, readQuery } from "../admin/routing/query.ts";
 import { findBrain } from "./buckets.ts";
 import { type DataStore, isTenant, type Whose } from "./store.ts";
 import { keptBeside, type StoresContext } from "./stores.ts";
 
 const OFFSET: Schema = { type: "string", pattern: "^[0-9]{1,16}$" };
-const WHOSE = [
-  TENANT,
-  inQuery("user", "only data of this user", TEXT),
-  inQuery("room", "only data of this room and of its companion rooms"),
-  inQuery("offset", "only this message of the room", OFFSET),
-];
-
 const BODY_BYTES = 4_096;
 
 interface DataContext extends Pick<Env, "config" | "log" | "node_id" | "now"> {
@@ -33,11 +26,11 @@ interface DataContext extends Pick<Env, "config" | "log" | "node_id" | "now"> {
 
 const User = z.string().min(1).max(256);
 const Wanted = {
-  tenant: Id,
-  user: User.optional(),
-  room: Id.optional(),
+  tenant: Id.describe("the tenant"),
+  user: boundedText(256, "only data of this user"),
+  room: Id.optional().describe("only data of this room and of its companion rooms"),
   offset: z.string().regex(/^[1-9][0-9]{0,15}$/, { error: "expected a whole number above 0" })
-    .transform(Number).optional(),
+    .transform(Number).optional().meta(about("only this message of the room", OFFSET)),
 };
 const Erased = z.strictObject({
   tenant: Id,
@@ -57,7 +50,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
     id: "findData",
     summary:
       "lists the stored data of a tenant, a user, a room or a message by store, and the data that an erasure keeps",
-    query: WHOSE,
+    query: Wanted,
     answer: object({
       node_id: ID,
       tenant: ID,
@@ -73,7 +66,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
     audit: { read: "data.export" },
     id: "exportData",
     summary: "exports all of it, one JSON object per line; the last line has their number",
-    query: WHOSE,
+    query: Wanted,
     answer: TEXT,
     type: "application/x-ndjson",
     scope: "tenant-in-query",

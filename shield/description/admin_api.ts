@@ -4,7 +4,7 @@
  * read the bodies; `tests/admin/openapi_test.ts` checks it.
  */
 import { actionOf, type ListedRoute } from "../admin/routing/admin_routes.ts";
-import { COUNT, ID, inPath, object } from "../openapi/openapi_parts.ts";
+import { COUNT, ID, inPath, object, parametersOf } from "../openapi/openapi_parts.ts";
 import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
 import { templateNames } from "../../shared/path_template.ts";
 import type { AdminSide } from "../capability.ts";
@@ -67,7 +67,7 @@ function described(
   return {
     ...operation({
       ...options,
-      parameters: [...parts, ...query],
+      parameters: [...parts, ...parametersOf(query)],
       words: ADMIN_WORDS,
       ...(body === undefined ? {} : { body }),
     }),

@@ -8,7 +8,7 @@ import { commandAbout } from "../http/http_commands.ts";
 import { FIELD, USER } from "../http/members.ts";
 import { OWN_ROUTES } from "../http/own_routes.ts";
 import type { DescribedRoute } from "../http/route.ts";
-import { ID, inPath, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
+import { ID, inPath, object, parametersOf, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
 import { operation, PROBLEM, type RefusalWords } from "./operation.ts";
 
@@ -88,7 +88,7 @@ function paths(sides: readonly ClientSide[]): Record<string, Record<string, Sche
   const described = sides.flatMap((side) => side.described ?? []);
   for (const route of [...own, ...described, ...commands]) {
     const { method, template, about: { query = [], ...about } } = route;
-    const parameters = [...partsOf(template), ...query];
+    const parameters = [...partsOf(template), ...parametersOf(query)];
     const described = operation({ ...about, parameters, words: WORDS });
     all[template] = { ...all[template], [method.toLowerCase()]: described };
   }

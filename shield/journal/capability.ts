@@ -30,17 +30,15 @@ import { isHole } from "../../shared/journal/record.ts";
 import type { JournalLine, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { readValue } from "../../shared/listeners/request_body.ts";
 import { type AdminCall, AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
-import { checked, Id, readQuery } from "../admin/routing/query.ts";
 import {
-  BOOLEAN,
-  COUNT,
-  ID,
-  inQuery,
-  integer,
-  object,
-  TENANT,
-  TEXT,
-} from "../openapi/openapi_parts.ts";
+  boundedText,
+  checked,
+  Id,
+  limitOf,
+  readQuery,
+  wholeNumber,
+} from "../admin/routing/query.ts";
+import { about, BOOLEAN, COUNT, ID, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { readable } from "../../shared/spine/contract/read_page.ts";
@@ -135,7 +133,6 @@ const LINES_MAX = 10_000;
 /** Characters that are written in one piece, unless a single line has more. */
 const CHUNK_CHARS = 65_536;
 const encoder = new TextEncoder();
-const TIME: Schema = integer(0);
 const TIME_OR_NULL: Schema = { type: ["number", "null"] };
 
 /** The context of the journal's routes; `logs` has the payloads of durable rooms. */
@@ -144,34 +141,33 @@ interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly logs: LogsOf;
 }
 
-const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })
-  .transform(Number).refine(Number.isSafeInteger, { error: "expected a whole number" });
-const name = (units: number) => z.string().min(1).max(units);
 const Place = z.string().transform((text, context): JournalPlaceText => {
   const place = parsePlace(text);
   if (place !== undefined) return place;
   context.addIssue({ code: "custom", message: "expected `next` of a previous answer" });
   return z.NEVER;
 });
-const lines_error = { error: `expected a whole number from 1 to ${LINES_MAX}` };
 
+const Tenant = { tenant: Id.describe("the tenant") };
 const Wanted = {
-  tenant: Id,
-  room: Id.optional(),
-  user: name(256).optional(),
-  connection: Id.optional(),
+  ...Tenant,
+  room: Id.optional().describe("only decisions about this room"),
+  user: boundedText(256, "only decisions about this user"),
+  connection: Id.optional().describe("only decisions about this connection"),
   trace: z.string().regex(/^[0-9a-f]{32}$/, { error: "expected 32 lower-case hex digits" })
-    .optional(),
-  message_id: name(256).optional(),
-  policy: name(64).optional(),
-  outcome: z.enum(OUTCOMES, { error: `expected one of ${OUTCOMES.join(", ")}` }).optional(),
-  since_ms: whole.optional(),
-  until_ms: whole.optional(),
-  after: Place.optional(),
-  limit: z.string().regex(/^[0-9]{1,5}$/, lines_error).transform(Number)
-    .refine((limit) => limit >= 1 && limit <= LINES_MAX, lines_error).default(1_000),
-  newest: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0"),
-  payload: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0"),
+    .optional().describe("only decisions of this W3C trace"),
+  message_id: boundedText(256, "only decisions about this message"),
+  policy: boundedText(64, "only decisions in which this policy ran"),
+  outcome: z.enum(OUTCOMES, { error: `expected one of ${OUTCOMES.join(", ")}` }).optional()
+    .describe("outcome"),
+  since_ms: wholeNumber("not before this time"),
+  until_ms: wholeNumber("not after this time"),
+  after: Place.optional().meta(about("`next` of the previous answer", TEXT)),
+  limit: limitOf(LINES_MAX, 1_000, "number of lines"),
+  newest: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0")
+    .describe("1: the newest lines, still oldest block first; excludes `after`"),
+  payload: z.enum(["0", "1"], { error: "expected 0 or 1" }).default("0")
+    .describe("1: with payloads from rooms' logs"),
 };
 const Erased = z.strictObject({ tenant: Id, user: z.string().min(1).max(256) });
 
@@ -182,33 +178,7 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
     id: "readJournal",
     summary:
       "reads decisions with their inputs, one per line, oldest block first; the last line has the cursor of the next page",
-    query: [
-      TENANT,
-      inQuery("room", "only decisions about this room"),
-      inQuery("user", "only decisions about this user", TEXT),
-      inQuery("connection", "only decisions about this connection"),
-      inQuery("trace", "only decisions of this W3C trace", {
-        type: "string",
-        pattern: "^[0-9a-f]{32}$",
-      }),
-      inQuery("message_id", "only decisions about this message", TEXT),
-      inQuery("policy", "only decisions in which this policy ran", TEXT),
-      inQuery("outcome", "outcome", { type: "string", enum: [...OUTCOMES] }),
-      inQuery("since_ms", "not before this time", TIME),
-      inQuery("until_ms", "not after this time", TIME),
-      inQuery("after", "`next` of the previous answer", TEXT),
-      inQuery("limit", "number of lines", integer(1, LINES_MAX, 1_000)),
-      inQuery("newest", "1: the newest lines, still oldest block first; excludes `after`", {
-        type: "string",
-        enum: ["0", "1"],
-        default: "0",
-      }),
-      inQuery("payload", "1: with payloads from rooms' logs", {
-        type: "string",
-        enum: ["0", "1"],
-        default: "0",
-      }),
-    ],
+    query: Wanted,
     answer: TEXT,
     type: "application/x-ndjson",
     scope: "tenant-in-query",
@@ -217,7 +187,7 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
   "GET /v1/journal/status": {
     id: "journalStatus",
     summary: "shows the size of a tenant's journal",
-    query: [TENANT],
+    query: Tenant,
     answer: object({
       node_id: ID,
       tenant: ID,
@@ -303,7 +273,7 @@ async function status(
   { place, node_id }: JournalAdminContext,
   { url }: AdminCall,
 ): Promise<Response> {
-  const { tenant } = readQuery(url, { tenant: Id });
+  const { tenant } = readQuery(url, Tenant);
   const { blocks, bytes, first_ms, last_ms } = await (await place.store()).status(tenant);
   const times = { first_ms: first_ms ?? null, last_ms: last_ms ?? null };
   return Response.json({ node_id, tenant, blocks, bytes, ...times });

@@ -35,9 +35,11 @@ export interface OperationOptions {
 export interface RouteAbout
   extends
     Pick<OperationOptions, "id" | "tag" | "summary" | "answer" | "status" | "type" | "refusals"> {
-  /** Parameters of the query; others are refused. */
-  readonly query?: readonly Parameter[];
+  readonly query?: Query;
 }
+
+/** The parameters of a query, or the schemas that read them; others are refused. */
+export type Query = readonly Parameter[] | z.ZodRawShape;
 
 /** The documented body of a route. */
 export type DescribedBody = NonNullable<OperationOptions["body"]>;
@@ -100,12 +102,23 @@ export const inQuery = (
   required = false,
 ): Parameter => ({ name, in: "query", required, description, schema });
 
-/** `?node=`. */
-export const NODE = inQuery("node", "only this Shield or Brain");
-/** `?limit=`. */
-export const LIMIT = inQuery("limit", "number of rows", integer(1, 1_000, 100));
-/** `?sort=`, one of these, the first by default. */
-export const sortBy = (...names: string[]) =>
-  inQuery("sort", "sort order, largest first", { type: "string", enum: names, default: names[0] });
+/** What a parameter means, and how it is described if its schema reads a text as something else. */
+export const about = (description: string, shown?: Schema) => ({ description, shown });
+
+const isListed = (query: Query): query is readonly Parameter[] => Array.isArray(query);
+/** The names of a query's parameters. */
+export const namesOf = (query: Query): readonly string[] =>
+  isListed(query) ? query.map(({ name }) => name) : Object.keys(query);
+/** The parameters of a query. */
+export function parametersOf(query: Query): readonly Parameter[] {
+  if (isListed(query)) return query;
+  return Object.entries(query as Record<string, z.ZodType>).map(([name, read]) => {
+    const { description, shown, default: by_default, ...rest } = bodyOf(read);
+    const schema = by_default === undefined ? rest : { ...rest, default: by_default };
+    const is_required = !read.safeParse(undefined).success;
+    return inQuery(name, String(description), (shown ?? schema) as Schema, is_required);
+  });
+}
+
 /** `?tenant=`, which is required. */
 export const TENANT = inQuery("tenant", "the tenant", ID, true);

@@ -1,20 +1,10 @@
 /** `/v1/policies/stats`: the verdicts and costs of each policy on all Shields. `policy_table.ts` has those of one. */
-import {
-  BOOLEAN,
-  COUNT,
-  inQuery,
-  LIMIT,
-  list,
-  NODE,
-  object,
-  ref,
-  TEXT,
-} from "../openapi/openapi_parts.ts";
+import { BOOLEAN, COUNT, list, object, ref, TEXT } from "../openapi/openapi_parts.ts";
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { topOf } from "../../shared/containers/top.ts";
 import type { Env } from "../../shared/env.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
-import { Id, Limit, readQuery } from "../admin/routing/query.ts";
+import { Id, Limit, OneNode, readQuery } from "../admin/routing/query.ts";
 import { POLICIES_MAX, PolicyAnswer, type PolicyRow, quantileOf_us } from "./policy_table.ts";
 
 interface StatsContext extends Pick<Env, "log"> {
@@ -37,12 +27,18 @@ const stats = object({
   nodes: ref("Nodes"),
 });
 
+const QUERY = {
+  tenant: Id.optional().describe("only this tenant's policies"),
+  node: OneNode,
+  limit: Limit,
+};
+
 /** The route. */
 export const POLICY_STATS_ROUTES = new AdminTable<StatsContext>("policies", {
   "GET /v1/policies/stats": {
     id: "getPolicyStats",
     summary: "verdicts, fuel and time of each policy, over all Shields",
-    query: [inQuery("tenant", "only this tenant's policies"), NODE, LIMIT],
+    query: QUERY,
     answer: stats,
     refusals: [404, 429],
     scope: "own",
@@ -95,12 +91,10 @@ export async function policyStats(
   { asker }: Pick<StatsContext, "asker">,
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {
-  const query = readQuery(url, { node: Id.optional(), tenant: Id.optional(), limit: Limit });
-  const { node, limit } = query;
-  const tenant = only_tenant ?? query.tenant;
-  const options = { to: node, of: "shield" } as const;
-  const { answers, nodes } = await asker.ask("policy_stats", PolicyAnswer, options);
-  asker.require(node, nodes);
+  const { node, limit, tenant: wanted } = readQuery(url, QUERY);
+  const tenant = only_tenant ?? wanted;
+  const options = { of: "shield" } as const;
+  const { answers, nodes } = await asker.askAt(node, "policy_stats", PolicyAnswer, options);
   const all = mergePolicies(answers.flatMap(({ value }) => value.rows));
   const { items, total } = await topOf(all, {
     limit: Math.min(limit, POLICIES_MAX),

@@ -12,7 +12,7 @@ import type { Bans } from "../auth/bans.ts";
 import type { ForeignEntry } from "../http/http.ts";
 import { decodedPart, httpCaller } from "../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../http/route.ts";
-import { ID, inPath, inQuery, object } from "../openapi/openapi_parts.ts";
+import { ID, inPath, object } from "../openapi/openapi_parts.ts";
 import type { Policies } from "../message/gates.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
 import { bump, type ShieldStats } from "../stats/stats.ts";
@@ -201,6 +201,8 @@ interface ProofAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly keys: Pick<ProofKeys, "rotate">;
 }
 
+const QUERY = { tenant: Id.optional().describe("the tenant; absent: the records of the bus") };
+
 /** The routes of transparency logs. */
 export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>("proof", {
   "POST /v1/proof/rotate": {
@@ -208,7 +210,7 @@ export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>("proof", {
     id: "rotateProofKey",
     summary:
       "makes a new key for a tenant's transparency logs; the previous key also keeps signing",
-    query: [inQuery("tenant", "the tenant; absent: the records of the bus", ID)],
+    query: QUERY,
     answer: object({ node_id: ID }),
     scope: "tenant-in-query",
     handle: rotate,
@@ -216,7 +218,7 @@ export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>("proof", {
 });
 
 async function rotate({ keys, log, node_id }: ProofAdminContext, { url, by }: AdminCall) {
-  const { tenant } = readQuery(url, { tenant: Id.optional() });
+  const { tenant } = readQuery(url, QUERY);
   await keys.rotate(tenant ?? BUS);
   log.info("transparency logs have a new key", { tenant_id: tenant, by });
   return Response.json({ node_id }, { headers: { "cache-control": "no-store" } });

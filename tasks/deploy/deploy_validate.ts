@@ -9,6 +9,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import { run, type RunOptions } from "../checkout/programs.ts";
 import type { DeployTools } from "./deploy_tools.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 /** The supported versions of Kubernetes: the oldest, and the newest known one. */
 export const KUBERNETES_VERSIONS = ["1.31", "1.37"];
@@ -85,16 +86,13 @@ export async function validateMade(
   tools: Pick<DeployTools, "kubernetes_validate">,
   text: string,
 ): Promise<Judged<Document[]>> {
-  const file = await Deno.makeTempFile({ prefix: "arqon-manifests-", suffix: ".yaml" });
-  try {
-    await Deno.writeTextFile(file, text);
-    // YAML 1.1: 0440 is octal.
-    const documents = parseAllDocuments(text, { version: "1.1" }).map((one) => one.toJS());
-    const value = documents.filter((document) => document !== null);
-    return { problems: await validateManifests(tools, file), value };
-  } finally {
-    await Deno.remove(file);
-  }
+  await using temporary = await temporaryFolder();
+  const file = `${temporary.path}/manifests.yaml`;
+  await Deno.writeTextFile(file, text);
+  // YAML 1.1: 0440 is octal.
+  const documents = parseAllDocuments(text, { version: "1.1" }).map((one) => one.toJS());
+  const value = documents.filter((document) => document !== null);
+  return { problems: await validateManifests(tools, file), value };
 }
 
 /** The contents of a pod's Secrets on this machine: a key pair of the tests, and arbitrary passwords. */
@@ -110,23 +108,20 @@ const PASSWORDS = await Deno.readTextFile(`${ROOT}deploy/kubernetes/secrets.exam
 
 /** Runs nats-server's own check of its configuration and of the included files, with the necessary Secrets. */
 export async function validateNats({ nats_server }: DeployTools, file: string) {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-nats-conf-" });
-  try {
-    const path = file.startsWith("/") ? file : `${ROOT}${file}`;
-    const from = path.slice(0, path.lastIndexOf("/"));
-    for await (const { name, isFile } of Deno.readDir(from)) {
-      if (!isFile || !name.endsWith(".conf")) continue;
-      const text = await Deno.readTextFile(`${from}/${name}`);
-      const moved = MOUNTED.reduce((now, [there, here]) => now.replaceAll(there, here), text);
-      await Deno.writeTextFile(`${folder}/${name}`, moved);
-    }
-    await Deno.writeTextFile(`${folder}/nats_passwords.conf`, PASSWORDS);
-    const conf = `${folder}${path.slice(path.lastIndexOf("/"))}`;
-    const env = { POD_NAME: "nats-0" };
-    return (await ask(nats_server, ["-t", "--config", conf], { env })).problems;
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using temporary = await temporaryFolder();
+  const folder = temporary.path;
+  const path = file.startsWith("/") ? file : `${ROOT}${file}`;
+  const from = path.slice(0, path.lastIndexOf("/"));
+  for await (const { name, isFile } of Deno.readDir(from)) {
+    if (!isFile || !name.endsWith(".conf")) continue;
+    const text = await Deno.readTextFile(`${from}/${name}`);
+    const moved = MOUNTED.reduce((now, [there, here]) => now.replaceAll(there, here), text);
+    await Deno.writeTextFile(`${folder}/${name}`, moved);
   }
+  await Deno.writeTextFile(`${folder}/nats_passwords.conf`, PASSWORDS);
+  const conf = `${folder}${path.slice(path.lastIndexOf("/"))}`;
+  const env = { POD_NAME: "nats-0" };
+  return (await ask(nats_server, ["-t", "--config", conf], { env })).problems;
 }
 
 /**
@@ -138,19 +133,16 @@ export async function validatePrometheus(
   file: string,
   rules: readonly string[],
 ): Promise<readonly string[]> {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-prometheus-" });
-  try {
-    const text = await Deno.readTextFile(`${ROOT}${file}`);
-    const discovered = /kubernetes_sd_configs:\n +- role: pod\n +namespaces: .*\n/g;
-    const known = text.replaceAll(discovered, 'static_configs: [{ targets: ["127.0.0.1:1"] }]\n');
-    await Deno.writeTextFile(`${folder}/prometheus.yml`, known);
-    for (const rule of rules) {
-      await Deno.copyFile(`${ROOT}${rule}`, `${folder}/${rule.split("/").at(-1)}`);
-    }
-    return (await ask(promtool, ["check", "config", `${folder}/prometheus.yml`])).problems;
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using temporary = await temporaryFolder();
+  const folder = temporary.path;
+  const text = await Deno.readTextFile(`${ROOT}${file}`);
+  const discovered = /kubernetes_sd_configs:\n +- role: pod\n +namespaces: .*\n/g;
+  const known = text.replaceAll(discovered, 'static_configs: [{ targets: ["127.0.0.1:1"] }]\n');
+  await Deno.writeTextFile(`${folder}/prometheus.yml`, known);
+  for (const rule of rules) {
+    await Deno.copyFile(`${ROOT}${rule}`, `${folder}/${rule.split("/").at(-1)}`);
   }
+  return (await ask(promtool, ["check", "config", `${folder}/prometheus.yml`])).problems;
 }
 
 /** Reads the configuration of a Shield or Brain with our own loader. */

@@ -3,6 +3,8 @@
  * reports if there is no Prometheus.
  */
 import { join } from "node:path";
+import { run } from "../checkout/programs.ts";
+import { StreamedCommand } from "../checkout/streamed_command.ts";
 
 interface PrometheusOptions {
   /** Folder of its configuration and data. It is created first, and deleted after Prometheus has ended. */
@@ -48,35 +50,6 @@ scrape_configs:
 `;
 }
 
-/** Whether the PATH has a `prometheus`. */
-async function isInstalled(): Promise<boolean> {
-  const { success } = await new Deno.Command("sh", {
-    args: ["-c", "command -v prometheus"],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).output();
-  return success;
-}
-
-/** Reads the log to its end, and reports the port when Prometheus is ready. */
-async function readLog(
-  stderr: ReadableStream<Uint8Array<ArrayBuffer>>,
-  onReady: (port: number) => void,
-) {
-  let log = "";
-  let is_ready = false;
-  for await (const text of stderr.pipeThrough(new TextDecoderStream())) {
-    log = (log + text).slice(-LOG_CHARS);
-    // The line with the port precedes the line of readiness; at that time both are among the last lines.
-    const port = log.match(/msg="Listening on" address=\S*:(\d+)/)?.[1];
-    if (is_ready || port === undefined || !log.includes("Server is ready")) continue;
-    is_ready = true;
-    onReady(Number(port));
-  }
-  return log;
-}
-
 /**
  * Starts Prometheus and waits until it is ready; undefined if it is not installed. Rejects with the end of its log if
  * it does not start, for example because the port is in use.
@@ -84,34 +57,32 @@ async function readLog(
 export async function startPrometheus(
   { folder, config, port }: PrometheusOptions,
 ): Promise<Prometheus | undefined> {
-  if (!await isInstalled()) return undefined;
+  const installed = await run("sh", ["-c", "command -v prometheus"]);
+  if (installed?.ok !== true) return undefined;
   await Deno.mkdir(folder, { recursive: true });
   await Deno.writeTextFile(`${folder}/prometheus.yml`, config);
-  const child = new Deno.Command("sh", {
-    args: [
-      ...["-c", SCRIPT, "prometheus", folder],
+  const command = StreamedCommand.start(
+    [
+      ...["sh", "-c", SCRIPT, "prometheus", folder],
       `--config.file=${folder}/prometheus.yml`,
       `--storage.tsdb.path=${folder}/data`,
       `--web.listen-address=127.0.0.1:${port}`,
     ],
-    stdin: "piped",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const { promise: ready, resolve, reject } = Promise.withResolvers<number>();
-  const log = readLog(child.stderr, resolve);
-  log.then((text) => reject(new Error(`Prometheus has ended:\n${text}`)));
+    { stdin: "piped", stdout: "null" },
+    LOG_CHARS,
+  );
   const stop = async () => {
-    await child.stdin.close().catch(() => {});
-    await Promise.all([child.status, log]);
+    await command.child.stdin.close().catch(() => {});
+    await Promise.all([command.child.status, command.ended]);
   };
-  const timer = setTimeout(() => reject(new Error("Prometheus is not ready")), READY_MS);
-  try {
-    return { url: `http://127.0.0.1:${await ready}`, stop };
-  } catch (error) {
-    await stop();
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
+  let listens: string | undefined;
+  const is_ready = await command.shows((log) => {
+    // The line with the port precedes the line of readiness; at that time both are among the last lines.
+    listens = /msg="Listening on" address=\S*:(\d+)/.exec(log)?.[1];
+    return listens !== undefined && log.includes("Server is ready");
+  }, READY_MS);
+  if (is_ready) return { url: `http://127.0.0.1:${listens}`, stop };
+  const has_ended = await command.endsWithin(0);
+  await stop();
+  throw new Error(has_ended ? `Prometheus has ended:\n${command.text}` : "Prometheus is not ready");
 }

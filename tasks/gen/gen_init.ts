@@ -5,6 +5,7 @@
 import { gzipSync } from "node:zlib";
 import { deno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 const LINE = 88;
 
@@ -16,13 +17,10 @@ function constant(name: string, about: string, bytes: Uint8Array): string {
 
 /** The descriptor set of a `.proto` file, built as in `arq schema build`. Rejects if the build fails. */
 async function builtSchema(source: string): Promise<Uint8Array> {
-  const output = await Deno.makeTempFile({ suffix: ".binpb.gz" });
-  try {
-    await deno(["run", "-A", `${ROOT}arq/main.ts`, "schema", "build", source, "-o", output]);
-    return await Deno.readFile(output);
-  } finally {
-    await Deno.remove(output);
-  }
+  await using temporary = await temporaryFolder();
+  const output = `${temporary.path}/schema.binpb.gz`;
+  await deno(["run", "-A", `${ROOT}arq/main.ts`, "schema", "build", source, "-o", output]);
+  return await Deno.readFile(output);
 }
 
 /** The text of arq/init/binaries.ts. */

@@ -10,7 +10,9 @@ import { LICENCES, licencesText, licensedPackages } from "../gen/gen_notice.ts";
 import { taskFlags } from "./pack_manifest.ts";
 import { stageModules } from "./pack_modules.ts";
 import { copySources, MEMBERS, PROGRAMS, sourcesOf, STARTED } from "./pack_sources.ts";
+import { runDeno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 const TARGETS = [
   "x86_64-unknown-linux-gnu",
@@ -81,15 +83,11 @@ async function denoCompile(
   output: string,
 ): Promise<string | undefined> {
   const to = target === undefined ? [] : ["--target", target];
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args, ...to, "--output", output, PROGRAMS[name]],
-    cwd: folder,
-    // With this deno in place of the runtime, the file has the right content but does not run.
-    env: target === undefined ? { DENORT_BIN: Deno.execPath() } : {},
-    stdin: "null",
-    stdout: "null",
-  }).output();
-  return success ? undefined : new TextDecoder().decode(stderr);
+  // With this deno in place of the runtime, the file has the right content but does not run.
+  const env = target === undefined ? { DENORT_BIN: Deno.execPath() } : {};
+  const all = [...args, ...to, "--output", output, PROGRAMS[name]];
+  const { ok, stderr } = await runDeno(all, { cwd: folder, env });
+  return ok ? undefined : stderr;
 }
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -140,23 +138,20 @@ async function checkOnly(programs: readonly StagedProgram[], folder: string): Pr
 
 /** Compiles for every target. Resolves with the targets whose runtime cannot be downloaded. */
 async function compilePrograms(targets: readonly string[], out_dir: string): Promise<string[]> {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-compile-" });
-  try {
-    const programs: StagedProgram[] = [];
-    for (const name of ["arq", "shield", "brain"] as const) {
-      await Deno.mkdir(`${folder}/${name}`);
-      programs.push(await stageProgram(name, `${folder}/${name}`));
-    }
-    const licences = licencesText(await licensedPackages(ROOT));
-    const without: string[] = [];
-    for (const target of targets) {
-      if (!await compileTarget(programs, licences, target, out_dir)) without.push(target);
-    }
-    if (without.length > 0) await checkOnly(programs, folder);
-    return without;
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using temporary = await temporaryFolder();
+  const folder = temporary.path;
+  const programs: StagedProgram[] = [];
+  for (const name of ["arq", "shield", "brain"] as const) {
+    await Deno.mkdir(`${folder}/${name}`);
+    programs.push(await stageProgram(name, `${folder}/${name}`));
   }
+  const licences = licencesText(await licensedPackages(ROOT));
+  const without: string[] = [];
+  for (const target of targets) {
+    if (!await compileTarget(programs, licences, target, out_dir)) without.push(target);
+  }
+  if (without.length > 0) await checkOnly(programs, folder);
+  return without;
 }
 
 async function main(): Promise<number> {

@@ -14,6 +14,7 @@ import {
 } from "./pack_manifest.ts";
 import { packTarball, type Tarball } from "./pack_tarball.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 /** Folders of the members that become packages, each after its dependencies. */
 export const MEMBERS = ["proto", "sdk/typescript", "sdk/react", "sdk/yjs"];
@@ -103,16 +104,13 @@ async function stage(member: string, folder: string, before: readonly Staged[]):
  */
 export async function pack(out_dir: string): Promise<Tarball[]> {
   await Deno.mkdir(out_dir, { recursive: true });
-  const folder = await Deno.makeTempDir({ prefix: "arqon-pack-" });
-  try {
-    const staged: Staged[] = [];
-    for (const member of MEMBERS) {
-      staged.push(await stage(member, `${folder}/${member.replaceAll("/", "_")}`, staged));
-    }
-    return await Promise.all(staged.map((one) => packTarball(one.folder, out_dir)));
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using temporary = await temporaryFolder();
+  const folder = temporary.path;
+  const staged: Staged[] = [];
+  for (const member of MEMBERS) {
+    staged.push(await stage(member, `${folder}/${member.replaceAll("/", "_")}`, staged));
   }
+  return await Promise.all(staged.map((one) => packTarball(one.folder, out_dir)));
 }
 
 if (import.meta.main) {

@@ -11,6 +11,7 @@ import { type PackedModule, stageModules } from "./pack_modules.ts";
 import { MEMBERS, PROGRAMS, type Sources, sourcesOf, STARTED } from "./pack_sources.ts";
 import { packTarball, type Tarball } from "./pack_tarball.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 const TEMPLATE = "npm/arqon";
 /** The platform names of Deno's npm packages. */
@@ -119,22 +120,19 @@ export async function packArqon(out_dir: string): Promise<Tarball> {
     readonly version: string;
     readonly tasks: Readonly<Record<string, string>>;
   };
-  const folder = await Deno.makeTempDir({ prefix: "arqon-pack-" });
-  try {
-    const sources = await sourcesOf([PROGRAMS.arq, ...STARTED]);
-    await writeCode(folder, sources);
-    const modules = await stageModules(folder, sources.packages);
-    await write(`${folder}/package.json`, JSON.stringify(manifest(version, modules), undefined, 2));
-    const flags = { deno_version: Deno.version.deno, flags: launcherFlags(tasks) };
-    await write(`${folder}/bin/flags.json`, `${JSON.stringify(flags, undefined, 2)}\n`);
-    await Deno.copyFile(`${ROOT}${TEMPLATE}/bin/arq.mjs`, `${folder}/bin/arq.mjs`);
-    const readme = await Deno.readTextFile(`${ROOT}${TEMPLATE}/README.md`);
-    await write(`${folder}/README.md`, npmReadme(readme, TEMPLATE));
-    await Deno.copyFile(`${ROOT}LICENSE`, `${folder}/LICENSE`);
-    await Deno.copyFile(`${ROOT}NOTICE`, `${folder}/NOTICE`);
-    await write(`${folder}/${LICENCES}`, licencesText(await licensedPackages(ROOT)));
-    return await packTarball(folder, out_dir, check);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using temporary = await temporaryFolder();
+  const folder = temporary.path;
+  const sources = await sourcesOf([PROGRAMS.arq, ...STARTED]);
+  await writeCode(folder, sources);
+  const modules = await stageModules(folder, sources.packages);
+  await write(`${folder}/package.json`, JSON.stringify(manifest(version, modules), undefined, 2));
+  const flags = { deno_version: Deno.version.deno, flags: launcherFlags(tasks) };
+  await write(`${folder}/bin/flags.json`, `${JSON.stringify(flags, undefined, 2)}\n`);
+  await Deno.copyFile(`${ROOT}${TEMPLATE}/bin/arq.mjs`, `${folder}/bin/arq.mjs`);
+  const readme = await Deno.readTextFile(`${ROOT}${TEMPLATE}/README.md`);
+  await write(`${folder}/README.md`, npmReadme(readme, TEMPLATE));
+  await Deno.copyFile(`${ROOT}LICENSE`, `${folder}/LICENSE`);
+  await Deno.copyFile(`${ROOT}NOTICE`, `${folder}/NOTICE`);
+  await write(`${folder}/${LICENCES}`, licencesText(await licensedPackages(ROOT)));
+  return await packTarball(folder, out_dir, check);
 }

@@ -4,6 +4,7 @@
  */
 import { deno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 /** A package with its name and version. */
 export interface PackedModule {
@@ -81,23 +82,20 @@ export async function stageModules(
   folder: string,
   imports: Readonly<Record<string, string>>,
 ): Promise<PackedModule[]> {
-  const work = await Deno.makeTempDir({ prefix: "arqon-modules-" });
-  try {
-    await install(work, imports);
-    const known = await locked();
-    const found = new Map<string, PackedModule>();
-    for await (const entry of Deno.readDir(`${work}/node_modules/.deno`)) {
-      const module = entry.isDirectory ? moduleOf(entry.name) : undefined;
-      if (module === undefined) continue;
-      const { name, version } = module;
-      if (!known.has(`${name}@${version}`)) throw new Error(`deno.lock has no ${name}@${version}`);
-      if (found.has(name)) throw new Error(`two versions of ${name}: one folder holds one`);
-      found.set(name, module);
-      const from = `${work}/node_modules/.deno/${entry.name}/node_modules/${name}`;
-      await copyModule(name, from, `${folder}/node_modules/${name}`);
-    }
-    return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-  } finally {
-    await Deno.remove(work, { recursive: true });
+  await using temporary = await temporaryFolder();
+  const work = temporary.path;
+  await install(work, imports);
+  const known = await locked();
+  const found = new Map<string, PackedModule>();
+  for await (const entry of Deno.readDir(`${work}/node_modules/.deno`)) {
+    const module = entry.isDirectory ? moduleOf(entry.name) : undefined;
+    if (module === undefined) continue;
+    const { name, version } = module;
+    if (!known.has(`${name}@${version}`)) throw new Error(`deno.lock has no ${name}@${version}`);
+    if (found.has(name)) throw new Error(`two versions of ${name}: one folder holds one`);
+    found.set(name, module);
+    const from = `${work}/node_modules/.deno/${entry.name}/node_modules/${name}`;
+    await copyModule(name, from, `${folder}/node_modules/${name}`);
   }
+  return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

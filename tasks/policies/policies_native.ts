@@ -4,6 +4,7 @@
  */
 import wabt from "wabt";
 import { run } from "../checkout/programs.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 /** The compiled module, or the reason why there is none. */
 export type NativeBuild =
@@ -25,15 +26,6 @@ async function compile(
   const built = await run(program, args, { cwd });
   if (built?.ok !== true) throw new Error(`${program} failed:\n${built?.text ?? "not found"}`);
   return await Deno.readFile(output);
-}
-
-async function inTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-policies-" });
-  try {
-    return await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 /** The bytes as the characters of a WAT string. */
@@ -72,20 +64,19 @@ export async function buildC(
   if (clang === undefined || linker === undefined) {
     return { missing: `clang and wasm-ld (${INSTALL})` };
   }
-  const bytes = await inTemporaryFolder(async (temporary) => {
-    const output = `${temporary}/policy.wasm`;
-    await Deno.writeTextFile(`${temporary}/fold_table.h`, foldTable.join());
-    const linkerOptions = [
-      "--no-entry",
-      "--strip-all",
-      // `host_reject` unwinds without the epilogues, so the host restores this after a call.
-      "--export=__stack_pointer",
-      `-z,stack-size=${STACK_BYTES}`,
-    ].map((option) => `-Wl,${option}`);
-    const options = ["-std=c11", "-O2", "-nostdlib", "-Wall", "-Wextra", "-Werror"];
-    const wasm = ["--target=wasm32", "-mmutable-globals", `-I${temporary}`, ...linkerOptions];
-    return await compile("clang", [...options, ...wasm, "-o", output, file], folder, output);
-  });
+  await using temporary = await temporaryFolder();
+  const output = `${temporary.path}/policy.wasm`;
+  await Deno.writeTextFile(`${temporary.path}/fold_table.h`, foldTable.join());
+  const linkerOptions = [
+    "--no-entry",
+    "--strip-all",
+    // `host_reject` unwinds without the epilogues, so the host restores this after a call.
+    "--export=__stack_pointer",
+    `-z,stack-size=${STACK_BYTES}`,
+  ].map((option) => `-Wl,${option}`);
+  const options = ["-std=c11", "-O2", "-nostdlib", "-Wall", "-Wextra", "-Werror"];
+  const wasm = ["--target=wasm32", "-mmutable-globals", `-I${temporary.path}`, ...linkerOptions];
+  const bytes = await compile("clang", [...options, ...wasm, "-o", output, file], folder, output);
   return { bytes, toolchain: `${clang}; ${linker}` };
 }
 
@@ -139,24 +130,23 @@ export async function buildRust(
     return { missing: `rustc with target ${TARGET}, and wasm-ld (${INSTALL})` };
   }
   // The files are passed by their names alone, since panic messages contain the paths.
-  const bytes = await inTemporaryFolder(async (temporary) => {
-    const used: string[] = [];
-    if (crate !== undefined) {
-      const output = `${temporary}/lib${crate.name}.rlib`;
-      const options = [...RUST, "--crate-type=rlib", `--crate-name=${crate.name}`, "-Dwarnings"];
-      const args = [...options, ...codegenOf(RUST_CODEGEN), "-o", output, "src/lib.rs"];
-      await compile(rust.program, args, crate.folder, output);
-      used.push("--extern", `${crate.name}=${output}`);
-    }
-    const output = `${temporary}/policy.wasm`;
-    const options = [...RUST, "--crate-type=cdylib", ...used];
-    const codegen = codegenOf([...RUST_CODEGEN, ...RUST_MODULE]);
-    return await compile(
-      rust.program,
-      [...options, ...codegen, "-o", output, file],
-      folder,
-      output,
-    );
-  });
+  await using temporary = await temporaryFolder();
+  const used: string[] = [];
+  if (crate !== undefined) {
+    const output = `${temporary.path}/lib${crate.name}.rlib`;
+    const options = [...RUST, "--crate-type=rlib", `--crate-name=${crate.name}`, "-Dwarnings"];
+    const args = [...options, ...codegenOf(RUST_CODEGEN), "-o", output, "src/lib.rs"];
+    await compile(rust.program, args, crate.folder, output);
+    used.push("--extern", `${crate.name}=${output}`);
+  }
+  const output = `${temporary.path}/policy.wasm`;
+  const options = [...RUST, "--crate-type=cdylib", ...used];
+  const codegen = codegenOf([...RUST_CODEGEN, ...RUST_MODULE]);
+  const bytes = await compile(
+    rust.program,
+    [...options, ...codegen, "-o", output, file],
+    folder,
+    output,
+  );
   return { bytes, toolchain: `${rust.version}; ${linker.text.split("\n")[0]}` };
 }

@@ -9,6 +9,7 @@ import { deno, must, pythonPackages } from "../checkout/programs.ts";
 import { ensureDeployTools } from "../deploy/deploy_tools.ts";
 import { readVersion, ROOT_MANIFEST } from "../gen/gen_version.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 const PYTHON_PACKAGES = ["build==1.6.1", "twine==7.0.0"];
 
@@ -65,25 +66,25 @@ async function chart(folder: string, version: string): Promise<string[]> {
   return [nameOf(path)];
 }
 
-if (import.meta.main) {
-  const version = readVersion(await Deno.readTextFile(ROOT + ROOT_MANIFEST.path));
-  const folder = await Deno.makeTempDir({ prefix: "arqon-release-" });
+/** Makes every part, and counts those that fail. */
+async function failuresOf(version: string): Promise<number> {
   const parts = { npm, PyPI: pypi, JSR: jsr, Helm: chart };
   let failed = 0;
-  try {
-    for (const [name, part] of Object.entries(parts)) {
-      const own = `${folder}/${name}`;
-      await Deno.mkdir(own);
-      try {
-        console.log(`${name.padEnd(5)} ${(await part(own, version)).join(", ")}`);
-      } catch (error) {
-        failed++;
-        console.error(`${name}: ${error instanceof Error ? error.message : error}`);
-      }
+  for (const [name, part] of Object.entries(parts)) {
+    await using own = await temporaryFolder();
+    try {
+      console.log(`${name.padEnd(5)} ${(await part(own.path, version)).join(", ")}`);
+    } catch (error) {
+      failed++;
+      console.error(`${name}: ${error instanceof Error ? error.message : error}`);
     }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
   }
+  return failed;
+}
+
+if (import.meta.main) {
+  const version = readVersion(await Deno.readTextFile(ROOT + ROOT_MANIFEST.path));
+  const failed = await failuresOf(version);
   console.log(failed === 0 ? `${version} could be uploaded` : `${failed} of 4 failed`);
   Deno.exit(failed === 0 ? 0 : 1);
 }

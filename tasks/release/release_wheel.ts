@@ -5,10 +5,10 @@
  */
 import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
 import { makeVenv, must } from "../checkout/programs.ts";
+import { StreamedCommand } from "../checkout/streamed_command.ts";
 import { readVersion } from "../gen/gen_version.ts";
 import { ROOT } from "../checkout/source_files.ts";
-
-const START_MS = 60_000;
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 /** The absolute path of a path, which may be relative to the checkout's root. */
 const below = (path: string) => /^([A-Za-z]:)?[\\/]/.test(path) ? path : `${ROOT}${path}`;
@@ -22,55 +22,28 @@ async function wheelIn(folder: string): Promise<string> {
   return `${folder}/${wheel}`;
 }
 
-/** Starts a bus, which ends with the scope. */
-async function startBus(state_dir: string): Promise<AsyncDisposable & { ready: DevBusReady }> {
+/** Starts a bus, which ends with the scope; its first line is its `DevBusReady`. */
+function startBus(state_dir: string): StreamedCommand {
   const options = JSON.stringify({ state_dir, port: 0, ops_port: 0, admin_port: 0 });
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "-A",
-      "--unstable-worker-options",
-      "--unstable-net",
-      "tasks/dev/dev_bus.ts",
-      options,
-    ],
+  const run = [Deno.execPath(), "run", "-A", "--unstable-worker-options", "--unstable-net"];
+  // The bus ends when its stdin ends.
+  return StreamedCommand.start([...run, "tasks/dev/dev_bus.ts", options], {
     cwd: ROOT,
     stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), START_MS);
-  let text = "";
-  for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
-    text += chunk;
-    if (text.includes("\n")) break;
-  }
-  clearTimeout(timer);
-  const [line = ""] = text.split("\n");
-  if (line === "") throw new Error(`the bus was not ready within ${START_MS / 1_000} s`);
-  return {
-    ready: JSON.parse(line),
-    // The bus ends when its stdin ends.
-    [Symbol.asyncDispose]: async () => {
-      await child.stdin.close();
-      await child.status;
-    },
-  };
+    stderr: "inherit",
+  });
 }
 
 async function main(folder: string | undefined): Promise<void> {
   if (folder === undefined) throw new Error("Usage: deno task release:wheel FOLDER");
   const wheel = await wheelIn(below(folder));
   const version = readVersion(await Deno.readTextFile(`${ROOT}deno.json`));
-  const temporary = await Deno.makeTempDir({ prefix: "arqon-wheel-" });
-  try {
-    const python = `${await makeVenv(`${temporary}/venv`, [wheel])}/python`;
-    await using bus = await startBus(temporary);
-    const { url, token } = bus.ready;
-    const args = [`${ROOT}tasks/release/release_wheel.py`, url, token, version];
-    console.log(`${wheel}: ${(await must(python, args)).text}`);
-  } finally {
-    await Deno.remove(temporary, { recursive: true });
-  }
+  await using temporary = await temporaryFolder();
+  const python = `${await makeVenv(`${temporary.path}/venv`, [wheel])}/python`;
+  await using bus = startBus(temporary.path);
+  const { url, token }: DevBusReady = JSON.parse(await bus.firstLine());
+  const args = [`${ROOT}tasks/release/release_wheel.py`, url, token, version];
+  console.log(`${wheel}: ${(await must(python, args)).text}`);
 }
 
 if (import.meta.main) {

@@ -9,7 +9,9 @@ import { finish } from "../test/run_tests.ts";
 import { sourceModules } from "../test/source_modules.ts";
 import { testGroups } from "../test/test_groups.ts";
 import { testModules } from "../test/test_modules.ts";
+import type { TestTotals } from "../test/test_summary.ts";
 import { tiersOf } from "../test/tiers.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 const FOLDERS = ["brain", "shared/presence", "shield/policy"];
 
@@ -25,29 +27,31 @@ async function deno(args: readonly string[], env: Record<string, string> = {}): 
   return ok;
 }
 
+/** Runs the tests, and counts the folders with their share. */
+async function measured(tests: readonly string[]): Promise<TestTotals> {
+  await using temporary = await temporaryFolder();
+  const profile = temporary.path;
+  let failed = 0;
+  const raw = ["--coverage-raw-data-only", `--coverage=${profile}`];
+  // A separate prefix keeps the other tasks' modules and Deno's type cache for them; without it, the cache would have
+  // only the types of these files.
+  const modules = await testModules(tests, testGroups, "coverage-");
+  // With the variable, programs that a test starts also report their coverage.
+  const env = { DENO_COVERAGE_DIR: profile };
+  if (!await deno(["task", "--quiet", "test", ...raw, ...modules], env)) failed++;
+  for (const folder of FOLDERS) {
+    const include = `--include=^file://${ROOT}${folder}/`;
+    if (await deno(["coverage", include, "--exclude=/testing/|_test\\.ts$", profile])) continue;
+    console.log(`FAIL  ${folder}`);
+    failed++;
+  }
+  return { passed: Math.max(0, FOLDERS.length - failed), failed };
+}
+
 if (import.meta.main) {
   const { test } = tiersOf(await sourceModules());
   const tests = test.filter((path) =>
     FAR_TESTS.test(path) || FOLDERS.some((folder) => path.startsWith(`${folder}/`))
   );
-  const profile = await Deno.makeTempDir({ prefix: "arqon-coverage-" });
-  let failed = 0;
-  try {
-    const raw = ["--coverage-raw-data-only", `--coverage=${profile}`];
-    // A separate prefix keeps the other tasks' modules and Deno's type cache for them; without it, the cache would have
-    // only the types of these files.
-    const modules = await testModules(tests, testGroups, "coverage-");
-    // With the variable, programs that a test starts also report their coverage.
-    const env = { DENO_COVERAGE_DIR: profile };
-    if (!await deno(["task", "--quiet", "test", ...raw, ...modules], env)) failed++;
-    for (const folder of FOLDERS) {
-      const include = `--include=^file://${ROOT}${folder}/`;
-      if (await deno(["coverage", include, "--exclude=/testing/|_test\\.ts$", profile])) continue;
-      console.log(`FAIL  ${folder}`);
-      failed++;
-    }
-  } finally {
-    await Deno.remove(profile, { recursive: true });
-  }
-  finish({ passed: Math.max(0, FOLDERS.length - failed), failed });
+  finish(await measured(tests));
 }

@@ -34,13 +34,6 @@ async function copy(from: string, to: string): Promise<void> {
   await Deno.copyFile(from, to);
 }
 
-function foldersOf(files: readonly string[]): ReadonlySet<string> {
-  return new Set(files.flatMap((file) => {
-    const parts = file.split("/").slice(0, -1);
-    return parts.map((_, index) => parts.slice(0, index + 1).join("/"));
-  }));
-}
-
 interface Sources {
   /** Every file of the checkout. */
   readonly files: readonly string[];
@@ -50,11 +43,10 @@ interface Sources {
 }
 
 async function readSources(files: readonly string[]): Promise<Sources> {
-  const folders = foldersOf(files);
   const texts = new Map<string, string>();
   for (const { file } of PAGES) texts.set(file, await Deno.readTextFile(ROOT + file));
   texts.set(ARQ_PAGE, `${texts.get(ARQ_PAGE)}\n${arqHelp()}`);
-  return { files, texts, isFolder: (path) => folders.has(path) };
+  return { files, texts, isFolder: (path) => files.some((file) => file.startsWith(`${path}/`)) };
 }
 
 /** Writes the files for programs beside the built pages. */

@@ -73,20 +73,15 @@ export async function runTests(
   }
   const report = await Deno.makeTempFile({ prefix: "arqon_tests_", suffix: ".xml" });
   try {
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["test", "--parallel", ...permissions(), `--junit-path=${report}`, ...args],
-      cwd: ROOT,
-      stdin: "null",
-      stdout: "piped",
+    const options = ["--parallel", ...permissions(), `--junit-path=${report}`];
+    const { output, success } = await followTests({
+      name: "deno test",
+      command: [Deno.execPath(), "test", ...options, ...args],
       env: {
         DENO_JOBS: String(Math.min(FILES_MAX, FILES_PER_CORE * navigator.hardwareConcurrency)),
         ...Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {},
       },
-    }).spawn();
-    const { output, success } = await followTests(
-      { name: "deno test", child, kept: child.stdout },
-      print,
-    );
+    }, print);
     onReport(await Deno.readTextFile(report));
     return readTotals(output, success);
   } finally {

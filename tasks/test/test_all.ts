@@ -3,7 +3,6 @@
  * everything else that starts processes, and the slow tests), then the tasks that check the bus against other projects'
  * suites, the coverage floor, and the contents of a release. With `--slice`, the Kth of N parts of both.
  */
-import { ROOT } from "../checkout/source_files.ts";
 import { finish, runTests, show } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";
 import { singleGroups } from "./test_groups.ts";
@@ -27,13 +26,8 @@ export function readSlice(text: string): readonly [number, number] | undefined {
 
 async function runTask(name: string): Promise<TestTotals> {
   show(`\n== deno task ${name}\n`);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", ...name.split(" ")],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "piped",
-  }).spawn();
-  const { output, success } = await followTests({ name, child, kept: child.stdout }, show);
+  const command = [Deno.execPath(), "task", "--quiet", ...name.split(" ")];
+  const { output, success } = await followTests({ name, command }, show);
   if (TESTS.includes(name)) return lastTotals(output, success);
   return success ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
 }

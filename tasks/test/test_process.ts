@@ -2,6 +2,7 @@
  * Follows one program of tests: shows and keeps its output, and ends it after so long a silence that it must be stuck.
  * This is not a time limit of a test: an active run is never ended.
  */
+import { ROOT } from "../checkout/source_files.ts";
 
 /** How long to wait, in milliseconds. */
 export interface Waits {
@@ -13,16 +14,18 @@ export interface Waits {
 
 const WAITS: Waits = { silence_ms: 600_000, end_ms: 20_000 };
 
-/** A started program, and which of its streams to read. */
-interface TestProcess {
+/** A program, and how it is started. */
+interface TestProgram {
   readonly name: string;
-  readonly child: Deno.ChildProcess;
-  readonly kept: ReadableStream<Uint8Array>;
-  /** Shown only. */
-  readonly shown?: ReadableStream<Uint8Array>;
+  readonly command: readonly string[];
+  /** Its working directory; absent: the checkout. */
+  readonly cwd?: string;
+  readonly env?: Record<string, string>;
+  /** "piped": shown like its output. */
+  readonly stderr?: "piped";
 }
 
-/** The end of a program, and its output on the kept stream. */
+/** The end of a program, and its output on stdout. */
 export interface Followed {
   readonly output: string;
   readonly success: boolean;
@@ -72,7 +75,8 @@ function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
  * Returns a function that records output, and one that stops the watch.
  */
 function endWhenSilent(
-  { name, child }: TestProcess,
+  name: string,
+  child: Deno.ChildProcess,
   print: (text: string) => void,
   { silence_ms, end_ms }: Waits,
 ): { onOutput: () => void; stop: () => void } {
@@ -105,13 +109,18 @@ function endWhenSilent(
   };
 }
 
-/** Follows a program to its end. A program that was ended because of its silence has not succeeded. */
+/**
+ * Runs a program without input to its end. A program that was ended because of its silence has not succeeded. Rejects
+ * with `NotFound` if the program does not exist.
+ */
 export async function followTests(
-  program: TestProcess,
+  { name, command: [program = "", ...args], cwd = ROOT, ...options }: TestProgram,
   print: (text: string) => void,
   waits: Waits = WAITS,
 ): Promise<Followed> {
-  const silence = endWhenSilent(program, print, waits);
+  const piped = { args, cwd, stdin: "null", stdout: "piped", ...options } as const;
+  const child = new Deno.Command(program, piped).spawn();
+  const silence = endWhenSilent(name, child, print, waits);
   let output = "";
   const show = (text: string) => {
     silence.onOutput();
@@ -121,15 +130,15 @@ export async function followTests(
     show(text);
     output += text;
   };
-  const kept = program.kept.getReader();
-  const shown = program.shown?.getReader();
+  const kept = child.stdout.getReader();
+  const shown = options.stderr && child.stderr.getReader();
   const reads = [read(kept, keep)];
   if (shown !== undefined) reads.push(read(shown, show));
-  const { success, signal } = await program.child.status;
+  const { success, signal } = await child.status;
   silence.stop();
-  if (signal !== null) print(`\nFAIL  ${program.name} was ended by ${signal}\n`);
+  if (signal !== null) print(`\nFAIL  ${name} was ended by ${signal}\n`);
   const late = setTimeout(() => {
-    print(`FAIL  ${program.name} has left processes behind, which hold its output\n`);
+    print(`FAIL  ${name} has left processes behind, which hold its output\n`);
     kept.cancel();
     shown?.cancel();
   }, waits.end_ms);

@@ -8,21 +8,15 @@ import { type Followed, followTests } from "./test_process.ts";
 
 /** Follows a program, and returns its end and its whole output. */
 async function follow(
-  command: string,
-  args: readonly string[],
+  command: readonly string[],
   silence_ms: number,
+  end_ms = 300,
 ): Promise<Followed & { printed: string }> {
-  const child = new Deno.Command(command, {
-    args: [...args],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
   let printed = "";
   const followed = await followTests(
-    { name: "the run", child, kept: child.stdout, shown: child.stderr },
+    { name: "the run", command, stderr: "piped" },
     (text) => printed += text,
-    { silence_ms, end_ms: 300 },
+    { silence_ms, end_ms },
   );
   return { ...followed, printed };
 }
@@ -30,7 +24,7 @@ async function follow(
 const LONG_MS = 600_000;
 
 Deno.test("the output keeps stdout and shows both streams", async () => {
-  const ran = await follow("sh", ["-c", "echo one; echo two >&2; exit 3"], LONG_MS);
+  const ran = await follow(["sh", "-c", "echo one; echo two >&2; exit 3"], LONG_MS);
   assert.equal(ran.success, false);
   assert.equal(ran.output, "one\n");
   assert.match(ran.printed, /one\n/);
@@ -48,34 +42,23 @@ Deno.test("a silent run of deno test names the test that does not end", async ()
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     });`,
   );
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "--parallel", "--no-check", "--no-config", file],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  let printed = "";
+  const command = [Deno.execPath(), "test", "--parallel", "--no-check", "--no-config", file];
   // On a machine of any speed, the run is silent for long only after the test has started.
-  const silence_ms = 20_000;
-  const { success } = await followTests(
-    { name: "deno test", child, kept: child.stdout },
-    (text) => printed += text,
-    { silence_ms, end_ms: 60_000 },
-  );
+  const { success, printed } = await follow(command, 20_000, 60_000);
   assert.equal(success, false);
-  assert.match(printed, /FAIL {2}deno test has said nothing for 20 s/);
+  assert.match(printed, /FAIL {2}the run has said nothing for 20 s/);
   assert.match(printed, /waits for ever/);
 });
 
 Deno.test("a program that does not end by SIGINT is killed", async () => {
-  const ran = await follow("sh", ["-c", "trap '' INT; while :; do sleep 0.1; done"], 300);
+  const ran = await follow(["sh", "-c", "trap '' INT; while :; do sleep 0.1; done"], 300);
   assert.equal(ran.success, false);
   assert.match(ran.printed, /did not end by SIGINT/);
   assert.match(ran.printed, /was ended by SIGKILL/);
 });
 
 Deno.test("a process that is left behind does not block the run", async () => {
-  const ran = await follow("sh", ["-c", "sleep 60 & echo $!"], LONG_MS);
+  const ran = await follow(["sh", "-c", "sleep 60 & echo $!"], LONG_MS);
   assert.equal(ran.success, true);
   assert.match(ran.printed, /has left processes behind/);
   Deno.kill(Number(ran.output), "SIGKILL");
@@ -83,7 +66,7 @@ Deno.test("a process that is left behind does not block the run", async () => {
 
 Deno.test("output after a program's end does not start another wait", async () => {
   // The test runner reports a wait that outlives this test as a leaked timer.
-  const ran = await follow("sh", ["-c", "(sleep 0.2; echo late) &"], LONG_MS);
+  const ran = await follow(["sh", "-c", "(sleep 0.2; echo late) &"], LONG_MS, LONG_MS);
   assert.equal(ran.success, true);
   assert.equal(ran.output, "late\n");
 });

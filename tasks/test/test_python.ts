@@ -55,24 +55,21 @@ async function run(
   args: readonly string[],
   folder = "",
 ): Promise<Followed> {
-  let child: Deno.ChildProcess;
+  const cwd = `${ROOT}${folder}`;
+  const env = { MYPYPATH: `${ROOT}sdk/python/tests` };
+  const program = {
+    name: command,
+    command: [command, ...args],
+    cwd,
+    env,
+    stderr: "piped",
+  } as const;
   try {
-    child = new Deno.Command(command, {
-      args: [...args],
-      cwd: `${ROOT}${folder}`,
-      env: { MYPYPATH: `${ROOT}sdk/python/tests` },
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+    return await followTests(program, print);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     return { success: false, output: `${command} is not there` };
   }
-  return await followTests(
-    { name: command, child, kept: child.stdout, shown: child.stderr },
-    print,
-  );
 }
 
 /** The options by which a type checker checks the package for another system, with a cache for each. */

@@ -7,6 +7,8 @@ import { createTable } from "./table.js";
 
 /** The maximum of rows in one answer, as the API limits it. */
 export const ROWS_MAX = 1_000;
+/** The query of a route whose answers have a limit. */
+export const MOST = { limit: ROWS_MAX };
 /** The filter of every list: it searches the loaded rows. */
 const FIND = { name: "find", label: "Find in these rows", placeholder: "any text" };
 
@@ -78,8 +80,7 @@ class ListView {
     const isOver = () => signal.aborted || run !== this.#run;
     this.#refresh.setAttribute("aria-disabled", "true");
     try {
-      const sort = this.#options.server_sort?.[this.#table.order?.id];
-      const answer = await this.#options.load(this.#values, sort, signal);
+      const answer = await this.#read(signal);
       if (isOver()) return;
       this.#answer = { ...answer, at_ms: this.#ctx.now() };
       this.#trouble.show(silentNotice(answer.nodes));
@@ -91,6 +92,16 @@ class ListView {
     } finally {
       if (run === this.#run) this.#refresh.setAttribute("aria-disabled", "false");
     }
+  }
+
+  /** The answer of `load`, or of the API at `path`. */
+  async #read(signal) {
+    const { load, path, query, noun, server_sort } = this.#options;
+    const { find: _, ...filters } = this.#values;
+    const sort = server_sort?.[this.#table.order?.id];
+    if (load !== undefined) return await load(filters, sort, signal);
+    const answer = await this.#ctx.api.get(path, { ...filters, ...query, sort }, signal);
+    return { ...answer, rows: answer[noun[1]] };
   }
 
   #change(next) {
@@ -119,9 +130,13 @@ class ListView {
 /**
  * Options: `title`, `about`, `noun` [one, many], `fields` for `filterForm` in addition to the text search, `columns`,
  * `key`, `sort`, `server_sort` (column id to the API's `sort`), `actions`, `above`, `empty`, `cut` (which rows of a
- * truncated list are shown; "first"), and `load(values, sort, signal)`, which resolves with
+ * truncated list are shown; "first"), and either `path` of the API, whose answer has the rows under their noun, with
+ * constant members of the `query`, or `load(filters, sort, signal)`, which resolves with
  * `{rows, total?, truncated?, nodes?}`. The view's `load()` reads the list again.
  */
 export function showList(ctx, place, options) {
   return new ListView(ctx, place, options);
 }
+
+/** A view with a list that needs nothing of its context. */
+export const listView = (options) => (ctx, place) => void showList(ctx, place, options);

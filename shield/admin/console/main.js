@@ -36,55 +36,56 @@ import { showTenant, showTenants } from "./view_tenants.js";
 import { showUsage } from "./view_usage.js";
 import { showWhy } from "./view_why.js";
 
-/** `is_bus_wide`: only for operators of the whole bus. `part`: the configuration table that may switch it off. */
-const ROUTES = [
-  { pattern: [], title: "Overview", show: showOverview, is_bus_wide: true },
-  { pattern: ["nodes"], title: "Nodes", show: showNodes, is_bus_wide: true },
-  { pattern: ["nodes", ":node_id"], title: "Node", show: showNode, is_bus_wide: true },
-  { pattern: ["connections"], title: "Connections", show: showConnections },
-  { pattern: ["connections", ":connection_id"], title: "Connection", show: showConnection },
-  { pattern: ["rooms"], title: "Rooms", show: showRooms },
-  { pattern: ["rooms", ":tenant_id", ":room_id"], title: "Room", show: showRoom },
-  { pattern: ["playground"], title: "Playground", show: showPlayground },
-  { pattern: ["tenants"], title: "Tenants", show: showTenants },
-  { pattern: ["tenants", ":tenant_id"], title: "Tenant", show: showTenant },
-  { pattern: ["policies"], title: "Policies", show: showPolicies, part: "platform.overseer" },
-  {
-    pattern: ["policies", ":tenant_id"],
-    title: "Policies of a tenant",
-    show: showTenantPolicies,
-    part: "platform.overseer",
-  },
-  {
-    pattern: ["policies", ":tenant_id", ":policy"],
-    title: "Policy",
-    show: showPolicy,
-    part: "platform.overseer",
-  },
-  { pattern: ["rollouts"], title: "Rollouts", show: showRollouts, part: "platform.overseer" },
-  {
-    pattern: ["rollouts", ":tenant_id"],
-    title: "Rollout of a tenant",
-    show: showRollout,
-    part: "platform.overseer",
-  },
-  { pattern: ["schemas"], title: "Schemas", show: showSchemas, part: "platform.registry" },
-  {
-    pattern: ["schemas", ":schema_id"],
-    title: "Schema",
-    show: showSchema,
-    part: "platform.registry",
-  },
-  { pattern: ["mirror"], title: "Mirror rules", show: showMirror, part: "platform.mirroring" },
-  { pattern: ["limits"], title: "Limits", show: showLimits, is_bus_wide: true },
-  { pattern: ["log"], title: "Log levels", show: showLog, is_bus_wide: true },
-  { pattern: ["bans"], title: "Bans", show: showBans },
-  { pattern: ["revocations"], title: "Revocations", show: showRevocations },
-  { pattern: ["journal"], title: "Journal", show: showJournal },
-  { pattern: ["usage"], title: "Usage", show: showUsage, part: "usage" },
-  { pattern: ["why"], title: "Life of a message", show: showWhy },
-  { pattern: ["audit"], title: "Audit log", show: showAudit },
-];
+const OVERSEER = "platform.overseer";
+/**
+ * The views, in the sections of the navigation, which shows those without a name in their path. `is_bus_wide`: only for
+ * operators of the whole bus. `part`: the configuration table that may switch it off.
+ */
+const SECTIONS = {
+  Live: [
+    { path: "", title: "Overview", show: showOverview, is_bus_wide: true },
+    { path: "nodes", title: "Nodes", show: showNodes, is_bus_wide: true },
+    { path: "nodes/:node_id", title: "Node", show: showNode, is_bus_wide: true },
+    { path: "connections", title: "Connections", show: showConnections },
+    { path: "connections/:connection_id", title: "Connection", show: showConnection },
+    { path: "rooms", title: "Rooms", show: showRooms },
+    { path: "rooms/:tenant_id/:room_id", title: "Room", show: showRoom },
+    { path: "playground", title: "Playground", show: showPlayground },
+    { path: "tenants", title: "Tenants", show: showTenants },
+    { path: "tenants/:tenant_id", title: "Tenant", show: showTenant },
+    { path: "usage", title: "Usage", show: showUsage, part: "usage" },
+  ],
+  Governance: [
+    { path: "policies", title: "Policies", show: showPolicies, part: OVERSEER },
+    {
+      path: "policies/:tenant_id",
+      title: "Policies of a tenant",
+      show: showTenantPolicies,
+      part: OVERSEER,
+    },
+    { path: "policies/:tenant_id/:policy", title: "Policy", show: showPolicy, part: OVERSEER },
+    { path: "rollouts", title: "Rollouts", show: showRollouts, part: OVERSEER },
+    {
+      path: "rollouts/:tenant_id",
+      title: "Rollout of a tenant",
+      show: showRollout,
+      part: OVERSEER,
+    },
+    { path: "schemas", title: "Schemas", show: showSchemas, part: "platform.registry" },
+    { path: "schemas/:schema_id", title: "Schema", show: showSchema, part: "platform.registry" },
+    { path: "mirror", title: "Mirror rules", show: showMirror, part: "platform.mirroring" },
+    { path: "journal", title: "Journal", show: showJournal },
+    { path: "why", title: "Life of a message", show: showWhy },
+  ],
+  Operations: [
+    { path: "limits", title: "Limits", show: showLimits, is_bus_wide: true },
+    { path: "log", title: "Log levels", show: showLog, is_bus_wide: true },
+    { path: "bans", title: "Bans", show: showBans },
+    { path: "revocations", title: "Revocations", show: showRevocations },
+    { path: "audit", title: "Audit log", show: showAudit },
+  ],
+};
+const ROUTES = Object.values(SECTIONS).flat();
 const NOWHERE = { title: "No such page", show: showUnknown };
 const OPERATORS_ONLY = { title: "For operators", show: showOperatorsOnly };
 /** The first view of the admin of one tenant. */
@@ -160,7 +161,8 @@ function openSession(token, reach) {
   const isVisible = () => only_tenant === undefined && document.visibilityState === "visible";
   const feed = createFeed({ api, now, isVisible });
   const who = describeToken(token);
-  const shell = showShell(root, { feed, who, only_tenant, signOut: () => askForToken("") });
+  const signOut = () => askForToken("");
+  const shell = showShell(root, { sections: SECTIONS, feed, who, only_tenant, signOut });
   let closeView = () => {};
 
   function showView(is_first) {

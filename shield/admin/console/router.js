@@ -20,14 +20,15 @@ export function parseAddress(hash) {
 }
 
 /**
- * The first route whose pattern matches, with the values of its names: `["rooms", ":room_id"]` matches
- * `#/rooms/lobby`. Undefined if none matches.
+ * The first route whose path matches, with the values of its names: `rooms/:room_id` matches `#/rooms/lobby`. Undefined
+ * if none matches.
  */
 export function findRoute(routes, segments) {
   for (const route of routes) {
-    if (route.pattern.length !== segments.length) continue;
+    const pattern = route.path === "" ? [] : route.path.split("/");
+    if (pattern.length !== segments.length) continue;
     const values = {};
-    const fits = route.pattern.every((part, index) => {
+    const fits = pattern.every((part, index) => {
       if (part.startsWith(":")) values[part.slice(1)] = segments[index];
       return part.startsWith(":") || part === segments[index];
     });

@@ -3,34 +3,6 @@ import { el, replace, setText, svg } from "./element.js";
 import { duration, moment } from "./format.js";
 import { failedChecks } from "./node_columns.js";
 
-/** Views with a third word are for operators only. */
-const NAV = [
-  ["Live", [
-    ["", "Overview"],
-    ["nodes", "Nodes", "operators"],
-    ["connections", "Connections"],
-    ["rooms", "Rooms"],
-    ["playground", "Playground"],
-    ["tenants", "Tenants"],
-    ["usage", "Usage"],
-  ]],
-  ["Governance", [
-    ["policies", "Policies"],
-    ["rollouts", "Rollouts"],
-    ["schemas", "Schemas"],
-    ["mirror", "Mirror rules"],
-    ["journal", "Journal"],
-    ["why", "Life of a message"],
-  ]],
-  ["Operations", [
-    ["limits", "Limits", "operators"],
-    ["log", "Log levels", "operators"],
-    ["bans", "Bans"],
-    ["revocations", "Revocations"],
-    ["audit", "Audit log"],
-  ]],
-];
-
 const THEMES = { auto: "light", light: "dark", dark: "auto" };
 const THEME_KEY = "arqon-theme";
 
@@ -84,32 +56,32 @@ export function clusterState({ cluster, error }) {
   return { text: `${good.length} of ${all} ready`, tone, title };
 }
 
-/** The links for an operator, or for the admin of one tenant, whose first link is the tenant. */
-function linksFor(links, only_tenant) {
-  if (only_tenant === undefined) return links;
-  return links.filter(([, , whose]) => whose === undefined)
-    .map(([name, text]) => [name, name === "" ? "Tenant" : text]);
+/** The links to the views without a name in their path; the first one of a tenant's admin is the tenant. */
+function linksOf(views, only_tenant) {
+  const shown = views.filter(({ path, is_bus_wide }) =>
+    !path.includes("/") && (path === "" || only_tenant === undefined || !is_bus_wide)
+  );
+  return shown.map(({ path, title }) => {
+    const text = path === "" && only_tenant !== undefined ? "Tenant" : title;
+    return el("li", el("a", { href: `#/${path}`, "data-view": path }, text));
+  });
 }
 
-function navigation(only_tenant) {
+function navigation(sections, only_tenant) {
   return el("nav", { "aria-label": "Console" }, [
-    NAV.map(([title, links]) => [
+    Object.entries(sections).map(([title, views]) => [
       el("h2", title),
-      el("ul", [
-        linksFor(links, only_tenant).map(([name, text]) =>
-          el("li", el("a", { href: `#/${name}`, "data-view": name }, text))
-        ),
-      ]),
+      el("ul", linksOf(views, only_tenant)),
     ]),
   ]);
 }
 
 /**
- * `{main, setView(name), close}`: the frame around views for a signed-in admin; `only_tenant` if the admin is not
- * an operator of the whole bus.
+ * `{main, setView(name), close}`: the frame around views for a signed-in admin; `sections` are those of the navigation,
+ * `only_tenant` is set if the admin is not an operator of the whole bus.
  */
-export function showShell(place, { feed, who, only_tenant, signOut }) {
-  const nav = navigation(only_tenant);
+export function showShell(place, { sections, feed, who, only_tenant, signOut }) {
+  const nav = navigation(sections, only_tenant);
   const state = el("span.badge", { "data-part": "cluster" }, [
     only_tenant === undefined ? "reading…" : `tenant ${only_tenant}`,
   ]);

@@ -50,7 +50,7 @@ Deno.test("an address is split into segments, and names with slashes survive", (
 });
 
 Deno.test("the first matching route is found with its values", () => {
-  const routes = [{ pattern: ["rooms"] }, { pattern: ["rooms", ":tenant_id", ":room_id"] }];
+  const routes = [{ path: "rooms" }, { path: "rooms/:tenant_id/:room_id" }];
   const found = findRoute(routes, ["rooms", "acme", "lobby"]);
   assert.deepEqual(found?.values, { tenant_id: "acme", room_id: "lobby" });
   assert.equal(findRoute(routes, ["rooms", "acme"]), undefined);

@@ -2,7 +2,7 @@
 import { action, column, plain, titled, when, wide } from "./columns.js";
 import { confirmed } from "./dialog.js";
 import { moment } from "./format.js";
-import { ROWS_MAX, showList } from "./list_view.js";
+import { MOST, showList } from "./list_view.js";
 import { exact } from "./page.js";
 import { address } from "./router.js";
 
@@ -60,10 +60,7 @@ export function showBans(ctx, place) {
     key: ({ tenant_id, room_id, user_id }) => JSON.stringify([tenant_id, room_id, user_id]),
     sort: { id: "since", direction: "descending" },
     empty: "Nobody is banned.",
-    async load({ tenant, room, user }, _sort, signal) {
-      const query = { tenant, room, user, limit: ROWS_MAX };
-      const answer = await ctx.api.get("/v1/bans", query, signal);
-      return { ...answer, rows: answer.bans };
-    },
+    path: "/v1/bans",
+    query: MOST,
   });
 }

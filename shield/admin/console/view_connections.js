@@ -5,7 +5,7 @@ import { confirmed } from "./dialog.js";
 import { el } from "./element.js";
 import { ago, bytes, count, duration, moment } from "./format.js";
 import { lifeOfConnection } from "./life.js";
-import { ROWS_MAX, showList } from "./list_view.js";
+import { MOST, showList } from "./list_view.js";
 import { exact, factCard, showLoaded, tableCard } from "./page.js";
 import { address } from "./router.js";
 
@@ -45,11 +45,8 @@ export function showConnections(ctx, place) {
     sort: { id: "unsent", direction: "descending" },
     server_sort: { unsent: "unsent", age: "age", received: "messages", sent: "messages" },
     empty: "No client is connected. Clients appear here once a Shield has accepted them.",
-    async load({ find: _, ...filters }, sort, signal) {
-      const query = { ...filters, sort, limit: ROWS_MAX };
-      const answer = await ctx.api.get("/v1/connections", query, signal);
-      return { ...answer, rows: answer.connections };
-    },
+    path: "/v1/connections",
+    query: MOST,
   });
 }
 

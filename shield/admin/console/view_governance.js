@@ -4,7 +4,7 @@ import { segment } from "./api.js";
 import { column, digest, linked, plain, when, wide } from "./columns.js";
 import { el } from "./element.js";
 import { bytes, count, duration, percent, textOf } from "./format.js";
-import { showList } from "./list_view.js";
+import { listView } from "./list_view.js";
 import {
   badge,
   card,
@@ -38,21 +38,16 @@ const SCHEMA_COLUMNS = [
   column("here", "On this Shield", ({ here }) => here?.state, (_state, { here }) => hereCell(here)),
 ];
 
-export function showSchemas(ctx, place) {
-  showList(ctx, place, {
-    title: "Schemas",
-    about: "Schemas that events have to match. A tenant's page lists the rooms of each schema.",
-    noun: ["schema", "schemas"],
-    columns: SCHEMA_COLUMNS,
-    key: ({ schema_id }) => schema_id,
-    sort: { id: "schema", direction: "ascending" },
-    empty: "No schema is registered. Register one with arq schema push.",
-    async load(_values, _sort, signal) {
-      const { schemas } = await ctx.api.get("/v1/schemas", {}, signal);
-      return { rows: schemas };
-    },
-  });
-}
+export const showSchemas = listView({
+  title: "Schemas",
+  about: "Schemas that events have to match. A tenant's page lists the rooms of each schema.",
+  noun: ["schema", "schemas"],
+  columns: SCHEMA_COLUMNS,
+  key: ({ schema_id }) => schema_id,
+  sort: { id: "schema", direction: "ascending" },
+  empty: "No schema is registered. Register one with arq schema push.",
+  path: "/v1/schemas",
+});
 
 const VERSION_COLUMNS = [
   column("version", "Version", "version", count, { numeric: true }),
@@ -118,22 +113,17 @@ const MIRROR_COLUMNS = [
   ),
 ];
 
-export function showMirror(ctx, place) {
-  showList(ctx, place, {
-    title: "Mirror rules",
-    about:
-      "The share of each tenant's traffic that is copied. Of matching rules the longest applies.",
-    noun: ["rule", "rules"],
-    columns: MIRROR_COLUMNS,
-    key: ({ prefix, tenant_id }) => `${tenant_id ?? ""}/${prefix}`,
-    sort: { id: "prefix", direction: "ascending" },
-    empty: "Nothing is mirrored. Add a rule with arq mirror set, or in [platform.mirroring].",
-    async load(_values, _sort, signal) {
-      const answer = await ctx.api.get("/v1/mirror", {}, signal);
-      return { ...answer, rows: answer.rules };
-    },
-  });
-}
+export const showMirror = listView({
+  title: "Mirror rules",
+  about:
+    "The share of each tenant's traffic that is copied. Of matching rules the longest applies.",
+  noun: ["rule", "rules"],
+  columns: MIRROR_COLUMNS,
+  key: ({ prefix, tenant_id }) => `${tenant_id ?? ""}/${prefix}`,
+  sort: { id: "prefix", direction: "ascending" },
+  empty: "Nothing is mirrored. Add a rule with arq mirror set, or in [platform.mirroring].",
+  path: "/v1/mirror",
+});
 
 function limitText(name, value) {
   if (typeof value === "boolean") return value ? "yes" : "no";

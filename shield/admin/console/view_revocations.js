@@ -136,9 +136,6 @@ export function showRevocations(ctx, place) {
     key: ({ tenant, kind, id }) => `${tenant}/${kind}/${id}`,
     sort: { id: "until_ms", direction: "descending" },
     empty: "Nothing is revoked.",
-    async load({ tenant }, _sort, signal) {
-      const answer = await ctx.api.get("/v1/revocations", { tenant }, signal);
-      return { ...answer, rows: answer.revocations };
-    },
+    path: "/v1/revocations",
   });
 }

@@ -49,10 +49,7 @@ export function showRollouts(ctx, place) {
     key: ({ tenant, id }) => `${tenant} ${id}`,
     sort: { id: "began_ms", direction: "descending" },
     empty: "No tenant has had a rollout. Begin one with arq apply --canary.",
-    async load({ tenant }, _sort, signal) {
-      const { rollouts } = await ctx.api.get("/v1/rollouts", { tenant }, signal);
-      return { rows: rollouts };
-    },
+    path: "/v1/rollouts",
   });
 }
 

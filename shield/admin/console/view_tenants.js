@@ -3,7 +3,7 @@ import { segment } from "./api.js";
 import { linked, numeric, plain } from "./columns.js";
 import { el } from "./element.js";
 import { bytes, count, percent } from "./format.js";
-import { ROWS_MAX, showList } from "./list_view.js";
+import { listView, MOST } from "./list_view.js";
 import { fullCard, loaded, offText, pageHead } from "./page.js";
 import { address } from "./router.js";
 import { createTable } from "./table.js";
@@ -20,22 +20,18 @@ const COLUMNS = [
 ];
 
 /** Shows the list of tenants. */
-export function showTenants(ctx, place) {
-  showList(ctx, place, {
-    title: "Tenants",
-    about: "The tenants of the bus, and their use since the Shields started.",
-    noun: ["tenant", "tenants"],
-    columns: COLUMNS,
-    key: ({ tenant_id }) => tenant_id,
-    sort: { id: "ingress", direction: "descending" },
-    server_sort: { ingress: "messages", connections: "connections", rejects: "rejects" },
-    empty: "No tenant has connected since the Shields started.",
-    async load(_, sort, signal) {
-      const answer = await ctx.api.get("/v1/tenants", { sort, limit: ROWS_MAX }, signal);
-      return { ...answer, rows: answer.tenants };
-    },
-  });
-}
+export const showTenants = listView({
+  title: "Tenants",
+  about: "The tenants of the bus, and their use since the Shields started.",
+  noun: ["tenant", "tenants"],
+  columns: COLUMNS,
+  key: ({ tenant_id }) => tenant_id,
+  sort: { id: "ingress", direction: "descending" },
+  server_sort: { ingress: "messages", connections: "connections", rejects: "rejects" },
+  empty: "No tenant has connected since the Shields started.",
+  path: "/v1/tenants",
+  query: MOST,
+});
 
 /** The settings of a tenant that change at run time: where they are read, and how they are shown. */
 const SETTINGS = [

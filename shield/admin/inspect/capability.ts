@@ -6,13 +6,9 @@ import {
   COUNT,
   ID,
   inPath,
-  inQuery,
-  LIMIT,
   list,
-  NODE,
   object,
   ref,
-  sortBy,
   TEXT,
   UNIX_MS,
 } from "../../openapi/openapi_parts.ts";
@@ -20,10 +16,13 @@ import type { Schema } from "../../openapi/openapi_parts.ts";
 import {
   cluster,
   clusterHistory,
+  CONNECTION_QUERY,
   ConnectionDetail,
   ConnectionRow,
   connections,
+  NODE_QUERY,
   TENANT_COLUMNS,
+  TENANT_QUERY,
   tenants,
 } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";
@@ -75,9 +74,9 @@ function propertiesOf({ properties }: Schema, left_out: string): Record<string, 
 
 const FIGURES = Object.fromEntries(TENANT_COLUMNS.map((name) => [name, COUNT]));
 
-/** The body of `POST /v1/config/reload`; without a node, all processes are asked. */
 /** A process takes seconds for a file with 10,000 room classes. */
 const RELOAD_TIMEOUT_MS = 5_000;
+/** The body of `POST /v1/config/reload`; without a node, all processes are asked. */
 const ReloadBody = z.strictObject({ node_id: Id.optional() });
 
 /** The routes of the admin API about the whole cluster. */
@@ -85,7 +84,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/cluster": {
     id: "getCluster",
     summary: "lists Shields and Brains with health, totals since their start, and gauges",
-    query: [NODE],
+    query: NODE_QUERY,
     answer: object({ now_ms: UNIX_MS, nodes: list(ref("Node")), silent: list(ID) }),
     refusals: [404, 429],
     scope: "bus",
@@ -94,7 +93,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/cluster/history": {
     id: "getClusterHistory",
     summary: "samples of the last five minutes of every Shield and Brain",
-    query: [NODE],
+    query: NODE_QUERY,
     answer: object({
       now_ms: UNIX_MS,
       every_ms: COUNT,
@@ -108,18 +107,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/connections": {
     id: "listConnections",
     summary: "lists the connected clients of all Shields",
-    query: [
-      inQuery("tenant", "only of this tenant"),
-      inQuery("user", "only of users with this id", {
-        type: "string",
-        minLength: 1,
-        maxLength: 256,
-      }),
-      inQuery("room", "only clients that are subscribed to this room"),
-      sortBy("unsent", "age", "messages"),
-      NODE,
-      LIMIT,
-    ],
+    query: CONNECTION_QUERY,
     answer: object({
       connections: list(ref("Connection")),
       total: COUNT,
@@ -156,7 +144,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/tenants": {
     id: "listTenants",
     summary: "lists tenants with their totals since the Shields started",
-    query: [sortBy("messages", "connections", "rejects"), NODE, LIMIT],
+    query: TENANT_QUERY,
     answer: object({
       tenants: list(object({ tenant_id: TEXT, ...FIGURES })),
       truncated: BOOLEAN,
@@ -186,7 +174,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/config": {
     id: "getConfig",
     summary: "shows the effective configuration of each process, and where its file differs",
-    query: [NODE],
+    query: NODE_QUERY,
     answer: object({ configs: list(ref("Config")), nodes: NODES }),
     refusals: [404, 429],
     scope: "bus",
@@ -205,7 +193,7 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/log": {
     id: "getLogLevels",
     summary: "shows the log levels of each process",
-    query: [NODE],
+    query: NODE_QUERY,
     answer: object({ levels: list(ref("Levels")), nodes: NODES }),
     refusals: [404, 429],
     scope: "bus",
@@ -225,10 +213,8 @@ const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
 
 /** Answers `GET /v1/config`. */
 async function config(context: ListContext, { url }: AdminCall): Promise<Answer> {
-  const { node } = readQuery(url, { node: Id.optional() });
-  const gathered = await context.asker.ask("config", NodeConfigAnswer, { to: node });
-  context.asker.require(node, gathered.nodes);
-  return configAnswer(gathered);
+  const { node } = readQuery(url, NODE_QUERY);
+  return configAnswer(await context.asker.askAt(node, "config", NodeConfigAnswer));
 }
 
 /**
@@ -239,11 +225,9 @@ async function reloadConfig(
   { by }: AdminCall,
   { node_id }: z.output<typeof ReloadBody>,
 ): Promise<Answer> {
-  const timeout_ms = RELOAD_TIMEOUT_MS;
-  const options = { params: { by }, to: node_id, is_order: true, timeout_ms } as const;
-  const gathered = await context.asker.ask("reload_config", NodeConfigAnswer, options);
-  context.asker.require(node_id, gathered.nodes);
-  return configAnswer(gathered);
+  const { asker } = context;
+  const options = { params: { by }, is_order: true, timeout_ms: RELOAD_TIMEOUT_MS } as const;
+  return configAnswer(await asker.askAt(node_id, "reload_config", NodeConfigAnswer, options));
 }
 
 /** A Brain in the process of a Shield has no configuration of its own to report. */

@@ -8,8 +8,9 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { History } from "../../durable/history/history.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { type Answer, ConnectionDetail, Done, type ListContext, ownOf } from "./lists.ts";
-import { Id, readQuery, requireId } from "../routing/query.ts";
+import { ConnectionDetail, Done, NODE_QUERY, ownOf } from "./lists.ts";
+import type { Answer, ListContext } from "./lists.ts";
+import { Id, readQuery } from "../routing/query.ts";
 import { askState } from "./reduced_room.ts";
 
 /** What details need of the process. */
@@ -32,10 +33,8 @@ function noConnection(connection_id: string, { silent }: AskedNodes): ArqonError
 /** Answers `GET /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another tenant. */
 export async function connection(
   { asker }: ListContext,
-  { url, names, only_tenant }: AdminCall,
+  { names: { connection: connection_id = "" }, only_tenant }: AdminCall,
 ): Promise<Answer> {
-  const connection_id = requireId(names.connection ?? "", "connection");
-  readQuery(url, {});
   const options = { params: { connection_id }, of: "shield" } as const;
   const { answers, nodes } = await asker.ask("connection", ConnectionDetail, options);
   for (const { node_id, value } of answers) {
@@ -48,10 +47,8 @@ export async function connection(
 /** Answers `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for a connection of another tenant. */
 export async function disconnect(
   { asker }: ListContext,
-  { url, names, by, only_tenant }: Pick<AdminCall, "url" | "names" | "by" | "only_tenant">,
+  { names: { connection: connection_id = "" }, by, only_tenant }: AdminCall,
 ): Promise<void> {
-  const connection_id = requireId(names.connection ?? "", "connection");
-  readQuery(url, {});
   const params = { connection_id, by, ...ownOf(only_tenant) };
   const options = { params, of: "shield", is_order: true } as const;
   const { answers, nodes } = await asker.ask("disconnect", Done, options);
@@ -76,13 +73,8 @@ async function storedOf(
 }
 
 /** Answers `GET /v1/rooms/{tenant}/{room}`; a room without subscribers has zeros. */
-export async function room(
-  context: DetailContext,
-  { url, tenant, names }: AdminCall,
-): Promise<Answer> {
+export async function room(context: DetailContext, { tenant, room }: AdminCall): Promise<Answer> {
   const { asker, classes } = context;
-  const room = requireId(names.room ?? "", "room");
-  readQuery(url, {});
   const [{ answers, nodes }, state, stored] = await Promise.all([
     asker.ask("room", RoomAnswer, { params: { tenant, room } }),
     askState(context, { tenant, room }),
@@ -121,8 +113,7 @@ export async function room(
 }
 
 /** Answers `GET /v1/limits`: the limits of this Shield, without secrets. */
-export function limits({ node_id, config }: DetailContext, { url }: AdminCall): Answer {
-  readQuery(url, {});
+export function limits({ node_id, config }: DetailContext): Answer {
   const { limits, presence, policy, durable, quota, brain, platform: { overseer } } = config;
   const shown = { node_id, limits, presence, policy, overseer, durable, brain };
   if (quota === undefined) return shown;
@@ -130,9 +121,8 @@ export function limits({ node_id, config }: DetailContext, { url }: AdminCall): 
   return { ...shown, quota: { ...rest, tenants: tenants.length } };
 }
 
-/** Throws `not-found` or `process-unavailable` if that node has not answered. */
-function requireAnswer(context: ListContext, node_id: string, nodes: AskedNodes): void {
-  context.asker.require(node_id, nodes);
+/** Throws `process-unavailable` if that node has not answered. */
+function requireAnswer(node_id: string, nodes: AskedNodes): void {
   if (nodes.answered.includes(node_id)) return;
   const detail = `no answer from ${node_id}; it may still drain within half a minute`;
   throw new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 });
@@ -147,9 +137,9 @@ export async function drain(
   { by }: Pick<AdminCall, "by">,
   { node_id }: z.output<typeof DrainBody>,
 ): Promise<Answer> {
-  const options = { params: { by }, to: node_id, is_order: true } as const;
-  const { answers, nodes } = await context.asker.ask("drain", Draining, options);
-  requireAnswer(context, node_id, nodes);
+  const options = { params: { by }, is_order: true } as const;
+  const { answers, nodes } = await context.asker.askAt(node_id, "drain", Draining, options);
+  requireAnswer(node_id, nodes);
   if (answers[0]?.value.draining === true) return { node_id, draining: true };
   throw new ArqonError(
     "settings-conflict",
@@ -159,9 +149,8 @@ export async function drain(
 
 /** Answers `GET /v1/log`. */
 export async function log(context: ListContext, { url }: AdminCall): Promise<Answer> {
-  const { node } = readQuery(url, { node: Id.optional() });
-  const { answers, nodes } = await context.asker.ask("log", NodeLevels, { to: node });
-  context.asker.require(node, nodes);
+  const { node } = readQuery(url, NODE_QUERY);
+  const { answers, nodes } = await context.asker.askAt(node, "log", NodeLevels);
   return { levels: answers.map(levelsOf), nodes };
 }
 
@@ -184,9 +173,9 @@ export async function setLog(
   { by }: Pick<AdminCall, "by">,
   { node_id, ...change }: z.output<typeof LogBody>,
 ): Promise<Answer> {
-  const options = { params: { ...change, by }, to: node_id, is_order: true } as const;
-  const { answers, nodes } = await context.asker.ask("set_log", NodeLevels, options);
-  if (node_id !== undefined) requireAnswer(context, node_id, nodes);
+  const options = { params: { ...change, by }, is_order: true } as const;
+  const { answers, nodes } = await context.asker.askAt(node_id, "set_log", NodeLevels, options);
+  if (node_id !== undefined) requireAnswer(node_id, nodes);
   if (!answers.some(({ value }) => value.known === true)) {
     const known = [...new Set(answers.flatMap(({ value }) => value.components))].sort();
     const detail = `component: ${JSON.stringify(change.component)} writes no log; known: ` +

@@ -6,8 +6,9 @@ import type { Env } from "../../../shared/env.ts";
 import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
 import type { ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { NodeSamples, SAMPLE_MS } from "../../../shared/cluster/cluster_samples.ts";
+import { about, ID } from "../../openapi/openapi_parts.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { Id, Limit, readQuery, requireId } from "../routing/query.ts";
+import { Id, Limit, OneNode, readQuery } from "../routing/query.ts";
 import { topOf, visitAll } from "../../../shared/containers/top.ts";
 import { z } from "zod";
 import { ArqonError, isId } from "@arqon/proto";
@@ -26,7 +27,11 @@ type ListCall = Pick<AdminCall, "url" | "only_tenant">;
 /** A JSON answer. */
 export type Answer = Readonly<Record<string, unknown>>;
 
-const Node = { node: Id.optional() };
+/** How a list is sorted: by one of these names, the first by default. */
+const sortBy = <const Names extends readonly [string, ...string[]]>(...names: Names) =>
+  z.enum(names).default(names[0] as never).describe("sort order, largest first");
+/** The query of what every process answers. */
+export const NODE_QUERY = { node: OneNode };
 
 /** The filter of questions for the admin of a single tenant: only that tenant. */
 export const ownOf = (only_tenant: string | undefined): { readonly tenant?: string } =>
@@ -34,9 +39,8 @@ export const ownOf = (only_tenant: string | undefined): { readonly tenant?: stri
 
 /** Answers `GET /v1/cluster`. */
 export async function cluster(context: ListContext, { url }: AdminCall): Promise<Answer> {
-  const { node } = readQuery(url, Node);
-  const { answers, nodes } = await context.asker.ask("node", ClusterNode, { to: node });
-  context.asker.require(node, nodes);
+  const { node } = readQuery(url, NODE_QUERY);
+  const { answers, nodes } = await context.asker.askAt(node, "node", ClusterNode);
   // A node's id is the sender's, whatever its answer contains.
   const shown = answers.map(({ node_id, kind, value }) => ({ ...value, node_id, kind }));
   return { now_ms: context.now(), nodes: shown, silent: nodes.silent };
@@ -44,10 +48,9 @@ export async function cluster(context: ListContext, { url }: AdminCall): Promise
 
 /** Answers `GET /v1/cluster/history`. */
 export async function clusterHistory(context: ListContext, { url }: AdminCall): Promise<Answer> {
-  const { node } = readQuery(url, Node);
+  const { node } = readQuery(url, NODE_QUERY);
   const schema = NodeSamples.nullable();
-  const { answers, nodes } = await context.asker.ask("samples", schema, { to: node });
-  context.asker.require(node, nodes);
+  const { answers, nodes } = await context.asker.askAt(node, "samples", schema);
   const shown = answers.flatMap(({ node_id, kind, value }) =>
     value === null ? [] : [{ ...value, node_id, kind }]
   );
@@ -68,12 +71,11 @@ export async function connections(
   context: ListContext,
   { url, only_tenant }: ListCall,
 ): Promise<Answer> {
-  const query = readQuery(url, { ...Node, ...ConnectionFilter, limit: Limit });
+  const query = readQuery(url, CONNECTION_QUERY);
   const { node, ...filter } = query;
-  const params = { ...filter, ...ownOf(only_tenant) };
-  const options = { params, to: node, of: "shield" } as const;
-  const { answers, nodes } = await context.asker.ask("connections", ConnectionAnswer, options);
-  context.asker.require(node, nodes);
+  const options = { params: { ...filter, ...ownOf(only_tenant) }, of: "shield" } as const;
+  const { asker } = context;
+  const { answers, nodes } = await asker.askAt(node, "connections", ConnectionAnswer, options);
   // A row belongs to the node that sent it, whatever it contains.
   const rows = answers.flatMap(({ node_id, value }) =>
     value.rows.map((row) => ({ ...row, node_id }))
@@ -135,15 +137,13 @@ function isCut(
 
 /** Answers `GET /v1/rooms`. */
 export async function rooms(context: ListContext, { url, only_tenant }: ListCall): Promise<Answer> {
-  const { node, limit, ...filter } = readQuery(url, { ...Node, ...RoomFilter, limit: Limit });
-  const params = { ...filter, ...ownOf(only_tenant) };
-  const options = { params, to: node, of: "shield" } as const;
-  const { answers, nodes } = await context.asker.ask("rooms", RoomAnswer, options);
-  context.asker.require(node, nodes);
+  const { node, limit, ...filter } = readQuery(url, ROOM_QUERY);
+  const options = { params: { ...filter, ...ownOf(only_tenant) }, of: "shield" } as const;
+  const { answers, nodes } = await context.asker.askAt(node, "rooms", RoomAnswer, options);
   const merged = await mergeRooms(answers);
   const { items } = await topOf(merged.values(), {
     limit,
-    score: (room) => params.sort === "messages" ? room.messages : room.subscribers,
+    score: (room) => filter.sort === "messages" ? room.messages : room.subscribers,
     name: ({ tenant_id, room_id }) => `${tenant_id}/${room_id}`,
   });
   const truncated = merged.size > items.length || isCut(answers);
@@ -203,10 +203,9 @@ export async function tenants(
   context: ListContext,
   { url, only_tenant }: ListCall,
 ): Promise<Answer> {
-  const { node, limit, sort } = readQuery(url, { ...Node, sort: TenantSort, limit: Limit });
-  const options = { params: { sort, ...ownOf(only_tenant) }, to: node, of: "shield" } as const;
-  const { answers, nodes } = await context.asker.ask("tenants", TenantAnswer, options);
-  context.asker.require(node, nodes);
+  const { node, limit, sort } = readQuery(url, TENANT_QUERY);
+  const options = { params: { sort, ...ownOf(only_tenant) }, of: "shield" } as const;
+  const { answers, nodes } = await context.asker.askAt(node, "tenants", TenantAnswer, options);
   const merged = await mergeTenants(answers);
   const { items } = await topOf(merged.values(), {
     limit,
@@ -245,16 +244,15 @@ export const ConnectionRow = z.strictObject({
 });
 export type ConnectionRow = z.output<typeof ConnectionRow>;
 
-/** How lists of connections are sorted: most unsent bytes, oldest, or most messages first. */
-const ConnectionSort = z.enum(["unsent", "age", "messages"]).default("unsent");
-
-/** A filter of connections. */
+/** A filter of connections, sorted by most unsent bytes, oldest, or most messages first. */
 export const ConnectionFilter = {
-  tenant: Id.optional(),
-  user: z.string().min(1).max(256).optional(),
-  room: Id.optional(),
-  sort: ConnectionSort,
+  tenant: Id.optional().describe("only of this tenant"),
+  user: z.string().min(1).max(256).optional().describe("only of users with this id"),
+  room: Id.optional().describe("only clients that are subscribed to this room"),
+  sort: sortBy("unsent", "age", "messages"),
 };
+/** The query of connections. */
+export const CONNECTION_QUERY = { ...ConnectionFilter, node: OneNode, limit: Limit };
 
 /** A Shield's connections. */
 const ConnectionAnswer = z.strictObject({
@@ -279,11 +277,14 @@ export type ConnectionDetail = z.output<typeof ConnectionDetail>;
 /** The answer to an action: whether its object existed and the action was done. */
 export const Done = z.strictObject({ done: z.boolean() });
 
-/** How lists of rooms are sorted: the most first. */
-const RoomSort = z.enum(["subscribers", "messages"]).default("subscribers");
-
 /** A filter of rooms. */
-export const RoomFilter = { tenant: Id.optional(), prefix: Id.optional(), sort: RoomSort };
+export const RoomFilter = {
+  tenant: Id.optional().describe("only of this tenant"),
+  prefix: Id.optional().describe("only rooms whose id has this prefix"),
+  sort: sortBy("subscribers", "messages"),
+};
+/** The query of rooms. */
+export const ROOM_QUERY = { ...RoomFilter, node: OneNode, limit: Limit };
 
 /** `[tenant_id, room_id, subscribers, durable, messages]`. */
 export const RoomRow = z.tuple([Id, Id, Count, z.boolean(), Count]);
@@ -302,8 +303,10 @@ export const CountsQuestion = z.strictObject({ tenant: Id, rooms: z.array(Id).ma
 /** The subscribers of each room on one Shield. */
 const CountsAnswer = z.array(Count).max(1_000);
 
-/** How lists of tenants are sorted: the most first. */
-export const TenantSort = z.enum(["messages", "connections", "rejects"]).default("messages");
+/** How lists of tenants are sorted. */
+export const TenantSort = sortBy("messages", "connections", "rejects");
+/** The query of tenants. */
+export const TENANT_QUERY = { sort: TenantSort, node: OneNode, limit: Limit };
 
 /** `[tenant_id, connections, users, rooms, ingress_messages, ingress_bytes, egress_messages, rejects]`. */
 export const TenantRow = z.tuple([
@@ -326,17 +329,19 @@ export const TenantAnswer = z.strictObject({
   truncated: z.boolean().optional(),
 });
 
-const ROOMS_MAX = 1_000;
-const LIMIT_ERROR = { error: `expected a whole number from 1 to ${ROOMS_MAX}` };
-
-const QUERY = {
-  tenant: Id.optional(),
+/** The query of stored rooms. */
+export const STORED_QUERY = {
+  tenant: Id.optional().describe("the tenant; absent: the token's tenant"),
   prefix: z.string().refine((text) => text === "" || isId(text), {
     error: "expected a prefix of room ids",
-  }).default(""),
-  after: Id.optional(),
-  limit: z.string().regex(/^[0-9]{1,4}$/, LIMIT_ERROR).transform(Number)
-    .refine((limit) => limit >= 1 && limit <= ROOMS_MAX, LIMIT_ERROR).default(100),
+  }).default("").meta(
+    about("only rooms whose id has this prefix; empty: all", {
+      ...ID,
+      pattern: "^[A-Za-z0-9_~:=-]{0,64}$",
+    }),
+  ),
+  after: Id.optional().describe("`next` of the previous answer: only rooms after this one"),
+  limit: Limit,
 };
 
 /** What listing stored rooms needs of the process. */
@@ -352,7 +357,7 @@ export async function storedRooms(
   { logs, classes }: StoredRoomsContext,
   { url, only_tenant, tenant_id: own }: AdminCall,
 ): Promise<Answer> {
-  const { tenant = only_tenant ?? own, prefix, after = "", limit } = readQuery(url, QUERY);
+  const { tenant = only_tenant ?? own, prefix, after = "", limit } = readQuery(url, STORED_QUERY);
   // Without a durable class there is no log to ask.
   const { rooms, more } = classes.retentionOf(tenant) === undefined
     ? { rooms: [], more: false }
@@ -363,10 +368,9 @@ export async function storedRooms(
 /** Trims the log of a durable room. Rejects with `not-found` for a room without a log, and as `storedRooms` does. */
 export async function trimStored(
   { logs, classes }: StoredRoomsContext,
-  { tenant, names }: AdminCall,
+  { tenant, room: room_id }: AdminCall,
   { before }: { readonly before?: number | undefined },
 ): Promise<Answer> {
-  const room_id = requireId(names.room ?? "", "room");
   if (!classes.of(tenant, room_id).durable || reservedRoom(room_id) !== undefined) {
     throw new ArqonError("not-found", `${room_id} is not a durable room`);
   }

@@ -5,12 +5,12 @@ import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import type { Admin } from "../routing/admin_scope.ts";
 import { ConnectionTable } from "../../connection/connection_table.ts";
-import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stats.ts";
 import { operator, tenantAdmin } from "../routing/testing/admin.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { type InspectedParts, shieldAnswers } from "./start.ts";
 import { tenants } from "./lists.ts";
+import { binding, outcomeOf } from "../../policy/testing/modules.ts";
 import { policyStats } from "../../policy/policy_stats.ts";
 import { POLICIES_MAX, PolicyTable } from "../../policy/policy_table.ts";
 
@@ -40,7 +40,7 @@ function cluster(handlers: AnswerHandlers) {
 
 function call(admin: Admin, path: string): AdminCall {
   const request = new Request(`http://admin${path}`);
-  return { ...admin, request, url: new URL(request.url), names: {}, tenant: "" };
+  return { ...admin, request, url: new URL(request.url), names: {}, tenant: "", room: "" };
 }
 
 /** Answers of a Shield without clients. */
@@ -73,21 +73,8 @@ Deno.test("a tenant with the name of the shared row is not shown the shared figu
   assert.deepEqual(own.tenants, []);
 });
 
-const binding = (name: string): PolicyBinding => ({
-  name,
-  sha256: "a".repeat(64),
-  room: "*",
-  hooks: ["on_message"],
-  order: 0,
-  mode: "enforce",
-  percent: 1,
-});
-
 function judged(table: PolicyTable, tenant_id: string, name: string): void {
-  const outcome = { name, allowed: true, code: 0, reason: "", fault: undefined } as const;
-  table.record({ tenant_id, hook: "on_message", chain: [binding(name)] }, [
-    { ...outcome, mode: "enforce", fuel: 1, instance_fuel: 0, duration_ms: 1 },
-  ]);
+  table.record({ tenant_id, hook: "on_message", chain: [binding({ name })] }, [outcomeOf(name)]);
 }
 
 Deno.test("policies beyond the bound are counted together, and hidden from tenants' admins", async () => {

@@ -18,9 +18,10 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Env } from "../../../shared/env.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { Id, readQuery, requireId } from "../routing/query.ts";
+import { Id, readQuery } from "../routing/query.ts";
 import { type Answer, type ListContext, type StoredRoomsContext, trimStored } from "./lists.ts";
 import { z } from "zod";
+import { about, integer, TEXT } from "../../openapi/openapi_parts.ts";
 import {
   PAST_COMMAND,
   PAST_VALUES,
@@ -66,9 +67,8 @@ const PROGRAM = /^(?:program|module)-[0-9a-f]{64}$/;
 /** Throws `not-found` for a room without a reducer, before anything is opened. */
 function reducedOf(
   { classes }: Pick<ReducedRoomContext, "classes">,
-  { tenant, names }: AdminCall,
+  { tenant, room: room_id }: AdminCall,
 ): Reduced {
-  const room_id = requireId(names.room ?? "", "room");
   const { reducer } = classes.of(tenant, room_id);
   if (reducer !== undefined && reducerRoomOf(room_id) !== undefined) {
     return { tenant_id: tenant, room_id, reducer };
@@ -137,9 +137,8 @@ export async function reducedRoom(
 /** Answers `GET /v1/tenants/{tenant}/rooms/cut-off`. Rejects with `brain-unavailable` when no Brain answers. */
 export async function cutOffRooms(
   { asker }: ListContext,
-  { tenant, url }: AdminCall,
+  { tenant }: AdminCall,
 ): Promise<Answer> {
-  readQuery(url, {});
   const options = { params: { tenant }, of: "brain" } as const;
   const { answers, nodes } = await asker.ask("cut_off", CutOffAnswer, options);
   if (answers.length === 0) {
@@ -216,21 +215,30 @@ async function ask(
   return { tenant_id, room_id, ...await askOwner(context, own) };
 }
 
-const Range = z.string().regex(/^[0-9]{1,4}$/).transform(Number)
-  .refine((limit) => limit >= 1 && limit <= PAST_VALUES_MAX, {
-    error: `expected a whole number from 1 to ${PAST_VALUES_MAX}`,
-  }).default(PAST_VALUES);
+/** The query of a room's past. */
+export const PAST_QUERY = {
+  offset: WholeText.optional().meta(
+    about("the values after this entry; 0: before the first", integer(0)),
+  ),
+  time_ms: WholeText.optional().meta(
+    about("the values at this time, by the room's clock", integer(0)),
+  ),
+  prefix: z.string().max(256).default("").meta(
+    about("only values whose keys have this prefix", TEXT),
+  ),
+  after: z.base64().max(512).default("").meta(
+    about("only values after this key, which is `next` of the previous page", TEXT),
+  ),
+  limit: z.string().regex(/^[0-9]{1,4}$/).transform(Number)
+    .refine((limit) => limit >= 1 && limit <= PAST_VALUES_MAX, {
+      error: `expected a whole number from 1 to ${PAST_VALUES_MAX}`,
+    }).default(PAST_VALUES).meta(about("number of values", integer(1, 1_000, 200))),
+};
 
 /** Answers `GET /v1/rooms/{tenant}/{room}/past`. */
 export async function roomPast(context: ReducedPastContext, call: AdminCall): Promise<Answer> {
   const at = reducedOf(context, call);
-  const { offset, time_ms, prefix, after, limit } = readQuery(call.url, {
-    offset: WholeText.optional(),
-    time_ms: WholeText.optional(),
-    prefix: z.string().max(256).default(""),
-    after: z.base64().max(512).default(""),
-    limit: Range,
-  });
+  const { offset, time_ms, prefix, after, limit } = readQuery(call.url, PAST_QUERY);
   if (offset !== undefined && time_ms !== undefined) {
     throw new ArqonError("invalid-settings", BOTH);
   }
@@ -260,7 +268,7 @@ export async function trimRoom(
   call: AdminCall,
   body: z.output<typeof TrimBody>,
 ): Promise<Answer> {
-  const { tenant: tenant_id, names: { room = "" } } = call;
+  const { tenant: tenant_id, room } = call;
   const done = context.classes.of(tenant_id, room).reducer === undefined
     ? await trimStored(context, call, body)
     : await ask(context, reducedOf(context, call), call, { action: "trim", ...body });
@@ -310,9 +318,8 @@ export async function askState(
 /** Answers `GET /v1/rooms/{tenant}/{room}/messages`, with the same parameters as for clients. */
 export async function roomHistory(
   { history, log }: ContentsContext,
-  { url, tenant, names, by }: AdminCall,
+  { url, tenant, room, by }: AdminCall,
 ): Promise<Response> {
-  const room = requireId(names.room ?? "", "room");
   if (history === undefined) throw new ArqonError("not-durable", room);
   const page = await history.read(tenant, room, rangeOfParams(url.searchParams, history.limits));
   log.info("an operator reads the history of a room", { tenant_id: tenant, room, by });
@@ -332,9 +339,8 @@ const NO_STATE: NonNullable<NonNullable<StateAnswer>["document"]> = {
 /** Answers `GET /v1/rooms/{tenant}/{room}/state` with all keys, and with `?key=` the value of one. */
 export async function roomState(
   context: ContentsContext,
-  { url, tenant, names, by }: AdminCall,
+  { url, tenant, room, by }: AdminCall,
 ): Promise<Response> {
-  const room = requireId(names.room ?? "", "room");
   const { key } = readQuery(url, {
     key: z.string().min(1).max(context.config.limits.field_bytes).optional(),
   });

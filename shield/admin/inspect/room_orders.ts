@@ -19,7 +19,7 @@ import { readValueAndText } from "../../../shared/listeners/request_body.ts";
 import { policyHeaders } from "../../auth/request_headers.ts";
 import { type IngressContext, takeIngress } from "../../rates/http_rates.ts";
 import { bodyOf } from "../../openapi/openapi_parts.ts";
-import { checked, Id, requireId } from "../routing/query.ts";
+import { checked, Id } from "../routing/query.ts";
 import type { Answer } from "./lists.ts";
 
 /** What orders need of the process. */
@@ -121,10 +121,9 @@ export async function askOwner(
 const ordering = <Body extends object>(name: "room.kick" | "room.ban") =>
 async (
   context: OrderContext,
-  { tenant: tenant_id, by, names }: AdminCall,
+  { tenant: tenant_id, room: room_id, by }: AdminCall,
   data: Body,
 ): Promise<Answer> => {
-  const room_id = requireId(names.room ?? "", "room");
   const { version } = await askOwner(context, { tenant_id, room_id, by, name, data });
   context.log.info(`an operator's ${name}`, { tenant_id, room: room_id, ...data, by });
   return { tenant_id, room_id, version, ...data };
@@ -145,8 +144,7 @@ export async function publishTest(
   text: string,
 ): Promise<Response> {
   const { path, flushes, log } = context;
-  const { tenant: tenant_id, by, names, client, request } = call;
-  const room_id = requireId(names.room ?? "", "room");
+  const { tenant: tenant_id, room: room_id, by, client, request } = call;
   const envelope = envelopeOf(context, messageFrame(text, room_id));
   const identity = { ...client.identity, tenant_id };
   takeIngress(context, identity, "http_publish", envelope.size_bytes);

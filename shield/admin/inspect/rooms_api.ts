@@ -10,6 +10,7 @@ import {
   cutOffRooms,
   ForkBody,
   forkRoom,
+  PAST_QUERY,
   reducedObject,
   reducedRoom,
   RepairBody,
@@ -23,8 +24,9 @@ import {
 import type { ContentsContext, ReducedPastContext } from "./reduced_room.ts";
 import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
 import type { OrderContext } from "./room_orders.ts";
-import { type Answer, rooms, storedRooms, type StoredRoomsContext } from "./lists.ts";
-import { checked, readQuery, requireId } from "../routing/query.ts";
+import { ROOM_QUERY, rooms, STORED_QUERY, storedRooms } from "./lists.ts";
+import type { Answer, StoredRoomsContext } from "./lists.ts";
+import { checked } from "../routing/query.ts";
 import type { Tails } from "./tail.ts";
 import {
   answerOf,
@@ -33,12 +35,9 @@ import {
   ID,
   inQuery,
   integer,
-  LIMIT,
   list,
-  NODE,
   object,
   ref,
-  sortBy,
   TEXT,
   UNIX_MS,
 } from "../../openapi/openapi_parts.ts";
@@ -119,13 +118,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms": {
     id: "listRooms",
     summary: "lists rooms with subscribers on all Shields",
-    query: [
-      inQuery("tenant", "only of this tenant"),
-      inQuery("prefix", "only rooms whose id has this prefix"),
-      sortBy("subscribers", "messages"),
-      NODE,
-      LIMIT,
-    ],
+    query: ROOM_QUERY,
     answer: object({ rooms: list(object(ROOM)), truncated: BOOLEAN, nodes: NODES }),
     refusals: [404, 429],
     scope: "own",
@@ -134,19 +127,10 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms/stored": {
     id: "listStoredRooms",
     summary: "lists durable rooms with messages by name, including rooms without subscribers",
-    query: [
-      inQuery("tenant", "the tenant; absent: the token's tenant"),
-      inQuery("prefix", "only rooms whose id has this prefix; empty: all", {
-        ...ID,
-        pattern: "^[A-Za-z0-9_~:=-]{0,64}$",
-      }),
-      inQuery("after", "`next` of the previous answer: only rooms after this one"),
-      LIMIT,
-    ],
+    query: STORED_QUERY,
     answer: object({ tenant_id: ID, rooms: list(ID), next: orNull(ID) }),
     refusals: [503],
     scope: "own",
-    is_query_strict: true,
     handle: reading(storedRooms),
   },
   "GET /v1/rooms/{tenant}/{room}": {
@@ -290,13 +274,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     id: "getRoomPast",
     summary:
       "shows the values of a room with a reducer after an entry of its log, or at a time, and what the entry changed",
-    query: [
-      inQuery("offset", "the values after this entry; 0: before the first", integer(0)),
-      inQuery("time_ms", "the values at this time, by the room's clock", integer(0)),
-      inQuery("prefix", "only values whose keys have this prefix", TEXT),
-      inQuery("after", "only values after this key, which is `next` of the previous page", TEXT),
-      inQuery("limit", "number of values", integer(1, 1_000, 200)),
-    ],
+    query: PAST_QUERY,
     answer: object({
       ...IN_ROOM,
       offset: COUNT,
@@ -402,9 +380,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
 };
 
 async function tail(context: InspectContext, call: AdminCall): Promise<Response> {
-  readQuery(call.url, {});
-  const { tenant: tenant_id, names, by, only_tenant } = call;
-  const room_id = requireId(names.room ?? "", "room");
+  const { tenant: tenant_id, room: room_id, by, only_tenant } = call;
   const is_operator = only_tenant === undefined;
   const stream = await context.tails.open({ tenant_id, room_id, by, is_operator });
   return withoutEnd(new Response(stream, { headers: { "content-type": "text/event-stream" } }));

@@ -2,18 +2,7 @@
 import type { Capability } from "../../capability.ts";
 import { REVOCATION_ROUTES, revokeTokens } from "./revocations_api.ts";
 import { receiveSignals, startSignalWrites } from "./signal_writes.ts";
-import {
-  answerOf,
-  BOOLEAN,
-  COUNT,
-  ID,
-  inQuery,
-  LIMIT,
-  list,
-  object,
-  TENANT,
-  TEXT,
-} from "../../openapi/openapi_parts.ts";
+import { answerOf, BOOLEAN, COUNT, ID, list, object } from "../../openapi/openapi_parts.ts";
 import { z } from "zod";
 import { banKey, decodeBan, EVERY_ROOM, isUserId } from "../../../shared/records/bans.ts";
 import type { Env } from "../../../shared/env.ts";
@@ -49,19 +38,23 @@ const ShownBan = z.strictObject({
 type ShownBan = z.output<typeof ShownBan>;
 
 const User = z.string().refine(isUserId, { error: "expected a user id of 1 to 128 bytes" });
-const Wanted = { tenant: Id.optional(), room: Id.optional(), user: User.optional(), limit: Limit };
-const Lifted = { tenant: Id, room: Id.optional(), user: User };
+const Wanted = {
+  tenant: Id.optional().describe("only of this tenant"),
+  room: Id.optional().describe("only bans of this room alone"),
+  user: User.optional().describe("only of users with this id"),
+  limit: Limit,
+};
+const Lifted = {
+  tenant: Id.describe("the tenant"),
+  user: User.describe("the user's id"),
+  room: Id.optional().describe("the room; absent: the ban of the whole tenant"),
+};
 
 const BAN_ROUTES = new AdminTable<BansAdminContext>("bans", {
   "GET /v1/bans": {
     id: "listBans",
     summary: "lists bans from tenants and from rooms",
-    query: [
-      inQuery("tenant", "only of this tenant"),
-      inQuery("room", "only bans of this room alone"),
-      inQuery("user", "only of users with this id", TEXT),
-      LIMIT,
-    ],
+    query: Wanted,
     answer: object({
       node_id: ID,
       bans: list(answerOf(ShownBan)),
@@ -75,11 +68,7 @@ const BAN_ROUTES = new AdminTable<BansAdminContext>("bans", {
     audit: "ban.lift",
     id: "liftBan",
     summary: "lifts the ban of a user from a room, or without ?room= from the tenant",
-    query: [
-      TENANT,
-      inQuery("user", "the user's id", TEXT, true),
-      inQuery("room", "the room; absent: the ban of the whole tenant"),
-    ],
+    query: Lifted,
     answer: object({ node_id: ID, tenant: ID, lifted: BOOLEAN }),
     scope: "tenant-in-query",
     handle: lift,

@@ -12,6 +12,26 @@ import { templateNames, templateShape } from "../../../shared/path_template.ts";
 import { requireId, requireKnown } from "./query.ts";
 import { RequestRecord } from "./request_record.ts";
 
+type Naming = (call: Pick<AdminCall, "url" | "names">) => readonly string[];
+const nowhere: Naming = () => [];
+const inQuery: Naming = ({ url }) => url.searchParams.getAll("tenant");
+
+/** The tenants that a request names in the place that its scope declares, even if the request is otherwise invalid. */
+const NAMED_TENANTS: Readonly<Record<RouteScope, Naming>> = {
+  bus: nowhere,
+  shared: nowhere,
+  own: inQuery,
+  "tenant-in-path": ({ names }) => names.tenant === undefined ? [] : [names.tenant],
+  "tenant-in-query": inQuery,
+  // Text that is not a subject belongs to no tenant.
+  "tenant-in-subject": ({ url }) =>
+    url.searchParams.getAll("subject").map((one) => parseRoomSubject(one)?.tenantId ?? ""),
+  "tenant-in-body": nowhere,
+};
+
+/** Parameters of paths that are ids. */
+const IDS = ["tenant", "room", "connection"] as const;
+
 interface CompiledPath {
   readonly shape: RegExp;
   readonly names: readonly string[];
@@ -73,7 +93,7 @@ export class AdminRouter {
     const found = this.#find(url.pathname);
     const method = found.get(request.method);
     if (method === undefined) return noRoute(url.pathname, request.method, [...found.keys()]);
-    return await answerBy(method, { ...admin, request, url }, request, admin);
+    return await answerBy(method, { ...admin, request, url }, request);
   }
 
   /** The methods of every template that matches: a policy may have the name of another path. */
@@ -99,15 +119,15 @@ function noRoute(path: string, method: string, allowed: readonly string[]): Resp
 
 async function answerBy(
   { route, names }: FoundRoute,
-  head: Omit<AdminCall, "names" | "tenant">,
+  head: Omit<AdminCall, "names" | "tenant" | "room">,
   request: Request,
-  admin: Admin,
 ): Promise<Response> {
-  const record = new RequestRecord(admin, request);
-  const call = { ...head, names, tenant: names.tenant ?? "" };
+  const record = new RequestRecord(head, request);
+  const { tenant = "", room = "" } = names;
+  const call = { ...head, names, tenant, room };
   let response: Response;
   try {
-    response = await permitted(route, call, admin, record);
+    response = await permitted(route, call, record);
   } catch (error) {
     response = refusal(route, call, error);
   }
@@ -118,25 +138,24 @@ async function answerBy(
 async function permitted(
   route: ServedRoute,
   call: AdminCall,
-  admin: Admin,
   record: RequestRecord,
 ): Promise<Response> {
   const { url, names } = call;
-  const named = namedTenants(route.scope, call);
+  const named = NAMED_TENANTS[route.scope](call);
   // Also what operators alone may do is about the tenant of its path.
   record.find(route.audit, named[0] ?? names.tenant);
   if (route.scope === "tenant-in-body") {
     requireKnown(url, route.query);
     const { tenant, answer } = await route.read(call);
     record.name(tenant);
-    requireScope(route.scope, admin, [tenant]);
+    requireScope(route.scope, call, [tenant]);
     record.takeRate();
     await record.begin();
     return await answer();
   }
-  requireScope(route.scope, admin, named);
+  requireScope(route.scope, call, named);
   if (!route.is_query_strict) requireKnown(url, route.query);
-  if (names.tenant !== undefined) requireId(names.tenant, "tenant");
+  for (const name of IDS) if (names[name] !== undefined) requireId(names[name], name);
   record.takeRate();
   await record.begin();
   return await route.handle(call);
@@ -148,30 +167,4 @@ function refusal({ refusalOf, log }: ServedRoute, { url }: AdminCall, error: unk
     : refusalOf(error) ?? problemResponse(new ArqonError("internal"));
   if (response.status === 500) log.error("admin request failed", { path: url.pathname, error });
   return response;
-}
-
-/**
- * The tenants that a request names in the place that its route's scope declares, even if the request is otherwise
- * invalid.
- */
-function namedTenants(
-  scope: RouteScope,
-  { url: { searchParams }, names }: Pick<AdminCall, "url" | "names">,
-): readonly string[] {
-  switch (scope) {
-    case "tenant-in-path":
-      return names.tenant === undefined ? [] : [names.tenant];
-    case "own":
-    case "tenant-in-query":
-      return searchParams.getAll("tenant");
-    case "tenant-in-subject":
-      // Text that is not a subject belongs to no tenant.
-      return searchParams.getAll("subject").map((one) => parseRoomSubject(one)?.tenantId ?? "");
-    case "bus":
-    case "shared":
-    case "tenant-in-body":
-      return [];
-    default:
-      return scope satisfies never;
-  }
 }

@@ -6,7 +6,8 @@
 import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Admin, RouteScope } from "./admin_scope.ts";
-import { bodyOf, type DescribedBody, type RouteAbout } from "../../openapi/openapi_parts.ts";
+import { bodyOf, namesOf } from "../../openapi/openapi_parts.ts";
+import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
 
 /** A request without its body: a handler gets the body only by `withBody`, which describes it. */
 export type RequestHead = Pick<Request, "headers" | "method" | "signal" | "url">;
@@ -15,10 +16,11 @@ export type RequestHead = Pick<Request, "headers" | "method" | "signal" | "url">
 export interface AdminCall extends Admin {
   readonly request: RequestHead;
   readonly url: URL;
-  /** The path's parameters by name, decoded; only `tenant` is checked. */
+  /** The path's parameters by name, decoded; only tenants, rooms and connections are checked. */
   readonly names: Readonly<Record<string, string>>;
-  /** The tenant of the path; "" if it has none. */
+  /** The tenant and the room of the path; "" if it has none. */
   readonly tenant: string;
+  readonly room: string;
 }
 
 /** Answers one method of one path. */
@@ -201,7 +203,7 @@ export class AdminTable<C extends { readonly log: Logger }> {
 /** The method and path of a route, and the parameters that it knows. */
 function nameOf(name: string, { query = [] }: Pick<RouteAbout, "query">) {
   const [method = "", template = ""] = name.split(" ");
-  return { method, template, query: query.map(({ name }) => name) };
+  return { method, template, query: namesOf(query) };
 }
 
 function boundTo<C>(context: C, route: Answering<C>): BoundHandler {

@@ -60,29 +60,15 @@ export function requireScope(
   { only_tenant }: Pick<Admin, "only_tenant">,
   named: readonly string[],
 ): void {
-  if (only_tenant === undefined) return;
-  const is_own = named.every((tenant) => tenant === only_tenant);
-  switch (scope) {
-    case "shared":
-      return;
-    case "own":
-      if (is_own) return;
-      break;
-    case "tenant-in-path":
-    case "tenant-in-query":
-    case "tenant-in-subject":
-    case "tenant-in-body":
-      if (is_own && named.length > 0) return;
-      break;
-    case "bus":
-    case undefined:
-      throw new ArqonError(
-        "role-forbidden",
-        `this is for operators of the whole bus, and admins of tenant ${only_tenant} are not operators ` +
-          "([admin] operator_tenants)",
-      );
-    default:
-      scope satisfies never;
+  if (only_tenant === undefined || scope === "shared") return;
+  if (scope === undefined || scope === "bus") {
+    throw new ArqonError(
+      "role-forbidden",
+      `this is for operators of the whole bus, and admins of tenant ${only_tenant} are not operators ` +
+        "([admin] operator_tenants)",
+    );
   }
+  const is_named = scope === "own" || named.length > 0;
+  if (is_named && named.every((tenant) => tenant === only_tenant)) return;
   throw new ArqonError("tenant-mismatch", `this admin may act on tenant ${only_tenant} only`);
 }

@@ -5,23 +5,35 @@
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import { problemText } from "../../../shared/problem.ts";
+import { about, integer, TEXT } from "../../openapi/openapi_parts.ts";
 
 /** The most rows of one answer. */
 export const ROWS_MAX = 1_000;
-const ROWS = 100;
 /** Longest value that a refusal repeats, in UTF-16 units. */
 const SHOWN_UNITS = 60;
 
 /** 1 to 64 of `[A-Za-z0-9_~:=-]`. */
 export const Id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
   .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
+/** A number of rows from 1 to `most`. */
+export const limitOf = (most: number, preset: number, description: string) => {
+  const error = `expected a whole number from 1 to ${most}`;
+  return z.string().regex(/^[0-9]{1,5}$/, { error }).transform(Number)
+    .refine((limit) => limit >= 1 && limit <= most, { error }).default(preset)
+    .meta(about(description, integer(1, most, preset)));
+};
 /** The requested number of rows. */
-export const Limit = z.string().regex(/^[0-9]{1,5}$/, { error: limitError() }).transform(Number)
-  .refine((limit) => limit >= 1 && limit <= ROWS_MAX, { error: limitError() }).default(ROWS);
-
-function limitError(): string {
-  return `expected a whole number from 1 to ${ROWS_MAX}`;
-}
+export const Limit = limitOf(ROWS_MAX, 100, "number of rows");
+/** The only node that is asked. */
+export const OneNode = Id.optional().describe("only this Shield or Brain");
+/** A text of at most this many units. */
+export const boundedText = (units: number, description: string) =>
+  z.string().min(1).max(units).optional().meta(about(description, TEXT));
+/** A whole number of at least 0. */
+export const wholeNumber = (description: string) =>
+  z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" }).transform(Number)
+    .refine(Number.isSafeInteger, { error: "expected a whole number" }).optional()
+    .meta(about(description, integer(0)));
 
 const quoted = (text: string) => JSON.stringify(text.slice(0, SHOWN_UNITS));
 
@@ -40,16 +52,9 @@ export function requireKnown({ searchParams }: URL, known: readonly string[]): v
   }
 }
 
-/**
- * The query, validated by the schema of its parameters. Throws `invalid-settings` for unknown, repeated and invalid
- * parameters.
- */
-export function readQuery<S extends z.ZodRawShape>(url: URL, shape: S): z.output<z.ZodObject<S>> {
-  requireKnown(url, Object.keys(shape));
-  const parsed = z.strictObject(shape).safeParse(Object.fromEntries(url.searchParams));
-  if (!parsed.success) throw new ArqonError("invalid-settings", problemText(parsed.error));
-  return parsed.data as z.output<z.ZodObject<S>>;
-}
+/** The query, validated by the schemas of its parameters; the router has checked their names. Throws as `checked` does. */
+export const readQuery = <S extends z.ZodRawShape>(url: URL, shape: S) =>
+  checked(Object.fromEntries(url.searchParams), z.strictObject(shape));
 
 /** One decoded part of a path. Throws `invalid-settings` if it is not an id. */
 export function requireId(text: string, what: string): string {

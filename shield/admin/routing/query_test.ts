@@ -1,11 +1,17 @@
 /** Queries of the admin API: refusals name what is wrong and what is expected. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { Limit, readQuery, requireId } from "./query.ts";
+import { Limit, readQuery, requireId, requireKnown } from "./query.ts";
 import { ConnectionFilter } from "../inspect/lists.ts";
 
 const SHAPE = { ...ConnectionFilter, limit: Limit };
-const read = (query: string) => readQuery(new URL(`http://x/v1/connections?${query}`), SHAPE);
+
+/** As the router does before a handler. */
+function read(query: string) {
+  const url = new URL(`http://x/v1/connections?${query}`);
+  requireKnown(url, Object.keys(SHAPE));
+  return readQuery(url, SHAPE);
+}
 
 function refused(run: () => unknown, text: RegExp): void {
   assert.throws(run, (error) => {

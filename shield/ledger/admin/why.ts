@@ -4,11 +4,11 @@
  * `shield/journal/` the decisions.
  */
 import {
+  about,
   answerOf,
   BOOLEAN,
   COUNT,
   ID,
-  inQuery,
   list,
   object,
   ref,
@@ -39,7 +39,7 @@ import { FormerAnswers } from "./why_former.ts";
 import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../capability.ts";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
-import { Id, readQuery } from "../../admin/routing/query.ts";
+import { boundedText, Id, readQuery } from "../../admin/routing/query.ts";
 import { bothOf, Clocks, firstOf, type FoundMessage, WhyQuestions } from "./why_ask.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { readable } from "../../../shared/spine/contract/read_page.ts";
@@ -59,24 +59,26 @@ const LOG_MS = 900;
 const LOG_AT_MS = 300;
 
 const QUERY = {
-  tenant: Id.optional(),
-  trace: Hex.optional(),
-  twist: Hex.optional(),
-  message_id: z.string().min(1).max(1_024).optional(),
-  room: Id.optional(),
+  tenant: Id.optional().describe("the tenant; absent: the token's tenant"),
+  trace: Hex.optional().meta(about("messages with this trace id", TEXT)),
+  twist: Hex.optional().meta(about("the message with this X-Twist-ID", TEXT)),
+  message_id: boundedText(1_024, "messages with this message_id"),
+  room: Id.optional().describe("the room; required with offset and since_ms"),
   // Offset 0 names no message: all messages of rooms that are not durable have it.
   offset: Number_("an offset above 0").refine((offset) => offset > 0, "expected an offset above 0")
-    .optional(),
-  user: z.string().min(1).max(256).optional(),
-  connection: Id.optional(),
-  address: z.string().min(1).max(100).optional(),
-  since_ms: Number_("Unix milliseconds").optional(),
+    .optional().meta(about("the message at this offset", COUNT)),
+  user: boundedText(256, "the outcome for the connections of this user"),
+  connection: Id.optional().describe("the outcome for this connection"),
+  address: boundedText(100, "refused handshakes and operations from this address"),
   after: z.string().transform((text, context) => {
     const place = parsePlace(text);
     if (place !== undefined) return place;
     context.addIssue({ code: "custom", message: "expected `way_in.next` of a previous answer" });
     return z.NEVER;
-  }).optional(),
+  }).optional().meta(about("`way_in.next` of the previous answer: continues in the journal", TEXT)),
+  since_ms: Number_("Unix milliseconds").optional().meta(
+    about("with room and user or connection: all messages since then", UNIX_MS),
+  ),
 };
 type Query = z.output<z.ZodObject<typeof QUERY>>;
 
@@ -111,19 +113,7 @@ export const WHY_ROUTES = new AdminTable<WhyContext>("cluster", {
     audit: "why.read",
     id: "why",
     summary: "explains how a message was admitted and its outcome, or those of a user's messages",
-    query: [
-      inQuery("tenant", "the tenant; absent: the token's tenant"),
-      inQuery("trace", "messages with this trace id", TEXT),
-      inQuery("twist", "the message with this X-Twist-ID", TEXT),
-      inQuery("message_id", "messages with this message_id", TEXT),
-      inQuery("room", "the room; required with offset and since_ms"),
-      inQuery("offset", "the message at this offset", COUNT),
-      inQuery("user", "the outcome for the connections of this user", TEXT),
-      inQuery("connection", "the outcome for this connection"),
-      inQuery("address", "refused handshakes and operations from this address", TEXT),
-      inQuery("after", "`way_in.next` of the previous answer: continues in the journal", TEXT),
-      inQuery("since_ms", "with room and user or connection: all messages since then", UNIX_MS),
-    ],
+    query: QUERY,
     answer: object({
       tenant_id: ID,
       way_in: { anyOf: [answerOf(WayIn), { type: "null" }] },

@@ -6,8 +6,8 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
 import { listingAnswer } from "../../../shared/http1/answer.ts";
-import { Id, readQuery } from "../../admin/routing/query.ts";
-import { answerOf, ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
+import { Id, readQuery, wholeNumber } from "../../admin/routing/query.ts";
+import { about, answerOf, ID, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
 import { BUDGET_ROUTES, type BudgetsAdminContext, type UsageAdminContext } from "./budgets_api.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
 import { USAGE_UNITS } from "../../../shared/usage/units.ts";
@@ -16,8 +16,6 @@ const USAGE_ROWS_MAX = 10_000;
 const DAY_MS = 86_400_000;
 const NO_STORE = { "cache-control": "no-store" };
 
-const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })
-  .transform(Number).refine(Number.isSafeInteger, { error: "expected a whole number" });
 const By = z.string().transform((text, context): readonly UsageBy[] => {
   const names = text === "" ? [] : text.split(",");
   const known = names.filter((name): name is UsageBy => USAGE_BY.some((by) => by === name));
@@ -27,10 +25,12 @@ const By = z.string().transform((text, context): readonly UsageBy[] => {
   return z.NEVER;
 });
 const Wanted = {
-  tenant: Id.optional(),
-  by: By.default([]),
-  since_ms: whole.optional(),
-  until_ms: whole.optional(),
+  tenant: Id.optional().describe("the tenant; absent: the token's tenant"),
+  by: By.default([]).meta(
+    about(`separated by some of ${USAGE_BY.join(", ")}, with commas between them`, TEXT),
+  ),
+  since_ms: wholeNumber("usage that ends after this time; absent: of the last day"),
+  until_ms: wholeNumber("usage that begins before this time; absent: all later usage"),
 };
 
 const amount = z.number();
@@ -38,19 +38,13 @@ const Amounts = z.strictObject({
   ...Object.fromEntries(USAGE_UNITS.map((unit) => [unit, amount])),
   cost: amount,
 });
-const TIME = { type: "integer", minimum: 0 };
 /** The routes of the usage ledger, and of budgets. */
 export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>("usage", {
   ...BUDGET_ROUTES,
   "GET /v1/usage": {
     id: "readUsage",
     summary: "a tenant's usage and its cost",
-    query: [
-      inQuery("tenant", "the tenant; absent: the token's tenant"),
-      inQuery("by", `separated by some of ${USAGE_BY.join(", ")}, with commas between them`, TEXT),
-      inQuery("since_ms", "usage that ends after this time; absent: of the last day", TIME),
-      inQuery("until_ms", "usage that begins before this time; absent: all later usage", TIME),
-    ],
+    query: Wanted,
     answer: object({
       node_id: ID,
       tenant: ID,
