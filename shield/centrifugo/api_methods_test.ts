@@ -15,7 +15,7 @@ async function call(name: string, nodes: { answered: string[]; silent: string[] 
   const ordered: string[] = [];
   const context = {
     room_prefix: "",
-    lists: () => ({ asker: { ask: () => Promise.resolve({ answers: [], nodes }), require() {} } }),
+    lists: () => ({ asker: { askAt: () => Promise.resolve({ answers: [], nodes }) } }),
     orders: () => (to: Iterable<string>) => Promise.resolve(void ordered.push(...to)),
   } as unknown as MethodContext;
   const outcome = await METHODS.get(name)!(context, CALL).then(
