@@ -1,4 +1,5 @@
 /** The files of this machine, as commands see them. Only `main.ts` and tests use it. */
+import { cannotWrite } from "./exit.ts";
 import type { Files, FileState, FileWriter } from "./io.ts";
 
 const isMissing = (error: unknown) =>
@@ -27,8 +28,12 @@ async function writer(path: string, mode: number): Promise<FileWriter> {
     is_open = false;
   };
   return {
-    async write(bytes) {
-      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    write: async (bytes) => {
+      try {
+        for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+      } catch (error) {
+        throw cannotWrite(path, error);
+      }
     },
     async finish() {
       await file.sync();

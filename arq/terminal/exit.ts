@@ -3,6 +3,7 @@
  * a stack trace or a token.
  */
 import { ArqonError } from "@arqon/proto";
+import { isDiskFull } from "../../shared/spine/embedded/embedded_database.ts";
 
 /** The exit codes; `arq --help` lists them. */
 export const EXIT = {
@@ -88,8 +89,12 @@ export function cannotWrite(path: string, error: unknown): CommandError {
   if (error instanceof Deno.errors.AlreadyExists) {
     return new CommandError(`cannot write ${path}: it is there already`);
   }
-  const hint = "name a place that you may write to, or make that one writable";
-  return failed(`cannot write ${path}: ${whyOf(error)}`, hint);
+  if (error instanceof CommandError) return error;
+  const why = whyOf(error);
+  const hint = isDiskFull(why)
+    ? "free some room on its disk, or name a place on another one"
+    : "name a place that you may write to, or make that one writable";
+  return failed(`cannot write ${path}: ${why}`, hint);
 }
 
 /** The error for a failure, with advice. */
