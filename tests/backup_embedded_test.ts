@@ -290,12 +290,11 @@ Deno.test("backup: encrypted for a key or with a passphrase, it opens only with 
   assert.deepEqual(await data(), before);
 });
 
-const why_no_disk = noSmallDisk();
+const why_not = noSmallDisk();
+if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
 
-Deno.test({
-  name: "backup: on a full disk a restore changes nothing and says so, and a backup names its file",
-  ignore: why_no_disk !== undefined,
-  async fn() {
+if (why_not === undefined) {
+  Deno.test("backup: on a full disk a restore changes nothing and says so, and a backup names its file", async () => {
     await using folder = await initFolder();
     const { run, as } = await commandsIn(folder.path);
     {
@@ -326,5 +325,5 @@ Deno.test({
       await run("backup", `${disk.folder}/bus.tar`, "--no-files"),
       /cannot write \S+bus\.tar\S*: No space left.*\n.*free some room/,
     );
-  },
-});
+  });
+}

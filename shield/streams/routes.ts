@@ -5,7 +5,6 @@
 import { requireGrant } from "../auth/authorize.ts";
 import { bump } from "../stats/stats.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
-import { readBody } from "../http/http_body.ts";
 import { httpCaller } from "../http/route.ts";
 import type { ClientCall, ClientRoute } from "../http/route.ts";
 import { STREAM_ROUTES } from "./stream_paths.ts";
@@ -67,9 +66,9 @@ function notDurable(method: string): StreamRefusal {
   return new StreamRefusal("stream-not-durable", "", { allow: "GET, HEAD, OPTIONS" });
 }
 
-async function bodyFor(context: StreamContext, { request, client }: ClientCall) {
+async function bodyFor(context: StreamContext, { client, body: bodyOf }: ClientCall) {
   const { tenant_id } = client.identity;
-  const body = await readBody(request, bodyBytesMax(context.limits), tenant_id);
+  const body = await bodyOf(bodyBytesMax(context.limits));
   context.stats.ingress_bytes += body.length;
   context.tenants.of(tenant_id).ingress_bytes += body.length;
   return body;
