@@ -74,15 +74,17 @@ async function bodyFor(context: StreamContext, { client, body: bodyOf }: ClientC
   return body;
 }
 
+// The body is read first: a client may send it slowly, and be banned meanwhile.
+
 const put: Answer = async (context, call, key) => {
   const { request: { headers, url }, client: { identity } } = call;
+  const body = await bodyFor(context, call);
   requireGrant(identity, "publish", key.room_id);
   context.bans.requireRoom(identity, key.room_id);
   context.rates.take(identity, url.length);
   const request = readCreate(headers);
   const caller = httpCaller(call.client, headers);
   if (request.fork !== undefined) await admitReader(context, caller, request.fork.room);
-  const body = await bodyFor(context, call);
   const { record, is_new } = await create(context, { key, caller, request, body });
   const { lives } = await context.logs.of(key.tenant_id);
   const { after, erased } = await placeAtTail(context, key, record);
@@ -97,10 +99,10 @@ const put: Answer = async (context, call, key) => {
 
 const post: Answer = async (context, call, key) => {
   const { request: { headers, url }, client: { identity } } = call;
+  const body = await bodyFor(context, call);
   requireGrant(identity, "publish", key.room_id);
   context.bans.requireRoom(identity, key.room_id);
   const request = readAppend(headers);
-  const body = await bodyFor(context, call);
   if (body.length === 0) context.rates.take(identity, url.length);
   const token = async (offset: number) =>
     tokenOf((await context.logs.of(key.tenant_id)).lives, offset);
