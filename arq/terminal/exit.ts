@@ -3,7 +3,6 @@
  * a stack trace or a token.
  */
 import { ArqonError } from "@arqon/proto";
-import { isDiskFull } from "../../shared/spine/embedded/embedded_database.ts";
 
 /** The exit codes; `arq --help` lists them. */
 export const EXIT = {
@@ -91,7 +90,7 @@ export function cannotWrite(path: string, error: unknown): CommandError {
   }
   if (error instanceof CommandError) return error;
   const why = whyOf(error);
-  const hint = isDiskFull(why)
+  const hint = /no space left|quota exceeded/i.test(why)
     ? "free some room on its disk, or name a place on another one"
     : "name a place that you may write to, or make that one writable";
   return failed(`cannot write ${path}: ${why}`, hint);
