@@ -1,5 +1,4 @@
 /** The files of this machine, as commands see them. Only `main.ts` and tests use it. */
-import { cannotWrite } from "./exit.ts";
 import type { Files, FileState, FileWriter } from "./io.ts";
 
 const isMissing = (error: unknown) =>
@@ -28,12 +27,8 @@ async function writer(path: string, mode: number): Promise<FileWriter> {
     is_open = false;
   };
   return {
-    write: async (bytes) => {
-      try {
-        for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-      } catch (error) {
-        throw cannotWrite(path, error);
-      }
+    async write(bytes) {
+      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
     },
     async finish() {
       await file.sync();

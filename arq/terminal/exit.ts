@@ -88,7 +88,6 @@ export function cannotWrite(path: string, error: unknown): CommandError {
   if (error instanceof Deno.errors.AlreadyExists) {
     return new CommandError(`cannot write ${path}: it is there already`);
   }
-  if (error instanceof CommandError) return error;
   const why = whyOf(error);
   const hint = /no space left|quota exceeded/i.test(why)
     ? "free some room on its disk, or name a place on another one"
