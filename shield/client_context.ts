@@ -8,6 +8,7 @@ import { Pump } from "./fanout/outbox.ts";
 import { leave, leaveAll } from "./connection/subscribe.ts";
 import { documentsOf, type Parts, type ShieldOptions } from "./capability.ts";
 import type { Identity } from "./auth/identity.ts";
+import { requireToken } from "./auth/revocations.ts";
 import { createHttpPublish } from "./http/http_publish.ts";
 import { HttpRates } from "./rates/http_rates.ts";
 import { commandRoutes } from "./http/command_call.ts";
@@ -60,6 +61,7 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     },
     requireCapacity: () => counters.requireRoom(),
     admission: parts.running.given.admission,
+    requireToken: (identity) => requireToken(parts.operations.context, identity),
     requireNotBanned: (identity) => requireEntry(parts, identity),
     observers: parts.observers,
   };

@@ -20,7 +20,6 @@ import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
 import { handleRequest } from "./http/http.ts";
 import { Hub } from "./fanout/hub.ts";
-import type { Identity } from "./auth/identity.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { type OperationContext, Operations } from "./connection/operations.ts";
 import { checksOf, registerParts, statusOf } from "./report.ts";
@@ -222,9 +221,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const router = new AdminRouter([...kernel, ...running.routes()]);
   const documents = documentsOf(options.capabilities, "admin");
   const file = fileOf(options.capabilities);
-  const isOver = (identity: Identity) =>
-    now() >= identity.expires_ms || revocations.find(identity) !== undefined;
-  const door = { authenticator, ...reach, isOver, log, router, documents, file };
+  const { requireToken } = http;
+  const door = { authenticator, requireToken, ...reach, log, router, documents, file };
   const admin = { ...door, audit: running.trail(), ...gates };
   const known = [parts.bans.ready, revocations.ready, parts.presence.known()];
   await Promise.all([authenticator.warm(), ...known, spine.flush()]);

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { fails, runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
+import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
 import { openText } from "./peers/raw_client.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 
@@ -229,9 +230,12 @@ Deno.test("backup: damaged, foreign and half-restored data are refused, and noth
 
   // A restore that died between its two databases: the bus does not start with an incomplete one.
   await Deno.writeTextFile(`${path}/data/restore.unfinished`, "");
+  await Deno.link(`${path}/data/restore.unfinished`, `${path}/mark`);
   const start = await run("serve", "--config", "config.toml");
   fails(start, /arq restore was cut short there: run it again, with --force/);
   succeeds(await run("restore", "bus.tar", "--force"));
+  // The next mark took its place as a whole: a second death leaves no half of one, which says nothing of the first.
+  assert.equal(await Deno.readTextFile(`${path}/mark`), "");
   await using bus = await startServe(path);
   assert.equal(bus.log().includes("level=error"), false);
 });
@@ -279,3 +283,41 @@ Deno.test("backup: encrypted for a key or with a passphrase, it opens only with 
   );
   assert.deepEqual(await data(), before);
 });
+
+const why_not = noSmallDisk();
+if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
+
+if (why_not === undefined) {
+  Deno.test("backup: on a full disk a restore changes nothing and says so, and a backup names its file", async () => {
+    await using folder = await initFolder();
+    const { run, as } = await commandsIn(folder.path);
+    {
+      await using bus = await startServe(folder.path);
+      succeeds(await run("pub", "orders", '{"n":0}', ...as("user", bus)));
+    }
+    succeeds(await run("backup", "bus.tar"));
+    await using disk = await mountSmallDisk(1);
+    const data_dir = `${disk.folder}/data`;
+    const config = await Deno.readTextFile(`${folder.path}/config.toml`);
+    const moved = config.replace(/^data_dir = .*$/m, `data_dir = ${JSON.stringify(data_dir)}`);
+    await Deno.writeTextFile(`${folder.path}/small.toml`, moved);
+    await Deno.mkdir(data_dir);
+    for (const name of ["spine.sqlite", "log.sqlite"]) {
+      await Deno.copyFile(`${folder.path}/data/${name}`, `${data_dir}/${name}`);
+    }
+    const there = async () =>
+      (await Array.fromAsync(Deno.readDir(data_dir))).map(({ name }) => name).sort();
+    const before = await there();
+    const to = ["--config", "small.toml", "--force"];
+    await disk.fill();
+    fails(
+      await run("restore", "bus.tar", ...to),
+      /cannot restore into data_dir \S+ \(0 bytes of 1\.0 MiB are free\): .*\n.*nothing was changed/,
+    );
+    assert.deepEqual(await there(), before);
+    fails(
+      await run("backup", `${disk.folder}/bus.tar`, "--no-files"),
+      /cannot write \S+bus\.tar\S*: No space left.*\n.*free some room/,
+    );
+  });
+}

@@ -149,6 +149,74 @@ async function tokens({ bus, peer }: Stage): Promise<void> {
   await peer.done("GET", "rooms/open/state");
 }
 
+/** A request of which half of the body is sent; `end` sends the rest and gives status and reason of the answer. */
+function slowly(url: string, token: string, method: string, body: object) {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const bytes = new TextEncoder().encode(JSON.stringify(body));
+  const writer = writable.getWriter();
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const answer = fetch(url, { method, headers, body: readable });
+  const sent = writer.write(bytes.subarray(0, 5));
+  return {
+    async end(): Promise<string> {
+      await sent;
+      await writer.write(bytes.subarray(5));
+      await writer.close();
+      const response = await answer;
+      const { reason } = await response.json();
+      return `${response.status} ${reason}`;
+    },
+  };
+}
+
+/** On both listeners: whoever sends half of a body in time could use a revoked token for as long as a body may take. */
+async function ended({ bus, peer }: Stage): Promise<void> {
+  const operator = await bus.tokenFor({ role: "admin", user: "root" });
+  const admin = new HttpPeer(bus.admin_url, operator);
+  const room = "rooms/slow";
+  const value = { name: "room.set", data: { key: "k", value: 1 } };
+  const pairs: readonly (readonly [string, string, object])[][] = [
+    [["POST", `${room}/messages`, { type: "t" }], ["PUT", `${room}/state/k`, { value: 1 }]],
+    [["POST", `${room}/commands`, value], ["POST", `${room}/lock`, { ttl_ms: 60_000 }]],
+    [["POST", "messages", { messages: [{ room: "slow", type: "t" }] }], [
+      "POST",
+      "tickets",
+      { rooms: ["slow"] },
+    ]],
+  ];
+  for (const [at, pair] of pairs.entries()) {
+    const user = `slow-${at}`;
+    const claims = { jti: user };
+    const token = await bus.tokenFor({ user, claims });
+    const requests = pair.map(([method, path, body]) =>
+      slowly(`${bus.http_url}/v1/${path}`, token, method, body)
+    );
+    const client = new HttpPeer(bus.http_url, token);
+    const ask = () => client.call("GET", "rooms/open/state");
+    await seen("both are under way", ask, ({ status }) => status === 429);
+    await admin.call("POST", "revocations", { tenant: "default", token_id: user });
+    await seen("the revocation has arrived", ask, ({ status }) => status === 401);
+    for (const one of requests) assert.equal(await one.end(), "401 token-revoked", user);
+  }
+  assert.deepEqual((await peer.done("GET", `${room}/state`)).state, {});
+
+  const claims = { jti: "slow-admin" };
+  const token = await bus.tokenFor({ role: "admin", user: "slow-admin", claims });
+  const url = `${bus.admin_url}/v1/`;
+  const requests = [
+    slowly(`${url}revocations`, token, "POST", { tenant: "default", user: "victim" }),
+    slowly(`${url}tenants/default/rooms`, token, "PUT", { room: "slow-*", presence: false }),
+  ];
+  const log = () => admin.call("GET", "audit?actor=slow-admin");
+  await seen("they have begun", log, ({ body }) => body.entries.length > 0);
+  await admin.call("POST", "revocations", { tenant: "default", token_id: "slow-admin" });
+  const gone = new HttpPeer(bus.admin_url, token);
+  await seen("it has arrived", () => gone.call("GET", "access"), ({ status }) => status === 401);
+  for (const one of requests) assert.equal(await one.end(), "401 token-revoked");
+  const { body: { revocations } } = await admin.call("GET", "revocations?tenant=default");
+  assert.equal(revocations.some(({ id }: { id: string }) => id === "victim"), false);
+}
+
 async function browsers({ bus, peer }: Stage): Promise<void> {
   const origin = "https://app.example.com";
   const preflight = await fetch(`${bus.http_url}/v1/rooms/web/state/k`, {
@@ -234,6 +302,7 @@ Deno.test("HTTP refusals", async (t) => {
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
   await t.step("unknown members of a path are named", () => strict(stage));
   await t.step("a client without the grant gets the reason", () => tokens(stage));
+  await t.step("a token that ends while a body comes is refused", () => ended(stage));
   await t.step("pages of allowed origins may use every method of a path", () => browsers(stage));
   await t.step("a user's requests under way are bounded", () => waiting(stage));
   await t.step("a room that wants signatures gets them by …/commands", () => signed(stage));

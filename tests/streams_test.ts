@@ -32,7 +32,7 @@ function asker(bus: TestBus, token: string) {
     method: string,
     room: string,
     headers: Record<string, string> = {},
-    body?: string | Uint8Array<ArrayBuffer>,
+    body?: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
   ): Promise<Response> =>
     fetch(`${bus.http_url}/v1/streams/${room}`, {
       method,
@@ -88,7 +88,7 @@ async function waits(bus: TestBus, ask: Ask): Promise<void> {
   assert.deepEqual([await after.text(), after.headers.get("stream-closed")], ["heard", "true"]);
 }
 
-/** Readers of idle streams are notified when they may not read any longer. */
+/** Readers of idle streams are notified when they may not read any longer, and get no fork by a slow request. */
 async function losesReaders(bus: TestBus, ask: Ask): Promise<void> {
   const headers = {
     ...JSON_TYPE,
@@ -113,10 +113,19 @@ async function losesReaders(bus: TestBus, ask: Ask): Promise<void> {
   const asAnn = asker(bus, await bus.tokenFor({ user: "ann" }));
   for (const [room, [status, happens]] of Object.entries(causes)) {
     await expectStatus(ask("PUT", room, JSON_TYPE), 201);
+    const slow = new TransformStream<Uint8Array, Uint8Array>();
+    const from = { ...JSON_TYPE, "stream-forked-from": `/v1/streams/${room}` };
+    const fork = asAnn("PUT", `${room}-fork`, from, slow.readable);
+    const writer = slow.writable.getWriter();
+    await writer.write(new Uint8Array([91, 49]));
     const polled = asAnn("GET", `${room}?offset=now&live=long-poll`);
     const events = await expectStatus(asAnn("GET", `${room}?offset=-1&live=sse`), 200);
     await happens();
     await expectStatus(polled, status);
+    await writer.write(new Uint8Array([93]));
+    await writer.close();
+    // The fork of a room that is no stream any longer has no readers until it is one again.
+    await expectStatus(fork, room === "s-class" ? 201 : status);
     assert.equal((await events.text()).match(/event: control/g)?.length, 1, room);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { isDiskFull } from "../../shared/spine/embedded/embedded_database.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
 
 /** How bad a finding is: `warn` works now, `fail` does not work. */
@@ -131,7 +132,7 @@ export async function dataFinding(io: Io, data_dir: string | undefined): Promise
   }
   const problem = await writeProblem(io, there);
   if (problem !== undefined) {
-    const fix = /no space|os error 28|quota/i.test(problem)
+    const fix = isDiskFull(problem)
       ? "free some space on its disk, or move the folder to a larger one: docs/storage.md"
       : "give this user the folder: chown, or set [server] data_dir to another";
     return fail(check, `${there} cannot be written: ${problem}`, fix);

@@ -88,8 +88,11 @@ export function cannotWrite(path: string, error: unknown): CommandError {
   if (error instanceof Deno.errors.AlreadyExists) {
     return new CommandError(`cannot write ${path}: it is there already`);
   }
-  const hint = "name a place that you may write to, or make that one writable";
-  return failed(`cannot write ${path}: ${whyOf(error)}`, hint);
+  const why = whyOf(error);
+  const hint = /no space left|quota exceeded/i.test(why)
+    ? "free some room on its disk, or name a place on another one"
+    : "name a place that you may write to, or make that one writable";
+  return failed(`cannot write ${path}: ${why}`, hint);
 }
 
 /** The error for a failure, with advice. */

@@ -54,7 +54,10 @@ export async function newOutput(io: Io, file: string) {
   });
   let is_open = true;
   return {
-    write: writer.write,
+    write: (bytes: Uint8Array) =>
+      writer.write(bytes).catch((error) => {
+        throw cannotWrite(path, error);
+      }),
     async finish() {
       await writer.finish();
       await io.files.rename(partial, path);

@@ -108,7 +108,7 @@ function keepBuckets(from: DatabaseSync, to: string, keeps_usage: boolean): void
   }
 }
 
-/** Undefined: there is no mark, or the restore was cut off while it wrote it, before it moved anything. */
+/** Undefined: there is no mark, or it is an earlier ArqonBus's, which was cut off before it moved anything. */
 async function readMark(path: string): Promise<CutOff | undefined> {
   try {
     return JSON.parse(await Deno.readTextFile(path));
@@ -189,11 +189,12 @@ export class DataRestorer implements BackupReader {
     );
     const fresh = had.length === 0 ? undefined : `before-restore-${suffix}`;
     const aside = cut_off?.aside ?? fresh;
-    // From here on the mark keeps a bus from starting, even if this process dies.
-    await Deno.writeTextFile(this.#mark, JSON.stringify({ aside, is_left }));
-    this.#unlock();
     const folder = aside && `${this.#data_dir}/${aside}`;
+    await Deno.writeTextFile(this.#partial(RESTORE_MARK), JSON.stringify({ aside, is_left }));
     if (folder !== undefined) await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+    // From here on the mark keeps a bus from starting, even if this process dies. It appears whole, and needs no room.
+    await Deno.rename(this.#partial(RESTORE_MARK), this.#mark);
+    this.#unlock();
     for (const name of await dataFiles(this.#data_dir)) {
       if (name === RESTORE_MARK) continue;
       // What has been moved there already was replaced by the restore that was cut off.
@@ -212,15 +213,16 @@ export class DataRestorer implements BackupReader {
     return folder;
   }
 
-  /** Restores the state before `open`. */
-  async abandon(): Promise<void> {
+  /** Restores the state before `open`; returns false if files were moved already. */
+  async abandon(): Promise<boolean> {
     const is_locked = this.#lock !== undefined;
     this.#unlock();
-    if (!is_locked) return;
+    if (!is_locked) return !await exists(this.#mark);
     // It may not exist, and the rest is overwritten.
     await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
     // It may not exist.
     if (this.#was_empty) await Deno.remove(`${this.#data_dir}/${SPINE}`).catch(() => {});
+    return true;
   }
 
   get #mark(): string {

@@ -12,8 +12,7 @@ import { type AdminNames, endingWith, requireOwnName } from "./routing/admin_hos
 import { FILES, requireOwnSite, withSafety } from "./routing/admin_safety.ts";
 import type { AdminRates } from "./admin_rates.ts";
 import { showsToken } from "../../shared/http1/handled_request.ts";
-import { adminOf } from "./routing/admin_scope.ts";
-import type { Admin } from "./routing/admin_scope.ts";
+import { type Admin, adminOf, requireScope } from "./routing/admin_scope.ts";
 import type { CheckQueue } from "../../shared/turns/check_queue.ts";
 import { requireRole } from "../auth/authorize.ts";
 import { authenticate, requireMethod } from "../http/http.ts";
@@ -30,14 +29,13 @@ export interface AdminFile {
 }
 
 /** What the admin listener needs of the process. */
-export interface AdminContext extends Pick<HttpContext, "authenticator">, Pick<Env, "log"> {
+export interface AdminContext
+  extends Pick<HttpContext, "authenticator" | "requireToken">, Pick<Env, "log"> {
   readonly names: AdminNames;
   /** The tenants whose admins operate the whole bus; "*" is any. */
   readonly operators: () => readonly string[];
   /** The router of every path that requires a token. */
   readonly router: AdminRouter;
-  /** Whether the identity's token has expired, or was revoked. */
-  readonly isOver: (identity: Identity) => boolean;
   readonly documents: Documents;
   readonly file: (path: string) => Promise<AdminFile | undefined>;
   /** The audit log; absent: no log is written. */
@@ -103,12 +101,14 @@ async function answer(
   const { router, audit, rates, checks } = context;
   if (!router.has(path)) throw new ArqonError("not-found", path);
   const admin = await admitted(context, request, remote_ip);
-  const response = await router.answer(request, { ...admin, audit, rates, checks });
   const { client, only_tenant } = admin;
-  // A reload may have made an operator the admin of one tenant.
-  const isDemoted = () =>
-    only_tenant === undefined && adminOf(client, context.operators()).only_tenant !== undefined;
-  return endingWith(response, () => context.isOver(client.identity) || isDemoted());
+  const requireStill = () => {
+    context.requireToken(client.identity);
+    // A reload may have made an operator the admin of one tenant.
+    if (only_tenant === undefined) requireScope("bus", adminOf(client, context.operators()), []);
+  };
+  const response = await router.answer(request, { ...admin, audit, rates, checks, requireStill });
+  return endingWith(response, requireStill);
 }
 
 /** The admin behind a request. Rejects with the refusal unless the token is valid and the caller within its rate. */

@@ -76,13 +76,13 @@ export const STATUS_ROUTES = new AdminTable<StatusContext>("cluster", {
  * extra cards of the console's page of a room.
  */
 function showAccess({ off, room_cards }: StatusContext, call: AdminCall): Response {
-  const { by: user_id, tenant_id, expires_ms, only_tenant } = call;
+  const { client: { identity }, by: user_id, tenant_id, only_tenant } = call;
   const operator = only_tenant === undefined;
   return Response.json({
     user_id,
     tenant_id,
     operator,
-    token_expires_ms: expires_ms,
+    token_expires_ms: identity.expires_ms,
     off,
     room_cards,
   });

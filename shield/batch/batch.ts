@@ -6,7 +6,7 @@ import { ArqonError, decodeClientText, DecodeError, encodeTextAck, jsonItems } f
 import type { Ack, ScannedEnvelope, Uint64 } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
-import { bodyText, objectWith, readBody, requireJson } from "../http/http_body.ts";
+import { bodyText, objectWith, requireJson } from "../http/http_body.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireToken, type TokenCheck } from "../auth/revocations.ts";
 import { storedAck } from "../connection/answers.ts";
@@ -93,7 +93,7 @@ async function answer(context: BatchContext, call: ClientCall): Promise<Response
   const { request, client: { identity }, url } = call;
   const { limits, stats, tenants, query_token } = context;
   requireJson(request);
-  const body = await readBody(request, limits.batch_bytes, identity.tenant_id);
+  const body = await call.body(limits.batch_bytes);
   bump(stats.ingress_ops, "http_batch");
   stats.ingress_bytes += body.length;
   tenants.of(identity.tenant_id).ingress_bytes += body.length;

@@ -37,7 +37,8 @@ Deno.test("a token that is revoked while a batch is judged publishes none of the
     body: JSON.stringify({ messages }),
   });
   const client = { identity: ann, remote_ip: "127.0.0.1" };
-  const call = { request, client, url, names: {} } as unknown as ClientCall;
+  const body = () => request.bytes();
+  const call = { request, client, url, names: {}, body } as unknown as ClientCall;
   const { results } = await (await batchRoute(context).answer(call)).json();
   const reasons = results.map(({ reason = "" }) => reason);
   assert.deepEqual(reasons, ["", "", "token-revoked", "token-revoked"]);

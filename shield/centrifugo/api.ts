@@ -66,8 +66,9 @@ async function answerApi(
   remote_ip: string,
 ): Promise<Response> {
   const [, method] = PATH.exec(url.pathname) ?? [];
+  const unknown = () => new ArqonError("token-signature", "no such API key");
   const identity = context.keys(keyOf(request));
-  if (identity === undefined) throw new ArqonError("token-signature", "no such API key");
+  if (identity === undefined) throw unknown();
   showsToken(request);
   if (request.method !== "POST") throw new ArqonError("method-not-allowed", request.method);
   if (method !== undefined && method !== "batch" && !METHODS.has(method)) {
@@ -76,6 +77,8 @@ async function answerApi(
   context.requireOpen();
   using _under_way = context.pending.enter(identity);
   const text = bodyText(await readBody(request, context.limits.batch_bytes, identity.tenant_id));
+  // A reload may have replaced the key while the body came.
+  if (context.keys(keyOf(request)) === undefined) throw unknown();
   const caller = httpCaller({ identity, remote_ip }, request.headers);
   const respond = (body: string, status = 200) => new Response(body, { status, headers: HEADERS });
   const answers = answerAll.bind(undefined, context, caller);

@@ -10,7 +10,7 @@ import { problemResponse } from "../../shared/problem.ts";
 import { runCommand } from "../message/command.ts";
 import type { CommandAnswers } from "../message/command.ts";
 import type { Limits } from "../../shared/config/schema.ts";
-import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
+import { bodyText, objectWith, requireJson } from "./http_body.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import { commandAbout, TENANT_ROOM } from "./http_commands.ts";
@@ -72,9 +72,7 @@ async function answerRoute(
   const others = context.query_token ? ["access_token"] : [];
   const in_body = method === "PUT" || method === "POST";
   if (!in_body) await refuseBody(request);
-  const body = in_body
-    ? await readBody(request, context.limits.max_frame_bytes, client.identity.tenant_id)
-    : new Uint8Array(0);
+  const body = in_body ? await call.body(context.limits.max_frame_bytes) : new Uint8Array(0);
   takeIngress(context, client.identity, "http_command", request.url.length + body.length);
   const query = membersOfQuery(url, in_body ? [] : members, others);
   const given = in_body ? membersOfBody(request, body, members) : query;
@@ -94,8 +92,7 @@ async function answerAny(context: CommandContext, call: ClientCall): Promise<Res
   const { room = "" } = names;
   requireRoomId(room);
   requireJson(request);
-  const { tenant_id } = client.identity;
-  const body = await readBody(request, context.limits.max_frame_bytes, tenant_id);
+  const body = await call.body(context.limits.max_frame_bytes);
   takeIngress(context, client.identity, "http_command", request.url.length + body.length);
   membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
   const start = `{"op":"cmd","room":${JSON.stringify(room)}`;

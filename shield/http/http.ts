@@ -8,6 +8,7 @@ import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Admission } from "../rates/admission.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
+import { readBody } from "./http_body.ts";
 import type { PendingRequests } from "./pending.ts";
 import type { ClientRoute, ClientTable } from "./route.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -60,6 +61,8 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly requireCapacity: () => void;
   /** Admission during a reconnect storm; called before any work on a token. */
   readonly admission: Admission;
+  /** Throws `token-expired` or `token-revoked` if the token of a request under way has ended meanwhile. */
+  readonly requireToken: (identity: Identity) => void;
   /** Throws if the user is banned from the tenant, or if that cannot be determined. */
   readonly requireNotBanned: (identity: Identity) => void;
   readonly observers: Observers;
@@ -162,19 +165,22 @@ async function route(
   const answer = found.methods.get(method);
   if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
   if (!found.while_draining) context.requireOpen();
-  const client = {
-    identity: await admitted(context, request, url, remote_ip, found.identify),
-    remote_ip,
-  };
-  using under_way = context.pending.enter(client.identity);
+  const identity = await admitted(context, request, url, remote_ip, found.identify);
+  const client = { identity, remote_ip };
+  using under_way = context.pending.enter(identity);
   const gone = () => {
     const signal = clientGone(request);
     if (signal.aborted) under_way.abandon();
     else signal.addEventListener("abort", () => under_way.abandon(), { once: true });
     return signal;
   };
-  const call = { request, client, url, names: found.names(), gone };
-  return await counted(context, client.identity, answer(call));
+  const body = async (bytes_max: number) => {
+    const bytes = await readBody(request, bytes_max, identity.tenant_id);
+    context.requireToken(identity);
+    return bytes;
+  };
+  const call = { request, client, url, names: found.names(), body, gone };
+  return await counted(context, identity, answer(call));
 }
 
 /** Answers a known client; a refusal counts for its tenant. */

@@ -8,7 +8,7 @@ import { runCommand } from "../message/command.ts";
 import type { CommandContext } from "./command_call.ts";
 import { httpCaller, inRequestTrace } from "./route.ts";
 import type { ClientHandler } from "./route.ts";
-import { bodyText, isProtobufBody, objectWith, readBody } from "./http_body.ts";
+import { bodyText, isProtobufBody, objectWith } from "./http_body.ts";
 import { storedAck } from "../connection/answers.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
 import type { Limits } from "../../shared/config/schema.ts";
@@ -25,11 +25,11 @@ export interface HttpPublishContext extends Omit<CommandContext, "query_token"> 
 
 /** Makes the handler, which answers 200 with the Ack in the form of the request, and rejects with a refusal. */
 export function createHttpPublish(context: HttpPublishContext): ClientHandler {
-  return async ({ request, client, names: { room = "" } }) => {
+  return async ({ request, client, body: bodyOf, names: { room = "" } }) => {
     const { identity } = client;
     requireRoomId(room);
     const protobuf = isProtobufBody(request);
-    const body = await readBody(request, context.limits.max_frame_bytes, identity.tenant_id);
+    const body = await bodyOf(context.limits.max_frame_bytes);
     takeIngress(context, identity, "http_publish", body.length);
     const sent = protobuf
       ? inRoom(scanEnvelope(body, context.limits), room)
@@ -51,23 +51,7 @@ async function run(
   caller: Caller,
   envelope: ScannedEnvelope,
 ): Promise<Ack> {
-  const { kind } = envelope.payload;
-  switch (kind) {
-    case "cmd":
-      return await runCommand(context, caller, envelope);
-    case "event":
-    case "signal":
-      return await runPublish(context, caller, envelope);
-    default:
-      return kind satisfies never;
-  }
-}
-
-async function runPublish(
-  context: HttpPublishContext,
-  caller: Caller,
-  envelope: ScannedEnvelope,
-): Promise<Ack> {
+  if (envelope.command !== undefined) return await runCommand(context, caller, envelope);
   const stored = await publish(context.path, { caller, origin: undefined }, envelope);
   const ack = { ...EMPTY_ACK, request_id: envelope.request_id };
   if (stored !== undefined) return { ...ack, ...storedAck(stored) };

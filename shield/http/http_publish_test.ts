@@ -44,7 +44,15 @@ function testPublish(limits: Record<string, number> = {}) {
     const headers = { "content-type": content_type };
     const request = new Request(URL_TEXT, { method: "POST", headers, body });
     const client = { identity, remote_ip: "127.0.0.1" };
-    return publish({ request, client, url: new URL(URL_TEXT), names: { room: "lobby" }, gone });
+    const bodyOf = (bytes_max: number) => readBody(request, bytes_max, "default");
+    return publish({
+      request,
+      client,
+      url: new URL(URL_TEXT),
+      names: { room: "lobby" },
+      body: bodyOf,
+      gone,
+    });
   };
   return { ...engine, published, clock, stats, post };
 }

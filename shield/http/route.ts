@@ -20,6 +20,8 @@ export interface ClientCall {
   readonly url: URL;
   /** The path's parameters by name, decoded and otherwise unchecked. */
   readonly names: Readonly<Record<string, string>>;
+  /** Reads the body as `readBody` does. Rejects with 401 if the token has ended while it came, maybe slowly. */
+  readonly body: (bytes_max: number) => Promise<Uint8Array>;
   /**
    * A signal for handlers that wait, to be requested once the body is read: it aborts when the client disconnects,
    * which frees the client's slot.

@@ -5,7 +5,6 @@
 import { requireGrant } from "../auth/authorize.ts";
 import { bump } from "../stats/stats.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
-import { readBody } from "../http/http_body.ts";
 import { httpCaller } from "../http/route.ts";
 import type { ClientCall, ClientRoute } from "../http/route.ts";
 import { STREAM_ROUTES } from "./stream_paths.ts";
@@ -67,23 +66,25 @@ function notDurable(method: string): StreamRefusal {
   return new StreamRefusal("stream-not-durable", "", { allow: "GET, HEAD, OPTIONS" });
 }
 
-async function bodyFor(context: StreamContext, { request, client }: ClientCall) {
+async function bodyFor(context: StreamContext, { client, body: bodyOf }: ClientCall) {
   const { tenant_id } = client.identity;
-  const body = await readBody(request, bodyBytesMax(context.limits), tenant_id);
+  const body = await bodyOf(bodyBytesMax(context.limits));
   context.stats.ingress_bytes += body.length;
   context.tenants.of(tenant_id).ingress_bytes += body.length;
   return body;
 }
 
+// The body is read first: a client may send it slowly, and be banned meanwhile.
+
 const put: Answer = async (context, call, key) => {
   const { request: { headers, url }, client: { identity } } = call;
+  const body = await bodyFor(context, call);
   requireGrant(identity, "publish", key.room_id);
   context.bans.requireRoom(identity, key.room_id);
   context.rates.take(identity, url.length);
   const request = readCreate(headers);
   const caller = httpCaller(call.client, headers);
   if (request.fork !== undefined) await admitReader(context, caller, request.fork.room);
-  const body = await bodyFor(context, call);
   const { record, is_new } = await create(context, { key, caller, request, body });
   const { lives } = await context.logs.of(key.tenant_id);
   const { after, erased } = await placeAtTail(context, key, record);
@@ -98,10 +99,10 @@ const put: Answer = async (context, call, key) => {
 
 const post: Answer = async (context, call, key) => {
   const { request: { headers, url }, client: { identity } } = call;
+  const body = await bodyFor(context, call);
   requireGrant(identity, "publish", key.room_id);
   context.bans.requireRoom(identity, key.room_id);
   const request = readAppend(headers);
-  const body = await bodyFor(context, call);
   if (body.length === 0) context.rates.take(identity, url.length);
   const token = async (offset: number) =>
     tokenOf((await context.logs.of(key.tenant_id)).lives, offset);

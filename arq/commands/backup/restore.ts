@@ -6,7 +6,7 @@ import { BackupError, type BackupReader, readBackup } from "../../../shared/back
 import type { Manifest } from "../../../shared/backup/manifest.ts";
 import { openBackup } from "../../backup/encryption.ts";
 import { FileRestorer, hasFiles, manifestText } from "../../backup/files.ts";
-import { CommandError, failed, usageError } from "../../terminal/exit.ts";
+import { CommandError, failed, usageError, whyOf } from "../../terminal/exit.ts";
 import { type Ended, type Io, note } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import {
@@ -22,6 +22,7 @@ import {
   type StreamsThere,
   streamsThere,
 } from "../../../shared/backup/nats_restore.ts";
+import { freeText } from "../../../shared/spine/embedded/embedded_database.ts";
 import { plural } from "../../../shared/plural.ts";
 import { dataDirOf, findPlace, openNats } from "../../backup/backup_place.ts";
 import type { OpenNats, Place } from "../../backup/backup_place.ts";
@@ -170,9 +171,15 @@ async function restoreData(
       files: (files?.written ?? []) as readonly string[],
     };
   } catch (error) {
-    await restorer.abandon();
-    if (!(error instanceof RestoreRefused)) throw error;
-    throw failed(error.message, STOP_FIRST);
+    const is_unchanged = await restorer.abandon();
+    if (error instanceof RestoreRefused) throw failed(error.message, STOP_FIRST);
+    if (error instanceof CommandError || io.signal.aborted) throw error;
+    throw failed(
+      `cannot restore into data_dir ${data_dir} (${freeText(data_dir)}): ${whyOf(error)}`,
+      is_unchanged
+        ? "nothing was changed; the disk has to take the backup beside what is there"
+        : "run it again, with --force",
+    );
   }
 }
 

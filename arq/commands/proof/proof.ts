@@ -253,9 +253,12 @@ export async function save(io: Io, place: string, folder: string, flags: Flags):
   await write("key", verifiers.map((one) => `${encodeVerifier(one)}\n`).join(""));
   for (const path of tree.paths()) await write(path, await source.files(path));
   if (page !== undefined) {
-    const file = await io.files.writer(`${root}/${MESSAGES}`, 0o644);
+    const to = `${root}/${MESSAGES}`;
+    const file = await io.files.writer(to, 0o644);
     for (let after = 0; page !== undefined;) {
-      await file.write(new TextEncoder().encode(`${page}\n`));
+      await file.write(new TextEncoder().encode(`${page}\n`)).catch((error) => {
+        throw cannotWrite(to, error);
+      });
       const { messages, more } = JSON.parse(page);
       const last = messages.at(-1)?.offset ?? after;
       page = more && last > after ? await source.history?.(last) : undefined;

@@ -95,7 +95,7 @@ function known<T>(read: () => T): T | undefined {
 }
 
 /** The free space in words, "12.0 KiB of 64.0 MiB are free"; "" if unknown. */
-function freeText(folder: string): string {
+export function freeText(folder: string): string {
   const disk = known(() => statfsSync(folder));
   if (disk === undefined) return "";
   return `${sizeText(disk.bavail * disk.bsize)} of ${sizeText(disk.blocks * disk.bsize)} are free`;

@@ -49,8 +49,17 @@ export function withoutEnd(response: Response): Response {
   return response;
 }
 
-/** The same answer, which ends once `isOver` if it has no end of its own. */
-export function endingWith(response: Response, isOver: () => boolean): Response {
+/** The same answer, which ends once `requireStill` throws if it has no end of its own. */
+export function endingWith(response: Response, requireStill: () => void): Response {
+  const isOver = () => {
+    try {
+      requireStill();
+      return false;
+    } catch {
+      // Whatever the refusal is: what has begun cannot report it.
+      return true;
+    }
+  };
   const { body } = response;
   if (body === null || !endless.has(response)) return response;
   const reader = body.getReader();

@@ -91,9 +91,12 @@ export function jsonBody<C, Z extends z.ZodType>(
   };
 }
 
-function readBody<C, B>({ read }: RouteBody<C, B>, context: C, call: AdminCall): Promise<B> {
+async function bodyIn<C, B>({ read }: RouteBody<C, B>, context: C, call: AdminCall): Promise<B> {
   // The call has the whole request; only its type hides the body from handlers.
-  return read(call.request as Request, context);
+  const given = await read(call.request as Request, context);
+  // A client may send it slowly.
+  call.requireStill?.();
+  return given;
 }
 
 /** The body and the handler of a method with a body; the body is read after every other check. */
@@ -104,7 +107,7 @@ export function withBody<C, B, Call extends AdminCall = AdminCall>(
   return {
     body,
     async handle(context, call) {
-      return await handle(context, call, await readBody(body, context, call));
+      return await handle(context, call, await bodyIn(body, context, call));
     },
   };
 }
@@ -118,7 +121,7 @@ export function inBody<C, B extends { readonly tenant: string }>(
     body,
     scope: "tenant-in-body",
     async read(context, call) {
-      const given = await readBody(body, context, call);
+      const given = await bodyIn(body, context, call);
       return { tenant: given.tenant, answer: () => handle(context, call, given) };
     },
   };

@@ -29,12 +29,12 @@ export interface Admin {
   /** User id. */
   readonly by: string;
   readonly tenant_id: string;
-  /** Unix ms at which the token expires. */
-  readonly expires_ms: number;
   /** The only tenant that it may act on; undefined: it operates the whole bus. */
   readonly only_tenant: string | undefined;
   /** The identity of the token, and the address of the connection. */
   readonly client: Client;
+  /** Throws if its token has ended (401), or a reload has taken its scope (403); absent: it never does. */
+  readonly requireStill?: (() => void) | undefined;
   /** The audit log of its actions; absent: there is none. */
   readonly audit?: AuditTrail | undefined;
   /** The rate of its changes; absent: unlimited. */
@@ -45,9 +45,9 @@ export interface Admin {
 
 /** The admin behind a token; `operator_tenants` are described in `shared/config/operators.ts`. */
 export function adminOf(client: Client, operator_tenants: readonly string[]): Admin {
-  const { user_id: by, tenant_id, expires_ms } = client.identity;
+  const { user_id: by, tenant_id } = client.identity;
   const is_operator = operator_tenants.includes("*") || operator_tenants.includes(tenant_id);
-  return { by, tenant_id, expires_ms, only_tenant: is_operator ? undefined : tenant_id, client };
+  return { by, tenant_id, only_tenant: is_operator ? undefined : tenant_id, client };
 }
 
 /**

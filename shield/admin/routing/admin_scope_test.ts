@@ -100,7 +100,6 @@ Deno.test("operators are the listed tenants; with * every admin is one", () => {
       {
         by: "ann",
         tenant_id: "acme",
-        expires_ms: 7,
         only_tenant: is_operator ? undefined : "acme",
         client: client("acme"),
       },

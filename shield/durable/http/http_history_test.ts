@@ -34,7 +34,8 @@ function testHttp(
     const url = `http://shield/v1/rooms/${room}/messages${query}`;
     const request = new Request(url, { headers, method });
     const client = { identity: ann, remote_ip: "127.0.0.1" };
-    return answer({ request, client, url: new URL(request.url), names: { room }, gone });
+    const body = () => request.bytes();
+    return answer({ request, client, url: new URL(request.url), names: { room }, body, gone });
   };
   return { ...test, stats, request: get };
 }

@@ -16,7 +16,6 @@ import { bump } from "../../stats/stats.ts";
 import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
 import type { Forwarding } from "../../http/forwarding.ts";
 import { NOTHING } from "../../../shared/http1/byte_stream.ts";
-import { readBody } from "../../http/http_body.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
@@ -145,7 +144,7 @@ class Sessions {
   }
 
   async frames(
-    { request, client, url, names: { connection = "" } }: ClientCall,
+    { request, client, url, body: bodyOf, names: { connection = "" } }: ClientCall,
   ): Promise<Response> {
     const { max_frame_bytes, node_id } = this.#context;
     const node = url.searchParams.get("node") ?? node_id;
@@ -154,11 +153,7 @@ class Sessions {
     // A connection has its own rates. A request without a connection counts like any other.
     if (!is_known) this.#context.rates.take(client.identity, request.url.length);
     if (!is_known && node === node_id) throw unknown(connection);
-    const body = await readBody(
-      request,
-      2 * max_frame_bytes + LENGTHS_BYTES,
-      client.identity.tenant_id,
-    );
+    const body = await bodyOf(2 * max_frame_bytes + LENGTHS_BYTES);
     if (node === node_id) await this.#take(connection, owner, new Uint8Array(body));
     else {
       const headers = { connection, owner: encodeURIComponent(owner) };

@@ -15,7 +15,7 @@ import { requireRoomId } from "../../../shared/subjects/subject.ts";
 import { requireGrant } from "../../auth/authorize.ts";
 import type { Grant, Identity } from "../../auth/identity.ts";
 import { requireToken, type TokenCheck } from "../../auth/revocations.ts";
-import { bodyText, readBody, requireJson } from "../../http/http_body.ts";
+import { bodyText, requireJson } from "../../http/http_body.ts";
 import { membersOfQuery, objectText } from "../../http/members.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
@@ -242,7 +242,7 @@ async function answer(context: TicketsContext, call: ClientCall): Promise<Respon
   const { request, client: { identity }, url } = call;
   bump(context.stats.ingress_ops, "http_ticket");
   requireJson(request);
-  const body = await readBody(request, BODY_BYTES_MAX, identity.tenant_id);
+  const body = await call.body(BODY_BYTES_MAX);
   context.rates.take(identity, body.length);
   membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
   const rooms = roomsOf(bodyText(body), context.rooms_max);

@@ -12,7 +12,7 @@ function adminIn(tenant_id: string, by: string, only_tenant: string | undefined)
   const expires_ms = 8_640_000_000_000_000;
   const identity = { ...ann, tenant_id, user_id: by, role: "admin" as const, expires_ms };
   const client = { identity, remote_ip: "127.0.0.1" };
-  return { by, tenant_id, expires_ms, only_tenant, client };
+  return { by, tenant_id, only_tenant, client };
 }
 
 /** An admin of tenant `ops`, which operates the whole bus. */
