@@ -159,7 +159,7 @@ function start(options: LaneOptions, state: () => State): PolicyWorker {
       const { under_way, turns, holds } = state();
       const job = under_way.take(id);
       if (job === undefined) return;
-      holds.replied(job.chain, reply.written ?? NOTHING_WRITTEN);
+      holds.replied(job.chain, reply.written ?? NOTHING_WRITTEN, now_ms);
       const { tenant_id } = job.request;
       const used_ms = reply.outcomes.reduce(addDuration, 0);
       const was_long = reply.outcomes.reduce(addUnits, 0) > LONG_FUEL * UNITS_PER_FUEL;
@@ -185,7 +185,7 @@ function pump(state: State, now_ms?: number): void {
   const { turns, under_way, blocked, mayTake, holds } = state;
   if (state.ended) return;
   if (blocked !== undefined && !send(state, blocked)) return;
-  holds.begin();
+  holds.begin(now_ms);
   while (!under_way.is_full) {
     const job = turns.take(mayTake);
     if (job === undefined) return;

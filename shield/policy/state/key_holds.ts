@@ -68,18 +68,17 @@ const nameOf = ({ place }: StateRef): string => place;
 const NO_KEYS: readonly never[] = [];
 const isSlotted = ({ slots }: SlottedEntry): boolean => slots !== undefined;
 const hasSlots = (chain: readonly SlottedEntry[]): boolean => chain.some(isSlotted);
-const refsOf = (chain: readonly SlottedEntry[]): StateRef[] =>
-  chain.flatMap(({ slots }) => slots ?? NO_KEYS);
 
 /** Stores what a chain has written. */
 export function keepWritten(
-  { store, now }: Pick<KeyHoldsOptions, "store" | "now">,
+  store: StateStore,
   chain: readonly SlottedEntry[],
   written: readonly SlotValue[],
+  now_ms: number,
 ): void {
   for (const { place, slot, value } of written) {
     const ref = chain[place]?.slots?.[slot];
-    if (ref !== undefined) store.set(ref, value, now());
+    if (ref !== undefined) store.set(ref, value, now_ms);
   }
 }
 
@@ -160,9 +159,8 @@ export class KeyHolds {
    * Whether the worker may have an expired value, or one that was dropped for room. Such a hold takes no more calls,
    * and ends with the running ones.
    */
-  isOver({ had_value }: Hold, ref: StateRef): boolean {
-    const { store, now } = this.options;
-    return had_value && store.get(ref, now()) === undefined;
+  isOver({ had_value }: Hold, ref: StateRef, now_ms: number): boolean {
+    return had_value && this.options.store.get(ref, now_ms) === undefined;
   }
 }
 
@@ -173,13 +171,16 @@ export class LaneHolds {
   readonly #taken = new Set<string>();
   /** The ended holds that were not reported yet. */
   #ended: number[] = [];
+  /** The time since `begin`, read once for all calls that go together. */
+  #now_ms: number | undefined;
 
   constructor(all: KeyHolds) {
     this.#all = all;
   }
 
-  /** Begins to take calls. Calls that share a key with a taken one may go with it. */
-  begin(): void {
+  /** Begins to take calls, at `now_ms` if that is known. Calls that share a key with a taken one may go with it. */
+  begin(now_ms?: number): void {
+    this.#now_ms = now_ms;
     // Clearing a set allocates a new table, even if it was empty.
     if (this.#taken.size > 0) this.#taken.clear();
   }
@@ -214,23 +215,36 @@ export class LaneHolds {
   }
 
   #take(chain: readonly SlottedEntry[]): ChainValues {
-    const { store, now } = this.#all.options;
-    const values = refsOf(chain).map((ref) => {
-      const { hold, is_new } = this.#all.hold(nameOf(ref), this);
-      if (!is_new) return { hold: hold.number, value: undefined };
-      const value = store.get(ref, now()) ?? null;
-      hold.had_value = value !== null;
-      return { hold: hold.number, value };
-    });
+    const values: HeldValue[] = [];
+    for (const { slots = NO_KEYS } of chain) {
+      for (const ref of slots) values.push(this.#hold(ref));
+    }
+    if (this.#ended.length === 0) return { values, ended: NO_KEYS };
     const ended = this.#ended;
     this.#ended = [];
     return { values, ended };
   }
 
-  /** Stores what a chain has written, and releases its keys. */
-  replied(chain: readonly SlottedEntry[], written: readonly SlotValue[]): void {
+  #hold(ref: StateRef): HeldValue {
+    const { hold, is_new } = this.#all.hold(nameOf(ref), this);
+    if (!is_new) return { hold: hold.number, value: undefined };
+    const value = this.#all.options.store.get(ref, this.#now()) ?? null;
+    hold.had_value = value !== null;
+    return { hold: hold.number, value };
+  }
+
+  #now(): number {
+    return this.#now_ms ??= this.#all.options.now();
+  }
+
+  /** Stores what a chain has written, and releases its keys; `now_ms` is the present time. */
+  replied(
+    chain: readonly SlottedEntry[],
+    written: readonly SlotValue[],
+    now_ms: number,
+  ): void {
     if (!hasSlots(chain)) return;
-    keepWritten(this.#all.options, chain, written);
+    keepWritten(this.#all.options.store, chain, written, now_ms);
     for (const { place, slot, value } of written) {
       const ref = chain[place]?.slots?.[slot];
       const hold = ref && this.#all.held.get(nameOf(ref));
@@ -255,13 +269,15 @@ export class LaneHolds {
   #giveBack(chain: readonly SlottedEntry[]): void {
     const all = this.#all;
     let freed = false;
-    for (const ref of refsOf(chain)) {
-      const name = nameOf(ref);
-      const hold = all.held.get(name);
-      if (hold === undefined || --hold.calls > 0) continue;
-      all.held.delete(name);
-      this.#ended.push(hold.number);
-      freed ||= all.claimed.has(name);
+    for (const { slots = NO_KEYS } of chain) {
+      for (const ref of slots) {
+        const name = nameOf(ref);
+        const hold = all.held.get(name);
+        if (hold === undefined || --hold.calls > 0) continue;
+        all.held.delete(name);
+        this.#ended.push(hold.number);
+        freed ||= all.claimed.has(name);
+      }
     }
     if (freed) all.options.onFreed();
   }
@@ -269,7 +285,7 @@ export class LaneHolds {
   /** Whether no other worker has the key, and this one may continue with it if it has it. */
   #isHere(ref: StateRef): boolean {
     const hold = this.#all.held.get(nameOf(ref));
-    return hold === undefined || (hold.owner === this && !this.#all.isOver(hold, ref));
+    return hold === undefined || (hold.owner === this && !this.#all.isOver(hold, ref, this.#now()));
   }
 
   /** Whether this worker has the key, or may get it before those that wait for it. */

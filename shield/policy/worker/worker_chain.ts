@@ -271,7 +271,8 @@ class ChainValues {
     if (holds === undefined || (written === undefined && read_slots === 0)) return outcome;
     for (const [slot, hold] of holds.entries()) {
       if (!this.#records_reads || (read_slots & 1 << slot) === 0) continue;
-      const value = this.#held.get(hold) ?? null;
+      // The call's own write may replace these bytes in their place.
+      const value = this.#held.get(hold)?.slice() ?? null;
       this.#read_bytes += value?.length ?? 0;
       if (this.#read_bytes <= READ_BYTES) (this.#read ??= []).push({ place, slot, value });
     }
