@@ -4,6 +4,7 @@
  * argument. `key_holds.ts` decides when a value may be read and written.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import { copied } from "./held_values.ts";
 
 /** The limits of the store. Bytes are those of keys and values, plus `ENTRY_BYTES` for each entry. */
 export interface StateLimits {
@@ -40,13 +41,6 @@ const SWEEP_ENTRIES = 4_096;
 
 const sizeOf = (place: string, { value }: Entry): number =>
   ENTRY_BYTES + place.length + value.length;
-
-/** A copy of a value, in the place of the one before it if that has its size: a new array takes most of a µs. */
-export function copied(value: Uint8Array, before: Uint8Array | null | undefined): Uint8Array {
-  if (before?.length !== value.length) return value.slice();
-  before.set(value);
-  return before;
-}
 
 /** The values of all tenants. */
 export class StateStore {

@@ -17,7 +17,7 @@ import type { Ring } from "../ring/ring.ts";
 import { decodeRequest, encodeReply, RING_LAYOUT } from "../ring/ring_message.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerReply } from "../ring/ring_words.ts";
-import { applyChanges, type HeldValues } from "../state/held_values.ts";
+import { applyChanges, type HeldValues, keepHeld } from "../state/held_values.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
 import { ENDED, MAIL, RUNNING, STEPS } from "../ring/worker_protocol.ts";
@@ -157,6 +157,7 @@ function answer(thread: Thread, waiting: Waiting, now_ms: number): number {
   const parts = encodeReply(request.id, reply);
   const was_short = parts.length === 1;
   const had_room = ringPutBlocking(replies, parts, thread.isEnded);
+  if (reply.written !== undefined) keepHeld(thread.held_values, request.chain, reply.written);
   held.put(request.tenant_id, work_ms, now_ms);
   return was_short && had_room ? endOf(reply, now_ms) : runner.now();
 }
