@@ -27,18 +27,6 @@ export interface SlotValue {
   readonly value: Uint8Array | null;
 }
 
-/** Keeps copies of what the policies of a chain have written. */
-export function keepHeld(
-  held: HeldValues,
-  chain: readonly { readonly holds?: readonly number[] }[],
-  written: readonly SlotValue[],
-): void {
-  for (const { place, slot, value } of written) {
-    const hold = chain[place]!.holds![slot]!;
-    held.set(hold, value === null ? null : copied(value, held.get(hold)));
-  }
-}
-
 /** A copy of a value, in the place of the one before it if that has its size: a new array takes most of a µs. */
 export function copied(value: Uint8Array, before: Uint8Array | null | undefined): Uint8Array {
   if (before?.length !== value.length) return value.slice();

@@ -68,6 +68,8 @@ const nameOf = ({ place }: StateRef): string => place;
 const NO_KEYS: readonly never[] = [];
 const isSlotted = ({ slots }: SlottedEntry): boolean => slots !== undefined;
 const hasSlots = (chain: readonly SlottedEntry[]): boolean => chain.some(isSlotted);
+const refsOf = (chain: readonly SlottedEntry[]): StateRef[] =>
+  chain.flatMap(({ slots }) => slots ?? NO_KEYS);
 
 /** Stores what a chain has written. */
 export function keepWritten(
@@ -215,22 +217,16 @@ export class LaneHolds {
   }
 
   #take(chain: readonly SlottedEntry[]): ChainValues {
-    const values: HeldValue[] = [];
-    for (const { slots = NO_KEYS } of chain) {
-      for (const ref of slots) values.push(this.#hold(ref));
-    }
-    if (this.#ended.length === 0) return { values, ended: NO_KEYS };
+    const values = refsOf(chain).map((ref) => {
+      const { hold, is_new } = this.#all.hold(nameOf(ref), this);
+      if (!is_new) return { hold: hold.number, value: undefined };
+      const value = this.#all.options.store.get(ref, this.#now()) ?? null;
+      hold.had_value = value !== null;
+      return { hold: hold.number, value };
+    });
     const ended = this.#ended;
     this.#ended = [];
     return { values, ended };
-  }
-
-  #hold(ref: StateRef): HeldValue {
-    const { hold, is_new } = this.#all.hold(nameOf(ref), this);
-    if (!is_new) return { hold: hold.number, value: undefined };
-    const value = this.#all.options.store.get(ref, this.#now()) ?? null;
-    hold.had_value = value !== null;
-    return { hold: hold.number, value };
   }
 
   #now(): number {
@@ -238,11 +234,7 @@ export class LaneHolds {
   }
 
   /** Stores what a chain has written, and releases its keys; `now_ms` is the present time. */
-  replied(
-    chain: readonly SlottedEntry[],
-    written: readonly SlotValue[],
-    now_ms: number,
-  ): void {
+  replied(chain: readonly SlottedEntry[], written: readonly SlotValue[], now_ms: number): void {
     if (!hasSlots(chain)) return;
     keepWritten(this.#all.options.store, chain, written, now_ms);
     for (const { place, slot, value } of written) {
@@ -269,15 +261,13 @@ export class LaneHolds {
   #giveBack(chain: readonly SlottedEntry[]): void {
     const all = this.#all;
     let freed = false;
-    for (const { slots = NO_KEYS } of chain) {
-      for (const ref of slots) {
-        const name = nameOf(ref);
-        const hold = all.held.get(name);
-        if (hold === undefined || --hold.calls > 0) continue;
-        all.held.delete(name);
-        this.#ended.push(hold.number);
-        freed ||= all.claimed.has(name);
-      }
+    for (const ref of refsOf(chain)) {
+      const name = nameOf(ref);
+      const hold = all.held.get(name);
+      if (hold === undefined || --hold.calls > 0) continue;
+      all.held.delete(name);
+      this.#ended.push(hold.number);
+      freed ||= all.claimed.has(name);
     }
     if (freed) all.options.onFreed();
   }

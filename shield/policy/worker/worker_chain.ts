@@ -12,7 +12,7 @@ import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerEntry } from "../ring/ring_last.ts";
 import type { ChainOutcome, WorkerLog, WorkerReply } from "../ring/ring_words.ts";
-import type { HeldValues, SlotValue } from "../state/held_values.ts";
+import { copied, type HeldValues, type SlotValue } from "../state/held_values.ts";
 import type { Instances } from "./worker_instances.ts";
 import type { PolicyFault, PolicyRead } from "../../../shared/records/verdict.ts";
 
@@ -251,12 +251,10 @@ let written_end = 0;
 function copyWritten(bytes: Uint8Array): Uint8Array {
   const start = written_end;
   if (start + bytes.length > written_bytes.length) return bytes.slice();
-  written_end += bytes.length;
   written_bytes.set(bytes, start);
-  return written_bytes.subarray(start, written_end);
+  return written_bytes.subarray(start, written_end += bytes.length);
 }
 
-/** The values of a chain's slots. They are only read here: the runner keeps what is written, after the chain. */
 class ChainValues {
   readonly #held: HeldValues;
   readonly #records_reads: boolean;
@@ -287,7 +285,7 @@ class ChainValues {
     if (holds === undefined || (written === undefined && read_slots === 0)) return outcome;
     for (const [slot, hold] of holds.entries()) {
       if (!this.#records_reads || (read_slots & 1 << slot) === 0) continue;
-      // Writes may be kept in the place of these bytes.
+      // Writes are kept in the place of these bytes.
       const value = this.#held.get(hold)?.slice() ?? null;
       this.#read_bytes += value?.length ?? 0;
       if (this.#read_bytes <= READ_BYTES) (this.#read ??= []).push({ place, slot, value });
@@ -301,6 +299,8 @@ class ChainValues {
       return { ...outcome, ...refused, fault: "abi", detail };
     }
     for (const [slot, value] of written) {
+      const hold = holds[slot]!;
+      this.#held.set(hold, value === null ? null : copied(value, this.#held.get(hold)));
       (this.#written ??= []).push({ place, slot, value });
     }
     return outcome;
