@@ -99,7 +99,7 @@ function createRunner(options: TrialOptions): (request: EvaluateRequest) => Work
     const refs = binding && state?.slots.get(binding);
     const chain: ChainEntry[] = [refs === undefined ? ENTRY : { ...ENTRY, slots: refs }];
     const reply = runInPlace(request, chain);
-    if (reply.written !== undefined) keepWritten({ store, now }, chain, reply.written);
+    if (reply.written !== undefined) keepWritten(store, chain, reply.written, now());
     return reply;
   };
 }

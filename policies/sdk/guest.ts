@@ -11,9 +11,9 @@ const BLOCK_HEAD: usize = 16;
 
 /**
  * What a policy of version 2 sets up for its calls: memory that grows in a call costs the next one a new
- * instance.
+ * instance, and memory that is there is restored before each call.
  */
-const WORKING_BYTES: usize = 65_536;
+const WORKING_BYTES: usize = 32_768;
 
 /** Bytes of managed objects that calls may leave behind before one of them collects. */
 const GARBAGE_BYTES: usize = 16_384;

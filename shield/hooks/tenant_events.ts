@@ -24,7 +24,6 @@ const SECOND_MS = 1_000;
 /** The first pause after a failure of the store, and the longest, in ms. */
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 10_000;
-const TYPES: readonly string[] = TENANT_EVENT_TYPES;
 const utf8 = new TextEncoder();
 
 /** The dependencies and settings of `TenantEvents`. */
@@ -54,8 +53,8 @@ interface Held {
 /** The events of all tenants on this Shield. */
 export class TenantEvents {
   readonly #options: TenantEventsOptions;
-  /** By `tenant type`: a message costs one lookup, for any number of hooks. */
-  readonly #wanted = new WantedNames();
+  /** The tenants by type: a message costs one lookup for any number of hooks, and makes no key for it. */
+  readonly #wanted = new Map(TENANT_EVENT_TYPES.map((type) => [type, new WantedNames()]));
   /** Tenants with a hook for such events, after the first event. */
   readonly #held = new Map<string, Held>();
   readonly #counts = { stored: 0, left_out: 0 };
@@ -85,8 +84,7 @@ export class TenantEvents {
       const document = value && unlessNewer(() => readHookDocument(value));
       if (document === "newer") return;
       const events = document?.spec?.events ?? [];
-      const wanted = events.filter((type) => TYPES.includes(type));
-      this.#wanted.set(key.join("/"), wanted.map((type) => `${key[0]} ${type}`));
+      this.#want(key.join("/"), (type) => events.includes(type) ? [key[0]!] : []);
     }, { depth: 2 });
     await this.#watch.ready;
     this.#openLog = openLog;
@@ -96,15 +94,17 @@ export class TenantEvents {
 
   #renew(): void {
     const { hooks } = this.#options.config;
-    const wanted = hooks.flatMap(({ tenant, events }) =>
-      events.filter((type) => TYPES.includes(type)).map((type) => `${tenant} ${type}`)
-    );
-    this.#wanted.set(OF_CONFIG, wanted);
+    const wants = (type: TenantEventType) => hooks.filter(({ events }) => events.includes(type));
+    this.#want(OF_CONFIG, (type) => wants(type).map(({ tenant }) => tenant));
+  }
+
+  #want(hook: string, tenantsOf: (type: TenantEventType) => readonly string[]): void {
+    for (const [type, tenants] of this.#wanted) tenants.set(hook, tenantsOf(type));
   }
 
   /** Whether some hook of the tenant subscribes to that type. */
   isWanted(tenant_id: string, type: TenantEventType): boolean {
-    return this.#wanted.has(`${tenant_id} ${type}`);
+    return this.#wanted.get(type)!.has(tenant_id);
   }
 
   #of(tenant_id: string): Held {

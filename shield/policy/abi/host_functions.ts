@@ -46,6 +46,8 @@ export interface GuestState {
   readonly value_bytes: readonly number[];
   /** The value of an existing slot; null: none. */
   value(slot: number): Uint8Array | null;
+  /** A copy for as long as the outcome of the call is used; absent: in a new array. */
+  readonly copy?: (bytes: Uint8Array) => Uint8Array;
 }
 
 /** The inputs of a guest in one call. */
@@ -237,13 +239,14 @@ function stateImports(running: Running) {
     },
     host_state_set(slot: number, pointer: number, size: number): void {
       const call = current(running);
-      const most = stateOf(call, slot).value_bytes[slot]!;
+      const state = stateOf(call, slot);
+      const most = state.value_bytes[slot]!;
       const bytes = bytesAt(running.exports, "state", pointer, size);
       if (bytes.length > most) {
         throw new EndCall("abi", `state: ${bytes.length} bytes; slot ${slot} has at most ${most}`);
       }
       charge(running, bytes.length * STATE_SET_UNITS_PER_BYTE);
-      write(running, call, slot, bytes.slice());
+      write(running, call, slot, state.copy?.(bytes) ?? bytes.slice());
     },
     host_state_delete(slot: number): void {
       const call = current(running);

@@ -174,7 +174,6 @@ function createInlineTier(options: InlineOptions): InlineTier {
   const { fuel, keyed, now, charge } = options;
   const instances = createInstances(INSTANCES, INSTANCE_FUEL);
   const accounts = createAccounts();
-  const kept = { store: keyed.store, now };
   const proven = new Set<number>();
   const limits = { fuel_limit: fuel, chain_fuel_limit: fuel, now, onProgress: () => {} };
   const runInPlace = createInPlace({ instances, ...limits }, keyed.store);
@@ -202,8 +201,8 @@ function createInlineTier(options: InlineOptions): InlineTier {
       if (made === undefined) return undefined;
       const reply = runInPlace(request, chain, now_ms);
       if (reply.outcomes.every(hasNoFault)) {
-        if (reply.written !== undefined) keepWritten(kept, chain, reply.written);
         const ended_ms = reply.outcomes.reduce(addDuration, now_ms);
+        if (reply.written !== undefined) keepWritten(keyed.store, chain, reply.written, ended_ms);
         return { chain, reply: withInstances(reply, made), ended_ms };
       }
       const ran = reply.outcomes.map(({ units, instance_units }) => units + instance_units);

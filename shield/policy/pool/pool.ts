@@ -103,7 +103,7 @@ interface State {
   readonly gate: ChainGate;
   readonly lanes: Lanes;
   readonly keyed: PoolState;
-  readonly wedges: WedgeCount;
+  readonly isWedgedOften: ReturnType<typeof createWedgeCount>;
   readonly watch: ReturnType<typeof createWatch>;
   /** The time of this turn's first request; undefined: there was none yet. */
   turn_ms: number | undefined;
@@ -162,7 +162,7 @@ function createState(options: PolicyPoolOptions): State {
       onReply: (job, reply, now_ms) => onReply(state, job, reply, now_ms),
       onCrash: (module, detail) => onCrash(state, module, detail),
     }),
-    wedges: createWedgeCount(WEDGES),
+    isWedgedOften: createWedgeCount(WEDGES),
     watch: createWatch(options, () => state),
     turn_ms: undefined,
     crashes: 0,
@@ -293,7 +293,7 @@ function replaceWedged(state: State): void {
     const detail = `a worker made no progress ${blame(state, module, "wedge")}`;
     state.options.log.error("policy worker wedged, replaced", { detail });
     const { most, memory_ms } = WEDGES;
-    if (!state.wedges.add(state.options.now())) continue;
+    if (!state.isWedgedOften(state.options.now())) continue;
     state.options.onFatal(`${most} policy workers wedged within ${memory_ms / 60_000} minutes`);
   }
 }
@@ -465,32 +465,11 @@ export class Verdicts {
   };
 }
 
-/** The number of wedges within `memory_ms` after which the process gives up. */
-interface WedgeLimits {
-  readonly most: number;
-  /** How long a wedge counts, in ms. */
-  readonly memory_ms: number;
-}
-
-/** The recent wedges. */
-interface WedgeCount {
-  /** Counts a wedge. Returns true when the limit is reached, and again only after some are forgotten. */
-  add(now_ms: number): boolean;
-  size(now_ms: number): number;
-}
-
-/** Makes a count without wedges. */
-function createWedgeCount({ most, memory_ms }: WedgeLimits): WedgeCount {
+/** Makes a counter of wedges. It returns true when the limit is reached, and again only after some are forgotten. */
+function createWedgeCount({ most, memory_ms }: typeof WEDGES): (now_ms: number) => boolean {
   let times: number[] = [];
-  const size = (now_ms: number) => {
+  return (now_ms) => {
     times = times.filter((at_ms) => now_ms - at_ms < memory_ms);
-    return times.length;
-  };
-  return {
-    add(now_ms) {
-      times.push(now_ms);
-      return size(now_ms) === most;
-    },
-    size,
+    return times.push(now_ms) === most;
   };
 }

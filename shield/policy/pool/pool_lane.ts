@@ -43,8 +43,7 @@ export interface Job extends KeyUser {
   number: number;
 }
 
-const NO_OUTCOMES: readonly PolicyOutcome[] = [];
-const NO_CHAIN: readonly ChainEntry[] = [];
+const NONE: readonly never[] = [];
 
 /** A job that begins at `began_ms`, with its verdict due `stall_ms` later. */
 export function newJob(
@@ -62,8 +61,8 @@ export function newJob(
     began_ms,
     deadline_ms: began_ms + stall_ms,
     done: false,
-    chain: NO_CHAIN,
-    skipped: NO_OUTCOMES,
+    chain: NONE,
+    skipped: NONE,
     number: 0,
   };
 }
@@ -147,8 +146,6 @@ interface State {
 const addUnits = (sum: number, { units, instance_units }: ChainOutcome): number =>
   sum + units + instance_units;
 
-const NOTHING_WRITTEN: readonly never[] = [];
-
 /** Starts a worker. `state` is only called later: the first worker starts before it is complete. */
 function start(options: LaneOptions, state: () => State): PolicyWorker {
   const worker = options.start({
@@ -156,7 +153,7 @@ function start(options: LaneOptions, state: () => State): PolicyWorker {
       const { under_way, turns, holds } = state();
       const job = under_way.take(id);
       if (job === undefined) return;
-      holds.replied(job.chain, reply.written ?? NOTHING_WRITTEN);
+      holds.replied(job.chain, reply.written ?? NONE, now_ms);
       const { tenant_id } = job.request;
       const used_ms = reply.outcomes.reduce(addDuration, 0);
       const was_long = reply.outcomes.reduce(addUnits, 0) > LONG_FUEL * UNITS_PER_FUEL;
@@ -182,7 +179,7 @@ function pump(state: State, now_ms?: number): void {
   const { turns, under_way, blocked, mayTake, holds } = state;
   if (state.ended) return;
   if (blocked !== undefined && !send(state, blocked)) return;
-  holds.begin();
+  holds.begin(now_ms);
   while (!under_way.is_full) {
     const job = turns.take(mayTake);
     if (job === undefined) return;

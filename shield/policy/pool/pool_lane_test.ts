@@ -138,7 +138,7 @@ Deno.test("jobs that wait for keys and move to one lane do not wait for later on
   right.push(3, 5, "y");
   const moved = [left, right].flatMap(({ lane }) => lane.takeBack("acme"));
   for (const [at, job] of moved.entries()) slow.take(at + 1, job);
-  other.replied(taken, []);
+  other.replied(taken, [], 0);
   slow.lane.pump();
   assert.equal(slow.lane.underWay("acme"), 3);
   assert.deepEqual((await slow.all(3)).map(([id]) => id), [1, 2, 3]);

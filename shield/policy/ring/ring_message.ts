@@ -224,8 +224,8 @@ export function encodeReply(id: number, reply: WorkerReply): Uint8Array[] {
 }
 
 /**
- * Reads a reply of `encodeReply` from the current record; nothing in it is a view. Throws RangeError if the record is
- * not a reply.
+ * Reads a reply of `encodeReply` from the current record. Only its values of state are views of the records. Throws
+ * RangeError if the record is not a reply.
  */
 export function decodeReply(
   { view, bytes, start, end }: Records,

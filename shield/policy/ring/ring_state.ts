@@ -137,7 +137,7 @@ export function encodeReplyState({ written, read }: ReplyState): Uint8Array<Arra
   return new Uint8Array(view.buffer, 0, size_bytes);
 }
 
-/** Reads the state of `encodeReplyState` at `start`; nothing in it is a view. */
+/** Reads the state of `encodeReplyState` at `start`. Its values are views of the records. */
 export function decodeReplyState(
   { view, bytes, start, end }: Pick<Records, "view" | "bytes" | "start" | "end">,
 ): ReplyState & { readonly end: number } {
@@ -153,7 +153,7 @@ export function decodeReplyState(
       const slot = view.getUint8(at + 1);
       const length = view.getUint32(at + 4, true);
       at += REPLY_VALUE_BYTES;
-      const value = length === ABSENT ? null : bytes.slice(at, at + length);
+      const value = length === ABSENT ? null : bytes.subarray(at, at + length);
       at += value?.length ?? 0;
       values.push({ place, slot, value });
     }

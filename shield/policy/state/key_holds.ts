@@ -73,13 +73,14 @@ const refsOf = (chain: readonly SlottedEntry[]): StateRef[] =>
 
 /** Stores what a chain has written. */
 export function keepWritten(
-  { store, now }: Pick<KeyHoldsOptions, "store" | "now">,
+  store: StateStore,
   chain: readonly SlottedEntry[],
   written: readonly SlotValue[],
+  now_ms: number,
 ): void {
   for (const { place, slot, value } of written) {
     const ref = chain[place]?.slots?.[slot];
-    if (ref !== undefined) store.set(ref, value, now());
+    if (ref !== undefined) store.set(ref, value, now_ms);
   }
 }
 
@@ -160,9 +161,8 @@ export class KeyHolds {
    * Whether the worker may have an expired value, or one that was dropped for room. Such a hold takes no more calls,
    * and ends with the running ones.
    */
-  isOver({ had_value }: Hold, ref: StateRef): boolean {
-    const { store, now } = this.options;
-    return had_value && store.get(ref, now()) === undefined;
+  isOver({ had_value }: Hold, ref: StateRef, now_ms: number): boolean {
+    return had_value && this.options.store.get(ref, now_ms) === undefined;
   }
 }
 
@@ -173,13 +173,16 @@ export class LaneHolds {
   readonly #taken = new Set<string>();
   /** The ended holds that were not reported yet. */
   #ended: number[] = [];
+  /** The time since `begin`, read once for all calls that go together. */
+  #now_ms: number | undefined;
 
   constructor(all: KeyHolds) {
     this.#all = all;
   }
 
-  /** Begins to take calls. Calls that share a key with a taken one may go with it. */
-  begin(): void {
+  /** Begins to take calls, at `now_ms` if that is known. Calls that share a key with a taken one may go with it. */
+  begin(now_ms?: number): void {
+    this.#now_ms = now_ms;
     // Clearing a set allocates a new table, even if it was empty.
     if (this.#taken.size > 0) this.#taken.clear();
   }
@@ -214,11 +217,10 @@ export class LaneHolds {
   }
 
   #take(chain: readonly SlottedEntry[]): ChainValues {
-    const { store, now } = this.#all.options;
     const values = refsOf(chain).map((ref) => {
       const { hold, is_new } = this.#all.hold(nameOf(ref), this);
       if (!is_new) return { hold: hold.number, value: undefined };
-      const value = store.get(ref, now()) ?? null;
+      const value = this.#all.options.store.get(ref, this.#now()) ?? null;
       hold.had_value = value !== null;
       return { hold: hold.number, value };
     });
@@ -227,10 +229,14 @@ export class LaneHolds {
     return { values, ended };
   }
 
-  /** Stores what a chain has written, and releases its keys. */
-  replied(chain: readonly SlottedEntry[], written: readonly SlotValue[]): void {
+  #now(): number {
+    return this.#now_ms ??= this.#all.options.now();
+  }
+
+  /** Stores what a chain has written, and releases its keys; `now_ms` is the present time. */
+  replied(chain: readonly SlottedEntry[], written: readonly SlotValue[], now_ms: number): void {
     if (!hasSlots(chain)) return;
-    keepWritten(this.#all.options, chain, written);
+    keepWritten(this.#all.options.store, chain, written, now_ms);
     for (const { place, slot, value } of written) {
       const ref = chain[place]?.slots?.[slot];
       const hold = ref && this.#all.held.get(nameOf(ref));
@@ -269,7 +275,7 @@ export class LaneHolds {
   /** Whether no other worker has the key, and this one may continue with it if it has it. */
   #isHere(ref: StateRef): boolean {
     const hold = this.#all.held.get(nameOf(ref));
-    return hold === undefined || (hold.owner === this && !this.#all.isOver(hold, ref));
+    return hold === undefined || (hold.owner === this && !this.#all.isOver(hold, ref, this.#now()));
   }
 
   /** Whether this worker has the key, or may get it before those that wait for it. */

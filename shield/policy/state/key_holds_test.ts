@@ -63,7 +63,7 @@ class CountingLane {
 
   reply(): Call | undefined {
     const first = this.#under_way.shift();
-    if (first !== undefined) this.holds.replied(first.call.chain, first.written);
+    if (first !== undefined) this.holds.replied(first.call.chain, first.written, 0);
     return first?.call;
   }
 
@@ -164,14 +164,14 @@ Deno.test("a value expires, however many calls come that do not write it", () =>
   assert.deepEqual(next(), new Uint8Array([7]));
   clock.now_ms = 999;
   assert.equal(next(), undefined, "the worker has it");
-  holds.replied(chain, []);
+  holds.replied(chain, [], clock.now_ms);
   clock.now_ms = 1_000;
   assert.equal(next(), "waits", "until the end of the worker's calls");
-  holds.replied(chain, []);
+  holds.replied(chain, [], clock.now_ms);
   assert.equal(freed.times, 1);
   assert.equal(next(), null);
   assert.equal(next(), undefined);
-  holds.replied(chain, [{ place: 0, slot: 0, value: new Uint8Array([8]) }]);
+  holds.replied(chain, [{ place: 0, slot: 0, value: new Uint8Array([8]) }], clock.now_ms);
   clock.now_ms = 1_999;
   assert.equal(next(), undefined, "written since");
   clock.now_ms = 2_000;
@@ -183,7 +183,7 @@ Deno.test("a worker gets the ended holds also after a request that was not sent"
   const { holds } = lane!;
   const { chain } = callOf("a");
   const { values } = holds.take(chain)!;
-  holds.replied(chain, []);
+  holds.replied(chain, [], 0);
   const unsent = holds.take(chain)!;
   assert.deepEqual(unsent.ended, [values[0]!.hold]);
   holds.unsent(chain, unsent);

@@ -4,6 +4,7 @@
  * argument. `key_holds.ts` decides when a value may be read and written.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import { copied } from "./held_values.ts";
 
 /** The limits of the store. Bytes are those of keys and values, plus `ENTRY_BYTES` for each entry. */
 export interface StateLimits {
@@ -58,7 +59,7 @@ export class StateStore {
     this.#limits = limits;
   }
 
-  /** The value; undefined if there is none, or it has expired. */
+  /** The value until it is set again; undefined if there is none, or it has expired. */
   get({ tenant_id, place }: StateRef, now_ms: number): Uint8Array | undefined {
     const tenant = this.#tenants.get(tenant_id);
     const entry = tenant?.entries.get(place);
@@ -68,7 +69,7 @@ export class StateStore {
     return undefined;
   }
 
-  /** Sets a value, and restarts its time; null deletes it. */
+  /** Sets a value to a copy of these bytes, and restarts its time; null deletes it. */
   set(ref: StateRef, value: Uint8Array | null, now_ms: number): void {
     const { tenant_id, place } = ref;
     let tenant = this.#tenants.get(tenant_id);
@@ -83,7 +84,7 @@ export class StateStore {
       tenant = { entries: new BoundedMap(Infinity), bytes: 0 };
       this.#tenants.set(tenant_id, tenant);
     }
-    const entry = { value, expires_ms: now_ms + ref.ttl_ms };
+    const entry = { value: copied(value, before?.value), expires_ms: now_ms + ref.ttl_ms };
     tenant.entries.renew(place, entry);
     this.#count(tenant, 1, sizeOf(place, entry));
     this.#makeRoom(tenant_id, tenant, now_ms);

@@ -12,7 +12,7 @@ import { type ChainRunner, runChain } from "./worker_chain.ts";
 
 const hasNoSlots = ({ slots }: ChainEntry): boolean => slots === undefined;
 
-/** The values of the chain's slots, which are not used elsewhere while it runs; undefined if it has none. */
+/** Copies of the values of the chain's slots, which nobody else uses while it runs; undefined if it has none. */
 function valuesOf(
   store: StateStore,
   chain: readonly ChainEntry[],
@@ -20,7 +20,10 @@ function valuesOf(
 ): ChainValues | undefined {
   if (chain.every(hasNoSlots)) return undefined;
   const refs = chain.flatMap(({ slots }) => slots ?? []);
-  const values = refs.map((ref, hold) => ({ hold, value: store.get(ref, now_ms) ?? null }));
+  const values = refs.map((ref, hold) => ({
+    hold,
+    value: store.get(ref, now_ms)?.slice() ?? null,
+  }));
   return { values, ended: [] };
 }
 

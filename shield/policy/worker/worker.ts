@@ -16,7 +16,7 @@ import {
 import type { Ring } from "../ring/ring.ts";
 import { decodeRequest, encodeReply, RING_LAYOUT } from "../ring/ring_message.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
-import type { WorkerReply } from "../ring/ring_words.ts";
+import { addDuration, type WorkerReply } from "../ring/ring_words.ts";
 import { applyChanges, type HeldValues } from "../state/held_values.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
@@ -137,12 +137,6 @@ function workOf({ outcomes }: WorkerReply): number {
   return worked_ms;
 }
 
-function endOf({ outcomes }: WorkerReply, began_ms: number): number {
-  let ended_ms = began_ms;
-  for (const { duration_ms } of outcomes) ended_ms += duration_ms;
-  return ended_ms;
-}
-
 /**
  * Answers a request whose turn has come; `now_ms` is the present time. Returns the time at its end: reading the clock
  * costs as much as a short reply, so after a short one it is the end of the chain.
@@ -158,7 +152,7 @@ function answer(thread: Thread, waiting: Waiting, now_ms: number): number {
   const was_short = parts.length === 1;
   const had_room = ringPutBlocking(replies, parts, thread.isEnded);
   held.put(request.tenant_id, work_ms, now_ms);
-  return was_short && had_room ? endOf(reply, now_ms) : runner.now();
+  return was_short && had_room ? reply.outcomes.reduce(addDuration, now_ms) : runner.now();
 }
 
 /** Takes all requests out of the ring; they wait for their turns. Returns the time if there were some. */
@@ -269,7 +263,10 @@ export class HeldReplies {
     if (this.#count++ === 0) this.#since_ms = now_ms;
     const short = this.#short.get(tenant_id) ?? 0;
     if (work_ms > SHORT_MS) this.#short.delete(tenant_id);
-    else if (short < TRUSTED) this.#trust(tenant_id, short + 1);
+    else if (short < TRUSTED) {
+      if (short === 0 && this.#short.size >= TENANTS) this.#short.clear();
+      this.#short.set(tenant_id, short + 1);
+    }
   }
 
   /** Signals all held replies. */
@@ -277,10 +274,5 @@ export class HeldReplies {
     if (this.#count === 0) return;
     this.#count = 0;
     this.#signal();
-  }
-
-  #trust(tenant_id: string, short: number): void {
-    if (short === 1 && this.#short.size >= TENANTS) this.#short.clear();
-    this.#short.set(tenant_id, short);
   }
 }

@@ -12,7 +12,7 @@ import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerEntry } from "../ring/ring_last.ts";
 import type { ChainOutcome, WorkerLog, WorkerReply } from "../ring/ring_words.ts";
-import type { HeldValues, SlotValue } from "../state/held_values.ts";
+import { copied, type HeldValues, type SlotValue } from "../state/held_values.ts";
 import type { Instances } from "./worker_instances.ts";
 import type { PolicyFault, PolicyRead } from "../../../shared/records/verdict.ts";
 
@@ -243,6 +243,18 @@ const STATE_CHAIN_BYTES = 131_072;
 /** The same limit for the reported reads; further reads are omitted. */
 const READ_BYTES = 131_072;
 
+/** The written values of the chain that runs, for which an array of their own would cost more than a small policy. */
+const written_bytes = new Uint8Array(16_384);
+let written_end = 0;
+
+/** A copy until the next chain runs; a new array for what has no room. */
+function copyWritten(bytes: Uint8Array): Uint8Array {
+  const start = written_end;
+  if (start + bytes.length > written_bytes.length) return bytes.slice();
+  written_bytes.set(bytes, start);
+  return written_bytes.subarray(start, written_end += bytes.length);
+}
+
 class ChainValues {
   readonly #held: HeldValues;
   readonly #records_reads: boolean;
@@ -255,12 +267,14 @@ class ChainValues {
   constructor(held: HeldValues, records_reads: boolean) {
     this.#held = held;
     this.#records_reads = records_reads;
+    written_end = 0;
   }
 
   /** The state of a policy that is about to run; undefined if it has none. */
   of({ holds }: WorkerEntry, value_bytes: readonly number[]): GuestState | undefined {
     if (holds === undefined) return undefined;
-    return { value_bytes, value: (slot) => this.#held.get(holds[slot]!) ?? null };
+    const value = (slot: number) => this.#held.get(holds[slot]!) ?? null;
+    return { value_bytes, value, copy: copyWritten };
   }
 
   /**
@@ -271,7 +285,8 @@ class ChainValues {
     if (holds === undefined || (written === undefined && read_slots === 0)) return outcome;
     for (const [slot, hold] of holds.entries()) {
       if (!this.#records_reads || (read_slots & 1 << slot) === 0) continue;
-      const value = this.#held.get(hold) ?? null;
+      // Writes are kept in the place of these bytes.
+      const value = this.#held.get(hold)?.slice() ?? null;
       this.#read_bytes += value?.length ?? 0;
       if (this.#read_bytes <= READ_BYTES) (this.#read ??= []).push({ place, slot, value });
     }
@@ -284,7 +299,8 @@ class ChainValues {
       return { ...outcome, ...refused, fault: "abi", detail };
     }
     for (const [slot, value] of written) {
-      this.#held.set(holds[slot]!, value);
+      const hold = holds[slot]!;
+      this.#held.set(hold, value === null ? null : copied(value, this.#held.get(hold)));
       (this.#written ??= []).push({ place, slot, value });
     }
     return outcome;
