@@ -1,7 +1,7 @@
 /** The API of one room. State and history are separate entry points. */
 import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
-import type { Prove, ProvingBus } from "../proof/proof.ts";
+import type { Prove, ProvingBus } from "../proof.ts";
 import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";
 import type {
   PresenceSubscription,
