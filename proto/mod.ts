@@ -20,7 +20,20 @@ export type { ScanLimits, ScannedCommand, ScannedEvent } from "./envelope/scan_p
 export * from "./frame/stamp.ts";
 export * from "./envelope/envelope.ts";
 export type { SignalKind } from "./envelope/signal_kind.ts";
-export * from "./frame/control.ts";
+export {
+  encodeAck,
+  encodeRefresh,
+  encodeSub,
+  encodeUnsub,
+  encodeWelcome,
+  readAck,
+  readRefresh,
+  readSubscribe,
+  readUnsubscribe,
+  readWelcome,
+  writeAck,
+} from "./frame/control.ts";
+export type { Ack, Refresh, Subscribe, Unsubscribe, Welcome } from "./frame/control.ts";
 export * from "./frame/presence.ts";
 export * from "./frame/frame.ts";
 export * from "./frame/request_of.ts";

@@ -1,23 +1,8 @@
 /** Binary frames in both directions: one opcode byte, then the body. `text.ts` is the text form. */
-import {
-  type Ack,
-  readAck,
-  readRefresh,
-  readSubscribe,
-  readUnsubscribe,
-  readWelcome,
-  type Refresh,
-  type Subscribe,
-  type Unsubscribe,
-  type Welcome,
-  writeAck,
-  writeRefresh,
-  writeSubscribe,
-  writeUnsubscribe,
-  writeWelcome,
-} from "./control.ts";
+import { readAck, readRefresh, readSubscribe, readUnsubscribe, readWelcome } from "./control.ts";
+import type { Ack, Refresh, Subscribe, Unsubscribe, Welcome } from "./control.ts";
 import { DecodeError } from "../errors/decode_error.ts";
-import { type Given, type PlainEnvelope, readRouted } from "../envelope/envelope.ts";
+import { type PlainEnvelope, readRouted } from "../envelope/envelope.ts";
 import { requestIdOf } from "./request_of.ts";
 import { Opcode } from "./opcode.ts";
 import { scanEnvelope, type ScannedEnvelope } from "../envelope/scan.ts";
@@ -163,7 +148,7 @@ function readAbout(line: string, is_absent: boolean): Omit<Refusal, "code" | "me
   } catch {
     // Not JSON: refused below.
   }
-  throw new DecodeError("malformed-frame", "ERR whose last line says nothing that can be read");
+  throw new DecodeError("malformed-frame", "ERR with an unreadable last line");
 }
 
 function readBatch(bytes: Uint8Array): PlainEnvelope[] {
@@ -178,16 +163,6 @@ function withOpcode(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   frame[0] = opcode;
   frame.set(body, 1);
   return frame;
-}
-
-/** Absent members are 0 or "". Throws TypeError for a number out of its field's range. */
-export function encodeWelcome(welcome: Partial<Welcome>): Uint8Array<ArrayBuffer> {
-  return writeWelcome(welcome, Opcode.WELCOME);
-}
-
-/** Absent members are 0, "" or no bytes; code 0: accepted. */
-export function encodeAck(ack: Partial<Ack>): Uint8Array<ArrayBuffer> {
-  return writeAck(ack, Opcode.ACK);
 }
 
 /**
@@ -253,19 +228,4 @@ export function encodeBatch(envelopes: readonly Uint8Array[]): Uint8Array<ArrayB
 /** `envelope` is the output of `writeEnvelope`. */
 export function encodePub(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.PUB, envelope);
-}
-
-/** Only `room_id` is required; without a `request_id` there is no ACK. */
-export function encodeSub(subscribe: Given<Omit<Subscribe, "delta">>): Uint8Array<ArrayBuffer> {
-  return writeSubscribe(subscribe, Opcode.SUB);
-}
-
-/** Without a `request_id` there is no ACK. */
-export function encodeUnsub(unsubscribe: Partial<Unsubscribe>): Uint8Array<ArrayBuffer> {
-  return writeUnsubscribe(unsubscribe, Opcode.UNSUB);
-}
-
-/** Without a `request_id` there is no ACK; a refusal always closes the connection. */
-export function encodeRefresh(refresh: Partial<Refresh>): Uint8Array<ArrayBuffer> {
-  return writeRefresh(refresh, Opcode.REFRESH);
 }

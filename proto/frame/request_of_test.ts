@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { DecodeError } from "../errors/decode_error.ts";
 import { writeEnvelope } from "../envelope/envelope.ts";
-import { decodeClientFrame, encodePub, encodeSub, encodeUnsub } from "./frame.ts";
+import { encodeSub, encodeUnsub } from "./control.ts";
+import { decodeClientFrame, encodePub } from "./frame.ts";
 import { requestIdOf } from "./request_of.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };

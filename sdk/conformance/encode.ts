@@ -19,7 +19,6 @@ import {
   type Unsubscribe,
   type Welcome,
   withData,
-  withPositions,
   writeEnvelope,
   writeHistory,
 } from "@arqon/proto";
@@ -43,11 +42,6 @@ export function encodeHistory({ messages, ...rest }: Plain): Uint8Array {
   return writeHistory({ ...page, messages: (messages as Plain[]).map(envelope) });
 }
 
-function subOf(subscribe: Partial<Subscribe>): Uint8Array {
-  const frame = encodeSub(subscribe);
-  return subscribe.positions === undefined ? frame : withPositions(frame, subscribe.positions);
-}
-
 /** The frame of a client operation, `{"kind", "message" | "body"}`. */
 export function encodeClient(operation: Plain): Uint8Array {
   const message = operation.message as Plain;
@@ -55,7 +49,7 @@ export function encodeClient(operation: Plain): Uint8Array {
     case "pub":
       return encodePub(envelope(message));
     case "sub":
-      return subOf(messageOf<Partial<Subscribe>>(message));
+      return encodeSub(messageOf<Partial<Subscribe>>(message));
     case "unsub":
       return encodeUnsub(messageOf<Partial<Unsubscribe>>(message));
     case "refresh":
