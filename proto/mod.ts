@@ -8,18 +8,14 @@ export { CLOSES, ERRORS } from "./gen/errors.ts";
 export type { CloseCode, Reason } from "./gen/errors.ts";
 export { isReason, type ReasonRule, REASONS, ruleOf, ruleOfClose } from "./errors/reasons.ts";
 export * from "./frame/opcode.ts";
-export * from "./errors/decode_error.ts";
 export { type Uint64, WireReader } from "./wire/wire.ts";
-export type { SpannedBytes } from "./wire/spanned_bytes.ts";
-export { WireWriter, writePacked } from "./wire/wire_writer.ts";
+export { type SpannedBytes, WireWriter, writePacked } from "./wire/wire_writer.ts";
 export { fieldName, type FieldNames, seenOnce, skipField } from "./wire/fields.ts";
 export * from "./envelope/scan.ts";
-export * from "./envelope/plain_scan.ts";
 export { replaceData } from "./envelope/replace_data.ts";
 export type { ScanLimits, ScannedCommand, ScannedEvent } from "./envelope/scan_payload.ts";
 export * from "./frame/stamp.ts";
 export * from "./envelope/envelope.ts";
-export type { SignalKind } from "./envelope/signal_kind.ts";
 export {
   encodeAck,
   encodeRefresh,
@@ -36,18 +32,18 @@ export {
 export type { Ack, Refresh, Subscribe, Unsubscribe, Welcome } from "./frame/control.ts";
 export * from "./frame/presence.ts";
 export * from "./frame/frame.ts";
-export * from "./frame/request_of.ts";
 export * from "./frame/delta.ts";
 export * from "./frame/history.ts";
 export {
   afterString as afterJsonString,
   arrayItems as jsonItems,
+  isJson,
+  JSON_DEPTH_MAX,
   type Member as JsonMember,
+  nestsTooDeep,
   objectMembers as jsonMembers,
   type Span as JsonSpan,
-} from "./text/json_span.ts";
-export { isJson } from "./text/json_check.ts";
-export { JSON_DEPTH_MAX, nestsTooDeep } from "./text/json_depth.ts";
+} from "./text/json_text.ts";
 export * from "./text/text.ts";
 export * from "./text/text_encode.ts";
 export * from "./envelope/signing.ts";

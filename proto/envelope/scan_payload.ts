@@ -2,7 +2,7 @@
  * Scans one level of the payload: the fields of an Event or a Command that routing, policies and schemas need, and a
  * check of a SystemSignal. Unknown fields are the sender's and only have to be well formed.
  */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { type FieldNames, seenOnce, skipField } from "../wire/fields.ts";
 import { checkUtf8, decodeName, decodeUtf8 } from "../wire/utf8.ts";
 import type { Uint64, WireReader } from "../wire/wire.ts";

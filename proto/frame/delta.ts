@@ -1,5 +1,5 @@
 /** Deltas on the wire: the field of a MSG that describes a diff. Not the diffs, and not the stored data. */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import type { PlainEnvelope } from "../envelope/envelope.ts";
 import type { Subscribe } from "./control.ts";
 import { decodeUtf8 } from "../wire/utf8.ts";

@@ -7,7 +7,7 @@ import { sizeDelimitedDecodeStream, sizeDelimitedEncode } from "@bufbuild/protob
 import fc from "fast-check";
 import { readHistoryQuery, writeHistoryQuery } from "./history.ts";
 import assert from "node:assert/strict";
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { readEnvelope, writeEnvelope } from "../envelope/envelope.ts";
 import {
   decodeClientFrame,

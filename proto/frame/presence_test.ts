@@ -5,7 +5,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { schemaOf } from "../testing/schemas.ts";
 import {
   encodePresenceLeave,

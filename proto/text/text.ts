@@ -3,13 +3,13 @@
  * message is encoded to Protobuf and scanned like a binary one, so both forms have the same rules. `text_encode.ts`
  * encodes the Shield's text frames.
  */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { type EnvelopeInput, type PlainSignal, writeEnvelope } from "../envelope/envelope.ts";
 import { REFRESH, SUBSCRIBE, UNSUBSCRIBE } from "../frame/control.ts";
 import type { ClientOperation } from "../frame/frame.ts";
 import { scanEnvelope } from "../envelope/scan.ts";
 import type { ScanLimits } from "../envelope/scan_payload.ts";
-import { isSignalKind } from "../envelope/signal_kind.ts";
+import { isSignalKind } from "../envelope/envelope.ts";
 import { TextMembers } from "./text_members.ts";
 import type { Shape } from "../wire/fields.ts";
 import type { Uint64 } from "../wire/wire.ts";

@@ -4,8 +4,7 @@
  */
 import { encodeBase64 } from "./base64.ts";
 import { dataForm } from "./content_type.ts";
-import { isJson } from "./json_check.ts";
-import { nestsTooDeep } from "./json_depth.ts";
+import { isJson, nestsTooDeep } from "./json_text.ts";
 import type { Ack, Welcome } from "../frame/control.ts";
 import { payloadOf, type PlainCommand, type PlainEnvelope } from "../envelope/envelope.ts";
 import type { PlainEvent, PlainSignal } from "../envelope/envelope.ts";

@@ -2,7 +2,7 @@
  * Shared by the strict decoders: the check for repeated singular fields, and errors that name the field. The names of
  * a message are an array: its own name first, then each field's at its number.
  */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { WireReader } from "./wire.ts";
 import { WireWriter } from "./wire_writer.ts";
 import { MASK_BITS, WIRE_BYTES, WIRE_VARINT } from "./wire_numbers.ts";

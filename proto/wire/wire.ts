@@ -2,7 +2,7 @@
  * Reads the Protobuf wire format: varints, tags, lengths, text. Checks every bound and throws only `DecodeError`. It
  * knows no messages; `wire_writer.ts` writes.
  */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { decodeUtf8 } from "./utf8.ts";
 import {
   PREFIX_BYTES_MAX,

@@ -156,7 +156,7 @@ export class Session {
     const body = `echo ${++this.#echo_number}`;
     this.#echoes.set(body, resolve);
     this.send(encodePing(encodeUtf8(body)));
-    return promise;
+    return promise.finally(() => this.#echoes.delete(body));
   }
 
   /** Pings the peer at once: without an answer within `timeout_ms` the session ends with 4408. */
@@ -207,15 +207,10 @@ export class Session {
       case "ping":
         return this.send(encodePong(frame.body));
       case "pong":
-        return this.#echoed(new TextDecoder().decode(frame.body));
+        return this.#echoes.get(new TextDecoder().decode(frame.body))?.(true);
       default:
         frame satisfies never;
     }
-  }
-
-  #echoed(body: string): void {
-    this.#echoes.get(body)?.(true);
-    this.#echoes.delete(body);
   }
 
   #begin(welcome: Welcome): void {

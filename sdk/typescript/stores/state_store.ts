@@ -178,8 +178,7 @@ export class StateStore extends Cell<StateView> {
   #reading = new AbortController();
 
   constructor(hub: RoomHub) {
-    const nothing = { is_pending: false, lock: undefined, ready: false, error: undefined };
-    super({ state: {}, ...nothing });
+    super({ state: {}, is_pending: false, lock: undefined, ready: false, error: undefined });
     this.#hub = hub;
   }
 
