@@ -1,5 +1,5 @@
 /** The positions of a pattern's rooms: its SUBs have them, so that these rooms continue from there. */
-import type { Uint64, Welcome } from "@arqon/proto";
+import { encodeUtf8, type Uint64, type Welcome } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 
 /** The default limit of positions in a SUB. */
@@ -68,7 +68,7 @@ export class PatternPositions {
       count++;
     }
     const table = [...epochs].map(([epoch, rooms]) => [epoch, Object.fromEntries(rooms)]);
-    const positions = new TextEncoder().encode(JSON.stringify(Object.fromEntries(table)));
+    const positions = encodeUtf8(JSON.stringify(Object.fromEntries(table)));
     const isTooMany = (reason: string) => {
       if (reason !== "too-many-rooms" || count === 0) return false;
       this.#most = count >> 1;

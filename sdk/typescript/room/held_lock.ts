@@ -1,8 +1,7 @@
 /** A lock of a room that is renewed while it is held (docs/presence.md#locks). */
-import { ArqonError, ruleOf, type Uint64 } from "@arqon/proto";
+import { ArqonError, ruleOf } from "@arqon/proto";
 import { type LockKeeping, portOf, type Room } from "./room.ts";
-import type { LockOptions, RoomLock } from "../state/room_state.ts";
-import type { CommandOptions } from "../request/room_request.ts";
+import type { RoomLock } from "../state/room_state.ts";
 import { onAbort, sleep } from "../time/clock.ts";
 
 /** Options of `holdLock`. */
@@ -21,10 +20,7 @@ export interface HoldLockOptions {
 }
 
 /** The part of a room that locks and unlocks. */
-export interface LockRoom {
-  lock(options: LockOptions): Promise<RoomLock>;
-  unlock(fence: Uint64, options: CommandOptions): Promise<unknown>;
-}
+export type LockRoom = Pick<Room, "lock" | "unlock">;
 
 const TTL_MS = 30_000;
 /** The first and the longest pause between polls for another holder's lock, in ms; pauses double. */

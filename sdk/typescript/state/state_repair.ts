@@ -1,6 +1,7 @@
 /** Tracks which changes of a room's state a client has received, and fetches missed ones. */
 import { encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
+import type { Settings } from "../options/options.ts";
 import type { Json } from "../wire/json.ts";
 import type { RoomPosition, RoomRead, RoomState, RoomValue } from "./room_state.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
@@ -150,11 +151,8 @@ interface RepairedRoom {
   readonly readers: Iterable<{ readonly buffer: Pick<MessageBuffer<Message>, "push"> }>;
 }
 
-/** The clock in Unix ms, and random numbers. */
-export interface RepairOptions {
-  readonly now: () => number;
-  readonly random: () => number;
-}
+/** The Shield's clock in Unix ms, and random numbers. */
+export type RepairOptions = Pick<Settings, "now" | "random">;
 
 /** A key that no room has: the request needs only the events, not a state of up to 262,144 bytes. */
 const NO_KEY = "no-such-key";

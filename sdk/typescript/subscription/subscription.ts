@@ -1,7 +1,6 @@
 /** The public interface of a loop over a room's messages, and the options of `Room.subscribe`. */
 import { encodeUtf8, type Uint64 } from "@arqon/proto";
-import type { Backoff } from "../time/clock.ts";
-import type { PatternPositions } from "../durable/pattern_positions.ts";
+import type { Settings } from "../options/options.ts";
 import type { JsonInput } from "../wire/json.ts";
 import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
@@ -119,11 +118,10 @@ export interface ReplayedRoom {
   readonly over: AbortController;
 }
 
-/** The connection's parts that it needs: request ids, the clock in Unix ms, the back-off of refused SUBs. */
-export interface SubscriptionsOptions extends RepairOptions {
+/** The connection's parts that it needs; `now` is the Shield's clock, `backoff` is for refused SUBs. */
+export interface SubscriptionsOptions
+  extends RepairOptions, Pick<Settings, "backoff" | "newPositions"> {
   nextId(): number;
-  readonly backoff: Backoff;
-  readonly newPositions?: (() => PatternPositions) | undefined;
 }
 
 /** Metadata as JSON bytes. Throws TypeError for values that JSON cannot represent. */
