@@ -16,34 +16,18 @@ export { replaceData } from "./envelope/replace_data.ts";
 export type { ScanLimits, ScannedCommand, ScannedEvent } from "./envelope/scan_payload.ts";
 export * from "./frame/stamp.ts";
 export * from "./envelope/envelope.ts";
-export {
-  encodeAck,
-  encodeRefresh,
-  encodeSub,
-  encodeUnsub,
-  encodeWelcome,
-  readAck,
-  readRefresh,
-  readSubscribe,
-  readUnsubscribe,
-  readWelcome,
-  writeAck,
-} from "./frame/control.ts";
+export { encodeAck, encodeRefresh, encodeSub, encodeUnsub } from "./frame/control.ts";
+export { encodeWelcome, readAck, readRefresh, readSubscribe } from "./frame/control.ts";
+export { readUnsubscribe, readWelcome, writeAck } from "./frame/control.ts";
 export type { Ack, Refresh, Subscribe, Unsubscribe, Welcome } from "./frame/control.ts";
 export * from "./frame/presence.ts";
 export * from "./frame/frame.ts";
 export * from "./frame/delta.ts";
 export * from "./frame/history.ts";
-export {
-  afterString as afterJsonString,
-  arrayItems as jsonItems,
-  isJson,
-  JSON_DEPTH_MAX,
-  type Member as JsonMember,
-  nestsTooDeep,
-  objectMembers as jsonMembers,
-  type Span as JsonSpan,
-} from "./text/json_text.ts";
+export { afterString as afterJsonString, arrayItems as jsonItems } from "./text/json_text.ts";
+export { isJson, JSON_DEPTH_MAX, nestsTooDeep } from "./text/json_text.ts";
+export { objectMembers as jsonMembers } from "./text/json_text.ts";
+export type { Member as JsonMember, Span as JsonSpan } from "./text/json_text.ts";
 export * from "./text/text.ts";
 export * from "./text/text_encode.ts";
 export * from "./envelope/signing.ts";

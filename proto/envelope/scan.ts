@@ -6,14 +6,8 @@
 import { DecodeError } from "../errors/error.ts";
 import { type FieldNames, refuseField, seenOnce, wrongType } from "../wire/fields.ts";
 import { type PlainEnvelope, readEnvelope } from "./envelope.ts";
-import {
-  checkSignal,
-  passText,
-  readAnyName,
-  readSmallText,
-  scanCommand,
-  scanEvent,
-} from "./scan_payload.ts";
+import { checkSignal, passText, readAnyName, readSmallText, scanCommand } from "./scan_payload.ts";
+import { scanEvent } from "./scan_payload.ts";
 import type { ScanLimits, ScannedCommand, ScannedEvent } from "./scan_payload.ts";
 import type { SpannedBytes } from "../wire/wire_writer.ts";
 import { checkUtf8, decodeUtf8 } from "../wire/utf8.ts";

@@ -9,40 +9,15 @@ import { readHistoryQuery, writeHistoryQuery } from "./history.ts";
 import assert from "node:assert/strict";
 import { DecodeError } from "../errors/error.ts";
 import { readEnvelope, writeEnvelope } from "../envelope/envelope.ts";
-import {
-  decodeClientFrame,
-  decodeServerFrame,
-  encodeBatch,
-  encodeErr,
-  encodeMsg,
-  encodePing,
-  encodePong,
-  encodePub,
-} from "./frame.ts";
+import { decodeClientFrame, decodeServerFrame, encodeBatch, encodeErr } from "./frame.ts";
+import { encodeMsg, encodePing, encodePong, encodePub } from "./frame.ts";
 import { EnvelopeSchema, schemaOf } from "../testing/schemas.ts";
 import { Opcode } from "./opcode.ts";
-import {
-  anyBytes,
-  bytes,
-  envelopeBytes,
-  safeInt64,
-  text,
-  uint64,
-  WIDE,
-} from "../testing/arbitraries.ts";
-import {
-  encodeAck,
-  encodeRefresh,
-  encodeSub,
-  encodeUnsub,
-  encodeWelcome,
-  readAck,
-  readRefresh,
-  readSubscribe,
-  readUnsubscribe,
-  readWelcome,
-  writeAck,
-} from "./control.ts";
+import { anyBytes, bytes, envelopeBytes, safeInt64, text, uint64 } from "../testing/arbitraries.ts";
+import { WIDE } from "../testing/arbitraries.ts";
+import { encodeAck, encodeRefresh, encodeSub, encodeUnsub, encodeWelcome } from "./control.ts";
+import { readAck, readRefresh, readSubscribe, readUnsubscribe, readWelcome } from "./control.ts";
+import { writeAck } from "./control.ts";
 import { countReads } from "../testing/read_counter.ts";
 
 const fromClient = (frame: Uint8Array) => decodeClientFrame(frame, WIDE);

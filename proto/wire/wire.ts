@@ -4,14 +4,8 @@
  */
 import { DecodeError } from "../errors/error.ts";
 import { decodeUtf8 } from "./utf8.ts";
-import {
-  PREFIX_BYTES_MAX,
-  VARINT_BYTES_MAX,
-  WIRE_BYTES,
-  WIRE_FIXED32,
-  WIRE_FIXED64,
-  WIRE_VARINT,
-} from "./wire_numbers.ts";
+import { PREFIX_BYTES_MAX, VARINT_BYTES_MAX, WIRE_BYTES, WIRE_FIXED32 } from "./wire_numbers.ts";
+import { WIRE_FIXED64, WIRE_VARINT } from "./wire_numbers.ts";
 
 /** A uint64: `number` up to 2^53-1, `bigint` above. */
 export type Uint64 = number | bigint;

@@ -3,33 +3,16 @@ import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import type { Prove, ProvingBus } from "../proof.ts";
 import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";
-import type {
-  PresenceSubscription,
-  SubscribeOptions,
-  Subscription,
-} from "../subscription/subscription.ts";
+import type { PresenceSubscription, SubscribeOptions } from "../subscription/subscription.ts";
+import type { Subscription } from "../subscription/subscription.ts";
 import type { Json } from "../wire/json.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
 import { ask, sendCommand, sendEvent } from "../request/room_request.ts";
-import type {
-  CommandOptions,
-  CommandResult,
-  Data,
-  Handed,
-  Published,
-  PublishOptions,
-  RequestPort,
-} from "../request/room_request.ts";
-import type {
-  BanOptions,
-  KickOptions,
-  KickTarget,
-  LockOptions,
-  RoomLock,
-  RoomPosition,
-  UnbanOptions,
-} from "../state/room_state.ts";
+import type { CommandOptions, CommandResult, Data, Handed } from "../request/room_request.ts";
+import type { Published, PublishOptions, RequestPort } from "../request/room_request.ts";
+import type { BanOptions, KickOptions, KickTarget, LockOptions } from "../state/room_state.ts";
+import type { RoomLock, RoomPosition, UnbanOptions } from "../state/room_state.ts";
 
 /** The connection's parts that a held lock needs. */
 export interface LockKeeping {

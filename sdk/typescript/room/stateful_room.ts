@@ -3,11 +3,8 @@ import { ask, type CommandOptions } from "../request/room_request.ts";
 import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import type { RoomValue } from "../state/room_state.ts";
 import { StateRepair } from "../state/state_repair.ts";
-import {
-  loopOver,
-  type SubscribeOptions,
-  type Subscription,
-} from "../subscription/subscription.ts";
+import { loopOver } from "../subscription/subscription.ts";
+import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import type { JsonInput } from "../wire/json.ts";
 import { portOf, Room } from "./room.ts";
 
