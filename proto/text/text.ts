@@ -8,7 +8,7 @@ import { type EnvelopeInput, type PlainSignal, writeEnvelope } from "../envelope
 import { REFRESH, SUBSCRIBE, UNSUBSCRIBE } from "../frame/control.ts";
 import type { ClientOperation } from "../frame/frame.ts";
 import { scanEnvelope } from "../envelope/scan.ts";
-import type { ScanLimits } from "../envelope/scan_payload.ts";
+import { COMMAND, EVENT, type ScanLimits, SIGNAL } from "../envelope/scan_payload.ts";
 import { isSignalKind } from "../envelope/envelope.ts";
 import { TextMembers } from "./text_members.ts";
 import type { Shape } from "../wire/fields.ts";
@@ -25,8 +25,6 @@ const ENVELOPE = [
   "headers",
   "message_id",
   "signature",
-  "data",
-  "content_type",
   // The Shield sets these: a sender's values are ignored, as in the binary form.
   "sender",
   "sender_id",
@@ -47,25 +45,12 @@ const membersOf = ({ names: [, ...fields] }: Shape, omitted = "") =>
 const OPERATIONS = {
   sub: membersOf(SUBSCRIBE, "vcdiff"),
   unsub: membersOf(UNSUBSCRIBE),
-  pub: new Set([...ENVELOPE, "type", "schema_id", "signal"]),
-  cmd: new Set([
-    ...ENVELOPE,
-    "name",
-    "expect_version",
-    "after_version",
-    "fence",
-    "epoch",
-    "command_id",
-  ]),
+  pub: new Set([...ENVELOPE, ...EVENT.slice(1), "signal"]),
+  cmd: new Set([...ENVELOPE, ...COMMAND.slice(1)]),
   refresh: membersOf(REFRESH),
   ping: new Set(["op", "data"]),
   pong: new Set(["op", "data"]),
 } as const;
-
-const SIGNAL = new Set(["kind", "target", "reason", "until_ms"]);
-
-/** Members that a message with a SystemSignal cannot have. */
-const EVENT_MEMBERS = ["type", "data", "content_type", "schema_id"] as const;
 
 function isOperation(op: string): op is keyof typeof OPERATIONS {
   return Object.hasOwn(OPERATIONS, op);
@@ -184,7 +169,7 @@ function eventOf(members: TextMembers): EnvelopeInput {
       },
     };
   }
-  const other = EVENT_MEMBERS.find((name) => members.has(name));
+  const other = EVENT.slice(1).find((name) => members.has(name));
   if (other !== undefined) {
     throw new DecodeError("payload-count", `this one has "signal" and "${other}"`);
   }
@@ -192,7 +177,7 @@ function eventOf(members: TextMembers): EnvelopeInput {
 }
 
 function signalOf(signal: TextMembers): PlainSignal {
-  signal.refuseUnknown(SIGNAL);
+  signal.refuseUnknown(new Set(SIGNAL.slice(1)));
   const kind = signal.string("kind");
   if (!isSignalKind(kind)) {
     throw new DecodeError("malformed-frame", `no signal kind ${JSON.stringify(kind.slice(0, 64))}`);
