@@ -131,41 +131,6 @@ export function encodeMeta(member_meta: JsonInput): Uint8Array {
   return encodeUtf8(text);
 }
 
-/** The public interface of a reader; `place` and `update` belong to the room. */
-export function asSubscription(
-  room: string,
-  { buffer, ready, presence }: Reader,
-  place: Place,
-  update: (member_meta: JsonInput) => Promise<void>,
-): Subscription {
-  const close = () => void buffer.return();
-  return {
-    room,
-    ready: ready.promise,
-    presence,
-    get position() {
-      return place.position;
-    },
-    get offset() {
-      return place.position?.offset;
-    },
-    get epoch() {
-      return place.position?.epoch;
-    },
-    get recovered() {
-      return place.recovered;
-    },
-    update,
-    close,
-    next: () => buffer.next(),
-    return: () => buffer.return(),
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    [Symbol.dispose]: close,
-  };
-}
-
 /** A loop over items derived from a subscription's messages: leaving it ends the subscription. */
 export function loopOver<Item>(
   { close, ready }: Pick<Subscription, "close" | "ready">,

@@ -8,11 +8,11 @@ import { type Position, readAnswer } from "../durable/position.ts";
 import type { CommandRoom } from "../request/room_request.ts";
 import { addUpdate, assertAgreed, assertMember, cancelRetries, crossOver } from "./room_entry.ts";
 import { ended, endReaders, isDue, isMetaDue, isPresence, isUnplaced } from "./room_entry.ts";
-import { newEntry, newReader, subTermsOf, tellGap, tellReady } from "./room_entry.ts";
+import { newEntry, newLoop, subTermsOf, tellGap, tellReady } from "./room_entry.ts";
 import type { Mend, RoomEntry } from "./room_entry.ts";
 import type { Session } from "../connection/session.ts";
 import { backoffDelay } from "../time/clock.ts";
-import { asSubscription, encodeMeta, type SubscriptionsOptions } from "./subscription.ts";
+import { encodeMeta, type SubscriptionsOptions } from "./subscription.ts";
 import type { Beginning, Reader, SubscribeOptions, Subscription } from "./subscription.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 
@@ -48,7 +48,13 @@ export class Subscriptions {
     if (known) assertAgreed(known, terms, meta, begin ?? position);
     const entry = known ?? newEntry(room, terms, meta, position);
     if (begin) void this.#replay(entry, begin, stored);
-    const reader = newReader(entry, options, this.#options.now, (left) => this.#left(entry, left));
+    const loop = newLoop(
+      entry,
+      options,
+      this.#options.now,
+      (reader) => this.#left(entry, reader),
+      (reader, changed) => this.#update(entry, reader, changed),
+    );
     tellReady(entry);
     if (!known) {
       this.#rooms.set(room, entry);
@@ -60,8 +66,7 @@ export class Subscriptions {
       if (this.#session) this.#send(entry, this.#session, 0);
       if (this.#next) this.#move(entry, this.#next);
     }
-    const update = (changed: JsonInput) => this.#update(entry, reader, changed);
-    return asSubscription(room, reader, entry.place, update);
+    return loop;
   }
 
   /** From now on the loops get each change of a room's state once and in order. Returns the repair of a room. */
