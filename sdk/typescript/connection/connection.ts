@@ -7,7 +7,7 @@ import { Requests } from "../request/requests.ts";
 import type { PortRequest } from "../request/room_request.ts";
 import { Room, type RoomPort } from "../room/room.ts";
 import { Subscriptions } from "../subscription/subscriptions.ts";
-import { backoffDelay, onAbort, ServerClock, sleep } from "../time/clock.ts";
+import { backoffDelay, onAbort, type ServerClock, serverClock, sleep } from "../time/clock.ts";
 import { TokenKeeper } from "../token/token_keeper.ts";
 import { CLOSE_TIMEOUT_MS, GOOD_SESSION_MS, REFUSALS_MAX } from "../wire/bounds.ts";
 import { asLost, placedError } from "../wire/wire_error.ts";
@@ -66,7 +66,7 @@ export class Connection {
   constructor(settings: Settings, signal: AbortSignal | undefined) {
     const nextId = () => ++this.#request_id;
     this.#settings = settings;
-    this.#clock = new ServerClock(settings.now, settings.elapsed);
+    this.#clock = serverClock(settings.now, settings.elapsed);
     const lent = { ...settings, nextId, now: this.#clock.now };
     this.#tokens = new TokenKeeper({
       ...lent,

@@ -97,16 +97,12 @@ export async function keepLock(
       if (!(error instanceof ArqonError) || error.reason !== "locked" || left_ms <= 0) throw error;
       // Polls when the known lease ends, and when the wait ends.
       const lease_ms = error.retry_after_ms || Infinity;
-      await pause(Math.min(left_ms, lease_ms, pause_ms * (0.5 + 0.5 * random())), options, keeping);
+      const jitter_ms = pause_ms * (0.5 + 0.5 * random());
+      await sleep(Math.min(left_ms, lease_ms, jitter_ms), keeping.signal, options.signal);
+      options.signal?.throwIfAborted();
+      keeping.signal.throwIfAborted();
     }
   }
-}
-
-/** Waits. Rejects with the reason of the signal, or of the connection's end. */
-async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeeping): Promise<void> {
-  await sleep(ms, keeping.signal, signal);
-  signal?.throwIfAborted();
-  keeping.signal.throwIfAborted();
 }
 
 /** A held lock of a room, renewed until `release`. */
