@@ -207,11 +207,6 @@ function ping(op: "ping" | "pong", body: Uint8Array): string {
 }
 
 /** A body that is not UTF-8 becomes `{"base64":"…"}`. */
-export function encodeTextPing(body: Uint8Array): string {
-  return ping("ping", body);
-}
-
+export const encodeTextPing = (body: Uint8Array): string => ping("ping", body);
 /** Echoes a PING; the body as in `encodeTextPing`. */
-export function encodeTextPong(body: Uint8Array): string {
-  return ping("pong", body);
-}
+export const encodeTextPong = (body: Uint8Array): string => ping("pong", body);
