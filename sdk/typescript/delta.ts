@@ -6,6 +6,8 @@ import type { SocketLike, WebSocketConstructor } from "./options/options.ts";
 const BYTES = 16_777_216;
 const BYTES_MAX = 2 ** 32 - 1;
 
+type Frame = Uint8Array<ArrayBuffer>;
+
 /**
  * A WebSocket class for `connect` that requests deltas with each subscription, and restores whole messages from them.
  * Rooms without deltas in their class are unaffected. A message that cannot be restored becomes a GAP with the reason
@@ -27,62 +29,52 @@ export function deltaSocket(
   if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes > BYTES_MAX) {
     throw new TypeError(`bytes is ${bytes}; expected an integer from 1 to ${BYTES_MAX}`);
   }
-  return class extends DeltaSocket {
+  return class implements SocketLike {
+    onmessage: SocketLike["onmessage"] = null;
+    onerror: SocketLike["onerror"] = null;
+    onclose: SocketLike["onclose"] = null;
+    readonly #socket: SocketLike;
+    readonly #unfolder = new Unfolder(bytes);
+
     constructor(url: string, protocols: string[]) {
-      super(new webSocket(url, protocols), new Unfolder(bytes));
+      const socket = this.#socket = new webSocket(url, protocols);
+      socket.onmessage = (event) => this.#receive(event);
+      socket.onerror = (event) => this.onerror?.(event);
+      socket.onclose = (event) => this.onclose?.(event);
+    }
+
+    get binaryType(): string {
+      return this.#socket.binaryType;
+    }
+
+    set binaryType(type: string) {
+      this.#socket.binaryType = type;
+    }
+
+    get bufferedAmount(): number {
+      return this.#socket.bufferedAmount;
+    }
+
+    get progress(): string {
+      return this.#socket.progress ?? "";
+    }
+
+    send(frame: Frame): void {
+      this.#socket.send(this.#unfolder.sent(frame));
+    }
+
+    close(code?: number, reason?: string): void {
+      this.#socket.close(code, reason);
+    }
+
+    #receive(event: { readonly data: unknown }): void {
+      if (!(event.data instanceof ArrayBuffer)) return this.onmessage?.(event);
+      const frame = new Uint8Array(event.data);
+      const whole = this.#unfolder.received(frame);
+      for (const sub of this.#unfolder.takeSubs()) this.#socket.send(sub);
+      this.onmessage?.(whole === frame ? event : { data: alone(whole) });
     }
   };
-}
-
-type Frame = Uint8Array<ArrayBuffer>;
-
-/** Wraps another socket: it requests deltas with each SUB, and restores whole messages from them. */
-class DeltaSocket implements SocketLike {
-  onmessage: SocketLike["onmessage"] = null;
-  onerror: SocketLike["onerror"] = null;
-  onclose: SocketLike["onclose"] = null;
-  readonly #socket: SocketLike;
-  readonly #unfolder: Unfolder;
-
-  constructor(socket: SocketLike, unfolder: Unfolder) {
-    this.#socket = socket;
-    this.#unfolder = unfolder;
-    socket.onmessage = (event) => this.#receive(event);
-    socket.onerror = (event) => this.onerror?.(event);
-    socket.onclose = (event) => this.onclose?.(event);
-  }
-
-  get binaryType(): string {
-    return this.#socket.binaryType;
-  }
-
-  set binaryType(type: string) {
-    this.#socket.binaryType = type;
-  }
-
-  get bufferedAmount(): number {
-    return this.#socket.bufferedAmount;
-  }
-
-  get progress(): string {
-    return this.#socket.progress ?? "";
-  }
-
-  send(frame: Frame): void {
-    this.#socket.send(this.#unfolder.sent(frame));
-  }
-
-  close(code?: number, reason?: string): void {
-    this.#socket.close(code, reason);
-  }
-
-  #receive(event: { readonly data: unknown }): void {
-    if (!(event.data instanceof ArrayBuffer)) return this.onmessage?.(event);
-    const frame = new Uint8Array(event.data);
-    const whole = this.#unfolder.received(frame);
-    for (const sub of this.#unfolder.takeSubs()) this.#socket.send(sub);
-    this.onmessage?.(whole === frame ? event : { data: alone(whole) });
-  }
 }
 
 function alone(frame: Frame): ArrayBuffer {

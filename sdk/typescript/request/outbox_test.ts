@@ -255,7 +255,8 @@ Deno.test("an old session that ends late only fails its own requests", () => {
 Deno.test("a request without its signature only delays its own room", () => {
   const { outbox, request, unsigned, seal, sink, sent } = bench(4);
   outbox.connected(sink);
-  const [first, second] = [unsigned(1, "a"), unsigned(2, "a")];
+  const first = unsigned(1, "a");
+  const second = unsigned(2, "a");
   for (const each of [first, second, request(3, { room: "b" })]) outbox.add(each);
   seal(second);
   assert.deepEqual(sent, [3]);
