@@ -1,7 +1,6 @@
 /** Tracks which changes of a room's state a client has received, and fetches missed ones. */
 import { encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
-import type { Settings } from "../options/options.ts";
 import type { Json } from "../wire/json.ts";
 import type { RoomPosition, RoomRead, RoomState, RoomValue } from "./room_state.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
@@ -152,7 +151,10 @@ interface RepairedRoom {
 }
 
 /** The Shield's clock in Unix ms, and random numbers. */
-export type RepairOptions = Pick<Settings, "now" | "random">;
+export interface RepairOptions {
+  readonly now: () => number;
+  readonly random: () => number;
+}
 
 /** A key that no room has: the request needs only the events, not a state of up to 262,144 bytes. */
 const NO_KEY = "no-such-key";

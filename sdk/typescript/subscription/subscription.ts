@@ -1,6 +1,7 @@
 /** The public interface of a loop over a room's messages, and the options of `Room.subscribe`. */
 import { encodeUtf8, type Uint64 } from "@arqon/proto";
-import type { Settings } from "../options/options.ts";
+import type { Backoff } from "../time/clock.ts";
+import type { PatternPositions } from "../durable/pattern_positions.ts";
 import type { JsonInput } from "../wire/json.ts";
 import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
@@ -119,9 +120,10 @@ export interface ReplayedRoom {
 }
 
 /** The connection's parts that it needs; `now` is the Shield's clock, `backoff` is for refused SUBs. */
-export interface SubscriptionsOptions
-  extends RepairOptions, Pick<Settings, "backoff" | "newPositions"> {
+export interface SubscriptionsOptions extends RepairOptions {
   nextId(): number;
+  readonly backoff: Backoff;
+  readonly newPositions?: (() => PatternPositions) | undefined;
 }
 
 /** Metadata as JSON bytes. Throws TypeError for values that JSON cannot represent. */
