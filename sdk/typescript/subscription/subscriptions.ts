@@ -82,7 +82,8 @@ export class Subscriptions {
   attach(session: Session): void {
     this.#session = session;
     for (const entry of [...this.#rooms.values()]) {
-      if (isUnplaced(entry)) this.#gap(entry, "reconnect");
+      // Missed changes of its state are requested after the ACK: before it, more of them may be missed.
+      if (isUnplaced(entry)) tellGap(entry, "reconnect", this.#options.now());
       this.#send(entry, session, 0);
     }
   }
