@@ -5,15 +5,7 @@
 import { decode } from "@ably/vcdiff-decoder";
 import { applyDelta } from "fossil-delta";
 import assert from "node:assert/strict";
-import {
-  adler32,
-  askDeltas,
-  decodeServerFrame,
-  encodeSub,
-  findData,
-  Opcode,
-  WireReader,
-} from "@arqon/proto";
+import { adler32, decodeServerFrame, encodeSub, findData, Opcode, WireReader } from "@arqon/proto";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
@@ -126,8 +118,8 @@ Deno.test("a pattern gets diffs of each of its rooms if the client stores enough
   await ask(text, { op: "sub", room, delta: true, delta_bytes: bytes });
   const openWith = async (delta_bytes: number) => {
     const client = await openBinary(bus.url, token);
-    const sub = encodeSub({ room_id: room, request_id: 1, batch: true });
-    client.send(askDeltas(sub, { delta_bytes, vcdiff: true }));
+    const deltas = { delta: true, delta_bytes, vcdiff: true };
+    client.send(encodeSub({ room_id: room, request_id: 1, batch: true, ...deltas }));
     assert.equal((await client.frame()).kind, "ack");
     return client;
   };

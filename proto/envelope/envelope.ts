@@ -3,7 +3,6 @@
  * fields, and the last one of a repeated field counts. Not for the message path of the Shield, which
  * never builds this object for a binary client.
  */
-import { SIGNAL_NUMBERS, type SignalKind, signalKind } from "./signal_kind.ts";
 import { type Uint64, WireReader } from "../wire/wire.ts";
 import { TAG_OWNED, VARINT_BYTES_MAX } from "../wire/wire_numbers.ts";
 import { WireWriter } from "../wire/wire_writer.ts";
@@ -27,6 +26,16 @@ export interface PlainCommand {
   epoch: string;
   command_id: string;
 }
+
+/** The kinds of `SystemSignal` at their Protobuf numbers: the names of the .proto file without `KIND_`. */
+const KINDS = ["UNSPECIFIED", "DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP"] as const;
+
+/** The names in the text form and in `PlainSignal`. */
+export type SignalKind = typeof KINDS[number];
+
+/** Whether a name from a client is a kind. */
+export const isSignalKind = (name: string): name is SignalKind =>
+  (KINDS as readonly string[]).includes(name);
 
 /**
  * A message of the system. `until_ms` is Unix ms, 0 without an end; `target` is the subject of the kind,
@@ -232,7 +241,8 @@ function readSignal(reader: WireReader, before: PlainSignal | undefined): PlainS
   const signal = before ?? { kind: "UNSPECIFIED", target: "", reason: "", until_ms: 0 };
   while (reader.pos < reader.end) {
     const tag = reader.tag();
-    if (tag === 0x08) signal.kind = signalKind(reader.int32());
+    // A newer peer may have other kinds.
+    if (tag === 0x08) signal.kind = KINDS[reader.int32()] ?? "UNSPECIFIED";
     else if (tag === 0x12) signal.target = reader.text();
     else if (tag === 0x1a) signal.reason = reader.text();
     else if (tag === 0x20) signal.until_ms = reader.int64();
@@ -311,7 +321,7 @@ function writeCommand(writer: WireWriter, command: Given<PlainCommand>): void {
 
 function writeSignal(writer: WireWriter, signal: Given<PlainSignal>): void {
   const mark = writer.open(22);
-  writer.uint32(1, SIGNAL_NUMBERS[signal.kind ?? "UNSPECIFIED"]);
+  writer.uint32(1, KINDS.indexOf(signal.kind ?? "UNSPECIFIED"));
   writer.text(2, signal.target);
   writer.text(3, signal.reason);
   writer.int64(4, signal.until_ms);

@@ -2,10 +2,9 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { DecodeError } from "../errors/decode_error.ts";
-import { type EnvelopeInput, readEnvelope, writeEnvelope } from "./envelope.ts";
+import { DecodeError } from "../errors/error.ts";
+import { type EnvelopeInput, readEnvelope, type SignalKind, writeEnvelope } from "./envelope.ts";
 import { type Envelope, EnvelopeSchema, SIGNAL_KINDS } from "../testing/schemas.ts";
-import type { SignalKind } from "./signal_kind.ts";
 import { anyBytes, envelopeBytes } from "../testing/arbitraries.ts";
 import { countReads } from "../testing/read_counter.ts";
 

@@ -5,9 +5,8 @@ import fc from "fast-check";
 import { EnvelopeSchema } from "../testing/schemas.ts";
 import { bytes, envelopeInit, varintBytes, WIDE } from "../testing/arbitraries.ts";
 import { writeEnvelope } from "./envelope.ts";
-import { scannedBytes } from "./plain_scan.ts";
+import { scanEnvelope, scannedBytes } from "./scan.ts";
 import { replaceData } from "./replace_data.ts";
-import { scanEnvelope } from "./scan.ts";
 
 Deno.test("an envelope with replaced data is otherwise unchanged, wherever the data is", () => {
   let replaced = 0;

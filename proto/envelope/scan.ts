@@ -3,18 +3,13 @@
  * for the small routing fields, positions for the rest. Stricter than Protobuf wherever Protobuf
  * merges or skips, so that the Shield and every later reader see the same message.
  */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { type FieldNames, refuseField, seenOnce, wrongType } from "../wire/fields.ts";
-import {
-  checkSignal,
-  passText,
-  readAnyName,
-  readSmallText,
-  scanCommand,
-  scanEvent,
-} from "./scan_payload.ts";
+import { type PlainEnvelope, readEnvelope } from "./envelope.ts";
+import { checkSignal, passText, readAnyName, readSmallText, scanCommand } from "./scan_payload.ts";
+import { scanEvent } from "./scan_payload.ts";
 import type { ScanLimits, ScannedCommand, ScannedEvent } from "./scan_payload.ts";
-import type { SpannedBytes } from "../wire/spanned_bytes.ts";
+import type { SpannedBytes } from "../wire/wire_writer.ts";
 import { checkUtf8, decodeUtf8 } from "../wire/utf8.ts";
 import { type Uint64, WireReader } from "../wire/wire.ts";
 
@@ -305,4 +300,16 @@ class HeaderScan {
     this.names.add(name);
     checkUtf8(bytes, value_start, value_end);
   }
+}
+
+/** The bytes of a scanned envelope, unchanged and not copied. */
+export function scannedBytes({ bytes, size_bytes }: ScannedEnvelope): Uint8Array {
+  return bytes.subarray(bytes.length - size_bytes, bytes.length);
+}
+
+/** The whole scanned envelope as an object, outside the message path, with the values that were set after the scan. */
+export function plainEnvelope(scan: ScannedEnvelope): PlainEnvelope {
+  const { trace_id, tenant_id, room_id, message_id, request_id, ack_requested } = scan;
+  const set = { trace_id, tenant_id, room_id, message_id, request_id, ack_requested };
+  return { ...readEnvelope(scannedBytes(scan)), ...set };
 }

@@ -5,7 +5,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { readEnvelope, readRouted, UNREADABLE } from "./envelope.ts";
 import { EnvelopeSchema } from "../testing/schemas.ts";
 import { encodeMsgAt } from "../frame/history.ts";

@@ -2,7 +2,7 @@
  * Scans one level of the payload: the fields of an Event or a Command that routing, policies and schemas need, and a
  * check of a SystemSignal. Unknown fields are the sender's and only have to be well formed.
  */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { type FieldNames, seenOnce, skipField } from "../wire/fields.ts";
 import { checkUtf8, decodeName, decodeUtf8 } from "../wire/utf8.ts";
 import type { Uint64, WireReader } from "../wire/wire.ts";
@@ -41,8 +41,10 @@ export interface ScannedCommand {
   command_id: string;
 }
 
-const EVENT: FieldNames = ["Event", "type", "data", "content_type", "schema_id"];
-const COMMAND: FieldNames = [
+/** An event's fields; the text form has members of these names, as of the two below. */
+export const EVENT: FieldNames = ["Event", "type", "data", "content_type", "schema_id"];
+/** A command's fields. */
+export const COMMAND: FieldNames = [
   "Command",
   "name",
   "data",
@@ -53,7 +55,8 @@ const COMMAND: FieldNames = [
   "epoch",
   "command_id",
 ];
-const SIGNAL: FieldNames = ["SystemSignal", "kind", "target", "reason", "until_ms"];
+/** A signal's fields. */
+export const SIGNAL: FieldNames = ["SystemSignal", "kind", "target", "reason", "until_ms"];
 
 /** Skips a length and its bytes, and returns their start; `invalid-field` above the limit. */
 function passSmall(reader: WireReader, limit_bytes: number, name: string): number {

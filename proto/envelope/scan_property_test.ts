@@ -3,11 +3,10 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { readEnvelope } from "./envelope.ts";
 import { EnvelopeSchema } from "../testing/schemas.ts";
-import { scanEnvelope, type ScannedEnvelope } from "./scan.ts";
-import { scannedBytes } from "./plain_scan.ts";
+import { scanEnvelope, scannedBytes, type ScannedEnvelope } from "./scan.ts";
 import { anyBytes, envelopeBytes, nearlyEnvelope, WIDE } from "../testing/arbitraries.ts";
 import { countReads } from "../testing/read_counter.ts";
 

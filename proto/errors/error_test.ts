@@ -1,7 +1,6 @@
 /** The error class, and the registry with its codes and texts. */
 import assert from "node:assert/strict";
-import { DecodeError } from "./decode_error.ts";
-import { ArqonError, errorMessage } from "./error.ts";
+import { ArqonError, DecodeError, errorMessage } from "./error.ts";
 import { type CloseCode, CLOSES, ERRORS, type Reason } from "../gen/errors.ts";
 import { isReason, REASONS, ruleOf, ruleOfClose } from "./reasons.ts";
 

@@ -1,9 +1,7 @@
-/**
- * Deltas on the wire: the fields of a SUB that request them, and the field of a MSG that describes a diff. Not the
- * diffs, and not the stored data.
- */
-import { DecodeError } from "../errors/decode_error.ts";
+/** Deltas on the wire: the field of a MSG that describes a diff. Not the diffs, and not the stored data. */
+import { DecodeError } from "../errors/error.ts";
 import type { PlainEnvelope } from "../envelope/envelope.ts";
+import type { Subscribe } from "./control.ts";
 import { decodeUtf8 } from "../wire/utf8.ts";
 import { WireReader } from "../wire/wire.ts";
 import { WIRE_VARINT } from "../wire/wire_numbers.ts";
@@ -22,11 +20,7 @@ export interface Delta {
 }
 
 /** The fields of a SUB about deltas. */
-export interface AskedDeltas {
-  readonly delta: boolean;
-  readonly delta_bytes: number;
-  readonly vcdiff: boolean;
-}
+export type AskedDeltas = Readonly<Pick<Subscribe, "delta" | "delta_bytes" | "vcdiff">>;
 
 /** The position of an event's data in an envelope's bytes. */
 export interface DataSpan {
@@ -47,30 +41,9 @@ export interface DataSpan {
 const TAG_ROOM = 0x1a;
 const TAG_EVENT = 0xaa;
 const TAG_DATA = 0x12;
-/** Envelope.delta, field 30. */
+const FIELD_DELTA = 30;
 const TAG_DELTA = 0xf2;
-const TAG_DELTA_BYTES = 2;
-/** The fields of Subscribe. */
-const ASKED_DELTA = 12;
-const ASKED_BYTES = 13;
-const ASKED_VCDIFF = 14;
 const TAG_CHECKSUM = 0x25;
-
-/** Adds a request for deltas to a SUB (body or frame), which must not have one. */
-export function askDeltas(
-  frame: Uint8Array,
-  { delta = true, delta_bytes = 0, vcdiff = false }: Partial<AskedDeltas> = {},
-): Uint8Array<ArrayBuffer> {
-  const writer = new WireWriter();
-  writer.bool(ASKED_DELTA, delta);
-  writer.uint32(ASKED_BYTES, delta_bytes);
-  writer.bool(ASKED_VCDIFF, vcdiff);
-  const fields = writer.finish();
-  const asking = new Uint8Array(frame.length + fields.length);
-  asking.set(frame);
-  asking.set(fields, frame.length);
-  return asking;
-}
 
 /**
  * Finds the data of an event. Undefined without data, or for an unusual Protobuf encoding, whose bytes could not be
@@ -219,21 +192,17 @@ export function withData(
 
 /** The whole field; values at 0 take no bytes. */
 function writeDelta({ slot, number, base, checksum = 0 }: Delta): Uint8Array {
-  const body: number[] = [];
-  [slot, number, base].forEach((value, index) => {
-    if (value === 0) return;
-    const bytes = new Uint8Array(varintSize(value));
-    putVarint(bytes, 0, value);
-    body.push((index + 1) << 3, ...bytes);
-  });
+  const writer = new WireWriter();
+  const mark = writer.open(FIELD_DELTA);
+  writer.uint32(1, slot);
+  writer.uint64(2, number);
+  writer.uint64(3, base);
   if (checksum !== 0) {
-    body.push(TAG_CHECKSUM, ...[0, 8, 16, 24].map((bits) => checksum >>> bits & 0xff));
+    writer.byte(TAG_CHECKSUM);
+    for (const bits of [0, 8, 16, 24]) writer.byte(checksum >>> bits & 0xff);
   }
-  const field = new Uint8Array(TAG_DELTA_BYTES + 1 + body.length);
-  putVarint(field, 0, TAG_DELTA);
-  field[TAG_DELTA_BYTES] = body.length;
-  field.set(body, TAG_DELTA_BYTES + 1);
-  return field;
+  writer.close(mark);
+  return writer.finish();
 }
 
 /** An event with other data, for the text form, which writes it with `encodeTextDelta`. */

@@ -1,31 +1,15 @@
 /** Binary frames in both directions: one opcode byte, then the body. `text.ts` is the text form. */
-import {
-  type Ack,
-  readAck,
-  readRefresh,
-  readSubscribe,
-  readUnsubscribe,
-  readWelcome,
-  type Refresh,
-  type Subscribe,
-  type Unsubscribe,
-  type Welcome,
-  writeAck,
-  writeRefresh,
-  writeSubscribe,
-  writeUnsubscribe,
-  writeWelcome,
-} from "./control.ts";
-import { DecodeError } from "../errors/decode_error.ts";
-import { type Given, type PlainEnvelope, readRouted } from "../envelope/envelope.ts";
-import { requestIdOf } from "./request_of.ts";
+import { readAck, readRefresh, readSubscribe, readUnsubscribe, readWelcome } from "./control.ts";
+import type { Ack, Refresh, Subscribe, Unsubscribe, Welcome } from "./control.ts";
+import { DecodeError } from "../errors/error.ts";
+import { type PlainEnvelope, readRouted } from "../envelope/envelope.ts";
 import { Opcode } from "./opcode.ts";
 import { scanEnvelope, type ScannedEnvelope } from "../envelope/scan.ts";
 import type { ScanLimits } from "../envelope/scan_payload.ts";
 import { decodeUtf8, putUtf8, utf8Size } from "../wire/utf8.ts";
-import { WireReader } from "../wire/wire.ts";
+import { type Uint64, WireReader } from "../wire/wire.ts";
 import { putVarint, varintSize } from "../wire/wire_writer.ts";
-import { PING_BYTES } from "../wire/wire_numbers.ts";
+import { PING_BYTES, WIRE_VARINT } from "../wire/wire_numbers.ts";
 
 /** A refusal without a request: the content of an ERR. */
 export interface Refusal {
@@ -69,6 +53,41 @@ function pingBody(frame: Uint8Array): Uint8Array {
     throw new DecodeError("malformed-frame", `${body.length} ping bytes, at most ${PING_BYTES}`);
   }
   return body;
+}
+
+/** The field of the request id by opcode; an opcode without one has no requests. */
+const FIELDS: Readonly<Partial<Record<number, number>>> = {
+  [Opcode.PUB]: 7,
+  [Opcode.SUB]: 2,
+  [Opcode.UNSUB]: 2,
+  [Opcode.REFRESH]: 2,
+};
+
+/**
+ * The request id of a frame that cannot be decoded, so that the refusal answers that request; undefined for none, 0, or
+ * several. Reads top-level fields only, up to the first byte that is not Protobuf.
+ */
+export function requestIdOf(frame: Uint8Array): Uint64 | undefined {
+  const field = FIELDS[frame[0] ?? 0];
+  if (field === undefined) return undefined;
+  const reader = new WireReader(frame);
+  reader.pos = 1;
+  let found: Uint64 = 0;
+  try {
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      if (tag !== (field << 3 | WIRE_VARINT)) {
+        reader.skip(tag);
+        continue;
+      }
+      const id = reader.uint64();
+      if (found !== 0) return undefined;
+      found = id;
+    }
+  } catch {
+    // The fields before the invalid byte count.
+  }
+  return found === 0 ? undefined : found;
 }
 
 /** Reads a client's frame from any bytes. Throws only `DecodeError`, with the request id if it is readable. */
@@ -163,7 +182,7 @@ function readAbout(line: string, is_absent: boolean): Omit<Refusal, "code" | "me
   } catch {
     // Not JSON: refused below.
   }
-  throw new DecodeError("malformed-frame", "ERR whose last line says nothing that can be read");
+  throw new DecodeError("malformed-frame", "ERR with an unreadable last line");
 }
 
 function readBatch(bytes: Uint8Array): PlainEnvelope[] {
@@ -178,16 +197,6 @@ function withOpcode(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   frame[0] = opcode;
   frame.set(body, 1);
   return frame;
-}
-
-/** Absent members are 0 or "". Throws TypeError for a number out of its field's range. */
-export function encodeWelcome(welcome: Partial<Welcome>): Uint8Array<ArrayBuffer> {
-  return writeWelcome(welcome, Opcode.WELCOME);
-}
-
-/** Absent members are 0, "" or no bytes; code 0: accepted. */
-export function encodeAck(ack: Partial<Ack>): Uint8Array<ArrayBuffer> {
-  return writeAck(ack, Opcode.ACK);
 }
 
 /**
@@ -253,19 +262,4 @@ export function encodeBatch(envelopes: readonly Uint8Array[]): Uint8Array<ArrayB
 /** `envelope` is the output of `writeEnvelope`. */
 export function encodePub(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.PUB, envelope);
-}
-
-/** Only `room_id` is required; without a `request_id` there is no ACK. */
-export function encodeSub(subscribe: Given<Omit<Subscribe, "delta">>): Uint8Array<ArrayBuffer> {
-  return writeSubscribe(subscribe, Opcode.SUB);
-}
-
-/** Without a `request_id` there is no ACK. */
-export function encodeUnsub(unsubscribe: Partial<Unsubscribe>): Uint8Array<ArrayBuffer> {
-  return writeUnsubscribe(unsubscribe, Opcode.UNSUB);
-}
-
-/** Without a `request_id` there is no ACK; a refusal always closes the connection. */
-export function encodeRefresh(refresh: Partial<Refresh>): Uint8Array<ArrayBuffer> {
-  return writeRefresh(refresh, Opcode.REFRESH);
 }

@@ -3,17 +3,10 @@
  * same names. Envelopes stay bytes.
  */
 import { msgFrame } from "./frame.ts";
-import {
-  type FieldNames,
-  readShape,
-  refuseField,
-  seenOnce,
-  type Shape,
-  shapeOf,
-} from "../wire/fields.ts";
+import { readShape, readStrict, type Shape, shapeOf, writeShape } from "../wire/fields.ts";
 import { Opcode } from "./opcode.ts";
 import { type FrameSpace, OwnBuffers } from "./stamp.ts";
-import { type Uint64, WireReader } from "../wire/wire.ts";
+import type { Uint64 } from "../wire/wire.ts";
 import { putVarint, varintSize, WireWriter } from "../wire/wire_writer.ts";
 
 /** The range of messages of a durable room; offsets, 0 for no bound. */
@@ -41,7 +34,13 @@ export interface History {
   more: boolean;
 }
 
-const QUERY: FieldNames = ["HistoryQuery", "after", "before", "limit", "reverse", "filter"];
+const QUERY: Shape = /* @__PURE__ */ shapeOf<HistoryQuery>("HistoryQuery", {
+  after: "uint64",
+  before: "uint64",
+  limit: "uint32",
+  reverse: "bool",
+  filter: "text",
+});
 const HISTORY: Shape = /* @__PURE__ */ shapeOf<History>("History", {
   messages: (reader) => reader.view(),
   offset: "uint64",
@@ -52,37 +51,15 @@ const HISTORY: Shape = /* @__PURE__ */ shapeOf<History>("History", {
 const TAG_OFFSET = 0x48;
 
 /** Throws `DecodeError`, also for an unknown field, as in every frame of a client. */
-export function readHistoryQuery(bytes: Uint8Array): HistoryQuery {
-  const reader = new WireReader(bytes);
-  const query: HistoryQuery = { after: 0, before: 0, limit: 0, reverse: false, filter: "" };
-  let seen = 0;
-  while (reader.pos < reader.end) {
-    const tag = reader.tag();
-    seen = seenOnce(seen, tag, QUERY);
-    if (tag === 0x08) query.after = reader.uint64();
-    else if (tag === 0x10) query.before = reader.uint64();
-    else if (tag === 0x18) query.limit = reader.uint32();
-    else if (tag === 0x20) query.reverse = reader.bool();
-    else if (tag === 0x2a) query.filter = reader.text();
-    else refuseField(tag, QUERY);
-  }
-  return query;
-}
+export const readHistoryQuery = (bytes: Uint8Array): HistoryQuery => readStrict(bytes, QUERY);
 
 /** Throws TypeError for a number out of its field's range. */
-export function writeHistoryQuery(query: Partial<HistoryQuery>): Uint8Array<ArrayBuffer> {
-  const writer = new WireWriter();
-  writer.uint64(1, query.after);
-  writer.uint64(2, query.before);
-  writer.uint32(3, query.limit);
-  writer.bool(4, query.reverse);
-  writer.text(5, query.filter);
-  return writer.finish();
-}
+export const writeHistoryQuery = (query: Partial<HistoryQuery>): Uint8Array<ArrayBuffer> =>
+  writeShape(QUERY, query);
 
 /** Throws `DecodeError`. The messages are views into `bytes`. */
 export function readHistory(bytes: Uint8Array): History {
-  return readShape<History>(new WireReader(bytes), HISTORY, { messages: [] });
+  return readShape<History>(bytes, HISTORY, { messages: [] });
 }
 
 /** Throws TypeError for a number out of its field's range. */

@@ -3,7 +3,7 @@
  * `arqon.v1`, the JSON form for `arqon.v1.json`. The Shield's tables and the SDK keep the lists of members.
  */
 import { readShape, type Shape, shapeOf } from "../wire/fields.ts";
-import { WireReader } from "../wire/wire.ts";
+import type { WireReader } from "../wire/wire.ts";
 import { WireWriter } from "../wire/wire_writer.ts";
 
 /** One connection in a room. A user with several connections is several members. */
@@ -62,16 +62,11 @@ export function encodePresenceUpdate(change: PresenceChange): Uint8Array<ArrayBu
 
 /** Protobuf, with only the ids of the members. */
 export function encodePresenceLeave(change: PresenceChange): Uint8Array<ArrayBuffer> {
-  const writer = new WireWriter();
-  for (const { connection_id, user_id } of change.members) {
-    const mark = writer.open(1);
-    writer.text(1, connection_id);
-    writer.text(2, user_id);
-    writer.close(mark);
-  }
-  writer.uint32(2, change.connections);
-  writer.uint32(3, change.users);
-  return writer.finish();
+  const { connections, users } = change;
+  const members = change.members.map(({ connection_id, user_id }) => (
+    { connection_id, user_id, meta: "", joined_ms: 0 }
+  ));
+  return encodePresenceUpdate({ members, connections, users });
 }
 
 /**
@@ -102,10 +97,10 @@ function countsJson({ connections, users }: PresenceChange): string {
 
 /** Reads Protobuf. Throws `DecodeError`; unknown fields are skipped. */
 export function readPresenceUpdate(bytes: Uint8Array): PresenceChange {
-  return readShape<PresenceChange>(new WireReader(bytes), UPDATE, { members: [] });
+  return readShape<PresenceChange>(bytes, UPDATE, { members: [] });
 }
 
 /** Reads Protobuf. Throws `DecodeError`; unknown fields are skipped. */
 export function readPresenceLeave(bytes: Uint8Array): PresenceChange {
-  return readShape<PresenceChange>(new WireReader(bytes), LEAVE, { members: [] });
+  return readShape<PresenceChange>(bytes, LEAVE, { members: [] });
 }

@@ -5,16 +5,10 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { schemaOf } from "../testing/schemas.ts";
-import {
-  encodePresenceLeave,
-  encodePresenceUpdate,
-  presenceLeaveJson,
-  presenceUpdateJson,
-  readPresenceLeave,
-  readPresenceUpdate,
-} from "./presence.ts";
+import { encodePresenceLeave, encodePresenceUpdate, presenceLeaveJson } from "./presence.ts";
+import { presenceUpdateJson, readPresenceLeave, readPresenceUpdate } from "./presence.ts";
 import { bytes, text } from "../testing/arbitraries.ts";
 import { readEnvelope, writeEnvelope } from "../envelope/envelope.ts";
 import { encodeMsgAt, readHistory, writeHistory } from "./history.ts";

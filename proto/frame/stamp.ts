@@ -4,9 +4,8 @@
  */
 import { Opcode } from "./opcode.ts";
 import type { ScannedEnvelope } from "../envelope/scan.ts";
-import type { SpannedBytes } from "../wire/spanned_bytes.ts";
+import { putBytes, putVarint, type SpannedBytes, varintSize } from "../wire/wire_writer.ts";
 import { putUtf8, utf8Size } from "../wire/utf8.ts";
-import { putBytes, putVarint, varintSize } from "../wire/wire_writer.ts";
 
 /** The Shield's values that replace the sender's routing fields. */
 export interface Stamp {

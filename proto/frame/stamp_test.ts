@@ -2,7 +2,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { readEnvelope } from "../envelope/envelope.ts";
 import { type Envelope, EnvelopeSchema } from "../testing/schemas.ts";
 import { Opcode } from "./opcode.ts";

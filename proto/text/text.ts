@@ -3,13 +3,15 @@
  * message is encoded to Protobuf and scanned like a binary one, so both forms have the same rules. `text_encode.ts`
  * encodes the Shield's text frames.
  */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { type EnvelopeInput, type PlainSignal, writeEnvelope } from "../envelope/envelope.ts";
+import { REFRESH, SUBSCRIBE, UNSUBSCRIBE } from "../frame/control.ts";
 import type { ClientOperation } from "../frame/frame.ts";
 import { scanEnvelope } from "../envelope/scan.ts";
-import type { ScanLimits } from "../envelope/scan_payload.ts";
-import { isSignalKind } from "../envelope/signal_kind.ts";
+import { COMMAND, EVENT, type ScanLimits, SIGNAL } from "../envelope/scan_payload.ts";
+import { isSignalKind } from "../envelope/envelope.ts";
 import { TextMembers } from "./text_members.ts";
+import type { Shape } from "../wire/fields.ts";
 import type { Uint64 } from "../wire/wire.ts";
 import { PING_BYTES } from "../wire/wire_numbers.ts";
 
@@ -23,8 +25,6 @@ const ENVELOPE = [
   "headers",
   "message_id",
   "signature",
-  "data",
-  "content_type",
   // The Shield sets these: a sender's values are ignored, as in the binary form.
   "sender",
   "sender_id",
@@ -33,44 +33,24 @@ const ENVELOPE = [
   "offset",
 ];
 
+/** Fields of control frames that text names in another way. */
+const NAMES: Readonly<Record<string, string>> = { room_id: "room", request_id: "id" };
+const nameOf = (field: string) => NAMES[field] ?? field;
+
+/** The members of a control frame: the fields of the binary one, of which text lacks those that are `omitted`. */
+const membersOf = ({ names: [, ...fields] }: Shape, omitted = "") =>
+  new Set(["op", ...fields.filter((field) => field !== omitted).map(nameOf)]);
+
 /** Every operation of a client, with its members. */
 const OPERATIONS = {
-  sub: new Set([
-    "op",
-    "id",
-    "room",
-    "presence",
-    "no_echo",
-    "batch",
-    "member_meta",
-    "after_offset",
-    "epoch",
-    "observer",
-    "filter",
-    "positions",
-    "delta",
-    "delta_bytes",
-  ]),
-  unsub: new Set(["op", "id", "room"]),
-  pub: new Set([...ENVELOPE, "type", "schema_id", "signal"]),
-  cmd: new Set([
-    ...ENVELOPE,
-    "name",
-    "expect_version",
-    "after_version",
-    "fence",
-    "epoch",
-    "command_id",
-  ]),
-  refresh: new Set(["op", "id", "token"]),
+  sub: membersOf(SUBSCRIBE, "vcdiff"),
+  unsub: membersOf(UNSUBSCRIBE),
+  pub: new Set([...ENVELOPE, ...EVENT.slice(1), "signal"]),
+  cmd: new Set([...ENVELOPE, ...COMMAND.slice(1)]),
+  refresh: membersOf(REFRESH),
   ping: new Set(["op", "data"]),
   pong: new Set(["op", "data"]),
 } as const;
-
-const SIGNAL = new Set(["kind", "target", "reason", "until_ms"]);
-
-/** Members that a message with a SystemSignal cannot have. */
-const EVENT_MEMBERS = ["type", "data", "content_type", "schema_id"] as const;
 
 function isOperation(op: string): op is keyof typeof OPERATIONS {
   return Object.hasOwn(OPERATIONS, op);
@@ -106,11 +86,11 @@ function decodeOperation(
     case "cmd":
       return publishOf(members, request_id, limits, commandOf(members));
     case "sub":
-      return { kind: "subscribe", subscribe: subscribeOf(members, request_id) };
+      return { kind: "subscribe", subscribe: controlOf(members, SUBSCRIBE) };
     case "unsub":
-      return { kind: "unsubscribe", unsubscribe: { room_id: members.string("room"), request_id } };
+      return { kind: "unsubscribe", unsubscribe: controlOf(members, UNSUBSCRIBE) };
     case "refresh":
-      return { kind: "refresh", refresh: { token: members.string("token"), request_id } };
+      return { kind: "refresh", refresh: controlOf(members, REFRESH) };
     case "ping":
     case "pong":
       return { kind: op, body: pingBody(members) };
@@ -129,24 +109,23 @@ function publishOf(
   return { kind: "publish", envelope: scanEnvelope(writeEnvelope(envelope), limits) };
 }
 
-function subscribeOf(members: TextMembers, request_id: Uint64) {
-  return {
-    room_id: members.string("room"),
-    request_id,
-    presence: members.flag("presence"),
-    no_echo: members.flag("no_echo"),
-    batch: members.flag("batch"),
-    member_meta: members.jsonOrBase64("member_meta"),
-    after_offset: members.uint64("after_offset"),
-    epoch: members.string("epoch"),
-    observer: members.flag("observer"),
-    filter: members.string("filter"),
-    positions: members.jsonOrBase64("positions"),
-    delta: members.flag("delta"),
-    delta_bytes: members.uint32("delta_bytes"),
-    // The text form uses Fossil diffs, which are text.
-    vcdiff: false,
-  };
+/** The reader of a member by the type of its field. */
+const READERS = {
+  text: "string",
+  view: "jsonOrBase64",
+  uint32: "uint32",
+  uint64: "uint64",
+  int64: "integer",
+  bool: "flag",
+} as const;
+
+function controlOf<Frame>(members: TextMembers, { names, kinds, empty }: Shape): Frame {
+  const frame: Record<string, unknown> = { ...empty };
+  for (const [field, kind] of kinds.entries()) {
+    const name = names[field]!;
+    if (field > 0 && typeof kind === "string") frame[name] = members[READERS[kind]](nameOf(name));
+  }
+  return frame as Frame;
 }
 
 function pingBody(members: TextMembers): Uint8Array {
@@ -190,7 +169,7 @@ function eventOf(members: TextMembers): EnvelopeInput {
       },
     };
   }
-  const other = EVENT_MEMBERS.find((name) => members.has(name));
+  const other = EVENT.slice(1).find((name) => members.has(name));
   if (other !== undefined) {
     throw new DecodeError("payload-count", `this one has "signal" and "${other}"`);
   }
@@ -198,7 +177,7 @@ function eventOf(members: TextMembers): EnvelopeInput {
 }
 
 function signalOf(signal: TextMembers): PlainSignal {
-  signal.refuseUnknown(SIGNAL);
+  signal.refuseUnknown(new Set(SIGNAL.slice(1)));
   const kind = signal.string("kind");
   if (!isSignalKind(kind)) {
     throw new DecodeError("malformed-frame", `no signal kind ${JSON.stringify(kind.slice(0, 64))}`);

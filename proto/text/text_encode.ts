@@ -4,8 +4,7 @@
  */
 import { encodeBase64 } from "./base64.ts";
 import { dataForm } from "./content_type.ts";
-import { isJson } from "./json_check.ts";
-import { nestsTooDeep } from "./json_depth.ts";
+import { isJson, nestsTooDeep } from "./json_text.ts";
 import type { Ack, Welcome } from "../frame/control.ts";
 import { payloadOf, type PlainCommand, type PlainEnvelope } from "../envelope/envelope.ts";
 import type { PlainEvent, PlainSignal } from "../envelope/envelope.ts";
@@ -208,11 +207,6 @@ function ping(op: "ping" | "pong", body: Uint8Array): string {
 }
 
 /** A body that is not UTF-8 becomes `{"base64":"…"}`. */
-export function encodeTextPing(body: Uint8Array): string {
-  return ping("ping", body);
-}
-
+export const encodeTextPing = (body: Uint8Array): string => ping("ping", body);
 /** Echoes a PING; the body as in `encodeTextPing`. */
-export function encodeTextPong(body: Uint8Array): string {
-  return ping("pong", body);
-}
+export const encodeTextPong = (body: Uint8Array): string => ping("pong", body);

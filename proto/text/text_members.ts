@@ -4,9 +4,8 @@
  */
 import { decodeBase64 } from "./base64.ts";
 import { dataForm } from "./content_type.ts";
-import { DecodeError } from "../errors/decode_error.ts";
-import { isJson } from "./json_check.ts";
-import { type Member, objectMembers } from "./json_span.ts";
+import { DecodeError } from "../errors/error.ts";
+import { isJson, type Member, objectMembers } from "./json_text.ts";
 import { encodeUtf8 } from "../wire/utf8.ts";
 import type { Uint64 } from "../wire/wire.ts";
 

@@ -1,6 +1,6 @@
 /** Refusals of a client's text frames, with reason and request id. */
 import assert from "node:assert/strict";
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { decodeClientText } from "./text.ts";
 
 const LIMITS = { headers: 6, header_bytes: 4_096, field_bytes: 256 };

@@ -6,26 +6,15 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { anyCharacter } from "../../shared/testing/any_character.ts";
 import { encodeBase64 } from "./base64.ts";
-import { DecodeError } from "../errors/decode_error.ts";
-import {
-  type EnvelopeInput,
-  type PlainEnvelope,
-  readEnvelope,
-  writeEnvelope,
-} from "../envelope/envelope.ts";
-import { plainEnvelope } from "../envelope/plain_scan.ts";
+import { ArqonError, DecodeError } from "../errors/error.ts";
+import { readEnvelope, writeEnvelope } from "../envelope/envelope.ts";
+import type { EnvelopeInput, PlainEnvelope } from "../envelope/envelope.ts";
+import { plainEnvelope } from "../envelope/scan.ts";
 import type { ClientOperation } from "../frame/frame.ts";
 import { bytes, headers, text, traceId, uint64 } from "../testing/arbitraries.ts";
 import { decodeClientText } from "./text.ts";
-import {
-  encodeTextAck,
-  encodeTextErr,
-  encodeTextMessage,
-  encodeTextPing,
-  encodeTextPong,
-  encodeTextWelcome,
-} from "./text_encode.ts";
-import { ArqonError } from "../errors/error.ts";
+import { encodeTextAck, encodeTextErr, encodeTextMessage, encodeTextPing } from "./text_encode.ts";
+import { encodeTextPong, encodeTextWelcome } from "./text_encode.ts";
 
 const LIMITS = { headers: 6, header_bytes: 4_096, field_bytes: 256 };
 const decoder = new TextDecoder();

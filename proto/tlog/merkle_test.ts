@@ -3,27 +3,13 @@
  * SHA-256 compared with OpenSSL, for every length around the block size.
  */
 import assert from "node:assert/strict";
-import {
-  consistencyProof,
-  emptyRoot,
-  type Hash,
-  inclusionProof,
-  isConsistent,
-  leafHash,
-  nodeHash,
-  rootOfInclusion,
-} from "./merkle.ts";
+import { consistencyProof, emptyRoot, inclusionProof, isConsistent, leafHash } from "./merkle.ts";
+import { nodeHash, rootOfInclusion } from "./merkle.ts";
+import type { Hash } from "./merkle.ts";
 import { rootOf } from "../testing/tree_root.ts";
-import {
-  decodeBundle,
-  Edge,
-  encodeBundle,
-  type TileName,
-  tileOf,
-  tilePath,
-  tileReader,
-  tilesOf,
-} from "./tiles.ts";
+import { decodeBundle, Edge, encodeBundle, tileOf, tilePath, tileReader } from "./tiles.ts";
+import { tilesOf } from "./tiles.ts";
+import type { TileName } from "./tiles.ts";
 import { createHash } from "node:crypto";
 import { sha256 } from "./sha256.ts";
 import { sha256All } from "./sha256_lanes.ts";

@@ -2,8 +2,9 @@
  * Shared by the strict decoders: the check for repeated singular fields, and errors that name the field. The names of
  * a message are an array: its own name first, then each field's at its number.
  */
-import { DecodeError } from "../errors/decode_error.ts";
-import type { WireReader } from "./wire.ts";
+import { DecodeError } from "../errors/error.ts";
+import { WireReader } from "./wire.ts";
+import { WireWriter } from "./wire_writer.ts";
 import { MASK_BITS, WIRE_BYTES, WIRE_VARINT } from "./wire_numbers.ts";
 
 /** The message's name at 0 and each field's name at its number; a hole is an unknown field. */
@@ -43,13 +44,13 @@ export function skipField(reader: WireReader, tag: number, names: FieldNames): v
   reader.skip(tag);
 }
 
-/** How to read a field: by a method of the reader, or for a repeated field by a function. */
+/** A field by its type: by the methods of that name of reader and writer, or, if it is repeated, by a function. */
 type Kind = keyof typeof EMPTY | ((reader: WireReader) => unknown);
 
 /** The defaults of absent fields. */
 const EMPTY = { text: "", view: new Uint8Array(), uint32: 0, uint64: 0, int64: 0, bool: false };
 
-/** A message that only clients read, in little code; `Envelope` has a hand-written reader. */
+/** A message as a table of its fields; `Envelope`, on the message path, has a hand-written codec. */
 export interface Shape {
   readonly names: FieldNames;
   /** At each field's number. */
@@ -69,14 +70,16 @@ export function shapeOf<Message>(
 }
 
 /**
- * Reads to the reader's end; `many` has an empty list for each repeated field. Throws `DecodeError`; unknown fields are
- * skipped.
+ * Reads all of `bytes`, or of the reader's message. `many` has an empty list for each repeated field; `passField` skips
+ * unknown fields, or refuses them. Throws `DecodeError`. Byte fields are views, not copies.
  */
 export function readShape<Message>(
-  reader: WireReader,
+  source: Uint8Array | WireReader,
   { names, kinds, empty }: Shape,
   many?: Partial<Message>,
+  passField: typeof skipField = skipField,
 ): Message {
+  const reader = source instanceof WireReader ? source : new WireReader(source);
   const message: Record<string, unknown> = { ...empty, ...many };
   let seen = 0;
   while (reader.pos < reader.end) {
@@ -90,9 +93,28 @@ export function readShape<Message>(
     }
     seen = seenOnce(seen, tag, names);
     const own_type = kind === "text" || kind === "view" ? WIRE_BYTES : WIRE_VARINT;
-    if (typeof kind !== "string" || type !== own_type) {
-      skipField(reader, tag, names);
-    } else message[name] = reader[kind]();
+    if (typeof kind !== "string" || type !== own_type) passField(reader, tag, names);
+    else message[name] = reader[kind]();
   }
   return message as Message;
+}
+
+/** A client's message: an unknown field is refused. */
+export function readStrict<Message>(bytes: Uint8Array, shape: Shape): Message {
+  return readShape(bytes, shape, {}, (_, tag, names) => refuseField(tag, names));
+}
+
+/** Begins a message; with an opcode it begins with that byte, and the result is a whole frame. */
+export function writeShape(
+  { names, kinds }: Shape,
+  message: Readonly<Record<string, unknown>>,
+  opcode?: number,
+): Uint8Array<ArrayBuffer> {
+  const writer = new WireWriter();
+  if (opcode !== undefined) writer.byte(opcode);
+  for (let field = 1; field < kinds.length; field++) {
+    const kind = kinds[field] as keyof typeof EMPTY;
+    writer[kind === "view" ? "bytes" : kind](field, message[names[field]!] as never);
+  }
+  return writer.finish();
 }

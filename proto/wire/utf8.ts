@@ -2,7 +2,7 @@
  * Strict conversion between text and UTF-8: invalid UTF-8 is a `DecodeError`, a byte order mark is kept. Short ASCII,
  * as in nearly all routing fields, bypasses TextDecoder.
  */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { SHORT_TEXT_BYTES } from "./wire_numbers.ts";
 
 /** A scratch array for each short length. */

@@ -2,16 +2,10 @@
  * Reads the Protobuf wire format: varints, tags, lengths, text. Checks every bound and throws only `DecodeError`. It
  * knows no messages; `wire_writer.ts` writes.
  */
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { decodeUtf8 } from "./utf8.ts";
-import {
-  PREFIX_BYTES_MAX,
-  VARINT_BYTES_MAX,
-  WIRE_BYTES,
-  WIRE_FIXED32,
-  WIRE_FIXED64,
-  WIRE_VARINT,
-} from "./wire_numbers.ts";
+import { PREFIX_BYTES_MAX, VARINT_BYTES_MAX, WIRE_BYTES, WIRE_FIXED32 } from "./wire_numbers.ts";
+import { WIRE_FIXED64, WIRE_VARINT } from "./wire_numbers.ts";
 
 /** A uint64: `number` up to 2^53-1, `bigint` above. */
 export type Uint64 = number | bigint;

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { anyCharacter } from "../../shared/testing/any_character.ts";
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { safeInt64, text, uint64 } from "../testing/arbitraries.ts";
 import { checkUtf8, decodeUtf8, encodeUtf8, putUtf8, utf8Size } from "./utf8.ts";
 import { WireReader } from "./wire.ts";

@@ -2,10 +2,21 @@
  * Writes the Protobuf wire format: functions that write into a sized buffer (for the message path), and a growing
  * writer (for everything else). It knows no messages.
  */
-import type { SpannedBytes } from "./spanned_bytes.ts";
 import { encodeUtf8 } from "./utf8.ts";
 import type { Uint64 } from "./wire.ts";
 import { SPARE_BYTES, SPARE_LIMIT_BYTES, WIRE_BYTES } from "./wire_numbers.ts";
+
+/**
+ * Bytes that are read by positions. They may begin before the envelope, so their type differs from `Uint8Array`, which
+ * readers of whole envelopes accept.
+ */
+export interface SpannedBytes {
+  readonly [at: number]: number;
+  readonly length: number;
+  readonly buffer: ArrayBufferLike;
+  readonly byteOffset: number;
+  subarray(start: number, end: number): Uint8Array;
+}
 
 /** Bytes of a varint. Throws TypeError, with the field's name, unless `value` is an integer from 0 to 2^53-1. */
 export function varintSize(value: number, name: string = "a varint"): number {

@@ -1,13 +1,6 @@
 /** Cases of deltas.json, from `cases/deltas.json` and hand-written diffs; it decodes nothing. */
-import {
-  adler32,
-  encodeBatch,
-  encodeMsg,
-  findData,
-  Opcode,
-  withData,
-  writeEnvelope,
-} from "@arqon/proto";
+import { adler32, encodeBatch, encodeMsg, findData, Opcode, withData } from "@arqon/proto";
+import { writeEnvelope } from "@arqon/proto";
 import { createDelta } from "fossil-delta";
 import { type Plain, toHex } from "./plain.ts";
 

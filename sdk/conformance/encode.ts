@@ -1,28 +1,7 @@
 /** Encodes client operations and server frames of the vectors, by `@arqon/proto`. */
-import {
-  type Ack,
-  encodeAck,
-  encodeBatch,
-  encodeErr,
-  encodeMsg,
-  encodePing,
-  encodePong,
-  encodePub,
-  encodeRefresh,
-  encodeSub,
-  encodeUnsub,
-  encodeWelcome,
-  findData,
-  type History,
-  type Refresh,
-  type Subscribe,
-  type Unsubscribe,
-  type Welcome,
-  withData,
-  withPositions,
-  writeEnvelope,
-  writeHistory,
-} from "@arqon/proto";
+import { encodeAck, encodeBatch, encodeErr, encodeMsg, encodePing, encodePong } from "@arqon/proto";
+import { encodePub, encodeRefresh, encodeSub, encodeUnsub, encodeWelcome } from "@arqon/proto";
+import { findData, type History, withData, writeEnvelope, writeHistory } from "@arqon/proto";
 import type { Delta } from "@arqon/proto";
 import { fromHex, messageOf, type Plain } from "./plain.ts";
 
@@ -43,49 +22,33 @@ export function encodeHistory({ messages, ...rest }: Plain): Uint8Array {
   return writeHistory({ ...page, messages: (messages as Plain[]).map(envelope) });
 }
 
-function subOf(subscribe: Partial<Subscribe>): Uint8Array {
-  const frame = encodeSub(subscribe);
-  return subscribe.positions === undefined ? frame : withPositions(frame, subscribe.positions);
-}
+/** Writers of frames with one message of named fields. */
+const WRITERS: Readonly<Record<string, (message: never) => Uint8Array>> = {
+  welcome: encodeWelcome,
+  ack: encodeAck,
+  sub: encodeSub,
+  unsub: encodeUnsub,
+  refresh: encodeRefresh,
+};
 
-/** The frame of a client operation, `{"kind", "message" | "body"}`. */
-export function encodeClient(operation: Plain): Uint8Array {
-  const message = operation.message as Plain;
-  switch (operation.kind) {
+/** The frame of a client's operation, or a Shield's frame in the form of `plainFrame`. */
+export function encodeFrame(frame: Plain): Uint8Array {
+  const { kind, message, body } = frame;
+  switch (kind) {
     case "pub":
       return encodePub(envelope(message));
-    case "sub":
-      return subOf(messageOf<Partial<Subscribe>>(message));
-    case "unsub":
-      return encodeUnsub(messageOf<Partial<Unsubscribe>>(message));
-    case "refresh":
-      return encodeRefresh(messageOf<Partial<Refresh>>(message));
-    case "ping":
-      return encodePing(fromHex(operation.body as string));
-    case "pong":
-      return encodePong(fromHex(operation.body as string));
-  }
-  throw new TypeError(`no client operation: ${operation.kind}`);
-}
-
-/** A Shield's frame, from the form of `plainFrame`. */
-export function encodeServer(frame: Plain): Uint8Array {
-  const message = frame.message as Plain;
-  switch (frame.kind) {
-    case "welcome":
-      return encodeWelcome(messageOf<Partial<Welcome>>(message));
     case "msg":
       return encodeMsg(envelope(message));
     case "batch":
       return encodeBatch((frame.messages as Plain[]).map(envelope));
-    case "ack":
-      return encodeAck(messageOf<Partial<Ack>>(message));
     case "err":
       return encodeErr(frame);
     case "ping":
-      return encodePing(fromHex(frame.body as string));
+      return encodePing(fromHex(body as string));
     case "pong":
-      return encodePong(fromHex(frame.body as string));
+      return encodePong(fromHex(body as string));
   }
-  throw new TypeError(`no server frame: ${frame.kind}`);
+  const write = WRITERS[kind as string];
+  if (write === undefined) throw new TypeError(`no frame: ${kind}`);
+  return write(messageOf<never>(message as Plain));
 }

@@ -4,7 +4,7 @@
  */
 import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
 import { connectionCases, type DeltaCases, diffCases } from "./delta_cases.ts";
-import { encodeClient, encodeServer } from "./encode.ts";
+import { encodeFrame } from "./encode.ts";
 import { type Plain, toHex } from "./plain.ts";
 import { type ProofCase, proofCases } from "./proof_cases.ts";
 
@@ -81,7 +81,7 @@ function frames(): unknown {
       "Frames of arqon.v1. server: bytes and what a client makes of them; client: an operation and its exact bytes.",
     cases: [
       ...Object.entries(cases.server).map(([name, expect]) => (
-        { name, ...server, hex: toHex(encodeServer(expect)), expect }
+        { name, ...server, hex: toHex(encodeFrame(expect)), expect }
       )),
       ...Object.entries(cases.lenient).map(([name, [hex, expect]]) => (
         { name, ...server, hex, canonical: false, expect }
@@ -90,7 +90,7 @@ function frames(): unknown {
         { name, ...server, hex, expect: { kind: "refused" } }
       )),
       ...Object.entries(cases.client).map(([name, operation]) => (
-        { name, ...client, operation, hex: toHex(encodeClient(operation)) }
+        { name, ...client, operation, hex: toHex(encodeFrame(operation)) }
       )),
     ],
   };

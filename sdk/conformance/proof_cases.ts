@@ -1,22 +1,9 @@
 /** Cases of proofs.json, from `cases/proofs.json`: signed logs as they are served, with the messages of a room. */
 import { createPrivateKey, createPublicKey, sign } from "node:crypto";
-import {
-  Edge,
-  encodeBundle,
-  encodeCheckpoint,
-  encodeTextMessage,
-  encodeUtf8,
-  encodeVerifier,
-  type EnvelopeInput,
-  gapSignal,
-  readEnvelope,
-  sha256,
-  TILE_WIDTH,
-  tilePath,
-  type Verifier,
-  verifierOf,
-  writeEnvelope,
-} from "@arqon/proto";
+import { Edge, encodeBundle, encodeCheckpoint, encodeTextMessage, encodeUtf8 } from "@arqon/proto";
+import { encodeVerifier, gapSignal, readEnvelope, sha256, TILE_WIDTH } from "@arqon/proto";
+import { tilePath, verifierOf, writeEnvelope } from "@arqon/proto";
+import type { EnvelopeInput, Verifier } from "@arqon/proto";
 import { type Plain, toHex } from "./plain.ts";
 
 const ORIGIN = "bus.example/acme.bets";

@@ -1,11 +1,12 @@
 /** Messages as diffs (docs/deltas.md): `@arqon/sdk/delta`. */
-import { DeltaSocket } from "./delta/delta_socket.ts";
 import { Unfolder } from "./delta/unfolder.ts";
-import type { WebSocketConstructor } from "./options/options.ts";
+import type { SocketLike, WebSocketConstructor } from "./options/options.ts";
 
 /** Default of `bytes`. */
 const BYTES = 16_777_216;
 const BYTES_MAX = 2 ** 32 - 1;
+
+type Frame = Uint8Array<ArrayBuffer>;
 
 /**
  * A WebSocket class for `connect` that requests deltas with each subscription, and restores whole messages from them.
@@ -28,9 +29,55 @@ export function deltaSocket(
   if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes > BYTES_MAX) {
     throw new TypeError(`bytes is ${bytes}; expected an integer from 1 to ${BYTES_MAX}`);
   }
-  return class extends DeltaSocket {
+  return class implements SocketLike {
+    onmessage: SocketLike["onmessage"] = null;
+    onerror: SocketLike["onerror"] = null;
+    onclose: SocketLike["onclose"] = null;
+    readonly #socket: SocketLike;
+    readonly #unfolder = new Unfolder(bytes);
+
     constructor(url: string, protocols: string[]) {
-      super(new webSocket(url, protocols), new Unfolder(bytes));
+      const socket = this.#socket = new webSocket(url, protocols);
+      socket.onmessage = (event) => this.#receive(event);
+      socket.onerror = (event) => this.onerror?.(event);
+      socket.onclose = (event) => this.onclose?.(event);
+    }
+
+    get binaryType(): string {
+      return this.#socket.binaryType;
+    }
+
+    set binaryType(type: string) {
+      this.#socket.binaryType = type;
+    }
+
+    get bufferedAmount(): number {
+      return this.#socket.bufferedAmount;
+    }
+
+    get progress(): string {
+      return this.#socket.progress ?? "";
+    }
+
+    send(frame: Frame): void {
+      this.#socket.send(this.#unfolder.sent(frame));
+    }
+
+    close(code?: number, reason?: string): void {
+      this.#socket.close(code, reason);
+    }
+
+    #receive(event: { readonly data: unknown }): void {
+      if (!(event.data instanceof ArrayBuffer)) return this.onmessage?.(event);
+      const frame = new Uint8Array(event.data);
+      const whole = this.#unfolder.received(frame);
+      for (const sub of this.#unfolder.takeSubs()) this.#socket.send(sub);
+      this.onmessage?.(whole === frame ? event : { data: alone(whole) });
     }
   };
+}
+
+function alone(frame: Frame): ArrayBuffer {
+  const { buffer, length } = frame;
+  return buffer.byteLength === length ? buffer : frame.slice().buffer;
 }

@@ -6,7 +6,8 @@ import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
 import { replay } from "./history.ts";
 import type { Message, SubscribeOptions } from "./mod.ts";
 import { subscribeSince } from "./postgres.ts";
-import { newEntry, newReader, subTermsOf } from "./subscription/room_entry.ts";
+import type { Reader } from "./subscription/subscription.ts";
+import { newEntry, newLoop, subTermsOf } from "./subscription/room_entry.ts";
 
 const TAKEN_MS = 1_795_606_200_000;
 
@@ -30,7 +31,8 @@ async function shownOf(taken: string, messages: readonly Partial<Message>[]): Pr
     subscribe: ({ begin, position }: SubscribeOptions) => {
       assert.ok(begin || position?.offset === 0);
       const entry = newEntry("orders", subTermsOf("orders", {}), new Uint8Array(), undefined);
-      const { buffer } = newReader(entry, {}, () => TAKEN_MS, () => {});
+      newLoop(entry, {}, () => TAKEN_MS, () => {}, () => Promise.reject());
+      const [{ buffer }] = [...entry.readers] as [Reader];
       const starts = begin ?? replay({ from: "start" });
       starts(entry, room, TAKEN_MS).then(() => buffer.end(undefined));
       return { [Symbol.asyncIterator]: () => buffer, [Symbol.dispose]() {} };

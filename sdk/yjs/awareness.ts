@@ -13,6 +13,7 @@ export interface AwarenessPort {
   readonly origin: unknown;
   /** The shortest interval between updates of the own state, in ms. */
   readonly throttle_ms: number;
+  /** Ignores errors after the signal is aborted. */
   failed(error: unknown): void;
   readonly signal: AbortSignal;
 }
@@ -111,7 +112,7 @@ function sendChanges(
       try {
         await subscription.update(metaOf(awareness));
       } catch (error) {
-        if (!signal.aborted) failed(error);
+        failed(error);
       }
       await pause(throttle_ms, signal);
     }

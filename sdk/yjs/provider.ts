@@ -8,7 +8,6 @@ import { cleaned, documentOf, hasHoles, isFinal, missing, pause, Writer } from "
 import { Compaction, type LogReading, readLog } from "./log/read_log.ts";
 import { LIVE_FILTER, markOf, newName, publishSnapshot, publishUpdate } from "./log/records.ts";
 import { UPDATE } from "./log/records.ts";
-import type { LogPlace } from "./log/records.ts";
 import type { LooseUpdate } from "./log/read_log.ts";
 
 /** The state of a provider. */
@@ -233,7 +232,8 @@ export class YjsProvider {
 
   async #follow(messages: Subscription): Promise<never> {
     await messages.ready;
-    if (this.awareness !== undefined) this.#linkAwareness(messages as PresenceSubscription);
+    const { awareness } = this;
+    if (awareness !== undefined) this.#linkAwareness(awareness, messages as PresenceSubscription);
     const is_empty = this.doc.store.clients.size === 0;
     await this.#load(is_empty);
     this.#ready.resolve();
@@ -256,16 +256,14 @@ export class YjsProvider {
     throw new ArqonError(reason, `${this.room.id}: ${signal?.reason}`);
   }
 
-  async #linkAwareness(subscription: PresenceSubscription): Promise<void> {
+  #linkAwareness(awareness: Awareness, subscription: PresenceSubscription): void {
     const { signal } = this.#life;
     const { throttle_ms } = this.#settings;
-    const failed = (error: unknown) => this.#fail(error);
-    try {
-      const port = { origin: this, throttle_ms, failed, signal };
-      await linkAwareness(this.awareness as Awareness, subscription, port);
-    } catch (error) {
+    const failed = (error: unknown) => {
       if (!signal.aborted) this.#fail(error);
-    }
+    };
+    const port = { origin: this, throttle_ms, failed, signal };
+    linkAwareness(awareness, subscription, port).catch(failed);
   }
 
   /** Applies the room's content to the document, then publishes what the room lacks. */
@@ -352,7 +350,9 @@ export class YjsProvider {
     const { signal } = this.#life;
     try {
       const is_known = this.#has_echo && this.#writer.is_even;
-      const taken = is_known ? this.#here() : await this.#fromLog();
+      const taken = is_known
+        ? { doc: cleaned(this.doc), upto: this.#reading?.assembler.floor }
+        : await this.#fromLog();
       if (taken?.upto === undefined || hasHoles(taken.doc)) return;
       const { part_bytes } = this.#settings;
       const snapshot = Y.encodeStateAsUpdate(taken.doc);
@@ -363,10 +363,6 @@ export class YjsProvider {
     } finally {
       this.#is_compacting = false;
     }
-  }
-
-  #here(): { readonly doc: Y.Doc; readonly upto: LogPlace | undefined } {
-    return { doc: cleaned(this.doc), upto: this.#reading?.assembler.floor };
   }
 
   async #fromLog() {

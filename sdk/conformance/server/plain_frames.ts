@@ -2,17 +2,9 @@
  * Frames in the form of scenarios, with the names of `proto/arqon/v1`. A name that ends in `_json`, `_text` or
  * `_history` is the field's bytes, as JSON, a text or a page of history.
  */
-import {
-  encodePresenceLeave,
-  encodePresenceUpdate,
-  Opcode,
-  readEnvelope,
-  readRefresh,
-  readSubscribe,
-  readUnsubscribe,
-} from "@arqon/proto";
-import type { PresentMember } from "@arqon/proto";
-import { encodeHistory, encodeServer } from "../encode.ts";
+import { encodePresenceLeave, encodePresenceUpdate, Opcode, readEnvelope } from "@arqon/proto";
+import { type PresentMember, readRefresh, readSubscribe, readUnsubscribe } from "@arqon/proto";
+import { encodeFrame, encodeHistory } from "../encode.ts";
 import { fromHex, type Plain, plainMessage, toHex } from "../plain.ts";
 import type { Incoming } from "./peer.ts";
 
@@ -74,25 +66,24 @@ function withoutJson(plain: Plain): Plain {
   return out;
 }
 
+/** By opcode. */
+const READERS: Readonly<Record<number, [kind: string, read: (body: Uint8Array) => object]>> = {
+  [Opcode.PUB]: ["pub", readEnvelope],
+  [Opcode.SUB]: ["sub", readSubscribe],
+  [Opcode.UNSUB]: ["unsub", readUnsubscribe],
+  [Opcode.REFRESH]: ["refresh", readRefresh],
+};
+
 /** A client's frame, or the end of its connection, as plain data: its `kind` and its fields. */
 export function plainClientFrame(incoming: Incoming): Plain {
   if (incoming.kind !== "binary") return { ...incoming };
   const { bytes } = incoming;
   const body = bytes.subarray(1);
   try {
-    switch (bytes[0]) {
-      case Opcode.PUB:
-        return { kind: "pub", ...withJson(plainMessage(readEnvelope(body))) };
-      case Opcode.SUB:
-        return { kind: "sub", ...withJson(plainMessage(readSubscribe(body))) };
-      case Opcode.UNSUB:
-        return { kind: "unsub", ...plainMessage(readUnsubscribe(body)) };
-      case Opcode.REFRESH:
-        return { kind: "refresh", ...plainMessage(readRefresh(body)) };
-      case Opcode.PING:
-      case Opcode.PONG:
-        return { kind: bytes[0] === Opcode.PING ? "ping" : "pong", body: toHex(body) };
-    }
+    if (bytes[0] === Opcode.PING) return { kind: "ping", body: toHex(body) };
+    if (bytes[0] === Opcode.PONG) return { kind: "pong", body: toHex(body) };
+    const [kind, read] = READERS[bytes[0]!] ?? [];
+    if (read !== undefined) return { kind, ...withJson(plainMessage(read(body))) };
   } catch {
     // An unreadable frame is reported as received, and matches no expectation.
   }
@@ -103,14 +94,14 @@ export function plainClientFrame(incoming: Incoming): Plain {
 export function serverFrame(kind: string, fields: Plain, index: number): Uint8Array {
   const message = withoutJson(fields);
   if (kind === "welcome") {
-    return encodeServer({ kind, message: { connection_id: `c${index}`, ...WELCOME, ...message } });
+    return encodeFrame({ kind, message: { connection_id: `c${index}`, ...WELCOME, ...message } });
   }
-  if (kind === "msg" || kind === "ack") return encodeServer({ kind, message });
+  if (kind === "msg" || kind === "ack") return encodeFrame({ kind, message });
   if (kind === "batch") {
     const messages = (fields.messages as Plain[]).map(withoutJson);
-    return encodeServer({ kind, messages });
+    return encodeFrame({ kind, messages });
   }
-  return encodeServer({ kind, ...message });
+  return encodeFrame({ kind, ...message });
 }
 
 /** A MSG with a presence event. */
@@ -127,7 +118,7 @@ export function presenceFrame(kind: "update" | "leave", fields: Plain): Uint8Arr
     ? encodePresenceUpdate({ ...change, snapshot: snapshot ?? false })
     : encodePresenceLeave(change);
   const event = { type: `PRESENCE_${kind.toUpperCase()}`, data: toHex(data) };
-  return encodeServer({ kind: "msg", message: { room_id: room, event } });
+  return encodeFrame({ kind: "msg", message: { room_id: room, event } });
 }
 
 /** The path where `found` differs from `wanted`, in which null means absent; undefined: no difference. */

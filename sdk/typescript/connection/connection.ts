@@ -7,11 +7,11 @@ import { Requests } from "../request/requests.ts";
 import type { PortRequest } from "../request/room_request.ts";
 import { Room, type RoomPort } from "../room/room.ts";
 import { Subscriptions } from "../subscription/subscriptions.ts";
-import { backoffDelay, onAbort, ServerClock, sleep } from "../time/clock.ts";
+import { backoffDelay, onAbort, type ServerClock, serverClock, sleep } from "../time/clock.ts";
 import { TokenKeeper } from "../token/token_keeper.ts";
 import { CLOSE_TIMEOUT_MS, GOOD_SESSION_MS, REFUSALS_MAX } from "../wire/bounds.ts";
 import { asLost, placedError } from "../wire/wire_error.ts";
-import { closeReaction, closeText, type Reaction, refusalReaction } from "./close_reaction.ts";
+import { closeReaction, type Reaction, refusalReaction } from "./close_reaction.ts";
 import { handOver } from "./hand_over.ts";
 import { openSession, Session } from "./session.ts";
 
@@ -66,7 +66,7 @@ export class Connection {
   constructor(settings: Settings, signal: AbortSignal | undefined) {
     const nextId = () => ++this.#request_id;
     this.#settings = settings;
-    this.#clock = new ServerClock(settings.now, settings.elapsed);
+    this.#clock = serverClock(settings.now, settings.elapsed);
     const lent = { ...settings, nextId, now: this.#clock.now };
     this.#tokens = new TokenKeeper({
       ...lent,
@@ -305,19 +305,14 @@ export class Connection {
     }
     this.#requests.schedule();
     this.#tokens.plan(session);
-    const { code, reason, last_error } = await session.ended;
+    const { code, reason, last_error, lost } = await session.ended;
     this.#tokens.stop();
     const next = await this.#moving;
-    const { connection_id } = welcome;
-    this.#left(
-      session,
-      new ArqonError("connection-lost", closeText(code, reason), { connection_id }),
-    );
+    this.#left(session, lost);
     if (next) return next;
     this.#subscriptions.detach();
     const reaction = closeReaction(code, reason, last_error);
-    if (reaction.error === undefined) return reaction;
-    return { ...reaction, error: placedError(reaction.error, { connection_id }) };
+    return reaction.error ? { ...reaction, error: placedError(reaction.error, welcome) } : reaction;
   }
 
   /** Closes a session after an error on this side. */

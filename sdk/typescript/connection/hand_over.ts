@@ -1,5 +1,6 @@
 /** Moves from a stopping Shield to another one (docs/protocol.md, When a node stops). */
-import { type Backoff, backoffDelay, sleep } from "../time/clock.ts";
+import type { Settings } from "../options/options.ts";
+import { backoffDelay, sleep } from "../time/clock.ts";
 import { BEGIN_MS, LINGER_MS, POLL_MS, RENEW_MS, SETTLE_MS } from "../wire/bounds.ts";
 import { WINDOW_MS_MAX } from "../wire/bounds.ts";
 import type { Outbox } from "../request/outbox.ts";
@@ -7,15 +8,13 @@ import type { Session } from "./session.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
 
 /** What a move needs of its connection. */
-export interface HandOverOptions {
+export interface HandOverOptions extends Pick<Settings, "backoff" | "random"> {
   readonly outbox: Pick<Outbox, "pause" | "connected" | "underWay">;
   readonly subscriptions: Pick<Subscriptions, "begin" | "abandon" | "cross" | "settle">;
   /** Tries once to open a session; on failure resolves with the minimum wait before a retry, in ms. */
   readonly open: () => Promise<Session | { readonly retry_ms: number }>;
   /** See `LockKeeping`. */
   readonly renewals: ReadonlySet<() => Promise<void>>;
-  readonly backoff: Backoff;
-  readonly random: () => number;
   /** Aborted when the connection ends. */
   readonly signal: AbortSignal;
 }

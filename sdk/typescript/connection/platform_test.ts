@@ -132,26 +132,29 @@ Deno.test(
   },
 );
 
+/** A socket that reports nothing. */
+class MuteSocket implements SocketLike {
+  binaryType = "";
+  bufferedAmount = 0;
+  onmessage: SocketLike["onmessage"] = null;
+  onerror: SocketLike["onerror"] = null;
+  onclose: SocketLike["onclose"] = null;
+  send(_frame: Uint8Array): void {}
+  close() {}
+}
+
 /** A session on a test socket, and the opcodes of its frames. */
 async function openOn(now: () => number, watch_clock: boolean, heartbeat_ms: number) {
   const sent: (number | undefined)[] = [];
   const sockets: SocketLike[] = [];
-  class TestSocket implements SocketLike {
-    binaryType = "";
-    bufferedAmount = 0;
-    onmessage: SocketLike["onmessage"] = null;
-    onerror: SocketLike["onerror"] = null;
-    onclose: SocketLike["onclose"] = null;
+  class TestSocket extends MuteSocket {
     constructor() {
+      super();
       sockets.push(this);
-      queueMicrotask(() => this.say());
-    }
-    say() {
       const { buffer } = encodeWelcome({ heartbeat_ms, protocol_version: 1 });
-      this.onmessage?.({ data: buffer });
+      queueMicrotask(() => this.onmessage?.({ data: buffer }));
     }
-    send = (frame: Uint8Array) => void sent.push(frame[0]);
-    close() {}
+    override send = (frame: Uint8Array) => void sent.push(frame[0]);
   }
   const session: Session = await openSession({
     address: { socket_url: "ws://x", check_url: "http://x" },
@@ -212,17 +215,11 @@ Deno.test(
 );
 
 /** Node 22's: it says `error` when it does not get through, and never `close`. */
-class SilentSocket implements SocketLike {
-  binaryType = "";
-  bufferedAmount = 0;
-  onmessage: SocketLike["onmessage"] = null;
-  onerror: SocketLike["onerror"] = null;
-  onclose: SocketLike["onclose"] = null;
+class SilentSocket extends MuteSocket {
   constructor() {
+    super();
     queueMicrotask(() => this.onerror?.({ message: "refused" }));
   }
-  send() {}
-  close() {}
 }
 
 Deno.test(

@@ -8,17 +8,11 @@ import { closeText } from "./close_reaction.ts";
 import { onAbort } from "../time/clock.ts";
 import { errorFromWire, malformed, textOf } from "../wire/wire_error.ts";
 
-/** The settings that a session uses; its handshake includes the upgrade and WELCOME. */
-type UsedSettings =
-  | "address"
-  | "webSocket"
-  | "handshake_timeout_ms"
-  | "request_timeout_ms"
-  | "now"
-  | "watch_clock";
-
 /** The dependencies and callbacks of a session. The callbacks must not throw. */
-export interface SessionOptions extends Pick<Settings, UsedSettings> {
+export interface SessionOptions
+  extends
+    Pick<Settings, "address" | "webSocket" | "handshake_timeout_ms" | "request_timeout_ms">,
+    Pick<Settings, "now" | "watch_clock"> {
   readonly token: string;
   readonly signal: AbortSignal;
   /** `connection_id` of the previous session; absent: none. */
@@ -37,6 +31,8 @@ export interface SessionEnd {
   readonly reason: string;
   /** The last ERR frame, if any. */
   readonly last_error: ArqonError | undefined;
+  /** For requests without an answer. */
+  readonly lost: ArqonError;
 }
 
 /** Called for the outcome of one request: exactly one of the two, once. Must not throw. */
@@ -160,7 +156,7 @@ export class Session {
     const body = `echo ${++this.#echo_number}`;
     this.#echoes.set(body, resolve);
     this.send(encodePing(encodeUtf8(body)));
-    return promise;
+    return promise.finally(() => this.#echoes.delete(body));
   }
 
   /** Pings the peer at once: without an answer within `timeout_ms` the session ends with 4408. */
@@ -211,15 +207,10 @@ export class Session {
       case "ping":
         return this.send(encodePong(frame.body));
       case "pong":
-        return this.#echoed(new TextDecoder().decode(frame.body));
+        return this.#echoes.get(new TextDecoder().decode(frame.body))?.(true);
       default:
         frame satisfies never;
     }
-  }
-
-  #echoed(body: string): void {
-    this.#echoes.get(body)?.(true);
-    this.#echoes.delete(body);
   }
 
   #begin(welcome: Welcome): void {
@@ -274,17 +265,18 @@ export class Session {
     clearTimeout(this.#probe);
     this.#socket.onmessage = null;
     this.#socket.onclose = null;
+    const { connection_id, last_error } = this;
     const detail = closeText(code, reason);
-    const error = new ArqonError("connection-lost", detail, { connection_id: this.connection_id });
+    const lost = new ArqonError("connection-lost", detail, { connection_id });
     for (const waiting of this.#waiting.values()) {
       clearTimeout(waiting.timer);
-      waiting.reject(error);
+      waiting.reject(lost);
     }
     this.#waiting.clear();
     for (const resolve of this.#echoes.values()) resolve(false);
     this.#echoes.clear();
     this.#opened.resolve(this.#detail || detail);
-    this.#ended.resolve({ code, reason, last_error: this.last_error });
+    this.#ended.resolve({ code, reason, last_error, lost });
     if (!this.welcome) this.close(1000, "");
   }
 }

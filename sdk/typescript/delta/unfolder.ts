@@ -1,5 +1,5 @@
 /** Converts one connection's delta frames to whole ones, and requests deltas with each SUB. */
-import { adler32, askDeltas, DecodeError, encodeBatch, encodeMsg, encodeSub } from "@arqon/proto";
+import { adler32, DecodeError, encodeBatch, encodeMsg, encodeSub } from "@arqon/proto";
 import { findData, gapSignal, Opcode, readDelta, readRouted, readSubscribe } from "@arqon/proto";
 import { readUnsubscribe, WireReader, withData, writeEnvelope } from "@arqon/proto";
 import type { DataSpan, Delta } from "@arqon/proto";
@@ -85,14 +85,12 @@ export class Unfolder {
   sent(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     if (frame[0] === Opcode.UNSUB) this.#end(readUnsubscribe(frame.subarray(1)).room_id);
     if (frame[0] !== Opcode.SUB) return frame;
-    const { request_id: _, after_offset: __, epoch: ___, ...rest } = readSubscribe(
-      frame.subarray(1),
-    );
-    const deltas = { delta_bytes: this.#bytes_max, vcdiff: true };
-    const sub = askDeltas(encodeSub(rest), deltas);
+    const asked = { ...readSubscribe(frame.subarray(1)), delta: true, vcdiff: true };
+    asked.delta_bytes = this.#bytes_max;
+    const { request_id: _, after_offset: __, epoch: ___, ...rest } = asked;
     // Keeps the data: diffs from it may be under way until the Shield has read this frame.
-    this.#table(rest.room_id).set(rest.room_id, { sub, lost: new Map() });
-    return askDeltas(frame, deltas);
+    this.#table(rest.room_id).set(rest.room_id, { sub: encodeSub(rest), lost: new Map() });
+    return encodeSub(asked);
   }
 
   #end(room: string): void {

@@ -1,5 +1,5 @@
 /** The positions of a pattern's rooms: its SUBs have them, so that these rooms continue from there. */
-import { type Uint64, type Welcome, withPositions } from "@arqon/proto";
+import { encodeUtf8, type Uint64, type Welcome } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 
 /** The default limit of positions in a SUB. */
@@ -20,7 +20,8 @@ interface Lost {
 }
 
 interface AskedPositions {
-  readonly frame: Uint8Array;
+  /** For a SUB, as JSON. */
+  readonly positions: Uint8Array;
   /** Records a refusal for this reason. True: it was too many positions, and the next SUB has fewer. */
   readonly isTooMany: (reason: string) => boolean;
 }
@@ -45,11 +46,10 @@ export class PatternPositions {
   }
 
   /**
-   * Adds positions to a SUB, within a frame: none if it is already active (`stands`), and none of rooms that have their
+   * The positions for a SUB, within a frame: none if it is already active (`stands`), and none of rooms that have their
    * `own` SUB.
    */
   ask(
-    sub: Uint8Array,
     stands: boolean,
     own: Pick<ReadonlyMap<string, unknown>, "has">,
     { max_frame_bytes }: Pick<Welcome, "max_frame_bytes">,
@@ -68,13 +68,13 @@ export class PatternPositions {
       count++;
     }
     const table = [...epochs].map(([epoch, rooms]) => [epoch, Object.fromEntries(rooms)]);
-    const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(table)));
+    const positions = encodeUtf8(JSON.stringify(Object.fromEntries(table)));
     const isTooMany = (reason: string) => {
       if (reason !== "too-many-rooms" || count === 0) return false;
       this.#most = count >> 1;
       return true;
     };
-    return { frame: withPositions(sub, json), isTooMany };
+    return { positions, isTooMany };
   }
 
   /** Applies the answer to a SUB. Returns the lost rooms. */

@@ -1,14 +1,12 @@
 /** Positions of patterns: which messages count, and what a SUB asks for. */
 import assert from "node:assert/strict";
-import { encodeSub, gapSignal, readSubscribe } from "@arqon/proto";
+import { gapSignal } from "@arqon/proto";
 import { PatternPositions } from "./pattern_positions.ts";
 
 const FRAME_BYTES = 262_144;
-const SUB = encodeSub({ room_id: "log-*", request_id: 1 });
 
 function asked(it: PatternPositions, stands = false, own = new Set<string>(), bytes = FRAME_BYTES) {
-  const { frame, isTooMany } = it.ask(SUB, stands, own, { max_frame_bytes: bytes });
-  const { positions } = readSubscribe(frame.subarray(1));
+  const { positions, isTooMany } = it.ask(stands, own, { max_frame_bytes: bytes });
   return { rooms: JSON.parse(new TextDecoder().decode(positions)), isTooMany };
 }
 

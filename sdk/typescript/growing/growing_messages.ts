@@ -209,16 +209,11 @@ class Readings {
     // If pieces are missing, or a policy has changed the text, the log has the final text.
     const is_whole = !changed && seq === known.seq;
     const text = is_whole ? known.text : await this.#stored(offset) ?? known.text;
-    return this.#ended(known, text, outcome, reason, offset);
+    return this.#ended(known, { text, state: outcome, reason, offset });
   }
 
-  #ended(
-    known: Known,
-    text: string,
-    state: GrowingState,
-    reason: string,
-    offset: number | undefined,
-  ): Growing {
+  #ended(known: Known, end: Pick<Growing, "text" | "state" | "reason" | "offset">): Growing {
+    const { text, state, reason, offset } = end;
     this.#known.delete(known.id);
     this.#over.add(nameOf(known));
     if (this.#over.size > ENDED_MAX) this.#over.delete(this.#over.values().next().value!);
@@ -238,9 +233,8 @@ class Readings {
 
   /** The missed end of a message, from the room's log. */
   async #missed(known: Known): Promise<Growing> {
-    const lost = { text: known.text, state: "aborted", reason: "", offset: undefined } as const;
-    const { text, state, reason, offset } = await endedOf(this.#room, known, ENDED_PAGES) ?? lost;
-    return this.#ended(known, text, state, reason, offset);
+    const lost = { text: known.text, state: "aborted", reason: "" } as const;
+    return this.#ended(known, await endedOf(this.#room, known, ENDED_PAGES) ?? lost);
   }
 }
 

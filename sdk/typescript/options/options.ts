@@ -3,7 +3,7 @@ import { type Backoff, DEFAULT_BACKOFF, TIMER_MS_MAX } from "../time/clock.ts";
 import { OFFLINE_MS_MAX } from "../wire/bounds.ts";
 import type { ArqonError, Welcome } from "@arqon/proto";
 import type { PatternPositions } from "../durable/pattern_positions.ts";
-import type { Prove } from "../proof/proof.ts";
+import type { Prove } from "../proof.ts";
 import type { Signer } from "../request/signing.ts";
 import { assertToken } from "../token/jwt.ts";
 
@@ -61,29 +61,25 @@ const ELSEWHERE = {
   on_status: "onStatus",
   on_error: "onError",
 };
-const FUNCTIONS = [
-  "getToken",
-  "onStatus",
-  "onError",
-  "traceparent",
-  "now",
-  "random",
-  "webSocket",
-  "proof",
-];
+const FUNCTIONS = "getToken onStatus onError traceparent now random webSocket proof".split(" ");
 
-function assertBackoff(backoff: unknown): void {
-  const bounds = ["base_ms", "max_ms"];
-  if (typeof backoff !== "object" || backoff === null) {
-    throw wrongOption("backoff", backoff, "{ base_ms, max_ms }");
+/** The bounds of the waits, with defaults. Throws TypeError for a wrong one. */
+function backoffOf(given: unknown = {}): Backoff {
+  if (typeof given !== "object" || given === null) {
+    throw wrongOption("backoff", given, "{ base_ms, max_ms }");
   }
-  for (const [name, value] of Object.entries(backoff)) {
+  const backoff: Record<keyof Backoff, number> = { ...DEFAULT_BACKOFF };
+  for (const [name, value] of Object.entries(given)) {
     const path = `backoff.${name}`;
-    if (!bounds.includes(name)) throw wrongOption(path, value, bounds.join(" or "));
+    if (!Object.hasOwn(backoff, name)) throw wrongOption(path, value, "base_ms or max_ms");
+    if (value === undefined) continue;
     // A timer with a longer wait would fire at once, repeatedly.
-    const is_wait = typeof value === "number" && value >= 0 && value <= TIMER_MS_MAX;
-    if (value !== undefined && !is_wait) throw wrongOption(path, value, `0 to ${TIMER_MS_MAX}`);
+    if (typeof value !== "number" || !(value >= 0 && value <= TIMER_MS_MAX)) {
+      throw wrongOption(path, value, `0 to ${TIMER_MS_MAX}`);
+    }
+    backoff[name as keyof Backoff] = value;
   }
+  return backoff;
 }
 
 /** Throws TypeError for the first invalid option of `connect`. Numbers: `atLeastOne`. */
@@ -98,8 +94,7 @@ function assertOptions(options: object): void {
       throw wrongOption(name, value, "a function");
     }
   }
-  const { backoff, offline, signer } = given;
-  if (backoff !== undefined) assertBackoff(backoff);
+  const { offline, signer } = given;
   assertWord("offline", offline, ["queue", "refuse"]);
   if (signer !== undefined && typeof (signer as { sign?: unknown } | null)?.sign !== "function") {
     throw wrongOption("signer", signer, "an object with sign(data)");
@@ -311,10 +306,7 @@ export function settingsFrom(options: ConnectOptions): Settings {
     ...atLeastOne(options, NUMBERS),
     address: parseAddress(options.url),
     webSocket,
-    backoff: {
-      base_ms: options.backoff?.base_ms ?? DEFAULT_BACKOFF.base_ms,
-      max_ms: options.backoff?.max_ms ?? DEFAULT_BACKOFF.max_ms,
-    },
+    backoff: backoffOf(options.backoff),
     events: events === true ? browserEvents() : events || undefined,
     watch_clock: events !== false,
     now: options.now ?? Date.now,

@@ -38,11 +38,6 @@ function memberOf({ connection_id, user_id, meta, joined_ms }: PresentMember): M
   return { connection_id, user_id, meta: meta === "" ? null : JSON.parse(meta), joined_ms };
 }
 
-/** Whether two members are the same, with the same metadata. */
-function isSame(one: Member, other: Member): boolean {
-  return JSON.stringify(one) === JSON.stringify(other);
-}
-
 /** Reads the common part of a SUB's ACK and a page of `presence.list`. */
 export function readMembers(value: unknown): { members: Member[] } & MemberCount {
   const { members, connections, users } = (value ?? {}) as Record<string, unknown>;
@@ -250,7 +245,7 @@ export class Presence {
       if (!now) {
         known.delete(id);
         if (before) left.push(before);
-      } else if (!before || !isSame(before, now)) {
+      } else if (JSON.stringify(before) !== JSON.stringify(now)) {
         known.set(id, now);
         (!before ? joined : updated).push(now);
       }

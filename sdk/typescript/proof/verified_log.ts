@@ -3,29 +3,11 @@
  * newest signed checkpoint, and each checkpoint must extend the previous one. A violation is a `ProofError` with
  * evidence.
  */
-import {
-  type Checkpoint,
-  consistencyProof,
-  decodeBundle,
-  decodeVerifier,
-  decodeWitness,
-  Edge,
-  encodeTextMessage,
-  encodeUtf8,
-  isConsistent,
-  isForked,
-  isSameHash,
-  openCosigned,
-  pastProof,
-  readEnvelope,
-  sha256,
-  TILE_WIDTH,
-  tilePath,
-  tileReader,
-  type TreeHead,
-  type Verifier,
-  widthOf,
-} from "@arqon/proto";
+import { consistencyProof, decodeBundle, decodeVerifier, decodeWitness, Edge } from "@arqon/proto";
+import { encodeTextMessage, encodeUtf8, isConsistent, isForked, isSameHash } from "@arqon/proto";
+import { openCosigned, pastProof, readEnvelope, sha256, TILE_WIDTH, tilePath } from "@arqon/proto";
+import { tileReader, widthOf } from "@arqon/proto";
+import type { Checkpoint, TreeHead, Verifier } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import { sleep } from "../time/clock.ts";
 import { hex } from "../wire/hex.ts";

@@ -30,16 +30,13 @@ interface Page {
 /** Retries when a deploy interrupts the read. */
 const ATTEMPTS = 8;
 
-function pageOf(room: Room, from: number, signal?: AbortSignal): Promise<Page> {
-  return ask(room, "room.module", from === 0 ? {} : { from }, signal ? { signal } : {});
-}
-
 /** Reads the module; undefined: another one was deployed meanwhile. */
-async function readOne(room: Room, signal?: AbortSignal): Promise<ServedModule | undefined> {
-  const first = await pageOf(room, 0, signal);
+async function readOne(room: Room, options: CommandOptions): Promise<ServedModule | undefined> {
+  const pageFrom = (data: { from?: number }) => ask<Page>(room, "room.module", data, options);
+  const first = await pageFrom({});
   const { module, sha256, size_bytes, fuel_units } = first;
   let content = "";
-  for (let page = first;; page = await pageOf(room, content.length, signal)) {
+  for (let page = first;; page = await pageFrom({ from: content.length })) {
     const part = atob(page.bytes);
     content += part;
     if (page.sha256 !== sha256 || part === "" || content.length > size_bytes) return undefined;
@@ -53,7 +50,7 @@ async function readOne(room: Room, signal?: AbortSignal): Promise<ServedModule |
 /** Reads the module of a room. Rejects with `invalid-command` if its class does not publish it, and as any command. */
 export async function servedModule(room: Room, signal?: AbortSignal): Promise<ServedModule> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const found = await readOne(room, signal);
+    const found = await readOne(room, signal ? { signal } : {});
     if (found !== undefined) return found;
   }
   throw new ArqonError("answer-timeout", `room.module of ${room.id}`);

@@ -2,6 +2,7 @@
  * Optimistic calls: the reducer also runs in the client, and the room's decision corrects wrong predictions. `Rebase`
  * combines predictions and values, `guest.ts` runs a module.
  */
+import { encodeUtf8 } from "@arqon/proto";
 import { compareKeys, isSameValue, put, type WatchOptions } from "./watched_values.ts";
 import type { ReadValue, ReducedValue, ValueChanges, WatchedValues } from "./watched_values.ts";
 import { guess } from "./guest.ts";
@@ -132,13 +133,11 @@ export interface OptimisticOptions extends WatchOptions {
 /** The fuel for a module that was metered elsewhere: the default of a call. */
 const OWN_FUEL_UNITS = 5_000_000;
 
-const encoder = new TextEncoder();
-
 /** Data as the reducer gets it. */
 function bytesOf(data: unknown): Uint8Array {
   if (data === undefined) return new Uint8Array();
   if (data instanceof Uint8Array) return data;
-  return encoder.encode(typeof data === "string" ? data : JSON.stringify(data));
+  return encodeUtf8(typeof data === "string" ? data : JSON.stringify(data));
 }
 
 async function compiled(module: WebAssembly.Module | BufferSource): Promise<WebAssembly.Module> {

@@ -2,7 +2,7 @@
  * Watches visible values of a room: reads them, and receives their changes from the companion room. Missed changes are
  * recovered, or all values are read again. `ValuesView` combines pages and changes.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, encodeUtf8 } from "@arqon/proto";
 import { patiently } from "../growing/growing_room.ts";
 import { type Message, putOut } from "../message/message.ts";
 import { ask } from "../request/room_request.ts";
@@ -38,12 +38,10 @@ export interface ValuesMessage {
 /** The most changes that wait for pages; above, the pages are read again. */
 const WAITING_MAX = 65_536;
 
-const encoder = new TextEncoder();
-
 /** Compares keys as the bus does: by their UTF-8 bytes. */
 export function compareKeys(one: string, other: string): number {
-  const a = encoder.encode(one);
-  const b = encoder.encode(other);
+  const a = encodeUtf8(one);
+  const b = encodeUtf8(other);
   const length = Math.min(a.length, b.length);
   for (let at = 0; at < length; at++) if (a[at] !== b[at]) return a[at]! - b[at]!;
   return a.length - b.length;

@@ -1,4 +1,4 @@
-// The outbox with a clock and a sink of the test's own: window, order, repeats, deadlines.
+// The outbox with a clock and a sink of the test's own: window, order, repeats, deadlines, signatures, aborts.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Ack, ArqonError } from "@arqon/proto";
@@ -46,7 +46,12 @@ function bench(window = 2, queue = 10, queue_bytes = 1_000, renewable = false) {
   };
   const ack = (id: number, rest: Partial<Ack> = {}) =>
     outbox.answer({ ...ACK, request_id: id, ...rest });
-  return { state, sent, settled, outbox, request, sink, ack };
+  /** The signed frame has the number of the request plus 100. */
+  const unsigned = (id: number, room: string) =>
+    request(id, { room, unsigned: true, answered: false, deadline_ms: 2_000 });
+  const seal = (signed: OutboxRequest) =>
+    outbox.seal(signed, new Uint8Array([signed.id + 100]), 9_000, 8_000);
+  return { state, sent, settled, outbox, request, sink, ack, unsigned, seal };
 }
 
 Deno.test("at most a window of requests is unanswered, and each answer sends the next one", () => {
@@ -245,4 +250,70 @@ Deno.test("an old session that ends late only fails its own requests", () => {
   assert.equal(outbox.underWay(next_sink), 2, "what may be repeated is sent anew");
   for (const id of [2, 3]) ack(id);
   assert.deepEqual(settled.slice(1), [[2, "ok"], [3, "ok"]]);
+});
+
+Deno.test("a request without its signature only delays its own room", () => {
+  const { outbox, request, unsigned, seal, sink, sent } = bench(4);
+  outbox.connected(sink);
+  const first = unsigned(1, "a");
+  const second = unsigned(2, "a");
+  for (const each of [first, second, request(3, { room: "b" })]) outbox.add(each);
+  seal(second);
+  assert.deepEqual(sent, [3]);
+  seal(first);
+  assert.deepEqual(sent, [3, 101, 102]);
+});
+
+Deno.test("in any order of signatures, requests of a room are sent in their order", () => {
+  const rooms = fc.array(fc.constantFrom("a", "b"), { minLength: 1, maxLength: 20 });
+  const orders = rooms.chain((rooms) =>
+    fc.tuple(
+      fc.constant(rooms),
+      fc.shuffledSubarray(rooms.map((_, at) => at), { minLength: rooms.length }),
+    )
+  );
+  fc.assert(fc.property(orders, ([rooms, order]) => {
+    const { outbox, unsigned, seal, sink, sent } = bench(4, 100);
+    outbox.connected(sink);
+    const all = rooms.map((room, at) => unsigned(at, room));
+    for (const each of all) outbox.add(each);
+    for (const at of order) seal(all[at]!);
+    for (const room of ["a", "b"]) {
+      const own = all.filter((each) => each.room === room).map(({ id }) => id + 100);
+      assert.deepEqual(sent.filter((id) => own.includes(id)), own);
+    }
+    assert.equal(outbox.size, 0);
+  }));
+});
+
+Deno.test("a missing signature only fails its own request: 'answer-timeout'", () => {
+  const { state, outbox, unsigned, seal, sink, sent, settled } = bench(4);
+  outbox.connected(sink);
+  const other = unsigned(2, "a");
+  outbox.add(unsigned(1, "a"));
+  outbox.add(other);
+  seal(other);
+  assert.equal(outbox.nextWake(), 2_000);
+  state.now_ms = 2_000;
+  outbox.wake();
+  assert.deepEqual([settled, sent], [[[1, "answer-timeout"], [2, "sent"]], [102]]);
+});
+
+Deno.test("an aborted request is not sent, releases waiting ones, and is not settled again", () => {
+  const { outbox, request, unsigned, seal, sink, sent, settled } = bench(1);
+  const first = unsigned(1, "a");
+  outbox.add(first);
+  outbox.add(request(2, { room: "a", answered: false }));
+  outbox.cancel(first);
+  seal(first);
+  outbox.connected(sink);
+  assert.deepEqual([sent, settled], [[2], [[2, "sent"]]]);
+  const asking = request(3);
+  outbox.add(asking);
+  outbox.add(request(4, { answered: false }));
+  assert.deepEqual(sent, [2, 3], "the window is full");
+  outbox.cancel(asking);
+  assert.deepEqual(sent, [2, 3, 4]);
+  outbox.close(new ArqonError("connection-closed"));
+  assert.deepEqual([settled, outbox.size], [[[2, "sent"], [4, "sent"]], 0]);
 });

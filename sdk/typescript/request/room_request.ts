@@ -90,7 +90,8 @@ export interface RequestPort {
   readonly traceparent?: (() => string | undefined) | undefined;
 }
 
-function encodeData(data: Data | undefined, content_type: string | undefined) {
+/** Data of a message with its content type. */
+export function encodeData(data: Data | undefined, content_type: string | undefined) {
   if (data instanceof Uint8Array) {
     return { data, content_type: content_type ?? "application/octet-stream" };
   }
@@ -99,7 +100,8 @@ function encodeData(data: Data | undefined, content_type: string | undefined) {
   return { data: encodeUtf8(text), content_type: content_type ?? natural };
 }
 
-async function send(
+/** Sends an event or a command; with an idempotency `key` it may be repeated. */
+export async function send(
   port: RequestPort,
   room: string,
   payload: Pick<EnvelopeInput, "event" | "command" | "message_id">,
@@ -114,37 +116,6 @@ async function send(
   const { message_id = "" } = payload;
   // Without an ACK there are only these three.
   return { ...ack as Ack, room, message_id, trace_id: traced.trace_id };
-}
-
-/** Publishes an event. */
-export function sendEvent(
-  port: RequestPort,
-  room: string,
-  type: string,
-  data: Data | undefined,
-  options: PublishOptions,
-): Promise<Published | Handed> {
-  const { message_id, schema_id } = options;
-  const event = { type, ...encodeData(data, options.content_type), schema_id };
-  return send(port, room, { message_id, event }, options, message_id);
-}
-
-/** Sends a command. */
-export async function sendCommand(
-  port: RequestPort,
-  room: string,
-  name: string,
-  data: Data | undefined,
-  options: CommandOptions,
-): Promise<CommandResult> {
-  // The envelope takes the options that are named like its fields: the conditions.
-  const command = { ...options, name, ...encodeData(data, options.content_type) };
-  const ack = await send(port, room, { command }, options, options.command_id);
-  const bytes = ack.result ?? new Uint8Array();
-  return {
-    bytes,
-    json: () => bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes)),
-  };
 }
 
 /** Sends a command and returns its answer, unchecked. */

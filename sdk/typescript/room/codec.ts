@@ -1,5 +1,5 @@
 /** The interface of codecs, and a JSON codec from any validator. */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, encodeUtf8 } from "@arqon/proto";
 
 /** Converts values to the data of a message and back, for `typedRoom`. */
 export interface Codec<T> {
@@ -81,7 +81,7 @@ export function standardCodec<T>(
         throw new TypeError("the schema validates asynchronously: it can read, but not write");
       }
       valueOf(result);
-      return new TextEncoder().encode(JSON.stringify(value));
+      return encodeUtf8(JSON.stringify(value));
     },
     decode(data) {
       const json: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));

@@ -1,8 +1,7 @@
 /** A lock of a room that is renewed while it is held (docs/presence.md#locks). */
-import { ArqonError, ruleOf, type Uint64 } from "@arqon/proto";
+import { ArqonError, ruleOf } from "@arqon/proto";
 import { type LockKeeping, portOf, type Room } from "./room.ts";
-import type { LockOptions, RoomLock } from "../state/room_state.ts";
-import type { CommandOptions } from "../request/room_request.ts";
+import type { RoomLock } from "../state/room_state.ts";
 import { onAbort, sleep } from "../time/clock.ts";
 
 /** Options of `holdLock`. */
@@ -21,10 +20,7 @@ export interface HoldLockOptions {
 }
 
 /** The part of a room that locks and unlocks. */
-export interface LockRoom {
-  lock(options: LockOptions): Promise<RoomLock>;
-  unlock(fence: Uint64, options: CommandOptions): Promise<unknown>;
-}
+export type LockRoom = Pick<Room, "lock" | "unlock">;
 
 const TTL_MS = 30_000;
 /** The first and the longest pause between polls for another holder's lock, in ms; pauses double. */
@@ -101,16 +97,12 @@ export async function keepLock(
       if (!(error instanceof ArqonError) || error.reason !== "locked" || left_ms <= 0) throw error;
       // Polls when the known lease ends, and when the wait ends.
       const lease_ms = error.retry_after_ms || Infinity;
-      await pause(Math.min(left_ms, lease_ms, pause_ms * (0.5 + 0.5 * random())), options, keeping);
+      const jitter_ms = pause_ms * (0.5 + 0.5 * random());
+      await sleep(Math.min(left_ms, lease_ms, jitter_ms), keeping.signal, options.signal);
+      options.signal?.throwIfAborted();
+      keeping.signal.throwIfAborted();
     }
   }
-}
-
-/** Waits. Rejects with the reason of the signal, or of the connection's end. */
-async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeeping): Promise<void> {
-  await sleep(ms, keeping.signal, signal);
-  signal?.throwIfAborted();
-  keeping.signal.throwIfAborted();
 }
 
 /** A held lock of a room, renewed until `release`. */

@@ -17,7 +17,7 @@ function bench(...answers: Answer[]) {
   const unlocked: unknown[] = [];
   const last = Promise.withResolvers<void>();
   const room: LockRoom = {
-    lock(options) {
+    lock(options = {}) {
       requests.push(options);
       const answer = answers.shift() ?? "ok";
       if (answers.length === 0) last.resolve();
@@ -31,7 +31,7 @@ function bench(...answers: Answer[]) {
     },
     unlock(fence) {
       unlocked.push(fence);
-      return Promise.resolve();
+      return Promise.resolve({ version: 1, epoch: "e" });
     },
   };
   const life = new AbortController();
@@ -114,7 +114,7 @@ Deno.test(
   CLEAN,
   async () => {
     const { state, hold, room, requests } = bench();
-    room.lock = (options) => {
+    room.lock = (options = {}) => {
       requests.push(options);
       state.elapsed_ms += 40;
       return Promise.reject(new ArqonError("locked", `holder ${requests.length}`));

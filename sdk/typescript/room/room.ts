@@ -1,35 +1,18 @@
 /** The API of one room. State and history are separate entry points. */
 import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
-import type { Prove, ProvingBus } from "../proof/proof.ts";
+import type { Prove, ProvingBus } from "../proof.ts";
 import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";
-import type {
-  PresenceSubscription,
-  SubscribeOptions,
-  Subscription,
-} from "../subscription/subscription.ts";
+import type { PresenceSubscription, SubscribeOptions } from "../subscription/subscription.ts";
+import type { Subscription } from "../subscription/subscription.ts";
 import type { Json } from "../wire/json.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
-import { ask, sendCommand, sendEvent } from "../request/room_request.ts";
-import type {
-  CommandOptions,
-  CommandResult,
-  Data,
-  Handed,
-  Published,
-  PublishOptions,
-  RequestPort,
-} from "../request/room_request.ts";
-import type {
-  BanOptions,
-  KickOptions,
-  KickTarget,
-  LockOptions,
-  RoomLock,
-  RoomPosition,
-  UnbanOptions,
-} from "../state/room_state.ts";
+import { ask, encodeData, send } from "../request/room_request.ts";
+import type { CommandOptions, CommandResult, Data, Handed } from "../request/room_request.ts";
+import type { Published, PublishOptions, RequestPort } from "../request/room_request.ts";
+import type { BanOptions, KickOptions, KickTarget, LockOptions } from "../state/room_state.ts";
+import type { RoomLock, RoomPosition, UnbanOptions } from "../state/room_state.ts";
 
 /** The connection's parts that a held lock needs. */
 export interface LockKeeping {
@@ -138,7 +121,9 @@ export class Room {
     data?: Data,
     options: PublishOptions = {},
   ): Promise<Published | Handed> {
-    const ack = await sendEvent(this.#port, this.id, type, data, options);
+    const { message_id, schema_id } = options;
+    const event = { type, ...encodeData(data, options.content_type), schema_id };
+    const ack = await send(this.#port, this.id, { message_id, event }, options, message_id);
     this.#port.subscriptions.published(this.id, ack.offset);
     return ack;
   }
@@ -181,8 +166,16 @@ export class Room {
    * Sends a command to the room's Brain and resolves with its result. The built-in commands have their own methods
    * below.
    */
-  command(name: string, data?: Data, options: CommandOptions = {}): Promise<CommandResult> {
-    return sendCommand(this.#port, this.id, name, data, options);
+  async command(name: string, data?: Data, options: CommandOptions = {}): Promise<CommandResult> {
+    // The envelope takes the options that are named like its fields: the conditions.
+    const command = { ...options, name, ...encodeData(data, options.content_type) };
+    const { command_id } = options;
+    const ack = await send(this.#port, this.id, { command }, options, command_id);
+    const bytes = ack.result ?? new Uint8Array();
+    return {
+      bytes,
+      json: () => bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes)),
+    };
   }
 
   /**

@@ -3,11 +3,8 @@ import { ask, type CommandOptions } from "../request/room_request.ts";
 import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import type { RoomValue } from "../state/room_state.ts";
 import { StateRepair } from "../state/state_repair.ts";
-import {
-  loopOver,
-  type SubscribeOptions,
-  type Subscription,
-} from "../subscription/subscription.ts";
+import { loopOver } from "../subscription/subscription.ts";
+import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import type { JsonInput } from "../wire/json.ts";
 import { portOf, Room } from "./room.ts";
 
@@ -51,22 +48,36 @@ export interface StatefulRoom {
  * ```
  */
 export function roomState(room: Room): StatefulRoom {
-  const port = portOf(room);
-  const repairOf = port.subscriptions.mend((entry, options) =>
-    new StateRepair(new Room(entry.room, port), entry, options)
-  );
-  const get = (key?: string, { events_after, ...options }: GetOptions = {}) =>
-    ask<RoomValue & RoomState>(room, "room.get", { key, events_after }, options);
+  mended(room);
   return {
-    get,
+    get: (key?: string, options?: GetOptions) => read(room, key, options),
     set: (key, value, options = {}) => ask(room, "room.set", { key, value }, options),
     delete: (key, options = {}) => ask(room, "room.delete", { key }, options),
-    changes(options) {
-      const source = room.subscribe(options);
-      repairOf(room.id)?.follow();
-      return loopOver(source, changesOf(source, (read) => get(undefined, read)));
-    },
+    changes: (options) => followState(room, options),
   };
+}
+
+function mended(room: Room) {
+  const port = portOf(room);
+  return port.subscriptions.mend((entry, options) =>
+    new StateRepair(new Room(entry.room, port), entry, options)
+  );
+}
+
+const read = (room: Room, key?: string, { events_after, ...options }: GetOptions = {}) =>
+  ask<RoomValue & RoomState>(room, "room.get", { key, events_after }, options);
+
+/** As `StatefulRoom.changes`; `asked` has the options of each reading of the whole state. */
+export function followState(
+  room: Room,
+  options: SubscribeOptions = {},
+  asked: () => GetOptions = () => ({}),
+): StateChanges {
+  const repairOf = mended(room);
+  const source = room.subscribe(options);
+  repairOf(room.id)?.follow();
+  const get = (rest: GetOptions) => read(room, undefined, { ...asked(), ...rest });
+  return loopOver(source, changesOf(source, get));
 }
 
 async function* changesOf(

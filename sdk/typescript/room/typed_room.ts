@@ -4,11 +4,8 @@ import type { Codec } from "./codec.ts";
 import type { Message } from "../message/message.ts";
 import { portOf, type Room } from "./room.ts";
 import type { Published, PublishOptions } from "../request/room_request.ts";
-import {
-  loopOver,
-  type SubscribeOptions,
-  type Subscription,
-} from "../subscription/subscription.ts";
+import { loopOver } from "../subscription/subscription.ts";
+import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { textOf } from "../wire/wire_error.ts";
 
 /** A message with its value; a message of the system (`message.signal`) has none. */

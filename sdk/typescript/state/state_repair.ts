@@ -150,7 +150,7 @@ interface RepairedRoom {
   readonly readers: Iterable<{ readonly buffer: Pick<MessageBuffer<Message>, "push"> }>;
 }
 
-/** The clock in Unix ms, and random numbers. */
+/** The Shield's clock in Unix ms, and random numbers. */
 export interface RepairOptions {
   readonly now: () => number;
   readonly random: () => number;

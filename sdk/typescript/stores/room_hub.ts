@@ -13,8 +13,8 @@ import type { Store } from "./store.ts";
 export interface RoomListener {
   /** Whether it needs the members, and whether this client is one. */
   readonly presence?: "member" | "observer";
-  /** Called when the room is subscribed to, and at each new subscription. */
-  opened(subscription: Subscription, bus: Connection): void;
+  /** Called when the room is subscribed to, and at each new subscription; `terms` are for further loops. */
+  opened(subscription: Subscription, bus: Connection, terms: SubscribeOptions): void;
   message?(message: Message): void;
   /** Called at the end, with its reason, and with undefined when another subscription begins. */
   ended(error: ArqonError | undefined): void;
@@ -31,6 +31,9 @@ interface HubClient {
 interface OpenRoom {
   readonly loop: Subscription;
   readonly bus: Connection;
+  /** Ends the further loops: another subscription may have other terms. */
+  readonly over: AbortController;
+  readonly terms: SubscribeOptions;
   is_ready: boolean;
 }
 
@@ -95,6 +98,7 @@ export class RoomHub {
     this.#terms = terms;
     this.#open = undefined;
     this.#opened.clear();
+    before?.over.abort();
     before?.loop.close();
     const turn = ++this.#turn;
     if (terms === undefined) {
@@ -116,14 +120,15 @@ export class RoomHub {
     await this.client.use(async (bus) => {
       if (turn !== this.#turn) return;
       this.sent = this.meta;
-      const options: SubscribeOptions = {
-        presence: terms !== "none",
-        observer: terms === "observer",
+      const options = { presence: terms !== "none", observer: terms === "observer" };
+      const loop = bus.room(this.id).subscribe({
+        ...options,
         ...(terms === "member" && this.meta !== undefined ? { member_meta: this.meta } : {}),
         ...(position ? { position } : {}),
-      };
-      const loop = bus.room(this.id).subscribe(options);
-      const open: OpenRoom = { loop, bus, is_ready: false };
+      });
+      const over = new AbortController();
+      const { signal } = over;
+      const open = { loop, bus, over, terms: { ...options, signal }, is_ready: false };
       this.#open = open;
       // The loop below gets the failure, too.
       loop.ready.then(() => {
@@ -155,7 +160,7 @@ export class RoomHub {
     this.#each((one) => {
       if (this.#opened.has(one)) return;
       this.#opened.add(one);
-      one.opened(open.loop, open.bus);
+      one.opened(open.loop, open.bus, open.terms);
     });
   }
 

@@ -6,11 +6,11 @@ import type { RoomHub } from "./room_hub.ts";
 import { Cell, type RoomView } from "./store.ts";
 import { ArqonError } from "@arqon/proto";
 import { type HeldLock, holdLock, type HoldLockOptions, newCommandId } from "../room/held_lock.ts";
-import type { Message } from "../message/message.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Json, JsonInput } from "../wire/json.ts";
 import type { RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
-import { roomState } from "../room/stateful_room.ts";
+import { followState, roomState } from "../room/stateful_room.ts";
+import type { SubscribeOptions } from "../subscription/subscription.ts";
 
 /** The watched values. */
 export interface Watched {
@@ -173,13 +173,10 @@ export class StateStore extends Cell<StateView> {
   readonly #hub: RoomHub;
   #confirmed: Confirmed | undefined;
   #writes: Write[] = [];
-  /** Changes that arrived while the whole state is being read; undefined at other times. */
-  #early: RoomEvent[] | undefined;
-  #reading = new AbortController();
+  #following = new AbortController();
 
   constructor(hub: RoomHub) {
-    const nothing = { is_pending: false, lock: undefined, ready: false, error: undefined };
-    super({ state: {}, ...nothing });
+    super({ state: {}, is_pending: false, lock: undefined, ready: false, error: undefined });
     this.#hub = hub;
   }
 
@@ -216,90 +213,55 @@ export class StateStore extends Cell<StateView> {
   }
 
   protected start(): () => void {
-    let connection_id = "";
     const leave = this.#hub.join({
-      opened: (_, bus) => {
-        ({ connection_id } = bus.welcome);
-        void this.#read(bus);
-      },
-      message: (message) => this.#receive(message),
+      opened: (_, bus, terms) => void this.#follow(bus, terms),
       ended: (error) => this.show({ error }),
-    });
-    // After a reconnect changes may be missing without any notice.
-    const stop = this.#hub.client.connection.subscribe((status) => {
-      if (status.state !== "open" || connection_id === "") return;
-      if (status.welcome.connection_id === connection_id) return;
-      ({ connection_id } = status.welcome);
-      this.#renew();
     });
     return () => {
       leave();
-      stop();
-      this.#reading.abort();
-      this.#confirmed = this.#early = undefined;
+      this.#following.abort();
+      this.#confirmed = undefined;
     };
   }
 
-  #renew(): void {
-    // The client's store shows why it has no connection.
-    void this.#hub.client.use((bus) => this.#read(bus)).catch(() => {});
-  }
-
-  async #read(bus: Connection): Promise<void> {
-    this.#reading.abort();
-    const { signal } = this.#reading = new AbortController();
-    const early: RoomEvent[] = this.#early = [];
+  async #follow(bus: Connection, terms: SubscribeOptions): Promise<void> {
+    this.#following.abort();
+    this.#following = new AbortController();
+    const signal = AbortSignal.any([terms.signal!, this.#following.signal]);
+    // With an id it is asked again while no Brain serves.
+    const asked = () => ({ ...once(), timeout_ms: TIMER_MS_MAX, signal });
     try {
-      // With an id it is asked again while no Brain serves.
-      const options = { ...once(), timeout_ms: TIMER_MS_MAX, signal };
-      const whole = await roomState(bus.room(this.#hub.id)).get(undefined, options);
-      if (signal.aborted) return;
-      this.#early = undefined;
-      this.#replace(whole);
-      for (const event of early) this.#apply(event);
-      this.show({ ready: true, error: undefined });
+      const room = bus.room(this.#hub.id);
+      for await (const event of followState(room, { ...terms, signal }, asked)) {
+        // It lacks a key or value that is too long: the whole state has it.
+        if (event.truncated) return void this.#follow(bus, terms);
+        this.#apply(event);
+        if (event.op === "state") this.show({ ready: true, error: undefined });
+        this.#show();
+      }
     } catch (error) {
-      if (signal.aborted) return;
-      this.#early = undefined;
-      this.show({ error: asArqonError(error) });
+      if (!signal.aborted) this.show({ error: asArqonError(error) });
     }
-    this.#show();
   }
 
-  #receive(message: Message): void {
-    const { type, sender, signal } = message;
-    if (signal?.kind === "GAP") return this.#renew();
-    if (type !== "ROOM_UPDATE" || sender !== "") return;
-    const event = message.json<RoomEvent>();
-    if (this.#early) this.#early.push(event);
-    else this.#apply(event);
-    this.#show();
-  }
-
-  /** Replaces the whole state; equal values stay the same objects. */
-  #replace({ state, version, epoch, lock }: Confirmed): void {
-    const shown = this.get().state;
-    const kept = Object.entries(state).map(([key, value]) => [key, sameAs(shown[key], value)]);
-    this.#confirmed = { state: Object.fromEntries(kept), version, epoch, lock };
-  }
-
+  /** Applies an event; equal values stay the same objects. */
   #apply(event: RoomEvent): void {
-    const before = this.#confirmed;
     const { epoch, version, op, key = "", value = null, first } = event;
-    const is_same_life = before?.epoch === epoch;
-    if (!before || (is_same_life && version <= before.version)) return;
-    if (op === "state") return this.#replace(event as unknown as Confirmed);
-    const follows = is_same_life && version === before.version + 1;
-    if ((!follows && !first) || event.truncated) return this.#renew();
-    let state = first ? {} : before.state;
+    const shown = this.get().state;
+    const same = (name: string, value: Json) => sameAs(shown[name], value);
+    const whole = event as unknown as Pick<StateView, "state" | "lock">;
+    const before = first ? undefined : this.#confirmed;
+    let state = before?.state ?? {};
+    let lock = before?.lock;
+    if (op === "state") {
+      const kept = Object.entries(whole.state).map(([name, value]) => [name, same(name, value)]);
+      [state, lock] = [Object.fromEntries(kept), whole.lock];
+    }
     // A computed name never sets the prototype, even for the key `__proto__`.
-    if (op === "set") state = { ...state, [key]: sameAs(this.get().state[key], value) };
+    if (op === "set") state = { ...state, [key]: same(key, value) };
     if (op === "delete") state = without(state, key);
-    const lock = op === "lock"
-      ? event as unknown as StateView["lock"]
-      : op === "unlock" || first
-      ? undefined
-      : before.lock;
+    if (op === "lock") lock = event as unknown as StateView["lock"];
+    if (op === "unlock") lock = undefined;
     this.#confirmed = { state, version, epoch, lock };
   }
 

@@ -2,7 +2,9 @@
 import type { PatternPositions } from "../durable/pattern_positions.ts";
 import { checkPosition, Place, type Position } from "../durable/position.ts";
 import { assertWord, atLeastOne } from "../options/options.ts";
-import type { Reader, ReplayedRoom, SubscribeOptions, SubTerms } from "./subscription.ts";
+import type { Reader, ReplayedRoom, SubscribeOptions } from "./subscription.ts";
+import type { Subscription, SubTerms } from "./subscription.ts";
+import type { JsonInput } from "../wire/json.ts";
 import { ArqonError, type PlainEnvelope, type PlainEvent } from "@arqon/proto";
 import { onAbort } from "../time/clock.ts";
 import { MemberTable, Presence } from "../presence/presence.ts";
@@ -143,12 +145,14 @@ export function ended(): ArqonError {
 const BUFFER = { buffer: 8_192, buffer_bytes: 33_554_432 };
 
 /** A loop over a room; `now` returns Unix ms, `onEnd` is called when the program leaves it. */
-export function newReader(
+export function newLoop(
   entry: RoomEntry,
   options: SubscribeOptions,
   now: () => number,
   onEnd: (reader: Reader) => void,
-): Reader {
+  update: (reader: Reader, member_meta: JsonInput) => Promise<void>,
+): Subscription {
+  const { room, place } = entry;
   const ready = Promise.withResolvers<void>();
   // A program that ignores `ready` still gets the error from the loop.
   ready.promise.catch(() => {});
@@ -157,7 +161,7 @@ export function newReader(
     ...atLeastOne(options, BUFFER),
     on_overflow: options.on_overflow ?? "drop-newest",
     sizeOf: (message) => message.size_bytes,
-    gap: (count) => gapMessage(entry.room, `${count} messages dropped here`, now()),
+    gap: (count) => gapMessage(room, `${count} messages dropped here`, now()),
     onEnd: () => {
       stop();
       onEnd(reader);
@@ -171,7 +175,32 @@ export function newReader(
     presence?.end(signal?.reason);
     buffer.drop(signal?.reason);
   });
-  return reader;
+  const close = () => void buffer.return();
+  return {
+    room,
+    ready: ready.promise,
+    presence,
+    get position() {
+      return place.position;
+    },
+    get offset() {
+      return place.position?.offset;
+    },
+    get epoch() {
+      return place.position?.epoch;
+    },
+    get recovered() {
+      return place.recovered;
+    },
+    update: (member_meta) => update(reader, member_meta),
+    close,
+    next: () => buffer.next(),
+    return: () => buffer.return(),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    [Symbol.dispose]: close,
+  };
 }
 
 /** Delivers a GAP to every loop. */

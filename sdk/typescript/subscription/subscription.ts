@@ -119,7 +119,7 @@ export interface ReplayedRoom {
   readonly over: AbortController;
 }
 
-/** The connection's parts that it needs: request ids, the clock in Unix ms, the back-off of refused SUBs. */
+/** The connection's parts that it needs; `now` is the Shield's clock, `backoff` is for refused SUBs. */
 export interface SubscriptionsOptions extends RepairOptions {
   nextId(): number;
   readonly backoff: Backoff;
@@ -131,41 +131,6 @@ export function encodeMeta(member_meta: JsonInput): Uint8Array {
   const text = JSON.stringify(member_meta) as string | undefined;
   if (text === undefined) throw new TypeError("member_meta is no JSON");
   return encodeUtf8(text);
-}
-
-/** The public interface of a reader; `place` and `update` belong to the room. */
-export function asSubscription(
-  room: string,
-  { buffer, ready, presence }: Reader,
-  place: Place,
-  update: (member_meta: JsonInput) => Promise<void>,
-): Subscription {
-  const close = () => void buffer.return();
-  return {
-    room,
-    ready: ready.promise,
-    presence,
-    get position() {
-      return place.position;
-    },
-    get offset() {
-      return place.position?.offset;
-    },
-    get epoch() {
-      return place.position?.epoch;
-    },
-    get recovered() {
-      return place.recovered;
-    },
-    update,
-    close,
-    next: () => buffer.next(),
-    return: () => buffer.return(),
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-    [Symbol.dispose]: close,
-  };
 }
 
 /** A loop over items derived from a subscription's messages: leaving it ends the subscription. */

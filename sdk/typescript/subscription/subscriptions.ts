@@ -8,14 +8,16 @@ import { type Position, readAnswer } from "../durable/position.ts";
 import type { CommandRoom } from "../request/room_request.ts";
 import { addUpdate, assertAgreed, assertMember, cancelRetries, crossOver } from "./room_entry.ts";
 import { ended, endReaders, isDue, isMetaDue, isPresence, isUnplaced } from "./room_entry.ts";
-import { newEntry, newReader, subTermsOf, tellGap, tellReady } from "./room_entry.ts";
+import { newEntry, newLoop, subTermsOf, tellGap, tellReady } from "./room_entry.ts";
 import type { Mend, RoomEntry } from "./room_entry.ts";
 import type { Session } from "../connection/session.ts";
 import { backoffDelay } from "../time/clock.ts";
-import { asSubscription, encodeMeta, type SubscriptionsOptions } from "./subscription.ts";
+import { encodeMeta, type SubscriptionsOptions } from "./subscription.ts";
 import type { Beginning, Reader, SubscribeOptions, Subscription } from "./subscription.ts";
-import { isCompanion } from "../wire/companion.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
+
+/** Whether a room is beside another one (what grows there, its members, its values): no pattern matches it. */
+const isCompanion = (room: string) => /~(growing|members|values)$/.test(room);
 
 /**
  * All rooms that one connection receives. `attach` and `detach` bracket a session; loops wait in between. For a move,
@@ -46,7 +48,13 @@ export class Subscriptions {
     if (known) assertAgreed(known, terms, meta, begin ?? position);
     const entry = known ?? newEntry(room, terms, meta, position);
     if (begin) void this.#replay(entry, begin, stored);
-    const reader = newReader(entry, options, this.#options.now, (left) => this.#left(entry, left));
+    const loop = newLoop(
+      entry,
+      options,
+      this.#options.now,
+      (reader) => this.#left(entry, reader),
+      (reader, changed) => this.#update(entry, reader, changed),
+    );
     tellReady(entry);
     if (!known) {
       this.#rooms.set(room, entry);
@@ -58,8 +66,7 @@ export class Subscriptions {
       if (this.#session) this.#send(entry, this.#session, 0);
       if (this.#next) this.#move(entry, this.#next);
     }
-    const update = (changed: JsonInput) => this.#update(entry, reader, changed);
-    return asSubscription(room, reader, entry.place, update);
+    return loop;
   }
 
   /** From now on the loops get each change of a room's state once and in order. Returns the repair of a room. */
@@ -75,7 +82,8 @@ export class Subscriptions {
   attach(session: Session): void {
     this.#session = session;
     for (const entry of [...this.#rooms.values()]) {
-      if (isUnplaced(entry)) this.#gap(entry, "reconnect");
+      // Missed changes of its state are requested after the ACK: before it, more of them may be missed.
+      if (isUnplaced(entry)) tellGap(entry, "reconnect", this.#options.now());
       this.#send(entry, session, 0);
     }
   }
@@ -205,11 +213,14 @@ export class Subscriptions {
   #left(entry: RoomEntry, reader: Reader): void {
     reader.ready.reject(ended());
     reader.presence?.end();
-    if (!entry.readers.delete(reader) || entry.readers.size > 0) return;
-    if (this.#rooms.get(entry.room) !== entry) return;
-    // An unanswered SUB is earlier in the connection's FIFO, so this ends it, too.
-    this.#unsubscribe(entry);
-    this.#fail(entry, undefined);
+    const is_last = entry.readers.delete(reader) && entry.readers.size === 0;
+    // An unanswered SUB is earlier in the connection's FIFO, so the UNSUB ends it, too.
+    if (is_last && this.#isOpen(entry)) this.#fail(entry, undefined, true);
+  }
+
+  /** Whether no later loop has replaced the room, or ended it. */
+  #isOpen(entry: RoomEntry): boolean {
+    return this.#rooms.get(entry.room) === entry;
   }
 
   #unsubscribe({ room }: RoomEntry): void {
@@ -247,12 +258,19 @@ export class Subscriptions {
     const member_meta = updates.at(-1)?.meta ?? entry.meta;
     const { room: room_id, terms, place } = entry;
     const position = place.asked(session);
-    const from = { after_offset: position?.offset, epoch: position?.epoch };
-    const frame = encodeSub({ room_id, request_id, ...terms, batch: true, member_meta, ...from });
-    const asked = entry.positions?.ask(frame, place.follows(session), this.#rooms, session.welcome);
-    const current = () =>
-      (this.#session === session || is_next()) && this.#rooms.get(entry.room) === entry;
-    session.ask(request_id, asked?.frame ?? frame, {
+    const asked = entry.positions?.ask(place.follows(session), this.#rooms, session.welcome);
+    const frame = encodeSub({
+      room_id,
+      request_id,
+      ...terms,
+      batch: true,
+      member_meta,
+      after_offset: position?.offset,
+      epoch: position?.epoch,
+      positions: asked?.positions,
+    });
+    const current = () => (this.#session === session || is_next()) && this.#isOpen(entry);
+    session.ask(request_id, frame, {
       resolve: (ack) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
         if (is_next() && entry.move) {
@@ -302,7 +320,7 @@ export class Subscriptions {
   #complete(entry: RoomEntry, session: Session | undefined): void {
     const is_present = session === this.#session;
     const stands = is_present ? entry.active : entry.move?.accepted;
-    if (!session || !stands || this.#rooms.get(entry.room) !== entry) return;
+    if (!session || !stands || !this.#isOpen(entry)) return;
     const due = entry.place.asked(session) || (is_present && isMetaDue(entry));
     if (due) this.#send(entry, session, 0);
   }

@@ -4,13 +4,8 @@
 import assert from "node:assert/strict";
 import { ArqonError, decodeClientFrame, encodeAck, encodeMsg, encodeWelcome } from "@arqon/proto";
 import { type Reason, writeEnvelope } from "@arqon/proto";
-import type {
-  ClientOperation,
-  EnvelopeInput,
-  PresentMember,
-  Subscribe,
-  Uint64,
-} from "@arqon/proto";
+import type { ClientOperation, EnvelopeInput, PresentMember, Subscribe } from "@arqon/proto";
+import type { Uint64 } from "@arqon/proto";
 import type { ConnectOptions, Status } from "../mod.ts";
 
 const TOKEN = "e30.e30.c2ln";

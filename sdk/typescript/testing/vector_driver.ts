@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { ArqonError, dataForm, DecodeError, decodeServerFrame, encodeSub } from "@arqon/proto";
 import { encodeUnsub, ERRORS, writeEnvelope } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
-import { encodeClient } from "../../conformance/encode.ts";
+import { encodeFrame } from "../../conformance/encode.ts";
 import { vectorsText } from "../../conformance/generate.ts";
 import { fromHex, plainFrame, toHex } from "../../conformance/plain.ts";
 import { backoffDelay, DEFAULT_BACKOFF } from "../time/clock.ts";
@@ -42,7 +42,7 @@ function isRefused(attempt: () => unknown): boolean {
 }
 
 function runFrame({ direction, hex, expect, operation }: Case): void {
-  if (direction === "client") return assert.equal(toHex(encodeClient(operation)), hex);
+  if (direction === "client") return assert.equal(toHex(encodeFrame(operation)), hex);
   if (expect.kind === "refused") return assert.ok(isRefused(() => decodeServerFrame(fromHex(hex))));
   const frame = decodeServerFrame(fromHex(hex));
   // Through JSON: the readers make objects without a prototype.

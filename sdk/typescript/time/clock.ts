@@ -40,25 +40,20 @@ export function backoffDelay(attempt: number, backoff: Backoff, random: () => nu
   return Math.floor(random() * ceiling_ms);
 }
 
-/** One Shield's clock. Before the first WELCOME it is the device's clock. */
-export class ServerClock {
-  readonly #own: () => number;
-  readonly #elapsed: () => number;
-  /** The Shield's Unix ms when `elapsed` was 0. */
-  #start_ms: number | undefined;
+/** A Shield's clock in Unix ms. */
+export interface ServerClock {
+  readonly now: () => number;
+  /** Sets the present time. */
+  set(server_time_ms: number): void;
+}
 
-  /** `own` returns Unix ms; `elapsed` returns monotonic ms. */
-  constructor(own: () => number, elapsed: () => number) {
-    this.#own = own;
-    this.#elapsed = elapsed;
-  }
-
-  /** Sets the Shield's present time, Unix ms. */
-  set(server_time_ms: number): void {
-    this.#start_ms = server_time_ms - this.#elapsed();
-  }
-
-  /** The Shield's present time, Unix ms. */
-  readonly now = (): number =>
-    this.#start_ms === undefined ? this.#own() : this.#start_ms + this.#elapsed();
+/** The clock of WELCOME's time plus the elapsed time; before the first WELCOME the device's. */
+export function serverClock(device: () => number, elapsed: () => number): ServerClock {
+  let start_ms: number | undefined;
+  return {
+    now: () => start_ms === undefined ? device() : start_ms + elapsed(),
+    set(server_time_ms) {
+      start_ms = server_time_ms - elapsed();
+    },
+  };
 }

@@ -46,8 +46,9 @@ export class TokenKeeper {
    */
   async current(refused: ArqonError | undefined): Promise<string> {
     const token = this.#token;
-    const good = token !== undefined && refused === undefined;
-    return good && !(this.renewable && this.#isEnding(token)) ? token : await this.renew(refused);
+    if (token === undefined || refused !== undefined) return await this.renew(refused);
+    const is_ending = (tokenExpiry(token) ?? Infinity) <= this.#options.now() + MARGIN_MS;
+    return this.renewable && is_ending ? await this.renew(refused) : token;
   }
 
   /** Requests a new token, whatever the present one is. */
@@ -109,10 +110,6 @@ export class TokenKeeper {
       onError(asArqonError(error));
       return undefined;
     }
-  }
-
-  #isEnding(token: string): boolean {
-    return (tokenExpiry(token) ?? Infinity) <= this.#options.now() + MARGIN_MS;
   }
 }
 

@@ -109,8 +109,7 @@ export class Assembler {
     open.pieces.set(part.index, message.data);
     if (open.pieces.size < part.count) return undefined;
     this.#open.delete(part.set);
-    const { pieces } = open;
-    return join(Array.from({ length: part.count }, (_, at) => pieces.get(at) ?? new Uint8Array()));
+    return join(open.pieces);
   }
 }
 
@@ -197,8 +196,7 @@ async function snapshotOf(room: ReadableRoom, mark: Mark, at: number, signal: Ab
     }
     more = page.more && page.messages.length > 0;
   }
-  if (pieces.size < mark.parts) return undefined;
-  return join(Array.from({ length: mark.parts }, (_, at) => pieces.get(at) ?? new Uint8Array()));
+  return pieces.size < mark.parts ? undefined : join(pieces);
 }
 
 function readingOf({ mark, behind }: Choice, snapshot: Uint8Array | undefined): LogReading {

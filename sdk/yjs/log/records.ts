@@ -154,11 +154,12 @@ export function split(bytes: Uint8Array, part_bytes: number): Uint8Array[] {
   });
 }
 
-/** Joins the parts. */
-export function join(pieces: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+/** Joins the parts, by their index. */
+export function join(pieces: ReadonlyMap<number, Uint8Array>): Uint8Array {
+  const ordered = [...pieces].sort(([one], [other]) => one - other).map(([, piece]) => piece);
+  const bytes = new Uint8Array(ordered.reduce((sum, piece) => sum + piece.length, 0));
   let at = 0;
-  for (const piece of pieces) {
+  for (const piece of ordered) {
     bytes.set(piece, at);
     at += piece.length;
   }

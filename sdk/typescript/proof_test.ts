@@ -1,7 +1,7 @@
 /** The three answers to a publish that asks for a receipt. */
 import assert from "node:assert/strict";
 import type { ArqonError } from "@arqon/proto";
-import { receiptIn } from "./receipt.ts";
+import { receiptIn } from "./proof.ts";
 
 const resultOf = (result: unknown) => ({
   result: result === undefined

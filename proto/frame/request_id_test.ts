@@ -1,10 +1,10 @@
 /** The request id of a frame that cannot be decoded, at any position, or none. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { DecodeError } from "../errors/decode_error.ts";
+import { DecodeError } from "../errors/error.ts";
 import { writeEnvelope } from "../envelope/envelope.ts";
-import { decodeClientFrame, encodePub, encodeSub, encodeUnsub } from "./frame.ts";
-import { requestIdOf } from "./request_of.ts";
+import { encodeSub, encodeUnsub } from "./control.ts";
+import { decodeClientFrame, encodePub, requestIdOf } from "./frame.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 const id = fc.oneof(fc.integer({ min: 1 }), fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }));
