@@ -52,11 +52,11 @@ export class Documents {
     return (await Promise.all(all)).flatMap((tenants) => [...tenants]);
   }
 
-  /** The wanted state of these kinds in its stored form. Rejects as `DocumentKind.check`. */
-  async check(tenant_id: string, wanted: Wanted): Promise<DocumentLists> {
+  /** The wanted state of these kinds in its stored form; `may_come`, and rejects: as `DocumentKind.check`. */
+  async check(tenant_id: string, wanted: Wanted, may_come = false): Promise<DocumentLists> {
     return await this.#each(tenant_id, wanted, async (kind, things, name) => {
       if (kind.off !== undefined) throw new ArqonError("invalid-settings", `${name}: ${kind.off}`);
-      return await kind.check(tenant_id, things);
+      return await kind.check(tenant_id, things, may_come);
     });
   }
 

@@ -114,6 +114,15 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
     scope,
     ...withBody(MODULE, storeModule),
   },
+  "POST /v1/tenants/{tenant}/reducers/{class}/modules/check": {
+    audit: { refused: "reducer.check" },
+    id: "checkReducerModule",
+    summary: "checks a module as an upload would, without storing it",
+    answer: object({ tenant: ID, class: TEXT, module: TEXT, size_bytes: COUNT, node_id: ID }),
+    refusals: [404, 409, 413, 415, 429],
+    scope,
+    ...withBody(MODULE, checkModule),
+  },
   "POST /v1/tenants/{tenant}/reducers/{class}/rollback": {
     audit: "reducer.rollback",
     id: "rollBackReducer",
@@ -275,6 +284,30 @@ const beingRemoved = ({ pattern }: Named, module: string): ArqonError => {
   return new ArqonError("settings-conflict", `${detail}: deploy it again later`);
 };
 
+/** Throws `settings-conflict` when the class may not store one more module. */
+function requirePlace(
+  { limits: { reducer_modules } }: ReducerAdminContext,
+  { pattern }: Named,
+  { modules: known }: ReducerDeployment,
+  module: string,
+): void {
+  if (known.length < reducer_modules || known.includes(module)) return;
+  const many = plural(known.length, "module");
+  const detail = `${pattern} has ${many} stored, limits.reducer_modules`;
+  const until = "unused modules are removed after brain.reducer_unused_ms";
+  throw new ArqonError("settings-conflict", `${detail}; ${until}`);
+}
+
+/** Throws `settings-conflict` while a module is being removed. */
+async function requireKept(
+  { spine }: ReducerAdminContext,
+  one: Named,
+  module: string,
+): Promise<void> {
+  const removal = await (await spine.keyValue(REDUCERS_BUCKET)).get(REMOVAL_KEY);
+  if (decodeRemoval(removal?.value).modules.includes(module)) throw beingRemoved(one, module);
+}
+
 /**
  * Stores a module, so that it stays until it is deployed. The class names the module first: a concurrent removal of the
  * module is either seen here, or removes the name, and the module is then not deployed.
@@ -285,22 +318,15 @@ async function store(
   one: Named,
   { module, bytes }: { readonly module: string; readonly bytes: Uint8Array },
 ): Promise<void> {
-  const { spine, limits: { reducer_modules } } = context;
+  const { spine } = context;
   const { modules } = (await deployed(context, one)).deployment;
   if (!modules.includes(module)) {
     await change(context, call, one, (before) => {
-      const { modules: known } = before;
-      if (known.length < reducer_modules || known.includes(module)) {
-        return withStored(before, module);
-      }
-      const many = plural(known.length, "module");
-      const detail = `${one.pattern} has ${many} stored, limits.reducer_modules`;
-      const until = "unused modules are removed after brain.reducer_unused_ms";
-      throw new ArqonError("settings-conflict", `${detail}; ${until}`);
+      requirePlace(context, one, before, module);
+      return withStored(before, module);
     });
   }
-  const removal = await (await spine.keyValue(REDUCERS_BUCKET)).get(REMOVAL_KEY);
-  if (decodeRemoval(removal?.value).modules.includes(module)) throw beingRemoved(one, module);
+  await requireKept(context, one, module);
   await (await spine.objects(REDUCER_OBJECTS)).put(moduleName(module), bytes);
 }
 
@@ -353,9 +379,29 @@ async function storeModule(
   }
   await checkedModule(context, call, one, bytes);
   await store(context, call, one, { module, bytes });
-  const { tenant } = call;
-  const { node_id } = context;
-  return Response.json({ tenant, class: one.pattern, module, size_bytes: bytes.length, node_id });
+  return moduleAnswer(context, one, { module, bytes });
+}
+
+async function checkModule(
+  context: ReducerAdminContext,
+  call: AdminCall,
+  bytes: Uint8Array,
+): Promise<Response> {
+  const one = namedIn(withOwn(context, call.tenant, []), call);
+  await context.requireBudget(call.tenant);
+  const module = await sha256Hex(bytes);
+  await checkedModule(context, call, one, bytes);
+  requirePlace(context, one, (await deployed(context, one)).deployment, module);
+  await requireKept(context, one, module);
+  return moduleAnswer(context, one, { module, bytes });
+}
+
+function moduleAnswer(
+  { node_id }: ReducerAdminContext,
+  { tenant, pattern }: Named,
+  { module, bytes }: { readonly module: string; readonly bytes: Uint8Array },
+): Response {
+  return Response.json({ tenant, class: pattern, module, size_bytes: bytes.length, node_id });
 }
 
 async function rollBack(context: ReducerAdminContext, call: AdminCall): Promise<Response> {

@@ -52,13 +52,21 @@ class ReducersKind implements DocumentKind<StateReducer> {
     return found;
   }
 
-  async check(tenant_id: string, wanted: readonly StateReducer[]): Promise<StateReducer[]> {
-    await this.require(tenant_id, wanted);
+  async check(
+    tenant_id: string,
+    wanted: readonly StateReducer[],
+    may_come?: boolean,
+  ): Promise<StateReducer[]> {
+    await this.require(tenant_id, wanted, may_come);
     return [...wanted];
   }
 
   /** Throws for a class without a reducer, and for a module that is not stored for it. */
-  async require(tenant_id: string, wanted: readonly StateReducer[]): Promise<void> {
+  async require(
+    tenant_id: string,
+    wanted: readonly StateReducer[],
+    may_come = false,
+  ): Promise<void> {
     for (const { class: pattern, sha256 } of wanted) {
       await slice(tenant_id);
       const one = namedClass(this.#context, tenant_id, pattern);
@@ -67,7 +75,7 @@ class ReducersKind implements DocumentKind<StateReducer> {
         throw new ArqonError("invalid-settings", detail);
       }
       const { deployment: { modules } } = await deployed(this.#context, one);
-      if (modules.includes(sha256)) continue;
+      if (may_come || modules.includes(sha256)) continue;
       const detail = `reducers: module ${sha256} is not stored for ${pattern}; upload it first`;
       throw new ArqonError("invalid-settings", detail);
     }

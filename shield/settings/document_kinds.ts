@@ -29,8 +29,11 @@ export interface DocumentKind<Thing> {
   list(tenant_id: string): Promise<Thing[]>;
   /** Tenants with items of this kind. */
   tenants(): Promise<Iterable<string>>;
-  /** The items to store. Throws `invalid-settings` for an invalid item, `settings-conflict` for too many. */
-  check(tenant_id: string, wanted: readonly Thing[]): Promise<Thing[]>;
+  /**
+   * The items to store. Throws `invalid-settings` for an invalid item, `settings-conflict` for too many. `may_come`: the
+   * bytes that an item names may be stored later.
+   */
+  check(tenant_id: string, wanted: readonly Thing[], may_come?: boolean): Promise<Thing[]>;
   /** Throws if checked items can no longer be activated. */
   require?(tenant_id: string, wanted: readonly Thing[]): Promise<void>;
   write(writing: Writing, wanted: readonly Thing[]): Promise<void>;

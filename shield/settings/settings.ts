@@ -181,6 +181,14 @@ export class Settings {
     return this.#write(tenant_id, settings, revision);
   }
 
+  /** Throws `invalid-settings` for a document that `replace` would refuse; gives its stored form. */
+  require(tenant_id: string, settings: TenantSettings): Uint8Array {
+    const bytes = encodeSettings(settings);
+    const decoded = this.#decode(tenant_id, bytes);
+    if ("problem" in decoded) throw new ArqonError("invalid-settings", decoded.problem);
+    return bytes;
+  }
+
   /** Numbers for metrics and `/v1/status`. */
   counts(): { readonly documents: number; readonly unreadable: number } {
     let unreadable = 0;
@@ -223,10 +231,7 @@ export class Settings {
 
   /** The new revision. Rejects with `version-conflict` after a conflict. */
   async #write(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
-    const bytes = encodeSettings(settings);
-    const decoded = this.#decode(tenant_id, bytes);
-    if ("problem" in decoded) throw new ArqonError("invalid-settings", decoded.problem);
-    return await this.#bucket.update([tenant_id], bytes, revision);
+    return await this.#bucket.update([tenant_id], this.require(tenant_id, settings), revision);
   }
 
   /** False when the change could not be applied. */
