@@ -2,13 +2,15 @@
 import { ask, type CommandOptions } from "../request/room_request.ts";
 import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import type { RoomValue } from "../state/room_state.ts";
-import { StateRepair } from "../state/state_repair.ts";
+import { ROOM_UPDATE, StateRepair } from "../state/state_repair.ts";
 import {
   loopOver,
   type SubscribeOptions,
   type Subscription,
 } from "../subscription/subscription.ts";
 import type { JsonInput } from "../wire/json.ts";
+import { requireIn } from "../message/message.ts";
+import { patiently } from "../request/patience.ts";
 import { portOf, Room } from "./room.ts";
 
 /** The changes of a room's state, beginning with the whole state. */
@@ -30,7 +32,8 @@ export interface StatefulRoom {
   /**
    * Follows the state. The first event is the whole state, `op: "state"`; then each change follows once and in order.
    * If a change is no longer available, or this loop was too slow, the next event is the whole state again. It takes
-   * the options of `Room.subscribe`, and ends like that; reading the state needs the grant `command`.
+   * the options of `Room.subscribe`, and ends like that, but throws after a kick or a ban; reading the state needs the
+   * grant `command`, and is retried for a minute.
    */
   changes(options?: SubscribeOptions): StateChanges;
 }
@@ -64,26 +67,28 @@ export function roomState(room: Room): StatefulRoom {
     changes(options) {
       const source = room.subscribe(options);
       repairOf(room.id)?.follow();
-      return loopOver(source, changesOf(source, (read) => get(undefined, read)));
+      const whole = (after_version: number) =>
+        patiently(() => get(undefined, { after_version }), options?.signal);
+      return loopOver(source, changesOf(source, whole));
     },
   };
 }
 
 async function* changesOf(
   source: Subscription,
-  get: (options: GetOptions) => Promise<RoomState>,
+  get: (after_version: number) => Promise<RoomState>,
 ): AsyncGenerator<RoomEvent, undefined> {
   await source.ready;
   const whole = async (after_version = 0): Promise<RoomEvent> => {
-    const state: object = await get({ after_version });
+    const state: object = await get(after_version);
     return { op: "state", by: "", at_ms: Date.now(), ...state } as RoomEvent;
   };
   let last = await whole();
   yield last;
   for await (const message of source) {
-    const dropped = message.sender === "" && /dropped here$/.test(message.signal?.reason ?? "");
-    const is_change = message.type === "ROOM_UPDATE" && message.sender === "";
-    if (!dropped && !is_change) continue;
+    requireIn(source.room, message);
+    const dropped = /dropped here$/.test(message.signal?.reason ?? "");
+    if (message.sender !== "" || !dropped && message.type !== ROOM_UPDATE) continue;
     const event = dropped ? undefined : message.json<RoomEvent>();
     const { epoch, version } = last;
     if (event?.epoch === epoch && event.version <= version) continue;

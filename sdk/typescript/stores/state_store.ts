@@ -1,7 +1,7 @@
 /** Stores of a room's state, its lock, and the visible values of its reducer. */
 import type { Room } from "../room/room.ts";
 import { asArqonError } from "../wire/wire_error.ts";
-import { TIMER_MS_MAX } from "../time/clock.ts";
+import { patiently } from "../request/patience.ts";
 import type { RoomHub } from "./room_hub.ts";
 import { Cell, type RoomView } from "./store.ts";
 import { ArqonError } from "@arqon/proto";
@@ -166,8 +166,6 @@ interface Write {
   done?: RoomPosition;
 }
 
-const once = () => ({ command_id: newCommandId() });
-
 /** The state of a room while the store has a subscriber. */
 export class StateStore extends Cell<StateView> {
   readonly #hub: RoomHub;
@@ -197,7 +195,7 @@ export class StateStore extends Cell<StateView> {
     const { key, value } = write;
     this.#writes.push(write);
     this.#show();
-    const options = once();
+    const options = { command_id: newCommandId() };
     try {
       write.done = await this.#hub.client.use((bus) => {
         const room = bus.room(this.#hub.id);
@@ -250,9 +248,8 @@ export class StateStore extends Cell<StateView> {
     const { signal } = this.#reading = new AbortController();
     const early: RoomEvent[] = this.#early = [];
     try {
-      // With an id it is asked again while no Brain serves.
-      const options = { ...once(), timeout_ms: TIMER_MS_MAX, signal };
-      const whole = await roomState(bus.room(this.#hub.id)).get(undefined, options);
+      const room = roomState(bus.room(this.#hub.id));
+      const whole = await patiently(() => room.get(undefined, { signal }), signal, Infinity);
       if (signal.aborted) return;
       this.#early = undefined;
       this.#replace(whole);

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from arqon._time.clock import Backoff, backoff_delay_ms
+from arqon._wire.wire import malformed
 from arqon.errors import ArqonError, error_of, is_passing
-from arqon.message import put_out
+from arqon.message import require_in
 
 if TYPE_CHECKING:
     from arqon.message import Message
@@ -157,6 +158,15 @@ def differences(before: Mapping[str, Value], now: Mapping[str, Value]) -> Change
     return {key: now.get(key) for key in keys if before.get(key) != now.get(key)}
 
 
+def _readable(failure: Exception) -> ArqonError:
+    """The error that ends the watch: without one the program would wait for ever."""
+    if isinstance(failure, ArqonError):
+        return failure
+    error = malformed(f"{type(failure).__name__}: {failure}")
+    error.__cause__ = failure
+    return error
+
+
 _WAITS: Final = Backoff(base_ms=100, max_ms=5_000)
 # Interval, and the most checks, whether the changes have arrived that pages wait for.
 _SETTLE_SECONDS: Final = 0.05
@@ -194,7 +204,7 @@ class WatchedValues:
         self._reported: int | None = None
         self._is_reading = False
         self._over = False
-        self._error: BaseException | None = None
+        self._error: ArqonError | None = None
 
     @property
     def version(self) -> int:
@@ -260,20 +270,19 @@ class WatchedValues:
         changes, self._changes = self._changes, {}
         return ValuesChanged(self.version, changes)
 
-    def _end(self, error: BaseException | None) -> None:
+    def _end(self, error: ArqonError | None) -> None:
         if not self._over:
             self._over, self._error = True, error
         self._news.set()
 
     async def _hear(self) -> None:
-        error, signal = None, None
+        error = None
         try:
             async for message in self._beside:
-                signal = message.signal
+                require_in(self._room.id, message)
                 self._take(message)
-            error = put_out(self._room.id, signal)
-        except ArqonError as failure:
-            error = failure
+        except Exception as failure:
+            error = _readable(failure)
         finally:
             # Also when the program closes the connection, which cancels this.
             self._end(error)
@@ -298,8 +307,8 @@ class WatchedValues:
                 await self._read_all()
                 self._is_reading = False
                 self._news.set()
-        except ArqonError as error:
-            self._end(error)
+        except Exception as failure:
+            self._end(_readable(failure))
 
     async def _read_all(self) -> None:
         attempt = 0
