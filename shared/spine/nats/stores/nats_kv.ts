@@ -209,6 +209,8 @@ export class NatsWatch implements KvWatch {
   readonly #settle: { resolve(): void; reject(error: ArqonError): void };
   /** Stored keys that were reported as present, with their revisions. As large as the bucket. */
   readonly #known = new Map<string, number>();
+  /** The highest revision that was received; undefined before the first listing is complete. */
+  #last: number | undefined;
   readonly #forget: () => void;
   #listing: Listing | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -258,6 +260,8 @@ export class NatsWatch implements KvWatch {
     const generation = ++this.#generation;
     const current = () => generation === this.#generation;
     const seen = new Set<string>();
+    const before = this.#last;
+    let highest = 0;
     let caughtUp = false;
     try {
       if (generation > 1) await bucket.link.guard(bucket.ensure());
@@ -270,11 +274,15 @@ export class NatsWatch implements KvWatch {
         onListed: (listed) => {
           if (!current()) return;
           if (!caughtUp) seen.add(listed.storedKey);
-          this.#tell(listed, caughtUp);
+          highest = listed.revision;
+          if (caughtUp) this.#last = highest;
+          // A deletion during an interruption is one also of a key that was never known.
+          this.#tell(listed, caughtUp || (before !== undefined && highest > before));
         },
         onCaughtUp: () => {
           if (!current()) return;
           caughtUp = true;
+          this.#last = highest;
           this.#failures = 0;
           this.#tellGone(seen);
           seen.clear();
@@ -294,13 +302,13 @@ export class NatsWatch implements KvWatch {
     }
   }
 
-  #tell(listed: Listed, caughtUp: boolean): void {
+  #tell(listed: Listed, is_new: boolean): void {
     const key = this.#options.bucket.keys.decode(listed.storedKey);
     if (key === undefined) return this.#foreign(listed);
     const { storedKey, revision } = listed;
     if (listed.deleted) {
       // Deletions before the watch began are not reported.
-      if (this.#known.delete(storedKey) || caughtUp) this.#call({ type: "delete", key, revision });
+      if (this.#known.delete(storedKey) || is_new) this.#call({ type: "delete", key, revision });
       return;
     }
     const value = this.#options.bucket.valueOf(listed.payload);
