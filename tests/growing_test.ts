@@ -6,8 +6,7 @@ import assert from "node:assert/strict";
 import { connect, type Connection, type Room } from "@arqon/sdk";
 import type { Reason } from "@arqon/proto";
 import { chatTransport } from "@arqon/sdk/ai";
-import { roomState } from "@arqon/sdk/state";
-import { growing, openStream, readStream, stopStream, stream } from "@arqon/sdk/streams";
+import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -373,41 +372,6 @@ Deno.test("a chat of the AI SDK whose user is kicked in the middle of an answer 
     if (type === "text-delta") await mod.room("chat-ai").kick({ user_id: "ann" });
   }
   assert.deepEqual(types, ["start", "text-start", "text-delta", "text-end", "error"]);
-  await out.finish();
-});
-
-Deno.test("readers who are put out of a room, or revoked, learn it", async () => {
-  await using bus = await startLocalBus(ROOMS);
-  const root = await bus.tokenFor({ user: "root", role: "admin" });
-  await using mod = await open(bus, "mod", { role: "service" });
-  const room = mod.room("chat-out");
-  const out = await openStream(room, { id: "one" });
-  await out.write("so far");
-  const user_id = "bob";
-  const revoke = async () => {
-    const revoked = { tenant: "default", user: user_id };
-    const response = await send(`${bus.admin_url}/v1/revocations`, root, "POST", revoked);
-    assert.equal(response.status, 200, await response.text());
-  };
-  const ways: [reason: string, put: () => Promise<unknown>][] = [
-    ["disconnected", () => room.kick({ user_id })],
-    ["room-banned", () => room.ban(user_id, { scope: "room" })],
-    ["token-revoked", revoke],
-  ];
-  for (const [reason, put] of ways) {
-    await using bob = await open(bus, user_id);
-    const all = [growing(bob.room("chat-out")), readStream(bob.room("chat-out"), "one")];
-    const state = roomState(bob.room("chat-out")).changes();
-    for (const one of all) assert.equal((await one.next()).value?.text, "so far");
-    assert.equal((await state.next()).value?.op, "state");
-    const ended = Promise.all(
-      // A kick is also a change of the state.
-      [...all, state].map((one) => assert.rejects(Array.fromAsync<unknown>(one), { reason })),
-    );
-    await put();
-    await ended;
-    await room.unban(user_id, { scope: "room" });
-  }
   await out.finish();
 });
 

@@ -115,18 +115,11 @@ export function exportFiles(tenant: string, state: State): {
   return { modules: new Map([...of_policies, ...of_classes]), sets: new Map(sets) };
 }
 
-/** Path of the admin API for the modules of a room class. */
-const classModules = (tenant: string, pattern: string): string =>
-  `/v1/tenants/${encodeURIComponent(tenant)}/reducers/${encodeURIComponent(pattern)}/modules`;
-
 /** Path of the admin API for a module of a room class. */
-export const reducerModulePath = (
+export function reducerModulePath(
   tenant: string,
   { class: pattern, sha256 }: StateReducer,
-): string => `${classModules(tenant, pattern)}/${sha256}`;
-
-/** Path of the admin API that checks a module for a room class. */
-export const reducerCheckPath = (
-  tenant: string,
-  { class: pattern }: Pick<StateReducer, "class">,
-): string => `${classModules(tenant, pattern)}/check`;
+): string {
+  const place = ["tenants", tenant, "reducers", pattern, "modules", sha256];
+  return `/v1/${place.map(encodeURIComponent).join("/")}`;
+}

@@ -52,7 +52,15 @@ export async function createWhole(
   });
 }
 
-const exists = async (path: string) => await Deno.lstat(path).then(() => true, () => false);
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch {
+    // Any failure but that of a missing file is that of the write, too, which reports it.
+    return false;
+  }
+}
 
 /**
  * Writes a file, or replaces the one that a link leads to; without a mode it keeps that one's. Pipes and devices are

@@ -2,7 +2,7 @@
  * `/v1/state` and `/v1/tenants/{tenant}/state` of the admin listener: lists tenants with settings, and reads or
  * replaces the whole state of a tenant in one step. It validates requests; `applies.ts` makes the step.
  */
-import { ID, list, object } from "../openapi/openapi_parts.ts";
+import { ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
@@ -29,7 +29,8 @@ import { listingAnswer } from "../../shared/http1/answer.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
 import { inTurn } from "../../shared/turns/check_queue.ts";
-import type { PolicyAdminContext } from "../policy/admin_api.ts";
+import { MODULE, type PolicyAdminContext } from "../policy/admin_api.ts";
+import { readQuery } from "../admin/routing/query.ts";
 import { Policies } from "../policy/chain/chain.ts";
 import { requireMessages, settled } from "../schema/admin/admin_schemas.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_schemas.ts";
@@ -161,6 +162,16 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
       scope: "tenant-in-path",
       ...withBody(jsonBody(CheckBody, readStateBody), check),
     },
+    "POST /v1/tenants/{tenant}/state/modules": {
+      audit: { refused: "state.check" },
+      id: "checkStateModule",
+      summary: "refuses a module that an apply could not use, and stores nothing",
+      query: [inQuery("class", "pattern of the rooms whose program it is; absent: a policy", TEXT)],
+      answer: object({ tenant: ID }),
+      refusals: [404, 413, 415, 429],
+      scope: "tenant-in-path",
+      ...withBody(MODULE, checkModule),
+    },
   },
   stateRefusal,
 );
@@ -281,6 +292,18 @@ async function check(
   const rules = mirror === undefined ? {} : { mirror: { rules: mirror } };
   const planned = await context.applies.planned(tenant, { ...wanted, ...rules, ...lists }, by);
   context.settings.require(tenant, planned);
+  return Response.json({ tenant });
+}
+
+async function checkModule(
+  { policies, documents }: ApplyAdminContext,
+  call: AdminCall,
+  bytes: Uint8Array,
+): Promise<Response> {
+  const { tenant, url } = call;
+  const { class: pattern } = readQuery(url, { class: z.string().optional() });
+  if (pattern === undefined) await inTurn(call, tenant, () => policies.check(bytes));
+  else await documents.checkModule("reducers", call, pattern, bytes);
   return Response.json({ tenant });
 }
 

@@ -27,7 +27,6 @@ import type { Quarantine, QuarantinedModule } from "./modules/quarantine.ts";
 import type { Hook } from "../../shared/records/verdict.ts";
 import type { PolicyRegistry } from "./chain/registry.ts";
 import type { StoredDocument } from "./chain/store.ts";
-import { sha256Hex } from "../../shared/sha256.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 
 const OBJECT: Schema = { type: "object" };
@@ -101,7 +100,7 @@ export interface PolicyAdminContext extends Pick<Env, "log" | "now"> {
 }
 
 /** The body of an upload: a module. */
-const MODULE: RouteBody<PolicyAdminContext, Uint8Array> = {
+export const MODULE: RouteBody<unknown, Uint8Array> = {
   type: "application/wasm",
   schema: { type: "string", format: "binary" },
   async read(request) {
@@ -127,14 +126,6 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
     answer: object({ sha256: TEXT, hooks: list(TEXT), size_bytes: COUNT }),
     scope: "shared",
     ...withBody(MODULE, upload),
-  },
-  "POST /v1/policies/modules/check": {
-    audit: { refused: "policy.check" },
-    id: "checkModule",
-    summary: "checks a WebAssembly module as an upload would, without storing it",
-    answer: object({ sha256: TEXT, hooks: list(TEXT), size_bytes: COUNT }),
-    scope: "shared",
-    ...withBody(MODULE, check),
   },
   "GET /v1/policies/modules/{module}": {
     id: "downloadModule",
@@ -227,15 +218,6 @@ async function upload(
   const sha256 = await context.registry.store.putModule(bytes);
   context.log.info("a policy module was uploaded", { sha256, size_bytes: bytes.length, by });
   return Response.json({ sha256, ...checked });
-}
-
-async function check(
-  context: PolicyAdminContext,
-  { tenant_id, checks }: AdminCall,
-  bytes: Uint8Array,
-): Promise<Response> {
-  const checked = await inTurn({ checks }, tenant_id, () => context.check(bytes));
-  return Response.json({ sha256: await sha256Hex(bytes), ...checked });
 }
 
 /**

@@ -114,15 +114,6 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
     scope,
     ...withBody(MODULE, storeModule),
   },
-  "POST /v1/tenants/{tenant}/reducers/{class}/modules/check": {
-    audit: { refused: "reducer.check" },
-    id: "checkReducerModule",
-    summary: "checks a module as an upload would, without storing it",
-    answer: object({ tenant: ID, class: TEXT, module: TEXT, size_bytes: COUNT, node_id: ID }),
-    refusals: [404, 409, 413, 415, 429],
-    scope,
-    ...withBody(MODULE, checkModule),
-  },
   "POST /v1/tenants/{tenant}/reducers/{class}/rollback": {
     audit: "reducer.rollback",
     id: "rollBackReducer",
@@ -264,14 +255,18 @@ async function change(
   });
 }
 
-async function checkedModule(
-  { check }: ReducerAdminContext,
-  { checks }: AdminCall,
-  { tenant, entry }: Named,
+/** The class of a module that may be deployed to it. */
+export async function requireModule(
+  context: ReducerAdminContext,
+  call: AdminCall,
   bytes: Uint8Array,
-): Promise<void> {
+): Promise<Named> {
+  const one = namedIn(context, call);
+  await context.requireBudget(one.tenant);
+  const { memory_limit_pages } = one.entry;
   try {
-    await inTurn({ checks }, tenant, () => check(bytes, entry.memory_limit_pages));
+    await inTurn(call, one.tenant, () => context.check(bytes, memory_limit_pages));
+    return one;
   } catch (error) {
     if (!(error instanceof PolicyModuleError)) throw error;
     const detail = `the module is refused (${error.reason}): ${error.message}`;
@@ -284,30 +279,6 @@ const beingRemoved = ({ pattern }: Named, module: string): ArqonError => {
   return new ArqonError("settings-conflict", `${detail}: deploy it again later`);
 };
 
-/** Throws `settings-conflict` when the class may not store one more module. */
-function requirePlace(
-  { limits: { reducer_modules } }: ReducerAdminContext,
-  { pattern }: Named,
-  { modules: known }: ReducerDeployment,
-  module: string,
-): void {
-  if (known.length < reducer_modules || known.includes(module)) return;
-  const many = plural(known.length, "module");
-  const detail = `${pattern} has ${many} stored, limits.reducer_modules`;
-  const until = "unused modules are removed after brain.reducer_unused_ms";
-  throw new ArqonError("settings-conflict", `${detail}; ${until}`);
-}
-
-/** Throws `settings-conflict` while a module is being removed. */
-async function requireKept(
-  { spine }: ReducerAdminContext,
-  one: Named,
-  module: string,
-): Promise<void> {
-  const removal = await (await spine.keyValue(REDUCERS_BUCKET)).get(REMOVAL_KEY);
-  if (decodeRemoval(removal?.value).modules.includes(module)) throw beingRemoved(one, module);
-}
-
 /**
  * Stores a module, so that it stays until it is deployed. The class names the module first: a concurrent removal of the
  * module is either seen here, or removes the name, and the module is then not deployed.
@@ -318,15 +289,22 @@ async function store(
   one: Named,
   { module, bytes }: { readonly module: string; readonly bytes: Uint8Array },
 ): Promise<void> {
-  const { spine } = context;
+  const { spine, limits: { reducer_modules } } = context;
   const { modules } = (await deployed(context, one)).deployment;
   if (!modules.includes(module)) {
     await change(context, call, one, (before) => {
-      requirePlace(context, one, before, module);
-      return withStored(before, module);
+      const { modules: known } = before;
+      if (known.length < reducer_modules || known.includes(module)) {
+        return withStored(before, module);
+      }
+      const many = plural(known.length, "module");
+      const detail = `${one.pattern} has ${many} stored, limits.reducer_modules`;
+      const until = "unused modules are removed after brain.reducer_unused_ms";
+      throw new ArqonError("settings-conflict", `${detail}; ${until}`);
     });
   }
-  await requireKept(context, one, module);
+  const removal = await (await spine.keyValue(REDUCERS_BUCKET)).get(REMOVAL_KEY);
+  if (decodeRemoval(removal?.value).modules.includes(module)) throw beingRemoved(one, module);
   await (await spine.objects(REDUCER_OBJECTS)).put(moduleName(module), bytes);
 }
 
@@ -337,9 +315,7 @@ async function deploy(
 ): Promise<Response> {
   const { log, now, node_id } = context;
   const { tenant, by } = call;
-  const one = namedIn(context, call);
-  await context.requireBudget(tenant);
-  await checkedModule(context, call, one, bytes);
+  const one = await requireModule(context, call, bytes);
   const module = await sha256Hex(bytes);
   await store(context, call, one, { module, bytes });
   const changed = await change(context, call, one, (before) => {
@@ -371,37 +347,15 @@ async function storeModule(
   call: AdminCall,
   bytes: Uint8Array,
 ): Promise<Response> {
-  const one = namedIn(withOwn(context, call.tenant, []), call);
-  await context.requireBudget(call.tenant);
+  const one = await requireModule(withOwn(context, call.tenant, []), call, bytes);
   const module = await sha256Hex(bytes);
   if (module !== call.names["module"]) {
     throw new ArqonError("invalid-settings", `the path names another module than ${module}`);
   }
-  await checkedModule(context, call, one, bytes);
   await store(context, call, one, { module, bytes });
-  return moduleAnswer(context, one, { module, bytes });
-}
-
-async function checkModule(
-  context: ReducerAdminContext,
-  call: AdminCall,
-  bytes: Uint8Array,
-): Promise<Response> {
-  const one = namedIn(withOwn(context, call.tenant, []), call);
-  await context.requireBudget(call.tenant);
-  const module = await sha256Hex(bytes);
-  await checkedModule(context, call, one, bytes);
-  requirePlace(context, one, (await deployed(context, one)).deployment, module);
-  await requireKept(context, one, module);
-  return moduleAnswer(context, one, { module, bytes });
-}
-
-function moduleAnswer(
-  { node_id }: ReducerAdminContext,
-  { tenant, pattern }: Named,
-  { module, bytes }: { readonly module: string; readonly bytes: Uint8Array },
-): Response {
-  return Response.json({ tenant, class: pattern, module, size_bytes: bytes.length, node_id });
+  const { tenant } = call;
+  const { node_id } = context;
+  return Response.json({ tenant, class: one.pattern, module, size_bytes: bytes.length, node_id });
 }
 
 async function rollBack(context: ReducerAdminContext, call: AdminCall): Promise<Response> {

@@ -71,7 +71,7 @@ const LINES: Readonly<Record<string, number>> = {
   durable: 4_200,
   hooks: 3_580,
   inspect: 2_680,
-  journal: 4_555,
+  journal: 4_595,
   policies: 10_815,
   presence: 8_410,
   reducers: 9_030,

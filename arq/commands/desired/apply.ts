@@ -3,7 +3,7 @@
  * schemas, then one step for each tenant. Schemas are stored first and come into force with the step. Steps made before
  * a refused tenant stay, and the outcome of each is reported; repeating the command continues from there.
  */
-import { findAdmin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { membersOf } from "../../answers/policy_text.ts";
 import type { Desired } from "../../desired/form.ts";
 import { decodePlan, type PlanBasis } from "../../desired/plan_file.ts";
@@ -15,7 +15,7 @@ import { statePath } from "./live_state.ts";
 import { appliedOf, checksText, compare, compareBus, othersText, readBusFolder } from "./plan.ts";
 import type { Compared } from "./plan.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
-import { type Applying, changedLists, newModules } from "./request.ts";
+import { changedLists, newModules } from "./request.ts";
 import { schemaPath } from "../schema/schema_push.ts";
 import { requireFree, rolloutPath, takeBack, watchRollout } from "./rollout.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -55,6 +55,13 @@ function requireFresh(planned: Partial<PlanBasis>, compared: Compared): void {
     planned.basis.policies === basis.policies &&
     Object.entries(schema_basis).every(([id, version]) => planned.schema_basis?.[id] === version);
   if (!is_same) throw stale();
+}
+
+/** A tenant's folder, or the schemas of the bus, compared with the bus. */
+interface Applying {
+  readonly admin: Admin;
+  readonly desired: Desired;
+  readonly compared: Compared;
 }
 
 /** A stored version, which comes into force with the apply that names it. */

@@ -295,8 +295,7 @@ async function tenantPlan(
     ? undefined
     : await consequences(admin, { ...desired, sets }, all, since);
   const schemas = [...above.changes, ...changes].filter(({ kind }) => kind === "schemas");
-  const applying = { admin, desired, compared };
-  const refusal = await refusalOf(applying, schemas.map(({ name }) => name));
+  const refusal = await refusalOf(admin, desired, compared, schemas.map(({ name }) => name));
   const refused = refusal === undefined
     ? ""
     : `the bus refuses it: ${printable(refusal.message)}\n`;

@@ -1,16 +1,15 @@
 /** What `arq apply` sends for a tenant's folder, and what the bus says about it before: `arq plan` asks for that. */
 import { ArqonError } from "@arqon/proto";
-import type { Admin } from "../../bus/admin.ts";
-import { reducerCheckPath, reducerModulePath } from "../../desired/export_text.ts";
+import { type Admin, withQuery } from "../../bus/admin.ts";
+import { reducerModulePath } from "../../desired/export_text.ts";
 import { type Change, type Desired, type Kind, KINDS, type State } from "../../desired/form.ts";
-import { statePath } from "./live_state.ts";
-import type { Compared } from "./plan.ts";
+import { type LiveState, statePath } from "./live_state.ts";
 
-/** A tenant's folder, or the schemas of the bus, compared with the bus. */
-export interface Applying {
-  readonly admin: Admin;
-  readonly desired: Desired;
-  readonly compared: Compared;
+/** A folder that is compared with the bus. */
+interface Comparison {
+  readonly live: LiveState;
+  readonly wanted: State;
+  readonly changes: readonly Change[];
 }
 
 /** A module that the bus does not have yet, and its paths of the admin API. */
@@ -23,22 +22,22 @@ interface NewModule {
 /** The modules that the bus does not have yet. */
 export function newModules(
   { tenant, modules }: Pick<Desired, "tenant" | "modules">,
-  { live, wanted }: Pick<Compared, "live" | "wanted">,
+  { live, wanted }: Pick<Comparison, "live" | "wanted">,
 ): NewModule[] {
   const found: NewModule[] = [];
-  const add = (sha256: string, upload: string, check: string) => {
+  const add = (sha256: string, upload: string, pattern?: string) => {
     const body = modules.get(sha256);
+    const check = withQuery(`${statePath(tenant)}/modules`, { class: pattern });
     if (body !== undefined) found.push({ body, upload, check });
   };
   const there = new Set((live.state.policies ?? []).map(({ sha256 }) => sha256));
   const named = new Set((wanted.policies ?? []).map(({ sha256 }) => sha256));
-  const path = "/v1/policies/modules";
-  for (const sha256 of named) if (!there.has(sha256)) add(sha256, path, `${path}/check`);
+  for (const sha256 of named) if (!there.has(sha256)) add(sha256, "/v1/policies/modules");
   // Modules of classes are stored for their class.
   const deployed = new Set((live.state.reducers ?? []).map((one) => `${one.class} ${one.sha256}`));
   for (const one of wanted.reducers ?? []) {
     if (deployed.has(`${one.class} ${one.sha256}`)) continue;
-    add(one.sha256, reducerModulePath(tenant, one), reducerCheckPath(tenant, one));
+    add(one.sha256, reducerModulePath(tenant, one), one.class);
   }
   return found;
 }
@@ -61,13 +60,12 @@ function listOfKind(wanted: State, kind: Kind): readonly unknown[] | undefined {
 }
 
 /** How a bus of the previous release refuses a path, and a parameter. */
-const UNKNOWN = /\/state\/check|unknown parameter "messages"/;
+const UNKNOWN = /\/state\/(?:check|modules)|unknown parameter "messages"/;
 
 /** Asks what a bus of the previous release does not know yet: there, only an apply gets the refusal. */
 export async function unlessOlder(ask: () => Promise<unknown>): Promise<void> {
   await ask().catch((error) => {
-    if (!(error instanceof ArqonError)) throw error;
-    if (error.reason !== "method-not-allowed" && !UNKNOWN.test(error.message)) throw error;
+    if (!(error instanceof ArqonError) || !UNKNOWN.test(error.message)) throw error;
   });
 }
 
@@ -76,7 +74,9 @@ export async function unlessOlder(ask: () => Promise<unknown>): Promise<void> {
  * by themselves.
  */
 export async function refusalOf(
-  { admin, desired, compared }: Applying,
+  admin: Admin,
+  desired: Pick<Desired, "tenant" | "modules">,
+  compared: Comparison,
   schemas: Iterable<string>,
 ): Promise<ArqonError | undefined> {
   const lists = changedLists(compared.wanted, compared.changes);
