@@ -163,7 +163,7 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
       ...withBody(jsonBody(CheckBody, readStateBody), check),
     },
     "POST /v1/tenants/{tenant}/state/modules": {
-      audit: { refused: "state.check" },
+      audit: { refused: "state.check_module" },
       id: "checkStateModule",
       summary: "refuses a module that an apply could not use, and stores nothing",
       query: [inQuery("class", "pattern of the rooms whose program it is; absent: a policy", TEXT)],
