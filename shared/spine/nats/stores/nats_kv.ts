@@ -47,6 +47,11 @@ export class NatsKv implements KeyValue {
     this.#value_bytes_max = bucket.link.payload_bytes_max - HEADER_BYTES;
   }
 
+  /** Its stream, and the settings of that which reads and writes depend on. */
+  get guarded(): readonly [stream: string, relied: Bucket["relied"]] {
+    return [this.#bucket.stream, this.#bucket.relied];
+  }
+
   async get(key: KvKey): Promise<KvEntry | undefined> {
     const last = await this.last(key);
     if (last?.type !== "put") return undefined;
