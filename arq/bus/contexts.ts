@@ -168,7 +168,7 @@ export async function writeContexts(io: Io, contexts: Contexts): Promise<void> {
   const text = `${JSON.stringify({ ...contexts, contexts: sorted }, undefined, 2)}\n`;
   try {
     await io.files.makeDirectory(io.config_dir);
-    await io.files.replace(path, text, 0o600);
+    await io.files.write(path, text, 0o600);
   } catch (error) {
     throw cannotWrite(path, error);
   }

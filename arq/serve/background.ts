@@ -4,6 +4,7 @@
  * is ours, and files of a killed bus mislead nobody.
  */
 import { join } from "node:path";
+import { replaceWhole } from "../terminal/whole_file.ts";
 import { textIfThere } from "./files_there.ts";
 import type { DevBusReady } from "./dev_bus.ts";
 
@@ -57,9 +58,7 @@ export async function readRecord({ record }: DevFiles): Promise<DevRecord | unde
 
 /** Writes the record. Other processes see the old record or the whole new one. */
 export async function writeRecord({ record }: DevFiles, value: DevRecord): Promise<void> {
-  const temporary = `${record}.${Deno.pid}.tmp`;
-  await Deno.writeTextFile(temporary, JSON.stringify(value));
-  await Deno.rename(temporary, record);
+  await replaceWhole(record, JSON.stringify(value));
 }
 
 /** Takes the lock, which lasts until the file is closed; undefined when another process has it. */

@@ -9,6 +9,7 @@ import { type ConfigDefaults, parseConfig } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { ServeProcess } from "./servers.ts";
 import { serve } from "./serve.ts";
+import { createWhole, replaceWhole } from "../terminal/whole_file.ts";
 import { newKeyPair, signToken } from "../bus/token.ts";
 import { textIfThere } from "./files_there.ts";
 
@@ -28,22 +29,15 @@ export async function devKey(dir: string): Promise<DevKey> {
   const jwks_file = `${dir}/dev-jwks.json`;
   let text = await textIfThere(key_file);
   if (text === undefined) {
-    const temporary = `${dir}/dev-key.${Deno.pid}.tmp`;
-    await Deno.writeTextFile(temporary, await newKey(), { mode: 0o600 });
-    try {
-      // Linking fails when the name exists. So the first process wins, and nobody reads a partial file.
-      await Deno.link(temporary, key_file);
-    } catch (error) {
+    // The first process wins.
+    await createWhole(key_file, await newKey(), 0o600).catch((error) => {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    }
-    await Deno.remove(temporary);
+    });
     text = await Deno.readTextFile(key_file);
   }
   const jwk: JWK = JSON.parse(text);
   const { kty, n, e, kid, alg } = jwk;
-  const jwks_temporary = `${jwks_file}.${Deno.pid}.tmp`;
-  await Deno.writeTextFile(jwks_temporary, JSON.stringify({ keys: [{ kty, n, e, kid, alg }] }));
-  await Deno.rename(jwks_temporary, jwks_file);
+  await replaceWhole(jwks_file, JSON.stringify({ keys: [{ kty, n, e, kid, alg }] }));
   return { key_file, jwks_file, jwk };
 }
 
@@ -182,7 +176,7 @@ export async function serveDev(
         started_ms: process.now(),
       };
       await Deno.mkdir(`${state_dir}/dev`, { recursive: true });
-      await Deno.writeTextFile(announcement, JSON.stringify(ready), { mode: 0o600 });
+      await replaceWhole(announcement, JSON.stringify(ready), 0o600);
       await onReady(ready);
     },
   });

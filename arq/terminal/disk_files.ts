@@ -1,23 +1,9 @@
 /** The files of this machine, as commands see them. Only `main.ts` and tests use it. */
 import { type Files, type FileState, type FileWriter, unlessStopped } from "./io.ts";
+import { createWhole, replaceWhole } from "./whole_file.ts";
 
 const isMissing = (error: unknown) =>
   error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
-
-/** A name that no other process can guess, and that no two of our processes share. */
-const temporaryName = (path: string) => `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
-
-async function replace(path: string, text: string, mode: number): Promise<void> {
-  const temporary = temporaryName(path);
-  try {
-    await Deno.writeTextFile(temporary, text, { createNew: true, mode });
-    await Deno.rename(temporary, path);
-  } catch (error) {
-    // The original failure is reported.
-    await Deno.remove(temporary).catch(() => {});
-    throw error;
-  }
-}
 
 async function writer(path: string, mode: number): Promise<FileWriter> {
   const file = await Deno.open(path, { createNew: true, write: true, mode });
@@ -63,12 +49,8 @@ async function realPath(path: string): Promise<string | undefined> {
 export const diskFiles: Files = {
   read: (path) => Deno.readFile(path),
   open: async (path) => (await Deno.open(path)).readable,
-  create: (path, data, mode) => {
-    const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
-    return Deno.writeFile(path, bytes, { createNew: true, mode });
-  },
-  write: (path, bytes) => Deno.writeFile(path, bytes),
-  replace,
+  create: createWhole,
+  write: replaceWhole,
   writer,
   rename: (from, to) => Deno.rename(from, to),
   remove: (path) => Deno.remove(path),
@@ -104,9 +86,9 @@ export function diskFilesUntil(signal: AbortSignal): Files {
       const bytes = await unlessStopped(signal, open(path));
       return bytes.pipeThrough(new TransformStream(), { signal });
     },
-    write: async (path, bytes) =>
+    write: async (path, data, mode) =>
       await stops(path)
-        ? await unlessStopped(signal, write(path, bytes))
-        : await write(path, bytes),
+        ? await unlessStopped(signal, write(path, data, mode))
+        : await write(path, data, mode),
   };
 }

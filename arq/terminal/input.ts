@@ -38,16 +38,16 @@ export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Prom
 }
 
 /**
- * A new file, which other users may not read. It has its name only once it is whole, on the disk: it is written beside
+ * A new file, which other users may not read unless `mode` lets them. It has its name only once it is whole, on the disk: it is written beside
  * it, and `abandon` removes it unless its content is of use. Throws `CommandError` when it cannot be created.
  */
-export async function newOutput(io: Io, file: string) {
+export async function newOutput(io: Io, file: string, mode = 0o600) {
   const path = resolvePath(io.cwd, file);
   if (await io.files.state(path) !== undefined) {
     throw cannotWrite(path, new Deno.errors.AlreadyExists());
   }
   const partial = `${path}${PARTIAL}`;
-  const writer = await io.files.writer(partial, 0o600).catch(async (error) => {
+  const writer = await io.files.writer(partial, mode).catch(async (error) => {
     if (await io.files.state(partial) === undefined) throw cannotWrite(path, error);
     const hint = "another arq is writing it; if one was killed, remove it";
     throw failed(`${partial} exists already`, hint);

@@ -47,12 +47,11 @@ export interface FileWriter {
 export interface Files {
   read(path: string): Promise<Uint8Array>;
   open(path: string): Promise<ReadableStream<Uint8Array>>;
-  /** Writes a new file with this mode. Rejects with AlreadyExists. */
+  /** Writes a new file with this mode. Others see no file or the whole one. Rejects with AlreadyExists. */
   create(path: string, data: string | Uint8Array, mode: number): Promise<void>;
-  write(path: string, bytes: Uint8Array): Promise<void>;
-  /** Writes a file with this mode as `write` does. Others see the old file or the whole new one. */
-  replace(path: string, text: string, mode: number): Promise<void>;
-  /** Begins a new file with this mode. Rejects with AlreadyExists. */
+  /** Writes or replaces a file; without a mode it keeps the old one's. Others see the old file or the whole new one. */
+  write(path: string, data: string | Uint8Array, mode?: number): Promise<void>;
+  /** For `newOutput`: begins a new file with this mode. Rejects with AlreadyExists. */
   writer(path: string, mode: number): Promise<FileWriter>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;

@@ -1,8 +1,9 @@
-// The output's backlog over a sink that is slow, takes pieces or breaks; no real stream.
+// The output's backlog over a sink that is slow, takes pieces or breaks, and files that are written as a whole.
 import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { diskIo } from "../testing/disk_io.ts";
+import { diskFiles } from "./disk_files.ts";
 import type { CommandError } from "./exit.ts";
 import { newOutput } from "./input.ts";
 import { behind, createOutput, print, resolvePath } from "./io.ts";
@@ -129,4 +130,29 @@ Deno.test("a new file has its name only once it is whole, and what a killed comm
   await whole.abandon(false);
   assert.deepEqual(await names(), ["out.ndjson"]);
   await assert.rejects(newOutput(io, "out.ndjson"), /it is there already/);
+});
+
+Deno.test("a command that is killed while it writes a file leaves the old one, or none", async () => {
+  await using folder = await temporaryFolder();
+  const child = new URL("../testing/killed_write.ts", import.meta.url).pathname;
+  const path = `${folder.path}/a`;
+  const killed = async (how: "write" | "create") => {
+    // A cache of code would be the first file above the limit.
+    const args = ["run", "-A", "--no-check", "--no-code-cache", child, how, path];
+    const { signal } = await new Deno.Command(Deno.execPath(), { args, stderr: "null" }).output();
+    assert.equal(signal, "SIGXFSZ");
+  };
+  for (const how of ["write", "create"] as const) {
+    await killed(how);
+    assert.equal(await diskFiles.state(path), undefined, how);
+  }
+  await diskFiles.create(path, "old", 0o640);
+  await assert.rejects(diskFiles.create(path, "new", 0o640), Deno.errors.AlreadyExists);
+  await killed("write");
+  assert.equal(await Deno.readTextFile(path), "old");
+  const link = `${folder.path}/link`;
+  await Deno.symlink(path, link);
+  await diskFiles.write(link, "new");
+  assert.equal(await Deno.readTextFile(path), "new");
+  assert.equal((await diskFiles.state(link))?.mode, 0o640);
 });

@@ -125,9 +125,12 @@ function chunksOf(
           if (one.piece !== "") out.enqueue({ type: "text-delta", id, delta: one.piece });
           if (one.state !== "growing") end(endOf(one));
         }
-        // A kick, or a ban.
-        end([{ type: "text-end", id }, { type: "error", errorText: "removed from the room" }]);
+        end([{ type: "text-end", id }, { type: "error", errorText: "the connection is closed" }]);
       } catch (error) {
+        const { reason = "" } = error as Partial<ArqonError>;
+        if (reason === "disconnected" || reason === "room-banned") {
+          end([{ type: "text-end", id }, { type: "error", errorText: "removed from the room" }]);
+        }
         if (is_open) out.error(error);
         is_open = false;
       }

@@ -2,7 +2,7 @@
  * `/v1/state` and `/v1/tenants/{tenant}/state` of the admin listener: lists tenants with settings, and reads or
  * replaces the whole state of a tenant in one step. It validates requests; `applies.ts` makes the step.
  */
-import { ID, list, object } from "../openapi/openapi_parts.ts";
+import { ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
@@ -15,6 +15,7 @@ import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { decodeRollout, isUnderWay, type Rollout } from "../../shared/rollout/rollout.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema_id.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/bus_schemas.ts";
 import {
   StateHook,
@@ -28,7 +29,8 @@ import { listingAnswer } from "../../shared/http1/answer.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
 import { inTurn } from "../../shared/turns/check_queue.ts";
-import type { PolicyAdminContext } from "../policy/admin_api.ts";
+import { MODULE, type PolicyAdminContext } from "../policy/admin_api.ts";
+import { readQuery } from "../admin/routing/query.ts";
 import { Policies } from "../policy/chain/chain.ts";
 import { requireMessages, settled } from "../schema/admin/admin_schemas.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_schemas.ts";
@@ -100,6 +102,13 @@ export const StateBody = z.strictObject({
 });
 type StateBody = z.output<typeof StateBody>;
 
+/** A state to check: modules may be missing here, and the sets of `schemas` are checked by themselves. */
+const CheckBody = StateBody.omit({ basis: true, schemas: true }).extend({
+  schemas: z.array(z.string().refine(isSchemaId, { error: SCHEMA_ID_RULE })).max(STAGED_SCHEMAS_MAX)
+    .default([]),
+});
+type CheckBody = z.output<typeof CheckBody>;
+
 /** Schemas for the whole bus, whose versions are already stored. */
 const BusBody = z.strictObject({ schemas: listOf("schemas", StagedSchema, "schema_id") });
 type BusBody = z.output<typeof BusBody>;
@@ -143,6 +152,25 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
       refusals: [409, 429],
       scope: "tenant-in-path",
       ...withBody(jsonBody(StateBody, readStateBody), apply),
+    },
+    "POST /v1/tenants/{tenant}/state/check": {
+      audit: { refused: "state.check" },
+      id: "checkTenantState",
+      summary: "refuses what an apply would refuse, and changes nothing",
+      answer: object({ tenant: ID }),
+      refusals: [409, 429],
+      scope: "tenant-in-path",
+      ...withBody(jsonBody(CheckBody, readStateBody), check),
+    },
+    "POST /v1/tenants/{tenant}/state/modules": {
+      audit: { refused: "state.check_module" },
+      id: "checkStateModule",
+      summary: "refuses a module that an apply could not use, and stores nothing",
+      query: [inQuery("class", "pattern of the rooms whose program it is; absent: a policy", TEXT)],
+      answer: object({ tenant: ID }),
+      refusals: [404, 413, 415, 429],
+      scope: "tenant-in-path",
+      ...withBody(MODULE, checkModule),
     },
   },
   stateRefusal,
@@ -254,6 +282,31 @@ async function apply(
   return listingAnswer(tenant, { tenant, ...now, secrets, here: { node_id, in_force, policies } });
 }
 
+async function check(
+  context: ApplyAdminContext,
+  call: AdminCall,
+  { mirror, schemas, ...wanted }: CheckBody,
+): Promise<Response> {
+  const { tenant, by } = call;
+  const { lists } = await checkState(context, call, wanted, { schemas });
+  const rules = mirror === undefined ? {} : { mirror: { rules: mirror } };
+  const planned = await context.applies.planned(tenant, { ...wanted, ...rules, ...lists }, by);
+  context.settings.require(tenant, planned);
+  return Response.json({ tenant });
+}
+
+async function checkModule(
+  { policies, documents }: ApplyAdminContext,
+  call: AdminCall,
+  bytes: Uint8Array,
+): Promise<Response> {
+  const { tenant, url } = call;
+  const { class: pattern } = readQuery(url, { class: z.string().optional() });
+  if (pattern === undefined) await inTurn(call, tenant, () => policies.check(bytes));
+  else await documents.checkModule("reducers", call, pattern, bytes);
+  return Response.json({ tenant });
+}
+
 /** Whether the tenant's budgets are in force here: their usage was read in time. */
 async function stands({ given }: ApplyAdminContext, tenant: string): Promise<boolean> {
   const standing = given.standBudgets?.(tenant) ?? Promise.resolve();
@@ -310,7 +363,12 @@ interface CheckedState {
   readonly lists: DocumentLists;
 }
 
-/** Checks the wanted state, in the tenant's turn. */
+/** What an apply stores before its state, and a check does not. */
+interface Coming {
+  readonly schemas: readonly string[];
+}
+
+/** Checks the wanted state, in the tenant's turn; with `coming`, modules that are not stored are coming, too. */
 export async function checkState(
   context: ApplyAdminContext,
   { tenant, checks, only_tenant }: Pick<AdminCall, "tenant" | "checks" | "only_tenant">,
@@ -327,11 +385,16 @@ export async function checkState(
       | "schedules"
       | "reducers"
     >,
+  coming?: Coming,
 ): Promise<CheckedState> {
   const { schemas, settings, given, documents } = context;
   const before = (await settings.read(tenant)).settings;
   requireLimits(given, { only_tenant }, before, limits);
-  const modules = await inTurn({ checks }, tenant, () => requireModules(context, policies));
+  const modules = await inTurn(
+    { checks },
+    tenant,
+    () => requireModules(context, policies, coming !== undefined),
+  );
   if (versions.length > 0) requireScope("bus", { only_tenant }, []);
   if (schemas === undefined && versions.length > 0) {
     throw new ArqonError("invalid-settings", SCHEMAS_OFF);
@@ -340,21 +403,25 @@ export async function checkState(
     const staged = new Map<string, Uint8Array>();
     for (const one of versions) staged.set(one.schema_id, await stagedBytes(schemas.store, one));
     if (mappings !== undefined) {
-      await inTurn({ checks }, tenant, () => requireMessages(schemas, mappings, staged));
+      const known = mappings.filter(({ schema_id }) => !coming?.schemas.includes(schema_id));
+      await inTurn({ checks }, tenant, () => requireMessages(schemas, known, staged));
     }
   }
-  const lists = await documents.check(tenant, { rooms, hooks, schedules, reducers });
+  const given_lists = { rooms, hooks, schedules, reducers };
+  const lists = await documents.check(tenant, given_lists, coming !== undefined);
   return { modules, lists };
 }
 
 async function requireModules(
   { policies: { registry: { store }, check } }: ApplyAdminContext,
   policies: StateBody["policies"] = [],
+  may_come: boolean,
 ): Promise<Map<string, Uint8Array>> {
   const modules = new Map<string, Uint8Array>();
   for (const { name, sha256, hooks } of policies) {
     const bytes = modules.get(sha256) ?? await store.module(sha256);
     if (bytes === undefined) {
+      if (may_come) continue;
       const detail = `${name}: module ${sha256} has not been uploaded`;
       throw new ArqonError("policy-unknown", detail);
     }

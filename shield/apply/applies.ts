@@ -96,17 +96,12 @@ export class Applies {
     by: string,
     id: string = this.#options.random(16).toHex(),
   ): Promise<StoredState> {
-    const { settings, policies } = await this.read(tenant_id);
+    const stored = await this.read(tenant_id);
+    const { settings, policies } = stored;
     if (settings.revision !== basis.settings) throw stale(changedBy(settings.settings));
     if (policies.revision !== basis.policies) throw stale(changedPolicies(policies));
     if (hasDocuments(wanted)) await this.#requireDocuments(tenant_id, basis, wanted);
-    const pending = this.#pending({ settings, policies }, wanted, by, id);
-    const is_pending = needsDecision(wanted) || hasDocuments(wanted);
-    const next = is_pending
-      ? { ...settings.settings, pending }
-      : settingsAfter(settings.settings, pending, policies.document.current.version);
-    // Refuses now what would fail after the decision.
-    if (needsDecision(wanted)) policiesAfter(policies.document, pending);
+    const { pending, is_pending, next } = this.#next(stored, wanted, by, id);
     try {
       await this.#options.settings.replace(tenant_id, next, settings.revision);
     } catch (error) {
@@ -114,6 +109,11 @@ export class Applies {
     }
     if (is_pending) await this.#require(tenant_id, pending);
     return await this.read(tenant_id);
+  }
+
+  /** The settings that would begin an apply; stores nothing. Rejects as `apply` for what cannot be put in force. */
+  async planned(tenant_id: string, wanted: Wanted, by: string): Promise<TenantSettings> {
+    return this.#next(await this.read(tenant_id), wanted, by, "0".repeat(32)).next;
   }
 
   /** Finishes the tenant's unfinished apply, if there is one, from any Shield. Rejects as the stores do. */
@@ -140,6 +140,18 @@ export class Applies {
     this.#stop();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
+  }
+
+  /** The settings that begin the apply. Throws for policies that would be refused after the decision. */
+  #next(stored: StoredState, wanted: Wanted, by: string, id: string) {
+    const { settings: { settings }, policies: { document } } = stored;
+    const pending = this.#pending(stored, wanted, by, id);
+    const is_pending = needsDecision(wanted) || hasDocuments(wanted);
+    const next: TenantSettings = is_pending
+      ? { ...settings, pending }
+      : settingsAfter(settings, pending, document.current.version);
+    if (needsDecision(wanted)) policiesAfter(document, pending);
+    return { pending, is_pending, next };
   }
 
   #pending(

@@ -52,12 +52,24 @@ export class Documents {
     return (await Promise.all(all)).flatMap((tenants) => [...tenants]);
   }
 
-  /** The wanted state of these kinds in its stored form. Rejects as `DocumentKind.check`. */
-  async check(tenant_id: string, wanted: Wanted): Promise<DocumentLists> {
+  /** The wanted state of these kinds in its stored form. Rejects, and takes `is_dry`, as `DocumentKind.check`. */
+  async check(tenant_id: string, wanted: Wanted, is_dry = false): Promise<DocumentLists> {
     return await this.#each(tenant_id, wanted, async (kind, things, name) => {
       if (kind.off !== undefined) throw new ArqonError("invalid-settings", `${name}: ${kind.off}`);
-      return await kind.check(tenant_id, things);
+      return await kind.check(tenant_id, things, is_dry);
     });
+  }
+
+  /** Rejects as `DocumentKind.checkModule`. */
+  async checkModule(
+    name: DocumentKindName,
+    ...given: Parameters<NonNullable<DocumentKind<object>["checkModule"]>>
+  ): Promise<void> {
+    const check = this.#kinds[name]?.checkModule;
+    if (check === undefined) {
+      throw new ArqonError("invalid-settings", `${name}: not on this Shield`);
+    }
+    await check.call(this.#kinds[name], ...given);
   }
 
   /** Rejects if the checked state can no longer be activated. */

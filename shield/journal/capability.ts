@@ -26,6 +26,8 @@ import {
 import type { JournalEnd, JournalPlaceText, JournalQuery } from "./admin/read.ts";
 import { ArqonError, DecodeError, type PlainEnvelope, readEnvelope } from "@arqon/proto";
 import { z } from "zod";
+import type { Settings } from "../settings/settings.ts";
+import { isDeleted } from "../../shared/records/tenant_settings.ts";
 import { isHole } from "../../shared/journal/record.ts";
 import type { JournalLine, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { readValue } from "../../shared/listeners/request_body.ts";
@@ -55,7 +57,7 @@ interface JournalStart
   readonly config: Pick<Config, "journal" | "platform" | "policy" | "limits" | "quota">;
   readonly classes: Pick<RoomClasses, "of">;
   readonly actions: NonNullable<TermsParts["actions"]>;
-  readonly settings?: TermsParts["settings"];
+  readonly settings?: Pick<Settings, "get" | "onChange">;
   /** The mirror's rules; absent: no mirror. */
   readonly mirror?: TermsParts["mirror"];
   readonly life: Pick<OwnLife, "begin" | "lives" | "node_id" | "began_ms">;
@@ -104,6 +106,13 @@ function startJournal(start: JournalStart): StartedJournal {
     },
   };
   const terms = new TermsOf(start);
+  const stop = start.settings?.onChange((tenant_id, own) => {
+    // Without a decision there is nothing to forget.
+    if (living === undefined || !isDeleted(own)) return;
+    queue.forget(tenant_id).catch((error) => {
+      log.warn("decisions about a deleted tenant stay in the journal", { tenant_id, error });
+    });
+  });
   return {
     journal: new Journal({ rules, classes, queue: first_writes, terms, now }),
     admin: { place, node_id, log },
@@ -112,6 +121,7 @@ function startJournal(start: JournalStart): StartedJournal {
       terms.renew();
     },
     async close() {
+      stop?.();
       const is_whole = await queue.close(CLOSE_MS);
       living?.end(is_whole);
       await place.close();

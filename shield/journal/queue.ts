@@ -36,7 +36,7 @@ const SERIES_MAX = 16_384;
 export interface QueueOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly owner: Omit<BlockOwner, "tenant">;
   /** The store and the users' keys; asked for again after a failure. */
-  readonly store: () => Promise<Pick<BlockStore, "append">>;
+  readonly store: () => Promise<Pick<BlockStore, "append" | "newest" | "remove">>;
   readonly keys: () => Promise<Pick<UserKeys, "forWriting">>;
   readonly queue_bytes: number;
   readonly flush_ms: number;
@@ -57,6 +57,8 @@ interface Block {
   bytes: number;
   /** The number of its first record, once it is full. */
   first: number;
+  /** The last attempt to store it. */
+  append?: Promise<void>;
 }
 
 /** Gaps that no block has reported yet. */
@@ -151,6 +153,26 @@ export class JournalQueue {
     return this.#waiting.size === 0 && this.#gaps.size === 0;
   }
 
+  /** Drops a deleted tenant's decisions, and removes the blocks of this Shield. Rejects as the store does. */
+  async forget(tenant_id: string): Promise<void> {
+    const own = [...this.#waiting].filter((block) => block.tenant_id === tenant_id);
+    for (const block of own) {
+      this.#waiting.delete(block);
+      this.#shares.add(tenant_id, -block.bytes);
+    }
+    for (const tenants of this.#open.values()) tenants.delete(tenant_id);
+    this.#full = this.#full.filter((block) => block.tenant_id !== tenant_id);
+    for (const [key, gap] of [...this.#gaps]) {
+      if (gap.tenant_id === tenant_id) this.#gaps.delete(key);
+    }
+    // A block that is being stored would follow the removal; one that is refused is not tried again.
+    await Promise.allSettled(own.map(({ append }) => append));
+    const store = await this.#options.store();
+    const { node } = this.#options.owner;
+    const newest = await store.newest(tenant_id, node);
+    if (newest !== undefined) await store.remove(tenant_id, node, newest.cursor + 1);
+  }
+
   #block(tenant_id: string, keeping: JournalKeeping): Block {
     let tenants = this.#open.get(keeping);
     if (tenants === undefined) this.#open.set(keeping, tenants = new Map());
@@ -239,14 +261,18 @@ export class JournalQueue {
         const steps = builder.close({ ...owner, tenant: tenant_id }, place, holes, user_keys);
         const payload = await this.#inSlices(steps);
         const block_of = { tenant_id, node_id: owner.node, ttl_seconds, max_bytes, payload, id };
-        await (await store()).append(block_of);
+        const there = await store();
+        // Its tenant may have been deleted meanwhile.
+        if (!this.#waiting.has(block)) return;
+        await (block.append = there.append(block_of));
+        if (!this.#waiting.delete(block)) return;
         series.number++;
         totals.records.stored += builder.records;
         totals.bytes += payload.length;
         this.#shares.add(tenant_id, -block.bytes);
-        this.#waiting.delete(block);
         return;
       } catch (error) {
+        if (!this.#waiting.has(block)) return;
         const pause_ms = pauses_ms[attempt];
         const is_empty = builder.records === 0;
         const is_final = is_empty || isFinalRefusal(error);

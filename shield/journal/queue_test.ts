@@ -8,7 +8,7 @@ import { StorageFull } from "../../shared/spine/contract/write_errors.ts";
 import { ClosedBlock } from "../../shared/journal/block.ts";
 import { ended } from "../../shared/journal/testing/blocks.ts";
 import { isHole, type JournalEntry, type JournalLine } from "../../shared/journal/record.ts";
-import type { BlockAppend } from "../../shared/spine/contract/block_store.ts";
+import type { BlockAppend, BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { until } from "../../shared/testing/until.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { JournalQueue, JournalTotals, type QueueOptions } from "./queue.ts";
@@ -25,10 +25,16 @@ const entry = (user: string, change: Partial<JournalEntry> = {}): JournalEntry =
 });
 
 /** A store that keeps blocks; while `fails` is set it rejects with that error. */
-function testQueue(more: Partial<QueueOptions> = {}) {
+function testQueue({ append, ...more }: Partial<QueueOptions & Pick<BlockStore, "append">> = {}) {
   const stored: BlockAppend[] = [];
-  const state: { fails: unknown; times: number; asked: number } = {
+  const state: {
+    fails: unknown;
+    times: number;
+    asked: number;
+    hung: PromiseWithResolvers<void> | undefined;
+  } = {
     fails: undefined,
+    hung: undefined,
     times: Infinity,
     asked: 0,
   };
@@ -38,10 +44,23 @@ function testQueue(more: Partial<QueueOptions> = {}) {
     owner: { node: "s1", meter_version: 5, fuel_limit: 10_000, chain_fuel_limit: 20_000 },
     store: () =>
       Promise.resolve({
-        append: (block) => {
+        append: append ?? ((block) => {
           state.asked++;
           if (state.fails !== undefined && state.times-- > 0) return Promise.reject(state.fails);
           stored.push(block);
+          return state.hung?.promise ?? Promise.resolve();
+        }),
+        newest: (tenant) => {
+          const cursor = stored.findLastIndex(({ tenant_id }) => tenant_id === tenant) + 1;
+          const there = { cursor, node_id: "s1", time_ms: NOW_MS, payload: new Uint8Array() };
+          return Promise.resolve(cursor === 0 ? undefined : there);
+        },
+        remove: (tenant, node, below) => {
+          assert.equal(node, "s1");
+          const left = stored.filter(({ tenant_id }, at) =>
+            tenant_id !== tenant || at + 1 >= below
+          );
+          stored.splice(0, Infinity, ...left);
           return Promise.resolve();
         },
       }),
@@ -76,6 +95,37 @@ Deno.test("journal: decisions are stored once, by tenant, each with its own numb
   assert.deepEqual(new Set(stored.map(({ tenant_id }) => tenant_id)), new Set(["acme", "globex"]));
   assert(stored.every((block) => block.ttl_seconds === 60 && block.max_bytes === 1_000_000));
   assert.deepEqual([totals.records, queue.bytes], [{ stored: 100, lost: 0 }, 0]);
+});
+
+Deno.test("journal: nothing of a deleted tenant follows its deletion, however slow the store is", async () => {
+  const { queue, stored, state, all, totals } = testQueue({ pauses_ms: [1, 60_000] });
+  const hung = state.hung = Promise.withResolvers<void>();
+  queue.write("acme", KEEPING, entry("under way"));
+  await until("it is being stored", () => stored.length === 1);
+  queue.write("acme", KEEPING, entry("full"));
+  await until("it waits behind that", () => state.asked === 1);
+  queue.write("acme", { ...KEEPING }, entry("open"));
+  queue.write("globex", KEEPING, entry("other"));
+  const forgotten = queue.forget("acme");
+  state.hung = undefined;
+  hung.resolve();
+  await forgotten;
+  queue.write("acme", KEEPING, entry("later"));
+  await queue.close(5_000);
+  const left = all().map((line) => isHole(line) ? "hole" : line.sender?.user);
+  assert.deepEqual([left.toSorted(), queue.bytes], [["later", "other"], 0]);
+  assert.deepEqual(totals.records, { stored: 2, lost: 0 });
+});
+
+Deno.test("journal: a deleted tenant's block is not tried again", async () => {
+  const { queue, stored, state } = testQueue({ pauses_ms: [60_000] });
+  state.fails = new ArqonError("log-unavailable");
+  queue.write("acme", KEEPING, entry("ann"));
+  await until("it is refused", () => state.asked === 1);
+  await queue.forget("acme");
+  state.fails = undefined;
+  await queue.close(1);
+  assert.deepEqual([stored, queue.bytes, queue.sure_ms], [[], 0, NOW_MS]);
 });
 
 Deno.test("journal: decisions beyond the queue's limit are one gap, which the next block reports", async () => {
@@ -154,7 +204,7 @@ Deno.test("journal: a tenant whose blocks are refused repeatedly takes no space 
     if (block.tenant_id === "held") await held.promise;
     stored.push(block);
   };
-  const { queue } = testQueue({ store: () => Promise.resolve({ append }), pauses_ms: [] });
+  const { queue } = testQueue({ append, pauses_ms: [] });
   for (let n = 0; n < 8; n++) {
     queue.write("held", { ...KEEPING, ttl_seconds: 60 + n }, entry("ann"));
   }
@@ -221,13 +271,10 @@ Deno.test("journal: a block whose answer was lost is retried, and stored once", 
   });
   let lost = 2;
   const { queue, totals } = testQueue({
-    store: () =>
-      Promise.resolve({
-        async append(block) {
-          await store.append(block);
-          if (lost-- > 0) throw new ArqonError("spine-unavailable", "timeout");
-        },
-      }),
+    async append(block) {
+      await store.append(block);
+      if (lost-- > 0) throw new ArqonError("spine-unavailable", "timeout");
+    },
   });
   for (const user of ["ann", "bob"]) {
     queue.write("acme", KEEPING, entry(user));
@@ -287,7 +334,7 @@ Deno.test("journal: while the store hangs, gaps of many tenants wait without gro
   const hanging = Promise.withResolvers<void>();
   const { queue, totals } = testQueue({
     queue_bytes: 1,
-    store: () => Promise.resolve({ append: () => (appends++, hanging.promise) }),
+    append: () => (appends++, hanging.promise),
   });
   const miss = () => {
     for (let n = 0; n < 20; n++) queue.write(`t${n}`, KEEPING, entry("ann"));

@@ -233,6 +233,10 @@ export class JournalKeys implements UserKeys {
       if (this.#monotonic_ms() < this.#full_until_ms) {
         throw new StorageFull("it was full recently");
       }
+      // After an interruption the watch may not have reported it yet.
+      const notice = place("e", period, tenant_id, handle);
+      const notified = await bucket.get(notice);
+      if (notified !== undefined) this.#forget(notice, notified.value);
       if (!this.#named.has(period)) await bucket.put(["p", period], new Uint8Array(0));
       this.#named.add(period);
       const made = madeKey(period);

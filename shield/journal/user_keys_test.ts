@@ -16,7 +16,7 @@ const log = QUIET;
 interface Bed {
   readonly bucket: KeyValue;
   /** The keys of another Shield. */
-  shield(keys_max?: number): Promise<JournalKeys>;
+  shield(keys_max?: number, passes?: () => boolean): Promise<JournalKeys>;
   /** Time that passes; the wall clocks are ahead of it by `ahead_ms`. */
   now_ms: number;
   ahead_ms: number;
@@ -38,12 +38,18 @@ function onBoth(name: string, run: (bed: Bed) => Promise<void>): void {
       now_ms: Date.now(),
       ahead_ms: 0,
       bucket: await (await open()).keyValue(JOURNAL_KEYS_BUCKET),
-      async shield(keys_max = 100) {
+      async shield(keys_max = 100, passes = () => true) {
         const spine = await open();
-        const bucket = await spine.keyValue(JOURNAL_KEYS_BUCKET);
+        const opened = await spine.keyValue(JOURNAL_KEYS_BUCKET);
+        const { watch } = opened;
+        const bucket: KeyValue = Object.assign(opened, {
+          watch: (...[prefix, onChange, options]: Parameters<KeyValue["watch"]>) =>
+            watch.call(opened, prefix, (change) => passes() && onChange(change), options),
+        });
         const now = () => bed.now_ms + bed.ahead_ms;
         const clocks = { now, monotonic_ms: () => bed.now_ms };
         const keys = new JournalKeys({ bucket, spine, log, ...clocks, keys_max });
+        Reflect.deleteProperty(bucket, "watch");
         all.push(keys);
         return keys;
       },
@@ -120,8 +126,8 @@ onBoth(
     const two = await bed.shield();
     const recorded_ms = bed.now_ms;
     bed.now_ms += 10;
-    const opened = async (keys: JournalKeys, since_ms?: number) => {
-      const [key] = await keys.forWriting("acme", ["ann"], since_ms);
+    const opened = async (keys: JournalKeys, since_ms: number, user = "ann") => {
+      const [key] = await keys.forWriting("acme", [user], since_ms);
       const [read] = await (await bed.shield()).forReading("acme", [key!.id]);
       return read !== undefined;
     };
@@ -134,6 +140,15 @@ onBoth(
       const [bob] = await keys.forWriting("acme", ["bob"], recorded_ms);
       assert.ok((await keys.forReading("acme", [bob!.id]))[0], "another user is not erased");
     }
+    let is_cut = false;
+    const cut = await bed.shield(100, () => !is_cut);
+    await until("it receives erasures", async () => {
+      await one.erase("acme", "cid");
+      return !await opened(cut, recorded_ms, "cid");
+    });
+    is_cut = true;
+    await one.erase("acme", "dan");
+    assert.ok(!await opened(cut, recorded_ms, "dan"), "one that it has not received");
     const late = await bed.shield();
     assert.ok(await opened(late, bed.now_ms), "an old erasure does not apply now");
   },

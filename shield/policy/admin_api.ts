@@ -100,7 +100,7 @@ export interface PolicyAdminContext extends Pick<Env, "log" | "now"> {
 }
 
 /** The body of an upload: a module. */
-const MODULE: RouteBody<PolicyAdminContext, Uint8Array> = {
+export const MODULE: RouteBody<unknown, Uint8Array> = {
   type: "application/wasm",
   schema: { type: "string", format: "binary" },
   async read(request) {

@@ -255,14 +255,18 @@ async function change(
   });
 }
 
-async function checkedModule(
-  { check }: ReducerAdminContext,
-  { checks }: AdminCall,
-  { tenant, entry }: Named,
+/** The class of a module that may be deployed to it. */
+export async function requireModule(
+  context: ReducerAdminContext,
+  call: AdminCall,
   bytes: Uint8Array,
-): Promise<void> {
+): Promise<Named> {
+  const one = namedIn(context, call);
+  await context.requireBudget(one.tenant);
+  const { memory_limit_pages } = one.entry;
   try {
-    await inTurn({ checks }, tenant, () => check(bytes, entry.memory_limit_pages));
+    await inTurn(call, one.tenant, () => context.check(bytes, memory_limit_pages));
+    return one;
   } catch (error) {
     if (!(error instanceof PolicyModuleError)) throw error;
     const detail = `the module is refused (${error.reason}): ${error.message}`;
@@ -311,9 +315,7 @@ async function deploy(
 ): Promise<Response> {
   const { log, now, node_id } = context;
   const { tenant, by } = call;
-  const one = namedIn(context, call);
-  await context.requireBudget(tenant);
-  await checkedModule(context, call, one, bytes);
+  const one = await requireModule(context, call, bytes);
   const module = await sha256Hex(bytes);
   await store(context, call, one, { module, bytes });
   const changed = await change(context, call, one, (before) => {
@@ -345,13 +347,11 @@ async function storeModule(
   call: AdminCall,
   bytes: Uint8Array,
 ): Promise<Response> {
-  const one = namedIn(withOwn(context, call.tenant, []), call);
-  await context.requireBudget(call.tenant);
+  const one = await requireModule(withOwn(context, call.tenant, []), call, bytes);
   const module = await sha256Hex(bytes);
   if (module !== call.names["module"]) {
     throw new ArqonError("invalid-settings", `the path names another module than ${module}`);
   }
-  await checkedModule(context, call, one, bytes);
   await store(context, call, one, { module, bytes });
   const { tenant } = call;
   const { node_id } = context;

@@ -10,7 +10,8 @@ import {
   withModule,
 } from "../../shared/records/reducer_deployment.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
-import { deployed, deployedClasses, namedClass, withOwn } from "./api.ts";
+import { deployed, deployedClasses, namedClass, requireModule, withOwn } from "./api.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import type { ReducerAdminContext } from "./api.ts";
 import { StateReducer } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind, ItemWrite, Writing } from "../settings/document_kinds.ts";
@@ -52,13 +53,17 @@ class ReducersKind implements DocumentKind<StateReducer> {
     return found;
   }
 
-  async check(tenant_id: string, wanted: readonly StateReducer[]): Promise<StateReducer[]> {
-    await this.require(tenant_id, wanted);
+  async check(tenant_id: string, wanted: readonly StateReducer[], is_dry?: boolean) {
+    await this.require(tenant_id, wanted, is_dry);
     return [...wanted];
   }
 
   /** Throws for a class without a reducer, and for a module that is not stored for it. */
-  async require(tenant_id: string, wanted: readonly StateReducer[]): Promise<void> {
+  async checkModule(call: AdminCall, pattern: string, bytes: Uint8Array): Promise<void> {
+    await requireModule(this.#context, { ...call, names: { class: pattern } }, bytes);
+  }
+
+  async require(tenant_id: string, wanted: readonly StateReducer[], is_dry = false): Promise<void> {
     for (const { class: pattern, sha256 } of wanted) {
       await slice(tenant_id);
       const one = namedClass(this.#context, tenant_id, pattern);
@@ -67,7 +72,7 @@ class ReducersKind implements DocumentKind<StateReducer> {
         throw new ArqonError("invalid-settings", detail);
       }
       const { deployment: { modules } } = await deployed(this.#context, one);
-      if (modules.includes(sha256)) continue;
+      if (is_dry || modules.includes(sha256)) continue;
       const detail = `reducers: module ${sha256} is not stored for ${pattern}; upload it first`;
       throw new ArqonError("invalid-settings", detail);
     }

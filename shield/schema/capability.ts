@@ -380,7 +380,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
     audit: { refused: "schema.check" },
     id: "checkSchema",
     summary: "checks a version as a registration would, without storing it",
-    query: [COMPATIBILITY],
+    query: [COMPATIBILITY, inQuery("messages", "messages that mappings will name", TEXT)],
     answer: object({ schema_id: TEXT, compatible: BOOLEAN, findings: list(OBJECT) }),
     refusals: [409],
     ...of("bus", checkSchema, SET),

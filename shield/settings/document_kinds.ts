@@ -3,6 +3,7 @@
  * an apply of a tenant's whole state calls them.
  */
 import type { z } from "zod";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import type { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 
 /** Writes one item by compare-and-set with what was read; undefined: the item is as wanted. */
@@ -30,7 +31,9 @@ export interface DocumentKind<Thing> {
   /** Tenants with items of this kind. */
   tenants(): Promise<Iterable<string>>;
   /** The items to store. Throws `invalid-settings` for an invalid item, `settings-conflict` for too many. */
-  check(tenant_id: string, wanted: readonly Thing[]): Promise<Thing[]>;
+  check(tenant_id: string, wanted: readonly Thing[], is_dry?: boolean): Promise<Thing[]>;
+  /** Throws if the module of a thing cannot be stored. A `check` that `is_dry` takes every module as stored. */
+  checkModule?(call: AdminCall, name: string, bytes: Uint8Array): Promise<void>;
   /** Throws if checked items can no longer be activated. */
   require?(tenant_id: string, wanted: readonly Thing[]): Promise<void>;
   write(writing: Writing, wanted: readonly Thing[]): Promise<void>;

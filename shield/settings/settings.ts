@@ -141,7 +141,7 @@ export class Settings {
         by,
         changed_ms: this.#options.now(),
       };
-      const revision = await mayLose(this.#write(tenant_id, settings, stored.revision));
+      const revision = await mayLose(this.replace(tenant_id, settings, stored.revision));
       return { settings, revision };
     }, {
       overtaken: (attempts) =>
@@ -160,7 +160,7 @@ export class Settings {
       throw new ArqonError("settings-conflict", "they are readable; nothing was reset");
     }
     const settings = { ...emptySettings(), version: 1, by, changed_ms: this.#options.now() };
-    const write = () => this.#write(tenant_id, settings, entry.revision);
+    const write = () => this.replace(tenant_id, settings, entry.revision);
     const revision = await changeDocument((mayLose) => mayLose(write()), {
       attempts: 1,
       overtaken: () => new ArqonError("settings-conflict", "they were changed concurrently"),
@@ -177,8 +177,16 @@ export class Settings {
   /**
    * Writes the document unchanged; resolves to the new revision. Rejects with `version-conflict`, `invalid-settings`.
    */
-  replace(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
-    return this.#write(tenant_id, settings, revision);
+  async replace(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
+    return await this.#bucket.update([tenant_id], this.require(tenant_id, settings), revision);
+  }
+
+  /** Throws `invalid-settings` for a document that `replace` would refuse; gives its stored form. */
+  require(tenant_id: string, settings: TenantSettings): Uint8Array {
+    const bytes = encodeSettings(settings);
+    const decoded = this.#decode(tenant_id, bytes);
+    if ("problem" in decoded) throw new ArqonError("invalid-settings", decoded.problem);
+    return bytes;
   }
 
   /** Numbers for metrics and `/v1/status`. */
@@ -219,14 +227,6 @@ export class Settings {
     const decoded = decodeSettings(tenant_id, value);
     if ("settings" in decoded) this.#last = { tenant_id, value, ...decoded };
     return decoded;
-  }
-
-  /** The new revision. Rejects with `version-conflict` after a conflict. */
-  async #write(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
-    const bytes = encodeSettings(settings);
-    const decoded = this.#decode(tenant_id, bytes);
-    if ("problem" in decoded) throw new ArqonError("invalid-settings", decoded.problem);
-    return await this.#bucket.update([tenant_id], bytes, revision);
   }
 
   /** False when the change could not be applied. */

@@ -108,6 +108,17 @@ function tupleProblem(node: ts.Node): string | undefined {
   return is_tuple ? "declare each name by itself" : undefined;
 }
 
+const WHOLE = ["arq/terminal/whole_file.ts", "arq/terminal/input.ts", "arq/terminal/disk_files.ts"];
+const WRITES = /^Deno\.(?:writeTextFile|writeFile|create|link|rename)$|\bfiles\.(?:writer|rename)$/;
+
+/** A file of `arq` that is written under its final name; a killed command would leave a part of it. */
+function writeProblem(path: string, node: ts.Node): string | undefined {
+  if (!path.startsWith("arq/") || isTestCode(path) || WHOLE.includes(path)) return undefined;
+  return ts.isCallExpression(node) && WRITES.test(node.expression.getText())
+    ? "write files with `files.write` and `files.create`, `newOutput`, or terminal/whole_file.ts"
+    : undefined;
+}
+
 const isDocumented = (node: ts.Node) => ts.getJSDocCommentsAndTags(node).some(ts.isJSDoc);
 
 /** The names that `export { a, b }` without `from` exports. */
@@ -165,6 +176,7 @@ export function checkTypeScript(
         lengthProblem(node),
         spreadProblem(node),
         tupleProblem(node),
+        writeProblem(path, node),
         isSkip(node, in_test) ? "no test is left out or run alone" : undefined,
         of_tests ? sleepProblem(path, node) : undefined,
       ];

@@ -66,6 +66,16 @@ Deno.test("names that are declared as a tuple are reported, and those of a loop 
   assert.deepEqual(messages(opening + text), ["2: declare each name by itself"]);
 });
 
+Deno.test("a file of arq that is written in another way than as a whole is reported", () => {
+  for (const call of ["Deno.writeFile(a, b)", "io.files.writer(a, 0o644)"]) {
+    const text = `${opening}await ${call};\n`;
+    assert.match(messages(text, "arq/a/b.ts").join(), /^2: write files with `files\.write`/);
+    for (const path of ["arq/terminal/whole_file.ts", "arq/a/b_test.ts", "shared/b.ts"]) {
+      assert.deepEqual(messages(text, path), []);
+    }
+  }
+});
+
 Deno.test("braces in strings, templates and comments do not confuse the measure", () => {
   const text = `${opening}function f() {\n  return "{" + \`\${"{"}\` + /[{]/.source; // {\n}\n`;
   assert.deepEqual(messages(text), []);

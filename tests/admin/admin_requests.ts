@@ -52,6 +52,7 @@ function policies(module: Uint8Array<ArrayBuffer>, sha256: string): Row[] {
   const named = (tenant: string) => ({ tenant });
   return [
     ["PUT /v1/policies/modules", module],
+    ["POST /v1/tenants/TENANT/state/modules", module],
     [
       "POST /v1/policies/deploy",
       (tenant) => ({ tenant, name: "words", sha256, room: "worded" }),
@@ -129,6 +130,7 @@ function settings(): Row[] {
     }),
     // No plan was made on that revision.
     [`PUT ${tenant}/state`, { basis }, 409],
+    [`POST ${tenant}/state/check`, { mirror: [] }],
   ];
 }
 

@@ -80,8 +80,8 @@ const tracedBy = ({ row, trace }: Way, { place }: Sent) =>
 /** docs/proof.md, "Receipts": "(any value)". */
 const receiptBy = ({ row }: Way) => row.proof === "receipt" ? WITH_RECEIPT : undefined;
 /** Both as a member of a JSON message. */
-const headersIn = (way: Way, one: Sent) => {
-  const headers = { ...tracedBy(way, one), ...receiptBy(way) };
+const headersIn = (way: Way, traced: ReturnType<typeof tracedBy>) => {
+  const headers = { ...traced, ...receiptBy(way) };
   return Object.keys(headers).length === 0 ? {} : { headers };
 };
 const idOf = ({ message_id }: Sent) => message_id === undefined ? {} : { message_id };
@@ -108,7 +108,7 @@ async function text(way: Way, sign?: (one: Sent) => Promise<object>): Promise<So
         const more = {
           ...form(row),
           ...idOf(one),
-          ...headersIn(way, one),
+          ...headersIn(way, tracedBy(way, one)),
           ...await sign?.(one),
         };
         return refusal(await client.pub(room, one.data, more));
@@ -191,9 +191,13 @@ function http(way: Way): Source {
     ...nothing,
     publish: (messages) =>
       oneByOne(messages, async (one) => {
-        const more = { ...form(row), ...idOf(one), ...headersIn(way, one) };
-        const message = { type: "t", data: one.data, ...more };
-        const { status, body } = await peer.call("POST", `rooms/${room}/messages`, message);
+        // docs/http-api.md: "A request's `traceparent` is the message's"; some have it in the message instead.
+        const traced = tracedBy(way, one);
+        const is_of_request = isOdd(one.place);
+        const in_message = headersIn(way, is_of_request ? undefined : traced);
+        const message = { type: "t", data: one.data, ...form(row), ...idOf(one), ...in_message };
+        const asked = is_of_request ? traced : undefined;
+        const { status, body } = await peer.call("POST", `rooms/${room}/messages`, message, asked);
         return refusal(status === 200 ? body : { code: status, reason: body.reason });
       }),
   };
@@ -231,7 +235,7 @@ function batch(way: Way): Source {
         data: one.data,
         ...form(row),
         ...idOf(one),
-        ...headersIn(way, one),
+        ...headersIn(way, tracedBy(way, one)),
       }));
       const { status, body } = await peer.call("POST", "messages", { messages: list });
       if (status !== 200) throw new Error(`the batch: ${status} ${JSON.stringify(body)}`);

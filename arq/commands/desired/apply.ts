@@ -5,8 +5,7 @@
  */
 import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { membersOf } from "../../answers/policy_text.ts";
-import { reducerModulePath } from "../../desired/export_text.ts";
-import { type Desired, type Kind, KINDS, type State } from "../../desired/form.ts";
+import type { Desired } from "../../desired/form.ts";
 import { decodePlan, type PlanBasis } from "../../desired/plan_file.ts";
 import { changesText, notesText } from "../../desired/plan_text.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
@@ -16,6 +15,7 @@ import { statePath } from "./live_state.ts";
 import { appliedOf, checksText, compare, compareBus, othersText, readBusFolder } from "./plan.ts";
 import type { Compared } from "./plan.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
+import { changedLists, newModules } from "./request.ts";
 import { schemaPath } from "../schema/schema_push.ts";
 import { requireFree, rolloutPath, takeBack, watchRollout } from "./rollout.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -64,34 +64,28 @@ interface Applying {
   readonly compared: Compared;
 }
 
-/** Uploads the modules that the bus does not have yet. */
-async function uploadModules({ admin, desired, compared }: Applying): Promise<void> {
-  const { tenant, modules } = desired;
-  const { live, wanted } = compared;
-  const content_type = "application/wasm";
-  const put = async (path: string, sha256: string) => {
-    const body = modules.get(sha256);
-    if (body !== undefined) await admin.ask({ method: "PUT", path, body, content_type });
-  };
-  const there = new Set((live.state.policies ?? []).map(({ sha256 }) => sha256));
-  const named = new Set((wanted.policies ?? []).map(({ sha256 }) => sha256));
-  for (const sha256 of named) {
-    if (!there.has(sha256)) await put("/v1/policies/modules", sha256);
-  }
-  // Modules of classes are stored for their class.
-  const deployed = new Set((live.state.reducers ?? []).map((one) => `${one.class} ${one.sha256}`));
-  for (const one of wanted.reducers ?? []) {
-    if (deployed.has(`${one.class} ${one.sha256}`)) continue;
-    await put(reducerModulePath(tenant, one), one.sha256);
-  }
-}
-
 /** A stored version, which comes into force with the apply that names it. */
 interface StagedSchema {
   readonly schema_id: string;
   readonly version: number;
   readonly sha256: string;
   readonly compatibility?: string;
+}
+
+/** Uploads the modules that the bus does not have yet. */
+async function uploadModules({ admin, desired, compared }: Applying): Promise<void> {
+  for (const { body, upload } of newModules(desired, compared)) {
+    await admin.ask({ method: "PUT", path: upload, body, content_type: "application/wasm" });
+  }
+}
+
+/** The request that makes the changes. */
+function applyBody(
+  { wanted, changes, basis }: Compared,
+  schemas: readonly StagedSchema[] = [],
+): string {
+  const lists = changedLists(wanted, changes);
+  return JSON.stringify({ basis, ...lists, ...(schemas.length === 0 ? {} : { schemas }) });
 }
 
 /** Stores the changed schemas. Rejects when a new version appeared since the comparison. */
@@ -119,32 +113,11 @@ async function stageSchemas({ admin, desired, compared }: Applying): Promise<Sta
   return staged;
 }
 
-/** The changed kinds, in the form of the bus's requests. */
-function bodyOf(
-  { wanted, changes, basis }: Compared,
-  schemas: readonly StagedSchema[] = [],
-): string {
-  const isChanged = (kind: Kind) => changes.some((one) => one.kind === kind);
-  const changed = KINDS.filter((kind) =>
-    kind !== "schemas" && isChanged(kind) ||
-    // Other classes of rooms may leave none with their reducer.
-    kind === "reducers" && wanted.reducers !== undefined && isChanged("rooms")
-  );
-  const lists = Object.fromEntries(changed.map((kind) => [kind, listOfKind(wanted, kind)]));
-  return JSON.stringify({ basis, ...lists, ...(schemas.length === 0 ? {} : { schemas }) });
-}
-
-/** A list in the form of requests: text that is JSON in a file is a value there. */
-function listOfKind(wanted: State, kind: Kind): readonly unknown[] | undefined {
-  if (kind !== "schedules") return wanted[kind];
-  return wanted.schedules?.map((one) => ({ ...one, message: JSON.parse(one.message) }));
-}
-
 /** Makes the changes of a tenant's folder in one step. Rejects as `Admin.ask` does. */
 async function make(applying: Applying): Promise<Record<string, unknown>> {
   const { admin, desired, compared } = applying;
   await uploadModules(applying);
-  const body = bodyOf(compared, await stageSchemas(applying));
+  const body = applyBody(compared, await stageSchemas(applying));
   return await admin.ask({ method: "PUT", path: statePath(desired.tenant), body });
 }
 
@@ -171,7 +144,7 @@ async function rollOut(applying: Applying, flags: Flags): Promise<number> {
   await uploadModules(applying);
   const staged = await stageSchemas(applying);
   const body = JSON.stringify({
-    ...JSON.parse(bodyOf(compared, staged)),
+    ...JSON.parse(applyBody(compared, staged)),
     canary: flags.canary,
     for_ms: (flags.for ?? HOLD_SECONDS) * 1_000,
     abort_if: flags.abortIf ?? [],

@@ -5,6 +5,7 @@ import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { type Ask, asker } from "../../../tests/rollout_traffic.ts";
 import { filesOf } from "../../testing/folder_files.ts";
 import { edit, folderWith } from "../../testing/disk_io.ts";
+import { binary } from "../../../shield/policy/testing/guests.ts";
 import { localArq } from "../../testing/local_arq.ts";
 import { reducedRooms, reducerFile } from "../../../shared/testing/reducers.ts";
 
@@ -168,7 +169,14 @@ Deno.test("reducers of an apply are those of the classes that it puts in force",
   assert.match(await arq(0, "room", "class", "list"), /count-\*.*config/);
 });
 
-Deno.test("an invalid state is refused before any change, and a finished schedule is no change", async () => {
+/** Its hooks can be read without a bus, which refuses its import. */
+const UNKNOWN_IMPORT = binary(`(module (import "env" "nothing" (func)) (memory (export "memory") 1)
+  (func (export "arqon_on_message") (result i32) i32.const 0))`);
+
+const MAPPING =
+  '[[mappings]]\nsubject = "in.t.default.r.news"\nschema_id = "news"\nmessage = "Nws"\n';
+
+Deno.test("an invalid state is refused by plan as by apply, and a finished schedule is no change", async () => {
   await using bus = await startLocalBus(CONFIG);
   const cases: [RegExp, string][] = [
     [/fixed is in the configuration/, '[[hooks]]\nid = "fixed"\nurl = "https://a.example.com/"\n'],
@@ -182,14 +190,33 @@ Deno.test("an invalid state is refused before any change, and a finished schedul
       /schedules: x: .*op is set by the schedule/,
       `[[schedules]]\nid = "x"\nroom = "r"\nmessage = '{"op":"sub"}'\nevery_ms = 5000\n`,
     ],
+    [
+      /schedules: x: .*priority/,
+      `[[schedules]]\nid = "x"\nroom = "r"\nmessage = '{"priority":"high"}'\nevery_ms = 5000\n`,
+    ],
+    [/\[quota\] is not in/, '[[quotas]]\nunit = "messages"\nper_second = 10\n'],
+    [
+      /\[usage\] enabled is not/,
+      '[[budgets]]\nper = "day"\nunit = "fuel"\nlimit = 1\naction = "warn"\n',
+    ],
+    [/"news"/, MAPPING],
+    [/news: .*Nws/, `${MAPPING}[[schemas]]\nid = "news"\nset = "news.proto"\n`],
+    [/the module is refused/, '[[reducers]]\nclass = "count-*"\nmodule = "bad.wasm"\n'],
+    [/./, '[[policies]]\nname = "p"\nmodule = "bad.wasm"\n'],
     [/no class of rooms/, '[[reducers]]\nclass = "chat-*"\nmodule = "m.wasm"\n'],
   ];
   const mirror = '[[mirror]]\nprefix = "in.t.default.*"\npercent = 0.5\n';
   for (const [refusal, text] of cases) {
     await using folder = await folderWith({ "a.toml": `tenant = "default"\n${mirror}${text}` });
     await Deno.copyFile(reducerFile("counter"), `${folder.path}/m.wasm`);
+    await Deno.writeFile(`${folder.path}/bad.wasm`, UNKNOWN_IMPORT);
+    await Deno.writeTextFile(`${folder.path}/news.proto`, 'syntax = "proto3";\nmessage News {}\n');
     const arq = await localArq(bus, folder.path);
-    assert.match(await arq(1, "apply", "."), refusal);
+    const planned = await arq(1, "plan", ".");
+    const [, words = ""] = /^(?:the bus refuses it|arq): (.*)$/m.exec(planned) ?? [];
+    assert.match(words, refusal, planned);
+    const refused = await arq(1, "apply", ".");
+    assert.ok(refused.includes(words), `${refused}\ninstead of ${words}`);
     assert.match(await arq(0, "mirror", "list"), /no mirror rules/);
   }
   const over = `[[schedules]]\nid = "x"\nroom = "r"\nmessage = "{}"\nat_ms = 5\n`;

@@ -16,11 +16,13 @@ import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { writeOutput } from "../../terminal/input.ts";
 import { consequences, consequencesText } from "./consequences.ts";
 import { type LastChange, type LiveState, readLive, tenantsOf } from "./live_state.ts";
+import { refusalOf, unlessOlder } from "./request.ts";
 import { rolloutsAbout } from "./rollout.ts";
 import { BUS_FILE, isBusFolder, readFolder } from "./read_folder.ts";
 import { schemaPath } from "../schema/schema_push.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ArqonError } from "@arqon/proto";
+import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import type { TenantBudget } from "../../../shared/config/schema_usage.ts";
 import { nameOf, periodAt } from "../../../shared/usage/budget.ts";
 import { DEFAULT_TENANT } from "../../replay/bus_replay.ts";
@@ -138,21 +140,29 @@ function driftText(drift: Drift | undefined): string {
     lastText("mappings, rooms, mirror, limits and signatures", drift.settings);
 }
 
+/** Names of messages in one request, so that its head stays short. */
+const NAMES_MAX = 16;
+
 async function checkSchema(
   admin: Admin,
-  { id, set, compatibility }: {
+  { id, set, compatibility, names }: {
     readonly id: string;
     readonly set: Uint8Array;
     readonly compatibility: string | undefined;
+    readonly names: readonly string[];
   },
 ): Promise<SchemaCheck> {
-  const answer = await admin.ask({
-    method: "POST",
-    path: schemaPath(id, "/check", { compatibility }),
-    body: set,
-    content_type: "application/gzip",
-  });
-  const { compatible, findings } = answer;
+  const ask = (messages?: string) =>
+    admin.ask({
+      method: "POST",
+      path: schemaPath(id, "/check", { compatibility, messages }),
+      body: set,
+      content_type: "application/gzip",
+    });
+  const { compatible, findings } = await ask();
+  for (let at = 0; at < names.length; at += NAMES_MAX) {
+    await unlessOlder(() => ask(names.slice(at, at + NAMES_MAX).join(",")));
+  }
   return { id, compatible: compatible === true, findings: listOf(findings) };
 }
 
@@ -160,18 +170,28 @@ async function checkSchemas(
   admin: Admin,
   { state, sets }: Desired,
   changed: readonly string[],
+  mappings: readonly SchemaMapping[],
 ): Promise<SchemaCheck[]> {
   const checks: SchemaCheck[] = [];
   for (const { id, compatibility } of state.schemas ?? []) {
     const set = sets.get(id);
     if (!changed.includes(id) || set === undefined) continue;
-    checks.push(await checkSchema(admin, { id, set, compatibility }));
+    const mapped = mappings.filter(({ schema_id }) => schema_id === id);
+    const names = [...new Set(mapped.map(({ message }) => message))];
+    checks.push(await checkSchema(admin, { id, set, compatibility, names }));
   }
   return checks;
 }
 
-/** Compares the wanted state with the state in force and with an active rollout. Throws as `Admin.ask` does. */
-export async function compare(admin: Admin, desired: Desired): Promise<Compared> {
+/**
+ * Compares the wanted state with the state in force and with an active rollout. `mapped` also name messages of its
+ * schemas. Throws as `Admin.ask` does.
+ */
+export async function compare(
+  admin: Admin,
+  desired: Desired,
+  mapped: readonly SchemaMapping[] = [],
+): Promise<Compared> {
   const { tenant, state: { schemas = [], mappings = [] } } = desired;
   const ids = [...schemas.map(({ id }) => id), ...mappings.map(({ schema_id }) => schema_id)];
   const live = await readLive(admin, tenant, ids);
@@ -181,7 +201,7 @@ export async function compare(admin: Admin, desired: Desired): Promise<Compared>
   const wanted = { ...desired.state, schedules };
   const changes = differences(live.state, wanted);
   const changed = changes.filter(({ kind }) => kind === "schemas").map(({ name }) => name);
-  const checks = await checkSchemas(admin, desired, changed);
+  const checks = await checkSchemas(admin, desired, changed, [...mappings, ...mapped]);
   const newest = (id: string) => live.schema_versions.get(id) ?? 0;
   const schema_basis = Object.fromEntries(changed.map((id) => [id, newest(id)]));
   const rollouts = await rolloutsAbout(admin, desired, wanted, live, changes);
@@ -227,8 +247,9 @@ export function checksText(checks: readonly SchemaCheck[], has_color: boolean): 
 }
 
 /** The exit code for completed plans. */
-function planCode(all: readonly Compared[]): number {
-  if (all.some(({ checks }) => checks.some(({ compatible }) => !compatible))) return EXIT.failure;
+function planCode(all: readonly Compared[], is_refused: boolean): number {
+  const is_bad = all.some(({ checks }) => checks.some(({ compatible }) => !compatible));
+  if (is_refused || is_bad) return EXIT.failure;
   const is_same = all.every(({ changes, rollouts }) => changes.length + rollouts.length === 0);
   return is_same ? EXIT.ok : EXIT.changes;
 }
@@ -250,7 +271,8 @@ export async function plan(io: Io, folder: string, flags: Flags): Promise<Ended>
     await writeOutput(io, flags.out, bytes);
   }
   const { view, text } = await tenantPlan({ ...flags, io, admin }, desired, compared);
-  return { json: { ...view, plan: flags.out ?? null }, text, code: planCode([compared]) };
+  const code = planCode([compared], view.refused !== null);
+  return { json: { ...view, plan: flags.out ?? null }, text, code };
 }
 
 const NOTHING = { changes: [], sets: new Map<string, Uint8Array>() };
@@ -270,6 +292,11 @@ async function tenantPlan(
   const window = since === undefined
     ? undefined
     : await consequences(admin, { ...desired, sets }, all, since);
+  const schemas = [...above.changes, ...changes].filter(({ kind }) => kind === "schemas");
+  const refusal = await refusalOf(admin, desired, compared, schemas.map(({ name }) => name));
+  const refused = refusal === undefined
+    ? ""
+    : `the bus refuses it: ${printable(refusal.message)}\n`;
   const asks = isLoss(losses) ? "arq apply asks for --allow-unreachable\n" : "";
   return {
     view: {
@@ -277,6 +304,7 @@ async function tenantPlan(
       changes,
       rollouts,
       schemas: checks,
+      refused: refusal === undefined ? null : { reason: refusal.reason, detail: refusal.message },
       drift: drift ?? null,
       unreachable: isLoss(losses) ? losses : null,
       warnings: [...warnings, ...notes],
@@ -286,7 +314,7 @@ async function tenantPlan(
       basis,
       schema_basis,
     },
-    text: changesText(`tenant ${tenant}`, changes, rollouts) + lossesText(losses) + asks +
+    text: changesText(`tenant ${tenant}`, changes, rollouts) + refused + lossesText(losses) + asks +
       checksText(checks, io.stdout.has_color) + consequencesText(window) + driftText(drift) +
       notesText([...warnings, ...notes]),
   };
@@ -360,7 +388,8 @@ export async function compareBus(admin: Admin, { bus, tenants }: DesiredBus) {
   const there = await tenantsOf(admin);
   // Schemas are requested through a tenant's state; which tenant does not matter.
   const schemas = { ...bus, tenant: DEFAULT_TENANT, is_bus: true };
-  const compared = { ...await compare(admin, schemas), drift: undefined };
+  const mapped = tenants.flatMap(({ state }) => state.mappings ?? []);
+  const compared = { ...await compare(admin, schemas, mapped), drift: undefined };
   const all: { readonly desired: Desired; readonly compared: Compared }[] = [];
   for (const desired of tenants) {
     all.push({ desired, compared: await compare(admin, desired) });
@@ -386,16 +415,18 @@ async function planBus(io: Io, folder: string, flags: Flags): Promise<Ended> {
   const { bus, tenants, others } = await compareBus(admin, wanted);
   const { changes, rollouts, checks, schema_basis } = bus;
   const views: unknown[] = [];
+  let is_refused = false;
   let text = changesText("the bus", changes, rollouts) + checksText(checks, io.stdout.has_color);
   for (const { desired, compared } of tenants) {
     const above = { changes, sets: wanted.bus.sets };
     const one = await tenantPlan({ ...flags, io, admin }, desired, compared, above);
     views.push(one.view);
+    is_refused ||= one.view.refused !== null;
     text += one.text;
   }
   return {
     json: { bus: { changes, rollouts, schemas: checks, schema_basis }, tenants: views, others },
     text: text + othersText(others),
-    code: planCode([bus, ...tenants.map(({ compared }) => compared)]),
+    code: planCode([bus, ...tenants.map(({ compared }) => compared)], is_refused),
   };
 }

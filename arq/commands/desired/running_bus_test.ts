@@ -231,8 +231,9 @@ async function refusedInBetween(
   const [json = ""] = (await arq(1, "apply", state, "--json")).split("\n");
   const again = JSON.parse(json);
   assert.deepEqual(outcomesOf(again), ["unchanged", "unchanged", "refused", "not-tried"]);
-  const left = await arq(2, "plan", state);
+  const left = await arq(1, "plan", state);
   assert.match(left, /\ntenant acme: nothing to do\ntenant globex: 1 to add, 1 to change/);
+  assert.match(left, /\nthe bus refuses it: .*: fleet: .*"fleet\.v1\.Boat"\ntenant zoo: 0 to add/);
 }
 
 Deno.test("a folder of the bus: its schemas and each tenant are planned, applied and exported as they are", async () => {

@@ -8,6 +8,7 @@ import { contextToken } from "../../bus/target.ts";
 import { type Context, readContexts } from "../../bus/contexts.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT, failed } from "../../terminal/exit.ts";
+import { replaceWhole } from "../../terminal/whole_file.ts";
 import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import {
   announcementOf,
@@ -53,7 +54,7 @@ async function writeStack(io: Io, { stack_dir }: DevFiles): Promise<string> {
   for (const [path, text] of stackFiles(VERSION)) {
     const file = join(stack_dir, path);
     await io.files.makeDirectory(dirname(file));
-    await io.files.write(file, new TextEncoder().encode(text));
+    await io.files.write(file, text);
   }
   return join(stack_dir, STACK_FILE);
 }
@@ -110,7 +111,7 @@ async function issuerOf({ state_dir, issuer_dir }: DevFiles): Promise<string> {
   const { key_file, jwks_file } = await devKey(state_dir);
   await Deno.mkdir(issuer_dir, { recursive: true });
   const jwks = join(issuer_dir, JWKS_NAME);
-  await Deno.writeTextFile(jwks, await Deno.readTextFile(jwks_file));
+  await replaceWhole(jwks, await Deno.readTextFile(jwks_file), 0o644);
   if (Deno.build.os !== "windows") {
     await Deno.chmod(issuer_dir, 0o755);
     await Deno.chmod(jwks, 0o644);

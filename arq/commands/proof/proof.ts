@@ -8,6 +8,7 @@ import { payloadHash } from "../../../shared/proof/entry.ts";
 import { provenBytes } from "../../../shared/proof/reader.ts";
 import { plural } from "../../../shared/plural.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { newOutput } from "../../terminal/input.ts";
 import { type Ended, type Io, print, type Report, resolvePath } from "../../terminal/io.ts";
 import {
   continued,
@@ -253,18 +254,19 @@ export async function save(io: Io, place: string, folder: string, flags: Flags):
   await write("key", verifiers.map((one) => `${encodeVerifier(one)}\n`).join(""));
   for (const path of tree.paths()) await write(path, await source.files(path));
   if (page !== undefined) {
-    const to = `${root}/${MESSAGES}`;
-    const file = await io.files.writer(to, 0o644);
-    for (let after = 0; page !== undefined;) {
-      await file.write(new TextEncoder().encode(`${page}\n`)).catch((error) => {
-        throw cannotWrite(to, error);
-      });
-      const { messages, more } = JSON.parse(page);
-      const last = messages.at(-1)?.offset ?? after;
-      page = more && last > after ? await source.history?.(last) : undefined;
-      after = last;
+    const file = await newOutput(io, `${root}/${MESSAGES}`, 0o644);
+    try {
+      for (let after = 0; page !== undefined;) {
+        await file.write(new TextEncoder().encode(`${page}\n`));
+        const { messages, more } = JSON.parse(page);
+        const last = messages.at(-1)?.offset ?? after;
+        page = more && last > after ? await source.history?.(last) : undefined;
+        after = last;
+      }
+      await file.finish();
+    } finally {
+      await file.abandon(false);
     }
-    await file.finish();
   }
   const { size } = tree.checkpoint;
   return {

@@ -94,13 +94,8 @@ async function seenIn(io: Io, path: string): Promise<Map<string, string>> {
 
 /** Replaces the state file; resolves when it is on the disk. */
 async function write(io: Io, path: string, seen: ReadonlyMap<string, string>): Promise<void> {
-  const next = `${path}.next`;
   try {
-    if (await io.files.state(next) !== undefined) await io.files.remove(next);
-    const file = await io.files.writer(next, 0o600);
-    await file.write(new TextEncoder().encode(JSON.stringify(Object.fromEntries(seen))));
-    await file.finish();
-    await io.files.rename(next, path);
+    await io.files.write(path, JSON.stringify(Object.fromEntries(seen)), 0o600);
   } catch (error) {
     throw cannotWrite(path, error);
   }

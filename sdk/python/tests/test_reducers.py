@@ -5,9 +5,12 @@ from typing import Any, cast
 
 import pytest
 from bus import Bus, CuttableProxy
+from peer import TOKEN, Peer, ack
 from sale_types import Lot, sale
+from websockets.asyncio.server import ServerConnection
 
 import arqon
+from arqon._gen import Envelope, Subscribe
 from arqon.reducers import Called, call, watch
 from arqon.room import Room
 
@@ -94,6 +97,22 @@ async def test_values_are_watched_over_a_lost_connection(bus: Bus) -> None:
             assert seen == sorted(seen)
             assert values.read("user/bob") == "5"
             assert values.read("user/ann") is None
+
+
+async def test_a_watch_ends_with_an_answer_that_cannot_be_read() -> None:
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            if frame[0] == 0x02:
+                await socket.send(ack(Subscribe.FromString(frame[1:]).request_id))
+                continue
+            envelope = Envelope.FromString(frame[1:])
+            await socket.send(ack(envelope.request_id, result=b'{"scope":"s"}'))
+
+    async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
+        watching = watch(bus.room("lobby"))
+        with pytest.raises(arqon.MalformedFrame, match="KeyError"):
+            await asyncio.wait_for(watching.__aenter__(), 30)
 
 
 async def test_a_watch_ends_when_the_program_closes_the_connection(bus: Bus) -> None:

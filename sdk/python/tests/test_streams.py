@@ -222,3 +222,21 @@ async def test_a_reader_that_was_away_learns_each_end_of_an_id(bus: Bus) -> None
             ]
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_a_reader_that_is_put_out_of_the_room_is_notified(bus: Bus) -> None:
+    async with arqon.connect(bus.url, token=bus.token("mod", role="service")) as mod:
+        room = mod.room("durable-chat-out")
+        async with await open_stream(room) as out:
+            await out.write("so far")
+            for reason in ("disconnected", "room-banned"):
+                async with arqon.connect(bus.url, token=bus.token("bob")) as bob:
+                    reading = growing(bob.room(room.id))
+                    assert (await anext(reading)).text == "so far"
+                    if reason == "disconnected":
+                        await room.kick(user_id="bob")
+                    else:
+                        await room.ban("bob", scope="room")
+                    with pytest.raises(arqon.ArqonError) as ended:
+                        await asyncio.wait_for(anext(reading), 60)
+                    assert ended.value.reason == reason

@@ -3,6 +3,7 @@ import type { Room } from "../room/room.ts";
 import { ask, endOf, eventOf, growingRoom } from "./growing_room.ts";
 import type { Ended, GrowingEvent, GrowingState, GrowingView, StreamEnd } from "./growing_room.ts";
 import { history } from "../request/history.ts";
+import { requireIn } from "../message/message.ts";
 import { ArqonError, type Uint64 } from "@arqon/proto";
 
 /** How many pages of the newest messages are searched for an ended one: as far back as the bus knows ends. */
@@ -98,8 +99,8 @@ export async function growingList(room: Room): Promise<readonly GrowingView[]> {
 }
 
 /**
- * Receives the growing messages of a durable room; several may grow at once. The loop ends when the connection ends, or
- * `signal` is aborted. Finished messages are normal messages of the room: receive them with `subscribe`.
+ * Receives the growing messages of a durable room; several may grow at once. The loop ends when the connection is
+ * closed here; it throws the error that ended it, after a kick or a ban `disconnected` or `room-banned`. Finished messages are normal messages of the room: receive them with `subscribe`.
  */
 export async function* growing(
   room: Room,
@@ -111,6 +112,7 @@ export async function* growing(
   yield* await all.compare();
   if (compared !== undefined) yield* await compared();
   for await (const message of messages) {
+    requireIn(room.id, message);
     if (message.signal?.kind === "GAP") {
       yield* await all.compare();
       continue;

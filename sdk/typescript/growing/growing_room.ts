@@ -1,30 +1,9 @@
 /** The companion room that reports a room's growing messages, and the commands for them. */
-import { backoffDelay, sleep } from "../time/clock.ts";
 import type { Message } from "../message/message.ts";
 import { portOf, Room } from "../room/room.ts";
+import { patiently } from "../request/patience.ts";
 import { ask as askRoom } from "../request/room_request.ts";
 import type { JsonInput } from "../wire/json.ts";
-import { isPassing } from "../wire/wire_error.ts";
-
-const BACKOFF = { base_ms: 100, max_ms: 2_000 };
-
-/** Retries after temporary refusals, for `patience_ms` at most, until `signal` is aborted. */
-export async function patiently<Answer>(
-  ask: () => Promise<Answer>,
-  patience_ms: number,
-  signal?: AbortSignal,
-): Promise<Answer> {
-  const until_ms = performance.now() + patience_ms;
-  for (let attempt = 0;; attempt++) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (!isPassing(error) || signal?.aborted || performance.now() > until_ms) throw error;
-      const wait_ms = Math.max(error.retry_after_ms, backoffDelay(attempt, BACKOFF, Math.random));
-      await sleep(wait_ms, signal);
-    }
-  }
-}
 
 /** How a message ended; `growing` while it has not. */
 export type GrowingState = "growing" | "finished" | "stopped" | "aborted";
@@ -75,9 +54,6 @@ export type GrowingEvent =
     readonly changed?: boolean;
   } & Ended;
 
-/** How long temporary refusals are retried, in ms. */
-const PATIENCE_MS = 60_000;
-
 /** The companion room with the reports about growing messages of `room`. */
 export const growingRoom = (room: Room): Room => new Room(`${room.id}~growing`, portOf(room));
 
@@ -96,5 +72,5 @@ export async function ask<Answer>(
   signal?: AbortSignal,
 ): Promise<Answer> {
   const send = () => askRoom<Answer>(room, `growing.${verb}`, data, {});
-  return await patiently(send, PATIENCE_MS, signal);
+  return await patiently(send, signal);
 }

@@ -93,8 +93,10 @@ export function gapMessage(room_id: string, reason: string, timestamp_ms: number
   });
 }
 
-/** The error for a loop over a room that ended with this signal of a kick or a ban. */
-export function putOut(room_id: string, signal: Message["signal"]): ArqonError {
-  const reason = signal?.kind === "BAN" ? "room-banned" : "disconnected";
-  return new ArqonError(reason, `${room_id}: ${signal?.reason}`);
+/** Throws if the bus ends the loop over a room with this message: after a kick or a ban. A service may signal, too. */
+export function requireIn(room_id: string, { room, signal, sender }: Message): void {
+  const kind = !sender && signal?.target === room ? signal.kind : "GAP";
+  if (kind !== "BAN" && kind !== "DISCONNECT") return;
+  const reason = kind === "BAN" ? "room-banned" : "disconnected";
+  throw new ArqonError(reason, `${room_id}: ${signal?.reason}`);
 }

@@ -3,8 +3,8 @@
  * recovered, or all values are read again. `ValuesView` combines pages and changes.
  */
 import { ArqonError, encodeUtf8 } from "@arqon/proto";
-import { patiently } from "../growing/growing_room.ts";
-import { type Message, putOut } from "../message/message.ts";
+import { type Message, requireIn } from "../message/message.ts";
+import { patiently } from "../request/patience.ts";
 import { ask } from "../request/room_request.ts";
 import { portOf, Room } from "../room/room.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
@@ -303,13 +303,11 @@ export class WatchedValues<
       this.#over.signal.addEventListener("abort", () => subscription.close());
       await subscription.ready;
       this.#read();
-      let last: Message["signal"];
       for await (const message of subscription) {
-        last = message.signal;
+        requireIn(this.#room.id, message);
         this.#receive(message);
       }
       if (this.#failure !== undefined) throw this.#failure;
-      if (last !== undefined && last.kind !== "GAP") throw putOut(this.#room.id, last);
     } catch (error) {
       if (this.#over.signal.aborted && this.#failure === undefined) return;
       // Before the first values, `ready` reports the error.
@@ -380,7 +378,7 @@ export class WatchedValues<
     for (let after = ""; outcome === "more" && !over.aborted;) {
       const query = { ...(prefix && { prefix }), ...(after && { after }) };
       const read = () => ask<ValuesPage>(this.#room, "room.values", query, { signal: over });
-      const page = await patiently(read, Infinity, over);
+      const page = await patiently(read, over, Infinity);
       outcome = this.#view.page(page);
       after = page.next ?? "";
     }

@@ -27,7 +27,7 @@ export interface PublishOptions extends TraceOptions {
   /**
    * Aborting rejects at once with the signal's reason. An unsent request is not sent; a sent one may have taken effect.
    */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Options of `Room.command`, including its conditions: the command's fields of the same names in `envelope.proto`. */

@@ -2,10 +2,12 @@
 import { ask, type CommandOptions } from "../request/room_request.ts";
 import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import type { RoomValue } from "../state/room_state.ts";
-import { StateRepair } from "../state/state_repair.ts";
+import { ROOM_UPDATE, StateRepair } from "../state/state_repair.ts";
 import { loopOver } from "../subscription/subscription.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import type { JsonInput } from "../wire/json.ts";
+import { requireIn } from "../message/message.ts";
+import { patiently } from "../request/patience.ts";
 import { portOf, Room } from "./room.ts";
 
 /** The changes of a room's state, beginning with the whole state. */
@@ -27,7 +29,8 @@ export interface StatefulRoom {
   /**
    * Follows the state. The first event is the whole state, `op: "state"`; then each change follows once and in order.
    * If a change is no longer available, or this loop was too slow, the next event is the whole state again. It takes
-   * the options of `Room.subscribe`, and ends like that; reading the state needs the grant `command`.
+   * the options of `Room.subscribe`, and ends like that, but throws after a kick or a ban; reading the state needs the
+   * grant `command`, and is retried for a minute.
    */
   changes(options?: SubscribeOptions): StateChanges;
 }
@@ -50,7 +53,8 @@ export interface StatefulRoom {
 export function roomState(room: Room): StatefulRoom {
   mended(room);
   return {
-    get: (key?: string, options?: GetOptions) => read(room, key, options),
+    get: (key?: string, { events_after, ...options }: GetOptions = {}) =>
+      ask<RoomValue & RoomState>(room, "room.get", { key, events_after }, options),
     set: (key, value, options = {}) => ask(room, "room.set", { key, value }, options),
     delete: (key, options = {}) => ask(room, "room.delete", { key }, options),
     changes: (options) => followState(room, options),
@@ -64,37 +68,35 @@ function mended(room: Room) {
   );
 }
 
-const read = (room: Room, key?: string, { events_after, ...options }: GetOptions = {}) =>
-  ask<RoomValue & RoomState>(room, "room.get", { key, events_after }, options);
-
-/** As `StatefulRoom.changes`; `asked` has the options of each reading of the whole state. */
+/** As `StatefulRoom.changes`; readings of the state are retried for `patience_ms`. */
 export function followState(
   room: Room,
   options: SubscribeOptions = {},
-  asked: () => GetOptions = () => ({}),
+  patience_ms?: number,
 ): StateChanges {
   const repairOf = mended(room);
   const source = room.subscribe(options);
   repairOf(room.id)?.follow();
-  const get = (rest: GetOptions) => read(room, undefined, { ...asked(), ...rest });
-  return loopOver(source, changesOf(source, get));
+  const { signal } = options;
+  const whole = async (after_version = 0) => {
+    const get = () => ask<object>(room, "room.get", {}, { after_version, signal });
+    const state = await patiently(get, signal, patience_ms);
+    return { op: "state", by: "", at_ms: Date.now(), ...state } as RoomEvent;
+  };
+  return loopOver(source, changesOf(source, whole));
 }
 
 async function* changesOf(
   source: Subscription,
-  get: (options: GetOptions) => Promise<RoomState>,
+  whole: (after_version?: number) => Promise<RoomEvent>,
 ): AsyncGenerator<RoomEvent, undefined> {
   await source.ready;
-  const whole = async (after_version = 0): Promise<RoomEvent> => {
-    const state: object = await get({ after_version });
-    return { op: "state", by: "", at_ms: Date.now(), ...state } as RoomEvent;
-  };
   let last = await whole();
   yield last;
   for await (const message of source) {
-    const dropped = message.sender === "" && /dropped here$/.test(message.signal?.reason ?? "");
-    const is_change = message.type === "ROOM_UPDATE" && message.sender === "";
-    if (!dropped && !is_change) continue;
+    requireIn(source.room, message);
+    const dropped = /dropped here$/.test(message.signal?.reason ?? "");
+    if (message.sender !== "" || !dropped && message.type !== ROOM_UPDATE) continue;
     const event = dropped ? undefined : message.json<RoomEvent>();
     const { epoch, version } = last;
     if (event?.epoch === epoch && event.version <= version) continue;

@@ -10,7 +10,7 @@ import { ask, type CommandRoom } from "../request/room_request.ts";
 import { isPassing } from "../wire/wire_error.ts";
 
 /** The event type of a change. */
-const ROOM_UPDATE = "ROOM_UPDATE";
+export const ROOM_UPDATE = "ROOM_UPDATE";
 
 /** The change in an envelope; undefined if it is not from the bus. */
 export function changeOf(
@@ -24,9 +24,8 @@ export function changeOf(
 /** Whether the change created the room, so that it is the first of its epoch. */
 function isFirst({ event }: PlainEnvelope): boolean {
   try {
-    const update: Json = JSON.parse(strictText(event?.data ?? new Uint8Array()));
-    return typeof update === "object" && update !== null && "first" in update &&
-      update.first === true;
+    const update: { readonly first?: Json } | null = JSON.parse(strictText(event!.data));
+    return update?.first === true;
   } catch {
     return false;
   }
@@ -99,16 +98,16 @@ export class RoomChanges {
     const last = this.#last;
     const { epoch, events, version } = read;
     if (last === undefined || epoch !== last.epoch || events === undefined) return undefined;
-    const missed = events.filter((event) => event.version > last.version);
+    const missed = events.filter((event) => event.version > last.version)
+      .map((event) => changeEnvelope(this.#room, event));
     if (version > last.version) this.#last = { epoch, version };
-    return [...missed.map((event) => changeEnvelope(this.#room, event)), ...this.#release()];
+    return [...missed, ...this.#release()];
   }
 
   /** The whole state, replacing changes that are no longer available. */
   replace(whole: RoomState, now_ms: number): PlainEnvelope[] {
     const { epoch, version, state, lock } = whole;
-    const last = this.#last;
-    const is_news = last === undefined || last.epoch !== epoch || last.version < version;
+    const is_news = !this.#isRepeat(whole);
     this.#last = { epoch, version };
     this.#is_uncertain = false;
     const update = { version, epoch, op: "state", state, lock, by: "", at_ms: now_ms };

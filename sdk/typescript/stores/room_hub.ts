@@ -1,8 +1,8 @@
 /** The subscription that all stores of a room share, from the first subscriber to the last. */
-import type { ArqonError } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
 import type { Position } from "../durable/position.ts";
-import { gapMessage, type Message, putOut } from "../message/message.ts";
+import { gapMessage, type Message, requireIn } from "../message/message.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { JsonInput } from "../wire/json.ts";
@@ -135,13 +135,12 @@ export class RoomHub {
         open.is_ready = true;
         this.#tell();
       }, () => {});
-      let last: Message["signal"];
       for await (const message of loop) {
         if (turn !== this.#turn) return;
-        last = message.signal;
         this.#receive(message);
+        requireIn(this.id, message);
       }
-      throw putOut(this.id, last);
+      throw new ArqonError("disconnected", this.id);
     });
   }
 

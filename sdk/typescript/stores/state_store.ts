@@ -1,7 +1,6 @@
 /** Stores of a room's state, its lock, and the visible values of its reducer. */
 import type { Room } from "../room/room.ts";
 import { asArqonError } from "../wire/wire_error.ts";
-import { TIMER_MS_MAX } from "../time/clock.ts";
 import type { RoomHub } from "./room_hub.ts";
 import { Cell, type RoomView } from "./store.ts";
 import { ArqonError } from "@arqon/proto";
@@ -166,8 +165,6 @@ interface Write {
   done?: RoomPosition;
 }
 
-const once = () => ({ command_id: newCommandId() });
-
 /** The state of a room while the store has a subscriber. */
 export class StateStore extends Cell<StateView> {
   readonly #hub: RoomHub;
@@ -194,7 +191,7 @@ export class StateStore extends Cell<StateView> {
     const { key, value } = write;
     this.#writes.push(write);
     this.#show();
-    const options = once();
+    const options = { command_id: newCommandId() };
     try {
       write.done = await this.#hub.client.use((bus) => {
         const room = bus.room(this.#hub.id);
@@ -228,11 +225,9 @@ export class StateStore extends Cell<StateView> {
     this.#following.abort();
     this.#following = new AbortController();
     const signal = AbortSignal.any([terms.signal!, this.#following.signal]);
-    // With an id it is asked again while no Brain serves.
-    const asked = () => ({ ...once(), timeout_ms: TIMER_MS_MAX, signal });
     try {
       const room = bus.room(this.#hub.id);
-      for await (const event of followState(room, { ...terms, signal }, asked)) {
+      for await (const event of followState(room, { ...terms, signal }, Infinity)) {
         // It lacks a key or value that is too long: the whole state has it.
         if (event.truncated) return void this.#follow(bus, terms);
         this.#apply(event);

@@ -1,5 +1,6 @@
 // The stores on a real bus: messages, presence, state, locks, and lost connections.
 import assert from "node:assert/strict";
+import type { Reason } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
 import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
@@ -347,15 +348,23 @@ Deno.test("messages of a backend that names no sender are in the list, changes o
   await assertStopped(client);
 });
 
-Deno.test("a state that is read while no Brain serves is there once one does", async () => {
-  const answers = [false, true];
+Deno.test("a state that is read while no Brain serves or answers is there once one does", async () => {
+  const refusals: [number, Reason][] = [[503, "brain-unavailable"], [408, "command-timeout"]];
+  let asked = 0;
   await using peer = startRoom((line, sub) => line.accept(sub), (line, operation) => {
     if (operation.kind !== "publish") return;
     const { envelope } = operation;
-    if (answers.shift()) line.accept(envelope, { state: { k: 1 }, version: 1, epoch: "e" });
-    else line.refuse(envelope, 503, "brain-unavailable", 10);
+    const refusal = refusals[asked++ % 3];
+    if (refusal !== undefined) line.refuse(envelope, ...refusal, 10);
+    else line.accept(envelope, { state: { k: 1 }, version: 1, epoch: "e" });
   });
   const client = createClient(quick(peer.url).options);
+  {
+    await using bus = await connect(quick(peer.url).options);
+    using changes = roomState(bus.room("lobby")).changes();
+    assert.equal((await changes.next()).value?.op, "state");
+    assert.equal(asked, 3);
+  }
   {
     using state = hear(client.room("lobby").state);
     await until("it is there", () => state.last.state.k === 1);

@@ -273,16 +273,21 @@ function registered(head: SchemaRecord, is_new: boolean) {
   return { registered: is_new, ...latestOf(head), compatibility, versions: versions.length };
 }
 
-/** Answers `POST /v1/schemas/{id}/check`: the result of registering, without doing it. */
+/** Answers `POST /v1/schemas/{id}/check`: the result of registering, without doing it, and of mapping `messages`. */
 export async function checkSchema(
-  { store, work, mappings }: SchemaAdminContext,
+  context: SchemaAdminContext,
   { url, name: schema_id, tenant_id, checks }: Call,
   candidate: Uint8Array,
 ): Promise<Response> {
+  const { store, work, mappings } = context;
   const mode = modeOf(url);
   const mapped = [...mappings.messagesOf(schema_id) ?? []];
   const read = () => onSchema(work.read(candidate, mapped));
   const { missing } = await inTurn({ checks }, tenant_id, read);
+  const named = url.searchParams.get("messages")?.split(",") ?? [];
+  const coming = named.map((message) => ({ schema_id, message }));
+  const sets = new Map([[schema_id, candidate]]);
+  await inTurn({ checks }, tenant_id, () => requireMessages(context, coming, sets));
   const stored = await store.read(schema_id);
   const tools = { store, work };
   const compare = () => checkCandidate(tools, schema_id, stored, candidate, mode);
@@ -399,7 +404,7 @@ async function readMappings(request: Request, schema: typeof Body): Promise<z.ou
  */
 export async function requireMessages(
   { store, work, message_parts }: Pick<SchemaAdminContext, "store" | "work" | "message_parts">,
-  mappings: readonly SchemaMapping[],
+  mappings: readonly Pick<SchemaMapping, "schema_id" | "message">[],
   staged: ReadonlyMap<string, Uint8Array> = new Map(),
 ): Promise<void> {
   for (const [schema_id, mapped] of Map.groupBy(mappings, ({ schema_id }) => schema_id)) {

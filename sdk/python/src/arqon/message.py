@@ -207,9 +207,12 @@ def gap_message(room: str, reason: str) -> Message:
     return Message(room, timestamp_ms=now_ms, signal=Signal("GAP", room, reason))
 
 
-def put_out(room: str, signal: Signal | None) -> ArqonError | None:
-    """The error for a loop whose last message had this signal; None: no kick or ban ended it."""
-    if signal is None or signal.kind not in ("DISCONNECT", "BAN"):
-        return None
-    reason = "room-banned" if signal.kind == "BAN" else "disconnected"
-    return error_of(reason, f"{room}: {signal.reason}")
+def require_in(room: str, message: Message) -> None:
+    """For loops that show no signals: raises if the bus ends the loop, after a kick or a ban."""
+    signal = message.signal
+    # A service may send signals, too.
+    if signal is None or message.sender or signal.target != message.room:
+        return
+    reasons = {"BAN": "room-banned", "DISCONNECT": "disconnected"}
+    if signal.kind in reasons:
+        raise error_of(reasons[signal.kind], f"{room}: {signal.reason}")

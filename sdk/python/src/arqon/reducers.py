@@ -15,8 +15,9 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from arqon._clock import Backoff, backoff_delay_ms
 from arqon._subscription.room_entry import SubscribeOptions
+from arqon._wire.frames import malformed
 from arqon.errors import ArqonError, error_of, is_passing
-from arqon.message import Message, put_out
+from arqon.message import Message, require_in
 from arqon.room import Room
 
 __all__ = ["Called", "Changes", "ReducedRoom", "Value", "ValuesChanged", "WatchedValues", "call"]
@@ -178,6 +179,15 @@ class ValuesChanged:
     """By key; None: deleted."""
 
 
+def _readable(failure: Exception) -> ArqonError:
+    """The error that ends the watch: without one the program would wait for ever."""
+    if isinstance(failure, ArqonError):
+        return failure
+    error = malformed(f"{type(failure).__name__}: {failure}")
+    error.__cause__ = failure
+    return error
+
+
 class WatchedValues:
     """Visible values of a room as they change: `async with watch(room, "public/") as values:`.
 
@@ -200,7 +210,7 @@ class WatchedValues:
         self._reported: int | None = None
         self._is_reading = False
         self._over = False
-        self._error: BaseException | None = None
+        self._error: ArqonError | None = None
 
     @property
     def version(self) -> int:
@@ -267,20 +277,19 @@ class WatchedValues:
         changes, self._changes = self._changes, {}
         return ValuesChanged(self.version, changes)
 
-    def _end(self, error: BaseException | None) -> None:
+    def _end(self, error: ArqonError | None) -> None:
         if not self._over:
             self._over, self._error = True, error
         self._news.set()
 
     async def _hear(self) -> None:
-        error, signal = None, None
+        error = None
         try:
             async for message in self._beside:
-                signal = message.signal
+                require_in(self._room.id, message)
                 self._take(message)
-            error = put_out(self._room.id, signal)
-        except ArqonError as failure:
-            error = failure
+        except Exception as failure:
+            error = _readable(failure)
         finally:
             # Also when the program closes the connection, which cancels this.
             self._end(error)
@@ -305,8 +314,8 @@ class WatchedValues:
                 await self._read_all()
                 self._is_reading = False
                 self._news.set()
-        except ArqonError as error:
-            self._end(error)
+        except Exception as failure:
+            self._end(_readable(failure))
 
     async def _read_all(self) -> None:
         attempt = 0

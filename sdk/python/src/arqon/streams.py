@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 from arqon._clock import Backoff, backoff_delay_ms
 from arqon._subscription.room_entry import SubscribeOptions
 from arqon.errors import ArqonError, error_of, is_passing
-from arqon.message import Message
+from arqon.message import Message, require_in
 from arqon.room import Room
 
 State = Literal["growing", "finished", "stopped", "aborted"]
@@ -221,7 +221,7 @@ class TextStream:
             while True:
                 await asyncio.sleep(every_seconds)
                 await _ask(self._room, "append", id=self.id)
-        except ArqonError as error:
+        except Exception as error:
             self._fail(error)
 
     async def _hear(self) -> None:
@@ -315,7 +315,8 @@ async def stop_stream(room: Room, id: str, reason: str = "") -> StreamEnd:
 async def growing(room: Room) -> AsyncIterator[Growing]:
     """The growing messages of a durable room: first their text so far, then every piece once.
 
-    Reconnects cause no gap and no duplicate. Finished messages are normal messages of the room:
+    Reconnects cause no gap and no duplicate; after a kick or a ban it raises `Disconnected` or
+    `RoomBanned`. Finished messages are normal messages of the room:
     receive them with a subscription.
     """
     readings = _Readings(room)
@@ -323,6 +324,7 @@ async def growing(room: Room) -> AsyncIterator[Growing]:
         for one in await readings.compare():
             yield one
         async for message in subscription:
+            require_in(room.id, message)
             event = _event(message)
             if message.is_gap:
                 changes = await readings.compare()

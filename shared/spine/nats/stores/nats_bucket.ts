@@ -56,6 +56,9 @@ export const RELIED = {
 /** The same in a bucket that no other tool uses: it has no former values, which an erasure would leave. */
 const OWN = {
   max_msgs_per_subject: 1,
+  // An entry would end without a deletion: a ban, a tenant's settings.
+  max_age: 0,
+  max_msgs: -1,
   // Reads from a replica could miss an acknowledged write.
   allow_direct: false,
 };
@@ -202,9 +205,13 @@ export class Bucket {
     if (config.metadata?.[RESTORE_KEY] !== undefined) throw new NotRestored();
     if (this.#leaves_stream) this.#storage.note(this.stream, config.max_bytes);
     else await boundStream(this.#storage, streams, found);
+    if (!this.#leaves_stream) await setAgain(this.link, streams, config, this.relied);
+  }
+
+  /** The settings that reads and writes depend on. */
+  get relied(): Partial<StreamConfig> {
     // Other tools may read the plain bucket directly, and keep more of it; our own reads never do.
-    const relied = { ...RELIED, ...EXPIRING, ...(this.frame_bytes > 0 && OWN) };
-    if (!this.#leaves_stream) await setAgain(this.link, streams, config, relied);
+    return { ...RELIED, ...EXPIRING, ...(this.frame_bytes > 0 && OWN) };
   }
 
   /** Creates the stream with the smallest bound if missing; `ensure` sets the final one. */

@@ -40,14 +40,14 @@ import type {
 const NANOS = 1e9;
 
 /** What the bus relies on: appends are confirmed and kept as they came, and the oldest go first. */
-const RELIED = {
+export const KEPT_RELIED = {
   retention: "limits",
   discard: "old",
   subject_transform: undefined,
   no_ack: false,
   allow_direct: true,
   max_msgs_per_subject: -1,
-};
+} as const;
 
 /** The engine's parts that a stream needs. */
 export interface KeptStreamOptions {
@@ -82,7 +82,7 @@ export class KeptStream {
       name,
       max_bytes,
       ...own,
-      ...RELIED,
+      ...KEPT_RELIED,
       subjects: [subject],
       storage: "file",
       max_age: max_age_seconds * NANOS,
@@ -148,10 +148,10 @@ export class KeptStream {
     }
     storage.note(name, config.max_bytes);
     const max_bytes = ledgerBound(config.max_bytes, found.state.bytes, asked_bytes, share_bytes);
-    const next = { ...config, ...RELIED, max_age, max_bytes };
+    const next = { ...config, ...KEPT_RELIED, max_age, max_bytes };
     const settings = differing(config, next);
     if (settings.length === 0) return;
-    warnOfAltered(link, name, differing(config, RELIED));
+    warnOfAltered(link, name, differing(config, KEPT_RELIED));
     // The account may lack the permission to change it, so that nobody shortens it: then it stays unchanged.
     await this.api.update(next, timeout_ms).then(
       () => storage.note(name, max_bytes),

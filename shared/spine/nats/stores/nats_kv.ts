@@ -47,6 +47,11 @@ export class NatsKv implements KeyValue {
     this.#value_bytes_max = bucket.link.payload_bytes_max - HEADER_BYTES;
   }
 
+  /** Its stream, and the settings of that which reads and writes depend on. */
+  get guarded(): readonly [stream: string, relied: Bucket["relied"]] {
+    return [this.#bucket.stream, this.#bucket.relied];
+  }
+
   async get(key: KvKey): Promise<KvEntry | undefined> {
     const last = await this.last(key);
     if (last?.type !== "put") return undefined;
@@ -209,6 +214,8 @@ export class NatsWatch implements KvWatch {
   readonly #settle: { resolve(): void; reject(error: ArqonError): void };
   /** Stored keys that were reported as present, with their revisions. As large as the bucket. */
   readonly #known = new Map<string, number>();
+  /** The highest revision that was received; undefined before the first listing is complete. */
+  #last: number | undefined;
   readonly #forget: () => void;
   #listing: Listing | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -258,6 +265,8 @@ export class NatsWatch implements KvWatch {
     const generation = ++this.#generation;
     const current = () => generation === this.#generation;
     const seen = new Set<string>();
+    const before = this.#last;
+    let highest = 0;
     let caughtUp = false;
     try {
       if (generation > 1) await bucket.link.guard(bucket.ensure());
@@ -270,11 +279,15 @@ export class NatsWatch implements KvWatch {
         onListed: (listed) => {
           if (!current()) return;
           if (!caughtUp) seen.add(listed.storedKey);
-          this.#tell(listed, caughtUp);
+          highest = listed.revision;
+          if (caughtUp) this.#last = highest;
+          // A deletion during an interruption is one also of a key that was never known.
+          this.#tell(listed, caughtUp || (before !== undefined && highest > before));
         },
         onCaughtUp: () => {
           if (!current()) return;
           caughtUp = true;
+          this.#last = highest;
           this.#failures = 0;
           this.#tellGone(seen);
           seen.clear();
@@ -294,13 +307,13 @@ export class NatsWatch implements KvWatch {
     }
   }
 
-  #tell(listed: Listed, caughtUp: boolean): void {
+  #tell(listed: Listed, is_new: boolean): void {
     const key = this.#options.bucket.keys.decode(listed.storedKey);
     if (key === undefined) return this.#foreign(listed);
     const { storedKey, revision } = listed;
     if (listed.deleted) {
       // Deletions before the watch began are not reported.
-      if (this.#known.delete(storedKey) || caughtUp) this.#call({ type: "delete", key, revision });
+      if (this.#known.delete(storedKey) || is_new) this.#call({ type: "delete", key, revision });
       return;
     }
     const value = this.#options.bucket.valueOf(listed.payload);

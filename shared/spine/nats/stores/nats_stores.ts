@@ -6,13 +6,15 @@ import { BANS_BUCKET } from "../../../records/bans.ts";
 import { REDUCER_OBJECTS } from "../../../records/reducer_record.ts";
 import { PROOF_BUCKET } from "../../../proof/entry.ts";
 import { ROOMS_BUCKET } from "../../../records/room_update.ts";
+import { BLOCK_STREAMS } from "../../contract/block_store.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/block_store.ts";
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket, RELIED, setAgain } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
 import { type NatsKv, openNatsKv } from "./nats_kv.ts";
 import { NatsBlocks } from "./nats_blocks.ts";
-import { openNatsLedger } from "./nats_kept_stream.ts";
+import { KEPT_RELIED, openNatsLedger } from "./nats_kept_stream.ts";
+import { GuardedStreams } from "./nats_guarded.ts";
 import { isStreamMissing, persist, START_MS } from "../connection/nats_link.ts";
 import type { Link, Persistent } from "../connection/nats_link.ts";
 import { logError } from "../log/nats_log_api.ts";
@@ -51,12 +53,14 @@ export class NatsStores {
   readonly storage: NatsStorage;
   readonly #options: NatsStoresOptions;
   readonly #buckets = new Map<string, Promise<NatsKv>>();
+  readonly #guarded: GuardedStreams;
   #claimed: Promise<void> | undefined;
 
   constructor(options: NatsStoresOptions) {
     const { link, config } = options;
     const { control_bytes, reducer_bytes, proof_bytes, storage_bytes } = config;
     this.#options = options;
+    this.#guarded = new GuardedStreams(link);
     const anchor = () => this.#anchor();
     const own_bytes = { [REDUCER_OBJECTS]: reducer_bytes, [PROOF_BUCKET]: proof_bytes };
     this.storage = new NatsStorage({ link, control_bytes, own_bytes, storage_bytes, anchor });
@@ -73,7 +77,10 @@ export class NatsStores {
       openNatsKv(link, bucket, { storage, plain, leaves_stream, unwatched });
     this.#buckets.set(view, opening);
     try {
-      return await opening;
+      const opened = await opening;
+      // Another process configures it.
+      if (!leaves_stream) this.#guarded.guard(...opened.guarded);
+      return opened;
     } catch (error) {
       this.#buckets.delete(view);
       throw error;
@@ -81,17 +88,23 @@ export class NatsStores {
   }
 
   /** As `Spine.objects`. */
-  objects(bucket: string): Promise<ObjectStore> {
-    return openNatsObjects(this.#options.link, bucket, this.storage);
+  async objects(bucket: string): Promise<ObjectStore> {
+    const opened = await openNatsObjects(this.#options.link, bucket, this.storage);
+    this.#guarded.guard(`OBJ_${bucket}`, OBJECTS_RELIED);
+    return opened;
   }
 
   /** As `Spine.ledger`. */
-  ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
-    return openNatsLedger({ ...this.#options, storage: this.storage }, name, retention);
+  async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
+    const options = { ...this.#options, storage: this.storage };
+    const opened = await openNatsLedger(options, name, retention);
+    this.#guarded.guard(name, KEPT_RELIED);
+    return opened;
   }
 
   /** As `Spine.blocks`. */
   blocks(name: BlockStoreName, retention: BlockRetention): BlockStore {
+    this.#guarded.guard(BLOCK_STREAMS[name], KEPT_RELIED);
     return new NatsBlocks({ ...this.#options, storage: this.storage }, name, retention);
   }
 
@@ -124,6 +137,7 @@ export class NatsStores {
 
   /** Ends every watch. */
   async close(): Promise<void> {
+    this.#guarded.close();
     for (const outcome of await Promise.allSettled(this.#buckets.values())) {
       if (outcome.status === "fulfilled") outcome.value.close();
     }

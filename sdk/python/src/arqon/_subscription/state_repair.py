@@ -229,8 +229,10 @@ class StateRepair:
         self._due = False
         try:
             await self._fetch()
-        except ArqonError as error:
-            self._refused = error.code not in (408, 429) and error.code < 500
+        except Exception as error:
+            # An answer that cannot be read is none that would come.
+            code = error.code if isinstance(error, ArqonError) else 0
+            self._refused = code not in (408, 429) and code < 500
             if self._refused:
                 self._give_up()
             else:
