@@ -53,7 +53,8 @@ export class GuardedStreams {
   #look(stream: string, [wait_ms, ...later]: readonly number[]): void {
     clearTimeout(this.#timers.get(stream));
     this.#timers.delete(stream);
-    if (wait_ms === undefined) return;
+    // Closed meanwhile, it looks no more.
+    if (wait_ms === undefined || !this.#relied.has(stream)) return;
     const look = () => void this.#setAgain(stream).then(() => this.#look(stream, later));
     this.#timers.set(stream, setTimeout(look, wait_ms));
   }
