@@ -58,11 +58,11 @@ class ReducersKind implements DocumentKind<StateReducer> {
     return [...wanted];
   }
 
-  /** Throws for a class without a reducer, and for a module that is not stored for it. */
   async checkModule(call: AdminCall, pattern: string, bytes: Uint8Array): Promise<void> {
     await requireModule(this.#context, { ...call, names: { class: pattern } }, bytes);
   }
 
+  /** Throws for a class without a reducer, and for a module that is not stored for it unless `is_dry`. */
   async require(tenant_id: string, wanted: readonly StateReducer[], is_dry = false): Promise<void> {
     for (const { class: pattern, sha256 } of wanted) {
       await slice(tenant_id);
