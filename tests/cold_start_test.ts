@@ -4,6 +4,7 @@
  * version. Real processes. `end_anytime_test.ts` stops at any moment of the start.
  */
 import assert from "node:assert/strict";
+import { operator } from "../shared/spine/nats/testing/nats_log_harness.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { requireStorageVersion } from "../shared/spine/storage_version.ts";
 import { testLog } from "../shared/testing/logs.ts";
@@ -97,21 +98,27 @@ file = "${BUILD}reducers/counter.wasm"
 ${durableRooms("count-*", 'reducer = "counter"')}
 `;
 
+/** Requests that the server answers between two freezes: it is then as fast as the machine. */
+const ANSWERS = 20;
+
 /** Freezes the server again and again, longer than a request may take, until it is disposed. */
-function stutter(nats: NatsServer): AsyncDisposable {
+async function stutter(nats: NatsServer): Promise<AsyncDisposable> {
+  const outside = await operator(nats.url);
   let is_over = false;
-  const ending = (async () => {
+  const stuttering = (async () => {
     while (!is_over) {
       await nats.freeze();
       await pace(2.5 * REQUEST_TIMEOUT_MS);
       nats.resume();
+      for (let at = 0; at < ANSWERS; at++) await outside.streams.names().next();
       await pace(REQUEST_TIMEOUT_MS / 2);
     }
   })();
   return {
     async [Symbol.asyncDispose]() {
       is_over = true;
-      await ending;
+      await stuttering;
+      await outside[Symbol.asyncDispose]();
     },
   };
 }
@@ -120,7 +127,7 @@ for (const part of ["shield", "brain"] as const) {
   Deno.test(`a ${part} starts on a NATS server that answers late`, async () => {
     await using nats = await startNats({ jetstream: true });
     await using issuer = await createIssuer();
-    await using _slow = stutter(nats);
+    await using _slow = await stutter(nats);
     const urls = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = ${REQUEST_TIMEOUT_MS}\n`;
     await using _server = await startServer(part, `${urls}${issuer.config}${CONFIG}`, issuer.dir);
   });

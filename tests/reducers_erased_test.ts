@@ -4,6 +4,7 @@ import {
   applied,
   call,
   ENGINES,
+  entriesOf,
   eventsOf,
   eventsWhen,
   messagesOf,
@@ -115,7 +116,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");
     for (let at = 0; at < 3; at++) await applied(brain, "counter", "add", { data: "1" });
-    const count = async () => (await messagesOf(brain, "counter~reducer")).length;
+    const count = async () => (await entriesOf(brain, "counter")).length;
     const before = await count();
     await erase(brain, "counter~reducer");
     assert.deepEqual([await count(), before > 0], [before, true]);
