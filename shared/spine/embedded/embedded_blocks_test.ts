@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { QUIET } from "../../testing/logs.ts";
 import { temporaryFolder } from "../../testing/temporary_folder.ts";
+import { DatabaseSync } from "node:sqlite";
+import { refusedWith } from "../testing/conformance.ts";
 import type { Spine } from "../contract/spine.ts";
 import { openEmbedded } from "./embedded.ts";
 
@@ -127,6 +129,30 @@ Deno.test("a start with a clock that is ahead by years forgets nothing that was 
     await whole();
     now_ms -= 999.9 * 86_400_000;
     assert.equal(await whole(), first_ms);
+  });
+});
+
+Deno.test("an entry of a ledger that cannot make room is not stored", async () => {
+  await onDisk(async (open, data_dir) => {
+    const kept = { max_bytes: 1_000, max_age_seconds: 60 };
+    const first = open();
+    const before = await first.ledger("L", kept);
+    for (const after of [0, 1, 2]) await before.append(new Uint8Array(300), after);
+    await first.drain();
+    const file = new DatabaseSync(`${data_dir}/spine.sqlite`);
+    file.exec(
+      "CREATE TRIGGER broken BEFORE DELETE ON ledger_entry " +
+        "BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END",
+    );
+    file.close();
+    const spine = open();
+    const ledger = await spine.ledger("L", kept);
+    const refused = refusedWith("spine-unavailable");
+    await assert.rejects(ledger.append(new Uint8Array(300), 3), refused);
+    const { entries, bytes, last_offset } = await ledger.status();
+    assert.deepEqual([entries, bytes, last_offset], [3, 900, 3]);
+    assert.equal(await ledger.append(new Uint8Array(100), 3), 4);
+    await spine.drain();
   });
 });
 
