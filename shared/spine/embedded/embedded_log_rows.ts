@@ -131,8 +131,9 @@ function prepare(database: DatabaseSync) {
         "SELECT 1 + max((SELECT coalesce(max(id), 0) FROM room), (SELECT coalesce(max(offset), 0) " +
         "FROM erased WHERE room = 0)), id, ?2, 0, floor, 0, 0, 0, 0 FROM log WHERE id = ?1 RETURNING *",
     ),
+    // A floor never goes down: what is trimmed may be older than what was erased.
     save_room: database.prepare(
-      "UPDATE room SET last = ?, floor = ?, messages = ?, bytes = ?, oldest_ms = ?, " +
+      "UPDATE room SET last = ?, floor = max(floor, ?), messages = ?, bytes = ?, oldest_ms = ?, " +
         "newest_ms = ? WHERE id = ?",
     ),
     forget_room: database.prepare("DELETE FROM room WHERE id = ?"),
