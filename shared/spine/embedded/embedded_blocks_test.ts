@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { QUIET } from "../../testing/logs.ts";
 import { temporaryFolder } from "../../testing/temporary_folder.ts";
+import { until } from "../../testing/until.ts";
 import { DatabaseSync } from "node:sqlite";
 import { refusedWith } from "../testing/conformance.ts";
 import type { Spine } from "../contract/spine.ts";
@@ -52,6 +53,25 @@ Deno.test("no block of the embedded journal outlives the age of all, whatever it
     now_ms += 1_000;
     assert.equal((await journal.read({ tenant_id: "acme", limit: 9 })).blocks.length, 0);
     assert.equal((await journal.status("acme")).blocks, 0);
+    await spine.drain();
+  });
+});
+
+Deno.test("blocks and entries of a ledger expire also where nobody writes or asks", async () => {
+  await onDisk(async (open) => {
+    let [now_ms, monotonic_ms] = [1_700_000_000_000, 0];
+    const spine = open(() => now_ms, () => monotonic_ms);
+    const journal = await spine.blocks("journal", RETENTION);
+    const ledger = await spine.ledger("L", RETENTION);
+    const again = await spine.ledger("L", RETENTION);
+    await journal.append({ ...BLOCK, tenant_id: "acme", payload: new Uint8Array(9) });
+    await ledger.append(new Uint8Array(9), 0);
+    assert.equal((await again.status()).bytes, 9);
+    [now_ms, monotonic_ms] = [now_ms + 120_000, monotonic_ms + 120_000];
+    await until("they are gone", async () => {
+      const left = [(await journal.room()).bytes, (await ledger.status()).entries];
+      return left.every((count) => count === 0);
+    });
     await spine.drain();
   });
 });

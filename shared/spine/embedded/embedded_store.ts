@@ -284,16 +284,25 @@ interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
 /** One ledger of the embedded engine. */
 export class EmbeddedLedger implements Ledger {
   readonly #options: EmbeddedLedgerOptions;
-  readonly #retention: LedgerRetention;
+  #retention: LedgerRetention = { max_age_seconds: Infinity, max_bytes: Infinity };
   /** Bytes of the stored entries. */
   #bytes: number;
 
-  constructor(options: EmbeddedLedgerOptions, retention: LedgerRetention) {
+  constructor(options: EmbeddedLedgerOptions) {
     this.#options = options;
-    this.#retention = retention;
     const { name, store: { guard, rows: { ledgers } } } = options;
     this.#bytes = Number(guard(() => ledgers.sum.get(name))?.["bytes"]);
-    this.#bytes -= options.store.transaction(() => this.#shrink(0));
+  }
+
+  /** Sets the bounds; before this call there are none. */
+  retain(retention: LedgerRetention): void {
+    this.#retention = retention;
+    this.expire();
+  }
+
+  /** Removes expired and surplus entries, for a ledger in which nobody writes. Throws errors of the disk. */
+  expire(): void {
+    this.#bytes -= this.#options.store.transaction(() => this.#shrink(0));
   }
 
   async append(payload: Uint8Array, after: number): Promise<number> {
