@@ -31,8 +31,9 @@ const script = (data_dir: string) => `
   }
   const { messages } = await rooms.read("a", { after: 0, limit: 10_000, max_bytes: 1e9 });
   const read = messages.map(({ offset }) => offset);
+  const scrubbed = await spine.scrub().catch(({ reason, message }) => reason + ": " + message);
   await spine.drain();
-  console.log(JSON.stringify({ offsets, refused, read }));`;
+  console.log(JSON.stringify({ offsets, refused, read, scrubbed }));`;
 
 Deno.test("a disk that fails is a 503, and what was acknowledged is there afterwards", async () => {
   await using folder = await temporaryFolder();
@@ -51,9 +52,9 @@ Deno.test("a disk that fails is a 503, and what was acknowledged is there afterw
   });
   const { stdout, success } = await within(child.output(), "the child");
   assert.equal(success, true);
-  const { offsets, refused, read } = JSON.parse(text(stdout));
+  const { offsets, refused, read, scrubbed } = JSON.parse(text(stdout));
   assert.ok(offsets.length > 20, `${offsets.length} were stored`);
-  for (const one of refused) assert.match(one, /^log-unavailable: .*(disk|full)/);
+  for (const one of [...refused, scrubbed]) assert.match(one, /^log-unavailable: .*(disk|full)/);
   assert.deepEqual(read, offsets, "reads go on");
   const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
   const rooms = await spine.log("acme", RETENTION);
