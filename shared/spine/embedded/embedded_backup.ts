@@ -3,6 +3,7 @@
  * readable while the engine continues to write. New writes go to the write-ahead log; before they move into the file,
  * the pages that they replace are saved beside it. A backup is aborted when too much is written meanwhile.
  */
+import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
@@ -289,7 +290,7 @@ export abstract class EngineFile<Rows = unknown> {
   /** Rewrites the file, so that neither it nor its log contains removed data. Not while it is frozen. */
   scrub(): void {
     if (this.#frozen !== undefined) throw new RangeError(`${this.#path} is frozen`);
-    this.guard(() => scrub(this.database));
+    this.guard(() => scrub(this.database, dirname(this.#path)));
   }
 
   #pragma(text: string): Record<string, unknown> {

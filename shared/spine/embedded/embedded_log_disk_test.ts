@@ -3,6 +3,7 @@
  * `embedded_log_test.ts` has the limits of `log_bytes`.
  */
 import assert from "node:assert/strict";
+import { mountSmallDisk, noSmallDisk } from "../../../tests/harness/small_disk.ts";
 import { testLog } from "../../testing/logs.ts";
 import { temporaryFolder } from "../../testing/temporary_folder.ts";
 import { text, within } from "../testing/conformance.ts";
@@ -64,4 +65,33 @@ Deno.test("a disk that fails is a 503, and what was acknowledged is there afterw
   assert.deepEqual(offsets.filter((offset: number) => !stored.includes(offset)), []);
   await rooms.append("a", new Uint8Array(5_000));
   await spine.drain();
+});
+
+Deno.test({
+  name: "a rewrite of the files needs no other disk than theirs",
+  ignore: noSmallDisk() !== undefined,
+  async fn() {
+    await using folder = await temporaryFolder();
+    await using disk = await mountSmallDisk(1);
+    await disk.fill();
+    const data_dir = `${folder.path}/it's data`;
+    const path = `${folder.path}/child.ts`;
+    await Deno.writeTextFile(
+      path,
+      `import { openEmbedded } from ${JSON.stringify(engine.href)};
+      const log = { debug() {}, info() {}, warn() {}, error() {}, sample: () => false, child: () => log };
+      const spine = openEmbedded({ log, now: Date.now, data_dir: ${JSON.stringify(data_dir)} });
+      const rooms = await spine.log("acme", ${JSON.stringify(RETENTION)});
+      for (let at = 0; at < 400; at++) await rooms.append("a", new Uint8Array(9_000).fill(at));
+      await spine.scrub();
+      await spine.drain();`,
+    );
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--no-check", "--config", config, "-A", path],
+      env: { SQLITE_TMPDIR: disk.folder },
+    }).output();
+    assert.equal(success, true, text(stderr));
+    const names = Array.from(Deno.readDirSync(data_dir), ({ name }) => name).sort();
+    assert.deepEqual(names, ["log.sqlite", "spine.sqlite"]);
+  },
 });
