@@ -258,7 +258,7 @@ class EmbeddedSpine implements Spine {
         try {
           one.expire();
         } catch {
-          // A later one may succeed; a disk that takes no writes is told by `proveStorage`.
+          // A later one may succeed; `proveStorage` reports a disk that takes no writes.
         }
       }
     }, EXPIRE_MS);

@@ -259,7 +259,7 @@ export abstract class EngineFile<Rows = unknown> {
     const page_bytes = Number(this.#pragma("page_size")["page_size"]);
     const size_bytes = pages * page_bytes;
     const saved = new SavedPages(this.#path, page_bytes);
-    // The last step: after a failed one nothing would move the write-ahead log into the file any more.
+    // The last step: if a later one failed, nothing would move the write-ahead log into the file again.
     this.database.exec("PRAGMA wal_autocheckpoint = 0");
     let ended: Error | undefined;
     const frozen: FrozenFile = {

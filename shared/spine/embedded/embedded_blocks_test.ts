@@ -59,7 +59,8 @@ Deno.test("no block of the embedded journal outlives the age of all, whatever it
 
 Deno.test("blocks and entries of a ledger expire also where nobody writes or asks", async () => {
   await onDisk(async (open) => {
-    let [now_ms, monotonic_ms] = [1_700_000_000_000, 0];
+    let now_ms = 1_700_000_000_000;
+    let monotonic_ms = 0;
     const spine = open(() => now_ms, () => monotonic_ms);
     const journal = await spine.blocks("journal", RETENTION);
     const ledger = await spine.ledger("L", RETENTION);

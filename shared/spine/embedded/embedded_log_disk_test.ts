@@ -67,10 +67,11 @@ Deno.test("a disk that fails is a 503, and what was acknowledged is there afterw
   await spine.drain();
 });
 
-Deno.test({
-  name: "a rewrite of the files needs no other disk than theirs",
-  ignore: noSmallDisk() !== undefined,
-  async fn() {
+const why_not = noSmallDisk();
+if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`);
+
+if (why_not === undefined) {
+  Deno.test("a rewrite of the files needs no other disk than theirs", async () => {
     await using folder = await temporaryFolder();
     await using disk = await mountSmallDisk(1);
     await disk.fill();
@@ -93,5 +94,5 @@ Deno.test({
     assert.equal(success, true, text(stderr));
     const names = Array.from(Deno.readDirSync(data_dir), ({ name }) => name).sort();
     assert.deepEqual(names, ["log.sqlite", "spine.sqlite"]);
-  },
-});
+  });
+}
