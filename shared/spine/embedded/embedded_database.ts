@@ -209,6 +209,7 @@ export function scrub(database: DatabaseSync, folder: string): void {
   } finally {
     database.exec("PRAGMA secure_delete = OFF");
     directory("");
+    // Also after a failure: the write-ahead log would keep the disk full for all others.
+    database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
-  database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
 }
