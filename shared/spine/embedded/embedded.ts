@@ -53,6 +53,9 @@ function copyOf(headers: SpineHeaders | undefined): SpineHeaders {
   return headers === undefined ? NO_HEADERS : Object.freeze({ ...headers });
 }
 
+/** How often expired blocks and entries are removed, in ms. */
+const EXPIRE_MS = 1_000;
+
 interface Waiter {
   resolve(message: SpineMessage): void;
   reject(error: ArqonError): void;
@@ -76,6 +79,8 @@ class EmbeddedSpine implements Spine {
   #requests = 0;
   #drained: Promise<void> | undefined;
   readonly #blocks = new Map<BlockStoreName, EmbeddedBlocks>();
+  readonly #ledgers = new Map<string, EmbeddedLedger>();
+  #expiry: ReturnType<typeof setInterval> | undefined;
   readonly #steps: ClockSteps;
 
   constructor(options: EmbeddedOptions, store: KvStore, file: LogFile, log_limits: LogLimits) {
@@ -225,21 +230,38 @@ class EmbeddedSpine implements Spine {
   async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
     this.#assertConnected();
     assertBucket(name);
-    return new EmbeddedLedger({
+    const { now } = this.#options;
+    const assertOpen = () => this.#assertConnected();
+    const common = { now, steps: this.#steps, payload_bytes_max: PAYLOAD_BYTES, assertOpen };
+    const open = this.#ledgers.getOrInsertComputed(
       name,
-      store: this.#store,
-      now: this.#options.now,
-      steps: this.#steps,
-      payload_bytes_max: PAYLOAD_BYTES,
-      assertOpen: () => this.#assertConnected(),
-    }, retention);
+      () => new EmbeddedLedger({ name, store: this.#store, ...common }),
+    );
+    open.retain(retention);
+    this.#expireOften();
+    return open;
   }
 
   async blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore> {
     this.#assertConnected();
     const open = this.#openBlocks(name);
     open.retain(retention);
+    this.#expireOften();
     return open;
+  }
+
+  /** What is stored expires also where nobody writes; what is only in memory is bounded in bytes. */
+  #expireOften(): void {
+    if (!this.#store.persistent) return;
+    this.#expiry ??= setInterval(() => {
+      for (const one of [...this.#blocks.values(), ...this.#ledgers.values()]) {
+        try {
+          one.expire();
+        } catch {
+          // A later one may succeed; `proveStorage` reports a disk that takes no writes.
+        }
+      }
+    }, EXPIRE_MS);
   }
 
   #openBlocks(name: BlockStoreName): EmbeddedBlocks {
@@ -291,6 +313,7 @@ class EmbeddedSpine implements Spine {
 
   async #close(): Promise<void> {
     this.#turnTo("draining");
+    clearInterval(this.#expiry);
     this.#logs.flush();
     // A handler may respond to a message that was under way; the response is delivered, too.
     while (this.#turns.length > 0) await this.#turns.settled();

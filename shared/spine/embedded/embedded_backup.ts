@@ -3,6 +3,7 @@
  * readable while the engine continues to write. New writes go to the write-ahead log; before they move into the file,
  * the pages that they replace are saved beside it. A backup is aborted when too much is written meanwhile.
  */
+import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
@@ -254,11 +255,12 @@ export abstract class EngineFile<Rows = unknown> {
     this.#reading ??= Deno.openSync(this.#path, { read: true });
     const checkpoint = this.#pragma("wal_checkpoint(TRUNCATE)");
     if (checkpoint["busy"] !== 0) throw new Error(`${this.#path} cannot be frozen: it is busy`);
-    this.database.exec("PRAGMA wal_autocheckpoint = 0");
     const pages = Number(this.#pragma("page_count")["page_count"]);
     const page_bytes = Number(this.#pragma("page_size")["page_size"]);
     const size_bytes = pages * page_bytes;
     const saved = new SavedPages(this.#path, page_bytes);
+    // The last step: if a later one failed, nothing would move the write-ahead log into the file again.
+    this.database.exec("PRAGMA wal_autocheckpoint = 0");
     let ended: Error | undefined;
     const frozen: FrozenFile = {
       size_bytes,
@@ -288,7 +290,7 @@ export abstract class EngineFile<Rows = unknown> {
   /** Rewrites the file, so that neither it nor its log contains removed data. Not while it is frozen. */
   scrub(): void {
     if (this.#frozen !== undefined) throw new RangeError(`${this.#path} is frozen`);
-    scrub(this.database);
+    this.guard(() => scrub(this.database, dirname(this.#path)));
   }
 
   #pragma(text: string): Record<string, unknown> {
@@ -363,7 +365,13 @@ class SavedPages {
     const how = { create: true, truncate: true, read: true, write: true, mode: 0o600 };
     this.#file = Deno.openSync(this.#path, how);
     // Without a name it cannot outlive the process. Windows keeps the names of open files.
-    if (Deno.build.os !== "windows") Deno.removeSync(this.#path);
+    if (Deno.build.os === "windows") return;
+    try {
+      Deno.removeSync(this.#path);
+    } catch (error) {
+      this.#file.close();
+      throw error;
+    }
   }
 
   get size_bytes(): number {

@@ -103,6 +103,11 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
     });
   }
 
+  /** Removes expired and surplus blocks, for a store in which nobody writes. Throws errors of the disk. */
+  expire(): void {
+    this.#change(() => this.#shrink());
+  }
+
   async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload, id, expected }: BlockAppend) {
     this.#options.assertOpen();
     assertSize(payload.length, BLOCK_BYTES_MAX);
@@ -158,7 +163,6 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
 
   async status(tenant_id: string): Promise<BlockStatus> {
     this.#options.assertOpen();
-    this.#change(() => this.#shrink());
     const row = this.guard(() => this.rows.status.get(tenant_id, this.#options.now()));
     const dropped = this.guard(() => this.rows.dropped.get(tenant_id));
     const time = (value: unknown) => typeof value === "number" ? value : undefined;

@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { QUIET } from "../../testing/logs.ts";
 import { temporaryFolder } from "../../testing/temporary_folder.ts";
+import { until } from "../../testing/until.ts";
+import { DatabaseSync } from "node:sqlite";
+import { refusedWith } from "../testing/conformance.ts";
 import type { Spine } from "../contract/spine.ts";
 import { openEmbedded } from "./embedded.ts";
 
@@ -50,6 +53,26 @@ Deno.test("no block of the embedded journal outlives the age of all, whatever it
     now_ms += 1_000;
     assert.equal((await journal.read({ tenant_id: "acme", limit: 9 })).blocks.length, 0);
     assert.equal((await journal.status("acme")).blocks, 0);
+    await spine.drain();
+  });
+});
+
+Deno.test("blocks and entries of a ledger expire also where nobody writes or asks", async () => {
+  await onDisk(async (open) => {
+    let now_ms = 1_700_000_000_000;
+    let monotonic_ms = 0;
+    const spine = open(() => now_ms, () => monotonic_ms);
+    const journal = await spine.blocks("journal", RETENTION);
+    const ledger = await spine.ledger("L", RETENTION);
+    const again = await spine.ledger("L", RETENTION);
+    await journal.append({ ...BLOCK, tenant_id: "acme", payload: new Uint8Array(9) });
+    await ledger.append(new Uint8Array(9), 0);
+    assert.equal((await again.status()).bytes, 9);
+    [now_ms, monotonic_ms] = [now_ms + 120_000, monotonic_ms + 120_000];
+    await until("they are gone", async () => {
+      const left = [(await journal.room()).bytes, (await ledger.status()).entries];
+      return left.every((count) => count === 0);
+    });
     await spine.drain();
   });
 });
@@ -127,6 +150,30 @@ Deno.test("a start with a clock that is ahead by years forgets nothing that was 
     await whole();
     now_ms -= 999.9 * 86_400_000;
     assert.equal(await whole(), first_ms);
+  });
+});
+
+Deno.test("an entry of a ledger that cannot make room is not stored", async () => {
+  await onDisk(async (open, data_dir) => {
+    const kept = { max_bytes: 1_000, max_age_seconds: 60 };
+    const first = open();
+    const before = await first.ledger("L", kept);
+    for (const after of [0, 1, 2]) await before.append(new Uint8Array(300), after);
+    await first.drain();
+    const file = new DatabaseSync(`${data_dir}/spine.sqlite`);
+    file.exec(
+      "CREATE TRIGGER broken BEFORE DELETE ON ledger_entry " +
+        "BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END",
+    );
+    file.close();
+    const spine = open();
+    const ledger = await spine.ledger("L", kept);
+    const refused = refusedWith("spine-unavailable");
+    await assert.rejects(ledger.append(new Uint8Array(300), 3), refused);
+    const { entries, bytes, last_offset } = await ledger.status();
+    assert.deepEqual([entries, bytes, last_offset], [3, 900, 3]);
+    assert.equal(await ledger.append(new Uint8Array(100), 3), 4);
+    await spine.drain();
   });
 });
 

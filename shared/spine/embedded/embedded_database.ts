@@ -195,13 +195,21 @@ function rewrite(database: DatabaseSync): void {
   }
 }
 
-/** Scrubs the database; not within a transaction. Throws errors of the disk, and has then changed nothing. */
-export function scrub(database: DatabaseSync): void {
+/**
+ * Scrubs the database; not within a transaction. Throws errors of the disk, and has then changed nothing. The copies
+ * are on the disk of `folder`, in files without a name: any other may be too small, and is not meant for the data.
+ */
+export function scrub(database: DatabaseSync, folder: string): void {
+  const directory = (path: string) =>
+    database.exec(`PRAGMA temp_store_directory = '${path.replaceAll("'", "''")}'`);
+  directory(folder);
   database.exec("PRAGMA secure_delete = ON");
   try {
     inTransaction(database, () => rewrite(database));
   } finally {
     database.exec("PRAGMA secure_delete = OFF");
+    directory("");
+    // Also after a failure: the write-ahead log would keep the disk full for all others.
+    database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
-  database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
 }

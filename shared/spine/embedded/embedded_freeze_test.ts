@@ -167,6 +167,22 @@ Deno.test("freeze: the engine closes while a backup is read, and loses nothing",
   await Deno.remove(data_dir, { recursive: true });
 });
 
+Deno.test("freeze: after a backup that cannot begin, files do not grow", async () => {
+  await withSpine(async (spine, data_dir) => {
+    const bucket = await spine.keyValue("TEST");
+    const in_the_way = `${data_dir}/spine.sqlite-saved`;
+    await Deno.mkdir(in_the_way);
+    assert.throws(() => spine.backup?.(), { reason: "spine-unavailable" });
+    for (let at = 0; at < 100; at++) {
+      await bucket.put(["key"], new Uint8Array(200_000).fill(at));
+    }
+    const waiting = Deno.statSync(`${data_dir}/spine.sqlite-wal`).size;
+    assert.ok(waiting < 8_000_000, `${waiting} bytes were not moved into the file`);
+    await Deno.remove(in_the_way);
+    backupOf(spine).release();
+  });
+});
+
 Deno.test("freeze: files are not rewritten while a backup reads them", async () => {
   await withSpine(async (spine) => {
     const backup = backupOf(spine);

@@ -90,6 +90,8 @@ export class EmbeddedLogs {
     options.file.onRollback = () => this.rows.forgetUsage();
     const newest_ms = options.file.guard(() => this.rows.newestTime());
     this.clock = new LogClock(options.clocks, newest_ms);
+    // What is stored expires also while nobody opens a log: an idle tenant's, or one without a durable class by now.
+    if (options.file.guard(() => this.rows.logs()) > 0) this.#sweepOften();
   }
 
   /** Opens the tenant's log; creates it if missing, and raises its retention if needed. */
@@ -97,7 +99,7 @@ export class EmbeddedLogs {
     tenantLogPattern(tenant_id);
     const log = this.#logs.get(tenant_id) ?? this.#open(tenant_id, retention);
     log.grow(retention, false);
-    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#sweepOften();
     return log;
   }
 
@@ -288,6 +290,10 @@ export class EmbeddedLogs {
       this.#undelivered.add(tenant_id);
       this.options.onUndelivered(tenant_id);
     }
+  }
+
+  #sweepOften(): void {
+    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
   }
 
   #sweep(): void {

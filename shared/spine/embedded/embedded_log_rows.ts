@@ -126,11 +126,14 @@ function prepare(database: DatabaseSync) {
         "AND messages > 0 ORDER BY name LIMIT ?",
     ),
     add_room: database.prepare(
-      "INSERT INTO room (log, name, last, floor, messages, bytes, oldest_ms, newest_ms) " +
-        "SELECT id, ?2, 0, floor, 0, 0, 0, 0 FROM log WHERE id = ?1 RETURNING *",
+      // No id is used twice: idempotency keys name their room by it, and outlive a forgotten one.
+      "INSERT INTO room (id, log, name, last, floor, messages, bytes, oldest_ms, newest_ms) " +
+        "SELECT 1 + max((SELECT coalesce(max(id), 0) FROM room), (SELECT coalesce(max(offset), 0) " +
+        "FROM erased WHERE room = 0)), id, ?2, 0, floor, 0, 0, 0, 0 FROM log WHERE id = ?1 RETURNING *",
     ),
+    // A floor never goes down: what is trimmed may be older than what was erased.
     save_room: database.prepare(
-      "UPDATE room SET last = ?, floor = ?, messages = ?, bytes = ?, oldest_ms = ?, " +
+      "UPDATE room SET last = ?, floor = max(floor, ?), messages = ?, bytes = ?, oldest_ms = ?, " +
         "newest_ms = ? WHERE id = ?",
     ),
     forget_room: database.prepare("DELETE FROM room WHERE id = ?"),
@@ -337,6 +340,7 @@ export class LogRows {
   forgetRoom({ id, log, floor }: RoomRow): void {
     this.#sql.raise_floor.run(floor, log);
     this.#sql.forget_erased.run(id);
+    this.noteErased(0, id);
     this.#sql.forget_room.run(id);
   }
 

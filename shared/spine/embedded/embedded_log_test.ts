@@ -214,6 +214,21 @@ Deno.test("expired messages are removed with the next append, or automatically",
   });
 });
 
+Deno.test("messages expire on the disk also after a restart in which nobody opens a log", async () => {
+  await withFolder(async (data_dir) => {
+    const { pass, given } = clocks();
+    await withLog({ ...given, data_dir }, async (log) => {
+      await log.append("a", new Uint8Array(50_000));
+    });
+    pass(1_000 * RETENTION.history_ttl_seconds + 1);
+    const spine = openEmbedded({ ...options, ...given, data_dir });
+    const used = async () => (await spine.storage()).used_bytes;
+    const before = await used();
+    await until("its pages are free", async () => await used() < before);
+    await spine.drain();
+  });
+});
+
 Deno.test("others have their turns while very many messages are trimmed", () =>
   withLog({}, async (log) => {
     for (let at = 0; at < 6; at++) {

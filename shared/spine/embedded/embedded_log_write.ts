@@ -161,7 +161,7 @@ export function eraseFrom(rows: LogRows, room: RoomRow, offsets: readonly number
     highest = Math.max(highest, offset);
   }
   if (erased === 0) return 0;
-  room.floor = Math.max(room.floor, highest);
+  room.floor = highest;
   const { last, oldest_ms } = rows.ends(room.id);
   room.last = last;
   if (last > 0) room.oldest_ms = oldest_ms;

@@ -284,16 +284,25 @@ interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
 /** One ledger of the embedded engine. */
 export class EmbeddedLedger implements Ledger {
   readonly #options: EmbeddedLedgerOptions;
-  readonly #retention: LedgerRetention;
+  #retention: LedgerRetention = { max_age_seconds: Infinity, max_bytes: Infinity };
   /** Bytes of the stored entries. */
   #bytes: number;
 
-  constructor(options: EmbeddedLedgerOptions, retention: LedgerRetention) {
+  constructor(options: EmbeddedLedgerOptions) {
     this.#options = options;
-    this.#retention = retention;
     const { name, store: { guard, rows: { ledgers } } } = options;
     this.#bytes = Number(guard(() => ledgers.sum.get(name))?.["bytes"]);
-    this.#shrink();
+  }
+
+  /** Sets the bounds; before this call there are none. */
+  retain(retention: LedgerRetention): void {
+    this.#retention = retention;
+    this.expire();
+  }
+
+  /** Removes expired and surplus entries, for a ledger in which nobody writes. Throws errors of the disk. */
+  expire(): void {
+    this.#bytes -= this.#options.store.transaction(() => this.#shrink(0));
   }
 
   async append(payload: Uint8Array, after: number): Promise<number> {
@@ -304,9 +313,7 @@ export class EmbeddedLedger implements Ledger {
     if (newest !== after) {
       throw new ArqonError("version-conflict", `${newest} (the newest entry of ${name})`);
     }
-    this.#store(payload, after + 1);
-    this.#bytes += payload.length;
-    this.#shrink();
+    this.#bytes += this.#store(payload, after + 1);
     return after + 1;
   }
 
@@ -339,32 +346,36 @@ export class EmbeddedLedger implements Ledger {
     return Number(guard(() => ledgers.newest.get(name))?.["last"] ?? 0);
   }
 
-  #store(payload: Uint8Array, offset: number): void {
+  /** Stores an entry and makes room for it: both, or nothing of it. Returns by how many bytes the ledger grew. */
+  #store(payload: Uint8Array, offset: number): number {
     const { name, now, store } = this.#options;
     const { ledgers } = store.rows;
     // Acknowledged entries are on the disk and survive a power cut.
     store.database.exec("PRAGMA synchronous = FULL");
     try {
-      store.transaction(() => {
+      return store.transaction(() => {
         ledgers.bump.run(name, offset);
         ledgers.insert.run(name, offset, now(), payload);
+        return payload.length - this.#shrink(payload.length);
       });
     } finally {
       store.database.exec("PRAGMA synchronous = NORMAL");
     }
   }
 
-  #shrink(): void {
-    const { name, store: { guard, rows: { ledgers } }, now, steps } = this.#options;
+  /** Removes expired and surplus entries, `added` bytes included; returns how many bytes those had. */
+  #shrink(added: number): number {
+    const { name, store: { rows: { ledgers } }, now, steps } = this.#options;
     const { max_age_seconds, max_bytes } = this.#retention;
     const age_ms = max_age_seconds * 1_000;
     const before_ms = steps.isBelieved(age_ms) ? now() - age_ms : 0;
+    let bytes = 0;
     for (let removed = 0; removed < REMOVED_AT_ONCE; removed++) {
-      const is_over = this.#bytes > max_bytes;
-      const older_ms = is_over ? Number.MAX_SAFE_INTEGER : before_ms;
-      const row = guard(() => ledgers.remove.get(name, older_ms));
-      if (row === undefined) return;
-      this.#bytes -= Number(row["bytes"]);
+      const is_over = this.#bytes + added - bytes > max_bytes;
+      const row = ledgers.remove.get(name, is_over ? Number.MAX_SAFE_INTEGER : before_ms);
+      if (row === undefined) break;
+      bytes += Number(row["bytes"]);
     }
+    return bytes;
   }
 }

@@ -165,6 +165,10 @@ async function deduplicates(bus: Bus): Promise<void> {
     "the last message",
   );
   assert.deepEqual(live.slice(0, -1).map(offsetOf), offsets, "delivered once as well");
+  await mine.trim("b", 0);
+  await mine.forgetNames();
+  const next = await mine.append("c", bytes("one"), { key: "a/k" });
+  assert.equal(next.duplicate, false, "a room that is made after another was forgotten");
 }
 
 async function comparesLast(bus: Bus): Promise<void> {

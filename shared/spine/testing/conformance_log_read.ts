@@ -229,6 +229,15 @@ async function erases(bus: Bus): Promise<void> {
   assert.equal(await readAfter(at(7)), "erased");
   assert.equal(await readAfter(offset), "complete");
   assert.equal((await mine.status()).messages, 2 + (bus.neighbours ?? 0));
+  // What is trimmed before an erased message does not hide that one.
+  const [, second = 0, third = 0, , fifth = 0, last = 0] = await fill(mine, "c", 6);
+  assert.equal(await mine.erase("c", [fifth]), 1);
+  await mine.trim("c", 3);
+  for (const after of [second, third, fifth - 1, fifth, last]) {
+    const { complete } = await theirs.read("c", { ...LOTS, after });
+    assert.equal(complete, after >= fifth, `after ${after}, with ${fifth} erased`);
+  }
+  await mine.trim("c", 0);
   await mine.forgetNames();
   assert.ok(await mine.erased("a") >= at(7));
   assert.equal(await readAfter(at(7)), "erased", "also once nobody knows the room's name");
