@@ -82,10 +82,10 @@ Deno.test(
   async () => {
     const events = device();
     for (const event of ["visible", "online"] as const) {
-      const heard: string[] = [];
+      const received: string[] = [];
       await using peer = startPeer({
         hear(line, operation) {
-          heard.push(operation.kind);
+          received.push(operation.kind);
           if (operation.kind === "publish") line.accept(operation.envelope);
         },
       });
@@ -95,7 +95,7 @@ Deno.test(
       events.tell(event);
       // Sent behind the PING.
       await connection.room("lobby").publish("x", 1);
-      assert.deepEqual(heard, ["ping", "publish"], event);
+      assert.deepEqual(received, ["ping", "publish"], event);
       await using _deaf = await connect({ ...options, platform_events: false });
       assert.equal(events.listeners, 1);
     }
