@@ -120,7 +120,8 @@ const PATIENT: readonly string[] = ["binary", "session"];
 function isSourcePossible(row: Partial<Row>): boolean {
   const { log, source, gate, shape, twice, hook, trace, proof } = row;
   if (source === undefined) return true;
-  if (trace === "yes" && ANONYMOUS.includes(source)) return false;
+  // docs/tracing.md: the HTTP header of a request that publishes, too.
+  if (trace === "yes" && source !== "stream" && ANONYMOUS.includes(source)) return false;
   if (log === "plain" && (source === "stream" || source === "growing")) return false;
   if (twice === "yes" && ANONYMOUS.includes(source)) return false;
   if (gate !== undefined && OTHERS.includes(source) && PERSONAL.includes(gate)) return false;

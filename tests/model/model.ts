@@ -436,8 +436,10 @@ export function traceOf(row: Row, message: Sent): Trace {
       reason === "schema-violation"
     ? []
     : [reason === "" ? "allow" : "reject"];
+  // "Refusals before a message is looked at […] have none."
+  const is_seen = row.source !== "stream" || !["not-granted", "room-banned"].includes(reason);
   return {
-    publish: is_recorded || reason !== "" ? repeated([reason]) : [],
+    publish: is_seen && (is_recorded || reason !== "") ? repeated([reason]) : [],
     policies: is_recorded ? repeated(verdicts) : [],
   };
 }

@@ -243,7 +243,11 @@ function spansOf({ collector, tenant, room }: Stage) {
 function wrongTrace(stage: Stage, message: Sent, { mine, children }: ReturnType<typeof spansOf>) {
   const { row, trace } = stage;
   const { place, message_id } = message;
-  const own = mine.filter(({ attributes }) => attributes["messaging.message.id"] === message_id);
+  const own = mine.filter(({ attributes, trace_id }) =>
+    message_id === undefined
+      ? trace_id === traceIdOf(trace, place)
+      : attributes["messaging.message.id"] === message_id
+  );
   const ids = own.map(({ span_id }) => span_id);
   const below = children.filter(({ parent_span_id }) => ids.includes(parent_span_id));
   const wrong: string[] = [];
@@ -269,10 +273,11 @@ function wrongTrace(stage: Stage, message: Sent, { mine, children }: ReturnType<
   return wrong;
 }
 
-/** docs/tracing.md: the spans of messages with ids. */
+/** docs/tracing.md: the spans of messages with ids or a trace of their own. */
 async function compareTraces(stage: Stage): Promise<string[]> {
   if (stage.collector === undefined) return [];
-  const messages = messagesOf(stage.row).filter(({ message_id }) => message_id !== undefined);
+  const messages = messagesOf(stage.row)
+    .filter(({ message_id }) => message_id !== undefined || stage.row.trace === "yes");
   let wrong: string[] = [];
   const isRight = () => {
     const spans = spansOf(stage);

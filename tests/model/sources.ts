@@ -244,11 +244,17 @@ function batch(way: Way): Source {
   };
 }
 
-async function stream({ bus, token, room, row, tenant }: Way): Promise<Source> {
+async function stream(way: Way): Promise<Source> {
+  const { bus, token, room, row, tenant } = way;
   const url = `${bus.http_url}/v1/streams/${room}`;
-  const call = async (method: string, token: string, body?: string) => {
-    const type = { "content-type": "application/json" };
-    const response = await send(url, token, method, body, type);
+  const call = async (
+    method: string,
+    token: string,
+    body?: string,
+    traced?: ReturnType<typeof tracedBy>,
+  ) => {
+    const headers = { "content-type": "application/json", ...traced };
+    const response = await send(url, token, method, body, headers);
     const text = await response.text();
     return response.ok ? "" : `${response.status} ${JSON.parse(text).reason}`;
   };
@@ -258,8 +264,8 @@ async function stream({ bus, token, room, row, tenant }: Way): Promise<Source> {
     ...nothing,
     // An array would be judged as a whole.
     publish: (messages) =>
-      oneByOne(messages, async ({ data }) => ({
-        refusal: await call("POST", token, JSON.stringify(data)),
+      oneByOne(messages, async (one) => ({
+        refusal: await call("POST", token, JSON.stringify(one.data), tracedBy(way, one)),
       })),
   };
 }

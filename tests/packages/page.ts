@@ -20,8 +20,9 @@ export interface OpenPage extends AsyncDisposable {
 async function bundle({ project: { folder } }: World): Promise<Map<string, string>> {
   const { outputFiles } = await build({
     absWorkingDir: folder,
-    entryPoints: ["page.ts", "worker.ts"],
+    entryPoints: ["page.ts", "worker.ts", "service.ts"],
     bundle: true,
+    splitting: true,
     format: "esm",
     minify: true,
     platform: "browser",

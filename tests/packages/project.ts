@@ -8,7 +8,17 @@ import type { Tarball } from "../../tasks/pack/pack_tarball.ts";
 
 /** Programs of a project, from `programs/`. */
 const PROGRAMS = [
-  ...["tour", "main", "worker", "worker_main", "thread_main", "typed", "page", "refusals"],
+  ...[
+    "tour",
+    "main",
+    "worker",
+    "worker_main",
+    "thread_main",
+    "typed",
+    "page",
+    "service",
+    "refusals",
+  ],
 ];
 /** Declarations of the npm package `ws`, for the option `webSocket`. */
 const WS_TYPES = "@types/ws@8.18.2";

@@ -49,6 +49,16 @@ async function tourInPage(world: World): Promise<void> {
     visit(world, "chromium-worker"),
   );
   assertTour(inWorker, "chromium-worker");
+  const inService = await page.evaluate<unknown>(`(async () => {
+    const { serviceWorker } = navigator;
+    await serviceWorker.register("/service.js", { type: "module" });
+    const { active } = await serviceWorker.ready;
+    const answer = new Promise((resolve) => serviceWorker.onmessage = resolve);
+    active.postMessage(${JSON.stringify(visit(world, "chromium-service"))});
+    const { data } = await answer;
+    return data.seen ?? data.error;
+  })()`);
+  assertTour(inService, "chromium-service");
 }
 
 async function unbundled(world: World): Promise<void> {
@@ -199,7 +209,10 @@ async function chatPage(world: World): Promise<void> {
 
 /** All browser scenarios; the example is the last one. */
 export const BROWSER_SCENARIOS: readonly Scenario[] = [
-  { name: "the tour in a page of Chromium, and in its web worker", run: tourInPage },
+  {
+    name: "the tour in a page of Chromium, in its web worker and its service worker",
+    run: tourInPage,
+  },
   { name: "a page loads the modules one by one, with an import map", run: unbundled },
   {
     name: "a page publishes and hears again after its connection was killed",

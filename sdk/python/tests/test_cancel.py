@@ -233,3 +233,30 @@ async def test_close_with_everything_open() -> None:
         await ending
         await listener.wait_ended()
         await listener.close()
+
+
+def use_in_a_loop_that_ends(url: str) -> list[str]:
+    states: list[str] = []
+
+    async def main() -> None:
+        bus = await arqon.connect(url, token=TOKEN, on_status=lambda it: states.append(it.state))
+        locked = asyncio.Event()
+
+        async def hold() -> None:
+            async with bus.room("lobby").state.lock():
+                locked.set()
+                await asyncio.Event().wait()
+
+        holding = asyncio.ensure_future(hold())
+        await locked.wait()
+        assert not holding.done()
+
+    asyncio.run(main())
+    return states
+
+
+async def test_a_loop_that_ends_does_not_wait_for_answers() -> None:
+    async with Peer(serve_room) as peer:
+        # Otherwise the release of the lock would wait for an answer.
+        states = await asyncio.to_thread(use_in_a_loop_that_ends, peer.url)
+        assert states == ["connecting", "open", "closed"]

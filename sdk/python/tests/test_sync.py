@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import select
 import signal
@@ -63,16 +64,31 @@ def test_a_callback_cannot_block_its_own_connection(bus: Bus, room_id: str) -> N
     clients: list[arqon.SyncConnection] = []
 
     def on_error(_: arqon.ArqonError) -> None:
-        try:
-            clients[0].publish(room_id, "x")
-        except Exception as error:
-            errors.append(error)
+        for use in (lambda: clients[0].publish(room_id, "x"), clients[0].close):
+            try:
+                use()
+            except Exception as error:
+                errors.append(error)
 
     with arqon.connect_sync(bus.url, token=bus.token(), on_error=on_error) as client:
         clients.append(client)
         client.publish(room_id, "SYSTEM_X", ack=False)
         client.command(room_id, "presence.count")
-    assert [type(error) for error in errors] == [RuntimeError]
+    refusal = "called from a callback of the connection itself, which it blocks"
+    assert [str(error) for error in errors] == [refusal] * 2
+
+
+def test_many_threads_close_while_others_call(bus: Bus, room_id: str) -> None:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            client = arqon.connect_sync(bus.url, token=bus.token())
+            calling = [pool.submit(client.publish, room_id, "x") for _ in range(4)]
+            closing = [pool.submit(client.close) for _ in range(4)]
+            assert [one.result(60) for one in closing] == [None] * 4
+            for one in calling:
+                error = one.exception(60)
+                assert error is None or isinstance(error, (RuntimeError, arqon.ConnectionClosed))
+    assert all(thread.name != "arqon" for thread in threading.enumerate())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")

@@ -216,9 +216,10 @@ export class Connection {
 
   /** Runs sessions. Resolves with the error that ended the connection, if any. */
   async #run(): Promise<ArqonError | undefined> {
-    const stop = this.#settings.events?.listen((event) => {
+    const stop = this.#settings.events?.listen(() => {
       this.#hurry?.abort();
-      if (event === "visible") this.#session?.probe();
+      // The device has slept or changed its network: the socket may be dead without a close.
+      this.#session?.probe();
     });
     try {
       return await this.#sessions();

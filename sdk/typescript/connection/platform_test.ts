@@ -77,23 +77,28 @@ Deno.test(
 );
 
 Deno.test(
-  "a page that becomes visible pings at once; with platform_events: false it does not",
+  "a page in view or on a new network pings at once; with platform_events: false it does not",
   CLEAN,
   async () => {
-    const pinged = Promise.withResolvers<void>();
-    await using peer = startPeer({
-      hear: (_line, { kind }) => kind === "ping" && pinged.resolve(),
-    });
     const events = device();
-    await using _connection = await connect({
-      ...quick(peer.url).options,
-      platform_events: events,
-    });
-    assert.equal(events.listeners, 1);
-    events.tell("visible");
-    await pinged.promise;
-    await using _deaf = await connect({ ...quick(peer.url).options, platform_events: false });
-    assert.equal(events.listeners, 1);
+    for (const event of ["visible", "online"] as const) {
+      const received: string[] = [];
+      await using peer = startPeer({
+        hear(line, operation) {
+          received.push(operation.kind);
+          if (operation.kind === "publish") line.accept(operation.envelope);
+        },
+      });
+      const { options } = quick(peer.url);
+      await using connection = await connect({ ...options, platform_events: events });
+      assert.equal(events.listeners, 1);
+      events.tell(event);
+      // Sent behind the PING.
+      await connection.room("lobby").publish("x", 1);
+      assert.deepEqual(received, ["ping", "publish"], event);
+      await using _deaf = await connect({ ...options, platform_events: false });
+      assert.equal(events.listeners, 1);
+    }
   },
 );
 

@@ -226,7 +226,7 @@ export interface ConnectOptions {
   readonly proof?: Prove;
   /**
    * Use the browser's network and visibility events: a new network ends a wait, without a network there are no attempts
-   * for up to 30 s, and after sleep the Shield is pinged at once. Default true; false turns it off.
+   * for up to 30 s, and after sleep or on a new network the Shield is pinged at once. Default true; false turns it off.
    */
   readonly platform_events?: boolean | PlatformEvents;
   readonly onStatus?: (status: Status) => void;

@@ -48,8 +48,13 @@ async function visit(bus: Connection, name: string): Promise<string[]> {
 }
 
 /** Uses each capability once in a room of that name and returns the results. Rejects if it cannot. */
-export async function tour(url: string, token: string, name: string): Promise<string[]> {
-  const bus = await connect({ url, token, request_timeout_ms: PATIENCE_MS });
+export async function tour(
+  url: string,
+  token: string,
+  name: string,
+  open: typeof connect = connect,
+): Promise<string[]> {
+  const bus = await open({ url, token, request_timeout_ms: PATIENCE_MS });
   try {
     const seen = await visit(bus, name);
     return [...seen, `version ${bus.welcome.protocol_version}`];

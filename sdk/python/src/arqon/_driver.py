@@ -94,6 +94,9 @@ class Driver:
             await self._sessions_forever()
         except Exception as error:
             self._settle(_lost(error))
+        finally:
+            # `asyncio.run` cancels all tasks at its end: what others send then has no answer.
+            self._settle(None)
 
     async def _sessions_forever(self) -> None:
         """Runs sessions, one after another, until the connection ends."""

@@ -121,6 +121,8 @@ class SyncConnection:
         self._thread = threading.Thread(target=self._loop.run_forever, name="arqon", daemon=True)
         self._thread.start()
         self._closed = False
+        self._submitting = threading.Lock()
+        self._closing = threading.Lock()
         try:
             self._bus: Connection = self._call(_open(url, options))
         except BaseException:
@@ -166,28 +168,35 @@ class SyncConnection:
         return self._call(_members(self._bus.room(room)))
 
     def close(self) -> None:
-        """Ends the connection and its thread. Idempotent."""
+        """Ends the connection and its thread. Idempotent; calls of other threads are refused."""
         if self._closed:
             return
+        self._require_outside()
+        with self._closing:
+            if self._closed:
+                return
+            try:
+                self._call(self._bus.close())
+            finally:
+                self._stop()
+
+    def _require_outside(self) -> None:
         if os.getpid() != self._process_id:
             raise RuntimeError(_FORKED)
-        try:
-            self._call(self._bus.close())
-        finally:
-            self._stop()
+        if threading.get_ident() == self._thread.ident:
+            raise RuntimeError("called from a callback of the connection itself, which it blocks")
 
     def _call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        problem = ""
-        if self._closed:
-            problem = "the connection is closed"
-        elif os.getpid() != self._process_id:
-            problem = _FORKED
-        elif threading.get_ident() == self._thread.ident:
-            problem = "called from a callback of the connection itself, which it blocks"
-        if problem:
+        try:
+            self._require_outside()
+            # The stop cancels what was submitted before it; nothing would answer a later one.
+            with self._submitting:
+                if self._closed:
+                    raise RuntimeError("the connection is closed")
+                future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:
             work.close()
-            raise RuntimeError(problem)
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise
         try:
             return future.result()
         except concurrent.futures.CancelledError:
@@ -197,7 +206,8 @@ class SyncConnection:
             raise
 
     def _stop(self) -> None:
-        self._closed = True
+        with self._submitting:
+            self._closed = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.run_until_complete(_cancel_all())
