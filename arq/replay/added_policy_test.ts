@@ -68,4 +68,14 @@ Deno.test("a new policy finds headers and claims that another policy has read, a
   const record = { ...tea, policies: [{ ...policy!, reads: [...reads] }] };
   const own = withAdded(record, ADDED)?.policies.find(({ name }) => name === "new");
   assert.deepEqual(own?.reads, [reads[0]]);
+  // What the policy itself has added was not sent: before it, nobody has it.
+  const again = [{ from: "header", name: "x-plan", value: "added" }] as const;
+  const adding = { ...policy!, name: "adds", added_headers: [["X-Plan", "added"]] };
+  const policies = [adding, { ...policy!, reads: [...again] }] as typeof tea.policies;
+  const first = withAdded({ ...tea, policies }, {
+    ...ADDED,
+    order: -1,
+    orders: { adds: 0, words: 1 },
+  });
+  assert.deepEqual(first?.policies[0]?.reads, []);
 });

@@ -1,13 +1,19 @@
 /**
- * The effect that a change would have had on a past window, from the journal of the bus: recorded calls of a changed
- * policy are repeated with the new module, a new policy judges the admitted messages, refusals of a removed one are
- * counted, and events with a changed mapping or schema are checked against it. Changes of other kinds are not repeated.
+ * The effect that a change would have had on a past window, from the journal of the bus. All planned policies, mappings
+ * and required signatures together decide each recorded operation again; each policy and schema that changes is also
+ * looked at alone. What the journal cannot tell is said.
  */
+import { matchesRoomPattern } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
+import type { SignatureRule } from "../../../shared/config/schema_auth.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import type { JournalRecord } from "../../../shared/journal/record.ts";
+import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import type { Admin } from "../../bus/admin.ts";
-import type { Change, Desired, StatePolicy } from "../../desired/form.ts";
+import { inOrder } from "../../../shield/policy/chain/chain.ts";
+import type { Change, Desired, Kind, State, StatePolicy } from "../../desired/form.ts";
+import { type ChangedGate, type Planned, PlannedChain } from "../../replay/planned_chain.ts";
 import { isCovered, isSelected, NO_MODULE, withAdded } from "../../replay/selection.ts";
 import type { AddedPolicy } from "../../replay/selection.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
@@ -227,8 +233,112 @@ function schemasOf(mappings: readonly SchemaMapping[], changes: readonly Change[
   return [...new Set(ids)].sort();
 }
 
-/** The consequences of a plan, for policies and for schemas. */
+/** What a change of these does to messages is not in the journal; other kinds are decided again. */
+const NOT_REPLAYED: Partial<Record<Kind, string>> = {
+  rooms: "the journal does not record what a room class limits",
+  mirror: "copies decide about no message",
+  quotas: "the journal does not have the counts of all Shields",
+  budgets: "the journal does not have the use that they count",
+  hooks: "the journal does not have the answers of webhooks",
+  schedules: "what they would have published is not in the journal",
+  reducers: "arq room deploy CLASS FILE --dry-run tries a program on the past calls of its rooms",
+};
+const REFUSED_BY: Partial<Record<Kind, string>> = {
+  quotas: "tenant-quota",
+  budgets: "budget-exhausted",
+};
+
+/** What the answer cannot know, in sentences; `reasons` are refusals of the window. */
+function notReplayed(changes: readonly Change[], planned: State, reasons: Counts): string[] {
+  const told = changes.flatMap(({ kind, name }) => {
+    const why = NOT_REPLAYED[kind];
+    if (why === undefined) return [];
+    const refused = REFUSED_BY[kind];
+    const then = refused === undefined ? "" : `; ${reasons[refused] ?? 0} refused by ${refused}`;
+    return [`${kind} ${name}: ${why}${then}`];
+  });
+  const { policies = [], rooms = [] } = planned;
+  const pieces = policies.filter(({ name, hooks }) =>
+    hooks.includes("on_append") &&
+    changes.some((one) => one.kind === "policies" && one.name === name)
+  ).map(({ name }) => `policies ${name}: the journal does not have the pieces of growing messages`);
+  const parts = rooms.filter(({ journal, journal_share = 1 }) =>
+    journal === "refused" || journal === "off" || journal_share < 1
+  ).map(({ room }) => `rooms ${room}: their class records a part of the decisions, or none`);
+  return [...told, ...pieces, ...parts];
+}
+
+/** The gates before the policies that a plan changes. */
+function changedGates(
+  { tenant, mappings, sets, signed }: {
+    readonly tenant: string;
+    readonly mappings: readonly SchemaMapping[];
+    readonly sets: ReadonlyMap<string, Uint8Array>;
+    readonly signed: readonly SignatureRule[];
+  },
+  changes: readonly Change[],
+): ChangedGate[] {
+  const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
+  const gates: ChangedGate[] = [];
+  if (isChanged("require_signature")) {
+    const reasons = ["signature-required"];
+    gates.push({ reasons, decide: (record) => signatureOf(signed, record) });
+  }
+  if (!isChanged("mappings", "schemas")) return gates;
+  const ids = new Set(
+    mappings.filter(({ mode }) => mode !== "observe").map((one) => one.schema_id),
+  );
+  const checkers = [...ids].flatMap((schema_id) => {
+    const set = sets.get(schema_id);
+    if (set === undefined) return [];
+    const candidate = { tenant, schema_id, set, mappings: refusing(mappings) };
+    return [{ schema_id, checker: checkerOf(candidate) }];
+  });
+  const decide = (record: JournalRecord): Planned => {
+    for (const { schema_id, checker } of checkers) {
+      const refuses = checker.refuses(record);
+      if (refuses === undefined) return { unknown: ["payload"] };
+      if (refuses) return { by: `schema ${schema_id}` };
+    }
+    return {};
+  };
+  return [...gates, { reasons: ["schema-violation", "schema-unavailable"], decide }];
+}
+
+/** The verdict of these required signatures; those of the configuration are not known. */
+function signatureOf(rules: readonly SignatureRule[], record: JournalRecord): Planned {
+  const { hook, room, is_signed, reason, terms } = record;
+  if (hook !== "on_message" || is_signed === true) return {};
+  const of = rules.filter((rule) => matchesRoomPattern(rule.room, room));
+  if (of.length > 0 && terms === undefined) return { unknown: ["role"] };
+  if (of.some(({ role }) => role === terms?.credential.role)) return { by: "require_signature" };
+  return reason === "signature-required" ? { unknown: ["required signatures of [auth]"] } : {};
+}
+
+/** What all that is planned would have decided together. */
+async function together(
+  { admin, tenant, from_ms }: Window,
+  { modules }: Pick<Desired, "modules">,
+  policies: readonly StatePolicy[],
+  gates: readonly ChangedGate[],
+) {
+  const { fuel_limit, memory_limit_pages } = configFrom({}).platform.overseer;
+  const onBus = busModules(admin, tenant);
+  const moduleOf = createModuleBook(
+    async (sha256) => modules.get(sha256) ?? await onBus(sha256),
+    memory_limit_pages,
+  );
+  const bindings = (policies as readonly PolicyBinding[]).toSorted(inOrder);
+  const chain = await PlannedChain.of({ policies: bindings, moduleOf, fuel_limit, from_ms, gates });
+  for await (const chunk of busChunks(admin, tenant, { policy: "", from_ms })) chain.feed(chunk);
+  admin.io.signal.throwIfAborted();
+  return { from_ms, ...chain.tally };
+}
+
+/** The consequences of a plan: of all together, and of each policy and schema alone. */
 export type Consequences = Awaited<ReturnType<typeof consequences>>;
+
+const REPLAYED: readonly Kind[] = ["policies", "schemas", "mappings", "require_signature"];
 
 /** The consequences of each change that can be repeated. */
 export async function consequences(
@@ -238,6 +348,15 @@ export async function consequences(
   since_seconds: number,
 ) {
   const window = { admin, tenant, from_ms: await admin.ago(since_seconds) };
+  const given = Object.entries(state).filter(([, list]) => list !== undefined);
+  const planned: State = { ...live.state, ...Object.fromEntries(given) };
+  const { policies: chain = [], mappings = [], require_signature: signed = [] } = planned;
+  const all_sets = new Map([...live.sets, ...sets]);
+  const gates = changedGates({ tenant, mappings, sets: all_sets, signed }, changes);
+  const has_counts = changes.some(({ kind }) =>
+    REPLAYED.includes(kind) || REFUSED_BY[kind] !== undefined
+  );
+  const messages = has_counts ? await together(window, { modules }, chain, gates) : null;
   const policies: Consequence[] = [];
   for (const one of candidatesOf({ state, modules }, changes, live.state.policies ?? [])) {
     policies.push(await ofPolicy(window, one));
@@ -248,13 +367,13 @@ export async function consequences(
     const selection = { ...window, policy: name };
     policies.push(await withoutPolicy(busChunks(admin, tenant, selection), policy, window));
   }
-  const mappings = state.mappings ?? live.state.mappings ?? [];
   const schemas: Awaited<ReturnType<typeof ofSchema>>[] = [];
   for (const id of schemasOf(mappings, changes)) {
-    const set = sets.get(id) ?? live.sets.get(id);
+    const set = all_sets.get(id);
     if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
   }
-  return { policies, schemas };
+  const not_replayed = notReplayed(changes, planned, messages?.reasons ?? {});
+  return { messages, policies, schemas, not_replayed };
 }
 
 /** Shown names of each list. */
@@ -271,7 +390,7 @@ function countedLines(counted: Counts): string {
 }
 
 function headOf(what: string, name: string, from_ms: number): string {
-  return `${what} ${printable(name)} since ${new Date(from_ms).toISOString()}: `;
+  return `${[what, printable(name)].join(" ").trim()} since ${new Date(from_ms).toISOString()}: `;
 }
 
 function doubtOf(doubts: readonly (readonly [count: number, what: string])[]): string {
@@ -324,12 +443,38 @@ function schemaText(one: Consequences["schemas"][number]): string {
     `refused as then: ${one.still_refused}\n${refused}`;
 }
 
-/** The consequences of all changes that could be repeated. */
+function messagesText(one: Consequences["messages"]): string {
+  if (one === null) return "";
+  const { operations, admitted, samples } = one;
+  const head = headOf("all together", "", one.from_ms) +
+    `${operations} operations, ${admitted} of them admitted then\n`;
+  const inputs = Object.keys(one.unknown_inputs).slice(0, SHOWN).map(printable).join(", ");
+  const doubt = doubtOf([
+    [one.unknown, `NOT JUDGED, since the journal does not have: ${inputs}`],
+    [one.warm_up, "depend on keyed state from before that time"],
+    [one.bad_lines, "lines that cannot be read"],
+    [one.holes, "holes"],
+  ]);
+  if (operations === 0) return `${head}  the journal has none, so the effect is unknown\n${doubt}`;
+  const unseen = admitted === 0
+    ? "  the journal has no admitted operation, so what would be refused is unknown\n"
+    : "";
+  const named = [...samples.to_refused.slice(0, 3), ...samples.to_allowed.slice(0, 3)].map((
+    { room, user },
+  ) => `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`);
+  const counted = one.allow_to_refuse === 0
+    ? ""
+    : `  by sender:\n${countedLines(one.by_sender)}  refused by:\n${countedLines(one.by_gate)}`;
+  return head + doubt + unseen +
+    `  would be refused: ${one.allow_to_refuse}, would be allowed: ${one.refuse_to_allow}, ` +
+    `refused as then: ${one.still_refused}\n${named.join("")}${counted}`;
+}
+
+/** The consequences of all changes that could be repeated, and what could not. */
 export function consequencesText(all: Consequences | undefined): string {
   if (all === undefined) return "";
-  const { policies, schemas } = all;
-  if (policies.length + schemas.length === 0) {
-    return "no policy gets a different module, and no mapping changes: nothing to replay\n";
-  }
-  return policies.map(policyText).join("") + schemas.map(schemaText).join("");
+  const { messages, policies, schemas, not_replayed } = all;
+  const told = not_replayed.map((one) => `NOT REPLAYED: ${printable(one)}\n`).join("");
+  return messagesText(messages) + policies.map(policyText).join("") +
+      schemas.map(schemaText).join("") + told || "no change: nothing to replay\n";
 }
