@@ -30,6 +30,7 @@ import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
 import { type JournalChunk, journalRecords } from "../../replay/journal_chunks.ts";
 import { createRepeater } from "../../replay/repeater.ts";
 import { CommandError, printable } from "../../terminal/exit.ts";
+import { createProgress, type Progress } from "../../terminal/progress.ts";
 import { type CandidateSchema, SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
 
@@ -90,6 +91,18 @@ interface Window {
   readonly tenant: string;
   /** Unix ms. */
   readonly from_ms: number;
+  readonly progress: Progress;
+}
+
+/** The journal of the window, or of one policy's decisions in it. */
+async function* chunksOf(
+  { admin, tenant, from_ms, progress }: Window,
+  policy = "",
+): AsyncGenerator<JournalChunk> {
+  for await (const chunk of busChunks(admin, tenant, { policy, from_ms })) {
+    progress.update(chunk.first_line);
+    yield chunk;
+  }
 }
 
 /** A policy that gets another module, or is new; a new one also has its position in the chain. */
@@ -100,13 +113,12 @@ interface Candidate {
 }
 
 /** Repeats a policy's calls with its new module. */
-async function ofPolicy({ admin, tenant, from_ms }: Window, { policy, bytes, added }: Candidate) {
+async function ofPolicy(window: Window, { policy, bytes, added }: Candidate) {
+  const { admin, tenant, from_ms } = window;
   const pages = configFrom({}).platform.overseer.memory_limit_pages;
   const candidate = await readyModule(bytes, pages);
   const { name, mode } = policy;
   const selection = { policy: name, from_ms };
-  // For a new policy all records count, not only its own.
-  const read = added === undefined ? selection : { ...selection, policy: "" };
   const onBus = busModules(admin, tenant);
   const book = createModuleBook(
     async (sha256) => sha256 === candidate.sha256 ? bytes : await onBus(sha256),
@@ -125,7 +137,9 @@ async function ofPolicy({ admin, tenant, from_ms }: Window, { policy, bytes, add
       if (kind === "to_refused") countWithin(SENDERS, by_sender, user ?? "(erased)");
     },
   });
-  for await (const chunk of busChunks(admin, tenant, read)) await repeater.feed(chunk);
+  // For a new policy all records count, not only its own.
+  const chunks = chunksOf(window, added === undefined ? name : "");
+  for await (const chunk of chunks) await repeater.feed(chunk);
   const { decisions, holes, recorded, candidate: found } = repeater.tally;
   admin.io.signal.throwIfAborted();
   const { to_refused, to_allowed }: Readonly<Record<FlipKind, readonly Named[]>> = found.samples;
@@ -202,7 +216,7 @@ async function ofSchema(
   const selection = { policy: "", tenant, from_ms };
   const checker = checkerOf({ tenant, schema_id: schema, set, mappings: refusing(mappings) });
   const { journal } = checker.tally;
-  for await (const record of journalRecords(busChunks(admin, tenant, selection), journal)) {
+  for await (const record of journalRecords(chunksOf(window), journal)) {
     checker.take(record, selection);
   }
   admin.io.signal.throwIfAborted();
@@ -317,11 +331,12 @@ function signatureOf(rules: readonly SignatureRule[], record: JournalRecord): Pl
 
 /** What all that is planned would have decided together. */
 async function together(
-  { admin, tenant, from_ms }: Window,
+  window: Window,
   { modules }: Pick<Desired, "modules">,
   policies: readonly StatePolicy[],
   gates: readonly ChangedGate[],
 ) {
+  const { admin, tenant, from_ms } = window;
   const { fuel_limit, memory_limit_pages } = configFrom({}).platform.overseer;
   const onBus = busModules(admin, tenant);
   const moduleOf = createModuleBook(
@@ -330,7 +345,7 @@ async function together(
   );
   const bindings = (policies as readonly PolicyBinding[]).toSorted(inOrder);
   const chain = await PlannedChain.of({ policies: bindings, moduleOf, fuel_limit, from_ms, gates });
-  for await (const chunk of busChunks(admin, tenant, { policy: "", from_ms })) chain.feed(chunk);
+  for await (const chunk of chunksOf(window)) chain.feed(chunk);
   admin.io.signal.throwIfAborted();
   return { from_ms, ...chain.tally };
 }
@@ -338,42 +353,60 @@ async function together(
 /** The consequences of a plan: of all together, and of each policy and schema alone. */
 export type Consequences = Awaited<ReturnType<typeof consequences>>;
 
-const REPLAYED: readonly Kind[] = ["policies", "schemas", "mappings", "require_signature"];
-
 /** The consequences of each change that can be repeated. */
 export async function consequences(
   admin: Admin,
-  { tenant, state, modules, sets }: Desired,
-  { changes, live }: { readonly changes: readonly Change[]; readonly live: LiveState },
+  desired: Desired,
+  { changes: all, live }: { readonly changes: readonly Change[]; readonly live: LiveState },
   since_seconds: number,
 ) {
-  const window = { admin, tenant, from_ms: await admin.ago(since_seconds) };
+  const { tenant, state, sets } = desired;
   const given = Object.entries(state).filter(([, list]) => list !== undefined);
   const planned: State = { ...live.state, ...Object.fromEntries(given) };
-  const { policies: chain = [], mappings = [], require_signature: signed = [] } = planned;
+  const { mappings = [], require_signature: signed = [] } = planned;
+  // A schema without a mapping checks nothing.
+  const changes = all.filter(({ kind, name }) =>
+    kind !== "schemas" || mappings.some(({ schema_id }) => schema_id === name)
+  );
   const all_sets = new Map([...live.sets, ...sets]);
   const gates = changedGates({ tenant, mappings, sets: all_sets, signed }, changes);
-  const has_counts = changes.some(({ kind }) =>
-    REPLAYED.includes(kind) || REFUSED_BY[kind] !== undefined
-  );
-  const messages = has_counts ? await together(window, { modules }, chain, gates) : null;
-  const policies: Consequence[] = [];
-  for (const one of candidatesOf({ state, modules }, changes, live.state.policies ?? [])) {
-    policies.push(await ofPolicy(window, one));
+  const { is_tty } = admin.io.stderr;
+  const now = admin.io.monotonic_ms;
+  const progress = await createProgress({ is_tty, total: undefined, now });
+  const window = { admin, tenant, from_ms: await admin.ago(since_seconds), progress };
+  try {
+    const counts = changes.some(({ kind }) => NOT_REPLAYED[kind] === undefined || REFUSED_BY[kind]);
+    const messages = counts ? await together(window, desired, planned.policies ?? [], gates) : null;
+    const policies = await eachPolicy(window, desired, changes, live.state.policies ?? []);
+    const schemas: Awaited<ReturnType<typeof ofSchema>>[] = [];
+    for (const id of schemasOf(mappings, changes)) {
+      const set = all_sets.get(id);
+      if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
+    }
+    const not_replayed = notReplayed(changes, planned, messages?.reasons ?? {});
+    return { messages, policies, schemas, not_replayed };
+  } finally {
+    progress.stop();
+  }
+}
+
+/** The consequences of each policy that is new, has another module, or is removed. */
+async function eachPolicy(
+  window: Window,
+  desired: Desired,
+  changes: readonly Change[],
+  before: readonly StatePolicy[],
+): Promise<Consequence[]> {
+  const found: Consequence[] = [];
+  for (const one of candidatesOf(desired, changes, before)) {
+    found.push(await ofPolicy(window, one));
   }
   for (const { kind, name, action } of changes) {
-    const policy = (live.state.policies ?? []).find((one) => one.name === name);
+    const policy = before.find((one) => one.name === name);
     if (kind !== "policies" || action !== "remove" || policy === undefined) continue;
-    const selection = { ...window, policy: name };
-    policies.push(await withoutPolicy(busChunks(admin, tenant, selection), policy, window));
+    found.push(await withoutPolicy(chunksOf(window, name), policy, window));
   }
-  const schemas: Awaited<ReturnType<typeof ofSchema>>[] = [];
-  for (const id of schemasOf(mappings, changes)) {
-    const set = all_sets.get(id);
-    if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
-  }
-  const not_replayed = notReplayed(changes, planned, messages?.reasons ?? {});
-  return { messages, policies, schemas, not_replayed };
+  return found;
 }
 
 /** Shown names of each list. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { startLocalBus, type TestBus } from "../../../tests/harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import { answered, openText, type RawClient } from "../../../tests/peers/raw_client.ts";
+import { openText, type RawClient } from "../../../tests/peers/raw_client.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { Admin } from "../../bus/admin.ts";
