@@ -262,8 +262,13 @@ const REFUSED_BY: Partial<Record<Kind, string>> = {
   budgets: "budget-exhausted",
 };
 
-/** What the answer cannot know, in sentences; `reasons` are refusals of the window. */
-function notReplayed(changes: readonly Change[], planned: State, reasons: Counts): string[] {
+/** What the answer cannot know, in sentences; the classes are those in force, `reasons` are refusals of the window. */
+function notReplayed(
+  changes: readonly Change[],
+  { policies = [] }: State,
+  { rooms = [] }: State,
+  reasons: Counts,
+): string[] {
   const told = changes.flatMap(({ kind, name }) => {
     const why = NOT_REPLAYED[kind];
     if (why === undefined) return [];
@@ -271,7 +276,6 @@ function notReplayed(changes: readonly Change[], planned: State, reasons: Counts
     const then = refused === undefined ? "" : `; ${reasons[refused] ?? 0} refused by ${refused}`;
     return [`${kind} ${name}: ${why}${then}`];
   });
-  const { policies = [], rooms = [] } = planned;
   const pieces = policies.filter(({ name, hooks }) =>
     hooks.includes("on_append") &&
     changes.some((one) => one.kind === "policies" && one.name === name)
@@ -383,7 +387,7 @@ export async function consequences(
       const set = all_sets.get(id);
       if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
     }
-    const not_replayed = notReplayed(changes, planned, messages?.reasons ?? {});
+    const not_replayed = notReplayed(changes, planned, live.state, messages?.reasons ?? {});
     return { messages, policies, schemas, not_replayed };
   } finally {
     progress.stop();
