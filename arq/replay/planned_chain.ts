@@ -3,7 +3,7 @@
  * planned ones before it made of the message. A verdict in the record counts where the same module saw the same; any
  * other call is made. What depends on an input that nobody recorded is unknown, never guessed.
  */
-import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import type { PolicyBinding } from "../../shared/records/verdict.ts";
 import { isSampled } from "../../shared/sampling.ts";
 import { createInstances } from "../../shield/policy/worker/worker_instances.ts";
@@ -36,7 +36,12 @@ interface ChainOptions {
   readonly from_ms: number;
   /** Gates before the policies that the plan changes, with the reasons of their refusals. */
   readonly gates: readonly ChangedGate[];
+  /** The planned schemas, which also check what policies replace. */
+  readonly schemas: (record: JournalRecord) => Planned;
 }
+
+/** The reasons of refusals by schemas. */
+export const SCHEMA_REASONS: readonly string[] = ["schema-violation", "schema-unavailable"];
 
 /** A gate that the plan changes. */
 export interface ChangedGate {
@@ -175,7 +180,7 @@ export class PlannedChain {
     const { allowed, reason, policies } = record;
     const { gates } = this.#options;
     const gate = gates.findIndex(({ reasons }) => reasons.includes(reason));
-    const is_ours = allowed || gate >= 0 || policies.some(isRefusal);
+    const is_ours = allowed || gate >= 0 || policies.some(isRefusal) || this.#isReplaced(record);
     // Refused by what stays: before the policies, or after them with their state written.
     if (!is_ours && policies.length === 0) return { by: reason };
     for (const { decide } of gates) {
@@ -209,7 +214,29 @@ export class PlannedChain {
         if (seat.policy.mode === "enforce") end = { unknown };
       } else if (last !== undefined && isRefusal(last)) end = { by: `policy ${seat.policy.name}` };
     }
-    return end ?? {};
+    return end ?? this.#replaced(record, built);
+  }
+
+  /** Whether a schema refused what policies had made of the message. */
+  #isReplaced({ reason, policies }: JournalRecord): boolean {
+    return SCHEMA_REASONS.includes(reason) && policies.length > 0;
+  }
+
+  /** The verdict of the schemas on a payload that policies have replaced. */
+  #replaced(record: JournalRecord, built: readonly PolicyRecord[]): Planned {
+    const { gates, schemas } = this.#options;
+    const is_changed = gates.some(({ reasons }) => reasons === SCHEMA_REASONS);
+    if (!is_changed && effects(record.policies) === effects(built)) {
+      return this.#isReplaced(record) ? { by: record.reason } : {};
+    }
+    const last = built.findLast(({ mode, payload, is_payload_missing }) =>
+      mode === "enforce" && (payload !== null || is_payload_missing === true)
+    );
+    if (last === undefined) return {};
+    const payload: PayloadRecord = last.payload === null
+      ? { form: "erased" }
+      : { form: "kept", data: last.payload };
+    return schemas({ ...record, payload });
   }
 
   /** Whether a policy is called for an operation, or what decides that and is not recorded. */
@@ -242,7 +269,7 @@ export class PlannedChain {
     }
     if (module === undefined) return [`module ${sha256}`];
     const at = built.length;
-    const call = newCall(record, { name, mode, fuel_limit: this.#options.fuel_limit });
+    const call = newCall(record, { ...this.#options, name, mode }, recorded);
     built.push(call);
     const inputs = new RecordedInputs(planned, at);
     const state = own?.of(planned, call, inputs);

@@ -68,12 +68,15 @@ function sharedReads(policies: readonly PolicyRecord[]): Read[] {
   return [...reads.values()];
 }
 
-/** A call that is not in the record, with what other policies have read, and the policy's own state then. */
+/**
+ * A call that is not in the record, with what other policies have read. `own`: the state that the same module has read
+ * then; another one begins without, as on a Shield.
+ */
 export function newCall(
   { policies }: Pick<JournalRecord, "policies">,
   { name, mode, fuel_limit }: Pick<AddedPolicy, "name" | "mode" | "fuel_limit">,
+  own: Pick<PolicyRecord, "reads"> = { reads: [] },
 ): PolicyRecord {
-  const { reads = [] } = policies.find((one) => one.name === name) ?? {};
   return {
     name,
     module: NO_MODULE,
@@ -88,7 +91,7 @@ export function newCall(
     budget_units: fuel_limit * UNITS_PER_FUEL,
     asking_bytes: Math.max(0, ...policies.map(({ asking_bytes }) => asking_bytes)),
     has_read_payload: false,
-    reads: [...sharedReads(policies), ...reads.filter(({ from }) => from === "state")],
+    reads: [...sharedReads(policies), ...own.reads.filter(({ from }) => from === "state")],
     writes: [],
     added_headers: [],
     payload: null,

@@ -13,7 +13,12 @@ import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { inOrder } from "../../../shield/policy/chain/chain.ts";
 import type { Change, Desired, Kind, State, StatePolicy } from "../../desired/form.ts";
-import { type ChangedGate, type Planned, PlannedChain } from "../../replay/planned_chain.ts";
+import {
+  type ChangedGate,
+  type Planned,
+  PlannedChain,
+  SCHEMA_REASONS,
+} from "../../replay/planned_chain.ts";
 import { isCovered, isSelected, NO_MODULE, withAdded } from "../../replay/selection.ts";
 import type { AddedPolicy } from "../../replay/selection.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
@@ -238,7 +243,7 @@ async function ofSchema(
 }
 
 /** Schemas that have a new or changed mapping, and changed schemas that have any mapping. */
-function schemasOf(mappings: readonly SchemaMapping[], changes: readonly Change[]): string[] {
+function changedSchemas(mappings: readonly SchemaMapping[], changes: readonly Change[]): string[] {
   const changed = (kind: Change["kind"], name: string) =>
     changes.some((one) => one.kind === kind && one.name === name && one.action !== "remove");
   const ids = mappings.filter(({ subject, schema_id, mode }) =>
@@ -286,33 +291,20 @@ function notReplayed(
   return [...told, ...pieces, ...parts];
 }
 
-/** The gates before the policies that a plan changes. */
-function changedGates(
-  { tenant, mappings, sets, signed }: {
-    readonly tenant: string;
-    readonly mappings: readonly SchemaMapping[];
-    readonly sets: ReadonlyMap<string, Uint8Array>;
-    readonly signed: readonly SignatureRule[];
-  },
-  changes: readonly Change[],
-): ChangedGate[] {
-  const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
-  const gates: ChangedGate[] = [];
-  if (isChanged("require_signature")) {
-    const reasons = ["signature-required"];
-    gates.push({ reasons, decide: (record) => signatureOf(signed, record) });
-  }
-  if (!isChanged("mappings", "schemas")) return gates;
-  const ids = new Set(
-    mappings.filter(({ mode }) => mode !== "observe").map((one) => one.schema_id),
-  );
-  const checkers = [...ids].flatMap((schema_id) => {
+/** The verdict of the planned schemas on a message. Throws as `checkerOf`. */
+function schemasOf(
+  tenant: string,
+  mappings: readonly SchemaMapping[],
+  sets: ReadonlyMap<string, Uint8Array>,
+): (record: JournalRecord) => Planned {
+  const enforced = mappings.filter(({ mode }) => mode !== "observe");
+  const checkers = [...new Set(enforced.map(({ schema_id }) => schema_id))].flatMap((schema_id) => {
     const set = sets.get(schema_id);
     if (set === undefined) return [];
-    const candidate = { tenant, schema_id, set, mappings: refusing(mappings) };
-    return [{ schema_id, checker: checkerOf(candidate) }];
+    const checker = checkerOf({ tenant, schema_id, set, mappings: refusing(mappings) });
+    return [{ schema_id, checker }];
   });
-  const decide = (record: JournalRecord): Planned => {
+  return (record) => {
     for (const { schema_id, checker } of checkers) {
       const refuses = checker.refuses(record);
       if (refuses === undefined) return { unknown: ["payload"] };
@@ -320,7 +312,6 @@ function changedGates(
     }
     return {};
   };
-  return [...gates, { reasons: ["schema-violation", "schema-unavailable"], decide }];
 }
 
 /** The verdict of these required signatures; those of the configuration are not known. */
@@ -337,18 +328,31 @@ function signatureOf(rules: readonly SignatureRule[], record: JournalRecord): Pl
 async function together(
   window: Window,
   { modules }: Pick<Desired, "modules">,
-  policies: readonly StatePolicy[],
-  gates: readonly ChangedGate[],
+  { policies = [], mappings = [], require_signature: signed = [] }: State,
+  { sets, changes }: { readonly sets: Desired["sets"]; readonly changes: readonly Change[] },
 ) {
   const { admin, tenant, from_ms } = window;
   const { fuel_limit, memory_limit_pages } = configFrom({}).platform.overseer;
   const onBus = busModules(admin, tenant);
-  const moduleOf = createModuleBook(
-    async (sha256) => modules.get(sha256) ?? await onBus(sha256),
-    memory_limit_pages,
-  );
-  const bindings = (policies as readonly PolicyBinding[]).toSorted(inOrder);
-  const chain = await PlannedChain.of({ policies: bindings, moduleOf, fuel_limit, from_ms, gates });
+  const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
+  const schemas = schemasOf(tenant, mappings, sets);
+  const gates: ChangedGate[] = [];
+  if (isChanged("require_signature")) {
+    const reasons = ["signature-required"];
+    gates.push({ reasons, decide: (record) => signatureOf(signed, record) });
+  }
+  if (isChanged("mappings", "schemas")) gates.push({ reasons: SCHEMA_REASONS, decide: schemas });
+  const chain = await PlannedChain.of({
+    policies: (policies as readonly PolicyBinding[]).toSorted(inOrder),
+    moduleOf: createModuleBook(
+      async (sha256) => modules.get(sha256) ?? await onBus(sha256),
+      memory_limit_pages,
+    ),
+    fuel_limit,
+    from_ms,
+    gates,
+    schemas,
+  });
   for await (const chunk of chunksOf(window)) chain.feed(chunk);
   admin.io.signal.throwIfAborted();
   return { from_ms, ...chain.tally };
@@ -367,23 +371,23 @@ export async function consequences(
   const { tenant, state, sets } = desired;
   const given = Object.entries(state).filter(([, list]) => list !== undefined);
   const planned: State = { ...live.state, ...Object.fromEntries(given) };
-  const { mappings = [], require_signature: signed = [] } = planned;
+  const { mappings = [] } = planned;
   // A schema without a mapping checks nothing.
   const changes = all.filter(({ kind, name }) =>
     kind !== "schemas" || mappings.some(({ schema_id }) => schema_id === name)
   );
   const all_sets = new Map([...live.sets, ...sets]);
-  const gates = changedGates({ tenant, mappings, sets: all_sets, signed }, changes);
+  const about = { sets: all_sets, changes };
   const { is_tty } = admin.io.stderr;
   const now = admin.io.monotonic_ms;
   const progress = await createProgress({ is_tty, total: undefined, now });
   const window = { admin, tenant, from_ms: await admin.ago(since_seconds), progress };
   try {
     const counts = changes.some(({ kind }) => NOT_REPLAYED[kind] === undefined || REFUSED_BY[kind]);
-    const messages = counts ? await together(window, desired, planned.policies ?? [], gates) : null;
+    const messages = counts ? await together(window, desired, planned, about) : null;
     const policies = await eachPolicy(window, desired, changes, live.state.policies ?? []);
     const schemas: Awaited<ReturnType<typeof ofSchema>>[] = [];
-    for (const id of schemasOf(mappings, changes)) {
+    for (const id of changedSchemas(mappings, changes)) {
       const set = all_sets.get(id);
       if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
     }
