@@ -59,6 +59,8 @@ interface Seat {
   readonly own: OwnState | undefined;
   /** Whether it may replace a payload. */
   readonly replaces: boolean;
+  /** The names of its calls in records. */
+  follows?: readonly string[];
   /** Whether its calls, and so its state, are no longer those of the record. */
   has_diverged: boolean;
 }
@@ -106,9 +108,15 @@ function effects(policies: readonly PolicyRecord[]): string {
 }
 
 /** Where the record has a policy's call, also as one side of a rollout; -1: it was not called. */
-function placeOf({ policies }: JournalRecord, { name, sha256 }: PolicyBinding): number {
-  const names = [name, `${name}~new`, `${name}~old`];
-  return policies.findIndex((one) => one.module === sha256 && names.includes(one.name));
+function placeOf({ policies }: JournalRecord, seat: Seat): number {
+  const { own, policy: { name, sha256 }, follows = [name, `${name}~new`, `${name}~old`] } = seat;
+  const places = follows.map((one) =>
+    policies.findIndex(({ name, module }) => name === one && module === sha256)
+  );
+  const at = places.findIndex((place) => place >= 0);
+  // Each of these names has a state of its own.
+  if (at >= 0 && own !== undefined) seat.follows = [follows[at] as string];
+  return places[at] ?? -1;
 }
 
 /** A planned chain, and its counts so far. */
@@ -199,7 +207,7 @@ export class PlannedChain {
     const planned = { ...record, policies: built };
     let end = decided;
     for (const seat of this.#seats) {
-      const place = placeOf(record, seat.policy);
+      const place = placeOf(record, seat);
       const covers = end === undefined && this.#covers(seat, record);
       if (covers === false) {
         if (place < 0) continue;
