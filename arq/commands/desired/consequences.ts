@@ -274,7 +274,7 @@ function notReplayed(
   { rooms = [] }: State,
   reasons: Counts,
 ): string[] {
-  const told = changes.flatMap(({ kind, name }) => {
+  const lines = changes.flatMap(({ kind, name }) => {
     const why = NOT_REPLAYED[kind];
     if (why === undefined) return [];
     const refused = REFUSED_BY[kind];
@@ -288,7 +288,7 @@ function notReplayed(
   const parts = rooms.filter(({ journal, journal_share = 1 }) =>
     journal === "refused" || journal === "off" || journal_share < 1
   ).map(({ room }) => `rooms ${room}: their class records a part of the decisions, or none`);
-  return [...told, ...pieces, ...parts];
+  return [...lines, ...pieces, ...parts];
 }
 
 /** The verdict of the planned schemas on a message. Throws as `checkerOf`. */
@@ -515,7 +515,7 @@ function messagesText(one: Consequences["messages"]): string {
 export function consequencesText(all: Consequences | undefined): string {
   if (all === undefined) return "";
   const { messages, policies, schemas, not_replayed } = all;
-  const told = not_replayed.map((one) => `NOT REPLAYED: ${printable(one)}\n`).join("");
+  const lines = not_replayed.map((one) => `NOT REPLAYED: ${printable(one)}\n`).join("");
   return messagesText(messages) + policies.map(policyText).join("") +
-      schemas.map(schemaText).join("") + told || "no change: nothing to replay\n";
+      schemas.map(schemaText).join("") + lines || "no change: nothing to replay\n";
 }
