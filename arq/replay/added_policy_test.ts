@@ -27,6 +27,10 @@ Deno.test("a new policy runs in the chain by its order, then by its name", () =>
   assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, orders: {} })), ["words", "new"]);
   const [own] = withAdded(tea, ADDED)?.policies ?? [];
   assert.deepEqual([own?.module, own?.allowed, own?.writes], [NO_MODULE, true, []]);
+  const limited = { ...ADDED, fuel_limit: 1 };
+  assert.equal(withAdded(tea, limited)?.policies[0]?.budget_units, tea.policies[0]?.budget_units);
+  const alone = withAdded({ ...tea, policies: [] }, limited);
+  assert.equal(alone?.policies[0]?.budget_units, 500, "nobody knows the limit of that bus");
 });
 
 Deno.test("a new policy is not called for other rooms, hooks and shares, nor for what was refused anyway", () => {

@@ -88,7 +88,9 @@ export function newCall(
     fault: null,
     detail: "",
     units: 0,
-    budget_units: fuel_limit * UNITS_PER_FUEL,
+    // The bus may have another limit than the default; the record has what was left of that.
+    budget_units: Math.max(0, ...policies.map((one) => one.budget_units)) ||
+      fuel_limit * UNITS_PER_FUEL,
     asking_bytes: Math.max(0, ...policies.map(({ asking_bytes }) => asking_bytes)),
     has_read_payload: false,
     reads: [...sharedReads(policies), ...own.reads.filter(({ from }) => from === "state")],
