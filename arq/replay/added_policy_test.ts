@@ -27,6 +27,10 @@ Deno.test("a new policy runs in the chain by its order, then by its name", () =>
   assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, orders: {} })), ["words", "new"]);
   const [own] = withAdded(tea, ADDED)?.policies ?? [];
   assert.deepEqual([own?.module, own?.allowed, own?.writes], [NO_MODULE, true, []]);
+  const limited = { ...ADDED, fuel_limit: 1 };
+  assert.equal(withAdded(tea, limited)?.policies[0]?.budget_units, tea.policies[0]?.budget_units);
+  const alone = withAdded({ ...tea, policies: [] }, limited);
+  assert.equal(alone?.policies[0]?.budget_units, 500, "nobody knows the limit of that bus");
 });
 
 Deno.test("a new policy is not called for other rooms, hooks and shares, nor for what was refused anyway", () => {
@@ -68,4 +72,14 @@ Deno.test("a new policy finds headers and claims that another policy has read, a
   const record = { ...tea, policies: [{ ...policy!, reads: [...reads] }] };
   const own = withAdded(record, ADDED)?.policies.find(({ name }) => name === "new");
   assert.deepEqual(own?.reads, [reads[0]]);
+  // What the policy itself has added was not sent: before it, nobody has it.
+  const again = [{ from: "header", name: "x-plan", value: "added" }] as const;
+  const adding = { ...policy!, name: "adds", added_headers: [["X-Plan", "added"]] };
+  const policies = [adding, { ...policy!, reads: [...again] }] as typeof tea.policies;
+  const first = withAdded({ ...tea, policies }, {
+    ...ADDED,
+    order: -1,
+    orders: { adds: 0, words: 1 },
+  });
+  assert.deepEqual(first?.policies[0]?.reads, []);
 });

@@ -341,6 +341,21 @@ export class OwnState {
     };
   }
 
+  /** Takes what a recorded call has read, and with `keeps` what it has written. */
+  follow(record: JournalRecord, place: number, keeps: boolean): void {
+    const policy = record.policies[place] as PolicyRecord;
+    const { state, keep } = this.of(record, policy, new RecordedInputs(record, place));
+    for (const [at, slot] of this.#slots.entries()) {
+      const read = recordedRead(policy, slot);
+      if (read !== undefined && read.is_erased !== true) state.value(at);
+    }
+    if (!keeps) return;
+    const written = policy.writes.map(({ name, value }) =>
+      [this.#slots.findIndex(({ key }) => key === name), bytesOf(value)] as const
+    );
+    keep(new Map(written.filter(([at]) => at >= 0)));
+  }
+
   #refOf(slot: StateSlot, at: number, record: JournalRecord, inputs: RecordedInputs): StateRef {
     const { tenant: tenant_id, node, sender } = record;
     const connection_id = sender?.connection ?? "";

@@ -6,7 +6,7 @@ import { isHole, parseLine } from "../../shared/journal/record.ts";
 import type { JournalHole, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { METER_VERSION, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { Hook } from "../../shared/records/verdict.ts";
-import type { Guest, GuestModule, GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
+import type { GuestModule, GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
 import type { StateSlot } from "../../shield/policy/state/declaration.ts";
 import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";
 import type { Renewal } from "../../wasm/metering/renewal.ts";
@@ -123,6 +123,25 @@ function noInstance(error: unknown): GuestOutcome {
   const fault = error instanceof RangeError ? "memory" : "trap";
   const nothing = { reason: "", units: 0, added_headers: [], logs: [] };
   return { ...nothing, allowed: false, code: 503, fault, detail, payload: undefined, broken: true };
+}
+
+/** Calls a loaded module for a record, in the instance of its tenant. */
+export function callIn(
+  instances: Instances,
+  number: number,
+  { tenant, hook }: Pick<JournalRecord, "tenant" | "hook">,
+  inputs: RecordedInputs,
+  units: number,
+): GuestOutcome {
+  let guest = instances.find(tenant, number);
+  try {
+    guest ??= instances.make(tenant, number);
+  } catch (error) {
+    return noInstance(error);
+  }
+  const outcome = guest.call(hook, inputs, units / UNITS_PER_FUEL);
+  if (outcome.broken) instances.drop(tenant, number);
+  return outcome;
 }
 
 /** Makes a repeater. */
@@ -249,22 +268,8 @@ class JournalRepeater implements Repeater {
   }
 
   #call({ record }: Asked, number: number, inputs: RecordedInputs, units: number): Ran {
-    const { tenant, hook } = record;
-    const found = this.#guest(tenant, number);
-    const outcome = "fault" in found ? found : found.call(hook, inputs, units / UNITS_PER_FUEL);
-    if (outcome.broken) this.#instances.drop(tenant, number);
+    const outcome = callIn(this.#instances, number, record, inputs, units);
     return { outcome, unknown: inputs.unknown };
-  }
-
-  /** The tenant's instance, or the outcome of a Shield that cannot create one. */
-  #guest(tenant: string, number: number): Guest | GuestOutcome {
-    const guest = this.#instances.find(tenant, number);
-    if (guest !== undefined) return guest;
-    try {
-      return this.#instances.make(tenant, number);
-    } catch (error) {
-      return noInstance(error);
-    }
   }
 
   #compare(decision: Asked, module: ReplayModule, ran: Ran): void {

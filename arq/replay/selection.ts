@@ -2,6 +2,7 @@
 import { matchesRoomPattern } from "@arqon/proto";
 import type { JournalRecord, PolicyRecord, Read } from "../../shared/journal/record.ts";
 import { isSampled } from "../../shared/sampling.ts";
+import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 import { askedRoomOf } from "./recorded_call.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
@@ -52,15 +53,52 @@ function isBefore({ name, order, orders }: AddedPolicy, { name: other }: PolicyR
   return others === undefined || others < order || (others === order && other < name);
 }
 
-/** Inputs that all policies of a chain share: headers and claims that any of them has read. */
+/** Inputs that all policies of a chain share: headers and claims that any of them has read as they were sent. */
 function sharedReads(policies: readonly PolicyRecord[]): Read[] {
   const reads = new Map<string, Read>();
-  for (const read of policies.flatMap((one) => one.reads)) {
-    if (read.from === "state") continue;
-    // A header added by an earlier policy is visible there.
-    reads.set(`${read.from} ${read.name}`, read);
+  const added = new Set<string>();
+  for (const { reads: own, mode, allowed, added_headers } of policies) {
+    for (const read of own) {
+      const is_sent = read.from === "claim" || read.from === "header" && !added.has(read.name);
+      if (is_sent) reads.set(`${read.from} ${read.name}`, read);
+    }
+    if (mode !== "enforce" || !allowed) continue;
+    for (const [name] of added_headers) added.add(asciiLower(name));
   }
   return [...reads.values()];
+}
+
+/**
+ * A call that is not in the record, with what other policies have read. `own`: the state that the same module has read
+ * then; another one begins without, as on a Shield.
+ */
+export function newCall(
+  { policies }: Pick<JournalRecord, "policies">,
+  { name, mode, fuel_limit }: Pick<AddedPolicy, "name" | "mode" | "fuel_limit">,
+  own: Pick<PolicyRecord, "reads"> = { reads: [] },
+): PolicyRecord {
+  return {
+    name,
+    module: NO_MODULE,
+    abi: 2,
+    mode,
+    allowed: true,
+    code: 0,
+    reason: "",
+    fault: null,
+    detail: "",
+    units: 0,
+    // The bus may have another limit than the default; the record has what was left of that.
+    budget_units: Math.max(0, ...policies.map((one) => one.budget_units)) ||
+      fuel_limit * UNITS_PER_FUEL,
+    asking_bytes: Math.max(0, ...policies.map(({ asking_bytes }) => asking_bytes)),
+    has_read_payload: false,
+    reads: [...sharedReads(policies), ...own.reads.filter(({ from }) => from === "state")],
+    writes: [],
+    added_headers: [],
+    payload: null,
+    logs: [],
+  };
 }
 
 /** Whether a policy of these hooks and rooms is called for the operation. */
@@ -88,26 +126,7 @@ export function withAdded(record: JournalRecord, added: AddedPolicy): JournalRec
   const { policies } = record;
   if (!record.allowed || !isAbout(added, record)) return undefined;
   const before = policies.filter((one) => isBefore(added, one));
-  const own: PolicyRecord = {
-    name: added.name,
-    module: NO_MODULE,
-    abi: 2,
-    mode: added.mode,
-    allowed: true,
-    code: 0,
-    reason: "",
-    fault: null,
-    detail: "",
-    units: 0,
-    budget_units: added.fuel_limit * UNITS_PER_FUEL,
-    asking_bytes: Math.max(0, ...policies.map(({ asking_bytes }) => asking_bytes)),
-    has_read_payload: false,
-    reads: sharedReads(policies),
-    writes: [],
-    added_headers: [],
-    payload: null,
-    logs: [],
-  };
+  const own = newCall(record, added);
   const after = policies.filter((one) => !before.includes(one));
   return { ...record, policies: [...before, own, ...after] };
 }

@@ -8,7 +8,7 @@ import { readDescriptorSet } from "../../shared/schema/descriptors/descriptor_se
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { checkEvent, firstOf, Mappings, violationText } from "../../shield/schema/gate.ts";
 import { compileMessage } from "../../shield/schema/validation/message_schema.ts";
-import type { MessageSchema } from "../../shield/schema/validation/message_schema.ts";
+import type { MessageSchema, Validation } from "../../shield/schema/validation/message_schema.ts";
 import { isSelected, type ReplaySelection } from "../replay/selection.ts";
 import { addCounts, countOf, type Counts, countWithin, OTHERS } from "../replay/tally.ts";
 
@@ -102,6 +102,14 @@ interface Rule {
   readonly message: MessageSchema;
 }
 
+function violations(
+  { mapping, message }: Rule,
+  { content_type, data }: Pick<TrafficEvent, "content_type" | "data">,
+): Validation {
+  const scanned = { type: "", content_type, schema_id: "", data_start: 0, data_end: data.length };
+  return checkEvent(mapping, message, scanned, data);
+}
+
 /** A running check. */
 export class SchemaChecker {
   readonly tally: TrafficTally = emptyTraffic();
@@ -131,14 +139,24 @@ export class SchemaChecker {
     else if (event !== "no-event") this.check(event);
   }
 
+  /** Whether a Shield would refuse the operation of a record, whatever was decided then; undefined: it has no payload. */
+  refuses(record: JournalRecord): boolean | undefined {
+    const { hook, room, content_type, payload, is_command } = record;
+    const rule = hook !== "on_message" || is_command === true || payload.form === "none"
+      ? undefined
+      : this.#ruleOf(room);
+    if (rule === undefined) return false;
+    if (payload.form !== "kept") return undefined;
+    return violations(rule, { content_type, data: Uint8Array.fromBase64(payload.data) }).total > 0;
+  }
+
   check(event: TrafficEvent): void {
     const { tally } = this;
-    const { room, sender, content_type, data } = event;
+    const { room, sender } = event;
     const rule = this.#ruleOf(room);
     if (rule === undefined) return void tally.unmapped++;
     tally.checked++;
-    const scanned = { type: "", content_type, schema_id: "", data_start: 0, data_end: data.length };
-    const found = checkEvent(rule.mapping, rule.message, scanned, data);
+    const found = violations(rule, event);
     if (found.total === 0) return void (tally.allowed_now += Number(event.was_refused));
     tally.refused++;
     tally.refused_before += Number(event.was_refused);

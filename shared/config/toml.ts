@@ -204,9 +204,10 @@ export function parseToml(file_text: string): TomlResult {
     const entry = (path: TomlPath) => builder.entries.get(JSON.stringify(path));
     return { ok: true, document: { value: builder.root, entry } };
   } catch (error) {
-    // The parser descends recursively: absurd nesting ends in a RangeError without a place.
+    // The parser descends recursively and passes a string as arguments: RangeErrors without a place.
     if (error instanceof RangeError) {
-      return { ok: false, position: { line: 1, column: 1 }, key: "", message: "nested too deeply" };
+      const message = "nested too deeply, or a string of more than some 120,000 characters";
+      return { ok: false, position: { line: 1, column: 1 }, key: "", message };
     }
     if (!(error instanceof ParseError)) throw error;
     return { ok: false, ...syntaxProblem(text, error) };

@@ -150,4 +150,6 @@ Deno.test("any text is a document or a syntax error with a place within the text
 Deno.test("absurd nesting is an error, not a crash", () => {
   const result = parseToml(`a = ${"[".repeat(100_000)}`);
   assert.equal(result.ok, false);
+  const long = parseToml(`a = "${"x".repeat(200_000)}"`);
+  assert.match(long.ok ? "" : long.message, /or a string of more than some 120,000 characters/);
 });

@@ -1,13 +1,24 @@
 /**
- * The effect that a change would have had on a past window, from the journal of the bus: recorded calls of a changed
- * policy are repeated with the new module, a new policy judges the admitted messages, refusals of a removed one are
- * counted, and events with a changed mapping or schema are checked against it. Changes of other kinds are not repeated.
+ * The effect that a change would have had on a past window, from the journal of the bus. All planned policies, mappings
+ * and required signatures together decide each recorded operation again; each policy and schema that changes is also
+ * looked at alone. What the journal cannot tell is said.
  */
+import { matchesRoomPattern } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
+import type { SignatureRule } from "../../../shared/config/schema_auth.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import type { JournalRecord } from "../../../shared/journal/record.ts";
+import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import type { Admin } from "../../bus/admin.ts";
-import type { Change, Desired, StatePolicy } from "../../desired/form.ts";
+import { inOrder } from "../../../shield/policy/chain/chain.ts";
+import type { Change, Desired, Kind, State, StatePolicy } from "../../desired/form.ts";
+import {
+  type ChangedGate,
+  type Planned,
+  PlannedChain,
+  SCHEMA_REASONS,
+} from "../../replay/planned_chain.ts";
 import { isCovered, isSelected, NO_MODULE, withAdded } from "../../replay/selection.ts";
 import type { AddedPolicy } from "../../replay/selection.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
@@ -24,6 +35,7 @@ import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
 import { type JournalChunk, journalRecords } from "../../replay/journal_chunks.ts";
 import { createRepeater } from "../../replay/repeater.ts";
 import { CommandError, printable } from "../../terminal/exit.ts";
+import { createProgress, type Progress } from "../../terminal/progress.ts";
 import { type CandidateSchema, SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
 
@@ -84,6 +96,18 @@ interface Window {
   readonly tenant: string;
   /** Unix ms. */
   readonly from_ms: number;
+  readonly progress: Progress;
+}
+
+/** The journal of the window, or of one policy's decisions in it. */
+async function* chunksOf(
+  { admin, tenant, from_ms, progress }: Window,
+  policy = "",
+): AsyncGenerator<JournalChunk> {
+  for await (const chunk of busChunks(admin, tenant, { policy, from_ms })) {
+    progress.update(chunk.first_line);
+    yield chunk;
+  }
 }
 
 /** A policy that gets another module, or is new; a new one also has its position in the chain. */
@@ -94,13 +118,12 @@ interface Candidate {
 }
 
 /** Repeats a policy's calls with its new module. */
-async function ofPolicy({ admin, tenant, from_ms }: Window, { policy, bytes, added }: Candidate) {
+async function ofPolicy(window: Window, { policy, bytes, added }: Candidate) {
+  const { admin, tenant, from_ms } = window;
   const pages = configFrom({}).platform.overseer.memory_limit_pages;
   const candidate = await readyModule(bytes, pages);
   const { name, mode } = policy;
   const selection = { policy: name, from_ms };
-  // For a new policy all records count, not only its own.
-  const read = added === undefined ? selection : { ...selection, policy: "" };
   const onBus = busModules(admin, tenant);
   const book = createModuleBook(
     async (sha256) => sha256 === candidate.sha256 ? bytes : await onBus(sha256),
@@ -119,7 +142,9 @@ async function ofPolicy({ admin, tenant, from_ms }: Window, { policy, bytes, add
       if (kind === "to_refused") countWithin(SENDERS, by_sender, user ?? "(erased)");
     },
   });
-  for await (const chunk of busChunks(admin, tenant, read)) await repeater.feed(chunk);
+  // For a new policy all records count, not only its own.
+  const chunks = chunksOf(window, added === undefined ? name : "");
+  for await (const chunk of chunks) await repeater.feed(chunk);
   const { decisions, holes, recorded, candidate: found } = repeater.tally;
   admin.io.signal.throwIfAborted();
   const { to_refused, to_allowed }: Readonly<Record<FlipKind, readonly Named[]>> = found.samples;
@@ -196,7 +221,7 @@ async function ofSchema(
   const selection = { policy: "", tenant, from_ms };
   const checker = checkerOf({ tenant, schema_id: schema, set, mappings: refusing(mappings) });
   const { journal } = checker.tally;
-  for await (const record of journalRecords(busChunks(admin, tenant, selection), journal)) {
+  for await (const record of journalRecords(chunksOf(window), journal)) {
     checker.take(record, selection);
   }
   admin.io.signal.throwIfAborted();
@@ -218,7 +243,7 @@ async function ofSchema(
 }
 
 /** Schemas that have a new or changed mapping, and changed schemas that have any mapping. */
-function schemasOf(mappings: readonly SchemaMapping[], changes: readonly Change[]): string[] {
+function changedSchemas(mappings: readonly SchemaMapping[], changes: readonly Change[]): string[] {
   const changed = (kind: Change["kind"], name: string) =>
     changes.some((one) => one.kind === kind && one.name === name && one.action !== "remove");
   const ids = mappings.filter(({ subject, schema_id, mode }) =>
@@ -227,34 +252,169 @@ function schemasOf(mappings: readonly SchemaMapping[], changes: readonly Change[
   return [...new Set(ids)].sort();
 }
 
-/** The consequences of a plan, for policies and for schemas. */
+/** What a change of these does to messages is not in the journal; other kinds are decided again. */
+const NOT_REPLAYED: Partial<Record<Kind, string>> = {
+  rooms: "the journal does not record what a room class limits",
+  mirror: "copies decide about no message",
+  quotas: "the journal does not have the counts of all Shields",
+  budgets: "the journal does not have the use that they count",
+  hooks: "the journal does not have the answers of webhooks",
+  schedules: "what they would have published is not in the journal",
+  reducers: "arq room deploy CLASS FILE --dry-run tries a program on the past calls of its rooms",
+};
+const REFUSED_BY: Partial<Record<Kind, string>> = {
+  quotas: "tenant-quota",
+  budgets: "budget-exhausted",
+};
+
+/** What the answer cannot know, in sentences; the classes are those in force, `reasons` are refusals of the window. */
+function notReplayed(
+  changes: readonly Change[],
+  { policies = [] }: State,
+  { rooms = [] }: State,
+  reasons: Counts,
+): string[] {
+  const lines = changes.flatMap(({ kind, name }) => {
+    const why = NOT_REPLAYED[kind];
+    if (why === undefined) return [];
+    const refused = REFUSED_BY[kind];
+    const then = refused === undefined ? "" : `; ${reasons[refused] ?? 0} refused by ${refused}`;
+    return [`${kind} ${name}: ${why}${then}`];
+  });
+  const pieces = policies.filter(({ name, hooks }) =>
+    hooks.includes("on_append") &&
+    changes.some((one) => one.kind === "policies" && one.name === name)
+  ).map(({ name }) => `policies ${name}: the journal does not have the pieces of growing messages`);
+  const parts = rooms.filter(({ journal, journal_share = 1 }) =>
+    journal === "refused" || journal === "off" || journal_share < 1
+  ).map(({ room }) => `rooms ${room}: their class records a part of the decisions, or none`);
+  return [...lines, ...pieces, ...parts];
+}
+
+/** The verdict of the planned schemas on a message. Throws as `checkerOf`. */
+function schemasOf(
+  tenant: string,
+  mappings: readonly SchemaMapping[],
+  sets: ReadonlyMap<string, Uint8Array>,
+): (record: JournalRecord) => Planned {
+  const enforced = mappings.filter(({ mode }) => mode !== "observe");
+  const checkers = [...new Set(enforced.map(({ schema_id }) => schema_id))].flatMap((schema_id) => {
+    const set = sets.get(schema_id);
+    if (set === undefined) return [];
+    const checker = checkerOf({ tenant, schema_id, set, mappings: refusing(mappings) });
+    return [{ schema_id, checker }];
+  });
+  return (record) => {
+    for (const { schema_id, checker } of checkers) {
+      const refuses = checker.refuses(record);
+      if (refuses === undefined) return { unknown: ["payload"] };
+      if (refuses) return { by: `schema ${schema_id}` };
+    }
+    return {};
+  };
+}
+
+/** The verdict of these required signatures; those of the configuration are not known. */
+function signatureOf(rules: readonly SignatureRule[], record: JournalRecord): Planned {
+  const { hook, room, is_signed, reason, terms } = record;
+  if (hook !== "on_message" || is_signed === true) return {};
+  const of = rules.filter((rule) => matchesRoomPattern(rule.room, room));
+  if (of.length > 0 && terms === undefined) return { unknown: ["role"] };
+  if (of.some(({ role }) => role === terms?.credential.role)) return { by: "require_signature" };
+  return reason === "signature-required" ? { unknown: ["required signatures of [auth]"] } : {};
+}
+
+/** What all that is planned would have decided together. */
+async function together(
+  window: Window,
+  { modules }: Pick<Desired, "modules">,
+  { policies = [], mappings = [], require_signature: signed = [] }: State,
+  { sets, changes }: { readonly sets: Desired["sets"]; readonly changes: readonly Change[] },
+) {
+  const { admin, tenant, from_ms } = window;
+  const { fuel_limit, memory_limit_pages } = configFrom({}).platform.overseer;
+  const onBus = busModules(admin, tenant);
+  const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
+  const schemas = schemasOf(tenant, mappings, sets);
+  const gates: ChangedGate[] = [];
+  if (isChanged("require_signature")) {
+    const reasons = ["signature-required"];
+    gates.push({ reasons, decide: (record) => signatureOf(signed, record) });
+  }
+  if (isChanged("mappings", "schemas")) gates.push({ reasons: SCHEMA_REASONS, decide: schemas });
+  const chain = await PlannedChain.of({
+    policies: (policies as readonly PolicyBinding[]).toSorted(inOrder),
+    moduleOf: createModuleBook(
+      async (sha256) => modules.get(sha256) ?? await onBus(sha256),
+      memory_limit_pages,
+    ),
+    fuel_limit,
+    from_ms,
+    gates,
+    schemas,
+  });
+  for await (const chunk of chunksOf(window)) chain.feed(chunk);
+  admin.io.signal.throwIfAborted();
+  return { from_ms, ...chain.tally };
+}
+
+/** The consequences of a plan: of all together, and of each policy and schema alone. */
 export type Consequences = Awaited<ReturnType<typeof consequences>>;
 
 /** The consequences of each change that can be repeated. */
 export async function consequences(
   admin: Admin,
-  { tenant, state, modules, sets }: Desired,
-  { changes, live }: { readonly changes: readonly Change[]; readonly live: LiveState },
+  desired: Desired,
+  { changes: all, live }: { readonly changes: readonly Change[]; readonly live: LiveState },
   since_seconds: number,
 ) {
-  const window = { admin, tenant, from_ms: await admin.ago(since_seconds) };
-  const policies: Consequence[] = [];
-  for (const one of candidatesOf({ state, modules }, changes, live.state.policies ?? [])) {
-    policies.push(await ofPolicy(window, one));
+  const { tenant, state, sets } = desired;
+  const given = Object.entries(state).filter(([, list]) => list !== undefined);
+  const planned: State = { ...live.state, ...Object.fromEntries(given) };
+  const { mappings = [] } = planned;
+  // A schema without a mapping checks nothing.
+  const changes = all.filter(({ kind, name }) =>
+    kind !== "schemas" || mappings.some(({ schema_id }) => schema_id === name)
+  );
+  const all_sets = new Map([...live.sets, ...sets]);
+  const about = { sets: all_sets, changes };
+  const { is_tty } = admin.io.stderr;
+  const now = admin.io.monotonic_ms;
+  const progress = await createProgress({ is_tty, total: undefined, now });
+  const window = { admin, tenant, from_ms: await admin.ago(since_seconds), progress };
+  try {
+    const counts = changes.some(({ kind }) => NOT_REPLAYED[kind] === undefined || REFUSED_BY[kind]);
+    const messages = counts ? await together(window, desired, planned, about) : null;
+    const policies = await eachPolicy(window, desired, changes, live.state.policies ?? []);
+    const schemas: Awaited<ReturnType<typeof ofSchema>>[] = [];
+    for (const id of changedSchemas(mappings, changes)) {
+      const set = all_sets.get(id);
+      if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
+    }
+    const not_replayed = notReplayed(changes, planned, live.state, messages?.reasons ?? {});
+    return { messages, policies, schemas, not_replayed };
+  } finally {
+    progress.stop();
+  }
+}
+
+/** The consequences of each policy that is new, has another module, or is removed. */
+async function eachPolicy(
+  window: Window,
+  desired: Desired,
+  changes: readonly Change[],
+  before: readonly StatePolicy[],
+): Promise<Consequence[]> {
+  const found: Consequence[] = [];
+  for (const one of candidatesOf(desired, changes, before)) {
+    found.push(await ofPolicy(window, one));
   }
   for (const { kind, name, action } of changes) {
-    const policy = (live.state.policies ?? []).find((one) => one.name === name);
+    const policy = before.find((one) => one.name === name);
     if (kind !== "policies" || action !== "remove" || policy === undefined) continue;
-    const selection = { ...window, policy: name };
-    policies.push(await withoutPolicy(busChunks(admin, tenant, selection), policy, window));
+    found.push(await withoutPolicy(chunksOf(window, name), policy, window));
   }
-  const mappings = state.mappings ?? live.state.mappings ?? [];
-  const schemas: Awaited<ReturnType<typeof ofSchema>>[] = [];
-  for (const id of schemasOf(mappings, changes)) {
-    const set = sets.get(id) ?? live.sets.get(id);
-    if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
-  }
-  return { policies, schemas };
+  return found;
 }
 
 /** Shown names of each list. */
@@ -271,7 +431,7 @@ function countedLines(counted: Counts): string {
 }
 
 function headOf(what: string, name: string, from_ms: number): string {
-  return `${what} ${printable(name)} since ${new Date(from_ms).toISOString()}: `;
+  return `${[what, printable(name)].join(" ").trim()} since ${new Date(from_ms).toISOString()}: `;
 }
 
 function doubtOf(doubts: readonly (readonly [count: number, what: string])[]): string {
@@ -324,12 +484,38 @@ function schemaText(one: Consequences["schemas"][number]): string {
     `refused as then: ${one.still_refused}\n${refused}`;
 }
 
-/** The consequences of all changes that could be repeated. */
+function messagesText(one: Consequences["messages"]): string {
+  if (one === null) return "";
+  const { operations, admitted, samples } = one;
+  const head = headOf("all together", "", one.from_ms) +
+    `${operations} operations, ${admitted} of them admitted then\n`;
+  const inputs = Object.keys(one.unknown_inputs).slice(0, SHOWN).map(printable).join(", ");
+  const doubt = doubtOf([
+    [one.unknown, `NOT JUDGED, since the journal does not have: ${inputs}`],
+    [one.warm_up, "depend on keyed state from before that time"],
+    [one.bad_lines, "lines that cannot be read"],
+    [one.holes, "holes"],
+  ]);
+  if (operations === 0) return `${head}  the journal has none, so the effect is unknown\n${doubt}`;
+  const unseen = admitted === 0
+    ? "  the journal has no admitted operation, so what would be refused is unknown\n"
+    : "";
+  const named = [...samples.to_refused.slice(0, 3), ...samples.to_allowed.slice(0, 3)].map((
+    { room, user },
+  ) => `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`);
+  const counted = one.allow_to_refuse === 0
+    ? ""
+    : `  by sender:\n${countedLines(one.by_sender)}  refused by:\n${countedLines(one.by_gate)}`;
+  return head + doubt + unseen +
+    `  would be refused: ${one.allow_to_refuse}, would be allowed: ${one.refuse_to_allow}, ` +
+    `refused as then: ${one.still_refused}\n${named.join("")}${counted}`;
+}
+
+/** The consequences of all changes that could be repeated, and what could not. */
 export function consequencesText(all: Consequences | undefined): string {
   if (all === undefined) return "";
-  const { policies, schemas } = all;
-  if (policies.length + schemas.length === 0) {
-    return "no policy gets a different module, and no mapping changes: nothing to replay\n";
-  }
-  return policies.map(policyText).join("") + schemas.map(schemaText).join("");
+  const { messages, policies, schemas, not_replayed } = all;
+  const lines = not_replayed.map((one) => `NOT REPLAYED: ${printable(one)}\n`).join("");
+  return messagesText(messages) + policies.map(policyText).join("") +
+      schemas.map(schemaText).join("") + lines || "no change: nothing to replay\n";
 }

@@ -311,6 +311,8 @@ async function tenantPlan(
       connections_touched: 0,
       since: window?.policies ?? null,
       since_schemas: window?.schemas ?? null,
+      since_messages: window?.messages ?? null,
+      not_replayed: window?.not_replayed ?? null,
       basis,
       schema_basis,
     },

@@ -397,6 +397,13 @@ Deno.test("a plan shows how many messages a new module would have refused or all
   const [narrowed] =
     JSON.parse(await arq(2, ["plan", folder.path, "--since", "1h", "--json"])).since;
   assert.deepEqual([narrowed.decisions, narrowed.allow_to_refuse], [0, 0], "no longer its rooms");
+  await arq(0, ["apply", folder.path]);
+  // Neither the module nor the messages change: only where its verdicts count.
+  await Deno.writeTextFile(`${folder.path}/a.toml`, policy("bad_words"));
+  const widened = await arq(2, ["plan", folder.path, "--since", "1h"]);
+  const of = "8 operations, 7 of them admitted then";
+  assert.match(widened, new RegExp(`\nall together since \\S+: ${of}\n  would be refused: 2, `));
+  assert.match(widened, /\n {2}refused by:\n {4}2 policy words\n/);
 });
 
 /** One user sends these texts, which the bus accepts. */

@@ -55,7 +55,7 @@ export const DESIRED: readonly Definition[] = [
     $ arq export everything --bus`(calls(exportCommands, "exportState")),
   command`plan: print what an apply of a folder would change; changes nothing ${BUS}
     <dir>  the folder
-    --since <time>  try policies and mappings on the journal of this long: 10m, 7d or seconds ${span}
+    --since <time>  try the change on the journal of this long: 10m, 7d or seconds ${span}
     --out <file>  write the complete plan to a file for arq apply
     --json  print the plan as JSON
 

@@ -57,6 +57,13 @@ export const saysHello = () =>
     body: "(call $set_payload (i32.const 0) (i32.const 5)) i32.const 0",
     more: '(data (i32.const 0) "hello")',
   }));
+/** Adds the header `x-plan`. */
+export const addsPlan = () =>
+  assembled(guestText({
+    abi: 2,
+    body: "(call $add_header (i32.const 0) (i32.const 6) (i32.const 0) (i32.const 6)) i32.const 0",
+    more: '(data (i32.const 0) "x-plan")',
+  }));
 /** Writes a tenant's value without reading it, and adds a header. */
 export const writesBlindly = () =>
   assembled(guestText({

@@ -1,0 +1,301 @@
+/**
+ * What a tenant's planned policies would have decided about recorded operations, as a chain: each policy sees what the
+ * planned ones before it made of the message. A verdict in the record counts where the same module saw the same; any
+ * other call is made. What depends on an input that nobody recorded is unknown, never guessed.
+ */
+import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import type { PolicyBinding } from "../../shared/records/verdict.ts";
+import { isSampled } from "../../shared/sampling.ts";
+import { createInstances } from "../../shield/policy/worker/worker_instances.ts";
+import { recordsIn } from "./journal_chunks.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
+import { decisionOf, OwnState, RecordedInputs } from "./recorded_call.ts";
+import { callIn, type ReplayModule } from "./repeater.ts";
+import { isCovered, newCall } from "./selection.ts";
+import { countOf, type Counts, countWithin, type Sample, SAMPLES } from "./tally.ts";
+
+/** Most senders that are counted one by one. */
+const SENDERS = 10_000;
+/** Most policies of a tenant, with one instance each. */
+const INSTANCES = 64;
+
+/** What is decided about an operation; neither `by` nor `unknown`: it is admitted. */
+export interface Planned {
+  /** Who refuses it: "policy words". */
+  readonly by?: string;
+  /** The inputs that the journal does not have. */
+  readonly unknown?: Iterable<string>;
+}
+
+interface ChainOptions {
+  /** All planned policies, in order. */
+  readonly policies: readonly PolicyBinding[];
+  readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
+  readonly fuel_limit: number;
+  /** Unix ms: earlier records do not count. */
+  readonly from_ms: number;
+  /** Gates before the policies that the plan changes, with the reasons of their refusals. */
+  readonly gates: readonly ChangedGate[];
+  /** The planned schemas, which also check what policies replace. */
+  readonly schemas: (record: JournalRecord) => Planned;
+}
+
+/** The reasons of refusals by schemas. */
+export const SCHEMA_REASONS: readonly string[] = ["schema-violation", "schema-unavailable"];
+
+/** A gate that the plan changes. */
+export interface ChangedGate {
+  /** The reasons of its refusals. */
+  readonly reasons: readonly string[];
+  readonly decide: (record: JournalRecord) => Planned;
+}
+
+/** One planned policy. */
+interface Seat {
+  readonly policy: PolicyBinding;
+  readonly number: number;
+  /** Undefined: nobody has its bytes. */
+  readonly module: ReplayModule | undefined;
+  readonly own: OwnState | undefined;
+  /** Whether it may replace a payload. */
+  readonly replaces: boolean;
+  /** The names of its calls in records. */
+  follows?: readonly string[];
+  /** Whether its calls, and so its state, are no longer those of the record. */
+  has_diverged: boolean;
+}
+
+const emptyTally = () => ({
+  operations: 0,
+  allow_to_refuse: 0,
+  refuse_to_allow: 0,
+  /** Refused then and now, also by what the plan does not change. */
+  still_refused: 0,
+  /** Operations that cannot be judged, since the journal lacks an input; and how often each is lacking. */
+  unknown: 0,
+  unknown_inputs: {} as Counts,
+  /** Flips while keyed state from before the window may still count. */
+  warm_up: 0,
+  /** Of the operations that were admitted; 0: nothing is known of what would be refused. */
+  admitted: 0,
+  /** Refusals of that time by reason. */
+  reasons: {} as Counts,
+  lines: 0,
+  bad_lines: 0,
+  holes: 0,
+  by_gate: {} as Counts,
+  by_sender: {} as Counts,
+  samples: { to_refused: [], to_allowed: [] } as Record<
+    "to_refused" | "to_allowed",
+    Pick<Sample, "room" | "user" | "id">[]
+  >,
+});
+
+const isRefusal = ({ mode, allowed }: PolicyRecord) => mode === "enforce" && !allowed;
+
+/** What the enforcing ones among these have made of the message. */
+function effects(policies: readonly PolicyRecord[]): string {
+  const found = policies.filter(({ mode, allowed, added_headers, payload, is_payload_missing }) =>
+    mode === "enforce" && allowed &&
+    (added_headers.length > 0 || payload !== null || is_payload_missing === true)
+  );
+  if (found.length === 0) return "";
+  return JSON.stringify(
+    found.map((
+      { added_headers, payload, is_payload_missing, module },
+    ) => [added_headers, payload, is_payload_missing === true ? module : ""]),
+  );
+}
+
+/** Where the record has a policy's call, also as one side of a rollout; -1: it was not called. */
+function placeOf({ policies }: JournalRecord, seat: Seat): number {
+  const { own, policy: { name, sha256 }, follows = [name, `${name}~new`, `${name}~old`] } = seat;
+  const places = follows.map((one) =>
+    policies.findIndex(({ name, module }) => name === one && module === sha256)
+  );
+  const at = places.findIndex((place) => place >= 0);
+  // Each of these names has a state of its own.
+  if (at >= 0 && own !== undefined) seat.follows = [follows[at] as string];
+  return places[at] ?? -1;
+}
+
+/** A planned chain, and its counts so far. */
+export class PlannedChain {
+  readonly tally = emptyTally();
+  readonly #options: ChainOptions;
+  readonly #seats: readonly Seat[];
+  readonly #instances = createInstances(INSTANCES);
+  #is_warm_up = false;
+
+  private constructor(options: ChainOptions, seats: readonly Seat[]) {
+    this.#options = options;
+    this.#seats = seats;
+    for (const { module, number } of seats) {
+      if (module !== undefined) this.#instances.load(number, { ...module, instance_units: 0 });
+    }
+  }
+
+  /** Rejects as `moduleOf` does. */
+  static async of(options: ChainOptions): Promise<PlannedChain> {
+    const seats: Seat[] = [];
+    for (const policy of options.policies) {
+      const module = await options.moduleOf(policy.sha256);
+      const own = module === undefined || module.slots.length === 0
+        ? undefined
+        : new OwnState(module.slots);
+      const imports = module === undefined ? [] : WebAssembly.Module.imports(module.compiled);
+      const replaces = imports.some(({ name }) => name === "host_set_payload");
+      const number = seats.length + 1;
+      seats.push({ policy, number, module, own, replaces, has_diverged: false });
+    }
+    return new PlannedChain(options, seats);
+  }
+
+  feed({ bytes }: JournalChunk): void {
+    for (const record of recordsIn(bytes, this.tally)) {
+      if (record.time_ms >= this.#options.from_ms) this.#count(record, this.#decide(record));
+    }
+  }
+
+  #count(record: JournalRecord, { by, unknown }: Planned): void {
+    const { tally } = this;
+    tally.operations++;
+    tally.admitted += Number(record.allowed);
+    if (!record.allowed) countOf(tally.reasons, record.reason);
+    if (unknown !== undefined) {
+      tally.unknown++;
+      for (const what of unknown) countOf(tally.unknown_inputs, what);
+      return;
+    }
+    if (record.allowed === (by === undefined)) {
+      tally.still_refused += Number(!record.allowed);
+      return;
+    }
+    const { room, sender, id } = record;
+    const user = sender?.user ?? null;
+    if (by !== undefined) {
+      tally.allow_to_refuse++;
+      countOf(tally.by_gate, by);
+      countWithin(SENDERS, tally.by_sender, user ?? "(erased)");
+    } else tally.refuse_to_allow++;
+    tally.warm_up += Number(this.#is_warm_up);
+    const samples = tally.samples[by === undefined ? "to_allowed" : "to_refused"];
+    if (samples.length < SAMPLES) samples.push({ room, user, id });
+  }
+
+  #decide(record: JournalRecord): Planned {
+    this.#is_warm_up = false;
+    const { allowed, reason, policies } = record;
+    const { gates } = this.#options;
+    const gate = gates.findIndex(({ reasons }) => reasons.includes(reason));
+    const is_ours = allowed || gate >= 0 || policies.some(isRefusal) || this.#isReplaced(record);
+    // Refused by what stays: before the policies, or after them with their state written.
+    if (!is_ours && policies.length === 0) return { by: reason };
+    for (const { decide } of gates) {
+      const decided = decide(record);
+      if (decided.by === undefined && decided.unknown === undefined) continue;
+      this.#chain(record, decided);
+      return decided;
+    }
+    const decided = this.#chain(record);
+    return is_ours ? decided : { by: reason };
+  }
+
+  /** `decided`: the policies are not asked, and what the record has of them no longer is their state. */
+  #chain(record: JournalRecord, decided?: Planned): Planned {
+    const built: PolicyRecord[] = [];
+    const planned = { ...record, policies: built };
+    let end = decided;
+    for (const seat of this.#seats) {
+      const place = placeOf(record, seat);
+      const covers = end === undefined && this.#covers(seat, record);
+      if (covers === false) {
+        if (place < 0) continue;
+        seat.own?.follow(record, place, false);
+        seat.has_diverged = seat.own !== undefined;
+        continue;
+      }
+      const unknown = covers === true ? this.#ask(seat, record, place, planned) : [covers];
+      const last = built.at(-1);
+      if (unknown !== undefined) {
+        seat.has_diverged = seat.own !== undefined;
+        if (seat.policy.mode === "enforce") end = { unknown };
+      } else if (last !== undefined && isRefusal(last)) end = { by: `policy ${seat.policy.name}` };
+    }
+    return end ?? this.#replaced(record, built);
+  }
+
+  /** Whether a schema refused what policies had made of the message. */
+  #isReplaced({ reason, policies }: JournalRecord): boolean {
+    return SCHEMA_REASONS.includes(reason) && policies.length > 0;
+  }
+
+  /** The verdict of the schemas on a payload that policies have replaced. */
+  #replaced(record: JournalRecord, built: readonly PolicyRecord[]): Planned {
+    const { gates, schemas } = this.#options;
+    const is_changed = gates.some(({ reasons }) => reasons === SCHEMA_REASONS);
+    if (!is_changed && effects(record.policies) === effects(built)) {
+      return this.#isReplaced(record) ? { by: record.reason } : {};
+    }
+    const last = built.findLast(({ mode, payload, is_payload_missing }) =>
+      mode === "enforce" && (payload !== null || is_payload_missing === true)
+    );
+    if (last === undefined) return {};
+    const payload: PayloadRecord = last.payload === null
+      ? { form: "erased" }
+      : { form: "kept", data: last.payload };
+    return schemas({ ...record, payload });
+  }
+
+  /** Whether a policy is called for an operation, or what decides that and is not recorded. */
+  #covers({ policy }: Seat, record: JournalRecord): boolean | string {
+    const { percent } = policy;
+    if (percent === 0 || !isCovered(policy, record)) return false;
+    const key = record.trace ?? record.sender?.connection;
+    if (key === undefined && percent < 1) return "share of an erased sender";
+    return key === undefined || isSampled(key, percent);
+  }
+
+  /** The inputs that are unknown; else undefined, and the verdict is the last one of `planned`. */
+  #ask(
+    seat: Seat,
+    record: JournalRecord,
+    place: number,
+    planned: JournalRecord,
+  ): Iterable<string> | undefined {
+    const { policy: { name, mode, sha256 }, module, own } = seat;
+    const { policies: built } = planned;
+    const recorded = record.policies[place];
+    // What an observing policy would have made of the payload is not recorded.
+    const is_whole = recorded?.mode === mode || recorded?.allowed === false || !seat.replaces;
+    const is_same = recorded !== undefined && is_whole && !seat.has_diverged &&
+      effects(record.policies.slice(0, place)) === effects(built);
+    if (is_same) {
+      own?.follow(record, place, true);
+      built.push({ ...recorded, name, mode });
+      return undefined;
+    }
+    if (module === undefined) return [`module ${sha256}`];
+    const at = built.length;
+    const call = newCall(record, { ...this.#options, name, mode }, recorded);
+    built.push(call);
+    const inputs = new RecordedInputs(planned, at);
+    const state = own?.of(planned, call, inputs);
+    inputs.state = state?.state;
+    const ran = callIn(this.#instances, seat.number, record, inputs, call.budget_units);
+    if (own !== undefined) {
+      seat.has_diverged = true;
+      this.#is_warm_up ||= own.isWarmUp(record);
+    }
+    if (inputs.unknown !== undefined) return inputs.unknown;
+    state?.keep(ran.written);
+    const { added_headers, payload } = ran;
+    built[at] = {
+      ...call,
+      ...decisionOf(ran),
+      added_headers: added_headers.map(([header, value]) => [header, value]),
+      payload: payload?.toBase64() ?? null,
+    };
+    return undefined;
+  }
+}
