@@ -168,23 +168,23 @@ async function compare(world: World, room: string, user: string, { sent, got }: 
 }
 
 /** Whatever is missing follows a GAP, and no GAP reports anything that is not missing. */
-function assertGapsTell(heard: readonly number[]): void {
+function assertGapsTell(received: readonly number[]): void {
   let last = 0;
   let has_gap = false;
-  for (const number of heard) {
+  for (const number of received) {
     if (number > 0) {
       assert.equal(number > last + 1, has_gap, `${number} after ${last}`);
       last = number;
     }
     has_gap = number === 0;
   }
-  assert.ok(heard.includes(0), "nothing was dropped");
+  assert.ok(received.includes(0), "nothing was dropped");
 }
 
 Deno.test("drop-oldest and latest: exactly what a slow reader did not get is reported, to it and to operators", async () => {
   await withBus(async (world) => {
     const dropped = await slow(world.bus, "drop-1", "dropped", "ann");
-    assertGapsTell(dropped.heard);
+    assertGapsTell(dropped.received);
     const outcome = await compare(world, "drop-1", "ann", dropped);
     assert.deepEqual([...outcome].toSorted(), ["left_out slow_reader", "sent"]);
     const conflated = await slow(world.bus, "latest-1", "conflated", "bob");

@@ -69,7 +69,7 @@ export interface Slow {
   readonly sent: number;
   readonly got: ReadonlySet<number>;
   /** In order; 0: a GAP. */
-  readonly heard: readonly number[];
+  readonly received: readonly number[];
 }
 
 /** A client that does not read for a while: what it received when it read again, until the end or the last one. */
@@ -87,22 +87,22 @@ export async function slow(
   proxy.pause();
   const sent = await publishUntil(bus, room_id, action);
   proxy.resume();
-  const heard: number[] = [];
+  const received: number[] = [];
   const note = ({ event, signal, message_id }: PlainEnvelope) => {
-    if (event !== undefined) heard.push(numberOf(message_id));
+    if (event !== undefined) received.push(numberOf(message_id));
     else if (signal?.kind === "GAP") {
       assert.equal(signal.reason, "slow-consumer");
-      heard.push(0);
+      received.push(0);
     }
   };
   // The latest message of a key replaces an older one, so the last number need not come last.
   const isWhole = () =>
-    Array.from({ length: KEYS }, (_, at) => sent - at).every((one) => heard.includes(one));
+    Array.from({ length: KEYS }, (_, at) => sent - at).every((one) => received.includes(one));
   while (!isWhole()) {
     const frame = await reader.frame().catch(() => undefined);
     if (frame === undefined) break;
     if (frame.kind === "msg") note(frame.envelope);
     if (frame.kind === "batch") frame.envelopes.forEach(note);
   }
-  return { sent, heard, got: new Set(heard.filter((one) => one > 0)) };
+  return { sent, received, got: new Set(received.filter((one) => one > 0)) };
 }
