@@ -203,6 +203,30 @@ async function reconnected(connection: NatsConnection): Promise<void> {
   for await (const { type } of connection.status()) if (type === "reconnect") return;
 }
 
+/** Restores a file into a NATS without streams, with one thing that goes wrong; resolves with the restored streams. */
+async function restoring(
+  file: string,
+  api: StreamApi,
+  restore: Parameters<typeof restoreStreams>[0]["api"]["restore"],
+  onCutOff: (name: string) => void = () => {},
+): Promise<readonly string[]> {
+  const read = async (reader: BackupReader) =>
+    void await readBackup((await Deno.open(file)).readable, reader);
+  const first = new FirstStream();
+  await read(first);
+  return await restoreStreams({
+    api: { remove: (name) => api.remove(name), restore },
+    head: { clustered: false } as BackupHead,
+    is_clustered: false,
+    is_marked: false,
+    first,
+    there: [],
+    left: [],
+    readBackup: read,
+    onCutOff: (name) => Promise.resolve(onCutOff(name)),
+  });
+}
+
 Deno.test("backup on NATS: a stream that the server drops in the middle is restarted", async () => {
   await using world = await openWorld();
   const { arq, issuer: { dir } } = world;
@@ -217,30 +241,13 @@ Deno.test("backup on NATS: a stream that the server drops in the middle is resta
   const connection = await connect({ servers: nats.url, maxReconnectAttempts: -1 });
   const api = new StreamApi(connection);
   const cut: string[] = [];
-  const first = new FirstStream();
-  await readBackup((await Deno.open(`${dir}/one.tar`)).readable, first);
   let begun = 0;
-  const done = await restoreStreams({
-    api: {
-      remove: (name) => api.remove(name),
-      async restore(config, state) {
-        const restoring = await api.restore(config, state);
-        // A restarted server has forgotten the restore in progress.
-        if (++begun === 3) await Promise.all([nats.restart(), reconnected(connection)]);
-        return restoring;
-      },
-    },
-    head: { clustered: false } as BackupHead,
-    first,
-    there: [],
-    left: [],
-    is_marked: false,
-    is_clustered: false,
-    async readBackup(reader) {
-      await readBackup((await Deno.open(`${dir}/one.tar`)).readable, reader);
-    },
-    onCutOff: (name) => Promise.resolve(void cut.push(name)),
-  });
+  const done = await restoring(`${dir}/one.tar`, api, async (config, state) => {
+    const stream = await api.restore(config, state);
+    // A restarted server has forgotten the restore in progress.
+    if (++begun === 3) await Promise.all([nats.restart(), reconnected(connection)]);
+    return stream;
+  }, (name) => void cut.push(name));
   assert.deepEqual([cut, new Set(done).size], [[done[2]], done.length]);
   assert.deepEqual((await busStreams(api, "ARQON_SCHEMAS")).toSorted(), done.toSorted());
   await connection.close();
@@ -263,34 +270,17 @@ Deno.test("backup on NATS: after a restore that was killed no bus starts, and th
   const connection = await connect({ servers: nats.url });
   await using _end = atEnd(() => connection.close());
   const api = new StreamApi(connection);
-  const first = new FirstStream();
-  const read = async (reader: BackupReader) =>
-    void await readBackup((await Deno.open(`${dir}/one.tar`)).readable, reader);
-  await read(first);
   const killed = new Error("killed");
-  const restoring = restoreStreams({
-    api: {
-      remove: (name) => api.remove(name),
-      async restore(config, state) {
-        const restoring = await api.restore(config, state);
-        // The server activates what it has of the stream once no data come for five seconds.
-        if (config.name !== "KV_ARQON_USAGE") return restoring;
-        return {
-          write: (bytes) => restoring.write(bytes.subarray(0, bytes.length / 2)),
-          finish: () => Promise.reject(killed),
-        };
-      },
-    },
-    head: { clustered: false } as BackupHead,
-    is_clustered: false,
-    first,
-    there: [],
-    left: [],
-    is_marked: false,
-    readBackup: read,
-    onCutOff: () => Promise.resolve(),
+  const cut = restoring(`${dir}/one.tar`, api, async (config, state) => {
+    const stream = await api.restore(config, state);
+    // The server activates what it has of the stream once no data come for five seconds.
+    if (config.name !== "KV_ARQON_USAGE") return stream;
+    return {
+      write: (bytes) => stream.write(bytes.subarray(0, bytes.length / 2)),
+      finish: () => Promise.reject(killed),
+    };
   });
-  await assert.rejects(restoring, ({ cause }: Error) => cause === killed);
+  await assert.rejects(cut, ({ cause }: Error) => cause === killed);
   await assert.rejects(
     world.bus(() => [nats.url]),
     /a restore of this storage is under way or was/,

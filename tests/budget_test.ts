@@ -13,6 +13,7 @@ import { pace } from "../shared/testing/pace.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { until } from "../shared/testing/until.ts";
 import { testLog } from "../shared/testing/logs.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 import { type LocalShield, startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -37,17 +38,14 @@ import type { Settings } from "../shield/settings/settings.ts";
 import { startUsage } from "../shield/usage/start.ts";
 
 const LIMIT = 20;
-const BUDGETS = `
-[usage]
-enabled = true
-#constant usage.flush_ms = 50
-[[usage.budgets]]
-tenant = "acme"
-per = "month"
-unit = "messages_in"
-limit = ${LIMIT}
-action = "refuse"
-`;
+const USAGE = "[usage]\nenabled = true\n#constant usage.flush_ms = 50\n";
+/** A budget of every tenant. */
+const budget = (limit: number, action: string, unit = "messages_in") =>
+  `[[usage.budgets]]\nper = "month"\nunit = "${unit}"\nlimit = ${limit}\naction = "${action}"\n`;
+const BUDGETS = `${USAGE}${budget(LIMIT, "refuse")}tenant = "acme"\n`;
+const DURABLE = durableRooms("r", "history_size = 5_000");
+/** A line of `[usage]`. */
+const pricesOf = (price: number) => `prices = { messages_in = ${price} }\n`;
 const PATH = "/v1/tenants/acme/budgets";
 const MONTH_MS = 31 * 86_400_000;
 const BETWEEN_ROUNDS_MS = 10;
@@ -198,13 +196,8 @@ Deno.test("budgets: use on a Shield whose clock is a month ahead counts in this 
 });
 
 Deno.test("budgets: one that slows accepts few messages, one that warns accepts all and is reported", async () => {
-  const general = (action: string, limit: number) =>
-    `[[usage.budgets]]\nper = "month"\nunit = "messages_in"\nlimit = ${limit}\naction = "${action}"\n`;
   await using bus = await startLocalBus(
-    `[usage]\nenabled = true\n#constant usage.flush_ms = 50\n${general("warn", 2)}${
-      general("slow", 5)
-    }` +
-      "messages_per_second = 20\n",
+    `${USAGE}${budget(2, "warn")}${budget(5, "slow")}messages_per_second = 20\n`,
   );
   using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
   const { taken, refusal } = await exhaust([client]);
@@ -225,20 +218,7 @@ Deno.test("budgets: one that slows accepts few messages, one that warns accepts 
 });
 
 Deno.test("budgets: one that slows to a message a second lets history be read, by a command and through a filter", async () => {
-  await using bus = await startLocalBus(`
-[usage]
-enabled = true
-#constant usage.flush_ms = 50
-[[usage.budgets]]
-per = "month"
-unit = "messages_in"
-limit = 1_100
-action = "slow"
-[[rooms]]
-room = "r"
-durable = true
-history_size = 5_000
-`);
+  await using bus = await startLocalBus(`${USAGE}${budget(1_100, "slow")}${DURABLE}`);
   const token = await bus.tokenFor({ user: "ann" });
   using client = await openText(bus.url, token);
   // More than one page of what a filter withholds.
@@ -261,22 +241,8 @@ history_size = 5_000
 });
 
 Deno.test("budgets: refusals of one second are each in the journal, of history beside messages", async () => {
-  await using bus = await startLocalBus(`
-[journal]
-journal = "all"
-#constant journal.flush_ms = 20
-[usage]
-enabled = true
-#constant usage.flush_ms = 50
-[[usage.budgets]]
-per = "month"
-unit = "messages_in"
-limit = 1
-action = "refuse"
-[[rooms]]
-room = "r"
-durable = true
-`);
+  const journal = '[journal]\njournal = "all"\n#constant journal.flush_ms = 20\n';
+  await using bus = await startLocalBus(`${journal}${USAGE}${budget(1, "refuse")}${DURABLE}`);
   using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
   await exhaust([client]);
   for (let round = 0; round < 3; round++) {
@@ -336,17 +302,8 @@ Deno.test("budgets: a tenant that was deleted begins with nothing used, and is r
 
 Deno.test("budgets: one in cost that was used up admits messages again once corrected prices hold", async () => {
   let price = 1_000;
-  await using bus = await startLocalBus(() => `
-[usage]
-enabled = true
-prices = { messages_in = ${price} }
-#constant usage.flush_ms = 50
-[[usage.budgets]]
-per = "month"
-unit = "cost"
-limit = 1_000
-action = "refuse"
-`);
+  const config = () => `${USAGE}${pricesOf(price)}${budget(1_000, "refuse", "cost")}`;
+  await using bus = await startLocalBus(config);
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor());
   const statusOf = async () => (await peer.call("POST", "rooms/r/messages", { type: "t" })).status;
   await until("it is used up", async () => await statusOf() === 429);
@@ -398,9 +355,8 @@ Deno.test("usage: during a rolling change of prices all Shields give one invoice
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = (price: number) =>
-    `${issuer.config}[nats]\nurls = ["${nats.url}"]\n[usage]\nenabled = true\n#constant usage.flush_ms = 50\n` +
-    `prices = { messages_in = ${price} }\n` +
-    '[[usage.budgets]]\nper = "month"\nunit = "cost"\nlimit = 1000\naction = "refuse"\n';
+    `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${USAGE}${pricesOf(price)}` +
+    budget(1_000, "refuse", "cost");
   const start = (node: string, price: number) =>
     startLocalShield(config(price), `node_id = "${node}"`);
   const operator = await issuer.tokenFor({ role: "admin", sub: "root" });

@@ -8,7 +8,7 @@ import { importJWK, SignJWT } from "@panva/jose";
 import { ensureDevKeys } from "../deploy/docker/dev_keys.ts";
 import { problemAt } from "../deploy/docker/health.ts";
 import { crowd, loopbackOf } from "./crowd/crowd.ts";
-import { mountNats, moved, startAgain, startFrom, startNatsPods } from "./deployed_files.ts";
+import { moved, startFrom } from "./deployed_files.ts";
 import { createIssuer, type ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startValkey } from "./harness/valkey_server.ts";
@@ -16,9 +16,8 @@ import { startNginx } from "./proxies/proxies.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
 import { send } from "./peers/own_connections.ts";
 
-// The configurations of containers, on real processes: NATS (one server, and the cluster of three), Valkey, Brain and
-// Shield start with them, become ready, accept a message and end on SIGTERM. Only addresses, paths and the form of the
-// log differ. No container is started: docs/deploy.md.
+// The configurations of compose.yaml on real processes. `production/` runs those for Kubernetes: they start on the
+// cluster of three, accept messages, and end with 0 on SIGTERM.
 
 /** Publishes by HTTP with a token of the key in `dir`; returns the status. */
 async function publish(shield: ServerProcess, dir: string, issuer: string): Promise<number> {
@@ -73,30 +72,6 @@ Deno.test("the configurations of compose.yaml start, serve and stop", async () =
   await using shield = await startFrom("shield", config, dir);
   assert.equal(shield.ready.node_id, "shield");
   await serveAndStop(shield, brain, dir, "arqon-dev");
-});
-
-Deno.test("the configurations for Kubernetes start on the NATS cluster, serve and stop", async () => {
-  const dir = await Deno.makeTempDir({ prefix: "arqon-kubernetes-" });
-  const cluster = await startNatsPods(dir);
-  try {
-    await ensureDevKeys(dir, dir);
-    const url = cluster[0]!.server.url.replace("nats://", "tls://");
-    const common = [["tls://nats:4222", url], ['"json"', '"logfmt"']] as const;
-    const brain_nats = ["/etc/arqon/nats", await mountNats(dir, "brain")] as const;
-    const brain_config = moved("kubernetes/brain.toml", [...common, brain_nats]);
-    await using brain = await startAgain("brain", brain_config, dir);
-    const config = moved("kubernetes/shield.toml", [
-      ...common,
-      ["/etc/arqon/nats", await mountNats(dir, "shield")],
-      ["/etc/arqon/issuer/jwks.json", `${dir}/arqon-jwks.json`],
-    ]);
-    await using shield = await startAgain("shield", config, dir);
-    assert.match(shield.ready.node_id ?? "", /^shield-/);
-    await serveAndStop(shield, brain, dir, "https://issuer.example");
-  } finally {
-    await Promise.all(cluster.map(({ server }) => server[Symbol.asyncDispose]()));
-    await Deno.remove(dir, { recursive: true });
-  }
 });
 
 // The configuration of the Helm chart behind a real nginx that works like its Ingress, with a thousand clients from a

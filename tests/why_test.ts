@@ -7,18 +7,22 @@ import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
-import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import {
+  BODY_BYTES,
+  proxied,
+  type Slow,
+  slow,
+  SLOW_LIMITS,
+  TOGETHER,
+} from "./harness/slow_reader.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
-import { samplesOf } from "./harness/server_state.ts";
 import { seen, until } from "../shared/testing/until.ts";
 
 const CONFIG = `
 [admin]
 operator_tenants = ["default"]
-[limits]
-#constant limits.slow_reader_bytes = 1_048_576
-bytes_per_second = 1_000_000_000
+[limits]${SLOW_LIMITS}
 [[rooms]]
 room = "drop-*"
 slow_reader = "drop-oldest"
@@ -27,13 +31,6 @@ room = "latest-*"
 slow_reader = "latest"
 ${durableRooms("log-*")}
 `;
-const BODY_BYTES = 60_000;
-const KEYS = 5;
-/** Messages that are sent before their answers are read. */
-const TOGETHER = 20;
-/** More than the kernel and two proxied sockets take. */
-const MESSAGES_MAX = 5_000;
-const LEFT_OUT_MIN = 20;
 
 interface World {
   readonly bus: TestBus;
@@ -155,64 +152,6 @@ Deno.test("messages with the same X-Twist-ID are distinguished", async () => {
   });
 });
 
-/** Publishes numbered messages until the bus has dropped some for a client that does not read. */
-async function publishUntil(world: World, room_id: string, action: string): Promise<number> {
-  const { bus } = world;
-  using publisher = await openBinary(bus.url, bus.token);
-  const data = new Uint8Array(BODY_BYTES);
-  const done = async () =>
-    (await samplesOf(bus.ops_url)).get(`shield_slow_reader_total{action="${action}"}`) ?? 0;
-  const before = await done();
-  const enough = action === "disconnected" ? 1 : LEFT_OUT_MIN;
-  for (let sent = 0;;) {
-    for (let step = 0; step < TOGETHER; step++) {
-      const event = { type: "t", data };
-      const headers = { "x-key": String(++sent % KEYS) };
-      const message_id = `${room_id}.${sent}`;
-      publisher.send(
-        encodePub(writeEnvelope({ room_id, event, headers, message_id, request_id: sent })),
-      );
-    }
-    for (let step = 0; step < TOGETHER; step++) {
-      const answer = await publisher.frame();
-      assert(answer.kind === "ack" && answer.ack.code === 0);
-    }
-    if (await done() >= before + enough) return sent;
-    assert(sent < MESSAGES_MAX, `${sent} messages, and nothing was ${action}`);
-  }
-}
-
-interface Slow {
-  readonly sent: number;
-  /** The numbers that the client has received. */
-  readonly got: ReadonlySet<number>;
-}
-
-/** A client that does not read for a while: what it received when it read again, until the end or the last one. */
-async function slow(world: World, room_id: string, action: string, user: string): Promise<Slow> {
-  const { bus } = world;
-  await using proxy = startPausingProxy(Number(new URL(bus.url).port));
-  const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
-  using reader = await openBinary(url, await bus.tokenFor({ user }));
-  reader.send(encodeSub({ room_id, request_id: 1 }));
-  assert.equal((await reader.frame()).kind, "ack");
-  proxy.pause();
-  const sent = await publishUntil(world, room_id, action);
-  proxy.resume();
-  const got = new Set<number>();
-  // The latest message of a key replaces an older one, so the last number need not come last.
-  const isWhole = () =>
-    Array.from({ length: KEYS }, (_, at) => sent - at).every((one) => got.has(one));
-  while (!isWhole()) {
-    const frame = await reader.frame().catch(() => undefined);
-    if (frame === undefined) break;
-    if (frame.kind === "msg" && frame.envelope.event !== undefined) {
-      got.add(Number(frame.envelope.message_id.split(".")[1]));
-    }
-  }
-  return { sent, got };
-}
-
 /** Compares the bus's answers about every tenth message, and the totals, with what the client received. */
 async function compare(world: World, room: string, user: string, { sent, got }: Slow) {
   const path = `/v1/why?user=${user}&room=${room}&since_ms=0`;
@@ -228,12 +167,27 @@ async function compare(world: World, room: string, user: string, { sent, got }: 
   return states;
 }
 
-Deno.test("drop-oldest and latest: exactly what a slow reader did not get is reported", async () => {
+/** Whatever is missing follows a GAP, and no GAP reports anything that is not missing. */
+function assertGapsTell(received: readonly number[]): void {
+  let last = 0;
+  let has_gap = false;
+  for (const number of received) {
+    if (number > 0) {
+      assert.equal(number > last + 1, has_gap, `${number} after ${last}`);
+      last = number;
+    }
+    has_gap = number === 0;
+  }
+  assert.ok(received.includes(0), "nothing was dropped");
+}
+
+Deno.test("drop-oldest and latest: exactly what a slow reader did not get is reported, to it and to operators", async () => {
   await withBus(async (world) => {
-    const dropped = await slow(world, "drop-1", "dropped", "ann");
+    const dropped = await slow(world.bus, "drop-1", "dropped", "ann");
+    assertGapsTell(dropped.received);
     const outcome = await compare(world, "drop-1", "ann", dropped);
     assert.deepEqual([...outcome].toSorted(), ["left_out slow_reader", "sent"]);
-    const conflated = await slow(world, "latest-1", "conflated", "bob");
+    const conflated = await slow(world.bus, "latest-1", "conflated", "bob");
     const replaced = await compare(world, "latest-1", "bob", conflated);
     assert.deepEqual([...replaced].toSorted(), ["left_out conflated", "sent"]);
   });
@@ -260,8 +214,8 @@ Deno.test("what a slow reader had not read when its room stopped being durable i
   };
   // More than the kernel and two proxied sockets take.
   for (let number = 1; number <= 300; number++) await send(`old-${number}`);
-  await using proxy = startPausingProxy(Number(new URL(bus.url).port));
-  const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
+  const { proxy, url } = proxied(bus);
+  await using _proxy = proxy;
   using reader = await openBinary(url, await bus.tokenFor({ user: "ann" }));
   proxy.pause();
   reader.send(encodeSub({ room_id, request_id: 1, epoch: "*" }));
@@ -281,7 +235,7 @@ Deno.test("what a slow reader had not read when its room stopped being durable i
 
 Deno.test("disconnect: what was still queued when the slow reader was disconnected is reported", async () => {
   await withBus(async (world) => {
-    const { sent, got } = await slow(world, "plain", "disconnected", "cat");
+    const { sent, got } = await slow(world.bus, "plain", "disconnected", "cat");
     assert.ok(got.size < sent);
     const words: string[] = [];
     // Those sent together with the one that was too many may have come when nobody was there any longer.

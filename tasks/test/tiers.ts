@@ -54,7 +54,7 @@ tests: announced_rooms backup_nats binaries/npm binaries/packed
   deploy_start deploy dev_stack editor_example hostile/gallery installed_pages
   memory/memory model/triples moving/trigger nats_backends packages/packages
   presence_simulation/long production/production prometheus proof/attacks proof/browser
-  proof/fault_run proof/third_party proof/witness_nats react/react reducer_chaos/show
+  proof/third_party proof/witness_nats react/react reducer_chaos/show
   restore/restore rollout site thawed_server tutorial/tutorial_sdks tutorial/tutorial
   upgrade/upgrade walks/focuses`;
 

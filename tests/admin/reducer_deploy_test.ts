@@ -11,14 +11,13 @@ import { diskIo, folderWith } from "../../arq/testing/disk_io.ts";
 import { runArq, succeeds } from "../../arq/testing/run_arq.ts";
 import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import { found } from "../../shared/testing/until.ts";
-import { startLocalBus } from "../harness/local_bus.ts";
+import { startLocalBus, type TestBus } from "../harness/local_bus.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { reducedRooms, reducerFile } from "../../shared/testing/reducers.ts";
 import { moduleOf } from "../../brain/reducers/testing/guest_text.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { durableRooms } from "../../shared/testing/room_classes.ts";
 
-const request_timeout_ms = 60_000;
 const CONFIG = `
 [server]
 drain_ms = 0
@@ -31,6 +30,9 @@ ${reducedRooms("count-*", "counter")}
 `;
 const bytesOf = (name: string) => Deno.readFile(reducerFile(name));
 const path = "/v1/tenants/default/reducers/count-*";
+
+const callerAt = async (bus: TestBus) =>
+  await connect({ url: bus.url, token: await bus.tokenFor(), request_timeout_ms: 60_000 });
 
 function clientOf(url: string, token: string, tenant_path = path) {
   const admin = new AdminClient(url, token);
@@ -52,11 +54,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   const empty = await admin.ask("GET");
   assert.deepEqual([empty.body.reducer.number, empty.body.reducer.current.module], [0, ""]);
   assert.equal(empty.body.reducer.limits.fuel_limit, 10_000);
-  await using client = await connect({
-    url: bus.url,
-    token: await bus.tokenFor(),
-    request_timeout_ms,
-  });
+  await using client = await callerAt(bus);
   const room = reduced<{ add: [number, number]; open: [number, null] }>(client.room("count-1"));
   assert.equal((await room.call("add", 2)).answer, 2);
   const { connection_id } = client.welcome;
@@ -145,11 +143,7 @@ Deno.test("arq deploys a module after showing the differences, and rolls it back
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const own = ["--admin-url", bus.admin_url, "--token", token];
   const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
-  await using client = await connect({
-    url: bus.url,
-    token: await bus.tokenFor(),
-    request_timeout_ms,
-  });
+  await using client = await callerAt(bus);
   const room = reduced<{ add: [number, number]; reset: [undefined, null] }>(client.room("count-1"));
   for (const at of [1, 2, 3]) await room.call("add", at);
   await assert.rejects(room.call("reset"), { reason: "call-rejected" });
@@ -218,11 +212,7 @@ Deno.test("arq shows which earlier calls a module's schema forbids, and where in
   const own = ["--admin-url", bus.admin_url, "--token", token];
   const deploy = (...args: string[]) =>
     runArq(["room", "deploy", "count-*", `${folder.path}/strict.wasm`, ...args, ...own]);
-  await using client = await connect({
-    url: bus.url,
-    token: await bus.tokenFor(),
-    request_timeout_ms,
-  });
+  await using client = await callerAt(bus);
   type Calls = { add: [number | string, number]; reset: [undefined, null] };
   const [one, two] = ["count-1", "count-2"].map((id) => reduced<Calls>(client.room(id)));
   for (const data of [2, 3]) await two!.call("add", data);
@@ -271,11 +261,7 @@ Deno.test("a class is deployed to more often than it may store modules, and its 
   const admin = clientOf(bus.admin_url, token);
   const own = ["--admin-url", bus.admin_url, "--token", token];
   const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
-  await using client = await connect({
-    url: bus.url,
-    token: await bus.tokenFor(),
-    request_timeout_ms,
-  });
+  await using client = await callerAt(bus);
   type Calls = { add: [number, number]; ask: [string, unknown] };
   const room = (id: string) => reduced<Calls>(client.room(id));
   const [counter, poll] = await Promise.all([bytesOf("counter"), bytesOf("poll")]);
@@ -346,7 +332,7 @@ Deno.test("a room that is cut off is named by arq room programs, with its module
     runArq(["room", "programs", ...args, "--admin-url", bus.admin_url, "--token", token]);
   const none = await arq("--json");
   assert.deepEqual(JSON.parse(none.stdout).cut_off, [], none.stderr);
-  await using client = await connect({ url: bus.url, token, request_timeout_ms });
+  await using client = await callerAt(bus);
   await reduced<{ go: [null, null] }>(client.room("trap-1")).call("go", null);
   const path = "/v1/tenants/default/rooms/cut-off";
   const headers = { authorization: `Bearer ${token}` };

@@ -29,8 +29,6 @@ export interface FleetOptions {
   readonly server_lines: string;
   /** The client port of a process, and additional environment; absent: a free port, nothing. */
   readonly ownOf?: (name: string) => Pick<NodeOptions, "port" | "env">;
-  /** Faults of one group happen one after another; those of NATS always do, so that most servers are up. */
-  readonly groupOf: (target: string) => string;
   /** For logs; must exist. */
   readonly dir: string;
   readonly say: (line: string) => void;
@@ -128,7 +126,8 @@ export class Fleet implements AsyncDisposable {
     const began_ms = performance.now();
     for (const fault of faults) {
       await pace(Math.max(0, began_ms + fault.at_ms - performance.now()));
-      const group = this.#nats.has(fault.target) ? NATS : this.#options.groupOf(fault.target);
+      // Those of NATS happen one after another, so that most servers are up.
+      const group = this.#nats.has(fault.target) ? NATS : fault.target;
       const before = this.#busy.get(group) ?? Promise.resolve();
       const done = before.then(() => this.hurt(fault));
       // The await below still receives a failure.

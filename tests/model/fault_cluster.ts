@@ -62,7 +62,6 @@ export async function startCluster(
           ...(name === SHIELDS[0] || name === BRAINS[0] ? { env: clock?.env ?? {} } : {}),
         };
       },
-      groupOf: (target) => target,
       say: () => {},
       onFault: ({ target, kind }) => onFault(target, kind),
       onSurprise: (text) => void surprises.push(text),

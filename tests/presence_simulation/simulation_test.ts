@@ -143,21 +143,7 @@ Deno.test("the same seed gives the same run", () => {
   }
 });
 
-const LATE_LIST_SCHEDULE: Schedule = {
-  seed: 7,
-  orderly: false,
-  shields: 2,
-  brains: 1,
-  tenants: 1,
-  rooms: 1,
-  config_name: "default",
-  config: presenceConfig(),
-  wire: true,
-  frozen: true,
-  skew_ms: {},
-  quiet_ms: 0,
-  actions: [],
-};
+const LATE_LIST_SCHEDULE: Schedule = { ...SCHEDULE, brains: 1, config: presenceConfig() };
 /** The server is stopped, and the Shield until it notices. */
 const STILL_MS = 8_000, NOTICED_MS = 6_000;
 

@@ -153,7 +153,6 @@ export async function runReducers(plan: ReducerPlan, say: Say): Promise<ReducerV
       onSurprise,
       // NATS has no faults, and the disk should not limit the rate.
       sync_interval: "2m",
-      groupOf: (target) => target,
     }),
   );
   await bus.start();

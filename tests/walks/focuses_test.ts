@@ -18,6 +18,7 @@ const FOCI: readonly (readonly [Focus, "1" | "3"])[] = [
   ["why", "1"],
   ["usage", "1"],
   ["growing", "1"],
+  ["proof", "3"],
 ];
 
 for (const [focus, servers] of FOCI) {

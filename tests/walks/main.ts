@@ -1,9 +1,8 @@
 /**
  * `deno task chaos [--focus WORD] [--minutes N | --seconds N] [--steps N] [--seed N] [--nats 0|1|3]`: random walks,
  * judged by the model of the bus. Some focuses are not walks: `reducers`, reducer rooms, judged by a linearizability
- * checker; `bridge`, transactions of PostgreSQL, judged by what committed; `proof`, rooms with transparency logs, which
- * nobody may call a fork; `site`, a production setup after docs/deploy.md, lost twice. Exits with 1 and the first
- * failing walk, and a shorter failing one.
+ * checker; `bridge`, transactions of PostgreSQL, judged by what committed; `site`, a production setup after
+ * docs/deploy.md, lost twice. Exits with 1 and the first failing walk, and a shorter failing one.
  */
 import { renderRows } from "../../bench/measure/table.ts";
 import { runBridges } from "../bridge/run.ts";
@@ -11,7 +10,6 @@ import { maybe, oneOf, seed, whole } from "../harness/task_arguments.ts";
 import { runTask, type Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
 import { runProduction } from "../production/run.ts";
-import { runProofFaults } from "../proof/fault_run.ts";
 import { runReducers } from "../reducer_chaos/run.ts";
 import { type Focus, FOCUSES } from "./plan.ts";
 import { emptyTally, runWalks, sayTally } from "./run.ts";
@@ -40,7 +38,6 @@ const OTHERS: Readonly<Record<string, (run: Run, say: Say) => Promise<Verdict>>>
     const servers = run.servers || 1;
     return await runReducers({ ...COUNTERS, rooms: 4 * rooms, ...run, servers }, say);
   },
-  proof: runProofFaults,
   async bridge({ seconds, seed }, say) {
     const plan = { ...WRITERS, transactions: seconds * COMMITS_PER_SECOND, seed };
     return await runBridges(plan, say) ??
@@ -60,7 +57,6 @@ const USAGE = {
     `Walks by chance over what can be done with rooms, while faults strike; the model of the bus judges.
 With the focus reducers, on NATS, counters are called without a pause while Brains are killed and cut off;
 porcupine judges the histories, and folds of each log, some in wasmtime, come to one digest.
-With proof, two witnesses and readers hold what is served, killed and frozen to every checkpoint that they have seen.
 With bridge, transactions that publish commit and roll back while PostgreSQL, the bus and two bridges are killed.
 With site, a production set-up goes through a rollout, a backup, its loss, the restore and a failover, as long as that takes.
 Exits 1 with the first walk that goes wrong, and a shorter one that does.`,

@@ -8,6 +8,7 @@ import { FAULT_FACTORS } from "../model/fault_model.ts";
 import { faultRows } from "../model/faults.ts";
 import type { GrowOp } from "./growing.ts";
 import type { PeopleOp } from "./people/people.ts";
+import type { ProofOp } from "./proof.ts";
 
 /** Readers during a walk: those of the rows, third-party clients, and the SDK behind a load balancer. */
 export const LIVE = [
@@ -45,6 +46,7 @@ export type Op =
   | { readonly name: "ask"; readonly pick: number; readonly of: number }
   | { readonly name: "ban" | "unban" | "again" | "log" }
   | PeopleOp
+  | ProofOp
   | GrowOp;
 
 /** What happens at the same time. */
@@ -67,7 +69,7 @@ export interface Plan {
 /** What a walk focuses on. */
 export const FOCUSES = [
   ...["all", "plain", "durable", "policy", "journal", "hook"] as const,
-  ...["why", "usage", "growing", "rooms", "members"] as const,
+  ...["why", "usage", "growing", "rooms", "members", "proof"] as const,
 ] as const;
 /** One focus. */
 export type Focus = typeof FOCUSES[number];
@@ -85,7 +87,10 @@ export interface Wish {
 /** Maximum messages of a room: its log is read in one page, including probes. */
 export const MESSAGES_MAX = 350;
 
-function isInFocus(focus: Focus, { log, gate, journal, hook, membership }: Partial<Row>): boolean {
+function isInFocus(
+  focus: Focus,
+  { log, gate, journal, hook, membership, proof }: Partial<Row>,
+): boolean {
   switch (focus) {
     case "all":
     case "why":
@@ -108,6 +113,9 @@ function isInFocus(focus: Focus, { log, gate, journal, hook, membership }: Parti
       return journal !== "off";
     case "hook":
       return hook !== "no";
+    case "proof":
+      // Of a slow reader with `latest`, older messages are left out.
+      return proof !== "off" && (log ?? "durable") === "durable";
   }
 }
 
@@ -203,6 +211,8 @@ function drawMore(random: Random, focus: Focus, { gate }: Row, is_calm: boolean)
       return some(has_people ? is_calm ? 3 : 1 : 0, () => drawPeople(random, is_calm));
     case "usage":
       return [];
+    case "proof":
+      return [{ name: "verify" }];
     case "growing":
       return some(random() < 0.5 ? 1 : 0, () => ({ name: "grow", count: 1 + below(random, 4) }));
     default:

@@ -30,6 +30,7 @@ import { eventSource, pusherJs } from "./foreign_readers.ts";
 import { Growing } from "./growing.ts";
 import { judgeFuel, judgeUse, type Kill, UseBook } from "./usage.ts";
 import { People } from "./people/people.ts";
+import { ProofReaders } from "./proof.ts";
 import { type AskedOf, judgeWhy } from "./why.ts";
 import { ANONYMOUS, LATE, type LiveKind, MESSAGES_MAX, type Op } from "./plan.ts";
 
@@ -86,6 +87,7 @@ export class RoomWalk implements AsyncDisposable {
   readonly #balanced: TestBus | undefined;
   readonly #people: People;
   readonly #growing: Growing;
+  readonly #proof: ProofReaders;
   readonly #publisher = new Publisher();
   readonly #facts: WalkFact[] = [];
   readonly #wrong: string[] = [];
@@ -111,6 +113,7 @@ export class RoomWalk implements AsyncDisposable {
     this.#balanced = balanced;
     const buses = [...sides.map(({ bus }) => bus), ...(balanced === undefined ? [] : [balanced])];
     this.#growing = new Growing(stage, buses);
+    this.#proof = new ProofReaders(stage, buses);
     this.#people = new People(stage, buses, balanced !== undefined);
   }
 
@@ -162,7 +165,8 @@ export class RoomWalk implements AsyncDisposable {
     for (const one of listeners) one.marks.push(one.reader.record.items.length);
     const people = await this.#people.settle(this.#harms[this.#step] ?? {});
     const growing = await this.#growing.settle();
-    return [...this.#wrong, ...people, ...growing, ...listeners.flatMap((one) => this.#judge(one))];
+    const others = [...people, ...growing, ...this.#proof.settle()];
+    return [...this.#wrong, ...others, ...listeners.flatMap((one) => this.#judge(one))];
   }
 
   get #step(): number {
@@ -173,6 +177,8 @@ export class RoomWalk implements AsyncDisposable {
     switch (op.name) {
       case "grow":
         return await this.#growing.run(op);
+      case "verify":
+        return this.#proof.begin();
       case "join":
       case "change":
       case "part":
@@ -534,7 +540,7 @@ export class RoomWalk implements AsyncDisposable {
     const named = this.#facts.filter(({ source }) => !ANONYMOUS.includes(source));
     wrong.push(...await compareJournal(this.#stage, harm, named, this.#begun_ms));
     wrong.push(...await compareHook(this.#stage, harm, this.#ordered));
-    wrong.push(...await judgeProof(this.#stage));
+    wrong.push(...await judgeProof(this.#stage), ...await this.#proof.end());
     const { tenant } = this.#stage;
     await replayed(this.#stage, [{ row, tenant }], true)
       .catch(({ message }) => void wrong.push(message));
@@ -544,6 +550,7 @@ export class RoomWalk implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#people[Symbol.asyncDispose]();
     await this.#growing[Symbol.asyncDispose]();
+    await this.#proof[Symbol.asyncDispose]();
     await this.#publisher[Symbol.asyncDispose]();
     for (const { reader } of this.#listeners) await reader[Symbol.asyncDispose]();
   }
