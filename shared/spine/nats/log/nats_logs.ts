@@ -15,7 +15,6 @@ import {
   NOTED,
   noteForeign,
   PURGE_REQUESTS,
-  UPDATE_REQUESTS,
 } from "./nats_log_erasures.ts";
 import { EndedTails, SILENCE_MS, Silences, tellTail } from "./nats_log_lives.ts";
 import {
@@ -37,6 +36,7 @@ import {
   writeShared,
 } from "./nats_log_share.ts";
 import { TenantLog } from "./nats_log_tenant.ts";
+import type { GuardedStreams } from "../stores/nats_guarded.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 import { ArqonError } from "@arqon/proto";
@@ -59,6 +59,7 @@ interface LogsOptions {
   readonly link: Link;
   readonly wire: Wire;
   readonly inbox: Inbox;
+  readonly guarded: GuardedStreams;
   readonly bytes: ByteCount;
   readonly limits: LogLimits;
   readonly names: NameTools;
@@ -88,9 +89,10 @@ export class NatsLogs {
   readonly #deaf = new Set<string>();
 
   constructor(options: LogsOptions) {
-    const { link } = options;
+    const { link, guarded } = options;
     this.#link = link;
     this.#lane = new AppendLane(options);
+    guarded.onDeaf = (requests, error) => this.#deafen(requests, error);
     this.#tools = {
       ...options,
       api: new LogApi(link),
@@ -230,21 +232,16 @@ export class NatsLogs {
         },
       });
     }
-    const onRequest = {
-      [PURGE_REQUESTS]: (of: StreamLog, request: Uint8Array) => of.purged(filterOf(request)),
-      [UPDATE_REQUESTS]: (of: StreamLog, request: Uint8Array) => of.updated(request),
-    };
-    for (const [requests, take] of Object.entries(onRequest)) {
-      connection.subscribe(`${requests}.*`, {
-        callback: (error, { subject, data }) => {
-          if (error) return this.#deafen(`${requests}.*`, error);
-          const stream = subject.slice(requests.length + 1);
-          for (const { log: of } of this.#streams.values()) {
-            if (of.stream_name === stream) take(of, data);
-          }
-        },
-      });
-    }
+    this.#tools.guarded.listen();
+    connection.subscribe(`${PURGE_REQUESTS}.*`, {
+      callback: (error, { subject, data }) => {
+        if (error) return this.#deafen(`${PURGE_REQUESTS}.*`, error);
+        const stream = subject.slice(PURGE_REQUESTS.length + 1);
+        for (const { log: of } of this.#streams.values()) {
+          if (of.stream_name === stream) of.purged(filterOf(data));
+        }
+      },
+    });
     this.#watchDeletes();
     this.#link.onReconnect(() => void this.#back());
     this.#link.onAccepted = (subjects) => this.#accept(subjects);
@@ -272,7 +269,10 @@ export class NatsLogs {
   #deafen(requests: string, error: Error): void {
     this.#deaf.add(requests);
     const remedy = `let its user subscribe to ${requests}`;
-    this.#link.log.warn("does not hear of purges, and recovers less", { remedy, error });
+    this.#link.log.warn(
+      "does not hear of purges and changed settings of its streams, and recovers less",
+      { remedy, error },
+    );
     for (const { log } of this.#streams.values()) log.purged(undefined);
   }
 

@@ -70,7 +70,7 @@ export async function setAgain(
   link: Pick<Link, "log">,
   streams: Pick<JetStreamManager["streams"], "update">,
   config: StreamConfig,
-  relied: Partial<StreamConfig>,
+  relied: object,
 ): Promise<void> {
   const altered = differing(config, relied);
   if (altered.length === 0) return;
