@@ -15,7 +15,7 @@ import { showsToken } from "../../shared/http1/handled_request.ts";
 import { type Admin, adminOf, requireScope } from "./routing/admin_scope.ts";
 import type { CheckQueue } from "../../shared/turns/check_queue.ts";
 import { requireRole } from "../auth/authorize.ts";
-import { authenticate, requireMethod } from "../http/http.ts";
+import { authenticate, requireMethod, stillGiven } from "../http/http.ts";
 import type { Documents, HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireKnown } from "./routing/query.ts";
@@ -108,7 +108,8 @@ async function answer(
     if (only_tenant === undefined) requireScope("bus", adminOf(client, context.operators()), []);
   };
   const response = await router.answer(request, { ...admin, audit, rates, checks, requireStill });
-  return endingWith(response, requireStill);
+  const is_read = request.method === "GET" || request.method === "HEAD";
+  return endingWith(is_read ? await stillGiven(response, requireStill) : response, requireStill);
 }
 
 /** The admin behind a request. Rejects with the refusal unless the token is valid and the caller within its rate. */

@@ -12,6 +12,7 @@ import type { CommandAnswers } from "../message/command.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import { bodyText, objectWith, requireJson } from "./http_body.ts";
 import type { Identity } from "../auth/identity.ts";
+import { fullCommandName } from "../../shared/records/command_name.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import { commandAbout, TENANT_ROOM } from "./http_commands.ts";
 import type { CommandRoute } from "./http_commands.ts";
@@ -49,7 +50,8 @@ export function commandRoutes(
   context: CommandContext,
   commands: readonly CommandRoute[],
 ): ClientRoute[] {
-  const any: ClientHandler = (call) => answerAny(context, call);
+  const reads = new Set(commands.flatMap((one) => one.method === "GET" ? [one.command] : []));
+  const any: ClientHandler = (call) => answerAny(context, call, reads);
   return [
     ...commands.map((route): ClientRoute => ({
       ...route,
@@ -87,7 +89,11 @@ async function answerRoute(
 }
 
 /** Answers a request whose body is the text form of `cmd` without `op` and `room`. */
-async function answerAny(context: CommandContext, call: ClientCall): Promise<Response> {
+async function answerAny(
+  context: CommandContext,
+  call: ClientCall,
+  reads: ReadonlySet<string>,
+): Promise<Response> {
   const { request, client, url, names } = call;
   const { room = "" } = names;
   requireRoomId(room);
@@ -97,7 +103,7 @@ async function answerAny(context: CommandContext, call: ClientCall): Promise<Res
   membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
   const start = `{"op":"cmd","room":${JSON.stringify(room)}`;
   const frame = objectWith(start, bodyText(body), '{"name":"room.get","data":{"key":"topic"}}');
-  return await send(context, call, frame, undefined);
+  return await send(context, call, frame, undefined, reads);
 }
 
 /** The holder that the Brain receives instead of a connection, if the caller names one. */
@@ -132,9 +138,10 @@ function frameOf(
 
 async function send(
   context: CommandContext,
-  { request, client, gone }: ClientCall,
+  { request, client, gone, requireStill }: ClientCall,
   frame: string,
   holder: string | undefined,
+  reads?: ReadonlySet<string>,
 ): Promise<Response> {
   const operation = decodeClientText(frame, context.limits);
   if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a command");
@@ -142,7 +149,10 @@ async function send(
   const envelope = inRequestTrace(context.path, operation.envelope, caller);
   // The command may wait for a version or a Brain, at most `command_timeout_ms`; a disconnected client frees its slot.
   gone();
-  return ackResponse(await runCommand(context, caller, envelope, holder));
+  const ack = await runCommand(context, caller, envelope, holder);
+  // The answer to a write says what has happened; a read is still to be given.
+  if (reads?.has(fullCommandName(envelope.command?.name ?? "")) === true) requireStill();
+  return ackResponse(ack);
 }
 
 /**

@@ -63,6 +63,8 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly admission: Admission;
   /** Throws `token-expired` or `token-revoked` if the token of a request under way has ended meanwhile. */
   readonly requireToken: (identity: Identity) => void;
+  /** The same, and `banned` or `room-banned` if its user has been banned from the tenant or the room. */
+  readonly requireStill: (identity: Identity, room_id: string | undefined) => void;
   /** Throws if the user is banned from the tenant, or if that cannot be determined. */
   readonly requireNotBanned: (identity: Identity) => void;
   readonly observers: Observers;
@@ -179,8 +181,25 @@ async function route(
     context.requireToken(identity);
     return bytes;
   };
-  const call = { request, client, url, names: found.names(), body, gone };
-  return await counted(context, identity, answer(call));
+  const names = found.names();
+  const requireStill = () => context.requireStill(identity, names["room"]);
+  const call = { request, client, url, names, body, gone, requireStill };
+  const answered = answer(call).then((response) =>
+    method === "GET" ? stillGiven(response, requireStill) : response
+  );
+  return await counted(context, identity, answered);
+}
+
+/** What was read, unless `requireStill` throws: the caller may have lost its right while the answer waited. */
+export async function stillGiven(response: Response, requireStill: () => void): Promise<Response> {
+  const { body } = response;
+  try {
+    if (body !== null) requireStill();
+  } catch (refusal) {
+    await body?.cancel();
+    throw refusal;
+  }
+  return response;
 }
 
 /** Answers a known client; a refusal counts for its tenant. */
