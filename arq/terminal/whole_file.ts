@@ -78,7 +78,12 @@ async function writeAll(to: Pick<Deno.FsFile, "write">, bytes: Uint8Array): Prom
 async function giveTo(temporary: string, { uid, gid }: Deno.FileInfo): Promise<boolean> {
   const { uid: own_uid, gid: own_gid } = await Deno.stat(temporary);
   if (uid === own_uid && gid === own_gid || Deno.build.os === "windows") return true;
-  return await Deno.chown(temporary, uid, gid).then(() => true, () => false);
+  try {
+    await Deno.chown(temporary, uid, gid);
+    return true;
+  } catch {
+    return false; // The file is written in place then.
+  }
 }
 
 /**

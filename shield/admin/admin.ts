@@ -15,6 +15,7 @@ import { showsToken } from "../../shared/http1/handled_request.ts";
 import { type Admin, adminOf, requireScope } from "./routing/admin_scope.ts";
 import type { CheckQueue } from "../../shared/turns/check_queue.ts";
 import { requireRole } from "../auth/authorize.ts";
+import { requireToken, type TokenCheck } from "../auth/revocations.ts";
 import { authenticate, requireMethod, stillGiven } from "../http/http.ts";
 import type { Documents, HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -30,7 +31,7 @@ export interface AdminFile {
 
 /** What the admin listener needs of the process. */
 export interface AdminContext
-  extends Pick<HttpContext, "authenticator" | "requireToken">, Pick<Env, "log"> {
+  extends Pick<HttpContext, "authenticator">, TokenCheck, Pick<Env, "log"> {
   readonly names: AdminNames;
   /** The tenants whose admins operate the whole bus; "*" is any. */
   readonly operators: () => readonly string[];
@@ -103,7 +104,7 @@ async function answer(
   const admin = await admitted(context, request, remote_ip);
   const { client, only_tenant } = admin;
   const requireStill = () => {
-    context.requireToken(client.identity);
+    requireToken(context, client.identity);
     // A reload may have made an operator the admin of one tenant.
     if (only_tenant === undefined) requireScope("bus", adminOf(client, context.operators()), []);
   };

@@ -27,6 +27,8 @@ export interface CommandContext extends IngressContext, CommandAnswers {
   readonly limits: Limits;
   /** Whether tokens may be in the URL. */
   readonly query_token: boolean;
+  /** The commands that only read, where any command may come. */
+  readonly reads?: ReadonlySet<string>;
 }
 
 const HOLDER_UNITS_MAX = 32;
@@ -51,7 +53,7 @@ export function commandRoutes(
   commands: readonly CommandRoute[],
 ): ClientRoute[] {
   const reads = new Set(commands.flatMap((one) => one.method === "GET" ? [one.command] : []));
-  const any: ClientHandler = (call) => answerAny(context, call, reads);
+  const any: ClientHandler = (call) => answerAny({ ...context, reads }, call);
   return [
     ...commands.map((route): ClientRoute => ({
       ...route,
@@ -89,11 +91,7 @@ async function answerRoute(
 }
 
 /** Answers a request whose body is the text form of `cmd` without `op` and `room`. */
-async function answerAny(
-  context: CommandContext,
-  call: ClientCall,
-  reads: ReadonlySet<string>,
-): Promise<Response> {
+async function answerAny(context: CommandContext, call: ClientCall): Promise<Response> {
   const { request, client, url, names } = call;
   const { room = "" } = names;
   requireRoomId(room);
@@ -103,7 +101,7 @@ async function answerAny(
   membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
   const start = `{"op":"cmd","room":${JSON.stringify(room)}`;
   const frame = objectWith(start, bodyText(body), '{"name":"room.get","data":{"key":"topic"}}');
-  return await send(context, call, frame, undefined, reads);
+  return await send(context, call, frame, undefined);
 }
 
 /** The holder that the Brain receives instead of a connection, if the caller names one. */
@@ -141,7 +139,6 @@ async function send(
   { request, client, gone, requireStill }: ClientCall,
   frame: string,
   holder: string | undefined,
-  reads?: ReadonlySet<string>,
 ): Promise<Response> {
   const operation = decodeClientText(frame, context.limits);
   if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a command");
@@ -151,7 +148,7 @@ async function send(
   gone();
   const ack = await runCommand(context, caller, envelope, holder);
   // The answer to a write says what has happened; a read is still to be given.
-  if (reads?.has(fullCommandName(envelope.command?.name ?? "")) === true) requireStill();
+  if (context.reads?.has(fullCommandName(envelope.command?.name ?? ""))) requireStill();
   return ackResponse(ack);
 }
 

@@ -61,9 +61,7 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly requireCapacity: () => void;
   /** Admission during a reconnect storm; called before any work on a token. */
   readonly admission: Admission;
-  /** Throws `token-expired` or `token-revoked` if the token of a request under way has ended meanwhile. */
-  readonly requireToken: (identity: Identity) => void;
-  /** The same, and `banned` or `room-banned` if its user has been banned from the tenant or the room. */
+  /** Throws if the token of a request under way has ended meanwhile, or its user is banned from tenant or room. */
   readonly requireStill: (identity: Identity, room_id: string | undefined) => void;
   /** Throws if the user is banned from the tenant, or if that cannot be determined. */
   readonly requireNotBanned: (identity: Identity) => void;
@@ -176,13 +174,13 @@ async function route(
     else signal.addEventListener("abort", () => under_way.abandon(), { once: true });
     return signal;
   };
-  const body = async (bytes_max: number) => {
-    const bytes = await readBody(request, bytes_max, identity.tenant_id);
-    context.requireToken(identity);
-    return bytes;
-  };
   const names = found.names();
   const requireStill = () => context.requireStill(identity, names["room"]);
+  const body = async (bytes_max: number) => {
+    const bytes = await readBody(request, bytes_max, identity.tenant_id);
+    requireStill();
+    return bytes;
+  };
   const call = { request, client, url, names, body, gone, requireStill };
   const answered = answer(call).then((response) =>
     method === "GET" ? stillGiven(response, requireStill) : response

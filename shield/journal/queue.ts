@@ -167,10 +167,9 @@ export class JournalQueue {
     for (const [key, gap] of [...this.#gaps]) {
       if (gap.tenant_id === tenant_id) this.#gaps.delete(key);
     }
-    const { owner, store } = this.#options;
+    const { owner: { node }, store } = this.#options;
     const appends = own.map(({ append }) => append);
-    const removed = this.#removals.run(tenant_id, owner.node, appends, store);
-    await removed.finally(() => this.#run());
+    await this.#removals.run(tenant_id, node, appends, store).finally(() => this.#run());
   }
 
   #block(tenant_id: string, keeping: JournalKeeping): Block {
@@ -236,9 +235,7 @@ export class JournalQueue {
   /** The next block of a tenant without a running one: blocks are stored in the order of their numbers. */
   #takeFull(): Block | undefined {
     const busy = new Set([...this.#under_way].map(({ tenant_id }) => tenant_id));
-    const at = this.#full.findIndex(({ tenant_id }) =>
-      !busy.has(tenant_id) && !this.#removals.has(tenant_id)
-    );
+    const at = this.#full.findIndex(({ tenant_id: t }) => !busy.has(t) && !this.#removals.has(t));
     return at < 0 ? undefined : this.#full.splice(at, 1)[0];
   }
 

@@ -32,7 +32,7 @@ export class GuardedStreams {
     this.#link = link;
   }
 
-  /** From now on the stream has these settings, whoever changes them; undefined: it is not used any more. */
+  /** From now on the stream has these settings, whoever changes them; undefined: it is no longer used. */
   guard(stream: string, guarded: Guarded | undefined): void {
     this.listen();
     if (guarded === undefined) this.#streams.delete(stream);
