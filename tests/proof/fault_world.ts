@@ -1,4 +1,4 @@
-/** What serves logs of rooms while it is killed and frozen: two Shields on NATS, or one embedded bus with its data on a disk. */
+/** The logs' servers, killed and frozen: two Shields on NATS, or one embedded bus with its data on a disk. */
 import { pace } from "../../shared/testing/pace.ts";
 import { natsNames } from "../faults/fault.ts";
 import type { Blow, ServerCount } from "../faults/fault.ts";

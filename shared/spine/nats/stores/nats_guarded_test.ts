@@ -1,4 +1,4 @@
-/** Settings that an operator changes while a process relies on them, for every kind of stream. Real server and proxy. */
+/** Settings that an operator changes while a process relies on them, for each kind of stream. Real server, proxy. */
 import assert from "node:assert/strict";
 import { DiscardPolicy, RetentionPolicy, type StreamConfig } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-deno";
