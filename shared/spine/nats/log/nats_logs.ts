@@ -40,6 +40,7 @@ import type { GuardedStreams } from "../stores/nats_guarded.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 import { ArqonError } from "@arqon/proto";
+import type { Msg } from "@nats-io/transport-deno";
 import { changeDocument } from "../../contract/compare_and_set.ts";
 
 /**
@@ -92,7 +93,9 @@ export class NatsLogs {
     const { link, guarded } = options;
     this.#link = link;
     this.#lane = new AppendLane(options);
+    // Also before the first log: a bucket may be opened earlier.
     guarded.onDeaf = (requests, error) => this.#deafen(requests, error);
+    link.onAccepted = (subjects) => this.#accept(subjects);
     this.#tools = {
       ...options,
       api: new LogApi(link),
@@ -217,50 +220,43 @@ export class NatsLogs {
   #listen(): void {
     if (this.#listening) return;
     this.#listening = true;
-    const { connection, log } = this.#link;
+    const { log } = this.#link;
     for (const advisory of ADVISORIES) {
-      connection.subscribe(`${advisory}.*`, {
-        callback: (error, { subject }) => {
-          if (error) return log.error("NATS ended a subscription", { advisory, error });
-          const stream = subject.slice(advisory.length + 1);
-          for (const { log } of this.#streams.values()) {
-            if (log.stream_name !== stream) continue;
-            // An older copy may be restored under the same name.
-            if (advisory === DELETED) log.doubt();
-            this.#tell(log);
-          }
-        },
+      const ended = (error: Error) => log.error("NATS ended a subscription", { advisory, error });
+      this.#observe(advisory, ended, (of) => {
+        // An older copy may be restored under the same name.
+        if (advisory === DELETED) of.doubt();
+        this.#tell(of);
       });
     }
     this.#tools.guarded.listen();
-    connection.subscribe(`${PURGE_REQUESTS}.*`, {
-      callback: (error, { subject, data }) => {
-        if (error) return this.#deafen(`${PURGE_REQUESTS}.*`, error);
-        const stream = subject.slice(PURGE_REQUESTS.length + 1);
-        for (const { log: of } of this.#streams.values()) {
-          if (of.stream_name === stream) of.purged(filterOf(data));
-        }
-      },
-    });
-    this.#watchDeletes();
-    this.#link.onReconnect(() => void this.#back());
-    this.#link.onAccepted = (subjects) => this.#accept(subjects);
-  }
-
-  /** Every process that observes another client's erasure records the hole. */
-  #watchDeletes(): void {
-    const { connection, log } = this.#link;
+    const deafen = (error: Error) => this.#deafen(`${PURGE_REQUESTS}.*`, error);
+    this.#observe(PURGE_REQUESTS, deafen, (of, { data }) => of.purged(filterOf(data)));
     const warn = (error: unknown) => {
       const remedy = `let its user subscribe to ${DELETE_REQUESTS}.*; remove no message with nats`;
       log.warn("does not hear of single messages that others remove", { remedy, error });
     };
-    connection.subscribe(`${DELETE_REQUESTS}.*`, {
-      callback: (error, { subject, data, headers }) => {
-        if (error) return warn(error);
-        const stream = subject.slice(DELETE_REQUESTS.length + 1);
-        const is_ours = [...this.#streams.values()].some(({ log }) => log.stream_name === stream);
-        if (!is_ours || headers?.has(NOTED)) return;
-        noteForeign(this.#tools.names, stream, data).catch(warn);
+    // Every process that observes another client's erasure records the hole.
+    this.#observe(DELETE_REQUESTS, warn, ({ stream_name }, { data, headers }) => {
+      if (headers?.has(NOTED)) return;
+      noteForeign(this.#tools.names, stream_name, data).catch(warn);
+    });
+    this.#link.onReconnect(() => void this.#back());
+  }
+
+  /** Takes the messages below that subject, whose last token is the stream of one of the logs. */
+  #observe(
+    below: string,
+    onError: (error: Error) => void,
+    take: (log: StreamLog, message: Msg) => void,
+  ): void {
+    this.#link.connection.subscribe(`${below}.*`, {
+      callback: (error, message) => {
+        if (error) return onError(error);
+        const stream = message.subject.slice(below.length + 1);
+        for (const { log } of this.#streams.values()) {
+          if (log.stream_name === stream) take(log, message);
+        }
       },
     });
   }
