@@ -224,9 +224,8 @@ export class StreamLog implements AppendLog {
     this.#retention = shrink ? retention : largerRetention(this.#retention, retention);
     await this.ask(async ({ stream, timeout_ms }) => {
       const info = await this.#info(stream, timeout_ms);
-      this.#settleBound(
-        await changeStream(this.#tools, info, this.#wish(), shrink, timeout_ms),
-      );
+      const changed = await changeStream(this.#tools, info, this.#wish(), shrink, timeout_ms);
+      this.#settleBound(changed);
     });
   }
 

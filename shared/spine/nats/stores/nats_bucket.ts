@@ -110,6 +110,7 @@ export function isDeletion(found: MsgHdrs | undefined): boolean {
     (["DEL", "PURGE"].includes(found.get(OPERATION)) || found.has("Nats-Marker-Reason"));
 }
 
+/** Whether both have the same bytes. */
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((byte, at) => byte === b[at]);
 
