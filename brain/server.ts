@@ -87,8 +87,8 @@ async function startParts(options: BrainOptions) {
 }
 
 /**
- * Starts a Brain; resolves once it serves and accepts commands. Rejects with `spine-unavailable` if it cannot subscribe,
- * or a bucket cannot be opened or read.
+ * Starts a Brain; resolves once it serves and accepts commands. Rejects with `spine-unavailable` if it cannot
+ * subscribe, or a bucket cannot be opened or read.
  */
 export async function startBrain(options: BrainOptions): Promise<Brain> {
   const { spine, now, storage } = options;

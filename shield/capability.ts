@@ -295,7 +295,7 @@ export interface Capability<Own = unknown> {
   readonly actions?: CommandActions;
   /** What answers requests of another protocol, which is asked before all else; undefined: it is switched off. */
   foreign?(env: ShieldOptions, parts: Parts, door: Door): ForeignEntry | undefined;
-  /** The grants of that protocol's claims for a token without `grants`; undefined: it has none. Throws `token-claim`. */
+  /** The grants of that protocol's claims for a token without `grants`; undefined: none. Throws `token-claim`. */
   grantsOf?(env: ShieldOptions, claims: Claims): readonly Grant[] | undefined;
   /** Fetches the keys of issuers. */
   keys?(env: ShieldOptions): OpenRemoteKeys;

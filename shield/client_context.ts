@@ -9,6 +9,7 @@ import { leave, leaveAll } from "./connection/subscribe.ts";
 import { documentsOf, type Parts, type ShieldOptions } from "./capability.ts";
 import type { Identity } from "./auth/identity.ts";
 import { requireToken } from "./auth/revocations.ts";
+import { EVERY_ROOM } from "../shared/records/bans.ts";
 import { createHttpPublish } from "./http/http_publish.ts";
 import { HttpRates } from "./rates/http_rates.ts";
 import { commandRoutes } from "./http/command_call.ts";
@@ -61,7 +62,10 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     },
     requireCapacity: () => counters.requireRoom(),
     admission: parts.running.given.admission,
-    requireToken: (identity) => requireToken(parts.operations.context, identity),
+    requireStill(identity, room_id = EVERY_ROOM) {
+      requireToken(parts.operations.context, identity);
+      parts.bans.requireRoom(identity, room_id);
+    },
     requireNotBanned: (identity) => requireEntry(parts, identity),
     observers: parts.observers,
   };

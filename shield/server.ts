@@ -221,8 +221,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const router = new AdminRouter([...kernel, ...running.routes()]);
   const documents = documentsOf(options.capabilities, "admin");
   const file = fileOf(options.capabilities);
-  const { requireToken } = http;
-  const door = { authenticator, requireToken, ...reach, log, router, documents, file };
+  const { requireNotRevoked } = parts.operations.context;
+  const door = { authenticator, now, requireNotRevoked, ...reach, log, router, documents, file };
   const admin = { ...door, audit: running.trail(), ...gates };
   const known = [parts.bans.ready, revocations.ready, parts.presence.known()];
   await Promise.all([authenticator.warm(), ...known, spine.flush()]);

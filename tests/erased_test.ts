@@ -12,7 +12,6 @@ import { atEnd } from "../shared/testing/at_end.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { samplesOf } from "./harness/server_state.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startTcpProxy, type TcpProxy } from "./harness/tcp_proxy.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -559,32 +558,3 @@ for (const engine of ["embedded", "nats"]) {
     assert.deepEqual(body.messages, [], erased.text);
   });
 }
-
-Deno.test("a Shield that is cut off while a tenant without settings is deleted keeps and writes nothing of it", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using link = startTcpProxy(nats.port);
-  const configOf = (url: string) =>
-    `[nats]\nurls = ["${url}"]\n[admin]\noperator_tenants = ["default"]\n` +
-    `[ledger]\nstore = true\n[journal]\njournal = "all"\n#constant journal.flush_ms = 200\n#constant ledger.flush_ms = 200\n`;
-  await using two = await startLocalBus(configOf(nats.url));
-  await using one = await startLocalBus(configOf(`nats://127.0.0.1:${link.port}`));
-  const admin = new AdminClient(two.admin_url, await two.tokenFor({ role: "admin" }));
-  const stocks = async () => {
-    const { stores } = await admin.read("/v1/data?tenant=gone");
-    return stores.map(({ store }: { store: string }) => store);
-  };
-  const client = await DurableClient.open(one.url, await one.tokenFor({ tenant: "gone" }));
-  const say = () => client.send({ op: "pub", room: "chat", type: "t", data: 1 });
-  say();
-  await until("it is stored", async () => (await stocks()).length === 2);
-  await link.cut();
-  say();
-  client[Symbol.dispose]();
-  const queued = async () => (await samplesOf(one.ops_url)).get("shield_journal_queue_bytes") ?? 0;
-  await until("it is queued", async () => await queued() > 0);
-  const deleted = await admin.ask("POST", "/v1/data/erase", { tenant: "gone", all: true });
-  assert.equal(deleted.status, 200, deleted.text);
-  link.restore();
-  await until("the queue is empty", async () => await queued() === 0);
-  await until("nothing is left", async () => (await stocks()).length === 0);
-});

@@ -264,6 +264,45 @@ async function waiting({ bus }: Stage): Promise<void> {
   await ann.done("GET", path);
 }
 
+/** Reads that wait for a version are not answered to who has lost the right to them meanwhile. */
+async function lost({ bus, peer }: Stage): Promise<void> {
+  const operator = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service", user: "s" }));
+  const path = "rooms/lost";
+  const ways: Record<string, (user_id: string) => Promise<unknown>> = {
+    "401 token-revoked": (token_id) =>
+      operator.call("POST", "revocations", { tenant: "default", token_id }),
+    "403 banned": (user_id) => service.done("POST", "bans", { user_id }),
+    "403 room-banned": (user_id) => service.done("POST", `${path}/bans`, { user_id }),
+  };
+  for (const [at, [refusal, act]] of Object.entries(ways).entries()) {
+    const user = `lost-${at}`;
+    const client = new HttpPeer(bus.http_url, await bus.tokenFor({ user, claims: { jti: user } }));
+    const { version } = await peer.done("PUT", `${path}/state/k`, { value: at });
+    const after_version = version + 1;
+    const ask = () => client.call("GET", `${path}/state`);
+    const wait = (...call: Parameters<HttpPeer["call"]>) =>
+      seen("it has a place", () => client.call(...call), ({ status }) => status !== 429);
+    const waits = [
+      wait("GET", `${path}/state?after_version=${after_version}`),
+      wait("POST", `${path}/commands`, { name: "room.get", after_version }),
+    ];
+    await seen("both have arrived", ask, ({ status }) => status === 429);
+    await act(user);
+    const known = async () => {
+      const lists = ["bans", "revocations"].map((one) =>
+        operator.call("GET", `${one}?tenant=default`)
+      );
+      return JSON.stringify((await Promise.all(lists)).map(({ body }) => body));
+    };
+    await seen("it has arrived", known, (lists) => lists.includes(user));
+    await peer.done("PUT", `${path}/state/k`, { value: at });
+    for (const { status, body } of await Promise.all(waits)) {
+      assert.equal(`${status} ${body.reason}`, refusal);
+    }
+  }
+}
+
 async function signed({ bus }: Stage): Promise<void> {
   const keys = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
   assert.ok("privateKey" in keys);
@@ -305,6 +344,7 @@ Deno.test("HTTP refusals", async (t) => {
   await t.step("a token that ends while a body comes is refused", () => ended(stage));
   await t.step("pages of allowed origins may use every method of a path", () => browsers(stage));
   await t.step("a user's requests under way are bounded", () => waiting(stage));
+  await t.step("a read that waits is refused to who may not read any more", () => lost(stage));
   await t.step("a room that wants signatures gets them by …/commands", () => signed(stage));
 });
 

@@ -1,6 +1,6 @@
 /**
- * The key by which a share of messages is mirrored, on two Shields and a real NATS. `shield/mirror/` tests the share, and
- * NATS permissions; the factor `mirror` of `tests/model` has each copy.
+ * The key by which a share of messages is mirrored, on two Shields and a real NATS. `shield/mirror/` tests the share,
+ * and NATS permissions; the factor `mirror` of `tests/model` has each copy.
  */
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";

@@ -1,7 +1,7 @@
 /**
  * `GET /v1/why` on a real bus: the ledger's outcome of messages, compared with what clients received; and rejected
- * handshakes and unreadable frames, found by user, by connection and by address. `shield/ledger/ledger_test.ts` compares
- * the ledger itself with a list, `arq/arq_why_test.ts` has the admission of messages.
+ * handshakes and unreadable frames, found by user, by connection and by address. `shield/ledger/ledger_test.ts`
+ * compares the ledger itself with a list, `arq/arq_why_test.ts` has the admission of messages.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";

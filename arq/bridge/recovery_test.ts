@@ -23,7 +23,8 @@ interface Stored extends StoredMessage {
 }
 
 /**
- * Transactions with up to three messages each, and the messages that each room must get. Half-way its clock is set back.
+ * Transactions with up to three messages each, and the messages that each room must get. Half-way its clock is set
+ * back.
  */
 function databaseWith({ transactions, set_back_ms }: Case, random: () => number) {
   const log: WalChange[][] = [];

@@ -37,7 +37,7 @@ const XLOG_HEAD = 25;
 /** A database in SQL_ASCII takes any bytes as the prefix of another program's message. */
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Reads a copy-data message, of which at most `COPY_BYTES_MAX` were received. Throws RangeError for a truncated one. */
+/** Reads a copy-data message, of which at most `COPY_BYTES_MAX` were received. Throws RangeError for a cut one. */
 export function readWal(chunk: Uint8Array): WalMessage {
   const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   const kind = String.fromCharCode(view.getUint8(0));

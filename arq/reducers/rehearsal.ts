@@ -225,7 +225,7 @@ export async function rehearse(source: RoomSource, candidate: Candidate, since_m
     entries,
     differing,
     first,
-    /** Why it cannot migrate the room, as it is or as it was before the first call; "": it can, or needs no migration. */
+    /** Why it cannot migrate the room, as it is or as before the first call; "": it can, or needs no migration. */
     refused,
     /** Whether the final values differ; undefined: a migration changes them, or there was no call. */
     values_differ,

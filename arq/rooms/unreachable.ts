@@ -1,6 +1,6 @@
 /**
- * The stored data that a change would make unreachable: asks a bus, shows it in a plan, and refuses the change unless it
- * is explicitly confirmed.
+ * The stored data that a change would make unreachable: asks a bus, shows it in a plan, and refuses the change unless
+ * it is explicitly confirmed.
  */
 import { plural } from "../../shared/plural.ts";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";

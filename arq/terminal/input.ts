@@ -38,8 +38,9 @@ export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Prom
 }
 
 /**
- * A new file, which other users may not read unless `mode` lets them. It has its name only once it is whole, on the disk: it is written beside
- * it, and `abandon` removes it unless its content is of use. Throws `CommandError` when it cannot be created.
+ * A new file, which other users may not read unless `mode` lets them. It has its name only once it is whole, on the
+ * disk: it is written beside it, and `abandon` removes it unless its content is of use. Throws `CommandError` when it
+ * cannot be created.
  */
 export async function newOutput(io: Io, file: string, mode = 0o600) {
   const path = resolvePath(io.cwd, file);

@@ -156,3 +156,55 @@ Deno.test("a command that is killed while it writes a file leaves the old one, o
   assert.equal(await Deno.readTextFile(path), "new");
   assert.equal((await diskFiles.state(link))?.mode, 0o640);
 });
+
+/** Without root's right to write everywhere: it applies to these tests, but to few users. */
+const LIMITED = Deno.uid() === 0
+  ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
+  : [];
+
+/** Writes the file in a process of its own; resolves with what that wrote to its output and whether it succeeded. */
+async function writeIn(path: string): Promise<string> {
+  const module = new URL("./whole_file.ts", import.meta.url).href;
+  const program = `import { replaceWhole } from "${module}"; await replaceWhole("${path}", "new");`;
+  const command = [...LIMITED, Deno.execPath(), "eval", "--no-check", program];
+  const script = `"$@" 2>&1 | grep -o "new\\|Permission denied"`;
+  const args = ["-c", script, "sh", ...command];
+  const { stdout } = await new Deno.Command("sh", { args }).output();
+  return new TextDecoder().decode(stdout).trim();
+}
+
+Deno.test("a file that may be written is written, also where none may be made; links, names, mode and owner stay", async () => {
+  await using folder = await temporaryFolder();
+  const closed = `${folder.path}/closed`;
+  const [path, frozen, link, name, later] = ["a", "frozen", "link", "name", "later"]
+    .map((one) => `${closed}/${one}`) as [string, string, string, string, string];
+  await Deno.mkdir(closed);
+  for (const one of [path, frozen]) await Deno.writeTextFile(one, "older and longer");
+  await Deno.chmod(path, 0o640);
+  await Deno.chmod(frozen, 0o440);
+  await Deno.symlink("a", link);
+  await Deno.chmod(closed, 0o555);
+  assert.equal(await writeIn(link), "");
+  assert.equal(await Deno.readTextFile(path), "new");
+  assert.equal(await writeIn(frozen), "Permission denied");
+  await Deno.chmod(closed, 0o755);
+  assert.equal(await writeIn(frozen), "Permission denied", "its folder alone permits nothing");
+  assert.equal(await Deno.readTextFile(frozen), "older and longer");
+
+  await Deno.link(path, name);
+  await diskFiles.write(path, "both");
+  assert.equal(await Deno.readTextFile(name), "both");
+  await Deno.remove(name);
+  if (Deno.uid() === 0) await Deno.chown(path, 1, 2);
+  const { uid, gid, mode } = await Deno.stat(path);
+  await diskFiles.write(link, "last");
+  const now = await Deno.stat(path);
+  assert.deepEqual([now.uid, now.gid, now.mode], [uid, gid, mode]);
+  assert.equal((await Deno.lstat(link)).isSymlink, true);
+  await Deno.symlink("later", `${later}-link`);
+  await diskFiles.write(`${later}-link`, "made");
+  assert.equal(await Deno.readTextFile(later), "made");
+  assert.equal(await writeIn("/dev/stdout"), "new");
+  const names = (await diskFiles.list(closed)).toSorted();
+  assert.deepEqual(names, ["a", "frozen", "later", "later-link", "link"]);
+});

@@ -75,8 +75,8 @@ export function commandName(name: string, own: OwnCommands): string | undefined 
 }
 
 /**
- * Reads the request of an envelope; `name` is that of its command. Throws `invalid-command` (400) with what is expected.
- * `connection_id`: the id from the Shield, "" without one.
+ * Reads the request of an envelope; `name` is that of its command. Throws `invalid-command` (400) with what is
+ * expected. `connection_id`: the id from the Shield, "" without one.
  */
 export function readRequest(
   { command, sender_id: user_id, trace_id }: CommandEnvelope,

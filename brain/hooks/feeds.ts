@@ -56,7 +56,7 @@ interface Route {
   readonly listeners: readonly HookListener[];
 }
 
-/** Whether a hook is called for events in this room of the log. No pattern matches a reserved one, also not a hook's. */
+/** Whether a hook is called for events in this room of the log. No pattern matches a reserved one or a hook's. */
 export function isWanted(hook: Omit<HookScope, "tenant">, room_id: string): boolean {
   const { events, room } = hook;
   if (room_id === EVENTS_ROOM) return TENANT_EVENT_TYPES.some((type) => events.includes(type));

@@ -260,7 +260,7 @@ class MembershipService {
     }
   }
 
-  /** Checks every room listed as occupied, except those already compared; `is_late`: the list could not be read before. */
+  /** Checks every room listed as occupied, except those compared; `is_late`: the list could not be read before. */
   async #compareNoted(compared: ReadonlySet<string>, is_late = false): Promise<void> {
     this.#reading = true;
     this.#outdated = is_late;

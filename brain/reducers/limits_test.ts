@@ -2,8 +2,8 @@
  * The fuel of tenants: a tenant above its share waits or is refused, for calls and for timers, and delays no other
  * tenant. Timers of a tenant with an exhausted budget wait until it is replenished, also across Brains that stop and
  * start; other tenants' timers run. Reducers that fail repeatedly: a user whose calls fail is slowed, a room that fails
- * for several users, or by its timers, is cut off for a while, and nobody else is affected. No case depends on the speed
- * of the machine.
+ * for several users, or by its timers, is cut off for a while, and nobody else is affected. No case depends on the
+ * speed of the machine.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";

@@ -1,7 +1,7 @@
 // A sale of one lot after another. "offer" with {"title":"A cup","price":10,"seconds":30}: what it is, the least price,
-// how long it runs; "bid" with {"amount":11}, more than the highest bid. A bid in the last five seconds leaves five more.
-// The room says who has it. What is no such command its schema refuses, before this runs: sale.schema.json, of which
-// types/sale.ts is made.
+// how long it runs; "bid" with {"amount":11}, more than the highest bid. A bid in the last five seconds leaves five
+// more. The room says who has it. What is no such command its schema refuses, before this runs: sale.schema.json, of
+// which types/sale.ts is made.
 import {
   Command,
   on,

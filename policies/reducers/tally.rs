@@ -1,5 +1,6 @@
-// What may become of the counter of counter.ts, in Rust with the SDK of ../reducer_sdk/rust: it counts for all only, under
-// "sum". Its migration takes over what the counter has counted, and forgets who did. tally.schema.json is its schema.
+// What may become of the counter of counter.ts, in Rust with the SDK of ../reducer_sdk/rust: it counts for all only,
+// under "sum". Its migration takes over what the counter has counted, and forgets who did. tally.schema.json is its
+// schema.
 use arqon_reducer::{
     emit, read, read_number, reducer, reject, remove, scan, whole_number, write_number, Command,
 };

@@ -109,7 +109,7 @@ export async function consistencyProof(
 const half = (n: number) => Math.floor(n / 2);
 const isOdd = (n: number) => n % 2 === 1;
 
-/** Applies a proof to a hash: the root of it and everything left of it, and the root of all; undefined: wrong length. */
+/** Applies a proof to a hash: the root of it and what is left of it, and the root of all; undefined: wrong length. */
 function climb(
   first: Hash,
   index: number,
@@ -173,8 +173,8 @@ export function isConsistent(old: TreeHead, tree: TreeHead, proof: readonly Hash
 }
 
 /**
- * Whether the proof shows that `tree` does not extend `old`. If the old size is a power of two, a consistency proof omits
- * the old root, so it must be preceded by that root of `tree` (`pastProof`).
+ * Whether the proof shows that `tree` does not extend `old`. If the old size is a power of two, a consistency proof
+ * omits the old root, so it must be preceded by that root of `tree` (`pastProof`).
  */
 export function isForked(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {
   const [before, after] = rootsOf(old, tree, proof) ?? [];

@@ -1,6 +1,6 @@
 /**
- * SHA-256 of four inputs at a time, in the lanes of WebAssembly's vectors: a quarter of the time of one after the other.
- * The module is made here, a round after the other without a loop. Without WebAssembly there are no lanes. Pure.
+ * SHA-256 of four inputs at a time, in the lanes of WebAssembly's vectors: a quarter of the time of one after the
+ * other. The module is made here, a round after the other without a loop. Without WebAssembly there are no lanes. Pure.
  */
 import { K, sha256, START } from "./sha256.ts";
 

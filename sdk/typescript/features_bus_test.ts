@@ -1,4 +1,5 @@
-// Signing, typed messages, locks, listeners, several loops of a room and bad tokens on a real bus: one bus for all steps.
+// Signing, typed messages, locks, listeners, several loops of a room and bad tokens on a real bus: one bus for all
+// steps.
 import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";

@@ -13,8 +13,8 @@ import type { LooseUpdate } from "./log/read_log.ts";
 /** The state of a provider. */
 export interface ProviderState {
   /**
-   * Whether the document has everything from the last reading of the room; false during a reading, and while the room has
-   * lost messages that no snapshot contains.
+   * Whether the document has everything from the last reading of the room; false during a reading, and while the room
+   * has lost messages that no snapshot contains.
    */
   readonly synced: boolean;
   /** Whether there are local changes that are not stored yet. */

@@ -162,8 +162,8 @@ async function restoreAll(options: NatsRestores): Promise<readonly string[]> {
 }
 
 /**
- * Replaces the bus's streams by those of the backup; returns their names. The first stream has a mark meanwhile, so that
- * no bus starts on half of them, and the next restore knows what was there before. Rejects with `Incomplete`.
+ * Replaces the bus's streams by those of the backup; returns their names. The first stream has a mark meanwhile, so
+ * that no bus starts on half of them, and the next restore knows what was there before. Rejects with `Incomplete`.
  */
 export async function restoreStreams(options: NatsRestores): Promise<readonly string[]> {
   const { api, first, left, there, is_marked } = options;

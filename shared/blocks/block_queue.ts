@@ -4,7 +4,9 @@
  * blocks' content and when they are due.
  */
 import { slice } from "../turns/slices.ts";
+import type { BlockStore } from "../spine/contract/block_store.ts";
 import { isFinalRefusal } from "../spine/contract/write_errors.ts";
+import { Removals } from "./removals.ts";
 
 /** The most blocks that are being stored concurrently. */
 const UNDER_WAY = 8;
@@ -36,6 +38,9 @@ export class BlockQueue<Block extends WaitingBlock> {
   readonly #tenants = new Map<string, TenantBlocks<Block>>();
   /** The blocks that are being stored: the oldest of their tenants. */
   #under_way: ReadonlySet<Block> = new Set();
+  /** Settles when they are stored or refused. */
+  #puts: Promise<unknown> | undefined;
+  readonly #removals = new Removals();
   #bytes = 0;
 
   constructor(options: BlockQueueOptions<Block>) {
@@ -69,10 +74,15 @@ export class BlockQueue<Block extends WaitingBlock> {
     while (this.#bytes > this.#options.bytes_max) this.#loseOne();
   }
 
-  /** Drops a tenant's blocks without calling `lost`. Not during `store`. */
-  drop(tenant_id: string): void {
+  /** Drops a deleted tenant's blocks without calling `lost`, and removes those that the node has stored. */
+  async forget(
+    tenant_id: string,
+    node_id: string,
+    store: () => Promise<Pick<BlockStore, "newest" | "remove">>,
+  ): Promise<void> {
     this.#bytes -= this.#tenants.get(tenant_id)?.bytes ?? 0;
     this.#tenants.delete(tenant_id);
+    await this.#removals.run(tenant_id, node_id, [this.#puts], store);
   }
 
   /**
@@ -103,15 +113,16 @@ export class BlockQueue<Block extends WaitingBlock> {
     while (!isStopped()) {
       const some = this.#next(refused);
       this.#under_way = new Set(some);
-      const results = await Promise.allSettled(some.map(put));
+      const puts = Promise.allSettled(some.map(put));
+      this.#puts = puts;
+      const results = await puts;
       this.#under_way = new Set();
       let away = 0;
       for (const [at, result] of results.entries()) {
         const block = some[at]!;
         if (result.status === "fulfilled") this.#remove(block);
         else if (isFinalRefusal(result.reason)) {
-          this.#remove(block);
-          this.#options.lost(block, result.reason);
+          if (this.#remove(block)) this.#options.lost(block, result.reason);
         } else {
           first ??= result.reason;
           away++;
@@ -131,7 +142,8 @@ export class BlockQueue<Block extends WaitingBlock> {
   #next(refused: ReadonlySet<string>): Block[] {
     const some: Block[] = [];
     for (const block of this.heads()) {
-      if (!refused.has(block.tenant_id)) some.push(block);
+      const { tenant_id } = block;
+      if (!refused.has(tenant_id) && !this.#removals.has(tenant_id)) some.push(block);
       if (some.length === UNDER_WAY) break;
     }
     for (const { tenant_id } of some) {
@@ -142,12 +154,16 @@ export class BlockQueue<Block extends WaitingBlock> {
     return some;
   }
 
-  #remove(block: Block): void {
+  /** False: it has been dropped. */
+  #remove(block: Block): boolean {
     const { tenant_id, payload } = block;
-    const tenant = this.#tenants.get(tenant_id)!;
-    tenant.blocks.splice(tenant.blocks.indexOf(block), 1);
+    const tenant = this.#tenants.get(tenant_id);
+    const at = tenant?.blocks.indexOf(block) ?? -1;
+    if (tenant === undefined || at < 0) return false;
+    tenant.blocks.splice(at, 1);
     tenant.bytes -= payload.length;
     this.#bytes -= payload.length;
     if (tenant.blocks.length === 0) this.#tenants.delete(tenant_id);
+    return true;
   }
 }

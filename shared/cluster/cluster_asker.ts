@@ -223,7 +223,7 @@ export class ClusterAsker {
     return this.#result(pending) as Gathered<z.output<S>>;
   }
 
-  /** Asks one node, or without one every process. Rejects as `ask` does, and with `not-found` if nobody knows the node. */
+  /** Asks one node, or without one every process. Rejects as `ask`, and with `not-found` if nobody knows the node. */
   async askAt<S extends z.ZodType>(
     node: string | undefined,
     question: string,

@@ -5,7 +5,7 @@ import type { RoomClassEntry } from "./schema_durable.ts";
 /** Hashes of lists that were asked for: each scrape and each beat asks, and one of 10,000 classes takes 100 ms. */
 const known = new WeakMap<readonly RoomClassEntry[], number>();
 
-/** From 1 to 2^32 - 1. The same for the same `[[rooms]]`, in whatever order and whichever process; other ones have another. */
+/** From 1 to 2^32 - 1. The same for the same `[[rooms]]`, in any order and process; others have another. */
 export function classesHash(rooms: readonly RoomClassEntry[]): number {
   return known.getOrInsertComputed(rooms, () => {
     const texts = rooms.map((entry) =>

@@ -97,7 +97,7 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   return checked(document.value, options.file, options.defaults ?? {}, { document });
 }
 
-/** Bytes of a configuration file, at most: 10,000 room classes with all their keys. Its parser takes 100 times as many. */
+/** The most bytes of a configuration file: 10,000 room classes with all keys. Its parser takes 100 times as many. */
 const FILE_BYTES_MAX = 8_388_608;
 
 /** Throws ConfigError for a file of more bytes than a configuration may have. */

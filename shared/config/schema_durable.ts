@@ -1,6 +1,6 @@
 /**
- * Room classes, filters and durable rooms, for `config.toml` and the tenants' run-time settings; what records decisions,
- * deliveries and operators (`[journal]`, `[ledger]`, `[audit]`); room programs (`[[reducers]]`).
+ * Room classes, filters and durable rooms, for `config.toml` and the tenants' run-time settings; what records
+ * decisions, deliveries and operators (`[journal]`, `[ledger]`, `[audit]`); room programs (`[[reducers]]`).
  */
 import { z } from "zod";
 import { classFilterProblem } from "../filter/program.ts";
@@ -264,8 +264,8 @@ export const TenantRoomClass = z.strictObject(options).superRefine(refuseUnstore
 export type TenantRoomClass = z.output<typeof TenantRoomClass>;
 
 /**
- * One class as it is stored: whoever stored it has compiled its filter, which takes milliseconds. Every process reads it
- * with each change of the tenant's settings.
+ * One class as it is stored: whoever stored it has compiled its filter, which takes milliseconds. Every process reads
+ * it with each change of the tenant's settings.
  */
 export const StoredRoomClass = z.strictObject({ ...options, filter: filter.optional() })
   .superRefine(refuseUnstored, always);

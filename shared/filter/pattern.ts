@@ -23,7 +23,7 @@ const STEPS_A_PART = 2;
 const TABLE_RANGES = 1_500;
 /** The characters that it folds of a group such as `\w`. */
 const GROUP_CHARS = 64;
-/** The first and the last character that `(?i)` folds. RE2 folds those of a range one by one, unless it has them all. */
+/** The first and the last character that `(?i)` folds. RE2 folds those of a range one by one, unless it has all. */
 const FOLDED = [0x41, 0x1e943] as const;
 const FOLDS = /\(\?[imsU]*i/;
 /** The parts of a pattern: quoted text, classes, numbers of repetitions, and characters. */
@@ -85,8 +85,8 @@ export class Pattern {
   readonly #steps_a_char: number;
 
   /**
-   * Throws an `Error` that names the fault if RE2 cannot parse it, or it is too large. `pay` is called with the steps of
-   * compiling it, before.
+   * Throws an `Error` that names the fault if RE2 cannot parse it, or it is too large. `pay` is called with the steps
+   * of compiling it, before.
    */
   constructor(text: string, spend: Spend, pay: (steps: number) => void) {
     if (text.length > PATTERN_CHARS) {

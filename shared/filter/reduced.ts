@@ -15,7 +15,7 @@ export const reducedFilter = (own: string | undefined): string =>
 export const ownFilterOf = (reduced: string): string | undefined =>
   reduced === TO_FILTER ? undefined : reduced.slice(OWN[0].length, -OWN[1].length);
 
-/** As the filter without an own part decides, in no time. `to` is the event's `x-to`; undefined: it is for everybody. */
+/** As the filter without an own part decides, in no time. `to` is the event's `x-to`; undefined: it is for all. */
 export const isFor = (
   to: string | undefined,
   { sub, role }: Readonly<Record<string, unknown>>,

@@ -7,7 +7,7 @@ const DIGITS = new TextEncoder().encode(
   "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~",
 );
 const [NEWLINE, INSERT, COPY, COPY_END, END] = new TextEncoder().encode("\n:@,;");
-/** Bytes of a diff in addition to its commands: the size, the checksum, the terminators, and the last literal's header. */
+/** Bytes of a diff besides its commands: the size, the checksum, the terminators, and the last literal's header. */
 const FRAME_BYTES = 64;
 
 function digitsOf(value: number): number {

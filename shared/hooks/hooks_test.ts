@@ -27,7 +27,8 @@ Deno.test("the package of Standard Webhooks verifies our signatures, and refuses
 });
 
 Deno.test("a vector that never changes", () => {
-  // By openssl: printf 'msg_1.1700000000.{"a":1}' | openssl dgst -sha256 -mac HMAC -macopt hexkey:0909… -binary | base64
+  // By openssl: printf 'msg_1.1700000000.{"a":1}' | openssl dgst -sha256 -mac HMAC -macopt hexkey:0909… -binary |
+  // base64
   const headers = signedHeaders(SECRET, {
     id: "msg_1",
     now_ms: 1_700_000_000_999,

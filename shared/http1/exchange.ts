@@ -1,6 +1,6 @@
 /**
- * Requests and answers on one connection, one after the other, until it ends or is upgraded: the shell around `head.ts`.
- * `arrivals.ts` has the time limits, `listener.ts` the connections.
+ * Requests and answers on one connection, one after the other, until it ends or is upgraded: the shell around
+ * `head.ts`. `arrivals.ts` has the time limits, `listener.ts` the connections.
  */
 import { Attached } from "../containers/attached.ts";
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
@@ -98,8 +98,9 @@ export interface ExchangeContext {
 }
 
 /**
- * Waits for the turn of a request: of a stranger's always, unless it is rejected, which costs almost nothing; of another
- * once requests have had their time of this turn. Undefined: it goes on at once, before the next one is looked at.
+ * Waits for the turn of a request: of a stranger's always, unless it is rejected, which costs almost nothing; of
+ * another once requests have had their time of this turn. Undefined: it goes on at once, before the next one is looked
+ * at.
  */
 export function awaitTurn(
   { turns }: ExchangeContext,

@@ -1,7 +1,7 @@
 /**
- * What a request's handler and its listener tell each other while the handler runs: the token was accepted, and from then
- * on no limit for unauthenticated connections closes the connection; the client has disconnected, which only reading on
- * shows, so a listener reads on only for a handler that asks.
+ * What a request's handler and its listener tell each other while the handler runs: the token was accepted, and from
+ * then on no limit for unauthenticated connections closes the connection; the client has disconnected, which only
+ * reading on shows, so a listener reads on only for a handler that asks.
  */
 import { Attached } from "../containers/attached.ts";
 

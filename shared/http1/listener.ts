@@ -1,7 +1,7 @@
 /**
  * The listener of every port. Limits unauthenticated connections, and reads what a trusted proxy says of its clients.
- * `runtime_door.ts` and `node_door.ts` accept; HTTP is `exchange.ts`, or `runtime_exchange.ts` if the runtime's WebSockets are
- * used.
+ * `runtime_door.ts` and `node_door.ts` accept; HTTP is `exchange.ts`, or `runtime_exchange.ts` if the runtime's
+ * WebSockets are used.
  */
 import type { Logger } from "../logs/log.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";

@@ -177,8 +177,8 @@ export class ClosedBlock {
   }
 
   /**
-   * The lines of the block: its gaps, then its records in order, decoded on demand. `sections` are those of `open`, once.
-   * Throws DamagedBlock.
+   * The lines of the block: its gaps, then its records in order, decoded on demand. `sections` are those of `open`,
+   * once. Throws DamagedBlock.
    */
   *lines(sections: OpenSections): Generator<JournalLine, void, void> {
     const { node, tenant, meter_version, first, records, holes } = this.head;

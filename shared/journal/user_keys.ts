@@ -23,9 +23,9 @@ export const isNoKey = (id: Uint8Array): boolean => id.length === 1 && id[0] ===
 /** The keys of all users, for writers and readers. */
 export interface UserKeys {
   /**
-   * The keys of users, in order; missing ones are made. They encrypt records since `since_ms` (monotonic ms; absent: now): a
-   * user erased after that gets a key that is not stored. `NO_KEY` if there is no room for another one. Rejects with
-   * `spine-unavailable` while keys are unavailable.
+   * The keys of users, in order; missing ones are made. They encrypt records since `since_ms` (monotonic ms; absent:
+   * now): a user erased after that gets a key that is not stored. `NO_KEY` if there is no room for another one. Rejects
+   * with `spine-unavailable` while keys are unavailable.
    */
   forWriting(
     tenant_id: string,

@@ -139,8 +139,8 @@ function metricsOf(registry: Registry, part: "shield" | "brain") {
 }
 
 /**
- * Checks until it is disposed. A bad pair is reported once, and checked again when it changes, or when the clock permits a
- * certificate that it forbade: an authority's clock may be ahead, or this one was set wrongly.
+ * Checks until it is disposed. A bad pair is reported once, and checked again when it changes, or when the clock
+ * permits a certificate that it forbade: an authority's clock may be ahead, or this one was set wrongly.
  */
 export function followTls(options: TlsReloadOptions): Disposable {
   const { read, renew, registry, log, every_ms = EVERY_MS, listener = "client" } = options;

@@ -1,7 +1,7 @@
 /**
- * The presence set: add-wins, observed-remove, one writer per replica (after Phoenix.Tracker). Pure and without a clock:
- * `liveness.ts` tracks liveness, `shield` and `brain` exchange messages. A call changes the state in place, at the cost
- * of the change and not of the state.
+ * The presence set: add-wins, observed-remove, one writer per replica (after Phoenix.Tracker). Pure and without a
+ * clock: `liveness.ts` tracks liveness, `shield` and `brain` exchange messages. A call changes the state in place, at
+ * the cost of the change and not of the state.
  *
  * A replica has each writer's exact state at one counter, so a delta either continues it (and is merged), or brings
  * nothing new (stale), or leaves a gap (and is pending). Merging chooses the longest prefix, so the order does not

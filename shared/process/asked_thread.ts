@@ -1,7 +1,7 @@
 /**
  * A worker thread whose requests have answers, each found by its id. The thread starts with the first request; when it
- * has died or was ended, its open requests are rejected, and the next request starts another. `thread_answers.ts` is the
- * thread's side.
+ * has died or was ended, its open requests are rejected, and the next request starts another. `thread_answers.ts` is
+ * the thread's side.
  */
 
 /** What differs between threads. */

@@ -142,7 +142,7 @@ export class UserUse {
   }
 }
 
-/** Counts a frame for a subscriber: a message, or with `is_own` an event of the bus. `by` −1: it was not sent after all. */
+/** Counts a frame for a subscriber: a message, or with `is_own` an event of the bus. `by` −1: it was not sent. */
 export function countDelivery(
   counts: Counts,
   size_bytes: number,

@@ -15,7 +15,8 @@ import { showsToken } from "../../shared/http1/handled_request.ts";
 import { type Admin, adminOf, requireScope } from "./routing/admin_scope.ts";
 import type { CheckQueue } from "../../shared/turns/check_queue.ts";
 import { requireRole } from "../auth/authorize.ts";
-import { authenticate, requireMethod } from "../http/http.ts";
+import { requireToken, type TokenCheck } from "../auth/revocations.ts";
+import { authenticate, requireMethod, stillGiven } from "../http/http.ts";
 import type { Documents, HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireKnown } from "./routing/query.ts";
@@ -30,7 +31,7 @@ export interface AdminFile {
 
 /** What the admin listener needs of the process. */
 export interface AdminContext
-  extends Pick<HttpContext, "authenticator" | "requireToken">, Pick<Env, "log"> {
+  extends Pick<HttpContext, "authenticator">, TokenCheck, Pick<Env, "log"> {
   readonly names: AdminNames;
   /** The tenants whose admins operate the whole bus; "*" is any. */
   readonly operators: () => readonly string[];
@@ -103,12 +104,13 @@ async function answer(
   const admin = await admitted(context, request, remote_ip);
   const { client, only_tenant } = admin;
   const requireStill = () => {
-    context.requireToken(client.identity);
+    requireToken(context, client.identity);
     // A reload may have made an operator the admin of one tenant.
     if (only_tenant === undefined) requireScope("bus", adminOf(client, context.operators()), []);
   };
   const response = await router.answer(request, { ...admin, audit, rates, checks, requireStill });
-  return endingWith(response, requireStill);
+  const is_read = request.method === "GET" || request.method === "HEAD";
+  return endingWith(is_read ? await stillGiven(response, requireStill) : response, requireStill);
 }
 
 /** The admin behind a request. Rejects with the refusal unless the token is valid and the caller within its rate. */

@@ -1,6 +1,6 @@
 /**
- * Keys from files: the tokens that they verify, and start errors with what is expected. `jwks/remote_keys_test.ts` tests
- * keys by URL.
+ * Keys from files: the tokens that they verify, and start errors with what is expected. `jwks/remote_keys_test.ts`
+ * tests keys by URL.
  */
 import assert from "node:assert/strict";
 import { exportPKCS8 } from "@panva/jose";

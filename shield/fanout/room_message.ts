@@ -1,6 +1,6 @@
 /**
- * A message of a room: its frames, its owner, the key by which a newer one replaces it for a slow reader, and the GAP in
- * its place. The key is computed on first use, once for all receivers: without slow readers, never.
+ * A message of a room: its frames, its owner, the key by which a newer one replaces it for a slow reader, and the GAP
+ * in its place. The key is computed on first use, once for all receivers: without slow readers, never.
  */
 import {
   DecodeError,

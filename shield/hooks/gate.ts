@@ -117,8 +117,9 @@ class Gates {
   }
 
   /**
-   * Calls them sequentially, once the policies have admitted the caller; resolves with `admitted`. Rejects as that does,
-   * or with `policy-rejected` or `policy-fault`. A closure in its callers would allocate a context for each message.
+   * Calls them sequentially, once the policies have admitted the caller; resolves with `admitted`. Rejects as that
+   * does, or with `policy-rejected` or `policy-fault`. A closure in its callers would allocate a context for each
+   * message.
    */
   async ask<Admitted>(
     gates: readonly Gate[],

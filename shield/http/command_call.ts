@@ -12,6 +12,7 @@ import type { CommandAnswers } from "../message/command.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import { bodyText, objectWith, requireJson } from "./http_body.ts";
 import type { Identity } from "../auth/identity.ts";
+import { fullCommandName } from "../../shared/records/command_name.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import { commandAbout, TENANT_ROOM } from "./http_commands.ts";
 import type { CommandRoute } from "./http_commands.ts";
@@ -26,6 +27,8 @@ export interface CommandContext extends IngressContext, CommandAnswers {
   readonly limits: Limits;
   /** Whether tokens may be in the URL. */
   readonly query_token: boolean;
+  /** The commands that only read, where any command may come. */
+  readonly reads?: ReadonlySet<string>;
 }
 
 const HOLDER_UNITS_MAX = 32;
@@ -49,7 +52,8 @@ export function commandRoutes(
   context: CommandContext,
   commands: readonly CommandRoute[],
 ): ClientRoute[] {
-  const any: ClientHandler = (call) => answerAny(context, call);
+  const reads = new Set(commands.flatMap((one) => one.method === "GET" ? [one.command] : []));
+  const any: ClientHandler = (call) => answerAny({ ...context, reads }, call);
   return [
     ...commands.map((route): ClientRoute => ({
       ...route,
@@ -132,7 +136,7 @@ function frameOf(
 
 async function send(
   context: CommandContext,
-  { request, client, gone }: ClientCall,
+  { request, client, gone, requireStill }: ClientCall,
   frame: string,
   holder: string | undefined,
 ): Promise<Response> {
@@ -142,7 +146,10 @@ async function send(
   const envelope = inRequestTrace(context.path, operation.envelope, caller);
   // The command may wait for a version or a Brain, at most `command_timeout_ms`; a disconnected client frees its slot.
   gone();
-  return ackResponse(await runCommand(context, caller, envelope, holder));
+  const ack = await runCommand(context, caller, envelope, holder);
+  // The answer to a write says what has happened; a read is still to be given.
+  if (context.reads?.has(fullCommandName(envelope.command?.name ?? ""))) requireStill();
+  return ackResponse(ack);
 }
 
 /**

@@ -61,8 +61,8 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly requireCapacity: () => void;
   /** Admission during a reconnect storm; called before any work on a token. */
   readonly admission: Admission;
-  /** Throws `token-expired` or `token-revoked` if the token of a request under way has ended meanwhile. */
-  readonly requireToken: (identity: Identity) => void;
+  /** Throws if the token of a request under way has ended meanwhile, or its user is banned from tenant or room. */
+  readonly requireStill: (identity: Identity, room_id: string | undefined) => void;
   /** Throws if the user is banned from the tenant, or if that cannot be determined. */
   readonly requireNotBanned: (identity: Identity) => void;
   readonly observers: Observers;
@@ -174,13 +174,30 @@ async function route(
     else signal.addEventListener("abort", () => under_way.abandon(), { once: true });
     return signal;
   };
+  const names = found.names();
+  const requireStill = () => context.requireStill(identity, names["room"]);
   const body = async (bytes_max: number) => {
     const bytes = await readBody(request, bytes_max, identity.tenant_id);
-    context.requireToken(identity);
+    requireStill();
     return bytes;
   };
-  const call = { request, client, url, names: found.names(), body, gone };
-  return await counted(context, identity, answer(call));
+  const call = { request, client, url, names, body, gone, requireStill };
+  const answered = answer(call).then((response) =>
+    method === "GET" ? stillGiven(response, requireStill) : response
+  );
+  return await counted(context, identity, answered);
+}
+
+/** What was read, unless `requireStill` throws: the caller may have lost its right while the answer waited. */
+export async function stillGiven(response: Response, requireStill: () => void): Promise<Response> {
+  const { body } = response;
+  try {
+    if (body !== null) requireStill();
+  } catch (refusal) {
+    await body?.cancel();
+    throw refusal;
+  }
+  return response;
 }
 
 /** Answers a known client; a refusal counts for its tenant. */

@@ -1,4 +1,4 @@
-/** Commands with their own path over HTTP, and their description. `command_call.ts` turns a request into the command. */
+/** Commands with their own path over HTTP, and their description. `command_call.ts` makes the command of a request. */
 import type { ClientRoute, DescribedRoute } from "./route.ts";
 import type { CommandMember } from "./members.ts";
 import { inQuery, ref } from "../openapi/openapi_parts.ts";

@@ -52,6 +52,7 @@ function testPublish(limits: Record<string, number> = {}) {
       names: { room: "lobby" },
       body: bodyOf,
       gone,
+      requireStill() {},
     });
   };
   return { ...engine, published, clock, stats, post };

@@ -27,6 +27,8 @@ export interface ClientCall {
    * which frees the client's slot.
    */
   readonly gone: () => AbortSignal;
+  /** Throws if the caller has lost its right while the request waited; a GET is checked before it is answered. */
+  readonly requireStill: () => void;
 }
 
 /** Answers one method of one path. Rejects with a refusal. */

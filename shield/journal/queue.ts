@@ -12,6 +12,7 @@ import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/bl
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { JournalKeeping } from "./journal_place.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
+import { Removals } from "../../shared/blocks/removals.ts";
 import { isFinalRefusal, StorageFull } from "../../shared/spine/contract/write_errors.ts";
 import { within } from "../../shared/within.ts";
 import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
@@ -79,6 +80,7 @@ export class JournalQueue {
   #full: Block[] = [];
   /** The blocks being closed or stored. */
   readonly #under_way = new Set<Block>();
+  readonly #removals = new Removals();
   readonly #shares: QueueShares;
   /** The number of stored blocks of each tenant and retention: they are numbered in the order of storage. */
   readonly #series = new BoundedMap<string, { readonly series: number; number: number }>(
@@ -142,7 +144,7 @@ export class JournalQueue {
    */
   async close(timeout_ms: number): Promise<boolean> {
     this.#flush();
-    if (this.#under_way.size > 0) {
+    if (!this.#is_idle) {
       const idle = new Promise<void>((resolve) => void (this.#onIdle = resolve));
       await within(timeout_ms, idle, () => {});
     }
@@ -165,12 +167,9 @@ export class JournalQueue {
     for (const [key, gap] of [...this.#gaps]) {
       if (gap.tenant_id === tenant_id) this.#gaps.delete(key);
     }
-    // A block that is being stored would follow the removal; one that is refused is not tried again.
-    await Promise.allSettled(own.map(({ append }) => append));
-    const store = await this.#options.store();
-    const { node } = this.#options.owner;
-    const newest = await store.newest(tenant_id, node);
-    if (newest !== undefined) await store.remove(tenant_id, node, newest.cursor + 1);
+    const { owner: { node }, store } = this.#options;
+    const appends = own.map(({ append }) => append);
+    await this.#removals.run(tenant_id, node, appends, store).finally(() => this.#run());
   }
 
   #block(tenant_id: string, keeping: JournalKeeping): Block {
@@ -224,15 +223,19 @@ export class JournalQueue {
       void this.#send(block).finally(() => {
         this.#under_way.delete(block);
         this.#run();
-        if (this.#under_way.size === 0) this.#onIdle?.();
       });
     }
+    if (this.#is_idle) this.#onIdle?.();
+  }
+
+  get #is_idle(): boolean {
+    return this.#under_way.size === 0 && this.#removals.is_idle;
   }
 
   /** The next block of a tenant without a running one: blocks are stored in the order of their numbers. */
   #takeFull(): Block | undefined {
     const busy = new Set([...this.#under_way].map(({ tenant_id }) => tenant_id));
-    const at = this.#full.findIndex(({ tenant_id }) => !busy.has(tenant_id));
+    const at = this.#full.findIndex(({ tenant_id: t }) => !busy.has(t) && !this.#removals.has(t));
     return at < 0 ? undefined : this.#full.splice(at, 1)[0];
   }
 

@@ -32,6 +32,7 @@ function testQueue({ append, ...more }: Partial<QueueOptions & Pick<BlockStore, 
     times: number;
     asked: number;
     hung: PromiseWithResolvers<void> | undefined;
+    looked?: PromiseWithResolvers<void>;
   } = {
     fails: undefined,
     hung: undefined,
@@ -50,10 +51,11 @@ function testQueue({ append, ...more }: Partial<QueueOptions & Pick<BlockStore, 
           stored.push(block);
           return state.hung?.promise ?? Promise.resolve();
         }),
-        newest: (tenant) => {
+        newest: async (tenant) => {
+          await state.looked?.promise;
           const cursor = stored.findLastIndex(({ tenant_id }) => tenant_id === tenant) + 1;
           const there = { cursor, node_id: "s1", time_ms: NOW_MS, payload: new Uint8Array() };
-          return Promise.resolve(cursor === 0 ? undefined : there);
+          return cursor === 0 ? undefined : there;
         },
         remove: (tenant, node, below) => {
           assert.equal(node, "s1");
@@ -97,7 +99,7 @@ Deno.test("journal: decisions are stored once, by tenant, each with its own numb
   assert.deepEqual([totals.records, queue.bytes], [{ stored: 100, lost: 0 }, 0]);
 });
 
-Deno.test("journal: nothing of a deleted tenant follows its deletion, however slow the store is", async () => {
+Deno.test("journal: nothing of a deleted tenant follows its deletion, and nothing of its successor goes with it, however slow the store is", async () => {
   const { queue, stored, state, all, totals } = testQueue({ pauses_ms: [1, 60_000] });
   const hung = state.hung = Promise.withResolvers<void>();
   queue.write("acme", KEEPING, entry("under way"));
@@ -108,13 +110,20 @@ Deno.test("journal: nothing of a deleted tenant follows its deletion, however sl
   queue.write("globex", KEEPING, entry("other"));
   const forgotten = queue.forget("acme");
   state.hung = undefined;
-  hung.resolve();
-  await forgotten;
   queue.write("acme", KEEPING, entry("later"));
+  const looked = state.looked = Promise.withResolvers<void>();
+  hung.resolve();
+  const others = () => stored.filter(({ tenant_id }) => tenant_id === "globex").length;
+  await until("others are stored meanwhile", () => others() > 0);
+  const before = others();
+  queue.write("globex", KEEPING, entry("beside"));
+  await until("those that were written later, too", () => others() > before);
+  looked.resolve();
   await queue.close(5_000);
+  await forgotten;
   const left = all().map((line) => isHole(line) ? "hole" : line.sender?.user);
-  assert.deepEqual([left.toSorted(), queue.bytes], [["later", "other"], 0]);
-  assert.deepEqual(totals.records, { stored: 2, lost: 0 });
+  assert.deepEqual([left.toSorted(), queue.bytes], [["beside", "later", "other"], 0]);
+  assert.deepEqual(totals.records, { stored: 3, lost: 0 });
 });
 
 Deno.test("journal: a deleted tenant's block is not tried again", async () => {

@@ -80,7 +80,7 @@ const CLOSE_MS = 5_000;
 interface StoreWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly ledger: Ledger;
   /** Called again after a failure. */
-  readonly store: () => Promise<Pick<BlockStore, "append" | "purge">>;
+  readonly store: () => Promise<Pick<BlockStore, "append" | "newest" | "remove">>;
   readonly life: Pick<OwnLife, "begin" | "began_ms">;
   readonly flush_ms: number;
   /** The retention of a block, in seconds. */
@@ -177,17 +177,12 @@ export class StoreWriter {
     this.#living?.end(this.#waiting.is_empty);
   }
 
-  /** Drops a tenant's rows, and removes its blocks. Rejects as the store does. */
+  /** Drops a deleted tenant's rows, and removes the blocks of this Shield. Rejects as the store does. */
   async forget(tenant_id: string): Promise<void> {
-    // A block that is being stored would follow the removal.
-    await this.#pass;
-    this.#waiting.drop(tenant_id);
+    const { node_id, store } = this.#options;
     this.#of(tenant_id).draft = new BlockDraft();
-    try {
-      await (await this.#options.store()).purge(tenant_id);
-    } finally {
-      this.#beginAgain(tenant_id);
-    }
+    this.#beginAgain(tenant_id);
+    await this.#waiting.forget(tenant_id, node_id, store);
   }
 
   /** The tenant's ledger starts again. */

@@ -312,9 +312,14 @@ Deno.test("rows of a deleted tenant are not stored later, wherever they wait, an
     unsent_bytes: 0,
     queued_from: 0,
   };
-  await withStore(ledger, clock, () => [connection], async ({ writer, gate, flush, former }) => {
+  await withStore(ledger, clock, () => [connection], async (test) => {
+    const { writer, blocks, gate, flush, former } = test;
     say(1);
     await flush();
+    // Another Shield has forgotten it, and stores what is of its successor.
+    const payload = new Uint8Array(1);
+    const theirs = { tenant_id: "acme", node_id: "s2", ttl_seconds: 60, max_bytes: 1e6, payload };
+    await blocks.append(theirs);
     gate.open = false;
     say(2);
     await flush();
@@ -323,6 +328,8 @@ Deno.test("rows of a deleted tenant are not stored later, wherever they wait, an
     gate.open = true;
     clock.now_ms += 1_000;
     await forgetTenant(ledger, writer, "acme");
+    assert.deepEqual((await blocks.newest("acme", "s2"))?.payload, payload);
+    await blocks.remove("acme", "s2", Infinity);
     say(4);
     await flush();
     const own = await former();

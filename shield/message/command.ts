@@ -26,8 +26,8 @@ export interface CommandAnswers {
 }
 
 /**
- * The answer of this Shield or a Brain, with the `request_id` of this request; a refusal by the Brain is an answer, too.
- * `origin` is the connection that sent the command, and holds its lock; absent for HTTP. Rejects with
+ * The answer of this Shield or a Brain, with the `request_id` of this request; a refusal by the Brain is an answer,
+ * too. `origin` is the connection that sent the command, and holds its lock; absent for HTTP. Rejects with
  * `brain-unavailable`, `command-timeout`, `presence-disabled`, or as `admit` refuses.
  */
 export async function runCommand(

@@ -46,8 +46,8 @@ export interface Logs {
    */
   append(append: LogAppend): Promise<Appended>;
   /**
-   * The first messages of a room after a place in the newest life of its log, if this process has all of them in memory:
-   * the room has subscribers. Empty: read the log.
+   * The first messages of a room after a place in the newest life of its log, if this process has all of them in
+   * memory: the room has subscribers. Empty: read the log.
    */
   recent(
     tenant_id: string,
@@ -70,7 +70,7 @@ export const NO_LOGS: Logs = {
 
 /** Counts reads, and checks their tenant's budgets before. */
 export interface ReadMeter {
-  /** A page of a room of that class is read next; `is_begun`: not the first of its answer. Throws `budget-exhausted`. */
+  /** A page of a room of that class is read next; `is_begun`: not the answer's first. Throws `budget-exhausted`. */
   page(identity: Identity, pattern: string, is_begun?: boolean): void;
   /** That many bytes of it were sent. */
   give(identity: Identity, pattern: string, size_bytes: number): void;

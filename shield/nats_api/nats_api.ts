@@ -99,7 +99,7 @@ async function respondTo(http: HttpContext, message: SpineMessage): Promise<Resp
   }
 }
 
-/** The equivalent HTTP request. Throws 400 for headers that HTTP does not have, and for a query that is not an object. */
+/** The equivalent HTTP request. Throws 400 for headers that HTTP does not have, and for a query that is no object. */
 function requestOf({ payload, headers: given }: SpineMessage, path: string, method: string) {
   const url = new URL(path, "http://nats");
   const headers = headersOf(given);

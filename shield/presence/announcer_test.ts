@@ -1,6 +1,6 @@
 /**
- * What a Shield announces of its connections, and when; also one that the cluster has forgotten, one whose node id another
- * one uses, and one that stops.
+ * What a Shield announces of its connections, and when; also one that the cluster has forgotten, one whose node id
+ * another one uses, and one that stops.
  */
 import assert from "node:assert/strict";
 import type { Announcement, Beat, Pulled } from "../../shared/presence/messages.ts";

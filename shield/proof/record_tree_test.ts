@@ -84,7 +84,7 @@ const filesOf = (tree: RecordTree): TreeFiles => async (path) => {
   return bytes;
 };
 
-/** A bucket that loses requests and answers, one write at a time as on NATS: a Shield may die between any two of them. */
+/** A bucket that loses requests and answers, one write at a time as on NATS: a Shield may die between two of them. */
 function losing(bucket: KeyValue, isLost: () => boolean): KeyValue {
   const lose = () => {
     if (isLost()) throw new ArqonError("spine-unavailable", "lost");

@@ -35,7 +35,7 @@ export function readApps({ apps }: Pusher, read: (path: string) => string): Apps
   };
 }
 
-/** Reads the secrets again; returns the keys of those that have changed. Throws as `readApps`, and changes nothing then. */
+/** Reads the secrets again; returns the keys of those that have changed. Throws as `readApps`, then without changes. */
 export function renewSecrets(
   { by_id }: Apps,
   pusher: Pusher,

@@ -107,8 +107,8 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
 
   /**
    * Takes a batch, and resolves when its frames have been passed on: later while the client must pause. A repeated
-   * batch passes nothing on. Rejects with `malformed-body` or `invalid-field` (400) for an invalid batch, or one that is not
-   * the next.
+   * batch passes nothing on. Rejects with `malformed-body` or `invalid-field` (400) for an invalid batch, or one that
+   * is not the next.
    */
   async take(body: Uint8Array<ArrayBuffer>): Promise<void> {
     const { number, frames, closes } = readBatch(body);

@@ -118,8 +118,8 @@ export class EventSubscriptions {
   }
 
   /**
-   * Takes the ACK of a SUB. Throws its refusal; returns the SUB without a position if the position was refused: a room to
-   * which its reader returns is no longer durable.
+   * Takes the ACK of a SUB. Throws its refusal; returns the SUB without a position if the position was refused: a room
+   * to which its reader returns is no longer durable.
    */
   answered(frame: string): Entered | string {
     const { id, code, reason, result = {} } = JSON.parse(frame) as SubAck;

@@ -57,7 +57,7 @@ const ACCOUNTS_HEAD =
 include "nats_passwords.conf"
 `;
 
-/** deploy/kubernetes/nats_accounts.conf from docs/run_nats.md: operators' page and manifests have the same users of NATS. */
+/** deploy/kubernetes/nats_accounts.conf from docs/run_nats.md: the page and the manifests have the same users. */
 function renderNatsAccounts(operations: string): string {
   const block = ACCOUNTS.exec(operations)?.[0];
   if (block === undefined) throw new Error("docs/run_nats.md has no authorization block");

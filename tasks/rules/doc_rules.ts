@@ -1,8 +1,8 @@
 /**
  * The rules for documents: links lead to a place in the checkout, named tasks, commands and scenarios exist, and fenced
- * `json` and `toml` blocks are valid; documents and programs that comments name exist, and so do headings for anchors. `deno check`
- * type-checks the `ts` blocks. A `toml` block must pass our config loader and the JSON Schema for editors, so that the
- * two cannot drift apart; a block that names the schema of a tenant's state must pass that schema.
+ * `json` and `toml` blocks are valid; documents and programs that comments name exist, and so do headings for anchors.
+ * `deno check` type-checks the `ts` blocks. A `toml` block must pass our config loader and the JSON Schema for editors,
+ * so that the two cannot drift apart; a block that names the schema of a tenant's state must pass that schema.
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describeCommand, everyCommand } from "../../arq/completion/command_tree.ts";

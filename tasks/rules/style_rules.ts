@@ -116,6 +116,24 @@ function violations(path: string, text: string, patterns: typeof PATTERNS): Viol
   );
 }
 
+const COLUMNS = 120;
+/** A line that is nothing but a comment and can be broken, unlike an address. */
+const COMMENT_LINE = /^[ \t]*(?:\/\/|\/?\*|#).{60,} /;
+
+/** Comments beyond the last column, which deno fmt leaves as they are. */
+export function checkColumns(path: string, text: string): Violation[] {
+  if (!CODE.test(path)) return [];
+  return text.split("\n").flatMap((line, at) =>
+    line.length > COLUMNS && COMMENT_LINE.test(line)
+      ? [{
+        path,
+        line: at + 1,
+        message: `${line.length} columns: a comment has at most ${COLUMNS}`,
+      }]
+      : []
+  );
+}
+
 const SENTENCE_WORDS = 45;
 
 /** What ends a sentence: its point, or the end of a paragraph, list item or cell, which are marked by a NUL. */
@@ -151,6 +169,7 @@ export function checkAllStyle(sources: Sources): Violation[] {
   const pages = paths.filter((path) => /^(?:README|docs\/.*)\.md$/.test(path));
   return [
     ...paths.flatMap((path) => checkStyle(path, sources.text(path))),
+    ...paths.flatMap((path) => checkColumns(path, sources.text(path))),
     ...pages.flatMap((path) => checkSentences(path, sources.text(path))),
   ];
 }

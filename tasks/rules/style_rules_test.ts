@@ -1,6 +1,6 @@
 /** The forbidden kinds of sentences. */
 import assert from "node:assert/strict";
-import { checkSentences, checkStyle } from "./style_rules.ts";
+import { checkColumns, checkSentences, checkStyle } from "./style_rules.ts";
 
 const linesOf = (text: string) => checkStyle("docs/a.md", text).map(({ line }) => line);
 
@@ -111,4 +111,12 @@ Deno.test("style: a sentence of more than 45 words is found, and code, links and
       "```text\n" + words(99) + "\n```",
     ]
   ) assert.deepEqual(checkSentences("docs/a.md", text), [], text);
+});
+
+Deno.test("style: comments beyond the last column are found; code and addresses are not", () => {
+  const long = "word ".repeat(30);
+  const address = `https://${"x".repeat(120)}`;
+  const text = `// ${long}\n * ${long}\nconst x = "${long}";\n// see ${address}\n# ${long}\n`;
+  assert.deepEqual(checkColumns("a.ts", text).map(({ line }) => line), [1, 2, 5]);
+  assert.deepEqual(checkColumns("docs/a.md", text), []);
 });

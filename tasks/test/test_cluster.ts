@@ -1,7 +1,7 @@
 /**
  * `deno task test:cluster [options of deno test]`: the tests that start NATS, Valkey, PostgreSQL, Prometheus or a
- * proxy, without the slow tests and those with kills at many moments, and in parallel those of the Python SDK. The tests
- * name the servers that a machine lacks.
+ * proxy, without the slow tests and those with kills at many moments, and in parallel those of the Python SDK. The
+ * tests name the servers that a machine lacks.
  */
 import { finish, runTests } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";

@@ -1,4 +1,4 @@
-/** Alerts about what a bus depends on: servers of quotas, identities and telemetry, receivers, its certificate, its log. */
+/** Alerts about dependencies: servers of quotas, identities and telemetry, receivers, the certificate, the log. */
 import assert from "node:assert/strict";
 import { testCertificate } from "../../shared/listeners/testing/certificate.ts";
 import { until } from "../../shared/testing/until.ts";

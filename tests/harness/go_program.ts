@@ -1,6 +1,6 @@
 /**
- * Programs in Go and Rust for tests that check us against other software: from the PATH, else built once into `.arqon/cache`.
- * Building takes a minute or two, so tests that need one are among the slow ones.
+ * Programs in Go and Rust for tests that check us against other software: from the PATH, else built once into
+ * `.arqon/cache`. Building takes a minute or two, so tests that need one are among the slow ones.
  */
 import { installed, run } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";

@@ -219,8 +219,8 @@ export function lostOf(row: Row, from: "first" | "start"): "" | "history-trimmed
 }
 
 /**
- * docs/protocol.md: with `cache_last` the last message follows the ACK "unless the SUB has a position and `recovered` is
- * true". docs/durable.md, "Erasing messages": that is the newest one that was not erased.
+ * docs/protocol.md: with `cache_last` the last message follows the ACK "unless the SUB has a position and `recovered`
+ * is true". docs/durable.md, "Erasing messages": that is the newest one that was not erased.
  */
 const cachedOf = (row: Row): number[] => row.log === "cached" ? keptHalf(row).slice(-1) : [];
 

@@ -1,7 +1,7 @@
 /**
- * `deno task model:planted [--only NAME,…]`: plants the faults of `planted/`, one at a time, into a copy of the checkout,
- * and runs the rows of the model there: each must be found. Says for each the first row that was wrong and the first wrong
- * fact, and what is not found; exits 1 then. `plants_test.ts` says whether the patches fit.
+ * `deno task model:planted [--only NAME,…]`: plants the faults of `planted/`, one at a time, into a copy of the
+ * checkout, and runs the rows of the model there: each must be found. Says for each the first row that was wrong and
+ * the first wrong fact, and what is not found; exits 1 then. `plants_test.ts` says whether the patches fit.
  */
 import { copyCheckout } from "../checkout_copy.ts";
 import { names } from "../harness/task_arguments.ts";

@@ -1,6 +1,6 @@
 /**
- * The rows of `together_test.ts` as a program for `planted.ts`, which names a plant: it ends with the first wrong row, and
- * those that are near the plant run first.
+ * The rows of `together_test.ts` as a program for `planted.ts`, which names a plant: it ends with the first wrong row,
+ * and those that are near the plant run first.
  */
 import { startLocalBus } from "../harness/local_bus.ts";
 import { Receiver } from "../hooks/receiver.ts";

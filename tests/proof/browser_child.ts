@@ -1,6 +1,6 @@
 /**
- * A page in Chromium that verifies each message of a room while 1,000 a second are published, for `browser_test.ts`: prints
- * how late they were, and what the page's thread took, with and without.
+ * A page in Chromium that verifies each message of a room while 1,000 a second are published, for `browser_test.ts`:
+ * prints how late they were, and what the page's thread took, with and without.
  */
 import { build, stop } from "esbuild";
 import { startChromium } from "../console/world.ts";

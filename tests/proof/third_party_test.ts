@@ -1,6 +1,6 @@
 /**
- * Served trees read by what others have written: Go's tlog and note, tessera's client and fsck, Cloudflare's tlog_tiles and
- * ct-merkle in Rust, and a verifier in Python.
+ * Served trees read by what others have written: Go's tlog and note, tessera's client and fsck, Cloudflare's tlog_tiles
+ * and ct-merkle in Rust, and a verifier in Python.
  */
 import assert from "node:assert/strict";
 import {

@@ -1,7 +1,7 @@
 /**
  * Decides messages on a bus by example policies, has `arq proof decide` make each journalled decision again, and prints
- * modules and decisions as `recorded_calls.ts` does, for `calls_by_wasmtime.py`: the same in another engine. The argument is
- * how many messages of each policy.
+ * modules and decisions as `recorded_calls.ts` does, for `calls_by_wasmtime.py`: the same in another engine. The
+ * argument is how many messages of each policy.
  */
 import assert from "node:assert/strict";
 import { decide } from "../../arq/commands/proof/decide.ts";

@@ -151,8 +151,8 @@ function signatureOf(shape: string): Signature | undefined {
 }
 
 /**
- * `shape` is operands, ">", results, each letter a type (i I f F, or ? for one that varies); "" when their numbers vary,
- * too.
+ * `shape` is operands, ">", results, each letter a type (i I f F, or ? for one that varies); "" when their numbers
+ * vary, too.
  */
 function add(op: number, name: string, immediate: ImmediateKind, shape = "", access = -1): void {
   const [{ length: taken } = "", { length: given } = ""] = shape.split(">");

@@ -97,8 +97,8 @@ function stampIn(name: string, path: string): string | undefined {
 /**
  * Names in a folder that must be removed so that the newest `keep` backups of `path` stay, of which `made` is the last.
  * They include unfinished files older than the oldest of these, left by killed backups. Names that do not belong to
- * `path` are not touched, nor are later ones than `made`: they are of a clock that was ahead, or this one is behind, and
- * would take the place of newer backups.
+ * `path` are not touched, nor are later ones than `made`: they are of a clock that was ahead, or this one is behind,
+ * and would take the place of newer backups.
  */
 export function outdated(
   names: readonly string[],

@@ -250,7 +250,7 @@ function secretsText(secrets: Readonly<Record<string, unknown>>): string {
   ).join("");
 }
 
-/** Stores the changed schemas and puts them in force. Resolves with the id of the apply. Rejects as `Admin.ask` does. */
+/** Stores the changed schemas and puts them in force. Resolves with the id of the apply. Rejects as `Admin.ask`. */
 async function applySchemas(applying: Applying): Promise<string> {
   const body = JSON.stringify({ schemas: await stageSchemas(applying) });
   const { apply } = await applying.admin.ask({ method: "PUT", path: "/v1/state", body });

@@ -1,4 +1,4 @@
-/** `arq proof decide`: makes journalled decisions again with the module that decided, and shows their places in the log. */
+/** `arq proof decide`: repeats journalled decisions with the module that decided, and shows their places in the log. */
 import { canonicalJson } from "../../../shared/canonical_json.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { JournalRecord, PolicyRecord } from "../../../shared/journal/record.ts";

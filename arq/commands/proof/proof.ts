@@ -1,6 +1,6 @@
 /**
- * `arq proof`: reads the transparency log of a room or of the audit log, and checks it on this machine. Of the server of
- * the files only the signature is trusted.
+ * `arq proof`: reads the transparency log of a room or of the audit log, and checks it on this machine. Of the server
+ * of the files only the signature is trusted.
  */
 import { decodeProof, encodeVerifier, jsonItems, jsonMembers } from "@arqon/proto";
 import { openReceipt } from "../../../shared/proof/signing.ts";

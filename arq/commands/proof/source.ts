@@ -24,7 +24,7 @@ export interface ProofSource {
   readonly files: TreeFiles;
   /** Whether it is a folder, which does not change. */
   readonly is_still?: boolean;
-  /** Of a room on a bus, with a token: its history, from above an offset on, as the bus's text; undefined: it has none. */
+  /** Of a room on a bus, with a token: its history from above an offset, as the bus's text; undefined: it has none. */
   readonly history?: (after: number) => Promise<string>;
 }
 

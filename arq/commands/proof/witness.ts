@@ -1,6 +1,6 @@
 /**
- * `arq proof witness`: cosigns checkpoints of the logs named on the command line (c2sp.org/tlog-witness). A file has the
- * cosigned checkpoints: it never signs a checkpoint that does not extend them.
+ * `arq proof witness`: cosigns checkpoints of the logs named on the command line (c2sp.org/tlog-witness). A file has
+ * the cosigned checkpoints: it never signs a checkpoint that does not extend them.
  */
 import { textOf } from "../../../shared/listeners/answer_body.ts";
 import { cosigner, encodeVerifier, type Signer } from "@arqon/proto";

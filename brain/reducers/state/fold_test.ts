@@ -1,6 +1,6 @@
 /**
- * The effects of one entry: order, repetitions, timers, bounds and the digest. `model_test.ts` has time, users, the next
- * timer, and callers that own the maps.
+ * The effects of one entry: order, repetitions, timers, bounds and the digest. `model_test.ts` has time, users, the
+ * next timer, and callers that own the maps.
  */
 import assert from "node:assert/strict";
 import { command, reducerOf, roomOf, timer, utf8 } from "../testing/rooms.ts";

@@ -302,8 +302,8 @@ class FuelLedger {
   }
 
   /**
-   * The rows of every tenant that has any now, each as of when it is asked for. `is_end`: the minute has ended, and counts
-   * restart.
+   * The rows of every tenant that has any now, each as of when it is asked for. `is_end`: the minute has ended, and
+   * counts restart.
    */
   *take(is_end: boolean): Generator<TenantRows> {
     // A tenant that comes back meanwhile is one of the next minute.

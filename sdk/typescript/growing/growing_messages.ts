@@ -100,7 +100,8 @@ export async function growingList(room: Room): Promise<readonly GrowingView[]> {
 
 /**
  * Receives the growing messages of a durable room; several may grow at once. The loop ends when the connection is
- * closed here; it throws the error that ended it, after a kick or a ban `disconnected` or `room-banned`. Finished messages are normal messages of the room: receive them with `subscribe`.
+ * closed here; it throws the error that ended it, after a kick or a ban `disconnected` or `room-banned`. Finished
+ * messages are normal messages of the room: receive them with `subscribe`.
  */
 export async function* growing(
   room: Room,

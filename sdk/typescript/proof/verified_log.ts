@@ -30,8 +30,8 @@ const BUS_TYPE = /^(ROOM|PRESENCE|SYSTEM)_/;
 /** The option `proof` of `connect`, and a part of the options of a verified log. */
 export interface ProofOptions {
   /**
-   * The keys that may have signed a log, as `arq proof key` prints them. For `connect`: one of each key of the tenant is
-   * enough, since it signs the logs of all rooms.
+   * The keys that may have signed a log, as `arq proof key` prints them. For `connect`: one of each key of the tenant
+   * is enough, since it signs the logs of all rooms.
    */
   readonly vkeys: readonly string[];
   /** The keys of witnesses, as `arq proof witness` prints them: each newest checkpoint must have their cosignatures. */

@@ -223,7 +223,7 @@ export class WatchedValues<
 > {
   /** Resolves when the values are read; rejects with the refusal. */
   readonly ready: Promise<void>;
-  /** Resolves after `close`; rejects with the error that ended it, after a kick or a ban `disconnected` or `room-banned`. */
+  /** Resolves after `close`; rejects with what ended it, after a kick or a ban `disconnected` or `room-banned`. */
   readonly ended: Promise<void>;
   readonly #room: Room;
   readonly #view: ValuesView;

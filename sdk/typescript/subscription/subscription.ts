@@ -43,8 +43,9 @@ export interface SubscribeOptions {
   readonly begin?: Beginning;
   /**
    * True, or an earlier `checkpoint` of the room's transparency log: each message is checked against the log's newest
-   * checkpoint before the loop gets it, which takes about a second. The loop throws a `ProofError` of `@arqon/sdk/proof`
-   * for a violation, and an Error if the room has no log, or no vkey of `proof` (`ConnectOptions`) has signed it.
+   * checkpoint before the loop gets it, which takes about a second. The loop throws a `ProofError` of
+   * `@arqon/sdk/proof` for a violation, and an Error if the room has no log, or no vkey of `proof` (`ConnectOptions`)
+   * has signed it.
    */
   readonly verify?: boolean | string;
   /** The most messages buffered for the loop; default 8,192. See `on_overflow`. */

@@ -101,7 +101,7 @@ const Hooks = z.array(Hook).max(1_000).superRefine(
 ).default([]);
 /** A hook of the configuration. */
 export type HookEntry = z.output<typeof Hook> & HookConstants;
-/** A hook that is called after an event, from the configuration or from a tenant: one has a file, the other a secret. */
+/** A hook that is called after an event, of the configuration or of a tenant: one has a file, the other a secret. */
 export type AfterHook =
   & Omit<HookEntry, "before" | "on_failure" | "before_timeout_ms" | "secret_file">
   & {

@@ -1,4 +1,4 @@
-/** `[pusher]` and `[centrifugo]`: the endpoints for clients and backends of these protocols. A part of `../schema.ts`. */
+/** `[pusher]` and `[centrifugo]`: endpoints for clients and backends of these protocols. A part of `../schema.ts`. */
 import { z } from "zod";
 import { isRoomPattern } from "@arqon/proto";
 import { always, id, refuseRepeated, roomPattern } from "../values/schema_values.ts";

@@ -1,4 +1,4 @@
-/** Constants that comments of a test's configuration set, as `#constant durable.verify_ms = 500`. The product reads no such comment. */
+/** Constants in comments of a test's configuration, as `#constant durable.verify_ms = 500`; the product reads none. */
 import { constants } from "../keys/constants.ts";
 
 /** Their full names and values; throws for a name that is no constant. */

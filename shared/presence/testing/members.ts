@@ -1,7 +1,7 @@
 /** Members for tests. */
 import type { MemberInput } from "../types.ts";
 
-/** A member of room `lobby` of tenant `acme`, whose user is named after the connection, unless `more` overrides that. */
+/** A member of room `lobby` of tenant `acme`, whose user is named after the connection, unless `more` has another. */
 export function memberOf(connection_id: string, more: Partial<MemberInput> = {}): MemberInput {
   return {
     tenant_id: "acme",

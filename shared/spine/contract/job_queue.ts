@@ -77,8 +77,8 @@ export class JobQueue {
   }
 
   /**
-   * Await it before an answer that is known at once: whoever awaits thousands of them would not end its turn. Undefined:
-   * the turn is not too long yet.
+   * Await it before an answer that is known at once: whoever awaits thousands of them would not end its turn.
+   * Undefined: the turn is not too long yet.
    */
   rest(): Promise<void> | undefined {
     const now_ms = this.#now();

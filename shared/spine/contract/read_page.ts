@@ -10,9 +10,9 @@ import type { DurableLog, LogMessage, LogPage, LogRead } from "./durable_log.ts"
 const LAGS = 5;
 
 /**
- * A page that has every message up to `to` (an offset) that was acknowledged before the call, as far as the page is long
- * enough: a lagging replica ends a page early, without `more`. Rejects with `log-unavailable` if it still lags after five
- * more reads.
+ * A page that has every message up to `to` (an offset) that was acknowledged before the call, as far as the page is
+ * long enough: a lagging replica ends a page early, without `more`. Rejects with `log-unavailable` if it still lags
+ * after five more reads.
  */
 export async function readPage(
   log: Pick<DurableLog, "read" | "head">,

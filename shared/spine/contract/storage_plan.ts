@@ -8,8 +8,8 @@ import type { StorageReport } from "./spine.ts";
 export const STORAGE_BUCKET = "ARQON_STORAGE";
 
 /**
- * The metadata of that bucket's stream while a restore is under way on NATS, and after one that was cut off: the streams
- * that were there before and stay, as JSON. No bus starts on it.
+ * The metadata of that bucket's stream while a restore is under way on NATS, and after one that was cut off: the
+ * streams that were there before and stay, as JSON. No bus starts on it.
  */
 export const RESTORE_KEY = "arqon-restore";
 /** Why no bus starts there. */

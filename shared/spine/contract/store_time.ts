@@ -20,7 +20,7 @@ interface StoreTimeOptions extends Pick<Env, "now" | "monotonic_ms"> {
 /** The age of an answer at which the next reading asks again: monotonic clocks drift. */
 const OLD_MS = 10_000;
 
-/** The time of one bucket's store, which is asked only while somebody reads it; the monotonic clock advances each answer. */
+/** The time of one bucket's store, asked only while somebody reads it; the monotonic clock advances each answer. */
 export class StoreTime {
   readonly #options: StoreTimeOptions;
   /** The store's time minus the monotonic one. */

@@ -180,7 +180,7 @@ export abstract class EngineFile<Rows = unknown> {
   #reading: Deno.FsFile | undefined;
   #frozen: FrozenFile | undefined;
 
-  /** Opens the file; creates it if missing. Throws `spine-unavailable`, also if `prepare` fails, and says what to do. */
+  /** Opens the file; creates it if missing. Throws `spine-unavailable`, also if `prepare` fails, with what to do. */
   constructor(
     name: DataFile,
     data_dir: string | undefined,

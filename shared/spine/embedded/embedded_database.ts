@@ -1,7 +1,7 @@
 /**
- * Common code of the embedded engine's databases: transactions, the proof that they are writable, scrubbing, and what to
- * say of a file that cannot be opened or written. `embedded_backup.ts` has the open file; their content is defined in
- * the other files of this folder.
+ * Common code of the embedded engine's databases: transactions, the proof that they are writable, scrubbing, and what
+ * to say of a file that cannot be opened or written. `embedded_backup.ts` has the open file; their content is defined
+ * in the other files of this folder.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { statfsSync, statSync } from "node:fs";

@@ -32,6 +32,7 @@ import { LOGS_BUCKET } from "./log/nats_log_stream.ts";
 import { Inbox } from "./log/nats_log_inbox.ts";
 import { NatsLogs } from "./log/nats_logs.ts";
 import { Refusals } from "./connection/nats_refusals.ts";
+import { GuardedStreams } from "./stores/nats_guarded.ts";
 import { NatsStores } from "./stores/nats_stores.ts";
 import { type FrameTaker, Wire, type WireSubscription } from "./connection/nats_wire.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
@@ -101,6 +102,7 @@ class NatsSpine implements Spine {
   readonly #link: Link;
   readonly #wire: Wire;
   readonly #flusher: Flusher;
+  readonly #guarded: GuardedStreams;
   readonly #stores: NatsStores;
   readonly #logs: NatsLogs;
   readonly #source: SubscriptionSource;
@@ -113,11 +115,13 @@ class NatsSpine implements Spine {
     this.#wire = wire;
     this.#flusher = new Flusher(link, wire, options.config.pending_bytes);
     const inbox = new Inbox(link, wire);
-    this.#stores = new NatsStores({ config: options.config, link, inbox });
+    const guarded = this.#guarded = new GuardedStreams(link);
+    this.#stores = new NatsStores({ config: options.config, link, inbox, guarded });
     this.#logs = new NatsLogs({
       link,
       wire,
       inbox,
+      guarded,
       bytes: this.#flusher,
       limits: options.log_limits ?? LOG_LIMITS,
       names: { bucket: () => this.keyValue(LOGS_BUCKET, { unwatched: true }), now, random },
@@ -266,6 +270,7 @@ class NatsSpine implements Spine {
 
   async #close(): Promise<void> {
     this.#refusals.end();
+    this.#guarded.close();
     const closing = this.#link.close(() => this.#logs.end());
     await this.#stores.close();
     await closing;

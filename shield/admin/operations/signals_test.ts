@@ -1,6 +1,7 @@
 /**
- * Kicks and bans of open connections, on a real engine with connections that keep their frames. Writes of backends' signals, with several Shields on one engine: once, in
- * order, and within limits. Tests with sockets, processes and NATS are in `tests/signals_test.ts`.
+ * Kicks and bans of open connections, on a real engine with connections that keep their frames. Writes of backends'
+ * signals, with several Shields on one engine: once, in order, and within limits. Tests with sockets, processes and
+ * NATS are in `tests/signals_test.ts`.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";

@@ -12,7 +12,8 @@ import type { Client } from "../../message/caller.ts";
  * The scope of a route of the admin API. The default is `bus`.
  * - `bus`: more than one tenant, or processes: for operators of the whole bus only.
  * - `shared`: things that belong to no tenant; for every admin.
- * - `own`: lists and lookups that span tenants, for every admin. The handler shows the admin of one tenant only that tenant, and `?tenant=` may name no other.
+ * - `own`: lists and lookups that span tenants, for every admin. The handler shows the admin of one tenant only that
+ *   tenant, and `?tenant=` may name no other.
  * - `tenant-in-…`: one tenant, named in that place; for its admins and for operators.
  */
 export type RouteScope =

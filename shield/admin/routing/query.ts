@@ -52,7 +52,7 @@ export function requireKnown({ searchParams }: URL, known: readonly string[]): v
   }
 }
 
-/** The query, validated by the schemas of its parameters; the router has checked their names. Throws as `checked` does. */
+/** The query, validated by its parameters' schemas; the router has checked their names. Throws as `checked` does. */
 export const readQuery = <S extends z.ZodRawShape>(url: URL, shape: S) =>
   checked(Object.fromEntries(url.searchParams), z.strictObject(shape));
 

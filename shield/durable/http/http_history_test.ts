@@ -35,7 +35,15 @@ function testHttp(
     const request = new Request(url, { headers, method });
     const client = { identity: ann, remote_ip: "127.0.0.1" };
     const body = () => request.bytes();
-    return answer({ request, client, url: new URL(request.url), names: { room }, body, gone });
+    return answer({
+      request,
+      client,
+      url: new URL(request.url),
+      names: { room },
+      body,
+      gone,
+      requireStill() {},
+    });
   };
   return { ...test, stats, request: get };
 }

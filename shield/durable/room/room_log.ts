@@ -162,8 +162,8 @@ export class RoomLog implements RecoverableRoom {
   }
 
   /**
-   * Starts once the server has the room's Spine subscription: asks the log for the room's head. `receivedOf` returns what
-   * subscribers had received by then without this log, offset 0: nothing; later messages come out.
+   * Starts once the server has the room's Spine subscription: asks the log for the room's head. `receivedOf` returns
+   * what subscribers had received by then without this log, offset 0: nothing; later messages come out.
    */
   start(receivedOf: () => LastReceived = () => ({ stream: "", offset: 0 })): void {
     if (this.#phase !== "new") return;

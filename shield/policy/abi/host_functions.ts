@@ -24,7 +24,7 @@ const REASON_BYTES = 512;
 const ASKING_UNITS_PER_BYTE = 8;
 /** Units for each byte of a header or claim that is passed to the guest: it becomes text and is copied. */
 const TEXT_UNITS_PER_BYTE = 4;
-/** Units for each byte of a header's value that a guest adds, besides the thunk's one: it becomes text and is checked. */
+/** Units for each byte of a header's value that a guest adds, besides the thunk's: it becomes text and is checked. */
 const ADDED_UNITS_PER_BYTE = 2;
 /** Units of a text that is not UTF-8: the decoder's error has to be made, and caught. */
 const INVALID_TEXT_UNITS = 40_000;

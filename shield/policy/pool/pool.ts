@@ -59,8 +59,8 @@ export interface PolicyPool extends Pick<Modules, "isStateful"> {
    */
   evaluate(request: EvaluateRequest): Promise<Verdict>;
   /**
-   * Like `evaluate`, but calls the receiver once, never before it has returned. Verdicts that are found or made together are
-   * reported in one turn.
+   * Like `evaluate`, but calls the receiver once, never before it has returned. Verdicts that are found or made
+   * together are reported in one turn.
    */
   ask(request: EvaluateRequest, receiver: VerdictReceiver): void;
   /**

@@ -1,7 +1,7 @@
 /**
  * A policy's declaration of its keyed state: the keys of values that are kept between calls, their lifetime and their
- * size. Reads the JSON of `arqon_state_keys`, and fills a key for one operation. Pure. `wasm/instance/state_keys.ts` calls the
- * guest, and `state_store.ts` has the values.
+ * size. Reads the JSON of `arqon_state_keys`, and fills a key for one operation. Pure. `wasm/instance/state_keys.ts`
+ * calls the guest, and `state_store.ts` has the values.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import * as z from "zod";

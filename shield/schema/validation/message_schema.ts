@@ -137,7 +137,8 @@ export class MessageSchema {
 
 /**
  * Compiles the message with this full name, and everything it reaches. Extensions in the registry are part of the
- * schema. As in Protobuf, a singular field may occur repeatedly, and the pieces of a message are merged: required fields may be in any of them.
+ * schema. As in Protobuf, a singular field may occur repeatedly, and the pieces of a message are merged: required
+ * fields may be in any of them.
  *
  * Throws `SchemaError` if there is no such message, or it or its rules cannot be used.
  */

@@ -111,7 +111,7 @@ export class RuleSteps {
     return !this.exhausted;
   }
 
-  /** Whether too much CPU is used. A machine that stalls uses none; and CPU is read no earlier than it can be too much. */
+  /** Whether too much CPU is used. A stalled machine uses none; and CPU is read no earlier than it can be too much. */
   #isLong(): boolean {
     const now_ms = this.#clock.now_ms();
     if (now_ms < this.#look_ms) return false;

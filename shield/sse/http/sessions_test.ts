@@ -1,4 +1,4 @@
-/** Polls that reach another Shield than the one with the stream. `tests/http_connection_test.ts` has whole connections. */
+/** Polls that reach another Shield than the stream's. `tests/http_connection_test.ts` has whole connections. */
 import assert from "node:assert/strict";
 import type { ClientCall } from "../../http/route.ts";
 import { sessionRoutes, type SessionsContext } from "./sessions.ts";

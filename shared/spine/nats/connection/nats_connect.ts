@@ -263,8 +263,8 @@ type Server = Parameters<NodeTransport["connect"]>[0];
 
 /**
  * What the wire reads from and writes to. nats.js itself creates two queues and four promises for each read, and a
- * promise for each write whose result it ignores. Without TLS, the bytes pass Node's streams by, too, which cost as much
- * again.
+ * promise for each write whose result it ignores. Without TLS, the bytes pass Node's streams by, too, which cost as
+ * much again.
  */
 class SocketCarrier implements Carrier, ByteSink {
   readonly #transport: NodeTransport;

@@ -19,24 +19,18 @@ import { HeldAppends, takesBatches } from "./nats_log_append.ts";
 import type { Append, AppendLane, AppendLog, Missed } from "./nats_log_append.ts";
 import { Samples, ServerClock } from "./nats_log_clock.ts";
 import {
-  alteredIn,
   changeStream,
   largerRetention,
   openStream,
+  relied,
   retentionOf,
 } from "./nats_log_stream.ts";
 import type { LogPlace, StreamTools, StreamWish } from "./nats_log_stream.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import { StreamLives, type StreamLivesTools, type Tail } from "./nats_log_lives.ts";
 import type { Reading } from "./nats_log_read.ts";
-import {
-  ALL,
-  configIn,
-  DONE_MS,
-  isLowered,
-  Purges,
-  type StreamLimits,
-} from "./nats_log_erasures.ts";
+import { ALL, isLowered, Purges, type StreamLimits } from "./nats_log_erasures.ts";
+import type { GuardedStreams } from "../stores/nats_guarded.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
@@ -48,6 +42,7 @@ export interface LogTools extends StreamTools, StreamLivesTools {
   readonly inbox: Inbox;
   readonly lane: AppendLane;
   readonly storage: NatsStorage;
+  readonly guarded: GuardedStreams;
   /** Whether this process receives purge requests. */
   seesPurges(): boolean;
   /** Called when the log has moved to another stream. */
@@ -56,8 +51,6 @@ export interface LogTools extends StreamTools, StreamLivesTools {
 
 /** Interval between attempts to bound an unbounded stream while clients publish, in ms. */
 const BOUND_AGAIN_MS = 5_000;
-/** The same for a stream whose settings somebody changes. */
-const SET_AGAIN_MS = 250;
 /** How old a shared answer for another tenant of the stream may be. */
 const RECENT_MS = 1_000;
 
@@ -84,9 +77,7 @@ export class StreamLog implements AppendLog {
   #bound_bytes = 0;
   /** The last bound that was logged. */
   #logged_bytes: number | undefined;
-  #set_again_ms = 0;
-  /** When somebody asked for other settings than the bus relies on; undefined: they are right. */
-  #altered_ms: number | undefined;
+  #bound_again_ms = 0;
   #recent: { readonly status: Promise<LogStatus>; readonly at_ms: number } | undefined;
   /** Set while the stream is being found; appends are queued meanwhile. */
   #opening: Promise<void> | undefined;
@@ -152,25 +143,14 @@ export class StreamLog implements AppendLog {
     });
   }
 
+  /** The settings that appends and reads rely on. */
+  relied({ duplicate_window }: Partial<StreamConfig>): object {
+    return relied(this.place, duplicate_window);
+  }
+
   /** Another client requests that change of the stream: lower limits and some settings remove messages of any room. */
-  updated(request: Uint8Array): void {
-    const config = configIn(request);
-    const is_altered = alteredIn(config, this.place).length > 0;
+  requested(config: Partial<StreamConfig>, is_altered: boolean): void {
     if (is_altered || isLowered(config, this.#limits)) this.purged(ALL);
-    if (is_altered) this.#altered();
-  }
-
-  /** The server may still have to carry out the change: publishers look again. */
-  #altered(): void {
-    this.#altered_ms = this.#tools.link.monotonic();
-    this.#setAgain(SET_AGAIN_MS);
-  }
-
-  #setAgain(interval_ms: number): void {
-    const now_ms = this.#tools.link.monotonic();
-    if (now_ms < this.#set_again_ms) return;
-    this.#set_again_ms = now_ms + interval_ms;
-    this.retain(this.#retention).catch(() => {}); // The next publish shows the result.
   }
 
   /** Finds the stream, creates it if missing, and releases the queued appends. One at a time. */
@@ -182,9 +162,11 @@ export class StreamLog implements AppendLog {
   assertTakes(): void {
     const { link } = this.#tools;
     link.assertConnected();
-    if (this.#altered_ms !== undefined) this.#setAgain(SET_AGAIN_MS);
     if (this.#bound_bytes > 0 || this.held) return;
-    this.#setAgain(BOUND_AGAIN_MS);
+    if (link.monotonic() >= this.#bound_again_ms) {
+      this.#bound_again_ms = link.monotonic() + BOUND_AGAIN_MS;
+      this.retain(this.#retention).catch(() => {}); // The next publish shows the result.
+    }
     const { bytes_key, max_bytes } = this.place;
     const why = `nothing bounds the stream ${this.#stream}, for NATS has no room to promise it ` +
       `${bytes_key} = ${max_bytes} of [durable]; ${STORAGE_REMEDY}`;
@@ -243,8 +225,6 @@ export class StreamLog implements AppendLog {
     await this.ask(async ({ stream, timeout_ms }) => {
       const info = await this.#info(stream, timeout_ms);
       const changed = await changeStream(this.#tools, info, this.#wish(), shrink, timeout_ms);
-      const since_ms = this.#tools.link.monotonic() - (this.#altered_ms ?? -Infinity);
-      if (changed !== info || since_ms > DONE_MS) this.#altered_ms = undefined;
       this.#settleBound(changed);
     });
   }
@@ -358,7 +338,10 @@ export class StreamLog implements AppendLog {
   #receive({ config, state, created, ts }: StreamInfo, asked_ms: number): void {
     this.#clock.note(ts, asked_ms);
     if (config.name !== this.#stream) {
-      this.#tools.storage.forget(this.#stream);
+      const { guarded, storage } = this.#tools;
+      storage.forget(this.#stream);
+      guarded.guard(this.#stream, undefined);
+      guarded.guard(config.name, this);
       this.#batches = undefined;
     }
     this.#stream = config.name;
@@ -371,7 +354,6 @@ export class StreamLog implements AppendLog {
     this.#purges.note(state.last_seq, asked_ms);
     this.#limits = config;
     this.#noteBound(config);
-    if (alteredIn(config, this.place).length > 0) this.#altered();
   }
 
   async #open(): Promise<void> {

@@ -159,7 +159,7 @@ export const PURGE_REQUESTS = "$JS.API.STREAM.PURGE";
 /** The same for a change of its configuration. */
 export const UPDATE_REQUESTS = "$JS.API.STREAM.UPDATE";
 /** After this time the server has completed a request, ms. */
-export const DONE_MS = 30_000;
+const DONE_MS = 30_000;
 /** The most filters that are remembered; above, everything counts as purged. */
 const FILTERS_MAX = 1_000;
 /** The filter for everything. */

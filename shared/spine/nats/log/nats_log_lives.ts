@@ -256,7 +256,8 @@ export class StreamLives {
       return await this.#goesOn(now, known, timeout_ms) ? now : undefined;
     }
     if (this.#mayCome()) throw new Error("nobody knows the log yet");
-    // A leader that was frozen, and does not know of the present one, would let the life begin before its last messages.
+    // A leader that was frozen, and does not know of the present one, would let the life begin before its last
+    // messages.
     this.#awaitLeader(info.config);
     return undefined;
   }

@@ -148,7 +148,8 @@ export async function changeStream(
   const { api } = tools;
   const config = changedConfig(info.config, wish, shrink);
   if (config === undefined) return info;
-  warnOfAltered(api.link, config.name, alteredIn(info.config, wish.place));
+  const is_relied = relied(wish.place, info.config.duplicate_window);
+  warnOfAltered(api.link, config.name, differing(info.config, is_relied));
   const keepsAsMuch = config.max_msgs_per_subject === info.config.max_msgs_per_subject &&
     config.max_age === info.config.max_age;
   if (keepsAsMuch) return await update(tools, info, config, wish.place, timeout_ms);
@@ -272,7 +273,7 @@ function isOurs(
 }
 
 /** What the bus relies on: every append is confirmed, kept as it came and once for each key, and read directly. */
-const relied = (place: LogPlace, duplicate_window = 0) => ({
+export const relied = (place: LogPlace, duplicate_window = 0) => ({
   retention: "limits",
   discard: "new",
   discard_new_per_subject: false,
@@ -282,10 +283,6 @@ const relied = (place: LogPlace, duplicate_window = 0) => ({
   duplicate_window: Math.max(duplicate_window, LOG_DEDUPLICATION_MS * 1e6),
   republish: { src: place.pattern, dest: place.republish_to },
 });
-
-/** The settings of a log's stream that the bus relies on, and that are different. */
-export const alteredIn = (config: Partial<StreamConfig>, place: LogPlace): string[] =>
-  differing(config, relied(place, config.duplicate_window));
 
 /** Limits in JetStream's terms; there -1 and 0 are "no limit". */
 function limits({ retention, replicas_default, place }: StreamWish) {

@@ -228,38 +228,6 @@ Deno.test("a log that an operator has changed is corrected when it is opened", a
   );
 });
 
-Deno.test("settings that appends rely on are set again while the log is in use", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using outside = await operator(server.url);
-  await using one = await logEngine([server.url]);
-  const log = await one.spine.log("acme", RETENTION);
-  const { stream } = log;
-  const changes = [
-    { no_ack: true },
-    { duplicate_window: 100_000_000 },
-    { retention: "interest" as RetentionPolicy },
-    { discard: "old" as DiscardPolicy },
-    { discard: "new" as DiscardPolicy, discard_new_per_subject: true },
-    { subject_transform: { src: ">", dest: "away.>" } },
-    { republish: { src: ">", dest: "wrong.>" } },
-  ];
-  for (const change of changes) {
-    const { config } = await outside.streams.info(stream);
-    await outside.streams.update(stream, change);
-    await until(`${JSON.stringify(change)} is undone`, async () => {
-      await log.append("probe", bytes("x")).catch(unavailable);
-      const found = (await outside.streams.info(stream)).config;
-      return JSON.stringify({ ...found, metadata: 0 }) ===
-        JSON.stringify({ ...config, metadata: 0 });
-    });
-  }
-  await log.append("a", bytes("x"), { key: "k" });
-  assert.ok((await log.append("a", bytes("x"), { key: "k" })).duplicate);
-  const warned = one.lines.filter((line) => line.includes("other settings than the bus relies on"));
-  assert.ok(warned.length >= changes.length, warned.join(""));
-  assert.match(warned[0] ?? "", /no_ack/);
-});
-
 Deno.test("what others delete counts as erased in every room, and an older stream erases nothing", async () => {
   await using server = await startNats({ jetstream: true });
   await using outside = await operator(server.url);

@@ -15,7 +15,6 @@ import {
   NOTED,
   noteForeign,
   PURGE_REQUESTS,
-  UPDATE_REQUESTS,
 } from "./nats_log_erasures.ts";
 import { EndedTails, SILENCE_MS, Silences, tellTail } from "./nats_log_lives.ts";
 import {
@@ -37,9 +36,11 @@ import {
   writeShared,
 } from "./nats_log_share.ts";
 import { TenantLog } from "./nats_log_tenant.ts";
+import type { GuardedStreams } from "../stores/nats_guarded.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 import { ArqonError } from "@arqon/proto";
+import type { Msg } from "@nats-io/transport-deno";
 import { changeDocument } from "../../contract/compare_and_set.ts";
 
 /**
@@ -59,6 +60,7 @@ interface LogsOptions {
   readonly link: Link;
   readonly wire: Wire;
   readonly inbox: Inbox;
+  readonly guarded: GuardedStreams;
   readonly bytes: ByteCount;
   readonly limits: LogLimits;
   readonly names: NameTools;
@@ -88,9 +90,12 @@ export class NatsLogs {
   readonly #deaf = new Set<string>();
 
   constructor(options: LogsOptions) {
-    const { link } = options;
+    const { link, guarded } = options;
     this.#link = link;
     this.#lane = new AppendLane(options);
+    // Also before the first log: a bucket may be opened earlier.
+    guarded.onDeaf = (requests, error) => this.#deafen(requests, error);
+    link.onAccepted = (subjects) => this.#accept(subjects);
     this.#tools = {
       ...options,
       api: new LogApi(link),
@@ -215,55 +220,43 @@ export class NatsLogs {
   #listen(): void {
     if (this.#listening) return;
     this.#listening = true;
-    const { connection, log } = this.#link;
+    const { log } = this.#link;
     for (const advisory of ADVISORIES) {
-      connection.subscribe(`${advisory}.*`, {
-        callback: (error, { subject }) => {
-          if (error) return log.error("NATS ended a subscription", { advisory, error });
-          const stream = subject.slice(advisory.length + 1);
-          for (const { log } of this.#streams.values()) {
-            if (log.stream_name !== stream) continue;
-            // An older copy may be restored under the same name.
-            if (advisory === DELETED) log.doubt();
-            this.#tell(log);
-          }
-        },
+      const ended = (error: Error) => log.error("NATS ended a subscription", { advisory, error });
+      this.#observe(advisory, ended, (of) => {
+        // An older copy may be restored under the same name.
+        if (advisory === DELETED) of.doubt();
+        this.#tell(of);
       });
     }
-    const onRequest = {
-      [PURGE_REQUESTS]: (of: StreamLog, request: Uint8Array) => of.purged(filterOf(request)),
-      [UPDATE_REQUESTS]: (of: StreamLog, request: Uint8Array) => of.updated(request),
-    };
-    for (const [requests, take] of Object.entries(onRequest)) {
-      connection.subscribe(`${requests}.*`, {
-        callback: (error, { subject, data }) => {
-          if (error) return this.#deafen(`${requests}.*`, error);
-          const stream = subject.slice(requests.length + 1);
-          for (const { log: of } of this.#streams.values()) {
-            if (of.stream_name === stream) take(of, data);
-          }
-        },
-      });
-    }
-    this.#watchDeletes();
-    this.#link.onReconnect(() => void this.#back());
-    this.#link.onAccepted = (subjects) => this.#accept(subjects);
-  }
-
-  /** Every process that observes another client's erasure records the hole. */
-  #watchDeletes(): void {
-    const { connection, log } = this.#link;
+    this.#tools.guarded.listen();
+    const deafen = (error: Error) => this.#deafen(`${PURGE_REQUESTS}.*`, error);
+    this.#observe(PURGE_REQUESTS, deafen, (of, { data }) => of.purged(filterOf(data)));
     const warn = (error: unknown) => {
       const remedy = `let its user subscribe to ${DELETE_REQUESTS}.*; remove no message with nats`;
       log.warn("does not hear of single messages that others remove", { remedy, error });
     };
-    connection.subscribe(`${DELETE_REQUESTS}.*`, {
-      callback: (error, { subject, data, headers }) => {
-        if (error) return warn(error);
-        const stream = subject.slice(DELETE_REQUESTS.length + 1);
-        const is_ours = [...this.#streams.values()].some(({ log }) => log.stream_name === stream);
-        if (!is_ours || headers?.has(NOTED)) return;
-        noteForeign(this.#tools.names, stream, data).catch(warn);
+    // Every process that observes another client's erasure records the hole.
+    this.#observe(DELETE_REQUESTS, warn, ({ stream_name }, { data, headers }) => {
+      if (headers?.has(NOTED)) return;
+      noteForeign(this.#tools.names, stream_name, data).catch(warn);
+    });
+    this.#link.onReconnect(() => void this.#back());
+  }
+
+  /** Takes the messages below that subject, whose last token is the stream of one of the logs. */
+  #observe(
+    below: string,
+    onError: (error: Error) => void,
+    take: (log: StreamLog, message: Msg) => void,
+  ): void {
+    this.#link.connection.subscribe(`${below}.*`, {
+      callback: (error, message) => {
+        if (error) return onError(error);
+        const stream = message.subject.slice(below.length + 1);
+        for (const { log } of this.#streams.values()) {
+          if (log.stream_name === stream) take(log, message);
+        }
       },
     });
   }
@@ -272,7 +265,10 @@ export class NatsLogs {
   #deafen(requests: string, error: Error): void {
     this.#deaf.add(requests);
     const remedy = `let its user subscribe to ${requests}`;
-    this.#link.log.warn("does not hear of purges, and recovers less", { remedy, error });
+    this.#link.log.warn(
+      "does not hear of purges and changed settings of its streams, and recovers less",
+      { remedy, error },
+    );
     for (const { log } of this.#streams.values()) log.purged(undefined);
   }
 

@@ -70,7 +70,7 @@ export async function setAgain(
   link: Pick<Link, "log">,
   streams: Pick<JetStreamManager["streams"], "update">,
   config: StreamConfig,
-  relied: Partial<StreamConfig>,
+  relied: object,
 ): Promise<void> {
   const altered = differing(config, relied);
   if (altered.length === 0) return;
@@ -110,7 +110,8 @@ export function isDeletion(found: MsgHdrs | undefined): boolean {
     (["DEL", "PURGE"].includes(found.get(OPERATION)) || found.has("Nats-Marker-Reason"));
 }
 
-const isSame = (a: Uint8Array, b: Uint8Array) =>
+/** Whether both have the same bytes. */
+export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((byte, at) => byte === b[at]);
 
 function isWrongSequence(error: unknown): boolean {
@@ -329,9 +330,9 @@ export class Bucket {
    * attempt: otherwise another writer has written the same value.
    */
   #isMine(last: Stored, { nonce, payload, deletion }: Write, unanswered: number): boolean {
-    if (last.nonce !== undefined) return isSame(last.nonce, nonce);
+    if (last.nonce !== undefined) return sameBytes(last.nonce, nonce);
     if (this.frame_bytes > 0 || unanswered === 0 || last.deleted !== deletion) return false;
-    return last.value !== undefined && isSame(last.value, payload);
+    return last.value !== undefined && sameBytes(last.value, payload);
   }
 
   async #publish(

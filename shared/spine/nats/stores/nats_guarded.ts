@@ -1,71 +1,93 @@
 /**
- * Watches the settings that a running process relies on: another client's change of one of its streams is observed as
- * a request, and set again once the server has carried it out. Logs do this by themselves (`nats_log.ts`).
+ * Watches the settings that a running process relies on, of buckets, object stores, ledgers and logs: another client's
+ * change of one of its streams is observed as a request, and set again once the server has carried it out.
  */
-import { jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { jetstreamManager } from "@nats-io/jetstream";
 import type { Link } from "../connection/nats_link.ts";
-import { differing } from "../log/nats_log_api.ts";
+import { differing, type StreamConfig } from "../log/nats_log_api.ts";
 import { configIn, UPDATE_REQUESTS } from "../log/nats_log_erasures.ts";
 import { setAgain } from "./nats_bucket.ts";
 
 /** When the stream is looked at after a request, ms each after the previous: a cluster takes its time. */
-const LOOKS_MS = [250, 1_000, 4_000];
+const LOOKS_MS = [250, 1_000, 4_000, 25_000];
+
+/** What is known of a guarded stream. */
+interface Guarded {
+  /** The settings that are relied on, where it has that configuration. */
+  relied(config: Partial<StreamConfig>): object;
+  /** Called with each configuration that another client requests; `is_altered`: those settings differ. */
+  requested?(config: Partial<StreamConfig>, is_altered: boolean): void;
+}
 
 /** The guarded streams of one connection. */
 export class GuardedStreams {
+  /** Called when this process may not observe requests of that pattern. */
+  onDeaf: (requests: string, error: Error) => void = () => {};
   readonly #link: Link;
-  readonly #relied = new Map<string, object>();
+  readonly #streams = new Map<string, Guarded>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  #is_listening = false;
 
   constructor(link: Link) {
     this.#link = link;
   }
 
-  /** From now on the stream has these settings, whoever changes them. */
-  guard(stream: string, relied: object): void {
-    if (this.#relied.size === 0) this.#listen();
-    this.#relied.set(stream, relied);
+  /** From now on the stream has these settings, whoever changes them; undefined: it is no longer used. */
+  guard(stream: string, guarded: Guarded | undefined): void {
+    this.listen();
+    if (guarded === undefined) this.#streams.delete(stream);
+    else this.#streams.set(stream, guarded);
   }
 
   close(): void {
     for (const timer of this.#timers.values()) clearTimeout(timer);
-    this.#relied.clear();
+    this.#streams.clear();
   }
 
-  #listen(): void {
-    const { connection, log } = this.#link;
+  /** Every request that the server receives from now on is observed. */
+  listen(): void {
+    if (this.#is_listening) return;
+    this.#is_listening = true;
     const requests = `${UPDATE_REQUESTS}.*`;
-    connection.subscribe(requests, {
+    this.#link.connection.subscribe(requests, {
       callback: (error, { subject, data }) => {
-        if (error) {
-          const remedy = `let its user subscribe to ${requests}`;
-          return log.warn("does not observe changes of its streams' settings", { remedy, error });
-        }
+        if (error) return this.onDeaf(requests, error);
         const stream = subject.slice(UPDATE_REQUESTS.length + 1);
-        const relied = this.#relied.get(stream);
+        const guarded = this.#streams.get(stream);
+        if (guarded === undefined) return;
+        const config = configIn(data);
         // Bounds are not guarded: two processes of different configurations would take turns.
-        if (relied === undefined || differing(configIn(data), relied).length === 0) return;
-        this.#look(stream, LOOKS_MS);
+        const is_altered = differing(config, guarded.relied(config)).length > 0;
+        guarded.requested?.(config, is_altered);
+        if (is_altered) this.#look(stream, LOOKS_MS);
       },
+    });
+    // Requests of the time without a connection were not observed.
+    this.#link.onReconnect(() => {
+      for (const stream of this.#streams.keys()) this.#look(stream, LOOKS_MS.slice(0, 1));
     });
   }
 
   #look(stream: string, [wait_ms, ...later]: readonly number[]): void {
     clearTimeout(this.#timers.get(stream));
     this.#timers.delete(stream);
-    // Closed meanwhile, it looks no more.
-    if (wait_ms === undefined || !this.#relied.has(stream)) return;
-    const look = () => void this.#setAgain(stream).then(() => this.#look(stream, later));
-    this.#timers.set(stream, setTimeout(look, wait_ms));
+    if (wait_ms === undefined) return;
+    const timer = setTimeout(async () => {
+      await this.#setAgain(stream);
+      // Closed meanwhile, it looks no more; another request has begun anew.
+      if (this.#streams.has(stream) && this.#timers.get(stream) === timer) {
+        this.#look(stream, later);
+      }
+    }, wait_ms);
+    this.#timers.set(stream, timer);
   }
 
   async #setAgain(stream: string): Promise<void> {
-    const relied = this.#relied.get(stream);
-    if (relied === undefined) return;
     try {
       const { streams } = await jetstreamManager(this.#link.connection, { checkAPI: false });
       const { config } = await streams.info(stream);
-      await setAgain(this.#link, streams, config, relied as Partial<StreamConfig>);
+      const relied = this.#streams.get(stream)?.relied(config) ?? {};
+      await setAgain(this.#link, streams, config, relied);
     } catch (error) {
       this.#link.log.warn("the settings of a stream could not be set again", { stream, error });
     }

@@ -28,6 +28,7 @@ import type { Inbox } from "../log/nats_log_inbox.ts";
 import type { NatsStorage } from "../log/nats_storage.ts";
 import { ledgerSubject } from "../../../subjects/subject.ts";
 import { assertSize } from "../../contract/check.ts";
+import { sameBytes } from "./nats_bucket.ts";
 import type {
   Ledger,
   LedgerEntry,
@@ -199,9 +200,6 @@ function noRoom(name: string, max_bytes: number, cause: unknown): ArqonError {
 const READ_BYTES = 4_194_304;
 /** Bytes of the headers of an append. */
 const HEADER_BYTES = 128;
-
-const sameBytes = (left: Uint8Array, right: Uint8Array): boolean =>
-  left.length === right.length && left.every((byte, at) => byte === right[at]);
 
 class NatsLedger extends KeptStream implements Ledger {
   async append(payload: Uint8Array, after: number): Promise<number> {

@@ -48,8 +48,9 @@ export class NatsKv implements KeyValue {
   }
 
   /** Its stream, and the settings of that which reads and writes depend on. */
-  get guarded(): readonly [stream: string, relied: Bucket["relied"]] {
-    return [this.#bucket.stream, this.#bucket.relied];
+  get guarded(): readonly [stream: string, guarded: { relied(): object }] {
+    const { stream, relied } = this.#bucket;
+    return [stream, { relied: () => relied }];
   }
 
   async get(key: KvKey): Promise<KvEntry | undefined> {

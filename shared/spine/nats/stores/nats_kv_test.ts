@@ -1,7 +1,7 @@
 /** The NATS key-value store when connections break at the worst moment. Real server, real proxy. */
 import assert from "node:assert/strict";
 import { DiscardPolicy, jetstream, jetstreamManager, RetentionPolicy } from "@nats-io/jetstream";
-import { nanos, type NatsConnection } from "@nats-io/transport-deno";
+import type { NatsConnection } from "@nats-io/transport-deno";
 import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
 import { bytes, Collected, refusedWith, text, within } from "../../testing/conformance.ts";
@@ -306,21 +306,6 @@ Deno.test("buckets are created as in the contract, and corrected if they differ"
     assert.equal(last?.header.get("KV-Operation"), "DEL");
     assert.equal(last?.header.get("Nats-TTL"), "24h");
   }
-  // While it runs, too: former values would survive an erasure, and bans end without a deletion.
-  await one.spine.ledger("ARQON_AUDIT", { max_age_seconds: 60, max_bytes: 1e6 });
-  await manager.streams.update("KV_BANS", { max_msgs_per_subject: 5, max_age: nanos(3_600_000) });
-  await manager.streams.update("ARQON_AUDIT", { discard: DiscardPolicy.New, no_ack: true });
-  await until("both are as in the contract again", async () => {
-    const { config: bans } = await manager.streams.info("KV_BANS");
-    const { config: audit } = await manager.streams.info("ARQON_AUDIT");
-    const { max_msgs_per_subject, max_age } = bans;
-    const { discard, no_ack = false } = audit;
-    return [max_msgs_per_subject, max_age, discard, no_ack].join() === "1,0,old,false";
-  });
-  const warnings = one.lines.filter((line) =>
-    line.includes("other settings than the bus relies on")
-  );
-  assert.match(warnings.join(""), /KV_BANS.*max_msgs_per_subject, max_age/);
 });
 
 Deno.test("a ledger whose settings an operator has changed is corrected when it is opened", async () => {

@@ -14,7 +14,7 @@ import type { NatsConfig } from "../connection/nats_connect.ts";
 import { type NatsKv, openNatsKv } from "./nats_kv.ts";
 import { NatsBlocks } from "./nats_blocks.ts";
 import { KEPT_RELIED, openNatsLedger } from "./nats_kept_stream.ts";
-import { GuardedStreams } from "./nats_guarded.ts";
+import type { GuardedStreams } from "./nats_guarded.ts";
 import { isStreamMissing, persist, START_MS } from "../connection/nats_link.ts";
 import type { Link, Persistent } from "../connection/nats_link.ts";
 import { logError } from "../log/nats_log_api.ts";
@@ -42,6 +42,7 @@ const CLAIMED = [ROOMS_BUCKET, BANS_BUCKET];
 interface NatsStoresOptions {
   readonly link: Link;
   readonly inbox: Inbox;
+  readonly guarded: GuardedStreams;
   readonly config: Pick<
     NatsConfig,
     "control_bytes" | "reducer_bytes" | "proof_bytes" | "storage_bytes"
@@ -53,14 +54,12 @@ export class NatsStores {
   readonly storage: NatsStorage;
   readonly #options: NatsStoresOptions;
   readonly #buckets = new Map<string, Promise<NatsKv>>();
-  readonly #guarded: GuardedStreams;
   #claimed: Promise<void> | undefined;
 
   constructor(options: NatsStoresOptions) {
     const { link, config } = options;
     const { control_bytes, reducer_bytes, proof_bytes, storage_bytes } = config;
     this.#options = options;
-    this.#guarded = new GuardedStreams(link);
     const anchor = () => this.#anchor();
     const own_bytes = { [REDUCER_OBJECTS]: reducer_bytes, [PROOF_BUCKET]: proof_bytes };
     this.storage = new NatsStorage({ link, control_bytes, own_bytes, storage_bytes, anchor });
@@ -70,7 +69,7 @@ export class NatsStores {
     bucket: string,
     { plain = false, leaves_stream = false, unwatched = false }: KeyValueOptions = {},
   ): Promise<KeyValue> {
-    const { link } = this.#options;
+    const { link, guarded } = this.#options;
     const view = `${bucket} ${plain} ${leaves_stream} ${unwatched}`;
     const { storage } = this;
     const opening = this.#buckets.get(view) ??
@@ -79,7 +78,7 @@ export class NatsStores {
     try {
       const opened = await opening;
       // Another process configures it.
-      if (!leaves_stream) this.#guarded.guard(...opened.guarded);
+      if (!leaves_stream) guarded.guard(...opened.guarded);
       return opened;
     } catch (error) {
       this.#buckets.delete(view);
@@ -90,7 +89,7 @@ export class NatsStores {
   /** As `Spine.objects`. */
   async objects(bucket: string): Promise<ObjectStore> {
     const opened = await openNatsObjects(this.#options.link, bucket, this.storage);
-    this.#guarded.guard(`OBJ_${bucket}`, OBJECTS_RELIED);
+    this.#options.guarded.guard(`OBJ_${bucket}`, { relied: () => OBJECTS_RELIED });
     return opened;
   }
 
@@ -98,13 +97,13 @@ export class NatsStores {
   async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
     const options = { ...this.#options, storage: this.storage };
     const opened = await openNatsLedger(options, name, retention);
-    this.#guarded.guard(name, KEPT_RELIED);
+    this.#options.guarded.guard(name, { relied: () => KEPT_RELIED });
     return opened;
   }
 
   /** As `Spine.blocks`. */
   blocks(name: BlockStoreName, retention: BlockRetention): BlockStore {
-    this.#guarded.guard(BLOCK_STREAMS[name], KEPT_RELIED);
+    this.#options.guarded.guard(BLOCK_STREAMS[name], { relied: () => KEPT_RELIED });
     return new NatsBlocks({ ...this.#options, storage: this.storage }, name, retention);
   }
 
@@ -137,7 +136,6 @@ export class NatsStores {
 
   /** Ends every watch. */
   async close(): Promise<void> {
-    this.#guarded.close();
     for (const outcome of await Promise.allSettled(this.#buckets.values())) {
       if (outcome.status === "fulfilled") outcome.value.close();
     }

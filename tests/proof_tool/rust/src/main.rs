@@ -1,6 +1,7 @@
-//! `arqon_proof_reader URL VKEY`: checks proofs over a served tree by Cloudflare's `tlog_tiles` and `signed_note`, and by
-//! `ct-merkle`, for tests. Each line of stdin is a claim, of which only the hashes are looked at: roots and leaves are
-//! those of the served tree. It says how many both libraries find right, and how many both find wrong. Not ours to ship.
+//! `arqon_proof_reader URL VKEY`: checks proofs over a served tree by Cloudflare's `tlog_tiles` and `signed_note`, and
+//! by `ct-merkle`, for tests. Each line of stdin is a claim, of which only the hashes are looked at: roots and leaves
+//! are those of the served tree. It says how many both libraries find right, and how many both find wrong. Not ours to
+//! ship.
 //!
 //!     inclusion SIZE INDEX HASH…
 //!     consistency SIZE OLD HASH…
