@@ -99,8 +99,8 @@ Deno.test("a backend publishes through Centrifugo's server API", async () => {
   assert.equal(old.body[1].result.responses[1].error.code, 107);
   const commands = [
     { publish: { channel, data: "three" } },
-    // Centrifugo publishes it: only absent data is a bad request.
-    { publish: { channel, data: null } },
+    // Centrifugo publishes it: only absent data is a bad request. Other parameters that are null are absent.
+    { publish: { channel, data: null, tags: null, b64data: null, idempotency_key: null } },
     { publish: { channel } },
     { publish: { channel: "" } },
     { publish: { channel: 7, data: 1 } },
@@ -253,7 +253,7 @@ Deno.test("Centrifugo's server API refuses unsupported requests and unknown keys
   }
   const one = { user: "ann", channel: "plain" };
   assert.equal((await ask("/subscribe", one)).body.error.code, 103);
-  assert.equal((await ask("/history", { channel: "plain" })).body.error.code, 108);
+  assert.equal((await ask("/history", { channel: "plain", since: null })).body.error.code, 108);
   const session = { user: "ann", session: "s" };
   assert.equal((await ask("/disconnect", session)).body.error.code, 108);
   const { client } = await listen(bus, "c:lobby");

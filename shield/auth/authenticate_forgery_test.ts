@@ -155,6 +155,7 @@ const FORGED: readonly (readonly [name: string, token: string, reason?: Reason])
   ["wrong iss", await mint(rsa, { iss: "https://evil.example.com" }), "token-issuer"],
   ["iss with a slash more", await mint(rsa, { iss: `${ISSUER}/` }), "token-issuer"],
   ["sub of a Pusher app's backend", await mint(rsa, { sub: "pusher:app:1" })],
+  ["sub of a Centrifugo backend", await mint(rsa, { sub: "centrifugo:api" })],
   ["iss of every object", await mint(rsa, { iss: "__proto__" }), "token-issuer"],
   ["no aud", await mint(rsa, { aud: undefined })],
   ["aud a number", await mint(rsa, { aud: 1 })],

@@ -6,7 +6,7 @@
 import { ArqonError, isId, isRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { ed25519KeyProblem } from "./ed25519_key.ts";
-import { ACTIONS, NEVER_MS, PUSHER_USER } from "./identity.ts";
+import { ACTIONS, NEVER_MS } from "./identity.ts";
 import type { Action, Grant, Identity, Role } from "./identity.ts";
 import { isForSignatures } from "./keys.ts";
 
@@ -46,8 +46,8 @@ function subject(claims: Claims): string {
     return refuse(`sub has ${size_bytes} bytes; expected 1 to ${SUBJECT_BYTES_MAX}`);
   }
   if (UNPRINTABLE.test(value)) return refuse("sub has characters that cannot be printed");
-  // Other clients believe what is said in such a name.
-  if (value.startsWith(PUSHER_USER)) return refuse(`sub begins with ${PUSHER_USER}`);
+  // Names without a token: clients believe what is said in one, and its message ids are taken for the backend's.
+  if (/^(?:pusher|centrifugo):/.test(value)) return refuse("sub is pusher:… or centrifugo:…");
   return value;
 }
 

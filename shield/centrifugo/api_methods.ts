@@ -96,9 +96,9 @@ function passing<Z extends z.ZodObject>(schema: Z, run: Run<Z, Passed>): Method 
   };
 }
 
-/** Parses the parameters of a schema. Others, such as data, stay unparsed. */
+/** Parses the parameters of a schema; libraries of typed languages write null for an absent one. Data stays unparsed. */
 function namedOf({ shape }: z.ZodObject, params: GivenMembers): object {
-  const known = [...params].filter(([name]) => Object.hasOwn(shape, name));
+  const known = [...params].filter(([name, text]) => Object.hasOwn(shape, name) && text !== "null");
   return Object.fromEntries(known.map(([name, text]) => {
     const value: unknown = JSON.parse(text);
     const many = typeof value === "object" && value !== null ? Object.keys(value).length : 0;

@@ -12,7 +12,7 @@ import { tagsOf } from "./tags.ts";
 /** The user id of backends with an API key. Their publications have no client info. */
 export const API_USER = "centrifugo:api";
 /** Types of events that the bus itself sends. */
-const OF_THE_BUS = /^(?:PRESENCE|ROOM)_/;
+const OF_THE_BUS = /^(?:PRESENCE_UPDATE|PRESENCE_LEAVE|ROOM_UPDATE)$/;
 
 /** A signal of a room, or of the Shield if the room id is empty. */
 export interface Signal {

@@ -43,14 +43,15 @@ const socket_id = z.string().regex(/^\d+\.\d+$/, { error: 'expected a socket id,
 const name = z.string().min(1).max(200).refine((text) => !OWN_EVENT.test(text), {
   error: 'expected an event that does not begin with "pusher:" or "pusher_internal:"',
 });
+/** Libraries of typed languages write null for what is absent. */
 const Event = z.object({
   name,
   data: z.string({ error: "expected text; JSON is sent as its text" }),
-  channel: z.string().optional(),
-  channels: z.array(z.string()).max(CHANNELS_MAX).optional(),
+  channel: z.string().nullish(),
+  channels: z.array(z.string()).max(CHANNELS_MAX).nullish(),
   socket_id: socket_id.nullish(),
-  info: z.string().optional(),
-}).refine(({ channel, channels }) => (channel === undefined) !== (channels === undefined), {
+  info: z.string().nullish(),
+}).refine(({ channel, channels }) => typeof channel === "string" !== Array.isArray(channels), {
   error: "expected either channel or channels",
 });
 type Event = z.output<typeof Event>;
@@ -111,7 +112,7 @@ export async function answerBackend(
   return answer({ users: roll.ids().map((id) => ({ id })) });
 }
 
-const channelsOf = ({ channel = "", channels = [channel] }: Event) => channels;
+const channelsOf = ({ channel, channels }: Event) => channels ?? [channel ?? ""];
 
 /**
  * Publishes an event, and answers with the attributes in its `info`. They are read first: a backend repeats a request

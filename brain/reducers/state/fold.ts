@@ -22,6 +22,9 @@ import { utf8Size } from "@arqon/proto";
 // A command reads the state before it and its own writes, within the bounds of the room. Nothing takes effect before
 // it is committed.
 
+/** The bus's own events to subscribers. Those of a room have no sender either, so clients would believe them. */
+const OF_THE_BUS = /^(?:PRESENCE_UPDATE|PRESENCE_LEAVE|ROOM_UPDATE)$/;
+
 /** A command exceeded a bound of the room; the message names the bound. */
 export class BoundsError extends Error {
   override readonly name = "BoundsError";
@@ -124,6 +127,7 @@ export class Draft {
     this.#event_bytes += utf8Size(type) + utf8Size(to) + data.length;
     within("bytes of a command's events", this.#event_bytes, event_bytes);
     if (type === "") throw new BoundsError("type of an event: empty");
+    if (OF_THE_BUS.test(type)) throw new BoundsError(`type of an event: ${type} is the bus's own`);
     // No envelope may have more: receivers would refuse it.
     within("bytes of an event's type", utf8Size(type), TYPE_BYTES_MAX);
     if (!TO.test(to)) {

@@ -101,6 +101,11 @@ Deno.test("every bound refuses the command that would cross it, and the room sta
     [{ events: 0 }, (d) => d.emit({ type: "t", data: utf8(""), to: "" }), /events of a command: 1/],
     [{ event_bytes: 3 }, (d) => d.emit({ type: "t", data: utf8("xyz"), to: "" }), /events: 4/],
     [{}, (d) => d.emit({ type: "", data: utf8(""), to: "" }), /type of an event: empty/],
+    ...["PRESENCE_UPDATE", "PRESENCE_LEAVE", "ROOM_UPDATE"].map((type): typeof cases[number] => [
+      {},
+      (d) => d.emit({ type, data: utf8("{}"), to: "" }),
+      /is the bus's own/,
+    ]),
     [
       {},
       (d) => d.emit({ type: "é".repeat(129), data: utf8(""), to: "" }),
