@@ -21,11 +21,11 @@ import { createMetering } from "./modules/metering.ts";
 import { createOverseer, type OverseerOptions } from "./overseer.ts";
 import type { ModuleLoader } from "./modules/module_set.ts";
 import { ModuleSweep } from "./modules/module_sweep.ts";
-import { createPolicyPool, type PolicyPool } from "./pool/pool.ts";
-import { registerLogMemory, registerReady } from "./chain/registry_metrics.ts";
+import { PolicyPool } from "./pool/pool.ts";
+import { registerReady } from "./chain/registry_metrics.ts";
 import { openQuarantine, type Quarantine, QUARANTINED } from "./modules/quarantine.ts";
 import { createPolicyRegistry, type PolicyRegistry } from "./chain/registry.ts";
-import { cpuSeconds } from "../../shared/metrics/metrics.ts";
+import { cpuSeconds, scraped } from "../../shared/metrics/metrics.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { parseStateKeys } from "./state/declaration.ts";
 import { openVerdicts, type Verdicts } from "./modules/verdict_store.ts";
@@ -106,7 +106,12 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   later.reload = (sha256) => policies.reload(sha256);
   const followers = new LogFollowers(now);
   const memory = new LogMemory({ lines_max: config.policy.log_lines, now });
-  registerLogMemory(registry, memory);
+  scraped(registry, {
+    "shield_policy_log_lines": [
+      "Remembered lines of policies, of all tenants.",
+      () => memory.size,
+    ],
+  });
   const write = programLog(log, now, "policies");
   const table = new PolicyTable();
   const overseer = createOverseer({
@@ -116,9 +121,9 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     // The parameters are named, since rest parameters would make an array for every message.
     chainFor: (tenant_id, hook, room_id, key) => policies.chainFor(tenant_id, hook, room_id, key),
     versionOf: (tenant_id) => policies.versionOf(tenant_id),
-    evaluate: pool.evaluate,
-    ask: pool.ask,
-    evaluateInline: pool.evaluateInline,
+    evaluate: (request) => pool.evaluate(request),
+    ask: (request, receiver) => pool.ask(request, receiver),
+    evaluateInline: (request) => pool.evaluateInline(request),
     candidates: start.candidates,
     limits: replaceLimits(config),
     now,
@@ -133,7 +138,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   });
   await policies.ready;
   const check = checkerOf(loading);
-  const { isStateful } = pool;
+  const isStateful = (sha256: string) => pool.isStateful(sha256);
   return {
     overseer,
     table,
@@ -147,7 +152,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
       policies.close();
       followers.close();
       closePreparing();
-      await pool.close();
+      pool.close();
     },
   };
 }
@@ -179,23 +184,14 @@ function replaceLimits({ limits, policy }: Config): OverseerOptions["limits"] {
   };
 }
 
-function startPool(
-  { config, cores, registry, log, monotonic_ms: now, onFatal }: OverseerStart,
-  quarantine: Quarantine,
-): Promise<PolicyPool> {
-  const { policy, platform: { overseer } } = config;
+/** Starts the pool; resolves when its workers are ready. */
+async function startPool(start: OverseerStart, quarantine: Quarantine): Promise<PolicyPool> {
+  const { policy, platform: { overseer } } = start.config;
   const cpu_ms = () => 1_000 * cpuSeconds();
-  return createPolicyPool({
-    policy,
-    overseer,
-    cores,
-    registry,
-    log,
-    now,
-    cpu_ms,
-    onFatal,
-    quarantine,
-  });
+  const now = start.monotonic_ms;
+  const pool = new PolicyPool({ ...start, policy, overseer, now, cpu_ms, quarantine });
+  await pool.ready();
+  return pool;
 }
 
 /**
@@ -211,7 +207,7 @@ function startPreparing(
   const compiler = createCompiler({ verdicts });
   const kept_ms = config.policy.compiled_seconds * 1_000;
   const kept = new Kept<ReadyPolicy>({ max: READY_MAX, kept_ms });
-  const { compiled } = registerReady(registry, kept);
+  const compiled = registerReady(registry, kept);
 
   async function make(sha256: string, upload: Uint8Array): Promise<ReadyPolicy> {
     const { bytes, ...metered } = await metering.meter(upload);
