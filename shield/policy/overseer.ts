@@ -74,7 +74,6 @@ export interface OverseerOptions extends Pick<Env, "now"> {
   readonly candidates?: CandidateVerdicts;
 }
 
-/** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Policies {
   const { chainFor } = options;
   const bare = (

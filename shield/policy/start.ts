@@ -11,13 +11,13 @@ import { type CandidateVerdicts, NO_POLICIES, type Policies } from "../message/g
 import type { PathTraces } from "../capability.ts";
 import { PolicyTable } from "./policy_table.ts";
 import type { CheckedModule, PolicyAdminContext } from "./admin_api.ts";
-import { type CompiledPolicy, createCompiler, engineOf } from "./modules/compile.ts";
+import { type CompiledPolicy, Compiler, engineOf } from "./modules/compile.ts";
 import { Kept } from "./modules/kept.ts";
 import { LogFollowers } from "./logs/log_followers.ts";
 import { LogMemory } from "./logs/log_memory.ts";
 import { programLog } from "../../shared/logs/tenant_lines.ts";
 import type { MeteredPolicy } from "./abi/abi_check.ts";
-import { createMetering } from "./modules/metering.ts";
+import { Metering } from "./modules/metering.ts";
 import { createOverseer, type OverseerOptions } from "./overseer.ts";
 import type { ModuleLoader } from "./modules/module_set.ts";
 import { ModuleSweep } from "./modules/module_sweep.ts";
@@ -28,7 +28,7 @@ import { createPolicyRegistry, type PolicyRegistry } from "./chain/registry.ts";
 import { cpuSeconds, scraped } from "../../shared/metrics/metrics.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { parseStateKeys } from "./state/declaration.ts";
-import { openVerdicts, type Verdicts } from "./modules/verdict_store.ts";
+import { openVerdicts, type VerdictStore } from "./modules/verdict_store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 
 /** The most modules that are kept ready besides those in force. */
@@ -200,11 +200,11 @@ async function startPool(start: OverseerStart, quarantine: Quarantine): Promise<
  */
 function startPreparing(
   { config, registry, monotonic_ms }: OverseerStart,
-  verdicts: Verdicts | undefined,
+  verdicts: VerdictStore | undefined,
 ) {
   const { memory_limit_pages } = config.platform.overseer;
-  const metering = createMetering({ memory_limit_pages });
-  const compiler = createCompiler({ verdicts });
+  const metering = new Metering({ memory_limit_pages });
+  const compiler = new Compiler({ verdicts });
   const kept_ms = config.policy.compiled_seconds * 1_000;
   const kept = new Kept<ReadyPolicy>({ max: READY_MAX, kept_ms });
   const compiled = registerReady(registry, kept);
@@ -265,7 +265,7 @@ async function startQuarantine(
 interface LoaderParts {
   readonly pool: PolicyPool;
   readonly prepare: Prepare;
-  readonly verdicts: Verdicts | undefined;
+  readonly verdicts: VerdictStore | undefined;
   readonly quarantine: Quarantine;
 }
 

@@ -43,7 +43,6 @@ const CLAIM_MS = 5_000;
 const EMPTY = new Uint8Array();
 const utf8 = new TextEncoder();
 
-/** The counts of all trees. */
 export interface ProofCounts {
   entries: number;
   checkpoints: number;
@@ -109,7 +108,6 @@ export interface Writing {
 
 const NEW_HEAD: Head = { owner: "", size: 0, stream: "", offset: 0, checkpoint: "" };
 
-/** The tree of one record. */
 export class RecordTree {
   readonly #options: RecordTreeOptions;
   /** The newest proven tree on this Shield, and its checkpoint. */

@@ -366,7 +366,6 @@ export function violationText({ violations, total }: Validation): string {
   return `${where}${rule}${why}${total > 1 ? ` (1 of ${total})` : ""}`;
 }
 
-/** The first violation. */
 export function firstOf({ violations }: Validation): Violation {
   return violations[0] ?? { path: "", rule: "other", message: "" };
 }
@@ -449,7 +448,6 @@ export class Mappings {
     return undefined;
   }
 
-  /** Whether the tenant's mappings are these. */
   has(tenant_id: string, mappings: readonly SchemaMapping[]): boolean {
     const own = this.#tenants.get(tenant_id);
     if (own !== undefined && "problem" in own) return false;

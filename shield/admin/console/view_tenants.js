@@ -19,7 +19,6 @@ const COLUMNS = [
   numeric("rejects", "Rejects"),
 ];
 
-/** Shows the list of tenants. */
 export const showTenants = listView({
   title: "Tenants",
   about: "The tenants of the bus, and their use since the Shields started.",
@@ -88,7 +87,6 @@ function settingsCard(ctx, tenant_id, { title, path, part, rows, ...table }) {
   return fullCard(title, [], own);
 }
 
-/** Shows one tenant. */
 export function showTenant(ctx, place, { tenant_id }) {
   const query = `tenant=${segment(tenant_id)}`;
   place.append(

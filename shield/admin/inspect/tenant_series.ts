@@ -34,7 +34,6 @@ const MARGIN = 1.5;
 /** The values of one series. */
 type TenantSample = Readonly<TenantTotals>;
 
-/** A tenant with a series of its own. */
 interface Listed {
   readonly tenant_id: string;
   readonly totals: TenantTotals;

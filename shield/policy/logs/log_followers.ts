@@ -30,7 +30,6 @@ interface Follower {
   ended: boolean;
 }
 
-/** The followers of a process. */
 export class LogFollowers {
   readonly #now: () => number;
   readonly #followers = new Set<Follower>();

@@ -63,7 +63,6 @@ export class PolicyMetrics {
   #late = 0;
   #replaced = 0;
 
-  /** Registers the metrics. */
   constructor(registry: Registry, gauges: PolicyGauges) {
     registerPlainHistogram(
       registry,
@@ -202,7 +201,6 @@ export class PolicyMetrics {
   }
 }
 
-/** The durations of policies that have run. */
 function* durations(known: ReadonlyMap<string, Series>): Generator<[PlainLabels, PlainHistogram]> {
   for (const [module, { duration }] of known) {
     if (duration.count > 0) yield [{ module }, duration];

@@ -324,7 +324,6 @@ export class UnderWay<T extends Held> {
     return has_place && this.#bytes + payload.length <= WINDOW_BYTES;
   }
 
-  /** The number of running jobs of one tenant. */
   count(tenant_id: string): number {
     return this.#accounts.get(tenant_id)?.jobs ?? 0;
   }

@@ -46,7 +46,6 @@ export class Lanes {
   /** The lanes of tenants are in the order of use. */
   readonly #lanes = new Map<LaneKey, Lane>();
   readonly #pace = createPace();
-  /** The tenants in the lane of slow ones. */
   readonly #slow = new Set<string>();
   /** The lanes where a tenant's older jobs may still run. */
   readonly #moving = new Map<string, readonly Lane[]>();

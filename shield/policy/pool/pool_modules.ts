@@ -21,7 +21,6 @@ interface ModulesOptions {
   readonly onUnload: (number: number) => void;
 }
 
-/** A loaded module. */
 export interface LoadedModule {
   /** The number of the module in workers. */
   readonly number: number;
@@ -90,7 +89,6 @@ export class Modules {
     return this.#names.has(number);
   }
 
-  /** The sha256 of a loaded module. */
   sha256(number: number): string | undefined {
     return this.#names.get(number);
   }

@@ -46,7 +46,6 @@ export interface PolicyWorkerOptions {
 /** The bytes of one piece in which replies are copied out of the ring. */
 const TAKEN_BYTES = 65_536;
 
-/** A running worker. */
 export class PolicyWorker {
   readonly #options: PolicyWorkerOptions;
   readonly #requests: Ring;
@@ -65,7 +64,6 @@ export class PolicyWorker {
    */
   readonly send: (parts: readonly Uint8Array[]) => boolean;
 
-  /** Starts a worker. */
   constructor(options: PolicyWorkerOptions) {
     this.#options = options;
     this.#requests = openRing(ringMemory(options.ring_bytes));

@@ -5,7 +5,6 @@
 
 import type { Renewal } from "../../../wasm/metering/renewal.ts";
 
-/** A module for workers. */
 export interface RunnableModule {
   readonly compiled: WebAssembly.Module;
   readonly instance_units: number;
@@ -27,7 +26,6 @@ export type WorkerMail =
     readonly fuel_limit: number;
     /** The fuel limit of the policies of one operation together. */
     readonly chain_fuel_limit: number;
-    /** The most instances of this worker. */
     readonly instances: number;
     /** The time of the process's monotonic clock when the mail was sent. */
     readonly now_ms: number;

@@ -342,7 +342,6 @@ export interface Wanted {
   readonly message: string;
 }
 
-/** The cache of schemas. */
 export class SchemaCache {
   readonly #options: SchemaCacheOptions;
   readonly #schemas = new Map<string, CachedSchema>();
@@ -406,7 +405,6 @@ export class SchemaCache {
     }
   }
 
-  /** Reads a schema now, if it is cached. */
   refresh(schema_id: string): void {
     if (this.#closed || !this.#schemas.has(schema_id)) return;
     if (this.#loading.has(schema_id)) this.#loading.set(schema_id, true);

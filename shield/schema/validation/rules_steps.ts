@@ -43,7 +43,6 @@ export interface RuleClock {
   readonly cpu_ms: () => number;
 }
 
-/** The clock of this thread. */
 export const THREAD_CLOCK: RuleClock = {
   now_ms: () => performance.now(),
   cpu_ms() {
