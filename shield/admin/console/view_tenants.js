@@ -6,7 +6,7 @@ import { bytes, count, percent } from "./format.js";
 import { listView, MOST } from "./list_view.js";
 import { fullCard, loaded, offText, pageHead } from "./page.js";
 import { address } from "./router.js";
-import { createTable } from "./table.js";
+import { Table } from "./table.js";
 
 const COLUMNS = [
   linked("tenant", "Tenant", "tenant_id", (id) => address("tenants", id)),
@@ -81,7 +81,7 @@ function settingsCard(ctx, tenant_id, { title, path, part, rows, ...table }) {
   const there = `/v1/tenants/${segment(tenant_id)}/${path}`;
   const own = loaded(ctx, async () => {
     const answer = await ctx.api.get(there, {}, ctx.signal);
-    return createTable({ caption: title, ...table, rows: rows(answer) });
+    return new Table({ caption: title, ...table, rows: rows(answer) });
   });
   own.load();
   return fullCard(title, [], own);
