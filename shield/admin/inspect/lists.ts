@@ -251,6 +251,7 @@ export const ConnectionFilter = {
   room: Id.optional().describe("only clients that are subscribed to this room"),
   sort: sortBy("unsent", "age", "messages"),
 };
+/** The query of connections. */
 export const CONNECTION_QUERY = { ...ConnectionFilter, node: OneNode, limit: Limit };
 
 /** A Shield's connections. */
@@ -302,7 +303,9 @@ export const CountsQuestion = z.strictObject({ tenant: Id, rooms: z.array(Id).ma
 /** The subscribers of each room on one Shield. */
 const CountsAnswer = z.array(Count).max(1_000);
 
+/** How lists of tenants are sorted. */
 export const TenantSort = sortBy("messages", "connections", "rejects");
+/** The query of tenants. */
 export const TENANT_QUERY = { sort: TenantSort, node: OneNode, limit: Limit };
 
 /** `[tenant_id, connections, users, rooms, ingress_messages, ingress_bytes, egress_messages, rejects]`. */

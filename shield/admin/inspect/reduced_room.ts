@@ -189,6 +189,7 @@ const WholeText = z.string().regex(/^[0-9]{1,15}$/, { error: "expected a whole n
   .transform(Number);
 const BOTH = "expected either offset or time_ms";
 
+/** The body of a fork. */
 export const ForkBody = z.strictObject({
   /** The new room, which begins with the past of this one. */
   to: Id,
@@ -214,6 +215,7 @@ async function ask(
   return { tenant_id, room_id, ...await askOwner(context, own) };
 }
 
+/** The query of a room's past. */
 export const PAST_QUERY = {
   offset: WholeText.optional().meta(
     about("the values after this entry; 0: before the first", integer(0)),

@@ -37,6 +37,7 @@ const ADMIN_HEADER = "x-arqon-admin";
 const UserId = z.string().refine(isUserId, { error: "expected a user id of 1 to 128 bytes" });
 const Reason = z.string().max(BAN_REASON_UNITS_MAX).optional();
 
+/** The body of a kick. */
 export const KickBody = z.strictObject({
   user_id: UserId.optional(),
   connection_id: Id.optional(),
@@ -46,6 +47,7 @@ export const KickBody = z.strictObject({
   { error: "expected either user_id or connection_id" },
 );
 
+/** The body of a ban. */
 export const BanBody = z.strictObject({
   user_id: UserId,
   scope: z.enum(["tenant", "room"]),
