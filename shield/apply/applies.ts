@@ -62,6 +62,7 @@ interface Basis {
 const stale = (detail: string) =>
   new ArqonError("settings-conflict", `the plan is stale, nothing was changed: ${detail}`);
 
+/** All applies of one process. */
 export class Applies {
   readonly #options: AppliesOptions;
   readonly #driven = new Set<string>();

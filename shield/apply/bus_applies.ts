@@ -39,6 +39,7 @@ interface Stored {
 const stale = (detail: string) =>
   new ArqonError("settings-conflict", `the plan is stale, nothing was changed: ${detail}`);
 
+/** All applies to the bus by one process. */
 export class BusApplies {
   readonly #options: BusAppliesOptions;
   readonly #watch: KvWatch;

@@ -84,6 +84,7 @@ const order = (given: Order) => ({
   handle: (context: RolloutAdminContext, call: AdminCall) => obey(context, call, given),
 });
 
+/** The routes of rollouts. */
 export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
   "GET /v1/rollouts": {
     id: "listRollouts",

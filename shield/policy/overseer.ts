@@ -74,6 +74,7 @@ export interface OverseerOptions extends Pick<Env, "now"> {
   readonly candidates?: CandidateVerdicts;
 }
 
+/** Makes the Overseer. */
 export function createOverseer(options: OverseerOptions): Policies {
   const { chainFor } = options;
   const bare = (

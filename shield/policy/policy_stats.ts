@@ -33,6 +33,7 @@ const QUERY = {
   limit: Limit,
 };
 
+/** The route. */
 export const POLICY_STATS_ROUTES = new AdminTable<StatsContext>("policies", {
   "GET /v1/policies/stats": {
     id: "getPolicyStats",

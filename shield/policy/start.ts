@@ -92,10 +92,10 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const later: { pool?: PolicyPool; reload?: PolicyRegistry["reload"] } = {};
   const quarantine = await startQuarantine(start, later);
   const pool = later.pool = await startPool(start, quarantine);
-  const loading = { pool, prepare, verdicts, quarantine };
+  const { loader, check } = loadingOf({ pool, prepare, verdicts, quarantine });
   const policies = await createPolicyRegistry({
     spine,
-    loader: loaderOf(loading),
+    loader,
     log,
     now,
     registry,
@@ -107,10 +107,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const followers = new LogFollowers(now);
   const memory = new LogMemory({ lines_max: config.policy.log_lines, now });
   scraped(registry, {
-    "shield_policy_log_lines": [
-      "Remembered lines of policies, of all tenants.",
-      () => memory.size,
-    ],
+    shield_policy_log_lines: ["Remembered lines of policies, of all tenants.", () => memory.size],
   });
   const write = programLog(log, now, "policies");
   const table = new PolicyTable();
@@ -137,7 +134,6 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     },
   });
   await policies.ready;
-  const check = checkerOf(loading);
   const isStateful = (sha256: string) => pool.isStateful(sha256);
   return {
     overseer,
@@ -269,33 +265,27 @@ interface LoaderParts {
   readonly quarantine: Quarantine;
 }
 
-function loaderOf({ pool, prepare, verdicts, quarantine }: LoaderParts): ModuleLoader {
-  return {
+/** The loader of modules, and the check of all steps of loading but the last: a module that passes also loads. */
+function loadingOf({ pool, prepare, verdicts, quarantine }: LoaderParts) {
+  const loader: ModuleLoader = {
     async load(sha256, upload) {
       // The rest of its chain is in force, and the pool refuses operations that this policy would have to judge.
       if (quarantine.has(sha256)) return;
-      const { compiled, state_keys, cost: { instance_fuel }, renewal } = await prepare(
-        sha256,
-        upload,
-      );
-      pool.load(sha256, { compiled, state_keys, instance_fuel, renewal });
+      const { compiled, state_keys, cost, renewal } = await prepare(sha256, upload);
+      pool.load(sha256, { compiled, state_keys, instance_fuel: cost.instance_fuel, renewal });
     },
     unload: (sha256) => pool.unload(sha256),
     isKnown: async (sha256) => await verdicts?.passed(sha256) !== undefined,
   };
-}
 
-/** Checks a module by all steps of loading but the last, so that a module that passes here also loads. */
-function checkerOf(
-  { prepare, quarantine }: LoaderParts,
-): (bytes: Uint8Array) => Promise<CheckedModule> {
-  return async (bytes) => {
+  async function check(bytes: Uint8Array): Promise<CheckedModule> {
     const sha256 = await sha256Hex(bytes);
     if (quarantine.has(sha256)) throw new PolicyModuleError("quarantined", QUARANTINED);
     const { hooks, imports, abi, renewal, cost, state_keys } = await prepare(sha256, bytes);
     parseStateKeys(state_keys);
     return { hooks, imports, abi, renewed_by: renewal?.by ?? null, ...cost };
-  };
+  }
+  return { loader, check };
 }
 
 function noOverseer(): StartedOverseer {

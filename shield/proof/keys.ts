@@ -57,6 +57,7 @@ export function readProofKey(
 
 const newKey = () => generateKeyPairSync("ed25519").privateKey.export(PRIVATE_PEM).toString();
 
+/** The keys of a process. */
 export class ProofKeys {
   readonly #spine: Pick<Spine, "keyValue">;
   readonly #own: string | undefined;

@@ -43,6 +43,7 @@ const CLAIM_MS = 5_000;
 const EMPTY = new Uint8Array();
 const utf8 = new TextEncoder();
 
+/** The counts of all trees. */
 export interface ProofCounts {
   entries: number;
   checkpoints: number;
@@ -108,6 +109,7 @@ export interface Writing {
 
 const NEW_HEAD: Head = { owner: "", size: 0, stream: "", offset: 0, checkpoint: "" };
 
+/** The tree of one record. */
 export class RecordTree {
   readonly #options: RecordTreeOptions;
   /** The newest proven tree on this Shield, and its checkpoint. */

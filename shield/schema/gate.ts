@@ -366,6 +366,7 @@ export function violationText({ violations, total }: Validation): string {
   return `${where}${rule}${why}${total > 1 ? ` (1 of ${total})` : ""}`;
 }
 
+/** The first violation. */
 export function firstOf({ violations }: Validation): Violation {
   return violations[0] ?? { path: "", rule: "other", message: "" };
 }

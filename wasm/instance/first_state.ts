@@ -56,6 +56,7 @@ function firstMemory(compiled: WebAssembly.Module, { buffer }: WebAssembly.Memor
   return made;
 }
 
+/** The first state of one instance. */
 export interface FirstState {
   /** Its memory in pages of 64 KiB, including those that its initialisation added. */
   readonly pages: number;

@@ -26,6 +26,7 @@ import { encodeModule } from "../module/encode.ts";
 import { PolicyModuleError, WasmError } from "../module/errors.ts";
 import { type ModuleLimits, POLICY_LIMITS, type WasmModule } from "../module/module.ts";
 
+/** How to meter. */
 export interface MeterOptions {
   /** Greatest size of the memory, in pages of 64 KiB; a larger or missing maximum becomes this. */
   readonly memory_limit_pages: number;
@@ -61,6 +62,7 @@ interface ModuleCost {
   readonly restore_fuel: number;
 }
 
+/** A metered module. */
 export interface MeteredModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly imports: readonly string[];

@@ -47,6 +47,7 @@ function blockValues(a: number, types: readonly FunctionType[]): number {
   return type === undefined ? 0 : type.parameters.length + type.results.length;
 }
 
+/** The number of locals that a function declares. */
 export function declaredLocals(body: FunctionBody): number {
   return body.locals.reduce((sum, group) => sum + group.count, 0);
 }

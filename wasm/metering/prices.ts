@@ -176,6 +176,7 @@ function sizeTable(
 /** The tables that were made, by version and class. */
 const made = new Map<string, Prices>();
 
+/** Whether a module can be metered by the prices of this version. */
 export function isPriceVersion(version: number): boolean {
   return version === METER_VERSION || OLDER.has(version);
 }

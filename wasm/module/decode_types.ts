@@ -22,6 +22,7 @@ export function isValueType(byte: number): byte is ValueType {
   return VALUE_TYPES.has(byte);
 }
 
+/** One value type. */
 export function readValueType(reader: Reader): ValueType {
   const offset = reader.position;
   const byte = reader.u8();

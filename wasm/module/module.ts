@@ -43,11 +43,13 @@ export interface TableType {
   readonly limits: Limits;
 }
 
+/** The type of a global. */
 export interface GlobalType {
   readonly type: ValueType;
   readonly mutable: boolean;
 }
 
+/** The kind and type of an import. */
 export type ImportDescription =
   | { readonly kind: "function"; /** Index into `types`. */ readonly type: number }
   | { readonly kind: "table"; readonly table: TableType }
@@ -63,6 +65,7 @@ export interface Import {
 
 /** The four index spaces that exports name, in the order of their codes. */
 export const EXTERNAL_KINDS = ["function", "table", "memory", "global"] as const;
+/** One of them. */
 export type ExternalKind = (typeof EXTERNAL_KINDS)[number];
 
 /** One export. `index` counts in its kind's index space, imports first. */
@@ -201,6 +204,7 @@ export type ElementItems =
   | { readonly kind: "functions"; readonly indices: readonly number[] }
   | { readonly kind: "expressions"; readonly expressions: readonly ConstExpression[] };
 
+/** An element segment. */
 export interface ElementSegment {
   readonly mode: "active" | "passive" | "declarative";
   /** Table it fills and where; 0 and empty unless active. */
@@ -255,6 +259,7 @@ export interface ModuleLimits {
   readonly table_entries: number;
 }
 
+/** The limits for policies. */
 export const POLICY_LIMITS: ModuleLimits = {
   module_bytes: 1 << 20,
   body_bytes: 64 << 10,

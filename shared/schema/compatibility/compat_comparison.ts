@@ -164,10 +164,12 @@ export function isLibraryType(type: DescMessage | DescEnum): boolean {
   return LIBRARIES.test(type.file.proto.package);
 }
 
+/** The place of a type. */
 export function typePlace(type: DescMessage | DescEnum, field: string = ""): Place {
   return { file: type.file.proto.name, message: type.typeName, field };
 }
 
+/** The place of a field. */
 export function fieldPlace(field: DescField): Place {
   return typePlace(field.parent, field.name);
 }

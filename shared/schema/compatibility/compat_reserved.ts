@@ -20,6 +20,7 @@ export function reservationsOf(type: DescMessage | DescEnum): Reservations {
   return { numbers: mergeRanges(numbers), names: new Set(type.proto.reservedName) };
 }
 
+/** Whether a number is reserved. */
 export function reservesNumber({ numbers }: Reservations, number: number): boolean {
   return inRanges(numbers, number);
 }

@@ -26,6 +26,7 @@ export const limitOf = (most: number, preset: number, description: string) => {
 export const Limit = limitOf(ROWS_MAX, 100, "number of rows");
 /** The only node that is asked. */
 export const OneNode = Id.optional().describe("only this Shield or Brain");
+/** A text of at most this many units. */
 export const boundedText = (units: number, description: string) =>
   z.string().min(1).max(units).optional().meta(about(description, TEXT));
 /** A whole number of at least 0. */

@@ -62,6 +62,7 @@ const FUNCTIONS_V1: Shapes = {
   host_log: [3, 0],
   host_reject: [3, 0],
 };
+/** The functions of each version of the ABI. */
 export const HOST_FUNCTIONS: Readonly<Record<AbiVersion, Shapes>> = {
   1: FUNCTIONS_V1,
   2: {
@@ -215,6 +216,7 @@ export function abiProblems(module: WasmModule): readonly AbiProblem[] {
   return [...imports, ...exportProblems(module, abi), ...startProblems(module, abi)];
 }
 
+/** A metered module that is a policy. */
 export interface MeteredPolicy extends MeteredModule {
   readonly abi: AbiVersion;
   /** The hooks that the module exports, in the order of a connection's life; at least one. */

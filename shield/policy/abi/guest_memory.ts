@@ -19,6 +19,7 @@ export class EndCall {
   }
 }
 
+/** The memory of one instance. */
 export interface GuestMemory {
   readonly memory: WebAssembly.Memory;
   /** The whole memory at the last access. Empty if the memory has grown since. See `memoryOf`. */

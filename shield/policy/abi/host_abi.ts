@@ -21,6 +21,7 @@ const ENDING_UNITS_PER_SLOT = 6;
 /** The most fuel of `arqon_init`: as much as an instance may cost otherwise. */
 export const INIT_FUEL = 5_000;
 
+/** The outcome of one call. */
 export interface GuestOutcome {
   readonly allowed: boolean;
   /** 0 when the call allowed the operation, otherwise a code from 400 to 599. */

@@ -11,6 +11,7 @@ import type { FuelMeter } from "../../../wasm/instance/fuel_meter.ts";
 
 /** The versions of the ABI, with the module from which guests of each import. */
 export const HOST_MODULE = { 1: "arqon_host_v1", 2: "arqon_host_v2" } as const;
+/** A version of the ABI. */
 export type AbiVersion = keyof typeof HOST_MODULE;
 /** The most bytes of one `host_log` line; the rest is cut off. */
 const LOG_LINE_BYTES = 1_024;
@@ -281,6 +282,7 @@ function changingImports(running: Running) {
   };
 }
 
+/** The imports of one instance. */
 export function hostImports(running: Running) {
   return {
     ...stateImports(running),

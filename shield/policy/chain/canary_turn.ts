@@ -26,6 +26,7 @@ export interface CanaryProblem {
   readonly detail: string;
 }
 
+/** The state of a canary in this process. */
 export interface CanaryState {
   readonly id: string;
   readonly stage: number;
@@ -36,6 +37,7 @@ export interface CanaryState {
 /** The change text of the version that an apply makes. */
 export const applyWords = (id: string): string => `apply ${id}`;
 
+/** The canary of one tenant. */
 export class CanaryTurn {
   #wanted: Canary | undefined;
   /** The canary that is being loaded. */

@@ -34,6 +34,7 @@ export const Binding = z.strictObject({
   percent: z.number().min(0).max(1),
 });
 
+/** All policies of a tenant. */
 export const Policies = z.array(Binding).max(POLICIES_MAX).superRefine(
   refuseRepeated({
     list: "policies",

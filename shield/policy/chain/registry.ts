@@ -58,6 +58,7 @@ function loading(cause: string): ArqonError {
   return new ArqonError("policy-loading", "", { retry_after_ms: 1_000, cause: new Error(cause) });
 }
 
+/** A running registry. */
 export class PolicyRegistry {
   /** The store of documents and modules, which the admin API changes. */
   readonly store: PolicyStore;

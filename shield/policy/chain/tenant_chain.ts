@@ -57,6 +57,7 @@ interface Waiter {
   resolve(): void;
 }
 
+/** The policies of one tenant. */
 export class TenantChain {
   readonly #tenant_id: string;
   readonly #context: TenantContext;

@@ -30,6 +30,7 @@ interface Follower {
   ended: boolean;
 }
 
+/** The followers of a process. */
 export class LogFollowers {
   readonly #now: () => number;
   readonly #followers = new Set<Follower>();

@@ -58,6 +58,7 @@ export function engineOf(limits: CompileLimits = COMPILE_LIMITS): string {
 /** The heap of the child, in MiB; it is small, since the child only compiles. */
 const CHILD_HEAP_MIB = 128;
 
+/** Options of a compiler. */
 export interface CompilerOptions {
   readonly limits?: CompileLimits;
   /** The stored trials that have passed; absent: every module is tried. */

@@ -8,6 +8,7 @@ import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { answerMessages, bugText } from "../../../shared/process/thread_answers.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
+/** A module to meter. */
 export interface MeterRequest {
   readonly id: number;
   readonly bytes: Uint8Array;

@@ -33,6 +33,7 @@ interface SweepPass {
   readonly swept: readonly string[];
 }
 
+/** The sweep of one process. */
 export class ModuleSweep {
   readonly #options: ModuleSweepOptions;
   /** Nothing is deleted by a clock that was set lately. */

@@ -18,6 +18,7 @@ const LONGEST_RETRY_MS = 30_000;
 
 /** Causes of quarantine. `wedge`: the module kept a worker from any progress. `crash`: the worker died while it ran. */
 const WHY = ["wedge", "crash"] as const;
+/** One cause of quarantine. */
 export type QuarantineCause = typeof WHY[number];
 
 const Entry = z.strictObject({
@@ -35,6 +36,7 @@ export const QUARANTINED =
   "the module has kept a worker busy without end, or killed it, and is in quarantine on every node " +
   "until an operator releases it (arq policy release)";
 
+/** One module in quarantine. */
 export interface QuarantinedModule {
   /** The sha256 of the module as uploaded. */
   readonly sha256: string;

@@ -74,7 +74,7 @@ export class InlineTier {
   readonly #proven = new Set<number>();
   readonly #runInPlace: ReturnType<typeof createInPlace>;
 
-  /** Nothing is loaded yet. Observing policies of a chain have `inline_fuel` once more. */
+  /** Nothing is loaded yet. Observing policies of a chain have `inline_fuel` again. */
   constructor(options: InlineOptions) {
     const { policy: { inline_fuel, inline_modules }, keyed, now } = options;
     this.#options = options;

@@ -60,6 +60,7 @@ const WEDGES = { most: 4, memory_ms: 600_000 };
 const CRASHES = 8;
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
 
+/** A running pool. */
 export class PolicyPool {
   readonly #options: PolicyPoolOptions;
   /** Jobs without a verdict, in the order of their deadlines, since all wait equally long. */

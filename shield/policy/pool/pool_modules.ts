@@ -21,6 +21,7 @@ interface ModulesOptions {
   readonly onUnload: (number: number) => void;
 }
 
+/** A loaded module. */
 export interface LoadedModule {
   /** The number of the module in workers. */
   readonly number: number;

@@ -46,6 +46,7 @@ export interface PolicyWorkerOptions {
 /** The bytes of one piece in which replies are copied out of the ring. */
 const TAKEN_BYTES = 65_536;
 
+/** A running worker. */
 export class PolicyWorker {
   readonly #options: PolicyWorkerOptions;
   readonly #requests: Ring;

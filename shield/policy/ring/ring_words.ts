@@ -5,6 +5,7 @@
 import type { PolicyFault, PolicySeen } from "../../../shared/records/verdict.ts";
 import type { SlotValue } from "../state/held_values.ts";
 
+/** The outcome of one policy of a chain. */
 export interface ChainOutcome {
   readonly allowed: boolean;
   readonly code: number;

@@ -5,6 +5,7 @@
 
 import type { Renewal } from "../../../wasm/metering/renewal.ts";
 
+/** A module for workers. */
 export interface RunnableModule {
   readonly compiled: WebAssembly.Module;
   readonly instance_units: number;

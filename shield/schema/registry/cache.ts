@@ -342,6 +342,7 @@ export interface Wanted {
   readonly message: string;
 }
 
+/** The cache of schemas. */
 export class SchemaCache {
   readonly #options: SchemaCacheOptions;
   readonly #schemas = new Map<string, CachedSchema>();

@@ -98,6 +98,7 @@ export type CheckedPut = Pick<z.output<typeof Judged>, "revision" | "sha256">;
  */
 export type Refusal = z.output<typeof Refusal>;
 
+/** The sha256 of bytes, in hex. */
 export function sha256Of(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }

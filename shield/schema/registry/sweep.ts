@@ -37,6 +37,7 @@ interface Seen {
 const byId = (keys: readonly KvKey[]): Map<string, KvKey[]> =>
   Map.groupBy(keys.filter((key) => key.length >= 3), ([schema_id = ""]) => schema_id);
 
+/** The sweep of one process. */
 export class VersionSweep {
   readonly #options: VersionSweepOptions;
   /** Unnamed versions that the last pass found, by their key as JSON. */

@@ -43,6 +43,7 @@ export interface RuleClock {
   readonly cpu_ms: () => number;
 }
 
+/** The clock of this thread. */
 export const THREAD_CLOCK: RuleClock = {
   now_ms: () => performance.now(),
   cpu_ms() {

@@ -15,6 +15,7 @@ import {
   textOf,
 } from "./shape.ts";
 
+/** A command. */
 export interface CommandSchema {
   readonly description?: string;
   /** Absent: it has no data. */
@@ -23,6 +24,7 @@ export interface CommandSchema {
   readonly answer?: Shape;
 }
 
+/** A schema of a room. */
 export interface RoomSchema {
   /** The name of the room's kind, for the names of types. */
   readonly title?: string;
