@@ -22,7 +22,7 @@ import { parseStateKeys } from "../../shield/policy/state/declaration.ts";
 import { keepWritten } from "../../shield/policy/state/key_holds.ts";
 import { StateStore } from "../../shield/policy/state/state_store.ts";
 import { createInPlace } from "../../shield/policy/worker/chain_in_place.ts";
-import { createInstances } from "../../shield/policy/worker/worker_instances.ts";
+import { Instances } from "../../shield/policy/worker/worker_instances.ts";
 import type { Policies } from "../../shield/message/gates.ts";
 import type { MeteredPolicy } from "../../shield/policy/abi/abi_check.ts";
 
@@ -80,7 +80,7 @@ const ROOMY = { tenant_entries: 1e6, tenant_bytes: 1e9, entries: 1e6, bytes: 1e9
 const NO_REPLY: WorkerReply = { outcomes: [], added_headers: [], logs: [] };
 
 function createRunner(options: TrialOptions): (request: EvaluateRequest) => WorkerReply {
-  const instances = createInstances(1);
+  const instances = new Instances(1);
   const slots = parseStateKeys(stateKeysText(options.module));
   const value_bytes = slots.map((slot) => slot.value_bytes);
   const { module: compiled, renewal } = options;

@@ -8,7 +8,7 @@ import { METER_VERSION, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.t
 import type { Hook } from "../../shared/records/verdict.ts";
 import type { GuestModule, GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
 import type { StateSlot } from "../../shield/policy/state/declaration.ts";
-import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";
+import { Instances } from "../../shield/policy/worker/worker_instances.ts";
 import type { Renewal } from "../../wasm/metering/renewal.ts";
 import {
   decisionOf,
@@ -152,7 +152,7 @@ export function createRepeater(options: RepeaterOptions): Repeater {
 class JournalRepeater implements Repeater {
   readonly tally = emptyTally();
   readonly #options: RepeaterOptions;
-  readonly #instances: Instances = createInstances(INSTANCES);
+  readonly #instances = new Instances(INSTANCES);
   readonly #loaded = new Map<string, Loaded | undefined>();
   /** The state of the new module; undefined: it declares none. */
   readonly #own: OwnState | undefined;

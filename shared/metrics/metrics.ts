@@ -7,7 +7,12 @@
 import process from "node:process";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { slice, STRANGERS } from "../turns/slices.ts";
-import { scrapedCounter, scrapedFamily } from "./metrics_plain.ts";
+import {
+  type PlainLabels,
+  scrapedCounter,
+  scrapedCounters,
+  scrapedFamily,
+} from "./metrics_plain.ts";
 
 export { Counter, Gauge, Histogram, Registry } from "prom-client";
 
@@ -45,17 +50,34 @@ export function scrapedGauge(
   });
 }
 
-/** Help and reading of a metric; with the name of a label, a total for each of its values. */
+/**
+ * Help and reading of a metric; with the name of a label, a number for each of its values; with names of labels, a number
+ * for each of their combinations.
+ */
 type Scraped =
   | readonly [help: string, read: () => number]
-  | readonly [help: string, label: string, read: () => Readonly<Record<string, number>>];
+  | ScrapedFamily
+  | readonly [
+    help: string,
+    labels: readonly string[],
+    read: () => Iterable<readonly [PlainLabels, number]>,
+  ];
+type ScrapedFamily = readonly [
+  help: string,
+  label: string,
+  read: () => Readonly<Record<string, number>>,
+];
+
+const isFamily = (one: Scraped): one is ScrapedFamily => typeof one[1] === "string";
 
 /** Registers metrics that are read at a scrape: counters, whose names end in `_total`, and gauges. */
 export function scraped(registry: Registry, all: Readonly<Record<string, Scraped>>): void {
   for (const [name, one] of Object.entries(all)) {
-    if (one.length === 3) scrapedFamily(registry, name, ...one);
-    else if (name.endsWith("_total")) scrapedCounter(registry, name, ...one);
-    else scrapedGauge(registry, name, ...one);
+    const is_counter = name.endsWith("_total");
+    const type = is_counter ? Counter : Gauge;
+    if (one.length === 2) (is_counter ? scrapedCounter : scrapedGauge)(registry, name, ...one);
+    else if (isFamily(one)) scrapedFamily(registry, name, ...one, type);
+    else scrapedCounters(registry, name, ...one, type);
   }
 }
 

@@ -2,7 +2,7 @@
  * Metrics that are plain numbers where they are counted and become prom-client's only at a scrape,
  * for paths on which a label lookup costs too much. Which metrics there are is decided elsewhere.
  */
-import { Counter, type Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, type Histogram, type Registry } from "prom-client";
 
 /** A histogram: an observation is one addition to an array. Values are seconds. */
 export class PlainHistogram {
@@ -98,18 +98,22 @@ export function scrapedFamily(
   help: string,
   label: string,
   read: () => Readonly<Record<string, number>>,
+  type: MetricType = Counter,
 ): void {
   scrapedCounters(registry, name, help, [label], function* () {
     for (const [value, total] of Object.entries(read())) yield [{ [label]: value }, total];
-  });
+  }, type);
 }
+
+/** Counters, or gauges. */
+type MetricType = typeof Counter | typeof Gauge;
 
 /** Totals by their labels. */
 type Samples = Iterable<readonly [PlainLabels, number]>;
 
 /**
  * Registers a counter with labels that is read at a scrape; `read` gives each of their combinations
- * once, or resolves with them.
+ * once, or resolves with them. The same for gauges with that `type`.
  */
 export function scrapedCounters(
   registry: Registry,
@@ -117,19 +121,16 @@ export function scrapedCounters(
   help: string,
   labelNames: readonly string[],
   read: () => Samples | Promise<Samples>,
+  type: MetricType = Counter,
 ): void {
-  new Counter({
-    name,
-    help,
-    labelNames: [...labelNames],
-    registers: [registry],
-    collect() {
-      const set = (samples: Samples) => {
-        this.reset();
-        for (const [labels, total] of samples) this.inc({ ...labels }, total);
-      };
-      const samples = read();
-      return samples instanceof Promise ? samples.then(set) : set(samples);
-    },
-  });
+  const options = { name, help, labelNames: [...labelNames], registers: [registry] };
+  const collect = () => {
+    const set = (samples: Samples) => {
+      metric.reset();
+      for (const [labels, total] of samples) metric.inc({ ...labels }, total);
+    };
+    const samples = read();
+    return samples instanceof Promise ? samples.then(set) : set(samples);
+  };
+  const metric = new type({ ...options, collect });
 }

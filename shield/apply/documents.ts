@@ -46,7 +46,6 @@ export class Documents {
     return lists as DocumentLists;
   }
 
-  /** Tenants that have any of them. */
   async tenants(): Promise<string[]> {
     const all = DOCUMENT_KINDS.map((name) => this.#kinds[name]?.tenants() ?? []);
     return (await Promise.all(all)).flatMap((tenants) => [...tenants]);

@@ -13,7 +13,7 @@ import { applyChanges } from "./state/held_values.ts";
 import { runnableGuest } from "./testing/guests.ts";
 import { multiplicationNs, timed } from "../../wasm/metering/reference_loop.ts";
 import { runChain } from "./worker/worker_chain.ts";
-import { createInstances } from "./worker/worker_instances.ts";
+import { Instances } from "./worker/worker_instances.ts";
 
 const FUEL = 10_000;
 /** Rounds of short runs until the bound is met: a busy machine needs more of them. */
@@ -66,7 +66,7 @@ function guestOf(call: string) {
   });
 }
 
-const instances = createInstances(NAMES.length);
+const instances = new Instances(NAMES.length);
 for (const [at, name] of NAMES.entries()) {
   // The cost of making an instance is not tested here.
   const value_bytes = [VALUE_BYTES];

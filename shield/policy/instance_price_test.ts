@@ -15,7 +15,7 @@ import { binary, type GuestText, guestText, runnableGuest } from "./testing/gues
 import { MULTIPLICATIONS_MAX, PATIENCE_MS } from "./testing/price_bound.ts";
 import { plainPolicy, type PolicyParts } from "./testing/instances.ts";
 import { runChain } from "./worker/worker_chain.ts";
-import { createInstances } from "./worker/worker_instances.ts";
+import { Instances } from "./worker/worker_instances.ts";
 
 const OPTIONS = { memory_limit_pages: 64 };
 /** The duration of a row: long enough to include the garbage collector. */
@@ -140,7 +140,7 @@ for (
 /** A policy that repeatedly touches its memory and traps. */
 function requireTouchesPaid(guest: GuestText): void {
   const { bytes, cost } = meterPolicy(binary(guestText(guest)), OPTIONS);
-  const instances = createInstances(1);
+  const instances = new Instances(1);
   const instance_units = cost.instance_fuel * UNITS_PER_FUEL;
   instances.load(1, { compiled: new WebAssembly.Module(bytes), instance_units });
   const runner = { ...runnerOf(instances), now: () => performance.now() };

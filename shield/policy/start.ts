@@ -11,24 +11,24 @@ import { type CandidateVerdicts, NO_POLICIES, type Policies } from "../message/g
 import type { PathTraces } from "../capability.ts";
 import { PolicyTable } from "./policy_table.ts";
 import type { CheckedModule, PolicyAdminContext } from "./admin_api.ts";
-import { type CompiledPolicy, createCompiler, engineOf } from "./modules/compile.ts";
+import { type CompiledPolicy, Compiler, engineOf } from "./modules/compile.ts";
 import { Kept } from "./modules/kept.ts";
 import { LogFollowers } from "./logs/log_followers.ts";
 import { LogMemory } from "./logs/log_memory.ts";
 import { programLog } from "../../shared/logs/tenant_lines.ts";
 import type { MeteredPolicy } from "./abi/abi_check.ts";
-import { createMetering } from "./modules/metering.ts";
+import { Metering } from "./modules/metering.ts";
 import { createOverseer, type OverseerOptions } from "./overseer.ts";
 import type { ModuleLoader } from "./modules/module_set.ts";
 import { ModuleSweep } from "./modules/module_sweep.ts";
-import { createPolicyPool, type PolicyPool } from "./pool/pool.ts";
-import { registerLogMemory, registerReady } from "./chain/registry_metrics.ts";
+import { PolicyPool } from "./pool/pool.ts";
+import { registerReady } from "./chain/registry_metrics.ts";
 import { openQuarantine, type Quarantine, QUARANTINED } from "./modules/quarantine.ts";
 import { createPolicyRegistry, type PolicyRegistry } from "./chain/registry.ts";
-import { cpuSeconds } from "../../shared/metrics/metrics.ts";
+import { cpuSeconds, scraped } from "../../shared/metrics/metrics.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { parseStateKeys } from "./state/declaration.ts";
-import { openVerdicts, type Verdicts } from "./modules/verdict_store.ts";
+import { openVerdicts, type VerdictStore } from "./modules/verdict_store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 
 /** The most modules that are kept ready besides those in force. */
@@ -92,10 +92,10 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const later: { pool?: PolicyPool; reload?: PolicyRegistry["reload"] } = {};
   const quarantine = await startQuarantine(start, later);
   const pool = later.pool = await startPool(start, quarantine);
-  const loading = { pool, prepare, verdicts, quarantine };
+  const { loader, check } = loadingOf({ pool, prepare, verdicts, quarantine });
   const policies = await createPolicyRegistry({
     spine,
-    loader: loaderOf(loading),
+    loader,
     log,
     now,
     registry,
@@ -106,7 +106,9 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   later.reload = (sha256) => policies.reload(sha256);
   const followers = new LogFollowers(now);
   const memory = new LogMemory({ lines_max: config.policy.log_lines, now });
-  registerLogMemory(registry, memory);
+  scraped(registry, {
+    shield_policy_log_lines: ["Remembered lines of policies, of all tenants.", () => memory.size],
+  });
   const write = programLog(log, now, "policies");
   const table = new PolicyTable();
   const overseer = createOverseer({
@@ -116,9 +118,9 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     // The parameters are named, since rest parameters would make an array for every message.
     chainFor: (tenant_id, hook, room_id, key) => policies.chainFor(tenant_id, hook, room_id, key),
     versionOf: (tenant_id) => policies.versionOf(tenant_id),
-    evaluate: pool.evaluate,
-    ask: pool.ask,
-    evaluateInline: pool.evaluateInline,
+    evaluate: (request) => pool.evaluate(request),
+    ask: (request, receiver) => pool.ask(request, receiver),
+    evaluateInline: (request) => pool.evaluateInline(request),
     candidates: start.candidates,
     limits: replaceLimits(config),
     now,
@@ -132,8 +134,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     },
   });
   await policies.ready;
-  const check = checkerOf(loading);
-  const { isStateful } = pool;
+  const isStateful = (sha256: string) => pool.isStateful(sha256);
   return {
     overseer,
     table,
@@ -147,7 +148,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
       policies.close();
       followers.close();
       closePreparing();
-      await pool.close();
+      pool.close();
     },
   };
 }
@@ -179,23 +180,14 @@ function replaceLimits({ limits, policy }: Config): OverseerOptions["limits"] {
   };
 }
 
-function startPool(
-  { config, cores, registry, log, monotonic_ms: now, onFatal }: OverseerStart,
-  quarantine: Quarantine,
-): Promise<PolicyPool> {
-  const { policy, platform: { overseer } } = config;
+/** Starts the pool; resolves when its workers are ready. */
+async function startPool(start: OverseerStart, quarantine: Quarantine): Promise<PolicyPool> {
+  const { policy, platform: { overseer } } = start.config;
   const cpu_ms = () => 1_000 * cpuSeconds();
-  return createPolicyPool({
-    policy,
-    overseer,
-    cores,
-    registry,
-    log,
-    now,
-    cpu_ms,
-    onFatal,
-    quarantine,
-  });
+  const now = start.monotonic_ms;
+  const pool = new PolicyPool({ ...start, policy, overseer, now, cpu_ms, quarantine });
+  await pool.ready();
+  return pool;
 }
 
 /**
@@ -204,14 +196,14 @@ function startPool(
  */
 function startPreparing(
   { config, registry, monotonic_ms }: OverseerStart,
-  verdicts: Verdicts | undefined,
+  verdicts: VerdictStore | undefined,
 ) {
   const { memory_limit_pages } = config.platform.overseer;
-  const metering = createMetering({ memory_limit_pages });
-  const compiler = createCompiler({ verdicts });
+  const metering = new Metering({ memory_limit_pages });
+  const compiler = new Compiler({ verdicts });
   const kept_ms = config.policy.compiled_seconds * 1_000;
   const kept = new Kept<ReadyPolicy>({ max: READY_MAX, kept_ms });
-  const { compiled } = registerReady(registry, kept);
+  const compiled = registerReady(registry, kept);
 
   async function make(sha256: string, upload: Uint8Array): Promise<ReadyPolicy> {
     const { bytes, ...metered } = await metering.meter(upload);
@@ -269,37 +261,31 @@ async function startQuarantine(
 interface LoaderParts {
   readonly pool: PolicyPool;
   readonly prepare: Prepare;
-  readonly verdicts: Verdicts | undefined;
+  readonly verdicts: VerdictStore | undefined;
   readonly quarantine: Quarantine;
 }
 
-function loaderOf({ pool, prepare, verdicts, quarantine }: LoaderParts): ModuleLoader {
-  return {
+/** The loader of modules, and the check of all steps of loading but the last: a module that passes also loads. */
+function loadingOf({ pool, prepare, verdicts, quarantine }: LoaderParts) {
+  const loader: ModuleLoader = {
     async load(sha256, upload) {
       // The rest of its chain is in force, and the pool refuses operations that this policy would have to judge.
       if (quarantine.has(sha256)) return;
-      const { compiled, state_keys, cost: { instance_fuel }, renewal } = await prepare(
-        sha256,
-        upload,
-      );
-      pool.load(sha256, { compiled, state_keys, instance_fuel, renewal });
+      const { compiled, state_keys, cost, renewal } = await prepare(sha256, upload);
+      pool.load(sha256, { compiled, state_keys, instance_fuel: cost.instance_fuel, renewal });
     },
     unload: (sha256) => pool.unload(sha256),
     isKnown: async (sha256) => await verdicts?.passed(sha256) !== undefined,
   };
-}
 
-/** Checks a module by all steps of loading but the last, so that a module that passes here also loads. */
-function checkerOf(
-  { prepare, quarantine }: LoaderParts,
-): (bytes: Uint8Array) => Promise<CheckedModule> {
-  return async (bytes) => {
+  async function check(bytes: Uint8Array): Promise<CheckedModule> {
     const sha256 = await sha256Hex(bytes);
     if (quarantine.has(sha256)) throw new PolicyModuleError("quarantined", QUARANTINED);
     const { hooks, imports, abi, renewal, cost, state_keys } = await prepare(sha256, bytes);
     parseStateKeys(state_keys);
     return { hooks, imports, abi, renewed_by: renewal?.by ?? null, ...cost };
-  };
+  }
+  return { loader, check };
 }
 
 function noOverseer(): StartedOverseer {

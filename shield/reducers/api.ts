@@ -36,9 +36,9 @@ import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../../shared/turns/check_queue.ts";
 import { readQuery } from "../admin/routing/query.ts";
 import { COUNT, ID, inQuery, integer, list, object, TEXT } from "../openapi/openapi_parts.ts";
-import { createCompiler } from "../policy/modules/compile.ts";
+import { Compiler } from "../policy/modules/compile.ts";
 import { Kept } from "../policy/modules/kept.ts";
-import { createMetering } from "../policy/modules/metering.ts";
+import { Metering } from "../policy/modules/metering.ts";
 
 /** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
 const UPLOAD_BYTES = 1_048_576 + 65_536;
@@ -383,8 +383,8 @@ export interface ReducerCheck {
 /** Makes the check; the worker starts with the first module. */
 export function createReducerCheck(): ReducerCheck {
   // Brains compile the modules that they run: here the compilation is only a test.
-  const compiler = createCompiler();
-  const metering = createMetering({ memory_limit_pages: 1 });
+  const compiler = new Compiler();
+  const metering = new Metering({ memory_limit_pages: 1 });
   // One module is often deployed to several room classes in a row.
   const tried = new Kept<void>({ max: 1 });
   return {

@@ -449,7 +449,6 @@ export class Mappings {
     return undefined;
   }
 
-  /** Whether the tenant's mappings are these. */
   has(tenant_id: string, mappings: readonly SchemaMapping[]): boolean {
     const own = this.#tenants.get(tenant_id);
     if (own !== undefined && "problem" in own) return false;

@@ -2,9 +2,7 @@
  * The counts of the schema check. The message path adds to plain numbers; prom-client reads them at
  * a scrape. Labels are bounded: schemas by the configuration, rules and tenants here.
  */
-import { Gauge, type Registry } from "prom-client";
-import { scraped } from "../../shared/metrics/metrics.ts";
-import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
+import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
 import { sharedFiles } from "../../shared/schema/descriptors/shared_files.ts";
 import type { RefusedPut } from "./registry/adoption.ts";
 import type { WorkingSet } from "./registry/working_set.ts";
@@ -66,42 +64,30 @@ export function registerSchemaMetrics(
 ): SchemaTotals {
   const totals = new SchemaTotals();
   registerCounters(registry, totals);
-  registerGauges(registry, figures);
-  registerWorkingSet(registry, figures);
+  registerFigures(registry, figures);
   return totals;
 }
 
 function registerCounters(registry: Registry, totals: SchemaTotals): void {
-  scrapedCounters(
-    registry,
-    "shield_schema_violation_total",
-    "Events that violate the schema of their subject, by schema and first rule.",
-    ["schema", "rule"],
-    function* () {
-      for (const [schema, rules] of totals.violations) {
-        for (const [rule, value] of rules) yield [{ schema, rule }, value];
-      }
-    },
-  );
-  scrapedCounters(
-    registry,
-    "shield_schema_violation_tenant_total",
-    "Events that violate their schema, by tenant: those with the most by name, all others together.",
-    ["tenant"],
-    function* () {
-      for (const [tenant, value] of totals.tenants.rows()) yield [{ tenant }, value];
-    },
-  );
-  scrapedCounters(
-    registry,
-    "shield_schema_unknown_fields_total",
-    "Fields outside the schema in events of mappings that warn of them.",
-    ["schema"],
-    function* () {
-      for (const [schema, value] of totals.unknown_fields) yield [{ schema }, value];
-    },
-  );
   scraped(registry, {
+    "shield_schema_violation_total": [
+      "Events that violate the schema of their subject, by schema and first rule.",
+      ["schema", "rule"],
+      () =>
+        [...totals.violations].flatMap(([schema, rules]) =>
+          [...rules].map(([rule, value]) => [{ schema, rule }, value] as const)
+        ),
+    ],
+    "shield_schema_violation_tenant_total": [
+      "Events that violate their schema, by tenant: those with the most by name, all others together.",
+      ["tenant"],
+      () => [...totals.tenants.rows()].map(([tenant, value]) => [{ tenant }, value] as const),
+    ],
+    "shield_schema_unknown_fields_total": [
+      "Fields outside the schema in events of mappings that warn of them.",
+      ["schema"],
+      () => [...totals.unknown_fields].map(([schema, value]) => [{ schema }, value] as const),
+    ],
     "shield_schema_cache_total": [
       "Events of mapped subjects by cache result: hit, stale (not confirmed), miss (refused).",
       "outcome",
@@ -125,28 +111,18 @@ function registerCounters(registry: Registry, totals: SchemaTotals): void {
   });
 }
 
-function registerGauges(registry: Registry, figures: () => SchemaFigures): void {
-  const registers = [registry];
-  new Gauge({
-    name: "shield_schema_cache_age_seconds",
-    help: "Seconds since the registry confirmed the version of a schema that is in force.",
-    labelNames: ["schema"],
-    registers,
-    collect() {
-      this.reset();
-      for (const [schema, seconds] of figures().ages_seconds) this.set({ schema }, seconds);
-    },
-  });
-  new Gauge({
-    name: "shield_schema_cache_messages",
-    help: "Mapped messages: current, outdated (the newest version is unusable), or missing.",
-    labelNames: ["state"],
-    registers,
-    collect() {
-      for (const [state, count] of Object.entries(figures().messages)) this.set({ state }, count);
-    },
-  });
+function registerFigures(registry: Registry, figures: () => SchemaFigures): void {
   scraped(registry, {
+    "shield_schema_cache_age_seconds": [
+      "Seconds since the registry confirmed the version of a schema that is in force.",
+      ["schema"],
+      () => [...figures().ages_seconds].map(([schema, seconds]) => [{ schema }, seconds] as const),
+    ],
+    "shield_schema_cache_messages": [
+      "Mapped messages: current, outdated (the newest version is unusable), or missing.",
+      "state",
+      () => figures().messages,
+    ],
     "shield_schema_cache_schemas": ["Schemas in memory.", () => figures().schemas],
     "shield_schema_tenant_mappings": [
       "Run-time mappings in force, of all tenants.",
@@ -156,11 +132,6 @@ function registerGauges(registry: Registry, figures: () => SchemaFigures): void 
       "Keys of the bucket of schemas whose last put is refused; the last known good serves.",
       () => figures().refused.length,
     ],
-  });
-}
-
-function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): void {
-  scraped(registry, {
     "shield_schema_compiled_bytes": [
       "Estimated memory of compiled schemas.",
       () => figures().working.heap_bytes,

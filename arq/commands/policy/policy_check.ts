@@ -8,7 +8,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { type MeteredPolicy, meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
 import { instantiateGuest } from "../../../shield/policy/abi/host_abi.ts";
-import { createCompiler } from "../../../shield/policy/modules/compile.ts";
+import { Compiler } from "../../../shield/policy/modules/compile.ts";
 import { parseStateKeys, type StateSlot } from "../../../shield/policy/state/declaration.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";
@@ -61,7 +61,7 @@ async function check(io: Io, file: string, bytes: Uint8Array, memory_limit_pages
   try {
     const metered = meterPolicy(bytes, { memory_limit_pages });
     const began_ms = io.monotonic_ms();
-    const { state_keys } = await createCompiler().compile(about.sha256, metered.bytes);
+    const { state_keys } = await new Compiler().compile(about.sha256, metered.bytes);
     const slots = parseStateKeys(state_keys).map(stateFacts);
     const compile_ms = Math.round(io.monotonic_ms() - began_ms);
     const metered_bytes = metered.bytes.length;

@@ -52,7 +52,11 @@ const spanWords = (minutes) =>
 /** Labels of a scale omit a zero decimal: 20 k, not 20.0 k. */
 const tickText = (text) => text.replace(/\.0(?!\d)/, "");
 
-class Chart {
+/**
+ * Options: `title`; `format(value)` of figures; `axis(value)` of the scale, by default the same;
+ * `floor`, the lowest top of the scale; `base`, 1000 or 1024; `span_ms`, the time that the width shows.
+ */
+export class Chart {
   element;
   #options;
   #headline = el("p.figure", "–");
@@ -171,12 +175,4 @@ class Chart {
     const span = `last ${spanWords(span_ms / 60_000)}`;
     this.#drawing.setAttribute("aria-label", `${title}, ${span}. Now: ${now || "nothing yet"}`);
   }
-}
-
-/**
- * Options: `title`; `format(value)` of figures; `axis(value)` of the scale, by default the same;
- * `floor`, the lowest top of the scale; `base`, 1000 or 1024; `span_ms`, the time that the width shows.
- */
-export function createChart(options) {
-  return new Chart(options);
 }

@@ -1,5 +1,5 @@
 // Columns of tables: an id, a head, the sort value (a member's name or a function of the row), and the cell.
-// `more` are the other members of a column (`createTable`).
+// `more` are the other members of a column (`Table`).
 import { ago, count, moment } from "./format.js";
 
 /** A column whose cell is the result of `show(value, row)`: text or `{text, …}`. */

@@ -51,7 +51,6 @@ export class DecisionCounts {
     this.#counts[ENDINGS.indexOf(ending)][Math.min(Math.max(point, 0), POINTS - 1)]++;
   }
 
-  /** The number of decisions. */
   get total() {
     return ENDINGS.reduce((sum, ending) => sum + this.totals[ending], 0);
   }

@@ -3,7 +3,7 @@
 import { el, setText } from "./element.js";
 import { clock, count } from "./format.js";
 import { errorNotice, filterForm, pageHead, queried, silentNotice, slot } from "./page.js";
-import { createTable } from "./table.js";
+import { Table } from "./table.js";
 
 /** The maximum of rows in one answer, as the API limits it. */
 export const ROWS_MAX = 1_000;
@@ -50,7 +50,7 @@ class ListView {
     const { title, fields = [], actions = [], above } = options;
     const filters = [...fields, { ...FIND, wide: fields.length > 0 }];
     this.#values = queried(filters, ctx.query);
-    this.#table = createTable({
+    this.#table = new Table({
       ...options,
       caption: title,
       empty: "",

@@ -3,7 +3,7 @@ import { column, linked, plain, toned } from "./columns.js";
 import { bytes, count, duration, milliseconds, percent, rate } from "./format.js";
 import { processesOf } from "./rates.js";
 import { address } from "./router.js";
-import { createTable } from "./table.js";
+import { Table } from "./table.js";
 
 export function nodeState(node) {
   if (node.draining) return { text: "draining", tone: "warn" };
@@ -73,7 +73,7 @@ export function nodeRows({ nodes }, history) {
 }
 
 export const nodeTable = (columns) =>
-  createTable({
+  new Table({
     caption: "Nodes",
     columns,
     key: ({ node }) => node.node_id,

@@ -2,7 +2,7 @@
 // an answer's list of nodes.
 import { el, replace, setText } from "./element.js";
 import { clock, plural } from "./format.js";
-import { createTable } from "./table.js";
+import { Table } from "./table.js";
 
 /** The head of a view. `crumb` is `{href, text}` of its parent list. */
 export function pageHead({ title, about, crumb, actions = [] }) {
@@ -31,11 +31,11 @@ export const fullCard = (title, actions, ...children) =>
 export const factCard = (title, pairs) => card(title, facts(pairs));
 
 /**
- * A box with a table: options as for `createTable`, `actions` beside the heading, and elements `above` the table.
+ * A box with a table: options as for `Table`, `actions` beside the heading, and elements `above` the table.
  * `show(rows)` is the table's.
  */
 export function tableCard(title, { actions = [], above, ...options }) {
-  const table = createTable({ caption: title, ...options });
+  const table = new Table({ caption: title, ...options });
   return { element: fullCard(title, actions, above, table), show: (rows) => table.show(rows) };
 }
 

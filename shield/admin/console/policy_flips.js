@@ -5,7 +5,7 @@ import { replayResult } from "./decisions.js";
 import { el } from "./element.js";
 import { count } from "./format.js";
 import { card, errorNotice, facts, slot } from "./page.js";
-import { createTable } from "./table.js";
+import { Table } from "./table.js";
 
 /** The maximum size of a result file. */
 const RESULT_BYTES = 16_777_216;
@@ -45,7 +45,7 @@ const some = (name, counts) => (isEmpty(counts) ? [] : [[name, countsText(counts
 export function resultParts({ answer, rows }, onOpen) {
   const { candidate, module, recorded, interrupted } = answer;
   const { not_judged } = candidate;
-  const flips = createTable({
+  const flips = new Table({
     caption: "Flips",
     columns: flipColumns(onOpen),
     key: ({ kind, id }) => `${kind} ${id}`,

@@ -18,7 +18,11 @@ function obstacle(file) {
   return isSecureContext ? undefined : "Open the console over https or on localhost for a trial.";
 }
 
-class Trial {
+/**
+ * A card for trials of a module: `setWindow({tenant, policy, room, from_ms, until_ms})` selects the decisions,
+ * `stop()` ends the trial. `onOpen(flip)` is called when a flip is opened.
+ */
+export class Trial {
   #ctx;
   #onOpen;
   #window;
@@ -96,12 +100,4 @@ class Trial {
       [this.#run.disabled, this.#halt.disabled] = [false, true];
     }
   }
-}
-
-/**
- * A card for trials of a module: `setWindow({tenant, policy, room, from_ms, until_ms})` selects the decisions,
- * `stop()` ends the trial. `onOpen(flip)` is called when a flip is opened.
- */
-export function createTrial(ctx, onOpen) {
-  return new Trial(ctx, onOpen);
 }

@@ -5,7 +5,7 @@ import { column } from "./columns.js";
 import { el, replace, setText } from "./element.js";
 import { bytes, count, moment, plural } from "./format.js";
 import { fullCard } from "./page.js";
-import { createTable } from "./table.js";
+import { Table } from "./table.js";
 
 const PAGE_VALUES = 200;
 
@@ -44,14 +44,14 @@ function entryText(entry) {
 }
 
 function createTables() {
-  const changes = createTable({
+  const changes = new Table({
     caption: "Changed by this entry",
     columns: [keyColumn, textColumn("before", "Before"), textColumn("after", "After")],
     key: ({ key }) => shown(key),
     sort: { id: "key", direction: "ascending" },
     empty: "This entry changed no value.",
   });
-  const values = createTable({
+  const values = new Table({
     caption: "Values after it",
     columns: [keyColumn, textColumn("value", "Value")],
     key: ({ key }) => shown(key),

@@ -4,7 +4,7 @@ import { action, column } from "./columns.js";
 import { el, setText } from "./element.js";
 import { bytes, count, digits, plural, textOf } from "./format.js";
 import { fullCard } from "./page.js";
-import { createTable } from "./table.js";
+import { Table } from "./table.js";
 
 const VALUE_UNITS = 100_000;
 
@@ -27,7 +27,7 @@ export function createStateCard({ api, signal }, { tenant_id, room_id }) {
   const name = el("h3");
   const value = el("pre", { tabindex: 0 });
   const box = el("section.value", { "aria-label": "Value", hidden: true }, name, value);
-  const table = createTable({
+  const table = new Table({
     caption: "State",
     columns: columns(show),
     key: ({ key }) => key,

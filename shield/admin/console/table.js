@@ -77,7 +77,13 @@ class Pager {
   }
 }
 
-class Table {
+/**
+ * Options: `caption`; `columns` of `{id, label, value(row), cell(row), numeric?, wide?, sortable?, is_hidden?,
+ * about?}` (`is_hidden`: the head's text is for screen readers only), where a cell is text or `{text, href?, tone?,
+ * action?, label?, title?, mono?, dim?}`; `key(row)`; the first `rows`; `sort` `{id, direction}`;
+ * `onSort({id, direction})`; `empty`, the text without rows.
+ */
+export class Table {
   element;
   #options;
   #order;
@@ -183,14 +189,4 @@ class Table {
     this.#scroller.hidden = this.#rows.length === 0;
     this.#pager.show(this.#page, this.#sorted.length);
   }
-}
-
-/**
- * Options: `caption`; `columns` of `{id, label, value(row), cell(row), numeric?, wide?, sortable?, is_hidden?,
- * about?}` (`is_hidden`: the head's text is for screen readers only), where a cell is text or `{text, href?, tone?,
- * action?, label?, title?, mono?, dim?}`; `key(row)`; the first `rows`; `sort` `{id, direction}`;
- * `onSort({id, direction})`; `empty`, the text without rows.
- */
-export function createTable(options) {
-  return new Table(options);
 }

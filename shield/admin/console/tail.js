@@ -66,8 +66,8 @@ function createRows(list, now, tenant_id) {
   };
 }
 
-/** The tail of a room: a card with its buttons and its list. */
-class Tail {
+/** `{element, close}`: the tail of a room; its button starts it. */
+export class Tail {
   element;
   #api;
   #now;
@@ -156,9 +156,4 @@ class Tail {
       this.#say(this.#progress());
     }
   }
-}
-
-/** `{element, close}`: the tail of a room; its button starts it. */
-export function createTail(ctx, tenant_id, room_id) {
-  return new Tail(ctx, tenant_id, room_id);
 }

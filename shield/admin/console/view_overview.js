@@ -1,6 +1,6 @@
 // The first view: traffic, errors and saturation of the whole cluster over the last minutes, and its
 // nodes, all from the cluster feed.
-import { createChart, SERIES_MAX } from "./chart.js";
+import { Chart, SERIES_MAX } from "./chart.js";
 import { SPAN_MS } from "./cluster_feed.js";
 import { el, setText } from "./element.js";
 import { bytes, compact, count, milliseconds, percent, plural, rate } from "./format.js";
@@ -16,7 +16,7 @@ const largest = (values) => {
 const MEMORY = { format: bytes, floor: 1_048_576, base: 1_024 };
 
 function createCharts() {
-  const make = (options) => createChart({ span_ms: SPAN_MS, ...options });
+  const make = (options) => new Chart({ span_ms: SPAN_MS, ...options });
   const whole = (value) => (value < 1 && value > 0 ? "" : compact(value));
   return {
     connections: make({ title: "Connections", format: count, axis: whole, floor: 10 }),

@@ -7,7 +7,7 @@ import { plural, textOf } from "./format.js";
 import { isHole, lineCard, lineColumns, readLines } from "./journal_lines.js";
 import { errorNotice, filterForm, pageHead, slot, tableCard } from "./page.js";
 import { createPublishCard } from "./room_publish.js";
-import { createTail } from "./tail.js";
+import { Tail } from "./tail.js";
 
 /** The members are read at this interval while the page is visible. */
 const LOOK_MS = 2_000;
@@ -123,7 +123,7 @@ function openRoom(ctx, address) {
   const signal = AbortSignal.any([ctx.signal, ended.signal]);
   const { tenant_id, room_id } = address;
   const verdicts = new Verdicts(ctx, address, signal);
-  const tail = createTail(ctx, tenant_id, room_id);
+  const tail = new Tail(ctx, tenant_id, room_id);
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}`;
   void verdicts.load();
   return {

@@ -1,7 +1,7 @@
 // One policy of a tenant: its decisions over time and the newest ones, from the journal (`journal_lines.js`),
 // and the flips of another module.
 import { segment } from "./api.js";
-import { createChart } from "./chart.js";
+import { Chart } from "./chart.js";
 import { action, column, numeric, plain, when } from "./columns.js";
 import { DecisionCounts, endingOf } from "./decisions.js";
 import { el, setText } from "./element.js";
@@ -9,7 +9,7 @@ import { compact, count, duration, plural } from "./format.js";
 import { isHole, lineCard, readLines } from "./journal_lines.js";
 import { errorNotice, exact, filterForm, pageHead, slot, tableCard } from "./page.js";
 import { createFlips, replayCommand } from "./policy_flips.js";
-import { createTrial } from "./policy_trial.js";
+import { Trial } from "./policy_trial.js";
 
 const HOUR_MS = 3_600_000;
 const PAGE_LINES = 2_000;
@@ -90,7 +90,7 @@ class PolicyView {
       sort: { id: "at", direction: "descending" },
       empty: "Nothing was recorded. [journal] of the configuration says what is recorded.",
     });
-    this.#trial = createTrial(ctx, (flip) => this.#openFlip(flip));
+    this.#trial = new Trial(ctx, (flip) => this.#openFlip(flip));
     place.append(
       pageHead({
         title: `Policy ${policy} of ${tenant_id}`,
@@ -155,7 +155,7 @@ class PolicyView {
 
   #draw(counts, { is_whole, until_ms, span_ms }) {
     this.#chart?.close();
-    this.#chart = createChart({
+    this.#chart = new Chart({
       title: "Decisions over time",
       ...{ format: count, axis: compact, floor: 4, base: 1_000, span_ms },
     });

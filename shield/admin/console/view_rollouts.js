@@ -279,7 +279,6 @@ class RolloutView {
   }
 }
 
-/** Shows one tenant's rollout. */
 export function showRollout(ctx, place, { tenant_id }) {
   const view = new RolloutView(ctx, place, tenant_id);
   return () => view.close();

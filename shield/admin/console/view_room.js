@@ -11,7 +11,7 @@ import { createPastCard } from "./room_past.js";
 import { createPublishCard } from "./room_publish.js";
 import { createStateCard } from "./room_state.js";
 import { address } from "./router.js";
-import { createTail } from "./tail.js";
+import { Tail } from "./tail.js";
 
 const memberColumns = (now, kick, ban) => [
   titled("user", "User", "user_id"),
@@ -147,7 +147,7 @@ export function showRoom(ctx, place, address) {
   const members = createMembers(ctx, address, () => load());
   const state = createStateCard(ctx, address);
   const others = createOtherCards(ctx, address);
-  const tail = createTail(ctx, address.tenant_id, address.room_id);
+  const tail = new Tail(ctx, address.tenant_id, address.room_id);
   let has_history = false;
   let has_past = false;
 

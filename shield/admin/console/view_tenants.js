@@ -6,7 +6,7 @@ import { bytes, count, percent } from "./format.js";
 import { listView, MOST } from "./list_view.js";
 import { fullCard, loaded, offText, pageHead } from "./page.js";
 import { address } from "./router.js";
-import { createTable } from "./table.js";
+import { Table } from "./table.js";
 
 const COLUMNS = [
   linked("tenant", "Tenant", "tenant_id", (id) => address("tenants", id)),
@@ -19,7 +19,6 @@ const COLUMNS = [
   numeric("rejects", "Rejects"),
 ];
 
-/** Shows the list of tenants. */
 export const showTenants = listView({
   title: "Tenants",
   about: "The tenants of the bus, and their use since the Shields started.",
@@ -82,13 +81,12 @@ function settingsCard(ctx, tenant_id, { title, path, part, rows, ...table }) {
   const there = `/v1/tenants/${segment(tenant_id)}/${path}`;
   const own = loaded(ctx, async () => {
     const answer = await ctx.api.get(there, {}, ctx.signal);
-    return createTable({ caption: title, ...table, rows: rows(answer) });
+    return new Table({ caption: title, ...table, rows: rows(answer) });
   });
   own.load();
   return fullCard(title, [], own);
 }
 
-/** Shows one tenant. */
 export function showTenant(ctx, place, { tenant_id }) {
   const query = `tenant=${segment(tenant_id)}`;
   place.append(

@@ -1,7 +1,7 @@
 // The use of one tenant (`GET /v1/usage`): its budgets with their remainder, a chart over the requested time,
 // and a table by room class, user class and policy.
 import { segment } from "./api.js";
-import { createChart } from "./chart.js";
+import { Chart } from "./chart.js";
 import { numeric, plain, toned, when } from "./columns.js";
 import { el } from "./element.js";
 import { bytes, compact, count, moment, percent } from "./format.js";
@@ -93,7 +93,7 @@ function chartOf({ rows, total, by, since_ms, until_ms }) {
   const title = `${unit === "cost" ? "Cost" : "Messages in"} by ${step}`;
   const span_ms = until_ms - since_ms;
   const options = { title, format: exact, axis: compact, floor: 0.001, base: 1_000, span_ms };
-  const chart = createChart(options);
+  const chart = new Chart(options);
   const { times, values } = pointsOf(rows, step, unit, since_ms, until_ms);
   const series = [{ name: words(unit), values }];
   chart.show({ times, series, at_ms: until_ms, figure: exact(total[unit]), about: "in all" });

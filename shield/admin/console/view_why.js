@@ -15,7 +15,7 @@ import {
   silentNotice,
   tableCard,
 } from "./page.js";
-import { createTable } from "./table.js";
+import { Table } from "./table.js";
 
 /** A smaller difference between clocks is not shown. */
 const CLOCKS_APART_MS = 100;
@@ -41,7 +41,7 @@ function decisionCard(decision, number) {
     ["Record", id],
     ...(message === "" ? [] : [["Message", message]]),
   ]);
-  const steps = createTable({
+  const steps = new Table({
     caption: title,
     columns: STEP_COLUMNS,
     key: ({ step, text }) => `${step} ${text}`,
@@ -117,7 +117,7 @@ function connectionCard(one, due) {
     ["Not sent", count(room.missed_count)],
     ["GAPs sent", gaps || "none"],
   );
-  const table = createTable({
+  const table = new Table({
     caption: `Messages not sent to ${connection_id}`,
     empty: "All due messages were sent to it.",
     columns: [

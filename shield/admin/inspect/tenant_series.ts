@@ -34,7 +34,6 @@ const MARGIN = 1.5;
 /** The values of one series. */
 type TenantSample = Readonly<TenantTotals>;
 
-/** A tenant with a series of its own. */
 interface Listed {
   readonly tenant_id: string;
   readonly totals: TenantTotals;
@@ -52,55 +51,14 @@ const zero = (): TenantTotals => ({
 
 const messagesOf = (totals: TenantTotals) => totals.ingress_messages + totals.egress_messages;
 
-/** The `size` largest items that were pushed, in a binary heap with the smallest first. */
-class Largest {
-  readonly #size: number;
-  readonly #heap: { readonly weight: number; readonly tenant_id: string }[] = [];
-
-  constructor(size: number) {
-    this.#size = size;
-  }
-
-  /** Whether an item of this weight would be among them. */
-  takes(weight: number): boolean {
-    return this.#heap.length < this.#size || weight > (this.#heap[0]?.weight ?? Infinity);
-  }
-
-  push(tenant_id: string, weight: number): void {
-    const heap = this.#heap;
-    if (heap.length < this.#size) {
-      heap.push({ weight, tenant_id });
-      let at = heap.length - 1;
-      while (at > 0 && heap[(at - 1) >> 1]!.weight > weight) {
-        heap[at] = heap[(at - 1) >> 1]!;
-        at = (at - 1) >> 1;
-      }
-      heap[at] = { weight, tenant_id };
-    } else if (heap.length > 0 && weight > heap[0]!.weight) {
-      this.#sink({ weight, tenant_id });
-    }
-  }
-
-  /** Moves an item from the root down, in place of the smallest. */
-  #sink(item: { readonly weight: number; readonly tenant_id: string }): void {
-    const heap = this.#heap;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && heap[child + 1]!.weight < heap[child]!.weight) child++;
-      if (heap[child]!.weight >= item.weight) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = item;
-  }
-
-  /** The items, largest first. */
-  sorted(): readonly { readonly weight: number; readonly tenant_id: string }[] {
-    return this.#heap.toSorted((one, other) => other.weight - one.weight);
-  }
+interface Candidate {
+  readonly tenant_id: string;
+  readonly weight: number;
 }
+
+/** The `size` largest, largest first. */
+const largest = (candidates: Candidate[], size: number) =>
+  candidates.sort((one, other) => other.weight - one.weight).slice(0, size);
 
 /** The tenants with series, kept from scrape to scrape. */
 export class TenantSeries {
@@ -115,11 +73,11 @@ export class TenantSeries {
     this.#series_max = series_max;
   }
 
-  /** The samples of this moment, `_other` included. Takes one pass over all tenants, and does not sort them. */
+  /** The samples of this moment, `_other` included. Takes one pass over all tenants; only the largest are sorted. */
   read(): Map<string, TenantSample> {
     const all = zero();
-    const candidates = new Largest(this.#series_max);
-    const floor = this.#floor();
+    let candidates: Candidate[] = [];
+    let floor = this.#floor();
     for (const [tenant_id, totals] of this.#table.entries()) {
       // The members are named one by one, since this runs for each of 100,000 tenants.
       all.connections += totals.connections;
@@ -128,12 +86,13 @@ export class TenantSeries {
       all.egress_messages += totals.egress_messages;
       all.rejects += totals.rejects;
       const weight = messagesOf(totals);
-      if (weight <= floor || !candidates.takes(weight)) continue;
-      if (tenant_id !== OTHER_TENANTS && !this.#listed.has(tenant_id)) {
-        candidates.push(tenant_id, weight);
-      }
+      if (weight <= floor || tenant_id === OTHER_TENANTS || this.#listed.has(tenant_id)) continue;
+      candidates.push({ tenant_id, weight });
+      if (candidates.length < 2 * this.#series_max) continue;
+      candidates = largest(candidates, this.#series_max);
+      floor = candidates.at(-1)!.weight;
     }
-    this.#give(candidates);
+    this.#give(largest(candidates, this.#series_max));
     return this.#samples(all);
   }
 
@@ -145,12 +104,12 @@ export class TenantSeries {
     return MARGIN * least;
   }
 
-  #give(candidates: Largest): void {
+  #give(candidates: readonly Candidate[]): void {
     // The weakest is the last, as it is displaced first.
     const places = [...this.#listed.values()].sort((one, other) =>
       messagesOf(other.totals) - messagesOf(one.totals)
     );
-    for (const { tenant_id, weight } of candidates.sorted()) {
+    for (const { tenant_id, weight } of candidates) {
       if (this.#listed.size >= this.#series_max) {
         const weakest = places.pop();
         if (weakest === undefined || weight <= MARGIN * messagesOf(weakest.totals)) return;
@@ -187,29 +146,18 @@ export function registerTenantSeries(
   registry: Registry,
 ): void {
   const series = new TenantSeries(table, series_max);
-  const registers = [registry];
-  const labelNames = ["tenant"];
+  const labels = ["tenant"];
   let samples = new Map<string, TenantSample>();
-  new Gauge({
-    name: "shield_tenant_connections",
-    help: "Open WebSocket connections, by tenant as in shield_tenant_ingress_messages_total.",
-    labelNames,
-    registers,
-    collect() {
-      // This is the first family of the table on the page; the others use its reading.
-      samples = series.read();
-      this.reset();
-      for (const [tenant, { connections }] of samples) this.set({ tenant }, connections);
-    },
-  });
+  const each = (key: keyof TenantTotals) =>
+    [...samples].map(([tenant, sample]) => [{ tenant }, sample[key]] as const);
+  const help = "Open WebSocket connections, by tenant as in shield_tenant_ingress_messages_total.";
+  scrapedCounters(registry, "shield_tenant_connections", help, labels, () => {
+    // This is the first family of the table on the page; the others use its reading.
+    samples = series.read();
+    return each("connections");
+  }, Gauge);
   for (const key of COUNTED) {
     const [name, help] = COUNTERS[key];
-    scrapedCounters(
-      registry,
-      name,
-      help,
-      labelNames,
-      () => [...samples].map(([tenant, sample]) => [{ tenant }, sample[key]]),
-    );
+    scrapedCounters(registry, name, help, labels, () => each(key));
   }
 }

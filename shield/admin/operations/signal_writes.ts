@@ -351,7 +351,6 @@ const UNNAMED = "signal";
 /** The kinds of things that a target can name. */
 type TargetKind = "user" | "connection" | "token";
 
-/** The targets that each kind of signal can have. */
 const TARGETS = {
   DISCONNECT: ["user", "connection"],
   BAN: ["user"],

@@ -10,13 +10,13 @@ import { FORGETFUL } from "../testing/forgetful_guests.ts";
 import { entryOf, requestOf, runnerOf as plainRunner } from "../testing/chains.ts";
 import { runnableGuest } from "../testing/guests.ts";
 import { runChain } from "../worker/worker_chain.ts";
-import { createInstances } from "../worker/worker_instances.ts";
+import { Instances } from "../worker/worker_instances.ts";
 
 const FUEL = 10_000;
 
 /** A part of a worker that runs one policy, and keeps its instance like a worker. */
 function runnerOf(module: ReturnType<typeof runnableGuest>) {
-  const instances = createInstances(4);
+  const instances = new Instances(4);
   instances.load(1, module);
   const runner = { ...plainRunner(instances, FUEL), chain_fuel_limit: 10 * FUEL };
   return (payload: Uint8Array = Uint8Array.of(9)) => {

@@ -4,7 +4,7 @@ import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerEntry } from "../ring/ring_last.ts";
 import { type GuestText, runnableGuest } from "../testing/guests.ts";
 import { runChain } from "../worker/worker_chain.ts";
-import { createInstances } from "../worker/worker_instances.ts";
+import { Instances } from "../worker/worker_instances.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
 
 const encoder = new TextEncoder();
@@ -27,7 +27,7 @@ function run(
   chain: readonly (readonly [GuestText, WorkerEntry["mode"]])[],
   more: Partial<WorkerRequest> = {},
 ) {
-  const instances = createInstances(10);
+  const instances = new Instances(10);
   chain.forEach(([guest], at) => instances.load(at + 1, runnableGuest(guest)));
   const limits = { fuel_limit: 10_000, chain_fuel_limit: 20_000 };
   const runner = { instances, ...limits, now: () => 0, onProgress: () => {} };

@@ -1,7 +1,7 @@
 /** How a module declares its state; that call can do nothing else. */
 import assert from "node:assert/strict";
 import { declares, FOREVER, type GuestText, meteredGuest } from "../testing/guests.ts";
-import { createCompiler } from "../modules/compile.ts";
+import { Compiler } from "../modules/compile.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { stateKeysText } from "../../../wasm/instance/state_keys.ts";
 
@@ -52,7 +52,7 @@ for (const [what, [guest, sentence]] of Object.entries(BAD)) {
 }
 
 Deno.test("a trial compilation returns the declaration, or refuses a module whose declaration fails", async () => {
-  const compiler = createCompiler();
+  const compiler = new Compiler();
   const guest = { abi: 2, body: "i32.const 0" } as const;
   const good = meteredGuest({ ...guest, more: declares(KEYS) });
   assert.deepEqual(JSON.parse((await compiler.compile("good", good)).state_keys), KEYS);

@@ -89,11 +89,10 @@ export class PolicyRegistry {
       fetch: (sha256) => store.module(sha256),
       unload_delay_ms: options.unload_delay_ms ?? UNLOAD_DELAY_MS,
     });
-    const { settled } = registerRegistryMetrics(options.registry, () => ({
+    this.#onSettled = registerRegistryMetrics(options.registry, () => ({
       ...this.status(),
       cached_rooms: this.#countRooms(),
     }));
-    this.#onSettled = settled;
     const watch = store.watch((change) => this.#receive(change));
     this.#stop = () => watch.stop();
     this.ready = awaitedLater(this.#start(watch.ready));

@@ -1,6 +1,5 @@
-/** The registry's metrics. Labels come from closed sets. */
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import { scraped, scrapedGauge } from "../../../shared/metrics/metrics.ts";
+/** The metrics of policies' documents and modules. Labels come from closed sets. */
+import { Histogram, metricsOn, type Registry, scraped } from "../../../shared/metrics/metrics.ts";
 
 /** The states of a tenant's chain in `registry.ts`. */
 export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"] as const;
@@ -16,26 +15,17 @@ interface RegistryFigures {
   readonly cached_rooms: number;
 }
 
-/** The metrics that are counted when something happens. */
-interface RegistryMetrics {
-  /** Counts a change that is in force or has failed, `duration_ms` after this process received it. */
-  settled(state: ChainState, duration_ms: number): void;
-}
-
 const APPLY_BUCKETS_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-
 const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-interface ReadyMetrics {
-  /** Observes the time of compiling a module, trial included. */
-  compiled(duration_ms: number): void;
-}
-
-/** Registers the metrics of modules that are made ready, and kept besides those in force. */
+/**
+ * Registers the metrics of modules that are made ready, and kept besides those in force. Returns what observes the time
+ * of compiling a module, trial included.
+ */
 export function registerReady(
   registry: Registry,
   kept: { readonly size: number; readonly released: number },
-): ReadyMetrics {
+): (duration_ms: number) => void {
   scraped(registry, {
     "shield_policy_compiled_modules": [
       "Compiled policy modules that are kept after a check or a load.",
@@ -52,69 +42,47 @@ export function registerReady(
     buckets: COMPILE_SECONDS,
     registers: [registry],
   });
-  return { compiled: (duration_ms) => compile.observe(duration_ms / 1_000) };
+  return (duration_ms) => compile.observe(duration_ms / 1_000);
 }
 
-/** Registers the number of remembered `host_log` lines. */
-export function registerLogMemory(registry: Registry, memory: { readonly size: number }): void {
-  scraped(registry, {
-    "shield_policy_log_lines": [
-      "Remembered lines of policies, of all tenants.",
-      () => memory.size,
-    ],
-  });
-}
-
-/** Registers the metrics. Call it once for each registry. */
+/**
+ * Registers the metrics of documents; once for each registry. Returns what counts a change that is in force or has
+ * failed, `duration_ms` after this process received it.
+ */
 export function registerRegistryMetrics(
   registry: Registry,
   read: () => RegistryFigures,
-): RegistryMetrics {
-  const registers = [registry];
-  new Gauge({
-    name: "shield_policy_tenants",
-    help: "Tenants with policies, by the outcome of their latest document.",
-    labelNames: ["state"],
-    registers,
-    collect() {
-      const { tenants } = read();
-      for (const state of CHAIN_STATES) this.set({ state }, tenants[state]);
-    },
+): (state: ChainState, duration_ms: number) => void {
+  scraped(registry, {
+    "shield_policy_tenants": [
+      "Tenants with policies, by the outcome of their latest document.",
+      "state",
+      () => read().tenants,
+    ],
+    "shield_policy_modules": ["Loaded policy modules.", () => read().modules],
+    "shield_policy_modules_pending": [
+      "Policy modules that wait to be made ready, or are being made ready.",
+      () => read().pending_modules,
+    ],
+    "shield_policy_tenants_pending": [
+      "Tenants whose operations are refused until their modules are ready.",
+      () => read().pending_tenants,
+    ],
+    "shield_policy_cached_rooms": ["Rooms with a cached chain.", () => read().cached_rooms],
   });
-  const gauge = (name: string, help: string, value: (figures: RegistryFigures) => number) =>
-    scrapedGauge(registry, name, help, () => value(read()));
-  gauge("shield_policy_modules", "Loaded policy modules.", ({ modules }) => modules);
-  gauge(
-    "shield_policy_modules_pending",
-    "Policy modules that wait to be made ready, or are being made ready.",
-    ({ pending_modules }) => pending_modules,
+  const changes = metricsOn(registry).counter(
+    "shield_policy_changes_total",
+    "Changes of tenants' policies that this process has received, by outcome.",
+    "state",
   );
-  gauge(
-    "shield_policy_tenants_pending",
-    "Tenants whose operations are refused until their modules are ready.",
-    ({ pending_tenants }) => pending_tenants,
-  );
-  gauge(
-    "shield_policy_cached_rooms",
-    "Rooms with a cached chain.",
-    ({ cached_rooms }) => cached_rooms,
-  );
-  const changes = new Counter({
-    name: "shield_policy_changes_total",
-    help: "Changes of tenants' policies that this process has received, by outcome.",
-    labelNames: ["state"],
-    registers,
-  });
   const seconds = new Histogram({
     name: "shield_policy_apply_seconds",
     help: "Time from receiving a change to enforcing it, in seconds.",
     buckets: APPLY_BUCKETS_SECONDS,
-    registers,
+    registers: [registry],
   });
-  return {
-    settled(state, duration_ms) {
-      changes.inc({ state });
-      if (state === "active") seconds.observe(Math.max(0, duration_ms) / 1_000);
-    },
+  return (state, duration_ms) => {
+    changes.inc({ state });
+    if (state === "active") seconds.observe(Math.max(0, duration_ms) / 1_000);
   };
 }

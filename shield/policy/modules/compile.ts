@@ -13,7 +13,7 @@ import {
 } from "../../../wasm/instance/compile_child.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import type { Verdicts } from "./verdict_store.ts";
+import type { VerdictStore } from "./verdict_store.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { denoCommand, startChild } from "../../../shared/process/deno_command.ts";
 
@@ -33,15 +33,6 @@ export interface CompiledPolicy {
   readonly compiled: WebAssembly.Module;
   /** The state that the module declared in the trial, as text; "" for none. */
   readonly state_keys: string;
-}
-
-interface Compiler {
-  /**
-   * Compiles a module; `sha256` names the upload that `bytes` were made from. Rejects with `PolicyModuleError`:
-   * `compile-refused`, `compile-time`, `compile-memory`, `state-keys` if its declaration of state fails, or
-   * `compile-failed` if the engine crashed; with another Error if the trial cannot run at all.
-   */
-  compile(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy>;
 }
 
 /** Flags of the two compilers: the baseline one, and the optimising one for every function. */
@@ -71,54 +62,57 @@ const CHILD_HEAP_MIB = 128;
 export interface CompilerOptions {
   readonly limits?: CompileLimits;
   /** The stored trials that have passed; absent: every module is tried. */
-  readonly verdicts?: Verdicts | undefined;
+  readonly verdicts?: Pick<VerdictStore, "passed" | "remember"> | undefined;
 }
 
-/** Makes a compiler. */
-export function createCompiler(
-  { limits = COMPILE_LIMITS, verdicts }: CompilerOptions = {},
-): Compiler {
-  let last: Promise<unknown> = Promise.resolve();
+/** Compiles modules of a process, with one trial at a time: uploads must not use all cores. */
+export class Compiler {
+  readonly #limits: CompileLimits;
+  readonly #verdicts: CompilerOptions["verdicts"];
+  #last: Promise<unknown> = Promise.resolve();
 
-  /** Runs one trial at a time: uploads must not use all cores. */
-  function inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const turn = last.then(action);
-    // The caller of that turn gets the error.
-    last = turn.catch(() => {});
-    return turn;
+  constructor({ limits = COMPILE_LIMITS, verdicts }: CompilerOptions = {}) {
+    this.#limits = limits;
+    this.#verdicts = verdicts;
   }
 
-  async function compile(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy> {
+  /**
+   * Compiles a module; `sha256` names the upload that `bytes` were made from. Rejects with `PolicyModuleError`:
+   * `compile-refused`, `compile-time`, `compile-memory`, `state-keys` if its declaration of state fails, or
+   * `compile-failed` if the engine crashed; with another Error if the trial cannot run at all.
+   */
+  async compile(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy> {
     const copy = new Uint8Array(bytes);
     // The lookup uses the bytes that are about to be compiled: a verdict about other bytes does not count.
     const metered_sha256 = await sha256Hex(copy);
-    const passed = await verdicts?.passed(sha256);
+    const passed = await this.#verdicts?.passed(sha256);
     let state_keys = passed?.state_keys ?? "";
     if (passed?.metered_sha256 !== metered_sha256) {
-      await inTurn(async () => {
-        for (const flags of TRIALS) state_keys = await tryCompile(copy, flags, limits);
+      const turn = this.#last.then(async () => {
+        for (const flags of TRIALS) state_keys = await tryCompile(copy, flags, this.#limits);
       });
-      await verdicts?.remember(sha256, { metered_sha256, state_keys });
+      // The caller of that turn gets the error.
+      this.#last = turn.catch(() => {});
+      await turn;
+      await this.#verdicts?.remember(sha256, { metered_sha256, state_keys });
     }
     return { compiled: await WebAssembly.compile(copy), state_keys };
   }
-
-  return { compile };
 }
 
 /**
- * Runs one trial compilation in a child process; returns the module's declared state. Rejects with `PolicyModuleError`.
+ * Runs one trial compilation in a child process; returns the module's declared state. Rejects with `PolicyModuleError`,
+ * or with another Error when the child cannot be started.
  */
 async function tryCompile(
   bytes: Uint8Array<ArrayBuffer>,
   flags: string,
   limits: CompileLimits,
 ): Promise<string> {
-  const { cpu_ms, memory_bytes } = limits;
-  const { code, stdout, stderr, late } = await runChild({
+  const { command, args } = childCommand({
     program: CHILD,
     compiled_as: TRIAL_ARGUMENT,
-    args: [String(memory_bytes), String(cpu_ms)],
+    args: [String(limits.memory_bytes), String(limits.cpu_ms)],
     v8_flags: [
       "--no-wasm-lazy-compilation",
       // The trial uses one core, also for the largest module: the others are for messages.
@@ -126,11 +120,24 @@ async function tryCompile(
       flags,
       `--max-old-space-size=${CHILD_HEAP_MIB}`,
     ],
-    stdin: bytes,
   });
-  if (late) throw new Error(`the trial compilation has not ended after ${TRIAL_MS} ms`);
-  if (code !== 0) throw problem(code, stderr.slice(0, 1_024), limits);
-  return new TextDecoder().decode(stdout);
+  const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
+  const child = startChild(command, { args, ...piped });
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, TRIAL_MS);
+  try {
+    feed(child, bytes);
+    const { code, stdout, stderr } = await child.output();
+    if (late) throw new Error(`the trial compilation has not ended after ${TRIAL_MS} ms`);
+    const decoder = new TextDecoder();
+    if (code !== 0) throw problem(code, decoder.decode(stderr).trim().slice(0, 1_024), limits);
+    return decoder.decode(stdout);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function problem(code: number, text: string, limits: CompileLimits): PolicyModuleError {
@@ -156,15 +163,6 @@ interface ChildOptions {
   readonly compiled_as: string;
   readonly args: readonly string[];
   readonly v8_flags: readonly string[];
-  readonly stdin: Uint8Array<ArrayBuffer>;
-}
-
-/** The end of the child. `late`: it was killed after `TRIAL_MS`. */
-interface ChildResult {
-  readonly code: number;
-  readonly stdout: Uint8Array;
-  readonly stderr: string;
-  readonly late: boolean;
 }
 
 /**
@@ -172,20 +170,14 @@ interface ChildResult {
  * permissions at the start. V8 only takes the flags that were compiled in.
  */
 export function childCommand(
-  { program, compiled_as, args, v8_flags }: Omit<ChildOptions, "stdin">,
+  { program, compiled_as, args, v8_flags }: ChildOptions,
   standalone: boolean = Deno.build.standalone,
 ): { command: string; args: string[] } {
   if (standalone) return { command: Deno.execPath(), args: [compiled_as, ...args] };
   // Deno caches one compiled form of each module. With other flags of V8 the child would overwrite that of the server's
   // modules, and the server's next start would write it back.
-  const flags = [
-    "--no-prompt",
-    "--no-config",
-    "--no-lock",
-    "--no-remote",
-    "--no-npm",
-    "--no-code-cache",
-  ];
+  const off = ["prompt", "config", "lock", "remote", "npm", "code-cache"];
+  const flags = off.map((what) => `--no-${what}`);
   return {
     command: denoCommand(),
     args: ["run", ...flags, `--v8-flags=${v8_flags.join(",")}`, program, ...args],
@@ -199,24 +191,5 @@ async function feed(child: Deno.ChildProcess, bytes: Uint8Array<ArrayBuffer>): P
     await writer.close();
   } catch {
     // The child ended before it read everything; its exit code has the reason.
-  }
-}
-
-/** Runs a child to its end. Rejects when it cannot be started. */
-async function runChild(options: ChildOptions): Promise<ChildResult> {
-  const { command, args } = childCommand(options);
-  const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
-  const child = startChild(command, { args, ...piped });
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    child.kill("SIGKILL");
-  }, TRIAL_MS);
-  try {
-    feed(child, options.stdin);
-    const { code, stdout, stderr } = await child.output();
-    return { code, stdout, stderr: new TextDecoder().decode(stderr).trim(), late };
-  } finally {
-    clearTimeout(timer);
   }
 }

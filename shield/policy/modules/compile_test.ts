@@ -1,7 +1,7 @@
 /** Trial compilation in real child processes: passed, refused and stopped modules. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { childCommand, COMPILE_LIMITS, createCompiler } from "./compile.ts";
+import { childCommand, COMPILE_LIMITS, Compiler } from "./compile.ts";
 import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "../../../wasm/instance/compile_child.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
@@ -34,7 +34,7 @@ async function reasonOf(promise: Promise<unknown>): Promise<[reason: string, sen
 }
 
 Deno.test("a module that the engine refuses is refused with the engine's sentence, and may be tried again", async () => {
-  const compiler = createCompiler();
+  const compiler = new Compiler();
   const [reason, sentence] = await reasonOf(compiler.compile("a", BYTES.subarray(0, 20)));
   assert.equal(reason, "compile-refused");
   assert.match(sentence, /WebAssembly.compile\(\)/);
@@ -45,14 +45,14 @@ Deno.test("a module that the engine refuses is refused with the engine's sentenc
 Deno.test("a compile bomb is stopped at the memory limit", async () => {
   const limits = { ...COMPILE_LIMITS, memory_bytes: 16_777_216 };
   const [reason] = await reasonOf(
-    createCompiler({ limits }).compile("a", compileBomb(20_000, 2_000)),
+    new Compiler({ limits }).compile("a", compileBomb(20_000, 2_000)),
   );
   assert.equal(reason, "compile-memory");
 });
 
 Deno.test("a trial that takes too long is stopped", async () => {
   const limits = { ...COMPILE_LIMITS, cpu_ms: 0.01 };
-  const [reason, sentence] = await reasonOf(createCompiler({ limits }).compile("a", BYTES));
+  const [reason, sentence] = await reasonOf(new Compiler({ limits }).compile("a", BYTES));
   assert.deepEqual([reason, sentence], ["compile-time", "compiling takes more than 0.01 ms"]);
 });
 
@@ -61,8 +61,8 @@ Deno.test("a server with an environment that Deno passes to no child tries modul
   const program = await Deno.makeTempFile({ suffix: ".ts" });
   await Deno.writeTextFile(
     program,
-    `import { createCompiler } from ${JSON.stringify(compile)};
-    await createCompiler().compile("a", Uint8Array.fromBase64("${BYTES.toBase64()}"));`,
+    `import { Compiler } from ${JSON.stringify(compile)};
+    await new Compiler().compile("a", Uint8Array.fromBase64("${BYTES.toBase64()}"));`,
   );
   const config = fileURLToPath(new URL("../../../deno.json", import.meta.url));
   const flags = ["--quiet", "--ignore-env", "--allow-read", `--allow-run=${Deno.execPath()}`];

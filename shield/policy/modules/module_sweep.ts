@@ -3,9 +3,9 @@
  * until then an upload can still be deployed. Every Shield sweeps. `module_set.ts` and `compile.ts` have modules in
  * memory.
  */
-import { Counter, Gauge } from "prom-client";
 import { ClockSteps } from "../../../shared/clock_steps.ts";
 import type { Env } from "../../../shared/env.ts";
+import { scraped } from "../../../shared/metrics/metrics.ts";
 import type { StoredObject } from "../../../shared/spine/contract/spine.ts";
 import type { PolicyStore } from "../chain/store.ts";
 
@@ -22,17 +22,10 @@ interface ModuleSweepOptions extends Pick<Env, "registry" | "log" | "now" | "mon
   readonly kept_ms: number;
 }
 
-/** Modules of one kind in the last pass. */
-interface Held {
-  modules: number;
-  bytes: number;
-}
-
-const STATES = ["named", "unnamed"] as const;
-type State = typeof STATES[number];
-const nothingHeld = (): Record<State, Held> => ({
-  named: { modules: 0, bytes: 0 },
-  unnamed: { modules: 0, bytes: 0 },
+/** The stored modules with and without references, in a pass. */
+const nothingHeld = () => ({
+  modules: { named: 0, unnamed: 0 },
+  bytes: { named: 0, unnamed: 0 },
 });
 
 interface SweepPass {
@@ -45,42 +38,30 @@ export class ModuleSweep {
   readonly #options: ModuleSweepOptions;
   /** Nothing is deleted by a clock that was set lately. */
   readonly #steps: ClockSteps;
-  readonly #swept: Counter;
-  #held: Readonly<Record<State, Held>> = nothingHeld();
+  #swept = 0;
+  #held = nothingHeld();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
   constructor(options: ModuleSweepOptions) {
     this.#options = options;
     this.#steps = new ClockSteps(options);
-    const { registry } = options;
-    this.#swept = new Counter({
-      name: "shield_policy_modules_swept_total",
-      help: "Stored policy modules without references that this process has deleted.",
-      registers: [registry],
+    scraped(options.registry, {
+      "shield_policy_modules_swept_total": [
+        "Stored policy modules without references that this process has deleted.",
+        () => this.#swept,
+      ],
+      "shield_policy_stored_modules": [
+        "Policy modules in the object store, with and without references, at the last count.",
+        "state",
+        () => this.#held.modules,
+      ],
+      "shield_policy_stored_module_bytes": [
+        "Bytes of the policy modules in the object store, at the last count.",
+        "state",
+        () => this.#held.bytes,
+      ],
     });
-    const held = (name: string, help: string, of: keyof Held) => {
-      const read = () => this.#held;
-      new Gauge({
-        name,
-        help,
-        labelNames: ["state"],
-        registers: [registry],
-        collect() {
-          for (const state of STATES) this.set({ state }, read()[state][of]);
-        },
-      });
-    };
-    held(
-      "shield_policy_stored_modules",
-      "Policy modules in the object store, with and without references, at the last count.",
-      "modules",
-    );
-    held(
-      "shield_policy_stored_module_bytes",
-      "Bytes of the policy modules in the object store, at the last count.",
-      "bytes",
-    );
   }
 
   /** Runs a pass from time to time until it is closed. A failed pass is retried at the next one. */
@@ -119,9 +100,9 @@ export class ModuleSweep {
         swept.push(name);
         continue;
       }
-      const kind = held[named.has(name) ? "named" : "unnamed"];
-      kind.modules++;
-      kind.bytes += size_bytes;
+      const state = named.has(name) ? "named" : "unnamed";
+      held.modules[state]++;
+      held.bytes[state] += size_bytes;
     }
     this.#held = held;
     return { swept };
@@ -141,7 +122,7 @@ export class ModuleSweep {
       await store.keepModule(sha256, bytes);
       return false;
     }
-    this.#swept.inc();
+    this.#swept++;
     log.info("a stored policy module without references was deleted", { sha256, size_bytes });
     return true;
   }

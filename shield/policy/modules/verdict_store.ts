@@ -33,13 +33,6 @@ type Verdict = z.output<typeof Verdict>;
 
 type PassedTrial = Readonly<Pick<Verdict, "metered_sha256" | "state_keys">>;
 
-/** The passed trials, by the upload's sha256. Neither method rejects. */
-export interface Verdicts {
-  /** The passed trial: the digest of the metered bytes, and their declared state; undefined: none is known. */
-  passed(sha256: string): Promise<PassedTrial | undefined>;
-  remember(sha256: string, trial: PassedTrial): Promise<void>;
-}
-
 /** The dependencies and settings of the store of verdicts. */
 export interface VerdictStoreOptions extends Pick<Env, "log"> {
   readonly bucket: KeyValue;
@@ -79,17 +72,51 @@ async function trim(bucket: KeyValue, max: number): Promise<void> {
   for (const { key } of entries.slice(Math.floor(max * 3 / 4))) await bucket.delete(key);
 }
 
-function createVerdicts(options: VerdictStoreOptions): Verdicts {
-  const { bucket, engine, log, max = VERDICTS_MAX } = options;
-  const known = new BoundedMap<string, PassedTrial>(max);
-  let written = 0;
-  const keyOf = async (sha256: string): Promise<KvKey> => [
-    sha256,
-    (await sha256Hex(bytesOf(engine))).slice(0, 32),
-  ];
+/** The passed trials, by the upload's sha256. */
+export class VerdictStore {
+  readonly #options: VerdictStoreOptions;
+  readonly #max: number;
+  readonly #known: BoundedMap<string, PassedTrial>;
+  #written = 0;
 
-  async function fetch(sha256: string): Promise<PassedTrial | undefined> {
-    const entry = await bucket.get(await keyOf(sha256));
+  constructor(options: VerdictStoreOptions) {
+    this.#options = options;
+    this.#max = options.max ?? VERDICTS_MAX;
+    this.#known = new BoundedMap(this.#max);
+  }
+
+  /**
+   * The passed trial: the digest of the metered bytes, and their declared state; undefined: none is known. Never
+   * rejects.
+   */
+  async passed(sha256: string): Promise<PassedTrial | undefined> {
+    const here = this.#known.get(sha256);
+    if (here !== undefined) return here;
+    // The module is then compiled in a new trial.
+    const found = await this.#fetch(sha256).catch(() => undefined);
+    if (found !== undefined) this.#known.renew(sha256, found);
+    return found;
+  }
+
+  /** Never rejects. */
+  async remember(sha256: string, trial: PassedTrial): Promise<void> {
+    this.#known.renew(sha256, trial);
+    await this.#write(sha256, trial).catch((error) => {
+      const { log } = this.#options;
+      log.warn("a trial compilation cannot be stored; the next start repeats it", {
+        sha256,
+        error,
+      });
+    });
+  }
+
+  async #keyOf(sha256: string): Promise<KvKey> {
+    return [sha256, (await sha256Hex(bytesOf(this.#options.engine))).slice(0, 32)];
+  }
+
+  async #fetch(sha256: string): Promise<PassedTrial | undefined> {
+    const { bucket, engine, log } = this.#options;
+    const entry = await bucket.get(await this.#keyOf(sha256));
     if (entry === undefined) return undefined;
     const verdict = await read(entry.value, { sha256, engine });
     if (verdict !== undefined) {
@@ -99,32 +126,13 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
     return undefined;
   }
 
-  async function write(sha256: string, trial: PassedTrial): Promise<void> {
+  async #write(sha256: string, trial: PassedTrial): Promise<void> {
+    const { bucket, engine } = this.#options;
     const verdict = { format: 2, sha256, ...trial, engine } as const;
-    const seal = await sealOf(verdict);
-    await bucket.put(await keyOf(sha256), bytesOf(JSON.stringify({ ...verdict, seal })));
-    if (written++ % COUNT_EVERY === 0) await trim(bucket, max);
+    const value = bytesOf(JSON.stringify({ ...verdict, seal: await sealOf(verdict) }));
+    await bucket.put(await this.#keyOf(sha256), value);
+    if (this.#written++ % COUNT_EVERY === 0) await trim(bucket, this.#max);
   }
-
-  return {
-    async passed(sha256) {
-      const here = known.get(sha256);
-      if (here !== undefined) return here;
-      // The module is then compiled in a new trial.
-      const found = await fetch(sha256).catch(() => undefined);
-      if (found !== undefined) known.renew(sha256, found);
-      return found;
-    },
-    async remember(sha256, trial) {
-      known.renew(sha256, trial);
-      await write(sha256, trial).catch((error) => {
-        log.warn("a trial compilation cannot be stored; the next start repeats it", {
-          sha256,
-          error,
-        });
-      });
-    },
-  };
 }
 
 /**
@@ -134,9 +142,9 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
 export async function openVerdicts(
   spine: Spine,
   options: Omit<VerdictStoreOptions, "bucket">,
-): Promise<Verdicts | undefined> {
+): Promise<VerdictStore | undefined> {
   try {
-    return createVerdicts({ ...options, bucket: await spine.keyValue(BUCKET) });
+    return new VerdictStore({ ...options, bucket: await spine.keyValue(BUCKET) });
   } catch (error) {
     options.log.warn("trial compilations are not stored: the bucket cannot be opened", {
       bucket: BUCKET,

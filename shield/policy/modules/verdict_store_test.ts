@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
-import { createCompiler } from "./compile.ts";
+import { Compiler } from "./compile.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { openVerdicts, type VerdictStoreOptions } from "./verdict_store.ts";
@@ -19,7 +19,7 @@ async function opened(spine: Spine, more: Partial<VerdictStoreOptions> = {}) {
   const { log, lines } = keptLog();
   const verdicts = await openVerdicts(spine, { engine: "v8 1", log, ...more });
   assert.ok(verdicts !== undefined);
-  return { ...verdicts, lines };
+  return Object.assign(verdicts, { lines });
 }
 
 Deno.test("a passed trial is known to every process and after a restart", async () => {
@@ -89,14 +89,14 @@ Deno.test("a passed trial is not repeated after a restart, but other bytes of it
   await using engine = testSpine();
   const bytes = meteredGuest({ body: "i32.const 0" });
   const sha256 = await sha256Hex(bytes);
-  await createCompiler({ verdicts: await opened(engine.spine) }).compile(sha256, bytes);
+  await new Compiler({ verdicts: await opened(engine.spine) }).compile(sha256, bytes);
   // Nothing compiles within a hundredth of a millisecond, so every trial is refused.
   const limits = { cpu_ms: 0.01, memory_bytes: 2 ** 30 };
-  const restarted = createCompiler({ limits, verdicts: await opened(engine.spine) });
+  const restarted = new Compiler({ limits, verdicts: await opened(engine.spine) });
   const { compiled } = await restarted.compile(sha256, bytes);
   assert.ok(compiled instanceof WebAssembly.Module);
   const other = meteredGuest({ body: "i32.const 1" });
-  const again = createCompiler({ limits, verdicts: await opened(engine.spine) });
+  const again = new Compiler({ limits, verdicts: await opened(engine.spine) });
   await assert.rejects(
     again.compile(sha256, other),
     (error) => error instanceof PolicyModuleError && error.reason === "compile-time",

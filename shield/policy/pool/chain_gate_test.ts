@@ -5,11 +5,11 @@ import { chainState } from "../state/chain_state.ts";
 import { parseStateKeys } from "../state/declaration.ts";
 import { QUIET } from "../../../shared/testing/logs.ts";
 import { message, policy } from "../testing/pool.ts";
-import { createChainGate } from "./chain_gate.ts";
+import { ChainGate } from "./chain_gate.ts";
 
 Deno.test("a call for which its chain had no fuel does not end its sender's pause", () => {
   const loaded = { number: 1, asks: false, abi: 1, slots: [] } as const;
-  const gate = createChainGate({
+  const gate = new ChainGate({
     policy: parseConfig("", { file: "test" }).policy,
     modules: { find: () => loaded, isLoaded: () => true, sha256: () => "p" },
     quarantine: { has: () => false },
@@ -41,7 +41,7 @@ Deno.test("a call for which its chain had no fuel does not end its sender's paus
 Deno.test("a request from before the load of a module with state finds the module missing, and counts against no sender", () => {
   const slots = parseStateKeys('[{"key":"{tenant}","ttl_seconds":1,"value_bytes":8}]');
   const loaded = { number: 1, asks: false, abi: 2, slots } as const;
-  const gate = createChainGate({
+  const gate = new ChainGate({
     policy: { ...parseConfig("", { file: "test" }).policy, breaker_failures: 1 },
     modules: { find: () => loaded, isLoaded: () => true, sha256: () => "count" },
     quarantine: { has: () => false },

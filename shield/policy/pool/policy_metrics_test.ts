@@ -1,13 +1,13 @@
 /** The limit of labels that tenants choose. `pool_test.ts` tests that the pool counts correctly. */
 import assert from "node:assert/strict";
 import { createMetrics, exposition } from "../../../shared/metrics/metrics.ts";
-import { createPolicyMetrics } from "./policy_metrics.ts";
+import { PolicyMetrics } from "./policy_metrics.ts";
 import { faultOutcome } from "./pool_verdict.ts";
 import { policy } from "../testing/pool.ts";
 
 Deno.test("after 256 names of policies the others count as other", async () => {
   const registry = createMetrics({ node_id: "test", version: "0" });
-  const metrics = createPolicyMetrics(registry, {
+  const metrics = new PolicyMetrics(registry, {
     pending: () => 3,
     workers: () => 2,
     slow_tenants: () => 0,

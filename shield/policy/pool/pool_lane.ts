@@ -85,221 +85,193 @@ export interface LaneOptions {
   readonly holds: KeyHolds;
   /** Whether jobs of the tenant may go now: not while older ones run at another worker. */
   readonly mayGo: (tenant_id: string) => boolean;
-  /** Called when the worker has died while `module` ran (0: none). `replace` or `end` follows. */
+  /** Called when the worker has died while `module` ran (0: none). `replace` or `end` of the lane follows. */
   readonly onCrash: (module: number, detail: string) => void;
-}
-
-/** A queue and its worker. */
-export interface Lane {
-  /** Adds a job; `now_ms` is the present time, if it is known. */
-  push(job: Job, now_ms?: number): void;
-  /** Sends the jobs that may go. */
-  pump(): void;
-  load(module: number, runnable: RunnableModule): void;
-  unload(module: number): void;
-  /** Returns the waiting jobs of a tenant, in order; running ones stay. */
-  takeBack(tenant_id: string): Job[];
-  /** The number of running jobs of a tenant. */
-  underWay(tenant_id: string): number;
-  /**
-   * Finds a stuck worker; the caller calls it at regular intervals. Returns the module that was running while the
-   * worker made no progress for `checks` calls in a row (0: outside a guest); undefined if the worker is not stuck.
-   */
-  stuck(checks: number): number | undefined;
-  /** Drops the worker, refuses its jobs (`wedge`), and starts another one. */
-  replace(): void;
-  /** The number of jobs that wait or run. */
-  readonly size: number;
-  readonly ready: Promise<void>;
-  end(): void;
 }
 
 /** The limits of all queued jobs, as a multiple of one tenant's part, and in payload bytes. */
 const QUEUE_TENANTS = 16;
 const QUEUE_BYTES = 67_108_864;
 
-/** Makes a counter of consecutive checks in which a worker with work has made no progress. */
-function createStuckCheck() {
-  let last_steps = -1;
-  let unmoved = 0;
-  return ({ steps, is_ready }: ReturnType<PolicyWorker["progress"]>, has_work: boolean): number => {
-    unmoved = is_ready && has_work && steps === last_steps ? unmoved + 1 : 0;
-    last_steps = steps;
-    return unmoved;
-  };
-}
-
-interface State {
-  readonly options: LaneOptions;
-  readonly modules: ReadonlyMap<number, RunnableModule>;
-  readonly turns: TenantTurns<Job>;
-  readonly under_way: Window<Job>;
-  readonly mayTake: (tenant_id: string, job: Job) => boolean;
-  readonly holds: LaneHolds;
-  worker: PolicyWorker;
-  unmoved: ReturnType<typeof createStuckCheck>;
-  /** A request for which the current worker's ring has no room yet. */
-  blocked: readonly Uint8Array[] | undefined;
-  ended: boolean;
-}
-
 const addUnits = (sum: number, { units, instance_units }: ChainOutcome): number =>
   sum + units + instance_units;
 
-/** Starts a worker. `state` is only called later: the first worker starts before it is complete. */
-function start(options: LaneOptions, state: () => State): PolicyWorker {
-  const worker = options.start({
-    onReply(id, reply, now_ms) {
-      const { under_way, turns, holds } = state();
-      const job = under_way.take(id);
+/** A queue and its worker. */
+export class Lane {
+  readonly #options: LaneOptions;
+  readonly #modules: ReadonlyMap<number, RunnableModule>;
+  readonly #turns: TenantTurns<Job>;
+  readonly #under_way: UnderWay<Job>;
+  readonly #holds: LaneHolds;
+  readonly #mayTake = (tenant_id: string, job: Job): boolean =>
+    this.#under_way.hasRoom(tenant_id, job) && this.#options.mayGo(tenant_id) &&
+    this.#holds.mayTake(job);
+  #worker: PolicyWorker;
+  /** The consecutive checks in which the worker had work and made no progress, and its steps at the last one. */
+  #unmoved = 0;
+  #last_steps = -1;
+  /** A request for which the current worker's ring has no room yet. */
+  #blocked: readonly Uint8Array[] | undefined;
+  #ended = false;
+
+  /** Makes an idle lane whose first worker starts. `modules` are loaded on every worker it starts. */
+  constructor(options: LaneOptions, modules: ReadonlyMap<number, RunnableModule>) {
+    this.#options = options;
+    this.#modules = modules;
+    this.#turns = createTurns<Job>({
+      per_tenant: options.queue_messages,
+      total: options.queue_messages * QUEUE_TENANTS,
+      total_bytes: QUEUE_BYTES,
+    });
+    this.#under_way = new UnderWay(options.queue_messages);
+    this.#holds = options.holds.lane();
+    this.#worker = this.#start();
+  }
+
+  /** The number of jobs that wait or run. */
+  get size(): number {
+    return this.#turns.size + this.#under_way.size;
+  }
+
+  get ready(): Promise<void> {
+    return this.#worker.ready;
+  }
+
+  /** Adds a job; `now_ms` is the present time, if it is known. */
+  push(job: Job, now_ms?: number): void {
+    const { tenant_id, payload } = job.request;
+    if (this.#mayPass(job)) {
+      this.#turns.pass(tenant_id);
+      this.#handOver(job, now_ms);
+      return;
+    }
+    for (const gone of this.#turns.push(tenant_id, job, payload.length)) {
+      this.#options.refuse(gone, "queue-full");
+    }
+    this.pump(now_ms);
+  }
+
+  /** Sends the jobs that may go. `now_ms` is the present time, if it is known. */
+  pump(now_ms?: number): void {
+    if (this.#ended) return;
+    if (this.#blocked !== undefined && !this.#send(this.#blocked)) return;
+    this.#holds.begin(now_ms);
+    while (!this.#under_way.is_full) {
+      const job = this.#turns.take(this.#mayTake);
       if (job === undefined) return;
-      holds.replied(job.chain, reply.written ?? NONE, now_ms);
-      const { tenant_id } = job.request;
-      const used_ms = reply.outcomes.reduce(addDuration, 0);
-      const was_long = reply.outcomes.reduce(addUnits, 0) > LONG_FUEL * UNITS_PER_FUEL;
-      turns.charge(tenant_id, used_ms);
-      under_way.learn(tenant_id, was_long);
-      options.onReply(job, reply, was_long, now_ms);
-    },
-    onDrained: (now_ms) => pump(state(), now_ms),
-    onCrash: (detail) => options.onCrash(worker.progress().running, detail),
-  });
-  return worker;
-}
+      if (!this.#handOver(job, now_ms)) return;
+    }
+  }
 
-/** Sends a request. False if the ring is full; then the request waits for the next pump. */
-function send(state: State, parts: readonly Uint8Array[]): boolean {
-  const sent = state.worker.send(parts);
-  state.blocked = sent ? undefined : parts.map((part) => part.slice());
-  return sent;
-}
+  load(module: number, runnable: RunnableModule): void {
+    this.#worker.load(module, runnable);
+  }
 
-/** `now_ms` is the present time, if it is known. */
-function pump(state: State, now_ms?: number): void {
-  const { turns, under_way, blocked, mayTake, holds } = state;
-  if (state.ended) return;
-  if (blocked !== undefined && !send(state, blocked)) return;
-  holds.begin(now_ms);
-  while (!under_way.is_full) {
-    const job = turns.take(mayTake);
+  unload(module: number): void {
+    this.#worker.unload(module);
+  }
+
+  /** Returns the waiting jobs of a tenant, in order; running ones stay. */
+  takeBack(tenant_id: string): Job[] {
+    const jobs = this.#turns.takeAll(tenant_id);
+    // At its new place a job that waits for keys may be behind others that want the same keys.
+    for (const job of jobs) this.#options.holds.forget(job);
+    return jobs;
+  }
+
+  /** The number of running jobs of a tenant. */
+  underWay(tenant_id: string): number {
+    return this.#under_way.count(tenant_id);
+  }
+
+  /**
+   * Finds a stuck worker; the caller calls it at regular intervals. Returns the module that was running while the
+   * worker made no progress for `checks` calls in a row (0: outside a guest); undefined if the worker is not stuck.
+   */
+  stuck(checks: number): number | undefined {
+    const { steps, running, is_ready } = this.#worker.progress();
+    const is_unmoved = is_ready && this.#under_way.size > 0 && steps === this.#last_steps;
+    this.#unmoved = is_unmoved ? this.#unmoved + 1 : 0;
+    this.#last_steps = steps;
+    return this.#unmoved >= checks ? running : undefined;
+  }
+
+  /** Drops the worker, refuses its jobs (`wedge`), and starts another one. */
+  replace(): void {
+    // Verdicts of the worker count even if it could not signal them.
+    this.#worker.drain();
+    const lost = this.#under_way.clear();
+    this.#holds.lost(lost.map(({ chain }) => chain));
+    this.#blocked = undefined;
+    this.#last_steps = -1;
+    this.#worker.end();
+    if (!this.#ended) this.#worker = this.#start();
+    for (const job of lost) this.#options.refuse(job, "wedge");
+    this.pump();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.replace();
+    for (const job of this.#turns.drain()) this.#options.refuse(job, "wedge");
+  }
+
+  #start(): PolicyWorker {
+    const worker = this.#options.start({
+      onReply: (id, reply, now_ms) => this.#receive(id, reply, now_ms),
+      onDrained: (now_ms) => this.pump(now_ms),
+      onCrash: (detail) => this.#options.onCrash(worker.progress().running, detail),
+    });
+    for (const [module, runnable] of this.#modules) worker.load(module, runnable);
+    return worker;
+  }
+
+  #receive(id: number, reply: WorkerReply, now_ms: number): void {
+    const job = this.#under_way.take(id);
     if (job === undefined) return;
-    if (!handOver(state, job, now_ms)) return;
+    this.#holds.replied(job.chain, reply.written ?? NONE, now_ms);
+    const { tenant_id } = job.request;
+    const was_long = reply.outcomes.reduce(addUnits, 0) > LONG_FUEL * UNITS_PER_FUEL;
+    this.#turns.charge(tenant_id, reply.outcomes.reduce(addDuration, 0));
+    this.#under_way.learn(tenant_id, was_long);
+    this.#options.onReply(job, reply, was_long, now_ms);
   }
-}
 
-/** Sends a job to the worker, or refuses it. False if the ring is full. */
-function handOver(state: State, job: Job, now_ms: number | undefined): boolean {
-  const { options, under_way, worker, holds } = state;
-  const chain = job.done ? undefined : options.admit(job, now_ms);
-  if (chain === undefined) return true;
-  job.chain = chain;
-  const id = under_way.add(job);
-  const head = { id, deadline_ms: job.deadline_ms };
-  const values = holds.take(chain);
-  const parts = encodeRequest(head, job.request, chain, values);
-  if (sizeOf(parts) <= worker.record_bytes) return send(state, parts);
-  under_way.take(id);
-  holds.unsent(chain, values);
-  // Values of state, headers and claims make it that large: the payload alone has room.
-  options.refuse(job, "queue-full");
-  return true;
-}
-
-/** Whether a job may go at once: no job waits before it, for any reason. */
-function mayPass({ turns, under_way, mayTake, blocked, ended }: State, job: Job): boolean {
-  return turns.size === 0 && blocked === undefined && !ended && !under_way.is_full &&
-    job.state === undefined && mayTake(job.request.tenant_id, job);
-}
-
-function replace(state: State): void {
-  const { options, under_way, worker, holds } = state;
-  // Verdicts of the worker count even if it could not signal them.
-  worker.drain();
-  const lost = under_way.clear();
-  holds.lost(lost.map(({ chain }) => chain));
-  state.blocked = undefined;
-  state.unmoved = createStuckCheck();
-  worker.end();
-  if (!state.ended) {
-    state.worker = start(options, () => state);
-    for (const [module, runnable] of state.modules) state.worker.load(module, runnable);
+  /** Sends a request. False if the ring is full; then the request waits for the next pump. */
+  #send(parts: readonly Uint8Array[]): boolean {
+    const sent = this.#worker.send(parts);
+    this.#blocked = sent ? undefined : parts.map((part) => part.slice());
+    return sent;
   }
-  for (const job of lost) options.refuse(job, "wedge");
-  pump(state);
-}
 
-/** Makes an idle lane whose first worker starts. `modules` are loaded on every worker it starts. */
-export function createLane(
-  options: LaneOptions,
-  modules: ReadonlyMap<number, RunnableModule>,
-): Lane {
-  const turns = createTurns<Job>({
-    per_tenant: options.queue_messages,
-    total: options.queue_messages * QUEUE_TENANTS,
-    total_bytes: QUEUE_BYTES,
-  });
-  const under_way = createWindow<Job>(options.queue_messages);
-  const holds = options.holds.lane();
-  const state: State = {
-    options,
-    modules,
-    turns,
-    under_way,
-    holds,
-    mayTake: (tenant_id, job) =>
-      under_way.hasRoom(tenant_id, job) && options.mayGo(tenant_id) && holds.mayTake(job),
-    worker: start(options, () => state),
-    unmoved: createStuckCheck(),
-    blocked: undefined,
-    ended: false,
-  };
-  for (const [module, runnable] of modules) state.worker.load(module, runnable);
-  return {
-    push(job, now_ms) {
-      const { tenant_id, payload } = job.request;
-      if (mayPass(state, job)) {
-        turns.pass(tenant_id);
-        handOver(state, job, now_ms);
-        return;
-      }
-      for (const gone of turns.push(tenant_id, job, payload.length)) {
-        options.refuse(gone, "queue-full");
-      }
-      pump(state, now_ms);
-    },
-    pump: () => pump(state),
-    load: (module, runnable) => state.worker.load(module, runnable),
-    unload: (module) => state.worker.unload(module),
-    takeBack(tenant_id) {
-      const jobs = turns.takeAll(tenant_id);
-      // At its new place a job that waits for keys may be behind others that want the same keys.
-      for (const job of jobs) options.holds.forget(job);
-      return jobs;
-    },
-    underWay: (tenant_id) => under_way.count(tenant_id),
-    stuck(checks) {
-      const progress = state.worker.progress();
-      const unmoved = state.unmoved(progress, under_way.size > 0);
-      return unmoved >= checks ? progress.running : undefined;
-    },
-    replace: () => replace(state),
-    get size() {
-      return turns.size + under_way.size;
-    },
-    get ready() {
-      return state.worker.ready;
-    },
-    end() {
-      state.ended = true;
-      replace(state);
-      for (const job of turns.drain()) options.refuse(job, "wedge");
-    },
-  };
+  /** Sends a job to the worker, or refuses it. False if the ring is full. */
+  #handOver(job: Job, now_ms: number | undefined): boolean {
+    const chain = job.done ? undefined : this.#options.admit(job, now_ms);
+    if (chain === undefined) return true;
+    job.chain = chain;
+    const id = this.#under_way.add(job);
+    const head = { id, deadline_ms: job.deadline_ms };
+    const values = this.#holds.take(chain);
+    const parts = encodeRequest(head, job.request, chain, values);
+    if (sizeOf(parts) <= this.#worker.record_bytes) return this.#send(parts);
+    this.#under_way.take(id);
+    this.#holds.unsent(chain, values);
+    // Values of state, headers and claims make it that large: the payload alone has room.
+    this.#options.refuse(job, "queue-full");
+    return true;
+  }
+
+  /** Whether a job may go at once: no job waits before it, for any reason. */
+  #mayPass(job: Job): boolean {
+    return this.#turns.size === 0 && this.#blocked === undefined && !this.#ended &&
+      !this.#under_way.is_full && job.state === undefined &&
+      this.#mayTake(job.request.tenant_id, job);
+  }
 }
 
 // The jobs at a worker. Their number is limited per tenant and in total, so that queued jobs can still be refused, or
 // go to another worker. A tenant begins with few and gets more as its chains turn out to be short, so that an unknown
-// tenant cannot use a thread for long. The window has no queue of its own.
+// tenant cannot use a thread for long. There is no further queue.
 
 /** The running jobs of a tenant while nothing is known about its chains. */
 const WINDOW_START = 8;
@@ -314,7 +286,7 @@ const WINDOW_BYTES = 33_554_432;
 /** The most tenants without running jobs whose counts are kept: deleting costs more. */
 const IDLE_TENANTS = 1_024;
 
-/** The part of a job that a window uses. */
+/** The part of a job that counts. */
 interface Held {
   readonly request: Pick<EvaluateRequest, "tenant_id" | "payload">;
 }
@@ -325,73 +297,70 @@ interface Account {
 }
 
 /** The running jobs of one worker, by the number in its replies. */
-interface Window<T extends Held> {
-  readonly size: number;
-  readonly is_full: boolean;
-  hasRoom(tenant_id: string, job: T): boolean;
-  /** The number of running jobs of one tenant. */
-  count(tenant_id: string): number;
-  add(job: T): number;
-  take(id: number): T | undefined;
+export class UnderWay<T extends Held> {
+  readonly #jobs = new SequenceTable<T>();
+  readonly #accounts = new Map<string, Account>();
+  readonly #most: number;
+  readonly #start: number;
+  #bytes = 0;
+
+  /** `per_tenant` limits the jobs of a tenant further. */
+  constructor(per_tenant: number) {
+    this.#most = Math.min(WINDOW, per_tenant);
+    this.#start = Math.min(WINDOW_START, this.#most);
+  }
+
+  get size(): number {
+    return this.#jobs.size;
+  }
+
+  get is_full(): boolean {
+    return this.#jobs.size >= WINDOW_TOTAL;
+  }
+
+  hasRoom(tenant_id: string, { request: { payload } }: T): boolean {
+    const account = this.#accounts.get(tenant_id);
+    const has_place = account === undefined || account.jobs < account.most;
+    return has_place && this.#bytes + payload.length <= WINDOW_BYTES;
+  }
+
+  count(tenant_id: string): number {
+    return this.#accounts.get(tenant_id)?.jobs ?? 0;
+  }
+
+  add(job: T): number {
+    this.#count(job, 1);
+    return this.#jobs.add(job);
+  }
+
+  take(id: number): T | undefined {
+    const job = this.#jobs.take(id);
+    if (job !== undefined) this.#count(job, -1);
+    return job;
+  }
+
   /**
    * Records the end of a job of the tenant. After short jobs the tenant may have more of them, after a long one fewer.
    */
-  learn(tenant_id: string, was_long: boolean): void;
-  clear(): T[];
-}
-
-/** Makes an empty window; `per_tenant` limits it further. */
-export function createWindow<T extends Held>(per_tenant: number): Window<T> {
-  const jobs = new SequenceTable<T>();
-  const accounts = new Map<string, Account>();
-  const most = Math.min(WINDOW, per_tenant);
-  const start = Math.min(WINDOW_START, most);
-  let bytes = 0;
-
-  function accountOf(tenant_id: string): Account {
-    let account = accounts.get(tenant_id);
-    if (account === undefined) accounts.set(tenant_id, account = { jobs: 0, most: start });
-    return account;
+  learn(tenant_id: string, was_long: boolean): void {
+    const account = this.#accounts.get(tenant_id);
+    if (account === undefined) return;
+    account.most = was_long ? this.#start : Math.min(account.most * 2, this.#most);
   }
 
-  function count({ request: { tenant_id, payload } }: T, by: 1 | -1): void {
-    const account = accountOf(tenant_id);
+  clear(): T[] {
+    const all = this.#jobs.takeAll();
+    for (const job of all) this.#count(job, -1);
+    return all;
+  }
+
+  #count({ request: { tenant_id, payload } }: T, by: 1 | -1): void {
+    let account = this.#accounts.get(tenant_id);
+    if (account === undefined) {
+      this.#accounts.set(tenant_id, account = { jobs: 0, most: this.#start });
+    }
     account.jobs += by;
-    bytes += by * payload.length;
-    if (account.jobs === 0 && accounts.size > IDLE_TENANTS) accounts.delete(tenant_id);
+    this.#bytes += by * payload.length;
+    if (account.jobs === 0 && this.#accounts.size > IDLE_TENANTS) this.#accounts.delete(tenant_id);
   }
-
-  return {
-    get size() {
-      return jobs.size;
-    },
-    get is_full() {
-      return jobs.size >= WINDOW_TOTAL;
-    },
-    hasRoom(tenant_id, { request: { payload } }) {
-      const account = accounts.get(tenant_id);
-      const has_place = account === undefined || account.jobs < account.most;
-      return has_place && bytes + payload.length <= WINDOW_BYTES;
-    },
-    count: (tenant_id) => accounts.get(tenant_id)?.jobs ?? 0,
-    add(job) {
-      count(job, 1);
-      return jobs.add(job);
-    },
-    take(id) {
-      const job = jobs.take(id);
-      if (job !== undefined) count(job, -1);
-      return job;
-    },
-    learn(tenant_id, was_long) {
-      const account = accounts.get(tenant_id);
-      if (account === undefined) return;
-      account.most = was_long ? start : Math.min(account.most * 2, most);
-    },
-    clear() {
-      const all = jobs.takeAll();
-      for (const job of all) count(job, -1);
-      return all;
-    },
-  };
 }

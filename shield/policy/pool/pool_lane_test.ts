@@ -1,7 +1,7 @@
 /** One queue and its real worker: order, a full ring, a worker that dies. */
 import assert from "node:assert/strict";
-import { createLane, type Job, type LaneFault } from "./pool_lane.ts";
-import { type PolicyWorker, startPolicyWorker } from "./pool_worker.ts";
+import { type Job, Lane, type LaneFault } from "./pool_lane.ts";
+import { PolicyWorker } from "./pool_worker.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { KeyHolds } from "../state/key_holds.ts";
 import { type StateRef, StateStore } from "../state/state_store.ts";
@@ -32,9 +32,9 @@ async function startLane(holds = keyHolds()) {
     changed.resolve();
     changed = Promise.withResolvers();
   };
-  const lane = createLane({
+  const lane = new Lane({
     start(own) {
-      const worker = startPolicyWorker({
+      const worker = new PolicyWorker({
         ...own,
         ring_bytes: 65_536,
         fuel_limit: 10_000,

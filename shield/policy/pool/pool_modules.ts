@@ -90,7 +90,6 @@ export class Modules {
     return this.#names.has(number);
   }
 
-  /** The sha256 of a loaded module. */
   sha256(number: number): string | undefined {
     return this.#names.get(number);
   }

@@ -17,15 +17,6 @@ interface PoolStateOptions extends Pick<Env, "registry" | "now"> {
   readonly policy: Config["policy"];
 }
 
-/** The keyed state of a pool. */
-export interface PoolState {
-  readonly store: StateStore;
-  readonly holds: KeyHolds;
-  /** The places of the values that a request's chain uses; undefined if it uses none. */
-  of(request: EvaluateRequest): ChainState | undefined;
-  end(): void;
-}
-
 const SWEEP_MS = 1_000;
 const WAIT_SECONDS = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
@@ -54,27 +45,40 @@ function registerState(registry: Registry, store: StateStore): PlainHistogram {
   return waits;
 }
 
-/** Makes keyed state without values. `onFreed` is called as a key is freed: requests that waited for it may go. */
-export function createPoolState(
-  { policy, registry, now }: PoolStateOptions,
-  modules: Pick<Modules, "find" | "stateful">,
-  onFreed: () => void,
-): PoolState {
-  const store = new StateStore({
-    tenant_entries: policy.state_tenant_entries,
-    tenant_bytes: policy.state_tenant_bytes,
-    entries: policy.state_entries,
-    bytes: policy.state_bytes,
-  });
-  const waits = registerState(registry, store);
-  const onWaited = (waited_ms: number) => waits.observe(waited_ms / 1_000);
-  const slotsOf = (sha256: string) => modules.find(sha256)?.slots;
-  const sweep = setInterval(() => store.sweep(now()), SWEEP_MS);
-  Deno.unrefTimer(sweep);
-  return {
-    store,
-    holds: new KeyHolds({ store, now, onFreed, onWaited }),
-    of: (request) => modules.stateful === 0 ? undefined : chainState(request, slotsOf),
-    end: () => clearInterval(sweep),
-  };
+/** The keyed state of a pool, at first without values. */
+export class PoolState {
+  readonly store: StateStore;
+  readonly holds: KeyHolds;
+  readonly #modules: Pick<Modules, "find" | "stateful">;
+  readonly #slotsOf = (sha256: string) => this.#modules.find(sha256)?.slots;
+  readonly #sweep: ReturnType<typeof setInterval>;
+
+  /** `onFreed` is called as a key is freed: requests that waited for it may go. */
+  constructor(
+    { policy, registry, now }: PoolStateOptions,
+    modules: Pick<Modules, "find" | "stateful">,
+    onFreed: () => void,
+  ) {
+    const store = this.store = new StateStore({
+      tenant_entries: policy.state_tenant_entries,
+      tenant_bytes: policy.state_tenant_bytes,
+      entries: policy.state_entries,
+      bytes: policy.state_bytes,
+    });
+    const waits = registerState(registry, store);
+    const onWaited = (waited_ms: number) => waits.observe(waited_ms / 1_000);
+    this.#modules = modules;
+    this.holds = new KeyHolds({ store, now, onFreed, onWaited });
+    this.#sweep = setInterval(() => store.sweep(now()), SWEEP_MS);
+    Deno.unrefTimer(this.#sweep);
+  }
+
+  /** The places of the values that a request's chain uses; undefined if it uses none. */
+  of(request: EvaluateRequest): ChainState | undefined {
+    return this.#modules.stateful === 0 ? undefined : chainState(request, this.#slotsOf);
+  }
+
+  end(): void {
+    clearInterval(this.#sweep);
+  }
 }

@@ -1,13 +1,13 @@
 /** The number of a tenant's jobs at a worker: few until they are known to be short. Pure. */
 import assert from "node:assert/strict";
-import { createWindow } from "./pool_lane.ts";
+import { UnderWay } from "./pool_lane.ts";
 
 const job = (tenant_id: string, size_bytes = 1) => ({
   request: { tenant_id, payload: new Uint8Array(size_bytes) },
 });
 
 /** Adds until there is no room; returns the numbers. */
-function fill(window: ReturnType<typeof createWindow>, tenant_id: string): number[] {
+function fill(window: UnderWay<ReturnType<typeof job>>, tenant_id: string): number[] {
   const numbers: number[] = [];
   while (!window.is_full && window.hasRoom(tenant_id, job(tenant_id))) {
     numbers.push(window.add(job(tenant_id)));
@@ -16,7 +16,7 @@ function fill(window: ReturnType<typeof createWindow>, tenant_id: string): numbe
 }
 
 Deno.test("an unknown tenant has 8 places, a quick one 256, and a slow one 8 again", () => {
-  const window = createWindow(1_000);
+  const window = new UnderWay<ReturnType<typeof job>>(1_000);
   const [first] = fill(window, "a");
   assert.equal(window.count("a"), 8);
   window.take(first!);
@@ -34,14 +34,14 @@ Deno.test("an unknown tenant has 8 places, a quick one 256, and a slow one 8 aga
 });
 
 Deno.test("all tenants together have a limit in jobs and in bytes, and so does a small queue", () => {
-  const window = createWindow(1_000);
+  const window = new UnderWay<ReturnType<typeof job>>(1_000);
   for (let tenant = 0; tenant < 200; tenant++) fill(window, `t${tenant}`);
   assert.deepEqual([window.size, window.is_full], [1_024, true]);
   assert.equal(window.clear().length, 1_024);
   assert.deepEqual([window.size, window.count("t0")], [0, 0]);
   window.add(job("a", 33_554_432));
   assert.equal(window.hasRoom("b", job("b")), false);
-  const small = createWindow(3);
+  const small = new UnderWay<ReturnType<typeof job>>(3);
   fill(small, "a");
   assert.equal(small.count("a"), 3);
 });

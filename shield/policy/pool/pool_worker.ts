@@ -43,147 +43,143 @@ export interface PolicyWorkerOptions {
   readonly onCrash: (detail: string) => void;
 }
 
+/** The bytes of one piece in which replies are copied out of the ring. */
+const TAKEN_BYTES = 65_536;
+
 /** A running worker. */
-export interface PolicyWorker {
-  /** Resolves when the worker takes requests; never rejects. */
-  readonly ready: Promise<void>;
+export class PolicyWorker {
+  readonly #options: PolicyWorkerOptions;
+  readonly #requests: Ring;
+  readonly #replies: Ring;
+  readonly #progress = new Int32Array(new SharedArrayBuffer(PROGRESS_BYTES));
+  readonly #kept = new Records(TAKEN_BYTES);
+  readonly #thread: Worker;
+  readonly #ready = Promise.withResolvers<void>();
+  #is_ready = false;
+  #ended = false;
   /** The largest record that the worker takes, in bytes. */
   readonly record_bytes: number;
   /**
    * Sends a request; false if there is no room now. The worker is woken once for all requests of one turn of the event
    * loop (`createSender`).
    */
-  send(parts: readonly Uint8Array[]): boolean;
-  load(module: number, runnable: RunnableModule): void;
-  unload(module: number): void;
+  readonly send: (parts: readonly Uint8Array[]) => boolean;
+
+  constructor(options: PolicyWorkerOptions) {
+    this.#options = options;
+    this.#requests = openRing(ringMemory(options.ring_bytes));
+    this.#replies = openRing(ringMemory(options.ring_bytes));
+    this.record_bytes = this.#requests.data.length / 2;
+    this.send = createSender(this.#requests);
+    this.#thread = this.#startThread();
+    this.#post({
+      kind: "start",
+      layout: RING_LAYOUT,
+      requests: this.#requests.memory,
+      replies: this.#replies.memory,
+      progress: this.#progress.buffer,
+      fuel_limit: options.fuel_limit,
+      chain_fuel_limit: options.chain_fuel_limit,
+      instances: options.instances,
+      now_ms: options.now(),
+    });
+    this.ready.then(() => this.#listen()).catch((error) => {
+      this.#crash(`its replies cannot be read: ${String(error)}`);
+    });
+  }
+
+  /** Resolves when the worker takes requests; never rejects. */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  load(module: number, runnable: RunnableModule): void {
+    this.#announce({ kind: "load", module, runnable });
+  }
+
+  unload(module: number): void {
+    this.#announce({ kind: "unload", module });
+  }
+
   /** The number of calls that the worker has begun or ended, and the running module (0: none). */
-  progress(): { steps: number; running: number; is_ready: boolean };
-  /** Passes on the replies in the ring, whether the worker has signalled them or not. */
-  drain(): void;
-  /** Drops the worker at once, whatever it does. */
-  end(): void;
-}
+  progress(): { steps: number; running: number; is_ready: boolean } {
+    const steps = Atomics.load(this.#progress, STEPS);
+    return { steps, running: Atomics.load(this.#progress, RUNNING), is_ready: this.#is_ready };
+  }
 
-function startThread(onReady: () => void, onCrash: (detail: string) => void): Worker {
-  const thread = new Worker(new URL("../worker/worker.ts", import.meta.url), {
-    type: "module",
-    name: "policy",
-    deno: { permissions: "none" },
-  });
-  thread.onmessage = (event: MessageEvent<WorkerReady>) => {
-    if (event.data.kind === "ready") onReady();
-  };
-  thread.onerror = (event) => {
-    event.preventDefault();
-    onCrash(event.message);
-  };
-  thread.onmessageerror = () => onCrash("a message to it could not be read");
-  return thread;
-}
-
-/** The bytes of one piece in which replies are copied out of the ring. */
-const TAKEN_BYTES = 65_536;
-
-/** Passes on the replies in the ring, until `isEnded`. Returns the time at which the last ones were found. */
-function handOver(
-  replies: Ring,
-  kept: Records,
-  options: PolicyWorkerOptions,
-  isEnded: () => boolean,
-): number | undefined {
-  let now_ms: number | undefined;
-  for (;;) {
-    const records = isEnded() ? undefined : ringTake(replies, TAKEN_BYTES, kept);
-    if (records === undefined) return now_ms;
-    now_ms = options.now();
-    while (!isEnded() && records.next()) {
-      const { id, reply } = decodeReply(records);
-      options.onReply(id, reply, now_ms);
+  /**
+   * Passes on the replies in the ring, whether the worker has signalled them or not, until the worker is dropped.
+   * Returns the time at which the last ones were found.
+   */
+  drain(): number | undefined {
+    const { now, onReply } = this.#options;
+    let now_ms: number | undefined;
+    for (;;) {
+      const records = this.#ended ? undefined : ringTake(this.#replies, TAKEN_BYTES, this.#kept);
+      if (records === undefined) return now_ms;
+      now_ms = now();
+      while (!this.#ended && records.next()) {
+        const { id, reply } = decodeReply(records);
+        onReply(id, reply, now_ms);
+      }
     }
   }
-}
 
-/** Passes on replies until `isEnded`, which a `ringWake` signals. */
-async function listen(
-  replies: Ring,
-  drain: () => number | undefined,
-  options: PolicyWorkerOptions,
-  isEnded: () => boolean,
-): Promise<void> {
-  while (!isEnded()) {
-    const seen = ringSignals(replies);
-    const now_ms = drain();
-    if (isEnded()) return;
-    options.onDrained(now_ms);
-    await ringWait(replies, seen);
-  }
-}
-
-/** Starts a worker. */
-export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
-  const requests = openRing(ringMemory(options.ring_bytes));
-  const replies = openRing(ringMemory(options.ring_bytes));
-  const progress = new Int32Array(new SharedArrayBuffer(PROGRESS_BYTES));
-  const ready = Promise.withResolvers<void>();
-  let ended = false;
-  let is_ready = false;
-
-  function end(): void {
-    if (ended) return;
-    ended = true;
-    Atomics.store(progress, ENDED, 1);
-    // Ends `listen`, and the worker's blocking wait if it is in one.
-    ringSignal(requests);
-    ringWake(replies);
-    thread.terminate();
-    ready.resolve();
+  /** Drops the worker at once, whatever it does. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    Atomics.store(this.#progress, ENDED, 1);
+    // Ends `#listen`, and the worker's blocking wait if it is in one.
+    ringSignal(this.#requests);
+    ringWake(this.#replies);
+    this.#thread.terminate();
+    this.#ready.resolve();
   }
 
-  function crash(detail: string): void {
-    if (ended) return;
-    end();
-    options.onCrash(detail);
+  #startThread(): Worker {
+    const thread = new Worker(new URL("../worker/worker.ts", import.meta.url), {
+      type: "module",
+      name: "policy",
+      deno: { permissions: "none" },
+    });
+    thread.onmessage = (event: MessageEvent<WorkerReady>) => {
+      if (event.data.kind !== "ready") return;
+      this.#is_ready = true;
+      this.#ready.resolve();
+    };
+    thread.onerror = (event) => {
+      event.preventDefault();
+      this.#crash(event.message);
+    };
+    thread.onmessageerror = () => this.#crash("a message to it could not be read");
+    return thread;
   }
 
-  const thread = startThread(() => {
-    is_ready = true;
-    ready.resolve();
-  }, crash);
-  const post = (mail: WorkerMail) => thread.postMessage(mail);
-  const announce = (mail: WorkerMail) => {
-    post(mail);
-    Atomics.add(progress, MAIL, 1);
-    ringSignal(requests);
-  };
-  post({
-    kind: "start",
-    layout: RING_LAYOUT,
-    requests: requests.memory,
-    replies: replies.memory,
-    progress: progress.buffer,
-    fuel_limit: options.fuel_limit,
-    chain_fuel_limit: options.chain_fuel_limit,
-    instances: options.instances,
-    now_ms: options.now(),
-  });
-  const kept = new Records(TAKEN_BYTES);
-  const isEnded = () => ended;
-  const drain = () => handOver(replies, kept, options, isEnded);
-  ready.promise.then(() => listen(replies, drain, options, isEnded)).catch((error) => {
-    crash(`its replies cannot be read: ${String(error)}`);
-  });
-  return {
-    ready: ready.promise,
-    record_bytes: requests.data.length / 2,
-    send: createSender(requests),
-    drain,
-    load: (module, runnable) => announce({ kind: "load", module, runnable }),
-    unload: (module) => announce({ kind: "unload", module }),
-    progress: () => ({
-      steps: Atomics.load(progress, STEPS),
-      running: Atomics.load(progress, RUNNING),
-      is_ready,
-    }),
-    end,
-  };
+  #post(mail: WorkerMail): void {
+    this.#thread.postMessage(mail);
+  }
+
+  #announce(mail: WorkerMail): void {
+    this.#post(mail);
+    Atomics.add(this.#progress, MAIL, 1);
+    ringSignal(this.#requests);
+  }
+
+  #crash(detail: string): void {
+    if (this.#ended) return;
+    this.end();
+    this.#options.onCrash(detail);
+  }
+
+  /** Passes on replies until the end, which a `ringWake` signals. */
+  async #listen(): Promise<void> {
+    while (!this.#ended) {
+      const seen = ringSignals(this.#replies);
+      const now_ms = this.drain();
+      if (this.#ended) return;
+      this.#options.onDrained(now_ms);
+      await ringWait(this.#replies, seen);
+    }
+  }
 }

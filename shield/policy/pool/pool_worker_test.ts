@@ -1,7 +1,7 @@
 /** One real worker: deadlines, progress. Queues are in `pool_lane_test.ts`. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import { startPolicyWorker } from "./pool_worker.ts";
+import { PolicyWorker } from "./pool_worker.ts";
 import { type ChainEntry, encodeRequest } from "../ring/ring_message.ts";
 import type { WorkerReply } from "../ring/ring_words.ts";
 import { FOREVER, loadableGuest, unmeteredGuest, WEDGES } from "../testing/guests.ts";
@@ -35,7 +35,7 @@ Deno.test("a worker with code of another version than the process reports that a
 async function startWorker({ compiled }: LoadableModule) {
   const replies: [id: number, reply: WorkerReply][] = [];
   let arrived = Promise.withResolvers<void>();
-  const worker = startPolicyWorker({
+  const worker = new PolicyWorker({
     ring_bytes: 65_536,
     fuel_limit: 10_000,
     chain_fuel_limit: 20_000,

@@ -27,7 +27,6 @@ export type WorkerMail =
     readonly fuel_limit: number;
     /** The fuel limit of the policies of one operation together. */
     readonly chain_fuel_limit: number;
-    /** The most instances of this worker. */
     readonly instances: number;
     /** The time of the process's monotonic clock when the mail was sent. */
     readonly now_ms: number;

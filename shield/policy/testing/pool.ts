@@ -5,7 +5,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { QuarantinedModule } from "../modules/quarantine.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyBinding } from "../../../shared/records/verdict.ts";
-import { createPolicyPool, type PolicyPool } from "../pool/pool.ts";
+import { PolicyPool } from "../pool/pool.ts";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import { type GuestText, loadableGuest } from "./guests.ts";
 import { binding } from "./modules.ts";
@@ -48,7 +48,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
   // A busy machine must not look like a wedge.
   const wedge_ms = 60_000;
   const bounds = { workers: 1, stall_ms: 60_000, wedge_ms, chain_fuel_limit: 2 * fuel_limit };
-  const pool = await createPolicyPool({
+  const pool = new PolicyPool({
     policy: { ...config.policy, ...bounds, ...options.policy },
     overseer: { ...config.platform.overseer, fuel_limit },
     cores: 2,
@@ -66,6 +66,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
       list: () => quarantined,
     },
   });
+  await pool.ready();
   return {
     pool,
     registry,
@@ -77,7 +78,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
     },
     forward: (ms) => void (forward_ms += ms),
     load: (name, guest) => pool.load(name, loadableGuest(guest)),
-    [Symbol.asyncDispose]: () => pool.close(),
+    [Symbol.asyncDispose]: () => Promise.resolve(pool.close()),
   };
 }
 

@@ -6,7 +6,7 @@ import { SIGNED } from "../abi/policy.ts";
 import { entryOf as entry, requestOf, runnerOf } from "../testing/chains.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { runChain } from "./worker_chain.ts";
-import { createInstances } from "./worker_instances.ts";
+import { Instances } from "./worker_instances.ts";
 
 const FUEL = 10_000;
 /** Replaces the payload with four bytes. */
@@ -23,7 +23,7 @@ const ask = (fetched: string, at: number, size: number) =>
   `(drop (call $${fetched} (i32.const ${at}) (i32.const ${size})))`;
 
 async function outcomesOf(request: WorkerRequest, ...bodies: string[]) {
-  const instances = createInstances(10);
+  const instances = new Instances(10);
   for (const [index, body] of bodies.entries()) {
     const compiled = await WebAssembly.compile(
       meteredGuest({ more: NAMES, body: `${body} i32.const 0` }),
@@ -78,7 +78,7 @@ Deno.test("the recorded reads of a chain are limited, and a budget that others h
 });
 
 Deno.test("the limit of a new payload also applies while reads are recorded", async () => {
-  const instances = createInstances(10);
+  const instances = new Instances(10);
   const module = await WebAssembly.compile(SETS);
   instances.load(1, { compiled: module, instance_units: 0, renewal: { by: "instance" } });
   const runner = runnerOf(instances, FUEL);

@@ -19,7 +19,7 @@ import type { WorkerRequest } from "../ring/ring_message.ts";
 import { addDuration, type WorkerReply } from "../ring/ring_words.ts";
 import { applyChanges, type HeldValues } from "../state/held_values.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
-import { createInstances } from "./worker_instances.ts";
+import { Instances } from "./worker_instances.ts";
 import { ENDED, MAIL, RUNNING, STEPS } from "../ring/worker_protocol.ts";
 import type { WorkerMail, WorkerReady } from "../ring/worker_protocol.ts";
 
@@ -92,7 +92,7 @@ function createThread(start: Start): Thread {
     worked_ms: 0,
     held_values,
     runner: {
-      instances: createInstances(start.instances),
+      instances: new Instances(start.instances),
       fuel_limit: start.fuel_limit,
       chain_fuel_limit: start.chain_fuel_limit,
       now: () => performance.now() + behind_ms,

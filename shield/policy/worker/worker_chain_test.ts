@@ -4,12 +4,12 @@ import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { entryOf as entry, requestOf, runnerOf as plainRunner } from "../testing/chains.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { runChain } from "./worker_chain.ts";
-import { createInstances } from "./worker_instances.ts";
+import { Instances } from "./worker_instances.ts";
 
 const INSTANCE_UNITS = 50_000;
 
 async function runnerOf(guests: readonly Parameters<typeof meteredGuest>[0][]) {
-  const instances = createInstances(10);
+  const instances = new Instances(10);
   for (const [index, guest] of guests.entries()) {
     const compiled = await WebAssembly.compile(meteredGuest(guest));
     instances.load(index + 1, { compiled, instance_units: INSTANCE_UNITS });

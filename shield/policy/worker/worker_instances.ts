@@ -7,64 +7,71 @@ import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { type Guest, INIT_FUEL, instantiateGuest } from "../abi/host_abi.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 
-/** The instances by tenant and module. */
-export interface Instances {
-  /** The tenant's instance of a module; undefined if there is none. */
-  find(tenant_id: string, module: number): Guest | undefined;
-  /** The units for making an instance, without its `init_units`; undefined if the module is not loaded. */
-  price(module: number): number | undefined;
-  /** The most bytes of a value of each slot of a loaded module; empty if it keeps no state. */
-  valueBytes(module: number): readonly number[];
-  /** Makes the tenant's instance of a loaded module. Throws as instantiating throws. */
-  make(tenant_id: string, module: number): Guest;
-  drop(tenant_id: string, module: number): void;
-  load(module: number, runnable: RunnableModule): void;
-  unload(module: number): void;
-  readonly size: number;
-}
-
 const NO_SLOTS: readonly number[] = [];
+const keyOf = (tenant_id: string, module: number) => `${module} ${tenant_id}`;
 
-/** Makes an empty set of at most `max` instances, whose initialisation takes at most `init_fuel`. */
-export function createInstances(max: number, init_fuel: number = INIT_FUEL): Instances {
-  const modules = new Map<number, RunnableModule>();
-  // The map is in the order of use.
-  const guests = new BoundedMap<string, { guest: Guest; module: number }>(max);
-  const key = (tenant_id: string, module: number) => `${module} ${tenant_id}`;
+/** The instances by tenant and module. */
+export class Instances {
+  readonly #modules = new Map<number, RunnableModule>();
+  /** In the order of use. */
+  readonly #guests: BoundedMap<string, { guest: Guest; module: number }>;
+  readonly #init_fuel: number;
   /** The most recently used instance, which is the newest in the order: mostly it is also the next one. */
-  let last: { tenant_id: string; module: number; guest: Guest } | undefined;
+  #last: { tenant_id: string; module: number; guest: Guest } | undefined;
 
-  function use(tenant_id: string, module: number): Guest | undefined {
+  /** Makes an empty set of at most `max` instances, whose initialisation takes at most `init_fuel`. */
+  constructor(max: number, init_fuel: number = INIT_FUEL) {
+    this.#guests = new BoundedMap(max);
+    this.#init_fuel = init_fuel;
+  }
+
+  get size(): number {
+    return this.#guests.size;
+  }
+
+  /** The tenant's instance of a module; undefined if there is none. */
+  find(tenant_id: string, module: number): Guest | undefined {
+    const last = this.#last;
     if (last?.module === module && last.tenant_id === tenant_id) return last.guest;
-    const guest = guests.use(key(tenant_id, module))?.guest;
-    if (guest !== undefined) last = { tenant_id, module, guest };
+    const guest = this.#guests.use(keyOf(tenant_id, module))?.guest;
+    if (guest !== undefined) this.#last = { tenant_id, module, guest };
     return guest;
   }
 
-  return {
-    find: use,
-    valueBytes: (module) => modules.get(module)?.value_bytes ?? NO_SLOTS,
-    price: (module) => modules.get(module)?.instance_units,
-    make(tenant_id, module) {
-      const runnable = modules.get(module);
-      if (runnable === undefined) throw new TypeError(`module ${module} is not loaded`);
-      const guest = instantiateGuest(runnable, init_fuel);
-      last = undefined;
-      guests.set(key(tenant_id, module), { guest, module });
-      return guest;
-    },
-    drop(tenant_id, module) {
-      last = undefined;
-      guests.delete(key(tenant_id, module));
-    },
-    load: (module, runnable) => void modules.set(module, runnable),
-    unload(module) {
-      last = undefined;
-      modules.delete(module);
-      for (const [name, entry] of guests) if (entry.module === module) guests.delete(name);
-    },
-    get size() {
-      return guests.size;
-    },
-  };
+  /** The units for making an instance, without its `init_units`; undefined if the module is not loaded. */
+  price(module: number): number | undefined {
+    return this.#modules.get(module)?.instance_units;
+  }
+
+  /** The most bytes of a value of each slot of a loaded module; empty if it keeps no state. */
+  valueBytes(module: number): readonly number[] {
+    return this.#modules.get(module)?.value_bytes ?? NO_SLOTS;
+  }
+
+  /** Makes the tenant's instance of a loaded module. Throws as instantiating throws. */
+  make(tenant_id: string, module: number): Guest {
+    const runnable = this.#modules.get(module);
+    if (runnable === undefined) throw new TypeError(`module ${module} is not loaded`);
+    const guest = instantiateGuest(runnable, this.#init_fuel);
+    this.#last = undefined;
+    this.#guests.set(keyOf(tenant_id, module), { guest, module });
+    return guest;
+  }
+
+  drop(tenant_id: string, module: number): void {
+    this.#last = undefined;
+    this.#guests.delete(keyOf(tenant_id, module));
+  }
+
+  load(module: number, runnable: RunnableModule): void {
+    this.#modules.set(module, runnable);
+  }
+
+  unload(module: number): void {
+    this.#last = undefined;
+    this.#modules.delete(module);
+    for (const [name, entry] of this.#guests) {
+      if (entry.module === module) this.#guests.delete(name);
+    }
+  }
 }

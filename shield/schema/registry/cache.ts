@@ -406,7 +406,6 @@ export class SchemaCache {
     }
   }
 
-  /** Reads a schema now, if it is cached. */
   refresh(schema_id: string): void {
     if (this.#closed || !this.#schemas.has(schema_id)) return;
     if (this.#loading.has(schema_id)) this.#loading.set(schema_id, true);

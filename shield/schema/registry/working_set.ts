@@ -54,7 +54,6 @@ export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256">
   readonly type_name: string;
   /** The compiled message; undefined while it is evicted: see `WorkingSet.use`. */
   message: MessageSchema | undefined;
-  /** Its bytes in the working set. */
   heap_bytes: number;
   /** The order of use; larger is later. */
   used: number;
