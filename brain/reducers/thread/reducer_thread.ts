@@ -3,7 +3,7 @@
  * Brain decides which entries count. Fuel ends every command, so none runs forever.
  */
 import { createReducer, type ReducerGuest, type Run, unitsOf } from "../guest/reducer_guest.ts";
-import { applyEntry } from "../state/fold.ts";
+import { applyEntry, type Draft } from "../state/fold.ts";
 import {
   digestOf,
   emptyRoom,
@@ -54,10 +54,46 @@ interface Loaded {
   readonly guest: ReducerGuest;
 }
 
+/**
+ * The most memory of instances that wait for a command. One tenant may deploy a thousand modules, each of which keeps
+ * the memory that it has touched: beyond this, the least recently used ones go, and are paid when they are made again.
+ */
+const WAITING_BYTES = 134_217_728;
+
 /** Units used for the running request. */
 let spent = 0;
 const programs = new Map<string, Loaded>();
 const rooms = new Map<number, Room | RestingRoom>();
+/** The guests whose instances wait, the least recently used first, and the bytes of their memories. */
+const waiting = new Map<ReducerGuest, number>();
+let waiting_bytes = 0;
+
+function notWaiting(guest: ReducerGuest): void {
+  waiting_bytes -= waiting.get(guest) ?? 0;
+  waiting.delete(guest);
+}
+
+/** Runs a guest, and bounds the memory of those that wait. */
+function runGuest(guest: ReducerGuest, draft: Draft): Run {
+  const run = guest.run(draft);
+  spent += unitsOf(run) + (run.made_units ?? 0);
+  notWaiting(guest);
+  if (guest.waiting_bytes === 0) return run;
+  waiting.set(guest, guest.waiting_bytes);
+  waiting_bytes += guest.waiting_bytes;
+  for (const oldest of waiting.keys()) {
+    if (waiting_bytes <= WAITING_BYTES || oldest === guest) break;
+    oldest.release();
+    notWaiting(oldest);
+  }
+  return run;
+}
+
+function forget(id: string): void {
+  const guest = programs.get(id)?.guest;
+  if (guest !== undefined) notWaiting(guest);
+  programs.delete(id);
+}
 
 function load({ program, compiled, metered }: Extract<ThreadRequest, { kind: "program" }>): void {
   if (programs.has(program.id)) return;
@@ -85,7 +121,7 @@ function apply(
     if (is_timer && applied.length > 0 && nextTimer(room.state)?.key !== entry.key) break;
     let run: Run | undefined;
     const { state, outcome } = applyEntry(room.state, entry, (draft) => {
-      run = guest.run(draft);
+      run = runGuest(guest, draft);
       return run.verdict;
     }, about);
     room.state = state;
@@ -93,7 +129,7 @@ function apply(
     const { offset, time_ms } = state;
     const changes = shownChanges(all, shown);
     applied.push({ ...head, offset, time_ms, changes, logs: run?.logs ?? [] });
-    spent += ENTRY_UNITS + (run === undefined ? 0 : unitsOf(run));
+    spent += ENTRY_UNITS;
     if (spent > turn_fuel * UNITS_PER_FUEL || is_timer && outcome.kind === "fault") break;
   }
   return packApplied(applied);
@@ -145,11 +181,7 @@ function show(
     const { program: { bounds }, guest } = programOf(program);
     const about = { room_id: room.room_id, bounds };
     spent += ENTRY_UNITS;
-    const step = applyEntry(before, entry, (draft) => {
-      const run = guest.run(draft);
-      spent += unitsOf(run);
-      return run.verdict;
-    }, about);
+    const step = applyEntry(before, entry, (draft) => runGuest(guest, draft).verdict, about);
     ({ state: room.state, outcome } = step);
   }
   const { state } = room;
@@ -170,7 +202,7 @@ function answer(request: ThreadRequest): Reply {
       load(request);
       return NOTHING;
     case "forget":
-      programs.delete(request.program);
+      forget(request.program);
       return NOTHING;
     case "open": {
       const { room_id, snapshot } = request;

@@ -14,9 +14,9 @@ const PAYLOAD_MAX = 1_048_576;
 const ALL = { may_stop: false, shown: [] };
 const ENTRIES = 200;
 
-function program(guest: GuestText) {
+function program(guest: GuestText, pages = 1) {
   const { reducers: [entry] } = configFrom({ reducers: [{ name: "r", file: "r" }] });
-  return programOf(entry!, moduleOf(guest), PAYLOAD_MAX);
+  return programOf(entry!, moduleOf(guest, pages), PAYLOAD_MAX);
 }
 
 const EXPENSIVE: Readonly<Record<string, GuestText>> = {
@@ -169,4 +169,27 @@ Deno.test("a snapshot costs its tenant the time of its compression", async () =>
   const before = spent;
   await host.snapshot(handle);
   assert.ok(spent - before >= 30 * bytes, `${spent - before} units`);
+});
+
+Deno.test("the memories of waiting instances are bounded, and who brings one back pays for it", async () => {
+  let spent = 0;
+  const host = new ReducerHost(() => {}, (_tenant, units) => void (spent += units));
+  await using _end = atEnd(() => host.end());
+  const { handle } = await host.open({ tenant_id: "t", room_id: "a" }, undefined);
+  // 4 MiB each, 160 together.
+  const programs = Array.from({ length: 40 }, (_, at) => {
+    return { ...program({ apply: `(drop (i32.const ${at})) (i32.const 0)` }, 64), at };
+  });
+  let offset = 0;
+  const unitsOf = async (at: number) => {
+    const before = spent;
+    await host.apply(handle, programs[at]!, [command(++offset)], ALL);
+    return spent - before;
+  };
+  for (const { at } of programs) await unitsOf(at);
+  const last = await unitsOf(39);
+  assert.equal(await unitsOf(39), last);
+  const again = await unitsOf(0);
+  assert.ok(again > last + 64 * 65_536, `${again} units, ${last} when its instance waits`);
+  assert.equal(await unitsOf(0), last);
 });
