@@ -21,7 +21,7 @@ import type {
   ThreadRequest,
 } from "./protocol.ts";
 import type { ShowOptions } from "./shown_values.ts";
-import { compileUnits, UNITS_PER_MS } from "./thread_price.ts";
+import { compileUnits, complexUnits, UNITS_PER_MS } from "./thread_price.ts";
 import type { CompileReply, CompileRequest } from "./compile_thread.ts";
 
 type Answered = Exclude<ThreadAnswer, { failed: string }>;
@@ -213,6 +213,7 @@ export class ReducerHost {
     // Whatever the outcome.
     this.#onSpent(tenant_id, compileUnits(program));
     const made = await this.#compiling.compile(program, tenant_id);
+    this.#onSpent(tenant_id, complexUnits(made.metered.cost));
     // Its schema is checked here.
     const { schema: _schema, bytes: _bytes, ...loaded } = program;
     await this.#ask({ kind: "program", program: loaded, ...made }, tenant_id);
@@ -353,7 +354,7 @@ export class Compiling {
     this.#thread.end(unavailable(detail));
   }
 
-  #ask(
+  async #ask(
     { bytes, memory_limit_pages, price_version }: ProgramSource,
     compiles: boolean,
     tenant_id: string,
@@ -363,7 +364,9 @@ export class Compiling {
     const request = { id, bytes, memory_limit_pages, price_version, compiles };
     this.#turns.push(tenant_id, { tenant_id, request }, 0);
     this.#send();
-    return waiting.promise;
+    const made = await waiting.promise;
+    this.#turns.charge(tenant_id, complexUnits(made.metered.cost) / UNITS_PER_MS);
+    return made;
   }
 
   #send(): void {

@@ -157,6 +157,23 @@ Deno.test("tenants take turns in compiling: one tenant's many modules do not del
   assert.ok(done.indexOf("one") <= 2, done.join());
 });
 
+Deno.test("a module costs its author what makes it slow to compile, and not its bytes alone", async () => {
+  let spent = 0;
+  const host = new ReducerHost(() => {}, (_tenant, units) => void (spent += units));
+  await using _end = atEnd(() => host.end());
+  const unitsOf = async (more: string) => {
+    const before = spent;
+    await host.check(program({ apply: `(i32.const 0)`, more }), "t");
+    return spent - before;
+  };
+  const plain = await unitsOf(`(data "${"x".repeat(20_000)}")`);
+  assert.ok(await unitsOf("(func)".repeat(4_000)) > 2 * plain, "functions");
+  const locals = `(func (local ${"i32 ".repeat(1_000)}) (block ${
+    "(br_if 0 (i32.const 1))".repeat(450)
+  }))`;
+  assert.ok(await unitsOf(locals.repeat(5)) > 2 * plain, "locals beside branches");
+});
+
 Deno.test("a snapshot costs its tenant the time of its compression", async () => {
   const bytes = 1_048_576;
   const state = emptyRoom();
