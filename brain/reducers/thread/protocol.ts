@@ -123,6 +123,8 @@ export type ThreadAnswer =
       readonly applied?: Uint8Array;
       readonly standing?: RoomStanding;
       readonly snapshot?: Uint8Array;
+      /** The same, too large to be compressed in the worker. */
+      readonly unpacked?: Uint8Array;
       readonly page?: ShownPage;
       readonly shown?: ShownRoom;
       readonly remembered?: readonly boolean[];

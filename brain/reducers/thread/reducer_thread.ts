@@ -36,6 +36,8 @@ import { changesPage, valuesPage } from "./shown_values.ts";
 import { CanonicalWriter } from "../state/canonical.ts";
 import { Buffer } from "node:buffer";
 
+/** The largest snapshot that is compressed here; another thread takes the time for larger ones. */
+const PACKED_HERE_BYTES = 65_536;
 /** The most timers of a room that run together. */
 const TIMERS_TOGETHER = 16;
 
@@ -225,6 +227,7 @@ function answer(request: ThreadRequest): Reply {
     }
     case "snapshot": {
       const bytes = snapshot(request.room);
+      if (bytes.length > PACKED_HERE_BYTES) return { unpacked: bytes };
       spent += packUnits(bytes);
       return { snapshot: packSnapshot(bytes) };
     }

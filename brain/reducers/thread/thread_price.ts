@@ -13,7 +13,7 @@ const STATE_UNITS = 40_000;
 const VALUE_UNITS = 2_500;
 const BYTE_UNITS = 4;
 /** Compressing a byte at worst, for values with few different bytes. */
-const PACKED_BYTE_UNITS = 32;
+const PACKED_BYTE_UNITS = 48;
 
 /** Reading values. */
 export const pageUnits = ({ values }: ShownPage): number =>

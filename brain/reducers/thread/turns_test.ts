@@ -4,7 +4,7 @@ import { configFrom } from "../../../shared/config/load.ts";
 import { programOf } from "../log/program.ts";
 import { moduleOf } from "../testing/guest_text.ts";
 import type { GuestText } from "../testing/hostile_reducers.ts";
-import { encodeSnapshot } from "../state/snapshot.ts";
+import { encodeSnapshot, unpackSnapshot } from "../state/snapshot.ts";
 import { emptyRoom } from "../state/room_state.ts";
 import { command } from "../testing/rooms.ts";
 import { Compiling, ReducerHost } from "./host.ts";
@@ -186,6 +186,32 @@ Deno.test("a snapshot costs its tenant the time of its compression", async () =>
   const before = spent;
   await host.snapshot(handle);
   assert.ok(spent - before >= 30 * bytes, `${spent - before} units`);
+});
+
+Deno.test("a large snapshot holds up no room while it is compressed", async () => {
+  const bytes = 4_000_000;
+  const period = [1, 2, 3, 1, 2, 1];
+  const value = Uint8Array.from(
+    { length: bytes },
+    (_, at) => period[at % (at % 40 === 0 ? 5 : 6)]!,
+  );
+  const state = emptyRoom();
+  const values = state.values.with("key", value);
+  const stored = encodeSnapshot({ ...state, values, size_bytes: bytes });
+  const host = new ReducerHost(() => {});
+  await using _end = atEnd(() => host.end());
+  const plain = program({ apply: `(i32.const 0)` });
+  const large = await host.open({ tenant_id: "t", room_id: "a" }, stored);
+  const { handle } = await host.open({ tenant_id: "other", room_id: "b" }, undefined);
+  await host.apply(handle, plain, [command(1)], ALL);
+  const done: string[] = [];
+  const packed = host.snapshot(large.handle).then((packed) => {
+    done.push("packed");
+    return packed;
+  });
+  await host.apply(handle, plain, [command(2)], ALL).then(() => done.push("applied"));
+  assert.deepEqual(unpackSnapshot(await packed), stored);
+  assert.deepEqual(done, ["applied", "packed"]);
 });
 
 Deno.test("the memories of waiting instances are bounded, and who brings one back pays for it", async () => {
