@@ -16,6 +16,8 @@ import { CanonicalWriter, copyOf, plainText } from "../state/canonical.ts";
 /** The most bytes of one `room_log` line, and of a reason; the rest is dropped. */
 const LOG_LINE_BYTES = 1_024;
 const REASON_BYTES = 512;
+/** No claim that a class names has a longer name: reading a text of MBs costs more than its price. */
+const CLAIM_NAME_BYTES = 1_024;
 /** The most `room_log` lines of one command; the rest is dropped. */
 const LOG_LINES = 32;
 /** The most bytes of one `room_scan`, unless its first entry alone is larger. */
@@ -201,6 +203,7 @@ function askingFunctions(running: Running) {
     room_field: (which: number): number => field(running, current(running), which),
     room_claim(at: number, size: number): number {
       const { asked: { claims } } = current(running);
+      if (view(running, "name of a claim", at, size).length > CLAIM_NAME_BYTES) return 0;
       const name = text(running, "name of a claim", at, size);
       const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
       return value === undefined ? 0 : giveText(running, value);
