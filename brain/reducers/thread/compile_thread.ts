@@ -19,6 +19,7 @@ interface ModuleRequest {
 
 /** A module, or a snapshot to compress. */
 export type CompileWork = ModuleRequest | { readonly snapshot: Uint8Array };
+/** Work with its id. */
 export type CompileRequest = { readonly id: number } & CompileWork;
 
 /** The compiled module, the compressed snapshot, or the fault. */

@@ -91,12 +91,6 @@ function runGuest(guest: ReducerGuest, draft: Draft): Run {
   return run;
 }
 
-function forget(id: string): void {
-  const guest = programs.get(id)?.guest;
-  if (guest !== undefined) notWaiting(guest);
-  programs.delete(id);
-}
-
 function load({ program, compiled, metered }: Extract<ThreadRequest, { kind: "program" }>): void {
   if (programs.has(program.id)) return;
   const guest = createReducer(compiled, metered, program.fuel_limit);
@@ -204,7 +198,8 @@ function answer(request: ThreadRequest): Reply {
       load(request);
       return NOTHING;
     case "forget":
-      forget(request.program);
+      if (programs.has(request.program)) notWaiting(programOf(request.program).guest);
+      programs.delete(request.program);
       return NOTHING;
     case "open": {
       const { room_id, snapshot } = request;
