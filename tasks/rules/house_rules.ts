@@ -74,7 +74,7 @@ const LINES: Readonly<Record<string, number>> = {
   journal: 4_565,
   policies: 10_770,
   presence: 8_410,
-  reducers: 9_075,
+  reducers: 9_080,
   rooms: 5_555,
   schemas: 9_780,
   streams: 2_880,

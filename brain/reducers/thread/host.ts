@@ -282,8 +282,9 @@ export class ReducerHost {
   #settle(waiting: Waiting, answer: ThreadAnswer): void {
     this.#in_thread--;
     if (this.#slow_id === answer.id) this.#slow_id = undefined;
-    this.#turns.charge(waiting.tenant_id, answer.units / UNITS_PER_MS);
-    this.#onSpent(waiting.tenant_id, answer.units);
+    const units = answer.units + answer.made_units;
+    this.#turns.charge(waiting.tenant_id, units / UNITS_PER_MS);
+    this.#onSpent(waiting.tenant_id, units);
     this.#send();
     if (!("failed" in answer)) return waiting.resolve(answer);
     // The room is closed then.

@@ -117,7 +117,12 @@ export type ThreadRequest =
  * `snapshot`: bytes; `values`: a page.
  */
 export type ThreadAnswer =
-  & { readonly id: number; readonly units: number }
+  & {
+    readonly id: number;
+    readonly units: number;
+    /** Units beside: of instances that were let go, or are a program's first. No ledger has them. */
+    readonly made_units: number;
+  }
   & (
     | {
       readonly applied?: Uint8Array;

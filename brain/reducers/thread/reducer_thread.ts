@@ -64,6 +64,8 @@ const WAITING_BYTES = 134_217_728;
 
 /** Units used for the running request. */
 let spent = 0;
+/** Units of instances that it made beside. */
+let made_units = 0;
 const programs = new Map<string, Loaded>();
 const rooms = new Map<number, Room | RestingRoom>();
 /** The guests whose instances wait, the least recently used first, and the bytes of their memories. */
@@ -78,7 +80,8 @@ function notWaiting(guest: ReducerGuest): void {
 /** Runs a guest, and bounds the memory of those that wait. */
 function runGuest(guest: ReducerGuest, draft: Draft): Run {
   const run = guest.run(draft);
-  spent += unitsOf(run) + (run.made_units ?? 0);
+  spent += unitsOf(run);
+  made_units += run.made_units ?? 0;
   notWaiting(guest);
   if (guest.waiting_bytes === 0) return run;
   waiting.set(guest, guest.waiting_bytes);
@@ -131,7 +134,7 @@ function apply(
   return packApplied(applied);
 }
 
-type Reply = Omit<Exclude<ThreadAnswer, { failed: string }>, "id" | "units">;
+type Reply = Omit<Exclude<ThreadAnswer, { failed: string }>, "id" | "units" | "made_units">;
 const NOTHING: Reply = {};
 
 function programOf(id: string): Loaded {
@@ -257,15 +260,15 @@ function answer(request: ThreadRequest): Reply {
 
 answerMessages((request: ThreadRequest): ThreadAnswer => {
   const { id } = request;
-  spent = 0;
+  spent = made_units = 0;
   try {
     const reply = answer(request);
-    return { id, units: spent, ...reply };
+    return { id, units: spent, made_units, ...reply };
   } catch (error) {
     // The entries applied before the failure are discarded: the room is read again.
     if ("room" in request) rooms.delete(request.room);
     const failed = error instanceof Error ? error.message : String(error);
-    return { id, units: spent, failed, is_damaged: error instanceof SnapshotError };
+    return { id, units: spent, made_units, failed, is_damaged: error instanceof SnapshotError };
   }
 });
 

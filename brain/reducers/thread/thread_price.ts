@@ -50,10 +50,10 @@ const COMPILE_BYTE_UNITS = 500;
 const FUNCTION_UNITS = 10_000;
 const COMPLEX_UNITS = 12;
 
-/** Compiling a module, by what is known before. */
+/** Compiling a module, by what is known before; the ledger of use has this much. */
 export const compileUnits = ({ bytes }: { readonly bytes: Uint8Array }): number =>
-  COMPILE_UNITS + bytes.length * COMPILE_BYTE_UNITS;
+  bytes.length * COMPILE_BYTE_UNITS;
 
 /** What is added once it is decoded. */
 export const complexUnits = ({ functions, compile_cost }: MeteredModule["cost"]): number =>
-  functions * FUNCTION_UNITS + compile_cost * COMPLEX_UNITS;
+  COMPILE_UNITS + functions * FUNCTION_UNITS + compile_cost * COMPLEX_UNITS;
