@@ -45,6 +45,14 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.equal(entries.length, 31);
     const [first] = entries;
     assert.equal(first?.kind === "command" && new TextDecoder().decode(first.data), "50");
+    // Calls are judged message by message: the queue of one room does not hold up the process.
+    const answered: string[] = [];
+    const many = Array.from({ length: 600 }, async (_, at) => {
+      const outcome = await call(brain, "counter", "add", { data: at < 599 ? "0" : "101" });
+      answered.push(typeof outcome === "string" ? "forbidden" : "applied");
+    });
+    await Promise.all(many);
+    assert.ok(answered.indexOf("forbidden") >= 300, answered.join());
     // Another Brain has a stricter schema: it checks the new call, and repeats the outcome of the old one.
     const other = await world.start("b", { counter: typed(10) });
     world.turn("b");

@@ -141,7 +141,8 @@ class Room:
         return self.give(asked["data"] if which == 1 else names[which].encode())
 
     def room_claim(self, at: int, size: int) -> int:
-        value = self.asked["claims"].get(self.read(at, size).decode())
+        name = self.read(at, size)
+        value = None if len(name) > 1_024 else self.asked["claims"].get(name.decode())
         return self.give(None if value is None else value.encode())
 
     def room_now(self) -> int:

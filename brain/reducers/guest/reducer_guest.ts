@@ -16,6 +16,8 @@ import { CanonicalWriter, copyOf, plainText } from "../state/canonical.ts";
 /** The most bytes of one `room_log` line, and of a reason; the rest is dropped. */
 const LOG_LINE_BYTES = 1_024;
 const REASON_BYTES = 512;
+/** No claim that a class names has a longer name: reading a text of MBs costs more than its price. */
+const CLAIM_NAME_BYTES = 1_024;
 /** The most `room_log` lines of one command; the rest is dropped. */
 const LOG_LINES = 32;
 /** The most bytes of one `room_scan`, unless its first entry alone is larger. */
@@ -201,6 +203,7 @@ function askingFunctions(running: Running) {
     room_field: (which: number): number => field(running, current(running), which),
     room_claim(at: number, size: number): number {
       const { asked: { claims } } = current(running);
+      if (view(running, "name of a claim", at, size).length > CLAIM_NAME_BYTES) return 0;
       const name = text(running, "name of a claim", at, size);
       const value = Object.hasOwn(claims, name) ? claims[name] : undefined;
       return value === undefined ? 0 : giveText(running, value);
@@ -358,10 +361,12 @@ export interface Run {
    * or unwinding for which it has no units left.
    */
   readonly host_units: number;
+  /** Units of an instance that no command has paid: the first one, and one in place of a released one. */
+  readonly made_units?: number;
   readonly logs: readonly RoomLog[];
 }
 
-/** The whole cost of a run. */
+/** The whole cost of a run, the same whatever ran before it. */
 export const unitsOf = ({ units, host_units }: Pick<Run, "units" | "host_units">): number =>
   units + host_units;
 
@@ -372,6 +377,10 @@ export interface ReducerGuest {
    * reach a verdict, so this is none.
    */
   run(draft: Draft): Run;
+  /** Bytes of memory of the instance that waits for the next command; 0: none does. */
+  readonly waiting_bytes: number;
+  /** Lets that instance go: the next command makes another. */
+  release(): void;
 }
 
 /** An instance that waits for its next command. */
@@ -498,22 +507,33 @@ export function createReducer(
 ): ReducerGuest {
   const price = new HostPrice(metered);
   let waiting: Instance | undefined;
+  let is_paid = false;
   return {
+    get waiting_bytes() {
+      return waiting === undefined ? 0 : waiting.pages * PAGE_BYTES;
+    },
+    release() {
+      waiting = undefined;
+      is_paid = false;
+    },
     run(draft) {
       let instance = waiting;
       waiting = undefined;
+      let made_units = 0;
       if (instance?.first?.restore() !== true) {
         try {
           instance = makeInstance(compiled, metered);
         } catch (error) {
           return noInstance(error, price);
         }
+        if (!is_paid) made_units = price.instance(instance);
+        is_paid = true;
       }
       const run = runOn(instance!, draft, fuel);
       // A fault may leave any state behind, and a grown memory cannot be restored.
       const is_kept = run.verdict.kind !== "fault" && instance!.first?.canRestore() === true;
       if (is_kept) waiting = instance;
-      return { ...run, host_units: run.host_units + price.units(instance!, is_kept) };
+      return { ...run, host_units: run.host_units + price.units(instance!, is_kept), made_units };
     },
   };
 }
@@ -546,9 +566,13 @@ class HostPrice {
   }
 
   /** A command on an instance; `is_kept`: whether it is restored afterwards. */
-  units({ init_units, pages }: MadeInstance, is_kept: boolean): number {
+  units(made: MadeInstance, is_kept: boolean): number {
+    const { pages } = made;
     const restored = this.#renewal?.by === "restore" ? restoreUnits(this.#renewal.units, pages) : 0;
-    return restored +
-      (is_kept ? 0 : this.#instance_units + init_units);
+    return restored + (is_kept ? 0 : this.instance(made));
+  }
+
+  instance({ init_units }: MadeInstance): number {
+    return this.#instance_units + init_units;
   }
 }

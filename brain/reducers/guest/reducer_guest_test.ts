@@ -69,6 +69,12 @@ Deno.test("a claim is passed on, and a missing one is 0, whatever its name", () 
     const [not] = apply({ apply: ask(name), ...more(name) }, [entry]);
     assert.equal(not!.outcome.kind, "applied", `${name} is absent: 0 is returned, which applies`);
   }
+  // No name is so long: such bytes are not read as a text.
+  const long = `(memory.fill (i32.const 0) (i32.const 255) (i32.const 1025))`;
+  const [far] = apply({ apply: `${long} (call $room_claim (i32.const 0) (i32.const 1025))` }, [
+    entry,
+  ]);
+  assert.equal(far!.outcome.kind, "applied");
 });
 
 Deno.test("time, offset and randomness are those of the entry", () => {

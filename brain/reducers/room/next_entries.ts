@@ -140,8 +140,8 @@ function judgeAll(
 }
 
 /**
- * Answers calls that the program's schema forbids and removes them from the queue. Returns the others as the program
- * gets them; later calls stay behind them. Rejects as the thread does.
+ * Answers calls that the program's schema forbids and removes them from the queue. Returns the next ones as the program
+ * gets them, as many as one message takes: judging all that wait would hold up the process. Rejects as the thread does.
  */
 export async function judgeCalls(
   waiting: ArrivedCall[],
@@ -149,24 +149,26 @@ export async function judgeCalls(
   program: RunnableProgram,
   { owns }: Pick<ProgramChoice, "owns">,
 ): Promise<readonly ArrivedCall[]> {
-  const { calls, forbidden } = judgeAll(waiting, program);
-  if (forbidden.length === 0) {
-    waiting.splice(0, calls.length, ...calls);
-    return calls;
+  for (;;) {
+    const { calls, forbidden } = judgeAll(firstOf(waiting, Infinity), program);
+    if (forbidden.length === 0) {
+      waiting.splice(0, calls.length, ...calls);
+      return calls;
+    }
+    const commands = forbidden.map(({ call: { user_id, id } }) => [user_id, id] as const);
+    const remembered = await host.remembers(handle, commands);
+    const gone = new Set<ArrivedCall>();
+    for (const [index, { call, refusal }] of forbidden.entries()) {
+      if (call.id !== "" && remembered[index]) continue;
+      gone.add(call);
+      // A Brain that no longer owns the room does not know what it remembers.
+      if (owns(at)) metrics.forbidden.inc();
+      call.answer(owns(at) ? refusal : new ArqonError("brain-unavailable"));
+    }
+    const passed = calls.filter((call) => !gone.has(call));
+    waiting.splice(0, calls.length, ...passed);
+    if (passed.length > 0 || waiting.length === 0) return passed;
   }
-  const commands = forbidden.map(({ call: { user_id, id } }) => [user_id, id] as const);
-  const remembered = await host.remembers(handle, commands);
-  const gone = new Set<ArrivedCall>();
-  for (const [index, { call, refusal }] of forbidden.entries()) {
-    if (call.id !== "" && remembered[index]) continue;
-    gone.add(call);
-    // A Brain that no longer owns the room does not know what it remembers.
-    if (owns(at)) metrics.forbidden.inc();
-    call.answer(owns(at) ? refusal : new ArqonError("brain-unavailable"));
-  }
-  const passed = calls.filter((call) => !gone.has(call));
-  waiting.splice(0, calls.length, ...passed);
-  return passed;
 }
 
 /** A call in the queue of its room. */

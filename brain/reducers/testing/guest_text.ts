@@ -23,8 +23,11 @@ const ALLOC = `(global $next (mut i32) (i32.const 8192))
     (global.set $next (i32.add (global.get $next) (local.get 0))))`;
 
 /** The module of a reducer's text. */
-export function moduleOf({ apply, alloc = ALLOC, more = "" }: GuestText): Uint8Array<ArrayBuffer> {
-  return fromText(`(module ${IMPORTS} (memory (export "memory") 1) ${alloc} ${more}
+export function moduleOf(
+  { apply, alloc = ALLOC, more = "" }: GuestText,
+  pages = 1,
+): Uint8Array<ArrayBuffer> {
+  return fromText(`(module ${IMPORTS} (memory (export "memory") ${pages}) ${alloc} ${more}
     (func (export "arqon_apply") (result i32) ${apply}))`);
 }
 

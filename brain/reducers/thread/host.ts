@@ -21,8 +21,8 @@ import type {
   ThreadRequest,
 } from "./protocol.ts";
 import type { ShowOptions } from "./shown_values.ts";
-import { compileUnits, UNITS_PER_MS } from "./thread_price.ts";
-import type { CompileReply, CompileRequest } from "./compile_thread.ts";
+import { compileUnits, complexUnits, packUnits, UNITS_PER_MS } from "./thread_price.ts";
+import type { CompileReply, CompileRequest, CompileWork } from "./compile_thread.ts";
 
 type Answered = Exclude<ThreadAnswer, { failed: string }>;
 type Asked = ThreadRequest extends infer One ? One extends ThreadRequest ? Omit<One, "id"> : never
@@ -164,7 +164,11 @@ export class ReducerHost {
 
   /** The state of a room as bytes. */
   async snapshot(handle: number): Promise<Uint8Array> {
-    return (await this.#ask({ kind: "snapshot", room: handle })).snapshot!;
+    const tenant_id = this.#tenants.get(handle) ?? NOBODY;
+    const { snapshot, unpacked } = await this.#ask({ kind: "snapshot", room: handle });
+    if (unpacked === undefined) return snapshot!;
+    this.#onSpent(tenant_id, packUnits(unpacked));
+    return await this.#compiling.pack(unpacked, tenant_id);
   }
 
   async values(handle: number, asked: PageAsked): Promise<ShownPage> {
@@ -213,6 +217,7 @@ export class ReducerHost {
     // Whatever the outcome.
     this.#onSpent(tenant_id, compileUnits(program));
     const made = await this.#compiling.compile(program, tenant_id);
+    this.#onSpent(tenant_id, complexUnits(made.metered.cost));
     // Its schema is checked here.
     const { schema: _schema, bytes: _bytes, ...loaded } = program;
     await this.#ask({ kind: "program", program: loaded, ...made }, tenant_id);
@@ -277,8 +282,9 @@ export class ReducerHost {
   #settle(waiting: Waiting, answer: ThreadAnswer): void {
     this.#in_thread--;
     if (this.#slow_id === answer.id) this.#slow_id = undefined;
-    this.#turns.charge(waiting.tenant_id, answer.units / UNITS_PER_MS);
-    this.#onSpent(waiting.tenant_id, answer.units);
+    const units = answer.units + answer.made_units;
+    this.#turns.charge(waiting.tenant_id, units / UNITS_PER_MS);
+    this.#onSpent(waiting.tenant_id, units);
     this.#send();
     if (!("failed" in answer)) return waiting.resolve(answer);
     // The room is closed then.
@@ -298,17 +304,21 @@ export class ReducerHost {
   }
 }
 
-type Made = Extract<CompileReply, { metered: unknown }>;
+type Done = Exclude<CompileReply, { failed: string }>;
+type Made = Extract<Done, { metered: unknown }>;
+type Packed = Extract<Done, { packed: unknown }>;
 type ProgramSource = Pick<RunnableProgram, "id" | "bytes" | "memory_limit_pages" | "price_version">;
 
-interface QueuedModule {
+interface QueuedWork {
   readonly tenant_id: string;
   readonly request: CompileRequest;
+  /** Its price as far as it is known. */
+  readonly units: number;
 }
 
-/** The worker, which starts with the first module; if it dies, the next module starts another. */
+/** The worker for what takes long, which starts with the first work; if it dies, the next starts another. */
 export class Compiling {
-  readonly #thread = new AskedThread<CompileRequest, CompileReply, PromiseWithResolvers<Made>>({
+  readonly #thread = new AskedThread<CompileRequest, CompileReply, PromiseWithResolvers<Done>>({
     start: () =>
       new Worker(new URL("./compile_thread.ts", import.meta.url), {
         type: "module",
@@ -317,13 +327,13 @@ export class Compiling {
     settle: ({ resolve, reject }, reply) => {
       this.#is_busy = false;
       this.#send();
-      if ("metered" in reply) resolve(reply);
-      else reject(unavailable(reply.failed));
+      if ("failed" in reply) reject(unavailable(reply.failed));
+      else resolve(reply);
     },
     died: (detail) => this.end(detail),
   });
-  /** The queue: at most one module for each class of rooms, and for each room being read. */
-  readonly #turns = createTurns<QueuedModule>(UNBOUNDED);
+  /** The queue: at most one module for each class of rooms, and for each room being read; a snapshot of each room. */
+  readonly #turns = createTurns<QueuedWork>(UNBOUNDED);
   #is_busy = false;
   /** Programs that are being compiled: many rooms may need one at once. */
   readonly #programs = new Map<string, Promise<CompiledProgram>>();
@@ -332,7 +342,7 @@ export class Compiling {
   compile(program: ProgramSource, tenant_id: string): Promise<CompiledProgram> {
     const known = this.#programs.get(program.id);
     if (known !== undefined) return known;
-    const making = this.#ask(program, true, tenant_id).then(
+    const making = this.#make(program, true, tenant_id).then(
       ({ compiled, metered: { cost, renewal } }) => {
         return { compiled: compiled!, metered: { cost, renewal } };
       },
@@ -343,25 +353,37 @@ export class Compiling {
 
   /** The metered bytes of a program. Rejects as `compile`. */
   async metered(program: ProgramSource, tenant_id: string): Promise<Uint8Array> {
-    return (await this.#ask(program, false, tenant_id)).metered.bytes;
+    return (await this.#make(program, false, tenant_id)).metered.bytes;
   }
 
-  /** Ends the worker; running compilations are rejected. */
+  /** A compressed snapshot. Rejects as `compile`. */
+  async pack(snapshot: Uint8Array, tenant_id: string): Promise<Uint8Array> {
+    const done = await this.#ask({ snapshot }, tenant_id, packUnits(snapshot));
+    return (done as Packed).packed;
+  }
+
+  /** Ends the worker; running work is rejected. */
   end(detail: string): void {
     this.#turns.drain();
     this.#is_busy = false;
     this.#thread.end(unavailable(detail));
   }
 
-  #ask(
+  async #make(
     { bytes, memory_limit_pages, price_version }: ProgramSource,
     compiles: boolean,
     tenant_id: string,
   ): Promise<Made> {
-    const waiting = Promise.withResolvers<Made>();
+    const work = { bytes, memory_limit_pages, price_version, compiles };
+    const made = await this.#ask(work, tenant_id, compileUnits(work)) as Made;
+    this.#turns.charge(tenant_id, complexUnits(made.metered.cost) / UNITS_PER_MS);
+    return made;
+  }
+
+  #ask(work: CompileWork, tenant_id: string, units: number): Promise<Done> {
+    const waiting = Promise.withResolvers<Done>();
     const id = this.#thread.add(waiting);
-    const request = { id, bytes, memory_limit_pages, price_version, compiles };
-    this.#turns.push(tenant_id, { tenant_id, request }, 0);
+    this.#turns.push(tenant_id, { tenant_id, request: { ...work, id }, units }, 0);
     this.#send();
     return waiting.promise;
   }
@@ -370,7 +392,7 @@ export class Compiling {
     const next = this.#is_busy ? undefined : this.#turns.take();
     if (next === undefined) return;
     this.#is_busy = true;
-    this.#turns.charge(next.tenant_id, compileUnits(next.request) / UNITS_PER_MS);
+    this.#turns.charge(next.tenant_id, next.units / UNITS_PER_MS);
     this.#thread.send(next.request);
   }
 }

@@ -117,12 +117,19 @@ export type ThreadRequest =
  * `snapshot`: bytes; `values`: a page.
  */
 export type ThreadAnswer =
-  & { readonly id: number; readonly units: number }
+  & {
+    readonly id: number;
+    readonly units: number;
+    /** Units beside: of instances that were let go, or are a program's first. No ledger has them. */
+    readonly made_units: number;
+  }
   & (
     | {
       readonly applied?: Uint8Array;
       readonly standing?: RoomStanding;
       readonly snapshot?: Uint8Array;
+      /** The same, too large to be compressed in the worker. */
+      readonly unpacked?: Uint8Array;
       readonly page?: ShownPage;
       readonly shown?: ShownRoom;
       readonly remembered?: readonly boolean[];

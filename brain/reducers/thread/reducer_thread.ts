@@ -3,7 +3,7 @@
  * Brain decides which entries count. Fuel ends every command, so none runs forever.
  */
 import { createReducer, type ReducerGuest, type Run, unitsOf } from "../guest/reducer_guest.ts";
-import { applyEntry } from "../state/fold.ts";
+import { applyEntry, type Draft } from "../state/fold.ts";
 import {
   digestOf,
   emptyRoom,
@@ -36,6 +36,8 @@ import { changesPage, valuesPage } from "./shown_values.ts";
 import { CanonicalWriter } from "../state/canonical.ts";
 import { Buffer } from "node:buffer";
 
+/** The largest snapshot that is compressed here; another thread takes the time for larger ones. */
+const PACKED_HERE_BYTES = 65_536;
 /** The most timers of a room that run together. */
 const TIMERS_TOGETHER = 16;
 
@@ -54,10 +56,43 @@ interface Loaded {
   readonly guest: ReducerGuest;
 }
 
+/**
+ * The most memory of instances that wait for a command. One tenant may deploy a thousand modules, each of which keeps
+ * the memory that it has touched: beyond this, the least recently used ones go, and are paid when they are made again.
+ */
+const WAITING_BYTES = 134_217_728;
+
 /** Units used for the running request. */
 let spent = 0;
+/** Units of instances that it made beside. */
+let made_units = 0;
 const programs = new Map<string, Loaded>();
 const rooms = new Map<number, Room | RestingRoom>();
+/** The guests whose instances wait, the least recently used first, and the bytes of their memories. */
+const waiting = new Map<ReducerGuest, number>();
+let waiting_bytes = 0;
+
+function notWaiting(guest: ReducerGuest): void {
+  waiting_bytes -= waiting.get(guest) ?? 0;
+  waiting.delete(guest);
+}
+
+/** Runs a guest, and bounds the memory of those that wait. */
+function runGuest(guest: ReducerGuest, draft: Draft): Run {
+  const run = guest.run(draft);
+  spent += unitsOf(run);
+  made_units += run.made_units ?? 0;
+  notWaiting(guest);
+  if (guest.waiting_bytes === 0) return run;
+  waiting.set(guest, guest.waiting_bytes);
+  waiting_bytes += guest.waiting_bytes;
+  for (const oldest of waiting.keys()) {
+    if (waiting_bytes <= WAITING_BYTES || oldest === guest) break;
+    oldest.release();
+    notWaiting(oldest);
+  }
+  return run;
+}
 
 function load({ program, compiled, metered }: Extract<ThreadRequest, { kind: "program" }>): void {
   if (programs.has(program.id)) return;
@@ -85,7 +120,7 @@ function apply(
     if (is_timer && applied.length > 0 && nextTimer(room.state)?.key !== entry.key) break;
     let run: Run | undefined;
     const { state, outcome } = applyEntry(room.state, entry, (draft) => {
-      run = guest.run(draft);
+      run = runGuest(guest, draft);
       return run.verdict;
     }, about);
     room.state = state;
@@ -93,13 +128,13 @@ function apply(
     const { offset, time_ms } = state;
     const changes = shownChanges(all, shown);
     applied.push({ ...head, offset, time_ms, changes, logs: run?.logs ?? [] });
-    spent += ENTRY_UNITS + (run === undefined ? 0 : unitsOf(run));
+    spent += ENTRY_UNITS;
     if (spent > turn_fuel * UNITS_PER_FUEL || is_timer && outcome.kind === "fault") break;
   }
   return packApplied(applied);
 }
 
-type Reply = Omit<Exclude<ThreadAnswer, { failed: string }>, "id" | "units">;
+type Reply = Omit<Exclude<ThreadAnswer, { failed: string }>, "id" | "units" | "made_units">;
 const NOTHING: Reply = {};
 
 function programOf(id: string): Loaded {
@@ -145,11 +180,7 @@ function show(
     const { program: { bounds }, guest } = programOf(program);
     const about = { room_id: room.room_id, bounds };
     spent += ENTRY_UNITS;
-    const step = applyEntry(before, entry, (draft) => {
-      const run = guest.run(draft);
-      spent += unitsOf(run);
-      return run.verdict;
-    }, about);
+    const step = applyEntry(before, entry, (draft) => runGuest(guest, draft).verdict, about);
     ({ state: room.state, outcome } = step);
   }
   const { state } = room;
@@ -170,6 +201,7 @@ function answer(request: ThreadRequest): Reply {
       load(request);
       return NOTHING;
     case "forget":
+      if (programs.has(request.program)) notWaiting(programOf(request.program).guest);
       programs.delete(request.program);
       return NOTHING;
     case "open": {
@@ -193,6 +225,7 @@ function answer(request: ThreadRequest): Reply {
     }
     case "snapshot": {
       const bytes = snapshot(request.room);
+      if (bytes.length > PACKED_HERE_BYTES) return { unpacked: bytes };
       spent += packUnits(bytes);
       return { snapshot: packSnapshot(bytes) };
     }
@@ -227,15 +260,15 @@ function answer(request: ThreadRequest): Reply {
 
 answerMessages((request: ThreadRequest): ThreadAnswer => {
   const { id } = request;
-  spent = 0;
+  spent = made_units = 0;
   try {
     const reply = answer(request);
-    return { id, units: spent, ...reply };
+    return { id, units: spent, made_units, ...reply };
   } catch (error) {
     // The entries applied before the failure are discarded: the room is read again.
     if ("room" in request) rooms.delete(request.room);
     const failed = error instanceof Error ? error.message : String(error);
-    return { id, units: spent, failed, is_damaged: error instanceof SnapshotError };
+    return { id, units: spent, made_units, failed, is_damaged: error instanceof SnapshotError };
   }
 });
 

@@ -4,7 +4,7 @@ import { configFrom } from "../../../shared/config/load.ts";
 import { programOf } from "../log/program.ts";
 import { moduleOf } from "../testing/guest_text.ts";
 import type { GuestText } from "../testing/hostile_reducers.ts";
-import { encodeSnapshot } from "../state/snapshot.ts";
+import { encodeSnapshot, unpackSnapshot } from "../state/snapshot.ts";
 import { emptyRoom } from "../state/room_state.ts";
 import { command } from "../testing/rooms.ts";
 import { Compiling, ReducerHost } from "./host.ts";
@@ -14,9 +14,9 @@ const PAYLOAD_MAX = 1_048_576;
 const ALL = { may_stop: false, shown: [] };
 const ENTRIES = 200;
 
-function program(guest: GuestText) {
+function program(guest: GuestText, pages = 1) {
   const { reducers: [entry] } = configFrom({ reducers: [{ name: "r", file: "r" }] });
-  return programOf(entry!, moduleOf(guest), PAYLOAD_MAX);
+  return programOf(entry!, moduleOf(guest, pages), PAYLOAD_MAX);
 }
 
 const EXPENSIVE: Readonly<Record<string, GuestText>> = {
@@ -157,6 +157,23 @@ Deno.test("tenants take turns in compiling: one tenant's many modules do not del
   assert.ok(done.indexOf("one") <= 2, done.join());
 });
 
+Deno.test("a module costs its author what makes it slow to compile, and not its bytes alone", async () => {
+  let spent = 0;
+  const host = new ReducerHost(() => {}, (_tenant, units) => void (spent += units));
+  await using _end = atEnd(() => host.end());
+  const unitsOf = async (more: string) => {
+    const before = spent;
+    await host.check(program({ apply: `(i32.const 0)`, more }), "t");
+    return spent - before;
+  };
+  const plain = await unitsOf(`(data "${"x".repeat(20_000)}")`);
+  assert.ok(await unitsOf("(func)".repeat(4_000)) > 2 * plain, "functions");
+  const locals = `(func (local ${"i32 ".repeat(1_000)}) (block ${
+    "(br_if 0 (i32.const 1))".repeat(450)
+  }))`;
+  assert.ok(await unitsOf(locals.repeat(5)) > 2 * plain, "locals beside branches");
+});
+
 Deno.test("a snapshot costs its tenant the time of its compression", async () => {
   const bytes = 1_048_576;
   const state = emptyRoom();
@@ -169,4 +186,53 @@ Deno.test("a snapshot costs its tenant the time of its compression", async () =>
   const before = spent;
   await host.snapshot(handle);
   assert.ok(spent - before >= 30 * bytes, `${spent - before} units`);
+});
+
+Deno.test("a large snapshot holds up no room while it is compressed", async () => {
+  const bytes = 4_000_000;
+  const period = [1, 2, 3, 1, 2, 1];
+  const value = Uint8Array.from(
+    { length: bytes },
+    (_, at) => period[at % (at % 40 === 0 ? 5 : 6)]!,
+  );
+  const state = emptyRoom();
+  const values = state.values.with("key", value);
+  const stored = encodeSnapshot({ ...state, values, size_bytes: bytes });
+  const host = new ReducerHost(() => {});
+  await using _end = atEnd(() => host.end());
+  const plain = program({ apply: `(i32.const 0)` });
+  const large = await host.open({ tenant_id: "t", room_id: "a" }, stored);
+  const { handle } = await host.open({ tenant_id: "other", room_id: "b" }, undefined);
+  await host.apply(handle, plain, [command(1)], ALL);
+  const done: string[] = [];
+  const packed = host.snapshot(large.handle).then((packed) => {
+    done.push("packed");
+    return packed;
+  });
+  await host.apply(handle, plain, [command(2)], ALL).then(() => done.push("applied"));
+  assert.deepEqual(unpackSnapshot(await packed), stored);
+  assert.deepEqual(done, ["applied", "packed"]);
+});
+
+Deno.test("the memories of waiting instances are bounded, and who brings one back pays for it", async () => {
+  let spent = 0;
+  const host = new ReducerHost(() => {}, (_tenant, units) => void (spent += units));
+  await using _end = atEnd(() => host.end());
+  const { handle } = await host.open({ tenant_id: "t", room_id: "a" }, undefined);
+  // 4 MiB each, 160 together.
+  const programs = Array.from({ length: 40 }, (_, at) => {
+    return { ...program({ apply: `(drop (i32.const ${at})) (i32.const 0)` }, 64), at };
+  });
+  let offset = 0;
+  const unitsOf = async (at: number) => {
+    const before = spent;
+    await host.apply(handle, programs[at]!, [command(++offset)], ALL);
+    return spent - before;
+  };
+  for (const { at } of programs) await unitsOf(at);
+  const last = await unitsOf(39);
+  assert.equal(await unitsOf(39), last);
+  const again = await unitsOf(0);
+  assert.ok(again > last + 64 * 65_536, `${again} units, ${last} when its instance waits`);
+  assert.equal(await unitsOf(0), last);
 });

@@ -4,6 +4,7 @@
  */
 import type { RoomSchema } from "./room_schema.ts";
 import {
+  isListed,
   isObject,
   type Kind,
   kindsOf,
@@ -81,9 +82,11 @@ function textProblem({ minLength = 0, maxLength = Infinity }: Shape, text: strin
   return `${bound} characters, found ${length}`;
 }
 
-/** A path with one more name, as JavaScript would write it. */
-const memberOf = (at: string, name: string) =>
-  /^[A-Za-z_]\w{0,63}$/.test(name) ? `${at}.${name}` : `${at}[${shownText(name)}]`;
+/** The step to a member in a path, as JavaScript would write it. */
+const stepTo = (name: string) =>
+  /^[A-Za-z_]\w{0,63}$/.test(name) ? `.${name}` : `[${shownText(name)}]`;
+
+const TOO_DEEP = `: nested deeper than ${DEPTH_MAX}`;
 
 class Judge {
   readonly #definitions: Definitions;
@@ -92,43 +95,43 @@ class Judge {
     this.#definitions = definitions;
   }
 
-  /** The fault of a value and its path; undefined: none. */
-  problem(given: Shape, value: unknown, at: string, depth = 0): string | undefined {
-    if (depth > DEPTH_MAX) return `${at}: nested deeper than ${DEPTH_MAX}`;
+  /** The path in the value and its fault; undefined: none. Only a fault has its path written. */
+  problem(given: Shape, value: unknown, depth = 0): string | undefined {
+    if (depth > DEPTH_MAX) return TOO_DEEP;
     const shape = resolved(given, this.#definitions);
     const own = kindOf(value);
     const kinds = kindsOf(shape);
     const fits = kinds.length === 0 || kinds.includes(own) ||
       own === "integer" && kinds.includes("number");
-    if (!fits) return `${at}: expected ${expectedKinds(kinds)}, found ${found(value)}`;
-    const listed = listedBy(shape);
-    if (listed !== undefined && !listed.includes(value as string)) {
+    if (!fits) return `: expected ${expectedKinds(kinds)}, found ${found(value)}`;
+    if (!isListed(shape, value)) {
+      const listed = listedBy(shape)!;
       const some = listed.slice(0, NAMES_SHOWN).map(shownText).join(", ");
-      return `${at}: expected ${listed.length === 1 ? "" : "one of "}${some}`;
+      return `: expected ${listed.length === 1 ? "" : "one of "}${some}`;
     }
     if (typeof value === "number") {
-      if (!Number.isFinite(value)) return `${at}: ${TOO_LARGE}`;
+      if (!Number.isFinite(value)) return `: ${TOO_LARGE}`;
       const wanted = numberProblem(shape, value);
-      return wanted && `${at}: expected ${wanted}, found ${value}`;
+      return wanted && `: expected ${wanted}, found ${value}`;
     }
     if (typeof value === "string") {
       const wanted = textProblem(shape, value);
-      return wanted && `${at}: expected ${wanted}`;
+      return wanted && `: expected ${wanted}`;
     }
-    if (Array.isArray(value)) return this.#listProblem(shape, value, at, depth);
-    return isObject(value) ? this.#memberProblem(shape, value, at, depth) : undefined;
+    if (Array.isArray(value)) return this.#listProblem(shape, value, depth);
+    return isObject(value) ? this.#memberProblem(shape, value, depth) : undefined;
   }
 
-  #listProblem(shape: Shape, value: readonly unknown[], at: string, depth: number) {
+  #listProblem(shape: Shape, value: readonly unknown[], depth: number) {
     const { minItems = 0, maxItems = Infinity, items } = shape;
     if (value.length < minItems || value.length > maxItems) {
       const bound = value.length < minItems ? `at least ${minItems}` : `at most ${maxItems}`;
-      return `${at}: expected ${bound} items, found ${value.length}`;
+      return `: expected ${bound} items, found ${value.length}`;
     }
-    if (items === undefined) return freeProblem(value, at, depth);
+    if (items === undefined) return freeProblem(value, depth);
     for (const [index, item] of value.entries()) {
-      const problem = this.problem(items, item, `${at}[${index}]`, depth + 1);
-      if (problem !== undefined) return problem;
+      const problem = this.problem(items, item, depth + 1);
+      if (problem !== undefined) return `[${index}]${problem}`;
     }
     return undefined;
   }
@@ -136,37 +139,35 @@ class Judge {
   #memberProblem(
     shape: Shape,
     value: Readonly<Record<string, unknown>>,
-    at: string,
     depth: number,
   ): string | undefined {
     const { properties = {}, required = [], additionalProperties: others = true } = shape;
     const missing = required.find((name) => !Object.hasOwn(value, name));
-    if (missing !== undefined) return `${memberOf(at, missing)}: it is missing`;
+    if (missing !== undefined) return `${stepTo(missing)}: it is missing`;
     const names = Object.keys(value);
     const { maxProperties: most = Infinity } = shape;
-    if (names.length > most) {
-      return `${at}: expected at most ${most} members, found ${names.length}`;
-    }
+    if (names.length > most) return `: expected at most ${most} members, found ${names.length}`;
     for (const name of names) {
       const own = Object.hasOwn(properties, name) ? properties[name]! : others;
-      const where = memberOf(at, name);
-      if (own === false) return `${where}: there is no such member${knownOf(properties)}`;
+      if (own === false) {
+        return `${stepTo(name)}: there is no such member${knownOf(properties)}`;
+      }
       const problem = own === true
-        ? freeProblem(value[name], where, depth + 1)
-        : this.problem(own, value[name], where, depth + 1);
-      if (problem !== undefined) return problem;
+        ? freeProblem(value[name], depth + 1)
+        : this.problem(own, value[name], depth + 1);
+      if (problem !== undefined) return `${stepTo(name)}${problem}`;
     }
     return undefined;
   }
 }
 
 /** The fault of a value without a schema, which must still be writable as JSON. */
-function freeProblem(value: unknown, at: string, depth: number): string | undefined {
-  if (value === Infinity || value === -Infinity) return `${at}: ${TOO_LARGE}`;
+function freeProblem(value: unknown, depth: number): string | undefined {
+  if (value === Infinity || value === -Infinity) return `: ${TOO_LARGE}`;
   if (typeof value !== "object" || value === null) return undefined;
-  if (depth > DEPTH_MAX) return `${at}: nested deeper than ${DEPTH_MAX}`;
+  if (depth > DEPTH_MAX) return TOO_DEEP;
   for (const one of Object.values(value)) {
-    const problem = freeProblem(one, at, depth + 1);
+    const problem = freeProblem(one, depth + 1);
     if (problem !== undefined) return problem;
   }
   return undefined;
@@ -195,7 +196,8 @@ export function valueProblem(
   value: unknown,
   at: string,
 ): string | undefined {
-  return new Judge($defs).problem(shape, value, at);
+  const problem = new Judge($defs).problem(shape, value);
+  return problem && `${at}${problem}`;
 }
 
 /**
@@ -225,7 +227,7 @@ export function judge(schema: RoomSchema, command: string, data: Uint8Array): Ju
   if (value === undefined) {
     return refusal(400, `data: expected ${expectedKinds(kindsOf(shape)) || "a value"}, found none`);
   }
-  const problem = new Judge($defs).problem(shape, value, "data");
+  const problem = valueProblem(schema, shape, value, "data");
   if (problem !== undefined) return refusal(400, problem);
   return isText(shape) ? { data } : { data: encoder.encode(JSON.stringify(value)) };
 }

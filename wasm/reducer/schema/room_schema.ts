@@ -70,12 +70,18 @@ function entriesOf(value: unknown, at: string): [string, unknown][] {
 function checkNames($defs: Readonly<Record<string, Shape>>, used: readonly string[]): void {
   const missing = used.find((name) => !Object.hasOwn($defs, name));
   if (missing !== undefined) throw new SchemaError(`$defs: there is no ${shownText(missing)}`);
+  const ending = new Set<string>();
   for (const first of Object.keys($defs)) {
     const seen = new Set<string>();
-    for (let name: string | undefined = first; name !== undefined; name = refOf($defs[name]!)) {
+    for (
+      let name: string | undefined = first;
+      name !== undefined && !ending.has(name);
+      name = refOf($defs[name]!)
+    ) {
       if (seen.has(name)) throw new SchemaError(`$defs.${first}: it is named by itself`);
       seen.add(name);
     }
+    for (const name of seen) ending.add(name);
   }
 }
 

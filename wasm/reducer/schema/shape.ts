@@ -83,13 +83,23 @@ export const kindsOf = ({ type = [] }: Shape): readonly Kind[] =>
 /** The name in `$defs` to which a shape refers; undefined: it is no reference. */
 export const refOf = ({ $ref }: Shape): string | undefined => $ref && REF.exec($ref)?.[1];
 
+/** Where references end, by the definitions and a name in them: each value of a long list may ask. */
+const ends = new WeakMap<object, Map<string, Shape>>();
+
 /** The shape, or the definition to which it refers. */
 export function resolved(shape: Shape, definitions: Readonly<Record<string, Shape>>): Shape {
-  for (let one = shape;;) {
-    const name = refOf(one);
-    if (name === undefined) return one;
-    one = definitions[name]!;
+  const first = refOf(shape);
+  if (first === undefined) return shape;
+  const known = ends.get(definitions) ?? new Map<string, Shape>();
+  ends.set(definitions, known);
+  const passed: string[] = [];
+  let end: Shape | undefined;
+  for (let name: string | undefined = first; name !== undefined; name = refOf(end)) {
+    passed.push(name);
+    end = known.get(name) ?? definitions[name]!;
   }
+  for (const name of passed) known.set(name, end!);
+  return end!;
 }
 
 function checkType(type: unknown, at: string): void {
@@ -108,6 +118,19 @@ function checkType(type: unknown, at: string): void {
 export function listedBy(shape: Shape): readonly Scalar[] | undefined {
   const only = Object.hasOwn(shape, "const") ? [shape.const!] : undefined;
   return only === undefined ? shape.enum : only.filter((one) => shape.enum?.includes(one) ?? true);
+}
+
+const sets = new WeakMap<Shape, ReadonlySet<unknown>>();
+
+/** Whether the list of a shape, if it has one, has the value. */
+export function isListed(shape: Shape, value: unknown): boolean {
+  let set = sets.get(shape);
+  if (set === undefined) {
+    const listed = listedBy(shape);
+    if (listed === undefined) return true;
+    sets.set(shape, set = new Set(listed));
+  }
+  return set.has(value);
 }
 
 /** Whether a value of this shape is always, never or sometimes a text; the shape is no reference. */
