@@ -6,7 +6,7 @@
 import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import type { PolicyBinding } from "../../shared/records/verdict.ts";
 import { isSampled } from "../../shared/sampling.ts";
-import { createInstances } from "../../shield/policy/worker/worker_instances.ts";
+import { Instances } from "../../shield/policy/worker/worker_instances.ts";
 import { recordsIn } from "./journal_chunks.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
 import { decisionOf, OwnState, RecordedInputs } from "./recorded_call.ts";
@@ -124,7 +124,7 @@ export class PlannedChain {
   readonly tally = emptyTally();
   readonly #options: ChainOptions;
   readonly #seats: readonly Seat[];
-  readonly #instances = createInstances(INSTANCES);
+  readonly #instances = new Instances(INSTANCES);
   #is_warm_up = false;
 
   private constructor(options: ChainOptions, seats: readonly Seat[]) {

@@ -139,7 +139,7 @@ export class SchemaChecker {
     else if (event !== "no-event") this.check(event);
   }
 
-  /** Whether a Shield would refuse the operation of a record, whatever was decided then; undefined: it has no payload. */
+  /** Whether a Shield would refuse a record's operation, whatever was decided then; undefined: it has no payload. */
   refuses(record: JournalRecord): boolean | undefined {
     const { hook, room, content_type, payload, is_command } = record;
     const rule = hook !== "on_message" || is_command === true || payload.form === "none"

@@ -1,6 +1,6 @@
 /**
- * Trees, proofs and tiles against published vectors and against each other; `tests/proof/third_party_test.ts` has Go and
- * Rust. SHA-256 compared with OpenSSL, for every length around the block size.
+ * Trees, proofs and tiles against published vectors and against each other; `tests/proof/third_party_test.ts` has Go
+ * and Rust. SHA-256 compared with OpenSSL, for every length around the block size.
  */
 import assert from "node:assert/strict";
 import { consistencyProof, emptyRoot, inclusionProof, isConsistent, leafHash } from "./merkle.ts";

@@ -51,8 +51,8 @@ export function scrapedGauge(
 }
 
 /**
- * Help and reading of a metric; with the name of a label, a number for each of its values; with names of labels, a number
- * for each of their combinations.
+ * Help and reading of a metric; with the name of a label, a number for each of its values; with names of labels, a
+ * number for each of their combinations.
  */
 type Scraped =
   | readonly [help: string, read: () => number]

@@ -96,7 +96,7 @@ function passing<Z extends z.ZodObject>(schema: Z, run: Run<Z, Passed>): Method 
   };
 }
 
-/** Parses the parameters of a schema; libraries of typed languages write null for an absent one. Data stays unparsed. */
+/** Parses a schema's parameters; libraries of typed languages write null for an absent one. Data stays unparsed. */
 function namedOf({ shape }: z.ZodObject, params: GivenMembers): object {
   const known = [...params].filter(([name, text]) => Object.hasOwn(shape, name) && text !== "null");
   return Object.fromEntries(known.map(([name, text]) => {

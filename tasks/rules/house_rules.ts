@@ -74,7 +74,7 @@ const LINES: Readonly<Record<string, number>> = {
   journal: 4_565,
   policies: 10_505,
   presence: 8_410,
-  reducers: 9_080,
+  reducers: 9_085,
   rooms: 5_555,
   schemas: 9_745,
   streams: 2_880,

@@ -173,8 +173,8 @@ export class ChainGate {
   }
 
   /**
-   * The module of a policy; undefined while it is not loaded, and for a request that arrived before it was loaded, whose
-   * keys of state are unknown.
+   * The module of a policy; undefined while it is not loaded, and for a request that arrived before it was loaded,
+   * whose keys of state are unknown.
    */
   #readyFor(binding: PolicyBinding, state: ChainState | undefined): LoadedModule | undefined {
     const module = this.#options.modules.find(binding.sha256);

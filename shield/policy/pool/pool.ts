@@ -149,8 +149,8 @@ export class PolicyPool {
   }
 
   /**
-   * Like `evaluate`, but calls the receiver once, never before it has returned. Verdicts that are found or made together are
-   * reported in one turn.
+   * Like `evaluate`, but calls the receiver once, never before it has returned. Verdicts that are found or made
+   * together are reported in one turn.
    */
   ask(request: EvaluateRequest, receiver: VerdictReceiver): void {
     const { stall_ms, payload_bytes } = this.#options.policy;
