@@ -62,6 +62,7 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     },
     requireCapacity: () => counters.requireRoom(),
     admission: parts.running.given.admission,
+    requireToken: (identity) => requireToken(parts.operations.context, identity),
     requireStill(identity, room_id = EVERY_ROOM) {
       requireToken(parts.operations.context, identity);
       parts.bans.requireRoom(identity, room_id);

@@ -61,7 +61,9 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly requireCapacity: () => void;
   /** Admission during a reconnect storm; called before any work on a token. */
   readonly admission: Admission;
-  /** Throws if the token of a request under way has ended meanwhile, or its user is banned from tenant or room. */
+  /** Throws `token-expired` or `token-revoked` if the token of a request under way has ended meanwhile. */
+  readonly requireToken: (identity: Identity) => void;
+  /** The same, and `banned` or `room-banned`, for what no gate judges after this. */
   readonly requireStill: (identity: Identity, room_id: string | undefined) => void;
   /** Throws if the user is banned from the tenant, or if that cannot be determined. */
   readonly requireNotBanned: (identity: Identity) => void;
@@ -178,7 +180,7 @@ async function route(
   const requireStill = () => context.requireStill(identity, names["room"]);
   const body = async (bytes_max: number) => {
     const bytes = await readBody(request, bytes_max, identity.tenant_id);
-    requireStill();
+    context.requireToken(identity);
     return bytes;
   };
   const call = { request, client, url, names, body, gone, requireStill };
@@ -190,11 +192,10 @@ async function route(
 
 /** What was read, unless `requireStill` throws: the caller may have lost its right while the answer waited. */
 export async function stillGiven(response: Response, requireStill: () => void): Promise<Response> {
-  const { body } = response;
   try {
-    if (body !== null) requireStill();
+    if (response.body !== null) requireStill();
   } catch (refusal) {
-    await body?.cancel();
+    await response.body?.cancel();
     throw refusal;
   }
   return response;

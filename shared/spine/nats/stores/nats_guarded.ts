@@ -27,6 +27,7 @@ export class GuardedStreams {
   readonly #streams = new Map<string, Guarded>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   #is_listening = false;
+  #reconnects = 0;
 
   constructor(link: Link) {
     this.#link = link;
@@ -62,10 +63,16 @@ export class GuardedStreams {
         if (is_altered) this.#look(stream, LOOKS_MS);
       },
     });
-    // Requests of the time without a connection were not observed.
-    this.#link.onReconnect(() => {
-      for (const stream of this.#streams.keys()) this.#look(stream, LOOKS_MS.slice(0, 1));
-    });
+    this.#link.onReconnect(() => void this.#lookAtAll());
+  }
+
+  /** Requests of the time without a connection were not observed. One by one: there may be thousands of streams. */
+  async #lookAtAll(): Promise<void> {
+    const reconnects = ++this.#reconnects;
+    for (const stream of [...this.#streams.keys()]) {
+      if (reconnects !== this.#reconnects) return;
+      if (!await this.#setAgain(stream, false)) this.#look(stream, LOOKS_MS);
+    }
   }
 
   #look(stream: string, [wait_ms, ...later]: readonly number[]): void {
@@ -73,7 +80,7 @@ export class GuardedStreams {
     this.#timers.delete(stream);
     if (wait_ms === undefined) return;
     const timer = setTimeout(async () => {
-      await this.#setAgain(stream);
+      await this.#setAgain(stream, later.length === 0);
       // Closed meanwhile, it looks no more; another request has begun anew.
       if (this.#streams.has(stream) && this.#timers.get(stream) === timer) {
         this.#look(stream, later);
@@ -82,14 +89,20 @@ export class GuardedStreams {
     this.#timers.set(stream, timer);
   }
 
-  async #setAgain(stream: string): Promise<void> {
+  /** False: the stream's settings are unknown. */
+  async #setAgain(stream: string, is_last: boolean): Promise<boolean> {
+    const { connection, log, state } = this.#link;
+    const guarded = this.#streams.get(stream);
+    // After a reconnect it is looked at anyway.
+    if (guarded === undefined || state !== "connected") return true;
     try {
-      const { streams } = await jetstreamManager(this.#link.connection, { checkAPI: false });
+      const { streams } = await jetstreamManager(connection, { checkAPI: false });
       const { config } = await streams.info(stream);
-      const relied = this.#streams.get(stream)?.relied(config) ?? {};
-      await setAgain(this.#link, streams, config, relied);
+      await setAgain(this.#link, streams, config, guarded.relied(config));
+      return true;
     } catch (error) {
-      this.#link.log.warn("the settings of a stream could not be set again", { stream, error });
+      if (is_last) log.warn("the settings of a stream could not be set again", { stream, error });
+      return false;
     }
   }
 }
