@@ -175,8 +175,10 @@ export function emptyTally() {
 
 /** Counts one of `name`. */
 export function countOf(counts: Counts, name: string, by = 1): void {
-  // A user may be called `constructor`.
-  counts[name] = (Object.hasOwn(counts, name) ? counts[name] ?? 0 : 0) + by;
+  // A user may be called `constructor`, or `__proto__`, which an assignment does not store.
+  const value = (Object.hasOwn(counts, name) ? counts[name] ?? 0 : 0) + by;
+  const entry = { value, writable: true, enumerable: true, configurable: true };
+  Object.defineProperty(counts, name, entry);
 }
 
 /** Names beyond the limit of `countWithin`. */
