@@ -122,6 +122,7 @@ class EmbeddedSpine implements Spine {
       file,
       limits: log_limits,
       clocks: { now, monotonic_ms },
+      steps: this.#steps,
       turns: this.#turns,
       log: options.log,
       payload_bytes_max: PAYLOAD_BYTES,

@@ -18,11 +18,12 @@ import {
 } from "../contract/durable_log.ts";
 import type { Appended, DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import type { LogFile } from "./embedded_log_file.ts";
-import { type LogRow, LogRows } from "./embedded_log_rows.ts";
+import { type LogRow, LogRows, type Retained } from "./embedded_log_rows.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";
 import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
 import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
 import { lifeAt, newestLife, newLifeId, withLife } from "../contract/lives.ts";
+import type { ClockSteps } from "../../clock_steps.ts";
 import { type Clocks, isoOf, LogClock } from "../contract/log_clock.ts";
 import type { StorageReport } from "../contract/spine.ts";
 import type { SpineHeaders } from "../contract/spine_message.ts";
@@ -48,6 +49,7 @@ export interface EmbeddedLogsOptions extends Pick<Env, "log"> {
   readonly turns: JobQueue;
   readonly limits: LogLimits;
   readonly clocks: Clocks;
+  readonly steps: ClockSteps;
   readonly payload_bytes_max: number;
   /** Throws when the engine is not open. */
   readonly assertOpen: () => void;
@@ -70,6 +72,8 @@ export class EmbeddedLogs {
   readonly options: EmbeddedLogsOptions;
   readonly rows: LogRows;
   readonly clock: LogClock;
+  /** Follows the wall clock from when it was believed first: a process may start with a wrong one. */
+  #believed: LogClock | undefined;
   readonly #logs = new Map<string, EmbeddedLog>();
   #queue: Pending[] = [];
   #queue_bytes = 0;
@@ -250,7 +254,8 @@ export class EmbeddedLogs {
     const taken = file.transaction(() => {
       for (const { row, lives } of unsaved) this.rows.saveLives(row.id, lives);
       const all = batch.map(({ log, append }) => {
-        const writer = writers.get(log) ?? new LogWriter(this.rows, log.row, now_ms, space);
+        const writer = writers.get(log) ??
+          new LogWriter(this.rows, log.row, { now_ms, cutoff_ms: this.#cutoffOf(log.row) }, space);
         writers.set(log, writer);
         return writer.take(append);
       });
@@ -292,6 +297,17 @@ export class EmbeddedLogs {
     }
   }
 
+  /** Unix ms: messages of a log that keeps them so long are removed if they are older; 0: none is. */
+  readonly #cutoffOf = ({ history_ttl_seconds }: Retained): number => {
+    const { clocks, steps } = this.options;
+    const ttl_ms = history_ttl_seconds * 1_000;
+    if (this.#believed === undefined && steps.isBelieved()) {
+      this.#believed = new LogClock(clocks, 0);
+    }
+    if (this.#believed !== undefined) return this.#believed.now() - ttl_ms;
+    return steps.isBelieved(ttl_ms) ? clocks.now() - ttl_ms : 0;
+  };
+
   #sweepOften(): void {
     this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
   }
@@ -301,7 +317,7 @@ export class EmbeddedLogs {
       const { file, limits } = this.options;
       const now_ms = this.clock.now();
       file.transaction(() => {
-        this.#swept_room = sweepRooms(this.rows, this.#swept_room, now_ms);
+        this.#swept_room = sweepRooms(this.rows, this.#swept_room, now_ms, this.#cutoffOf);
       });
       if (limits.synchronous !== "normal" || !this.#written || now_ms < this.#checkpoint_ms) return;
       file.checkpoint();

@@ -178,18 +178,25 @@ export class LogWriter {
   /** The rooms' state at the end of the transaction. */
   readonly #chains = new Map<Chain, number>();
   readonly #space: Space;
+  readonly #cutoff_ms: number;
   #used_bytes: number;
   #last: number;
   #time_ms: number;
 
   /**
-   * `now_ms` by the log's clock; times never decrease from message to message. `space` is shared by all logs of the
-   * transaction.
+   * `now_ms` by the log's clock; times never decrease from message to message. Messages older than `cutoff_ms` have
+   * expired. `space` is shared by all logs of the transaction.
    */
-  constructor(rows: LogRows, log: LogRow, now_ms: number, space: Space) {
+  constructor(
+    rows: LogRows,
+    log: LogRow,
+    { now_ms, cutoff_ms }: { readonly now_ms: number; readonly cutoff_ms: number },
+    space: Space,
+  ) {
     this.#rows = rows;
     this.#log = log;
     this.#space = space;
+    this.#cutoff_ms = cutoff_ms;
     this.#used_bytes = rows.usage(log.id);
     this.#last = log.last;
     this.#time_ms = Math.max(now_ms, log.time_ms);
@@ -218,9 +225,10 @@ export class LogWriter {
     if (stored !== undefined && stored.time_ms > this.#time_ms - LOG_DEDUPLICATION_MS) {
       return this.#taken(stored.offset, true, 0);
     }
-    this.#trim(room, SLACK_MESSAGES);
-    // Trims surplus messages before it refuses anything.
-    if (!this.#fits(payload.length)) this.#trim(room, 0);
+    this.#trim(room, SLACK_MESSAGES, this.#cutoff_ms);
+    // Before it refuses anything it trims surplus messages, and those that are no longer shown.
+    const shown_ms = this.#time_ms - this.#log.history_ttl_seconds * 1_000;
+    if (!this.#fits(payload.length)) this.#trim(room, 0, shown_ms);
     if (!this.#fits(payload.length)) return "full";
     this.#used_bytes += payload.length + MESSAGE_BYTES;
     this.#space.free_bytes -= footprint(payload.length);
@@ -271,9 +279,8 @@ export class LogWriter {
   }
 
   /** Trims before a message is added, so that a full file accepts messages while older ones are removed. */
-  #trim(room: RoomRow, slack_messages: number): void {
-    const { history_size, history_ttl_seconds } = this.#log;
-    const cutoff_ms = this.#time_ms - history_ttl_seconds * 1_000;
+  #trim(room: RoomRow, slack_messages: number, cutoff_ms: number): void {
+    const { history_size } = this.#log;
     const many = room.messages > history_size + slack_messages;
     if (!many && (room.messages === 0 || room.oldest_ms >= cutoff_ms - SLACK_MS)) return;
     const before_bytes = weightOf(room);
@@ -282,28 +289,38 @@ export class LogWriter {
   }
 }
 
-function sweepRoom(rows: LogRows, room: RoomRow, kept: Retained, now_ms: number, limit: number) {
-  const cutoff_ms = now_ms - kept.history_ttl_seconds * 1_000;
+function sweepRoom(
+  rows: LogRows,
+  room: RoomRow,
+  { history_size }: Retained,
+  cutoff_ms: number,
+  limit: number,
+) {
   if (room.messages === 0) {
     if (room.newest_ms < cutoff_ms - FORGET_MS) rows.forgetRoom(room);
     return 0;
   }
-  if (room.messages <= kept.history_size && room.oldest_ms >= cutoff_ms) return 0;
-  const removed = trimRoom(rows, room, kept.history_size, cutoff_ms, limit);
+  if (room.messages <= history_size && room.oldest_ms >= cutoff_ms) return 0;
+  const removed = trimRoom(rows, room, history_size, cutoff_ms, limit);
   if (removed > 0) rows.saveRoom(room);
   return removed;
 }
 
 /**
  * Trims some rooms after the id `after`; returns the id to continue with, 0: from the start. It expires old messages of
- * rooms without new ones.
+ * rooms without new ones; `now_ms` is by the log's clock.
  */
-export function sweepRooms(rows: LogRows, after: number, now_ms: number): number {
+export function sweepRooms(
+  rows: LogRows,
+  after: number,
+  now_ms: number,
+  cutoffOf: (retained: Retained) => number,
+): number {
   let left = SWEEP_MESSAGES;
   rows.removeRepeats(now_ms - LOG_DEDUPLICATION_MS, SWEEP_MESSAGES);
   const rooms = rows.rooms(after, SWEEP_ROOMS);
   for (const { room, retained } of rooms) {
-    left -= sweepRoom(rows, room, retained, now_ms, left);
+    left -= sweepRoom(rows, room, retained, cutoffOf(retained), left);
     // The rest of this room is trimmed next time.
     if (left <= 0) return room.id - 1;
   }
