@@ -49,8 +49,8 @@ const isPackage = (module: string) => /^(?:npm|jsr|node|https?):/.test(module);
 Deno.test("arq --version loads its own few files: no commander, no protocol, no package", async () => {
   const loaded = await loadedBy("arq/main.ts");
   assert.deepEqual(loaded, [
-    ...["bus/folders", "main", "program/called_as", "terminal/disk_files", "terminal/io"]
-      .map((own) => `arq/${own}.ts`),
+    ...["bus/folders", "main", "program/called_as"].map((own) => `arq/${own}.ts`),
+    ...["disk_files", "io", "whole_file"].map((own) => `arq/terminal/${own}.ts`),
     ...["containers/concat", "deno_versions", "logs/line_queue", "version", "within"]
       .map((light) => `shared/${light}.ts`),
   ]);
