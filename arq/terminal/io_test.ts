@@ -1,6 +1,7 @@
 // The output's backlog over a sink that is slow, takes pieces or breaks, and files that are written as a whole.
 import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
+import { symbolicLink } from "../../shared/testing/symbolic_link.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { diskIo } from "../testing/disk_io.ts";
 import { diskFiles } from "./disk_files.ts";
@@ -151,7 +152,7 @@ Deno.test("a command that is killed while it writes a file leaves the old one, o
   await killed("write");
   assert.equal(await Deno.readTextFile(path), "old");
   const link = `${folder.path}/link`;
-  await Deno.symlink(path, link);
+  await symbolicLink(path, link);
   await diskFiles.write(link, "new");
   assert.equal(await Deno.readTextFile(path), "new");
   assert.equal((await diskFiles.state(link))?.mode, 0o640);
@@ -182,7 +183,7 @@ Deno.test("a file that may be written is written, also where none may be made; l
   for (const one of [path, frozen]) await Deno.writeTextFile(one, "older and longer");
   await Deno.chmod(path, 0o640);
   await Deno.chmod(frozen, 0o440);
-  await Deno.symlink("a", link);
+  await symbolicLink("a", link);
   await Deno.chmod(closed, 0o555);
   assert.equal(await writeIn(link), "");
   assert.equal(await Deno.readTextFile(path), "new");
@@ -201,7 +202,7 @@ Deno.test("a file that may be written is written, also where none may be made; l
   const now = await Deno.stat(path);
   assert.deepEqual([now.uid, now.gid, now.mode], [uid, gid, mode]);
   assert.equal((await Deno.lstat(link)).isSymlink, true);
-  await Deno.symlink("later", `${later}-link`);
+  await symbolicLink("later", `${later}-link`);
   await diskFiles.write(`${later}-link`, "made");
   assert.equal(await Deno.readTextFile(later), "made");
   assert.equal(await writeIn("/dev/stdout"), "new");

@@ -64,6 +64,17 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
+/** Where a link leads whose file is not there yet; undefined: it is no link. */
+async function targetOf(path: string): Promise<string | undefined> {
+  try {
+    const target = await Deno.readLink(path);
+    return /^(?:[/\\]|\w:)/.test(target) ? target : path.replace(/[^/\\]*$/, "") + target;
+  } catch {
+    // Any failure but that of a path without a link is that of the write, too, which reports it.
+    return undefined;
+  }
+}
+
 /** The process's own outputs: opened by name, a redirected one would be written from its beginning. */
 const OWN_OUTPUTS: Readonly<Record<string, Pick<Deno.FsFile, "write">>> = {
   "/dev/stdout": Deno.stdout,
@@ -104,8 +115,8 @@ export async function replaceWhole(
     throw error;
   });
   if (there === undefined) {
-    // What exists nevertheless is a link to a file that is not there yet.
-    if (await exists(path)) return await Deno.writeFile(path, bytes, optionsOf(mode));
+    const target = await targetOf(path);
+    if (target !== undefined) return await replaceWhole(target, bytes, mode);
     return await written(path, bytes, mode, (temporary) => Deno.rename(temporary, path));
   }
   if (!there.isFile) return await Deno.writeFile(path, bytes);

@@ -6,6 +6,7 @@ import { filesOf } from "../../testing/folder_files.ts";
 import { diskIo, edit, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import { arqOn as arq, runArq } from "../../testing/run_arq.ts";
+import { symbolicLink } from "../../../shared/testing/symbolic_link.ts";
 import { readFolder } from "./read_folder.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
@@ -31,12 +32,6 @@ async function furnish(bus: TestBus, proto: string): Promise<void> {
   await arq(bus, 0, "schema", "map", "cars-*", "fleet", "--message", "fleet.v1.Vehicle");
   await arq(bus, 0, "room", "class", "set", "kept-*", "--durable", "--history-size", "7");
   await arq(bus, 0, "mirror", "set", "in.t.default.*", "0.01%");
-}
-
-/** Makes a link with a system program: `Deno.symlink` needs more permissions than tests have. */
-async function link(target: string, path: string): Promise<void> {
-  const { success } = await new Deno.Command("ln", { args: ["-s", target, path] }).output();
-  assert.ok(success, path);
 }
 
 /** Changes of each kind are planned, applied once, and exported unchanged. */
@@ -172,9 +167,9 @@ Deno.test("every error of a folder is reported, with its place and a valid value
       '[[policies]]\nname = "q"\nmodule = "in.wasm"\n[[schemas]]\nid = "s"\nset = "sets/x.wasm"\n',
     "own/x.wasm": "none",
   });
-  await link(`${target.path}/x.wasm`, `${linking.path}/out.wasm`);
-  await link(target.path, `${linking.path}/sets`);
-  await link("own/x.wasm", `${linking.path}/in.wasm`);
+  await symbolicLink(`${target.path}/x.wasm`, `${linking.path}/out.wasm`);
+  await symbolicLink(target.path, `${linking.path}/sets`);
+  await symbolicLink("own/x.wasm", `${linking.path}/in.wasm`);
   const refused = await readFolder(diskIo(linking.path), ".").then(
     () => undefined,
     (error) => error,
