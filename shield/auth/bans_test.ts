@@ -91,8 +91,8 @@ Deno.test("a ban ends with its time, its deletion or its change", async () => {
   await settled(engine.spine, test);
   assert.deepEqual(refusals(bans), {});
 
-  await putBan(bucket, "acme", banOf());
   const before = stats.bans;
+  await putBan(bucket, "acme", banOf());
   await putBan(bucket, "acme", banOf({ until_ms: UNTIL_MS }));
   await settled(engine.spine, test);
   assert.deepEqual(refusals(bans), {}, "a past end replaces the ban without an end");
