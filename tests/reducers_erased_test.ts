@@ -12,6 +12,9 @@ import {
   type WorldBrain,
 } from "../brain/reducers/testing/reducer_world.ts";
 import type { PastAsk } from "../shared/records/reducer_past.ts";
+import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
+import { overriding } from "../shared/testing/overriding.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { found, until } from "../shared/testing/until.ts";
 import { dataStores } from "../shield/data/stores.ts";
@@ -36,7 +39,91 @@ async function erase(brain: WorldBrain, room = "counter"): Promise<void> {
   }
 }
 
+/** A Spine whose logs append to these rooms only after `before`. */
+function appendingAfter(rooms: readonly string[], before: () => Promise<void>) {
+  return (spine: Spine): Spine => {
+    const log: Spine["log"] = async (tenant_id, retention) => {
+      const durable = await spine.log(tenant_id, retention);
+      const append: DurableLog["append"] = async (room, ...rest) => {
+        if (rooms.includes(room)) await before();
+        return await durable.append(room, ...rest);
+      };
+      const appendAll: DurableLog["appendAll"] = async (room, ...rest) => {
+        if (rooms.includes(room)) await before();
+        return await durable.appendAll(room, ...rest);
+      };
+      return overriding(durable, { append, appendAll });
+    };
+    return overriding(spine, { log });
+  };
+}
+
 for (const [engine, open] of Object.entries(ENGINES)) {
+  for (const slow of ["counter", "counter~values"]) {
+    Deno.test(`${engine}: what is first published in ${slow} after its erasure does not stay`, async () => {
+      await using world = await open({ ...OPTIONS, rooms: { reducer_visible: ["total"] } });
+      const reached = Promise.withResolvers<void>();
+      const erased = Promise.withResolvers<void>();
+      const through = appendingAfter([slow], () => {
+        reached.resolve();
+        return erased.promise;
+      });
+      const brain = await world.start("a", undefined, through);
+      const last = call(brain, "counter", "add", { data: "1" });
+      await reached.promise;
+      await erase(brain);
+      erased.resolve();
+      await last;
+      await until(
+        "the Brain to find the room erased",
+        async () => await metric(brain, "brain_reducer_conflicts_total") > 0,
+      );
+      assert.deepEqual(await messagesOf(brain, slow), []);
+    });
+
+    Deno.test(`${engine}: what is published in ${slow} while the erasure reads it does not stay`, async () => {
+      await using world = await open({ ...OPTIONS, rooms: { reducer_visible: ["total"] } });
+      const reached = Promise.withResolvers<void>();
+      const read = Promise.withResolvers<void>();
+      let is_held = false;
+      const through = appendingAfter([slow], () => {
+        if (is_held) reached.resolve();
+        return is_held ? read.promise : Promise.resolve();
+      });
+      const brain = await world.start("a", undefined, through);
+      const add = () => applied(brain, "counter", "add", { data: "1" });
+      const stored = (count: number) =>
+        until(`${count} messages`, async () => (await messagesOf(brain, slow)).length === count);
+      await add();
+      await stored(1);
+      let last: Promise<unknown> | undefined;
+      let passes = 0;
+      const log: Spine["log"] = async (tenant_id, retention) => {
+        const durable = await brain.spine.log(tenant_id, retention);
+        const erase: DurableLog["erase"] = async (room, offsets) => {
+          const pass = room === slow ? passes++ : -1;
+          if (pass === 1) {
+            read.resolve();
+            await stored(2);
+          }
+          const erased = await durable.erase(room, offsets);
+          if (pass === 0) {
+            await add();
+            await stored(1);
+            is_held = true;
+            last = call(brain, "counter", "add", { data: "1" });
+            await reached.promise;
+          }
+          return erased;
+        };
+        return overriding(durable, { erase });
+      };
+      await erase({ ...brain, spine: overriding(brain.spine, { log }) });
+      await last;
+      assert.deepEqual(await messagesOf(brain, slow), []);
+    });
+  }
+
   Deno.test(`${engine}: a Brain that evicts an erased room stores nothing of it`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");

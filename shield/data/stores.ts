@@ -99,6 +99,8 @@ const ROOMS_PAGE = 500;
 const DAY_MS = 86_400_000;
 /** Messages that one slice reads. */
 const A_PIECE = 16;
+/** How often what came during an erasure is looked for, if there is more each time. */
+const PASSES_MAX = 32;
 
 interface Found {
   readonly room_id: string;
@@ -262,6 +264,20 @@ async function objectsOf(
 }
 
 /**
+ * Erases what Brains published between the reading of a room and its erasure. A Brain publishes the events of stored
+ * calls, each after the one before, until it finds that one gone; so it ends with a pass that finds nothing. The log of
+ * calls is left out, since the next life of the room has begun it.
+ */
+async function eraseLate(log: DurableLog, whose: Whose): Promise<void> {
+  for (let pass = 0, erased = 1; pass < PASSES_MAX && erased > 0; pass++) {
+    erased = 0;
+    for await (const found of find(log, whose)) {
+      if (reducedRoomOf(found.room_id) === undefined) erased += await eraseIn(log, found, whose);
+    }
+  }
+}
+
+/**
  * The snapshots of all rooms with reducers. Their records are erased with them, and also calls made while the log was
  * erased, with their events.
  */
@@ -300,6 +316,9 @@ function snapshotStore(
       const log = await storedLog({ logs, spine }, tenant);
       for (const log_room_id of rooms.map(reducerRoomOf)) {
         if (log_room_id !== undefined) await log?.trim(log_room_id, 0);
+      }
+      if (log !== undefined && erased + found.length > 0) {
+        for (const room of rooms) await eraseLate(log, { tenant, room });
       }
       await messages.erase(whose, brainOf);
       return erased + found.length;

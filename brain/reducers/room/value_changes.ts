@@ -8,7 +8,7 @@ import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import type { LoadedRoom, PublishedValues, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { scopeIn, type Shown, type ShownValue, valueJson } from "../visible/shown.ts";
-import { isJson, utf8OrUndefined } from "@arqon/proto";
+import { ArqonError, isJson, utf8OrUndefined } from "@arqon/proto";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import type { RoomEvent } from "../state/room_state.ts";
@@ -139,6 +139,16 @@ function together(due: readonly DueEvent[]): readonly DueEvent[] {
 const isErased = async ({ at, parts, life }: LoadedRoom): Promise<boolean> =>
   (await recordOf(at, parts))?.life !== life;
 
+/**
+ * Takes back a room's first messages, up to `offset`, if the room was erased before they were stored. Later ones are
+ * refused then, as the message before them is gone.
+ */
+async function takeBackErased(loaded: LoadedRoom, room_id: string, offset: number): Promise<void> {
+  if (!await isErased(loaded)) return;
+  await loaded.durable.trim(room_id, { through: offset });
+  throw new ArqonError("version-conflict");
+}
+
 /** Publishes the events after the last published one. Rejects as the log does. */
 export async function publishEvents(loaded: LoadedRoom, due: readonly DueEvent[]): Promise<void> {
   const { at, parts, durable } = loaded;
@@ -153,8 +163,9 @@ export async function publishEvents(loaded: LoadedRoom, due: readonly DueEvent[]
       return { payload: envelopeOf(at, one, parts), headers };
     });
     try {
-      const appended = await durable.appendAll(at.room_id, messages, loaded.tail);
-      loaded.tail = appended.offset;
+      const { offset } = await durable.appendAll(at.room_id, messages, loaded.tail);
+      if (loaded.tail === 0) await takeBackErased(loaded, at.room_id, offset);
+      loaded.tail = offset;
       loaded.published = { offset: last.offset, index: last.index };
       parts.metrics.events.inc(some.length);
       attempt = 0;
@@ -180,10 +191,11 @@ const scopeOf = ({ shown, loaded: { durable, life } }: ShownRoom) =>
   scopeIn(shown, durable.stream, life);
 
 async function publish(
-  { loaded: { durable, at: { tenant_id, room_id }, parts } }: ShownRoom,
+  { loaded }: ShownRoom,
   published: PublishedValues,
   { data, published_to: entry }: ValueMessage,
 ): Promise<void> {
+  const { durable, at: { tenant_id, room_id }, parts } = loaded;
   const values_room_id = valuesRoomOf(room_id)!;
   const { now, random } = parts;
   const payload = systemEnvelope({ now, random }, {
@@ -192,7 +204,9 @@ async function publish(
     event: { type: VALUES_TYPE, data, content_type: "application/json" },
   });
   const options = { headers: { [PUBLISHED_HEADER]: String(entry) }, expected_last: published.tail };
-  published.tail = (await durable.append(values_room_id, payload, options)).offset;
+  const { offset } = await durable.append(values_room_id, payload, options);
+  if (published.tail === 0) await takeBackErased(loaded, values_room_id, offset);
+  published.tail = offset;
   published.entry = entry;
   parts.metrics.value_messages.inc();
 }
