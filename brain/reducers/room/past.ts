@@ -21,9 +21,7 @@ import {
   unreadable,
 } from "./stored_data.ts";
 
-/**
- * Bytes of the first page of messages; each page is twice as long as the one before, since the entry is usually near.
- */
+/** Bytes of the first page of messages; each later one is twice as long: the entry is usually near. */
 const READ_BYTES = 131_072;
 const READ_BYTES_MAX = 4_194_304;
 const READ_MESSAGES = 512;
@@ -252,21 +250,12 @@ async function openBeginning(
   return record?.snapshot === object ? { ...open, program: record.program } : open;
 }
 
-/** The last entry of a room's log; undefined: it has none, or the message does not say. */
-async function lastEntry(
-  { tenant_id, log_room_id }: ReducedPlace,
-  parts: RoomParts,
-): Promise<number | undefined> {
-  const { last } = await (await parts.openLog(tenant_id)).head(log_room_id);
-  if (last === undefined) return undefined;
-  const { after, entries } = batchOf(last);
-  return after + entries.length;
-}
-
 /** The last entry of a room; 0: none. */
 export async function newestEntry(at: ReducedPlace, parts: RoomParts): Promise<number> {
   const record = await recordOf(at, parts);
-  return Math.max(await lastEntry(at, parts) ?? 0, record?.offset ?? 0);
+  const { last } = await (await parts.openLog(at.tenant_id)).head(at.log_room_id);
+  const newest = last && batchOf(last);
+  return Math.max(newest ? newest.after + newest.entries.length : 0, record?.offset ?? 0);
 }
 
 /** Whether an entry can be reached from a stored state; applies nothing. */

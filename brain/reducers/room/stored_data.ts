@@ -18,13 +18,13 @@ import type { ObjectStore } from "../../../shared/spine/contract/spine.ts";
 
 const READ_MESSAGES = 512;
 const READ_BYTES = 4_194_304;
+const FIRST = { after: 0, limit: 1, max_bytes: 1 };
 /** How often a snapshot may be replaced while it is read. */
 const SNAPSHOT_ATTEMPTS = 4;
 
 /** The refusal for stored data that does not fit together. */
-export function unreadable(detail: string, cause?: unknown): ArqonError {
-  return new ArqonError("log-unavailable", detail, { cause });
-}
+export const unreadable = (detail: string, cause?: unknown): ArqonError =>
+  new ArqonError("log-unavailable", detail, { cause });
 
 /** Whether it is such a refusal. */
 export const isUnreadable = (error: unknown): error is ArqonError =>
@@ -197,10 +197,6 @@ export async function logFloor(
   durable: Pick<DurableLog, "read">,
   log_room_id: string,
 ): Promise<number | undefined> {
-  const { messages: [first] } = await durable.read(log_room_id, {
-    after: 0,
-    limit: 1,
-    max_bytes: 1,
-  });
+  const { messages: [first] } = await durable.read(log_room_id, FIRST);
   return first && batchOf(first).after;
 }

@@ -140,11 +140,17 @@ const isErased = async ({ at, parts, life }: LoadedRoom): Promise<boolean> =>
   (await recordOf(at, parts))?.life !== life;
 
 /**
- * Takes back a room's first messages, up to `offset`, if the room was erased before they were stored. Later ones are
- * refused then, as the message before them is gone.
+ * Publishes messages after a room's newest one, and returns the offset of the last. The first ones of a room are taken
+ * back if it was erased before they were stored: it was as empty before. Later ones are refused then.
  */
-async function takeBackErased(loaded: LoadedRoom, room_id: string, offset: number): Promise<void> {
-  if (!await isErased(loaded)) return;
+async function appendAfter(
+  loaded: LoadedRoom,
+  room_id: string,
+  messages: Parameters<DurableLog["appendAll"]>[1],
+  tail: number,
+): Promise<number> {
+  const { offset } = await loaded.durable.appendAll(room_id, messages, tail);
+  if (tail > 0 || !await isErased(loaded)) return offset;
   await loaded.durable.trim(room_id, { through: offset });
   throw new ArqonError("version-conflict");
 }
@@ -163,9 +169,7 @@ export async function publishEvents(loaded: LoadedRoom, due: readonly DueEvent[]
       return { payload: envelopeOf(at, one, parts), headers };
     });
     try {
-      const { offset } = await durable.appendAll(at.room_id, messages, loaded.tail);
-      if (loaded.tail === 0) await takeBackErased(loaded, at.room_id, offset);
-      loaded.tail = offset;
+      loaded.tail = await appendAfter(loaded, at.room_id, messages, loaded.tail);
       loaded.published = { offset: last.offset, index: last.index };
       parts.metrics.events.inc(some.length);
       attempt = 0;
@@ -195,7 +199,7 @@ async function publish(
   published: PublishedValues,
   { data, published_to: entry }: ValueMessage,
 ): Promise<void> {
-  const { durable, at: { tenant_id, room_id }, parts } = loaded;
+  const { at: { tenant_id, room_id }, parts } = loaded;
   const values_room_id = valuesRoomOf(room_id)!;
   const { now, random } = parts;
   const payload = systemEnvelope({ now, random }, {
@@ -203,10 +207,8 @@ async function publish(
     room_id: values_room_id,
     event: { type: VALUES_TYPE, data, content_type: "application/json" },
   });
-  const options = { headers: { [PUBLISHED_HEADER]: String(entry) }, expected_last: published.tail };
-  const { offset } = await durable.append(values_room_id, payload, options);
-  if (published.tail === 0) await takeBackErased(loaded, values_room_id, offset);
-  published.tail = offset;
+  const message = { payload, headers: { [PUBLISHED_HEADER]: String(entry) } };
+  published.tail = await appendAfter(loaded, values_room_id, [message], published.tail);
   published.entry = entry;
   parts.metrics.value_messages.inc();
 }
