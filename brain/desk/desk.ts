@@ -25,6 +25,7 @@ import type { ClusterView, RoomAddress } from "../cluster_view.ts";
 import { tooManyPending } from "./command_data.ts";
 import { commandName, readCommandEnvelope, readRequest } from "./request.ts";
 import type { AnswerOwn, OwnCommands, Request } from "./request.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import { Histogram, metricsOn, type Registry } from "../../shared/metrics/metrics.ts";
@@ -61,6 +62,8 @@ interface PendingCommand {
   /** The command's name for metrics; a client's text never becomes a label. */
   name: string;
   trace_id: string;
+  /** The tenant whose bytes it counts as; absent: it is not counted. */
+  counted?: string | undefined;
   /** The span, when the trace is recorded. */
   readonly span: Span | undefined;
 }
@@ -70,10 +73,8 @@ interface Desk {
   readonly metrics: DeskMetrics;
   /** How commands are forwarded to the owners of their rooms. */
   readonly forwards: ForwardOptions;
-  /** The most bytes of queued commands, in all rooms together. */
-  readonly pending_bytes_max: number;
-  pending_bytes: number;
-  pending: number;
+  /** The bytes of queued commands, in all rooms together. */
+  readonly bytes: FairBound;
   /** Called when no command is pending. */
   onIdle: () => void;
 }
@@ -83,8 +84,8 @@ const utf8 = new TextEncoder();
 /** Removes the command from the accounting, before its one reply. */
 function close(desk: Desk, pending: PendingCommand): void {
   const size_bytes = pending.message.payload.length;
-  desk.pending_bytes -= size_bytes;
-  if (--desk.pending === 0) desk.onIdle();
+  if (pending.counted !== undefined) desk.bytes.release(pending.counted, size_bytes);
+  if (desk.bytes.items === 0) desk.onIdle();
   desk.metrics.pending_commands.dec();
   desk.metrics.pending_bytes.dec(size_bytes);
 }
@@ -131,14 +132,20 @@ function asRefusal(error: unknown): ArqonError {
 }
 
 function readPending(
+  { bytes, options: { own } }: Desk,
   pending: PendingCommand,
   subject: string,
-  own: OwnCommands,
 ): { at: RoomAddress; request: Request } {
   const { message } = pending;
   const room = parseRoomSubject(subject);
   if (room === undefined) throw new ArqonError("invalid-room", "the subject names no room");
   const at = { tenant_id: room.tenantId, room_id: room.roomId };
+  if (!bytes.take(at.tenant_id, message.payload.length)) {
+    throw tooManyPending(
+      `${bytes.of(at.tenant_id).bytes} bytes of this tenant's commands wait here`,
+    );
+  }
+  pending.counted = at.tenant_id;
   const envelope = readCommandEnvelope(message.payload, at);
   pending.trace_id = envelope.trace_id;
   const name = commandName(envelope.command.name, own);
@@ -193,11 +200,8 @@ async function answerHere(
 }
 
 function take(desk: Desk, pending: PendingCommand, subject: string, forwarded: boolean): void {
-  const { pending_bytes_max, options: { view, own } } = desk;
-  if (desk.pending_bytes > pending_bytes_max) {
-    throw tooManyPending(`${pending_bytes_max} bytes of commands wait in this Brain`);
-  }
-  const { at, request: { is_anywhere, answer } } = readPending(pending, subject, own);
+  const { options: { view } } = desk;
+  const { at, request: { is_anywhere, answer } } = readPending(desk, pending, subject);
   const here = () => answerHere(desk, pending, at, answer);
   const mine = forwarded || is_anywhere || view.ownerOf(at.tenant_id, at.room_id) === view.brain_id;
   void (mine ? here() : forward(desk, pending, at, here));
@@ -210,8 +214,6 @@ function accept(desk: Desk, message: SpineMessage, subject: string, forwarded: b
   const size_bytes = message.payload.length;
   metrics.pending_commands.inc();
   metrics.pending_bytes.inc(size_bytes);
-  desk.pending_bytes += size_bytes;
-  desk.pending += 1;
   const span = tracing && messageSpan(tracing, spine, "command", message, subject);
   const received_ms = monotonic_ms();
   const pending: PendingCommand = { message, received_ms, name: "unknown", trace_id: "", span };
@@ -226,7 +228,7 @@ function accept(desk: Desk, message: SpineMessage, subject: string, forwarded: b
 async function settled(desk: Desk): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   desk.onIdle = resolve;
-  if (desk.pending > 0) await promise;
+  if (desk.bytes.items > 0) await promise;
 }
 
 /**
@@ -241,9 +243,7 @@ export async function startDesk(options: DeskOptions): Promise<CommandDesk> {
     options,
     metrics: createDeskMetrics(options.registry),
     forwards: { spine: requests, view, monotonic_ms, command_timeout_ms },
-    pending_bytes_max: brain.pending_bytes,
-    pending_bytes: 0,
-    pending: 0,
+    bytes: new FairBound({ bytes: brain.pending_bytes }),
     onIdle: () => {},
   };
   const forwarded = spine.subscribe(

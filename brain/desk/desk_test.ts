@@ -165,28 +165,33 @@ Deno.test("more commands than may wait for a room are 429, the others are served
   });
 });
 
-Deno.test("more bytes than may wait in a Brain are 429, whatever their room", async () => {
-  const config = { brain: { pending_bytes: 65_536 } };
+Deno.test("more bytes than a tenant's share in a Brain are 429, whatever their room", async () => {
+  const config = { brain: { pending_bytes: 100_000 } };
   await withRooms({ config }, async ({ spine, handle, metric }) => {
     const all = Array.from(
       { length: 4 },
       (_, index) => set("k", "x".repeat(30_000), { room: `room-${index}` }),
     );
-    assert.deepEqual(await sendAtOnce(handle, all), [0, 0, 429, 429]);
+    const other = set("k", "x".repeat(30_000), { tenant: "other" });
+    assert.deepEqual(await sendAtOnce(handle, [...all, other]), [0, 0, 429, 429, 0]);
     assert.equal(await metric("brain_pending_bytes"), 0);
     await accepted(spine, set("k", "x".repeat(30_000)));
   });
 });
 
-Deno.test("memory holds as many rooms as it may: idle ones make place, busy ones do not", async () => {
-  const config = { brain: { rooms_in_memory: 2 } };
+Deno.test("memory holds as many rooms as it may: idle ones make place, busy ones leave some to others", async () => {
+  const config = { brain: { rooms_in_memory: 10 } };
   await withRooms({ config }, async ({ spine, handle, metric }) => {
-    const rooms = ["a", "b", "c"];
-    const together = rooms.map((room) => set("k", 1, { room }));
-    assert.deepEqual(await sendAtOnce(handle, together), [0, 0, 429]);
-    for (const room of rooms) await accepted(spine, set("k", 2, { room }));
-    await until("they are shown", async () => await metric("brain_room_count") === 3);
-    assert.equal(await metric("brain_rooms_in_memory"), 2);
+    const rooms = Array.from({ length: 9 }, (_, at) => String.fromCharCode(97 + at));
+    const together = [
+      ...rooms.map((room) => set("k", 1, { room })),
+      set("k", 1, { tenant: "other" }),
+    ];
+    const codes = await sendAtOnce(handle, together);
+    assert.deepEqual(codes, [...Array(8).fill(0), 429, 0]);
+    for (const room of [...rooms, "x"]) await accepted(spine, set("k", 2, { room }));
+    await until("they are shown", async () => await metric("brain_room_count") === 11);
+    assert.equal(await metric("brain_rooms_in_memory"), 10);
     assert.equal((await accepted(spine, { name: "get", room: "a" })).version, 2);
   });
 });

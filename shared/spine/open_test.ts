@@ -32,7 +32,7 @@ Deno.test("without a [nats] table the embedded engine opens, in data_dir if it i
 Deno.test("[durable] and [limits] bound the embedded logs", async () => {
   const config = configFrom({
     durable: { log_bytes: 200_000 },
-    limits: { log_pending_messages: 10 },
+    limits: { log_pending_messages: 12 },
   });
   const spine = await openSpine(config, { log, now: Date.now });
   const retention = { history_size: 1_000, history_ttl_seconds: 60, replicas: undefined };
@@ -44,7 +44,7 @@ Deno.test("[durable] and [limits] bound the embedded logs", async () => {
   };
   assert.deepEqual(await some(10, 10), []);
   const [refused, ...others] = await some(11, 10);
-  assert.match(refused ?? "", /too many publishes wait/);
+  assert.match(refused ?? "", /publishes of this tenant wait/);
   assert.deepEqual(others, []);
   assert.match((await some(10, 30_000))[0] ?? "", /raise \[durable\] log_bytes/);
   await spine.drain();

@@ -1,5 +1,6 @@
 /** The schemas capability of a Shield: Protobuf schemas of events. */
 import type { Capability } from "../capability.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { COMPATIBILITY_MODES, SCHEMA_ID_PATTERN } from "../../shared/schema_id.ts";
 import {
   BOOLEAN,
@@ -173,11 +174,11 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   const store = await openSchemaStore(spine, options.kv_bucket);
   const parts = openParts(start, store);
   const { mappings, cache, totals, puts, loads, checks } = parts;
-  const bytes_max = options.dead_letter_bytes;
+  const pending = new FairBound({ bytes: options.dead_letter_bytes });
   const gate = new Gate({
     ...parts,
     log: createViolationLog(log, now),
-    dead_letters: new DeadLetters({ spine, totals, bytes_max }),
+    dead_letters: new DeadLetters({ spine, totals, pending }),
     candidates: start.candidates,
   });
   const since_ms = now();

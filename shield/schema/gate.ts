@@ -4,7 +4,11 @@
  */
 import { ArqonError, type ScannedEnvelope, type ScannedEvent } from "@arqon/proto";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
-import { deadLetterSubject, type Subject } from "../../shared/subjects/subject.ts";
+import {
+  deadLetterSubject,
+  parseRoomSubject,
+  type Subject,
+} from "../../shared/subjects/subject.ts";
 import type { CandidateVerdicts, Note, SchemaRefusal, Schemas } from "../message/gates.ts";
 import type { MappedMessage, SchemaCache } from "./registry/cache.ts";
 import { essenceOf, formOf } from "./validation/message_schema.ts";
@@ -20,6 +24,7 @@ import {
   moreSpecific,
 } from "../../shared/subjects/subject_pattern.ts";
 import type { PatternTable } from "../../shared/subjects/subject_pattern.ts";
+import type { FairBound } from "../../shared/turns/fair_bound.ts";
 import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 
 /** The most subjects with a cached mapping; beyond that, the cache is cleared. */
@@ -179,13 +184,11 @@ export class Gate implements SchemaGate {
       const reason = violationText(found);
       this.#parts.candidates.record(envelope, { tenant_id, candidate, refuse, reason });
     }
-    if (found.total === 0) {
-      if (found.unknown > 0 && mapping.unknown_fields === "warn") {
-        this.#warn(question, mapping, found);
-      }
-      return undefined;
+    if (found.total > 0) return this.#violated(question, mapping, compiled, found);
+    if (found.unknown > 0 && mapping.unknown_fields === "warn") {
+      this.#warn(question, mapping, found);
     }
-    return this.#violated(question, mapping, compiled, found);
+    return undefined;
   }
 
   #warn({ tenant_id, envelope }: Question, { schema_id }: SchemaMapping, found: Validation): void {
@@ -262,14 +265,13 @@ const DLQ_SPINE_HEADER = "x-arqon-reason";
 interface DeadLettersOptions {
   readonly spine: Pick<Spine, "publish" | "flush">;
   readonly totals: Pick<SchemaTotals, "dead_letters">;
-  /** The most unconfirmed bytes; above that, copies are dropped. */
-  readonly bytes_max: number;
+  /** The unconfirmed bytes; above its share, a tenant's copies are dropped. */
+  readonly pending: FairBound;
 }
 
 /** Sends copies of refused events. */
 export class DeadLetters {
   readonly #options: DeadLettersOptions;
-  #pending_bytes = 0;
 
   constructor(options: DeadLettersOptions) {
     this.#options = options;
@@ -277,23 +279,20 @@ export class DeadLetters {
 
   /** Sends a copy; `envelope` is the routed form. Never throws, never waits. */
   send(subject: Subject, envelope: Uint8Array, reason: string): void {
-    const { spine, totals: { dead_letters }, bytes_max } = this.#options;
+    const { spine, pending, totals: { dead_letters } } = this.#options;
     const size = envelope.length;
-    if (this.#pending_bytes + size > bytes_max) {
-      dead_letters.full++;
-      return;
-    }
+    const tenant_id = parseRoomSubject(subject)?.tenantId ?? "";
+    if (!pending.take(tenant_id, size)) return void dead_letters.full++;
     try {
       spine.publish(deadLetterSubject(subject), envelope, { [DLQ_SPINE_HEADER]: reason });
     } catch {
       dead_letters.failed++;
-      return;
+      return pending.release(tenant_id, size);
     }
-    this.#pending_bytes += size;
     spine.flush().then(
       () => void dead_letters.sent++,
       () => void dead_letters.failed++,
-    ).finally(() => this.#pending_bytes -= size);
+    ).finally(() => pending.release(tenant_id, size));
   }
 }
 

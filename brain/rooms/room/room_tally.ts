@@ -15,7 +15,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { RequestLimits } from "../commands/room_commands.ts";
 import type { RoomLimits } from "../store/document.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import { plural } from "../../../shared/plural.ts";
+import { FairBound } from "../../../shared/turns/fair_bound.ts";
 import { tooManyPending } from "../../desk/command_data.ts";
 import { restingRoom, serveRoom } from "./room.ts";
 import type { Room, RoomContext, WaitingCommand } from "./room.ts";
@@ -184,6 +184,7 @@ const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${ro
 /** The rooms in memory; one per Brain. */
 export class RoomTable {
   readonly #busy = new Map<string, Room>();
+  readonly #at_work: FairBound;
   readonly #idle: BoundedMap<string, Room>;
   readonly #work = new Set<Promise<void>>();
   readonly #limits: TableLimits;
@@ -191,6 +192,7 @@ export class RoomTable {
 
   constructor(limits: TableLimits, context: RoomContext) {
     this.#limits = limits;
+    this.#at_work = new FairBound({ items: limits.rooms_in_memory });
     this.#idle = new BoundedMap(limits.rooms_in_memory);
     this.#context = context;
   }
@@ -215,9 +217,7 @@ export class RoomTable {
     // The Brain's own commands are few, and are not retried.
     const own = waiting.command.kind === "release";
     if (!own && room.waiting.length + room.parked.length >= pending_commands) {
-      throw tooManyPending(
-        `${plural(pending_commands, "command waits", "commands wait")} for this room`,
-      );
+      throw tooManyPending(`${pending_commands} commands wait for this room`);
     }
     room.waiting.push(waiting);
     room.wake();
@@ -266,12 +266,13 @@ export class RoomTable {
     if (busy !== undefined) return busy;
     const room = this.#idle.get(id) ?? restingRoom(at);
     this.#idle.delete(id);
-    const { rooms_in_memory } = this.#limits;
-    if (this.size >= rooms_in_memory && this.#idle.dropOldest() === undefined) {
-      throw tooManyPending(`${plural(rooms_in_memory, "room is", "rooms are")} at work`);
+    if (!this.#at_work.take(at.tenant_id)) {
+      const { items } = this.#at_work.of(at.tenant_id);
+      throw tooManyPending(`${items} rooms of this tenant are at work`);
     }
+    if (this.size >= this.#limits.rooms_in_memory) this.#idle.dropOldest();
     this.#busy.set(id, room);
-    const running = this.#serve(id, room);
+    const running = this.#serve(id, room).finally(() => this.#at_work.release(at.tenant_id));
     this.#work.add(running);
     running.finally(() => this.#work.delete(running));
     return room;

@@ -5,6 +5,7 @@
 import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
+import type { FairBound } from "../../turns/fair_bound.ts";
 import { nextTurn } from "../../turns/next_turn.ts";
 import { roomSubject, type Subject, tenantLogPattern } from "../../subjects/subject.ts";
 import { assertSize, headerBytes } from "../contract/check.ts";
@@ -17,6 +18,7 @@ import {
   LOG_TIME_HEADER,
 } from "../contract/durable_log.ts";
 import type { Appended, DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
+import { pendingAppends, takeAppend } from "../contract/pending_appends.ts";
 import type { LogFile } from "./embedded_log_file.ts";
 import { type LogRow, LogRows, type Retained } from "./embedded_log_rows.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";
@@ -75,8 +77,9 @@ export class EmbeddedLogs {
   /** Follows the wall clock from when it was believed first: a process may start with a wrong one. */
   #believed: LogClock | undefined;
   readonly #logs = new Map<string, EmbeddedLog>();
-  #queue: Pending[] = [];
-  #queue_bytes = 0;
+  readonly #pending: FairBound;
+  /** The waiting appends of each tenant; the next one comes first. */
+  readonly #queues = new Map<string, Pending[]>();
   #scheduled = false;
   #timer: ReturnType<typeof setInterval> | undefined;
   #swept_room = 0;
@@ -90,6 +93,7 @@ export class EmbeddedLogs {
 
   constructor(options: EmbeddedLogsOptions) {
     this.options = options;
+    this.#pending = pendingAppends(options.limits);
     this.rows = options.file.guard(() => new LogRows(options.file.database));
     options.file.onRollback = () => this.rows.forgetUsage();
     const newest_ms = options.file.guard(() => this.rows.newestTime());
@@ -116,20 +120,18 @@ export class EmbeddedLogs {
 
   /** Adds an append to the next transaction. Throws, or resolves once it is stored. */
   append(log: EmbeddedLog, append: Append): Promise<Appended> {
-    const { pending_messages, pending_bytes } = this.options.limits;
     const { payload, headers, room_id } = append;
-    const subject = roomSubject("in", log.tenant_id, room_id);
+    const { tenant_id } = log;
+    const subject = roomSubject("in", tenant_id, room_id);
     const bytes = payload.length + headerBytes(headers) + HEADER_BYTES;
     assertSize(bytes, this.options.payload_bytes_max);
-    if (
-      this.#queue.length >= pending_messages || this.#queue_bytes + payload.length > pending_bytes
-    ) {
-      throw new ArqonError("log-unavailable", "too many publishes wait", { retry_after_ms: 100 });
-    }
+    takeAppend(this.#pending, tenant_id, payload.length);
     const { promise, resolve, reject } = Promise.withResolvers<Appended>();
-    this.#queue_bytes += payload.length;
     const copy = { ...append, payload: payload.slice(), headers: { ...headers } };
-    this.#queue.push({ log, append: copy, subject, resolve, reject });
+    const pending = { log, append: copy, subject, resolve, reject };
+    const queue = this.#queues.get(tenant_id);
+    if (queue === undefined) this.#queues.set(tenant_id, [pending]);
+    else queue.push(pending);
     this.#schedule();
     return promise;
   }
@@ -144,7 +146,7 @@ export class EmbeddedLogs {
 
   /** Stores every queued append now. */
   flush(): void {
-    while (this.#queue.length > 0) this.#commit(this.#take());
+    while (this.#queues.size > 0) this.#commit(this.#take());
   }
 
   /** Throws `log-unavailable` if this many bytes cannot be written. */
@@ -192,21 +194,29 @@ export class EmbeddedLogs {
     this.#scheduled = true;
     later(() => {
       this.#scheduled = false;
-      if (this.#queue.length > 0) this.#commit(this.#take());
-      if (this.#queue.length > 0) this.#schedule(nextTurn);
+      if (this.#queues.size > 0) this.#commit(this.#take());
+      if (this.#queues.size > 0) this.#schedule(nextTurn);
     });
   }
 
+  /** The next batch: each waiting tenant has an equal part, in the order of its appends, and then goes to the end. */
   #take(): Pending[] {
-    let count = 0;
+    const batch: Pending[] = [];
+    const part = Math.ceil(BATCH_MESSAGES / this.#queues.size);
     let bytes = 0;
-    for (const { append } of this.#queue) {
-      if (count === BATCH_MESSAGES || bytes > BATCH_BYTES) break;
-      count++;
-      bytes += append.payload.length;
+    for (const [tenant_id, queue] of this.#queues) {
+      const most = Math.min(part, BATCH_MESSAGES - batch.length, queue.length);
+      let count = 0;
+      while (count < most && bytes <= BATCH_BYTES) bytes += queue[count++]!.append.payload.length;
+      if (count === 0) break;
+      for (const one of queue.splice(0, count)) {
+        this.#pending.release(tenant_id, one.append.payload.length);
+        batch.push(one);
+      }
+      this.#queues.delete(tenant_id);
+      if (queue.length > 0) this.#queues.set(tenant_id, queue);
     }
-    this.#queue_bytes -= bytes;
-    return this.#queue.splice(0, count);
+    return batch;
   }
 
   #commit(batch: readonly Pending[]): void {

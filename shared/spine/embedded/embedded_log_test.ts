@@ -162,19 +162,41 @@ Deno.test("a full log continues to accept messages that replace its oldest", asy
   }, { ...RETENTION, history_size: 20 });
 });
 
-Deno.test("too many publishes that wait are refused, by number and by bytes", async () => {
-  for (const log_limits of [{ pending_messages: 3 }, { pending_bytes: 30 }]) {
-    await withLog({ log_limits }, async (log) => {
-      const some = () => Array.from({ length: 5 }, () => log.append("a", new Uint8Array(10)));
+Deno.test("publishes above a tenant's share are refused, by number and by bytes, and another tenant's are not", async () => {
+  for (const log_limits of [{ pending_messages: 10 }, { pending_bytes: 100 }]) {
+    await withLog({ log_limits }, async (log, spine) => {
+      const other = await spine.log("other", RETENTION);
+      const some = () => Array.from({ length: 12 }, () => log.append("a", new Uint8Array(10)));
       for (let turn = 0; turn < 3; turn++) {
-        const outcomes = await Promise.allSettled(some());
-        assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 3);
+        const all = [...some(), other.append("a", new Uint8Array(10))];
+        const outcomes = await Promise.allSettled(all);
+        assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 9);
+        assert.equal(outcomes.at(-1)?.status, "fulfilled");
         const refused = outcomes.find((outcome) => outcome.status === "rejected");
         assert.ok(refused && refusedWith("log-unavailable")(refused.reason));
-        assert.match(String(refused.reason), /too many publishes wait/);
+        assert.match(String(refused.reason), /8 publishes of this tenant wait/);
       }
     });
   }
+});
+
+Deno.test("a tenant's publish does not wait for all those of another one", async () => {
+  await withLog({}, async (log, spine) => {
+    const stored: string[] = [];
+    const append = async (of: DurableLog, text: string) => {
+      await of.append("a", bytes(text));
+      stored.push(text);
+    };
+    const many = Array.from({ length: 2_000 }, (_, n) => append(log, String(n)));
+    const other = await spine.log("other", RETENTION);
+    await Promise.all([...many, append(other, "other")]);
+    const before = stored.indexOf("other");
+    assert.ok(before < 600, `${before} before it`);
+    assert.deepEqual(
+      stored.toSpliced(before, 1),
+      Array.from({ length: 2_000 }, (_, n) => String(n)),
+    );
+  });
 });
 
 Deno.test("a message that cannot be delivered is stored, and its subscribers are notified", async () => {

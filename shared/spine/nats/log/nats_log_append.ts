@@ -6,7 +6,9 @@
  */
 import { ArqonError, type Reason } from "@arqon/proto";
 import { SequenceTable } from "../../../containers/sequence_table.ts";
+import type { FairBound } from "../../../turns/fair_bound.ts";
 import type { Appended, LogLimits } from "../../contract/durable_log.ts";
+import { pendingAppends, takeAppend } from "../../contract/pending_appends.ts";
 import { BLOCK_BYTES, headerBlock, isFromNobody, readPubAck } from "../connection/nats_frames.ts";
 import type { MessageFrame, PubAck } from "../connection/nats_frames.ts";
 import type { Link } from "../connection/nats_link.ts";
@@ -14,7 +16,7 @@ import { CODES } from "./nats_log_api.ts";
 import type { Inbox, Receiver } from "./nats_log_inbox.ts";
 import type { Outgoing, Wire } from "../connection/nats_wire.ts";
 
-/** The waiting appends of one log. The callers bound their number. */
+/** The waiting appends of one log. `pendingAppends` bounds their number. */
 export class HeldAppends {
   #retries: { readonly append: Append; readonly why: Missed }[] = [];
   #queue: Append[] = [];
@@ -177,33 +179,28 @@ export class AppendLane {
   /** Sent and unanswered appends, in the order of their deadlines. */
   readonly #sent = new SequenceTable<Append>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #pending: FairBound;
   #orders = 0;
-  #messages = 0;
-  #bytes = 0;
   /** Called when no append is under way. */
   readonly #idle: (() => void)[] = [];
 
   constructor(tools: AppendTools) {
     this.#tools = tools;
+    this.#pending = pendingAppends(tools.limits);
   }
 
   /** Resolves when no append is under way. */
   idle(): Promise<void> {
-    if (this.#messages === 0) return Promise.resolve();
+    if (this.#pending.items === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Throws `log-unavailable` above the bounds. */
+  /** Throws `log-unavailable` above the tenant's share. */
   append(gate: AppendGate, log: AppendLog, input: AppendInput): Promise<Appended> {
-    const { limits, bytes } = this.#tools;
-    const { length } = input.payload;
-    if (this.#messages >= limits.pending_messages || this.#bytes + length > limits.pending_bytes) {
-      throw new ArqonError("log-unavailable", "too many appends are under way");
-    }
+    const { bytes } = this.#tools;
     bytes.assertAnswered();
     bytes.assertRoom(input.wire_bytes);
-    this.#messages++;
-    this.#bytes += length;
+    takeAppend(this.#pending, input.tenant_id, input.payload.length);
     return new Promise((resolve, reject) => {
       const append = new Append(this, log, input, ++this.#orders, { resolve, reject });
       if (gate.held) gate.queue(append);
@@ -247,9 +244,8 @@ export class AppendLane {
 
   /** Frees the bounds of an append that is no longer under way. */
   release({ input }: Append): void {
-    this.#messages--;
-    this.#bytes -= input.payload.length;
-    if (this.#messages > 0) return;
+    this.#pending.release(input.tenant_id, input.payload.length);
+    if (this.#pending.items > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
@@ -351,6 +347,7 @@ export class AppendLane {
 
 /** The message to store. */
 export interface AppendInput {
+  readonly tenant_id: string;
   readonly subject: string;
   /** Not copied here. */
   readonly payload: Uint8Array;

@@ -246,6 +246,7 @@ export class TenantLog implements DurableLog, AppendGate {
     const size_bytes = payload.length + block_bytes + OWN_HEADER_BYTES + more_bytes;
     assertSize(size_bytes, this.#tools.link.payload_bytes_max);
     return {
+      tenant_id: this.tenant_id,
       subject,
       payload: payload.slice(),
       lines: headerLines(headers),

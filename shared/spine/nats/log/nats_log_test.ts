@@ -153,23 +153,25 @@ Deno.test("an unanswered append is refused in time, and its key shows whether it
   assert.deepEqual(numbers(await readAll(log, "a")), [1, 2, 3]);
 });
 
-Deno.test("appends above the bounds are refused at once", async () => {
+Deno.test("appends above a tenant's share are refused at once, and another tenant's are not", async () => {
   await using server = await startNats({ jetstream: true });
   const limits = { pending_messages: 10, pending_bytes: 1_000 };
   await using one = await logEngine([server.url], limits, { request_timeout_ms: 60_000 });
   const log = await one.spine.log("acme", RETENTION);
+  const other = await one.spine.log("other", RETENTION);
   await server.freeze();
-  const few = Array.from({ length: 10 }, () => log.append("a", bytes("x")));
+  const few = Array.from({ length: 8 }, () => log.append("a", bytes("x")));
   await assert.rejects(log.append("b", bytes("x")), unavailable);
+  few.push(other.append("a", bytes("x")));
   server.resume();
   await within(Promise.all(few), "the appends");
   await server.freeze();
-  const large = log.append("a", new Uint8Array(900));
+  const large = log.append("a", new Uint8Array(800));
   await assert.rejects(log.append("b", new Uint8Array(101)), unavailable);
-  await assert.rejects(log.append("b", new Uint8Array(101)), /too many appends are under way/);
-  const fits = log.append("b", new Uint8Array(100));
+  await assert.rejects(log.append("b", new Uint8Array(101)), /1 publishes of this tenant wait/);
+  const fits = [log.append("b", new Uint8Array(80)), other.append("a", new Uint8Array(90))];
   server.resume();
-  await within(Promise.all([large, fits]), "the appends");
+  await within(Promise.all([large, ...fits]), "the appends");
 });
 
 Deno.test("a foreign stream on the log's subjects is named, with what to do", async () => {
