@@ -44,20 +44,23 @@ export class FairBound {
   take(tenant_id: string, bytes = 0): boolean {
     const held = sum(this.of(tenant_id), 1, bytes);
     const all = sum(this.#all, 1, bytes);
-    const { items, bytes: most_bytes } = this.#most;
-    const fits = held.items <= ALPHA * (items - all.items) &&
-      held.bytes <= ALPHA * (most_bytes - all.bytes);
-    if (!fits) return false;
-    this.#held.set(tenant_id, held);
-    this.#all = all;
-    return true;
+    const most = this.#most;
+    const fits = held.items <= ALPHA * (most.items - all.items) &&
+      held.bytes <= ALPHA * (most.bytes - all.bytes);
+    if (fits) this.add(tenant_id, 1, bytes);
+    return fits;
   }
 
   /** Ends an item that was counted with these bytes. */
   release(tenant_id: string, bytes = 0): void {
-    const held = sum(this.of(tenant_id), -1, -bytes);
+    this.add(tenant_id, -1, -bytes);
+  }
+
+  /** Counts items whatever the share; a negative number ends them. */
+  add(tenant_id: string, items: number, bytes = 0): void {
+    const held = sum(this.of(tenant_id), items, bytes);
     if (held.items === 0) this.#held.delete(tenant_id);
     else this.#held.set(tenant_id, held);
-    this.#all = sum(this.#all, -1, -bytes);
+    this.#all = sum(this.#all, items, bytes);
   }
 }

@@ -41,6 +41,7 @@ import { bump } from "../stats/stats.ts";
 import type { PresenceStats } from "./stats.ts";
 import { FairMap } from "../../shared/containers/fair_map.ts";
 import { plural } from "../../shared/plural.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 
 /** More new incarnations than this within `REINCARNATION_MS` mean that another process has our node id. */
 const REINCARNATIONS_MAX = 3;
@@ -81,6 +82,7 @@ export class Announcer {
   readonly #answers: PacedSender;
   /** For the journals of members. */
   readonly unconfirmed: Unconfirmed;
+  readonly #members: FairBound;
   #state: PresenceState;
   #sent_ms = -Infinity;
   #cancelSend: (() => void) | undefined;
@@ -97,6 +99,7 @@ export class Announcer {
     const { node_id, started_ms, port, config } = options;
     this.#options = options;
     this.#subject = processSubject("announce", node_id);
+    this.#members = new FairBound({ items: config.members_per_shield });
     this.#state = createState({ node_id, incarnation: started_ms });
     this.#answers = new PacedSender(port);
     this.unconfirmed = new Unconfirmed(options.stats);
@@ -133,8 +136,7 @@ export class Announcer {
    */
   join(member: MemberInput, joined_ms?: number): OwnChanges {
     const { tenant_id, room_id, connection_id, meta } = member;
-    const { port, config } = this.#options;
-    const now_ms = port.now();
+    const now_ms = this.#options.port.now();
     const before = this.entry(member);
     if (before !== undefined) {
       this.in_grace.release(member);
@@ -145,8 +147,11 @@ export class Announcer {
       return changed === undefined ? NOTHING : { joined: [changed], left: [] };
     }
     const held = this.in_grace.of(member);
-    const count = memberCount(this.#state) - (held === undefined ? 0 : 1);
-    requireBelow(count, config.members_per_shield, "this node");
+    // A held member leaves its place to the new one.
+    if (held !== undefined) this.#members.add(tenant_id, 1);
+    else if (!this.#members.take(tenant_id)) {
+      throw memberLimit("the tenant on this node", this.#members.of(tenant_id).items);
+    }
     const entry = join(this.#state, member, now_ms, joined_ms);
     const left = held === undefined ? [] : this.#leave(held, held.reason);
     this.#changed();
@@ -225,10 +230,7 @@ export class Announcer {
     this.#moving = this.#options.config.move_grace_ms > 0;
   }
 
-  /**
-   * Announces with every heartbeat from now on that this process stops: its members leave, or do so after their grace
-   * time.
-   */
+  /** Announces with every heartbeat from now on that this process stops: its members leave, some after their grace. */
   leaveAll(): void {
     this.#leaving = true;
     this.#cancelSend?.();
@@ -266,6 +268,7 @@ export class Announcer {
       const is_brief = left.counter > announced && this.#brief.length < BRIEF_MAX;
       if (is_brief) this.#brief.push(stay);
     }
+    if (left !== undefined) this.#members.release(left.tenant_id);
     this.#changed();
     return left === undefined ? [] : [left];
   }
@@ -439,15 +442,11 @@ export class Unconfirmed {
 /** The retry time of a refused client, in ms. */
 const RETRY_MS = 1_000;
 
-/**
- * Throws `member-limit` (429) unless `count` is below `max`. `where` names the limit for the client and contains no
- * secrets.
- */
-export function requireBelow(count: number, max: number, where: string): void {
-  if (count < max) return;
-  const detail = `${where} has ${plural(max, "member")}`;
-  throw new ArqonError("member-limit", detail, { retry_after_ms: RETRY_MS });
-}
+/** The refusal `member-limit` (429). `where` names the limit for the client and contains no secrets. */
+export const memberLimit = (where: string, members: number): ArqonError =>
+  new ArqonError("member-limit", `${where} has ${plural(members, "member")}`, {
+    retry_after_ms: RETRY_MS,
+  });
 
 /** The connection and room of a member. */
 export type MemberRef = Pick<Entry, "tenant_id" | "room_id" | "connection_id">;

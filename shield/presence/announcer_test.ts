@@ -204,17 +204,23 @@ Deno.test("a held connection that joins again itself stays", () => {
   assert.equal([...announcer.members("acme", "lobby")].length, 1);
 });
 
-Deno.test("one Shield's members are limited, but a returning user gets the slot of the lost connection", () => {
-  const values = { members_per_shield: 2, grace: [{ room: "*", grace_ms: 3_000 }] };
+Deno.test("a tenant's members on one Shield are limited, but a returning user gets the slot of the lost connection", () => {
+  const values = { members_per_shield: 10, grace: [{ room: "*", grace_ms: 3_000 }] };
   const { announcer } = fixture(values);
   announcer.join(member("a"));
   announcer.join(member("b", { user_id: "bob" }));
-  const refused = { reason: "member-limit", code: 429, message: /this node has 2 members/ };
+  for (let n = 0; n < 6; n++) announcer.join(member(`n${n}`));
+  const message = /the tenant on this node has 8 members/;
+  const refused = { reason: "member-limit", code: 429, message };
   assert.throws(() => announcer.join(member("c")), refused);
   announcer.join(member("a", { meta: "1" }));
   announcer.leave(member("b"), false);
   assert.throws(() => announcer.join(member("c")), refused, "held members are counted");
   announcer.join(member("d", { user_id: "bob" }));
+  announcer.join(member("e", { tenant_id: "other" }));
+  announcer.leave(member("d"), true);
+  announcer.join(member("c"));
+  assert.throws(() => announcer.join(member("f")), refused);
 });
 
 Deno.test("a process that missed something gets a delta, everything, or the answer that the writer is unknown", () => {

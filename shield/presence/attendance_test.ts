@@ -140,7 +140,7 @@ Deno.test("if no Brain answers, the SUB is refused and has no effect", async () 
 });
 
 Deno.test("a member beyond the limit is refused, and the earlier SUB stays in force", async () => {
-  await using it = fixture({ members_per_shield: 1 });
+  await using it = fixture({ members_per_shield: 2 });
   it.brain.presence.join(member("other"));
   it.brain.beat("b1");
   it.sub(1);

@@ -11,7 +11,7 @@ import type { Env } from "../../shared/env.ts";
 import type { Beat, ClusterMessage, ShieldPort } from "../../shared/presence/messages.ts";
 import type { MemberInput, Writer } from "../../shared/presence/types.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
-import { Announcer, requireBelow } from "./announcer.ts";
+import { Announcer, memberLimit } from "./announcer.ts";
 import { type PresenceStats, refuse } from "./stats.ts";
 import { Tables } from "./tables.ts";
 import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts";
@@ -146,7 +146,7 @@ export class ShieldPresence {
     if (is_new && !this.#announcer.isHeld(member)) {
       const { config: { members_per_room }, membersMax } = this.#options;
       const max = Math.min(membersMax?.(tenant_id, room_id) ?? members_per_room, members_per_room);
-      requireBelow(this.#tables.size(tenant_id, room_id) ?? 0, max, "the room");
+      if ((this.#tables.size(tenant_id, room_id) ?? 0) >= max) throw memberLimit("the room", max);
     }
     const { joined, left } = this.#announcer.join(member, before?.joined_ms);
     this.#tables.onOwn(tenant_id, room_id, joined, left);
