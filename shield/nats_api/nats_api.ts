@@ -12,10 +12,11 @@ import { problemResponse } from "../../shared/problem.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { ALL_API, parseApiSubject } from "../../shared/subjects/subject.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { authenticate, handleRequest } from "../http/http.ts";
 import type { HttpContext } from "../http/http.ts";
 
-/** The most requests that a Shield answers at a time; one more is refused. */
+/** The most requests that a Shield answers at a time; above a tenant's share they are refused. */
 const UNDER_WAY_MAX = 1_024;
 /** The queue group in which Shields share the requests. */
 const QUEUE = "arqon-api";
@@ -40,19 +41,20 @@ export function startNatsApi(
   http: HttpContext,
 ): { close(): void } {
   if (config.nats?.api !== true) return { close: () => {} };
-  let under_way = 0;
+  const under_way = new FairBound({ items: UNDER_WAY_MAX });
   scrapedGauge(
     registry,
     "shield_nats_requests",
     "Requests of backends by NATS that are being answered.",
-    () => under_way,
+    () => under_way.items,
   );
   const answer = async (message: SpineMessage) => {
-    const is_full = under_way >= UNDER_WAY_MAX;
-    under_way++;
+    const tenant_id = parseApiSubject(message.subject)?.tenant_id ?? "";
+    const is_taken = under_way.take(tenant_id);
     try {
-      const refusal = new ArqonError("too-many-pending", `${UNDER_WAY_MAX} requests by NATS`);
-      const response = is_full ? problemResponse(refusal) : await respondTo(http, message);
+      const detail = `${under_way.of(tenant_id).items} requests of this tenant by NATS`;
+      const refusal = new ArqonError("too-many-pending", detail);
+      const response = is_taken ? await respondTo(http, message) : problemResponse(refusal);
       await send(message, response).catch((error) => {
         // Of an answer that the Spine does not carry, its backend gets the reason.
         if (!(error instanceof ArqonError)) throw error;
@@ -61,7 +63,7 @@ export function startNatsApi(
     } catch (error) {
       log.warn("a backend was not answered", { subject: message.subject, error });
     } finally {
-      under_way--;
+      if (is_taken) under_way.release(tenant_id);
     }
   };
   const subscription = spine.subscribe(ALL_API, (message) => void answer(message), {
