@@ -7,23 +7,18 @@
 const ALPHA = 8;
 
 /** A number of items and their bytes. */
-export interface Amount {
-  readonly items: number;
-  readonly bytes: number;
+interface Amount {
+  items: number;
+  bytes: number;
 }
 
-const NONE: Amount = { items: 0, bytes: 0 };
-
-const sum = (amount: Amount, items: number, bytes: number): Amount => ({
-  items: amount.items + items,
-  bytes: amount.bytes + bytes,
-});
+const NONE: Readonly<Amount> = { items: 0, bytes: 0 };
 
 /** One bound of a process. */
 export class FairBound {
-  readonly #most: Amount;
+  readonly #most: Readonly<Amount>;
   readonly #held = new Map<string, Amount>();
-  #all = NONE;
+  readonly #all: Amount = { items: 0, bytes: 0 };
 
   /** A part without a bound is absent. */
   constructor({ items = Infinity, bytes = Infinity }: Partial<Amount>) {
@@ -36,17 +31,17 @@ export class FairBound {
   }
 
   /** What a tenant holds. */
-  of(tenant_id: string): Amount {
+  of(tenant_id: string): Readonly<Amount> {
     return this.#held.get(tenant_id) ?? NONE;
   }
 
   /** Counts an item of a tenant; false: it is above the tenant's share, and not counted. */
   take(tenant_id: string, bytes = 0): boolean {
-    const held = sum(this.of(tenant_id), 1, bytes);
-    const all = sum(this.#all, 1, bytes);
+    const held = this.of(tenant_id);
     const most = this.#most;
-    const fits = held.items <= ALPHA * (most.items - all.items) &&
-      held.bytes <= ALPHA * (most.bytes - all.bytes);
+    const all = this.#all;
+    const fits = held.items + 1 <= ALPHA * (most.items - all.items - 1) &&
+      held.bytes + bytes <= ALPHA * (most.bytes - all.bytes - bytes);
     if (fits) this.add(tenant_id, 1, bytes);
     return fits;
   }
@@ -58,9 +53,12 @@ export class FairBound {
 
   /** Counts items whatever the share; a negative number ends them. */
   add(tenant_id: string, items: number, bytes = 0): void {
-    const held = sum(this.of(tenant_id), items, bytes);
+    const held = this.#held.get(tenant_id) ?? { items: 0, bytes: 0 };
+    if (held.items === 0) this.#held.set(tenant_id, held);
+    for (const one of [held, this.#all]) {
+      one.items += items;
+      one.bytes += bytes;
+    }
     if (held.items === 0) this.#held.delete(tenant_id);
-    else this.#held.set(tenant_id, held);
-    this.#all = sum(this.#all, items, bytes);
   }
 }
