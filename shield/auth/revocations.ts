@@ -4,7 +4,7 @@
  * the bucket; `revocations_api.ts` has operators' requests.
  */
 import { ArqonError } from "@arqon/proto";
-import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
+import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -182,7 +182,7 @@ export class Revocations {
    * while the clock may be wrong: a deletion would admit revoked tokens again.
    */
   async sweep(): Promise<number> {
-    if (this.#steps.quietMs() < QUIET_MS) return 0;
+    if (!this.#steps.isBelieved()) return 0;
     const { bucket, now, log } = this.#options;
     // A store that does not answer is asked by the next sweep.
     const time_ms = await storeTimeOf(bucket, now).catch(() => undefined);

@@ -53,7 +53,7 @@ function copyOf(headers: SpineHeaders | undefined): SpineHeaders {
   return headers === undefined ? NO_HEADERS : Object.freeze({ ...headers });
 }
 
-/** How often expired blocks and entries are removed, in ms. */
+/** How often what has expired is removed, in ms. */
 const EXPIRE_MS = 1_000;
 
 interface Waiter {
@@ -80,6 +80,8 @@ class EmbeddedSpine implements Spine {
   #drained: Promise<void> | undefined;
   readonly #blocks = new Map<BlockStoreName, EmbeddedBlocks>();
   readonly #ledgers = new Map<string, EmbeddedLedger>();
+  /** What expires also where nobody writes. */
+  readonly #expiring = new Set<{ expire(): void }>();
   #expiry: ReturnType<typeof setInterval> | undefined;
   readonly #steps: ClockSteps;
 
@@ -132,6 +134,8 @@ class EmbeddedSpine implements Spine {
       onUndelivered: (id) =>
         this.#turns.push({ run: () => this.#listeners.emit({ type: "log", tenant_id: id }) }),
     });
+    // Also while nobody opens a log: an idle tenant's, or one without a durable class by now.
+    if (this.#logs.report().logs > 0) this.#expireOften(this.#logs);
   }
 
   get status(): SpineStatus {
@@ -220,7 +224,9 @@ class EmbeddedSpine implements Spine {
 
   async log(tenant_id: string, retention: Retention): Promise<DurableLog> {
     this.#assertConnected();
-    return this.#logs.open(tenant_id, retention);
+    const log = this.#logs.open(tenant_id, retention);
+    this.#expireOften(this.#logs);
+    return log;
   }
 
   async existingLog(tenant_id: string): Promise<DurableLog | undefined> {
@@ -239,7 +245,8 @@ class EmbeddedSpine implements Spine {
       () => new EmbeddedLedger({ name, store: this.#store, ...common }),
     );
     open.retain(retention);
-    this.#expireOften();
+    // What is only in memory is bounded in bytes.
+    if (this.#store.persistent) this.#expireOften(open);
     return open;
   }
 
@@ -247,15 +254,14 @@ class EmbeddedSpine implements Spine {
     this.#assertConnected();
     const open = this.#openBlocks(name);
     open.retain(retention);
-    this.#expireOften();
+    if (this.#store.persistent) this.#expireOften(open);
     return open;
   }
 
-  /** What is stored expires also where nobody writes; what is only in memory is bounded in bytes. */
-  #expireOften(): void {
-    if (!this.#store.persistent) return;
+  #expireOften(one: { expire(): void }): void {
+    this.#expiring.add(one);
     this.#expiry ??= setInterval(() => {
-      for (const one of [...this.#blocks.values(), ...this.#ledgers.values()]) {
+      for (const one of this.#expiring) {
         try {
           one.expire();
         } catch {

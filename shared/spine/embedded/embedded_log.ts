@@ -23,8 +23,8 @@ import { EmbeddedLog } from "./embedded_log_tenant.ts";
 import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
 import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
 import { lifeAt, newestLife, newLifeId, withLife } from "../contract/lives.ts";
-import type { ClockSteps } from "../../clock_steps.ts";
-import { type Clocks, isoOf, LogClock } from "../contract/log_clock.ts";
+import type { Clocks, ClockSteps } from "../../clock_steps.ts";
+import { isoOf, LogClock, steadyTime } from "../contract/log_clock.ts";
 import type { StorageReport } from "../contract/spine.ts";
 import type { SpineHeaders } from "../contract/spine_message.ts";
 
@@ -33,7 +33,6 @@ const BATCH_MESSAGES = 256;
 const BATCH_BYTES = 4_194_304;
 /** Bytes of the headers that the log adds to a delivery. */
 const HEADER_BYTES = 512;
-const SWEEP_MS = 1_000;
 /** With `synchronous = "normal"` a power cut loses at most the messages of this time, in ms. */
 const CHECKPOINT_MS = 5_000;
 
@@ -73,12 +72,11 @@ export class EmbeddedLogs {
   readonly rows: LogRows;
   readonly clock: LogClock;
   /** Follows the wall clock from when it was believed first: a process may start with a wrong one. */
-  #believed: LogClock | undefined;
+  #believed: (() => number) | undefined;
   readonly #logs = new Map<string, EmbeddedLog>();
   #queue: Pending[] = [];
   #queue_bytes = 0;
   #scheduled = false;
-  #timer: ReturnType<typeof setInterval> | undefined;
   #swept_room = 0;
   #checkpoint_ms = 0;
   #written = false;
@@ -94,8 +92,6 @@ export class EmbeddedLogs {
     options.file.onRollback = () => this.rows.forgetUsage();
     const newest_ms = options.file.guard(() => this.rows.newestTime());
     this.clock = new LogClock(options.clocks, newest_ms);
-    // What is stored expires also while nobody opens a log: an idle tenant's, or one without a durable class by now.
-    if (options.file.guard(() => this.rows.logs()) > 0) this.#sweepOften();
   }
 
   /** Opens the tenant's log; creates it if missing, and raises its retention if needed. */
@@ -103,7 +99,6 @@ export class EmbeddedLogs {
     tenantLogPattern(tenant_id);
     const log = this.#logs.get(tenant_id) ?? this.#open(tenant_id, retention);
     log.grow(retention, false);
-    this.#sweepOften();
     return log;
   }
 
@@ -156,7 +151,6 @@ export class EmbeddedLogs {
   /** Stores what is queued and closes the file. */
   close(): void {
     this.flush();
-    clearInterval(this.#timer);
     const { file } = this.options;
     this.#guarded(() =>
       file.transaction(() => {
@@ -301,18 +295,12 @@ export class EmbeddedLogs {
   readonly #cutoffOf = ({ history_ttl_seconds }: Retained): number => {
     const { clocks, steps } = this.options;
     const ttl_ms = history_ttl_seconds * 1_000;
-    if (this.#believed === undefined && steps.isBelieved()) {
-      this.#believed = new LogClock(clocks, 0);
-    }
-    if (this.#believed !== undefined) return this.#believed.now() - ttl_ms;
-    return steps.isBelieved(ttl_ms) ? clocks.now() - ttl_ms : 0;
+    if (this.#believed === undefined && steps.isBelieved()) this.#believed = steadyTime(clocks);
+    return this.#believed === undefined ? steps.cutoff(ttl_ms) : this.#believed() - ttl_ms;
   };
 
-  #sweepOften(): void {
-    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
-  }
-
-  #sweep(): void {
+  /** Removes expired and surplus messages of some rooms. Failures are logged. */
+  expire(): void {
     this.#guarded(() => {
       const { file, limits } = this.options;
       const now_ms = this.clock.now();

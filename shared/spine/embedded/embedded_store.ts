@@ -365,10 +365,9 @@ export class EmbeddedLedger implements Ledger {
 
   /** Removes expired and surplus entries, `added` bytes included; returns how many bytes those had. */
   #shrink(added: number): number {
-    const { name, store: { rows: { ledgers } }, now, steps } = this.#options;
+    const { name, store: { rows: { ledgers } }, steps } = this.#options;
     const { max_age_seconds, max_bytes } = this.#retention;
-    const age_ms = max_age_seconds * 1_000;
-    const before_ms = steps.isBelieved(age_ms) ? now() - age_ms : 0;
+    const before_ms = steps.cutoff(max_age_seconds * 1_000);
     let bytes = 0;
     for (let removed = 0; removed < REMOVED_AT_ONCE; removed++) {
       const is_over = this.#bytes + added - bytes > max_bytes;
