@@ -117,8 +117,8 @@ class EmbeddedSpine implements Spine {
       turns: this.#turns,
       log: options.log,
       value_bytes_max: PAYLOAD_BYTES - 512,
-      assertOpen: () => this.#assertConnected(),
     });
+    store.assertOpen = file.assertOpen = () => this.#assertConnected();
     store.onFailed = file.onFailed = (error) => this.#listeners.emit({ type: "unstored", error });
     this.#logs = new EmbeddedLogs({
       file,
@@ -128,7 +128,6 @@ class EmbeddedSpine implements Spine {
       turns: this.#turns,
       log: options.log,
       payload_bytes_max: PAYLOAD_BYTES,
-      assertOpen: () => this.#assertConnected(),
       deliver: (subject, payload, headers) => void this.#send(subject, payload, headers, false),
       // Queued behind the pending deliveries: by then there is room again.
       onUndelivered: (id) =>
@@ -219,18 +218,16 @@ class EmbeddedSpine implements Spine {
   async objects(bucket: string): Promise<ObjectStore> {
     this.#assertConnected();
     assertBucket(bucket);
-    return new EmbeddedObjects(bucket, this.#store, () => this.#assertConnected());
+    return new EmbeddedObjects(bucket, this.#store);
   }
 
   async log(tenant_id: string, retention: Retention): Promise<DurableLog> {
-    this.#assertConnected();
     const log = this.#logs.open(tenant_id, retention);
     this.#expireOften(this.#logs);
     return log;
   }
 
   async existingLog(tenant_id: string): Promise<DurableLog | undefined> {
-    this.#assertConnected();
     return this.#logs.existing(tenant_id);
   }
 
@@ -238,8 +235,7 @@ class EmbeddedSpine implements Spine {
     this.#assertConnected();
     assertBucket(name);
     const { now } = this.#options;
-    const assertOpen = () => this.#assertConnected();
-    const common = { now, steps: this.#steps, payload_bytes_max: PAYLOAD_BYTES, assertOpen };
+    const common = { now, steps: this.#steps, payload_bytes_max: PAYLOAD_BYTES };
     const open = this.#ledgers.getOrInsertComputed(
       name,
       () => new EmbeddedLedger({ name, store: this.#store, ...common }),
@@ -273,10 +269,12 @@ class EmbeddedSpine implements Spine {
 
   #openBlocks(name: BlockStoreName): EmbeddedBlocks {
     const { now, data_dir } = this.#options;
-    const assertOpen = () => this.#assertConnected();
-    const options = { name, data_dir, now, assertOpen, steps: this.#steps };
-    const open = this.#blocks.get(name) ?? new EmbeddedBlocks(options);
-    this.#blocks.set(name, open);
+    const steps = this.#steps;
+    const open = this.#blocks.getOrInsertComputed(
+      name,
+      () => new EmbeddedBlocks({ name, data_dir, now, steps }),
+    );
+    open.assertOpen = () => this.#assertConnected();
     return open;
   }
 

@@ -18,7 +18,7 @@ import {
 } from "../contract/durable_log.ts";
 import type { Appended, DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import type { LogFile } from "./embedded_log_file.ts";
-import { type LogRow, LogRows, type Retained } from "./embedded_log_rows.ts";
+import type { LogRow, LogRows, Retained } from "./embedded_log_rows.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";
 import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
 import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
@@ -50,8 +50,6 @@ export interface EmbeddedLogsOptions extends Pick<Env, "log"> {
   readonly clocks: Clocks;
   readonly steps: ClockSteps;
   readonly payload_bytes_max: number;
-  /** Throws when the engine is not open. */
-  readonly assertOpen: () => void;
   /** Delivers a message to its subscribers; throws when too many bytes are queued. */
   readonly deliver: (subject: Subject, payload: Uint8Array, headers: SpineHeaders) => void;
   /** Called when messages of this tenant were stored but not delivered. */
@@ -87,16 +85,16 @@ export class EmbeddedLogs {
   readonly #full = new Map<string, number>();
 
   constructor(options: EmbeddedLogsOptions) {
+    const { file, clocks } = options;
     this.options = options;
-    this.rows = options.file.guard(() => new LogRows(options.file.database));
-    options.file.onRollback = () => this.rows.forgetUsage();
-    const newest_ms = options.file.guard(() => this.rows.newestTime());
-    this.clock = new LogClock(options.clocks, newest_ms);
+    this.rows = file.rows;
+    this.clock = new LogClock(clocks, file.guard(() => this.rows.newestTime()));
   }
 
   /** Opens the tenant's log; creates it if missing, and raises its retention if needed. */
   open(tenant_id: string, retention: Retention): DurableLog {
     tenantLogPattern(tenant_id);
+    this.options.file.assertOpen();
     const log = this.#logs.get(tenant_id) ?? this.#open(tenant_id, retention);
     log.grow(retention, false);
     return log;
@@ -105,12 +103,13 @@ export class EmbeddedLogs {
   /** The tenant's log; undefined: it has none. */
   existing(tenant_id: string): DurableLog | undefined {
     tenantLogPattern(tenant_id);
-    const row = this.options.file.guard(() => this.rows.log(tenant_id));
-    return row === undefined ? undefined : this.open(tenant_id, LEAST_RETENTION);
+    const row = this.options.file.ask((rows) => rows.log(tenant_id));
+    return row && this.open(tenant_id, LEAST_RETENTION);
   }
 
   /** Adds an append to the next transaction. Throws, or resolves once it is stored. */
   append(log: EmbeddedLog, append: Append): Promise<Appended> {
+    this.options.file.assertOpen();
     const { pending_messages, pending_bytes } = this.options.limits;
     const { payload, headers, room_id } = append;
     const subject = roomSubject("in", log.tenant_id, room_id);
@@ -132,9 +131,14 @@ export class EmbeddedLogs {
   report(): StorageReport {
     const { file, limits: { log_bytes } } = this.options;
     const used_bytes = file.usedBytes();
-    const logs = this.rows.logs();
-    const report = { used_bytes, promised_bytes: used_bytes, limit_bytes: log_bytes, logs };
-    return { ...report, shared_streams: 0, unbounded: [] };
+    return {
+      used_bytes,
+      promised_bytes: used_bytes,
+      limit_bytes: log_bytes,
+      logs: this.rows.logs(),
+      shared_streams: 0,
+      unbounded: [],
+    };
   }
 
   /** Stores every queued append now. */
@@ -171,14 +175,14 @@ export class EmbeddedLogs {
   #make(tenant_id: string, retention: Retention): EmbeddedLog {
     const incarnation = this.clock.now().toString(36) + newLifeId(Math.random);
     const stream = `LOG_${tenant_id}_${incarnation}`;
+    const lives = [{ name: stream, first: 0 }];
     const row = this.options.file.transaction(() => {
       this.rows.addLog(tenant_id, stream, retention);
-      const made = this.rows.log(tenant_id);
-      if (made !== undefined) this.rows.saveLives(made.id, [{ name: stream, first: 0 }]);
+      const made = this.rows.log(tenant_id)!;
+      this.rows.saveLives(made.id, lives);
       return made;
     });
-    if (row === undefined) throw new ArqonError("log-unavailable", "the log was not made");
-    return new EmbeddedLog(tenant_id, row, [{ name: stream, first: 0 }], this);
+    return new EmbeddedLog(tenant_id, row, lives, this);
   }
 
   #schedule(later: (job: () => void) => void = setImmediate): void {
@@ -358,8 +362,7 @@ export class EmbeddedLogs {
 /** Continues the tenant's log in a new life. */
 function continueLog(logs: EmbeddedLogs, tenant_id: string, stored: LogRow): EmbeddedLog {
   const { rows, options: { file, log: logger } } = logs;
-  const known = file.guard(() => rows.lives(stored.id));
-  const before = known.length > 0 ? known : [{ name: stored.stream, first: 0 }];
+  const before = file.guard(() => rows.lives(stored.id));
   const lives = withLife(before, `${stored.stream}~${newLifeId(Math.random)}`, stored.last + 1);
   const { name: stream } = newestLife(lives);
   // Messages lost in a power cut had offsets up to `reserved`: not even a new life reuses them.
