@@ -27,7 +27,8 @@ import {
   readHeaders,
 } from "./connection/nats_frames.ts";
 import type { MessageFrame } from "./connection/nats_frames.ts";
-import { apiCode, Link, ReconnectPauses } from "./connection/nats_link.ts";
+import { hasNoResponder, isCausedBy, isRefused } from "./connection/nats_errors.ts";
+import { Link, ReconnectPauses } from "./connection/nats_link.ts";
 import { LOGS_BUCKET } from "./log/nats_log_stream.ts";
 import { Inbox } from "./log/nats_log_inbox.ts";
 import { NatsLogs } from "./log/nats_logs.ts";
@@ -92,10 +93,6 @@ function decodeHeaders(encoded: MsgHdrs | undefined): SpineHeaders {
   const headers: Record<string, string> = Object.create(null);
   for (const [name, values] of encoded) headers[name] = values[0] ?? "";
   return headers;
-}
-
-function isCausedBy(error: unknown, kind: new (...args: never[]) => Error): boolean {
-  return error instanceof kind || (error instanceof Error && error.cause instanceof kind);
 }
 
 class NatsSpine implements Spine {
@@ -211,9 +208,7 @@ class NatsSpine implements Spine {
       return this.#answer(await this.#link.guard(answer));
     } catch (cause) {
       if (cause instanceof ArqonError) throw cause;
-      if (isCausedBy(cause, errors.NoRespondersError)) {
-        throw noReply(cause);
-      }
+      if (hasNoResponder(cause)) throw noReply(cause);
       if (isCausedBy(cause, errors.TimeoutError)) {
         throw new ArqonError("command-timeout", `${timeout} ms`, { cause });
       }
@@ -413,15 +408,14 @@ const KEY = ["proof"];
 /** The most bytes of a test: that bucket is small. */
 const PROOF_BYTES_MAX = 4_096;
 
-/** JetStream's error codes for lack of room: of the account, of the server, of its memory, for a reservation. */
-const NO_ROOM_CODES: readonly (number | undefined)[] = [10002, 10023, 10028, 10047];
 const NO_ROOM = /no space left|insufficient|resource limits|maximum (bytes|size)/i;
 
 function explained(error: unknown): unknown {
   if (!(error instanceof ArqonError)) return error;
   const { cause } = error;
   const message = cause instanceof Error ? cause.message : error.message;
-  if (!NO_ROOM_CODES.includes(apiCode(cause)) && !NO_ROOM.test(message)) return error;
+  const codes = ["accountFull", "noRoom", "noMemory", "noStorage"] as const;
+  if (!isRefused(cause, ...codes) && !NO_ROOM.test(message)) return error;
   const why = `NATS is out of storage (${message}): raise max_file_store or the account's limit, ` +
     "or keep less ([durable] log_bytes, history_size, history_ttl_seconds)";
   return new ArqonError("spine-unavailable", why, { cause });

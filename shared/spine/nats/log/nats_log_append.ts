@@ -10,7 +10,7 @@ import type { Appended, LogLimits } from "../../contract/durable_log.ts";
 import { BLOCK_BYTES, headerBlock, isFromNobody, readPubAck } from "../connection/nats_frames.ts";
 import type { MessageFrame, PubAck } from "../connection/nats_frames.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { CODES } from "./nats_log_api.ts";
+import { CODES } from "../connection/nats_errors.ts";
 import type { Inbox, Receiver } from "./nats_log_inbox.ts";
 import type { Outgoing, Wire } from "../connection/nats_wire.ts";
 

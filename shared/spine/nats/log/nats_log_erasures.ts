@@ -8,7 +8,8 @@
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey } from "../../contract/spine.ts";
-import { fromDirect, Refusal, type StreamConfig } from "./nats_log_api.ts";
+import { Refusal } from "../connection/nats_errors.ts";
+import { fromDirect, type StreamConfig } from "./nats_log_api.ts";
 import type { NameTools } from "./nats_log_stream.ts";
 import { direct, type Reading } from "./nats_log_read.ts";
 import { matchesTokens } from "../../contract/subject_index.ts";

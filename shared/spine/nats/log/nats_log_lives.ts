@@ -14,7 +14,8 @@ import {
   withLife,
 } from "../../contract/lives.ts";
 import type { Lives } from "../../contract/lives.ts";
-import { type LogApi, type StreamConfig, type StreamInfo, StreamLost } from "./nats_log_api.ts";
+import { StreamLost } from "../connection/nats_errors.ts";
+import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import type { NameTools } from "./nats_log_stream.ts";
 import { BoundedMap } from "../../../containers/bounded_map.ts";
 import { samplingHash } from "../../../sampling.ts";
@@ -298,7 +299,11 @@ export class StreamLives {
     const found = await api.messageAt(config.name, { seq: offset }, timeout_ms);
     if (found !== undefined) return found.time === time;
     // It was trimmed. Later messages must have higher sequences.
-    const later = await api.messageAt(config.name, { start_time: time }, timeout_ms);
+    const later = await api.messageAt(
+      config.name,
+      { start_time: time, next_by_subj: ">" },
+      timeout_ms,
+    );
     return later === undefined || later.seq > offset;
   }
 
@@ -314,7 +319,7 @@ export class StreamLives {
     // Other processes may have written to the restored copy before it was detected.
     const later = known === undefined || known.time === ""
       ? undefined
-      : await api.messageAt(name, { start_time: known.time }, timeout_ms);
+      : await api.messageAt(name, { start_time: known.time, next_by_subj: ">" }, timeout_ms);
     const is_new = later !== undefined && later.time !== known?.time;
     const first = is_new ? Math.min(later.seq, state.last_seq + 1) : state.last_seq + 1;
     const lives = withLife(livesOf(config), `${name}~${id}`, first);

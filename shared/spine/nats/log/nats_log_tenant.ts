@@ -294,9 +294,7 @@ export async function readRooms(
   // Only the last token of a tenant's pattern is open: it is the room.
   const room_at = pattern.length - 1;
   let rooms: readonly string[] = [];
-  for (let offset = 0;;) {
-    const { subjects, total } = await api.subjects(stream, pattern, offset, timeout_ms);
-    // A page has up to 100,000 of them.
+  for await (const subjects of api.subjects(stream, pattern, timeout_ms)) {
     const { items } = await topOf(eachOnce(rooms, subjects, room_at), {
       limit: limit + 1,
       accept: (room_id) => room_id > after && room_id.startsWith(prefix),
@@ -304,8 +302,6 @@ export async function readRooms(
       name: (room_id) => room_id,
     });
     rooms = items;
-    offset += subjects.length;
-    if (subjects.length === 0 || offset >= total) break;
   }
   return { rooms: rooms.slice(0, limit), more: rooms.length > limit };
 }

@@ -30,7 +30,8 @@ import type {
 } from "../../contract/block_store.ts";
 import { openOnce } from "../../../turns/once.ts";
 import type { Answer } from "../connection/nats_frames.ts";
-import { CODES, fromDirect, fromStored, Refusal } from "../log/nats_log_api.ts";
+import { isRefused } from "../connection/nats_errors.ts";
+import { fromDirect, fromStored } from "../log/nats_log_api.ts";
 import { KeptStream, type KeptStreamOptions } from "./nats_kept_stream.ts";
 
 const READ_BYTES = 4_194_304;
@@ -40,8 +41,6 @@ const UNDER_WAY_MAX = 4;
 const SUMS_HEADER = "x-arqon-blocks";
 /** The expected sequence of the subject's newest message; if it differs, nothing is stored. */
 const EXPECTED_HEADER = "Nats-Expected-Last-Subject-Sequence";
-/** JetStream's error codes for a newest block, stored or under way, that is not the expected one. */
-const OVERTAKEN: readonly number[] = [CODES.wrongLast, CODES.wrongLastInProcess];
 /** A tenant's bound is checked whenever this part of it has been written here. */
 const STEP = 1 / 8;
 /** A tenant above its bound is trimmed to this part. */
@@ -175,17 +174,14 @@ export class NatsBlocks extends KeptStream implements BlockStore {
   tenants(): Promise<readonly string[]> {
     return this.look(async (timeout_ms) => {
       const found = new Set<string>();
-      for (let offset = 0;;) {
-        const pattern = allBlocksPattern(this.#store);
-        const { subjects, total } = await this.api
-          .subjects(this.name, pattern, offset, timeout_ms);
+      const pattern = allBlocksPattern(this.#store);
+      for await (const subjects of this.api.subjects(this.name, pattern, timeout_ms)) {
         await visitAll(subjects, (subject) => {
           const { tenantId } = parseBlockSubject(subject) ?? {};
           if (tenantId !== undefined) found.add(tenantId);
         });
-        offset += subjects.length;
-        if (subjects.length === 0 || offset >= total) return [...found];
       }
+      return [...found];
     }, []);
   }
 
@@ -237,7 +233,8 @@ export class NatsBlocks extends KeptStream implements BlockStore {
     try {
       await this.api.publish(this.name, subject, payload, named, timeout_ms);
     } catch (error) {
-      if (!(error instanceof Refusal) || !OVERTAKEN.includes(error.code)) throw error;
+      // The newest block, stored or under way, is not the expected one.
+      if (!isRefused(error, "wrongLast", "wrongLastInProcess")) throw error;
       throw new ArqonError("version-conflict", `another newest block of ${subject}`);
     }
   }

@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { assertSize } from "../../contract/check.ts";
+import { conflictAt } from "../../contract/compare_and_set.ts";
 import { Bucket, isDeletion } from "./nats_bucket.ts";
 import type { BucketOptions, Stored, Written } from "./nats_bucket.ts";
 import { type Link, reconnectDelay_ms, START_MS } from "../connection/nats_link.ts";
@@ -28,10 +29,6 @@ const HEADER_BYTES = 512;
 const LIST_HEARTBEAT_MS = 1_000;
 /** The most attempts to create a key while concurrent deletions interfere. */
 const CREATE_ATTEMPTS = 8;
-
-function conflict(key: KvKey, revision: number): ArqonError {
-  return new ArqonError("version-conflict", `${revision} (${JSON.stringify(key)})`);
-}
 
 const liveRevision = (last: Stored | undefined): number =>
   last === undefined || last.deleted ? 0 : last.revision;
@@ -88,7 +85,7 @@ export class NatsKv implements KeyValue {
       const revision = liveRevision(written.conflict);
       // A deletion leaves a tombstone, whose sequence a new key has to expect.
       if (expected_revision !== 0 || revision !== 0 || attempt === CREATE_ATTEMPTS) {
-        throw conflict(key, revision);
+        throw conflictAt(key, revision);
       }
       expected = written.conflict?.revision ?? 0;
     }
@@ -108,11 +105,11 @@ export class NatsKv implements KeyValue {
     const stored = this.#bucket.keys.encode(key);
     const revision = liveRevision(await this.#bucket.read(stored));
     if (expected_revision !== undefined && revision !== expected_revision) {
-      throw conflict(key, revision);
+      throw conflictAt(key, revision);
     }
     if (revision === 0) return;
     const written = await this.#bucket.write(stored, undefined, expected_revision);
-    if ("conflict" in written) throw conflict(key, liveRevision(written.conflict));
+    if ("conflict" in written) throw conflictAt(key, liveRevision(written.conflict));
   }
 
   async keys(prefix: KvKey = []): Promise<KvKey[]> {
@@ -154,7 +151,7 @@ export class NatsKv implements KeyValue {
   async #store(key: KvKey, value: Uint8Array, expected: number | undefined): Promise<number> {
     const written = await this.#write(key, value, expected);
     if ("revision" in written) return written.revision;
-    throw conflict(key, liveRevision(written.conflict));
+    throw conflictAt(key, liveRevision(written.conflict));
   }
 
   async #list(prefix: string): Promise<KvSize[]> {
@@ -441,7 +438,7 @@ class Listing {
       callback: (error, message) => error ? this.#break(error.message) : this.#receive(message),
     });
     this.#unsubscribe = () => subscription.unsubscribe();
-    const { consumers } = await bucket.manager();
+    const consumers = await bucket.consumers();
     const asked_ms = link.monotonic();
     const info = await consumers.add(bucket.stream, {
       deliver_subject: inbox,
@@ -484,7 +481,7 @@ class Listing {
     const name = this.#consumer;
     if (name === undefined || bucket.link.state !== "connected") return;
     // The server removes it on its own after a while.
-    bucket.manager().then(({ consumers }) => consumers.delete(bucket.stream, name)).catch(() => {});
+    bucket.consumers().then((all) => all.delete(bucket.stream, name)).catch(() => {});
   }
 
   #break(why: string): void {
@@ -508,7 +505,7 @@ class Listing {
     this.#options.onListed({
       storedKey: this.#options.bucket.storedKey(message.subject),
       revision: position.stream_sequence,
-      deleted: isDeletion(message.headers),
+      deleted: isDeletion((name) => message.headers?.get(name)),
       payload: message.data,
       size_bytes: sizeOf(message),
     });

@@ -411,7 +411,7 @@ Deno.test("a watch whose consumer is silent lists anew, but not while disconnect
     subject: (key: string) => key,
     noteTime() {},
     ensure: () => Promise.resolve(),
-    manager: () => Promise.resolve({ consumers }),
+    consumers: () => Promise.resolve(consumers),
   } as unknown as Bucket;
   const ignored = { prefix: "", depth: undefined, onChange() {}, onStop() {} };
   const watch = new NatsWatch({ bucket, ...ignored });
