@@ -108,10 +108,11 @@ export async function callApi<T>(
   question: unknown,
   timeout_ms: number,
   named: Readonly<Record<string, string>> = {},
+  prefix = "$JS.API",
 ): Promise<T> {
   const payload = encoder.encode(JSON.stringify(question));
   const answer = await connection.request(
-    `$JS.API.${verb}`,
+    `${prefix}.${verb}`,
     payload,
     requestOptions(timeout_ms, named),
   );
