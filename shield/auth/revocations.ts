@@ -9,10 +9,10 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
+import { isActive } from "../../shared/records/bans.ts";
 import {
   decodeRevocation,
   EVERY_TOKEN,
-  isInForce,
   isIssuedBefore,
   parseRevocationKey,
   REVOCATIONS_BUCKET,
@@ -341,7 +341,7 @@ class RevocationTable implements EntryTable<RevocationPlace, Held> {
   /** The revocations that had expired at that time (Unix ms). */
   overAt(at_ms: number): Held[] {
     return [...this.#all()].map(({ held }) => held)
-      .filter(({ revocation }) => !isInForce(revocation, at_ms));
+      .filter(({ revocation }) => !isActive(revocation, at_ms));
   }
 
   /** The revocations in force, of one tenant or of all. */
@@ -361,6 +361,6 @@ class RevocationTable implements EntryTable<RevocationPlace, Held> {
 
   #inForce(held: Held | undefined): Revocation | undefined {
     if (held === undefined) return undefined;
-    return isInForce(held.revocation, this.#now()) ? held.revocation : undefined;
+    return isActive(held.revocation, this.#now()) ? held.revocation : undefined;
   }
 }

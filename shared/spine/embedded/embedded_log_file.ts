@@ -42,7 +42,7 @@ const SCHEMA = `
     id INTEGER PRIMARY KEY, log INTEGER NOT NULL, name TEXT NOT NULL, first INTEGER NOT NULL
   ) STRICT;
   -- Up to which offset messages of a room were erased (-log: of the log's forgotten rooms); 0: the highest id that a
-  -- forgotten room had. An older ArqonBus reads past it.
+  -- forgotten room had.
   CREATE TABLE IF NOT EXISTS erased (room INTEGER PRIMARY KEY, offset INTEGER NOT NULL) STRICT;
   PRAGMA user_version = ${VERSION};`;
 

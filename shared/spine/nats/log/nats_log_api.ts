@@ -24,7 +24,7 @@ export interface StreamConfig {
   /** Whether it accepts atomic batches. */
   readonly allow_atomic?: boolean;
   readonly discard?: string;
-  /** Single messages cannot be removed: an older ArqonBus set this, and NATS cannot unset it. */
+  /** Single messages cannot be removed: somebody set this, and NATS cannot unset it. */
   readonly deny_delete?: boolean;
   readonly republish?: { readonly src?: string; readonly dest?: string };
   readonly metadata?: Readonly<Record<string, string>>;

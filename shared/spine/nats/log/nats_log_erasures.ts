@@ -125,8 +125,8 @@ export async function eraseSome(
   if (config.deny_delete === true) {
     throw new ArqonError(
       "settings-conflict",
-      `the stream ${stream} was made by an ArqonBus that let nobody remove single messages, and NATS takes that back ` +
-        "for nobody; remove the room's messages up to them with through",
+      `the stream ${stream} lets nobody remove single messages, and NATS takes that back for nobody; remove the ` +
+        "room's messages up to them with through",
     );
   }
   await raise(await names.bucket(), roomKey(tenant_id, room_id), stream, Math.max(...there));
