@@ -4,7 +4,8 @@
  * key-value buckets in `nats_kv.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { errors, headers as natsHeaders, type Msg, type MsgHdrs } from "@nats-io/transport-deno";
+import { errors, headers as natsHeaders } from "@nats-io/transport-deno";
+import type { Msg, MsgHdrs, Subscription as Held } from "@nats-io/transport-deno";
 import type { Env } from "../../env.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import {
@@ -35,7 +36,7 @@ import { NatsLogs } from "./log/nats_logs.ts";
 import { Refusals } from "./connection/nats_refusals.ts";
 import { GuardedStreams } from "./stores/nats_guarded.ts";
 import { NatsStores } from "./stores/nats_stores.ts";
-import { type FrameTaker, Wire, type WireSubscription } from "./connection/nats_wire.ts";
+import { type FrameTaker, Wire } from "./connection/nats_wire.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
@@ -125,7 +126,7 @@ class NatsSpine implements Spine {
       storage: this.#stores.storage,
       beforeMade: () => this.#stores.claim(),
     });
-    this.#source = { link, read: (frame, shown, copy) => this.#received(frame, shown, copy) };
+    this.#source = { link, wire, read: (frame, shown, copy) => this.#received(frame, shown, copy) };
     this.#refusals = new Refusals(link);
     wire.ready(link.connection);
     link.onLost = () => {
@@ -338,6 +339,7 @@ export async function openNats(options: NatsOptions): Promise<Spine> {
 /** What all subscriptions of a connection share. */
 interface SubscriptionSource {
   readonly link: Link;
+  readonly wire: Wire;
   /** The message of a frame; `shown` is the pattern if that is a subject. */
   readonly read: (
     frame: MessageFrame,
@@ -349,8 +351,8 @@ interface SubscriptionSource {
 /** A `Subscription` that takes its own frames. It is active once `held` is set. */
 class NatsSubscription implements Subscription, FrameTaker {
   readonly pattern: string;
-  /** The same at the wire. */
-  held: WireSubscription | undefined = undefined;
+  /** The same at nats.js. */
+  held: Held | undefined = undefined;
   readonly #source: SubscriptionSource;
   readonly #handler: (message: SpineMessage) => void;
   readonly #shown: string | undefined;
@@ -387,7 +389,7 @@ class NatsSubscription implements Subscription, FrameTaker {
   unsubscribe(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.held?.unsubscribe();
+    if (this.held !== undefined) this.#source.wire.unsubscribe(this.held);
   }
 
   async drain(): Promise<void> {

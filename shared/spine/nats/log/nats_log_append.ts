@@ -425,15 +425,16 @@ function* membersOf(
 const isWhole = (count: number | undefined, { before }: AppendInput): boolean =>
   before === undefined || count === before.length + 1;
 
-/** Appends parts of at most `BATCH_MESSAGES` messages, each after the last of the previous part. */
+/** Appends parts of at most `size` messages, each after the last of the previous part. */
 export async function inBatches<Message>(
   messages: readonly Message[],
   expected_last: number,
   store: (part: readonly Message[], expected_last: number) => Promise<Appended>,
+  size = BATCH_MESSAGES,
 ): Promise<Appended> {
   let last: Appended | undefined;
-  for (let at = 0; at < messages.length; at += BATCH_MESSAGES) {
-    const part = messages.slice(at, at + BATCH_MESSAGES);
+  for (let at = 0; at < messages.length; at += size) {
+    const part = messages.slice(at, at + size);
     last = await store(part, last?.offset ?? expected_last);
   }
   if (last === undefined) throw new TypeError("no message to append");

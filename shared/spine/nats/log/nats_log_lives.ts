@@ -370,24 +370,13 @@ const decoder = new TextDecoder();
 const subjectOf = (stream: string) =>
   processSubject("answers", `log-${samplingHash(stream).toString(36)}`);
 
-function readTail(bytes: Uint8Array, stream: string): Tail | undefined {
+/** A tail in a message, and its stream; undefined: there is none. */
+function readTail(bytes: Uint8Array): { stream: string; tail: Tail } | undefined {
   try {
-    const parsed = JSON.parse(decoder.decode(bytes));
-    const { life, given, offset, time } = parsed;
-    const is_right = parsed.stream === stream && typeof life === "string" &&
-      Number.isSafeInteger(given) && Number.isSafeInteger(offset) && offset >= 0 &&
-      offset <= given && typeof time === "string";
-    return is_right ? { life, given, offset, time } : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The stream that a tail describes; undefined: none. */
-function streamOf(bytes: Uint8Array): string | undefined {
-  try {
-    const { stream } = JSON.parse(decoder.decode(bytes));
-    return typeof stream === "string" ? stream : undefined;
+    const { stream, life, given, offset, time } = JSON.parse(decoder.decode(bytes));
+    const is_right = [stream, life, time].every((one) => typeof one === "string") &&
+      [given, offset].every(Number.isSafeInteger) && offset >= 0 && offset <= given;
+    return is_right ? { stream, tail: { life, given, offset, time } } : undefined;
   } catch {
     return undefined;
   }
@@ -435,7 +424,8 @@ async function askForTail(
   const subscription = link.connection.subscribe(reply, {
     callback: (error, { data, headers }) => {
       const is_answer = !error && headers?.code !== NO_RESPONDERS;
-      resolve((is_answer ? readTail(data, stream) : undefined) ?? "nobody");
+      const found = is_answer ? readTail(data) : undefined;
+      resolve(found?.stream === stream ? found.tail : "nobody");
     },
   });
   const timer = setTimeout(() => resolve("silence"), timeout_ms);
@@ -476,9 +466,9 @@ export class EndedTails {
         if (error) {
           return log.warn("does not hear how far logs of processes that end are", { error });
         }
-        const stream = streamOf(data);
-        const tail = stream === undefined ? undefined : readTail(data, stream);
-        if (tail === undefined || stream === undefined) return;
+        const found = readTail(data);
+        if (found === undefined) return;
+        const { stream, tail } = found;
         const before = this.of(stream);
         if (before === undefined || before.given <= tail.given) {
           this.#tails.set(stream, { tail, at_ms: link.monotonic() });

@@ -317,17 +317,14 @@ function* eachOnce(rooms: readonly string[], subjects: readonly string[], room_a
 }
 
 /** As `DurableLog.appendAll`, with one request for each message. */
-export async function appendInTurn(
+export function appendInTurn(
   log: Pick<DurableLog, "append">,
   room_id: string,
   messages: readonly NewMessage[],
   expected_last: number,
 ): Promise<Appended> {
-  let last: Appended | undefined;
-  for (const { payload, headers = {} } of messages) {
-    const options = { headers, expected_last: last?.offset ?? expected_last };
-    last = await log.append(room_id, payload, options);
-  }
-  if (last === undefined) throw new TypeError("no message to append");
-  return last;
+  return inBatches(messages, expected_last, ([one], expected_last) => {
+    const { payload, headers = {} } = one as NewMessage;
+    return log.append(room_id, payload, { headers, expected_last });
+  }, 1);
 }
