@@ -184,16 +184,8 @@ export class LogApi {
 
   /** Removes the messages of a subject that `keep` does not cover. */
   async purge(stream: string, filter: string, keep: Kept, timeout_ms: number): Promise<void> {
-    if (typeof keep === "object") {
-      return await this.purgeBelow(stream, filter, keep.through + 1, timeout_ms);
-    }
-    const question = keep === 0 ? { filter } : { filter, keep };
-    await this.#call(`STREAM.PURGE.${stream}`, question, timeout_ms);
-  }
-
-  /** Removes the messages of a subject with a sequence below `seq`. */
-  async purgeBelow(stream: string, filter: string, seq: number, timeout_ms: number): Promise<void> {
-    await this.#call(`STREAM.PURGE.${stream}`, { filter, seq }, timeout_ms);
+    const kept = typeof keep === "object" ? { seq: keep.through + 1 } : keep === 0 ? {} : { keep };
+    await this.#call(`STREAM.PURGE.${stream}`, { filter, ...kept }, timeout_ms);
   }
 
   /** Stores a message, or finds that its id is known. Rejects also when the answer is not that stream's. */

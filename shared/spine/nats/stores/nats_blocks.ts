@@ -166,7 +166,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
   async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
     const subject = blockSubject(this.#store, tenant_id, node_id);
     await this.look(
-      (timeout_ms) => this.api.purgeBelow(this.name, subject, below, timeout_ms),
+      (timeout_ms) => this.api.purge(this.name, subject, { through: below - 1 }, timeout_ms),
       undefined,
     );
   }

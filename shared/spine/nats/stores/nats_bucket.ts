@@ -21,6 +21,7 @@ import {
   Refusal,
 } from "../connection/nats_errors.ts";
 import type { Link } from "../connection/nats_link.ts";
+import type { KeyValueOptions } from "../../contract/spine.ts";
 import { BUCKET_BYTES_MIN, RESTORE_KEY } from "../../contract/storage_plan.ts";
 
 /** Bytes of the nonce before every stored value. */
@@ -88,16 +89,6 @@ const isWrongSequence = (error: unknown) => isRefused(error, "wrongLast", "wrong
 const isWithoutEffect = (error: unknown) =>
   error instanceof Refusal || isStreamMissing(error) || hasNoResponder(error);
 
-/** The options of a bucket. */
-export interface BucketOptions {
-  readonly plain: boolean;
-  readonly storage: NatsStorage;
-  /** True: creates a missing stream and never changes an existing one, which another process configures. */
-  readonly leaves_stream: boolean;
-  /** See `KeyValueOptions`. */
-  readonly unwatched?: boolean;
-}
-
 /** One bucket's stream. */
 export class Bucket {
   readonly link: Link;
@@ -116,8 +107,12 @@ export class Bucket {
   /** The server's clock, which it stamps writes with. */
   readonly #clock: ServerClock;
 
-  constructor(link: Link, name: string, options: BucketOptions) {
-    const { plain, storage, leaves_stream, unwatched = false } = options;
+  constructor(
+    link: Link,
+    storage: NatsStorage,
+    name: string,
+    { plain = false, leaves_stream = false, unwatched = false }: KeyValueOptions,
+  ) {
     this.link = link;
     this.#clock = new ServerClock(() => link.monotonic());
     this.#marker_ttl = unwatched ? UNWATCHED_TTL : MARKER_TTL;

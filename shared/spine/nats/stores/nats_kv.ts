@@ -7,8 +7,8 @@ import { ArqonError } from "@arqon/proto";
 import { assertSize } from "../../contract/check.ts";
 import { conflictAt } from "../../contract/compare_and_set.ts";
 import { Bucket, isDeletion } from "./nats_bucket.ts";
-import type { BucketOptions, Stored, Written } from "./nats_bucket.ts";
-import { type Link, reconnectDelay_ms, START_MS } from "../connection/nats_link.ts";
+import type { Stored, Written } from "./nats_bucket.ts";
+import { reconnectDelay_ms } from "../connection/nats_link.ts";
 import type {
   KeyValue,
   KvChange,
@@ -42,12 +42,6 @@ export class NatsKv implements KeyValue {
   constructor(bucket: Bucket) {
     this.#bucket = bucket;
     this.#value_bytes_max = bucket.link.payload_bytes_max - HEADER_BYTES;
-  }
-
-  /** Its stream, and the settings of that which reads and writes depend on. */
-  get guarded(): readonly [stream: string, guarded: { relied(): object }] {
-    const { stream, relied } = this.#bucket;
-    return [stream, { relied: () => relied }];
   }
 
   async get(key: KvKey): Promise<KvEntry | undefined> {
@@ -181,17 +175,6 @@ export class NatsKv implements KeyValue {
       return key === undefined ? [] : [{ key, size_bytes }];
     });
   }
-}
-
-/** Opens the bucket; creates it if missing. Rejects with `spine-unavailable`. */
-export async function openNatsKv(
-  link: Link,
-  name: string,
-  options: BucketOptions,
-): Promise<NatsKv> {
-  const bucket = new Bucket(link, name, options);
-  await bucket.persist(() => bucket.ensure(), START_MS);
-  return new NatsKv(bucket);
 }
 
 interface NatsWatchOptions {

@@ -11,7 +11,7 @@ import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket, RELIED } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
-import { type NatsKv, openNatsKv } from "./nats_kv.ts";
+import { NatsKv } from "./nats_kv.ts";
 import { NatsBlocks } from "./nats_blocks.ts";
 import { KEPT_RELIED, openNatsLedger } from "./nats_kept_stream.ts";
 import type { GuardedStreams } from "./nats_guarded.ts";
@@ -64,32 +64,35 @@ export class NatsStores {
     this.storage = new NatsStorage({ link, control_bytes, own_bytes, storage_bytes, anchor });
   }
 
-  async keyValue(
-    bucket: string,
-    { plain = false, leaves_stream = false, unwatched = false }: KeyValueOptions = {},
-  ): Promise<KeyValue> {
-    const { link, guarded } = this.#options;
-    const view = `${bucket} ${plain} ${leaves_stream} ${unwatched}`;
-    const { storage } = this;
-    const opening = this.#buckets.get(view) ??
-      openNatsKv(link, bucket, { storage, plain, leaves_stream, unwatched });
-    this.#buckets.set(view, opening);
+  /** As `Spine.keyValue`. */
+  async keyValue(name: string, options: KeyValueOptions = {}): Promise<KeyValue> {
+    const { plain, leaves_stream, unwatched } = options;
+    const view = JSON.stringify([name, plain, leaves_stream, unwatched]);
+    const opening = this.#buckets.getOrInsertComputed(view, () => this.#open(name, options));
     try {
-      const opened = await opening;
-      // Another process configures it.
-      if (!leaves_stream) guarded.guard(...opened.guarded);
-      return opened;
+      return await opening;
     } catch (error) {
       this.#buckets.delete(view);
       throw error;
     }
   }
 
+  async #open(name: string, options: KeyValueOptions): Promise<NatsKv> {
+    const { link, guarded } = this.#options;
+    const bucket = new Bucket(link, this.storage, name, options);
+    await bucket.persist(() => bucket.ensure(), START_MS);
+    const { stream, relied } = bucket;
+    // Otherwise another process configures it.
+    if (options.leaves_stream !== true) guarded.guard(stream, { relied: () => relied });
+    return new NatsKv(bucket);
+  }
+
   /** As `Spine.objects`. */
   async objects(bucket: string): Promise<ObjectStore> {
-    const opened = await openNatsObjects(this.#options.link, bucket, this.storage);
+    const store = new NatsObjects(this.#options.link, bucket, this.storage);
+    await persist(store, () => store.ensure(), START_MS);
     this.#options.guarded.guard(`OBJ_${bucket}`, { relied: () => OBJECTS_RELIED });
-    return opened;
+    return store;
   }
 
   /** As `Spine.ledger`. */
@@ -142,8 +145,7 @@ export class NatsStores {
 
   /** Creates the smallest bucket's stream if missing; resolves with its subjects. */
   async #anchor(): Promise<string> {
-    const options = { plain: false, storage: this.storage, leaves_stream: true };
-    const bucket = new Bucket(this.#options.link, LOGS_BUCKET, options);
+    const bucket = new Bucket(this.#options.link, this.storage, LOGS_BUCKET, {});
     await bucket.claim();
     return bucket.subject(">");
   }
@@ -282,15 +284,4 @@ class NatsObjects implements ObjectStore, Persistent {
     if (filled === size && hasDigest(bytes, digest)) return { bytes };
     return { corrupt: `${what} does not match its digest` };
   }
-}
-
-/** Opens the store; creates it if missing. Rejects with `spine-unavailable`. */
-async function openNatsObjects(
-  link: Link,
-  bucket: string,
-  storage: NatsStorage,
-): Promise<ObjectStore> {
-  const store = new NatsObjects(link, bucket, storage);
-  await persist(store, () => store.ensure(), START_MS);
-  return store;
 }
