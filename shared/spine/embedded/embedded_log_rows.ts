@@ -29,7 +29,7 @@ export interface RoomRow {
   readonly log: number;
   /** Offset of the newest message; 0: none. */
   last: number;
-  /** Nothing above this offset was ever removed. */
+  /** Nothing above this offset was ever removed. Saving a lower one changes nothing. */
   floor: number;
   messages: number;
   bytes: number;
@@ -280,6 +280,7 @@ export class LogRows {
   forgetRoom({ id, log, floor }: RoomRow): void {
     this.#sql.raise_floor.run(floor, log);
     this.#sql.forget_erased.run(id);
+    // Its id is not used again: see `add_room`.
     this.noteErased(0, id);
     this.#sql.forget_room.run(id);
   }

@@ -66,10 +66,6 @@ interface NatsOptions extends Pick<Env, "log" | "now"> {
   readonly config: NatsConfig;
   /** Reads the credentials and certificate files that `config` names. */
   readonly files?: { read(path: string): string };
-  /** Numbers in [0, 1), for the jitter of reconnects and the names of streams. */
-  readonly random?: () => number;
-  /** Monotonic milliseconds; `performance.now` if absent. */
-  readonly monotonic?: () => number;
   readonly log_limits?: LogLimits;
   /** As `OpenSpineOptions.isStarting`. */
   readonly isStarting?: (() => boolean) | undefined;
@@ -108,7 +104,6 @@ class NatsSpine implements Spine {
   #drained: Promise<void> | undefined;
 
   constructor(link: Link, wire: Wire, options: NatsOptions) {
-    const { now, random = Math.random } = options;
     this.#link = link;
     this.#wire = wire;
     this.#flusher = new Flusher(link, wire, options.config.pending_bytes);
@@ -122,7 +117,7 @@ class NatsSpine implements Spine {
       guarded,
       bytes: this.#flusher,
       limits: options.log_limits ?? LOG_LIMITS,
-      names: { bucket: () => this.keyValue(LOGS_BUCKET, { unwatched: true }), now, random },
+      names: { bucket: () => this.keyValue(LOGS_BUCKET, { unwatched: true }), now: options.now },
       storage: this.#stores.storage,
       beforeMade: () => this.#stores.claim(),
     });
@@ -316,9 +311,9 @@ class NatsSpine implements Spine {
 
 /** Connects. Rejects with `spine-unavailable` when no server answers or the server is too old. */
 export async function openNats(options: NatsOptions): Promise<Spine> {
-  const { config, log, now, files, random = Math.random, isStarting } = options;
-  const { monotonic = () => performance.now() } = options;
-  const pauses = new ReconnectPauses(monotonic, random);
+  const { config, log, now, files, isStarting } = options;
+  const monotonic = () => performance.now();
+  const pauses = new ReconnectPauses(monotonic, Math.random);
   const wire = new Wire(log);
   const connection = await connectNats({
     config,

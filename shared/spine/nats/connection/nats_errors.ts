@@ -63,7 +63,7 @@ export class NotRestored extends ArqonError {
 }
 
 /** JetStream's error code; 0 for any other error. */
-export const apiCode = (error: unknown): number =>
+const apiCode = (error: unknown): number =>
   error instanceof Refusal || error instanceof JetStreamApiError ? error.code : 0;
 
 /** Whether JetStream refused with one of those codes. */

@@ -105,13 +105,9 @@ export class Link {
     return this.connection.info?.max_payload ?? 1_048_576;
   }
 
-  get is_clustered(): boolean {
-    return this.connection.info?.cluster !== undefined;
-  }
-
   /** Replicas of a stream that asks for no number. */
   get replicas(): number {
-    return this.is_clustered ? 3 : 1;
+    return this.connection.info?.cluster === undefined ? 1 : 3;
   }
 
   unavailable(): ArqonError {
@@ -163,7 +159,7 @@ export class Link {
    * Closes the connection: drains it while it is up, at once otherwise or without an answer. New work is refused from
    * now on; `underWay` resolves when pending requests have their answers.
    */
-  async close(underWay: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+  async close(underWay: () => Promise<void>): Promise<void> {
     const up = this.#state === "connected";
     this.#turnTo("draining");
     if (up) {

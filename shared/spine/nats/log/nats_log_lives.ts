@@ -228,7 +228,7 @@ export class StreamLives {
     }
     // Before the mark: a process that finds the mark can then ask this one.
     this.#vouch(name);
-    const id = newLifeId(names.random);
+    const id = newLifeId(Math.random);
     try {
       await bucket.update(["life", name], new TextEncoder().encode(id), mark?.revision ?? 0);
     } catch (error) {
@@ -243,10 +243,10 @@ export class StreamLives {
    * may still answer.
    */
   async #askedOthers(info: StreamInfo, timeout_ms: number): Promise<StreamInfo | undefined> {
-    const { api, names, silences, tails } = this.#tools;
+    const { api, silences, tails } = this.#tools;
     const { name } = info.config;
     const ask_ms = Math.min(ASK_MS, timeout_ms);
-    const answer = await askForTail(api.link, name, names.random, ask_ms);
+    const answer = await askForTail(api.link, name, ask_ms);
     if (silences.goOn(name, answer, ask_ms)) {
       throw new Error("who knows the log does not answer yet");
     }
@@ -416,11 +416,10 @@ function vouchFor(link: Link, stream: string, tail: () => Promise<Tail>): () => 
 async function askForTail(
   link: Link,
   stream: string,
-  random: () => number,
   timeout_ms: number,
 ): Promise<WitnessAnswer> {
   const { promise, resolve } = Promise.withResolvers<WitnessAnswer>();
-  const reply = processSubject("answers", `log-${newLifeId(random)}`);
+  const reply = processSubject("answers", `log-${newLifeId(Math.random)}`);
   const subscription = link.connection.subscribe(reply, {
     callback: (error, { data, headers }) => {
       const is_answer = !error && headers?.code !== NO_RESPONDERS;

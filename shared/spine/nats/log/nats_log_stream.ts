@@ -179,8 +179,6 @@ export const LOGS_BUCKET = "ARQON_LOGS";
 export interface NameTools extends Pick<Env, "now"> {
   /** Opens `LOGS_BUCKET`. */
   bucket(): Promise<KeyValue>;
-  /** [0, 1). */
-  readonly random: () => number;
 }
 
 interface Agreed {
@@ -196,8 +194,8 @@ function encode(agreed: Agreed): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(agreed));
 }
 
-function newStreamName(prefix: string, now_ms: number, random: () => number): string {
-  const suffix = Math.floor(random() * 36 ** 4).toString(36).padStart(4, "0");
+function newStreamName(prefix: string, now_ms: number): string {
+  const suffix = Math.floor(Math.random() * 36 ** 4).toString(36).padStart(4, "0");
   return `${prefix}${now_ms.toString(36)}${suffix}`;
 }
 
@@ -214,7 +212,7 @@ async function agreeOnName(
       throw new ArqonError("log-unavailable", "the tenant's log shares a stream by now");
     }
     if (agreed?.made === false) return agreed.stream;
-    const stream = newStreamName(prefix, tools.now(), tools.random);
+    const stream = newStreamName(prefix, tools.now());
     const value = encode({ stream, made: false });
     await mayLose(bucket.update(name_key, value, entry?.revision ?? 0));
     return stream;

@@ -225,7 +225,7 @@ export class Bucket {
     throw new ArqonError("spine-unavailable", "a write has an unknown outcome; read the key");
   }
 
-  /** As `persist` of `nats_link.ts`, for this bucket. */
+  /** As `persist` of `nats_errors.ts`, for this bucket. */
   async persist<T>(attempt: (timeout_ms: number) => Promise<T>, within_ms?: number): Promise<T> {
     try {
       return await persist(this, attempt, within_ms);
