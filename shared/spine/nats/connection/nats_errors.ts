@@ -226,8 +226,9 @@ export async function persist<T>(
         : new StorageFull(`${what}: ${full}`, { cause });
     },
     async mend(problem) {
-      // A server that lost its store, or is still starting: creates the stream again. If that fails, so does the attempt.
+      // A server that lost its store, or is still starting: creates the stream again.
       if (!isStreamMissing(problem) && !hasNoResponder(problem)) return;
+      // If that fails, so does the next attempt.
       await link.guard(subject.ensure()).catch(() => {});
     },
   });
