@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-deno";
-import { encodeKey } from "../shared/spine/contract/kv_key.ts";
+import { ENCODED_KEYS } from "../shared/spine/contract/kv_key.ts";
 import { findBytes } from "../shared/testing/find_bytes.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
@@ -314,7 +314,7 @@ async function historyOf(stage: Stage, room: string): Promise<string> {
 }
 
 /** As encoded in a bucket's key. */
-const asKey = (text: string) => encodeKey([text]);
+const asKey = (text: string) => ENCODED_KEYS.encode([text]);
 
 /** What is stored, and where. */
 async function found(stage: Stage, secrets: readonly string[]): Promise<string[]> {

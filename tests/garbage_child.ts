@@ -46,8 +46,8 @@ async function flushes(
   owned: AsyncDisposableStack,
   url: string,
 ): Promise<() => Promise<unknown>> {
-  const { nats, server } = configFrom({ nats: { urls: [url] } });
-  const spine: Spine = await openSpine({ nats, server }, { log: keptLog().log, now: Date.now });
+  const config = configFrom({ nats: { urls: [url] } });
+  const spine: Spine = await openSpine(config, { log: keptLog().log, now: Date.now });
   owned.defer(() => spine.drain());
   const queue = new FlushQueue(spine);
   const subject = roomSubject("in", "acme", "lobby");

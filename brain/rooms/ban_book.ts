@@ -13,7 +13,7 @@ import {
   parseBanKey,
 } from "../../shared/records/bans.ts";
 import type { Ban } from "../../shared/records/bans.ts";
-import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
+import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
@@ -130,7 +130,7 @@ export class BanBook {
    * be wrong. Rejects as the bucket does.
    */
   async sweep(isMine: (tenant_id: string) => boolean): Promise<number> {
-    if (this.#steps.quietMs() < QUIET_MS) return 0;
+    if (!this.#steps.isBelieved()) return 0;
     const { bucket, now } = this.#options;
     const over_ms = await storeTimeOf(bucket, now) - SWEEP_AFTER_MS;
     const over: Standing[] = [];

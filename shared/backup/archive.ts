@@ -121,34 +121,24 @@ interface Seen {
   readonly sha256: string;
 }
 
-async function* hashed(
-  bytes: AsyncIterable<Bytes>,
-  digest: ReturnType<typeof createHash>,
-): AsyncGenerator<Bytes> {
-  for await (const piece of bytes) {
-    digest.update(piece);
-    yield piece;
-  }
-}
-
 /** Reads one file to its end, however much the consumer takes of it. */
 async function readFile(
   { path, size_bytes, bytes }: ReadFile,
   reader: BackupReader,
 ): Promise<Seen> {
   const digest = createHash("sha256");
-  const whole = hashed(bytes, digest);
+  const pieces = bytes[Symbol.asyncIterator]();
   let read = 0;
+  // A consumer that stops ends this generator only.
   const counted = async function* () {
-    for (let next = await whole.next(); next.done !== true; next = await whole.next()) {
+    for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
+      digest.update(next.value);
       read += next.value.length;
       yield next.value;
     }
   };
   await reader.onFile?.({ path, size_bytes, bytes: counted() });
-  for (let next = await whole.next(); next.done !== true; next = await whole.next()) {
-    read += next.value.length;
-  }
+  for await (const _ of counted());
   if (read !== size_bytes) throw new BackupError(`${path} is cut short`);
   return { size_bytes, sha256: digest.digest("hex") };
 }

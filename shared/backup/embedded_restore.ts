@@ -108,14 +108,10 @@ function keepBuckets(from: DatabaseSync, to: string, keeps_usage: boolean): void
   }
 }
 
-/** Undefined: there is no mark, or it is an earlier ArqonBus's, which was cut off before it moved anything. */
+/** Undefined: there is no mark, or one that does not say what was there. */
 async function readMark(path: string): Promise<CutOff | undefined> {
-  try {
-    return JSON.parse(await Deno.readTextFile(path));
-  } catch {
-    // See above.
-    return undefined;
-  }
+  const text = await exists(path) ? await Deno.readTextFile(path) : "";
+  return text === "" ? undefined : JSON.parse(text);
 }
 
 function check(path: string): void {

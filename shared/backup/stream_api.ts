@@ -4,6 +4,8 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { createInbox, errors, type Msg, type NatsConnection } from "@nats-io/transport-deno";
+import { isRefused, Refusal, StreamLost } from "../spine/nats/connection/nats_errors.ts";
+import { callApi } from "../spine/nats/log/nats_log_api.ts";
 import type { StreamNames } from "./stream_order.ts";
 import { within } from "../within.ts";
 
@@ -47,17 +49,7 @@ export interface Restoring {
   finish(): Promise<void>;
 }
 
-/** The stream does not exist. */
-class Missing extends Error {}
-
-/** A single server cannot have several replicas. */
-class OnlyOne extends Error {}
-
-interface Answer {
-  readonly error?: { readonly description?: string; readonly err_code?: number };
-}
-
-interface StreamPage extends Answer {
+interface StreamPage {
   readonly total: number;
   /** Streams that no server reports now. */
   readonly missing?: readonly string[] | null;
@@ -78,15 +70,15 @@ const SPARE_BYTES = 1_024;
 const STALLED_MS = 30_000;
 /** Timeout for installing a stream once all of it has arrived. */
 const INSTALL_MS = 600_000;
-const MISSING = 10059;
-const ONLY_ONE = 10074;
 const NO_CONTENT = 204;
 
-const failure = (what: string, why: string) =>
-  new ArqonError("spine-unavailable", `${what}: ${why}`);
+const failure = (what: string, why: string, cause?: unknown) =>
+  new ArqonError("spine-unavailable", `${what}: ${why}`, { cause });
 
 function whyOf(error: unknown): string {
-  if (error instanceof errors.PermissionViolationError) return error.message;
+  if (error instanceof errors.PermissionViolationError || error instanceof Refusal) {
+    return error.message;
+  }
   if (error instanceof errors.TimeoutError || error instanceof errors.RequestError) {
     return "JetStream does not answer; may this NATS user ask for it?";
   }
@@ -129,14 +121,14 @@ export class StreamApi {
     const arriving = this.connection.subscribe(deliver_subject);
     try {
       const question = { deliver_subject, no_consumers: true, chunk_size: CHUNK_BYTES };
-      const { config, state } = await this.#call<Answer & { config: RawConfig; state: RawState }>(
+      const { config, state } = await this.#call<Pick<Snapshot, "config" | "state">>(
         `STREAM.SNAPSHOT.${stream}`,
         question,
       );
       return { config, state, chunks: this.#chunks(stream, arriving) };
     } catch (error) {
       arriving.unsubscribe();
-      if (error instanceof Missing) return undefined;
+      if (error instanceof StreamLost) return undefined;
       throw error;
     }
   }
@@ -147,13 +139,10 @@ export class StreamApi {
    */
   async restore(config: RawConfig, state: RawState): Promise<Restoring> {
     const { name } = config;
-    const { deliver_subject } = await this.#placed(
+    const { deliver_subject } = await this.#placed<{ deliver_subject: string }>(
+      `STREAM.RESTORE.${name}`,
       config,
-      (placed) =>
-        this.#call<Answer & { deliver_subject: string }>(
-          `STREAM.RESTORE.${name}`,
-          { config: placed, state },
-        ),
+      (placed) => ({ config: placed, state }),
     );
     const payload_max = (this.connection.info?.max_payload ?? CHUNK_BYTES) - SPARE_BYTES;
     const max = Math.min(RESTORE_CHUNK_BYTES, payload_max);
@@ -167,14 +156,16 @@ export class StreamApi {
       },
       finish: async () => {
         const last = await this.#ask(deliver_subject, new Uint8Array(), INSTALL_MS, name);
-        const { error } = last.json<Answer>();
-        if (error !== undefined) throw failure(name, error.description ?? "it refuses");
+        const { error } = last.json<
+          { readonly error?: ConstructorParameters<typeof Refusal>[0] }
+        >();
+        if (error !== undefined) throw failure(name, new Refusal(error).message);
       },
     };
   }
 
   async create(config: RawConfig): Promise<void> {
-    await this.#placed(config, (placed) => this.#call(`STREAM.CREATE.${config.name}`, placed));
+    await this.#placed(`STREAM.CREATE.${config.name}`, config, (placed) => placed);
   }
 
   async update(config: RawConfig): Promise<void> {
@@ -184,19 +175,23 @@ export class StreamApi {
   /** Deletes a stream with its messages; ignores a missing one. */
   async remove(stream: string): Promise<void> {
     try {
-      await this.#call(`STREAM.DELETE.${stream}`, undefined);
+      await this.#call(`STREAM.DELETE.${stream}`, {});
     } catch (error) {
-      if (!(error instanceof Missing)) throw error;
+      if (!(error instanceof StreamLost)) throw error;
     }
   }
 
   /** Uses one replica if a server reports that it is alone: a server with a leaf node looks like part of a cluster. */
-  async #placed<A>(config: RawConfig, ask: (config: RawConfig) => Promise<A>): Promise<A> {
+  async #placed<A>(
+    verb: string,
+    config: RawConfig,
+    question: (placed: RawConfig) => unknown,
+  ): Promise<A> {
     try {
-      return await ask(config);
+      return await this.#call(verb, question(config));
     } catch (error) {
-      if (!(error instanceof OnlyOne)) throw error;
-      return await ask({ ...config, num_replicas: 1 });
+      if (!(error instanceof ArqonError) || !isRefused(error.cause, "noReplicas")) throw error;
+      return await this.#call(verb, question({ ...config, num_replicas: 1 }));
     }
   }
 
@@ -208,15 +203,12 @@ export class StreamApi {
     }
   }
 
-  async #call<A extends Answer>(verb: string, question: unknown): Promise<A> {
-    const data = question === undefined ? "" : JSON.stringify(question);
-    const bytes = new TextEncoder().encode(data);
-    const answer = (await this.#ask(`${this.#prefix}.${verb}`, bytes, STALLED_MS, verb)).json<A>();
-    const { error } = answer;
-    if (error?.err_code === MISSING) throw new Missing(verb);
-    if (error?.err_code === ONLY_ONE) throw new OnlyOne(error.description);
-    if (error !== undefined) throw failure(verb, error.description ?? "it refuses");
-    return answer;
+  async #call<A>(verb: string, question: unknown): Promise<A> {
+    try {
+      return await callApi(this.connection, verb, question, STALLED_MS, {}, this.#prefix);
+    } catch (error) {
+      throw error instanceof StreamLost ? error : failure(verb, whyOf(error), error);
+    }
   }
 
   async *#chunks(
@@ -244,7 +236,8 @@ export class StreamApi {
 
 function refusalIn(answer: Msg): string {
   try {
-    return answer.json<Answer>().error?.description ?? answer.string();
+    const { error } = answer.json<{ readonly error?: { readonly description?: string } }>();
+    return error?.description ?? answer.string();
   } catch {
     return answer.string();
   }

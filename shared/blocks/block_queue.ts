@@ -6,7 +6,7 @@
 import { slice } from "../turns/slices.ts";
 import type { BlockStore } from "../spine/contract/block_store.ts";
 import { isFinalRefusal } from "../spine/contract/write_errors.ts";
-import { Removals } from "./removals.ts";
+import { BlockRemovals } from "./block_removals.ts";
 
 /** The most blocks that are being stored concurrently. */
 const UNDER_WAY = 8;
@@ -40,7 +40,7 @@ export class BlockQueue<Block extends WaitingBlock> {
   #under_way: ReadonlySet<Block> = new Set();
   /** Settles when they are stored or refused. */
   #puts: Promise<unknown> | undefined;
-  readonly #removals = new Removals();
+  readonly #removals = new BlockRemovals();
   #bytes = 0;
 
   constructor(options: BlockQueueOptions<Block>) {

@@ -15,14 +15,13 @@ export const EVERY_ROOM = "*";
 export const BAN_REASON_UNITS_MAX = 256;
 /** Longest user id, in UTF-8 bytes; no token has a longer one. */
 const USER_BYTES_MAX = 128;
-/** The latest moment that a Date can hold. */
-const TIME_MS_MAX = 8_640_000_000_000_000;
 
 /** Whether a token can have this text as its `sub`. */
 export const isUserId = (text: string): boolean =>
   text !== "" && text.isWellFormed() && new TextEncoder().encode(text).length <= USER_BYTES_MAX;
 
-const time = z.int().min(0).max(TIME_MS_MAX);
+/** Unix ms, at most what a Date can hold. */
+export const StoredTime = z.int().min(0).max(8_640_000_000_000_000);
 const Ban = z.strictObject({
   user_id: z.string().refine(isUserId, { error: "expected 1 to 128 bytes" }),
   /** The room; `EVERY_ROOM`: the whole tenant. */
@@ -30,12 +29,12 @@ const Ban = z.strictObject({
     error: 'expected a room id or "*"',
   }),
   /** When the ban ends, Unix ms, at most what a Date can hold; 0: never. */
-  until_ms: time,
+  until_ms: StoredTime,
   reason: z.string().max(BAN_REASON_UNITS_MAX),
   /** User id of the admin who banned. */
   by: z.string().max(BAN_REASON_UNITS_MAX),
   /** Unix ms. */
-  created_ms: time,
+  created_ms: StoredTime,
 });
 const Stored = Ban.extend({ format: z.literal(1) });
 
@@ -70,7 +69,7 @@ export function decodeBan(bytes: Uint8Array): Ban {
   return ban;
 }
 
-/** Whether the ban is active at that time (Unix ms). */
+/** Whether a ban, or a revocation, is active at that time (Unix ms). */
 export function isActive({ until_ms }: Pick<Ban, "until_ms">, now_ms: number): boolean {
   return until_ms === 0 || now_ms < until_ms;
 }

@@ -4,9 +4,8 @@
  * it (`shield/apply/bus_applies.ts`).
  */
 import { z } from "zod";
-import { problemText } from "../problem.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
-import { isIncompatible, requireFormat, storedBytes } from "./stored.ts";
+import { parseStored, storedBytes } from "./stored.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../schema_id.ts";
 
 /** The most versions in one apply. */
@@ -30,8 +29,7 @@ export type StagedSchema = z.output<typeof StagedSchema>;
 export const BUS_KEY: KvKey = ["$bus"];
 
 const About = { id: z.string().regex(/^[0-9a-f]{32}$/), by: z.string(), at_ms: z.int().min(0) };
-// Loose: a write of this version keeps members of a later one. A Brain of an earlier release reads `format` and
-// `version` as those of a tenant without settings.
+// Loose: a write of this version keeps members of a later one.
 const Document = z.looseObject({
   format: z.literal(1),
   version: z.int().min(0),
@@ -57,12 +55,6 @@ export const encodeBusSchemas = (document: BusSchemas): Uint8Array => storedByte
 export function decodeBusSchemas(
   bytes: Uint8Array,
 ): { readonly document: BusSchemas } | { readonly problem: string } {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    requireFormat(value, "schemas of the bus");
-    const parsed = Document.safeParse(value);
-    return parsed.success ? { document: parsed.data } : { problem: problemText(parsed.error) };
-  } catch (error) {
-    return { problem: isIncompatible(error) ? error.message : "not JSON" };
-  }
+  const parsed = parseStored(bytes, Document, "schemas of the bus");
+  return "value" in parsed ? { document: parsed.value } : parsed;
 }

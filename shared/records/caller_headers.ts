@@ -39,7 +39,7 @@ export function callerHeaders({ role, claims }: CommandCaller): SpineHeaders {
   return { [ROLE_HEADER]: role, [CLAIMS_HEADER]: ascii(JSON.stringify(claims)) };
 }
 
-/** The sender of a command. One from an older Shield has the role of a user and no claims. */
+/** The sender of a command; without headers it has the role of a user and no claims. */
 export function readCaller(headers: SpineHeaders): CommandCaller {
   const { [ROLE_HEADER]: role = "user", [CLAIMS_HEADER]: claims = "{}" } = headers;
   return { role, claims: JSON.parse(claims) };

@@ -41,23 +41,17 @@ function nameOfRoom(tenant_id: string, room_id: string): string {
 /** The beginning of a hex digest, as points have it. */
 export const chainMark = (chain: string): string => chain.slice(0, CHAIN_DIGITS);
 
-/** The name of a snapshot's object: the room, and the snapshot's content. */
-export function snapshotName(
+const objectName = (kind: string) =>
+(
   tenant_id: string,
   room_id: string,
   { offset, chain }: Pick<RoomPoint, "offset" | "chain">,
-): string {
-  return `snapshot-${nameOfRoom(tenant_id, room_id)}-${offset}-${chain}`;
-}
+): string => `${kind}-${nameOfRoom(tenant_id, room_id)}-${offset}-${chain}`;
 
+/** The name of a snapshot's object: the room, and the snapshot's content. */
+export const snapshotName = objectName("snapshot");
 /** The name of the object with the points up to this one. */
-export function pointsName(
-  tenant_id: string,
-  room_id: string,
-  { offset, chain }: Pick<RoomPoint, "offset" | "chain">,
-): string {
-  return `points-${nameOfRoom(tenant_id, room_id)}-${offset}-${chain}`;
-}
+export const pointsName = objectName("points");
 
 /** The last entry in an object of the room, a snapshot or a list of points; undefined for any other name. */
 export function entryOfObject(

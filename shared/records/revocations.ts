@@ -6,6 +6,7 @@
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import type { KvKey } from "../spine/contract/spine.ts";
+import { isUserId, StoredTime } from "./bans.ts";
 import { requireForm, requireStored, type StoredAs, storedBytes } from "./stored.ts";
 
 /** The bucket of all tenants' revocations. */
@@ -14,12 +15,8 @@ export const REVOCATIONS_BUCKET = "ARQON_REVOCATIONS";
 export const EVERY_TOKEN = "*";
 /** Longest reason, in UTF-16 units. */
 export const REVOCATION_REASON_UNITS_MAX = 256;
-/** Longest user id, in UTF-8 bytes; no token has a longer one. */
-const USER_BYTES_MAX = 128;
 /** Longest token id, in UTF-8 bytes, that still fits into a key of the bucket. */
 const TOKEN_ID_BYTES_MAX = 512;
-/** The latest moment that a Date can hold. */
-const TIME_MS_MAX = 8_640_000_000_000_000;
 
 /**
  * What a revocation revokes: a user's tokens issued before a time, one token by its `jti`, or all tokens of the tenant
@@ -29,31 +26,29 @@ export const REVOCATION_KINDS = ["user", "token", "issued-before"] as const;
 
 type RevocationKind = typeof REVOCATION_KINDS[number];
 
-const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
-
 /** What is wrong with an id of that kind; undefined: nothing. */
 export function revocationIdProblem(kind: RevocationKind, id: string): string | undefined {
   if (kind === "issued-before") return id === EVERY_TOKEN ? undefined : 'expected "*"';
-  const max = kind === "user" ? USER_BYTES_MAX : TOKEN_ID_BYTES_MAX;
-  const size = bytesOf(id);
-  return id.isWellFormed() && size >= 1 && size <= max ? undefined : `expected 1 to ${max} bytes`;
+  if (kind === "user") return isUserId(id) ? undefined : "expected 1 to 128 bytes";
+  const size = new TextEncoder().encode(id).length;
+  const is_right = id.isWellFormed() && size >= 1 && size <= TOKEN_ID_BYTES_MAX;
+  return is_right ? undefined : `expected 1 to ${TOKEN_ID_BYTES_MAX} bytes`;
 }
 
-const time = z.int().min(0).max(TIME_MS_MAX);
 const Members = z.strictObject({
   kind: z.enum(REVOCATION_KINDS),
   /** The user id or `jti`; `EVERY_TOKEN` for the whole tenant. */
   id: z.string(),
   /** Unix ms: revokes tokens issued (`iat`) earlier, and those without `iat`. 0 for one token by its id. */
-  issued_before_ms: time,
+  issued_before_ms: StoredTime,
   /** Expiry of the revocation, Unix ms, since no such token lives longer; 0: never. */
-  until_ms: time,
+  until_ms: StoredTime,
   /** The reason for people, the holder of the token included. */
   reason: z.string().max(REVOCATION_REASON_UNITS_MAX),
   /** User id of the admin who revoked. */
   by: z.string().max(REVOCATION_REASON_UNITS_MAX),
   /** Unix ms. */
-  created_ms: time,
+  created_ms: StoredTime,
 });
 const Stored = Members.extend({ format: z.literal(1) })
   .superRefine(({ kind, id, issued_before_ms }, context) => {
@@ -97,11 +92,6 @@ export function encodeRevocation(revocation: Revocation): Uint8Array {
 export function decodeRevocation(bytes: Uint8Array): Revocation {
   const { format: _format, ...revocation } = requireStored(bytes, Stored, "revocation");
   return revocation;
-}
-
-/** Whether the revocation is in force at that time (Unix ms). */
-export function isInForce({ until_ms }: Pick<Revocation, "until_ms">, now_ms: number): boolean {
-  return until_ms === 0 || now_ms < until_ms;
 }
 
 /**

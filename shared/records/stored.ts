@@ -6,6 +6,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
+import { problemText } from "../problem.ts";
 
 const RETRY_MS = 1_000;
 
@@ -82,6 +83,27 @@ export function readStored<Schema extends z.ZodType>(
   } catch (error) {
     if (error instanceof TypeError) return undefined;
     throw error;
+  }
+}
+
+/** A stored document, or what is wrong with its bytes, in words. */
+export function parseStored<Schema extends z.ZodType>(
+  bytes: Uint8Array,
+  schema: Schema,
+  record: string,
+):
+  | { readonly value: z.output<Schema> }
+  | { readonly problem: string; readonly is_newer?: boolean } {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    requireFormat(value, record);
+    const { data, error } = schema.safeParse(value);
+    return error === undefined
+      ? { value: data as z.output<Schema> }
+      : { problem: problemText(error) };
+  } catch (error) {
+    if (!isIncompatible(error)) return { problem: "not JSON" };
+    return { problem: error.message, is_newer: true };
   }
 }
 

@@ -11,7 +11,7 @@ import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "./bus_schemas.ts";
-import { requireFormat, storedBytes } from "./stored.ts";
+import { parseStored, storedBytes } from "./stored.ts";
 import { TenantHook } from "../config/automation/hooks.ts";
 import { id, roomPattern } from "../config/values/schema_values.ts";
 import { refuseWhen, ScheduleBody } from "./schedule.ts";
@@ -115,22 +115,10 @@ export function decodeSettings(
   tenant_id: string,
   bytes: Uint8Array,
 ): { readonly settings: TenantSettings } | { readonly problem: string } {
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    requireFormat(value, "settings of a tenant");
-    const parsed = Document.safeParse(value);
-    if (!parsed.success) return { problem: problemText(parsed.error) };
-    const problem = foreignSubject(tenant_id, parsed.data);
-    return problem === undefined ? { settings: parsed.data } : { problem };
-  } catch (error) {
-    return { problem: error instanceof Error ? error.message : "not JSON" };
-  }
-}
-
-/** At most eight problems, each with its path. */
-function problemText({ issues }: z.ZodError): string {
-  return issues.slice(0, 8).map(({ path, message }) => `${path.join(".") || "it"}: ${message}`)
-    .join("; ");
+  const parsed = parseStored(bytes, Document, "settings of a tenant");
+  if ("problem" in parsed) return parsed;
+  const problem = foreignSubject(tenant_id, parsed.value);
+  return problem === undefined ? { settings: parsed.value } : { problem };
 }
 
 /** The first rule or mapping that names another tenant's subjects, as a text; undefined: none. */

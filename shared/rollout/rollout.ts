@@ -10,10 +10,9 @@ import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "../records/bus_schemas.ts";
 import { DocumentLists } from "../records/tenant_settings.ts";
-import { problemText } from "../problem.ts";
 import { CONDITIONS_MAX } from "./condition.ts";
 import { PolicyTally, Sample } from "./tally.ts";
-import { isIncompatible, requireFormat } from "../records/stored.ts";
+import { parseStored, storedBytes } from "../records/stored.ts";
 
 /** The shares after the first one, as far as they are larger. */
 const SHARES = [0.1, 0.5, 1];
@@ -131,30 +130,10 @@ export function pastOf({ id, by, began_ms, state, ended }: Rollout): PastRollout
   return { id, by, began_ms, ended_ms: ended?.at_ms ?? 0, state, why: ended?.why ?? "" };
 }
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
 /** The stored form of a rollout or a report. */
-export const encodeRollout = (value: Rollout | RolloutReport): Uint8Array =>
-  encoder.encode(JSON.stringify(value));
-
-function decode<Value>(
-  schema: z.ZodType<Value>,
-  bytes: Uint8Array,
-): { readonly value: Value } | { readonly problem: string; readonly is_newer?: boolean } {
-  try {
-    const value: unknown = JSON.parse(decoder.decode(bytes));
-    requireFormat(value, "rollout");
-    const parsed = schema.safeParse(value);
-    return parsed.success ? { value: parsed.data } : { problem: problemText(parsed.error) };
-  } catch (error) {
-    return isIncompatible(error)
-      ? { problem: error.message, is_newer: true }
-      : { problem: "not JSON" };
-  }
-}
+export const encodeRollout: (value: Rollout | RolloutReport) => Uint8Array = storedBytes;
 
 /** A stored rollout, or what is wrong with the bytes. */
-export const decodeRollout = (bytes: Uint8Array) => decode<Rollout>(Document, bytes);
+export const decodeRollout = (bytes: Uint8Array) => parseStored(bytes, Document, "rollout");
 /** A stored report, or what is wrong with the bytes. */
-export const decodeReport = (bytes: Uint8Array) => decode<RolloutReport>(Report, bytes);
+export const decodeReport = (bytes: Uint8Array) => parseStored(bytes, Report, "rollout");

@@ -3,39 +3,14 @@
  * small write is stored, for readiness, and whether the storage is enough.
  */
 import type { Logger } from "../logs/log.ts";
-import { Counter, Gauge, Histogram, LAG_SECONDS, scrapedGauge } from "../metrics/metrics.ts";
+import { Histogram, LAG_SECONDS, metricsOn, scraped } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
-import { scrapedCounter } from "../metrics/metrics_plain.ts";
-import type { Spine, SpineState, SpineStatus, StorageReport } from "./contract/spine.ts";
+import type { Spine, SpineState, StorageReport } from "./contract/spine.ts";
 import { onNewer } from "../records/stored.ts";
 import type { Env } from "../env.ts";
 import type { HealthCheck } from "../listeners/ops.ts";
 import type { Config } from "../config/schema.ts";
 import { promisedBytes, storageProblem, type StorageWish } from "./contract/storage_plan.ts";
-
-type Read = (status: SpineStatus) => number;
-
-const GAUGES: [name: string, help: string, read: Read][] = [
-  [
-    "arqon_spine_connected",
-    "1 while the Spine is connected.",
-    (s) => Number(s.state === "connected"),
-  ],
-  [
-    "arqon_spine_pending_bytes",
-    "Bytes handed to the Spine and not yet delivered or confirmed.",
-    (s) => s.pending_bytes,
-  ],
-];
-
-const COUNTERS: [name: string, help: string, read: Read][] = [
-  ["arqon_spine_reconnects_total", "Reconnects to the Spine's server.", (s) => s.reconnects],
-  [
-    "arqon_spine_slow_consumers_total",
-    "Subscriptions that lost messages because they were too slow.",
-    (s) => s.slow_consumers,
-  ],
-];
 
 const STATES: Record<SpineState, true> = {
   connecting: true,
@@ -47,21 +22,31 @@ const STATES: Record<SpineState, true> = {
 
 /** Registers the gauges and counters; once a registry. */
 export function registerSpineMetrics(spine: Spine, registry: Registry): void {
-  for (const [name, help, read] of GAUGES) {
-    scrapedGauge(registry, name, help, () => read(spine.status));
-  }
-  for (const [name, help, read] of COUNTERS) {
-    scrapedCounter(registry, name, help, () => read(spine.status));
-  }
-  new Gauge({
-    name: "arqon_spine_state",
-    help: "1 for the state that the Spine's connection is in, 0 for the others.",
-    labelNames: ["state"],
-    registers: [registry],
-    collect() {
-      const { state } = spine.status;
-      for (const one of Object.keys(STATES)) this.set({ state: one }, Number(one === state));
-    },
+  scraped(registry, {
+    arqon_spine_connected: [
+      "1 while the Spine is connected.",
+      () => Number(spine.status.state === "connected"),
+    ],
+    arqon_spine_pending_bytes: [
+      "Bytes handed to the Spine and not yet delivered or confirmed.",
+      () => spine.status.pending_bytes,
+    ],
+    arqon_spine_reconnects_total: [
+      "Reconnects to the Spine's server.",
+      () => spine.status.reconnects,
+    ],
+    arqon_spine_slow_consumers_total: [
+      "Subscriptions that lost messages because they were too slow.",
+      () => spine.status.slow_consumers,
+    ],
+    arqon_spine_state: [
+      "1 for the state that the Spine's connection is in, 0 for the others.",
+      "state",
+      () =>
+        Object.fromEntries(
+          Object.keys(STATES).map((one) => [one, Number(one === spine.status.state)]),
+        ),
+    ],
   });
 }
 
@@ -85,12 +70,12 @@ export function watchRoundTrip(
     registers: [registry],
   });
   let failures = 0;
-  scrapedCounter(
-    registry,
-    "arqon_spine_round_trip_failures_total",
-    "Measurements of the round trip to which no answer came.",
-    () => failures,
-  );
+  scraped(registry, {
+    arqon_spine_round_trip_failures_total: [
+      "Measurements of the round trip to which no answer came.",
+      () => failures,
+    ],
+  });
   return poll(interval_ms, async () => {
     const began_ms = monotonic_ms();
     try {
@@ -119,12 +104,11 @@ function poll(interval_ms: number, run: () => Promise<void>): Disposable {
 
 /** Counts reads of records from a newer ArqonBus, and warns about the first of each kind. */
 function watchRecords(registry: Registry, log: Logger): Disposable {
-  const counter = new Counter({
-    name: "arqon_newer_records_total",
-    help: "Reads of records that a newer ArqonBus has stored and this one does not know.",
-    labelNames: ["record"],
-    registers: [registry],
-  });
+  const counter = metricsOn(registry).counter(
+    "arqon_newer_records_total",
+    "Reads of records that a newer ArqonBus has stored and this one does not know.",
+    "record",
+  );
   const warned = new Set<string>();
   return onNewer((record, error) => {
     counter.inc({ record });
@@ -250,12 +234,12 @@ class Watch implements WriteWatch {
  */
 export function watchWrites(options: WriteWatchOptions): WriteWatch {
   const watch = new Watch(options);
-  scrapedGauge(
-    options.registry,
-    "arqon_spine_storage_writable",
-    "1 while the Spine stores what is written, 0 while writes fail.",
-    () => Number(watch.check().ok),
-  );
+  scraped(options.registry, {
+    arqon_spine_storage_writable: [
+      "1 while the Spine stores what is written, 0 while writes fail.",
+      () => Number(watch.check().ok),
+    ],
+  });
   return watch;
 }
 
@@ -299,48 +283,34 @@ interface StorageWatchOptions extends Pick<Env, "registry" | "log"> {
   readonly interval_ms?: number;
 }
 
-type ReadStorage = (report: StorageReport, wish: StorageWish) => number;
-
-const STORAGE_GAUGES: [name: string, help: string, read: ReadStorage][] = [
-  [
-    "arqon_spine_storage_used_bytes",
-    "Bytes that the Spine stores, each message counted once.",
-    (report) => report.used_bytes,
-  ],
-  [
-    "arqon_spine_storage_promised_bytes",
-    "Bytes of the Spine's storage that streams were promised, and those that are not made yet.",
-    promisedBytes,
-  ],
-  [
-    "arqon_spine_storage_limit_bytes",
-    "Bytes of storage that there are for the Spine; 0: nobody says.",
-    (report) => report.limit_bytes ?? 0,
-  ],
-  ["arqon_spine_logs", "Tenants' logs in streams of their own.", (report) => report.logs],
-  [
-    "arqon_spine_shared_streams",
-    "Streams of logs that tenants share.",
-    (report) => report.shared_streams,
-  ],
-  [
-    "arqon_spine_unbounded_streams",
-    "Streams that this process uses and that nothing bounds.",
-    (report) => report.unbounded.length,
-  ],
-];
-
 /** Registers the gauges, and polls the storage until disposed. */
 export function watchStorage(options: StorageWatchOptions): Disposable {
   const { spine, config, registry, log, interval_ms = WATCH_MS } = options;
   const nats = config.nats;
   const wish = storageWish(config);
-  let last = NOTHING;
+  let last: StorageReport = NOTHING;
   let is_logged = false;
   const promised = nats === undefined ? { ...wish, tenants: 0 } : wish;
-  for (const [name, help, read] of STORAGE_GAUGES) {
-    scrapedGauge(registry, name, help, () => read(last, promised));
-  }
+  scraped(registry, {
+    arqon_spine_storage_used_bytes: [
+      "Bytes that the Spine stores, each message counted once.",
+      () => last.used_bytes,
+    ],
+    arqon_spine_storage_promised_bytes: [
+      "Bytes of the Spine's storage that streams were promised, and those that are not made yet.",
+      () => promisedBytes(last, promised),
+    ],
+    arqon_spine_storage_limit_bytes: [
+      "Bytes of storage that there are for the Spine; 0: nobody says.",
+      () => last.limit_bytes ?? 0,
+    ],
+    arqon_spine_logs: ["Tenants' logs in streams of their own.", () => last.logs],
+    arqon_spine_shared_streams: ["Streams of logs that tenants share.", () => last.shared_streams],
+    arqon_spine_unbounded_streams: [
+      "Streams that this process uses and that nothing bounds.",
+      () => last.unbounded.length,
+    ],
+  });
   return poll(interval_ms, async () => {
     if (spine.status.state !== "connected") return;
     try {

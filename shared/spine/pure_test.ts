@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { refusedWith } from "./testing/conformance.ts";
 import { assertPattern, assertSize, assertSubject, headerBytes } from "./contract/check.ts";
-import { decodeKey, encodeKey, encodePrefix, isBelow } from "./contract/kv_key.ts";
+import { ENCODED_KEYS, isBelow } from "./contract/kv_key.ts";
 import { parseAddresses } from "./nats/connection/nats_connect.ts";
 import {
   isSupportedNats,
@@ -18,8 +18,8 @@ const key = fc.array(keyToken, { minLength: 1, maxLength: 4 });
 
 Deno.test("every key is restored from its stored form, which is one valid subject", () => {
   fc.assert(fc.property(key, (one) => {
-    const stored = encodeKey(one);
-    assert.deepEqual(decodeKey(stored), one);
+    const stored = ENCODED_KEYS.encode(one);
+    assert.deepEqual(ENCODED_KEYS.decode(stored), one);
     assertSubject(`$KV.B.${stored}`);
   }));
 });
@@ -28,14 +28,14 @@ Deno.test("a stored key is below a stored prefix exactly when its tokens begin w
   fc.assert(fc.property(key, key, fc.nat(4), (one, other, length) => {
     for (const prefix of [one.slice(0, length), other]) {
       const begins = prefix.length <= one.length && prefix.every((part, at) => part === one[at]);
-      assert.equal(isBelow(encodeKey(one), encodePrefix(prefix)), begins);
+      assert.equal(isBelow(ENCODED_KEYS.encode(one), ENCODED_KEYS.prefix(prefix)), begins);
     }
   }));
 });
 
 Deno.test("bytes that no key is stored as are not read as a key", () => {
   for (const stored of ["", ".", "YQ.", "YQ==", "a", "Y Q", "/w", "_w", "YR", "YQ..YQ"]) {
-    assert.equal(decodeKey(stored), undefined, stored);
+    assert.equal(ENCODED_KEYS.decode(stored), undefined, stored);
   }
 });
 

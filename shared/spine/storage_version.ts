@@ -5,14 +5,13 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import { readStored } from "../records/stored.ts";
+import { readStored, storedBytes } from "../records/stored.ts";
 import { VERSION } from "../version.ts";
-import { isConflict } from "./contract/compare_and_set.ts";
+import { changeDocument } from "./contract/compare_and_set.ts";
 import type { KeyValue, Spine } from "./contract/spine.ts";
 import { STORAGE_BUCKET } from "./contract/storage_plan.ts";
 
 const KEY = ["version"];
-const ATTEMPTS = 8;
 /** Interval between reads of a storage that does not answer, in ms. */
 const RETRY_MS = 100;
 /** How long a starting process waits for a remote storage, in ms. */
@@ -55,28 +54,21 @@ function refusalOf(found: z.output<typeof Stored>, own: StorageVersions): string
 }
 
 async function check(bucket: KeyValue, own: StorageVersions): Promise<void> {
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+  // Another process may be starting concurrently.
+  await changeDocument(async (mayLose) => {
     const entry = await bucket.get(KEY);
-    let before: z.output<typeof Stored> | undefined;
+    const before = entry && readStored(entry.value, Stored, "storage version");
     if (entry !== undefined) {
-      before = readStored(entry.value, Stored, "storage version");
       const refusal = before === undefined
         ? `the record of the storage's version is unknown: key ${KEY} of ${STORAGE_BUCKET}; restore a backup`
         : refusalOf(before, own);
       if (refusal !== undefined) throw new ArqonError("incompatible-version", refusal);
-      if (before !== undefined && before.storage >= own.storage) return;
     }
+    if (before !== undefined && before.storage >= own.storage) return;
     const { storage, by } = own;
-    const next = { storage, oldest: Math.max(before?.oldest ?? 1, own.oldest), by };
-    const value = new TextEncoder().encode(JSON.stringify(next));
-    try {
-      await bucket.update(KEY, value, entry?.revision ?? 0);
-      return;
-    } catch (error) {
-      // Another process is starting concurrently.
-      if (!isConflict(error)) throw error;
-    }
-  }
+    const value = storedBytes({ storage, oldest: Math.max(before?.oldest ?? 1, own.oldest), by });
+    await mayLose(bucket.update(KEY, value, entry?.revision ?? 0));
+  });
 }
 
 /**

@@ -4,15 +4,15 @@
  * the bucket; `revocations_api.ts` has operators' requests.
  */
 import { ArqonError } from "@arqon/proto";
-import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
+import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
+import { isActive } from "../../shared/records/bans.ts";
 import {
   decodeRevocation,
   EVERY_TOKEN,
-  isInForce,
   isIssuedBefore,
   parseRevocationKey,
   REVOCATIONS_BUCKET,
@@ -182,7 +182,7 @@ export class Revocations {
    * while the clock may be wrong: a deletion would admit revoked tokens again.
    */
   async sweep(): Promise<number> {
-    if (this.#steps.quietMs() < QUIET_MS) return 0;
+    if (!this.#steps.isBelieved()) return 0;
     const { bucket, now, log } = this.#options;
     // A store that does not answer is asked by the next sweep.
     const time_ms = await storeTimeOf(bucket, now).catch(() => undefined);
@@ -341,7 +341,7 @@ class RevocationTable implements EntryTable<RevocationPlace, Held> {
   /** The revocations that had expired at that time (Unix ms). */
   overAt(at_ms: number): Held[] {
     return [...this.#all()].map(({ held }) => held)
-      .filter(({ revocation }) => !isInForce(revocation, at_ms));
+      .filter(({ revocation }) => !isActive(revocation, at_ms));
   }
 
   /** The revocations in force, of one tenant or of all. */
@@ -361,6 +361,6 @@ class RevocationTable implements EntryTable<RevocationPlace, Held> {
 
   #inForce(held: Held | undefined): Revocation | undefined {
     if (held === undefined) return undefined;
-    return isInForce(held.revocation, this.#now()) ? held.revocation : undefined;
+    return isActive(held.revocation, this.#now()) ? held.revocation : undefined;
   }
 }

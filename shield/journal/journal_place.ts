@@ -2,7 +2,7 @@
  * The store and the keys of this bus's journal, opened on first use. Without a journal nothing is opened or created.
  * Writers and readers are elsewhere.
  */
-import { ClockSteps, type StepClocks } from "../../shared/clock_steps.ts";
+import { type Clocks, ClockSteps } from "../../shared/clock_steps.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { type JournalHole, RECORD_FORMAT } from "../../shared/journal/record.ts";
 import type { Env } from "../../shared/env.ts";
@@ -40,7 +40,7 @@ export class JournalPlace {
   #open_keys: JournalKeys | undefined;
   #sweeps: ReturnType<typeof setInterval> | undefined;
   #is_closed = false;
-  readonly #clocks: StepClocks;
+  readonly #clocks: Clocks;
   readonly #steps: ClockSteps;
 
   constructor(options: JournalPlaceOptions) {

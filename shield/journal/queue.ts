@@ -12,7 +12,7 @@ import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/bl
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { JournalKeeping } from "./journal_place.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
-import { Removals } from "../../shared/blocks/removals.ts";
+import { BlockRemovals } from "../../shared/blocks/block_removals.ts";
 import { isFinalRefusal, StorageFull } from "../../shared/spine/contract/write_errors.ts";
 import { within } from "../../shared/within.ts";
 import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
@@ -80,7 +80,7 @@ export class JournalQueue {
   #full: Block[] = [];
   /** The blocks being closed or stored. */
   readonly #under_way = new Set<Block>();
-  readonly #removals = new Removals();
+  readonly #removals = new BlockRemovals();
   readonly #shares: QueueShares;
   /** The number of stored blocks of each tenant and retention: they are numbered in the order of storage. */
   readonly #series = new BoundedMap<string, { readonly series: number; number: number }>(

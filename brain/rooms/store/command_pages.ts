@@ -9,7 +9,7 @@ import type { RoomAddress } from "../../cluster_view.ts";
 import type { AppliedCommand, CommandPage, RoomDocument } from "./document.ts";
 import { appliedTuple, AppliedTuples, readApplied } from "./stored_document.ts";
 import { readStored } from "../../../shared/records/stored.ts";
-import { CLOCKS_DIFFER_MS, type StepClocks } from "../../../shared/clock_steps.ts";
+import { type Clocks, CLOCKS_DIFFER_MS } from "../../../shared/clock_steps.ts";
 
 const utf8 = new TextEncoder();
 
@@ -163,7 +163,7 @@ export class CommandClock {
   #ahead_ms: number | undefined;
 
   /** Approximate Unix ms; `document` is the last one read or written. */
-  now(document: RoomDocument, { now, monotonic_ms }: StepClocks): number {
+  now(document: RoomDocument, { now, monotonic_ms }: Clocks): number {
     const passed_ms = monotonic_ms();
     const newest_ms = newestOf(document);
     const floor_ms = newest_ms === 0 ? now() : now() - CLOCKS_DIFFER_MS;

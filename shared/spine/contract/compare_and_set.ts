@@ -3,6 +3,7 @@
  * read, and retries after a conflict. The caller defines and validates the value; there is no delay between attempts.
  */
 import { ArqonError } from "@arqon/proto";
+import type { KvKey } from "./spine.ts";
 
 /** With n concurrent writers the last one succeeds at its n-th attempt, so this is the most there may be. */
 const ATTEMPTS = 64;
@@ -11,6 +12,10 @@ const ATTEMPTS = 64;
 export function isConflict(error: unknown): boolean {
   return error instanceof ArqonError && error.reason === "version-conflict";
 }
+
+/** The error of a compare-and-set of a key whose revision is another one; 0: there is no such key. */
+export const conflictAt = (key: KvKey, revision: number): ArqonError =>
+  new ArqonError("version-conflict", `${revision} (${JSON.stringify(key)})`);
 
 /** Awaits the write of an attempt: only a `version-conflict` of this write causes a retry. */
 type MayLose = <Written>(write: Promise<Written>) => Promise<Written>;

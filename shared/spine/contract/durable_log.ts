@@ -240,8 +240,8 @@ export interface DurableLog {
   trim(room_id: string, keep: Kept): Promise<void>;
   /**
    * Erases the messages of a room with these offsets, and resolves with their number. Their bytes stay in the files
-   * until `Spine.scrub`, if the engine has it. A retry after a failure erases the rest. Rejects with `not-erasable` if
-   * the log cannot remove single messages.
+   * until `Spine.scrub`, if the engine has it. A retry after a failure erases the rest. Rejects with
+   * `settings-conflict` if the log cannot remove single messages.
    */
   erase(room_id: string, offsets: readonly number[]): Promise<number>;
   /** The highest erased offset of the room; 0: none. May be forgotten once no older message is kept. */

@@ -31,65 +31,56 @@ export function assertBucket(bucket: string): void {
   if (!BUCKET.test(bucket)) throw new TypeError(`not a bucket name: ${JSON.stringify(bucket)}`);
 }
 
-/** The stored text of a key, or of a prefix (which may have no token at all: ""). Throws TypeError. */
-export function encodePrefix(prefix: KvKey): string {
-  if (prefix.length > TOKENS_MAX) throw new TypeError(`a key has at most ${TOKENS_MAX} tokens`);
-  const text = prefix.map((token) => {
+/** `write` throws TypeError for an invalid token; `read` may throw for an invalid text. */
+function keyForm(
+  tokens_max: number,
+  write: (token: string) => string,
+  read: (text: string) => string,
+): KeyForm {
+  const prefix = (key: KvKey) => {
+    if (key.length > tokens_max) throw new TypeError(`a key has at most ${tokens_max} tokens`);
+    const text = key.map(write).join(".");
+    if (text.length > KEY_BYTES) throw new TypeError(`a key has at most ${KEY_BYTES} bytes`);
+    return text;
+  };
+  const encode = (key: KvKey) => {
+    if (key.length === 0) throw new TypeError("a key has at least one token");
+    return prefix(key);
+  };
+  const decode = (text: string) => {
+    try {
+      const key = text.split(".").map(read);
+      return encode(key) === text ? key : undefined;
+    } catch {
+      // Not a stored key.
+      return undefined;
+    }
+  };
+  return { prefix, encode, decode };
+}
+
+/** Keys in base64url: any text can be a token. */
+export const ENCODED_KEYS: KeyForm = keyForm(
+  TOKENS_MAX,
+  (token) => {
     // A lone surrogate would encode as U+FFFD, and two keys would become one.
     if (token === "" || !token.isWellFormed()) {
       throw new TypeError(`not a key token: ${JSON.stringify(token)}`);
     }
     return encoder.encode(token).toBase64({ alphabet: "base64url", omitPadding: true });
-  }).join(".");
-  if (text.length > KEY_BYTES) throw new TypeError(`a key has at most ${KEY_BYTES} bytes`);
-  return text;
-}
-
-/** The stored text of a key. Throws TypeError for an empty or too long one. */
-export function encodeKey(key: KvKey): string {
-  if (key.length === 0) throw new TypeError("a key has at least one token");
-  return encodePrefix(key);
-}
-
-/** The key of a stored text; undefined for a text that `encodeKey` cannot have made. */
-export function decodeKey(text: string): KvKey | undefined {
-  try {
-    const key = text.split(".").map((token) =>
-      decoder.decode(Uint8Array.fromBase64(token, { alphabet: "base64url" }))
-    );
-    return encodeKey(key) === text ? key : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function plainPrefix(prefix: KvKey): string {
-  if (prefix.length > PLAIN_TOKENS_MAX) {
-    throw new TypeError(`a plain key has at most ${PLAIN_TOKENS_MAX} tokens`);
-  }
-  const bad = prefix.find((token) => !PLAIN_TOKEN.test(token));
-  if (bad !== undefined) throw new TypeError(`not a plain key token: ${JSON.stringify(bad)}`);
-  const text = prefix.join(".");
-  if (text.length > KEY_BYTES) throw new TypeError(`a key has at most ${KEY_BYTES} bytes`);
-  return text;
-}
-
-function plainKey(key: KvKey): string {
-  if (key.length === 0) throw new TypeError("a key has at least one token");
-  return plainPrefix(key);
-}
-
-function plainTokens(text: string): KvKey | undefined {
-  const key = text.split(".");
-  const is_whole = text.length <= KEY_BYTES && key.length <= PLAIN_TOKENS_MAX;
-  return is_whole && key.every((token) => PLAIN_TOKEN.test(token)) ? key : undefined;
-}
-
-/** Keys in base64url: any text can be a token. */
-export const ENCODED_KEYS: KeyForm = { prefix: encodePrefix, encode: encodeKey, decode: decodeKey };
+  },
+  (text) => decoder.decode(Uint8Array.fromBase64(text, { alphabet: "base64url" })),
+);
 
 /** Keys as they are: tokens of printable ASCII without dots, white space, `*` and `>`. */
-export const PLAIN_KEYS: KeyForm = { prefix: plainPrefix, encode: plainKey, decode: plainTokens };
+export const PLAIN_KEYS: KeyForm = keyForm(
+  PLAIN_TOKENS_MAX,
+  (token) => {
+    if (PLAIN_TOKEN.test(token)) return token;
+    throw new TypeError(`not a plain key token: ${JSON.stringify(token)}`);
+  },
+  (text) => text,
+);
 
 /** True when the stored key is the stored prefix or below it. */
 export function isBelow(storedKey: string, storedPrefix: string): boolean {

@@ -4,14 +4,9 @@
  * that jumps a day ahead expires nothing at once, and one that jumps back stops nothing. Pure apart from the two
  * clocks.
  */
+import type { Clocks } from "../../clock_steps.ts";
 
 const SLEW = 0.1;
-
-/** Two clocks in ms: Unix time, which may jump, and a monotonic one. */
-export interface Clocks {
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
-}
 
 /** A clock that never goes back. */
 export class LogClock {

@@ -53,7 +53,7 @@ function copyOf(headers: SpineHeaders | undefined): SpineHeaders {
   return headers === undefined ? NO_HEADERS : Object.freeze({ ...headers });
 }
 
-/** How often expired blocks and entries are removed, in ms. */
+/** How often what has expired is removed, in ms. */
 const EXPIRE_MS = 1_000;
 
 interface Waiter {
@@ -80,6 +80,8 @@ class EmbeddedSpine implements Spine {
   #drained: Promise<void> | undefined;
   readonly #blocks = new Map<BlockStoreName, EmbeddedBlocks>();
   readonly #ledgers = new Map<string, EmbeddedLedger>();
+  /** What expires also where nobody writes. */
+  readonly #expiring = new Set<{ expire(): void }>();
   #expiry: ReturnType<typeof setInterval> | undefined;
   readonly #steps: ClockSteps;
 
@@ -115,8 +117,8 @@ class EmbeddedSpine implements Spine {
       turns: this.#turns,
       log: options.log,
       value_bytes_max: PAYLOAD_BYTES - 512,
-      assertOpen: () => this.#assertConnected(),
     });
+    store.assertOpen = file.assertOpen = () => this.#assertConnected();
     store.onFailed = file.onFailed = (error) => this.#listeners.emit({ type: "unstored", error });
     this.#logs = new EmbeddedLogs({
       file,
@@ -126,12 +128,13 @@ class EmbeddedSpine implements Spine {
       turns: this.#turns,
       log: options.log,
       payload_bytes_max: PAYLOAD_BYTES,
-      assertOpen: () => this.#assertConnected(),
       deliver: (subject, payload, headers) => void this.#send(subject, payload, headers, false),
       // Queued behind the pending deliveries: by then there is room again.
       onUndelivered: (id) =>
         this.#turns.push({ run: () => this.#listeners.emit({ type: "log", tenant_id: id }) }),
     });
+    // Also while nobody opens a log: an idle tenant's, or one without a durable class by now.
+    if (this.#logs.report().logs > 0) this.#expireOften(this.#logs);
   }
 
   get status(): SpineStatus {
@@ -215,16 +218,16 @@ class EmbeddedSpine implements Spine {
   async objects(bucket: string): Promise<ObjectStore> {
     this.#assertConnected();
     assertBucket(bucket);
-    return new EmbeddedObjects(bucket, this.#store, () => this.#assertConnected());
+    return new EmbeddedObjects(bucket, this.#store);
   }
 
   async log(tenant_id: string, retention: Retention): Promise<DurableLog> {
-    this.#assertConnected();
-    return this.#logs.open(tenant_id, retention);
+    const log = this.#logs.open(tenant_id, retention);
+    this.#expireOften(this.#logs);
+    return log;
   }
 
   async existingLog(tenant_id: string): Promise<DurableLog | undefined> {
-    this.#assertConnected();
     return this.#logs.existing(tenant_id);
   }
 
@@ -232,14 +235,14 @@ class EmbeddedSpine implements Spine {
     this.#assertConnected();
     assertBucket(name);
     const { now } = this.#options;
-    const assertOpen = () => this.#assertConnected();
-    const common = { now, steps: this.#steps, payload_bytes_max: PAYLOAD_BYTES, assertOpen };
+    const common = { now, steps: this.#steps, payload_bytes_max: PAYLOAD_BYTES };
     const open = this.#ledgers.getOrInsertComputed(
       name,
       () => new EmbeddedLedger({ name, store: this.#store, ...common }),
     );
     open.retain(retention);
-    this.#expireOften();
+    // What is only in memory is bounded in bytes.
+    if (this.#store.persistent) this.#expireOften(open);
     return open;
   }
 
@@ -247,15 +250,14 @@ class EmbeddedSpine implements Spine {
     this.#assertConnected();
     const open = this.#openBlocks(name);
     open.retain(retention);
-    this.#expireOften();
+    if (this.#store.persistent) this.#expireOften(open);
     return open;
   }
 
-  /** What is stored expires also where nobody writes; what is only in memory is bounded in bytes. */
-  #expireOften(): void {
-    if (!this.#store.persistent) return;
+  #expireOften(one: { expire(): void }): void {
+    this.#expiring.add(one);
     this.#expiry ??= setInterval(() => {
-      for (const one of [...this.#blocks.values(), ...this.#ledgers.values()]) {
+      for (const one of this.#expiring) {
         try {
           one.expire();
         } catch {
@@ -267,10 +269,12 @@ class EmbeddedSpine implements Spine {
 
   #openBlocks(name: BlockStoreName): EmbeddedBlocks {
     const { now, data_dir } = this.#options;
-    const assertOpen = () => this.#assertConnected();
-    const options = { name, data_dir, now, assertOpen, steps: this.#steps };
-    const open = this.#blocks.get(name) ?? new EmbeddedBlocks(options);
-    this.#blocks.set(name, open);
+    const steps = this.#steps;
+    const open = this.#blocks.getOrInsertComputed(
+      name,
+      () => new EmbeddedBlocks({ name, data_dir, now, steps }),
+    );
+    open.assertOpen = () => this.#assertConnected();
     return open;
   }
 

@@ -167,6 +167,8 @@ export abstract class EngineFile<Rows = unknown> {
   readonly rows: Rows;
   /** True when the data outlive the process. */
   readonly persistent: boolean;
+  /** Throws when the engine is not open. */
+  assertOpen: () => void = () => {};
   /** Called when a transaction was rolled back. */
   onRollback: () => void = () => {};
   /** Called for every failure of the file or its disk. */
@@ -216,6 +218,12 @@ export abstract class EngineFile<Rows = unknown> {
       throw failure;
     }
   };
+
+  /** As `guard`, for a call from outside: throws when the engine is not open. */
+  ask<T>(run: (rows: Rows) => T): T {
+    this.assertOpen();
+    return this.guard(() => run(this.rows));
+  }
 
   /** Runs changes as one transaction: when `run` throws, nothing is changed. */
   transaction<T>(run: () => T): T {

@@ -21,7 +21,7 @@ import type {
   StoredBlock,
 } from "../contract/block_store.ts";
 import { EngineFile } from "./embedded_backup.ts";
-import { isDiskFull, requireVersion, useProblem } from "./embedded_database.ts";
+import { isDiskFull, prepareAll, requireVersion, useProblem } from "./embedded_database.ts";
 import { logUnavailable } from "../contract/write_errors.ts";
 
 /** `PRAGMA user_version` of the schema below. */
@@ -37,6 +37,34 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS block_end ON block (ends_ms);
   CREATE TABLE IF NOT EXISTS dropped (tenant TEXT PRIMARY KEY, time_ms INTEGER NOT NULL) STRICT;
   PRAGMA user_version = ${VERSION};`;
+const removing = (which: string) =>
+  `DELETE FROM block WHERE id IN (${which}) RETURNING tenant, bytes, time_ms`;
+const SQL = {
+  insert: `INSERT INTO block (tenant, node, time_ms, ends_ms, bytes, payload)
+    VALUES (?, ?, ?, ?, ?, ?)`,
+  read:
+    `SELECT id AS cursor, node AS node_id, time_ms, payload FROM block WHERE tenant = ? AND id > ? AND ends_ms > ?
+    ORDER BY id LIMIT ?`,
+  newest:
+    `SELECT id AS cursor, node AS node_id, time_ms, payload FROM block WHERE tenant = ? AND node = ? AND ends_ms > ?
+    ORDER BY id DESC LIMIT 1`,
+  remove: "DELETE FROM block WHERE tenant = ? AND node = ? AND id < ? RETURNING tenant, bytes",
+  // The first by id, not by time: they differ if the clock was set back.
+  at: "SELECT min(id) AS id FROM block WHERE tenant = ? AND time_ms >= ?",
+  sums: "SELECT tenant, sum(bytes) AS bytes FROM block GROUP BY tenant",
+  status: `SELECT count(*) AS blocks, min(time_ms) AS first_ms, (SELECT time_ms FROM block
+    WHERE tenant = ?1 ORDER BY id DESC LIMIT 1) AS last_ms FROM block WHERE tenant = ?1 AND ends_ms > ?2`,
+  latest: "SELECT max(time_ms) AS time_ms FROM block",
+  purge: "DELETE FROM block WHERE tenant = ?",
+  drop: `INSERT INTO dropped VALUES (?, ?)
+    ON CONFLICT DO UPDATE SET time_ms = max(time_ms, excluded.time_ms)`,
+  dropped: "SELECT time_ms + 1 AS whole_ms FROM dropped WHERE tenant = ?",
+  forgive: "DELETE FROM dropped WHERE tenant = ?",
+  forget: "DELETE FROM dropped WHERE time_ms < ?",
+  expire: removing("SELECT id FROM block WHERE ends_ms <= ? ORDER BY ends_ms LIMIT ?"),
+  oldest_of: removing("SELECT id FROM block WHERE tenant = ? ORDER BY id LIMIT 1"),
+  oldest: removing("SELECT id FROM block ORDER BY id LIMIT 1"),
+};
 /** Blocks that one append removes at most; a bound that was lowered is reached in steps. */
 const REMOVED_AT_ONCE = 256;
 const READ_BYTES = 4_194_304;
@@ -52,7 +80,7 @@ function prepared(database: DatabaseSync) {
   );
   requireVersion(database, VERSION);
   database.exec(SCHEMA);
-  return statements(database);
+  return prepareAll(database, SQL);
 }
 
 /** The engine's parts that a store of blocks needs. */
@@ -60,8 +88,6 @@ interface EmbeddedBlocksOptions extends Pick<Env, "now"> {
   readonly name: BlockStoreName;
   readonly data_dir: string | undefined;
   readonly steps: ClockSteps;
-  /** Throws when the engine is not open. */
-  readonly assertOpen: () => void;
 }
 
 interface Removed {
@@ -109,10 +135,15 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
   }
 
   async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload, id, expected }: BlockAppend) {
-    this.#options.assertOpen();
+    this.assertOpen();
     assertSize(payload.length, BLOCK_BYTES_MAX);
     if (id !== undefined && this.#stored_ids.has(id)) return;
-    if (expected !== undefined) this.#expect(tenant_id, node_id, expected);
+    const newest = expected === undefined
+      ? undefined
+      : this.#newest(tenant_id, node_id)?.cursor ?? 0;
+    if (newest !== expected) {
+      throw new ArqonError("version-conflict", `${newest} (the newest block of ${node_id})`);
+    }
     const now_ms = this.#options.now();
     this.#newest_ms = Math.max(this.#newest_ms, now_ms);
     const kept_seconds = Math.min(ttl_seconds, this.#retention.max_age_seconds);
@@ -129,14 +160,13 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
   }
 
   async read({ tenant_id, after, from_ms, limit }: BlockRead): Promise<BlockPage> {
-    this.#options.assertOpen();
     const now_ms = this.#options.now();
-    return this.guard(() => {
+    return this.ask((rows) => {
       const above = after ?? this.#before(tenant_id, from_ms);
       if (above === undefined) return { blocks: [], is_end: true };
       const blocks: StoredBlock[] = [];
       let page_bytes = 0;
-      for (const row of this.rows.read.iterate(tenant_id, above, now_ms, limit + 1)) {
+      for (const row of rows.read.iterate(tenant_id, above, now_ms, limit + 1)) {
         if (blocks.length === limit || page_bytes >= READ_BYTES) return { blocks, is_end: false };
         const block = blockOf(row);
         page_bytes += block.payload.length;
@@ -147,24 +177,25 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
   }
 
   async newest(tenant_id: string, node_id: string): Promise<StoredBlock | undefined> {
-    this.#options.assertOpen();
     return this.#newest(tenant_id, node_id);
   }
 
   async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
-    this.#options.assertOpen();
+    this.assertOpen();
     this.#change(() => this.rows.remove.all(tenant_id, node_id, below).map(removed));
   }
 
   async tenants(): Promise<readonly string[]> {
-    this.#options.assertOpen();
+    this.assertOpen();
     return [...this.#bytes.keys()];
   }
 
   async status(tenant_id: string): Promise<BlockStatus> {
-    this.#options.assertOpen();
-    const row = this.guard(() => this.rows.status.get(tenant_id, this.#options.now()));
-    const dropped = this.guard(() => this.rows.dropped.get(tenant_id));
+    const now_ms = this.#options.now();
+    const [row, dropped] = this.ask((rows) => [
+      rows.status.get(tenant_id, now_ms),
+      rows.dropped.get(tenant_id),
+    ]);
     const time = (value: unknown) => typeof value === "number" ? value : undefined;
     return {
       blocks: Number(row?.["blocks"] ?? 0),
@@ -180,13 +211,13 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
   }
 
   async room(): Promise<BlockRoom> {
-    this.#options.assertOpen();
+    this.assertOpen();
     const { max_bytes } = this.#retention;
     return { bytes: this.#all_bytes, max_bytes, newest_ms: this.#newest_ms };
   }
 
   async purge(tenant_id: string): Promise<void> {
-    this.#options.assertOpen();
+    this.assertOpen();
     const bytes = this.#bytes.get(tenant_id) ?? 0;
     this.#change(() => {
       this.rows.purge.run(tenant_id);
@@ -196,14 +227,8 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
   }
 
   #newest(tenant_id: string, node_id: string): StoredBlock | undefined {
-    const row = this.guard(() => this.rows.newest.get(tenant_id, node_id, this.#options.now()));
-    return row === undefined ? undefined : blockOf(row);
-  }
-
-  #expect(tenant_id: string, node_id: string, cursor: number): void {
-    const newest = this.#newest(tenant_id, node_id)?.cursor ?? 0;
-    if (newest === cursor) return;
-    throw new ArqonError("version-conflict", `${newest} (the newest block of ${node_id})`);
+    const row = this.ask(({ newest }) => newest.get(tenant_id, node_id, this.#options.now()));
+    return row && blockOf(row);
   }
 
   /** The cursor before the first block at or after that time; undefined if there is no such block. */
@@ -269,54 +294,5 @@ function removed(row: Record<string, unknown>): Removed {
   return { tenant: String(row["tenant"]), bytes: Number(row["bytes"]) };
 }
 
-function blockOf(row: Record<string, unknown>): StoredBlock {
-  const { id, node, time_ms, payload } = row;
-  if (typeof id !== "number" || !(payload instanceof Uint8Array)) {
-    throw new Error("the file holds a foreign row");
-  }
-  return {
-    cursor: id,
-    node_id: String(node),
-    time_ms: Number(time_ms),
-    payload: new Uint8Array(payload),
-  };
-}
-
-function statements(database: DatabaseSync) {
-  const remove = (which: string) =>
-    database.prepare(`DELETE FROM block WHERE id IN (${which}) RETURNING tenant, bytes, time_ms`);
-  return {
-    insert: database.prepare(
-      "INSERT INTO block (tenant, node, time_ms, ends_ms, bytes, payload) VALUES (?, ?, ?, ?, ?, ?)",
-    ),
-    read: database.prepare(
-      "SELECT id, node, time_ms, payload FROM block WHERE tenant = ? AND id > ? AND ends_ms > ? " +
-        "ORDER BY id LIMIT ?",
-    ),
-    newest: database.prepare(
-      "SELECT id, node, time_ms, payload FROM block WHERE tenant = ? AND node = ? AND ends_ms > ? " +
-        "ORDER BY id DESC LIMIT 1",
-    ),
-    remove: database.prepare(
-      "DELETE FROM block WHERE tenant = ? AND node = ? AND id < ? RETURNING tenant, bytes",
-    ),
-    // The first by id, not by time: they differ if the clock was set back.
-    at: database.prepare("SELECT min(id) AS id FROM block WHERE tenant = ? AND time_ms >= ?"),
-    sums: database.prepare("SELECT tenant, sum(bytes) AS bytes FROM block GROUP BY tenant"),
-    status: database.prepare(
-      "SELECT count(*) AS blocks, min(time_ms) AS first_ms, (SELECT time_ms FROM block WHERE " +
-        "tenant = ?1 ORDER BY id DESC LIMIT 1) AS last_ms FROM block WHERE tenant = ?1 AND ends_ms > ?2",
-    ),
-    latest: database.prepare("SELECT max(time_ms) AS time_ms FROM block"),
-    purge: database.prepare("DELETE FROM block WHERE tenant = ?"),
-    drop: database.prepare(
-      "INSERT INTO dropped VALUES (?, ?) ON CONFLICT DO UPDATE SET time_ms = max(time_ms, excluded.time_ms)",
-    ),
-    dropped: database.prepare("SELECT time_ms + 1 AS whole_ms FROM dropped WHERE tenant = ?"),
-    forgive: database.prepare("DELETE FROM dropped WHERE tenant = ?"),
-    forget: database.prepare("DELETE FROM dropped WHERE time_ms < ?"),
-    expire: remove("SELECT id FROM block WHERE ends_ms <= ? ORDER BY ends_ms LIMIT ?"),
-    oldest_of: remove("SELECT id FROM block WHERE tenant = ? ORDER BY id LIMIT 1"),
-    oldest: remove("SELECT id FROM block ORDER BY id LIMIT 1"),
-  };
-}
+// The table is STRICT: each column has its type.
+const blockOf = (row: object): StoredBlock => ({ ...row }) as StoredBlock;

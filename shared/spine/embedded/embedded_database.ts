@@ -3,7 +3,7 @@
  * to say of a file that cannot be opened or written. `embedded_backup.ts` has the open file; their content is defined
  * in the other files of this folder.
  */
-import type { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { statfsSync, statSync } from "node:fs";
 
 /** The table of `proveWritable`; empty except while one is made. */
@@ -15,6 +15,15 @@ export function requireVersion(database: DatabaseSync, known: number): void {
   const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
   if (version === 0 || version === known) return;
   throw new Error(`its version is ${version}, this ArqonBus knows ${known}`);
+}
+
+/** Prepares statements, by name. */
+export function prepareAll<Name extends string>(
+  database: DatabaseSync,
+  sql: Readonly<Record<Name, string>>,
+): Readonly<Record<Name, StatementSync>> {
+  const all = Object.entries<string>(sql).map(([name, text]) => [name, database.prepare(text)]);
+  return Object.fromEntries(all);
 }
 
 /** Runs changes as one transaction: when `run` throws, nothing is changed. */

@@ -20,13 +20,13 @@ import {
 import type { Appended, DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import { pendingAppends, takeAppend } from "../contract/pending_appends.ts";
 import type { LogFile } from "./embedded_log_file.ts";
-import { type LogRow, LogRows, type Retained } from "./embedded_log_rows.ts";
+import type { LogRow, LogRows, Retained } from "./embedded_log_rows.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";
 import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
 import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
 import { lifeAt, newestLife, newLifeId, withLife } from "../contract/lives.ts";
-import type { ClockSteps } from "../../clock_steps.ts";
-import { type Clocks, isoOf, LogClock } from "../contract/log_clock.ts";
+import type { Clocks, ClockSteps } from "../../clock_steps.ts";
+import { isoOf, LogClock, steadyTime } from "../contract/log_clock.ts";
 import type { StorageReport } from "../contract/spine.ts";
 import type { SpineHeaders } from "../contract/spine_message.ts";
 
@@ -35,7 +35,6 @@ const BATCH_MESSAGES = 256;
 const BATCH_BYTES = 4_194_304;
 /** Bytes of the headers that the log adds to a delivery. */
 const HEADER_BYTES = 512;
-const SWEEP_MS = 1_000;
 /** With `synchronous = "normal"` a power cut loses at most the messages of this time, in ms. */
 const CHECKPOINT_MS = 5_000;
 
@@ -53,8 +52,6 @@ export interface EmbeddedLogsOptions extends Pick<Env, "log"> {
   readonly clocks: Clocks;
   readonly steps: ClockSteps;
   readonly payload_bytes_max: number;
-  /** Throws when the engine is not open. */
-  readonly assertOpen: () => void;
   /** Delivers a message to its subscribers; throws when too many bytes are queued. */
   readonly deliver: (subject: Subject, payload: Uint8Array, headers: SpineHeaders) => void;
   /** Called when messages of this tenant were stored but not delivered. */
@@ -75,13 +72,12 @@ export class EmbeddedLogs {
   readonly rows: LogRows;
   readonly clock: LogClock;
   /** Follows the wall clock from when it was believed first: a process may start with a wrong one. */
-  #believed: LogClock | undefined;
+  #believed: (() => number) | undefined;
   readonly #logs = new Map<string, EmbeddedLog>();
   readonly #pending: FairBound;
   /** The waiting appends of each tenant; the next one comes first. */
   readonly #queues = new Map<string, Pending[]>();
   #scheduled = false;
-  #timer: ReturnType<typeof setInterval> | undefined;
   #swept_room = 0;
   #checkpoint_ms = 0;
   #written = false;
@@ -92,34 +88,32 @@ export class EmbeddedLogs {
   readonly #full = new Map<string, number>();
 
   constructor(options: EmbeddedLogsOptions) {
+    const { file, clocks } = options;
     this.options = options;
     this.#pending = pendingAppends(options.limits);
-    this.rows = options.file.guard(() => new LogRows(options.file.database));
-    options.file.onRollback = () => this.rows.forgetUsage();
-    const newest_ms = options.file.guard(() => this.rows.newestTime());
-    this.clock = new LogClock(options.clocks, newest_ms);
-    // What is stored expires also while nobody opens a log: an idle tenant's, or one without a durable class by now.
-    if (options.file.guard(() => this.rows.logs()) > 0) this.#sweepOften();
+    this.rows = file.rows;
+    this.clock = new LogClock(clocks, file.guard(() => this.rows.newestTime()));
   }
 
   /** Opens the tenant's log; creates it if missing, and raises its retention if needed. */
   open(tenant_id: string, retention: Retention): DurableLog {
     tenantLogPattern(tenant_id);
+    this.options.file.assertOpen();
     const log = this.#logs.get(tenant_id) ?? this.#open(tenant_id, retention);
     log.grow(retention, false);
-    this.#sweepOften();
     return log;
   }
 
   /** The tenant's log; undefined: it has none. */
   existing(tenant_id: string): DurableLog | undefined {
     tenantLogPattern(tenant_id);
-    const row = this.options.file.guard(() => this.rows.log(tenant_id));
-    return row === undefined ? undefined : this.open(tenant_id, LEAST_RETENTION);
+    const row = this.options.file.ask((rows) => rows.log(tenant_id));
+    return row && this.open(tenant_id, LEAST_RETENTION);
   }
 
   /** Adds an append to the next transaction. Throws, or resolves once it is stored. */
   append(log: EmbeddedLog, append: Append): Promise<Appended> {
+    this.options.file.assertOpen();
     const { payload, headers, room_id } = append;
     const { tenant_id } = log;
     const subject = roomSubject("in", tenant_id, room_id);
@@ -139,9 +133,14 @@ export class EmbeddedLogs {
   report(): StorageReport {
     const { file, limits: { log_bytes } } = this.options;
     const used_bytes = file.usedBytes();
-    const logs = this.rows.logs();
-    const report = { used_bytes, promised_bytes: used_bytes, limit_bytes: log_bytes, logs };
-    return { ...report, shared_streams: 0, unbounded: [] };
+    return {
+      used_bytes,
+      promised_bytes: used_bytes,
+      limit_bytes: log_bytes,
+      logs: this.rows.logs(),
+      shared_streams: 0,
+      unbounded: [],
+    };
   }
 
   /** Stores every queued append now. */
@@ -158,7 +157,6 @@ export class EmbeddedLogs {
   /** Stores what is queued and closes the file. */
   close(): void {
     this.flush();
-    clearInterval(this.#timer);
     const { file } = this.options;
     this.#guarded(() =>
       file.transaction(() => {
@@ -179,14 +177,14 @@ export class EmbeddedLogs {
   #make(tenant_id: string, retention: Retention): EmbeddedLog {
     const incarnation = this.clock.now().toString(36) + newLifeId(Math.random);
     const stream = `LOG_${tenant_id}_${incarnation}`;
+    const lives = [{ name: stream, first: 0 }];
     const row = this.options.file.transaction(() => {
       this.rows.addLog(tenant_id, stream, retention);
-      const made = this.rows.log(tenant_id);
-      if (made !== undefined) this.rows.saveLives(made.id, [{ name: stream, first: 0 }]);
+      const made = this.rows.log(tenant_id)!;
+      this.rows.saveLives(made.id, lives);
       return made;
     });
-    if (row === undefined) throw new ArqonError("log-unavailable", "the log was not made");
-    return new EmbeddedLog(tenant_id, row, [{ name: stream, first: 0 }], this);
+    return new EmbeddedLog(tenant_id, row, lives, this);
   }
 
   #schedule(later: (job: () => void) => void = setImmediate): void {
@@ -311,18 +309,12 @@ export class EmbeddedLogs {
   readonly #cutoffOf = ({ history_ttl_seconds }: Retained): number => {
     const { clocks, steps } = this.options;
     const ttl_ms = history_ttl_seconds * 1_000;
-    if (this.#believed === undefined && steps.isBelieved()) {
-      this.#believed = new LogClock(clocks, 0);
-    }
-    if (this.#believed !== undefined) return this.#believed.now() - ttl_ms;
-    return steps.isBelieved(ttl_ms) ? clocks.now() - ttl_ms : 0;
+    if (this.#believed === undefined && steps.isBelieved()) this.#believed = steadyTime(clocks);
+    return this.#believed === undefined ? steps.cutoff(ttl_ms) : this.#believed() - ttl_ms;
   };
 
-  #sweepOften(): void {
-    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
-  }
-
-  #sweep(): void {
+  /** Removes expired and surplus messages of some rooms. Failures are logged. */
+  expire(): void {
     this.#guarded(() => {
       const { file, limits } = this.options;
       const now_ms = this.clock.now();
@@ -380,8 +372,7 @@ export class EmbeddedLogs {
 /** Continues the tenant's log in a new life. */
 function continueLog(logs: EmbeddedLogs, tenant_id: string, stored: LogRow): EmbeddedLog {
   const { rows, options: { file, log: logger } } = logs;
-  const known = file.guard(() => rows.lives(stored.id));
-  const before = known.length > 0 ? known : [{ name: stored.stream, first: 0 }];
+  const before = file.guard(() => rows.lives(stored.id));
   const lives = withLife(before, `${stored.stream}~${newLifeId(Math.random)}`, stored.last + 1);
   const { name: stream } = newestLife(lives);
   // Messages lost in a power cut had offsets up to `reserved`: not even a new life reuses them.

@@ -8,6 +8,7 @@ import { ArqonError } from "@arqon/proto";
 import { PROOF_SCHEMA, requireVersion, useProblem } from "./embedded_database.ts";
 import type { LogLimits } from "../contract/durable_log.ts";
 import { EngineFile } from "./embedded_backup.ts";
+import { LogRows } from "./embedded_log_rows.ts";
 
 const FILE = "log.sqlite";
 /** `PRAGMA user_version` of the schema below. */
@@ -41,11 +42,11 @@ const SCHEMA = `
     id INTEGER PRIMARY KEY, log INTEGER NOT NULL, name TEXT NOT NULL, first INTEGER NOT NULL
   ) STRICT;
   -- Up to which offset messages of a room were erased (-log: of the log's forgotten rooms); 0: the highest id that a
-  -- forgotten room had. An older ArqonBus reads past it.
+  -- forgotten room had.
   CREATE TABLE IF NOT EXISTS erased (room INTEGER PRIMARY KEY, offset INTEGER NOT NULL) STRICT;
   PRAGMA user_version = ${VERSION};`;
 
-function prepared(database: DatabaseSync, limits: LogLimits) {
+function prepared(database: DatabaseSync, limits: LogLimits): LogRows {
   // FULL at first: the changes made by opening reach the disk before the first message.
   database.exec(
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" +
@@ -55,14 +56,11 @@ function prepared(database: DatabaseSync, limits: LogLimits) {
   database.exec(SCHEMA);
   const pages = Math.floor(limits.log_bytes / PAGE_BYTES);
   database.exec(`PRAGMA max_page_count = ${pages}; PRAGMA synchronous = ${limits.synchronous};`);
-  return {
-    pages: database.prepare("PRAGMA page_count"),
-    free_pages: database.prepare("PRAGMA freelist_count"),
-  };
+  return new LogRows(database);
 }
 
 /** The open file. Failures are `log-unavailable`; a call that fails has changed nothing. */
-export class LogFile extends EngineFile<ReturnType<typeof prepared>> {
+export class LogFile extends EngineFile<LogRows> {
   readonly #limits: LogLimits;
 
   /**
@@ -72,14 +70,12 @@ export class LogFile extends EngineFile<ReturnType<typeof prepared>> {
   constructor(data_dir: string | undefined, limits: LogLimits) {
     super(FILE, data_dir, (database) => prepared(database, limits));
     this.#limits = limits;
+    this.onRollback = () => this.rows.forgetUsage();
   }
 
   /** Bytes of the messages, overhead included. */
   usedBytes(): number {
-    return this.guard(() => {
-      const pages = Number(this.rows.pages.get()?.["page_count"]);
-      return (pages - Number(this.rows.free_pages.get()?.["freelist_count"])) * PAGE_BYTES;
-    });
+    return this.guard(() => (this.rows.pages() - this.rows.freePages()) * PAGE_BYTES);
   }
 
   freeBytes(): number {
@@ -113,7 +109,7 @@ export class LogFile extends EngineFile<ReturnType<typeof prepared>> {
    * is only near the limit.
    */
   #full(): string {
-    const bytes = Number(this.rows.pages.get()?.["page_count"]) * PAGE_BYTES;
+    const bytes = this.rows.pages() * PAGE_BYTES;
     if (bytes + NEAR_BYTES < this.#limits.log_bytes) return "the disk is full";
     return "it is full; raise [durable] log_bytes, or keep less with history_size and " +
       "history_ttl_seconds";

@@ -4,7 +4,8 @@
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { LogMessage, Retention, RoomsRead } from "../contract/durable_log.ts";
-import type { Lives } from "../contract/lives.ts";
+import type { Life, Lives } from "../contract/lives.ts";
+import { prepareAll } from "./embedded_database.ts";
 import type { SpineHeaders } from "../contract/spine_message.ts";
 
 /** What a log keeps; the embedded engine has no replicas. */
@@ -28,7 +29,7 @@ export interface RoomRow {
   readonly log: number;
   /** Offset of the newest message; 0: none. */
   last: number;
-  /** Nothing above this offset was ever removed. */
+  /** Nothing above this offset was ever removed. Saving a lower one changes nothing. */
   floor: number;
   messages: number;
   bytes: number;
@@ -47,144 +48,88 @@ export const MESSAGE_BYTES = 128;
 export const weightOf = ({ messages, bytes }: Pick<RoomRow, "messages" | "bytes">): number =>
   bytes + messages * MESSAGE_BYTES;
 
-/** Statements that erase single messages and record it. */
-function prepareErasing(database: DatabaseSync) {
-  const messages = "FROM message WHERE room = ?";
-  return {
-    erase: database.prepare(
-      "DELETE FROM message WHERE room = ? AND offset = ? RETURNING length(payload) AS bytes",
-    ),
-    ends: database.prepare(
-      `SELECT (SELECT max(offset) ${messages}) AS last, (SELECT time_ms ${messages} ` +
-        "ORDER BY offset LIMIT 1) AS oldest_ms",
-    ),
-    note_erased: database.prepare(
-      "INSERT INTO erased (room, offset) VALUES (?, ?) " +
-        "ON CONFLICT (room) DO UPDATE SET offset = max(offset, excluded.offset)",
-    ),
-    erased: database.prepare("SELECT offset FROM erased WHERE room = ?"),
-    forget_erased: database.prepare("DELETE FROM erased WHERE room = ?"),
-    empty_rooms: database.prepare("SELECT * FROM room WHERE log = ? AND messages = 0 LIMIT ?"),
-  };
-}
-
-/** Reads messages as arrays: objects take twice as long to make. */
-function inArrays(database: DatabaseSync, which: string): StatementSync {
-  const statement: StatementSync & { setReturnArrays?: (on: boolean) => void } = database
-    .prepare(`SELECT offset, time_ms, headers, payload ${which}`);
-  // Deno's types lack it.
-  statement.setReturnArrays!(true);
-  return statement;
-}
-
-/** Statements for idempotency keys. */
-function prepareRepeats(database: DatabaseSync) {
-  return {
-    repeat: database.prepare("SELECT offset, time_ms FROM repeat WHERE key = ?"),
-    add_repeat: database.prepare(
-      "INSERT OR REPLACE INTO repeat (key, offset, time_ms) VALUES (?, ?, ?)",
-    ),
-    // Ids are in the order of time: a replaced key gets a new id.
-    old_repeats: database.prepare(
-      "SELECT max(id) AS id FROM (SELECT id, time_ms FROM repeat ORDER BY id LIMIT ?) " +
-        "WHERE time_ms < ?",
-    ),
-    remove_repeats: database.prepare("DELETE FROM repeat WHERE id <= ?"),
-  };
-}
+const MESSAGES = "FROM message WHERE room = ?";
+const SQL = {
+  pages: "PRAGMA page_count",
+  free_pages: "PRAGMA freelist_count",
+  log: `SELECT id, stream, last, reserved, time_ms, history_size, history_ttl_seconds FROM log
+    WHERE tenant = ?`,
+  add_log: `INSERT INTO log (tenant, stream, history_size, history_ttl_seconds)
+    VALUES (?, ?, ?, ?)`,
+  retain: "UPDATE log SET history_size = ?, history_ttl_seconds = ? WHERE id = ?",
+  save_log: "UPDATE log SET last = ?, time_ms = ? WHERE id = ?",
+  reserve: "UPDATE log SET reserved = ? WHERE id = ?",
+  settle: "UPDATE log SET reserved = last WHERE id = ? AND reserved <> last",
+  lives: "SELECT name, first FROM life WHERE log = ? ORDER BY id",
+  forget_lives: "DELETE FROM life WHERE log = ?",
+  add_life: "INSERT INTO life (log, name, first) VALUES (?, ?, ?)",
+  logs: "SELECT count(*) AS logs FROM log",
+  newest: "SELECT max(time_ms) AS time_ms FROM log",
+  floor: "SELECT floor FROM log WHERE id = ?",
+  raise_floor: "UPDATE log SET floor = max(floor, ?) WHERE id = ?",
+  totals: `SELECT coalesce(sum(messages), 0) AS messages, coalesce(sum(bytes), 0) AS bytes FROM room
+    WHERE log = ?`,
+  room: "SELECT * FROM room WHERE log = ? AND name = ?",
+  rooms: `SELECT room.*, history_size, history_ttl_seconds FROM room JOIN log ON log.id = room.log
+    WHERE room.id > ? ORDER BY room.id LIMIT ?`,
+  empty_rooms: "SELECT * FROM room WHERE log = ? AND messages = 0 LIMIT ?",
+  names: `SELECT name FROM room WHERE log = ? AND name > ? AND name >= ? AND name < ?
+    AND messages > 0 ORDER BY name LIMIT ?`,
+  // No id is used twice: idempotency keys name their room by it, and outlive a forgotten one.
+  add_room: `INSERT INTO room (id, log, name, last, floor, messages, bytes, oldest_ms, newest_ms)
+    SELECT 1 + max((SELECT coalesce(max(id), 0) FROM room), (SELECT coalesce(max(offset), 0)
+    FROM erased WHERE room = 0)), id, ?2, 0, floor, 0, 0, 0, 0 FROM log WHERE id = ?1 RETURNING *`,
+  // A floor never goes down: what is trimmed may be older than what was erased.
+  save_room: `UPDATE room SET last = ?, floor = max(floor, ?), messages = ?, bytes = ?,
+    oldest_ms = ?, newest_ms = ? WHERE id = ?`,
+  forget_room: "DELETE FROM room WHERE id = ?",
+  insert: "INSERT INTO message (room, offset, time_ms, headers, payload) VALUES (?, ?, ?, ?, ?)",
+  after: `SELECT offset, time_ms, headers, payload ${MESSAGES} AND offset > ?
+    ORDER BY offset LIMIT ?`,
+  before: `SELECT offset, time_ms, headers, payload ${MESSAGES} AND offset < ?
+    ORDER BY offset DESC LIMIT ?`,
+  oldest: `SELECT offset, time_ms, length(payload) AS bytes ${MESSAGES} AND offset > ?
+    ORDER BY offset LIMIT ?`,
+  first: `SELECT count(*) AS messages, max(offset) AS offset, sum(bytes) AS bytes FROM
+    (SELECT offset, length(payload) AS bytes ${MESSAGES} ORDER BY offset LIMIT ?)`,
+  count: `SELECT count(*) AS messages ${MESSAGES} AND offset >= ?`,
+  remove: "DELETE FROM message WHERE room = ? AND offset <= ?",
+  erase: "DELETE FROM message WHERE room = ? AND offset = ? RETURNING length(payload) AS bytes",
+  ends: `SELECT (SELECT max(offset) ${MESSAGES}) AS last,
+    (SELECT time_ms ${MESSAGES} ORDER BY offset LIMIT 1) AS oldest_ms`,
+  note_erased: `INSERT INTO erased (room, offset) VALUES (?, ?)
+    ON CONFLICT (room) DO UPDATE SET offset = max(offset, excluded.offset)`,
+  erased: "SELECT offset FROM erased WHERE room = ?",
+  forget_erased: "DELETE FROM erased WHERE room = ?",
+  repeat: "SELECT offset, time_ms FROM repeat WHERE key = ?",
+  add_repeat: "INSERT OR REPLACE INTO repeat (key, offset, time_ms) VALUES (?, ?, ?)",
+  // Ids are in the order of time: a replaced key gets a new id.
+  old_repeats: `SELECT max(id) AS id FROM (SELECT id, time_ms FROM repeat ORDER BY id LIMIT ?)
+    WHERE time_ms < ?`,
+  remove_repeats: "DELETE FROM repeat WHERE id <= ?",
+};
 
 function prepare(database: DatabaseSync) {
-  const messages = "FROM message WHERE room = ?";
-  return {
-    log: database.prepare("SELECT * FROM log WHERE tenant = ?"),
-    add_log: database.prepare(
-      "INSERT INTO log (tenant, stream, history_size, history_ttl_seconds) VALUES (?, ?, ?, ?)",
-    ),
-    retain: database.prepare(
-      "UPDATE log SET history_size = ?, history_ttl_seconds = ? WHERE id = ?",
-    ),
-    save_log: database.prepare("UPDATE log SET last = ?, time_ms = ? WHERE id = ?"),
-    reserve: database.prepare("UPDATE log SET reserved = ? WHERE id = ?"),
-    settle: database.prepare("UPDATE log SET reserved = last WHERE id = ? AND reserved <> last"),
-    lives: database.prepare("SELECT name, first FROM life WHERE log = ? ORDER BY id"),
-    forget_lives: database.prepare("DELETE FROM life WHERE log = ?"),
-    add_life: database.prepare("INSERT INTO life (log, name, first) VALUES (?, ?, ?)"),
-    logs: database.prepare("SELECT count(*) AS logs FROM log"),
-    newest: database.prepare("SELECT max(time_ms) AS time_ms FROM log"),
-    floor: database.prepare("SELECT floor FROM log WHERE id = ?"),
-    raise_floor: database.prepare("UPDATE log SET floor = max(floor, ?) WHERE id = ?"),
-    totals: database.prepare(
-      "SELECT sum(messages) AS messages, sum(bytes) AS bytes FROM room WHERE log = ?",
-    ),
-    room: database.prepare("SELECT * FROM room WHERE log = ? AND name = ?"),
-    rooms: database.prepare(
-      "SELECT room.*, history_size, history_ttl_seconds FROM room JOIN log ON log.id = room.log " +
-        "WHERE room.id > ? ORDER BY room.id LIMIT ?",
-    ),
-    names: database.prepare(
-      "SELECT name FROM room WHERE log = ? AND name > ? AND name >= ? AND name < ? " +
-        "AND messages > 0 ORDER BY name LIMIT ?",
-    ),
-    add_room: database.prepare(
-      // No id is used twice: idempotency keys name their room by it, and outlive a forgotten one.
-      "INSERT INTO room (id, log, name, last, floor, messages, bytes, oldest_ms, newest_ms) " +
-        "SELECT 1 + max((SELECT coalesce(max(id), 0) FROM room), (SELECT coalesce(max(offset), 0) " +
-        "FROM erased WHERE room = 0)), id, ?2, 0, floor, 0, 0, 0, 0 FROM log WHERE id = ?1 RETURNING *",
-    ),
-    // A floor never goes down: what is trimmed may be older than what was erased.
-    save_room: database.prepare(
-      "UPDATE room SET last = ?, floor = max(floor, ?), messages = ?, bytes = ?, oldest_ms = ?, " +
-        "newest_ms = ? WHERE id = ?",
-    ),
-    forget_room: database.prepare("DELETE FROM room WHERE id = ?"),
-    insert: database.prepare(
-      "INSERT INTO message (room, offset, time_ms, headers, payload) VALUES (?, ?, ?, ?, ?)",
-    ),
-    after: inArrays(database, `${messages} AND offset > ? ORDER BY offset LIMIT ?`),
-    before: inArrays(database, `${messages} AND offset < ? ORDER BY offset DESC LIMIT ?`),
-    oldest: database.prepare(
-      `SELECT offset, time_ms, length(payload) AS bytes ${messages} AND offset > ? ` +
-        "ORDER BY offset LIMIT ?",
-    ),
-    first: database.prepare(
-      "SELECT count(*) AS messages, max(offset) AS offset, sum(bytes) AS bytes FROM (" +
-        `SELECT offset, length(payload) AS bytes ${messages} ORDER BY offset LIMIT ?)`,
-    ),
-    count: database.prepare(`SELECT count(*) AS messages ${messages} AND offset >= ?`),
-    remove: database.prepare("DELETE FROM message WHERE room = ? AND offset <= ?"),
-    ...prepareErasing(database),
-    ...prepareRepeats(database),
-  };
+  const sql = prepareAll(database, SQL);
+  for (const statement of [sql.after, sql.before]) {
+    // Rows as arrays: objects take twice as long to make. Deno's types lack it.
+    (statement as StatementSync & { setReturnArrays(on: boolean): void }).setReturnArrays(true);
+  }
+  return sql;
 }
 
 const number = (row: Record<string, unknown> | undefined, name: string): number =>
   Number(row?.[name] ?? 0);
 
-function logRow(row: Record<string, unknown>): LogRow {
-  return {
-    id: number(row, "id"),
-    stream: String(row["stream"]),
-    last: number(row, "last"),
-    reserved: number(row, "reserved"),
-    time_ms: number(row, "time_ms"),
-    history_size: number(row, "history_size"),
-    history_ttl_seconds: number(row, "history_ttl_seconds"),
-  };
+// The tables are STRICT: each column has its type.
+function roomRow(row: object): RoomRow {
+  const room = { ...row, weighed: 0 } as RoomRow;
+  room.weighed = weightOf(room);
+  return room;
 }
 
-function roomRow(row: Record<string, unknown>): RoomRow {
-  const stored = { messages: number(row, "messages"), bytes: number(row, "bytes") };
-  return {
-    id: number(row, "id"),
-    log: number(row, "log"),
-    last: number(row, "last"),
-    floor: number(row, "floor"),
-    ...stored,
-    weighed: weightOf(stored),
-    oldest_ms: number(row, "oldest_ms"),
-    newest_ms: number(row, "newest_ms"),
-  };
-}
+/** A message as it is trimmed. */
+type Oldest = Pick<LogMessage, "offset" | "time_ms"> & { readonly bytes: number };
 
 /** The most rows of messages read at once, and about how many bytes of them: large ones may be read in vain. */
 const ROWS_AT_ONCE = 256;
@@ -192,14 +137,8 @@ const BYTES_AT_ONCE = 65_536;
 const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
 
 function message(row: unknown): LogMessage {
-  const [offset, time_ms, headers, payload] = row as unknown[];
-  if (!(payload instanceof Uint8Array)) throw new Error("log.sqlite holds a foreign row");
-  return {
-    offset: Number(offset),
-    time_ms: Number(time_ms),
-    payload,
-    headers: typeof headers === "string" ? JSON.parse(headers) : NO_HEADERS,
-  };
+  const [offset, time_ms, headers, payload] = row as [number, number, string | null, Uint8Array];
+  return { offset, time_ms, payload, headers: headers === null ? NO_HEADERS : JSON.parse(headers) };
 }
 
 /** Reads on from an offset: many rows at once take half the time of as many single ones, and few are read in vain. */
@@ -229,9 +168,17 @@ export class LogRows {
     this.#sql = prepare(database);
   }
 
+  pages(): number {
+    return number(this.#sql.pages.get(), "page_count");
+  }
+
+  freePages(): number {
+    return number(this.#sql.free_pages.get(), "freelist_count");
+  }
+
   log(tenant_id: string): LogRow | undefined {
     const row = this.#sql.log.get(tenant_id);
-    return row === undefined ? undefined : logRow(row);
+    return row && { ...row } as unknown as LogRow;
   }
 
   addLog(tenant_id: string, stream: string, retention: Retained): void {
@@ -256,12 +203,9 @@ export class LogRows {
     this.#sql.settle.run(log);
   }
 
-  /** The saved lives of a log; none for a log in the old format. */
+  /** The saved lives of a log. */
   lives(log: number): Lives {
-    return this.#sql.lives.all(log).map((row) => ({
-      name: String(row["name"]),
-      first: number(row, "first"),
-    }));
+    return this.#sql.lives.all(log).map((row) => ({ ...row }) as unknown as Life);
   }
 
   saveLives(log: number, lives: Lives): void {
@@ -293,13 +237,12 @@ export class LogRows {
   }
 
   totals(log: number): { messages: number; bytes: number } {
-    const row = this.#sql.totals.get(log);
-    return { messages: number(row, "messages"), bytes: number(row, "bytes") };
+    return { ...this.#sql.totals.get(log) } as { messages: number; bytes: number };
   }
 
   room(log: number, room_id: string): RoomRow | undefined {
     const row = this.#sql.room.get(log, room_id);
-    return row === undefined ? undefined : roomRow(row);
+    return row && roomRow(row);
   }
 
   /** Names of rooms that have messages, in their order. */
@@ -320,10 +263,7 @@ export class LogRows {
   rooms(after: number, limit: number): { room: RoomRow; retained: Retained }[] {
     return this.#sql.rooms.all(after, limit).map((row) => ({
       room: roomRow(row),
-      retained: {
-        history_size: number(row, "history_size"),
-        history_ttl_seconds: number(row, "history_ttl_seconds"),
-      },
+      retained: row as unknown as Retained,
     }));
   }
 
@@ -340,6 +280,7 @@ export class LogRows {
   forgetRoom({ id, log, floor }: RoomRow): void {
     this.#sql.raise_floor.run(floor, log);
     this.#sql.forget_erased.run(id);
+    // Its id is not used again: see `add_room`.
     this.noteErased(0, id);
     this.#sql.forget_room.run(id);
   }
@@ -377,12 +318,8 @@ export class LogRows {
   }
 
   /** Offset, time and bytes of a room's oldest messages above an offset. */
-  oldest(room: number, after: number, limit: number) {
-    return this.#sql.oldest.all(room, after, limit).map((row) => ({
-      offset: number(row, "offset"),
-      time_ms: number(row, "time_ms"),
-      bytes: number(row, "bytes"),
-    }));
+  oldest(room: number, after: number, limit: number): Oldest[] {
+    return this.#sql.oldest.all(room, after, limit) as unknown as Oldest[];
   }
 
   /** The number of a room's oldest messages, at most `limit`, with the last one's offset and their bytes. */
@@ -426,9 +363,8 @@ export class LogRows {
     return this.erased(-log);
   }
 
-  repeat(key: Uint8Array): { offset: number; time_ms: number } | undefined {
-    const row = this.#sql.repeat.get(key);
-    return row && { offset: number(row, "offset"), time_ms: number(row, "time_ms") };
+  repeat(key: Uint8Array): Omit<Oldest, "bytes"> | undefined {
+    return this.#sql.repeat.get(key) as Omit<Oldest, "bytes"> | undefined;
   }
 
   addRepeat(key: Uint8Array, offset: number, time_ms: number): void {

@@ -11,7 +11,6 @@ import type {
   AppendOptions,
   DurableLog,
   Kept,
-  LogMessage,
   LogPage,
   LogRead,
   LogReadBack,
@@ -33,12 +32,7 @@ const FORGET_ROOMS = 500;
 
 /** What the logs of all tenants share. */
 interface AllLogs {
-  readonly options: {
-    readonly file: LogFile;
-    readonly turns: JobQueue;
-    readonly assertOpen: () => void;
-  };
-  readonly rows: LogRows;
+  readonly options: { readonly file: LogFile; readonly turns: JobQueue };
   readonly clock: { now(): number };
   /** Adds an append to the next transaction. Throws, or resolves once it is stored. */
   append(log: EmbeddedLog, append: Append): Promise<Appended>;
@@ -82,7 +76,6 @@ export class EmbeddedLog implements DurableLog {
     payload: Uint8Array,
     options: AppendOptions = {},
   ): Promise<Appended> {
-    this.#logs.options.assertOpen();
     const { key, headers = {}, expected_last } = options;
     return this.#logs.append(this, { room_id, payload, headers, key, expected_last });
   }
@@ -92,7 +85,6 @@ export class EmbeddedLog implements DurableLog {
     messages: readonly NewMessage[],
     expected_last: number,
   ): Promise<Appended> {
-    this.#logs.options.assertOpen();
     const chain = { last: expected_last };
     const under_way: Promise<Appended>[] = [];
     try {
@@ -114,133 +106,103 @@ export class EmbeddedLog implements DurableLog {
   }
 
   async head(room_id: string): Promise<RoomHead> {
-    return this.#reading(room_id, (room) => {
+    return this.#reading(room_id, (room, rows) => {
       const { stream, last: log_offset } = this.row;
-      const erased = this.#erased(room);
-      if (room === undefined) return { stream, last: undefined, log_offset, erased };
-      const [last] = this.#logs.rows.before(room.id, room.last + 1, 1);
-      return { stream, last, log_offset, erased };
+      const [last] = room ? rows.before(room.id, room.last + 1, 1) : [];
+      return { stream, last, log_offset, erased: this.#erased(room, rows) };
     });
   }
 
   async heads(room_ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    const { options, rows } = this.#logs;
-    options.assertOpen();
-    const heads = new Map<string, number>();
-    options.file.guard(() => {
+    return this.#ask((rows) => {
+      const heads = new Map<string, number>();
       for (const room_id of room_ids) {
         const last = rows.room(this.row.id, room_id)?.last ?? 0;
         if (last > 0) heads.set(room_id, last);
       }
+      return heads;
     });
-    await options.turns.rest();
-    return heads;
   }
 
   async rooms({ prefix, after, limit }: RoomsRead): Promise<RoomsPage> {
-    const { options, rows } = this.#logs;
-    options.assertOpen();
     const wish = { prefix, after, limit: limit + 1 };
-    const names = options.file.guard(() => rows.roomNames(this.row.id, wish));
-    await options.turns.rest();
+    const names = await this.#ask((rows) => rows.roomNames(this.row.id, wish));
     return { rooms: names.slice(0, limit), more: names.length > limit };
   }
 
   async read(room_id: string, { after, limit, max_bytes }: LogRead): Promise<LogPage> {
-    return this.#reading(room_id, (room) => {
-      const { rows } = this.#logs;
-      const found: Iterable<LogMessage> = room ? rows.after(room.id, after, limit + 1) : [];
+    return this.#reading(room_id, (room, rows) => {
+      const found = room ? rows.after(room.id, after, limit + 1) : [];
       const { taken: messages, more } = page(found, limit, max_bytes);
       const complete = after >= (room?.floor ?? rows.floor(this.row.id));
       const read = { stream: this.stream, messages, complete, more };
-      const erased = this.#erased(room);
+      const erased = this.#erased(room, rows);
       return after < erased ? { ...read, erased } : read;
     });
   }
 
   async readBack(room_id: string, { before, limit, max_bytes }: LogReadBack): Promise<LogPage> {
-    return this.#reading(room_id, (room) => {
+    return this.#reading(room_id, (room, rows) => {
       const below = before === 0 ? Number.MAX_SAFE_INTEGER : before;
-      const found = room ? this.#logs.rows.before(room.id, below, limit + 1) : [];
+      const found = room ? rows.before(room.id, below, limit + 1) : [];
       const { taken, more } = page(found, limit, max_bytes);
       return { stream: this.stream, messages: taken.reverse(), complete: false, more };
     });
   }
 
   async oldest(room_id: string): Promise<number> {
-    return this.#reading(room_id, (room) => {
-      const found: Iterable<LogMessage> = room ? this.#logs.rows.after(room.id, 0, 1) : [];
-      return [...found][0]?.offset ?? 0;
+    return this.#reading(room_id, (room, rows) => {
+      const [oldest] = room ? rows.after(room.id, 0, 1) : [];
+      return oldest?.offset ?? 0;
     });
   }
 
   async count(room_id: string, from: number): Promise<number> {
-    return this.#reading(room_id, (room) => room ? this.#logs.rows.count(room.id, from) : 0);
+    return this.#reading(room_id, (room, rows) => room ? rows.count(room.id, from) : 0);
   }
 
   async trim(room_id: string, keep: Kept): Promise<void> {
-    const { options, rows } = this.#logs;
     roomSubject("in", this.tenant_id, room_id);
-    options.assertOpen();
-    // Earlier appends take effect before this call.
-    this.#logs.flush();
-    const some = () => {
+    await this.#inSteps((rows) => {
       const room = rows.room(this.row.id, room_id);
-      if (room === undefined) return 0;
+      if (room === undefined) return false;
       const kept = typeof keep === "number" ? keep : rows.count(room.id, keep.through + 1);
-      if (room.messages <= kept) return 0;
+      if (room.messages <= kept) return false;
       const removed = trimRoom(rows, room, kept, 0, TRIM_MESSAGES);
       rows.saveRoom(room);
-      return removed;
-    };
-    while (options.file.transaction(some) === TRIM_MESSAGES) {
-      await turn();
-      options.assertOpen();
-    }
+      return removed === TRIM_MESSAGES;
+    });
   }
 
   async erase(room_id: string, offsets: readonly number[]): Promise<number> {
-    const { options, rows } = this.#logs;
     roomSubject("in", this.tenant_id, room_id);
-    options.assertOpen();
-    this.#logs.flush();
     let erased = 0;
-    for (let at = 0; at < offsets.length; at += TRIM_MESSAGES) {
-      if (at > 0) await turn();
-      options.assertOpen();
-      erased += options.file.transaction(() => {
-        const room = rows.room(this.row.id, room_id);
-        return room ? eraseFrom(rows, room, offsets.slice(at, at + TRIM_MESSAGES)) : 0;
-      });
-    }
+    let at = 0;
+    await this.#inSteps((rows) => {
+      const room = rows.room(this.row.id, room_id);
+      if (room) erased += eraseFrom(rows, room, offsets.slice(at, at + TRIM_MESSAGES));
+      at += TRIM_MESSAGES;
+      return at < offsets.length;
+    });
     return erased;
   }
 
   async erased(room_id: string): Promise<number> {
-    return this.#reading(room_id, (room) => this.#erased(room));
+    return this.#reading(room_id, (room, rows) => this.#erased(room, rows));
   }
 
   async forgetNames(): Promise<void> {
-    const { options, rows } = this.#logs;
-    options.assertOpen();
-    this.#logs.flush();
-    while (options.file.transaction(() => rows.forgetEmpty(this.row.id, FORGET_ROOMS))) {
-      await turn();
-      options.assertOpen();
-    }
+    await this.#inSteps((rows) => rows.forgetEmpty(this.row.id, FORGET_ROOMS));
   }
 
   async retain(retention: Retention, shrink = false): Promise<void> {
-    this.#logs.options.assertOpen();
+    this.#logs.options.file.assertOpen();
     this.grow(retention, shrink);
   }
 
   async status(): Promise<LogStatus> {
-    const { options, rows } = this.#logs;
-    options.assertOpen();
     const { id, stream, last, history_size, history_ttl_seconds } = this.row;
-    const totals = options.file.guard(() => rows.totals(id));
-    await options.turns.rest();
+    const totals = await this.#ask((rows) => rows.totals(id));
     const kept = { history_size, history_ttl_seconds, replicas: undefined };
     return { stream, log_offset: last, ...totals, ...kept };
   }
@@ -256,23 +218,39 @@ export class EmbeddedLog implements DurableLog {
       kept.history_size === row.history_size &&
       kept.history_ttl_seconds === row.history_ttl_seconds
     ) return;
-    const { options, rows } = this.#logs;
-    options.file.transaction(() => rows.retain(row.id, kept));
+    const { file } = this.#logs.options;
+    file.transaction(() => file.rows.retain(row.id, kept));
     this.row = { ...row, ...kept };
   }
 
-  #erased(room: RoomRow | undefined): number {
-    const { rows } = this.#logs;
+  #erased(room: RoomRow | undefined, rows: LogRows): number {
     return room === undefined ? rows.erasedNames(this.row.id) : rows.erased(room.id);
   }
 
   /** Runs a read of one room; undefined: the log never had a message of it, or has forgotten it. */
-  async #reading<T>(room_id: string, run: (room: RoomRow | undefined) => T): Promise<T> {
-    const { options, rows } = this.#logs;
+  #reading<T>(
+    room_id: string,
+    run: (room: RoomRow | undefined, rows: LogRows) => T,
+  ): Promise<T> {
     roomSubject("in", this.tenant_id, room_id);
-    options.assertOpen();
-    const found = options.file.guard(() => run(rows.room(this.row.id, room_id)));
-    await options.turns.rest();
+    return this.#ask((rows) => run(rows.room(this.row.id, room_id), rows));
+  }
+
+  async #ask<T>(run: (rows: LogRows) => T): Promise<T> {
+    const { file, turns } = this.#logs.options;
+    const found = file.ask(run);
+    await turns.rest();
     return found;
+  }
+
+  /** Runs transactions, each in a turn of its own, while one returns true. Earlier appends take effect before. */
+  async #inSteps(step: (rows: LogRows) => boolean): Promise<void> {
+    const { file } = this.#logs.options;
+    file.assertOpen();
+    this.#logs.flush();
+    while (file.transaction(() => step(file.rows))) {
+      await turn();
+      file.assertOpen();
+    }
   }
 }

@@ -175,7 +175,7 @@ export class LogWriter {
   readonly #rows: LogRows;
   readonly #log: LogRow;
   readonly #rooms = new Map<string, RoomRow>();
-  /** The rooms' state at the end of the transaction. */
+  /** By chain: the offset of its last message in this transaction, NaN if that was not stored. */
   readonly #chains = new Map<Chain, number>();
   readonly #space: Space;
   readonly #cutoff_ms: number;

@@ -6,7 +6,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
-import { PROOF_SCHEMA, useProblem } from "./embedded_database.ts";
+import { prepareAll, PROOF_SCHEMA, useProblem } from "./embedded_database.ts";
 import { EngineFile, requireRestored } from "./embedded_backup.ts";
 import { createHash } from "node:crypto";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../contract/check.ts";
@@ -54,41 +54,51 @@ function prepared(database: DatabaseSync, data_dir: string | undefined) {
   );
   if (data_dir !== undefined) requireRestored(data_dir);
   return {
-    ...statements(database),
-    objects: objectStatements(database),
-    ledgers: ledgerStatements(database),
+    ...prepareAll(database, ENTRIES),
+    objects: prepareAll(database, OBJECTS),
+    ledgers: prepareAll(database, LEDGERS),
   };
 }
 
-function statements(database: DatabaseSync) {
-  // "." is followed by "/" in ASCII: the range contains exactly the keys that begin with the prefix and a dot.
-  const below = "bucket = ?1 AND (?2 = '' OR key = ?2 OR (key > ?2 || '.' AND key < ?2 || '/'))";
-  return {
-    bump: database.prepare(
-      "INSERT INTO bucket (name, revision) VALUES (?1, ?2) ON CONFLICT (name) " +
-        "DO UPDATE SET revision = revision + ?2 RETURNING revision",
-    ),
-    get: database.prepare("SELECT key, value, revision FROM entry WHERE bucket = ? AND key = ?"),
-    revision: database.prepare("SELECT revision FROM entry WHERE bucket = ? AND key = ?"),
-    keys: database.prepare(`SELECT key FROM entry WHERE ${below} ORDER BY key`),
-    sizes: database.prepare(
-      `SELECT key, length(value) AS size_bytes FROM entry WHERE ${below} ORDER BY key`,
-    ),
-    put: database.prepare(
-      "INSERT INTO entry (bucket, key, value, revision) VALUES (?, ?, ?, ?) ON CONFLICT " +
-        "(bucket, key) DO UPDATE SET value = excluded.value, revision = excluded.revision",
-    ),
-    remove: database.prepare("DELETE FROM entry WHERE bucket = ? AND key = ?"),
-  };
-}
+// "." is followed by "/" in ASCII: the range contains exactly the keys that begin with the prefix and a dot.
+const BELOW = "bucket = ?1 AND (?2 = '' OR key = ?2 OR (key > ?2 || '.' AND key < ?2 || '/'))";
+const ENTRIES = {
+  bump: `INSERT INTO bucket (name, revision) VALUES (?1, ?2)
+    ON CONFLICT (name) DO UPDATE SET revision = revision + ?2 RETURNING revision`,
+  get: "SELECT key, value, revision FROM entry WHERE bucket = ? AND key = ?",
+  revision: "SELECT revision FROM entry WHERE bucket = ? AND key = ?",
+  keys: `SELECT key FROM entry WHERE ${BELOW} ORDER BY key`,
+  sizes: `SELECT key, length(value) AS size_bytes FROM entry WHERE ${BELOW} ORDER BY key`,
+  put: `INSERT INTO entry (bucket, key, value, revision) VALUES (?, ?, ?, ?)
+    ON CONFLICT (bucket, key) DO UPDATE SET value = excluded.value, revision = excluded.revision`,
+  remove: "DELETE FROM entry WHERE bucket = ? AND key = ?",
+};
 
-function storedEntry(row: Record<string, unknown>): StoredEntry {
-  const { key, value, revision } = row;
-  if (typeof key !== "string" || !(value instanceof Uint8Array) || typeof revision !== "number") {
-    throw new ArqonError("internal", "", { cause: new Error("spine.sqlite holds a foreign row") });
-  }
-  return { key, value: new Uint8Array(value), revision };
-}
+/** The present time in SQL, Unix ms. */
+const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+const OBJECTS = {
+  get: "SELECT value, digest FROM object WHERE bucket = ? AND name = ?",
+  put: `INSERT INTO object (bucket, name, value, digest, modified_ms) VALUES (?, ?, ?, ?, ${NOW})
+    ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value, digest = excluded.digest,
+    modified_ms = excluded.modified_ms`,
+  remove: "DELETE FROM object WHERE bucket = ? AND name = ?",
+  list: "SELECT name, length(value) AS size_bytes, modified_ms FROM object WHERE bucket = ?",
+};
+
+const LEDGERS = {
+  newest: "SELECT last FROM ledger WHERE name = ?",
+  bump: `INSERT INTO ledger (name, last) VALUES (?, ?)
+    ON CONFLICT (name) DO UPDATE SET last = excluded.last`,
+  insert: "INSERT INTO ledger_entry (ledger, offset, time_ms, payload) VALUES (?, ?, ?, ?)",
+  read: `SELECT offset, payload FROM ledger_entry WHERE ledger = ? AND offset > ?
+    ORDER BY offset LIMIT ?`,
+  last: "SELECT offset, payload FROM ledger_entry WHERE ledger = ? ORDER BY offset DESC LIMIT 1",
+  first: "SELECT offset, time_ms FROM ledger_entry WHERE ledger = ? ORDER BY offset LIMIT 1",
+  sum: "SELECT coalesce(sum(length(payload)), 0) AS bytes FROM ledger_entry WHERE ledger = ?",
+  remove: `DELETE FROM ledger_entry WHERE ledger = ?1 AND time_ms < ?2
+    AND offset = (SELECT min(offset) FROM ledger_entry WHERE ledger = ?1)
+    RETURNING length(payload) AS bytes`,
+};
 
 /** The rows of all buckets; keys are encoded. Every call is one transaction. Failures are `spine-unavailable`. */
 export class KvStore extends EngineFile<ReturnType<typeof prepared>> {
@@ -100,25 +110,22 @@ export class KvStore extends EngineFile<ReturnType<typeof prepared>> {
   }
 
   get(bucket: string, key: string): StoredEntry | undefined {
-    const row = this.guard(() => this.rows.get.get(bucket, key));
-    return row === undefined ? undefined : storedEntry(row);
+    const row = this.ask(({ get }) => get.get(bucket, key));
+    return row as unknown as StoredEntry | undefined;
   }
 
   /** The revision of a key without its value, which may be large; 0: there is none. */
   revision(bucket: string, key: string): number {
-    return Number(this.guard(() => this.rows.revision.get(bucket, key))?.["revision"] ?? 0);
+    return Number(this.ask(({ revision }) => revision.get(bucket, key))?.["revision"] ?? 0);
   }
 
   /** The keys at or below `prefix`, in their order. */
   keys(bucket: string, prefix: string): string[] {
-    return this.guard(() => this.rows.keys.all(bucket, prefix)).map((row) => String(row["key"]));
+    return this.ask(({ keys }) => keys.all(bucket, prefix)).map((row) => String(row["key"]));
   }
 
   sizes(bucket: string, prefix: string): { readonly key: string; readonly size_bytes: number }[] {
-    return this.guard(() => this.rows.sizes.all(bucket, prefix)).map((row) => ({
-      key: String(row["key"]),
-      size_bytes: Number(row["size_bytes"]),
-    }));
+    return this.ask(({ sizes }) => sizes.all(bucket, prefix)) as never[];
   }
 
   /** Stores values in one transaction; returns the new revision of the last one, after those of the others. */
@@ -139,6 +146,7 @@ export class KvStore extends EngineFile<ReturnType<typeof prepared>> {
   }
 
   #write(bucket: string, changes: number, change: (revision: number) => void): number {
+    this.assertOpen();
     return this.transaction(() => {
       const revision = Number(this.rows.bump.get(bucket, changes)?.["revision"]);
       change(revision);
@@ -146,9 +154,6 @@ export class KvStore extends EngineFile<ReturnType<typeof prepared>> {
     });
   }
 }
-
-/** The present time in SQL, Unix ms. */
-const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
 
@@ -164,111 +169,44 @@ function checked(row: Record<string, unknown>, bucket: string, name: string): Ui
   throw new ArqonError("internal", "", { cause });
 }
 
-/** The statements of all object stores in an open database, in which `OBJECT_SCHEMA` has run. */
-function objectStatements(database: DatabaseSync) {
-  return {
-    get: database.prepare("SELECT value, digest FROM object WHERE bucket = ? AND name = ?"),
-    put: database.prepare(
-      `INSERT INTO object (bucket, name, value, digest, modified_ms) VALUES (?, ?, ?, ?, ${NOW}) ` +
-        "ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value, " +
-        "digest = excluded.digest, modified_ms = excluded.modified_ms",
-    ),
-    remove: database.prepare("DELETE FROM object WHERE bucket = ? AND name = ?"),
-    list: database.prepare(
-      "SELECT name, length(value) AS size_bytes, modified_ms FROM object WHERE bucket = ?",
-    ),
-  };
-}
-
 /** One object store of the embedded engine. */
 export class EmbeddedObjects implements ObjectStore {
   readonly #bucket: string;
   readonly #store: KvStore;
-  /** Throws when the engine is not open. */
-  readonly #assertOpen: () => void;
 
-  constructor(bucket: string, store: KvStore, assertOpen: () => void) {
+  constructor(bucket: string, store: KvStore) {
     this.#bucket = bucket;
     this.#store = store;
-    this.#assertOpen = assertOpen;
   }
 
   async put(name: string, bytes: Uint8Array): Promise<void> {
-    this.#assertOpen();
     assertObjectName(name);
     assertSize(bytes.length, OBJECT_BYTES_MAX);
-    const { rows: { objects }, guard } = this.#store;
-    guard(() => objects.put.run(this.#bucket, name, bytes, sha256(bytes)));
+    this.#store.ask(({ objects }) => objects.put.run(this.#bucket, name, bytes, sha256(bytes)));
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {
-    this.#assertOpen();
     assertObjectName(name);
-    const { rows: { objects }, guard } = this.#store;
-    const row = guard(() => objects.get.get(this.#bucket, name));
-    return row === undefined ? undefined : checked(row, this.#bucket, name);
+    const row = this.#store.ask(({ objects }) => objects.get.get(this.#bucket, name));
+    return row && checked(row, this.#bucket, name);
   }
 
   async delete(name: string): Promise<void> {
-    this.#assertOpen();
     assertObjectName(name);
-    const { rows: { objects }, guard } = this.#store;
-    guard(() => objects.remove.run(this.#bucket, name));
+    this.#store.ask(({ objects }) => objects.remove.run(this.#bucket, name));
   }
 
   async list(): Promise<StoredObject[]> {
-    this.#assertOpen();
-    const { rows: { objects }, guard } = this.#store;
-    return guard(() => objects.list.all(this.#bucket)).map(({ name, size_bytes, modified_ms }) => ({
-      name: String(name),
-      size_bytes: Number(size_bytes),
-      modified_ms: Number(modified_ms),
-    }));
+    const rows = this.#store.ask(({ objects }) => objects.list.all(this.#bucket));
+    return rows.map((row) => ({ ...row }) as unknown as StoredObject);
   }
 }
 
 /** The most entries that one append removes to make room; a lowered bound is reached in steps. */
 const REMOVED_AT_ONCE = 256;
 
-function entryOf(row: Record<string, unknown>): LedgerEntry {
-  const { offset, payload } = row;
-  if (typeof offset !== "number" || !(payload instanceof Uint8Array)) {
-    throw new ArqonError("internal", "", { cause: new Error("spine.sqlite holds a foreign row") });
-  }
-  return { offset, payload: new Uint8Array(payload) };
-}
-
-/** The statements of all ledgers in an open database, in which `LEDGER_SCHEMA` has run. */
-function ledgerStatements(database: DatabaseSync) {
-  return {
-    newest: database.prepare("SELECT last FROM ledger WHERE name = ?"),
-    bump: database.prepare(
-      "INSERT INTO ledger (name, last) VALUES (?, ?) ON CONFLICT (name) " +
-        "DO UPDATE SET last = excluded.last",
-    ),
-    insert: database.prepare(
-      "INSERT INTO ledger_entry (ledger, offset, time_ms, payload) VALUES (?, ?, ?, ?)",
-    ),
-    read: database.prepare(
-      "SELECT offset, payload FROM ledger_entry WHERE ledger = ? AND offset > ? " +
-        "ORDER BY offset LIMIT ?",
-    ),
-    last: database.prepare(
-      "SELECT offset, payload FROM ledger_entry WHERE ledger = ? ORDER BY offset DESC LIMIT 1",
-    ),
-    first: database.prepare(
-      "SELECT offset, time_ms FROM ledger_entry WHERE ledger = ? ORDER BY offset LIMIT 1",
-    ),
-    sum: database.prepare(
-      "SELECT coalesce(sum(length(payload)), 0) AS bytes FROM ledger_entry WHERE ledger = ?",
-    ),
-    remove: database.prepare(
-      "DELETE FROM ledger_entry WHERE ledger = ?1 AND time_ms < ?2 AND " +
-        "offset = (SELECT min(offset) FROM ledger_entry WHERE ledger = ?1) " +
-        "RETURNING length(payload) AS bytes",
-    ),
-  };
-}
+// The tables are STRICT: each column has its type.
+const entryOf = (row: object): LedgerEntry => ({ ...row }) as LedgerEntry;
 
 /** The engine's parts that a ledger needs. */
 interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
@@ -277,8 +215,6 @@ interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
   /** Nothing expires by a clock that was set lately. */
   readonly steps: ClockSteps;
   readonly payload_bytes_max: number;
-  /** Throws when the engine is not open. */
-  readonly assertOpen: () => void;
 }
 
 /** One ledger of the embedded engine. */
@@ -306,44 +242,40 @@ export class EmbeddedLedger implements Ledger {
   }
 
   async append(payload: Uint8Array, after: number): Promise<number> {
-    const { name, payload_bytes_max, assertOpen } = this.#options;
-    assertOpen();
-    assertSize(payload.length, payload_bytes_max);
+    assertSize(payload.length, this.#options.payload_bytes_max);
     const newest = this.#newest();
     if (newest !== after) {
-      throw new ArqonError("version-conflict", `${newest} (the newest entry of ${name})`);
+      const detail = `${newest} (the newest entry of ${this.#options.name})`;
+      throw new ArqonError("version-conflict", detail);
     }
     this.#bytes += this.#store(payload, after + 1);
     return after + 1;
   }
 
   async last(): Promise<LedgerEntry | undefined> {
-    const { name, store: { guard, rows: { ledgers } }, assertOpen } = this.#options;
-    assertOpen();
-    const row = guard(() => ledgers.last.get(name));
-    return row === undefined ? undefined : entryOf(row);
+    const row = this.#ask((ledgers, name) => ledgers.last.get(name));
+    return row && entryOf(row);
   }
 
   async read({ after, limit }: LedgerRead): Promise<LedgerEntry[]> {
-    const { name, store: { guard, rows: { ledgers } }, assertOpen } = this.#options;
-    assertOpen();
-    return guard(() => ledgers.read.all(name, after, limit).map(entryOf));
+    return this.#ask((ledgers, name) => ledgers.read.all(name, after, limit).map(entryOf));
   }
 
   async status(): Promise<LedgerStatus> {
-    const { name, store: { guard, rows: { ledgers } }, assertOpen } = this.#options;
-    assertOpen();
     const last_offset = this.#newest();
-    const row = guard(() => ledgers.first.get(name));
+    const row = this.#ask((ledgers, name) => ledgers.first.get(name));
     const first_offset = Number(row?.["offset"] ?? last_offset + 1);
-    const first_ms = row === undefined ? undefined : Number(row["time_ms"]);
+    const first_ms = row && Number(row["time_ms"]);
     const entries = last_offset + 1 - first_offset;
     return { entries, bytes: this.#bytes, last_offset, first_offset, first_ms };
   }
 
+  #ask<T>(run: (ledgers: KvStore["rows"]["ledgers"], name: string) => T): T {
+    return this.#options.store.ask(({ ledgers }) => run(ledgers, this.#options.name));
+  }
+
   #newest(): number {
-    const { name, store: { guard, rows: { ledgers } } } = this.#options;
-    return Number(guard(() => ledgers.newest.get(name))?.["last"] ?? 0);
+    return Number(this.#ask((ledgers, name) => ledgers.newest.get(name))?.["last"] ?? 0);
   }
 
   /** Stores an entry and makes room for it: both, or nothing of it. Returns by how many bytes the ledger grew. */
@@ -365,10 +297,9 @@ export class EmbeddedLedger implements Ledger {
 
   /** Removes expired and surplus entries, `added` bytes included; returns how many bytes those had. */
   #shrink(added: number): number {
-    const { name, store: { rows: { ledgers } }, now, steps } = this.#options;
+    const { name, store: { rows: { ledgers } }, steps } = this.#options;
     const { max_age_seconds, max_bytes } = this.#retention;
-    const age_ms = max_age_seconds * 1_000;
-    const before_ms = steps.isBelieved(age_ms) ? now() - age_ms : 0;
+    const before_ms = steps.cutoff(max_age_seconds * 1_000);
     let bytes = 0;
     for (let removed = 0; removed < REMOVED_AT_ONCE; removed++) {
       const is_over = this.#bytes + added - bytes > max_bytes;

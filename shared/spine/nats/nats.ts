@@ -4,7 +4,8 @@
  * key-value buckets in `nats_kv.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { errors, headers as natsHeaders, type Msg, type MsgHdrs } from "@nats-io/transport-deno";
+import { errors, headers as natsHeaders } from "@nats-io/transport-deno";
+import type { Msg, MsgHdrs, Subscription as Held } from "@nats-io/transport-deno";
 import type { Env } from "../../env.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import {
@@ -27,14 +28,15 @@ import {
   readHeaders,
 } from "./connection/nats_frames.ts";
 import type { MessageFrame } from "./connection/nats_frames.ts";
-import { apiCode, Link, ReconnectPauses } from "./connection/nats_link.ts";
+import { hasNoResponder, isCausedBy, isRefused } from "./connection/nats_errors.ts";
+import { Link, ReconnectPauses } from "./connection/nats_link.ts";
 import { LOGS_BUCKET } from "./log/nats_log_stream.ts";
 import { Inbox } from "./log/nats_log_inbox.ts";
 import { NatsLogs } from "./log/nats_logs.ts";
 import { Refusals } from "./connection/nats_refusals.ts";
 import { GuardedStreams } from "./stores/nats_guarded.ts";
 import { NatsStores } from "./stores/nats_stores.ts";
-import { type FrameTaker, Wire, type WireSubscription } from "./connection/nats_wire.ts";
+import { type FrameTaker, Wire } from "./connection/nats_wire.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
@@ -64,10 +66,6 @@ interface NatsOptions extends Pick<Env, "log" | "now"> {
   readonly config: NatsConfig;
   /** Reads the credentials and certificate files that `config` names. */
   readonly files?: { read(path: string): string };
-  /** Numbers in [0, 1), for the jitter of reconnects and the names of streams. */
-  readonly random?: () => number;
-  /** Monotonic milliseconds; `performance.now` if absent. */
-  readonly monotonic?: () => number;
   readonly log_limits?: LogLimits;
   /** As `OpenSpineOptions.isStarting`. */
   readonly isStarting?: (() => boolean) | undefined;
@@ -94,10 +92,6 @@ function decodeHeaders(encoded: MsgHdrs | undefined): SpineHeaders {
   return headers;
 }
 
-function isCausedBy(error: unknown, kind: new (...args: never[]) => Error): boolean {
-  return error instanceof kind || (error instanceof Error && error.cause instanceof kind);
-}
-
 class NatsSpine implements Spine {
   readonly #link: Link;
   readonly #wire: Wire;
@@ -110,7 +104,6 @@ class NatsSpine implements Spine {
   #drained: Promise<void> | undefined;
 
   constructor(link: Link, wire: Wire, options: NatsOptions) {
-    const { now, random = Math.random } = options;
     this.#link = link;
     this.#wire = wire;
     this.#flusher = new Flusher(link, wire, options.config.pending_bytes);
@@ -124,11 +117,11 @@ class NatsSpine implements Spine {
       guarded,
       bytes: this.#flusher,
       limits: options.log_limits ?? LOG_LIMITS,
-      names: { bucket: () => this.keyValue(LOGS_BUCKET, { unwatched: true }), now, random },
+      names: { bucket: () => this.keyValue(LOGS_BUCKET, { unwatched: true }), now: options.now },
       storage: this.#stores.storage,
       beforeMade: () => this.#stores.claim(),
     });
-    this.#source = { link, read: (frame, shown, copy) => this.#received(frame, shown, copy) };
+    this.#source = { link, wire, read: (frame, shown, copy) => this.#received(frame, shown, copy) };
     this.#refusals = new Refusals(link);
     wire.ready(link.connection);
     link.onLost = () => {
@@ -211,9 +204,7 @@ class NatsSpine implements Spine {
       return this.#answer(await this.#link.guard(answer));
     } catch (cause) {
       if (cause instanceof ArqonError) throw cause;
-      if (isCausedBy(cause, errors.NoRespondersError)) {
-        throw noReply(cause);
-      }
+      if (hasNoResponder(cause)) throw noReply(cause);
       if (isCausedBy(cause, errors.TimeoutError)) {
         throw new ArqonError("command-timeout", `${timeout} ms`, { cause });
       }
@@ -320,9 +311,9 @@ class NatsSpine implements Spine {
 
 /** Connects. Rejects with `spine-unavailable` when no server answers or the server is too old. */
 export async function openNats(options: NatsOptions): Promise<Spine> {
-  const { config, log, now, files, random = Math.random, isStarting } = options;
-  const { monotonic = () => performance.now() } = options;
-  const pauses = new ReconnectPauses(monotonic, random);
+  const { config, log, now, files, isStarting } = options;
+  const monotonic = () => performance.now();
+  const pauses = new ReconnectPauses(monotonic, Math.random);
   const wire = new Wire(log);
   const connection = await connectNats({
     config,
@@ -343,6 +334,7 @@ export async function openNats(options: NatsOptions): Promise<Spine> {
 /** What all subscriptions of a connection share. */
 interface SubscriptionSource {
   readonly link: Link;
+  readonly wire: Wire;
   /** The message of a frame; `shown` is the pattern if that is a subject. */
   readonly read: (
     frame: MessageFrame,
@@ -354,8 +346,8 @@ interface SubscriptionSource {
 /** A `Subscription` that takes its own frames. It is active once `held` is set. */
 class NatsSubscription implements Subscription, FrameTaker {
   readonly pattern: string;
-  /** The same at the wire. */
-  held: WireSubscription | undefined = undefined;
+  /** The same at nats.js. */
+  held: Held | undefined = undefined;
   readonly #source: SubscriptionSource;
   readonly #handler: (message: SpineMessage) => void;
   readonly #shown: string | undefined;
@@ -392,7 +384,7 @@ class NatsSubscription implements Subscription, FrameTaker {
   unsubscribe(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.held?.unsubscribe();
+    if (this.held !== undefined) this.#source.wire.unsubscribe(this.held);
   }
 
   async drain(): Promise<void> {
@@ -413,15 +405,14 @@ const KEY = ["proof"];
 /** The most bytes of a test: that bucket is small. */
 const PROOF_BYTES_MAX = 4_096;
 
-/** JetStream's error codes for lack of room: of the account, of the server, of its memory, for a reservation. */
-const NO_ROOM_CODES: readonly (number | undefined)[] = [10002, 10023, 10028, 10047];
 const NO_ROOM = /no space left|insufficient|resource limits|maximum (bytes|size)/i;
 
 function explained(error: unknown): unknown {
   if (!(error instanceof ArqonError)) return error;
   const { cause } = error;
   const message = cause instanceof Error ? cause.message : error.message;
-  if (!NO_ROOM_CODES.includes(apiCode(cause)) && !NO_ROOM.test(message)) return error;
+  const codes = ["accountFull", "noRoom", "noMemory", "noStorage"] as const;
+  if (!isRefused(cause, ...codes) && !NO_ROOM.test(message)) return error;
   const why = `NATS is out of storage (${message}): raise max_file_store or the account's limit, ` +
     "or keep less ([durable] log_bytes, history_size, history_ttl_seconds)";
   return new ArqonError("spine-unavailable", why, { cause });

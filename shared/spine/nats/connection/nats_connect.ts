@@ -103,7 +103,7 @@ export async function connectNats(input: ConnectInput): Promise<NatsConnection> 
   const options = connectionOptions(input, servers, login);
   let connection: NatsConnection;
   try {
-    connection = await connectGuarded(options, { login, wire: input.wire });
+    connection = await connectGuarded(options, login, input.wire);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     const where = servers.join(", ");
@@ -426,7 +426,8 @@ const ATTEMPTS = 3;
  */
 async function connectGuarded(
   options: NodeConnectionOptions,
-  { login, wire }: { readonly login?: NatsLogin; readonly wire?: Wire | undefined } = {},
+  login: NatsLogin,
+  wire: Wire | undefined,
 ): Promise<NatsConnection> {
   const by_wire = { ...options, login, wire, ignoreClusterUpdates: true };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {

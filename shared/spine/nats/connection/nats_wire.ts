@@ -29,13 +29,6 @@ export interface Carrier {
   send(bytes: Uint8Array): void;
 }
 
-/** A subscription's end. */
-export interface WireSubscription {
-  unsubscribe(): void;
-  /** Resolves when the server has confirmed that no message follows. */
-  drain(): Promise<void>;
-}
-
 /** Promises that nats.js awaits in an iterator subscription; here they are resolved from the start. */
 const IDLE_PROMISES = ["signal", "iterClosed", "closed"];
 const OVER = Object.assign(Promise.resolve(), { resolve() {}, reject() {} });
@@ -47,32 +40,6 @@ const OVER = Object.assign(Promise.resolve(), { resolve() {}, reject() {} });
 function shareIdlePromises(subscription: NatsSubscription): void {
   for (const name of IDLE_PROMISES) {
     if (Reflect.get(subscription, name) instanceof Promise) Reflect.set(subscription, name, OVER);
-  }
-}
-
-/** A subscription at the wire and at nats.js. */
-class HeldSubscription implements WireSubscription {
-  readonly #takers: Map<number, FrameTaker>;
-  readonly #connection: NatsConnection;
-  readonly #subscription: NatsSubscription;
-
-  constructor(
-    takers: Map<number, FrameTaker>,
-    connection: NatsConnection,
-    subscription: NatsSubscription,
-  ) {
-    this.#takers = takers;
-    this.#connection = connection;
-    this.#subscription = subscription;
-  }
-
-  unsubscribe(): void {
-    this.#takers.delete(this.#subscription.getID());
-    if (!this.#connection.isClosed()) this.#subscription.unsubscribe();
-  }
-
-  drain(): Promise<void> {
-    return this.#subscription.drain();
   }
 }
 
@@ -149,8 +116,8 @@ export class Wire {
     this.#line.out.publish(outgoing);
   }
 
-  /** Delivers the messages of the taker's pattern to it. */
-  subscribe(taker: FrameTaker, options: Pick<SubscriptionOptions, "queue"> = {}): WireSubscription {
+  /** Delivers the messages of the taker's pattern to it, until it is passed to `unsubscribe`. */
+  subscribe(taker: FrameTaker, options: Pick<SubscriptionOptions, "queue"> = {}): NatsSubscription {
     const connection = this.#connection;
     if (connection === undefined) throw new TypeError("not connected yet");
     const subscription = connection.subscribe(taker.pattern, {
@@ -162,7 +129,12 @@ export class Wire {
     shareIdlePromises(subscription);
     this.#takers.set(subscription.getID(), taker);
     this.behind();
-    return new HeldSubscription(this.#takers, connection, subscription);
+    return subscription;
+  }
+
+  unsubscribe(subscription: NatsSubscription): void {
+    this.#takers.delete(subscription.getID());
+    if (this.#connection?.isClosed() === false) subscription.unsubscribe();
   }
 
   #take(frame: MessageFrame): boolean {

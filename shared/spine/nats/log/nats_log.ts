@@ -13,7 +13,8 @@ import type {
 } from "../../contract/durable_log.ts";
 import { lifeAt, type Lives, newestLife } from "../../contract/lives.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { fromStored, insist, logError, StreamLost } from "./nats_log_api.ts";
+import { insist, logError, StreamLost } from "../connection/nats_errors.ts";
+import { fromStored } from "./nats_log_api.ts";
 import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import { HeldAppends, takesBatches } from "./nats_log_append.ts";
 import type { Append, AppendLane, AppendLog, Missed } from "./nats_log_append.ts";

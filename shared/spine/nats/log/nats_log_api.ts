@@ -1,59 +1,13 @@
 /**
- * The part of JetStream's JSON API that the logs need, and which of its failures are transient. One request, one
- * answer; direct reads are in `nats_log_read.ts`.
+ * The part of JetStream's JSON API that streams need. One request, one answer; direct reads are in `nats_log_read.ts`,
+ * failures in `nats_errors.ts`.
  */
-import { ArqonError } from "@arqon/proto";
-import { errors, headers, type NatsConnection } from "@nats-io/transport-deno";
+import { headers, type NatsConnection } from "@nats-io/transport-deno";
 import type { Answer, PubAck } from "../connection/nats_frames.ts";
-import {
-  hasNoResponder,
-  isWithoutJetStream,
-  jetStreamSilence,
-  lacksStorage,
-} from "../connection/nats_link.ts";
+import { isRefused, isStreamMissing, Refusal, StreamLost } from "../connection/nats_errors.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { logUnavailable } from "../../contract/write_errors.ts";
 import { LOG_OFFSET_HEADER, LOG_TIME_HEADER } from "../../contract/durable_log.ts";
 import type { Kept, LogMessage } from "../../contract/durable_log.ts";
-
-/** Pause before a retry after a transient failure. */
-const RETRY_MS = 50;
-/** JetStream's words for a stream at its bound, an account at its limit, and a disk without room. */
-const FULL = /maximum bytes|resource limits exceeded|insufficient storage|no space left/i;
-
-/** JetStream's error codes that the logs handle; nats.js names few of them. */
-export const CODES = {
-  noPeers: 10005,
-  temporarilyUnavailable: 10008,
-  notLeader: 10009,
-  messageNotFound: 10037,
-  noMoreStreams: 10027,
-  tooLarge: 10054,
-  nameInUse: 10058,
-  streamMissing: 10059,
-  otherStream: 10060,
-  overlap: 10065,
-  wrongLast: 10071,
-  noReplicas: 10074,
-  headersTooLarge: 10097,
-  offline: 10118,
-  idInProcess: 10158,
-  wrongLastInProcess: 10164,
-  offlineBecause: 10194,
-} as const;
-
-/** JetStream refused the request: it had no effect. */
-export class Refusal extends Error {
-  readonly code: number;
-
-  constructor(error: { readonly err_code?: number; readonly description?: string }) {
-    super(error.description ?? "JetStream refused without a reason");
-    this.code = error.err_code ?? 0;
-  }
-}
-
-/** The stream does not answer, or has been replaced. */
-export class StreamLost extends Error {}
 
 /** The part of a stream's configuration that is read here; the rest is passed on as it came. */
 export interface StreamConfig {
@@ -70,7 +24,7 @@ export interface StreamConfig {
   /** Whether it accepts atomic batches. */
   readonly allow_atomic?: boolean;
   readonly discard?: string;
-  /** Single messages cannot be removed: an older ArqonBus set this, and NATS cannot unset it. */
+  /** Single messages cannot be removed: somebody set this, and NATS cannot unset it. */
   readonly deny_delete?: boolean;
   readonly republish?: { readonly src?: string; readonly dest?: string };
   readonly metadata?: Readonly<Record<string, string>>;
@@ -95,6 +49,19 @@ export function warnOfAltered({ log }: Pick<Link, "log">, stream: string, altere
   });
 }
 
+/** Sets again those of the settings that somebody has changed. */
+export async function setAgain(
+  api: LogApi,
+  config: StreamConfig,
+  relied: object,
+  timeout_ms: number,
+): Promise<void> {
+  const altered = differing(config, relied);
+  if (altered.length === 0) return;
+  warnOfAltered(api.link, config.name, altered);
+  await api.update({ ...config, ...relied }, timeout_ms);
+}
+
 /** The present state of a stream. */
 export interface StreamInfo {
   readonly config: StreamConfig;
@@ -117,7 +84,7 @@ export interface StreamInfo {
 }
 
 /** A message from the leader; bytes are base64. */
-interface StoredMessage {
+export interface StoredMessage {
   readonly seq: number;
   readonly time: string;
   readonly hdrs?: string;
@@ -141,18 +108,18 @@ export async function callApi<T>(
   question: unknown,
   timeout_ms: number,
   named: Readonly<Record<string, string>> = {},
+  prefix = "$JS.API",
 ): Promise<T> {
   const payload = encoder.encode(JSON.stringify(question));
   const answer = await connection.request(
-    `$JS.API.${verb}`,
+    `${prefix}.${verb}`,
     payload,
     requestOptions(timeout_ms, named),
   );
   const parsed = JSON.parse(decoder.decode(answer.data));
   if (parsed.error === undefined) return parsed;
   const refusal = new Refusal(parsed.error);
-  if (refusal.code === CODES.streamMissing) throw new StreamLost("the stream is gone");
-  throw refusal;
+  throw isStreamMissing(refusal) ? new StreamLost("the stream is gone") : refusal;
 }
 
 /** The API on one connection. Errors: `Refusal`, and nats.js' error without an answer. */
@@ -178,21 +145,33 @@ export class LogApi {
     return this.#call(`STREAM.INFO.${stream}`, question, timeout_ms);
   }
 
-  /** Matching subjects that have messages: a bounded number from that position on, in order. */
-  async subjects(
+  /** As `info`; undefined: there is no such stream. */
+  async find(stream: string, timeout_ms: number): Promise<StreamInfo | undefined> {
+    try {
+      return await this.info(stream, timeout_ms);
+    } catch (error) {
+      if (error instanceof StreamLost) return undefined;
+      throw error;
+    }
+  }
+
+  /** Matching subjects that have messages, in pages of up to 100,000. */
+  async *subjects(
     stream: string,
-    filter: string,
-    offset: number,
+    subjects_filter: string,
     timeout_ms: number,
-  ): Promise<{ readonly subjects: readonly string[]; readonly total: number }> {
-    const question = { subjects_filter: filter, offset };
-    const { state, total } = await this.#call<StreamInfo & { readonly total?: number }>(
-      `STREAM.INFO.${stream}`,
-      question,
-      timeout_ms,
-    );
-    const subjects = Object.keys(state.subjects ?? {});
-    return { subjects, total: total ?? offset + subjects.length };
+  ): AsyncGenerator<readonly string[], void> {
+    for (let offset = 0;;) {
+      const { state, total = 0 } = await this.#call<StreamInfo & { readonly total?: number }>(
+        `STREAM.INFO.${stream}`,
+        { subjects_filter, offset },
+        timeout_ms,
+      );
+      const subjects = Object.keys(state.subjects ?? {});
+      yield subjects;
+      offset += subjects.length;
+      if (subjects.length === 0 || offset >= total) return;
+    }
   }
 
   create(config: StreamConfig, timeout_ms: number): Promise<StreamInfo> {
@@ -205,32 +184,24 @@ export class LogApi {
 
   /** Removes the messages of a subject that `keep` does not cover. */
   async purge(stream: string, filter: string, keep: Kept, timeout_ms: number): Promise<void> {
-    if (typeof keep === "object") {
-      return await this.purgeBelow(stream, filter, keep.through + 1, timeout_ms);
-    }
-    const question = keep === 0 ? { filter } : { filter, keep };
-    await this.#call(`STREAM.PURGE.${stream}`, question, timeout_ms);
+    const kept = typeof keep === "object" ? { seq: keep.through + 1 } : keep === 0 ? {} : { keep };
+    await this.#call(`STREAM.PURGE.${stream}`, { filter, ...kept }, timeout_ms);
   }
 
-  /** Removes the messages of a subject with a sequence below `seq`. */
-  async purgeBelow(stream: string, filter: string, seq: number, timeout_ms: number): Promise<void> {
-    await this.#call(`STREAM.PURGE.${stream}`, { filter, seq }, timeout_ms);
-  }
-
-  /** Stores a message; resolves with its sequence. Rejects also when the answer is not that stream's. */
+  /** Stores a message, or finds that its id is known. Rejects also when the answer is not that stream's. */
   async publish(
     stream: string,
     subject: string,
     payload: Uint8Array,
     named: Readonly<Record<string, string>>,
     timeout_ms: number,
-  ): Promise<number> {
+  ): Promise<{ readonly seq: number; readonly is_known: boolean }> {
     const options = requestOptions(timeout_ms, { "Nats-Expected-Stream": stream, ...named });
     const answer = await this.link.connection.request(subject, payload, options);
-    const { stream: by, seq, error } = JSON.parse(decoder.decode(answer.data)) as PubAck;
+    const { stream: by, seq, duplicate, error } = JSON.parse(decoder.decode(answer.data)) as PubAck;
     if (error !== undefined) throw new Refusal(error);
     if (by !== stream || seq === undefined) throw new Error(`stream ${stream} did not answer`);
-    return seq;
+    return { seq, is_known: duplicate === true };
   }
 
   /** Removes one message and overwrites its bytes in the server's files. */
@@ -251,36 +222,29 @@ export class LogApi {
     which: "newest" | "oldest",
     timeout_ms: number,
   ): Promise<StoredMessage | undefined> {
-    const question = which === "newest"
+    const place = which === "newest"
       ? { last_by_subj: subject }
       : { seq: 1, next_by_subj: subject };
-    return this.#message(stream, question, timeout_ms);
+    return this.messageAt(stream, place, timeout_ms);
   }
 
-  /** The message with that sequence, or the first one stored at or after that time (RFC 3339), from the leader. */
-  messageAt(
+  /**
+   * The message with that sequence; with `next_by_subj` the first one of the subject from there on, or stored at or
+   * after that time (RFC 3339). From the leader.
+   */
+  async messageAt(
     stream: string,
-    place: { readonly seq: number } | { readonly start_time: string },
-    timeout_ms: number,
-  ): Promise<StoredMessage | undefined> {
-    const question = "seq" in place ? place : { ...place, next_by_subj: ">" };
-    return this.#message(stream, question, timeout_ms);
-  }
-
-  async #message(
-    stream: string,
-    question: unknown,
+    place:
+      | { readonly seq: number; readonly next_by_subj?: string }
+      | { readonly start_time: string; readonly next_by_subj: string }
+      | { readonly last_by_subj: string },
     timeout_ms: number,
   ): Promise<StoredMessage | undefined> {
     try {
-      const { message } = await this.#call<{ message: StoredMessage }>(
-        `STREAM.MSG.GET.${stream}`,
-        question,
-        timeout_ms,
-      );
-      return message;
+      const verb = `STREAM.MSG.GET.${stream}`;
+      return (await this.#call<{ message: StoredMessage }>(verb, place, timeout_ms)).message;
     } catch (error) {
-      if (error instanceof Refusal && error.code === CODES.messageNotFound) return undefined;
+      if (isRefused(error, "messageNotFound")) return undefined;
       throw error;
     }
   }
@@ -288,53 +252,6 @@ export class LogApi {
   #call<T>(verb: string, question: unknown, timeout_ms: number): Promise<T> {
     return callApi(this.link.connection, verb, question, timeout_ms);
   }
-}
-
-/** True for errors of an election, a restart or a lost packet: a retry may succeed. */
-function passes(error: unknown): boolean {
-  if (error instanceof Refusal) {
-    return error.code === CODES.temporarilyUnavailable || error.code === CODES.notLeader;
-  }
-  return !(error instanceof ArqonError || error instanceof TypeError ||
-    error instanceof StreamLost);
-}
-
-/**
- * Retries until there is a final answer, or the longer of `within_ms` and `link.patience_ms` has passed. `attempt`
- * gets its remaining time. Rejects with `log-unavailable`, `spine-unavailable` while disconnected, or `StreamLost`.
- */
-export async function insist<T>(
-  link: Link,
-  attempt: (timeout_ms: number) => Promise<T>,
-  within_ms = 0,
-): Promise<T> {
-  const { request_timeout_ms } = link;
-  const deadline_ms = link.monotonic() + Math.max(link.patience_ms, within_ms);
-  const left = () => deadline_ms - link.monotonic();
-  for (;;) {
-    if (!await link.connected(link.isStarting() ? left() : 0)) throw link.unavailable();
-    try {
-      return await link.guard(attempt(Math.max(1, Math.min(left(), request_timeout_ms) / 2)));
-    } catch (error) {
-      if (error instanceof StreamLost) throw error;
-      const hopeless = !passes(error) || (hasNoResponder(error) && isWithoutJetStream(link));
-      if (hopeless || left() <= RETRY_MS) throw logError(link, error);
-    }
-    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-  }
-}
-
-/** Converts any failure to an error that says why the log is not available. */
-export function logError(link: Link, cause: unknown): Error {
-  if (cause instanceof ArqonError || cause instanceof TypeError) return cause;
-  const why = hasNoResponder(cause)
-    ? jetStreamSilence(link)
-    : cause instanceof errors.TimeoutError
-    ? `no answer in ${link.request_timeout_ms} ms`
-    : cause instanceof Error
-    ? cause.message
-    : String(cause);
-  return logUnavailable(why, lacksStorage(cause) || FULL.test(why), cause);
 }
 
 /** The server's and the engine's own headers; callers' are lower case by convention. */
@@ -364,16 +281,17 @@ function* lines(block: string): Generator<readonly [string, string]> {
   }
 }
 
+/** All headers of a message from the leader. */
+export const headersOf = ({ hdrs }: StoredMessage): Record<string, string> =>
+  hdrs === undefined ? {} : Object.fromEntries(lines(decoder.decode(Uint8Array.fromBase64(hdrs))));
+
 /** A message from the leader's JSON. */
 export function fromStored(stored: StoredMessage): LogMessage {
-  const block = stored.hdrs === undefined
-    ? ""
-    : new TextDecoder().decode(Uint8Array.fromBase64(stored.hdrs));
   return {
     offset: stored.seq,
     time_ms: Date.parse(stored.time),
-    payload: stored.data === undefined ? new Uint8Array(0) : Uint8Array.fromBase64(stored.data),
-    headers: callersHeaders(lines(block)),
+    payload: Uint8Array.fromBase64(stored.data ?? ""),
+    headers: callersHeaders(Object.entries(headersOf(stored))),
   };
 }
 

@@ -12,7 +12,7 @@ import { pendingAppends, takeAppend } from "../../contract/pending_appends.ts";
 import { BLOCK_BYTES, headerBlock, isFromNobody, readPubAck } from "../connection/nats_frames.ts";
 import type { MessageFrame, PubAck } from "../connection/nats_frames.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { CODES } from "./nats_log_api.ts";
+import { CODES } from "../connection/nats_errors.ts";
 import type { Inbox, Receiver } from "./nats_log_inbox.ts";
 import type { Outgoing, Wire } from "../connection/nats_wire.ts";
 
@@ -422,15 +422,16 @@ function* membersOf(
 const isWhole = (count: number | undefined, { before }: AppendInput): boolean =>
   before === undefined || count === before.length + 1;
 
-/** Appends parts of at most `BATCH_MESSAGES` messages, each after the last of the previous part. */
+/** Appends parts of at most `size` messages, each after the last of the previous part. */
 export async function inBatches<Message>(
   messages: readonly Message[],
   expected_last: number,
   store: (part: readonly Message[], expected_last: number) => Promise<Appended>,
+  size = BATCH_MESSAGES,
 ): Promise<Appended> {
   let last: Appended | undefined;
-  for (let at = 0; at < messages.length; at += BATCH_MESSAGES) {
-    const part = messages.slice(at, at + BATCH_MESSAGES);
+  for (let at = 0; at < messages.length; at += size) {
+    const part = messages.slice(at, at + size);
     last = await store(part, last?.offset ?? expected_last);
   }
   if (last === undefined) throw new TypeError("no message to append");

@@ -8,7 +8,8 @@
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey } from "../../contract/spine.ts";
-import { fromDirect, Refusal, type StreamConfig } from "./nats_log_api.ts";
+import { Refusal } from "../connection/nats_errors.ts";
+import { fromDirect, type StreamConfig } from "./nats_log_api.ts";
 import type { NameTools } from "./nats_log_stream.ts";
 import { direct, type Reading } from "./nats_log_read.ts";
 import { matchesTokens } from "../../contract/subject_index.ts";
@@ -124,8 +125,8 @@ export async function eraseSome(
   if (config.deny_delete === true) {
     throw new ArqonError(
       "settings-conflict",
-      `the stream ${stream} was made by an ArqonBus that let nobody remove single messages, and NATS takes that back ` +
-        "for nobody; remove the room's messages up to them with through",
+      `the stream ${stream} lets nobody remove single messages, and NATS takes that back for nobody; remove the ` +
+        "room's messages up to them with through",
     );
   }
   await raise(await names.bucket(), roomKey(tenant_id, room_id), stream, Math.max(...there));

@@ -14,7 +14,8 @@ import {
   withLife,
 } from "../../contract/lives.ts";
 import type { Lives } from "../../contract/lives.ts";
-import { type LogApi, type StreamConfig, type StreamInfo, StreamLost } from "./nats_log_api.ts";
+import { StreamLost } from "../connection/nats_errors.ts";
+import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import type { NameTools } from "./nats_log_stream.ts";
 import { BoundedMap } from "../../../containers/bounded_map.ts";
 import { samplingHash } from "../../../sampling.ts";
@@ -227,7 +228,7 @@ export class StreamLives {
     }
     // Before the mark: a process that finds the mark can then ask this one.
     this.#vouch(name);
-    const id = newLifeId(names.random);
+    const id = newLifeId(Math.random);
     try {
       await bucket.update(["life", name], new TextEncoder().encode(id), mark?.revision ?? 0);
     } catch (error) {
@@ -242,10 +243,10 @@ export class StreamLives {
    * may still answer.
    */
   async #askedOthers(info: StreamInfo, timeout_ms: number): Promise<StreamInfo | undefined> {
-    const { api, names, silences, tails } = this.#tools;
+    const { api, silences, tails } = this.#tools;
     const { name } = info.config;
     const ask_ms = Math.min(ASK_MS, timeout_ms);
-    const answer = await askForTail(api.link, name, names.random, ask_ms);
+    const answer = await askForTail(api.link, name, ask_ms);
     if (silences.goOn(name, answer, ask_ms)) {
       throw new Error("who knows the log does not answer yet");
     }
@@ -298,7 +299,11 @@ export class StreamLives {
     const found = await api.messageAt(config.name, { seq: offset }, timeout_ms);
     if (found !== undefined) return found.time === time;
     // It was trimmed. Later messages must have higher sequences.
-    const later = await api.messageAt(config.name, { start_time: time }, timeout_ms);
+    const later = await api.messageAt(
+      config.name,
+      { start_time: time, next_by_subj: ">" },
+      timeout_ms,
+    );
     return later === undefined || later.seq > offset;
   }
 
@@ -314,7 +319,7 @@ export class StreamLives {
     // Other processes may have written to the restored copy before it was detected.
     const later = known === undefined || known.time === ""
       ? undefined
-      : await api.messageAt(name, { start_time: known.time }, timeout_ms);
+      : await api.messageAt(name, { start_time: known.time, next_by_subj: ">" }, timeout_ms);
     const is_new = later !== undefined && later.time !== known?.time;
     const first = is_new ? Math.min(later.seq, state.last_seq + 1) : state.last_seq + 1;
     const lives = withLife(livesOf(config), `${name}~${id}`, first);
@@ -365,24 +370,13 @@ const decoder = new TextDecoder();
 const subjectOf = (stream: string) =>
   processSubject("answers", `log-${samplingHash(stream).toString(36)}`);
 
-function readTail(bytes: Uint8Array, stream: string): Tail | undefined {
+/** A tail in a message, and its stream; undefined: there is none. */
+function readTail(bytes: Uint8Array): { stream: string; tail: Tail } | undefined {
   try {
-    const parsed = JSON.parse(decoder.decode(bytes));
-    const { life, given, offset, time } = parsed;
-    const is_right = parsed.stream === stream && typeof life === "string" &&
-      Number.isSafeInteger(given) && Number.isSafeInteger(offset) && offset >= 0 &&
-      offset <= given && typeof time === "string";
-    return is_right ? { life, given, offset, time } : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The stream that a tail describes; undefined: none. */
-function streamOf(bytes: Uint8Array): string | undefined {
-  try {
-    const { stream } = JSON.parse(decoder.decode(bytes));
-    return typeof stream === "string" ? stream : undefined;
+    const { stream, life, given, offset, time } = JSON.parse(decoder.decode(bytes));
+    const is_right = [stream, life, time].every((one) => typeof one === "string") &&
+      [given, offset].every(Number.isSafeInteger) && offset >= 0 && offset <= given;
+    return is_right ? { stream, tail: { life, given, offset, time } } : undefined;
   } catch {
     return undefined;
   }
@@ -422,15 +416,15 @@ function vouchFor(link: Link, stream: string, tail: () => Promise<Tail>): () => 
 async function askForTail(
   link: Link,
   stream: string,
-  random: () => number,
   timeout_ms: number,
 ): Promise<WitnessAnswer> {
   const { promise, resolve } = Promise.withResolvers<WitnessAnswer>();
-  const reply = processSubject("answers", `log-${newLifeId(random)}`);
+  const reply = processSubject("answers", `log-${newLifeId(Math.random)}`);
   const subscription = link.connection.subscribe(reply, {
     callback: (error, { data, headers }) => {
       const is_answer = !error && headers?.code !== NO_RESPONDERS;
-      resolve((is_answer ? readTail(data, stream) : undefined) ?? "nobody");
+      const found = is_answer ? readTail(data) : undefined;
+      resolve(found?.stream === stream ? found.tail : "nobody");
     },
   });
   const timer = setTimeout(() => resolve("silence"), timeout_ms);
@@ -471,9 +465,9 @@ export class EndedTails {
         if (error) {
           return log.warn("does not hear how far logs of processes that end are", { error });
         }
-        const stream = streamOf(data);
-        const tail = stream === undefined ? undefined : readTail(data, stream);
-        if (tail === undefined || stream === undefined) return;
+        const found = readTail(data);
+        if (found === undefined) return;
+        const { stream, tail } = found;
         const before = this.of(stream);
         if (before === undefined || before.given <= tail.given) {
           this.#tails.set(stream, { tail, at_ms: link.monotonic() });

@@ -5,7 +5,8 @@
  */
 import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
 import type { LogMessage, LogPage, LogRead, LogReadBack } from "../../contract/durable_log.ts";
-import { fromDirect, type LogApi, Refusal, StreamLost } from "./nats_log_api.ts";
+import { Refusal, StreamLost } from "../connection/nats_errors.ts";
+import { fromDirect, type LogApi } from "./nats_log_api.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import type { Samples } from "./nats_log_clock.ts";
 import { removedBelow } from "./nats_log_stream.ts";

@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { turnsDuring } from "../../../testing/turns_during.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { LogApi } from "./nats_log_api.ts";
 import type { Reading } from "./nats_log_read.ts";
 import { readRooms } from "./nats_log_tenant.ts";
 
@@ -11,15 +13,18 @@ const PATTERN = "log.t.acme.r.*";
 
 /** A stream whose subjects come in pages; `asked` records where each began. */
 function readingOf(rooms: readonly string[], page: number, requests: number[]): Reading {
-  const subjects = rooms.map((room) => PATTERN.replace("*", room));
-  const api = {
-    subjects(_stream: string, filter: string, offset: number) {
-      assert.equal(filter, PATTERN);
+  const counts = rooms.map((room) => [PATTERN.replace("*", room), 1] as const);
+  const connection = {
+    request(_subject: string, question: Uint8Array) {
+      const { subjects_filter, offset } = JSON.parse(new TextDecoder().decode(question));
+      assert.equal(subjects_filter, PATTERN);
       requests.push(offset);
-      const total = subjects.length;
-      return Promise.resolve({ subjects: subjects.slice(offset, offset + page), total });
+      const subjects = Object.fromEntries(counts.slice(offset, offset + page));
+      const answer = JSON.stringify({ state: { subjects }, total: counts.length });
+      return Promise.resolve({ data: new TextEncoder().encode(answer) });
     },
   };
+  const api = new LogApi({ connection } as unknown as Link);
   return { api, stream: "LOG", timeout_ms: 1 } as unknown as Reading;
 }
 

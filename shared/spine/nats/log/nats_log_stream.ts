@@ -5,9 +5,9 @@
  * every message; of two with the same name it creates one.
  */
 import { ArqonError } from "@arqon/proto";
-import { CODES, differing, messageId, Refusal, StreamLost, warnOfAltered } from "./nats_log_api.ts";
+import { isRefused, lacksStorage, Refusal } from "../connection/nats_errors.ts";
+import { differing, messageId, warnOfAltered } from "./nats_log_api.ts";
 import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
-import { lacksStorage } from "../connection/nats_link.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import { type Kept, LOG_DEDUPLICATION_MS, type Retention } from "../../contract/durable_log.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
@@ -36,17 +36,17 @@ export interface StreamTools {
 /** The error with the configuration key whose value the server refused. */
 function refused(error: unknown, config: StreamConfig, { what, bytes_key }: LogPlace): unknown {
   if (!(error instanceof Refusal)) return error;
-  const { code, message } = error;
+  const { message } = error;
   const { num_replicas, max_bytes } = config;
   const replicas = `replicas = ${num_replicas} of [[rooms]]: ${message}`;
   const why = lacksStorage(error)
     ? `NATS has no room to promise ${what} ${bytes_key} = ${max_bytes} of [durable] ` +
       `(${message}); ${STORAGE_REMEDY}`
-    : code === CODES.noReplicas
+    : isRefused(error, "noReplicas")
     ? `${replicas}; set replicas = 1, or run a NATS cluster`
-    : code === CODES.noPeers && num_replicas > 1
+    : isRefused(error, "noPeers") && num_replicas > 1
     ? `${replicas}; so many servers with JetStream must be up`
-    : code === CODES.noMoreStreams
+    : isRefused(error, "noMoreStreams")
     ? `${message}: the NATS account may have no more of them, and each tenant's log is one`
     : /bytes|storage|resource/i.test(message)
     ? `${bytes_key} = ${max_bytes} of [durable]: ${message}`
@@ -84,12 +84,8 @@ async function find(
   const subject = place.pattern;
   const ours: StreamInfo[] = [];
   for (const name of await api.names(subject, timeout_ms)) {
-    const info = await api.info(name, timeout_ms).catch((error) => {
-      // Deleted meanwhile.
-      if (error instanceof StreamLost) return undefined;
-      throw error;
-    });
-    if (info === undefined) continue;
+    const info = await api.find(name, timeout_ms);
+    if (info === undefined) continue; // Deleted meanwhile.
     if (!isOurs(info.config, place)) {
       const why = `the JetStream stream ${name} takes ${subject} and is not ArqonBus's`;
       throw new ArqonError("log-unavailable", `${why}; change its subjects or delete it`);
@@ -114,9 +110,7 @@ async function create(
   try {
     made = await storage.inTurn(() => api.create(config, timeout_ms));
   } catch (error) {
-    const raced = error instanceof Refusal &&
-      (error.code === CODES.overlap || error.code === CODES.nameInUse);
-    if (!raced) throw refused(error, config, place);
+    if (!isRefused(error, "overlap", "nameInUse")) throw refused(error, config, place);
   }
   await noteMade(names, place, config.name);
   return made;
@@ -185,8 +179,6 @@ export const LOGS_BUCKET = "ARQON_LOGS";
 export interface NameTools extends Pick<Env, "now"> {
   /** Opens `LOGS_BUCKET`. */
   bucket(): Promise<KeyValue>;
-  /** [0, 1). */
-  readonly random: () => number;
 }
 
 interface Agreed {
@@ -202,8 +194,8 @@ function encode(agreed: Agreed): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(agreed));
 }
 
-function newStreamName(prefix: string, now_ms: number, random: () => number): string {
-  const suffix = Math.floor(random() * 36 ** 4).toString(36).padStart(4, "0");
+function newStreamName(prefix: string, now_ms: number): string {
+  const suffix = Math.floor(Math.random() * 36 ** 4).toString(36).padStart(4, "0");
   return `${prefix}${now_ms.toString(36)}${suffix}`;
 }
 
@@ -220,7 +212,7 @@ async function agreeOnName(
       throw new ArqonError("log-unavailable", "the tenant's log shares a stream by now");
     }
     if (agreed?.made === false) return agreed.stream;
-    const stream = newStreamName(prefix, tools.now(), tools.random);
+    const stream = newStreamName(prefix, tools.now());
     const value = encode({ stream, made: false });
     await mayLose(bucket.update(name_key, value, entry?.revision ?? 0));
     return stream;

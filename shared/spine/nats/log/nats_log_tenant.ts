@@ -295,9 +295,7 @@ export async function readRooms(
   // Only the last token of a tenant's pattern is open: it is the room.
   const room_at = pattern.length - 1;
   let rooms: readonly string[] = [];
-  for (let offset = 0;;) {
-    const { subjects, total } = await api.subjects(stream, pattern, offset, timeout_ms);
-    // A page has up to 100,000 of them.
+  for await (const subjects of api.subjects(stream, pattern, timeout_ms)) {
     const { items } = await topOf(eachOnce(rooms, subjects, room_at), {
       limit: limit + 1,
       accept: (room_id) => room_id > after && room_id.startsWith(prefix),
@@ -305,8 +303,6 @@ export async function readRooms(
       name: (room_id) => room_id,
     });
     rooms = items;
-    offset += subjects.length;
-    if (subjects.length === 0 || offset >= total) break;
   }
   return { rooms: rooms.slice(0, limit), more: rooms.length > limit };
 }
@@ -322,17 +318,14 @@ function* eachOnce(rooms: readonly string[], subjects: readonly string[], room_a
 }
 
 /** As `DurableLog.appendAll`, with one request for each message. */
-export async function appendInTurn(
+export function appendInTurn(
   log: Pick<DurableLog, "append">,
   room_id: string,
   messages: readonly NewMessage[],
   expected_last: number,
 ): Promise<Appended> {
-  let last: Appended | undefined;
-  for (const { payload, headers = {} } of messages) {
-    const options = { headers, expected_last: last?.offset ?? expected_last };
-    last = await log.append(room_id, payload, options);
-  }
-  if (last === undefined) throw new TypeError("no message to append");
-  return last;
+  return inBatches(messages, expected_last, ([one], expected_last) => {
+    const { payload, headers = {} } = one as NewMessage;
+    return log.append(room_id, payload, { headers, expected_last });
+  }, 1);
 }

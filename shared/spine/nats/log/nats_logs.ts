@@ -5,9 +5,10 @@
 import { tenantLogPattern } from "../../../subjects/subject.ts";
 import { LEAST_RETENTION } from "../../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../../contract/durable_log.ts";
-import { lacksStorage, type Link } from "../connection/nats_link.ts";
+import { insist, lacksStorage } from "../connection/nats_errors.ts";
+import type { Link } from "../connection/nats_link.ts";
 import { type LogTools, StreamLog } from "./nats_log.ts";
-import { insist, LogApi } from "./nats_log_api.ts";
+import { LogApi } from "./nats_log_api.ts";
 import { AppendLane, type ByteCount } from "./nats_log_append.ts";
 import {
   DELETE_REQUESTS,

@@ -5,8 +5,16 @@
  */
 import type { NatsConnection } from "@nats-io/transport-deno";
 import type { Logger } from "../../../logs/log.ts";
-import { isForbidden, isMade, lacksStorage, type Link } from "../connection/nats_link.ts";
-import { callApi, CODES, Refusal, type StreamInfo, StreamLost } from "./nats_log_api.ts";
+import {
+  isForbidden,
+  isRefused,
+  lacksStorage,
+  Refusal,
+  StreamLost,
+} from "../connection/nats_errors.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { callApi, differing, warnOfAltered } from "./nats_log_api.ts";
+import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import {
   BUCKET_BYTES_MIN,
   bucketBound,
@@ -20,7 +28,6 @@ import {
 import type { StorageReport } from "../../contract/spine.ts";
 import { within } from "../../../within.ts";
 import { ArqonError } from "@arqon/proto";
-import type { StreamAPI, StreamConfig } from "@nats-io/jetstream";
 
 /** A name that no stream gets. */
 const PROBE = "ARQON_STORAGE_PROBE";
@@ -86,7 +93,7 @@ async function fits({ connection, timeout_ms }: StorageSource, taken: string, un
     await callApi(connection, `STREAM.CREATE.${PROBE}`, config, timeout_ms);
   } catch (error) {
     if (lacksStorage(error)) return false;
-    if (error instanceof Refusal && error.code === CODES.overlap) return true;
+    if (isRefused(error, "overlap")) return true;
     throw error;
   }
   await callApi(connection, `STREAM.DELETE.${PROBE}`, {}, timeout_ms);
@@ -302,13 +309,6 @@ interface Led {
   readonly cluster?: { readonly leader?: string };
 }
 
-/** JetStream's error codes for a stream without a leader. */
-const LEADERLESS: readonly number[] = [
-  CODES.temporarilyUnavailable,
-  CODES.notLeader,
-  CODES.offline,
-  CODES.offlineBecause,
-];
 /** The most streams named in one error text; the rest are counted. */
 const NAMED_MAX = 5;
 
@@ -327,7 +327,8 @@ async function silenceOf(link: Link, stream: string): Promise<string | undefined
   } catch (error) {
     if (error instanceof StreamLost) return undefined;
     if (!(error instanceof Refusal)) return "its leader does not answer";
-    return LEADERLESS.includes(error.code) ? "it has no leader" : undefined;
+    const codes = ["temporarilyUnavailable", "notLeader", "offline", "offlineBecause"] as const;
+    return isRefused(error, ...codes) ? "it has no leader" : undefined;
   }
 }
 
@@ -369,61 +370,84 @@ function tellShort(
   storage: NatsStorage,
   stream: string,
   bound_bytes: number,
-  wanted: number,
+  wanted_bytes: number,
 ): void {
-  storage.log.warn("NATS has too little room to promise a bucket its share", {
+  storage.log.warn("NATS has too little room to promise a stream what it should keep", {
     stream,
     bound_bytes: bound_bytes > 0 ? bound_bytes : "none",
-    wanted_bytes: wanted,
+    wanted_bytes,
     remedy: STORAGE_REMEDY,
   });
 }
 
-/** Creates a stream with a bound: its share, or a smaller one if there is no room. */
+/**
+ * Creates a stream with a bound: `config.max_bytes`, or a smaller one if there is no room, at least `least_bytes`. Logs
+ * a bound that is not `wanted_bytes`.
+ */
 export async function makeBounded(
   storage: NatsStorage,
-  streams: StreamAPI,
-  config: Partial<StreamConfig> & { readonly name: string },
+  api: LogApi,
+  config: StreamConfig,
+  { least_bytes, wanted_bytes }: { readonly least_bytes: number; readonly wanted_bytes: number },
+  timeout_ms: number,
 ): Promise<void> {
-  const { name: stream } = config;
-  const wanted_bytes = await storage.bucketBytes(bucketOf(stream));
-  let bound_bytes = wanted_bytes;
-  for (;; bound_bytes = smaller(bound_bytes)) {
+  const { name } = config;
+  let { max_bytes } = config;
+  for (;; max_bytes = Math.max(least_bytes, smaller(max_bytes))) {
     try {
-      const bounded = { ...config, max_bytes: bound_bytes };
-      await storage.inTurn(() => streams.add(bounded));
+      const bounded = { ...config, max_bytes };
+      await storage.inTurn(() => api.create(bounded, timeout_ms));
       break;
     } catch (error) {
-      if (isMade(error)) break;
-      if (!lacksStorage(error) || bound_bytes <= BUCKET_BYTES_MIN) throw error;
+      // Another process was faster, with its own bound.
+      if (isRefused(error, "nameInUse")) break;
+      if (!lacksStorage(error) || max_bytes <= least_bytes) throw error;
     }
   }
-  storage.note(stream, bound_bytes);
-  if (bound_bytes < wanted_bytes) tellShort(storage, stream, bound_bytes, wanted_bytes);
+  storage.note(name, max_bytes);
+  if (max_bytes !== wanted_bytes) tellShort(storage, name, max_bytes, wanted_bytes);
+}
+
+/** Creates the stream of a bucket or object store, bounded by its share. */
+export async function makeShared(
+  storage: NatsStorage,
+  api: LogApi,
+  config: Omit<StreamConfig, "max_bytes">,
+  timeout_ms: number,
+): Promise<void> {
+  const wanted_bytes = await storage.bucketBytes(bucketOf(config.name));
+  const bounds = { least_bytes: BUCKET_BYTES_MIN, wanted_bytes };
+  await makeBounded(storage, api, { ...config, max_bytes: wanted_bytes }, bounds, timeout_ms);
 }
 
 /**
- * Sets the bound of a stream. If there is no room for the new bound, a bounded stream keeps its own, and an unbounded
- * one gets the largest that fits.
+ * Sets the bound of such a stream, and what the bus relies on. If there is no room for the new bound, a bounded stream
+ * keeps its own, and an unbounded one gets the largest that fits.
  */
 export async function boundStream(
   storage: NatsStorage,
-  streams: StreamAPI,
-  { config: { name: stream, max_bytes }, state }: Pick<StreamInfo, "config" | "state">,
+  api: LogApi,
+  { config, state }: StreamInfo,
+  relied: object,
+  timeout_ms: number,
 ): Promise<void> {
+  const { name: stream, max_bytes } = config;
   storage.note(stream, max_bytes);
+  const altered = differing(config, relied);
+  warnOfAltered(api.link, stream, altered);
   const share_bytes = await storage.bucketBytes(bucketOf(stream));
   const wanted_bytes = bucketBound(max_bytes, state.bytes, share_bytes);
   const least_bytes = max_bytes > 0 ? wanted_bytes : Math.max(BUCKET_BYTES_MIN, 2 * state.bytes);
   let bound_bytes = wanted_bytes;
-  while (bound_bytes !== max_bytes) {
+  while (bound_bytes !== max_bytes || altered.length > 0) {
     try {
-      await streams.update(stream, { max_bytes: bound_bytes });
+      await api.update({ ...config, ...relied, max_bytes: bound_bytes }, timeout_ms);
       storage.note(stream, bound_bytes);
       break;
     } catch (error) {
-      if (isForbidden(error)) return; // A process with the permission will do it.
-      if (!lacksStorage(error)) throw error;
+      // A process with the permission will bound it.
+      if (isForbidden(error) && altered.length === 0) return;
+      if (!lacksStorage(error) || bound_bytes === max_bytes) throw error;
       const is_least = bound_bytes <= least_bytes;
       bound_bytes = is_least ? max_bytes : Math.max(least_bytes, smaller(bound_bytes));
     }

@@ -29,19 +29,19 @@ import type {
   StoredBlock,
 } from "../../contract/block_store.ts";
 import { openOnce } from "../../../turns/once.ts";
+import { WorkQueue } from "../../../turns/work_queue.ts";
 import type { Answer } from "../connection/nats_frames.ts";
-import { CODES, fromDirect, fromStored, Refusal } from "../log/nats_log_api.ts";
+import { isRefused } from "../connection/nats_errors.ts";
+import { fromDirect, fromStored } from "../log/nats_log_api.ts";
 import { KeptStream, type KeptStreamOptions } from "./nats_kept_stream.ts";
 
 const READ_BYTES = 4_194_304;
-/** The most concurrent appends; their bytes are few compared to those of messages. */
-const UNDER_WAY_MAX = 4;
+/** The most concurrent appends, whose bytes are few compared to those of messages, and the most that wait. */
+const APPENDS = { running_max: 4, waiting_max: 1_024 };
 /** On each block: the number and bytes of the blocks that its node has stored for the tenant, itself included. */
 const SUMS_HEADER = "x-arqon-blocks";
 /** The expected sequence of the subject's newest message; if it differs, nothing is stored. */
 const EXPECTED_HEADER = "Nats-Expected-Last-Subject-Sequence";
-/** JetStream's error codes for a newest block, stored or under way, that is not the expected one. */
-const OVERTAKEN: readonly number[] = [CODES.wrongLast, CODES.wrongLastInProcess];
 /** A tenant's bound is checked whenever this part of it has been written here. */
 const STEP = 1 / 8;
 /** A tenant above its bound is trimmed to this part. */
@@ -74,28 +74,12 @@ function sumsOf(headers: Readonly<Record<string, string>>): Sums | undefined {
   return found === null ? undefined : { blocks: Number(found[1]), bytes: Number(found[2]) };
 }
 
-/** Limits concurrency; the others are queued. */
-class Gate {
-  #free = UNDER_WAY_MAX;
-  readonly #waiting: (() => void)[] = [];
-
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
-    }
-  }
-}
+const tooMany = () => new ArqonError("log-unavailable", "too many blocks wait");
 
 /** A store whose stream is created and bounded when this process stores its first block. */
 export class NatsBlocks extends KeptStream implements BlockStore {
   readonly #store: BlockStoreName;
-  readonly #gate = new Gate();
+  readonly #appends = new WorkQueue(APPENDS);
   /** Rejects with `log-unavailable`; the next block tries again. */
   readonly #opened = openOnce(() => this.open());
   /** By subject: one for each tenant and node that this process has written for. */
@@ -114,7 +98,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
     const subject = blockSubject(this.#store, tenant_id, node_id);
     assertSize(block.payload.length, BLOCK_BYTES_MAX);
     const payload = block.payload.slice();
-    await this.#gate.run(async () => {
+    await this.#appends.run(async () => {
       await this.#opened();
       // Other processes store under that name, too.
       if (block.expected !== undefined) this.#sums.delete(subject);
@@ -135,7 +119,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
       if (unchecked < max_bytes * STEP) return;
       this.#unchecked.set(tenant_id, 0);
       await this.#bound(tenant_id, max_bytes);
-    });
+    }, tooMany);
   }
 
   read({ tenant_id, after, from_ms, limit }: BlockRead): Promise<BlockPage> {
@@ -167,7 +151,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
   async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
     const subject = blockSubject(this.#store, tenant_id, node_id);
     await this.look(
-      (timeout_ms) => this.api.purgeBelow(this.name, subject, below, timeout_ms),
+      (timeout_ms) => this.api.purge(this.name, subject, { through: below - 1 }, timeout_ms),
       undefined,
     );
   }
@@ -175,17 +159,14 @@ export class NatsBlocks extends KeptStream implements BlockStore {
   tenants(): Promise<readonly string[]> {
     return this.look(async (timeout_ms) => {
       const found = new Set<string>();
-      for (let offset = 0;;) {
-        const pattern = allBlocksPattern(this.#store);
-        const { subjects, total } = await this.api
-          .subjects(this.name, pattern, offset, timeout_ms);
+      const pattern = allBlocksPattern(this.#store);
+      for await (const subjects of this.api.subjects(this.name, pattern, timeout_ms)) {
         await visitAll(subjects, (subject) => {
           const { tenantId } = parseBlockSubject(subject) ?? {};
           if (tenantId !== undefined) found.add(tenantId);
         });
-        offset += subjects.length;
-        if (subjects.length === 0 || offset >= total) return [...found];
       }
+      return [...found];
     }, []);
   }
 
@@ -237,7 +218,8 @@ export class NatsBlocks extends KeptStream implements BlockStore {
     try {
       await this.api.publish(this.name, subject, payload, named, timeout_ms);
     } catch (error) {
-      if (!(error instanceof Refusal) || !OVERTAKEN.includes(error.code)) throw error;
+      // The newest block, stored or under way, is not the expected one.
+      if (!isRefused(error, "wrongLast", "wrongLastInProcess")) throw error;
       throw new ArqonError("version-conflict", `another newest block of ${subject}`);
     }
   }

@@ -6,35 +6,22 @@
  * acknowledgement is recognised by the value.
  */
 import { ArqonError } from "@arqon/proto";
-import {
-  DiscardPolicy,
-  jetstream,
-  JetStreamApiCodes,
-  JetStreamApiError,
-  jetstreamManager,
-  RetentionPolicy,
-  StorageType,
-} from "@nats-io/jetstream";
-import type {
-  JetStreamClient,
-  JetStreamManager,
-  StreamConfig,
-  StreamInfo,
-} from "@nats-io/jetstream";
-import { headers, type MsgHdrs, nanos } from "@nats-io/transport-deno";
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { ENCODED_KEYS, type KeyForm, PLAIN_KEYS } from "../../contract/kv_key.ts";
 import { ServerClock } from "../log/nats_log_clock.ts";
-import { differing, warnOfAltered } from "../log/nats_log_api.ts";
-import { boundStream, makeBounded, type NatsStorage } from "../log/nats_storage.ts";
+import { fromStored, headersOf, LogApi } from "../log/nats_log_api.ts";
+import type { StreamConfig, StreamInfo } from "../log/nats_log_api.ts";
+import { boundStream, makeShared, type NatsStorage } from "../log/nats_storage.ts";
 import {
-  apiCode,
   hasNoResponder,
-  isMade,
+  isRefused,
   isStreamMissing,
   NotRestored,
   persist,
-} from "../connection/nats_link.ts";
+  Refusal,
+} from "../connection/nats_errors.ts";
 import type { Link } from "../connection/nats_link.ts";
+import type { KeyValueOptions } from "../../contract/spine.ts";
 import { BUCKET_BYTES_MIN, RESTORE_KEY } from "../../contract/storage_plan.ts";
 
 /** Bytes of the nonce before every stored value. */
@@ -44,15 +31,12 @@ const MARKER_TTL = "24h";
 /** The same for a bucket without watchers: longer than a write is retried. */
 const UNWATCHED_TTL = "60s";
 const OPERATION = "KV-Operation";
-/** JetStream's error code for a wrong last message id; nats.js does not name it. */
-const WRONG_LAST_MESSAGE_ID = 10070;
+const EXPECTED = "Nats-Expected-Last-Subject-Sequence";
+/** The window in which the server remembers the ids of writes, in ns. */
+const DUPLICATE_WINDOW = 120e9;
 
 /** What the bus relies on: writes are confirmed, and none of them removes another key's. */
-export const RELIED = {
-  retention: RetentionPolicy.Limits,
-  discard: DiscardPolicy.New,
-  no_ack: false,
-};
+export const RELIED = { retention: "limits", discard: "new", no_ack: false };
 /** The same in a bucket that no other tool uses: it has no former values, which an erasure would leave. */
 const OWN = {
   max_msgs_per_subject: 1,
@@ -64,19 +48,6 @@ const OWN = {
 };
 /** Deletions expire. */
 const EXPIRING = { allow_msg_ttl: true };
-
-/** Sets again those of the settings that somebody has changed. */
-export async function setAgain(
-  link: Pick<Link, "log">,
-  streams: Pick<JetStreamManager["streams"], "update">,
-  config: StreamConfig,
-  relied: object,
-): Promise<void> {
-  const altered = differing(config, relied);
-  if (altered.length === 0) return;
-  warnOfAltered(link, config.name, altered);
-  await streams.update(config.name, relied);
-}
 
 /** The last write to a key. */
 export interface Stored {
@@ -105,35 +76,18 @@ export type Written =
   | { readonly conflict: Stored | undefined };
 
 /** True for the headers of a deletion, including the server's own. */
-export function isDeletion(found: MsgHdrs | undefined): boolean {
-  return found !== undefined &&
-    (["DEL", "PURGE"].includes(found.get(OPERATION)) || found.has("Nats-Marker-Reason"));
-}
+export const isDeletion = (headerOf: (name: string) => string | undefined): boolean =>
+  ["DEL", "PURGE"].includes(headerOf(OPERATION) ?? "") || !!headerOf("Nats-Marker-Reason");
 
 /** Whether both have the same bytes. */
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((byte, at) => byte === b[at]);
 
-function isWrongSequence(error: unknown): boolean {
-  const code = apiCode(error);
-  return code === JetStreamApiCodes.StreamWrongLastSequence ||
-    code === JetStreamApiCodes.StreamWrongLastSequenceUnknown;
-}
+const isWrongSequence = (error: unknown) => isRefused(error, "wrongLast", "wrongLastInProcess");
 
 /** True if the server refused: the write had no effect. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof JetStreamApiError || hasNoResponder(error);
-}
-
-/** The options of a bucket. */
-export interface BucketOptions {
-  readonly plain: boolean;
-  readonly storage: NatsStorage;
-  /** True: creates a missing stream and never changes an existing one, which another process configures. */
-  readonly leaves_stream: boolean;
-  /** See `KeyValueOptions`. */
-  readonly unwatched?: boolean;
-}
+const isWithoutEffect = (error: unknown) =>
+  error instanceof Refusal || isStreamMissing(error) || hasNoResponder(error);
 
 /** One bucket's stream. */
 export class Bucket {
@@ -147,13 +101,18 @@ export class Bucket {
   readonly #storage: NatsStorage;
   readonly #leaves_stream: boolean;
   readonly #marker_ttl: string;
-  readonly #js: JetStreamClient;
+  readonly #api: LogApi;
+  readonly #timeout_ms: number;
   readonly #manager: Promise<JetStreamManager>;
   /** The server's clock, which it stamps writes with. */
   readonly #clock: ServerClock;
 
-  constructor(link: Link, name: string, options: BucketOptions) {
-    const { plain, storage, leaves_stream, unwatched = false } = options;
+  constructor(
+    link: Link,
+    storage: NatsStorage,
+    name: string,
+    { plain = false, leaves_stream = false, unwatched = false }: KeyValueOptions,
+  ) {
     this.link = link;
     this.#clock = new ServerClock(() => link.monotonic());
     this.#marker_ttl = unwatched ? UNWATCHED_TTL : MARKER_TTL;
@@ -164,13 +123,13 @@ export class Bucket {
     this.#name = name;
     this.stream = `KV_${name}`;
     this.what = `bucket ${name}`;
-    const timeout = { timeout: Math.max(1, link.request_timeout_ms / 2) };
-    this.#js = jetstream(link.connection, timeout);
-    this.#manager = jetstreamManager(link.connection, { ...timeout, checkAPI: false });
+    this.#api = new LogApi(link);
+    const timeout = this.#timeout_ms = Math.max(1, link.request_timeout_ms / 2);
+    this.#manager = jetstreamManager(link.connection, { timeout, checkAPI: false });
   }
 
-  manager(): Promise<JetStreamManager> {
-    return this.#manager;
+  async consumers(): Promise<JetStreamManager["consumers"]> {
+    return (await this.#manager).consumers;
   }
 
   /** The bound of its stream; undefined: unknown. */
@@ -194,10 +153,9 @@ export class Bucket {
 
   /** Creates the stream if missing, bounds it, and corrects the settings that reads depend on. */
   async ensure(): Promise<void> {
-    const { streams } = await this.#manager;
     const found = await this.#info();
     if (found === undefined) {
-      await makeBounded(this.#storage, streams, this.#config());
+      await makeShared(this.#storage, this.#api, this.#config(), this.#timeout_ms);
       // Its answer has the server's time.
       await this.#info();
       return;
@@ -205,12 +163,11 @@ export class Bucket {
     const { config } = found;
     if (config.metadata?.[RESTORE_KEY] !== undefined) throw new NotRestored();
     if (this.#leaves_stream) this.#storage.note(this.stream, config.max_bytes);
-    else await boundStream(this.#storage, streams, found);
-    if (!this.#leaves_stream) await setAgain(this.link, streams, config, this.relied);
+    else await boundStream(this.#storage, this.#api, found, this.relied, this.#timeout_ms);
   }
 
   /** The settings that reads and writes depend on. */
-  get relied(): Partial<StreamConfig> {
+  get relied(): object {
     // Other tools may read the plain bucket directly, and keep more of it; our own reads never do.
     return { ...RELIED, ...EXPIRING, ...(this.frame_bytes > 0 && OWN) };
   }
@@ -218,12 +175,10 @@ export class Bucket {
   /** Creates the stream with the smallest bound if missing; `ensure` sets the final one. */
   async claim(): Promise<void> {
     if (await this.#info() !== undefined) return;
-    const { streams } = await this.#manager;
-    await streams.add({ ...this.#config(), max_bytes: BUCKET_BYTES_MIN }).catch(
-      (error: unknown) => {
-        if (!isMade(error)) throw error;
-      },
-    );
+    const config = { ...this.#config(), max_bytes: BUCKET_BYTES_MIN };
+    await this.#api.create(config, this.#timeout_ms).catch((error: unknown) => {
+      if (!isRefused(error, "nameInUse")) throw error;
+    });
   }
 
   /** The last write to the key, including a deletion; undefined: none. */
@@ -254,7 +209,7 @@ export class Bucket {
       try {
         return { revision: await this.#publish(write, timeout_ms) };
       } catch (error) {
-        if (isRefusal(error)) unanswered--;
+        if (isWithoutEffect(error)) unanswered--;
         if (!isWrongSequence(error)) throw error;
       }
       const last = await this.#last(storedKey);
@@ -270,7 +225,7 @@ export class Bucket {
     throw new ArqonError("spine-unavailable", "a write has an unknown outcome; read the key");
   }
 
-  /** As `persist` of `nats_link.ts`, for this bucket. */
+  /** As `persist` of `nats_errors.ts`, for this bucket. */
   async persist<T>(attempt: (timeout_ms: number) => Promise<T>, within_ms?: number): Promise<T> {
     try {
       return await persist(this, attempt, within_ms);
@@ -294,34 +249,26 @@ export class Bucket {
 
   /** The stream's info; undefined without a stream. */
   async #info(): Promise<StreamInfo | undefined> {
-    const { streams } = await this.#manager;
     const asked_ms = this.link.monotonic();
-    try {
-      const info = await streams.info(this.stream);
-      this.noteTime(info.ts, asked_ms);
-      return info;
-    } catch (error) {
-      if (isStreamMissing(error)) return undefined;
-      throw error;
-    }
+    const info = await this.#api.find(this.stream, this.#timeout_ms);
+    this.noteTime(info?.ts, asked_ms);
+    return info;
   }
 
   async #last(storedKey: string): Promise<Stored | undefined> {
-    const { streams } = await this.#manager;
-    const message = await streams.getMessage(this.stream, {
-      last_by_subj: this.subject(storedKey),
-    });
-    if (message === null) return undefined;
-    const value = this.valueOf(message.data);
+    const subject = this.subject(storedKey);
+    const stored = await this.#api.message(this.stream, subject, "newest", this.#timeout_ms);
+    if (stored === undefined) return undefined;
+    const headers = headersOf(stored);
+    const { offset: revision, time_ms, payload } = fromStored(stored);
+    const value = this.valueOf(payload);
     const has_nonce = this.frame_bytes > 0 && value !== undefined;
     return {
-      revision: message.seq,
-      deleted: isDeletion(message.header),
-      nonce: has_nonce ? new Uint8Array(message.data).slice(0, this.frame_bytes) : undefined,
+      revision,
+      deleted: isDeletion((name) => headers[name]),
+      nonce: has_nonce ? payload.slice(0, this.frame_bytes) : undefined,
       value,
-      age_ms: this.#clock.is_set
-        ? Math.max(0, this.#clock.now() - message.time.getTime())
-        : undefined,
+      age_ms: this.#clock.is_set ? Math.max(0, this.#clock.now() - time_ms) : undefined,
     };
   }
 
@@ -337,20 +284,15 @@ export class Bucket {
 
   async #publish(
     { storedKey, nonce, payload, deletion, expected }: Write,
-    timeout: number,
+    timeout_ms: number,
   ): Promise<number> {
-    const found = headers();
-    if (deletion) {
-      found.set(OPERATION, "DEL");
-      found.set("Nats-TTL", this.#marker_ttl);
-    }
-    const ack = await this.#js.publish(this.subject(storedKey), payload, {
-      msgID: nonce.toHex(),
-      headers: found,
-      timeout,
-      ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),
-    });
-    return ack.seq;
+    const named = {
+      "Nats-Msg-Id": nonce.toHex(),
+      ...(deletion && { [OPERATION]: "DEL", "Nats-TTL": this.#marker_ttl }),
+      ...(expected !== undefined && { [EXPECTED]: String(expected) }),
+    };
+    const subject = this.subject(storedKey);
+    return (await this.#api.publish(this.stream, subject, payload, named, timeout_ms)).seq;
   }
 
   /**
@@ -360,17 +302,15 @@ export class Bucket {
   async #recall(
     storedKey: string,
     nonce: Uint8Array,
-    timeout: number,
+    timeout_ms: number,
   ): Promise<number | undefined> {
     try {
-      const ack = await this.#js.publish(this.subject(storedKey), nonce, {
-        msgID: nonce.toHex(),
-        expect: await this.#impossible(),
-        timeout,
-      });
-      return ack.duplicate ? ack.seq : undefined;
+      const named = { "Nats-Msg-Id": nonce.toHex(), ...await this.#impossible() };
+      const subject = this.subject(storedKey);
+      const ack = await this.#api.publish(this.stream, subject, nonce, named, timeout_ms);
+      return ack.is_known ? ack.seq : undefined;
     } catch (error) {
-      if (apiCode(error) === WRONG_LAST_MESSAGE_ID || isWrongSequence(error)) return undefined;
+      if (isRefused(error, "wrongLastId") || isWrongSequence(error)) return undefined;
       throw error;
     }
   }
@@ -380,25 +320,26 @@ export class Bucket {
    * it before it replicates the message: a message with a wrong last id would reach all replicas, each would treat the
    * refusal as a failed write, and none could lead the bucket again (2.15.2).
    */
-  async #impossible(): Promise<{ lastMsgID: string } | { lastSubjectSequence: number }> {
+  async #impossible(): Promise<Record<string, string>> {
     const found = await this.#info();
     return (found?.config.num_replicas ?? 1) > 1
-      ? { lastSubjectSequence: Number.MAX_SAFE_INTEGER }
-      : { lastMsgID: "none has this id" };
+      ? { [EXPECTED]: String(Number.MAX_SAFE_INTEGER) }
+      : { "Nats-Expected-Last-Msg-Id": "none has this id" };
   }
 
-  #config(): Partial<StreamConfig> & { name: string } {
-    return {
+  #config(): Omit<StreamConfig, "max_bytes"> {
+    const config = {
       name: this.stream,
       subjects: [this.subject(">")],
       ...RELIED,
       ...EXPIRING,
       ...OWN,
-      storage: StorageType.File,
+      storage: "file",
       allow_rollup_hdrs: true,
       deny_delete: true,
       num_replicas: this.link.replicas,
-      duplicate_window: nanos(120_000),
+      duplicate_window: DUPLICATE_WINDOW,
     };
+    return config;
   }
 }

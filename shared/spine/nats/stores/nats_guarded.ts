@@ -2,11 +2,9 @@
  * Watches the settings that a running process relies on, of buckets, object stores, ledgers and logs: another client's
  * change of one of its streams is observed as a request, and set again once the server has carried it out.
  */
-import { jetstreamManager } from "@nats-io/jetstream";
 import type { Link } from "../connection/nats_link.ts";
-import { differing, type StreamConfig } from "../log/nats_log_api.ts";
+import { differing, LogApi, setAgain, type StreamConfig } from "../log/nats_log_api.ts";
 import { configIn, UPDATE_REQUESTS } from "../log/nats_log_erasures.ts";
-import { setAgain } from "./nats_bucket.ts";
 
 /** When the stream is looked at after a request, ms each after the previous: a cluster takes its time. */
 const LOOKS_MS = [250, 1_000, 4_000, 25_000];
@@ -91,14 +89,14 @@ export class GuardedStreams {
 
   /** False: the stream's settings are unknown. */
   async #setAgain(stream: string, is_last: boolean): Promise<boolean> {
-    const { connection, log, state } = this.#link;
+    const { log, request_timeout_ms, state } = this.#link;
     const guarded = this.#streams.get(stream);
     // After a reconnect it is looked at anyway.
     if (guarded === undefined || state !== "connected") return true;
     try {
-      const { streams } = await jetstreamManager(connection, { checkAPI: false });
-      const { config } = await streams.info(stream);
-      await setAgain(this.#link, streams, config, guarded.relied(config));
+      const api = new LogApi(this.#link);
+      const { config } = await api.info(stream, request_timeout_ms);
+      await setAgain(api, config, guarded.relied(config), request_timeout_ms);
       return true;
     } catch (error) {
       if (is_last) log.warn("the settings of a stream could not be set again", { stream, error });

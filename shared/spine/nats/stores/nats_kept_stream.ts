@@ -4,28 +4,14 @@
  * can be neither deleted nor purged. `nats_blocks.ts` has the blocks.
  */
 import { ArqonError } from "@arqon/proto";
-import {
-  LEDGER_BYTES_MIN,
-  ledgerBound,
-  smaller,
-  STORAGE_REMEDY,
-} from "../../contract/storage_plan.ts";
-import { lacksStorage, type Link, START_MS } from "../connection/nats_link.ts";
-import {
-  CODES,
-  differing,
-  fromDirect,
-  fromStored,
-  insist,
-  LogApi,
-  Refusal,
-  StreamLost,
-  warnOfAltered,
-} from "../log/nats_log_api.ts";
+import { LEDGER_BYTES_MIN, ledgerBound, STORAGE_REMEDY } from "../../contract/storage_plan.ts";
+import { insist, isRefused, lacksStorage, Refusal, StreamLost } from "../connection/nats_errors.ts";
+import { type Link, START_MS } from "../connection/nats_link.ts";
+import { differing, fromDirect, fromStored, LogApi, warnOfAltered } from "../log/nats_log_api.ts";
 import type { StreamConfig } from "../log/nats_log_api.ts";
 import { askDirect, type DirectAnswer, type DirectQuestion } from "../log/nats_log_read.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
-import type { NatsStorage } from "../log/nats_storage.ts";
+import { makeBounded, type NatsStorage } from "../log/nats_storage.ts";
 import { ledgerSubject } from "../../../subjects/subject.ts";
 import { assertSize } from "../../contract/check.ts";
 import { sameBytes } from "./nats_bucket.ts";
@@ -103,14 +89,14 @@ export class KeptStream {
    * `link.patience_ms`.
    */
   async open(within_ms?: number): Promise<void> {
-    await this.#insist((timeout_ms) => this.#ensure(timeout_ms), within_ms);
+    await insist(this.#options.link, (timeout_ms) => this.#ensure(timeout_ms), within_ms);
   }
 
   /** Runs a request; a deleted stream is created again once, and its entries begin at 1. */
   async ask<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
     for (let attempt = 1;; attempt++) {
       try {
-        return await this.#insist(ask);
+        return await insist(this.#options.link, ask);
       } catch (error) {
         if (!(error instanceof StreamLost)) throw error;
         if (attempt > 1) throw new ArqonError("log-unavailable", error.message, { cause: error });
@@ -122,25 +108,18 @@ export class KeptStream {
   /** Runs a request that creates no stream: without one, the answer is `absent`. */
   async look<T>(ask: (timeout_ms: number) => Promise<T>, absent: T): Promise<T> {
     try {
-      return await this.#insist(ask);
+      return await insist(this.#options.link, ask);
     } catch (error) {
       if (error instanceof StreamLost) return absent;
       throw error;
     }
   }
 
-  #insist<T>(ask: (timeout_ms: number) => Promise<T>, within_ms?: number): Promise<T> {
-    return insist(this.#options.link, ask, within_ms);
-  }
-
   async #ensure(timeout_ms: number): Promise<void> {
     const { link, storage } = this.#options;
     const { name, subjects = [], max_age, max_bytes: asked_bytes } = this.#wanted;
     const share_bytes = await storage.ledgerBytes(asked_bytes);
-    const found = await this.api.info(name, timeout_ms).catch((error: unknown) => {
-      if (error instanceof StreamLost) return undefined;
-      throw error;
-    });
+    const found = await this.api.find(name, timeout_ms);
     if (found === undefined) return await this.#create(share_bytes, timeout_ms);
     const { config } = found;
     if (config.subjects?.length !== 1 || config.subjects[0] !== subjects[0]) {
@@ -166,35 +145,19 @@ export class KeptStream {
     );
   }
 
-  async #create(share_bytes: number, timeout_ms: number): Promise<void> {
-    const { link, storage } = this.#options;
-    const { name, max_bytes: asked_bytes } = this.#wanted;
-    let max_bytes = share_bytes;
-    for (;; max_bytes = Math.max(LEDGER_BYTES_MIN, smaller(max_bytes))) {
-      try {
-        await this.api.create({ ...this.#wanted, max_bytes }, timeout_ms);
-        break;
-      } catch (error) {
-        // Another process was faster.
-        if (error instanceof Refusal && error.code === CODES.nameInUse) break;
-        if (!lacksStorage(error)) throw error;
-        if (max_bytes <= LEDGER_BYTES_MIN) throw noRoom(name, max_bytes, error);
-      }
+  async #create(max_bytes: number, timeout_ms: number): Promise<void> {
+    const { storage } = this.#options;
+    const { name, max_bytes: wanted_bytes } = this.#wanted;
+    const bounds = { least_bytes: LEDGER_BYTES_MIN, wanted_bytes };
+    try {
+      await makeBounded(storage, this.api, { ...this.#wanted, max_bytes }, bounds, timeout_ms);
+    } catch (cause) {
+      if (!lacksStorage(cause)) throw cause;
+      const why =
+        `NATS has no ${LEDGER_BYTES_MIN} bytes to promise the ledger ${name}; ${STORAGE_REMEDY}`;
+      throw new ArqonError("log-unavailable", why, { cause });
     }
-    storage.note(name, max_bytes);
-    if (max_bytes === asked_bytes) return;
-    link.log.warn("NATS has too little room for a ledger: it keeps less than it should", {
-      stream: name,
-      bound_bytes: max_bytes,
-      wanted_bytes: asked_bytes,
-      remedy: STORAGE_REMEDY,
-    });
   }
-}
-
-function noRoom(name: string, max_bytes: number, cause: unknown): ArqonError {
-  const why = `NATS has no ${max_bytes} bytes to promise the ledger ${name}; ${STORAGE_REMEDY}`;
-  return new ArqonError("log-unavailable", why, { cause });
 }
 
 const READ_BYTES = 4_194_304;
@@ -210,13 +173,13 @@ class NatsLedger extends KeptStream implements Ledger {
       try {
         const named = { "Nats-Expected-Last-Sequence": String(after) };
         const { api, name } = this;
-        return await api.publish(name, ledgerSubject(name), copy, named, timeout_ms);
+        return (await api.publish(name, ledgerSubject(name), copy, named, timeout_ms)).seq;
       } catch (error) {
         if (!(error instanceof Refusal)) {
           may_be_stored = true;
           throw error;
         }
-        if (error.code !== CODES.wrongLast) throw error;
+        if (!isRefused(error, "wrongLast")) throw error;
       }
       // An entry stored by an attempt with a lost answer is ours.
       if (may_be_stored) {

@@ -5,9 +5,10 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { assertSize } from "../../contract/check.ts";
+import { conflictAt } from "../../contract/compare_and_set.ts";
 import { Bucket, isDeletion } from "./nats_bucket.ts";
-import type { BucketOptions, Stored, Written } from "./nats_bucket.ts";
-import { type Link, reconnectDelay_ms, START_MS } from "../connection/nats_link.ts";
+import type { Stored, Written } from "./nats_bucket.ts";
+import { reconnectDelay_ms } from "../connection/nats_link.ts";
 import type {
   KeyValue,
   KvChange,
@@ -29,10 +30,6 @@ const LIST_HEARTBEAT_MS = 1_000;
 /** The most attempts to create a key while concurrent deletions interfere. */
 const CREATE_ATTEMPTS = 8;
 
-function conflict(key: KvKey, revision: number): ArqonError {
-  return new ArqonError("version-conflict", `${revision} (${JSON.stringify(key)})`);
-}
-
 const liveRevision = (last: Stored | undefined): number =>
   last === undefined || last.deleted ? 0 : last.revision;
 
@@ -45,12 +42,6 @@ export class NatsKv implements KeyValue {
   constructor(bucket: Bucket) {
     this.#bucket = bucket;
     this.#value_bytes_max = bucket.link.payload_bytes_max - HEADER_BYTES;
-  }
-
-  /** Its stream, and the settings of that which reads and writes depend on. */
-  get guarded(): readonly [stream: string, guarded: { relied(): object }] {
-    const { stream, relied } = this.#bucket;
-    return [stream, { relied: () => relied }];
   }
 
   async get(key: KvKey): Promise<KvEntry | undefined> {
@@ -88,7 +79,7 @@ export class NatsKv implements KeyValue {
       const revision = liveRevision(written.conflict);
       // A deletion leaves a tombstone, whose sequence a new key has to expect.
       if (expected_revision !== 0 || revision !== 0 || attempt === CREATE_ATTEMPTS) {
-        throw conflict(key, revision);
+        throw conflictAt(key, revision);
       }
       expected = written.conflict?.revision ?? 0;
     }
@@ -108,11 +99,11 @@ export class NatsKv implements KeyValue {
     const stored = this.#bucket.keys.encode(key);
     const revision = liveRevision(await this.#bucket.read(stored));
     if (expected_revision !== undefined && revision !== expected_revision) {
-      throw conflict(key, revision);
+      throw conflictAt(key, revision);
     }
     if (revision === 0) return;
     const written = await this.#bucket.write(stored, undefined, expected_revision);
-    if ("conflict" in written) throw conflict(key, liveRevision(written.conflict));
+    if ("conflict" in written) throw conflictAt(key, liveRevision(written.conflict));
   }
 
   async keys(prefix: KvKey = []): Promise<KvKey[]> {
@@ -154,7 +145,7 @@ export class NatsKv implements KeyValue {
   async #store(key: KvKey, value: Uint8Array, expected: number | undefined): Promise<number> {
     const written = await this.#write(key, value, expected);
     if ("revision" in written) return written.revision;
-    throw conflict(key, liveRevision(written.conflict));
+    throw conflictAt(key, liveRevision(written.conflict));
   }
 
   async #list(prefix: string): Promise<KvSize[]> {
@@ -184,17 +175,6 @@ export class NatsKv implements KeyValue {
       return key === undefined ? [] : [{ key, size_bytes }];
     });
   }
-}
-
-/** Opens the bucket; creates it if missing. Rejects with `spine-unavailable`. */
-export async function openNatsKv(
-  link: Link,
-  name: string,
-  options: BucketOptions,
-): Promise<NatsKv> {
-  const bucket = new Bucket(link, name, options);
-  await bucket.persist(() => bucket.ensure(), START_MS);
-  return new NatsKv(bucket);
 }
 
 interface NatsWatchOptions {
@@ -441,7 +421,7 @@ class Listing {
       callback: (error, message) => error ? this.#break(error.message) : this.#receive(message),
     });
     this.#unsubscribe = () => subscription.unsubscribe();
-    const { consumers } = await bucket.manager();
+    const consumers = await bucket.consumers();
     const asked_ms = link.monotonic();
     const info = await consumers.add(bucket.stream, {
       deliver_subject: inbox,
@@ -484,7 +464,7 @@ class Listing {
     const name = this.#consumer;
     if (name === undefined || bucket.link.state !== "connected") return;
     // The server removes it on its own after a while.
-    bucket.manager().then(({ consumers }) => consumers.delete(bucket.stream, name)).catch(() => {});
+    bucket.consumers().then((all) => all.delete(bucket.stream, name)).catch(() => {});
   }
 
   #break(why: string): void {
@@ -508,7 +488,7 @@ class Listing {
     this.#options.onListed({
       storedKey: this.#options.bucket.storedKey(message.subject),
       revision: position.stream_sequence,
-      deleted: isDeletion(message.headers),
+      deleted: isDeletion((name) => message.headers?.get(name)),
       payload: message.data,
       size_bytes: sizeOf(message),
     });

@@ -10,7 +10,7 @@ import { turn } from "../../../testing/pace.ts";
 import { until } from "../../../testing/until.ts";
 import type { Bucket } from "./nats_bucket.ts";
 import { NatsWatch } from "./nats_kv.ts";
-import { encodeKey } from "../../contract/kv_key.ts";
+import { ENCODED_KEYS } from "../../contract/kv_key.ts";
 import { connectNats } from "../connection/nats_connect.ts";
 import { natsConfig, watched } from "../testing/nats_harness.ts";
 import type { KeyValue, KeyValueOptions, KvChange } from "../../contract/spine.ts";
@@ -82,7 +82,7 @@ Deno.test("an interrupted watch reports what others wrote and deleted", async ()
   await bucket.delete(["unknown"]);
   // Leaves no tombstone: only the comparison with the known keys can detect it.
   const manager = await jetstreamManager(observer.connection);
-  await manager.streams.purge("KV_BANS", { filter: `$KV.BANS.${encodeKey(["purged"])}` });
+  await manager.streams.purge("KV_BANS", { filter: `$KV.BANS.${ENCODED_KEYS.encode(["purged"])}` });
   proxy.restore();
   await changes.until(
     (items) => Object.keys(stateOf(items)).join() === "changed,kept,new",
@@ -301,7 +301,7 @@ Deno.test("buckets are created as in the contract, and corrected if they differ"
       [false, "new", 1, false, "limits"],
     );
     const last = await manager.streams.getMessage(`KV_${name}`, {
-      last_by_subj: `$KV.${name}.${encodeKey(["a"])}`,
+      last_by_subj: `$KV.${name}.${ENCODED_KEYS.encode(["a"])}`,
     });
     assert.equal(last?.header.get("KV-Operation"), "DEL");
     assert.equal(last?.header.get("Nats-TTL"), "24h");
@@ -332,7 +332,7 @@ Deno.test("foreign values are logged and never interpreted", async () => {
   await using observer = await observe(server);
   const bucket = await one.spine.keyValue("BANS");
   const js = jetstream(observer.connection);
-  await js.publish(`$KV.BANS.${encodeKey(["short"])}`, "no nonce");
+  await js.publish(`$KV.BANS.${ENCODED_KEYS.encode(["short"])}`, "no nonce");
   await js.publish("$KV.BANS.not+base64", "x".repeat(40));
   await assert.rejects(bucket.get(["short"]), refusedWith("internal"));
   const changes = new Collected<KvChange>();
@@ -411,7 +411,7 @@ Deno.test("a watch whose consumer is silent lists anew, but not while disconnect
     subject: (key: string) => key,
     noteTime() {},
     ensure: () => Promise.resolve(),
-    manager: () => Promise.resolve({ consumers }),
+    consumers: () => Promise.resolve(consumers),
   } as unknown as Bucket;
   const ignored = { prefix: "", depth: undefined, onChange() {}, onStop() {} };
   const watch = new NatsWatch({ bucket, ...ignored });

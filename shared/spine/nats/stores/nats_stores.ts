@@ -9,18 +9,18 @@ import { ROOMS_BUCKET } from "../../../records/room_update.ts";
 import { BLOCK_STREAMS } from "../../contract/block_store.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/block_store.ts";
 import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
-import { Bucket, RELIED, setAgain } from "./nats_bucket.ts";
+import { Bucket, RELIED } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
-import { type NatsKv, openNatsKv } from "./nats_kv.ts";
+import { NatsKv } from "./nats_kv.ts";
 import { NatsBlocks } from "./nats_blocks.ts";
 import { KEPT_RELIED, openNatsLedger } from "./nats_kept_stream.ts";
 import type { GuardedStreams } from "./nats_guarded.ts";
-import { isStreamMissing, persist, START_MS } from "../connection/nats_link.ts";
-import type { Link, Persistent } from "../connection/nats_link.ts";
-import { logError } from "../log/nats_log_api.ts";
+import { logError, persist, type Persistent } from "../connection/nats_errors.ts";
+import { type Link, START_MS } from "../connection/nats_link.ts";
+import { fromStored, LogApi } from "../log/nats_log_api.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
 import { LOGS_BUCKET } from "../log/nats_log_stream.ts";
-import { boundStream, makeBounded, NatsStorage } from "../log/nats_storage.ts";
+import { boundStream, makeShared, NatsStorage } from "../log/nats_storage.ts";
 import type {
   KeyValue,
   KeyValueOptions,
@@ -30,8 +30,7 @@ import type {
 } from "../../contract/spine.ts";
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
-import { jetstream, jetstreamManager, StorageType } from "@nats-io/jetstream";
-import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
+import { jetstream } from "@nats-io/jetstream";
 import { type ObjectInfo, type ObjectStore as NatsStore, Objm } from "@nats-io/obj";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../../contract/check.ts";
 
@@ -65,32 +64,35 @@ export class NatsStores {
     this.storage = new NatsStorage({ link, control_bytes, own_bytes, storage_bytes, anchor });
   }
 
-  async keyValue(
-    bucket: string,
-    { plain = false, leaves_stream = false, unwatched = false }: KeyValueOptions = {},
-  ): Promise<KeyValue> {
-    const { link, guarded } = this.#options;
-    const view = `${bucket} ${plain} ${leaves_stream} ${unwatched}`;
-    const { storage } = this;
-    const opening = this.#buckets.get(view) ??
-      openNatsKv(link, bucket, { storage, plain, leaves_stream, unwatched });
-    this.#buckets.set(view, opening);
+  /** As `Spine.keyValue`. */
+  async keyValue(name: string, options: KeyValueOptions = {}): Promise<KeyValue> {
+    const { plain, leaves_stream, unwatched } = options;
+    const view = JSON.stringify([name, plain, leaves_stream, unwatched]);
+    const opening = this.#buckets.getOrInsertComputed(view, () => this.#open(name, options));
     try {
-      const opened = await opening;
-      // Another process configures it.
-      if (!leaves_stream) guarded.guard(...opened.guarded);
-      return opened;
+      return await opening;
     } catch (error) {
       this.#buckets.delete(view);
       throw error;
     }
   }
 
+  async #open(name: string, options: KeyValueOptions): Promise<NatsKv> {
+    const { link, guarded } = this.#options;
+    const bucket = new Bucket(link, this.storage, name, options);
+    await bucket.persist(() => bucket.ensure(), START_MS);
+    const { stream, relied } = bucket;
+    // Otherwise another process configures it.
+    if (options.leaves_stream !== true) guarded.guard(stream, { relied: () => relied });
+    return new NatsKv(bucket);
+  }
+
   /** As `Spine.objects`. */
   async objects(bucket: string): Promise<ObjectStore> {
-    const opened = await openNatsObjects(this.#options.link, bucket, this.storage);
+    const store = new NatsObjects(this.#options.link, bucket, this.storage);
+    await persist(store, () => store.ensure(), START_MS);
     this.#options.guarded.guard(`OBJ_${bucket}`, { relied: () => OBJECTS_RELIED });
-    return opened;
+    return store;
   }
 
   /** As `Spine.ledger`. */
@@ -143,8 +145,7 @@ export class NatsStores {
 
   /** Creates the smallest bucket's stream if missing; resolves with its subjects. */
   async #anchor(): Promise<string> {
-    const options = { plain: false, storage: this.storage, leaves_stream: true };
-    const bucket = new Bucket(this.#options.link, LOGS_BUCKET, options);
+    const bucket = new Bucket(this.#options.link, this.storage, LOGS_BUCKET, {});
     await bucket.claim();
     return bucket.subject(">");
   }
@@ -169,9 +170,10 @@ class NatsObjects implements ObjectStore, Persistent {
   readonly link: Link;
   readonly what: string;
   readonly #bucket: string;
+  readonly #stream: string;
   readonly #storage: NatsStorage;
-  readonly #js: JetStreamClient;
-  readonly #manager: Promise<JetStreamManager>;
+  readonly #api: LogApi;
+  readonly #timeout_ms: number;
   readonly #store: Promise<NatsStore>;
 
   constructor(link: Link, bucket: string, storage: NatsStorage) {
@@ -179,31 +181,31 @@ class NatsObjects implements ObjectStore, Persistent {
     this.#storage = storage;
     this.what = `object store ${bucket}`;
     this.#bucket = bucket;
-    const options = { timeout: Math.max(1, link.request_timeout_ms / 2), checkAPI: false };
-    this.#js = jetstream(link.connection, options);
-    this.#manager = jetstreamManager(link.connection, options);
-    this.#store = new Objm(this.#js).open(bucket, false);
+    this.#stream = `OBJ_${bucket}`;
+    this.#api = new LogApi(link);
+    const timeout = this.#timeout_ms = Math.max(1, link.request_timeout_ms / 2);
+    // `open` would ask the account before anything catches its error.
+    const options = { timeout, checkAPI: false };
+    this.#store = new Objm(jetstream(link.connection, options)).open(bucket, false);
   }
 
   async ensure(): Promise<void> {
-    const { streams } = await this.#manager;
-    const name = `OBJ_${this.#bucket}`;
-    const found = await streams.info(name).catch((error: unknown) => {
-      if (isStreamMissing(error)) return undefined;
-      throw error;
-    });
-    if (found === undefined) {
-      return await makeBounded(this.#storage, streams, {
-        name,
-        subjects: [`$O.${this.#bucket}.C.>`, `$O.${this.#bucket}.M.>`],
-        ...OBJECTS_RELIED,
-        storage: StorageType.File,
-        allow_rollup_hdrs: true,
-        num_replicas: this.link.replicas,
-      });
+    const found = await this.#api.find(this.#stream, this.#timeout_ms);
+    if (found !== undefined) {
+      await boundStream(this.#storage, this.#api, found, OBJECTS_RELIED, this.#timeout_ms);
+      return;
     }
-    await boundStream(this.#storage, streams, found);
-    await setAgain(this.link, streams, found.config, OBJECTS_RELIED);
+    const config = {
+      name: this.#stream,
+      subjects: [`$O.${this.#bucket}.C.>`, `$O.${this.#bucket}.M.>`],
+      ...OBJECTS_RELIED,
+      storage: "file",
+      max_msgs_per_subject: -1,
+      max_age: 0,
+      allow_rollup_hdrs: true,
+      num_replicas: this.link.replicas,
+    };
+    await makeShared(this.#storage, this.#api, config, this.#timeout_ms);
   }
 
   async put(name: string, bytes: Uint8Array): Promise<void> {
@@ -219,7 +221,7 @@ class NatsObjects implements ObjectStore, Persistent {
 
   async get(name: string): Promise<Uint8Array | undefined> {
     assertObjectName(name);
-    const found = await persist(this, () => this.#read(name));
+    const found = await persist(this, (timeout_ms) => this.#read(name, timeout_ms));
     if ("bytes" in found) return found.bytes;
     throw new ArqonError("internal", "", { cause: new Error(found.corrupt) });
   }
@@ -235,16 +237,22 @@ class NatsObjects implements ObjectStore, Persistent {
 
   /** Lists the objects name by name with plain reads: the library's `list` leaves a consumer behind for minutes. */
   async list(): Promise<StoredObject[]> {
-    const { streams } = await this.#manager;
-    const stream = `OBJ_${this.#bucket}`;
-    const subjects_filter = `$O.${this.#bucket}.M.>`;
-    const { state } = await persist(this, () => streams.info(stream, { subjects_filter }));
+    const filter = `$O.${this.#bucket}.M.>`;
+    const pages = await persist(
+      this,
+      (timeout_ms) => Array.fromAsync(this.#api.subjects(this.#stream, filter, timeout_ms)),
+    );
     const found: StoredObject[] = [];
-    for (const last_by_subj of Object.keys(state.subjects ?? {})) {
-      const message = await persist(this, () => streams.getMessage(stream, { last_by_subj }));
-      const { name, size, deleted } = message?.json<Partial<ObjectInfo>>() ?? {};
-      if (message === null || name === undefined || deleted === true) continue;
-      found.push({ name, size_bytes: size ?? 0, modified_ms: message.time.getTime() });
+    for (const subject of pages.flat()) {
+      const stored = await persist(
+        this,
+        (timeout_ms) => this.#api.message(this.#stream, subject, "newest", timeout_ms),
+      );
+      if (stored === undefined) continue;
+      const { payload, time_ms: modified_ms } = fromStored(stored);
+      const info: Partial<ObjectInfo> = JSON.parse(new TextDecoder().decode(payload));
+      const { name, size: size_bytes = 0, deleted } = info;
+      if (name !== undefined && deleted !== true) found.push({ name, size_bytes, modified_ms });
     }
     return found;
   }
@@ -253,8 +261,7 @@ class NatsObjects implements ObjectStore, Persistent {
    * Reads an object chunk by chunk with plain reads: the library's `get` leaves a consumer behind for minutes, and
    * never resolves if the object is replaced meanwhile.
    */
-  async #read(name: string): Promise<Found> {
-    const { streams } = await this.#manager;
+  async #read(name: string, timeout_ms: number): Promise<Found> {
     const info = await (await this.#store).info(name);
     if (info === null || info.deleted) return { bytes: undefined };
     const { size, chunks, nuid, digest } = info;
@@ -264,27 +271,17 @@ class NatsObjects implements ObjectStore, Persistent {
     let filled = 0;
     let seq = 1;
     for (let chunk = 0; chunk < chunks && filled < size; chunk++) {
-      const query = { seq, next_by_subj: `$O.${this.#bucket}.C.${nuid}` };
-      const message = await streams.getMessage(`OBJ_${this.#bucket}`, query);
+      const place = { seq, next_by_subj: `$O.${this.#bucket}.C.${nuid}` };
+      const stored = await this.#api.messageAt(this.#stream, place, timeout_ms);
       // It was probably replaced meanwhile: the next attempt reads the new object.
-      if (message === null) throw new Error(`${what} lacks a chunk`);
-      if (filled + message.data.length > size) return { corrupt: `${what} is longer than it says` };
-      bytes.set(message.data, filled);
-      filled += message.data.length;
-      seq = message.seq + 1;
+      if (stored === undefined) throw new Error(`${what} lacks a chunk`);
+      const { payload } = fromStored(stored);
+      if (filled + payload.length > size) return { corrupt: `${what} is longer than it says` };
+      bytes.set(payload, filled);
+      filled += payload.length;
+      seq = stored.seq + 1;
     }
     if (filled === size && hasDigest(bytes, digest)) return { bytes };
     return { corrupt: `${what} does not match its digest` };
   }
-}
-
-/** Opens the store; creates it if missing. Rejects with `spine-unavailable`. */
-async function openNatsObjects(
-  link: Link,
-  bucket: string,
-  storage: NatsStorage,
-): Promise<ObjectStore> {
-  const store = new NatsObjects(link, bucket, storage);
-  await persist(store, () => store.ensure(), START_MS);
-  return store;
 }

@@ -32,8 +32,7 @@ export async function watched(
 ): Promise<Watched> {
   const { log, lines } = keptLog({ level: "info" });
   const nats = natsConfig({ urls: [`nats://127.0.0.1:${port}`], ...more });
-  const { server } = configFrom({});
-  const spine = await openSpine({ nats, server }, { log, now: Date.now, ...options });
+  const spine = await openSpine({ ...configFrom({}), nats }, { log, now: Date.now, ...options });
   const events = new Collected<SpineEvent>();
   spine.onEvent(events.add);
   const isState = (event: SpineEvent, state: SpineState) =>

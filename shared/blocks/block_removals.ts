@@ -6,7 +6,7 @@
 import type { BlockStore } from "../spine/contract/block_store.ts";
 
 /** The removals of one writer. */
-export class Removals {
+export class BlockRemovals {
   readonly #running = new Map<string, Promise<void>>();
 
   get is_idle(): boolean {
