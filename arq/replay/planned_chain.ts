@@ -7,8 +7,6 @@ import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/jo
 import type { PolicyBinding } from "../../shared/records/verdict.ts";
 import { isSampled } from "../../shared/sampling.ts";
 import { Instances } from "../../shield/policy/worker/worker_instances.ts";
-import { recordsIn } from "./journal_chunks.ts";
-import type { JournalChunk } from "./journal_chunks.ts";
 import { decisionOf, OwnState, RecordedInputs } from "./recorded_call.ts";
 import { callIn, type ReplayModule } from "./repeater.ts";
 import { isCovered, newCall } from "./selection.ts";
@@ -32,8 +30,6 @@ interface ChainOptions {
   readonly policies: readonly PolicyBinding[];
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
   readonly fuel_limit: number;
-  /** Unix ms: earlier records do not count. */
-  readonly from_ms: number;
   /** Gates before the policies that the plan changes, with the reasons of their refusals. */
   readonly gates: readonly ChangedGate[];
   /** The planned schemas, which also check what policies replace. */
@@ -73,18 +69,15 @@ const emptyTally = () => ({
   still_refused: 0,
   /** Operations that cannot be judged, since the journal lacks an input; and how often each is lacking. */
   unknown: 0,
-  unknown_inputs: {} as Counts,
+  unknown_inputs: new Map() as Counts,
   /** Flips while keyed state from before the window may still count. */
   warm_up: 0,
   /** Of the operations that were admitted; 0: nothing is known of what would be refused. */
   admitted: 0,
   /** Refusals of that time by reason. */
-  reasons: {} as Counts,
-  lines: 0,
-  bad_lines: 0,
-  holes: 0,
-  by_gate: {} as Counts,
-  by_sender: {} as Counts,
+  reasons: new Map() as Counts,
+  by_gate: new Map() as Counts,
+  by_sender: new Map() as Counts,
   samples: { to_refused: [], to_allowed: [] } as Record<
     "to_refused" | "to_allowed",
     Pick<Sample, "room" | "user" | "id">[]
@@ -151,10 +144,8 @@ export class PlannedChain {
     return new PlannedChain(options, seats);
   }
 
-  feed({ bytes }: JournalChunk): void {
-    for (const record of recordsIn(bytes, this.tally)) {
-      if (record.time_ms >= this.#options.from_ms) this.#count(record, this.#decide(record));
-    }
+  take(record: JournalRecord): void {
+    this.#count(record, this.#decide(record));
   }
 
   #count(record: JournalRecord, { by, unknown }: Planned): void {

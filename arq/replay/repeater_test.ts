@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { caseOf, runCase } from "./case_file.ts";
 import { payloadAt } from "./recorded_call.ts";
-import { createRepeater, type RepeaterOptions } from "./repeater.ts";
+import { Repeater, type RepeaterOptions } from "./repeater.ts";
 import { isSelected } from "./selection.ts";
 import { readyModule } from "./replay_modules.ts";
-import { addTally, type Tally } from "./tally.ts";
+import { addTally, plain, type Tally } from "./tally.ts";
 import {
   alternates,
   limits,
@@ -26,8 +26,11 @@ const SMALL = await ready(refusesFrom(20));
 
 type Given = Partial<RepeaterOptions> & { readonly selection?: RepeaterOptions["selection"] };
 
-async function repeat(lines: readonly unknown[], given: Given = {}): Promise<Tally> {
-  const repeater = createRepeater({
+const repeat = async (lines: readonly unknown[], given: Given = {}) =>
+  plain(await tallied(lines, given));
+
+async function tallied(lines: readonly unknown[], given: Given = {}): Promise<Tally> {
+  const repeater = new Repeater({
     isSelected,
     selection: { policy: "p" },
     candidate: SMALL,
@@ -171,13 +174,19 @@ Deno.test("replay: holes, bad lines, other policies, rooms and times are counted
     format: 1,
     hole: { ...about, records: null, why: "killed" },
   }];
-  const tally = await repeat([record, ...holes, { format: 9 }, withPolicy(record, { name: "q" })]);
+  const counted = await tallied([
+    record,
+    ...holes,
+    { format: 9 },
+    withPolicy(record, { name: "q" }),
+  ]);
+  const tally = plain(counted);
   assert.deepEqual([tally.holes, tally.missing, tally.unknown_holes], [2, 3, 1]);
   assert.deepEqual(tally.hole_reasons, { "queue-full": 1, "killed": 1 });
   assert.deepEqual([tally.bad_lines, tally.first_bad?.line], [1, 4]);
   // Several threads count; the first may have seen none.
-  const sum = await repeat([record]);
-  addTally(sum, tally);
+  const sum = await tallied([record]);
+  addTally(sum, counted);
   assert.deepEqual([sum.bad_lines, sum.first_bad?.line], [1, 4]);
   assert.deepEqual([tally.without_policy, tally.other_policies], [1, { q: 1 }]);
   const { time_ms } = record;
