@@ -57,8 +57,6 @@ interface Seat {
   readonly replaces: boolean;
   /** The names of its calls in records. */
   follows?: readonly string[];
-  /** Whether its calls, and so its state, are no longer those of the record. */
-  has_diverged: boolean;
 }
 
 const emptyTally = () => ({
@@ -135,11 +133,11 @@ export class PlannedChain {
       const module = await options.moduleOf(policy.sha256);
       const own = module === undefined || module.slots.length === 0
         ? undefined
-        : new OwnState(module.slots);
+        : new OwnState(module);
       const imports = module === undefined ? [] : WebAssembly.Module.imports(module.compiled);
       const replaces = imports.some(({ name }) => name === "host_set_payload");
       const number = seats.length + 1;
-      seats.push({ policy, number, module, own, replaces, has_diverged: false });
+      seats.push({ policy, number, module, own, replaces });
     }
     return new PlannedChain(options, seats);
   }
@@ -198,19 +196,21 @@ export class PlannedChain {
     const planned = { ...record, policies: built };
     let end = decided;
     for (const seat of this.#seats) {
+      const { own, policy: { mode } } = seat;
       const place = placeOf(record, seat);
-      const covers = end === undefined && this.#covers(seat, record);
+      const covers = end?.by === undefined && this.#covers(seat, record);
       if (covers === false) {
-        if (place < 0) continue;
-        seat.own?.follow(record, place, false);
-        seat.has_diverged = seat.own !== undefined;
+        if (place < 0 || own === undefined) continue;
+        own.follow(record, place, false);
+        own.has_diverged = true;
         continue;
       }
-      const unknown = covers === true ? this.#ask(seat, record, place, planned) : [covers];
+      const unknown = end?.unknown ??
+        (covers === true ? this.#ask(seat, record, place, planned) : [covers]);
       const last = built.at(-1);
       if (unknown !== undefined) {
-        seat.has_diverged = seat.own !== undefined;
-        if (seat.policy.mode === "enforce") end = { unknown };
+        this.#lose(seat, record, place, planned);
+        if (mode === "enforce") end ??= { unknown };
       } else if (last !== undefined && isRefusal(last)) end = { by: `policy ${seat.policy.name}` };
     }
     return end ?? this.#replaced(record, built);
@@ -247,6 +247,17 @@ export class PlannedChain {
     return key === undefined || isSampled(key, percent);
   }
 
+  /** A call that may have been made, and may have written. */
+  #lose({ policy, own }: Seat, record: JournalRecord, place: number, planned: JournalRecord): void {
+    if (own === undefined) return;
+    const { name, mode } = policy;
+    const call = newCall(record, { ...this.#options, name, mode }, record.policies[place]);
+    const policies = [...planned.policies, call];
+    const about = { ...planned, policies };
+    own.of(about, call, new RecordedInputs(about, policies.length - 1)).lose();
+    own.has_diverged = true;
+  }
+
   /** The inputs that are unknown; else undefined, and the verdict is the last one of `planned`. */
   #ask(
     seat: Seat,
@@ -259,7 +270,7 @@ export class PlannedChain {
     const recorded = record.policies[place];
     // What an observing policy would have made of the payload is not recorded.
     const is_whole = recorded?.mode === mode || recorded?.allowed === false || !seat.replaces;
-    const is_same = recorded !== undefined && is_whole && !seat.has_diverged &&
+    const is_same = recorded !== undefined && is_whole && own?.has_diverged !== true &&
       effects(record.policies.slice(0, place)) === effects(built);
     if (is_same) {
       own?.follow(record, place, true);
@@ -275,7 +286,7 @@ export class PlannedChain {
     inputs.state = state?.state;
     const ran = callIn(this.#instances, seat.number, record, inputs, call.budget_units);
     if (own !== undefined) {
-      seat.has_diverged = true;
+      own.has_diverged = true;
       this.#is_warm_up ||= own.isWarmUp(record);
     }
     if (inputs.unknown !== undefined) return inputs.unknown;

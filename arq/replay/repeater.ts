@@ -154,7 +154,7 @@ export class Repeater {
   constructor(options: RepeaterOptions) {
     this.#options = options;
     const { candidate } = options;
-    if (candidate.slots.length > 0) this.#own = new OwnState(candidate.slots);
+    if (candidate.slots.length > 0) this.#own = new OwnState(candidate);
     this.#instances.load(CANDIDATE, { ...candidate, instance_units: 0 });
     this.#loaded.set(candidate.sha256, { module: candidate, number: CANDIDATE });
   }
@@ -251,10 +251,13 @@ export class Repeater {
   #callCandidate(decision: Asked): Ran {
     const inputs = new RecordedInputs(decision.record, decision.place);
     const own = this.#own?.of(decision.record, decision.policy, inputs);
+    if (decision.policy.module !== this.#options.candidate.sha256 && this.#own !== undefined) {
+      this.#own.has_diverged = true;
+    }
     inputs.state = own?.state;
     const ran = this.#call(decision, CANDIDATE, inputs, decision.policy.budget_units);
-    // Writes that depend on unknown inputs are not kept.
     if (ran.unknown === undefined) own?.keep(ran.outcome.written);
+    else own?.lose();
     return ran;
   }
 

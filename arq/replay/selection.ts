@@ -75,11 +75,11 @@ function sharedReads(policies: readonly PolicyRecord[]): Read[] {
 export function newCall(
   { policies }: Pick<JournalRecord, "policies">,
   { name, mode, fuel_limit }: Pick<AddedPolicy, "name" | "mode" | "fuel_limit">,
-  own: Pick<PolicyRecord, "reads"> = { reads: [] },
+  own: Pick<PolicyRecord, "reads" | "module"> = { reads: [], module: NO_MODULE },
 ): PolicyRecord {
   return {
     name,
-    module: NO_MODULE,
+    module: own.module,
     abi: 2,
     mode,
     allowed: true,
