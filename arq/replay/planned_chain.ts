@@ -33,7 +33,7 @@ interface ChainOptions {
   /** Gates before the policies that the plan changes, with the reasons of their refusals. */
   readonly gates: readonly ChangedGate[];
   /** The planned schemas, which also check what policies replace. */
-  readonly schemas: (record: JournalRecord) => Planned;
+  readonly schemas: (record: JournalRecord, is_replaced: boolean) => Planned;
 }
 
 /** The reasons of refusals by schemas. */
@@ -235,7 +235,7 @@ export class PlannedChain {
     const payload: PayloadRecord = last.payload === null
       ? { form: "erased" }
       : { form: "kept", data: last.payload };
-    return schemas({ ...record, payload });
+    return schemas({ ...record, payload }, true);
   }
 
   /** Whether a policy is called for an operation, or what decides that and is not recorded. */

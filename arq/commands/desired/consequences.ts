@@ -252,7 +252,7 @@ function notReplayed(
   changes: readonly Change[],
   { policies = [] }: State,
   { rooms = [] }: State,
-  reasons: Counts,
+  reasons?: Counts,
 ): string[] {
   const lines = changes.flatMap(({ kind, name }) => {
     const why = NOT_REPLAYED[kind];
@@ -260,7 +260,7 @@ function notReplayed(
     const refused = REFUSED_BY[kind];
     const then = refused === undefined
       ? ""
-      : `; ${reasons.get(refused) ?? 0} refused by ${refused}`;
+      : `; ${reasons?.get(refused) ?? 0} refused by ${refused}`;
     return [`${kind} ${name}: ${why}${then}`];
   });
   const pieces = policies.filter(({ name, hooks }) =>
@@ -273,12 +273,14 @@ function notReplayed(
   return [...lines, ...pieces, ...parts];
 }
 
-/** The verdict of the planned schemas on a message. Throws as `checkerOf`. */
+/** The verdict of the planned schemas on a message; `before` are the mappings in force. Throws as `checkerOf`. */
 function schemasOf(
   tenant: string,
   mappings: readonly SchemaMapping[],
+  before: readonly SchemaMapping[],
   sets: ReadonlyMap<string, Uint8Array>,
-): (record: JournalRecord) => Planned {
+): (record: JournalRecord, is_replaced?: boolean) => Planned {
+  const known = new Set([...mappings, ...before].map(({ schema_id }) => schema_id));
   const enforced = mappings.filter(({ mode }) => mode !== "observe");
   const checkers = [...new Set(enforced.map(({ schema_id }) => schema_id))].flatMap((schema_id) => {
     const set = sets.get(schema_id);
@@ -286,12 +288,19 @@ function schemasOf(
     const checker = checkerOf({ tenant, schema_id, set, mappings: refusing(mappings) });
     return [{ schema_id, checker }];
   });
-  return (record) => {
+  return (record, is_replaced = false) => {
+    const { schema, reason } = record;
+    // A mapping of the configuration, or an earlier one.
+    const is_others = schema !== null && !known.has(schema.id);
+    let is_judged = is_replaced || SCHEMA_REASONS.includes(reason);
     for (const { schema_id, checker } of checkers) {
       const refuses = checker.refuses(record);
       if (refuses === undefined) return { unknown: ["payload"] };
-      if (refuses) return { by: `schema ${schema_id}` };
+      if (refuses && !is_others) return { by: `schema ${schema_id}` };
+      is_judged ||= refuses;
     }
+    // Nobody knows which mapping is more specific.
+    if (is_others && is_judged) return { unknown: [`the mapping to ${schema?.id}`] };
     return {};
   };
 }
@@ -310,11 +319,12 @@ function signatureOf(rules: readonly SignatureRule[], record: JournalRecord): Pl
 async function together(
   { tenant, moduleOf }: Window,
   { policies = [], mappings = [], require_signature: signed = [] }: State,
+  { mappings: before = [] }: State,
   sets: Desired["sets"],
   changes: readonly Change[],
 ) {
   const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
-  const schemas = schemasOf(tenant, mappings, sets);
+  const schemas = schemasOf(tenant, mappings, before, sets);
   const gates: ChangedGate[] = [];
   if (isChanged("require_signature")) {
     const reasons = ["signature-required"];
@@ -356,7 +366,7 @@ export async function consequences(
   const source = async (sha256: string) => modules.get(sha256) ?? await onBus(sha256);
   const window = { admin, tenant, from_ms, until_ms, moduleOf: createModuleBook(source, PAGES) };
   const counts = changes.some(({ kind }) => NOT_REPLAYED[kind] === undefined || REFUSED_BY[kind]);
-  const messages = counts ? await together(window, planned, sets, changes) : undefined;
+  const messages = counts ? await together(window, planned, live.state, sets, changes) : undefined;
   const policies = await policyViews(window, desired, changes, live.state.policies ?? []);
   const schemas = changedSchemas(mappings, changes).flatMap((id) => {
     const set = sets.get(id);
@@ -364,23 +374,26 @@ export async function consequences(
   });
   const views = [...messages === undefined ? [] : [messages], ...policies, ...schemas];
   const read = { lines: 0, bad_lines: 0, holes: 0 };
-  if (views.length > 0) await readWindow(window, views, read);
+  const begins_ms = views.length === 0 ? undefined : await readWindow(window, views, read);
   const { holes } = read;
-  const reasons = messages?.found().reasons ?? new Map();
+  const not_replayed = notReplayed(changes, planned, live.state, messages?.found().reasons);
+  if (begins_ms !== undefined && begins_ms > from_ms) {
+    not_replayed.push(`before ${new Date(begins_ms).toISOString()}: the journal begins then`);
+  }
   return {
     messages: messages === undefined ? null : plain({ from_ms, ...messages.found(), ...read }),
     policies: policies.map((one) => plain({ from_ms, holes, ...one.found() })),
     schemas: schemas.map((one) => plain({ from_ms, holes, ...one.found() })),
-    not_replayed: notReplayed(changes, planned, live.state, reasons),
+    not_replayed,
   };
 }
 
-/** Gives each line of the window to all views. */
+/** Gives each line of the window to all views; resolves with the journal's beginning, if it has any. */
 async function readWindow(
   { admin, tenant, from_ms, until_ms }: Window,
   views: readonly View<unknown>[],
   read: Parameters<typeof linesIn>[1],
-): Promise<void> {
+): Promise<number | undefined> {
   const { io: { stderr: { is_tty }, monotonic_ms: now, signal } } = admin;
   const progress = await createProgress({ is_tty, total: undefined, now });
   try {
@@ -395,6 +408,8 @@ async function readWindow(
       }
     }
     signal.throwIfAborted();
+    const { first_ms } = await admin.get("/v1/journal/status", { tenant });
+    return typeof first_ms === "number" ? first_ms : undefined;
   } finally {
     progress.stop();
   }
