@@ -107,6 +107,7 @@ const message = fc.record({
   }),
   trace: fc.integer({ min: 1, max: 2 ** 31 }),
   has_plan: fc.boolean(),
+  via: fc.constantFrom("socket", "socket", "command", "http", "batch"),
 });
 
 /** A bus with its clients and its admin. */
@@ -137,14 +138,36 @@ type Message = typeof message extends fc.Arbitrary<infer One> ? One : never;
 async function sent({ bus }: Place, tenant: string, messages: readonly Message[]) {
   const clients = new Map<string, RawClient>();
   const codes: boolean[] = [];
-  for (const [index, { user, room, data, trace, has_plan }] of messages.entries()) {
+  for (const [index, { user, room, data, trace, has_plan, via }] of messages.entries()) {
     const client = clients.get(user) ??
       await openText(bus.url, await bus.tokenFor({ tenant, user }));
     clients.set(user, client);
     const traceparent = `00-${trace.toString(16).padStart(32, "0")}-${"1".repeat(16)}-01`;
     const headers = { traceparent, ...has_plan && { "x-plan": "gold" } };
-    client.send({ op: "pub", room, data, headers, id: index + 1 });
-    codes.push((await client.json()).code === 0);
+    if (via === "http" || via === "batch") {
+      const message = { type: "chat", data, headers };
+      const [path, body] = via === "http"
+        ? [`/v1/rooms/${room}/messages`, message]
+        : ["/v1/messages", { messages: [{ ...message, room }] }];
+      const response = await fetch(bus.http_url + path, {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${await bus.tokenFor({ tenant, user })}`,
+          "content-type": "application/json",
+        },
+        body: JSON.stringify(body),
+      });
+      const { code, results } = await response.json();
+      codes.push((results?.[0]?.code ?? code) === 0);
+      continue;
+    }
+    const asked = via === "socket"
+      ? { op: "pub", data }
+      : { op: "cmd", name: "room.set", data: { key: "k", value: data } };
+    client.send({ ...asked, room, headers, id: index + 1 });
+    // A Brain may refuse a command that the Shield has admitted.
+    const { code, reason } = await client.json();
+    codes.push(code === 0 || !/^(?:policy|schema|signature)-/.test(reason));
   }
   for (const client of clients.values()) client[Symbol.dispose]();
   return codes;
