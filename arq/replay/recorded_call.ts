@@ -49,15 +49,8 @@ export function notOfTheModule({ fault, detail, units, abi }: PolicyRecord): str
 const sameFault = (recorded: string | null, ran: string | undefined): boolean =>
   recorded === (ran ?? null) || (recorded === "chain-fuel" && ran === "fuel");
 
-function sameHeaders(one: PolicyRecord["added_headers"], other: GuestOutcome["added_headers"]) {
-  return one.length === other.length &&
-    one.every(([name, value], at) => name === other[at]?.[0] && value === other[at]?.[1]);
-}
-
-/** Whether both replaced the payload in the same way. */
-function samePayload({ payload }: PolicyRecord, ran: GuestOutcome): boolean {
-  return payload === (ran.payload?.toBase64() ?? null);
-}
+const sameHeaders = (one: PolicyRecord["added_headers"], other: GuestOutcome["added_headers"]) =>
+  JSON.stringify(one) === JSON.stringify(other);
 
 /** A decision in the form for samples and comparisons. */
 export interface Decision {
@@ -80,7 +73,8 @@ function wordsAndData(recorded: PolicyRecord, ran: GuestOutcome): Difference[] {
     found.push("headers");
   }
   const has_payload = recorded.mode === "enforce" && recorded.is_payload_missing !== true;
-  if (recorded.allowed && has_payload && !samePayload(recorded, ran)) found.push("payload");
+  const payload = ran.payload?.toBase64() ?? null;
+  if (recorded.allowed && has_payload && recorded.payload !== payload) found.push("payload");
   return found;
 }
 
@@ -384,29 +378,12 @@ function keyOf(slot: StateSlot, record: JournalRecord, inputs: RecordedInputs): 
 /** The headers and claims that form a key, as far as they are known. */
 function factsFor({ placeholders }: StateSlot, inputs: RecordedInputs): PolicyFacts {
   const headers: [string, string][] = [];
-  const claims: Record<string, string> = {};
+  const claims: [string, string][] = [];
   for (const one of placeholders) {
-    switch (one.from) {
-      case "claim": {
-        const value = inputs.claim(one.name);
-        if (value !== undefined) claims[one.name] = value;
-        break;
-      }
-      case "header":
-      case "room":
-      case "user":
-      case "type": {
-        const name = one.from === "header" ? one.name : `x-arqon-${one.from}`;
-        const value = inputs.sent(name);
-        if (value !== undefined) headers.push([name, value]);
-        break;
-      }
-      case "tenant":
-      case "connection":
-        break;
-      default:
-        one satisfies never;
-    }
+    if (one.from === "tenant" || one.from === "connection") continue;
+    const name = "name" in one ? one.name : `${OWN}${one.from}`;
+    const value = one.from === "claim" ? inputs.claim(name) : inputs.sent(name);
+    if (value !== undefined) (one.from === "claim" ? claims : headers).push([name, value]);
   }
-  return { headers, claims };
+  return { headers, claims: Object.fromEntries(claims) };
 }

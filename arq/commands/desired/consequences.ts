@@ -12,7 +12,7 @@ import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { inOrder } from "../../../shield/policy/chain/chain.ts";
-import type { Change, Desired, Kind, State, StatePolicy } from "../../desired/form.ts";
+import type { Change, Desired, Kind, State } from "../../desired/form.ts";
 import {
   type ChangedGate,
   type Planned,
@@ -37,7 +37,7 @@ import { linesIn } from "../../replay/journal_chunks.ts";
 import { Repeater, type ReplayModule } from "../../replay/repeater.ts";
 import { CommandError, printable } from "../../terminal/exit.ts";
 import { createProgress } from "../../terminal/progress.ts";
-import { type CandidateSchema, SchemaChecker } from "../../traffic/schema_checker.ts";
+import { SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
 
 /** Who sent an event, and where. */
@@ -69,7 +69,7 @@ const eachRecord = (take: (record: JournalRecord) => void) => (line: JournalLine
 };
 
 /** Looks at the decisions of a policy that is removed. */
-function withoutPolicy({ name, mode }: StatePolicy): View<Consequence> {
+function withoutPolicy({ name, mode }: PolicyBinding): View<Consequence> {
   const units = emptyHistogram();
   const to_allowed: Named[] = [];
   let decisions = 0;
@@ -106,16 +106,15 @@ function withoutPolicy({ name, mode }: StatePolicy): View<Consequence> {
 /** Most senders that are counted one by one. */
 const SENDERS = 10_000;
 
-/** A policy that gets another module, or is new; a new one also has its position in the chain. */
-interface Candidate {
-  readonly policy: StatePolicy;
-  readonly bytes: Uint8Array;
-  readonly added: AddedPolicy | undefined;
-}
-
-/** Repeats a policy's calls with its new module; for a new policy all records count. */
-async function withPolicy({ moduleOf }: Window, { policy, bytes, added }: Candidate) {
+/** Repeats a policy's calls with its new module. A new policy has `orders`, those of all: for it all records count. */
+async function withPolicy(
+  { moduleOf }: Window,
+  policy: PolicyBinding,
+  bytes: Uint8Array,
+  orders?: AddedPolicy["orders"],
+) {
   const { name, mode } = policy;
+  const added = orders && { ...policy, fuel_limit: FUEL, orders };
   const by_sender: Counts = new Map();
   const repeater = new Repeater({
     selection: { policy: name },
@@ -160,53 +159,38 @@ async function withPolicy({ moduleOf }: Window, { policy, bytes, added }: Candid
   return { take: (line: JournalLine) => repeater.take(line), found };
 }
 
-/** Policies that are new or get another module, in the order of the changes. */
-function candidatesOf(
-  { state, modules }: Pick<Desired, "state" | "modules">,
-  changes: readonly Change[],
-  before: readonly StatePolicy[],
-): Candidate[] {
-  const wanted = state.policies ?? [];
-  const all = [...before, ...wanted].map(({ name, order }) => [name, order] as const);
-  const orders = Object.fromEntries(all);
-  return changes.flatMap(({ kind, name, action, members }) => {
-    const is_other = members.some(({ member }) => member === "sha256");
-    const policy = wanted.find((one) => one.name === name);
-    const bytes = modules.get(policy?.sha256 ?? "");
-    if (kind !== "policies" || !is_other || policy === undefined || bytes === undefined) return [];
-    const { room, hooks, order, percent } = policy;
-    const mode = policy.mode === "observe" ? "observe" : "enforce";
-    const place = { name, room, hooks, order, mode, percent, fuel_limit: FUEL, orders } as const;
-    return [{ policy, bytes, added: action === "add" ? place : undefined }];
-  });
-}
-
 /** The mappings that can refuse an event; an observing one is skipped like another schema's. */
 function refusing(mappings: readonly SchemaMapping[]): SchemaMapping[] {
   return mappings.map((one) => one.mode === "observe" ? { ...one, schema_id: "~" } : one);
 }
 
-/** Throws a `CommandError` for a set that cannot be used, or that lacks a mapped message. */
-function checkerOf(candidate: CandidateSchema): SchemaChecker {
-  try {
-    return new SchemaChecker(candidate);
-  } catch (error) {
-    if (!(error instanceof SchemaError)) throw error;
-    throw new CommandError(`schema ${candidate.schema_id}: ${error.message}`);
+/** A checker for each schema with a mapping that can refuse. Throws a `CommandError` for a set that cannot be used. */
+function checkersOf(
+  tenant: string,
+  mappings: readonly SchemaMapping[],
+  sets: ReadonlyMap<string, Uint8Array>,
+): Map<string, SchemaChecker> {
+  const ids = mappings.filter(({ mode }) => mode !== "observe").map(({ schema_id }) => schema_id);
+  const checkers = new Map<string, SchemaChecker>();
+  for (const schema_id of new Set(ids)) {
+    const set = sets.get(schema_id);
+    if (set === undefined) continue;
+    try {
+      const candidate = { tenant, schema_id, set, mappings: refusing(mappings) };
+      checkers.set(schema_id, new SchemaChecker(candidate));
+    } catch (error) {
+      if (!(error instanceof SchemaError)) throw error;
+      throw new CommandError(`schema ${schema_id}: ${error.message}`);
+    }
   }
+  return checkers;
 }
 
 /** Checks the window's events against the new schema with the new mappings. */
-function withSchema(
-  { tenant }: Window,
-  schema: string,
-  set: Uint8Array,
-  mappings: readonly SchemaMapping[],
-) {
-  const checker = checkerOf({ tenant, schema_id: schema, set, mappings: refusing(mappings) });
+function withSchema(schema: string, checker: SchemaChecker) {
   const found = () => {
-    const { checked, refused, refused_before, allowed_now, ...rest } = checker.tally;
-    const { no_payload, by_sender, by_rule } = rest;
+    const { refused, refused_before, allowed_now, ...rest } = checker.tally;
+    const { checked, no_payload, by_sender, by_rule } = rest;
     return {
       schema,
       checked,
@@ -273,27 +257,17 @@ function notReplayed(
   return [...lines, ...pieces, ...parts];
 }
 
-/** The verdict of the planned schemas on a message; `before` are the mappings in force. Throws as `checkerOf`. */
+/** The verdict of the planned schemas on a message; `known` are the schemas of planned mappings and those in force. */
 function schemasOf(
-  tenant: string,
-  mappings: readonly SchemaMapping[],
-  before: readonly SchemaMapping[],
-  sets: ReadonlyMap<string, Uint8Array>,
+  checkers: ReadonlyMap<string, SchemaChecker>,
+  known: ReadonlySet<string>,
 ): (record: JournalRecord, is_replaced?: boolean) => Planned {
-  const known = new Set([...mappings, ...before].map(({ schema_id }) => schema_id));
-  const enforced = mappings.filter(({ mode }) => mode !== "observe");
-  const checkers = [...new Set(enforced.map(({ schema_id }) => schema_id))].flatMap((schema_id) => {
-    const set = sets.get(schema_id);
-    if (set === undefined) return [];
-    const checker = checkerOf({ tenant, schema_id, set, mappings: refusing(mappings) });
-    return [{ schema_id, checker }];
-  });
   return (record, is_replaced = false) => {
     const { schema, reason } = record;
     // A mapping of the configuration, or an earlier one.
     const is_others = schema !== null && !known.has(schema.id);
     let is_judged = is_replaced || SCHEMA_REASONS.includes(reason);
-    for (const { schema_id, checker } of checkers) {
+    for (const [schema_id, checker] of checkers) {
       const refuses = checker.refuses(record);
       if (refuses === undefined) return { unknown: ["payload"] };
       if (refuses && !is_others) return { by: `schema ${schema_id}` };
@@ -315,24 +289,26 @@ function signatureOf(rules: readonly SignatureRule[], record: JournalRecord): Pl
   return reason === "signature-required" ? { unknown: ["required signatures of [auth]"] } : {};
 }
 
+/** Whoever reads them from a folder or a bus checks hooks and modes. */
+const bindingsOf = ({ policies = [] }: State) => policies as readonly PolicyBinding[];
+
 /** What all that is planned would have decided together. */
 async function together(
-  { tenant, moduleOf }: Window,
-  { policies = [], mappings = [], require_signature: signed = [] }: State,
-  { mappings: before = [] }: State,
-  sets: Desired["sets"],
+  { moduleOf }: Window,
+  planned: State,
+  schemas: ReturnType<typeof schemasOf>,
   changes: readonly Change[],
 ) {
   const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
-  const schemas = schemasOf(tenant, mappings, before, sets);
   const gates: ChangedGate[] = [];
   if (isChanged("require_signature")) {
     const reasons = ["signature-required"];
-    gates.push({ reasons, decide: (record) => signatureOf(signed, record) });
+    const rules = planned.require_signature ?? [];
+    gates.push({ reasons, decide: (record) => signatureOf(rules, record) });
   }
   if (isChanged("mappings", "schemas")) gates.push({ reasons: SCHEMA_REASONS, decide: schemas });
   const chain = await PlannedChain.of({
-    policies: (policies as readonly PolicyBinding[]).toSorted(inOrder),
+    policies: bindingsOf(planned).toSorted(inOrder),
     moduleOf,
     fuel_limit: FUEL,
     gates,
@@ -359,18 +335,26 @@ export async function consequences(
   const changes = all.filter(({ kind, name }) =>
     kind !== "schemas" || mappings.some(({ schema_id }) => schema_id === name)
   );
-  const sets = new Map([...live.sets, ...desired.sets]);
   const until_ms = Math.trunc(await admin.now());
   const from_ms = Math.max(0, until_ms - 1_000 * since_seconds);
   const onBus = busModules(admin, tenant);
   const source = async (sha256: string) => modules.get(sha256) ?? await onBus(sha256);
   const window = { admin, tenant, from_ms, until_ms, moduleOf: createModuleBook(source, PAGES) };
   const counts = changes.some(({ kind }) => NOT_REPLAYED[kind] === undefined || REFUSED_BY[kind]);
-  const messages = counts ? await together(window, planned, live.state, sets, changes) : undefined;
-  const policies = await policyViews(window, desired, changes, live.state.policies ?? []);
+  const checkers = checkersOf(tenant, mappings, new Map([...live.sets, ...desired.sets]));
+  const mapped = [...mappings, ...live.state.mappings ?? []].map(({ schema_id }) => schema_id);
+  const decide = schemasOf(checkers, new Set(mapped));
+  const messages = counts ? await together(window, planned, decide, changes) : undefined;
+  const policies = await policyViews(
+    window,
+    desired,
+    changes,
+    bindingsOf(live.state),
+    bindingsOf(state),
+  );
   const schemas = changedSchemas(mappings, changes).flatMap((id) => {
-    const set = sets.get(id);
-    return set === undefined ? [] : [withSchema(window, id, set, mappings)];
+    const checker = checkers.get(id);
+    return checker === undefined ? [] : [withSchema(id, checker)];
   });
   const views = [...messages === undefined ? [] : [messages], ...policies, ...schemas];
   const read = { lines: 0, bad_lines: 0, holes: 0 };
@@ -415,23 +399,28 @@ async function readWindow(
   }
 }
 
-/** A view for each policy that is new, has another module, or is removed. */
+/** A view for each policy that is new or has another module, then for each that is removed. */
 async function policyViews(
   window: Window,
-  desired: Desired,
+  { modules }: Pick<Desired, "modules">,
   changes: readonly Change[],
-  before: readonly StatePolicy[],
+  before: readonly PolicyBinding[],
+  wanted: readonly PolicyBinding[],
 ): Promise<View<Consequence>[]> {
+  const orders = new Map([...before, ...wanted].map(({ name, order }) => [name, order]));
   const views: View<Consequence>[] = [];
-  for (const one of candidatesOf(desired, changes, before)) {
-    views.push(await withPolicy(window, one));
+  const removed: View<Consequence>[] = [];
+  for (const { kind, name, action, members } of changes) {
+    const policy = (action === "remove" ? before : wanted).find((one) => one.name === name);
+    if (kind !== "policies" || policy === undefined) continue;
+    const bytes = modules.get(policy.sha256);
+    if (action === "remove") removed.push(withoutPolicy(policy));
+    else if (bytes !== undefined && members.some(({ member }) => member === "sha256")) {
+      const others = action === "add" ? orders : undefined;
+      views.push(await withPolicy(window, policy, bytes, others));
+    }
   }
-  for (const { kind, name, action } of changes) {
-    const policy = before.find((one) => one.name === name);
-    if (kind !== "policies" || action !== "remove" || policy === undefined) continue;
-    views.push(withoutPolicy(policy));
-  }
-  return views;
+  return [...views, ...removed];
 }
 
 /** Shown names of each list. */
