@@ -44,10 +44,9 @@ export interface ReplayModule extends GuestModule {
   readonly value_bytes: readonly number[];
 }
 
-/** The options of a repeater. */
 export interface RepeaterOptions {
   readonly selection: ReplaySelection;
-  /** Whether a record is selected: usually `isSelected` of `selection.ts`. */
+  /** Usually `isSelected` of `selection.ts`. */
   readonly isSelected: (record: JournalRecord, selection: ReplaySelection) => boolean;
   readonly candidate: ReplayModule;
   /** Adds a candidate that did not exist then to a record; absent: the journal has the policy. */

@@ -12,12 +12,12 @@ export interface ReplaySelection {
   /** The policy's name within its tenant. */
   readonly policy: string;
   /** Only this tenant; absent: a file may have several. */
-  readonly tenant?: string;
+  readonly tenant?: string | undefined;
   /** A room or a pattern; absent: all. Not applied to `on_connect`. */
-  readonly room?: string;
+  readonly room?: string | undefined;
   /** Unix ms; the calls from the first time on, before the second. Absent: unlimited. */
-  readonly from_ms?: number;
-  readonly until_ms?: number;
+  readonly from_ms?: number | undefined;
+  readonly until_ms?: number | undefined;
 }
 
 /** Whether a record matches the tenant, the room and the window. */

@@ -71,13 +71,7 @@ export async function selectionOf(
   const { tenant, room, since, from, to } = flags;
   // The records of a file are selected by the local clock.
   const from_ms = since === undefined ? from : await admin?.ago(since) ?? io.now() - 1_000 * since;
-  return {
-    policy,
-    ...(tenant === undefined ? {} : { tenant }),
-    ...(room === undefined ? {} : { room }),
-    ...(from_ms === undefined ? {} : { from_ms }),
-    ...(to === undefined ? {} : { until_ms: to }),
-  };
+  return { policy, tenant, room, from_ms, until_ms: to };
 }
 
 function isBeyond(number: number, bound: CallBound, calls: number): boolean {
