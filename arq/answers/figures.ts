@@ -1,6 +1,5 @@
 /** Figures, rows and verdicts as the reports of commands have them. Pure. */
 import type { Decision } from "../replay/recorded_call.ts";
-import type { Counts } from "../replay/tally.ts";
 import { printable } from "../terminal/exit.ts";
 import { inColumns } from "../terminal/columns.ts";
 
@@ -21,7 +20,7 @@ export function rows(pairs: readonly Row[]): string {
 }
 
 /** `fuel 3, trap 1`, the most frequent first. */
-export function countsText(counts: Counts): string {
+export function countsText(counts: Readonly<Record<string, number>>): string {
   const sorted = Object.entries(counts).sort(([, one], [, other]) => other - one);
   const shown = sorted.slice(0, 8).map(([name, number]) => `${name} ${count(number)}`);
   const more = sorted.length > 8 ? `, and ${sorted.length - 8} more` : "";

@@ -16,7 +16,7 @@ const ADDED: AddedPolicy = {
   mode: "enforce",
   percent: 1,
   fuel_limit: 10_000,
-  orders: { words: 5 },
+  orders: new Map([["words", 5]]),
 };
 const namesOf = (record: JournalRecord | undefined) => record?.policies.map(({ name }) => name);
 
@@ -24,7 +24,7 @@ Deno.test("a new policy runs in the chain by its order, then by its name", () =>
   assert.deepEqual(namesOf(withAdded(tea, ADDED)), ["new", "words"]);
   assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, name: "x" })), ["words", "x"]);
   assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, order: 6 })), ["words", "new"]);
-  assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, orders: {} })), ["words", "new"]);
+  assert.deepEqual(namesOf(withAdded(tea, { ...ADDED, orders: new Map() })), ["words", "new"]);
   const [own] = withAdded(tea, ADDED)?.policies ?? [];
   assert.deepEqual([own?.module, own?.allowed, own?.writes], [NO_MODULE, true, []]);
   const limited = { ...ADDED, fuel_limit: 1 };
@@ -36,12 +36,12 @@ Deno.test("a new policy runs in the chain by its order, then by its name", () =>
 Deno.test("a new policy is not called for other rooms, hooks and shares, nor for what was refused anyway", () => {
   assert.equal(withAdded(tea, { ...ADDED, room: "other-*" }), undefined);
   assert.notEqual(withAdded(tea, { ...ADDED, room: "chat-*" }), undefined);
-  assert.equal(withAdded(tea, { ...ADDED, hooks: ["on_subscribe"] }), undefined);
+  assert.equal(withAdded(tea, { ...ADDED, hooks: ["on_subscribe"] as const }), undefined);
   const refused = recorder.record({ payload: "malware" });
   assert.equal(refused.allowed, false);
   assert.equal(withAdded(refused, ADDED), undefined);
   const connecting: JournalRecord = { ...tea, hook: "on_connect", room: "" };
-  const entering = { ...ADDED, hooks: ["on_connect"], room: "chat-*" };
+  const entering: AddedPolicy = { ...ADDED, hooks: ["on_connect"], room: "chat-*" };
   assert.notEqual(withAdded(connecting, entering), undefined, "no room counts there");
   const half = { ...ADDED, percent: 0.5 };
   for (let at = 0; at < 50; at++) {
@@ -53,7 +53,7 @@ Deno.test("a new policy is not called for other rooms, hooks and shares, nor for
 });
 
 Deno.test("a new policy is asked about the room beside which a reserved one is, as a Shield asks", () => {
-  const hooks = ["on_subscribe"];
+  const hooks = ["on_subscribe"] as const;
   for (const beside of ["growing", "members", "values"]) {
     const entering: JournalRecord = { ...tea, hook: "on_subscribe", room: `chat-1~${beside}` };
     const own = withAdded(entering, { ...ADDED, hooks, room: "chat-1" });
@@ -79,7 +79,7 @@ Deno.test("a new policy finds headers and claims that another policy has read, a
   const first = withAdded({ ...tea, policies }, {
     ...ADDED,
     order: -1,
-    orders: { adds: 0, words: 1 },
+    orders: new Map([["adds", 0], ["words", 1]]),
   });
   assert.deepEqual(first?.policies[0]?.reads, []);
 });

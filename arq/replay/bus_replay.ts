@@ -4,7 +4,7 @@
 import { ArqonError } from "@arqon/sdk";
 import { listOf, membersOf } from "../answers/policy_text.ts";
 import type { Admin } from "../bus/admin.ts";
-import { journalBytes, type JournalWish } from "../journal/bus_journal.ts";
+import { journalBytes } from "../journal/bus_journal.ts";
 import { failed } from "../terminal/exit.ts";
 import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
 import type { ModuleSource } from "./replay_modules.ts";
@@ -22,16 +22,12 @@ export function busChunks(
   tenant: string,
   { policy, room, from_ms, until_ms }: ReplaySelection,
 ): AsyncIterable<JournalChunk> {
-  const wish: JournalWish = {
-    tenant,
-    policy: policy === "" ? undefined : policy,
-    // The bus filters by single rooms; a pattern is matched here.
-    room: room?.endsWith("*") === true ? undefined : room,
-    since_ms: from_ms,
-    until_ms,
-    has_payloads: true,
-  };
-  return journalChunks(journalBytes(admin, wish), `the journal of ${admin.admin_url}`);
+  const times = { since_ms: from_ms, until_ms };
+  // The bus filters by single rooms; a pattern is matched here.
+  const one_room = room?.endsWith("*") === true ? undefined : room;
+  const about = { tenant, policy: policy || undefined, room: one_room, has_payloads: true };
+  const bytes = journalBytes(admin, { ...about, ...times });
+  return journalChunks(bytes, `the journal of ${admin.admin_url}`);
 }
 
 /** The modules that a tenant's policies name or named. */

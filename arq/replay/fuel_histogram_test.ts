@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
-import { addHistogram, addUnits, emptyHistogram, fuelFigures } from "./tally.ts";
+import { addCounts, addUnits, emptyHistogram, fuelFigures } from "./tally.ts";
 
 Deno.test("fuel histogram: percentiles to one percent, sums exact, over two halves as over one", () => {
   const units = fc.array(fc.integer({ min: 0, max: 5_000_000 }), { minLength: 1, maxLength: 300 });
@@ -14,7 +14,7 @@ Deno.test("fuel histogram: percentiles to one percent, sums exact, over two halv
       addUnits(whole, one);
       addUnits(at < cut ? first : second, one);
     }
-    addHistogram(first, second);
+    addCounts(first, second);
     const figures = fuelFigures(first);
     assert.deepEqual(figures, fuelFigures(whole));
     const sorted = [...all].sort((one, other) => one - other);

@@ -3,7 +3,8 @@
  * looks for line ends and parses no record.
  */
 import { concat } from "../../shared/containers/concat.ts";
-import { isHole, type JournalRecord, parseLine } from "../../shared/journal/record.ts";
+import { isHole, parseLine } from "../../shared/journal/record.ts";
+import type { JournalLine, JournalRecord } from "../../shared/journal/record.ts";
 import { CommandError } from "../terminal/exit.ts";
 
 /** Counts of everything other than records. */
@@ -11,6 +12,8 @@ interface ReadCounts {
   lines: number;
   bad_lines: number;
   holes: number;
+  /** The first line that does not belong to a journal. */
+  first_bad?: { readonly line: number; readonly problem: string } | null;
 }
 
 /** Yields the records of a journal; holes and bad lines are counted. */
@@ -18,18 +21,35 @@ export async function* journalRecords(
   chunks: AsyncIterable<JournalChunk>,
   counts: ReadCounts,
 ): AsyncGenerator<JournalRecord> {
-  for await (const { bytes } of chunks) yield* recordsIn(bytes, counts);
+  for await (const chunk of chunks) yield* recordsIn(chunk, counts);
 }
 
 /** Yields the records of whole lines. */
-export function* recordsIn(bytes: Uint8Array, counts: ReadCounts): Generator<JournalRecord> {
-  for (const text of new TextDecoder().decode(bytes).split("\n")) {
+export function* recordsIn(
+  chunk: Pick<JournalChunk, "bytes"> & Partial<JournalChunk>,
+  counts: ReadCounts,
+): Generator<JournalRecord> {
+  for (const line of linesIn(chunk, counts)) {
+    if (isHole(line)) counts.holes++;
+    else yield line;
+  }
+}
+
+/** Yields records and holes; bad lines are counted. */
+export function* linesIn(
+  { bytes, first_line = 1 }: Pick<JournalChunk, "bytes"> & Partial<JournalChunk>,
+  counts: ReadCounts,
+): Generator<JournalLine> {
+  for (const [at, text] of new TextDecoder().decode(bytes).split("\n").entries()) {
     if (text.trim() === "") continue;
     counts.lines++;
     const parsed = parseLine(text);
-    if ("problem" in parsed) counts.bad_lines++;
-    else if (isHole(parsed.line)) counts.holes++;
-    else yield parsed.line;
+    if ("line" in parsed) {
+      yield parsed.line;
+      continue;
+    }
+    counts.bad_lines++;
+    counts.first_bad ??= { line: first_line + at, problem: parsed.problem };
   }
 }
 
@@ -47,7 +67,7 @@ const CHUNK_BYTES = 262_144;
 const LINE_BYTES_MAX = 33_554_432;
 const NEWLINE = 0x0a;
 
-function linesIn(bytes: Uint8Array): number {
+function lineEnds(bytes: Uint8Array): number {
   let lines = 0;
   for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
   return lines;
@@ -68,7 +88,7 @@ export async function* journalChunks(
     if (end > 0) {
       const bytes = concat([...parts, part.subarray(0, end)]);
       // The consumer may transfer the chunk's bytes to another thread.
-      const lines = linesIn(bytes);
+      const lines = lineEnds(bytes);
       yield { first_line, bytes };
       first_line += lines;
       parts = [];

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { ALLOWED, REFUSED } from "../../policies/testing/word_cases.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
-import { createRepeater, type ReplayModule } from "./repeater.ts";
+import { Repeater, type ReplayModule } from "./repeater.ts";
 import { isSelected } from "./selection.ts";
 import { readyModule } from "./replay_modules.ts";
 import { type Mutant, mutantsOf } from "./testing/mutants.ts";
@@ -77,7 +77,7 @@ async function tells(
   candidate: ReplayModule,
   records: readonly JournalChunk[],
 ): Promise<boolean> {
-  const repeater = createRepeater({
+  const repeater = new Repeater({
     isSelected,
     selection: { policy: "bad_words" },
     candidate,
@@ -86,7 +86,7 @@ async function tells(
   for (const chunk of records) {
     await repeater.feed(chunk);
     const { recorded, candidate: found } = repeater.tally;
-    assert.deepEqual(recorded.different, {});
+    assert.equal(recorded.different.size, 0);
     if (found.to_allowed + found.to_refused + found.changed > 0) return true;
   }
   return false;

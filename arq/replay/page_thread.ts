@@ -8,9 +8,9 @@ import type { WorkerScope } from "../../shared/process/thread_answers.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
 import { createModuleBook, readyModule } from "./replay_modules.ts";
-import { createRepeater, type Repeater } from "./repeater.ts";
+import { Repeater } from "./repeater.ts";
 import type { ReplaySelection } from "./selection.ts";
-import type { Tally } from "./tally.ts";
+import { plain, type Tally } from "./tally.ts";
 
 /** Messages from the page. */
 type PageMail =
@@ -34,7 +34,7 @@ type PageNews =
   /** No Shield would accept the module, or repeating the lines failed. */
   | { readonly kind: "failed"; readonly message: string }
   | { readonly kind: "needs"; readonly sha256: string }
-  | { readonly kind: "done"; readonly tally: Tally };
+  | { readonly kind: "done"; readonly tally: ReturnType<typeof plain<Tally>> };
 
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
@@ -61,7 +61,7 @@ function serve(scope: WorkerScope<PageMail, PageNews>): void {
     const { bytes, memory_limit_pages, selection } = mail;
     const candidate = await readyModule(bytes, memory_limit_pages);
     const moduleOf = createModuleBook(moduleBytes, memory_limit_pages);
-    repeater = createRepeater({ selection, isSelected, candidate, moduleOf });
+    repeater = new Repeater({ selection, isSelected, candidate, moduleOf });
     const { sha256, is_stateful } = candidate;
     return { kind: "ready", sha256, is_stateful };
   };
@@ -69,7 +69,7 @@ function serve(scope: WorkerScope<PageMail, PageNews>): void {
   const feed = async (chunk: JournalChunk): Promise<PageNews> => {
     if (repeater === undefined) throw new Error("lines came before a module");
     await repeater.feed(chunk);
-    return { kind: "done", tally: repeater.tally };
+    return { kind: "done", tally: plain(repeater.tally) };
   };
 
   const answer = (news: Promise<PageNews>): void => {

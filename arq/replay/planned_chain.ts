@@ -7,8 +7,6 @@ import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/jo
 import type { PolicyBinding } from "../../shared/records/verdict.ts";
 import { isSampled } from "../../shared/sampling.ts";
 import { Instances } from "../../shield/policy/worker/worker_instances.ts";
-import { recordsIn } from "./journal_chunks.ts";
-import type { JournalChunk } from "./journal_chunks.ts";
 import { decisionOf, OwnState, RecordedInputs } from "./recorded_call.ts";
 import { callIn, type ReplayModule } from "./repeater.ts";
 import { isCovered, newCall } from "./selection.ts";
@@ -32,12 +30,10 @@ interface ChainOptions {
   readonly policies: readonly PolicyBinding[];
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
   readonly fuel_limit: number;
-  /** Unix ms: earlier records do not count. */
-  readonly from_ms: number;
   /** Gates before the policies that the plan changes, with the reasons of their refusals. */
   readonly gates: readonly ChangedGate[];
   /** The planned schemas, which also check what policies replace. */
-  readonly schemas: (record: JournalRecord) => Planned;
+  readonly schemas: (record: JournalRecord, is_replaced: boolean) => Planned;
 }
 
 /** The reasons of refusals by schemas. */
@@ -61,8 +57,6 @@ interface Seat {
   readonly replaces: boolean;
   /** The names of its calls in records. */
   follows?: readonly string[];
-  /** Whether its calls, and so its state, are no longer those of the record. */
-  has_diverged: boolean;
 }
 
 const emptyTally = () => ({
@@ -73,18 +67,15 @@ const emptyTally = () => ({
   still_refused: 0,
   /** Operations that cannot be judged, since the journal lacks an input; and how often each is lacking. */
   unknown: 0,
-  unknown_inputs: {} as Counts,
+  unknown_inputs: new Map() as Counts,
   /** Flips while keyed state from before the window may still count. */
   warm_up: 0,
   /** Of the operations that were admitted; 0: nothing is known of what would be refused. */
   admitted: 0,
   /** Refusals of that time by reason. */
-  reasons: {} as Counts,
-  lines: 0,
-  bad_lines: 0,
-  holes: 0,
-  by_gate: {} as Counts,
-  by_sender: {} as Counts,
+  reasons: new Map() as Counts,
+  by_gate: new Map() as Counts,
+  by_sender: new Map() as Counts,
   samples: { to_refused: [], to_allowed: [] } as Record<
     "to_refused" | "to_allowed",
     Pick<Sample, "room" | "user" | "id">[]
@@ -142,19 +133,17 @@ export class PlannedChain {
       const module = await options.moduleOf(policy.sha256);
       const own = module === undefined || module.slots.length === 0
         ? undefined
-        : new OwnState(module.slots);
+        : new OwnState(module);
       const imports = module === undefined ? [] : WebAssembly.Module.imports(module.compiled);
       const replaces = imports.some(({ name }) => name === "host_set_payload");
       const number = seats.length + 1;
-      seats.push({ policy, number, module, own, replaces, has_diverged: false });
+      seats.push({ policy, number, module, own, replaces });
     }
     return new PlannedChain(options, seats);
   }
 
-  feed({ bytes }: JournalChunk): void {
-    for (const record of recordsIn(bytes, this.tally)) {
-      if (record.time_ms >= this.#options.from_ms) this.#count(record, this.#decide(record));
-    }
+  take(record: JournalRecord): void {
+    this.#count(record, this.#decide(record));
   }
 
   #count(record: JournalRecord, { by, unknown }: Planned): void {
@@ -207,19 +196,21 @@ export class PlannedChain {
     const planned = { ...record, policies: built };
     let end = decided;
     for (const seat of this.#seats) {
+      const { own, policy: { mode } } = seat;
       const place = placeOf(record, seat);
-      const covers = end === undefined && this.#covers(seat, record);
+      const covers = end?.by === undefined && this.#covers(seat, record);
       if (covers === false) {
-        if (place < 0) continue;
-        seat.own?.follow(record, place, false);
-        seat.has_diverged = seat.own !== undefined;
+        if (place < 0 || own === undefined) continue;
+        own.follow(record, place, false);
+        own.has_diverged = true;
         continue;
       }
-      const unknown = covers === true ? this.#ask(seat, record, place, planned) : [covers];
+      const unknown = end?.unknown ??
+        (covers === true ? this.#ask(seat, record, place, planned) : [covers]);
       const last = built.at(-1);
       if (unknown !== undefined) {
-        seat.has_diverged = seat.own !== undefined;
-        if (seat.policy.mode === "enforce") end = { unknown };
+        this.#lose(seat, record, place, planned);
+        if (mode === "enforce") end ??= { unknown };
       } else if (last !== undefined && isRefusal(last)) end = { by: `policy ${seat.policy.name}` };
     }
     return end ?? this.#replaced(record, built);
@@ -244,7 +235,7 @@ export class PlannedChain {
     const payload: PayloadRecord = last.payload === null
       ? { form: "erased" }
       : { form: "kept", data: last.payload };
-    return schemas({ ...record, payload });
+    return schemas({ ...record, payload }, true);
   }
 
   /** Whether a policy is called for an operation, or what decides that and is not recorded. */
@@ -254,6 +245,17 @@ export class PlannedChain {
     const key = record.trace ?? record.sender?.connection;
     if (key === undefined && percent < 1) return "share of an erased sender";
     return key === undefined || isSampled(key, percent);
+  }
+
+  /** A call that may have been made, and may have written. */
+  #lose({ policy, own }: Seat, record: JournalRecord, place: number, planned: JournalRecord): void {
+    if (own === undefined) return;
+    const { name, mode } = policy;
+    const call = newCall(record, { ...this.#options, name, mode }, record.policies[place]);
+    const policies = [...planned.policies, call];
+    const about = { ...planned, policies };
+    own.of(about, call, new RecordedInputs(about, policies.length - 1)).lose();
+    own.has_diverged = true;
   }
 
   /** The inputs that are unknown; else undefined, and the verdict is the last one of `planned`. */
@@ -268,7 +270,7 @@ export class PlannedChain {
     const recorded = record.policies[place];
     // What an observing policy would have made of the payload is not recorded.
     const is_whole = recorded?.mode === mode || recorded?.allowed === false || !seat.replaces;
-    const is_same = recorded !== undefined && is_whole && !seat.has_diverged &&
+    const is_same = recorded !== undefined && is_whole && own?.has_diverged !== true &&
       effects(record.policies.slice(0, place)) === effects(built);
     if (is_same) {
       own?.follow(record, place, true);
@@ -284,7 +286,7 @@ export class PlannedChain {
     inputs.state = state?.state;
     const ran = callIn(this.#instances, seat.number, record, inputs, call.budget_units);
     if (own !== undefined) {
-      seat.has_diverged = true;
+      own.has_diverged = true;
       this.#is_warm_up ||= own.isWarmUp(record);
     }
     if (inputs.unknown !== undefined) return inputs.unknown;

@@ -11,6 +11,7 @@ import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 import { filledKey, type StateSlot } from "../../shield/policy/state/declaration.ts";
 import { type StateRef, StateStore } from "../../shield/policy/state/state_store.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
+import type { ReplayModule } from "./repeater.ts";
 
 /** The room that policies were asked about: to read what is kept beside a room is to read it. */
 export const askedRoomOf = ({ hook, room }: Pick<JournalRecord, "hook" | "room">): string =>
@@ -48,15 +49,8 @@ export function notOfTheModule({ fault, detail, units, abi }: PolicyRecord): str
 const sameFault = (recorded: string | null, ran: string | undefined): boolean =>
   recorded === (ran ?? null) || (recorded === "chain-fuel" && ran === "fuel");
 
-function sameHeaders(one: PolicyRecord["added_headers"], other: GuestOutcome["added_headers"]) {
-  return one.length === other.length &&
-    one.every(([name, value], at) => name === other[at]?.[0] && value === other[at]?.[1]);
-}
-
-/** Whether both replaced the payload in the same way. */
-function samePayload({ payload }: PolicyRecord, ran: GuestOutcome): boolean {
-  return payload === (ran.payload?.toBase64() ?? null);
-}
+const sameHeaders = (one: PolicyRecord["added_headers"], other: GuestOutcome["added_headers"]) =>
+  JSON.stringify(one) === JSON.stringify(other);
 
 /** A decision in the form for samples and comparisons. */
 export interface Decision {
@@ -79,7 +73,8 @@ function wordsAndData(recorded: PolicyRecord, ran: GuestOutcome): Difference[] {
     found.push("headers");
   }
   const has_payload = recorded.mode === "enforce" && recorded.is_payload_missing !== true;
-  if (recorded.allowed && has_payload && !samePayload(recorded, ran)) found.push("payload");
+  const payload = ran.payload?.toBase64() ?? null;
+  if (recorded.allowed && has_payload && recorded.payload !== payload) found.push("payload");
   return found;
 }
 
@@ -125,35 +120,18 @@ function keptPayload(payload: PayloadRecord): Uint8Array | undefined {
   return payload.form === "none" ? EMPTY : undefined;
 }
 
-/** A header that the Shield derives from the record itself; undefined: unknown. */
-function ownHeader(record: JournalRecord, name: string): { value: string } | undefined {
-  const { sender } = record;
-  switch (name) {
-    case "hook":
-      return { value: record.hook };
-    case "tenant":
-      return { value: record.tenant };
-    case "room":
-      return { value: askedRoomOf(record) };
-    case "type":
-      return { value: record.type };
-    case "content-type":
-      return { value: record.content_type };
-    case "now-ms":
-      return { value: String(record.time_ms) };
-    case "user":
-      return sender === null ? undefined : { value: sender.user };
-    case "remote-ip":
-      return sender === null ? undefined : { value: sender.remote_ip };
-    default:
-      return undefined;
-  }
-}
-
 const OWN = "x-arqon-";
-const OWN_NAMES = new Set(
-  ["hook", "tenant", "room", "type", "content-type", "now-ms", "user", "remote-ip"],
-);
+/** The headers that the Shield derives from the record itself; undefined: unknown. */
+const OWN_HEADERS = new Map<string, (record: JournalRecord) => string | undefined>([
+  ["hook", ({ hook }) => hook],
+  ["tenant", ({ tenant }) => tenant],
+  ["room", askedRoomOf],
+  ["type", ({ type }) => type],
+  ["content-type", ({ content_type }) => content_type],
+  ["now-ms", ({ time_ms }) => String(time_ms)],
+  ["user", ({ sender }) => sender?.user],
+  ["remote-ip", ({ sender }) => sender?.remote_ip],
+]);
 
 /** Whether it is a signal: the only message without a payload. */
 export const isSignal = ({ hook, payload }: Pick<JournalRecord, "hook" | "payload">): boolean =>
@@ -193,16 +171,20 @@ export class RecordedInputs implements GuestRequest {
   }
 
   header(lower_name: string): string | undefined {
-    const added = this.#addedBefore(lower_name);
-    if (added !== undefined) return added;
-    const read = this.#read("header", lower_name);
+    return this.#addedBefore(lower_name) ?? this.sent(lower_name);
+  }
+
+  /** A header as the sender sent it, whatever policies have added. */
+  sent(lower_name: string): string | undefined {
+    const is_added = this.#addedBefore(lower_name) !== undefined;
+    const read = is_added ? undefined : this.#read("header", lower_name);
     if (read !== undefined) return read.value ?? undefined;
     if (lower_name.startsWith(OWN)) {
-      const name = lower_name.slice(OWN.length);
-      const own = ownHeader(this.#record, name);
-      if (own !== undefined) return own.value;
+      const own = OWN_HEADERS.get(lower_name.slice(OWN.length));
       // Headers of these names come only from the Shield, and it sends no others.
-      if (!OWN_NAMES.has(name)) return undefined;
+      if (own === undefined) return undefined;
+      const value = own(this.#record);
+      if (value !== undefined) return value;
     }
     this.note(`header ${lower_name}`);
     return undefined;
@@ -288,15 +270,21 @@ export function sameWrites(
 /** Limits of one replay: about those of a Shield with much memory. */
 const LIMITS = { tenant_entries: 4e6, tenant_bytes: 1e9, entries: 4e6, bytes: 1e9 };
 
-/** The state of a new module, which persists from record to record, separately for each Shield. */
+/** The state of a module in a replay, which persists from record to record, separately for each Shield. */
 export class OwnState {
+  /** Whether its calls are no longer those of the record, so that recorded values are not its own. */
+  has_diverged = false;
+  readonly #sha256: string;
   readonly #slots: readonly StateSlot[];
   readonly #values = new StateStore(LIMITS);
   /** Keys already seen: from then on their values are the module's own. */
   readonly #seen = new Set<string>();
+  /** When a call that nobody can repeat may have written last, by key, or by slot if its key is unknown. */
+  readonly #lost = new Map<string | number, number>();
   #first_ms: number | undefined;
 
-  constructor(slots: readonly StateSlot[]) {
+  constructor({ sha256, slots }: Pick<ReplayModule, "sha256" | "slots">) {
+    this.#sha256 = sha256;
     this.#slots = slots;
   }
 
@@ -306,36 +294,48 @@ export class OwnState {
     return this.#slots.some(({ ttl_ms }) => time_ms < first_ms + ttl_ms);
   }
 
-  /** The state that a call sees, and a function that keeps its writes. The value of an unknown key is unknown. */
-  of(
-    record: JournalRecord,
-    policy: PolicyRecord,
-    inputs: RecordedInputs,
-  ): { readonly state: GuestState; readonly keep: (written: Written | undefined) => void } {
-    const refs = this.#slots.map((slot, at) => this.#refOf(slot, at, record, inputs));
-    const { time_ms } = record;
+  /**
+   * The state that a call sees, and functions that keep its writes, or say that nobody knows them. Another module
+   * begins without the recorded values, as on a Shield.
+   */
+  of(record: JournalRecord, policy: PolicyRecord, inputs: RecordedInputs) {
+    const { tenant: tenant_id, node, time_ms } = record;
+    const refs = this.#slots.map((slot, at): StateRef => {
+      const filled = recordedRead(policy, slot)?.key ?? keyOf(slot, record, inputs);
+      return { tenant_id, place: `${node} ${at} ${filled}`, ttl_ms: slot.ttl_ms };
+    });
+    const lostAt = (one: string | number) => this.#lost.get(one) ?? -Infinity;
     const value = (at: number): Uint8Array | null => {
-      const ref = refs[at] as StateRef;
-      const name = `${ref.tenant_id} ${ref.place}`;
-      if (!this.#seen.has(name)) {
-        const slot = this.#slots[at] as StateSlot;
-        const first = recordedRead(policy, slot);
-        if (first?.is_erased === true) {
+      const [ref, slot] = [refs[at] as StateRef, this.#slots[at] as StateSlot];
+      const is_lost = time_ms < Math.max(lostAt(ref.place), lostAt(at)) + slot.ttl_ms;
+      if (is_lost || !this.#seen.has(ref.place)) {
+        const is_own = policy.module === this.#sha256 && !(is_lost && this.has_diverged);
+        const first = is_own ? recordedRead(policy, slot) : undefined;
+        if (first === undefined ? is_lost : first.is_erased === true) {
           inputs.note(`state ${slot.key}`);
           return null;
         }
-        this.#seen.add(name);
-        this.#values.set(ref, bytesOf(first?.value ?? null), time_ms);
+        set(ref, bytesOf(first?.value ?? null));
       }
       return this.#values.get(ref, time_ms) ?? null;
     };
+    const set = (ref: StateRef, value: Uint8Array | null) => {
+      this.#seen.add(ref.place);
+      this.#lost.delete(ref.place);
+      this.#values.set(ref, value, time_ms);
+    };
+    const state: GuestState = {
+      value_bytes: this.#slots.map(({ value_bytes }) => value_bytes),
+      value,
+    };
     return {
-      state: { value_bytes: this.#slots.map(({ value_bytes }) => value_bytes), value },
-      keep: (written) => {
-        for (const [at, value] of written ?? []) {
-          const ref = refs[at] as StateRef;
-          this.#seen.add(`${ref.tenant_id} ${ref.place}`);
-          this.#values.set(ref, value, time_ms);
+      state,
+      keep: (written: Written | undefined): void => {
+        for (const [at, value] of written ?? []) set(refs[at] as StateRef, value);
+      },
+      lose: (): void => {
+        for (const [at, { place }] of refs.entries()) {
+          this.#lost.set(isAnyKey(this.#slots[at] as StateSlot, inputs) ? at : place, time_ms);
         }
       },
     };
@@ -344,55 +344,46 @@ export class OwnState {
   /** Takes what a recorded call has read, and with `keeps` what it has written. */
   follow(record: JournalRecord, place: number, keeps: boolean): void {
     const policy = record.policies[place] as PolicyRecord;
-    const { state, keep } = this.of(record, policy, new RecordedInputs(record, place));
+    const { state, keep, lose } = this.of(record, policy, new RecordedInputs(record, place));
     for (const [at, slot] of this.#slots.entries()) {
       const read = recordedRead(policy, slot);
       if (read !== undefined && read.is_erased !== true) state.value(at);
     }
-    if (!keeps) return;
+    if (!keeps || policy.writes.length === 0) return;
+    // An erasure takes what was written.
+    if (record.sender === null) return lose();
     const written = policy.writes.map(({ name, value }) =>
       [this.#slots.findIndex(({ key }) => key === name), bytesOf(value)] as const
     );
     keep(new Map(written.filter(([at]) => at >= 0)));
   }
+}
 
-  #refOf(slot: StateSlot, at: number, record: JournalRecord, inputs: RecordedInputs): StateRef {
-    const { tenant: tenant_id, node, sender } = record;
-    const connection_id = sender?.connection ?? "";
-    const is_by_connection = slot.placeholders.some(({ from }) => from === "connection");
-    if (sender === null && is_by_connection) inputs.note(`state ${slot.key}`);
-    const facts = factsFor(slot, inputs);
-    const filled = filledKey(slot, { tenant_id, connection_id, facts: () => facts });
-    return { tenant_id, place: `${node} ${at} ${filled}`, ttl_ms: slot.ttl_ms };
-  }
+/** Whether the key may be that of any other sender: a header or claim that fills it is unknown. */
+const isAnyKey = ({ placeholders }: StateSlot, { unknown }: RecordedInputs): boolean =>
+  placeholders.some((one) =>
+    (one.from === "header" || one.from === "claim") &&
+    unknown?.has(`${one.from} ${one.name}`) === true
+  );
+
+/** The key of a slot for a call, as far as it is known. */
+function keyOf(slot: StateSlot, record: JournalRecord, inputs: RecordedInputs): string {
+  const { tenant: tenant_id, sender } = record;
+  const connection_id = sender?.connection ?? "";
+  const is_by_connection = slot.placeholders.some(({ from }) => from === "connection");
+  if (sender === null && is_by_connection) inputs.note(`state ${slot.key}`);
+  return filledKey(slot, { tenant_id, connection_id, facts: () => factsFor(slot, inputs) });
 }
 
 /** The headers and claims that form a key, as far as they are known. */
 function factsFor({ placeholders }: StateSlot, inputs: RecordedInputs): PolicyFacts {
   const headers: [string, string][] = [];
-  const claims: Record<string, string> = {};
+  const claims: [string, string][] = [];
   for (const one of placeholders) {
-    switch (one.from) {
-      case "claim": {
-        const value = inputs.claim(one.name);
-        if (value !== undefined) claims[one.name] = value;
-        break;
-      }
-      case "header":
-      case "room":
-      case "user":
-      case "type": {
-        const name = one.from === "header" ? one.name : `x-arqon-${one.from}`;
-        const value = inputs.header(name);
-        if (value !== undefined) headers.push([name, value]);
-        break;
-      }
-      case "tenant":
-      case "connection":
-        break;
-      default:
-        one satisfies never;
-    }
+    if (one.from === "tenant" || one.from === "connection") continue;
+    const name = "name" in one ? one.name : `${OWN}${one.from}`;
+    const value = one.from === "claim" ? inputs.claim(name) : inputs.sent(name);
+    if (value !== undefined) (one.from === "claim" ? claims : headers).push([name, value]);
   }
-  return { headers, claims };
+  return { headers, claims: Object.fromEntries(claims) };
 }

@@ -2,8 +2,13 @@
  * Repeats the recorded calls of one policy: with the module that decided then, and with a new one. It reads lines of a
  * journal and counts. Its caller chooses the thread and the source of lines and modules.
  */
-import { isHole, parseLine } from "../../shared/journal/record.ts";
-import type { JournalHole, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import { isHole } from "../../shared/journal/record.ts";
+import type {
+  JournalHole,
+  JournalLine,
+  JournalRecord,
+  PolicyRecord,
+} from "../../shared/journal/record.ts";
 import { METER_VERSION, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { Hook } from "../../shared/records/verdict.ts";
 import type { GuestModule, GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
@@ -22,8 +27,8 @@ import {
   sameWrites,
 } from "./recorded_call.ts";
 import { addUnits, countOf, emptyTally, SAMPLES } from "./tally.ts";
-import type { FlipKind, Sample, Tally } from "./tally.ts";
-import type { JournalChunk } from "./journal_chunks.ts";
+import type { FlipKind, Sample } from "./tally.ts";
+import { type JournalChunk, linesIn } from "./journal_chunks.ts";
 import type { ReplaySelection } from "./selection.ts";
 
 /** A module that can run. */
@@ -39,10 +44,9 @@ export interface ReplayModule extends GuestModule {
   readonly value_bytes: readonly number[];
 }
 
-/** The options of a repeater. */
 export interface RepeaterOptions {
   readonly selection: ReplaySelection;
-  /** Whether a record is selected: usually `isSelected` of `selection.ts`. */
+  /** Usually `isSelected` of `selection.ts`. */
   readonly isSelected: (record: JournalRecord, selection: ReplaySelection) => boolean;
   readonly candidate: ReplayModule;
   /** Adds a candidate that did not exist then to a record; absent: the journal has the policy. */
@@ -50,13 +54,6 @@ export interface RepeaterOptions {
   /** The module that a record names; undefined when nobody has its bytes. */
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
   readonly onFlip?: (kind: FlipKind, sample: Sample) => void;
-}
-
-/** A repeater, and its counts so far. */
-export interface Repeater {
-  readonly tally: Tally;
-  /** Repeats the calls of some lines, in order. */
-  feed(chunk: JournalChunk): Promise<void>;
 }
 
 /** A module and its number among the instances. */
@@ -144,12 +141,8 @@ export function callIn(
   return outcome;
 }
 
-/** Makes a repeater. */
-export function createRepeater(options: RepeaterOptions): Repeater {
-  return new JournalRepeater(options);
-}
-
-class JournalRepeater implements Repeater {
+/** A repeater, and its counts so far. */
+export class Repeater {
   readonly tally = emptyTally();
   readonly #options: RepeaterOptions;
   readonly #instances = new Instances(INSTANCES);
@@ -160,25 +153,30 @@ class JournalRepeater implements Repeater {
   constructor(options: RepeaterOptions) {
     this.#options = options;
     const { candidate } = options;
-    if (candidate.slots.length > 0) this.#own = new OwnState(candidate.slots);
+    if (candidate.slots.length > 0) this.#own = new OwnState(candidate);
     this.#instances.load(CANDIDATE, { ...candidate, instance_units: 0 });
     this.#loaded.set(candidate.sha256, { module: candidate, number: CANDIDATE });
   }
 
-  async feed({ first_line, bytes }: JournalChunk): Promise<void> {
-    const text = decoder.decode(bytes);
-    let line = first_line;
-    for (let start = 0; start < text.length; line++) {
-      const newline = text.indexOf("\n", start);
-      const end = newline < 0 ? text.length : newline;
-      const decision = end === start ? undefined : this.#read(text.slice(start, end), line);
-      start = end + 1;
-      if (decision === undefined) continue;
-      const { module: sha256 } = decision.policy;
+  /** Repeats the calls of some lines, in order. */
+  async feed(chunk: JournalChunk): Promise<void> {
+    for (const line of linesIn(chunk, this.tally)) {
+      const loading = this.take(line);
       // Awaiting every line would cost more than a call.
-      if (!this.#loaded.has(sha256)) await this.#load(sha256);
-      this.#repeat(decision, this.#loaded.get(sha256));
+      if (loading !== undefined) await loading;
     }
+  }
+
+  /** Repeats the call in a line, if there is a selected one; a promise: its module comes first. */
+  take(line: JournalLine): Promise<void> | undefined {
+    const decision = isHole(line) ? this.#countHole(line) : this.#read(line);
+    if (decision === undefined) return undefined;
+    const { module: sha256 } = decision.policy;
+    if (!this.#loaded.has(sha256)) {
+      return this.#load(sha256).then(() => this.#repeat(decision, this.#loaded.get(sha256)));
+    }
+    this.#repeat(decision, this.#loaded.get(sha256));
+    return undefined;
   }
 
   async #load(sha256: string): Promise<void> {
@@ -188,21 +186,12 @@ class JournalRepeater implements Repeater {
     this.#loaded.set(sha256, module === undefined ? undefined : { module, number });
   }
 
-  /** The policy's call in a line; undefined when the line has no relevant one. */
-  #read(text: string, line: number): Asked | undefined {
-    if (text.trim() === "") return undefined;
+  /** The policy's call in a record; undefined when it has no relevant one. */
+  #read(line: JournalRecord): Asked | undefined {
     const { tally } = this;
-    tally.lines++;
-    const parsed = parseLine(text);
-    if ("problem" in parsed) {
-      tally.bad_lines++;
-      tally.first_bad ??= { line, problem: parsed.problem };
-      return undefined;
-    }
-    if (isHole(parsed.line)) return void this.#countHole(parsed.line);
     const { selection, isSelected, withAdded } = this.#options;
-    if (!isSelected(parsed.line, selection)) return void tally.outside++;
-    const record = withAdded === undefined ? parsed.line : withAdded(parsed.line);
+    if (!isSelected(line, selection)) return void tally.outside++;
+    const record = withAdded === undefined ? line : withAdded(line);
     if (record === undefined) return void tally.without_policy++;
     const place = record.policies.findIndex(({ name }) => name === selection.policy);
     if (place < 0) {
@@ -216,15 +205,16 @@ class JournalRepeater implements Repeater {
     return { record, place, policy: record.policies[place] as PolicyRecord };
   }
 
-  #countHole({ hole: { tenant, records, why, from_ms, to_ms } }: JournalHole): void {
+  #countHole({ hole: { tenant, records, why, from_ms, to_ms } }: JournalHole): undefined {
     const { tally } = this;
     const { tenant: wanted = tenant, from_ms: from = -Infinity, until_ms: until = Infinity } =
       this.#options.selection;
-    if (tenant !== wanted || to_ms < from || from_ms >= until) return;
+    if (tenant !== wanted || to_ms < from || from_ms >= until) return undefined;
     tally.holes++;
     countOf(tally.hole_reasons, why);
     if (records === null) tally.unknown_holes++;
     else tally.missing += records;
+    return undefined;
   }
 
   #repeat(decision: Asked, loaded: Loaded | undefined): void {
@@ -260,10 +250,13 @@ class JournalRepeater implements Repeater {
   #callCandidate(decision: Asked): Ran {
     const inputs = new RecordedInputs(decision.record, decision.place);
     const own = this.#own?.of(decision.record, decision.policy, inputs);
+    if (decision.policy.module !== this.#options.candidate.sha256 && this.#own !== undefined) {
+      this.#own.has_diverged = true;
+    }
     inputs.state = own?.state;
     const ran = this.#call(decision, CANDIDATE, inputs, decision.policy.budget_units);
-    // Writes that depend on unknown inputs are not kept.
     if (ran.unknown === undefined) own?.keep(ran.outcome.written);
+    else own?.lose();
     return ran;
   }
 

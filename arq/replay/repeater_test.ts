@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { caseOf, runCase } from "./case_file.ts";
-import { payloadAt } from "./recorded_call.ts";
-import { createRepeater, type RepeaterOptions } from "./repeater.ts";
+import { OwnState, payloadAt, RecordedInputs } from "./recorded_call.ts";
+import { Repeater, type RepeaterOptions } from "./repeater.ts";
 import { isSelected } from "./selection.ts";
 import { readyModule } from "./replay_modules.ts";
-import { addTally, type Tally } from "./tally.ts";
+import { addTally, plain, type Tally } from "./tally.ts";
 import {
   alternates,
   limits,
@@ -26,8 +26,11 @@ const SMALL = await ready(refusesFrom(20));
 
 type Given = Partial<RepeaterOptions> & { readonly selection?: RepeaterOptions["selection"] };
 
-async function repeat(lines: readonly unknown[], given: Given = {}): Promise<Tally> {
-  const repeater = createRepeater({
+const repeat = async (lines: readonly unknown[], given: Given = {}) =>
+  plain(await tallied(lines, given));
+
+async function tallied(lines: readonly unknown[], given: Given = {}): Promise<Tally> {
+  const repeater = new Repeater({
     isSelected,
     selection: { policy: "p" },
     candidate: SMALL,
@@ -171,13 +174,19 @@ Deno.test("replay: holes, bad lines, other policies, rooms and times are counted
     format: 1,
     hole: { ...about, records: null, why: "killed" },
   }];
-  const tally = await repeat([record, ...holes, { format: 9 }, withPolicy(record, { name: "q" })]);
+  const counted = await tallied([
+    record,
+    ...holes,
+    { format: 9 },
+    withPolicy(record, { name: "q" }),
+  ]);
+  const tally = plain(counted);
   assert.deepEqual([tally.holes, tally.missing, tally.unknown_holes], [2, 3, 1]);
   assert.deepEqual(tally.hole_reasons, { "queue-full": 1, "killed": 1 });
   assert.deepEqual([tally.bad_lines, tally.first_bad?.line], [1, 4]);
   // Several threads count; the first may have seen none.
-  const sum = await repeat([record]);
-  addTally(sum, tally);
+  const sum = await tallied([record]);
+  addTally(sum, counted);
   assert.deepEqual([sum.bad_lines, sum.first_bad?.line], [1, 4]);
   assert.deepEqual([tally.without_policy, tally.other_policies], [1, { q: 1 }]);
   const { time_ms } = record;
@@ -229,7 +238,7 @@ Deno.test("replay: calls of a module of version 2 are independent of earlier one
   }
 });
 
-Deno.test("replay: keyed state of the recorded module is what it read, of a new one its own from there on", async () => {
+Deno.test("replay: keyed state of the recorded module is what it read, another one begins without", async () => {
   const old = await ready(limits(3));
   const recorder = new Recorder("p", old);
   const users = Array.from({ length: 40 }, (_, at) => `u${at % 4}`);
@@ -239,15 +248,15 @@ Deno.test("replay: keyed state of the recorded module is what it read, of a new 
   // The recorded module needs nothing earlier: each record has what it read.
   const middle = await repeat(records.slice(20), { candidate: old, moduleOf });
   assert.deepEqual([middle.recorded.same, middle.recorded.different], [20, {}]);
-  // A more generous limit admits two more messages of each user, counted from the recorded values on.
+  // As on a Shield: none of the values is handed on, so a limit of five counts from the window's first message.
   const flips: string[] = [];
   const { candidate } = await repeat(records.slice(4), {
     candidate: await ready(limits(5)),
     moduleOf,
     onFlip: (kind, { id, is_warm_up }) => flips.push(`${kind} ${id} ${is_warm_up}`),
   });
-  assert.deepEqual(flips, records.slice(12, 20).map(({ id }) => `to_allowed ${id} true`));
-  assert.equal(candidate.warm_up, 8);
+  assert.deepEqual(flips, records.slice(12, 24).map(({ id }) => `to_allowed ${id} true`));
+  assert.equal(candidate.warm_up, 12);
   const forged = records.map((one) => withPolicy(one, { writes: [] }));
   const { recorded } = await repeat(forged, { candidate: old, moduleOf });
   assert.deepEqual(recorded.different, { state: 40 });
@@ -288,19 +297,43 @@ Deno.test("replay: erased data is not a difference, and the remaining data is co
   assert.equal(other.candidate.to_refused, 1);
 });
 
-Deno.test("replay: a new module begins with no value of state that an erasure took", async () => {
+Deno.test("replay: what an unknown call has written is unknown, until a record has it or it has expired", async () => {
   const old = await ready(limits(1, "{tenant}"));
-  const wider = await ready(limits(2, "{tenant}"));
   const recorder = new Recorder("p", old);
   const records = Array.from({ length: 3 }, () => recorder.record({ payload: "a" }));
   assert.deepEqual(records.map(({ allowed }) => allowed), [true, false, false]);
   const [first, second, third] = records as [JournalRecord, JournalRecord, JournalRecord];
-  const { candidate } = await repeat([erased(second), third], { candidate: wider });
+  const { candidate } = await repeat([erased(second), third], { candidate: old });
   assert.deepEqual(candidate.unknown, { "state {tenant}": 1 });
-  // The third is judged by the data in its own record.
-  assert.deepEqual([candidate.repeated, candidate.to_allowed], [1, 0]);
-  const known = await repeat([first, erased(second)], { candidate: wider });
+  assert.deepEqual([candidate.repeated, candidate.to_allowed], [1, 0], "the third has its value");
+  const known = await repeat([first, erased(second)], {
+    candidate: await ready(limits(2, "{tenant}")),
+  });
   assert.deepEqual([known.candidate.unknown, known.candidate.to_allowed], [{}, 1]);
+  const state = new OwnState(old);
+  for (const one of [first, erased(second)]) state.follow(one, 0, true);
+  state.has_diverged = true;
+  const later = (later_ms: number) => {
+    const record = withPolicy({ ...third, time_ms: third.time_ms + later_ms }, { reads: [] });
+    const inputs = new RecordedInputs(record, 0);
+    return [state.of(record, record.policies[0]!, inputs).state.value(0), inputs.unknown?.size];
+  };
+  assert.deepEqual([later(59_000), later(60_000)], [[null, 1], [null, undefined]]);
+});
+
+Deno.test("replay: a header fills a key as it was sent, not as an earlier policy has added it", async () => {
+  const module = await ready(limits(3, "{header.x-plan}"));
+  const record = new Recorder("p", module).record({ payload: "a" });
+  const [own] = record.policies as [PolicyRecord];
+  const before = { ...own, name: "first", added_headers: [["x-plan", "pro"] as [string, string]] };
+  const call = { ...own, reads: [] };
+  const chained = { ...record, policies: [before, call] };
+  const inputs = new RecordedInputs(chained, 1);
+  new OwnState(module).of(chained, call, inputs);
+  assert.deepEqual([inputs.header("x-plan"), [...inputs.unknown ?? []]], [
+    "pro",
+    ["header x-plan"],
+  ]);
 });
 
 Deno.test("replay: a state value expires, and after that a new module starts without it", async () => {

@@ -23,53 +23,20 @@ interface ReplayRunOptions {
   readonly onProgress: (decisions: number) => void;
 }
 
-type ReplayLane = Lane<ReplayMail, Tally>;
-
-/** Flips of chunks that are read concurrently, delivered in the order of the chunks. */
-class FlipsInOrder {
-  readonly #onFlips: ReplayRunOptions["onFlips"];
-  readonly #onError: (error: unknown) => void;
-  /** Flips by the number of their chunk, until earlier ones are delivered. */
-  readonly #waiting = new Map<number, readonly Flip[]>();
-  #next = 0;
-  #written: Promise<void> = Promise.resolve();
-
-  constructor(onFlips: ReplayRunOptions["onFlips"], onError: (error: unknown) => void) {
-    this.#onFlips = onFlips;
-    this.#onError = onError;
-  }
-
-  add(number: number, flips: readonly Flip[]): void {
-    const onFlips = this.#onFlips;
-    this.#waiting.set(number, flips);
-    for (let next; (next = this.#waiting.get(this.#next)) !== undefined;) {
-      this.#waiting.delete(this.#next++);
-      if (onFlips === undefined || next.length === 0) continue;
-      const written = next;
-      this.#written = this.#written.then(() => onFlips(written));
-      this.#written.catch(this.#onError);
-    }
-  }
-
-  /** Resolves when all are delivered. Rejects as the delivery does. */
-  written(): Promise<void> {
-    return this.#written;
-  }
-}
-
-function startThread(number: number): Worker {
-  return new Worker(new URL("./replay_thread.ts", import.meta.url), {
-    type: "module",
-    name: `replay-${number}`,
-    deno: { permissions: "none" },
-  });
-}
-
 /** Runs a replay to its end, or to the signal. Throws the errors of reading the journal. */
 export async function replay(options: ReplayRunOptions): Promise<Tally> {
   const { chunks, selection, candidate, moduleOf, onFlips, threads, signal, onProgress } = options;
-  const flips = new FlipsInOrder(onFlips, (error) => lanes.fail(error));
-  const receive = (lane: ReplayLane, news: ReplayNews): void => {
+  // Chunks are read concurrently, and their flips are delivered in the order of the chunks.
+  const taken = new Map<number, (flips: readonly Flip[]) => void>();
+  let delivered: Promise<unknown> = Promise.resolve();
+  const deliver = (number: number) => {
+    const { promise, resolve } = Promise.withResolvers<readonly Flip[]>();
+    taken.set(number, resolve);
+    delivered = delivered.then(() => promise)
+      .then((flips) => flips.length === 0 ? undefined : onFlips?.(flips));
+    delivered.catch((error) => lanes.fail(error));
+  };
+  const receive = (lane: Lane<ReplayMail, Tally>, news: ReplayNews): void => {
     switch (news.kind) {
       case "needs": {
         const { sha256 } = news;
@@ -82,7 +49,8 @@ export async function replay(options: ReplayRunOptions): Promise<Tally> {
       case "ready":
         return lane.ready();
       case "done":
-        flips.add(news.number, news.flips);
+        taken.get(news.number)?.(news.flips);
+        taken.delete(news.number);
         return lane.done(news.decisions);
       case "tally":
         return lane.finish(news.tally);
@@ -92,7 +60,12 @@ export async function replay(options: ReplayRunOptions): Promise<Tally> {
   };
   const lanes = new Lanes<ReplayMail, ReplayNews, Tally>({
     threads,
-    start: startThread,
+    start: (number) =>
+      new Worker(new URL("./replay_thread.ts", import.meta.url), {
+        type: "module",
+        name: `replay-${number}`,
+        deno: { permissions: "none" },
+      }),
     first: { kind: "start", selection, candidate, keeps_flips: onFlips !== undefined },
     last: { kind: "finish" },
     receive,
@@ -101,9 +74,12 @@ export async function replay(options: ReplayRunOptions): Promise<Tally> {
   });
   const tallies = await lanes.run(
     chunks,
-    (lane, chunk, number) => lane.post({ kind: "chunk", number, chunk }, [chunk.bytes.buffer]),
+    (lane, chunk, number) => {
+      deliver(number);
+      lane.post({ kind: "chunk", number, chunk }, [chunk.bytes.buffer]);
+    },
   );
-  await flips.written();
+  await delivered;
   const all = emptyTally();
   for (const tally of tallies) addTally(all, tally);
   return all;

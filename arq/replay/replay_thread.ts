@@ -4,7 +4,7 @@
  */
 import type { WorkerScope } from "../../shared/process/thread_answers.ts";
 import type { JournalChunk } from "./journal_chunks.ts";
-import { createRepeater, type Repeater, type ReplayModule } from "./repeater.ts";
+import { Repeater, type ReplayModule } from "./repeater.ts";
 import { isSelected, type ReplaySelection } from "./selection.ts";
 import type { FlipKind, Sample, Tally } from "./tally.ts";
 
@@ -70,7 +70,7 @@ function serve(scope: WorkerScope<ReplayMail, ReplayNews>): void {
         const { selection, candidate, keeps_flips } = data;
         const onFlip = (kind: FlipKind, sample: Sample) => void flips.push({ kind, ...sample });
         const options = { selection, isSelected, candidate, moduleOf };
-        repeater = createRepeater(keeps_flips ? { ...options, onFlip } : options);
+        repeater = new Repeater(keeps_flips ? { ...options, onFlip } : options);
         return;
       }
       case "module":

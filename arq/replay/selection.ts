@@ -1,6 +1,7 @@
 /** Which part of a journal is replayed, and the position in it of a policy that the journal does not know. Pure. */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { JournalRecord, PolicyRecord, Read } from "../../shared/journal/record.ts";
+import type { PolicyBinding } from "../../shared/records/verdict.ts";
 import { isSampled } from "../../shared/sampling.ts";
 import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 import { askedRoomOf } from "./recorded_call.ts";
@@ -11,12 +12,12 @@ export interface ReplaySelection {
   /** The policy's name within its tenant. */
   readonly policy: string;
   /** Only this tenant; absent: a file may have several. */
-  readonly tenant?: string;
+  readonly tenant?: string | undefined;
   /** A room or a pattern; absent: all. Not applied to `on_connect`. */
-  readonly room?: string;
+  readonly room?: string | undefined;
   /** Unix ms; the calls from the first time on, before the second. Absent: unlimited. */
-  readonly from_ms?: number;
-  readonly until_ms?: number;
+  readonly from_ms?: number | undefined;
+  readonly until_ms?: number | undefined;
 }
 
 /** Whether a record matches the tenant, the room and the window. */
@@ -32,16 +33,10 @@ export function isSelected(
 }
 
 /** The new policy, and the order of the others. */
-export interface AddedPolicy {
-  readonly name: string;
-  readonly room: string;
-  readonly hooks: readonly string[];
-  readonly order: number;
-  readonly mode: "enforce" | "observe";
-  readonly percent: number;
+export interface AddedPolicy extends Omit<PolicyBinding, "sha256"> {
   readonly fuel_limit: number;
   /** The order of the tenant's other policies by name. */
-  readonly orders: Readonly<Record<string, number>>;
+  readonly orders: ReadonlyMap<string, number>;
 }
 
 /** Stands for a module that did not exist when the decision was made. */
@@ -49,7 +44,7 @@ export const NO_MODULE = "0".repeat(64);
 
 /** Whether a policy runs before the added one. Deleted ones are assumed to: their order is unknown. */
 function isBefore({ name, order, orders }: AddedPolicy, { name: other }: PolicyRecord): boolean {
-  const others = orders[other];
+  const others = orders.get(other);
   return others === undefined || others < order || (others === order && other < name);
 }
 
@@ -75,11 +70,11 @@ function sharedReads(policies: readonly PolicyRecord[]): Read[] {
 export function newCall(
   { policies }: Pick<JournalRecord, "policies">,
   { name, mode, fuel_limit }: Pick<AddedPolicy, "name" | "mode" | "fuel_limit">,
-  own: Pick<PolicyRecord, "reads"> = { reads: [] },
+  own: Pick<PolicyRecord, "reads" | "module"> = { reads: [], module: NO_MODULE },
 ): PolicyRecord {
   return {
     name,
-    module: NO_MODULE,
+    module: own.module,
     abi: 2,
     mode,
     allowed: true,

@@ -37,17 +37,7 @@ export function addUnits(histogram: FuelHistogram, units: number): void {
   histogram.calls++;
   histogram.sum_units += units;
   if (units > histogram.most_units) histogram.most_units = units;
-  histogram.buckets.set(bucket, (histogram.buckets.get(bucket) ?? 0) + 1);
-}
-
-/** Adds the calls of `other`. */
-export function addHistogram(histogram: FuelHistogram, other: FuelHistogram): void {
-  histogram.calls += other.calls;
-  histogram.sum_units += other.sum_units;
-  histogram.most_units = Math.max(histogram.most_units, other.most_units);
-  for (const [bucket, calls] of other.buckets) {
-    histogram.buckets.set(bucket, (histogram.buckets.get(bucket) ?? 0) + calls);
-  }
+  countOf(histogram.buckets, bucket);
 }
 
 function unitsAt({ calls, most_units, buckets }: FuelHistogram, share: number): number {
@@ -95,8 +85,8 @@ export interface Sample {
 /** The kinds of the new module's decisions that are shown. */
 export type FlipKind = "to_refused" | "to_allowed" | "changed";
 
-/** Counts by name. */
-export type Counts = Record<string, number>;
+/** Counts by name: a map, since a user may be called `constructor` or `__proto__`. */
+export type Counts = Map<string, number>;
 
 /** All counts of a replay. */
 export type Tally = ReturnType<typeof emptyTally>;
@@ -109,17 +99,17 @@ const emptyRecorded = () => ({
   repeated: 0,
   same: 0,
   /** Differences by kind. */
-  different: {} as Counts,
+  different: new Map() as Counts,
   /** Calls of modules that may keep memory, and that differ in fuel only. */
   stateful_fuel: 0,
   /** Calls that another version of the metering transform counted. */
   fuel_not_compared: 0,
   /** Calls that a module did not decide, by fault. */
-  not_run: {} as Counts,
+  not_run: new Map() as Counts,
   /** Calls of modules whose bytes nobody has, by SHA-256. */
-  no_module: {} as Counts,
+  no_module: new Map() as Counts,
   /** Calls without an input that the module reads, by input. */
-  unknown: {} as Counts,
+  unknown: new Map() as Counts,
   samples: [] as Sample[],
 });
 
@@ -137,10 +127,10 @@ const emptyCandidate = () => ({
   /** Calls of hooks that the module does not have. */
   no_hook: 0,
   /** Its faults by name; each is a refusal. */
-  faults: {} as Counts,
+  faults: new Map() as Counts,
   /** Unknown inputs; a call may lack several. */
-  unknown: {} as Counts,
-  not_run: {} as Counts,
+  unknown: new Map() as Counts,
+  not_run: new Map() as Counts,
   /** Fuel of the calls that both modules made. */
   recorded_fuel: emptyHistogram(),
   fuel: emptyHistogram(),
@@ -157,13 +147,13 @@ export function emptyTally() {
     holes: 0,
     missing: 0,
     unknown_holes: 0,
-    hole_reasons: {} as Counts,
+    hole_reasons: new Map() as Counts,
     /** Records outside of the requested room or window. */
     outside: 0,
     /** Records for which the policy was not called. */
     without_policy: 0,
     /** Records that name other policies, by name. */
-    other_policies: {} as Counts,
+    other_policies: new Map() as Counts,
     decisions: 0,
     /** Unix ms of the first and last call. */
     first_ms: Infinity,
@@ -174,41 +164,50 @@ export function emptyTally() {
 }
 
 /** Counts one of `name`. */
-export function countOf(counts: Counts, name: string, by = 1): void {
-  // A user may be called `constructor`, or `__proto__`, which an assignment does not store.
-  const value = (Object.hasOwn(counts, name) ? counts[name] ?? 0 : 0) + by;
-  const entry = { value, writable: true, enumerable: true, configurable: true };
-  Object.defineProperty(counts, name, entry);
+export function countOf<Name>(counts: Map<Name, number>, name: Name, by = 1): void {
+  counts.set(name, (counts.get(name) ?? 0) + by);
 }
 
 /** Names beyond the limit of `countWithin`. */
 export const OTHERS = "(others)";
-/** The number of names in bounded counts: listing them for each call would make counting quadratic. */
-const sizes = new WeakMap<Counts, number>();
 
 /** Counts one of `name`, or of `OTHERS` for a new name when there are already that many. */
-export function countWithin(most: number, counts: Counts, name: string): void {
-  const size = sizes.get(counts) ?? Object.keys(counts).length;
-  const counted = Object.hasOwn(counts, name) || size < most ? name : OTHERS;
-  const is_new = !Object.hasOwn(counts, counted);
-  countOf(counts, counted);
-  sizes.set(counts, size + Number(is_new));
+export function countWithin(most: number, counts: Counts, name: string, by = 1): void {
+  countOf(counts, counts.has(name) || counts.size < most ? name : OTHERS, by);
 }
 
 /** The sum of all counts. */
 export function sumOf(counts: Counts): number {
-  return Object.values(counts).reduce((sum, one) => sum + one, 0);
+  return counts.values().reduce((sum, one) => sum + one, 0);
 }
 
 /** Adds counts by name, also nested ones; the caller merges lists and times. */
 export function addCounts(to: object, from: object): void {
   const sums = to as Record<string, unknown>;
   for (const [name, value] of Object.entries(from)) {
-    if (typeof value === "number") countOf(sums as Counts, name, value);
-    else if (typeof value !== "object" || value === null || Array.isArray(value)) continue;
-    else if ("buckets" in value) addHistogram(sums[name] as FuelHistogram, value as FuelHistogram);
-    else addCounts(sums[name] as object, value);
+    const sum = sums[name];
+    if (name === "most_units") sums[name] = Math.max(sum as number, value);
+    else if (typeof value === "number") sums[name] = (sum as number) + value;
+    else if (sum instanceof Map) { for (const [one, by] of value) countOf(sum, one, by); }
+    else if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+      addCounts(sum as object, value);
+    }
   }
+}
+
+/** A tally with its counts as objects. */
+type Plain<T> = T extends Counts ? Record<string, number>
+  : T extends readonly unknown[] ? T
+  : T extends object ? { [Name in keyof T]: Plain<T[Name]> }
+  : T;
+
+/** A tally as JSON and pages have it: an entry of an object may have any name. */
+export function plain<T>(tally: T): Plain<T> {
+  if (typeof tally !== "object" || tally === null || Array.isArray(tally)) return tally as Plain<T>;
+  if (tally instanceof Map) return Object.fromEntries(tally) as Plain<T>;
+  return Object.fromEntries(
+    Object.entries(tally).map(([name, value]) => [name, plain(value)]),
+  ) as Plain<T>;
 }
 
 /** Adds samples and keeps the earliest ones. */

@@ -10,7 +10,7 @@ import { checkEvent, firstOf, Mappings, violationText } from "../../shield/schem
 import { compileMessage } from "../../shield/schema/validation/message_schema.ts";
 import type { MessageSchema, Validation } from "../../shield/schema/validation/message_schema.ts";
 import { isSelected, type ReplaySelection } from "../replay/selection.ts";
-import { addCounts, countOf, type Counts, countWithin, OTHERS } from "../replay/tally.ts";
+import { addCounts, type Counts, countWithin } from "../replay/tally.ts";
 
 /** An event as it was sent. */
 export interface TrafficEvent {
@@ -67,9 +67,9 @@ function emptyTraffic() {
     /** Events whose payload the journal does not have. */
     no_payload: 0,
     /** Refusals by field and rule, by sender, and by room. */
-    by_rule: {} as Counts,
-    by_sender: {} as Counts,
-    by_room: {} as Counts,
+    by_rule: new Map() as Counts,
+    by_sender: new Map() as Counts,
+    by_room: new Map() as Counts,
     events: [] as RefusedEvent[],
     /** Lines of a journal other than events; outside: of other tenants, rooms or times. */
     journal: { lines: 0, bad_lines: 0, holes: 0, outside: 0 },
@@ -79,14 +79,11 @@ function emptyTraffic() {
 /** The counts of all threads; the earliest events come first. */
 export function trafficOf(tallies: readonly TrafficTally[]): TrafficTally {
   const all = emptyTraffic();
-  for (const from of tallies) {
+  for (const { by_rule, by_sender, by_room, ...from } of tallies) {
     addCounts(all, from);
-    for (const part of [all.by_rule, all.by_sender, all.by_room]) {
-      for (const name of Object.keys(part).slice(NAMED).filter((one) => one !== OTHERS)) {
-        countOf(part, OTHERS, part[name]);
-        delete part[name];
-      }
-    }
+    for (const [name, by] of by_rule) countWithin(NAMED, all.by_rule, name, by);
+    for (const [name, by] of by_sender) countWithin(NAMED, all.by_sender, name, by);
+    for (const [name, by] of by_room) countWithin(NAMED, all.by_room, name, by);
     all.events.push(...from.events.slice(0, NAMED - all.events.length));
   }
   all.events.sort((one, other) => one.time_ms - other.time_ms);

@@ -48,7 +48,7 @@ function serve(scope: WorkerScope<TrafficMail, TrafficNews>): void {
     const { tally } = checker;
     if (data.kind === "finish") return scope.postMessage({ kind: "tally", tally });
     if (data.kind === "events") { for (const event of data.events) checker.check(event); }
-    else for (const one of recordsIn(data.bytes, tally.journal)) checker.take(one, selection);
+    else for (const one of recordsIn(data, tally.journal)) checker.take(one, selection);
     scope.postMessage({ kind: "done", checked: tally.checked });
   };
   scope.postMessage({ kind: "ready" });

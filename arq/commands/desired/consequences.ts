@@ -7,19 +7,19 @@ import { matchesRoomPattern } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { SignatureRule } from "../../../shared/config/schema_auth.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
-import type { JournalRecord } from "../../../shared/journal/record.ts";
+import { isHole, type JournalLine, type JournalRecord } from "../../../shared/journal/record.ts";
 import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { inOrder } from "../../../shield/policy/chain/chain.ts";
-import type { Change, Desired, Kind, State, StatePolicy } from "../../desired/form.ts";
+import type { Change, Desired, Kind, State } from "../../desired/form.ts";
 import {
   type ChangedGate,
   type Planned,
   PlannedChain,
   SCHEMA_REASONS,
 } from "../../replay/planned_chain.ts";
-import { isCovered, isSelected, NO_MODULE, withAdded } from "../../replay/selection.ts";
+import { isCovered, NO_MODULE, withAdded } from "../../replay/selection.ts";
 import type { AddedPolicy } from "../../replay/selection.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import {
@@ -27,172 +27,136 @@ import {
   countWithin,
   emptyHistogram,
   fuelFigures,
+  plain,
   SAMPLES,
   sumOf,
 } from "../../replay/tally.ts";
 import type { Counts, FlipKind, Sample } from "../../replay/tally.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
-import { type JournalChunk, journalRecords } from "../../replay/journal_chunks.ts";
-import { createRepeater } from "../../replay/repeater.ts";
+import { linesIn } from "../../replay/journal_chunks.ts";
+import { Repeater, type ReplayModule } from "../../replay/repeater.ts";
 import { CommandError, printable } from "../../terminal/exit.ts";
-import { createProgress, type Progress } from "../../terminal/progress.ts";
-import { type CandidateSchema, SchemaChecker } from "../../traffic/schema_checker.ts";
+import { createProgress } from "../../terminal/progress.ts";
+import { SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
 
 /** Who sent an event, and where. */
 type Named = Pick<Sample, "room" | "user">;
 
 /** The effect of one policy's change on recorded traffic. */
-type Consequence = Awaited<ReturnType<typeof ofPolicy>>;
+type Consequence = ReturnType<Awaited<ReturnType<typeof withPolicy>>["found"]>;
 
-/** Counts the decisions of a policy in these pieces of a journal. */
-async function withoutPolicy(
-  chunks: AsyncIterable<JournalChunk>,
-  { name, mode }: Pick<StatePolicy, "name" | "mode">,
-  { from_ms }: { readonly from_ms: number },
-): Promise<Consequence> {
-  const read = { lines: 0, bad_lines: 0, holes: 0 };
+const { fuel_limit: FUEL, memory_limit_pages: PAGES } = configFrom({}).platform.overseer;
+
+/** A bus, and the window to examine; Unix ms, both inclusive. */
+interface Window {
+  readonly admin: Admin;
+  readonly tenant: string;
+  readonly from_ms: number;
+  readonly until_ms: number;
+  /** The modules of the plan and of the bus. */
+  readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
+}
+
+/** One view of the window, which takes its lines in order. */
+interface View<Found> {
+  take(line: JournalLine): Promise<void> | undefined;
+  readonly found: () => Found;
+}
+
+const eachRecord = (take: (record: JournalRecord) => void) => (line: JournalLine): undefined => {
+  if (!isHole(line)) take(line);
+};
+
+/** Looks at the decisions of a policy that is removed. */
+function withoutPolicy({ name, mode }: PolicyBinding): View<Consequence> {
   const units = emptyHistogram();
-  const none = emptyHistogram();
   const to_allowed: Named[] = [];
   let decisions = 0;
   let refuse_to_allow = 0;
-  for await (const record of journalRecords(chunks, read)) {
-    const policy = record.policies.find((one) => one.name === name);
-    if (policy === undefined || record.time_ms < from_ms) continue;
-    decisions++;
-    addUnits(units, policy.units);
-    // A chain ends with its first effective refusal: this one.
-    if (policy.mode !== "enforce" || policy.allowed || record.allowed) continue;
-    refuse_to_allow++;
-    const sample = { room: record.room, user: record.sender?.user ?? null };
-    if (to_allowed.length < SAMPLES) to_allowed.push(sample);
-  }
   return {
-    policy: name,
-    action: "remove",
-    mode,
-    from_ms,
-    decisions,
-    repeated: decisions,
-    allow_to_refuse: 0,
-    refuse_to_allow,
-    changed: 0,
-    recorded_different: 0,
-    unknown: 0,
-    holes: read.holes,
-    by_sender: {},
-    fuel: { recorded: fuelFigures(units), planned: fuelFigures(none) },
-    samples: { to_refused: [], to_allowed },
+    take: eachRecord(({ policies, allowed, room, sender }) => {
+      const policy = policies.find((one) => one.name === name);
+      if (policy === undefined) return;
+      decisions++;
+      addUnits(units, policy.units);
+      // A chain ends with its first effective refusal: this one.
+      if (policy.mode !== "enforce" || policy.allowed || allowed) return;
+      refuse_to_allow++;
+      if (to_allowed.length < SAMPLES) to_allowed.push({ room, user: sender?.user ?? null });
+    }),
+    found: () => ({
+      policy: name,
+      action: "remove",
+      mode,
+      decisions,
+      repeated: decisions,
+      allow_to_refuse: 0,
+      refuse_to_allow,
+      changed: 0,
+      recorded_different: 0,
+      unknown: 0,
+      by_sender: new Map(),
+      fuel: { recorded: fuelFigures(units), planned: fuelFigures(emptyHistogram()) },
+      samples: { to_refused: [], to_allowed },
+    }),
   };
 }
 
 /** Most senders that are counted one by one. */
 const SENDERS = 10_000;
 
-/** A bus, and the window to examine. */
-interface Window {
-  readonly admin: Admin;
-  readonly tenant: string;
-  /** Unix ms. */
-  readonly from_ms: number;
-  readonly progress: Progress;
-}
-
-/** The journal of the window, or of one policy's decisions in it. */
-async function* chunksOf(
-  { admin, tenant, from_ms, progress }: Window,
-  policy = "",
-): AsyncGenerator<JournalChunk> {
-  for await (const chunk of busChunks(admin, tenant, { policy, from_ms })) {
-    progress.update(chunk.first_line);
-    yield chunk;
-  }
-}
-
-/** A policy that gets another module, or is new; a new one also has its position in the chain. */
-interface Candidate {
-  readonly policy: StatePolicy;
-  readonly bytes: Uint8Array;
-  readonly added: AddedPolicy | undefined;
-}
-
-/** Repeats a policy's calls with its new module. */
-async function ofPolicy(window: Window, { policy, bytes, added }: Candidate) {
-  const { admin, tenant, from_ms } = window;
-  const pages = configFrom({}).platform.overseer.memory_limit_pages;
-  const candidate = await readyModule(bytes, pages);
+/** Repeats a policy's calls with its new module. A new policy has `orders`, those of all: for it all records count. */
+async function withPolicy(
+  { moduleOf }: Window,
+  policy: PolicyBinding,
+  bytes: Uint8Array,
+  orders?: AddedPolicy["orders"],
+) {
   const { name, mode } = policy;
-  const selection = { policy: name, from_ms };
-  const onBus = busModules(admin, tenant);
-  const book = createModuleBook(
-    async (sha256) => sha256 === candidate.sha256 ? bytes : await onBus(sha256),
-    pages,
-  );
-  const by_sender: Counts = {};
-  // State carries over between calls and belongs to one thread: this one, which does nothing else.
-  const repeater = createRepeater({
-    selection,
+  const added = orders && { ...policy, fuel_limit: FUEL, orders };
+  const by_sender: Counts = new Map();
+  const repeater = new Repeater({
+    selection: { policy: name },
     // A changed policy may cover less than it did.
-    isSelected: (record, chosen) => isSelected(record, chosen) && isCovered(policy, record),
-    candidate,
+    isSelected: (record) => isCovered(policy, record),
+    candidate: await readyModule(bytes, PAGES),
     withAdded: added && ((record) => withAdded(record, added)),
-    moduleOf: (sha256) => sha256 === NO_MODULE ? Promise.resolve(undefined) : book(sha256),
+    moduleOf: (sha256) => sha256 === NO_MODULE ? Promise.resolve(undefined) : moduleOf(sha256),
     onFlip: (kind, { user }) => {
       if (kind === "to_refused") countWithin(SENDERS, by_sender, user ?? "(erased)");
     },
   });
-  // For a new policy all records count, not only its own.
-  const chunks = chunksOf(window, added === undefined ? name : "");
-  for await (const chunk of chunks) await repeater.feed(chunk);
-  const { decisions, holes, recorded, candidate: found } = repeater.tally;
-  admin.io.signal.throwIfAborted();
-  const { to_refused, to_allowed }: Readonly<Record<FlipKind, readonly Named[]>> = found.samples;
-  return {
-    policy: name,
-    /** `add`: the policy did not exist then, so everything it refuses is new; `remove`: nothing is repeated. */
-    action: (added === undefined ? "change" : "add") as "add" | "change" | "remove",
-    /** Whether it will decide or only observe; an observing policy refuses nothing. */
-    mode,
-    from_ms,
-    /** Decisions of the policy; for a new one, decisions about messages that were admitted without it. */
-    decisions,
-    repeated: found.repeated,
-    allow_to_refuse: found.to_refused,
-    refuse_to_allow: found.to_allowed,
-    /** The same verdict with another code, reason or headers. */
-    changed: added === undefined ? found.changed : 0,
-    /** Decisions that the former module does not repeat as recorded. */
-    recorded_different: sumOf(recorded.different),
-    /** Decisions that cannot be judged, because they depend on data that the journal does not have. */
-    unknown: found.not_judged,
-    holes,
-    by_sender,
-    fuel: { recorded: fuelFigures(found.recorded_fuel), planned: fuelFigures(found.fuel) },
-    samples: { to_refused, to_allowed },
+  const found = () => {
+    const { decisions, recorded, candidate } = repeater.tally;
+    const { to_refused, to_allowed }: Readonly<Record<FlipKind, readonly Named[]>> =
+      candidate.samples;
+    return {
+      policy: name,
+      /** `add`: the policy did not exist then, so everything it refuses is new; `remove`: nothing is repeated. */
+      action: (added === undefined ? "change" : "add") as "add" | "change" | "remove",
+      /** Whether it will decide or only observe; an observing policy refuses nothing. */
+      mode,
+      /** Decisions of the policy; for a new one, decisions about messages that were admitted without it. */
+      decisions,
+      repeated: candidate.repeated,
+      allow_to_refuse: candidate.to_refused,
+      refuse_to_allow: candidate.to_allowed,
+      /** The same verdict with another code, reason or headers. */
+      changed: added === undefined ? candidate.changed : 0,
+      /** Decisions that the former module does not repeat as recorded. */
+      recorded_different: sumOf(recorded.different),
+      /** Decisions that cannot be judged, because they depend on data that the journal does not have. */
+      unknown: candidate.not_judged,
+      by_sender,
+      fuel: {
+        recorded: fuelFigures(candidate.recorded_fuel),
+        planned: fuelFigures(candidate.fuel),
+      },
+      samples: { to_refused, to_allowed },
+    };
   };
-}
-
-/** Policies that are new or get another module, in the order of the changes. */
-function candidatesOf(
-  { state, modules }: Pick<Desired, "state" | "modules">,
-  changes: readonly Change[],
-  before: readonly StatePolicy[],
-): Candidate[] {
-  const wanted = state.policies ?? [];
-  const { fuel_limit } = configFrom({}).platform.overseer;
-  const all = [...before, ...wanted].map(({ name, order }) => [name, order] as const);
-  const orders = Object.fromEntries(all);
-  return changes.flatMap(({ kind, name, action, members }) => {
-    const is_other = members.some(({ member }) => member === "sha256");
-    const policy = wanted.find((one) => one.name === name);
-    const bytes = modules.get(policy?.sha256 ?? "");
-    if (kind !== "policies" || !is_other || policy === undefined || bytes === undefined) return [];
-    const { room, hooks, order, percent } = policy;
-    const mode = policy.mode === "observe" ? "observe" : "enforce";
-    const place = { name, room, hooks, order, mode, percent, fuel_limit, orders } as const;
-    return [{ policy, bytes, added: action === "add" ? place : undefined }];
-  });
+  return { take: (line: JournalLine) => repeater.take(line), found };
 }
 
 /** The mappings that can refuse an event; an observing one is skipped like another schema's. */
@@ -200,46 +164,46 @@ function refusing(mappings: readonly SchemaMapping[]): SchemaMapping[] {
   return mappings.map((one) => one.mode === "observe" ? { ...one, schema_id: "~" } : one);
 }
 
-/** Throws a `CommandError` for a set that cannot be used, or that lacks a mapped message. */
-function checkerOf(candidate: CandidateSchema): SchemaChecker {
-  try {
-    return new SchemaChecker(candidate);
-  } catch (error) {
-    if (!(error instanceof SchemaError)) throw error;
-    throw new CommandError(`schema ${candidate.schema_id}: ${error.message}`);
+/** A checker for each schema with a mapping that can refuse. Throws a `CommandError` for a set that cannot be used. */
+function checkersOf(
+  tenant: string,
+  mappings: readonly SchemaMapping[],
+  sets: ReadonlyMap<string, Uint8Array>,
+): Map<string, SchemaChecker> {
+  const ids = mappings.filter(({ mode }) => mode !== "observe").map(({ schema_id }) => schema_id);
+  const checkers = new Map<string, SchemaChecker>();
+  for (const schema_id of new Set(ids)) {
+    const set = sets.get(schema_id);
+    if (set === undefined) continue;
+    try {
+      const candidate = { tenant, schema_id, set, mappings: refusing(mappings) };
+      checkers.set(schema_id, new SchemaChecker(candidate));
+    } catch (error) {
+      if (!(error instanceof SchemaError)) throw error;
+      throw new CommandError(`schema ${schema_id}: ${error.message}`);
+    }
   }
+  return checkers;
 }
 
 /** Checks the window's events against the new schema with the new mappings. */
-async function ofSchema(
-  window: Window,
-  schema: string,
-  set: Uint8Array,
-  mappings: readonly SchemaMapping[],
-) {
-  const { admin, tenant, from_ms } = window;
-  const selection = { policy: "", tenant, from_ms };
-  const checker = checkerOf({ tenant, schema_id: schema, set, mappings: refusing(mappings) });
-  const { journal } = checker.tally;
-  for await (const record of journalRecords(chunksOf(window), journal)) {
-    checker.take(record, selection);
-  }
-  admin.io.signal.throwIfAborted();
-  const { checked, refused, refused_before, allowed_now, ...rest } = checker.tally;
-  const { no_payload, by_sender, by_rule } = rest;
-  return {
-    schema,
-    from_ms,
-    checked,
-    allow_to_refuse: refused - refused_before,
-    refuse_to_allow: allowed_now,
-    still_refused: refused_before,
-    // The last two also count events that were refused then, too.
-    no_payload,
-    holes: journal.holes,
-    by_sender,
-    by_rule,
+function withSchema(schema: string, checker: SchemaChecker) {
+  const found = () => {
+    const { refused, refused_before, allowed_now, ...rest } = checker.tally;
+    const { checked, no_payload, by_sender, by_rule } = rest;
+    return {
+      schema,
+      checked,
+      allow_to_refuse: refused - refused_before,
+      refuse_to_allow: allowed_now,
+      still_refused: refused_before,
+      // The last two also count events that were refused then, too.
+      no_payload,
+      by_sender,
+      by_rule,
+    };
   };
+  return { take: eachRecord((record) => checker.take(record, {})), found };
 }
 
 /** Schemas that have a new or changed mapping, and changed schemas that have any mapping. */
@@ -272,13 +236,15 @@ function notReplayed(
   changes: readonly Change[],
   { policies = [] }: State,
   { rooms = [] }: State,
-  reasons: Counts,
+  reasons?: Counts,
 ): string[] {
   const lines = changes.flatMap(({ kind, name }) => {
     const why = NOT_REPLAYED[kind];
     if (why === undefined) return [];
     const refused = REFUSED_BY[kind];
-    const then = refused === undefined ? "" : `; ${reasons[refused] ?? 0} refused by ${refused}`;
+    const then = refused === undefined
+      ? ""
+      : `; ${reasons?.get(refused) ?? 0} refused by ${refused}`;
     return [`${kind} ${name}: ${why}${then}`];
   });
   const pieces = policies.filter(({ name, hooks }) =>
@@ -291,25 +257,24 @@ function notReplayed(
   return [...lines, ...pieces, ...parts];
 }
 
-/** The verdict of the planned schemas on a message. Throws as `checkerOf`. */
+/** The verdict of the planned schemas on a message; `known` are the schemas of planned mappings and those in force. */
 function schemasOf(
-  tenant: string,
-  mappings: readonly SchemaMapping[],
-  sets: ReadonlyMap<string, Uint8Array>,
-): (record: JournalRecord) => Planned {
-  const enforced = mappings.filter(({ mode }) => mode !== "observe");
-  const checkers = [...new Set(enforced.map(({ schema_id }) => schema_id))].flatMap((schema_id) => {
-    const set = sets.get(schema_id);
-    if (set === undefined) return [];
-    const checker = checkerOf({ tenant, schema_id, set, mappings: refusing(mappings) });
-    return [{ schema_id, checker }];
-  });
-  return (record) => {
-    for (const { schema_id, checker } of checkers) {
+  checkers: ReadonlyMap<string, SchemaChecker>,
+  known: ReadonlySet<string>,
+): (record: JournalRecord, is_replaced?: boolean) => Planned {
+  return (record, is_replaced = false) => {
+    const { schema, reason } = record;
+    // A mapping of the configuration, or an earlier one.
+    const is_others = schema !== null && !known.has(schema.id);
+    let is_judged = is_replaced || SCHEMA_REASONS.includes(reason);
+    for (const [schema_id, checker] of checkers) {
       const refuses = checker.refuses(record);
       if (refuses === undefined) return { unknown: ["payload"] };
-      if (refuses) return { by: `schema ${schema_id}` };
+      if (refuses && !is_others) return { by: `schema ${schema_id}` };
+      is_judged ||= refuses;
     }
+    // Nobody knows which mapping is more specific.
+    if (is_others && is_judged) return { unknown: [`the mapping to ${schema?.id}`] };
     return {};
   };
 }
@@ -324,51 +289,45 @@ function signatureOf(rules: readonly SignatureRule[], record: JournalRecord): Pl
   return reason === "signature-required" ? { unknown: ["required signatures of [auth]"] } : {};
 }
 
+/** Whoever reads them from a folder or a bus checks hooks and modes. */
+const bindingsOf = ({ policies = [] }: State) => policies as readonly PolicyBinding[];
+
 /** What all that is planned would have decided together. */
 async function together(
-  window: Window,
-  { modules }: Pick<Desired, "modules">,
-  { policies = [], mappings = [], require_signature: signed = [] }: State,
-  { sets, changes }: { readonly sets: Desired["sets"]; readonly changes: readonly Change[] },
+  { moduleOf }: Window,
+  planned: State,
+  schemas: ReturnType<typeof schemasOf>,
+  changes: readonly Change[],
 ) {
-  const { admin, tenant, from_ms } = window;
-  const { fuel_limit, memory_limit_pages } = configFrom({}).platform.overseer;
-  const onBus = busModules(admin, tenant);
   const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
-  const schemas = schemasOf(tenant, mappings, sets);
   const gates: ChangedGate[] = [];
   if (isChanged("require_signature")) {
     const reasons = ["signature-required"];
-    gates.push({ reasons, decide: (record) => signatureOf(signed, record) });
+    const rules = planned.require_signature ?? [];
+    gates.push({ reasons, decide: (record) => signatureOf(rules, record) });
   }
   if (isChanged("mappings", "schemas")) gates.push({ reasons: SCHEMA_REASONS, decide: schemas });
   const chain = await PlannedChain.of({
-    policies: (policies as readonly PolicyBinding[]).toSorted(inOrder),
-    moduleOf: createModuleBook(
-      async (sha256) => modules.get(sha256) ?? await onBus(sha256),
-      memory_limit_pages,
-    ),
-    fuel_limit,
-    from_ms,
+    policies: bindingsOf(planned).toSorted(inOrder),
+    moduleOf,
+    fuel_limit: FUEL,
     gates,
     schemas,
   });
-  for await (const chunk of chunksOf(window)) chain.feed(chunk);
-  admin.io.signal.throwIfAborted();
-  return { from_ms, ...chain.tally };
+  return { take: eachRecord((record) => chain.take(record)), found: () => chain.tally };
 }
 
 /** The consequences of a plan: of all together, and of each policy and schema alone. */
 export type Consequences = Awaited<ReturnType<typeof consequences>>;
 
-/** The consequences of each change that can be repeated. */
+/** The consequences of each change that can be repeated: the window is read once, for all of them. */
 export async function consequences(
   admin: Admin,
   desired: Desired,
   { changes: all, live }: { readonly changes: readonly Change[]; readonly live: LiveState },
   since_seconds: number,
 ) {
-  const { tenant, state, sets } = desired;
+  const { tenant, state, modules } = desired;
   const given = Object.entries(state).filter(([, list]) => list !== undefined);
   const planned: State = { ...live.state, ...Object.fromEntries(given) };
   const { mappings = [] } = planned;
@@ -376,52 +335,99 @@ export async function consequences(
   const changes = all.filter(({ kind, name }) =>
     kind !== "schemas" || mappings.some(({ schema_id }) => schema_id === name)
   );
-  const all_sets = new Map([...live.sets, ...sets]);
-  const about = { sets: all_sets, changes };
-  const { is_tty } = admin.io.stderr;
-  const now = admin.io.monotonic_ms;
+  const until_ms = Math.trunc(await admin.now());
+  const from_ms = Math.max(0, until_ms - 1_000 * since_seconds);
+  const onBus = busModules(admin, tenant);
+  const source = async (sha256: string) => modules.get(sha256) ?? await onBus(sha256);
+  const window = { admin, tenant, from_ms, until_ms, moduleOf: createModuleBook(source, PAGES) };
+  const counts = changes.some(({ kind }) => NOT_REPLAYED[kind] === undefined || REFUSED_BY[kind]);
+  const checkers = checkersOf(tenant, mappings, new Map([...live.sets, ...desired.sets]));
+  const mapped = [...mappings, ...live.state.mappings ?? []].map(({ schema_id }) => schema_id);
+  const decide = schemasOf(checkers, new Set(mapped));
+  const messages = counts ? await together(window, planned, decide, changes) : undefined;
+  const policies = await policyViews(
+    window,
+    desired,
+    changes,
+    bindingsOf(live.state),
+    bindingsOf(state),
+  );
+  const schemas = changedSchemas(mappings, changes).flatMap((id) => {
+    const checker = checkers.get(id);
+    return checker === undefined ? [] : [withSchema(id, checker)];
+  });
+  const views = [...messages === undefined ? [] : [messages], ...policies, ...schemas];
+  const read = { lines: 0, bad_lines: 0, holes: 0 };
+  const begins_ms = views.length === 0 ? undefined : await readWindow(window, views, read);
+  const { holes } = read;
+  const not_replayed = notReplayed(changes, planned, live.state, messages?.found().reasons);
+  if (begins_ms !== undefined && begins_ms > from_ms) {
+    not_replayed.push(`before ${new Date(begins_ms).toISOString()}: the journal begins then`);
+  }
+  return {
+    messages: messages === undefined ? null : plain({ from_ms, ...messages.found(), ...read }),
+    policies: policies.map((one) => plain({ from_ms, holes, ...one.found() })),
+    schemas: schemas.map((one) => plain({ from_ms, holes, ...one.found() })),
+    not_replayed,
+  };
+}
+
+/** Gives each line of the window to all views; resolves with the journal's beginning, if it has any. */
+async function readWindow(
+  { admin, tenant, from_ms, until_ms }: Window,
+  views: readonly View<unknown>[],
+  read: Parameters<typeof linesIn>[1],
+): Promise<number | undefined> {
+  const { io: { stderr: { is_tty }, monotonic_ms: now, signal } } = admin;
   const progress = await createProgress({ is_tty, total: undefined, now });
-  const window = { admin, tenant, from_ms: await admin.ago(since_seconds), progress };
   try {
-    const counts = changes.some(({ kind }) => NOT_REPLAYED[kind] === undefined || REFUSED_BY[kind]);
-    const messages = counts ? await together(window, desired, planned, about) : null;
-    const policies = await eachPolicy(window, desired, changes, live.state.policies ?? []);
-    const schemas: Awaited<ReturnType<typeof ofSchema>>[] = [];
-    for (const id of changedSchemas(mappings, changes)) {
-      const set = all_sets.get(id);
-      if (set !== undefined) schemas.push(await ofSchema(window, id, set, mappings));
+    for await (const chunk of busChunks(admin, tenant, { policy: "", from_ms, until_ms })) {
+      progress.update(chunk.first_line);
+      for (const line of linesIn(chunk, read)) {
+        read.holes += Number(isHole(line));
+        for (const view of views) {
+          const waits = view.take(line);
+          if (waits !== undefined) await waits;
+        }
+      }
     }
-    const not_replayed = notReplayed(changes, planned, live.state, messages?.reasons ?? {});
-    return { messages, policies, schemas, not_replayed };
+    signal.throwIfAborted();
+    const { first_ms } = await admin.get("/v1/journal/status", { tenant });
+    return typeof first_ms === "number" ? first_ms : undefined;
   } finally {
     progress.stop();
   }
 }
 
-/** The consequences of each policy that is new, has another module, or is removed. */
-async function eachPolicy(
+/** A view for each policy that is new or has another module, then for each that is removed. */
+async function policyViews(
   window: Window,
-  desired: Desired,
+  { modules }: Pick<Desired, "modules">,
   changes: readonly Change[],
-  before: readonly StatePolicy[],
-): Promise<Consequence[]> {
-  const found: Consequence[] = [];
-  for (const one of candidatesOf(desired, changes, before)) {
-    found.push(await ofPolicy(window, one));
+  before: readonly PolicyBinding[],
+  wanted: readonly PolicyBinding[],
+): Promise<View<Consequence>[]> {
+  const orders = new Map([...before, ...wanted].map(({ name, order }) => [name, order]));
+  const views: View<Consequence>[] = [];
+  const removed: View<Consequence>[] = [];
+  for (const { kind, name, action, members } of changes) {
+    const policy = (action === "remove" ? before : wanted).find((one) => one.name === name);
+    if (kind !== "policies" || policy === undefined) continue;
+    const bytes = modules.get(policy.sha256);
+    if (action === "remove") removed.push(withoutPolicy(policy));
+    else if (bytes !== undefined && members.some(({ member }) => member === "sha256")) {
+      const others = action === "add" ? orders : undefined;
+      views.push(await withPolicy(window, policy, bytes, others));
+    }
   }
-  for (const { kind, name, action } of changes) {
-    const policy = before.find((one) => one.name === name);
-    if (kind !== "policies" || action !== "remove" || policy === undefined) continue;
-    found.push(await withoutPolicy(chunksOf(window, name), policy, window));
-  }
-  return found;
+  return [...views, ...removed];
 }
 
 /** Shown names of each list. */
 const SHOWN = 5;
 
 /** The most frequent ones, one per line. */
-function countedLines(counted: Counts): string {
+function countedLines(counted: Readonly<Record<string, number>>): string {
   const sorted = Object.entries(counted).sort(([a, one], [b, other]) =>
     other - one || (a < b ? -1 : 1)
   );
@@ -439,7 +445,7 @@ function doubtOf(doubts: readonly (readonly [count: number, what: string])[]): s
   return found.length === 0 ? "" : `  in doubt: ${found.join(", ")}\n`;
 }
 
-function policyText(one: Consequence): string {
+function policyText(one: Consequences["policies"][number]): string {
   const { decisions, repeated, fuel, samples } = one;
   const head = headOf("policy", one.policy, one.from_ms) +
     `${decisions} decisions, ${repeated} repeated\n`;

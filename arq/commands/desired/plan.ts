@@ -16,7 +16,7 @@ import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { writeOutput } from "../../terminal/input.ts";
 import { consequences, consequencesText } from "./consequences.ts";
 import { type LastChange, type LiveState, readLive, tenantsOf } from "./live_state.ts";
-import { refusalOf, unlessOlder } from "./request.ts";
+import { refusalOf } from "./request.ts";
 import { rolloutsAbout } from "./rollout.ts";
 import { BUS_FILE, isBusFolder, readFolder } from "./read_folder.ts";
 import { schemaPath } from "../schema/schema_push.ts";
@@ -161,7 +161,7 @@ async function checkSchema(
     });
   const { compatible, findings } = await ask();
   for (let at = 0; at < names.length; at += NAMES_MAX) {
-    await unlessOlder(() => ask(names.slice(at, at + NAMES_MAX).join(",")));
+    await ask(names.slice(at, at + NAMES_MAX).join(","));
   }
   return { id, compatible: compatible === true, findings: listOf(findings) };
 }

@@ -59,16 +59,6 @@ function listOfKind(wanted: State, kind: Kind): readonly unknown[] | undefined {
   return wanted.schedules?.map((one) => ({ ...one, message: JSON.parse(one.message) }));
 }
 
-/** How a bus of the previous release refuses a path, and a parameter. */
-const UNKNOWN = /\/state\/(?:check|modules)|unknown parameter "messages"/;
-
-/** Asks what a bus of the previous release does not know yet: there, only an apply gets the refusal. */
-export async function unlessOlder(ask: () => Promise<unknown>): Promise<void> {
-  await ask().catch((error) => {
-    if (!(error instanceof ArqonError) || !UNKNOWN.test(error.message)) throw error;
-  });
-}
-
 /**
  * The refusal that an apply would get; undefined: none. `schemas` come into force before it or with it, and are checked
  * by themselves.
@@ -82,9 +72,7 @@ export async function refusalOf(
   const lists = changedLists(compared.wanted, compared.changes);
   if (Object.keys(lists).length === 0) return undefined;
   const post = (path: string, body: string | Uint8Array, content_type?: string) =>
-    unlessOlder(() =>
-      admin.ask({ method: "POST", path, body, ...content_type && { content_type } })
-    );
+    admin.ask({ method: "POST", path, body, ...content_type && { content_type } });
   try {
     for (const { body, check } of newModules(desired, compared)) {
       await post(check, body, "application/wasm");

@@ -466,4 +466,5 @@ Deno.test("a plan judges the window by new policies and mappings, and names the 
   assert.match(text, /\n {2}by sender:\n {4}2 ann\n {4}1 bob\n {2}fuel p99: [\d.]+\n/);
   assert.match(text, /\n {2}it only observes: none of this is enforced yet\n/);
   assert.match(text, /\nschema fleet since .*: 3 events checked\n {2}would be refused: 3, /);
+  assert.match(text, /\nNOT REPLAYED: before \S+Z: the journal begins then\n/);
 });

@@ -29,18 +29,6 @@ import type { ReplayModule } from "../../replay/repeater.ts";
 import { readInput } from "../../terminal/input.ts";
 import { selectionOf } from "./policy_replay.ts";
 
-interface CaseChoice {
-  /** Offers a call; the hash of `id` gives its rank. */
-  offer(id: string, allowed: boolean, make: () => Case | undefined): void;
-  /** The chosen calls by time. */
-  chosen(): readonly Case[];
-}
-
-interface Placed {
-  readonly place: number;
-  readonly case: Case;
-}
-
 /** FNV-1a with 32 bits. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
@@ -57,7 +45,7 @@ const alike = ({ hook, room, user, type, payload, reads, verdict }: Case): strin
 /** The `count` different calls with the lowest ranks. */
 class Lowest {
   readonly #count: number;
-  readonly #kept: Placed[] = [];
+  readonly #kept: { readonly place: number; readonly case: Case }[] = [];
   readonly #alike = new Set<string>();
 
   constructor(count: number) {
@@ -86,12 +74,15 @@ class Lowest {
 }
 
 /** Makes a selection of at most `count` calls. */
-export function createChoice(count: number): CaseChoice {
+export function createChoice(count: number) {
   const allowed = new Lowest(count);
   const refused = new Lowest(count);
   return {
-    offer: (id, is_allowed, make) => (is_allowed ? allowed : refused).offer(hash(id), make),
-    chosen() {
+    /** Offers a call; the hash of `id` gives its rank. */
+    offer: (id: string, is_allowed: boolean, make: () => Case | undefined) =>
+      (is_allowed ? allowed : refused).offer(hash(id), make),
+    /** The chosen calls by time. */
+    chosen(): readonly Case[] {
       const half = Math.ceil(count / 2);
       const of_refused = Math.max(half, count - allowed.length);
       const some = refused.first(of_refused);

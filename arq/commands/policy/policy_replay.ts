@@ -8,7 +8,7 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { above, count, countsText, rows, shownVerdict, time } from "../../answers/figures.ts";
 import type { Row } from "../../answers/figures.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
-import { fuelFigures, sumOf } from "../../replay/tally.ts";
+import { fuelFigures, plain, sumOf } from "../../replay/tally.ts";
 import type { CallBound, FuelFigures, Sample, Tally } from "../../replay/tally.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
 import {
@@ -71,13 +71,7 @@ export async function selectionOf(
   const { tenant, room, since, from, to } = flags;
   // The records of a file are selected by the local clock.
   const from_ms = since === undefined ? from : await admin?.ago(since) ?? io.now() - 1_000 * since;
-  return {
-    policy,
-    ...(tenant === undefined ? {} : { tenant }),
-    ...(room === undefined ? {} : { room }),
-    ...(from_ms === undefined ? {} : { from_ms }),
-    ...(to === undefined ? {} : { until_ms: to }),
-  };
+  return { policy, tenant, room, from_ms, until_ms: to };
 }
 
 function isBeyond(number: number, bound: CallBound, calls: number): boolean {
@@ -116,7 +110,7 @@ function requireDecisions(tally: Tally, policy: string): void {
     const { line = 1, problem = "" } = tally.first_bad ?? {};
     throw new CommandError(`not a journal: line ${line}: ${problem}`);
   }
-  const others = Object.keys(tally.other_policies).sort();
+  const others = [...tally.other_policies.keys()].sort();
   const known = others.length === 0 ? "" : `; it has ${others.slice(0, 10).join(", ")}`;
   const outside = tally.outside === 0 ? "" : `; ${tally.outside} records are outside of the window`;
   throw failed(
@@ -181,9 +175,7 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
   const [code, problem] = endOf(tally, flags);
   const { sha256, is_stateful } = candidate;
   const module = { source: file, sha256, is_stateful };
-  const { recorded_fuel, fuel } = tally.candidate;
-  const figures = { recorded_fuel: fuelFigures(recorded_fuel), fuel: fuelFigures(fuel) };
-  const answer = replayAnswer({ policy, module, problem, interrupted }, tally, figures);
+  const answer = replayAnswer({ policy, module, problem, interrupted }, tally);
   await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : replayText(answer));
   io.signal.throwIfAborted();
   return code;
@@ -198,13 +190,13 @@ function replayAnswer(
     readonly interrupted: boolean;
   },
   { recorded, candidate, missing, other_policies: _, ...read }: Tally,
-  figures: { readonly recorded_fuel: FuelFigures; readonly fuel: FuelFigures },
 ) {
-  const { to_refused, to_allowed, recorded_fuel: _recorded_fuel, fuel: _fuel, ...rest } = candidate;
+  const { to_refused, to_allowed, recorded_fuel, fuel, ...rest } = candidate;
+  const figures = { recorded_fuel: fuelFigures(recorded_fuel), fuel: fuelFigures(fuel) };
   const finite = (at_ms: number) => Number.isFinite(at_ms) ? at_ms : null;
   const window = { first_ms: finite(read.first_ms), last_ms: finite(read.last_ms) };
   const flips = { allow_to_refuse: to_refused, refuse_to_allow: to_allowed };
-  return {
+  return plain({
     policy,
     module,
     recorded,
@@ -213,7 +205,7 @@ function replayAnswer(
     candidate: { ...rest, ...flips, ...figures },
     /** Why the exit code is not 0; null: it is. */
     problem: interrupted ? null : problem,
-  };
+  });
 }
 
 type ReplayAnswer = ReturnType<typeof replayAnswer>;
@@ -309,7 +301,7 @@ function replayText(answer: ReplayAnswer): string {
     : `, ${time(journal.first_ms)} to ${time(journal.last_ms)}`;
   const head = `${policy} by ${module.source} (${module.sha256.slice(0, 12)}) on ` +
     `${plural(journal.decisions, "decision")}${window}`;
-  const different = Object.values(recorded.different).reduce((sum, one) => sum + one, 0);
+  const different = recorded.repeated - recorded.same - recorded.stateful_fuel;
   return [
     `${printable(head)}${interrupted ? "; INTERRUPTED: incomplete result" : ""}\n`,
     rows([

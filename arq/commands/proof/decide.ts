@@ -7,7 +7,7 @@ import type { ReadEntry } from "../../../shared/proof/reader.ts";
 import { findAdmin } from "../../bus/admin.ts";
 import { busModules, fileChunks } from "../../replay/bus_replay.ts";
 import { journalRecords } from "../../replay/journal_chunks.ts";
-import { createRepeater, type ReplayModule } from "../../replay/repeater.ts";
+import { Repeater, type ReplayModule } from "../../replay/repeater.ts";
 import { createModuleBook } from "../../replay/replay_modules.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
@@ -37,14 +37,13 @@ async function repeated(
 ): Promise<readonly [said: string, is_same: boolean]> {
   const candidate = await moduleOf(policy.module);
   if (candidate === undefined) return ["not repeated: its module is missing", false];
-  const repeater = createRepeater({
+  const repeater = new Repeater({
     selection: { policy: policy.name },
     isSelected: () => true,
     candidate,
     moduleOf,
   });
-  const bytes = new TextEncoder().encode(JSON.stringify(record));
-  await repeater.feed({ first_line: 1, bytes });
+  await repeater.take(record);
   const { same, fuel_not_compared, stateful_fuel, different, not_run, unknown } =
     repeater.tally.recorded;
   if (same > 0 && fuel_not_compared > 0) {
@@ -52,11 +51,11 @@ async function repeated(
   }
   if (same > 0) return ["repeated", true];
   if (stateful_fuel > 0) return ["repeated; its fuel differs, because it keeps memory", true];
-  const [why] = Object.keys(not_run);
+  const [why] = not_run.keys();
   if (why !== undefined) return [`the Shield decided, not the module: ${why}`, true];
-  const missing = Object.keys(unknown).join(", ");
+  const missing = [...unknown.keys()].join(", ");
   if (missing !== "") return [`not repeated: the record lacks ${missing}`, false];
-  return [`decided differently: ${Object.keys(different).join(", ")}`, false];
+  return [`decided differently: ${[...different.keys()].join(", ")}`, false];
 }
 
 /** Repeats journalled decisions, and shows the index of each in the log. */

@@ -20,7 +20,7 @@ import type { TrafficMail, TrafficNews } from "../../traffic/schema_thread.ts";
 import type { Flags } from "../../program/flags.ts";
 import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { fileChunks } from "../../replay/bus_replay.ts";
-import type { Counts } from "../../replay/tally.ts";
+import { plain } from "../../replay/tally.ts";
 
 interface RoomsWish {
   readonly tenant: string;
@@ -212,7 +212,7 @@ export async function schemaTraffic(
     bar.stop();
     const interrupted = io.signal.aborted;
     const about = { source, against: id, traffic, rooms, journal: tally.journal, interrupted };
-    const answer: TrafficAnswer = { ...about, ...tally };
+    const answer: TrafficAnswer = { ...about, ...plain(tally) };
     await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : trafficText(answer));
     io.signal.throwIfAborted();
     if (tally.checked === 0) throw nothingChecked(answer);
@@ -239,7 +239,7 @@ function nothingChecked({ traffic, unmapped, no_payload, journal }: TrafficAnswe
 }
 
 /** The result of a check of traffic. */
-interface TrafficAnswer extends TrafficTally {
+interface TrafficAnswer extends ReturnType<typeof plain<TrafficTally>> {
   readonly source: string;
   readonly against: string;
   readonly traffic: string;
@@ -250,7 +250,7 @@ interface TrafficAnswer extends TrafficTally {
 
 const SHOWN = 20;
 
-function countLines(title: string, counts: Counts): string {
+function countLines(title: string, counts: Readonly<Record<string, number>>): string {
   const sorted = Object.entries(counts).sort(([, one], [, other]) => other - one);
   if (sorted.length === 0) return "";
   const lines = sorted.slice(0, SHOWN).map(([name, number]) =>

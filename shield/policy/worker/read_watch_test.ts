@@ -49,6 +49,9 @@ Deno.test("reads are reported with their values, each name once, on request", as
   const [plain] = await outcomesOf(REQUEST, READS);
   assert.deepEqual([plain!.seen, plain!.has_read_payload], [undefined, undefined]);
   assert.equal(plain!.units, recorded!.units, "recording costs the guest nothing");
+  const adds = "(call $add_header (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 3))";
+  const [adding, reading] = await outcomesOf({ ...REQUEST, record_reads: true }, adds, READS);
+  assert.deepEqual([adding!.seen?.reads, reading!.seen?.reads.length], [[], 3]);
 });
 
 Deno.test("a read of the payload is reported for the policy that read it", async () => {

@@ -383,7 +383,8 @@ class ReadWatch implements Required<GuestRequest> {
     const is_usual = is_whole && reads.length === 0 && added_headers.length === 0;
     if (is_usual && replacement === undefined) return payload;
     const seen = {
-      reads,
+      // The array that is still empty becomes that of the next policy.
+      reads: reads.length === 0 ? [] : reads,
       added_headers,
       asking_bytes: reads.length === 0 ? 0 : this.asking_bytes,
       ...(replacement === undefined ? {} : { payload: replacement }),
