@@ -81,6 +81,7 @@ function createThread(start: Start): Thread {
   const progress = new Int32Array(start.progress);
   const replies = openRing(start.replies);
   const held_values: HeldValues = new Map();
+  let steps = 0;
   return {
     requests: openRing(start.requests),
     replies,
@@ -99,7 +100,7 @@ function createThread(start: Start): Thread {
       held: held_values,
       onProgress(module) {
         Atomics.store(progress, RUNNING, module);
-        Atomics.add(progress, STEPS, 1);
+        Atomics.store(progress, STEPS, steps = (steps + 1) | 0);
       },
     },
   };
@@ -179,16 +180,21 @@ function work(thread: Thread, turns: WaitingTurns): void {
   const { requests, progress, held, runner } = thread;
   /** The time, if nothing was done since it was read. */
   let now_ms: number | undefined;
+  let seen: number | undefined;
   for (;;) {
-    const seen = ringSignals(requests);
-    now_ms = takeRequests(thread, turns) ?? now_ms;
-    // This follows the reading: a request may need a module whose mail was sent before it.
-    if (thread.isEnded() || Atomics.load(progress, MAIL) !== thread.mail_handled) break;
+    const signals = ringSignals(requests);
+    // Requests, mail and the end are all followed by a signal.
+    if (signals !== seen) {
+      seen = signals;
+      now_ms = takeRequests(thread, turns) ?? now_ms;
+      // This follows the reading: a request may need a module whose mail was sent before it.
+      if (thread.isEnded() || Atomics.load(progress, MAIL) !== thread.mail_handled) break;
+    }
     const waiting = turns.take();
     if (waiting === undefined) {
       held.tell();
-      // Mail also signals the ring, so anything that came after the read of `seen` ends the wait.
-      ringWaitBlocking(requests, seen);
+      // Mail also signals the ring, so anything that came after the read of `signals` ends the wait.
+      ringWaitBlocking(requests, signals);
       now_ms = undefined;
       continue;
     }
