@@ -192,7 +192,7 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
     record_reads: (view.getUint8(start + 16) & RECORD_READS) !== 0,
   };
   if (state_end === facts_end) return request;
-  const state = decodeRequestState(bytes, facts_end, state_end);
+  const state = decodeRequestState({ view, bytes, start: facts_end, end: state_end });
   const slots = (_: WorkerEntry, place: number) =>
     view.getUint8(entries_start + place * ENTRY_BYTES + 5);
   return { ...request, chain: withHolds(chain, slots, state), hold_changes: state.hold_changes };
