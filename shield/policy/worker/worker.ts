@@ -12,6 +12,7 @@ import {
   ringSignals,
   ringTake,
   ringWaitBlocking,
+  sizeOf,
 } from "../ring/ring.ts";
 import type { Ring } from "../ring/ring.ts";
 import { decodeRequest, encodeReply, RING_LAYOUT } from "../ring/ring_message.ts";
@@ -68,6 +69,8 @@ const CALL_MS = 0.1;
  * The least remaining time of a request, in ms: a request that arrives at its deadline or later was delayed on its way.
  */
 const LEFT_MS = 25;
+/** The most bytes of a short reply. */
+const SHORT_BYTES = 1_024;
 const EXPIRED: WorkerReply = { expired: true, outcomes: [], added_headers: [], logs: [] };
 
 function createThread(start: Start): Thread {
@@ -150,7 +153,7 @@ function answer(thread: Thread, waiting: Waiting, now_ms: number): number {
   const work_ms = workOf(reply);
   thread.worked_ms += work_ms;
   const parts = encodeReply(request.id, reply);
-  const was_short = parts.length === 1;
+  const was_short = sizeOf(parts) <= SHORT_BYTES;
   const had_room = ringPutBlocking(replies, parts, thread.isEnded);
   held.put(request.tenant_id, work_ms, now_ms);
   return was_short && had_room ? reply.outcomes.reduce(addDuration, now_ms) : runner.now();
