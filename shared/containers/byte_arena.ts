@@ -35,6 +35,14 @@ export class ByteArena {
     this.#used = at + size_bytes + WORD_BYTES - 1 & -WORD_BYTES;
     return at;
   }
+
+  /** A copy of bytes in a piece. */
+  copy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+    const at = this.reserve(bytes.length);
+    const piece = this.#bytes.subarray(at, at + bytes.length);
+    piece.set(bytes);
+    return piece;
+  }
 }
 
 /**

@@ -60,7 +60,7 @@ export class Operations implements OperationSteps<Queued> {
   prepare({ connection, operation }: Queued): Prepared | PreparedLater {
     if (this.#halted) requireHarmless(operation);
     if (operation.kind !== "publish" || operation.envelope.command !== undefined) return NONE_ADDED;
-    requireValid(connection);
+    requireValid(connection, connection.now_ms);
     return admit(this.context.path, connection.caller, operation.envelope) ?? NONE_ADDED;
   }
 
@@ -71,11 +71,12 @@ export class Operations implements OperationSteps<Queued> {
   commit({ connection, operation, place }: Queued, added: Prepared): Promise<void> | undefined {
     connection.place = place;
     if (connection.ended) return undefined;
-    requireValid(connection);
+    const { now_ms } = connection;
+    requireValid(connection, now_ms);
     const { context } = this;
     switch (operation.kind) {
       case "publish":
-        return runEnvelope(context, connection, operation.envelope, added);
+        return runEnvelope(context, connection, operation.envelope, added, now_ms);
       case "subscribe":
         return runFollowed(context, connection, operation.subscribe);
       case "unsubscribe":
@@ -116,7 +117,7 @@ function requireHarmless({ kind }: ClientOperation): void {
 }
 
 /** Throws `token-expired` when the connection's token has expired. */
-function requireValid({ now_ms, identity }: Connection): void {
+function requireValid({ identity }: Connection, now_ms: number): void {
   if (now_ms >= identity.expires_ms) throw new ArqonError("token-expired");
 }
 
@@ -164,12 +165,13 @@ function runEnvelope(
   connection: Connection,
   envelope: Publication,
   added: Prepared,
+  now_ms: number,
 ): Promise<void> | undefined {
   const { kind } = envelope.payload;
   switch (kind) {
     case "event":
     case "signal":
-      return runPublish(context, connection, envelope, added);
+      return runPublish(context, connection, envelope, added, now_ms);
     case "cmd":
       return queueCommand(context, connection, envelope);
     default:
@@ -182,6 +184,7 @@ function runPublish(
   connection: Connection,
   envelope: Publication,
   added: Prepared,
+  now_ms: number,
 ): undefined {
   const { room_id } = envelope;
   const own = connection.subscriptions.get(room_id);
@@ -189,7 +192,7 @@ function runPublish(
   const patterns = connection.receives_unnamed ? context.hub.patterns?.of(connection) : undefined;
   const is_named = own !== undefined && (own.no_echo || !room_class.echo) ||
     patterns !== undefined && (patterns.has_no_echo || !room_class.echo);
-  const { caller, id, now_ms } = connection;
+  const { caller, id } = connection;
   const origin = is_named ? id : undefined;
   const stored = publishAdmitted(context.path, caller, origin, envelope, added, now_ms);
   if (stored !== undefined) {

@@ -250,13 +250,12 @@ class Question implements EvaluateRequest, VerdictReceiver {
   readonly payload: Uint8Array;
   readonly caller: Caller;
   readonly room_id: string;
-  /** Unix ms. */
-  readonly asked_ms: number;
   readonly #options: OverseerOptions;
   /** The message; undefined for other hooks. */
   readonly envelope: ScannedEnvelope | undefined;
   readonly #piece: GrowingPiece | undefined;
   #facts: PolicyFacts | undefined;
+  #asked_ms: number | undefined;
   /** Records the decisions and reads of policies; undefined: not recorded. */
   note: Note | undefined;
   #later: Later<readonly HeaderPair[]> | undefined;
@@ -282,7 +281,6 @@ class Question implements EvaluateRequest, VerdictReceiver {
       : envelope!.bytes.subarray(body.data_start, body.data_end);
     this.caller = caller;
     this.room_id = room_id;
-    this.asked_ms = options.now();
     this.#options = options;
     this.envelope = envelope;
     this.#piece = piece;
@@ -309,6 +307,11 @@ class Question implements EvaluateRequest, VerdictReceiver {
       return this.#later!.refuse(error);
     }
     this.#later!.pass(added);
+  }
+
+  /** Unix ms, read when it is first needed: most policies ask for no time. */
+  get asked_ms(): number {
+    return this.#asked_ms ??= this.#options.now();
   }
 
   get record_reads(): boolean {

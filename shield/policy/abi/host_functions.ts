@@ -7,6 +7,7 @@ import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, cutUtf8 } from "./host_h
 import { headerProblem, NAME_BYTES } from "./host_headers.ts";
 import { bytesAt, EndCall, type GuestMemory, memoryOf, requireInside } from "./guest_memory.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
+import { passing_messages } from "../../../shared/containers/byte_arena.ts";
 import type { FuelMeter } from "../../../wasm/instance/fuel_meter.ts";
 
 /** The versions of the ABI, with the module from which guests of each import. */
@@ -277,7 +278,7 @@ function changingImports(running: Running) {
         throw new EndCall("payload-too-large", sentence);
       }
       if (call.payload === undefined) charge(running, SET_PAYLOAD_UNITS);
-      call.payload = bytes.slice();
+      call.payload = passing_messages.copy(bytes);
     },
   };
 }

@@ -140,7 +140,7 @@ export class Lane {
   /** Adds a job; `now_ms` is the present time, if it is known. */
   push(job: Job, now_ms?: number): void {
     const { tenant_id, payload } = job.request;
-    if (this.#mayPass(job)) {
+    if (this.#mayPass(job, now_ms)) {
       this.#turns.pass(tenant_id);
       this.#handOver(job, now_ms);
       return;
@@ -262,10 +262,10 @@ export class Lane {
   }
 
   /** Whether a job may go at once: no job waits before it, for any reason. */
-  #mayPass(job: Job): boolean {
-    return this.#turns.size === 0 && this.#blocked === undefined && !this.#ended &&
-      !this.#under_way.is_full && job.state === undefined &&
-      this.#mayTake(job.request.tenant_id, job);
+  #mayPass(job: Job, now_ms: number | undefined): boolean {
+    if (this.#turns.size > 0 || this.#blocked !== undefined || this.#ended) return false;
+    if (job.state !== undefined) this.#holds.begin(now_ms);
+    return !this.#under_way.is_full && this.#mayTake(job.request.tenant_id, job);
   }
 }
 

@@ -20,6 +20,9 @@ export interface Ring {
   readonly data: Uint8Array<SharedArrayBuffer>;
   /** The same bytes as words. Both ends are on one machine. */
   readonly words: Uint32Array<SharedArrayBuffer>;
+  /** The writer's position, and the bytes that it knows to be free: an atomic read takes longer than a small copy. */
+  written: number;
+  free: number;
 }
 
 /** The memory of a ring that holds at least `capacity_bytes` of records and their lengths. */
@@ -30,11 +33,14 @@ export function ringMemory(capacity_bytes: number): SharedArrayBuffer {
 
 /** A view of the memory that `ringMemory` made. */
 export function openRing(memory: SharedArrayBuffer): Ring {
+  const control = new Int32Array(memory, 0, CONTROL_BYTES / 4);
   return {
     memory,
-    control: new Int32Array(memory, 0, CONTROL_BYTES / 4),
+    control,
     data: new Uint8Array(memory, CONTROL_BYTES),
     words: new Uint32Array(memory, CONTROL_BYTES),
+    written: Atomics.load(control, WRITTEN),
+    free: 0,
   };
 }
 
@@ -55,6 +61,19 @@ export function sizeOf(parts: readonly Uint8Array[]): number {
 
 function used(ring: Ring): number {
   return (Atomics.load(ring.control, WRITTEN) - Atomics.load(ring.control, READ)) >>> 0;
+}
+
+/** Whether the writer has room for that many bytes. */
+function hasRoom(ring: Ring, needed: number): boolean {
+  if (needed > ring.free) ring.free = ring.data.length - used(ring);
+  return needed <= ring.free;
+}
+
+/** Gives the reader what the writer has put at its position. */
+function pass(ring: Ring, size_bytes: number): void {
+  ring.free -= size_bytes;
+  ring.written = (ring.written + size_bytes) | 0;
+  Atomics.store(ring.control, WRITTEN, ring.written);
 }
 
 /** Up to this many bytes are copied one by one: the engine's own copying takes longer to start. */
@@ -103,10 +122,9 @@ function putRecord(
 export function ringPut(ring: Ring, parts: readonly Uint8Array[]): boolean {
   const size_bytes = sizeOf(parts);
   const needed = recordBytes(size_bytes);
-  if (needed > ring.data.length - used(ring)) return false;
-  const written = Atomics.load(ring.control, WRITTEN);
-  putRecord(ring, written, parts, size_bytes);
-  Atomics.store(ring.control, WRITTEN, (written + needed) | 0);
+  if (!hasRoom(ring, needed)) return false;
+  putRecord(ring, ring.written, parts, size_bytes);
+  pass(ring, needed);
   return true;
 }
 
@@ -258,24 +276,23 @@ export function createSender(ring: Ring): (parts: readonly Uint8Array[]) => bool
   const gathered = { data, words: new Uint32Array(data.buffer) };
   let gathered_bytes = 0;
   let unsignalled = 0;
-  const pass = () => {
+  const passGathered = () => {
     if (gathered_bytes === 0) return;
-    const written = Atomics.load(ring.control, WRITTEN);
-    put(ring, written, data.subarray(0, gathered_bytes));
-    Atomics.store(ring.control, WRITTEN, (written + gathered_bytes) | 0);
+    put(ring, ring.written, data.subarray(0, gathered_bytes));
+    pass(ring, gathered_bytes);
     gathered_bytes = 0;
   };
   const say = () => {
     if (unsignalled === 0) return;
     unsignalled = 0;
-    pass();
+    passGathered();
     ringSignal(ring);
   };
   return (parts) => {
     const size_bytes = sizeOf(parts);
     const needed = recordBytes(size_bytes);
-    if (gathered_bytes + needed > ring.data.length - used(ring)) return false;
-    if (gathered_bytes + needed > GATHERED_BYTES) pass();
+    if (!hasRoom(ring, gathered_bytes + needed)) return false;
+    if (gathered_bytes + needed > GATHERED_BYTES) passGathered();
     if (needed > GATHERED_BYTES) ringPut(ring, parts);
     else {
       putRecord(gathered, gathered_bytes, parts, size_bytes);

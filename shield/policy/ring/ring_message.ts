@@ -23,6 +23,7 @@ import type { ChainValues } from "../state/key_holds.ts";
 import type { SlotRef } from "../state/chain_state.ts";
 import type { AbiVersion } from "../abi/host_functions.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import { passing_messages } from "../../../shared/containers/byte_arena.ts";
 
 /** One policy to run, in the process's form. */
 export interface ChainEntry extends WorkerEntry {
@@ -192,7 +193,7 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
     record_reads: (view.getUint8(start + 16) & RECORD_READS) !== 0,
   };
   if (state_end === facts_end) return request;
-  const state = decodeRequestState(bytes, facts_end, state_end);
+  const state = decodeRequestState({ view, bytes, start: facts_end, end: state_end });
   const slots = (_: WorkerEntry, place: number) =>
     view.getUint8(entries_start + place * ENTRY_BYTES + 5);
   return { ...request, chain: withHolds(chain, slots, state), hold_changes: state.hold_changes };
@@ -217,10 +218,13 @@ export function encodeReply(id: number, reply: WorkerReply): Uint8Array[] {
   const head = headPart(head_bytes);
   const state = has_state ? encodeReplyState({ written, read }) : undefined;
   const words = encodeWords(reply);
-  if (payload === undefined && state === undefined && words === undefined) {
-    return partsFrom(head, 1);
-  }
-  return [head, payload, state, words].filter((part) => part !== undefined);
+  const more = Number(payload !== undefined) + Number(has_state) + Number(words !== undefined);
+  const parts = partsFrom(head, 1 + more);
+  let place = 1;
+  if (payload !== undefined) parts[place++] = payload;
+  if (state !== undefined) parts[place++] = state;
+  if (words !== undefined) parts[place] = words;
+  return parts;
 }
 
 /**
@@ -361,7 +365,7 @@ function payloadAt(
 ): Uint8Array | undefined {
   if (!is_there) return undefined;
   const from = start + PAYLOAD_HEAD_BYTES;
-  return bytes.slice(from, from + view.getUint32(start, true));
+  return passing_messages.copy(bytes.subarray(from, from + view.getUint32(start, true)));
 }
 
 /** Reads the outcome at this place, with its texts. */

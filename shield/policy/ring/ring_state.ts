@@ -14,9 +14,13 @@ const VALUE_HEAD_BYTES = 8;
 
 /** A buffer for each message would cost more than its encoding. */
 let room = new DataView(new ArrayBuffer(4_096));
+let room_bytes = new Uint8Array(room.buffer);
 
 function roomFor(size_bytes: number): DataView<ArrayBuffer> {
-  if (room.byteLength < size_bytes) room = new DataView(new ArrayBuffer(size_bytes * 2));
+  if (room.byteLength < size_bytes) {
+    room = new DataView(new ArrayBuffer(size_bytes * 2));
+    room_bytes = new Uint8Array(room.buffer);
+  }
   return room;
 }
 
@@ -25,7 +29,6 @@ export function encodeRequestState({ values, ended }: ChainValues): Uint8Array<A
   let size_bytes = 8 + ended.length * 4 + values.length * VALUE_HEAD_BYTES;
   for (const { value } of values) size_bytes += value?.length ?? 0;
   const view = roomFor(size_bytes);
-  const bytes = new Uint8Array(view.buffer, 0, size_bytes);
   view.setUint32(0, ended.length, true);
   view.setUint32(4, values.length, true);
   let at = 8;
@@ -38,10 +41,10 @@ export function encodeRequestState({ values, ended }: ChainValues): Uint8Array<A
     view.setUint32(at, hold, true);
     view.setUint32(at + 4, length, true);
     at += VALUE_HEAD_BYTES;
-    if (value instanceof Uint8Array) bytes.set(value, at);
+    if (value instanceof Uint8Array) room_bytes.set(value, at);
     at += value?.length ?? 0;
   }
-  return bytes;
+  return room_bytes.subarray(0, size_bytes);
 }
 
 /** The state in a request: the holds of its slots in order, and the new values. */
@@ -50,13 +53,13 @@ interface ReadRequestState {
   readonly hold_changes: HoldChanges;
 }
 
-/** Reads the state of `encodeRequestState` from `start` on. Throws RangeError if it does not end at `end`. */
+/**
+ * Reads the state of `encodeRequestState`. Its values are views of the records. Throws RangeError if it does not end at
+ * `end`.
+ */
 export function decodeRequestState(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
+  { view, bytes, start, end }: Pick<Records, "view" | "bytes" | "start" | "end">,
 ): ReadRequestState {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
   const ended_count = view.getUint32(start, true);
   const count = view.getUint32(start + 4, true);
   let at = start + 8;
@@ -70,8 +73,7 @@ export function decodeRequestState(
     at += VALUE_HEAD_BYTES;
     holds.push(hold);
     if (length === KNOWN) continue;
-    // The memory of the records is reused.
-    const value = length === ABSENT ? null : bytes.slice(at, at + length);
+    const value = length === ABSENT ? null : bytes.subarray(at, at + length);
     given.push([hold, value]);
     at += value?.length ?? 0;
   }
@@ -110,7 +112,7 @@ function putValues(view: DataView, at: number, values: readonly SlotValue[]): nu
     view.setUint32(at + 4, value === null ? ABSENT : value.length, true);
     at += REPLY_VALUE_BYTES;
     if (value === null) continue;
-    new Uint8Array(view.buffer).set(value, at);
+    room_bytes.set(value, at);
     at += value.length;
   }
   return at;
@@ -134,7 +136,7 @@ export function encodeReplyState({ written, read }: ReplyState): Uint8Array<Arra
   view.setUint32(4, written.length, true);
   view.setUint32(8, read.length, true);
   putValues(view, putValues(view, 12, written), read);
-  return new Uint8Array(view.buffer, 0, size_bytes);
+  return room_bytes.subarray(0, size_bytes);
 }
 
 /** Reads the state of `encodeReplyState` at `start`. Its values are views of the records. */

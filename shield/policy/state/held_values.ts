@@ -12,10 +12,17 @@ export interface HoldChanges {
   readonly ended: readonly number[];
 }
 
-/** Applies the changes of a request. */
+/** Applies the changes of a request, with copies of its values: mostly one takes the place of a hold that has ended. */
 export function applyChanges(held: HeldValues, { given, ended }: HoldChanges): void {
-  for (const hold of ended) held.delete(hold);
-  for (const [hold, value] of given) held.set(hold, value);
+  let spare: Uint8Array | null | undefined;
+  for (const hold of ended) {
+    spare = held.get(hold);
+    held.delete(hold);
+  }
+  for (const [hold, value] of given) {
+    held.set(hold, value && copied(value, held.get(hold) ?? spare));
+    spare = undefined;
+  }
 }
 
 /** A value that a policy wrote, or read before a write; null: there is none. */

@@ -68,8 +68,9 @@ const nameOf = ({ place }: StateRef): string => place;
 const NO_KEYS: readonly never[] = [];
 const isSlotted = ({ slots }: SlottedEntry): boolean => slots !== undefined;
 const hasSlots = (chain: readonly SlottedEntry[]): boolean => chain.some(isSlotted);
-const refsOf = (chain: readonly SlottedEntry[]): StateRef[] =>
-  chain.flatMap(({ slots }) => slots ?? NO_KEYS);
+/** Most chains have one policy, which needs no list of its own. */
+const refsOf = (chain: readonly SlottedEntry[]): readonly StateRef[] =>
+  chain.length === 1 ? chain[0]!.slots ?? NO_KEYS : chain.flatMap(({ slots }) => slots ?? NO_KEYS);
 
 /** Stores what a chain has written. */
 export function keepWritten(

@@ -12,7 +12,7 @@ import { type ChainRunner, runChain } from "./worker_chain.ts";
 
 const hasNoSlots = ({ slots }: ChainEntry): boolean => slots === undefined;
 
-/** Copies of the values of the chain's slots, which nobody else uses while it runs; undefined if it has none. */
+/** The values of the chain's slots, which nobody else uses while it runs; undefined if it has none. */
 function valuesOf(
   store: StateStore,
   chain: readonly ChainEntry[],
@@ -22,7 +22,7 @@ function valuesOf(
   const refs = chain.flatMap(({ slots }) => slots ?? []);
   const values = refs.map((ref, hold) => ({
     hold,
-    value: store.get(ref, now_ms)?.slice() ?? null,
+    value: store.get(ref, now_ms) ?? null,
   }));
   return { values, ended: [] };
 }
@@ -40,9 +40,6 @@ export function createInPlace(
   return (request, chain, now_ms = limits.now()) => {
     const in_place = requestInPlace(request, chain, valuesOf(store, chain, now_ms));
     if (in_place.hold_changes !== undefined) applyChanges(held, in_place.hold_changes);
-    const reply = runChain(runner, in_place, now_ms);
-    // Clearing a map allocates a new table, even if it was empty.
-    if (held.size > 0) held.clear();
-    return reply;
+    return runChain(runner, in_place, now_ms);
   };
 }

@@ -12,6 +12,7 @@ import {
   ringSignals,
   ringTake,
   ringWaitBlocking,
+  sizeOf,
 } from "../ring/ring.ts";
 import type { Ring } from "../ring/ring.ts";
 import { decodeRequest, encodeReply, RING_LAYOUT } from "../ring/ring_message.ts";
@@ -68,6 +69,8 @@ const CALL_MS = 0.1;
  * The least remaining time of a request, in ms: a request that arrives at its deadline or later was delayed on its way.
  */
 const LEFT_MS = 25;
+/** The most bytes of a short reply. */
+const SHORT_BYTES = 1_024;
 const EXPIRED: WorkerReply = { expired: true, outcomes: [], added_headers: [], logs: [] };
 
 function createThread(start: Start): Thread {
@@ -81,6 +84,7 @@ function createThread(start: Start): Thread {
   const progress = new Int32Array(start.progress);
   const replies = openRing(start.replies);
   const held_values: HeldValues = new Map();
+  let steps = 0;
   return {
     requests: openRing(start.requests),
     replies,
@@ -99,7 +103,7 @@ function createThread(start: Start): Thread {
       held: held_values,
       onProgress(module) {
         Atomics.store(progress, RUNNING, module);
-        Atomics.add(progress, STEPS, 1);
+        Atomics.store(progress, STEPS, steps = (steps + 1) | 0);
       },
     },
   };
@@ -149,7 +153,7 @@ function answer(thread: Thread, waiting: Waiting, now_ms: number): number {
   const work_ms = workOf(reply);
   thread.worked_ms += work_ms;
   const parts = encodeReply(request.id, reply);
-  const was_short = parts.length === 1;
+  const was_short = sizeOf(parts) <= SHORT_BYTES;
   const had_room = ringPutBlocking(replies, parts, thread.isEnded);
   held.put(request.tenant_id, work_ms, now_ms);
   return was_short && had_room ? reply.outcomes.reduce(addDuration, now_ms) : runner.now();
@@ -179,16 +183,21 @@ function work(thread: Thread, turns: WaitingTurns): void {
   const { requests, progress, held, runner } = thread;
   /** The time, if nothing was done since it was read. */
   let now_ms: number | undefined;
+  let seen: number | undefined;
   for (;;) {
-    const seen = ringSignals(requests);
-    now_ms = takeRequests(thread, turns) ?? now_ms;
-    // This follows the reading: a request may need a module whose mail was sent before it.
-    if (thread.isEnded() || Atomics.load(progress, MAIL) !== thread.mail_handled) break;
+    const signals = ringSignals(requests);
+    // Requests, mail and the end are all followed by a signal.
+    if (signals !== seen) {
+      seen = signals;
+      now_ms = takeRequests(thread, turns) ?? now_ms;
+      // This follows the reading: a request may need a module whose mail was sent before it.
+      if (thread.isEnded() || Atomics.load(progress, MAIL) !== thread.mail_handled) break;
+    }
     const waiting = turns.take();
     if (waiting === undefined) {
       held.tell();
-      // Mail also signals the ring, so anything that came after the read of `seen` ends the wait.
-      ringWaitBlocking(requests, seen);
+      // Mail also signals the ring, so anything that came after the read of `signals` ends the wait.
+      ringWaitBlocking(requests, signals);
       now_ms = undefined;
       continue;
     }
