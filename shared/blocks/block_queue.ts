@@ -106,8 +106,9 @@ export class BlockQueue<Block extends WaitingBlock> {
   }
 
   /**
-   * Retries refused removals, and stores queued blocks with `put`, tenants in turn; a tenant whose block is refused waits for the next pass. Ends
-   * early if `isStopped`, or if no block is accepted. Resolves with the first refusal. One call at a time.
+   * Retries refused removals, and stores queued blocks with `put`, tenants in turn; a tenant whose block is refused
+   * waits for the next pass. Ends early if `isStopped`, or if no block is accepted. Resolves with the first refusal.
+   * One call at a time.
    */
   async store(
     put: (block: Block) => Promise<void>,
