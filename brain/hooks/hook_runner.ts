@@ -129,7 +129,9 @@ export class HookRunner {
       const entry = await bucket.get(key);
       const letter = entry && readDeadLetter(entry.value);
       if (entry === undefined || letter === undefined) continue;
-      const { status = 0 } = await this.#call(letter as HookEventCall, signal) ?? {};
+      // It may wait for hours, and be erased meanwhile.
+      const isStill = async () => await bucket.get(key) !== undefined;
+      const { status = 0 } = await this.#call(letter as HookEventCall, signal, isStill) ?? {};
       if (isTaken(status)) {
         await bucket.delete(key);
         taken++;
@@ -185,7 +187,7 @@ export class HookRunner {
       random,
       since: () => this.#since as HookPosition,
       call: (event, signal, isStill) => this.#call(event, signal, isStill),
-      keepDead: (letter) => this.#keepDead(letter),
+      keepDead: (letter, isStill) => this.#keepDead(letter, isStill),
       onLost: () => metrics.lost.inc({ hook: label }),
     });
     this.#feeds.set(room_id, feed);
@@ -260,18 +262,28 @@ export class HookRunner {
     this.#not_before_ms = Math.max(this.#not_before_ms, until_ms);
   }
 
-  async #keepDead(letter: DeadLetter): Promise<void> {
+  async #keepDead(letter: DeadLetter, isStill: () => Promise<boolean>): Promise<boolean> {
     const { hook: { tenant, id }, bounds: { dead_letters }, label, bucket, metrics, log } =
       this.#options;
-    await bucket.put(deadKey(tenant, id, letter.id), hookBytes(letter));
+    const own = deadKey(tenant, id, letter.id);
+    await bucket.put(own, hookBytes(letter));
+    let is_kept = false;
+    try {
+      // After it is stored: an erasure under way looks for letters only once.
+      is_kept = await isStill();
+    } finally {
+      if (!is_kept) await bucket.delete(own);
+    }
+    if (!is_kept) return false;
     metrics.dead.inc({ hook: label });
     const { room, offset, problem } = letter;
     log.warn("a hook is not called any more for an event", { hook: id, room, offset, problem });
     const keys = await bucket.keys(deadKey(tenant, id));
-    if (keys.length <= dead_letters) return;
+    if (keys.length <= dead_letters) return true;
     const offsetOf = (key: readonly string[]) => Number(key.at(-1)?.split("_").at(-1));
     keys.sort((a, b) => offsetOf(a) - offsetOf(b));
     for (const key of keys.slice(0, keys.length - dead_letters)) await bucket.delete(key);
+    return true;
   }
 
   #surveyIn(wait_ms: number): void {

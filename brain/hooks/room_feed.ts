@@ -52,7 +52,8 @@ interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
     signal: AbortSignal,
     isStill?: () => Promise<boolean>,
   ) => Promise<CallOutcome | undefined>;
-  readonly keepDead: (letter: DeadLetter) => Promise<void>;
+  /** Stores a dead letter; false: its message was erased, also while it was stored, and it was removed again. */
+  readonly keepDead: (letter: DeadLetter, isStill: () => Promise<boolean>) => Promise<boolean>;
   readonly onLost: () => void;
   /** Numbers in [0, 1). */
   readonly random: () => number;
@@ -245,16 +246,15 @@ export class RoomFeed {
       this.#failed++;
       const pause_ms = pauseAfter({ retries, ...bounds }, this.#failed, status, random);
       if (pause_ms === undefined) {
-        // An event erased during its last call must not leave a dead letter; `hook.lost` precedes the next event.
-        this.#read_ms = -Infinity;
-        if (await isStill?.() === false) {
-          this.#failed = 0;
-          return false;
-        }
         const about = { room: room_id, offset, at_ms: now(), status, problem };
-        await keepDead({ ...event, ...about, calls: this.#failed });
+        const letter = { ...event, ...about, calls: this.#failed };
+        const is_kept = await keepDead(letter, async () => {
+          this.#read_ms = -Infinity;
+          return await isStill?.() !== false;
+        });
         this.#failed = 0;
-        return true;
+        // Of an erased event, `hook.lost` precedes the next one.
+        return is_kept;
       }
       if (this.#position !== undefined && this.#failed === 1) await this.#store(this.#position);
       await this.#pause(pause_ms);

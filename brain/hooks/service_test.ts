@@ -19,6 +19,7 @@ import { Registry } from "../../shared/metrics/metrics.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 import { until } from "../../shared/testing/until.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { type ReceivedCall, Receiver } from "../../tests/hooks/receiver.ts";
 import { status, upTo, World } from "./testing/world.ts";
@@ -218,6 +219,48 @@ Deno.test("a message erased during its last call leaves no dead letter", async (
   await until("the next one", () => world.taken("o1").length === 1);
   assert.deepEqual(await world.bucket.keys(["t", "h", "dead"]), []);
   assert.equal(world.receiver.taken[0]?.body.data.reason, "erased");
+});
+
+Deno.test("a message erased while its dead letter is stored leaves none, and an erased letter is not called for", async () => {
+  await using world = await World.open({ retries: 0 });
+  const { bucket, log, spine } = world;
+  let before = () => Promise.resolve();
+  const put: KeyValue["put"] = async (key, ...rest) => {
+    if (key[2] === "dead") await before();
+    return await bucket.put(key, ...rest);
+  };
+  let is_erased = false;
+  const get: KeyValue["get"] = async (key) => {
+    const entry = await bucket.get(key);
+    if (is_erased && key[2] === "dead") await bucket.delete(key);
+    return entry;
+  };
+  const keyValue: Spine["keyValue"] = () => Promise.resolve(overriding(bucket, { put, get }));
+  await world.brain("b1", new Registry(), { spine: overriding(spine, { keyValue }) });
+  const dead = () => bucket.keys(["t", "h", "dead"]);
+  const answers = { "o1": status(503), "o2": status(422) };
+  world.receiver.answer = ({ body: { data } }) => answers[data.room as keyof typeof answers];
+  before = async () => {
+    const { messages } = await log.read("o1", { after: 0, limit: 9, max_bytes: 1_000 });
+    assert.equal(await log.erase("o1", messages.map(({ offset }) => offset)), 1);
+  };
+  await world.send("o1");
+  await until("its call", () => world.receiver.calls.length === 1);
+  before = () => Promise.resolve();
+  await world.send("o2", 2);
+  await until("the letters of the others", async () => {
+    const keys = await dead();
+    return keys.length === 2 && world.receiver.calls.length === 3;
+  });
+  is_erased = true;
+  const entry = await bucket.get(hookKey("t", "h"));
+  const document = JSON.parse(new TextDecoder().decode(entry?.value));
+  await bucket.put(hookKey("t", "h"), hookBytes({ ...document, replay: 1 }));
+  await until("the replay has ended", async () => {
+    const { value } = await bucket.get(hookKey("t", "h")) ?? {};
+    return JSON.parse(new TextDecoder().decode(value)).replayed === 1;
+  });
+  assert.deepEqual([world.receiver.calls.length, await dead()], [3, []]);
 });
 
 Deno.test("what was stored before the last durable class was removed is called for", async () => {

@@ -56,6 +56,11 @@ export class BlockQueue<Block extends WaitingBlock> {
     return this.#tenants.size === 0;
   }
 
+  /** Whether `store` has nothing to do. */
+  get is_idle(): boolean {
+    return this.is_empty && !this.#removals.is_due;
+  }
+
   /** The oldest block of each tenant. */
   *heads(): Generator<Block> {
     for (const { blocks: [oldest] } of this.#tenants.values()) {
@@ -101,13 +106,15 @@ export class BlockQueue<Block extends WaitingBlock> {
   }
 
   /**
-   * Stores queued blocks with `put`, tenants in turn; a tenant whose block is refused waits for the next pass. Ends
-   * early if `isStopped`, or if no block is accepted. Resolves with the first refusal. One call at a time.
+   * Retries refused removals, and stores queued blocks with `put`, tenants in turn; a tenant whose block is refused
+   * waits for the next pass. Ends early if `isStopped`, or if no block is accepted. Resolves with the first refusal.
+   * One call at a time.
    */
   async store(
     put: (block: Block) => Promise<void>,
     isStopped: () => boolean = () => false,
   ): Promise<unknown> {
+    this.#removals.retry();
     const refused = new Set<string>();
     let first: unknown;
     while (!isStopped()) {

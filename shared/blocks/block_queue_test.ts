@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { atEnd } from "../testing/at_end.ts";
+import { until } from "../testing/until.ts";
+import type { BlockStore } from "../spine/contract/block_store.ts";
 import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { BlockQueue, type WaitingBlock } from "./block_queue.ts";
@@ -18,6 +20,7 @@ async function withQueue(
   run: (test: {
     queue: BlockQueue<WaitingBlock>;
     put: (block: WaitingBlock) => Promise<void>;
+    store: BlockStore;
     stored: (tenant_id: string) => Promise<number[]>;
     lost: { tenant_id: string; reason: string | undefined }[];
   }) => Promise<void>,
@@ -36,6 +39,7 @@ async function withQueue(
   await run({
     queue,
     lost,
+    store,
     put: (one) => store.append({ ...own, ...one }),
     stored: async (tenant_id) =>
       (await store.read({ tenant_id, limit: 1_000 })).blocks.map(({ payload }) => payload.length),
@@ -68,6 +72,23 @@ Deno.test("a tenant whose blocks are temporarily refused delays no other, and lo
     assert.equal(await queue.store(put), undefined);
     assert.equal((await stored("held")).length, 40);
     assert.deepEqual([lost, queue.bytes], [[], 0]);
+  });
+});
+
+Deno.test("what the store refuses to remove of a deleted tenant is removed before its successor's is stored", async () => {
+  await withQueue(async ({ queue, put, stored, store }) => {
+    queue.push(block("gone", 1));
+    await queue.store(put);
+    const away = new ArqonError("spine-unavailable", "away");
+    let refusals = 2;
+    const open = () => refusals-- > 0 ? Promise.reject(away) : Promise.resolve(store);
+    await assert.rejects(queue.forget("gone", "s1", open));
+    queue.push(block("gone", 2));
+    await until("the successor's is stored", async () => {
+      await queue.store(put);
+      return queue.is_idle;
+    });
+    assert.deepEqual([await stored("gone"), refusals], [[2], -1]);
   });
 });
 

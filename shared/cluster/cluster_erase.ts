@@ -22,6 +22,15 @@ type EraseQuestion = z.output<typeof EraseQuestion>;
 
 const ForgetQuestion = z.strictObject({ tenant: z.string().refine(isId) });
 
+const EndedQuestion = z.strictObject({
+  tenant: z.string().refine(isId),
+  messages: z.array(z.strictObject({ room: z.string().max(256), id: z.string().max(256) }))
+    .max(ERASED_MAX),
+});
+
+/** The growing messages that an erasure has removed: what a Shield is about to store of them does not stay. */
+export const readErasedGrowing = (params: unknown) => EndedQuestion.parse(params);
+
 /** The number of erased entries. */
 export const EraseAnswer = z.strictObject({ erased: z.int().min(0) });
 

@@ -90,6 +90,8 @@ const Document = z.looseObject({
   ...Limits,
   by: z.string().default(""),
   changed_ms: z.int().min(0).default(0),
+  /** When its first settings were stored: another time means that the tenant was deleted since. Absent in old ones. */
+  began_ms: z.int().min(0).optional(),
   pending: Pending.optional(),
   applied: Applied.optional(),
 });

@@ -263,8 +263,8 @@ async function deleteAll(
   }
 }
 
-/** Called with the growing messages that were erased. */
-export type OnErased = (entries: readonly KvEntry[]) => void;
+/** Called with a tenant's growing messages that were erased, and the parts of their texts. */
+export type OnErased = (tenant_id: string, entries: readonly KvEntry[]) => Promise<void>;
 
 function bucketStore(
   spine: Pick<Spine, "keyValue">,
@@ -316,7 +316,7 @@ function bucketStore(
         await opened.put([tenant], encodeSettings(emptySettings()));
         await opened.delete([tenant]);
       }
-      onErased(grew);
+      if (grew.length > 0) await onErased(tenant, grew);
       return keys.length + changed;
     },
   };
@@ -330,7 +330,7 @@ export function bucketStores(
   spine: Pick<Spine, "keyValue">,
   asker: Asking,
   makes_messages?: boolean,
-  onErased: OnErased = () => {},
+  onErased: OnErased = () => Promise.resolve(),
 ): DataStore[] {
   return BUCKETS.filter((kept) =>
     makes_messages === undefined || (kept.makes_messages === true) === makes_messages

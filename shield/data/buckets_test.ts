@@ -254,7 +254,7 @@ Deno.test("sources of messages are erased before messages: none reappears while 
   for (const store of dataStores({ spine, logs, blocks: [], asker: undefined })) {
     await store.erase({ tenant: "acme" }, () => Promise.resolve(undefined)).catch(() => {});
   }
-  assert.deepEqual(left, [0, 0]);
+  assert.deepEqual(new Set(left), new Set([0]));
   await spine.drain();
 });
 

@@ -2,7 +2,7 @@
 import type { Capability } from "../capability.ts";
 import { DATA_ROUTES } from "./api.ts";
 import { GROWING } from "../growing/capability.ts";
-import { forgetHere } from "../../shared/cluster/cluster_erase.ts";
+import { ERASED_MAX, ForgetAnswer, forgetHere } from "../../shared/cluster/cluster_erase.ts";
 import type { OnErased } from "./buckets.ts";
 import { dataStores } from "./stores.ts";
 
@@ -14,12 +14,27 @@ export const DATA: Capability = {
   title: TITLE,
   admin: { tables: [DATA_ROUTES], tags: { data: TITLE } },
   start({ config, spine, log, now }, { node_id, logs, running, cluster: { asker } }) {
-    const onErased: OnErased = (entries) => running.of(GROWING)?.erased(entries);
+    const onErased: OnErased = async (tenant, entries) => {
+      const growing = running.of(GROWING);
+      const erased = growing?.erased(entries) ?? [];
+      for (let at = 0; at < erased.length; at += ERASED_MAX) {
+        const params = { tenant, messages: erased.slice(at, at + ERASED_MAX) };
+        growing?.forget(params);
+        await asker?.ask("forget_growing", ForgetAnswer, { params, of: "shield" });
+      }
+    };
     const stores = dataStores({ spine, logs, blocks: running.keeps(), asker, onErased });
     const part = log.child({ part: "data" });
     const context = { config, stores, asker, spine, node_id, now, log: part };
     const forget = (params: unknown) =>
       forgetHere((tenant_id) => running.forget(tenant_id), params);
-    return { routes: DATA_ROUTES.serve(context), questions: { forget } };
+    const forgetGrowing = (params: unknown) => {
+      running.of(GROWING)?.forget(params);
+      return { forgotten: true };
+    };
+    return {
+      routes: DATA_ROUTES.serve(context),
+      questions: { forget, forget_growing: forgetGrowing },
+    };
   },
 };

@@ -50,10 +50,22 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
     ...others.map((one) =>
       reducers.includes(one) ? { ...one, erase: () => Promise.resolve(0) } : one
     ),
+    meanwhileStore(messages),
     // With the settings, running Shields drop a tenant's queued blocks: what killed ones have stored goes after it.
     ...blocks.map(blockStore),
   ];
 }
+
+/**
+ * What was stored of a tenant's rooms, members and hooks between the erasure of the messages and that of their entries:
+ * a Brain that finds a room gone stores that it has ended.
+ */
+const meanwhileStore = (messages: DataStore): DataStore => ({
+  name: "messages stored meanwhile",
+  stock: () => Promise.resolve(undefined),
+  lines: nothing,
+  erase: async (whose, brainOf) => isTenant(whose) ? await messages.erase(whose, brainOf) : 0,
+});
 
 /**
  * What Shields remember of messages for operators: lines of policies, examples of mirrors, samples of rollouts. It does

@@ -27,8 +27,10 @@ import { callerOf, LIMITS, testPath } from "../message/testing/path.ts";
 import { growingStats } from "./stats.ts";
 import { GrowingSweep, startGrowing } from "./start.ts";
 import { NO_POLICIES } from "../message/gates.ts";
-import { type Ended, isGivenUp, settle } from "./message_end.ts";
+import { type Ended, isGivenUp, markErased, settle } from "./message_end.ts";
 import { configFrom } from "../../shared/config/load.ts";
+import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
+import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
@@ -511,3 +513,47 @@ Deno.test("of a thousand simultaneous commands a few are answered per turn, in o
   assert.ok(most <= 32, `${most} in one turn`);
   await growing.close();
 });
+
+for (const slow of ["policy", "log"]) {
+  Deno.test(`a message that is erased while its end waits for its ${slow} does not stay`, async () => {
+    const reached = Promise.withResolvers<void>();
+    const erased = Promise.withResolvers<void>();
+    const hold = async (what: string) => {
+      if (what !== slow) return;
+      reached.resolve();
+      await erased.promise;
+    };
+    const onMessage = async () => {
+      await hold("policy");
+      return [];
+    };
+    await using test = testPath([], { ...NO_POLICIES, onMessage });
+    const { spine } = test;
+    const room = { room: "lobby", durable: true, history_size: 10, history_ttl_seconds: 60 };
+    const classes = new RoomClasses(configFrom({ rooms: [room] }).rooms);
+    const of = (tenant: string) =>
+      spine.log(tenant, { history_size: 10, history_ttl_seconds: 60, replicas: undefined });
+    const append: GrowingContext["path"]["logs"]["append"] = async (given) => {
+      await hold("log");
+      return await (await of(given.tenant_id)).append(given.room_id, given.envelope);
+    };
+    const records = new GrowingRecords(spine);
+    const context = {
+      path: { ...test.path, classes, logs: { append } },
+      limits: LIMITS,
+      records,
+      stats: growingStats(new Registry()),
+      logs: { of },
+      logTime: () => Promise.resolve(SPINE_NOW_MS),
+    };
+    const found = await records.change(KEY, () => Promise.resolve(ended(0)));
+    const settling = settle(context, KEY, found as Ended);
+    await reached.promise;
+    await (await spine.keyValue(GROWING_BUCKET)).delete(["acme", "lobby", "a1"]);
+    markErased(records.settling, "acme", [{ room: "lobby", id: "a1" }]);
+    erased.resolve();
+    await assert.rejects(settling, { reason: "growing-unknown" });
+    assert.equal(await (await of("acme")).count("lobby", 1), 0);
+    assert.equal(records.settling.size, 0);
+  });
+}

@@ -16,7 +16,7 @@ import { REPLACED_HEADER } from "../message/gates.ts";
 import { decodeRecord, hasText, messageIdOf } from "./record.ts";
 import type { Ending, EndingReason, GrowingRecord } from "./record.ts";
 import { growingKeyOf, isMessage } from "./records.ts";
-import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
+import type { Found, GrowingKey, GrowingRecords, Settling } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
 import { type Stored, tellEnd } from "./reader_events.ts";
 
@@ -77,12 +77,34 @@ export async function settle(
   caller: Ender = callerOf(key, found.record),
   tried_ms = 0,
 ): Promise<number | undefined> {
+  const own = { key, is_erased: false };
+  context.records.settling.add(own);
+  try {
+    return await complete(context, own, found, caller, tried_ms);
+  } finally {
+    context.records.settling.delete(own);
+  }
+}
+
+async function complete(
+  context: SettlingContext,
+  own: Settling,
+  found: Ended,
+  caller: Ender,
+  tried_ms: number,
+): Promise<number | undefined> {
+  const { key } = own;
   const { record } = found;
   const { path, logTime, records, stats } = context;
   const { ending } = record;
   const end = async (final: Ending, stored?: Stored) => {
-    tellEnd(path, key, record, final, stored);
+    if (!own.is_erased) tellEnd(path, key, record, final, stored);
     await records.delete(key, found);
+    // After the answer about the record: a Shield that was stopped has received the mark by then.
+    if (own.is_erased) {
+      if (stored !== undefined) await removeStored(context, key, stored.offset);
+      throw erasedNow(key);
+    }
     // Clients that asked for it meanwhile know it, and are notified of its end now.
     tellEnd(path, key, record, final, stored);
     stats.ended(final.outcome);
@@ -91,7 +113,7 @@ export async function settle(
   if (!is_stored) return void await end(ending);
   let stored: Stored;
   try {
-    stored = await store(context, key, record, caller);
+    stored = await store(context, own, record, caller);
   } catch (error) {
     const ended_ms = await logTime(key.tenant_id) - ending.at_ms;
     if (!isForGood(error) && !isGivenUp(ended_ms, tried_ms)) throw error;
@@ -101,6 +123,29 @@ export async function settle(
   }
   await end(ending, stored);
   return stored.offset;
+}
+
+const erasedNow = ({ id }: GrowingKey) => new ArqonError("growing-unknown", `${id} was erased`);
+
+async function removeStored(
+  { logs }: Pick<SettlingContext, "logs">,
+  { tenant_id, room_id }: GrowingKey,
+  offset: number,
+): Promise<void> {
+  if (offset > 0) await (await logs.of(tenant_id)).erase(room_id, [offset]);
+}
+
+/** Marks the ends under way of erased messages, whose text was read before. */
+export function markErased(
+  settling: ReadonlySet<Settling>,
+  tenant_id: string,
+  messages: readonly { readonly room: string; readonly id: string }[],
+): void {
+  for (const one of settling) {
+    const { key } = one;
+    if (key.tenant_id !== tenant_id) continue;
+    one.is_erased ||= messages.some(({ room, id }) => room === key.room_id && id === key.id);
+  }
 }
 
 /** Notifies readers that an erasure has removed the message; parts of a text, and unreadable records, have none. */
@@ -122,10 +167,11 @@ export const isForGood = (error: unknown): boolean =>
 
 async function store(
   context: SettlingContext,
-  key: GrowingKey,
+  own: Settling,
   record: Ended["record"],
   caller: Ender,
 ): Promise<Stored> {
+  const { key } = own;
   const { path, limits, logTime, records } = context;
   const { tenant_id, room_id, id } = key;
   const { type, content_type, ending, producer: { user_id } } = record;
@@ -144,6 +190,7 @@ async function store(
   const { trace_id = "" } = caller;
   const envelope = scanEnvelope(writeEnvelope({ room_id, message_id, trace_id, event }), limits);
   const added = await admit(path, caller, envelope) ?? [];
+  if (own.is_erased) throw erasedNow(key);
   const headers: HeaderPair[] = [...added, [OUTCOME_HEADER, ending.outcome]];
   if (ending.reason !== "") headers.push([REASON_HEADER, ending.reason]);
   const is_changed = added.some(([name]) => name === REPLACED_HEADER);

@@ -21,6 +21,12 @@ export interface Found {
   readonly revision: number;
 }
 
+/** An end under way. */
+export interface Settling {
+  readonly key: GrowingKey;
+  is_erased: boolean;
+}
+
 const keyOf = ({ tenant_id, room_id, id }: GrowingKey): KvKey => [tenant_id, room_id, id];
 const KEY_TOKENS = 3;
 /** Whether the key is that of a message; otherwise that of a part of its text. */
@@ -51,6 +57,8 @@ const nameOf = ({ room_id, id }: GrowingKey): string => `${room_id} ${id}`;
 
 /** The records on one Spine. Everything rejects with `spine-unavailable` while it is down. */
 export class GrowingRecords {
+  /** The ends under way in this process; an erasure marks those of its messages. */
+  readonly settling = new Set<Settling>();
   readonly #spine: Pick<Spine, "keyValue">;
   readonly #open = openOnce(() => this.#spine.keyValue(GROWING_BUCKET, { unwatched: true }));
   readonly #monotonic_ms: () => number;

@@ -15,14 +15,15 @@ import type { MessagePath } from "../message/pipeline.ts";
 import { answerGrowing } from "./growing.ts";
 import type { OwnCommands } from "../message/command.ts";
 import { isGrowingCommand } from "./requests.ts";
-import { type Found, type GrowingKey, GrowingRecords } from "./records.ts";
+import { type Found, type GrowingKey, GrowingRecords, isMessage } from "./records.ts";
 import { growingStats } from "./stats.ts";
 import type { Policies } from "../message/gates.ts";
 import { connectionId } from "../../shared/ids.ts";
 import type { GrowingContext } from "./places.ts";
 import { judgedWithEnding } from "./policy_verdict.ts";
 import type { GrowingRecord } from "./record.ts";
-import { callerOf, type Ended, isGivenUp, settle, tellErased } from "./message_end.ts";
+import { readErasedGrowing } from "../../shared/cluster/cluster_erase.ts";
+import { callerOf, type Ended, isGivenUp, markErased, settle, tellErased } from "./message_end.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
@@ -37,8 +38,10 @@ export interface StartedGrowing {
   /** Answers a command about them; rejects with the refusal. */
   answer(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
   readonly own: OwnCommands;
-  /** Notifies the readers of messages that an erasure has removed. */
-  erased(entries: readonly KvEntry[]): void;
+  /** Notifies the readers of messages that an erasure has removed; returns which, for `forget` on every Shield. */
+  erased(entries: readonly KvEntry[]): readonly { readonly room: string; readonly id: string }[];
+  /** Does not store what is under way of messages that an erasure has removed, on whichever Shield. */
+  forget(params: unknown): void;
   close(): Promise<void>;
 }
 
@@ -71,7 +74,15 @@ export function startGrowing(
   return {
     answer,
     own: (name) => isGrowingCommand(name) ? answer : undefined,
-    erased: (entries) => entries.forEach((entry) => tellErased(context, entry)),
+    erased(entries) {
+      for (const entry of entries) tellErased(context, entry);
+      return entries.filter(({ key }) => isMessage(key))
+        .map(({ key: [, room = "", id = ""] }) => ({ room, id }));
+    },
+    forget(params) {
+      const { tenant, messages } = readErasedGrowing(params);
+      markErased(context.records.settling, tenant, messages);
+    },
     close: () => sweep.close(),
   };
 }

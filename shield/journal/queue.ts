@@ -169,7 +169,13 @@ export class JournalQueue {
     }
     const { owner: { node }, store } = this.#options;
     const appends = own.map(({ append }) => append);
-    await this.#removals.run(tenant_id, node, appends, store).finally(() => this.#run());
+    await this.#removals.run(tenant_id, node, appends, store).finally(() => this.#onRemoved());
+  }
+
+  /** The tenant's next blocks are stored now, or after another attempt. */
+  #onRemoved(): void {
+    if (this.#removals.is_due) this.#arm();
+    this.#run();
   }
 
   #block(tenant_id: string, keeping: JournalKeeping): Block {
@@ -195,6 +201,7 @@ export class JournalQueue {
 
   /** Queues every open block, and unreported gaps. */
   #flush(): void {
+    this.#removals.retry(() => this.#onRemoved());
     // While blocks wait, gaps wait, too: blocks with only gaps would have no limit while the store is unreachable.
     if (this.#full.length === 0) {
       for (const { tenant_id, keeping } of this.#gaps.values()) this.#block(tenant_id, keeping);

@@ -126,6 +126,24 @@ Deno.test("journal: nothing of a deleted tenant follows its deletion, and nothin
   assert.deepEqual(totals.records, { stored: 3, lost: 0 });
 });
 
+Deno.test("journal: what the store refuses to remove of a deleted tenant is removed before its successor's is stored", async () => {
+  const { queue, stored, state, all } = testQueue();
+  queue.write("acme", KEEPING, entry("old"));
+  await until("it is stored", () => stored.length === 1);
+  const looked = state.looked = Promise.withResolvers<void>();
+  const refused = assert.rejects(queue.forget("acme"));
+  queue.write("acme", KEEPING, entry("new"));
+  looked.reject(new ArqonError("log-unavailable"));
+  await refused;
+  delete state.looked;
+  await until(
+    "the successor is stored",
+    () => all().some((one) => !isHole(one) && one.sender?.user === "new"),
+  );
+  assert.equal(all().length, 1);
+  await queue.close(5_000);
+});
+
 Deno.test("journal: a deleted tenant's block is not tried again", async () => {
   const { queue, stored, state } = testQueue({ pauses_ms: [60_000] });
   state.fails = new ArqonError("log-unavailable");

@@ -293,7 +293,7 @@ export class StoreWriter {
 
   async #store(): Promise<void> {
     const { log, node_id, seconds: ttl_seconds, tenant_bytes: max_bytes } = this.#options;
-    if (this.#waiting.is_empty) return;
+    if (this.#waiting.is_idle) return;
     let tried = 0;
     const refusal = await this.#options.store().then((store) =>
       this.#waiting.store(async ({ id, tenant_id, payload }) => {

@@ -175,10 +175,12 @@ export class Settings {
   }
 
   /**
-   * Writes the document unchanged; resolves to the new revision. Rejects with `version-conflict`, `invalid-settings`.
+   * Writes the document unchanged but for `began_ms` of a tenant's first one; resolves to the new revision. Rejects with `version-conflict`, `invalid-settings`.
    */
   async replace(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
-    return await this.#bucket.update([tenant_id], this.require(tenant_id, settings), revision);
+    const { now } = this.#options;
+    const stored = revision === 0 ? { ...settings, began_ms: now() } : settings;
+    return await this.#bucket.update([tenant_id], this.require(tenant_id, stored), revision);
   }
 
   /** Throws `invalid-settings` for a document that `replace` would refuse; gives its stored form. */
@@ -251,6 +253,13 @@ export class Settings {
   #put(tenant_id: string, value: Uint8Array): boolean {
     const decoded = this.#decode(tenant_id, value);
     if ("problem" in decoded) return this.#keep(tenant_id, decoded.problem);
+    const known = this.#tenants.get(tenant_id);
+    const { began_ms } = decoded.settings;
+    const is_other = began_ms !== undefined && began_ms !== known?.settings.began_ms;
+    // It was deleted and began again while this process was cut off. Lost settings are no deletion.
+    if (is_other && known !== undefined && known.problem === undefined) {
+      this.#gone(tenant_id, false);
+    }
     this.#tenants.set(tenant_id, { settings: decoded.settings, problem: undefined });
     for (const listener of this.#listeners) this.#tell(listener, tenant_id, decoded.settings);
     return true;
