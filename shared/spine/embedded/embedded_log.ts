@@ -297,15 +297,19 @@ export class EmbeddedLogs {
     }
   }
 
-  /** Unix ms: messages of a log that keeps them so long are removed if they are older; 0: none is. */
-  readonly #cutoffOf = ({ history_ttl_seconds }: Retained): number => {
+  deletionTime(age_ms: number): number {
     const { clocks, steps } = this.options;
-    const ttl_ms = history_ttl_seconds * 1_000;
     if (this.#believed === undefined && steps.isBelieved()) {
       this.#believed = new LogClock(clocks, 0);
     }
-    if (this.#believed !== undefined) return this.#believed.now() - ttl_ms;
-    return steps.isBelieved(ttl_ms) ? clocks.now() - ttl_ms : 0;
+    if (this.#believed !== undefined) return this.#believed.now();
+    return steps.isBelieved(age_ms) ? clocks.now() : 0;
+  }
+
+  /** Unix ms: messages of a log that keeps them so long are removed if they are older. */
+  readonly #cutoffOf = ({ history_ttl_seconds }: Retained): number => {
+    const ttl_ms = history_ttl_seconds * 1_000;
+    return this.deletionTime(ttl_ms) - ttl_ms;
   };
 
   #sweepOften(): void {
