@@ -9,6 +9,8 @@ import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
 import { requirePing } from "./peers/schema_admin.ts";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
+import { until } from "../shared/testing/until.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
@@ -289,6 +291,36 @@ async function splits(bus: TestBus, ask: Ask): Promise<void> {
   assert.equal(next.headers.get("stream-sse-data-encoding"), "base64");
   await next.body?.cancel();
 }
+
+const HOUR_MS = 3_600_000;
+
+Deno.test("streams: a start with a clock that is ahead by hours removes none", async () => {
+  await using data_dir = await temporaryFolder();
+  let ahead_ms = 0;
+  const started = () =>
+    startLocalBus(CONFIG, { data_dir: data_dir.path, now: () => Date.now() + ahead_ms });
+  const asked = async (ask: Ask) => {
+    const answers = await Promise.all(["s-idle", "s-until"].map((room) => ask("GET", room)));
+    return await Promise.all(answers.map((answer) => answer.text()));
+  };
+  {
+    await using bus = await started();
+    const ask = asker(bus, bus.token);
+    const expires = { "stream-expires-at": new Date(Date.now() + HOUR_MS).toISOString() };
+    await expectStatus(ask("PUT", "s-idle", { ...TEXT, "stream-ttl": "3600" }, "one"), 201);
+    await expectStatus(ask("PUT", "s-until", { ...TEXT, ...expires }, "two"), 201);
+    // A short life ends in time, also in a process that has just started.
+    await expectStatus(ask("PUT", "s-short", { ...TEXT, "stream-ttl": "1" }, "three"), 201);
+    const isGone = async () => (await ask("HEAD", "s-short")).status === 404;
+    await until("the short one is removed", isGone);
+  }
+  for (const ahead of [2 * HOUR_MS, 0]) {
+    ahead_ms = ahead;
+    await using bus = await started();
+    const ask = asker(bus, await bus.tokenFor({ ttl_seconds: 10_800 }));
+    assert.deepEqual(await asked(ask), ["one", "two"]);
+  }
+});
 
 Deno.test("streams: sockets, grants, schemas and classes hold on each request", async (test) => {
   await using bus = await startLocalBus(CONFIG);

@@ -9,7 +9,7 @@ import { amountsOf } from "./units.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
 
 /** A day or a month by UTC, Unix ms: from `begin_ms` to before `end_ms`. */
-interface Period {
+export interface Period {
   readonly begin_ms: number;
   readonly end_ms: number;
 }

@@ -132,16 +132,19 @@ Deno.test("totals: however minutes are read, and read again, each counts once", 
           totals.minute(one);
           if (at % 4 === twice) totals.minute(one);
         }
-        const sumFrom = (minute: number) =>
-          minutes.filter((one) => one.minute >= minute)
-            .reduce((sum, { rows }) => sum + rows[0]!.counts.messages_in, 0);
-        const since = (begin_ms: number, running: Parameters<DayTotals["since"]>[1]) =>
-          totals.since(begin_ms, running).reduce((sum, one) => sum + one.counts.messages_in, 0);
-        assert.equal(since(0, running), sumFrom(0));
-        assert.equal(since(DAY_MS, running), sumFrom(DAY_MINUTES));
+        const sumOf = (first_day: number, end_day: number) =>
+          minutes.filter(({ minute }) =>
+            minute >= first_day * DAY_MINUTES && minute < end_day * DAY_MINUTES
+          ).reduce((sum, { rows }) => sum + rows[0]!.counts.messages_in, 0);
+        const used = (first_day: number, end_day: number, now: typeof running = running) =>
+          totals.in({ begin_ms: first_day * DAY_MS, end_ms: end_day * DAY_MS }, now)
+            .reduce((sum, one) => sum + one.counts.messages_in, 0);
+        assert.equal(used(0, 2), sumOf(0, 2));
+        assert.equal(used(0, 1), sumOf(0, 1));
+        assert.equal(used(1, 2), sumOf(1, 2));
         totals.forget(DAY_MS);
-        assert.equal(since(0, []) <= sumFrom(DAY_MINUTES), true);
-        assert.equal(since(DAY_MS, running), sumFrom(DAY_MINUTES));
+        assert.equal(used(0, 2, []) <= sumOf(1, 2), true);
+        assert.equal(used(1, 2), sumOf(1, 2));
       },
     ),
   );

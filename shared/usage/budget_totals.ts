@@ -2,7 +2,7 @@
  * The usage of one tenant by day, summed from all Shields' minutes as they are read. A minute read twice counts once.
  * Pure: `budget_used.ts` reads.
  */
-import type { DayUse } from "./budget.ts";
+import type { DayUse, Period } from "./budget.ts";
 import type { FoldedUse } from "./fold.ts";
 import { type FoldLives, REMEMBERED } from "./fold_lives.ts";
 import type { NodeMinute, UseSink } from "./stored_use.ts";
@@ -10,6 +10,8 @@ import { addCounts, type Counts, noCounts, type UsageRow } from "../records/coun
 
 const DAY_MINUTES = 1_440;
 const MINUTE_MS = 60_000;
+
+const dayOf = (time_ms: number): number => Math.floor(time_ms / MINUTE_MS / DAY_MINUTES);
 
 const lifeOf = ({ node_id, life_ms }: Pick<NodeMinute, "node_id" | "life_ms">): string =>
   `${node_id} ${life_ms}`;
@@ -46,22 +48,25 @@ export class DayTotals implements UseSink {
     this.#add(begins, rows);
   }
 
-  /** The usage of each day since that time, Unix ms, including running minutes. Days count as a whole. */
-  since(begin_ms: number, running: readonly NodeMinute[]): DayUse[] {
-    const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
+  /**
+   * The usage of each day of a period, including running minutes. Days count as a whole. There is later usage if the
+   * clock was ahead.
+   */
+  in({ begin_ms, end_ms }: Period, running: readonly NodeMinute[]): DayUse[] {
+    const isIn = (day: number) => day >= dayOf(begin_ms) && day < dayOf(end_ms);
     const days = new Map<number, Counts>();
     const countsOf = (day: number) => days.getOrInsertComputed(day, noCounts);
-    for (const [day, own] of this.#days) if (day >= first) addCounts(countsOf(day), own);
+    for (const [day, own] of this.#days) if (isIn(day)) addCounts(countsOf(day), own);
     for (const read of running) {
       const day = Math.floor(read.minute / DAY_MINUTES);
-      if (day >= first && !this.#isStored(read)) addRows(countsOf(day), read.rows);
+      if (isIn(day) && !this.#isStored(read)) addRows(countsOf(day), read.rows);
     }
     return [...days].map(([day, counts]) => ({ day_ms: day * DAY_MINUTES * MINUTE_MS, counts }));
   }
 
   /** Drops the days before that time, Unix ms. */
   forget(begin_ms: number): void {
-    const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
+    const first = dayOf(begin_ms);
     for (const day of this.#days.keys()) if (day < first) this.#days.delete(day);
     for (const [life, minutes] of this.#lives) {
       // A killed Shield's last minute may still be among the running ones, but is no longer needed.

@@ -56,9 +56,8 @@ export class TenantUsed {
       [this.#totals, this.#last] = [all.sink, all.last];
     }
     this.#totals.forget(begin_ms);
-    const since = (per: "day" | "month") =>
-      this.#totals.since(periodAt(per, now_ms).begin_ms, running);
-    return { day: since("day"), month: since("month"), is_anew };
+    const usedIn = (per: "day" | "month") => this.#totals.in(periodAt(per, now_ms), running);
+    return { day: usedIn("day"), month: usedIn("month"), is_anew };
   }
 
   /** Reads what follows that block. False: minutes were folded before they were read here, or it is another store. */

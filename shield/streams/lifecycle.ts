@@ -7,7 +7,7 @@ import { requireGrant } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { isSignatureRequired } from "../message/signature.ts";
-import { isExpired } from "./record.ts";
+import { isExpired, lifetimeOf } from "./record.ts";
 import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";
 import type { Found, StreamKey } from "./records.ts";
@@ -26,6 +26,8 @@ export interface Ends extends Pick<Reads, "records" | "logs"> {
    * uses it. Rejects as `logs.of`.
    */
   readonly logTime: (tenant_id: string) => Promise<number>;
+  /** The same for what may be deleted at that age, in ms: a wall clock that was set lately does not decide it. */
+  readonly deletionTime: (tenant_id: string, age_ms: number) => Promise<number>;
 }
 
 /**
@@ -65,7 +67,7 @@ export async function lookUp(context: Ends, key: StreamKey): Promise<Found | und
       if (!is_left) return found;
     } else if (record.creating) {
       if (now_ms - record.created_ms < UNDER_WAY_MS) return undefined;
-    } else if (!await isOver(context, key, record, now_ms)) {
+    } else if (!await isOver(context, key, record)) {
       if (record.closed === undefined || record.closed.end !== undefined) return found;
       await finishClosing(context, key, found);
       continue;
@@ -76,11 +78,13 @@ export async function lookUp(context: Ends, key: StreamKey): Promise<Found | und
 
 /** Whether a stream has expired. A message that is published in its room in another way is a write, too. */
 async function isOver(
-  { logs }: Pick<Ends, "logs">,
+  { logs, deletionTime }: Pick<Ends, "logs" | "deletionTime">,
   { tenant_id, room_id }: StreamKey,
   record: StreamRecord,
-  now_ms: number,
 ): Promise<boolean> {
+  const lifetime_ms = lifetimeOf(record);
+  if (lifetime_ms === undefined) return false;
+  const now_ms = await deletionTime(tenant_id, lifetime_ms);
   const is_expired = isExpired(record, now_ms);
   if (!is_expired || record.closed !== undefined) return is_expired;
   const { last } = await (await logs.of(tenant_id)).head(room_id);
@@ -138,9 +142,8 @@ async function livingForks(
   { tenant_id, room_id }: StreamKey,
   { forks, id }: StreamRecord,
 ): Promise<string[]> {
-  const { records, logTime } = context;
+  const { records } = context;
   const living: string[] = [];
-  const now_ms = await logTime(tenant_id);
   for (const name of forks) {
     const [room = "", fork_id] = name.split("/");
     const of_fork = { tenant_id, room_id: room };
@@ -148,7 +151,7 @@ async function livingForks(
     const is_there = fork !== undefined && fork.id === fork_id &&
       fork.fork?.room === room_id && fork.fork.id === id;
     if (!is_there) continue;
-    if (fork.forks.length > 0 || !await isOver(context, of_fork, fork, now_ms)) living.push(name);
+    if (fork.forks.length > 0 || !await isOver(context, of_fork, fork)) living.push(name);
   }
   return living;
 }

@@ -73,6 +73,12 @@ export function encodeRecord(record: StreamRecord): Uint8Array {
 export const decodeRecord = (value: Uint8Array): StreamRecord | undefined =>
   readStored(value, Stored, "stream");
 
+/** How long the stream exists, or exists without a use, in ms; undefined: for ever. */
+export function lifetimeOf({ ttl_seconds, expires_at, created_ms }: StreamRecord) {
+  if (ttl_seconds !== undefined) return ttl_seconds * 1_000;
+  return expires_at === undefined ? undefined : Date.parse(expires_at) - created_ms;
+}
+
 /** Whether the stream has expired. `now_ms` is Unix ms by the clock of the log. */
 export function isExpired(record: StreamRecord, now_ms: number): boolean {
   const { ttl_seconds, touched_ms, expires_at } = record;

@@ -409,6 +409,10 @@ Deno.test("usage: a clock set back into the previous month finds the usage of th
     clock.now_ms += 3_600_000;
     await flushed(one);
     assert.equal(monthOf(await budget.read(clock.now_ms)), 0);
+    one.ledger.taken(identity("acme", "pro"), "", 10);
+    await flushed(one);
+    assert.equal(monthOf(await budget.read(clock.now_ms)), 1);
+    // What was counted in the next month by the clock that was ahead is not used in this one.
     clock.now_ms -= 3_600_000;
     assert.equal(monthOf(await budget.read(clock.now_ms)), 1);
   });

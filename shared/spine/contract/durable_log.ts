@@ -256,4 +256,9 @@ export interface DurableLog {
   status(): Promise<LogStatus>;
   /** The time by the log's clock, Unix ms. It does not jump with this process's wall clock. */
   now(): number;
+  /**
+   * The time by which what is this old may be deleted, Unix ms: 0 if a wall clock decides that was set lately. May be
+   * ahead of `now`.
+   */
+  deletionTime(age_ms: number): number;
 }

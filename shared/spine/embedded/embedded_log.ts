@@ -305,12 +305,16 @@ export class EmbeddedLogs {
     }
   }
 
-  /** Unix ms: messages of a log that keeps them so long are removed if they are older; 0: none is. */
-  readonly #cutoffOf = ({ history_ttl_seconds }: Retained): number => {
+  deletionTime(age_ms: number): number {
     const { clocks, steps } = this.options;
-    const ttl_ms = history_ttl_seconds * 1_000;
     if (this.#believed === undefined && steps.isBelieved()) this.#believed = steadyTime(clocks);
-    return this.#believed === undefined ? steps.cutoff(ttl_ms) : this.#believed() - ttl_ms;
+    return this.#believed?.() ?? (steps.isBelieved(age_ms) ? clocks.now() : 0);
+  }
+
+  /** Unix ms: messages of a log that keeps them so long are removed if they are older. */
+  readonly #cutoffOf = ({ history_ttl_seconds }: Retained): number => {
+    const ttl_ms = history_ttl_seconds * 1_000;
+    return this.deletionTime(ttl_ms) - ttl_ms;
   };
 
   /** Removes expired and surplus messages of some rooms. Failures are logged. */

@@ -38,6 +38,8 @@ interface AllLogs {
   append(log: EmbeddedLog, append: Append): Promise<Appended>;
   /** Stores every queued append now. */
   flush(): void;
+  /** As `DurableLog.deletionTime`. */
+  deletionTime(age_ms: number): number;
 }
 
 /** The log of one tenant. */
@@ -69,6 +71,10 @@ export class EmbeddedLog implements DurableLog {
 
   now(): number {
     return this.#logs.clock.now();
+  }
+
+  deletionTime(age_ms: number): number {
+    return this.#logs.deletionTime(age_ms);
   }
 
   async append(

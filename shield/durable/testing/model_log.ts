@@ -157,6 +157,10 @@ export class ModelLog implements DurableLog {
     return this.now_ms;
   }
 
+  deletionTime(): number {
+    return this.now_ms;
+  }
+
   of(room_id: string): LogMessage[] {
     return this.#messages.filter((one) => one.room_id === room_id);
   }

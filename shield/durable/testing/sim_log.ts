@@ -143,6 +143,10 @@ export class SimLog implements DurableLog {
     return START_MS + this.#clock.now_ms;
   }
 
+  deletionTime(): number {
+    return this.now();
+  }
+
   /** Stores one message, after `others` of other rooms; its payload has its offset. */
   put(others = 0): number {
     const { stream } = this;

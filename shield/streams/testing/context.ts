@@ -105,6 +105,7 @@ function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
     now: clock,
     monotonic_ms: clock,
     logTime: () => Promise.resolve(logClock()),
+    deletionTime: () => Promise.resolve(logClock()),
     random: () => 0,
   };
 }

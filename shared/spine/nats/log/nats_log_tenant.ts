@@ -192,6 +192,10 @@ export class TenantLog implements DurableLog, AppendGate {
     return this.log.now();
   }
 
+  deletionTime(): number {
+    return this.log.now();
+  }
+
   /** With a share every append goes to `queue`, which knows its size. */
   get held(): boolean {
     return this.#share !== undefined || this.log.held;
