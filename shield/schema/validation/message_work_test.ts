@@ -1,6 +1,6 @@
 /** The work of the worst messages of a size, counted in created messages and rule evaluations, not in time. */
 import assert from "node:assert/strict";
-import { field, list, map, registryOf, rules } from "../testing/messages.ts";
+import { field, list, map, registryOf, rules, withFields } from "../testing/messages.ts";
 import { compileMessage, SCHEMA_LIMITS } from "./message_schema.ts";
 
 const REQUIRED = { label: "LABEL_REQUIRED" };
@@ -104,13 +104,7 @@ Deno.test("a walk ends after ten thousand missing required fields, and each mess
 });
 
 Deno.test("one wide number makes each value cost more, and commas in strings do not count", () => {
-  const schema = compileMessage(
-    registryOf({
-      syntax: "proto3",
-      messageType: [{ name: "M", field: [list("n", 1, "double"), field("s", 2, "string")] }],
-    }),
-    "t.M",
-  );
+  const schema = compileMessage(withFields(list("n", 1, "double"), field("s", 2, "string")), "t.M");
   const judge = (first: string, rest: string) =>
     schema.validateJson(
       encoder.encode(`{"n":[${first}${rest}],"s":"${",".repeat(COUNT)}"}`),
@@ -123,13 +117,7 @@ Deno.test("one wide number makes each value cost more, and commas in strings do 
 });
 
 Deno.test("values of a Struct, and repeated readings of an invalid text, count as well", () => {
-  const schema = compileMessage(
-    registryOf({
-      syntax: "proto3",
-      messageType: [{ name: "M", field: [field("any", 1, ".google.protobuf.Struct")] }],
-    }),
-    "t.M",
-  );
+  const schema = compileMessage(withFields(field("any", 1, ".google.protobuf.Struct")), "t.M");
   const text = encoder.encode(`{"no":1,"any":{"a":[${new Array(COUNT).fill(1).join(",")}]}}`);
   assert.equal(schema.validateJson(text, ALLOW).violations[0]?.rule, "rule-cost");
   const before = schema.work;
