@@ -64,15 +64,9 @@ Deno.test("a deployment returns what is in force here and what is stored", async
   assert.equal(plain.body.change, "deploy p");
   assert.deepEqual([plain.body.here.state, plain.body.here.enforced_version], ["active", 1]);
   assert.deepEqual(api.one.registry.chainFor("acme", "on_message", "r", "k"), [policy]);
-  const full = {
-    ...policy,
-    name: "q",
-    room: "chat-*",
-    hooks: ["on_message"],
-    order: -5,
-    mode: "observe",
-    percent: 0.25,
-  };
+  assert.deepEqual(api.one.registry.chainFor("other", "on_message", "r", "k"), []);
+  const special = { order: -5, mode: "observe", percent: 0.25 };
+  const full = { ...policy, name: "q", room: "chat-*", hooks: ["on_message"], ...special };
   const second = await api.ask("POST", DEPLOY, { tenant: "acme", ...full });
   assert.deepEqual(second.body.policies, [full, policy]);
   const again = await api.ask("POST", DEPLOY, { tenant: "acme", ...full });
@@ -145,6 +139,12 @@ Deno.test("a rollback restores an earlier version, step by step or by number; a 
   const gone = await api.ask("DELETE", "/v1/policies/a?tenant=acme");
   assert.deepEqual([gone.status, gone.body.change], [200, "remove a"]);
   assert.deepEqual(running(), [1]);
+  await api.ask("DELETE", "/v1/policies/b?tenant=acme");
+  assert.deepEqual(running(), []);
+  const { state, enforced_version, policies } = api.one.registry.tenant("acme")!;
+  assert.deepEqual([state, enforced_version, policies], ["active", 7, 0]);
+  const word = /component=overseer .*tenant_id=acme .*in force/;
+  assert.ok(api.one.lines.some((line) => word.test(line)));
   const refused: [string, string, unknown?][] = [
     ["DELETE", "/v1/policies/a?tenant=acme"],
     ["DELETE", "/v1/policies/b?tenant=other"],
