@@ -1,6 +1,12 @@
 /** The admin API as requests and answers, over a real registry on the embedded Spine. */
 import assert from "node:assert/strict";
-import { adminRequest, askPart, operator, tenantAdmin } from "../admin/routing/testing/admin.ts";
+import {
+  adminRequest,
+  askJson,
+  askPart,
+  operator,
+  tenantAdmin,
+} from "../admin/routing/testing/admin.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { documentBytes } from "./chain/chain.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
@@ -284,4 +290,39 @@ Deno.test("an operator, and the tenant whose policies name it, can download a mo
   }
   const foreign = await get(theirs, "globex", acme);
   assert.deepEqual([foreign.status, (await foreign.json()).reason], [403, "tenant-mismatch"]);
+});
+
+Deno.test("a module in quarantine is listed and reported where policies name it, and operators release it", async () => {
+  await using api = await startApi();
+  const sha256 = await api.upload(7);
+  const named = { tenant: "acme", name: "p" };
+  await api.ask("POST", "/v1/policies/deploy", { ...named, sha256 });
+  const other = "f".repeat(64);
+  api.quarantine.add(sha256, "wedge");
+  api.quarantine.add(other, "crash");
+  const entry = (sha256: string, why: string) => ({ sha256, why, at_ms: 1_000, node: "shield-1" });
+  const all = await api.ask("GET", "/v1/policies/quarantine");
+  const modules = [entry(sha256, "wedge"), entry(other, "crash")];
+  assert.deepEqual(all.body, { modules, truncated: false });
+  const chain = await api.ask("GET", "/v1/policies?tenant=acme");
+  assert.deepEqual(chain.body.quarantined, [{ name: "p", ...entry(sha256, "wedge") }]);
+  const mine = tenantAdmin("acme");
+  const asOwn = async (method: string, path: string) => {
+    const request = adminRequest(method, path);
+    const { status, body } = await askJson(POLICY_ROUTES, api.context, request, mine);
+    return [status, body];
+  };
+  const [status, own] = await asOwn("GET", "/v1/policies/quarantine");
+  assert.deepEqual([status, own.modules], [200, [entry(sha256, "wedge")]]);
+  const [foreign] = await asOwn("GET", "/v1/policies/quarantine?tenant=globex");
+  assert.equal(foreign, 403);
+  const named_one = await api.ask("GET", "/v1/policies/quarantine?tenant=acme");
+  assert.deepEqual(named_one.body.modules, [entry(sha256, "wedge")]);
+  const path = `/v1/policies/quarantine/${sha256}`;
+  assert.equal((await asOwn("DELETE", path))[0], 403, "the module's tenant may not");
+  const released = await api.ask("DELETE", path);
+  assert.deepEqual([released.status, released.body], [200, { sha256, released: true }]);
+  assert.equal((await api.ask("DELETE", path)).status, 404);
+  assert.deepEqual((await api.ask("GET", "/v1/policies?tenant=acme")).body.quarantined, []);
+  assert.ok(api.lines.some((line) => line.includes("released") && line.includes("by=ops")));
 });

@@ -184,7 +184,7 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
   for (const path of paths) {
     const body = await acme.client.read(path);
     assert.doesNotMatch(JSON.stringify(body), /globex/, path);
-    // No module is in quarantine here; `admin_quarantine_test.ts` has some.
+    // No module is in quarantine here; `shield/policy/admin_api_test.ts` has some.
     const has_nothing = path === "/v1/policies/quarantine";
     const all = JSON.stringify(await operator.client.read(path));
     assert.equal(/globex|everyones/.test(all), !has_nothing, path);

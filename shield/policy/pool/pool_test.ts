@@ -1,7 +1,9 @@
 /** The pool with harmless policies, on real workers: verdicts, headers, order, isolation. */
 import assert from "node:assert/strict";
-import { exposition } from "../../../shared/metrics/metrics.ts";
+import { createMetrics, exposition } from "../../../shared/metrics/metrics.ts";
 import type { Verdict } from "../../../shared/records/verdict.ts";
+import { PolicyMetrics } from "./policy_metrics.ts";
+import { faultOutcome } from "./pool_verdict.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 
 const ALLOW = { body: "i32.const 0" };
@@ -246,4 +248,29 @@ Deno.test("a chain that adds more headers than an envelope allows is a fault", a
   assert.deepEqual([six.allowed, six.added_headers.length], [true, 60]);
   const seven: Verdict = await test.pool.evaluate(message(names.map((name) => policy(name))));
   assert.deepEqual([seven.allowed, seven.name, seven.outcomes.at(-1)?.fault], [false, "g", "abi"]);
+});
+
+Deno.test("after 256 names of policies the others count as other", async () => {
+  const registry = createMetrics({ node_id: "test", version: "0" });
+  const metrics = new PolicyMetrics(registry, {
+    pending: () => 3,
+    workers: () => 2,
+    slow_tenants: () => 0,
+    quarantined: () => 1,
+    senders: () => 7,
+    senders_dropped: () => 2,
+  });
+  for (let number = 0; number < 300; number++) {
+    metrics.outcome(faultOutcome(policy(`p${number}`), "breaker-open"));
+  }
+  metrics.replaced();
+  const { body } = await exposition(registry);
+  assert.equal(body.match(/^shield_policy_verdicts_total\{/gm)?.length, 257);
+  const other = 'module="other",verdict="refused",reason="breaker-open"';
+  assert.ok(body.includes(`\nshield_policy_verdicts_total{${other}} 44\n`));
+  assert.match(body, /^shield_policy_workers_replaced_total 1$/m);
+  assert.match(body, /^shield_policy_queue_depth 3$/m);
+  assert.match(body, /^shield_policy_failing_senders 7$/m);
+  assert.match(body, /^shield_policy_failing_senders_dropped_total 2$/m);
+  assert.doesNotMatch(body, /duration_seconds_count\{module="p1"\}/);
 });
