@@ -21,10 +21,8 @@ const refOf = (place: string): StateRef => ({ tenant_id: "acme", place, ttl_ms: 
 
 /** A lane on real workers, small rings, and the outcome of its jobs. */
 async function startLane(holds = keyHolds()) {
-  const modules = new Map([[1, {
-    compiled: await WebAssembly.compile(meteredGuest({ body: "i32.const 0" })),
-    instance_units: 1,
-  }]]);
+  const compiled = await WebAssembly.compile(meteredGuest({ body: "i32.const 0" }));
+  const modules = new Map([[1, { compiled, instance_units: 1 }]]);
   const settled = new Map<number, "reply" | LaneFault>();
   const ids = new Map<Job, number>();
   const crashes: string[] = [];
@@ -37,14 +35,9 @@ async function startLane(holds = keyHolds()) {
   };
   const lane = new Lane({
     start(own) {
-      const worker = new PolicyWorker({
-        ...own,
-        ring_bytes: 65_536,
-        fuel_limit: 10_000,
-        chain_fuel_limit: 20_000,
-        instances: 4,
-        now: () => performance.now(),
-      });
+      const limits = { ring_bytes: 65_536, fuel_limit: 10_000, chain_fuel_limit: 20_000 };
+      const now = () => performance.now();
+      const worker = new PolicyWorker({ ...own, ...limits, instances: 4, now });
       workers.push(worker);
       return worker;
     },
