@@ -102,10 +102,8 @@ async function stops(ann: Connection, bob: Connection): Promise<void> {
   const [message] = await stored(room);
   assert.equal(message?.text(), "so far");
   assert.equal(message?.headers["x-arqon-growing"], "aborted");
-  await assert.rejects(
-    room.command("growing.append", { id: "a", seq: 2, text: "x" }),
-    refusedWith("growing-ended"),
-  );
+  const late = room.command("growing.append", { id: "a", seq: 2, text: "x" });
+  await assert.rejects(late, refusedWith("growing-ended"));
 }
 
 /** A policy that fails releases nothing; one that holds back too much ends the message. */
@@ -114,10 +112,8 @@ async function failsClosed(ann: Connection, bob: Connection): Promise<void> {
   using received = new Received(bob.room("chat-loop"));
   await loops.command("growing.start", { id: "a" });
   for (let time = 0; time < 2; time++) {
-    await assert.rejects(
-      loops.command("growing.append", { id: "a", seq: 1, text: "secret" }),
-      refusedWith("policy-fault"),
-    );
+    const looping = loops.command("growing.append", { id: "a", seq: 1, text: "secret" });
+    await assert.rejects(looping, refusedWith("policy-fault"));
   }
   const { text, seq } = (await loops.command("growing.get", { id: "a" }))
     .json<{ text: string; seq: number }>()!;
@@ -127,14 +123,10 @@ async function failsClosed(ann: Connection, bob: Connection): Promise<void> {
   const holds = ann.room("chat-hold");
   await holds.command("growing.start", { id: "b" });
   await holds.command("growing.append", { id: "b", seq: 1, text: "x".repeat(64) });
-  await assert.rejects(
-    holds.command("growing.append", { id: "b", seq: 2, text: "x" }),
-    refusedWith("message-too-large"),
-  );
-  await assert.rejects(
-    holds.command("growing.finish", { id: "b" }),
-    refusedWith("growing-unknown"),
-  );
+  const more = holds.command("growing.append", { id: "b", seq: 2, text: "x" });
+  await assert.rejects(more, refusedWith("message-too-large"));
+  const finishing = holds.command("growing.finish", { id: "b" });
+  await assert.rejects(finishing, refusedWith("growing-unknown"));
   assert.deepEqual(await stored(holds), []);
 }
 
@@ -148,10 +140,8 @@ Deno.test("policies check growing messages before anybody receives them", async 
   await deploy(admin, LOOPS, { tenant, name: "loops", room: "chat-loop" });
   await using ann = await open(bus, "ann");
   await using bob = await open(bus, "bob");
-  await t.step(
-    "however a text is cut, no reader has a phrase",
-    () => cutAnywhere([ann], bob, "chat-mask", 25),
-  );
+  const cut = () => cutAnywhere([ann], bob, "chat-mask", 25);
+  await t.step("however a text is cut, no reader has a phrase", cut);
   await t.step("held-back text at the end of a message", () => ended(ann, bob));
   await t.step("a policy stops a message", () => stops(ann, bob));
   await t.step("a policy that cannot decide releases nothing", () => failsClosed(ann, bob));

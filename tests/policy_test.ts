@@ -43,10 +43,8 @@ async function logging(bus: TestBus): Promise<void> {
   const line = JSON.parse((await reader?.read())?.value ?? "");
   assert.deepEqual([line.policy, line.level, line.message], ["auth_policy", "info", "all is ok"]);
   await reader?.cancel();
-  await logged(
-    bus,
-    /level=info component=overseer module=auth_policy tenant_id=logging msg="all is ok"/,
-  );
+  const said = /level=info component=overseer module=auth_policy tenant_id=logging msg="all is ok"/;
+  await logged(bus, said);
   client[Symbol.dispose]();
 }
 
@@ -58,13 +56,8 @@ async function commanded(bus: TestBus): Promise<void> {
   const tenant = "commanded";
   await enforce(bus, "mask_digits", { tenant, name: "mask" });
   using sender = await openText(bus.url, await bus.tokenFor({ tenant }));
-  sender.send({
-    op: "cmd",
-    room: "r",
-    name: "room.set",
-    data: { key: "a", value: "a 1 b" },
-    id: 1,
-  });
+  const data = { key: "a", value: "a 1 b" };
+  sender.send({ op: "cmd", room: "r", name: "room.set", data, id: 1 });
   const set = await sender.json();
   assert.equal(set.code, 0, JSON.stringify(set));
   sender.send({ op: "cmd", room: "r", name: "room.get", data: { key: "a" }, id: 2 });

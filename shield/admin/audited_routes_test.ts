@@ -12,10 +12,7 @@ Deno.test("every route that changes something has an action of its own, and is r
   const changing = listedRoutes(SHIELD_CAPABILITIES).filter(({ method }) => method !== "GET");
   assert.ok(changing.length > 20, "the tables of routes were read");
   for (const { method, template, audit } of changing) {
-    assert.ok(
-      audit !== undefined,
-      `${method} ${template} does not say what the audit log calls it`,
-    );
+    assert.ok(audit !== undefined, `${method} ${template} has no name in the audit log`);
     const refused = typeof audit === "object" && "refused" in audit ? [audit.refused] : [];
     const only = refused.filter((action) => !CHANGE_NOTHING.includes(action));
     assert.deepEqual(only, [], `${method} ${template} is recorded`);

@@ -1,5 +1,7 @@
 /** Schemas of an apply are active if the apply is made, and never before; `applies_test.ts` has them with faults. */
 import assert from "node:assert/strict";
+import { overriding } from "../../shared/testing/overriding.ts";
+import type { AppliesOptions } from "./applies.ts";
 import { appliesOn, basisOf, numbers, numbersOf, stagedFor, startParts } from "./testing/world.ts";
 import { wanted } from "./testing/world.ts";
 
@@ -7,21 +9,19 @@ Deno.test("a schema is activated after the decision and before the mappings", as
   await using parts = await startParts();
   const seen: string[] = [];
   const applies = appliesOn(parts, {
-    settings: {
-      read: (tenant) => parts.settings.read(tenant),
+    settings: overriding(parts.settings, {
       async replace(tenant, next, revision) {
         seen.push(next.pending === undefined ? "finish" : "prepare");
         return await parts.settings.replace(tenant, next, revision);
       },
-    },
-    policies: {
-      read: (tenant) => parts.policies.read(tenant),
+    }),
+    policies: overriding<AppliesOptions["policies"]>(parts.policies, {
       async replace(...given) {
         assert.deepEqual((await numbersOf(parts)).schemas, [0, 0], "not before it is decided");
         seen.push("decide");
         return await parts.policies.replace(...given);
       },
-    },
+    }),
     async promote(staged, decided) {
       seen.push(staged.schema_id);
       await parts.promote(staged, decided);

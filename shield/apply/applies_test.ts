@@ -1,21 +1,14 @@
 /** Applies over two documents are atomic: with faults at every step, concurrent writers, and a Shield that dies. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { seeded } from "../../shared/testing/seeded.ts";
 import { until } from "../../shared/testing/until.ts";
 import { withPolicy } from "../policy/chain/chain.ts";
+import type { AppliesOptions } from "./applies.ts";
 import { limitsOf, type Wanted } from "./decision.ts";
-import {
-  appliesOn,
-  basisOf,
-  faulty,
-  numbers,
-  numbersOf,
-  type Parts,
-  stagedFor,
-  startParts,
-  wanted,
-} from "./testing/world.ts";
+import { appliesOn, basisOf, faulty, numbers, numbersOf } from "./testing/world.ts";
+import { type Parts, stagedFor, startParts, wanted } from "./testing/world.ts";
 
 async function limitsThere({ settings }: Parts) {
   return limitsOf((await settings.read("acme")).settings);
@@ -68,10 +61,9 @@ Deno.test("a manual change is refused during an apply, and another Shield finish
   await using parts = await startParts();
   const { settings, policies } = parts;
   const dead = appliesOn(parts, {
-    policies: {
-      read: (tenant) => policies.read(tenant),
+    policies: overriding<AppliesOptions["policies"]>(policies, {
       replace: () => Promise.reject(new ArqonError("spine-unavailable", "")),
-    },
+    }),
   });
   const basis = await basisOf(dead);
   await assert.rejects(dead.apply("acme", basis, wanted(3), "root"), {
@@ -92,13 +84,12 @@ Deno.test("a concurrent deployment of a policy wins, and nothing of the apply re
   await using parts = await startParts();
   const { policies } = parts;
   const applies = appliesOn(parts, {
-    policies: {
-      read: (tenant) => policies.read(tenant),
+    policies: overriding<AppliesOptions["policies"]>(policies, {
       async replace(...given) {
         await deployOne(parts);
         return await policies.replace(...given);
       },
-    },
+    }),
   });
   const state = { ...wanted(5), schemas: await stagedFor(parts, 5) };
   await assert.rejects(applies.apply("acme", await basisOf(applies), state, "root"), {

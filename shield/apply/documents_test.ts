@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { ArqonError } from "@arqon/proto";
 import { HookStore } from "../hooks/hook_store.ts";
@@ -18,6 +19,8 @@ const hook = (id: string, retries: number) =>
   StateHook.parse({ id, url: "https://a.example.com/", retries });
 const schedule = (id: string, every_ms: number) =>
   StateSchedule.parse({ id, room: "r", message: { type: "t", data: 1 }, every_ms });
+
+type Given = NonNullable<AppliesOptions["documents"]>;
 
 async function world() {
   const parts = await startParts();
@@ -40,28 +43,18 @@ async function world() {
     schedules: schedulesKind({ spine, limits: LIMITS, running, log, now }),
     reducers: none,
   });
-  const appliesWith = (given: NonNullable<AppliesOptions["documents"]>, onRead = () => {}) =>
-    appliesOn(parts, {
-      documents: given,
-      settings: {
-        read: (tenant) => {
-          onRead();
-          return settings.read(tenant);
-        },
-        replace: (...of) => settings.replace(...of),
-      },
-    });
+  const appliesWith = (documents: Given, onRead = () => {}) => {
+    const read = (tenant: string) => (onRead(), settings.read(tenant));
+    return appliesOn(parts, { documents, settings: overriding(settings, { read }) });
+  };
   return { ...parts, documents, store, appliesWith };
 }
 
 Deno.test("documents are activated with the apply, also if its Shield dies before writing them", async () => {
   await using test = await world();
   const { documents, appliesWith } = test;
-  const dead = appliesWith({
-    list: (tenant) => documents.list(tenant),
-    require: (...given) => documents.require(...given),
-    write: () => Promise.reject(new ArqonError("spine-unavailable", "")),
-  });
+  const write = () => Promise.reject(new ArqonError("spine-unavailable", ""));
+  const dead = appliesWith(overriding<Given>(documents, { write }));
   const wanted = { hooks: [hook("a", 1)], schedules: [schedule("s", 5_000)] };
   const checked = await documents.check("acme", wanted);
   assert.match(String(checked.hooks?.[0]?.secret), /^whsec_/);
@@ -74,10 +67,8 @@ Deno.test("documents are activated with the apply, also if its Shield dies befor
   assert.deepEqual([after.applied?.policies_version, after.version], [0, 1]);
   const { hooks = [], schedules = [] } = await documents.list("acme");
   assert.deepEqual(hooks.map(({ id, retries }) => [id, retries]), [["a", 1]]);
-  assert.deepEqual(schedules.map(({ id, from_ms }) => [id, from_ms]), [[
-    "s",
-    SPINE_NOW_MS + 5_000,
-  ]]);
+  const starts = schedules.map(({ id, from_ms }) => [id, from_ms]);
+  assert.deepEqual(starts, [["s", SPINE_NOW_MS + 5_000]]);
 });
 
 Deno.test("however many documents an apply has, it is read as often", async () => {
@@ -107,15 +98,12 @@ Deno.test("a late Shield changes nothing, and a plan on other documents is stale
   const { documents, store, appliesWith } = test;
   const slow = Promise.withResolvers<void>();
   const reached = Promise.withResolvers<void>();
-  const late = appliesWith({
-    list: (tenant) => documents.list(tenant),
-    require: (...given) => documents.require(...given),
-    async write(...given) {
-      reached.resolve();
-      await slow.promise;
-      await documents.write(...given);
-    },
-  });
+  const write: Given["write"] = async (...given) => {
+    reached.resolve();
+    await slow.promise;
+    await documents.write(...given);
+  };
+  const late = appliesWith(overriding<Given>(documents, { write }));
   const other = appliesWith(documents);
   const before = await documentsHash("acme", await documents.list("acme"));
   const wanted = await documents.check("acme", { hooks: [hook("a", 1), hook("b", 1)] });
@@ -133,17 +121,14 @@ Deno.test("a late Shield changes nothing, and a plan on other documents is stale
   const { hooks = [] } = await documents.list("acme");
   assert.deepEqual(hooks.map(({ id, retries }) => [id, retries]), [["a", 7]]);
   const stale = other.apply("acme", await basisOf(other, before), { hooks: [] }, "root");
-  await assert.rejects(stale, {
-    message: /hooks, schedules or reducers were changed concurrently/,
-  });
+  const concurrent = /hooks, schedules or reducers were changed concurrently/;
+  await assert.rejects(stale, { message: concurrent });
 });
 
 Deno.test("the hash is that of all lists as one canonical JSON, computed in slices", async () => {
   const one = { room: "r", user: "é", message: { type: "x", data: { b: 1, a: [2, "y"] } } };
-  const lasting = Array.from(
-    { length: 100 },
-    (_, at) => ({ id: `s${at}`, every_ms: 1_000, ...one }),
-  );
+  const at = (number: number) => ({ id: `s${number}`, every_ms: 1_000, ...one });
+  const lasting = Array.from({ length: 100 }, (_, number) => at(number));
   const ending = { id: "t", at_ms: 5, ...one };
   const reducers = [{ class: "a-*", sha256: "0".repeat(64) }];
   const { value, turns } = await turnsDuring(() =>

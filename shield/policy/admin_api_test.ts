@@ -1,6 +1,12 @@
 /** The admin API as requests and answers, over a real registry on the embedded Spine. */
 import assert from "node:assert/strict";
-import { adminRequest, askPart, operator, tenantAdmin } from "../admin/routing/testing/admin.ts";
+import {
+  adminRequest,
+  askJson,
+  askPart,
+  operator,
+  tenantAdmin,
+} from "../admin/routing/testing/admin.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { documentBytes } from "./chain/chain.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
@@ -64,15 +70,9 @@ Deno.test("a deployment returns what is in force here and what is stored", async
   assert.equal(plain.body.change, "deploy p");
   assert.deepEqual([plain.body.here.state, plain.body.here.enforced_version], ["active", 1]);
   assert.deepEqual(api.one.registry.chainFor("acme", "on_message", "r", "k"), [policy]);
-  const full = {
-    ...policy,
-    name: "q",
-    room: "chat-*",
-    hooks: ["on_message"],
-    order: -5,
-    mode: "observe",
-    percent: 0.25,
-  };
+  assert.deepEqual(api.one.registry.chainFor("other", "on_message", "r", "k"), []);
+  const special = { order: -5, mode: "observe", percent: 0.25 };
+  const full = { ...policy, name: "q", room: "chat-*", hooks: ["on_message"], ...special };
   const second = await api.ask("POST", DEPLOY, { tenant: "acme", ...full });
   assert.deepEqual(second.body.policies, [full, policy]);
   const again = await api.ask("POST", DEPLOY, { tenant: "acme", ...full });
@@ -145,6 +145,12 @@ Deno.test("a rollback restores an earlier version, step by step or by number; a 
   const gone = await api.ask("DELETE", "/v1/policies/a?tenant=acme");
   assert.deepEqual([gone.status, gone.body.change], [200, "remove a"]);
   assert.deepEqual(running(), [1]);
+  await api.ask("DELETE", "/v1/policies/b?tenant=acme");
+  assert.deepEqual(running(), []);
+  const { state, enforced_version, policies } = api.one.registry.tenant("acme")!;
+  assert.deepEqual([state, enforced_version, policies], ["active", 7, 0]);
+  const word = /component=overseer .*tenant_id=acme .*in force/;
+  assert.ok(api.one.lines.some((line) => word.test(line)));
   const refused: [string, string, unknown?][] = [
     ["DELETE", "/v1/policies/a?tenant=acme"],
     ["DELETE", "/v1/policies/b?tenant=other"],
@@ -284,4 +290,39 @@ Deno.test("an operator, and the tenant whose policies name it, can download a mo
   }
   const foreign = await get(theirs, "globex", acme);
   assert.deepEqual([foreign.status, (await foreign.json()).reason], [403, "tenant-mismatch"]);
+});
+
+Deno.test("a module in quarantine is listed and reported where policies name it, and operators release it", async () => {
+  await using api = await startApi();
+  const sha256 = await api.upload(7);
+  const named = { tenant: "acme", name: "p" };
+  await api.ask("POST", "/v1/policies/deploy", { ...named, sha256 });
+  const other = "f".repeat(64);
+  api.quarantine.add(sha256, "wedge");
+  api.quarantine.add(other, "crash");
+  const entry = (sha256: string, why: string) => ({ sha256, why, at_ms: 1_000, node: "shield-1" });
+  const all = await api.ask("GET", "/v1/policies/quarantine");
+  const modules = [entry(sha256, "wedge"), entry(other, "crash")];
+  assert.deepEqual(all.body, { modules, truncated: false });
+  const chain = await api.ask("GET", "/v1/policies?tenant=acme");
+  assert.deepEqual(chain.body.quarantined, [{ name: "p", ...entry(sha256, "wedge") }]);
+  const mine = tenantAdmin("acme");
+  const asOwn = async (method: string, path: string) => {
+    const request = adminRequest(method, path);
+    const { status, body } = await askJson(POLICY_ROUTES, api.context, request, mine);
+    return [status, body];
+  };
+  const [status, own] = await asOwn("GET", "/v1/policies/quarantine");
+  assert.deepEqual([status, own.modules], [200, [entry(sha256, "wedge")]]);
+  const [foreign] = await asOwn("GET", "/v1/policies/quarantine?tenant=globex");
+  assert.equal(foreign, 403);
+  const named_one = await api.ask("GET", "/v1/policies/quarantine?tenant=acme");
+  assert.deepEqual(named_one.body.modules, [entry(sha256, "wedge")]);
+  const path = `/v1/policies/quarantine/${sha256}`;
+  assert.equal((await asOwn("DELETE", path))[0], 403, "the module's tenant may not");
+  const released = await api.ask("DELETE", path);
+  assert.deepEqual([released.status, released.body], [200, { sha256, released: true }]);
+  assert.equal((await api.ask("DELETE", path)).status, 404);
+  assert.deepEqual((await api.ask("GET", "/v1/policies?tenant=acme")).body.quarantined, []);
+  assert.ok(api.lines.some((line) => line.includes("released") && line.includes("by=ops")));
 });

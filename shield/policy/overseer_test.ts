@@ -61,12 +61,8 @@ function overseerWith(verdict: Verdict, inline?: Verdict) {
 }
 
 function envelope(room_id: string, trace_id = "") {
-  const event = {
-    type: "chat",
-    data: new TextEncoder().encode("hello"),
-    content_type: "text/plain",
-    schema_id: "",
-  };
+  const data = new TextEncoder().encode("hello");
+  const event = { type: "chat", data, content_type: "text/plain", schema_id: "" };
   const headers = { "X-Own": "\uFEFF1", "X-ARQON-Hook": "forged" };
   return scanEnvelope(writeEnvelope({ room_id, trace_id, headers, event }), LIMITS);
 }
@@ -194,18 +190,9 @@ Deno.test("an immediate verdict is used at once, and no worker is asked", async 
 
 /** The verdict of two policies, of which one or both replaced the payload. */
 function replacedBy(payload: string, ...names: string[]): Verdict {
-  const outcomes = ["words", "mask", "trim"].map((name) => ({
-    name,
-    mode: "enforce" as const,
-    allowed: true,
-    code: 0,
-    reason: "",
-    fault: undefined,
-    fuel: 1,
-    instance_fuel: 0,
-    duration_ms: 1,
-    ...(names.includes(name) ? { replaced: true } : {}),
-  }));
+  const outcomes = ["words", "mask", "trim"].map((name) =>
+    outcomeOf(name, names.includes(name) ? { replaced: true } : {})
+  );
   return { ...ALLOWED, outcomes, payload: new TextEncoder().encode(payload) };
 }
 
@@ -254,14 +241,8 @@ Deno.test("the limit of a new payload depends on the message, and a signed messa
 });
 
 Deno.test("a piece of a growing message is judged as part of its message, and a refusal gives the reason", async () => {
-  const piece = {
-    id: "a1",
-    type: "answer",
-    content_type: "text/plain",
-    text: "new",
-    released: "old ",
-    is_last: false,
-  };
+  const text = { content_type: "text/plain", text: "new", released: "old " };
+  const piece = { id: "a1", type: "answer", ...text, is_last: false };
   const verdict = { ...ALLOWED, added_headers: [["Release", "2"]] } as const;
   const { overseer, requests, keys } = overseerWith(verdict);
   assert.equal(overseer.onAppend(caller, "elsewhere", piece), undefined);

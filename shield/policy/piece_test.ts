@@ -1,19 +1,10 @@
 /** The effect of a verdict on a piece: the released part, its border, and faults. */
 import assert from "node:assert/strict";
 import type { PolicyOutcome } from "../../shared/records/verdict.ts";
+import { outcomeOf } from "./testing/modules.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";
 
-const OUTCOME: PolicyOutcome = {
-  name: "mask",
-  mode: "enforce",
-  allowed: true,
-  code: 0,
-  reason: "",
-  fault: undefined,
-  fuel: 1,
-  instance_fuel: 0,
-  duration_ms: 1,
-};
+const OUTCOME = outcomeOf("mask");
 const REPLACED = { ...OUTCOME, replaced: true };
 const bytes = (text: string) => new TextEncoder().encode(text);
 

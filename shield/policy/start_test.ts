@@ -1,9 +1,9 @@
 /** The start of a process's Overseer: real metering, real trial compilations, and their stored verdicts. */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
 import { parseConfig } from "../../shared/config/load.ts";
 import { createMetrics, exposition } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { refusedWith } from "../../shared/spine/testing/conformance.ts";
 import { until } from "../../shared/testing/until.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { withPolicy } from "./chain/chain.ts";
@@ -62,15 +62,10 @@ Deno.test("a node is ready while modules are tried; only their tenant is refused
     assert.match(node.checks()["policies"]!.detail, /1 refused until 8 modules more are ready/);
     const { pending_modules, pending_tenants } = node.status();
     assert.deepEqual([pending_modules, pending_tenants], [8, 1]);
-    assert.equal(
-      node.overseer.onConnect(caller("other")),
-      undefined,
-      "a start without policies does not wait",
-    );
-    assert.throws(
-      () => node.overseer.onConnect(caller("slow")),
-      (error) => error instanceof ArqonError && error.reason === "policy-loading",
-    );
+    const other = node.overseer.onConnect(caller("other"));
+    assert.equal(other, undefined, "a start without policies does not wait");
+    const slow = () => node.overseer.onConnect(caller("slow"));
+    assert.throws(slow, refusedWith("policy-loading"));
     await until("the trials", () => node.status()["pending_modules"] === 0);
     await node.overseer.onConnect(caller("slow"));
     const { body } = await exposition(node.registry);
@@ -93,10 +88,8 @@ Deno.test("a module in quarantine is refused across restarts until its release, 
   await using node = await started(engine.spine);
   await until("the trials", () => node.status()["pending_modules"] === 0);
   assert.deepEqual([node.status()["quarantined"], node.status()["modules"]], [[bad], [good]]);
-  await assert.rejects(
-    async () => await node.overseer.onConnect(caller("acme")),
-    (error) => error instanceof ArqonError && error.reason === "policy-fault",
-  );
+  const connecting = async () => await node.overseer.onConnect(caller("acme"));
+  await assert.rejects(connecting, refusedWith("policy-fault"));
   await bucket.delete([bad!]);
   await until("the released module", () => (node.status()["modules"] as string[]).length === 2);
   await node.overseer.onConnect(caller("acme"));

@@ -12,17 +12,12 @@ import { FilterShares } from "../filter/shares.ts";
 import { callerOf, LIMITS, plainPath } from "../message/testing/path.ts";
 import { type MessagePath, publish } from "../message/pipeline.ts";
 import { createOverseer } from "../policy/overseer.ts";
+import { binding, outcomeOf } from "../policy/testing/modules.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { testSchemas, type TestSchemasOptions } from "./testing/registry.ts";
-import {
-  BAD_PING,
-  DEEP_BAD_PING,
-  GOOD_PING,
-  ping,
-  ruledPing,
-  UNKNOWN_PING,
-} from "./testing/schemas.ts";
+import { BAD_PING, DEEP_BAD_PING, GOOD_PING } from "./testing/schemas.ts";
+import { ping, ruledPing, UNKNOWN_PING } from "./testing/schemas.ts";
 import { NO_POLICIES } from "../message/gates.ts";
 
 const PROTOBUF = "application/protobuf";
@@ -62,30 +57,20 @@ async function testPath(
       await spine.flush();
     }
   };
-  return {
-    ...found,
-    spine,
-    path,
-    caller,
-    published,
-    send,
-    async [Symbol.asyncDispose]() {
-      found[Symbol.dispose]();
-      await engine[Symbol.asyncDispose]();
-    },
+  const end = async () => {
+    found[Symbol.dispose]();
+    await engine[Symbol.asyncDispose]();
   };
+  return { ...found, spine, path, caller, published, send, [Symbol.asyncDispose]: end };
 }
 
 /** An Overseer whose one policy replaces every payload. */
 function replacing(payload: Uint8Array): MessagePath["overseer"] {
-  const policy = { name: "mask", mode: "enforce" } as const;
-  const binding = { ...policy, sha256: "", room: "*", hooks: [], order: 0, percent: 1 } as const;
-  const ran = { allowed: true, code: 0, reason: "", fault: undefined, replaced: true };
-  const outcome = { ...policy, ...ran, fuel: 1, instance_fuel: 0, duration_ms: 1 };
+  const outcomes = [outcomeOf("mask", { replaced: true })];
   const verdict = { allowed: true, code: 0, reason: "", name: "", added_headers: [], logs: [] };
   return createOverseer({
-    chainFor: () => [binding],
-    evaluate: () => Promise.resolve({ ...verdict, outcomes: [outcome], payload }),
+    chainFor: () => [binding({ name: "mask" })],
+    evaluate: () => Promise.resolve({ ...verdict, outcomes, payload }),
     limits: { ...LIMITS, max_frame_bytes: 262_144, payload_bytes: 262_144 },
     now: () => SPINE_NOW_MS,
     onLogs: () => {},
@@ -138,15 +123,10 @@ Deno.test("only events of mapped subjects are checked", async () => {
 
 Deno.test("content types select the form; any other type is refused by name", async () => {
   await using t = await testPath();
-  for (
-    const content_type of [
-      "",
-      PROTOBUF,
-      "application/x-protobuf",
-      "application/octet-stream",
-      "Application/Protobuf; proto=t.Ping",
-    ]
-  ) assert.equal(await t.send({ data: GOOD_PING, content_type }), undefined, content_type);
+  const other = ["application/x-protobuf", "application/octet-stream"];
+  for (const content_type of ["", PROTOBUF, ...other, "Application/Protobuf; proto=t.Ping"]) {
+    assert.equal(await t.send({ data: GOOD_PING, content_type }), undefined, content_type);
+  }
   const json = text('{"n":7,"text":"hi"}');
   for (const content_type of ["application/json", "application/json; charset=utf-8"]) {
     assert.equal(await t.send({ data: json, content_type }), undefined);
@@ -184,13 +164,8 @@ Deno.test("protovalidate rules are part of the schema", async () => {
 });
 
 Deno.test("unknown fields pass, are reported, or are refused, as the mapping configures", async () => {
-  for (
-    const [unknown_fields, reason] of [
-      ["allow", undefined],
-      ["warn", undefined],
-      ["refuse", "schema-violation"],
-    ] as const
-  ) {
+  for (const unknown_fields of ["allow", "warn", "refuse"] as const) {
+    const reason = unknown_fields === "refuse" ? "schema-violation" : undefined;
     await using t = await testPath({ mappings: [{ unknown_fields }] });
     assert.equal((await t.send({ data: UNKNOWN_PING }))?.reason, reason);
     const warned = await t.metric('shield_schema_unknown_fields_total{schema="ping"}');
@@ -225,18 +200,13 @@ Deno.test("dead-letter refuses, and keeps the routed event with the reason", asy
   assert.deepEqual(kept.headers, { "x-arqon-reason": "schema-violation" });
   const envelope = readEnvelope(kept.payload);
   assert.deepEqual(envelope.event?.data, DEEP_BAD_PING);
-  assert.deepEqual([envelope.sender_id, envelope.tenant_id, envelope.message_id], [
-    "ann",
-    "acme",
-    "m1",
-  ]);
+  const { sender_id, tenant_id, message_id } = envelope;
+  assert.deepEqual([sender_id, tenant_id, message_id], ["ann", "acme", "m1"]);
   assert.equal(envelope.headers["x-arqon-dlq-reason"], "Schema violation: inner[1].id: required");
   assert.equal(envelope.headers["x-arqon-dlq-path"], "inner[1].id");
   assert.equal(envelope.headers["X-Own"], "kept");
-  await until(
-    "the count",
-    async () => await t.metric('shield_schema_dead_letters_total{outcome="sent"}') === 1,
-  );
+  const count = () => t.metric('shield_schema_dead_letters_total{outcome="sent"}');
+  await until("the count", async () => await count() === 1);
   assert.equal(await t.send({ data: GOOD_PING }), undefined);
   assert.equal(t.published[1]?.subject, "in.t.acme.r.lobby");
 });
@@ -251,9 +221,8 @@ Deno.test("a dead letter that does not fit is dropped, and the answer is the sam
 });
 
 Deno.test("events of a subject whose schema never loaded are refused, unless the mapping only observes", async () => {
-  await using t = await testPath({
-    mappings: [{}, { subject: "in.t.acme.r.watched", schema_id: "other", mode: "observe" }],
-  }, new Uint8Array());
+  const watched = { subject: "in.t.acme.r.watched", schema_id: "other", mode: "observe" } as const;
+  await using t = await testPath({ mappings: [{}, watched] }, new Uint8Array());
   const refused = await t.send({ data: GOOD_PING });
   assert.equal(refused?.reason, "schema-unavailable");
   assert.equal(refused.code, 503);
@@ -267,29 +236,20 @@ Deno.test("events of a subject whose schema never loaded are refused, unless the
 });
 
 Deno.test("the schema is checked before any policy is asked", async () => {
-  const requests: number[] = [];
-  const overseer = {
-    ...NO_POLICIES,
-    onMessage: () => {
-      requests.push(1);
-      return undefined;
-    },
-  };
+  let requests = 0;
+  const overseer = { ...NO_POLICIES, onMessage: () => void requests++ as undefined };
   await using t = await testPath({}, ping(), overseer);
   assert.equal((await t.send({ data: BAD_PING }))?.reason, "schema-violation");
-  assert.equal(requests.length, 0);
+  assert.equal(requests, 0);
   assert.equal(await t.send({ data: GOOD_PING }), undefined);
-  assert.equal(requests.length, 1);
+  assert.equal(requests, 1);
 });
 
 Deno.test("an event is checked again after a policy replaces its payload", async () => {
-  for (
-    const [replacement, reason] of [[GOOD_PING, undefined], [BAD_PING, "schema-violation"]] as const
-  ) {
-    const overseer = replacing(replacement);
-    await using t = await testPath({}, ping(), overseer);
-    const refused = await t.send({ data: GOOD_PING });
-    assert.equal(refused?.reason, reason);
+  for (const replacement of [GOOD_PING, BAD_PING]) {
+    const reason = replacement === BAD_PING ? "schema-violation" : undefined;
+    await using t = await testPath({}, ping(), replacing(replacement));
+    assert.equal((await t.send({ data: GOOD_PING }))?.reason, reason);
     const passed = t.published.map(({ payload }) => readEnvelope(payload).event?.data);
     assert.deepEqual(passed, reason === undefined ? [replacement] : []);
   }

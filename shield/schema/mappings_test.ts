@@ -4,13 +4,9 @@ import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import { makeAtOnce } from "../../shared/turns/making.ts";
 import { Mappings } from "./gate.ts";
 
-const mapping = (subject: string, schema_id: string): SchemaMapping => ({
-  subject,
-  schema_id,
-  message: "t.Ping",
-  mode: "enforce",
-  unknown_fields: "allow",
-});
+const mapping = (subject: string, schema_id: string): SchemaMapping => (
+  { subject, schema_id, message: "t.Ping", mode: "enforce", unknown_fields: "allow" }
+);
 
 function found(mappings: Mappings, subject: string, tenant_id = "acme"): string | undefined {
   const bound = mappings.find(subject, tenant_id);
@@ -18,11 +14,9 @@ function found(mappings: Mappings, subject: string, tenant_id = "acme"): string 
 }
 
 Deno.test("the most specific pattern wins, from either source", () => {
-  const mappings = new Mappings([
-    mapping("in.t.*.r.*", "any"),
-    mapping("in.t.acme.r.chat-*", "chat"),
-    mapping("in.t.acme.r.lobby", "lobby"),
-  ], { tenant_mappings: 10 });
+  const exact = mapping("in.t.acme.r.lobby", "lobby");
+  const all = [mapping("in.t.*.r.*", "any"), mapping("in.t.acme.r.chat-*", "chat"), exact];
+  const mappings = new Mappings(all, { tenant_mappings: 10 });
   assert.equal(found(mappings, "in.t.acme.r.lobby"), "lobby");
   assert.equal(found(mappings, "in.t.acme.r.chat-1"), "chat");
   assert.equal(found(mappings, "in.t.acme.r.other"), "any");
@@ -40,9 +34,8 @@ Deno.test("the most specific pattern wins, from either source", () => {
   assert.ok([...mappings.compiling(config)].length >= config.length, "step by step");
   mappings.replace(makeAtOnce(mappings.compiling(config)));
   const rooms = ["chat-12", "chat-2", "chat-3", "lobby"];
-  assert.deepEqual(rooms.map((room) => found(mappings, `in.t.acme.r.${room}`)), [
-    ...["own", "new", "broad", "mine"],
-  ]);
+  const now = rooms.map((room) => found(mappings, `in.t.acme.r.${room}`));
+  assert.deepEqual(now, ["own", "new", "broad", "mine"]);
   mappings.set("acme", []);
   assert.equal(found(mappings, "in.t.acme.r.lobby"), "all");
 });

@@ -38,18 +38,13 @@ Deno.test("pages of other sites get nothing, and every answer says how it may be
   const root = await stranger.get("/");
   assert.deepEqual([root.status, root.headers.get("location")], [302, "/console/"]);
   const page = await stranger.get("/console/");
-  assert.deepEqual([page.status, page.headers.get("content-type")], [
-    200,
-    "text/html; charset=utf-8",
-  ]);
+  assert.equal(page.status, 200);
+  assert.equal(page.headers.get("content-type"), "text/html; charset=utf-8");
   assert.match(page.headers.get("content-security-policy") ?? "", /script-src 'self'/);
   assert.equal((await stranger.get("/console/../v1/cluster")).status, 401);
   // A path without a route does not exist for anybody, wherever it is.
-  for (
-    const path of ["/console/%2e%2e/deno.json", "/v1/none", "/v1/schemas/a/b", "/v1/policies/a/b"]
-  ) {
-    assert.equal((await stranger.get(path)).status, 404, path);
-  }
+  const none = ["/console/%2e%2e/deno.json", "/v1/none", "/v1/schemas/a/b", "/v1/policies/a/b"];
+  for (const path of none) assert.equal((await stranger.get(path)).status, 404, path);
 });
 
 Deno.test("limits are shown without secrets", async () => {
@@ -71,12 +66,8 @@ Deno.test("what a policy decided and cost is shown", async () => {
   }
   const { policies: shown } = await admin.read("/v1/policies/stats?tenant=default");
   const [words] = shown;
-  assert.deepEqual([shown.length, words.name, words.module, words.hook], [
-    1,
-    "words",
-    sha256,
-    "on_message",
-  ]);
+  assert.deepEqual([shown.length, words.name, words.module], [1, "words", sha256]);
+  assert.equal(words.hook, "on_message");
   assert.deepEqual(words.verdicts, { allow: 2, reject: 1, error: 0 });
   assert.ok(words.fuel_mean > 0 && words.fuel_max >= words.fuel_mean);
   assert.ok(words.p50_us > 0 && words.p99_us >= words.p50_us);

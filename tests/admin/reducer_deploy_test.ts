@@ -34,6 +34,14 @@ const path = "/v1/tenants/default/reducers/count-*";
 const callerAt = async (bus: TestBus) =>
   await connect({ url: bus.url, token: await bus.tokenFor(), request_timeout_ms: 60_000 });
 
+/** The hands of a bus's admin: its API, and `arq` for rooms. */
+async function handsOf(bus: TestBus) {
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const own = ["--admin-url", bus.admin_url, "--token", token];
+  const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
+  return { token, admin: clientOf(bus.admin_url, token), arq };
+}
+
 function clientOf(url: string, token: string, tenant_path = path) {
   const admin = new AdminClient(url, token);
   const put = (module: Uint8Array, query = "", type = "application/wasm") =>
@@ -47,9 +55,8 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   const tokenOf = (tenant: string) => bus.tokenFor({ role: "admin", tenant, user: "root" });
   const admin = clientOf(bus.admin_url, await tokenOf("default"));
   const other = clientOf(bus.admin_url, await tokenOf("acme"));
-  const [rust, poll, auction] = await Promise.all(
-    ["counter_rust", "poll", "auction"].map(bytesOf),
-  );
+  const names = ["counter_rust", "poll", "auction"];
+  const [rust, poll, auction] = await Promise.all(names.map(bytesOf));
   assert.equal((await other.put(rust!)).status, 403);
   const empty = await admin.ask("GET");
   assert.deepEqual([empty.body.reducer.number, empty.body.reducer.current.module], [0, ""]);
@@ -80,16 +87,11 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   assert.match(String(refused), /no command add/);
   const third = await admin.put(auction!);
   assert.equal(third.status, 409);
-  assert.match(
-    third.body.detail,
-    /has 2 modules stored, limits\.reducer_modules; unused modules are removed/,
-  );
+  const full = /has 2 modules stored, limits\.reducer_modules; unused modules are removed/;
+  assert.match(third.body.detail, full);
   const back = await admin.ask("POST", "/rollback");
   assert.equal(back.body.reducer.current.module, current.module);
-  await found("the counter", async () => {
-    const called = await room.call("add", 1).catch(() => undefined);
-    return called;
-  });
+  await found("the counter", () => room.call("add", 1).catch(() => undefined));
   assert.equal((await admin.ask("POST", "/rollback")).body.reducer.current.module, "");
   const none = await admin.ask("POST", "/rollback");
   assert.match(none.body.detail, /count-\* has no deploy to roll back/);
@@ -100,23 +102,19 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
 
 Deno.test("a module that is not a reducer, and a class without one, are refused with what would be right", async () => {
   await using bus = await startLocalBus(CONFIG);
-  const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const admin = clientOf(bus.admin_url, token);
+  const { token, admin } = await handsOf(bus);
   const nothing = clientOf(bus.admin_url, token, "/v1/tenants/default/reducers/lobby");
-  const policy = await Deno.readFile(
-    new URL("../../policies/build/bad_words.wasm", import.meta.url),
-  );
+  const policy = new URL("../../policies/build/bad_words.wasm", import.meta.url);
   const rust = await bytesOf("counter_rust");
-  for (
-    const [asked, status, detail] of [
-      [admin.put(policy), 400, /refused \(not-a-reducer\): .*"arqon_host_v1"/],
-      [admin.put(new Uint8Array([0])), 400, /the module is refused \(/],
-      [admin.put(rust, "", "text/plain"), 415, /application\/wasm/],
-      [admin.put(rust, "?number=x"), 400, /number: expected a whole number/],
-      [nothing.put(rust), 404, /no class of rooms "lobby" with a reducer; it has "count-\*"/],
-      [nothing.ask("GET"), 404, /"lobby"/],
-    ] as const
-  ) {
+  const refusals = [
+    [admin.put(await Deno.readFile(policy)), 400, /refused \(not-a-reducer\): .*"arqon_host_v1"/],
+    [admin.put(new Uint8Array([0])), 400, /the module is refused \(/],
+    [admin.put(rust, "", "text/plain"), 415, /application\/wasm/],
+    [admin.put(rust, "?number=x"), 400, /number: expected a whole number/],
+    [nothing.put(rust), 404, /no class of rooms "lobby" with a reducer; it has "count-\*"/],
+    [nothing.ask("GET"), 404, /"lobby"/],
+  ] as const;
+  for (const [asked, status, detail] of refusals) {
     const got = await asked;
     assert.match(got.body.detail ?? got.body.title, detail);
     assert.equal(got.status, status, JSON.stringify(got.body));
@@ -140,9 +138,7 @@ Deno.test("arq deploys a module after showing the differences, and rolls it back
   await using folder = await folderWith({ "sum.ts": SUM });
   assert.notEqual(await reducerBuild(diskIo(folder.path), "sum.ts", {}), 1);
   await using bus = await startLocalBus(CONFIG);
-  const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const own = ["--admin-url", bus.admin_url, "--token", token];
-  const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
+  const { arq } = await handsOf(bus);
   await using client = await callerAt(bus);
   const room = reduced<{ add: [number, number]; reset: [undefined, null] }>(client.room("count-1"));
   for (const at of [1, 2, 3]) await room.call("add", at);
@@ -166,10 +162,8 @@ Deno.test("arq deploys a module after showing the differences, and rolls it back
   const second = reduced<{ reset: [undefined, null] }>(client.room("count-2"));
   await assert.rejects(second.call("reset"), { reason: "call-rejected" });
   const lacking = await arq("deploy", "count-*", sum, "--dry-run");
-  assert.match(
-    lacking.stdout,
-    /count-2: it cannot migrate the room: rejected 409 nothing was coun/,
-  );
+  const cannot = /count-2: it cannot migrate the room: rejected 409 nothing was coun/;
+  assert.match(lacking.stdout, cannot);
   assert.equal(lacking.code, 6, lacking.stderr);
   const moved = await arq("deploy", "count-*", sum, "--no-check", "--yes", "--json");
   assert.equal(JSON.parse(moved.stdout).reducer.number, 2, moved.stderr);
@@ -198,9 +192,7 @@ Deno.test("arq deploys a module after showing the differences, and rolls it back
 });
 
 /** The counter, which now accepts only whole numbers from 1 to 10. */
-const STRICT = {
-  commands: { add: { data: { type: "integer", minimum: 1, maximum: 10 } } },
-};
+const STRICT = { commands: { add: { data: { type: "integer", minimum: 1, maximum: 10 } } } };
 
 Deno.test("arq shows which earlier calls a module's schema forbids, and where in their data", async () => {
   const schema = new TextEncoder().encode(JSON.stringify(STRICT));
@@ -208,10 +200,9 @@ Deno.test("arq shows which earlier calls a module's schema forbids, and where in
   await using folder = await folderWith({});
   await Deno.writeFile(`${folder.path}/strict.wasm`, strict);
   await using bus = await startLocalBus(CONFIG);
-  const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const own = ["--admin-url", bus.admin_url, "--token", token];
+  const { arq } = await handsOf(bus);
   const deploy = (...args: string[]) =>
-    runArq(["room", "deploy", "count-*", `${folder.path}/strict.wasm`, ...args, ...own]);
+    arq("deploy", "count-*", `${folder.path}/strict.wasm`, ...args);
   await using client = await callerAt(bus);
   type Calls = { add: [number | string, number]; reset: [undefined, null] };
   const [one, two] = ["count-1", "count-2"].map((id) => reduced<Calls>(client.room(id)));
@@ -234,13 +225,9 @@ count-2: 2 entries, the same
   const output = succeeds(await deploy("--dry-run", "--json", "--max-differences", "3"));
   const [room] = output.split("\n").map((line) => JSON.parse(line || "null"));
   assert.deepEqual([room.room, room.forbidden], ["count-1", 2]);
-  assert.deepEqual(room.forbidden_calls[0], {
-    command: "add",
-    code: 400,
-    entries: 1,
-    first: 2,
-    reason: "data: expected at most 10, found 50",
-  });
+  const reason = "data: expected at most 10, found 50";
+  const first = { command: "add", code: 400, entries: 1, first: 2, reason };
+  assert.deepEqual(room.forbidden_calls[0], first);
   // The bus behaves as the command says.
   assert.equal((await deploy("--yes", "--max-differences", "3")).code, 0);
   await found("forbidden", async () => {
@@ -254,13 +241,9 @@ count-2: 2 entries, the same
 
 Deno.test("a class is deployed to more often than it may store modules, and its rooms can be verified", async () => {
   const config = CONFIG.replace("reducer_modules = 2", "reducer_modules = 20");
-  await using bus = await startLocalBus(
-    `${config}\n[brain]\n#constant brain.reducer_unused_ms = 1\n`,
-  );
-  const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const admin = clientOf(bus.admin_url, token);
-  const own = ["--admin-url", bus.admin_url, "--token", token];
-  const arq = (...args: string[]) => runArq(["room", ...args, ...own]);
+  const unused = "\n[brain]\n#constant brain.reducer_unused_ms = 1\n";
+  await using bus = await startLocalBus(config + unused);
+  const { admin, arq } = await handsOf(bus);
   await using client = await callerAt(bus);
   type Calls = { add: [number, number]; ask: [string, unknown] };
   const room = (id: string) => reduced<Calls>(client.room(id));
@@ -280,9 +263,8 @@ Deno.test("a class is deployed to more often than it may store modules, and its 
     assert.ok(deployed.modules.length <= 20, deployed.modules.length);
     if (number === 0) {
       first = deployed.current.module;
-      await found("named by the log", async () => {
-        return await kept.call("ask", "60\nWhat now?\nPizza\nSoup").catch(() => undefined);
-      });
+      const ask = () => kept.call("ask", "60\nWhat now?\nPizza\nSoup").catch(() => undefined);
+      await found("named by the log", ask);
       continue;
     }
     await found("answered", () => room("count-1").call("add", 1).catch(() => undefined));
@@ -290,9 +272,7 @@ Deno.test("a class is deployed to more often than it may store modules, and its 
   }
   const { body } = await admin.ask("GET");
   assert.ok(body.reducer.modules.includes(first), "the log of a room names it");
-  for (const id of ["count-kept", "count-1"]) {
-    succeeds(await arq("verify", id));
-  }
+  for (const id of ["count-kept", "count-1"]) succeeds(await arq("verify", id));
   const programs = await arq("programs");
   assert.match(programs.stdout, /before +stored\ncount-\* .* 16 +(18|19|20)\n/);
 });
@@ -327,10 +307,8 @@ Deno.test("a room that is cut off is named by arq room programs, with its module
   const file = await Deno.makeTempFile({ suffix: ".wasm" });
   await Deno.writeFile(file, TRAPS);
   await using bus = await startLocalBus(configWith(file)).finally(() => Deno.remove(file));
-  const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const arq = (...args: string[]) =>
-    runArq(["room", "programs", ...args, "--admin-url", bus.admin_url, "--token", token]);
-  const none = await arq("--json");
+  const { token, arq } = await handsOf(bus);
+  const none = await arq("programs", "--json");
   assert.deepEqual(JSON.parse(none.stdout).cut_off, [], none.stderr);
   await using client = await callerAt(bus);
   await reduced<{ go: [null, null] }>(client.room("trap-1")).call("go", null);
@@ -343,7 +321,7 @@ Deno.test("a room that is cut off is named by arq room programs, with its module
   assert.deepEqual([room.room_id, room.module], ["trap-1", await sha256Hex(TRAPS)]);
   assert.equal(fault.reason, "reducer-trap");
   assert.ok(fault.entry >= 6 && since_ms < until_ms, JSON.stringify({ fault, since_ms, until_ms }));
-  const { stdout, stderr } = await arq();
+  const { stdout, stderr } = await arq("programs");
   const line = /^trap-1 +[0-9a-f]{16} +20\S+Z +20\S+Z +entry \d+: reducer-trap .*unreachable/m;
   assert.match(stdout, line, stderr);
   assert.match(stdout, /^room +module +cut off since +until +last fault$/m);

@@ -1,81 +1,61 @@
 /** Rules about enum values, aliases, and open against closed enums. */
 import assert from "node:assert/strict";
 import { readUnpackedSet } from "../descriptors/descriptor_set.ts";
-import { expectFindings } from "../testing/compat_expect.ts";
+import { testFindings } from "../testing/compat_expect.ts";
 import { compileProtos } from "../testing/protos.ts";
 import { compareDescriptors } from "./compat.ts";
 import type { CompatibilityMode } from "../../schema_id.ts";
 import { errorsOf, formatFinding } from "./findings.ts";
 
-const proto2 = (body: string) => `syntax = "proto2"; package PACKAGE; ${body}`;
+testFindings(
+  "enum values keep their numbers, and numbers their meaning",
+  `
+  a value gets another number
+  - enum E { Z = 0; A = 1; }
+  + enum E { Z = 0; A = 2; }
+  BACKWARD: error enum-value-renumbered E.A
+  a value gets another number and the old one is reserved
+  - enum E { Z = 0; A = 1; }
+  + enum E { reserved 1; Z = 0; A = 2; }
+  BACKWARD: warning enum-value-renumbered E.A
+  two values swap
+  - enum E { Z = 0; A = 1; B = 2; }
+  + enum E { Z = 0; B = 1; A = 2; }
+  FORWARD: error enum-value-reused E.A, error enum-value-reused E.B
+  an alias goes, another comes
+  - enum E { option allow_alias = true; Z = 0; A = 1; B = 1; C = 2; }
+  + enum E { option allow_alias = true; Z = 0; B = 1; C = 2; D = 2; }
+  FULL: warning enum-alias-removed E.B
+  a value is removed, its number reserved but not its name
+  - enum E { Z = 0; A = 1; B = 2; }
+  + enum E { reserved 1, 2; reserved "A"; Z = 0; }
+  FULL: warning enum-value-removed E.B
+  reserved numbers and names are used again
+  - enum E { reserved -5 to -1, 3 to 4; reserved "N"; Z = 0; }
+  + enum E { reserved -5 to -1, 3; Z = 0; N = 7; F = 4; }
+  FULL: error reserved-number-reused E.F, error reserved-name-reused E.N
+`,
+);
 
-Deno.test("enum values keep their numbers, and numbers their meaning", async (t) => {
-  await expectFindings(t, [
-    {
-      name: "a value gets another number",
-      before: "enum E { Z = 0; A = 1; }",
-      after: "enum E { Z = 0; A = 2; }",
-      expected: { BACKWARD: ["error enum-value-renumbered E.A"] },
-    },
-    {
-      name: "a value gets another number and the old one is reserved",
-      before: "enum E { Z = 0; A = 1; }",
-      after: "enum E { reserved 1; Z = 0; A = 2; }",
-      expected: { BACKWARD: ["warning enum-value-renumbered E.A"] },
-    },
-    {
-      name: "two values swap",
-      before: "enum E { Z = 0; A = 1; B = 2; }",
-      after: "enum E { Z = 0; B = 1; A = 2; }",
-      expected: { FORWARD: ["error enum-value-reused E.A", "error enum-value-reused E.B"] },
-    },
-    {
-      name: "an alias goes, another comes",
-      before: "enum E { option allow_alias = true; Z = 0; A = 1; B = 1; C = 2; }",
-      after: "enum E { option allow_alias = true; Z = 0; B = 1; C = 2; D = 2; }",
-      expected: { FULL: ["warning enum-alias-removed E.B"] },
-    },
-    {
-      name: "a value is removed, its number reserved but not its name",
-      before: "enum E { Z = 0; A = 1; B = 2; }",
-      after: 'enum E { reserved 1, 2; reserved "A"; Z = 0; }',
-      expected: { FULL: ["warning enum-value-removed E.B"] },
-    },
-    {
-      name: "reserved numbers and names are used again",
-      before: 'enum E { reserved -5 to -1, 3 to 4; reserved "N"; Z = 0; }',
-      after: "enum E { reserved -5 to -1, 3; Z = 0; N = 7; F = 4; }",
-      expected: { FULL: ["error reserved-number-reused E.F", "error reserved-name-reused E.N"] },
-    },
-  ]);
-});
-
-Deno.test("a value that a closed enum lacks is lost to its reader", async (t) => {
-  await expectFindings(t, [
-    {
-      name: "a closed enum whose value has another number knows the old one no more",
-      before: proto2("enum E { Z = 0; A = 1; }"),
-      after: proto2("enum E { reserved 1; Z = 0; A = 2; }"),
-      expected: {
-        BACKWARD: ["error enum-value-renumbered E.A"],
-        FORWARD: ["error enum-value-added E.A", "warning enum-value-renumbered E.A"],
-      },
-    },
-    {
-      name: "an open enum that is closed",
-      before: 'edition = "2023"; package PACKAGE; enum E { Z = 0; }',
-      after: 'edition = "2023"; package PACKAGE; ' +
-        "enum E { option features.enum_type = CLOSED; Z = 0; }",
-      expected: { BACKWARD: ["error enum-kind-changed E"], FORWARD: [] },
-    },
-    {
-      name: "the first value of a closed enum is what absent fields have",
-      before: proto2("enum E { A = 1; B = 2; }"),
-      after: proto2("enum E { B = 2; A = 1; }"),
-      expected: { FULL: ["error enum-default-changed E.B"] },
-    },
-  ]);
-});
+testFindings(
+  "a value that a closed enum lacks is lost to its reader",
+  `
+  a closed enum whose value has another number knows the old one no more
+  - proto2 enum E { Z = 0; A = 1; }
+  + proto2 enum E { reserved 1; Z = 0; A = 2; }
+  BACKWARD: error enum-value-renumbered E.A
+  FORWARD: error enum-value-added E.A, warning enum-value-renumbered E.A
+  an open enum that is closed
+  - 2023 enum E { Z = 0; }
+  + 2023 enum E { option features.enum_type = CLOSED; Z = 0; }
+  BACKWARD: error enum-kind-changed E
+  FORWARD:
+  the first value of a closed enum is what absent fields have
+  - proto2 enum E { A = 1; B = 2; }
+  + proto2 enum E { B = 2; A = 1; }
+  FULL: error enum-default-changed E.B
+`,
+);
 
 Deno.test("a proto2 message reads a proto3 file's enum as closed, which Java and C++ do", async () => {
   const user = (body: string) =>

@@ -58,11 +58,8 @@ Deno.test("nothing parses HTML, evaluates text or leaves the origin", () => {
     /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(|new Function|setAttribute\("(style|on)|createContextualFragment|srcdoc/;
   for (const [path, body] of bodies()) {
     assert.doesNotMatch(body, forbidden, path);
-    assert.doesNotMatch(
-      body.replaceAll(/http:\/\/www\.w3\.org\/\d+\/svg/g, ""),
-      /https?:\/\//,
-      path,
-    );
+    const without_svg = body.replaceAll(/http:\/\/www\.w3\.org\/\d+\/svg/g, "");
+    assert.doesNotMatch(without_svg, /https?:\/\//, path);
   }
 });
 
@@ -71,10 +68,8 @@ Deno.test("the replay worker is built from the sources, imports nothing and stor
   assert.equal(thread?.content_type, "text/javascript; charset=utf-8");
   const { body } = thread;
   assert.match(body, /WebAssembly\.Module/);
-  assert.doesNotMatch(
-    body,
-    /(^|[;{}])(import|export)\b|\bimport\(|importScripts|\bfetch\(|WebSocket\(/m,
-  );
+  const outside = /(^|[;{}])(import|export)\b|\bimport\(|importScripts|\bfetch\(|WebSocket\(/m;
+  assert.doesNotMatch(body, outside);
   assert.doesNotMatch(body, /localStorage|sessionStorage|indexedDB|innerHTML/);
 });
 

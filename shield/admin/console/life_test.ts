@@ -34,17 +34,12 @@ Deno.test("life of a message: its address has the most specific id, as text", ()
 });
 
 Deno.test("life of a message: an outcome is shown as text, an unknown one by its name", () => {
-  assert.equal(
-    outcomeText({ state: "left_out", why: "echo" }),
-    "left out: the client published it and subscribed without echo",
-  );
+  const echo = outcomeText({ state: "left_out", why: "echo" });
+  assert.equal(echo, "left out: the client published it and subscribed without echo");
   assert.equal(text({ state: "not_subscribed", why: "never" }), "not subscribed: never");
   assert.equal(text({ state: "later" }), "later");
-  assert.deepEqual(["sent", "behind", "left_out"].map((state) => outcomeTone({ state })), [
-    "ok",
-    "warn",
-    "bad",
-  ]);
+  const tones = ["sent", "behind", "left_out"].map((state) => outcomeTone({ state }));
+  assert.deepEqual(tones, ["ok", "warn", "bad"]);
 });
 
 Deno.test("life of a message: the last seconds of a killed Shield are reported as lost", () => {

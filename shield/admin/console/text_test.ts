@@ -80,29 +80,13 @@ Deno.test("a token names its user; an unreadable one names an unknown user", () 
 });
 
 Deno.test("figures are short and have their unit", () => {
-  assert.deepEqual([0, 0.04, 3, 940, 9_999, 12_345, 4_100_000].map(compact), [
-    "0",
-    "0.04",
-    "3.0",
-    "940",
-    "9,999",
-    "12.3 k",
-    "4.1 M",
-  ]);
+  const shown = [0, 0.04, 3, 940, 9_999, 12_345, 4_100_000].map(compact);
+  assert.deepEqual(shown, ["0", "0.04", "3.0", "940", "9,999", "12.3 k", "4.1 M"]);
   assert.equal(digits(1_795_161_298_967_002), "1795161298967002", "as a command accepts it");
-  assert.deepEqual([0, 1_023, 1_536, 157_286_400].map(bytes), [
-    "0 B",
-    "1,023 B",
-    "1.5 KiB",
-    "150 MiB",
-  ]);
-  assert.deepEqual([999, 59_000, 61_000, 7_500_000, 200_000_000].map(duration), [
-    "0 s",
-    "59 s",
-    "1 min 1 s",
-    "2 h 5 min",
-    "2 d 7 h",
-  ]);
+  const sizes = [0, 1_023, 1_536, 157_286_400].map(bytes);
+  assert.deepEqual(sizes, ["0 B", "1,023 B", "1.5 KiB", "150 MiB"]);
+  const spans = [999, 59_000, 61_000, 7_500_000, 200_000_000].map(duration);
+  assert.deepEqual(spans, ["0 s", "59 s", "1 min 1 s", "2 h 5 min", "2 d 7 h"]);
   assert.deepEqual([0.42, 12, 1_500].map(milliseconds), ["0.4 ms", "12 ms", "1.5 s"]);
   assert.deepEqual([0, 0.0001, 0.105, 1].map(percent), ["0 %", "0.01 %", "10.5 %", "100 %"]);
 });

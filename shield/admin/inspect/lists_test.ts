@@ -1,5 +1,10 @@
-/** The lists of a tenant's admin, from real processes on one Spine. */
+/**
+ * The lists of a tenant's admin, from real processes on one Spine. One Shield's answers about very many tenants: bounded,
+ * correct, and not in one turn.
+ */
 import assert from "node:assert/strict";
+import { turnsDuring } from "../../../shared/testing/turns_during.ts";
+import { answerBytes } from "../../../shared/cluster/cluster_question.ts";
 import { Answerer, type AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
@@ -9,7 +14,7 @@ import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stat
 import { operator, tenantAdmin } from "../routing/testing/admin.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { type InspectedParts, shieldAnswers } from "./start.ts";
-import { tenants } from "./lists.ts";
+import { REPORTED_MAX, TenantAnswer, tenants } from "./lists.ts";
 import { binding, outcomeOf } from "../../policy/testing/modules.ts";
 import { policyStats } from "../../policy/policy_stats.ts";
 import { POLICIES_MAX, PolicyTable } from "../../policy/policy_table.ts";
@@ -18,13 +23,8 @@ function cluster(handlers: AnswerHandlers) {
   const engine = testSpine();
   const { log } = keptLog();
   const random = (size: number) => crypto.getRandomValues(new Uint8Array(size));
-  const common = {
-    spine: engine.spine,
-    node_id: "s1",
-    kind: "shield",
-    log,
-    now: Date.now,
-  } as const;
+  const own = { node_id: "s1", kind: "shield" } as const;
+  const common = { ...own, spine: engine.spine, log, now: Date.now };
   const answerer = new Answerer({ ...common, handlers });
   // A busy machine takes longer for 100,000 tenants than the default of one second.
   const asker = new ClusterAsker({ ...common, answerer, random, timeout_ms: 60_000 });
@@ -94,4 +94,35 @@ Deno.test("policies beyond the bound are counted together, and hidden from tenan
   assert.deepEqual(await namesFor(tenantAdmin(OTHER_TENANTS)), [`${OTHER_TENANTS}/mine`]);
   assert.deepEqual(await namesFor(tenantAdmin("acme")), []);
   assert.ok((await namesFor(operator())).includes("globex/p1"));
+});
+
+Deno.test("100,000 tenants: the most active are reported, within bounds, while other tasks run", async () => {
+  const table = new TenantTable();
+  for (let index = 0; index < TENANTS_MAX + 10; index++) {
+    table.of(`tenant-${index}`).ingress_messages = index;
+  }
+  const ask = async () => await answersOf(table).tenants!({ sort: "messages" });
+  const { value: answer, turns } = await turnsDuring(ask);
+  const { rows, total } = TenantAnswer.parse(answer);
+  assert.equal(rows.length, REPORTED_MAX);
+  assert.equal(total, TENANTS_MAX + 1, "later tenants share one row");
+  const busiest = [1, 2].map((before) => `tenant-${TENANTS_MAX - before}`);
+  assert.deepEqual(rows.slice(0, 3).map(([tenant_id]) => tenant_id), [OTHER_TENANTS, ...busiest]);
+  const bytes = answerBytes(answer);
+  assert.ok(bytes !== undefined && bytes.length < 1_000_000);
+  assert.ok(turns >= 5, `${turns} other turns`);
+});
+
+Deno.test("questions with wrong parameters are refused", async () => {
+  const answers = answersOf(new TenantTable());
+  const wrong: [string, Record<string, unknown>][] = [
+    ["tenants", { sort: "size" }],
+    ["connections", { limit: 1e9, sort: "age" }],
+    ["connection", { connection_id: "a b" }],
+    ["rooms", { tenant: "*" }],
+    ["room", { tenant: "a" }],
+  ];
+  for (const [question, params] of wrong) {
+    await assert.rejects(async () => await answers[question]!(params), question);
+  }
 });

@@ -26,12 +26,15 @@ function open(start = testSpine()) {
   const tails = new Tails({ spine, log });
   const publish = (bytes: Uint8Array, plane: "in" | "out" = "in") =>
     spine.publish(roomSubject(plane, "acme", "lobby"), bytes);
-  return { start, spine, tails, lines, publish };
+  const reader = async () => new EventReader(new Response(await tails.open(REQUEST)));
+  const end = () => start[Symbol.asyncDispose]();
+  return { spine, tails, lines, publish, reader, [Symbol.asyncDispose]: end };
 }
 
 Deno.test("messages of both planes are shown in the text form", async () => {
-  const { start, tails, publish, lines } = open();
-  const reader = new EventReader(new Response(await tails.open(REQUEST)));
+  await using test = open();
+  const { tails, publish, lines } = test;
+  const reader = await test.reader();
   const bytes = envelope('{\n  "html": "<b>",\r\n  "n": 1\n}');
   publish(bytes);
   publish(envelope("secret-words", { content_type: "text/plain" }), "out");
@@ -53,22 +56,22 @@ Deno.test("messages of both planes are shown in the text form", async () => {
   assert.equal(tails.size, 0);
   assert.ok(lines.some((line) => line.includes("an operator reads a room")));
   assert.ok(!lines.some((line) => line.includes("secret-words")), "no payload in the log");
-  await start[Symbol.asyncDispose]();
 });
 
 Deno.test("events that are not messages of the room are left out", async () => {
-  const { start, tails, publish } = open();
-  const reader = new EventReader(new Response(await tails.open(REQUEST)));
+  await using test = open();
+  const { publish } = test;
+  const reader = await test.reader();
   publish(new Uint8Array([255, 255, 255]));
   publish(envelope('"elsewhere"', { room_id: "other" }), "out");
   publish(envelope('"here"'));
   assert.equal((await reader.next())?.data.data, "here");
   await reader.cancel();
-  await start[Symbol.asyncDispose]();
 });
 
 Deno.test("a slow reader loses the oldest messages and is notified how many", async () => {
-  const { start, spine, tails, publish } = open();
+  await using test = open();
+  const { spine, tails, publish } = test;
   const stream = await tails.open(REQUEST);
   const all = TAIL_MESSAGES + 50;
   for (let index = 0; index < all; index++) publish(envelope(String(index)));
@@ -83,56 +86,51 @@ Deno.test("a slow reader loses the oldest messages and is notified how many", as
   }
   assert.equal(seen.length + dropped, all);
   assert.ok(dropped >= 48, `${dropped} dropped`);
-  assert.deepEqual(
-    seen.slice(-TAIL_MESSAGES + 2),
-    [...Array(all).keys()].slice(-TAIL_MESSAGES + 2),
-  );
+  const last = [...Array(all).keys()].slice(-TAIL_MESSAGES + 2);
+  assert.deepEqual(seen.slice(-TAIL_MESSAGES + 2), last);
   await reader.cancel();
-  await start[Symbol.asyncDispose]();
 });
 
 Deno.test("a few large messages are bounded by their bytes", async () => {
-  const { start, spine, tails, publish } = open();
+  await using test = open();
+  const { spine, tails, publish } = test;
   const stream = await tails.open(REQUEST);
   const large = JSON.stringify("x".repeat(500_000));
   for (let index = 0; index < 20; index++) publish(envelope(large));
   await spine.flush();
   assert.ok(tails.counts.dropped >= 10, `${tails.counts.dropped} dropped`);
   await stream.cancel();
-  await start[Symbol.asyncDispose]();
 });
 
 Deno.test("losses of the Spine are reported as gaps", async () => {
-  const { start, tails } = open(testSpine({ subscription_messages: 4 }));
-  const reader = new EventReader(new Response(await tails.open(REQUEST)));
-  for (let index = 0; index < 20; index++) {
-    start.spine.publish(roomSubject("in", "acme", "lobby"), envelope(String(index)));
-  }
+  await using test = open(testSpine({ subscription_messages: 4 }));
+  const reader = await test.reader();
+  for (let index = 0; index < 20; index++) test.publish(envelope(String(index)));
   assert.equal((await reader.until("gap")).data.reason, "slow-consumer");
   await reader.cancel();
-  await start[Symbol.asyncDispose]();
 });
 
 Deno.test("a tail ends at the drain", async () => {
-  const { start, tails } = open();
-  const drained = new EventReader(new Response(await tails.open(REQUEST)));
+  await using test = open();
+  const { tails } = test;
+  const drained = await test.reader();
   tails.close();
   assert.equal(await drained.next(), undefined);
   assert.equal(tails.size, 0);
   await assert.rejects(tails.open(REQUEST), { reason: "draining" });
-  await start[Symbol.asyncDispose]();
 });
 
 Deno.test("the number of tails is limited", async () => {
-  const { start, tails } = open();
+  await using test = open();
+  const { tails } = test;
   for (let index = 0; index < TAILS_MAX; index++) await tails.open(REQUEST);
   await assert.rejects(tails.open(REQUEST), { reason: "too-many-pending", code: 429 });
   tails.close();
-  await start[Symbol.asyncDispose]();
 });
 
 Deno.test("tails of tenant admins never block operators", async () => {
-  const { start, tails } = open();
+  await using test = open();
+  const { tails } = test;
   const of_tenant = { ...REQUEST, is_operator: false };
   const first = await tails.open(of_tenant);
   for (let index = 1; index < TENANT_TAILS_MAX; index++) await tails.open(of_tenant);
@@ -142,5 +140,4 @@ Deno.test("tails of tenant admins never block operators", async () => {
   await tails.open(of_tenant);
   await assert.rejects(tails.open(REQUEST), { reason: "too-many-pending", code: 429 });
   tails.close();
-  await start[Symbol.asyncDispose]();
 });

@@ -26,15 +26,11 @@ async function testSignals(connections: readonly Kept[]) {
     engine.spine.publish(tenantSubject("signals", tenant), payload);
     await engine.spine.flush();
   };
-  return {
-    ...shield,
-    spine: engine.spine,
-    say,
-    async [Symbol.asyncDispose]() {
-      await shield[Symbol.asyncDispose]();
-      await engine[Symbol.asyncDispose]();
-    },
+  const end = async () => {
+    await shield[Symbol.asyncDispose]();
+    await engine[Symbol.asyncDispose]();
   };
+  return { ...shield, spine: engine.spine, say, [Symbol.asyncDispose]: end };
 }
 
 function kick(target: string, target_kind: string, change: EnvelopeInput = {}): EnvelopeInput {
@@ -45,6 +41,12 @@ function kick(target: string, target_kind: string, change: EnvelopeInput = {}): 
     signal: { kind: "DISCONNECT", target, reason: "rude", until_ms: 0 },
     ...change,
   };
+}
+
+/** A revocation of a user's tokens so far, or of one token. */
+function revoked(kind: "user" | "token", id: string) {
+  const about = { kind, id, issued_before_ms: kind === "user" ? 1 : 0, until_ms: 9 };
+  return { ...about, reason: "lost phone", by: "root", created_ms: 1 };
 }
 
 const KICKED = { room: "lobby", kind: "DISCONNECT", target: "lobby", reason: "rude" };
@@ -170,9 +172,7 @@ Deno.test("a revocation ends only connections with the revoked token, and sends 
   const gone = new Kept("c4", "ann", []);
   gone.ended = true;
   await using test = await testSignals([old, text, bob, gone]);
-  const revocation = { kind: "user", id: "ann", issued_before_ms: 1, until_ms: 9 } as const;
-  const rest = { reason: "lost phone", by: "root", created_ms: 1 };
-  test.removals.revoke(({ user_id }) => user_id === "ann" ? { ...revocation, ...rest } : undefined);
+  test.removals.revoke(({ user_id }) => user_id === "ann" ? revoked("user", "ann") : undefined);
   for (const connection of [old, text]) {
     assert.deepEqual(connection.failed, ["token-revoked"]);
     const [{ room: _, ...signal }] = connection.signals as [Record<string, unknown>];
@@ -189,11 +189,7 @@ Deno.test("a revoked token that has lent a room to a connection ends that subscr
   const lender = { ...bob.identity, token_id: "t1" };
   bob.more_grants = [{ ...grant, room: "lobby", lender }, { ...grant, room: "news" }];
   await using test = await testSignals([bob]);
-  const revocation = { kind: "token", id: "t1", issued_before_ms: 0, until_ms: 9 } as const;
-  const rest = { reason: "lost phone", by: "root", created_ms: 1 };
-  test.removals.revoke(({ token_id }) =>
-    token_id === "t1" ? { ...revocation, ...rest } : undefined
-  );
+  test.removals.revoke(({ token_id }) => token_id === "t1" ? revoked("token", "t1") : undefined);
   assert.deepEqual([bob.failed, bob.ended], [["not-granted"], false]);
   assert.deepEqual([...bob.subscriptions.keys()], ["news"]);
 });
@@ -202,14 +198,12 @@ Deno.test("many connections of one user are kicked, banned or ended in slices", 
   const many = () => Array.from({ length: 400 }, (_, at) => new Kept(`c${at}`, "ann", ["lobby"]));
   const until_ms = SPINE_NOW_MS + 1_000;
   const banned = { tenant_id: "acme", user_id: "ann", reason: "spam", until_ms };
-  const revocation = { kind: "user", id: "ann", issued_before_ms: 1, until_ms: 9 } as const;
-  const rest = { reason: "lost phone", by: "root", created_ms: 1 };
   type Test = Awaited<ReturnType<typeof testSignals>>;
   const acts: Readonly<Record<string, (test: Test) => unknown>> = {
     kick: (test) => test.say(kick("ann", "user")),
     "room-ban": ({ removals }) => removals.ban({ ...banned, room_id: "lobby" }),
     ban: ({ removals }) => removals.ban({ ...banned, room_id: EVERY_ROOM }),
-    revoked: ({ removals }) => removals.revoke(() => ({ ...revocation, ...rest })),
+    revoked: ({ removals }) => removals.revoke(() => revoked("user", "ann")),
     signal: (test) => test.say({ ...kick("ann", "user"), room_id: "" }),
   };
   for (const [cause, act] of Object.entries(acts)) {
@@ -225,10 +219,8 @@ Deno.test("many connections of one user are kicked, banned or ended in slices", 
 });
 
 Deno.test("many simultaneous signals are carried out in slices", async () => {
-  const connections = Array.from(
-    { length: 4_000 },
-    (_, at) => new Kept(`c${at}`, `user-${at % 400}`, ["lobby"]),
-  );
+  const connection = (at: number) => new Kept(`c${at}`, `user-${at % 400}`, ["lobby"]);
+  const connections = Array.from({ length: 4_000 }, (_, at) => connection(at));
   await using test = await testSignals(connections);
   const { turns } = await turnsDuring(async () => {
     const ban = { tenant_id: "acme", reason: "spam", until_ms: SPINE_NOW_MS + 1_000 };
@@ -321,14 +313,9 @@ Deno.test("a BAN is written once for any number of Shields, and takes effect on 
   const until_ms = SPINE_NOW_MS + 60_000;
   test.signal("BAN", { reason: "spam", until_ms });
   for (const { bans } of test.shields) await bans.arrived.count(1);
-  assert.deepEqual(decodeBan((await test.one.bans.bucket.get(KEY))!.value), {
-    user_id: "ann",
-    room_id: EVERY_ROOM,
-    until_ms,
-    reason: "spam",
-    by: "signal",
-    created_ms: SPINE_NOW_MS,
-  });
+  const about = { user_id: "ann", room_id: EVERY_ROOM, until_ms, reason: "spam" };
+  const ban = { ...about, by: "signal", created_ms: SPINE_NOW_MS };
+  assert.deepEqual(decodeBan((await test.one.bans.bucket.get(KEY))!.value), ban);
   await test.done();
   await until("the write", () => writes.length > 0);
   assert.deepEqual(writes, ["put"]);
@@ -402,29 +389,19 @@ Deno.test("REVOKE revokes the user's tokens so far or the token with that id, de
     const entry = await test.one.revocations.bucket.get(revocationKey("acme", { kind, id: "ann" }));
     return entry && decodeRevocation(entry.value);
   };
-  const order = (headers: Record<string, string>) => ({
-    headers,
-    signal: { kind: "REVOKE", target: "ann", reason: "lost" },
-  });
+  const signal = { kind: "REVOKE", target: "ann", reason: "lost" };
+  const order = (headers: Record<string, string>) => ({ headers, signal });
   test.say(order({ target_kind: "token" }));
   await test.done();
   assert.equal(await stored("user"), undefined);
   const until_ms = SPINE_NOW_MS + 2_592_000_000;
   const rest = { reason: "lost", by: "signal", created_ms: SPINE_NOW_MS, until_ms };
-  assert.deepEqual(await stored("token"), {
-    kind: "token",
-    id: "ann",
-    issued_before_ms: 0,
-    ...rest,
-  });
+  const token = { kind: "token", id: "ann", issued_before_ms: 0, ...rest };
+  assert.deepEqual(await stored("token"), token);
   test.say(order({}));
   await test.done();
-  assert.deepEqual(await stored("user"), {
-    kind: "user",
-    id: "ann",
-    issued_before_ms: SPINE_NOW_MS,
-    ...rest,
-  });
+  const user = { kind: "user", id: "ann", issued_before_ms: SPINE_NOW_MS, ...rest };
+  assert.deepEqual(await stored("user"), user);
   for (const { revocations } of test.shields) {
     await until("the revocation", () => revocations.held.find(holderOf()) !== undefined);
     assert.equal(revocations.held.find(holderOf({ tenant_id: "globex" })), undefined);
@@ -451,19 +428,15 @@ Deno.test("the problem of a signal is counted and logged once, with the expected
     [{ signal: { kind: "BAN", target: "ann" }, user: "ann" }, /Unrecognized key: \\"user\\"/],
     [{ signal: { kind: "REVOKE", target: "ann" }, room: "lobby" }, /leave the room out/],
     [{ signal: { kind: "BAN", target: "c1" }, headers: { target_kind: "connection" } }, /id of a/],
-    [
-      { signal: { kind: "BAN", target: "ann" }, tenant_id: "globex" },
-      /the envelope's tenant differs/,
-    ],
+    [{ signal: { kind: "BAN", target: "ann" }, tenant_id: "globex" }, /envelope's tenant differs/],
   ];
   for (const [value, says] of wrong) {
     await using test = await cluster(3);
     const writes = test.watch();
     test.say(value);
     await test.done();
-    const lines = test.shields.flatMap(({ lines }) => lines).filter((line) =>
-      line.includes("a control signal was dropped")
-    );
+    const lines = test.shields.flatMap(({ lines }) => lines)
+      .filter((line) => line.includes("a control signal was dropped"));
     assert.equal(lines.length, 1, JSON.stringify(value));
     assert.match(lines[0]!, says);
     const counts = test.shields.map(({ writes }) => Object.values(writes.dropped));
@@ -496,9 +469,7 @@ Deno.test("the queue of a burst is bounded", async () => {
     subject: SUBJECT,
     payload: writeEnvelope({ signal: { kind: "BAN", target, reason: "", until_ms: 0 } }),
   });
-  for (let n = 0; n < 1_200; n++) {
-    test.one.writes.take(message(`u${n}`));
-  }
+  for (let n = 0; n < 1_200; n++) test.one.writes.take(message(`u${n}`));
   assert.deepEqual(test.one.writes.dropped, { busy: 200 });
   await test.done();
   assert.equal((await test.one.bans.bucket.keys()).length, 1_000);

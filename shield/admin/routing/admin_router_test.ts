@@ -20,6 +20,14 @@ const note = (what: string) => (_: unknown, call: AdminCall) => {
 /** What every route has to declare. */
 const about = { id: "x", summary: "x", answer: undefined };
 
+/** A body that is the tenant's name. */
+const TENANT = {
+  schema: {},
+  read: async (request: Request) => ({
+    tenant: new TextDecoder().decode(await readBytes(request, 64)),
+  }),
+};
+
 const TABLE = new AdminTable<typeof context>("x", {
   "POST /v1/forgotten": { ...about, handle: note("forgotten") },
   "PUT /v1/forgotten/{tenant}": { ...about, handle: note("forgotten") },
@@ -31,15 +39,7 @@ const TABLE = new AdminTable<typeof context>("x", {
   "GET /v1/tenants/{tenant}/x": { ...about, scope: "tenant-in-path", handle: note("x") },
   "POST /v1/named": {
     ...about,
-    ...inBody(
-      {
-        schema: {},
-        read: async (request) => ({
-          tenant: new TextDecoder().decode(await readBytes(request, 64)),
-        }),
-      },
-      async (_, call, { tenant }) => await note(`named ${tenant}`)(_, call),
-    ),
+    ...inBody(TENANT, async (_, call, { tenant }) => await note(`named ${tenant}`)(_, call)),
   },
   "GET /v1/broken": {
     ...about,
@@ -58,10 +58,8 @@ const OTHER = new AdminTable<typeof context>("x", {
 const ROUTER = new AdminRouter([...TABLE.serve(context), ...OTHER.serve(context)]);
 
 async function ask(admin: Admin, method: string, path: string, body?: BodyInit) {
-  const request = new Request(
-    `http://admin${path}`,
-    body === undefined ? { method } : { method, body },
-  );
+  const init = body === undefined ? { method } : { method, body };
+  const request = new Request(`http://admin${path}`, init);
   const before = done.length;
   const response = await ROUTER.answer(request, admin);
   const { reason = "", ...rest } = await response.json();
@@ -71,9 +69,8 @@ async function ask(admin: Admin, method: string, path: string, body?: BodyInit) 
 const ACME = tenantAdmin("acme");
 
 Deno.test("a route that declares nothing is for operators, whatever its path contains", async () => {
-  for (
-    const [method, path] of [["POST", "/v1/forgotten"], ["PUT", "/v1/forgotten/acme"]] as const
-  ) {
+  const requests = [["POST", "/v1/forgotten"], ["PUT", "/v1/forgotten/acme"]] as const;
+  for (const [method, path] of requests) {
     const { status, reason, did } = await ask(ACME, method, path);
     assert.deepEqual([status, reason, did], [403, "role-forbidden", []], path);
     assert.equal((await ask(operator(), method, path)).status, 200);
@@ -132,17 +129,11 @@ Deno.test("a literal path wins, and leaves other methods to the path with names"
 
 Deno.test("a path may belong to two parts, each with its own methods", async () => {
   const listed = await ask(ACME, "GET", "/v1/things/list");
-  assert.deepEqual(
-    [listed.did, listed.rest.names],
-    [["list"], {}],
-    "the names of its own template",
-  );
+  assert.deepEqual([listed.did, listed.rest.names], [["list"], {}], "of its own template");
   const removed = await ask(ACME, "DELETE", "/v1/things/list");
   assert.deepEqual([removed.did, removed.rest.names], [["delete"], { thing: "list" }]);
-  assert.equal(
-    (await ask(ACME, "PUT", "/v1/things/list")).response.headers.get("allow"),
-    "GET, DELETE",
-  );
+  const { response } = await ask(ACME, "PUT", "/v1/things/list");
+  assert.equal(response.headers.get("allow"), "GET, DELETE");
   const twice = [...OTHER.serve(context), ...OTHER.serve(context)];
   assert.throws(() => new AdminRouter(twice), /GET \/v1\/things\/list: two routes/);
 });

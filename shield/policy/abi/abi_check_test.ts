@@ -10,6 +10,7 @@ import { fromText } from "../../../wasm/testing/bytes.ts";
 const MEMORY = `(memory (export "memory") 1)`;
 const ALLOC = `(func (export "arqon_alloc") (param i32) (result i32) i32.const 0)`;
 const HOOK = `(func (export "arqon_on_message") (result i32) i32.const 0)`;
+const GOOD = `${MEMORY} ${ALLOC} ${HOOK}`;
 const IMPORTS = `
   (import "arqon_host_v1" "host_get_header" (func (param i32 i32) (result i32)))
   (import "arqon_host_v1" "host_get_claim" (func (param i32 i32) (result i32)))
@@ -24,9 +25,9 @@ const bytesOf = (text: string) => fromText(`(module ${text})`);
 Deno.test("a module with every import and hook is a policy", () => {
   const hooks = `(func (export "arqon_on_connect") (result i32) i32.const 0)
     (func (export "arqon_on_subscribe") (result i32) i32.const 0)`;
-  const bytes = bytesOf(`${IMPORTS} ${MEMORY} ${ALLOC} ${HOOK} ${hooks}`);
+  const bytes = bytesOf(`${IMPORTS} ${GOOD} ${hooks}`);
   assert.deepEqual(abiProblems(decodeModule(bytes)), []);
-  const metered = meterPolicy(bytes, { memory_limit_pages: 64 });
+  const metered = meterPolicy(bytes, OPTIONS);
   assert.deepEqual(metered.hooks, ["on_connect", "on_subscribe", "on_message"]);
   assert.ok(WebAssembly.validate(metered.bytes));
 });
@@ -40,30 +41,28 @@ Deno.test("an import may be exported again as a hook", () => {
 Deno.test("a module that imports from arqon_host_v2 is a policy of version 2, with an initialisation", () => {
   const init = `(func (export "arqon_init"))`;
   const v2 = IMPORTS.replaceAll("_v1", "_v2");
-  const metered = meterPolicy(bytesOf(`${v2} ${MEMORY} ${ALLOC} ${HOOK} ${init}`), OPTIONS);
+  const metered = meterPolicy(bytesOf(`${v2} ${GOOD} ${init}`), OPTIONS);
   assert.equal(metered.abi, 2);
   assert.equal(metered.renewal?.by, "restore");
   assert.ok(metered.cost.restore_fuel > 0);
-  const v1 = meterPolicy(bytesOf(`${IMPORTS} ${MEMORY} ${ALLOC} ${HOOK}`), OPTIONS);
+  const v1 = meterPolicy(bytesOf(`${IMPORTS} ${GOOD}`), OPTIONS);
   assert.deepEqual([v1.abi, v1.renewal, v1.cost.restore_fuel], [1, undefined, 0]);
-  const bare = meterPolicy(bytesOf(`${MEMORY} ${ALLOC} ${HOOK}`), OPTIONS);
+  const bare = meterPolicy(bytesOf(`${GOOD}`), OPTIONS);
   assert.equal(bare.abi, 1, "without imports");
 });
 
 Deno.test("only a module of version 1 may export the names that metering adds in version 2", () => {
   for (const name of ["arqon_save", "arqon_restore"]) {
-    const text = `${MEMORY} ${ALLOC} ${HOOK} (func (export "${name}"))`;
+    const text = `${GOOD} (func (export "${name}"))`;
     assert.equal(meterPolicy(bytesOf(`${IMPORTS} ${text}`), OPTIONS).abi, 1);
-    assert.throws(
-      () => meterPolicy(bytesOf(`${IMPORTS.replaceAll("_v1", "_v2")} ${text}`), OPTIONS),
-      { reason: "reserved-export" },
-    );
+    const v2 = bytesOf(`${IMPORTS.replaceAll("_v1", "_v2")} ${text}`);
+    assert.throws(() => meterPolicy(v2, OPTIONS), { reason: "reserved-export" });
   }
 });
 
 const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegExp])[] = [
   [
-    `(import "wasi_snapshot_preview1" "fd_write" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
+    `(import "wasi_snapshot_preview1" "fd_write" (func)) ${GOOD}`,
     "wasi-import",
     /"wasi_snapshot_preview1"."fd_write" is WASI/,
   ],
@@ -73,51 +72,43 @@ const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegE
     /memory is imported \("env"."memory"\)/,
   ],
   [
-    `(import "env" "abort" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
+    `(import "env" "abort" (func)) ${GOOD}`,
     "unknown-import",
     /"env"."abort" \(function\) is unknown; .* "arqon_host_v1": host_get_header.*"arqon_host_v2": .*host_state_set/,
   ],
-  [
-    `(import "arqon_host_v1" "host_sleep" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
-    "unknown-import",
-    /"host_sleep"/,
-  ],
+  [`(import "arqon_host_v1" "host_sleep" (func)) ${GOOD}`, "unknown-import", /"host_sleep"/],
   [
     `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
-     (import "arqon_host_v1" "host_log" (func (param i32 i32 i32))) ${MEMORY} ${ALLOC} ${HOOK}`,
+     (import "arqon_host_v1" "host_log" (func (param i32 i32 i32))) ${GOOD}`,
     "two-abis",
     /"arqon_host_v1"."host_log" is of another ABI version .* those of "arqon_host_v2"/,
   ],
   [
     `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
-     ${MEMORY} ${ALLOC} ${HOOK} (func (export "arqon_init") (param i32))`,
+     ${GOOD} (func (export "arqon_init") (param i32))`,
     "export-signature",
     /"arqon_init" has the signature \(i32\) -> \(\) instead of \(\) -> \(\)/,
   ],
   [
     `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
-     ${MEMORY} ${ALLOC} ${HOOK} (func $s) (start $s)`,
+     ${GOOD} (func $s) (start $s)`,
     "start-section",
     /do that work in its export "arqon_init"/,
   ],
+  [`(import "arqon_host_v1" "toString" (func)) ${GOOD}`, "unknown-import", /"toString"/],
   [
-    `(import "arqon_host_v1" "toString" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
-    "unknown-import",
-    /"toString"/,
-  ],
-  [
-    `(import "arqon_host_v1" "host_log" (global i32)) ${MEMORY} ${ALLOC} ${HOOK}`,
+    `(import "arqon_host_v1" "host_log" (global i32)) ${GOOD}`,
     "unknown-import",
     /\(global\) is unknown/,
   ],
   [
-    `(import "arqon_host_v1" "host_log" (func (param i32 i64 i32))) ${MEMORY} ${ALLOC} ${HOOK}`,
+    `(import "arqon_host_v1" "host_log" (func (param i32 i64 i32))) ${GOOD}`,
     "import-signature",
     /signature \(i32, i64, i32\) -> \(\) instead of \(i32, i32, i32\) -> \(\)/,
   ],
   [`${ALLOC} ${HOOK}`, "memory-missing", /"memory" is missing/],
   [`${MEMORY} ${HOOK}`, "alloc-missing", /"arqon_alloc" is missing/],
-  [`${MEMORY} ${ALLOC} ${HOOK} (func $main) (start $main)`, "start-section", /start section/],
+  [`${GOOD} (func $main) (start $main)`, "start-section", /start section/],
   [`${MEMORY} ${ALLOC}`, "hook-missing", /No hook is exported/],
   [
     `(func (export "memory")) ${ALLOC} ${HOOK}`,
@@ -139,11 +130,7 @@ const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegE
     "export-signature",
     /"arqon_on_message" has the signature \(\) -> \(\) instead of \(\) -> \(i32\)/,
   ],
-  [
-    `${MEMORY} ${ALLOC} ${HOOK} (func (export "arqon_height"))`,
-    "reserved-export",
-    /"arqon_height" is reserved/,
-  ],
+  [`${GOOD} (func (export "arqon_height"))`, "reserved-export", /"arqon_height" is reserved/],
 ];
 
 for (const [text, reason, sentence] of PROBLEMS) {
@@ -151,7 +138,7 @@ for (const [text, reason, sentence] of PROBLEMS) {
     const problems = abiProblems(decodeModule(bytesOf(text)));
     assert.deepEqual(problems.map((problem) => problem.reason), [reason]);
     assert.match(problems[0]?.sentence ?? "", sentence);
-    assert.throws(() => meterPolicy(bytesOf(text), { memory_limit_pages: 64 }), (error) => {
+    assert.throws(() => meterPolicy(bytesOf(text), OPTIONS), (error) => {
       assert.ok(error instanceof PolicyModuleError);
       assert.equal(error.reason, reason);
       return sentence.test(error.message);
@@ -161,7 +148,7 @@ for (const [text, reason, sentence] of PROBLEMS) {
 
 Deno.test("every problem is reported, up to eight", () => {
   const imports = Array.from({ length: 20 }, (_none, at) => `(import "env" "f${at}" (func))`);
-  assert.throws(() => meterPolicy(bytesOf(imports.join(" ")), { memory_limit_pages: 64 }), {
+  assert.throws(() => meterPolicy(bytesOf(imports.join(" ")), OPTIONS), {
     reason: "unknown-import",
     message: /"f0".*"f7".*15 more problems are not listed\.$/,
   });

@@ -44,12 +44,8 @@ Deno.test("host_reject ends the call at once and keeps the instance", () => {
   });
   for (let call = 0; call < 2; call++) {
     const outcome = guest.call("on_message", request(), FUEL);
-    assert.deepEqual([outcome.code, outcome.reason, outcome.fault, outcome.broken], [
-      451,
-      "no swearing",
-      undefined,
-      false,
-    ]);
+    assert.deepEqual([outcome.code, outcome.reason], [451, "no swearing"]);
+    assert.deepEqual([outcome.fault, outcome.broken], [undefined, false]);
   }
   assert.equal(guest.call("on_message", request(), FUEL).allowed, true);
 });
@@ -67,17 +63,11 @@ Deno.test("host_reject restores an exported stack pointer", () => {
 });
 
 Deno.test("a reject code outside 400 to 599 is a fault", () => {
-  for (const code of [400, 599]) {
-    assert.equal(
-      run({ body: `(call $reject (i32.const ${code}) (i32.const 0) (i32.const 0)) i32.const 0` })
-        .code,
-      code,
-    );
-  }
+  const rejects = (code: number) =>
+    `(call $reject (i32.const ${code}) (i32.const 0) (i32.const 0)) i32.const 0`;
+  for (const code of [400, 599]) assert.equal(run({ body: rejects(code) }).code, code);
   for (const code of [0, 399, 600, 70_000, -1, 200]) {
-    const [fault, detail] = faultOf(
-      `(call $reject (i32.const ${code}) (i32.const 0) (i32.const 0)) i32.const 0`,
-    );
+    const [fault, detail] = faultOf(rejects(code));
     assert.equal(fault, "abi");
     assert.equal(detail, `host_reject: code ${code} is not within 400 to 599`);
   }
@@ -170,12 +160,10 @@ Deno.test("the first read of a call pays for all headers and claims, and further
 Deno.test("a call that does not return pays for its unwinding, as far as it has fuel", () => {
   const more = `(func $down (param i32) (result i32) (if (i32.eqz (local.get 0)) (then unreachable))
     (i32.add (call $down (i32.sub (local.get 0) (i32.const 1))) (i32.const 0)))`;
-  const trap = (depth: number, fuel = FUEL) =>
-    guestOf({ more, body: `(call $down (i32.const ${depth}))` }).call(
-      "on_message",
-      request(),
-      fuel,
-    );
+  const trap = (depth: number, fuel = FUEL) => {
+    const guest = guestOf({ more, body: `(call $down (i32.const ${depth}))` });
+    return guest.call("on_message", request(), fuel);
+  };
   assert.ok(trap(0).units > 20_000);
   assert.ok(trap(1_000).units > trap(0).units + 1_000 * 50, String(trap(1_000).units));
   assert.deepEqual([trap(0, 10).fault, trap(0, 10).units], ["trap", 5_000]);
@@ -214,17 +202,12 @@ Deno.test("arqon_alloc that loops, traps or calls the host fails its call", () =
   const body = "(drop (call $get_payload)) i32.const 0";
   assert.equal(faultOf(body, { alloc: "(loop $l (br $l)) i32.const 0" })[0], "fuel");
   assert.equal(faultOf(body, { alloc: "unreachable" })[0], "trap");
-  for (
-    const inner of [
-      "call $get_payload",
-      "(call $log (i32.const 0) (i32.const 0) (i32.const 0)) i32.const 8",
-    ]
-  ) {
-    assert.notEqual(faultOf(body, { alloc: inner })[0], undefined);
+  const logs = "(call $log (i32.const 0) (i32.const 0) (i32.const 0)) i32.const 8";
+  for (const alloc of ["call $get_payload", logs]) {
+    assert.notEqual(faultOf(body, { alloc })[0], undefined);
   }
-  const unmetered = instantiateGuest({
-    compiled: unmeteredGuest({ body, alloc: "call $get_payload" }).compiled,
-  });
+  const { compiled } = unmeteredGuest({ body, alloc: "call $get_payload" });
+  const unmetered = instantiateGuest({ compiled });
   const outcome = unmetered.call("on_message", request(), FUEL);
   assert.deepEqual([outcome.fault, outcome.detail], ["abi", "arqon_alloc called the host"]);
 });
@@ -252,20 +235,8 @@ Deno.test("illegal header names and values are faults", () => {
         (i32.const 512) (i32.const ${sizes[1]})) i32.const 0`,
     });
   };
-  for (
-    const name of [
-      "",
-      "a b",
-      "a:b",
-      "é",
-      "x\n",
-      "a".repeat(257),
-      "x-arqon-tenant",
-      "X-ARQON-x",
-      "X-Twist-ID",
-      "x-timestamp",
-    ]
-  ) {
+  const reserved = ["x-arqon-tenant", "X-ARQON-x", "X-Twist-ID", "x-timestamp"];
+  for (const name of ["", "a b", "a:b", "é", "x\n", "a".repeat(257), ...reserved]) {
     assert.equal(add(name, "v").fault, "abi", name);
   }
   for (const value of ["a\r\nb", "\u0000", "\u007f"]) assert.equal(add("x-a", value).fault, "abi");
@@ -310,10 +281,8 @@ Deno.test("fuel exhaustion is deterministic", () => {
 
 Deno.test("calling a hook that the module does not have is a fault", () => {
   const outcome = guestOf({ body: "i32.const 0" }).call("on_connect", request(), FUEL);
-  assert.deepEqual([outcome.fault, outcome.detail], [
-    "abi",
-    "the module does not export arqon_on_connect",
-  ]);
+  assert.equal(outcome.fault, "abi");
+  assert.equal(outcome.detail, "the module does not export arqon_on_connect");
 });
 
 Deno.test("a module without the exports that the host needs is not instantiated", () => {

@@ -2,22 +2,18 @@
 import assert from "node:assert/strict";
 import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerEntry } from "../ring/ring_last.ts";
+import { requestOf, runnerOf } from "../testing/chains.ts";
 import { type GuestText, runnableGuest } from "../testing/guests.ts";
 import { runChain } from "../worker/worker_chain.ts";
 import { Instances } from "../worker/worker_instances.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
 
-const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** A policy that replaces the payload with `text`, and then runs `then`. */
 function says(text: string, then = "i32.const 0"): GuestText {
-  const more = `(data (i32.const 0) "${text}")`;
-  return {
-    abi: 2,
-    more,
-    body: `(call $set_payload (i32.const 0) (i32.const ${text.length})) ${then}`,
-  };
+  const body = `(call $set_payload (i32.const 0) (i32.const ${text.length})) ${then}`;
+  return { abi: 2, more: `(data (i32.const 0) "${text}")`, body };
 }
 
 /** A policy that logs the payload that it sees. */
@@ -29,20 +25,9 @@ function run(
 ) {
   const instances = new Instances(10);
   chain.forEach(([guest], at) => instances.load(at + 1, runnableGuest(guest)));
-  const limits = { fuel_limit: 10_000, chain_fuel_limit: 20_000 };
-  const runner = { instances, ...limits, now: () => 0, onProgress: () => {} };
-  const reply = runChain(runner, {
-    id: 1,
-    deadline_ms: 0,
-    hook: "on_message",
-    tenant_id: "acme",
-    facts: () => ({ headers: [], claims: {} }),
-    facts_bytes: 0,
-    payload_most: 100,
-    payload: encoder.encode("unchanged"),
-    chain: chain.map(([, mode], at) => ({ module: at + 1, mode })),
-    ...more,
-  });
+  const entries = chain.map(([, mode], at) => ({ module: at + 1, mode }));
+  const given = { payload_most: 100, payload: new TextEncoder().encode("unchanged"), ...more };
+  const reply = runChain(runnerOf(instances), requestOf(entries, given));
   return {
     payload: reply.payload === undefined ? undefined : decoder.decode(reply.payload),
     outcomes: reply.outcomes,
@@ -83,10 +68,8 @@ Deno.test("the last of two replacements in a call counts, and the call itself se
 
 Deno.test("a policy that refuses, fails or only observes replaces nothing", () => {
   const refusing = says("new", "i32.const 1");
-  const rejecting = says(
-    "new",
-    "(call $reject (i32.const 403) (i32.const 0) (i32.const 0)) unreachable",
-  );
+  const rejects = "(call $reject (i32.const 403) (i32.const 0) (i32.const 0)) unreachable";
+  const rejecting = says("new", rejects);
   for (const guest of [refusing, rejecting, says("new", "unreachable")]) {
     const { payload, outcomes: [ran] } = run([[guest, "enforce"]]);
     assert.deepEqual([payload, ran?.allowed, ran?.replaced], [undefined, false, undefined]);
@@ -96,25 +79,16 @@ Deno.test("a policy that refuses, fails or only observes replaces nothing", () =
 });
 
 Deno.test("a payload that must not be replaced is a fault with the reason", () => {
-  const long = says("x".repeat(101));
-  assert.deepEqual(faultOf(long), [
-    "payload-too-large",
-    413,
-    "host_set_payload: 101 bytes; at most 100 here",
-  ]);
+  const large = ["payload-too-large", 413, "host_set_payload: 101 bytes; at most 100 here"];
+  assert.deepEqual(faultOf(says("x".repeat(101))), large);
   assert.equal(run([[says("x".repeat(100)), "enforce"]]).payload?.length, 100);
-  assert.deepEqual(faultOf(says("new"), { payload_most: SIGNED }), [
-    "signed-payload",
-    422,
-    "host_set_payload: the message is signed by its sender",
-  ]);
+  const signed = "host_set_payload: the message is signed by its sender";
+  const refused = faultOf(says("new"), { payload_most: SIGNED });
+  assert.deepEqual(refused, ["signed-payload", 422, signed]);
   const other = ["abi", 503, "host_set_payload: only a message has a payload"];
   assert.deepEqual(faultOf(says("new"), { payload_most: NOT_A_MESSAGE }), other);
-  const outside: GuestText = {
-    abi: 2,
-    body: "(call $set_payload (i32.const 65530) (i32.const 8)) i32.const 0",
-  };
-  assert.deepEqual(faultOf(outside).slice(0, 2), ["abi", 503]);
+  const outside = "(call $set_payload (i32.const 65530) (i32.const 8)) i32.const 0";
+  assert.deepEqual(faultOf({ abi: 2, body: outside }).slice(0, 2), ["abi", 503]);
 });
 
 Deno.test("a replacement is charged by the byte", () => {

@@ -3,19 +3,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, isRoomPattern, matchesRoomPattern, type Reason } from "@arqon/proto";
 import { isSampled } from "../../../shared/sampling.ts";
-import {
-  applicable,
-  documentBytes,
-  emptyDocument,
-  HISTORY_VERSIONS,
-  parseDocument,
-  POLICIES_MAX,
-  rolledBack,
-  rollingBack,
-  sampled,
-  withoutPolicy,
-  withPolicy,
-} from "./chain.ts";
+import { applicable, documentBytes, emptyDocument, parseDocument, sampled } from "./chain.ts";
+import { rolledBack, rollingBack, withoutPolicy, withPolicy } from "./chain.ts";
+import { HISTORY_VERSIONS, POLICIES_MAX } from "./chain.ts";
 import type { PolicyDocument } from "./chain.ts";
 import { HOOKS, type PolicyBinding } from "../../../shared/records/verdict.ts";
 import { binding } from "../testing/modules.ts";
@@ -51,12 +41,8 @@ const anyBinding: fc.Arbitrary<PolicyBinding> = fc.record({
 });
 
 Deno.test("policies run by order, equal ones by name", () => {
-  const document = deployed(
-    { name: "z", order: 1 },
-    { name: "b", order: 5 },
-    { name: "a", order: 5 },
-    { name: "y", order: -1 },
-  );
+  const [last, other] = [{ name: "b", order: 5 }, { name: "a", order: 5 }];
+  const document = deployed({ name: "z", order: 1 }, last, other, { name: "y", order: -1 });
   assert.deepEqual(names(document.current.policies), ["y", "z", "a", "b"]);
   assert.equal(document.current.version, 4);
 });

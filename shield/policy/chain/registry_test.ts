@@ -7,8 +7,14 @@ import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { turn } from "../../../shared/testing/pace.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { testSpine } from "../../testing/spine.ts";
-import { documentBytes, emptyDocument, rolledBack, withoutPolicy, withPolicy } from "./chain.ts";
-import { DEADLINE_MS, deployTiny, testRegistry, tinyName } from "../testing/registry.ts";
+import { documentBytes, emptyDocument, withoutPolicy, withPolicy } from "./chain.ts";
+import {
+  DEADLINE_MS,
+  deployTiny,
+  onRegistry,
+  testRegistry,
+  tinyName,
+} from "../testing/registry.ts";
 import type { TestRegistry } from "../testing/registry.ts";
 import type { ModuleLoader } from "../modules/module_set.ts";
 import { BAD_MODULE, binding, compilingLoader, tinyModule } from "../testing/modules.ts";
@@ -30,27 +36,6 @@ async function bind(spine: Spine, sha256: string, tenant = "acme"): Promise<numb
   const document = withPolicy(emptyDocument(), binding({ sha256 }), author);
   return await (await documents(spine)).put([tenant], documentBytes(document));
 }
-
-Deno.test("a deployment is enforced, and a rollback restores the previous version", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  assert.deepEqual(running(one), []);
-  assert.equal(await settled(one, await deployTiny(one, "acme", 1)), true);
-  assert.deepEqual(running(one), [await tinyName(1)]);
-  assert.deepEqual(running(one, "other"), [], "another tenant has no policies");
-  await settled(one, await deployTiny(one, "acme", 2, { name: "q", order: -1 }));
-  assert.deepEqual(running(one), [await tinyName(2), await tinyName(1)]);
-  const { store } = one.registry;
-  const back = await store.change("acme", (document) => rolledBack(document, undefined, author));
-  await settled(one, back.revision);
-  assert.deepEqual(running(one), [await tinyName(1)]);
-  const removed = await store.change("acme", (document) => withoutPolicy(document, "p", author));
-  await settled(one, removed.revision);
-  assert.deepEqual(running(one), []);
-  const status = one.registry.tenant("acme");
-  assert.deepEqual([status?.state, status?.enforced_version, status?.policies], ["active", 4, 0]);
-  assert.ok(one.lines.some((line) => /component=overseer .*tenant_id=acme .*in force/.test(line)));
-});
 
 Deno.test("before the stored policies are known no operation passes, and the process is not ready", async () => {
   await using engine = testSpine();
@@ -143,35 +128,41 @@ Deno.test("a start waits for modules that were compiled before, but only for a l
   assert.deepEqual(running(waiting), [await tinyName(1)]);
 });
 
-Deno.test("a module that does not load keeps the old chain, and the status reports it", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  await settled(one, await deployTiny(one, "acme", 1));
-  // The bytes bypass the check of the admin API, which would refuse them.
-  const sha256 = await one.registry.store.putModule(BAD_MODULE);
-  const { revision } = await one.registry.store.change(
-    "acme",
-    (document) => withPolicy(document, binding({ name: "bad", sha256 }), author),
-  );
-  await settled(one, revision);
-  assert.deepEqual(running(one), [await tinyName(1)]);
-  const status = one.registry.tenant("acme");
-  assert.equal(status?.state, "failed");
-  assert.equal(status?.enforced_version, 1);
-  assert.match(status?.detail ?? "", /version 2 does not load \(version 1 stays\): .*not a WebAss/);
-  assert.ok(one.lines.some((line) => /level=error .*tenant_id=acme.* version 1 stays"/.test(line)));
-  const exposed = await one.metrics.metrics();
-  assert.match(exposed, /shield_policy_changes_total\{state="failed"\} 1/);
-  assert.match(exposed, /shield_policy_tenants\{state="failed"\} 1/);
-  assert.match(exposed, /shield_policy_modules 1/);
-  assert.match(one.registry.check().detail, /1 with trouble/);
-  const without = await one.registry.store.change(
-    "acme",
-    (document) => withoutPolicy(document, "bad", author),
-  );
-  await settled(one, without.revision);
-  assert.equal(one.registry.tenant("acme")?.state, "active");
-});
+onRegistry(
+  "a module that does not load keeps the old chain, and the status reports it",
+  async (one) => {
+    await settled(one, await deployTiny(one, "acme", 1));
+    // The bytes bypass the check of the admin API, which would refuse them.
+    const sha256 = await one.registry.store.putModule(BAD_MODULE);
+    const { revision } = await one.registry.store.change(
+      "acme",
+      (document) => withPolicy(document, binding({ name: "bad", sha256 }), author),
+    );
+    await settled(one, revision);
+    assert.deepEqual(running(one), [await tinyName(1)]);
+    const status = one.registry.tenant("acme");
+    assert.equal(status?.state, "failed");
+    assert.equal(status?.enforced_version, 1);
+    assert.match(
+      status?.detail ?? "",
+      /version 2 does not load \(version 1 stays\): .*not a WebAss/,
+    );
+    assert.ok(
+      one.lines.some((line) => /level=error .*tenant_id=acme.* version 1 stays"/.test(line)),
+    );
+    const exposed = await one.metrics.metrics();
+    assert.match(exposed, /shield_policy_changes_total\{state="failed"\} 1/);
+    assert.match(exposed, /shield_policy_tenants\{state="failed"\} 1/);
+    assert.match(exposed, /shield_policy_modules 1/);
+    assert.match(one.registry.check().detail, /1 with trouble/);
+    const without = await one.registry.store.change(
+      "acme",
+      (document) => withoutPolicy(document, "bad", author),
+    );
+    await settled(one, without.revision);
+    assert.equal(one.registry.tenant("acme")?.state, "active");
+  },
+);
 
 Deno.test("at the start, only the tenant whose modules do not load is refused", async () => {
   await using engine = testSpine();
@@ -188,56 +179,57 @@ Deno.test("at the start, only the tenant whose modules do not load is refused", 
   assert.deepEqual(running(second), [await tinyName(1)]);
 });
 
-Deno.test("a module that is uploaded after its binding is loaded without a further change", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  await settled(one, await bind(engine.spine, await tinyName(7)));
-  assert.match(one.registry.tenant("acme")?.detail ?? "", /not in the object store/);
-  assert.deepEqual(running(one), [], "a tenant without policies stays without them");
-  await one.registry.store.putModule(tinyModule(7));
-  await until("the retry", () => running(one).length === 1);
-  assert.equal(one.registry.tenant("acme")?.state, "active");
-  const lines = one.lines.filter((line) => line.includes("do not load"));
-  assert.equal(lines.length, 1, "a failure is logged once, however often it is retried");
-});
+onRegistry(
+  "a module that is uploaded after its binding is loaded without a further change",
+  async (one, spine) => {
+    await settled(one, await bind(spine, await tinyName(7)));
+    assert.match(one.registry.tenant("acme")?.detail ?? "", /not in the object store/);
+    assert.deepEqual(running(one), [], "a tenant without policies stays without them");
+    await one.registry.store.putModule(tinyModule(7));
+    await until("the retry", () => running(one).length === 1);
+    assert.equal(one.registry.tenant("acme")?.state, "active");
+    const lines = one.lines.filter((line) => line.includes("do not load"));
+    assert.equal(lines.length, 1, "a failure is logged once, however often it is retried");
+  },
+);
 
-Deno.test("an unreadable document refuses that tenant until it is readable", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  await settled(one, await deployTiny(one, "fine", 1), "fine");
-  const bucket = await documents(engine.spine);
-  const later = { ...emptyDocument(), later_field: 1 };
-  for (const value of [bytes("{"), bytes(JSON.stringify(later)), new Uint8Array(0)]) {
+onRegistry(
+  "an unreadable document refuses that tenant until it is readable",
+  async (one, spine) => {
+    await settled(one, await deployTiny(one, "fine", 1), "fine");
+    const bucket = await documents(spine);
+    const later = { ...emptyDocument(), later_field: 1 };
+    for (const value of [bytes("{"), bytes(JSON.stringify(later)), new Uint8Array(0)]) {
+      await settled(one, await deployTiny(one, "acme", 1));
+      assert.equal(running(one).length, 1);
+      await settled(one, await bucket.put(["acme"], value));
+      assert.throws(() => running(one), fault);
+      assert.equal(one.registry.tenant("acme")?.state, "malformed");
+      assert.equal(running(one, "fine").length, 1);
+      const { revision } = await one.registry.store.reset("acme");
+      await settled(one, revision);
+      assert.deepEqual(running(one), []);
+    }
+    assert.ok(one.lines.some((line) => /level=error .*operations are refused/.test(line)));
+    const exposed = await one.metrics.metrics();
+    assert.match(exposed, /shield_policy_changes_total\{state="malformed"\} 3/);
+  },
+);
+
+onRegistry(
+  "after a malformed document, a document whose modules do not load also refuses",
+  async (one, spine) => {
     await settled(one, await deployTiny(one, "acme", 1));
-    assert.equal(running(one).length, 1);
-    await settled(one, await bucket.put(["acme"], value));
+    const bucket = await documents(spine);
+    await settled(one, await bucket.put(["acme"], bytes("?")));
+    await settled(one, await bind(spine, await one.registry.store.putModule(BAD_MODULE)));
     assert.throws(() => running(one), fault);
-    assert.equal(one.registry.tenant("acme")?.state, "malformed");
-    assert.equal(running(one, "fine").length, 1);
-    const { revision } = await one.registry.store.reset("acme");
-    await settled(one, revision);
-    assert.deepEqual(running(one), []);
-  }
-  assert.ok(one.lines.some((line) => /level=error .*operations are refused/.test(line)));
-  const exposed = await one.metrics.metrics();
-  assert.match(exposed, /shield_policy_changes_total\{state="malformed"\} 3/);
-});
+  },
+);
 
-Deno.test("after a malformed document, a document whose modules do not load also refuses", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
+onRegistry("a deleted document is like one that never existed", async (one, spine) => {
   await settled(one, await deployTiny(one, "acme", 1));
-  const bucket = await documents(engine.spine);
-  await settled(one, await bucket.put(["acme"], bytes("?")));
-  await settled(one, await bind(engine.spine, await one.registry.store.putModule(BAD_MODULE)));
-  assert.throws(() => running(one), fault);
-});
-
-Deno.test("a deleted document is like one that never existed", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  await settled(one, await deployTiny(one, "acme", 1));
-  await (await documents(engine.spine)).delete(["acme"]);
+  await (await documents(spine)).delete(["acme"]);
   await until("the news", () => running(one).length === 0);
   await until("it no longer counts", () => one.registry.tenants().length === 0);
   assert.equal(one.registry.status().tenants.active, 0);
@@ -245,10 +237,8 @@ Deno.test("a deleted document is like one that never existed", async () => {
   assert.deepEqual(running(one), [await tinyName(2)]);
 });
 
-Deno.test("keys that are not tenants are ignored", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  const bucket = await documents(engine.spine);
+onRegistry("keys that are not tenants are ignored", async (one, spine) => {
+  const bucket = await documents(spine);
   await bucket.put(["a b"], bytes("{"));
   await bucket.put(["acme", "below"], bytes("{"));
   await settled(one, await deployTiny(one, "acme", 1));
@@ -256,20 +246,22 @@ Deno.test("keys that are not tenants are ignored", async () => {
   assert.equal(one.lines.filter((line) => line.includes("not a tenant")).length, 2);
 });
 
-Deno.test("a module leaves the pool after the last chain that names it, and not earlier", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine, { unload_delay_ms: 1 });
-  await settled(one, await deployTiny(one, "a", 1), "a");
-  await settled(one, await deployTiny(one, "b", 1), "b");
-  await settled(one, await deployTiny(one, "a", 2), "a");
-  await settled(one, await deployTiny(one, "a", 3), "a");
-  const [first, second, third] = await Promise.all([tinyName(1), tinyName(2), tinyName(3)]);
-  await until("the unloading of the second", () => !one.loader.loaded.has(second));
-  assert.deepEqual([...one.loader.loaded].sort(), [first, third].sort());
-  assert.equal(one.loader.loads.length, 3, "a module of two tenants is loaded once");
-  await settled(one, await deployTiny(one, "b", 3), "b");
-  await until("the unloading of the first", () => one.loader.loaded.size === 1);
-});
+onRegistry(
+  "a module leaves the pool after the last chain that names it, and not earlier",
+  async (one) => {
+    await settled(one, await deployTiny(one, "a", 1), "a");
+    await settled(one, await deployTiny(one, "b", 1), "b");
+    await settled(one, await deployTiny(one, "a", 2), "a");
+    await settled(one, await deployTiny(one, "a", 3), "a");
+    const [first, second, third] = await Promise.all([tinyName(1), tinyName(2), tinyName(3)]);
+    await until("the unloading of the second", () => !one.loader.loaded.has(second));
+    assert.deepEqual([...one.loader.loaded].sort(), [first, third].sort());
+    assert.equal(one.loader.loads.length, 3, "a module of two tenants is loaded once");
+    await settled(one, await deployTiny(one, "b", 3), "b");
+    await until("the unloading of the first", () => one.loader.loaded.size === 1);
+  },
+  { unload_delay_ms: 1 },
+);
 
 Deno.test("a closed registry knows no chains, and rejects waiting callers", async () => {
   await using engine = testSpine();
@@ -285,9 +277,7 @@ Deno.test("a closed registry knows no chains, and rejects waiting callers", asyn
   one.registry.close();
 });
 
-Deno.test("the number of cached rooms of all tenants together is limited", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
+onRegistry("the number of cached rooms of all tenants together is limited", async (one) => {
   const tenants = Array.from({ length: 17 }, (_, at) => `tenant-${at}`);
   for (const tenant of tenants) {
     await settled(one, await deployTiny(one, tenant, 1, { room: "chat-*" }), tenant);

@@ -1,17 +1,16 @@
 /** A canary beside the policies in force: its shares, a refused module, manual changes. */
 import assert from "node:assert/strict";
+import { rolloutOf } from "../../../shared/rollout/testing/rollouts.ts";
 import { until } from "../../../shared/testing/until.ts";
-import { testSpine } from "../../testing/spine.ts";
 import { BAD_MODULE, binding, tinyModule } from "../testing/modules.ts";
-import { DEADLINE_MS, deployTiny, testRegistry, tinyName } from "../testing/registry.ts";
+import { DEADLINE_MS, deployTiny, onRegistry, tinyName } from "../testing/registry.ts";
 import type { TestRegistry } from "../testing/registry.ts";
 import type { Canary } from "./canary_turn.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
 const running = ({ registry }: TestRegistry) =>
-  registry.chainFor("acme", "on_message", "r", "key").map(({ name, sha256 }) =>
-    `${name} ${sha256.slice(0, 6)}`
-  );
+  registry.chainFor("acme", "on_message", "r", "key")
+    .map(({ name, sha256 }) => `${name} ${sha256.slice(0, 6)}`);
 
 const canaryOf = (sha256: string, more: Partial<Canary> = {}): Canary => ({
   id: ID,
@@ -22,11 +21,14 @@ const canaryOf = (sha256: string, more: Partial<Canary> = {}): Canary => ({
   ...more,
 });
 
-Deno.test("a canary grows and ends, and messages meet both versions meanwhile", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  const { registry } = one;
-  await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
+/** The registry, with module 1 in force. */
+async function withFirst(one: TestRegistry) {
+  await one.registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
+  return one.registry;
+}
+
+onRegistry("a canary grows and ends, and messages meet both versions meanwhile", async (one) => {
+  const registry = await withFirst(one);
   const sha256 = await registry.store.putModule(tinyModule(2));
   const old = (await tinyName(1)).slice(0, 6);
   const now = sha256.slice(0, 6);
@@ -42,9 +44,7 @@ Deno.test("a canary grows and ends, and messages meet both versions meanwhile", 
   assert.deepEqual(running(one), [`p ${old}`]);
 });
 
-Deno.test("a tenant without policies can have a canary", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
+onRegistry("a tenant without policies can have a canary", async (one) => {
   const { registry } = one;
   const sha256 = await registry.store.putModule(tinyModule(2));
   registry.setCanary("acme", canaryOf(sha256, { base_version: 0 }));
@@ -55,25 +55,22 @@ Deno.test("a tenant without policies can have a canary", async () => {
   assert.deepEqual(running(one), []);
 });
 
-Deno.test("a refused module leaves the old policies in force, and the state reports it", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  const { registry } = one;
-  await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
-  const before = running(one);
-  registry.setCanary("acme", canaryOf(await registry.store.putModule(BAD_MODULE)));
-  await until("the state reports it", () => registry.canaryOf("acme")?.problem !== undefined);
-  const { kind, detail } = registry.canaryOf("acme")!.problem!;
-  assert.deepEqual([kind, /not a WebAssembly module/.test(detail)], ["refused", true]);
-  assert.deepEqual(running(one), before);
-  assert.equal(registry.tenant("acme")?.state, "active");
-});
+onRegistry(
+  "a refused module leaves the old policies in force, and the state reports it",
+  async (one) => {
+    const registry = await withFirst(one);
+    const before = running(one);
+    registry.setCanary("acme", canaryOf(await registry.store.putModule(BAD_MODULE)));
+    await until("the state reports it", () => registry.canaryOf("acme")?.problem !== undefined);
+    const { kind, detail } = registry.canaryOf("acme")!.problem!;
+    assert.deepEqual([kind, /not a WebAssembly module/.test(detail)], ["refused", true]);
+    assert.deepEqual(running(one), before);
+    assert.equal(registry.tenant("acme")?.state, "active");
+  },
+);
 
-Deno.test("a missing module is fetched again", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  const { registry } = one;
-  await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
+onRegistry("a missing module is fetched again", async (one) => {
+  const registry = await withFirst(one);
   const sha256 = await tinyName(3);
   registry.setCanary("acme", canaryOf(sha256));
   await until("it waits", () => registry.canaryOf("acme")?.problem?.kind === "retry");
@@ -85,11 +82,8 @@ Deno.test("a missing module is fetched again", async () => {
   assert.equal(running(one).length, 2);
 });
 
-Deno.test("a manual change is in force at once, and the canary ends", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  const { registry } = one;
-  await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
+onRegistry("a manual change is in force at once, and the canary ends", async (one) => {
+  const registry = await withFirst(one);
   const sha256 = await registry.store.putModule(tinyModule(2));
   registry.setCanary("acme", canaryOf(sha256, { share: 1 }));
   await until("it runs", () => registry.canaryOf("acme") !== undefined);
@@ -100,31 +94,17 @@ Deno.test("a manual change is in force at once, and the canary ends", async () =
   assert.match(detail, /version 2, "deploy p" by "ops"/);
 });
 
-Deno.test("the modules of a running rollout count as named, so no sweep deletes them", async () => {
-  await using engine = testSpine();
-  using one = await testRegistry(engine.spine);
-  const bucket = await engine.spine.keyValue("ARQON_ROLLOUTS");
-  const sha256 = await tinyName(5);
-  const rollout = {
-    format: 1,
-    id: ID,
-    by: "root",
-    began_ms: 0,
-    base_version: 0,
-    hold_ms: 1,
-    at_least: 1,
-    basis: { settings: 0, policies: 0 },
-    policies: [binding({ sha256 })],
-    changed: ["p"],
-    shares: [0, 1],
-    conditions: [],
-    stage: 0,
-    stage_ms: 0,
-  };
-  const store = async (state: string) =>
-    await bucket.put(["acme"], new TextEncoder().encode(JSON.stringify({ ...rollout, state })));
-  await store("running");
-  assert.ok((await one.registry.store.named()).has(sha256));
-  await store("returned");
-  assert.ok(!(await one.registry.store.named()).has(sha256));
-});
+onRegistry(
+  "the modules of a running rollout count as named, so no sweep deletes them",
+  async (one, spine) => {
+    const bucket = await spine.keyValue("ARQON_ROLLOUTS");
+    const sha256 = await tinyName(5);
+    const rollout = { ...rolloutOf(), policies: [binding({ sha256 })] };
+    const store = async (state: string) =>
+      await bucket.put(["acme"], new TextEncoder().encode(JSON.stringify({ ...rollout, state })));
+    await store("running");
+    assert.ok((await one.registry.store.named()).has(sha256));
+    await store("returned");
+    assert.ok(!(await one.registry.store.named()).has(sha256));
+  },
+);

@@ -44,9 +44,8 @@ Deno.test("a module that the engine refuses is refused with the engine's sentenc
 
 Deno.test("a compile bomb is stopped at the memory limit", async () => {
   const limits = { ...COMPILE_LIMITS, memory_bytes: 16_777_216 };
-  const [reason] = await reasonOf(
-    new Compiler({ limits }).compile("a", compileBomb(20_000, 2_000)),
-  );
+  const bomb = compileBomb(20_000, 2_000);
+  const [reason] = await reasonOf(new Compiler({ limits }).compile("a", bomb));
   assert.equal(reason, "compile-memory");
 });
 
@@ -77,12 +76,8 @@ Deno.test("a server with an environment that Deno passes to no child tries modul
 });
 
 Deno.test("a compiled server starts itself again for a trial", () => {
-  const trial = {
-    program: "file:///x/compile_child.ts",
-    compiled_as: TRIAL_ARGUMENT,
-    args: ["64"],
-    v8_flags: ["--liftoff-only"],
-  };
+  const own = { program: "file:///x/compile_child.ts", compiled_as: TRIAL_ARGUMENT };
+  const trial = { ...own, args: ["64"], v8_flags: ["--liftoff-only"] };
   const { command, args } = childCommand(trial, true);
   assert.equal(command, Deno.execPath());
   assert.deepEqual(args, [TRIAL_ARGUMENT, "64"]);

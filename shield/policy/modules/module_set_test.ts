@@ -2,25 +2,27 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
-import { isFinal, ModuleSet } from "./module_set.ts";
+import { isFinal, type ModuleLoader, ModuleSet } from "./module_set.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { BAD_MODULE, compilingLoader, tinyModule } from "../testing/modules.ts";
 
-async function stored(...modules: Uint8Array[]) {
+/** A set of these modules, their names, and its loader. */
+async function setOf(
+  modules: readonly Uint8Array[],
+  more: Partial<ConstructorParameters<typeof ModuleSet>[0]> = {},
+) {
   const bytes = new Map<string, Uint8Array>();
   for (const module of modules) bytes.set(await sha256Hex(module), module);
-  return { bytes, names: [...bytes.keys()] };
+  const loader = compilingLoader();
+  const fetch = (sha256: string) => Promise.resolve(bytes.get(sha256));
+  const set = new ModuleSet({ loader, fetch, unload_delay_ms: 1, ...more });
+  return { set, names: [...bytes.keys()], fetch, loader };
 }
 
 Deno.test("a module is fetched and loaded once, however many chains hold it", async () => {
-  const { bytes, names } = await stored(tinyModule(1), tinyModule(2));
   let fetched = 0;
-  const loader = compilingLoader();
-  const set = new ModuleSet({
-    loader,
-    fetch: (sha256) => (fetched++, Promise.resolve(bytes.get(sha256))),
-    unload_delay_ms: 60_000,
-  });
+  const counting = { fetch: (sha256: string) => (fetched++, fetch(sha256)) };
+  const { set, names, fetch, loader } = await setOf([tinyModule(1), tinyModule(2)], counting);
   await Promise.all(Array.from({ length: 5 }, () => set.hold(new Set(names), "acme")));
   assert.equal(fetched, 2);
   assert.deepEqual([loader.loads.length, set.size], [2, 2]);
@@ -29,13 +31,7 @@ Deno.test("a module is fetched and loaded once, however many chains hold it", as
 });
 
 Deno.test("a module is unloaded after its last release and the delay", async () => {
-  const { bytes, names } = await stored(tinyModule(1));
-  const loader = compilingLoader();
-  const set = new ModuleSet({
-    loader,
-    fetch: (sha256) => Promise.resolve(bytes.get(sha256)),
-    unload_delay_ms: 1,
-  });
+  const { set, names, loader } = await setOf([tinyModule(1)]);
   const modules = new Set(names);
   await set.hold(modules, "acme");
   await set.hold(modules, "acme");
@@ -54,13 +50,7 @@ Deno.test("a module is unloaded after its last release and the delay", async () 
 });
 
 Deno.test("if one of several modules fails, none is held, and the failure says whether it is final", async () => {
-  const { bytes, names } = await stored(tinyModule(1), BAD_MODULE);
-  const loader = compilingLoader();
-  const set = new ModuleSet({
-    loader,
-    fetch: (sha256) => Promise.resolve(bytes.get(sha256)),
-    unload_delay_ms: 1,
-  });
+  const { set, names, loader } = await setOf([tinyModule(1), BAD_MODULE]);
   await assert.rejects(set.hold(new Set(names), "acme"), (error) => {
     assert.ok(isFinal(error));
     return /not a WebAssembly module/.test(String(error));
@@ -77,22 +67,18 @@ Deno.test("if one of several modules fails, none is held, and the failure says w
 
 Deno.test("at most four modules are loaded at a time, and all are loaded in the end", async () => {
   const modules = Array.from({ length: 20 }, (_, at) => tinyModule(at));
-  const { bytes, names } = await stored(...modules);
   let running = 0;
   let most = 0;
-  const loader = compilingLoader();
-  const set = new ModuleSet({
-    loader: {
-      unload: loader.unload,
-      async load(sha256, module) {
-        most = Math.max(most, ++running);
-        await loader.load(sha256, module);
-        running--;
-      },
+  const inner = compilingLoader();
+  const loader: ModuleLoader = {
+    unload: inner.unload,
+    async load(sha256, module) {
+      most = Math.max(most, ++running);
+      await inner.load(sha256, module);
+      running--;
     },
-    fetch: (sha256) => Promise.resolve(bytes.get(sha256)),
-    unload_delay_ms: 60_000,
-  });
+  };
+  const { set, names } = await setOf(modules, { loader });
   await set.hold(new Set(names), "acme");
   assert.equal(most, 4);
   assert.equal(set.size, 20);
@@ -100,19 +86,14 @@ Deno.test("at most four modules are loaded at a time, and all are loaded in the 
 });
 
 Deno.test("a set that is closed while modules load unloads them when they are loaded", async () => {
-  const { bytes, names } = await stored(tinyModule(1));
-  const loader = compilingLoader();
   const begun = Promise.withResolvers<void>();
   const fetching = Promise.withResolvers<void>();
-  const set = new ModuleSet({
-    loader,
-    fetch: async (sha256) => {
-      begun.resolve();
-      await fetching.promise;
-      return bytes.get(sha256);
-    },
-    unload_delay_ms: 60_000,
-  });
+  const slow = async (sha256: string) => {
+    begun.resolve();
+    await fetching.promise;
+    return await fetch(sha256);
+  };
+  const { set, names, fetch, loader } = await setOf([tinyModule(1)], { fetch: slow });
   const held = set.hold(new Set(names), "acme");
   await begun.promise;
   set.close();

@@ -15,10 +15,10 @@ import { binding, tinyModule } from "../testing/modules.ts";
 const AUTHOR = { by: "ops", at_ms: 0 };
 const KEPT_MS = 7_200_000;
 
-function onSpine(what: string, run: (spine: Spine) => Promise<void>): void {
+function onStore(what: string, run: (store: PolicyStore, spine: Spine) => Promise<void>): void {
   Deno.test(what, async () => {
     await using engine = testSpine();
-    await run(engine.spine);
+    await run(await openPolicyStore(engine.spine), engine.spine);
   });
 }
 
@@ -36,39 +36,38 @@ function sweepOf(store: PolicyStore, kept_ms = KEPT_MS) {
 const deploy = (store: PolicyStore, name: string, sha256: string) =>
   store.change("acme", (one) => withPolicy(one, binding({ name, sha256 }), AUTHOR));
 
-onSpine("an old module without references is deleted, and a rollback still finds its own", async (
-  spine,
-) => {
-  const store = await openPolicyStore(spine);
-  const [in_force, past, unused] = await Promise.all(
-    [1, 2, 3].map((seed) => store.putModule(tinyModule(seed))),
-  );
-  assert.ok(in_force !== undefined && past !== undefined && unused !== undefined);
-  await deploy(store, "a", in_force);
-  await deploy(store, "b", past);
-  await store.change("acme", (one) => withoutPolicy(one, "b", AUTHOR));
-  const { sweep, clock, metric, lines } = sweepOf(store);
-  assert.deepEqual(await sweep.pass(), { swept: [] }, "an upload can still be deployed");
-  assert.equal(await metric('shield_policy_stored_modules{state="unnamed"}'), 1);
-  assert.equal(await metric('shield_policy_stored_modules{state="named"}'), 2);
-  const size_bytes = tinyModule(3).length;
-  assert.equal(await metric('shield_policy_stored_module_bytes{state="unnamed"}'), size_bytes);
-  clock.now_ms += KEPT_MS + 60_000;
-  assert.deepEqual(await sweep.pass(), { swept: [unused] });
-  assert.equal(await metric("shield_policy_modules_swept_total"), 1);
-  assert.equal(await metric('shield_policy_stored_module_bytes{state="unnamed"}'), 0);
-  assert.match(lines.join(""), new RegExp(`sha256=${unused} .*without references was deleted`));
-  assert.equal(await store.module(unused), undefined);
-  await store.change("acme", (one) => rolledBack(one, undefined, AUTHOR));
-  const { document } = await store.read("acme");
-  for (const { sha256 } of document.current.policies) {
-    assert.ok(await store.module(sha256), "the modules that a rollback puts in force exist");
-  }
-  assert.equal(document.current.policies.length, 2);
-});
+onStore(
+  "an old module without references is deleted, a rollback still finds its own",
+  async (store) => {
+    const [in_force, past, unused] = await Promise.all(
+      [1, 2, 3].map((seed) => store.putModule(tinyModule(seed))),
+    );
+    assert.ok(in_force !== undefined && past !== undefined && unused !== undefined);
+    await deploy(store, "a", in_force);
+    await deploy(store, "b", past);
+    await store.change("acme", (one) => withoutPolicy(one, "b", AUTHOR));
+    const { sweep, clock, metric, lines } = sweepOf(store);
+    assert.deepEqual(await sweep.pass(), { swept: [] }, "an upload can still be deployed");
+    assert.equal(await metric('shield_policy_stored_modules{state="unnamed"}'), 1);
+    assert.equal(await metric('shield_policy_stored_modules{state="named"}'), 2);
+    const size_bytes = tinyModule(3).length;
+    assert.equal(await metric('shield_policy_stored_module_bytes{state="unnamed"}'), size_bytes);
+    clock.now_ms += KEPT_MS + 60_000;
+    assert.deepEqual(await sweep.pass(), { swept: [unused] });
+    assert.equal(await metric("shield_policy_modules_swept_total"), 1);
+    assert.equal(await metric('shield_policy_stored_module_bytes{state="unnamed"}'), 0);
+    assert.match(lines.join(""), new RegExp(`sha256=${unused} .*without references was deleted`));
+    assert.equal(await store.module(unused), undefined);
+    await store.change("acme", (one) => rolledBack(one, undefined, AUTHOR));
+    const { document } = await store.read("acme");
+    for (const { sha256 } of document.current.policies) {
+      assert.ok(await store.module(sha256), "the modules that a rollback puts in force exist");
+    }
+    assert.equal(document.current.policies.length, 2);
+  },
+);
 
-onSpine("uploading an existing module restarts its age", async (spine) => {
-  const store = await openPolicyStore(spine);
+onStore("uploading an existing module restarts its age", async (store) => {
   const sha256 = await store.putModule(tinyModule(1));
   const [before] = await store.modules();
   assert.ok(before !== undefined);
@@ -82,23 +81,22 @@ onSpine("uploading an existing module restarts its age", async (spine) => {
   assert.ok(await store.module(sha256));
 });
 
-onSpine("a wall clock that is set ahead by days sweeps no upload that may yet be deployed", async (
-  spine,
-) => {
-  const store = await openPolicyStore(spine);
-  const sha256 = await store.putModule(tinyModule(1));
-  const { sweep, clock } = sweepOf(store);
-  clock.now_ms += KEPT_MS / 2;
-  clock.ahead_ms = 72 * 3_600_000;
-  assert.deepEqual(await sweep.pass(), { swept: [] });
-  clock.ahead_ms = 0;
-  assert.deepEqual(await sweep.pass(), { swept: [] });
-  clock.now_ms += KEPT_MS;
-  assert.deepEqual(await sweep.pass(), { swept: [sha256] });
-});
+onStore(
+  "a wall clock set ahead by days sweeps no upload that may yet be deployed",
+  async (store) => {
+    const sha256 = await store.putModule(tinyModule(1));
+    const { sweep, clock } = sweepOf(store);
+    clock.now_ms += KEPT_MS / 2;
+    clock.ahead_ms = 72 * 3_600_000;
+    assert.deepEqual(await sweep.pass(), { swept: [] });
+    clock.ahead_ms = 0;
+    assert.deepEqual(await sweep.pass(), { swept: [] });
+    clock.now_ms += KEPT_MS;
+    assert.deepEqual(await sweep.pass(), { swept: [sha256] });
+  },
+);
 
-onSpine("while a document cannot be read nothing is swept", async (spine) => {
-  const store = await openPolicyStore(spine);
+onStore("while a document cannot be read nothing is swept", async (store, spine) => {
   const sha256 = await store.putModule(tinyModule(1));
   const bucket = await spine.keyValue("ARQON_POLICIES");
   await bucket.put(["acme"], new TextEncoder().encode("{"));
@@ -108,8 +106,7 @@ onSpine("while a document cannot be read nothing is swept", async (spine) => {
   assert.ok(await store.module(sha256));
 });
 
-onSpine("a module that cannot be read now is not deleted", async (spine) => {
-  const store = await openPolicyStore(spine);
+onStore("a module that cannot be read now is not deleted", async (store) => {
   const sha256 = await store.putModule(tinyModule(1));
   const { sweep, clock } = sweepOf(store);
   clock.now_ms += 2 * KEPT_MS;
@@ -121,8 +118,7 @@ onSpine("a module that cannot be read now is not deleted", async (spine) => {
   assert.deepEqual(await sweep.pass(), { swept: [sha256] });
 });
 
-onSpine("a deployment during the sweep has its module", async (spine) => {
-  const store = await openPolicyStore(spine);
+onStore("a deployment during the sweep has its module", async (store) => {
   const sha256 = await store.putModule(tinyModule(1));
   const deleteModule = store.deleteModule.bind(store);
   // The document is written between the check of references and the deletion.
@@ -137,8 +133,7 @@ onSpine("a deployment during the sweep has its module", async (spine) => {
   assert.equal(await metric("shield_policy_modules_swept_total"), 0);
 });
 
-onSpine("it sweeps on its own, and not after it is closed", async (spine) => {
-  const store = await openPolicyStore(spine);
+onStore("it sweeps on its own, and not after it is closed", async (store) => {
   const sha256 = await store.putModule(tinyModule(1));
   const { sweep, clock } = sweepOf(store, 1);
   clock.now_ms += 60_000;

@@ -63,22 +63,16 @@ Deno.test("an unreadable entry counts, and a key that is not a module does not",
 Deno.test("a quarantine that cannot be stored yet is effective here, and is stored later", async () => {
   await using engine = testSpine();
   let refusals = 3;
-  const failing = (bucket: KeyValue): KeyValue =>
-    overriding(bucket, {
-      update: (...entry) =>
-        refusals-- > 0 ? Promise.reject(new Error("away")) : bucket.update(...entry),
-    });
-  const spine = {
-    keyValue: async (name: string) => failing(await engine.spine.keyValue(name)),
-  } as unknown as Spine;
+  const bucket = await engine.spine.keyValue(BUCKET);
+  const update: KeyValue["update"] = (...entry) =>
+    refusals-- > 0 ? Promise.reject(new Error("away")) : bucket.update(...entry);
+  const failing = overriding(bucket, { update });
+  const spine = { keyValue: () => Promise.resolve(failing) } as unknown as Spine;
   await using here = await opened(spine, "a");
   here.quarantine.add(ONE, "wedge");
   assert.equal(here.quarantine.has(ONE), true);
   await using there = await opened(engine.spine, "b");
   await until("the write", () => there.quarantine.has(ONE));
-  assert.equal(
-    here.lines.filter((line) => line.includes("can be stored")).length,
-    1,
-    "logged once",
-  );
+  const logged = here.lines.filter((line) => line.includes("can be stored"));
+  assert.equal(logged.length, 1, "logged once");
 });

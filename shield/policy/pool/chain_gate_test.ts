@@ -7,27 +7,33 @@ import { QUIET } from "../../../shared/testing/logs.ts";
 import { message, policy } from "../testing/pool.ts";
 import { ChainGate } from "./chain_gate.ts";
 
-Deno.test("a call for which its chain had no fuel does not end its sender's pause", () => {
-  const loaded = { number: 1, asks: false, abi: 1, slots: [] } as const;
-  const gate = new ChainGate({
-    policy: parseConfig("", { file: "test" }).policy,
-    modules: { find: () => loaded, isLoaded: () => true, sha256: () => "p" },
+type GateOptions = ConstructorParameters<typeof ChainGate>[0];
+
+/** The gate of a pool with one module. */
+function gateOf(
+  sha256: string,
+  loaded: ReturnType<GateOptions["modules"]["find"]>,
+  more: Partial<GateOptions["policy"]> = {},
+): ChainGate {
+  return new ChainGate({
+    policy: { ...parseConfig("", { file: "test" }).policy, ...more },
+    modules: { find: () => loaded, isLoaded: () => true, sha256: () => sha256 },
     quarantine: { has: () => false },
     log: QUIET,
     now: () => 0,
   });
+}
+
+Deno.test("a call for which its chain had no fuel does not end its sender's pause", () => {
+  const gate = gateOf("p", { number: 1, asks: false, abi: 1, slots: [] });
   const request = message([policy("p")]);
   const isHeld = (now_ms: number) => "verdict" in gate.admit(request, undefined, now_ms);
   const ends = (fault: "trap" | "chain-fuel" | undefined, now_ms: number) => {
     const ran = { allowed: fault === undefined, code: 0, reason: "", units: 1 };
     const outcome = { ...ran, instance_units: 0, duration_ms: 1, ...fault && { fault } };
     const reply = { outcomes: [outcome], added_headers: [], logs: [] };
-    gate.learn(
-      request,
-      [{ module: 1, name: "p", mode: "enforce", asks: false, abi: 1 }],
-      reply,
-      now_ms,
-    );
+    const entry = { module: 1, name: "p", mode: "enforce", asks: false, abi: 1 } as const;
+    gate.learn(request, [entry], reply, now_ms);
   };
   for (let time = 0; time < 3; time++) ends("trap", 0);
   assert.deepEqual([isHeld(0), isHeld(1_000), isHeld(1_000)], [true, false, true]);
@@ -41,13 +47,7 @@ Deno.test("a call for which its chain had no fuel does not end its sender's paus
 Deno.test("a request from before the load of a module with state finds the module missing, and counts against no sender", () => {
   const slots = parseStateKeys('[{"key":"{tenant}","ttl_seconds":1,"value_bytes":8}]');
   const loaded = { number: 1, asks: false, abi: 2, slots } as const;
-  const gate = new ChainGate({
-    policy: { ...parseConfig("", { file: "test" }).policy, breaker_failures: 1 },
-    modules: { find: () => loaded, isLoaded: () => true, sha256: () => "count" },
-    quarantine: { has: () => false },
-    log: QUIET,
-    now: () => 0,
-  });
+  const gate = gateOf("count", loaded, { breaker_failures: 1 });
   const request = message([policy("count")]);
   const early = gate.admit(request, undefined, 0);
   assert("verdict" in early);

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import { FOREVER } from "../testing/guests.ts";
+import { FOREVER, type GuestText } from "../testing/guests.ts";
 import { FORGETFUL } from "../testing/forgetful_guests.ts";
 import { HOSTILE } from "../testing/hostile_guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
@@ -24,11 +24,18 @@ const COUNTS = {
     i32.const 0`,
 };
 
-async function started(inline_modules: string[], more: Parameters<typeof startTestPool>[0] = {}) {
-  const own = { breaker_failures: 1_000, inline_fuel: FUEL, inline_modules, ...more.policy };
-  const test = await startTestPool({ ...more, policy: own });
-  return { test, [Symbol.asyncDispose]: () => test[Symbol.asyncDispose]() };
+/** A pool with these modules, which may run on this thread. */
+async function started(modules: Readonly<Record<string, GuestText>>, more: object = {}) {
+  const inline_modules = Object.keys(modules);
+  const own = { breaker_failures: 1_000, inline_fuel: FUEL, inline_modules, ...more };
+  const test = await startTestPool({ policy: own });
+  for (const [name, guest] of Object.entries(modules)) test.load(name, guest);
+  return test;
 }
+
+const ALLOWS: GuestText = { body: "i32.const 0" };
+/** Burns all its fuel if the payload is hostile. */
+const BURNS: GuestText = { body: `${UNLESS_HOSTILE} ${FOREVER}` };
 
 const ask = (name: string, payload = GOOD, more: Partial<EvaluateRequest> = {}) =>
   message([policy(name)], { payload, ...more });
@@ -47,9 +54,7 @@ async function inlineTotals({ registry }: TestPool): Promise<Record<string, numb
 }
 
 Deno.test("a chain of one policy reads the clock twice: reading it costs as much as a small policy", async () => {
-  await using open = await started(["marked"]);
-  const { test } = open;
-  test.load("marked", { body: "i32.const 0" });
+  await using test = await started({ marked: ALLOWS });
   await judge(test, ask("marked"));
   await judge(test, ask("marked"));
   const before = test.looks;
@@ -58,10 +63,8 @@ Deno.test("a chain of one policy reads the clock twice: reading it costs as much
 });
 
 Deno.test("a marked module runs on this thread after a worker has run it without a fault", async () => {
-  await using open = await started(["marked"]);
-  const { test } = open;
-  test.load("marked", { body: "i32.const 0" });
-  test.load("other", { body: "i32.const 0" });
+  await using test = await started({ marked: ALLOWS });
+  test.load("other", ALLOWS);
   const runs = [];
   for (let time = 0; time < 3; time++) runs.push((await judge(test, ask("marked"))).inline);
   assert.deepEqual(runs, [false, true, true]);
@@ -74,15 +77,14 @@ Deno.test("a marked module runs on this thread after a worker has run it without
 });
 
 Deno.test("a verdict of this thread has the same parts as a worker's: code, headers, logs, fuel", async () => {
-  await using open = await started(["says"]);
-  const { test } = open;
-  test.load("says", {
+  const says = {
     more: '(data (i32.const 0) "x-ayes")',
     body: `(call $log (i32.const 1) (i32.const 3) (i32.const 3))
       (call $add_header (i32.const 0) (i32.const 3) (i32.const 3) (i32.const 3))
       (call $show (call $get_header (i32.const 0) (i32.const 3)))
       i32.const 0`,
-  });
+  };
+  await using test = await started({ says });
   const facts = () => ({ headers: [["x-a", "given"]] as const, claims: { sub: "ann" } });
   const away = await judge(test, ask("says", GOOD, { facts }));
   const here = await judge(test, ask("says", GOOD, { facts }));
@@ -99,9 +101,7 @@ Deno.test("a verdict of this thread has the same parts as a worker's: code, head
 });
 
 Deno.test("this thread has its own instance, whose state lives between calls", async () => {
-  await using open = await started(["counts"]);
-  const { test } = open;
-  test.load("counts", COUNTS);
+  await using test = await started({ counts: COUNTS });
   const codes = [];
   for (let time = 0; time < 4; time++) {
     const { inline, verdict } = await judge(test, ask("counts"));
@@ -111,16 +111,12 @@ Deno.test("this thread has its own instance, whose state lives between calls", a
 });
 
 Deno.test("a call that exceeds its budget here leaves nothing but its price, and a worker judges it", async () => {
-  await using open = await started(["first", "burns"]);
-  const { test } = open;
   // A hostile payload takes some 1,000 fuel: more than the limit here, less than a worker's.
   const burns = `${UNLESS_HOSTILE} (local.set $i (i32.const 100000))
     (loop $l (br_if $l (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`;
-  test.load("first", {
-    body: `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
-      (call $log (i32.const 1) (i32.const 0) (global.get $calls)) i32.const 0`,
-  });
-  test.load("burns", { body: burns });
+  const first = `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+      (call $log (i32.const 1) (i32.const 0) (global.get $calls)) i32.const 0`;
+  await using test = await started({ first: { body: first }, burns: { body: burns } });
   const chain = [policy("first"), policy("burns")];
   const calls = async (payload: Uint8Array) => {
     const { inline, verdict } = await judge(test, message(chain, { payload }));
@@ -141,9 +137,7 @@ Deno.test("a call that exceeds its budget here leaves nothing but its price, and
 });
 
 Deno.test("a tenant's rest here is remembered even among thousands of other tenants", async () => {
-  await using open = await started(["burns"], { policy: { queue_messages: 4 } });
-  const { test } = open;
-  test.load("burns", { body: `${UNLESS_HOSTILE} ${FOREVER}` });
+  await using test = await started({ burns: BURNS }, { queue_messages: 4 });
   await judge(test, ask("burns"));
   // Each is remembered since its message was at a worker.
   for (let count = 0; count < 1_100; count++) {
@@ -155,9 +149,7 @@ Deno.test("a tenant's rest here is remembered even among thousands of other tena
 });
 
 Deno.test("the fuel that a tenant wastes on this thread is charged to it", async () => {
-  await using open = await started(["burns"], { policy: { fuel_per_second: 1_000 } });
-  const { test } = open;
-  test.load("burns", { body: `${UNLESS_HOSTILE} ${FOREVER}` });
+  await using test = await started({ burns: BURNS }, { fuel_per_second: 1_000 });
   await judge(test, ask("burns"));
   const before = await judge(test, ask("burns"));
   assert.equal(before.inline, true);
@@ -169,10 +161,8 @@ Deno.test("the fuel that a tenant wastes on this thread is charged to it", async
 });
 
 Deno.test("while a tenant's messages are at workers its next ones follow them, and others' do not", async () => {
-  await using open = await started(["marked"]);
-  const { test } = open;
-  test.load("marked", { body: "i32.const 0" });
-  test.load("away", { body: "i32.const 0" });
+  await using test = await started({ marked: ALLOWS });
+  test.load("away", ALLOWS);
   await judge(test, ask("marked"));
   assert.equal((await judge(test, ask("marked"))).inline, true);
   const away = test.pool.evaluate(ask("away"));
@@ -183,22 +173,18 @@ Deno.test("while a tenant's messages are at workers its next ones follow them, a
 });
 
 Deno.test("a module that was unloaded does not run on this thread", async () => {
-  await using open = await started(["marked"]);
-  const { test } = open;
-  test.load("marked", { body: "i32.const 0" });
+  await using test = await started({ marked: ALLOWS });
   await judge(test, ask("marked"));
   assert.equal((await judge(test, ask("marked"))).inline, true);
   test.pool.unload("marked");
   const { inline, verdict } = await judge(test, ask("marked"));
   assert.deepEqual([inline, verdict.allowed], [false, false]);
-  test.load("marked", { body: "i32.const 0" });
+  test.load("marked", ALLOWS);
   assert.equal((await judge(test, ask("marked"))).inline, false, "a worker is first again");
 });
 
 Deno.test("an expensive instance is not made on this thread", async () => {
-  await using open = await started(["large"]);
-  const { test } = open;
-  test.load("large", { body: "i32.const 0", pages: 64 });
+  await using test = await started({ large: { ...ALLOWS, pages: 64 } });
   for (let time = 0; time < 3; time++) {
     const { inline, verdict } = await judge(test, ask("large"));
     assert.deepEqual([inline, verdict.allowed], [false, true]);
@@ -206,13 +192,13 @@ Deno.test("an expensive instance is not made on this thread", async () => {
 });
 
 Deno.test("hostile modules that begin on this thread fail only their own messages", async () => {
-  await using open = await started(["allow", ...Object.keys(HOSTILE)]);
-  const { test } = open;
-  test.load("allow", { body: "i32.const 0" });
+  const hostile = Object.entries(HOSTILE).map(([name, [, guest]]) =>
+    [name, { ...guest, body: `${UNLESS_HOSTILE} ${guest.body}` }] as const
+  );
+  await using test = await started({ allow: ALLOWS, ...Object.fromEntries(hostile) });
   await judge(test, ask("allow", GOOD, { tenant_id: "calm" }));
   let begun = 0;
-  for (const [name, [expected, guest]] of Object.entries(HOSTILE)) {
-    test.load(name, { ...guest, body: `${UNLESS_HOSTILE} ${guest.body}` });
+  for (const [name, [expected]] of Object.entries(HOSTILE)) {
     const tenant_id = name.replaceAll(" ", "-");
     for (let time = 0; time < 3; time++) {
       await judge(test, ask(name, GOOD, { tenant_id }));
@@ -232,11 +218,9 @@ Deno.test("hostile modules that begin on this thread fail only their own message
 
 Deno.test("a policy of version 2 sees nothing of its earlier calls, here and in a worker", async () => {
   const ways = Object.keys(FORGETFUL);
-  await using open = await started(ways, { policy: { inline_fuel: 1_000 } });
-  const { test } = open;
+  await using test = await started(FORGETFUL, { inline_fuel: 1_000 });
   let inline = 0;
-  for (const [way, guest] of Object.entries(FORGETFUL)) {
-    test.load(way, guest);
+  for (const way of ways) {
     const verdicts = [];
     for (let time = 0; time < 4; time++) {
       const ran = await judge(test, ask(way, GOOD, { tenant_id: "t" + ways.indexOf(way) }));

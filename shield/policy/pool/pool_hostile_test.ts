@@ -141,10 +141,8 @@ Deno.test("a flooding tenant gets one turn for each turn of another tenant", asy
 });
 
 Deno.test("a message without a verdict within stall_ms is refused; the late verdict changes nothing but is charged", async () => {
-  await using test = await startTestPool({
-    policy: { stall_ms: 1, breaker_failures: 1_000, fuel_per_second: 1_000_000_000 },
-    fuel_limit: 400_000,
-  });
+  const rates = { stall_ms: 1, breaker_failures: 1_000, fuel_per_second: 1_000_000_000 };
+  await using test = await startTestPool({ policy: rates, fuel_limit: 400_000 });
   test.load("burns", { body: FOREVER });
   assert.equal(await fault(test, "burns"), "stall");
   const paid = /shield_policy_verdicts_total\{module="burns",verdict="refused",reason="stall"\} 1/;
@@ -173,9 +171,8 @@ Deno.test("a wedged worker is replaced and its module quarantined, and all else 
   test.pool.load("spins", spins);
   const wedged = [fault(test, "spins"), fault(test, "allow")];
   assert.deepEqual(await Promise.all(wedged), ["wedge", "wedge"]);
-  assert.deepEqual([test.pool.status().workers_replaced, test.pool.status().quarantined], [1, [
-    "spins",
-  ]]);
+  const { workers_replaced, quarantined } = test.pool.status();
+  assert.deepEqual([workers_replaced, quarantined], [1, ["spins"]]);
   assert.equal(await fault(test, "allow"), "allowed");
   assert.equal(await fault(test, "spins"), "wedge");
   test.pool.load("spins", spins);

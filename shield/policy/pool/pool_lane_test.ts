@@ -1,6 +1,9 @@
-/** One queue and its real worker: order, a full ring, a worker that dies. */
+/**
+ * One queue and its real worker: order, a full ring, a worker that dies. The number of a tenant's jobs at a worker: few
+ * until they are known to be short.
+ */
 import assert from "node:assert/strict";
-import { type Job, Lane, type LaneFault } from "./pool_lane.ts";
+import { type Job, Lane, type LaneFault, UnderWay } from "./pool_lane.ts";
 import { PolicyWorker } from "./pool_worker.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { KeyHolds } from "../state/key_holds.ts";
@@ -18,10 +21,8 @@ const refOf = (place: string): StateRef => ({ tenant_id: "acme", place, ttl_ms: 
 
 /** A lane on real workers, small rings, and the outcome of its jobs. */
 async function startLane(holds = keyHolds()) {
-  const modules = new Map([[1, {
-    compiled: await WebAssembly.compile(meteredGuest({ body: "i32.const 0" })),
-    instance_units: 1,
-  }]]);
+  const compiled = await WebAssembly.compile(meteredGuest({ body: "i32.const 0" }));
+  const modules = new Map([[1, { compiled, instance_units: 1 }]]);
   const settled = new Map<number, "reply" | LaneFault>();
   const ids = new Map<Job, number>();
   const crashes: string[] = [];
@@ -34,14 +35,9 @@ async function startLane(holds = keyHolds()) {
   };
   const lane = new Lane({
     start(own) {
-      const worker = new PolicyWorker({
-        ...own,
-        ring_bytes: 65_536,
-        fuel_limit: 10_000,
-        chain_fuel_limit: 20_000,
-        instances: 4,
-        now: () => performance.now(),
-      });
+      const limits = { ring_bytes: 65_536, fuel_limit: 10_000, chain_fuel_limit: 20_000 };
+      const now = () => performance.now();
+      const worker = new PolicyWorker({ ...own, ...limits, instances: 4, now });
       workers.push(worker);
       return worker;
     },
@@ -60,19 +56,10 @@ async function startLane(holds = keyHolds()) {
     const state = key === undefined
       ? undefined
       : { keys: [refOf(key)], slots: new Map(), first: key };
-    const job: Job = {
-      request: message([], { payload: new Uint8Array(size_bytes) }),
-      receiver: { onVerdict() {} },
-      verdict: undefined,
-      began_ms: 0,
-      deadline_ms: Infinity,
-      done: false,
-      chain: [],
-      skipped: [],
-      number: 0,
-      state,
-    };
-    take(id, job);
+    const request = message([], { payload: new Uint8Array(size_bytes) });
+    const fresh = { verdict: undefined, done: false, chain: [], skipped: [], number: 0 };
+    const times = { began_ms: 0, deadline_ms: Infinity };
+    take(id, { request, receiver: { onVerdict() {} }, ...fresh, ...times, state });
   };
   const take = (id: number, job: Job) => {
     ids.set(job, id);
@@ -143,4 +130,48 @@ Deno.test("jobs that wait for keys and move to one lane do not wait for later on
   assert.equal(slow.lane.underWay("acme"), 3);
   assert.deepEqual((await slow.all(3)).map(([id]) => id), [1, 2, 3]);
   for (const { lane } of [left, right, slow]) lane.end();
+});
+
+const job = (tenant_id: string, size_bytes = 1) => ({
+  request: { tenant_id, payload: new Uint8Array(size_bytes) },
+});
+
+/** Adds until there is no room; returns the numbers. */
+function fill(window: UnderWay<ReturnType<typeof job>>, tenant_id: string): number[] {
+  const numbers: number[] = [];
+  while (!window.is_full && window.hasRoom(tenant_id, job(tenant_id))) {
+    numbers.push(window.add(job(tenant_id)));
+  }
+  return numbers;
+}
+
+Deno.test("an unknown tenant has 8 places, a quick one 256, and a slow one 8 again", () => {
+  const window = new UnderWay<ReturnType<typeof job>>(1_000);
+  const [first] = fill(window, "a");
+  assert.equal(window.count("a"), 8);
+  window.take(first!);
+  window.learn("a", false);
+  fill(window, "a");
+  assert.equal(window.count("a"), 16);
+  for (let time = 0; time < 10; time++) window.learn("a", false);
+  const numbers = fill(window, "a");
+  assert.equal(window.count("a"), 256);
+  window.learn("a", true);
+  for (const number of numbers) window.take(number);
+  assert.equal(window.count("a"), 16);
+  assert.equal(window.hasRoom("a", job("a")), false);
+  assert.equal(window.hasRoom("b", job("b")), true, "each tenant has its own");
+});
+
+Deno.test("all tenants together have a limit in jobs and in bytes, and so does a small queue", () => {
+  const window = new UnderWay<ReturnType<typeof job>>(1_000);
+  for (let tenant = 0; tenant < 200; tenant++) fill(window, `t${tenant}`);
+  assert.deepEqual([window.size, window.is_full], [1_024, true]);
+  assert.equal(window.clear().length, 1_024);
+  assert.deepEqual([window.size, window.count("t0")], [0, 0]);
+  window.add(job("a", 33_554_432));
+  assert.equal(window.hasRoom("b", job("b")), false);
+  const small = new UnderWay<ReturnType<typeof job>>(3);
+  fill(small, "a");
+  assert.equal(small.count("a"), 3);
 });

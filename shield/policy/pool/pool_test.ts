@@ -1,8 +1,10 @@
 /** The pool with harmless policies, on real workers: verdicts, headers, order, isolation. */
 import assert from "node:assert/strict";
-import { exposition } from "../../../shared/metrics/metrics.ts";
+import { createMetrics, exposition } from "../../../shared/metrics/metrics.ts";
 import type { Verdict } from "../../../shared/records/verdict.ts";
-import { message, policy, startTestPool } from "../testing/pool.ts";
+import { PolicyMetrics } from "./policy_metrics.ts";
+import { faultOutcome } from "./pool_verdict.ts";
+import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 
 const ALLOW = { body: "i32.const 0" };
 const REFUSE = {
@@ -29,19 +31,12 @@ Deno.test("the first enforcing policy that refuses gives the verdict", async () 
   await using test = await startTestPool();
   test.load("allow", ALLOW);
   test.load("refuse", REFUSE);
-  const refused = await test.pool.evaluate(
-    message([policy("allow"), policy("refuse"), policy("allow")]),
-  );
-  assert.deepEqual([refused.allowed, refused.code, refused.reason, refused.name], [
-    false,
-    422,
-    "too loud",
-    "refuse",
-  ]);
-  assert.deepEqual(refused.outcomes.map(({ name, fault }) => [name, fault]), [
-    ["allow", undefined],
-    ["refuse", undefined],
-  ]);
+  const chain = [policy("allow"), policy("refuse"), policy("allow")];
+  const { outcomes, ...refused } = await test.pool.evaluate(message(chain));
+  assert.deepEqual([refused.allowed, refused.code], [false, 422]);
+  assert.deepEqual([refused.reason, refused.name], ["too loud", "refuse"]);
+  const ran = outcomes.map(({ name, fault }) => [name, fault]);
+  assert.deepEqual(ran, [["allow", undefined], ["refuse", undefined]]);
   const allowed = await test.pool.evaluate(message([policy("allow")]));
   assert.deepEqual([allowed.allowed, allowed.code, allowed.name], [true, 0, ""]);
   assert.ok(allowed.outcomes[0]!.fuel > 0);
@@ -56,9 +51,8 @@ Deno.test("the next policy sees an added header, and the verdict has it", async 
   const facts = () => ({ headers, claims: {} });
   const alone = await test.pool.evaluate(message([policy("show")], { facts }));
   assert.deepEqual(alone.logs, [{ name: "show", level: 1, message: "sent" }]);
-  const verdict = await test.pool.evaluate(
-    message([policy("first"), policy("show"), policy("second")], { facts }),
-  );
+  const chain = [policy("first"), policy("show"), policy("second")];
+  const verdict = await test.pool.evaluate(message(chain, { facts }));
   assert.deepEqual(verdict.logs, [{ name: "show", level: 1, message: "calm" }]);
   assert.deepEqual(verdict.added_headers, [["x-mood", "merry"]]);
 });
@@ -68,9 +62,8 @@ Deno.test("a policy that observes never blocks and adds nothing", async () => {
   test.load("refuse", REFUSE);
   test.load("adds", adds("X-A", "b"));
   test.load("trap", { body: "unreachable" });
-  const observing = ["refuse", "adds", "trap", "missing"].map((name) =>
-    policy(name, { mode: "observe" })
-  );
+  const names = ["refuse", "adds", "trap", "missing"];
+  const observing = names.map((name) => policy(name, { mode: "observe" }));
   const verdict = await test.pool.evaluate(message(observing));
   assert.deepEqual([verdict.allowed, verdict.added_headers], [true, []]);
   assert.deepEqual(
@@ -122,39 +115,32 @@ Deno.test("a payload above the limit is not sent to a worker", async () => {
   const size = (bytes: number) =>
     test.pool.evaluate(message([policy("allow")], { payload: new Uint8Array(bytes) }));
   assert.equal((await size(1_024)).allowed, true);
-  const verdict = await size(1_025);
-  assert.deepEqual([verdict.allowed, verdict.code, verdict.outcomes[0]?.fault], [
-    false,
-    413,
-    "payload-too-large",
-  ]);
+  const { allowed, code, outcomes: [ran] } = await size(1_025);
+  assert.deepEqual([allowed, code, ran?.fault], [false, 413, "payload-too-large"]);
 });
 
-Deno.test("a tenant's instance keeps its memory, another tenant has its own", async () => {
-  await using test = await startTestPool();
-  // The refusal has the call's number in this instance: 401, 402, …
+/** The codes of a policy that refuses with the number of the call in its instance: 401, 402, … */
+async function countsOf(test: TestPool, ...tenants: string[]): Promise<number[]> {
   const body = `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
     (call $reject (i32.add (i32.const 400) (global.get $calls)) (i32.const 0) (i32.const 0))
     i32.const 0`;
   test.load("count", { body });
   const codes = [];
-  for (const tenant_id of ["a", "a", "b", "a"]) {
+  for (const tenant_id of tenants) {
     codes.push((await test.pool.evaluate(message([policy("count")], { tenant_id }))).code);
   }
-  assert.deepEqual(codes, [401, 402, 401, 403]);
+  return codes;
+}
+
+Deno.test("a tenant's instance keeps its memory, another tenant has its own", async () => {
+  await using test = await startTestPool();
+  assert.deepEqual(await countsOf(test, "a", "a", "b", "a"), [401, 402, 401, 403]);
 });
 
 Deno.test("instances beyond the limit are dropped, the least recently used first", async () => {
   // Half of them are the share of the thread for slow tenants.
   await using test = await startTestPool({ policy: { instances: 4 } });
-  const body = `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
-    (call $reject (i32.add (i32.const 400) (global.get $calls)) (i32.const 0) (i32.const 0))
-    i32.const 0`;
-  test.load("count", { body });
-  const codes = [];
-  for (const tenant_id of ["a", "b", "a", "c", "a", "b"]) {
-    codes.push((await test.pool.evaluate(message([policy("count")], { tenant_id }))).code);
-  }
+  const codes = await countsOf(test, "a", "b", "a", "c", "a", "b");
   assert.deepEqual(codes, [401, 401, 402, 401, 403, 401]);
 });
 
@@ -191,10 +177,8 @@ Deno.test("with isolation by tenant each tenant has its own worker", async () =>
   await using test = await startTestPool({ policy: { isolation: "tenant" } });
   test.load("allow", ALLOW);
   for (const tenant_id of ["a", "b", "a"]) {
-    assert.equal(
-      (await test.pool.evaluate(message([policy("allow")], { tenant_id }))).allowed,
-      true,
-    );
+    const { allowed } = await test.pool.evaluate(message([policy("allow")], { tenant_id }));
+    assert.equal(allowed, true);
   }
   assert.equal(test.pool.status().workers, 2);
 });
@@ -202,13 +186,10 @@ Deno.test("with isolation by tenant each tenant has its own worker", async () =>
 Deno.test("requests that wait when the pool closes, and later ones, are refused", async () => {
   const test = await startTestPool();
   test.load("allow", ALLOW);
-  const verdicts = Array.from(
-    { length: 100 },
-    () => test.pool.evaluate(message([policy("allow")])),
-  );
+  const ask = () => test.pool.evaluate(message([policy("allow")]));
+  const verdicts = Array.from({ length: 100 }, ask);
   await test.pool.close();
-  const late = await test.pool.evaluate(message([policy("allow")]));
-  assert.equal(late.allowed, false);
+  assert.equal((await ask()).allowed, false);
   // Verdicts that a worker had given by then count.
   for (const { allowed, outcomes } of await Promise.all(verdicts)) {
     assert.equal(outcomes[0]?.fault === undefined, allowed);
@@ -267,4 +248,29 @@ Deno.test("a chain that adds more headers than an envelope allows is a fault", a
   assert.deepEqual([six.allowed, six.added_headers.length], [true, 60]);
   const seven: Verdict = await test.pool.evaluate(message(names.map((name) => policy(name))));
   assert.deepEqual([seven.allowed, seven.name, seven.outcomes.at(-1)?.fault], [false, "g", "abi"]);
+});
+
+Deno.test("after 256 names of policies the others count as other", async () => {
+  const registry = createMetrics({ node_id: "test", version: "0" });
+  const metrics = new PolicyMetrics(registry, {
+    pending: () => 3,
+    workers: () => 2,
+    slow_tenants: () => 0,
+    quarantined: () => 1,
+    senders: () => 7,
+    senders_dropped: () => 2,
+  });
+  for (let number = 0; number < 300; number++) {
+    metrics.outcome(faultOutcome(policy(`p${number}`), "breaker-open"));
+  }
+  metrics.replaced();
+  const { body } = await exposition(registry);
+  assert.equal(body.match(/^shield_policy_verdicts_total\{/gm)?.length, 257);
+  const other = 'module="other",verdict="refused",reason="breaker-open"';
+  assert.ok(body.includes(`\nshield_policy_verdicts_total{${other}} 44\n`));
+  assert.match(body, /^shield_policy_workers_replaced_total 1$/m);
+  assert.match(body, /^shield_policy_queue_depth 3$/m);
+  assert.match(body, /^shield_policy_failing_senders 7$/m);
+  assert.match(body, /^shield_policy_failing_senders_dropped_total 2$/m);
+  assert.doesNotMatch(body, /duration_seconds_count\{module="p1"\}/);
 });

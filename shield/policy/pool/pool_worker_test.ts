@@ -24,10 +24,8 @@ Deno.test("a worker with code of another version than the process reports that a
   };
   thread.onmessage = () => outcome.resolve("it started");
   thread.postMessage({ kind: "start", layout: "0" });
-  assert.match(
-    await outcome.promise,
-    /files were replaced while it ran \(messages 0 in the process/,
-  );
+  const replaced = /files were replaced while it ran \(messages 0 in the process/;
+  assert.match(await outcome.promise, replaced);
   thread.terminate();
 });
 
@@ -35,11 +33,14 @@ Deno.test("a worker with code of another version than the process reports that a
 async function startWorker({ compiled }: LoadableModule) {
   const replies: [id: number, reply: WorkerReply][] = [];
   let arrived = Promise.withResolvers<void>();
-  const worker = new PolicyWorker({
+  const limits = {
     ring_bytes: 65_536,
     fuel_limit: 10_000,
     chain_fuel_limit: 20_000,
     instances: 10,
+  };
+  const worker = new PolicyWorker({
+    ...limits,
     now: () => performance.now(),
     onReply(id, reply) {
       replies.push([id, reply]);
@@ -66,19 +67,14 @@ Deno.test("a request for which other calls have left no time is not run", async 
   send(BURNS + 1, -Infinity);
   while (replies.length <= BURNS) await arrival();
   const expired = replies.filter(([, reply]) => reply.expired === true);
-  assert.deepEqual(expired, [[BURNS + 1, {
-    expired: true,
-    outcomes: [],
-    added_headers: [],
-    logs: [],
-  }]]);
+  const nothing = { expired: true, outcomes: [], added_headers: [], logs: [] };
+  assert.deepEqual(expired, [[BURNS + 1, nothing]]);
   worker.end();
 });
 
 Deno.test("a request that only a busy machine has delayed is run", async () => {
-  const { replies, arrival, send, worker } = await startWorker(
-    loadableGuest({ body: "i32.const 0" }),
-  );
+  const allows = loadableGuest({ body: "i32.const 0" });
+  const { replies, arrival, send, worker } = await startWorker(allows);
   const arrived = arrival();
   send(1, -Infinity);
   await arrived;

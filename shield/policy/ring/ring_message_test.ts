@@ -3,13 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../../../shared/testing/any_character.ts";
 import { HOOKS, POLICY_FAULTS } from "../../../shared/records/verdict.ts";
-import {
-  decodeReply,
-  decodeRequest,
-  encodeReply,
-  encodeRequest,
-  requestInPlace,
-} from "./ring_message.ts";
+import { decodeReply, decodeRequest, encodeReply } from "./ring_message.ts";
+import { encodeRequest, requestInPlace } from "./ring_message.ts";
 import { recordOf } from "../testing/records.ts";
 
 const text = fc.string({ unit: anyCharacter, maxLength: 40 });
@@ -46,21 +41,15 @@ Deno.test("a request arrives as it was sent, with its facts if a policy can read
     assert.equal(requests, asks ? 1 : 0);
     const json_bytes = new TextEncoder().encode(JSON.stringify(facts)).length;
     assert.equal(facts_bytes, asks ? json_bytes : 0);
-    assert.equal(
-      JSON.stringify(readFacts()),
-      JSON.stringify(asks ? facts : { headers: [], claims: {} }),
-    );
+    const expected = JSON.stringify(asks ? facts : { headers: [], claims: {} });
+    assert.equal(JSON.stringify(readFacts()), expected);
     assert.equal(readFacts(), readFacts());
   }));
 });
 
 Deno.test("headers and claims are read correctly, whatever earlier requests had", () => {
-  const given = {
-    hook: "on_message",
-    tenant_id: "a",
-    payload: new Uint8Array(0),
-    payload_most: 0,
-  } as const;
+  const empty = { payload: new Uint8Array(0), payload_most: 0 };
+  const given = { hook: "on_message", tenant_id: "a", ...empty } as const;
   const asking = [{ module: 1, name: "p", mode: "enforce", asks: true }] as const;
   const long = { text: "x".repeat(5_000) };
   const claims = fc.constantFrom({}, { a: 1 }, { a: "1" }, { b: { a: 1 } }, { "é": null }, long);
@@ -91,9 +80,8 @@ Deno.test("a request is read correctly, however similar to the previous one", ()
   const head = { id: 1, deadline_ms: 0 };
   fc.assert(fc.property(fc.array(few, { maxLength: 20 }), (requests) => {
     for (const { tenant_id, chain } of requests) {
-      const read = decodeRequest(
-        recordOf(encodeRequest(head, { ...given, tenant_id, facts }, chain)),
-      );
+      const request = { ...given, tenant_id, facts };
+      const read = decodeRequest(recordOf(encodeRequest(head, request, chain)));
       assert.equal(read.tenant_id, tenant_id);
       assert.deepEqual(read.chain, chain.map(({ module, mode }) => ({ module, mode })));
     }
@@ -108,12 +96,9 @@ const slotted = fc.array(
 );
 
 Deno.test("the holds of a chain's slots arrive with their policies, and new values unchanged", () => {
-  fc.assert(fc.property(
-    head,
-    request,
-    slotted,
-    fc.array(word, { maxLength: 8 }),
-    (head, request, slotted, ended) => {
+  const ended = fc.array(word, { maxLength: 8 });
+  fc.assert(
+    fc.property(head, request, slotted, ended, (head, request, slotted, ended) => {
       const given = { ...request, facts: () => ({ headers: [], claims: {} }) };
       const ref = { tenant_id: "t", place: "p", ttl_ms: 1, template: "", filled: "" };
       const chain = slotted.map(({ entry, values }) => ({
@@ -125,19 +110,15 @@ Deno.test("the holds of a chain's slots arrive with their policies, and new valu
       const read = decodeRequest(recordOf(encodeRequest(head, given, chain, state)));
       const in_place = requestInPlace(given, chain, state);
       for (const { chain: entries, hold_changes, payload } of [read, in_place]) {
-        assert.deepEqual(
-          entries.map(({ holds = [] }) => holds),
-          slotted.map(({ values }) => values.map(({ hold }) => hold)),
-        );
+        const holds = slotted.map(({ values }) => values.map(({ hold }) => hold));
+        assert.deepEqual(entries.map(({ holds = [] }) => holds), holds);
         const is_new = values.filter(({ value }) => value !== undefined);
-        assert.deepEqual(hold_changes, {
-          given: is_new.map(({ hold, value }) => [hold, value]),
-          ended,
-        });
+        const given = is_new.map(({ hold, value }) => [hold, value]);
+        assert.deepEqual(hold_changes, { given, ended });
         assert.deepEqual([...payload], [...request.payload]);
       }
-    },
-  ));
+    }),
+  );
 });
 
 const slot_value = fc.record(
@@ -178,12 +159,7 @@ const fault = fc.record({
 }, { ...PLAIN, requiredKeys: ["fault", "detail"] });
 const replaced = fc.constantFrom({}, { replaced: true });
 const outcome = fc.tuple(ran, seen_fields, fc.option(fault, { nil: {} }), replaced)
-  .map(([ran, seen_fields, fault, replaced]) => ({
-    ...ran,
-    ...seen_fields,
-    ...fault,
-    ...replaced,
-  }));
+  .map(([ran, seen, fault, replaced]) => ({ ...ran, ...seen, ...fault, ...replaced }));
 const reply = fc.record({
   outcomes: fc.array(outcome, { maxLength: 200 }),
   added_headers: fc.array(fc.tuple(text, text), { maxLength: 2 }),
@@ -206,14 +182,8 @@ Deno.test("a reply arrives as it was sent", () => {
 });
 
 Deno.test("an outcome without texts has 28 bytes", () => {
-  const ran = {
-    allowed: true,
-    code: 0,
-    reason: "",
-    units: 7,
-    instance_units: 0,
-    duration_ms: 0.25,
-  };
+  const cost = { units: 7, instance_units: 0, duration_ms: 0.25 };
+  const ran = { allowed: true, code: 0, reason: "", ...cost };
   const size_bytes = (count: number) => {
     const outcomes = Array.from({ length: count }, () => ran);
     const { start, end } = recordOf(encodeReply(1, { outcomes, added_headers: [], logs: [] }));

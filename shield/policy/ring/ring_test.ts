@@ -4,21 +4,9 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  createSender,
-  openRing,
-  recordBytes,
-  Records,
-  type Ring,
-  ringMemory,
-  ringPut,
-  ringPutBlocking,
-  ringSignal,
-  ringSignals,
-  ringTake,
-  ringWait,
-  ringWaitBlocking,
-} from "./ring.ts";
+import { createSender, openRing, recordBytes, Records, type Ring, ringMemory } from "./ring.ts";
+import { ringPut, ringPutBlocking, ringSignal, ringSignals, ringTake } from "./ring.ts";
+import { ringWait, ringWaitBlocking } from "./ring.ts";
 import type { RingWriting } from "../testing/ring_writer.ts";
 import { headPart, headRoom, partsFrom } from "./ring_message.ts";
 

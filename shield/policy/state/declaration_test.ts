@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
-import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { filledKey, type KeySource, parseStateKeys } from "./declaration.ts";
 
 const one = (key: string) => JSON.stringify([{ key, ttl_seconds: 60, value_bytes: 16 }]);
@@ -59,11 +58,12 @@ Deno.test("two operations have the same key exactly if all values are the same",
   }));
 });
 
+const SMALL = { key: "a", ttl_seconds: 1, value_bytes: 1 };
 const BAD: Readonly<Record<string, string>> = {
   "no JSON": "[{",
   "no list": "{}",
-  "five keys": JSON.stringify(Array(5).fill({ key: "a", ttl_seconds: 1, value_bytes: 1 })),
-  "a key twice": JSON.stringify(Array(2).fill({ key: "a", ttl_seconds: 1, value_bytes: 1 })),
+  "five keys": JSON.stringify(Array(5).fill(SMALL)),
+  "a key twice": JSON.stringify(Array(2).fill(SMALL)),
   "an unknown placeholder": one("{who}"),
   "a claim without a name": one("{claim.}"),
   "a single brace": one("{tenant"),
@@ -79,12 +79,8 @@ const BAD: Readonly<Record<string, string>> = {
 
 for (const [what, json] of Object.entries(BAD)) {
   Deno.test(`a declaration with ${what} is refused with a sentence`, () => {
-    assert.throws(() => parseStateKeys(json), (error) => {
-      assert.ok(error instanceof PolicyModuleError);
-      assert.equal(error.reason, "state-keys");
-      assert.ok(error.message.length > 10);
-      return true;
-    });
+    const problem = { name: "PolicyModuleError", reason: "state-keys", message: /.{11}/s };
+    assert.throws(() => parseStateKeys(json), problem);
   });
 }
 

@@ -61,6 +61,12 @@ class CountingLane {
     }
   }
 
+  /** Queues these calls, and sends those that may go. */
+  send(...calls: Call[]): void {
+    this.queue.push(...calls);
+    this.pump();
+  }
+
   reply(): Call | undefined {
     const first = this.#under_way.shift();
     if (first !== undefined) this.holds.replied(first.call.chain, first.written, 0);
@@ -94,10 +100,8 @@ function setUp(count: number) {
 
 Deno.test("calls with one key go to one worker together, and a call of another worker waits for their end", () => {
   const { all, lanes: [left, right], valueOf, waits, freed } = setUp(2);
-  left!.queue.push(callOf("a"), callOf("a"));
-  right!.queue.push(callOf("a"));
-  left!.pump();
-  right!.pump();
+  left!.send(callOf("a"), callOf("a"));
+  right!.send(callOf("a"));
   assert.deepEqual([left!.under_way.length, right!.under_way.length], [2, 0]);
   left!.reply();
   right!.pump();
@@ -113,12 +117,9 @@ Deno.test("calls with one key go to one worker together, and a call of another w
 
 Deno.test("a worker cannot keep a key from another by sending more and more calls", () => {
   const { lanes: [left, right], valueOf } = setUp(2);
-  left!.queue.push(callOf("a"));
-  left!.pump();
-  right!.queue.push(callOf("a"), callOf("a"));
-  right!.pump();
-  left!.queue.push(callOf("a"));
-  left!.pump();
+  left!.send(callOf("a"));
+  right!.send(callOf("a"), callOf("a"));
+  left!.send(callOf("a"));
   assert.equal(left!.under_way.length, 1, "the other worker was first");
   left!.reply();
   left!.pump();
@@ -133,21 +134,17 @@ Deno.test("a worker cannot keep a key from another by sending more and more call
 
 Deno.test("a call that is no longer awaited frees its keys, and is skipped", () => {
   const { all, lanes: [left, right, third], freed } = setUp(3);
-  left!.queue.push(callOf("a"));
-  left!.pump();
+  left!.send(callOf("a"));
   const stalled = callOf("a", "b");
-  right!.queue.push(stalled);
-  right!.pump();
-  third!.queue.push(callOf("b"));
-  third!.pump();
+  right!.send(stalled);
+  third!.send(callOf("b"));
   assert.equal(third!.under_way.length, 0, "its key belongs to the older call");
   stalled.done = true;
   all.forget(stalled);
   assert.equal(freed.times, 1);
   third!.pump();
   assert.equal(third!.under_way.length, 1);
-  right!.queue.push(callOf("c"));
-  right!.pump();
+  right!.send(callOf("c"));
   assert.deepEqual(right!.under_way.length, 1);
 });
 
@@ -192,13 +189,11 @@ Deno.test("a worker gets the ended holds also after a request that was not sent"
 
 Deno.test("the keys of a dead worker are free, with the values of its last reply", () => {
   const { all, lanes: [left, right], valueOf } = setUp(2);
-  left!.queue.push(callOf("a"), callOf("a"), callOf("a"));
-  left!.pump();
+  left!.send(callOf("a"), callOf("a"), callOf("a"));
   left!.reply();
   assert.equal(left!.die().length, 2);
   assert.equal(all.size, 0);
-  right!.queue.push(callOf("a"));
-  right!.pump();
+  right!.send(callOf("a"));
   right!.reply();
   assert.equal(valueOf("a"), 2);
 });

@@ -3,12 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ENTRY_BYTES, type StateLimits, StateStore } from "./state_store.ts";
 
-const ROOMY: StateLimits = {
-  tenant_entries: 1_000,
-  tenant_bytes: 1_000_000,
-  entries: 10_000,
-  bytes: 10_000_000,
-};
+const OF_TENANT = { tenant_entries: 1_000, tenant_bytes: 1_000_000 };
+const ROOMY: StateLimits = { ...OF_TENANT, entries: 10_000, bytes: 10_000_000 };
 const ref = (place: string, tenant_id = "acme", ttl_ms = 1_000) => ({ tenant_id, place, ttl_ms });
 const bytes = (...values: number[]) => new Uint8Array(values);
 

@@ -2,6 +2,7 @@
 import { Registry } from "prom-client";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { testSpine } from "../../testing/spine.ts";
 import { withPolicy } from "../chain/chain.ts";
 import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { createPolicyRegistry } from "../chain/registry.ts";
@@ -34,6 +35,19 @@ export async function testRegistry(
   const registry = await createPolicyRegistry({ ...base, ...options });
   if (wait) await registry.ready;
   return { registry, loader, metrics, lines, [Symbol.dispose]: () => registry.close() };
+}
+
+/** A test of a registry on an embedded Spine of its own. */
+export function onRegistry(
+  what: string,
+  run: (one: TestRegistry, spine: Spine) => Promise<void>,
+  more: Partial<PolicyRegistryOptions> = {},
+): void {
+  Deno.test(what, async () => {
+    await using engine = testSpine();
+    using one = await testRegistry(engine.spine, more);
+    await run(one, engine.spine);
+  });
 }
 
 /** Uploads tiny module `number` and binds it to `tenant`; resolves with the document's revision. */

@@ -25,9 +25,8 @@ const ask = (fetched: string, at: number, size: number) =>
 async function outcomesOf(request: WorkerRequest, ...bodies: string[]) {
   const instances = new Instances(10);
   for (const [index, body] of bodies.entries()) {
-    const compiled = await WebAssembly.compile(
-      meteredGuest({ more: NAMES, body: `${body} i32.const 0` }),
-    );
+    const guest = meteredGuest({ more: NAMES, body: `${body} i32.const 0` });
+    const compiled = await WebAssembly.compile(guest);
     instances.load(index + 1, { compiled, instance_units: 0 });
   }
   const chain = bodies.map((_, index) => entry(index + 1));
@@ -66,13 +65,9 @@ Deno.test("the recorded reads of a chain are limited, and a budget that others h
   const request = { ...REQUEST, record_reads: true, facts };
   const burn = "(loop $l (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) " +
     "(i32.const 1))) (i32.const 600000))))";
-  const [long_read, burnt, again, short] = await outcomesOf(
-    { ...request, facts_bytes: 0 },
-    ask("get_header", 0, 3) + ask("get_header", 8, 3),
-    burn,
-    burn,
-    "",
-  );
+  const reads = ask("get_header", 0, 3) + ask("get_header", 8, 3);
+  const ran = await outcomesOf({ ...request, facts_bytes: 0 }, reads, burn, burn, "");
+  const [long_read, burnt, again, short] = ran;
   assert.deepEqual(long_read!.seen?.reads, [["header", "x-b", null]]);
   assert.equal(burnt!.seen, undefined);
   const left = 2 * FUEL * UNITS_PER_FUEL - long_read!.units - burnt!.units - again!.units;
@@ -85,10 +80,9 @@ Deno.test("the limit of a new payload also applies while reads are recorded", as
   const module = await WebAssembly.compile(SETS);
   instances.load(1, { compiled: module, instance_units: 0, renewal: { by: "instance" } });
   const runner = runnerOf(instances, FUEL);
+  const limits = [[SIGNED, "signed-payload"], [3, "payload-too-large"]] as const;
   for (const record_reads of [false, true]) {
-    for (
-      const [payload_most, fault] of [[SIGNED, "signed-payload"], [3, "payload-too-large"]] as const
-    ) {
+    for (const [payload_most, fault] of limits) {
       const request = { ...REQUEST, chain: [entry(1)], payload_most, record_reads };
       const [outcome] = runChain(runner, request).outcomes;
       assert.equal(outcome!.fault, fault, `record_reads ${record_reads}`);

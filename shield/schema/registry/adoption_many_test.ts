@@ -6,7 +6,7 @@ import { until } from "../../../shared/testing/until.ts";
 import { SchemaStore, sha256Of } from "./store.ts";
 import { register } from "./register.ts";
 import { SetWorker } from "./set_work.ts";
-import { embeddedStage, natsStage, type ToolStage } from "../testing/bucket_tool.ts";
+import { type BucketTool, natsStage, onBoth, type ToolStage } from "../testing/bucket_tool.ts";
 import { type TestSchemas, testSchemas } from "../testing/registry.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";
 import { overriding } from "../../../shared/testing/overriding.ts";
@@ -25,6 +25,12 @@ async function counted(all: readonly TestSchemas[], outcome: typeof OUTCOMES[num
   );
   return counts.reduce<number>((sum, count) => sum + (count ?? 0), 0);
 }
+
+const compatibilityIs = ({ store }: TestSchemas, compatibility: "NONE" | "BACKWARD") =>
+  store.change(
+    ID,
+    ({ stored }) => Promise.resolve(stored && { head: { ...stored.head, compatibility } }),
+  );
 
 async function inAll(
   stage: ToolStage,
@@ -49,19 +55,13 @@ Deno.test("one of five Shields registers a put, one refuses a put, and all of th
     const sets = Array.from({ length: 6 }, (_, at) => ping([`f${at}`, 50 + at, "int32"]));
     for (const [at, set] of sets.entries()) {
       // The mode includes the previous version: no check may miss a removed field.
-      await first.store.change(
-        ID,
-        ({ stored }) =>
-          Promise.resolve(stored && { head: { ...stored.head, compatibility: "NONE" } }),
-      );
+      await compatibilityIs(first, "NONE");
       await tool.put(ID, set);
       await until(`version ${at + 1}`, async () => (await numbers(first)).at(-1) === at + 1);
     }
     assert.deepEqual(await numbers(first), [1, 2, 3, 4, 5, 6], "each once");
-    await first.store.change(ID, ({ stored }) => {
-      assert.ok(stored);
-      return Promise.resolve({ head: { ...stored.head, compatibility: "BACKWARD" } });
-    });
+    assert.ok(await first.store.read(ID));
+    await compatibilityIs(first, "BACKWARD");
     await tool.put(ID, incompatiblePing());
     for (const t of all) {
       await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
@@ -82,145 +82,141 @@ function dying(bucket: KeyValue): KeyValue {
   return overriding(bucket, { put: killed, update: killed, replace: killed, delete: killed });
 }
 
-for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
-  Deno.test(`${engine}: an interrupted registration is completed at the next start, and at once on other Shields`, async () => {
-    await using stage = await open();
-    const tool = await stage.tool();
-    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
-    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
-    const halfway = new SchemaStore(versions, dying(sets));
-    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
-    await assert.rejects(register({ store: halfway, work }, { ...base, bytes: ping() }), /killed/);
+const BASE = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
+const SECOND = ping(["extra", 9, "int32"]);
+
+/** The parts of a bucket that no Shield serves; `halfway` dies before it writes a set. */
+async function partsOf(stage: ToolStage, tool: BucketTool) {
+  const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
+  const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
+  const store = new SchemaStore(versions, sets);
+  return { stage, tool, versions, sets, store, halfway: new SchemaStore(versions, dying(sets)) };
+}
+
+const onBucket = (
+  what: string,
+  run: (parts: Awaited<ReturnType<typeof partsOf>>) => Promise<void>,
+) => onBoth(what, async (...stage) => await run(await partsOf(...stage)));
+
+/** A tool puts the first set, which a Shield registers before it ends. */
+async function firstOf(stage: ToolStage, tool: BucketTool): Promise<void> {
+  using t = await testSchemas(stage.spine, MAPPED);
+  await tool.put(ID, ping());
+  await until("version 1", async () => (await numbers(t)).length === 1);
+}
+
+/** A Shield that starts now finds the second version in force, and an older set put then is intended. */
+async function requireSecond(stage: ToolStage, tool: BucketTool): Promise<void> {
+  using t = await testSchemas(stage.spine, MAPPED);
+  assert.deepEqual(await tool.get(ID), new Uint8Array(SECOND));
+  assert.deepEqual(await numbers(t), [1, 2]);
+  await tool.put(ID, ping());
+  await until("an intended put of a tool", async () => (await numbers(t)).length === 3);
+}
+
+onBucket(
+  "an interrupted registration is completed at the next start, and at once on other Shields",
+  async (parts) => {
+    const { stage, tool, halfway } = parts;
+    await assert.rejects(register({ store: halfway, work }, { ...BASE, bytes: ping() }), /killed/);
     assert.equal(await tool.get(ID), undefined);
     using t = await testSchemas(stage.spine, MAPPED);
     assert.deepEqual(await tool.get(ID), new Uint8Array(ping()), "before it is ready");
-    const second = ping(["extra", 9, "int32"]);
-    await assert.rejects(register({ store: halfway, work }, { ...base, bytes: second }), /killed/);
-    await until("the repair", async () => (await tool.get(ID))?.length === second.length);
-    assert.deepEqual(await tool.get(ID), new Uint8Array(second));
+    await assert.rejects(register({ store: halfway, work }, { ...BASE, bytes: SECOND }), /killed/);
+    await until("the repair", async () => (await tool.get(ID))?.length === SECOND.length);
+    assert.deepEqual(await tool.get(ID), new Uint8Array(SECOND));
     assert.deepEqual(await numbers(t), [1, 2], "no Shield took it for another tool's");
     assert.equal(await counted([t], "registered") + await counted([t], "refused"), 0);
     await until("both repairs", async () => await counted([t], "restored") === 2);
-  });
+  },
+);
 
-  Deno.test(`${engine}: a Shield that restores the previous version too late is not taken for a tool`, async () => {
-    await using stage = await open();
-    const tool = await stage.tool();
-    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
-    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
-    {
-      using t = await testSchemas(stage.spine, MAPPED);
-      await tool.put(ID, ping());
-      await until("version 1", async () => (await numbers(t)).length === 1);
-    }
+onBucket(
+  "a Shield that restores the previous version too late is not taken for a tool",
+  async (parts) => {
+    const { stage, tool, halfway } = parts;
+    await firstOf(stage, tool);
     await tool.put(ID, new TextEncoder().encode("garbage"));
-    const halfway = new SchemaStore(versions, dying(sets));
     const { set } = await halfway.standing(ID);
     assert.ok(set);
     const { revision, sha256 } = set;
     const refused = { revision, sha256, size_bytes: 7, refused_ms: 1, problem: "no set" };
     await halfway.refuse(ID, { format: 1, ...refused, serving: 1 });
-    const second = ping(["extra", 9, "int32"]);
-    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
-    const forced = { ...base, bytes: second, compatibility: "NONE" as const };
+    const forced = { ...BASE, bytes: SECOND, compatibility: "NONE" as const };
     await assert.rejects(register({ store: halfway, work }, forced), /killed/);
     // A Shield that has read the history before that registration.
     await tool.put(ID, ping());
-    using t = await testSchemas(stage.spine, MAPPED);
-    assert.deepEqual(await tool.get(ID), new Uint8Array(second));
-    assert.deepEqual(await numbers(t), [1, 2]);
-    await tool.put(ID, ping());
-    await until("an intended put of a tool", async () => (await numbers(t)).length === 3);
-  });
+    await requireSecond(stage, tool);
+  },
+);
 
-  Deno.test(`${engine}: nor is one that restores it over an unjudged put that a registration found`, async () => {
-    await using stage = await open();
-    const tool = await stage.tool();
-    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
-    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
-    const store = new SchemaStore(versions, sets);
-    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
-    const second = ping(["extra", 9, "int32"]);
-    {
-      using t = await testSchemas(stage.spine, MAPPED);
-      await tool.put(ID, ping());
-      await until("version 1", async () => (await numbers(t)).length === 1);
-    }
+onBucket(
+  "nor is one that restores it over an unjudged put that a registration found",
+  async (parts) => {
+    const { stage, tool, store } = parts;
+    await firstOf(stage, tool);
     await tool.put(ID, new TextEncoder().encode("garbage"));
     const { last } = await store.standing(ID);
-    await register({ store, work }, { ...base, bytes: second, compatibility: "NONE" });
+    await register({ store, work }, { ...BASE, bytes: SECOND, compatibility: "NONE" });
     // A Shield that has refused the put, and has read the history before that registration.
     await store.putBack(ID, last, ping());
-    using t = await testSchemas(stage.spine, MAPPED);
-    assert.deepEqual(await tool.get(ID), new Uint8Array(second));
-    assert.deepEqual(await numbers(t), [1, 2]);
-    await tool.put(ID, ping());
-    await until("an intended put of a tool", async () => (await numbers(t)).length === 3);
-  });
+    await requireSecond(stage, tool);
+  },
+);
 
-  Deno.test(`${engine}: a Shield that found no set puts none back after others have put one and deleted it`, async () => {
-    await using stage = await open();
-    const tool = await stage.tool();
-    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
-    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
-    const store = new SchemaStore(versions, sets);
-    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
-    await register({ store, work }, { ...base, bytes: ping() });
+onBucket(
+  "a Shield that found no set puts none back after others have put one and deleted it",
+  async (parts) => {
+    const { tool, store } = parts;
+    await register({ store, work }, { ...BASE, bytes: ping() });
     await tool.delete(ID);
     const { last } = await store.standing(ID);
-    await register({ store, work }, { ...base, bytes: ping(["extra", 9, "int32"]) });
+    await register({ store, work }, { ...BASE, bytes: SECOND });
     await tool.delete(ID);
     assert.equal(await store.putBack(ID, last, ping()), undefined);
     assert.equal(await tool.get(ID), undefined);
-  });
+  },
+);
 
-  Deno.test(`${engine}: what is stored of a schema is read as of one moment`, async () => {
-    await using stage = await open();
-    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
-    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
-    const store = new SchemaStore(versions, sets);
-    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
-    await register({ store, work }, { ...base, bytes: ping() });
-    const second = ping(["extra", 9, "int32"]);
+onBucket(
+  "what is stored of a schema is read as of one moment",
+  async ({ versions, sets, store }) => {
+    await register({ store, work }, { ...BASE, bytes: ping() });
     let is_first = true;
     const slow = overriding(sets, {
       async last(key) {
         if (is_first) {
           is_first = false;
-          await register({ store, work }, { ...base, bytes: second });
+          await register({ store, work }, { ...BASE, bytes: SECOND });
         }
         return await sets.last(key);
       },
     });
     const { stored, set } = await new SchemaStore(versions, slow).standing(ID);
-    assert.deepEqual([stored?.head.versions.length, set?.sha256], [2, sha256Of(second)]);
-  });
+    assert.deepEqual([stored?.head.versions.length, set?.sha256], [2, sha256Of(SECOND)]);
+  },
+);
 
-  Deno.test(`${engine}: a concurrent put and registration are both kept, in either order`, async () => {
-    await using stage = await open();
-    const tool = await stage.tool();
-    await inAll(stage, 2, async (all) => {
-      const [one, other] = all;
-      assert.ok(one && other);
-      await one.push(ID, ping());
-      for (let round = 0; round < 5; round++) {
-        const before = (await numbers(one)).length;
-        const theirs = ping([`theirs${round}`, 100 + round, "int32"]);
-        const ours = ping([`ours${round}`, 200 + round, "int32"]);
-        await Promise.all([tool.put(ID, theirs), other.push(ID, ours)]);
-        await until("both", async () => (await numbers(one)).length === before + 2);
-        const last = (await one.store.require(ID)).head.versions.at(-1);
-        assert.ok(last);
-        const bytes = await one.store.bytes(ID, last);
-        await until(
-          "the key to be the current set",
-          async () => Buffer.from(await tool.get(ID) ?? []).equals(bytes),
-        );
-      }
-      assert.deepEqual(await numbers(one), Array.from({ length: 11 }, (_, at) => at + 1));
-    });
+onBoth("a concurrent put and registration are both kept, in either order", async (stage, tool) => {
+  await inAll(stage, 2, async (all) => {
+    const [one, other] = all;
+    assert.ok(one && other);
+    await one.push(ID, ping());
+    for (let round = 0; round < 5; round++) {
+      const before = (await numbers(one)).length;
+      const theirs = ping([`theirs${round}`, 100 + round, "int32"]);
+      const ours = ping([`ours${round}`, 200 + round, "int32"]);
+      await Promise.all([tool.put(ID, theirs), other.push(ID, ours)]);
+      await until("both", async () => (await numbers(one)).length === before + 2);
+      const last = (await one.store.require(ID)).head.versions.at(-1);
+      assert.ok(last);
+      const bytes = await one.store.bytes(ID, last);
+      const isCurrent = async () => Buffer.from(await tool.get(ID) ?? []).equals(bytes);
+      await until("the key to be the current set", isCurrent);
+    }
+    assert.deepEqual(await numbers(one), Array.from({ length: 11 }, (_, at) => at + 1));
   });
-}
+});
 
 Deno.test("with any concurrency of Shields and tools, each registration is stored once and the key has the last one", async () => {
   await using stage = await natsStage();

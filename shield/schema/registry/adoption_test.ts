@@ -32,10 +32,23 @@ const is = async (tool: BucketTool, key: string, bytes: Uint8Array) => {
   return found !== undefined && Buffer.from(found).equals(bytes);
 };
 
-onBoth(
-  "a set that a tool puts is the next version, and the key is the current set",
-  async (stage, tool) => {
+/** A test on both engines of a tool beside a Shield. */
+function onBus(what: string, run: (t: TestSchemas, tool: BucketTool) => Promise<void>): void {
+  onBoth(what, async (stage, tool) => {
     using t = await testSchemas(stage.spine, MAPPED);
+    await run(t, tool);
+  });
+}
+
+/** The tool puts the first set, which the Shield registers. */
+async function first(t: TestSchemas, tool: BucketTool): Promise<void> {
+  await tool.put(ID, ping());
+  await until("version 1", () => check(t, GOOD_PING) === undefined);
+}
+
+onBus(
+  "a set that a tool puts is the next version, and the key is the current set",
+  async (t, tool) => {
     assert.equal(check(t, GOOD_PING), "schema-unavailable");
     await tool.put(ID, ping());
     await until("version 1", () => check(t, GOOD_PING) === undefined);
@@ -62,40 +75,35 @@ onBoth(
   },
 );
 
-onBoth(
-  "an incompatible set is refused, reported everywhere and replaced",
-  async (stage, tool) => {
-    using t = await testSchemas(stage.spine, MAPPED);
-    await tool.put(ID, ping());
-    await until("version 1", () => check(t, GOOD_PING) === undefined);
-    await tool.put(ID, incompatiblePing());
-    await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
-    await until("the last known good", () => is(tool, ID, ping()));
-    await until("the count", async () => await putsOf(t, "restored") === 1);
-    assert.equal(check(t, GOOD_PING), undefined);
-    assert.equal(await putsOf(t, "refused"), 1);
-    const { refused: [put], schemas: [listed] } = await ask(t, "schemas");
-    assert.deepEqual([put.schema_id, put.serving, listed.latest.version], [ID, 1, 1]);
-    assert.match(put.problem, /^not compatible with version 1 \(BACKWARD\): error field-/);
-    assert.equal((await ask(t, `schemas/${ID}`)).refused.problem, put.problem);
-    const detail = t.schemas.checks()["schemas"]?.detail ?? "";
-    assert.match(detail, /1 refused in the bucket \(v1\.events\.user_created: not compatible/);
-    assert.equal(t.schemas.status()["refused"], 1);
-    const lines = t.lines.filter((line) => line.includes("is refused"));
-    assert.equal(lines.length, 1);
-    assert.match(
-      lines[0] ?? "",
-      /^level=error component=registry error="not compatible .* schema=v1\.events\.user_created bucket=ARQON_SCHEMAS .*serving="version 1"/,
-    );
-    await ask(t, `schemas/${ID}`, { method: "PUT", body: ping() });
-    await until("the pardon", async () => await t.metric("shield_schema_refused") === 0);
-    await tool.put(ID, incompatiblePing());
-    await until("the next refusal", async () => await t.metric("shield_schema_refused") === 1);
-    await tool.put(ID, ping(["extra", 99, "int32"]));
-    await until("a good version", async () => await t.metric("shield_schema_refused") === 0);
-    assert.equal(await versionsOf(t), 2);
-  },
-);
+onBus("an incompatible set is refused, reported everywhere and replaced", async (t, tool) => {
+  await first(t, tool);
+  await tool.put(ID, incompatiblePing());
+  await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
+  await until("the last known good", () => is(tool, ID, ping()));
+  await until("the count", async () => await putsOf(t, "restored") === 1);
+  assert.equal(check(t, GOOD_PING), undefined);
+  assert.equal(await putsOf(t, "refused"), 1);
+  const { refused: [put], schemas: [listed] } = await ask(t, "schemas");
+  assert.deepEqual([put.schema_id, put.serving, listed.latest.version], [ID, 1, 1]);
+  assert.match(put.problem, /^not compatible with version 1 \(BACKWARD\): error field-/);
+  assert.equal((await ask(t, `schemas/${ID}`)).refused.problem, put.problem);
+  const detail = t.schemas.checks()["schemas"]?.detail ?? "";
+  assert.match(detail, /1 refused in the bucket \(v1\.events\.user_created: not compatible/);
+  assert.equal(t.schemas.status()["refused"], 1);
+  const lines = t.lines.filter((line) => line.includes("is refused"));
+  assert.equal(lines.length, 1);
+  assert.match(
+    lines[0] ?? "",
+    /^level=error component=registry error="not compatible .* schema=v1\.events\.user_created bucket=ARQON_SCHEMAS .*serving="version 1"/,
+  );
+  await ask(t, `schemas/${ID}`, { method: "PUT", body: ping() });
+  await until("the pardon", async () => await t.metric("shield_schema_refused") === 0);
+  await tool.put(ID, incompatiblePing());
+  await until("the next refusal", async () => await t.metric("shield_schema_refused") === 1);
+  await tool.put(ID, ping(["extra", 99, "int32"]));
+  await until("a good version", async () => await t.metric("shield_schema_refused") === 0);
+  assert.equal(await versionsOf(t), 2);
+});
 
 const text = (value: string) => new TextEncoder().encode(value);
 const GARBAGE: readonly (readonly [string, () => Uint8Array, RegExp])[] = [
@@ -104,12 +112,10 @@ const GARBAGE: readonly (readonly [string, () => Uint8Array, RegExp])[] = [
   ["an empty set", () => new Uint8Array(gzipSync("")), /holds no file/],
 ];
 
-onBoth(
-  "bytes that are not a set are refused with the reason, with and without an earlier version",
-  async (stage, tool) => {
-    using t = await testSchemas(stage.spine, MAPPED);
-    await tool.put(ID, ping());
-    await until("version 1", () => check(t, GOOD_PING) === undefined);
+onBus(
+  "bytes that are not a set are refused with the reason, with and without a version",
+  async (t, tool) => {
+    await first(t, tool);
     for (const [at, [what, make, problem]] of GARBAGE.entries()) {
       await tool.put(ID, make());
       await until(what, async () => await putsOf(t, "refused") === at * 2 + 1);
@@ -137,38 +143,33 @@ onBoth(
   },
 );
 
-onBoth(
-  "the same set is no new version, in any gzip form; an older set becomes the next version",
-  async (stage, tool) => {
-    using t = await testSchemas(stage.spine, MAPPED);
-    const first = ping();
+onBus(
+  "the same set is no new version, in any gzip form; an older one becomes the next",
+  async (t, tool) => {
     const second = ping(["extra", 99, "int32"]);
-    await tool.put(ID, first);
-    await until("version 1", () => check(t, GOOD_PING) === undefined);
-    await tool.put(ID, first);
-    const other = new Uint8Array(gzipSync(gunzipSync(first), { level: 0 }));
+    await first(t, tool);
+    await tool.put(ID, ping());
+    const other = new Uint8Array(gzipSync(gunzipSync(ping()), { level: 0 }));
     await tool.put(ID, other);
-    await until("the set as it was registered", () => is(tool, ID, first));
+    await until("the set as it was registered", () => is(tool, ID, ping()));
     assert.equal(await versionsOf(t), 1);
     const pushed = await ask(t, `schemas/${ID}`, { method: "PUT", body: other });
     assert.deepEqual([pushed.registered, pushed.version], [false, 1]);
     await tool.put(ID, second);
     await until("version 2", async () => await versionsOf(t) === 2);
     await ask(t, `schemas/${ID}?compatibility=NONE`, { method: "PUT" });
-    await tool.put(ID, first);
+    await tool.put(ID, ping());
     await until("the rollback", async () => await versionsOf(t) === 3);
     await until("the older set", () => check(t, UNKNOWN_PING) === "schema-violation");
-    assert.ok(await is(tool, ID, first));
+    assert.ok(await is(tool, ID, ping()));
     assert.equal(await putsOf(t, "refused"), 0);
   },
 );
 
-onBoth(
+onBus(
   "deleting a key is reported, and the last known good version is used and restored",
-  async (stage, tool) => {
-    using t = await testSchemas(stage.spine, MAPPED);
-    await tool.put(ID, ping());
-    await until("version 1", () => check(t, GOOD_PING) === undefined);
+  async (t, tool) => {
+    await first(t, tool);
     for (const [at, purge] of [false, true].entries()) {
       await tool.delete(ID, purge);
       await until("the deletion", async () => await putsOf(t, "refused") === at + 1);
@@ -182,8 +183,7 @@ onBoth(
   },
 );
 
-onBoth("a key that is not a schema id is reported and not changed", async (stage, tool) => {
-  using t = await testSchemas(stage.spine, MAPPED);
+onBus("a key that is not a schema id is reported and not changed", async (t, tool) => {
   await tool.put("proto/user=1", ping());
   await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
   const { refused: [put], schemas } = await ask(t, "schemas");
@@ -193,35 +193,30 @@ onBoth("a key that is not a schema id is reported and not changed", async (stage
   await until("its end", async () => await t.metric("shield_schema_refused") === 0);
 });
 
-onBoth(
-  "puts without a running Shield are judged before the next one is ready",
-  async (stage, tool) => {
-    {
-      using t = await testSchemas(stage.spine, MAPPED);
-      await tool.put(ID, ping());
-      await until("version 1", () => check(t, GOOD_PING) === undefined);
-    }
-    await tool.put(ID, ping(["extra", 99, "int32"]));
-    await tool.put("other", text("neither"));
-    {
-      using t = await testSchemas(stage.spine, MAPPED);
-      assert.equal(check(t, UNKNOWN_PING), undefined);
-      assert.equal(await t.metric("shield_schema_refused"), 1);
-    }
-    await tool.delete(ID);
-    await tool.delete("other");
+onBoth("puts without a running Shield are judged before the next is ready", async (stage, tool) => {
+  {
     using t = await testSchemas(stage.spine, MAPPED);
-    assert.ok(await is(tool, ID, ping(["extra", 99, "int32"])));
-    assert.equal(await t.metric("shield_schema_refused"), 0);
+    await first(t, tool);
+  }
+  await tool.put(ID, ping(["extra", 99, "int32"]));
+  await tool.put("other", text("neither"));
+  {
+    using t = await testSchemas(stage.spine, MAPPED);
     assert.equal(check(t, UNKNOWN_PING), undefined);
-  },
-);
+    assert.equal(await t.metric("shield_schema_refused"), 1);
+  }
+  await tool.delete(ID);
+  await tool.delete("other");
+  using t = await testSchemas(stage.spine, MAPPED);
+  assert.ok(await is(tool, ID, ping(["extra", 99, "int32"])));
+  assert.equal(await t.metric("shield_schema_refused"), 0);
+  assert.equal(check(t, UNKNOWN_PING), undefined);
+});
 
 onBoth("kv_bucket names the bucket", async (stage) => {
   const tool = await stage.tool("CONTRACTS");
   using t = await testSchemas(stage.spine, { ...MAPPED, more: { kv_bucket: "CONTRACTS" } });
-  await tool.put(ID, ping());
-  await until("version 1", () => check(t, GOOD_PING) === undefined);
+  await first(t, tool);
   const versions = await stage.spine.keyValue("CONTRACTS_VERSIONS");
   assert.equal((await versions.get([ID]))?.key[0], ID);
   assert.deepEqual(await tool.keys(), [ID]);

@@ -13,6 +13,8 @@ import { WorkingSet } from "./working_set.ts";
 
 const BUCKET = "ARQON_SCHEMAS";
 const PING = { schema_id: "ping", message: "t.Ping" };
+const inner = { schema_id: "ping", message: "t.Inner" };
+const pongs = { schema_id: "ping", message: "t.Pong" };
 const REFUSE = { unknown_fields: "refuse" } as const;
 
 async function testCache(
@@ -28,11 +30,8 @@ async function testCache(
   const loads: LoadOutcome[] = [];
   const { schemas_max = 100, ttl_ms = 300_000 } = options;
   const onLoaded = (outcome: LoadOutcome) => void loads.push(outcome);
-  const working = new WorkingSet({
-    compiled_bytes: 1_073_741_824,
-    restore_ms: 1_000,
-    monotonic_ms: now,
-  });
+  const space = { compiled_bytes: 1_073_741_824, restore_ms: 1_000 };
+  const working = new WorkingSet({ ...space, monotonic_ms: now });
   const { work } = new SetWorker();
   const tools = { work, message_parts: 5_000 };
   const base = { store, log, monotonic_ms: now, ttl_ms, schemas_max, working, tools, onLoaded };
@@ -45,6 +44,12 @@ async function testCache(
     const request = { schema_id, bytes, by: "ops", now_ms: 1, versions_max: 1_000 };
     await register({ store, work }, { ...request, compatibility: "NONE" });
   };
+  /** Wants these messages, and waits until they are read. */
+  const want = async (...wanted: typeof PING[]) => {
+    cache.want(wanted);
+    await cache.settled();
+  };
+  const inForce = () => cache.get("ping", "t.Ping")?.compiled?.message;
   const version = (one = PING) => cache.get(one.schema_id, one.message)?.compiled?.version;
   return {
     bucket,
@@ -54,6 +59,8 @@ async function testCache(
     clock,
     loads,
     push,
+    want,
+    inForce,
     version,
     [Symbol.dispose]() {
       watch?.stop();
@@ -66,17 +73,13 @@ Deno.test("wanted messages are loaded, and a new version replaces the old one", 
   await using engine = testSpine();
   using t = await testCache(engine.spine);
   await t.push("ping", ping());
-  t.cache.want([PING]);
-  await t.cache.settled();
+  await t.want(PING);
   assert.equal(t.version(), 1);
-  const old = t.cache.get("ping", "t.Ping")?.compiled?.message;
+  const old = t.inForce();
   assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1);
   await t.push("ping", ping(["extra", 99, "int32"]));
   await until("version 2", () => t.version() === 2);
-  assert.equal(
-    t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(UNKNOWN_PING, REFUSE).total,
-    0,
-  );
+  assert.equal(t.inForce()?.validate(UNKNOWN_PING, REFUSE).total, 0);
   assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1, "the old one is unchanged");
   await t.push("other", ping());
   await t.cache.settled();
@@ -88,23 +91,16 @@ Deno.test("wanted messages are loaded, and a new version replaces the old one", 
 Deno.test("an unusable version leaves the old one in force, message by message", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine);
-  const inner = { schema_id: "ping", message: "t.Inner" };
   await t.push("ping", ping());
-  t.cache.want([PING, inner]);
-  await t.cache.settled();
+  await t.want(PING, inner);
   await t.push("ping", pong());
   await until("the read of version 2", () => t.loads.includes("invalid"));
   assert.deepEqual([t.version(), t.version(inner)], [1, 1]);
   const [line, ...more] = t.lines.filter((one) => one.includes("t.Inner"));
-  assert.match(
-    line ?? "",
-    /^level=warn component=registry error="version 2: .*no message.*t\.Inner/,
-  );
-  assert.match(line ?? "", /serving="version 1"/);
+  const start = /^level=warn component=registry error="version 2: .*no message.*t\.Inner/;
+  for (const words of [start, /serving="version 1"/]) assert.match(line ?? "", words);
   assert.equal(more.length, 0, "said once");
-  const pongs = { schema_id: "ping", message: "t.Pong" };
-  t.cache.want([PING, pongs]);
-  await t.cache.settled();
+  await t.want(PING, pongs);
   assert.equal(t.version(pongs), 2, "messages of the new version are served from it");
   assert.equal(t.version(), 1);
   await t.push("ping", ping(["again", 50, "int32"]));
@@ -115,14 +111,11 @@ Deno.test("an unusable version leaves the old one in force, message by message",
 Deno.test("a newly started process serves the same version as all others, message by message", async () => {
   await using engine = testSpine();
   using old = await testCache(engine.spine);
-  const inner = { schema_id: "ping", message: "t.Inner" };
-  const pongs = { schema_id: "ping", message: "t.Pong" };
   const nobody = { schema_id: "ping", message: "t.Nobody" };
   const all = [PING, inner, pongs, nobody];
   const served = (t: Awaited<ReturnType<typeof testCache>>) => all.map((one) => t.version(one));
   await old.push("ping", ping());
-  old.cache.want(all);
-  await old.cache.settled();
+  await old.want(...all);
   for (const bytes of [ping(["two", 50, "int32"]), pong(), ruledPing()]) {
     await old.push("ping", bytes);
   }
@@ -130,14 +123,12 @@ Deno.test("a newly started process serves the same version as all others, messag
   await old.cache.settled();
   assert.deepEqual(served(old), [4, 2, 3, undefined]);
   using fresh = await testCache(engine.spine);
-  fresh.cache.want(all);
-  await fresh.cache.settled();
+  await fresh.want(...all);
   assert.deepEqual(served(fresh), served(old));
   assert.match(fresh.cache.get("ping", "t.Inner")?.problem ?? "", /^version 4: .*t\.Inner/);
   // Mapped only now, to a message that the newest version lacks.
   using later = await testCache(engine.spine);
-  later.cache.want([PING]);
-  await later.cache.settled();
+  await later.want(PING);
   later.cache.want([PING, inner]);
   await until("the version that has it", () => later.version(inner) === 2);
   // One that cannot be unpacked is skipped in the same way.
@@ -149,8 +140,7 @@ Deno.test("a newly started process serves the same version as all others, messag
   await fresh.bucket.put(["ping"], encodeSchemaRecord({ ...head, versions }));
   await until("the look", () => fresh.loads.at(-1) === "invalid" && fresh.loads.length > 1);
   using last = await testCache(engine.spine);
-  last.cache.want(all);
-  await last.cache.settled();
+  await last.want(...all);
   assert.deepEqual([served(fresh), served(last)], [[4, 2, 3, undefined], [4, 2, 3, undefined]]);
 });
 
@@ -158,8 +148,7 @@ Deno.test("unreadable bytes leave the old version in force and are read again", 
   await using engine = testSpine();
   using t = await testCache(engine.spine, { ttl_ms: 60_000 });
   await t.push("ping", ping());
-  t.cache.want([PING]);
-  await t.cache.settled();
+  await t.want(PING);
   const head = JSON.stringify({
     format: 1,
     compatibility: "NONE",
@@ -171,10 +160,8 @@ Deno.test("unreadable bytes leave the old version in force and are read again", 
   assert.equal(t.cache.schemas.get("ping")?.isStale, true);
   assert.ok(t.lines.some((line) => line.includes("version 9 is missing")));
   await t.bucket.put(["ping"], new TextEncoder().encode("neither"));
-  await until(
-    "the look",
-    () => t.lines.some((line) => line.includes("cannot be read: it is not JSON")),
-  );
+  const isRead = () => t.lines.some((line) => line.includes("cannot be read: it is not JSON"));
+  await until("the look", isRead);
   await t.bucket.delete(["ping"]);
   await until("the look", () => t.loads.includes("absent"));
   assert.equal(t.version(), 1, "also if it is missing: the bus never deletes it like this");
@@ -189,13 +176,11 @@ Deno.test("stored bytes that are not a descriptor set are not unpacked repeatedl
   // A watch may report the record after the first read has begun, which repeats it.
   using t = await testCache(engine.spine, { deaf: true });
   const bytes = new Uint8Array([0x1f, 0x8b, 1, 2, 3]);
-  const sha256 = sha256Of(bytes);
-  const version = { version: 1, sha256, size_bytes: 5, registered_ms: 1, by: "x" };
+  const version = { version: 1, sha256: sha256Of(bytes), size_bytes: 5, registered_ms: 1, by: "x" };
   const head = { format: 1 as const, compatibility: "NONE" as const, versions: [version] };
   await t.bucket.put(versionKey("ping", version), bytes);
   await t.bucket.put(["ping"], encodeSchemaRecord(head));
-  t.cache.want([PING]);
-  await t.cache.settled();
+  await t.want(PING);
   assert.deepEqual(t.loads, ["invalid"]);
   assert.match(t.cache.get("ping", "t.Ping")?.problem ?? "", /^version 1: .*gzip/);
   t.cache.refresh("ping");
@@ -208,8 +193,7 @@ Deno.test("a schema is read at its maximum age although no change was reported",
   await using engine = testSpine();
   using t = await testCache(engine.spine, { deaf: true, ttl_ms: 300_000 });
   await t.push("ping", ping());
-  t.cache.want([PING]);
-  await t.cache.settled();
+  await t.want(PING);
   await t.push("ping", ping(["extra", 99, "int32"]));
   t.clock.now_ms += 299_999;
   await new Promise((resolve) => setTimeout(resolve, 1_200));
@@ -225,12 +209,10 @@ Deno.test("messages beyond the limit are omitted by name, and are included when 
   using t = await testCache(engine.spine, { schemas_max: 2 });
   const all = ["a", "b", "c"].map((schema_id) => ({ schema_id, message: "t.Ping" }));
   for (const { schema_id } of all) await t.push(schema_id, ping());
-  t.cache.want(all);
-  await t.cache.settled();
+  await t.want(...all);
   assert.deepEqual(all.map((one) => t.version(one)), [1, 1, undefined]);
   assert.match(t.lines.join(), /level=error component=registry schemas_max=2 mappings=1 /);
-  t.cache.want(all.slice(1));
-  await t.cache.settled();
+  await t.want(...all.slice(1));
   assert.deepEqual(all.map((one) => t.version(one)), [undefined, 1, 1]);
 });
 
@@ -238,16 +220,10 @@ Deno.test("versions are distinguished by their bytes, also after a schema was de
   await using engine = testSpine();
   using t = await testCache(engine.spine);
   await t.push("ping", ping());
-  t.cache.want([PING]);
-  await t.cache.settled();
-  assert.equal(
-    t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(BAD_PING, REFUSE).total,
-    1,
-  );
+  await t.want(PING);
+  const violations = () => t.inForce()?.validate(BAD_PING, REFUSE).total;
+  assert.equal(violations(), 1);
   for (const key of await t.bucket.keys()) await t.bucket.delete(key);
   await t.push("ping", ruledPing());
-  await until(
-    "the other version 1",
-    () => t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(BAD_PING, REFUSE).total === 0,
-  );
+  await until("the other version 1", () => violations() === 0);
 });

@@ -27,54 +27,48 @@ async function keysOf({ spine }: ToolStage): Promise<number> {
   return (await (await spine.keyValue(versionsBucket(BUCKET))).keys([ID])).length;
 }
 
-onBoth("a deleted schema leaves no bytes, and the next push gets the next number", async (
-  stage,
-  tool,
-) => {
-  using t = await testSchemas(stage.spine, { mappings: [] });
-  await ask(t, "PUT", ping());
-  await ask(t, "PUT", ping(["extra", 99, "int32"]));
-  assert.equal(await keysOf(stage), 3);
-  const gone = await ask(t, "DELETE");
-  assert.deepEqual([gone.status, gone.deleted, gone.version, gone.versions], [200, true, 2, 2]);
-  assert.deepEqual([await tool.keys(), await keysOf(stage)], [[], 1], "only the tombstone");
-  for (const method of ["GET", "DELETE"]) {
-    const { status, reason, detail } = await ask(t, method);
-    assert.deepEqual([status, reason], [404, "schema-unknown"]);
-    assert.match(detail, /"fleet", which .+ deleted at version 2 \(\d{4}-/);
-  }
-  assert.deepEqual(await t.store.list(), []);
-  // It is not compared: under BACKWARD it would be refused.
-  const anew = await ask(t, "PUT", incompatiblePing());
-  assert.deepEqual([anew.status, anew.registered, anew.version], [200, true, 3]);
-  const { versions, deleted } = await ask(t, "GET");
-  assert.deepEqual(versions.map(({ version }: { version: number }) => version), [3]);
-  assert.deepEqual([deleted.version, deleted.by], [2, operator().by]);
-  const same = await ask(t, "PUT", ping());
-  assert.equal(same.status, 409, "compared with earlier versions again");
-});
+onBoth(
+  "a deleted schema leaves no bytes, the next push has the next number",
+  async (stage, tool) => {
+    using t = await testSchemas(stage.spine, { mappings: [] });
+    await ask(t, "PUT", ping());
+    await ask(t, "PUT", ping(["extra", 99, "int32"]));
+    assert.equal(await keysOf(stage), 3);
+    const gone = await ask(t, "DELETE");
+    assert.deepEqual([gone.status, gone.deleted, gone.version, gone.versions], [200, true, 2, 2]);
+    assert.deepEqual([await tool.keys(), await keysOf(stage)], [[], 1], "only the tombstone");
+    for (const method of ["GET", "DELETE"]) {
+      const { status, reason, detail } = await ask(t, method);
+      assert.deepEqual([status, reason], [404, "schema-unknown"]);
+      assert.match(detail, /"fleet", which .+ deleted at version 2 \(\d{4}-/);
+    }
+    assert.deepEqual(await t.store.list(), []);
+    // It is not compared: under BACKWARD it would be refused.
+    const anew = await ask(t, "PUT", incompatiblePing());
+    assert.deepEqual([anew.status, anew.registered, anew.version], [200, true, 3]);
+    const { versions, deleted } = await ask(t, "GET");
+    assert.deepEqual(versions.map(({ version }: { version: number }) => version), [3]);
+    assert.deepEqual([deleted.version, deleted.by], [2, operator().by]);
+    const same = await ask(t, "PUT", ping());
+    assert.equal(same.status, 409, "compared with earlier versions again");
+  },
+);
 
 onBoth("a mapped schema is not deleted, and the mappings are named", async (stage) => {
   using t = await testSchemas(stage.spine, { mappings: [{ schema_id: ID }] });
+  const about = { schema_id: ID, message: "t.Ping", unknown_fields: "allow" } as const;
+  const own = { ...about, subject: "in.t.acme.r.own*", mode: "enforce" } as const;
   await t.settings.change("acme", "ops", (before) => ({
     ...before,
-    mappings: [{
-      subject: "in.t.acme.r.own*",
-      schema_id: ID,
-      message: "t.Ping",
-      mode: "enforce" as const,
-      unknown_fields: "allow" as const,
-    }],
+    mappings: [own],
   }));
   await ask(t, "PUT", ping());
   await until("both mappings", async () => (await ask(t, "DELETE")).mappings?.length === 2);
   const refused = await ask(t, "DELETE");
   assert.deepEqual([refused.status, refused.reason], [409, "settings-conflict"]);
   assert.match(refused.detail, /in\.t\.acme\.r\.\* to t\.Ping, in\.t\.acme\.r\.own\* to t\.Ping/);
-  assert.deepEqual(refused.mappings.map(({ subject }: { subject: string }) => subject), [
-    "in.t.acme.r.*",
-    "in.t.acme.r.own*",
-  ]);
+  const subjects = refused.mappings.map(({ subject }: { subject: string }) => subject);
+  assert.deepEqual(subjects, ["in.t.acme.r.*", "in.t.acme.r.own*"]);
   assert.equal((await ask(t, "GET")).versions.length, 1);
 });
 
@@ -97,7 +91,7 @@ onBoth("remains of a deleted schema after a crash are not registered", async (st
 });
 
 onBoth(
-  "deleted bytes cannot be restored by the bucket, other bytes start a new schema",
+  "the bucket restores no deleted bytes, other bytes start a new schema",
   async (stage, tool) => {
     using t = await testSchemas(stage.spine, { mappings: [] });
     await ask(t, "PUT", ping());
@@ -121,10 +115,8 @@ onBoth("a concurrent deletion and pushes are serialized", async (stage) => {
   using t = await testSchemas(stage.spine, { mappings: [] });
   await t.push(ID, ping());
   const request = { schema_id: ID, by: "ops", now_ms: 1, mapped: () => [] };
-  const pushes = Array.from(
-    { length: 6 },
-    (_, at) => t.push(ID, ping([`f${at}`, 100 + at, "int32"])),
-  );
+  const names = ["f0", "f1", "f2", "f3", "f4", "f5"];
+  const pushes = names.map((name, at) => t.push(ID, ping([name, 100 + at, "int32"])));
   await Promise.all([deleteSchema(t.store, request), ...pushes]);
   const stored = await t.store.read(ID);
   const versions = stored?.head.versions ?? [];

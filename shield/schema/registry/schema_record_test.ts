@@ -7,13 +7,10 @@ import { decodeSchemaRecord, encodeSchemaRecord, latestOf, sha256Of } from "./st
 import type { SchemaRecord } from "./store.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
-const version = (number: number) => ({
-  version: number,
-  sha256: sha256Of(bytes(String(number))),
-  size_bytes: number,
-  registered_ms: number,
-  by: "ops",
-});
+const version = (number: number) => {
+  const sha256 = sha256Of(bytes(String(number)));
+  return { version: number, sha256, size_bytes: number, registered_ms: number, by: "ops" };
+};
 
 Deno.test("a history is decoded as it was encoded, with members of later releases", () => {
   fc.assert(fc.property(

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { Registry } from "prom-client";
 import { sampleOf } from "../../../shared/testing/sample_of.ts";
 import { encodeRollout, type Rollout } from "../../../shared/rollout/rollout.ts";
+import { rolloutOf } from "../../../shared/rollout/testing/rollouts.ts";
 import { ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { keptLog } from "../../testing/spine.ts";
@@ -13,7 +14,7 @@ import { openSchemaStore, sha256Of, versionKey, versionsBucket } from "./store.t
 import { deleteSchema, register } from "./register.ts";
 import { SetWorker } from "./set_work.ts";
 import { UNNAMED_MS, VersionSweep } from "./sweep.ts";
-import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
+import { onBoth } from "../testing/bucket_tool.ts";
 import { ping } from "../testing/schemas.ts";
 
 const BUCKET = "ARQON_SCHEMAS";
@@ -26,14 +27,8 @@ async function stageOf(spine: Spine) {
   const clock = { now_ms: 1_000 };
   const monotonic_ms = () => clock.now_ms;
   const { log, lines } = keptLog();
-  const sweep = new VersionSweep({
-    versions,
-    rollouts,
-    log,
-    registry,
-    monotonic_ms,
-    random: () => 0,
-  });
+  const parts = { versions, rollouts, log, registry, monotonic_ms };
+  const sweep = new VersionSweep({ ...parts, random: () => 0 });
   return {
     store,
     versions,
@@ -57,16 +52,10 @@ async function stageOf(spine: Spine) {
 
 type Stage = Awaited<ReturnType<typeof stageOf>>;
 
-function onBoth(what: string, run: (stage: Stage) => Promise<void>): void {
-  for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
-    Deno.test(`${engine}: ${what}`, async () => {
-      await using stage = await open();
-      await run(await stageOf(stage.spine));
-    });
-  }
-}
+const onStage = (what: string, run: (stage: Stage) => Promise<void>) =>
+  onBoth(what, async ({ spine }) => await run(await stageOf(spine)));
 
-onBoth("remains of a crash are deleted after ten minutes, and no version with them", async (t) => {
+onStage("remains of a crash are deleted after ten minutes, and no version with them", async (t) => {
   await t.push(ping());
   await t.push(ping(["extra", 99, "int32"]));
   const left = await t.leave(3, ping(["lost", 100, "int32"]));
@@ -92,32 +81,17 @@ onBoth("remains of a crash are deleted after ten minutes, and no version with th
 });
 
 /** A rollout that will activate that version. */
-const rolloutOf = (state: Rollout["state"], version: number, bytes: Uint8Array): Rollout => ({
-  format: 1,
-  id: "0".repeat(32),
-  by: "ops",
-  began_ms: 1,
-  stage: 0,
-  stage_ms: 1,
-  past: [],
-  basis: { settings: 0, policies: 0 },
-  base_version: 0,
-  policies: [],
-  changed: ["rule"],
-  shares: [0, 1],
-  hold_ms: 0,
-  at_least: 1,
-  conditions: [],
-  state,
-  schemas: [{ schema_id: "ping", version, sha256: sha256Of(bytes) }],
-});
+const activating = (state: Rollout["state"], version: number, bytes: Uint8Array) =>
+  encodeRollout(
+    rolloutOf({ state, schemas: [{ schema_id: "ping", version, sha256: sha256Of(bytes) }] }),
+  );
 
-onBoth("a version that a running rollout names stays, for any time", async (t) => {
+onStage("a version that a running rollout names stays, for any time", async (t) => {
   await t.push(ping());
   const bytes = ping(["extra", 99, "int32"]);
   const key = await t.leave(2, bytes);
   const put = (rollout: Uint8Array) => t.rollouts.put(["acme"], rollout);
-  await put(encodeRollout(rolloutOf("paused", 2, bytes)));
+  await put(activating("paused", 2, bytes));
   for (let pass = 0; pass < 3; pass++) {
     assert.equal(await t.sweep.pass(), 0);
     t.clock.now_ms += UNNAMED_MS;
@@ -125,14 +99,14 @@ onBoth("a version that a running rollout names stays, for any time", async (t) =
   // The versions of an unreadable one are unknown.
   await put(new Uint8Array([1]));
   await assert.rejects(t.sweep.pass(), /rollout of acme/);
-  await put(encodeRollout(rolloutOf("returned", 2, bytes)));
+  await put(activating("returned", 2, bytes));
   assert.equal(await t.sweep.pass(), 0, "its time counts from now on");
   t.clock.now_ms += UNNAMED_MS;
   assert.equal(await t.sweep.pass(), 1);
   assert.equal(await t.versions.get(key), undefined);
 });
 
-onBoth("a registration of unnamed bytes keeps them", async (t) => {
+onStage("a registration of unnamed bytes keeps them", async (t) => {
   await t.push(ping());
   const lost = ping(["lost", 100, "int32"]);
   const key = await t.leave(2, lost);
@@ -152,8 +126,8 @@ onBoth("a registration of unnamed bytes keeps them", async (t) => {
   assert.deepEqual(head.versions.map(({ version }) => version), [1, 2]);
 });
 
-onBoth(
-  "remains of a deletion are deleted, and nothing is deleted while a history is unreadable",
+onStage(
+  "remains of a deletion are deleted, and nothing while a history is unreadable",
   async (t) => {
     await t.push(ping());
     const request = { schema_id: "ping", by: "ops", now_ms: 1, mapped: () => [] };

@@ -87,6 +87,11 @@ export function registryOf(file: More, options?: Registry): FileRegistry {
   return createFileRegistry(setOf({ name: "t.proto", package: "t", ...file }, WELL_KNOWN, options));
 }
 
+/** A registry of one proto3 message `t.M` with these fields. */
+export function withFields(...fields: JsonValue[]): FileRegistry {
+  return registryOf({ syntax: "proto3", messageType: [{ name: "M", field: fields }] });
+}
+
 /** The map field `name` and its entry, as a compiler writes them: `[field, entry]`. */
 export function map(
   name: string,

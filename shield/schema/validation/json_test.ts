@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { create, toJsonString } from "@bufbuild/protobuf";
 import { compileMessage, type MessageSchema, type UnknownFields } from "./message_schema.ts";
-import { field, proto2, proto3, registryOf, rules } from "../testing/messages.ts";
+import { field, proto2, proto3, registryOf, rules, withFields } from "../testing/messages.ts";
 
 const registry = proto3();
 const all = compileMessage(registry, "t.All");
@@ -17,6 +17,9 @@ function validate(schema: MessageSchema, json: unknown, unknown_fields: UnknownF
 function found(schema: MessageSchema, json: unknown, mode?: UnknownFields): string[] {
   return validate(schema, json, mode).violations.map(({ path, rule }) => `${rule} ${path}`);
 }
+
+/** A valid message with unknown members that are only counted. */
+const counted = (unknown: number) => ({ violations: [], total: 0, unknown, unknown_paths: [] });
 
 Deno.test("texts of protobuf-es pass", () => {
   const desc = registry.getMessage("t.All")!;
@@ -62,12 +65,7 @@ Deno.test("all invalid members are named with their path", () => {
 
 Deno.test("unknown members are counted, named or refused, by mode", () => {
   const json = { nope: 1, self: { selves: [{ what: {} }] }, color: "GREEN", oneInt32: 5 };
-  assert.deepEqual(validate(all, json, "allow"), {
-    violations: [],
-    total: 0,
-    unknown: 3,
-    unknown_paths: [],
-  });
+  assert.deepEqual(validate(all, json, "allow"), counted(3));
   const warned = validate(all, json, "warn");
   assert.deepEqual(warned.unknown_paths, ["nope", "self.selves[0].what", "color"]);
   assert.equal(warned.total, 0);
@@ -85,10 +83,8 @@ Deno.test("a duplicate member is refused, under one name or two", () => {
 });
 
 Deno.test("invalid JSON, invalid UTF-8 and non-objects are refused", () => {
-  for (const text of ["", "{", "nul", "{}{}", "\ufeff{}", '{"a": undefined}', "\0", "[1,]"]) {
-    assert.deepEqual(found(all, text), ["json "], text);
-  }
-  for (const text of ["null", "[]", "5", '"a"', "true"]) {
+  const invalid = ["", "{", "nul", "{}{}", "\ufeff{}", '{"a": undefined}', "\0", "[1,]"];
+  for (const text of [...invalid, "null", "[]", "5", '"a"', "true"]) {
     assert.deepEqual(found(all, text), ["json "], text);
   }
   const bytes = new Uint8Array([0x22, 0xff, 0x22]);
@@ -107,9 +103,7 @@ Deno.test("JSON nested 10,000 deep is refused without recursion", () => {
   assert.deepEqual(found(all, deep("[", "]")), ["depth "]);
   assert.deepEqual(found(all, deep('{"self":', "}")), ["depth "]);
   assert.deepEqual(found(all, `{"anything":${deep("[", "]")}}`), ["depth "]);
-  assert.deepEqual(found(all, deep('{"self":', "}", 150)).map((line) => line.slice(0, 9)), [
-    "depth sel",
-  ]);
+  assert.match(found(all, deep('{"self":', "}", 150)).join(), /^depth sel[^,]*$/);
   const brackets = JSON.stringify({ oneString: `\\"${"[".repeat(10_000)}` });
   assert.deepEqual(found(all, brackets), []);
 });
@@ -124,9 +118,8 @@ Deno.test("an extension in the set is read", () => {
   const json = { leaf: { id: "a" }, version: 1, "[t.extra]": { id: "b" } };
   assert.deepEqual(found(node, json, "refuse"), []);
   assert.deepEqual(found(node, { ...json, "[t.extra]": 5 }, "refuse"), ["json [t.extra]"]);
-  assert.deepEqual(found(node, { ...json, "[t.other]": {} }, "refuse"), [
-    "unknown-field [t.other]",
-  ]);
+  const other = found(node, { ...json, "[t.other]": {} }, "refuse");
+  assert.deepEqual(other, ["unknown-field [t.other]"]);
   assert.deepEqual(found(node, { ...json, "[t.extra]": null }, "refuse"), [], "it is absent");
   const leaf = { id: "a", "[t.extra]": { id: "b" } };
   assert.deepEqual(found(node, { ...json, leaf }), [], "another message's is unknown");
@@ -139,21 +132,10 @@ Deno.test("a key like __proto__ is a member like any other", () => {
 });
 
 Deno.test("rules are judged in JSON as in binary", () => {
-  const ruled = registryOf({
-    syntax: "proto3",
-    messageType: [{
-      name: "M",
-      field: [field("n", 1, "int32", rules({ int32: { gt: 5 } })), field("self", 2, ".t.M")],
-    }],
-  });
-  const schema = compileMessage(ruled, "t.M");
+  const more_than_5 = field("n", 1, "int32", rules({ int32: { gt: 5 } }));
+  const schema = compileMessage(withFields(more_than_5, field("self", 2, ".t.M")), "t.M");
   assert.deepEqual(found(schema, { n: 6, self: { n: 1 } }), ["int32.gt self.n"]);
-  assert.deepEqual(validate(schema, { n: 6, more: 1 }), {
-    violations: [],
-    total: 0,
-    unknown: 1,
-    unknown_paths: [],
-  });
+  assert.deepEqual(validate(schema, { n: 6, more: 1 }), counted(1));
 });
 
 Deno.test("a long text with one late fault is searched within limits, and refused", () => {
@@ -205,13 +187,8 @@ Deno.test("an unknown enum name is refused if the rules require defined_only, at
     }),
     "t.M",
   );
-  const json = {
-    one: "ERD",
-    many: ["RED", "ERD"],
-    by_name: { a: "ERD" },
-    choice: "ERD",
-    free: "ERD",
-  };
+  const listed = { many: ["RED", "ERD"], by_name: { a: "ERD" } };
+  const json = { one: "ERD", ...listed, choice: "ERD", free: "ERD" };
   for (const mode of ["allow", "warn"] as const) {
     assert.deepEqual(found(schema, json, mode), [
       "enum.defined_only one",

@@ -29,12 +29,8 @@ Deno.test("JSON that begins with a byte order mark is none, for checks and for f
 Deno.test("an unknown field is counted, named or refused, by mode", () => {
   // Field 600 in the message, and field 7 in `self` within `self`.
   const bytes = [0xc0, 0x25, 0x01, 0xda, 0x02, 0x06, 0xda, 0x02, 0x03, 0xc0, 0x25, 0x05];
-  assert.deepEqual(validate(all, bytes, "allow"), {
-    violations: [],
-    total: 0,
-    unknown: 2,
-    unknown_paths: [],
-  });
+  const counted = { violations: [], total: 0, unknown: 2, unknown_paths: [] };
+  assert.deepEqual(validate(all, bytes, "allow"), counted);
   const warned = validate(all, bytes, "warn");
   assert.equal(warned.total, 0);
   assert.deepEqual(warned.unknown_paths, ["600", "self.self.600"]);
@@ -93,13 +89,9 @@ Deno.test("a message that reaches too many types is refused", () => {
 Deno.test("more required fields than an integer has bits are all checked", () => {
   const required = { label: "LABEL_REQUIRED" };
   const fields = Array.from({ length: 70 }, (_, at) => field(`f${at}`, 1 + at, "int32", required));
-  const registry = registryOf({
-    syntax: "proto2",
-    messageType: [{ name: "Wide", field: fields }, {
-      name: "Outer",
-      field: [list("wide", 1, ".t.Wide")],
-    }],
-  });
+  const outer_type = { name: "Outer", field: [list("wide", 1, ".t.Wide")] };
+  const messageType = [{ name: "Wide", field: fields }, outer_type];
+  const registry = registryOf({ syntax: "proto2", messageType });
   const wide = registry.getMessage("t.Wide");
   assert.ok(wide);
   const full = Object.fromEntries(fields.map((_, at) => [`f${at}`, at]));

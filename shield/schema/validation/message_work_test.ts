@@ -1,6 +1,6 @@
 /** The work of the worst messages of a size, counted in created messages and rule evaluations, not in time. */
 import assert from "node:assert/strict";
-import { field, list, map, registryOf, rules } from "../testing/messages.ts";
+import { field, list, map, registryOf, rules, withFields } from "../testing/messages.ts";
 import { compileMessage, SCHEMA_LIMITS } from "./message_schema.ts";
 
 const REQUIRED = { label: "LABEL_REQUIRED" };
@@ -44,9 +44,8 @@ Deno.test("a message of empty messages with many fields is refused before they a
 });
 
 Deno.test("rules without loops count for each evaluated message", () => {
-  for (
-    const rule of [{ string: { maxLen: "5" } }, { cel: [{ id: "a", expression: "this != 'b'" }] }]
-  ) {
+  const expression = { cel: [{ id: "a", expression: "this != 'b'" }] };
+  for (const rule of [{ string: { maxLen: "5" } }, expression]) {
     const ruled = itemsOf(3, rules(rule));
     assert.equal(ruled.validate(empties(COUNT), ALLOW).violations[0]?.rule, "rule-cost");
     assert.ok(ruled.work <= SCHEMA_LIMITS.decode_steps);
@@ -91,10 +90,8 @@ Deno.test("a walk ends after ten thousand missing required fields, and each mess
   assert.equal(found.violations[0]?.path, "items[0].f0");
   // The 40 fields are in any order, each once; the last ones are found like the first.
   const fields = Array.from({ length: 40 }, (_, at) => field(`f${at}`, at + 1, "int32", REQUIRED));
-  const wide = compileMessage(
-    registryOf({ syntax: "proto2", messageType: [{ name: "Wide", field: fields }] }),
-    "t.Wide",
-  );
+  const messageType = [{ name: "Wide", field: fields }];
+  const wide = compileMessage(registryOf({ syntax: "proto2", messageType }), "t.Wide");
   const tag = (number: number) =>
     number < 16 ? [number << 3] : [(number << 3) & 0x7f | 0x80, number >> 4];
   const all = Array.from({ length: 40 }, (_, at) => [...tag(40 - at), 1]);
@@ -104,18 +101,10 @@ Deno.test("a walk ends after ten thousand missing required fields, and each mess
 });
 
 Deno.test("one wide number makes each value cost more, and commas in strings do not count", () => {
-  const schema = compileMessage(
-    registryOf({
-      syntax: "proto3",
-      messageType: [{ name: "M", field: [list("n", 1, "double"), field("s", 2, "string")] }],
-    }),
-    "t.M",
-  );
-  const judge = (first: string, rest: string) =>
-    schema.validateJson(
-      encoder.encode(`{"n":[${first}${rest}],"s":"${",".repeat(COUNT)}"}`),
-      ALLOW,
-    );
+  const schema = compileMessage(withFields(list("n", 1, "double"), field("s", 2, "string")), "t.M");
+  const textOf = (first: string, rest: string) =>
+    encoder.encode(`{"n":[${first}${rest}],"s":"${",".repeat(COUNT)}"}`);
+  const judge = (first: string, rest: string) => schema.validateJson(textOf(first, rest), ALLOW);
   const many = ",1".repeat(COUNT);
   assert.equal(judge("10", many).total, 0);
   assert.equal(judge("1e1", many).violations[0]?.rule, "rule-cost");
@@ -123,13 +112,7 @@ Deno.test("one wide number makes each value cost more, and commas in strings do 
 });
 
 Deno.test("values of a Struct, and repeated readings of an invalid text, count as well", () => {
-  const schema = compileMessage(
-    registryOf({
-      syntax: "proto3",
-      messageType: [{ name: "M", field: [field("any", 1, ".google.protobuf.Struct")] }],
-    }),
-    "t.M",
-  );
+  const schema = compileMessage(withFields(field("any", 1, ".google.protobuf.Struct")), "t.M");
   const text = encoder.encode(`{"no":1,"any":{"a":[${new Array(COUNT).fill(1).join(",")}]}}`);
   assert.equal(schema.validateJson(text, ALLOW).violations[0]?.rule, "rule-cost");
   const before = schema.work;

@@ -5,10 +5,11 @@ import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { compileMessage, compileRules, SCHEMA_LIMITS } from "./message_schema.ts";
 import type { SchemaLimits } from "./message_schema.ts";
 import { countTurns } from "./rules_steps.ts";
-import { field, list, type More, registryOf, rules } from "../testing/messages.ts";
+import { field, list, type More, registryOf, rules, withFields } from "../testing/messages.ts";
 
 function vehicle(options: More = {}): FileRegistry {
   const range = (most: number) => rules({ double: { gte: -most, lte: most } });
+  const stops = { maxItems: "3", items: { string: { minLen: "2" } } };
   return registryOf({
     syntax: "proto3",
     messageType: [{
@@ -23,12 +24,7 @@ function vehicle(options: More = {}): FileRegistry {
       field: [
         field("id", 1, "string", rules({ string: { pattern: "^[A-Z]{1,3}$" } })),
         field("position", 2, ".t.Position", rules({ required: true })),
-        list(
-          "stops",
-          3,
-          "string",
-          rules({ repeated: { maxItems: "3", items: { string: { minLen: "2" } } } }),
-        ),
+        list("stops", 3, "string", rules({ repeated: stops })),
         field("start", 4, "int64"),
         field("end", 5, "int64"),
       ],
@@ -50,15 +46,8 @@ function withCel(expression: string, rule: More = { id: "rule" }): FileRegistry 
 
 function withField(more: JsonValue, type = "string"): FileRegistry {
   const inner = { name: "Inner", field: [list("value", 1, type, rules(more))] };
-  return registryOf({
-    syntax: "proto3",
-    messageType: [inner, {
-      name: "M",
-      field: [
-        field("inner", 1, ".t.Inner"),
-      ],
-    }],
-  });
+  const outer = { name: "M", field: [field("inner", 1, ".t.Inner")] };
+  return registryOf({ syntax: "proto3", messageType: [inner, outer] });
 }
 
 function judge(registry: FileRegistry, name: string, init: object, limits = SCHEMA_LIMITS) {
@@ -81,12 +70,9 @@ Deno.test("each broken rule is named with its id and the path of the field", () 
   const position = { latitude: 1, longitude: 2 };
   const good = { id: "AB", position, stops: ["aa"] };
   assert.equal(judge(vehicle(), "t.Feed", { vehicle: [good, good] }).total, 0);
-  const found = judge(vehicle(), "t.Feed", {
-    vehicle: [good, { id: "ab", position: { latitude: 91, longitude: -200 }, stops: ["aa", "b"] }, {
-      id: "C",
-      stops: ["aa", "bb", "cc", "dd"],
-    }],
-  });
+  const bad = { id: "ab", position: { latitude: 91, longitude: -200 }, stops: ["aa", "b"] };
+  const long = { id: "C", stops: ["aa", "bb", "cc", "dd"] };
+  const found = judge(vehicle(), "t.Feed", { vehicle: [good, bad, long] });
   assert.deepEqual(found.violations.map(({ path, rule }) => `${path} ${rule}`), [
     "vehicle[1].id string.pattern",
     "vehicle[1].position.latitude double.gte_lte",
@@ -107,9 +93,8 @@ Deno.test("16 broken rules are described and all are counted", () => {
 
 Deno.test("unknown fields are counted in addition to broken rules", () => {
   const schema = compileMessage(vehicle(), "t.Vehicle");
-  const found = schema.validate(new Uint8Array([0x78, 0x01, 0x78, 0x01]), {
-    unknown_fields: "warn",
-  });
+  const bytes = new Uint8Array([0x78, 0x01, 0x78, 0x01]);
+  const found = schema.validate(bytes, { unknown_fields: "warn" });
   assert.deepEqual([found.total, found.unknown, found.unknown_paths], [2, 2, ["15", "15"]]);
 });
 
@@ -120,16 +105,11 @@ Deno.test("rules run only if the structure is valid", () => {
 });
 
 Deno.test("CEL over the message gives its own id and message", () => {
-  const cel = {
-    id: "times",
-    message: "the end is before the start",
-    expression: "this.end >= this.start",
-  };
+  const message = "the end is before the start";
+  const cel = { id: "times", message, expression: "this.end >= this.start" };
   const registry = vehicle({ options: { "[buf.validate.message]": { cel: [cel] } } });
   const found = judge(registry, "t.Vehicle", { id: "A", position: {}, start: 5n, end: 4n });
-  assert.deepEqual(found.violations, [
-    { path: "", rule: "times", message: "the end is before the start" },
-  ]);
+  assert.deepEqual(found.violations, [{ path: "", rule: "times", message }]);
 });
 
 Deno.test("a rule with a loop works as written, and is quoted as written", () => {
@@ -149,10 +129,8 @@ Deno.test("a rule with a loop works as written, and is quoted as written", () =>
       field: [list("numbers", 1, "int32")],
     }],
   });
-  assert.equal(
-    judge(short, "t.M", { numbers: [2] }).violations[0]?.rule,
-    "this.numbers.exists(n, n == 1)",
-  );
+  const [violation] = judge(short, "t.M", { numbers: [2] }).violations;
+  assert.equal(violation?.rule, "this.numbers.exists(n, n == 1)");
 });
 
 Deno.test("each CEL loop gets a mark, and text that looks like a loop does not", () => {
@@ -166,19 +144,12 @@ Deno.test("each CEL loop gets a mark, and text that looks like a loop does not",
   );
   assert.equal(countTurns("a./* no comment */all(x, y)").includes("turn"), false);
   assert.equal(countTurns("a. // a comment, .all(\n all(x, y)").includes(`${turn} && (y)`), true);
-  for (
-    const same of ['"a.all(x, y)"', "'''a'.all(x, y)'''", 'r"\\.all(x, y)"', "a.all", "all(x, y)"]
-  ) {
-    assert.equal(countTurns(same), same);
-  }
-  assert.equal(
-    countTurns("a.contains(b.c)"),
-    `a.contains("".matches("(?#contains )") ? (b.c) : "")`,
-  );
-  assert.equal(
-    countTurns('a.contains("b")'),
-    `a.contains("".matches("(?#contains 3)") ? ("b") : "")`,
-  );
+  const texts = ['"a.all(x, y)"', "'''a'.all(x, y)'''", 'r"\\.all(x, y)"', "a.all", "all(x, y)"];
+  for (const same of texts) assert.equal(countTurns(same), same);
+  const searched = (mark: string, text: string) =>
+    `a.contains("".matches("(?#contains ${mark})") ? (${text}) : "")`;
+  assert.equal(countTurns("a.contains(b.c)"), searched("", "b.c"));
+  assert.equal(countTurns('a.contains("b")'), searched("3", '"b"'));
   assert.equal(countTurns("a.contains()"), "a.contains()");
   assert.equal(countTurns("a.unique()"), 'a.filter(turn_, "".matches("(?#unique)")).unique()');
 });
@@ -235,15 +206,10 @@ Deno.test("patterns are RE2: linear, and patterns that backtrack elsewhere end a
 
 Deno.test("a pattern from the message is limited as well", () => {
   const registry = withCel("'aaa'.matches(this.text)");
-  assert.equal(judge(registry, "t.M", { text: "^a+$" }).total, 0);
-  assert.equal(judge(registry, "t.M", { text: "b" }).violations[0]?.rule, "rule");
-  assert.equal(judge(registry, "t.M", { text: "(" }).violations[0]?.rule, "rule-error");
-  assert.equal(
-    judge(registry, "t.M", { text: "a".repeat(9_000) }).violations[0]?.rule,
-    "rule-error",
-  );
+  const rule = (text: string) => judge(registry, "t.M", { text }).violations[0]?.rule;
   const folding = `(?i)${"[B-\u{1e942}]".repeat(20)}`;
-  assert.equal(judge(registry, "t.M", { text: folding }).violations[0]?.rule, "rule-cost");
+  const broken = ["^a+$", "b", "(", "a".repeat(9_000), folding].map(rule);
+  assert.deepEqual(broken, [undefined, "rule", "rule-error", "rule-error", "rule-cost"]);
 });
 
 Deno.test("the cost of a substring search is charged for the worst texts", () => {
@@ -271,10 +237,8 @@ Deno.test("patterns that are not RE2, explode or are too long are refused with t
 });
 
 Deno.test("invalid CEL is refused with its position", () => {
-  refused(
-    withCel("this.numbers.all(n, "),
-    /"this\.numbers\.all\(n, " of "t\.M" cannot be compiled/,
-  );
+  const open = /"this\.numbers\.all\(n, " of "t\.M" cannot be compiled/;
+  refused(withCel("this.numbers.all(n, "), open);
   refused(withCel(`${"(".repeat(2_000)}1${")".repeat(2_000)}`), /cannot be compiled/);
   refused(withCel(`this.text != "${"x".repeat(5_000)}"`), /501\d characters, at most 4096/);
 });
@@ -289,13 +253,9 @@ Deno.test("too many expressions are refused", () => {
 Deno.test("rules for another type, and unique on messages, are refused", () => {
   refused(withField({ int32: { gt: 1 } }), /the rules of t\.M: .*expected rule "repeated"/);
   const inner = { name: "Inner", field: [field("x", 1, "int32")] };
-  const unique = registryOf({
-    syntax: "proto3",
-    messageType: [inner, {
-      name: "M",
-      field: [list("inner", 1, ".t.Inner", rules({ repeated: { unique: true } }))],
-    }],
-  });
+  const only = list("inner", 1, ".t.Inner", rules({ repeated: { unique: true } }));
+  const messageType = [inner, { name: "M", field: [only] }];
+  const unique = registryOf({ syntax: "proto3", messageType });
   refused(unique, /"t\.M\.inner": repeated\.unique cannot be used on messages/);
 });
 
@@ -306,13 +266,8 @@ Deno.test("a rule that fails at run time is a violation, not an error", () => {
 });
 
 Deno.test("rules of messages inside messages and of recursive ones are found", () => {
-  const registry = registryOf({
-    syntax: "proto3",
-    messageType: [{
-      name: "M",
-      field: [list("inner", 1, ".t.M"), field("n", 2, "int32", rules({ int32: { lt: 5 } }))],
-    }],
-  });
+  const small = field("n", 2, "int32", rules({ int32: { lt: 5 } }));
+  const registry = withFields(list("inner", 1, ".t.M"), small);
   const found = judge(registry, "t.M", { inner: [{}, { inner: [{ n: 9 }] }] });
   assert.deepEqual(found.violations.map(({ path }) => path), ["inner[1].inner[0].n"]);
 });

@@ -47,9 +47,8 @@ Deno.test("a length beyond the end is refused, however large it is", () => {
 
 Deno.test("an inner length may not reach beyond its message, even if there is data", () => {
   const inner = [...tag(9, 2), 3, 0x61];
-  assert.deepEqual(found(all, [...bytes(44, []), ...bytes(44, inner), 0x28, 0x01, 0x28, 0x01]), [
-    "truncated selves[1].one_string",
-  ]);
+  const data = [...bytes(44, []), ...bytes(44, inner), 0x28, 0x01, 0x28, 0x01];
+  assert.deepEqual(found(all, data), ["truncated selves[1].one_string"]);
 });
 
 Deno.test("a varint longer than 64 bits is refused, a long form of a small number is not", () => {
@@ -64,23 +63,16 @@ Deno.test("a varint longer than 64 bits is refused, a long form of a small numbe
 });
 
 Deno.test("a tag or a length of more than 5 bytes is refused at any position", () => {
-  const padded = (value: number, bytes: number) => [
-    value | 0x80,
-    ...Array<number>(bytes - 2).fill(0x80),
-    0,
-  ];
+  const fill = (bytes: number) => Array<number>(bytes - 2).fill(0x80);
+  const padded = (value: number, bytes: number) => [value | 0x80, ...fill(bytes), 0];
   const text = (bytes: number) => [...padded(0x4a, bytes), 1, 0x61];
   const sized = (bytes: number) => [0x4a, ...padded(1, bytes), 0x61];
   const group = (bytes: number) => [...tag(700, 3), ...padded(0x0a, bytes), 0, ...tag(700, 4)];
   const packed = (bytes: number) => [...tag(25, 2), ...padded(1, bytes), 5];
   const unknown = (bytes: number) => [...tag(777, 2), ...padded(1, bytes), 5];
   for (const make of [text, sized, group, packed, unknown]) {
-    for (
-      const where of [
-        (body: number[]) => body,
-        (body: number[]) => [...tag(43, 2), body.length, ...body],
-      ]
-    ) {
+    const inSelf = (body: number[]) => [...tag(43, 2), body.length, ...body];
+    for (const where of [(body: number[]) => body, inSelf]) {
       assert.deepEqual(found(all, where(make(5))), []);
       for (const bytes of [6, 7, 10]) {
         assert.match(found(all, where(make(bytes)))[0] ?? "", /^varint /, `${make} ${bytes}`);
@@ -105,14 +97,11 @@ Deno.test("required fields may be in any piece of a message in several pieces", 
   assert.deepEqual(found(loose, [...bytes(1, bytes(1, [])), ...bytes(1, bytes(1, []))]), []);
   const extra = (body: number[]) => bytes(100, body);
   assert.deepEqual(found(node, [...leaf(id), ...version, ...extra(note), ...extra(id)]), []);
-  assert.deepEqual(found(node, [...leaf(id), ...leaf(note), ...version, ...extra(note)]), [
-    "required [t.extra].id",
-  ]);
+  const noted = [...leaf(id), ...leaf(note), ...version, ...extra(note)];
+  assert.deepEqual(found(node, noted), ["required [t.extra].id"]);
   // Another fault takes precedence.
-  assert.deepEqual(found(node, [...leaf(note), ...version, ...leaf(id), 0x00]), [
-    "required leaf.id",
-    "field-number ",
-  ]);
+  const faulty = [...leaf(note), ...version, ...leaf(id), 0x00];
+  assert.deepEqual(found(node, faulty), ["required leaf.id", "field-number "]);
 });
 
 Deno.test("field number 0, one beyond 2^29 and wire types 6 and 7 are refused", () => {
@@ -126,11 +115,8 @@ Deno.test("field number 0, one beyond 2^29 and wire types 6 and 7 are refused", 
 
 Deno.test("a wrong wire type is named and the walk continues after it", () => {
   const wrong = [...tag(9, 0), 0x05, ...tag(1, 5), 0, 0, 0, 0, ...tag(43, 1), ...Array(8).fill(0)];
-  assert.deepEqual(found(all, wrong), [
-    "wire-type one_string",
-    "wire-type one_double",
-    "wire-type self",
-  ]);
+  const names = ["one_string", "one_double", "self"];
+  assert.deepEqual(found(all, wrong), names.map((name) => `wire-type ${name}`));
   // Singular scalars and repeated strings are not packed.
   assert.deepEqual(found(all, bytes(5, [1])), ["wire-type one_int32"]);
   assert.deepEqual(found(all, [...tag(29, 0), 1]), ["wire-type many_string[0]"]);
@@ -152,11 +138,8 @@ Deno.test("packed and unpacked elements may be mixed in one field", () => {
 });
 
 Deno.test("text must be UTF-8 if the syntax requires it", () => {
-  const bad_texts = [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80], [
-    0xe2,
-    0x82,
-  ]];
-  for (const text of bad_texts) {
+  const cut = [0xe2, 0x82];
+  for (const text of [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80], cut]) {
     assert.deepEqual(found(all, bytes(9, text)), ["utf8 one_string"]);
     const long = [...Array<number>(100).fill(0x61), ...text];
     assert.deepEqual(found(all, [...bytes(29, []), ...bytes(29, long)]), ["utf8 many_string[1]"]);
@@ -165,9 +148,7 @@ Deno.test("text must be UTF-8 if the syntax requires it", () => {
     assert.deepEqual(found(loose, bytes(2, text)), []);
     assert.deepEqual(found(edition, [...bytes(1, text), ...bytes(2, text)]), ["utf8 checked"]);
     // A key of a map.
-    assert.deepEqual(found(all, bytes(60, bytes(1, text))).map((line) => line.slice(0, 13)), [
-      'utf8 labels["',
-    ]);
+    assert.match(found(all, bytes(60, bytes(1, text))).join("\n"), /^utf8 labels\["[^\n]*$/);
   }
   assert.deepEqual(found(all, bytes(9, [...new TextEncoder().encode("größer € 𝄞")])), []);
 });
@@ -179,9 +160,8 @@ Deno.test("the key of a map is in the path", () => {
   const child = [...tag(1, 0), 5, ...bytes(2, bytes(9, [0xff]))];
   assert.deepEqual(found(all, bytes(61, child)), ["utf8 children[-3].one_string"]);
   // An entry without a key is number 0 among the entries.
-  assert.deepEqual(found(all, bytes(61, bytes(2, bytes(9, [0xff])))), [
-    "utf8 children[0].one_string",
-  ]);
+  const keyless = bytes(61, bytes(2, bytes(9, [0xff])));
+  assert.deepEqual(found(all, keyless), ["utf8 children[0].one_string"]);
 });
 
 Deno.test("groups of the descriptor are read, and must be closed", () => {
