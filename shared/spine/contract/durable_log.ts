@@ -28,6 +28,10 @@ export function offsetOf({ headers }: Pick<SpineMessage, "headers">): number {
 /** How long the idempotency keys of appends are remembered, in ms. */
 export const LOG_DEDUPLICATION_MS = 120_000;
 
+/** What to do when a log is full. */
+export const LOG_REMEDY =
+  "raise [durable] log_bytes, or keep less with history_size and history_ttl_seconds";
+
 /** Bounds of the logs, from `[durable]` and `[limits]` of the configuration. */
 export interface LogLimits {
   /** Largest log in bytes: of a tenant on NATS, of all tenants in the embedded engine. */

@@ -14,6 +14,7 @@ import {
   LEAST_RETENTION,
   LOG_OFFSET_HEADER,
   LOG_PREVIOUS_HEADER,
+  LOG_REMEDY,
   LOG_STREAM_HEADER,
   LOG_TIME_HEADER,
 } from "../contract/durable_log.ts";
@@ -40,8 +41,7 @@ const CHECKPOINT_MS = 5_000;
 
 /** A tenant counts as full until none of its messages was refused for this long, in ms. */
 const FULL_MS = 10_000;
-const TENANT_FULL = "the tenant's messages have their share of it; raise [durable] log_bytes, " +
-  "or keep less with history_size and history_ttl_seconds";
+const TENANT_FULL = `the tenant's messages have their share of it; ${LOG_REMEDY}`;
 const MOVED = "of another message: the room's newest is not the expected one";
 
 /** The engine's parts that the logs need. */

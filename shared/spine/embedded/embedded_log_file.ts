@@ -6,7 +6,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { PROOF_SCHEMA, requireVersion, useProblem } from "./embedded_database.ts";
-import type { LogLimits } from "../contract/durable_log.ts";
+import { LOG_REMEDY, type LogLimits } from "../contract/durable_log.ts";
 import { EngineFile } from "./embedded_backup.ts";
 import { LogRows } from "./embedded_log_rows.ts";
 
@@ -111,7 +111,6 @@ export class LogFile extends EngineFile<LogRows> {
   #full(): string {
     const bytes = this.rows.pages() * PAGE_BYTES;
     if (bytes + NEAR_BYTES < this.#limits.log_bytes) return "the disk is full";
-    return "it is full; raise [durable] log_bytes, or keep less with history_size and " +
-      "history_ttl_seconds";
+    return `it is full; ${LOG_REMEDY}`;
   }
 }

@@ -7,7 +7,7 @@
 import { ArqonError, type Reason } from "@arqon/proto";
 import { SequenceTable } from "../../../containers/sequence_table.ts";
 import type { FairBound } from "../../../turns/fair_bound.ts";
-import type { Appended, LogLimits } from "../../contract/durable_log.ts";
+import { type Appended, LOG_REMEDY, type LogLimits } from "../../contract/durable_log.ts";
 import { pendingAppends, takeAppend } from "../../contract/pending_appends.ts";
 import { BLOCK_BYTES, headerBlock, isFromNobody, readPubAck } from "../connection/nats_frames.ts";
 import type { MessageFrame, PubAck } from "../connection/nats_frames.ts";
@@ -48,13 +48,6 @@ export class HeldAppends {
 
 /** Pause before the retry of a key whose first append is still under way on the cluster. */
 const IN_PROCESS_MS = 25;
-
-/** The error text for a log at its bound; undefined for other errors. */
-function fullText(description: string): string | undefined {
-  if (!/maximum bytes/.test(description)) return undefined;
-  return `the tenant's log is full (${description}); raise [durable] log_bytes, or keep less with ` +
-    "history_size and history_ttl_seconds";
-}
 
 /** Header lines with the conditions of the append: message id and expected sequence. */
 function conditions({ message_id, expected_last }: AppendInput): string {
@@ -292,7 +285,9 @@ export class AppendLane {
       default: {
         const refused = batchRefusal(err_code, description);
         if (refused !== undefined) return append.fail(refused);
-        return append.refuse("log-unavailable", fullText(description) ?? description);
+        const is_full = /maximum bytes/.test(description);
+        const full = `the tenant's log is full (${description}); ${LOG_REMEDY}`;
+        return append.refuse("log-unavailable", is_full ? full : description);
       }
     }
   }
