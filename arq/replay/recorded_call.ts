@@ -11,7 +11,6 @@ import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 import { filledKey, type StateSlot } from "../../shield/policy/state/declaration.ts";
 import { type StateRef, StateStore } from "../../shield/policy/state/state_store.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
-import type { ReplayModule } from "./repeater.ts";
 
 /** The room that policies were asked about: to read what is kept beside a room is to read it. */
 export const askedRoomOf = ({ hook, room }: Pick<JournalRecord, "hook" | "room">): string =>
@@ -283,7 +282,9 @@ export class OwnState {
   readonly #lost = new Map<string | number, number>();
   #first_ms: number | undefined;
 
-  constructor({ sha256, slots }: Pick<ReplayModule, "sha256" | "slots">) {
+  constructor(
+    { sha256, slots }: { readonly sha256: string; readonly slots: readonly StateSlot[] },
+  ) {
     this.#sha256 = sha256;
     this.#slots = slots;
   }
@@ -306,7 +307,8 @@ export class OwnState {
     });
     const lostAt = (one: string | number) => this.#lost.get(one) ?? -Infinity;
     const value = (at: number): Uint8Array | null => {
-      const [ref, slot] = [refs[at] as StateRef, this.#slots[at] as StateSlot];
+      const ref = refs[at] as StateRef;
+      const slot = this.#slots[at] as StateSlot;
       const is_lost = time_ms < Math.max(lostAt(ref.place), lostAt(at)) + slot.ttl_ms;
       if (is_lost || !this.#seen.has(ref.place)) {
         const is_own = policy.module === this.#sha256 && !(is_lost && this.has_diverged);

@@ -44,6 +44,7 @@ export interface ReplayModule extends GuestModule {
   readonly value_bytes: readonly number[];
 }
 
+/** The options of a repeater. */
 export interface RepeaterOptions {
   readonly selection: ReplaySelection;
   /** Usually `isSelected` of `selection.ts`. */

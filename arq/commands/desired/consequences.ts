@@ -335,8 +335,10 @@ export async function consequences(
   const changes = all.filter(({ kind, name }) =>
     kind !== "schemas" || mappings.some(({ schema_id }) => schema_id === name)
   );
-  const until_ms = Math.trunc(await admin.now());
-  const from_ms = Math.max(0, until_ms - 1_000 * since_seconds);
+  const now_ms = Math.trunc(await admin.now());
+  const from_ms = Math.max(0, now_ms - 1_000 * since_seconds);
+  // The bus tells its time in whole seconds.
+  const until_ms = now_ms + 1_000;
   const onBus = busModules(admin, tenant);
   const source = async (sha256: string) => modules.get(sha256) ?? await onBus(sha256);
   const window = { admin, tenant, from_ms, until_ms, moduleOf: createModuleBook(source, PAGES) };

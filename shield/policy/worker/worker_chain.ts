@@ -360,7 +360,7 @@ class ReadWatch implements Required<GuestRequest> {
 
   /**
    * What the policy of the ended call has read; undefined: nothing. `units_left` is its chain's budget before the call,
-   * `replaces` whether its payload becomes the next one's.
+   * `replaces` whether its payload becomes the next one's. A list that is still empty stays that of the next call.
    */
   take(
     ran: GuestOutcome & { readonly instance_units: number },
@@ -383,7 +383,6 @@ class ReadWatch implements Required<GuestRequest> {
     const is_usual = is_whole && reads.length === 0 && added_headers.length === 0;
     if (is_usual && replacement === undefined) return payload;
     const seen = {
-      // The array that is still empty becomes that of the next policy.
       reads: reads.length === 0 ? [] : reads,
       added_headers,
       asking_bytes: reads.length === 0 ? 0 : this.asking_bytes,
