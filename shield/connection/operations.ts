@@ -76,7 +76,9 @@ export class Operations implements OperationSteps<Queued> {
     const { context } = this;
     switch (operation.kind) {
       case "publish":
-        return runEnvelope(context, connection, operation.envelope, added, now_ms);
+        return operation.envelope.command === undefined
+          ? runPublish(context, connection, operation.envelope, added, now_ms)
+          : queueCommand(context, connection, operation.envelope);
       case "subscribe":
         return runFollowed(context, connection, operation.subscribe);
       case "unsubscribe":
@@ -159,25 +161,6 @@ function runFollowed(
 }
 
 type Publication = Extract<ClientOperation, { kind: "publish" }>["envelope"];
-
-function runEnvelope(
-  context: OperationContext,
-  connection: Connection,
-  envelope: Publication,
-  added: Prepared,
-  now_ms: number,
-): Promise<void> | undefined {
-  const { kind } = envelope.payload;
-  switch (kind) {
-    case "event":
-    case "signal":
-      return runPublish(context, connection, envelope, added, now_ms);
-    case "cmd":
-      return queueCommand(context, connection, envelope);
-    default:
-      return kind satisfies never;
-  }
-}
 
 function runPublish(
   context: OperationContext,

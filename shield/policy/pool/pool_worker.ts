@@ -72,17 +72,19 @@ export class PolicyWorker {
     this.record_bytes = this.#requests.data.length / 2;
     this.send = createSender(this.#requests);
     this.#thread = this.#startThread();
-    this.#post({
-      kind: "start",
-      layout: RING_LAYOUT,
-      requests: this.#requests.memory,
-      replies: this.#replies.memory,
-      progress: this.#progress.buffer,
-      fuel_limit: options.fuel_limit,
-      chain_fuel_limit: options.chain_fuel_limit,
-      instances: options.instances,
-      now_ms: options.now(),
-    });
+    this.#thread.postMessage(
+      {
+        kind: "start",
+        layout: RING_LAYOUT,
+        requests: this.#requests.memory,
+        replies: this.#replies.memory,
+        progress: this.#progress.buffer,
+        fuel_limit: options.fuel_limit,
+        chain_fuel_limit: options.chain_fuel_limit,
+        instances: options.instances,
+        now_ms: options.now(),
+      } satisfies WorkerMail,
+    );
     this.ready.then(() => this.#listen()).catch((error) => {
       this.#crash(`its replies cannot be read: ${String(error)}`);
     });
@@ -156,12 +158,8 @@ export class PolicyWorker {
     return thread;
   }
 
-  #post(mail: WorkerMail): void {
-    this.#thread.postMessage(mail);
-  }
-
   #announce(mail: WorkerMail): void {
-    this.#post(mail);
+    this.#thread.postMessage(mail);
     Atomics.add(this.#progress, MAIL, 1);
     ringSignal(this.#requests);
   }

@@ -277,7 +277,6 @@ export function createSender(ring: Ring): (parts: readonly Uint8Array[]) => bool
   let gathered_bytes = 0;
   let unsignalled = 0;
   const passGathered = () => {
-    if (gathered_bytes === 0) return;
     put(ring, ring.written, data.subarray(0, gathered_bytes));
     pass(ring, gathered_bytes);
     gathered_bytes = 0;

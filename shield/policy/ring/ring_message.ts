@@ -12,7 +12,7 @@ import {
   decodeRequestState,
   encodeReplyState,
   encodeRequestState,
-  stateInPlace,
+  type ReadRequestState,
   withHolds,
 } from "./ring_state.ts";
 import { chainAt, ENTRY_BYTES, tenantBytes, tenantOf, type WorkerEntry } from "./ring_last.ts";
@@ -89,7 +89,7 @@ type Asked = Pick<
 export function requestInPlace(
   request: Asked,
   chain: readonly ChainEntry[],
-  state?: ChainValues,
+  state?: ReadRequestState,
 ): WorkerRequest {
   const { hook, tenant_id, payload, payload_most, record_reads = false } = request;
   const asks = chain.some(canAsk);
@@ -102,16 +102,13 @@ export function requestInPlace(
     tenant_id,
     chain,
     facts: asks ? () => facts : noFacts,
-    facts_bytes: written === undefined
-      ? 0
-      : factsBytes(written.headers.length, written.claims.length),
+    facts_bytes: factsBytes(written?.headers.length ?? 0, written?.claims.length ?? 0),
     payload,
     payload_most,
     record_reads,
   };
   if (state === undefined) return read;
-  const values = stateInPlace(state);
-  return { ...read, chain: withHolds(chain, slotsOf, values), hold_changes: values.hold_changes };
+  return { ...read, chain: withHolds(chain, slotsOf, state), hold_changes: state.hold_changes };
 }
 
 const canAsk = ({ asks }: ChainEntry): boolean => asks;
@@ -185,17 +182,14 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
     tenant_id: tenantOf(bytes, at, tenant_end),
     chain,
     facts: facts_end === tenant_end ? noFacts : factsAt(bytes, tenant_end, claims_start, facts_end),
-    facts_bytes: facts_end === tenant_end
-      ? 0
-      : factsBytes(claims_start - tenant_end, facts_end - claims_start),
+    facts_bytes: factsBytes(claims_start - tenant_end, facts_end - claims_start),
     payload: bytes.subarray(state_end, payload_end),
     payload_most: view.getInt32(start + 32, true),
     record_reads: (view.getUint8(start + 16) & RECORD_READS) !== 0,
   };
   if (state_end === facts_end) return request;
   const state = decodeRequestState({ view, bytes, start: facts_end, end: state_end });
-  const slots = (_: WorkerEntry, place: number) =>
-    view.getUint8(entries_start + place * ENTRY_BYTES + 5);
+  const slots = (_: unknown, at: number) => view.getUint8(entries_start + at * ENTRY_BYTES + 5);
   return { ...request, chain: withHolds(chain, slots, state), hold_changes: state.hold_changes };
 }
 
@@ -214,8 +208,7 @@ export function encodeReply(id: number, reply: WorkerReply): Uint8Array[] {
   view.setUint8(6, has_state ? 1 : 0);
   putOutcomes(view, REPLY_HEAD_BYTES, outcomes);
   if (payload !== undefined) view.setUint32(size_bytes, payload.length, true);
-  const head_bytes = payload === undefined ? size_bytes : size_bytes + PAYLOAD_HEAD_BYTES;
-  const head = headPart(head_bytes);
+  const head = headPart(payload === undefined ? size_bytes : size_bytes + PAYLOAD_HEAD_BYTES);
   const state = has_state ? encodeReplyState({ written, read }) : undefined;
   const words = encodeWords(reply);
   const more = Number(payload !== undefined) + Number(has_state) + Number(words !== undefined);
@@ -278,13 +271,8 @@ const written = new WeakMap<PolicyFacts["claims"], Uint8Array>();
 /** The read claims, by their JSON. */
 const read = new BoundedMap<string, PolicyFacts["claims"]>(CLAIMS_MAX);
 
-interface EncodedFacts {
-  readonly headers: Uint8Array;
-  readonly claims: Uint8Array;
-}
-
 /** The parts of facts that are sent; the next call overwrites the headers. */
-function encodeFacts({ headers, claims }: PolicyFacts): EncodedFacts {
+function encodeFacts({ headers, claims }: PolicyFacts): Record<keyof PolicyFacts, Uint8Array> {
   let bytes = written.get(claims);
   if (bytes === undefined) written.set(claims, bytes = encoder.encode(JSON.stringify(claims)));
   return { headers: textPart(JSON.stringify(headers)), claims: bytes };
@@ -299,9 +287,9 @@ function textPart(text: string): Uint8Array {
   return TEXT_ROOM.subarray(0, encoder.encodeInto(text, TEXT_ROOM).written);
 }
 
-/** The size of the JSON of facts, on which the price of reading them depends. */
+/** The size of the JSON of facts, on which the price of reading them depends; 0 if none are sent. */
 function factsBytes(headers_bytes: number, claims_bytes: number): number {
-  return headers_bytes + claims_bytes + AROUND_BYTES;
+  return headers_bytes === 0 ? 0 : headers_bytes + claims_bytes + AROUND_BYTES;
 }
 
 /** The facts in these bytes: headers, then claims. They are parsed on the first call. */

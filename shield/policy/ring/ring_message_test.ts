@@ -108,13 +108,16 @@ Deno.test("the holds of a chain's slots arrive with their policies, and new valu
       const values = slotted.flatMap(({ values }) => values);
       const state = { values, ended };
       const read = decodeRequest(recordOf(encodeRequest(head, given, chain, state)));
-      const in_place = requestInPlace(given, chain, state);
+      const is_new = values.filter(({ value }) => value !== undefined);
+      const changes = { given: is_new.map(({ hold, value }) => [hold, value!] as const), ended };
+      const holds = values.map(({ hold }) => hold);
+      const in_place = requestInPlace(given, chain, { holds, hold_changes: changes });
       for (const { chain: entries, hold_changes, payload } of [read, in_place]) {
-        const holds = slotted.map(({ values }) => values.map(({ hold }) => hold));
-        assert.deepEqual(entries.map(({ holds = [] }) => holds), holds);
-        const is_new = values.filter(({ value }) => value !== undefined);
-        const given = is_new.map(({ hold, value }) => [hold, value]);
-        assert.deepEqual(hold_changes, { given, ended });
+        assert.deepEqual(
+          entries.map(({ holds = [] }) => holds),
+          slotted.map(({ values }) => values.map(({ hold }) => hold)),
+        );
+        assert.deepEqual(hold_changes, changes);
         assert.deepEqual([...payload], [...request.payload]);
       }
     }),

@@ -48,7 +48,7 @@ export function encodeRequestState({ values, ended }: ChainValues): Uint8Array<A
 }
 
 /** The state in a request: the holds of its slots in order, and the new values. */
-interface ReadRequestState {
+export interface ReadRequestState {
   readonly holds: readonly number[];
   readonly hold_changes: HoldChanges;
 }
@@ -79,14 +79,6 @@ export function decodeRequestState(
   }
   if (at !== end) throw new RangeError(`the state of a request has ${end - start} bytes`);
   return { holds, hold_changes: { given, ended } };
-}
-
-/** The same for a chain that runs on this thread. */
-export function stateInPlace({ values, ended }: ChainValues): ReadRequestState {
-  const given = values.flatMap(({ hold, value }) =>
-    value === undefined ? [] : [[hold, value] as const]
-  );
-  return { holds: values.map(({ hold }) => hold), hold_changes: { given, ended } };
 }
 
 /** The chain with the holds of its slots; `count` has their number for each policy. */

@@ -14,11 +14,8 @@ export interface HoldChanges {
 
 /** Applies the changes of a request, with copies of its values: mostly one takes the place of a hold that has ended. */
 export function applyChanges(held: HeldValues, { given, ended }: HoldChanges): void {
-  let spare: Uint8Array | null | undefined;
-  for (const hold of ended) {
-    spare = held.get(hold);
-    held.delete(hold);
-  }
+  let spare = held.get(ended[0]!);
+  for (const hold of ended) held.delete(hold);
   for (const [hold, value] of given) {
     held.set(hold, value && copied(value, held.get(hold) ?? spare));
     spare = undefined;

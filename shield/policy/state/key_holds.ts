@@ -67,9 +67,10 @@ interface KeyHoldsOptions {
 const nameOf = ({ place }: StateRef): string => place;
 const NO_KEYS: readonly never[] = [];
 const isSlotted = ({ slots }: SlottedEntry): boolean => slots !== undefined;
-const hasSlots = (chain: readonly SlottedEntry[]): boolean => chain.some(isSlotted);
-/** Most chains have one policy, which needs no list of its own. */
-const refsOf = (chain: readonly SlottedEntry[]): readonly StateRef[] =>
+/** Whether a chain has state. */
+export const hasSlots = (chain: readonly SlottedEntry[]): boolean => chain.some(isSlotted);
+/** The places of a chain's values. Most chains have one policy, which needs no list of its own. */
+export const refsOf = (chain: readonly SlottedEntry[]): readonly StateRef[] =>
   chain.length === 1 ? chain[0]!.slots ?? NO_KEYS : chain.flatMap(({ slots }) => slots ?? NO_KEYS);
 
 /** Stores what a chain has written. */

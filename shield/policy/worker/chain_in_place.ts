@@ -4,27 +4,22 @@
  */
 import type { EvaluateRequest } from "../abi/policy.ts";
 import { type ChainEntry, requestInPlace } from "../ring/ring_message.ts";
+import type { ReadRequestState } from "../ring/ring_state.ts";
 import type { WorkerReply } from "../ring/ring_words.ts";
 import { applyChanges, type HeldValues } from "../state/held_values.ts";
-import type { ChainValues } from "../state/key_holds.ts";
+import { hasSlots, refsOf } from "../state/key_holds.ts";
 import type { StateStore } from "../state/state_store.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
-
-const hasNoSlots = ({ slots }: ChainEntry): boolean => slots === undefined;
 
 /** The values of the chain's slots, which nobody else uses while it runs; undefined if it has none. */
 function valuesOf(
   store: StateStore,
   chain: readonly ChainEntry[],
   now_ms: number,
-): ChainValues | undefined {
-  if (chain.every(hasNoSlots)) return undefined;
-  const refs = chain.flatMap(({ slots }) => slots ?? []);
-  const values = refs.map((ref, hold) => ({
-    hold,
-    value: store.get(ref, now_ms) ?? null,
-  }));
-  return { values, ended: [] };
+): ReadRequestState | undefined {
+  if (!hasSlots(chain)) return undefined;
+  const given = refsOf(chain).map((ref, hold) => [hold, store.get(ref, now_ms) ?? null] as const);
+  return { holds: given.map(([hold]) => hold), hold_changes: { given, ended: [] } };
 }
 
 /**

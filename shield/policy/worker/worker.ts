@@ -109,27 +109,13 @@ function createThread(start: Start): Thread {
   };
 }
 
-function handle(thread: Thread, mail: Exclude<WorkerMail, Start>): void {
-  if (mail.kind === "load") thread.runner.instances.load(mail.module, mail.runnable);
-  else thread.runner.instances.unload(mail.module);
-}
-
 /**
  * Whether a request is no longer awaited because others used the time. If the machine was busy, the process has not
  * noticed either and still waits.
  */
-function isExpired(
-  thread: Thread,
-  { request, worked_ms, most_ms }: Waiting,
-  now_ms: number,
-): boolean {
-  const others_ms = thread.worked_ms - worked_ms;
-  return now_ms > request.deadline_ms && others_ms >= most_ms;
-}
-
-function receive(thread: Thread, request: WorkerRequest, now_ms: number): Waiting {
-  const left_ms = Math.max(request.deadline_ms - now_ms, LEFT_MS);
-  return { request, worked_ms: thread.worked_ms, most_ms: left_ms / 2 };
+function isExpired({ worked_ms }: Thread, waiting: Waiting, now_ms: number): boolean {
+  const others_ms = worked_ms - waiting.worked_ms;
+  return now_ms > waiting.request.deadline_ms && others_ms >= waiting.most_ms;
 }
 
 /** The working time of a chain, but at most the time that its fuel can take. */
@@ -173,7 +159,8 @@ function takeRequests(thread: Thread, turns: WaitingTurns): number | undefined {
         applyChanges(thread.held_values, request.hold_changes);
       }
       const size_bytes = records.end - records.start;
-      turns.push(request.tenant_id, receive(thread, request, now_ms), size_bytes);
+      const most_ms = Math.max(request.deadline_ms - now_ms, LEFT_MS) / 2;
+      turns.push(request.tenant_id, { request, worked_ms: thread.worked_ms, most_ms }, size_bytes);
     }
   }
 }
@@ -217,7 +204,9 @@ function serve(scope: WorkerScope): void {
       thread = createThread(data);
       scope.postMessage({ kind: "ready" });
     } else if (thread !== undefined) {
-      handle(thread, data);
+      const { instances } = thread.runner;
+      if (data.kind === "load") instances.load(data.module, data.runnable);
+      else instances.unload(data.module);
       thread.mail_handled = (thread.mail_handled + 1) | 0;
     }
     if (thread === undefined) return;
