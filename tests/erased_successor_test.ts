@@ -46,7 +46,7 @@ Deno.test("of a deleted tenant nothing stays and of its successor nothing goes, 
     });
     assert.equal(status, 200, text);
   };
-  // With settings, the last that a Shield hears of a deletion may be the successor's.
+  // With settings, the last that a Shield receives about a deletion may be the successor's.
   await set();
   const say = async ({ socket_url }: Pick<ServerProcess, "socket_url">, type: string) => {
     const client = await DurableClient.open(socket_url, token);

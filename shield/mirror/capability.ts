@@ -19,7 +19,7 @@ export const MIRROR: Capability<StartedMirror> = {
       start: () => ({
         routes: MIRROR_ROUTES.serve(mirroring.admin),
         follow: mirroring.follow,
-        forgets: (tenant_id) => mirroring.admin?.book.forgetExamples(tenant_id),
+        forgets: mirroring.forgets,
       }),
       close: mirroring.close,
     };

@@ -33,6 +33,8 @@ export interface StartedMirror {
   readonly admin: MirrorAdminContext | undefined;
   /** Applies the rules of a changed configuration. */
   follow(changes: ConfigChanges): void;
+  /** As `Running.forgets`. */
+  forgets(tenant_id: string): void;
   close(): Promise<void>;
 }
 
@@ -43,7 +45,7 @@ export function startMirror(start: MirrorStart): StartedMirror {
   if (!mirroring.enabled) {
     const close = () => Promise.resolve();
     const nothing = { mirror: undefined, candidates: NO_CANDIDATES, admin: undefined };
-    return { ...nothing, follow: () => {}, close };
+    return { ...nothing, follow: () => {}, forgets: () => {}, close };
   }
   const log = start.log.child({ part: "mirroring" });
   const stats = new MirrorStats();
@@ -62,7 +64,9 @@ export function startMirror(start: MirrorStart): StartedMirror {
   const verdicts = startVerdicts({ spine, book, decisions, stats, log, now });
   const stopSettings = settings.onChange((tenant_id, own) => {
     rules.setTenant(tenant_id, own.mirror.rules);
-    if (isDeleted(own)) book.reset(tenant_id);
+    if (!isDeleted(own)) return;
+    book.reset(tenant_id);
+    decisions.forget(tenant_id);
   });
   stats.register(registry, () => ({
     messages: sender.messages,
@@ -81,6 +85,10 @@ export function startMirror(start: MirrorStart): StartedMirror {
         (config: RuleTable) => rules.replace(config),
         ({ platform }) => rules.compiling(platform.mirroring.rules),
       ),
+    forgets(tenant_id) {
+      book.forgetExamples(tenant_id);
+      decisions.forget(tenant_id);
+    },
     async close() {
       stopSettings();
       await sender.close();

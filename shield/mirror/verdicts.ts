@@ -55,6 +55,13 @@ export class Decisions {
     this.#decisions.renew(`${tenant_id} ${trace_id}`, decision);
   }
 
+  /** Drops the tenant's: a later verdict about an erased message may quote it, and is counted as unmatched. */
+  forget(tenant_id: string): void {
+    for (const key of this.#decisions.keys()) {
+      if (key.startsWith(`${tenant_id} `)) this.#decisions.delete(key);
+    }
+  }
+
   find(tenant_id: string, trace_id: string): Decision | undefined {
     return this.#decisions.get(`${tenant_id} ${trace_id}`);
   }

@@ -56,6 +56,11 @@ Deno.test("a verdict is compared with production's decision about its trace", as
     }],
   }]);
   assert.equal(await test.metric('shield_mirror_verdicts_total{outcome="unmatched"}'), 2);
+  // After an erasure in the tenant, a slow consumer's verdict about an erased message leaves no example.
+  test.started.forgets("acme");
+  say(test, { candidate: "model-7", trace_id: TRACE_ID, verdict: "refuse", reason: "spam" });
+  const [{ examples, unmatched }] = await candidates(test);
+  assert.deepEqual([examples, unmatched], [[], 2]);
 });
 
 Deno.test("malformed verdicts are counted, logged at a limited rate, and change nothing", async () => {

@@ -175,7 +175,8 @@ export class Settings {
   }
 
   /**
-   * Writes the document unchanged but for `began_ms` of a tenant's first one; resolves to the new revision. Rejects with `version-conflict`, `invalid-settings`.
+   * Writes the document, a tenant's first one with `began_ms`; resolves to the new revision. Rejects with
+   * `version-conflict`, `invalid-settings`.
    */
   async replace(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
     const { now } = this.#options;
