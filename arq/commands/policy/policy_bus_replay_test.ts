@@ -45,10 +45,8 @@ Deno.test("a bus's journal repeats what its Shield decided, and flips are those 
     arq(bus, 0, ["policy", "deploy", file, ...more]);
   await deploy(`${ROOT}/policies/build/mask_digits.wasm`, "--order=-1");
   await deploy(words);
-  const lines = Array.from(
-    { length: 12 },
-    (_, at) => `"${at % 3 === 0 ? "" : "no "}text 0123456789 ${at}"\n`,
-  );
+  const line = (at: number) => `"${at % 3 === 0 ? "" : "no "}text 0123456789 ${at}"\n`;
+  const lines = Array.from({ length: 12 }, (_, at) => line(at));
   await arq(bus, 0, ["pub", "kept-1", "--ndjson", "-"], lines.join(""));
   for (const text of ["malware 1", "malware 2"]) await arq(bus, 5, ["pub", "lobby", text]);
   for (const name of ["mask_digits", "bad_words"]) {
@@ -75,14 +73,8 @@ Deno.test("a bus's journal repeats what its Shield decided, and flips are those 
   const tested = await runArq(["policy", "test", words, "--cases", out]);
   assert.deepEqual([tested.code, tested.stdout], [0, "4 cases: 4 as recorded\n"]);
   await Deno.writeFile(`${folder}/size.wasm`, await builtModule("content_size"));
-  const shrunk = await runArq([
-    "policy",
-    "test",
-    `${folder}/size.wasm`,
-    "--cases",
-    out,
-    "--shrink",
-  ]);
+  const size = `${folder}/size.wasm`;
+  const shrunk = await runArq(["policy", "test", size, "--cases", out, "--shrink"]);
   assert.equal(shrunk.code, 1, shrunk.stderr);
   assert.match(shrunk.stdout, /\n {2}smallest {2}malware\n/);
   await Deno.remove(folder, { recursive: true });
@@ -118,10 +110,8 @@ Deno.test("a durable room's messages without an id are judged by a replay and by
   await arq(bus, 0, ["policy", "deploy", size, "--name", "words"]);
   const sent = await sendWithoutIds(bus);
   const { candidate } = await replayed(bus, sent, [words, "--policy", "words"]);
-  assert.deepEqual(
-    [candidate.not_judged, candidate.unknown, candidate.allow_to_refuse],
-    [0, {}, sent],
-  );
+  const { not_judged, unknown, allow_to_refuse } = candidate;
+  assert.deepEqual([not_judged, unknown, allow_to_refuse], [0, {}, sent]);
   const gate = ["policy", "replay", words, "--policy", "words", "--max-flips", "0"];
   assert.match((await arq(bus, 6, gate)).stdout, /4 flips are more than --max-flips 0\n$/);
   const plan = await arq(bus, 2, ["plan", folder.path, "--since", "1h", "--json"]);

@@ -70,13 +70,8 @@ Deno.test("build writes next to the entry, and the same bytes as before", async 
   });
   const json = await policy(folder.path, 0, "build", "a/p.ts", "--json");
   const first = await Deno.readFile(`${folder.path}/a/p.wasm`);
-  assert.deepEqual(JSON.parse(json.stdout), {
-    entry: "a/p.ts",
-    built: true,
-    file: "a/p.wasm",
-    size_bytes: first.length,
-    hooks: ["on_message"],
-  });
+  const written = { file: "a/p.wasm", size_bytes: first.length, hooks: ["on_message"] };
+  assert.deepEqual(JSON.parse(json.stdout), { entry: "a/p.ts", built: true, ...written });
   await policy(folder.path, 0, "build", `${folder.path}/a/p.ts`);
   assert.deepEqual(await Deno.readFile(`${folder.path}/a/p.wasm`), first);
 });
@@ -90,19 +85,16 @@ Deno.test("compile errors are reported with file, line and text; nothing is writ
   });
   const { path } = folder;
   const wrong = await policy(path, 1, "build", "src/p.ts");
-  assert.match(
-    wrong.stderr,
-    /^arq: src\/p\.ts does not compile\nsrc\/p\.ts:2:20: Property 'texts' does not exist .*\(TS2339\)\n/,
-  );
+  const line =
+    /^arq: src\/p\.ts does not compile\nsrc\/p\.ts:2:20: Property 'texts' does not exist .*\(TS2339\)\n/;
+  assert.match(wrong.stderr, line);
   assert.match(wrong.stderr, /\n +2 │ onMessage\(\(m\) => m\.texts\.length\);\n +│ +~~~~~\n$/);
   assert.equal(wrong.stdout, "");
   const gone = await policy(path, 1, "build", "src/gone.ts", "--json");
   const { built, problems } = JSON.parse(gone.stdout);
   assert.equal(built, false);
-  assert.deepEqual(
-    problems.map(({ file, line }: { file: string; line: number }) => [file, line]),
-    [["src/gone.ts", 1], ["src/gone.ts", 2]],
-  );
+  const places = problems.map((one: { file: string; line: number }) => `${one.file}:${one.line}`);
+  assert.deepEqual(places, ["src/gone.ts:1", "src/gone.ts:2"]);
   assert.equal(problems[0].message, "File 'src/q.ts' not found.");
   assert.match(problems[1].message, /own folder or below/);
   const none = await policy(path, 1, "build", "src/none.ts");
@@ -133,13 +125,9 @@ Deno.test("check refuses with the gateway's reason and text, and prints what is 
     ],
     [`${GOOD} (func (drop (v128.const i32x4 0 0 0 0)))`, "module-unsupported", /SIMD/],
   ];
-  const modules = await Promise.all(
-    cases.map(async ([fields], at) => [`${at}.wasm`, await assemble(fields)] as const),
-  );
-  await using folder = await folderWith({
-    ...Object.fromEntries(modules),
-    "text.wasm": "no module",
-  });
+  const files: Record<string, Uint8Array | string> = { "text.wasm": "no module" };
+  for (const [at, [fields]] of cases.entries()) files[`${at}.wasm`] = await assemble(fields);
+  await using folder = await folderWith(files);
   for (const [at, [, reason, sentence]] of cases.entries()) {
     const { stdout } = await policy(folder.path, 1, "check", `${at}.wasm`, "--json");
     const answer = JSON.parse(stdout);
@@ -149,10 +137,8 @@ Deno.test("check refuses with the gateway's reason and text, and prints what is 
     assert.equal(answer.feature, reason === "module-unsupported" ? "SIMD" : undefined);
   }
   const people = await policy(folder.path, 1, "check", "0.wasm");
-  assert.match(
-    people.stdout,
-    /^refused {2}0\.wasm\nThe import .* is WASI.*\n +reason +wasi-import\n/,
-  );
+  const why = /^refused {2}0\.wasm\nThe import .* is WASI.*\n +reason +wasi-import\n/;
+  assert.match(people.stdout, why);
   assert.match(people.stdout, /\n +imports +wasi_snapshot_preview1\.fd_write\n/);
   const text = await policy(folder.path, 1, "check", "text.wasm");
   assert.match(text.stdout, /not WebAssembly: no magic number.*\n +reason +module-malformed\n/);
@@ -168,15 +154,8 @@ Deno.test("check shows figures with their limits for programs", async () => {
   assert.equal(size_bytes.limit, 1_048_576);
   assert.deepEqual([facts.hooks, facts.start_function], [["on_message"], false]);
   assert.deepEqual(facts.features, ["bulk memory"]);
-  for (
-    const name of [
-      "functions",
-      "table_entries",
-      "compile_cost",
-      "function_compile_cost",
-      "instance_fuel",
-    ]
-  ) {
+  const costs = ["compile_cost", "function_compile_cost", "instance_fuel"];
+  for (const name of ["functions", "table_entries", ...costs]) {
     assert.ok(facts[name].is <= facts[name].limit, name);
   }
   assert.ok(facts.function_compile_cost.is <= facts.compile_cost.is);
@@ -191,10 +170,8 @@ Deno.test("test preserves the policy's state between runs, and shows the first r
   const module = `${BUILT}rate_limit.wasm`;
   const args = ["--event", "e.json", "--runs", "25"];
   const { stdout } = await policy(folder.path, 1, "test", module, ...args);
-  assert.match(
-    stdout,
-    /^refused {2}e\.json {2}429 at most 20 .* \(first in run 21; 20 of 25 allowed\)\n/,
-  );
+  const first = /^refused {2}e\.json {2}429 at most 20 .* \(first in run 21; 20 of 25 allowed\)\n/;
+  assert.match(stdout, first);
   const json = await policy(folder.path, 1, "test", module, ...args, "--json");
   const { allowed, fuel_limit, events } = JSON.parse(json.stdout);
   assert.deepEqual([allowed, fuel_limit, events.length], [false, 10_000, 1]);
@@ -202,16 +179,8 @@ Deno.test("test preserves the policy's state between runs, and shows the first r
   assert.deepEqual([verdict, code, run, runs, allowed_runs], ["refused", 429, 21, 25, 20]);
   assert.ok(fuel > 0 && fuel <= fuel_max);
   assert.deepEqual([client.code, client.reason], [429, "policy-rejected"]);
-  const fault = await policy(
-    folder.path,
-    1,
-    "test",
-    module,
-    "--event",
-    "e.txt",
-    "--fuel-limit",
-    "1",
-  );
+  const poor = ["--event", "e.txt", "--fuel-limit", "1"];
+  const fault = await policy(folder.path, 1, "test", module, ...poor);
   assert.match(fault.stdout, /^fault {4}e\.txt {2}fuel: out of fuel\n {2}fuel 1 of 1;/);
   assert.match(fault.stdout, /\n {2}client {2}503 policy-fault: /);
 });
@@ -258,11 +227,9 @@ Deno.test("invalid command lines and unreadable files have different errors", as
 });
 
 Deno.test("help names the options, and the compiler is not loaded for it", async () => {
-  for (
-    const [name, option] of [["build", "--output"], ["check", "--memory"], ["test", "--claim"]]
-  ) {
-    const { stdout } = await policy(BUILT, 0, String(name), "--help");
-    assert.match(stdout, new RegExp(String(option)));
+  const options = { build: /--output/, check: /--memory/, test: /--claim/ };
+  for (const [name, option] of Object.entries(options)) {
+    assert.match((await policy(BUILT, 0, name, "--help")).stdout, option);
   }
   const root = new URL("../../..", import.meta.url).pathname;
   const { stdout } = await new Deno.Command(Deno.execPath(), {
@@ -290,20 +257,12 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
   assert.ok([...loaded].some((one) => one.endsWith("/arq/program/groups/policy.ts")));
   // Names, the version, the hooks and helpers for texts.
   const lights = [
-    "schema_id.ts",
-    "containers/concat.ts",
-    "version.ts",
-    "logs/line_queue.ts",
-    "within.ts",
-    "config/values/postgres.ts",
-    "plural.ts",
-    "audit/outcome.ts",
-    "rollout/condition.ts",
-    "records/verdict.ts",
+    ...["schema_id.ts", "version.ts", "within.ts", "plural.ts", "containers/concat.ts"],
+    ...["logs/line_queue.ts", "config/values/postgres.ts", "audit/outcome.ts"],
+    ...["rollout/condition.ts", "records/verdict.ts"],
   ];
-  const parts = [...loaded].filter((one) =>
-    /\/(shield|shared)\/|(?<!\/arq)\/policies\/|assemblyscript/.test(one)
-  );
+  const ours = /\/(shield|shared)\/|(?<!\/arq)\/policies\/|assemblyscript/;
+  const parts = [...loaded].filter((one) => ours.test(one));
   const expected = lights.map((one) => new URL(`../../../shared/${one}`, import.meta.url).href);
   assert.deepEqual(parts.sort(), expected.sort());
 });

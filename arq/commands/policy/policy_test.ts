@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import wabt from "wabt";
 import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import { runArq, startArq } from "../../testing/run_arq.ts";
+import { fails, runArq, startArq } from "../../testing/run_arq.ts";
 
 const ROOT = new URL("../../..", import.meta.url).pathname.replace(/\/$/, "");
 const BAD_WORDS = `${ROOT}/policies/build/bad_words.wasm`;
@@ -40,14 +40,11 @@ async function deployAndRollBack(bus: TestBus): Promise<void> {
   await passes(bus, "chat-1", "some malware before");
   const args = ["--room", "chat-*", "--hook", "on_message", "--order", "10", "--name", "bad-words"];
   const deployed = await policy(bus, "deploy", BAD_WORDS, ...args);
-  assert.match(
-    deployed.stdout,
-    /^bad-words is deployed: version 1 of tenant default is in force on this node \(\d+ ms\)\n$/,
-  );
-  assert.match(
-    deployed.stderr,
-    /^arq: .* this policy refuses long messages with 503, from 2,\d{3} of/,
-  );
+  const done =
+    /^bad-words is deployed: version 1 of tenant default is in force on this node \(\d+ ms\)\n$/;
+  assert.match(deployed.stdout, done);
+  const warning = /^arq: .* this policy refuses long messages with 503, from 2,\d{3} of/;
+  assert.match(deployed.stderr, warning);
   await blocks(bus, "chat-1", "some malware");
   await passes(bus, "chat-1", "a clean one");
   await passes(bus, "lobby", "malware in another room");
@@ -72,8 +69,7 @@ async function observeAndRemove(bus: TestBus): Promise<void> {
   assert.match(removed.stdout, /^bad_words is removed: version \d+ of tenant default is in force/);
   await passes(bus, "lobby", "malware without a policy");
   const twice = await runArq(["policy", "remove", "bad_words", ...at(bus)]);
-  assert.equal(twice.code, 1);
-  assert.match(twice.stderr, /no policy is named "bad_words".*404 policy-unknown/);
+  fails(twice, /no policy is named "bad_words".*404 policy-unknown/);
 }
 
 async function listings(bus: TestBus): Promise<void> {
@@ -84,53 +80,37 @@ async function listings(bus: TestBus): Promise<void> {
   const header = `${ROOT}/policies/build/block_header.wasm`;
   await policy(bus, "deploy", header, ...acme, "--order", "-1");
   const listed = await policy(bus, "list", ...acme, "--history");
-  assert.match(
-    listed.stdout,
+  const parts = [
     /^tenant acme, version 2: 2 policies\nNAME +ROOM +HOOKS +ORDER +MODE +OF KEYS +MODULE\n/,
-  );
-  assert.match(
-    listed.stdout,
     /\nblock_header +\* +on_connect +-1 +enforce +100 % +[0-9a-f]{12} stateful\nbad_words +chat-\* +on_m/,
-  );
-  assert.match(
-    listed.stdout,
     /earlier versions\nVERSION.*\n1 .* dev +deploy bad_words +bad_words\n/,
-  );
+  ];
+  for (const part of parts) assert.match(listed.stdout, part);
   const all = await policy(bus, "list", "--all");
   assert.match(all.stdout, /^TENANT +STATE.*\n/);
   assert.match(all.stdout, /\nacme +active +2 +2\n/);
   const json = JSON.parse((await policy(bus, "list", ...acme, "--json")).stdout);
-  assert.deepEqual(json.policies.map((one: { name: string }) => one.name), [
-    "block_header",
-    "bad_words",
-  ]);
+  const names = json.policies.map((one: { name: string }) => one.name);
+  assert.deepEqual(names, ["block_header", "bad_words"]);
   const back = await policy(bus, "rollback", ...acme, "--to", "0");
   const [far, head, ...changes] = back.stderr.trimEnd().split("\n");
   assert.match(far ?? "", /^version 0 is 2 changes back, from before the first change; it undoes:/);
   assert.match(head ?? "", /^VERSION +AT +BY +CHANGE/);
-  assert.deepEqual(changes.map((line) => /^(\d+) .* deploy (\w+)/.exec(line)?.slice(1)), [
-    ["2", "block_header"],
-    ["1", "bad_words"],
-  ]);
+  const undone = changes.map((line) => /^(\d+) .* deploy (\w+)/.exec(line)?.slice(1));
+  assert.deepEqual(undone, [["2", "block_header"], ["1", "bad_words"]]);
   assert.match(back.stdout, /^the policies of version 0 are back: version 3 of tenant acme is in/);
   const unknown = await runArq(["policy", "rollback", ...acme, "--to", "99", ...at(bus)]);
-  assert.equal(unknown.code, 1);
-  assert.match(unknown.stderr, /no version 99; there are 0 to 2/);
+  fails(unknown, /no version 99; there are 0 to 2/);
 }
 
 async function refusals(bus: TestBus, folder: string): Promise<void> {
   const file = `${folder}/no-module.wasm`;
   await Deno.writeTextFile(file, "no module at all");
-  const bad = await runArq(["policy", "deploy", file, ...at(bus)]);
-  assert.equal(bad.code, 1);
-  assert.match(bad.stderr, /^arq: .*400 invalid-policy/);
+  fails(await runArq(["policy", "deploy", file, ...at(bus)]), /^arq: .*400 invalid-policy/);
   const hook = ["policy", "deploy", BAD_WORDS, "--hook", "on_connect", ...at(bus)];
-  const lacking = await runArq(hook);
-  assert.equal(lacking.code, 1);
-  assert.match(lacking.stderr, /does not export arqon_on_connect/);
+  fails(await runArq(hook), /does not export arqon_on_connect/);
   const sound = await runArq(["policy", "reset", ...at(bus)]);
-  assert.equal(sound.code, 1);
-  assert.match(sound.stderr, /readable; nothing was reset.*409 policy-conflict/);
+  fails(sound, /readable; nothing was reset.*409 policy-conflict/);
   const where = ["--admin-url", bus.admin_url];
   for (const args of [["list"], ["logs", "-f"], ["deploy", BAD_WORDS]]) {
     const user = await runArq(["policy", ...args, ...where, "--token", bus.token]);
@@ -144,12 +124,8 @@ async function quarantine(bus: TestBus): Promise<void> {
   const listed = await runArq(["policy", "quarantine", ...at(bus)]);
   assert.deepEqual([listed.code, listed.stdout], [0, "no module is in quarantine\n"]);
   const release = ["policy", "release", "f".repeat(64), ...at(bus)];
-  const unknown = await runArq(release);
-  assert.equal(unknown.code, 1);
-  assert.match(unknown.stderr, /is not in quarantine.*404 policy-unknown/);
-  const wrong = await runArq(["policy", "release", "short"]);
-  assert.equal(wrong.code, 2);
-  assert.match(wrong.stderr, /64 lowercase hex digits/);
+  fails(await runArq(release), /is not in quarantine.*404 policy-unknown/);
+  fails(await runArq(["policy", "release", "short"]), /64 lowercase hex digits/, 2);
 }
 
 /** Logs the payload at level 2 and allows. */

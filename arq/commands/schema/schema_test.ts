@@ -58,27 +58,21 @@ async function refused(place: Place, ...args: string[]): Promise<string> {
 
 async function register(place: Place): Promise<void> {
   assert.equal(await schema(place, "list"), "no schema is registered\n");
-  assert.equal(
-    await schema(place, "check", "v1", "--id", "fleet"),
-    "fleet has no version yet: v1 would be the first\n",
-  );
+  const none = await schema(place, "check", "v1", "--id", "fleet");
+  assert.equal(none, "fleet has no version yet: v1 would be the first\n");
   succeeds(await runArq(["schema", "build", "v1", "-o", "v1.binpb.gz"], { cwd: place.folder }));
   const first = await schema(place, "push", "v1.binpb.gz", "--id", "fleet");
   assert.equal(first, "fleet: version 1 is registered (BACKWARD)\n");
   const again = await schema(place, "push", "v1", "--id", "fleet");
   assert.match(again, /^fleet: version 1 has these bytes already; nothing was registered/);
   const second = await schema(place, "push", "v2", "--id", "fleet", "--compat", "full_transitive");
-  assert.equal(
-    second,
-    "fleet: version 2 is registered (FULL_TRANSITIVE, compared with version 1)\n",
-  );
+  const how = "(FULL_TRANSITIVE, compared with version 1)";
+  assert.equal(second, `fleet: version 2 is registered ${how}\n`);
   const listed = await schema(place, "list");
   assert.match(listed, /^SCHEMA .*\nfleet +2 +2 +FULL_TRANSITIVE +\d+ +\d{4}-.*Z +not mapped\n$/);
   const history = await schema(place, "history", "fleet");
-  assert.match(
-    history,
-    /^fleet, FULL_TRANSITIVE, 2 versions, .*\nVERSION.*\n2 .* dev .*\n1 .* dev /,
-  );
+  const lines = /^fleet, FULL_TRANSITIVE, 2 versions, .*\nVERSION.*\n2 .* dev .*\n1 .* dev /;
+  assert.match(history, lines);
 }
 
 async function incompatible(place: Place): Promise<void> {
@@ -139,10 +133,8 @@ async function enforce(place: Place): Promise<void> {
   assert.match(stderr, /speed.*400 schema-violation/);
   assert.match((await publish("vehicles-1", '{"id":""}'))[1], /id.*400 schema-violation/);
   assert.deepEqual(await publish("lobby", '{"id":""}'), [0, ""]);
-  assert.match(
-    await schema(place, "mappings"),
-    /^SUBJECT.*\nin\.t\.default\.r\.vehicles-\* +fleet +fl/,
-  );
+  const mappings = await schema(place, "mappings");
+  assert.match(mappings, /^SUBJECT.*\nin\.t\.default\.r\.vehicles-\* +fleet +fl/);
   assert.match(await refused(place, "map", "x", "nope", ...message), /404 schema-unknown/);
   assert.match(await refused(place, "map", "x", "fleet", "--message", "a.B"), /no message.*a\.B/);
   await schema(place, "unmap", "vehicles-*");
@@ -155,10 +147,8 @@ async function validate(place: Place): Promise<void> {
   await Deno.writeTextFile(`${place.folder}/good.json`, '{"id":"v1","driver":"ann"}');
   await Deno.writeTextFile(`${place.folder}/cut.pb`, "\n\u0005v1");
   const args = ["--id", "fleet", "--message", "fleet.v1.Vehicle"];
-  assert.equal(
-    await schema(place, "validate", "good.json", ...args),
-    "good.json: valid as fleet.v1.Vehicle, version 2\n",
-  );
+  const valid = await schema(place, "validate", "good.json", ...args);
+  assert.equal(valid, "good.json: valid as fleet.v1.Vehicle, version 2\n");
   const old = [...args, "--version", "1", "--unknown", "refuse"];
   assert.match(await refused(place, "validate", "good.json", ...old), /driver.*\[unknown-field\]/);
   assert.match(await refused(place, "validate", "cut.pb", ...args), /\[truncated\]/);
@@ -195,19 +185,13 @@ Deno.test("a rollback is the next version, step by step, and records its author"
   assert.equal((await admin.ask("PUT", mappings, mapping)).status, 200);
   const { versions: [one, two] } = await admin.read(path);
   const flags = ["--admin-url", bus.admin_url, "--token", token];
-  const back = await runArq(["schema", "rollback", "cars", ...flags]);
-  assert.equal(
-    back.stdout,
-    "cars version 4: the content of version 2 is in force again\n",
-    back.stderr,
-  );
+  const back = succeeds(await runArq(["schema", "rollback", "cars", ...flags]));
+  assert.equal(back, "cars version 4: the content of version 2 is in force again\n");
   const { body } = await admin.ask("POST", `${path}/rollback`);
   assert.deepEqual([body.version, body.restores, body.by], [5, 1, "root"]);
   const { versions, here } = await admin.read(path);
-  assert.deepEqual(versions.map(({ sha256 }: { sha256: string }) => sha256).slice(-2), [
-    two.sha256,
-    one.sha256,
-  ]);
+  const last = versions.map(({ sha256 }: { sha256: string }) => sha256).slice(-2);
+  assert.deepEqual(last, [two.sha256, one.sha256]);
   assert.equal(here.messages[0].version, 5);
   assert.equal((await admin.ask("POST", `${path}/rollback`)).body.reason, "schema-unknown");
   assert.equal((await admin.ask("POST", `${path}/rollback?version=9`)).status, 404);
@@ -248,10 +232,8 @@ Deno.test("arq schema delete names the mappings, then deletes; the logs record t
   const history = await runArq(["schema", "history", "ships", ...flags]);
   assert.match(history.stdout, /\ndeleted at version 1 \(.+\) by root\n/);
   const { entries } = await admin.read("/v1/audit?action=schema.delete");
-  const outcomes = entries
-    .filter(({ outcome }: { outcome: string }) => outcome !== "begun")
-    .map(({ by, outcome, status }: { by: string; outcome: string; status: number }) =>
-      [by, outcome, status].join(" ")
-    );
+  type Entry = { by: string; outcome: string; status: number };
+  const outcomes = entries.filter(({ outcome }: Entry) => outcome !== "begun")
+    .map(({ by, outcome, status }: Entry) => `${by} ${outcome} ${status}`);
   assert.deepEqual(outcomes.sort(), ["root done 200", "root refused 404", "root refused 409"]);
 });

@@ -1,16 +1,15 @@
 /** `arq schema` as its own process without a bus. `schema_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import { folderWith } from "../../testing/disk_io.ts";
-import { runArq, succeeds } from "../../testing/run_arq.ts";
+import { fails, runArq, succeeds } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 
 Deno.test("a set of more than 1 MiB is not even sent", async () => {
   const file = await Deno.makeTempFile();
   await Deno.writeFile(file, new Uint8Array(1_048_577));
-  const { code, stderr } = await runArq(["schema", "push", file, "--id", "a", ...NOWHERE]);
-  assert.equal(code, 1);
-  assert.match(stderr, /1048577 bytes; a gzipped set has at most 1 MiB/);
+  const pushed = await runArq(["schema", "push", file, "--id", "a", ...NOWHERE]);
+  fails(pushed, /1048577 bytes; a gzipped set has at most 1 MiB/);
   await Deno.remove(file);
 });
 
@@ -28,15 +27,13 @@ Deno.test("build writes the set, or reports the error's place and writes nothing
   const json = await runArq(["schema", "build", ".", "-o", "all.gz", "--json"], at);
   assert.equal(json.code, 1);
   const printed = JSON.parse(json.stdout);
-  assert.deepEqual([printed.built, printed.problems[0].file, printed.problems[0].line], [
-    false,
-    "bad/a.proto",
-    1,
-  ]);
+  const [{ file, line }] = printed.problems;
+  assert.deepEqual([printed.built, file, line], [false, "bad/a.proto", 1]);
   await assert.rejects(() => Deno.stat(`${folder.path}/all.gz`), Deno.errors.NotFound);
-  const bad = await runArq(["schema", "build", "bad"], at);
-  assert.equal(bad.code, 1);
-  assert.match(bad.stderr, /^arq: bad does not compile\nbad\/a\.proto:1:\d+:/);
+  fails(
+    await runArq(["schema", "build", "bad"], at),
+    /^arq: bad does not compile\nbad\/a\.proto:1:\d+:/,
+  );
 });
 
 Deno.test("validate --local judges binary and JSON with structure and rules, without a bus", async () => {

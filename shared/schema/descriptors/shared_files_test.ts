@@ -11,6 +11,7 @@ import {
 import {
   FieldDescriptorProto_Label as Label,
   FieldDescriptorProto_Type as Type,
+  type FieldDescriptorProtoSchema,
   file_google_protobuf_descriptor,
   file_google_protobuf_duration,
   file_google_protobuf_field_mask,
@@ -56,6 +57,12 @@ const own = (path: string, name: string, dependency: string[], types: string[] =
 const stamped = (name: string) =>
   own(`${name}.proto`, name, [TIMESTAMP], [".google.protobuf.Timestamp"]);
 
+/** Another file with the name and the message of Google's timestamp. */
+const forgedWith = (...field: MessageInitShape<typeof FieldDescriptorProtoSchema>[]): File => {
+  const file = { name: TIMESTAMP, package: "google.protobuf", syntax: "proto3" };
+  return { ...file, messageType: [{ name: "Timestamp", field }] };
+};
+
 Deno.test("common imports are stored once, and a schema's own files separately", () => {
   const one = read(...WELL_KNOWN, stamped("One"));
   const before = sharedFiles();
@@ -66,23 +73,13 @@ Deno.test("common imports are stored once, and a schema's own files separately",
   }
   assert.equal(new Set(registries.map((each) => each.getMessage("Same"))).size, 100);
   const [first] = registries;
-  assert.equal(
-    first?.getMessage("Same")?.fields[0]?.message,
-    one.getMessage("google.protobuf.Timestamp"),
-  );
+  const timestamp = one.getMessage("google.protobuf.Timestamp");
+  assert.equal(first?.getMessage("Same")?.fields[0]?.message, timestamp);
 });
 
 Deno.test("a file of another content is another file, whatever its name", () => {
   const good = read(...WELL_KNOWN, stamped("A")).getMessage("google.protobuf.Timestamp");
-  const forged: File = {
-    name: TIMESTAMP,
-    package: "google.protobuf",
-    syntax: "proto3",
-    messageType: [{
-      name: "Timestamp",
-      field: [{ name: "text", number: 1, label: Label.OPTIONAL, type: Type.STRING }],
-    }],
-  };
+  const forged = forgedWith({ name: "text", number: 1, label: Label.OPTIONAL, type: Type.STRING });
   const other = read(forged, stamped("B")).getMessage("google.protobuf.Timestamp");
   assert.deepEqual(other?.fields.map(({ name }) => name), ["text"]);
   const again = read(...WELL_KNOWN, stamped("A")).getMessage("google.protobuf.Timestamp");
@@ -94,12 +91,7 @@ Deno.test("the same file with other imports is linked to those", () => {
   const above = own("google/protobuf/above.proto", "Above", [TIMESTAMP], [
     ".google.protobuf.Timestamp",
   ]);
-  const forged: File = {
-    name: TIMESTAMP,
-    package: "google.protobuf",
-    syntax: "proto3",
-    messageType: [{ name: "Timestamp" }],
-  };
+  const forged = forgedWith();
   const fields = (registry: FileRegistry) =>
     registry.getMessage("Above")?.fields[0]?.message?.fields.length;
   assert.equal(fields(read(...WELL_KNOWN, above)), 2);
@@ -128,13 +120,8 @@ Deno.test("a set is linked as by the linker alone, in any order of files", () =>
 Deno.test("however many files claim well-known names, few bytes are stored", () => {
   const text = "x".repeat(40_000);
   for (let at = 0; at < 40; at++) {
-    const file: File = {
-      name: `google/protobuf/forged_${at}.proto`,
-      options: { goPackage: text },
-      syntax: "proto3",
-      messageType: [{ name: `Forged${at}` }],
-    };
-    read(file);
+    const file = { name: `google/protobuf/forged_${at}.proto`, syntax: "proto3" };
+    read({ ...file, options: { goPackage: text }, messageType: [{ name: `Forged${at}` }] });
   }
   const { files, encoded_bytes } = sharedFiles();
   assert.ok(encoded_bytes <= 524_288 && encoded_bytes > 400_000, `${encoded_bytes} bytes`);
