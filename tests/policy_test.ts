@@ -43,8 +43,10 @@ async function logging(bus: TestBus): Promise<void> {
   const line = JSON.parse((await reader?.read())?.value ?? "");
   assert.deepEqual([line.policy, line.level, line.message], ["auth_policy", "info", "all is ok"]);
   await reader?.cancel();
-  const said = /level=info component=overseer module=auth_policy tenant_id=logging msg="all is ok"/;
-  await logged(bus, said);
+  await logged(
+    bus,
+    /level=info component=overseer module=auth_policy tenant_id=logging msg="all is ok"/,
+  );
   client[Symbol.dispose]();
 }
 

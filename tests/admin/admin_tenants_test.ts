@@ -117,7 +117,8 @@ function expected(request: RequestOf, tenant: "acme" | "globex"): [number, strin
 /** A bus of operators, all requests, its operator, and an admin of the tenant acme. */
 async function operated() {
   const bus = await startLocalBus(OPERATORS);
-  const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
+  const operator = await Asking.of(bus, "ops");
+  const acme = await Asking.of(bus, "acme");
   const all = await adminRequests();
   return { bus, all, operator, acme, [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose]() };
 }

@@ -1,6 +1,6 @@
 /**
- * The lists of a tenant's admin, from real processes on one Spine. One Shield's answers about very many tenants: bounded,
- * correct, and not in one turn.
+ * The lists of a tenant's admin, from real processes on one Spine. One Shield's answers about very many tenants:
+ * bounded, correct, and not in one turn.
  */
 import assert from "node:assert/strict";
 import { turnsDuring } from "../../../shared/testing/turns_during.ts";

@@ -41,7 +41,8 @@ const anyBinding: fc.Arbitrary<PolicyBinding> = fc.record({
 });
 
 Deno.test("policies run by order, equal ones by name", () => {
-  const [last, other] = [{ name: "b", order: 5 }, { name: "a", order: 5 }];
+  const last = { name: "b", order: 5 };
+  const other = { name: "a", order: 5 };
   const document = deployed({ name: "z", order: 1 }, last, other, { name: "y", order: -1 });
   assert.deepEqual(names(document.current.policies), ["y", "z", "a", "b"]);
   assert.equal(document.current.version, 4);

@@ -34,8 +34,8 @@ Deno.test("claims are those of the token: text unchanged, other values as JSON",
     facts: () => ({ headers: [], claims }),
   });
   const { logs } = runChain(runner, request);
-  const said = logs.map(({ place, message }) => [place, message]);
-  assert.deepEqual(said, [[0, 'al"ice'], [1, '["a",1]'], [4, "null"]]);
+  const messages = logs.map(({ place, message }) => [place, message]);
+  assert.deepEqual(messages, [[0, 'al"ice'], [1, '["a",1]'], [4, "null"]]);
 });
 
 Deno.test("headers are not read before a policy asks for them, and names are compared without case in ASCII only", async () => {
