@@ -9,6 +9,7 @@ import { readyModule } from "./replay_modules.ts";
 import { addTally, plain, type Tally } from "./tally.ts";
 import {
   alternates,
+  asksForOthers,
   limits,
   refusesAll,
   refusesFrom,
@@ -132,6 +133,16 @@ Deno.test("replay: an input that the record lacks is unknown, never guessed", as
   const lost = records.map((one) => ({ ...one, payload: hashed }));
   const { candidate } = await repeat(lost);
   assert.deepEqual([candidate.unknown, candidate.repeated], [{ payload: 2 }, 0]);
+});
+
+Deno.test("replay: inputs whose names a module invents are counted together beyond a limit", async () => {
+  const records = Array.from(
+    { length: 30 },
+    () => new Recorder("p", WORDS).record({ payload: "a" }),
+  );
+  const { candidate } = await tallied(records, { candidate: await ready(asksForOthers()) });
+  const names = candidate.unknown;
+  assert.ok(names.size > 500 && names.size <= 1_001, `${names.size} names`);
 });
 
 Deno.test("replay: recorded inputs are given, and those of the chain and of the Shield itself", async () => {

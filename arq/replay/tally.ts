@@ -37,7 +37,7 @@ export function addUnits(histogram: FuelHistogram, units: number): void {
   histogram.calls++;
   histogram.sum_units += units;
   if (units > histogram.most_units) histogram.most_units = units;
-  countOf(histogram.buckets, bucket);
+  add(histogram.buckets, bucket, 1);
 }
 
 function unitsAt({ calls, most_units, buckets }: FuelHistogram, share: number): number {
@@ -163,17 +163,23 @@ export function emptyTally() {
   };
 }
 
-/** Counts one of `name`. */
-export function countOf<Name>(counts: Map<Name, number>, name: Name, by = 1): void {
+function add<Name>(counts: Map<Name, number>, name: Name, by: number): void {
   counts.set(name, (counts.get(name) ?? 0) + by);
 }
 
-/** Names beyond the limit of `countWithin`. */
+/** The most names of a count: modules choose some, such as a header that they ask for. */
+const NAMES_MAX = 1_000;
+/** Names beyond that limit, or that of `countWithin`. */
 export const OTHERS = "(others)";
+
+/** Counts one of `name`. */
+export function countOf(counts: Counts, name: string, by = 1): void {
+  countWithin(NAMES_MAX, counts, name, by);
+}
 
 /** Counts one of `name`, or of `OTHERS` for a new name when there are already that many. */
 export function countWithin(most: number, counts: Counts, name: string, by = 1): void {
-  countOf(counts, counts.has(name) || counts.size < most ? name : OTHERS, by);
+  add(counts, counts.has(name) || counts.size < most ? name : OTHERS, by);
 }
 
 /** The sum of all counts. */
@@ -188,8 +194,12 @@ export function addCounts(to: object, from: object): void {
     const sum = sums[name];
     if (name === "most_units") sums[name] = Math.max(sum as number, value);
     else if (typeof value === "number") sums[name] = (sum as number) + value;
-    else if (sum instanceof Map) { for (const [one, by] of value) countOf(sum, one, by); }
-    else if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    else if (sum instanceof Map) {
+      for (const [one, by] of value) {
+        if (typeof one === "number") add(sum, one, by);
+        else countOf(sum, one, by);
+      }
+    } else if (typeof value === "object" && value !== null && !Array.isArray(value)) {
       addCounts(sum as object, value);
     }
   }

@@ -31,6 +31,17 @@ async function assembled(text: string): Promise<Uint8Array<ArrayBuffer>> {
 export const wantsHeader = () => assemble("(i32.eqz (call $header (i32.const 0) (i32.const 6)))");
 /** Refuses messages whose sender has no claim `x-plan`. */
 export const wantsClaim = () => assemble("(i32.eqz (call $claim (i32.const 0) (i32.const 6)))");
+/** Asks for a hundred claims in each call, and for others in the next one. */
+export const asksForOthers = () =>
+  assemble(`(loop $next_name
+      (i32.store (i32.const 64) (i32.add (i32.load (i32.const 64)) (i32.const 1)))
+      (i32.store (i32.const 0) (i32.or (i32.const 0x60606060) (i32.or
+        (i32.and (i32.load (i32.const 64)) (i32.const 0xf)) (i32.or
+        (i32.shl (i32.and (i32.load (i32.const 64)) (i32.const 0xf0)) (i32.const 4))
+        (i32.shl (i32.and (i32.load (i32.const 64)) (i32.const 0xf00)) (i32.const 8))))))
+      (drop (call $claim (i32.const 0) (i32.const 4)))
+      (br_if $next_name (i32.rem_u (i32.load (i32.const 64)) (i32.const 100))))
+    (i32.const 0)`);
 /** Refuses messages of at least `size_bytes`. */
 export const refusesFrom = (size_bytes: number) =>
   assemble(`(i32.ge_u (i32.load (call $payload)) (i32.const ${size_bytes}))`);
