@@ -79,9 +79,9 @@ Deno.test("a tenant's classes are read as they were written; bad ones make no se
   assert.ok("settings" in decodeSettings("acme", encode({ room: "a", filter: "(" })));
   for (
     const [one, problem] of [
-      [{ room: "a", cache_last: true }, /rooms\.0\.cache_last: cache_last without durable/],
-      [{ room: "a", replicas: 4 }, /rooms\.0\.replicas: expected 1, 3 or 5/],
-      [{ room: "a", tenant: "acme" }, /rooms\.0: .*tenant/],
+      [{ room: "a", cache_last: true }, /rooms\[0\]\.cache_last: cache_last without durable/],
+      [{ room: "a", replicas: 4 }, /rooms\[0\]\.replicas: expected 1, 3 or 5/],
+      [{ room: "a", tenant: "acme" }, /rooms\[0\].*tenant/],
     ] as const
   ) {
     const decoded = decodeSettings("acme", encode(one));

@@ -195,13 +195,14 @@ class Bench {
   }
 
   async #checkBudgets(): Promise<void> {
-    const begin_ms = Date.UTC(
-      new Date(this.now_ms).getUTCFullYear(),
-      new Date(this.now_ms).getUTCMonth(),
-    );
+    const now = new Date(this.now_ms);
+    const begin_ms = Date.UTC(now.getUTCFullYear(), now.getUTCMonth());
+    const end_ms = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1);
     // Blocks stored more than a day before the month by the store's clock are not searched.
     if (this.stored_since_ms < begin_ms - DAY_MS) return;
-    const expected = this.counted.filter(({ minute }) => minute * MINUTE_MS >= begin_ms)
+    const isIn = ({ minute }: { readonly minute: number }) =>
+      minute * MINUTE_MS >= begin_ms && minute * MINUTE_MS < end_ms;
+    const expected = this.counted.filter(isIn)
       .reduce((sum, { row }) => sum + row.counts.messages_in + row.counts.fuel_units, 0);
     for (const budget of [this.#budget, new TenantUsed(this.tenant, this.place)]) {
       const { month } = await budget.read(this.now_ms);
