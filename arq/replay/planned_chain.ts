@@ -13,7 +13,7 @@ import { isCovered, newCall } from "./selection.ts";
 import { countOf, type Counts, countWithin, type Sample, SAMPLES } from "./tally.ts";
 
 /** Most senders that are counted one by one. */
-const SENDERS = 10_000;
+export const SENDERS = 10_000;
 /** Most policies of a tenant, with one instance each. */
 const INSTANCES = 64;
 

@@ -187,8 +187,8 @@ export function sumOf(counts: Counts): number {
   return counts.values().reduce((sum, one) => sum + one, 0);
 }
 
-/** Adds counts by name, also nested ones; the caller merges lists and times. */
-export function addCounts(to: object, from: object): void {
+/** Adds counts by name, also nested ones, up to `most` names each; the caller merges lists and times. */
+export function addCounts(to: object, from: object, most = NAMES_MAX): void {
   const sums = to as Record<string, unknown>;
   for (const [name, value] of Object.entries(from)) {
     const sum = sums[name];
@@ -197,10 +197,10 @@ export function addCounts(to: object, from: object): void {
     else if (sum instanceof Map) {
       for (const [one, by] of value) {
         if (typeof one === "number") add(sum, one, by);
-        else countOf(sum, one, by);
+        else countWithin(most, sum, one, by);
       }
     } else if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-      addCounts(sum as object, value);
+      addCounts(sum as object, value, most);
     }
   }
 }

@@ -79,11 +79,8 @@ function emptyTraffic() {
 /** The counts of all threads; the earliest events come first. */
 export function trafficOf(tallies: readonly TrafficTally[]): TrafficTally {
   const all = emptyTraffic();
-  for (const { by_rule, by_sender, by_room, ...from } of tallies) {
-    addCounts(all, from);
-    for (const [name, by] of by_rule) countWithin(NAMED, all.by_rule, name, by);
-    for (const [name, by] of by_sender) countWithin(NAMED, all.by_sender, name, by);
-    for (const [name, by] of by_room) countWithin(NAMED, all.by_room, name, by);
+  for (const from of tallies) {
+    addCounts(all, from, NAMED);
     all.events.push(...from.events.slice(0, NAMED - all.events.length));
   }
   all.events.sort((one, other) => one.time_ms - other.time_ms);

@@ -84,8 +84,8 @@ const utf8 = new TextEncoder();
 /** Removes the command from the accounting, before its one reply. */
 function close(desk: Desk, pending: PendingCommand): void {
   const size_bytes = pending.message.payload.length;
-  if (pending.counted !== undefined) desk.bytes.release(pending.counted, size_bytes);
-  if (desk.bytes.items === 0) desk.onIdle();
+  if (pending.counted !== undefined) desk.bytes.add(pending.counted, -size_bytes);
+  if (desk.bytes.total === 0) desk.onIdle();
   desk.metrics.pending_commands.dec();
   desk.metrics.pending_bytes.dec(size_bytes);
 }
@@ -142,7 +142,7 @@ function readPending(
   const at = { tenant_id: room.tenantId, room_id: room.roomId };
   if (!bytes.take(at.tenant_id, message.payload.length)) {
     throw tooManyPending(
-      `${bytes.of(at.tenant_id).bytes} bytes of this tenant's commands wait here`,
+      `${bytes.of(at.tenant_id)} bytes of this tenant's commands wait here`,
     );
   }
   pending.counted = at.tenant_id;
@@ -228,7 +228,7 @@ function accept(desk: Desk, message: SpineMessage, subject: string, forwarded: b
 async function settled(desk: Desk): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   desk.onIdle = resolve;
-  if (desk.bytes.items > 0) await promise;
+  if (desk.bytes.total > 0) await promise;
 }
 
 /**
@@ -243,7 +243,7 @@ export async function startDesk(options: DeskOptions): Promise<CommandDesk> {
     options,
     metrics: createDeskMetrics(options.registry),
     forwards: { spine: requests, view, monotonic_ms, command_timeout_ms },
-    bytes: new FairBound({ bytes: brain.pending_bytes }),
+    bytes: new FairBound(brain.pending_bytes),
     onIdle: () => {},
   };
   const forwarded = spine.subscribe(

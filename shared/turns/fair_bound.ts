@@ -1,64 +1,49 @@
 /**
- * A bound that tenants share: one may hold at most eight times what is left, so that one alone gets eight ninths, and
- * there is room for another (dynamic thresholds with α = 8: Choudhury and Hahne, "Dynamic Queue Length Thresholds for
- * Shared-Memory Packet Switches", IEEE/ACM Transactions on Networking, 1998). A bound below ten may have none left.
+ * A bound that tenants share: one may hold at most `parts` times what is left, so there is room for another (dynamic
+ * thresholds: Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", IEEE/ACM
+ * Transactions on Networking, 1998). One alone gets all but one of `parts + 1` parts; a bound of fewer units may have
+ * none left.
  */
-
-const ALPHA = 8;
-
-/** A number of items and their bytes. */
-interface Amount {
-  items: number;
-  bytes: number;
-}
-
-const NONE: Readonly<Amount> = { items: 0, bytes: 0 };
-
-/** One bound of a process. */
 export class FairBound {
-  readonly #most: Readonly<Amount>;
-  readonly #held = new Map<string, Amount>();
-  readonly #all: Amount = { items: 0, bytes: 0 };
+  readonly #most: number;
+  readonly #parts: number;
+  readonly #held = new Map<string, number>();
+  #total = 0;
 
-  /** A part without a bound is absent. */
-  constructor({ items = Infinity, bytes = Infinity }: Partial<Amount>) {
-    this.#most = { items, bytes };
+  /** `most` of any unit, such as items or bytes. */
+  constructor(most: number, parts = 8) {
+    this.#most = most;
+    this.#parts = parts;
   }
 
-  /** How many items all tenants hold. */
-  get items(): number {
-    return this.#all.items;
+  /** What all tenants hold. */
+  get total(): number {
+    return this.#total;
   }
 
   /** What a tenant holds. */
-  of(tenant_id: string): Readonly<Amount> {
-    return this.#held.get(tenant_id) ?? NONE;
+  of(tenant_id: string): number {
+    return this.#held.get(tenant_id) ?? 0;
   }
 
-  /** Counts an item of a tenant; false: it is above the tenant's share, and not counted. */
-  take(tenant_id: string, bytes = 0): boolean {
-    const held = this.of(tenant_id);
-    const most = this.#most;
-    const all = this.#all;
-    const fits = held.items + 1 <= ALPHA * (most.items - all.items - 1) &&
-      held.bytes + bytes <= ALPHA * (most.bytes - all.bytes - bytes);
-    if (fits) this.add(tenant_id, 1, bytes);
-    return fits;
+  /** Whether a tenant may hold that much more. */
+  hasRoom(tenant_id: string, size = 1): boolean {
+    const free = this.#most - this.#total - size;
+    return free >= 0 && this.of(tenant_id) + size <= this.#parts * free;
   }
 
-  /** Ends an item that was counted with these bytes. */
-  release(tenant_id: string, bytes = 0): void {
-    this.add(tenant_id, -1, -bytes);
+  /** Adds to what a tenant holds, if it has room. */
+  take(tenant_id: string, size = 1): boolean {
+    const has_room = this.hasRoom(tenant_id, size);
+    if (has_room) this.add(tenant_id, size);
+    return has_room;
   }
 
-  /** Counts items whatever the share; a negative number ends them. */
-  add(tenant_id: string, items: number, bytes = 0): void {
-    const held = this.#held.get(tenant_id) ?? { items: 0, bytes: 0 };
-    if (held.items === 0) this.#held.set(tenant_id, held);
-    for (const one of [held, this.#all]) {
-      one.items += items;
-      one.bytes += bytes;
-    }
-    if (held.items === 0) this.#held.delete(tenant_id);
+  /** Adds to what a tenant holds, whatever its share, or subtracts. */
+  add(tenant_id: string, size: number): void {
+    this.#total += size;
+    const held = this.of(tenant_id) + size;
+    if (held > 0) this.#held.set(tenant_id, held);
+    else this.#held.delete(tenant_id);
   }
 }

@@ -9,6 +9,7 @@ import type { JournalEntry } from "../../shared/journal/record.ts";
 import type { UserKeys } from "../../shared/journal/user_keys.ts";
 import type { Env } from "../../shared/env.ts";
 import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { JournalKeeping } from "./journal_place.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
@@ -32,6 +33,8 @@ const LOG_MS = 10_000;
 
 /** The most remembered series, least recently used dropped first. */
 const SERIES_MAX = 16_384;
+/** A single tenant may use this many parts of the queue; one is left for the next. */
+const PARTS = 4;
 
 /** The destination of blocks, and the limits of the queue. */
 export interface QueueOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
@@ -81,7 +84,7 @@ export class JournalQueue {
   /** The blocks being closed or stored. */
   readonly #under_way = new Set<Block>();
   readonly #removals = new BlockRemovals();
-  readonly #shares: QueueShares;
+  readonly #shares: FairBound;
   /** The number of stored blocks of each tenant and retention: they are numbered in the order of storage. */
   readonly #series = new BoundedMap<string, { readonly series: number; number: number }>(
     SERIES_MAX,
@@ -96,13 +99,13 @@ export class JournalQueue {
 
   constructor(options: QueueOptions) {
     this.#options = options;
-    this.#shares = new QueueShares(options.queue_bytes);
+    this.#shares = new FairBound(options.queue_bytes, PARTS);
     // No earlier process of this node has used these numbers: none writes a thousand records per ms.
     this.#next = options.now() * 1_000;
   }
 
   get bytes(): number {
-    return this.#shares.bytes;
+    return this.#shares.total;
   }
 
   /** Up to when all decisions are stored, and all gaps reported, Unix ms. */
@@ -421,40 +424,6 @@ function policySize(policy: JournalEntry["policies"][number]): number {
   for (const { message } of logs) size += message.length;
   for (const [name, value] of added_headers) size += name.length + value.length;
   return size;
-}
-
-/** A single tenant may use this many parts of the queue; one is left for the next. */
-const PARTS = 4;
-
-/** Queued bytes by tenant. */
-export class QueueShares {
-  readonly #bytes_max: number;
-  /** Tenants with queued bytes. */
-  readonly #of = new Map<string, number>();
-  #bytes = 0;
-
-  constructor(bytes_max: number) {
-    this.#bytes_max = bytes_max;
-  }
-
-  /** Queued bytes of all tenants. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  /** Whether a tenant may queue that many more bytes. */
-  hasRoom(tenant_id: string, size_bytes: number): boolean {
-    const free = this.#bytes_max - this.#bytes - size_bytes;
-    return free >= 0 && (this.#of.get(tenant_id) ?? 0) + size_bytes <= PARTS * free;
-  }
-
-  /** Adds to a tenant's queued bytes, or subtracts. */
-  add(tenant_id: string, size_bytes: number): void {
-    this.#bytes += size_bytes;
-    const held = (this.#of.get(tenant_id) ?? 0) + size_bytes;
-    if (held > 0) this.#of.set(tenant_id, held);
-    else this.#of.delete(tenant_id);
-  }
 }
 
 /** Why decisions are missing from the journal. */

@@ -41,18 +41,18 @@ export function startNatsApi(
   http: HttpContext,
 ): { close(): void } {
   if (config.nats?.api !== true) return { close: () => {} };
-  const under_way = new FairBound({ items: UNDER_WAY_MAX });
+  const under_way = new FairBound(UNDER_WAY_MAX);
   scrapedGauge(
     registry,
     "shield_nats_requests",
     "Requests of backends by NATS that are being answered.",
-    () => under_way.items,
+    () => under_way.total,
   );
   const answer = async (message: SpineMessage) => {
     const tenant_id = parseApiSubject(message.subject)?.tenant_id ?? "";
     const is_taken = under_way.take(tenant_id);
     try {
-      const detail = `${under_way.of(tenant_id).items} requests of this tenant by NATS`;
+      const detail = `${under_way.of(tenant_id)} requests of this tenant by NATS`;
       const refusal = new ArqonError("too-many-pending", detail);
       const response = is_taken ? await respondTo(http, message) : problemResponse(refusal);
       await send(message, response).catch((error) => {
@@ -63,7 +63,7 @@ export function startNatsApi(
     } catch (error) {
       log.warn("a backend was not answered", { subject: message.subject, error });
     } finally {
-      if (is_taken) under_way.release(tenant_id);
+      if (is_taken) under_way.add(tenant_id, -1);
     }
   };
   const subscription = spine.subscribe(ALL_API, (message) => void answer(message), {

@@ -99,7 +99,7 @@ export class Announcer {
     const { node_id, started_ms, port, config } = options;
     this.#options = options;
     this.#subject = processSubject("announce", node_id);
-    this.#members = new FairBound({ items: config.members_per_shield });
+    this.#members = new FairBound(config.members_per_shield);
     this.#state = createState({ node_id, incarnation: started_ms });
     this.#answers = new PacedSender(port);
     this.unconfirmed = new Unconfirmed(options.stats);
@@ -150,7 +150,7 @@ export class Announcer {
     // A held member leaves its place to the new one.
     if (held !== undefined) this.#members.add(tenant_id, 1);
     else if (!this.#members.take(tenant_id)) {
-      throw memberLimit("the tenant on this node", this.#members.of(tenant_id).items);
+      throw memberLimit("the tenant on this node", this.#members.of(tenant_id));
     }
     const entry = join(this.#state, member, now_ms, joined_ms);
     const left = held === undefined ? [] : this.#leave(held, held.reason);
@@ -268,7 +268,7 @@ export class Announcer {
       const is_brief = left.counter > announced && this.#brief.length < BRIEF_MAX;
       if (is_brief) this.#brief.push(stay);
     }
-    if (left !== undefined) this.#members.release(left.tenant_id);
+    if (left !== undefined) this.#members.add(left.tenant_id, -1);
     this.#changed();
     return left === undefined ? [] : [left];
   }

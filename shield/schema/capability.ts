@@ -174,7 +174,7 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   const store = await openSchemaStore(spine, options.kv_bucket);
   const parts = openParts(start, store);
   const { mappings, cache, totals, puts, loads, checks } = parts;
-  const pending = new FairBound({ bytes: options.dead_letter_bytes });
+  const pending = new FairBound(options.dead_letter_bytes);
   const gate = new Gate({
     ...parts,
     log: createViolationLog(log, now),

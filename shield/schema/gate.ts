@@ -287,12 +287,12 @@ export class DeadLetters {
       spine.publish(deadLetterSubject(subject), envelope, { [DLQ_SPINE_HEADER]: reason });
     } catch {
       dead_letters.failed++;
-      return pending.release(tenant_id, size);
+      return pending.add(tenant_id, -size);
     }
     spine.flush().then(
       () => void dead_letters.sent++,
       () => void dead_letters.failed++,
-    ).finally(() => pending.release(tenant_id, size));
+    ).finally(() => pending.add(tenant_id, -size));
   }
 }
 

@@ -18,6 +18,7 @@ import {
   type Planned,
   PlannedChain,
   SCHEMA_REASONS,
+  SENDERS,
 } from "../../replay/planned_chain.ts";
 import { isCovered, NO_MODULE, withAdded } from "../../replay/selection.ts";
 import type { AddedPolicy } from "../../replay/selection.ts";
@@ -102,9 +103,6 @@ function withoutPolicy({ name, mode }: PolicyBinding): View<Consequence> {
     }),
   };
 }
-
-/** Most senders that are counted one by one. */
-const SENDERS = 10_000;
 
 /** Repeats a policy's calls with its new module. A new policy has `orders`, those of all: for it all records count. */
 async function withPolicy(

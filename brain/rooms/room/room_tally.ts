@@ -192,7 +192,7 @@ export class RoomTable {
 
   constructor(limits: TableLimits, context: RoomContext) {
     this.#limits = limits;
-    this.#at_work = new FairBound({ items: limits.rooms_in_memory });
+    this.#at_work = new FairBound(limits.rooms_in_memory);
     this.#idle = new BoundedMap(limits.rooms_in_memory);
     this.#context = context;
   }
@@ -267,12 +267,11 @@ export class RoomTable {
     const room = this.#idle.get(id) ?? restingRoom(at);
     this.#idle.delete(id);
     if (!this.#at_work.take(at.tenant_id)) {
-      const { items } = this.#at_work.of(at.tenant_id);
-      throw tooManyPending(`${items} rooms of this tenant are at work`);
+      throw tooManyPending(`${this.#at_work.of(at.tenant_id)} rooms of this tenant are at work`);
     }
     if (this.size >= this.#limits.rooms_in_memory) this.#idle.dropOldest();
     this.#busy.set(id, room);
-    const running = this.#serve(id, room).finally(() => this.#at_work.release(at.tenant_id));
+    const running = this.#serve(id, room).finally(() => this.#at_work.add(at.tenant_id, -1));
     this.#work.add(running);
     running.finally(() => this.#work.delete(running));
     return room;

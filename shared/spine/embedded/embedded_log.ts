@@ -5,7 +5,6 @@
 import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
-import type { FairBound } from "../../turns/fair_bound.ts";
 import { nextTurn } from "../../turns/next_turn.ts";
 import { roomSubject, type Subject, tenantLogPattern } from "../../subjects/subject.ts";
 import { assertSize, headerBytes } from "../contract/check.ts";
@@ -19,7 +18,7 @@ import {
   LOG_TIME_HEADER,
 } from "../contract/durable_log.ts";
 import type { Appended, DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
-import { pendingAppends, takeAppend } from "../contract/pending_appends.ts";
+import { PendingAppends } from "../contract/pending_appends.ts";
 import type { LogFile } from "./embedded_log_file.ts";
 import type { LogRow, LogRows, Retained } from "./embedded_log_rows.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";
@@ -74,7 +73,7 @@ export class EmbeddedLogs {
   /** Follows the wall clock from when it was believed first: a process may start with a wrong one. */
   #believed: (() => number) | undefined;
   readonly #logs = new Map<string, EmbeddedLog>();
-  readonly #pending: FairBound;
+  readonly #pending: PendingAppends;
   /** The waiting appends of each tenant; the next one comes first. */
   readonly #queues = new Map<string, Pending[]>();
   #scheduled = false;
@@ -90,7 +89,7 @@ export class EmbeddedLogs {
   constructor(options: EmbeddedLogsOptions) {
     const { file, clocks } = options;
     this.options = options;
-    this.#pending = pendingAppends(options.limits);
+    this.#pending = new PendingAppends(options.limits);
     this.rows = file.rows;
     this.clock = new LogClock(clocks, file.guard(() => this.rows.newestTime()));
   }
@@ -119,7 +118,7 @@ export class EmbeddedLogs {
     const subject = roomSubject("in", tenant_id, room_id);
     const bytes = payload.length + headerBytes(headers) + HEADER_BYTES;
     assertSize(bytes, this.options.payload_bytes_max);
-    takeAppend(this.#pending, tenant_id, payload.length);
+    this.#pending.take(tenant_id, payload.length);
     const { promise, resolve, reject } = Promise.withResolvers<Appended>();
     const copy = { ...append, payload: payload.slice(), headers: { ...headers } };
     const pending = { log, append: copy, subject, resolve, reject };

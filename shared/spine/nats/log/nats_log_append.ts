@@ -6,9 +6,8 @@
  */
 import { ArqonError, type Reason } from "@arqon/proto";
 import { SequenceTable } from "../../../containers/sequence_table.ts";
-import type { FairBound } from "../../../turns/fair_bound.ts";
 import { type Appended, LOG_REMEDY, type LogLimits } from "../../contract/durable_log.ts";
-import { pendingAppends, takeAppend } from "../../contract/pending_appends.ts";
+import { PendingAppends } from "../../contract/pending_appends.ts";
 import { BLOCK_BYTES, headerBlock, isFromNobody, readPubAck } from "../connection/nats_frames.ts";
 import type { MessageFrame, PubAck } from "../connection/nats_frames.ts";
 import type { Link } from "../connection/nats_link.ts";
@@ -16,7 +15,7 @@ import { CODES } from "../connection/nats_errors.ts";
 import type { Inbox, Receiver } from "./nats_log_inbox.ts";
 import type { Outgoing, Wire } from "../connection/nats_wire.ts";
 
-/** The waiting appends of one log. `pendingAppends` bounds their number. */
+/** The waiting appends of one log. `PendingAppends` bounds their number. */
 export class HeldAppends {
   #retries: { readonly append: Append; readonly why: Missed }[] = [];
   #queue: Append[] = [];
@@ -172,19 +171,19 @@ export class AppendLane {
   /** Sent and unanswered appends, in the order of their deadlines. */
   readonly #sent = new SequenceTable<Append>();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #pending: FairBound;
+  readonly #pending: PendingAppends;
   #orders = 0;
   /** Called when no append is under way. */
   readonly #idle: (() => void)[] = [];
 
   constructor(tools: AppendTools) {
     this.#tools = tools;
-    this.#pending = pendingAppends(tools.limits);
+    this.#pending = new PendingAppends(tools.limits);
   }
 
   /** Resolves when no append is under way. */
   idle(): Promise<void> {
-    if (this.#pending.items === 0) return Promise.resolve();
+    if (this.#pending.messages === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -193,7 +192,7 @@ export class AppendLane {
     const { bytes } = this.#tools;
     bytes.assertAnswered();
     bytes.assertRoom(input.wire_bytes);
-    takeAppend(this.#pending, input.tenant_id, input.payload.length);
+    this.#pending.take(input.tenant_id, input.payload.length);
     return new Promise((resolve, reject) => {
       const append = new Append(this, log, input, ++this.#orders, { resolve, reject });
       if (gate.held) gate.queue(append);
@@ -238,7 +237,7 @@ export class AppendLane {
   /** Frees the bounds of an append that is no longer under way. */
   release({ input }: Append): void {
     this.#pending.release(input.tenant_id, input.payload.length);
-    if (this.#pending.items > 0) return;
+    if (this.#pending.messages > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 

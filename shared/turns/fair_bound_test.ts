@@ -1,39 +1,39 @@
-/** Shares of a queue: a single tenant may use most of it, and the next tenant always has room. */
+/** Shares of a bound: a single tenant may use most of it, and the next tenant always has room. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { QueueShares } from "./queue.ts";
+import { FairBound } from "./fair_bound.ts";
 
 /** Queues pieces for a tenant until there is no room; returns its bytes. */
-function fill(shares: QueueShares, tenant: string, piece: number): number {
+function fill(shares: FairBound, tenant: string, piece: number): number {
   let held = 0;
   for (; shares.hasRoom(tenant, piece); held += piece) shares.add(tenant, piece);
   return held;
 }
 
-Deno.test("queue shares: a single tenant may use four fifths, and each further one four times the rest", () => {
-  const shares = new QueueShares(10_000);
+Deno.test("a shared bound: a single tenant may use four fifths, and each further one four times the rest", () => {
+  const shares = new FairBound(10_000, 4);
   assert.equal(fill(shares, "a", 10), 8_000);
   assert.equal(fill(shares, "b", 10), 1_600);
   assert.equal(fill(shares, "c", 10), 320);
   assert.equal(fill(shares, "a", 10), 0);
-  assert.equal(shares.bytes, 9_920);
+  assert.equal(shares.total, 9_920);
   shares.add("a", -8_000);
   assert.equal(fill(shares, "c", 10), 6_400);
 });
 
-Deno.test("queue shares: for any load, the limit holds, and released bytes are free", () => {
+Deno.test("a shared bound: for any load, the limit holds, and released bytes are free", () => {
   const step = fc.tuple(fc.constantFrom("a", "b", "c"), fc.nat(300));
   fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-    const shares = new QueueShares(1_000);
+    const shares = new FairBound(1_000, 4);
     const held: [string, number][] = [];
     for (const [tenant, size] of steps) {
       if (!shares.hasRoom(tenant, size)) continue;
       shares.add(tenant, size);
       held.push([tenant, size]);
-      assert(shares.bytes <= 1_000);
+      assert(shares.total <= 1_000);
     }
     for (const [tenant, size] of held) shares.add(tenant, -size);
-    assert.equal(shares.bytes, 0);
+    assert.equal(shares.total, 0);
     assert(shares.hasRoom("d", 800));
   }));
 });
