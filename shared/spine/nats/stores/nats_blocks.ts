@@ -216,7 +216,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
     timeout_ms: number,
   ): Promise<void> {
     try {
-      await this.api.publish(this.name, subject, payload, named, timeout_ms);
+      await this.publish(subject, payload, named, timeout_ms);
     } catch (error) {
       // The newest block, stored or under way, is not the expected one.
       if (!isRefused(error, "wrongLast", "wrongLastInProcess")) throw error;

@@ -5,7 +5,14 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { LEDGER_BYTES_MIN, ledgerBound, STORAGE_REMEDY } from "../../contract/storage_plan.ts";
-import { insist, isRefused, lacksStorage, Refusal, StreamLost } from "../connection/nats_errors.ts";
+import {
+  hasNoResponder,
+  insist,
+  isRefused,
+  lacksStorage,
+  Refusal,
+  StreamLost,
+} from "../connection/nats_errors.ts";
 import { type Link, START_MS } from "../connection/nats_link.ts";
 import { differing, fromDirect, fromStored, LogApi, warnOfAltered } from "../log/nats_log_api.ts";
 import type { StreamConfig } from "../log/nats_log_api.ts";
@@ -115,6 +122,24 @@ export class KeptStream {
     }
   }
 
+  /** Stores a message, as `LogApi.publish`. Rejects with `StreamLost` when nobody answers as the stream is deleted. */
+  async publish(
+    subject: string,
+    payload: Uint8Array,
+    named: Readonly<Record<string, string>>,
+    timeout_ms: number,
+  ): Promise<number> {
+    try {
+      return (await this.api.publish(this.name, subject, payload, named, timeout_ms)).seq;
+    } catch (error) {
+      // Without a leader, nobody answers either.
+      if (!hasNoResponder(error) || await this.api.find(this.name, timeout_ms) !== undefined) {
+        throw error;
+      }
+      throw new StreamLost("the stream is gone");
+    }
+  }
+
   async #ensure(timeout_ms: number): Promise<void> {
     const { link, storage } = this.#options;
     const { name, subjects = [], max_age, max_bytes: asked_bytes } = this.#wanted;
@@ -172,8 +197,7 @@ class NatsLedger extends KeptStream implements Ledger {
     return await this.ask(async (timeout_ms) => {
       try {
         const named = { "Nats-Expected-Last-Sequence": String(after) };
-        const { api, name } = this;
-        return (await api.publish(name, ledgerSubject(name), copy, named, timeout_ms)).seq;
+        return await this.publish(ledgerSubject(this.name), copy, named, timeout_ms);
       } catch (error) {
         if (!(error instanceof Refusal)) {
           may_be_stored = true;
