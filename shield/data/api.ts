@@ -2,20 +2,18 @@
  * `/v1/data` of the admin listener: everything that the bus stores about a tenant or user, as lines, and its erasure.
  * `stores.ts` has the stores; the caller is authorized already.
  */
-import { about, COUNT, ID, list, object, TEXT } from "../openapi/openapi_parts.ts";
-import type { Schema } from "../openapi/openapi_parts.ts";
+import { COUNT, ID, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { readValue } from "../../shared/listeners/request_body.ts";
 import { type AdminCall, AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
-import { boundedText, checked, Id, readQuery } from "../admin/routing/query.ts";
+import { boundedText, checked, Id, readQuery, wholeNumber } from "../admin/routing/query.ts";
 import { findBrain } from "./buckets.ts";
 import { type DataStore, isTenant, type Whose } from "./store.ts";
 import { keptBeside, type StoresContext } from "./stores.ts";
 
-const OFFSET: Schema = { type: "string", pattern: "^[0-9]{1,16}$" };
 const BODY_BYTES = 4_096;
 
 interface DataContext extends Pick<Env, "config" | "log" | "node_id" | "now"> {
@@ -29,8 +27,7 @@ const Wanted = {
   tenant: Id.describe("the tenant"),
   user: boundedText(256, "only data of this user"),
   room: Id.optional().describe("only data of this room and of its companion rooms"),
-  offset: z.string().regex(/^[1-9][0-9]{0,15}$/, { error: "expected a whole number above 0" })
-    .transform(Number).optional().meta(about("only this message of the room", OFFSET)),
+  offset: wholeNumber("only this message of the room", 1),
 };
 const Erased = z.strictObject({
   tenant: Id,

@@ -18,7 +18,7 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Env } from "../../../shared/env.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { Id, readQuery } from "../routing/query.ts";
+import { Id, readQuery, wholeNumber } from "../routing/query.ts";
 import { type Answer, type ListContext, type StoredRoomsContext, trimStored } from "./lists.ts";
 import { z } from "zod";
 import { about, integer, TEXT } from "../../openapi/openapi_parts.ts";
@@ -185,8 +185,6 @@ const notStored = ({ room_id }: Reduced) =>
 export type ReducedPastContext = ReducedRoomContext & Pick<OrderContext, "path" | "config">;
 
 const Whole = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
-const WholeText = z.string().regex(/^[0-9]{1,15}$/, { error: "expected a whole number" })
-  .transform(Number);
 const BOTH = "expected either offset or time_ms";
 
 /** The body of a fork. */
@@ -217,12 +215,8 @@ async function ask(
 
 /** The query of a room's past. */
 export const PAST_QUERY = {
-  offset: WholeText.optional().meta(
-    about("the values after this entry; 0: before the first", integer(0)),
-  ),
-  time_ms: WholeText.optional().meta(
-    about("the values at this time, by the room's clock", integer(0)),
-  ),
+  offset: wholeNumber("the values after this entry; 0: before the first"),
+  time_ms: wholeNumber("the values at this time, by the room's clock"),
   prefix: z.string().max(256).default("").meta(
     about("only values whose keys have this prefix", TEXT),
   ),

@@ -29,11 +29,13 @@ export const OneNode = Id.optional().describe("only this Shield or Brain");
 /** A text of at most this many units. */
 export const boundedText = (units: number, description: string) =>
   z.string().min(1).max(units).optional().meta(about(description, TEXT));
-/** A whole number of at least 0. */
-export const wholeNumber = (description: string) =>
-  z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" }).transform(Number)
-    .refine(Number.isSafeInteger, { error: "expected a whole number" }).optional()
-    .meta(about(description, integer(0)));
+/** A whole number of at least `least`. */
+export const wholeNumber = (description: string, least = 0) => {
+  const error = `expected a whole number from ${least} to ${Number.MAX_SAFE_INTEGER}`;
+  return z.string().regex(/^[0-9]{1,16}$/, { error }).transform(Number)
+    .refine((number) => Number.isSafeInteger(number) && number >= least, { error }).optional()
+    .meta(about(description, integer(least)));
+};
 
 const quoted = (text: string) => JSON.stringify(text.slice(0, SHOWN_UNITS));
 

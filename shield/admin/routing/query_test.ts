@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Limit, readQuery, requireId, requireKnown } from "./query.ts";
+import { DATA_ROUTES } from "../../data/api.ts";
+import { JOURNAL_ROUTES } from "../../journal/capability.ts";
+import { WHY_ROUTES } from "../../ledger/admin/why.ts";
 import { ConnectionFilter } from "../inspect/lists.ts";
 
 const SHAPE = { ...ConnectionFilter, limit: Limit };
@@ -44,6 +47,22 @@ Deno.test("problems of a query are named", () => {
   refused(() => read(`${"x".repeat(5_000)}=1`), /^.{0,300}$/);
   refused(() => read("__proto__=1"), /unknown parameter "__proto__"/);
   refused(() => read("constructor=1"), /unknown parameter "constructor"/);
+});
+
+Deno.test("a number that JavaScript cannot represent is refused in every query", () => {
+  const tables = [...WHY_ROUTES.list(), ...DATA_ROUTES.list(), ...JOURNAL_ROUTES.list()];
+  let tried = 0;
+  for (const { about: { query = {} } } of tables) {
+    for (const [name, schema] of Object.entries(query)) {
+      if (!["offset", "since_ms", "until_ms"].includes(name)) continue;
+      tried++;
+      for (const number of ["9007199254740992", "-1", "1e3", "1.5", ""]) {
+        const url = new URL(`http://x/?${name}=${number}`);
+        refused(() => readQuery(url, { [name]: schema }), /a whole number from [01] to 9007/);
+      }
+    }
+  }
+  assert.equal(tried, 6);
 });
 
 Deno.test("an id in a path is checked", () => {

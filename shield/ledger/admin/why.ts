@@ -39,7 +39,7 @@ import { FormerAnswers } from "./why_former.ts";
 import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../capability.ts";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
-import { boundedText, Id, readQuery } from "../../admin/routing/query.ts";
+import { boundedText, Id, readQuery, wholeNumber } from "../../admin/routing/query.ts";
 import { bothOf, Clocks, firstOf, type FoundMessage, WhyQuestions } from "./why_ask.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { readable } from "../../../shared/spine/contract/read_page.ts";
@@ -48,8 +48,6 @@ import { slice } from "../../../shared/turns/slices.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
 import { within } from "../../../shared/within.ts";
 
-const Number_ = (what: string) =>
-  z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
 /** 32 hex digits, with the dashes of a UUID or without. */
 const HEX = /^[0-9a-f]{32}$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const Hex = z.string().regex(HEX, { error: "expected 32 hex digits" });
@@ -65,8 +63,7 @@ const QUERY = {
   message_id: boundedText(1_024, "messages with this message_id"),
   room: Id.optional().describe("the room; required with offset and since_ms"),
   // Offset 0 names no message: all messages of rooms that are not durable have it.
-  offset: Number_("an offset above 0").refine((offset) => offset > 0, "expected an offset above 0")
-    .optional().meta(about("the message at this offset", COUNT)),
+  offset: wholeNumber("the message at this offset", 1),
   user: boundedText(256, "the outcome for the connections of this user"),
   connection: Id.optional().describe("the outcome for this connection"),
   address: boundedText(100, "refused handshakes and operations from this address"),
@@ -76,9 +73,7 @@ const QUERY = {
     context.addIssue({ code: "custom", message: "expected `way_in.next` of a previous answer" });
     return z.NEVER;
   }).optional().meta(about("`way_in.next` of the previous answer: continues in the journal", TEXT)),
-  since_ms: Number_("Unix milliseconds").optional().meta(
-    about("with room and user or connection: all messages since then", UNIX_MS),
-  ),
+  since_ms: wholeNumber("with room and user or connection: all messages since then, Unix ms"),
 };
 type Query = z.output<z.ZodObject<typeof QUERY>>;
 

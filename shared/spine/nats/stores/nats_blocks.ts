@@ -49,6 +49,9 @@ const KEPT = 7 / 8;
 /** The most nodes of a tenant whose sums are read; with more, the first represent all. */
 const NODES_READ = 16;
 
+/** The last Unix ms that a server compares: it counts nanoseconds in 64 bits, and a later time wraps to the past. */
+const LAST_MS = 9_223_372_036_854;
+
 /** What a node has ever stored for a tenant. */
 interface Sums {
   blocks: number;
@@ -129,7 +132,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
       max_bytes: READ_BYTES,
     };
     const question = after === undefined && from_ms !== undefined
-      ? { start_time: new Date(from_ms).toISOString(), ...wanted }
+      ? { start_time: new Date(Math.min(from_ms, LAST_MS)).toISOString(), ...wanted }
       : { seq: (after ?? 0) + 1, ...wanted };
     return this.look(async (timeout_ms) => {
       const found = await this.direct(question, timeout_ms);
