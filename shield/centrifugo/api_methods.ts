@@ -113,10 +113,15 @@ const unavailable = (what: string) => new Refusal(ERROR.not_available, `${what} 
 const Channel = z.object({ channel: z.string() });
 // Each half of a surrogate pair would become the same character.
 const Text = z.string().refine((text) => text.isWellFormed(), { error: "expected Unicode" });
+// `z.record` leaves out a tag named `__proto__`.
+const Tags = z.preprocess(
+  (tags) => typeof tags === "object" && tags !== null ? new Map(Object.entries(tags)) : tags,
+  z.map(Text, Text, { error: "expected an object of texts" }),
+).transform((tags): Record<string, string> => Object.fromEntries(tags));
 const Publishing = z.object({
   b64data: z.base64().default(""),
   skip_history: z.boolean().default(false),
-  tags: z.record(Text, Text).default({}),
+  tags: Tags.default({}),
   idempotency_key: Text.optional(),
   version: z.int().default(0),
 });
