@@ -30,21 +30,26 @@ interface ChainOptions {
   readonly policies: readonly PolicyBinding[];
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
   readonly fuel_limit: number;
-  /** Gates before the policies that the plan changes, with the reasons of their refusals. */
-  readonly gates: readonly ChangedGate[];
-  /** The planned schemas, which also check what policies replace. */
-  readonly schemas: (record: JournalRecord, is_replaced: boolean) => Planned;
+  /** The gates before the policies, in order. */
+  readonly gates: { readonly signature: PlannedGate; readonly schema: PlannedGate };
 }
 
-/** The reasons of refusals by schemas. */
-export const SCHEMA_REASONS: readonly string[] = ["schema-violation", "schema-unavailable"];
-
-/** A gate that the plan changes. */
-export interface ChangedGate {
-  /** The reasons of its refusals. */
-  readonly reasons: readonly string[];
+/** A gate as it is planned. */
+interface PlannedGate {
+  /** Whether the plan changes it; if not, it decides as it did. */
+  readonly is_changed: boolean;
   readonly decide: (record: JournalRecord) => Planned;
 }
+
+/** The refusals of the gates before the policies, in their order. */
+const REFUSALS: readonly (readonly [keyof ChainOptions["gates"], readonly string[]])[] = [
+  ["signature", ["signature-required"]],
+  ["schema", ["schema-violation", "schema-unavailable"]],
+];
+
+/** Where a gate has refused: before the policies, or what they have made of the message; -1: no gate has. */
+const refusedAt = ({ reason }: JournalRecord): number =>
+  REFUSALS.findIndex(([_, reasons]) => reasons.includes(reason));
 
 /** One planned policy. */
 interface Seat {
@@ -81,6 +86,10 @@ const emptyTally = () => ({
     Pick<Sample, "room" | "user" | "id">[]
   >,
 });
+
+/** Whether a schema refused what policies had made of the message. */
+const isReplaced = (record: JournalRecord): boolean =>
+  refusedAt(record) >= 0 && record.policies.length > 0;
 
 const isRefusal = ({ mode, allowed }: PolicyRecord) => mode === "enforce" && !allowed;
 
@@ -176,11 +185,17 @@ export class PlannedChain {
     this.#is_warm_up = false;
     const { allowed, reason, policies } = record;
     const { gates } = this.#options;
-    const gate = gates.findIndex(({ reasons }) => reasons.includes(reason));
-    const is_ours = allowed || gate >= 0 || policies.some(isRefusal) || this.#isReplaced(record);
+    const at = refusedAt(record);
+    const gate = REFUSALS[at]?.[0];
+    const is_ours = allowed || (gate !== undefined && gates[gate].is_changed) ||
+      policies.some(isRefusal) || isReplaced(record);
     // Refused by what stays: before the policies, or after them with their state written.
     if (!is_ours && policies.length === 0) return { by: reason };
-    for (const { decide } of gates) {
+    for (const [place, [name]] of REFUSALS.entries()) {
+      const { is_changed, decide } = gates[name];
+      // What an earlier refusal kept from an unchanged gate is new to it.
+      const was_asked = at < 0 || place <= at;
+      if (was_asked && !is_changed) continue;
       const decided = decide(record);
       if (decided.by === undefined && decided.unknown === undefined) continue;
       this.#chain(record, decided);
@@ -216,17 +231,13 @@ export class PlannedChain {
     return end ?? this.#replaced(record, built);
   }
 
-  /** Whether a schema refused what policies had made of the message. */
-  #isReplaced({ reason, policies }: JournalRecord): boolean {
-    return SCHEMA_REASONS.includes(reason) && policies.length > 0;
-  }
-
   /** The verdict of the schemas on a payload that policies have replaced. */
   #replaced(record: JournalRecord, built: readonly PolicyRecord[]): Planned {
-    const { gates, schemas } = this.#options;
-    const is_changed = gates.some(({ reasons }) => reasons === SCHEMA_REASONS);
-    if (!is_changed && effects(record.policies) === effects(built)) {
-      return this.#isReplaced(record) ? { by: record.reason } : {};
+    const { schema } = this.#options.gates;
+    // After the refusal of a policy no schema was asked.
+    const was_asked = record.allowed || isReplaced(record);
+    if (!schema.is_changed && was_asked && effects(record.policies) === effects(built)) {
+      return isReplaced(record) ? { by: record.reason } : {};
     }
     const last = built.findLast(({ mode, payload, is_payload_missing }) =>
       mode === "enforce" && (payload !== null || is_payload_missing === true)
@@ -235,7 +246,7 @@ export class PlannedChain {
     const payload: PayloadRecord = last.payload === null
       ? { form: "erased" }
       : { form: "kept", data: last.payload };
-    return schemas({ ...record, payload }, true);
+    return schema.decide({ ...record, payload });
   }
 
   /** Whether a policy is called for an operation, or what decides that and is not recorded. */

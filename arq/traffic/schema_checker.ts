@@ -4,6 +4,7 @@
  */
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
+import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { readDescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { checkEvent, firstOf, Mappings, violationText } from "../../shield/schema/gate.ts";
@@ -38,6 +39,8 @@ export interface CandidateSchema {
   readonly set: Uint8Array;
   /** The tenant's mappings, or one for everything. */
   readonly mappings: readonly SchemaMapping[];
+  /** Those of the bus's configuration; absent: none is known. */
+  readonly general?: readonly SchemaMapping[];
 }
 
 /** One event that the candidate would refuse. */
@@ -90,39 +93,99 @@ export function trafficOf(tallies: readonly TrafficTally[]): TrafficTally {
 /** A path without list indexes and map keys: a field has one name. */
 const fieldOf = (path: string): string => path.replace(/\[[^\]]*\]/g, "[]");
 
-/** The required type of a room's events; undefined: none of this schema. */
+/** The required type of a room's events. */
 interface Rule {
   readonly mapping: SchemaMapping;
-  readonly message: MessageSchema;
+  /** Undefined: there is no set that has it. */
+  readonly message: MessageSchema | undefined;
+}
+
+/** The mappings of a tenant and of the configuration with the sets of their schemas, as a Shield would have them. */
+export class MappedRooms {
+  readonly #tenant: string;
+  readonly #mappings: Mappings;
+  readonly #registries: ReadonlyMap<string, Parameters<typeof compileMessage>[0]>;
+  readonly #messages = new Map<string, MessageSchema>();
+  readonly #rooms = new Map<string, Rule | undefined>();
+
+  /** Throws `SchemaError` when a set cannot be used. */
+  constructor(
+    { tenant, mappings, general = [] }: Pick<CandidateSchema, "tenant" | "mappings" | "general">,
+    sets: ReadonlyMap<string, Uint8Array>,
+  ) {
+    this.#tenant = tenant;
+    this.#mappings = new Mappings(general, { tenant_mappings: Infinity });
+    const problem = this.#mappings.set(tenant, mappings);
+    if (problem !== undefined) throw new TypeError(problem);
+    const read = [...sets].map(([id, set]) => [id, readDescriptorSet(set).registry] as const);
+    this.#registries = new Map(read);
+  }
+
+  /** Throws `SchemaError` when the schema's set lacks the message. */
+  messageOf({ schema_id, message }: SchemaMapping): MessageSchema | undefined {
+    const registry = this.#registries.get(schema_id);
+    if (registry === undefined) return undefined;
+    const key = `${schema_id} ${message}`;
+    const known = this.#messages.get(key) ?? compileMessage(registry, message);
+    this.#messages.set(key, known);
+    return known;
+  }
+
+  /** The rule of a room's events; undefined: nothing is required of them. */
+  ruleOf(room: string): Rule | undefined {
+    if (this.#rooms.has(room)) return this.#rooms.get(room);
+    const found = this.#mappings.find(roomSubject("in", this.#tenant, room), this.#tenant);
+    const mapping = found === undefined || "problem" in found ? undefined : found.mapping;
+    const rule = mapping && { mapping, message: this.#tried(mapping) };
+    if (this.#rooms.size >= NAMED) this.#rooms.clear();
+    this.#rooms.set(room, rule);
+    return rule;
+  }
+
+  #tried(mapping: SchemaMapping): MessageSchema | undefined {
+    try {
+      return this.messageOf(mapping);
+    } catch (error) {
+      if (error instanceof SchemaError) return undefined;
+      throw error;
+    }
+  }
 }
 
 function violations(
-  { mapping, message }: Rule,
+  mapping: SchemaMapping,
+  message: MessageSchema,
   { content_type, data }: Pick<TrafficEvent, "content_type" | "data">,
 ): Validation {
   const scanned = { type: "", content_type, schema_id: "", data_start: 0, data_end: data.length };
   return checkEvent(mapping, message, scanned, data);
 }
 
+/** Whether a Shield would refuse a record's operation, whatever was decided then; undefined: it has no payload. */
+export function refusedBy(rooms: MappedRooms, record: JournalRecord): string | false | undefined {
+  const { hook, room, content_type, payload, is_command } = record;
+  if (hook !== "on_message" || is_command === true || payload.form === "none") return false;
+  const rule = rooms.ruleOf(room);
+  if (rule === undefined || rule.mapping.mode === "observe") return false;
+  const { mapping, message } = rule;
+  if (message === undefined) return mapping.schema_id;
+  if (payload.form !== "kept") return undefined;
+  const event = { content_type, data: Uint8Array.fromBase64(payload.data) };
+  return violations(mapping, message, event).total > 0 && mapping.schema_id;
+}
+
 /** A running check. */
 export class SchemaChecker {
   readonly tally: TrafficTally = emptyTraffic();
-  readonly #candidate: CandidateSchema;
-  readonly #mappings: Mappings;
-  readonly #registry: Parameters<typeof compileMessage>[0];
-  readonly #messages = new Map<string, MessageSchema>();
-  readonly #rooms = new Map<string, Rule | undefined>();
+  readonly #schema_id: string;
+  readonly #rooms: MappedRooms;
 
-  /** Throws `SchemaError` when the set cannot be used or lacks a mapped message. */
+  /** Throws `SchemaError` when the set cannot be used or lacks a message that the tenant maps. */
   constructor(candidate: CandidateSchema) {
-    this.#candidate = candidate;
-    this.#registry = readDescriptorSet(candidate.set).registry;
-    this.#mappings = new Mappings([], { tenant_mappings: Infinity });
-    const problem = this.#mappings.set(candidate.tenant, candidate.mappings);
-    if (problem !== undefined) throw new TypeError(problem);
-    for (const { schema_id, message } of candidate.mappings) {
-      if (schema_id === candidate.schema_id) this.#messageOf(message);
-    }
+    const { schema_id, set, mappings } = candidate;
+    this.#schema_id = schema_id;
+    this.#rooms = new MappedRooms(candidate, new Map([[schema_id, set]]));
+    for (const one of mappings) this.#rooms.messageOf(one);
   }
 
   /** Checks the event of a journal's record, if it is selected and has one. */
@@ -133,24 +196,14 @@ export class SchemaChecker {
     else if (event !== "no-event") this.check(event);
   }
 
-  /** Whether a Shield would refuse a record's operation, whatever was decided then; undefined: it has no payload. */
-  refuses(record: JournalRecord): boolean | undefined {
-    const { hook, room, content_type, payload, is_command } = record;
-    const rule = hook !== "on_message" || is_command === true || payload.form === "none"
-      ? undefined
-      : this.#ruleOf(room);
-    if (rule === undefined) return false;
-    if (payload.form !== "kept") return undefined;
-    return violations(rule, { content_type, data: Uint8Array.fromBase64(payload.data) }).total > 0;
-  }
-
   check(event: TrafficEvent): void {
     const { tally } = this;
     const { room, sender } = event;
-    const rule = this.#ruleOf(room);
-    if (rule === undefined) return void tally.unmapped++;
+    const { mapping, message } = this.#rooms.ruleOf(room) ?? {};
+    const is_own = mapping?.schema_id === this.#schema_id;
+    if (!is_own || message === undefined) return void tally.unmapped++;
     tally.checked++;
-    const found = violations(rule, event);
+    const found = violations(mapping, message, event);
     if (found.total === 0) return void (tally.allowed_now += Number(event.was_refused));
     tally.refused++;
     tally.refused_before += Number(event.was_refused);
@@ -162,25 +215,6 @@ export class SchemaChecker {
     const { time_ms, offset, id, was_refused } = event;
     const about = { room, sender, time_ms, offset, id, was_refused };
     tally.events.push({ ...about, path: first.path, rule: first.rule, text: violationText(found) });
-  }
-
-  #messageOf(name: string): MessageSchema {
-    const known = this.#messages.get(name) ?? compileMessage(this.#registry, name);
-    this.#messages.set(name, known);
-    return known;
-  }
-
-  #ruleOf(room: string): Rule | undefined {
-    if (this.#rooms.has(room)) return this.#rooms.get(room);
-    const { tenant, schema_id } = this.#candidate;
-    const found = this.#mappings.find(roomSubject("in", tenant, room), tenant);
-    const mapping = found === undefined || "problem" in found ? undefined : found.mapping;
-    const rule = mapping?.schema_id === schema_id
-      ? { mapping, message: this.#messageOf(mapping.message) }
-      : undefined;
-    if (this.#rooms.size >= NAMED) this.#rooms.clear();
-    this.#rooms.set(room, rule);
-    return rule;
   }
 }
 

@@ -11,10 +11,12 @@ import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance
 import { OwnQuota } from "../../shared/config/schema_quota.ts";
 import { TenantBudget } from "../../shared/config/schema_usage.ts";
 import { listOnce } from "../../shared/config/values/schema_values.ts";
+import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { decodeRollout, isUnderWay, type Rollout } from "../../shared/rollout/rollout.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { canMatchBelow } from "../../shared/subjects/subject_pattern.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema_id.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/bus_schemas.ts";
 import {
@@ -54,6 +56,7 @@ const SCHEMAS_OFF = "schemas are switched off on this Shield";
 
 /** What the admin API needs of the process. */
 export interface ApplyAdminContext extends Pick<Env, "log" | "node_id"> {
+  readonly config: Pick<Config, "auth" | "platform" | "policy">;
   readonly applies: Applies;
   readonly settings: Settings;
   /** Schemas of the whole bus; undefined if they are switched off. */
@@ -217,6 +220,19 @@ async function view(
   };
 }
 
+/** What the configuration of this Shield adds to the tenant's state: a plan decides with both. */
+function configured({ config, schemas }: ApplyAdminContext, tenant: string) {
+  const { auth, platform: { overseer, registry }, policy } = config;
+  return {
+    mappings: schemas === undefined
+      ? []
+      : registry.mappings.filter(({ subject }) => canMatchBelow(subject, `in.t.${tenant}.`)),
+    require_signature: auth.require_signature,
+    fuel_limit: overseer.fuel_limit,
+    chain_fuel_limit: policy.chain_fuel_limit,
+  };
+}
+
 /** The state that a rollout puts in force with its last step, without secrets. */
 function broughtBy(rollout: Rollout) {
   const { mirror, schemas = [] } = rollout;
@@ -248,7 +264,8 @@ async function show(context: ApplyAdminContext, { tenant }: AdminCall): Promise<
     brings: broughtBy(rollout),
   };
   const now = await view(context, tenant, stored);
-  return listingAnswer(tenant, { tenant, ...now, rollout: coming ?? null });
+  const configuration = configured(context, tenant);
+  return listingAnswer(tenant, { tenant, ...now, rollout: coming ?? null, configuration });
 }
 
 async function apply(

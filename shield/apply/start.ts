@@ -20,8 +20,11 @@ interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
   readonly kinds: DocumentKinds;
 }
 
-interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random">, Pick<Env, "spine"> {
-}
+interface ApplyStart
+  extends
+    Pick<AppliesOptions, "log" | "now" | "random">,
+    Pick<Env, "spine">,
+    Pick<ApplyAdminContext, "config"> {}
 
 interface StartedApplies {
   /** For the admin API; undefined if policies are switched off. */
@@ -58,7 +61,7 @@ async function openBus(
 
 /** Starts to finish applies and rollouts of any Shield. Rejects with `spine-unavailable`. */
 export async function startApplies(start: ApplyStart, parts: ApplyParts): Promise<StartedApplies> {
-  const { log, now, spine, random } = start;
+  const { config, log, now, spine, random } = start;
   const { settings, node_id, schemas, policies, given } = parts;
   if (policies === undefined) {
     return { admin: { state: undefined, rollouts: undefined }, close: () => {} };
@@ -74,7 +77,7 @@ export async function startApplies(start: ApplyStart, parts: ApplyParts): Promis
   const running = await openRollouts(rolling);
   const { bucket: rollouts } = running;
   const own = { applies, bus, given, settings, documents, rollouts, policies, schemas };
-  const state = { ...own, log, node_id };
+  const state = { ...own, config, log, node_id };
   return {
     admin: { state, rollouts: { state, bucket: rollouts, log, now, random, node_id } },
     close() {

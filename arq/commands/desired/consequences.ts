@@ -13,13 +13,7 @@ import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import type { Admin } from "../../bus/admin.ts";
 import { inOrder } from "../../../shield/policy/chain/chain.ts";
 import type { Change, Desired, Kind, State } from "../../desired/form.ts";
-import {
-  type ChangedGate,
-  type Planned,
-  PlannedChain,
-  SCHEMA_REASONS,
-  SENDERS,
-} from "../../replay/planned_chain.ts";
+import { type Planned, PlannedChain, SENDERS } from "../../replay/planned_chain.ts";
 import { isCovered, NO_MODULE, withAdded } from "../../replay/selection.ts";
 import type { AddedPolicy } from "../../replay/selection.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
@@ -38,8 +32,8 @@ import { linesIn } from "../../replay/journal_chunks.ts";
 import { Repeater, type ReplayModule } from "../../replay/repeater.ts";
 import { CommandError, printable } from "../../terminal/exit.ts";
 import { createProgress } from "../../terminal/progress.ts";
-import { SchemaChecker } from "../../traffic/schema_checker.ts";
-import type { LiveState } from "./live_state.ts";
+import { MappedRooms, refusedBy, SchemaChecker } from "../../traffic/schema_checker.ts";
+import { type Configuration, type LiveState, readSchema } from "./live_state.ts";
 
 /** Who sent an event, and where. */
 type Named = Pick<Sample, "room" | "user">;
@@ -47,7 +41,16 @@ type Named = Pick<Sample, "room" | "user">;
 /** The effect of one policy's change on recorded traffic. */
 type Consequence = ReturnType<Awaited<ReturnType<typeof withPolicy>>["found"]>;
 
-const { fuel_limit: FUEL, memory_limit_pages: PAGES } = configFrom({}).platform.overseer;
+const { platform: { overseer: { fuel_limit, memory_limit_pages: PAGES } }, policy } = configFrom(
+  {},
+);
+/** Of a Shield that does not tell its configuration. */
+const DEFAULTS: Configuration = {
+  mappings: [],
+  require_signature: [],
+  fuel_limit,
+  chain_fuel_limit: policy.chain_fuel_limit,
+};
 
 /** A bus, and the window to examine; Unix ms, both inclusive. */
 interface Window {
@@ -57,6 +60,7 @@ interface Window {
   readonly until_ms: number;
   /** The modules of the plan and of the bus. */
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
+  readonly configuration: Configuration;
 }
 
 /** One view of the window, which takes its lines in order. */
@@ -106,13 +110,13 @@ function withoutPolicy({ name, mode }: PolicyBinding): View<Consequence> {
 
 /** Repeats a policy's calls with its new module. A new policy has `orders`, those of all: for it all records count. */
 async function withPolicy(
-  { moduleOf }: Window,
+  { moduleOf, configuration: { fuel_limit } }: Window,
   policy: PolicyBinding,
   bytes: Uint8Array,
   orders?: AddedPolicy["orders"],
 ) {
   const { name, mode } = policy;
-  const added = orders && { ...policy, fuel_limit: FUEL, orders };
+  const added = orders && { ...policy, fuel_limit, orders };
   const by_sender: Counts = new Map();
   const repeater = new Repeater({
     selection: { policy: name },
@@ -162,26 +166,19 @@ function refusing(mappings: readonly SchemaMapping[]): SchemaMapping[] {
   return mappings.map((one) => one.mode === "observe" ? { ...one, schema_id: "~" } : one);
 }
 
-/** A checker for each schema with a mapping that can refuse. Throws a `CommandError` for a set that cannot be used. */
-function checkersOf(
+/** A checker for the events of a schema. Throws a `CommandError` for a set that cannot be used. */
+function checkerOf(
   tenant: string,
-  mappings: readonly SchemaMapping[],
-  sets: ReadonlyMap<string, Uint8Array>,
-): Map<string, SchemaChecker> {
-  const ids = mappings.filter(({ mode }) => mode !== "observe").map(({ schema_id }) => schema_id);
-  const checkers = new Map<string, SchemaChecker>();
-  for (const schema_id of new Set(ids)) {
-    const set = sets.get(schema_id);
-    if (set === undefined) continue;
-    try {
-      const candidate = { tenant, schema_id, set, mappings: refusing(mappings) };
-      checkers.set(schema_id, new SchemaChecker(candidate));
-    } catch (error) {
-      if (!(error instanceof SchemaError)) throw error;
-      throw new CommandError(`schema ${schema_id}: ${error.message}`);
-    }
+  { mappings, general }: Record<"mappings" | "general", readonly SchemaMapping[]>,
+  schema_id: string,
+  set: Uint8Array,
+): SchemaChecker {
+  try {
+    return new SchemaChecker({ tenant, schema_id, set, mappings: refusing(mappings), general });
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new CommandError(`schema ${schema_id}: ${error.message}`);
   }
-  return checkers;
 }
 
 /** Checks the window's events against the new schema with the new mappings. */
@@ -255,36 +252,20 @@ function notReplayed(
   return [...lines, ...pieces, ...parts];
 }
 
-/** The verdict of the planned schemas on a message; `known` are the schemas of planned mappings and those in force. */
-function schemasOf(
-  checkers: ReadonlyMap<string, SchemaChecker>,
-  known: ReadonlySet<string>,
-): (record: JournalRecord, is_replaced?: boolean) => Planned {
-  return (record, is_replaced = false) => {
-    const { schema, reason } = record;
-    // A mapping of the configuration, or an earlier one.
-    const is_others = schema !== null && !known.has(schema.id);
-    let is_judged = is_replaced || SCHEMA_REASONS.includes(reason);
-    for (const [schema_id, checker] of checkers) {
-      const refuses = checker.refuses(record);
-      if (refuses === undefined) return { unknown: ["payload"] };
-      if (refuses && !is_others) return { by: `schema ${schema_id}` };
-      is_judged ||= refuses;
-    }
-    // Nobody knows which mapping is more specific.
-    if (is_others && is_judged) return { unknown: [`the mapping to ${schema?.id}`] };
-    return {};
-  };
+/** The verdict of the planned schemas on a message. */
+function schemaOf(rooms: MappedRooms, record: JournalRecord): Planned {
+  const refused = refusedBy(rooms, record);
+  if (refused === undefined) return { unknown: ["payload"] };
+  return refused === false ? {} : { by: `schema ${refused}` };
 }
 
-/** The verdict of these required signatures; those of the configuration are not known. */
+/** The verdict of the required signatures. */
 function signatureOf(rules: readonly SignatureRule[], record: JournalRecord): Planned {
-  const { hook, room, is_signed, reason, terms } = record;
+  const { hook, room, is_signed, terms } = record;
   if (hook !== "on_message" || is_signed === true) return {};
   const of = rules.filter((rule) => matchesRoomPattern(rule.room, room));
   if (of.length > 0 && terms === undefined) return { unknown: ["role"] };
-  if (of.some(({ role }) => role === terms?.credential.role)) return { by: "require_signature" };
-  return reason === "signature-required" ? { unknown: ["required signatures of [auth]"] } : {};
+  return of.some(({ role }) => role === terms?.credential.role) ? { by: "require_signature" } : {};
 }
 
 /** Whoever reads them from a folder or a bus checks hooks and modes. */
@@ -292,25 +273,29 @@ const bindingsOf = ({ policies = [] }: State) => policies as readonly PolicyBind
 
 /** What all that is planned would have decided together. */
 async function together(
-  { moduleOf }: Window,
+  { moduleOf, tenant, configuration }: Window,
   planned: State,
-  schemas: ReturnType<typeof schemasOf>,
+  sets: ReadonlyMap<string, Uint8Array>,
   changes: readonly Change[],
 ) {
   const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
-  const gates: ChangedGate[] = [];
-  if (isChanged("require_signature")) {
-    const reasons = ["signature-required"];
-    const rules = planned.require_signature ?? [];
-    gates.push({ reasons, decide: (record) => signatureOf(rules, record) });
-  }
-  if (isChanged("mappings", "schemas")) gates.push({ reasons: SCHEMA_REASONS, decide: schemas });
+  const { mappings: general, fuel_limit } = configuration;
+  const rooms = new MappedRooms({ tenant, mappings: planned.mappings ?? [], general }, sets);
+  const rules = [...configuration.require_signature, ...planned.require_signature ?? []];
   const chain = await PlannedChain.of({
     policies: bindingsOf(planned).toSorted(inOrder),
     moduleOf,
-    fuel_limit: FUEL,
-    gates,
-    schemas,
+    fuel_limit,
+    gates: {
+      signature: {
+        is_changed: isChanged("require_signature"),
+        decide: (record) => signatureOf(rules, record),
+      },
+      schema: {
+        is_changed: isChanged("mappings", "schemas"),
+        decide: (record) => schemaOf(rooms, record),
+      },
+    },
   });
   return { take: eachRecord((record) => chain.take(record)), found: () => chain.tally };
 }
@@ -328,10 +313,12 @@ export async function consequences(
   const { tenant, state, modules } = desired;
   const given = Object.entries(state).filter(([, list]) => list !== undefined);
   const planned: State = { ...live.state, ...Object.fromEntries(given) };
+  const { configuration = DEFAULTS } = live;
+  const { mappings: general } = configuration;
   const { mappings = [] } = planned;
   // A schema without a mapping checks nothing.
   const changes = all.filter(({ kind, name }) =>
-    kind !== "schemas" || mappings.some(({ schema_id }) => schema_id === name)
+    kind !== "schemas" || [...mappings, ...general].some(({ schema_id }) => schema_id === name)
   );
   const now_ms = Math.trunc(await admin.now());
   const from_ms = Math.max(0, now_ms - 1_000 * since_seconds);
@@ -339,12 +326,15 @@ export async function consequences(
   const until_ms = now_ms + 1_000;
   const onBus = busModules(admin, tenant);
   const source = async (sha256: string) => modules.get(sha256) ?? await onBus(sha256);
-  const window = { admin, tenant, from_ms, until_ms, moduleOf: createModuleBook(source, PAGES) };
+  const moduleOf = createModuleBook(source, PAGES);
+  const window = { admin, tenant, from_ms, until_ms, moduleOf, configuration };
   const counts = changes.some(({ kind }) => NOT_REPLAYED[kind] === undefined || REFUSED_BY[kind]);
-  const checkers = checkersOf(tenant, mappings, new Map([...live.sets, ...desired.sets]));
-  const mapped = [...mappings, ...live.state.mappings ?? []].map(({ schema_id }) => schema_id);
-  const decide = schemasOf(checkers, new Set(mapped));
-  const messages = counts ? await together(window, planned, decide, changes) : undefined;
+  const sets = new Map([
+    ...await configuredSets(admin, general),
+    ...live.sets,
+    ...desired.sets,
+  ]);
+  const messages = counts ? await together(window, planned, sets, changes) : undefined;
   const policies = await policyViews(
     window,
     desired,
@@ -352,15 +342,21 @@ export async function consequences(
     bindingsOf(live.state),
     bindingsOf(state),
   );
-  const schemas = changedSchemas(mappings, changes).flatMap((id) => {
-    const checker = checkers.get(id);
-    return checker === undefined ? [] : [withSchema(id, checker)];
+  const schemas = changedSchemas([...general, ...mappings], changes).flatMap((id) => {
+    const set = sets.get(id);
+    if (set === undefined) return [];
+    return [withSchema(id, checkerOf(tenant, { mappings, general }, id, set))];
   });
   const views = [...messages === undefined ? [] : [messages], ...policies, ...schemas];
   const read = { lines: 0, bad_lines: 0, holes: 0 };
   const begins_ms = views.length === 0 ? undefined : await readWindow(window, views, read);
   const { holes } = read;
   const not_replayed = notReplayed(changes, planned, live.state, messages?.found().reasons);
+  if (live.configuration === undefined && messages !== undefined) {
+    not_replayed.push(
+      "the configuration: this Shield is of an earlier release and does not tell it",
+    );
+  }
   if (begins_ms !== undefined && begins_ms > from_ms) {
     not_replayed.push(`before ${new Date(begins_ms).toISOString()}: the journal begins then`);
   }
@@ -370,6 +366,19 @@ export async function consequences(
     schemas: schemas.map((one) => plain({ from_ms, holes, ...one.found() })),
     not_replayed,
   };
+}
+
+/** The sets of the schemas that the configuration maps. */
+async function configuredSets(
+  admin: Admin,
+  general: readonly SchemaMapping[],
+): Promise<Map<string, Uint8Array>> {
+  const sets = new Map<string, Uint8Array>();
+  for (const id of new Set(general.map(({ schema_id }) => schema_id))) {
+    const found = await readSchema(admin, id);
+    if (found !== undefined) sets.set(id, found.bytes);
+  }
+  return sets;
 }
 
 /** Gives each line of the window to all views; resolves with the journal's beginning, if it has any. */

@@ -3,6 +3,8 @@ import { ArqonError } from "@arqon/proto";
 import type { Admin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { canonicalJson } from "../../../shared/canonical_json.ts";
+import type { SignatureRule } from "../../../shared/config/schema_auth.ts";
+import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { KINDS, type State, type StateSchema } from "../../desired/form.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
 import { schemaPath } from "../schema/schema_push.ts";
@@ -32,10 +34,20 @@ export interface LiveState {
     readonly settings_version: number;
     readonly policies_version: number;
   } | null;
+  /** What the Shield's configuration adds; undefined: an older Shield does not say. */
+  readonly configuration: Configuration | undefined;
   /** The newest version of each schema; schemas that the bus does not have are absent. */
   readonly schema_versions: ReadonlyMap<string, number>;
   /** Gzipped sets of the schemas in `state`. */
   readonly sets: ReadonlyMap<string, Uint8Array>;
+}
+
+/** What the configuration of a Shield adds to a tenant's state. */
+export interface Configuration {
+  readonly mappings: readonly SchemaMapping[];
+  readonly require_signature: readonly SignatureRule[];
+  readonly fuel_limit: number;
+  readonly chain_fuel_limit: number;
 }
 
 const encoded = encodeURIComponent;
@@ -69,13 +81,13 @@ export async function readLive(
   also: readonly string[] = [],
 ): Promise<LiveState> {
   const answer = await admin.get(statePath(tenant));
-  const { basis, versions, applied } = answer as unknown as Pick<
+  const { basis, versions, applied, configuration } = answer as unknown as Pick<
     LiveState,
-    "basis" | "versions" | "applied"
+    "basis" | "versions" | "applied" | "configuration"
   >;
   const kinds = kindsOf(answer);
-  const { mappings } = kinds;
-  const ids = new Set([...(mappings ?? []).map(({ schema_id }) => schema_id), ...also]);
+  const mapped = kinds.mappings?.map(({ schema_id }) => schema_id) ?? [];
+  const ids = new Set([...mapped, ...also]);
   const schemas: StateSchema[] = [];
   const schema_versions = new Map<string, number>();
   const sets = new Map<string, Uint8Array>();
@@ -89,7 +101,7 @@ export async function readLive(
   }
   const rollout = rolloutOf(answer["rollout"]);
   const state = { ...kinds, schemas };
-  return { state, basis, rollout, versions, applied, schema_versions, sets };
+  return { state, basis, rollout, versions, applied, configuration, schema_versions, sets };
 }
 
 /** The lists of an answer. The bus returns what it accepts, so the members have the right form. */
