@@ -25,6 +25,8 @@ export interface TrafficEvent {
   /** The id of its journal record; null: it comes from the log. */
   readonly id: string | null;
   readonly content_type: string;
+  /** The schema that it names; absent: none. */
+  readonly schema_id?: string | undefined;
   readonly data: Uint8Array;
   /** Whether the schema of that time refused it. */
   readonly was_refused: boolean;
@@ -44,7 +46,7 @@ export interface CandidateSchema {
 }
 
 /** One event that the candidate would refuse. */
-export interface RefusedEvent extends Omit<TrafficEvent, "data" | "content_type"> {
+export interface RefusedEvent extends Omit<TrafficEvent, "data" | "content_type" | "schema_id"> {
   readonly path: string;
   readonly rule: string;
   /** The sentence that its sender would receive. */
@@ -155,22 +157,22 @@ export class MappedRooms {
 function violations(
   mapping: SchemaMapping,
   message: MessageSchema,
-  { content_type, data }: Pick<TrafficEvent, "content_type" | "data">,
+  { content_type, schema_id = "", data }: Pick<TrafficEvent, "content_type" | "schema_id" | "data">,
 ): Validation {
-  const scanned = { type: "", content_type, schema_id: "", data_start: 0, data_end: data.length };
+  const scanned = { type: "", content_type, schema_id, data_start: 0, data_end: data.length };
   return checkEvent(mapping, message, scanned, data);
 }
 
 /** Whether a Shield would refuse a record's operation, whatever was decided then; undefined: it has no payload. */
 export function refusedBy(rooms: MappedRooms, record: JournalRecord): string | false | undefined {
-  const { hook, room, content_type, payload, is_command } = record;
+  const { hook, room, content_type, schema_id, payload, is_command } = record;
   if (hook !== "on_message" || is_command === true || payload.form === "none") return false;
   const rule = rooms.ruleOf(room);
   if (rule === undefined || rule.mapping.mode === "observe") return false;
   const { mapping, message } = rule;
   if (message === undefined) return mapping.schema_id;
   if (payload.form !== "kept") return undefined;
-  const event = { content_type, data: Uint8Array.fromBase64(payload.data) };
+  const event = { content_type, schema_id, data: Uint8Array.fromBase64(payload.data) };
   return violations(mapping, message, event).total > 0 && mapping.schema_id;
 }
 
@@ -220,11 +222,12 @@ export class SchemaChecker {
 
 /** The event of a record that reached the schema check, or why there is none to check. */
 function eventOf(record: JournalRecord): TrafficEvent | "no-event" | "no-payload" {
-  const { hook, payload, room, time_ms, offset, id, content_type, sender } = record;
+  const { hook, payload, room, time_ms, offset, id, content_type, schema_id, sender } = record;
   const was_refused = record.reason === "schema-violation";
   const is_judged = record.allowed || was_refused;
   if (hook !== "on_message" || !is_judged || record.is_command === true) return "no-event";
   if (payload.form !== "kept") return payload.form === "none" ? "no-event" : "no-payload";
-  const about = { room, sender: sender?.user ?? null, time_ms, offset, id, content_type };
+  const user = sender?.user ?? null;
+  const about = { room, sender: user, time_ms, offset, id, content_type, schema_id };
   return { ...about, was_refused, data: Uint8Array.fromBase64(payload.data) };
 }

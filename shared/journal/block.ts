@@ -12,6 +12,8 @@ import { isNoKey, type UserKey } from "./user_keys.ts";
 
 /** `AJB` and the version of this format; every change of the format changes it. */
 const MAGIC = Uint8Array.of(0x41, 0x4a, 0x42, 4);
+/** A block with events that name their schemas: releases that do not know these must not read it. */
+const NAMES_SCHEMAS = Uint8Array.of(0x41, 0x4a, 0x42, 5);
 const SUM_BYTES = 16;
 const NOTHING = new Uint8Array(0);
 const NONCE_BYTES = 12;
@@ -64,6 +66,7 @@ export class BlockBuilder {
   readonly #rows = new RowWriter();
   readonly #users = new Map<string, { number: number; section: SectionWriter }>();
   #section_bytes = 0;
+  #magic = MAGIC;
   records = 0;
   from_ms = 0;
   to_ms = 0;
@@ -97,6 +100,7 @@ export class BlockBuilder {
       throw error;
     }
     this.#users.set(user, found);
+    if (entry.schema_id !== undefined) this.#magic = NAMES_SCHEMAS;
     this.#section_bytes += section.bytes.length - before;
     this.from_ms = this.records === 0 ? entry.time_ms : Math.min(this.from_ms, entry.time_ms);
     this.to_ms = Math.max(this.to_ms, entry.time_ms);
@@ -115,7 +119,7 @@ export class BlockBuilder {
   ): Generator<void, Uint8Array<ArrayBuffer>, void> {
     const { records, from_ms, to_ms } = this;
     const to = new BlockWriter(this.length + 1_024);
-    to.raw(MAGIC);
+    to.raw(this.#magic);
     writeHead(to, { ...owner, ...place, records, from_ms, to_ms, holes });
     const bound = hashOf(to.written());
     const columns = new BlockWriter(this.#rows.length + 64);
@@ -331,7 +335,7 @@ function checked(bytes: Uint8Array): Uint8Array {
   if (sum.some((byte, at) => bytes[end + at] !== byte)) {
     throw new DamagedBlock("its checksum is another");
   }
-  if (body[version_at] !== MAGIC[version_at]) {
+  if (![MAGIC, NAMES_SCHEMAS].some((magic) => magic[version_at] === body[version_at])) {
     throw new OtherVersionBlock(`it is of version ${body[version_at]}`);
   }
   return body;

@@ -43,6 +43,7 @@ const SHAPE = {
   chain: 128,
   signed: 256,
   command: 512,
+  schema_id: 1_024,
 } as const;
 /** The bits of a policy's shape. */
 const POLICY_SHAPE = {
@@ -100,7 +101,8 @@ export class RowWriter {
     const flags = (entry.allowed ? SHAPE.allowed : 0) | (offset === null ? 0 : SHAPE.offset) |
       (schema === null ? 0 : SHAPE.schema) | (chain_version === null ? 0 : SHAPE.chain) |
       (entry.is_signed === true ? SHAPE.signed : 0) |
-      (entry.is_command === true ? SHAPE.command : 0);
+      (entry.is_command === true ? SHAPE.command : 0) |
+      (entry.schema_id === undefined ? 0 : SHAPE.schema_id);
     this.#at("shape").count(
       HOOKS.indexOf(entry.hook) | (FORMS.indexOf(entry.payload.form) << 2) | flags,
     );
@@ -212,6 +214,7 @@ export class SectionWriter {
     writeId(to, entry.trace);
     if (entry.twist === undefined) writeId(to, entry.message_id);
     else writeTwist(to, entry.twist);
+    if (entry.schema_id !== undefined) this.#texts.write(to, entry.schema_id);
     if (entry.terms !== undefined) this.#own(entry.terms);
     if (!entry.allowed) this.#texts.write(to, entry.message);
     const violation = entry.schema?.violation ?? null;
@@ -336,6 +339,7 @@ export class RowReader {
     };
     const trace = section === undefined ? null : readId(section.bytes);
     const ids = section === undefined ? { message_id: null } : readMessageId(section.bytes);
+    const schema_id = (shape & SHAPE.schema_id) === 0 ? undefined : section?.text();
     const terms = termsOf(this.#terms.read(this.#at("terms")), section);
     const message = allowed ? "" : section?.text() ?? "";
     const schema = (shape & SHAPE.schema) === 0 ? null : this.#schema(section);
@@ -353,6 +357,7 @@ export class RowReader {
       ...(this.#without_key[user] === true ? { is_unkept: true as const } : {}),
       type,
       content_type,
+      ...(schema_id === undefined ? {} : { schema_id }),
       ...((shape & SHAPE.signed) === 0 ? {} : { is_signed: true as const }),
       ...((shape & SHAPE.command) === 0 ? {} : { is_command: true as const }),
       payload,

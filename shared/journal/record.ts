@@ -162,6 +162,8 @@ export const JournalRecord = z.strictObject({
   /** Type of the event or name of the command; "" for other hooks. */
   type: z.string(),
   content_type: z.string(),
+  /** The schema that the event names; absent: none, or it was erased with its sender. */
+  schema_id: z.string().optional(),
   /** Its sender signed the message; absent: not. No policy may replace a signed payload. */
   is_signed: z.literal(true).optional(),
   /** It is a command; absent: an event or a signal. */
@@ -251,6 +253,7 @@ export interface JournalEntry extends
       | "offset"
       | "type"
       | "content_type"
+      | "schema_id"
       | "is_signed"
       | "is_command"
       | "allowed"

@@ -142,10 +142,11 @@ class Note implements Noting {
       policies: this.#policies(),
       terms,
     };
-    const { signature, command } = envelope ?? {};
-    if (signature === undefined && command === undefined) return entry;
+    const { signature, command, event: { schema_id = "" } = {} } = envelope ?? {};
+    if (signature === undefined && command === undefined && schema_id === "") return entry;
     return {
       ...entry,
+      ...(schema_id === "" ? {} : { schema_id: schema_id.slice(0, TEXT_CHARACTERS) }),
       ...(signature === undefined ? {} : { is_signed: true as const }),
       ...(command === undefined ? {} : { is_command: true as const }),
     };

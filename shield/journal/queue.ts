@@ -402,7 +402,8 @@ function causeOf(error: unknown): HoleCause {
 function entrySize(entry: JournalEntry): number {
   const { payload, policies, message, schema, room, type, content_type } = entry;
   let size = 256 + message.length + room.length + type.length + content_type.length +
-    (entry.message_id?.length ?? 0) + (payload.form === "kept" ? payload.data.length : 0);
+    (entry.message_id?.length ?? 0) + (entry.schema_id?.length ?? 0) +
+    (payload.form === "kept" ? payload.data.length : 0);
   if (schema !== null) size += violationSize(schema);
   for (const policy of policies) size += policySize(policy);
   return size;

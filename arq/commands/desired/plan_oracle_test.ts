@@ -111,6 +111,7 @@ const message = fc.record({
   }),
   trace: fc.integer({ min: 1, max: 2 ** 31 }),
   has_plan: fc.boolean(),
+  schema_id: fc.constantFrom(undefined, undefined, "ping", "conf"),
   via: fc.constantFrom("socket", "socket", "command", "http", "batch"),
 });
 
@@ -142,14 +143,14 @@ type Message = typeof message extends fc.Arbitrary<infer One> ? One : never;
 async function sent({ bus }: Place, tenant: string, messages: readonly Message[]) {
   const clients = new Map<string, RawClient>();
   const codes: boolean[] = [];
-  for (const [index, { user, room, data, trace, has_plan, via }] of messages.entries()) {
+  for (const [index, { user, room, data, trace, has_plan, schema_id, via }] of messages.entries()) {
     const client = clients.get(user) ??
       await openText(bus.url, await bus.tokenFor({ tenant, user }));
     clients.set(user, client);
     const traceparent = `00-${trace.toString(16).padStart(32, "0")}-${"1".repeat(16)}-01`;
     const headers = { traceparent, ...has_plan && { "x-plan": "gold" } };
     if (via === "http" || via === "batch") {
-      const message = { type: "chat", data, headers };
+      const message = { type: "chat", data, schema_id, headers };
       const [path, body] = via === "http"
         ? [`/v1/rooms/${room}/messages`, message]
         : ["/v1/messages", { messages: [{ ...message, room }] }];
@@ -166,7 +167,7 @@ async function sent({ bus }: Place, tenant: string, messages: readonly Message[]
       continue;
     }
     const asked = via === "socket"
-      ? { op: "pub", data }
+      ? { op: "pub", data, schema_id }
       : { op: "cmd", name: "room.set", data: { key: "k", value: data } };
     client.send({ ...asked, room, headers, id: index + 1 });
     // A Brain may refuse a command that the Shield has admitted.

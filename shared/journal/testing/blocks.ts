@@ -165,12 +165,14 @@ export const entry: fc.Arbitrary<JournalEntry> = plain({
   })),
   chain_version: some(count),
   policies: fc.array(policy, { maxLength: 3 }),
+  schema_id: fc.option(text, { nil: undefined }),
   is_signed: fc.option(fc.constant(true as const), { nil: undefined }),
   is_command: fc.option(fc.constant(true as const), { nil: undefined }),
   terms: fc.option(terms, { nil: undefined }),
   twist: fc.option(fc.uuid(), { nil: undefined }),
-}).map(({ is_signed, is_command, terms, twist, ...one }) => ({
+}).map(({ schema_id, is_signed, is_command, terms, twist, ...one }) => ({
   ...one,
+  ...(schema_id === undefined ? {} : { schema_id }),
   ...(is_signed === undefined ? {} : { is_signed }),
   ...(is_command === undefined ? {} : { is_command }),
   ...(terms === undefined ? {} : { terms }),
