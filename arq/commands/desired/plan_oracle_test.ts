@@ -8,7 +8,14 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { Admin } from "../../bus/admin.ts";
 import { differences, type State } from "../../desired/form.ts";
-import { addsPlan, limits, refusesFrom, wantsHeader } from "../../replay/testing/guest_text.ts";
+import {
+  addsPlan,
+  latches,
+  limits,
+  refusesFrom,
+  saysHello,
+  wantsHeader,
+} from "../../replay/testing/guest_text.ts";
 import { builtModule } from "../../replay/testing/recorded.ts";
 import { diskIo } from "../../testing/disk_io.ts";
 import { ping } from "../../../shield/schema/testing/schemas.ts";
@@ -49,6 +56,8 @@ const bytes = await Promise.all([
   limits(2, "{header.x-plan}"),
   addsPlan(),
   wantsHeader(),
+  latches(20),
+  saysHello(),
 ]);
 const MODULES = new Map(
   await Promise.all(

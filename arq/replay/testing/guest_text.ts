@@ -84,6 +84,17 @@ export const writesBlindly = () =>
       (call $add_header (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 3)) i32.const 0`,
   }));
 
+/** Long payloads write a tenant's value without reading it; while there is one, short payloads are refused. */
+export const latches = (size_bytes: number) =>
+  assembled(guestText({
+    abi: 2,
+    more: declares([{ key: "{tenant}" }]),
+    body: `(if (result i32)
+        (i32.ge_u (i32.load (call $get_payload)) (i32.const ${size_bytes}))
+        (then (call $state_set (i32.const 0) (i32.const 0) (i32.const 3)) (i32.const 0))
+        (else (i32.ne (call $state_get (i32.const 0)) (i32.const 0))))`,
+  }));
+
 /** Allows `most` calls in a minute for each user, or for each other `key`, by a count in its state. */
 export async function limits(most: number, key = "{user}"): Promise<Uint8Array<ArrayBuffer>> {
   const text = guestText({
