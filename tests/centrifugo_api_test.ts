@@ -238,6 +238,8 @@ Deno.test("a batch refuses commands after its answers have reached their size li
   assert.ok(full > 1 && JSON.stringify(replies.slice(0, full)).length < 17 * 2 ** 20, `${full}`);
   for (const reply of replies.slice(full)) assert.equal(reply.error.code, 106);
   assert.equal((await ask("", `{"method":"info"}`)).body[0].error, undefined);
+  const deep = `${"[".repeat(30_000)}${"]".repeat(30_000)}`;
+  assert.equal((await ask("", `{"method":${deep}}`)).status, 400);
 });
 
 Deno.test("Centrifugo's server API refuses unsupported requests and unknown keys", async () => {

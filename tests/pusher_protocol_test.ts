@@ -140,6 +140,18 @@ async function forgeries({ open }: World): Promise<void> {
   assert.equal((await client.end()).code, 1008);
 }
 
+/** As text some of them throw, others cost the square of their size. */
+async function signInsWithoutText({ open }: World): Promise<void> {
+  const deep = `${"[".repeat(15_000)}${"]".repeat(15_000)}`;
+  for (const odd of [deep, '{"toString":1,"valueOf":1}', '["{\\"id\\":\\"ann\\"}"]', "null"]) {
+    const client = open();
+    await client.socketId();
+    client.send(`{"event":"pusher:signin","data":{"auth":"x","user_data":${odd}}}`);
+    assert.match((await client.next("pusher:error")).data.message, /not the app's signature/);
+    assert.equal((await client.end()).code, 4009);
+  }
+}
+
 async function again({ open }: World): Promise<void> {
   const client = open();
   const id = await client.socketId();
@@ -176,6 +188,7 @@ async function sentAway({ open, http, bus, folder }: World): Promise<void> {
 const STEPS: readonly (readonly [string, (world: World) => Promise<void>])[] = [
   ["the wrong version, none, and a plain request", versions],
   ["what is no message, and words that are forged", forgeries],
+  ["sign-ins with no text", signInsWithoutText],
   ["a channel is left and joined again; twice in it is told", again],
   ["who is kicked is told, and who is left when the Shield stops comes again", sentAway],
 ];

@@ -163,7 +163,9 @@ function linesOf({ limits }: ApiContext, text: string): Command[] {
   return lines.filter((line) => line.trim() !== "").map((line) => {
     const command = objectText(line);
     const name: unknown = JSON.parse(command.get("method") ?? "null");
-    return [String(name), command.get("params") ?? "{}", memberTexts];
+    // The text of a deep list would overflow the stack.
+    if (typeof name !== "string") throw new ArqonError("malformed-body", "method: not a string");
+    return [name, command.get("params") ?? "{}", memberTexts];
   });
 }
 

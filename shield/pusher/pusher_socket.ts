@@ -191,7 +191,7 @@ export class PusherSocket implements ClientSocket {
     const { app, socket_id } = this.#options;
     const { auth, user_data } = data === undefined ? {} : JSON.parse(data) ?? {};
     const name = userChannel(userIn(user_data));
-    const problem = !isUserAuth(app, auth, socket_id, String(user_data))
+    const problem = !isUserAuth(app, auth, socket_id, user_data)
       ? `auth is not the app's signature for socket ${socket_id}`
       : this.#own !== undefined
       ? "already signed in"
@@ -406,7 +406,7 @@ export class PusherSocket implements ClientSocket {
 /** The user's id in the `user_data` that the app's backend has signed; "" for none. */
 function userIn(user_data: unknown): string {
   try {
-    const { id } = JSON.parse(String(user_data));
+    const { id } = typeof user_data === "string" ? JSON.parse(user_data) : {};
     return typeof id === "string" ? id : "";
   } catch {
     return "";

@@ -43,10 +43,11 @@ export function isUserAuth(
   { key, secret }: AppKey,
   auth: unknown,
   socket_id: string,
-  user_data: string,
+  user_data: unknown,
 ): boolean {
-  const right = `${key}:${hmac(secret, `${socket_id}::user::${user_data}`)}`;
-  return typeof auth === "string" && isSame(auth, right);
+  // The text of a deep list would overflow the stack.
+  if (typeof auth !== "string" || typeof user_data !== "string") return false;
+  return isSame(auth, `${key}:${hmac(secret, `${socket_id}::user::${user_data}`)}`);
 }
 
 interface SignedRequest {
