@@ -190,7 +190,8 @@ export async function gather(
     if (row.head.kind === KIND.ended) addEnded(by_number, gathered, row, query);
     else if (row.head.kind === KIND.opened) addOpened(by_number, gathered, row, query);
   }, breathe);
-  gathered.connections.push(...by_number.values());
+  // There may be more of them than a call has arguments.
+  for (const history of by_number.values()) gathered.connections.push(history);
   if (gathered.connections.length > WHY_CONNECTIONS_MAX) {
     // The latest connections are kept.
     gathered.connections.sort((a, b) => a.began_ms - b.began_ms);

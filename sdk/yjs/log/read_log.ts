@@ -213,7 +213,7 @@ function readingOf({ mark, behind }: Choice, snapshot: Uint8Array | undefined): 
   const times = [...behind, ...(mark === undefined ? [] : [mark.message])];
   const oldest_ms = times.length === 0
     ? undefined
-    : Math.min(...times.map(({ timestamp_ms }) => timestamp_ms));
+    : times.reduce((oldest, { timestamp_ms }) => Math.min(oldest, timestamp_ms), Infinity);
   const is_whole = mark !== undefined || Number(behind.at(-1)?.offset ?? 1) === 1;
   return { updates, assembler, loose, oldest_ms, is_whole };
 }
