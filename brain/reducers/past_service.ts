@@ -24,7 +24,7 @@ import { type ShownBytes, shownBytes } from "./thread/shown_values.ts";
 import { FOLDING, newestEntry, openPast } from "./room/past.ts";
 import { decodeRecord, encodeRecord } from "../../shared/records/reducer_record.ts";
 import type { ProgramName, RoomRecord } from "../../shared/records/reducer_record.ts";
-import { entryOfObject, type RoomPoint } from "../../shared/records/reducer_points.ts";
+import { entriesOfObjects, type RoomPoint } from "../../shared/records/reducer_points.ts";
 import { loadRoom } from "./room/room_load.ts";
 import { appendNothing, removeObjects, storeSnapshot } from "./room/room_writes.ts";
 import {
@@ -237,9 +237,9 @@ async function removeBefore(
   listed: string,
   parts: RoomParts,
 ): Promise<number> {
-  const stored = await parts.objects.list();
-  const gone = stored.map(({ name }) => name)
-    .filter((name) => name !== listed && (entryOfObject(at, name) ?? offset) < offset);
+  const names = (await parts.objects.list()).map(({ name }) => name);
+  const entryIn = entriesOfObjects(at.tenant_id, [at.room_id]);
+  const gone = names.filter((name) => name !== listed && (entryIn(name) ?? offset) < offset);
   await removeObjects(gone, at, parts);
   return gone.filter((name) => name.startsWith("snapshot-")).length;
 }

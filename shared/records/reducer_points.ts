@@ -53,15 +53,20 @@ export const snapshotName = objectName("snapshot");
 /** The name of the object with the points up to this one. */
 export const pointsName = objectName("points");
 
-/** The last entry in an object of the room, a snapshot or a list of points; undefined for any other name. */
-export function entryOfObject(
-  { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
-  name: string,
-): number | undefined {
-  const [kind = "", room, offset] = name.split("-");
-  const is_own = (kind === "snapshot" || kind === "points") &&
-    room === nameOfRoom(tenant_id, room_id);
-  return is_own ? Number(offset) : undefined;
+/**
+ * A function that gives the last entry in an object of one of the rooms, a snapshot or a list of points, by its name;
+ * undefined for any other object. All tenants' objects are in one store, so each room is hashed once for all of them.
+ */
+export function entriesOfObjects(
+  tenant_id: string,
+  rooms: readonly string[],
+): (name: string) => number | undefined {
+  const own = new Set(rooms.map((room_id) => nameOfRoom(tenant_id, room_id)));
+  return (name) => {
+    const [kind = "", room = "", offset] = name.split("-");
+    const is_own = (kind === "snapshot" || kind === "points") && own.has(room);
+    return is_own ? Number(offset) : undefined;
+  };
 }
 
 /** The stored form, canonical. */

@@ -21,7 +21,7 @@ import {
 import { readable, readPage } from "../../shared/spine/contract/read_page.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { slice } from "../../shared/turns/slices.ts";
-import { entryOfObject } from "../../shared/records/reducer_points.ts";
+import { entriesOfObjects } from "../../shared/records/reducer_points.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 
 /** What the stores need of the process. */
@@ -270,9 +270,8 @@ async function objectsOf(
 ): Promise<{ readonly name: string; readonly size_bytes: number }[]> {
   if (rooms.length === 0) return [];
   const stored = await objects.list();
-  return stored.filter(({ name }) =>
-    rooms.some((room_id) => entryOfObject({ tenant_id, room_id }, name) !== undefined)
-  );
+  const entryIn = entriesOfObjects(tenant_id, rooms);
+  return stored.filter(({ name }) => entryIn(name) !== undefined);
 }
 
 /**

@@ -240,9 +240,10 @@ Deno.test("single left-out messages take two bytes each, and are reported indivi
 Deno.test("of more connections than a call has arguments, the latest are kept", async () => {
   const ledger = new Ledger({ bytes_max: 2 ** 20, kept_ms: 60_000, now: () => 1_000 });
   const one = { user_id: "bob", remote_ip: "", batch: false, subscription: () => undefined };
-  const open = Array.from({ length: 130_000 }, (_, number) => ({
-    ...{ ...one, number, connection_id: `c${number}`, began_ms: number },
-  }));
+  const open = Array.from({ length: 130_000 }, (_, number) => {
+    const connection_id = `c${number}`;
+    return { ...one, number, connection_id, began_ms: number };
+  });
   const query = { tenant: "acme", user: "bob", room: "hall", messages: [] };
   const { connections, truncated } = await gather(ledger, { query, open }, breathe);
   assert.deepEqual([connections.at(-1)!.number, truncated], [129_999, true]);

@@ -254,7 +254,7 @@ async function storedPrograms(
     const module = id && (known.get(id) ?? await moduleOf(objects, id));
     if (id === undefined || module === undefined) continue;
     programs.set(id, module);
-    modules.set(module, [...modules.get(module) ?? [], id]);
+    modules.getOrInsert(module, []).push(id);
   }
   known.clear();
   for (const [id, module] of programs) known.set(id, module);
