@@ -46,8 +46,6 @@ Deno.test("of a deleted tenant nothing stays and of its successor nothing goes, 
     });
     assert.equal(status, 200, text);
   };
-  // With settings, the last that a Shield receives about a deletion may be the successor's.
-  await set();
   const say = async ({ socket_url }: Pick<ServerProcess, "socket_url">, type: string) => {
     const client = await DurableClient.open(socket_url, token);
     client.send({ op: "pub", room: "chat", type, data: 1 });
@@ -65,11 +63,17 @@ Deno.test("of a deleted tenant nothing stays and of its successor nothing goes, 
   const deleted = await admin.ask("POST", "/v1/data/erase", { tenant: tenant_id, all: true });
   assert.equal(deleted.status, 200, deleted.text);
   assert.equal(await writers(), "0,0");
+  // Of the tenant's settings, a Shield that is cut off receives only the successor's.
   await set();
   using _successor = await say(two, "new");
   await until("the successor is stored", async () => await writers() === "1,1");
   link.restore();
   await until("the queue is empty", async () => await queued() === 0);
+  await until("it lets clients in", async () => {
+    const response = await fetch(`${one.ready["ops_url"]}/health/ready`);
+    await response.body?.cancel();
+    return response.ok;
+  });
   using _back = await say(one, "new");
   await until("its Shields have both stored it", async () => await writers() === "2,2");
   const { text } = await admin.ask("GET", `/v1/journal?tenant=${tenant_id}`);

@@ -30,7 +30,7 @@ const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas
 
 function storesOf({ spine }: WorldBrain) {
   const logs = { has: () => true, of: (tenant: string) => spine.log(tenant, RETENTION) };
-  return dataStores({ spine, logs, blocks: [], asker: undefined });
+  return dataStores({ spine, now: Date.now, logs, blocks: [], asker: undefined });
 }
 
 async function erase(brain: WorldBrain, room = "counter"): Promise<void> {

@@ -7,6 +7,7 @@ import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { decodeSettings, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
+import { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { type ConfigTables, RoomClasses } from "../../shared/rooms/classes.ts";
 import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/reserved.ts";
@@ -29,6 +30,8 @@ type Budgets = NonNullable<TenantSettings["budgets"]>;
 /** Opens the Brain's classes, or takes those that are open. Rejects with `spine-unavailable`. */
 export class FollowedClasses {
   readonly classes: RoomClasses;
+  /** The deletions of tenants, of which the bucket has marks. */
+  readonly deletions: TenantDeletions;
   readonly #options: FollowedClassesOptions;
   readonly #budgets = new Map<string, Budgets>();
   #onBudgets = (_tenant_id: string, _budgets: Budgets) => {};
@@ -37,7 +40,15 @@ export class FollowedClasses {
   private constructor(options: FollowedClassesOptions, bucket: KeyValue) {
     this.#options = options;
     this.classes = new RoomClasses(options.config.rooms);
-    this.#watch = bucket.watch([], (change) => this.#take(change));
+    this.deletions = new TenantDeletions(bucket, (tenant_id, error) => {
+      options.log.error("what is known of a deleted tenant was not forgotten", {
+        tenant_id,
+        error,
+      });
+    });
+    this.#watch = bucket.watch([], (change) => {
+      if (!this.deletions.take(change)) this.#take(change);
+    });
   }
 
   /** Resolves when the settings of every tenant are known. Rejects with `spine-unavailable`. */
@@ -46,6 +57,7 @@ export class FollowedClasses {
     const bucket = await spine.keyValue(TENANTS_BUCKET, { leaves_stream: true });
     const followed = new FollowedClasses(options, bucket);
     await followed.#watch.ready;
+    followed.deletions.listed();
     const { classes } = followed;
     changes?.follow(
       ["rooms"],

@@ -90,8 +90,6 @@ const Document = z.looseObject({
   ...Limits,
   by: z.string().default(""),
   changed_ms: z.int().min(0).default(0),
-  /** When its first settings were stored: another time means that the tenant was deleted since. Absent in old ones. */
-  began_ms: z.int().min(0).optional(),
   pending: Pending.optional(),
   applied: Applied.optional(),
 });
@@ -104,10 +102,6 @@ export function emptySettings(): TenantSettings {
   const none = { mirror: { rules: [] }, mappings: [], rooms: [] };
   return { format: 1, version: 0, ...none, by: "", changed_ms: 0 };
 }
-
-/** Whether a tenant's changed settings are those of a deleted tenant. */
-export const isDeleted = ({ version, pending }: TenantSettings): boolean =>
-  version === 0 && pending === undefined;
 
 /** The stored form. */
 export const encodeSettings = (settings: TenantSettings): Uint8Array => storedBytes(settings);

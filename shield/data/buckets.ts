@@ -1,10 +1,11 @@
 /** Buckets whose keys begin with the tenant: rooms, their members, and a tenant's settings. */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
+import type { Env } from "../../shared/env.ts";
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvEntry, KvKey } from "../../shared/spine/contract/spine.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import {
   type DeadLetter,
@@ -18,11 +19,8 @@ import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import { readStored, unlessNewer } from "../../shared/records/stored.ts";
 import { slice } from "../../shared/turns/slices.ts";
-import {
-  emptySettings,
-  encodeSettings,
-  TENANTS_BUCKET,
-} from "../../shared/records/tenant_settings.ts";
+import { markDeleted } from "../../shared/records/tenant_deletions.ts";
+import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import {
   GROWING_BUCKET,
   POLICIES_BUCKET,
@@ -51,7 +49,7 @@ interface Kept {
   ) => boolean | Promise<boolean>;
   /** The tenant and user that an entry belongs to; absent: its key begins with the tenant. */
   readonly holderOf?: (entry: KvEntry) => { tenant_id?: string; user_id?: string };
-  /** Every process learns by the deletion of a tenant's entry that the tenant was deleted. */
+  /** Its erasure leaves a mark, by which every process learns that the tenant was deleted. */
   readonly ends_tenant?: true;
   /** Messages are made from its entries. */
   readonly makes_messages?: true;
@@ -266,12 +264,14 @@ async function deleteAll(
 /** Called with a tenant's growing messages that were erased, and the parts of their texts. */
 export type OnErased = (tenant_id: string, entries: readonly KvEntry[]) => Promise<void>;
 
-function bucketStore(
-  spine: Pick<Spine, "keyValue">,
-  kept: Kept,
-  asker: Asking,
-  onErased: OnErased,
-): DataStore {
+/** What the stores of buckets need. */
+export interface BucketsContext extends Pick<Env, "spine" | "now"> {
+  /** Asks a Brain to erase Brain-owned data; undefined: there is no Brain to ask. */
+  readonly asker: Asking;
+  readonly onErased?: OnErased;
+}
+
+function bucketStore({ spine, asker, now, onErased }: BucketsContext, kept: Kept): DataStore {
   const { name, bucket, ends_tenant, ofUser, without } = kept;
   const open = () => spine.keyValue(bucket, { leaves_stream: true });
   const reasonOf = (key: KvKey, whose: Whose) => whose.user === undefined ? true : ofUser(key);
@@ -312,11 +312,8 @@ function bucketStore(
         if (bucket === GROWING_BUCKET) grew.push(entry);
       }
       if (keys.length > 0) await deleteAll(opened, bucket, tenant, keys, asker, brainOf);
-      else if (ends_tenant && isTenant(whose)) {
-        await opened.put([tenant], encodeSettings(emptySettings()));
-        await opened.delete([tenant]);
-      }
-      if (grew.length > 0) await onErased(tenant, grew);
+      if (ends_tenant && isTenant(whose)) await markDeleted(opened, tenant, now());
+      if (grew.length > 0) await onErased?.(tenant, grew);
       return keys.length + changed;
     },
   };
@@ -326,13 +323,8 @@ function bucketStore(
  * The stores of all buckets, or only those that are, or are not, sources of messages. The settings are last: a class's
  * retention decides which part of a log is readable.
  */
-export function bucketStores(
-  spine: Pick<Spine, "keyValue">,
-  asker: Asking,
-  makes_messages?: boolean,
-  onErased: OnErased = () => Promise.resolve(),
-): DataStore[] {
+export function bucketStores(context: BucketsContext, makes_messages?: boolean): DataStore[] {
   return BUCKETS.filter((kept) =>
     makes_messages === undefined || (kept.makes_messages === true) === makes_messages
-  ).map((kept) => bucketStore(spine, kept, asker, onErased));
+  ).map((kept) => bucketStore(context, kept));
 }

@@ -50,7 +50,7 @@ Deno.test("an erasure asks once for a Brain, for any number of Brain-owned bucke
     const before = asker.counts.asked;
     const brain_id = findBrain(asker);
     const erased: number[] = [];
-    for (const store of bucketStores(spine, asker)) {
+    for (const store of bucketStores({ spine, asker, now: Date.now })) {
       erased.push(await store.erase({ tenant: "acme" }, brain_id));
     }
     assert.equal(erased.reduce((sum, count) => sum + count), BRAINS.length);
@@ -65,7 +65,9 @@ Deno.test("an erasure asks once for a Brain, for any number of Brain-owned bucke
 Deno.test("a dead letter is erased with its message: by user, by room, or by offset; no secret is exported", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const bucket = await spine.keyValue(HOOKS_BUCKET);
-  const store = bucketStores(spine, undefined).find(({ name }) => name.startsWith("hooks"))!;
+  const store = bucketStores({ spine, asker: undefined, now: Date.now }).find(({ name }) =>
+    name.startsWith("hooks")
+  )!;
   const letters: [string, number, string][] = [["lobby", 1, "ann"], ["lobby", 2, "bob"], [
     "hall",
     1,
@@ -119,7 +121,9 @@ Deno.test("a growing message belongs to its producer, with all parts of its text
     const part = bytes(`"ann", ${user_id} wrote\nmore`);
     await bucket.put(["acme", "ann", `of-${user_id}`, "1", "0"], part);
   }
-  const store = bucketStores(spine, undefined).find(({ name }) => name === "growing");
+  const store = bucketStores({ spine, asker: undefined, now: Date.now }).find(({ name }) =>
+    name === "growing"
+  );
   assert.ok(store);
   const anns = { tenant: "acme", user: "ann" };
   const lines = await Array.fromAsync(store.lines(anns));
@@ -223,7 +227,7 @@ Deno.test("a user whose id is a word of the bus's records gets only data that na
   });
   await writeOf(["ann", ...WORDS], bucket, durable);
   const logs = { has: () => true, of: () => Promise.resolve(durable) };
-  const stores = dataStores({ spine, logs, blocks: [], asker: undefined });
+  const stores = dataStores({ spine, now: Date.now, logs, blocks: [], asker: undefined });
   for (const user of ["ann", ...WORDS]) {
     const erased: Record<string, number> = {};
     for (const one of stores) {
@@ -251,7 +255,7 @@ Deno.test("sources of messages are erased before messages: none reappears while 
       throw new Error("a log is opened only for its messages");
     },
   };
-  for (const store of dataStores({ spine, logs, blocks: [], asker: undefined })) {
+  for (const store of dataStores({ spine, now: Date.now, logs, blocks: [], asker: undefined })) {
     await store.erase({ tenant: "acme" }, () => Promise.resolve(undefined)).catch(() => {});
   }
   assert.deepEqual(new Set(left), new Set([0]));
@@ -291,7 +295,7 @@ Deno.test("messages that a replica lacks are still found and erased, or the stor
   }
   const messagesOf = (read: DurableLog) => {
     const logs = { has: () => true, of: () => Promise.resolve(read) };
-    const stores = dataStores({ spine, logs, blocks: [], asker: undefined });
+    const stores = dataStores({ spine, now: Date.now, logs, blocks: [], asker: undefined });
     return stores.find(({ name }) => name === "messages")!;
   };
   const whose = { tenant: "acme", room: "r" };
@@ -325,7 +329,7 @@ Deno.test("a search for stored data runs in slices", async () => {
   for (let at = 0; at < 100; at++) {
     await bucket.put(["acme", `s${at}`], new TextEncoder().encode(`{"user":"ann"}`));
   }
-  const stores = dataStores({ spine, logs, asker: undefined, blocks: [] });
+  const stores = dataStores({ spine, now: Date.now, logs, asker: undefined, blocks: [] });
   const stockOf = (name: string) =>
     turnsDuring(() => stores.find((store) => store.name === name)!.stock(ANN));
   const of_log = await stockOf("messages");

@@ -23,7 +23,7 @@ export const DATA: Capability = {
         await asker?.ask("forget_growing", ForgetAnswer, { params, of: "shield" });
       }
     };
-    const stores = dataStores({ spine, logs, blocks: running.keeps(), asker, onErased });
+    const stores = dataStores({ spine, now, logs, blocks: running.keeps(), asker, onErased });
     const part = log.child({ part: "data" });
     const context = { config, stores, asker, spine, node_id, now, log: part };
     const forget = (params: unknown) =>

@@ -2,12 +2,10 @@
  * Everything that a bus stores about tenants and users, as one list of stores, with what each has and how it is erased.
  * `KEPT` lists exceptions, with the reason.
  */
-import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
-import type { Env } from "../../shared/env.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import { hasCallsOf, namesUser } from "./user_text.ts";
-import { bucketStores, type OnErased } from "./buckets.ts";
+import { type BucketsContext, bucketStores } from "./buckets.ts";
 import { blockStore, type DataStore, isTenant, nothing, type Stock, type Whose } from "./store.ts";
 import { ForgetAnswer } from "../../shared/cluster/cluster_erase.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
@@ -25,12 +23,9 @@ import { entriesOfObjects } from "../../shared/records/reducer_points.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 
 /** What the stores need of the process. */
-export interface StoresContext extends Pick<Env, "spine"> {
+export interface StoresContext extends BucketsContext {
   readonly logs: Pick<Logs, "of" | "has">;
-  /** Asks a Brain to erase Brain-owned data; undefined: there is no Brain to ask. */
-  readonly asker: Pick<ClusterAsker, "ask" | "hello"> | undefined;
   readonly blocks: readonly KeptBlocks[];
-  readonly onErased?: OnErased;
 }
 
 /**
@@ -38,33 +33,39 @@ export interface StoresContext extends Pick<Env, "spine"> {
  * longer contain erased data after `Spine.scrub` has run.
  */
 export function dataStores(context: StoresContext): readonly DataStore[] {
-  const { blocks, spine, asker, onErased } = context;
-  const others = bucketStores(spine, asker, false);
+  const { blocks, asker } = context;
+  const sources = bucketStores(context, true);
+  const others = bucketStores(context, false);
   const reducers = others.filter(({ name }) => name === "reducers");
   const messages = messageStore(context);
   return [
-    ...bucketStores(spine, asker, true, onErased),
+    ...sources,
     messages,
     snapshotStore(context, reducers, messages),
     memoryStore(asker),
     ...others.map((one) =>
       reducers.includes(one) ? { ...one, erase: () => Promise.resolve(0) } : one
     ),
-    meanwhileStore(messages),
+    meanwhileStore([...sources, ...others.slice(0, -1), messages]),
     // With the settings, running Shields drop a tenant's queued blocks: what killed ones have stored goes after it.
     ...blocks.map(blockStore),
   ];
 }
 
 /**
- * What was stored of a tenant's rooms, members and hooks between the erasure of the messages and that of their entries:
- * a Brain that finds a room gone stores that it has ended.
+ * What was stored of a tenant between the erasure of its stores and its mark (`tenant_deletions.ts`): a Brain that finds
+ * a room gone stores that it has ended.
  */
-const meanwhileStore = (messages: DataStore): DataStore => ({
-  name: "messages stored meanwhile",
+const meanwhileStore = (stores: readonly DataStore[]): DataStore => ({
+  name: "stored meanwhile",
   stock: () => Promise.resolve(undefined),
   lines: nothing,
-  erase: async (whose, brainOf) => isTenant(whose) ? await messages.erase(whose, brainOf) : 0,
+  async erase(whose, brainOf) {
+    let erased = 0;
+    if (!isTenant(whose)) return erased;
+    for (const store of stores) erased += await store.erase(whose, brainOf);
+    return erased;
+  },
 });
 
 /**

@@ -27,7 +27,6 @@ import type { JournalEnd, JournalPlaceText, JournalQuery } from "./admin/read.ts
 import { ArqonError, DecodeError, type PlainEnvelope, readEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import type { Settings } from "../settings/settings.ts";
-import { isDeleted } from "../../shared/records/tenant_settings.ts";
 import { isHole } from "../../shared/journal/record.ts";
 import type { JournalLine, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { readValue } from "../../shared/listeners/request_body.ts";
@@ -57,7 +56,7 @@ interface JournalStart
   readonly config: Pick<Config, "journal" | "platform" | "policy" | "limits" | "quota">;
   readonly classes: Pick<RoomClasses, "of">;
   readonly actions: NonNullable<TermsParts["actions"]>;
-  readonly settings?: Pick<Settings, "get" | "onChange">;
+  readonly settings?: Pick<Settings, "get" | "deletions">;
   /** The mirror's rules; absent: no mirror. */
   readonly mirror?: TermsParts["mirror"];
   readonly life: Pick<OwnLife, "begin" | "lives" | "node_id" | "began_ms">;
@@ -106,9 +105,9 @@ function startJournal(start: JournalStart): StartedJournal {
     },
   };
   const terms = new TermsOf(start);
-  const stop = start.settings?.onChange((tenant_id, own) => {
+  const stop = start.settings?.deletions.onDeleted((tenant_id) => {
     // Without a decision there is nothing to forget.
-    if (living === undefined || !isDeleted(own)) return;
+    if (living === undefined) return;
     queue.forget(tenant_id).catch((error) => {
       log.warn("decisions about a deleted tenant stay in the journal", { tenant_id, error });
     });

@@ -19,7 +19,6 @@ import { findMessages, piecesOf, roomMessages } from "./scan.ts";
 import { gather, type OpenConnection } from "./history.ts";
 import type { Handshake, Observed, Observer } from "../message/observers.ts";
 import { forgetTenant, type LedgerStore, startStore, type StoreStart } from "./store.ts";
-import { isDeleted } from "../../shared/records/tenant_settings.ts";
 import { type ArqonError, isId } from "@arqon/proto";
 import { clipped, type RunningRow } from "./row_form.ts";
 
@@ -147,8 +146,7 @@ function startLedger(
     () => handshakes.unnoted,
   );
   const store = startStore(start, ledger);
-  const stop = settings.onChange((tenant_id, own) => {
-    if (!isDeleted(own)) return;
+  const stop = settings.deletions.onDeleted((tenant_id) => {
     forgetTenant(ledger, store?.writer, tenant_id).catch((error) => {
       log.warn("a deleted tenant's rows stay in the ledger's store", { tenant_id, error });
     });

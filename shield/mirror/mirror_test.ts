@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
+import { markDeleted } from "../../shared/records/tenant_deletions.ts";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { until } from "../../shared/testing/until.ts";
 import { openSettings } from "../settings/settings.ts";
@@ -207,7 +208,7 @@ Deno.test("examples of a deleted tenant are not shown to a later one of its name
   await send(pathOf(test, overseerSaying(test, true, false)), { trace_id: TRACE_ID });
   await change(0.5);
   assert.equal(await examples(), 1);
-  await bucket.delete(["acme"]);
+  await markDeleted(bucket, "acme", 1);
   await until("they are forgotten", async () => await examples() === 0);
 });
 

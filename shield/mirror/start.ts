@@ -2,7 +2,6 @@
  * Assembles the mirror of one process: rules of the config and of the tenants, sender, comparison and admin API. With
  * `[platform.mirroring] enabled = false` nothing is started.
  */
-import { isDeleted } from "../../shared/records/tenant_settings.ts";
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -64,7 +63,8 @@ export function startMirror(start: MirrorStart): StartedMirror {
   const verdicts = startVerdicts({ spine, book, decisions, stats, log, now });
   const stopSettings = settings.onChange((tenant_id, own) => {
     rules.setTenant(tenant_id, own.mirror.rules);
-    if (!isDeleted(own)) return;
+  });
+  const stopDeletions = settings.deletions.onDeleted((tenant_id) => {
     book.reset(tenant_id);
     decisions.forget(tenant_id);
   });
@@ -91,6 +91,7 @@ export function startMirror(start: MirrorStart): StartedMirror {
     },
     async close() {
       stopSettings();
+      stopDeletions();
       await sender.close();
       verdicts.close();
     },

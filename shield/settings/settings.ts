@@ -18,6 +18,7 @@ import {
   TENANTS_BUCKET,
 } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import { plural } from "../../shared/plural.ts";
 import { awaitedLater } from "../../shared/awaited_later.ts";
 /** Callers that wait for a revision, all tenants together; one more gets `false` at once. */
@@ -65,6 +66,8 @@ export class Settings {
   readonly #watch: KvWatch;
   /** The document that was decoded last: what is written is also watched, and an apply reads it before each item. */
   #last: DecodedSettings | undefined;
+  /** The deletions of tenants, of which the bucket has marks. */
+  readonly deletions: TenantDeletions;
   /** Resolves once everything stored is known; rejects with `spine-unavailable` if it is closed first. */
   readonly ready: Promise<void>;
   #state: "starting" | "ready" | "closed" = "starting";
@@ -75,8 +78,14 @@ export class Settings {
     this.#options = options;
     this.#since_ms = options.now();
     const metrics = registerSettingsMetrics(options.registry, () => this.counts());
+    this.deletions = new TenantDeletions(bucket, (tenant_id, error) => {
+      options.log.error("what is known of a deleted tenant was not forgotten", {
+        tenant_id,
+        error,
+      });
+    });
     this.#watch = bucket.watch([], (change) => {
-      if (!this.#receive(change)) metrics.unreadable();
+      if (!this.deletions.take(change) && !this.#receive(change)) metrics.unreadable();
     });
     this.ready = awaitedLater(this.#watch.ready.then(() => this.#turnTo("ready")));
   }
@@ -175,13 +184,10 @@ export class Settings {
   }
 
   /**
-   * Writes the document, a tenant's first one with `began_ms`; resolves to the new revision. Rejects with
-   * `version-conflict`, `invalid-settings`.
+   * Writes the document unchanged; resolves to the new revision. Rejects with `version-conflict`, `invalid-settings`.
    */
   async replace(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
-    const { now } = this.#options;
-    const stored = revision === 0 ? { ...settings, began_ms: now() } : settings;
-    return await this.#bucket.update([tenant_id], this.require(tenant_id, stored), revision);
+    return await this.#bucket.update([tenant_id], this.require(tenant_id, settings), revision);
   }
 
   /** Throws `invalid-settings` for a document that `replace` would refuse; gives its stored form. */
@@ -220,6 +226,7 @@ export class Settings {
 
   #turnTo(state: "ready" | "closed"): void {
     if (this.#state === "closed") return;
+    if (state === "ready") this.deletions.listed();
     this.#state = state;
     this.#since_ms = this.#options.now();
   }
@@ -254,13 +261,6 @@ export class Settings {
   #put(tenant_id: string, value: Uint8Array): boolean {
     const decoded = this.#decode(tenant_id, value);
     if ("problem" in decoded) return this.#keep(tenant_id, decoded.problem);
-    const known = this.#tenants.get(tenant_id);
-    const { began_ms } = decoded.settings;
-    const is_other = began_ms !== undefined && began_ms !== known?.settings.began_ms;
-    // It was deleted and began again while this process was cut off. Lost settings are no deletion.
-    if (is_other && known !== undefined && known.problem === undefined) {
-      this.#gone(tenant_id, false);
-    }
     this.#tenants.set(tenant_id, { settings: decoded.settings, problem: undefined });
     for (const listener of this.#listeners) this.#tell(listener, tenant_id, decoded.settings);
     return true;

@@ -44,7 +44,7 @@ Deno.test("a tenant that is deleted while its Brain looks for ended rooms leaves
     await accepted(spine, { name: "set", data: { key: "k", value: 1 }, room: "a" });
     await until("its creation is stored", async () => await stored("acme") === 1);
     const gone = new TextEncoder().encode(JSON.stringify({ created_ms: START_MS, epoch: "e" }));
-    const stores = dataStores({ spine, logs, blocks: [], asker: undefined });
+    const stores = dataStores({ spine, now: Date.now, logs, blocks: [], asker: undefined });
     for (const [at, store] of stores.entries()) {
       await store.erase({ tenant: "acme" }, () => Promise.resolve(undefined));
       // The Brain looks at all tenants' rooms, at this one's last.
