@@ -8,6 +8,7 @@ import { z } from "zod";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
@@ -31,13 +32,18 @@ export interface LifeEvents {
   readonly tenants: Iterable<string> & { has(tenant_id: string): boolean };
   /** Calls back when there may be new tenants. */
   onTenants(listener: () => void): void;
-  /** Stores an event in the tenant's log; events with the same key within two minutes are stored once. */
+  readonly deletions: Pick<TenantDeletions, "known" | "keep">;
+  /**
+   * Stores an event in the tenant's log; events with the same key within two minutes are stored once. False: the tenant
+   * was deleted after `since`.
+   */
   append(
     type: "room.created" | "room.ended",
     at: RoomAddress,
     birth: Birth,
     key: string,
-  ): Promise<void>;
+    since: number,
+  ): Promise<boolean>;
   close(): void;
 }
 
@@ -110,9 +116,10 @@ class AnnouncedRooms implements RoomReports {
     const { tenant_id } = at;
     if (!this.#options.events.tenants.has(tenant_id)) return true;
     if (!await this.#hasBegun(tenant_id)) return false;
-    const { marks, rooms } = this.#options;
+    const { marks, rooms, events: { deletions } } = this.#options;
     const key = markKey(tenant_id, at.room_id);
     return await changeDocument(async (mayLose) => {
+      const since = deletions.known(tenant_id);
       // The mark first: the room's document is then read later, and is not older.
       const entry = await marks.get(key);
       const mark = entry && readMark(entry.value);
@@ -121,10 +128,11 @@ class AnnouncedRooms implements RoomReports {
       const birth = birthOf(await rooms.load(at));
       const is_read = read === undefined || birth?.created_ms === known?.created_ms;
       if (mark?.created_ms === birth?.created_ms) return is_read;
-      if (mark !== undefined) await this.#tell("room.ended", at, mark);
+      if (mark !== undefined && !await this.#tell("room.ended", at, mark, since)) return false;
       if (birth !== undefined) {
-        await this.#tell("room.created", at, birth);
-        await mayLose(marks.update(key, bytesOf(birth), entry?.revision ?? 0));
+        if (!await this.#tell("room.created", at, birth, since)) return false;
+        const write = () => mayLose(marks.update(key, bytesOf(birth), entry?.revision ?? 0));
+        await deletions.keep(tenant_id, since, write, (written) => marks.delete(key, written));
       } else if (entry !== undefined) await mayLose(marks.delete(key, entry.revision));
       return is_read;
     });
@@ -183,10 +191,18 @@ class AnnouncedRooms implements RoomReports {
     this.#timers.add(timer);
   }
 
-  async #tell(type: "room.created" | "room.ended", at: RoomAddress, birth: Birth): Promise<void> {
+  /** False: the tenant was deleted after `since`. */
+  async #tell(
+    type: "room.created" | "room.ended",
+    at: RoomAddress,
+    birth: Birth,
+    since: number,
+  ): Promise<boolean> {
     const { events, onStored } = this.#options;
-    await events.append(type, at, birth, `${type} ${at.room_id} ${birth.created_ms}`);
-    onStored(type);
+    const key = `${type} ${at.room_id} ${birth.created_ms}`;
+    const is_stored = await events.append(type, at, birth, key, since);
+    if (is_stored) onStored(type);
+    return is_stored;
   }
 
   async #hasBegun(tenant_id: string): Promise<boolean> {
@@ -211,20 +227,27 @@ class AnnouncedRooms implements RoomReports {
 
   /** Marks the existing rooms first: a new hook receives only later creations. */
   async #begin(tenant_id: string): Promise<void> {
+    const { marks, rooms, events: { deletions } } = this.#options;
+    const since = deletions.known(tenant_id);
     if (await this.#hasBegun(tenant_id)) return;
-    const { marks, rooms } = this.#options;
+    const put = (key: KvKey, value: object) =>
+      deletions.keep(
+        tenant_id,
+        since,
+        () => marks.put(key, bytesOf(value)),
+        (written) => marks.delete(key, written),
+      );
     const keys = await rooms.keysOf(tenant_id);
     for (let at = 0; at < keys.length; at += AT_A_TIME) {
       await slice(tenant_id);
       await Promise.all(
         keys.slice(at, at + AT_A_TIME).map(async ([, room_id = ""]) => {
           const birth = birthOf(await rooms.load({ tenant_id, room_id }));
-          if (birth !== undefined) await marks.put(markKey(tenant_id, room_id), bytesOf(birth));
+          if (birth !== undefined) await put(markKey(tenant_id, room_id), birth);
         }),
       );
     }
-    await marks.put(sinceKey(tenant_id), bytesOf({}));
-    this.#begun.add(tenant_id);
+    if (await put(sinceKey(tenant_id), {}) !== undefined) this.#begun.add(tenant_id);
   }
 }
 

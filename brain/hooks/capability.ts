@@ -263,6 +263,7 @@ export class HookService {
    */
   async #switchOff(hook: AfterHook, why: string): Promise<void> {
     const { tenant, id } = hook;
+    const since = this.#classes.deletions.known(tenant);
     let is_off = false;
     await this.#change(hook, (document) => {
       is_off = !document.paused;
@@ -272,7 +273,7 @@ export class HookService {
     this.#options.log.warn("a hook was switched off", { tenant_id: tenant, hook: id, why });
     const event = { type: "hook.off", data: { room: null, hook: id, why } } as const;
     const key = `hook_off_${id}_${this.#options.now()}`;
-    await storeTenantEvent(this.#classes, this.#options, tenant, event, key);
+    await storeTenantEvent(this.#classes, this.#options, tenant, event, key, since);
   }
 
   async #stored(tenant_id: string, hook_id: string) {

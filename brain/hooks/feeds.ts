@@ -26,6 +26,7 @@ import { isAbout } from "./hook_event.ts";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
+import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
 import type { Birth, LifeEvents } from "./announced_rooms.ts";
@@ -217,6 +218,10 @@ export class HookLifeEvents implements LifeEvents {
     return events;
   }
 
+  get deletions(): TenantDeletions {
+    return this.#classes.deletions;
+  }
+
   onTenants(listener: () => void): void {
     this.#listeners.add(listener);
   }
@@ -226,10 +231,11 @@ export class HookLifeEvents implements LifeEvents {
     { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
     { created_ms, epoch }: Birth,
     key: string,
-  ): Promise<void> {
+    since: number,
+  ): Promise<boolean> {
     // Without a durable class there is no log: the event is dropped, and the room must still end.
     const event = { type, data: { room: room_id, epoch, created_ms } };
-    await storeTenantEvent(this.#classes, this.#options, tenant_id, event, key);
+    return await storeTenantEvent(this.#classes, this.#options, tenant_id, event, key, since);
   }
 
   /** The rooms call it at their end, or its opener if they never started. Idempotent. */
@@ -261,7 +267,7 @@ interface EventSource {
 
 /**
  * Stores an event; events with the same key within two minutes are stored once. Does nothing for a tenant without a
- * durable class, which has no log. Rejects as the log does.
+ * durable class, which has no log. False: the tenant was deleted after `since`. Rejects as the log does.
  */
 export async function storeTenantEvent(
   followed: FollowedClasses,
@@ -269,12 +275,13 @@ export async function storeTenantEvent(
   tenant_id: string,
   { type, data }: TenantEvent,
   key: string,
-): Promise<void> {
-  if (followed.classes.logRetentionOf(tenant_id) === undefined) return;
+  since: number,
+): Promise<boolean> {
+  if (followed.classes.logRetentionOf(tenant_id) === undefined) return true;
   const log = await followed.openLog(tenant_id);
   const bytes = new TextEncoder().encode(JSON.stringify(data));
   const event = { type, data: bytes, content_type: "application/json" };
   const source = { now, random: bytesFrom(random) };
   const stored = systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, event });
-  await log.append(EVENTS_ROOM, stored, { key });
+  return await followed.deletions.append(log, since, EVENTS_ROOM, stored, { key }) !== undefined;
 }

@@ -45,7 +45,7 @@ function controls(hooks: readonly object[] = [HOOK]) {
     const store = events.append.bind(events);
     const append: LifeEvents["append"] = async (...given) => {
       await held.before(...given);
-      await store(...given);
+      return await store(...given);
     };
     const held_back = Object.assign(events, { append });
     return (context) => announceRooms({ ...parts, config }, held_back, context);

@@ -1,7 +1,7 @@
 /**
- * Marks of deleted tenants, in the bucket of their settings: the erasure of a tenant leaves one for a day. Whoever stores
- * something that was decided earlier reads the mark before and after the write, as a process may be stopped in between
- * for longer than the erasure takes. What was stored before the mark, the erasure finds.
+ * Marks of deleted tenants, in the bucket of their settings: the erasure of a tenant leaves one for a day. Whoever
+ * stores what was decided earlier reads the mark before and after the write, as a process may be stopped in between for
+ * longer than the erasure takes. What was stored before the mark, the erasure finds.
  */
 import { z } from "zod";
 import type { AppendOptions, DurableLog } from "../spine/contract/durable_log.ts";

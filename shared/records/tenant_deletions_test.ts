@@ -1,4 +1,4 @@
-/** Marks of deleted tenants: when a process hears of them, and what stays of a write beside a deletion. Both engines. */
+/** Marks of deleted tenants: when a process is notified of them, and what stays of a write beside a deletion. */
 import assert from "node:assert/strict";
 import { found, until } from "../testing/until.ts";
 import { QUIET } from "../testing/logs.ts";
@@ -26,22 +26,22 @@ async function world() {
   return { spine, bucket, failed, follow };
 }
 
-Deno.test("each listener hears of deletions since the start, whatever another one throws", async () => {
+Deno.test("each listener is notified of deletions since the start, whatever another one throws", async () => {
   const { spine, bucket, failed, follow } = await world();
   await markDeleted(bucket, "before", 1);
   const { deletions, others } = await follow();
-  const heard: string[] = [];
+  const notified: string[] = [];
   deletions.onDeleted(() => {
     throw new Error("broken");
   });
-  const stop = deletions.onDeleted((tenant_id) => heard.push(tenant_id));
+  const stop = deletions.onDeleted((tenant_id) => notified.push(tenant_id));
   await bucket.put(["acme"], new Uint8Array());
   await markDeleted(bucket, "acme", 2);
-  await until("it hears", () => heard.length === 1);
+  await until("it is notified", () => notified.length === 1);
   stop();
   await markDeleted(bucket, "zoo", 3);
-  await until("the other hears", () => failed.length === 2);
-  assert.deepEqual([heard, failed, others], [["acme"], ["acme", "zoo"], ["acme"]]);
+  await until("the other is notified", () => failed.length === 2);
+  assert.deepEqual([notified, failed, others], [["acme"], ["acme", "zoo"], ["acme"]]);
   await spine.drain();
 });
 

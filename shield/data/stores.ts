@@ -53,8 +53,8 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
 }
 
 /**
- * What was stored of a tenant between the erasure of its stores and its mark (`tenant_deletions.ts`): a Brain that finds
- * a room gone stores that it has ended.
+ * What was stored of a tenant between the erasure of its stores and its mark (`tenant_deletions.ts`): a Brain that
+ * finds a room gone stores that it has ended.
  */
 const meanwhileStore = (stores: readonly DataStore[]): DataStore => ({
   name: "stored meanwhile",
