@@ -16,7 +16,10 @@ const LOG_MAX = 8_000;
 /** An alert and a fault that makes it fire. */
 export interface Row<S> {
   readonly alert: string;
-  /** Brings the fault about. What it resolves with does what the runbook says, after which the alert ends. */
+  /**
+   * Brings the fault about. What it resolves with does what the runbook says, after which the alert ends. Until then
+   * the fault lasts or comes `again`: Prometheus may miss what a counter shows for seconds.
+   */
   breaks(stage: S, prometheus: Alerting): Promise<() => unknown>;
   /** The runbook's commands, and the facts about the cause that they must show. */
   readonly shows: Readonly<Record<string, RegExp>>;

@@ -13,6 +13,21 @@ interface Stores extends LocalStage {
   readonly valkey: ValkeyServer;
 }
 
+/** A subscriber that reads nothing from then on, so that NATS cuts it. */
+async function deafReader(port: number, subject: string): Promise<Disposable> {
+  const reader = await Deno.connect({ hostname: "127.0.0.1", port });
+  const lines = `CONNECT {"verbose":false}\r\nSUB ${subject} 1\r\nPING\r\n`;
+  await reader.write(new TextEncoder().encode(lines));
+  const decoder = new TextDecoder();
+  const bytes = new Uint8Array(4_096);
+  for (let text = ""; !text.includes("PONG\r\n");) {
+    const length = await reader.read(bytes);
+    if (length === null) throw new Error(`NATS has closed it: ${text}`);
+    text += decoder.decode(bytes.subarray(0, length));
+  }
+  return reader;
+}
+
 const FULL: readonly Row<Stores>[] = [{
   alert: "ArqonNatsStorageHigh",
   async breaks({ nats }) {
@@ -32,18 +47,15 @@ const FULL: readonly Row<Stores>[] = [{
 }, {
   alert: "ArqonNatsSlowConsumers",
   async breaks({ nats }) {
-    const reader = await Deno.connect({ hostname: "127.0.0.1", port: nats.port });
-    const lines = 'CONNECT {"verbose":false}\r\nSUB flood 1\r\n';
-    await reader.write(new TextEncoder().encode(lines));
     const connection = await connect({ servers: nats.url });
-    const stop = again(1, async () => {
+    const stop = again(500, async () => {
+      using _deaf = await deafReader(nats.port, "flood");
       for (let count = 0; count < 20; count++) connection.publish("flood", new Uint8Array(500_000));
       await connection.flush();
     });
     return async () => {
       await stop();
       await connection.close();
-      reader.close();
     };
   },
   says: /subscribers received a GAP/,
