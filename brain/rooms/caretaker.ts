@@ -206,7 +206,7 @@ export class Caretaker {
 
 interface SweepOptions {
   readonly context: RoomContext;
-  readonly leases: Pick<Leases, "current" | "keepOnly">;
+  readonly leases: Pick<Leases, "current" | "known">;
   readonly view: ClusterView;
   readonly table: RoomTable;
   readonly tally: RoomTally;
@@ -297,6 +297,7 @@ async function sweepRooms(
   births: Pick<BirthQueue, "add">,
 ): Promise<void> {
   const { context, leases, last_use, view, tally } = options;
+  const known = [last_use.known(), leases.known()];
   const keys = await tally.recount(options.listKeys);
   const stored = new Set<string>();
   const owned: RoomAddress[] = [];
@@ -307,8 +308,8 @@ async function sweepRooms(
     stored.add(`${tenant_id}.${room_id}`);
   }
   const isStored = (at: RoomAddress) => stored.has(`${at.tenant_id}.${at.room_id}`);
-  // Drops rooms of other owners and deleted ones. A room created meanwhile counts from its next read.
-  for (const each of [last_use, leases]) each.keepOnly(isStored);
+  // Drops rooms of other owners and deleted ones.
+  for (const dropUnless of known) dropUnless(isStored);
   for (const at of view.occupied()) if (context.isOwner(at) && !isStored(at)) births.add(at);
   await visitAll(owned, options);
   await options.reports?.settleGone(isStored);

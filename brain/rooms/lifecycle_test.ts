@@ -73,6 +73,32 @@ Deno.test("a room without members and commands ends after the timeout, and repor
   });
 });
 
+Deno.test("a room that is created while the rooms are listed is idle from then on, and its lock ends on time", async () => {
+  const { options, pass } = controls();
+  const held = Promise.withResolvers<void>();
+  let listed = 0;
+  const wrap = (bucket: KeyValue) => {
+    const sizes = async (prefix?: readonly string[]) => {
+      const all = await bucket.sizes(prefix);
+      if (++listed > 1) await held.promise;
+      return all;
+    };
+    return overriding(options.wrap!(bucket), { sizes });
+  };
+  await withRooms({ ...options, wrap }, async (bed) => {
+    await until("a sweep has listed the rooms", () => listed > 1);
+    await accepted(bed.spine, set("idle"));
+    await accepted(bed.spine, { name: "lock", room: "locked", data: { ttl_ms: IDLE_MS } });
+    pass(IDLE_MS - 1);
+    held.resolve();
+    const before = listed;
+    await until("a whole sweep", () => listed >= before + 2);
+    pass(1);
+    await ended(bed, "idle");
+    await until("the lease has ended", async () => await bed.metric("brain_locks") === 0);
+  });
+});
+
 Deno.test("members, reads and locks keep a room alive; it ends without them", async () => {
   const { options, pass, swept } = controls();
   await withRooms(options, async (bed) => {

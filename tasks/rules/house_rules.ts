@@ -76,7 +76,7 @@ const LINES: Readonly<Record<string, number>> = {
   policies: 10_505,
   presence: 8_410,
   reducers: 9_085,
-  rooms: 5_555,
+  rooms: 5_580,
   schemas: 9_745,
   streams: 2_890,
   usage: 3_595,

@@ -73,9 +73,9 @@ export class Leases {
     return { ...lock, ...lease.moved };
   }
 
-  /** Forgets the leases of rooms that `isKept` rejects. */
-  keepOnly(isKept: (at: RoomAddress) => boolean): void {
-    for (const [id, { at }] of this.#leases) if (!isKept(at)) this.#leases.delete(id);
+  /** As `knownIn`. */
+  known(): ReturnType<typeof knownIn> {
+    return knownIn(this.#leases);
   }
 
   #of(at: RoomAddress, lock: Lock): Lease | undefined {
@@ -90,4 +90,17 @@ export class Leases {
     const ends_ms = this.#clocks.monotonic_ms() + until_ms - since_ms;
     return { at, fence, stored: times, moved: times, ends_ms };
   }
+}
+
+/**
+ * Remembers what the map has. The result deletes from that what `isKept` rejects, but nothing that was set meanwhile:
+ * a list of all rooms lacks those that were created while it was made.
+ */
+export function knownIn<Known extends { readonly at: RoomAddress }>(
+  map: Map<string, Known>,
+): (isKept: (at: RoomAddress) => boolean) => void {
+  const known = [...map];
+  return (isKept) => {
+    for (const [id, one] of known) if (map.get(id) === one && !isKept(one.at)) map.delete(id);
+  };
 }

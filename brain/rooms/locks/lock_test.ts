@@ -313,9 +313,9 @@ Deno.test("leases of unused rooms are dropped; a requested one restarts", () => 
   const brain = new Brain();
   const lock = brain.grant(30_000);
   brain.pass(10_000);
-  brain.leases.keepOnly(() => true);
+  brain.leases.known()(() => true);
   assert.equal(brain.leases.current(AT, lock), lock);
-  brain.leases.keepOnly(() => false);
+  brain.leases.known()(() => false);
   assert.equal(brain.leases.size, 0);
   assert.equal(brain.leases.current(AT, lock).until_ms, brain.wall_ms + 30_000);
   brain.pass(30_000);

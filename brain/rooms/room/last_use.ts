@@ -4,6 +4,7 @@
  * So a room never ends early (`caretaker.ts`).
  */
 import type { RoomAddress } from "../../cluster_view.ts";
+import { knownIn } from "../locks/leases.ts";
 
 /** The known use of a room. Times are monotonic ms. */
 interface Seen {
@@ -57,6 +58,11 @@ export class LastUse {
 
   /** Forgets the rooms that `isKept` rejects. */
   keepOnly(isKept: (at: RoomAddress) => boolean): void {
-    for (const [id, { at }] of this.#seen) if (!isKept(at)) this.#seen.delete(id);
+    this.known()(isKept);
+  }
+
+  /** As `knownIn`. */
+  known(): ReturnType<typeof knownIn> {
+    return knownIn(this.#seen);
   }
 }
