@@ -4,6 +4,7 @@
  */
 import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 import { BRAIN_FLAGS, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
+import { freePort } from "./free_ports.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
@@ -135,7 +136,9 @@ export async function startServer(
   server_lines = "",
   options: ServerOptions = {},
 ): Promise<ServerProcess> {
-  const { port = 0, args = [], admin_lines = "", ops_lines = "", env = {}, root = ROOT } = options;
+  const { args = [], admin_lines = "", ops_lines = "", env = {}, root = ROOT } = options;
+  // A supervisor looks for a port, and releases it until its Shields have started.
+  const { port = args.includes("--processes") ? freePort() : 0 } = options;
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
   await Deno.writeTextFile(
     file,
