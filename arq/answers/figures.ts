@@ -7,8 +7,11 @@ import { inColumns } from "../terminal/columns.ts";
 export const count = (number: number): string => number.toLocaleString("en-US");
 /** A number with three significant digits. */
 export const figure = (number: number): string => String(Number(number.toPrecision(3)));
-/** A time in Unix ms as UTC text. */
-export const time = (at_ms: number): string => new Date(at_ms).toISOString();
+/** The latest time that a Date can hold. */
+const DATE_MS_MAX = 8.64e15;
+/** A time in Unix ms as UTC text. One beyond the range of Date, as a module's timer may be, stays a number. */
+export const time = (at_ms: number): string =>
+  Math.abs(at_ms) <= DATE_MS_MAX ? new Date(at_ms).toISOString() : String(at_ms);
 
 /** A name and its text. */
 export type Row = readonly [name: string, text: string];

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { duration, figureLines } from "../commands/cluster/status.ts";
+import { time } from "./figures.ts";
 
 const SINCE_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 
@@ -15,6 +16,17 @@ Deno.test("an uptime is in hours, minutes and seconds, without units that are no
     [-1, "0s"],
   ];
   for (const [duration_ms, text] of cases) assert.equal(duration(duration_ms), text);
+});
+
+Deno.test("a time beyond the range of Date is a number", () => {
+  const cases: [number, string][] = [
+    [0, "1970-01-01T00:00:00.000Z"],
+    [8.64e15, "+275760-09-13T00:00:00.000Z"],
+    [Number.MAX_SAFE_INTEGER, "9007199254740991"],
+    [-8.64e15 - 1, "-8640000000000001"],
+    [NaN, "NaN"],
+  ];
+  for (const [at_ms, text] of cases) assert.equal(time(at_ms), text);
 });
 
 Deno.test("spine, counters and each issuer's keys are one line each, aligned", () => {

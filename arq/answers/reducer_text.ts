@@ -2,7 +2,7 @@
 import { utf8OrUndefined } from "@arqon/proto";
 import { nextTimer, type RoomState, valuesDigest } from "../../brain/reducers/state/room_state.ts";
 import { printable } from "../terminal/exit.ts";
-import { count } from "./figures.ts";
+import { count, time } from "./figures.ts";
 
 /** A count with its noun in singular or plural. */
 export const counted = (number: number, one: string, more: string): string =>
@@ -32,7 +32,7 @@ export const valueLine = ([key, value]: readonly [string, string]): string => `$
 export function sizeText(state: RoomState): string {
   const { values, size_bytes, timers } = state;
   const next = nextTimer(state);
-  const first = next === undefined ? "" : `, the first at ${new Date(next.at_ms).toISOString()}`;
+  const first = next === undefined ? "" : `, the first at ${time(next.at_ms)}`;
   return `${counted(values.size, "value", "values")} of ${count(size_bytes)} bytes, ` +
     `${counted(timers.size, "timer", "timers")}${first}`;
 }

@@ -1,6 +1,7 @@
 /** The usage ledger as text: a table for people, and CSV (RFC 4180). Pure. */
 import { aligned } from "./cluster.ts";
 import { filled, listOf as list, type Members, membersOf as members } from "./policy_text.ts";
+import { time } from "./figures.ts";
 
 const COLUMNS = [
   ...["messages_in", "deliveries", "bytes_in", "bytes_out", "connection_minutes", "fuel"],
@@ -14,7 +15,7 @@ function amount(value: unknown): string {
 }
 
 function about(name: string, value: unknown): string {
-  if (TIMES.includes(name)) return new Date(Number(value)).toISOString().slice(0, 16);
+  if (TIMES.includes(name)) return time(Number(value)).slice(0, 16);
   return value === "" ? "-" : String(value);
 }
 

@@ -9,6 +9,7 @@ import type { Committed } from "./bus.ts";
 import { Copies } from "./copies.ts";
 import { COPY_BYTES_MAX, type Lsn, lsnText, parseLsn } from "./wal.ts";
 import { within } from "../../shared/within.ts";
+import { time } from "../answers/figures.ts";
 
 /** How long the package waits for the answer to its goodbye, in ms; a broken connection never answers. */
 const END_MS = 1_000;
@@ -183,7 +184,7 @@ export async function standingOf(
   const own = found?.is_lost === false ? found : undefined;
   const problem = problemOf(slot, own, noted);
   if (problem !== undefined) {
-    const since = new Date(Number(noted.at_ms)).toISOString();
+    const since = time(Number(noted.at_ms));
     const text = `${problem}: what was committed after ${noted.lsn} (${since}) may be missed`;
     if (!accept_loss) throw failed(text, accept_hint);
     say(text);

@@ -8,6 +8,7 @@ import { startChild } from "../../shared/process/deno_command.ts";
 import { OTHER_FILES } from "../../shared/process/asked_files.ts";
 import { fail, type Finding, ok, warn, whyOf } from "./paths.ts";
 import { isArqon, type Place, sharedText, sharedWith } from "../../shared/listeners/port_check.ts";
+import { time } from "../answers/figures.ts";
 
 const SHELL_MS = 5_000;
 
@@ -77,7 +78,7 @@ export function clockFinding(
 ): Finding {
   const fix = "synchronize the clock: timedatectl set-ntp true, or the system's settings";
   if (now_ms < OLDEST_NOW_MS) {
-    return fail("clock", `it says ${new Date(now_ms).toISOString()}`, fix);
+    return fail("clock", `it says ${time(now_ms)}`, fix);
   }
   if (answer === undefined) return ok("clock", "set; no bus answers to compare it with");
   const offset_ms = clockOffset_ms(answer);

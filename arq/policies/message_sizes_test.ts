@@ -3,13 +3,16 @@ import assert from "node:assert/strict";
 import { readPolicy, startPolicy } from "../../policies/testing/guest_host.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
-import { messageSizes } from "./policy_trial.ts";
+import { trialCalls } from "./policy_trial.ts";
 
 const clocks = { now: () => 0, monotonic_ms: () => performance.now() };
 
 async function sizesOf(bytes: Uint8Array) {
   const metered = meterPolicy(bytes, { memory_limit_pages: 64 });
-  return await messageSizes(metered, configFrom({}), clocks);
+  const { failing, message_sizes } = await trialCalls(metered, configFrom({}), clocks);
+  assert.deepEqual(failing, []);
+  assert.ok(message_sizes !== undefined);
+  return message_sizes;
 }
 
 Deno.test("a policy whose cost grows with the message is reported with the length at which it fails", async () => {

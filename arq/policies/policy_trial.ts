@@ -11,7 +11,7 @@ import { createOverseer } from "../../shield/policy/overseer.ts";
 import { tokenlessIdentity } from "../../shield/auth/identity.ts";
 import type { Caller } from "../../shield/message/caller.ts";
 import type { EvaluateRequest } from "../../shield/policy/abi/policy.ts";
-import type { Hook, PolicyBinding } from "../../shared/records/verdict.ts";
+import type { Hook, PolicyBinding, PolicyFault } from "../../shared/records/verdict.ts";
 import type { GuestModule } from "../../shield/policy/abi/host_abi.ts";
 import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";
@@ -232,9 +232,25 @@ interface ContentSize {
   readonly content: string;
   /** Most bytes. */
   readonly bytes: number;
+  /** What happens beyond. */
+  readonly fault: PolicyFault;
 }
 
-/** The message sizes that a policy can judge before it runs out of fuel or memory. */
+/** A hook of which a short trial call ends in a fault. */
+export interface FailingHook {
+  readonly hook: Hook;
+  readonly fault: PolicyFault;
+  readonly detail: string;
+}
+
+/** What trial calls of a module with the default limits came to. */
+export interface TrialCalls {
+  readonly failing: readonly FailingHook[];
+  /** Absent when there is no `on_message`, or it fails anyway. */
+  readonly message_sizes: MessageSizes | undefined;
+}
+
+/** The message sizes that a policy can judge without a fault. */
 export interface MessageSizes {
   /** The longest payload that the default limits admit. */
   readonly limit_bytes: number;
@@ -272,50 +288,55 @@ function payloadOf({ unit, head = "", tail = "" }: Content, size_bytes: number):
   return encoder.encode(head + unit.repeat(times) + tail);
 }
 
+const EXAMPLE = { content: "a short text", content_type: "text/plain", unit: "hello" };
+
 /** Makes a fresh policy: the first call of an instance often costs most. */
 type Fresh = () => Trial;
 
-/** Whether the policy fails for lack of fuel or memory. */
-async function isTooMuch(fresh: Fresh, content: Content, size_bytes: number): Promise<boolean> {
-  const { fault } = await fresh()({
-    hook: "on_message",
-    room_id: "r",
-    headers: {},
-    type: "t",
-    content_type: content.content_type,
-    payload: payloadOf(content, size_bytes),
-  });
-  return fault === "fuel" || fault === "memory";
+async function called(fresh: Fresh, hook: Hook, content: Content, size_bytes: number) {
+  const { content_type } = content;
+  const payload = payloadOf(content, size_bytes);
+  return await fresh()({ hook, room_id: "r", headers: {}, type: "t", content_type, payload });
 }
+
+/** The policy's fault for a message of that size. */
+const faultOf = async (fresh: Fresh, content: Content, size_bytes: number) =>
+  (await called(fresh, "on_message", content, size_bytes)).fault;
 
 /** The longest failing payload, of lengths halved repeatedly; undefined: none fails. */
 async function tooLong(fresh: Fresh, content: Content, limit_bytes: number) {
-  for (let size_bytes = limit_bytes; size_bytes >= LEAST_BYTES; size_bytes /= 2) {
-    if (await isTooMuch(fresh, content, size_bytes)) return size_bytes;
+  for (let bytes = limit_bytes; bytes >= LEAST_BYTES; bytes /= 2) {
+    const fault = await faultOf(fresh, content, bytes);
+    if (fault !== null) return { bytes, fault };
   }
   return undefined;
 }
 
-/** The longest payload of the content that does not fail, when one of `fails` bytes does. */
-async function longest(fresh: Fresh, content: Content, fails: number): Promise<number> {
+/** The longest payload of the content that does not fail, when a longer one does. */
+async function longest(
+  fresh: Fresh,
+  { content, ...about }: Content,
+  fails: { readonly bytes: number; readonly fault: PolicyFault },
+): Promise<ContentSize> {
   let passes = 0;
+  let { bytes, fault } = fails;
   // To one percent: people read the figure.
-  while (fails - passes > Math.max(16, passes / 100)) {
-    const middle = Math.floor((passes + fails) / 2);
-    if (await isTooMuch(fresh, content, middle)) fails = middle;
-    else passes = middle;
+  while (bytes - passes > Math.max(16, passes / 100)) {
+    const middle = Math.floor((passes + bytes) / 2);
+    const found = await faultOf(fresh, { content, ...about }, middle);
+    if (found === null) passes = middle;
+    else [bytes, fault] = [middle, found];
   }
-  return passes;
+  return { content, bytes: passes, fault };
 }
 
-/** Calls a policy's `on_message` with messages of all lengths that the limits admit. */
-export async function messageSizes(
-  { bytes, renewal }: Pick<MeteredPolicy, "bytes" | "renewal">,
+/** Calls each of the policy's hooks, and its `on_message` with messages of all lengths that the limits admit. */
+export async function trialCalls(
+  { bytes, renewal, hooks }: Pick<MeteredPolicy, "bytes" | "renewal" | "hooks">,
   config: Config,
   clocks: { readonly now: () => number; readonly monotonic_ms: () => number },
-): Promise<MessageSizes> {
+): Promise<TrialCalls> {
   const { fuel_limit } = config.platform.overseer;
-  const limit_bytes = Math.min(config.limits.max_frame_bytes, config.policy.payload_bytes);
   const module = await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
   const fresh = () =>
     createTrial({
@@ -328,11 +349,22 @@ export async function messageSizes(
       claims: {},
       ...clocks,
     });
+  const failing: FailingHook[] = [];
+  for (const hook of hooks) {
+    const { fault, detail } = await called(fresh, hook, EXAMPLE, 0);
+    if (fault !== null) failing.push({ hook, fault, detail });
+  }
+  const sized = hooks.includes("on_message") && failing.every(({ hook }) => hook !== "on_message");
+  return { failing, message_sizes: sized ? await messageSizes(fresh, config) : undefined };
+}
+
+async function messageSizes(fresh: Fresh, config: Config): Promise<MessageSizes> {
+  const { fuel_limit } = config.platform.overseer;
+  const limit_bytes = Math.min(config.limits.max_frame_bytes, config.policy.payload_bytes);
   const refused: ContentSize[] = [];
   for (const content of CONTENTS) {
     const fails = await tooLong(fresh, content, limit_bytes);
-    if (fails === undefined) continue;
-    refused.push({ content: content.content, bytes: await longest(fresh, content, fails) });
+    if (fails !== undefined) refused.push(await longest(fresh, content, fails));
   }
   refused.sort((one, other) => one.bytes - other.bytes);
   return { limit_bytes, fuel_limit, refused };

@@ -20,6 +20,7 @@ import { redactedPayload, redactedRead, type RedactPath } from "./redaction.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
 import type { ReplayModule } from "./repeater.ts";
+import { time } from "../answers/figures.ts";
 
 const Count = z.int().min(0);
 
@@ -123,7 +124,7 @@ export function caseOf(
   return {
     format: 1,
     id: record.id,
-    time: new Date(record.time_ms).toISOString(),
+    time: time(record.time_ms),
     policy: policy.name,
     module: policy.module,
     hook: record.hook,

@@ -11,6 +11,7 @@ import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevKey } from "../../bus/dev_
 import { findTarget } from "../../bus/target.ts";
 import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { readText } from "../../terminal/input.ts";
+import { time } from "../../answers/figures.ts";
 
 const PRIVATE_NAME = "arqon-private.jwk.json";
 const PUBLIC_NAME = "arqon-jwks.json";
@@ -122,7 +123,7 @@ export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<End
   const claims = { issuer, audience, tenant, user, role: flags.role, grants: flags.grant };
   const key = parsePrivateKey(text, where);
   const token = await signToken(key, { ...claims, ttl_seconds: flags.ttl }, io.now());
-  const expires = new Date(io.now() + flags.ttl * 1_000).toISOString();
+  const expires = time(io.now() + flags.ttl * 1_000);
   const report = { token, issuer, tenant, user, role: flags.role, expires };
   return { json: report, text: `${token}\n` };
 }

@@ -22,13 +22,12 @@ import type { Flags } from "../../program/flags.ts";
 import { exchange } from "../../bus/admin.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
 import { inColumns } from "../../terminal/columns.ts";
+import { time } from "../../answers/figures.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
 /** A `_ms` figure beyond this is a point in time, not a duration. */
 const YEAR_2000_MS = 946_684_800_000;
-/** The latest point in time that a Date can hold. */
-const DATE_MS_MAX = 8.64e15;
 
 const isMembers = (value: unknown): value is Members =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -43,7 +42,7 @@ export function duration(duration_ms: number): string {
 }
 
 const isTime = (value: unknown): value is number =>
-  typeof value === "number" && value > YEAR_2000_MS && value <= DATE_MS_MAX;
+  typeof value === "number" && value > YEAR_2000_MS;
 
 /** Any value in one line: `name value` pairs with commas between them. */
 function plain(name: string, value: unknown): string {
@@ -52,7 +51,7 @@ function plain(name: string, value: unknown): string {
     return Object.entries(value).map(([inner, item]) => `${inner} ${plain(inner, item) || "none"}`)
       .join(", ");
   }
-  return name.endsWith("_ms") && isTime(value) ? new Date(value).toISOString() : String(value);
+  return name.endsWith("_ms") && isTime(value) ? time(value) : String(value);
 }
 
 /** The rows of one member, each a label and a text. An empty member has no rows. */

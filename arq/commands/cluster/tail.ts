@@ -7,6 +7,7 @@ import { findAdmin } from "../../bus/admin.ts";
 import { printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { time } from "../../answers/figures.ts";
 
 /** Bytes of an unfinished event above which the stream ends with an error; no event of the bus is longer. */
 const EVENT_BYTES_MAX = 33_554_432;
@@ -37,8 +38,8 @@ function textOf(data: unknown): string {
 /** The line of a message: `time type sender data`. Nothing in a message can control the terminal. */
 function tailLine(message: Readonly<Record<string, unknown>>): string {
   const { ts, type, sender, data } = message;
-  const time = typeof ts === "number" && Math.abs(ts) <= 8.64e15 ? new Date(ts).toISOString() : "-";
-  return [time, String(type ?? "-"), String(sender ?? "-"), textOf(data)].map(printable).join(" ") +
+  const at = typeof ts === "number" ? time(ts) : "-";
+  return [at, String(type ?? "-"), String(sender ?? "-"), textOf(data)].map(printable).join(" ") +
     "\n";
 }
 

@@ -18,6 +18,7 @@ import type { Ended, Io } from "../../terminal/io.ts";
 import { whyOf } from "../../terminal/exit.ts";
 import { openScreen } from "../../terminal/screen.ts";
 import type { Flags } from "../../program/flags.ts";
+import { time } from "../../answers/figures.ts";
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -112,7 +113,7 @@ function list(head: readonly string[], rows: readonly string[][]): string {
 }
 
 function view(now: Reading, before: Reading | undefined, rates: readonly NodeRates[]): string {
-  const at = new Date(now.cluster.now_ms).toISOString();
+  const at = time(now.cluster.now_ms);
   return `${at}\n\n${clusterTable(now.cluster, rates)}` +
     list(
       ["tenant", "", "conns", "rooms", "in/s", "in", "rejects"],

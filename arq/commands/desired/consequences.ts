@@ -34,6 +34,7 @@ import { CommandError, printable } from "../../terminal/exit.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { MappedRooms, refusedBy, SchemaChecker } from "../../traffic/schema_checker.ts";
 import { type Configuration, type LiveState, readSchema } from "./live_state.ts";
+import { time } from "../../answers/figures.ts";
 
 /** Who sent an event, and where. */
 type Named = Pick<Sample, "room" | "user">;
@@ -358,7 +359,7 @@ export async function consequences(
     );
   }
   if (begins_ms !== undefined && begins_ms > from_ms) {
-    not_replayed.push(`before ${new Date(begins_ms).toISOString()}: the journal begins then`);
+    not_replayed.push(`before ${time(begins_ms)}: the journal begins then`);
   }
   return {
     messages: messages === undefined ? null : plain({ from_ms, ...messages.found(), ...read }),
@@ -446,7 +447,7 @@ function countedLines(counted: Readonly<Record<string, number>>): string {
 }
 
 function headOf(what: string, name: string, from_ms: number): string {
-  return `${[what, printable(name)].join(" ").trim()} since ${new Date(from_ms).toISOString()}: `;
+  return `${[what, printable(name)].join(" ").trim()} since ${time(from_ms)}: `;
 }
 
 function doubtOf(doubts: readonly (readonly [count: number, what: string])[]): string {

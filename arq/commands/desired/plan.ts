@@ -26,6 +26,7 @@ import type { SchemaMapping } from "../../../shared/config/schema_governance.ts"
 import type { TenantBudget } from "../../../shared/config/schema_usage.ts";
 import { nameOf, periodAt } from "../../../shared/usage/budget.ts";
 import { DEFAULT_TENANT } from "../../replay/bus_replay.ts";
+import { time } from "../../answers/figures.ts";
 
 const count = (number: number) => number.toLocaleString("en-US", { maximumFractionDigits: 3 });
 
@@ -122,12 +123,10 @@ function driftOf({ applied, versions }: LiveState) {
   return Object.keys(changed).length === 0 ? undefined : { since: applied, ...changed };
 }
 
-const timeText = (at_ms: number) => new Date(at_ms).toISOString();
-
 function lastText(what: string, last: LastChange | undefined): string {
   if (last === undefined) return "";
   const change = last.change === undefined ? "" : ` (${printable(last.change)})`;
-  const by = `by ${printable(last.by)}, ${timeText(last.at_ms)}`;
+  const by = `by ${printable(last.by)}, ${time(last.at_ms)}`;
   return `  ${what}: version ${last.version}${change} ${by}\n`;
 }
 
@@ -135,7 +134,7 @@ function lastText(what: string, last: LastChange | undefined): string {
 function driftText(drift: Drift | undefined): string {
   if (drift === undefined) return "";
   const { id, by, at_ms } = drift.since;
-  return `changed by hand since apply ${id} by ${printable(by)}, ${timeText(at_ms)}:\n` +
+  return `changed by hand since apply ${id} by ${printable(by)}, ${time(at_ms)}:\n` +
     lastText("policies", drift.policies) +
     lastText("mappings, rooms, mirror, limits and signatures", drift.settings);
 }

@@ -13,6 +13,7 @@ import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { plural } from "../../../shared/plural.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
+import { time } from "../../answers/figures.ts";
 
 /** The versions between the one in force and an earlier one. */
 interface WayBack {
@@ -41,7 +42,7 @@ export function wayBackText({ target, taken_back }: WayBack): string {
   const { version, at_ms, by, change } = target;
   const is_made = typeof at_ms === "number" && at_ms > 0;
   const made = is_made
-    ? `made ${new Date(at_ms).toISOString()} by ${by} (${change})`
+    ? `made ${time(at_ms)} by ${by} (${change})`
     : "from before the first change";
   const far = `version ${version} is ${plural(taken_back.length, "change")} back, ${made}`;
   return `${printable(far)}; it undoes:\n${historyTable(taken_back)}`;

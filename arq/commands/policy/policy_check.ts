@@ -16,8 +16,9 @@ import { POLICY_LIMITS } from "../../../wasm/module/module.ts";
 import { count, figure, type Row, rows } from "../../answers/figures.ts";
 import { type Bounded, knownFacts, type ModuleFacts } from "../../policies/module_facts.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
-import { createTrial, messageSizes } from "../../policies/policy_trial.ts";
+import { createTrial, trialCalls } from "../../policies/policy_trial.ts";
 import type {
+  FailingHook,
   MessageSizes,
   Trial,
   TrialOperation,
@@ -65,7 +66,7 @@ async function check(io: Io, file: string, bytes: Uint8Array, memory_limit_pages
     const slots = parseStateKeys(state_keys).map(stateFacts);
     const compile_ms = Math.round(io.monotonic_ms() - began_ms);
     const metered_bytes = metered.bytes.length;
-    const { abi, hooks, renewal } = metered;
+    const { abi, renewal } = metered;
     const restore_fuel = await restoreFuel(metered);
     return {
       ...about,
@@ -75,9 +76,7 @@ async function check(io: Io, file: string, bytes: Uint8Array, memory_limit_pages
       metered_bytes,
       compile_ms,
       state: slots.length === 0 ? undefined : slots,
-      message_sizes: hooks.includes("on_message")
-        ? await messageSizes(metered, configFrom({}), io)
-        : undefined,
+      ...await trialCalls(metered, configFrom({}), io),
     };
   } catch (error) {
     io.signal.throwIfAborted();
@@ -276,6 +275,10 @@ function betweenText(
   }
 }
 
+/** A fault of a trial call, for people. */
+export const failingText = ({ hook, fault, detail }: FailingHook): string =>
+  `${hook}: ${fault}${detail === "" ? "" : `, ${detail}`}`;
+
 function sizeRows({ limit_bytes, refused }: MessageSizes): readonly Row[] {
   const [worst] = refused;
   const name = "message sizes";
@@ -284,7 +287,10 @@ function sizeRows({ limit_bytes, refused }: MessageSizes): readonly Row[] {
   const head = `up to ${most}; longer ones may be refused with 503`;
   return [
     [name, head],
-    ...refused.map(({ content, bytes }): Row => ["", `${count(bytes)}: ${content}`]),
+    ...refused.map(({ content, bytes, fault }): Row => [
+      "",
+      `${count(bytes)}: ${content}${fault === "fuel" ? "" : ` (${fault})`}`,
+    ]),
   ];
 }
 
@@ -299,7 +305,8 @@ function checkText(answer: CheckAnswer): string {
     const body = rows([["reason", reason], size, ...known, ["sha256", sha256]]);
     return `${head}${printable(sentence)}\n${body}`;
   }
-  const { between_calls, metered_bytes, compile_ms, state = [], message_sizes } = answer;
+  const { between_calls, metered_bytes, compile_ms, state = [] } = answer;
+  const { failing, message_sizes } = answer;
   return head + rows([
     size,
     ["metered", `${count(metered_bytes)} bytes`],
@@ -310,6 +317,10 @@ function checkText(answer: CheckAnswer): string {
       `${key}: ${count(value_bytes)} bytes for ${count(ttl_seconds)} s`,
     ]),
     ["trial compilation", `both compilers in ${count(compile_ms)} ms`],
+    ...failing.map((one, at): Row => [
+      at === 0 ? "failing" : "",
+      `${failingText(one)}; refused with 503`,
+    ]),
     ...message_sizes === undefined ? [] : sizeRows(message_sizes),
     ["sha256", sha256],
   ]);

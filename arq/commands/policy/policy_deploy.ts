@@ -6,13 +6,14 @@ import { idProblem } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
 import { count } from "../../answers/figures.ts";
-import { type MessageSizes, messageSizes } from "../../policies/policy_trial.ts";
+import { type TrialCalls, trialCalls } from "../../policies/policy_trial.ts";
 import { findAdmin } from "../../bus/admin.ts";
 import { CommandError, printable, usageError } from "../../terminal/exit.ts";
 import { readModuleFile, requireModule } from "../../policies/module_file.ts";
 import { type Ended, type Io, note, resolvePath } from "../../terminal/io.ts";
 import { changeText } from "../../answers/policy_text.ts";
 import { changeExit } from "./policy_change.ts";
+import { failingText } from "./policy_check.ts";
 import type { Flags } from "../../program/flags.ts";
 
 type DeployFlags = Omit<Flags<"order" | "percent" | "room" | "tenant">, "hook"> & {
@@ -73,29 +74,40 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
     }),
   });
   const duration_ms = io.monotonic_ms() - began_ms;
-  await warnOfSizes(io, file, body);
+  await warnOfFaults(io, file, body);
   const text = changeText(answer, `${name} is deployed`, duration_ms);
   return { json: answer, text, code: await changeExit(answer, flags, io) };
 }
 
-/** Reports the message sizes that the policy refuses, with the limits of an unconfigured bus. */
-async function warnOfSizes(io: Io, file: string, bytes: Uint8Array): Promise<void> {
+/** Reports calls that the policy fails with the limits of an unconfigured bus. */
+async function warnOfFaults(io: Io, file: string, bytes: Uint8Array): Promise<void> {
   const config = configFrom({});
   const { memory_limit_pages } = config.platform.overseer;
   // The bus has accepted it, perhaps with a higher limit than the default.
   const metered = await Promise.try(() => meterPolicy(bytes, { memory_limit_pages })).catch(() =>
     undefined
   );
-  if (metered === undefined || !metered.hooks.includes("on_message")) return;
-  const warning = sizesWarning(file, await messageSizes(metered, config, io));
-  if (warning !== "") await note(io, warning);
+  if (metered === undefined) return;
+  for (const warning of warnings(file, await trialCalls(metered, config, io))) {
+    await note(io, warning);
+  }
 }
 
-/** The warning for a policy that cannot judge all messages of the bus; "" when it can. */
-function sizesWarning(file: string, { limit_bytes, fuel_limit, refused }: MessageSizes): string {
-  const [worst] = refused;
-  if (worst === undefined) return "";
-  return `with a fuel_limit of ${count(fuel_limit)} this policy refuses long messages with 503, ` +
+/** The warnings for a policy that fails trial calls, or cannot judge all messages of the bus. */
+function warnings(file: string, { failing, message_sizes }: TrialCalls): readonly string[] {
+  const texts = failing.map((one) =>
+    `this policy fails a short trial call, and refuses such calls with 503: ` +
+    printable(failingText(one))
+  );
+  const [worst] = message_sizes?.refused ?? [];
+  if (message_sizes === undefined || worst === undefined) return texts;
+  const { limit_bytes, fuel_limit } = message_sizes;
+  const with_fuel = worst.fault === "fuel" ? `with a fuel_limit of ${count(fuel_limit)} ` : "";
+  const by_fault = worst.fault === "fuel" ? "" : ` (${worst.fault})`;
+  return [
+    ...texts,
+    `${with_fuel}this policy refuses long messages with 503${by_fault}, ` +
     `from ${count(worst.bytes)} of ${count(limit_bytes)} bytes on when they are ` +
-    `${worst.content}; \`arq policy check ${printable(file)}\` has more`;
+    `${worst.content}; \`arq policy check ${printable(file)}\` has more`,
+  ];
 }

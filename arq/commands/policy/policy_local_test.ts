@@ -146,6 +146,45 @@ Deno.test("check refuses with the gateway's reason and text, and prints what is 
   assert.match(larger.stdout, /^accepted.*\n[^]*\n +memory +65 pages; at most 65 \(/);
 });
 
+Deno.test("check and deploy name each hook that fails its trial call, whatever the fault", async () => {
+  const failing = `(memory (export "memory") 1)
+    (func (export "arqon_alloc") (param i32) (result i32) (i32.const 0))
+    (func $deep (result i32) (i32.add (call $deep) (i32.const 1)))
+    (func (export "arqon_on_message") (result i32) (call $deep))
+    (func (export "arqon_on_subscribe") (result i32) unreachable)
+    (func (export "arqon_on_connect") (result i32) (i32.const 0))`;
+  await using folder = await folderWith({ "p.wasm": await assemble(failing) });
+  const { stdout } = await policy(folder.path, 0, "check", "p.wasm", "--json");
+  const answer = JSON.parse(stdout);
+  const found = answer.failing.map(({ hook, fault }: Record<string, string>) => `${hook} ${fault}`);
+  assert.deepEqual(found.sort(), ["on_message trap", "on_subscribe trap"]);
+  assert.equal(answer.message_sizes, undefined);
+  const text = await policy(folder.path, 0, "check", "p.wasm");
+  assert.match(text.stdout, /\n +failing +on_subscribe: trap, .*; refused with 503\n/);
+  assert.doesNotMatch(text.stdout, /message sizes/);
+  await using bus = await startBusWith(PATIENT_POLICIES);
+  const { stderr } = await policy(folder.path, 0, "deploy", "p.wasm", "--url", bus.url);
+  assert.match(stderr, /fails a short trial call.*on_subscribe: trap/);
+});
+
+Deno.test("check names the fault of long messages", async () => {
+  const source = `import { allow, onMessage } from "@arqon/policy/v2";
+    onMessage((m) => {
+      if (m.text.length > 2000) throw new Error("long");
+      return allow();
+    });`;
+  await using folder = await folderWith({ "p.ts": source });
+  await policy(folder.path, 0, "build", "p.ts");
+  const { stdout } = await policy(folder.path, 0, "check", "p.wasm", "--json");
+  const { failing, message_sizes } = JSON.parse(stdout);
+  assert.deepEqual(failing, []);
+  const prose = message_sizes.refused.find((one: { content: string }) =>
+    one.content === "English prose"
+  );
+  assert.equal(prose.fault, "trap");
+  assert.ok(prose.bytes > 1_900 && prose.bytes <= 2_016, `${prose.bytes}`);
+});
+
 Deno.test("check shows figures with their limits for programs", async () => {
   const { stdout } = await policy(BUILT, 0, "check", "bad_words.wasm", "--json");
   const { sha256, accepted, size_bytes, facts, compile_ms, message_sizes } = JSON.parse(stdout);

@@ -12,6 +12,7 @@ import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { evident, linesOf, noKey, openNote, openSource, openTree, verifiersFor } from "./source.ts";
 import type { Flags } from "../../program/flags.ts";
+import { time } from "../../answers/figures.ts";
 
 /** Names a file of entries with their proofs. */
 const PROOFS = ".proofs";
@@ -21,8 +22,6 @@ const BLOCKS_MAX = 1_000_000;
 
 type Counts = ReturnType<typeof noCounts>;
 type Minutes = Map<number, Partial<Record<UsageUnit, number>>>;
-
-const minuteText = (minute: number) => new Date(minute * MINUTE_MS).toISOString();
 
 /** The entries of a file of proofs: adjacent ones of one checkpoint. Throws an Error. */
 async function* provenEntries(
@@ -126,7 +125,7 @@ function differencesOf(minutes: ReadonlyMap<number, Counts>, own: Minutes) {
   return all.flatMap((minute) => {
     const amounts = amountsOf(minutes.get(minute) ?? noCounts());
     return [...units].map((unit) => ({
-      minute: minuteText(minute),
+      minute: time(minute * MINUTE_MS),
       unit,
       billed: amounts[unit],
       own: own.get(minute)?.[unit] ?? 0,

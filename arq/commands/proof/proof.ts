@@ -23,6 +23,7 @@ import {
 } from "./source.ts";
 import type { ProofSource } from "./source.ts";
 import type { Flags } from "../../program/flags.ts";
+import { time } from "../../answers/figures.ts";
 
 /** In a folder of `arq export`: a folder for each of its logs. */
 export const LOGS = "logs";
@@ -178,7 +179,7 @@ async function verifyReceipt(io: Io, file: string, flags: Flags): Promise<Ended>
   const note = await textIn(io, file);
   const { entry, bytes: leaf, by_ms } = await evident(() => openReceipt(note, ...verifiers));
   const entry_text = printable(new TextDecoder().decode(leaf));
-  const promised = `${entry_text} is promised by ${new Date(by_ms).toISOString()}`;
+  const promised = `${entry_text} is promised by ${time(by_ms)}`;
   if (log === undefined) {
     await print(io.stdout, `${promised}\n`);
     return EXIT.ok;

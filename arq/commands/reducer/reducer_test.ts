@@ -190,6 +190,19 @@ Deno.test("time that a room wakes itself in is bounded", async () => {
   assert.throws(runAll, new TooManyTimers("more than 100000 timers are due before line 1"));
 });
 
+Deno.test("a timer beyond the range of Date is shown as a number", async () => {
+  const source = `import { on, schedule } from "@arqon/reducer";
+    on("far", () => schedule("t", ${Number.MAX_SAFE_INTEGER}, "far"));`;
+  await using folder = await folderWith({
+    "far.ts": source,
+    "c.ndjson": lines({ command: "far" }),
+  });
+  await reducerBuild(diskIo(folder.path), "far.ts", {});
+  const { code, out } = await test(folder.path, "far.wasm");
+  assert.equal(code, 0);
+  assert.match(out, /1 timer, the first at 9007199254740991/);
+});
+
 Deno.test("invalid input is refused with its value and a valid one", async () => {
   await using folder = await folderWith({ "c.ndjson": "" });
   const cases: [string, RegExp][] = [

@@ -20,7 +20,7 @@ import {
 import type { Beginnings, Folded, RoomSource, Wanted } from "../../reducers/room_fold.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { digestOf, type RoomState } from "../../../brain/reducers/state/room_state.ts";
-import { count } from "../../answers/figures.ts";
+import { count, time } from "../../answers/figures.ts";
 import { counted, digestLines, digestsOf, lines, sizeText } from "../../answers/reducer_text.ts";
 import { valueLine, valuesOf } from "../../answers/reducer_text.ts";
 import { findAdmin } from "../../bus/admin.ts";
@@ -57,14 +57,12 @@ function noBeginning({ room_id, snapshots }: RoomSource, { first }: Beginnings):
   );
 }
 
-const whenText = (time_ms: number) => new Date(time_ms).toISOString();
-
 async function notKept(source: RoomSource): Promise<CommandError> {
   const known = await beginningsOf(source);
   const [first] = known.begins;
   if (first === undefined) return noBeginning(source, known);
   // The time of a fork's first state is unknown.
-  const when = first.at_ms === 0 ? "" : `, of ${whenText(first.at_ms)}`;
+  const when = first.at_ms === 0 ? "" : `, of ${time(first.at_ms)}`;
   const back = `its log goes back to entry ${first.offset}${when}`;
   return new CommandError(`the state of ${source.room_id} at that time is not kept: ${back}`);
 }
@@ -199,7 +197,7 @@ function differenceText(room_id: string, difference: FoldDifference): string[] {
 function stateReport(room_id: string, state: RoomState, prefix: string): Report {
   const { offset, time_ms: at_ms, size_bytes: state_bytes, timers } = state;
   const values = valuesOf(state, prefix);
-  const at = at_ms === 0 ? "" : `, ${new Date(at_ms).toISOString()}`;
+  const at = at_ms === 0 ? "" : `, ${time(at_ms)}`;
   return {
     json: {
       room: room_id,

@@ -28,6 +28,7 @@ import { EXIT, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import { foldable } from "./room_at.ts";
 import type { Flags } from "../../program/flags.ts";
+import { time } from "../../answers/figures.ts";
 
 const Deployed = z.looseObject({ module: z.string(), at_ms: z.int(), by: z.string() });
 const Reducer = z.looseObject({
@@ -290,7 +291,7 @@ function programsText(reducers: readonly Shown[]): string {
   const rows = reducers.map(({ class: pattern, reducer, number, current, before, modules }) => [
     ...[pattern, reducer, String(number)],
     current.module === "" ? "configuration" : current.module.slice(0, HASH_DIGITS),
-    ...current.at_ms === 0 ? ["-", "-"] : [new Date(current.at_ms).toISOString(), current.by],
+    ...current.at_ms === 0 ? ["-", "-"] : [time(current.at_ms), current.by],
     ...[String(before.length), String(modules.length)],
   ]);
   const lines = reducers.flatMap((one) =>
@@ -309,7 +310,7 @@ function cutOffText(rooms: z.output<typeof CutOff>["rooms"]): string {
   if (rooms.length === 0) return "";
   const rows = rooms.map(({ room_id, module, since_ms, until_ms, fault }) => [
     ...[room_id, module.slice(0, HASH_DIGITS)],
-    ...[since_ms, until_ms].map((at_ms) => new Date(at_ms).toISOString()),
+    ...[since_ms, until_ms].map(time),
     `entry ${fault.entry}: ${fault.reason} ${fault.detail}`.trimEnd(),
   ]);
   return `\n${table(["room", "module", "cut off since", "until", "last fault"], rows)}`;

@@ -13,6 +13,7 @@ import { readEntry } from "../../../shared/membership/entry.ts";
 import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/reserved.ts";
 import { openConnection } from "../../bus/target.ts";
 import { historyPages, isKnownPlace, patient, storedIn } from "../../rooms/history.ts";
+import { time } from "../../answers/figures.ts";
 
 type MembersFlags = Omit<Flags, "count"> & { readonly count?: boolean };
 
@@ -60,13 +61,13 @@ export async function roomMembersAt(io: Io, room_id: string, flags: MembersFlags
     }
     if (!page.more) break;
   }
-  const when = new Date(at).toISOString();
+  const when = time(at);
   const { members, begins_ms } = then;
   if (members === undefined) {
     const begins = begins_ms === Infinity
       ? "its journal is empty"
       : begins_ms > at
-      ? `its journal does not reach back so far: it begins at ${new Date(begins_ms).toISOString()}`
+      ? `its journal does not reach back so far: it begins at ${time(begins_ms)}`
       : "its journal has no list of all members yet";
     throw new CommandError(`the members of ${room_id} at ${when} are unknown: ${begins}`);
   }
