@@ -48,8 +48,11 @@ export function idBytes(id: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(`id: ${id}\n`);
 }
 
-/** A line that every reader ignores, used as a PING. */
-export const HEARTBEAT: Uint8Array<ArrayBuffer> = encoder.encode(":\n\n");
+/**
+ * A line that every reader ignores, used as a PING. No blank line follows: once there was an id, `httpx-sse` and
+ * `r3labs/sse` make an event without data of each.
+ */
+export const HEARTBEAT: Uint8Array<ArrayBuffer> = encoder.encode(":\n");
 
 /**
  * The reconnect delay of a reader, in ms, as a line of the event that follows. A line on its own would be an event

@@ -24,6 +24,8 @@ export class EventReader implements Disposable {
   /** The number of comment lines. */
   comments = 0;
   #id = "";
+  #name = "message";
+  #data: string[] = [];
   #text = "";
   readonly #leave: AbortController;
   readonly #reader: ReadableStreamDefaultReader<string>;
@@ -51,15 +53,16 @@ export class EventReader implements Disposable {
   /** The next event; undefined at the end. */
   async next(): Promise<ReadEvent | undefined> {
     for (;;) {
-      const end = this.#text.indexOf("\n\n");
+      const end = this.#text.indexOf("\n");
       if (end < 0) {
         const { done, value } = await this.#reader.read();
         if (done) return undefined;
         this.#text += value;
         continue;
       }
-      const event = this.#parse(this.#text.slice(0, end).split("\n"));
-      this.#text = this.#text.slice(end + 2);
+      const line = this.#text.slice(0, end);
+      this.#text = this.#text.slice(end + 1);
+      const event = line === "" ? this.#take() : this.#read(line);
       if (event !== undefined) return event;
     }
   }
@@ -80,17 +83,18 @@ export class EventReader implements Disposable {
     return events;
   }
 
-  #parse(lines: readonly string[]): ReadEvent | undefined {
-    let name = "message";
-    const data: string[] = [];
-    for (const line of lines) {
-      const [field = "", value = ""] = /^([^:]*): ?(.*)$/.exec(line)?.slice(1) ?? [];
-      if (field === "") this.comments++;
-      else if (field === "id") this.#id = value;
-      else if (field === "event") name = value;
-      else if (field === "retry") this.retry_ms = Number(value);
-      else if (field === "data") data.push(value);
-    }
+  #read(line: string): undefined {
+    const [field = "", value = ""] = /^([^:]*): ?(.*)$/.exec(line)?.slice(1) ?? [];
+    if (field === "") this.comments++;
+    else if (field === "id") this.#id = value;
+    else if (field === "event") this.#name = value;
+    else if (field === "retry") this.retry_ms = Number(value);
+    else if (field === "data") this.#data.push(value);
+  }
+
+  #take(): ReadEvent | undefined {
+    const [name, data] = [this.#name, this.#data];
+    [this.#name, this.#data] = ["message", []];
     if (data.length === 0) return undefined;
     return { name, id: this.#id, data: JSON.parse(data.join("\n")) };
   }

@@ -163,7 +163,7 @@ class Tail {
     }
     if (!this.#beat) return undefined;
     this.#beat = false;
-    return encoder.encode(":\n\n");
+    return encoder.encode(":\n");
   }
 
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
