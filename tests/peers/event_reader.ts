@@ -93,8 +93,10 @@ export class EventReader implements Disposable {
   }
 
   #take(): ReadEvent | undefined {
-    const [name, data] = [this.#name, this.#data];
-    [this.#name, this.#data] = ["message", []];
+    const name = this.#name;
+    const data = this.#data;
+    this.#name = "message";
+    this.#data = [];
     if (data.length === 0) return undefined;
     return { name, id: this.#id, data: JSON.parse(data.join("\n")) };
   }
