@@ -1,8 +1,8 @@
 /**
  * A bound that tenants share: one may hold at most `parts` times what is left, so there is room for another (dynamic
  * thresholds: Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", IEEE/ACM
- * Transactions on Networking, 1998). One alone gets all but one of `parts + 1` parts; a bound of fewer units may have
- * none left.
+ * Transactions on Networking, 1998). One alone gets all but one of `parts + 1` parts. The last unit is for a tenant
+ * that holds none.
  */
 export class FairBound {
   readonly #most: number;
@@ -29,7 +29,7 @@ export class FairBound {
   /** Whether a tenant may hold that much more. */
   hasRoom(tenant_id: string, size = 1): boolean {
     const free = this.#most - this.#total - size;
-    return free >= 0 && this.of(tenant_id) + size <= this.#parts * free;
+    return free >= 0 && this.of(tenant_id) + size <= Math.max(1, this.#parts * free);
   }
 
   /** Adds to what a tenant holds, if it has room. */

@@ -13,7 +13,7 @@ import { FILES, requireOwnSite, withSafety } from "./routing/admin_safety.ts";
 import type { AdminRates } from "./admin_rates.ts";
 import { showsToken } from "../../shared/http1/handled_request.ts";
 import { type Admin, adminOf, requireScope } from "./routing/admin_scope.ts";
-import type { CheckQueue } from "../../shared/turns/check_queue.ts";
+import type { FairQueue } from "../../shared/turns/fair_queue.ts";
 import { requireRole } from "../auth/authorize.ts";
 import { requireToken, type TokenCheck } from "../auth/revocations.ts";
 import { authenticate, requireMethod, stillGiven } from "../http/http.ts";
@@ -44,7 +44,7 @@ export interface AdminContext
   /** The rate of each caller; absent: no caller is limited. */
   readonly rates?: AdminRates | undefined;
   /** The queue of upload checks by tenant; absent: uploads do not queue. */
-  readonly checks?: CheckQueue | undefined;
+  readonly checks?: FairQueue | undefined;
 }
 
 /** Answers one request of the admin listener. Never rejects. */

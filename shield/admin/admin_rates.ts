@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
-import { CheckQueue } from "../../shared/turns/check_queue.ts";
+import { FairQueue } from "../../shared/turns/fair_queue.ts";
 import type { Identity } from "../auth/identity.ts";
 import { createBucket, setRate, take, type TokenBucket } from "../../shared/rates/token_bucket.ts";
 
@@ -16,6 +16,9 @@ const CALLERS_MAX = 10_000;
 const IDLE_MS = 60_000;
 /** The burst of changes: a deployment makes many changes at once, and then none for hours. */
 const CHANGES_BURST = 10;
+/** Checks that run at a time, one in each checking thread, and the most queued checks of all tenants. */
+const CHECKS_RUNNING_MAX = 2;
+const CHECKS_WAITING_MAX = 256;
 
 interface Caller {
   readonly requests: TokenBucket;
@@ -93,9 +96,13 @@ export function openAdminGates(
   registry: Registry,
   limits: Config["limits"],
   now: () => number,
-): { readonly rates: AdminRates; readonly checks: CheckQueue } {
+): { readonly rates: AdminRates; readonly checks: FairQueue } {
   const rates = new AdminRates(limits, now);
-  const checks = new CheckQueue(limits);
+  const checks = new FairQueue({
+    running_max: CHECKS_RUNNING_MAX,
+    waiting_max: CHECKS_WAITING_MAX,
+    tenant_waiting_max: limits.admin_checks,
+  });
   scraped(registry, {
     "shield_admin_rate_limited_total": [
       "Requests to the admin API that were refused because their caller exceeded its rate.",

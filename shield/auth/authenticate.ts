@@ -22,7 +22,7 @@ import {
 } from "./key_source.ts";
 import { TokenCache, type Verified } from "./token_cache.ts";
 import { ExpiredToken, issuerRefusal, tokenRefusal } from "./token_refusal.ts";
-import { WorkQueue } from "../../shared/turns/work_queue.ts";
+import { FairQueue } from "../../shared/turns/fair_queue.ts";
 import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
 import type { Algorithm } from "./keys.ts";
 
@@ -114,7 +114,7 @@ async function verify(
   if (key === undefined) {
     throw new ArqonError("token-unknown-key", "none of the issuer's fits its `kid`");
   }
-  return await process.verifications.run(async () => {
+  return await process.verifications.run(iss, async () => {
     // After all waits.
     const now_ms = now();
     // For jose a token without exp never ends; identityFrom requires exp.
@@ -156,7 +156,8 @@ async function remembered(
 interface Authentication {
   readonly options: AuthenticatorOptions;
   readonly sources: ReadonlyMap<string, KeySource>;
-  readonly verifications: WorkQueue;
+  /** By issuer: the tenant of a token is not known before. */
+  readonly verifications: FairQueue;
   readonly cache: TokenCache;
   /** Running verifications, by digest: a second one of the same token waits for the first. */
   readonly pending: Map<string, Promise<Verified>>;
@@ -253,7 +254,7 @@ export async function createAuthenticator(options: AuthenticatorOptions): Promis
   const process: Authentication = {
     options,
     sources: await openSources(options),
-    verifications: new WorkQueue({
+    verifications: new FairQueue({
       running_max: limits.concurrent_verifications,
       waiting_max: limits.waiting_verifications,
     }),

@@ -312,16 +312,21 @@ Deno.test("beyond token_cache_bytes the most recently used tokens are kept", asy
   assert.equal(await verifications(authenticator), misses + 1);
 });
 
-Deno.test("beyond waiting_verifications the first tokens pass, and the rest gets 'admission'", async () => {
-  const authenticator = await testAuthenticator(authConfig(), files, undefined, {
+Deno.test("beyond waiting_verifications an issuer's first tokens pass, the rest gets 'admission', and another issuer's passes", async () => {
+  const { issuers: [one] } = authConfig();
+  const other = "https://other.example.com";
+  const issuers = [one!, { ...one!, issuer: other }];
+  const authenticator = await testAuthenticator(authConfig({}, { issuers }), files, undefined, {
     concurrent_verifications: 1,
-    waiting_verifications: 3,
+    waiting_verifications: 4,
   });
   const tokens = await Promise.all(
     Array.from({ length: 12 }, (_, index) => mint(key, { sub: `user-${index}` })),
   );
   // The second one fails, and the next one still gets its place.
   tokens[1] = `${tokens[1]!.slice(0, -9)}AAAAAAAAA`;
+  // The last place is for another issuer.
+  tokens.push(await mint(key, { sub: "guest", iss: other }));
   const results = await Promise.all(
     tokens.map((token) =>
       authenticator.authenticate(token).then(
@@ -333,6 +338,7 @@ Deno.test("beyond waiting_verifications the first tokens pass, and the rest gets
   const [first, bad, ...later] = results.slice(0, 4);
   assert.deepEqual([first, ...later], ["user-0", "user-2", "user-3"]);
   assert.equal((bad as ArqonError).reason, "token-signature");
+  assert.equal(results.pop(), "guest");
   const refused = results.slice(4).filter((result) => result instanceof ArqonError);
   assert.equal(refused.length, 8);
   for (const error of refused) {

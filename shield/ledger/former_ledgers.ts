@@ -11,6 +11,7 @@ import type { Segment } from "./ledger.ts";
 import type { LedgerSource } from "./scan.ts";
 import { type ReadBlock, readBlock } from "./stored_block.ts";
 import { ArqonError } from "@arqon/proto";
+import { FairQueue } from "../../shared/turns/fair_queue.ts";
 import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
 
 const PAGE_BLOCKS = 64;
@@ -25,7 +26,7 @@ export interface FormerReading extends Pick<Env, "now"> {
   readonly store: () => Promise<Pick<BlockStore, "read">>;
   readonly lives: () => Promise<readonly Life[]>;
   /** The queue of readers. */
-  readonly reads: Pick<StoreReads, "enter">;
+  readonly reads: Pick<FairQueue, "enter">;
   /** The retention of a ledger, in ms. */
   readonly kept_ms: number;
 }
@@ -174,73 +175,22 @@ interface ReadBounds {
   readonly store_wait_ms: number;
 }
 
-/** The turns of one process. */
-export class StoreReads {
-  readonly #bounds: ReadBounds;
-  /** The waiting requests, first in first out: each starts when it is called. */
-  readonly #waiting = new Set<() => void>();
-  /** The number of running requests, and that of refused ones since the start. */
-  under_way = 0;
-  refused = 0;
+/** The queue of the requests that read stored ledgers in one process. */
+export function storeReads({ store_reads, store_wait_ms }: ReadBounds): FairQueue {
+  const bounds = { running_max: store_reads, waiting_max: WAITING_MAX, wait_ms: store_wait_ms };
+  return new FairQueue(bounds);
+}
 
-  constructor(bounds: ReadBounds) {
-    this.#bounds = bounds;
-  }
-
-  /** The number of waiting requests. */
-  get waiting(): number {
-    return this.#waiting.size;
-  }
-
-  /**
-   * Resolves in the request's turn to a function that ends the turn; call it once. Rejects with `too-many-pending`
-   * (429) after a timeout, or if too many wait.
-   */
-  async enter(): Promise<() => void> {
-    const { store_reads, store_wait_ms } = this.#bounds;
-    if (this.under_way < store_reads) this.under_way++;
-    else if (this.#waiting.size >= WAITING_MAX) throw this.#refusal();
-    else await this.#turn(store_wait_ms);
-    return () => this.#leave();
-  }
-
-  async #turn(wait_ms: number): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#waiting.add(resolve);
-    const timer = setTimeout(() => {
-      // A read whose turn has started meanwhile is no longer waiting.
-      if (this.#waiting.delete(resolve)) reject(this.#refusal());
-    }, wait_ms);
-    try {
-      await promise;
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** Gives the turn to the first waiting request. */
-  #leave(): void {
-    const [next] = this.#waiting;
-    if (next === undefined) {
-      this.under_way--;
-      return;
-    }
-    this.#waiting.delete(next);
-    next();
-  }
-
-  #refusal(): ArqonError {
-    this.refused++;
-    const { store_reads } = this.#bounds;
-    const detail = `${store_reads} requests read stored ledgers already (ledger.store_reads)`;
-    return new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
-  }
+/** The refusal after a timeout, or if too many wait. */
+export function tooManyReads(): ArqonError {
+  const detail = "others read stored ledgers already (ledger.store_reads)";
+  return new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
 }
 
 /** Registers running, waiting and refused reads. */
-export function registerReads(registry: Registry, reads: StoreReads): void {
+export function registerReads(registry: Registry, reads: FairQueue): void {
   scraped(registry, {
-    "shield_ledger_reads": ["Requests that are reading stored ledgers.", () => reads.under_way],
+    "shield_ledger_reads": ["Requests that are reading stored ledgers.", () => reads.running],
     "shield_ledger_reads_waiting": [
       "Requests that wait for their turn to read stored ledgers.",
       () => reads.waiting,

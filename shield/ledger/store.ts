@@ -7,7 +7,7 @@ import type { Env } from "../../shared/env.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { LivingPart, OwnLife } from "../../shared/lives/own_life.ts";
-import { type FormerReading, registerReads, StoreReads } from "./former_ledgers.ts";
+import { type FormerReading, registerReads, storeReads } from "./former_ledgers.ts";
 import { type Ledger, REFUSED_BYTES } from "./ledger.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { openOnce } from "../../shared/turns/once.ts";
@@ -59,7 +59,7 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
     ],
   });
   const lives = () => life.lives.all();
-  const reads = new StoreReads(config.ledger);
+  const reads = storeReads(config.ledger);
   registerReads(registry, reads);
   const former = { store, lives, reads, kept_ms: 1_000 * seconds, now };
   return { writer, former, life_ms: life.began_ms };

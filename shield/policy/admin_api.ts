@@ -10,7 +10,7 @@ import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, inBody, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
-import { inTurn } from "../../shared/turns/check_queue.ts";
+import { inTurn } from "../admin/routing/admin_scope.ts";
 import { withoutEnd } from "../admin/routing/admin_host.ts";
 import {
   flagOf,

@@ -33,7 +33,7 @@ import { z } from "zod";
 import { readBytes, requireType } from "../../shared/listeners/request_body.ts";
 import { AdminTable, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
-import { inTurn } from "../../shared/turns/check_queue.ts";
+import { inTurn } from "../admin/routing/admin_scope.ts";
 import { readQuery } from "../admin/routing/query.ts";
 import { COUNT, ID, inQuery, integer, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { Compiler } from "../policy/modules/compile.ts";

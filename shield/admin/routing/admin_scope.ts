@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { AdminRates } from "../admin_rates.ts";
-import type { CheckQueue } from "../../../shared/turns/check_queue.ts";
+import type { FairQueue } from "../../../shared/turns/fair_queue.ts";
 import type { AuditTrail } from "./audit_trail.ts";
 import type { Client } from "../../message/caller.ts";
 
@@ -41,7 +41,7 @@ export interface Admin {
   /** The rate of its changes; absent: unlimited. */
   readonly rates?: Pick<AdminRates, "takeChange"> | undefined;
   /** The queue of checks for its uploads; absent: uploads do not queue. */
-  readonly checks?: Pick<CheckQueue, "run"> | undefined;
+  readonly checks?: Pick<FairQueue, "run"> | undefined;
 }
 
 /** The admin behind a token; `operator_tenants` are described in `shared/config/operators.ts`. */
@@ -72,4 +72,21 @@ export function requireScope(
   const is_named = scope === "own" || named.length > 0;
   if (is_named && named.every((tenant) => tenant === only_tenant)) return;
   throw new ArqonError("tenant-mismatch", `this admin may act on tenant ${only_tenant} only`);
+}
+
+const CHECKS_RETRY_MS = 1_000;
+
+/**
+ * Runs a check of an upload in the tenant's turn; at once if there is no queue. Rejects with `too-many-pending` (429) if
+ * the queue is full.
+ */
+export function inTurn<T>(
+  { checks }: Pick<Admin, "checks">,
+  tenant_id: string,
+  check: () => Promise<T>,
+): Promise<T> {
+  const detail = "modules and schemas of this tenant wait to be checked (limits.admin_checks)";
+  return checks?.run(tenant_id, check, () => {
+    return new ArqonError("too-many-pending", detail, { retry_after_ms: CHECKS_RETRY_MS });
+  }) ?? check();
 }

@@ -20,6 +20,7 @@ import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { Filters } from "../../filter/filters.ts";
 import { HISTORY_GET, isProtobufType, rangeOfData } from "./history_query.ts";
 import type { HistoryQuestion, HistoryRange } from "./history_query.ts";
+import { FairQueue } from "../../../shared/turns/fair_queue.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 import { type HistoryPage, type HistoryRoom, readHistory, TrimMemory } from "./history_window.ts";
 import type { DurableStats } from "../log/stats.ts";
@@ -88,13 +89,13 @@ const READS_WAITING_MAX = 10_000;
 /** Makes the history of a process. All its answers share their reads of the logs. */
 export function createHistory(context: HistoryContext): History {
   const { limits } = context;
-  const bounds = { reads_max: READS_MAX, waiting_max: READS_WAITING_MAX };
-  const reads = new SharedReads<HistoryAnswer>(bounds);
+  const bounds = { running_max: READS_MAX, waiting_max: READS_WAITING_MAX };
+  const reads = new SharedReads<HistoryAnswer>(new FairQueue(bounds));
   const trims = new TrimMemory();
   const shared = (room: ClassedRoom, range: HistoryRange) => {
     const { tenant_id, room_id, room_class: { history_size, history_ttl_seconds } } = room;
     const key = JSON.stringify([tenant_id, room_id, history_size, history_ttl_seconds, range]);
-    return reads.run(key, () => readRoom(context, trims, room, range));
+    return reads.run(tenant_id, key, () => readRoom(context, trims, room, range));
   };
   const answer: History["answer"] = async (caller, room_id, ask) => {
     const room_class = await admitHistory(context, caller, room_id);
@@ -287,42 +288,32 @@ export async function readFiltered(
 // Shared reads, for many callers with the same request: one read serves everybody who called before it began, and few
 // run at a time. Independent of logs.
 
-interface SharedReadsOptions {
-  /** How many reads run at a time. */
-  readonly reads_max: number;
-  /** How many different reads may wait for their turn; one more is refused. */
-  readonly waiting_max: number;
-}
+const tooManyReads = () =>
+  new ArqonError("log-unavailable", "too many history reads wait", { retry_after_ms: 1_000 });
 
 /**
  * Shared reads. A read never serves a later caller: its answer could lack messages acknowledged in between. Reads of
  * one key run one after another.
  */
 export class SharedReads<T> {
-  readonly #options: SharedReadsOptions;
+  readonly #queue: FairQueue;
   /** Reads that have not begun, by key: further callers may join them. */
   readonly #next = new Map<string, Promise<T>>();
   /** The last running or queued read of each key. */
   readonly #last = new Map<string, Promise<T>>();
-  readonly #turns: (() => void)[] = [];
-  #running = 0;
 
-  constructor(options: SharedReadsOptions) {
-    this.#options = options;
+  constructor(queue: FairQueue) {
+    this.#queue = queue;
   }
 
   /**
    * Runs a read, or joins one, and resolves as it does. Rejects as the read does, and with
    * `log-unavailable` (503) when too many wait.
    */
-  run(key: string, read: () => Promise<T>): Promise<T> {
+  run(tenant_id: string, key: string, read: () => Promise<T>): Promise<T> {
     const next = this.#next.get(key);
     if (next !== undefined) return next;
-    if (this.#next.size >= this.#options.waiting_max) {
-      const detail = `${this.#next.size} history reads wait`;
-      return Promise.reject(new ArqonError("log-unavailable", detail, { retry_after_ms: 1_000 }));
-    }
-    const started = this.#start(key, this.#last.get(key), read);
+    const started = this.#start(tenant_id, key, read);
     this.#next.set(key, started);
     this.#last.set(key, started);
     const forget = () => {
@@ -332,24 +323,18 @@ export class SharedReads<T> {
     return started;
   }
 
-  async #start(key: string, before: Promise<T> | undefined, read: () => Promise<T>): Promise<T> {
+  async #start(tenant_id: string, key: string, read: () => Promise<T>): Promise<T> {
+    const before = this.#last.get(key);
     // This waits a turn even with no read before it, so that callers of this turn join.
     await before?.catch(() => undefined);
-    if (this.#running >= this.#options.reads_max) {
-      await new Promise<void>((resolve) => this.#turns.push(resolve));
-    } else {
-      this.#running++;
-      await undefined;
-    }
-    this.#next.delete(key);
-    try {
-      return await read();
-    } finally {
-      const turn = this.#turns.shift();
-      // The slot passes to the read that has waited longest.
-      if (turn === undefined) this.#running--;
-      else turn();
-    }
+    const begin = () => {
+      this.#next.delete(key);
+      return read();
+    };
+    return await this.#queue.run(tenant_id, begin, () => {
+      this.#next.delete(key);
+      return tooManyReads();
+    });
   }
 }
 

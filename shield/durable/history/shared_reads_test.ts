@@ -1,14 +1,16 @@
 /** Which callers share a read, and how many reads run at a time. */
 import assert from "node:assert/strict";
 import { turn } from "../../../shared/testing/pace.ts";
+import { FairQueue } from "../../../shared/turns/fair_queue.ts";
 import { SharedReads } from "./history.ts";
 
-/** Reads that end on command, in the order in which they began. */
-function controlled(options: { reads_max?: number; waiting_max?: number } = {}) {
-  const reads = new SharedReads<number>({ reads_max: 10, waiting_max: 10, ...options });
+/** Reads that end on command, in the order in which they began; a key begins with its tenant. */
+function controlled(options: { running_max?: number; waiting_max?: number } = {}) {
+  const queue = new FairQueue({ running_max: 10, waiting_max: 10, ...options });
+  const reads = new SharedReads<number>(queue);
   const begun: PromiseWithResolvers<number>[] = [];
   const ask = (key: string) =>
-    reads.run(key, () => {
+    reads.run(key[0]!, key, () => {
       const read = Promise.withResolvers<number>();
       begun.push(read);
       return read.promise;
@@ -29,7 +31,7 @@ Deno.test("a failed read fails only for its own callers", async () => {
 });
 
 Deno.test("different reads run concurrently up to the limit, the others queue", async () => {
-  const { ask, begun } = controlled({ reads_max: 2 });
+  const { ask, begun } = controlled({ running_max: 2 });
   const pending = ["a", "b", "c", "d"].map(ask);
   await turn();
   assert.equal(begun.length, 2);
@@ -42,15 +44,17 @@ Deno.test("different reads run concurrently up to the limit, the others queue", 
 });
 
 Deno.test("reads beyond the queue's limit are refused with 503, and the others are answered", async () => {
-  const { ask, begun } = controlled({ reads_max: 1, waiting_max: 2 });
+  const { ask, begun } = controlled({ running_max: 1, waiting_max: 3 });
   const pending = [ask("a")];
   await turn();
-  pending.push(ask("b"), ask("c"));
-  await assert.rejects(ask("d"), { reason: "log-unavailable", code: 503, retry_after_ms: 1_000 });
-  const joined = ask("c");
-  for (let n = 0; n < 3; n++) {
+  pending.push(ask("a2"), ask("a3"));
+  await assert.rejects(ask("a4"), { reason: "log-unavailable", code: 503, retry_after_ms: 1_000 });
+  const joined = ask("a3");
+  // The last place is another tenant's, whose read is the next.
+  pending.push(ask("b"));
+  for (let n = 0; n < 4; n++) {
     begun[n]?.resolve(n);
     await turn();
   }
-  assert.deepEqual(await Promise.all([...pending, joined]), [0, 1, 2, 2]);
+  assert.deepEqual(await Promise.all([...pending, joined]), [0, 1, 3, 2, 3]);
 });

@@ -6,7 +6,7 @@ import type { WhyFind, WhyFound, WhyRoom, WhyUser } from "../../../shared/cluste
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { accountsOf, readsOf } from "../explain.ts";
 import { findMessages, piecesOf, roomMessages } from "../scan.ts";
-import { lifeName, readFormer } from "../former_ledgers.ts";
+import { lifeName, readFormer, tooManyReads } from "../former_ledgers.ts";
 import type { Former, FormerLedger, FormerReading } from "../former_ledgers.ts";
 import { gather } from "../history.ts";
 import { type Missing, type ReceivedInRoom, type UserReport, withMissing } from "./why_ask.ts";
@@ -90,8 +90,8 @@ export class FormerAnswers implements Disposable {
   }
 
   /** Enters the queue of readers; repeated reads of one request share a turn. */
-  #enter(reads: FormerReading["reads"]): Promise<unknown> {
-    this.#leave ??= reads.enter();
+  #enter(reads: FormerReading["reads"], tenant_id: string): Promise<unknown> {
+    this.#leave ??= reads.enter(tenant_id, tooManyReads);
     return this.#leave;
   }
 
@@ -106,11 +106,13 @@ export class FormerAnswers implements Disposable {
     if (this.#reading === undefined || this.#tenant_id === undefined) {
       return Promise.resolve({ ledgers: [], truncated: false });
     }
+    const tenant_id = this.#tenant_id;
     const { reads } = this.#reading;
     // A Shield that answered only the first request is missing in the earlier read.
     if (this.#read === undefined || !this.#read.without.isSubsetOf(answered)) {
       const without = new Set(answered);
-      const former = readFormer(this.#reading, this.#tenant_id, without, () => this.#enter(reads));
+      const enter = () => this.#enter(reads, tenant_id);
+      const former = readFormer(this.#reading, tenant_id, without, enter);
       this.#read = { without, former };
     }
     return this.#read.former;

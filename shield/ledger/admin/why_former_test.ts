@@ -4,7 +4,7 @@ import type { WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { atEnd } from "../../../shared/testing/at_end.ts";
 import { until } from "../../../shared/testing/until.ts";
-import { lifeName, StoreReads } from "../former_ledgers.ts";
+import { lifeName, storeReads } from "../former_ledgers.ts";
 import { FormerAnswers } from "./why_former.ts";
 import { encodeMark, lifeKey } from "../../../shared/lives/life.ts";
 import { Lives } from "../../../shared/lives/lives.ts";
@@ -24,7 +24,7 @@ Deno.test("a request keeps its turn from its first read to its end; one without 
   const mark = encodeMark({ mark_ms: NOW_MS - 50_000, is_over: false, parts });
   await (await lives.bucket()).put(lifeKey("gone", BEGAN_MS), mark);
   const blocks = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
-  const reads = new StoreReads({ store_reads: 1, store_wait_ms: 1 });
+  const reads = storeReads({ store_reads: 1, store_wait_ms: 1 });
   const former = {
     store: () => Promise.resolve(blocks),
     lives: () => lives.all(),
@@ -37,16 +37,16 @@ Deno.test("a request keeps its turn from its first read to its end; one without 
   await first.rooms(BOB, NONE);
   const { shown } = await first.tell(BOB, NONE, () => []);
   assert.deepEqual(shown.map(({ node_id, state }) => `${node_id} ${state}`), ["gone killed"]);
-  assert.equal(reads.under_way, 1);
+  assert.equal(reads.running, 1);
   const second = new FormerAnswers({ former }, "acme");
   await assert.rejects(second.find(FIND, NONE), refusedWith("too-many-pending"));
   second[Symbol.dispose]();
   const idle = new FormerAnswers({ former }, "acme");
   assert.deepEqual(await idle.find(FIND, new Set([lifeName("gone", BEGAN_MS)])), []);
   idle[Symbol.dispose]();
-  assert.equal(reads.under_way, 1, "neither has ended the first one's turn");
+  assert.equal(reads.running, 1, "neither has ended the first one's turn");
   first[Symbol.dispose]();
-  await until("the turn has ended", () => reads.under_way === 0);
+  await until("the turn has ended", () => reads.running === 0);
   using third = new FormerAnswers({ former }, "acme");
   assert.equal((await third.find(FIND, NONE)).length, 1);
 });

@@ -5,7 +5,7 @@ import { ArqonError } from "@arqon/proto";
 import { DESCRIPTOR_LIMITS } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { errorsOf } from "../../../shared/schema/compatibility/findings.ts";
 import { canMatchBelow } from "../../../shared/subjects/subject_pattern.ts";
-import { inTurn } from "../../../shared/turns/check_queue.ts";
+import { inTurn } from "../../admin/routing/admin_scope.ts";
 import { type AdminCall, jsonBody, type RouteBody } from "../../admin/routing/admin_routes.ts";
 import { readBytes, readValue } from "../../../shared/listeners/request_body.ts";
 import {

@@ -29,7 +29,7 @@ import type {
   StoredBlock,
 } from "../../contract/block_store.ts";
 import { openOnce } from "../../../turns/once.ts";
-import { WorkQueue } from "../../../turns/work_queue.ts";
+import { FairQueue } from "../../../turns/fair_queue.ts";
 import type { Answer } from "../connection/nats_frames.ts";
 import { isRefused } from "../connection/nats_errors.ts";
 import { fromDirect, fromStored } from "../log/nats_log_api.ts";
@@ -82,7 +82,7 @@ const tooMany = () => new ArqonError("log-unavailable", "too many blocks wait");
 /** A store whose stream is created and bounded when this process stores its first block. */
 export class NatsBlocks extends KeptStream implements BlockStore {
   readonly #store: BlockStoreName;
-  readonly #appends = new WorkQueue(APPENDS);
+  readonly #appends = new FairQueue(APPENDS);
   /** Rejects with `log-unavailable`; the next block tries again. */
   readonly #opened = openOnce(() => this.open());
   /** By subject: one for each tenant and node that this process has written for. */
@@ -101,7 +101,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
     const subject = blockSubject(this.#store, tenant_id, node_id);
     assertSize(block.payload.length, BLOCK_BYTES_MAX);
     const payload = block.payload.slice();
-    await this.#appends.run(async () => {
+    await this.#appends.run(tenant_id, async () => {
       await this.#opened();
       // Other processes store under that name, too.
       if (block.expected !== undefined) this.#sums.delete(subject);
