@@ -77,8 +77,8 @@ export function requireScope(
 const CHECKS_RETRY_MS = 1_000;
 
 /**
- * Runs a check of an upload in the tenant's turn; at once if there is no queue. Rejects with `too-many-pending` (429) if
- * the queue is full.
+ * Runs a check of an upload in the tenant's turn; at once if there is no queue. Rejects with `too-many-pending` (429)
+ * if the queue is full.
  */
 export function inTurn<T>(
   { checks }: Pick<Admin, "checks">,
