@@ -131,6 +131,10 @@ export function parseRoomSubject(
   return shaped && isId(tenantId) && isId(roomId) ? { tenantId, roomId } : undefined;
 }
 
+/** The tenant of any subject that names one; "": it is of the bus itself. Not checked. */
+export const tenantOfSubject = (subject: string): string =>
+  /^(?:sys\.presence\.room|(?:.*?\.)?t)\.([^.]+)/.exec(subject)?.[1] ?? "";
+
 /** Requests of backends about rooms; the last token is the verb. */
 export const ALL_API = "api.t.*.r.*.*" as SubjectPattern;
 

@@ -12,11 +12,19 @@ import {
   blockSubject,
   commandSubject,
   deadLetterSubject,
+  HELLO,
+  ledgerSubject,
+  logSubject,
   parseBlockSubject,
   parseRoomSubject,
+  presenceSubject,
+  processSubject,
   roomSubject,
+  sharedLogSubject,
   tapSubject,
   tenantBlocksPattern,
+  tenantOfSubject,
+  tenantSubject,
 } from "./subject.ts";
 import { exactSubject, subjectPattern } from "../spine/testing/subjects.ts";
 import {
@@ -95,6 +103,30 @@ Deno.test("different tenants or rooms never share a subject", () => {
       commandSubject(tenant, room),
     ];
     assert.equal(new Set([...all(tenantA, roomA), ...all(tenantB, roomB)]).size, 6);
+  }));
+});
+
+Deno.test("a subject's tenant is found in every form, and the bus's own has none", () => {
+  fc.assert(fc.property(id, id, plane, (tenant, room, of) => {
+    const out = roomSubject(of, tenant, room);
+    for (
+      const subject of [
+        out,
+        commandSubject(tenant, room),
+        tapSubject(tenant, room),
+        logSubject(tenant, room),
+        sharedLogSubject("7", tenant, room),
+        presenceSubject(tenant, room),
+        tenantSubject("signals", tenant),
+        blockSubject("journal", tenant, room),
+        deadLetterSubject(out),
+      ]
+    ) assert.equal(tenantOfSubject(subject), tenant, subject);
+    for (
+      const own of [processSubject("direct", tenant), HELLO, ledgerSubject(tenant), "_INBOX.t1"]
+    ) {
+      assert.equal(tenantOfSubject(own), "", own);
+    }
   }));
 });
 

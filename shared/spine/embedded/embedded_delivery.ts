@@ -14,6 +14,8 @@ import { SubjectIndex } from "../contract/subject_index.ts";
 import type { Job, JobQueue } from "../contract/job_queue.ts";
 import { AT, step } from "../../watchdog/steps.ts";
 import type { LogLimits } from "../contract/durable_log.ts";
+import { PendingShares } from "../contract/pending_shares.ts";
+import { tenantOfSubject } from "../../subjects/subject.ts";
 
 /** One subscription. A busy process has two for each room, so it is one object without closures. */
 class Row implements Subscription {
@@ -84,6 +86,7 @@ interface DeliveriesOptions extends Pick<Env, "log"> {
 export class Deliveries {
   readonly #options: DeliveriesOptions;
   readonly #index = new SubjectIndex<Row>();
+  readonly #shares: PendingShares;
   /** Payload bytes queued for all subscriptions. */
   pending_bytes = 0;
   /** The number of overflows so far. */
@@ -91,6 +94,7 @@ export class Deliveries {
 
   constructor(options: DeliveriesOptions) {
     this.#options = options;
+    this.#shares = new PendingShares(options.limits.pending_bytes);
   }
 
   /** Delivers the pattern's messages to the handler from now on. */
@@ -122,8 +126,8 @@ export class Deliveries {
 
   /**
    * Queues a message for every subscription to its subject; returns their number. If the payload `is_given`, one
-   * receiver may get these bytes without a copy; headers are the engine's own. Throws `spine-unavailable` when the
-   * queues are full, and TypeError unless the subject is exact.
+   * receiver may get these bytes without a copy; headers are the engine's own. Throws `spine-unavailable` above the
+   * tenant's share of the queues, and TypeError unless the subject is exact.
    */
   send(
     subject: string,
@@ -132,7 +136,8 @@ export class Deliveries {
     is_given: boolean,
     reply?: Reply,
   ): number {
-    if (this.pending_bytes + payload.length > this.#options.limits.pending_bytes) {
+    const counted = this.#shares.counted(this.pending_bytes, payload.length);
+    if (!this.#shares.hasRoom(subject, counted)) {
       throw new ArqonError("spine-unavailable", "too many bytes wait for delivery");
     }
     const receivers = this.#index.receivers(subject);
@@ -166,13 +171,17 @@ export class Deliveries {
 
   #push(row: Row, message: SpineMessage): void {
     const bytes = message.payload.length;
+    const counted = this.#shares.counted(this.pending_bytes, bytes);
+    if (counted > 0) this.#shares.add(tenantOfSubject(message.subject), counted);
     row.messages++;
     row.bytes += bytes;
     this.pending_bytes += bytes;
-    this.#options.turns.push(new Delivery(this, row, message, bytes));
+    this.#options.turns.push(new Delivery(this, row, message, counted));
   }
 
-  deliver(row: Row, message: SpineMessage, bytes: number): void {
+  deliver(row: Row, message: SpineMessage, counted: number): void {
+    const bytes = message.payload.length;
+    if (counted > 0) this.#shares.add(tenantOfSubject(message.subject), -counted);
     row.messages--;
     row.bytes -= bytes;
     this.pending_bytes -= bytes;
@@ -204,17 +213,18 @@ class Delivery implements Job {
   readonly #deliveries: Deliveries;
   readonly #row: Row;
   readonly #message: SpineMessage;
-  readonly #bytes: number;
+  /** Its bytes that count as its tenant's. */
+  readonly #counted: number;
 
-  constructor(deliveries: Deliveries, row: Row, message: SpineMessage, bytes: number) {
+  constructor(deliveries: Deliveries, row: Row, message: SpineMessage, counted: number) {
     this.#deliveries = deliveries;
     this.#row = row;
     this.#message = message;
-    this.#bytes = bytes;
+    this.#counted = counted;
   }
 
   run(): void {
-    this.#deliveries.deliver(this.#row, this.#message, this.#bytes);
+    this.#deliveries.deliver(this.#row, this.#message, this.#counted);
   }
 }
 

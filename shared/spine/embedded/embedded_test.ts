@@ -17,6 +17,8 @@ import {
 } from "../testing/conformance.ts";
 import { type EmbeddedOptions, openEmbedded } from "./embedded.ts";
 import type { Spine, SpineEvent } from "../contract/spine.ts";
+import { roomSubject } from "../../subjects/subject.ts";
+import { subjectPattern } from "../testing/subjects.ts";
 
 const { log, lines } = keptLog({ level: "warn" });
 const options: EmbeddedOptions = { now: Date.now, log };
@@ -72,6 +74,23 @@ Deno.test("publishing is refused while too many bytes wait in all", async () => 
     await within(spine.flush(), "the flush");
     more();
     await received.count(2);
+  });
+});
+
+Deno.test("a tenant whose bytes wait leaves room for another's", async () => {
+  await withSpine({ limits: { pending_bytes: 10_000 } }, async (spine) => {
+    const received = await collect(spine, subjectPattern("in.t.*.r.*"));
+    const publish = (tenant: string, size_bytes = 100) =>
+      spine.publish(roomSubject("in", tenant, "hall"), new Uint8Array(size_bytes));
+    const flood = () => {
+      for (let sent = 0; sent < 1_000; sent++) publish("greedy");
+    };
+    assert.throws(flood, refusedWith("spine-unavailable"));
+    publish("calm");
+    await within(spine.flush(), "the flush");
+    const names = received.items.map((message) => message.subject.split(".")[2]);
+    assert.equal(names.at(-1), "calm");
+    publish("greedy", 9_000);
   });
 });
 

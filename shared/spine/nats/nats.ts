@@ -199,7 +199,7 @@ class NatsSpine implements Spine {
       timeout,
       ...(options.headers === undefined ? {} : { headers: encodeHeaders(options.headers) }),
     });
-    this.#flusher.handed(size_bytes);
+    this.#flusher.handed(size_bytes, subject);
     try {
       return this.#answer(await this.#link.guard(answer));
     } catch (cause) {
@@ -271,7 +271,7 @@ class NatsSpine implements Spine {
   #assertFits(subject: string, size_bytes: number): number {
     assertSize(size_bytes, this.payload_bytes_max);
     const on_wire = size_bytes + subject.length + 32;
-    this.#flusher.assertRoom(on_wire);
+    this.#flusher.assertRoom(on_wire, subject);
     return on_wire;
   }
 
@@ -280,7 +280,7 @@ class NatsSpine implements Spine {
     const size_bytes = this.#assertFits(subject, payload.length + block_bytes);
     const block = block_bytes === 0 ? "" : headerBlock(headerLines(headers));
     this.#wire.publish({ subject, reply: "", block, block_bytes, payload });
-    this.#flusher.handed(size_bytes);
+    this.#flusher.handed(size_bytes, subject);
   }
 
   #answer({ subject, data, headers }: Msg): SpineMessage {

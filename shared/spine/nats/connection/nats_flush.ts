@@ -5,6 +5,8 @@
 import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
 import { SequenceTable } from "../../../containers/sequence_table.ts";
+import { tenantOfSubject } from "../../../subjects/subject.ts";
+import { PendingShares } from "../../contract/pending_shares.ts";
 import type { Link } from "./nats_link.ts";
 import type { Wire } from "./nats_wire.ts";
 
@@ -31,6 +33,9 @@ export class Flusher {
   /** Monotonic milliseconds. */
   readonly #pending_bytes_max: number;
   readonly #probe_bytes: number;
+  #shares: PendingShares;
+  /** The bytes of each tenant that were counted since the last PING. */
+  #counted = new Map<string, number>();
   /** Running totals of bytes: sent, covered by a PING, confirmed. */
   #handed = 0;
   #covered = 0;
@@ -50,6 +55,7 @@ export class Flusher {
     this.#link = link;
     this.#wire = wire;
     this.#pending_bytes_max = pending_bytes_max;
+    this.#shares = new PendingShares(pending_bytes_max);
     this.#probe_bytes = Math.min(PROBE_BYTES, pending_bytes_max / 4);
   }
 
@@ -63,15 +69,18 @@ export class Flusher {
     if (this.#late !== 0) throw this.#silence();
   }
 
-  /** Throws `spine-unavailable` when `size_bytes` more would exceed the bound. */
-  assertRoom(size_bytes: number): void {
-    if (this.pending_bytes + size_bytes <= this.#pending_bytes_max) return;
+  /** Throws `spine-unavailable` when `size_bytes` more would exceed the share of the subject's tenant. */
+  assertRoom(size_bytes: number, subject: string): void {
+    const counted = this.#shares.counted(this.pending_bytes, size_bytes);
+    if (this.#shares.hasRoom(subject, counted)) return;
     throw new ArqonError("spine-unavailable", "too many bytes are not yet confirmed by NATS");
   }
 
   /** Counts bytes that were just sent. */
-  handed(size_bytes: number): void {
+  handed(size_bytes: number, subject: string): void {
+    const counted = this.#shares.counted(this.pending_bytes, size_bytes);
     this.#handed += size_bytes;
+    if (counted > 0) this.#count(tenantOfSubject(subject), counted);
     if (this.#handed - this.#covered < this.#probe_bytes && !this.#isOverdue()) return;
     // The link has already logged a failed flush.
     this.flush().catch(() => {});
@@ -82,6 +91,8 @@ export class Flusher {
   forget(): void {
     this.#confirmed = this.#handed;
     this.#covered = this.#handed;
+    this.#shares = new PendingShares(this.#pending_bytes_max);
+    this.#counted = new Map();
     this.#late = 0;
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -123,11 +134,13 @@ export class Flusher {
       return this.#settle(turn, this.#link.unavailable());
     }
     const up_to = this.#handed;
+    const release = this.#releaseOf();
     this.#covered = up_to;
     turn.deadline_ms = this.#link.monotonic() + patience_ms;
     this.#timer ??= setTimeout(() => this.#sweep(), patience_ms);
     connection.flush().then(() => {
       this.#confirmed = Math.max(this.#confirmed, up_to);
+      release?.();
       // PONGs arrive in the order of their PINGs.
       if (this.#late === turn.number) this.#late = 0;
       this.#settle(turn, undefined);
@@ -136,6 +149,21 @@ export class Flusher {
       const error = new ArqonError("spine-unavailable", "the flush was cut off", { cause });
       this.#settle(turn, error);
     });
+  }
+
+  #count(tenant_id: string, counted: number): void {
+    this.#shares.add(tenant_id, counted);
+    this.#counted.set(tenant_id, (this.#counted.get(tenant_id) ?? 0) + counted);
+  }
+
+  /** Releases what was counted since the last PING; undefined: nothing was. */
+  #releaseOf(): (() => void) | undefined {
+    const counted = this.#counted;
+    if (counted.size === 0) return undefined;
+    this.#counted = new Map();
+    // Shares of a lost connection were forgotten.
+    const shares = this.#shares;
+    return () => counted.forEach((bytes, tenant_id) => shares.add(tenant_id, -bytes));
   }
 
   #settle(turn: Turn, error: ArqonError | undefined): void {

@@ -66,11 +66,11 @@ function ownLines(wire: Wire, input: AppendInput, stream_name: string, batch: st
 
 /** Counts the bytes on the connection. */
 export interface ByteCount {
-  /** Throws `spine-unavailable` if this many more bytes exceed the bound. */
-  assertRoom(size_bytes: number): void;
+  /** Throws `spine-unavailable` if this many more bytes exceed the share of the subject's tenant. */
+  assertRoom(size_bytes: number, subject: string): void;
   /** Throws `spine-unavailable` while the server does not answer. */
   assertAnswered(): void;
-  handed(size_bytes: number): void;
+  handed(size_bytes: number, subject: string): void;
 }
 
 /** Shared by the appends of all logs of a connection. */
@@ -191,7 +191,7 @@ export class AppendLane {
   append(gate: AppendGate, log: AppendLog, input: AppendInput): Promise<Appended> {
     const { bytes } = this.#tools;
     bytes.assertAnswered();
-    bytes.assertRoom(input.wire_bytes);
+    bytes.assertRoom(input.wire_bytes, input.subject);
     this.#pending.take(input.tenant_id, input.payload.length);
     return new Promise((resolve, reject) => {
       const append = new Append(this, log, input, ++this.#orders, { resolve, reject });
@@ -220,7 +220,7 @@ export class AppendLane {
         block_bytes: BLOCK_BYTES + own.length + input.lines_bytes,
         payload,
       });
-      bytes.handed(input.wire_bytes);
+      bytes.handed(input.wire_bytes, subject);
     } catch (error) {
       this.#unsent(append);
       append.fail(
