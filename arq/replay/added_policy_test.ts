@@ -4,7 +4,11 @@ import type { JournalRecord } from "../../shared/journal/record.ts";
 import { isSampled } from "../../shared/sampling.ts";
 import { RecordedInputs } from "./recorded_call.ts";
 import { type AddedPolicy, NO_MODULE, withAdded } from "./selection.ts";
-import { builtReady, Recorder } from "./testing/recorded.ts";
+import { PlannedChain } from "./planned_chain.ts";
+import { readyModule } from "./replay_modules.ts";
+import { Repeater, type ReplayModule } from "./repeater.ts";
+import { latches, limits } from "./testing/guest_text.ts";
+import { builtReady, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
 
 const recorder = new Recorder("words", await builtReady("bad_words"));
 const tea = recorder.record({ payload: "tea" });
@@ -39,7 +43,8 @@ Deno.test("a new policy is not called for other rooms, hooks and shares, nor for
   assert.equal(withAdded(tea, { ...ADDED, hooks: ["on_subscribe"] as const }), undefined);
   const refused = recorder.record({ payload: "malware" });
   assert.equal(refused.allowed, false);
-  assert.equal(withAdded(refused, ADDED), undefined);
+  assert.equal(withAdded(refused, { ...ADDED, order: 6 }), undefined, "it would come later");
+  assert.equal(withAdded({ ...refused, policies: [] }, ADDED), undefined, "no policy was asked");
   const connecting: JournalRecord = { ...tea, hook: "on_connect", room: "" };
   const entering: AddedPolicy = { ...ADDED, hooks: ["on_connect"], room: "chat-*" };
   assert.notEqual(withAdded(connecting, entering), undefined, "no room counts there");
@@ -82,4 +87,53 @@ Deno.test("a new policy finds headers and claims that another policy has read, a
     orders: new Map([["adds", 0], ["words", 1]]),
   });
   assert.deepEqual(first?.policies[0]?.reads, []);
+});
+
+Deno.test("a new policy counts the calls that are refused behind it, and judges only the others", async () => {
+  const repeater = new Repeater({
+    selection: { policy: "new" },
+    isSelected: () => true,
+    candidate: await readyModule(await limits(2), MEMORY_PAGES),
+    withAdded: (record) => withAdded(record, ADDED),
+    moduleOf: () => Promise.resolve(undefined),
+  });
+  for (const payload of ["malware", "tea", "milk"]) {
+    await repeater.take(recorder.record({ payload }));
+  }
+  const { decisions, candidate } = repeater.tally;
+  assert.deepEqual([decisions, candidate.to_refused, candidate.to_allowed], [2, 1, 0]);
+});
+
+/** What a chain of `latches` and a policy of which the plan may make the first one says of these payloads. */
+async function latched(first: ReplayModule | undefined, payloads: readonly string[]) {
+  const module = await readyModule(await latches(6), MEMORY_PAGES);
+  const recorder = new Recorder("latch", module);
+  const others = first === undefined ? [] : [first];
+  const common = {
+    room: "*",
+    hooks: ["on_message"] as const,
+    mode: "enforce" as const,
+    percent: 1,
+  };
+  const same = { is_changed: false, decide: () => ({}) };
+  const chain = await PlannedChain.of({
+    policies: [
+      ...others.map(({ sha256 }) => ({ ...common, name: "first", sha256, order: 0 })),
+      { ...common, name: "latch", sha256: module.sha256, order: 1 },
+    ],
+    moduleOf: (sha256) => Promise.resolve([module, ...others].find((one) => one.sha256 === sha256)),
+    fuel_limit: 10_000,
+    gates: { signature: same, schema: same },
+  });
+  for (const payload of payloads) chain.take(recorder.record({ payload }));
+  const { allow_to_refuse, refuse_to_allow, still_refused, unknown } = chain.tally;
+  return { allow_to_refuse, refuse_to_allow, still_refused, unknown };
+}
+
+Deno.test("a plan does not count state that a call wrote unread which the plan refuses", async () => {
+  const payloads = ["malware", "tea"];
+  const none = { allow_to_refuse: 0, refuse_to_allow: 0, still_refused: 0, unknown: 0 };
+  assert.deepEqual(await latched(undefined, payloads), { ...none, still_refused: 1 });
+  const words = await builtReady("bad_words");
+  assert.deepEqual(await latched(words, payloads), { ...none, allow_to_refuse: 1, unknown: 1 });
 });

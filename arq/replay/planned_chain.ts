@@ -9,7 +9,7 @@ import { isSampled } from "../../shared/sampling.ts";
 import { Instances } from "../../shield/policy/worker/worker_instances.ts";
 import { decisionOf, OwnState, RecordedInputs } from "./recorded_call.ts";
 import { callIn, type ReplayModule } from "./repeater.ts";
-import { isCovered, newCall } from "./selection.ts";
+import { isCovered, isRefusal, newCall } from "./selection.ts";
 import { countOf, type Counts, countWithin, type Sample, SAMPLES } from "./tally.ts";
 
 /** Most senders that are counted one by one. */
@@ -90,8 +90,6 @@ const emptyTally = () => ({
 /** Whether a schema refused what policies had made of the message. */
 const isReplaced = (record: JournalRecord): boolean =>
   refusedAt(record) >= 0 && record.policies.length > 0;
-
-const isRefusal = ({ mode, allowed }: PolicyRecord) => mode === "enforce" && !allowed;
 
 /** What the enforcing ones among these have made of the message. */
 function effects(policies: readonly PolicyRecord[]): string {

@@ -335,9 +335,11 @@ export class OwnState {
       keep: (written: Written | undefined): void => {
         for (const [at, value] of written ?? []) set(refs[at] as StateRef, value);
       },
-      lose: (): void => {
+      lose: (isLost: (slot: StateSlot, place: string) => boolean = () => true): void => {
         for (const [at, { place }] of refs.entries()) {
-          this.#lost.set(isAnyKey(this.#slots[at] as StateSlot, inputs) ? at : place, time_ms);
+          const slot = this.#slots[at] as StateSlot;
+          if (!isLost(slot, place)) continue;
+          this.#lost.set(isAnyKey(slot, inputs) ? at : place, time_ms);
         }
       },
     };
@@ -351,7 +353,13 @@ export class OwnState {
       const read = recordedRead(policy, slot);
       if (read !== undefined && read.is_erased !== true) state.value(at);
     }
-    if (!keeps || policy.writes.length === 0) return;
+    if (policy.writes.length === 0) return;
+    // What it wrote without reading it: nobody knows the value that stays.
+    if (!keeps) {
+      return lose(({ key }, place) =>
+        !this.#seen.has(place) && policy.writes.some(({ name }) => name === key)
+      );
+    }
     // An erasure takes what was written.
     if (record.sender === null) return lose();
     const written = policy.writes.map(({ name, value }) =>

@@ -200,10 +200,16 @@ export class Repeater {
       for (const { name } of record.policies) countOf(tally.other_policies, name);
       return undefined;
     }
+    const policy = record.policies[place] as PolicyRecord;
+    // Refused behind an added policy: it would have been called, and nothing else would be different.
+    if (withAdded !== undefined && !record.allowed) {
+      if (this.#own !== undefined) this.#callCandidate({ record, place, policy });
+      return undefined;
+    }
     tally.decisions++;
     tally.first_ms = Math.min(tally.first_ms, record.time_ms);
     tally.last_ms = Math.max(tally.last_ms, record.time_ms);
-    return { record, place, policy: record.policies[place] as PolicyRecord };
+    return { record, place, policy };
   }
 
   #countHole({ hole: { tenant, records, why, from_ms, to_ms } }: JournalHole): undefined {

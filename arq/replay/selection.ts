@@ -42,6 +42,10 @@ export interface AddedPolicy extends Omit<PolicyBinding, "sha256"> {
 /** Stands for a module that did not exist when the decision was made. */
 export const NO_MODULE = "0".repeat(64);
 
+/** Whether it is a policy's refusal that counts. */
+export const isRefusal = ({ mode, allowed }: PolicyRecord): boolean =>
+  mode === "enforce" && !allowed;
+
 /** Whether a policy runs before the added one. Deleted ones are assumed to: their order is unknown. */
 function isBefore({ name, order, orders }: AddedPolicy, { name: other }: PolicyRecord): boolean {
   const others = orders.get(other);
@@ -114,13 +118,12 @@ function isAbout(added: AddedPolicy, record: JournalRecord): boolean {
   return added.percent === 1 || (key !== undefined && isSampled(key, added.percent));
 }
 
-/**
- * The record with the policy in its chain; undefined: the policy is not called for it, or it was refused without it.
- */
+/** The record with the policy in its chain; undefined: the policy is not called for it, or it was refused before. */
 export function withAdded(record: JournalRecord, added: AddedPolicy): JournalRecord | undefined {
-  const { policies } = record;
-  if (!record.allowed || !isAbout(added, record)) return undefined;
+  const { policies, allowed } = record;
+  if (!(allowed || policies.length > 0) || !isAbout(added, record)) return undefined;
   const before = policies.filter((one) => isBefore(added, one));
+  if (before.some(isRefusal)) return undefined;
   const own = newCall(record, added);
   const after = policies.filter((one) => !before.includes(one));
   return { ...record, policies: [...before, own, ...after] };
