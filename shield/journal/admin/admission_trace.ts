@@ -246,19 +246,32 @@ export function stepsOf(record: JournalRecord, stamped: Stamped | undefined): St
   return record.allowed ? all : refusedSteps(record, [...all, ...classStep(record)]);
 }
 
+/** Whether it is an event, which needs no type: of all messages only a signal has no payload. */
+const isEvent = ({ hook, is_command, payload }: JournalRecord): boolean =>
+  hook === "on_message" && is_command !== true && payload.form !== "none";
+
 /** The step that refused: an event with a grant is refused by its room's class, whose reducer alone publishes. */
-function refusingStep({ reason, type, is_command, room, terms }: JournalRecord): Step["step"] {
-  const is_granted = terms?.credential.has_grants === false || (terms?.grant ?? null) !== null;
-  const is_event = type !== "" && is_command !== true && reservedRoom(room) === undefined;
-  if (reason === "not-granted" && is_granted && is_event) return "room_class";
+function refusingStep(record: JournalRecord): Step["step"] {
+  const { reason, room, terms, chain_version } = record;
+  const is_granted = chain_version !== null || terms?.credential.has_grants === false ||
+    (terms?.grant ?? null) !== null;
+  const is_free = isEvent(record) && reservedRoom(room) === undefined;
+  if (reason === "not-granted" && is_granted && is_free) return "room_class";
   return REFUSING[reason] ?? "other";
 }
+
+/** Whether all policies had let it through: a ban, a schema of what they made of it, or the log refused it. */
+const isBehind = ({ chain_version, policies }: JournalRecord): boolean =>
+  chain_version !== null && policies.every(({ mode, allowed }) => mode === "observe" || allowed);
 
 function refusedSteps(record: JournalRecord, all: readonly Step[]): Step[] {
   const { code, reason, message } = record;
   const refusing = refusingStep(record);
-  const place = STEPS.indexOf(refusing);
-  const before = all.filter(({ step }) => STEPS.indexOf(step) < place);
+  const is_behind = refusing !== "policy" && isBehind(record);
+  const place = Math.max(STEPS.indexOf(refusing), is_behind ? STEPS.indexOf("room_class") : 0);
+  const before = all.filter(({ step }) => STEPS.indexOf(step) < place).map((one) =>
+    one.step === refusing && one.outcome !== "none" ? { ...one, text: "fits as it was sent" } : one
+  );
   const own = all.filter(({ step, outcome }) => step === refusing && outcome !== "none");
   const last = own.at(-1);
   // Policies before the refusing one allowed it; a policy's own text is shown.
@@ -311,10 +324,9 @@ const rateText = (
   { messages_per_second, bytes_per_second }: Terms["limits"]["connection"],
 ): string => `${messages_per_second} messages/s and ${bytes_per_second} bytes/s`;
 
-function schemaSteps({ schema, hook, type }: JournalRecord): Step[] {
-  if (schema === null) {
-    return hook === "on_message" && type !== "" ? [none("schema", "no schema is mapped")] : [];
-  }
+function schemaSteps(record: JournalRecord): Step[] {
+  const { schema } = record;
+  if (schema === null) return isEvent(record) ? [none("schema", "no schema is mapped")] : [];
   const { id, version, violation } = schema;
   const name = `${id} version ${version}`;
   if (violation === null) return [passed("schema", `${name}: fits`)];
@@ -346,7 +358,8 @@ function policyText(policy: PolicyRecord): string {
 }
 
 /** The steps after all checks. */
-function outSteps({ terms, offset, type }: JournalRecord, stamped: Stamped | undefined): Step[] {
+function outSteps(record: JournalRecord, stamped: Stamped | undefined): Step[] {
+  const { terms, offset } = record;
   const stamp = stamped === undefined
     ? none("stamp", "no ledger has its ids")
     : passed("stamp", `trace ${stamped.trace_id}, X-Twist-ID ${stamped.twist_id}`);
@@ -359,7 +372,7 @@ function outSteps({ terms, offset, type }: JournalRecord, stamped: Stamped | und
     ...classStep({ terms }),
     stamp,
     place,
-    ...(type === "" ? [] : [mirrorStep(mirror)]),
+    ...(isEvent(record) ? [mirrorStep(mirror)] : []),
   ];
 }
 

@@ -29,7 +29,7 @@ function recordOf(change: Partial<JournalEntry> = {}): JournalRecord {
     tenant: "acme",
     meter_version: 4,
     ...decision({ terms: TERMS, ...change }),
-    payload: { form: "none" },
+    payload: change.payload ?? { form: "kept", data: "" },
   } as JournalRecord;
 }
 
@@ -95,7 +95,39 @@ Deno.test("way in: a refusal ends with the refusing step, and names no later one
   // A reducer's room refuses behind the policies an event that a grant allows.
   const reduced = ["schema none", "policy none", "room_class refused"];
   assert.deepEqual(refused("not-granted"), [...paid, ...reduced]);
+  assert.deepEqual(
+    refused("not-granted", { type: "" }),
+    [...paid, ...reduced],
+    "no type is needed",
+  );
   assert.deepEqual(refused("not-granted", { is_command: true }), [...before, "grant refused"]);
+  assert.deepEqual(refused("not-granted", { payload: { form: "none" } }), [
+    ...before,
+    "grant refused",
+  ]);
+});
+
+Deno.test("way in: a refusal behind the policies shows what they decided", () => {
+  const policies = [decidedBy("a"), decidedBy("b", { mode: "observe", allowed: false, code: 403 })];
+  const asked = ["policy passed", "policy passed"];
+  const before = ["token passed", "rate passed", "grant passed", "quota passed"];
+  const behind = (reason: Parameters<typeof refused>[0], more: object = {}) =>
+    refused(reason, { policies, ...more });
+  assert.deepEqual(behind("banned"), [...before, "schema none", ...asked, "ban refused"]);
+  assert.deepEqual(behind("message-too-large"), [
+    ...before,
+    "schema none",
+    ...asked,
+    "other refused",
+  ]);
+  const stored = [...asked, "room_class passed", "offset refused"];
+  assert.deepEqual(behind("log-unavailable"), [...before, "schema none", ...stored]);
+  const violation = { path: "$.a", rule: "required", message: "" };
+  const schema = { id: "chat.v1", version: 3, violation };
+  const replaced = ["schema passed", ...asked, "schema refused"];
+  assert.deepEqual(behind("schema-violation", { schema }), [...before, ...replaced]);
+  const gone = { terms: { ...TERMS, grant: null } };
+  assert.equal(behind("not-granted", gone).at(-1), "room_class refused", "of an erased user");
 });
 
 /** A journal of a tenant, and a query to it. */
