@@ -1,11 +1,13 @@
 /**
  * The data that a replay reads from a bus: the journal of a tenant, and modules by their digest or by a policy's name.
  */
+import { pipeline } from "node:stream";
+import { createGunzip } from "node:zlib";
 import { ArqonError } from "@arqon/sdk";
 import { listOf, membersOf } from "../answers/policy_text.ts";
 import type { Admin } from "../bus/admin.ts";
 import { journalBytes } from "../journal/bus_journal.ts";
-import { failed } from "../terminal/exit.ts";
+import { CommandError, failed } from "../terminal/exit.ts";
 import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
 import type { ModuleSource } from "./replay_modules.ts";
 import type { ReplaySelection } from "./selection.ts";
@@ -76,5 +78,28 @@ export async function policyModule(
 /** The lines of a file, or of standard input for `-`. Throws a `CommandError` when there is no such file. */
 export async function fileChunks(io: Io, file: string): Promise<AsyncIterable<JournalChunk>> {
   const source = file === "-" ? "stdin" : resolvePath(io.cwd, file);
-  return journalChunks(endedBy(await openInput(io, file), io.signal), source);
+  return journalChunks(unpacked(endedBy(await openInput(io, file), io.signal), source), source);
+}
+
+/** The bytes, which may be one or several gzip files. Throws a `CommandError` for a damaged one. */
+async function* unpacked(
+  stream: AsyncIterable<Uint8Array>,
+  source: string,
+): AsyncGenerator<Uint8Array> {
+  const bytes = stream[Symbol.asyncIterator]();
+  const first = await bytes.next();
+  const all = async function* () {
+    for (let one = first; one.done !== true; one = await bytes.next()) yield one.value;
+  };
+  const is_gzip = first.done !== true && first.value[0] === 0x1f && first.value[1] === 0x8b;
+  if (!is_gzip) return yield* all();
+  const gunzip = createGunzip();
+  pipeline(all, gunzip, () => {});
+  try {
+    yield* gunzip;
+  } catch (error) {
+    const code = (error as { readonly code?: unknown }).code;
+    if (typeof code !== "string" || !code.startsWith("Z_")) throw error;
+    throw new CommandError(`${source}: the gzip file is cut off or damaged`);
+  }
 }

@@ -12,6 +12,8 @@ interface ReadCounts {
   lines: number;
   bad_lines: number;
   holes: number;
+  /** Answers of the admin API in the file, by whether the journal had more. */
+  readonly answers?: { open: number; whole: number };
   /** The first line that does not belong to a journal. */
   first_bad?: { readonly line: number; readonly problem: string } | null;
 }
@@ -40,17 +42,50 @@ export function* linesIn(
   { bytes, first_line = 1 }: Pick<JournalChunk, "bytes"> & Partial<JournalChunk>,
   counts: ReadCounts,
 ): Generator<JournalLine> {
-  for (const [at, text] of new TextDecoder().decode(bytes).split("\n").entries()) {
-    if (text.trim() === "") continue;
-    counts.lines++;
-    const parsed = parseLine(text);
-    if ("line" in parsed) {
-      yield parsed.line;
-      continue;
+  const texts = new TextDecoder().decode(bytes).split("\n");
+  for (const [at, text] of texts.entries()) {
+    // Files that were joined may lack a line end between two records.
+    for (const one of text.includes('}{"') ? text.split(JOINED) : [text]) {
+      if (one.trim() === "" || isAnswerEnd(one, counts)) continue;
+      counts.lines++;
+      const parsed = parseLine(one);
+      if ("line" in parsed) {
+        yield parsed.line;
+        continue;
+      }
+      counts.bad_lines++;
+      const problem = problemOf(one, parsed.problem, at === texts.length - 1);
+      counts.first_bad ??= { line: first_line + at, problem };
     }
-    counts.bad_lines++;
-    counts.first_bad ??= { line: first_line + at, problem: parsed.problem };
   }
+}
+
+/** Between two lines; no text of a record has this, since a name does not follow a text. */
+const JOINED = /(?<=\})(?=\{"(?:format|next)":)/;
+
+/** Whether it is the last line of an answer of the admin API, which says whether there was more. */
+function isAnswerEnd(text: string, { answers }: ReadCounts): boolean {
+  const [, is_end] = /^\{"next":"[^"]*","is_end":(true|false)[,}]/.exec(text) ?? [];
+  if (is_end === undefined) return false;
+  if (answers !== undefined) answers[is_end === "true" ? "whole" : "open"]++;
+  return true;
+}
+
+/** Why a line is none of a journal; `is_cut`: there is no line end behind it. */
+function problemOf(text: string, problem: string, is_cut: boolean): string {
+  if (is_cut && text.startsWith("{") && !text.trimEnd().endsWith("}")) {
+    return "the file is cut off within it";
+  }
+  if (text.startsWith("[")) return "a list; a journal has one record in each line (jq -c '.[]')";
+  const [, reason] = /"type":"urn:arqon:error:([a-z-]+)"/.exec(text) ?? [];
+  return reason === undefined ? problem : `a refusal of the admin API: ${reason}`;
+}
+
+/** What a file lacks that has only a part of what the admin API would have answered; "": nothing. */
+export function openEndText({ open, whole }: { readonly open: number; readonly whole: number }) {
+  return open > 0 && whole === 0
+    ? "the admin API's answer ends before the journal: continue it with after="
+    : "";
 }
 
 /** Whole lines, in the order in which they came. */

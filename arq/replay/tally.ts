@@ -142,6 +142,7 @@ export function emptyTally() {
   return {
     lines: 0,
     bad_lines: 0,
+    answers: { open: 0, whole: 0 },
     /** The first line that does not belong to a journal. */
     first_bad: null as { readonly line: number; readonly problem: string } | null,
     holes: 0,

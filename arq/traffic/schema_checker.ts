@@ -77,7 +77,14 @@ function emptyTraffic() {
     by_room: new Map() as Counts,
     events: [] as RefusedEvent[],
     /** Lines of a journal other than events; outside: of other tenants, rooms or times. */
-    journal: { lines: 0, bad_lines: 0, holes: 0, outside: 0 },
+    journal: {
+      lines: 0,
+      bad_lines: 0,
+      first_bad: null as { readonly line: number; readonly problem: string } | null,
+      answers: { open: 0, whole: 0 },
+      holes: 0,
+      outside: 0,
+    },
   };
 }
 
@@ -85,8 +92,12 @@ function emptyTraffic() {
 export function trafficOf(tallies: readonly TrafficTally[]): TrafficTally {
   const all = emptyTraffic();
   for (const from of tallies) {
-    addCounts(all, from, NAMED);
+    const { first_bad, ...journal } = from.journal;
+    addCounts(all, { ...from, journal }, NAMED);
     all.events.push(...from.events.slice(0, NAMED - all.events.length));
+    if (first_bad !== null && first_bad.line < (all.journal.first_bad?.line ?? Infinity)) {
+      all.journal.first_bad = first_bad;
+    }
   }
   all.events.sort((one, other) => one.time_ms - other.time_ms);
   return all;

@@ -7,6 +7,7 @@ import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { recordsIn } from "../replay/journal_chunks.ts";
 import type { ReplaySelection } from "../replay/selection.ts";
 import { SchemaChecker } from "./schema_checker.ts";
+import type { JournalChunk } from "../replay/journal_chunks.ts";
 import type { CandidateSchema, TrafficEvent, TrafficTally } from "./schema_checker.ts";
 
 /** Messages to the thread. */
@@ -16,7 +17,7 @@ export type TrafficMail =
     readonly candidate: CandidateSchema;
     readonly selection: Omit<ReplaySelection, "policy">;
   }
-  | { readonly kind: "lines"; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly kind: "lines" } & JournalChunk
   | { readonly kind: "events"; readonly events: readonly TrafficEvent[] }
   | { readonly kind: "finish" };
 

@@ -5,6 +5,7 @@
 import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
+import { openEndText } from "../../replay/journal_chunks.ts";
 import { above, count, countsText, rows, shownVerdict, time } from "../../answers/figures.ts";
 import type { Row } from "../../answers/figures.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
@@ -96,8 +97,11 @@ function endOf(tally: Tally, flags: ReplayFlags): readonly [code: number, proble
   if (maxFlips !== undefined && isBeyond(flips, maxFlips, repeated)) {
     return [EXIT.flips, `${flips} flips are more than --max-flips ${boundText(maxFlips)}`];
   }
-  if (maxUnknown !== undefined && isBeyond(not_judged, maxUnknown, repeated + not_judged)) {
-    const calls = `${plural(not_judged, "call")} could not be judged`;
+  // A line that cannot be read may have been a call.
+  const unknown = not_judged + tally.bad_lines;
+  if (maxUnknown !== undefined && isBeyond(unknown, maxUnknown, repeated + unknown)) {
+    const lines = above(tally.bad_lines, ` or read (${plural(tally.bad_lines, "bad line")})`);
+    const calls = `${plural(unknown, "call")} could not be judged${lines}`;
     return [EXIT.flips, `${calls}: more than --max-unknown ${boundText(maxUnknown)}`];
   }
   return [EXIT.ok, null];
@@ -211,13 +215,15 @@ function replayAnswer(
 type ReplayAnswer = ReturnType<typeof replayAnswer>;
 
 function gapRows({ journal }: ReplayAnswer): readonly Row[] {
-  const { holes, missing_records, unknown_holes, hole_reasons, bad_lines, first_bad } = journal;
+  const { holes, missing_records, unknown_holes, hole_reasons, bad_lines, first_bad, answers } =
+    journal;
   const unsized = above(unknown_holes, `, and ${plural(unknown_holes, "hole")} of unknown size`);
   const why = countsText(hole_reasons);
   const bad = `${count(bad_lines)}; the first is line ${first_bad?.line}: ${first_bad?.problem}`;
   return [
     ["holes", above(holes, `${count(missing_records)} records are missing${unsized} (${why})`)],
     ["bad lines", first_bad === null ? "" : bad],
+    ["incomplete", openEndText(answers)],
   ];
 }
 

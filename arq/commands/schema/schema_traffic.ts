@@ -20,6 +20,7 @@ import type { TrafficMail, TrafficNews } from "../../traffic/schema_thread.ts";
 import type { Flags } from "../../program/flags.ts";
 import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { fileChunks } from "../../replay/bus_replay.ts";
+import { type JournalChunk, openEndText } from "../../replay/journal_chunks.ts";
 import { plain } from "../../replay/tally.ts";
 
 interface RoomsWish {
@@ -117,12 +118,8 @@ async function roomsOf(
 
 /** Traffic in pieces: lines of a journal, or events of rooms. */
 type TrafficPiece =
-  | { readonly bytes: Uint8Array<ArrayBuffer> }
+  | JournalChunk
   | { readonly events: readonly TrafficEvent[] };
-
-async function* journalPieces(io: Io, file: string): AsyncGenerator<TrafficPiece> {
-  for await (const { bytes } of await fileChunks(io, file)) yield { bytes };
-}
 
 async function* storedPieces(
   io: Io,
@@ -201,7 +198,7 @@ export async function schemaTraffic(
   const now_ms = connection?.welcome.server_time_ms ?? io.now();
   const window = since === undefined ? {} : { from_ms: now_ms - since * 1_000 };
   const pieces = connection === undefined
-    ? journalPieces(io, journal as string)
+    ? await fileChunks(io, journal as string)
     : storedPieces(io, connection, rooms, window, flags);
   const is_tty = io.stderr.is_tty;
   const bar = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
@@ -217,8 +214,12 @@ export async function schemaTraffic(
     io.signal.throwIfAborted();
     if (tally.checked === 0) throw nothingChecked(answer);
     if (tally.refused > 0) return EXIT.failure;
-    if (tally.no_payload <= maxUnknown) return EXIT.ok;
-    const events = `${plural(tally.no_payload, "event")} without a payload could not be checked`;
+    const { no_payload, journal: { bad_lines, first_bad } } = tally;
+    if (no_payload + bad_lines <= maxUnknown) return EXIT.ok;
+    const lines = first_bad === null
+      ? ""
+      : ` and ${plural(bad_lines, "bad line")} (line ${first_bad.line}: ${first_bad.problem})`;
+    const events = `${plural(no_payload, "event")} without a payload${lines} could not be checked`;
     throw new CommandError(`${events}: more than --max-unknown ${maxUnknown}`);
   } finally {
     bar.stop();
@@ -226,7 +227,10 @@ export async function schemaTraffic(
 }
 
 function nothingChecked({ traffic, unmapped, no_payload, journal }: TrafficAnswer): CommandError {
+  const { first_bad } = journal;
+  const bad = first_bad === null ? [] : [`line ${first_bad.line}: ${first_bad.problem}`];
   const why = [
+    ...bad,
     ...(journal.outside === 0
       ? []
       : [`${plural(journal.outside, "record")} of other rooms, times or tenants`]),
@@ -281,7 +285,13 @@ function leftOut({ unmapped, no_payload, journal }: TrafficAnswer): string {
       `${count(journal.outside)} outside of the tenant, the rooms or the time`,
     ),
     above(journal.holes, `${count(journal.holes)} holes in the journal`),
-    above(journal.bad_lines, `${count(journal.bad_lines)} bad lines`),
+    above(
+      journal.bad_lines,
+      `${
+        count(journal.bad_lines)
+      } bad lines (line ${journal.first_bad?.line}: ${journal.first_bad?.problem})`,
+    ),
+    openEndText(journal.answers),
   ].filter((part) => part !== "");
   return parts.length === 0 ? "" : `  not checked: ${parts.join(", ")}\n`;
 }

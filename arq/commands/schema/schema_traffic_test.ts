@@ -101,6 +101,9 @@ Deno.test("traffic of a journal: unchecked events fail the check, unless --max-u
   const unchecked = /2 events without a payload could not be checked: .*--max-unknown 0/;
   fails(await runArq(checked, { cwd: folder.path }), unchecked);
   succeeds(await runArq([...checked, "--max-unknown", "2"], { cwd: folder.path }));
+  await Deno.writeTextFile(`${folder.path}/j.ndjson`, linesOf(recordsOf(5)).slice(0, -9));
+  const cut = /1 bad line \(line 5: the file is cut off within it\) could not be checked/;
+  fails(await runArq(checked, { cwd: folder.path }), cut);
 });
 
 Deno.test("traffic of durable rooms: the same by their mapping, with offsets, and push checks it, too", async () => {
