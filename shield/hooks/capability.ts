@@ -20,8 +20,8 @@ export const HOOKS: Capability = {
     tags: { hooks: "URLs that are called for events" },
     names: { hook: inPath("hook", "the hook's id") },
   },
-  open(env, { node_id, time, running: { given } }) {
-    const events = new TenantEvents(env);
+  open(env, { node_id, time, settings: { deletions }, running: { given } }) {
+    const events = new TenantEvents({ ...env, deletions });
     // Receivers refuse a call that was signed minutes ago or ahead: by a Shield's own clock, each while it is wrong.
     const now = () => time.now();
     const asking = askingHooks(given.policies, { ...env, now });

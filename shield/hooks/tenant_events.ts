@@ -12,6 +12,7 @@ import { EVENTS_LOST, type TenantEvent } from "../../shared/hooks/tenant_event.t
 import { OF_CONFIG, WantedNames } from "../../shared/hooks/wanted_names.ts";
 import type { Env } from "../../shared/env.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
@@ -32,10 +33,13 @@ interface TenantEventsOptions extends Pick<Env, "registry" | "log" | "now"> {
   /** Changes of the configuration; absent: there are none. */
   readonly reloading?: ConfigChanges | undefined;
   readonly spine: Pick<Spine, "keyValue">;
+  readonly deletions: Pick<TenantDeletions, "known" | "append" | "onDeleted">;
 }
 
 interface Waiting {
   readonly event: TenantEvent;
+  /** The newest deletion of the tenant before the event. */
+  readonly since: number;
   /** Events with the same key within two minutes are stored once. */
   readonly key?: string;
   readonly stored?: () => void;
@@ -63,11 +67,13 @@ export class TenantEvents {
   #working: Promise<void> | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   readonly #ending = new AbortController();
+  readonly #stopDeletions: () => void;
 
   constructor(options: TenantEventsOptions) {
     this.#options = options;
     this.#renew();
     options.reloading?.follow(["hooks"], () => this.#renew());
+    this.#stopDeletions = options.deletions.onDeleted((tenant_id) => this.#forget(tenant_id));
     scrapedFamily(
       options.registry,
       "shield_hook_events_total",
@@ -137,8 +143,16 @@ export class TenantEvents {
     clearInterval(this.#timer);
     this.#endSecond();
     this.#watch?.stop();
+    this.#stopDeletions();
     this.#ending.abort();
     await Promise.all([...this.#held.values()].map(({ working }) => working));
+  }
+
+  #forget(tenant_id: string): void {
+    const held = this.#held.get(tenant_id);
+    if (held === undefined) return;
+    held.left_out = 0;
+    for (const { stored } of held.queue.splice(0)) stored?.();
   }
 
   #endSecond(): void {
@@ -150,15 +164,15 @@ export class TenantEvents {
   }
 
   /** Beyond the limit the oldest are dropped, and an entry in their place has their number. */
-  #add(tenant_id: string, held: Held, waiting: Waiting): void {
+  #add(tenant_id: string, held: Held, waiting: Omit<Waiting, "since">): void {
     const { queue } = held;
-    queue.push(waiting);
+    const since = this.#options.deletions.known(tenant_id);
+    queue.push({ ...waiting, since });
     if (queue.length > this.#options.config.webhooks.events_waiting) {
       const oldest = queue.splice(0, 2);
       this.#counts.left_out += oldest.filter(({ event }) => event.type !== EVENTS_LOST).length;
-      queue.unshift({
-        event: lostEvent(oldest.reduce((sum, { event }) => sum + countOf(event), 0)),
-      });
+      const lost = lostEvent(oldest.reduce((sum, { event }) => sum + countOf(event), 0));
+      queue.unshift({ event: lost, since });
     }
     this.#work(tenant_id, held);
   }
@@ -176,17 +190,16 @@ export class TenantEvents {
     openLog: (tenant_id: string) => Promise<DurableLog>,
   ): Promise<void> {
     const { queue } = held;
+    const { deletions } = this.#options;
     let retry_ms = RETRY_MS;
     for (let next = queue[0]; next !== undefined; next = queue[0]) {
-      const { event, key, stored } = next;
+      const { event, since, key, stored } = next;
       try {
         const log = await openLog(tenant_id);
-        await log.append(
-          EVENTS_ROOM,
-          this.#bytes(tenant_id, event),
-          key === undefined ? {} : { key },
-        );
-        this.#counts.stored++;
+        const bytes = this.#bytes(tenant_id, event);
+        const options = key === undefined ? {} : { key };
+        const appended = await deletions.append(log, since, EVENTS_ROOM, bytes, options);
+        if (appended !== undefined) this.#counts.stored++;
         retry_ms = RETRY_MS;
         if (queue[0] === next) queue.shift();
         stored?.();

@@ -9,7 +9,12 @@ import { Registry } from "../../shared/metrics/metrics.ts";
 import { hookBytes, hookKey, NEW_HOOK } from "../../shared/records/hook_document.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import { openSpine } from "../../shared/spine/open.ts";
+import { markDeleted } from "../../shared/records/tenant_deletions.ts";
+import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { until } from "../../shared/testing/until.ts";
+import { openSettings } from "../settings/settings.ts";
 import { TenantEvents } from "./tenant_events.ts";
 
 const log = QUIET;
@@ -21,13 +26,19 @@ async function world(webhooks: object = {}) {
   const config = configFrom({ hooks: [{ ...hook, events: ["policy.refused"] }], webhooks });
   const spine = await openSpine(configFrom({}), { log, now: Date.now });
   const registry = new Registry();
-  const events = new TenantEvents({ config, spine, registry, log, now: Date.now });
+  const settings = await openSettings({ spine, registry, log, now: Date.now });
+  await settings.ready;
+  const { deletions } = settings;
+  const events = new TenantEvents({ config, spine, registry, log, now: Date.now, deletions });
   const durable = await spine.log("t", RETENTION);
   return {
     events,
     spine,
     registry,
-    start: () => events.start((tenant_id) => spine.log(tenant_id, RETENTION)),
+    deletions,
+    durable,
+    start: (openLog = (tenant_id: string) => spine.log(tenant_id, RETENTION)) =>
+      events.start(openLog),
     async stored() {
       const { messages } = await durable.read(EVENTS_ROOM, {
         after: 0,
@@ -38,6 +49,7 @@ async function world(webhooks: object = {}) {
     },
     async [Symbol.asyncDispose]() {
       await events.close();
+      settings.close();
       await spine.drain();
     },
   };
@@ -108,3 +120,29 @@ Deno.test("subscribed events follow the hooks of the configuration and of tenant
   await bucket.delete(hookKey("u", "x"));
   await until("it was removed", () => !events.isWanted("u", "budget.exhausted"));
 });
+
+for (const at of ["queue", "append"] as const) {
+  Deno.test(`events that are in the ${at} while their tenant is deleted do not stay`, async () => {
+    await using here = await world();
+    const reached = Promise.withResolvers<void>();
+    const deleted = Promise.withResolvers<void>();
+    const append: DurableLog["append"] = async (...message) => {
+      reached.resolve();
+      await deleted.promise;
+      return await here.durable.append(...message);
+    };
+    const slow = overriding(here.durable, { append });
+    if (at === "append") await here.start(() => Promise.resolve(slow));
+    here.events.refused("t", { room: "r", n: 1 });
+    const exhausted = here.events.exhausted("t", "k", { room: null, n: 2 });
+    if (at === "append") await reached.promise;
+    await markDeleted(await here.spine.keyValue(TENANTS_BUCKET), "t", 1);
+    await until("it is known", () => here.deletions.known("t") > 0);
+    deleted.resolve();
+    await exhausted;
+    here.events.refused("t", { room: "r", n: 3 });
+    if (at === "queue") await here.start();
+    await until("the successor's", async () => (await here.stored()).at(-1)?.data["n"] === 3);
+    assert.equal((await here.stored()).length, 1);
+  });
+}
