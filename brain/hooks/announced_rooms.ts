@@ -32,7 +32,7 @@ export interface LifeEvents {
   readonly tenants: Iterable<string> & { has(tenant_id: string): boolean };
   /** Calls back when there may be new tenants. */
   onTenants(listener: () => void): void;
-  readonly deletions: Pick<TenantDeletions, "known" | "keep">;
+  readonly deletions: Pick<TenantDeletions, "known" | "put" | "update">;
   /**
    * Stores an event in the tenant's log; events with the same key within two minutes are stored once. False: the tenant
    * was deleted after `since`.
@@ -131,8 +131,8 @@ class AnnouncedRooms implements RoomReports {
       if (mark !== undefined && !await this.#tell("room.ended", at, mark, since)) return false;
       if (birth !== undefined) {
         if (!await this.#tell("room.created", at, birth, since)) return false;
-        const write = () => mayLose(marks.update(key, bytesOf(birth), entry?.revision ?? 0));
-        await deletions.keep(tenant_id, since, write, (written) => marks.delete(key, written));
+        const update = { key, value: bytesOf(birth), expected_revision: entry?.revision ?? 0 };
+        await mayLose(deletions.update(marks, since, update));
       } else if (entry !== undefined) await mayLose(marks.delete(key, entry.revision));
       return is_read;
     });
@@ -230,13 +230,7 @@ class AnnouncedRooms implements RoomReports {
     const { marks, rooms, events: { deletions } } = this.#options;
     const since = deletions.known(tenant_id);
     if (await this.#hasBegun(tenant_id)) return;
-    const put = (key: KvKey, value: object) =>
-      deletions.keep(
-        tenant_id,
-        since,
-        () => marks.put(key, bytesOf(value)),
-        (written) => marks.delete(key, written),
-      );
+    const put = (key: KvKey, value: object) => deletions.put(marks, since, key, bytesOf(value));
     const keys = await rooms.keysOf(tenant_id);
     for (let at = 0; at < keys.length; at += AT_A_TIME) {
       await slice(tenant_id);

@@ -18,7 +18,7 @@ import { callTerms } from "../../shared/hooks/call.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { requireHookSecrets } from "../../shared/process/hook_secrets.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
@@ -73,6 +73,14 @@ interface Running {
   readonly text: string;
   readonly label: string;
   readonly runner: HookRunner;
+}
+
+/** A hook's document, and the newest deletion of its tenant when it was read. */
+interface StoredHook {
+  readonly document: HookDocument;
+  readonly key: KvKey;
+  readonly revision: number;
+  readonly deletion: number;
 }
 
 const hooksOf = ({ hooks }: Pick<Config, "hooks">): ReadonlyMap<string, AfterHook> =>
@@ -223,6 +231,7 @@ export class HookService {
       terms: () => callTerms(webhooks, label === TENANT_LABEL, readTextFile),
       feeds: this.#feeds,
       bucket: this.#bucket,
+      deletions: this.#classes.deletions,
       since: () => this.#sinceOf(hook, openLog),
       raise: (since) => this.#change(hook, (document) => ({ ...document, since })),
       rooms_kept: this.#options.rooms_kept ?? ROOMS_KEPT,
@@ -234,12 +243,11 @@ export class HookService {
   /** The start position of the hook: the end of the log when a Brain first takes it. */
   #sinceOf({ tenant, id }: AfterHook, openLog: () => Promise<DurableLog>): Promise<HookPosition> {
     return changeDocument(async (mayLose) => {
-      const { document, revision } = await this.#stored(tenant, id);
+      const { document, ...at } = await this.#stored(tenant, id);
       if (document.since !== undefined) return document.since;
       const { stream, log_offset } = await (await openLog()).head("~");
       const since = { stream, offset: log_offset };
-      const bytes = hookBytes({ ...document, since });
-      await mayLose(this.#bucket.update(hookKey(tenant, id), bytes, revision));
+      await mayLose(this.#write(at, { ...document, since }));
       return since;
     });
   }
@@ -250,10 +258,9 @@ export class HookService {
     change: (document: HookDocument) => HookDocument,
   ): Promise<void> {
     await changeDocument(async (mayLose) => {
-      const { document, revision } = await this.#stored(tenant, id);
+      const { document, ...at } = await this.#stored(tenant, id);
       const changed = change(document);
-      if (changed === document) return;
-      await mayLose(this.#bucket.update(hookKey(tenant, id), hookBytes(changed), revision));
+      if (changed !== document) await mayLose(this.#write(at, changed));
     });
   }
 
@@ -276,10 +283,20 @@ export class HookService {
     await storeTenantEvent(this.#classes, this.#options, tenant, event, key, since);
   }
 
-  async #stored(tenant_id: string, hook_id: string) {
-    const entry = await this.#bucket.get(hookKey(tenant_id, hook_id));
+  async #stored(tenant_id: string, hook_id: string): Promise<StoredHook> {
+    const deletion = this.#classes.deletions.known(tenant_id);
+    const key = hookKey(tenant_id, hook_id);
+    const entry = await this.#bucket.get(key);
     const document = (entry && readHookDocument(entry.value)) ?? NEW_HOOK;
-    return { document, revision: entry?.revision ?? 0 };
+    return { document, key, deletion, revision: entry?.revision ?? 0 };
+  }
+
+  async #write(
+    { key, deletion, revision }: Omit<StoredHook, "document">,
+    document: HookDocument,
+  ): Promise<void> {
+    const update = { key, value: hookBytes(document), expected_revision: revision };
+    await this.#classes.deletions.update(this.#bucket, deletion, update);
   }
 
   /** Executes a replay order once. */

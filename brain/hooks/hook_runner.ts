@@ -20,6 +20,7 @@ import type { DeadLetter, HookPosition } from "../../shared/records/hook_documen
 import { GONE, isTaken, pauseAfter, RETRY_AFTER_MAX_MS } from "../../shared/hooks/schedule.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
+import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import type { Env } from "../../shared/env.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
@@ -50,6 +51,7 @@ export interface HookRunnerOptions extends Pick<Env, "log" | "now" | "monotonic_
   readonly terms: () => CallTerms;
   readonly feeds: HookFeeds;
   readonly bucket: KeyValue;
+  readonly deletions: Pick<TenantDeletions, "known" | "put" | "update">;
   /** Rejects as `Spine.log`. */
   readonly openLog: () => Promise<DurableLog>;
   /** The hook's start position; stored for a new hook. Rejects as the bucket and `openLog` do. */
@@ -173,7 +175,7 @@ export class HookRunner {
   #feedOf(room_id: string): RoomFeed {
     let feed = this.#feeds.get(room_id);
     if (feed !== undefined) return feed;
-    const { hook, bounds, label, openLog, bucket, log, metrics } = this.#options;
+    const { hook, bounds, label, openLog, bucket, deletions, log, metrics } = this.#options;
     const { now, monotonic_ms, random } = this.#options;
     feed = new RoomFeed({
       hook,
@@ -181,6 +183,7 @@ export class HookRunner {
       room_id,
       openLog,
       bucket,
+      deletions,
       log,
       now,
       monotonic_ms,
@@ -200,7 +203,8 @@ export class HookRunner {
     signal: AbortSignal,
     isStill?: () => Promise<boolean>,
   ): Promise<CallOutcome | undefined> {
-    const { hook, label, terms, secret, now, monotonic_ms, metrics } = this.#options;
+    const { hook, label, terms, secret, now, monotonic_ms, metrics, deletions } = this.#options;
+    const deletion = deletions.known(hook.tenant);
     using _seat = await this.#seats.take(signal);
     for (let wait_ms; (wait_ms = this.#not_before_ms - monotonic_ms()) > 0;) {
       await pause(wait_ms, undefined, { signal });
@@ -214,12 +218,12 @@ export class HookRunner {
       const { body } = event;
       const call = { url, headers, body, timeout_ms, ...terms(), answer_bytes: 0, signal };
       const { status, retry_after_ms = 0 } = await callHook(call);
-      this.#ended(status, retry_after_ms);
+      this.#ended(status, retry_after_ms, deletion);
       metrics.calls.inc({ hook: label, outcome: isTaken(status) ? "taken" : "refused" });
       return { status, problem: isTaken(status) ? "" : `answered ${status}` };
     } catch (error) {
       signal.throwIfAborted();
-      this.#ended(0, 0);
+      this.#ended(0, 0, deletion);
       metrics.calls.inc({ hook: label, outcome: "failed" });
       const problem = error instanceof CallFailed ? error.message : "the secret cannot be read";
       return { status: 0, problem };
@@ -227,11 +231,11 @@ export class HookRunner {
   }
 
   /** Records the outcome of a call: it may delay the next one, or disable the hook. */
-  #ended(status: number, retry_after_ms: number): void {
+  #ended(status: number, retry_after_ms: number, deletion: number): void {
     const { monotonic_ms, onFailedTime, onOff } = this.#options;
     const now_ms = monotonic_ms();
     const is_taken = isTaken(status);
-    if (!is_taken && retry_after_ms > 0) this.#waitFor(retry_after_ms);
+    if (!is_taken && retry_after_ms > 0) this.#waitFor(retry_after_ms, deletion);
     const failed_ms = this.#failed_time.add(is_taken, now_ms);
     if (failed_ms !== undefined) onFailedTime(failed_ms);
     if (status === GONE) onOff(`it answered ${GONE}: it is gone`);
@@ -239,14 +243,15 @@ export class HookRunner {
   }
 
   /** Pauses calls for this time; stores it for the next Brain, unless a similar wait is stored. */
-  #waitFor(retry_after_ms: number): void {
-    const { hook: { tenant, id }, bucket, log, now, monotonic_ms } = this.#options;
+  #waitFor(retry_after_ms: number, deletion: number): void {
+    const { hook: { tenant, id }, bucket, deletions, log, now, monotonic_ms } = this.#options;
     const wait_ms = Math.min(retry_after_ms, RETRY_AFTER_MAX_MS);
     const until_ms = monotonic_ms() + wait_ms;
     const is_known = until_ms < this.#not_before_ms + RETRY_STORED_MS;
     this.#not_before_ms = Math.max(this.#not_before_ms, until_ms);
     if (is_known) return;
-    bucket.put(waitKey(tenant, id), hookBytes({ wait_ms, at_ms: now() })).catch((error) =>
+    const value = hookBytes({ wait_ms, at_ms: now() });
+    deletions.put(bucket, deletion, waitKey(tenant, id), value).catch((error) =>
       log.warn("Retry-After of a hook cannot be stored", { tenant_id: tenant, hook: id, error })
     );
   }

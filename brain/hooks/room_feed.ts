@@ -10,6 +10,7 @@ import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { hookBytes, positionKey, readPosition } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
 import { isTaken, pauseAfter } from "../../shared/hooks/schedule.ts";
+import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import type { Env } from "../../shared/env.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { readPage } from "../../shared/spine/contract/read_page.ts";
@@ -41,6 +42,7 @@ interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   /** Rejects as `Spine.log`. */
   readonly openLog: () => Promise<DurableLog>;
   readonly bucket: KeyValue;
+  readonly deletions: Pick<TenantDeletions, "known" | "update">;
   /** The start position in a room without a position. */
   readonly since: () => HookPosition;
   /**
@@ -65,6 +67,8 @@ export class RoomFeed {
   readonly #ending = new AbortController();
   #position: HookPosition | undefined;
   #revision = 0;
+  /** The newest deletion of the tenant before the position was read. */
+  #deletion = 0;
   /** Whether this Brain has written the known position. */
   #is_claimed = false;
   #is_due = false;
@@ -110,13 +114,15 @@ export class RoomFeed {
    * Rejects as the bucket does.
    */
   async goBack(to: HookPosition): Promise<boolean> {
-    const { bucket, hook: { tenant, id }, room_id, since } = this.#options;
+    const { bucket, deletions, hook: { tenant, id }, room_id, since } = this.#options;
     const is_back = await changeDocument(async (mayLose) => {
+      const deletion = deletions.known(tenant);
       const key = positionKey(tenant, id, room_id);
       const entry = await bucket.get(key);
       const { offset } = (entry && readPosition(entry.value)) ?? since();
       if (offset <= to.offset) return false;
-      await mayLose(bucket.update(key, hookBytes(to), entry?.revision ?? 0));
+      const update = { key, value: hookBytes(to), expected_revision: entry?.revision ?? 0 };
+      await mayLose(deletions.update(bucket, deletion, update));
       return true;
     });
     if (is_back) {
@@ -203,7 +209,8 @@ export class RoomFeed {
   }
 
   async #load(): Promise<HookPosition> {
-    const { bucket, since } = this.#options;
+    const { bucket, since, deletions, hook: { tenant } } = this.#options;
+    this.#deletion = deletions.known(tenant);
     const entry = await bucket.get(this.#key);
     this.#revision = entry?.revision ?? 0;
     return (entry && readPosition(entry.value)) ?? since();
@@ -216,8 +223,13 @@ export class RoomFeed {
 
   async #store(position: HookPosition): Promise<void> {
     this.#ending.signal.throwIfAborted();
-    const { bucket } = this.#options;
-    this.#revision = await bucket.update(this.#key, hookBytes(position), this.#revision);
+    const { bucket, deletions } = this.#options;
+    const update = {
+      key: this.#key,
+      value: hookBytes(position),
+      expected_revision: this.#revision,
+    };
+    this.#revision = await deletions.update(bucket, this.#deletion, update);
   }
 
   async #tellLost({ stream, offset }: HookPosition, reason: LostReason): Promise<void> {

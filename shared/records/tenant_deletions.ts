@@ -5,8 +5,8 @@
  */
 import { z } from "zod";
 import type { AppendOptions, DurableLog } from "../spine/contract/durable_log.ts";
-import { isConflict } from "../spine/contract/compare_and_set.ts";
-import type { KeyValue, KvChange, KvKey } from "../spine/contract/spine.ts";
+import { conflictAt, isConflict } from "../spine/contract/compare_and_set.ts";
+import type { KeyValue, KvChange, KvKey, KvUpdate } from "../spine/contract/spine.ts";
 import { readStored, storedBytes } from "./stored.ts";
 
 /** No tenant has this id. */
@@ -104,6 +104,37 @@ export class TenantDeletions {
     if (!await this.isDeleted(tenant_id, since)) return written;
     await undo(written);
     return undefined;
+  }
+
+  /** `KeyValue.put` of an entry whose key begins with the tenant, as `keep`. */
+  put(
+    bucket: Pick<KeyValue, "put" | "delete">,
+    since: number,
+    key: KvKey,
+    value: Uint8Array,
+  ): Promise<number | undefined> {
+    const [tenant_id = ""] = key;
+    const write = () => bucket.put(key, value);
+    return this.keep(tenant_id, since, write, (revision) => bucket.delete(key, revision));
+  }
+
+  /**
+   * `KeyValue.update` of an entry whose key begins with the tenant, and that was read after `since`. Rejects as it does,
+   * with `version-conflict` also for an entry that would be the first one, of a tenant that was deleted later.
+   */
+  async update(
+    bucket: Pick<KeyValue, "update" | "delete">,
+    since: number,
+    { key, value, expected_revision }: KvUpdate,
+  ): Promise<number> {
+    const write = () => bucket.update(key, value, expected_revision);
+    // An existing entry went with the tenant.
+    if (expected_revision > 0) return await write();
+    const [tenant_id = ""] = key;
+    const undo = (revision: number) => bucket.delete(key, revision);
+    const revision = await this.keep(tenant_id, since, write, undo);
+    if (revision === undefined) throw conflictAt(key, 0);
+    return revision;
   }
 
   /** Appends a message that was decided at `since`, as `keep`. */
