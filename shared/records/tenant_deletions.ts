@@ -119,8 +119,8 @@ export class TenantDeletions {
   }
 
   /**
-   * `KeyValue.update` of an entry whose key begins with the tenant, and that was read after `since`. Rejects as it does,
-   * with `version-conflict` also for an entry that would be the first one, of a tenant that was deleted later.
+   * `KeyValue.update` of an entry whose key begins with the tenant, and that was read after `since`. Rejects as it
+   * does; with `version-conflict` also for an entry that did not exist, if the tenant was deleted later.
    */
   async update(
     bucket: Pick<KeyValue, "update" | "delete">,

@@ -70,7 +70,7 @@ const LINES: Readonly<Record<string, number>> = {
   centrifugo: 3_500,
   durable: 4_200,
   growing: 2_030,
-  hooks: 3_625,
+  hooks: 3_665,
   inspect: 2_585,
   journal: 4_575,
   policies: 10_505,

@@ -1,4 +1,4 @@
-/** Hooks of a deleted tenant beside a Brain that stands still while it stores what it knows of one. */
+/** Hooks of a deleted tenant beside a Brain that is stopped while it stores what it knows of one. */
 import { World } from "../../brain/hooks/testing/world.ts";
 import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
