@@ -12,6 +12,9 @@ export const METRICS: readonly Metric[] = [...COUNTS, "fuel_p50", "fuel_p99", "f
 /** The most conditions of one rollout. */
 export const CONDITIONS_MAX = 16;
 
+/** Holds unless a condition of the rollout is about faults: a version that fails is not what anybody wants. */
+const DEFAULT = "faults>1%";
+
 /** A metric counted in messages. */
 export type Count = typeof COUNTS[number];
 
@@ -55,4 +58,12 @@ export function readCondition(given: string): Condition | { readonly problem: st
   const bound = Number(digits);
   if (unit === "%" && bound > 100) return problem("expected at most 100%");
   return { text, metric: name, is_from: sign === ">=", bound, unit: unit as Condition["unit"] };
+}
+
+/** The conditions of a rollout with these. */
+export function withDefault(given: readonly string[]): string[] {
+  const is_given = given.map(readCondition).some((one) =>
+    "metric" in one && one.metric === "faults"
+  );
+  return is_given ? [...given] : [...given, DEFAULT];
 }

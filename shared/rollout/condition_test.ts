@@ -1,7 +1,7 @@
 /** Conditions of rollouts: parsed, refused, and breached. */
 import assert from "node:assert/strict";
 import { firstBreach } from "./breach.ts";
-import { type Condition, METRICS, readCondition } from "./condition.ts";
+import { type Condition, METRICS, readCondition, withDefault } from "./condition.ts";
 import { fuelAt, fuelBucket, type PolicyTally, type Sample, summed } from "./tally.ts";
 
 const NONE: PolicyTally = {
@@ -29,6 +29,14 @@ Deno.test("conditions are read with blanks and fractions", () => {
   for (const metric of METRICS) assert.equal(read(`${metric}>7`).metric, metric);
   const { text, is_from, bound, unit } = read(" fuel_p99 >= 1.5 x ");
   assert.deepEqual([text, is_from, bound, unit], ["fuel_p99>=1.5x", true, 1.5, "x"]);
+});
+
+Deno.test("without a condition about faults a version that fails is rolled back", () => {
+  assert.deepEqual(withDefault(["refused>1%"]), ["refused>1%", "faults>1%"]);
+  assert.deepEqual(withDefault(["faults >= 7"]), ["faults >= 7"]);
+  const all = { compared: 200, refused: 200, faults: 200 };
+  for (const text of withDefault([])) assert.ok(breach(text, all));
+  assert.equal(breach("faults>100%", all), undefined, "this one lets all pass");
 });
 
 Deno.test("an invalid condition is refused with the expected form", () => {

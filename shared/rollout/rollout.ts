@@ -78,7 +78,8 @@ const Document = z.looseObject({
   hold_ms: Count,
   /** Messages that each changed policy must have judged at each share. */
   at_least: Count,
-  conditions: z.array(z.string().max(64)).max(CONDITIONS_MAX),
+  /** Those of its request, and the default one. */
+  conditions: z.array(z.string().max(64)).max(CONDITIONS_MAX + 1),
   state: z.enum(ROLLOUT_STATES),
   /** The index in `shares`, and since when, Unix ms. */
   stage: Count,

@@ -6,7 +6,7 @@ import { about, ID, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
-import { CONDITIONS_MAX, readCondition } from "../../shared/rollout/condition.ts";
+import { CONDITIONS_MAX, readCondition, withDefault } from "../../shared/rollout/condition.ts";
 import { countedEnd, ordered, talliesAt, waitsFor } from "../../shared/rollout/decision.ts";
 import type { Order } from "../../shared/rollout/decision.ts";
 import {
@@ -232,7 +232,7 @@ async function start(
     shares: sharesFrom(canary),
     hold_ms: for_ms,
     at_least,
-    conditions: abort_if,
+    conditions: withDefault(abort_if),
     state: "running" as const,
     stage: 0,
     stage_ms: began_ms,

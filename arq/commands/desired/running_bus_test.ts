@@ -11,6 +11,7 @@ import { BAD_RULE, GOOD_RULE, OLD_RULE, Traffic } from "../../../tests/rollout_t
 import { Admin } from "../../bus/admin.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
+import { traps } from "../../replay/testing/guest_text.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { filesOf } from "../../testing/folder_files.ts";
 import { arqOn, exits, runArq, startArq } from "../../testing/run_arq.ts";
@@ -56,7 +57,10 @@ async function good({ folder, put, arq }: Run): Promise<void> {
   assert.match(output, /in force for 50 ?%; .*\n {2}rule: \d+ messages, \d+ by the new version/);
   assert.match(output, /applied: the new state is in force\n/);
   assert.match(await arq(0, "apply", folder, ...steps), /nothing to do/);
-  assert.match(await arq(0, "rollout", "show"), /: applied\nends if refused>50%\napplied: /);
+  assert.match(
+    await arq(0, "rollout", "show"),
+    /: applied\nends if refused>50%, faults>1%\napplied: /,
+  );
 }
 
 async function bad({ folder, put, arq }: Run, traffic: Traffic): Promise<void> {
@@ -73,6 +77,10 @@ async function bad({ folder, put, arq }: Run, traffic: Traffic): Promise<void> {
     /refused>1% was violated by rule: \d+ of \d+ messages\n.* would refuse: \S+ in r/,
   );
   assert.match(await arq(0, "rollout", "list"), / returned at 0 ?%: refused>1% .*\n.* applied\n/);
+  await put(await traps());
+  const failed = await arq(1, "apply", folder, "--canary", "50%");
+  assert.match(failed, /faults>1% was violated by rule: \d+ of \d+ messages/);
+  await put(BAD_RULE);
   traffic.texts = ["abc1"];
 }
 
@@ -83,7 +91,7 @@ async function left({ bus, folder, arq }: Run): Promise<void> {
   running.child.kill("SIGINT");
   await running.says("the rollout continues without this terminal: ");
   assert.equal((await running.result()).code, 130);
-  assert.match(await arq(0, "rollout", "show"), /: running\nno conditions\nobserving; /);
+  assert.match(await arq(0, "rollout", "show"), /: running\nends if faults>1%\nobserving; /);
 }
 
 /** A schema and a hook of the folder come into force with the last step, not before. */

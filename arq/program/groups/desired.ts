@@ -70,7 +70,8 @@ export const DESIRED: readonly Definition[] = [
     <target>  the folder, or a file that arq plan --out has written
     --canary <share>  in steps, policies first for this share of the traffic ${canary}
     --for <time>  the least duration of each step: 10m, 1h or seconds (default: 10m) ${span}
-    --abort-if <condition>  roll back if it holds: 'refused>0.1%'; repeatable ${condition} ${EACH}
+    --abort-if <condition>  roll back if it holds: 'refused>0.1%'; repeatable; without one about
+      faults also 'faults>1%' ${condition} ${EACH}
     --at-least <messages>  messages that each changed policy has to judge in each step (default: 100)
       ${positive("a number of messages", true, 1_000_000_000)}
     --allow-unreachable  apply even if stored messages become unreadable or are deleted: arq plan
