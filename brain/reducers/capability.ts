@@ -18,6 +18,7 @@ import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reserved.ts
 import type { KeyValue, KvChange, ObjectStore } from "../../shared/spine/contract/spine.ts";
 import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { createBreakers } from "../../shared/rates/breaker.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { ClusterView, RoomAddress as Place } from "../cluster_view.ts";
 import { ClassPrograms, modulePage, type ReducedClass } from "./class_programs.ts";
@@ -284,12 +285,14 @@ export class ReducerService implements ReducerCalls {
       const known = this.#rooms.get(key);
       if (known === undefined) {
         const made = this.#make(at);
-        if (await this.#hasPlace()) {
-          if (this.#rooms.has(key) || this.#closing.has(key)) continue;
-          this.#rooms.set(key, made);
-          return made;
+        const idle = this.#idleInPlaceOf(at.tenant_id);
+        if (idle !== undefined) {
+          // Everything may have changed meanwhile.
+          await this.#close(idle);
+          continue;
         }
-        continue;
+        this.#rooms.set(key, made);
+        return made;
       }
       this.#rooms.delete(key);
       this.#rooms.set(key, known);
@@ -297,19 +300,28 @@ export class ReducerService implements ReducerCalls {
     }
   }
 
-  /** True: there is space. False: a room was closed for it, and everything may have changed meanwhile. */
-  async #hasPlace(): Promise<boolean> {
+  /**
+   * The room to be closed before another one of the tenant is loaded: of the tenant that holds most, the least recently
+   * called. Undefined: there is space. Throws `too-many-pending` if every tenant that holds as much is at work.
+   */
+  #idleInPlaceOf(tenant_id: string): ReducedRoom | undefined {
     const { reducer_rooms, reducer_bytes } = this.#options.config.brain;
-    const bytes = this.#rooms.values().reduce((sum, room) => sum + room.bytes, 0);
-    if (this.#rooms.size < reducer_rooms && bytes < reducer_bytes) return true;
-    const idle = this.#rooms.values().find(({ is_idle }) => is_idle);
-    if (idle === undefined) {
-      this.#metrics.refused.inc();
-      const detail = `${reducer_rooms} rooms or ${reducer_bytes} bytes of rooms with reducers`;
-      throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
+    const rooms = new FairBound(reducer_rooms);
+    const bytes = new FairBound(reducer_bytes);
+    for (const { at, bytes: size } of this.#rooms.values()) {
+      rooms.add(at.tenant_id, 1);
+      bytes.add(at.tenant_id, size);
     }
-    await this.#close(idle);
-    return false;
+    const full = [rooms, bytes].find((bound) => !bound.hasRoom(tenant_id));
+    if (full === undefined) return undefined;
+    const heldBy = ({ at }: ReducedRoom) => full.of(at.tenant_id);
+    const [idle] = this.#rooms.values()
+      .filter((room) => room.is_idle && heldBy(room) >= full.of(tenant_id))
+      .toArray().sort((a, b) => heldBy(b) - heldBy(a));
+    if (idle !== undefined) return idle;
+    this.#metrics.refused.inc();
+    const detail = `${rooms.of(tenant_id)} rooms of this tenant have ${bytes.of(tenant_id)} bytes`;
+    throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
   }
 
   /** The room's class; undefined: it has no reducer. */

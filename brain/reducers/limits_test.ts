@@ -105,6 +105,22 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.equal(reasonOf(await callOf(brain, "t", "plain")), "applied");
   });
 
+  Deno.test(`${engine}: a tenant whose rooms fill the memory is refused, and another's room is served and kept`, async () => {
+    const brain = { reducer_rooms: 9 };
+    await using world = await open({ modules: { plain: PLAIN }, brain });
+    const one = await world.start("a");
+    const rooms = Array.from({ length: 12 }, (_, at) => `plain-${at}`);
+    const all = [...rooms.map((room) => callOf(one, "greedy", room)), callOf(one, "calm", "plain")];
+    const outcomes = (await Promise.all(all)).map(reasonOf);
+    assert.equal(outcomes.pop(), "applied");
+    assert.ok(outcomes.includes("too-many-pending"), outcomes.join());
+    // Idle rooms are closed for others: only of the tenant that holds most.
+    for (const room of rooms) await callOf(one, "greedy", room);
+    const loads = await metric(one, "brain_reducer_loads_total");
+    assert.equal(reasonOf(await callOf(one, "calm", "plain")), "applied");
+    assert.equal(await metric(one, "brain_reducer_loads_total"), loads);
+  });
+
   Deno.test(`${engine}: timers have half of the tenant's fuel, so that its calls have the other`, async () => {
     const own = { reducer_fuel_per_second: 6_000 };
     await using world = await open({ modules: { ticks: TICKS, plain: PLAIN }, brain: own });

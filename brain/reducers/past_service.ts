@@ -19,6 +19,7 @@ import {
 import type { HistoryLimits } from "./room/stored_data.ts";
 import type { Shown } from "./visible/shown.ts";
 import { latinOf } from "./state/canonical.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import type { LogEntry, Outcome } from "./state/room_state.ts";
 import { type ShownBytes, shownBytes } from "./thread/shown_values.ts";
 import { FOLDING, newestEntry, openPast } from "./room/past.ts";
@@ -72,7 +73,7 @@ interface ReducerPastOptions {
 /** Answers admins about the past of rooms; each request runs once, few at a time. */
 export class ReducerPast {
   readonly #options: ReducerPastOptions;
-  #requests = 0;
+  readonly #requests = new FairBound(ASKED_MAX);
 
   constructor(options: ReducerPastOptions) {
     this.#options = options;
@@ -80,22 +81,21 @@ export class ReducerPast {
 
   /** The answer as JSON. Rejects with the refusal. */
   async answer(at: Place, ask: PastAsk): Promise<string> {
-    if (this.#requests === ASKED_MAX) {
-      this.#options.metrics.refused.inc();
-      const detail = `${ASKED_MAX} questions about the past of rooms are being answered`;
-      throw new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
-    }
     const { parts: { fuel }, metrics } = this.#options;
     const wait_ms = fuel.wait(at.tenant_id);
     if (wait_ms > 0) {
       metrics.refused.inc();
       throw fuel.refusal(wait_ms);
     }
-    this.#requests++;
+    if (!this.#requests.take(at.tenant_id)) {
+      metrics.refused.inc();
+      const detail = "others of this tenant's questions about the past of rooms are being answered";
+      throw new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
+    }
     try {
       return JSON.stringify(await this.#answer(at, ask));
     } finally {
-      this.#requests--;
+      this.#requests.add(at.tenant_id, -1);
     }
   }
 

@@ -1,5 +1,6 @@
 /** The past of rooms on both engines: shown, forked, trimmed and repaired. */
 import assert from "node:assert/strict";
+import type { ArqonError } from "@arqon/proto";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -54,6 +55,20 @@ async function placesOf(brain: WorldBrain, text: string): Promise<string[]> {
     ...(stored.some(has) ? ["snapshots"] : []),
   ];
 }
+
+Deno.test("a tenant with many questions about the past leaves room for another's", async () => {
+  await using world = await ENGINES["embedded"]!(OPTIONS);
+  const brain = await world.start("a");
+  const asked = (tenant_id: string) => {
+    const ask = { action: "show", prefix: "", after: "", limit: 1 } as const;
+    return brain.service.past({ tenant_id, room_id: "counter" }, ask).then(
+      () => "shown",
+      ({ reason }: ArqonError) => reason,
+    );
+  };
+  const outcomes = await Promise.all(["greedy", "greedy", "greedy", "greedy", "calm"].map(asked));
+  assert.deepEqual(outcomes, ["shown", "shown", "shown", "too-many-pending", "shown"]);
+});
 
 for (const [engine, open] of Object.entries(ENGINES)) {
   Deno.test(`${engine}: a room is shown as it was after each entry, and shared with another one`, async () => {
