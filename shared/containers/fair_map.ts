@@ -20,6 +20,10 @@ export class FairMap<Value extends NonNullable<unknown>> {
     return this.#entries.size;
   }
 
+  get(key: string): Value | undefined {
+    return this.#entries.get(key);
+  }
+
   /** Sets a value; its entry becomes the newest. Returns the dropped value, if any. */
   set(key: string, value: Value): Value | undefined {
     this.delete(key);
@@ -27,7 +31,7 @@ export class FairMap<Value extends NonNullable<unknown>> {
     const tenant_id = this.#tenantOf(value);
     const own = this.#by_tenant.get(tenant_id) ?? new Set();
     this.#by_tenant.set(tenant_id, own.add(key));
-    return this.#entries.size > this.#size_max ? this.#dropOne(own) : undefined;
+    return this.#entries.size > this.#size_max ? this.drop(tenant_id) : undefined;
   }
 
   delete(key: string): boolean {
@@ -46,13 +50,21 @@ export class FairMap<Value extends NonNullable<unknown>> {
     return this.#entries.entries();
   }
 
-  /** Drops the oldest entry of the new entry's tenant if it is above its share, otherwise of another tenant that is. */
-  #dropOne(own: ReadonlySet<string>): Value | undefined {
-    const share = this.#size_max / this.#by_tenant.size;
-    // The map is too large, so one tenant is.
-    const isLarge = (keys: ReadonlySet<string>) => keys.size > share;
-    const large = isLarge(own) ? own : this.#by_tenant.values().find(isLarge);
-    const [oldest = ""] = large ?? own;
+  clear(): void {
+    this.#entries.clear();
+    this.#by_tenant.clear();
+  }
+
+  /**
+   * Drops the oldest entry of that tenant, which needs space, if it has its share of the entries; otherwise of another
+   * one that has. Returns the dropped value, if any.
+   */
+  drop(tenant_id: string): Value | undefined {
+    const share = this.#entries.size / this.#by_tenant.size;
+    const isLarge = (keys: ReadonlySet<string> = new Set()) => keys.size >= share;
+    const own = this.#by_tenant.get(tenant_id);
+    // No tenant has less than the mean, unless another one has more.
+    const [oldest = ""] = (isLarge(own) ? own : this.#by_tenant.values().find(isLarge)) ?? [];
     const dropped = this.#entries.get(oldest);
     this.delete(oldest);
     return dropped;

@@ -7,6 +7,7 @@ import { setImmediate } from "node:timers";
 import type { Env } from "../../shared/env.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { SequenceTable } from "../../shared/containers/sequence_table.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
@@ -66,7 +67,8 @@ export class ShadowSender {
   readonly #stopEvents: () => void;
   #waiting: ShadowCopy[] = [];
   #head = 0;
-  #bytes = 0;
+  readonly #messages: FairBound;
+  readonly #bytes: FairBound;
   #scheduled = false;
   #busy: ReturnType<typeof setTimeout> | undefined;
   readonly #unconfirmed = new SequenceTable<Turn>();
@@ -80,32 +82,33 @@ export class ShadowSender {
 
   constructor(options: SenderOptions) {
     this.#options = options;
+    this.#messages = new FairBound(options.buffer_messages);
+    this.#bytes = new FairBound(options.buffer_bytes);
     this.#stopEvents = options.spine.onEvent((event) => {
       if (event.type === "denied") this.#onDenied(event.subject);
     });
   }
 
   get messages(): number {
-    return this.#waiting.length - this.#head;
+    return this.#messages.total;
   }
 
   /** The bytes of queued copies. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes.total;
   }
 
   /** Takes a copy, or counts it as dropped. Never throws. */
   push(copy: ShadowCopy): void {
-    const { buffer_messages, buffer_bytes } = this.#options;
-    const size = copy.envelope.length;
-    if (
-      this.#closed || this.messages >= buffer_messages || this.#bytes + size > buffer_bytes
-    ) {
+    const { tenant_id, envelope: { length } } = copy;
+    const has_room = this.#messages.hasRoom(tenant_id) && this.#bytes.hasRoom(tenant_id, length);
+    if (this.#closed || !has_room) {
       copy.rule.totals.dropped++;
       return;
     }
     this.#waiting.push(copy);
-    this.#bytes += size;
+    this.#messages.add(tenant_id, 1);
+    this.#bytes.add(tenant_id, length);
     this.#schedule();
   }
 
@@ -149,7 +152,8 @@ export class ShadowSender {
   #take(): ShadowCopy {
     const copy = this.#waiting[this.#head]!;
     this.#head++;
-    this.#bytes -= copy.envelope.length;
+    this.#messages.add(copy.tenant_id, -1);
+    this.#bytes.add(copy.tenant_id, -copy.envelope.length);
     if (this.#head === this.#waiting.length) {
       this.#waiting = [];
       this.#head = 0;

@@ -75,7 +75,7 @@ const LINES: Readonly<Record<string, number>> = {
   journal: 4_575,
   policies: 10_505,
   presence: 8_410,
-  reducers: 9_085,
+  reducers: 9_100,
   rooms: 5_580,
   schemas: 9_745,
   streams: 2_890,

@@ -14,7 +14,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { RequestLimits } from "../commands/room_commands.ts";
 import type { RoomLimits } from "../store/document.ts";
-import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import { FairMap } from "../../../shared/containers/fair_map.ts";
 import { FairBound } from "../../../shared/turns/fair_bound.ts";
 import { tooManyPending } from "../../desk/command_data.ts";
 import { restingRoom, serveRoom } from "./room.ts";
@@ -185,7 +185,7 @@ const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${ro
 export class RoomTable {
   readonly #busy = new Map<string, Room>();
   readonly #at_work: FairBound;
-  readonly #idle: BoundedMap<string, Room>;
+  readonly #idle: FairMap<Room>;
   readonly #work = new Set<Promise<void>>();
   readonly #limits: TableLimits;
   readonly #context: RoomContext;
@@ -193,7 +193,7 @@ export class RoomTable {
   constructor(limits: TableLimits, context: RoomContext) {
     this.#limits = limits;
     this.#at_work = new FairBound(limits.rooms_in_memory);
-    this.#idle = new BoundedMap(limits.rooms_in_memory);
+    this.#idle = new FairMap(limits.rooms_in_memory, ({ at }) => at.tenant_id);
     this.#context = context;
   }
 
@@ -242,12 +242,12 @@ export class RoomTable {
 
   *rooms(): Generator<RoomAddress> {
     for (const { at } of this.#busy.values()) yield at;
-    for (const { at } of this.#idle.values()) yield at;
+    for (const [, { at }] of this.#idle.entries()) yield at;
   }
 
   /** Forgets the idle rooms that `isKept` rejects. */
   keepOnly(isKept: (at: RoomAddress) => boolean): void {
-    for (const [id, { at }] of this.#idle) if (!isKept(at)) this.#idle.delete(id);
+    for (const [id, { at }] of this.#idle.entries()) if (!isKept(at)) this.#idle.delete(id);
   }
 
   /** Wakes the commands that wait for a version. */
@@ -269,7 +269,7 @@ export class RoomTable {
     if (!this.#at_work.take(at.tenant_id)) {
       throw tooManyPending(`${this.#at_work.of(at.tenant_id)} rooms of this tenant are at work`);
     }
-    if (this.size >= this.#limits.rooms_in_memory) this.#idle.dropOldest();
+    if (this.size >= this.#limits.rooms_in_memory) this.#idle.drop(at.tenant_id);
     this.#busy.set(id, room);
     const running = this.#serve(id, room).finally(() => this.#at_work.add(at.tenant_id, -1));
     this.#work.add(running);
