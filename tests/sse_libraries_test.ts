@@ -1,8 +1,12 @@
-/** Server-sent events in Python's `httpx-sse`, which makes an event of each blank line once there was an id. */
+/**
+ * Server-sent events in Python's `httpx-sse`, which makes an event of each blank line once there was an id, and in Go's
+ * `net/http`, which asks for gzip by itself and hands on what a flush ends.
+ */
 import assert from "node:assert/strict";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { until } from "../shared/testing/until.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
-import { pythonPackages } from "../tasks/checkout/programs.ts";
+import { must, pythonPackages } from "../tasks/checkout/programs.ts";
 import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { EventReader } from "./peers/event_reader.ts";
@@ -17,6 +21,19 @@ with httpx.Client(timeout=None, headers={"Authorization": f"Bearer {token}"}) as
     with connect_sse(client, "GET", url) as source:
         for event in source.iter_sse():
             print(json.dumps([event.event, event.data]), flush=True)
+`;
+const GO = `package main
+
+import ("bufio"; "fmt"; "net/http"; "os")
+
+func main() {
+	request, _ := http.NewRequest("GET", os.Args[1], nil)
+	request.Header.Set("Authorization", "Bearer "+os.Args[2])
+	response, err := http.DefaultClient.Do(request)
+	if err != nil { panic(err) }
+	fmt.Println("gzip", response.Uncompressed)
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); { fmt.Println(lines.Text()) }
+}
 `;
 
 Deno.test("a heartbeat is no event for httpx-sse", async () => {
@@ -40,4 +57,22 @@ Deno.test("a heartbeat is no event for httpx-sse", async () => {
   const names = events().map(([name, data]) => `${name} ${data === "" ? "empty" : "full"}`);
   const messages = ["message full", "message full"];
   assert.deepEqual(names, ["welcome full", "subscribed full", ...messages]);
+});
+
+Deno.test("Go's net/http gets each event as gzip once it is sent", async () => {
+  await using folder = await temporaryFolder();
+  await Deno.writeTextFile(`${folder.path}/main.go`, GO);
+  await must("go", ["build", "-o", "reader", "main.go"], { cwd: folder.path });
+  await using bus = await startLocalBus(durableRooms("kept*"));
+  const url = `${bus.http_url}/v1/rooms/kept/events`;
+  const words = [`${folder.path}/reader`, url, bus.token];
+  await using go = StreamedCommand.start(words, { stderr: "inherit" });
+  await until("it is subscribed", () => go.lines.includes("event: subscribed"));
+  assert.equal(go.lines[0], "gzip true");
+  const peer = new HttpPeer(bus.http_url, bus.token);
+  for (const size of [1, 2_000]) {
+    const data = "x".repeat(size);
+    await peer.done("POST", "rooms/kept/messages", { type: "t", data });
+    await until(`${size} bytes`, () => go.lines.some((line) => line.includes(`"data":"${data}"`)));
+  }
 });

@@ -11,6 +11,8 @@ const LEVEL = 1;
 /** The most bytes of a stored block (RFC 1951, 3.2.4). */
 const STORED_BYTES_MAX = 65_535;
 const STORED_HEAD_BYTES = 5;
+/** An empty stored block, which is how zlib flushes: Go's readers hand on nothing of a block before one. */
+const FLUSH = [0, 0, 0, 0xff, 0xff];
 /** Bytes of a body that are compressed in one piece: half a millisecond, or a whole one. */
 const PIECE_BYTES = 32_768;
 /** No name, no time, no flags, from Unix. */
@@ -45,7 +47,7 @@ function compressed(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 
 function stored(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const blocks = Math.max(1, Math.ceil(bytes.length / STORED_BYTES_MAX));
-  const out = new Uint8Array(bytes.length + STORED_HEAD_BYTES * blocks);
+  const out = new Uint8Array(bytes.length + STORED_HEAD_BYTES * blocks + FLUSH.length);
   const view = new DataView(out.buffer);
   for (let block = 0, at = 0; block < blocks; block++) {
     const part = bytes.subarray(block * STORED_BYTES_MAX, (block + 1) * STORED_BYTES_MAX);
@@ -54,6 +56,7 @@ function stored(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
     out.set(part, at + STORED_HEAD_BYTES);
     at += STORED_HEAD_BYTES + part.length;
   }
+  out.set(FLUSH, out.length - FLUSH.length);
   return out;
 }
 

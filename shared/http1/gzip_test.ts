@@ -33,6 +33,13 @@ Deno.test("each event can be read once it has arrived", async () => {
   reader.destroy();
 });
 
+Deno.test("each event ends with a flush, without which Go's readers wait for later ones", () => {
+  const stream = new GzipStream(new EventPacker(512));
+  for (const event of EVENTS) {
+    assert.deepEqual([...stream.pack(bytesOf(event)).slice(-4)], [0, 0, 0xff, 0xff]);
+  }
+});
+
 Deno.test("an event is compressed once for all its readers, and is smaller", () => {
   const packer = new EventPacker(512);
   const event = bytesOf(EVENTS[2] ?? "");
