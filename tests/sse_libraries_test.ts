@@ -1,6 +1,6 @@
 /**
  * Server-sent events in Python's `httpx-sse`, which makes an event of each blank line once there was an id, and in Go's
- * `net/http`, which asks for gzip by itself and hands on what a flush ends.
+ * `net/http`, which asks for gzip unasked and hands on what a flush ends.
  */
 import assert from "node:assert/strict";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
