@@ -68,10 +68,7 @@ export function startStreams(
     now,
     monotonic_ms: () => performance.now(),
     logTime: async (tenant_id) => (await logs.of(tenant_id)).now(),
-    deletionTime: async (tenant_id, age_ms) => {
-      const log = await logs.of(tenant_id);
-      return Math.min(log.now(), log.deletionTime(age_ms));
-    },
+    deletionTime: async (tenant_id, age_ms) => (await logs.of(tenant_id)).deletionTime(age_ms),
     random: Math.random,
   });
 }

@@ -261,8 +261,13 @@ export interface DurableLog {
   /** The time by the log's clock, Unix ms. It does not jump with this process's wall clock. */
   now(): number;
   /**
-   * The time by which what is this old may be deleted, Unix ms: 0 if a wall clock decides that was set lately. May be
-   * ahead of `now`.
+   * The time by which messages have expired for readers, Unix ms, at most `now`. Embedded: also at most the wall clock,
+   * as earlier messages may have been stored while that was ahead.
+   */
+  shownTime(): number;
+  /**
+   * The time by which what is this old may be deleted, Unix ms, at most `now`: 0 if a wall clock decides that was set
+   * lately.
    */
   deletionTime(age_ms: number): number;
 }

@@ -11,6 +11,7 @@ import { assertSize, headerBytes } from "../contract/check.ts";
 import type { JobQueue } from "../contract/job_queue.ts";
 import {
   LEAST_RETENTION,
+  LOG_DEDUPLICATION_MS,
   LOG_OFFSET_HEADER,
   LOG_PREVIOUS_HEADER,
   LOG_REMEDY,
@@ -37,6 +38,9 @@ const BATCH_BYTES = 4_194_304;
 const HEADER_BYTES = 512;
 /** With `synchronous = "normal"` a power cut loses at most the messages of this time, in ms. */
 const CHECKPOINT_MS = 5_000;
+
+/** The most keys that one sweep removes. */
+const SWEEP_KEYS = 2_000;
 
 /** A tenant counts as full until none of its messages was refused for this long, in ms. */
 const FULL_MS = 10_000;
@@ -70,6 +74,7 @@ export class EmbeddedLogs {
   readonly options: EmbeddedLogsOptions;
   readonly rows: LogRows;
   readonly clock: LogClock;
+  readonly #began_ms: number;
   /** Follows the wall clock from when it was believed first: a process may start with a wrong one. */
   #believed: (() => number) | undefined;
   readonly #logs = new Map<string, EmbeddedLog>();
@@ -91,6 +96,7 @@ export class EmbeddedLogs {
     this.options = options;
     this.#pending = new PendingAppends(options.limits);
     this.rows = file.rows;
+    this.#began_ms = clocks.monotonic_ms();
     this.clock = new LogClock(clocks, file.guard(() => this.rows.newestTime()));
   }
 
@@ -253,6 +259,7 @@ export class EmbeddedLogs {
   #store(batch: readonly Pending[]): readonly (Taken | NotTaken)[] {
     const { file, limits } = this.options;
     const now_ms = this.clock.now();
+    const forgotten_ms = this.#forgottenTime();
     this.#reserve(batch);
     const space = spaceOf(file.freeBytes(), limits);
     const stored = new Map<EmbeddedLog, LogRow>();
@@ -262,7 +269,12 @@ export class EmbeddedLogs {
       for (const { row, lives } of unsaved) this.rows.saveLives(row.id, lives);
       const all = batch.map(({ log, append }) => {
         const writer = writers.get(log) ??
-          new LogWriter(this.rows, log.row, { now_ms, cutoff_ms: this.#cutoffOf(log.row) }, space);
+          new LogWriter(this.rows, log.row, {
+            now_ms,
+            shown_ms: this.shownTime() - log.row.history_ttl_seconds * 1_000,
+            cutoff_ms: this.#cutoffOf(log.row),
+            forgotten_ms,
+          }, space);
         writers.set(log, writer);
         return writer.take(append);
       });
@@ -304,10 +316,21 @@ export class EmbeddedLogs {
     }
   }
 
+  shownTime(): number {
+    return Math.min(this.clock.now(), this.options.clocks.now());
+  }
+
   deletionTime(age_ms: number): number {
     const { clocks, steps } = this.options;
     if (this.#believed === undefined && steps.isBelieved()) this.#believed = steadyTime(clocks);
-    return this.#believed?.() ?? (steps.isBelieved(age_ms) ? clocks.now() : 0);
+    const wall_ms = this.#believed?.() ?? (steps.isBelieved(age_ms) ? clocks.now() : 0);
+    return Math.min(this.clock.now(), wall_ms);
+  }
+
+  /** Keys of earlier messages are forgotten: those of a former process only once this one runs for that long. */
+  #forgottenTime(): number {
+    const run_ms = this.options.clocks.monotonic_ms() - this.#began_ms;
+    return run_ms < LOG_DEDUPLICATION_MS ? 0 : this.clock.now() - LOG_DEDUPLICATION_MS;
   }
 
   /** Unix ms: messages of a log that keeps them so long are removed if they are older. */
@@ -322,7 +345,8 @@ export class EmbeddedLogs {
       const { file, limits } = this.options;
       const now_ms = this.clock.now();
       file.transaction(() => {
-        this.#swept_room = sweepRooms(this.rows, this.#swept_room, now_ms, this.#cutoffOf);
+        this.rows.removeRepeats(this.#forgottenTime(), SWEEP_KEYS);
+        this.#swept_room = sweepRooms(this.rows, this.#swept_room, this.#cutoffOf);
       });
       if (limits.synchronous !== "normal" || !this.#written || now_ms < this.#checkpoint_ms) return;
       file.checkpoint();

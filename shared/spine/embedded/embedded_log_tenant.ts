@@ -38,7 +38,8 @@ interface AllLogs {
   append(log: EmbeddedLog, append: Append): Promise<Appended>;
   /** Stores every queued append now. */
   flush(): void;
-  /** As `DurableLog.deletionTime`. */
+  /** As those of `DurableLog`. */
+  shownTime(): number;
   deletionTime(age_ms: number): number;
 }
 
@@ -71,6 +72,10 @@ export class EmbeddedLog implements DurableLog {
 
   now(): number {
     return this.#logs.clock.now();
+  }
+
+  shownTime(): number {
+    return this.#logs.shownTime();
   }
 
   deletionTime(age_ms: number): number {

@@ -277,6 +277,69 @@ Deno.test("a start with a clock that is ahead by days removes no message, also b
   });
 });
 
+Deno.test("messages stored while the clock was ahead hide no others after a restart", async () => {
+  await withFolder(async (data_dir) => {
+    const { time, pass, given } = clocks();
+    const withThis = (run: (log: DurableLog) => Promise<void>) =>
+      withLog({ ...given, data_dir }, run);
+    await withThis(async (log) => void await log.append("a", bytes("old")));
+    const began_ms = time.wall_ms;
+    time.wall_ms += 86_400_000;
+    await withThis(async (log) => void await log.append("a", bytes("ahead")));
+    time.wall_ms -= 86_400_000;
+    await withThis(async (log) => {
+      pass(1_000);
+      assert.equal(log.shownTime(), began_ms + 1_000);
+      assert(log.now() > log.shownTime(), "the order of times stays");
+      time.wall_ms += 86_400_000;
+      assert.equal(log.shownTime(), log.now(), "a jump hides nothing");
+    });
+  });
+});
+
+Deno.test("messages stored while the clock was behind are kept for their time", async () => {
+  await withFolder(async (data_dir) => {
+    const { time, pass, given } = clocks();
+    await withLog({ ...given, data_dir }, async (log) => void await log.append("a", bytes("1")));
+    time.wall_ms -= 20 * 86_400_000;
+    await withLog({ ...given, data_dir }, async (log) => {
+      // Corrected a day after the first message: the log's clock follows slowly.
+      time.wall_ms += 21 * 86_400_000;
+      await log.append("a", bytes("2"));
+      pass(3_600_001);
+      await log.append("a", bytes("3"));
+      pass(2_000);
+      await log.append("a", bytes("4"));
+      assert.deepEqual(await texts(log), ["3", "4"]);
+    });
+  });
+});
+
+Deno.test("a key is known for two minutes after a start, whatever the clock shows", async () => {
+  await withFolder(async (data_dir) => {
+    const { time, pass, given } = clocks();
+    const withThis = (run: (log: DurableLog) => Promise<void>) =>
+      withLog({ ...given, data_dir }, run);
+    const isRepeat = async (log: DurableLog) =>
+      (await log.append("a", bytes("1"), { key: "k" })).duplicate;
+    await withThis(async (log) => assert.equal(await isRepeat(log), false));
+    for (const jump_ms of [3_600_000, 86_400_000, -90_000_000]) {
+      time.wall_ms += jump_ms;
+      await withThis(async (log) => {
+        pass(60_000);
+        await log.append("b", bytes("x"));
+        assert.equal(await isRepeat(log), true, String(jump_ms));
+      });
+    }
+    await withThis(async (log) => {
+      pass(LOG_DEDUPLICATION_MS + 1);
+      assert.equal(await isRepeat(log), false);
+      pass(60_000);
+      assert.equal(await isRepeat(log), true);
+    });
+  });
+});
+
 Deno.test("others have their turns while very many messages are trimmed", () =>
   withLog({}, async (log) => {
     for (let at = 0; at < 6; at++) {

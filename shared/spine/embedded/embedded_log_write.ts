@@ -3,7 +3,6 @@
  * inside a transaction of `embedded_log_file.ts`. The queue of appends is in `embedded_log.ts`.
  */
 import { createHash } from "node:crypto";
-import { LOG_DEDUPLICATION_MS } from "../contract/durable_log.ts";
 import type { Appended, LogLimits, LogMessage } from "../contract/durable_log.ts";
 import { MESSAGE_BYTES, weightOf } from "./embedded_log_rows.ts";
 import type { LogRow, LogRows, Retained, RoomRow } from "./embedded_log_rows.ts";
@@ -18,7 +17,7 @@ const SLACK_MESSAGES = 16;
 const SLACK_MS = 1_000;
 /** The most old messages or keys that one append removes; the sweep removes the rest. */
 const TRIM_PER_APPEND = 64;
-/** The most rooms that one sweep visits, and messages and keys that it removes. */
+/** The most rooms that one sweep visits, and messages that it removes. */
 const SWEEP_ROOMS = 500;
 const SWEEP_MESSAGES = 2_000;
 /** How long an empty room is remembered after its messages expired, so that its reads stay exact, in ms. */
@@ -170,6 +169,18 @@ export function eraseFrom(rows: LogRows, room: RoomRow, offsets: readonly number
   return erased;
 }
 
+/** The times of one log in a transaction, Unix ms. */
+export interface WriteTimes {
+  /** By the log's clock. */
+  readonly now_ms: number;
+  /** Messages from before are not shown any more. */
+  readonly shown_ms: number;
+  /** Messages from before may be deleted. */
+  readonly cutoff_ms: number;
+  /** Keys from before are forgotten. */
+  readonly forgotten_ms: number;
+}
+
 /** The appends of one log within one transaction. */
 export class LogWriter {
   readonly #rows: LogRows;
@@ -178,28 +189,22 @@ export class LogWriter {
   /** By chain: the offset of its last message in this transaction, NaN if that was not stored. */
   readonly #chains = new Map<Chain, number>();
   readonly #space: Space;
-  readonly #cutoff_ms: number;
+  readonly #times: WriteTimes;
   #used_bytes: number;
   #last: number;
   #time_ms: number;
 
   /**
-   * `now_ms` by the log's clock; times never decrease from message to message. Messages older than `cutoff_ms` have
-   * expired. `space` is shared by all logs of the transaction.
+   * Times never decrease from message to message. `space` is shared by all logs of the transaction.
    */
-  constructor(
-    rows: LogRows,
-    log: LogRow,
-    { now_ms, cutoff_ms }: { readonly now_ms: number; readonly cutoff_ms: number },
-    space: Space,
-  ) {
+  constructor(rows: LogRows, log: LogRow, times: WriteTimes, space: Space) {
     this.#rows = rows;
     this.#log = log;
     this.#space = space;
-    this.#cutoff_ms = cutoff_ms;
+    this.#times = times;
     this.#used_bytes = rows.usage(log.id);
     this.#last = log.last;
-    this.#time_ms = Math.max(now_ms, log.time_ms);
+    this.#time_ms = Math.max(times.now_ms, log.time_ms);
   }
 
   /** Stores one message, or finds the duplicate, or returns why it was refused. */
@@ -218,16 +223,16 @@ export class LogWriter {
   }
 
   #take({ room_id, payload, headers, key, expected_last }: Append): Taken | NotTaken {
+    const { shown_ms, cutoff_ms, forgotten_ms } = this.#times;
     const room = this.#room(room_id);
     if (expected_last !== undefined && expected_last !== room.last) return "moved";
     const digested = key === undefined ? undefined : digest(room.id, key);
     const stored = digested && this.#rows.repeat(digested);
-    if (stored !== undefined && stored.time_ms > this.#time_ms - LOG_DEDUPLICATION_MS) {
+    if (stored !== undefined && stored.time_ms > forgotten_ms) {
       return this.#taken(stored.offset, true, 0);
     }
-    this.#trim(room, SLACK_MESSAGES, this.#cutoff_ms);
+    this.#trim(room, SLACK_MESSAGES, cutoff_ms);
     // Before it refuses anything it trims surplus messages, and those that are no longer shown.
-    const shown_ms = this.#time_ms - this.#log.history_ttl_seconds * 1_000;
     if (!this.#fits(payload.length)) this.#trim(room, 0, shown_ms);
     if (!this.#fits(payload.length)) return "full";
     this.#used_bytes += payload.length + MESSAGE_BYTES;
@@ -253,7 +258,7 @@ export class LogWriter {
     if (log !== this.#log) this.#rows.saveLog(log.id, last, this.#time_ms);
     for (const room of this.#rooms.values()) this.#rows.saveRoom(room);
     const limit = last - this.#log.last + TRIM_PER_APPEND;
-    this.#rows.removeRepeats(this.#time_ms - LOG_DEDUPLICATION_MS, limit);
+    this.#rows.removeRepeats(this.#times.forgotten_ms, limit);
     return log;
   }
 
@@ -308,16 +313,14 @@ function sweepRoom(
 
 /**
  * Trims some rooms after the id `after`; returns the id to continue with, 0: from the start. It expires old messages of
- * rooms without new ones; `now_ms` is by the log's clock.
+ * rooms without new ones.
  */
 export function sweepRooms(
   rows: LogRows,
   after: number,
-  now_ms: number,
   cutoffOf: (retained: Retained) => number,
 ): number {
   let left = SWEEP_MESSAGES;
-  rows.removeRepeats(now_ms - LOG_DEDUPLICATION_MS, SWEEP_MESSAGES);
   const rooms = rows.rooms(after, SWEEP_ROOMS);
   for (const { room, retained } of rooms) {
     left -= sweepRoom(rows, room, retained, cutoffOf(retained), left);

@@ -1,6 +1,6 @@
 /** The embedded log's rows: pages, sweeping, and rooms that are forgotten. */
 import assert from "node:assert/strict";
-import { LOG_LIMITS } from "../contract/durable_log.ts";
+import { LOG_DEDUPLICATION_MS, LOG_LIMITS } from "../contract/durable_log.ts";
 import { LogFile } from "./embedded_log_file.ts";
 import { type LogRow, LogRows } from "./embedded_log_rows.ts";
 import { LogWriter, page, sweepRooms } from "./embedded_log_write.ts";
@@ -9,10 +9,14 @@ const DAY_MS = 86_400_000;
 const ENDLESS = { free_bytes: Infinity, tenant_bytes: Infinity, aside_bytes: 0, little_bytes: 0 };
 const RETENTION = { history_size: 10, history_ttl_seconds: 60 };
 
-const BEGIN = { now_ms: 0, cutoff_ms: 0 };
+const timesAt = (now_ms: number) => {
+  const cutoff_ms = now_ms - 60_000;
+  return { now_ms, shown_ms: cutoff_ms, cutoff_ms, forgotten_ms: now_ms - LOG_DEDUPLICATION_MS };
+};
+const BEGIN = timesAt(0);
 
 const swept = (rows: LogRows, after: number, now_ms: number) =>
-  sweepRooms(rows, after, now_ms, (kept) => now_ms - kept.history_ttl_seconds * 1_000);
+  sweepRooms(rows, after, (kept) => now_ms - kept.history_ttl_seconds * 1_000);
 
 /** A log in memory, and a function that appends messages to one of its rooms. */
 function opened() {
@@ -22,7 +26,7 @@ function opened() {
   let log: LogRow = rows.log("acme") ?? assert.fail();
   const fill = (room_id: string, count: number, now_ms: number, key?: string) =>
     file.transaction(() => {
-      const writer = new LogWriter(rows, log, { now_ms, cutoff_ms: now_ms - 60_000 }, ENDLESS);
+      const writer = new LogWriter(rows, log, timesAt(now_ms), ENDLESS);
       const append = { room_id, payload: new Uint8Array(10), headers: {}, key };
       const taken = Array.from({ length: count }, () => writer.take(append));
       log = writer.finish();
@@ -97,7 +101,7 @@ Deno.test("keys are removed once they are too old", () => {
   const keys = () =>
     Number(at.file.database.prepare("SELECT count(*) AS n FROM repeat").get()?.["n"]);
   assert.equal(keys(), 1);
-  swept(at.rows, 0, 500_000);
+  at.rows.removeRepeats(500_000, 1);
   assert.equal(keys(), 0);
 });
 

@@ -128,9 +128,9 @@ async function trim(room: HistoryRoom, head: RoomHead): Promise<void> {
   room.trims.add(room, head);
 }
 
-/** The oldest time that is shown, in Unix ms by the log's clock. */
+/** The oldest time that is shown, in Unix ms. */
 function oldestOf({ log, history_ttl_seconds }: HistoryRoom): number {
-  return log.now() - history_ttl_seconds * 1_000;
+  return log.shownTime() - history_ttl_seconds * 1_000;
 }
 
 async function forward(

@@ -3,6 +3,9 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { HistoryRange } from "./history_query.ts";
 import { type HistoryRoom, readHistory, TrimMemory } from "./history_window.ts";
+import { openEmbedded } from "../../../shared/spine/embedded/embedded.ts";
+import { QUIET } from "../../../shared/testing/logs.ts";
+import { temporaryFolder } from "../../../shared/testing/temporary_folder.ts";
 import { ModelLog } from "../testing/model_log.ts";
 
 const ALL: HistoryRange = { after: 0, before: 0, limit: 100, reverse: false };
@@ -148,6 +151,27 @@ Deno.test("a log that was recreated between two requests is asked again", async 
   const page = await readHistory(room, ALL);
   assert.equal(page.stream, "LOG_acme_2");
   assert.deepEqual(page.entries.map(({ offset }) => offset), offsets);
+});
+
+Deno.test("messages stored while the clock was ahead hide no others after a restart", async () => {
+  await using folder = await temporaryFolder();
+  const retention = { history_size: 10, history_ttl_seconds: 60, replicas: undefined };
+  const shown: string[] = [];
+  for (const ahead_ms of [0, 86_400_000, 0]) {
+    const now = () => Date.now() + ahead_ms;
+    const spine = openEmbedded({ now, log: QUIET, data_dir: folder.path });
+    const log = await spine.log("acme", retention);
+    const payload = new TextEncoder().encode(String(ahead_ms));
+    await log.append("a", payload);
+    for (const reverse of [false, true]) {
+      const room = { ...roomOf(new ModelLog()), log };
+      const { entries } = await readHistory(room, { ...ALL, reverse });
+      shown.push(entries.map((entry) => new TextDecoder().decode(entry.payload)).join());
+    }
+    await spine.drain();
+  }
+  const all = "0,86400000,0";
+  assert.deepEqual(shown, ["0", "0", "86400000", "86400000", all, all]);
 });
 
 Deno.test("a range that ends before it begins is empty, and still has the room's position", async () => {

@@ -37,8 +37,8 @@ export interface RecoverableRoom {
   readonly offset: number;
   readonly epoch: string;
   readonly class_of: () => RoomClass;
-  /** The log's clock. */
-  now(): number;
+  /** As `DurableLog.shownTime`. */
+  shownTime(): number;
   lastOf(epoch: string): number | undefined;
   /** Asks the log for the room's head. Resolves with the compared list, or with undefined once the room is closed. */
   verified(): Promise<Timeline | undefined>;
@@ -103,7 +103,7 @@ export function judgePosition(
   return after <= standing.too_many_through ? "too-many" : "extend";
 }
 
-/** Whether a message of that time has outlived its class. `now_ms` is by the log's clock. */
+/** Whether a message of that time has outlived its class. `now_ms` is by `DurableLog.shownTime`. */
 export function isExpired(
   time_ms: number,
   now_ms: number,
@@ -359,7 +359,7 @@ export class LiveEntryPoint implements EntryPoint {
     if (this.#read !== undefined || !room_class.cache_last || newest === undefined) {
       return undefined;
     }
-    return isExpired(newest.time_ms, this.#room.now(), room_class) ? undefined : newest;
+    return isExpired(newest.time_ms, this.#room.shownTime(), room_class) ? undefined : newest;
   }
 }
 

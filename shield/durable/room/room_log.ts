@@ -140,8 +140,8 @@ export class RoomLog implements RecoverableRoom {
     return this.log.is_proven && this.log.stream === this.stream;
   }
 
-  now(): number {
-    return this.log.now();
+  shownTime(): number {
+    return this.log.shownTime();
   }
 
   lastOf(epoch: string): number | undefined {
@@ -458,7 +458,7 @@ class Recoveries {
     if (verdict !== "listed") return this.#admit(waiter, verdict, undefined, 0);
     const read = timeline.at(position.after);
     const missed = missedBetween(read, timeline.tail);
-    const reason = judgeMissed(missed, this.#options.room.now(), this.#bounds());
+    const reason = judgeMissed(missed, this.#options.room.shownTime(), this.#bounds());
     return this.#admit(waiter, reason, reason === "" ? read : undefined, missed.messages);
   }
 

@@ -157,6 +157,10 @@ export class ModelLog implements DurableLog {
     return this.now_ms;
   }
 
+  shownTime(): number {
+    return this.now();
+  }
+
   deletionTime(): number {
     return this.now_ms;
   }

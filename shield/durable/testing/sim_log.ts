@@ -143,6 +143,10 @@ export class SimLog implements DurableLog {
     return START_MS + this.#clock.now_ms;
   }
 
+  shownTime(): number {
+    return this.now();
+  }
+
   deletionTime(): number {
     return this.now();
   }

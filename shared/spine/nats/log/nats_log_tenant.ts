@@ -192,6 +192,10 @@ export class TenantLog implements DurableLog, AppendGate {
     return this.log.now();
   }
 
+  shownTime(): number {
+    return this.now();
+  }
+
   deletionTime(): number {
     return this.log.now();
   }
