@@ -7,6 +7,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../logs/log.ts";
+import type { ClockSteps } from "../clock_steps.ts";
 import type { HealthCheck } from "../listeners/ops.ts";
 import { plural } from "../plural.ts";
 import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch, Spine } from "./contract/spine.ts";
@@ -29,10 +30,10 @@ export interface EntryReader<Named extends InTenant, Held extends object> {
   /** Parses a key; undefined if it does not belong to this bucket. */
   parseKey(key: KvKey): Named | undefined;
   /**
-   * Parses an entry; undefined if it has expired. Throws with the problem if its value is unreadable or belongs to
-   * another key.
+   * Parses an entry, also one that has expired by the process's clock. Throws with the problem if its value is unreadable
+   * or belongs to another key.
    */
-  read(entry: KvEntry, named: Named): Held | undefined;
+  read(entry: KvEntry, named: Named): Held;
   /** The entry that replaces an unreadable one: it covers everything that its key can refer to. */
   unreadable(entry: KvEntry, named: Named): Held;
   /** Expiry in Unix ms; 0: never. */
@@ -61,11 +62,13 @@ interface WatchedBucketOptions<Named extends InTenant, Held extends object> {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** Whether that clock is right: by a wrong one, entries in force are not dropped. */
+  readonly steps: Pick<ClockSteps, "isBelieved">;
   /** The most entries of all tenants in memory. */
   readonly max: number;
   readonly reader: EntryReader<Named, Held>;
   readonly table: EntryTable<Named, Held>;
-  /** Called for each entry in force, including entries that did not fit or were already reported. */
+  /** Called for each stored entry, including entries that did not fit or were already reported. */
   readonly onPut: (named: Named, held: Held) => void;
   readonly onProblem: (problem: EntryProblem) => void;
 }
@@ -153,9 +156,9 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   }
 
   dropOver(): void {
-    const { reader, table, now } = this.#options;
+    const { reader, table, now, steps } = this.#options;
     const now_ms = now();
-    if (now_ms < this.#first_end_ms) return;
+    if (now_ms < this.#first_end_ms || !steps.isBelieved()) return;
     let first_end_ms = Infinity;
     table.keep((held) => {
       const end_ms = reader.endOf(held) || Infinity;
@@ -271,16 +274,16 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     if (named === undefined) {
       return this.#problem("malformed", `the key of a ${what} is malformed`, key);
     }
-    const held = change.type === "put" ? this.#read(change, named) : undefined;
-    if (held === undefined) table.delete(named);
+    if (change.type !== "put") table.delete(named);
     else {
+      const held = this.#read(change, named);
       this.#hold(named, held);
       onPut(named, held);
     }
     this.#refill();
   }
 
-  #read(entry: KvEntry, named: Named): Held | undefined {
+  #read(entry: KvEntry, named: Named): Held {
     const { reader } = this.#options;
     try {
       return reader.read(entry, named);

@@ -11,6 +11,7 @@ import {
   isActive,
   parseBanKey,
 } from "../../shared/records/bans.ts";
+import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { KeyValue, KvEntry, Spine } from "../../shared/spine/contract/spine.ts";
@@ -19,7 +20,7 @@ import { type ArrivedBan, type BanPlace, BanTable, type HeldBan, type Who } from
 import { bump, type ShieldStats } from "../stats/stats.ts";
 
 /** The dependencies and settings of `Bans`. */
-export interface BansOptions extends Pick<Env, "log" | "now"> {
+export interface BansOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
   readonly stats: Pick<ShieldStats, "bans" | "ban_problems">;
@@ -65,7 +66,7 @@ export class Bans implements BanCheck {
 
   constructor(options: BansOptions) {
     this.#options = options;
-    const { bucket, spine, stats, log, now, bans_max } = options;
+    const { bucket, spine, stats, log, now, monotonic_ms, bans_max } = options;
     this.#table = new BanTable(stats, now);
     this.#watched = new WatchedBucket({
       entry: "ban",
@@ -74,16 +75,17 @@ export class Bans implements BanCheck {
       spine,
       log,
       now,
+      steps: new ClockSteps({ now, monotonic_ms }),
       max: bans_max,
       reader: {
         parseKey: parseBanKey,
-        read: (entry, place) => this.#read(entry, place),
+        read,
         unreadable: () => ({ until_ms: 0, reason: "" }),
         endOf: ({ until_ms }) => until_ms,
       },
       table: this.#table,
       // Also for a ban beyond the limit: its connected clients are closed all the same.
-      onPut: (place, ban) => this.#onBan?.({ ...place, ...ban }),
+      onPut: (place, ban) => isActive(ban, now()) && this.#onBan?.({ ...place, ...ban }),
       onProblem: (problem) => bump(stats.ban_problems, problem),
     });
   }
@@ -150,13 +152,13 @@ export class Bans implements BanCheck {
   close(): void {
     this.#watched.close();
   }
+}
 
-  /** Decodes a stored ban; an expired one is ignored: a Brain deletes it. */
-  #read({ value }: KvEntry, place: BanPlace): HeldBan | undefined {
-    const { until_ms, reason, room_id, user_id } = decodeBan(value);
-    if (room_id !== place.room_id || user_id !== place.user_id) {
-      throw new TypeError("a ban has the key of another one");
-    }
-    return isActive({ until_ms }, this.#options.now()) ? { until_ms, reason } : undefined;
+/** Decodes a stored ban. */
+function read({ value }: KvEntry, place: BanPlace): HeldBan {
+  const { until_ms, reason, room_id, user_id } = decodeBan(value);
+  if (room_id !== place.room_id || user_id !== place.user_id) {
+    throw new TypeError("a ban has the key of another one");
   }
+  return { until_ms, reason };
 }

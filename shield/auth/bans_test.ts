@@ -96,7 +96,30 @@ Deno.test("a ban ends with its time, its deletion or its change", async () => {
   await putBan(bucket, "acme", banOf({ until_ms: UNTIL_MS }));
   await settled(engine.spine, test);
   assert.deepEqual(refusals(bans), {}, "a past end replaces the ban without an end");
-  assert.equal(stats.bans, before + 1, "only the marker is additional");
+  assert.equal(
+    stats.bans,
+    before + 2,
+    "it is kept until a Brain deletes it: this clock may be wrong",
+  );
+});
+
+Deno.test("a clock that was ahead has no bans lifted once it is right, also where there is no space", async () => {
+  await using engine = testSpine();
+  using test = await testBans(engine.spine, 2);
+  const { bans, bucket, clock } = test;
+  clock.now_ms += 86_400_000;
+  await bans.ready;
+  for (const user_id of ["ann", "bob"]) {
+    await putBan(bucket, "acme", banOf({ user_id, until_ms: UNTIL_MS }));
+  }
+  await putBan(bucket, "globex", banOf());
+  await test.arrived.count(1);
+  assert.deepEqual(test.arrived.items.map(({ tenant_id }) => tenant_id), ["globex"]);
+  assert.deepEqual(refusals(bans), {}, "by this clock it is over");
+  clock.now_ms -= 86_400_000;
+  assert.deepEqual(refusals(bans), { entry: "banned", room: "banned" });
+  const globex = { tenant_id: "globex", user_id: "any" };
+  assert.deepEqual(refusals(bans, globex), { entry: "spine-unavailable" });
 });
 
 Deno.test("an unreadable ban keeps its user out without an end, and is counted", async () => {

@@ -116,6 +116,7 @@ export class Revocations {
       spine,
       log,
       now,
+      steps: this.#steps,
       max: revocations_max,
       reader: { parseKey: parseRevocationKey, read, unreadable, endOf },
       table: this.#table,

@@ -54,18 +54,18 @@ class Rules implements EntryTable<Place, Rule> {
 const READER: EntryReader<Place, Rule> = {
   parseKey: ([tenant_id = "", id = "", ...more]) =>
     id === "" || more.length > 0 ? undefined : { tenant_id, id },
-  read({ value, revision }: KvEntry): Rule | undefined {
+  read({ value, revision }: KvEntry): Rule {
     const found = /^(\d+) (\w+)$/.exec(new TextDecoder().decode(value));
     if (found === null) throw new TypeError("not a rule");
     const [, until, text = ""] = found;
-    return text === "over" ? undefined : { text, revision, until_ms: Number(until) };
+    return { text, revision, until_ms: Number(until) };
   },
   unreadable: ({ revision }) => ({ text: "unreadable", revision, until_ms: 0 }),
   endOf: ({ until_ms }) => until_ms,
 };
 
 /** A bucket of at most `max` rules, its log lines, and whether it admits a tenant. */
-export function watching(max = 10) {
+export function watching(max = 10, is_believed = true) {
   const script = new ScriptedBucket();
   const table = new Rules();
   const puts: string[] = [];
@@ -79,6 +79,7 @@ export function watching(max = 10) {
     spine: script.spine,
     log,
     now,
+    steps: { isBelieved: () => is_believed },
     max,
     reader: READER,
     table,

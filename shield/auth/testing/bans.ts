@@ -48,7 +48,9 @@ export async function testBans(
   const clock = { now_ms: SPINE_NOW_MS };
   const stats = createStats();
   const bucket = await spine.keyValue(BANS_BUCKET);
-  const bans = new Bans({ bucket, spine, stats, log, now: () => clock.now_ms, bans_max });
+  const now = () => clock.now_ms;
+  const monotonic_ms = () => performance.now();
+  const bans = new Bans({ bucket, spine, stats, log, now, monotonic_ms, bans_max });
   const arrived = new Collected<ArrivedBan>();
   bans.start((ban) => {
     arrived.add(ban);
