@@ -118,19 +118,11 @@ function assemble(
   bans_bucket: KeyValue,
   socket_server: SocketServer,
 ): Parts {
-  const { config, config: { limits }, registry, spine, log, now, monotonic_ms, random } = options;
+  const { config, config: { limits }, registry, log, now, random } = options;
   const { stats, flushes, revocations, running, running: { given } } = ground;
   const { ledger, policies, presence } = given;
   const hub = hubOf(options, ground);
-  const bans = new Bans({
-    bucket: bans_bucket,
-    bans_max: limits.bans,
-    spine,
-    stats,
-    log,
-    now,
-    monotonic_ms,
-  });
+  const bans = new Bans({ ...options, bucket: bans_bucket, bans_max: limits.bans, stats });
   const observers = observersOf(running.observers());
   const context: OperationContext = {
     path: pathOf(options, ground, { hub, bans, observers }),

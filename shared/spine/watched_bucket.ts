@@ -30,8 +30,8 @@ export interface EntryReader<Named extends InTenant, Held extends object> {
   /** Parses a key; undefined if it does not belong to this bucket. */
   parseKey(key: KvKey): Named | undefined;
   /**
-   * Parses an entry, also one that has expired by the process's clock. Throws with the problem if its value is unreadable
-   * or belongs to another key.
+   * Parses an entry, also one that has expired by the process's clock. Throws with the problem if its value is
+   * unreadable or belongs to another key.
    */
   read(entry: KvEntry, named: Named): Held;
   /** The entry that replaces an unreadable one: it covers everything that its key can refer to. */

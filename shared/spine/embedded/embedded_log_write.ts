@@ -173,7 +173,7 @@ export function eraseFrom(rows: LogRows, room: RoomRow, offsets: readonly number
 export interface WriteTimes {
   /** By the log's clock. */
   readonly now_ms: number;
-  /** Messages from before are not shown any more. */
+  /** Messages from before are no longer shown. */
   readonly shown_ms: number;
   /** Messages from before may be deleted. */
   readonly cutoff_ms: number;
