@@ -154,7 +154,6 @@ export class Bans implements BanCheck {
   }
 }
 
-/** Decodes a stored ban. */
 function read({ value }: KvEntry, place: BanPlace): HeldBan {
   const { until_ms, reason, room_id, user_id } = decodeBan(value);
   if (room_id !== place.room_id || user_id !== place.user_id) {
