@@ -3,9 +3,7 @@
  * server lives on, or pass requests and hold the answers.
  */
 import { pace } from "../../shared/testing/pace.ts";
-
-/** Pause before a port that is in use is tried again. */
-const RETRY_MS = 50;
+import { freePort } from "./free_ports.ts";
 
 /** A proxy, and its ways to break connections. */
 export interface TcpProxy extends AsyncDisposable {
@@ -68,24 +66,6 @@ async function pump(
 }
 
 /**
- * Opens a port that a connection of another process may be using meanwhile: retries until it is free. The returned
- * function stops that.
- */
-function untilFree(open: () => void): () => void {
-  let retry: ReturnType<typeof setTimeout> | undefined;
-  const attempt = (): void => {
-    try {
-      open();
-    } catch (error) {
-      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
-      retry = setTimeout(attempt, RETRY_MS);
-    }
-  };
-  attempt();
-  return () => clearTimeout(retry);
-}
-
-/**
  * Starts a proxy on a free port of the loopback interface, to `target_port` there. A function is called for each
  * connection, as a load balancer would choose; undefined: there is no target. `alterAnswers` may change the bytes of
  * answers in place.
@@ -126,7 +106,7 @@ export function startTcpProxy(
     running.add(work);
     void work.finally(() => running.delete(work));
   };
-  const listen = (port: number): Deno.TcpListener => {
+  const listen = (): Deno.TcpListener => {
     const opened = Deno.listen({ hostname: "127.0.0.1", port });
     track((async () => {
       for await (const client of opened) track(join(client));
@@ -134,11 +114,10 @@ export function startTcpProxy(
     return opened;
   };
 
-  listener = listen(0);
-  const port = listener.addr.port;
-  let giveUp = (): void => {};
+  // It is closed by a cut, and returns.
+  const port = freePort();
+  listener = listen();
   const cut = async (): Promise<void> => {
-    giveUp();
     listener?.close();
     listener = undefined;
     holding = false;
@@ -149,7 +128,7 @@ export function startTcpProxy(
     port,
     cut,
     restore: () => {
-      giveUp = untilFree(() => listener ??= listen(port));
+      listener ??= listen();
     },
     holdAnswers: () => {
       holding = true;
