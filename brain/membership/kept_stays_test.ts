@@ -13,6 +13,8 @@ import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import type { Tag, Writer, WrittenEntry } from "../../shared/presence/types.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../shared/spine/open.ts";
+import { markDeleted } from "../../shared/records/tenant_deletions.ts";
+import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../cluster_view.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
@@ -23,6 +25,7 @@ import { overriding } from "../../shared/testing/overriding.ts";
 
 /** The most kept stays here: few enough that a busy machine writes them soon. */
 const KEPT_MAX = 100;
+const RETENTION = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
 const quiet = QUIET;
 const SHIELD: Writer = { node_id: "s1", incarnation: 1 };
 const member = (counter: number, room_id = "stage"): WrittenEntry => ({
@@ -132,8 +135,20 @@ async function startBrain() {
   const world = new World();
   let is_away = true;
   const away = () => Promise.reject(new ArqonError("log-unavailable", "it is away"));
+  const stall = { reached: () => {}, resumed: Promise.resolve(), ended: () => {} };
   const shaky = overriding(spine, {
-    log: (...given) => is_away ? away() : spine.log(...given),
+    async log(...given) {
+      if (is_away) return await away();
+      const log = await spine.log(...given);
+      return overriding(log, {
+        async append(...message) {
+          const { reached, resumed, ended } = stall;
+          reached();
+          await resumed;
+          return await log.append(...message).finally(ended);
+        },
+      });
+    },
   });
   const monotonic_ms = () => performance.now();
   const kept = new KeptStays({ view: world, now: Date.now, monotonic_ms, max: KEPT_MAX });
@@ -155,14 +170,23 @@ async function startBrain() {
     start,
     spine,
     logIsBack: () => void (is_away = false),
+    /** Stops the next appends until `resume`. */
+    stalled() {
+      const [reached, resumed, ended] = [0, 1, 2].map(() => Promise.withResolvers<void>());
+      Object.assign(stall, {
+        reached: reached?.resolve,
+        resumed: resumed?.promise,
+        ended: ended?.resolve,
+      });
+      return { reached: reached?.promise, resume: () => resumed?.resolve(), ended: ended?.promise };
+    },
     stands: (types: readonly string[]) =>
       until(`it has ${types}`, async () => (await journalOf(spine)).join() === types.join()),
   };
 }
 
 async function journalOf(spine: Spine): Promise<readonly string[]> {
-  const retention = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
-  const log = await spine.log("t", retention);
+  const log = await spine.log("t", RETENTION);
   const { messages } = await log.readBack("stage~members", {
     before: Number.MAX_SAFE_INTEGER,
     limit: 1_000,
@@ -190,6 +214,48 @@ Deno.test("a member that joined and was lost with its Shield while the log refus
   logIsBack();
   await stands(ONE);
   await until("nobody need keep it", () => world.confirmed.length === 1 && kept.size === 0);
+  await journals.drain();
+  await spine.drain();
+});
+
+Deno.test("a member of a tenant that is deleted before the log stores anything is not journaled", async () => {
+  const { world, kept, start, spine, logIsBack, stands } = await startBrain();
+  const journals = await start();
+  world.come(member(1), member(2));
+  world.shield_is_up = false;
+  world.go("given-up", [...world.present.values()].slice(0, 1));
+  assert.equal(kept.size, 1);
+  await markDeleted(await spine.keyValue(TENANTS_BUCKET), "t", Date.now());
+  logIsBack();
+  await until("nobody need keep it", () => world.confirmed.length === 1 && kept.size === 0);
+  const late = member(3);
+  world.come({ ...late, entry: { ...late.entry, joined_ms: Date.now() + 1_000 } });
+  await stands(["joined c3", "occupied"]);
+  world.go("given-up", [...world.present.values()]);
+  await stands(["joined c3", "occupied", "left c3 node-lost", "vacated"]);
+  await journals.drain();
+  await spine.drain();
+});
+
+Deno.test("what is journaled by a Brain that was stopped while its tenant was deleted does not stay", async () => {
+  const { world, start, spine, logIsBack, stalled, stands } = await startBrain();
+  logIsBack();
+  const journals = await start();
+  world.come(member(1));
+  await stands(["joined c1", "occupied"]);
+  const append = stalled();
+  world.go("reported", [...world.present.values()], "kicked");
+  await append.reached;
+  const log = await spine.log("t", RETENTION);
+  await log.trim("stage~members", 0);
+  await markDeleted(await spine.keyValue(TENANTS_BUCKET), "t", Date.now());
+  append.resume();
+  await append.ended;
+  await stands([]);
+  world.come(member(2));
+  const late = member(3);
+  world.come({ ...late, entry: { ...late.entry, joined_ms: Date.now() + 1_000 } });
+  await stands(["joined c3", "occupied"]);
   await journals.drain();
   await spine.drain();
 });

@@ -22,6 +22,7 @@ import type {
   RecordedMember,
 } from "../../shared/membership/entry.ts";
 import type { MissedStays, Stay } from "../../shared/presence/messages.ts";
+import { takeBack, type TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
@@ -41,6 +42,8 @@ const PAST_PAGES = 64;
 const MISSED_SHIELDS_MAX = 1_000;
 const READ_MESSAGES = 512;
 const READ_BYTES = 1_048_576;
+/** The most entries that are written without asking whether the tenant was deleted. */
+const UNPROVEN_MAX = 64;
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 10_000;
 
@@ -57,6 +60,7 @@ interface RoomRecorderOptions extends Pick<Env, "log" | "now"> {
   readonly isCertain: () => boolean;
   readonly memberOf: (connection_id: string) => RecordedMember | undefined;
   readonly connections: () => Iterable<string>;
+  readonly deletions: Pick<TenantDeletions, "known" | "isDeleted" | "isPast">;
   /** Whether the member's Shield is up in the same incarnation. */
   readonly isUp: (member: RecordedMember) => boolean;
   /** Records that the room has members, before the first one is in the journal. */
@@ -107,6 +111,10 @@ export class RoomRecorder {
   /** The offset of the last message, and of the last one that was erased. */
   #last = 0;
   #erased = 0;
+  /** The newest deletion of the tenant before the journal was read. */
+  #deletion = 0;
+  /** Offsets of entries that may have been written after a later deletion. */
+  #unproven: number[] = [];
   /** When all members were last listed, Unix ms; and the log's retention. */
   #listed_ms = 0;
   #ttl_ms = Infinity;
@@ -223,7 +231,7 @@ export class RoomRecorder {
 
   #run(): void {
     if (this.#is_closed || this.#running !== undefined || this.#retry !== undefined) return;
-    this.#running = this.#write().then(() => {
+    this.#running = this.#write().finally(() => this.#prove()).then(() => {
       this.#retry_ms = this.#first_ms;
       return undefined;
     }, (error: unknown) => this.#failed(error)).then((wait_ms) => {
@@ -371,6 +379,7 @@ export class RoomRecorder {
     const { entry, cause } = stay;
     const { connection_id, joined_ms, changed_ms: left_ms } = entry;
     const isIt = (member: RecordedMember | undefined) => member?.joined_ms === joined_ms;
+    if (this.#isPast(joined_ms)) return true;
     // It may be moving to another Shield, or its leave is not received yet.
     if (isIt(memberOf(connection_id))) return false;
     const leave = async () => {
@@ -404,7 +413,14 @@ export class RoomRecorder {
     return true;
   }
 
+  /** Whether it is about members of a tenant that was deleted since. */
+  #isPast(time_ms: number): boolean {
+    const { deletions, tenant_id } = this.#options;
+    return deletions.isPast(tenant_id, time_ms);
+  }
+
   async #miss(book: Book, { count, from_ms, to_ms, node_id }: ShieldMissed): Promise<void> {
+    if (this.#isPast(from_ms)) return;
     const { sequence } = book;
     const data = { sequence, at_ms: this.#options.now(), count, from_ms, to_ms, node_id };
     await this.#append({ type: "missed", data });
@@ -437,7 +453,22 @@ export class RoomRecorder {
       expected_last: this.#last,
     });
     this.#last = offset;
+    this.#unproven.push(offset);
+    if (this.#unproven.length >= UNPROVEN_MAX) await this.#prove();
     onWritten(entry);
+  }
+
+  /** Removes what was appended after the tenant was deleted; rejects with `version-conflict` then. */
+  async #prove(): Promise<void> {
+    const { deletions, tenant_id, members_room_id } = this.#options;
+    const offsets = this.#unproven;
+    if (offsets.length === 0) return;
+    const is_deleted = await deletions.isDeleted(tenant_id, this.#deletion);
+    if (is_deleted) await takeBack(this.#durable as DurableLog, members_room_id, offsets);
+    this.#unproven = [];
+    if (!is_deleted) return;
+    this.#book = undefined;
+    throw new ArqonError("version-conflict", "the tenant was deleted");
   }
 
   /** Whether the journal has to be read: for the first time, or after another writer. */
@@ -456,7 +487,9 @@ export class RoomRecorder {
 
   /** Reads the journal back to the last list of all members, or to its beginning. */
   async #read(): Promise<Book> {
-    const { openLog, members_room_id, now } = this.#options;
+    const { openLog, members_room_id, now, deletions, tenant_id } = this.#options;
+    await this.#prove();
+    this.#deletion = deletions.known(tenant_id);
     const durable = this.#durable = await openLog();
     this.#ttl_ms = (await durable.status()).history_ttl_seconds * 1_000;
     this.#listed_ms = now();

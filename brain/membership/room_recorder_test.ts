@@ -13,6 +13,7 @@ import type { Stay } from "../../shared/presence/messages.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { openSpine } from "../../shared/spine/open.ts";
+import { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import { turn } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { RoomRecorder } from "./room_recorder.ts";
@@ -72,6 +73,7 @@ function recorderOf(
     memberOf: (id) => world.present.has(id) ? member(id, world.joined_ms?.get(id)) : undefined,
     isUp: () => true,
     connections: () => [...world.present],
+    deletions: new TenantDeletions({ get: () => Promise.resolve(undefined) }, () => {}),
     noteOpen: () => Promise.resolve(void world.opened++),
     noteClosed: () => Promise.resolve(),
     encode: ({ type, data }) => {

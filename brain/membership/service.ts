@@ -187,6 +187,7 @@ class MembershipService {
   #record(tenant_id: string, room_id: string, members_room_id: string): RoomRecorder {
     const { view, log, now, random } = this.#options;
     const source = { now, random: bytesFrom(random) };
+    const { deletions } = this.#rooms;
     return new RoomRecorder({
       tenant_id,
       room_id,
@@ -199,10 +200,16 @@ class MembershipService {
       isUp: ({ node_id, incarnation }) => view.isUp({ node_id, incarnation }),
       memberOf: (connection_id) => {
         const member = view.memberOf(tenant_id, room_id, connection_id);
-        return member && recorded(member);
+        // Whoever was here before the tenant was deleted left its journal with it.
+        const is_past = member && deletions.isPast(tenant_id, member.entry.joined_ms);
+        return member && !is_past ? recorded(member) : undefined;
       },
+      deletions,
       connections: () => ids(view.members(tenant_id, room_id)),
-      noteOpen: async () => void await this.#open.put([tenant_id, room_id], NOTHING),
+      noteOpen: async () => {
+        const since = deletions.known(tenant_id);
+        await deletions.put(this.#open, since, [tenant_id, room_id], NOTHING);
+      },
       noteClosed: () => this.#open.delete([tenant_id, room_id]),
       encode: (entry) =>
         systemEnvelope(source, { tenant_id, room_id: members_room_id, ...eventOf(entry) }),

@@ -17,6 +17,9 @@ const Mark = z.looseObject({ at_ms: z.int().min(0) });
 
 const markKey = (tenant_id: string): KvKey => [PLACE, tenant_id];
 
+const timeOf = (value: Uint8Array): number =>
+  readStored(value, Mark, "mark of a deleted tenant", Infinity)?.at_ms ?? 0;
+
 /** Marks the tenant as deleted now; removes the marks of earlier days. */
 export async function markDeleted(
   bucket: KeyValue,
@@ -27,13 +30,25 @@ export async function markDeleted(
   for (const key of await bucket.keys([PLACE])) {
     const entry = await bucket.get(key);
     if (entry === undefined) continue;
-    const { at_ms = 0 } = readStored(entry.value, Mark, "mark of a deleted tenant", Infinity) ?? {};
-    if ((entry.age_ms ?? now_ms - at_ms) < DAY_MS) continue;
+    if ((entry.age_ms ?? now_ms - timeOf(entry.value)) < DAY_MS) continue;
     await bucket.delete(key, entry.revision).catch((error) => {
       // Its tenant was deleted again.
       if (!isConflict(error)) throw error;
     });
   }
+}
+
+/** Removes messages that were appended after the deletion of their tenant. */
+export async function takeBack(
+  log: DurableLog,
+  room_id: string,
+  offsets: readonly number[],
+): Promise<void> {
+  // A replica that lags may not find them.
+  if (await log.erase(room_id, offsets) < offsets.length) {
+    await log.trim(room_id, { through: Math.max(...offsets) });
+  }
+  await log.forgetNames();
 }
 
 /** Called after a tenant was deleted: what is waiting to be stored of it is forgotten. */
@@ -43,7 +58,7 @@ type DeletionListener = (tenant_id: string) => void;
 export class TenantDeletions {
   readonly #bucket: Pick<KeyValue, "get">;
   readonly #onFailure: (tenant_id: string, error: unknown) => void;
-  readonly #marks = new Map<string, number>();
+  readonly #marks = new Map<string, { readonly revision: number; readonly at_ms: number }>();
   readonly #listeners = new Set<DeletionListener>();
   #is_listed = false;
 
@@ -56,12 +71,12 @@ export class TenantDeletions {
   }
 
   /** Takes a change of the bucket; false: it is about something else. */
-  take({ key, type, revision }: KvChange): boolean {
+  take({ key, value, revision }: KvChange): boolean {
     const [place, tenant_id = ""] = key;
     if (place !== PLACE) return false;
-    if (type === "delete") this.#marks.delete(tenant_id);
-    else if (this.#marks.get(tenant_id) !== revision) {
-      this.#marks.set(tenant_id, revision);
+    if (value === undefined) this.#marks.delete(tenant_id);
+    else if (this.known(tenant_id) !== revision) {
+      this.#marks.set(tenant_id, { revision, at_ms: timeOf(value) });
       if (this.#is_listed) this.#tell(tenant_id);
     }
     return true;
@@ -80,7 +95,12 @@ export class TenantDeletions {
 
   /** The newest known mark of the tenant; 0: none. Take it before reading what a later write depends on. */
   known(tenant_id: string): number {
-    return this.#marks.get(tenant_id) ?? 0;
+    return this.#marks.get(tenant_id)?.revision ?? 0;
+  }
+
+  /** Whether something that happened then is of a tenant that was deleted since, by the clock of the deletion. */
+  isPast(tenant_id: string, time_ms: number): boolean {
+    return time_ms < (this.#marks.get(tenant_id)?.at_ms ?? 0);
   }
 
   /** Whether the tenant was deleted after `since`. Rejects as the bucket does. */
@@ -149,11 +169,7 @@ export class TenantDeletions {
       log.tenant_id,
       since,
       () => log.append(room_id, payload, options),
-      async ({ offset }) => {
-        // A replica that lags does not find it.
-        if (await log.erase(room_id, [offset]) === 0) await log.trim(room_id, { through: offset });
-        await log.forgetNames();
-      },
+      ({ offset }) => takeBack(log, room_id, [offset]),
     );
   }
 
