@@ -1,6 +1,7 @@
 /** Which recorded operations a new policy would have judged, and with which inputs. */
 import assert from "node:assert/strict";
 import type { JournalRecord } from "../../shared/journal/record.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { isSampled } from "../../shared/sampling.ts";
 import { RecordedInputs } from "./recorded_call.ts";
 import { type AddedPolicy, NO_MODULE, withAdded } from "./selection.ts";
@@ -104,36 +105,66 @@ Deno.test("a new policy counts the calls that are refused behind it, and judges 
   assert.deepEqual([decisions, candidate.to_refused, candidate.to_allowed], [2, 1, 0]);
 });
 
-/** What a chain of `latches` and a policy of which the plan may make the first one says of these payloads. */
-async function latched(first: ReplayModule | undefined, payloads: readonly string[]) {
-  const module = await readyModule(await latches(6), MEMORY_PAGES);
-  const recorder = new Recorder("latch", module);
-  const others = first === undefined ? [] : [first];
-  const common = {
-    room: "*",
-    hooks: ["on_message"] as const,
-    mode: "enforce" as const,
-    percent: 1,
-  };
+type Bound = { readonly name: string; readonly module: ReplayModule };
+
+/** A chain of planned policies, in this order, which no gate of the plan changes. */
+async function chainOf(policies: readonly Bound[], fuel_limit = 10_000) {
   const same = { is_changed: false, decide: () => ({}) };
-  const chain = await PlannedChain.of({
-    policies: [
-      ...others.map(({ sha256 }) => ({ ...common, name: "first", sha256, order: 0 })),
-      { ...common, name: "latch", sha256: module.sha256, order: 1 },
-    ],
-    moduleOf: (sha256) => Promise.resolve([module, ...others].find((one) => one.sha256 === sha256)),
-    fuel_limit: 10_000,
+  return await PlannedChain.of({
+    policies: policies.map(({ name, module: { sha256 } }, order) => (
+      { name, sha256, order, room: "*", hooks: ["on_message"], mode: "enforce", percent: 1 }
+    )),
+    moduleOf: (sha256) =>
+      Promise.resolve(policies.find(({ module }) => module.sha256 === sha256)?.module),
+    fuel_limit,
+    chain_fuel_limit: 2 * fuel_limit,
     gates: { signature: same, schema: same },
   });
-  for (const payload of payloads) chain.take(recorder.record({ payload }));
-  const { allow_to_refuse, refuse_to_allow, still_refused, unknown } = chain.tally;
-  return { allow_to_refuse, refuse_to_allow, still_refused, unknown };
 }
 
+const countsOf = ({ tally }: PlannedChain) => [
+  tally.allow_to_refuse,
+  tally.refuse_to_allow,
+  tally.still_refused,
+  tally.unknown,
+];
+
 Deno.test("a plan does not count state that a call wrote unread which the plan refuses", async () => {
-  const payloads = ["malware", "tea"];
-  const none = { allow_to_refuse: 0, refuse_to_allow: 0, still_refused: 0, unknown: 0 };
-  assert.deepEqual(await latched(undefined, payloads), { ...none, still_refused: 1 });
-  const words = await builtReady("bad_words");
-  assert.deepEqual(await latched(words, payloads), { ...none, allow_to_refuse: 1, unknown: 1 });
+  const module = await readyModule(await latches(6), MEMORY_PAGES);
+  const words = { name: "first", module: await builtReady("bad_words") };
+  const latch = { name: "latch", module };
+  for (
+    const [policies, counts] of [[[latch], [0, 0, 1, 0]], [[words, latch], [1, 0, 0, 1]]] as const
+  ) {
+    const chain = await chainOf(policies);
+    const own = new Recorder("latch", module);
+    for (const payload of ["malware", "tea"]) chain.take(own.record({ payload }));
+    assert.deepEqual(countsOf(chain), counts);
+  }
+});
+
+Deno.test("a plan counts the fuel of a call and of the chain as this bus limits them", async () => {
+  const module = await builtReady("bad_words");
+  const { policies: [policy] } = tea;
+  const units = policy!.units / UNITS_PER_FUEL;
+  const added = ["a", "b", "c"].map((name) => ({ name, module }));
+  const judged = async (...given: Parameters<typeof chainOf>) => {
+    const chain = await chainOf(...given);
+    chain.take({ ...tea, policies: [] });
+    return countsOf(chain);
+  };
+  assert.deepEqual(await judged(added.slice(0, 2), units * 1.2), [0, 0, 0, 0]);
+  assert.deepEqual(await judged(added, units * 1.2), [1, 0, 0, 0], "the third has too little left");
+  assert.deepEqual(await judged(added.slice(0, 1), units * 0.9), [1, 0, 0, 0]);
+});
+
+Deno.test("a plan calls no policy of a chain in which one was not ready", async () => {
+  const module = await readyModule(await limits(1), MEMORY_PAGES);
+  const words = { name: "words", module: await builtReady("bad_words") };
+  const chain = await chainOf([{ name: "limit", module }, words]);
+  const [policy] = tea.policies;
+  const slow = { ...policy!, allowed: false, code: 503, fault: "sender-slowed", reads: [] };
+  const refused = { ...tea, allowed: false, reason: "policy-fault", policies: [slow] };
+  for (const record of [refused, tea, tea]) chain.take(record);
+  assert.deepEqual(countsOf(chain), [1, 0, 1, 0], "the limit counts from the second on");
 });

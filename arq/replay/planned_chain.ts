@@ -5,6 +5,7 @@
  */
 import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import type { PolicyBinding } from "../../shared/records/verdict.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { isSampled } from "../../shared/sampling.ts";
 import { Instances } from "../../shield/policy/worker/worker_instances.ts";
 import { decisionOf, OwnState, RecordedInputs } from "./recorded_call.ts";
@@ -29,7 +30,9 @@ interface ChainOptions {
   /** All planned policies, in order. */
   readonly policies: readonly PolicyBinding[];
   readonly moduleOf: (sha256: string) => Promise<ReplayModule | undefined>;
+  /** The fuel of a call, and of all calls of an operation. */
   readonly fuel_limit: number;
+  readonly chain_fuel_limit: number;
   /** The gates before the policies, in order. */
   readonly gates: { readonly signature: PlannedGate; readonly schema: PlannedGate };
 }
@@ -104,6 +107,18 @@ function effects(policies: readonly PolicyRecord[]): string {
     ) => [added_headers, payload, is_payload_missing === true ? module : ""]),
   );
 }
+
+/** Faults of a policy that was not ready, for which the Shield calls no policy of the chain. */
+const HELD: ReadonlySet<string | null> = new Set([
+  "missing-module",
+  "wedge",
+  "breaker-open",
+  "sender-slowed",
+]);
+
+/** The units of calls in a mode: observing ones have their own budget. */
+const unitsOf = (policies: readonly PolicyRecord[], mode: PolicyRecord["mode"]): number =>
+  policies.reduce((sum, one) => sum + (one.mode === mode ? one.units : 0), 0);
 
 /** Where the record has a policy's call, also as one side of a rollout; -1: it was not called. */
 function placeOf({ policies }: JournalRecord, seat: Seat): number {
@@ -205,6 +220,9 @@ export class PlannedChain {
 
   /** `decided`: the policies are not asked, and what the record has of them no longer is their state. */
   #chain(record: JournalRecord, decided?: Planned): Planned {
+    const held = this.#seats.find((seat) => this.#isHeld(seat, record));
+    // No policy was called, and none would be.
+    if (held !== undefined) return decided ?? { by: `policy ${held.policy.name}` };
     const built: PolicyRecord[] = [];
     const planned = { ...record, policies: built };
     let end = decided;
@@ -227,6 +245,13 @@ export class PlannedChain {
       } else if (last !== undefined && isRefusal(last)) end = { by: `policy ${seat.policy.name}` };
     }
     return end ?? this.#replaced(record, built);
+  }
+
+  /** Whether the Shield refused for this policy without calling it, as it would again. */
+  #isHeld(seat: Seat, record: JournalRecord): boolean {
+    const recorded = record.policies[placeOf(record, seat)];
+    return recorded !== undefined && isRefusal(recorded) && HELD.has(recorded.fault) &&
+      seat.policy.mode === "enforce" && this.#covers(seat, record) === true;
   }
 
   /** The verdict of the schemas on a payload that policies have replaced. */
@@ -267,6 +292,11 @@ export class PlannedChain {
     own.has_diverged = true;
   }
 
+  /** What is left of the chain's fuel; the little that renews an instance is not known. */
+  #leftUnits(built: readonly PolicyRecord[], mode: PolicyRecord["mode"]): number {
+    return this.#options.chain_fuel_limit * UNITS_PER_FUEL - unitsOf(built, mode);
+  }
+
   /** The inputs that are unknown; else undefined, and the verdict is the last one of `planned`. */
   #ask(
     seat: Seat,
@@ -279,8 +309,12 @@ export class PlannedChain {
     const recorded = record.policies[place];
     // What an observing policy would have made of the payload is not recorded.
     const is_whole = recorded?.mode === mode || recorded?.allowed === false || !seat.replaces;
-    const is_same = recorded !== undefined && is_whole && own?.has_diverged !== true &&
-      effects(record.policies.slice(0, place)) === effects(built);
+    const before = record.policies.slice(0, place);
+    const left_units = this.#leftUnits(built, mode);
+    const has_fuel = unitsOf(before, mode) === unitsOf(built, mode) ||
+      recorded?.fault !== "chain-fuel" && (recorded?.units ?? 0) <= left_units;
+    const is_same = recorded !== undefined && is_whole && has_fuel &&
+      own?.has_diverged !== true && effects(before) === effects(built);
     if (is_same) {
       own?.follow(record, place, true);
       built.push({ ...recorded, name, mode });
@@ -288,7 +322,10 @@ export class PlannedChain {
     }
     if (module === undefined) return [`module ${sha256}`];
     const at = built.length;
-    const call = newCall(record, { ...this.#options, name, mode }, recorded);
+    const { fuel_limit } = this.#options;
+    const limit_units = Math.min(fuel_limit * UNITS_PER_FUEL, left_units);
+    const budget_units = Math.max(0, limit_units);
+    const call = { ...newCall(record, { fuel_limit, name, mode }, recorded), budget_units };
     built.push(call);
     const inputs = new RecordedInputs(planned, at);
     const state = own?.of(planned, call, inputs);
@@ -300,9 +337,10 @@ export class PlannedChain {
     }
     if (inputs.unknown !== undefined) return inputs.unknown;
     state?.keep(ran.written);
-    const { added_headers, payload } = ran;
+    const { added_headers, payload, units } = ran;
     built[at] = {
       ...call,
+      units,
       ...decisionOf(ran),
       added_headers: added_headers.map(([header, value]) => [header, value]),
       payload: payload?.toBase64() ?? null,

@@ -280,13 +280,14 @@ async function together(
   changes: readonly Change[],
 ) {
   const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
-  const { mappings: general, fuel_limit } = configuration;
+  const { mappings: general, fuel_limit, chain_fuel_limit } = configuration;
   const rooms = new MappedRooms({ tenant, mappings: planned.mappings ?? [], general }, sets);
   const rules = [...configuration.require_signature, ...planned.require_signature ?? []];
   const chain = await PlannedChain.of({
     policies: bindingsOf(planned).toSorted(inOrder),
     moduleOf,
     fuel_limit,
+    chain_fuel_limit,
     gates: {
       signature: {
         is_changed: isChanged("require_signature"),

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { startLocalBus, type TestBus } from "../../../tests/harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import { openText, type RawClient } from "../../../tests/peers/raw_client.ts";
+import { answered, openText, type RawClient } from "../../../tests/peers/raw_client.ts";
+import { TenantRoomClass } from "../../../shared/config/schema_durable.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { Admin } from "../../bus/admin.ts";
@@ -59,9 +60,11 @@ const bytes = await Promise.all([
   latches(20),
   saysHello(),
 ]);
+const entering = await limits(2, "{room}", "on_subscribe");
+const ENTERING = await sha256Hex(entering);
 const MODULES = new Map(
   await Promise.all(
-    bytes.map(async (one) => [await sha256Hex(one), one] as const),
+    [...bytes, entering].map(async (one) => [await sha256Hex(one), one] as const),
   ),
 );
 
@@ -78,6 +81,13 @@ const policies = fc.uniqueArray(
     percent: fc.constantFrom(1, 1, 0.5, 0),
   }),
   { selector: ({ name }) => name, maxLength: 5 },
+).map((all) =>
+  all.map((one) =>
+    // Connections have other ids, and so other shares, on each bus.
+    one.sha256 === ENTERING
+      ? { ...one, hooks: ["on_subscribe"], percent: Math.ceil(one.percent) }
+      : one
+  )
 );
 interface Mapping {
   readonly room: string;
@@ -93,6 +103,8 @@ const mappings = fc.uniqueArray(
 const signed = fc.subarray(["chat-2", "lobby"], { maxLength: 1 }).map((rooms) =>
   rooms.map((room) => ({ role: "user" as const, room }))
 );
+/** How the journal has payloads of a durable room. */
+const payload = fc.constantFrom("keep" as const, "reference" as const, "hash" as const);
 const setups = fc.record({
   policies,
   // Half of all setups have neither.
@@ -101,8 +113,15 @@ const setups = fc.record({
 });
 type Setup = typeof setups extends fc.Arbitrary<infer One> ? One : never;
 
-const stateOf = (tenant: string, { mappings, ...more }: Setup): Partial<State> => ({
+const stateOf = (
+  tenant: string,
+  { mappings, ...more }: Setup,
+  journal_payload: "keep" | "reference" | "hash",
+): Partial<State> => ({
   ...more,
+  rooms: [
+    TenantRoomClass.parse({ room: "chat-2", durable: true, history_size: 1_000, journal_payload }),
+  ],
   mappings: mappings.map(({ room, mode }) => ({
     subject: `in.t.${tenant}.r.${room}`,
     schema_id: "ping",
@@ -121,7 +140,7 @@ const message = fc.record({
   trace: fc.integer({ min: 1, max: 2 ** 31 }),
   has_plan: fc.boolean(),
   schema_id: fc.constantFrom(undefined, undefined, "ping", "conf"),
-  via: fc.constantFrom("socket", "socket", "command", "http", "batch"),
+  via: fc.constantFrom("socket", "socket", "command", "http", "batch", "subscribe"),
 });
 
 /** A bus with its clients and its admin. */
@@ -175,12 +194,15 @@ async function sent({ bus }: Place, tenant: string, messages: readonly Message[]
       codes.push((results?.[0]?.code ?? code) === 0);
       continue;
     }
-    const asked = via === "socket"
-      ? { op: "pub", data, schema_id }
-      : { op: "cmd", name: "room.set", data: { key: "k", value: data } };
-    client.send({ ...asked, room, headers, id: index + 1 });
+    const id = index + 1;
+    const asked = {
+      socket: { op: "pub", data, schema_id, headers },
+      command: { op: "cmd", name: "room.set", data: { key: "k", value: data }, headers },
+      subscribe: { op: "sub" },
+    }[via];
+    const { code, reason } = await answered(client, { ...asked, room, id });
+    if (via === "subscribe" && code === 0) await answered(client, { op: "unsub", room, id });
     // A Brain may refuse a command that the Shield has admitted.
-    const { code, reason } = await client.json();
     codes.push(code === 0 || !/^(?:policy|schema|signature)-/.test(reason));
   }
   for (const client of clients.values()) client[Symbol.dispose]();
@@ -225,15 +247,16 @@ Deno.test("a plan says of each setup what a bus with it really decides", async (
       setups,
       fc.array(message, { minLength: 20, maxLength: 40 }),
       fc.boolean(),
-      async (before, wanted, messages, is_erased) => {
+      payload,
+      async (before, wanted, messages, is_erased, kept) => {
         const tenant = `t${++trials}`;
-        await put(then, tenant, stateOf(tenant, before));
-        await put(after, tenant, stateOf(tenant, wanted));
+        await put(then, tenant, stateOf(tenant, before, kept));
+        await put(after, tenant, stateOf(tenant, wanted, kept));
         const old = await sent(then, tenant, messages);
         const real = await sent(after, tenant, messages);
         const connections = new Set(messages.map(({ user }) => user)).size;
         const operations = messages.length + connections;
-        const plan = () => planned(then, tenant, stateOf(tenant, wanted), operations);
+        const plan = () => planned(then, tenant, stateOf(tenant, wanted, kept), operations);
         let found = await plan();
         if (is_erased) {
           const body = JSON.stringify({ tenant, user: "bob" });

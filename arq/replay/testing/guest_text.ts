@@ -96,9 +96,14 @@ export const latches = (size_bytes: number) =>
   }));
 
 /** Allows `most` calls in a minute for each user, or for each other `key`, by a count in its state. */
-export async function limits(most: number, key = "{user}"): Promise<Uint8Array<ArrayBuffer>> {
+export async function limits(
+  most: number,
+  key = "{user}",
+  hook = "on_message",
+): Promise<Uint8Array<ArrayBuffer>> {
   const text = guestText({
     abi: 2,
+    hook,
     more: `${declares([{ key }])}
       (global $at (mut i32) (i32.const 0)) (global $count (mut i32) (i32.const 0))`,
     body: `(global.set $at (call $state_get (i32.const 0)))
