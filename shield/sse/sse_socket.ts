@@ -59,9 +59,12 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
 
   /** Opens the connection and subscribes. Rejects with the first refusal; then the connection has ended. */
   async begin(): Promise<void> {
-    this.#push(retryBytes(this.#options.retry_ms));
+    const { retry_ms, subscriptions } = this.#options;
+    this.#push(retryBytes(retry_ms));
+    // A library may keep an id for one answer only: without one, `welcome` would reset its reader's position.
+    if (subscriptions.has_position) this.#push(idBytes(subscriptions.id));
     this.#events?.opened();
-    for (const frame of this.#options.subscriptions.frames()) this.#events?.message(frame);
+    for (const frame of subscriptions.frames()) this.#events?.message(frame);
     try {
       await this.#begun.promise;
     } catch (error) {

@@ -80,6 +80,11 @@ export class EventSubscriptions {
     return this.#open === 0;
   }
 
+  /** Whether the reader has a position in some room. */
+  get has_position(): boolean {
+    return this.#places.some(({ position }) => position !== undefined);
+  }
+
   /** Whether an id has one position only. */
   get is_one(): boolean {
     return this.#places.length === 1;
