@@ -238,7 +238,7 @@ Deno.test("several Shields write one chain on NATS, which a check in Python foll
 });
 
 Deno.test("audit-unavailable: changes that cannot be recorded are refused, unless allowed", async () => {
-  const accounts = (await documentedAccounts()).replace(', "ledger.ARQON_AUDIT"', "");
+  const accounts = (await documentedAccounts()).replace(', "audit.t.bus.audit"', "");
   await using nats = await startNats({ jetstream: true, config: accounts });
   await using issuer = await createIssuer();
   const { shields, clients } = await shieldsOn(nats, issuer, ["strict"]);

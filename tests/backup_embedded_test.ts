@@ -92,7 +92,12 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
   // To another folder, as to another machine.
   await Deno.remove(`${folder.path}/data`, { recursive: true });
   const restored = JSON.parse(succeeds(await run("restore", file, "--json")));
-  assert.deepEqual(restored.restored, ["spine.sqlite", "log.sqlite", "usage.sqlite"]);
+  assert.deepEqual(restored.restored, [
+    "spine.sqlite",
+    "log.sqlite",
+    "audit.sqlite",
+    "usage.sqlite",
+  ]);
   await using bus = await startServe(folder.path);
   assert.ok(await used(bus) >= acknowledged, "and their use");
   const { messages, last } = await found(commands, bus);
@@ -133,7 +138,7 @@ Deno.test("backup: a stopped bus is read from its folder; restoring over data re
     (await Array.fromAsync(Deno.readDir(kept))).map(({ name }) => name).filter((name) =>
       name.endsWith(".sqlite")
     ).sort(),
-    ["log.sqlite", "spine.sqlite"],
+    ["audit.sqlite", "log.sqlite", "spine.sqlite"],
   );
   await using bus = await startServe(folder.path);
   assert.deepEqual((await found(commands, bus)).messages, [0]);

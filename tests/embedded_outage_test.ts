@@ -12,6 +12,7 @@ import { diskIo } from "../arq/testing/disk_io.ts";
 import { history } from "@arqon/sdk/history";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { until } from "../shared/testing/until.ts";
+import { send } from "./peers/own_connections.ts";
 import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
 import { logged, samplesOf } from "./harness/server_state.ts";
 
@@ -189,7 +190,7 @@ Deno.test("a torn or damaged file: the message names it, its content, and how to
   }
   for (
     const [file, holds] of [
-      ["spine.sqlite", /bans, revocations/],
+      ["spine.sqlite", /bans and revocations/],
       ["log.sqlite", /the messages of durable rooms/],
     ] as const
   ) {
@@ -209,9 +210,16 @@ Deno.test("a torn or damaged file: the message names it, its content, and how to
     });
     await Deno.writeFile(`${data_dir}/${file}`, good);
   }
+  // Without the audit log everything works except admins' changes.
+  await Deno.writeFile(`${data_dir}/audit.sqlite`, new Uint8Array(8_192).fill(0xff));
   await using bus = await startBus(args);
   await using client = await dial(bus);
   assert.equal((await roomState(client.room("state")).get("k")).value, 1);
+  const root = await bus.tokenFor({ user: "root", role: "admin" });
+  const answer = await send(`${bus.admin_url}/v1/backup`, root, "GET");
+  const body = await answer.text();
+  assert.deepEqual([answer.status, /"audit-unavailable"/.test(body)], [503, true], body);
+  assert.match(body, /audit\.sqlite .*is damaged/);
 });
 
 testOnDisk(

@@ -6,8 +6,6 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { AUDIT_OUTCOMES } from "./outcome.ts";
 
-/** The stream, or the table of the embedded engine, with the entries. */
-export const AUDIT_LEDGER = "ARQON_AUDIT";
 /** `previous` of the first entry. */
 export const NO_HASH = "0".repeat(64);
 /** The longest entry in bytes; written ones are far shorter. */

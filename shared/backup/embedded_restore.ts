@@ -10,7 +10,7 @@ import { isKeptBucket } from "./stream_order.ts";
 
 const SPINE = "spine.sqlite";
 /** The databases, in the order in which they are moved into place. */
-const NAMES = ["log.sqlite", SPINE] as const;
+const NAMES = ["audit.sqlite", "log.sqlite", SPINE] as const;
 /** The usage ledger, if there is one. An existing one stays, since later usage counts, too. */
 const USAGE = "usage.sqlite";
 /** What SQLite keeps beside a database. */

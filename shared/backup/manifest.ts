@@ -42,9 +42,9 @@ const StreamPart = z.strictObject({
 /** A database of the embedded engine. */
 const DatabasePart = z.strictObject({
   kind: z.literal("database"),
-  name: z.enum(["spine.sqlite", "log.sqlite", "usage.sqlite"]),
+  name: z.enum(["spine.sqlite", "log.sqlite", "usage.sqlite", "audit.sqlite"]),
   ...Facts,
-  /** The last revision of each bucket, and the last offset of each ledger and each tenant's log. */
+  /** The last revision of each bucket, and the last offset of the audit log and each tenant's log. */
   sequences: z.record(Name, Count),
 });
 

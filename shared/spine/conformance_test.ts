@@ -7,7 +7,6 @@ import { QUIET } from "../testing/logs.ts";
 import { bytes, type Case } from "./testing/conformance.ts";
 import { BLOCK_CASES } from "./testing/conformance_blocks.ts";
 import { KV_CASES } from "./testing/conformance_kv.ts";
-import { LEDGER_CASES } from "./testing/conformance_ledger.ts";
 import { LOG_CASES } from "./testing/conformance_log.ts";
 import { LOG_READ_CASES } from "./testing/conformance_log_read.ts";
 import { MESSAGE_CASES } from "./testing/conformance_messages.ts";
@@ -41,7 +40,6 @@ Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
 const STATE_CASES = [
   ...KV_CASES,
   ...OBJECT_CASES,
-  ...LEDGER_CASES,
   ...BLOCK_CASES,
   ...LOG_CASES,
   ...LOG_READ_CASES,

@@ -214,13 +214,9 @@ export function parseTenantSubject(subject: string): string | undefined {
   return shaped && rest.length === 0 && isId(tenantId) ? tenantId : undefined;
 }
 
-/** Appends to a ledger, by the name of its stream. Only its stream subscribes. */
-export function ledgerSubject(name: string): Subject {
-  return `ledger.${name}` as Subject;
-}
-
 /** The stores of blocks: the first token of their subjects. */
-type BlockRoot = "journal" | "usage" | "ledger";
+const BLOCK_ROOTS = ["journal", "usage", "ledger", "audit"] as const;
+type BlockRoot = typeof BLOCK_ROOTS[number];
 
 /** Writers of blocks that are no nodes: `name` is no id. */
 const isFoldWriter = (name: string): boolean => name === "+hour" || name === "+day";
@@ -244,12 +240,12 @@ export function tenantBlocksPattern(root: BlockRoot, tenantId: string): SubjectP
 export const allBlocksPattern = (root: BlockRoot): SubjectPattern =>
   `${root}.t.*.*` as SubjectPattern;
 
-/** The tenant and node of `journal.t.T.N`, `usage.t.T.N` or `ledger.t.T.N`; undefined for any other subject. */
+/** The tenant and node of `journal.t.T.N`, `usage.t.T.N`, `ledger.t.T.N` or `audit.t.T.N`; undefined for any other subject. */
 export function parseBlockSubject(
   subject: string,
 ): { tenantId: string; nodeId: string } | undefined {
   const [root, t, tenantId = "", nodeId = "", ...rest] = subject.split(".");
-  const is_root = root === "journal" || root === "usage" || root === "ledger";
+  const is_root = BLOCK_ROOTS.some((one) => one === root);
   const shaped = is_root && t === "t" && rest.length === 0;
   return shaped && isId(tenantId) && (isId(nodeId) || isFoldWriter(nodeId))
     ? { tenantId, nodeId }

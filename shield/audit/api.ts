@@ -17,7 +17,8 @@ import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
 import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
 import type { Env } from "../../shared/env.ts";
-import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
+import type { AuditLog } from "../../shared/audit/log.ts";
+import type { StoredBlock } from "../../shared/spine/contract/block_store.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
 import { boundedText, Id, Limit, readQuery, wholeNumber } from "../admin/routing/query.ts";
 import { decodeEntry, entryHash } from "../../shared/audit/entry.ts";
@@ -58,8 +59,8 @@ const NEWLINE = new Uint8Array([0x0a]);
 
 /** What the routes of the audit log read. */
 export interface AuditAdminContext extends Pick<Env, "log" | "node_id"> {
-  /** Opens the ledger; rejects while it cannot be opened. */
-  readonly ledger: () => Promise<Ledger>;
+  /** Opens the log; rejects while it cannot be opened. */
+  readonly open: () => Promise<AuditLog>;
 }
 
 const Wanted = {
@@ -110,21 +111,20 @@ export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
 });
 
 async function listed(
-  { ledger, node_id }: AuditAdminContext,
+  { open, node_id }: AuditAdminContext,
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {
   const query = readQuery(url, Wanted);
   if (query.after !== undefined && query.before !== undefined) {
     throw new ArqonError("invalid-settings", "after, before: expected one of them");
   }
-  const log = await ledger();
-  const page = await findEntries(log, query, only_tenant);
+  const page = await findEntries(await open(), query, only_tenant);
   return Response.json({ node_id, ...page });
 }
 
-async function entries({ ledger }: AuditAdminContext, { url }: AdminCall): Promise<Response> {
+async function entries({ open }: AuditAdminContext, { url }: AdminCall): Promise<Response> {
   const { after = 0, limit } = readQuery(url, Exported);
-  const page = await (await ledger()).read({ after, limit });
+  const page = await (await open()).read(after, limit);
   const lines = page.flatMap(({ payload }) => [payload as Uint8Array<ArrayBuffer>, NEWLINE]);
   return new Response(new Blob(lines), { headers: { "content-type": "application/x-ndjson" } });
 }
@@ -169,14 +169,14 @@ function isWanted(entry: AuditEntry, query: AuditQuery): boolean {
     entry.at_ms >= since_ms && entry.at_ms <= until_ms;
 }
 
-function shown({ payload }: LedgerEntry): ShownEntry | undefined {
+function shown({ payload }: StoredBlock): ShownEntry | undefined {
   const decoded = decodeEntry(payload);
   // `arq audit verify` reports unreadable entries.
   return "entry" in decoded ? { ...decoded.entry, hash: entryHash(payload) } : undefined;
 }
 
 /** Collects the requests whose outcome is among these entries. */
-function outcomesOf(entries: readonly LedgerEntry[], ended: Set<string>): void {
+function outcomesOf(entries: readonly StoredBlock[], ended: Set<string>): void {
   for (const one of entries) {
     const entry = shown(one);
     if (entry !== undefined && entry.outcome !== "begun") ended.add(entry.request);
@@ -185,25 +185,25 @@ function outcomesOf(entries: readonly LedgerEntry[], ended: Set<string>): void {
 
 /** Searches, newest first. A beginning is omitted if its outcome is known. */
 async function backward(
-  ledger: Ledger,
+  log: AuditLog,
   query: AuditQuery,
   only_tenant: string | undefined,
 ): Promise<AuditPage> {
-  const { last_offset, first_offset } = await ledger.status();
+  const { last, first } = await log.status();
   const entries: ShownEntry[] = [];
   const ended = new Set<string>();
-  let before = Math.min(query.before ?? last_offset + 1, last_offset + 1);
-  if (before <= last_offset) {
-    outcomesOf(await ledger.read({ after: before - 1, limit: OUTCOMES_AHEAD }), ended);
+  let before = Math.min(query.before ?? last + 1, last + 1);
+  if (before <= last) {
+    outcomesOf(await log.read(before - 1, OUTCOMES_AHEAD), ended);
   }
-  for (let scanned = 0; before > first_offset && scanned < SCANNED_MAX; scanned += SLICE) {
-    const after = Math.max(first_offset - 1, before - 1 - SLICE);
-    const slice = await ledger.read({ after, limit: before - 1 - after });
+  for (let scanned = 0; before > first && scanned < SCANNED_MAX; scanned += SLICE) {
+    const after = Math.max(first - 1, before - 1 - SLICE);
+    const slice = await log.read(after, before - 1 - after);
     await piece(only_tenant ?? STRANGERS);
     // Of one entry alone, the clock may have been wrong.
     let is_past = slice.length > 0;
-    for (const one of slice.filter(({ offset }) => offset < before).reverse()) {
-      before = one.offset;
+    for (const one of slice.filter(({ cursor }) => cursor < before).reverse()) {
+      before = one.cursor;
       const entry = shown(one);
       is_past &&= entry !== undefined && entry.at_ms < (query.since_ms ?? 0) - CLOCK_SKEW_MS;
       if (entry === undefined) continue;
@@ -213,34 +213,34 @@ async function backward(
       const visible = isWanted(entry, query) ? visibleTo(entry, only_tenant) : undefined;
       if (visible !== undefined) entries.push(visible);
       if (entries.length === query.limit) {
-        return { entries, next: before > first_offset ? before : null };
+        return { entries, next: before > first ? before : null };
       }
     }
     if (is_past) return { entries, next: null };
     before = Math.min(before, after + 1);
   }
-  return { entries, next: before > first_offset ? before : null };
+  return { entries, next: before > first ? before : null };
 }
 
 /** Searches, oldest first, without beginnings: each has its outcome later. */
 async function forward(
-  ledger: Ledger,
+  log: AuditLog,
   query: AuditQuery,
   only_tenant: string | undefined,
 ): Promise<AuditPage> {
-  const { last_offset } = await ledger.status();
+  const { last } = await log.status();
   const entries: ShownEntry[] = [];
   let after = query.after ?? 0;
-  if (after > last_offset) {
+  if (after > last) {
     // The position belongs to a removed log: entries of its replacement would be skipped.
-    throw new ArqonError("invalid-settings", `after: the log ends at ${last_offset}`);
+    throw new ArqonError("invalid-settings", `after: the log ends at ${last}`);
   }
-  for (let scanned = 0; after < last_offset && scanned < SCANNED_MAX; scanned += SLICE) {
-    const slice = await ledger.read({ after, limit: SLICE });
+  for (let scanned = 0; after < last && scanned < SCANNED_MAX; scanned += SLICE) {
+    const slice = await log.read(after, SLICE);
     if (slice.length === 0) break;
     await piece(only_tenant ?? STRANGERS);
     for (const one of slice) {
-      after = one.offset;
+      after = one.cursor;
       const entry = shown(one);
       if (entry === undefined || entry.outcome === "begun" || !isWanted(entry, query)) continue;
       const visible = visibleTo(entry, only_tenant);
@@ -251,13 +251,13 @@ async function forward(
   return { entries, next: after };
 }
 
-/** Finds the entries of a query, as that admin may see them. Rejects as the ledger does. */
+/** Finds the entries of a query, as that admin may see them. Rejects as the log does. */
 function findEntries(
-  ledger: Ledger,
+  log: AuditLog,
   query: AuditQuery,
   only_tenant: string | undefined,
 ): Promise<AuditPage> {
   return query.after === undefined
-    ? backward(ledger, query, only_tenant)
-    : forward(ledger, query, only_tenant);
+    ? backward(log, query, only_tenant)
+    : forward(log, query, only_tenant);
 }

@@ -3,13 +3,12 @@ import type { Config } from "../../shared/config/schema.ts";
 import { connectionId } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
 import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
-import type { LedgerStatus } from "../../shared/spine/contract/ledger.ts";
+import type { AuditStatus } from "../../shared/audit/log.ts";
 import type { AuditAdminContext } from "./api.ts";
 import type { AuditTrail } from "../admin/routing/audit_trail.ts";
 import { WrittenTrail } from "./trail.ts";
 import { AuditWriter } from "./writer.ts";
 
-const DAY_SECONDS = 86_400;
 /** How often the log's state is read for metrics, in ms. */
 const STATUS_MS = 30_000;
 /** How long a stopping process waits for unwritten entries, in ms. */
@@ -30,20 +29,15 @@ interface StartedAudit {
 export function startAudit(start: AuditStart): StartedAudit {
   const { config: { audit }, spine, registry, node_id, now, random } = start;
   const log = start.log.child({ part: "audit" });
-  const retention = {
-    max_age_seconds: audit.retention_days * DAY_SECONDS,
-    max_bytes: audit.log_bytes,
-  };
-  const { pending_entries, on_failure } = audit;
-  const writer = new AuditWriter({ spine, retention, pending_entries, node_id, log, now });
+  const { on_failure } = audit;
+  const writer = new AuditWriter({ spine, audit, node_id, log, now });
   const newId = () => connectionId(random);
   const trail = new WrittenTrail({ writer, on_failure, log, newId });
   const stop = register(registry, writer, now);
-  const ledger = () => writer.ledger();
   writer.warm();
   return {
     trail,
-    admin: { ledger, log, node_id },
+    admin: { open: writer.open, log, node_id },
     async close() {
       stop();
       await trail.flush();
@@ -54,9 +48,9 @@ export function startAudit(start: AuditStart): StartedAudit {
 
 /** Registers the metrics; returns a function that stops reading them. */
 function register(registry: Registry, writer: AuditWriter, now: () => number): () => void {
-  let status: LedgerStatus | undefined;
+  let status: AuditStatus | undefined;
   const read = () => {
-    writer.ledger().then((ledger) => ledger.status()).then(
+    writer.open().then((audit) => audit.status()).then(
       (known) => status = known,
       () => status = undefined,
     );

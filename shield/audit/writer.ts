@@ -4,19 +4,14 @@
  * makes entries.
  */
 import { ArqonError } from "@arqon/proto";
-import {
-  AUDIT_LEDGER,
-  encodeEntry,
-  ENTRY_BYTES_MAX,
-  entryHash,
-  NO_HASH,
-} from "../../shared/audit/entry.ts";
+import { encodeEntry, ENTRY_BYTES_MAX, entryHash } from "../../shared/audit/entry.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
 import type { Anchor } from "../../shared/audit/chain.ts";
+import { type AuditLog, openAuditLog } from "../../shared/audit/log.ts";
+import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/write_errors.ts";
-import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openOnce } from "../../shared/turns/once.ts";
 import { within } from "../../shared/within.ts";
@@ -27,9 +22,8 @@ const ATTEMPTS = 256;
 const RETRY_MS = 1_000;
 
 interface AuditWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
-  readonly spine: Pick<Spine, "ledger">;
-  readonly retention: LedgerRetention;
-  readonly pending_entries: number;
+  readonly spine: Pick<Spine, "blocks">;
+  readonly audit: Pick<Config["audit"], "retention_days" | "log_bytes" | "pending_entries">;
 }
 
 /** Counts of entries since the start of the process. */
@@ -72,15 +66,15 @@ export class AuditWriter {
 
   /** Opens the log now, so that the first change does not have to. Failures are reported at its first use. */
   warm(): void {
-    this.ledger().catch((error: unknown) => {
+    this.open().catch((error: unknown) => {
       this.#options.log.error("the audit log cannot be opened", { error });
     });
   }
 
   /** The log. Rejects as the Spine does. */
-  readonly ledger: () => Promise<Ledger> = openOnce(() => {
-    const { spine, retention } = this.#options;
-    return spine.ledger(AUDIT_LEDGER, retention);
+  readonly open: () => Promise<AuditLog> = openOnce(() => {
+    const { spine, audit } = this.#options;
+    return openAuditLog(spine, audit);
   });
 
   /**
@@ -90,7 +84,7 @@ export class AuditWriter {
   append(fields: AuditFields, may_wait: boolean): Promise<Anchor> {
     const { promise, resolve, reject } = Promise.withResolvers<Anchor>();
     const pending = { fields, may_wait, resolve, reject };
-    if (this.#closed || this.#queue.length >= this.#options.pending_entries) {
+    if (this.#closed || this.#queue.length >= this.#options.audit.pending_entries) {
       this.#giveUp(pending, new Error("too many entries are queued"));
     } else {
       this.#queue.push(pending);
@@ -163,21 +157,21 @@ export class AuditWriter {
   }
 
   async #write(fields: AuditFields): Promise<Anchor> {
-    const ledger = await this.ledger();
+    const audit = await this.open();
     const { node_id: node, now, log } = this.#options;
     return await changeDocument(async (mayLose) => {
-      const head = this.#head ??= await this.#readHead(ledger);
+      const head = this.#head ??= await audit.head();
       const seq = head.seq + 1;
       const bytes = encodeEntry({ seq, previous: head.hash, at_ms: now(), node }, fields);
       if (bytes.length > ENTRY_BYTES_MAX) {
         throw new ArqonError("message-too-large", `an entry of ${bytes.length} bytes`);
       }
       try {
-        await mayLose(ledger.append(bytes, head.seq));
+        await mayLose(audit.append(bytes, head));
       } catch (error) {
         // Whatever the error was, the newest entry must be read again.
         this.#head = undefined;
-        await this.#compare(ledger, head);
+        await this.#compare(audit, head);
         throw error;
       }
       const hash = entryHash(bytes);
@@ -195,25 +189,14 @@ export class AuditWriter {
     }, { attempts: ATTEMPTS });
   }
 
-  async #readHead(ledger: Ledger): Promise<Anchor> {
-    // The order matters: an entry that another Shield writes in between is either the newest, or a conflict. In the
-    // other order it would be counted without its hash, and the chain would fork there.
-    const { last_offset } = await ledger.status();
-    const last = await ledger.last();
-    if (last !== undefined) return { seq: last.offset, hash: entryHash(last.payload) };
-    return { seq: last_offset, hash: NO_HASH };
-  }
-
   /** Compares the log with its newest entry known to this Shield. */
-  async #compare(ledger: Ledger, known: Anchor): Promise<void> {
-    const head = await this.#readHead(ledger);
-    const [there] = known.seq === 0
-      ? []
-      : await ledger.read({ after: known.seq - 1, limit: 1 }).catch((error) => {
-        this.#options.log.warn("the audit log could not be read for a comparison", { error });
-        return [];
-      });
-    const is_other = there?.offset === known.seq && entryHash(there.payload) !== known.hash;
+  async #compare(audit: AuditLog, known: Anchor): Promise<void> {
+    const head = await audit.head();
+    const [there] = known.seq === 0 ? [] : await audit.read(known.seq - 1, 1).catch((error) => {
+      this.#options.log.warn("the audit log could not be read for a comparison", { error });
+      return [];
+    });
+    const is_other = there?.cursor === known.seq && entryHash(there.payload) !== known.hash;
     if (head.seq >= known.seq && !is_other) return;
     this.counts.breaks++;
     this.#options.log.error("the audit log differs from what was written", {

@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { type AuditFields, decodeEntry, entryHash, NO_HASH } from "../../shared/audit/entry.ts";
 import { refusedWith } from "../../shared/spine/testing/conformance.ts";
-import type { Ledger } from "../../shared/spine/contract/ledger.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { AuditWriter } from "./writer.ts";
 
-const RETENTION = { max_age_seconds: 3_600, max_bytes: 1_048_576 };
+const AUDIT = { retention_days: 1, log_bytes: 1_048_576, pending_entries: 10 };
 
 const fields = (request: string): AuditFields => ({
   request,
@@ -27,31 +28,28 @@ const fields = (request: string): AuditFields => ({
 
 Deno.test("a concurrent entry of another Shield does not fork the chain", async () => {
   await using test = testSpine();
-  const shared = { retention: RETENTION, pending_entries: 10, log: keptLog().log };
+  const shared = { audit: AUDIT, log: keptLog().log };
   const now = () => SPINE_NOW_MS;
   const other = new AuditWriter({ ...shared, spine: test.spine, node_id: "other", now });
   let looks = 0;
-  const spine = {
-    async ledger(name: string, retention: typeof RETENTION): Promise<Ledger> {
-      const ledger = await test.spine.ledger(name, retention);
+  const spine: Pick<Spine, "blocks"> = {
+    async blocks(name, retention) {
+      const store = await test.spine.blocks(name, retention);
       // The other Shield writes right after the first question about the newest entry.
       const besides = async <T>(answer: Promise<T>): Promise<T> => {
         const answered = await answer;
         if (looks++ === 0) await other.append(fields("of the other"), false);
         return answered;
       };
-      return {
-        append: (payload, after) => ledger.append(payload, after),
-        last: () => besides(ledger.last()),
-        read: (options) => ledger.read(options),
-        status: () => besides(ledger.status()),
-      };
+      return overriding(store, {
+        newest: (...given) => besides(store.newest(...given)),
+        room: () => besides(store.room()),
+      });
     },
   };
   const writer = new AuditWriter({ ...shared, spine, node_id: "one", now });
   await writer.append(fields("own"), false);
-  const ledger = await other.ledger();
-  const entries = await ledger.read({ after: 0, limit: 10 });
+  const entries = await (await other.open()).read(0, 10);
   let previous = NO_HASH;
   const nodes = entries.map(({ payload }) => {
     const decoded = decodeEntry(payload);
@@ -67,7 +65,7 @@ Deno.test("message-too-large: an oversized entry is given up; later ones are wri
   await using test = testSpine();
   const kept = keptLog();
   const now = () => SPINE_NOW_MS;
-  const own = { retention: RETENTION, pending_entries: 10, log: kept.log, node_id: "one", now };
+  const own = { audit: AUDIT, log: kept.log, node_id: "one", now };
   const writer = new AuditWriter({ ...own, spine: test.spine });
   const long = writer.append(fields("x".repeat(100_000)), true);
   const next = writer.append(fields("next"), false);

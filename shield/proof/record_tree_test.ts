@@ -19,6 +19,7 @@ import {
   PROOF_BUCKET,
   PROOF_KEYS_BUCKET,
 } from "../../shared/proof/entry.ts";
+import { type AuditLog, openAuditLog } from "../../shared/audit/log.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { type TreeFiles, TreeReader } from "../../shared/proof/reader.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
@@ -32,6 +33,7 @@ import { auditSource, blockSource, type RecordSource, roomSource } from "./sourc
 import { Witnesses } from "./witnesses.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
+const AUDIT = { retention_days: 1, log_bytes: 1_048_576 };
 const ORIGIN = "bus.example/acme.bets";
 const PLACE = ["acme", "bets"];
 
@@ -364,16 +366,19 @@ Deno.test("a starting Shield checks the end of the tree against its last entry",
   await using _ = engine;
   const retention = { history_size: 999, history_ttl_seconds: 3_600, replicas: undefined };
   const log = await engine.spine.log("acme", retention);
-  const ledger = await engine.spine.ledger("L", { max_age_seconds: 3_600, max_bytes: 1_048_576 });
+  const audit = await openAuditLog(engine.spine, AUDIT);
+  const append = async () => {
+    await audit.append(Uint8Array.of(count++), await audit.head());
+  };
   const sources = [
     roomSource(() => Promise.resolve(log), "bets"),
-    auditSource(() => Promise.resolve(ledger)),
+    auditSource(() => Promise.resolve(audit)),
   ];
   let count = 0;
   for (const size of [3, 256, 259]) {
-    for (; count < size; count++) {
+    while (count < size) {
       await log.append("bets", new Uint8Array(1));
-      await ledger.append(Uint8Array.of(count), count);
+      await append();
     }
     for (const [at, source] of sources.entries()) {
       const place = ["acme", String(at)];
@@ -384,7 +389,7 @@ Deno.test("a starting Shield checks the end of the tree against its last entry",
       for (const lie of [{ offset: offset - 1 }, { offset: offset + 1 }, { stream: "other" }]) {
         await bucket.put(key, new TextEncoder().encode(JSON.stringify({ ...head, ...lie })));
         await log.append("bets", new Uint8Array(1));
-        await ledger.append(Uint8Array.of(count), count++);
+        await append();
         const error = await tree(source, { place }).advance().then(() => 0, String);
         assert.match(`${error}`, /does not end where/, JSON.stringify([at, size, lie]));
       }
@@ -435,21 +440,23 @@ Deno.test("a room's log that was trimmed, and a replaced log, show as breaks", a
 Deno.test("an audit log that was replaced shows as lost, and is read from its start", async () => {
   const { engine, tree, keys } = await world();
   await using _ = engine;
-  const bounds = { max_age_seconds: 3_600, max_bytes: 1_048_576 };
-  const whole = await engine.spine.ledger("WHOLE", bounds);
-  const copy = await engine.spine.ledger("COPY", bounds);
-  for (let after = 0; after < 4; after++) {
-    await whole.append(Uint8Array.of(after), after);
-    if (after < 2) await copy.append(Uint8Array.of(after), after);
+  await using other = testSpine();
+  const whole = await openAuditLog(engine.spine, AUDIT);
+  const copy = await openAuditLog(other.spine, AUDIT);
+  const append = async (log: AuditLog, byte: number) =>
+    await log.append(Uint8Array.of(byte), await log.head());
+  for (let byte = 0; byte < 4; byte++) {
+    await append(whole, byte);
+    if (byte < 2) await append(copy, byte);
   }
-  const now = { ledger: whole };
-  const one = tree(auditSource(() => Promise.resolve(now.ledger)));
+  const now = { log: whole };
+  const one = tree(auditSource(() => Promise.resolve(now.log)));
   await one.advance();
-  now.ledger = copy;
+  now.log = copy;
   await one.advance();
-  await copy.append(Uint8Array.of(9), 2);
+  await append(copy, 9);
   await one.advance();
-  now.ledger = whole;
+  now.log = whole;
   await one.advance();
   const reader = await TreeReader.open(filesOf(one), ...(await keys.of("acme", ORIGIN)).verifiers);
   const shown: (string | number)[] = [];

@@ -5,7 +5,7 @@
 import type { Env } from "../../shared/env.ts";
 import { ArqonError, isId, TILE_WIDTH } from "@arqon/proto";
 import { signReceipt } from "../../shared/proof/signing.ts";
-import { AUDIT_LEDGER } from "../../shared/audit/entry.ts";
+import { openAuditLog } from "../../shared/audit/log.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { fnvText } from "../../shared/fnv.ts";
@@ -69,7 +69,6 @@ const PROMISE_MS = 60_000;
 const BLOCKS_MS = 5_000;
 const LATELY_MS = 120_000;
 const ALL_BLOCKS_MS = 600_000;
-const DAY_SECONDS = 86_400;
 /**
  * The prefix of the bucket's keys for tenants whose logs a Shield follows. When it dies, another Shield takes over,
  * even one that has never served them. Below: how often they are recorded, read and forgotten, in ms.
@@ -86,7 +85,7 @@ export const BUS = "+bus";
 export interface ProofServiceOptions extends Pick<Env, "log" | "node_id" | "monotonic_ms"> {
   readonly config: Pick<Config, "proof" | "audit">;
   readonly keys: ProofKeys;
-  readonly spine: Pick<Spine, "keyValue" | "ledger">;
+  readonly spine: Pick<Spine, "keyValue" | "blocks">;
   readonly logs: Pick<Logs, "of" | "has" | "recent">;
   readonly classes: Pick<RoomClasses, "of" | "list">;
   readonly tenants: Pick<TenantTable, "entries" | "has">;
@@ -159,9 +158,8 @@ export class ProofService {
     this.#options.spine.keyValue(PROOF_BUCKET, { unwatched: true })
   );
   readonly #auditLog = openOnce(() => {
-    const { spine, config: { audit: { retention_days, log_bytes } } } = this.#options;
-    const bounds = { max_age_seconds: retention_days * DAY_SECONDS, max_bytes: log_bytes };
-    return spine.ledger(AUDIT_LEDGER, bounds);
+    const { spine, config: { audit } } = this.#options;
+    return openAuditLog(spine, audit);
   });
   #audit_offset = -1;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -390,9 +388,9 @@ export class ProofService {
 
   async #lookAtAudit(): Promise<void> {
     if (this.find(AUDIT_TREE) === undefined) return;
-    const { last_offset } = await (await this.#auditLog()).status();
-    if (last_offset === this.#audit_offset) return;
-    if (await this.#advanced(AUDIT_TREE)) this.#audit_offset = last_offset;
+    const { last } = await (await this.#auditLog()).status();
+    if (last === this.#audit_offset) return;
+    if (await this.#advanced(AUDIT_TREE)) this.#audit_offset = last;
   }
 
   /** Advances the trees of blocks. */

@@ -3,13 +3,14 @@
  * end of its tree, and reports when the record does not continue as the tree recorded it.
  */
 import { DecodeError, encodeTextMessage, readRouted } from "@arqon/proto";
-import { decodeEntry } from "../../shared/audit/entry.ts";
+import { decodeEntry, NO_HASH } from "../../shared/audit/entry.ts";
+import type { AuditLog } from "../../shared/audit/log.ts";
 import { isOtherStore, type LastBlock, takenBlock } from "../../shared/blocks/read_blocks.ts";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import type { RecordBreak, RecordEntry } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import type { Appended, DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
-import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
+import type { StoredBlock } from "../../shared/spine/contract/block_store.ts";
 import { lastOf, lifeAt, LIVES_MAX } from "../../shared/spine/contract/lives.ts";
 import { readPage } from "../../shared/spine/contract/read_page.ts";
 import { slice } from "../../shared/turns/slices.ts";
@@ -159,37 +160,37 @@ const AUDIT_EPOCH = "audit";
 
 /** Whether the entry at the position differs from the tree's. */
 async function isOther(
-  ledger: Ledger,
+  log: AuditLog,
   { stream, offset }: Position,
-  there: LedgerEntry | undefined,
+  there: StoredBlock | undefined,
 ): Promise<boolean> {
   if (offset === 0) return false;
-  if (there !== undefined) return there.offset === offset && payloadHash(there.payload) !== stream;
+  if (there !== undefined) return there.cursor === offset && payloadHash(there.payload) !== stream;
   // Other replicas may lag, but not the one that decides appends.
-  const last = await ledger.last();
-  return last !== undefined && last.offset < offset;
+  const { seq, hash } = await log.head();
+  return hash !== NO_HASH && seq < offset;
 }
 
 /** The entries of the audit log. Its position has the hash of the last entry instead of an incarnation. */
-export function auditSource(open: () => Promise<Ledger>): RecordSource {
+export function auditSource(open: () => Promise<AuditLog>): RecordSource {
   return {
     isEnd: ({ stream, offset }, last) =>
       offset === last.offset && stream === ("sha256" in last ? last.sha256 : ""),
     async read(position) {
-      const ledger = await open();
-      const known = await ledger.read({ after: Math.max(0, position.offset - 1), limit: BATCH });
-      const is_other = await isOther(ledger, position, known[0]);
+      const log = await open();
+      const known = await log.read(Math.max(0, position.offset - 1), BATCH);
+      const is_other = await isOther(log, position, known[0]);
       const entries: (RecordEntry | RecordBreak)[] = [];
       const broken = (kind: "lost" | "gap", offset: number) =>
         entries.push({ break: kind, epoch: AUDIT_EPOCH, offset });
       if (is_other) broken("lost", 0);
       const after = is_other ? 0 : position.offset;
-      const found = is_other ? await ledger.read({ after, limit: BATCH }) : known;
-      const page = found.filter(({ offset }) => offset > after);
+      const found = is_other ? await log.read(after, BATCH) : known;
+      const page = found.filter(({ cursor }) => cursor > after);
       const [first] = page;
-      if (first !== undefined && first.offset > after + 1) broken("gap", first.offset - 1);
+      if (first !== undefined && first.cursor > after + 1) broken("gap", first.cursor - 1);
       let end = is_other ? { stream: "", offset: 0 } : position;
-      for (const { offset, payload } of page) {
+      for (const { cursor: offset, payload } of page) {
         const decoded = decodeEntry(payload);
         const time_ms = "entry" in decoded ? decoded.entry.at_ms : 0;
         end = { stream: payloadHash(payload), offset };

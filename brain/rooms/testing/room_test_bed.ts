@@ -182,7 +182,6 @@ export function faulty(
     objects: (bucket) => spine.objects(bucket),
     log: (tenant_id, retention) => spine.log(tenant_id, retention),
     existingLog: (tenant_id) => spine.existingLog(tenant_id),
-    ledger: (name, retention) => spine.ledger(name, retention),
     blocks: (name, retention) => spine.blocks(name, retention),
     storage: () => spine.storage(),
     proveStorage: (size_bytes) => spine.proveStorage(size_bytes),

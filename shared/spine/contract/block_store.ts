@@ -1,16 +1,17 @@
 /**
  * An append-only store of blocks of bytes by tenant and node, each with an age at which it expires. The journal of
- * decisions and the ledgers of usage and of deliveries are such stores. Both engines pass `conformance_blocks.ts`. The
+ * decisions, the ledgers of usage and of deliveries and the audit log are such stores. Both engines pass `conformance_blocks.ts`. The
  * content of a block is up to its writer.
  */
 
-/** The stores; they are independent of each other. Backups contain "usage" only. */
-export type BlockStoreName = "journal" | "usage" | "ledger";
+/** The stores; they are independent of each other. Backups contain "usage" and "audit" only. */
+export type BlockStoreName = "journal" | "usage" | "ledger" | "audit";
 /** The stream of each store on NATS. */
 export const BLOCK_STREAMS: Readonly<Record<BlockStoreName, string>> = {
   journal: "ARQON_JOURNAL",
   usage: "ARQON_USAGE",
   ledger: "ARQON_LEDGER",
+  audit: "ARQON_AUDIT",
 };
 /**
  * Writers of folded blocks, beside the nodes; no node has such a name. The usage ledger folds minutes into hours, and
@@ -35,11 +36,11 @@ export interface BlockAppend {
   readonly tenant_id: string;
   /** The block's owner; one token as `isId` has it, or one of `FOLD_WRITERS`. */
   readonly node_id: string;
-  /** How long it is kept, at least 1. */
+  /** How long it is kept, at least 1; Infinity: as long as the store keeps any, also when that is changed. */
   readonly ttl_seconds: number;
   /**
    * Bytes that the tenant's blocks of all nodes may take; above, its oldest are removed. NATS enforces the bound in
-   * steps, so it is accurate to a quarter.
+   * steps, so it is accurate to a quarter. Infinity: only the bound of all tenants counts.
    */
   readonly max_bytes: number;
   readonly payload: Uint8Array;
@@ -108,6 +109,8 @@ export interface BlockRoom {
   readonly max_bytes: number;
   /** No block has a later time, Unix ms; at most 0: there is none. */
   readonly newest_ms: number;
+  /** The cursor of the newest block ever stored, of any tenant; 0: none yet. */
+  readonly last: number;
 }
 
 /**

@@ -6,7 +6,6 @@
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import type { DurableLog, Retention } from "./durable_log.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "./block_store.ts";
-import type { Ledger, LedgerRetention } from "./ledger.ts";
 import type {
   SpineHeaders,
   SpineMessage,
@@ -122,19 +121,13 @@ export interface Spine {
   existingLog(tenant_id: string): Promise<DurableLog | undefined>;
 
   /**
-   * Opens a ledger with exactly this retention; creates it if missing. Name: `[A-Z0-9_]+`; on NATS also the name of the
-   * stream.
-   */
-  ledger(name: string, retention: LedgerRetention): Promise<Ledger>;
-
-  /**
-   * Opens a store of blocks; it is created with these bounds at the first block at the latest. Rejects with
+   * Opens a store of blocks; it is created with these bounds at the first block at the latest, "audit" now. Rejects with
    * `log-unavailable` or `spine-unavailable`; the rest of the engine works without it.
    */
   blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore>;
 
   /**
-   * A consistent backup of the engine's data, without stores of blocks other than usage. Throws `too-many-pending`
+   * A consistent backup of the engine's data, without stores of blocks other than usage and audit. Throws `too-many-pending`
    * during another backup, and `invalid-settings` if the data are in memory. Absent: the data are on a server, which
    * has its own backups.
    */
@@ -164,9 +157,9 @@ export interface SpineBackup {
   /** Unix ms. */
   readonly taken_ms: number;
   readonly files: readonly {
-    readonly name: "spine.sqlite" | "log.sqlite" | "usage.sqlite";
+    readonly name: "spine.sqlite" | "log.sqlite" | "usage.sqlite" | "audit.sqlite";
     readonly size_bytes: number;
-    /** Last revision of each `bucket:NAME`, last number of each `ledger:NAME`, `log:TENANT` and `use:TENANT`. */
+    /** Last revision of each `bucket:NAME`, last number of each `log:TENANT` and `use:TENANT`, and of `audit`. */
     readonly sequences: Readonly<Record<string, number>>;
     /** Rejects if the backup has ended. */
     read(): AsyncIterable<Uint8Array>;

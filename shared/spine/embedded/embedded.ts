@@ -17,12 +17,11 @@ import { Deliveries, LIMITS, messageOf, PAYLOAD_BYTES } from "./embedded_deliver
 import type { EmbeddedOptions, Reply } from "./embedded_delivery.ts";
 import { EmbeddedBlocks } from "./embedded_blocks.ts";
 import { EmbeddedBuckets } from "./embedded_kv.ts";
-import { EmbeddedLedger, EmbeddedObjects, KvStore } from "./embedded_store.ts";
+import { EmbeddedObjects, KvStore } from "./embedded_store.ts";
 import { EmbeddedLogs } from "./embedded_log.ts";
 import { LogFile } from "./embedded_log_file.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
 import { assertBucket } from "../contract/kv_key.ts";
-import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
 import { Listeners } from "../../containers/listeners.ts";
 import { newLifeId } from "../contract/lives.ts";
 import type {
@@ -79,7 +78,6 @@ class EmbeddedSpine implements Spine {
   #requests = 0;
   #drained: Promise<void> | undefined;
   readonly #blocks = new Map<BlockStoreName, EmbeddedBlocks>();
-  readonly #ledgers = new Map<string, EmbeddedLedger>();
   /** What expires also where nobody writes. */
   readonly #expiring = new Set<{ expire(): void }>();
   #expiry: ReturnType<typeof setInterval> | undefined;
@@ -103,9 +101,12 @@ class EmbeddedSpine implements Spine {
     });
     this.#backups = new EmbeddedBackups({
       files: () => {
-        // Backups contain the usage ledger also if this process has not opened it.
+        // Backups contain these also if this process has not opened them.
         const { data_dir } = options;
-        if (data_dir !== undefined && hasFile(data_dir, "usage.sqlite")) this.#openBlocks("usage");
+        if (data_dir !== undefined) {
+          this.#openBlocks("audit");
+          if (hasFile(data_dir, "usage.sqlite")) this.#openBlocks("usage");
+        }
         return this.#files();
       },
       now,
@@ -231,25 +232,11 @@ class EmbeddedSpine implements Spine {
     return this.#logs.existing(tenant_id);
   }
 
-  async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
-    this.#assertConnected();
-    assertBucket(name);
-    const { now } = this.#options;
-    const common = { now, steps: this.#steps, payload_bytes_max: PAYLOAD_BYTES };
-    const open = this.#ledgers.getOrInsertComputed(
-      name,
-      () => new EmbeddedLedger({ name, store: this.#store, ...common }),
-    );
-    open.retain(retention);
-    // What is only in memory is bounded in bytes.
-    if (this.#store.persistent) this.#expireOften(open);
-    return open;
-  }
-
   async blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore> {
     this.#assertConnected();
     const open = this.#openBlocks(name);
     open.retain(retention);
+    // What is only in memory is bounded in bytes.
     if (this.#store.persistent) this.#expireOften(open);
     return open;
   }

@@ -20,11 +20,11 @@ type BackupName = SpineBackup["files"][number]["name"];
 
 /** What the newest change of each is, by the files that backups have. */
 const NEWEST: Readonly<Record<BackupName, string>> = {
-  "spine.sqlite": "SELECT 'bucket:' || name AS name, revision AS newest FROM bucket " +
-    "UNION ALL SELECT 'ledger:' || name, last FROM ledger ORDER BY 1",
+  "spine.sqlite": "SELECT 'bucket:' || name AS name, revision AS newest FROM bucket ORDER BY 1",
   "usage.sqlite":
     "SELECT 'use:' || tenant AS name, max(id) AS newest FROM block GROUP BY tenant ORDER BY 1",
   "log.sqlite": "SELECT 'log:' || tenant AS name, last AS newest FROM log ORDER BY 1",
+  "audit.sqlite": "SELECT 'audit' AS name, seq AS newest FROM sqlite_sequence",
 };
 
 type BackedUp = EngineFile & { readonly name: BackupName };

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
  * A store of blocks of the embedded engine on `node:sqlite`: a separate file under `data_dir`, which can be moved away,
- * or in memory. Backups contain the usage ledger, not the others. Its failures affect this store only.
+ * or in memory. Backups contain the usage ledger and the audit log, not the others. Its failures affect this store only.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
@@ -63,7 +63,9 @@ const SQL = {
   forget: "DELETE FROM dropped WHERE time_ms < ?",
   expire: removing("SELECT id FROM block WHERE ends_ms <= ? ORDER BY ends_ms LIMIT ?"),
   oldest_of: removing("SELECT id FROM block WHERE tenant = ? ORDER BY id LIMIT 1"),
-  oldest: removing("SELECT id FROM block ORDER BY id LIMIT 1"),
+  oldest: `DELETE FROM block WHERE id = (SELECT min(id) FROM block) AND time_ms < ?
+    RETURNING tenant, bytes, time_ms`,
+  last: "SELECT seq FROM sqlite_sequence WHERE name = 'block'",
 };
 /** Blocks that one append removes at most; a bound that was lowered is reached in steps. */
 const REMOVED_AT_ONCE = 256;
@@ -73,9 +75,11 @@ const IDS_MAX = 256;
 /** The bound of a store in memory, whatever its retention. */
 const MEMORY_BYTES_MAX = 67_108_864;
 
-function prepared(database: DatabaseSync) {
+function prepared(database: DatabaseSync, name: BlockStoreName) {
+  // NORMAL: a power cut may lose the last commits. A change follows its audit entry, which must survive that.
+  const synchronous = name === "audit" ? "FULL" : "NORMAL";
   database.exec(
-    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
+    `PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous};` +
       "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -2048;",
   );
   requireVersion(database, VERSION);
@@ -108,7 +112,7 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
 
   /** Throws `spine-unavailable` when the file cannot be opened, and says what to do. */
   constructor(options: EmbeddedBlocksOptions) {
-    super(`${options.name}.sqlite`, options.data_dir, prepared);
+    super(`${options.name}.sqlite`, options.data_dir, (file) => prepared(file, options.name));
     this.#options = options;
     for (const row of this.guard(() => this.rows.sums.all())) {
       this.#count(String(row["tenant"]), Number(row["bytes"]));
@@ -146,7 +150,9 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
     }
     const now_ms = this.#options.now();
     this.#newest_ms = Math.max(this.#newest_ms, now_ms);
-    const kept_seconds = Math.min(ttl_seconds, this.#retention.max_age_seconds);
+    const kept_seconds = ttl_seconds === Infinity
+      ? Infinity
+      : Math.min(ttl_seconds, this.#retention.max_age_seconds);
     const ends_ms = Math.min(now_ms + kept_seconds * 1_000, Number.MAX_SAFE_INTEGER);
     const bytes = payload.length + BLOCK_OVERHEAD_BYTES;
     this.#change(() => {
@@ -213,7 +219,8 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
   async room(): Promise<BlockRoom> {
     this.assertOpen();
     const { max_bytes } = this.#retention;
-    return { bytes: this.#all_bytes, max_bytes, newest_ms: this.#newest_ms };
+    const last = Number(this.ask((rows) => rows.last.get())?.["seq"] ?? 0);
+    return { bytes: this.#all_bytes, max_bytes, newest_ms: this.#newest_ms, last };
   }
 
   async purge(tenant_id: string): Promise<void> {
@@ -242,8 +249,8 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
   #shrink(tenant_id?: string, tenant_bytes = Infinity, added = 0): Removed[] {
     const { now, steps } = this.#options;
     // After a clock step nothing is deleted until the clock is trusted; readers skip expired blocks.
-    const is_believed = steps.isBelieved(1_000 * this.#retention.max_age_seconds);
-    const old = is_believed ? this.rows.expire.all(now(), REMOVED_AT_ONCE) : [];
+    const age_ms = 1_000 * this.#retention.max_age_seconds;
+    const old = steps.isBelieved(age_ms) ? this.rows.expire.all(now(), REMOVED_AT_ONCE) : [];
     const gone: Removed[] = old.map(removed);
     const sum = (of: (one: Removed) => boolean) =>
       gone.reduce((bytes, one) => bytes + (of(one) ? one.bytes : 0), 0);
@@ -256,10 +263,11 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
       over -= removed(row).bytes;
     }
     over = this.#all_bytes + added - this.#retention.max_bytes - sum(() => true);
-    while (over > 0 && gone.length < REMOVED_AT_ONCE) {
-      const row = this.rows.oldest.get();
+    const before_ms = steps.cutoff(age_ms);
+    while (gone.length < REMOVED_AT_ONCE) {
+      const row = this.rows.oldest.get(over > 0 ? Number.MAX_SAFE_INTEGER : before_ms);
       if (row === undefined) break;
-      gone.push(this.#dropped(row));
+      gone.push(over > 0 ? this.#dropped(row) : removed(row));
       over -= removed(row).bytes;
     }
     return gone;

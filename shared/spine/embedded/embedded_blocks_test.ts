@@ -5,11 +5,14 @@ import { temporaryFolder } from "../../testing/temporary_folder.ts";
 import { until } from "../../testing/until.ts";
 import { DatabaseSync } from "node:sqlite";
 import { refusedWith } from "../testing/conformance.ts";
+import type { BlockStore } from "../contract/block_store.ts";
 import type { Spine } from "../contract/spine.ts";
 import { openEmbedded } from "./embedded.ts";
 
 const RETENTION = { max_bytes: 65_536, max_age_seconds: 60 };
 const BLOCK = { node_id: "shield-1", ttl_seconds: 3_600, max_bytes: 1_048_576 };
+/** As the audit log stores its entries. */
+const ENTRY = { tenant_id: "bus", node_id: "audit", ttl_seconds: Infinity, max_bytes: Infinity };
 const log = QUIET;
 
 async function onDisk(
@@ -57,21 +60,19 @@ Deno.test("no block of the embedded journal outlives the age of all, whatever it
   });
 });
 
-Deno.test("blocks and entries of a ledger expire also where nobody writes or asks", async () => {
+Deno.test("blocks and entries of the audit log expire also where nobody writes or asks", async () => {
   await onDisk(async (open) => {
     let now_ms = 1_700_000_000_000;
     let monotonic_ms = 0;
     const spine = open(() => now_ms, () => monotonic_ms);
     const journal = await spine.blocks("journal", RETENTION);
-    const ledger = await spine.ledger("L", RETENTION);
-    const again = await spine.ledger("L", RETENTION);
+    const audit = await spine.blocks("audit", RETENTION);
     await journal.append({ ...BLOCK, tenant_id: "acme", payload: new Uint8Array(9) });
-    await ledger.append(new Uint8Array(9), 0);
-    assert.equal((await again.status()).bytes, 9);
+    await audit.append({ ...ENTRY, payload: new Uint8Array(9) });
+    assert.equal((await audit.status("bus")).blocks, 1);
     [now_ms, monotonic_ms] = [now_ms + 120_000, monotonic_ms + 120_000];
     await until("they are gone", async () => {
-      const left = [(await journal.room()).bytes, (await ledger.status()).entries];
-      return left.every((count) => count === 0);
+      return (await journal.room()).bytes + (await audit.room()).bytes === 0;
     });
     await spine.drain();
   });
@@ -95,7 +96,7 @@ Deno.test("blocks of a time are found though the clock was ahead of it before", 
 });
 
 for (const step_ms of [2_000, 20_000, 7_200_000]) {
-  Deno.test(`a clock that is ahead by ${step_ms} ms deletes no block and no entry of a ledger`, async () => {
+  Deno.test(`a clock that is ahead by ${step_ms} ms deletes no block and no entry of the audit log`, async () => {
     await onDisk(async (open) => {
       let now_ms = 1_700_000_000_000;
       let monotonic_ms = 0;
@@ -103,14 +104,15 @@ for (const step_ms of [2_000, 20_000, 7_200_000]) {
       const spine = open(() => now_ms, () => monotonic_ms);
       const kept = { max_bytes: 65_536, max_age_seconds: step_ms / 1_000 };
       const journal = await spine.blocks("journal", kept);
-      const ledger = await spine.ledger("L", kept);
+      const audit = await spine.blocks("audit", kept);
       const write = async (at: number) => {
-        await journal.append({ ...BLOCK, tenant_id: "acme", payload: new Uint8Array([at]) });
-        await ledger.append(new Uint8Array([at]), at);
+        const payload = new Uint8Array([at]);
+        await journal.append({ ...BLOCK, tenant_id: "acme", payload });
+        await audit.append({ ...ENTRY, payload, expected: at });
       };
       const first = async () => [
         (await journal.read({ tenant_id: "acme", limit: 9 })).blocks[0]?.payload[0],
-        (await ledger.read({ after: 0, limit: 9 }))[0]?.payload[0],
+        (await audit.read({ tenant_id: "bus", limit: 9 })).blocks[0]?.payload[0],
       ];
       pass(3 * step_ms);
       await write(0);
@@ -153,26 +155,27 @@ Deno.test("a start with a clock that is ahead by years forgets nothing that was 
   });
 });
 
-Deno.test("an entry of a ledger that cannot make room is not stored", async () => {
+Deno.test("an entry of the audit log that cannot make room is not stored", async () => {
   await onDisk(async (open, data_dir) => {
-    const kept = { max_bytes: 1_000, max_age_seconds: 60 };
+    const kept = { max_bytes: 1_500, max_age_seconds: 60 };
+    const append = (store: BlockStore, bytes: number) =>
+      store.append({ ...ENTRY, payload: new Uint8Array(bytes) });
     const first = open();
-    const before = await first.ledger("L", kept);
-    for (const after of [0, 1, 2]) await before.append(new Uint8Array(300), after);
+    const before = await first.blocks("audit", kept);
+    for (const bytes of [300, 300, 300]) await append(before, bytes);
     await first.drain();
-    const file = new DatabaseSync(`${data_dir}/spine.sqlite`);
+    const file = new DatabaseSync(`${data_dir}/audit.sqlite`);
     file.exec(
-      "CREATE TRIGGER broken BEFORE DELETE ON ledger_entry " +
-        "BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END",
+      "CREATE TRIGGER broken BEFORE DELETE ON block BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END",
     );
     file.close();
     const spine = open();
-    const ledger = await spine.ledger("L", kept);
-    const refused = refusedWith("spine-unavailable");
-    await assert.rejects(ledger.append(new Uint8Array(300), 3), refused);
-    const { entries, bytes, last_offset } = await ledger.status();
-    assert.deepEqual([entries, bytes, last_offset], [3, 900, 3]);
-    assert.equal(await ledger.append(new Uint8Array(100), 3), 4);
+    const audit = await spine.blocks("audit", kept);
+    await assert.rejects(append(audit, 300), refusedWith("log-unavailable"));
+    const { bytes, last } = await audit.room();
+    assert.deepEqual([bytes, last], [3 * 428, 3]);
+    await append(audit, 10);
+    assert.equal((await audit.room()).last, 4);
     await spine.drain();
   });
 });

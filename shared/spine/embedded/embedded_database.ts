@@ -57,14 +57,16 @@ export type DataFile =
   | "log.sqlite"
   | "journal.sqlite"
   | "usage.sqlite"
-  | "ledger.sqlite";
+  | "ledger.sqlite"
+  | "audit.sqlite";
 
 const HOLDS: Readonly<Record<DataFile, string>> = {
-  "spine.sqlite": "the state of rooms, policies, schemas, bans, revocations and the audit log",
+  "spine.sqlite": "the state of rooms, policies, schemas, bans and revocations",
   "log.sqlite": "the messages of durable rooms",
   "journal.sqlite": "the journal of decisions, without which everything else works",
   "usage.sqlite": "the ledger of use, without which everything else works",
   "ledger.sqlite": "the ledger of deliveries, without which everything else works",
+  "audit.sqlite": "the audit log, without which everything else works except changes by admins",
 };
 
 /** The kinds of trouble with a file, by remedy. */

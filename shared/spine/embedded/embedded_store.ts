@@ -1,6 +1,6 @@
 // deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
- * The rows of the embedded engine's buckets, objects and ledgers on `node:sqlite`: a file under `data_dir`, or in
+ * The rows of the embedded engine's buckets and objects on `node:sqlite`: a file under `data_dir`, or in
  * memory. The file is opened in exclusive mode, which locks `data_dir`: the system releases the lock with the process,
  * so a crash leaves no stale lock. Not shared between processes.
  */
@@ -11,15 +11,6 @@ import { EngineFile, requireRestored } from "./embedded_backup.ts";
 import { createHash } from "node:crypto";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../contract/check.ts";
 import type { ObjectStore, StoredObject } from "../contract/spine.ts";
-import type { Env } from "../../env.ts";
-import type { ClockSteps } from "../../clock_steps.ts";
-import type {
-  Ledger,
-  LedgerEntry,
-  LedgerRead,
-  LedgerRetention,
-  LedgerStatus,
-} from "../contract/ledger.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS bucket (name TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
@@ -31,11 +22,6 @@ const SCHEMA = `
     bucket TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, digest BLOB NOT NULL,
     modified_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bucket, name)
   ) STRICT;
-  CREATE TABLE IF NOT EXISTS ledger (name TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS ledger_entry (
-    ledger TEXT NOT NULL, offset INTEGER NOT NULL, time_ms INTEGER NOT NULL, payload BLOB NOT NULL,
-    PRIMARY KEY (ledger, offset)
-  ) STRICT, WITHOUT ROWID;
   ${PROOF_SCHEMA}`;
 const FILE = "spine.sqlite";
 
@@ -56,7 +42,6 @@ function prepared(database: DatabaseSync, data_dir: string | undefined) {
   return {
     ...prepareAll(database, ENTRIES),
     objects: prepareAll(database, OBJECTS),
-    ledgers: prepareAll(database, LEDGERS),
   };
 }
 
@@ -83,21 +68,6 @@ const OBJECTS = {
     modified_ms = excluded.modified_ms`,
   remove: "DELETE FROM object WHERE bucket = ? AND name = ?",
   list: "SELECT name, length(value) AS size_bytes, modified_ms FROM object WHERE bucket = ?",
-};
-
-const LEDGERS = {
-  newest: "SELECT last FROM ledger WHERE name = ?",
-  bump: `INSERT INTO ledger (name, last) VALUES (?, ?)
-    ON CONFLICT (name) DO UPDATE SET last = excluded.last`,
-  insert: "INSERT INTO ledger_entry (ledger, offset, time_ms, payload) VALUES (?, ?, ?, ?)",
-  read: `SELECT offset, payload FROM ledger_entry WHERE ledger = ? AND offset > ?
-    ORDER BY offset LIMIT ?`,
-  last: "SELECT offset, payload FROM ledger_entry WHERE ledger = ? ORDER BY offset DESC LIMIT 1",
-  first: "SELECT offset, time_ms FROM ledger_entry WHERE ledger = ? ORDER BY offset LIMIT 1",
-  sum: "SELECT coalesce(sum(length(payload)), 0) AS bytes FROM ledger_entry WHERE ledger = ?",
-  remove: `DELETE FROM ledger_entry WHERE ledger = ?1 AND time_ms < ?2
-    AND offset = (SELECT min(offset) FROM ledger_entry WHERE ledger = ?1)
-    RETURNING length(payload) AS bytes`,
 };
 
 /** The rows of all buckets; keys are encoded. Every call is one transaction. Failures are `spine-unavailable`. */
@@ -199,114 +169,5 @@ export class EmbeddedObjects implements ObjectStore {
   async list(): Promise<StoredObject[]> {
     const rows = this.#store.ask(({ objects }) => objects.list.all(this.#bucket));
     return rows.map((row) => ({ ...row }) as unknown as StoredObject);
-  }
-}
-
-/** The most entries that one append removes to make room; a lowered bound is reached in steps. */
-const REMOVED_AT_ONCE = 256;
-
-// The tables are STRICT: each column has its type.
-const entryOf = (row: object): LedgerEntry => ({ ...row }) as LedgerEntry;
-
-/** The engine's parts that a ledger needs. */
-interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
-  readonly name: string;
-  readonly store: KvStore;
-  /** Nothing expires by a clock that was set lately. */
-  readonly steps: ClockSteps;
-  readonly payload_bytes_max: number;
-}
-
-/** One ledger of the embedded engine. */
-export class EmbeddedLedger implements Ledger {
-  readonly #options: EmbeddedLedgerOptions;
-  #retention: LedgerRetention = { max_age_seconds: Infinity, max_bytes: Infinity };
-  /** Bytes of the stored entries. */
-  #bytes: number;
-
-  constructor(options: EmbeddedLedgerOptions) {
-    this.#options = options;
-    const { name, store: { guard, rows: { ledgers } } } = options;
-    this.#bytes = Number(guard(() => ledgers.sum.get(name))?.["bytes"]);
-  }
-
-  /** Sets the bounds; before this call there are none. */
-  retain(retention: LedgerRetention): void {
-    this.#retention = retention;
-    this.expire();
-  }
-
-  /** Removes expired and surplus entries, for a ledger in which nobody writes. Throws errors of the disk. */
-  expire(): void {
-    this.#bytes -= this.#options.store.transaction(() => this.#shrink(0));
-  }
-
-  async append(payload: Uint8Array, after: number): Promise<number> {
-    assertSize(payload.length, this.#options.payload_bytes_max);
-    const newest = this.#newest();
-    if (newest !== after) {
-      const detail = `${newest} (the newest entry of ${this.#options.name})`;
-      throw new ArqonError("version-conflict", detail);
-    }
-    this.#bytes += this.#store(payload, after + 1);
-    return after + 1;
-  }
-
-  async last(): Promise<LedgerEntry | undefined> {
-    const row = this.#ask((ledgers, name) => ledgers.last.get(name));
-    return row && entryOf(row);
-  }
-
-  async read({ after, limit }: LedgerRead): Promise<LedgerEntry[]> {
-    return this.#ask((ledgers, name) => ledgers.read.all(name, after, limit).map(entryOf));
-  }
-
-  async status(): Promise<LedgerStatus> {
-    const last_offset = this.#newest();
-    const row = this.#ask((ledgers, name) => ledgers.first.get(name));
-    const first_offset = Number(row?.["offset"] ?? last_offset + 1);
-    const first_ms = row && Number(row["time_ms"]);
-    const entries = last_offset + 1 - first_offset;
-    return { entries, bytes: this.#bytes, last_offset, first_offset, first_ms };
-  }
-
-  #ask<T>(run: (ledgers: KvStore["rows"]["ledgers"], name: string) => T): T {
-    return this.#options.store.ask(({ ledgers }) => run(ledgers, this.#options.name));
-  }
-
-  #newest(): number {
-    return Number(this.#ask((ledgers, name) => ledgers.newest.get(name))?.["last"] ?? 0);
-  }
-
-  /** Stores an entry and makes room for it: both, or nothing of it. Returns by how many bytes the ledger grew. */
-  #store(payload: Uint8Array, offset: number): number {
-    const { name, now, store } = this.#options;
-    const { ledgers } = store.rows;
-    // Acknowledged entries are on the disk and survive a power cut.
-    store.database.exec("PRAGMA synchronous = FULL");
-    try {
-      return store.transaction(() => {
-        ledgers.bump.run(name, offset);
-        ledgers.insert.run(name, offset, now(), payload);
-        return payload.length - this.#shrink(payload.length);
-      });
-    } finally {
-      store.database.exec("PRAGMA synchronous = NORMAL");
-    }
-  }
-
-  /** Removes expired and surplus entries, `added` bytes included; returns how many bytes those had. */
-  #shrink(added: number): number {
-    const { name, store: { rows: { ledgers } }, steps } = this.#options;
-    const { max_age_seconds, max_bytes } = this.#retention;
-    const before_ms = steps.cutoff(max_age_seconds * 1_000);
-    let bytes = 0;
-    for (let removed = 0; removed < REMOVED_AT_ONCE; removed++) {
-      const is_over = this.#bytes + added - bytes > max_bytes;
-      const row = ledgers.remove.get(name, is_over ? Number.MAX_SAFE_INTEGER : before_ms);
-      if (row === undefined) break;
-      bytes += Number(row["bytes"]);
-    }
-    return bytes;
   }
 }

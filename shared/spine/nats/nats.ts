@@ -40,7 +40,6 @@ import { type FrameTaker, Wire } from "./connection/nats_wire.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
-import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
 import type {
   KeyValue,
   KeyValueOptions,
@@ -232,16 +231,9 @@ class NatsSpine implements Spine {
     return this.#logs.existing(tenant_id);
   }
 
-  async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
-    this.#link.assertConnected();
-    assertBucket(name);
-    return await this.#stores.ledger(name, retention);
-  }
-
-  // deno-lint-ignore require-await -- answers with a promise, also when it throws
   async blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore> {
     this.#link.assertConnected();
-    return this.#stores.blocks(name, retention);
+    return await this.#stores.blocks(name, retention);
   }
 
   async storage(): Promise<StorageReport> {

@@ -1,7 +1,7 @@
 /**
  * The one suite that every Spine engine passes; `conformance_test.ts` runs it against all of them.
  * This file has what the cases share. The cases are in `conformance_messages.ts`,
- * `conformance_kv.ts`, `conformance_objects.ts`, `conformance_ledger.ts`, `conformance_blocks.ts`,
+ * `conformance_kv.ts`, `conformance_objects.ts`, `conformance_blocks.ts`,
  * `conformance_log.ts` and `conformance_log_read.ts`.
  */
 import assert from "node:assert/strict";

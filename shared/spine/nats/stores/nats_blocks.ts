@@ -12,6 +12,7 @@ import {
   tenantBlocksPattern,
 } from "../../../subjects/subject.ts";
 import { assertSize } from "../../contract/check.ts";
+import { LEDGER_BYTES_MIN, ledgerBound, STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 import {
   BLOCK_BYTES_MAX,
   BLOCK_OVERHEAD_BYTES,
@@ -31,9 +32,14 @@ import type {
 import { openOnce } from "../../../turns/once.ts";
 import { FairQueue } from "../../../turns/fair_queue.ts";
 import type { Answer } from "../connection/nats_frames.ts";
-import { isRefused } from "../connection/nats_errors.ts";
-import { fromDirect, fromStored } from "../log/nats_log_api.ts";
-import { KeptStream, type KeptStreamOptions } from "./nats_kept_stream.ts";
+import { hasNoResponder, insist, isRefused, lacksStorage } from "../connection/nats_errors.ts";
+import { StreamLost } from "../connection/nats_errors.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { differing, fromDirect, fromStored, LogApi, warnOfAltered } from "../log/nats_log_api.ts";
+import type { StreamConfig } from "../log/nats_log_api.ts";
+import { askDirect } from "../log/nats_log_read.ts";
+import type { Inbox } from "../log/nats_log_inbox.ts";
+import { makeBounded, type NatsStorage } from "../log/nats_storage.ts";
 
 const READ_BYTES = 4_194_304;
 /** The most concurrent appends, whose bytes are few compared to those of messages, and the most that wait. */
@@ -51,6 +57,29 @@ const NODES_READ = 16;
 
 /** The last Unix ms that a server compares: it counts nanoseconds in 64 bits, and a later time wraps to the past. */
 const LAST_MS = 9_223_372_036_854;
+/** Nanoseconds of a second: JetStream's unit of ages. */
+const NANOS = 1e9;
+
+/** What the bus relies on: appends are confirmed and kept as they came, and the oldest go first. */
+export const KEPT_RELIED = {
+  retention: "limits",
+  discard: "old",
+  subject_transform: undefined,
+  no_ack: false,
+  allow_direct: true,
+  max_msgs_per_subject: -1,
+} as const;
+
+/** Entries of the audit log can be neither deleted nor purged; of the other stores each block has its own age. */
+const ownSettings = (store: BlockStoreName) =>
+  store === "audit" ? { deny_delete: true, deny_purge: true } : { allow_msg_ttl: true };
+
+/** The engine's parts that a store needs. */
+interface NatsBlocksOptions {
+  readonly link: Link;
+  readonly inbox: Inbox;
+  readonly storage: NatsStorage;
+}
 
 /** What a node has ever stored for a tenant. */
 interface Sums {
@@ -80,8 +109,12 @@ function sumsOf(headers: Readonly<Record<string, string>>): Sums | undefined {
 const tooMany = () => new ArqonError("log-unavailable", "too many blocks wait");
 
 /** A store whose stream is created and bounded when this process stores its first block. */
-export class NatsBlocks extends KeptStream implements BlockStore {
+export class NatsBlocks implements BlockStore {
   readonly #store: BlockStoreName;
+  readonly #api: LogApi;
+  readonly #options: NatsBlocksOptions;
+  /** Its `max_bytes` is the requested size: the storage may grant less. */
+  readonly #wanted: StreamConfig;
   readonly #appends = new FairQueue(APPENDS);
   /** Rejects with `log-unavailable`; the next block tries again. */
   readonly #opened = openOnce(() => this.open());
@@ -90,33 +123,48 @@ export class NatsBlocks extends KeptStream implements BlockStore {
   /** Bytes written here since a tenant's bound was last checked. */
   readonly #unchecked = new Map<string, number>();
 
-  constructor(options: KeptStreamOptions, store: BlockStoreName, retention: BlockRetention) {
-    const kept = { subject: allBlocksPattern(store), retention, allow_msg_ttl: true } as const;
-    super(options, BLOCK_STREAMS[store], kept);
+  constructor(options: NatsBlocksOptions, store: BlockStoreName, retention: BlockRetention) {
+    const { max_age_seconds, max_bytes } = retention;
     this.#store = store;
+    this.#api = new LogApi(options.link);
+    this.#options = options;
+    const wanted = {
+      name: BLOCK_STREAMS[store],
+      max_bytes,
+      ...ownSettings(store),
+      ...KEPT_RELIED,
+      subjects: [allBlocksPattern(store)],
+      storage: "file",
+      max_age: max_age_seconds * NANOS,
+      num_replicas: options.link.replicas,
+    };
+    this.#wanted = wanted;
   }
 
   async append(block: BlockAppend): Promise<void> {
-    const { tenant_id, node_id, max_bytes } = block;
+    const { tenant_id, node_id, ttl_seconds, max_bytes } = block;
     const subject = blockSubject(this.#store, tenant_id, node_id);
     assertSize(block.payload.length, BLOCK_BYTES_MAX);
     const payload = block.payload.slice();
     await this.#appends.run(tenant_id, async () => {
       await this.#opened();
-      // Other processes store under that name, too.
-      if (block.expected !== undefined) this.#sums.delete(subject);
-      const sums = await this.#sumsOf(subject);
       const bytes = payload.length + BLOCK_OVERHEAD_BYTES;
-      sums.blocks++;
-      sums.bytes += bytes;
-      const named = {
-        // A retry after a lost answer does not store the block twice.
-        "Nats-Msg-Id": block.id ?? crypto.randomUUID(),
-        "Nats-TTL": `${Math.max(1, Math.ceil(block.ttl_seconds))}s`,
-        [SUMS_HEADER]: sumsText(sums),
-        ...(block.expected === undefined ? {} : { [EXPECTED_HEADER]: String(block.expected) }),
-      };
-      await this.ask((timeout_ms) => this.#publish(subject, payload, named, timeout_ms));
+      // A retry after a lost answer does not store the block twice.
+      const named: Record<string, string> = { "Nats-Msg-Id": block.id ?? crypto.randomUUID() };
+      if (ttl_seconds < Infinity) named["Nats-TTL"] = `${Math.max(1, Math.ceil(ttl_seconds))}s`;
+      if (block.expected !== undefined) {
+        named[EXPECTED_HEADER] = String(block.expected);
+        // Other processes store under that name, too.
+        this.#sums.delete(subject);
+      }
+      if (max_bytes < Infinity) {
+        const sums = await this.#sumsOf(subject);
+        sums.blocks++;
+        sums.bytes += bytes;
+        named[SUMS_HEADER] = sumsText(sums);
+      }
+      await this.#ask((timeout_ms) => this.#publish(subject, payload, named, timeout_ms));
+      if (max_bytes === Infinity) return;
       const unchecked = (this.#unchecked.get(tenant_id) ?? Infinity) + bytes;
       this.#unchecked.set(tenant_id, unchecked);
       if (unchecked < max_bytes * STEP) return;
@@ -134,16 +182,17 @@ export class NatsBlocks extends KeptStream implements BlockStore {
     const question = after === undefined && from_ms !== undefined
       ? { start_time: new Date(Math.min(from_ms, LAST_MS)).toISOString(), ...wanted }
       : { seq: (after ?? 0) + 1, ...wanted };
-    return this.look(async (timeout_ms) => {
-      const found = await this.direct(question, timeout_ms);
+    return this.#look(async (timeout_ms) => {
+      const { link, inbox } = this.#options;
+      const found = await askDirect(link, inbox, this.#name, question, timeout_ms);
       return { blocks: found.messages.map(blockOf), is_end: found.pending === 0 };
     }, { blocks: [], is_end: true });
   }
 
   async newest(tenant_id: string, node_id: string): Promise<StoredBlock | undefined> {
     const subject = blockSubject(this.#store, tenant_id, node_id);
-    const stored = await this.look(
-      (timeout_ms) => this.api.message(this.name, subject, "newest", timeout_ms),
+    const stored = await this.#look(
+      (timeout_ms) => this.#api.message(this.#name, subject, "newest", timeout_ms),
       undefined,
     );
     if (stored === undefined) return undefined;
@@ -153,17 +202,17 @@ export class NatsBlocks extends KeptStream implements BlockStore {
 
   async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
     const subject = blockSubject(this.#store, tenant_id, node_id);
-    await this.look(
-      (timeout_ms) => this.api.purge(this.name, subject, { through: below - 1 }, timeout_ms),
+    await this.#look(
+      (timeout_ms) => this.#api.purge(this.#name, subject, { through: below - 1 }, timeout_ms),
       undefined,
     );
   }
 
   tenants(): Promise<readonly string[]> {
-    return this.look(async (timeout_ms) => {
+    return this.#look(async (timeout_ms) => {
       const found = new Set<string>();
       const pattern = allBlocksPattern(this.#store);
-      for await (const subjects of this.api.subjects(this.name, pattern, timeout_ms)) {
+      for await (const subjects of this.#api.subjects(this.#name, pattern, timeout_ms)) {
         await visitAll(subjects, (subject) => {
           const { tenantId } = parseBlockSubject(subject) ?? {};
           if (tenantId !== undefined) found.add(tenantId);
@@ -175,11 +224,11 @@ export class NatsBlocks extends KeptStream implements BlockStore {
 
   status(tenant_id: string): Promise<BlockStatus> {
     const pattern = tenantBlocksPattern(this.#store, tenant_id);
-    return this.look(async (timeout_ms) => {
+    return this.#look(async (timeout_ms) => {
       const { blocks, bytes, is_cut, whole_ms } = await this.#stored(tenant_id, timeout_ms);
       const [first, last] = await Promise.all([
-        this.api.message(this.name, pattern, "oldest", timeout_ms),
-        this.api.message(this.name, pattern, "newest", timeout_ms),
+        this.#api.message(this.#name, pattern, "oldest", timeout_ms),
+        this.#api.message(this.#name, pattern, "newest", timeout_ms),
       ]);
       const time = (stored: typeof first) =>
         stored === undefined ? undefined : fromStored(stored).time_ms;
@@ -190,24 +239,25 @@ export class NatsBlocks extends KeptStream implements BlockStore {
   }
 
   aheadMs(): Promise<number> {
-    return this.look(async (timeout_ms) => {
-      const { ts } = await this.api.info(this.name, timeout_ms);
-      return Date.parse(ts) - this.api.link.now();
+    return this.#look(async (timeout_ms) => {
+      const { ts } = await this.#api.info(this.#name, timeout_ms);
+      return Date.parse(ts) - this.#api.link.now();
     }, 0);
   }
 
   room(): Promise<BlockRoom> {
-    return this.look(async (timeout_ms) => {
-      const { state, config } = await this.api.info(this.name, timeout_ms);
+    return this.#look(async (timeout_ms) => {
+      const { state, config } = await this.#api.info(this.#name, timeout_ms);
       const newest_ms = Date.parse(state.last_ts ?? "") || 0;
-      return { bytes: state.bytes, max_bytes: config.max_bytes, newest_ms };
-    }, { bytes: 0, max_bytes: Infinity, newest_ms: 0 });
+      const { bytes, last_seq: last } = state;
+      return { bytes, max_bytes: config.max_bytes, newest_ms, last };
+    }, { bytes: 0, max_bytes: Infinity, newest_ms: 0, last: 0 });
   }
 
   async purge(tenant_id: string): Promise<void> {
     const pattern = tenantBlocksPattern(this.#store, tenant_id);
-    await this.look(
-      (timeout_ms) => this.api.purge(this.name, pattern, 0, timeout_ms),
+    await this.#look(
+      (timeout_ms) => this.#api.purge(this.#name, pattern, 0, timeout_ms),
       undefined,
     );
   }
@@ -219,11 +269,17 @@ export class NatsBlocks extends KeptStream implements BlockStore {
     timeout_ms: number,
   ): Promise<void> {
     try {
-      await this.publish(subject, payload, named, timeout_ms);
+      await this.#api.publish(this.#name, subject, payload, named, timeout_ms);
     } catch (error) {
       // The newest block, stored or under way, is not the expected one.
-      if (!isRefused(error, "wrongLast", "wrongLastInProcess")) throw error;
-      throw new ArqonError("version-conflict", `another newest block of ${subject}`);
+      if (isRefused(error, "wrongLast", "wrongLastInProcess")) {
+        throw new ArqonError("version-conflict", `another newest block of ${subject}`);
+      }
+      // Without a leader, nobody answers either.
+      if (!hasNoResponder(error) || await this.#api.find(this.#name, timeout_ms) !== undefined) {
+        throw error;
+      }
+      throw new StreamLost("the stream is gone");
     }
   }
 
@@ -231,7 +287,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
   #sumsOf(subject: string): Promise<Sums> {
     const known = this.#sums.get(subject);
     if (known !== undefined) return known;
-    const reading = this.ask((timeout_ms) => this.#edge(subject, "newest", timeout_ms))
+    const reading = this.#ask((timeout_ms) => this.#edge(subject, "newest", timeout_ms))
       .then((edge) => edge?.sums ?? { blocks: 0, bytes: 0 });
     this.#sums.set(subject, reading);
     reading.catch(() => this.#sums.delete(subject));
@@ -239,7 +295,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
   }
 
   async #edge(subject: string, which: "newest" | "oldest", timeout_ms: number) {
-    const stored = await this.api.message(this.name, subject, which, timeout_ms);
+    const stored = await this.#api.message(this.#name, subject, which, timeout_ms);
     if (stored === undefined) return undefined;
     const { headers, payload } = fromStored(stored);
     const own_bytes = payload.length + BLOCK_OVERHEAD_BYTES;
@@ -252,7 +308,7 @@ export class NatsBlocks extends KeptStream implements BlockStore {
    */
   async #stored(tenant_id: string, timeout_ms: number): Promise<Stored> {
     const pattern = tenantBlocksPattern(this.#store, tenant_id);
-    const { state } = await this.api.info(this.name, timeout_ms, pattern);
+    const { state } = await this.#api.info(this.#name, timeout_ms, pattern);
     const subjects = Object.entries(state.subjects ?? {});
     const whole_ms = state.first_seq > 1 ? timeOf(state.first_ts) : undefined;
     const all = { blocks: 0, bytes: 0, is_cut: false, whole_ms };
@@ -277,17 +333,93 @@ export class NatsBlocks extends KeptStream implements BlockStore {
 
   /** Removes the oldest blocks of a tenant above its bound. */
   async #bound(tenant_id: string, max_bytes: number): Promise<void> {
-    await this.ask(async (timeout_ms) => {
+    await this.#ask(async (timeout_ms) => {
       const { blocks, bytes } = await this.#stored(tenant_id, timeout_ms);
       if (bytes <= max_bytes) return;
       const keep = Math.floor(blocks * KEPT * max_bytes / bytes);
       const pattern = tenantBlocksPattern(this.#store, tenant_id);
-      await this.api.purge(this.name, pattern, keep, timeout_ms);
+      await this.#api.purge(this.#name, pattern, keep, timeout_ms);
     }).catch((error: unknown) => {
       // The block is stored; the next one checks again.
       this.#unchecked.delete(tenant_id);
-      this.api.link.log.warn("a tenant's blocks could not be bounded", { tenant_id, error });
+      this.#api.link.log.warn("a tenant's blocks could not be bounded", { tenant_id, error });
     });
+  }
+
+  /** Runs a request; a deleted stream is created again once, and its entries begin at 1. */
+  async #ask<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await insist(this.#options.link, ask);
+      } catch (error) {
+        if (!(error instanceof StreamLost)) throw error;
+        if (attempt > 1) throw new ArqonError("log-unavailable", error.message, { cause: error });
+      }
+      await this.open();
+    }
+  }
+
+  /** Runs a request that creates no stream: without one, the answer is `absent`. */
+  async #look<T>(ask: (timeout_ms: number) => Promise<T>, absent: T): Promise<T> {
+    try {
+      return await insist(this.#options.link, ask);
+    } catch (error) {
+      if (error instanceof StreamLost) return absent;
+      throw error;
+    }
+  }
+
+  /** Creates the stream if missing, and sets its bounds. Rejects with `log-unavailable`. */
+  async open(within_ms?: number): Promise<void> {
+    await insist(this.#options.link, (timeout_ms) => this.#ensure(timeout_ms), within_ms);
+  }
+
+  get #name(): string {
+    return this.#wanted.name;
+  }
+
+  async #ensure(timeout_ms: number): Promise<void> {
+    const { link, storage } = this.#options;
+    const { name, subjects = [], max_age, max_bytes: asked_bytes } = this.#wanted;
+    const share_bytes = await storage.ledgerBytes(asked_bytes);
+    const found = await this.#api.find(name, timeout_ms);
+    if (found === undefined) return await this.#create(share_bytes, timeout_ms);
+    const { config } = found;
+    if (config.subjects?.length !== 1 || config.subjects[0] !== subjects[0]) {
+      const why = `the JetStream stream ${name} has other subjects than ${subjects[0]}`;
+      throw new ArqonError("log-unavailable", `${why}; delete it, or rename it`);
+    }
+    storage.note(name, config.max_bytes);
+    const max_bytes = ledgerBound(config.max_bytes, found.state.bytes, asked_bytes, share_bytes);
+    const next = { ...config, ...KEPT_RELIED, max_age, max_bytes };
+    const settings = differing(config, next);
+    if (settings.length === 0) return;
+    warnOfAltered(link, name, differing(config, KEPT_RELIED));
+    // The account may lack the permission to change it, so that nobody shortens it: then it stays unchanged.
+    await this.#api.update(next, timeout_ms).then(
+      () => storage.note(name, max_bytes),
+      (error: unknown) => {
+        link.log.warn("a ledger keeps the settings that it has: they could not be changed", {
+          stream: name,
+          settings: settings.join(", "),
+          error,
+        });
+      },
+    );
+  }
+
+  async #create(max_bytes: number, timeout_ms: number): Promise<void> {
+    const { storage } = this.#options;
+    const { name, max_bytes: wanted_bytes } = this.#wanted;
+    const bounds = { least_bytes: LEDGER_BYTES_MIN, wanted_bytes };
+    try {
+      await makeBounded(storage, this.#api, { ...this.#wanted, max_bytes }, bounds, timeout_ms);
+    } catch (cause) {
+      if (!lacksStorage(cause)) throw cause;
+      const why =
+        `NATS has no ${LEDGER_BYTES_MIN} bytes to promise the ledger ${name}; ${STORAGE_REMEDY}`;
+      throw new ArqonError("log-unavailable", why, { cause });
+    }
   }
 }
 

@@ -41,7 +41,7 @@ const KINDS: Record<string, { open(spine: Spine): Promise<unknown>; readonly cha
   KV_BANS: { open: (spine) => spine.keyValue("BANS"), changes: OF_BUCKETS },
   OBJ_MODULES: { open: (spine) => spine.objects("MODULES"), changes: COMMON },
   ARQON_AUDIT: {
-    open: (spine) => spine.ledger("ARQON_AUDIT", KEPT),
+    open: (spine) => spine.blocks("audit", KEPT),
     changes: [...COMMON, { discard: DiscardPolicy.New }],
   },
   ARQON_JOURNAL: {

@@ -4,6 +4,7 @@ import { DiscardPolicy, jetstream, jetstreamManager, RetentionPolicy } from "@na
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
+import { openAuditLog } from "../../../audit/log.ts";
 import { bytes, Collected, refusedWith, text, within } from "../../testing/conformance.ts";
 import { keptLog } from "../../../testing/logs.ts";
 import { turn } from "../../../testing/pace.ts";
@@ -135,7 +136,7 @@ Deno.test("a watch begun just before the connection breaks becomes ready afterwa
   assert.deepEqual(stateOf(changes.items), { a: "1" });
 });
 
-Deno.test("a server that is slow as buckets and ledgers are opened ends no start", async () => {
+Deno.test("a server that is slow as buckets and the audit log are opened ends no start", async () => {
   await using server = await startNats({ jetstream: true });
   const request_timeout_ms = 200;
   await using engine = await watched(server.port, { request_timeout_ms });
@@ -143,7 +144,7 @@ Deno.test("a server that is slow as buckets and ledgers are opened ends no start
   const opening = Promise.all([
     engine.spine.keyValue("B"),
     engine.spine.objects("O"),
-    engine.spine.ledger("L", { max_age_seconds: 60, max_bytes: 1_048_576 }),
+    engine.spine.blocks("audit", { max_age_seconds: 60, max_bytes: 1_048_576 }),
   ]);
   opening.catch(() => {});
   await new Promise((resolve) => setTimeout(resolve, 3 * request_timeout_ms));
@@ -308,15 +309,14 @@ Deno.test("buckets are created as in the contract, and corrected if they differ"
   }
 });
 
-Deno.test("a ledger whose settings an operator has changed is corrected when it is opened", async () => {
+Deno.test("the audit log whose settings an operator has changed is corrected when it is opened", async () => {
   await using server = await startNats({ jetstream: true });
   await using observer = await observe(server);
   const manager = await jetstreamManager(observer.connection);
   const open = async () => {
     await using one = await watched(server.port);
-    const ledger = await one.spine.ledger("ARQON_AUDIT", { max_age_seconds: 60, max_bytes: 1e6 });
-    const { last_offset } = await ledger.status();
-    await ledger.append(bytes("x"), last_offset);
+    const audit = await openAuditLog(one.spine, { retention_days: 1, log_bytes: 1e6 });
+    await audit.append(bytes("x"), await audit.head());
     return one.lines.filter((line) => line.includes("other settings than the bus relies on"));
   };
   assert.deepEqual(await open(), []);

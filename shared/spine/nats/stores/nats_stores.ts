@@ -1,5 +1,5 @@
 /**
- * The NATS engine's buckets, object stores, ledgers and stores of blocks, each opened once and bounded. The caller
+ * The NATS engine's buckets, object stores and stores of blocks, each opened once and bounded. The caller
  * checks names and the connection.
  */
 import { BANS_BUCKET } from "../../../records/bans.ts";
@@ -8,12 +8,10 @@ import { PROOF_BUCKET } from "../../../proof/entry.ts";
 import { ROOMS_BUCKET } from "../../../records/room_update.ts";
 import { BLOCK_STREAMS } from "../../contract/block_store.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../../contract/block_store.ts";
-import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
 import { Bucket, RELIED } from "./nats_bucket.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
 import { NatsKv } from "./nats_kv.ts";
-import { NatsBlocks } from "./nats_blocks.ts";
-import { KEPT_RELIED, openNatsLedger } from "./nats_kept_stream.ts";
+import { KEPT_RELIED, NatsBlocks } from "./nats_blocks.ts";
 import type { GuardedStreams } from "./nats_guarded.ts";
 import { logError, persist, type Persistent } from "../connection/nats_errors.ts";
 import { type Link, START_MS } from "../connection/nats_link.ts";
@@ -95,18 +93,13 @@ export class NatsStores {
     return store;
   }
 
-  /** As `Spine.ledger`. */
-  async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
-    const options = { ...this.#options, storage: this.storage };
-    const opened = await openNatsLedger(options, name, retention);
-    this.#options.guarded.guard(name, { relied: () => KEPT_RELIED });
-    return opened;
-  }
-
   /** As `Spine.blocks`. */
-  blocks(name: BlockStoreName, retention: BlockRetention): BlockStore {
+  async blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore> {
     this.#options.guarded.guard(BLOCK_STREAMS[name], { relied: () => KEPT_RELIED });
-    return new NatsBlocks({ ...this.#options, storage: this.storage }, name, retention);
+    const opened = new NatsBlocks({ ...this.#options, storage: this.storage }, name, retention);
+    // Its storage is reserved before tenants' logs use that up.
+    if (name === "audit") await opened.open(START_MS);
+    return opened;
   }
 
   /** As `Spine.storage`. */
