@@ -240,7 +240,7 @@ export function tenantBlocksPattern(root: BlockRoot, tenantId: string): SubjectP
 export const allBlocksPattern = (root: BlockRoot): SubjectPattern =>
   `${root}.t.*.*` as SubjectPattern;
 
-/** The tenant and node of `journal.t.T.N`, `usage.t.T.N`, `ledger.t.T.N` or `audit.t.T.N`; undefined for any other subject. */
+/** The tenant and node of `ROOT.t.T.N` of a store of blocks; undefined for any other subject. */
 export function parseBlockSubject(
   subject: string,
 ): { tenantId: string; nodeId: string } | undefined {

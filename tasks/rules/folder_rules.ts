@@ -9,9 +9,9 @@ import type { Module } from "./layer_rules.ts";
 /** The folders of each package after its name, lowest first; `.` is the package's own folder. */
 const TABLE = `
 proto: gen gen/arqon errors wire envelope frame text tlog .
-shared: . containers fossil turns proof subjects rates metrics logs watchdog audit journal schema
+shared: . containers fossil turns proof subjects rates metrics logs watchdog journal schema
   schema/compatibility schema/descriptors config/keys filter config/values config/automation hooks
-  config config/live http1 process listeners spine/contract rooms records
+  config config/live http1 process listeners spine/contract audit rooms records
   rollout spine/embedded spine/nats/connection spine/nats/log spine/nats/stores
   spine/nats spine telemetry cluster presence membership lives blocks usage backup
 wasm: module metering instance reducer/schema reducer

@@ -1,7 +1,7 @@
 /**
  * An append-only store of blocks of bytes by tenant and node, each with an age at which it expires. The journal of
- * decisions, the ledgers of usage and of deliveries and the audit log are such stores. Both engines pass `conformance_blocks.ts`. The
- * content of a block is up to its writer.
+ * decisions, the ledgers of usage and of deliveries and the audit log are such stores. Both engines pass
+ * `conformance_blocks.ts`. The content of a block is up to its writer.
  */
 
 /** The stores; they are independent of each other. Backups contain "usage" and "audit" only. */

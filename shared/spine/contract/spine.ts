@@ -121,14 +121,14 @@ export interface Spine {
   existingLog(tenant_id: string): Promise<DurableLog | undefined>;
 
   /**
-   * Opens a store of blocks; it is created with these bounds at the first block at the latest, "audit" now. Rejects with
-   * `log-unavailable` or `spine-unavailable`; the rest of the engine works without it.
+   * Opens a store of blocks; it is created with these bounds at the first block at the latest, "audit" now. Rejects
+   * with `log-unavailable` or `spine-unavailable`; the rest of the engine works without it.
    */
   blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore>;
 
   /**
-   * A consistent backup of the engine's data, without stores of blocks other than usage and audit. Throws `too-many-pending`
-   * during another backup, and `invalid-settings` if the data are in memory. Absent: the data are on a server, which
+   * A consistent backup of the engine's data, without stores of blocks other than usage and audit. Throws
+   * `too-many-pending` during another backup, and `invalid-settings` if the data are in memory. Absent: the data are on a server, which
    * has its own backups.
    */
   readonly backup?: () => SpineBackup;

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
  * A store of blocks of the embedded engine on `node:sqlite`: a separate file under `data_dir`, which can be moved away,
- * or in memory. Backups contain the usage ledger and the audit log, not the others. Its failures affect this store only.
+ * or in memory. Backups contain the usage ledger and the audit log. Its failures affect this store only.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";

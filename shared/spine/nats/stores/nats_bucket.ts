@@ -80,7 +80,7 @@ export const isDeletion = (headerOf: (name: string) => string | undefined): bool
   ["DEL", "PURGE"].includes(headerOf(OPERATION) ?? "") || !!headerOf("Nats-Marker-Reason");
 
 /** Whether both have the same bytes. */
-export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
+const sameBytes = (a: Uint8Array, b: Uint8Array): boolean =>
   a.length === b.length && a.every((byte, at) => byte === b[at]);
 
 const isWrongSequence = (error: unknown) => isRefused(error, "wrongLast", "wrongLastInProcess");
