@@ -13,7 +13,6 @@ import {
   commandSubject,
   deadLetterSubject,
   HELLO,
-  ledgerSubject,
   logSubject,
   parseBlockSubject,
   parseRoomSubject,
@@ -123,7 +122,7 @@ Deno.test("a subject's tenant is found in every form, and the bus's own has none
       ]
     ) assert.equal(tenantOfSubject(subject), tenant, subject);
     for (
-      const own of [processSubject("direct", tenant), HELLO, ledgerSubject(tenant), "_INBOX.t1"]
+      const own of [processSubject("direct", tenant), HELLO, "_INBOX.t1"]
     ) {
       assert.equal(tenantOfSubject(own), "", own);
     }

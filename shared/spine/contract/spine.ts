@@ -128,8 +128,8 @@ export interface Spine {
 
   /**
    * A consistent backup of the engine's data, without stores of blocks other than usage and audit. Throws
-   * `too-many-pending` during another backup, and `invalid-settings` if the data are in memory. Absent: the data are on a server, which
-   * has its own backups.
+   * `too-many-pending` during another backup, and `invalid-settings` if the data are in memory. Absent: the
+   * data are on a server, which has its own backups.
    */
   readonly backup?: () => SpineBackup;
 
