@@ -31,7 +31,7 @@ export interface ServerProcess extends AsyncDisposable {
   readonly socket_url: string;
   readonly pid: number;
   log(): string;
-  /** How it ended; never rejects. */
+  /** How it ended, once its log is read; never rejects. */
   readonly status: Promise<Deno.CommandStatus>;
   /** Sends a signal and does not wait, for example SIGSTOP. Throws when the process has ended. */
   signal(name: Deno.Signal): void;
@@ -162,7 +162,7 @@ export async function startServer(
     socket_url: `${ready.url?.replace(/^http/, "ws")}/v1/socket`,
     pid: server.child.pid,
     log: () => server.stderr,
-    status: server.child.status,
+    status: server.ended.then(() => server.child.status),
     signal: (name) => server.child.kill(name),
     stop: (signal) => server.stop(signal),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
