@@ -66,16 +66,19 @@ function callerOf({ tenant_id, schedule_id, schedule: { user } }: DueTime): Call
 }
 
 /**
- * Publishes the message, and counts it as any other. Resolves when the Spine or the room's log has it. Rejects like a
- * refused publish.
+ * Publishes the message, and counts it as any other. Resolves when the Spine or the room's log has it, with its offset
+ * there. Rejects like a refused publish.
  */
-export async function publishDue(context: PublisherContext, due: DueTime): Promise<void> {
+export async function publishDue(
+  context: PublisherContext,
+  due: DueTime,
+): Promise<number | undefined> {
   const envelope = messageAt(due, context.limits);
   const caller = callerOf(due);
   takeIngress(context.ingress, caller.identity, "schedule", envelope.size_bytes);
   const stored = await publish(context.path, { caller, origin: undefined }, envelope);
-  if (stored !== undefined) return;
-  await context.flushes.confirmed();
+  if (stored === undefined) await context.flushes.confirmed();
+  return stored?.offset;
 }
 
 /**

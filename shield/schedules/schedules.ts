@@ -10,6 +10,7 @@ import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { DEDUPLICATION_MS } from "../fanout/deduplicate.ts";
+import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import type { DueTime } from "./publisher.ts";
 import {
   afterTime,
@@ -56,8 +57,11 @@ const KNOWN_MS = DEDUPLICATION_MS / 2;
 /** The dependencies and settings of `Schedules`. */
 export interface SchedulesOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
-  /** Rejects like a refused publish. */
-  readonly publish: (due: DueTime) => Promise<void>;
+  /** Resolves with the offset in the room's log, if it has one. Rejects like a refused publish. */
+  readonly publish: (due: DueTime) => Promise<number | void>;
+  /** Removes a message from its room's log. */
+  readonly takeBack: (due: DueTime, offset: number) => Promise<void>;
+  readonly deletions: Pick<TenantDeletions, "known" | "keep">;
   /** Whether the log of the room has the message already. */
   readonly isInLog: (due: DueTime, claimed_ms: number) => Promise<boolean>;
   /** The largest delay with which a missed time is still published, in ms. */
@@ -306,8 +310,9 @@ export class Schedules {
   }
 
   async #publish(known: Known): Promise<void> {
-    const { node_id, late_ms, onTime } = this.#options;
+    const { node_id, late_ms, onTime, deletions } = this.#options;
     const { tenant_id, schedule_id, schedule: before } = known;
+    const since = deletions.known(tenant_id);
     const schedule = before.claim === null
       ? withoutMissed(before, this.#now() - late_ms(), this.#now())
       : before;
@@ -321,7 +326,7 @@ export class Schedules {
     const due = { tenant_id, schedule_id, schedule: next, due_ms: schedule.next_ms! };
     let last: CountedOutcome;
     try {
-      last = await this.#outcome(due, before.claim?.claimed_ms, by.is_left);
+      last = await this.#outcome(due, since, before.claim?.claimed_ms, by.is_left);
     } catch (error) {
       // This process survived, whatever failed. Its next attempt may be long in coming: the tenant's others go first.
       if (next.claim?.again) await this.#write(known, survived(next));
@@ -344,11 +349,12 @@ export class Schedules {
    */
   async #outcome(
     due: DueTime,
+    since: number,
     claimed_ms: number | undefined,
     is_left: boolean,
   ): Promise<CountedOutcome> {
-    const { late_ms, publish, isInLog, onTime } = this.#options;
-    const { due_ms } = due;
+    const { late_ms, publish, takeBack, isInLog, onTime, deletions } = this.#options;
+    const { due_ms, tenant_id } = due;
     const ended = (outcome: CountedOutcome["outcome"], reason?: string): CountedOutcome => {
       onTime(outcome, this.#now() - due_ms);
       return { due_ms, at_ms: this.#now(), outcome, ...(reason === undefined ? {} : { reason }) };
@@ -356,7 +362,11 @@ export class Schedules {
     const is_old = is_left || Math.abs(this.#now() - (claimed_ms ?? this.#now())) > KNOWN_MS;
     try {
       if (claimed_ms === undefined || !is_old || !(await isInLog(due, claimed_ms))) {
-        await publish(due);
+        // A policy or a hook may hold it for longer than its tenant stays.
+        const published = async () => ({ offset: await publish(due) });
+        await deletions.keep(tenant_id, since, published, async ({ offset }) => {
+          if (typeof offset === "number") await takeBack(due, offset);
+        });
       }
       return ended("published");
     } catch (error) {

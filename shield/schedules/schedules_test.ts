@@ -21,6 +21,8 @@ import {
   withoutMissed,
 } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
+import { markDeleted, TenantDeletions } from "../../shared/records/tenant_deletions.ts";
+import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules, type SchedulesOptions } from "./schedules.ts";
 import { requireDue } from "./body.ts";
@@ -60,7 +62,9 @@ function scheduleOf(now_ms: number, more: Partial<Schedule> = {}): Schedule {
 const optionsOf = (bucket: KeyValue, more: Partial<SchedulesOptions> = {}): SchedulesOptions => ({
   bucket,
   node_id: "s",
-  publish: () => Promise.resolve(),
+  publish: () => Promise.resolve(undefined),
+  takeBack: () => Promise.resolve(),
+  deletions: new TenantDeletions({ get: () => Promise.resolve(undefined) }, () => {}),
   isInLog: () => Promise.resolve(false),
   late_ms: () => 60_000,
   onTime: () => {},
@@ -577,4 +581,30 @@ Deno.test("an integer whose digits were lost when the request was read is refuse
   for (const number of ["12345678901234567890", "1e400", "-1e400"]) {
     assert.throws(() => due(`{"n":[${number}]}`), { reason: "invalid-field" });
   }
+});
+
+Deno.test("a message that a hook holds while its tenant is deleted does not stay", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  const tenants = await engine.spine.keyValue(TENANTS_BUCKET);
+  const held = Promise.withResolvers<void>();
+  const judged = Promise.withResolvers<void>();
+  const taken = Promise.withResolvers<number>();
+  const schedules = new Schedules(optionsOf(bucket, {
+    deletions: new TenantDeletions(tenants, () => {}),
+    takeBack: (_due, offset) => Promise.resolve(taken.resolve(offset)),
+    async publish() {
+      held.resolve();
+      await judged.promise;
+      return 7;
+    },
+  }));
+  await bucket.put(KEY, encodeSchedule(scheduleOf(Date.now(), { next_ms: Date.now() })));
+  await held.promise;
+  await bucket.delete(KEY);
+  await markDeleted(tenants, "acme", Date.now());
+  judged.resolve();
+  assert.equal(await taken.promise, 7);
+  await schedules.close();
+  assert.equal(await read(bucket), undefined);
 });

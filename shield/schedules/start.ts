@@ -9,6 +9,7 @@ import { HttpRates } from "../rates/http_rates.ts";
 import type { ScheduleAdminContext } from "./api.ts";
 import { isInLog, publishDue } from "./publisher.ts";
 import { type Schedule, stateOf } from "./schedule.ts";
+import { takeBack } from "../../shared/records/tenant_deletions.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules, type SchedulesOptions } from "./schedules.ts";
 
@@ -18,7 +19,7 @@ interface SchedulesStart extends Pick<Env, "spine" | "registry" | "log" | "now" 
 
 type SchedulingParts = Pick<
   Parts,
-  "node_id" | "time" | "operations" | "rooms" | "logs" | "stats" | "tenants" | "rates"
+  "node_id" | "time" | "operations" | "rooms" | "logs" | "stats" | "tenants" | "rates" | "settings"
 >;
 
 interface StartedSchedules {
@@ -75,7 +76,7 @@ function scheduleMetrics(
 /** Starts to publish due schedules. Rejects with `spine-unavailable`. */
 export async function startSchedules(
   { config, spine, registry, now, random, ...start }: SchedulesStart,
-  { node_id, time, operations, rooms, logs, stats, tenants, rates }: SchedulingParts,
+  { node_id, time, operations, rooms, logs, stats, tenants, rates, settings }: SchedulingParts,
 ): Promise<StartedSchedules> {
   const { late_seconds, ...bounds } = config.schedules;
   const log = start.log.child({ part: "schedules" });
@@ -91,6 +92,9 @@ export async function startSchedules(
     bucket,
     node_id,
     publish: (due) => publishDue(context, due),
+    takeBack: async ({ tenant_id, schedule: { room } }, offset) =>
+      await takeBack(await logOf(tenant_id), room, [offset]),
+    deletions: settings.deletions,
     isInLog: (due, claimed_ms) => isInLog(context, due, claimed_ms),
     late_ms: () => 1_000 * late_seconds,
     onTime: scheduleMetrics(registry, () => schedules.all),
