@@ -167,14 +167,20 @@ function withoutSamples(value: Uint8Array, user: string): Uint8Array {
   }
 }
 
-/** Stores what is left of an entry; returns how many it has changed. */
-const cut = (bucket: KeyValue, key: KvKey, restOf: (value: Uint8Array) => Uint8Array) =>
+/** Stores what is left of an entry, with `fences` also if that is all; returns how many it has changed. */
+const cut = (
+  bucket: KeyValue,
+  key: KvKey,
+  restOf: (value: Uint8Array) => Uint8Array,
+  fences = false,
+) =>
   changeDocument(async (mayLose) => {
     const entry = await bucket.get(key);
-    const rest = entry && restOf(entry.value);
-    if (rest === undefined || rest.length === entry?.value.length) return 0;
-    await mayLose(bucket.update(key, rest, entry!.revision));
-    return 1;
+    if (entry === undefined) return 0;
+    const rest = restOf(entry.value);
+    const is_cut = rest.length < entry.value.length;
+    if (is_cut || fences) await mayLose(bucket.update(key, rest, entry.revision));
+    return is_cut ? 1 : 0;
   });
 
 /** Whether key or value names the user. */
@@ -310,6 +316,10 @@ function bucketStore({ spine, asker, now, onErased }: BucketsContext, kept: Kept
         if (reasonOf(entry.key, whose) !== true) continue;
         keys.push(entry.key);
         if (bucket === GROWING_BUCKET) grew.push(entry);
+      }
+      if (user !== undefined && without !== undefined) {
+        // A Brain that has read the samples in reports stores them in the rollout as it was.
+        changed += await cut(opened, [tenant], (value) => without(value, user), true);
       }
       if (keys.length > 0) await deleteAll(opened, bucket, tenant, keys, asker, brainOf);
       if (ends_tenant && isTenant(whose)) await markDeleted(opened, tenant, now());

@@ -9,11 +9,12 @@ import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import type { DurableLog, LogRead } from "../../shared/spine/contract/durable_log.ts";
-import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { until } from "../../shared/testing/until.ts";
-import { GROWING_BUCKET, SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
+import { GROWING_BUCKET, ROLLOUTS_BUCKET, SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
+import { storedBytes } from "../../shared/records/stored.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { bucketStores, findBrain } from "./buckets.ts";
 import { dataStores } from "./stores.ts";
@@ -236,6 +237,21 @@ Deno.test("a user whose id is a word of the bus's records gets only data that na
     }
     assert.deepEqual(erased, { messages: 4, "hooks and dead letters": 3 }, user);
   }
+  await spine.drain();
+});
+
+Deno.test("a Brain that has read a user's samples does not store them after the user's erasure", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const bucket = await spine.keyValue(ROLLOUTS_BUCKET);
+  const put = (key: KvKey, value: object) => bucket.put(key, storedBytes(value));
+  const read = await put(["acme"], { state: "running" });
+  const samples = [{ user: "ann", text: "hi" }];
+  await put(["acme", "s1"], { tallies: [{ samples }] });
+  const store = bucketStores({ spine, asker: undefined, now: Date.now })
+    .find(({ name }) => name === "rollouts")!;
+  assert.equal(await store.erase({ tenant: "acme", user: "ann" }, () => Promise.resolve("b")), 1);
+  const ended = storedBytes({ state: "returned", ended: { samples } });
+  await assert.rejects(bucket.update(["acme"], ended, read), { reason: "version-conflict" });
   await spine.drain();
 });
 
