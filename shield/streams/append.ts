@@ -3,8 +3,8 @@
  *
  * A producer's append is noted in the record before its messages are stored, under ids that make a repetition harmless:
  * any process that finds it incomplete completes it, and an older epoch is fenced by the record. A plain append is
- * stored and then compared with the record: if the stream was closed meanwhile, the answer says so, and no reader sees
- * the message.
+ * stored and then compared with the record: if the stream was closed or removed meanwhile, the answer says so, and the
+ * message is erased.
  */
 import type { Caller } from "../message/caller.ts";
 import { messageIdOf, storedOf } from "./append_memory.ts";
@@ -259,12 +259,13 @@ async function store(
   admitted: Admitted,
   stored: ReadonlySet<number>,
 ): Promise<number> {
-  const offset = await send(context, admitted, stored);
-  const record = (await lookUp(context, key))?.record;
-  if (record?.id !== id) throw new StreamRefusal("stream-not-found");
-  const end = record.closed?.end;
-  if (end !== undefined && offset > end) throw closedRefusal(await token(end));
-  return offset;
+  const isShown = async (offset: number) => {
+    const record = (await lookUp(context, key))?.record;
+    if (record?.id !== id) throw new StreamRefusal("stream-not-found");
+    const end = record.closed?.end;
+    if (end !== undefined && offset > end) throw closedRefusal(await token(end));
+  };
+  return await send(context, admitted, isShown, { leaveOut: stored });
 }
 
 /** Closes the stream; resolves with its end. Rejects with 404 if it was deleted meanwhile. */

@@ -1,11 +1,13 @@
 /** Appends of several Shields to one stream: interrupted, repeated, late, and concurrent with closing. */
 import assert from "node:assert/strict";
+import { readEnvelope } from "@arqon/proto";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { type StreamReason, StreamRefusal } from "./refusal.ts";
-import { streamShield } from "./testing/context.ts";
+import { type StreamShield, streamShield } from "./testing/context.ts";
 
+const decoder = new TextDecoder();
 const JSON_TYPE = { "content-type": "application/json" };
 const by = (epoch: number, seq: number) => ({
   ...JSON_TYPE,
@@ -83,7 +85,14 @@ Deno.test("appends: an append that another Shield's overtakes is judged and coun
   assert.equal(taken, 2);
 });
 
-Deno.test("appends: an append that a closing overtakes is refused, and no reader sees it", async () => {
+/** The messages in the log of the room `r`, whatever its stream shows. */
+const stored = async ({ context }: StreamShield) => {
+  const page = { after: 0, limit: 100, max_bytes: 1_000_000 };
+  const { messages } = await (await context.logs.of("acme")).read("r", page);
+  return messages.map(({ payload }) => decoder.decode(readEnvelope(payload).event?.data));
+};
+
+Deno.test("appends: an append that a closing overtakes is refused, and does not stay", async () => {
   await using engine = testSpine();
   const closer = streamShield(engine.spine);
   const late = streamShield(engine.spine, {
@@ -96,6 +105,48 @@ Deno.test("appends: an append that a closing overtakes is refused, and no reader
   await closer.post("r", JSON_TYPE, "1");
   await assert.rejects(late.post("r", JSON_TYPE, "2"), refused("stream-closed"));
   assert.deepEqual(await late.texts("r"), ["1"]);
+  assert.deepEqual(await stored(late), ["1"]);
+});
+
+Deno.test("appends: an append to a stream that is erased meanwhile does not stay", async () => {
+  await using engine = testSpine();
+  const other = streamShield(engine.spine);
+  const key = { tenant_id: "acme", room_id: "r" };
+  const late = streamShield(engine.spine, {
+    onAppend: async (_, store) => {
+      await other.context.records.delete(key, (await other.context.records.get(key))!.revision);
+      return await store();
+    },
+  });
+  await other.put("r", JSON_TYPE);
+  await assert.rejects(late.post("r", JSON_TYPE, "2"), refused("stream-not-found"));
+  assert.deepEqual(await stored(late), []);
+});
+
+Deno.test("appends: of the first messages of a stream that cannot be created none stays", async () => {
+  await using engine = testSpine();
+  const other = streamShield(engine.spine);
+  const key = { tenant_id: "acme", room_id: "r" };
+  let is_cut = true;
+  const late = streamShield(engine.spine, {
+    onAppend: async (_, store) => {
+      const offset = await store();
+      if (is_cut) is_cut = false;
+      else throw new Error("cut off");
+      return offset;
+    },
+  });
+  await assert.rejects(late.put("r", JSON_TYPE, "[1,2]"), /cut off/);
+  assert.deepEqual((await stored(late)).slice(0, -1), [], "the answer about the last one was lost");
+  const overtaken = streamShield(engine.spine, {
+    onAppend: async (_, store) => {
+      await other.context.records.delete(key, (await other.context.records.get(key))!.revision);
+      return await store();
+    },
+  });
+  await (await late.context.logs.of("acme")).trim("r", 0);
+  await assert.rejects(overtaken.put("r", JSON_TYPE, "[1,2]"), refused("stream-exists"));
+  assert.deepEqual(await stored(late), []);
 });
 
 Deno.test("appends: an interrupted closing is completed with all acknowledged messages", async () => {

@@ -112,19 +112,18 @@ async function begin(
   { record, revision }: Found,
   admitted: Admitted,
 ): Promise<StreamRecord> {
-  let shown = record;
-  if (record.creating) {
+  const { creating: is_hidden, ...shown } = record;
+  if (is_hidden) {
+    const isShown = async () => {
+      if (await context.records.put(key, shown, revision) !== undefined) return;
+      throw new StreamRefusal("stream-exists");
+    };
     try {
-      await send(context, admitted);
+      await send(context, admitted, isShown, { is_whole: true });
     } catch (error) {
       await context.records.delete(key, revision);
       await leaveSource(context, key, record);
       throw error;
-    }
-    const { creating: _, ...rest } = record;
-    shown = rest;
-    if (await context.records.put(key, shown, revision) === undefined) {
-      throw new StreamRefusal("stream-exists");
     }
   }
   if (!request.closed) return shown;

@@ -32,6 +32,11 @@ export interface Admitted {
   readonly added: readonly (readonly HeaderPair[])[];
 }
 
+interface SendOptions {
+  readonly leaveOut?: ReadonlySet<number>;
+  readonly is_whole?: boolean;
+}
+
 /** The shared parts of the messages of one request. */
 export interface Sending {
   readonly caller: Caller;
@@ -74,13 +79,15 @@ export async function admitAll(
 }
 
 /**
- * Stores the admitted messages, in order; resolves with the offset of the last one. `leaveOut` has the indices of
- * messages that are stored already.
+ * Stores the admitted messages, in order; resolves with the offset of the last one once `isShown` resolves. If that is
+ * refused, none stays, as the answer says; with `is_whole` none stays unless all are stored. `leaveOut` has the indices
+ * of messages that are stored already.
  */
 export async function send(
-  { path }: Pick<StreamContext, "path">,
+  { path, logs }: Pick<StreamContext, "path" | "logs">,
   { caller, envelopes, added }: Admitted,
-  leaveOut: ReadonlySet<number> = new Set(),
+  isShown: (offset: number) => Promise<void>,
+  { leaveOut = new Set(), is_whole = false }: SendOptions = {},
 ): Promise<number> {
   // No other message comes between the messages of one request.
   await slice(caller.identity.tenant_id);
@@ -93,10 +100,19 @@ export async function send(
   );
   // All are awaited, so that no rejection stays unhandled.
   const outcomes = await Promise.allSettled(stored);
-  let last = 0;
-  for (const outcome of outcomes) {
-    if (outcome.status === "rejected") throw outcome.reason;
-    last = Math.max(last, outcome.value);
+  const offsets = outcomes.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+  const failed = outcomes.find((one) => one.status === "rejected");
+  const last = Math.max(0, ...offsets);
+  try {
+    if (failed !== undefined) throw failed.reason;
+    await isShown(last);
+  } catch (error) {
+    // After other errors the messages may be shown, and the publisher repeats its request.
+    const is_refused = error instanceof StreamRefusal || (is_whole && failed !== undefined);
+    if (is_refused && offsets.length > 0) {
+      await (await logs.of(caller.identity.tenant_id)).erase(envelopes[0]!.room_id, offsets);
+    }
+    throw error;
   }
   return last;
 }
