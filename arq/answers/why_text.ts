@@ -46,7 +46,7 @@ function outcomeText(outcome: Members): string {
 function messageLines(message: Members, apart: ReadonlyMap<string, Members>): string[] {
   const offset = Number(message["offset"]) > 0 ? message["offset"] : "";
   const head =
-    "message in {room_id}: [offset {offset}, ][message_id {message_id}, ]trace {trace_id}";
+    "message in {room_id}: [offset {offset}, ][message_id {message_id}, ][trace {trace_id}, ]";
   const received = listOf(message["heard"]).map(membersOf).map((one) =>
     filled("  received at {node_id} {time_ms}", one) +
     filled("[, by the answering Shield's clock {here_ms} (± {within_ms:plain} ms)]", {
@@ -56,7 +56,7 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
   );
   const stored = filled("[  in the room's log {stored_ms}; no Shield's ledger has it]", message);
   return [
-    filled(`${head}, twist {twist_id}`, { ...message, offset }),
+    filled(`${head}twist {twist_id}`, { ...message, offset }),
     ...received,
     ...(stored === "" ? [] : [stored]),
     ...(message["duplicate"] === true ? ["  left out for all: a duplicate id"] : []),
@@ -239,7 +239,9 @@ export function wayInGaps(way_in: Members): string[] {
   const problem = String(way_in["problem"] ?? "");
   const has_nothing = listOf(way_in["decisions"]).length === 0 && problem === "";
   return [
-    ...(has_nothing ? ["the journal has no decision about it"] : []),
+    ...(has_nothing
+      ? ["the journal has no decision about it; none is made about what a room's program publishes"]
+      : []),
     ...holes.slice(0, HOLES_SHOWN).map((hole) => holeText(hole)),
     ...(hidden > 0 ? [`and ${plural(hidden, "more hole")}`] : []),
     ...(problem === "" ? [] : [`the journal could not be read: ${problem}`]),

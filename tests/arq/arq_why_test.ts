@@ -159,7 +159,7 @@ Deno.test("arq why shows the outcome, then the journal's admission steps, also o
     assert.equal(unknown.code, 1);
     assert.match(
       unknown.stdout,
-      /^no Shield's ledger has it\n[^]*\nthe journal has no decision about it\n$/,
+      /^no Shield's ledger has it\n[^]*\nthe journal has no decision about it; none is made about .*\n$/,
     );
     const of_user = await why("--user", "ann", "--json");
     assert.equal(JSON.parse(of_user.stdout).way_in, null, "it is asked for messages only");

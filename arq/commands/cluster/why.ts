@@ -53,9 +53,11 @@ const UNKNOWN = "no Shield's ledger has it";
 /** Why no ledger knows a message, according to the journal's decisions about it. */
 function unknownText(decisions: readonly unknown[]): string {
   if (decisions.length === 0) return UNKNOWN;
-  return decisions.some((decision) => membersOf(decision)["allowed"] === true)
-    ? `${UNKNOWN}: its room had no subscriber then, or the ledgers begin later`
-    : `${UNKNOWN}: it was refused`;
+  const admitted = decisions.map(membersOf).filter(({ allowed }) => allowed === true);
+  if (admitted.length === 0) return `${UNKNOWN}: it was refused`;
+  return admitted.every(({ is_command }) => is_command === true)
+    ? `${UNKNOWN}: no subscriber receives a command`
+    : `${UNKNOWN}: its room had no subscriber then, or the ledgers begin later`;
 }
 /** A named room is searched, too. */
 const UNKNOWN_ROOM = "its outcome is unknown; with --room, a durable room's log is searched";

@@ -51,6 +51,7 @@ const DEFAULTS: Configuration = {
   require_signature: [],
   fuel_limit,
   chain_fuel_limit: policy.chain_fuel_limit,
+  journals: [],
 };
 
 /** A bus, and the window to examine; Unix ms, both inclusive. */
@@ -232,6 +233,7 @@ function notReplayed(
   changes: readonly Change[],
   { policies = [] }: State,
   { rooms = [] }: State,
+  { journals }: Configuration,
   reasons?: Counts,
 ): string[] {
   const lines = changes.flatMap(({ kind, name }) => {
@@ -247,7 +249,9 @@ function notReplayed(
     hooks.includes("on_append") &&
     changes.some((one) => one.kind === "policies" && one.name === name)
   ).map(({ name }) => `policies ${name}: the journal does not have the pieces of growing messages`);
-  const parts = rooms.filter(({ journal, journal_share = 1 }) =>
+  const others = journals.filter(({ room }) => !rooms.some((one) => one.room === room));
+  const general = journals.at(-1)?.journal;
+  const parts = [...rooms, ...others].filter(({ journal = general, journal_share = 1 }) =>
     journal === "refused" || journal === "off" || journal_share < 1
   ).map(({ room }) => `rooms ${room}: their class records a part of the decisions, or none`);
   return [...lines, ...pieces, ...parts];
@@ -353,7 +357,13 @@ export async function consequences(
   const read = { lines: 0, bad_lines: 0, holes: 0 };
   const begins_ms = views.length === 0 ? undefined : await readWindow(window, views, read);
   const { holes } = read;
-  const not_replayed = notReplayed(changes, planned, live.state, messages?.found().reasons);
+  const not_replayed = notReplayed(
+    changes,
+    planned,
+    live.state,
+    configuration,
+    messages?.found().reasons,
+  );
   if (live.configuration === undefined && messages !== undefined) {
     not_replayed.push(
       "the configuration: this Shield is of an earlier release and does not tell it",

@@ -3,6 +3,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Admin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { canonicalJson } from "../../../shared/canonical_json.ts";
+import type { TenantRoomClass } from "../../../shared/config/schema_durable.ts";
 import type { SignatureRule } from "../../../shared/config/schema_auth.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { KINDS, type State, type StateSchema } from "../../desired/form.ts";
@@ -48,6 +49,7 @@ export interface Configuration {
   readonly require_signature: readonly SignatureRule[];
   readonly fuel_limit: number;
   readonly chain_fuel_limit: number;
+  readonly journals: readonly Pick<TenantRoomClass, "room" | "journal" | "journal_share">[];
 }
 
 const encoded = encodeURIComponent;

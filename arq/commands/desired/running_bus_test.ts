@@ -440,7 +440,8 @@ message = "fleet.v1.Vehicle"
 `;
 
 Deno.test("a plan judges the window by new policies and mappings, and names the senders", async () => {
-  await using bus = await startBusWith(CONFIG + PATIENT_POLICIES);
+  const quiet = '[[rooms]]\nroom = "quiet-*"\njournal = "off"\n';
+  await using bus = await startBusWith(CONFIG + quiet + PATIENT_POLICIES);
   await using folder = await folderWith({ "a.toml": NEW, "proto/a.proto": PROTO });
   await Deno.copyFile(`${BUILD}/bad_words.wasm`, `${folder.path}/bad_words.wasm`);
   // Even ones go to cars-1, odd ones to lobby.
@@ -456,6 +457,8 @@ Deno.test("a plan judges the window by new policies and mappings, and names the 
     assert.ok(tries < 50, JSON.stringify(planned.since));
     planned = JSON.parse(await plan("--json"));
   }
+  const [quietly] = planned.not_replayed;
+  assert.equal(quietly, "rooms quiet-*: their class records a part of the decisions, or none");
   const [seen, words] = planned.since;
   assert.deepEqual([seen.policy, seen.mode, seen.decisions], ["seen", "observe", 2]);
   assert.deepEqual([seen.allow_to_refuse, seen.by_sender], [1, { ann: 1 }]);

@@ -359,7 +359,9 @@ function policyText(policy: PolicyRecord): string {
 
 /** The steps after all checks. */
 function outSteps(record: JournalRecord, stamped: Stamped | undefined): Step[] {
-  const { terms, offset } = record;
+  const { terms, offset, is_command } = record;
+  // A Brain answers it, and nobody receives it.
+  if (is_command === true) return classStep(record);
   const stamp = stamped === undefined
     ? none("stamp", "no ledger has its ids")
     : passed("stamp", `trace ${stamped.trace_id}, X-Twist-ID ${stamped.twist_id}`);

@@ -67,6 +67,12 @@ Deno.test("way in: an admitted message has each step, with the rules in force", 
   ]);
 });
 
+Deno.test("way in: a command has no schema, ids, offset or copy", () => {
+  const steps = encoded(recordOf({ is_command: true, type: "room.call" }));
+  const checked = ["token", "rate", "grant", "quota"].map((step) => `${step} passed`);
+  assert.deepEqual(steps, [...checked, "policy none", "room_class passed"]);
+});
+
 Deno.test("way in: a caller without a token has no expiry", () => {
   // Earlier releases wrote an expiry that is not a date.
   for (const expires_ms of [NEVER_MS, Number.MAX_SAFE_INTEGER]) {
