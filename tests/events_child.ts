@@ -4,6 +4,18 @@ import { startBusWith, type TestBus } from "./harness/bus.ts";
 import { announce, type ChildScenario, runAll } from "./harness/child_scenarios.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { startChromium } from "./console/world.ts";
+import { killableEmbedded } from "./kills/killable_embedded.ts";
+
+const DOCUMENT = new URL("../docs/sse.md", import.meta.url);
+const PLACE = "https://bus.example.com";
+
+/** The page's program of the documentation, for the bus at `url`. */
+async function documentedPage(url: string): Promise<string> {
+  const text = await Deno.readTextFile(DOCUMENT);
+  const [, program = ""] = /```js\n([\s\S]*?function follow[\s\S]*?)```/.exec(text) ?? [];
+  assert.ok(program.includes(PLACE), "docs/sse.md has the page, with the place of the bus");
+  return program.replaceAll(PLACE, url);
+}
 
 type Page = Awaited<ReturnType<Awaited<ReturnType<typeof startChromium>>["newPage"]>>;
 
@@ -65,6 +77,41 @@ const SCENARIOS: readonly ChildScenario<World>[] = [{
     await page.evaluate("globalThis.again = new EventSource(globalThis.source.url)");
     await page.waitForFunction("globalThis.again.readyState === 2");
     await page.evaluate("globalThis.source.close()");
+  },
+}, {
+  name: "the page of docs/sse.md reads each message once over kills of the bus",
+  async run({ page }) {
+    await using bus = await killableEmbedded();
+    const { urls: [url = ""], token } = bus;
+    const peer = new HttpPeer(url, token);
+    const publish = (data: number) =>
+      peer.done("POST", "rooms/orders/messages", { type: "t", data });
+    await page.goto(`${url}/v1/openapi.json`);
+    await page.evaluate(`{
+      globalThis.got = [];
+      globalThis.entered = 0;
+      const Native = EventSource;
+      globalThis.EventSource = class extends Native {
+        constructor(place) {
+          super(place);
+          this.addEventListener("subscribed", () => globalThis.entered++);
+        }
+      };
+      const token = () => ${JSON.stringify(token)};
+      const show = ({ data }) => globalThis.got.push(data);
+      const refused = (reason) => globalThis.got.push(reason);
+      ${await documentedPage(url)}
+      follow(["orders"]);
+    }`);
+    await page.waitForFunction("globalThis.entered === 1");
+    let last = 0;
+    for (let kill = 0; kill < 2; kill++) {
+      await bus.killOne(0);
+      await publish(++last);
+      await publish(++last);
+      await page.waitForFunction(`globalThis.got.at(-1) === ${last}`);
+    }
+    assert.deepEqual(await page.evaluate("globalThis.got"), [1, 2, 3, 4]);
   },
 }];
 
