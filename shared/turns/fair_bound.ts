@@ -47,3 +47,18 @@ export class FairBound {
     else this.#held.delete(tenant_id);
   }
 }
+
+/**
+ * The most that each may have of what they need, so that all of them have at most `most`: those that need less leave
+ * the rest to the others. Infinity: it is enough for all. The order does not matter.
+ */
+export function fairLevel(most: number, needs: Iterable<number>): number {
+  const sorted = [...needs].sort((a, b) => a - b);
+  let left = most;
+  for (const [at, need] of sorted.entries()) {
+    const level = left / (sorted.length - at);
+    if (need > level) return Math.floor(level);
+    left -= need;
+  }
+  return Infinity;
+}

@@ -1,7 +1,7 @@
 /** Shares of a bound: a single tenant may use most of it, and the next tenant always has room. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { FairBound } from "./fair_bound.ts";
+import { FairBound, fairLevel } from "./fair_bound.ts";
 
 /** Queues pieces for a tenant until there is no room; returns its bytes. */
 function fill(shares: FairBound, tenant: string, piece: number): number {
@@ -36,4 +36,24 @@ Deno.test("a shared bound: for any load, the limit holds, and released bytes are
     assert.equal(shares.total, 0);
     assert(shares.hasRoom("d", 800));
   }));
+});
+
+Deno.test("a fair level: all together have at most the bound, and nobody could have more", () => {
+  const needs = fc.array(fc.nat(50), { maxLength: 8 });
+  fc.assert(fc.property(fc.nat(200), needs, (most, all) => {
+    const level = fairLevel(most, all);
+    const sumAt = (at: number) => all.reduce((sum, need) => sum + Math.min(need, at), 0);
+    assert(sumAt(level) <= most);
+    if (level !== Infinity) assert(sumAt(level + 1) > most);
+  }));
+});
+
+Deno.test("a shared bound: the last unit is for a tenant that holds none", () => {
+  const bound = new FairBound(2);
+  assert.deepEqual(["a", "a", "b", "c"].map((name) => bound.take(name)), [
+    true,
+    false,
+    true,
+    false,
+  ]);
 });

@@ -10,7 +10,7 @@ import {
   type Subject,
 } from "../../shared/subjects/subject.ts";
 import type { CandidateVerdicts, Note, SchemaRefusal, Schemas } from "../message/gates.ts";
-import type { MappedMessage, SchemaCache } from "./registry/cache.ts";
+import type { MappedMessage, SchemaCache, Wanted } from "./registry/cache.ts";
 import { essenceOf, formOf } from "./validation/message_schema.ts";
 import type { MessageSchema, Validation, Violation } from "./validation/message_schema.ts";
 import type { SchemaTotals } from "./metrics.ts";
@@ -103,7 +103,7 @@ export class Gate implements SchemaGate {
       const why = message?.problem ?? "this node holds no more schemas";
       return this.#missing(question, mapping, why);
     }
-    const schema = this.#parts.working.use(compiled);
+    const schema = this.#parts.working.use(compiled, tenant_id);
     if (schema === undefined) return this.#missing(question, mapping, PUT_AWAY);
     const { cache } = this.#parts.totals;
     if (message?.schema.isStale === true) cache.stale++;
@@ -116,7 +116,9 @@ export class Gate implements SchemaGate {
     if (rule.kind === "none") return "none";
     if (rule.kind === "mapped" && namesAnother(named, rule.mapping)) return "missing";
     const compiled = rule.kind === "mapped" ? rule.message?.compiled : undefined;
-    return compiled === undefined ? "missing" : this.#parts.working.use(compiled) ?? "missing";
+    return compiled === undefined
+      ? "missing"
+      : this.#parts.working.use(compiled, tenant_id) ?? "missing";
   }
 
   keep(subject: Subject, routed: Uint8Array, { error }: SchemaRefusal): void {
@@ -466,10 +468,12 @@ export class Mappings {
     return moreSpecific(this.#config.table.match(subject), own?.match(subject))?.value;
   }
 
-  /** All mappings in force, the configuration's first. */
-  *all(): Iterable<SchemaMapping> {
-    yield* this.#config.mappings;
-    for (const mappings of this.#own.values()) yield* mappings;
+  /** All mappings in force, each with its tenant, the configuration's first. */
+  *all(): Iterable<SchemaMapping & Wanted> {
+    for (const mapping of this.#config.mappings) yield { ...mapping, tenant_id: "" };
+    for (const [tenant_id, mappings] of this.#own) {
+      for (const mapping of mappings) yield { ...mapping, tenant_id };
+    }
   }
 
   messagesOf(schema_id: string): ReadonlySet<string> {

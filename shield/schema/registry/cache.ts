@@ -5,6 +5,8 @@
  */
 import type { Env } from "../../../shared/env.ts";
 import { makeAtOnce, type Making } from "../../../shared/turns/making.ts";
+import { fairLevel } from "../../../shared/turns/fair_bound.ts";
+import { FairQueue } from "../../../shared/turns/fair_queue.ts";
 import { latestOf, type SchemaStore, type SchemaVersion } from "./store.ts";
 import { type CompiledSchema, SchemaSource, type WorkingSet } from "./working_set.ts";
 import { ArqonError } from "@arqon/proto";
@@ -69,6 +71,8 @@ type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
 
 class CachedSchema {
   readonly schema_id: string;
+  /** A tenant that wants it; "": the configuration does. */
+  tenant_id = "";
   /** Time of the last successful read of the registry, Unix ms; 0: never. */
   confirmed_ms = 0;
   /** Time at which the last read began, Unix ms. */
@@ -327,7 +331,7 @@ interface SchemaCacheOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly store: SchemaStore;
   /** The age at which a schema is read again, in ms. */
   readonly ttl_ms: number;
-  /** The most cached schemas: `platform.registry.schemas`. */
+  /** The most cached schemas, which tenants share: `platform.registry.schemas`. */
   readonly schemas_max: number;
   /** The working set, which compiles the schemas' messages. */
   readonly working: WorkingSet;
@@ -336,8 +340,9 @@ interface SchemaCacheOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly onLoaded: (outcome: LoadOutcome) => void;
 }
 
-/** A message that a mapping names. */
+/** A message that a mapping of the tenant names; "": the configuration does. */
 export interface Wanted {
+  readonly tenant_id: string;
   readonly schema_id: string;
   readonly message: string;
 }
@@ -348,7 +353,9 @@ export class SchemaCache {
   readonly #schemas = new Map<string, CachedSchema>();
   /** The schemas being read; true: read again afterwards. */
   readonly #loading = new Map<string, boolean>();
+  /** The schemas in the queue of reads, in which tenants take turns. */
   readonly #due = new Set<string>();
+  readonly #reads = new FairQueue({ running_max: LOADS_MAX, waiting_max: Infinity });
   readonly #waiters = new Set<() => void>();
   readonly #sweeper: ReturnType<typeof setInterval>;
   #closed = false;
@@ -363,7 +370,9 @@ export class SchemaCache {
     return this.#schemas;
   }
 
-  /** Keeps these messages and no others. Messages above the limit are omitted and logged. */
+  /**
+   * Keeps these messages and no others. Schemas above the limit are omitted and logged: of the tenants that want most.
+   */
   want(all: Iterable<Wanted>): void {
     makeAtOnce(this.wanting(all));
   }
@@ -371,27 +380,49 @@ export class SchemaCache {
   /** As `want`, a message in each step; they are kept with the last one. */
   *wanting(all: Iterable<Wanted>): Making<void> {
     const wanted = new Map<string, Set<string>>();
-    let left_out = 0;
-    for (const { schema_id, message } of all) {
-      const messages = wanted.get(schema_id);
-      if (messages !== undefined) messages.add(message);
-      else if (wanted.size < this.#options.schemas_max) wanted.set(schema_id, new Set([message]));
-      else left_out++;
+    const by_tenant = new Map<string, Set<string>>();
+    for (const { tenant_id, schema_id, message } of all) {
+      wanted.set(schema_id, (wanted.get(schema_id) ?? new Set()).add(message));
+      by_tenant.set(tenant_id, (by_tenant.get(tenant_id) ?? new Set()).add(schema_id));
       yield;
     }
-    if (left_out > 0) {
-      const { schemas_max, log } = this.#options;
-      log.error("more schemas are mapped than platform.registry.schemas", {
-        schemas_max,
-        mappings: left_out,
-      });
-    }
+    const tenants = this.#omit(wanted, by_tenant);
     for (const [schema_id, schema] of this.#schemas) {
       if (wanted.has(schema_id)) continue;
       this.#schemas.delete(schema_id);
       schema.want(NO_MESSAGES);
     }
-    for (const [schema_id, messages] of wanted) this.#hold(schema_id, messages);
+    for (const [schema_id, messages] of wanted) {
+      this.#hold(schema_id, messages, tenants.get(schema_id) ?? "");
+    }
+  }
+
+  /**
+   * Removes the wanted schemas that are above the limit, which tenants share; those of the configuration have
+   * precedence. Returns a tenant of each that stays.
+   */
+  #omit(
+    wanted: Map<string, unknown>,
+    by_tenant: ReadonlyMap<string, ReadonlySet<string>>,
+  ): ReadonlyMap<string, string> {
+    const { schemas_max, log } = this.#options;
+    const { size = 0 } = by_tenant.get("") ?? {};
+    const needs = [...by_tenant].map(([tenant_id, own]) => tenant_id === "" ? 0 : own.size);
+    const level = fairLevel(Math.max(0, schemas_max - size), needs);
+    const kept = new Map<string, string>();
+    for (const [tenant_id, own] of by_tenant) {
+      const most = tenant_id === "" ? schemas_max : level;
+      for (const schema_id of own.values().take(most)) {
+        if (!kept.has(schema_id)) kept.set(schema_id, tenant_id);
+      }
+    }
+    const omitted = wanted.size - kept.size;
+    for (const schema_id of wanted.keys()) if (!kept.has(schema_id)) wanted.delete(schema_id);
+    if (omitted > 0) {
+      const text = "more schemas are mapped than platform.registry.schemas";
+      log.error(text, { schemas_max, omitted });
+    }
+    return kept;
   }
 
   /** The message; undefined if it is not wanted or was omitted. */
@@ -409,8 +440,7 @@ export class SchemaCache {
   refresh(schema_id: string): void {
     if (this.#closed || !this.#schemas.has(schema_id)) return;
     if (this.#loading.has(schema_id)) this.#loading.set(schema_id, true);
-    else this.#due.add(schema_id);
-    this.#begin();
+    else void this.#read(schema_id);
   }
 
   /** Stops reading; cached messages stay available. */
@@ -421,24 +451,27 @@ export class SchemaCache {
     this.#wake();
   }
 
-  #hold(schema_id: string, messages: ReadonlySet<string>): void {
+  #hold(schema_id: string, messages: ReadonlySet<string>, tenant_id: string): void {
     const known = this.#schemas.get(schema_id);
     const { working, tools } = this.#options;
     const schema = known ?? new CachedSchema(schema_id, working, tools);
     this.#schemas.set(schema_id, schema);
+    schema.tenant_id = tenant_id;
     schema.want(messages);
     if (known === undefined || schema.is_due) this.refresh(schema_id);
   }
 
-  #begin(): void {
-    for (const schema_id of this.#due) {
-      if (this.#loading.size >= LOADS_MAX) return;
+  async #read(schema_id: string): Promise<void> {
+    if (this.#due.has(schema_id)) return;
+    this.#due.add(schema_id);
+    const { tenant_id = "" } = this.#schemas.get(schema_id) ?? {};
+    await this.#reads.run(tenant_id, async () => {
       this.#due.delete(schema_id);
       const schema = this.#schemas.get(schema_id);
-      if (schema === undefined) continue;
+      if (schema === undefined || this.#closed) return this.#wake();
       this.#loading.set(schema_id, false);
-      void this.#load(schema);
-    }
+      await this.#load(schema);
+    }, () => new Error("the queue of reads has no bound"));
   }
 
   async #load(schema: CachedSchema): Promise<void> {
@@ -449,7 +482,6 @@ export class SchemaCache {
     onLoaded(outcome);
     this.#tell(schema, outcome);
     if (again) this.refresh(schema.schema_id);
-    if (!this.#closed) this.#begin();
     this.#wake();
   }
 
@@ -479,9 +511,8 @@ export class SchemaCache {
     for (const schema of this.#schemas.values()) {
       const pause_ms = schema.outcome === "failed" ? Math.min(RETRY_MS, ttl_ms) : ttl_ms;
       if (schema.outcome === undefined || this.#loading.has(schema.schema_id)) continue;
-      if (now_ms - schema.tried_ms >= pause_ms) this.#due.add(schema.schema_id);
+      if (now_ms - schema.tried_ms >= pause_ms) void this.#read(schema.schema_id);
     }
-    this.#begin();
   }
 
   #wake(): void {

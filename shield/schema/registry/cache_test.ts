@@ -12,9 +12,10 @@ import { BAD_PING, ping, pong, ruledPing, UNKNOWN_PING } from "../testing/schema
 import { WorkingSet } from "./working_set.ts";
 
 const BUCKET = "ARQON_SCHEMAS";
-const PING = { schema_id: "ping", message: "t.Ping" };
-const inner = { schema_id: "ping", message: "t.Inner" };
-const pongs = { schema_id: "ping", message: "t.Pong" };
+const ACME = { tenant_id: "acme" };
+const PING = { ...ACME, schema_id: "ping", message: "t.Ping" };
+const inner = { ...ACME, schema_id: "ping", message: "t.Inner" };
+const pongs = { ...ACME, schema_id: "ping", message: "t.Pong" };
 const REFUSE = { unknown_fields: "refuse" } as const;
 
 async function testCache(
@@ -111,7 +112,7 @@ Deno.test("an unusable version leaves the old one in force, message by message",
 Deno.test("a newly started process serves the same version as all others, message by message", async () => {
   await using engine = testSpine();
   using old = await testCache(engine.spine);
-  const nobody = { schema_id: "ping", message: "t.Nobody" };
+  const nobody = { ...PING, message: "t.Nobody" };
   const all = [PING, inner, pongs, nobody];
   const served = (t: Awaited<ReturnType<typeof testCache>>) => all.map((one) => t.version(one));
   await old.push("ping", ping());
@@ -204,14 +205,30 @@ Deno.test("a schema is read at its maximum age although no change was reported",
   assert.equal(t.cache.schemas.get("ping")?.confirmed_ms, 1_300_000);
 });
 
+Deno.test("a tenant that wants too many schemas loses its own, and no other tenant its few", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine, { schemas_max: 4 });
+  const of = (tenant_id: string, names: string) =>
+    [...names].map((schema_id) => ({ ...PING, tenant_id, schema_id }));
+  for (const schema_id of "abcdexo") await t.push(schema_id, ping());
+  const greedy = of("greedy", "abcdex");
+  await t.want(...of("", "o"), ...greedy, ...of("calm", "x"));
+  const known = (all: readonly typeof PING[]) => all.map((one) => t.version(one) ?? 0).join("");
+  assert.deepEqual([known(of("", "o")), known(greedy), known(of("calm", "x"))], [
+    "1",
+    "110001",
+    "1",
+  ]);
+});
+
 Deno.test("messages beyond the limit are omitted by name, and are included when others are dropped", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine, { schemas_max: 2 });
-  const all = ["a", "b", "c"].map((schema_id) => ({ schema_id, message: "t.Ping" }));
+  const all = ["a", "b", "c"].map((schema_id) => ({ ...PING, schema_id }));
   for (const { schema_id } of all) await t.push(schema_id, ping());
   await t.want(...all);
   assert.deepEqual(all.map((one) => t.version(one)), [1, 1, undefined]);
-  assert.match(t.lines.join(), /level=error component=registry schemas_max=2 mappings=1 /);
+  assert.match(t.lines.join(), /level=error component=registry schemas_max=2 omitted=1/);
   await t.want(...all.slice(1));
   assert.deepEqual(all.map((one) => t.version(one)), [undefined, 1, 1]);
 });

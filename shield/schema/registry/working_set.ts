@@ -1,14 +1,15 @@
 /**
  * Which mapped messages are compiled: the recently used ones, within a limit of memory. The others are evicted: only
  * the gzipped set of each stays, from which the next event compiles it again. Compiling again has a limit of its own,
- * since nothing else runs meanwhile. `cache.ts` decides what is mapped, and which version is used.
+ * since nothing else runs meanwhile. Tenants share both limits. `cache.ts` decides what is mapped, and which version is
+ * used.
  */
 import type { FileRegistry } from "@bufbuild/protobuf";
 import type { Env } from "../../../shared/env.ts";
 import { readDescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import type { DescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
-import { createBucket, refill, withdraw } from "../../../shared/rates/token_bucket.ts";
-import type { TokenBucket } from "../../../shared/rates/token_bucket.ts";
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import { createPortion, createSharedRate, waitForShare, withdrawShare } from "../../rates/rates.ts";
 import { compileMessage, type MessageSchema } from "../validation/message_schema.ts";
 
 /** One stored version of a schema, unpacked while a message of it is compiled. */
@@ -55,6 +56,8 @@ export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256">
   /** The compiled message; undefined while it is evicted: see `WorkingSet.use`. */
   message: MessageSchema | undefined;
   heap_bytes: number;
+  /** The tenant that used it last; "": none did. */
+  tenant_id: string;
   /** The order of use; larger is later. */
   used: number;
 }
@@ -66,19 +69,24 @@ interface WorkingSetOptions extends Pick<Env, "monotonic_ms"> {
   readonly restore_ms: number;
 }
 
+/** The most tenants whose portions are remembered. */
+const PORTIONS_MAX = 10_000;
+
 /** The compiled messages of a process. */
 export class WorkingSet {
   /** Totals since the start of the process. */
   readonly totals = { put_away: 0, restored: 0, refused: 0 };
   readonly #options: WorkingSetOptions;
   readonly #compiled = new Set<CompiledSchema>();
-  readonly #budget: TokenBucket;
+  /** The time for recompiling, and the portions of tenants that needed some lately. */
+  readonly #time: ReturnType<typeof createSharedRate>;
+  readonly #portions = new BoundedMap<string, ReturnType<typeof createPortion>>(PORTIONS_MAX);
   #heap_bytes = 0;
   #uses = 0;
 
   constructor(options: WorkingSetOptions) {
     this.#options = options;
-    this.#budget = createBucket(options.restore_ms, options.monotonic_ms());
+    this.#time = createSharedRate(options.restore_ms, options.monotonic_ms());
   }
 
   /** The estimated bytes of everything that is compiled. */
@@ -100,14 +108,16 @@ export class WorkingSet {
       sha256,
       message: undefined,
       heap_bytes: 0,
+      tenant_id: "",
       used: 0,
     };
     this.#make(compiled);
     return compiled;
   }
 
-  /** The message, compiled again if necessary; undefined if the recompilation budget is used up. */
-  use(compiled: CompiledSchema): MessageSchema | undefined {
+  /** The message, compiled again if necessary; undefined if the tenant's recompilation budget is used up. */
+  use(compiled: CompiledSchema, tenant_id: string): MessageSchema | undefined {
+    compiled.tenant_id = tenant_id;
     if (compiled.message === undefined && !this.#restore(compiled)) return undefined;
     compiled.used = ++this.#uses;
     return compiled.message;
@@ -132,14 +142,16 @@ export class WorkingSet {
   #restore(compiled: CompiledSchema): boolean {
     const { monotonic_ms } = this.#options;
     const began_ms = monotonic_ms();
-    refill(this.#budget, began_ms);
-    if (this.#budget.thousandths <= 0) {
+    const { tenant_id } = compiled;
+    const portion = this.#portions.get(tenant_id) ?? createPortion(began_ms);
+    this.#portions.renew(tenant_id, portion);
+    if (waitForShare(this.#time, portion, 1, began_ms) > 0) {
       this.totals.refused++;
       return false;
     }
     this.#make(compiled);
     // The time is known only afterwards; the debt is repaid before the next one is compiled.
-    withdraw(this.#budget, Math.max(monotonic_ms() - began_ms, 0));
+    withdrawShare(this.#time, portion, Math.max(monotonic_ms() - began_ms, 0));
     this.totals.restored++;
     return true;
   }
@@ -160,17 +172,25 @@ export class WorkingSet {
     compiled.used = ++this.#uses;
     this.#heap_bytes += compiled.heap_bytes;
     this.#compiled.add(compiled);
-    this.#shrink();
+    this.#shrink(compiled);
   }
 
-  #shrink(): void {
+  /** Evicts messages, never the new one: of the tenant with most bytes, the least recently used. */
+  #shrink(made: CompiledSchema): void {
     while (this.#heap_bytes > this.#options.compiled_bytes && this.#compiled.size > 1) {
-      let oldest: CompiledSchema | undefined;
-      for (const one of this.#compiled) {
-        if (oldest === undefined || one.used < oldest.used) oldest = one;
+      const bytes = new Map<string, number>();
+      for (const { tenant_id, heap_bytes } of this.#compiled) {
+        bytes.set(tenant_id, (bytes.get(tenant_id) ?? 0) + heap_bytes);
       }
-      if (oldest === undefined) return;
-      this.drop(oldest);
+      const bytesOf = ({ tenant_id }: CompiledSchema) => bytes.get(tenant_id) ?? 0;
+      let first: CompiledSchema | undefined;
+      for (const one of this.#compiled) {
+        if (one === made) continue;
+        const order = first === undefined ? 1 : bytesOf(one) - bytesOf(first);
+        if (order > 0 || order === 0 && one.used < first!.used) first = one;
+      }
+      if (first === undefined) return;
+      this.drop(first);
       this.totals.put_away++;
     }
   }

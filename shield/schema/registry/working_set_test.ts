@@ -32,14 +32,14 @@ Deno.test("beyond the limit the least recently used are evicted, and restored un
   const all = [1, 2, 3].map((version) => working.compile(source(version), "t.Ping"));
   assert.ok(all.every(({ message }) => message !== undefined));
   assert.ok(all[0]);
-  working.use(all[0]);
+  working.use(all[0], "acme");
   const fourth = working.compile(source(4), "t.Ping");
   const here = () => [...all, fourth].map(({ message }) => message !== undefined);
   assert.deepEqual(here(), [true, false, true, true], "the second is the least recently used");
   assert.equal(working.size, 3);
   assert.ok(working.heap_bytes <= 3 * cost);
   assert.ok(all[1]);
-  const back = working.use(all[1]);
+  const back = working.use(all[1], "acme");
   assert.equal(back?.validate(GOOD_PING, ALLOW).total, 0);
   assert.equal(back?.validate(BAD_PING, ALLOW).total, 1);
   assert.deepEqual(here(), [true, true, false, true]);
@@ -88,4 +88,21 @@ Deno.test("a message that fails to compile takes no memory, and keeps the types 
 
 Deno.test("rules count with their memory", () => {
   assert.ok(costOf(ruledPing()) > costOf() + 150_000);
+});
+
+Deno.test("a tenant whose messages do not fit loses its own, and the time to restore is shared", () => {
+  const cost = costOf();
+  const limits = { compiled_bytes: 3 * cost, restore_ms: 200, step_ms: 20 };
+  const { working, source } = testSet(limits);
+  const all = [1, 2, 3, 4].map((version) => working.compile(source(version), "t.Ping"));
+  const calm = working.compile(source(5), "t.Ping");
+  assert.ok(working.use(calm, "calm"));
+  const restored = () => all.map((one) => working.use(one, "greedy") !== undefined);
+  for (let round = 0; round < 40; round++) restored();
+  assert.ok(working.totals.refused > 0, "it has used up its time");
+  assert.ok(calm.message !== undefined, "kept");
+  working.drop(calm);
+  const back = working.compile(source(6), "t.Ping");
+  working.drop(back);
+  assert.ok(working.use(back, "calm"), "another tenant has time of its own");
 });
