@@ -4,50 +4,27 @@
  * the debt is worked off before the next call. Time is an argument; nothing here waits.
  */
 import { BoundedMap } from "../containers/bounded_map.ts";
-
-/** A bucket of fuel. It fills at `per_second`, up to `burst_seconds` of it, in the units of `fuel_limit`. */
-export interface FuelBucket {
-  per_second: number;
-  readonly burst_seconds: number;
-  fuel: number;
-  updated_ms: number;
-}
+import {
+  createBucket,
+  isFull,
+  refill,
+  setRate,
+  type TokenBucket,
+  withdraw,
+} from "./token_bucket.ts";
 
 const BURST_SECONDS = 2;
 
-/** A full bucket. */
-export function createFuelBucket(
-  per_second: number,
-  now_ms: number,
-  burst_seconds = BURST_SECONDS,
-): FuelBucket {
-  return { per_second, burst_seconds, fuel: per_second * burst_seconds, updated_ms: now_ms };
-}
-
-/** Fills the bucket up to now. A clock that goes backwards adds nothing. */
-function refill(bucket: FuelBucket, now_ms: number): void {
-  const elapsed_ms = Math.max(now_ms - bucket.updated_ms, 0);
-  bucket.updated_ms = now_ms;
-  const filled = bucket.fuel + elapsed_ms / 1_000 * bucket.per_second;
-  bucket.fuel = Math.min(bucket.per_second * bucket.burst_seconds, filled);
-}
-
 /** Whether a call may run now: nothing is owed. */
-export function hasFuel(bucket: FuelBucket, now_ms: number): boolean {
+export function hasFuel(bucket: TokenBucket, now_ms: number): boolean {
   refill(bucket, now_ms);
-  return bucket.fuel > 0;
-}
-
-/** In how many ms nothing is owed any longer; 0: a call may run now. */
-function fuelWait(bucket: FuelBucket, now_ms: number): number {
-  if (hasFuel(bucket, now_ms)) return 0;
-  return Math.max(1, Math.ceil(-bucket.fuel / bucket.per_second * 1_000));
+  return bucket.thousandths > 0;
 }
 
 /** Charges the cost of a call. */
-export function spendFuel(bucket: FuelBucket, fuel: number, now_ms: number): void {
+export function spendFuel(bucket: TokenBucket, fuel: number, now_ms: number): void {
   refill(bucket, now_ms);
-  bucket.fuel -= fuel;
+  withdraw(bucket, fuel);
 }
 
 /** The buckets of a process. */
@@ -71,20 +48,21 @@ export function createFuelBuckets(
   max = 4_096,
   burst_seconds = BURST_SECONDS,
 ): FuelBuckets {
-  const buckets = new BoundedMap<string, FuelBucket>(max);
+  const buckets = new BoundedMap<string, TokenBucket>(max);
 
   function dropFull(now_ms: number): void {
     for (const [tenant_id, bucket] of buckets) {
-      refill(bucket, now_ms);
-      if (bucket.fuel >= bucket.per_second * burst_seconds) buckets.delete(tenant_id);
+      if (isFull(bucket, now_ms)) buckets.delete(tenant_id);
     }
   }
 
   const waitOf = (tenant_id: string, now_ms: number): number => {
     const bucket = buckets.get(tenant_id);
     if (bucket === undefined) return 0;
-    bucket.per_second = per_second();
-    return fuelWait(bucket, now_ms);
+    const rate = per_second();
+    setRate(bucket, rate, rate * burst_seconds);
+    // In how many ms nothing is owed any longer.
+    return hasFuel(bucket, now_ms) ? 0 : Math.max(1, Math.ceil(-bucket.thousandths / rate));
   };
 
   return {
@@ -94,7 +72,8 @@ export function createFuelBuckets(
       let bucket = buckets.get(tenant_id);
       if (bucket === undefined) {
         if (buckets.size >= max) dropFull(now_ms);
-        bucket = createFuelBucket(per_second(), now_ms, burst_seconds);
+        const rate = per_second();
+        bucket = createBucket(rate, now_ms, rate * burst_seconds);
         buckets.set(tenant_id, bucket);
       }
       spendFuel(bucket, fuel, now_ms);

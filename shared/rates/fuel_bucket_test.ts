@@ -1,7 +1,8 @@
 /** What a tenant may burn, over any sequence of calls. Pure: time is a number here. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createFuelBucket, createFuelBuckets, hasFuel, spendFuel } from "./fuel_bucket.ts";
+import { createFuelBuckets, hasFuel, spendFuel } from "./fuel_bucket.ts";
+import { createBucket } from "./token_bucket.ts";
 
 Deno.test("over any time a tenant uses no more than burst, rate and one call", () => {
   const step = fc.record({
@@ -9,7 +10,7 @@ Deno.test("over any time a tenant uses no more than burst, rate and one call", (
     fuel: fc.integer({ min: 1, max: 3_000 }),
   });
   fc.assert(fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-    const bucket = createFuelBucket(1_000, 0);
+    const bucket = createBucket(1_000, 0);
     let now_ms = 0;
     let burnt = 0;
     for (const { wait_ms, fuel } of steps) {
@@ -23,7 +24,7 @@ Deno.test("over any time a tenant uses no more than burst, rate and one call", (
 });
 
 Deno.test("a debt is repaid at the rate, and a clock that goes back adds nothing", () => {
-  const bucket = createFuelBucket(1_000, 0);
+  const bucket = createBucket(1_000, 0);
   spendFuel(bucket, 3_000, 0);
   assert.equal(hasFuel(bucket, 1_000), false);
   assert.equal(hasFuel(bucket, 0), false);

@@ -109,10 +109,12 @@ export function withdrawPair(pair: BucketPair, size_bytes: number): void {
   withdraw(pair.bytes, size_bytes);
 }
 
-/** Whether both are full, so that dropping them gains nothing for their owner. */
-export function isPairFull({ messages, bytes }: BucketPair, now_ms: number): boolean {
-  refill(messages, now_ms);
-  refill(bytes, now_ms);
-  return messages.thousandths === messages.burst * 1_000 &&
-    bytes.thousandths === bytes.burst * 1_000;
+/** Whether it is full, so that dropping it gains nothing for its owner. */
+export function isFull(bucket: TokenBucket, now_ms: number): boolean {
+  refill(bucket, now_ms);
+  return bucket.thousandths === bucket.burst * 1_000;
 }
+
+/** Whether both are full. */
+export const isPairFull = ({ messages, bytes }: BucketPair, now_ms: number): boolean =>
+  isFull(messages, now_ms) && isFull(bytes, now_ms);

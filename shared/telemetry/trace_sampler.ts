@@ -2,6 +2,7 @@
  * Decides which traces are recorded: the parent decides, else a ratio by trace id, and refusals may be recorded without
  * a request. A token bucket limits what clients can cause. Pure: time is an argument.
  */
+import { createBucket, setRate, take, type TokenBucket } from "../rates/token_bucket.ts";
 import type { TraceContext } from "./trace_context.ts";
 
 /** From `[telemetry]`. */
@@ -48,17 +49,14 @@ export class TraceSampler {
   readonly #options: SamplerOptions;
   #ratio: number;
   #below: number;
-  /** In thousandths of a trace. */
-  #level: number;
-  #filled_ms: number;
+  readonly #bucket: TokenBucket;
 
   /** `now_ms` in any clock, the same for all calls. */
   constructor(options: SamplerOptions, now_ms: number) {
     this.#options = options;
     this.#ratio = options.ratio;
     this.#below = belowOf(options.ratio);
-    this.#level = options.per_second * 1_000;
-    this.#filled_ms = now_ms;
+    this.#bucket = createBucket(options.per_second, now_ms, options.per_second);
   }
 
   /** Whether children of a client's span are recorded: if it requests that and the limit allows it. */
@@ -91,15 +89,8 @@ export class TraceSampler {
   }
 
   #take(now_ms: number): boolean {
-    const elapsed_ms = now_ms - this.#filled_ms;
-    if (elapsed_ms !== 0) {
-      this.#filled_ms = now_ms;
-      const { per_second } = this.#options;
-      const filled = this.#level + Math.max(elapsed_ms, 0) * per_second;
-      this.#level = Math.min(filled, per_second * 1_000);
-    }
-    if (this.#level < 1_000) return false;
-    this.#level -= 1_000;
-    return true;
+    const { per_second } = this.#options;
+    setRate(this.#bucket, per_second, per_second);
+    return take(this.#bucket, 1, now_ms) === 0;
   }
 }

@@ -9,8 +9,8 @@ import type { RunnableProgram } from "../log/program.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { isTaken, writeTaken } from "./room_writes.ts";
 import { isDue, type Taken } from "./next_entries.ts";
-import { createFuelBucket, hasFuel, spendFuel } from "../../../shared/rates/fuel_bucket.ts";
-import type { FuelBucket } from "../../../shared/rates/fuel_bucket.ts";
+import { hasFuel, spendFuel } from "../../../shared/rates/fuel_bucket.ts";
+import { createBucket, type TokenBucket } from "../../../shared/rates/token_bucket.ts";
 
 /** How long such a timer keeps the others from being tried, in ms, unless it ends before. */
 const TRIAL_MS = 5_000;
@@ -197,25 +197,25 @@ export const TIMERS_IN_GROUP = 10;
 
 /** The rate limit of one room. Times are monotonic ms. */
 export class TimerPace {
-  readonly #bucket: FuelBucket;
+  readonly #bucket: TokenBucket;
   #is_out = false;
 
   constructor(now_ms: number) {
-    this.#bucket = createFuelBucket(TIMERS_PER_SECOND, now_ms);
+    this.#bucket = createBucket(TIMERS_PER_SECOND, now_ms);
   }
 
   /** Ms until some may run; 0: now. */
   wait(now_ms: number): number {
     if (!hasFuel(this.#bucket, now_ms)) this.#is_out = true;
     if (!this.#is_out) return 0;
-    const missing = TIMERS_IN_GROUP - this.#bucket.fuel;
+    const missing = TIMERS_IN_GROUP - this.#bucket.thousandths / 1_000;
     this.#is_out = missing > 0;
     return Math.max(0, Math.ceil(missing / TIMERS_PER_SECOND * 1_000));
   }
 
   /** How many may run now. */
   most(now_ms: number): number {
-    return this.wait(now_ms) > 0 ? 0 : Math.ceil(this.#bucket.fuel);
+    return this.wait(now_ms) > 0 ? 0 : Math.ceil(this.#bucket.thousandths / 1_000);
   }
 
   take(now_ms: number, count: number): void {
