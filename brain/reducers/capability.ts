@@ -447,6 +447,7 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
     const objects = await spine.objects(REDUCER_OBJECTS);
     const followed = await options.openClasses();
     followed.followBudgets((tenant_id, own) => budgets?.setOwn(tenant_id, own));
+    followed.deletions.onDeleted(usage.forget);
     options.changes?.follow(["usage.budgets"], () => budgets?.renew());
     const programs = await ClassPrograms.open(options, objects, host, {
       wait: (tenant_id) => Math.max(fuel.wait(tenant_id), budgets?.wait(tenant_id) ?? 0),

@@ -30,7 +30,11 @@ interface UsageWriterOptions extends Pick<Env, "log" | "node_id" | "now" | "mono
    * The rows of every tenant that has any, each as of when it is asked for; `is_end`: the minute has ended, and counts
    * restart.
    */
-  readonly ledger: { take(is_end: boolean): Iterable<TenantRows> };
+  readonly ledger: {
+    take(is_end: boolean): Iterable<TenantRows>;
+    /** The tenant's counts restart. */
+    forget(tenant_id: string): void;
+  };
   readonly place: UsageStores;
   readonly life: Pick<OwnLife, "began_ms" | "begin">;
   /** Interval of writing the running minute, in ms. */
@@ -109,6 +113,23 @@ export class UsageWriter {
     if (this.#is_writing) return;
     this.#is_writing = true;
     this.#pass = this.#write(false).finally(() => this.#is_writing = false);
+  }
+
+  /** Drops what a deleted tenant has used here, and removes what is stored of it. Never rejects. */
+  async forget(tenant_id: string): Promise<void> {
+    const { ledger, place, node_id, log } = this.#options;
+    ledger.forget(tenant_id);
+    // A write under way has earlier counts.
+    await this.#pass;
+    try {
+      await this.#waiting.forget(tenant_id, node_id, () => place.store());
+      const bucket = await place.running();
+      for (const key of await bucket.keys(runningKey(tenant_id, node_id))) await bucket.delete(key);
+    } catch (error) {
+      log.warn("use of a deleted tenant stays in the ledger", { tenant_id, error });
+    }
+    // The minute of a successor is written again.
+    this.#running.delete(tenant_id);
   }
 
   /** Resolves when everything due was written, or failed. */

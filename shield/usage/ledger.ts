@@ -69,6 +69,13 @@ export class UsageLedger {
     return tenant.users.get(user_class) ?? this.#openClass(tenant, user_class);
   }
 
+  /** The counts of a deleted tenant restart; its connections are counted until they close. */
+  forget(tenant_id: string): void {
+    const tenant = this.#tenants.get(tenant_id);
+    tenant?.rows.renew();
+    for (const use of tenant?.users.values() ?? []) use.take(this.#now_ms, true);
+  }
+
   /** A message was accepted, and `stored_bytes` were stored in its log. `pattern` is that of its room's class. */
   taken(identity: Counted, pattern: string, size_bytes: number, stored_bytes = 0): void {
     const counts = this.of(identity).room(pattern);

@@ -82,7 +82,7 @@ const CLOSE_MS = 2_000;
 export function startUsage(start: UsageStart): StartedUsage | undefined {
   const { config: { usage }, node_id, life, monotonic_ms, registry, classes } = start;
   if (!usage.enabled) return undefined;
-  const { now, storeNow } = start;
+  const { now, storeNow, settings } = start;
   const log = start.log.child({ part: "usage" });
   const sums = new TenantSums(usage.metric_tenants);
   const counting = { user_claim: usage.user_claim, rows_max: usage.rows, monotonic_ms };
@@ -110,7 +110,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   const elsewhere = new BrainTenants({ place, now: storeNow, monotonic_ms });
   const active = () => new Set([...ledger.tenantIds(), ...elsewhere.active()]);
   const [budgets, teller] = startBudgets(start, place, active, prices, log);
-  const { settings } = start;
+  const stop = settings.deletions.onDeleted((tenant_id) => void writer.forget(tenant_id));
   const admin = { place, prices, node_id, log, now, budgets, settings };
   const onUsed: StartedUsage["onUsed"] = (identity, room_id, outcomes) => {
     const { tenant_id } = identity;
@@ -143,6 +143,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
       await Promise.all([life.idle(), prices.read().catch(() => {})]);
     },
     async close() {
+      stop();
       await Promise.all([budgets.close(), elsewhere.close()]);
       await Promise.all([folder.close(), writer.close(CLOSE_MS)]);
     },

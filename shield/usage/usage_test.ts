@@ -563,3 +563,32 @@ Deno.test("usage: amounts have the documented units", () => {
   });
   assert.deepEqual([connection_minutes, fuel], [1.5, 1.5]);
 });
+
+Deno.test("usage: what a deleted tenant has used is not written back, and its successor's is", () =>
+  onBus(async ({ clock, place, shield, read }) => {
+    const one = shield("shield-1");
+    const use = async (messages: number) => {
+      for (let n = 0; n < messages; n++) one.ledger.taken(identity("acme", "a"), "*", 10);
+      clock.now_ms += FLUSH_MS;
+      await flushed(one);
+    };
+    const messages = async () => (await read("acme")).total.messages_in;
+    one.writer.start();
+    // A stored minute, a running one, and what is counted since.
+    await use(1);
+    clock.now_ms += MINUTE_MS;
+    await use(2);
+    one.ledger.taken(identity("acme", "a"), "*", 10);
+    assert.equal(await messages(), 3);
+    await (await place.store()).purge("acme");
+    await place.eraseRunning("acme", clock.now_ms);
+    await one.writer.forget("acme");
+    clock.now_ms += FLUSH_MS;
+    await flushed(one);
+    assert.equal(await messages(), 0);
+    await use(4);
+    assert.equal(await messages(), 4);
+    clock.now_ms += MINUTE_MS;
+    await ended(one);
+    assert.equal(await messages(), 4);
+  }));

@@ -31,7 +31,7 @@ interface FuelUsageOptions
 }
 
 /** Fuel that is counted. */
-export interface FuelUsage extends Pick<FuelLedger, "used"> {
+export interface FuelUsage extends Pick<FuelLedger, "used" | "forget"> {
   /** The budgets that block timers; undefined: usage is not counted, so no budget is exhausted. */
   readonly budgets: TimerBudgets | undefined;
   /** Starts to write, and to read the usage of budgets; `onOpen` as in `TimerBudgets`. */
@@ -43,6 +43,7 @@ export interface FuelUsage extends Pick<FuelLedger, "used"> {
 const NOTHING: FuelUsage = {
   budgets: undefined,
   used: () => {},
+  forget: () => {},
   begin: () => {},
   close: () => Promise.resolve(),
 };
@@ -106,6 +107,7 @@ export function fuelUsage(options: FuelUsageOptions): FuelUsage {
       ledger.used(tenant_id, by, units);
       budgets.used(tenant_id);
     },
+    forget: (tenant_id) => void writer.forget(tenant_id),
     begin(onOpen) {
       writer.start();
       budgets.start(onOpen);
@@ -313,6 +315,11 @@ class FuelLedger {
       const rows = use.take(0, is_end);
       if (rows.length > 0) yield { tenant_id, rows };
     }
+  }
+
+  /** The counts of a deleted tenant restart. */
+  forget(tenant_id: string): void {
+    this.#tenants.delete(tenant_id);
   }
 
   #open(tenant_id: string): UserUse | undefined {
