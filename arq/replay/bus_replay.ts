@@ -8,7 +8,7 @@ import { listOf, membersOf } from "../answers/policy_text.ts";
 import type { Admin } from "../bus/admin.ts";
 import { journalBytes } from "../journal/bus_journal.ts";
 import { CommandError, failed } from "../terminal/exit.ts";
-import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
+import { type JournalChunk, journalChunks, withoutRepeats } from "./journal_chunks.ts";
 import type { ModuleSource } from "./replay_modules.ts";
 import type { ReplaySelection } from "./selection.ts";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
@@ -78,7 +78,8 @@ export async function policyModule(
 /** The lines of a file, or of standard input for `-`. Throws a `CommandError` when there is no such file. */
 export async function fileChunks(io: Io, file: string): Promise<AsyncIterable<JournalChunk>> {
   const source = file === "-" ? "stdin" : resolvePath(io.cwd, file);
-  return journalChunks(unpacked(endedBy(await openInput(io, file), io.signal), source), source);
+  const bytes = unpacked(endedBy(await openInput(io, file), io.signal), source);
+  return withoutRepeats(journalChunks(bytes, source));
 }
 
 /** The bytes, which may be one or several gzip files. Throws a `CommandError` for a damaged one. */

@@ -139,3 +139,40 @@ export async function* journalChunks(
   }
   if (size_bytes > 0) yield { first_line, bytes: concat(parts) };
 }
+
+/** Numbers of one Shield that are kept together, a bit for each. */
+const NUMBERS = 8_192;
+const HEAD_BYTES = 160;
+const SPACE = 0x20;
+
+/** Whether a record was not seen before; `blocks` has the seen ones. */
+function isFirst(blocks: Map<string, Uint8Array>, node: string, number: number): boolean {
+  const key = `${node} ${Math.floor(number / NUMBERS)}`;
+  const bits = blocks.get(key) ?? new Uint8Array(NUMBERS / 8);
+  blocks.set(key, bits);
+  const at = number % NUMBERS;
+  const is_first = ((bits[at >> 3] as number) & 1 << (at & 7)) === 0;
+  bits[at >> 3]! |= 1 << (at & 7);
+  return is_first;
+}
+
+/** The chunks with blanks in place of records that came before: joined files may have some twice. */
+export async function* withoutRepeats(
+  chunks: AsyncIterable<JournalChunk>,
+): AsyncGenerator<JournalChunk> {
+  const blocks = new Map<string, Uint8Array>();
+  const decoder = new TextDecoder();
+  for await (const chunk of chunks) {
+    const { bytes } = chunk;
+    for (let start = 0, end = 0; start < bytes.length; start = end + 1) {
+      end = bytes.indexOf(NEWLINE, start);
+      if (end < 0) end = bytes.length;
+      const head = decoder.decode(bytes.subarray(start, Math.min(end, start + HEAD_BYTES)));
+      const [, node, number] = /^\{"format":\d+,"id":"([^"]+)\.(\d{1,16})"/.exec(head) ?? [];
+      if (node === undefined || isFirst(blocks, node, Number(number))) continue;
+      const line = bytes.subarray(start, end);
+      if (!JOINED.test(decoder.decode(line))) line.fill(SPACE);
+    }
+    yield chunk;
+  }
+}

@@ -62,6 +62,10 @@ Deno.test("journal files: whole, compressed, joined, cut off, or answers of the 
   const [ids, bad, open] = await readOf(LINES + end(false));
   assert.deepEqual([ids, bad], ["abc", null]);
   assert.match(`${open}`, /continue it with after=/);
+  // A Shield's numbers begin with its clock.
+  const ids_of_two = ["s.1.1796130041534001", "s.1.1796130041534002"];
+  const numbered = linesOf(ids_of_two.map((id) => recordOf({ id, message: "ä" })));
+  assert.deepEqual(await readOf(numbered + numbered), [ids_of_two.join(""), null, ""]);
   const refusal = `{"type":"urn:arqon:error:not-granted","title":"Not granted","status":403}`;
   assert.equal((await readOf(refusal))[1], "1 a refusal of the admin API: not-granted");
   assert.match(`${(await readOf(`[${LINES}]`))[1]}`, /^1 a list/);
