@@ -320,7 +320,6 @@ Deno.test("unpublished writes of another Brain are published by the owner when i
     });
     await promise;
     await other.rooms.drain();
-    const before = received.length;
     one.handle({
       subject: commandSubject("acme", "lobby"),
       payload: commandEnvelope(set("k", 3)),
@@ -328,8 +327,9 @@ Deno.test("unpublished writes of another Brain are published by the owner when i
       reply: "r",
       respond: () => {},
     });
-    await until("all are published", () => received.length >= before + 2);
-    const ids = received.slice(before).map((message) => eventOf(message).id);
-    assert.deepEqual(ids, [version + 1, version + 2].map((of) => `room:${epoch}:${of}`));
+    // A sweep of the owner may have found the other's write before.
+    const ids = () => [...new Set(received.map((message) => eventOf(message).id))];
+    await until("all are published", () => ids().length >= 3);
+    assert.deepEqual(ids(), [0, 1, 2].map((more) => `room:${epoch}:${version + more}`));
   });
 });
