@@ -261,6 +261,7 @@ async function sameRooms(world: World, ann: Pusher): Promise<void> {
     assert.deepEqual(message.json(), { n: 3 });
     break;
   }
+  await until("of Pusher's backend", () => received.some(([event]) => event === "from-pusher"));
   // Events that look like the protocol's own are not forwarded.
   const before = received.length;
   await room.publish("pusher:error", { code: 4001 });
