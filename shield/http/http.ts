@@ -114,7 +114,7 @@ export async function handleRequest(
     return withCors(
       context,
       request,
-      problemResponse(refusal, {
+      context.api.find(url.pathname)?.refused?.(request, refusal) ?? problemResponse(refusal, {
         ...extraHeaders(refusal, url.pathname, methodsOf(context, url.pathname)),
         // A client without a socket does not need the connection, but some clients would keep it. And while this
         // process drains, a kept connection would not move elsewhere through a load balancer.

@@ -52,6 +52,8 @@ export interface ClientRoute extends DescribedRoute {
   readonly answer: ClientHandler;
   /** The identity by a proof in the URL in place of a token, which a HEAD does not use up; undefined: it has none. */
   readonly identify?: (url: URL, method: string) => Promise<Identity> | undefined;
+  /** The answer to a refused request, if it is not the refusal's status. */
+  readonly refused?: (request: Request, refusal: ArqonError) => Response | undefined;
 }
 
 /** The table's entry for one path. */
@@ -62,11 +64,13 @@ export interface FoundPath {
   readonly while_draining: boolean;
   /** As `ClientRoute.identify`; absent: the path accepts only tokens. */
   readonly identify?: ClientRoute["identify"];
+  /** As `ClientRoute.refused`. */
+  readonly refused?: ClientRoute["refused"];
   /** The path's parameters. Throws `invalid-room` or `invalid-field` for a malformed % escape. */
   readonly names: () => Readonly<Record<string, string>>;
 }
 
-interface CompiledPath extends Pick<FoundPath, "while_draining" | "identify"> {
+interface CompiledPath extends Pick<FoundPath, "while_draining" | "identify" | "refused"> {
   readonly shape: RegExp;
   readonly names: readonly string[];
   readonly methods: Map<string, ClientHandler>;
@@ -77,12 +81,14 @@ export class ClientTable {
   readonly #paths = new Map<string, CompiledPath>();
 
   constructor(routes: Iterable<ClientRoute>) {
-    for (const { method, template, answer, identify, while_draining = false } of routes) {
+    for (const route of routes) {
+      const { method, template, answer, identify, refused, while_draining = false } = route;
       const path = this.#paths.get(template) ?? {
         shape: templateShape(template, "[^/]*"),
         names: templateNames(template),
         while_draining,
         ...(identify && { identify }),
+        ...(refused && { refused }),
         methods: new Map(),
       };
       this.#paths.set(template, path);

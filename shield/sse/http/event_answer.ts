@@ -8,11 +8,20 @@ import { takeBareUpgrade } from "../../../shared/http1/exchange.ts";
 import { NOTHING } from "../../../shared/http1/byte_stream.ts";
 import { type AllowedOrigins, isOriginAllowed } from "../../auth/origin.ts";
 import { BodyStream } from "../body_stream.ts";
+import { concat } from "../../../shared/containers/concat.ts";
+import { eventBytes, retryBytes } from "../event_text.ts";
 import type { EventWriter } from "../event_writer.ts";
 import { acceptsGzip, isAccepted } from "../../../shared/http1/header_list.ts";
 
 /** The media type of the answer. */
 const EVENT_STREAM = "text/event-stream";
+
+const HEADERS = {
+  "content-type": EVENT_STREAM,
+  "cache-control": "no-store, no-transform",
+  // nginx and others buffer answers unless a header forbids it.
+  "x-accel-buffering": "no",
+};
 
 /** Throws `not-acceptable` (406) if the request accepts no events. */
 export function requireAccepted(request: Request): void {
@@ -26,13 +35,7 @@ export function headersOf(
   { origins }: { readonly origins: AllowedOrigins },
   request: Request,
 ): Headers {
-  const headers = new Headers({
-    "content-type": EVENT_STREAM,
-    "cache-control": "no-store, no-transform",
-    // nginx and others buffer answers unless a header forbids it.
-    "x-accel-buffering": "no",
-    "vary": "accept-encoding",
-  });
+  const headers = new Headers({ ...HEADERS, "vary": "accept-encoding" });
   if (acceptsGzip(request)) headers.set("content-encoding", "gzip");
   const origin = request.headers.get("origin");
   if (origin !== null && isOriginAllowed(origin, origins)) {
@@ -40,6 +43,29 @@ export function headersOf(
     headers.append("vary", "origin");
   }
   return headers;
+}
+
+/** The wait of a reader after a refusal that names none. */
+const AGAIN_MS = 5_000;
+
+/**
+ * The answer to a reader that this Shield cannot serve now: a stream that ends, and when to come again. For a status
+ * `EventSource` would give up for good. Undefined: the refusal is lasting, or the request does not ask for events.
+ */
+export function comeAgain(
+  request: Request,
+  { code, reason, message, retry_after_ms }: ArqonError,
+  fraction: number,
+): Response | undefined {
+  const asks = request.headers.get("accept")?.includes(EVENT_STREAM) === true;
+  if (code !== 503 || request.method !== "GET" || !asks) return undefined;
+  const refused = JSON.stringify({ op: "err", code, reason, message });
+  const body = concat([
+    retryBytes((retry_after_ms || AGAIN_MS) * (1 + fraction)),
+    eventBytes("refused", refused),
+    eventBytes("closed", JSON.stringify({ code: 1012, reason })),
+  ]);
+  return new Response(body, { headers: { ...HEADERS, connection: "close" } });
 }
 
 /**

@@ -18,7 +18,7 @@ import { parseEventId, queriedPosition } from "../positions.ts";
 import { SseSocket } from "../sse_socket.ts";
 import { EventSubscriptions, type WantedRoom } from "../subscriptions.ts";
 import { bump, type ShieldStats } from "../../stats/stats.ts";
-import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
+import { answerWith, comeAgain, headersOf, requireAccepted } from "./event_answer.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
@@ -44,7 +44,11 @@ const ONCE = ["from", "after_offset", "epoch", "last_event_id", "filter", "ticke
 /** Makes the routes. */
 export function eventRoutes(context: EventsContext): ClientRoute[] {
   const { identify } = context;
-  const own = { identify, answer: (call: ClientCall) => answer(context, call) };
+  const own: Pick<ClientRoute, "identify" | "answer" | "refused"> = {
+    identify,
+    answer: (call) => answer(context, call),
+    refused: (request, refusal) => comeAgain(request, refusal, randomFraction(context.random)),
+  };
   return [{ ...EVENT_ROUTES.roomEvents, ...own }, { ...EVENT_ROUTES.events, ...own }];
 }
 
