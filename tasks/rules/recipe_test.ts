@@ -59,7 +59,7 @@ const KERNEL: Readonly<Record<Declared, readonly string[]>> = {
     // Parts of several capabilities: `[platform]` and `[brain]`. Classes, and the bridge of `arq`.
     ...["platform", "brain", "rooms", "bridge"],
   ],
-  tenant: ["format", "version", "rooms", "require_signature", "by", "changed_ms", "began_ms"],
+  tenant: ["format", "version", "rooms", "require_signature", "by", "changed_ms"],
   room_class: ["tenant", "room", "slow_reader", "echo"],
   stores: [
     ...["ARQON_TENANTS", "ARQON_LIVES", "ARQON_LOGS", "ARQON_STORAGE", "ARQON_STORAGE_PROBE"],
