@@ -173,6 +173,7 @@ Deno.test("a revocation ends only connections with the revoked token, and sends 
   gone.ended = true;
   await using test = await testSignals([old, text, bob, gone]);
   test.removals.revoke(({ user_id }) => user_id === "ann" ? revoked("user", "ann") : undefined);
+  await until("both end", () => test.stats.kicks["revoked"] === 2);
   for (const connection of [old, text]) {
     assert.deepEqual(connection.failed, ["token-revoked"]);
     const [{ room: _, ...signal }] = connection.signals as [Record<string, unknown>];
@@ -190,6 +191,7 @@ Deno.test("a revoked token that has lent a room to a connection ends that subscr
   bob.more_grants = [{ ...grant, room: "lobby", lender }, { ...grant, room: "news" }];
   await using test = await testSignals([bob]);
   test.removals.revoke(({ token_id }) => token_id === "t1" ? revoked("token", "t1") : undefined);
+  await until("the subscription ends", () => bob.failed.length > 0);
   assert.deepEqual([bob.failed, bob.ended], [["not-granted"], false]);
   assert.deepEqual([...bob.subscriptions.keys()], ["news"]);
 });
