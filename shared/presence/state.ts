@@ -66,6 +66,7 @@ export function createState(self?: Writer): PresenceState {
     replicas: new Map(),
     tenants: new Map(),
     connections: new Map(),
+    crowds: new Map(),
     issuers: new Map(),
     members: 0,
     draft: self && emptyDraft(self, 0),
@@ -411,17 +412,21 @@ function deadOf(replica: Replica, delta: Delta, entries: readonly Entry[]): Set<
   return dead;
 }
 
-/** A connection has one tenant as long as its writer lives. */
+/** A connection has one tenant as long as its writer lives, so one entry that stays tells it. */
 function tenantFault(
   { connections }: PresenceState,
   replica: Replica,
   born: readonly Entry[],
   dead: ReadonlySet<Held>,
 ): string | undefined {
+  const checked = new Set<string>();
   for (const { connection_id, tenant_id } of born) {
-    for (let held = connections.get(connection_id); held !== undefined; held = held.sibling) {
-      if (held.replica !== replica || held.entry.tenant_id === tenant_id) continue;
-      if (!dead.has(held)) return `${connection_id} is of tenant ${held.entry.tenant_id}`;
+    if (checked.has(connection_id)) continue;
+    checked.add(connection_id);
+    let held = connections.get(connection_id);
+    while (held !== undefined && (held.replica !== replica || dead.has(held))) held = held.sibling;
+    if (held !== undefined && held.entry.tenant_id !== tenant_id) {
+      return `${connection_id} is of tenant ${held.entry.tenant_id}`;
     }
   }
 }

@@ -1,8 +1,8 @@
 /**
  * The memory layout of a presence replica, and its links: which entries are in which room, of which connection and of
  * how many users. One small record per member, linked into its room and its connection, so that a member needs no Map
- * of its own. Everything is O(1) except for a connection's own entries, which are iterated. Independent of clocks:
- * `state.ts` decides which entries are held.
+ * of its own. Everything is O(1): a room's users and a connection's entries are found by iteration while they are few,
+ * and in a Map above. Independent of clocks: `state.ts` decides which entries are held.
  */
 import type { DeltaDraft, History } from "./delta.ts";
 import type { Delta, Entry, Writer, WriterKey, WrittenEntry } from "./types.ts";
@@ -15,8 +15,9 @@ export interface Held {
   /** In the room's list, which has only members of writers that are up. */
   before: Held | undefined;
   after: Held | undefined;
-  /** The next entry with the same connection id, of whatever room and writer. */
+  /** The entry before it with the same connection id, of whatever room and writer, and the one after it. */
   sibling: Held | undefined;
+  younger: Held | undefined;
 }
 
 /** The replica of one writer: exactly its state at counter `clock`. */
@@ -65,8 +66,10 @@ export interface PresenceState {
   readonly self: Writer | undefined;
   readonly replicas: Map<WriterKey, Replica>;
   readonly tenants: Map<string, Tenant>;
-  /** The first of each connection id's entries. */
+  /** The newest of each connection id's entries. */
   readonly connections: Map<string, Held>;
+  /** The entries of each connection id by room, one of each writer; only of those that have too many to iterate. */
+  readonly crowds: Map<string, Map<Room, Held[]>>;
   /** One string object per issuer, with the number of entries that name it. */
   readonly issuers: Map<string, { readonly issuer: string; held: number }>;
   /** Entries held, hidden ones too. */
@@ -83,7 +86,7 @@ export interface Changes {
   readonly leaves: readonly WrittenEntry[];
 }
 
-/** Above this many members, users are counted in a Map, which would cost a small room too much. */
+/** Above this many, a room's users and a connection's entries are in a Map, which would cost small ones too much. */
 const WALKED_MAX = 8;
 
 function tenantOf({ tenants }: PresenceState, tenant_id: string): Tenant {
@@ -152,10 +155,22 @@ function countByUser(room: Room): Map<string, Map<string, number>> {
   return by_user;
 }
 
+/** The entries of a connection that may be in this room: all of them, or those that are. */
+function* near(
+  { connections, crowds }: PresenceState,
+  connection_id: string,
+  room: Room,
+): Generator<Held> {
+  const crowd = crowds.get(connection_id);
+  if (crowd !== undefined) return yield* crowd.get(room) ?? [];
+  for (let held = connections.get(connection_id); held !== undefined; held = held.sibling) {
+    yield held;
+  }
+}
+
 /** Whether the connection is online in this room through another writer, too: it is moving between Shields. */
-function isElsewhere({ connections }: PresenceState, { entry, replica, room }: Held): boolean {
-  let other = connections.get(entry.connection_id);
-  for (; other !== undefined; other = other.sibling) {
+function isElsewhere(state: PresenceState, { entry, replica, room }: Held): boolean {
+  for (const other of near(state, entry.connection_id, room)) {
     if (other.room === room && other.replica !== replica && other.replica.up) return true;
   }
   return false;
@@ -226,25 +241,46 @@ export function hold(state: PresenceState, replica: Replica, entry: Entry): Held
     before: undefined,
     after: undefined,
     sibling: state.connections.get(entry.connection_id),
+    younger: undefined,
   };
   room.held++;
   state.members++;
-  state.connections.set(held.entry.connection_id, held);
+  linkSibling(state, held);
   replica.held.set(entry.counter, held);
   if (replica.up) show(state, held);
   return held;
 }
 
-function unlinkSibling({ connections }: PresenceState, gone: Held): void {
-  const { connection_id } = gone.entry;
-  let held = connections.get(connection_id);
-  if (held === gone) {
-    if (gone.sibling === undefined) connections.delete(connection_id);
-    else connections.set(connection_id, gone.sibling);
-    return;
+/** Links an entry to the others of its connection. */
+function linkSibling({ connections, crowds }: PresenceState, held: Held): void {
+  const { entry: { connection_id }, sibling, room } = held;
+  connections.set(connection_id, held);
+  if (sibling !== undefined) sibling.younger = held;
+  const crowd = crowds.get(connection_id);
+  if (crowd !== undefined) return void crowd.getOrInsert(room, []).push(held);
+  let many = 0;
+  for (let one: Held | undefined = held; one !== undefined; one = one.sibling) many++;
+  if (many <= WALKED_MAX) return;
+  const by_room = new Map<Room, Held[]>();
+  for (let one: Held | undefined = held; one !== undefined; one = one.sibling) {
+    by_room.getOrInsert(one.room, []).push(one);
   }
-  while (held !== undefined && held.sibling !== gone) held = held.sibling;
-  if (held !== undefined) held.sibling = gone.sibling;
+  crowds.set(connection_id, by_room);
+}
+
+function unlinkSibling({ connections, crowds }: PresenceState, gone: Held): void {
+  const { entry: { connection_id }, sibling, younger, room } = gone;
+  if (sibling !== undefined) sibling.younger = younger;
+  if (younger !== undefined) younger.sibling = sibling;
+  else if (sibling !== undefined) connections.set(connection_id, sibling);
+  else connections.delete(connection_id);
+  const crowd = crowds.get(connection_id);
+  if (crowd === undefined) return;
+  const others = crowd.get(room)!.filter((one) => one !== gone);
+  if (others.length > 0) crowd.set(room, others);
+  else crowd.delete(room);
+  // Half, as in a room.
+  if (crowd.size <= WALKED_MAX / 2) crowds.delete(connection_id);
 }
 
 /** Releases an entry. */
@@ -265,14 +301,13 @@ export function drop(state: PresenceState, held: Held): void {
 
 /** A writer's entry of a connection in a room. */
 export function findHeld(
-  { connections }: PresenceState,
+  state: PresenceState,
   replica: Replica,
   { tenant_id, room_id, connection_id }: Pick<Entry, "tenant_id" | "room_id" | "connection_id">,
 ): Held | undefined {
-  for (let held = connections.get(connection_id); held !== undefined; held = held.sibling) {
-    const { room } = held;
-    if (
-      held.replica === replica && room.room_id === room_id && room.tenant_id === tenant_id
-    ) return held;
+  const room = findRoom(state, tenant_id, room_id);
+  if (room === undefined) return undefined;
+  for (const held of near(state, connection_id, room)) {
+    if (held.replica === replica && held.room === room) return held;
   }
 }

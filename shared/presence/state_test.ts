@@ -53,6 +53,22 @@ import fc from "fast-check";
 import { findRoom } from "./state_index.ts";
 import { allOnline, Watched } from "./testing/watched.ts";
 
+Deno.test("nothing looks through the entries of a connection in many rooms to find one", () => {
+  const [shield, brain] = connected("s0", "b0") as [PresenceState, PresenceState];
+  for (let at = 0; at < 100; at++) enter(shield, "c", `r${at}`);
+  merge(brain, takeDelta(shield)!);
+  const get = brain.connections.get.bind(brain.connections);
+  brain.connections.get = () => assert.fail("a walk through the connection's entries");
+  markDown(brain, writer("s0"));
+  markUp(brain, writer("s0"));
+  brain.connections.get = get;
+  for (let at = 0; at < 100; at++) leave(shield, TENANT, `r${at}`, "c");
+  merge(brain, takeDelta(shield)!);
+  for (const { connections, crowds } of [shield, brain]) {
+    assert.equal(connections.size + crowds.size, 0);
+  }
+});
+
 Deno.test("B3 entries are found by connection, room and both", () => {
   const a = createState(writer("a"));
   assert.deepEqual([...ofConnection(a, "p")], []);

@@ -26,9 +26,10 @@ export interface MemberTable {
   readonly own: Map<string, TableMember>;
   /** Members of other Shields by birth mark: writer, then counter. */
   readonly foreign: Map<WriterKey, Map<number, TableMember>>;
-  foreign_count: number;
   /** The members that clients see, by connection id, in the order of joining. */
   readonly shown: Map<string, TableMember>;
+  /** Other members with the id of a shown one, which moves between Shields: usually none. */
+  readonly hidden: Map<string, TableMember[]>;
   /** The number of connections of each user, by issuer and user. */
   readonly users: Map<string, number>;
   /** The last notified state of connections that have changed since; undefined: absent. */
@@ -46,8 +47,8 @@ export function createTable(): MemberTable {
   return {
     own: new Map(),
     foreign: new Map(),
-    foreign_count: 0,
     shown: new Map(),
+    hidden: new Map(),
     users: new Map(),
     reported: new Map(),
   };
@@ -81,30 +82,37 @@ function show(table: MemberTable, connection_id: string, member: TableMember | u
   }
 }
 
+/** Shows a new member in place of the one with the same connection id, which is still known. */
+function cover(table: MemberTable, connection_id: string, member: TableMember): void {
+  const before = table.shown.get(connection_id);
+  if (before !== undefined) table.hidden.getOrInsert(connection_id, []).push(before);
+  show(table, connection_id, member);
+}
+
+/** Shows another member with the same connection id in place of one that is gone. */
+function uncover(table: MemberTable, connection_id: string): void {
+  const [next, ...others] = table.hidden.get(connection_id) ?? [];
+  setHidden(table, connection_id, others);
+  show(table, connection_id, next);
+}
+
+function setHidden(table: MemberTable, connection_id: string, members: TableMember[]): void {
+  if (members.length > 0) table.hidden.set(connection_id, members);
+  else table.hidden.delete(connection_id);
+}
+
 /** Adds a connection of this Shield, or changes its metadata. */
 export function setOwn(table: MemberTable, entry: Entry): void {
+  const { connection_id } = entry;
   const member = memberOf(entry);
-  table.own.set(entry.connection_id, member);
-  show(table, entry.connection_id, member);
+  if (table.own.has(connection_id)) show(table, connection_id, member);
+  else cover(table, connection_id, member);
+  table.own.set(connection_id, member);
 }
 
 /** Removes a connection of this Shield; an absent one is ignored. */
 export function removeOwn(table: MemberTable, connection_id: string): void {
-  if (table.own.delete(connection_id)) show(table, connection_id, another(table, connection_id));
-}
-
-/** Finds another member with that connection id. Ids are random, so two of them are a fault. */
-function another(table: MemberTable, connection_id: string): TableMember | undefined {
-  const own = table.own.get(connection_id);
-  if (own !== undefined) return own;
-  // There are not more entries than shown members, so no two share an id, and no search is needed.
-  if (table.foreign_count + table.own.size < table.shown.size) return undefined;
-  for (const members of table.foreign.values()) {
-    for (const member of members.values()) {
-      if (member.connection_id === connection_id) return member;
-    }
-  }
-  return undefined;
+  if (table.own.delete(connection_id)) uncover(table, connection_id);
 }
 
 /** Adds a member of another Shield; an existing one is unchanged. */
@@ -115,8 +123,9 @@ export function addForeign(table: MemberTable, { writer, entry }: WrittenEntry):
   if (members.has(entry.counter)) return;
   const member = memberOf(entry);
   members.set(entry.counter, member);
-  table.foreign_count++;
-  if (!table.own.has(entry.connection_id)) show(table, entry.connection_id, member);
+  const { connection_id } = entry;
+  if (!table.own.has(connection_id)) cover(table, connection_id, member);
+  else table.hidden.getOrInsert(connection_id, []).push(member);
 }
 
 /** Removes a member of another Shield; an absent one is ignored. */
@@ -130,10 +139,10 @@ function removeMarked(table: MemberTable, key: WriterKey, counter: number): void
   if (members === undefined || member === undefined) return;
   members.delete(counter);
   if (members.size === 0) table.foreign.delete(key);
-  table.foreign_count--;
   const { connection_id } = member;
-  if (table.shown.get(connection_id) !== member) return;
-  show(table, connection_id, another(table, connection_id));
+  if (table.shown.get(connection_id) === member) return uncover(table, connection_id);
+  const others = table.hidden.get(connection_id)?.filter((one) => one !== member);
+  setHidden(table, connection_id, others ?? []);
 }
 
 /** Replaces all members of other Shields by `entries`; remaining ones are unchanged. */

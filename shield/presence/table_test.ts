@@ -60,6 +60,20 @@ Deno.test("a connection id with two members stays while one of them has it", () 
   assert.deepEqual([...table.shown.values()].map(({ user_id }) => user_id), ["own"]);
 });
 
+Deno.test("while a connection moves, no leave of another one looks through the members", () => {
+  const table = createTable();
+  const all = Array.from({ length: 100 }, (_, at) => written("b", at + 1));
+  for (const one of all) addForeign(table, one);
+  for (const node of ["d", "e"]) addForeign(table, written(node, 1, { connection_id: "moving" }));
+  table.foreign.values = () => assert.fail("a walk through all members");
+  for (const one of all) removeForeign(table, tagOf(one));
+  assert.deepEqual([...table.shown.keys()], ["moving"]);
+  removeForeign(table, tagOf(written("d", 1)));
+  assert.equal(table.hidden.size, 0);
+  removeForeign(table, tagOf(written("e", 1)));
+  assert.equal(table.shown.size, 0);
+});
+
 type Step =
   | { readonly do: "own" | "unown"; readonly id: number; readonly meta: string }
   | { readonly do: "add" | "remove"; readonly node: number; readonly id: number }
