@@ -15,7 +15,12 @@ import { Edition, type FileDescriptorSet } from "@bufbuild/protobuf/wkt";
 import { Comparison, isLibraryType, reportKind, typePlace } from "./compat_comparison.ts";
 import { compareField, compareMessages } from "./compat_messages.ts";
 import { type Finding, FindingCollector, isTransitive, sortFindings } from "./findings.ts";
-import { compareReservations, reservationsOf, reservesNumber } from "./compat_reserved.ts";
+import {
+  compareReservations,
+  formatNames,
+  reservationsOf,
+  reservesNumber,
+} from "./compat_reserved.ts";
 import type { Reservations } from "./compat_reserved.ts";
 
 /** A schema to compare: complete and ordered, as `readDescriptorSet` returns it, linked or not. */
@@ -313,21 +318,26 @@ function reportNames(
   is: Values,
 ): void {
   const names = is.names.get(number) ?? [];
-  const lost = old_names.filter((name) => !names.includes(name));
-  const came = names.filter((name) => !old_names.includes(name));
+  const old_set = new Set(old_names);
+  const new_set = new Set(names);
+  const lost = old_names.filter((name) => !new_set.has(name));
+  const came = names.filter((name) => !old_set.has(name));
   const [first = ""] = names;
   const foreign = came.find((name) => was.numbers.has(name));
   const left = lost.find((name) => is.numbers.has(name));
   if (foreign !== undefined || left !== undefined) {
     const name = foreign ?? first;
-    const detail = `the number ${number} was ${old_names.join(", ")}, is ${names.join(", ")}; ` +
+    const detail =
+      `the number ${number} was ${formatNames(old_names)}, is ${formatNames(names)}; ` +
       `${foreign ?? left} had or has another number, so values change their meaning`;
     comparison.report("error", "enum-value-reused", typePlace(to, name), detail);
   } else if (lost.length === old_names.length) {
-    const detail = `the value ${number} was named ${lost.join(", ")}; JSON goes by the name`;
+    const detail = `the value ${number} was named ${formatNames(lost)}; JSON goes by the name`;
     comparison.report("warning", "enum-value-renamed", typePlace(to, first), detail);
   } else if (lost.length > 0) {
-    const detail = `the value ${number} is no longer named ${lost.join(", ")} too; JSON goes by it`;
+    const detail = `the value ${number} is no longer named ${
+      formatNames(lost)
+    } too; JSON goes by it`;
     comparison.report("warning", "enum-alias-removed", typePlace(to, first), detail);
   }
 }

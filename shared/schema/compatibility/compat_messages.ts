@@ -172,33 +172,63 @@ function sharedMembers(oneof: DescOneof, other: ReadonlyMap<number, DescField>):
 /** Old oneofs with a new name: the shared members are the same. */
 function renamedOneofs(from: DescMessage, to: DescMessage, sides: Sides): Map<string, string> {
   const names = new Map<string, string>();
+  const old_names = new Set(from.oneofs.map(({ name }) => name));
+  const new_names = new Set(to.oneofs.map(({ name }) => name));
   for (const oneof of from.oneofs) {
-    if (to.oneofs.some(({ name }) => name === oneof.name)) continue;
+    if (new_names.has(oneof.name)) continue;
     const members = sharedMembers(oneof, sides.to);
     const target = sides.to.get(members[0] ?? 0)?.oneof;
-    if (target === undefined || from.oneofs.some(({ name }) => name === target.name)) continue;
-    const others = sharedMembers(target, sides.from);
-    if (others.length !== members.length || !members.every((n) => others.includes(n))) continue;
+    if (target === undefined || old_names.has(target.name)) continue;
+    const others = new Set(sharedMembers(target, sides.from));
+    if (others.size !== members.length || !members.every((n) => others.has(n))) continue;
     names.set(oneof.name, target.name);
   }
   return names;
 }
 
-/** How a reader with `field` in a oneof reads data of a writer without that. */
-function readOneof(
-  field: DescField,
+/** Rivals that a finding names. */
+const RIVALS_SHOWN = 5;
+
+/**
+ * The members of a oneof that a writer has too, by the oneof that they are in there; of each group as many as a finding
+ * may need. Found once for all its members, of which there may be thousands.
+ */
+type Groups = ReadonlyMap<DescOneof | undefined, readonly DescField[]>;
+
+function groupsOf(oneof: DescOneof, written: ReadonlyMap<number, DescField>): Groups {
+  const groups = new Map<DescOneof | undefined, DescField[]>();
+  for (const field of oneof.fields) {
+    const rival = written.get(field.number);
+    if (rival === undefined) continue;
+    const group = groups.getOrInsertComputed(rival.oneof, () => []);
+    // One more, as a field is no rival of itself.
+    if (group.length <= RIVALS_SHOWN) group.push(field);
+  }
+  return groups;
+}
+
+/** Gives how a reader with a field in a oneof reads data of a writer without that. */
+function oneofReader(
   read: ReadonlyMap<number, DescField>,
   written: ReadonlyMap<number, DescField>,
-): Reading {
-  const own = written.get(field.number)?.oneof;
-  const rivals = (read.get(field.number)?.oneof?.fields ?? []).filter(({ number }) => {
-    const rival = written.get(number);
-    if (number === field.number || rival === undefined) return false;
-    return own === undefined || rival.oneof !== own;
-  });
-  if (rivals.length === 0) return { ok: true };
-  const names = rivals.slice(0, 5).map(({ name }) => name).join(", ");
-  return { ok: false, note: `keeps only one where data has ${field.name} besides ${names}` };
+): (field: DescField) => Reading {
+  const known = new Map<DescOneof, Groups>();
+  return ({ number, name }) => {
+    const oneof = read.get(number)?.oneof;
+    if (oneof === undefined) return READS;
+    const own = written.get(number)?.oneof;
+    const rivals: DescField[] = [];
+    for (
+      const [group, fields] of known.getOrInsertComputed(oneof, () => groupsOf(oneof, written))
+    ) {
+      if (own !== undefined && group === own) continue;
+      rivals.push(...fields.filter((field) => field.number !== number));
+      if (rivals.length >= RIVALS_SHOWN) break;
+    }
+    if (rivals.length === 0) return READS;
+    const names = rivals.slice(0, RIVALS_SHOWN).map((rival) => rival.name).join(", ");
+    return { ok: false, note: `keeps only one where data has ${name} besides ${names}` };
+  };
 }
 
 const nameOf = (oneof: DescOneof | undefined) =>
@@ -216,18 +246,24 @@ function compareOneofs(
     const detail = `oneof ${old_name} is now ${name}, with the same members`;
     comparison.report("warning", "oneof-renamed", typePlace(to, name), detail);
   }
+  const readBackward = oneofReader(sides.to, sides.from);
+  const readForward = oneofReader(sides.from, sides.to);
   for (const field of from.fields) {
     const counterpart = sides.to.get(field.number);
     if (counterpart === undefined) continue;
     const was = field.oneof === undefined ? undefined : renamed.get(field.oneof.name);
     if ((was ?? field.oneof?.name) === counterpart.oneof?.name) continue;
     const change = `was ${nameOf(field.oneof)}, is ${nameOf(counterpart.oneof)}`;
-    const backward = readOneof(counterpart, sides.to, sides.from);
-    const forward = readOneof(field, sides.from, sides.to);
     const noted = (reading: Reading): Reading =>
       reading.ok ? { ok: true, note: "keeps every value; programs see another form" } : reading;
     const place = fieldPlace(counterpart);
-    comparison.reportReadings("oneof-changed", place, change, noted(backward), noted(forward));
+    comparison.reportReadings(
+      "oneof-changed",
+      place,
+      change,
+      noted(readBackward(counterpart)),
+      noted(readForward(field)),
+    );
   }
 }
 

@@ -66,8 +66,7 @@ function compareNames(
     } else if (!to.names.has(name)) gone.push(name);
   }
   if (gone.length === 0) return;
-  const names = gone.slice(0, 10).join(", ") + (gone.length > 10 ? ", …" : "");
-  const detail = `the names ${names} are no longer reserved`;
+  const detail = `the names ${formatNames(gone)} are no longer reserved`;
   comparison.report("error", "reservation-removed", typePlace(type), detail);
 }
 
@@ -140,6 +139,10 @@ export function subtractRanges(
   }
   return left;
 }
+
+/** The names; at most ten. */
+export const formatNames = (names: readonly string[]): string =>
+  names.slice(0, 10).join(", ") + (names.length > 10 ? ", …" : "");
 
 /** The ranges in the syntax of a `.proto` file: `3, 5 to 9, 1000 to max`; at most ten. */
 export function formatRanges(ranges: readonly NumberRange[]): string {

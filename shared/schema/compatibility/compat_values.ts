@@ -107,12 +107,22 @@ function readInteger(written: ValueType, read: ValueType): Reading {
   return { ok: true, note: `changes values that ${typeName(read)} cannot hold` };
 }
 
+/** For each pair of enums that fields turn into each other: thousands of fields may have the same. */
+const missing_names = new WeakMap<DescEnum, WeakMap<DescEnum, string>>();
+
+/** The first names of numbers that `read` does not have; "": it has all. */
+function missingNames(written: DescEnum, read: DescEnum): string {
+  const of = missing_names.getOrInsertComputed(written, () => new WeakMap());
+  return of.getOrInsertComputed(read, () => {
+    const known = new Set(read.values.map(({ number }) => number));
+    const missing = written.values.filter(({ number }) => !known.has(number));
+    return missing.slice(0, 5).map(({ name }) => name).join(", ");
+  });
+}
+
 function readEnum(written: DescEnum, read: DescEnum, is_closed: boolean): Reading {
-  const missing = written.values.filter(({ number }) =>
-    !read.values.some((value) => value.number === number)
-  );
-  if (missing.length === 0) return { ok: true, note: "takes the numbers by their new names" };
-  const names = missing.slice(0, 5).map(({ name }) => name).join(", ");
+  const names = missingNames(written, read);
+  if (names === "") return { ok: true, note: "takes the numbers by their new names" };
   return is_closed
     ? { ok: false, note: `drops ${names}` }
     : { ok: true, note: `has no name for ${names}` };
