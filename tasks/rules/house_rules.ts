@@ -74,7 +74,7 @@ const LINES: Readonly<Record<string, number>> = {
   inspect: 2_585,
   journal: 4_575,
   policies: 10_505,
-  presence: 8_455,
+  presence: 8_505,
   reducers: 9_105,
   rooms: 5_580,
   schemas: 9_860,
