@@ -310,12 +310,15 @@ export class Schedules {
   }
 
   async #publish(known: Known): Promise<void> {
-    const { node_id, late_ms, onTime, deletions } = this.#options;
+    const { bucket, node_id, late_ms, look_ms, onTime, deletions } = this.#options;
     const { tenant_id, schedule_id, schedule: before } = known;
     const since = deletions.known(tenant_id);
     const schedule = before.claim === null
       ? withoutMissed(before, this.#now() - late_ms(), this.#now())
       : before;
+    // Its last time would be lost for good by a process that began with its clock ahead.
+    const is_sure = bucket.storeTime !== undefined || this.#steps.isBelieved();
+    if (schedule.next_ms === null && !is_sure) return this.#arm(known, look_ms ?? LOOK_MS);
     for (let missed = before.missed; missed < schedule.missed; missed++) onTime("missed", 0);
     const is_due = schedule.next_ms !== null && schedule.next_ms <= this.#now();
     const by = { node_id, now_ms: this.#now(), is_left: this.#isLeft(known) };

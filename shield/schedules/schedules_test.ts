@@ -21,64 +21,19 @@ import {
   withoutMissed,
 } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
-import { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
+import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
-import { Schedules, type SchedulesOptions } from "./schedules.ts";
+import { Schedules } from "./schedules.ts";
 import { requireDue } from "./body.ts";
 import { schedulesKind } from "./schedules_kind.ts";
 import { writingOf } from "../apply/applies.ts";
+import { EVERY_MS, KEY, optionsOf, read, scheduleOf } from "./testing/schedules.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
-const KEY = ["acme", "tick"];
-const EVERY_MS = 1_000;
 /** The schedules of one time each, and their distance in ms. */
 const MANY = 150;
 const APART_MS = 10;
 const DAY_MS = 86_400_000;
-
-function scheduleOf(now_ms: number, more: Partial<Schedule> = {}): Schedule {
-  return {
-    format: 1,
-    room: "lobby",
-    message: { type: "tick" },
-    user: "schedule",
-    by: "root",
-    created_ms: now_ms,
-    changed_ms: now_ms,
-    is_paused: false,
-    next_ms: now_ms + EVERY_MS,
-    claim: null,
-    published: 0,
-    refused: 0,
-    missed: 0,
-    last: null,
-    every_ms: EVERY_MS,
-    from_ms: now_ms + EVERY_MS,
-    ...more,
-  };
-}
-
-const optionsOf = (bucket: KeyValue, more: Partial<SchedulesOptions> = {}): SchedulesOptions => ({
-  bucket,
-  node_id: "s",
-  publish: () => Promise.resolve(undefined),
-  takeBack: () => Promise.resolve(),
-  deletions: new TenantDeletions({ get: () => Promise.resolve(undefined) }, () => {}),
-  isInLog: () => Promise.resolve(false),
-  late_ms: () => 60_000,
-  onTime: () => {},
-  log: keptLog().log,
-  now: Date.now,
-  random: Math.random,
-  claim_ms: 100,
-  again_ms: 5,
-  ...more,
-});
-
-async function read(bucket: KeyValue, key = KEY): Promise<Schedule | undefined> {
-  const entry = await bucket.get(key);
-  return entry && decodeSchedule(entry.value);
-}
 
 Deno.test("each time is published under one id, whichever Shield dies and whichever answer is lost", async () => {
   await using engine = testSpine();
@@ -329,6 +284,39 @@ Deno.test("what a clock that is set forward makes due does not wait for its form
   assert.equal((await read(bucket))?.published, 0);
   ahead_ms = 50 * 60_000 + 1_000;
   await until("it is published", async () => (await read(bucket))?.published === 1);
+  await schedules.close();
+});
+
+Deno.test("a single time is not missed by a process that began with its clock ahead", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  const clock = { ahead_ms: DAY_MS, passed_ms: 0 };
+  const now = () => Date.now() + clock.ahead_ms + clock.passed_ms;
+  const at = (at_ms: number) => ({
+    every_ms: undefined,
+    from_ms: undefined,
+    at_ms,
+    next_ms: at_ms,
+  });
+  const put = (id: string, at_ms: number) =>
+    bucket.update(["acme", id], encodeSchedule(scheduleOf(at_ms, at(at_ms))), 0);
+  await put("soon", Date.now() + 100);
+  await put("late", Date.now() - 90_000);
+  const monotonic_ms = () => performance.now() + clock.passed_ms;
+  const schedules = new Schedules(optionsOf(bucket, { now, monotonic_ms, look_ms: 10 }));
+  await schedules.ready;
+  await pace(50);
+  const missed = async (id: string) => (await read(bucket, ["acme", id]))?.missed;
+  assert.deepEqual([await missed("soon"), await missed("late")], [0, 0]);
+  clock.ahead_ms = 0;
+  await until(
+    "it is published",
+    async () => (await read(bucket, ["acme", "soon"]))?.published === 1,
+  );
+  await pace(50);
+  assert.equal(await missed("late"), 0, "the clock was set just now");
+  clock.passed_ms = 3_600_000;
+  await until("the other counts as missed", async () => await missed("late") === 1);
   await schedules.close();
 });
 
