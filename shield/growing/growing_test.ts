@@ -169,6 +169,21 @@ Deno.test("with concurrent writers the text is that of the pieces, and no parts 
   );
 });
 
+Deno.test("a piece that is added while its message is erased leaves no part", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(GROWING_BUCKET);
+  const records = new GrowingRecords(engine.spine);
+  await records.change(KEY, () => Promise.resolve(started()));
+  await add(records, 1, "x".repeat(5_000));
+  const put: KeyValue["put"] = async (key, value) => {
+    for (const one of await bucket.keys(["acme"])) await bucket.delete(one);
+    return await bucket.put(key, value);
+  };
+  const keyValue = () => Promise.resolve(overriding(bucket, { put }));
+  await assert.rejects(add(new GrowingRecords({ keyValue }), 2, "y"));
+  assert.deepEqual(await bucket.keys(), []);
+});
+
 Deno.test("a message counts all its parts against its limit, and ends with all of them", () => {
   let record = withPiece(started(), { seq: 1, text: "é".repeat(5_000) }, BOUNDS, 2);
   const { record: next, part } = withSealed(

@@ -93,12 +93,16 @@ export class GrowingRecords {
       const changed = await change(found);
       if (changed === undefined) return found;
       const { record, part } = withSealed(found?.record, changed);
-      if (part !== undefined) {
-        const text = new TextEncoder().encode(part.text);
-        await bucket.put(partKeyOf(key, record, part.index), text);
-      }
+      const part_key = partKeyOf(key, record, part?.index ?? 0);
+      if (part !== undefined) await bucket.put(part_key, new TextEncoder().encode(part.text));
       const written = bucket.update(keyOf(key), encodeRecord(record), found?.revision ?? 0);
-      const revision = await mayLose(written);
+      const revision = await mayLose(written).catch(async (error) => {
+        // The message was erased, or has ended.
+        const is_gone = part !== undefined && isConflict(error) &&
+          await this.get(key) === undefined;
+        if (is_gone) await bucket.delete(part_key);
+        throw error;
+      });
       if (found === undefined) this.#note(key, (names) => names.set(nameOf(key), key.room_id));
       return { record, revision };
     });
