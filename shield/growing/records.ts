@@ -98,9 +98,9 @@ export class GrowingRecords {
       const written = bucket.update(keyOf(key), encodeRecord(record), found?.revision ?? 0);
       const revision = await mayLose(written).catch(async (error) => {
         // The message was erased, or has ended.
-        const is_gone = part !== undefined && isConflict(error) &&
-          await this.get(key) === undefined;
-        if (is_gone) await bucket.delete(part_key);
+        if (part !== undefined && isConflict(error) && await this.get(key) === undefined) {
+          await bucket.delete(part_key);
+        }
         throw error;
       });
       if (found === undefined) this.#note(key, (names) => names.set(nameOf(key), key.room_id));
