@@ -59,6 +59,8 @@ interface Kept {
   readonly without?: (value: Uint8Array, user: string) => Uint8Array;
   /** Whether an entry that names a user is erased with the user; otherwise why it stays. */
   readonly ofUser: (key: KvKey) => true | string;
+  /** Whether it is erased with its tenant; otherwise why it stays. Absent: it is. */
+  readonly ofTenant?: (key: KvKey) => true | string;
 }
 
 const Produced = z.looseObject({ producer: z.looseObject({ user_id: z.string() }) });
@@ -98,6 +100,9 @@ const BUCKETS: readonly Kept[] = [
     name: "revocations",
     bucket: REVOCATIONS_BUCKET,
     ofUser: () => "it is a revocation of the user",
+    // Whoever deletes a tenant revokes its tokens first.
+    ofTenant: ([, kind]) =>
+      kind === "issued-before" ? "it keeps the tenant's former tokens out until it expires" : true,
   },
   {
     name: "tickets",
@@ -278,9 +283,12 @@ export interface BucketsContext extends Pick<Env, "spine" | "now"> {
 }
 
 function bucketStore({ spine, asker, now, onErased }: BucketsContext, kept: Kept): DataStore {
-  const { name, bucket, ends_tenant, ofUser, without } = kept;
+  const { name, bucket, ends_tenant, ofUser, ofTenant, without } = kept;
   const open = () => spine.keyValue(bucket, { leaves_stream: true });
-  const reasonOf = (key: KvKey, whose: Whose) => whose.user === undefined ? true : ofUser(key);
+  const reasonOf = (key: KvKey, whose: Whose) => {
+    if (whose.user !== undefined) return ofUser(key);
+    return isTenant(whose) && ofTenant !== undefined ? ofTenant(key) : true;
+  };
   return {
     name,
     async stock(whose): Promise<Stock | undefined> {

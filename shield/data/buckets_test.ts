@@ -7,6 +7,7 @@ import { QUIET } from "../../shared/testing/logs.ts";
 import { deadKey, hookBytes, HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
+import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import type { DurableLog, LogRead } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
@@ -252,6 +253,19 @@ Deno.test("a Brain that has read a user's samples does not store them after the 
   assert.equal(await store.erase({ tenant: "acme", user: "ann" }, () => Promise.resolve("b")), 1);
   const ended = storedBytes({ state: "returned", ended: { samples } });
   await assert.rejects(bucket.update(["acme"], ended, read), { reason: "version-conflict" });
+  await spine.drain();
+});
+
+Deno.test("what keeps the tokens of a deleted tenant out stays", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const bucket = await spine.keyValue(REVOCATIONS_BUCKET);
+  const every = ["acme", "issued-before", "*"];
+  for (const key of [every, ["acme", "user", "ann"]]) await bucket.put(key, new Uint8Array());
+  const stores = bucketStores({ spine, asker: undefined, now: Date.now });
+  const store = stores.find(({ name }) => name === "revocations")!;
+  assert.match((await store.stock({ tenant: "acme" }))?.stays ?? "", /out until it expires/);
+  await store.erase({ tenant: "acme" }, () => Promise.resolve(undefined));
+  assert.deepEqual(await bucket.keys(), [every]);
   await spine.drain();
 });
 
