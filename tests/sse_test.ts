@@ -547,17 +547,22 @@ Deno.test("a ticket in place of a token", async (t) => {
 });
 
 Deno.test("a reader whom EventSource would end for good is asked to come again", async () => {
-  await using bus = await startLocalBus("[limits]\nconnections_per_process = 1\n");
+  await using bus = await startLocalBus("[limits]\nconnections_per_user = 1\n");
   const url = `${bus.http_url}/v1/rooms/plain/events`;
   using first = await EventReader.open(url, { token: bus.token });
   await first.until("subscribed");
   const accept = { accept: "text/event-stream" };
   using second = await EventReader.open(url, { token: bus.token, headers: accept });
   const [refused, closed] = await second.rest();
-  assert.deepEqual([refused?.name, refused?.data.reason], ["refused", "at-capacity"]);
-  assert.deepEqual([closed?.name, closed?.data], ["closed", { code: 1012, reason: "at-capacity" }]);
+  assert.deepEqual([refused?.name, refused?.data.reason], ["refused", "too-many-connections"]);
+  assert.deepEqual([closed?.name, closed?.data], ["closed", {
+    code: 1012,
+    reason: "too-many-connections",
+  }]);
   assert.ok(second.retry_ms >= 1_000, `${second.retry_ms}`);
-  await assert.rejects(EventReader.open(url, { token: bus.token }), { message: "503 at-capacity" });
+  await assert.rejects(EventReader.open(url, { token: bus.token }), {
+    message: "429 too-many-connections",
+  });
   const lasting = EventReader.open(url, { token: "none", headers: accept });
   await assert.rejects(lasting, { message: "401 token-malformed" });
 });

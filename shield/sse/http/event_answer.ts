@@ -2,7 +2,7 @@
  * An answer that is a stream of events: the check that the request accepts one, its head, and the change of the
  * connection into the stream. `shield/sse/` makes the events.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, ruleOf } from "@arqon/proto";
 import { clientGone } from "../../../shared/http1/handled_request.ts";
 import { takeBareUpgrade } from "../../../shared/http1/exchange.ts";
 import { NOTHING } from "../../../shared/http1/byte_stream.ts";
@@ -58,7 +58,9 @@ export function comeAgain(
   fraction: number,
 ): Response | undefined {
   const asks = request.headers.get("accept")?.includes(EVENT_STREAM) === true;
-  if (code !== 503 || request.method !== "GET" || !asks) return undefined;
+  const { client } = ruleOf(reason);
+  const passes = client === "back-off" || client === "other-node";
+  if (!passes || request.method !== "GET" || !asks) return undefined;
   const refused = JSON.stringify({ op: "err", code, reason, message });
   const body = concat([
     retryBytes((retry_after_ms || AGAIN_MS) * (1 + fraction)),
