@@ -11,7 +11,8 @@ import type { Env } from "../../shared/env.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { parameterOf, readValue, settingsWithin } from "../../shared/listeners/request_body.ts";
-import type { Settings, StoredSettings } from "../settings/settings.ts";
+import { Section } from "../settings/section.ts";
+import type { Settings } from "../settings/settings.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass, RoomClass } from "../../shared/rooms/room_class.ts";
 import { slice } from "../../shared/turns/slices.ts";
@@ -26,8 +27,6 @@ const CLASS_BYTES = 4_096;
 /** The largest body with all classes of a tenant, in bytes. */
 const CLASSES_BYTES = 2_097_152;
 const NOTHING_LOST = { rooms: 0, messages: 0 };
-/** How long an answer waits until its change is in force in this process, in ms. */
-const IN_FORCE_MS = 5_000;
 /** The most classes in one listing. */
 const CLASSES_SHOWN = 2_000;
 
@@ -64,7 +63,7 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>("room classes", {
     summary: "lists a tenant's own room classes",
     answer: SETTINGS,
     scope: "tenant-in-path",
-    handle: showTenant,
+    handle: (context, { tenant }) => CLASSES.show(context, tenant),
   },
   "PUT /v1/tenants/{tenant}/rooms": {
     audit: "room_class.set",
@@ -142,27 +141,14 @@ function why({ source, pattern, tenant }: Pick<OwnedClass, "source" | "pattern" 
   return `${pattern} of ${owner} has the longest pattern that matches`;
 }
 
-function view({ settings, revision }: StoredSettings) {
-  const { version, by, changed_ms, rooms } = settings;
-  return { version, revision, by, changed_ms, rooms };
-}
-
-async function showTenant(
-  { settings, node_id }: RoomsAdminContext,
-  { tenant }: AdminCall,
-): Promise<Response> {
-  const stored = await settings.read(tenant);
-  const { version } = settings.get(tenant);
-  const here = { node_id, version, problem: settings.problem(tenant) ?? null };
-  return Response.json({ tenant, ...view(stored), here });
-}
+const CLASSES = new Section("rooms", "room classes", ({ rooms }) => ({ rooms }));
 
 async function setClass(
   context: RoomsAdminContext,
   call: AdminCall,
   one: TenantRoomClass,
 ): Promise<Response> {
-  return await changeClasses(context, call, (classes) => {
+  return await CLASSES.change(context, call, (classes) => {
     const at = classes.findIndex(({ room }) => room === one.room);
     if (at >= 0) return classes.with(at, one);
     if (classes.length < TENANT_RULES_MAX) return [...classes, one];
@@ -173,7 +159,7 @@ async function setClass(
 
 async function removeClass(context: RoomsAdminContext, call: AdminCall): Promise<Response> {
   const pattern = parameterOf(call.url, "room");
-  return await changeClasses(
+  return await CLASSES.change(
     context,
     call,
     (classes) => classes.filter(({ room }) => room !== pattern),
@@ -193,25 +179,6 @@ async function showUnreachable(
     ? await unreachable(await logs.of(tenant), change, { before, after })
     : { hidden: NOTHING_LOST, cut: NOTHING_LOST, named: [], more: false };
   return Response.json({ tenant, ...found, node_id });
-}
-
-async function changeClasses(
-  context: RoomsAdminContext,
-  { tenant, by }: AdminCall,
-  change: (classes: readonly TenantRoomClass[]) => TenantRoomClass[],
-): Promise<Response> {
-  const { settings, log, node_id } = context;
-  let changed = false;
-  const stored = await settings.change(tenant, by, (before) => {
-    const rooms = change(before.rooms);
-    changed = JSON.stringify(rooms) !== JSON.stringify(before.rooms);
-    return changed ? { ...before, rooms } : before;
-  });
-  const { version } = stored.settings;
-  if (changed) log.info("a tenant's room classes were changed", { tenant_id: tenant, version, by });
-  const in_force = stored.revision === 0 ||
-    await settings.reached(tenant, stored.revision, IN_FORCE_MS);
-  return Response.json({ tenant, changed, ...view(stored), here: { node_id, in_force } });
 }
 
 /** Parses the class in a body. Rejects with `invalid-settings`, which names what is wrong and what is expected. */

@@ -8,10 +8,10 @@ import { MirrorRule } from "../../shared/config/schema_governance.ts";
 import type { Env } from "../../shared/env.ts";
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import { canMatchBelow } from "../../shared/subjects/subject_pattern.ts";
-import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { parameterOf, readValue, tenantOf } from "../../shared/listeners/request_body.ts";
-import type { Settings, StoredSettings } from "../settings/settings.ts";
+import { Section } from "../settings/section.ts";
+import type { Settings } from "../settings/settings.ts";
 import type { DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
 
@@ -20,8 +20,6 @@ const OBJECT = { type: "object" };
 
 /** The largest body of a request, in bytes. */
 const RULE_BYTES = 4_096;
-/** How long an answer waits until its change is in force in this process, in ms. */
-const IN_FORCE_MS = 5_000;
 /** The most rules in one listing. */
 const RULES_SHOWN = 2_000;
 
@@ -76,7 +74,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
     summary: "lists a tenant's own mirror rules",
     answer: SETTINGS,
     scope: "tenant-in-path",
-    handle: showTenant,
+    handle: (context, { tenant }) => RULES.show(context, tenant),
   },
   "PUT /v1/tenants/{tenant}/mirror": {
     audit: "mirror.set",
@@ -148,76 +146,31 @@ function why(rule: MirrorRule & { source: string } | undefined): string {
   return `${rule.prefix} of ${source} has the longest prefix that matches`;
 }
 
-function view({ settings, revision }: StoredSettings) {
-  const { version, by, changed_ms, mirror } = settings;
-  return { version, revision, by, changed_ms, rules: mirror.rules };
-}
-
-async function showTenant(
-  { settings, node_id }: MirrorAdminContext,
-  { tenant }: AdminCall,
-): Promise<Response> {
-  const stored = await settings.read(tenant);
-  const { version } = settings.get(tenant);
-  const here = { node_id, version, problem: settings.problem(tenant) ?? null };
-  return Response.json({ tenant, ...view(stored), here });
-}
+const RULES = new Section("mirror", "mirror rules", ({ mirror: { rules } }) => ({ rules }));
 
 async function setRule(
   context: MirrorAdminContext,
   call: AdminCall,
   rule: MirrorRule,
 ): Promise<Response> {
-  return await changeRules(context, call, (rules) => {
-    const before = rules.find(({ prefix }) => prefix === rule.prefix);
-    if (before?.percent === rule.percent) return rules;
-    const others = rules.filter(({ prefix }) => prefix !== rule.prefix);
-    return [...others, rule];
+  return await RULES.change(context, call, (mirror) => {
+    const before = mirror.rules.find(({ prefix }) => prefix === rule.prefix);
+    if (before?.percent === rule.percent) return mirror;
+    const others = mirror.rules.filter(({ prefix }) => prefix !== rule.prefix);
+    return { ...mirror, rules: [...others, rule] };
   });
 }
 
 async function removeRule(context: MirrorAdminContext, call: AdminCall): Promise<Response> {
-  const prefix = parameterOf(call.url, "prefix");
-  return await changeRules(context, call, (rules) => {
-    const others = rules.filter((rule) => rule.prefix !== prefix);
-    return others.length === rules.length ? rules : others;
+  const removed = parameterOf(call.url, "prefix");
+  return await RULES.change(context, call, (mirror) => {
+    return { ...mirror, rules: mirror.rules.filter(({ prefix }) => prefix !== removed) };
   });
-}
-
-type Rules = TenantSettings["mirror"]["rules"];
-
-/** Changes a tenant's rules. `change` returns its argument if there is nothing to write. */
-async function changeRules(
-  context: MirrorAdminContext,
-  call: AdminCall,
-  change: (rules: Rules) => Rules,
-): Promise<Response> {
-  const { settings } = context;
-  let changed = false;
-  const stored = await settings.change(call.tenant, call.by, (before) => {
-    const rules = change(before.mirror.rules);
-    changed = rules !== before.mirror.rules;
-    return changed ? { ...before, mirror: { ...before.mirror, rules } } : before;
-  });
-  return await written(context, call, stored, changed);
 }
 
 async function resetTenant(context: MirrorAdminContext, call: AdminCall): Promise<Response> {
-  return await written(context, call, await context.settings.reset(call.tenant, call.by), true);
-}
-
-/** The answer to a change: the stored rules, and whether they are in force in this process. */
-async function written(
-  { settings, log, node_id }: MirrorAdminContext,
-  { tenant, by }: AdminCall,
-  stored: StoredSettings,
-  changed: boolean,
-): Promise<Response> {
-  const { version } = stored.settings;
-  if (changed) log.info("a tenant's mirror rules were changed", { tenant_id: tenant, version, by });
-  const in_force = stored.revision === 0 ||
-    await settings.reached(tenant, stored.revision, IN_FORCE_MS);
-  return Response.json({ tenant, changed, ...view(stored), here: { node_id, in_force } });
+  const stored = await context.settings.reset(call.tenant, call.by);
+  return await RULES.written(context, call, stored, true);
 }
 
 /** Parses the rule in a body. Rejects with `invalid-settings`, which names the fault. */

@@ -22,7 +22,8 @@ import { latestOf } from "../registry/store.ts";
 import type { SchemaRecord, SchemaStore, SchemaVersion, StoredHead } from "../registry/store.ts";
 import type { UnknownFields } from "../validation/message_schema.ts";
 import type { Env } from "../../../shared/env.ts";
-import type { Settings, StoredSettings } from "../../settings/settings.ts";
+import { Section } from "../../settings/section.ts";
+import type { Settings } from "../../settings/settings.ts";
 import type { Adoption } from "../registry/adoption.ts";
 import type { SchemaCache } from "../registry/cache.ts";
 import type { Mappings } from "../gate.ts";
@@ -365,20 +366,11 @@ const Body = z.union([
   SchemaMapping,
 ]);
 
-function view({ settings, revision }: StoredSettings) {
-  const { version, by, changed_ms, mappings } = settings;
-  return { version, revision, by, changed_ms, mappings };
-}
+const MAPPED = new Section("mappings", "mappings", ({ mappings }) => ({ mappings }));
 
 /** Answers `GET /v1/tenants/{tenant}/mappings`. */
-export async function showMappings(
-  { settings }: SchemaAdminContext,
-  { name: tenant }: Call,
-): Promise<Response> {
-  const stored = await settings.read(tenant);
-  const here = { version: settings.get(tenant).version, problem: settings.problem(tenant) ?? null };
-  return Response.json({ tenant, ...view(stored), here });
-}
+export const showMappings = (context: SchemaAdminContext, { name }: Call): Promise<Response> =>
+  MAPPED.show(context, name);
 
 /** The body of a change. */
 export const MAPPINGS: RouteBody<SchemaAdminContext, z.output<typeof Body>> = jsonBody(
@@ -454,17 +446,7 @@ async function change(
   { name: tenant, by }: Call,
   changed: (before: readonly SchemaMapping[]) => SchemaMapping[],
 ): Promise<Response> {
-  const { settings, log } = context;
-  let wrote = false;
-  const stored = await settings.change(tenant, by, (before) => {
-    const mappings = changed(before.mappings);
-    wrote = JSON.stringify(mappings) !== JSON.stringify(before.mappings);
-    return wrote ? { ...before, mappings } : before;
-  });
-  const { version } = stored.settings;
-  if (wrote) log.info("a tenant's mappings were changed", { tenant_id: tenant, version, by });
-  const in_force = stored.revision === 0 ||
-    await settings.reached(tenant, stored.revision, IN_FORCE_MS);
+  const answer = await MAPPED.change(context, { tenant, by }, changed);
   await settled(context);
-  return Response.json({ tenant, changed: wrote, ...view(stored), here: { in_force } });
+  return answer;
 }
