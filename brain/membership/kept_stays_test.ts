@@ -248,11 +248,12 @@ Deno.test("what is journaled by a Brain that was stopped while its tenant was de
   await append.reached;
   const log = await spine.log("t", RETENTION);
   await log.trim("stage~members", 0);
+  const early = member(2);
   await markDeleted(await spine.keyValue(TENANTS_BUCKET), "t", Date.now());
   append.resume();
   await append.ended;
   await stands([]);
-  world.come(member(2));
+  world.come(early);
   const late = member(3);
   world.come({ ...late, entry: { ...late.entry, joined_ms: Date.now() + 1_000 } });
   await stands(["joined c3", "occupied"]);
