@@ -46,15 +46,17 @@ export function forksOf(
   { tenant_id, room_id }: Pick<ReducedPlace, "tenant_id" | "room_id">,
   known: Iterable<KnownRoom>,
 ): string[] {
-  const sources = new Map<string, string>();
-  const young = new Set<string>();
+  const forks = new Map<string, string[]>();
+  const young: string[] = [];
   for (const { tenant_id: tenant, room_id: name, fork, is_stored } of known) {
     if (tenant !== tenant_id || !fork) continue;
-    sources.set(name, fork.room_id);
-    if (!is_stored) young.add(name);
+    forks.getOrInsertComputed(fork.room_id, () => []).push(name);
+    if (!is_stored) young.push(name);
   }
-  const sourceOf = (fork: string) => sources.get(fork);
-  return [...young].filter((fork) => sourcesOf(fork, sourceOf).some((at) => at === room_id));
+  // From the room to its forks, each once: forks of forks may be a long chain.
+  const found = new Set<string>(forks.get(room_id));
+  for (const name of found) for (const fork of forks.get(name) ?? []) found.add(fork);
+  return young.filter((name) => found.has(name));
 }
 
 /** The entry at which the fork begins. Rejects if it does not exist, or the state then is not retained. */
