@@ -15,6 +15,8 @@ import { isOnlyNamed, PatternIndex } from "./pattern_index.ts";
 
 /** Rooms that one pass tries to close beyond the limit. */
 const LET_GO_TRIES = 16;
+/** Listeners that a pass may ask for each room entered since the last pass: a room may have thousands that stay. */
+const ASKED_A_JOIN = 64;
 
 /** Rooms without a match that are checked in one step: a check may cost as much as entering a room. */
 const LOOKED_A_STEP = 64;
@@ -72,6 +74,8 @@ interface Tenant {
   readonly held: Map<string, HeldRoom>;
   /** The sum of the rooms' listeners. */
   places: number;
+  /** Rooms that are entered before the next pass tries to close others. */
+  pause: number;
 }
 
 /** The patterns of one hub. */
@@ -169,7 +173,8 @@ export class PatternRooms implements HubPatterns {
     else room.listeners++;
     tenant.places++;
     this.counts.rooms++;
-    if (tenant.places > this.#options.pattern_rooms_per_tenant) this.#letGo(tenant, room_id);
+    if (tenant.places <= this.#options.pattern_rooms_per_tenant || --tenant.pause >= 0) return;
+    tenant.pause = Math.floor(this.#letGo(tenant, room_id) / ASKED_A_JOIN);
   }
 
   /** Called when one connection less receives a room by a pattern. */
@@ -229,6 +234,7 @@ export class PatternRooms implements HubPatterns {
       fed: 0,
       held: new Map(),
       places: 0,
+      pause: 0,
     };
     this.#tenants.set(tenant_id, tenant);
     return tenant;
@@ -265,13 +271,15 @@ export class PatternRooms implements HubPatterns {
     this.#options.deliver(channel, { subject, payload: copy, headers, respond });
   }
 
-  /** Closes the longest silent rooms, except this one, down to the limit. */
-  #letGo(tenant: Tenant, but: string): void {
+  /** Closes the longest silent rooms, except this one, down to the limit. Returns how many listeners it has asked. */
+  #letGo(tenant: Tenant, but: string): number {
     const { pattern_rooms_per_tenant: most } = this.#options;
     let tries = 0;
+    let asked = 0;
     for (const [room_id, room] of tenant.held) {
-      if (tenant.places <= most || ++tries > LET_GO_TRIES) return;
+      if (tenant.places <= most || ++tries > LET_GO_TRIES) break;
       if (room_id === but) continue;
+      asked += room.listeners;
       const listeners = tenant.index.matching(room_id).flatMap((some) => [...some]);
       if (this.#isOnlyHeld(tenant, room_id, room, listeners)) {
         for (const { owner } of listeners) owner.release(room_id);
@@ -280,6 +288,7 @@ export class PatternRooms implements HubPatterns {
         tenant.held.set(room_id, room);
       }
     }
+    return asked;
   }
 
   /**

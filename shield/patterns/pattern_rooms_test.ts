@@ -7,7 +7,7 @@ import type { Channel, Subscriber } from "../fanout/channel.ts";
 import type { Hub } from "../fanout/hub.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import { keptSubscriber, testHub } from "../fanout/testing/hub.ts";
-import type { PatternListener } from "./pattern_rooms.ts";
+import { type PatternListener, PatternRooms } from "./pattern_rooms.ts";
 import { patternsOf } from "./testing/unbounded.ts";
 
 function message(room_id: string): Uint8Array {
@@ -137,4 +137,33 @@ Deno.test("open rooms are entered one per step, including new ones, and others a
   }
   assert.deepEqual([most, kept.rooms.size], [1, 1_100]);
   kept.end();
+});
+
+Deno.test("rooms beyond the limit that may not be closed are not looked at for each listener of a new one", async () => {
+  await using test = testHub();
+  const listeners = 100;
+  const most = 20;
+  const options = { spine: test.spine, stats: test.stats, channels: new Map() };
+  const rooms = new PatternRooms({
+    ...options as unknown as ConstructorParameters<typeof PatternRooms>[0],
+    patterns_per_tenant: listeners,
+    pattern_rooms_per_tenant: most,
+  });
+  let joins = 0;
+  let asked = 0;
+  const enter = (_: PatternListener, { room_id }: Channel) => {
+    joins++;
+    rooms.joined("acme", room_id);
+  };
+  for (let at = 0; at < listeners; at++) {
+    const mayRelease = () => (asked++, at < listeners - 1);
+    const owner = { text: false, enter, mayRelease, release: assert.fail, send() {} };
+    for (const _ of rooms.add("acme", { pattern: "a-*", owner }));
+  }
+  for (let at = 0; at < most; at++) {
+    const subscribers = { size: listeners };
+    const channel = { tenant_id: "acme", room_id: `a-${at}`, spine: [], pins: 0, subscribers };
+    rooms.opened(channel as unknown as Channel);
+  }
+  assert.ok(joins === listeners * most && asked < 70 * joins, `${asked} in ${joins}`);
 });

@@ -75,7 +75,7 @@ const LINES: Readonly<Record<string, number>> = {
   journal: 4_575,
   policies: 10_505,
   presence: 8_505,
-  reducers: 9_105,
+  reducers: 9_110,
   rooms: 5_580,
   schemas: 9_860,
   streams: 2_905,
