@@ -4,6 +4,21 @@
  * Transactions on Networking, 1998). One alone gets all but one of `parts + 1` parts. The last unit is for a tenant
  * that holds none.
  */
+const PARTS = 8;
+
+/** Whether one that holds `held` may hold `size` more, of `most` of which all together hold `total`. */
+export function isWithinShare(
+  most: number,
+  total: number,
+  held: number,
+  size = 1,
+  parts = PARTS,
+): boolean {
+  const free = most - total - size;
+  return free >= 0 && held + size <= Math.max(1, parts * free);
+}
+
+/** What tenants hold of a bound. */
 export class FairBound {
   readonly #most: number;
   readonly #parts: number;
@@ -11,7 +26,7 @@ export class FairBound {
   #total = 0;
 
   /** `most` of any unit, such as items or bytes. */
-  constructor(most: number, parts = 8) {
+  constructor(most: number, parts = PARTS) {
     this.#most = most;
     this.#parts = parts;
   }
@@ -28,8 +43,7 @@ export class FairBound {
 
   /** Whether a tenant may hold that much more. */
   hasRoom(tenant_id: string, size = 1): boolean {
-    const free = this.#most - this.#total - size;
-    return free >= 0 && this.of(tenant_id) + size <= Math.max(1, this.#parts * free);
+    return isWithinShare(this.#most, this.#total, this.of(tenant_id), size, this.#parts);
   }
 
   /** Adds to what a tenant holds, if it has room. */

@@ -21,6 +21,7 @@ import type { Revocation } from "../../shared/records/revocations.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { storeTimeOf } from "../../shared/spine/contract/store_time.ts";
+import { isWithinShare } from "../../shared/turns/fair_bound.ts";
 import { type EntryTable, WatchedBucket } from "../../shared/spine/watched_bucket.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Identity } from "./identity.ts";
@@ -37,7 +38,7 @@ const ALWAYS_MS = 8_640_000_000_000_000;
 interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
-  /** The most revocations of all tenants: `limits.revocations`. */
+  /** The most revocations, which tenants share: `limits.revocations`. */
   readonly revocations_max: number;
 }
 
@@ -164,9 +165,19 @@ export class Revocations {
     return this.#table.list(tenant_id);
   }
 
-  /** Whether there is room for another one, or this one is in memory. */
-  hasRoom(tenant_id: string, { kind, id }: Pick<Revocation, "kind" | "id">): boolean {
-    return this.#watched.hasSpace() || this.#table.get({ tenant_id, kind, id }) !== undefined;
+  /** Whether another one of the tenant is within its share, or of all for an operator; or this one is in memory. */
+  hasRoom(
+    tenant_id: string,
+    { kind, id }: Pick<Revocation, "kind" | "id">,
+    is_operator: boolean,
+  ): boolean {
+    if (this.#table.get({ tenant_id, kind, id }) !== undefined) return true;
+    const isWithin = () => {
+      const held = is_operator ? 0 : this.#table.countOf(tenant_id);
+      return isWithinShare(this.#options.revocations_max, this.#table.size, held);
+    };
+    if (!isWithin()) this.#watched.dropOver();
+    return isWithin();
   }
 
   /** Adds a stored one that the watch will report, too: it is in force when the method returns. */
@@ -294,6 +305,10 @@ class RevocationTable implements EntryTable<RevocationPlace, Held> {
 
   get size(): number {
     return this.#size;
+  }
+
+  countOf(tenant_id: string): number {
+    return this.#tenants.get(tenant_id)?.size ?? 0;
   }
 
   /** The revocation of an identity's token; undefined: none. */

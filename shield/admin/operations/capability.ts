@@ -162,7 +162,7 @@ export const MODERATION: Capability = {
       bans,
       bans_bucket,
       bucket,
-      revoke: (tenant_id, wanted) => revokeTokens(withdrawn, tenant_id, wanted),
+      revoke: (tenant_id, wanted) => revokeTokens(withdrawn, tenant_id, wanted, false),
     });
     const stop = receiveSignals({ ...by_store, connections, removals, presence, writes });
     return {

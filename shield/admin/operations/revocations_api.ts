@@ -33,8 +33,6 @@ const SHOWN = 2_000;
 /** An `issued_before_ms` further ahead than this is refused as a mistake, as is one in seconds. */
 const AHEAD_MS = 86_400_000;
 const EARLIEST_MS = 1_000_000_000_000;
-/** The share of `limits.revocations` that one tenant's admins may fill, so that others can still revoke. */
-const TENANT_SHARE = 0.1;
 
 /** What the admin API needs of the process. */
 interface RevocationsAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
@@ -135,24 +133,6 @@ function revocationFrom(
   return { tenant_id: tenant, revocation };
 }
 
-/** Throws `revocation-limit` beyond the number that the admins of a tenant may make; operators have no such limit. */
-function requireShare(
-  { revocations, limits }: RevocationsAdminContext,
-  only_tenant: string | undefined,
-  about: Pick<Revocation, "kind" | "id">,
-): void {
-  if (only_tenant === undefined) return;
-  const most = Math.max(1, Math.floor(limits.revocations * TENANT_SHARE));
-  let held = 0;
-  for (const { revocation: { kind, id } } of revocations.list(only_tenant)) {
-    if (kind === about.kind && id === about.id) return;
-    held++;
-  }
-  if (held >= most) {
-    throw new ArqonError("revocation-limit", `${most} for one tenant by its admins`);
-  }
-}
-
 async function revoke(
   context: RevocationsAdminContext,
   { by, only_tenant }: AdminCall,
@@ -162,8 +142,8 @@ async function revoke(
   const now_ms = await storeTimeOf(bucket, now);
   const given = revocationFrom(body, by, now_ms, auth.revocation_seconds * 1_000);
   const { tenant_id } = given;
-  requireShare(context, only_tenant, given.revocation);
-  const revocation = await revokeTokens(context, tenant_id, given.revocation);
+  const is_operator = only_tenant === undefined;
+  const revocation = await revokeTokens(context, tenant_id, given.revocation, is_operator);
   // Token ids stay out of the log.
   log.info("tokens were revoked", { tenant_id, kind: revocation.kind, by });
   return Response.json({ node_id, tenant: tenant_id, revocation });
@@ -212,16 +192,18 @@ interface RevokeContext {
 }
 
 /**
- * Resolves with the merged revocation, in force here. Rejects with `revocation-limit` (429) if no other one fits,
- * `version-conflict` or `spine-unavailable`.
+ * Resolves with the merged revocation, in force here. Rejects with `revocation-limit` (429) above the tenant's share
+ * of them, unless an operator asks, `version-conflict` or `spine-unavailable`.
  */
 export async function revokeTokens(
   { revocations, bucket, limits }: RevokeContext,
   tenant_id: string,
   wanted: Revocation,
+  is_operator: boolean,
 ): Promise<Revocation> {
-  if (!revocations.hasRoom(tenant_id, wanted)) {
-    throw new ArqonError("revocation-limit", String(limits.revocations));
+  if (!revocations.hasRoom(tenant_id, wanted, is_operator)) {
+    const detail = `${limits.revocations} of all tenants, of which each has a share`;
+    throw new ArqonError("revocation-limit", detail);
   }
   const entry = await store(bucket, tenant_id, wanted);
   revocations.take(entry);

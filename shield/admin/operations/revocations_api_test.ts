@@ -103,17 +103,18 @@ Deno.test("one more than limits.revocations is refused with revocation-limit; ex
   assert.equal((await test.ask("POST", "", { tenant: "acme", user: "c" })).status, 200);
 });
 
-Deno.test("admins of one tenant fill a tenth of limits.revocations, operators the rest", async () => {
-  await using test = await api(20);
+Deno.test("admins of one tenant fill its share of limits.revocations, operators the rest", async () => {
+  await using test = await api(10);
   const acme = tenantAdmin("acme");
   const revoke = (user: string, as = acme, tenant = "acme") =>
     test.ask("POST", "", { tenant, user }, as);
-  for (const user of ["a", "b"]) assert.equal((await revoke(user)).status, 200);
+  const users = [..."abdefghi"];
+  for (const user of users) assert.equal((await revoke(user)).status, 200);
   const more = await revoke("c");
   assert.deepEqual([more.status, more.body.reason], [429, "revocation-limit"]);
   assert.equal((await revoke("a")).status, 200, "an existing one may change");
   assert.equal((await revoke("c", tenantAdmin("globex"), "globex")).status, 200);
   assert.equal((await revoke("c", operator())).status, 200);
   const own = await test.ask("GET", "", undefined, acme);
-  assert.deepEqual(own.body.revocations.map(({ id }: { id: string }) => id), ["a", "b", "c"]);
+  assert.deepEqual(own.body.revocations.map(({ id }: { id: string }) => id), [...users, "c"]);
 });

@@ -31,6 +31,7 @@ import type { Connection } from "../../connection/connection.ts";
 import type { ConnectionTable } from "../../connection/connection_table.ts";
 import type { Removable, Removals } from "../../connection/removals.ts";
 import { z } from "zod";
+import { FairQueue } from "../../../shared/turns/fair_queue.ts";
 import { problemText } from "../../../shared/problem.ts";
 
 /** The queue group of the Shields that share the writing: one of them takes each signal. */
@@ -67,15 +68,16 @@ interface Written {
 const keyOf = ({ tenant_id, room_id, target }: Order) =>
   banKey(tenant_id, room_id ?? EVERY_ROOM, target);
 
-/** The writes of signals' orders, sequentially in the order of arrival; one per Shield. */
+/** The writes of signals' orders, one at a time, of each tenant in the order of arrival; one per Shield. */
 export class SignalWrites {
   /** Signals that were not carried out, by problem. */
   readonly dropped: Record<string, number> = {};
   readonly #options: SignalWritesOptions;
   /** The last writes by the ban's key, oldest first. */
   readonly #lately = new Map<string, Written>();
+  /** Tenants take turns: a tenant with many orders delays no other one's ban. */
+  readonly #orders = new FairQueue({ running_max: 1, waiting_max: WAITING_MAX });
   #last: Promise<void> = Promise.resolve();
-  #waiting = 0;
   #closing = false;
 
   constructor(options: SignalWritesOptions) {
@@ -152,34 +154,27 @@ export class SignalWrites {
     const forget = () => {
       if (this.#lately.get(key) === written) this.#lately.delete(key);
     };
-    const queued = this.#queue(
-      order,
-      () => kind === "BAN" ? this.#writeBan(order) : this.#lift(order),
-      forget,
-    );
-    if (!queued) forget();
+    const write = () => kind === "BAN" ? this.#writeBan(order) : this.#lift(order);
+    this.#queue(order, write, forget);
   }
 
-  /** Queues a write; false if the queue is full. */
-  #queue(order: Order, write: () => Promise<void>, onFailed = () => {}): boolean {
-    if (this.#waiting >= WAITING_MAX) {
-      this.#drop("busy", order, `${WAITING_MAX} orders are queued`);
-      return false;
-    }
-    this.#waiting++;
-    this.#last = this.#last.then(() => this.#patiently(write)).then(() => {
-      const { kind, tenant_id, room_id, until_ms, by } = order;
+  /** Queues a write, or drops the order if the queue is full. */
+  #queue(order: Order, write: () => Promise<void>, onFailed = () => {}): void {
+    const { kind, tenant_id, room_id, until_ms, by } = order;
+    const busy = new ArqonError("too-many-pending", "the queue of orders is full");
+    const run = this.#orders.run(tenant_id, () => this.#patiently(write), () => busy);
+    const done = run.then(() => {
       // Token ids stay out of the log.
       const target = kind === "REVOKE" ? {} : { user: order.target };
       const room = room_id === undefined ? {} : { room: room_id };
-      const done = { kind, tenant_id, ...room, ...target, until_ms, by };
-      this.#options.log.info("a control signal was carried out", done);
+      const fields = { kind, tenant_id, ...room, ...target, until_ms, by };
+      this.#options.log.info("a control signal was carried out", fields);
     }, (error) => {
       onFailed();
       const limit = error instanceof ArqonError && error.reason.endsWith("-limit");
-      this.#drop(limit ? "limit" : "failed", order, error);
-    }).finally(() => this.#waiting--);
-    return true;
+      this.#drop(error === busy ? "busy" : limit ? "limit" : "failed", order, error);
+    });
+    this.#last = this.#last.then(() => done);
   }
 
   #drop(problem: "busy" | "limit" | "failed", { kind, tenant_id }: Order, cause: unknown): void {

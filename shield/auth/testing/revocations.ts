@@ -70,7 +70,7 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
   held.start(() => changes++);
   return {
     held,
-    revoke: (tenant_id, wanted) => revokeTokens(admin, tenant_id, wanted),
+    revoke: (tenant_id, wanted) => revokeTokens(admin, tenant_id, wanted, false),
     bucket,
     lines,
     clock,
