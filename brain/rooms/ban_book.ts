@@ -27,6 +27,7 @@ import {
   requireUnconditional,
   tooManyPending,
 } from "../desk/command_data.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { pageOf } from "../desk/page.ts";
 import type { AskedCommand, OwnCommands } from "../desk/request.ts";
 import { readScope } from "./commands/room_commands.ts";
@@ -196,7 +197,7 @@ const PAGE_BANS_MAX = 1_000;
 const PAGE_BANS = 100;
 /** Longest cursor: a room, a slash, a user. */
 const CURSOR_BYTES_MAX = 256;
-/** The most concurrent lists: each reads many keys of a bucket. */
+/** The most concurrent lists, which tenants share: each reads many keys of a bucket. */
 const LISTS_MAX = 64;
 
 interface BansQuery {
@@ -328,21 +329,23 @@ export function banCommands(
   page_bytes_max: number,
   now: () => number,
 ): OwnCommands {
-  let lists = 0;
+  const lists = new FairBound(LISTS_MAX);
   return {
     "room.bans": {
       members: ["scope", "limit", "after"],
       read(command) {
         const query = readBans(command);
         return async (at) => {
-          if (lists >= LISTS_MAX) {
-            throw tooManyPending(`${LISTS_MAX} lists of bans are being read`);
+          const { tenant_id } = at;
+          if (!lists.take(tenant_id)) {
+            throw tooManyPending(
+              `${lists.of(tenant_id)} lists of this tenant's bans are being read`,
+            );
           }
-          lists++;
           try {
             return await answerBans(at, query, source, { now_ms: now(), page_bytes_max });
           } finally {
-            lists--;
+            lists.add(tenant_id, -1);
           }
         };
       },

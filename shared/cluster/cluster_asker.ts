@@ -15,6 +15,7 @@ import {
 } from "./cluster_question.ts";
 import type { AnswerPart, NodeKind, Question } from "./cluster_question.ts";
 import { connectionId } from "../ids.ts";
+import { FairBound } from "../turns/fair_bound.ts";
 import type { Env } from "../env.ts";
 import type { Spine } from "../spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../spine/contract/spine_message.ts";
@@ -81,7 +82,7 @@ interface AskerCounts {
 const ASK_TIMEOUT_MS = 1_000;
 /** How much longer this process itself may take, in ms: `arq` waits for ten seconds. */
 const OWN_MS = 8_000;
-/** The most concurrent questions. */
+/** The most concurrent questions, shared by the tenants that they are about. */
 export const QUESTIONS_MAX = 16;
 /** How long a question with all other answers waits for the registry, in ms. */
 const REGISTRY_WAIT_MS = 250;
@@ -136,6 +137,7 @@ export class ClusterAsker {
   #reading: Promise<void> | undefined;
   #read_ms = -Infinity;
   readonly #pending = new Map<string, Asked>();
+  readonly #shares = new FairBound(QUESTIONS_MAX);
   readonly #subscription: Subscription;
 
   /** Subscribes for answers; takes effect at the server with the next flush. Throws `spine-unavailable`. */
@@ -176,12 +178,24 @@ export class ClusterAsker {
     schema: S,
     options: AskOptions = {},
   ): Promise<Gathered<z.output<S>>> {
-    if (this.#pending.size >= QUESTIONS_MAX) {
+    const tenant_id = String(options.params?.["tenant"] ?? "");
+    if (!this.#shares.take(tenant_id)) {
       this.counts.refused++;
-      throw new ArqonError("too-many-pending", `${QUESTIONS_MAX} questions to the cluster`, {
-        retry_after_ms: 1_000,
-      });
+      const detail = `${this.#shares.of(tenant_id)} questions about this tenant to the cluster`;
+      throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
     }
+    try {
+      return await this.#ask(question, schema, options);
+    } finally {
+      this.#shares.add(tenant_id, -1);
+    }
+  }
+
+  async #ask<S extends z.ZodType>(
+    question: string,
+    schema: S,
+    options: AskOptions,
+  ): Promise<Gathered<z.output<S>>> {
     this.counts.asked++;
     const clocks = options.is_order === true ? await this.#clocksOf(options) : undefined;
     const id = connectionId(this.#options.random);

@@ -279,8 +279,10 @@ Deno.test("too many questions at once are refused", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const { promise, resolve } = Promise.withResolvers<{ n: number }>();
   using one = start(spine, "one", { n: () => promise });
-  const pending = Array.from({ length: QUESTIONS_MAX }, () => one.asker.ask("n", Value));
-  await assert.rejects(one.asker.ask("n", Value), { reason: "too-many-pending", code: 429 });
+  const ask = (tenant: string) => one.asker.ask("n", Value, { params: { tenant } });
+  const pending = Array.from({ length: QUESTIONS_MAX - 2 }, () => ask("acme"));
+  await assert.rejects(ask("acme"), { reason: "too-many-pending", code: 429 });
+  pending.push(ask("globex"));
   assert.equal(one.asker.counts.refused, 1);
   resolve({ n: 1 });
   for (const { answers } of await Promise.all(pending)) assert.equal(answers[0]?.value.n, 1);

@@ -19,9 +19,10 @@ import {
 } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { plural } from "../../shared/plural.ts";
 import { awaitedLater } from "../../shared/awaited_later.ts";
-/** Callers that wait for a revision, all tenants together; one more gets `false` at once. */
+/** Callers that wait for a revision, shared by tenants; one more gets `false` at once. */
 const WAITERS_MAX = 1_024;
 
 interface SettingsOptions extends Pick<Env, "registry" | "log" | "now"> {
@@ -321,7 +322,7 @@ interface Waiter {
 class SettingsWaiters {
   readonly #revisions = new Map<string, number>();
   readonly #waiters = new Map<string, Set<Waiter>>();
-  #waiting = 0;
+  readonly #waiting = new FairBound(WAITERS_MAX);
 
   /** A revision of the tenant's document was applied, or found unreadable. */
   applied(tenant_id: string, revision: number): void {
@@ -335,16 +336,15 @@ class SettingsWaiters {
   /** Resolves to true once that revision, or a later one, was received; to false after the timeout. */
   async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
     if ((this.#revisions.get(tenant_id) ?? 0) >= revision) return true;
-    if (this.#waiting >= WAITERS_MAX) return false;
+    if (!this.#waiting.take(tenant_id)) return false;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const waiter = { revision, resolve };
     const waiters = this.#waiters.get(tenant_id) ?? new Set();
     this.#waiters.set(tenant_id, waiters.add(waiter));
-    this.#waiting++;
     const timer = setTimeout(() => resolve(false), timeout_ms);
     const reached = await promise;
     clearTimeout(timer);
-    this.#waiting--;
+    this.#waiting.add(tenant_id, -1);
     waiters.delete(waiter);
     if (waiters.size === 0) this.#waiters.delete(tenant_id);
     return reached;

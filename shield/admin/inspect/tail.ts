@@ -9,6 +9,7 @@ import { AGAIN_HEADER } from "../../../shared/records/room_update.ts";
 import type { Spine, SpineEvent } from "../../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
+import { isWithinShare } from "../../../shared/turns/fair_bound.ts";
 import { offsetOf } from "../../../shared/spine/contract/durable_log.ts";
 import { readForeign } from "../../fanout/room_message.ts";
 
@@ -88,6 +89,7 @@ function messageEvent(request: TailRequest, message: SpineMessage): Uint8Array |
 
 class Tail {
   readonly stream: ReadableStream<Uint8Array>;
+  readonly tenant_id: string;
   readonly is_operator: boolean;
   readonly #request: TailRequest;
   readonly #counts: TailCounts;
@@ -104,6 +106,7 @@ class Tail {
   constructor(request: TailRequest, counts: TailCounts, onEnd: () => void) {
     this.#request = request;
     this.is_operator = request.is_operator;
+    this.tenant_id = request.tenant_id;
     this.#counts = counts;
     this.#onEnd = onEnd;
     this.stream = new ReadableStream<Uint8Array>({
@@ -237,13 +240,15 @@ export class Tails {
     return tail.stream;
   }
 
-  #requireSpace({ is_operator }: TailRequest): void {
-    const of_tenants = [...this.#open].filter((tail) => !tail.is_operator).length;
+  #requireSpace({ is_operator, tenant_id }: TailRequest): void {
+    const of_tenants = [...this.#open].filter((tail) => !tail.is_operator);
+    const own = of_tenants.filter((tail) => tail.tenant_id === tenant_id);
     const is_full = this.#open.size >= TAILS_MAX;
-    if (!is_full && (is_operator || of_tenants < TENANT_TAILS_MAX)) return;
+    const is_within = isWithinShare(TENANT_TAILS_MAX, of_tenants.length, own.length);
+    if (!is_full && (is_operator || is_within)) return;
     const detail = is_full
       ? `this Shield has ${TAILS_MAX} tails`
-      : `this Shield has ${TENANT_TAILS_MAX} tails of tenants' admins`;
+      : `this Shield has ${of_tenants.length} tails of tenants' admins, ${own.length} of this one's`;
     throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
   }
 

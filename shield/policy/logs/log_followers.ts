@@ -4,9 +4,10 @@
  * own log has all.
  */
 import { ArqonError } from "@arqon/proto";
+import { isWithinShare } from "../../../shared/turns/fair_bound.ts";
 import type { PolicyLog } from "../../../shared/records/verdict.ts";
 
-/** The most followers of all tenants together. */
+/** The most followers, which tenants share. */
 const FOLLOWERS_MAX = 64;
 const LINES_MAX = 1_024;
 const CHARACTERS_MAX = 262_144;
@@ -59,11 +60,9 @@ export class LogFollowers {
    * of lost lines. An empty line is sent at once, so that the reader knows that it follows. Throws `too-many-pending`.
    */
   follow(tenant_id: string): ReadableStream<Uint8Array> {
-    if (this.#followers.size >= FOLLOWERS_MAX) {
-      throw new ArqonError(
-        "too-many-pending",
-        `policy logs already have ${FOLLOWERS_MAX} followers`,
-      );
+    const held = [...this.#followers].filter((one) => one.tenant_id === tenant_id).length;
+    if (!isWithinShare(FOLLOWERS_MAX, this.#followers.size, held)) {
+      throw new ArqonError("too-many-pending", `policy logs already have ${held} followers`);
     }
     const follower: Follower = {
       tenant_id,
