@@ -31,7 +31,7 @@ function batchesBehind(messages: readonly LogMessage[], from: number): Batch[] {
   return behind;
 }
 
-/** Throws if expected entries must have expired: both times are by the clock of the log. */
+/** Throws if expected entries must have expired by `DurableLog.shownTime`. */
 function requireKept(
   record: RoomRecord | undefined,
   batches: readonly Batch[],
@@ -100,7 +100,7 @@ export async function loadRoom(
   const { messages, newest } = await readMessages(durable, at.log_room_id, from);
   const batches = batchesBehind(messages, record?.offset ?? 0);
   const { history_ttl_seconds } = await durable.status();
-  requireKept(record, batches, history_ttl_seconds * 1_000, durable.now());
+  requireKept(record, batches, history_ttl_seconds * 1_000, durable.shownTime());
   const published = await eventsPublished(durable, at, record, messages, batches);
   const { handle, standing, program } = await openRoom(at, record, snapshot, parts);
   const stored = { record, revision, position: newest, ...published };
