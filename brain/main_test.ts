@@ -10,6 +10,7 @@ import { tapSubject } from "../shared/subjects/subject.ts";
 import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { startNats } from "../tests/harness/nats_server.ts";
 import { accepted, TRACE_ID } from "./rooms/testing/command_probe.ts";
+import { freePort } from "../tests/harness/free_ports.ts";
 
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 /** The permissions of `deno task brain`, narrowed to the files and hosts of the test. */
@@ -122,11 +123,8 @@ Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends 
 
 Deno.test("an unreachable NATS is reported without a stack trace, exit 1", async () => {
   await withFolder(async (folder) => {
-    const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const { port } = gone.addr;
-    gone.close();
     const file = `${folder}/config.toml`;
-    const nats = `[nats]\nurls = ["nats://127.0.0.1:${port}"]\n`;
+    const nats = `[nats]\nurls = ["nats://127.0.0.1:${freePort()}"]\n`;
     await Deno.writeTextFile(file, nats);
     const { code, stderr } = await run(folder, ["--config", file]);
     assert.equal(code, 1, stderr);

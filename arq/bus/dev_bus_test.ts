@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type DevBus, findDevBus, findDevKey, parseDevBus } from "./dev_bus.ts";
+import { freePort } from "../../tests/harness/free_ports.ts";
 
 const signal = new AbortController().signal;
 
@@ -54,9 +55,7 @@ Deno.test("the latest matching bus that answers wins; a nearer folder comes firs
     (request) => new Response(null, { status: request.url.endsWith("/health/live") ? 200 : 404 }),
   );
   const alive = `http://127.0.0.1:${server.addr.port}`;
-  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
-  const dead = `http://127.0.0.1:${listener.addr.port}`;
-  listener.close();
+  const dead = `http://127.0.0.1:${freePort()}`;
   const text = (ops_url: string, started_ms: number, url = "ws://a") =>
     JSON.stringify(announcement(ops_url, { started_ms, url }));
   const files = folder({

@@ -5,6 +5,7 @@ import { configFrom } from "../../shared/config/load.ts";
 import { diskIo } from "../testing/disk_io.ts";
 import { newKeyPair } from "../bus/token.ts";
 import { keyFindings, secretFindings } from "./keys.ts";
+import { freePort } from "../../tests/harness/free_ports.ts";
 
 async function weakKey() {
   const parameters = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256", modulusLength: 1_024 };
@@ -51,9 +52,7 @@ Deno.test("keys must exist, be strong enough, of the right kind and writable by 
     await find({ jwks_url: `${base}/none?k=hush` }),
     /^fail .*\/none: it answers HTTP 404$/,
   );
-  const closed = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  closed.close();
-  const nobody = `http://127.0.0.1:${closed.addr.port}/x`;
+  const nobody = `http://127.0.0.1:${freePort()}/x`;
   assert.match(await find({ jwks_url: nobody }), /^fail .*refused/);
   if (Deno.build.os !== "windows") {
     await Deno.chmod(`${folder}/good`, 0o666);

@@ -5,6 +5,7 @@ import { DoorWatch, Inconclusive } from "./door_watch.ts";
 import { probe } from "./door_probe.ts";
 import { listenClient } from "./listen.ts";
 import { testCertificate } from "./testing/certificate.ts";
+import { freePort } from "../../tests/harness/free_ports.ts";
 
 const HOST = "127.0.0.1";
 /** How long a working port may take to answer on a busy machine. */
@@ -105,10 +106,7 @@ Deno.test("an unresponsive port makes the process unready, is reopened, and is r
 Deno.test("a port that cannot be reopened is given up after a timeout", async () => {
   const { promise: gone, resolve: onGone } = Promise.withResolvers<string>();
   let tries = 0;
-  const closed = Deno.listen({ hostname: HOST, port: 0 });
-  const { port } = closed.addr as Deno.NetAddr;
-  closed.close();
-  const watched = watch(port, {
+  const watched = watch(freePort(), {
     onGone,
     gone_ms: 10 * EVERY_MS,
     reopen() {

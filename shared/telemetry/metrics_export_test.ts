@@ -9,6 +9,7 @@ import { until } from "../testing/until.ts";
 import type { MetricsExport } from "./metrics_export.ts";
 import { openMetricsExport } from "./start.ts";
 import { telemetryResource } from "./resource.ts";
+import { freePort } from "../../tests/harness/free_ports.ts";
 
 const resource = telemetryResource({ service_name: "arqon-test", node_id: "n1", version: "1.2.3" });
 
@@ -63,7 +64,7 @@ Deno.test("the values of a scrape reach the collector, with the sender's attribu
 });
 
 Deno.test("an unreachable collector is logged once, counted each time, and logged once when it returns", async () => {
-  const away = await startOtlpReceiver();
+  const away = await startOtlpReceiver(freePort());
   const { port, url } = away;
   await away[Symbol.asyncDispose]();
   const test = await exportTo(url, { timeout_ms: 500 });

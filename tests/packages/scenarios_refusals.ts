@@ -7,6 +7,7 @@ import { startBus } from "../harness/bus.ts";
 import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS, OLD_NODE_VERSION } from "./runtimes.ts";
 import { runInProject } from "./scenarios_runtimes.ts";
 import { DEADLINE_MS, type Scenario, type World } from "./world.ts";
+import { freePort } from "../harness/free_ports.ts";
 
 /**
  * An idle machine takes some ms, a busy one maybe a second or two; an unreported failure ends after 10,000 ms, the
@@ -28,12 +29,7 @@ const RUNTIMES: readonly Runtime[] = [
 ];
 
 /** A port without a listener. */
-function deadUrl(): string {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return `ws://127.0.0.1:${port}`;
-}
+const deadUrl = () => `ws://127.0.0.1:${freePort()}`;
 
 /** Checks the outcome of an attempt. */
 async function assertSettled(

@@ -6,6 +6,7 @@ import { connect, type SocketLike, type Status } from "../mod.ts";
 import { openSession, type Session } from "./session.ts";
 import { CLEAN, device } from "../testing/counted.ts";
 import { quick, refusedWith, startPeer } from "../testing/scripted_peer.ts";
+import { freePort } from "../../../tests/harness/free_ports.ts";
 
 /** A wait that is longer than any test. */
 const PATIENT = { backoff: { base_ms: 1_000_000, max_ms: 1_000_000 }, random: () => 0.999 };
@@ -231,9 +232,7 @@ Deno.test(
   "an error before the WELCOME ends the attempt, whatever the socket reports after it",
   CLEAN,
   async () => {
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const url = `ws://127.0.0.1:${listener.addr.port}`;
-    listener.close();
+    const url = `ws://127.0.0.1:${freePort()}`;
     const { promise: late, resolve } = Promise.withResolvers<"late">();
     const timer = setTimeout(() => resolve("late"), 30_000);
     const attempt = connect({

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { connect } from "../mod.ts";
 import { quick, refusedWith, startPeer } from "../testing/scripted_peer.ts";
+import { freePort } from "../../../tests/harness/free_ports.ts";
 
 Deno.test("another server is distinguished from no server: 'unreachable'", async () => {
   await using peer = startPeer({
@@ -9,11 +10,8 @@ Deno.test("another server is distinguished from no server: 'unreachable'", async
     http: () => new Response("<html>nginx</html>", { status: 404 }),
   });
   await assert.rejects(connect(quick(peer.url).options), /HTTP 404/);
-  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
-  const { port } = listener.addr;
-  listener.close();
   await assert.rejects(
-    connect(quick(`ws://127.0.0.1:${port}`).options),
+    connect(quick(`ws://127.0.0.1:${freePort()}`).options),
     (error) => refusedWith("unreachable")(error) && /refused/i.test(String(error)),
   );
 });
