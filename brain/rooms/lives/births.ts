@@ -69,10 +69,8 @@ export class BirthQueue {
   }
 
   async #work(): Promise<void> {
-    for (;;) {
-      const next = this.#waiting.entries().next();
-      if (next.done) return;
-      const [id, at] = next.value;
+    // One iterator, which also reaches rooms added meanwhile: each new one would skip the holes of all rooms before.
+    for (const [id, at] of this.#waiting) {
       this.#waiting.delete(id);
       await this.#create(at);
     }
