@@ -42,17 +42,7 @@ type Named = Pick<Sample, "room" | "user">;
 /** The effect of one policy's change on recorded traffic. */
 type Consequence = ReturnType<Awaited<ReturnType<typeof withPolicy>>["found"]>;
 
-const { platform: { overseer: { fuel_limit, memory_limit_pages: PAGES } }, policy } = configFrom(
-  {},
-);
-/** Of a Shield that does not tell its configuration. */
-const DEFAULTS: Configuration = {
-  mappings: [],
-  require_signature: [],
-  fuel_limit,
-  chain_fuel_limit: policy.chain_fuel_limit,
-  journals: [],
-};
+const { platform: { overseer: { memory_limit_pages: PAGES } } } = configFrom({});
 
 /** A bus, and the window to examine; Unix ms, both inclusive. */
 interface Window {
@@ -319,7 +309,7 @@ export async function consequences(
   const { tenant, state, modules } = desired;
   const given = Object.entries(state).filter(([, list]) => list !== undefined);
   const planned: State = { ...live.state, ...Object.fromEntries(given) };
-  const { configuration = DEFAULTS } = live;
+  const { configuration } = live;
   const { mappings: general } = configuration;
   const { mappings = [] } = planned;
   // A schema without a mapping checks nothing.
@@ -364,11 +354,6 @@ export async function consequences(
     configuration,
     messages?.found().reasons,
   );
-  if (live.configuration === undefined && messages !== undefined) {
-    not_replayed.push(
-      "the configuration: this Shield is of an earlier release and does not tell it",
-    );
-  }
   if (begins_ms !== undefined && begins_ms > from_ms) {
     not_replayed.push(`before ${time(begins_ms)}: the journal begins then`);
   }

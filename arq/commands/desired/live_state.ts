@@ -35,8 +35,8 @@ export interface LiveState {
     readonly settings_version: number;
     readonly policies_version: number;
   } | null;
-  /** What the Shield's configuration adds; undefined: an older Shield does not say. */
-  readonly configuration: Configuration | undefined;
+  /** What the Shield's configuration adds. */
+  readonly configuration: Configuration;
   /** The newest version of each schema; schemas that the bus does not have are absent. */
   readonly schema_versions: ReadonlyMap<string, number>;
   /** Gzipped sets of the schemas in `state`. */

@@ -159,7 +159,7 @@ class RolloutView {
   #about = el("div");
   #tables = {
     steps: tableOf("Steps", STEP_COLUMNS, "at", "None."),
-    conditions: tableOf("Conditions", CONDITION_COLUMNS, "condition", "None: it runs to the end."),
+    conditions: tableOf("Conditions", CONDITION_COLUMNS, "condition", "None."),
     tallies: tableOf("Counts", TALLY_COLUMNS, "name", "No message has been judged yet."),
     samples: tableCard("Samples", {
       columns: SAMPLE_COLUMNS,
