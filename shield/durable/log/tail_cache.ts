@@ -1,10 +1,11 @@
 /**
  * Limits the messages of all open durable rooms that this process caches for returning subscribers: a share for each
- * room, and a budget for all. Drops only what can be read from the log again, so a room's newest message always stays.
+ * room, and a budget for all, which tenants share. Drops only what can be read from the log again, so a room's newest message always stays.
  * Messages held by slow readers are not counted here: their lag is limited where they read.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { RetryClock } from "./log_calls.ts";
+import { fairLevel } from "../../../shared/turns/fair_bound.ts";
 import type { DurableStats } from "./stats.ts";
 
 /** The most cached messages of a room without returning subscribers. */
@@ -35,7 +36,16 @@ interface TailCacheOptions {
   readonly stats: Pick<DurableStats, "cache_bytes" | "open_rooms">;
 }
 
+interface Owner {
+  bytes: number;
+  rooms: number;
+  /** Its tails with more than one message, the least recently used first. */
+  readonly trimmable: Set<CachedTail>;
+}
+
 interface Room {
+  readonly tenant_id: string;
+  readonly owner: Owner;
   weight_bytes: number;
   /** Until when the room may keep more than its share, in monotonic ms. */
   held_until_ms: number;
@@ -45,8 +55,9 @@ interface Room {
 export class TailCache {
   readonly #options: TailCacheOptions;
   readonly #rooms = new Map<CachedTail, Room>();
-  /** Tails with more than one message, the least recently used first. */
-  readonly #trimmable = new Set<CachedTail>();
+  /** The tenants with open rooms, and those that have tails with more than one message. */
+  readonly #owners = new Map<string, Owner>();
+  readonly #trimmable = new Set<Owner>();
   /** Tails with more than their share, in the order in which their time ends. */
   readonly #held = new Set<CachedTail>();
   #cancel: (() => void) | undefined;
@@ -60,17 +71,25 @@ export class TailCache {
     return this.#options.stats.cache_bytes;
   }
 
-  open(tail: CachedTail): void {
+  open(tail: CachedTail, tenant_id: string): void {
     if (this.#rooms.has(tail)) return;
-    this.#rooms.set(tail, { weight_bytes: 0, held_until_ms: 0 });
+    const owner = this.#owners.get(tenant_id) ?? { bytes: 0, rooms: 0, trimmable: new Set() };
+    this.#owners.set(tenant_id, owner);
+    owner.rooms++;
+    this.#rooms.set(tail, { tenant_id, owner, weight_bytes: 0, held_until_ms: 0 });
     this.#options.stats.open_rooms = this.#rooms.size;
     this.changed(tail);
   }
 
   close(tail: CachedTail): void {
-    this.#options.stats.cache_bytes -= this.#rooms.get(tail)?.weight_bytes ?? 0;
+    const room = this.#rooms.get(tail);
+    if (room === undefined) return;
+    const { tenant_id, owner, weight_bytes } = room;
+    this.#options.stats.cache_bytes -= weight_bytes;
+    owner.bytes -= weight_bytes;
     this.#rooms.delete(tail);
-    this.#trimmable.delete(tail);
+    this.#setTrimmable(tail, owner, false);
+    if (--owner.rooms === 0) this.#owners.delete(tenant_id);
     this.#held.delete(tail);
     this.#options.stats.open_rooms = this.#rooms.size;
     if (this.#rooms.size === 0) this.#stopTimer();
@@ -94,7 +113,8 @@ export class TailCache {
     room.held_until_ms = this.#options.clock.now() + HOLD_MS;
     this.#held.delete(tail);
     this.#held.add(tail);
-    if (this.#trimmable.delete(tail)) this.#trimmable.add(tail);
+    const { trimmable } = room.owner;
+    if (trimmable.delete(tail)) trimmable.add(tail);
     this.#cancel ??= this.#options.clock.after(HOLD_MS, () => this.#release());
     this.changed(tail);
   }
@@ -102,17 +122,31 @@ export class TailCache {
   #weigh(tail: CachedTail, room: Room): void {
     const weight_bytes = tail.count * ENTRY_BYTES + tail.bytes * COPIES;
     this.#options.stats.cache_bytes += weight_bytes - room.weight_bytes;
+    room.owner.bytes += weight_bytes - room.weight_bytes;
     room.weight_bytes = weight_bytes;
-    if (tail.count > 1) this.#trimmable.add(tail);
-    else this.#trimmable.delete(tail);
+    this.#setTrimmable(tail, room.owner, tail.count > 1);
   }
 
+  #setTrimmable(tail: CachedTail, owner: Owner, is_trimmable: boolean): void {
+    const { trimmable } = owner;
+    if (is_trimmable) trimmable.add(tail);
+    else trimmable.delete(tail);
+    if (trimmable.size > 0) this.#trimmable.add(owner);
+    else this.#trimmable.delete(owner);
+  }
+
+  /** Trims the tenants with most, their least recently used rooms first. */
   #shrink(): void {
+    const needs = [...this.#trimmable].map(({ bytes }) => bytes);
+    const fixed_bytes = this.bytes - needs.reduce((sum, bytes) => sum + bytes, 0);
     const target_bytes = this.#options.limits.log_cache_bytes * TARGET;
-    for (const tail of this.#trimmable) {
-      if (this.bytes <= target_bytes) return;
-      tail.trim(1, 0);
-      this.#weigh(tail, this.#rooms.get(tail) as Room);
+    const level = fairLevel(target_bytes - fixed_bytes, needs);
+    for (const owner of this.#trimmable) {
+      for (const tail of owner.trimmable) {
+        if (owner.bytes <= level) break;
+        tail.trim(1, 0);
+        this.#weigh(tail, this.#rooms.get(tail) as Room);
+      }
     }
   }
 

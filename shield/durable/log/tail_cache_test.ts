@@ -32,7 +32,7 @@ function add(cache: TailCache, list: Timeline, count: number, bytes = 10): void 
 Deno.test("a room keeps its share; more while subscribers return, and for a while afterwards", async () => {
   const { cache, clock } = testCache();
   const list = new Timeline(0);
-  cache.open(list);
+  cache.open(list, "acme");
   add(cache, list, 5_000);
   assert.equal(list.count, 1_000);
   cache.used(list);
@@ -50,7 +50,7 @@ Deno.test("a room keeps its share; more while subscribers return, and for a whil
 Deno.test("bytes bound a room's share, but never its newest message", () => {
   const { cache } = testCache();
   const list = new Timeline(0);
-  cache.open(list);
+  cache.open(list, "acme");
   add(cache, list, 20, 100_000);
   assert.equal(list.count, 10);
   add(cache, list, 1, 3_000_000);
@@ -60,7 +60,7 @@ Deno.test("bytes bound a room's share, but never its newest message", () => {
 Deno.test("over the budget the least recently used rooms keep only their newest message", () => {
   const { cache, stats } = testCache({ log_cache_bytes: 1_000_000 });
   const lists = Array.from({ length: 10 }, () => new Timeline(0));
-  for (const list of lists) cache.open(list);
+  for (const list of lists) cache.open(list, "acme");
   assert.equal(stats.open_rooms, 10);
   for (const list of lists) add(cache, list, 300);
   assert.deepEqual(lists.map(({ count }) => count), Array(10).fill(300));
@@ -72,11 +72,27 @@ Deno.test("over the budget the least recently used rooms keep only their newest 
   for (const list of lists) assert.equal(list.newest?.offset, list.last);
 });
 
+Deno.test("a tenant with many rooms over the budget loses its own messages, and no other tenant's", () => {
+  const { cache } = testCache({ log_cache_bytes: 1_000_000 });
+  const calm = new Timeline(0);
+  cache.open(calm, "calm");
+  add(cache, calm, 300);
+  const greedy = Array.from({ length: 20 }, () => new Timeline(0));
+  for (const list of greedy) {
+    cache.open(list, "greedy");
+    add(cache, list, 500);
+  }
+  assert.equal(calm.count, 300, "though it is the least recently used");
+  assert.ok(cache.bytes <= 1_000_000 && greedy[0]!.count === 1 && greedy[19]!.count === 500);
+  for (const list of [...greedy, calm]) cache.close(list);
+  assert.equal(cache.bytes, 0);
+});
+
 Deno.test("a budget smaller than the newest messages alone keeps them", () => {
   const { cache } = testCache({ log_cache_bytes: 65_536 });
   const lists = Array.from({ length: 500 }, () => new Timeline(0));
   for (const list of lists) {
-    cache.open(list);
+    cache.open(list, "acme");
     add(cache, list, 3, 100);
   }
   assert.ok(lists.every(({ count, newest }) => count >= 1 && newest?.offset === 3));
@@ -86,8 +102,8 @@ Deno.test("a budget smaller than the newest messages alone keeps them", () => {
 Deno.test("a closed room uses no budget, and leaves no timer behind", async () => {
   const { cache, clock, stats } = testCache();
   const list = new Timeline(0);
-  cache.open(list);
-  cache.open(list);
+  cache.open(list, "acme");
+  cache.open(list, "acme");
   add(cache, list, 10);
   cache.used(list);
   cache.close(list);

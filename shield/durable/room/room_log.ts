@@ -89,7 +89,7 @@ export class RoomLog implements RecoverableRoom {
     this.#tail = cachedTail(follower);
     const onUse = () => cache.used(this.#tail);
     this.#recoveries = new Recoveries({ room: this, limits, clock, stats, logger, onUse });
-    cache.open(this.#tail);
+    cache.open(this.#tail, tenant_id);
   }
 
   get tenant_id(): string {
