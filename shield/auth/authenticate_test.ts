@@ -312,6 +312,20 @@ Deno.test("beyond token_cache_bytes the most recently used tokens are kept", asy
   assert.equal(await verifications(authenticator), misses + 1);
 });
 
+Deno.test("a tenant with more tokens than token_cache_bytes evicts its own, and no other tenant's", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files, undefined, {
+    token_cache_bytes: 10_000,
+  });
+  const calm = await mint(key, { tenant_id: "globex" });
+  await authenticator.authenticate(calm);
+  for (let index = 0; index < 20; index++) {
+    await authenticator.authenticate(await mint(key, { sub: `user-${index}` }));
+  }
+  const misses = await verifications(authenticator);
+  await authenticator.authenticate(calm);
+  assert.equal(await verifications(authenticator), misses);
+});
+
 Deno.test("beyond waiting_verifications an issuer's first tokens pass, the rest gets 'admission', and another issuer's passes", async () => {
   const { issuers: [one] } = authConfig();
   const other = "https://other.example.com";

@@ -1,9 +1,9 @@
 /**
  * A cache of verified tokens, so that a reconnect storm with known tokens costs no signatures. By the SHA-256 of the
- * whole token, never the token itself; only successes; limited in bytes, least recently used dropped first. The caller
- * checks the key (`authenticate.ts`) and revocations.
+ * whole token, never the token itself; only successes; limited in bytes, which tenants share: of the one with most
+ * tokens the least recently used is dropped first. The caller checks the key (`authenticate.ts`) and revocations.
  */
-import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import { FairMap } from "../../shared/containers/fair_map.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import type { Identity } from "./identity.ts";
 import type { KeySource } from "./key_source.ts";
@@ -34,7 +34,7 @@ const ENTRY_BYTES = 1_024;
 export class TokenCache {
   readonly #bytes_max: number;
   /** The entries by digest, least recently used first, limited in bytes. */
-  readonly #entries = new BoundedMap<string, Entry>(Infinity);
+  readonly #entries = new FairMap<Entry>(Infinity, ({ identity }) => identity.tenant_id);
   #bytes = 0;
   #purges = 0;
 
@@ -67,7 +67,7 @@ export class TokenCache {
       this.delete(digest);
       return undefined;
     }
-    this.#entries.renew(digest, entry);
+    this.#entries.set(digest, entry);
     return entry;
   }
 
@@ -79,7 +79,7 @@ export class TokenCache {
     this.#entries.set(digest, { ...verified, size_bytes });
     this.#bytes += size_bytes;
     while (this.#bytes > this.#bytes_max) {
-      const dropped = this.#entries.dropOldest();
+      const dropped = this.#entries.drop(verified.identity.tenant_id);
       if (dropped === undefined) return;
       this.#bytes -= dropped.size_bytes;
     }
@@ -99,7 +99,7 @@ export class TokenCache {
     this.#purges += 1;
     let dropped = 0;
     // Tokens that are added meanwhile were verified after this call.
-    const looking = [...this.#entries].values().map(([digest]) => {
+    const looking = [...this.#entries.entries()].values().map(([digest]) => {
       const entry = this.#entries.get(digest);
       if (entry === undefined || !fits(entry.identity)) return;
       this.delete(digest);

@@ -20,10 +20,11 @@ import { BUS, type NamedTree, type ProofService } from "./service.ts";
 import type { Env } from "../../shared/env.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import type { ProofKeys } from "./keys.ts";
 
 const PREFIX = "/v1/proof/";
-/** The most running requests without a token. */
+/** The most running requests without a token, shared by the tenants of the trees. */
 const PUBLIC_MAX = 64;
 const RETRY_MS = 1_000;
 /** Beside a checkpoint: the room's class leaves messages out for its readers, so that not every entry comes to them. */
@@ -161,22 +162,22 @@ export function proofRoutes(context: ProofHttpContext): ClientRoute[] {
 
 /** Answers requests for public trees, before the check of tokens. */
 export function publicProofs(context: ProofHttpContext): ForeignEntry {
-  let pending = 0;
+  const pending = new FairBound(PUBLIC_MAX);
   const refused = (error: unknown) => {
     const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
     bump(context.stats.rejects, refusal.reason);
     return problemResponse(refusal, {});
   };
   const answered = async (file: FileRequest) => {
-    if (pending >= PUBLIC_MAX) {
+    const { tenant_id = "" } = file;
+    if (!pending.take(tenant_id)) {
       throw new ArqonError("at-capacity", "readers without a token", { retry_after_ms: RETRY_MS });
     }
-    pending++;
     try {
       if (!await file.service.isThere(file)) throw new ArqonError("not-found", "no such log yet");
       return await answer(file);
     } finally {
-      pending--;
+      pending.add(tenant_id, -1);
     }
   };
   return (request, url) => {
