@@ -1,7 +1,7 @@
 /**
  * Limits the messages of all open durable rooms that this process caches for returning subscribers: a share for each
- * room, and a budget for all, which tenants share. Drops only what can be read from the log again, so a room's newest message always stays.
- * Messages held by slow readers are not counted here: their lag is limited where they read.
+ * room, and a budget for all, which tenants share. Drops only what can be read from the log again, so a room's newest
+ * message always stays. Messages held by slow readers are not counted here: their lag is limited where they read.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { RetryClock } from "./log_calls.ts";
