@@ -395,7 +395,8 @@ async function shieldAt({ spine }: WorldBrain, world: ReducerWorld, node_id: str
   const monotonic_ms = () => performance.now();
   const lives = new Lives(spine);
   const life = new OwnLife({ lives, node_id, kept_ms: 1e9, log, now, monotonic_ms });
-  const settings = { get: () => emptySettings(), onChange: () => () => {} };
+  const deletions = { onDeleted: () => () => {} };
+  const settings = { get: () => emptySettings(), onChange: () => () => {}, deletions };
   const started = startUsage({
     config: configFrom({ usage }),
     spine,

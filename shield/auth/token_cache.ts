@@ -67,8 +67,7 @@ export class TokenCache {
       this.delete(digest);
       return undefined;
     }
-    this.#entries.set(digest, entry);
-    return entry;
+    return this.#entries.use(digest);
   }
 
   /** Adds a token; one larger than the cache is ignored. */
