@@ -20,9 +20,8 @@
 "use client";
 export { createClient } from "@arqon/sdk/stores";
 export type { BusClient, RoomStores, Store } from "@arqon/sdk/stores";
-export { ArqonProvider, useClient } from "./provider.ts";
-export type { ProviderProps } from "./provider.ts";
-export { useConnection, useMessages, useRoom, useStore } from "./room_hooks.ts";
+export { ArqonProvider, useClient, useConnection, useMessages } from "./room_hooks.ts";
+export { useRoom, useStore } from "./room_hooks.ts";
 export { useLock, usePresence, useReduced, useRoomState, useRoomValue } from "./room_hooks.ts";
 export type { Messages, Presence, PresenceHookOptions, State } from "./room_hooks.ts";
-export type { Lock, MessagesHookOptions, Waiting } from "./room_hooks.ts";
+export type { Lock, MessagesHookOptions, ProviderProps, Waiting } from "./room_hooks.ts";

@@ -1,13 +1,35 @@
-/** The hooks: each binds one store of a room, or of the connection, to a component. */
+/** The hooks: each binds one store of a room, or of the connection, to a component below the client's provider. */
 "use client";
-import { useCallback, useEffect, useSyncExternalStore } from "react";
+import { createContext, createElement, useCallback, useContext, useEffect } from "react";
+import { type ReactElement, type ReactNode, useSyncExternalStore } from "react";
 import { type PresenceView, type RoomStores, type RoomView, whenReady } from "@arqon/sdk/stores";
-import type { LockStore, LockView, MessagesOptions, MessageStore } from "@arqon/sdk/stores";
-import type { MessagesView, PresenceOptions, PresenceStore } from "@arqon/sdk/stores";
+import type { BusClient, LockStore, LockView, MessagesOptions } from "@arqon/sdk/stores";
+import type { MessageStore, MessagesView, PresenceOptions, PresenceStore } from "@arqon/sdk/stores";
 import type { StateStore, StateView, Store } from "@arqon/sdk/stores";
 import type { ValuesView, Watch, Watched } from "@arqon/sdk/stores";
 import type { Json, Status } from "@arqon/sdk";
-import { useClient } from "./provider.ts";
+
+const Client = createContext<BusClient | undefined>(undefined);
+
+/** The props of `ArqonProvider`. */
+export interface ProviderProps {
+  /** The result of `createClient`, called once, outside of components. */
+  readonly client: BusClient;
+  readonly children?: ReactNode;
+}
+
+/** Provides the client to the components below it, and keeps its connection open while mounted. */
+export function ArqonProvider({ client, children }: ProviderProps): ReactElement {
+  useEffect(() => client.connection.subscribe(() => {}), [client]);
+  return createElement(Client.Provider, { value: client }, children);
+}
+
+/** The client of the nearest provider above. Throws an Error if there is none. */
+export function useClient(): BusClient {
+  const client = useContext(Client);
+  if (!client) throw new Error("no <ArqonProvider> above");
+  return client;
+}
 
 /** Options of every hook. */
 export interface Waiting {

@@ -14,7 +14,7 @@
  */
 import type { ArqonError } from "@arqon/proto";
 import { type Growing, growingList, readStream, stopStream } from "./growing/growing_messages.ts";
-import type { JsonInput } from "./wire/json.ts";
+import type { JsonInput } from "./request/room_request.ts";
 import type { Room } from "./room/room.ts";
 
 /** Options of the transport, all optional. */

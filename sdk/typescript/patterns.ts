@@ -1,6 +1,6 @@
 /** Patterns that resume after a reconnect (docs/protocol.md): `@arqon/sdk/patterns`. */
 import { connect as connectWith, type Connection } from "./connection/connection.ts";
-import { PatternPositions } from "./durable/pattern_positions.ts";
+import { PatternPositions } from "./durable/position.ts";
 import type { ConnectOptions, Settings } from "./options/options.ts";
 
 /**

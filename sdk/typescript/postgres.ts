@@ -1,8 +1,7 @@
 /** Continues from PostgreSQL queries with a room's messages (docs/bridge.md): `@arqon/sdk/postgres`. */
-import { history } from "./request/history.ts";
+import { history, replay } from "./subscription/replay.ts";
 import type { Message } from "./message/message.ts";
 import type { Room } from "./room/room.ts";
-import { replay } from "./subscription/replay.ts";
 import type { SubscribeOptions } from "./subscription/subscription.ts";
 
 /** Options of `subscribeSince`; `taken` sets where the loop begins. */

@@ -3,7 +3,7 @@
  * `@bufbuild/protobuf`; only programs that import it load that.
  */
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import type { Codec } from "./room/codec.ts";
+import type { Codec } from "./room/typed_room.ts";
 
 /**
  * The binary form of a generated message. `schema_id` selects the schema in the bus's registry; default: the full name

@@ -15,13 +15,13 @@
  * console.log(answer, values.read("highest"));
  * ```
  */
-import { strictText } from "@arqon/proto";
+import { utf8OrUndefined } from "@arqon/proto";
 import { callRoom, servedModule } from "./reducers/calls.ts";
 import type { Calls, EventsOf, ReducedRoom, RoomTypes } from "./reducers/calls.ts";
 import type { Message } from "./message/message.ts";
 import { WatchedValues } from "./reducers/watched_values.ts";
 import type { Room } from "./room/room.ts";
-import type { JsonInput } from "./wire/json.ts";
+import type { JsonInput } from "./request/room_request.ts";
 
 export type { Called, CallOptions, Calls, ReducedRoom, RoomTypes } from "./reducers/calls.ts";
 export { optimistic } from "./reducers/optimistic.ts";
@@ -32,13 +32,12 @@ export type { ValuesChanged, WatchedValues, WatchOptions } from "./reducers/watc
 
 function eventOf({ type, data, signal }: Message) {
   if (signal !== undefined) return undefined;
-  let known: Uint8Array | string = data;
+  const text = utf8OrUndefined(data);
   try {
-    known = strictText(data);
-    return { type, data: JSON.parse(known) };
+    return { type, data: JSON.parse(text ?? "") };
   } catch {
     // It is no JSON, or no text.
-    return { type, data: known };
+    return { type, data: text ?? data };
   }
 }
 

@@ -12,9 +12,8 @@
  * for await (const { text, state } of growing(room)) console.log(state, text);
  * ```
  */
-export { growing, growingList, stopStream } from "./growing/growing_messages.ts";
-export { readStream } from "./growing/growing_messages.ts";
-export type { Growing, GrowingOptions } from "./growing/growing_messages.ts";
-export type { GrowingState, GrowingView, StreamEnd } from "./growing/growing_room.ts";
+export { growing, growingList, readStream, stopStream } from "./growing/growing_messages.ts";
+export type { Growing, GrowingOptions, GrowingState } from "./growing/growing_messages.ts";
+export type { GrowingView, StreamEnd } from "./growing/growing_messages.ts";
 export { openStream, stream, TextStream } from "./growing/text_stream.ts";
 export type { TextStreamOptions } from "./growing/text_stream.ts";

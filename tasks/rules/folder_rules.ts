@@ -27,7 +27,7 @@ brain: classes ring desk rooms/locks rooms/store rooms/commands rooms/lives room
   reducers/state reducers/guest reducers/log reducers/visible reducers/thread
   reducers/usage reducers/room reducers/removal reducers membership rollouts tap hooks .
 sdk: typescript/time typescript/wire typescript/message typescript/durable typescript/presence
-  typescript/token typescript/options typescript/delta typescript/http
+  typescript/options typescript/token typescript/delta typescript/http
   typescript/request typescript/state typescript/subscription typescript/room typescript/growing
   typescript/connection typescript/reducers typescript/stores typescript/proof typescript
   yjs/log yjs/edits yjs

@@ -1,6 +1,5 @@
 /** The connection that `connect` returns: it runs sessions one after another, and reacts to the end of each. */
 import { type Ack, ArqonError, type PlainEnvelope, type Welcome } from "@arqon/proto";
-import { loadWay } from "../http/load_way.ts";
 import { offlineWait, settingsFrom } from "../options/options.ts";
 import type { ConnectOptions, Settings, Status } from "../options/options.ts";
 import { Requests } from "../request/requests.ts";
@@ -10,8 +9,8 @@ import { Subscriptions } from "../subscription/subscriptions.ts";
 import { backoffDelay, onAbort, type ServerClock, serverClock, sleep } from "../time/clock.ts";
 import { TokenKeeper } from "../token/token_keeper.ts";
 import { CLOSE_TIMEOUT_MS, GOOD_SESSION_MS, REFUSALS_MAX } from "../wire/bounds.ts";
-import { asLost, placedError } from "../wire/wire_error.ts";
-import { closeReaction, type Reaction, refusalReaction } from "./close_reaction.ts";
+import { asLost, placedError, textOf } from "../wire/wire_error.ts";
+import { closeReaction, type Reaction, refusalReaction } from "./refusal.ts";
 import { handOver } from "./hand_over.ts";
 import { openSession, Session } from "./session.ts";
 
@@ -29,6 +28,26 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
     throw error;
   }
   return connection;
+}
+
+/**
+ * The options with the socket class of their `transport`, whose code only connections over HTTP load. Rejects with
+ * `unreachable` if it cannot be loaded, and with the reason of an aborted signal. Throws TypeError.
+ */
+async function loadWay(options: ConnectOptions): Promise<ConnectOptions> {
+  const { transport = "websocket", signal } = options;
+  if (transport === "websocket") return options;
+  const aborted = Promise.withResolvers<never>();
+  const stop = onAbort(signal, () => aborted.reject(signal?.reason));
+  try {
+    signal?.throwIfAborted();
+    const loading = import("../http/fallback_socket.ts").catch((cause) => {
+      throw new ArqonError("unreachable", textOf(cause), { cause });
+    });
+    return (await Promise.race([loading, aborted.promise])).over(options);
+  } finally {
+    stop();
+  }
 }
 
 /**

@@ -1,10 +1,9 @@
 /** One WebSocket: handshake, frames, control requests, heartbeat. It never reconnects. */
 import { ArqonError, decodeServerFrame, encodePing, encodePong, encodeUtf8 } from "@arqon/proto";
 import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
-import { explainRefusal } from "./auth_check.ts";
+import { closeText, explainRefusal } from "./refusal.ts";
 import type { Settings, SocketLike } from "../options/options.ts";
 import { PROBE_MS, PROTOCOL_VERSION, UNSENT_BYTES_MAX } from "../wire/bounds.ts";
-import { closeText } from "./close_reaction.ts";
 import { onAbort } from "../time/clock.ts";
 import { errorFromWire, malformed, textOf } from "../wire/wire_error.ts";
 

@@ -1,10 +1,79 @@
-/** Reads the growing messages of a room: each piece once, over reconnects. */
-import type { Room } from "../room/room.ts";
-import { ask, endOf, eventOf, growingRoom } from "./growing_room.ts";
-import type { Ended, GrowingEvent, GrowingState, GrowingView, StreamEnd } from "./growing_room.ts";
-import { history } from "../request/history.ts";
-import { requireIn } from "../message/message.ts";
+/** Reads the growing messages of a room: each piece once, over reconnects; and the room that reports them. */
 import { ArqonError, type Uint64 } from "@arqon/proto";
+import { type Message, requireIn } from "../message/message.ts";
+import { ask as askRoom, type JsonInput, patiently } from "../request/room_request.ts";
+import { portOf, Room } from "../room/room.ts";
+import { history } from "../subscription/replay.ts";
+
+/** How a message ended; `growing` while it has not. */
+export type GrowingState = "growing" | "finished" | "stopped" | "aborted";
+
+/** How a stream ended. */
+export interface StreamEnd {
+  readonly id: string;
+  readonly outcome: Exclude<GrowingState, "growing">;
+  /** The message's offset in the room's log; undefined: it is not stored. */
+  readonly offset?: number;
+}
+
+/** An end, as it is reported and answered. */
+export interface Ended extends Pick<StreamEnd, "outcome" | "offset"> {
+  /** Distinguishes messages with the same id. */
+  readonly started_ms: number;
+}
+
+/** The public form of an end. */
+export const endOf = (id: string, { outcome, offset }: Ended): StreamEnd => ({
+  id,
+  outcome,
+  ...offset !== undefined && { offset },
+});
+
+/** The metadata of a growing message. */
+export interface GrowingView {
+  readonly id: string;
+  /** Type of the event that it becomes at the end. */
+  readonly type: string;
+  /** User id of its producer. */
+  readonly sender: string;
+  /** Unix ms. */
+  readonly started_ms: number;
+}
+
+/** The reports about growing messages. */
+export type GrowingEvent =
+  | { readonly op: "start" } & GrowingView & { readonly seq: number }
+  | { readonly op: "append"; readonly id: string; readonly seq: number; readonly text: string }
+  | {
+    readonly op: "end";
+    readonly id: string;
+    readonly seq: number;
+    readonly reason: string;
+    readonly by: string;
+    /** Whether the stored text may differ from the pieces. */
+    readonly changed?: boolean;
+  } & Ended;
+
+/** The companion room with the reports about growing messages of `room`. */
+export const growingRoom = (room: Room): Room => new Room(`${room.id}~growing`, portOf(room));
+
+/** The report in a message of that room; undefined for other messages. */
+export function eventOf(message: Message): GrowingEvent | undefined {
+  return message.type === "growing" && message.sender === ""
+    ? message.json<GrowingEvent>()
+    : undefined;
+}
+
+/** Sends a command of growing messages, patiently. */
+export async function ask<Answer>(
+  room: Room,
+  verb: string,
+  data: Readonly<Record<string, JsonInput>>,
+  signal?: AbortSignal,
+): Promise<Answer> {
+  const send = () => askRoom<Answer>(room, `growing.${verb}`, data, {});
+  return await patiently(send, signal);
+}
 
 /** How many pages of the newest messages are searched for an ended one: as far back as the bus knows ends. */
 const ENDED_PAGES = 41;
@@ -19,9 +88,7 @@ export async function* readStream(
   id: string,
   { signal }: { readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<Growing, void> {
-  const compared = async () => (await endedOf(room, { id }, 1).then((end) => end && [end])) ?? [];
-  const changes = growing(room, { compared, ...signal && { signal } });
-  for await (const one of changes) {
+  for await (const one of followed(room, signal, () => endedOf(room, { id }, 1))) {
     if (one.id !== id) continue;
     yield one;
     if (one.state !== "growing") return;
@@ -89,8 +156,6 @@ const ENDED_MAX = 256;
 export interface GrowingOptions {
   /** Aborting ends the loop, which throws the signal's reason. */
   readonly signal?: AbortSignal;
-  /** For the SDK's own use: further items, after all growing messages are known. */
-  readonly compared?: () => Promise<Growing[]>;
 }
 
 /** The messages that are growing in a durable room. */
@@ -103,15 +168,25 @@ export async function growingList(room: Room): Promise<readonly GrowingView[]> {
  * closed here; it throws the error that ended it, after a kick or a ban `disconnected` or `room-banned`. Finished
  * messages are normal messages of the room: receive them with `subscribe`.
  */
-export async function* growing(
+export function growing(
   room: Room,
-  { signal, compared }: GrowingOptions = {},
+  { signal }: GrowingOptions = {},
+): AsyncGenerator<Growing, void> {
+  return followed(room, signal);
+}
+
+/** As `growing`; `ended` gives a further item, once all growing messages are known. */
+async function* followed(
+  room: Room,
+  signal: AbortSignal | undefined,
+  ended?: () => Promise<Growing | undefined>,
 ): AsyncGenerator<Growing, void> {
   const all = new Readings(room);
   using messages = growingRoom(room).subscribe(signal === undefined ? {} : { signal });
   await messages.ready;
   yield* await all.compare();
-  if (compared !== undefined) yield* await compared();
+  const end = await ended?.();
+  if (end !== undefined) yield end;
   for await (const message of messages) {
     requireIn(room.id, message);
     if (message.signal?.kind === "GAP") {

@@ -5,7 +5,8 @@
 import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import type { Subscription } from "../subscription/subscription.ts";
-import { ask, type Ended, endOf, eventOf, growingRoom, type StreamEnd } from "./growing_room.ts";
+import { ask, endOf, eventOf, growingRoom } from "./growing_messages.ts";
+import type { Ended, StreamEnd } from "./growing_messages.ts";
 
 /** Options of a stream, all optional. */
 export interface TextStreamOptions {

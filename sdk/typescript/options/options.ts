@@ -1,11 +1,10 @@
 /** The options of `connect` with their defaults and bounds, and the events of the platform. */
 import { type Backoff, DEFAULT_BACKOFF, TIMER_MS_MAX } from "../time/clock.ts";
 import { OFFLINE_MS_MAX } from "../wire/bounds.ts";
-import type { ArqonError, Welcome } from "@arqon/proto";
-import type { PatternPositions } from "../durable/pattern_positions.ts";
+import { ArqonError, type Welcome } from "@arqon/proto";
+import type { PatternPositions } from "../durable/position.ts";
 import type { Prove } from "../proof.ts";
 import type { Signer } from "../request/signing.ts";
-import { assertToken } from "../token/jwt.ts";
 
 /** The two URLs of one bus; without query, fragment or credentials. */
 export interface Address {
@@ -32,6 +31,15 @@ export function parseAddress(url: string | URL): Address {
   const path = parsed.pathname.replace(/(\/v1\/socket)?\/*$/, "");
   const rest = `${secure}://${host}${path}`;
   return { socket_url: `ws${rest}/v1/socket`, check_url: `http${rest}/v1/auth/check` };
+}
+
+const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
+
+/** Throws `token-malformed` unless the text can be a subprotocol and a header. */
+export function assertToken(token: unknown): asserts token is string {
+  if (typeof token !== "string" || !COMPACT_JWS.test(token)) {
+    throw new ArqonError("token-malformed", "expected a JWT");
+  }
 }
 
 /** Options with a token; errors do not show their values. */

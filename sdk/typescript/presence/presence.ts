@@ -1,7 +1,7 @@
 /** The members of a room: a live list, and a stream of its changes. */
 import { type PresentMember, readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import { HOLD_MS } from "../wire/bounds.ts";
-import type { Json } from "../wire/json.ts";
+import type { Json } from "../request/room_request.ts";
 import { malformed } from "../wire/wire_error.ts";
 import { Pull } from "../message/message_buffer.ts";
 

@@ -1,5 +1,5 @@
 /** Retries requests for a log's files that are not available yet, when the server says so. */
-import { waitOf } from "../connection/auth_check.ts";
+import { waitOf } from "../connection/refusal.ts";
 
 /** Timeout of a whole response, in ms. */
 const REQUEST_MS = 30_000;

@@ -10,7 +10,7 @@ import { tileReader, widthOf } from "@arqon/proto";
 import type { Checkpoint, TreeHead, Verifier } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import { sleep } from "../time/clock.ts";
-import { hex } from "../wire/hex.ts";
+import { hex } from "../request/room_request.ts";
 import { textOf } from "../wire/wire_error.ts";
 import { type Answered, askPatiently } from "./patient.ts";
 

@@ -5,9 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import type { Message } from "../message/message.ts";
-import { ask, type CommandOptions } from "../request/room_request.ts";
-import { hex } from "../wire/hex.ts";
-import type { JsonInput } from "../wire/json.ts";
+import { ask, type CommandOptions, hex, type JsonInput } from "../request/room_request.ts";
 import type { WatchedValues, WatchOptions } from "./watched_values.ts";
 
 /** A module from the bus: metered, so that it terminates. */

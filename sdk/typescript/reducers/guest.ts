@@ -2,6 +2,7 @@
  * Runs a reducer in the client to predict a call: `arqon_room_v1` over known values. Only modules from the bus are
  * metered; the bounds of a room do not apply.
  */
+import { encodeUtf8, strictText, utf8OrUndefined } from "@arqon/proto";
 import { compareKeys, type ReducedValue } from "./watched_values.ts";
 
 /** The call to predict. */
@@ -27,19 +28,9 @@ type Values = ReadonlyMap<string, ReducedValue>;
 /** The writes of a call; undefined: it would be refused, or the outcome is unknown. */
 export type Guess = ReadonlyMap<string, ReducedValue | undefined> | undefined;
 
-const encoder = new TextEncoder();
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const SCAN_BYTES = 65_536;
 
-const bytesOf = (value: ReducedValue) => typeof value === "string" ? encoder.encode(value) : value;
-
-function valueOf(bytes: Uint8Array): ReducedValue {
-  try {
-    return strict.decode(bytes);
-  } catch {
-    return bytes.slice();
-  }
-}
+const bytesOf = (value: ReducedValue) => typeof value === "string" ? encodeUtf8(value) : value;
 
 class Refused extends Error {}
 
@@ -82,7 +73,7 @@ class Guessing {
     return new Uint8Array(this.#exports.memory.buffer, at >>> 0, size >>> 0);
   }
 
-  #text = (at: number, size: number) => strict.decode(this.#view(at, size));
+  #text = (at: number, size: number) => strictText(this.#view(at, size));
 
   #give(value: ReducedValue | undefined): number {
     if (value === undefined || this.#exports === undefined) return 0;
@@ -109,7 +100,7 @@ class Guessing {
     for (const key of keys) {
       const value = this.#read(key);
       if (value === undefined) continue;
-      const parts = [encoder.encode(key), bytesOf(value)];
+      const parts = [encodeUtf8(key), bytesOf(value)];
       const size = parts.reduce((sum, part) => sum + 4 + part.length, 0);
       if (found.length > 0 && found.length + size > SCAN_BYTES) break;
       for (const part of parts) {
@@ -137,7 +128,8 @@ class Guessing {
       room_random: () => BigInt.asIntN(64, call.random(this.#drawn++)),
       room_read: (at: number, size: number) => this.#give(this.#read(text(at, size))),
       room_write: (key: number, key_size: number, at: number, size: number) => {
-        this.changes.set(text(key, key_size), valueOf(this.#view(at, size)));
+        const bytes = this.#view(at, size);
+        this.changes.set(text(key, key_size), utf8OrUndefined(bytes) ?? bytes.slice());
       },
       room_delete: (at: number, size: number) => void this.changes.set(text(at, size), undefined),
       room_scan: (

@@ -4,8 +4,7 @@
  */
 import { ArqonError, encodeUtf8 } from "@arqon/proto";
 import { type Message, requireIn } from "../message/message.ts";
-import { patiently } from "../request/patience.ts";
-import { ask } from "../request/room_request.ts";
+import { ask, patiently } from "../request/room_request.ts";
 import { portOf, Room } from "../room/room.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
 

@@ -1,10 +1,41 @@
 /**
- * Publishes and commands of a room as requests: their options, the encoding of data, and the envelope. The connection
- * signs, sends, waits and repeats.
+ * Publishes and commands of a room as requests: their options, the encoding of data, the trace, and the envelope. The
+ * connection signs, sends, waits and repeats.
  */
 import { type Ack, encodeUtf8, type EnvelopeInput, type Uint64 } from "@arqon/proto";
-import type { JsonInput } from "../wire/json.ts";
-import { tracedBy, type TraceOptions } from "./trace_parent.ts";
+import { backoffDelay, sleep } from "../time/clock.ts";
+import { isPassing } from "../wire/wire_error.ts";
+
+/** Any JSON value. */
+export type Json = string | number | boolean | null | readonly Json[] | {
+  readonly [key: string]: Json;
+};
+
+/**
+ * Values that can be written as JSON: interfaces, classes and anything that `JSON.stringify` accepts. At the top level
+ * it excludes values that this would lose: functions, promises, maps, sets and buffers.
+ */
+export type JsonInput =
+  | string
+  | number
+  | boolean
+  | null
+  | { readonly [key: string]: unknown }
+  | object & {
+    readonly [Symbol.hasInstance]?: never;
+    readonly [Symbol.toStringTag]?: never;
+  };
+
+/** The trace of a message, in `PublishOptions` and `CommandOptions`. */
+export interface TraceOptions {
+  /** W3C trace id, 32 lowercase hex digits; absent: a new one. */
+  readonly trace_id?: string;
+  /**
+   * The span that the message belongs to, `00-0af7…319c-b7ad…3331-01`: the bus continues that trace, and records it if
+   * the sampled flag is set. Default: the result of `ConnectOptions.traceparent`.
+   */
+  readonly traceparent?: string;
+}
 
 /**
  * The data of a message. Bytes are sent unchanged, a string as text, anything else as JSON. With a JSON `content_type`
@@ -90,6 +121,51 @@ export interface RequestPort {
   readonly traceparent?: (() => string | undefined) | undefined;
 }
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Two lowercase hexadecimal digits for each byte. */
+export function hex(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += HEX[byte];
+  return text;
+}
+
+/** Length of a trace id, and how many are drawn at once: the call for random bytes costs more than the bytes. */
+const TRACE_ID_BYTES = 16, POOL_IDS = 64;
+const pool = new Uint8Array(TRACE_ID_BYTES * POOL_IDS);
+let used = pool.length;
+
+/** 32 lowercase hex digits; the invalid id of zeros is as improbable as a collision. */
+function newTraceId(): string {
+  if (used === pool.length) {
+    crypto.getRandomValues(pool);
+    used = 0;
+  }
+  return hex(pool.subarray(used, used += TRACE_ID_BYTES));
+}
+
+/** A `traceparent`: any version, with the fields of version 00, and ids that are not all zero. */
+const FORM = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
+
+/**
+ * A message's trace and headers. A `trace_id` in the options overrides the connection's `current`. Throws TypeError for
+ * an invalid `traceparent`, or one of another trace.
+ */
+export function tracedBy(
+  options: TraceOptions & { readonly headers?: Readonly<Record<string, string>> },
+  current: (() => string | undefined) | undefined,
+): { trace_id: string; headers: Readonly<Record<string, string>> | undefined } {
+  const { trace_id, headers } = options;
+  const traceparent = options.traceparent ?? (trace_id === undefined ? current?.() : undefined);
+  if (traceparent === undefined) return { trace_id: trace_id ?? newTraceId(), headers };
+  const given = FORM.exec(traceparent)?.[1];
+  if (given === undefined || (trace_id ?? given) !== given) {
+    const shown = JSON.stringify(traceparent.slice(0, 100));
+    throw new TypeError(`traceparent is ${shown}; expected 00-<32>-<16>-<2> of trace_id`);
+  }
+  return { trace_id: given, headers: { ...headers, traceparent } };
+}
+
 /** Data of a message with its content type. */
 export function encodeData(data: Data | undefined, content_type: string | undefined) {
   if (data instanceof Uint8Array) {
@@ -127,4 +203,24 @@ export async function ask<Answer>(
 ): Promise<Answer> {
   const request_options = { ...options, content_type: "application/json" };
   return (await room.command(name, data as Data, request_options)).json() as Answer;
+}
+
+const PATIENCE = { base_ms: 100, max_ms: 2_000 };
+
+/** Repeats a request that may be repeated after temporary refusals, for `patience_ms` at most, until an abort. */
+export async function patiently<Answer>(
+  send: () => Promise<Answer>,
+  signal?: AbortSignal,
+  patience_ms = 60_000,
+): Promise<Answer> {
+  const until_ms = performance.now() + patience_ms;
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await send();
+    } catch (error) {
+      if (!isPassing(error) || signal?.aborted || performance.now() > until_ms) throw error;
+      const wait_ms = Math.max(error.retry_after_ms, backoffDelay(attempt, PATIENCE, Math.random));
+      await sleep(wait_ms, signal);
+    }
+  }
 }

@@ -5,12 +5,11 @@ import type { Prove, ProvingBus } from "../proof.ts";
 import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";
 import type { PresenceSubscription, SubscribeOptions } from "../subscription/subscription.ts";
 import type { Subscription } from "../subscription/subscription.ts";
-import type { Json } from "../wire/json.ts";
+import { ask, encodeData, send } from "../request/room_request.ts";
+import type { CommandOptions, CommandResult, Data, Handed, Json } from "../request/room_request.ts";
+import type { Published, PublishOptions, RequestPort } from "../request/room_request.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
-import { ask, encodeData, send } from "../request/room_request.ts";
-import type { CommandOptions, CommandResult, Data, Handed } from "../request/room_request.ts";
-import type { Published, PublishOptions, RequestPort } from "../request/room_request.ts";
 import type { BanOptions, KickOptions, KickTarget, LockOptions } from "../state/room_state.ts";
 import type { RoomLock, RoomPosition, UnbanOptions } from "../state/room_state.ts";
 

@@ -1,13 +1,11 @@
 /** The state of a room, `roomState`, and the repair of missed changes. */
-import { ask, type CommandOptions } from "../request/room_request.ts";
+import { ask, type CommandOptions, type JsonInput, patiently } from "../request/room_request.ts";
 import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import type { RoomValue } from "../state/room_state.ts";
 import { ROOM_UPDATE, StateRepair } from "../state/state_repair.ts";
 import { loopOver } from "../subscription/subscription.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
-import type { JsonInput } from "../wire/json.ts";
 import { requireIn } from "../message/message.ts";
-import { patiently } from "../request/patience.ts";
 import { portOf, Room } from "./room.ts";
 
 /** The changes of a room's state, beginning with the whole state. */
@@ -95,7 +93,7 @@ async function* changesOf(
   yield last;
   for await (const message of source) {
     requireIn(source.room, message);
-    const dropped = /dropped here$/.test(message.signal?.reason ?? "");
+    const dropped = message.signal?.reason.endsWith("dropped here");
     if (message.sender !== "" || !dropped && message.type !== ROOM_UPDATE) continue;
     const event = dropped ? undefined : message.json<RoomEvent>();
     const { epoch, version } = last;

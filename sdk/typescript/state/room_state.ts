@@ -1,6 +1,5 @@
 /** The types of a room's built-in commands. `Room` has a method for each. */
-import type { Json } from "../wire/json.ts";
-import type { CommandOptions } from "../request/room_request.ts";
+import type { CommandOptions, Json } from "../request/room_request.ts";
 
 /** A position in the changes of a room. Versions of different epochs are not comparable. */
 export interface RoomPosition {

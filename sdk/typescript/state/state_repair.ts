@@ -1,12 +1,11 @@
 /** Tracks which changes of a room's state a client has received, and fetches missed ones. */
 import { encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
-import type { Json } from "../wire/json.ts";
+import { ask, type CommandRoom, type Json } from "../request/room_request.ts";
 import type { RoomPosition, RoomRead, RoomState, RoomValue } from "./room_state.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
 import { gapMessage, Message } from "../message/message.ts";
 import type { MessageBuffer } from "../message/message_buffer.ts";
-import { ask, type CommandRoom } from "../request/room_request.ts";
 import { isPassing } from "../wire/wire_error.ts";
 
 /** The event type of a change. */

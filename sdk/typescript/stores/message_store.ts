@@ -3,7 +3,7 @@ import { asArqonError } from "../wire/wire_error.ts";
 import type { Message } from "../message/message.ts";
 import type { RoomHub } from "./room_hub.ts";
 import { Cell, type RoomView } from "./store.ts";
-import { history } from "../request/history.ts";
+import { history } from "../subscription/replay.ts";
 
 /** Options of `RoomStores.messages`. */
 export interface MessagesOptions {

@@ -1,7 +1,7 @@
 /** The other members of a room as a list, and throttled updates of this client's metadata. */
 import type { ArqonError } from "@arqon/proto";
 import { asArqonError } from "../wire/wire_error.ts";
-import type { Json, JsonInput } from "../wire/json.ts";
+import type { Json, JsonInput } from "../request/room_request.ts";
 import type { Member, Presence } from "../presence/presence.ts";
 import type { Subscription } from "../subscription/subscription.ts";
 import type { Connection } from "../connection/connection.ts";

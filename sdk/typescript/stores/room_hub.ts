@@ -5,7 +5,7 @@ import type { Position } from "../durable/position.ts";
 import { gapMessage, type Message, requireIn } from "../message/message.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { asArqonError } from "../wire/wire_error.ts";
-import type { JsonInput } from "../wire/json.ts";
+import type { JsonInput } from "../request/room_request.ts";
 import type { Status } from "../options/options.ts";
 import type { Store } from "./store.ts";
 

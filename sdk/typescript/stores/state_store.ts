@@ -6,7 +6,7 @@ import { Cell, type RoomView } from "./store.ts";
 import { ArqonError } from "@arqon/proto";
 import { type HeldLock, holdLock, type HoldLockOptions, newCommandId } from "../room/held_lock.ts";
 import type { Connection } from "../connection/connection.ts";
-import type { Json, JsonInput } from "../wire/json.ts";
+import type { Json, JsonInput } from "../request/room_request.ts";
 import type { RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import { followState, roomState } from "../room/stateful_room.ts";
 import type { SubscribeOptions } from "../subscription/subscription.ts";

@@ -1,14 +1,60 @@
-/** Begins a loop with the stored messages of a durable room, read as the loop consumes them. */
+/** Reads the stored messages of a durable room, and begins a loop with them, read as the loop consumes them. */
+import { readHistory, readRouted, writeHistoryQuery } from "@arqon/proto";
+import type { HistoryQuery, Uint64 } from "@arqon/proto";
 import { POLL_MS } from "../wire/bounds.ts";
-import type { Uint64 } from "@arqon/proto";
+import { malformed, textOf } from "../wire/wire_error.ts";
 import { atLeastOne } from "../options/options.ts";
 import { checkPosition, type Place } from "../durable/position.ts";
-import { tellReady } from "./room_entry.ts";
-import { history, type HistoryOptions, type RoomHistory } from "../request/history.ts";
-import type { Message } from "../message/message.ts";
-import type { CommandRoom } from "../request/room_request.ts";
+import { Message } from "../message/message.ts";
+import type { CommandOptions, CommandRoom } from "../request/room_request.ts";
 import { sleep } from "../time/clock.ts";
+import { tellReady } from "./room_entry.ts";
 import type { Beginning, ReplayedRoom } from "./subscription.ts";
+
+/** Which messages to read, all optional. Default: the oldest 100 stored ones. */
+export type HistoryOptions = Readonly<Partial<HistoryQuery>>;
+
+/** Messages of a durable room, and the room's position. */
+export interface RoomHistory {
+  /** The messages in the order of their offsets; with `reverse` the newest first. */
+  readonly messages: Message[];
+  /** The room's present position: the offset of its last message. */
+  readonly offset: Uint64;
+  readonly epoch: string;
+  /** True if there are more in this direction: call again with the offset of the last one. */
+  readonly more: boolean;
+}
+
+/**
+ * Reads stored messages of a durable room without a subscription. Needs the grant `subscribe`; rejects with
+ * `not-durable`, `log-unavailable`, and a TypeError for an invalid number.
+ *
+ * ```ts
+ * import { connect } from "@arqon/sdk";
+ * import { history } from "@arqon/sdk/history";
+ *
+ * await using bus = await connect({ url: "localhost:4000", token: "…" });
+ * const { messages } = await history(bus.room("orders-7"), { limit: 20, reverse: true });
+ * for (const message of messages) console.log(message.offset, message.text());
+ * ```
+ */
+export async function history(
+  room: CommandRoom,
+  query: HistoryOptions = {},
+  options: CommandOptions = {},
+): Promise<RoomHistory> {
+  const request_options = { ...options, content_type: "application/protobuf" };
+  const { bytes } = await room.command("history.get", writeHistoryQuery(query), request_options);
+  try {
+    const { messages, ...rest } = readHistory(bytes);
+    return {
+      ...rest,
+      messages: messages.map((envelope) => new Message(readRouted(envelope), rest.epoch)),
+    };
+  } catch (error) {
+    throw malformed(`history: ${textOf(error)}`);
+  }
+}
 
 /** Where a loop begins: exactly one of the three. */
 export interface ReplayOptions {
@@ -50,8 +96,7 @@ const UNITS_MS: Readonly<Record<string, number>> = { s: 1e3, m: 6e4, h: 36e5, d:
  * ```
  */
 export function replay(options: ReplayOptions): Beginning {
-  const start = startOf(options);
-  return (entry, room, now_ms) => giveStored(entry, room, start, now_ms);
+  return giveStored.bind(undefined, startOf(options));
 }
 
 function startOf(options: ReplayOptions): Start {
@@ -143,9 +188,9 @@ export class Reading {
  * because a SUB delivers the rest at once. Rejects with the refusal of the history.
  */
 async function giveStored(
+  start: Start,
   entry: ReplayedRoom,
   room: CommandRoom,
-  start: Start,
   now_ms: number,
 ): Promise<void> {
   const { place, readers, over: { signal } } = entry;

@@ -1,18 +1,16 @@
 /** The state of one room in `Subscriptions`, and the delivery to its loops. */
-import type { PatternPositions } from "../durable/pattern_positions.ts";
-import { checkPosition, Place, type Position } from "../durable/position.ts";
+import { ArqonError, type PlainEnvelope, type PlainEvent } from "@arqon/proto";
+import { checkPosition, type PatternPositions, Place, type Position } from "../durable/position.ts";
+import { gapMessage, Message } from "../message/message.ts";
+import { MessageBuffer } from "../message/message_buffer.ts";
 import { assertWord, atLeastOne } from "../options/options.ts";
+import { MemberTable, Presence } from "../presence/presence.ts";
+import type { JsonInput } from "../request/room_request.ts";
+import type { RepairOptions, StateRepair } from "../state/state_repair.ts";
+import { onAbort } from "../time/clock.ts";
+import { AHEAD_MAX, HELD_BYTES_MAX, HELD_MAX, UPDATES_MAX } from "../wire/bounds.ts";
 import type { Reader, ReplayedRoom, SubscribeOptions } from "./subscription.ts";
 import type { Subscription, SubTerms } from "./subscription.ts";
-import type { JsonInput } from "../wire/json.ts";
-import { ArqonError, type PlainEnvelope, type PlainEvent } from "@arqon/proto";
-import { onAbort } from "../time/clock.ts";
-import { MemberTable, Presence } from "../presence/presence.ts";
-import { gapMessage, type Message } from "../message/message.ts";
-import { MessageBuffer } from "../message/message_buffer.ts";
-import type { Overlap } from "../message/overlap.ts";
-import type { RepairOptions, StateRepair } from "../state/state_repair.ts";
-import { UPDATES_MAX } from "../wire/bounds.ts";
 
 /** The SUB options of a loop. Throws TypeError for invalid or conflicting options. */
 export function subTermsOf(room: string, options: SubscribeOptions): SubTerms {
@@ -62,15 +60,75 @@ interface MetaUpdate extends PromiseWithResolvers<void> {
   readonly meta: Uint8Array;
 }
 
-/** A room during a move from one session to the next. */
-interface Move {
-  readonly overlap: Overlap;
-  /** The metadata in the SUB on the next session. */
-  meta: Uint8Array;
-  /** True after an ACK on the next session. */
-  accepted: boolean;
+/** A key that two copies of one message share: `X-Twist-ID`, or the ids of a backend's message. */
+export function copyKey(envelope: PlainEnvelope): string {
+  const { headers, sender_id, event, command, signal, timestamp_ms, message_id } = envelope;
+  const what = event?.type ?? command?.name ?? signal?.kind;
+  const own = [timestamp_ms, message_id, what, (event ?? command)?.data];
+  return [sender_id, headers["X-Twist-ID"] ?? own].join("\n");
+}
+
+/**
+ * One room received on two connections during a move: messages of the new connection are held until the old one has
+ * delivered all that the new one may lack, and repeats of the old connection's messages are dropped. Only for messages
+ * without an offset.
+ */
+export class Move {
+  /** The metadata in the SUB that the next session has acknowledged; undefined: none yet. */
+  accepted: Uint8Array | undefined;
   /** The JSON of that ACK. */
-  answer?: unknown;
+  answer: unknown;
+  /** By key, how many copies the old connection has delivered and the new one has not yet. */
+  readonly #ahead = new Map<string, number>();
+  #held: PlainEnvelope[] = [];
+  #held_bytes = 0;
+  #overflown = false;
+  #crossed = false;
+
+  /** Records a message of the old connection. False if it is too late to be delivered. */
+  hearOld(envelope: PlainEnvelope): boolean {
+    if (this.#crossed) return false;
+    const key = copyKey(envelope);
+    this.#ahead.set(key, (this.#ahead.get(key) ?? 0) + 1);
+    if (this.#ahead.size > AHEAD_MAX) {
+      const [oldest = key] = this.#ahead.keys();
+      this.#ahead.delete(oldest);
+    }
+    return true;
+  }
+
+  /** Records a message of the new connection. True if it is to be delivered now. */
+  hearNew(envelope: PlainEnvelope): boolean {
+    if (this.#crossed) return !this.#isRepeat(envelope);
+    if (this.#overflown) return false;
+    this.#held_bytes += new Message(envelope).size_bytes;
+    this.#held.push(envelope);
+    if (this.#held.length > HELD_MAX || this.#held_bytes > HELD_BYTES_MAX) {
+      this.#overflown = true;
+      this.#held = [];
+    }
+    return false;
+  }
+
+  /**
+   * Crosses over: from now on only the new connection counts. Returns the held messages to deliver, in order; undefined
+   * if too many were held.
+   */
+  cross(): PlainEnvelope[] | undefined {
+    this.#crossed = true;
+    const held = this.#held.filter((envelope) => !this.#isRepeat(envelope));
+    this.#held = [];
+    return this.#overflown ? undefined : held;
+  }
+
+  #isRepeat(envelope: PlainEnvelope): boolean {
+    const key = copyKey(envelope);
+    const count = this.#ahead.get(key);
+    if (count === undefined) return false;
+    if (count > 1) this.#ahead.set(key, count - 1);
+    else this.#ahead.delete(key);
+    return true;
+  }
 }
 
 /** One room that this connection receives. */
@@ -253,15 +311,14 @@ export function isDue(
   moving: boolean,
 ): boolean {
   if (!move) return true;
-  const { overlap, accepted } = move;
-  if (is_next && !accepted) return false;
+  if (is_next && !move.accepted) return false;
   const { event, offset, room_id, sender_id, signal } = envelope;
   // The list of members belongs to the session with the last ACK.
-  if (sender_id === "" && isPresence(event)) return !moving || is_next === accepted;
+  if (sender_id === "" && isPresence(event)) return !moving || is_next === !!move.accepted;
   // The position detects new messages; the rooms of a pattern have none here.
   const placed = offset || (place.position && signal?.kind === "GAP");
   if (placed && room === room_id) return true;
-  return moving && !is_next ? overlap.hearOld(envelope) : overlap.hearNew(envelope);
+  return moving && !is_next ? move.hearOld(envelope) : move.hearNew(envelope);
 }
 
 /** Crosses a room over to the next session. Returns the messages to deliver, and the reason if some are missing. */
@@ -270,10 +327,10 @@ export function crossOver(
   lossless: boolean,
 ): [held: readonly PlainEnvelope[], gap: string | undefined] {
   const { move } = entry;
-  const stands = move?.accepted === true;
-  const held = move ? move.overlap.cross() : [];
-  entry.active = stands;
-  if (stands) entry.standing = move.meta;
+  const stands = move?.accepted;
+  const held = move ? move.cross() : [];
+  entry.active = !!stands;
+  if (stands) entry.standing = stands;
   else entry.table?.moved();
   // The old session may never have accepted it.
   tellReady(entry);

@@ -1,13 +1,11 @@
 /** The public interface of a loop over a room's messages, and the options of `Room.subscribe`. */
 import { encodeUtf8, type Uint64 } from "@arqon/proto";
 import type { Backoff } from "../time/clock.ts";
-import type { PatternPositions } from "../durable/pattern_positions.ts";
-import type { JsonInput } from "../wire/json.ts";
+import type { PatternPositions, Place, Position } from "../durable/position.ts";
+import type { CommandRoom, JsonInput } from "../request/room_request.ts";
 import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
-import type { Place, Position } from "../durable/position.ts";
 import type { MemberTable, Presence } from "../presence/presence.ts";
-import type { CommandRoom } from "../request/room_request.ts";
 import type { RepairOptions } from "../state/state_repair.ts";
 
 /** Delivers a room's stored messages to the loops, up to the position of the next SUB: see `replay`. */

@@ -1,14 +1,12 @@
 /** Which rooms this client receives: one SUB a room, sent again after each reconnect. */
 import { ArqonError, encodeSub, encodeUnsub, ruleOf } from "@arqon/proto";
 import type { Ack, PlainEnvelope, Uint64 } from "@arqon/proto";
-import type { JsonInput } from "../wire/json.ts";
 import { Message } from "../message/message.ts";
-import { Overlap } from "../message/overlap.ts";
 import { type Position, readAnswer } from "../durable/position.ts";
-import type { CommandRoom } from "../request/room_request.ts";
+import type { CommandRoom, JsonInput } from "../request/room_request.ts";
 import { addUpdate, assertAgreed, assertMember, cancelRetries, crossOver } from "./room_entry.ts";
 import { ended, endReaders, isDue, isMetaDue, isPresence, isUnplaced } from "./room_entry.ts";
-import { newEntry, newLoop, subTermsOf, tellGap, tellReady } from "./room_entry.ts";
+import { Move, newEntry, newLoop, subTermsOf, tellGap, tellReady } from "./room_entry.ts";
 import type { Mend, RoomEntry } from "./room_entry.ts";
 import type { Session } from "../connection/session.ts";
 import { backoffDelay } from "../time/clock.ts";
@@ -232,12 +230,12 @@ export class Subscriptions {
   }
 
   #move(entry: RoomEntry, next: Session): void {
-    entry.move = { overlap: new Overlap(), meta: entry.meta, accepted: false };
+    entry.move = new Move();
     this.#send(entry, next, 0);
   }
 
   #tellMoved(): void {
-    for (const { move } of this.#rooms.values()) if (move?.accepted === false) return;
+    for (const { move } of this.#rooms.values()) if (move && !move.accepted) return;
     this.#moved?.();
     this.#moved = undefined;
   }
@@ -273,10 +271,8 @@ export class Subscriptions {
     session.ask(request_id, frame, {
       resolve: (ack) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
-        if (is_next() && entry.move) {
-          entry.move.meta = member_meta;
-          entry.move.accepted = true;
-        } else {
+        if (is_next() && entry.move) entry.move.accepted = member_meta;
+        else {
           if (updates.length > 0) entry.meta = member_meta;
           if (entry.standing && !entry.active) entry.repair?.renew();
           entry.standing = member_meta;

@@ -2,10 +2,21 @@
 import { ArqonError, encodeRefresh } from "@arqon/proto";
 import { sleep, TIMER_MS_MAX } from "../time/clock.ts";
 import { MARGIN_MS } from "../wire/bounds.ts";
-import type { Settings } from "../options/options.ts";
+import { assertToken, type Settings } from "../options/options.ts";
 import type { Session } from "../connection/session.ts";
 import { asArqonError, textOf } from "../wire/wire_error.ts";
-import { assertToken, tokenExpiry } from "./jwt.ts";
+
+/** When a JWT expires (`exp`), Unix ms; undefined if it is unreadable. */
+export function tokenExpiry(token: string): number | undefined {
+  try {
+    const part = token.split(".")[1] ?? "";
+    const claims: unknown = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/")));
+    const exp = (claims as { exp?: unknown } | null)?.exp;
+    return typeof exp === "number" && Number.isFinite(exp) ? exp * 1_000 : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 /** 75 to 90 % of the remaining time, random to spread many clients, and at least 1 s. */
 export function refreshDelay(remaining_ms: number, random: () => number): number {
