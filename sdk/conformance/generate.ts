@@ -4,8 +4,7 @@
  */
 import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
 import { connectionCases, type DeltaCases, diffCases } from "./delta_cases.ts";
-import { encodeFrame } from "./encode.ts";
-import { type Plain, toHex } from "./plain.ts";
+import { encodeFrame, type Plain, toHex } from "./plain.ts";
 import { type ProofCase, proofCases } from "./proof_cases.ts";
 
 const FOLDER = new URL("./vectors/", import.meta.url);

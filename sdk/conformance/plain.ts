@@ -1,5 +1,8 @@
-/** Converts frames between the vectors (bytes in hex, without defaults) and `@arqon/proto`. */
-import type { EnvelopeInput, ServerFrame } from "@arqon/proto";
+/** Frames in the form of the vectors (bytes in hex, without defaults), from those of `@arqon/proto` and to bytes. */
+import { encodeAck, encodeBatch, encodeErr, encodeMsg, encodePing, encodePong } from "@arqon/proto";
+import { encodePub, encodeRefresh, encodeSub, encodeUnsub, encodeWelcome } from "@arqon/proto";
+import { findData, type History, withData, writeEnvelope, writeHistory } from "@arqon/proto";
+import type { Delta, EnvelopeInput, ServerFrame } from "@arqon/proto";
 
 /** A JSON object of a vectors file. */
 export type Plain = { readonly [name: string]: unknown };
@@ -42,7 +45,7 @@ export function plainMessage(message: object): Plain {
 }
 
 /** Converts the vectors' form to the input of `@arqon/proto`'s encoders. */
-export function messageOf<Message = EnvelopeInput>(plain: Plain): Message {
+function messageOf<Message = EnvelopeInput>(plain: Plain): Message {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(plain)) {
     const ours = NAMES.find(([, shown]) => shown === name)?.[0] ?? name;
@@ -73,4 +76,52 @@ export function plainFrame(frame: ServerFrame): Plain {
     case "pong":
       return { kind: frame.kind, body: toHex(frame.body) };
   }
+}
+
+/** One message; with a `delta` its data is whole or a diff accordingly. */
+function envelope(plain: unknown): Uint8Array<ArrayBuffer> {
+  const { delta, ...rest } = plain as Plain & { readonly delta?: Partial<Delta> };
+  const written = writeEnvelope(messageOf(rest));
+  const span = delta === undefined ? undefined : findData(written);
+  if (span === undefined) return written;
+  const data = written.slice(span.start, span.end);
+  const header = { slot: 0, number: 0, base: 0, ...delta };
+  return withData(encodeMsg(written), span, data, header).slice(1);
+}
+
+/** A page of history, with messages as in a MSG. */
+export function encodeHistory({ messages, ...rest }: Plain): Uint8Array {
+  const page: History = { messages: [], offset: 0, epoch: "", more: false, ...rest };
+  return writeHistory({ ...page, messages: (messages as Plain[]).map(envelope) });
+}
+
+/** Writers of frames with one message of named fields. */
+const WRITERS: Readonly<Record<string, (message: never) => Uint8Array>> = {
+  welcome: encodeWelcome,
+  ack: encodeAck,
+  sub: encodeSub,
+  unsub: encodeUnsub,
+  refresh: encodeRefresh,
+};
+
+/** The frame of a client's operation, or a Shield's frame in the form of `plainFrame`. */
+export function encodeFrame(frame: Plain): Uint8Array {
+  const { kind, message, body } = frame;
+  switch (kind) {
+    case "pub":
+      return encodePub(envelope(message));
+    case "msg":
+      return encodeMsg(envelope(message));
+    case "batch":
+      return encodeBatch((frame.messages as Plain[]).map(envelope));
+    case "err":
+      return encodeErr(frame);
+    case "ping":
+      return encodePing(fromHex(body as string));
+    case "pong":
+      return encodePong(fromHex(body as string));
+  }
+  const write = WRITERS[kind as string];
+  if (write === undefined) throw new TypeError(`no frame: ${kind}`);
+  return write(messageOf<never>(message as Plain));
 }

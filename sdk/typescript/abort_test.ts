@@ -7,7 +7,6 @@ import type { Connection, ConnectOptions, Room } from "./mod.ts";
 import { roomState } from "./state.ts";
 import { history } from "./history.ts";
 import { CLEAN, countedSignal, countedSockets } from "./testing/counted.ts";
-import { startRawPeer } from "./testing/raw_peer.ts";
 import { type Peer, quick, startPeer } from "./testing/scripted_peer.ts";
 
 /** A peer that only sends WELCOME, and the received frames. */
@@ -212,9 +211,17 @@ Deno.test(
   "aborting the connection's signal ends a close that waits for a peer that does not answer",
   CLEAN,
   async () => {
-    await using peer = startRawPeer(() => Promise.resolve());
+    await using peer = startPeer();
     const counted = countedSignal();
-    const connection = await connect({ ...quick(peer.url).options, signal: counted.signal });
+    let closes = 0;
+    // The first close does not arrive.
+    const webSocket = class extends WebSocket {
+      override close(): void {
+        if (++closes > 1) super.close();
+      }
+    };
+    const { signal } = counted;
+    const connection = await connect({ ...quick(peer.url).options, signal, webSocket });
     const closing = connection.close();
     counted.abort(REASON);
     await closing;

@@ -5,7 +5,6 @@ import { connect, holdLock } from "./mod.ts";
 import type { ArqonError, ConnectOptions, Message, Status } from "./mod.ts";
 import { roomState } from "./state.ts";
 import { CLEAN, countedSignal, countedSockets, device } from "./testing/counted.ts";
-import { startRawPeer, writeAll } from "./testing/raw_peer.ts";
 import { quick, refusedWith, startPeer, startRoom } from "./testing/scripted_peer.ts";
 
 /** Options whose `until(state, count)` waits for this many statuses of a kind. */
@@ -26,23 +25,6 @@ function watched(url: string, options: Partial<ConnectOptions> = {}) {
   };
   return { options: { ...quick(url).options, onStatus, ...options }, statuses, until };
 }
-
-Deno.test(
-  "invalid WebSocket frames end the session, not the connection",
-  CLEAN,
-  async () => {
-    await using peer = startRawPeer(async (connection, index) => {
-      // A reserved opcode, then noise.
-      if (index === 0) await writeAll(connection, new Uint8Array([0x8b, 0x7f, 1, 2, 3, 4, 5, 6]));
-    });
-    const stop = new AbortController();
-    const { options, until } = watched(peer.url, { signal: stop.signal });
-    const connection = await connect(options);
-    await until("open", 2);
-    stop.abort();
-    await connection.close();
-  },
-);
 
 Deno.test(
   "a handler that is too slow: the buffer stays bounded, by each policy",

@@ -4,8 +4,7 @@
  */
 import { encodePresenceLeave, encodePresenceUpdate, Opcode, readEnvelope } from "@arqon/proto";
 import { type PresentMember, readRefresh, readSubscribe, readUnsubscribe } from "@arqon/proto";
-import { encodeFrame, encodeHistory } from "../encode.ts";
-import { fromHex, type Plain, plainMessage, toHex } from "../plain.ts";
+import { encodeFrame, encodeHistory, fromHex, type Plain, plainMessage, toHex } from "../plain.ts";
 import type { Incoming } from "./peer.ts";
 
 const encoder = new TextEncoder();

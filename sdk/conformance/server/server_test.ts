@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { encodePing, encodePub, encodeRefresh, encodeSub, writeEnvelope } from "@arqon/proto";
+import { type RunReport, startScenarioServer } from "../../typescript/testing/scenario_server.ts";
 import { EventStreamPeer } from "./event_stream.ts";
 import { ByteReader } from "./http.ts";
 import { differs, plainClientFrame } from "./plain_frames.ts";
 import { readScenarios } from "./script.ts";
 
-const PROGRAM = new URL("./main.ts", import.meta.url).pathname;
 const SCENARIO = {
   name: "n",
   about: "a",
@@ -69,32 +69,16 @@ Deno.test("an expectation is a part of the frame, and null means absent", () => 
 });
 
 /** Plays a scenario with a client that uses its WebSocket like this; resolves with the report. */
-async function playedBy(
-  scenario: string,
-  client: (socket: WebSocket) => void,
-): Promise<{ fulfilled: boolean; failures: string[] }> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-read", PROGRAM],
-    stdout: "piped",
-  }).spawn();
-  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  try {
-    const { url } = JSON.parse((await lines.read()).value ?? "");
-    const ask = async (method: string, path: string) =>
-      await (await fetch(url + path, { method })).json();
-    const run = await ask("POST", `/scenarios/${encodeURIComponent(scenario)}`);
-    const socket = new WebSocket(`${run.url}/v1/socket`, ["arqon.v1"]);
-    const closed = new Promise((resolve) => socket.onclose = resolve);
-    socket.onopen = () => client(socket);
-    await ask("GET", `/runs/${run.id}?until=over`);
-    socket.close();
-    await closed;
-    return await ask("DELETE", `/runs/${run.id}`);
-  } finally {
-    child.kill("SIGTERM");
-    await child.status;
-    await lines.cancel();
-  }
+async function playedBy(scenario: string, client: (socket: WebSocket) => void): Promise<RunReport> {
+  await using server = await startScenarioServer();
+  const run = await server.begin(scenario);
+  const socket = new WebSocket(`${run.url}/v1/socket`, ["arqon.v1"]);
+  const closed = new Promise((resolve) => socket.onclose = resolve);
+  socket.onopen = () => client(socket);
+  await run.over();
+  socket.close();
+  await closed;
+  return await run.report();
 }
 
 Deno.test("a client that sends an unexpected frame is reported", async () => {

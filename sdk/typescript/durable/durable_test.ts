@@ -1,7 +1,9 @@
-// Loops on a durable room over real sockets, with a scripted peer: the positions in SUBs, the effect of answers, and
-// the items of loops.
+// Durable rooms over real sockets, with a scripted peer: the positions in SUBs, the effect of answers, the items of
+// loops, the history, and own messages.
 import assert from "node:assert/strict";
-import { encodePong } from "@arqon/proto";
+import { encodePong, plainEnvelope, readHistoryQuery, writeEnvelope } from "@arqon/proto";
+import { type ClientOperation, type PlainEnvelope, writeHistory } from "@arqon/proto";
+import { history } from "../history.ts";
 import { connect, type Connection, type Message, type Subscription } from "../mod.ts";
 import { type Line, placesOf, quick, refusedWith, ROOM } from "../testing/scripted_peer.ts";
 import { type Room, startRoom } from "../testing/scripted_peer.ts";
@@ -83,24 +85,67 @@ Deno.test("a new loop ignores late answers for the previous one", async () => {
   assert.deepEqual(await take(messages, 2), ["7 a", "9 late"]);
 });
 
-Deno.test("a slow loop loses its own newest messages, and nothing is fetched again for it", async () => {
-  await using room = script((line, sub) => {
-    line.accept(sub, { offset: 0, epoch: "e1" });
-    for (let offset = 1; offset <= 5; offset += 1) line.message(offset, "x");
-  });
-  await using connection = await open(room);
-  using slow = connection.room(ROOM).subscribe({ buffer: 2 });
-  using quickly = connection.room(ROOM).subscribe();
-  await take(quickly, 5);
-  assert.deepEqual(await take(slow, 3), ["1 x", "2 x", "GAP 3 messages dropped here"]);
-  assert.deepEqual([slow.offset, room.subs.length], [5, 1]);
+/** Receives publishes and commands, and the UNSUB of an ended loop. */
+const requests =
+  (hear: (line: Line, request: PlainEnvelope) => void) =>
+  (line: Line, operation: ClientOperation) => {
+    if (operation.kind !== "publish") return;
+    hear(line, plainEnvelope(operation.envelope));
+  };
+
+Deno.test("history requests Protobuf and returns messages with their exact bytes and offsets", async () => {
+  const data = new Uint8Array([0, 255, 10]);
+  const stored = [7, 9].map((offset) =>
+    writeEnvelope({ room_id: ROOM, sender_id: "ann", offset, event: { type: "x", data } })
+  );
+  const answers = [
+    writeHistory({ messages: stored, offset: 12, epoch: "e1", more: true }),
+    writeHistory({ messages: [], offset: 0, epoch: "e1", more: false }),
+    new Uint8Array([0x0a, 9]),
+  ];
+  const questions: unknown[] = [];
+  await using room = startRoom(
+    () => {},
+    requests((line, { command, request_id }) => {
+      assert.deepEqual([command?.name, command?.content_type], [
+        ...["history.get", "application/protobuf"],
+      ]);
+      line.answer(request_id, answers[questions.length] as Uint8Array);
+      questions.push(readHistoryQuery(command?.data as Uint8Array));
+    }),
+  );
+  await using connection = await connect(quick(room.url).options);
+  const orders = connection.room(ROOM);
+  const query = { after: 5, before: 2 ** 40, limit: 2, reverse: true, filter: "" };
+  const page = await history(orders, query);
+  assert.deepEqual(page.messages.map(({ offset, epoch, sender }) => [offset, epoch, sender]), [
+    ...[[7, "e1", "ann"], [9, "e1", "ann"]],
+  ]);
+  assert.deepEqual([...page.messages[1]!.data], [...data]);
+  assert.deepEqual([page.offset, page.epoch, page.more], [12, "e1", true]);
+  assert.deepEqual((await history(orders)).messages, []);
+  assert.deepEqual(questions, [query, readHistoryQuery(new Uint8Array())]);
+  await assert.rejects(history(orders), refusedWith("malformed-frame"));
+  await assert.rejects(history(orders, { limit: -1 }), TypeError);
 });
 
-Deno.test("an answer to SUB that is not JSON ends the subscription: 'malformed-frame'", async () => {
-  await using room = script((line, { request_id }) => {
-    line.answer(request_id, new Uint8Array([0xff]));
-  });
-  await using connection = await open(room);
-  const messages = connection.room(ROOM).subscribe();
-  await assert.rejects(messages.ready, refusedWith("malformed-frame"));
+Deno.test("with no_echo own messages of the previous connection are not recovered", async () => {
+  await using room = startRoom(
+    (line, sub, count) => {
+      if (count === 1) return line.accept(sub, { offset: 5, epoch: "e1" });
+      line.accept(sub, { offset: 7, epoch: "e1", recovered: true });
+      line.message(6, "mine");
+      line.message(7, "theirs");
+    },
+    requests((line, { request_id }) => {
+      line.answer(request_id, new Uint8Array(), 6);
+      line.drop();
+    }),
+  );
+  await using connection = await connect(quick(room.url).options);
+  const orders = connection.room(ROOM);
+  using messages = orders.subscribe({ no_echo: true });
+  await messages.ready;
+  await orders.publish("x", "mine");
+  assert.equal((await messages.next()).value?.text(), "theirs");
 });

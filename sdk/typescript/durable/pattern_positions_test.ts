@@ -1,7 +1,7 @@
 /** Positions of patterns: which messages count, and what a SUB asks for. */
 import assert from "node:assert/strict";
 import { gapSignal } from "@arqon/proto";
-import { PatternPositions } from "./pattern_positions.ts";
+import { PatternPositions } from "./position.ts";
 
 const FRAME_BYTES = 262_144;
 

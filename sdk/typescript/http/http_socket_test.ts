@@ -1,8 +1,12 @@
-/** A socket over HTTP that is closed without an answer. `tests/` has its requests to a Shield. */
+/**
+ * The parts of a socket over HTTP: events, batches, and the token after a REFRESH as the codec writes it; and a socket
+ * that is closed without an answer. `tests/` has its requests to a Shield.
+ */
 import assert from "node:assert/strict";
+import { encodePing, encodeRefresh } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
 import { type ArqonError, connect } from "../mod.ts";
-import { HttpSocket } from "./http_socket.ts";
+import { EventParser, FrameQueue, HttpSocket, refreshToken } from "./http_socket.ts";
 
 Deno.test("a close without an answer ends the requests", async () => {
   const requests: string[] = [];
@@ -90,4 +94,57 @@ Deno.test("a connection whose frames are refused leaves no stream behind, at any
   assert.equal((await closed).code, 1006);
   await until("the stream has ended", () => is_gone, 10_000);
   await server.shutdown();
+});
+
+const STREAM =
+  'retry: 5\n\n:\n\nevent: session\ndata: {"a":"ö"}\n\ndata: 1\r\ndata:2\r\n\r\ndata: x';
+
+Deno.test("events are complete, however their bytes are split", () => {
+  const bytes = new TextEncoder().encode(STREAM);
+  for (const size of [1, 2, 3, 7, 1_000]) {
+    const parser = new EventParser();
+    const events = [];
+    for (let at = 0; at < bytes.length; at += size) {
+      events.push(...parser.read(bytes.subarray(at, at + size)));
+    }
+    assert.deepEqual(events, [
+      { name: "session", data: '{"a":"ö"}' },
+      { name: "message", data: "1\n2" },
+    ]);
+  }
+});
+
+Deno.test("frames go in their order, a batch has bounds, and its number counts", () => {
+  const queue = new FrameQueue();
+  assert.equal(queue.take(), undefined);
+  queue.push(new Uint8Array([1, 2]));
+  queue.push(new Uint8Array([3]));
+  assert.equal(queue.bytes, 3);
+  const first = [...queue.take()?.body ?? []];
+  assert.deepEqual(first, [0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 0, 0, 0, 1, 3]);
+  assert.equal(queue.bytes, 0);
+  for (let n = 0; n < 3; n++) queue.push(new Uint8Array(100_000));
+  assert.deepEqual([1, 2, 3].map(() => queue.take()?.body.length), [100_008, 100_008, 100_008]);
+  for (let n = 0; n < 1_025; n++) queue.push(new Uint8Array(1));
+  queue.close();
+  const many = queue.take();
+  assert.deepEqual([many?.body.length, many?.last], [4 + 1_024 * 5, false]);
+  const last = queue.take();
+  assert.deepEqual([[...last?.body ?? []], last?.last], [
+    [0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0, 0],
+    true,
+  ]);
+  assert.equal(queue.take(), undefined);
+});
+
+Deno.test("the token of a REFRESH equals the encoded one, for any length and id", () => {
+  for (const request_id of [0, 1, 127, 128, 300, 2 ** 31, 2 ** 53 - 1]) {
+    for (const length of [5, 127, 128, 2_000, 16_384]) {
+      const token = `a.b.${"c".repeat(length - 4)}`;
+      assert.equal(refreshToken(encodeRefresh({ request_id, token })), token);
+    }
+  }
+  assert.equal(refreshToken(encodePing(new Uint8Array([0x12, 1, 65]))), undefined);
+  assert.equal(refreshToken(new Uint8Array([6])), undefined);
+  assert.equal(refreshToken(new Uint8Array([6, 8, 255])), undefined);
 });

@@ -1,6 +1,6 @@
 /** The trace of an SDK message. */
 import assert from "node:assert/strict";
-import { tracedBy } from "./trace_parent.ts";
+import { tracedBy } from "./room_request.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const PARENT = `00-${TRACE}-b7ad6b7169203331-01`;

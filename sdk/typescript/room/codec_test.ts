@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { z } from "zod";
-import { standardCodec, type StandardResult, type StandardSchema } from "./codec.ts";
+import { standardCodec, type StandardResult, type StandardSchema } from "./typed_room.ts";
 import { protobufCodec } from "../protobuf.ts";
 import { refusedWith } from "../testing/scripted_peer.ts";
 

@@ -13,7 +13,7 @@ import type { Connection, Data, Json, Message, Status, Subscription } from "../m
 import { subscribeSince } from "../postgres.ts";
 import { reduced, type WatchedValues } from "../reducers.ts";
 import { roomState } from "../state.ts";
-import { hex } from "../wire/hex.ts";
+import { hex } from "../request/room_request.ts";
 import type { Run, ScenarioServer } from "./scenario_server.ts";
 import { until } from "../../../shared/testing/until.ts";
 

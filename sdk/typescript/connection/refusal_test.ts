@@ -1,6 +1,6 @@
 // The wait in a refused upgrade, and that the connection waits that long, over real sockets.
 import assert from "node:assert/strict";
-import { explainRefusal, retryAfterOf } from "./auth_check.ts";
+import { explainRefusal, retryAfterOf } from "./refusal.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type PlainEnvelope, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { AHEAD_MAX, HELD_MAX } from "../wire/bounds.ts";
-import { copyKey, Overlap } from "./overlap.ts";
+import { copyKey, Move } from "./room_entry.ts";
 
 function message(twist: string | undefined, more: Partial<PlainEnvelope> = {}): PlainEnvelope {
   const headers: Record<string, string> = twist === undefined ? {} : { "X-Twist-ID": twist };
@@ -19,7 +19,7 @@ function play(
   barrier: number,
   turns: readonly boolean[],
 ) {
-  const overlap = new Overlap();
+  const move = new Move();
   const got: string[] = [];
   const twist = (envelope: PlainEnvelope) => envelope.headers["X-Twist-ID"] as string;
   let old_at = 0;
@@ -27,15 +27,15 @@ function play(
   let crossed = false;
   const hearOld = () => {
     const envelope = message(stream[old_at++]);
-    if (overlap.hearOld(envelope)) got.push(twist(envelope));
+    if (move.hearOld(envelope)) got.push(twist(envelope));
     if (old_at === barrier) {
       crossed = true;
-      got.push(...(overlap.cross() ?? []).map(twist));
+      got.push(...(move.cross() ?? []).map(twist));
     }
   };
   const hearNew = () => {
     const envelope = message(stream[new_at++]);
-    if (overlap.hearNew(envelope)) got.push(twist(envelope));
+    if (move.hearNew(envelope)) got.push(twist(envelope));
   };
   for (const is_old of turns) {
     if (is_old && old_at < stream.length) hearOld();
@@ -88,22 +88,22 @@ Deno.test("a message without an id is identified by its content", () => {
 });
 
 Deno.test("held messages are bounded: more are a reported loss", () => {
-  const overlap = new Overlap();
-  for (let n = 0; n < HELD_MAX; n++) overlap.hearNew(message(String(n)));
-  assert.equal(overlap.hearNew(message("one too many")), false);
-  assert.equal(overlap.cross(), undefined);
-  assert.equal(overlap.hearNew(message("after")), true);
+  const move = new Move();
+  for (let n = 0; n < HELD_MAX; n++) move.hearNew(message(String(n)));
+  assert.equal(move.hearNew(message("one too many")), false);
+  assert.equal(move.cross(), undefined);
+  assert.equal(move.hearNew(message("after")), true);
   const large = { type: "t", data: new Uint8Array(17_000_000), content_type: "", schema_id: "" };
-  const bytes = new Overlap();
+  const bytes = new Move();
   for (const twist of ["a", "b"]) bytes.hearNew(message(twist, { event: large }));
   assert.equal(bytes.cross(), undefined);
 });
 
 Deno.test("remembered messages of the old connection are bounded: the oldest may repeat", () => {
-  const overlap = new Overlap();
-  for (let n = 0; n <= AHEAD_MAX; n++) overlap.hearOld(message(String(n)));
-  assert.deepEqual(overlap.cross(), []);
-  assert.equal(overlap.hearNew(message("1")), false);
-  assert.equal(overlap.hearNew(message("0")), true);
-  assert.equal(overlap.hearOld(message("late")), false);
+  const move = new Move();
+  for (let n = 0; n <= AHEAD_MAX; n++) move.hearOld(message(String(n)));
+  assert.deepEqual(move.cross(), []);
+  assert.equal(move.hearNew(message("1")), false);
+  assert.equal(move.hearNew(message("0")), true);
+  assert.equal(move.hearOld(message("late")), false);
 });
