@@ -8,7 +8,6 @@ import time
 from itertools import cycle
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Literal
-from urllib.parse import urlsplit
 
 import pytest
 from leaks import living_sessions
@@ -17,7 +16,7 @@ from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._session.http_socket import BrokenAnswerError, HttpRequests, place_of
+from arqon._gen import Envelope, Event
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FAST = arqon.Backoff(base_ms=1, max_ms=2)
@@ -45,15 +44,6 @@ async def test_connections_answered_with_nonsense(
         with pytest.raises(arqon.ArqonError) as refused:
             await arqon.connect(url, token=TOKEN, transport=transport, handshake_timeout_ms=5_000)
         assert refused.value.reason == "unreachable"
-
-
-@pytest.mark.parametrize("size", [b"0x2", b"+2", b"0_2"])
-async def test_a_length_that_other_readers_of_http_refuse_is_refused(size: bytes) -> None:
-    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    async with raw_server(head + size + b"\r\nhi\r\n0\r\n\r\n") as url:
-        requests = HttpRequests(place_of(urlsplit(url), None))
-        with pytest.raises(BrokenAnswerError):
-            await requests.ask("GET", "/", {"Host": "bus"})
 
 
 async def test_random_frames_end_in_typed_errors() -> None:

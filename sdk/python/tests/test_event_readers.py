@@ -1,7 +1,7 @@
 """Reads the bus's server-sent events with two Python libraries: httpx-sse and sseclient-py.
 
 Each reads a durable room, disconnects, and connects again with the last id. It gets each message
-once and in order, and a GAP if its id belongs to another log.
+once and in order.
 """
 
 from __future__ import annotations
@@ -85,20 +85,6 @@ def test_a_reader_continues_at_its_position(bus: Bus, room_id: str, read: Reader
         while len(received) < 40:
             received.append(until(events, "message").data["data"])
     assert received == list(range(40))
-
-
-@READERS
-def test_an_id_of_another_log_is_reported_as_a_gap(bus: Bus, room_id: str, read: Reader) -> None:
-    room = f"durable-{room_id}"
-    url = f"{bus.http_url}/v1/rooms/{room}/events"
-    headers = {"Authorization": f"Bearer {bus.token('reader')}"}
-    publish(bus, room, 0, 1)
-    with read(url, {**headers, "Last-Event-ID": "another:1"}) as events:
-        entered = until(events, "subscribed").data
-        assert (entered["recovered"], entered["reason"]) == (False, "epoch-changed")
-        assert until(events, "gap").data["signal"]["kind"] == "GAP"
-        publish(bus, room, 1, 1)
-        assert until(events, "message").data["data"] == 1
 
 
 @READERS

@@ -136,13 +136,6 @@ async def test_after_a_loss_the_next_list_decides_at_once() -> None:
     assert (signs_seen[3:], list(table.members)) == (["-b", "-c"], ["a"])
 
 
-def test_one_source_needs_no_loop() -> None:
-    table, signs_seen = followed(LONG_MS)
-    table.begin(list_of("a", "b"))
-    table.begin(list_of("b"))
-    assert (signs_seen, list(table.members)) == (["+a", "+b", "-a"], ["b"])
-
-
 async def lives(choose: random.Random) -> None:
     """Random lists, changes and losses: in the end the members are the right ones."""
     table, _ = followed(0)

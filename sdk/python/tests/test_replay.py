@@ -220,17 +220,6 @@ async def test_leaving_in_the_middle(bus: Bus) -> None:
         assert got == list(range(400))
 
 
-async def test_the_facade_for_scripts_begins_so_too(bus: Bus) -> None:
-    def script() -> list[Any]:
-        with arqon.connect_sync(bus.url, token=bus.token()) as client:
-            for n in range(3):
-                client.publish("kept-script", "n", n)
-            with client.subscribe("kept-script", last=2) as received:
-                return [next(received).data for _ in range(2)]
-
-    assert await asyncio.to_thread(script) == [1, 2]
-
-
 async def test_a_lock_is_waited_for(bus: Bus, room_id: str) -> None:
     async with (
         arqon.connect(bus.url, token=bus.token("ann")) as ann,
