@@ -15,12 +15,13 @@ import pytest
 
 import arqon
 from arqon import message
-from arqon._clock import Backoff, within
+from arqon._clock import Backoff
 from arqon._gen import Ack, Event
 from arqon._session.close_reaction import upgrade_error
 from arqon._session.requests import traced_by
 from arqon._session.token import refresh_delay_ms, token_expiry_ms
 from arqon._subscription.buffer import MessageBuffer
+from arqon._tasks import within
 from arqon._wire import frames
 from arqon._wire.frames import sub_answer_of
 from arqon.errors import error_from_wire, error_of, is_passing

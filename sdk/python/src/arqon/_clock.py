@@ -1,15 +1,14 @@
-"""The bus's clock as known to this client, durations, back-off and timeouts."""
+"""The bus's clock as known to this client, durations and back-off."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, cast
 
 
 class ServerClock:
@@ -70,41 +69,6 @@ def seconds_of(name: str, value: Duration) -> float:
         return seconds
     expected = 'seconds, a timedelta, or text such as "30s", "10m", "2h", "7d"'
     raise ValueError(f"{name} is {value!r}; expected {expected}")
-
-
-T = TypeVar("T")
-# A task that ignores its cancellation is no longer awaited.
-_GIVE_UP_SECONDS: Final = 1.0
-
-
-async def within(
-    seconds: float, work: Awaitable[T], discard: Callable[[T], None] | None = None
-) -> T:
-    """The result of `work`; after `seconds` it is cancelled, with `asyncio.TimeoutError`.
-
-    A late result goes to `discard`. RuntimeError if `work` has cancelled itself: a CancelledError
-    always means that the caller is cancelled.
-    """
-    task = asyncio.ensure_future(work)
-    in_time = False
-    try:
-        in_time = bool((await asyncio.wait({task}, timeout=seconds))[0])
-    finally:
-        if not in_time:
-            task.cancel()
-            task.add_done_callback(lambda late: _settle(late, discard))
-            await asyncio.wait({task}, timeout=_GIVE_UP_SECONDS)
-    if not in_time:
-        raise asyncio.TimeoutError
-    if task.cancelled():
-        raise RuntimeError("it was cancelled from inside")
-    return task.result()
-
-
-def _settle(late: asyncio.Future[T], discard: Callable[[T], None] | None) -> None:
-    # Marks the exception as retrieved.
-    if not late.cancelled() and late.exception() is None and discard is not None:
-        discard(late.result())
 
 
 # The same limit as in the TypeScript SDK, whose timers allow no longer wait.

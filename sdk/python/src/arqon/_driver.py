@@ -20,6 +20,7 @@ from arqon._session.requests import Outbox
 from arqon._session.session import Session, open_session
 from arqon._session.token import TokenKeeper, refresh_forever
 from arqon._subscription.subscriptions import Subscriptions
+from arqon._tasks import cancel, fail, first_of, resolve
 from arqon.errors import ArqonError, error_of
 from arqon.options import Options, Status, nothing, socket_url
 from arqon.room_state import HeldLock
@@ -162,8 +163,8 @@ class Driver:
         if self.tokens.renewable and session.welcome.token_expires_ms > 0:
             refreshing = self.spawn(refresh_forever(self, session, self.tokens))
             session.ended.add_done_callback(lambda _: refreshing.cancel())
-        if self._opened is not None and not self._opened.done():
-            self._opened.set_result(None)
+        if self._opened is not None:
+            resolve(self._opened, None)
         end = await asyncio.shield(session.ended)
         following = await self._moving if self._moving is not None else None
         await self._leave(session, end.lost)
@@ -246,18 +247,15 @@ class Driver:
         self._report(Status("closed", error))
         self._ended.set()
         self.outbox.close(error or error_of("connection-closed"))
-        if self._opened is not None and not self._opened.done():
-            self._opened.set_exception(error or error_of("connection-closed"))
-            self._opened.exception()
+        if self._opened is not None:
+            fail(self._opened, error or error_of("connection-closed"))
         if error is not None:
             self.subscriptions.close(error)
 
     async def _shut(self) -> None:
         """Closes the session and waits until nothing is left."""
         self.subscriptions.close(None)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(*self._tasks)
         closing = [session.close() for session in self._sessions]
         await asyncio.gather(*closing, return_exceptions=True)
         self._sessions.clear()
@@ -317,11 +315,6 @@ _POLL_SECONDS: Final = 0.005
 _WINDOW_MS_MAX: Final = 600_000
 
 
-async def _first(*futures: asyncio.Future[Any], timeout_seconds: float | None = None) -> None:
-    """Returns when one of them is done or the timeout has passed; cancels none of them."""
-    await asyncio.wait(futures, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
-
-
 async def hand_over(bus: Driver, old: Session, window_ms: float) -> Session | None:
     """Moves within `window_ms`: the next session with all subscriptions, or None."""
     # All clients were notified at once, so each waits a random time.
@@ -329,7 +322,7 @@ async def hand_over(bus: Driver, old: Session, window_ms: float) -> Session | No
     wait_ms = options.random() * max(0.0, min(window_ms, _WINDOW_MS_MAX)) / 2
     attempt = 0
     while True:
-        await _first(old.ended, timeout_seconds=wait_ms / 1_000)
+        await first_of(old.ended, timeout_seconds=wait_ms / 1_000)
         if old.over:
             return None
         try:
@@ -353,12 +346,12 @@ async def _move(bus: Driver, old: Session, following: Session) -> bool:
         outbox.pause()
         await _settled(bus, old)
         begun = subscriptions.begin(following)
-        await _first(begun, old.ended, following.ended, timeout_seconds=_BEGIN_SECONDS)
+        await first_of(begun, old.ended, following.ended, timeout_seconds=_BEGIN_SECONDS)
         if begun.done():
-            await _first(old.ended, following.ended, timeout_seconds=_LINGER_SECONDS)
+            await first_of(old.ended, following.ended, timeout_seconds=_LINGER_SECONDS)
         echo = asyncio.ensure_future(old.echo())
         try:
-            await _first(echo, following.ended)
+            await first_of(echo, following.ended)
             lossless = begun.done() and echo.done() and echo.result()
         finally:
             echo.cancel()
@@ -377,7 +370,7 @@ async def _move(bus: Driver, old: Session, following: Session) -> bool:
     settled = asyncio.ensure_future(_settled(bus, old))
     both = asyncio.gather(locks, settled)
     try:
-        await _first(both, old.ended, following.ended, timeout_seconds=_SETTLE_SECONDS)
+        await first_of(both, old.ended, following.ended, timeout_seconds=_SETTLE_SECONDS)
     finally:
         both.cancel()
     await old.close()

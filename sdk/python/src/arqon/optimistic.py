@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from arqon._tasks import cancel, first_of
 from arqon.errors import ArqonError, error_of
 from arqon.message import encode_data
 from arqon.reducers import Called, Changes, Value, call, differences, put, watch
@@ -419,8 +420,7 @@ class OptimisticRoom:
             call(self._room, command, data, call_id=call_id, timeout_ms=timeout_ms)
         )
         try:
-            ends = {asked, self._following or asked}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await first_of(asked, self._following or asked)
             if self._error is not None and not asked.done():
                 raise self._error.again()
             called = await asked
@@ -444,8 +444,7 @@ class OptimisticRoom:
     async def __aexit__(self, *raised: object) -> None:
         """Ends it; calls under way continue."""
         if self._following is not None:
-            self._following.cancel()
-            await asyncio.gather(self._following, return_exceptions=True)
+            await cancel(self._following)
         await self.watched.__aexit__(*raised)
 
     async def _follow(self) -> None:

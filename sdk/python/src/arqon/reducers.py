@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 from arqon._clock import Backoff, backoff_delay_ms
 from arqon._subscription.room_entry import SubscribeOptions
+from arqon._tasks import cancel
 from arqon._wire.frames import malformed
 from arqon.errors import ArqonError, error_of, is_passing
 from arqon.message import Message, require_in
@@ -255,9 +256,7 @@ class WatchedValues:
     async def __aexit__(self, *raised: object) -> None:
         """Stops watching; the values stay unchanged."""
         self._end(None)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(*self._tasks)
         await self._beside.__aexit__(*raised)
 
     def __aiter__(self) -> WatchedValues:

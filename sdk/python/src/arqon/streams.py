@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from arqon._clock import Backoff, backoff_delay_ms
 from arqon._subscription.room_entry import SubscribeOptions
+from arqon._tasks import cancel, fail, first_of
 from arqon.errors import ArqonError, error_of, is_passing
 from arqon.message import Message, require_in
 from arqon.room import Room
@@ -136,8 +137,7 @@ class TextStream:
         if self._sending.done():
             self._sending = asyncio.ensure_future(self._send())
         while len(self._waiting) > _WAITING_CHARS and not self._over.done():
-            first = asyncio.FIRST_COMPLETED
-            await asyncio.wait({self._sending, self._over}, return_when=first)
+            await first_of(self._sending, self._over)
         self._require_open()
 
     async def wait_ended(self) -> None:
@@ -189,19 +189,13 @@ class TextStream:
         if self._closed:
             raise _ended("it is being ended", "")
 
-    def _fail(self, error: BaseException) -> None:
-        if not self._over.done():
-            self._over.set_exception(error)
-            # Marks it as retrieved; the writer's next call raises it.
-            self._over.exception()
-
     async def _send(self) -> None:
         try:
             while text := self._take():
                 await _ask(self._room, "append", id=self.id, seq=self._seq + 1, text=text)
                 self._seq += 1
         except Exception as error:
-            self._fail(error)
+            fail(self._over, error)
 
     def _take(self) -> str:
         """The next piece, "" without one; the first half of a surrogate pair waits for the other.
@@ -222,7 +216,7 @@ class TextStream:
                 await asyncio.sleep(every_seconds)
                 await _ask(self._room, "append", id=self.id)
         except Exception as error:
-            self._fail(error)
+            fail(self._over, error)
 
     async def _hear(self) -> None:
         """Subscribes to the end by others; without the grant, the next piece is refused."""
@@ -236,17 +230,14 @@ class TextStream:
                     if event["started_ms"] == self._started_ms:
                         self._ending = event
                         if not self._closed:
-                            self._fail(_ended(event["outcome"], event["reason"]))
+                            fail(self._over, _ended(event["outcome"], event["reason"]))
                         return
         except ArqonError:
             return
 
     async def _close(self) -> None:
         self._closed = True
-        tasks = self._sending, self._keeping, self._hearing
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(self._sending, self._keeping, self._hearing)
         self._over.cancel()
 
 
@@ -276,7 +267,7 @@ async def stream(
     out = await open_stream(room, id=id, type=type, content_type=content_type)
     writing = asyncio.ensure_future(_write(out, source))
     try:
-        await asyncio.wait({writing, out._over}, return_when=asyncio.FIRST_COMPLETED)
+        await first_of(writing, out._over)
         (writing if writing.done() else out._over).result()
         return await out.finish()
     except BaseException as error:
@@ -289,8 +280,7 @@ async def stream(
         await out.__aexit__(None, error)
         raise
     finally:
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
+        await cancel(writing)
         if out.end is None:
             await out._close()
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from arqon.connection import Connection, connect
+from arqon._tasks import cancel
+from arqon.connection import connect
 from arqon.errors import ArqonError
 from arqon.explanation import Explanation, Published
 from arqon.message import Message
@@ -210,20 +211,9 @@ class SyncConnection:
             self._closed = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(_cancel_all())
+        self._loop.run_until_complete(cancel(*asyncio.all_tasks(self._loop)))
         self._loop.close()
 
 
 async def _members(room: Room) -> list[Member]:
     return [member async for member in room.list_members()]
-
-
-async def _open(url: str, options: OptionsDict) -> Connection:
-    return await connect(url, **options)
-
-
-async def _cancel_all() -> None:
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from arqon._clock import within
 from arqon._gen import Ack, Command, Envelope, Event
 from arqon._session.session import Session, error_of_ack
+from arqon._tasks import fail, resolve, within
 from arqon._wire.frames import encode_pub, payload_field
 from arqon.errors import ArqonError, error_of
 from arqon.signing import Signer, signing_input
@@ -54,13 +54,7 @@ class Request:
     """The session that it was sent to, until that has answered."""
 
     def fail(self, error: ArqonError) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error.again())
-            self.answer.exception()  # Marks it as retrieved; waiters still get it.
-
-    def done(self, ack: Ack) -> None:
-        if not self.answer.done():
-            self.answer.set_result(ack)
+        fail(self.answer, error.again())
 
 
 class Outbox:
@@ -144,7 +138,7 @@ class Outbox:
         if request is None:
             return
         if ack.code == 0:
-            request.done(ack)
+            resolve(request.answer, ack)
         else:
             error = error_of_ack(ack)
             error.connection_id = "" if request.sink is None else request.sink.connection_id
@@ -183,7 +177,7 @@ class Outbox:
                 request.sink = sink
                 self._in_flight[request.id] = request
             else:
-                request.done(Ack())
+                resolve(request.answer, Ack())
         if taken > len(held):
             self._queue[:taken] = held
         if self._holds:

@@ -20,11 +20,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from arqon._clock import within
 from arqon._gen import Ack, Welcome
 from arqon._session.close_reaction import upgrade_error
 from arqon._session.deltas import DeltaBases
 from arqon._session.http_socket import HttpSocket
+from arqon._tasks import fail, resolve, within
 from arqon._wire.frames import PING, PONG, Err, Ping, Pong, decode_server_frame, frame_of, malformed
 from arqon.errors import ArqonError, error_from_wire, error_of
 
@@ -117,7 +117,7 @@ class Session:
     async def request(self, request_id: int, frame: bytes) -> Ack:
         """As `ask`, but returns the ACK, or raises the error."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.ask(request_id, frame, lambda a: None if future.done() else future.set_result(a))
+        self.ask(request_id, frame, lambda answer: resolve(future, answer))
         answer = await future
         if isinstance(answer, ArqonError):
             raise answer
@@ -205,8 +205,8 @@ class Session:
                 self.post(frame_of(PONG, frame.body))
         elif isinstance(frame, Pong):
             future = self._echoes.pop(frame.body, None)
-            if future is not None and not future.done():
-                future.set_result(True)
+            if future is not None:
+                resolve(future, True)
         else:
             self._begin(frame)
 
@@ -220,8 +220,7 @@ class Session:
         if welcome.heartbeat_ms > 0:
             beat = self._beat(welcome.heartbeat_ms / 1_000)
             self._tasks.append(asyncio.get_running_loop().create_task(beat))
-        if not self.opened.done():
-            self.opened.set_result(None)
+        resolve(self.opened, None)
 
     async def _beat(self, heartbeat_seconds: float) -> None:
         # The Shield pings once a heartbeat: after one missed ping the client pings, after three it
@@ -263,16 +262,13 @@ class Session:
                 task.cancel()
         if code in (1002, 1006, 4408):
             self._socket.transport.abort()
-        if not self.opened.done():
-            self.opened.set_exception(self.last_error or lost)
-            self.opened.exception()  # Marks it as retrieved; waiters still get it.
+        fail(self.opened, self.last_error or lost)
         waiting, self._waiting = self._waiting, {}
         for on_answer, timer in waiting.values():
             timer.cancel()
             on_answer(lost.again())
         for future in self._echoes.values():
-            if not future.done():
-                future.set_result(False)
+            resolve(future, False)
         self._unsent.clear()
 
 

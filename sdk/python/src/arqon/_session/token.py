@@ -10,8 +10,9 @@ from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from arqon._clock import ServerClock, within
+from arqon._clock import ServerClock
 from arqon._gen import Refresh
+from arqon._tasks import within
 from arqon._wire.frames import REFRESH, frame_of
 from arqon.errors import ArqonError, error_of
 from arqon.message import json_of
