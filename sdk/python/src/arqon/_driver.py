@@ -23,7 +23,7 @@ from arqon._subscription.subscriptions import Subscriptions
 from arqon._tasks import cancel, fail, first_of, resolve
 from arqon.errors import ArqonError, error_of
 from arqon.options import Options, Status, nothing, socket_url
-from arqon.room_state import HeldLock
+from arqon.room_state import Lock
 
 _T = TypeVar("_T")
 _LOG: Final = logging.getLogger("arqon")
@@ -54,7 +54,7 @@ class Driver:
         self.tokens = TokenKeeper(options, self._clock)
         self.outbox = Outbox(options)
         self.subscriptions = Subscriptions(self)
-        self.held_locks: set[HeldLock] = set()
+        self.held_locks: set[Lock] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sessions: set[Session] = set()
         self._session: Session | None = None

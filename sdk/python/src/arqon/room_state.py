@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import sleep
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 from uuid import uuid4
 
 from arqon._clock import Duration, seconds_of
+from arqon._tasks import cancel
 from arqon._wire.frames import fields
 from arqon.errors import ArqonError, error_of
 
@@ -114,7 +114,6 @@ class RoomState:
     """
 
     def __init__(self, room: Room) -> None:
-        """Use `room.state`."""
         self._room = room
 
     async def get(
@@ -144,9 +143,7 @@ class RoomState:
         """Removes one key, as `set` writes it."""
         return await self._version("room.delete", {"key": key}, **options)
 
-    def lock(
-        self, *, ttl_ms: int = 30_000, wait: Duration = 0
-    ) -> AbstractAsyncContextManager[Lock]:
+    def lock(self, *, ttl_ms: int = 30_000, wait: Duration = 0) -> Lock:
         """`async with room.state.lock() as lock:` holds the lock while the block runs.
 
         The lock is renewed after each third of `ttl_ms` (at most 600,000), with jitter. Raises
@@ -156,7 +153,7 @@ class RoomState:
         With `wait` (seconds, a timedelta, or `"10s"`) it polls for this long, with pauses of up to
         a second, before it raises `Locked`. The order of several waiting clients is random.
         """
-        return HeldLock(self, self._room.bus, ttl_ms, seconds_of("wait", wait))
+        return Lock(self, self._room.bus, ttl_ms, seconds_of("wait", wait))
 
     async def acquire_lock(
         self, *, ttl_ms: int = 30_000, fence: int = 0, timeout_ms: int | None = None
@@ -207,54 +204,50 @@ _ASK_SECONDS_MAX: Final = 1.0
 
 
 class Lock:
-    """A lease on a room with automatic renewal: pass `fence` to everything that it guards."""
+    """A lease on a room with automatic renewal: pass `fence` to everything that it guards.
 
-    def __init__(self, fence: int, until_ms: int) -> None:
-        """Use `RoomState.lock`."""
-        self.fence = fence
-        self.until_ms = until_ms
+    `async with room.state.lock() as lock:` locks, renews while the block runs, and unlocks. The
+    driver knows it from before its grant until its release.
+    """
+
+    def __init__(self, state: RoomState, bus: Driver, ttl_ms: int, wait_seconds: float) -> None:
+        self.fence = 0
+        self.until_ms = 0
         """When the lease ends, Unix ms by the Brain's clock; each renewal moves it."""
         self.lost = asyncio.Event()
         """Set when a renewal was refused or the lease has expired: stop the guarded work."""
         self.error: ArqonError | None = None
         """Why it was lost, if the bus reported it."""
-
-
-class HeldLock:
-    """A lock from before its grant until its release. The driver knows them all.
-
-    It locks, renews while the block runs, and unlocks.
-    """
-
-    def __init__(self, state: RoomState, bus: Driver, ttl_ms: int, wait_seconds: float) -> None:
-        """Use `RoomState.lock`."""
         self._state = state
         self._bus = bus
         self._ttl_ms = ttl_ms
         self._wait_seconds = wait_seconds
-        self._asking: asyncio.Task[Lock] | None = None
+        self._asking: asyncio.Task[int] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ends = 0.0
-        """When the lease ends, by the clock of the event loop, in seconds."""
+        """When the lease ends, by the clock of the event loop, in seconds; 0: not granted yet."""
 
     async def __aenter__(self) -> Lock:
-        """Locks."""
+        self.lost, self.error, self._ends = asyncio.Event(), None, 0.0
         # Registered before the grant: a lock granted during a move must move, too.
         self._bus.held_locks.add(self)
         try:
-            return await self._begin()
+            await self._wait()
         except BaseException:
             self._bus.held_locks.discard(self)
             raise
+        self._keeping = self._bus.spawn(self._keep())
+        # The end of the connection cancels it.
+        self._keeping.add_done_callback(lambda _: self.lost.set() if self._bus.over else None)
+        return self
 
-    async def _begin(self) -> Lock:
-        """The lock; waits while another client holds it."""
+    async def _wait(self) -> None:
+        """Returns once it is granted; waits while another client holds it."""
         loop = asyncio.get_running_loop()
         over, pause_seconds = loop.time() + self._wait_seconds, _ASK_SECONDS
         while True:
             try:
-                lock = await self._granted()
-                break
+                return await self._granted()
             except ArqonError as error:
                 left_seconds = over - loop.time()
                 if error.reason != "locked" or left_seconds <= 0:
@@ -263,16 +256,12 @@ class HeldLock:
                 jitter = 0.5 + 0.5 * self._bus.options.random()
             await sleep(min(left_seconds, lease_seconds, pause_seconds * jitter))
             pause_seconds = min(2 * pause_seconds, _ASK_SECONDS_MAX)
-        self._keeping = self._bus.spawn(self._keep(lock))
-        # The end of the connection cancels it.
-        self._keeping.add_done_callback(lambda _: lock.lost.set() if self._bus.over else None)
-        return lock
 
-    async def _granted(self) -> Lock:
+    async def _granted(self) -> None:
         """Requests it once; if the caller was cancelled, a granted lock is released at once."""
         asking = self._asking = self._bus.spawn(self._ask())
 
-        def give_back(done: asyncio.Task[Lock]) -> None:
+        def give_back(done: asyncio.Task[int]) -> None:
             if not done.cancelled() and done.exception() is None and not self._bus.over:
                 self._bus.spawn(self._release(done.result()))
 
@@ -283,68 +272,65 @@ class HeldLock:
             raise
         if asking.cancelled():
             raise self._bus.closed_error()
-        return asking.result()
+        asking.result()
 
     async def __aexit__(self, *raised: object) -> None:
         """Unlocks, if it was not lost."""
         self._bus.held_locks.discard(self)
-        assert self._asking is not None
         assert self._keeping is not None
-        self._keeping.cancel()
-        await asyncio.wait({self._keeping})
-        lock = self._asking.result()
-        if not lock.lost.is_set():
-            await self._release(lock)
+        await cancel(self._keeping)
+        if not self.lost.is_set():
+            await self._release(self.fence)
 
     async def move(self) -> None:
         """The client has moved to another connection: a renewal transfers the lock to it."""
-        if self._asking is None:
-            return
-        await asyncio.wait({self._asking})
-        if not self._asking.cancelled() and self._asking.exception() is None:
-            await self._renew(self._asking.result())
+        if self._asking is not None:
+            await asyncio.wait({self._asking})
+            await self._renew()
 
-    async def _keep(self, lock: Lock) -> None:
+    async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
-        while not lock.lost.is_set() and (left_seconds := self._ends - loop.time()) > 0:
+        while not self.lost.is_set() and (left_seconds := self._ends - loop.time()) > 0:
             third_seconds = self._ttl_ms / 3_000 * (1 - 0.1 * self._bus.options.random())
             await sleep(min(third_seconds, left_seconds))
-            await self._renew(lock)
-        if lock.error is None:
-            lock.error = error_of("connection-lost", "the lease has run out")
-        lock.lost.set()
+            await self._renew()
+        if self.error is None:
+            self.error = error_of("connection-lost", "the lease has run out")
+        self.lost.set()
 
-    async def _ask(self) -> Lock:
+    async def _ask(self) -> int:
+        """Returns the fence."""
         lease = await self._state.acquire_lock(ttl_ms=self._ttl_ms)
+        self.fence, self.until_ms = lease.fence, lease.until_ms
         self._extend(asyncio.get_running_loop().time())
-        return Lock(lease.fence, lease.until_ms)
+        return lease.fence
 
-    async def _renew(self, lock: Lock) -> None:
+    async def _renew(self) -> None:
         begun = asyncio.get_running_loop().time()
-        if lock.lost.is_set() or begun >= self._ends:
+        if self.lost.is_set() or begun >= self._ends:
             return
         ttl_ms, left_ms = self._ttl_ms, max(1, int((self._ends - begun) * 1_000))
         try:
             lease = await self._state.acquire_lock(
-                ttl_ms=ttl_ms, fence=lock.fence, timeout_ms=left_ms
+                ttl_ms=ttl_ms, fence=self.fence, timeout_ms=left_ms
             )
         except ArqonError as error:
             if self in self._bus.held_locks:  # Otherwise it was released meanwhile.
-                lock.error = error
+                self.error = error
                 if not error.retryable or error.reason == "locked":
-                    lock.lost.set()
+                    self.lost.set()
         else:
-            lock.until_ms = max(lock.until_ms, lease.until_ms)
-            lock.error = None
+            self.until_ms = max(self.until_ms, lease.until_ms)
+            self.error = None
             self._extend(begun)
 
     def _extend(self, begun: float) -> None:
         self._ends = max(self._ends, begun + self._ttl_ms / 1_000)
 
-    async def _release(self, lock: Lock) -> None:
+    async def _release(self, fence: int) -> None:
         try:
-            await self._state.unlock(lock.fence)
+            await self._state.unlock(fence)
         except ArqonError as error:
             # Already expired, or unreachable: the lease will expire.
-            lock.error = error
-            lock.lost.set()
+            self.error = error
+            self.lost.set()
