@@ -7,6 +7,7 @@ buffers that. There are no redirects and no cookies.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import ssl
 from base64 import b64decode
@@ -28,8 +29,6 @@ from arqon.errors import ArqonError
 _REFRESH: Final = 0x06
 _FRAMES_MAX: Final = 1_024
 _BATCH_BYTES: Final = 131_072
-# Above this many unsent bytes `send` waits.
-_UNSENT_BYTES_MAX: Final = 262_144
 _BODY_BYTES_MAX: Final = 65_536
 _CLOSE_SECONDS: Final = 2
 _HEAD_BYTES_MAX: Final = 65_536
@@ -185,16 +184,12 @@ class HttpSocket:
         self._token = token
         self.progress = "no answer to its request"
         self._path = ""
-        self._batch = 0
-        self._unsent: deque[bytes] = deque()
-        self._unsent_bytes = 0
+        self._batches = 0
+        self._posting = asyncio.Lock()
         self._closes = False
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
         self._stream: HttpStream | None = None
         self._requests = HttpRequests(self._place)
         self._events: AsyncIterator[tuple[str, str]] | None = None
-        self._sender: asyncio.Task[None] | None = None
 
     async def open(self) -> HttpSocket:
         """Returns itself. Raises OSError, or the refusal."""
@@ -223,7 +218,6 @@ class HttpSocket:
             raise BrokenAnswerError("the answer is no connection")
         self._path = self._base + str(json.loads(data)["path"])
         self.progress = "its session, and no WELCOME"
-        self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         """Reads the streaming answer."""
@@ -274,30 +268,55 @@ class HttpSocket:
                 close = Close(1006, str(error))
         # The Shield has closed its side; without this the client would keep the socket open.
         self.abort()
-        if self._sender is not None:
-            await asyncio.wait({self._sender})
         own = Close(1000, "") if self._closes else None
         # The exception needs an order of the two close frames: this side was first.
         raise ConnectionClosedError(close, own, False if close and own else None)
 
-    async def send(self, frame: bytes) -> None:
-        """Queues a frame; waits while too many bytes are unsent."""
-        self._unsent.append(frame)
-        self._unsent_bytes += len(frame)
-        self._wake.set()
-        while self._unsent_bytes > _UNSENT_BYTES_MAX:
-            self._room.clear()
-            await self._room.wait()
+    async def send_some(self, unsent: deque[bytes]) -> int:
+        """Sends the first frames of a queue in one request; returns their bytes. Raises OSError."""
+        async with self._posting:
+            body, count, size = bytearray(), 0, 0
+            while unsent and count < _FRAMES_MAX:
+                frame = unsent[0]
+                if count > 0 and len(body) + len(frame) > _BATCH_BYTES:
+                    break
+                if frame[0] == _REFRESH:
+                    # Requests use the connection's latest token.
+                    self._token = Refresh.FromString(frame[1:]).token
+                body += len(frame).to_bytes(4, "big") + frame
+                size += len(unsent.popleft())
+                count += 1
+            if count > 0:
+                await self._post(body)
+        return size
 
-    async def close(self) -> None:
-        """Closes with 1000 after queued frames; waits for the answer, 2 s at most."""
+    async def close(self, unsent: deque[bytes]) -> None:
+        """Closes with 1000 after the queued frames; waits for the answer, 2 s at most."""
         self._closes = True
-        self._wake.set()
-        if self._sender is not None:
-            await asyncio.wait({self._sender}, timeout=_CLOSE_SECONDS)
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._send_end(unsent), _CLOSE_SECONDS)
         self.abort()
-        if self._sender is not None:
-            await asyncio.wait({self._sender})
+
+    async def _send_end(self, unsent: deque[bytes]) -> None:
+        while unsent:
+            await self.send_some(unsent)
+        async with self._posting:
+            await self._post(bytes(4))
+
+    async def _post(self, frames: bytes | bytearray) -> None:
+        # If it is sent again, the Shield ignores it by its number.
+        body = self._batches.to_bytes(4, "big") + frames
+        self._batches += 1
+        headers = self._with("Content-Type", "application/octet-stream")
+        try:
+            answer, _ = await self._requests.ask("POST", self._path, headers, body)
+            if answer.status != 204:
+                raise BrokenAnswerError(f"frames were answered with HTTP {answer.status}")
+        except OSError:
+            # Wakes a pending `recv`, which reports that the connection is lost.
+            if self._stream is not None:
+                self._stream.abort()
+            raise
 
     @property
     def transport(self) -> HttpSocket:
@@ -305,50 +324,9 @@ class HttpSocket:
         return self
 
     def abort(self) -> None:
-        if self._sender is not None:
-            self._sender.cancel()
         if self._stream is not None:
             self._stream.abort()
         self._requests.abort()
-
-    async def _send_all(self) -> None:
-        try:
-            while True:
-                while not self._unsent and not self._closes:
-                    self._wake.clear()
-                    await self._wake.wait()
-                body, is_last = self._next_batch()
-                headers = self._with("Content-Type", "application/octet-stream")
-                # If it is sent again, the Shield ignores it by its number.
-                answer, _ = await self._requests.ask("POST", self._path, headers, body)
-                self._room.set()
-                if is_last:
-                    return
-                if answer.status != 204:
-                    break
-        except OSError:
-            # The connection is lost, which `recv` raises.
-            pass
-        # Wakes a pending `recv`.
-        if self._stream is not None:
-            self._stream.abort()
-
-    def _next_batch(self) -> tuple[bytes, bool]:
-        body = bytearray(self._batch.to_bytes(4, "big"))
-        self._batch += 1
-        count = 0
-        while self._unsent and count < _FRAMES_MAX:
-            frame = self._unsent[0]
-            if count > 0 and len(body) + len(frame) > _BATCH_BYTES:
-                break
-            if frame[0] == _REFRESH:
-                # Requests use the connection's latest token.
-                self._token = Refresh.FromString(frame[1:]).token
-            body += len(frame).to_bytes(4, "big") + frame
-            self._unsent_bytes -= len(self._unsent.popleft())
-            count += 1
-        is_last = self._closes and not self._unsent
-        return bytes(body) + (bytes(4) if is_last else b""), is_last
 
 
 def _frame(data: str) -> bytes | str:

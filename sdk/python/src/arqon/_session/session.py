@@ -137,7 +137,11 @@ class Session:
     async def close(self) -> None:
         """Closes with 1000 and waits for the peer, 2 s at most."""
         if not self.over:
-            await asyncio.gather(self._socket.close(), return_exceptions=True)
+            if isinstance(self._socket, HttpSocket):
+                closing = self._socket.close(self._unsent)
+            else:
+                closing = self._socket.close()
+            await asyncio.gather(closing, return_exceptions=True)
         await self.abort()
 
     async def abort(self) -> None:
@@ -177,9 +181,7 @@ class Session:
         try:
             while True:
                 while self._unsent:
-                    frame = self._unsent.popleft()
-                    await self._socket.send(frame)
-                    self._unsent_bytes -= len(frame)
+                    self._unsent_bytes -= await self._send_some()
                     if self._full and self._unsent_bytes < _UNSENT_BYTES_MAX // 2:
                         self._full = False
                         self._bus.outbox.pump()
@@ -187,6 +189,14 @@ class Session:
                 await self._wake.wait()
         except (ConnectionClosed, OSError):
             return  # The reader detects the end, and reports it.
+
+    async def _send_some(self) -> int:
+        """Sends the first unsent frames, over WebSocket one; returns their bytes."""
+        if isinstance(self._socket, HttpSocket):
+            return await self._socket.send_some(self._unsent)
+        frame = self._unsent.popleft()
+        await self._socket.send(frame)
+        return len(frame)
 
     async def _dispatch(self, data: bytes) -> None:
         frame = decode_server_frame(data, self._bus.options.proof is not None)
