@@ -132,6 +132,22 @@ async def test_members_whose_pages_never_end() -> None:
             [member async for member in bus.room("lobby").list_members()]
 
 
+async def test_a_buffer_that_overflows_before_the_room_is_ready_ends_the_wait() -> None:
+    answer = b'{"members":[],"connections":0,"users":0,"pages":2}'
+    message = Envelope(room_id="lobby", sender_id="ann", event=Event(type="n"))
+
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        async for request in requests(socket):
+            await socket.send(ack(request.request_id, result=answer))
+            for _number in range(3):
+                await socket.send(b"\x04" + message.SerializeToString())
+
+    async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
+        room = bus.room("lobby", presence=True, buffer=2)
+        with pytest.raises(arqon.SlowConsumer):
+            await asyncio.wait_for(room.__aenter__(), 30)
+
+
 @pytest.mark.parametrize(
     "header", [b"\x82\x7f\x00\x00\x00\x00\x04\x00\x00\x00", b"\x82\x7f\x7f" + b"\xff" * 7]
 )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from arqon._gen import Command, Envelope, Event, HistoryQuery
 from arqon._proof.verified_log import LogVerifier, room_log
 from arqon._session.requests import send, traced_by
+from arqon._subscription.buffer import MessageBuffer
 from arqon._subscription.position import Position
 from arqon._subscription.replay import replay
-from arqon._subscription.room_entry import Reader, RoomEntry, SubscribeOptions
+from arqon._subscription.room_entry import RoomEntry, SubscribeOptions
 from arqon._subscription.state_repair import StateRepair
 from arqon._wire.frames import answer_of, built, decode_history, fields, malformed
 from arqon.codec import Codec
@@ -59,7 +60,6 @@ class Room:
     """
 
     def __init__(self, room_id: str, bus: Driver, options: SubscribeOptions) -> None:
-        """Use `bus.room`."""
         if _ROOM.fullmatch(room_id) is None:
             raise error_of("invalid-room", repr(room_id[:100]))
         if options.positions and not room_id.endswith("*"):
@@ -74,7 +74,7 @@ class Room:
         self._options = options
         self.filter = options.filter
         self._entry: RoomEntry | None = None
-        self._reader: Reader | None = None
+        self._buffer: MessageBuffer | None = None
         self._log: LogVerifier | None = None
         self._holding: asyncio.Task[Message] | None = None
         """The verification of the next message; it continues if its caller is cancelled."""
@@ -86,26 +86,25 @@ class Room:
 
     async def __aenter__(self) -> Room:
         """Subscribes. Raises the refusal (`NotGranted`, `RoomBanned`, `NotDurable`, …)."""
-        if self._reader is not None:
+        if self._buffer is not None:
             raise RuntimeError(f"room {self.id} is entered already; use another bus.room(…)")
         if self.bus.over:
             raise self.bus.closed_error()
         if self._options.verify:
             self._log = room_log(self.bus, self.id, self._options)
-        entry, reader = self.bus.subscriptions.subscribe(self.id, self._options)
-        self._entry, self._reader = entry, reader
+        entry, buffer = self.bus.subscriptions.subscribe(self.id, self._options)
+        self._entry, self._buffer = entry, buffer
         entry.repair = entry.repair or StateRepair(self.state, entry.push, entry.tell_gap)
         if (start := self._options.start) is not None:
             entry.replay = self.bus.spawn(replay(self, entry, start))
         try:
-            await asyncio.shield(reader.ready)
+            await asyncio.shield(buffer.ready)
         except BaseException:
             self._leave()
             raise
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        """Ends the subscription."""
         self._leave()
 
     def __aiter__(self) -> AsyncIterator[Message]:
@@ -118,15 +117,15 @@ class Room:
         Raises `SlowConsumer` if the buffer overflowed (with `on_overflow="error"`), or the error
         that ended the subscription or the connection; with `verify` also the violation.
         """
-        if self._reader is None:
+        if self._buffer is None:
             raise RuntimeError(f"room {self.id} is not subscribed: use `async with`")
         if self._log is not None:
-            return self._verified(self._reader, self._log)
-        return self._reader.buffer.get()
+            return self._verified(self._buffer, self._log)
+        return self._buffer.get()
 
-    async def _verified(self, reader: Reader, log: LogVerifier) -> Message:
+    async def _verified(self, buffer: MessageBuffer, log: LogVerifier) -> Message:
         if self._holding is None:
-            self._holding = self.bus.spawn(log.hold(await reader.buffer.get()))
+            self._holding = self.bus.spawn(log.hold(await buffer.get()))
         holding = self._holding
         await asyncio.wait({holding})
         self._holding = None
@@ -259,8 +258,7 @@ class Room:
         that joined and left in between are omitted. Needs `presence=True`; ends with the
         subscription.
         """
-        _, table, reader = self._table()
-        return PresenceChanges(table, reader.buffer)
+        return PresenceChanges(*self._table()[1:])
 
     async def update_meta(self, member_meta: Any) -> None:
         """Changes this member's metadata. Needs `presence=True`. Raises the refusal."""
@@ -346,17 +344,16 @@ class Room:
         found = fields(answer, version=int, epoch=str)
         return StateVersion(found["version"], found["epoch"])
 
-    def _table(self) -> tuple[RoomEntry, MemberTable, Reader]:
-        entry, reader = self._entry, self._reader
-        if entry is None or entry.table is None or reader is None:
+    def _table(self) -> tuple[RoomEntry, MemberTable, MessageBuffer]:
+        entry, buffer = self._entry, self._buffer
+        if entry is None or entry.table is None or buffer is None:
             raise RuntimeError(f"room {self.id} is not subscribed with presence=True")
-        return entry, entry.table, reader
+        return entry, entry.table, buffer
 
     def _leave(self) -> None:
-        if self._entry is not None and self._reader is not None:
-            self.bus.subscriptions.leave(self._entry, self._reader)
-            self._reader.buffer.end(None)
-            self._reader = None
+        if self._entry is not None and self._buffer is not None:
+            self.bus.subscriptions.leave(self._entry, self._buffer)
+            self._buffer = None
         if self._holding is not None:
             self._holding.cancel()
             self._holding = None

@@ -13,11 +13,16 @@ from collections.abc import Callable
 from typing import Final, Literal, Protocol, TypeAlias
 from weakref import WeakSet
 
+from arqon._tasks import fail
 from arqon.errors import ArqonError, error_of
 from arqon.message import Message, gap_message
 
 Overflow: TypeAlias = Literal["error", "drop-oldest", "drop-newest"]
 OVERFLOWS: Final = ("error", "drop-oldest", "drop-newest")
+
+
+def ended() -> ArqonError:
+    return error_of("connection-closed", "the subscription has ended")
 
 
 class Follower(Protocol):
@@ -39,6 +44,8 @@ class MessageBuffer:
         on_overflow: Callable[[], None],
     ) -> None:
         """`on_overflow` is called once when policy `"error"` has ended it."""
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when SUB and list of members are complete; the error of an end before that."""
         self._room = room
         self._size_max = size_max
         self._bytes_max = bytes_max
@@ -109,6 +116,7 @@ class MessageBuffer:
         if self._ended:
             return
         self._ended, self._error = True, error
+        fail(self.ready, error.again() if error else ended())
         self._readable.set()
         self._space.set()
         for follower in list(self._followers):

@@ -92,8 +92,7 @@ async def _give(room: Room, entry: RoomEntry, start: Start) -> None:
             if place.deliver(message.offset):
                 # A SUB delivers the rest at once: while loops are behind, pages are read instead.
                 due = await _space(entry) or due
-                for reader in tuple(entry.readers):
-                    reader.buffer.push(message)
+                entry.push(message)
         if not due:
             place.read(page.offset, page.epoch, more=False)
 
@@ -101,8 +100,8 @@ async def _give(room: Room, entry: RoomEntry, start: Start) -> None:
 async def _space(entry: RoomEntry) -> bool:
     """Returns when every buffer is at most half full; True: it had to wait."""
     waited = False
-    for reader in tuple(entry.readers):
-        waited = await reader.buffer.half_empty() or waited
+    for buffer in tuple(entry.buffers):
+        waited = await buffer.half_empty() or waited
     return waited
 
 

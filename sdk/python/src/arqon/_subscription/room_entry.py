@@ -12,10 +12,11 @@ from typing import Any, Final, Literal
 from arqon._clock import Duration, seconds_of
 from arqon._gen import Ack, Envelope, Subscribe
 from arqon._session.deltas import KEPT_BYTES
-from arqon._subscription.buffer import OVERFLOWS, MessageBuffer, Overflow
+from arqon._subscription.buffer import OVERFLOWS, MessageBuffer, Overflow, ended
 from arqon._subscription.position import PatternPositions, Place, Position
 from arqon._subscription.replay import Start
 from arqon._subscription.state_repair import StateRepair
+from arqon._tasks import fail, resolve
 from arqon._wire.frames import built
 from arqon.errors import ArqonError, error_of
 from arqon.message import Message, gap_message
@@ -25,94 +26,86 @@ from arqon.presence import LEAVE, UPDATE, MemberTable
 _UPDATES_MAX: Final = 256
 
 
+def _new_future() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
 @dataclass(eq=False)
-class MetaUpdate:
-    """A change that no Shield has accepted yet."""
+class Meta:
+    """A member's metadata, as JSON; empty: none."""
 
     number: int
-    """An ascending number: the last change wins."""
-    meta: bytes
-    taken: asyncio.Future[None]
-    carried: bool = False
-    """Whether an unanswered SUB contains it."""
-
-
-@dataclass(frozen=True)
-class CarriedMeta:
-    """The metadata of one SUB."""
-
-    number: int
-    """The number of the change; 0: the initial metadata."""
-    meta: bytes
-    updates: tuple[MetaUpdate, ...] = ()
-    """The changes that the answer settles."""
+    """An ascending number: the last change wins; 0: the initial metadata."""
+    data: bytes
+    carried: Meta | None = None
+    """The metadata of the unanswered SUB that makes this change: its own, or newer."""
+    taken: asyncio.Future[None] = field(default_factory=_new_future)
+    """Done when a Shield has accepted it, or newer metadata."""
 
 
 class MemberMeta:
-    """The metadata of one room, as JSON; empty: none."""
+    """The metadata of one room, over all sessions."""
 
-    def __init__(self, meta: bytes) -> None:
-        """`meta` is the metadata of the first SUB."""
-        self._taken = CarriedMeta(0, meta)
-        self._updates: list[MetaUpdate] = []
+    def __init__(self, data: bytes) -> None:
+        """`data` is the metadata of the first SUB."""
+        self._taken = self.standing = Meta(0, data)
+        """`standing`: what the present session's Shield has, once it has answered."""
+        self._updates: list[Meta] = []
+        """The changes that no Shield has accepted yet."""
         self._number = 0
-        self.standing = 0
-        """The number of the metadata at the present session's Shield, once it has answered."""
 
     @property
-    def newest(self) -> bytes:
+    def newest(self) -> Meta:
         """The newest metadata, accepted or not."""
-        return self._updates[-1].meta if self._updates else self._taken.meta
+        return self._updates[-1] if self._updates else self._taken
 
     @property
     def waits(self) -> bool:
         """Whether there are changes that no SUB has contained yet."""
-        return any(not update.carried for update in self._updates)
+        return any(update.carried is None for update in self._updates)
 
     @property
     def lacking(self) -> bool:
         """Whether the present session's Shield lacks the newest metadata, if it has answered."""
-        return self.waits or self.standing != self._taken.number
+        return self.waits or self.standing is not self._taken
 
-    def change(self, meta: bytes) -> asyncio.Future[None]:
+    def change(self, data: bytes) -> asyncio.Future[None]:
         """Queues new metadata; done when a Shield has accepted it, or newer metadata."""
         # Changes whose caller was cancelled are dropped, unless they were sent.
         self._updates = [u for u in self._updates if u.carried or not u.taken.done()]
-        if sum(not update.carried for update in self._updates) >= _UPDATES_MAX:
+        if sum(update.carried is None for update in self._updates) >= _UPDATES_MAX:
             raise error_of("too-many-pending", f"{_UPDATES_MAX} changes of metadata wait")
         self._number += 1
-        update = MetaUpdate(self._number, meta, asyncio.get_running_loop().create_future())
-        self._updates.append(update)
-        return update.taken
+        self._updates.append(Meta(self._number, data))
+        return self._updates[-1].taken
 
-    def carry(self, is_next: bool) -> CarriedMeta:
+    def carry(self, is_next: bool) -> Meta:
         """The newest metadata, for a SUB; on the next session, where a refusal is fatal, the last
         accepted one."""
-        if is_next or not self._updates:
+        if is_next:
             return self._taken
-        waiting = tuple(update for update in self._updates if not update.carried)
-        for update in waiting:
-            update.carried = True
-        last = self._updates[-1]
-        return CarriedMeta(last.number, last.meta, waiting)
+        newest = self.newest
+        for update in self._updates:
+            update.carried = update.carried or newest
+        return newest
 
-    def take(self, carried: CarriedMeta) -> None:
+    def take(self, carried: Meta) -> None:
         """Records that a Shield accepted it; another Shield may have accepted newer metadata."""
-        if carried.number <= self._taken.number:
-            return
-        self._taken = CarriedMeta(carried.number, carried.meta)
-        self._settle([u for u in self._updates if u.number <= carried.number], None)
+        if self.is_new(carried):
+            self._taken = carried
+            self._settle([u for u in self._updates if u.number <= carried.number], None)
 
-    def keep(self, carried: CarriedMeta) -> None:
-        """Queues these changes again."""
-        for update in carried.updates:
-            update.carried = False
+    def keep(self, carried: Meta) -> None:
+        """Queues its changes again."""
+        for update in self._updates:
+            if update.carried is carried:
+                update.carried = None
 
-    def refuse(self, carried: CarriedMeta, error: ArqonError) -> None:
-        """Records that a Shield refused these changes: the previous or newer metadata stays."""
-        self._settle([u for u in self._updates if u in carried.updates], error)
+    def refuse(self, carried: Meta, error: ArqonError) -> None:
+        """Records that a Shield refused its changes: the previous or newer metadata stays."""
+        self._settle([u for u in self._updates if u.carried is carried], error)
 
-    def answered_late(self, carried: CarriedMeta, error: ArqonError | None) -> None:
+    def answered_late(self, carried: Meta, error: ArqonError | None) -> None:
         """Handles a late answer of the previous Shield."""
         if error is None:
             self.take(carried)
@@ -121,22 +114,20 @@ class MemberMeta:
         else:
             self.refuse(carried, error)
 
-    def is_new(self, carried: CarriedMeta) -> bool:
+    def is_new(self, carried: Meta) -> bool:
         """Whether no Shield has accepted it yet, nor newer metadata."""
         return carried.number > self._taken.number
 
     def end(self, error: ArqonError) -> None:
         self._settle(self._updates, error)
 
-    def _settle(self, updates: list[MetaUpdate], error: ArqonError | None) -> None:
+    def _settle(self, updates: list[Meta], error: ArqonError | None) -> None:
         self._updates = [update for update in self._updates if update not in updates]
         for update in updates:
-            if update.taken.done():
-                continue
             if error is None:
-                update.taken.set_result(None)
+                resolve(update.taken, None)
             else:
-                update.taken.set_exception(error.again())
+                fail(update.taken, error.again())
 
 
 # The most held messages of one room during a move; above, the loops get a GAP instead.
@@ -212,12 +203,13 @@ class SubscribeOptions:
         return (*how, self.delta, self.positions)
 
 
-@dataclass(eq=False)
-class Reader:
-    """One loop over a room. `ready`: SUB and list of members are complete."""
+@dataclass(frozen=True)
+class Accepted:
+    """A SUB with this position and metadata, and its ACK."""
 
-    buffer: MessageBuffer
-    ready: asyncio.Future[None]
+    asked: Position | None
+    meta: Meta
+    ack: Ack
 
 
 @dataclass(eq=False)
@@ -227,10 +219,8 @@ class Move:
     held: list[Envelope] = field(default_factory=list[Envelope])
     overflowed: bool = False
     seen: dict[object, None] = field(default_factory=dict[object, None])
-    answer: tuple[Position | None, Ack] | None = None
-    """The position in the SUB on the next session, and its ACK."""
-    meta: int = 0
-    """The number of the metadata in that SUB."""
+    accepted: Accepted | None = None
+    """The SUB on the next session."""
 
     def hold(self, envelope: Envelope) -> None:
         """Holds a message of the next session until that is the present one."""
@@ -265,11 +255,11 @@ class RoomEntry:
     """One room that this connection receives."""
 
     def __init__(self, room: str, options: SubscribeOptions) -> None:
-        """Creates it without loops; no SUB was sent."""
         self.room = room
         self.options = options
         """The options of all its loops, and the start of the first one."""
-        self.readers: set[Reader] = set()
+        self.buffers: set[MessageBuffer] = set()
+        """Of its loops."""
         self.table = MemberTable() if options.presence else None
         self.place = Place(options.position, options.no_echo)
         self.place.reading = options.start is not None
@@ -307,24 +297,25 @@ class RoomEntry:
             raise ValueError(f"room {self.room} is subscribed with other options already")
         if options.position is not None or options.start is not None:
             raise ValueError(f"room {self.room}: where to begin is for the first loop only")
-        if options.member_meta is not None and encode_meta(options.member_meta) != self.meta.newest:
+        meta = encode_meta(options.member_meta)
+        if meta and meta != self.meta.newest.data:
             raise ValueError(f"room {self.room}: use update_meta to change the metadata")
 
     def blocked(self, size_bytes: int) -> bool:
         """Whether some loop has no space for a message of this size."""
         # Called for every message: a generator would cost more.
-        for reader in self.readers:  # noqa: SIM110
-            if reader.buffer.blocked(size_bytes):
+        for buffer in self.buffers:  # noqa: SIM110
+            if buffer.blocked(size_bytes):
                 return True
         return False
 
     async def space(self, size_bytes: int) -> None:
         """Returns when every loop has space for a message of this size, or after a timeout."""
-        for reader in list(self.readers):
-            if reader.buffer.blocked(size_bytes):
+        for buffer in list(self.buffers):
+            if buffer.blocked(size_bytes):
                 # Then the buffer drops, and the loop gets a GAP.
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(reader.buffer.space(size_bytes), _SPACE_SECONDS)
+                    await asyncio.wait_for(buffer.space(size_bytes), _SPACE_SECONDS)
 
     def new_meta(self, member_meta: Any) -> asyncio.Future[None]:
         """Queues new metadata; done when a Shield has accepted it."""
@@ -355,55 +346,24 @@ class RoomEntry:
             positions=positions,
         )
 
-    def accepted(self, carried: CarriedMeta) -> None:
+    def accept(self, carried: Meta) -> None:
         """Records that a SUB was accepted on the present session."""
         if self.repair is not None and self.received and not self.active:
             self.repair.renew()
         self.active = True
         self.meta.take(carried)
-        self.meta.standing = carried.number
+        self.meta.standing = carried
 
-    def refused(
-        self, error: ArqonError, carried: CarriedMeta, session: object, is_next: bool
-    ) -> Literal["stand", "now", "later", "fail"]:
-        """The reaction to a refused or lost SUB: unchanged, retry now or later, or end."""
-        if error.reason == "connection-lost":
-            self.meta.keep(carried)
-            return "stand"
-        place = self.place
-        # Messages of the room already arrive on this session, and count.
-        stands = self.active and not is_next if place.reading else place.follows(session)
-        if error.reason == "not-durable" and place.position is not None:
-            # The room is no longer durable: it continues as any other.
-            if not stands:
-                self.gap("reconnect")
-            place.forget()
-            self.meta.keep(carried)
-            return "now"
-        if error.retryable and not stands:
-            self.meta.keep(carried)
-            return "later"
-        # With the previously accepted metadata the same SUB may be accepted.
-        again = error.retryable or self.meta.is_new(carried)
-        self.meta.refuse(carried, error)
-        if not stands:
-            return "later" if again else "fail"
-        # The subscription is unchanged: only the new metadata, or the position, was refused. This
-        # Shield still needs the metadata that another Shield accepted.
-        return "later" if self.lacking(session) and (again or self.meta.waits) else "stand"
-
-    def cross(
-        self, lossless: bool
-    ) -> tuple[str | None, tuple[Position | None, Ack] | None, list[Envelope]]:
-        """Makes the next session the present one; returns a loss, the answer, held messages."""
+    def cross(self, lossless: bool) -> tuple[str | None, Accepted | None, list[Envelope]]:
+        """Makes the next session the present one; returns a loss, its SUB, held messages."""
         move, self.active = self.move, False
-        if move is None or move.answer is None:
+        if move is None or move.accepted is None:
             self.move = None
             if self.table is not None:
                 self.table.moved()
             return "reconnect" if self.unplaced else None, None, []
         self.active = True
-        self.meta.standing = move.meta
+        self.meta.standing = move.accepted.meta
         gap = "too many messages while moving" if move.overflowed else None
         if not lossless and self.unplaced:
             gap = "reconnect"
@@ -414,11 +374,11 @@ class RoomEntry:
             if self.table is not None:
                 self.table.moved()
             return gap, None, due
-        return gap, move.answer, due
+        return gap, move.accepted, due
 
     def push(self, message: Message) -> None:
-        for reader in tuple(self.readers):
-            reader.buffer.push(message)
+        for buffer in tuple(self.buffers):
+            buffer.push(message)
 
     def gap(self, reason: str) -> None:
         """Delivers a GAP to every loop, and repairs the room's state."""
@@ -435,9 +395,8 @@ class RoomEntry:
         finding = self.place.reading and self.place.position is None
         if not self.active or finding or (self.table is not None and not self.table.complete):
             return
-        for reader in self.readers:
-            if not reader.ready.done():
-                reader.ready.set_result(None)
+        for buffer in self.buffers:
+            resolve(buffer.ready, None)
 
     def end(self, error: ArqonError | None) -> None:
         """Ends the loops: normally without `error`, otherwise by raising it there."""
@@ -449,12 +408,9 @@ class RoomEntry:
         self.meta.end(error or ended())
         if self.table is not None:
             self.table.lost()
-        readers, self.readers = self.readers, set()
-        for reader in readers:
-            if not reader.ready.done():
-                reader.ready.set_exception(error.again() if error else ended())
-                reader.ready.exception()  # Marks it as retrieved; waiters still get it.
-            reader.buffer.end(error)
+        buffers, self.buffers = self.buffers, set()
+        for buffer in buffers:
+            buffer.end(error)
 
     def retry(self, session: object, delay_ms: float, send: Callable[[], None]) -> None:
         """Sends the SUB again after this delay."""
@@ -469,10 +425,6 @@ class RoomEntry:
     def cancel_retries(self) -> None:
         for session in list(self.retries):
             self.cancel_retry(session)
-
-
-def ended() -> ArqonError:
-    return error_of("connection-closed", "the subscription has ended")
 
 
 def encode_meta(meta: Any) -> bytes:

@@ -13,20 +13,19 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from arqon._clock import backoff_delay_ms
-from arqon._gen import Ack, Envelope, Unsubscribe
+from arqon._gen import Envelope, Unsubscribe
 from arqon._session.deltas import LOST_DELTA
 from arqon._session.session import Answer, Session
-from arqon._subscription.buffer import MessageBuffer
-from arqon._subscription.position import Position
+from arqon._subscription.buffer import MessageBuffer, ended
 from arqon._subscription.room_entry import (
-    CarriedMeta,
+    Accepted,
+    Meta,
     Move,
-    Reader,
     RoomEntry,
     SubscribeOptions,
-    ended,
     is_presence,
 )
+from arqon._tasks import resolve
 from arqon._wire.frames import SUB, UNSUB, frame_of, malformed, sub_answer_of
 from arqon.errors import ArqonError
 from arqon.message import gap_message, message_of
@@ -47,16 +46,15 @@ class Subscriptions:
         self._next: Session | None = None
         self._moved: asyncio.Future[bool] | None = None
 
-    def subscribe(self, room: str, options: SubscribeOptions) -> tuple[RoomEntry, Reader]:
+    def subscribe(self, room: str, options: SubscribeOptions) -> tuple[RoomEntry, MessageBuffer]:
         """Adds a loop. Raises ValueError for options that conflict with another loop's."""
         known = self._rooms.get(room)
         if known is not None:
             known.agree(options)
         entry = known or RoomEntry(room, options)
         size, size_bytes, overflow = options.buffer, options.buffer_bytes, options.on_overflow
-        buffer = MessageBuffer(room, size, size_bytes, overflow, lambda: self.leave(entry, reader))
-        reader = Reader(buffer, asyncio.get_running_loop().create_future())
-        entry.readers.add(reader)
+        buffer = MessageBuffer(room, size, size_bytes, overflow, lambda: self.leave(entry, buffer))
+        entry.buffers.add(buffer)
         if known is None:
             self._rooms[room] = entry
             if room.endswith("*"):
@@ -66,15 +64,15 @@ class Subscriptions:
             if self._next is not None:
                 self._move(entry, self._next)
         entry.tell_ready()
-        return entry, reader
+        return entry, buffer
 
-    def leave(self, entry: RoomEntry, reader: Reader) -> None:
+    def leave(self, entry: RoomEntry, buffer: MessageBuffer) -> None:
         """Removes an ended loop; after the last one of a room, ends the subscription."""
-        if reader not in entry.readers:
+        if buffer not in entry.buffers:
             return
-        entry.readers.discard(reader)
-        reader.buffer.end(None)
-        if not entry.readers:
+        entry.buffers.discard(buffer)
+        buffer.end(None)
+        if not entry.buffers:
             self.refuse(entry, None)
 
     def attach(self, session: Session) -> None:
@@ -118,11 +116,11 @@ class Subscriptions:
         following, self._next = self._next, None
         self._session = following
         for entry in list(self._rooms.values()):
-            gap, answer, held = entry.cross(lossless)
+            gap, accepted, held = entry.cross(lossless)
             if gap is not None:
                 entry.gap(gap)
-            if answer is not None:
-                self._accepted(entry, *answer)
+            if accepted is not None:
+                self._accepted(entry, accepted)
             for envelope in held:
                 self._hear(entry, envelope, at_once=False)
             self.complete(entry)
@@ -164,7 +162,7 @@ class Subscriptions:
         if session is self._next:
             # Messages before the ACK arrive on the old session, too, or are in the history.
             left_out = envelope.offset and entry.place.reading
-            if move is not None and move.answer is not None and not left_out:
+            if move is not None and move.accepted is not None and not left_out:
                 move.hold(envelope)
             return True
         if session is not self._session or (envelope.offset and not entry.place.follows(session)):
@@ -269,10 +267,10 @@ class Subscriptions:
 
     def _tell_moved(self) -> None:
         moves = [entry.move for entry in self._rooms.values()]
-        if any(move is not None and move.answer is None for move in moves):
+        if any(move is not None and move.accepted is None for move in moves):
             return
-        if self._moved is not None and not self._moved.done():
-            self._moved.set_result(True)
+        if self._moved is not None:
+            resolve(self._moved, True)
 
     def _send(self, entry: RoomEntry, session: Session, attempt: int) -> None:
         """Sends a SUB with the newest metadata, and the position if there is one."""
@@ -304,14 +302,14 @@ class Subscriptions:
                 return
             elif session is self._next:
                 if entry.move is not None:
-                    entry.move.answer, entry.move.meta = (asked, answer), carried.number
+                    entry.move.accepted = Accepted(asked, carried, answer)
                 self._tell_moved()
             else:
-                entry.accepted(carried)
-                self._accepted(entry, asked, answer)
+                entry.accept(carried)
+                self._accepted(entry, Accepted(asked, carried, answer))
             self.complete(entry)
 
-        subscribe = entry.sub(request_id, asked, carried.meta, positions)
+        subscribe = entry.sub(request_id, asked, carried.data, positions)
         session.ask(request_id, frame_of(SUB, subscribe), answered)
 
     def _refused(
@@ -319,21 +317,40 @@ class Subscriptions:
         entry: RoomEntry,
         session: Session,
         error: ArqonError,
-        carried: CarriedMeta,
+        carried: Meta,
         attempt: int,
     ) -> None:
-        verdict = entry.refused(error, carried, session, session is self._next)
-        if verdict == "fail":
-            if entry.active:
-                self._unsubscribe(entry)
-            self._fail(entry, error)
-        if verdict not in ("now", "later"):
+        """Handles a refused or lost SUB: the subscription stays, is requested again, or ends."""
+        place, meta, is_next = entry.place, entry.meta, session is self._next
+        if error.reason == "connection-lost":
+            meta.keep(carried)
             return
-        delay_ms = error.retry_after_ms if verdict == "later" else 0
-        if verdict == "later":
-            delay_ms += backoff_delay_ms(
-                attempt, self._bus.options.backoff, self._bus.options.random
-            )
+        # Messages of the room already arrive on this session, and count.
+        stands = entry.active and not is_next if place.reading else place.follows(session)
+        options = self._bus.options
+        delay_ms = error.retry_after_ms + backoff_delay_ms(attempt, options.backoff, options.random)
+        if error.reason == "not-durable" and place.position is not None:
+            # The room is no longer durable: it continues as any other.
+            if not stands:
+                entry.gap("reconnect")
+            place.forget()
+            meta.keep(carried)
+            delay_ms = 0
+        elif error.retryable and not stands:
+            meta.keep(carried)
+        else:
+            # With the previously accepted metadata the same SUB may be accepted.
+            again = error.retryable or meta.is_new(carried)
+            meta.refuse(carried, error)
+            if not stands and not again:
+                if entry.active:
+                    self._unsubscribe(entry)
+                self._fail(entry, error)
+                return
+            # The subscription is unchanged: only the new metadata, or the position, was refused.
+            # This Shield still needs the metadata that another Shield accepted.
+            if stands and not (entry.lacking(session) and (again or meta.waits)):
+                return
         entry.retry(session, delay_ms, lambda: self._resend(entry, session, attempt + 1))
 
     def _resend(self, entry: RoomEntry, session: Session, attempt: int) -> None:
@@ -349,15 +366,15 @@ class Subscriptions:
         if entry.active and self._rooms.get(entry.room) is entry and entry.lacking(self._session):
             self._send_once(entry)
 
-    def _accepted(self, entry: RoomEntry, asked: Position | None, ack: Ack) -> None:
+    def _accepted(self, entry: RoomEntry, sub: Accepted) -> None:
         entry.received = True
         try:
-            answer = sub_answer_of(ack)
+            answer = sub_answer_of(sub.ack)
             if entry.positions is not None:
                 for room, reason in entry.positions.answered(answer):
                     entry.push(gap_message(room, reason))
                 answer = {}
-            missing = entry.place.accepted(self._session, asked, ack.offset, answer)
+            missing = entry.place.accepted(self._session, sub.asked, sub.ack.offset, answer)
         except ArqonError as error:
             self.refuse(entry, error)
             return
