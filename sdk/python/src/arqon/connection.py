@@ -154,14 +154,11 @@ class Connection:
         await self._driver.wait_closed()
 
     def __await__(self) -> Generator[Any, None, Connection]:
-        """Opens it."""
         return self.__aenter__().__await__()
 
     async def __aenter__(self) -> Connection:
-        """Opens it."""
         await self._driver.open()
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        """Closes it."""
         await self.close()

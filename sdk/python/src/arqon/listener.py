@@ -48,7 +48,6 @@ class TypedRoom(Generic[T]):
     """A typed room of `Room.typed`: like a room, but only events of that type, and signals."""
 
     def __init__(self, room: Room, type: str, codec: Codec[T], on_invalid: OnInvalid) -> None:
-        """Use `Room.typed`."""
         if on_invalid not in ("report", "raise"):
             raise ValueError(f"on_invalid is {on_invalid!r}; expected 'report' or 'raise'")
         self.room = room
@@ -81,16 +80,13 @@ class TypedRoom(Generic[T]):
         return Listener(self, self.room.bus, handler)
 
     async def __aenter__(self) -> TypedRoom[T]:
-        """Subscribes, as the room's `async with`."""
         await self.room.__aenter__()
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        """Ends the subscription."""
         await self.room.__aexit__(*raised)
 
     def __aiter__(self) -> AsyncIterator[TypedMessage[T]]:
-        """The messages from now on."""
         return self
 
     async def __anext__(self) -> TypedMessage[T]:
@@ -139,7 +135,6 @@ class Listener(Generic[T]):
         bus: Driver,
         handler: Callable[[T], Awaitable[object] | object],
     ) -> None:
-        """Use `Room.listen`."""
         self.room = room
         """Its room."""
         self._bus = bus
@@ -172,11 +167,9 @@ class Listener(Generic[T]):
             raise self._error
 
     def __await__(self) -> Generator[Any, None, Listener[T]]:
-        """Subscribes."""
         return self.__aenter__().__await__()
 
     async def __aenter__(self) -> Listener[T]:
-        """Subscribes."""
         if self._task is not None:
             raise RuntimeError(f"this listener of room {self.room.id} has begun already")
         await self.room.__aenter__()
@@ -184,7 +177,6 @@ class Listener(Generic[T]):
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        """Ends it."""
         await self.close()
 
     async def _run(self) -> None:

@@ -293,16 +293,11 @@ class _Guessing:
                 break
         return self._give(packed)
 
-    # Events, answers and timers are left to the room.
-    def do_room_emit(self, *_: int) -> None: ...
+    def _leave_to_room(self, *_: int) -> None: ...
 
-    def do_room_answer(self, *_: int) -> None: ...
-
-    def do_room_schedule(self, *_: int) -> None: ...
-
-    def do_room_unschedule(self, *_: int) -> None: ...
-
-    def do_room_log(self, *_: int) -> None: ...
+    # Events, answers and timers.
+    do_room_emit = do_room_answer = do_room_schedule = do_room_unschedule = _leave_to_room
+    do_room_log = _leave_to_room
 
     def do_room_reject(self, *_: int) -> None:
         raise _RefusedError

@@ -96,7 +96,6 @@ class Options:
     """Unix ms, until the bus's own time is known."""
 
     def __post_init__(self) -> None:
-        """Checks."""
         for name in (each.name for each in fields(self) if each.type == "int"):
             value: object = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1:

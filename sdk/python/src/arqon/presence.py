@@ -82,7 +82,6 @@ class MemberTable:
     """
 
     def __init__(self, hold_ms: int = HOLD_MS) -> None:
-        """Creates an empty table without a list."""
         self.members: dict[str, Member] = {}
         self.users = 0
         self.complete = False

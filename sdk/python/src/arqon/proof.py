@@ -41,7 +41,6 @@ class ProofError(Exception):
     """
 
     def __init__(self, kind: ProofKind, message: str, evidence: ProofEvidence) -> None:
-        """The text is for people."""
         super().__init__(message)
         self.kind = kind
         self.evidence = evidence
@@ -79,7 +78,6 @@ class Proof:
     """
 
     def __post_init__(self) -> None:
-        """Checks."""
         ed25519()
         count = len(dict.fromkeys(self.witness_keys()))
         quorum: object = self.quorum

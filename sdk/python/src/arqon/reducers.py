@@ -49,7 +49,6 @@ class ValuesView:
     """The values below a prefix."""
 
     def __init__(self, prefix: str) -> None:
-        """Has no values yet."""
         self.prefix = prefix
         self.version: int | None = None
         """The entry of these values; None: none yet."""
@@ -199,7 +198,6 @@ class WatchedValues:
     """
 
     def __init__(self, room: Room, prefix: str) -> None:
-        """Use `watch`."""
         self._room = room
         self._beside = Room(f"{room.id}~values", room.bus, SubscribeOptions())
         self._view = ValuesView(prefix)
@@ -260,7 +258,6 @@ class WatchedValues:
         await self._beside.__aexit__(*raised)
 
     def __aiter__(self) -> WatchedValues:
-        """The changes."""
         return self
 
     async def __anext__(self) -> ValuesChanged:
@@ -413,7 +410,6 @@ class ReducedRoom:
     """
 
     def __init__(self, room: Room) -> None:
-        """Sends nothing."""
         self._room = room
 
     @property

@@ -100,7 +100,6 @@ class TextStream:
     """
 
     def __init__(self, room: Room, id: str, seq: int, idle_ms: int, started_ms: int) -> None:
-        """Use `open_stream`."""
         self.id = id
         self.end: StreamEnd | None = None
         """How it ended; None while it grows."""
@@ -116,7 +115,6 @@ class TextStream:
         self._hearing = asyncio.ensure_future(self._hear())
 
     async def __aenter__(self) -> TextStream:
-        """The stream itself."""
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, *raised: object) -> None:

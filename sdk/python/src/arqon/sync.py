@@ -47,15 +47,12 @@ class SyncSubscription:
         self._room = room
 
     def __enter__(self) -> SyncSubscription:
-        """Returns itself; it is already subscribed."""
         return self
 
     def __exit__(self, *raised: object) -> None:
-        """Ends the subscription."""
         self.close()
 
     def __iter__(self) -> Iterator[Message]:
-        """The messages from now on."""
         return self
 
     def __next__(self) -> Message:
@@ -97,7 +94,6 @@ class SyncState:
     """A room's state, as `SyncConnection.state`: the methods of `RoomState`, but blocking."""
 
     def __init__(self, bus: SyncConnection, state: RoomState) -> None:
-        """Use `SyncConnection.state`."""
         self._bus = bus
         self._state = state
 
@@ -116,7 +112,7 @@ class SyncConnection:
     """
 
     def __init__(self, url: str, options: OptionsDict) -> None:
-        """Use `connect_sync`."""
+        self._bus = connect(url, **options)
         self._process_id = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="arqon", daemon=True)
@@ -125,17 +121,15 @@ class SyncConnection:
         self._submitting = threading.Lock()
         self._closing = threading.Lock()
         try:
-            self._bus: Connection = self._call(_open(url, options))
+            self._call(self._bus.__aenter__())
         except BaseException:
             self._stop()
             raise
 
     def __enter__(self) -> SyncConnection:
-        """Returns itself; it is already open."""
         return self
 
     def __exit__(self, *raised: object) -> None:
-        """Closes it."""
         self.close()
 
     def publish(self, room: str, type: str, data: Any = b"", **options: Any) -> Published:
