@@ -293,6 +293,7 @@ class HttpSocket:
     async def close(self, unsent: deque[bytes]) -> None:
         """Closes with 1000 after the queued frames; waits for the answer, 2 s at most."""
         self._closes = True
+        # Without an answer the Shield ends the connection by its heartbeat.
         with contextlib.suppress(OSError, asyncio.TimeoutError):
             await asyncio.wait_for(self._send_end(unsent), _CLOSE_SECONDS)
         self.abort()
