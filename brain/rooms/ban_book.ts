@@ -27,7 +27,7 @@ import {
   requireUnconditional,
   tooManyPending,
 } from "../desk/command_data.ts";
-import { FairBound } from "../../shared/turns/fair_bound.ts";
+import { FairBound, isWithinShare } from "../../shared/turns/fair_bound.ts";
 import { pageOf } from "../desk/page.ts";
 import type { AskedCommand, OwnCommands } from "../desk/request.ts";
 import { readScope } from "./commands/room_commands.ts";
@@ -36,6 +36,8 @@ import { readScope } from "./commands/room_commands.ts";
 export interface BanBookOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly bucket: KeyValue;
   readonly bans_per_tenant: number;
+  /** The bans that tenants share, since each Shield has them in memory: `limits.bans`. */
+  readonly bans_max: number;
 }
 
 /** A known ban. */
@@ -45,7 +47,12 @@ interface Standing {
   readonly until_ms: number;
   /** Its revision in the bucket; 0: the write is under way. */
   readonly revision: number;
+  /** In the bucket. */
+  readonly bytes: number;
 }
+
+/** The bytes of a ban in the bucket beside its value. */
+const BAN_BYTES = 256;
 
 /** How long after its expiry a ban is deleted: clocks differ, and it may still be in force elsewhere. */
 const SWEEP_AFTER_MS = 60_000;
@@ -58,9 +65,13 @@ export class BanBook {
   readonly #watch: KvWatch;
   /** By tenant, its bans by room and user. */
   readonly #tenants = new Map<string, Map<string, Standing>>();
+  readonly #counts: FairBound;
+  /** The bytes of each tenant's bans, which share the bucket. */
+  readonly #bytes = new FairBound(Infinity);
 
   constructor(options: BanBookOptions) {
     this.#options = options;
+    this.#counts = new FairBound(options.bans_max);
     this.#steps = new ClockSteps(options);
     this.#watch = options.bucket.watch([], (change) => this.#onChange(change));
   }
@@ -72,9 +83,7 @@ export class BanBook {
 
   /** The number of stored bans, including expired ones that are not swept yet. */
   get size(): number {
-    let size = 0;
-    for (const bans of this.#tenants.values()) size += bans.size;
-    return size;
+    return this.#counts.total;
   }
 
   /** The bans of a tenant, in no order. */
@@ -91,17 +100,13 @@ export class BanBook {
     this.#watch.stop();
   }
 
-  /** Stores a ban. Rejects with `ban-limit` (429) if the tenant has reached its limit, or with `spine-unavailable`. */
+  /** Stores a ban. Rejects with `ban-limit` (429) if the tenant may have no more, or with `spine-unavailable`. */
   async ban(at: RoomAddress, command: BanCommand): Promise<void> {
-    const { bucket, bans_per_tenant, now } = this.#options;
+    const { bucket, now } = this.#options;
     // By a clock of its own that is behind, a ban would be over when it begins.
     const created_ms = await storeTimeOf(bucket, now);
     const room_id = command.scope === "room" ? at.room_id : EVERY_ROOM;
     const key = banKey(at.tenant_id, room_id, command.user_id);
-    const bans = this.#tenants.get(at.tenant_id);
-    if ((bans?.size ?? 0) >= bans_per_tenant && bans?.has(textOf(key)) !== true) {
-      throw new ArqonError("ban-limit", String(bans_per_tenant));
-    }
     const ban: Ban = {
       user_id: command.user_id,
       room_id,
@@ -110,14 +115,25 @@ export class BanBook {
       by: command.from.user_id.slice(0, BAN_REASON_UNITS_MAX),
       created_ms,
     };
+    const value = encodeBan(ban);
+    const bytes = value.length + BAN_BYTES;
+    if (this.#tenants.get(at.tenant_id)?.has(textOf(key)) !== true) this.#requireRoom(at, bytes);
     // Counted before the watch delivers it, so that a burst cannot exceed the limit.
-    this.#note(key, { key, until_ms: ban.until_ms, revision: 0 });
+    this.#note(key, { key, until_ms: ban.until_ms, revision: 0, bytes });
     try {
-      await bucket.put(key, encodeBan(ban));
+      await bucket.put(key, value);
     } catch (error) {
       this.#forget(key, 0);
       throw error;
     }
+  }
+
+  #requireRoom({ tenant_id }: RoomAddress, bytes: number): void {
+    const { bucket: { limit_bytes = Infinity }, bans_per_tenant } = this.#options;
+    const count = this.#counts.of(tenant_id);
+    const is_within = count < bans_per_tenant && this.#counts.hasRoom(tenant_id) &&
+      isWithinShare(limit_bytes, this.#bytes.total, this.#bytes.of(tenant_id), bytes);
+    if (!is_within) throw new ArqonError("ban-limit", String(count));
   }
 
   /** Lifts a ban; a missing one is no error. Rejects with `spine-unavailable`. */
@@ -157,11 +173,12 @@ export class BanBook {
   #onChange({ key, value, revision }: KvChange): void {
     if (value === undefined) return this.#forget(key, revision);
     if (parseBanKey(key) === undefined) return;
+    const bytes = value.length + BAN_BYTES;
     try {
-      this.#note(key, { key, until_ms: decodeBan(value).until_ms, revision });
+      this.#note(key, { key, until_ms: decodeBan(value).until_ms, revision, bytes });
     } catch (error) {
       // An unreadable ban counts, and is never swept.
-      this.#note(key, { key, until_ms: 0, revision });
+      this.#note(key, { key, until_ms: 0, revision, bytes });
       this.#options.log.warn("a stored ban cannot be read", { key: textOf(key), error });
     }
   }
@@ -172,7 +189,10 @@ export class BanBook {
     this.#tenants.set(tenant_id, bans);
     const known = bans.get(textOf(key));
     // The watch delivers changes in order. Revisions may be lower after an older copy of the bucket was restored.
-    if (known === undefined || standing.revision > 0) bans.set(textOf(key), standing);
+    if (known !== undefined && standing.revision === 0) return;
+    bans.set(textOf(key), standing);
+    if (known === undefined) this.#counts.add(tenant_id, 1);
+    this.#bytes.add(tenant_id, standing.bytes - (known?.bytes ?? 0));
   }
 
   /** Forgets a ban; with `revision` 0 only if the watch has not delivered it. */
@@ -183,6 +203,8 @@ export class BanBook {
     if (bans === undefined || known === undefined) return;
     if (revision === 0 && known.revision > 0) return;
     bans.delete(textOf(key));
+    this.#counts.add(tenant_id, -1);
+    this.#bytes.add(tenant_id, -known.bytes);
     if (bans.size === 0) this.#tenants.delete(tenant_id);
   }
 }

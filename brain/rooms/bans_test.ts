@@ -24,6 +24,8 @@ async function stored(spine: Spine, room_id: string, user_id: string): Promise<B
 }
 
 const HOUR_MS = 3_600_000;
+/** Limits that nobody reaches. */
+const MANY = { bans_per_tenant: 100, bans_max: 1_000 };
 
 const ban = (user_id: string, more = {}) => ({ name: "ban", data: { user_id, ...more } });
 
@@ -100,6 +102,38 @@ Deno.test("a tenant's number of bans is limited; another ban of the same user do
   });
 });
 
+Deno.test("tenants that fill limits.bans leave room for the bans of another", async () => {
+  const config = { brain: { bans_per_tenant: 5 }, limits: { bans: 10 } };
+  await withRooms({ config }, async ({ spine, handle }) => {
+    for (const tenant of ["one", "two"]) {
+      await sendAtOnce(handle, [..."abcde"].map((user) => ({ ...ban(user), tenant })));
+    }
+    assert.equal(await refused(spine, { ...ban("f"), tenant: "two" }), "429 ban-limit");
+    assert.equal(await refused(spine, ban("a")), "0 ");
+  });
+});
+
+Deno.test("a tenant with large bans leaves room in the bucket for those of another", async () => {
+  await withTestBed(async ({ spine }) => {
+    const bucket = overriding(await spine.keyValue(BANS_BUCKET), { limit_bytes: 30_000 });
+    const book = new BanBook({ bucket, ...MANY, log: QUIET, ...new Clocks() });
+    await book.ready;
+    const from = { user_id: "mod" };
+    const reason = "\u0001".repeat(256);
+    const put = (tenant_id: string, user_id: string) => {
+      const command = { kind: "ban", scope: "tenant", user_id, reason, from };
+      return book.ban({ tenant_id, room_id: "lobby" }, command as unknown as BanCommand);
+    };
+    const all = Array.from({ length: 100 }, (_, at) => put("acme", `u${at}`));
+    const stored = (await Promise.allSettled(all)).filter(({ status }) => status === "fulfilled");
+    assert.ok(stored.length > 5 && stored.length < 18, `${stored.length}`);
+    await assert.rejects(put("acme", "more"), { reason: "ban-limit" });
+    await put("acme", "u0");
+    await put("globex", "u0");
+    book.stop();
+  });
+});
+
 /** The clocks of a Brain, which the test moves. */
 class Clocks {
   wall_ms = 1_700_000_000_000;
@@ -147,7 +181,7 @@ for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const)
       };
       await bucket.put(banKey("acme", EVERY_ROOM, "u2"), encodeBan(stored));
       const log = QUIET;
-      const book = new BanBook({ bucket, bans_per_tenant: 10, log, ...clocks });
+      const book = new BanBook({ bucket, ...MANY, log, ...clocks });
       await book.ready;
       const swept = () => book.sweep(() => true);
       // Expired by the clock, which is wrong.
@@ -176,7 +210,7 @@ Deno.test("a Brain whose clock is wrong by hours ends no ban and makes no expire
     const key = banKey("acme", EVERY_ROOM, "u2");
     await bucket.put(key, encodeBan({ ...first, created_ms: store_ms, until_ms }));
     clocks.wall_ms += 72 * HOUR_MS;
-    const book = new BanBook({ bucket: shared, bans_per_tenant: 10, log: QUIET, ...clocks });
+    const book = new BanBook({ bucket: shared, ...MANY, log: QUIET, ...clocks });
     await book.ready;
     clocks.pass(2 * HOUR_MS);
     store_ms += 2 * HOUR_MS;

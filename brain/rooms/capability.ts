@@ -199,7 +199,7 @@ async function perform(
 
 /** Opens the buckets with their present limits: a Brain without them would admit too much. */
 async function openBuckets(options: RoomServiceOptions) {
-  const { config: { brain }, spine, view, now, monotonic_ms, log } = options;
+  const { config: { brain, limits }, spine, view, now, monotonic_ms, log } = options;
   const rooms: KeyValue = await spine.keyValue(ROOMS_BUCKET, { unwatched: true });
   const bytes = new TenantBytes({
     room_bytes_per_tenant: brain.room_bytes_per_tenant,
@@ -213,7 +213,8 @@ async function openBuckets(options: RoomServiceOptions) {
   await tally.recount(listKeys);
   const bucket = await spine.keyValue(BANS_BUCKET);
   const { bans_per_tenant } = brain;
-  const bans = new BanBook({ bucket, bans_per_tenant, now, monotonic_ms, log });
+  const bans_max = limits.bans;
+  const bans = new BanBook({ bucket, bans_per_tenant, bans_max, now, monotonic_ms, log });
   await bans.ready;
   return { rooms, bytes, listKeys, tally, bans, ...await openLives(options, rooms) };
 }

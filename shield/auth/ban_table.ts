@@ -1,6 +1,7 @@
 /** Bans in memory, by tenant, room and user. It has no bucket or clock of its own; `bans.ts` fills it. */
 import { EVERY_ROOM, isActive } from "../../shared/records/bans.ts";
 import type { EntryTable } from "../../shared/spine/watched_bucket.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import type { Identity } from "./identity.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
@@ -32,21 +33,22 @@ export class BanTable implements EntryTable<BanPlace, HeldBan> {
   readonly #tenants = new Map<string, Map<string, Users>>();
   readonly #stats: Pick<ShieldStats, "bans">;
   readonly #now: () => number;
-  #size = 0;
+  readonly #counts: FairBound;
 
-  /** `now`: Unix ms. */
-  constructor(stats: Pick<ShieldStats, "bans">, now: () => number) {
+  /** `now`: Unix ms; `bans_max`: the bans that tenants share. */
+  constructor(stats: Pick<ShieldStats, "bans">, now: () => number, bans_max: number) {
     this.#stats = stats;
     this.#now = now;
+    this.#counts = new FairBound(bans_max);
   }
 
   get size(): number {
-    return this.#size;
+    return this.#counts.total;
   }
 
   /** The active ban of a user in a room: the tenant's, otherwise the room's own. */
   find({ tenant_id, user_id }: Who, room_id: string): ArrivedBan | undefined {
-    if (this.#size === 0) return undefined;
+    if (this.size === 0) return undefined;
     const rooms = this.#tenants.get(tenant_id);
     if (rooms === undefined) return undefined;
     const everywhere = this.#inForce(rooms.get(EVERY_ROOM)?.get(user_id));
@@ -64,7 +66,7 @@ export class BanTable implements EntryTable<BanPlace, HeldBan> {
     const users = rooms.get(room_id) ?? new Map<string, HeldBan>();
     this.#tenants.set(tenant_id, rooms);
     rooms.set(room_id, users);
-    if (!users.has(user_id)) this.#resize(this.#size + 1);
+    if (!users.has(user_id)) this.#count(tenant_id, 1);
     users.set(user_id, ban);
   }
 
@@ -74,28 +76,24 @@ export class BanTable implements EntryTable<BanPlace, HeldBan> {
     if (rooms === undefined || users === undefined || !users.delete(user_id)) return;
     if (users.size === 0) rooms.delete(room_id);
     if (rooms.size === 0) this.#tenants.delete(tenant_id);
-    this.#resize(this.#size - 1);
+    this.#count(tenant_id, -1);
   }
 
   keep(wanted: (ban: HeldBan) => boolean): void {
-    let size = this.#size;
     for (const [tenant_id, rooms] of this.#tenants) {
       for (const [room_id, users] of rooms) {
         for (const [user_id, ban] of users) {
-          if (!wanted(ban) && users.delete(user_id)) size--;
+          if (!wanted(ban) && users.delete(user_id)) this.#count(tenant_id, -1);
         }
         if (users.size === 0) rooms.delete(room_id);
       }
       if (rooms.size === 0) this.#tenants.delete(tenant_id);
     }
-    this.#resize(size);
   }
 
-  /** The number of a tenant's bans in memory. */
-  countOf(tenant_id: string): number {
-    let count = 0;
-    for (const users of this.#tenants.get(tenant_id)?.values() ?? []) count += users.size;
-    return count;
+  /** Whether the tenant, which may have `most`, may have one more beside the others. */
+  hasRoom(tenant_id: string, most: number): boolean {
+    return this.#counts.of(tenant_id) < most && this.#counts.hasRoom(tenant_id);
   }
 
   /** The active bans, of one tenant or of all, unordered. */
@@ -115,8 +113,8 @@ export class BanTable implements EntryTable<BanPlace, HeldBan> {
     return ban !== undefined && isActive(ban, this.#now()) ? ban : undefined;
   }
 
-  #resize(size: number): void {
-    this.#size = size;
-    this.#stats.bans = size;
+  #count(tenant_id: string, by: number): void {
+    this.#counts.add(tenant_id, by);
+    this.#stats.bans = this.size;
   }
 }

@@ -67,7 +67,7 @@ export class Bans implements BanCheck {
   constructor(options: BansOptions) {
     this.#options = options;
     const { bucket, spine, stats, log, now, monotonic_ms, bans_max } = options;
-    this.#table = new BanTable(stats, now);
+    this.#table = new BanTable(stats, now, bans_max);
     this.#watched = new WatchedBucket({
       entry: "ban",
       name: BANS_BUCKET,
@@ -130,14 +130,12 @@ export class Bans implements BanCheck {
     return this.#watched.isIncomplete(tenant_id);
   }
 
-  /** Whether this ban is in memory, or the tenant's limit allows one more. */
+  /** Whether this ban is in memory, or the tenant may have one more: of its `most`, and of what tenants share. */
   hasRoom(place: BanPlace, most: number): boolean {
     if (this.#table.get(place) !== undefined) return true;
-    const { bans_max } = this.#options;
-    const room = () => this.#table.size < bans_max && this.#table.countOf(place.tenant_id) < most;
-    if (room()) return true;
-    this.#watched.dropOver();
-    return room();
+    const { tenant_id } = place;
+    if (!this.#table.hasRoom(tenant_id, most)) this.#watched.dropOver();
+    return this.#table.hasRoom(tenant_id, most);
   }
 
   /** Adds a stored ban that the watch will report, too; it is active when the method returns. */
