@@ -426,6 +426,7 @@ export async function checkState(
     if (mappings !== undefined) {
       const known = mappings.filter(({ schema_id }) => !coming?.schemas.includes(schema_id));
       await inTurn({ checks }, tenant, () => requireMessages(schemas, known, staged));
+      schemas.mappings.requireRoom(tenant, mappings);
     }
   }
   const given_lists = { rooms, hooks, schedules, reducers };

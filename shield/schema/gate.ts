@@ -24,7 +24,7 @@ import {
   moreSpecific,
 } from "../../shared/subjects/subject_pattern.ts";
 import type { PatternTable } from "../../shared/subjects/subject_pattern.ts";
-import type { FairBound } from "../../shared/turns/fair_bound.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 
 /** The most subjects with a cached mapping; beyond that, the cache is cleared. */
@@ -390,22 +390,21 @@ export interface ConfigMappings {
 type Table = PatternTable<Bound> | { readonly problem: string };
 
 interface MappingLimits {
-  /** The most run-time mappings of all tenants together. */
+  /** The run-time mappings that tenants share. */
   readonly tenant_mappings: number;
 }
 
 /** The mappings in force. */
 export class Mappings {
   #config: ConfigMappings;
-  readonly #limits: MappingLimits;
+  readonly #counts: FairBound;
   readonly #tenants = new Map<string, Table>();
   readonly #own = new Map<string, readonly SchemaMapping[]>();
-  #count = 0;
 
   /** Compiles the configuration's mappings. Throws TypeError if one of their subjects is not a pattern. */
-  constructor(config: readonly SchemaMapping[], limits: MappingLimits) {
+  constructor(config: readonly SchemaMapping[], { tenant_mappings }: MappingLimits) {
     this.#config = makeAtOnce(this.compiling(config));
-    this.#limits = limits;
+    this.#counts = new FairBound(tenant_mappings);
   }
 
   /** Compiles the configuration's mappings for `replace`. Throws as the constructor does. */
@@ -420,7 +419,7 @@ export class Mappings {
 
   /** The number of run-time mappings in force. */
   get tenant_mappings(): number {
-    return this.#count;
+    return this.#counts.total;
   }
 
   /** True if no subject of any tenant is mapped. */
@@ -429,17 +428,28 @@ export class Mappings {
   }
 
   /**
+   * Throws `settings-conflict` for more mappings than the tenant may have beside those of others. Only who changes them
+   * asks: stored ones are in force on every Shield, in whichever order they are read.
+   */
+  requireRoom(tenant_id: string, mappings: readonly SchemaMapping[]): void {
+    const more = mappings.length - this.#counts.of(tenant_id);
+    if (more <= 0 || this.#counts.hasRoom(tenant_id, more)) return;
+    const detail = `${mappings.length} mappings are above the tenant's share of tenant_mappings`;
+    throw new ArqonError("settings-conflict", detail);
+  }
+
+  /**
    * Puts a tenant's mappings in force, all at once. If they cannot be used, returns why, and the former ones stay;
    * without former ones, every subject of the tenant is refused.
    */
   set(tenant_id: string, mappings: readonly SchemaMapping[]): string | undefined {
     const before = this.#own.get(tenant_id);
-    const table = this.#tableOf(before, mappings);
+    const table = tableOf(mappings);
     if ("problem" in table) {
       if (before === undefined) this.#tenants.set(tenant_id, table);
       return table.problem;
     }
-    this.#count += mappings.length - (before?.length ?? 0);
+    this.#counts.add(tenant_id, mappings.length - this.#counts.of(tenant_id));
     if (mappings.length === 0) {
       this.#own.delete(tenant_id);
       this.#tenants.delete(tenant_id);
@@ -481,22 +491,13 @@ export class Mappings {
     for (const one of this.all()) if (one.schema_id === schema_id) mapped.add(one.message);
     return mapped;
   }
+}
 
-  #tableOf(
-    before: readonly SchemaMapping[] | undefined,
-    mappings: readonly SchemaMapping[],
-  ): Table {
-    const { tenant_mappings } = this.#limits;
-    if (this.#count - (before?.length ?? 0) + mappings.length > tenant_mappings) {
-      return {
-        problem: `more than ${tenant_mappings} mappings of all tenants (platform.registry)`,
-      };
-    }
-    try {
-      return compilePatterns(entriesOf(mappings, "tenant"));
-    } catch (error) {
-      return { problem: error instanceof Error ? error.message : String(error) };
-    }
+function tableOf(mappings: readonly SchemaMapping[]): Table {
+  try {
+    return compilePatterns(entriesOf(mappings, "tenant"));
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : String(error) };
   }
 }
 

@@ -446,7 +446,11 @@ async function change(
   { name: tenant, by }: Call,
   changed: (before: readonly SchemaMapping[]) => SchemaMapping[],
 ): Promise<Response> {
-  const answer = await MAPPED.change(context, { tenant, by }, changed);
+  const answer = await MAPPED.change(context, { tenant, by }, (before) => {
+    const after = changed(before);
+    context.mappings.requireRoom(tenant, after);
+    return after;
+  });
   await settled(context);
   return answer;
 }
