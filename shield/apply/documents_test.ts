@@ -29,7 +29,7 @@ async function world() {
   const now = () => SPINE_NOW_MS;
   const store = new HookStore(spine, () => [], () => Promise.resolve(undefined));
   const bounds = { tenant_schedules: 10, schedules: 10 };
-  const running = { bounds, schedules: { count: () => 0 } };
+  const running = { bounds, schedules: { hasRoom: () => true } };
   const none = {
     entry: StateHook as never,
     off: "not here",

@@ -4,7 +4,6 @@
  */
 import { ArqonError, type ScanLimits } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
-import { plural } from "../../shared/plural.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
@@ -17,16 +16,16 @@ import { COUNT, ID, list, object } from "../openapi/openapi_parts.ts";
 import { ScheduleBody } from "../../shared/records/schedule.ts";
 import { begun, requireDue } from "./body.ts";
 import { decodeSchedule, encodeSchedule, paused, type Schedule, stateOf } from "./schedule.ts";
-import type { Schedules } from "./schedules.ts";
+import { SCHEDULE_BYTES, type ScheduleBounds, type Schedules } from "./schedules.ts";
 
 /** The bytes of a body without its message. */
 const BODY_BYTES = 4_096;
 
-/** The dependencies of the routes. The bucket has the schedules; `schedules` only counts them. */
+/** The dependencies of the routes. The bucket has the schedules; `schedules` knows what tenants may have. */
 export interface ScheduleAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
-  readonly schedules: Pick<Schedules, "count">;
-  readonly bounds: { readonly tenant_schedules: number; readonly schedules: number };
+  readonly schedules: Pick<Schedules, "hasRoom">;
+  readonly bounds: ScheduleBounds;
   readonly limits: ScanLimits & { readonly max_frame_bytes: number };
 }
 
@@ -157,36 +156,27 @@ async function show(context: ScheduleAdminContext, call: AdminCall): Promise<Res
   });
 }
 
-/** Throws `settings-conflict` at the most schedules of a tenant or of all tenants. */
-function requireRoom({ bounds, schedules }: ScheduleAdminContext, tenant: string): void {
-  const own = schedules.count(tenant);
-  const all = schedules.count();
-  const refuse = (whose: string, count: number) => {
-    throw new ArqonError(
-      "settings-conflict",
-      `${whose} ${plural(count, "schedule")}, which is the limit`,
-    );
-  };
-  if (own >= bounds.tenant_schedules) refuse(`tenant ${tenant} has`, own);
-  if (all >= bounds.schedules) refuse("there are", all);
-}
-
 async function set(
   context: ScheduleAdminContext,
   call: AdminCall,
   body: ScheduleBody,
 ): Promise<Response> {
-  const { bucket, log, now, node_id, limits } = context;
+  const { bucket, log, now, node_id, limits, bounds, schedules } = context;
   const { tenant, by } = call;
   const schedule_id = idOf(call);
   const setting = { tenant_id: tenant, schedule_id, by, now_ms: now() };
   const next_ms = requireDue(body, setting, limits);
   const written = await changeDocument(async (mayLose) => {
     const entry = await bucket.get([tenant, schedule_id]);
-    if (entry === undefined) requireRoom(context, tenant);
     const created_ms = entry && decodeSchedule(entry.value)?.created_ms;
     const schedule = begun(body, setting, { next_ms, created_ms });
     const value = encodeSchedule(schedule);
+    const more = entry === undefined ? 1 : 0;
+    const more_bytes = value.length - (entry?.value.length ?? -SCHEDULE_BYTES);
+    if (!schedules.hasRoom(tenant, bounds, more, more_bytes)) {
+      const detail = `tenant ${tenant} may have no more schedules, or no longer ones`;
+      throw new ArqonError("settings-conflict", detail);
+    }
     const expected = entry?.revision ?? 0;
     return {
       schedule,

@@ -24,6 +24,7 @@ import {
   survived,
   withoutMissed,
 } from "./schedule.ts";
+import { FairBound, isWithinShare } from "../../shared/turns/fair_bound.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { createTurns, UNBOUNDED } from "../../shared/turns/tenant_turns.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
@@ -51,6 +52,10 @@ const WAIT_MAX_MS = 3_600_000;
  * sleep.
  */
 const LOOK_MS = 10_000;
+/** The bytes of a schedule in the bucket beside its value. */
+export const SCHEDULE_BYTES = 256;
+/** Of the bucket, what schedules may fill when they are set: claims and outcomes make them longer. */
+const SETTABLE = 0.875;
 /** How long the log certainly detects repetitions, in ms. */
 const KNOWN_MS = DEDUPLICATION_MS / 2;
 
@@ -82,12 +87,20 @@ export interface SchedulesOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly look_ms?: number;
 }
 
+/** `[schedules]`: of one tenant, and of all. */
+export interface ScheduleBounds {
+  readonly tenant_schedules: number;
+  readonly schedules: number;
+}
+
 /** A schedule as this Shield knows it. */
 interface Known {
   readonly tenant_id: string;
   readonly schedule_id: string;
   schedule: Schedule;
   revision: number;
+  /** In the bucket. */
+  bytes: number;
   timer: ReturnType<typeof setTimeout> | undefined;
   failures: number;
   /** The start of the claim that this process has written, or may have written, Unix ms. */
@@ -108,6 +121,8 @@ export class Schedules {
   /** Which Shield publishes a time is chance: all go by the same clock. */
   readonly #now: () => number;
   readonly #known = new Map<string, Known>();
+  readonly #counts = new FairBound(Infinity);
+  readonly #bytes = new FairBound(Infinity);
   readonly #watch: KvWatch;
   readonly #due = createTurns<Due>(UNBOUNDED);
   /**
@@ -134,11 +149,18 @@ export class Schedules {
     return this.#known.values().map(({ schedule }) => schedule);
   }
 
-  /** The number of schedules of one tenant, or of all. */
-  count(tenant_id?: string): number {
-    if (tenant_id === undefined) return this.#known.size;
-    return this.#known.values().filter((known) => known.tenant_id === tenant_id)
-      .reduce((sum) => sum + 1, 0);
+  /**
+   * Whether the tenant may have so many more, and so many more bytes in the bucket: both are shared. A full bucket would
+   * refuse the claims of all tenants' schedules.
+   */
+  hasRoom(tenant_id: string, bounds: ScheduleBounds, more: number, more_bytes: number): boolean {
+    const { bucket: { limit_bytes = Infinity } } = this.#options;
+    const may = (held: FairBound, most: number, size: number) =>
+      size <= 0 || isWithinShare(most, held.total, held.of(tenant_id), size);
+    const own = this.#counts.of(tenant_id) + more;
+    return (more <= 0 || own <= bounds.tenant_schedules) &&
+      may(this.#counts, bounds.schedules, more) &&
+      may(this.#bytes, limit_bytes * SETTABLE, more_bytes);
   }
 
   /** Publishes nothing more; resolves when running work has ended. Never rejects. */
@@ -160,7 +182,8 @@ export class Schedules {
     // A Shield of a newer version publishes it.
     if (schedule === undefined || schedule === "newer") {
       clearTimeout(known?.timer);
-      this.#known.delete(name);
+      if (this.#known.delete(name)) this.#counts.add(tenant_id, -1);
+      this.#bytes.add(tenant_id, -(known?.bytes ?? 0));
       return;
     }
     if (known?.revision === revision) return;
@@ -169,10 +192,15 @@ export class Schedules {
       schedule_id,
       schedule,
       revision,
+      bytes: 0,
       timer: undefined,
       failures: 0,
       own_claim_ms: undefined,
     };
+    if (known === undefined) this.#counts.add(tenant_id, 1);
+    const bytes = value!.length + SCHEDULE_BYTES;
+    this.#bytes.add(tenant_id, bytes - next.bytes);
+    next.bytes = bytes;
     this.#known.set(name, next);
     this.#take(next, schedule, revision);
   }

@@ -1,5 +1,5 @@
 /** Schedules as a kind of a tenant's state: their specs, not their progress. */
-import { ArqonError, type ScanLimits } from "@arqon/proto";
+import { ArqonError, type ScanLimits, utf8Size } from "@arqon/proto";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Env } from "../../shared/env.ts";
@@ -11,13 +11,14 @@ import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { dueAfter } from "../../shared/records/schedule.ts";
 import { StateSchedule } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
+import { SCHEDULE_BYTES, type ScheduleBounds, type Schedules } from "./schedules.ts";
 
 interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
   readonly limits: ScanLimits;
   readonly running: {
-    readonly bounds: { readonly tenant_schedules: number; readonly schedules: number };
-    readonly schedules: { count(): number };
+    readonly bounds: ScheduleBounds;
+    readonly schedules: Pick<Schedules, "hasRoom">;
   };
 }
 
@@ -27,6 +28,10 @@ function stateOf(id: string, schedule: Schedule): StateSchedule {
 }
 
 const textOf = ({ paused: _, ...rest }: StateSchedule): string => canonicalJson(rest);
+
+/** Nearly as in the bucket. */
+const bytesOf = (all: readonly StateSchedule[]): number =>
+  all.reduce((sum, one) => sum + utf8Size(textOf(one)) + 2 * SCHEDULE_BYTES, 0);
 
 /** Keeps an omitted first time while the period is unchanged. */
 function withFirst(one: StateSchedule, before: StateSchedule | undefined, now_ms: number) {
@@ -79,10 +84,10 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     const { limits, now, running: { bounds, schedules } } = this.#options;
     const before = new Map((await this.list(tenant_id)).map((one) => [one.id, one]));
     const added = wanted.filter(({ id }) => !before.has(id)).length;
-    const all = schedules.count() - before.size + wanted.length;
-    if (added > 0 && (wanted.length > bounds.tenant_schedules || all > bounds.schedules)) {
-      const most = Math.min(bounds.tenant_schedules, bounds.schedules);
-      const detail = `schedules: ${plural(wanted.length, "schedule")}, at most ${most} are allowed`;
+    const more_bytes = bytesOf(wanted) - bytesOf([...before.values()]);
+    const more = wanted.length - before.size;
+    if (added > 0 && !schedules.hasRoom(tenant_id, bounds, more, more_bytes)) {
+      const detail = `schedules: ${plural(wanted.length, "schedule")} are above the limit`;
       throw new ArqonError("settings-conflict", detail);
     }
     const checked: StateSchedule[] = [];

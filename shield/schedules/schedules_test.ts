@@ -507,7 +507,10 @@ Deno.test("many schedules of a tenant's state are checked, written and listed on
     log: keptLog().log,
     now: () => 1_000,
     limits: { headers: 10, header_bytes: 1_000, field_bytes: 100 },
-    running: { bounds: { tenant_schedules: 300, schedules: 300 }, schedules: { count: () => 0 } },
+    running: {
+      bounds: { tenant_schedules: 300, schedules: 3_000 },
+      schedules: { hasRoom: (_, { tenant_schedules }, more) => more <= tenant_schedules },
+    },
   });
   const when = { cron: "0 0 29 2 1#5", zone: "Pacific/Apia" };
   const wanted = Array.from({ length: 300 }, (_, at) => ({
@@ -536,6 +539,27 @@ Deno.test("many schedules of a tenant's state are checked, written and listed on
   // Too many are refused before any is checked.
   const many = [...wanted, { ...wanted[0]!, id: "one" }];
   await assert.rejects(kind.check("acme", many), { reason: "settings-conflict" });
+});
+
+Deno.test("a tenant with many or long schedules leaves room for another's, also in the bucket", async () => {
+  await using engine = testSpine();
+  const stored = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  const bucket = overriding(stored, { limit_bytes: 40_000 });
+  const schedules = new Schedules(optionsOf(bucket));
+  await schedules.ready;
+  const bounds = { tenant_schedules: 10, schedules: 20 };
+  const fits = (tenant: string, more: number, bytes: number) =>
+    schedules.hasRoom(tenant, bounds, more, bytes);
+  assert.deepEqual([fits("acme", 10, 0), fits("acme", 11, 0)], [true, false]);
+  assert.deepEqual([fits("acme", 1, 30_000), fits("acme", 1, 34_000)], [true, false]);
+  const message = { type: "t", data: "x".repeat(29_000) };
+  await bucket.put(KEY, encodeSchedule(scheduleOf(Date.now(), { message, is_paused: true })));
+  await until("it is known", () => !fits("acme", 1, 2_000));
+  assert.equal(fits("acme", 0, -1), true, "a shorter one in its place");
+  assert.equal(fits("globex", 1, 2_000), true);
+  await bucket.delete(KEY);
+  await until("it is forgotten", () => fits("acme", 1, 30_000));
+  await schedules.close();
 });
 
 Deno.test("skipped times of a period are all counted, and only a few of a cron expression", () => {
