@@ -9,6 +9,7 @@ import type { Env } from "../../../shared/env.ts";
 import { TICKETS_BUCKET } from "../../../shared/records/buckets.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
+import { FairBound, isWithinShare } from "../../../shared/turns/fair_bound.ts";
 import { openOnce } from "../../../shared/turns/once.ts";
 import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
@@ -30,6 +31,10 @@ const TICKET = /^([0-9a-z]{1,11})\.([A-Za-z0-9_-]{43})$/;
 const SWEEP_AFTER_MS = 60_000;
 /** The least time between two sweeps of one Shield. */
 const SWEEP_EVERY_MS = 60_000;
+/** The bytes of a ticket in the bucket beside its value. */
+const TICKET_BYTES = 256;
+/** Of the bucket, a process fills one in so many parts: other Shields have theirs. */
+const PARTS = 4;
 const NOTHING = new Uint8Array(0);
 const BODY_BYTES_MAX = 131_072;
 
@@ -57,6 +62,15 @@ interface Stored {
   readonly identity: Omit<Identity, "signing_key">;
 }
 
+/** A ticket of this process. */
+interface Own {
+  readonly tenant_id: string;
+  /** Monotonic ms. */
+  readonly ends_ms: number;
+  /** In the bucket. */
+  readonly bytes: number;
+}
+
 /** The tickets of all Shields. */
 export class TicketStore {
   readonly #options: TicketStoreOptions;
@@ -67,7 +81,9 @@ export class TicketStore {
   /** Expiry times of each user's tickets from this process, monotonic ms. */
   readonly #made = new Map<string, number[]>();
   /** The tickets of this process, oldest first: valid ones, and those that expired since the last sweep. */
-  readonly #own = new Map<string, number>();
+  readonly #own = new Map<string, Own>();
+  /** Their bytes, which tenants share: a user chooses the claims and the rooms. */
+  readonly #bytes = new FairBound(Infinity);
   /** When the sweeps first saw each key of the bucket, monotonic ms. */
   #seen = new Map<string, number>();
   #swept_ms: number;
@@ -84,9 +100,10 @@ export class TicketStore {
    */
   async issue(identity: Identity, rooms: readonly string[]): Promise<Ticket> {
     const { random, now, ticket_ms } = this.#options;
+    const bucket = await this.#bucket();
+    this.#sweep(bucket);
     const expires_ms = now() + ticket_ms;
     const ends_ms = this.#monotonic_ms() + ticket_ms;
-    this.#count(identity, ends_ms);
     const secret = new Uint8Array(random(SECRET_BYTES)).toBase64({
       alphabet: "base64url",
       omitPadding: true,
@@ -99,13 +116,24 @@ export class TicketStore {
         : { room, actions: ["subscribe"], is_checked: true }
     );
     const stored: Stored = { format: 1, identity: { ...others, grants } };
-    const bucket = await this.#bucket();
     const value = new TextEncoder().encode(JSON.stringify(stored));
-    await bucket.update(keyOf(expires_ms, secret), value, 0);
+    const { tenant_id } = identity;
+    const bytes = value.length + TICKET_BYTES;
+    this.#requireRoom(bucket, tenant_id, bytes);
+    this.#count(identity, ends_ms);
     const ticket = `${expires_ms.toString(36)}.${secret}`;
-    this.#own.set(ticket, ends_ms);
-    this.#sweep(bucket);
+    this.#own.set(ticket, { tenant_id, ends_ms, bytes });
+    this.#bytes.add(tenant_id, bytes);
+    await bucket.update(keyOf(expires_ms, secret), value, 0);
     return { ticket, expires_ms };
+  }
+
+  #requireRoom({ limit_bytes = Infinity }: KeyValue, tenant_id: string, bytes: number): void {
+    const { total } = this.#bytes;
+    if (isWithinShare(limit_bytes / PARTS, total, this.#bytes.of(tenant_id), bytes)) return;
+    const { ticket_ms: retry_after_ms } = this.#options;
+    const detail = "the tenant's tickets take its share of the bucket";
+    throw new ArqonError("too-many-pending", detail, { retry_after_ms });
   }
 
   /**
@@ -136,7 +164,7 @@ export class TicketStore {
 
   /** By the monotonic clock: false for a ticket of another process. */
   #isOver(ticket: string): boolean {
-    return this.#monotonic_ms() >= (this.#own.get(ticket) ?? Infinity);
+    return this.#monotonic_ms() >= (this.#own.get(ticket)?.ends_ms ?? Infinity);
   }
 
   /** Another process's ticket is good by the wall clocks, which may differ, or by the clock of the store. */
@@ -163,9 +191,14 @@ export class TicketStore {
   /** A used ticket of this process no longer counts. */
   #uncount(identity: Stored["identity"], ticket: string): void {
     const made = this.#made.get(userOf(identity)) ?? [];
-    const at = made.indexOf(this.#own.get(ticket) ?? -1);
+    const at = made.indexOf(this.#own.get(ticket)?.ends_ms ?? -1);
     if (at >= 0) made.splice(at, 1);
-    this.#own.delete(ticket);
+    this.#disown(ticket);
+  }
+
+  #disown(ticket: string): void {
+    const { tenant_id = "", bytes = 0 } = this.#own.get(ticket) ?? {};
+    if (this.#own.delete(ticket)) this.#bytes.add(tenant_id, -bytes);
   }
 
   /** Removes expired entries in this process and, occasionally, in the bucket. */
@@ -182,12 +215,12 @@ export class TicketStore {
 
   async #sweepBucket(bucket: KeyValue, now_ms: number): Promise<void> {
     const { now, ticket_ms, skew_ms } = this.#options;
-    for (const [ticket, ends_ms] of this.#own) {
+    for (const [ticket, { ends_ms }] of this.#own) {
       if (ends_ms > now_ms) break;
       // The ticket is deleted before its redemption: a clock that jumps back would make it valid again.
       const [end = "", secret = ""] = ticket.split(".");
       await bucket.delete(keyOf(Number.parseInt(end, 36), secret));
-      this.#own.delete(ticket);
+      this.#disown(ticket);
     }
     const seen = new Map<string, number>();
     for (const key of await bucket.keys()) {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { overriding } from "../../../shared/testing/overriding.ts";
+import { seen } from "../../../shared/testing/until.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { TicketStore } from "./tickets.ts";
@@ -97,6 +98,22 @@ Deno.test("the number of a user's valid tickets is limited, and does not limit o
     { reason: "too-many-pending" },
     "a used one is free",
   );
+});
+
+Deno.test("a tenant whose users take large tickets leaves room in the bucket for another's", async () => {
+  await using test = testSpine();
+  const clock = new TestClock();
+  const bucket = overriding(await test.spine.keyValue("ARQON_TICKETS"), { limit_bytes: 40_000 });
+  const store = storeOn({ keyValue: () => Promise.resolve(bucket) }, clock);
+  const large = (at: number) =>
+    store.issue({ ...ANN, user_key: `iss ${at}`, claims: { text: "x".repeat(1_000) } }, ["a"]);
+  const taken = await Promise.allSettled(Array.from({ length: 20 }, (_, at) => large(at)));
+  const issued = taken.filter(({ status }) => status === "fulfilled").length;
+  assert.ok(issued > 2 && issued < 7, `${issued} tickets`);
+  await store.issue({ ...ANN, tenant_id: "globex" }, ["a"]);
+  await assert.rejects(large(20), { reason: "too-many-pending" });
+  clock.pass(61_000);
+  await seen("there is room again", () => large(21).catch(() => undefined), Boolean);
 });
 
 Deno.test("expired entries are deleted from the bucket", async () => {
