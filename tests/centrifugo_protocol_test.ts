@@ -230,11 +230,18 @@ Deno.test("a client over the connection limit or on a Shield that stops receives
   await stopped;
 });
 
-Deno.test("a socket without a token is closed after a timeout, and the number of such sockets is limited", async () => {
-  const centrifugo = { connect_ms: 1, waiting_sockets: 0 };
-  await using full = await bus(CONFIG, { constants: { centrifugo } });
-  const answer = await fetch(`${full.http_url}/connection/websocket`);
-  assert.deepEqual([answer.status, (await answer.json()).reason], [503, "admission"]);
+Deno.test("a socket without a token is closed after a timeout, or as the oldest of too many", async () => {
+  const constants = { centrifugo: { connect_ms: 60_000, waiting_sockets: 2 } };
+  await using full = await bus(CONFIG, { constants });
+  const silent = [await raw(full), await raw(full)];
+  const client = await connected(full);
+  const why = "too many connections without a token are open";
+  assert.deepEqual(await silent[0]!.end(), [3004, why]);
+  silent.push(await raw(full), await raw(full));
+  assert.deepEqual(await silent[1]!.end(), [3004, why]);
+  client.send({ id: 9, subscribe: { channel: "news" } });
+  assert.ok((await client.reply(9)).subscribe, "who has shown a token stays");
+  for (const one of silent.slice(2)) one.close();
   await using on = await bus(CONFIG, { constants: { centrifugo: { connect_ms: 1 } } });
   assert.deepEqual(await (await raw(on)).end(), [3502, "stale"]);
 });

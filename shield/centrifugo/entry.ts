@@ -4,6 +4,8 @@
  * admitted after its socket opens. This module limits the number of unauthenticated sockets and their time.
  * `centrifugo_socket.ts` handles the commands.
  */
+import { FairMap } from "../../shared/containers/fair_map.ts";
+import { groupOf } from "../../shared/http1/arrivals.ts";
 import { scraped } from "../../shared/metrics/metrics.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -71,12 +73,12 @@ export interface CentrifugoEntry {
 
 /** Creates the endpoint. */
 export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEntry {
-  const open = { connections: 0 };
+  const inside = new Set<CentrifugoSocket>();
   const waiting = new Waiting(context);
   scraped(context.registry, {
     "shield_centrifugo_connections": [
       "Open connections of Centrifugo's clients; each is one of the connections, too.",
-      () => open.connections,
+      () => inside.size,
     ],
     "shield_centrifugo_waiting": [
       "Sockets of Centrifugo's clients that have not shown a token yet.",
@@ -105,7 +107,7 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
     readers: new EventReaders(),
     secret: () => connectionId(random),
   });
-  const endpoint = { ...context, open, waiting, shared, emulation };
+  const endpoint = { ...context, inside, waiting, shared, emulation };
   const answer: ForeignEntry = (request, url, remote_ip) => {
     const is_emulated = isEmulated(url.pathname);
     if (url.pathname !== PATH && !is_emulated) return undefined;
@@ -118,7 +120,7 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
 }
 
 interface Endpoint extends CentrifugoContext {
-  readonly open: { connections: number };
+  readonly inside: Set<CentrifugoSocket>;
   readonly waiting: Waiting;
   readonly emulation: Emulation;
   readonly shared: Omit<CentrifugoSocketOptions, "form">;
@@ -175,7 +177,6 @@ async function answerStream(
 function handshakeOf(endpoint: Endpoint): ReturnType<Endpoint["admission"]["enter"]> {
   endpoint.requireOpen();
   endpoint.requireCapacity();
-  endpoint.waiting.requireRoom();
   return endpoint.admission.enter();
 }
 
@@ -195,18 +196,19 @@ function listen(
   const socket: CentrifugoSocket = new CentrifugoSocket(
     inner,
     { ...endpoint.shared, ...spoken },
-    (token) => letIn(endpoint, socket, { request, remote_ip, token }),
+    (token) => letIn(endpoint, place, { request, remote_ip, token }),
   );
-  endpoint.waiting.add(socket);
+  const place = endpoint.waiting.add(socket, remote_ip);
   opening.listen(socket.handlers(() => {
-    if (!endpoint.waiting.delete(socket)) endpoint.open.connections--;
+    endpoint.waiting.delete(place);
+    endpoint.inside.delete(socket);
   }));
 }
 
 /** Admits a client by its token. Rejects with a refusal. */
 async function letIn(
   endpoint: Endpoint,
-  socket: CentrifugoSocket,
+  place: Place,
   { request, remote_ip, token }: Omit<Caller, "form"> & { readonly token: string },
 ): Promise<void> {
   endpoint.requireOpen();
@@ -218,49 +220,62 @@ async function letIn(
       identity.claims,
       (channel) => isServerSide(roomIn(channel, room_prefix)),
     );
+    const { socket } = place;
     const opening = { socket, listen: socket.listen.bind(socket) };
     const client = { identity, remote_ip };
     const { connection } = await endpoint.enter(request, client, () => opening, "binary");
-    if (endpoint.waiting.delete(socket)) endpoint.open.connections++;
+    if (endpoint.waiting.delete(place)) endpoint.inside.add(socket);
     socket.begin(connection, server_side);
   } catch (error) {
     throw refusalOf(endpoint, error);
   }
 }
 
-/** The sockets of unauthenticated clients. */
+/** The socket of an unauthenticated client. */
+interface Place {
+  readonly socket: CentrifugoSocket;
+  readonly key: string;
+  /** Its address, or its /64 of IPv6. */
+  readonly group: string;
+  /** Closes it. */
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
+/** The sockets of unauthenticated clients: beyond the bound, the oldest of an address with many gives way. */
 class Waiting {
-  /** Each socket with the timer that closes it. */
-  readonly #sockets = new Map<CentrifugoSocket, ReturnType<typeof setTimeout>>();
-  readonly #limits: Pick<Config["centrifugo"], "connect_ms" | "waiting_sockets">;
+  readonly #places: FairMap<Place>;
+  readonly #connect_ms: number;
+  #last = 0;
 
   constructor({ config: { centrifugo } }: CentrifugoContext) {
-    this.#limits = centrifugo;
+    this.#places = new FairMap(centrifugo.waiting_sockets, ({ group }) => group);
+    this.#connect_ms = centrifugo.connect_ms;
   }
 
   get size(): number {
-    return this.#sockets.size;
+    return this.#places.size;
   }
 
-  /** Throws `admission` when the number of these sockets has reached its limit. */
-  requireRoom(): void {
-    if (this.#sockets.size < this.#limits.waiting_sockets) return;
-    const detail = "too many connections without a token are open";
-    throw new ArqonError("admission", detail, { retry_after_ms: 1_000 });
-  }
-
-  add(socket: CentrifugoSocket): void {
-    const end = () => socket.close(DISCONNECT.stale, "stale");
-    this.#sockets.set(socket, setTimeout(end, this.#limits.connect_ms));
+  add(socket: CentrifugoSocket, remote_ip: string): Place {
+    const timer = setTimeout(() => socket.close(DISCONNECT.stale, "stale"), this.#connect_ms);
+    const place = { socket, key: String(++this.#last), group: groupOf(remote_ip), timer };
+    const oldest = this.#places.set(place.key, place);
+    if (oldest !== undefined) {
+      clearTimeout(oldest.timer);
+      oldest.socket.close(DISCONNECT.internal, "too many connections without a token are open");
+    }
+    return place;
   }
 
   /** Removes a socket; returns whether it was there. */
-  delete(socket: CentrifugoSocket): boolean {
-    clearTimeout(this.#sockets.get(socket));
-    return this.#sockets.delete(socket);
+  delete({ key, timer }: Place): boolean {
+    clearTimeout(timer);
+    return this.#places.delete(key);
   }
 
   drain(): void {
-    for (const socket of this.#sockets.keys()) socket.close(DISCONNECT.shutdown, "shutdown");
+    for (const [, { socket }] of this.#places.entries()) {
+      socket.close(DISCONNECT.shutdown, "shutdown");
+    }
   }
 }

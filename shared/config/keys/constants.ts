@@ -397,7 +397,10 @@ const CONSTANTS = {
   centrifugo: {
     api_keys: { key: fixed("", "the configuration has no secrets") },
     connect_ms: fixed(10_000, "from an open socket to the command that has the token"),
-    waiting_sockets: fixed(1_000, "sockets without a token; beyond: further ones are refused"),
+    waiting_sockets: fixed(
+      1_000,
+      "sockets without a token; beyond: the oldest of an address with many ends",
+    ),
   },
   schedules: {
     enabled: fixed(true, "a Shield publishes what is due; without schedules it does nothing"),
