@@ -20,7 +20,9 @@ import { gather, type OpenConnection } from "./history.ts";
 import type { Handshake, Observed, Observer } from "../message/observers.ts";
 import { forgetTenant, type LedgerStore, startStore, type StoreStart } from "./store.ts";
 import { type ArqonError, isId } from "@arqon/proto";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { clipped, type RunningRow } from "./row_form.ts";
+import { FairBound } from "../../shared/turns/fair_bound.ts";
 
 /** Its blocks, if it is stored. */
 function keptBy(
@@ -321,9 +323,10 @@ export class HandshakeNotes {
   readonly #ledger: Pick<Ledger, "refused">;
   readonly #now: () => number;
   readonly #rows_per_second: number;
-  readonly #last = new Map<string, RunningRow>();
+  readonly #last = new BoundedMap<string, RunningRow>(LAST_MAX);
   #second = 0;
-  #rows = 0;
+  /** The rows of this second, which tenants share; callers without a known tenant count as one. */
+  #rows = new FairBound(0);
 
   /** The number of refusals without a row, since the start. */
   unnoted = 0;
@@ -349,21 +352,18 @@ export class HandshakeNotes {
     const connection_id = who !== undefined && isId(former) ? former : "";
     const key = `${remote_ip}\n${tenant_id}\n${user_id}\n${connection_id}\n${reason}`;
     const run = this.#last.get(key);
-    if (run === undefined && !this.#mayWrite()) return void this.unnoted++;
+    if (run === undefined && !this.#mayWrite(tenant_id)) return void this.unnoted++;
     const of = { tenant_id, user_id, remote_ip: clipped(remote_ip), reason, connection_id };
     const refusal = { stage: "handshake" as const, ...of, room_id: "", detail: clipped(detail) };
-    this.#last.delete(key);
-    this.#last.set(key, this.#ledger.refused(0, refusal, run));
-    if (this.#last.size <= LAST_MAX) return;
-    for (const oldest of this.#last.keys()) return void this.#last.delete(oldest);
+    this.#last.renew(key, this.#ledger.refused(0, refusal, run));
   }
 
-  #mayWrite(): boolean {
+  #mayWrite(tenant_id: string): boolean {
     const second = Math.trunc(this.#now() / 1_000);
     if (second !== this.#second) {
       this.#second = second;
-      this.#rows = 0;
+      this.#rows = new FairBound(this.#rows_per_second);
     }
-    return ++this.#rows <= this.#rows_per_second;
+    return this.#rows.take(tenant_id);
   }
 }

@@ -212,6 +212,10 @@ Deno.test("a repeated refusal is one row; unauthenticated clients cannot fill th
   }
   assert.ok(ledger.counts.rows <= 50, `${ledger.counts.rows} rows`);
   assert.equal(notes.unnoted, 1_001 - ledger.counts.rows);
+  const rows_before = ledger.counts.rows;
+  const who = { tenant_id: "acme", user_id: "ann" };
+  notes.greeted({ who, former: "", remote_ip: "10.2.0.1" }, new ArqonError("banned"));
+  assert.equal(ledger.counts.rows, rows_before + 1, "a tenant's, beside a flood of strangers");
   const query = { address: "10.0.0.1", messages: [] };
   const { refusals } = await gather(ledger, { query, open: [] }, breathe);
   assert.deepEqual(refusals.map(({ count, reason }) => [count, reason]), [[100, "token-expired"]]);

@@ -2,6 +2,7 @@
  * Compares candidates' verdicts on mirrored traffic with production's: counts and a few examples for each tenant and
  * candidate. In memory, written by `verdicts.ts` (for shadow consumers) and `mirror.ts` (for candidates that ran here).
  */
+import { isWithinShare } from "../../shared/turns/fair_bound.ts";
 import type { CandidateVerdict } from "../message/gates.ts";
 
 /** A message on which candidate and production differ. */
@@ -48,7 +49,7 @@ type Draft = { -readonly [Key in Exclude<keyof CandidateDiff, "examples">]: Cand
 /** The part of an example that describes its message. */
 export type Compared = Pick<DiffExample, "trace_id" | "room" | "type" | "at_ms">;
 
-/** All candidates of all tenants, at most `candidates_max`. Further ones are counted as overflow. */
+/** The candidates of all tenants, which share `candidates_max`. Further ones are counted as overflow. */
 export class DiffBook {
   readonly #candidates_max: number;
   readonly #count: (outcome: DiffOutcome) => void;
@@ -119,7 +120,8 @@ export class DiffBook {
   #draft({ tenant_id, candidate }: CandidateVerdict): Draft | undefined {
     const drafts = this.#tenants.get(tenant_id);
     const known = drafts?.get(candidate);
-    if (known !== undefined || this.#size >= this.#candidates_max) return known;
+    if (known !== undefined) return known;
+    if (!isWithinShare(this.#candidates_max, this.#size, drafts?.size ?? 0)) return undefined;
     const draft: Draft = {
       tenant: tenant_id,
       candidate,
