@@ -1,5 +1,6 @@
 /** The leaves that a room's journal has, as far back as a reported stay may be. `room_recorder.ts` reads them. */
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { MembershipEntry, RecordedMember } from "../../shared/membership/entry.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
 
@@ -15,7 +16,7 @@ const keyOf = ({ connection_id, joined_ms }: Identity): string => `${connection_
 /** The leaves since a time. */
 export class PastLeaves {
   /** The time of each leave, Unix ms. */
-  readonly #leaves = new Map<string, number>();
+  readonly #leaves = new BoundedMap<string, number>(LEAVES_MAX);
   /** Earlier leaves are not completely known. */
   #since_ms = Infinity;
 
@@ -27,15 +28,12 @@ export class PastLeaves {
 
   take(entry: MembershipEntry): void {
     if (entry.type !== "left") return;
-    this.#leaves.set(keyOf(entry.data), entry.data.at_ms);
-    if (this.#leaves.size <= LEAVES_MAX) return;
-    const { value: [key, at_ms] } = this.#leaves.entries().next() as { value: [string, number] };
-    this.#leaves.delete(key);
-    this.#since_ms = Math.max(this.#since_ms, at_ms + 1);
+    const dropped_ms = this.#leaves.set(keyOf(entry.data), entry.data.at_ms);
+    if (dropped_ms !== undefined) this.#since_ms = Math.max(this.#since_ms, dropped_ms + 1);
   }
 
   has(member: Identity): boolean {
-    return this.#leaves.has(keyOf(member));
+    return this.#leaves.get(keyOf(member)) !== undefined;
   }
 
   /**

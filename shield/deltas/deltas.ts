@@ -12,6 +12,7 @@ import {
   withData,
 } from "@arqon/proto";
 import type { AskedDeltas, DataSpan, Delta } from "@arqon/proto";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { createFossil } from "../../shared/fossil/encode.ts";
 import { createVcdiff } from "../vcdiff/encode.ts";
 import type { DeltaReceiver, DeltaRoom, Deltas, DeltaWish, Sized } from "../fanout/deltas.ts";
@@ -66,7 +67,7 @@ export class DeltaBases implements Deltas {
   readonly #limits: DeltaLimits;
   readonly #stats: DeltaCounts;
   /** All slots, those that were not used the longest first. */
-  readonly #slots = new Set<Slot>();
+  readonly #slots = new BoundedMap<Slot, Slot>(Infinity);
   /** The bases that each connection still has, if it declared how many bytes it keeps. */
   readonly #kept = new WeakMap<object, KeptBases>();
   #last_number = 0;
@@ -113,27 +114,28 @@ export class DeltaBases implements Deltas {
     }
     const bases = room.bases ??= { slots: new Map(), free: [], next: 0 };
     const before = bases.slots.get(key);
-    if (before !== undefined) this.#drop(before);
+    this.#drop(before);
     for (const oldest of bases.slots.values()) {
       if (bases.slots.size < delta_bases_per_room) break;
       this.#drop(oldest);
     }
-    for (const oldest of this.#slots) {
-      if (this.#stats.base_bytes + size <= delta_bytes) break;
-      this.#drop(oldest);
-    }
+    while (this.#stats.base_bytes + size > delta_bytes) this.#forgetSlot(this.#slots.dropOldest());
     const index = bases.free.pop() ?? bases.next++;
     const number = ++this.#last_number;
     // The bytes of a message in transit are reused, so the base is a copy.
     const slot = { room: bases, key, index, number, data: data.slice() };
     bases.slots.set(key, slot);
-    this.#slots.add(slot);
+    this.#slots.set(slot, slot);
     this.#stats.base_bytes += size;
     return { slot, before: before?.index === index ? before : undefined };
   }
 
-  #drop(slot: Slot): void {
-    if (!this.#slots.delete(slot)) return;
+  #drop(slot: Slot | undefined): void {
+    if (slot !== undefined && this.#slots.delete(slot)) this.#forgetSlot(slot);
+  }
+
+  #forgetSlot(slot: Slot | undefined): void {
+    if (slot === undefined) return;
     slot.room.slots.delete(slot.key);
     slot.room.free.push(slot.index);
     this.#stats.base_bytes -= slot.data.length + BASE_BYTES;
@@ -298,7 +300,7 @@ const DATA_BYTES = 256;
 /** The numbers of a connection's bases, oldest first. */
 export class KeptBases {
   readonly bytes_max: number;
-  readonly #sizes = new Map<number, number>();
+  readonly #sizes = new BoundedMap<number, number>(Infinity);
   readonly #letGo: () => void;
   #bytes = 0;
 
@@ -314,24 +316,19 @@ export class KeptBases {
   }
 
   has(number: number): boolean {
-    return this.#sizes.has(number);
+    return this.#sizes.get(number) !== undefined;
   }
 
   /** Records sent data as the new base in a slot; `before` is the number of the replaced base, or 0. */
   replace(before: number, number: number, length: number): void {
-    this.#forget(before);
+    this.#bytes -= this.#sizes.get(before) ?? 0;
+    this.#sizes.delete(before);
     this.#sizes.set(number, length + DATA_BYTES);
     this.#bytes += length + DATA_BYTES;
-    for (const [oldest] of this.#sizes) {
-      if (this.#bytes <= this.bytes_max) return;
-      this.#forget(oldest);
+    while (this.#bytes > this.bytes_max) {
+      this.#bytes -= this.#sizes.dropOldest() ?? 0;
       this.#letGo();
     }
-  }
-
-  #forget(number: number): void {
-    this.#bytes -= this.#sizes.get(number) ?? 0;
-    this.#sizes.delete(number);
   }
 }
 
