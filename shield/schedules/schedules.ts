@@ -150,8 +150,8 @@ export class Schedules {
   }
 
   /**
-   * Whether the tenant may have so many more, and so many more bytes in the bucket: both are shared. A full bucket would
-   * refuse the claims of all tenants' schedules.
+   * Whether the tenant may have so many more, and so many more bytes in the bucket: both are shared. A full bucket
+   * would refuse the claims of all tenants' schedules.
    */
   hasRoom(tenant_id: string, bounds: ScheduleBounds, more: number, more_bytes: number): boolean {
     const { bucket: { limit_bytes = Infinity } } = this.#options;
