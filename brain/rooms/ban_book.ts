@@ -233,7 +233,7 @@ interface BansQuery {
 interface BansSource {
   readonly bucket: Pick<KeyValue, "get">;
   /** The bans of a tenant, including expired ones that are not swept yet. */
-  standing(tenant_id: string): Iterable<Standing>;
+  standing(tenant_id: string): Iterable<Pick<Standing, "key" | "until_ms">>;
 }
 
 /** Concurrent reads of bans from the bucket. */
