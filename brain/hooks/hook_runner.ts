@@ -24,6 +24,7 @@ import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import type { Env } from "../../shared/env.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { pagesBack } from "../../shared/spine/contract/read_page.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { type HookFeeds, isWanted } from "./feeds.ts";
 import type { HookEventCall } from "./hook_event.ts";
@@ -411,8 +412,8 @@ export class HookRunner {
   }
 }
 
-const READ_MESSAGES = 512;
-const READ_BYTES = 1_048_576;
+/** A page that is read back. */
+const READ = { limit: 512, max_bytes: 1_048_576 };
 
 /**
  * The position before the room's first message since that time; the room's beginning, if no older message is stored;
@@ -426,18 +427,15 @@ async function positionBefore(
 ): Promise<HookPosition | undefined> {
   const { last } = await durable.head(room_id);
   if (last === undefined || last.time_ms < from_ms) return undefined;
-  for (let before = last.offset + 1;;) {
+  let offset = 0;
+  for await (
+    const { messages } of pagesBack(durable, room_id, { before: last.offset + 1, ...READ })
+  ) {
+    offset = messages.findLast(({ time_ms }) => time_ms < from_ms)?.offset ?? 0;
+    if (offset > 0) break;
     await slice(tenant_id);
-    const limits = { before, limit: READ_MESSAGES, max_bytes: READ_BYTES };
-    const { messages, more } = await durable.readBack(room_id, limits);
-    const older = messages.findLast(({ time_ms }) => time_ms < from_ms);
-    const offset = older?.offset ?? 0;
-    const [oldest] = messages;
-    if (older !== undefined || !more || oldest === undefined) {
-      return { stream: lifeAt(durable.lives, offset).name, offset };
-    }
-    before = oldest.offset;
   }
+  return { stream: lifeAt(durable.lives, offset).name, offset };
 }
 
 // How long a hook has failed without a successful call: a Brain adds up the time between failures by its monotonic

@@ -25,7 +25,8 @@ import type { MissedStays, Stay } from "../../shared/presence/messages.ts";
 import { takeBack, type TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
+import type { DurableLog, LogMessage, LogPage } from "../../shared/spine/contract/durable_log.ts";
+import { pagesBack } from "../../shared/spine/contract/read_page.ts";
 import { tagKey } from "./kept_stays.ts";
 import { PastLeaves } from "./past_leaves.ts";
 
@@ -40,8 +41,8 @@ const STAYS_MAX = 10_000;
 const PAST_PAGES = 64;
 /** The most Shields whose last written report of missed members is remembered. */
 const MISSED_SHIELDS_MAX = 1_000;
-const READ_MESSAGES = 512;
-const READ_BYTES = 1_048_576;
+/** A page of the journal. */
+const READ = { limit: 512, max_bytes: 1_048_576 };
 /** The most entries that are written without asking whether the tenant was deleted. */
 const UNPROVEN_MAX = 64;
 const RETRY_MS = 250;
@@ -511,44 +512,41 @@ export class RoomRecorder {
       return emptyBook();
     }
     let messages: readonly LogMessage[] = [];
-    for (let before = last.offset + 1;;) {
-      const page = await durable.readBack(members_room_id, {
-        before,
-        limit: READ_MESSAGES,
-        max_bytes: READ_BYTES,
-      });
-      if (messages.length === 0 && page.messages.at(-1)?.offset !== last.offset) {
-        throw new ArqonError("log-unavailable", "its reading is behind its writing");
-      }
+    let reader = new BookReader();
+    for await (const page of this.#pagesBack()) {
       messages = [...page.messages, ...messages];
-      const { book, is_whole, whole_ms } = bookOf(messages);
-      const [oldest] = page.messages;
-      // Its entries may be older than this Brain and expire all the same.
-      this.#listed_ms = whole_ms;
-      if (is_whole || !page.more || oldest === undefined) return book;
-      before = oldest.offset;
+      reader = bookOf(messages);
+      if (reader.is_whole) break;
     }
+    // Its entries may be older than this Brain and expire all the same.
+    this.#listed_ms = reader.whole_ms;
+    return reader.book;
+  }
+
+  /** Pages of the journal from its last entry back. Rejects if its replica does not have that one yet. */
+  async *#pagesBack(): AsyncGenerator<LogPage, void> {
+    const { members_room_id } = this.#options;
+    const from = { before: this.#last + 1, ...READ };
+    let missing = this.#last;
+    for await (const page of pagesBack(this.#durable as DurableLog, members_room_id, from)) {
+      if (missing > 0 && page.messages.at(-1)?.offset !== missing) break;
+      missing = 0;
+      yield page;
+    }
+    if (missing > 0) throw new ArqonError("log-unavailable", "its reading is behind its writing");
   }
 
   /** Reads the leaves since a time before that, at most `PAST_PAGES` pages. */
   async #readPast(left_ms: number): Promise<void> {
-    const { members_room_id } = this.#options;
-    const durable = this.#durable as DurableLog;
     const needed_ms = PastLeaves.needed(left_ms);
     if (needed_ms <= this.#in_vain_ms) return;
     const pages: (readonly LogMessage[])[] = [];
     let since_ms = Infinity;
-    for (let before = this.#last + 1; pages.length < PAST_PAGES;) {
-      const bounds = { before, limit: READ_MESSAGES, max_bytes: READ_BYTES };
-      const { messages, more } = await durable.readBack(members_room_id, bounds);
-      if (pages.length === 0 && this.#last > 0 && messages.at(-1)?.offset !== this.#last) {
-        throw new ArqonError("log-unavailable", "its reading is behind its writing");
-      }
+    for await (const { messages, more } of this.#pagesBack()) {
       pages.unshift(messages);
       const [oldest] = messages;
       since_ms = more && oldest !== undefined ? oldest.time_ms : 0;
-      if (oldest === undefined || since_ms <= needed_ms) break;
-      before = oldest.offset;
+      if (since_ms <= needed_ms || pages.length === PAST_PAGES) break;
     }
     this.#past.begin(since_ms);
     for (const { payload } of pages.flat()) {

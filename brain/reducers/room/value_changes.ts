@@ -11,6 +11,7 @@ import { scopeIn, type Shown, type ShownValue, valueJson } from "../visible/show
 import { ArqonError, isJson, utf8OrUndefined } from "@arqon/proto";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
+import { pagesBack } from "../../../shared/spine/contract/read_page.ts";
 import type { RoomEvent } from "../state/room_state.ts";
 import type { Applied } from "../thread/protocol.ts";
 import {
@@ -29,9 +30,8 @@ import { batchOf, recordOf } from "./stored_data.ts";
 
 /** Spine header of an event: the entry and the index of the event, `12.1`. Clients cannot write it. */
 const EVENT_HEADER = "x-arqon-entry";
-/** Messages per page read back, and their bytes. */
-const READ_MESSAGES = 64;
-const READ_BYTES = 1_048_576;
+/** A page that is read back. */
+const READ = { limit: 64, max_bytes: 1_048_576 };
 /** Events stored together, and their approximate bytes. */
 const TOGETHER_EVENTS = 256;
 const TOGETHER_BYTES = 524_288;
@@ -87,13 +87,12 @@ async function publishedIn(
   const known = laterOf(gone, noted);
   if (last === undefined) return { tail: 0, published: known };
   let found = markOf(last.headers[EVENT_HEADER]);
-  for (let before = last.offset; found === undefined;) {
-    const limits = { before, limit: READ_MESSAGES, max_bytes: READ_BYTES };
-    const { messages, more } = await durable.readBack(room_id, limits);
-    for (const { headers } of messages) found = markOf(headers[EVENT_HEADER]) ?? found;
-    const [oldest] = messages;
-    if (!more || oldest === undefined) break;
-    before = oldest.offset;
+  if (found === undefined) {
+    const from = { before: last.offset, ...READ };
+    for await (const { messages } of pagesBack(durable, room_id, from)) {
+      for (const { headers } of messages) found = markOf(headers[EVENT_HEADER]) ?? found;
+      if (found !== undefined) break;
+    }
   }
   return { tail: last.offset, published: laterOf(found ?? known, known) };
 }

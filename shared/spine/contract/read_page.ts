@@ -4,7 +4,7 @@
  */
 import { ArqonError, DecodeError, readEnvelope, readRouted, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import type { DurableLog, LogMessage, LogPage, LogRead } from "./durable_log.ts";
+import type { DurableLog, LogMessage, LogPage, LogRead, LogReadBack } from "./durable_log.ts";
 
 /** How often a page that ends early is read again. */
 const LAGS = 5;
@@ -32,6 +32,21 @@ export async function readPage(
   throw new ArqonError("log-unavailable", "a replica of the log lags");
 }
 
+/** Pages of a room, each older than the one before it, until the log has no more. Rejects as the log does. */
+export async function* pagesBack(
+  log: Pick<DurableLog, "readBack">,
+  room_id: string,
+  { before, ...bounds }: LogReadBack,
+): AsyncGenerator<LogPage, void> {
+  for (let end = before;;) {
+    const page = await log.readBack(room_id, { before: end, ...bounds });
+    yield page;
+    const [oldest] = page.messages;
+    if (!page.more || oldest === undefined) return;
+    end = oldest.offset;
+  }
+}
+
 /** The stored envelope in a readable form. One without a readable room is returned unchanged. */
 export function readable(stored: Uint8Array): Uint8Array {
   try {
@@ -48,8 +63,7 @@ export function readable(stored: Uint8Array): Uint8Array {
   }
 }
 
-const PAGE_MESSAGES = 256;
-const PAGE_BYTES = 4_194_304;
+const PAGE = { limit: 256, max_bytes: 4_194_304 };
 
 /** The part of a log that is needed. */
 type ReadLog = Pick<DurableLog, "head" | "readBack">;
@@ -73,17 +87,12 @@ interface StoredPage {
 /** Pages until the log has no more. Rejects as the log does. */
 export async function* storedBack(log: ReadLog, room_id: string): AsyncGenerator<StoredPage, void> {
   const { last } = await log.head(room_id);
-  for (let before = (last?.offset ?? 0) + 1; before > 1;) {
-    const { messages, more } = await log.readBack(room_id, {
-      before,
-      limit: PAGE_MESSAGES,
-      max_bytes: PAGE_BYTES,
-    });
+  if (last === undefined) return;
+  const from = { before: last.offset + 1, ...PAGE };
+  for await (const { messages } of pagesBack(log, room_id, from)) {
     const [oldest] = messages;
     if (oldest === undefined) return;
     yield { messages: messages.toReversed().flatMap(storedIn), oldest_ms: oldest.time_ms };
-    if (!more) return;
-    before = oldest.offset;
   }
 }
 

@@ -42,7 +42,7 @@ import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts"
 import { boundedText, Id, readQuery, wholeNumber } from "../../admin/routing/query.ts";
 import { bothOf, Clocks, firstOf, type FoundMessage, WhyQuestions } from "./why_ask.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { readable } from "../../../shared/spine/contract/read_page.ts";
+import { pagesBack, readable } from "../../../shared/spine/contract/read_page.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
@@ -395,8 +395,7 @@ class WhyLog {
   async #readBack(log: Pick<DurableLog, "readBack">, since_ms: number): Promise<StoredMessage[]> {
     const { tenant_id, room_id } = this.#place;
     const found: StoredMessage[] = [];
-    for (let before = 0; found.length < MESSAGES_MAX;) {
-      const { messages, more } = await log.readBack(room_id, { ...PAGE, before });
+    for await (const { messages } of pagesBack(log, room_id, { ...PAGE, before: 0 })) {
       const young = messages.filter(({ time_ms }) => time_ms >= since_ms);
       const facts: StoredMessage[] = [];
       for (const [at, one] of young.entries()) {
@@ -404,9 +403,7 @@ class WhyLog {
         facts.push(...[factsOf(room_id, one) ?? []].flat());
       }
       found.unshift(...facts);
-      const [first] = messages;
-      if (!more || first === undefined || young.length < messages.length) break;
-      before = first.offset;
+      if (young.length < messages.length || found.length >= MESSAGES_MAX) break;
     }
     return found;
   }
