@@ -5,7 +5,7 @@
  * its headers.
  */
 import { TENANT_EVENT_TYPES } from "../../shared/config/automation/hooks.ts";
-import type { AfterHook, HookEvent } from "../../shared/config/automation/hooks.ts";
+import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import {
   EVENTS_ROOM,
@@ -27,14 +27,13 @@ import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
-import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
 import type { Birth, LifeEvents } from "./announced_rooms.ts";
-import { unlessNewer } from "../../shared/records/stored.ts";
 import { bytesFrom } from "../../shared/ids.ts";
 import type { TenantEvent } from "../../shared/hooks/tenant_event.ts";
+import { jsonEvent, systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { OF_CONFIG, WantedNames } from "../../shared/hooks/wanted_names.ts";
-import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { type WantedEvents, watchHooks } from "../../shared/records/hook_document.ts";
 
 /** Cached rooms of one tenant, in each of two generations. */
 const ROUTES_MAX = 4_096;
@@ -185,8 +184,7 @@ export interface HookLifeEventsOptions extends Pick<Env, "spine" | "now"> {
   readonly changes?: ConfigChanges | undefined;
 }
 
-const hasLives = (events: readonly HookEvent[]) =>
-  events.includes("room.created") || events.includes("room.ended");
+const LIFE_EVENTS = ["room.created", "room.ended"] as const;
 
 /** Events of created and ended rooms, for hooks. */
 export class HookLifeEvents implements LifeEvents {
@@ -199,22 +197,16 @@ export class HookLifeEvents implements LifeEvents {
   private constructor(options: HookLifeEventsOptions, classes: FollowedClasses) {
     this.#options = options;
     this.#classes = classes;
-    this.#renew();
-    options.changes?.follow(["hooks"], () => this.#renew());
+    const renew = () => this.#set(OF_CONFIG, options.config.hooks);
+    renew();
+    options.changes?.follow(["hooks"], renew);
   }
 
   /** Resolves when every hook is known. Rejects with `spine-unavailable`. */
   static async open(options: HookLifeEventsOptions): Promise<HookLifeEvents> {
     const events = new HookLifeEvents(options, await options.openClasses());
-    const bucket = await options.spine.keyValue(HOOKS_BUCKET);
-    const watch = events.#watch = bucket.watch([], ({ key, value }) => {
-      const document = value && unlessNewer(() => readHookDocument(value));
-      if (document === "newer") return;
-      const [tenant_id = ""] = key;
-      const tenants = hasLives(document?.spec?.events ?? []) ? [tenant_id] : [];
-      events.#set(key.join("/"), tenants);
-    }, { depth: 2 });
-    await watch.ready;
+    events.#watch = await watchHooks(options.spine, (key, hooks) => events.#set(key, hooks));
+    await events.#watch.ready;
     return events;
   }
 
@@ -227,7 +219,7 @@ export class HookLifeEvents implements LifeEvents {
   }
 
   async append(
-    type: "room.created" | "room.ended",
+    type: typeof LIFE_EVENTS[number],
     { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
     { created_ms, epoch }: Birth,
     key: string,
@@ -246,15 +238,9 @@ export class HookLifeEvents implements LifeEvents {
     this.#listeners.clear();
   }
 
-  #renew(): void {
-    const tenants = this.#options.config.hooks.flatMap(({ tenant, events }) =>
-      hasLives(events) ? [tenant] : []
-    );
-    this.#set(OF_CONFIG, tenants);
-  }
-
-  #set(hook: string, tenants: readonly string[]): void {
-    if (!this.tenants.set(hook, tenants)) return;
+  #set(key: string, hooks: readonly WantedEvents[]): void {
+    const wanting = hooks.filter(({ events }) => LIFE_EVENTS.some((type) => events.includes(type)));
+    if (!this.tenants.set(key, wanting.map(({ tenant }) => tenant))) return;
     for (const listener of this.#listeners) listener();
   }
 }
@@ -279,9 +265,8 @@ export async function storeTenantEvent(
 ): Promise<boolean> {
   if (followed.classes.logRetentionOf(tenant_id) === undefined) return true;
   const log = await followed.openLog(tenant_id);
-  const bytes = new TextEncoder().encode(JSON.stringify(data));
-  const event = { type, data: bytes, content_type: "application/json" };
   const source = { now, random: bytesFrom(random) };
-  const stored = systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, event });
+  const event = jsonEvent(type, JSON.stringify(data));
+  const stored = systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, ...event });
   return await followed.deletions.append(log, since, EVENTS_ROOM, stored, { key }) !== undefined;
 }

@@ -5,10 +5,9 @@
  */
 import { bytesFrom } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
-import type { MembershipEntry } from "../../shared/membership/entry.ts";
 import type { Entry, Tag, WrittenEntry } from "../../shared/presence/types.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
-import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { jsonEvent, systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView, MemberChange } from "../cluster_view.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
@@ -45,7 +44,6 @@ export interface MembershipServiceOptions
 }
 
 const NOTHING = new Uint8Array();
-const utf8 = new TextEncoder();
 
 /** The journals of a running Brain. */
 class MembershipService {
@@ -211,8 +209,10 @@ class MembershipService {
         await deletions.put(this.#open, since, [tenant_id, room_id], NOTHING);
       },
       noteClosed: () => this.#open.delete([tenant_id, room_id]),
-      encode: (entry) =>
-        systemEnvelope(source, { tenant_id, room_id: members_room_id, ...eventOf(entry) }),
+      encode: ({ type, data }) => {
+        const event = jsonEvent(type, JSON.stringify(data));
+        return systemEnvelope(source, { tenant_id, room_id: members_room_id, ...event });
+      },
       onWritten: ({ type }) => this.#metrics.entries.inc({ type }),
       onFailure: () => this.#metrics.failures.inc(),
       onSettled: (one) => this.#confirm(one),
@@ -313,11 +313,6 @@ function* ids(members: Iterable<Entry>): Generator<string> {
 function recorded({ writer: { node_id, incarnation }, entry }: WrittenEntry) {
   const { user_id, issuer, connection_id, joined_ms } = entry;
   return { user_id, issuer, connection_id, node_id, incarnation, joined_ms };
-}
-
-function eventOf({ type, data }: MembershipEntry) {
-  const content_type = "application/json";
-  return { event: { type, data: utf8.encode(JSON.stringify(data)), content_type } };
 }
 
 /** Starts writing journals. Rejects with `spine-unavailable` if a bucket cannot be opened. */

@@ -1,13 +1,13 @@
 /**
  * The stored state of a hook in the bucket `ARQON_HOOKS`. Under `[tenant, hook]`: since when it receives, whether it is
  * paused, and the spec if the tenant set it at run time. Below that: its position in each room (`room`), its dead
- * letters (`dead`), and its receiver's `Retry-After` (`wait`). Form and keys only: `brain/hooks/` writes it; the Shield
- * writes admins' requests.
+ * letters (`dead`), and its receiver's `Retry-After` (`wait`). Form and keys, and a watch: `brain/hooks/` writes it;
+ * the Shield writes admins' requests.
  */
 import { z } from "zod";
-import { TenantHook } from "../config/automation/hooks.ts";
-import type { KvKey } from "../spine/contract/spine.ts";
-import { readStored, storedBytes } from "./stored.ts";
+import { type HookEntry, TenantHook } from "../config/automation/hooks.ts";
+import type { KvKey, KvWatch, Spine } from "../spine/contract/spine.ts";
+import { readStored, storedBytes, unlessNewer } from "./stored.ts";
 
 /** The bucket. */
 export const HOOKS_BUCKET = "ARQON_HOOKS";
@@ -129,3 +129,20 @@ export const positionKey = (tenant_id: string, hook_id: string, room_id?: string
 /** The key of a dead letter; without an id, the prefix of all dead letters. */
 export const deadKey = (tenant_id: string, hook_id: string, id?: string): KvKey =>
   id === undefined ? [tenant_id, hook_id, "dead"] : [tenant_id, hook_id, "dead", id];
+
+/** The events that a hook of a tenant is called for. */
+export type WantedEvents = Pick<HookEntry, "tenant" | "events">;
+
+/** Calls `set` with the key of each hook that tenants set, and with its events: none once it is removed. */
+export async function watchHooks(
+  spine: Pick<Spine, "keyValue">,
+  set: (key: string, hooks: readonly WantedEvents[]) => void,
+): Promise<KvWatch> {
+  const bucket = await spine.keyValue(HOOKS_BUCKET);
+  return bucket.watch([], ({ key, value }) => {
+    const document = value && unlessNewer(() => readHookDocument(value));
+    if (document === "newer") return;
+    const [tenant = ""] = key;
+    set(key.join("/"), [{ tenant, events: document?.spec?.events ?? [] }]);
+  }, { depth: 2 });
+}

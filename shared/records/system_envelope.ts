@@ -9,6 +9,13 @@ import type { Env } from "../env.ts";
 /** The source of stamps. */
 export type StampSource = Pick<Env, "now" | "random">;
 
+const utf8 = new TextEncoder();
+
+/** An event with that JSON. */
+export function jsonEvent(type: string, json: string) {
+  return { event: { type, data: utf8.encode(json), content_type: "application/json" } };
+}
+
 /** Encodes `envelope` with `timestamp`, `X-Twist-ID` and `X-Timestamp` added. */
 export function systemEnvelope(
   { now, random }: StampSource,

@@ -10,22 +10,20 @@ import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import { TENANT_EVENT_TYPES, type TenantEventType } from "../../shared/config/automation/hooks.ts";
 import { EVENTS_LOST, type TenantEvent } from "../../shared/hooks/tenant_event.ts";
 import { OF_CONFIG, WantedNames } from "../../shared/hooks/wanted_names.ts";
+import { type WantedEvents, watchHooks } from "../../shared/records/hook_document.ts";
 import type { Env } from "../../shared/env.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
-import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
-import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { jsonEvent, systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/write_errors.ts";
 import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
-import { unlessNewer } from "../../shared/records/stored.ts";
 
 const SECOND_MS = 1_000;
 /** The first pause after a failure of the store, and the longest, in ms. */
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 10_000;
-const utf8 = new TextEncoder();
 
 /** The dependencies and settings of `TenantEvents`. */
 interface TenantEventsOptions extends Pick<Env, "registry" | "log" | "now"> {
@@ -71,8 +69,9 @@ export class TenantEvents {
 
   constructor(options: TenantEventsOptions) {
     this.#options = options;
-    this.#renew();
-    options.reloading?.follow(["hooks"], () => this.#renew());
+    const renew = () => this.#want(OF_CONFIG, options.config.hooks);
+    renew();
+    options.reloading?.follow(["hooks"], renew);
     this.#stopDeletions = options.deletions.onDeleted((tenant_id) => this.#forget(tenant_id));
     scrapedFamily(
       options.registry,
@@ -85,27 +84,19 @@ export class TenantEvents {
 
   /** Follows the hooks of tenants, and stores from now on. Rejects with `spine-unavailable`. */
   async start(openLog: (tenant_id: string) => Promise<DurableLog>): Promise<void> {
-    const bucket = await this.#options.spine.keyValue(HOOKS_BUCKET);
-    this.#watch = bucket.watch([], ({ key, value }) => {
-      const document = value && unlessNewer(() => readHookDocument(value));
-      if (document === "newer") return;
-      const events = document?.spec?.events ?? [];
-      this.#want(key.join("/"), (type) => events.includes(type) ? [key[0]!] : []);
-    }, { depth: 2 });
+    const { spine } = this.#options;
+    this.#watch = await watchHooks(spine, (key, hooks) => this.#want(key, hooks));
     await this.#watch.ready;
     this.#openLog = openLog;
     this.#timer = setInterval(() => this.#endSecond(), SECOND_MS);
     for (const [tenant_id, held] of this.#held) this.#work(tenant_id, held);
   }
 
-  #renew(): void {
-    const { hooks } = this.#options.config;
-    const wants = (type: TenantEventType) => hooks.filter(({ events }) => events.includes(type));
-    this.#want(OF_CONFIG, (type) => wants(type).map(({ tenant }) => tenant));
-  }
-
-  #want(hook: string, tenantsOf: (type: TenantEventType) => readonly string[]): void {
-    for (const [type, tenants] of this.#wanted) tenants.set(hook, tenantsOf(type));
+  #want(key: string, hooks: readonly WantedEvents[]): void {
+    for (const [type, tenants] of this.#wanted) {
+      const wanting = hooks.filter(({ events }) => events.includes(type));
+      tenants.set(key, wanting.map(({ tenant }) => tenant));
+    }
   }
 
   /** Whether some hook of the tenant subscribes to that type. */
@@ -221,14 +212,9 @@ export class TenantEvents {
   }
 
   #bytes(tenant_id: string, { type, data }: TenantEvent): Uint8Array {
-    const { now } = this.#options;
-    const source = { now, random: bytesFrom(Math.random) };
-    const event = {
-      type,
-      data: utf8.encode(JSON.stringify(data)),
-      content_type: "application/json",
-    };
-    return systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, event });
+    const source = { now: this.#options.now, random: bytesFrom(Math.random) };
+    const event = jsonEvent(type, JSON.stringify(data));
+    return systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, ...event });
   }
 
   async #pause(pause_ms: number): Promise<void> {

@@ -15,7 +15,7 @@ import {
   FIRST_HEADER,
   ROOM_UPDATE,
 } from "../../../shared/records/room_update.ts";
-import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
+import { jsonEvent, systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { RoomAddress } from "../../cluster_view.ts";
 import type { KickCommand } from "../commands/command.ts";
 import type { RoomDocument } from "../store/document.ts";
@@ -57,8 +57,6 @@ export interface Announcer {
   kick(at: RoomAddress, command: KickCommand): void;
 }
 
-const utf8 = new TextEncoder();
-
 /** Creates the announcer; one per process. */
 export function createAnnouncer(options: AnnouncerOptions): Announcer {
   const { spine, brain_id, now, log, onUpdate } = options;
@@ -79,9 +77,6 @@ export function createAnnouncer(options: AnnouncerOptions): Announcer {
       return false;
     }
   };
-  const jsonEvent = (type: string, json: string) => ({
-    event: { type, data: utf8.encode(json), content_type: "application/json" },
-  });
   const lifecycle = (type: "ROOM_CREATED" | "ROOM_ENDED", at_ms: number) => {
     return (at: RoomAddress, { epoch, version }: RoomDocument): boolean => {
       const json = JSON.stringify({ room_id: at.room_id, epoch, version, at_ms: at_ms || now() });
