@@ -10,7 +10,7 @@ import type { Config } from "../config/schema.ts";
 import { networksOf } from "../config/schema_server.ts";
 import { probe } from "./door_probe.ts";
 import { DoorWatch, Inconclusive } from "./door_watch.ts";
-import { clientBehind } from "./forwarded.ts";
+import { clientBehind, UnseenClients } from "./forwarded.ts";
 import { descriptorsBy, FileReserve } from "../http1/file_reserve.ts";
 import { placeholder } from "../process/asked_files.ts";
 import type { DoorLimits } from "../http1/listener.ts";
@@ -20,7 +20,6 @@ import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
 import type { HealthCheck } from "./ops.ts";
 import type { TlsPair } from "../http1/door.ts";
-import { UnseenClients } from "./unseen_clients.ts";
 
 interface ClientListenerOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "server" | "limits">;

@@ -3,6 +3,7 @@
  * the next request starts another. `reducer_thread.ts` is the worker.
  */
 import { ArqonError } from "@arqon/proto";
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { AskedThread } from "../../../shared/process/asked_thread.ts";
 import { createPace, LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { createTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
@@ -73,7 +74,7 @@ export class ReducerHost {
   /** The running request of a slow tenant. */
   #slow_id: number | undefined;
   readonly #tenants = new Map<number, string>();
-  #programs = new Set<string>();
+  readonly #programs = new BoundedMap<string, string>(PROGRAMS_MAX);
   #last_room = 0;
 
   /** `onEnd` is called when the worker died, `onSpent` with the units used for a tenant. */
@@ -230,17 +231,13 @@ export class ReducerHost {
   }
 
   async #have(program: RunnableProgram, tenant_id?: string): Promise<void> {
-    if (!this.#programs.has(program.id)) await this.check(program, tenant_id);
+    if (this.#programs.get(program.id) === undefined) await this.check(program, tenant_id);
     this.#use(program.id);
   }
 
   #use(id: string): void {
-    this.#programs.delete(id);
-    this.#programs.add(id);
-    if (this.#programs.size <= PROGRAMS_MAX) return;
-    const [program = ""] = this.#programs;
-    this.#programs.delete(program);
-    this.#tell({ kind: "forget", program });
+    const program = this.#programs.renew(id, id);
+    if (program !== undefined) this.#tell({ kind: "forget", program });
   }
 
   #tell(asked: Asked): void {

@@ -5,6 +5,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
+import { BoundedMap } from "../../containers/bounded_map.ts";
 import type { Env } from "../../env.ts";
 import type { ClockSteps } from "../../clock_steps.ts";
 import { assertSize } from "../contract/check.ts";
@@ -107,7 +108,7 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
   #all_bytes = 0;
   #newest_ms = 0;
   /** The newest idempotency keys; few, because a local write has a known outcome and is seldom retried. */
-  readonly #stored_ids = new Set<string>();
+  readonly #stored_ids = new BoundedMap<string, true>(IDS_MAX);
   #retention: BlockRetention = { max_bytes: Infinity, max_age_seconds: Infinity };
 
   /** Throws `spine-unavailable` when the file cannot be opened, and says what to do. */
@@ -141,7 +142,7 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
   async append({ tenant_id, node_id, ttl_seconds, max_bytes, payload, id, expected }: BlockAppend) {
     this.assertOpen();
     assertSize(payload.length, BLOCK_BYTES_MAX);
-    if (id !== undefined && this.#stored_ids.has(id)) return;
+    if (id !== undefined && this.#stored_ids.get(id)) return;
     const newest = expected === undefined
       ? undefined
       : this.#newest(tenant_id, node_id)?.cursor ?? 0;
@@ -159,10 +160,7 @@ export class EmbeddedBlocks extends EngineFile<ReturnType<typeof prepared>> impl
       this.rows.insert.run(tenant_id, node_id, now_ms, ends_ms, bytes, payload);
       return [{ tenant: tenant_id, bytes: -bytes }, ...this.#shrink(tenant_id, max_bytes, bytes)];
     });
-    if (id === undefined) return;
-    this.#stored_ids.add(id);
-    const [oldest] = this.#stored_ids;
-    if (this.#stored_ids.size > IDS_MAX && oldest !== undefined) this.#stored_ids.delete(oldest);
+    if (id !== undefined) this.#stored_ids.set(id, true);
   }
 
   async read({ tenant_id, after, from_ms, limit }: BlockRead): Promise<BlockPage> {

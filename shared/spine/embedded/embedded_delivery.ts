@@ -14,7 +14,7 @@ import { SubjectIndex } from "../contract/subject_index.ts";
 import type { Job, JobQueue } from "../contract/job_queue.ts";
 import { AT, step } from "../../watchdog/steps.ts";
 import type { LogLimits } from "../contract/durable_log.ts";
-import { PendingShares } from "../contract/pending_shares.ts";
+import { PendingShares } from "../contract/pending.ts";
 import { tenantOfSubject } from "../../subjects/subject.ts";
 
 /** One subscription. A busy process has two for each room, so it is one object without closures. */

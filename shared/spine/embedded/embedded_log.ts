@@ -19,7 +19,7 @@ import {
   LOG_TIME_HEADER,
 } from "../contract/durable_log.ts";
 import type { Appended, DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
-import { PendingAppends } from "../contract/pending_appends.ts";
+import { PendingAppends } from "../contract/pending.ts";
 import type { LogFile } from "./embedded_log_file.ts";
 import type { LogRow, LogRows, Retained } from "./embedded_log_rows.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";

@@ -6,7 +6,7 @@ import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
 import { SequenceTable } from "../../../containers/sequence_table.ts";
 import { tenantOfSubject } from "../../../subjects/subject.ts";
-import { PendingShares } from "../../contract/pending_shares.ts";
+import { PendingShares } from "../../contract/pending.ts";
 import type { Link } from "./nats_link.ts";
 import type { Wire } from "./nats_wire.ts";
 

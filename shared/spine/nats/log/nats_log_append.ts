@@ -7,7 +7,7 @@
 import { ArqonError, type Reason } from "@arqon/proto";
 import { SequenceTable } from "../../../containers/sequence_table.ts";
 import { type Appended, LOG_REMEDY, type LogLimits } from "../../contract/durable_log.ts";
-import { PendingAppends } from "../../contract/pending_appends.ts";
+import { PendingAppends } from "../../contract/pending.ts";
 import { BLOCK_BYTES, headerBlock, isFromNobody, readPubAck } from "../connection/nats_frames.ts";
 import type { MessageFrame, PubAck } from "../connection/nats_frames.ts";
 import type { Link } from "../connection/nats_link.ts";
