@@ -61,6 +61,7 @@ Deno.test("a page ends before it is too large for the Spine", async () => {
       );
     }
     await until("all are known", async () => (await accepted(spine, bans())).count === 400);
+    assert.equal((await accepted(spine, bans())).bans.length, 100, "unless a limit is given");
     const seen: string[] = [];
     let pages = 0;
     for (let after: string | undefined, more = true; more; pages++) {

@@ -71,24 +71,6 @@ Deno.test("nats: a store whose stream is deleted is recreated; reads leave no co
   await observer.close();
 });
 
-Deno.test("nats: a bucket that another tool made is corrected to read from the leader", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using one = await watched(server.port);
-  const config = natsConfig({ urls: [server.url] });
-  const observer = await connectNats({ config, reconnectDelay: () => 100 });
-  const { streams } = await jetstreamManager(observer);
-  await streams.add({
-    name: "OBJ_MODULES",
-    subjects: ["$O.MODULES.C.>", "$O.MODULES.M.>"],
-    allow_rollup_hdrs: true,
-    allow_direct: true,
-  });
-  const store = await one.spine.objects("MODULES");
-  await store.put("a", bytes("1"));
-  assert.equal((await streams.info("OBJ_MODULES")).config.allow_direct, false);
-  await observer.close();
-});
-
 Deno.test("nats: an object that contradicts its digest is refused", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 1_000 });
@@ -111,13 +93,4 @@ Deno.test("nats: an object that contradicts its digest is refused", async () => 
   await forge("lost", 3, other);
   await assert.rejects(within(store.get("lost"), "the refusal"), unavailable);
   await observer.close();
-});
-
-Deno.test("nats: without JetStream an object store is refused with the reason", async () => {
-  await using server = await startNats();
-  await using one = await watched(server.port, { request_timeout_ms: 200 });
-  await assert.rejects(
-    one.spine.objects("MODULES"),
-    /object store MODULES: JetStream is not enabled/,
-  );
 });

@@ -3,9 +3,244 @@
  * the tests of its two users: `shield/auth/bans_test.ts` and `shield/auth/revocations_test.ts`.
  */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
-import type { KvEntry } from "./contract/spine.ts";
-import { keyOf, watching } from "./testing/watched_rules.ts";
+import { keptLog } from "../testing/logs.ts";
+import { turn } from "../testing/pace.ts";
+import type {
+  KeyValue,
+  KvChange,
+  KvEntry,
+  KvKey,
+  KvWatch,
+  Spine,
+  SpineEvent,
+  SpineState,
+} from "./contract/spine.ts";
+import { type EntryReader, type EntryTable, WatchedBucket } from "./watched_bucket.ts";
+
+interface Scripted {
+  readonly onChange: (change: KvChange) => void;
+  readonly ready: PromiseWithResolvers<void>;
+  /** Undelivered changes; undefined: the end of the listing. */
+  readonly waiting: (KvChange | undefined)[];
+}
+
+/**
+ * The store, the connection to it, and the watches of it, all controlled by the test: it decides when watches deliver,
+ * and a disconnect loses undelivered changes.
+ */
+class ScriptedBucket {
+  readonly #stored = new Map<string, KvEntry>();
+  readonly #listeners = new Set<(event: SpineEvent) => void>();
+  readonly #watches = new Set<Scripted>();
+  #revision = 0;
+  #state: SpineState = "connected";
+  /** Watches begun so far, including failed ones. */
+  begun = 0;
+
+  /** The bucket for its reader. */
+  get bucket(): KeyValue {
+    const watch: KeyValue["watch"] = (_prefix, onChange) => this.#watch(onChange);
+    return { watch } as KeyValue;
+  }
+
+  /** The Spine for its reader. */
+  get spine(): Pick<Spine, "status" | "onEvent"> {
+    const status = () => this.#status();
+    return {
+      get status() {
+        return status();
+      },
+      onEvent: (listener) => {
+        this.#listeners.add(listener);
+        return () => void this.#listeners.delete(listener);
+      },
+    };
+  }
+
+  get entries(): readonly KvEntry[] {
+    return [...this.#stored.values()];
+  }
+
+  /** Whether every watch has delivered all. */
+  get is_delivered(): boolean {
+    return [...this.#watches].every(({ waiting }) => waiting.length === 0);
+  }
+
+  get open(): number {
+    return this.#listeners.size + this.#watches.size;
+  }
+
+  put(key: KvKey, text: string): KvEntry {
+    const entry = { key, value: new TextEncoder().encode(text), revision: ++this.#revision };
+    this.#stored.set(JSON.stringify(key), entry);
+    this.#queue({ type: "put", ...entry });
+    return entry;
+  }
+
+  delete(key: KvKey): void {
+    if (!this.#stored.delete(JSON.stringify(key))) return;
+    this.#queue({ type: "delete", key, revision: ++this.#revision });
+  }
+
+  /** Replaces the bucket by a new, empty one, without a notification. */
+  replace(): void {
+    this.#stored.clear();
+    this.#revision = 0;
+  }
+
+  /** Delivers this many changes, or all; a listing's end counts as one. */
+  async deliver(count: number = Infinity): Promise<void> {
+    for (let delivered = 0; delivered < count; delivered++) {
+      const watch = [...this.#watches].find(({ waiting }) => waiting.length > 0);
+      if (watch === undefined) return;
+      const change = watch.waiting.shift();
+      if (change === undefined) {
+        watch.ready.resolve();
+        await turn();
+      } else watch.onChange(change);
+    }
+  }
+
+  /** Notifies the listeners; while disconnected nothing is delivered, and undelivered changes are lost. */
+  turnTo(state: SpineState): void {
+    this.#state = state;
+    if (state !== "connected") { for (const { waiting } of this.#watches) waiting.length = 0; }
+    for (const listener of [...this.#listeners]) {
+      listener({ type: "state", status: this.#status() });
+    }
+  }
+
+  /** Ends the watches as a closed engine does. */
+  async fail(): Promise<void> {
+    for (const { ready } of this.#watches) {
+      ready.reject(new ArqonError("spine-unavailable", "failed"));
+    }
+    await turn();
+  }
+
+  #watch(onChange: (change: KvChange) => void): KvWatch {
+    this.begun++;
+    if (this.#state !== "connected") throw new ArqonError("spine-unavailable", this.#state);
+    const puts = this.entries.map((entry): KvChange => ({ type: "put", ...entry }));
+    const ready = Promise.withResolvers<void>();
+    ready.promise.catch(() => {});
+    const watch: Scripted = { onChange, ready, waiting: [...puts, undefined] };
+    this.#watches.add(watch);
+    return { ready: ready.promise, stop: () => void this.#watches.delete(watch) };
+  }
+
+  #queue(change: KvChange): void {
+    if (this.#state !== "connected") return;
+    for (const { waiting } of this.#watches) waiting.push(change);
+  }
+
+  #status(): Spine["status"] {
+    return {
+      engine: "nats",
+      since_ms: 0,
+      reconnects: 0,
+      pending_bytes: 0,
+      slow_consumers: 0,
+      state: this.#state,
+    };
+  }
+}
+
+/** What a key names. */
+interface Place {
+  readonly tenant_id: string;
+  readonly id: string;
+}
+
+interface Rule {
+  readonly text: string;
+  readonly revision: number;
+  /** Unix ms; 0: never. */
+  readonly until_ms: number;
+}
+
+/** The key of a rule. */
+const keyOf = ({ tenant_id, id }: Place): KvKey => [tenant_id, id];
+
+/** The table that is watched; a test moves its clock. */
+class Rules implements EntryTable<Place, Rule> {
+  readonly held = new Map<string, Rule>();
+  now_ms = 1_000;
+  /** How often all rules were scanned. */
+  looks = 0;
+
+  get size(): number {
+    return this.held.size;
+  }
+
+  get(place: Place): Rule | undefined {
+    return this.held.get(keyOf(place).join("/"));
+  }
+
+  set(place: Place, rule: Rule): void {
+    this.held.set(keyOf(place).join("/"), rule);
+  }
+
+  delete(place: Place): void {
+    this.held.delete(keyOf(place).join("/"));
+  }
+
+  keep(wanted: (rule: Rule) => boolean): void {
+    this.looks++;
+    for (const [place, rule] of this.held) if (!wanted(rule)) this.held.delete(place);
+  }
+}
+
+/** A value is the end of the rule, in Unix ms, and a text. */
+const READER: EntryReader<Place, Rule> = {
+  parseKey: ([tenant_id = "", id = "", ...more]) =>
+    id === "" || more.length > 0 ? undefined : { tenant_id, id },
+  read({ value, revision }: KvEntry): Rule {
+    const found = /^(\d+) (\w+)$/.exec(new TextDecoder().decode(value));
+    if (found === null) throw new TypeError("not a rule");
+    const [, until, text = ""] = found;
+    return { text, revision, until_ms: Number(until) };
+  },
+  unreadable: ({ revision }) => ({ text: "unreadable", revision, until_ms: 0 }),
+  endOf: ({ until_ms }) => until_ms,
+};
+
+/** A bucket of at most `max` rules, its log lines, and whether it admits a tenant. */
+function watching(max = 10, is_believed = true) {
+  const script = new ScriptedBucket();
+  const table = new Rules();
+  const puts: string[] = [];
+  const problems: string[] = [];
+  const now = () => table.now_ms;
+  const { log, lines } = keptLog({ now });
+  const watched = new WatchedBucket({
+    entry: "rule",
+    name: "RULES",
+    bucket: script.bucket,
+    spine: script.spine,
+    log,
+    now,
+    steps: { isBelieved: () => is_believed },
+    max,
+    reader: READER,
+    table,
+    onPut: ({ id }, { text }) => void puts.push(`${id} ${text}`),
+    onProblem: (problem) => void problems.push(problem),
+  });
+  const lets = (tenant_id = "acme"): boolean => {
+    try {
+      watched.requireKnown();
+      watched.requireComplete(tenant_id);
+      return true;
+    } catch (error) {
+      assert.equal((error as { reason: string }).reason, "spine-unavailable");
+      return false;
+    }
+  };
+  return { script, table, lines, puts, problems, watched, lets };
+}
 
 Deno.test("nothing is known before the end of the first listing; then the stored values are", async () => {
   const { script, table, watched, lets, lines, puts } = watching();

@@ -87,17 +87,6 @@ Deno.test("with data_dir a log, its messages, floors and keys outlive the engine
   });
 });
 
-Deno.test("in memory every engine has its own log", async () => {
-  const streams = new Set<string>();
-  for (let n = 0; n < 2; n++) {
-    await withLog({}, async (log) => {
-      streams.add(log.stream);
-      assert.equal((await log.append("a", bytes("1"))).offset, 1);
-    });
-  }
-  assert.equal(streams.size, 2);
-});
-
 Deno.test("a drain stores and delivers messages in flight", async () => {
   await withFolder(async (data_dir) => {
     let delivered = 0;

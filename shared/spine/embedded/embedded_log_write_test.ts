@@ -1,9 +1,9 @@
-/** The embedded log's rows: pages, sweeping, and rooms that are forgotten. */
+/** The embedded log's rows: sweeping, and rooms that are forgotten. */
 import assert from "node:assert/strict";
 import { LOG_DEDUPLICATION_MS, LOG_LIMITS } from "../contract/durable_log.ts";
 import { LogFile } from "./embedded_log_file.ts";
 import { type LogRow, LogRows } from "./embedded_log_rows.ts";
-import { LogWriter, page, sweepRooms } from "./embedded_log_write.ts";
+import { LogWriter, sweepRooms } from "./embedded_log_write.ts";
 
 const DAY_MS = 86_400_000;
 const ENDLESS = { free_bytes: Infinity, tenant_bytes: Infinity, aside_bytes: 0, little_bytes: 0 };
@@ -119,23 +119,4 @@ Deno.test("a transaction that throws has stored nothing", () => {
       throw new Error("thrown by the test");
     }), /thrown by the test/);
   assert.equal([...at.rows.after(at.room("a")?.id ?? 0, 0, 10)].length, 1);
-});
-
-Deno.test("a page ends at its limit or its bytes and has one message at least", () => {
-  const messages = [1, 2, 3].map((offset) => ({
-    offset,
-    time_ms: 0,
-    payload: new Uint8Array(10),
-    headers: {},
-  }));
-  const taken = (limit: number, max_bytes: number) => {
-    const { taken: some, more } = page(messages, limit, max_bytes);
-    return [some.length, more];
-  };
-  assert.deepEqual(taken(5, 100), [3, false]);
-  assert.deepEqual(taken(3, 30), [3, false]);
-  assert.deepEqual(taken(2, 100), [2, true]);
-  assert.deepEqual(taken(5, 29), [2, true]);
-  assert.deepEqual(taken(5, 1), [1, true]);
-  assert.deepEqual(page([], 5, 1), { taken: [], more: false });
 });

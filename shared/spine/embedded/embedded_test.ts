@@ -22,6 +22,7 @@ import { subjectPattern } from "../testing/subjects.ts";
 
 const { log, lines } = keptLog({ level: "warn" });
 const options: EmbeddedOptions = { now: Date.now, log };
+const RETENTION = { history_size: 1, history_ttl_seconds: 60, replicas: undefined };
 
 async function withFolder(run: (data_dir: string) => Promise<void>): Promise<void> {
   await using folder = await temporaryFolder();
@@ -167,12 +168,18 @@ Deno.test("with data_dir values, revisions and deletions outlive the engine", as
 });
 
 Deno.test("without data_dir nothing is stored", async () => {
-  await withSpine({}, async (spine) => {
-    await (await spine.keyValue("ROOMS")).put(["a"], bytes("1"));
-  });
-  await withSpine({}, async (spine) => {
-    assert.equal(await (await spine.keyValue("ROOMS")).get(["a"]), undefined);
-  });
+  const streams = new Set<string>();
+  for (let round = 0; round < 2; round++) {
+    await withSpine({}, async (spine) => {
+      const bucket = await spine.keyValue("ROOMS");
+      assert.equal(await bucket.get(["a"]), undefined);
+      await bucket.put(["a"], bytes("1"));
+      const messages = await spine.log("acme", RETENTION);
+      streams.add(messages.stream);
+      assert.equal((await messages.append("a", bytes("1"))).offset, 1);
+    });
+  }
+  assert.equal(streams.size, 2);
 });
 
 Deno.test("a second engine is refused data_dir until the first has closed", async () => {
@@ -265,11 +272,7 @@ Deno.test("others have their turns while very many entries of a bucket are writt
     assert.ok(await each((key) => bucket.put(key, bytes("x"))), "puts");
     assert.ok(await each((key) => bucket.get(key)), "gets");
     assert.ok(await each((key) => bucket.delete(key)), "deletions");
-    const messages = await spine.log("acme", {
-      history_size: 1,
-      history_ttl_seconds: 1,
-      replicas: undefined,
-    });
+    const messages = await spine.log("acme", RETENTION);
     assert.ok(await each(([room_id = ""]) => messages.head(room_id)), "heads");
   });
 });

@@ -1,11 +1,6 @@
 /** The NATS engine when its server is lost, slow, foreign or absent. Real servers. */
 import assert from "node:assert/strict";
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-deno";
-import { startNatsCluster } from "../../../tests/harness/nats_cluster.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
-import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
-import { atEnd } from "../../testing/at_end.ts";
 import { until } from "../../testing/until.ts";
 import {
   bytes,
@@ -150,17 +145,6 @@ Deno.test("a tenant that fills pending_bytes leaves room for another, and has it
   await within(one.spine.flush(), "the flush");
   assert.equal(one.spine.status.pending_bytes, 0);
   publish("greedy", 60_000);
-});
-
-Deno.test("many restarts are counted, each with its gap", async () => {
-  await using server = await startNats();
-  await using one = await watched(server.port);
-  for (let round = 1; round <= 3; round++) {
-    await server.restart();
-    await one.gaps(round);
-    assert.equal(one.spine.status.reconnects, round);
-  }
-  await within(one.spine.flush(), "the flush");
 });
 
 Deno.test("a drain while the server is down ends at once", async () => {
@@ -331,58 +315,4 @@ Deno.test("a receiver gets its own copy of a payload", async () => {
   const payload = await within(promise, "the message");
   assert.equal(text(payload), "hello");
   assert.equal(payload.buffer, room.buffer);
-});
-
-Deno.test("without JetStream a bucket is refused with the reason", async () => {
-  await using server = await startNats();
-  await using one = await watched(server.port, { request_timeout_ms: 200 });
-  await assert.rejects(one.spine.keyValue("ROOMS"), unavailable);
-  await assert.rejects(
-    one.spine.keyValue("ROOMS"),
-    /JetStream is not enabled on the NATS server .*; add jetstream \{ store_dir: "…" \} to its/,
-  );
-});
-
-// A write on a cluster with a lost acknowledgement, whose id the servers have already forgotten when they are asked for
-// it: it is refused, and the question does not harm the bucket. A real cluster.
-
-Deno.test("on a cluster the query for a forgotten write leaves its bucket unchanged", async () => {
-  await using cluster = await startNatsCluster("", { silent: true });
-  await cluster.ready();
-  const [member] = cluster.members;
-  assert.ok(member !== undefined);
-  const observer = await connect({ servers: member.url });
-  await using _end = atEnd(() => observer.close());
-  await (await jetstreamManager(observer)).streams.add({
-    name: "KV_ROOMS",
-    subjects: ["$KV.ROOMS.>"],
-    num_replicas: 3,
-    max_msgs_per_subject: 1,
-    allow_rollup_hdrs: true,
-    // The shortest time for which a server remembers ids.
-    duplicate_window: 100_000_000,
-  });
-  await using proxy = startTcpProxy(member.port);
-  await using away = await watched(proxy.port, { request_timeout_ms: 20_000 });
-  await using here = await watched(member.port, { request_timeout_ms: 20_000 });
-  const bucket = await here.spine.keyValue("ROOMS");
-  const first = await bucket.put(["room"], bytes("1"));
-  const other = await away.spine.keyValue("ROOMS");
-  proxy.holdAnswers();
-  const update = other.update(["room"], bytes("2"), first);
-  let written = await bucket.get(["room"]);
-  while (text(written?.value ?? bytes("")) !== "2") written = await bucket.get(["room"]);
-  await proxy.cut();
-  await away.reached("disconnected");
-  await bucket.update(["room"], bytes("3"), written?.revision ?? 0);
-  const js = jetstream(observer);
-  const probe = () => js.publish("$KV.ROOMS.probe", bytes("x".repeat(20)), { msgID: "probe" });
-  await probe();
-  while ((await probe()).duplicate) continue;
-  proxy.restore();
-  await assert.rejects(within(update, "the outcome"), /unknown outcome/);
-  const last = await within(bucket.put(["room"], bytes("4")), "a write afterwards");
-  assert.equal((await bucket.get(["room"]))?.revision, last);
-  const logs = cluster.members.map((one) => one.logTail()).join("\n");
-  assert.doesNotMatch(logs, /critical write error/);
 });

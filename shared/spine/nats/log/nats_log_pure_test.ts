@@ -1,11 +1,18 @@
-/** The parts of the NATS logs that need no server: the backward search, message ids, configuration, the clock. */
+/**
+ * The parts of the NATS logs that need no server: the backward search, message ids, configuration, the clock, silent
+ * witnesses, purges, pages of subjects.
+ */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../../../testing/any_character.ts";
+import { turnsDuring } from "../../../testing/turns_during.ts";
 import type { LogMessage } from "../../contract/durable_log.ts";
-import { newestBelow } from "./nats_log_read.ts";
-import { messageId, type StreamConfig } from "./nats_log_api.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { newestBelow, type Reading } from "./nats_log_read.ts";
+import { LogApi, messageId, type StreamConfig } from "./nats_log_api.ts";
 import { Samples, ServerClock } from "./nats_log_clock.ts";
+import { filterOf, isOf, Purges } from "./nats_log_erasures.ts";
+import { Silences } from "./nats_log_lives.ts";
 import {
   changedConfig,
   newConfig,
@@ -14,6 +21,7 @@ import {
   retentionOf,
   withRemoval,
 } from "./nats_log_stream.ts";
+import { readRooms } from "./nats_log_tenant.ts";
 
 const PAYLOAD_BYTES = 10;
 
@@ -201,4 +209,136 @@ Deno.test("samples tell since when everything above an offset is stored, and are
   assert.equal(samples.since(9_349), undefined, "older than the age limit");
   samples.note(7, 200_000, 6_400);
   assert.equal(samples.since(7), undefined, "an answer that is behind is no sample");
+});
+
+// How long a connected but silent witness is asked again. `nats_log_lives_test.ts` has the effect on a real NATS.
+
+const TAIL = { life: "one", given: 3, offset: 3, time: "2026-01-01T00:00:00Z" };
+
+Deno.test("a silent listener is asked again until a time limit", () => {
+  const silences = new Silences(1_000);
+  const asked = [400, 400, 199, 1, 1].map((ask_ms) => silences.goOn("a", "silence", ask_ms));
+  assert.deepEqual(asked, [true, true, true, false, false]);
+  assert.equal(silences.goOn("b", "silence", 400), true, "another stream has its own time");
+});
+
+Deno.test("without witnesses there is no wait, and any answer ends a wait", () => {
+  for (const answer of ["nobody", TAIL] as const) {
+    const silences = new Silences(1_000);
+    assert.equal(silences.goOn("a", "silence", 900), true);
+    assert.equal(silences.goOn("a", answer, 900), false);
+    assert.equal(silences.goOn("a", "silence", 900), true, "it counts anew");
+  }
+});
+
+Deno.test("a query from before a stream was settled does not count", () => {
+  const silences = new Silences(1_000);
+  assert.equal(silences.goOn("a", "silence", 900), true);
+  silences.forget("a");
+  assert.equal(silences.goOn("a", "silence", 900), true);
+});
+
+// Which subjects a purge affects, and up to which offset messages may be missing.
+
+const request = (question: unknown) => new TextEncoder().encode(JSON.stringify(question));
+
+Deno.test("the filter of a purge is the request's, and everything without one", () => {
+  assert.equal(filterOf(request({ filter: "log.t.acme.r.a", keep: 3 })), "log.t.acme.r.a");
+  for (const other of [request({ seq: 3 }), request({ filter: "" }), request(null)]) {
+    assert.equal(filterOf(other), ">");
+  }
+  assert.equal(filterOf(new Uint8Array()), ">");
+});
+
+Deno.test("a filter has the subjects that NATS would take", () => {
+  const subject = "log.s.07.t.acme.r.a";
+  for (const filter of [subject, "log.s.07.t.acme.r.*", "log.s.*.t.*.r.a", "log.>", ">"]) {
+    assert.equal(isOf(subject, filter), true, filter);
+  }
+  for (
+    const filter of ["log.s.07.t.acme.r", `${subject}.>`, "log.s.07.t.bolt.r.*", `${subject}.*`]
+  ) {
+    assert.equal(isOf(subject, filter), false, filter);
+  }
+});
+
+Deno.test("nothing is sure of the time before anybody listened, nor below a purge", () => {
+  const purges = new Purges();
+  assert.equal(purges.through("a.1"), Infinity);
+  purges.listen(10);
+  assert.equal(purges.through("a.1"), 10);
+  purges.noteRequest("a.*", 1_000);
+  assert.deepEqual([purges.through("a.1"), purges.through("b.1")], [Infinity, 10]);
+  purges.note(20, 30_999);
+  assert.equal(purges.through("a.1"), Infinity, "it may be under way");
+  purges.note(30, 31_000);
+  purges.note(40, 99_000);
+  assert.deepEqual([purges.through("a.1"), purges.through("b.1")], [30, 10]);
+  purges.noteRequest("a.*", 100_000);
+  assert.equal(purges.through("a.1"), Infinity);
+  purges.deafen();
+  assert.equal(purges.through("b.1"), Infinity);
+});
+
+Deno.test("more filters than are remembered count as a purge of everything", () => {
+  const purges = new Purges();
+  purges.listen(0);
+  for (let n = 0; n < 1_000; n++) purges.noteRequest(`a.${n}`, 0);
+  assert.deepEqual([purges.through("a.999"), purges.through("b")], [Infinity, 0]);
+  purges.noteRequest("a.1000", 0);
+  assert.equal(purges.through("b"), Infinity);
+  purges.note(50, 30_000);
+  assert.deepEqual([purges.through("a.1"), purges.through("b")], [50, 50]);
+});
+
+// Pages of subjects, as the server returns them for a stream with very many.
+
+const PATTERN = "log.t.acme.r.*";
+
+/** A stream whose subjects come in pages; `asked` records where each began. */
+function readingOf(rooms: readonly string[], page: number, requests: number[]): Reading {
+  const counts = rooms.map((room) => [PATTERN.replace("*", room), 1] as const);
+  const connection = {
+    request(_subject: string, question: Uint8Array) {
+      const { subjects_filter, offset } = JSON.parse(new TextDecoder().decode(question));
+      assert.equal(subjects_filter, PATTERN);
+      requests.push(offset);
+      const subjects = Object.fromEntries(counts.slice(offset, offset + page));
+      const answer = JSON.stringify({ state: { subjects }, total: counts.length });
+      return Promise.resolve({ data: new TextEncoder().encode(answer) });
+    },
+  };
+  const api = new LogApi({ connection } as unknown as Link);
+  return { api, stream: "LOG", timeout_ms: 1 } as unknown as Reading;
+}
+
+Deno.test("rooms of all pages of subjects are candidates, and only the requested number is kept", async () => {
+  const rooms = Array.from({ length: 95 }, (_, at) => `r-${String(at).padStart(2, "0")}`);
+  const requests: number[] = [];
+  const reading = readingOf(rooms.toReversed(), 10, requests);
+  const read = (prefix: string, after: string, limit: number) =>
+    readRooms(reading, PATTERN, { prefix, after, limit });
+  assert.deepEqual(await read("r-", "", 3), { rooms: ["r-00", "r-01", "r-02"], more: true });
+  assert.deepEqual(requests, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+  assert.deepEqual(await read("r-9", "r-90", 9), {
+    rooms: ["r-91", "r-92", "r-93", "r-94"],
+    more: false,
+  });
+  assert.deepEqual(
+    await readRooms(readingOf([], 10, []), PATTERN, {
+      prefix: "",
+      after: "",
+      limit: 1,
+    }),
+    { rooms: [], more: false },
+  );
+});
+
+Deno.test("others have their turns while a page of very many subjects is read", async () => {
+  const rooms = Array.from({ length: 100_000 }, (_, at) => `r-${at}`);
+  const reading = readingOf(rooms, 100_000, []);
+  const read = () => readRooms(reading, PATTERN, { prefix: "", after: "", limit: 1_000 });
+  const { value, turns } = await turnsDuring(read);
+  assert.deepEqual(value, { rooms: rooms.toSorted().slice(0, 1_000), more: true });
+  assert.ok(turns > 20, String(turns));
 });

@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { ArqonError } from "@arqon/proto";
-import type { DiscardPolicy, RetentionPolicy } from "@nats-io/jetstream";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import { atEnd } from "../../../testing/at_end.ts";
 import { insist, until } from "../../../testing/until.ts";
@@ -203,33 +202,6 @@ Deno.test("many that open one log at once get one stream", async () => {
   assert.equal(streams.filter(({ config }) => config.name.startsWith("LOG_")).length, 1);
 });
 
-Deno.test("a log that an operator has changed is corrected when it is opened", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using outside = await operator(server.url);
-  const open = async () => {
-    await using one = await logEngine([server.url]);
-    const log = await one.spine.log("acme", small);
-    await log.append("a", bytes("x"));
-    return { ...await log.status(), read: (await log.read("a", ALL)).messages.length };
-  };
-  const { stream } = await open();
-  await outside.streams.update(stream, {
-    allow_direct: false,
-    discard: "old" as DiscardPolicy,
-    max_msgs_per_subject: 3,
-    republish: { src: ">", dest: "wrong.>" },
-  });
-  const after = await open();
-  // Another life: nobody followed it meanwhile.
-  assert.deepEqual([after.stream.split("~")[0], after.history_size, after.read], [stream, 10, 2]);
-  const { config } = await outside.streams.info(stream);
-  assert.equal(config.retention, "limits" as RetentionPolicy);
-  assert.deepEqual(
-    [config.allow_direct, config.discard, config.republish?.dest],
-    [true, "new", "in.t.acme.r.{{wildcard(1)}}"],
-  );
-});
-
 Deno.test("what others delete counts as erased in every room, and an older stream erases nothing", async () => {
   await using server = await startNats({ jetstream: true });
   await using outside = await operator(server.url);
@@ -259,14 +231,6 @@ Deno.test("replicas that one server cannot have are refused with the key that re
   await assert.rejects(opening, /replicas = 3 of \[\[rooms\]\]: replicas > 1 not supported/);
   const log = await one.spine.log("acme", { ...RETENTION, replicas: 1 });
   assert.equal((await log.status()).replicas, 1);
-});
-
-Deno.test("without JetStream a log is refused with what to set", async () => {
-  await using server = await startNats();
-  await using one = await logEngine([server.url]);
-  const opening = within(one.spine.log("acme", RETENTION), "the refusal");
-  await assert.rejects(opening, unavailable);
-  await assert.rejects(opening, /JetStream is not enabled on .*jetstream \{ store_dir: "…" \}/);
 });
 
 /** The final state of a room: everything that was ever appended, and how it is read. */

@@ -1,11 +1,15 @@
-/** Settings that an operator changes while a process relies on them, for each kind of stream. Real server, proxy. */
+/**
+ * Settings that an operator changes while a process relies on them, or before it begins, for each kind of stream. Real
+ * server, proxy.
+ */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import { DiscardPolicy, RetentionPolicy, type StreamConfig } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-deno";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import { startTcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
 import { until } from "../../../testing/until.ts";
-import { bytes } from "../../testing/conformance.ts";
+import { bytes, within } from "../../testing/conformance.ts";
 import type { Spine } from "../../contract/spine.ts";
 import { logEngine, operator, RETENTION } from "../testing/nats_log_harness.ts";
 
@@ -76,5 +80,23 @@ for (const [prefix, { open, changes }] of Object.entries(KINDS)) {
     const warned = one.lines.filter((line) => line.includes("other settings than the bus relies"));
     assert.equal(warned.length, changes.length + 1, warned.join(""));
     for (const line of warned) assert.match(line, new RegExp(stream));
+    await one.spine.drain();
+    const { config: { allow_direct = false } } = await streams.info(stream);
+    await streams.update(stream, { allow_direct: !allow_direct, no_ack: true });
+    await using next = await logEngine([server.url], { shared_streams: 1 });
+    await open(next.spine);
+    assert.equal(await settings(), before, "set again at its opening");
   });
 }
+
+Deno.test("without JetStream whatever is stored is refused with what to set", async () => {
+  await using server = await startNats();
+  await using one = await logEngine([server.url], { shared_streams: 1 });
+  for (const { open } of Object.values(KINDS)) {
+    await assert.rejects(within(open(one.spine), "the refusal"), (error) => {
+      assert.ok(error instanceof ArqonError && error.code === 503, String(error));
+      assert.match(error.message, /JetStream is not enabled on .*jetstream \{ store_dir: "…" \}/);
+      return true;
+    });
+  }
+});

@@ -1,10 +1,15 @@
 /** The NATS key-value store when connections break at the worst moment. Real server, real proxy. */
 import assert from "node:assert/strict";
-import { DiscardPolicy, jetstream, jetstreamManager, RetentionPolicy } from "@nats-io/jetstream";
+import {
+  jetstream,
+  jetstreamManager,
+  RetentionPolicy,
+  type StreamConfig,
+} from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-deno";
+import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
 import { type NatsServer, startNats } from "../../../../tests/harness/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
-import { openAuditLog } from "../../../audit/log.ts";
 import { bytes, Collected, refusedWith, text, within } from "../../testing/conformance.ts";
 import { keptLog } from "../../../testing/logs.ts";
 import { turn } from "../../../testing/pace.ts";
@@ -20,7 +25,7 @@ const unavailable = refusedWith("spine-unavailable");
 
 /** A separate connection that observes the server without the engine. */
 async function observe(
-  server: NatsServer,
+  server: Pick<NatsServer, "url">,
 ): Promise<{ connection: NatsConnection } & AsyncDisposable> {
   const config = natsConfig({ urls: [server.url] });
   const connection = await connectNats({ config, reconnectDelay: () => 100 });
@@ -226,7 +231,10 @@ Deno.test("a lost acknowledgement is made good though others wrote since", async
 });
 
 /** A bucket whose server remembers message ids for the shortest possible time. */
-async function forgetful(server: NatsServer): Promise<void> {
+async function forgetful(
+  server: Pick<NatsServer, "url">,
+  more: Partial<StreamConfig> = { allow_direct: true },
+): Promise<void> {
   await using observer = await observe(server);
   const manager = await jetstreamManager(observer.connection);
   await manager.streams.add({
@@ -234,13 +242,13 @@ async function forgetful(server: NatsServer): Promise<void> {
     subjects: ["$KV.ROOMS.>"],
     max_msgs_per_subject: 1,
     allow_rollup_hdrs: true,
-    allow_direct: true,
     duplicate_window: 100_000_000,
+    ...more,
   });
 }
 
 /** Resolves when the server has forgotten every message id seen until now. */
-async function forgotten(server: NatsServer): Promise<void> {
+async function forgotten(server: Pick<NatsServer, "url">): Promise<void> {
   await using observer = await observe(server);
   const js = jetstream(observer.connection);
   const probe = () => js.publish("$KV.ROOMS.probe", bytes("x".repeat(20)), { msgID: "probe" });
@@ -283,6 +291,33 @@ Deno.test("when neither id nor nonce can tell, the write is refused and not gues
   assert.equal(value, "3");
 });
 
+Deno.test("on a cluster the query for a forgotten write leaves its bucket unchanged", async () => {
+  await using cluster = await startNatsCluster("", { silent: true });
+  await cluster.ready();
+  const [member] = cluster.members;
+  assert.ok(member !== undefined);
+  await forgetful(member, { num_replicas: 3 });
+  await using proxy = startTcpProxy(member.port);
+  await using away = await watched(proxy.port, { request_timeout_ms: 20_000 });
+  await using here = await watched(member.port, { request_timeout_ms: 20_000 });
+  const bucket = await here.spine.keyValue("ROOMS");
+  const first = await bucket.put(["room"], bytes("1"));
+  const other = await away.spine.keyValue("ROOMS");
+  proxy.holdAnswers();
+  const update = other.update(["room"], bytes("2"), first);
+  const revision = await written(bucket, "room", "2");
+  await proxy.cut();
+  await away.reached("disconnected");
+  await bucket.update(["room"], bytes("3"), revision);
+  await forgotten(member);
+  proxy.restore();
+  await assert.rejects(within(update, "the outcome"), /unknown outcome/);
+  const last = await within(bucket.put(["room"], bytes("4")), "a write afterwards");
+  assert.equal((await bucket.get(["room"]))?.revision, last);
+  const logs = cluster.members.map((one) => one.logTail()).join("\n");
+  assert.doesNotMatch(logs, /critical write error/);
+});
+
 Deno.test("buckets are created as in the contract, and corrected if they differ", async () => {
   await using server = await startNats({ jetstream: true });
   await forgetful(server);
@@ -307,23 +342,6 @@ Deno.test("buckets are created as in the contract, and corrected if they differ"
     assert.equal(last?.header.get("KV-Operation"), "DEL");
     assert.equal(last?.header.get("Nats-TTL"), "24h");
   }
-});
-
-Deno.test("the audit log whose settings an operator has changed is corrected when it is opened", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using observer = await observe(server);
-  const manager = await jetstreamManager(observer.connection);
-  const open = async () => {
-    await using one = await watched(server.port);
-    const audit = await openAuditLog(one.spine, { retention_days: 1, log_bytes: 1e6 });
-    await audit.append(bytes("x"), await audit.head());
-    return one.lines.filter((line) => line.includes("other settings than the bus relies on"));
-  };
-  assert.deepEqual(await open(), []);
-  await manager.streams.update("ARQON_AUDIT", { discard: DiscardPolicy.New, no_ack: true });
-  assert.match((await open()).join(""), /discard, no_ack/);
-  const { config, state } = await manager.streams.info("ARQON_AUDIT");
-  assert.deepEqual([config.discard, config.no_ack ?? false, state.messages], ["old", false, 2]);
 });
 
 Deno.test("foreign values are logged and never interpreted", async () => {

@@ -32,7 +32,14 @@ export async function watched(
 ): Promise<Watched> {
   const { log, lines } = keptLog({ level: "info" });
   const nats = natsConfig({ urls: [`nats://127.0.0.1:${port}`], ...more });
-  const spine = await openSpine({ ...configFrom({}), nats }, { log, now: Date.now, ...options });
+  return watching(
+    await openSpine({ ...configFrom({}), nats }, { log, now: Date.now, ...options }),
+    lines,
+  );
+}
+
+/** An engine that was opened with a log of these lines. */
+export function watching(spine: Spine, lines: readonly string[]): Watched {
   const events = new Collected<SpineEvent>();
   spine.onEvent(events.add);
   const isState = (event: SpineEvent, state: SpineState) =>

@@ -4,7 +4,7 @@ import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { ArqonError } from "@arqon/proto";
 import { keptLog } from "../../../testing/logs.ts";
 import { pace } from "../../../testing/pace.ts";
-import { bytes, Collected, text } from "../../testing/conformance.ts";
+import { bytes, text } from "../../testing/conformance.ts";
 import { LOG_LIMITS } from "../../contract/durable_log.ts";
 import type {
   Appended,
@@ -13,9 +13,9 @@ import type {
   LogMessage,
   Retention,
 } from "../../contract/durable_log.ts";
-import { natsConfig } from "./nats_harness.ts";
+import { natsConfig, type Watched, watching } from "./nats_harness.ts";
 import { openNats } from "../nats.ts";
-import type { Spine, SpineEvent } from "../../contract/spine.ts";
+import type { SpineEvent } from "../../contract/spine.ts";
 
 /** More than the tests append. */
 export const RETENTION: Retention = {
@@ -26,11 +26,8 @@ export const RETENTION: Retention = {
 /** A whole room of a test. */
 export const ALL = { after: 0, limit: 100_000, max_bytes: 1e9 };
 
-/** An engine, its events and its log lines. */
-export interface LogEngine extends AsyncDisposable {
-  readonly spine: Spine;
-  readonly events: Collected<SpineEvent>;
-  readonly lines: readonly string[];
+/** An engine whose tenants' logs are watched. */
+export interface LogEngine extends Watched {
   /** Resolves after `count` events that this tenant's log may not have delivered messages. */
   reported(tenant_id: string, count: number): Promise<void>;
 }
@@ -48,18 +45,14 @@ export async function logEngine(
     now: Date.now,
     log_limits: { ...LOG_LIMITS, ...limits },
   });
-  const events = new Collected<SpineEvent>();
-  spine.onEvent(events.add);
+  const one = watching(spine, lines);
   return {
-    spine,
-    events,
-    lines,
+    ...one,
     reported: async (tenant_id, count) => {
       const concerns = (event: SpineEvent) => event.type === "log" && event.tenant_id === tenant_id;
       const enough = (items: readonly SpineEvent[]) => items.filter(concerns).length >= count;
-      await events.until(enough, `${count} events of the log`);
+      await one.events.until(enough, `${count} events of the log`);
     },
-    [Symbol.asyncDispose]: () => spine.drain(),
   };
 }
 
