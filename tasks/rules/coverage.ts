@@ -6,11 +6,9 @@
 import { run } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { finish } from "../test/run_tests.ts";
-import { sourceModules } from "../test/source_modules.ts";
-import { testGroups } from "../test/test_groups.ts";
-import { testModules } from "../test/test_modules.ts";
+import { sourceModules, tiersOf } from "../test/tiers.ts";
+import { testGroups, testModules } from "../test/test_modules.ts";
 import type { TestTotals } from "../test/test_summary.ts";
-import { tiersOf } from "../test/tiers.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 const FOLDERS = ["brain", "shared/presence", "shield/policy"];

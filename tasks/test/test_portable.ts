@@ -4,7 +4,7 @@
  * by its path. The selection reads the sources, so a new test needs no entry.
  */
 import { finish, runTests } from "./run_tests.ts";
-import { isTestPart, reachesSign, type SourceModule, sourceModules } from "./source_modules.ts";
+import { isTestPart, reachesSign, type SourceModule, sourceModules } from "./tiers.ts";
 
 /** Folders whose tests may be portable; the servers' own tests start processes. */
 const FOLDERS = ["proto/", "shared/", "sdk/typescript/", "arq/"];

@@ -1,10 +1,11 @@
 /**
  * Silent programs, killed programs, and programs that leave child processes come to an end, and the output names the
- * reason.
+ * reason; the totals of pytest are read from its last line.
  */
 import assert from "node:assert/strict";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { type Followed, followTests } from "./test_process.ts";
+import { pytestTotals } from "./test_python.ts";
 
 /** Follows a program, and returns its end and its whole output. */
 async function follow(
@@ -69,4 +70,15 @@ Deno.test("output after a program's end does not start another wait", async () =
   const ran = await follow(["sh", "-c", "(sleep 0.2; echo late) &"], LONG_MS, LONG_MS);
   assert.equal(ran.success, true);
   assert.equal(ran.output, "late\n");
+});
+
+Deno.test("totals of a pytest run are read from its last line", () => {
+  const table: [string, { passed: number; failed: number } | undefined][] = [
+    ["....\n76 passed in 28.10s\n", { passed: 76, failed: 0 }],
+    ["1 failed, 75 passed, 2 warnings in 3.00s (0:00:03)\n", { passed: 75, failed: 1 }],
+    ["3 failed, 1 passed, 2 errors in 1.0s", { passed: 1, failed: 5 }],
+    ["1 error in 0.10s", { passed: 0, failed: 1 }],
+    ["ImportError: boom", undefined],
+  ];
+  for (const [output, totals] of table) assert.deepEqual(pytestTotals(output), totals, output);
 });

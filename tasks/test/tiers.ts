@@ -2,9 +2,9 @@
  * Assigns each test file to one of three test tasks: `test` has the tests that start no process, `test:cluster` those
  * that need NATS, Valkey, PostgreSQL, Prometheus or a proxy, `test:all` all others: kills, the short forms of long
  * programs, tests of benchmarks, and slow tests. The task follows from the sources of the test, so a new test needs no
- * entry. Pure; the tasks are `test.ts`, `test_cluster.ts` and `test_all.ts`.
+ * entry. `test.ts` has the tasks.
  */
-import { isTestPart, reachesSign, type SourceModule } from "./source_modules.ts";
+import { listFiles, ROOT } from "../checkout/source_files.ts";
 
 /** The three sets of test files; each file is in exactly one. */
 export interface Tiers {
@@ -123,4 +123,49 @@ export function tiersOf(modules: readonly SourceModule[]): Tiers {
 /** The `at`th of `count` slices of a list, distributed round-robin. */
 export function sliceOf(list: readonly string[], at: number, count: number): string[] {
   return list.filter((_, index) => index % count === at);
+}
+
+/** One of our modules: its path below the root, its text, and the paths of our modules that it imports. */
+export interface SourceModule {
+  readonly path: string;
+  readonly text: string;
+  readonly imports: readonly string[];
+}
+
+/** Whether a module is a test or only tests import it. */
+export const isTestPart = (path: string): boolean =>
+  /_test\.ts$|(^|\/)test_|\/testing\/|^tests\//.test(path);
+
+/** Returns whether the module at a path, or one of `modules` that it imports transitively, has the sign. */
+export function reachesSign(
+  modules: readonly SourceModule[],
+  hasSign: (module: SourceModule) => boolean,
+): (path: string) => boolean {
+  const byPath = new Map(modules.map((module) => [module.path, module]));
+  const reaches = (path: string, seen: Set<string>): boolean => {
+    const module = byPath.get(path);
+    if (module === undefined || seen.has(path)) return false;
+    seen.add(path);
+    return hasSign(module) || module.imports.some((next) => reaches(next, seen));
+  };
+  return (path) => reaches(path, new Set());
+}
+
+/** The path of a relative import in `from`; undefined for packages. */
+function target(from: string, specifier: string): string | undefined {
+  if (!specifier.startsWith(".")) return undefined;
+  return new URL(specifier, `file:///${from}`).pathname.slice(1);
+}
+
+/** All our modules, with their relative imports of values. */
+export async function sourceModules(): Promise<SourceModule[]> {
+  const files = await listFiles([".ts"]);
+  return await Promise.all(files.map(async (path) => {
+    const text = await Deno.readTextFile(ROOT + path);
+    // Types do not run.
+    const values = text.replaceAll(/^import type\b[^;]*;/gm, "");
+    const specifiers = [...values.matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)];
+    const imports = specifiers.map(([, specifier = ""]) => target(path, specifier));
+    return { path, text, imports: imports.filter((found) => found !== undefined) };
+  }));
 }

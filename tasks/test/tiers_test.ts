@@ -1,8 +1,15 @@
-/** Each test file belongs to exactly one task, which depends on its sources. */
+/**
+ * Each test file belongs to exactly one task, which depends on its sources, like the selection for systems without the
+ * servers. Tests with external data name what is missing.
+ */
 import assert from "node:assert/strict";
-import { sourceModules } from "./source_modules.ts";
-import { readSlice } from "./test_all.ts";
-import { LONGEST, LONGEST_CLUSTER, OTHER_TASKS, sliceOf, SLOW, tiersOf } from "./tiers.ts";
+import { LONGEST, LONGEST_CLUSTER, OTHER_TASKS, sliceOf, SLOW, sourceModules } from "./tiers.ts";
+import { tiersOf } from "./tiers.ts";
+import { readSlice } from "./test.ts";
+import { portableTests } from "./test_portable.ts";
+import { runDeno } from "../checkout/programs.ts";
+import { dataFolder } from "./test_external.ts";
+import { atEnd } from "../../shared/testing/at_end.ts";
 
 const module = (path: string, text: string, ...imports: string[]) => ({ path, text, imports });
 
@@ -76,4 +83,49 @@ Deno.test("slices contain each file once, and the slow files are distributed ove
   }
   assert.deepEqual(readSlice("3/20"), [3, 20]);
   for (const wrong of ["", "3", "0/20", "21/20", "x/y"]) assert.equal(readSlice(wrong), undefined);
+});
+
+Deno.test("a test that starts a process, directly or by imports, is left out", () => {
+  const chosen = portableTests([
+    module("arq/pure_test.ts", "", "arq/pure.ts"),
+    module("arq/pure.ts", "new Deno.Command('x')"),
+    module("arq/spawns_test.ts", 'new Deno.Command("x")'),
+    module("arq/far_test.ts", "", "arq/testing/run.ts"),
+    module("arq/testing/run.ts", "new URL('.', import.meta.url).pathname"),
+    module("proto/bus_test.ts", "", "tests/harness/bus.ts"),
+    module("tests/harness/bus.ts", ""),
+    module("shield/pure_test.ts", ""),
+    module("proto/round_test.ts", "", "proto/a.ts"),
+    module("proto/a.ts", "", "proto/b.ts"),
+    module("proto/b.ts", "", "proto/a.ts"),
+  ]);
+  assert.deepEqual(chosen, ["arq/pure_test.ts", "proto/round_test.ts"]);
+});
+
+Deno.test("the portable tests of this checkout include the whole protocol and much of the SDK", async () => {
+  const modules = await sourceModules();
+  const chosen = portableTests(modules);
+  const of = (folder: string) => chosen.filter((path) => path.startsWith(folder)).length;
+  const all = modules.filter(({ path }) => /^proto\/.*_test\.ts$/.test(path)).length;
+  assert.equal(of("proto/"), all);
+  for (const folder of ["shared/config/", "shared/presence/", "sdk/typescript/", "arq/"]) {
+    assert(of(folder) >= 5, `${folder}: ${of(folder)}`);
+  }
+  assert(!chosen.includes("arq/main_test.ts"));
+});
+
+Deno.test("a relative data folder is relative to the caller's folder", () => {
+  assert.equal(dataFolder("../data", "/work/main"), "/work/data");
+  assert.equal(dataFolder("/data", "/work/main"), "/data");
+});
+
+Deno.test("without the data the task fails, counts the failure, and names the remedy", async () => {
+  const folder = await Deno.makeTempDir();
+  await using _end = atEnd(() => Deno.remove(folder));
+  for (const args of [[], [folder]]) {
+    const { code, stdout, stderr } = await runDeno(["task", "--quiet", "test:external", ...args]);
+    assert.equal(code, 2);
+    assert.equal(stdout, "0 passed, 1 failed\n");
+    assert.match(stderr, /usage: deno task test:external DIR/);
+  }
 });

@@ -1,6 +1,6 @@
 /** Tests of the step runner with steps that are plain functions. */
 import assert from "node:assert/strict";
-import { executeStep, runSteps, type Step, verdict } from "./steps.ts";
+import { executeStep, runSteps, type Step, verdict } from "./gates.ts";
 
 function fakeRunner(outcomes: Record<string, { ok: boolean; output: string } | Error>) {
   const lines: string[] = [];

@@ -1,8 +1,15 @@
 /**
- * Runs the steps of a gate in parallel, and prints each with its time at its end. All steps run even if one fails. It
- * does not know the steps' content.
+ * The gates: steps that run in parallel, each with its time at its end. All steps run even if one fails.
+ *
+ * `deno task ok`, the quick gate, takes less than a minute. It checks that the checkout is well formed. It runs no
+ * tests, and needs no network once the packages are cached.
+ *
+ * `deno task verify`, the slow gate: documents and their examples, reasons without a test, known vulnerabilities of
+ * dependencies, garbage of the message path, size of the SDK, container files, workflows, and the Python SDK's checks.
+ * `deno task test:all` checks the contents of a release.
  */
-import { runDeno } from "./programs.ts";
+import { runDeno } from "./checkout/programs.ts";
+import { isGenerated, listFiles, ROOT } from "./checkout/source_files.ts";
 
 /** One step of a gate: a name for people, and the arguments of a `deno` call. */
 export interface Step {
@@ -78,7 +85,7 @@ export function verdict(gate: string, results: readonly StepResult[], total_ms: 
 }
 
 /** Runs a whole gate as a program. Prints the steps, and exits 1 if one failed. */
-export async function runGate(gate: string, steps: readonly Step[]): Promise<void> {
+async function runGate(gate: string, steps: readonly Step[]): Promise<void> {
   const started_ms = performance.now();
   const results = await runSteps(steps, {
     execute: executeStep,
@@ -88,4 +95,51 @@ export async function runGate(gate: string, steps: readonly Step[]): Promise<voi
   });
   console.log(verdict(gate, results, performance.now() - started_ms));
   if (results.some((result) => !result.ok)) Deno.exit(1);
+}
+
+const program = (path: string, ...allow: string[]) => [
+  ...["run", "--allow-read", ...allow],
+  `tasks/${path}`,
+];
+const task = (...words: string[]) => ["task", "--quiet", ...words];
+const RUN = "--allow-run";
+const WRITE = "--allow-write";
+/** The environment variables that the TypeScript compiler reads. */
+const TYPES = "--allow-env=TSC_*,NODE_*,VSCODE_*";
+
+/** The steps of `deno task ok`, longest first, so that two cores are busy until the end. */
+const QUICK: Readonly<Record<string, readonly string[]>> = {
+  "types": program("test/check_types.ts", "--allow-write", "--allow-run", "--allow-env"),
+  "generated files": ["task", "--quiet", "gen", "--check"],
+  "rules": program("rules/rules.ts", TYPES),
+  "lint": ["lint"],
+  "buf lint": ["run", "-A", "@bufbuild/buf", "lint"],
+  "format": ["fmt", "--check"],
+};
+
+/** The steps of `deno task verify`, longest first. */
+const SLOW: Readonly<Record<string, readonly string[]>> = {
+  "garbage of hot leaves": task("bench", "leaves"),
+  "Python": task("test:python", "--checks"),
+  "containers": program("deploy/deploy.ts", RUN, WRITE, "--allow-env=LOG_TOKENS,LOG_STREAM"),
+  "documents as a site": task("docs:site", "--check"),
+  "workflows": program("workflows/workflows.ts", RUN, "--allow-write=.arqon", "--allow-env=CI"),
+  // The `ts` blocks of docstrings, and of the listed pages.
+  "examples type-check": ["check", "--quiet", "--doc-only", "."],
+  "documents and reasons": [...program("rules/rules.ts", TYPES), "documents", "reasons"],
+  "bundle size": program("rules/bundle_size.ts", RUN, "--allow-env"),
+  // A registry that does not support such requests is not a finding.
+  "dependency audit": ["audit", "--ignore-registry-errors"],
+};
+
+if (import.meta.main) {
+  const gate = Deno.args[0] === "verify" ? "verify" : "ok";
+  const chosen = gate === "ok" ? QUICK : SLOW;
+  const pages = (await listFiles([".md"])).filter((path) => !isGenerated(path));
+  const steps = Object.entries(chosen).map(([name, args]): Step => ({
+    name,
+    args: args.includes("--doc-only") ? [...args, ...pages] : args,
+    cwd: name === "buf lint" ? `${ROOT}proto` : ROOT,
+  }));
+  await runGate(gate, steps);
 }
