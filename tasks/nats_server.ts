@@ -3,6 +3,7 @@
  * Not for production, where the operator provides the server.
  */
 import { EXE, goInstall, installed, run } from "./checkout/programs.ts";
+import { sha256Hex } from "../shared/sha256.ts";
 
 /** Set by tests that must run without servers, to their task. */
 export const NO_SERVERS = "ARQON_NO_SERVERS";
@@ -45,7 +46,7 @@ async function installRelease(folder: string): Promise<string | undefined> {
   try {
     const archive = await download(`${base}/${archive_name}`);
     const sums = new TextDecoder().decode(await download(`${base}/SHA256SUMS`));
-    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", archive)).toHex();
+    const digest = await sha256Hex(archive);
     const listed = sums.split("\n").some((line) => {
       const [sum, file] = line.trim().split(/\s+\*?/);
       return sum === digest && file === archive_name;

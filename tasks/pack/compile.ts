@@ -8,11 +8,12 @@ import { parseArgs } from "node:util";
 import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import { LICENCES, licencesText, licensedPackages } from "../gen/gen_notice.ts";
 import { taskFlags } from "./pack_manifest.ts";
-import { stageModules } from "./pack_modules.ts";
-import { copySources, MEMBERS, PROGRAMS, sourcesOf, STARTED } from "./pack_sources.ts";
+import { copySources, MEMBERS, PROGRAMS, sourcesOf, stageModules } from "./pack_sources.ts";
+import { STARTED } from "./pack_sources.ts";
 import { runDeno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
+import { sha256Hex } from "../../shared/sha256.ts";
 
 const TARGETS = [
   "x86_64-unknown-linux-gnu",
@@ -92,11 +93,6 @@ async function denoCompile(
 
 const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
 
-/** The line of a file in SHA256SUMS. */
-async function sum(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<string> {
-  return `${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()}  ${file}\n`;
-}
-
 /** Builds the binaries of one target. False if its runtime cannot be downloaded. */
 async function compileTarget(
   programs: readonly StagedProgram[],
@@ -116,7 +112,7 @@ async function compileTarget(
       throw new Error(`deno compile of ${staged.name} for ${target}:\n${problem}`);
     }
     const bytes = await Deno.readFile(`${folder}/${file}`);
-    sums += await sum(bytes, file);
+    sums += `${await sha256Hex(bytes)}  ${file}\n`;
     console.log(`${folder}/${file}: ${megabytes(bytes.length)}`);
   }
   await Deno.writeTextFile(`${folder}/SHA256SUMS`, sums);

@@ -2,14 +2,14 @@
  * Packs the npm package `arqon`: the launcher, `arq` with the servers as JavaScript, and their npm packages, in the
  * versions of deno.lock. npm fetches only Deno.
  */
+import { dirname } from "node:path";
 import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import { LICENCES, licencesText, licensedPackages } from "../gen/gen_notice.ts";
-import { javaScript, jsPath } from "./pack_arqon_code.ts";
-import { checkSecrets, type PackageFiles } from "./pack_check.ts";
-import { npmReadme, REPOSITORY, taskFlags } from "./pack_manifest.ts";
-import { type PackedModule, stageModules } from "./pack_modules.ts";
-import { MEMBERS, PROGRAMS, type Sources, sourcesOf, STARTED } from "./pack_sources.ts";
-import { packTarball, type Tarball } from "./pack_tarball.ts";
+import { javaScript, jsPath } from "./pack_compile.ts";
+import { checkSecrets, type PackageFiles, packTarball, type Tarball } from "./pack_tarball.ts";
+import { commonManifest, npmReadme, taskFlags } from "./pack_manifest.ts";
+import { MEMBERS, PROGRAMS, sourcesOf, stageModules, STARTED } from "./pack_sources.ts";
+import type { PackedModule, Sources } from "./pack_sources.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
@@ -44,18 +44,12 @@ function launcherFlags(tasks: Readonly<Record<string, string>>): string[] {
 }
 
 function manifest(version: string, modules: readonly PackedModule[]): Record<string, unknown> {
-  const deno_version = Deno.version.deno;
-  const directory = TEMPLATE;
   return {
+    ...commonManifest(TEMPLATE),
     name: "arqon",
     version,
     description: "ArqonBus: the message bus with its servers, policies and command line, on Deno",
     keywords: ["message-bus", "websocket", "pubsub", "realtime", "arqonbus"],
-    license: "Apache-2.0",
-    repository: { type: "git", url: `git+${REPOSITORY}.git`, directory },
-    homepage: `${REPOSITORY}#readme`,
-    bugs: { url: `${REPOSITORY}/issues` },
-    type: "module",
     engines: { node: NODE_RANGE },
     bin: { arq: "bin/arq.mjs", arqon: "bin/arq.mjs" },
     files: [
@@ -68,14 +62,13 @@ function manifest(version: string, modules: readonly PackedModule[]): Record<str
     dependencies: Object.fromEntries(modules.map(({ name, version }) => [name, version])),
     bundleDependencies: modules.map(({ name }) => name),
     optionalDependencies: Object.fromEntries(
-      PLATFORMS.map((name) => [`@deno/${name}`, deno_version]),
+      PLATFORMS.map((name) => [`@deno/${name}`, Deno.version.deno]),
     ),
-    publishConfig: { access: "public", provenance: true },
   };
 }
 
 async function write(path: string, text: string): Promise<void> {
-  await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+  await Deno.mkdir(dirname(path), { recursive: true });
   await Deno.writeTextFile(path, text);
 }
 

@@ -4,7 +4,7 @@
  */
 
 /** Address of the sources. npm's provenance compares it with the publishing repository. */
-export const REPOSITORY = "https://github.com/novelbytelabs/arqonbus";
+const REPOSITORY = "https://github.com/novelbytelabs/arqonbus";
 
 /** The oldest Node with a built-in WebSocket. */
 const NODE_RANGE = ">=22";
@@ -13,7 +13,6 @@ const NODE_RANGE = ">=22";
 export interface MemberConfig {
   readonly name: string;
   readonly version: string;
-  readonly license: string;
   readonly description: string;
   /** The only entry, or the entries by subpath, for example `./protobuf`. All are paths of `.ts` files. */
   readonly exports: string | Readonly<Record<string, string>>;
@@ -31,6 +30,16 @@ export interface Needs {
 export function entriesOf({ exports }: Pick<MemberConfig, "exports">): [string, string][] {
   return typeof exports === "string" ? [[".", exports]] : Object.entries(exports);
 }
+
+/** The members that every package.json has; `directory` is that of the package, relative to the root. */
+export const commonManifest = (directory: string) => ({
+  license: "Apache-2.0",
+  homepage: `${REPOSITORY}#readme`,
+  bugs: { url: `${REPOSITORY}/issues` },
+  repository: { type: "git", url: `git+${REPOSITORY}.git`, directory },
+  type: "module",
+  publishConfig: { access: "public", provenance: true },
+});
 
 /** The package.json of the member at `directory` relative to the root. Throws for an entry that is not a `.ts` file. */
 export function packageJson(
@@ -54,11 +63,7 @@ export function packageJson(
     version: config.version,
     description: config.description,
     keywords: ["arqonbus", "realtime", "websocket", "pubsub", "presence"],
-    license: config.license,
-    homepage: `${REPOSITORY}#readme`,
-    bugs: { url: `${REPOSITORY}/issues` },
-    repository: { type: "git", url: `git+${REPOSITORY}.git`, directory },
-    type: "module",
+    ...commonManifest(directory),
     sideEffects: false,
     engines: { node: NODE_RANGE },
     // Tools that do not read `exports` read `main` and `types`.
@@ -75,7 +80,6 @@ export function packageJson(
         ),
       }),
     }),
-    publishConfig: { access: "public", provenance: true },
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * Measures the SDK's size in a web page: bundles programs with esbuild as a site would, prints the gzipped sizes and
  * contents of the initially loaded chunks, and exits 1 if one exceeds its limit or contains other packages. It reads
- * the sources; the code on npm is the same without types. `pack_check.ts` finds code that browsers do not support.
+ * the sources; the code on npm is the same without types. `pack_tarball.ts` finds code that browsers do not support.
  */
 import { gzipSync } from "node:zlib";
 import { analyzeMetafile, build, type Metafile, type Plugin, stop } from "esbuild";

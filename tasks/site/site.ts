@@ -6,8 +6,7 @@
  * once; the build itself needs no network.
  */
 import { parseArgs } from "node:util";
-import { arqHelp } from "./arq_help.ts";
-import { llmsFullText, llmsText, markdownPages } from "./llms.ts";
+import { arqHelp, llmsFullText, llmsText, markdownPages } from "./site_pages.ts";
 import { navigationProblems, PAGES, sitePage } from "./site_pages.ts";
 import { placeOf } from "../../docs/.vitepress/pages.ts";
 import { deno } from "../checkout/programs.ts";

@@ -3,7 +3,10 @@ import assert from "node:assert/strict";
 import { HOME, SECTIONS } from "../../docs/.vitepress/pages.ts";
 import { links } from "../checkout/markdown.ts";
 import { ROOT } from "../checkout/source_files.ts";
+import { arqHelp, firstParagraph, llmsFullText, llmsText, markdownPages } from "./site_pages.ts";
 import { navigationProblems, PAGES, sitePage, siteTarget } from "./site_pages.ts";
+import { describeCommand, everyCommand } from "../../arq/completion/command_tree.ts";
+import { buildProgram } from "../../arq/program/program.ts";
 
 const isFolder = (path: string) => path === "shared/spine";
 const page = (text: string, file = "docs/durable.md") => sitePage(file, text, isFolder);
@@ -72,4 +75,52 @@ Deno.test("the navigation has at most nine entries, and the home page has each, 
     return pages.filter(({ file }) => !linked.includes(`/${file}`)).map(({ file }) => file);
   });
   assert.deepEqual(missing, []);
+});
+
+const texts = new Map(PAGES.map(({ file }) => [file, Deno.readTextFileSync(ROOT + file)]));
+
+Deno.test("llms.txt lists every page once, with an existing address and its subject", () => {
+  const text = llmsText(texts);
+  const pages = markdownPages(texts, () => false);
+  assert.match(text, /^# ArqonBus\n\n> A realtime message bus .*\n\nEvery page/);
+  const links = [...text.matchAll(/^- \[[^\]]+\]\(([^)]+)\)(: .+)?$/gm)];
+  assert.equal(links.length, PAGES.length - 1, "all but the home page");
+  for (const [line, path = "", about = ""] of links) {
+    assert.ok(pages.has(path), path);
+    assert.ok(about.length > 20, line);
+    assert.doesNotMatch(about, /\]\(/, "no link");
+  }
+  assert.equal(new Set(links.map(([, path]) => path)).size, links.length);
+});
+
+Deno.test("a page's Markdown links other pages' Markdown", () => {
+  const text = markdownPages(texts, () => false).get("protocol.md") ?? "";
+  assert.match(text, /^# The protocol/);
+  assert.match(text, /\]\(\.\/errors\.md\)/);
+  assert.doesNotMatch(text, /\{#/, "no anchors of the generator");
+});
+
+Deno.test("the full text contains every whole page", () => {
+  const pages = markdownPages(texts, () => false);
+  const all = llmsFullText(pages);
+  for (const text of pages.values()) assert.ok(all.includes(text.trim()));
+});
+
+Deno.test("a first paragraph is text, after any other content", () => {
+  const page = "# T\n\n![a](b.svg)\n\n| a | b |\n\nSome [text](x.md)\nof *it*.\n\nMore.";
+  assert.equal(firstParagraph(page), "Some text of *it*.");
+  assert.equal(firstParagraph("# T\n"), "");
+});
+
+Deno.test("every command has its section, with all of its options, and the exit codes are there once", () => {
+  const sections = new Map(
+    arqHelp().split(/^### /m).slice(1).map((text) => [/^`(.*) --help`$/m.exec(text)?.[1], text]),
+  );
+  const commands = everyCommand(describeCommand(buildProgram(() => () => Promise.resolve())));
+  assert.deepEqual([...sections.keys()], commands.map(({ path }) => path.join(" ")));
+  for (const { path, options } of commands) {
+    const text = sections.get(path.join(" ")) ?? "";
+    for (const { long } of options) assert.ok(text.includes(long), `${path.join(" ")} ${long}`);
+  }
+  assert.equal([...sections.values()].filter((text) => text.includes("Exit codes:")).length, 1);
 });

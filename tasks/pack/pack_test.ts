@@ -1,6 +1,9 @@
-// Problems of a package that must not be published.
+// What is packed: no package that must not be published, and every thread that is started by URL; flags of binaries.
 import assert from "node:assert/strict";
-import { checkPackage } from "./pack_check.ts";
+import { checkPackage } from "./pack_tarball.ts";
+import { isProduct, listFiles, ROOT } from "../checkout/source_files.ts";
+import { PROGRAMS, STARTED } from "./pack_sources.ts";
+import { compileFlags } from "./compile.ts";
 
 const GOOD = {
   "package.json": JSON.stringify({
@@ -51,4 +54,28 @@ Deno.test("code that depends on one runtime is found", () => {
   assert.match(check({ "a.js": 'import "node:fs"' }).join(), /a\.js imports what only one/);
   assert.match(check({ "a.js": "process.env.X" }).join(), /a\.js uses Node's process/);
   assert.match(check({ "a.d.ts": 'export * from "./b.ts"' }).join(), /a\.d\.ts imports a source/);
+});
+
+Deno.test("every thread and child that our programs start by URL is packed", async () => {
+  const started = new Set<string>();
+  for (const path of (await listFiles([".ts"])).filter(isProduct)) {
+    const text = await Deno.readTextFile(`${ROOT}${path}`);
+    for (
+      const [, file = ""] of text.matchAll(
+        /new URL\(\s*"(\.{1,2}\/[^"]+\.ts)",\s*import\.meta\.url/g,
+      )
+    ) {
+      started.add(new URL(file, `file:///${path}`).pathname.slice(1));
+    }
+  }
+  const known = [...STARTED, ...Object.values(PROGRAMS)];
+  assert.ok(started.has("arq/replay/replay_thread.ts"), "threads are found by their URL");
+  assert.deepEqual([...started].sort().filter((path) => !known.includes(path)), []);
+});
+
+Deno.test("a compiled program may start itself at any path, and contains the modules that it loads later", () => {
+  assert.deepEqual(
+    compileFlags(["--allow-run=deno,sh", "--allow-net", "--unstable-lazy-dynamic-imports"]),
+    ["--allow-run", "--allow-net"],
+  );
 });
