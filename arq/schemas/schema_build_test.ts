@@ -1,7 +1,7 @@
-/** `arq schema build` with the real buf, in this process. */
+/** `arq schema build` with the real buf, in this process, and which buf each form of arq starts. */
 import assert from "node:assert/strict";
 import { CommandError } from "../terminal/exit.ts";
-import { buildSchema, messagesOf, SchemaBuildError } from "./schema_build.ts";
+import { bufCommand, buildSchema, messagesOf, SchemaBuildError } from "./schema_build.ts";
 import { diskIo, folderWith } from "../testing/disk_io.ts";
 
 async function problemsOf(files: Record<string, string>, path = "."): Promise<string> {
@@ -78,4 +78,27 @@ Deno.test("one file alone compiles, whatever else is in its folder", async () =>
   assert.deepEqual([built.files, messagesOf(built)], [["a.proto"], ["a.M"]]);
   const both = buildSchema(diskIo(folder.path), "dir");
   await assert.rejects(() => both, SchemaBuildError);
+});
+
+const ON_PATH = { command: "buf", args: [] };
+
+Deno.test("a checkout uses buf from its own packages", () => {
+  const { command, args } = bufCommand();
+  assert.match(command, /deno/);
+  assert.equal(args.at(-1), "@bufbuild/buf");
+  assert.ok(args.includes("--config"));
+});
+
+Deno.test("a compiled arq uses the one on the PATH", () => {
+  assert.deepEqual(bufCommand(import.meta.url, true), ON_PATH);
+});
+
+Deno.test("npm's package uses npm's buf if that is installed, else the one on the PATH", () => {
+  const url = "file:///project/node_modules/arqon/arq/buf_command.js";
+  assert.deepEqual(bufCommand(url, false, () => undefined), ON_PATH);
+  const program = "/project/node_modules/@bufbuild/buf/bin/buf";
+  const { command, args } = bufCommand(url, false, (from) => from === url ? program : undefined);
+  assert.match(command, /deno/);
+  assert.equal(args.at(-1), program);
+  assert.ok(!args.includes("--config"));
 });

@@ -1,6 +1,6 @@
 /**
  * `arq policy` against a real bus, as an operator uses it: deployed policies are enforced on messages, rolled back ones
- * are not. `policy_usage_test.ts` has what needs no bus.
+ * are not. Also where no bus runs, or something else.
  */
 import assert from "node:assert/strict";
 import wabt from "wabt";
@@ -192,4 +192,24 @@ Deno.test("a bus that goes away ends logs -f with exit code 4", async () => {
   const { code, stderr } = await follower.result();
   assert.equal(code, 4, stderr);
   assert.match(stderr, /ended the stream|connection/i);
+});
+
+const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
+
+Deno.test("a server that is not a bus has a different error than a refusal", async () => {
+  const at = { port: 0, hostname: "127.0.0.1", onListen() {} };
+  await using server = Deno.serve(at, () => new Response("<html>", { status: 502 }));
+  const admin = ["--admin-url", `http://127.0.0.1:${server.addr.port}/`, "--token", "a.b.c"];
+  for (const args of [["list"], ["logs", "-f"]]) {
+    const asked = await runArq(["policy", ...args, ...admin]);
+    fails(asked, /HTTP 502, but the answer is not ArqonBus's/, 4);
+  }
+});
+
+Deno.test("a module of more than 1 MiB is not even sent", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".wasm" });
+  await Deno.writeFile(file, new Uint8Array(1_048_577));
+  const deployed = await runArq(["policy", "deploy", file, "--name", "p", ...NOWHERE]);
+  fails(deployed, /1048577 bytes; a module has at most 1 MiB/);
+  await Deno.remove(file);
 });
