@@ -4,7 +4,8 @@
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { inColumns } from "../terminal/columns.ts";
+import { inColumns, linesText } from "../terminal/columns.ts";
+import { type Members, membersOf as members } from "./policy_text.ts";
 
 /** One Shield or Brain at one moment. */
 export type NodeReading = ReturnType<typeof readNode>;
@@ -20,11 +21,6 @@ export interface ClusterReading {
 
 /** What one node did between two readings. */
 export type NodeRates = ReturnType<typeof ratesOf>[number];
-
-type Members = Readonly<Record<string, unknown>>;
-
-const members = (value: unknown): Members =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
 
 /** A value of an answer as a number; 0 when it is not a number. */
 export const number = (value: unknown): number =>
@@ -108,8 +104,7 @@ function stateOf({ ready, draining }: NodeReading): string {
 
 /** Rows as aligned text: the first two columns to the left, the others to the right. */
 export function aligned(rows: readonly (readonly string[])[]): string {
-  const lines = inColumns(rows.map((row) => row.map(printable)), 2);
-  return lines.map((line) => `${line}\n`).join("");
+  return linesText(inColumns(rows.map((row) => row.map(printable)), 2));
 }
 
 /** The first listed node of each process. Its line in the table shows what the process uses. */
@@ -223,8 +218,5 @@ export function clusterTable(
   const missing = silent.map((node_id) => `${node_id}: no answer`);
   const warnings = [apartVersions({ nodes }), differentClasses({ nodes })]
     .flatMap((text) => text === undefined ? [] : [`WARNING: ${text}`]);
-  return aligned(rows) +
-    [...shared, ...warnings, ...problems, ...missing].map((line) => `${printable(line)}\n`).join(
-      "",
-    );
+  return aligned(rows) + linesText([...shared, ...warnings, ...problems, ...missing]);
 }

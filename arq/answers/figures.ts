@@ -1,7 +1,6 @@
 /** Figures, rows and verdicts as the reports of commands have them. Pure. */
 import type { Decision } from "../replay/recorded_call.ts";
-import { printable } from "../terminal/exit.ts";
-import { inColumns } from "../terminal/columns.ts";
+import { inColumns, linesText } from "../terminal/columns.ts";
 
 /** A number with separators: `12,345`. */
 export const count = (number: number): string => number.toLocaleString("en-US");
@@ -19,7 +18,7 @@ export type Row = readonly [name: string, text: string];
 /** Aligned rows; pairs without a text are left out. */
 export function rows(pairs: readonly Row[]): string {
   const filled = pairs.filter(([, text]) => text !== "");
-  return inColumns(filled).map((line) => `  ${printable(line)}\n`).join("");
+  return linesText(inColumns(filled), "  ");
 }
 
 /** `fuel 3, trap 1`, the most frequent first. */

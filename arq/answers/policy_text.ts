@@ -4,7 +4,7 @@
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { inColumns } from "../terminal/columns.ts";
+import { inColumns, linesText } from "../terminal/columns.ts";
 
 /** The members of an answer, which may have any shape. */
 export type Members = Readonly<Record<string, unknown>>;
@@ -67,7 +67,7 @@ export function card(head: string, one: Members, rows: readonly string[]): strin
   const lines = rows.map((row) => row.split("=")).map(([label = "", member = label]) =>
     [label, shown(one, member)] as const
   ).filter(([, text]) => text !== "");
-  return `${head}\n${inColumns(lines).map((line) => `  ${line}\n`).join("")}`;
+  return `${head}\n${linesText(inColumns(lines), "  ")}`;
 }
 
 /** A table of the objects of a list; "" for an empty list. A column is a member, or what `made` makes of an object. */
@@ -86,7 +86,7 @@ export function listing(
 /** A table whose columns have equal width and are two spaces apart; "" when there are no rows. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
-  return inColumns([head, ...rows]).map((line) => `${line}\n`).join("");
+  return linesText(inColumns([head, ...rows]));
 }
 
 /** A fraction as a percentage: `10 %`, `0.5 %`. */

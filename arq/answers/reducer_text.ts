@@ -1,7 +1,6 @@
 /** Values, sizes and digests of rooms with a reducer, for people and for programs. Pure. */
 import { utf8OrUndefined } from "@arqon/proto";
 import { nextTimer, type RoomState, valuesDigest } from "../../brain/reducers/state/room_state.ts";
-import { printable } from "../terminal/exit.ts";
 import { count, time } from "./figures.ts";
 
 /** A count with its noun in singular or plural. */
@@ -15,10 +14,6 @@ export const shown = (bytes: Uint8Array): string =>
 /** A key for people and for JSON. */
 export const keyText = (key: string): string =>
   shown(Uint8Array.from(key, (one) => one.charCodeAt(0)));
-
-/** Lines for people. */
-export const lines = (all: readonly string[]): string =>
-  all.map((line) => `${printable(line)}\n`).join("");
 
 /** Keys that begin with `prefix`, which has one character for each byte, with their values. */
 export const valuesOf = ({ values }: RoomState, prefix = ""): (readonly [string, string])[] =>

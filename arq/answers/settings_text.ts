@@ -16,6 +16,7 @@ import {
   when,
 } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
+import { linesText } from "../terminal/columns.ts";
 
 /** The rules that the tenant has set itself, without the members that only repeat this. */
 const ownOf = (items: unknown, tenant: string | undefined): unknown =>
@@ -282,7 +283,7 @@ export const reloadedText = (answer: Members): string => textOf(answer, false);
 function textOf(answer: Members, has_values: boolean): string {
   const lines = listOf(answer["configs"]).map(membersOf).flatMap((one) => linesOf(one, has_values));
   const missing = silentOf(answer).map((node) => `${node} does not answer`);
-  return [...lines, ...missing].map((line) => `${printable(line)}\n`).join("");
+  return linesText([...lines, ...missing]);
 }
 
 /** 0 when every process answered and has its file in force, except for keys that need a restart. */

@@ -3,7 +3,7 @@
  * `commands/cluster/why.ts` queries Jaeger.
  */
 import { printable } from "../terminal/exit.ts";
-import { inColumns } from "../terminal/columns.ts";
+import { inColumns, linesText } from "../terminal/columns.ts";
 
 /** One span of a trace. Times are in µs. */
 export type TraceSpan = ReturnType<typeof toSpan>;
@@ -123,5 +123,5 @@ export function traceTree(spans: readonly TraceSpan[]): string {
     durationText(span.duration_us),
     printable(detailOf(span)),
   ]);
-  return inColumns(cells, 2, 4).map((line) => `${line}\n`).join("");
+  return linesText(inColumns(cells, 2, 4));
 }

@@ -4,12 +4,12 @@
  */
 import { type BackupPart, type Manifest, partBytes } from "../../shared/backup/manifest.ts";
 import { plural } from "../../shared/plural.ts";
-import { CommandError, failed, printable, whyOf } from "../terminal/exit.ts";
+import { failed, printable } from "../terminal/exit.ts";
 import type { BackupReader, GivenPart, ReadFile } from "../../shared/backup/archive.ts";
 import { namedFiles } from "../../shared/config/named_files.ts";
-import { readInput } from "../terminal/input.ts";
+import { createBelow, readInput } from "../terminal/input.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
-import { inColumns } from "../terminal/columns.ts";
+import { inColumns, linesText } from "../terminal/columns.ts";
 import type { Place } from "./backup_place.ts";
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
@@ -44,7 +44,7 @@ export function manifestText(manifest: Manifest): string {
     new Date(begun_ms).toISOString()
   }, ` +
     `${seconds} s, ${plural(parts.length, "part")}, ${sizeText(bytes)}\n` +
-    inColumns(rows).map((line) => `  ${line}\n`).join("");
+    linesText(inColumns(rows), "  ");
 }
 
 /** Whether a backup holds files such as keys, which must be kept secret. */
@@ -120,14 +120,7 @@ export class FileRestorer implements BackupReader {
     if (part === undefined || this.#done.has(path)) return;
     const to = placeIn(this.#folder, part.name);
     const whole = await new Response(ReadableStream.from(bytes)).bytes();
-    const { files } = this.#io;
-    await files.makeDirectory(to.slice(0, to.lastIndexOf("/")));
-    try {
-      await files.create(to, whole, part.mode);
-    } catch (error) {
-      const why = whyOf(error);
-      throw new CommandError(`cannot write ${to}: ${why}`);
-    }
+    await createBelow(this.#io, to, whole, part.mode);
     this.#done.add(path);
     this.written.push(to);
   }

@@ -5,8 +5,9 @@
  */
 import { idProblem } from "@arqon/proto";
 import { parseAddress } from "../../sdk/typescript/options/options.ts";
-import { cannotWrite, failed, printable, usageError, whyOf } from "../terminal/exit.ts";
+import { failed, printable, usageError, whyOf } from "../terminal/exit.ts";
 import { isWithin } from "./folders.ts";
+import { writeBelow } from "../terminal/input.ts";
 import { type Io, note } from "../terminal/io.ts";
 import { nearest } from "../../shared/config/suggest.ts";
 
@@ -166,12 +167,7 @@ export async function writeContexts(io: Io, contexts: Contexts): Promise<void> {
   }
   const sorted = contexts.contexts.toSorted((one, other) => one.name < other.name ? -1 : 1);
   const text = `${JSON.stringify({ ...contexts, contexts: sorted }, undefined, 2)}\n`;
-  try {
-    await io.files.makeDirectory(io.config_dir);
-    await io.files.write(path, text, 0o600);
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
+  await writeBelow(io, path, text, 0o600);
 }
 
 /** The context with this name. Throws a usage error that lists the contexts there are. */

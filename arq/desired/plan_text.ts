@@ -2,6 +2,7 @@
 import { filled, listOf, type Members, membersOf, percentText } from "../answers/policy_text.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Change } from "./form.ts";
+import { linesText } from "../terminal/columns.ts";
 
 /** An active rollout that changes something a folder defines. */
 export interface UnderWay {
@@ -61,7 +62,7 @@ export function changesText(
 
 /** Surprising effects, one per line. */
 export function notesText(notes: readonly string[]): string {
-  return notes.map((line) => `note: ${printable(line)}\n`).join("");
+  return linesText(notes, "note: ");
 }
 
 /** The state of a rollout in one word. */

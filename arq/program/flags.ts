@@ -1,5 +1,5 @@
 /**
- * The options of all commands by name: an option has one kind of value everywhere, which `command_tree_test.ts` checks.
+ * The options of all commands by name: an option has one kind of value everywhere, which `completion_test.ts` checks.
  * Commander makes the values: a span of time is in seconds, a moment is in Unix ms. Each list has the names of one kind
  * of value.
  */

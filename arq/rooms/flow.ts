@@ -3,7 +3,7 @@ import type { Ack } from "@arqon/sdk";
 import { plural } from "../../shared/plural.ts";
 import type { Flags } from "../program/flags.ts";
 import { type Io, print } from "../terminal/io.ts";
-import { createProgress } from "../terminal/progress.ts";
+import { createProgress } from "../terminal/screen.ts";
 import { pause } from "../terminal/waiting.ts";
 
 /** Runs at most `limit` tasks at a time. The first failure stops the rest. */
@@ -107,8 +107,8 @@ export async function publishPaced(
   done: Acknowledged,
   total?: number,
 ): Promise<void> {
-  const is_tty = io.stderr.is_tty && json !== true;
-  const progress = await createProgress({ is_tty, total, now: io.monotonic_ms });
+  const stderr = { is_tty: io.stderr.is_tty && json !== true };
+  const progress = await createProgress({ ...io, stderr }, total);
   const slots = new Window(window);
   const started_ms = io.monotonic_ms();
   let sent = 0;

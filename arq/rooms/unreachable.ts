@@ -3,8 +3,9 @@
  * it is explicitly confirmed.
  */
 import { plural } from "../../shared/plural.ts";
-import { CommandError, EXIT, printable } from "../terminal/exit.ts";
+import { CommandError, EXIT } from "../terminal/exit.ts";
 import type { Admin } from "../bus/admin.ts";
+import { linesText } from "../terminal/columns.ts";
 
 /** Rooms, and messages in them. */
 interface Counted {
@@ -43,13 +44,13 @@ export function lossesText({ hidden, cut, named, more, dead_letters = [] }: Loss
       "could read them",
     cut.rooms > 0 &&
     `deleted: ${of(cut)} of ${plural(cut.rooms, "room")} would be beyond the new history`,
-    ...named.map(({ room, messages }) => `  ${printable(room)} ${messages}`),
+    ...named.map(({ room, messages }) => `  ${room} ${messages}`),
     others > 0 && `  … and ${others} more`,
     ...dead_letters.map(({ hook, count }) =>
-      `deleted: ${plural(count, "dead letter")} of hook ${printable(hook)}`
+      `deleted: ${plural(count, "dead letter")} of hook ${hook}`
     ),
   ];
-  return lines.filter((line) => line !== false).map((line) => `${line}\n`).join("");
+  return linesText(lines.filter((line) => line !== false));
 }
 
 /** What would become unreadable if these were all classes of the tenant. Throws as `Admin.ask` does. */

@@ -5,8 +5,8 @@
  */
 import { join } from "node:path";
 import { replaceWhole } from "../terminal/whole_file.ts";
-import { textIfThere } from "./files_there.ts";
 import type { DevBusReady } from "./dev_bus.ts";
+import { textIfThere } from "../terminal/disk_files.ts";
 
 /** The record of what `arq dev up` has started. */
 export type DevRecord =

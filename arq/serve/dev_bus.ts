@@ -11,7 +11,7 @@ import type { ServeProcess } from "./servers.ts";
 import { serve } from "./serve.ts";
 import { createWhole, replaceWhole } from "../terminal/whole_file.ts";
 import { newKeyPair, signToken } from "../bus/token.ts";
-import { textIfThere } from "./files_there.ts";
+import { textIfThere } from "../terminal/disk_files.ts";
 
 /** The key pair, and the files from which `arq` and the Shield read it. */
 interface DevKey {

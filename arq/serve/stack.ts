@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { startChild } from "../../shared/process/deno_command.ts";
-import { inColumns } from "../terminal/columns.ts";
+import { inColumns, linesText } from "../terminal/columns.ts";
 
 /** The effect of a Docker command on the stack. */
 export type ComposeAction = "up" | "down" | "reset" | "logs" | "follow" | "status" | "services";
@@ -252,6 +252,5 @@ export function stackText(services: readonly StackService[]): string {
     health === "none" ? "" : health,
     Object.values(ports).map((port) => `127.0.0.1:${port}`).join(" "),
   ]);
-  return inColumns([["service", "state", "health", "address"], ...rows])
-    .map((line) => `  ${line}\n`).join("");
+  return linesText(inColumns([["service", "state", "health", "address"], ...rows]), "  ");
 }

@@ -1,4 +1,9 @@
-/** Rows as text in columns. Pure. */
+/** Lines, and rows in columns, as text for people. Pure. */
+import { printable } from "./exit.ts";
+
+/** A text of these lines, each after `indent`. None of them can control the terminal. */
+export const linesText = (lines: readonly string[], indent = ""): string =>
+  lines.map((line) => `${indent}${printable(line)}\n`).join("");
 
 /**
  * A line of text for each row, without its end: cells of equal width, two spaces apart. The columns from `right` up to

@@ -1,4 +1,7 @@
-/** The files of this machine, as commands see them. Only `main.ts` and tests use it. */
+/**
+ * The files of this machine: as commands see them, for `main.ts` and tests, and those of the development bus that may
+ * be missing.
+ */
 import { type Files, type FileState, type FileWriter, unlessStopped } from "./io.ts";
 import { createWhole, replaceWhole } from "./whole_file.ts";
 
@@ -91,4 +94,23 @@ export function diskFilesUntil(signal: AbortSignal): Files {
         ? await unlessStopped(signal, write(path, data, mode))
         : await write(path, data, mode),
   };
+}
+
+/** The text of a file; undefined when there is none. */
+export async function textIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Removes a file or an empty folder, or with `recursive` any; does nothing when it is not there. */
+export async function removeIfThere(path: string, options?: Deno.RemoveOptions): Promise<void> {
+  try {
+    await Deno.remove(path, options);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }

@@ -1,4 +1,5 @@
 /** The user's input for a command: whole files that the command line names, and answers to questions at a terminal. */
+import { dirname } from "node:path";
 import { cannotRead, cannotWrite, failed, usageError } from "./exit.ts";
 import { type Io, print, resolvePath } from "./io.ts";
 
@@ -29,13 +30,33 @@ export async function openInput(io: Io, file: string): Promise<ReadableStream<Ui
   });
 }
 
+type Data = string | Uint8Array;
+
 /** Writes a file, or replaces an existing one. Throws `CommandError` when it cannot be written. */
-export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Promise<void> {
+export async function writeOutput(io: Io, file: string, data: Data, mode?: number): Promise<void> {
   const path = resolvePath(io.cwd, file);
-  await io.files.write(path, bytes).catch((error) => {
+  await io.files.write(path, data, mode).catch((error) => {
     throw cannotWrite(path, error);
   });
 }
+
+async function withFolder(io: Io, file: string, write: (path: string) => Promise<void>) {
+  const path = resolvePath(io.cwd, file);
+  try {
+    await io.files.makeDirectory(dirname(path));
+    await write(path);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+/** The same, after making the folder of the file. */
+export const writeBelow = (io: Io, file: string, data: Data, mode?: number): Promise<void> =>
+  withFolder(io, file, (path) => io.files.write(path, data, mode));
+
+/** Writes a new file, after making its folder. Throws `CommandError` also when the file exists. */
+export const createBelow = (io: Io, file: string, data: Data, mode: number): Promise<void> =>
+  withFolder(io, file, (path) => io.files.create(path, data, mode));
 
 /**
  * A new file, which other users may not read unless `mode` lets them. It has its name only once it is whole, on the

@@ -26,7 +26,7 @@ import { dataDirOf, findPlace, openNats, type Place } from "../../backup/backup_
 import { failed, usageError } from "../../terminal/exit.ts";
 import { newOutput, PARTIAL } from "../../terminal/input.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
-import { createProgress } from "../../terminal/progress.ts";
+import { createProgress } from "../../terminal/screen.ts";
 import type { Flags } from "../../program/flags.ts";
 import { readTar, type TarEntry } from "../../../shared/tar.ts";
 
@@ -229,12 +229,7 @@ async function writeBackup(
 ) {
   const sealing = await sealingOf(io, flags);
   const sink = await newOutput(io, path);
-  const progress = await createProgress({
-    is_tty: io.stderr.is_tty,
-    total: source.bytes,
-    unit: "bytes",
-    now: io.monotonic_ms,
-  });
+  const progress = await createProgress(io, source.bytes, "bytes");
   const parts: BackupPart[] = [];
   let size_bytes = 0;
   try {

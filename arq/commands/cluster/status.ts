@@ -21,7 +21,7 @@ import { readStack, type StackService, stackText } from "../../serve/stack.ts";
 import type { Flags } from "../../program/flags.ts";
 import { exchange } from "../../bus/admin.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
-import { inColumns } from "../../terminal/columns.ts";
+import { inColumns, linesText } from "../../terminal/columns.ts";
 import { time } from "../../answers/figures.ts";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -66,7 +66,7 @@ export function figureLines(figures: unknown): string {
   const members = isMembers(figures) ? figures : { answer: figures };
   const rows = Object.entries(members).flatMap(([name, value]) => rowsOf(name, value))
     .map((row) => row.map(printable));
-  return inColumns(rows).map((line) => `  ${line}\n`).join("");
+  return linesText(inColumns(rows), "  ");
 }
 
 interface Check {
@@ -106,9 +106,8 @@ function healthLines(ops_url: string, health: Health): string {
     name,
     `${status}  ${detail}`,
   ]);
-  const lines = inColumns(rows).map((line) => `  ${line}`);
-  return [`${health.status === "ok" ? "ready" : "NOT READY"}  ${ops_url}`, ...lines]
-    .map(printable).join("\n") + "\n";
+  const head = `${health.status === "ok" ? "ready" : "NOT READY"}  ${ops_url}`;
+  return linesText([head]) + linesText(inColumns(rows), "  ");
 }
 
 function servicesText(file: string, services: readonly StackService[] | undefined): string {

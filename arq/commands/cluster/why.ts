@@ -11,12 +11,13 @@ import {
 } from "../../answers/why_text.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, exchange, findAdmin } from "../../bus/admin.ts";
-import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { membersFrom } from "../../bus/request_members.ts";
 import { plural } from "../../../shared/plural.ts";
 import { readTrace, type TraceSpan, traceTree } from "../../answers/trace_tree.ts";
+import { linesText } from "../../terminal/columns.ts";
 
 const given = (...values: readonly unknown[]) =>
   values.filter((value) => value !== undefined).length;
@@ -82,7 +83,7 @@ export async function why(io: Io, flags: Flags): Promise<Ended> {
     ...(is_known || has_way_in || !is_message || room !== undefined ? [] : [UNKNOWN_ROOM]),
     ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),
   ];
-  const text = lines.map((line) => `${printable(line)}\n`).join("");
+  const text = linesText(lines);
   return { json: answer, text, code: is_known || has_way_in ? EXIT.ok : EXIT.failure };
 }
 

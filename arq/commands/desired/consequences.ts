@@ -14,27 +14,29 @@ import type { Admin } from "../../bus/admin.ts";
 import { inOrder } from "../../../shield/policy/chain/chain.ts";
 import type { Change, Desired, Kind, State } from "../../desired/form.ts";
 import { type Planned, PlannedChain, SENDERS } from "../../replay/planned_chain.ts";
-import { isCovered, NO_MODULE, withAdded } from "../../replay/selection.ts";
-import type { AddedPolicy } from "../../replay/selection.ts";
+import { type AddedPolicy, isCovered, NO_MODULE, withAdded } from "../../replay/selection.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import {
   addUnits,
+  type Counts,
   countWithin,
   emptyHistogram,
+  type FlipKind,
   fuelFigures,
   plain,
+  type Sample,
   SAMPLES,
   sumOf,
 } from "../../replay/tally.ts";
-import type { Counts, FlipKind, Sample } from "../../replay/tally.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
 import { linesIn } from "../../replay/journal_chunks.ts";
 import { Repeater, type ReplayModule } from "../../replay/repeater.ts";
 import { CommandError, printable } from "../../terminal/exit.ts";
-import { createProgress } from "../../terminal/progress.ts";
+import { createProgress } from "../../terminal/screen.ts";
 import { MappedRooms, refusedBy, SchemaChecker } from "../../traffic/schema_checker.ts";
 import { type Configuration, type LiveState, readSchema } from "./live_state.ts";
 import { time } from "../../answers/figures.ts";
+import { linesText } from "../../terminal/columns.ts";
 
 /** Who sent an event, and where. */
 type Named = Pick<Sample, "room" | "user">;
@@ -384,8 +386,8 @@ async function readWindow(
   views: readonly View<unknown>[],
   read: Parameters<typeof linesIn>[1],
 ): Promise<number | undefined> {
-  const { io: { stderr: { is_tty }, monotonic_ms: now, signal } } = admin;
-  const progress = await createProgress({ is_tty, total: undefined, now });
+  const { io } = admin;
+  const progress = await createProgress(io);
   try {
     for await (const chunk of busChunks(admin, tenant, { policy: "", from_ms, until_ms })) {
       progress.update(chunk.first_line);
@@ -397,7 +399,7 @@ async function readWindow(
         }
       }
     }
-    signal.throwIfAborted();
+    io.signal.throwIfAborted();
     const { first_ms } = await admin.get("/v1/journal/status", { tenant });
     return typeof first_ms === "number" ? first_ms : undefined;
   } finally {
@@ -437,97 +439,104 @@ function countedLines(counted: Readonly<Record<string, number>>): string {
   const sorted = Object.entries(counted).sort(([a, one], [b, other]) =>
     other - one || (a < b ? -1 : 1)
   );
-  const lines = sorted.slice(0, SHOWN).map(([name, count]) => `    ${count} ${printable(name)}\n`);
+  const lines = sorted.slice(0, SHOWN).map(([name, count]) => `${count} ${name}`);
   const more = sorted.length - SHOWN;
-  return lines.join("") + (more > 0 ? `    … and ${more} more\n` : "");
+  return linesText([...lines, ...more > 0 ? [`… and ${more} more`] : []], "    ");
 }
+
+/** The first samples of a list, one per line. */
+const namedLines = (samples: readonly Named[]): string =>
+  linesText(
+    samples.slice(0, 3).map(({ room, user }) => `${user ?? "an erased user"} in ${room}`),
+    "    ",
+  );
 
 function headOf(what: string, name: string, from_ms: number): string {
   return `${[what, printable(name)].join(" ").trim()} since ${time(from_ms)}: `;
 }
 
-function doubtOf(doubts: readonly (readonly [count: number, what: string])[]): string {
+/** The effects of one change after what makes them doubtful; `count`: what of the journal was repeated. */
+function effectsText(
+  count: number,
+  doubts: readonly (readonly [count: number, what: string])[],
+  effects: string,
+): string {
   const found = doubts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
-  return found.length === 0 ? "" : `  in doubt: ${found.join(", ")}\n`;
+  const doubt = found.length === 0 ? "" : `  in doubt: ${found.join(", ")}\n`;
+  if (count > 0) return doubt + effects;
+  return `  the journal has none, so the effect is unknown\n${doubt}`;
 }
+
+const flipsText = (
+  { allow_to_refuse, refuse_to_allow }: {
+    readonly allow_to_refuse: number;
+    readonly refuse_to_allow: number;
+  },
+  others: string,
+) => `  would be refused: ${allow_to_refuse}, would be allowed: ${refuse_to_allow}, ${others}\n`;
 
 function policyText(one: Consequences["policies"][number]): string {
   const { decisions, repeated, fuel, samples } = one;
-  const head = headOf("policy", one.policy, one.from_ms) +
-    `${decisions} decisions, ${repeated} repeated\n`;
-  if (decisions === 0) return `${head}  the journal has none, so the effect is unknown\n`;
-  const named = (all: readonly Named[]) =>
-    all.slice(0, 3).map(({ room, user }) =>
-      `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`
-    );
   const senders = one.allow_to_refuse === 0 ? "" : `  by sender:\n${countedLines(one.by_sender)}`;
   const observes = one.mode === "observe"
     ? "  it only observes: none of this is enforced yet\n"
     : "";
-  const doubt = doubtOf([
-    [one.recorded_different, "do not repeat as recorded"],
-    [one.unknown, "NOT JUDGED, since the journal does not have an input"],
-    [one.holes, "holes"],
-  ]);
-  const let_through = one.action === "remove" ? named(samples.to_allowed) : [];
+  const let_through = one.action === "remove" ? namedLines(samples.to_allowed) : "";
   const steps = one.action === "add"
     ? fuel.planned.p99
     : `${fuel.recorded.p99} → ${fuel.planned.p99}`;
-  return head + doubt +
-    `  would be refused: ${one.allow_to_refuse}, would be allowed: ${one.refuse_to_allow}, ` +
-    `otherwise changed: ${one.changed}\n` +
-    [...named(samples.to_refused), ...let_through, senders, observes].join("") +
+  const effects = flipsText(one, `otherwise changed: ${one.changed}`) +
+    namedLines(samples.to_refused) + let_through + senders + observes +
     `  fuel p99: ${steps}\n`;
+  const head = headOf("policy", one.policy, one.from_ms);
+  return `${head}${decisions} decisions, ${repeated} repeated\n` + effectsText(decisions, [
+    [one.recorded_different, "do not repeat as recorded"],
+    [one.unknown, "NOT JUDGED, since the journal does not have an input"],
+    [one.holes, "holes"],
+  ], effects);
 }
 
 function schemaText(one: Consequences["schemas"][number]): string {
-  const head = headOf("schema", one.schema, one.from_ms) + `${one.checked} events checked\n`;
-  const doubt = doubtOf([
-    [one.no_payload, "NOT JUDGED, since the journal does not have the payload"],
-    [one.holes, "holes"],
-  ]);
-  if (one.checked === 0) return `${head}  the journal has none, so the effect is unknown\n${doubt}`;
   const refused = one.allow_to_refuse + one.still_refused === 0
     ? ""
     : `  by sender:\n${countedLines(one.by_sender)}` +
       `  by field and rule:\n${countedLines(one.by_rule)}`;
-  return head + doubt +
-    `  would be refused: ${one.allow_to_refuse}, would be allowed: ${one.refuse_to_allow}, ` +
-    `refused as then: ${one.still_refused}\n${refused}`;
+  const effects = flipsText(one, `refused as then: ${one.still_refused}`) + refused;
+  const head = headOf("schema", one.schema, one.from_ms);
+  return `${head}${one.checked} events checked\n` + effectsText(one.checked, [
+    [one.no_payload, "NOT JUDGED, since the journal does not have the payload"],
+    [one.holes, "holes"],
+  ], effects);
 }
 
 function messagesText(one: Consequences["messages"]): string {
   if (one === null) return "";
   const { operations, admitted, samples } = one;
-  const head = headOf("all together", "", one.from_ms) +
-    `${operations} operations, ${admitted} of them admitted then\n`;
   const inputs = Object.keys(one.unknown_inputs).slice(0, SHOWN).map(printable).join(", ");
-  const doubt = doubtOf([
-    [one.unknown, `NOT JUDGED, since the journal does not have: ${inputs}`],
-    [one.warm_up, "depend on keyed state from before that time"],
-    [one.bad_lines, "lines that cannot be read"],
-    [one.holes, "holes"],
-  ]);
-  if (operations === 0) return `${head}  the journal has none, so the effect is unknown\n${doubt}`;
   const unseen = admitted === 0
     ? "  the journal has no admitted operation, so what would be refused is unknown\n"
     : "";
-  const named = [...samples.to_refused.slice(0, 3), ...samples.to_allowed.slice(0, 3)].map((
-    { room, user },
-  ) => `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`);
+  const named = namedLines(samples.to_refused) + namedLines(samples.to_allowed);
   const counted = one.allow_to_refuse === 0
     ? ""
     : `  by sender:\n${countedLines(one.by_sender)}  refused by:\n${countedLines(one.by_gate)}`;
-  return head + doubt + unseen +
-    `  would be refused: ${one.allow_to_refuse}, would be allowed: ${one.refuse_to_allow}, ` +
-    `refused as then: ${one.still_refused}\n${named.join("")}${counted}`;
+  const effects = unseen + flipsText(one, `refused as then: ${one.still_refused}`) + named +
+    counted;
+  const head = headOf("all together", "", one.from_ms);
+  return `${head}${operations} operations, ${admitted} of them admitted then\n` +
+    effectsText(operations, [
+      [one.unknown, `NOT JUDGED, since the journal does not have: ${inputs}`],
+      [one.warm_up, "depend on keyed state from before that time"],
+      [one.bad_lines, "lines that cannot be read"],
+      [one.holes, "holes"],
+    ], effects);
 }
 
 /** The consequences of all changes that could be repeated, and what could not. */
 export function consequencesText(all: Consequences | undefined): string {
   if (all === undefined) return "";
   const { messages, policies, schemas, not_replayed } = all;
-  const lines = not_replayed.map((one) => `NOT REPLAYED: ${printable(one)}\n`).join("");
+  const lines = linesText(not_replayed, "NOT REPLAYED: ");
   return messagesText(messages) + policies.map(policyText).join("") +
       schemas.map(schemaText).join("") + lines || "no change: nothing to replay\n";
 }

@@ -10,7 +10,8 @@ import {
   setFile,
 } from "../../desired/export_text.ts";
 import { KINDS, type State, stateJsonSchema, type StateSchema } from "../../desired/form.ts";
-import { cannotWrite, failed, printable, usageError } from "../../terminal/exit.ts";
+import { failed, printable, usageError } from "../../terminal/exit.ts";
+import { writeBelow } from "../../terminal/input.ts";
 import { type Ended, type Io, note, resolvePath } from "../../terminal/io.ts";
 import { readLive, readSchema, tenantsOf } from "./live_state.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -21,22 +22,6 @@ import { BUS_FILE } from "./read_folder.ts";
 
 /** `log`: transparency logs that are saved beside the state. */
 type ExportFlags = Omit<Flags<"tenant">, "log"> & { readonly log?: readonly string[] };
-
-/** Writes one file below a folder, which is made. */
-export async function write(
-  io: Io,
-  folder: string,
-  file: string,
-  bytes: Uint8Array,
-): Promise<void> {
-  const path = `${folder}/${file}`;
-  try {
-    await io.files.makeDirectory(path.slice(0, path.lastIndexOf("/")));
-    await io.files.write(path, bytes);
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
-}
 
 /** Names the TOML files of an earlier export that are not part of this one: an apply reads them, too. */
 async function nameOthers(
@@ -102,7 +87,7 @@ async function exportTenant(io: Io, path: string, flags: ExportFlags): Promise<E
   const admin = await findAdmin(io, flags);
   const { tenant } = flags;
   const { bytes, state } = await stateFiles(admin, tenant, true);
-  for (const [file, content] of bytes) await write(io, path, file, content);
+  for (const [file, content] of bytes) await writeBelow(io, `${path}/${file}`, content);
   await nameOthers(io, [path], bytes);
   const counts = KINDS.map((kind) => [kind, state[kind]?.length ?? 0] as const);
   const files = [...bytes.keys()].sort();
@@ -134,7 +119,7 @@ async function exportBus(io: Io, path: string, flags: ExportFlags): Promise<Ende
     const { bytes } = await stateFiles(admin, tenant, false);
     for (const [file, content] of bytes) files.set(`${tenant}/${file}`, content);
   }
-  for (const [file, content] of files) await write(io, path, file, content);
+  for (const [file, content] of files) await writeBelow(io, `${path}/${file}`, content);
   await nameOthers(io, [path, ...await tenantFolders(io, path)], files);
   const json = { folder: path, files: [...files.keys()].sort(), schemas: schemas.length, tenants };
   const counts = `schemas ${schemas.length}, tenants ${tenants.length}`;

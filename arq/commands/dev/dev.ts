@@ -8,7 +8,6 @@ import type { Place } from "../../../shared/listeners/port_check.ts";
 import { CommandError, EXIT, failed, usageError, whyOf } from "../../terminal/exit.ts";
 import { type Ended, type Io, note, print, resolvePath } from "../../terminal/io.ts";
 import { devFiles, openLog, takeLock, writeRecord } from "../../serve/background.ts";
-import { removeIfThere } from "../../serve/files_there.ts";
 import type { DevFiles } from "../../serve/background.ts";
 import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
 import type { ProcessOptions } from "../../serve/serve_main.ts";
@@ -16,6 +15,7 @@ import { readyLine, readyText } from "../../serve/ready_text.ts";
 import { requireFiles, startProblem } from "../../serve/start_problem.ts";
 import type { Flags } from "../../program/flags.ts";
 import { INIT_FILES } from "../../init/templates.ts";
+import { removeIfThere } from "../../terminal/disk_files.ts";
 
 const PORT_OPTIONS: Readonly<Record<string, string>> = {
   server: "--port",

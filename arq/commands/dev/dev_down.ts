@@ -8,25 +8,26 @@ import { runShell } from "../../doctor/system.ts";
 import { sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { sleep } from "../../terminal/waiting.ts";
-import { type Ended, type Io, note, print } from "../../terminal/io.ts";
+import { type Ended, type Io, note } from "../../terminal/io.ts";
 import {
   announcementOf,
+  type DevFiles,
   devFiles,
+  type DevRecord,
   isAlive,
   olderLog,
   readLog,
   readRecord,
 } from "../../serve/background.ts";
-import { removeIfThere } from "../../serve/files_there.ts";
-import type { DevFiles, DevRecord } from "../../serve/background.ts";
 import {
+  type ComposeAction,
   composeArguments,
   dockerProblem,
   readStack,
   runDocker,
+  type StackService,
   stackText,
 } from "../../serve/stack.ts";
-import type { ComposeAction, StackService } from "../../serve/stack.ts";
 import type { DevBusReady } from "../../serve/dev_bus.ts";
 import { parsePrivateKey, signToken } from "../../bus/token.ts";
 import { exchange } from "../../bus/admin.ts";
@@ -34,6 +35,7 @@ import { removeContext } from "../../bus/stack_context.ts";
 import { busHere } from "./dev.ts";
 import type { Flags } from "../../program/flags.ts";
 import { readContexts } from "../../bus/contexts.ts";
+import { removeIfThere } from "../../terminal/disk_files.ts";
 
 const REQUEST_MS = 5_000;
 /** Time for a drain: the default of `[server] drain_timeout_ms`, 30 s, and a reserve. */
@@ -129,19 +131,17 @@ async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
   );
 }
 
-/** Reports what was ended: as text, or in a JSON object whose `ended` is null when nothing ran. */
-async function tell(io: Io, flags: Flags, ended: string | undefined, text: string) {
-  if (flags.json) return await print(io.stdout, `${JSON.stringify({ ended: ended ?? null })}\n`);
-  await note(io, text);
-}
+/** The report of what was ended; its `ended` is null when nothing ran. */
+const endedReport = (ended: string | undefined, text: string): Ended => {
+  return { json: { ended: ended ?? null }, text: "", note: `arq: ${text}\n` };
+};
 
 /** Ends what runs. Also returns 0 when nothing runs. */
-export async function devDown(io: Io, flags: Flags = {}): Promise<Ended> {
+export async function devDown(io: Io): Promise<Ended> {
   const files = devFiles(io.cwd);
   const stopped = await stop(io, files, await readRecord(files), "down");
   if (stopped === undefined) await refuseForeground(io, files);
-  const text = `${stopped ?? "nothing"} ${stopped ? "has ended" : "runs here"}`;
-  await tell(io, flags, stopped, text);
+  return endedReport(stopped, `${stopped ?? "nothing"} ${stopped ? "has ended" : "runs here"}`);
 }
 
 /** Removes the files of a data folder and then the folder. Other folders stay. */
@@ -188,12 +188,7 @@ export async function devReset(io: Io, flags: Flags): Promise<Ended> {
   const stopped = await stop(io, files, record, "reset");
   if (stopped === undefined) await refuseForeground(io, files);
   await removeState(io, files);
-  await tell(
-    io,
-    flags,
-    stopped,
-    `${stopped ? `${stopped} has ended and ` : ""}its state is deleted`,
-  );
+  return endedReport(stopped, `${stopped ? `${stopped} has ended and ` : ""}its state is deleted`);
 }
 
 const FOLLOW_MS = 250;

@@ -2,42 +2,45 @@
  * `arq dev up`: starts a development bus in the background. Where Docker works, it is the compose stack, else the
  * embedded bus, which is another process of this program. `dev_down.ts` ends it.
  */
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { VERSION } from "../../../shared/version.ts";
 import { contextToken } from "../../bus/target.ts";
 import { type Context, readContexts } from "../../bus/contexts.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT, failed } from "../../terminal/exit.ts";
 import { replaceWhole } from "../../terminal/whole_file.ts";
+import { writeBelow } from "../../terminal/input.ts";
 import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import {
   announcementOf,
+  type DevFiles,
   devFiles,
+  type DevRecord,
   isAlive,
   readRecord,
   writeRecord,
 } from "../../serve/background.ts";
-import { removeIfThere } from "../../serve/files_there.ts";
-import type { DevFiles, DevRecord } from "../../serve/background.ts";
 import {
   composeArguments,
+  type ComposeVariables,
   dockerProblem,
   ownComposeFile,
   readStack,
   runDocker,
   shieldPorts,
+  type StackPorts,
+  type StackService,
   stackText,
 } from "../../serve/stack.ts";
-import type { ComposeVariables, StackPorts, StackService } from "../../serve/stack.ts";
 import { leaveContext, refuseOtherStack } from "../../bus/stack_context.ts";
 import type { Flags } from "../../program/flags.ts";
 import { fileURLToPath } from "node:url";
-import { denoCommand, SERVER_FLAGS } from "../../../shared/process/deno_command.ts";
+import { denoCommand, SERVER_FLAGS, startChild } from "../../../shared/process/deno_command.ts";
 import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
 import { readyLine, readyText } from "../../serve/ready_text.ts";
 import { busHere, busOptions, makeStateFolder } from "./dev.ts";
-import { startChild } from "../../../shared/process/deno_command.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
+import { removeIfThere } from "../../terminal/disk_files.ts";
 
 /** A compose file that Docker can start. */
 interface StackFile {
@@ -52,9 +55,7 @@ const JWKS_NAME = "arqon-jwks.json";
 async function writeStack(io: Io, { stack_dir }: DevFiles): Promise<string> {
   const { STACK_FILE, stackFiles } = await import("../../serve/stack_files.ts");
   for (const [path, text] of stackFiles(VERSION)) {
-    const file = join(stack_dir, path);
-    await io.files.makeDirectory(dirname(file));
-    await io.files.write(file, text);
+    await writeBelow(io, join(stack_dir, path), text);
   }
   return join(stack_dir, STACK_FILE);
 }

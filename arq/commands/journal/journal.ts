@@ -4,7 +4,7 @@
  */
 import { isHole, parseLine } from "../../../shared/journal/record.ts";
 import { plural } from "../../../shared/plural.ts";
-import { journalLineText } from "../../answers/journal_text.ts";
+import { journalLineText } from "../../answers/why_text.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { journalAnswer, journalBytes } from "../../journal/bus_journal.ts";
 import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";

@@ -13,6 +13,7 @@ import { POLICY_SDK, POLICY_SDK_FOLDER } from "../../policies/policy_sdk.ts";
 import type { Flags } from "../../program/flags.ts";
 import { compileReducer } from "../../../policies/compiler/reducer.ts";
 import { REDUCER_SDK } from "../../reducers/reducer_sdk.ts";
+import { linesText } from "../../terminal/columns.ts";
 
 /** The author's names for the compiler's folders `policy/` and `sdk/`. */
 interface SourceFolders {
@@ -128,7 +129,7 @@ async function tellProblems(
   if (json) return { json: failed, text: "", code: EXIT.failure };
   const text = message === undefined
     ? problems.map(problemText).join("")
-    : message.split("\n").map((line) => `${printable(line)}\n`).join("");
+    : linesText(message.split("\n"));
   await print(io.stderr, `arq: ${printable(entry)} does not compile\n${text}`);
   return EXIT.failure;
 }

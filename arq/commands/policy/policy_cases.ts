@@ -20,14 +20,15 @@ import type { Case } from "../../replay/case_file.ts";
 import { journalRecords } from "../../replay/journal_chunks.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { isSelected } from "../../replay/selection.ts";
-import { cannotWrite, CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { shownVerdict } from "../../answers/figures.ts";
 import type { Decision } from "../../replay/recorded_call.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
-import { readInput } from "../../terminal/input.ts";
+import { createBelow, readInput } from "../../terminal/input.ts";
 import { selectionOf } from "./policy_replay.ts";
+import { linesText } from "../../terminal/columns.ts";
 
 /** FNV-1a with 32 bits. */
 function hash(text: string): number {
@@ -166,11 +167,7 @@ async function write(io: Io, folder: string, name: string, data: string | Uint8A
   const path = `${folder}/${name}`;
   // A module is named by its hash, so an existing one is the same.
   if (data instanceof Uint8Array && await io.files.state(path) !== undefined) return;
-  try {
-    await io.files.create(path, data, 0o644);
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
+  await createBelow(io, path, data, 0o644);
 }
 
 /** Chooses calls and writes a file for each. Returns 1 when there is none. */
@@ -192,7 +189,6 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
     );
   }
   const folder = resolvePath(io.cwd, out);
-  await io.files.makeDirectory(folder);
   const files = kept.map(fileName);
   for (const [at, one] of kept.entries()) {
     await write(io, folder, files[at] as string, `${JSON.stringify(one, null, 2)}\n`);
@@ -343,7 +339,7 @@ function caseText(report: CaseReport): string {
   lines.push(`  payload   ${casePayload(report.payload)}`);
   if (report.smallest !== undefined) lines.push(`  smallest  ${casePayload(report.smallest)}`);
   if (report.not_shrunk !== undefined) lines.push(`  not shrunk: ${report.not_shrunk}`);
-  return lines.map((line) => `${printable(line)}\n`).join("");
+  return linesText(lines);
 }
 
 /** The text of `arq policy test --cases`: each case that differs, then how many do. */

@@ -27,7 +27,7 @@ import { replay } from "../../replay/replay_run.ts";
 import type { ReplaySelection } from "../../replay/selection.ts";
 import { CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { createProgress } from "../../terminal/progress.ts";
+import { createProgress } from "../../terminal/screen.ts";
 import { policyName } from "./policy_deploy.ts";
 import type { Flags } from "../../program/flags.ts";
 import { newOutput } from "../../terminal/input.ts";
@@ -153,8 +153,7 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
     const text = flips.map((one) => `${JSON.stringify(one)}\n`).join("");
     return file_of_flips!.write(new TextEncoder().encode(text));
   };
-  const is_tty = io.stderr.is_tty;
-  const bar = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
+  const bar = await createProgress(io);
   let tally: Tally;
   try {
     tally = await replay({

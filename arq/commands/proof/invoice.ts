@@ -13,6 +13,7 @@ import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { evident, linesOf, noKey, openNote, openSource, openTree, verifiersFor } from "./source.ts";
 import type { Flags } from "../../program/flags.ts";
 import { time } from "../../answers/figures.ts";
+import { linesText } from "../../terminal/columns.ts";
 
 /** Names a file of entries with their proofs. */
 const PROOFS = ".proofs";
@@ -179,7 +180,7 @@ export async function invoice(io: Io, place: string, flags: Flags): Promise<Ende
   ];
   return {
     json: found,
-    text: lines.map((line) => `${line}\n`).join(""),
+    text: linesText(lines),
     code: differences.length > 0 ? EXIT.failure : EXIT.ok,
   };
 }

@@ -7,8 +7,8 @@ import { openReceipt } from "../../../shared/proof/signing.ts";
 import { payloadHash } from "../../../shared/proof/entry.ts";
 import { provenBytes } from "../../../shared/proof/reader.ts";
 import { plural } from "../../../shared/plural.ts";
-import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { newOutput } from "../../terminal/input.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { createBelow, newOutput } from "../../terminal/input.ts";
 import { type Ended, type Io, print, type Report, resolvePath } from "../../terminal/io.ts";
 import {
   continued,
@@ -24,6 +24,7 @@ import {
 import type { ProofSource } from "./source.ts";
 import type { Flags } from "../../program/flags.ts";
 import { time } from "../../answers/figures.ts";
+import { linesText } from "../../terminal/columns.ts";
 
 /** In a folder of `arq export`: a folder for each of its logs. */
 export const LOGS = "logs";
@@ -152,9 +153,9 @@ async function verifyLog(
   const found = { origin, size, root: root.toBase64(), breaks, messages: checked };
   const beside = (checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`) +
     (later === 0 ? "" : `; ${later} newer than the log, so nothing proves them`);
-  const broken = breaks.map((one) => `the record has a break: ${one}\n`).join("");
+  const broken = linesText(breaks, "the record has a break: ");
   const text = `${origin}: ${plural(size, "entry", "entries")}, complete${beside}\n${broken}`;
-  return { json: found, text: text };
+  return { json: found, text };
 }
 
 /** Checks one entry by its proof in a file. */
@@ -242,15 +243,8 @@ export async function save(io: Io, place: string, folder: string, flags: Flags):
   const root = resolvePath(io.cwd, folder);
   // Whoever may not read them gets no folder.
   let page = await source.history?.(0);
-  const write = async (path: string, data: Uint8Array | string) => {
-    const file = `${root}/${path}`;
-    try {
-      await io.files.makeDirectory(file.slice(0, file.lastIndexOf("/")));
-      await io.files.create(file, data, 0o644);
-    } catch (error) {
-      throw cannotWrite(file, error);
-    }
-  };
+  const write = (path: string, data: Uint8Array | string) =>
+    createBelow(io, `${root}/${path}`, data, 0o644);
   await write("checkpoint", tree.note);
   await write("key", verifiers.map((one) => `${encodeVerifier(one)}\n`).join(""));
   for (const path of tree.paths()) await write(path, await source.files(path));

@@ -6,7 +6,8 @@ import { textOf } from "../../../shared/listeners/answer_body.ts";
 import { cosigner, encodeVerifier, type Signer } from "@arqon/proto";
 import { pemKey } from "../../../shared/proof/signing.ts";
 import { decodeSeen, Witness, type WitnessAnswer } from "../../../shared/proof/witness.ts";
-import { cannotWrite, CommandError, EXIT, whyOf } from "../../terminal/exit.ts";
+import { CommandError, EXIT, whyOf } from "../../terminal/exit.ts";
+import { writeOutput } from "../../terminal/input.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { textIn, verifiersIn } from "./source.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -93,10 +94,5 @@ async function seenIn(io: Io, path: string): Promise<Map<string, string>> {
 }
 
 /** Replaces the state file; resolves when it is on the disk. */
-async function write(io: Io, path: string, seen: ReadonlyMap<string, string>): Promise<void> {
-  try {
-    await io.files.write(path, JSON.stringify(Object.fromEntries(seen)), 0o600);
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
-}
+const write = (io: Io, path: string, seen: ReadonlyMap<string, string>): Promise<void> =>
+  writeOutput(io, path, JSON.stringify(Object.fromEntries(seen)), 0o600);

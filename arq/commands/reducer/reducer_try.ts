@@ -17,7 +17,7 @@ import {
   unpackSnapshot,
 } from "../../../brain/reducers/state/snapshot.ts";
 import { figure } from "../../answers/figures.ts";
-import { counted, digestLines, digestsOf, keyText, lines } from "../../answers/reducer_text.ts";
+import { counted, digestLines, digestsOf, keyText } from "../../answers/reducer_text.ts";
 import { shown, sizeText, valueLine, valuesOf } from "../../answers/reducer_text.ts";
 import { requireModule, unlessRefused } from "../../policies/module_file.ts";
 import {
@@ -38,6 +38,7 @@ import type { Flags } from "../../program/flags.ts";
 import { valueProblem } from "../../../wasm/reducer/schema/judge.ts";
 import type { RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
 import { resolved, type Shape, textOf } from "../../../wasm/reducer/schema/shape.ts";
+import { linesText } from "../../terminal/columns.ts";
 
 /** Bytes as clients receive them: JSON if they are JSON, else text; undefined: neither. */
 function contentOf(bytes: Uint8Array): unknown {
@@ -288,7 +289,7 @@ function stepLine(step: RunStep, about: StepAbout): string {
   const chain = state.chain.toHex().slice(0, SHORT);
   if (step.forbidden) return `${printable(`-  forbidden ${command} by ${who}  ${verdict}`)}\n`;
   const head = `${entry.offset}  ${outcome.kind.padEnd(8)}  ${command} by ${who}`;
-  return lines([
+  return linesText([
     verdict === "" ? head : `${head}  ${verdict}`,
     ...outcome.events.map(({ type, data, to }) =>
       `  event  ${type}  ${shown(data)}${to === "" ? "" : `  to ${to}`}`
@@ -333,7 +334,7 @@ function runEnd(end: RunEnd, has_values: boolean): Report {
     ...(has_values ? { values: Object.fromEntries(values) } : {}),
     ...(other === undefined ? {} : { against, differing, against_state: other_state }),
   };
-  const text = lines([
+  const text = linesText([
     `${counted(entries, "entry", "entries")}, ${counted(faults, "fault", "faults")}; ` +
     sizeText(state),
     ...(forbidden === 0

@@ -21,12 +21,13 @@ import type { Beginnings, Folded, RoomSource, Wanted } from "../../reducers/room
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { digestOf, type RoomState } from "../../../brain/reducers/state/room_state.ts";
 import { count, time } from "../../answers/figures.ts";
-import { counted, digestLines, digestsOf, lines, sizeText } from "../../answers/reducer_text.ts";
+import { counted, digestLines, digestsOf, sizeText } from "../../answers/reducer_text.ts";
 import { valueLine, valuesOf } from "../../answers/reducer_text.ts";
 import { findAdmin } from "../../bus/admin.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
 import type { Ended, Io, Report } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { linesText } from "../../terminal/columns.ts";
 
 /** Runs a fold; its failures become errors for people. `verify`: a command that tells more. */
 export async function foldable<T>(fold: () => Promise<T>, verify?: string): Promise<T> {
@@ -172,7 +173,7 @@ export async function roomVerify(io: Io, room_id: string, flags: Flags<"tenant">
     ...digests,
   };
   if (difference !== undefined) {
-    return { json, text: lines(differenceText(room_id, difference)), code: EXIT.failure };
+    return { json, text: linesText(differenceText(room_id, difference)), code: EXIT.failure };
   }
   const behind = from === undefined
     ? `after the snapshot of entry ${begin.offset}`
@@ -181,7 +182,10 @@ export async function roomVerify(io: Io, room_id: string, flags: Flags<"tenant">
   const past = snapshots === 0 ? "" : `, past ${counted(snapshots, "snapshot", "snapshots")}`;
   const which = `${counted(entries, "entry", "entries")} ${where} to entry ${count(state.offset)}`;
   const by = `by ${counted(programs.size, "program", "programs")}${past}`;
-  return { json, text: lines([`${room_id}: ${which} ${by}: the same`, ...digestLines(digests)]) };
+  return {
+    json,
+    text: linesText([`${room_id}: ${which} ${by}: the same`, ...digestLines(digests)]),
+  };
 }
 
 function differenceText(room_id: string, difference: FoldDifference): string[] {
@@ -210,8 +214,8 @@ function stateReport(room_id: string, state: RoomState, prefix: string): Report 
       snapshot: digestOf(encodeSnapshot(state)).toHex(),
       values: Object.fromEntries(values),
     },
-    text: lines(values.map(valueLine)),
-    note: lines([`${room_id} after entry ${count(offset)}${at}: ${sizeText(state)}`]),
+    text: linesText(values.map(valueLine)),
+    note: linesText([`${room_id} after entry ${count(offset)}${at}: ${sizeText(state)}`]),
   };
 }
 
@@ -234,7 +238,7 @@ function changesReport(room_id: string, from: RoomState, to: RoomState, prefix: 
       removed: Object.fromEntries(removed),
       changed: Object.fromEntries(changed),
     },
-    text: lines([
+    text: linesText([
       ...removed.map((one) => `- ${valueLine(one)}`),
       ...added.map((one) => `+ ${valueLine(one)}`),
       ...changed.map(([key, { from, to }]) => `~ ${key} = ${from} -> ${to}`),

@@ -137,7 +137,7 @@ async function epochOfIds(
 
 /** Publishes the messages. After a failure it reports how far it came and how to resume. */
 export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): Promise<Ended> {
-  const { to, from = 0, json } = flags;
+  const { to, from = 0 } = flags;
   if (to === room_id) throw usageError("--to is the room itself: it would never end");
   await using connection = await openConnection(io, flags, { window: flags.window });
   const room = connection.room(room_id);
@@ -163,15 +163,14 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
   }
   const duration_ms = io.monotonic_ms() - started_ms;
   const { count: published } = done;
-  if (json === true) {
-    const result = { room: room_id, to, published, offset: done.upTo, epoch, duration_ms };
-    await print(io.stdout, `${JSON.stringify(result)}\n`);
-  } else {
-    const seconds = (duration_ms / 1_000).toFixed(1);
-    const messages = plural(published, "message");
-    const what = `${messages} of ${room_id}, up to offset ${done.upTo},`;
-    await print(io.stderr, `Replayed ${what} to ${to} in ${seconds} s\n`);
-  }
+  const messages = plural(published, "message");
+  const seconds = (duration_ms / 1_000).toFixed(1);
+  const what = `${messages} of ${room_id}, up to offset ${done.upTo}, to ${to}`;
+  return {
+    json: { room: room_id, to, published, offset: done.upTo, epoch, duration_ms },
+    text: "",
+    note: `Replayed ${what} in ${seconds} s\n`,
+  };
 }
 
 /** The headers that the publisher set. The Shield stamps all others again. */

@@ -1,17 +1,28 @@
-/** `arq room list` and `bans`, and the confirmation of `arq room class set` and `remove`. */
+/**
+ * `arq room list`, `bans`, `members` and `get`: what there is in rooms. Also the confirmation of `arq room class set`
+ * and `remove`.
+ */
 import { plural } from "../../../shared/plural.ts";
+import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/reserved.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reserved.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { ANSWER_ROOMS, storedRooms } from "../../bus/stored_rooms.ts";
-import { contextBus } from "../../bus/target.ts";
-import { printable, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { contextBus, openConnection } from "../../bus/target.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { withRoom } from "../../rooms/room_command.ts";
-import { banLine } from "../../answers/room_text.ts";
+import { positionText, tell, withRoom } from "../../rooms/room_command.ts";
+import type { Ask, RoomAnswer } from "../../rooms/room_command.ts";
+import { banLine, countText, lockText, memberLine } from "../../answers/room_text.ts";
 import { ArqonError } from "@arqon/proto";
 import { requireMeant, roomLosses } from "../../rooms/unreachable.ts";
+import { MembersAt } from "../../../shared/membership/book.ts";
+import { readEntry } from "../../../shared/membership/entry.ts";
+import { historyPages, isKnownPlace, patient, type Place, storedIn } from "../../rooms/history.ts";
+import { time } from "../../answers/figures.ts";
+import { objectMembers } from "../../../brain/desk/json_text.ts";
+import { inColumns, linesText } from "../../terminal/columns.ts";
 
 interface Listed {
   readonly count: number;
@@ -55,9 +66,12 @@ async function stored(
   return { count: shown.size, ...last !== null && { last } };
 }
 
+const tenantOf = async (io: Io, flags: Flags): Promise<string> =>
+  flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
+
 /** Prints one room per line, with `--json` an object. Reports on stderr how many there are, and how to see more. */
 export async function roomList(io: Io, flags: Flags<"limit">): Promise<Ended> {
-  const tenant = flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
+  const tenant = await tenantOf(io, flags);
   const admin = await findAdmin(io, flags);
   const show: Show = async (room_id, row) => {
     const subscribers = row["subscribers"];
@@ -80,32 +94,51 @@ export async function roomList(io: Io, flags: Flags<"limit">): Promise<Ended> {
 /** Most bans that the admin API lists. */
 const LISTED_MAX = 1_000;
 
-async function show(io: Io, { json }: Flags, bans: readonly Members[]): Promise<void> {
-  const lines = bans.map((ban) => json === true ? `${JSON.stringify(ban)}\n` : banLine(ban));
+/** Prints a line for each, with `--json` an object. */
+async function show(
+  io: Io,
+  { json }: { readonly json?: boolean },
+  all: readonly Members[],
+  line: (one: Members) => string,
+): Promise<void> {
+  const lines = all.map((one) => json === true ? `${JSON.stringify(one)}\n` : line(one));
   await print(io.stdout, lines.join(""));
+}
+
+/** Asks a room for a list, page by page; the list may change meanwhile. Resolves with the last answer. */
+async function pages(
+  ask: Ask,
+  name: string,
+  list: string,
+  onPage: (all: readonly Members[]) => Promise<void>,
+): Promise<Members> {
+  let after: unknown;
+  for (;;) {
+    const { members } = await ask({ name, data: JSON.stringify({ after }) });
+    await onPage(listOf(members[list]).map(membersOf));
+    if (members["next"] === undefined) return members;
+    after = members["next"];
+  }
 }
 
 async function ofRoom(io: Io, room_id: string, flags: Flags): Promise<string> {
   return await withRoom(io, flags, { room: room_id, role: "service" }, async (ask) => {
-    let after: unknown;
     let total = 0;
-    do {
-      const { members } = await ask({ name: "room.bans", data: JSON.stringify({ after }) });
-      const bans = listOf(members["bans"]).map(membersOf);
-      await show(io, flags, bans.map((ban) => ban["scope"] === "room" ? { ...ban, room_id } : ban));
+    await pages(ask, "room.bans", "bans", async (bans) => {
       total += bans.length;
-      after = members["next"];
-    } while (after !== undefined);
+      const named = bans.map((ban) => ban["scope"] === "room" ? { ...ban, room_id } : ban);
+      await show(io, flags, named, banLine);
+    });
     return `${room_id}: ${plural(total, "ban")}, with those of the whole tenant`;
   });
 }
 
 async function ofTenant(io: Io, flags: Flags): Promise<string> {
-  const tenant = flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
+  const tenant = await tenantOf(io, flags);
   const admin = await findAdmin(io, flags);
   const answer = await admin.get("/v1/bans", { tenant, limit: LISTED_MAX });
   const bans = listOf(answer["bans"]).map(membersOf);
-  await show(io, flags, bans);
+  await show(io, flags, bans, banLine);
   const more = answer["truncated"] === true ? `, the first ${bans.length} are shown` : "";
   return `tenant ${tenant}: ${plural(Number(answer["total"]), "ban")}${more}`;
 }
@@ -140,4 +173,119 @@ export async function requireReachable(
     // The request that sets the class reports what is wrong with it.
     if (!(error instanceof ArqonError) || error.reason !== "invalid-settings") throw error;
   }
+}
+
+type MembersFlags = Omit<Flags, "count"> & { readonly count?: boolean };
+
+/** Prints a line for each member, with `--json` an object, or only their number. */
+export async function roomMembers(io: Io, room_id: string, flags: MembersFlags): Promise<Ended> {
+  return await withRoom(io, flags, { room: room_id }, async (ask) => {
+    if (flags.count === true) {
+      const answer = await ask({ name: "presence.count" });
+      return await tell(io, flags, answer, countText(answer.members));
+    }
+    const last = await pages(
+      ask,
+      "presence.list",
+      "members",
+      (members) => show(io, flags, members, memberLine),
+    );
+    await print(io.stderr, `${printable(room_id)}: ${countText(last)}\n`);
+    return EXIT.ok;
+  });
+}
+
+/** Prints a line for each member at that time, with `--json` an object. Exits with 1 when that is unknown. */
+export async function roomMembersAt(io: Io, room_id: string, flags: MembersFlags): Promise<Ended> {
+  const { count = false } = flags;
+  const members_room_id = membersRoomOf(room_id);
+  if (members_room_id === undefined) {
+    throw usageError(`a room with a journal of members has an id of up to ${RECORDED_UNITS_MAX}`);
+  }
+  await using connection = await openConnection(io, flags);
+  const { at = connection.welcome.server_time_ms } = flags;
+  const room = connection.room(members_room_id);
+  const isKnown = (place: Place) => isKnownPlace(room, place);
+  const then = new MembersAt(at);
+  reading: for await (
+    const page of historyPages(patient(storedIn(room), io), { total: Infinity, isKnown })
+  ) {
+    for (const { type, data } of page.messages) {
+      const entry = readEntry(type, new TextDecoder().decode(data));
+      if (entry !== undefined && !then.read(entry)) break reading;
+    }
+    if (!page.more) break;
+  }
+  const when = time(at);
+  const { members, begins_ms } = then;
+  if (members === undefined) {
+    const begins = begins_ms === Infinity
+      ? "its journal is empty"
+      : begins_ms > at
+      ? `its journal does not reach back so far: it begins at ${time(begins_ms)}`
+      : "its journal has no list of all members yet";
+    throw new CommandError(`the members of ${room_id} at ${when} are unknown: ${begins}`);
+  }
+  const users = new Set(members.map(({ issuer, user_id }) => `${issuer} ${user_id}`)).size;
+  const total = { connections: members.length, users };
+  if (count) return { json: total, text: `${countText(total)}\n` };
+  await show(io, flags, members.map((one) => ({ ...one })), memberLine);
+  await print(io.stderr, `${printable(room_id)} at ${when}: ${countText(total)}\n`);
+}
+
+/** The JSON text of an answer's member, so that a number beyond 2^53 or `1.0` is shown as it was written. */
+function textOf(answer: RoomAnswer, member: string): string | undefined {
+  try {
+    return objectMembers(answer.text).get(member);
+  } catch {
+    throw new CommandError("the bus answers with something that is not a JSON object");
+  }
+}
+
+async function tellValue(
+  io: Io,
+  flags: Flags,
+  answer: RoomAnswer,
+  at: { readonly room_id: string; readonly key: string },
+): Promise<Ended> {
+  const { room_id, key } = at;
+  const exists = answer.members["exists"] === true;
+  if (flags.json === true) await print(io.stdout, `${answer.text}\n`);
+  else if (exists) await print(io.stdout, `${printable(textOf(answer, "value") ?? "")}\n`);
+  if (exists) return EXIT.ok;
+  const text = `room ${room_id} has no key ${JSON.stringify(key)}${positionText(answer.members)}`;
+  await note(io, printable(text));
+  return EXIT.failure;
+}
+
+async function tellState(
+  io: Io,
+  flags: Flags,
+  answer: RoomAnswer,
+  room_id: string,
+): Promise<Ended> {
+  if (flags.json === true) return await tell(io, flags, answer, "");
+  const entries = [...objectMembers(textOf(answer, "state") ?? "{}")];
+  const count = plural(entries.length, "key");
+  await print(io.stderr, printable(`${room_id}: ${count}${positionText(answer.members)}`) + "\n");
+  const lock = lockText(answer.members["lock"]);
+  if (lock !== "") await print(io.stderr, `${lock}\n`);
+  await print(io.stdout, linesText(inColumns(entries.map((entry) => entry.map(printable)))));
+}
+
+/** Prints one value, or all keys with their values. Returns 1 when the room does not have the key. */
+export async function roomGet(
+  io: Io,
+  room_id: string,
+  key: string | undefined,
+  flags: Flags,
+): Promise<Ended> {
+  const answer = await withRoom(
+    io,
+    flags,
+    { room: room_id },
+    (ask) => ask({ name: "room.get", data: JSON.stringify({ key }) }),
+  );
+  if (key === undefined) return await tellState(io, flags, answer, room_id);
+  return await tellValue(io, flags, answer, { room_id, key });
 }

@@ -1,24 +1,19 @@
 /**
- * `arq schema build`, `push`, `check` and `get`: compile `.proto` files to the set that a bus registers, register or
- * check it, and write a version as file or text. The bus decides what is compatible.
+ * `arq schema build`, `push`, `check`, `get` and `validate`: compile `.proto` files to the set that a bus registers,
+ * register or check it, write a version as file or text, and judge a payload. The bus decides what is compatible.
  */
-import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
-import {
-  buildSchema,
-  messagesOf,
-  problemLine,
-  SchemaBuildError,
-} from "../../schemas/schema_build.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
+import { buildSchema, messagesOf, problemLine } from "../../schemas/schema_build.ts";
+import { SchemaBuildError } from "../../schemas/schema_build.ts";
 import type { ConnectionFlags, Flags } from "../../program/flags.ts";
 import { findAdmin, withQuery } from "../../bus/admin.ts";
-import { readInput, writeOutput } from "../../terminal/input.ts";
+import { readInput, writeBelow, writeOutput } from "../../terminal/input.ts";
 import { listOf, type Members } from "../../answers/policy_text.ts";
 import { againstText, findingsCount, findingsText, painter } from "../../answers/schema_text.ts";
-import {
-  readDescriptorSet,
-  SchemaError,
-} from "../../../shared/schema/descriptors/descriptor_set.ts";
+import { validationText } from "../../answers/schema_text.ts";
+import { readDescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
+import { SchemaError } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { protoText } from "../../schemas/proto_text.ts";
 import { plural } from "../../../shared/plural.ts";
 
@@ -32,24 +27,27 @@ function outputOf(io: Io, path: string, given: string | undefined): string {
   return `${name === ".." ? "schema" : name.replace(/\.proto$/, "")}.binpb.gz`;
 }
 
-/** Reports why sources do not compile: on stdout for programs, on stderr for people. Returns the exit code. */
-export async function tellBuildProblems(
-  io: Io,
-  source: string,
-  { problems }: SchemaBuildError,
-  json: boolean,
-): Promise<Ended> {
-  const failed = { source, built: false, problems };
-  if (json) return { json: failed, text: "", code: EXIT.failure };
-  const lines = problems.map((problem) => `${problemLine(problem)}\n`).join("");
-  await print(io.stderr, `arq: ${printable(source)} does not compile\n${lines}`);
-  return EXIT.failure;
+/** Calls `act`; sources that do not compile are reported: on stdout for programs, on stderr for people. */
+async function compiled(source: string, act: () => Promise<Ended>): Promise<Ended> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof SchemaBuildError)) throw error;
+    const { problems } = error;
+    const lines = problems.map((problem) => `${problemLine(problem)}\n`).join("");
+    return {
+      json: { source, built: false, problems },
+      text: "",
+      note: `arq: ${printable(source)} does not compile\n${lines}`,
+      code: EXIT.failure,
+    };
+  }
 }
 
 /** Writes the set and prints what is in it. Returns 1 and writes nothing when it does not compile. */
 export async function schemaBuild(io: Io, source: string, flags: Flags): Promise<Ended> {
   const file = outputOf(io, source, flags.output);
-  try {
+  return await compiled(source, async () => {
     const built = await buildSchema(io, source);
     await writeOutput(io, file, built.gzipped);
     const messages = messagesOf(built);
@@ -59,10 +57,7 @@ export async function schemaBuild(io: Io, source: string, flags: Flags): Promise
     const more = messages.length > SHOWN_MAX ? ` and ${messages.length - SHOWN_MAX} more` : "";
     const what = messages.length === 0 ? "no messages" : `${shown}${more}`;
     return { json: report, text: `${printable(file)}: ${size_bytes} bytes, ${printable(what)}\n` };
-  } catch (error) {
-    if (!(error instanceof SchemaBuildError)) throw error;
-    return await tellBuildProblems(io, source, error, flags.json === true);
-  }
+  });
 }
 
 /** Most bytes of a gzipped set on every bus (docs/governance.md). */
@@ -84,21 +79,20 @@ export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
   );
 }
 
-/** Reports the findings because of which a version is refused: the result of `check`, an error of `push`. */
-async function tellIncompatible(
+/** The findings because of which a version is refused: the result of `check`, an error of `push`. */
+function incompatible(
   io: Io,
   body: Record<string, unknown>,
-  options: { readonly source: string; readonly id: string; readonly json: boolean },
-): Promise<Ended> {
-  if (options.json) return { json: body, text: "", code: EXIT.failure };
+  { source, id }: { readonly source: string; readonly id: string },
+): Ended {
   const { findings, against, compatibility, truncated } = body;
   const paint = painter(io.stdout.has_color);
-  const of = `${printable(options.id)} ${againstText(against)} (${compatibility})`;
+  const of = `${printable(id)} ${againstText(against)} (${compatibility})`;
   const is = paint("red", "not compatible");
-  const head = `${printable(options.source)} is ${is} with ${of}: ${findingsCount(findings)}`;
+  const head = `${printable(source)} is ${is} with ${of}: ${findingsCount(findings)}`;
   const more = truncated === true ? "… and more\n" : "";
-  await print(io.stdout, `${head}\n` + findingsText(findings, paint) + more);
-  return EXIT.failure;
+  const text = `${head}\n${findingsText(findings, paint)}${more}`;
+  return { json: body, text, code: EXIT.failure };
 }
 
 /** Registers a version and prints it. Returns 1 when it is refused; then nothing has changed. */
@@ -107,10 +101,11 @@ export async function schemaPush(
   source: string | undefined,
   flags: Flags<"id">,
 ): Promise<Ended> {
-  const { id, compat, json = false } = flags;
+  const { id, compat } = flags;
   requireTraffic(flags);
   if (source === undefined) return await setCompatibility(io, flags);
-  return await withSchema(io, source, json, async (body) => {
+  return await compiled(source, async () => {
+    const body = await readSchema(io, source);
     // Stdout is reserved for the answer of the bus.
     const refused = await onTraffic({ ...io, stdout: io.stderr }, source, body, id, flags);
     if (refused !== EXIT.ok) throw new CommandError("not pushed: traffic would be refused");
@@ -118,7 +113,7 @@ export async function schemaPush(
     const path = schemaPath(id, "", { compatibility: compat });
     const request = { method: "PUT", path, body, content_type: "application/gzip" } as const;
     const answer = await admin.askOr(request, "schema-incompatible");
-    if (answer.refused) return await tellIncompatible(io, answer.body, { source, id, json });
+    if (answer.refused) return incompatible(io, answer.body, { source, id });
     return { json: answer.body, text: pushedText(id, answer.body, io.stdout.has_color) };
   });
 }
@@ -181,7 +176,7 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<Ended> {
 
 /** Prints what registering would answer. Returns 1 when it would be refused. Changes nothing. */
 export async function schemaCheck(io: Io, source: string, flags: Flags): Promise<Ended> {
-  const { id = flags.against, json = false } = flags;
+  const { id = flags.against } = flags;
   if (id === undefined) throw usageError("required option '--id <id>' not specified");
   requireTraffic(flags);
   if (flags.traffic !== undefined && flags.compat !== undefined) {
@@ -189,15 +184,14 @@ export async function schemaCheck(io: Io, source: string, flags: Flags): Promise
       "--traffic or --compat: with --traffic no version is compared with earlier ones",
     );
   }
-  return await withSchema(io, source, json, async (body) => {
+  return await compiled(source, async () => {
+    const body = await readSchema(io, source);
     if (flags.traffic !== undefined) return await onTraffic(io, source, body, id, flags);
     const admin = await findAdmin(io, flags);
     const path = schemaPath(id, "/check", { compatibility: flags.compat });
     const request = { method: "POST", path, body, content_type: "application/gzip" } as const;
     const answer = await admin.ask(request);
-    if (answer["compatible"] !== true) {
-      return await tellIncompatible(io, answer, { source, id, json });
-    }
+    if (answer["compatible"] !== true) return incompatible(io, answer, { source, id });
     return { json: answer, text: checkedText(source, id, answer, io.stdout.has_color) };
   });
 }
@@ -218,23 +212,6 @@ function checkedText(
   return `${printable(source)} is ${paint("green", "compatible")} with ${printable(id)}, ` +
     `compared with ${compared} (${compatibility})${warnings === "" ? "" : `: ${warnings}`}\n` +
     findingsText(findings, paint);
-}
-
-/** Calls `use` with the set of a source. Sources that do not compile are reported, and `use` is not called. */
-async function withSchema(
-  io: Io,
-  source: string,
-  json: boolean,
-  use: (bytes: Uint8Array) => Promise<Ended>,
-): Promise<Ended> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readSchema(io, source);
-  } catch (error) {
-    if (!(error instanceof SchemaBuildError)) throw error;
-    return await tellBuildProblems(io, source, error, json);
-  }
-  return await use(bytes);
 }
 
 /** Files that come with every compiler and package and are not written as text. */
@@ -258,7 +235,7 @@ export async function schemaGet(io: Io, id: string, flags: Flags): Promise<Ended
     throw usageError("it is binary: give -o FILE, or --proto for text");
   }
   const bytes = await download(io, id, flags);
-  if (proto) return await getProto(io, id, bytes, flags);
+  if (proto) return await getProto(io, id, bytes, output);
   if (json && output === undefined) {
     throw usageError("--json describes what -o FILE or --proto has written; give one of them");
   }
@@ -298,31 +275,91 @@ async function getProto(
   io: Io,
   id: string,
   bytes: Uint8Array,
-  { output, json = false }: Flags,
+  output: string | undefined,
 ): Promise<Ended> {
   const texts = textsOf(id, bytes);
-  if (json && output === undefined) {
-    const files = Object.fromEntries(texts);
-    await print(io.stdout, `${JSON.stringify({ schema_id: id, files })}\n`);
-    return EXIT.ok;
-  }
   if (output === undefined) {
     const parts = [...texts].map(([name, text]) => `// ${printable(name)}\n${text}`);
-    await print(io.stdout, parts.join("\n"));
-    return EXIT.ok;
+    return {
+      json: { schema_id: id, files: Object.fromEntries(texts) },
+      text: parts.join("\n"),
+    };
   }
   const unsafe = [...texts.keys()].find((name) => !isPlain(name));
   if (unsafe !== undefined) throw new CommandError(`${printable(unsafe)}: not a path below -o`);
-  for (const [name, text] of texts) {
-    const folder = `${output}/${name}`.replace(/\/[^/]*$/, "");
-    const path = resolvePath(io.cwd, folder);
-    await io.files.makeDirectory(path).catch((error: unknown) => {
-      throw cannotWrite(path, error);
-    });
-    await writeOutput(io, `${output}/${name}`, new TextEncoder().encode(text));
-  }
+  for (const [name, text] of texts) await writeBelow(io, `${output}/${name}`, text);
   return {
     json: { schema_id: id, folder: output, files: [...texts.keys()] },
     text: `${printable(`${output}: ${plural(texts.size, "file")}`)}\n`,
   };
+}
+
+/** Whether a payload is JSON, by its given type or the file's name. */
+const isJson = (file: string, type: string | undefined) =>
+  type === undefined ? /\.json$/i.test(file) : /^application\/json\b/i.test(type);
+
+/** The bus's verdict on a payload, which it does not publish. */
+async function onBus(
+  io: Io,
+  id: string,
+  file: string,
+  flags: Flags<"message" | "unknown">,
+): Promise<Record<string, unknown>> {
+  const { message, version, unknown: unknown_fields } = flags;
+  const body = await readInput(io, file);
+  return await (await findAdmin(io, flags)).ask({
+    method: "POST",
+    path: schemaPath(id, "/validate", { message, unknown_fields, version }),
+    body,
+    content_type: isJson(file, flags.contentType) ? "application/json" : "application/protobuf",
+  });
+}
+
+/** The verdict of the same check on this machine. */
+async function here(
+  io: Io,
+  source: string,
+  file: string,
+  flags: Flags<"message" | "unknown">,
+): Promise<Record<string, unknown>> {
+  const data = await readInput(io, file);
+  const set = await readSchema(io, source);
+  // The checks of rules are loaded only here.
+  const { compileMessage } = await import("../../../shield/schema/validation/message_schema.ts");
+  try {
+    const message = compileMessage(readDescriptorSet(set).registry, flags.message);
+    const options = { unknown_fields: flags.unknown };
+    const found = isJson(file, flags.contentType)
+      ? message.validateJson(data, options)
+      : message.validate(data, options);
+    return { message: flags.message, valid: found.total === 0, ...found };
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new CommandError(`${source}: ${error.message}`);
+  }
+}
+
+/** Prints the violations in the bytes of a file. Returns 1 when there is one. */
+export async function schemaValidate(
+  io: Io,
+  file: string,
+  flags: Flags<"message" | "unknown">,
+): Promise<Ended> {
+  const { id, local } = flags;
+  if ((id === undefined) === (local === undefined)) {
+    throw usageError("give either --id, a schema of the bus, or --local, a folder or set here");
+  }
+  if (local !== undefined && flags.version !== undefined) {
+    throw usageError("--version is of a schema of the bus: give it with --id");
+  }
+  return await compiled(local ?? "", async () => {
+    const answer = local === undefined
+      ? await onBus(io, id as string, file, flags)
+      : await here(io, local, file, flags);
+    return {
+      json: { file, ...answer },
+      text: validationText(file, answer, painter(io.stdout.has_color)),
+      code: answer["valid"] === true ? EXIT.ok : EXIT.failure,
+    };
+  });
 }

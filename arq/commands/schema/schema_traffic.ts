@@ -13,7 +13,7 @@ import { storedRooms } from "../../bus/stored_rooms.ts";
 import { openConnection } from "../../bus/target.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { createProgress, type Progress } from "../../terminal/progress.ts";
+import { createProgress, type Progress } from "../../terminal/screen.ts";
 import { Lanes, THREADS } from "../../replay/lanes.ts";
 import { type TrafficEvent, trafficOf, type TrafficTally } from "../../traffic/schema_checker.ts";
 import type { TrafficMail, TrafficNews } from "../../traffic/schema_thread.ts";
@@ -22,6 +22,7 @@ import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { fileChunks } from "../../replay/bus_replay.ts";
 import { type JournalChunk, openEndText } from "../../replay/journal_chunks.ts";
 import { plain } from "../../replay/tally.ts";
+import { linesText } from "../../terminal/columns.ts";
 
 interface RoomsWish {
   readonly tenant: string;
@@ -200,8 +201,7 @@ export async function schemaTraffic(
   const pieces = connection === undefined
     ? await fileChunks(io, journal as string)
     : storedPieces(io, connection, rooms, window, flags);
-  const is_tty = io.stderr.is_tty;
-  const bar = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
+  const bar = await createProgress(io);
   try {
     const candidate = { tenant, schema_id: id, set, mappings };
     const selection = { tenant, room: traffic, ...window };
@@ -261,7 +261,7 @@ function countLines(title: string, counts: Readonly<Record<string, number>>): st
     `  ${count(number).padStart(9)}  ${name}`
   );
   if (sorted.length > SHOWN) lines.push(`             … and ${sorted.length - SHOWN} more`);
-  return `${title}\n${lines.map((line) => `${printable(line)}\n`).join("")}`;
+  return linesText([title, ...lines]);
 }
 
 function eventLines({ events, refused }: TrafficAnswer): string {
@@ -270,10 +270,10 @@ function eventLines({ events, refused }: TrafficAnswer): string {
   const lines = shown.map(({ room, sender, offset, id, time_ms, text }) => {
     const place = offset === null ? id ?? "" : `offset ${offset}`;
     const who = sender ?? "(erased)";
-    return printable(`  ${time(time_ms)}  ${room} ${place} ${who}  ${text}`);
+    return `  ${time(time_ms)}  ${room} ${place} ${who}  ${text}`;
   });
   const of = shown.length < refused ? `${shown.length} of ${count(refused)}` : count(refused);
-  return `refused (${of}; --json has more)\n${lines.map((line) => `${line}\n`).join("")}`;
+  return linesText([`refused (${of}; --json has more)`, ...lines]);
 }
 
 function leftOut({ unmapped, no_payload, journal }: TrafficAnswer): string {

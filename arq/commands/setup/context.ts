@@ -19,7 +19,7 @@ import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { findTarget, noBus } from "../../bus/target.ts";
 import type { ConnectionFlags, Flags } from "../../program/flags.ts";
 import { parsePrivateKey } from "../../bus/token.ts";
-import { inColumns } from "../../terminal/columns.ts";
+import { inColumns, linesText } from "../../terminal/columns.ts";
 
 /** The fields of a context that the options give. A key replaces a token file, and a token file a key. */
 function given(io: Io, flags: Flags): Partial<Context> {
@@ -107,9 +107,8 @@ export async function contextList(io: Io): Promise<Ended> {
       ? ""
       : `in ${context.folder}${context === here ? " (this folder)" : ""}`,
   ]);
-  const lines = inColumns(rows).map((line) => `${printable(line)}\n`);
   const none = "There are no contexts; arq context add NAME --url … adds one.\n";
-  const text = rows.length === 0 ? none : lines.join("");
+  const text = rows.length === 0 ? none : linesText(inColumns(rows));
   const file = contextsFile(io) ?? null;
   const value = { file, current: all.current ?? null, contexts: all.contexts };
   return { json: value, text };

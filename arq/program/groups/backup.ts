@@ -1,11 +1,12 @@
-/** The commands of `arq backup`, `arq restore` and `arq standby`. */
+/** The commands of `arq backup`, `arq restore`, `arq standby` and `arq bridge`. */
 import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import { BUS, calls, matching, positive } from "./options.ts";
+import { InvalidArgumentError } from "commander";
+import { POLL_MAX_MS, POLL_MIN_MS, SLOT } from "../../../shared/config/values/postgres.ts";
 
 // A command is loaded when it runs.
 const backup = () => import("../../commands/backup/backup.ts");
 const restore = () => import("../../commands/backup/restore.ts");
-const standby = () => import("../../commands/backup/standby.ts");
 
 const domain = matching(
   /^[A-Za-z0-9_-]{1,64}$/,
@@ -78,14 +79,14 @@ export const STANDBY: readonly Definition[] = [
 
     The servers of the second site connect to the first as a leaf node and copy automatically; this
     command creates the mirrors, also for the logs of new tenants: run it every minute.
-    $ arq standby sync --config site-b.toml --domain a`(calls(standby, "standbySync")),
+    $ arq standby sync --config site-b.toml --domain a`(calls(restore, "standbySync")),
   command`standby status: print the lag of each mirror; 1: there is none
     ${SITE}
     --json  print it as JSON
 
 
     $ arq standby status --config site-b.toml --json | jq '[.mirrors[].lag] | max'`(
-    calls(standby, "standbyStatus"),
+    calls(restore, "standbyStatus"),
   ),
   command`standby promote: convert the mirrors to streams, so that a bus can run at the second site
     ${SITE}
@@ -93,5 +94,39 @@ export const STANDBY: readonly Definition[] = [
 
     Messages that the mirrors lack are lost. The bus of the first site must be down and stay down:
     this is not checked.
-    $ arq standby promote --config site-b.toml`(calls(standby, "standbyPromote")),
+    $ arq standby promote --config site-b.toml`(calls(restore, "standbyPromote")),
+];
+
+// A command is loaded when it runs.
+const postgres = () => import("../../commands/bridge/postgres.ts");
+
+const slot = matching(SLOT, "Expected 1 to 63 of [a-z0-9_].");
+
+/** Parses the polling interval, in ms. */
+function pollMs(text: string): number {
+  const ms = Number(text);
+  if (/^\d{2,5}$/.test(text) && ms >= POLL_MIN_MS && ms <= POLL_MAX_MS) return ms;
+  throw new InvalidArgumentError(`Expected ${POLL_MIN_MS} to ${POLL_MAX_MS}, in ms.`);
+}
+
+/** `arq bridge` */
+export const BRIDGE: readonly Definition[] = [
+  group`bridge: publish commits of a database`,
+  command`bridge postgres: publish messages that PostgreSQL transactions wrote with arqon.publish(…) ${BUS}
+    --sql  only print the SQL that prepares a database
+    --database <url>  the database: postgres://user:password@host:5432/name
+    --database-file <file>  read the URL from a file; keeps it out of the process list
+    --slot <name>  the replication slot; of bridges that share one, one is active ${slot} ${{
+    is: "arqon",
+  }}
+    --accept-loss  continue if the slot was deleted or replaced, though messages may be missed
+    --poll <ms>  poll the log by plain SQL at this interval, without the replication protocol ${pollMs}
+    --json  print events as JSON, one object a line
+
+    The database needs wal_level = logical, and the user the right to replicate. Several bridges may
+    run: one is active. Messages that the bus finally refuses are in the table arqon.refused.
+    $ arq bridge postgres --sql | psql app
+    $ arq bridge postgres --database postgres://bridge:…@127.0.0.1/app`(
+    calls(postgres, "bridgePostgres"),
+  ),
 ];

@@ -10,7 +10,7 @@ import { asks, from, sentence } from "./asks.ts";
 // A command is loaded when it runs.
 const audit = () => import("../../commands/audit/audit.ts");
 const journal = () => import("../../commands/journal/journal.ts");
-const journalText = () => import("../../answers/journal_text.ts");
+const journalText = () => import("../../answers/why_text.ts");
 
 /** Reads an anchor of the form `SEQ:HASH`. Throws a usage error. */
 function parseAnchor(text: string): Anchor {

@@ -28,12 +28,10 @@ import { ROOM_HISTORY } from "./room_history.ts";
 // A command is loaded when it runs.
 const pub = () => import("../../commands/room/pub.ts");
 const sub = () => import("../../commands/room/sub.ts");
-const roomState = () => import("../../commands/room/room_state.ts");
-const reachable = () => import("../../commands/room/room_list.ts");
+const rooms = () => import("../../commands/room/room_list.ts");
 const texts = () => import("../../answers/settings_text.ts");
 const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
 const roomLock = () => import("../../commands/room/room_lock.ts");
-const roomMembers = () => import("../../commands/room/room_members.ts");
 const roomWatch = () => import("../../commands/room/room_watch.ts");
 
 const most = positive("a whole number above 0", true, 1e9);
@@ -107,7 +105,7 @@ const classSet = settles({
     if (given["cacheLast"] !== true || given["durable"] === true) return given;
     throw usageError("--cache-last needs --durable: the last message is the last of the log");
   },
-  before: from(reachable, "requireReachable"),
+  before: from(rooms, "requireReachable"),
   done: from(texts, "classSetText"),
 });
 
@@ -176,7 +174,7 @@ const ROOM_CLASS: readonly Definition[] = [
 
     $ arq room class remove 'orders-*'`(settles({
     route: `DELETE ${CLASSES}?room=pattern`,
-    before: from(reachable, "requireReachable"),
+    before: from(rooms, "requireReachable"),
     none: [
       ({ pattern }) => `room class for ${pattern}`,
       "arq room class list shows the classes; those of the configuration stay",
@@ -302,7 +300,7 @@ export const ROOM: readonly Definition[] = [
     subscribers first; with --stored the rooms are sorted by name.
     $ arq room list
     $ arq room list --stored --prefix orders
-    $ arq room list --stored --limit 1000 --json | jq -r .room_id`(calls(reachable, "roomList")),
+    $ arq room list --stored --limit 1000 --json | jq -r .room_id`(calls(rooms, "roomList")),
   command`room get: print one value of a room's state as JSON, or all keys with their values ${BUS}
     <room>  the room ${room}
     [key]  the key ${nonEmpty}
@@ -311,7 +309,7 @@ export const ROOM: readonly Definition[] = [
     Exit code 1 if the room has no such key.
     $ arq room get lobby
     $ arq room get lobby topic
-    $ arq room get lobby --json`(calls(roomState, "roomGet")),
+    $ arq room get lobby --json`(calls(rooms, "roomGet")),
   command`room set: write one key of a room's state
     <room>  the room ${room}
     <key>  the key ${nonEmpty}
@@ -437,7 +435,7 @@ export const ROOM: readonly Definition[] = [
     with a token of role admin.
     $ arq room bans
     $ arq room bans lobby
-    $ arq room bans lobby --json | jq .user_id`(calls(reachable, "roomBans")),
+    $ arq room bans lobby --json | jq .user_id`(calls(rooms, "roomBans")),
   command`room members: print the members of a room: user, connection, time of the join, metadata ${BUS}
     <room>  the room ${room}
     --count  print only their number
@@ -450,7 +448,7 @@ export const ROOM: readonly Definition[] = [
     $ arq room members lobby
     $ arq room members lobby --json | jq -r .user_id
     $ arq room members stage-1 --at 14:05`(
-    either("at", calls(roomMembers, "roomMembersAt"), calls(roomMembers, "roomMembers")),
+    either("at", calls(rooms, "roomMembersAt"), calls(rooms, "roomMembers")),
   ),
   command`room watch: print a room's members, then joins, leaves and changes of its state ${BUS}
     <room>  the room ${room}

@@ -3,12 +3,11 @@ import { InvalidArgumentError } from "commander";
 import { command, type Definition, group, HIDDEN, NEEDED, rows } from "./define.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
 import { asks, bySubject, from, sentence, settles } from "./asks.ts";
-import { ANSWER, calls, matching, positive, span, SUBJECT_TENANT } from "./options.ts";
-import { TENANT, whole } from "./options.ts";
+import { ANSWER, calls, matching, positive, span, SUBJECT_TENANT, TENANT } from "./options.ts";
+import { whole } from "./options.ts";
 
 // A command is loaded when it runs.
-const schemaValidate = () => import("../../commands/schema/schema_validate.ts");
-const schemaPush = () => import("../../commands/schema/schema_push.ts");
+const schemaCommands = () => import("../../commands/schema/schema_push.ts");
 const texts = () => import("../../answers/schema_text.ts");
 const ONE = "/v1/schemas/{id}";
 const MAPPINGS = "/v1/tenants/{tenant}/mappings";
@@ -64,7 +63,7 @@ export const SCHEMA: readonly Definition[] = [
     of them. Compile errors are reported as by buf, with exit code 1. The binary and the npm package
     do not contain buf (96 MB): have it on the PATH, or npm install @bufbuild/buf.
     $ arq schema build proto
-    $ arq schema build fleet.proto -o fleet.binpb.gz`(calls(schemaPush, "schemaBuild")),
+    $ arq schema build fleet.proto -o fleet.binpb.gz`(calls(schemaCommands, "schemaBuild")),
   command`schema push: register a version of a schema; without a source it only changes --compat
     [source]  ${SOURCE}
     ${ANSWER}
@@ -75,7 +74,7 @@ export const SCHEMA: readonly Definition[] = [
     the same bytes again registers nothing. --compat applies from then on, also to this version.
     $ arq schema push proto --id fleet
     $ arq schema push fleet.binpb.gz --id fleet --compat FULL_TRANSITIVE
-    $ arq schema push --id fleet --compat NONE`(calls(schemaPush, "schemaPush")),
+    $ arq schema push --id fleet --compat NONE`(calls(schemaCommands, "schemaPush")),
   command`schema rollback: restore an earlier version of a schema, as its next version
     <id>  the schema ${schemaId}
     ${ANSWER}
@@ -115,7 +114,7 @@ export const SCHEMA: readonly Definition[] = [
     $ arq schema check proto --id fleet
     $ arq schema check proto --id fleet --compat FULL --json
     $ arq schema check proto --id fleet --traffic 'vehicles-*' --since 7d`(
-    calls(schemaPush, "schemaCheck"),
+    calls(schemaCommands, "schemaCheck"),
   ),
   command`schema list: list all schemas with their latest version, the answering node's state, and refused versions of other tools
     ${ANSWER}
@@ -137,7 +136,7 @@ export const SCHEMA: readonly Definition[] = [
     $ arq schema get fleet -o fleet.binpb.gz
     $ arq schema get fleet --version 2 --proto
     $ diff <(arq schema get fleet --version 1 --proto) <(arq schema get fleet --proto)`(
-    calls(schemaPush, "schemaGet"),
+    calls(schemaCommands, "schemaGet"),
   ),
   command`schema map: map the events of a room to a message type; replaces the mapping of that subject
     <subject>  a room or a prefix ('vehicles-*'), or a subject
@@ -191,6 +190,6 @@ export const SCHEMA: readonly Definition[] = [
     Exit code 1 if it is invalid.
     $ arq schema validate feed.pb --id gtfs --message transit_realtime.FeedMessage
     $ arq schema validate order.json --local proto --message shop.v1.Order --unknown refuse`(
-    calls(schemaValidate, "schemaValidate"),
+    calls(schemaCommands, "schemaValidate"),
   ),
 ];
