@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import urllib.request
+from base64 import b64decode
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from bus import Bus, CuttableProxy
 from vector_driver import VECTORS
 
 import arqon
+from arqon._proof import merkle
+from arqon._proof.notes import Checkpoint, Key
 from arqon.proof import Proof
 
 VKEYS = VECTORS["proofs.json"]["cases"][0]["options"]["vkeys"]
@@ -167,12 +171,53 @@ async def test_a_listener_and_the_sync_face(
     assert await asyncio.to_thread(read) == 0
 
 
+def _root_of(hashes: list[bytes]) -> bytes:
+    """As RFC 6962 defines it."""
+    if len(hashes) < 2:
+        return hashes[0] if hashes else sha256(b"").digest()
+    half = 1 << (len(hashes) - 1).bit_length() - 1
+    return sha256(b"\1" + _root_of(hashes[:half]) + _root_of(hashes[half:])).digest()
+
+
+async def _read_all(
+    size: int, root: bytes, files: dict[tuple[int | str, int], bytes]
+) -> list[bytes]:
+    """The roots of a tree's past, once all of its entries are read."""
+
+    async def read(level: int | str, index: int) -> bytes:
+        return files[level, index]
+
+    tree = await merkle.Tree.load(Checkpoint("r", size, root, ""), read)
+    for index in range(-(-size // 4)):
+        assert await tree.entries(index) == [b"%d" % n for n in range(size)][4 * index :][:4]
+    return [await tree.root(old) for old in range(size + 1)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 17, 63, 64, 65, 90])
+async def test_a_tree_of_many_levels(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each root of its past is right, and each changed file is found. Tiles have four hashes."""
+    monkeypatch.setattr(merkle, "WIDTH", 4)
+    monkeypatch.setattr(merkle, "_LEVELS", 2)
+    entries = [b"%d" % n for n in range(size)]
+    leaves = hashes = [sha256(b"\0" + entry).digest() for entry in entries]
+    files: dict[tuple[int | str, int], bytes] = {}
+    for at in range(0, size, 4):
+        parts = [bytes((0, len(one))) + one for one in entries[at : at + 4]]
+        files["entries", at // 4] = b"".join(parts)
+    for level in range(4):
+        tiles = [hashes[at : at + 4] for at in range(0, len(hashes), 4)]
+        files |= {(level, at): b"".join(tile) for at, tile in enumerate(tiles)}
+        hashes = [_root_of(tile) for tile in tiles if len(tile) == 4]
+    roots = [_root_of(leaves[:old]) for old in range(size + 1)]
+    assert await _read_all(size, roots[-1], files) == roots
+    for name, content in files.items():
+        changed = content[:-1] + bytes((content[-1] ^ 1,))
+        with pytest.raises(merkle.DamagedError):
+            await _read_all(size, roots[-1], {**files, name: changed})
+
+
 def _named(vkey: str) -> str:
     """The same public key with the present name of this vkey."""
-    from base64 import b64decode
-
-    from arqon._proof.notes import Key
-
     name, _, data = vkey.split("+", 2)
     return f"{name}+{Key(name, b64decode(data)[1:]).id.hex()}+{data}"
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
-from itertools import count
 from typing import Final, TypeAlias
+
+from arqon._proof.notes import Checkpoint
 
 WIDTH: Final = 256
 """The number of hashes in a full tile, and of entries in a full bundle."""
@@ -19,10 +20,6 @@ _TILES_KNOWN: Final = 128
 TileReader: TypeAlias = Callable[["int | str", int], Awaitable[bytes]]
 
 
-def _leaf(entry: bytes) -> bytes:
-    return sha256(b"\0" + entry).digest()
-
-
 def _node(left: bytes, right: bytes) -> bytes:
     return sha256(b"\1" + left + right).digest()
 
@@ -32,10 +29,6 @@ def _perfect(hashes: Sequence[bytes]) -> bytes:
     while len(hashes) > 1:
         hashes = [_node(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
     return hashes[0]
-
-
-def _split(data: bytes) -> list[bytes]:
-    return [data[at : at + _HASH_BYTES] for at in range(0, len(data), _HASH_BYTES)]
 
 
 def width_of(size: int, level: int | str, index: int) -> int:
@@ -70,101 +63,92 @@ def bundle_of(data: bytes) -> list[bytes] | None:
     return entries
 
 
-class Edge:
-    """The right edge of a tree: the partial tile of each level."""
+class DamagedError(Exception):
+    """The files of a log do not make its signed tree."""
 
-    def __init__(self, size: int, tiles: Iterable[Sequence[bytes]] = ()) -> None:
-        """`tiles`: from the lowest level up."""
-        self.size = size
-        self._tiles = [list(tile) for tile in tiles]
-
-    @classmethod
-    async def load(cls, size: int, read: TileReader) -> Edge:
-        """The edge of a tree of this size; `read` returns its partial tiles, or wider ones."""
-        tiles: list[list[bytes]] = []
-        hashes = size
-        while hashes > 0:
-            index, width = divmod(hashes, WIDTH)
-            data = b"" if width == 0 else await read(len(tiles), index)
-            if len(data) < width * _HASH_BYTES:
-                raise ValueError(f"a tile of level {len(tiles)} has {len(data)} bytes")
-            tiles.append(_split(data[: width * _HASH_BYTES]))
-            hashes = index
-        return cls(size, tiles)
-
-    def copy(self) -> Edge:
-        return Edge(self.size, self._tiles)
-
-    def append(self, entries: Iterable[bytes]) -> None:
-        for entry in entries:
-            self.size += 1
-            value = _leaf(entry)
-            for level in count():
-                if level == len(self._tiles):
-                    self._tiles.append([])
-                tile = self._tiles[level]
-                tile.append(value)
-                if len(tile) < WIDTH:
-                    break
-                value = _perfect(tile)
-                tile.clear()
-
-    def root(self) -> bytes:
-        root: bytes | None = None
-        for tile in self._tiles:
-            end, span = len(tile), 1
-            while end > 0:
-                if end & span:
-                    subtree = _perfect(tile[end - span : end])
-                    root = subtree if root is None else _node(subtree, root)
-                    end -= span
-                span *= 2
-        return sha256(b"").digest() if root is None else root
+    def __init__(self, head: Checkpoint) -> None:
+        super().__init__()
+        self.head = head
 
 
-class Past:
-    """Computes roots of a tree from its tiles."""
+class Tree:
+    """The signed tree of a log, read from its files: each of them is compared with the root.
 
-    def __init__(self, size: int, read: TileReader) -> None:
-        """`read` returns each tile with its width in a tree of this size."""
-        self._size = size
+    The partial tiles of the right edge make the root; the hash of a full tile is in the one above.
+    """
+
+    def __init__(self, head: Checkpoint, read: TileReader, edge: list[list[bytes]]) -> None:
+        """Use `load`."""
+        self.head = head
         self._read = read
+        self._edge = edge
         self._known: dict[tuple[int, int], list[bytes]] = {}
 
-    async def roots(self, old: int) -> tuple[bytes, bytes]:
-        """The root of the first `old` entries, at least one, and the root of all."""
-        return await self._roots(old, 0, self._size)
+    @classmethod
+    async def load(cls, head: Checkpoint, read: TileReader) -> Tree:
+        """Reads the edge. `read` returns each tile with its width in this tree."""
+        tree = cls(head, read, [])
+        while hashes := head.size >> _LEVELS * len(tree._edge):
+            index, width = divmod(hashes, WIDTH)
+            tree._edge.append(await tree._split(len(tree._edge), index) if width else [])
+        tree._require(_root(tree._edge), head.root)
+        return tree
 
-    async def _roots(self, old: int, start: int, end: int) -> tuple[bytes, bytes]:
-        if old == end:
-            root = await self._range(start, end)
-            return root, root
-        split = start + (1 << (end - start - 1).bit_length() - 1)
-        if old <= split:
-            before, left = await self._roots(old, start, split)
-            return before, _node(left, await self._range(split, end))
-        left = await self._range(start, split)
-        before, right = await self._roots(old, split, end)
-        return _node(left, before), _node(left, right)
+    async def root(self, size: int) -> bytes:
+        """The root of the first `size` entries."""
+        tiles: list[list[bytes]] = []
+        while hashes := size >> _LEVELS * len(tiles):
+            index, width = divmod(hashes, WIDTH)
+            tiles.append((await self._tile(len(tiles), index))[:width] if width else [])
+        return _root(tiles)
 
-    async def _range(self, start: int, end: int) -> bytes:
-        size = end - start
-        level = size.bit_length() - 1
-        if size != 1 << level:
-            split = start + (1 << level)
-            return _node(await self._range(start, split), await self._range(split, end))
-        span = 1 << level % _LEVELS
-        index, first = divmod(start // size * span, WIDTH)
-        return _perfect((await self._tile(level // _LEVELS, index))[first : first + span])
+    async def entries(self, index: int) -> list[bytes]:
+        """The entries of a bundle."""
+        entries = bundle_of(await self._read("entries", index)) or []
+        if len(entries) != width_of(self.head.size, "entries", index):
+            raise DamagedError(self.head)
+        await self._check(0, index, [sha256(b"\0" + entry).digest() for entry in entries])
+        return entries
 
     async def _tile(self, level: int, index: int) -> list[bytes]:
+        if index == self.head.size >> _LEVELS * (level + 1):
+            return self._edge[level]
         hashes = self._known.pop((level, index), None)
         if hashes is None:
-            data = await self._read(level, index)
-            if len(data) != width_of(self._size, level, index) * _HASH_BYTES:
-                raise ValueError(f"{tile_path(self._size, level, index)} has {len(data)} bytes")
-            hashes = _split(data)
+            hashes = await self._split(level, index)
+            await self._check(level, index, hashes)
         self._known[level, index] = hashes
         if len(self._known) > _TILES_KNOWN:
             del self._known[next(iter(self._known))]
         return hashes
+
+    async def _check(self, level: int, index: int, hashes: list[bytes]) -> None:
+        if len(hashes) < WIDTH:
+            self._require(hashes, self._edge[level])
+        else:
+            above = await self._tile(level + 1, index // WIDTH)
+            self._require(_perfect(hashes), above[index % WIDTH])
+
+    async def _split(self, level: int, index: int) -> list[bytes]:
+        data = await self._read(level, index)
+        if len(data) != width_of(self.head.size, level, index) * _HASH_BYTES:
+            raise ValueError(f"{tile_path(self.head.size, level, index)} has {len(data)} bytes")
+        return [data[at : at + _HASH_BYTES] for at in range(0, len(data), _HASH_BYTES)]
+
+    def _require(self, found: object, signed: object) -> None:
+        if found != signed:
+            raise DamagedError(self.head)
+
+
+def _root(edge: Sequence[Sequence[bytes]]) -> bytes:
+    """The root of a tree by the partial tile of each level, from the lowest up."""
+    root: bytes | None = None
+    for tile in edge:
+        end, span = len(tile), 1
+        while end > 0:
+            if end & span:
+                subtree = _perfect(tile[end - span : end])
+                root = subtree if root is None else _node(subtree, root)
+                end -= span
+            span *= 2
+    return sha256(b"").digest() if root is None else root

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
-from arqon._proof.merkle import WIDTH, Edge, Past, TileReader, bundle_of, tile_path, width_of
+from arqon._proof.merkle import WIDTH, DamagedError, Tree, tile_path
 from arqon._proof.notes import Checkpoint, Key, open_checkpoint
 from arqon._proof.text_form import text_of
 from arqon._session.close_reaction import problem_of, wait_ms_of
@@ -159,15 +159,17 @@ class LogVerifier:
         """Those behind the last verified message, as far as they are read."""
         self._passed: _Entry | None = None
         """The lowest of those in front of them that did not arrive as a message."""
-        self._edge: Edge | None = None
-        self._checkpoint: Checkpoint | None = None
+        self._tree: Tree | None = None
+        """The newest verified one."""
+        self._size = 0
+        """The number of its entries that are read."""
         self._is_joined = False
         """Whether the previous entry arrived as a message."""
 
     @property
     def checkpoint(self) -> str | None:
         """The newest verified checkpoint, for saving; None: none yet."""
-        return None if self._checkpoint is None else self._checkpoint.note
+        return None if self._tree is None else self._tree.head.note
 
     async def hold(self, message: Message) -> Message:
         """The message, once it is verified. Raises `ProofError` and `LogError`."""
@@ -180,12 +182,16 @@ class LogVerifier:
         until = monotonic() + self._wait_seconds
         try:
             await self._hold(message, until)
+        except DamagedError as error:
+            head = error.head
+            what = f"the files of the log do not make its signed checkpoint of {head.size} entries"
+            raise ProofError("damaged", what, ProofEvidence((head.note,))) from None
         except (ValueError, KeyError, TypeError) as error:
             raise LogError(f"the log cannot be read: {error}") from error
         return message
 
     async def _hold(self, message: Message, until: float) -> None:
-        if self._edge is None:
+        if self._tree is None:
             await self._begin(message.offset, until)
         origin = self._head().origin
         found = _ORIGIN.search(origin)
@@ -196,7 +202,7 @@ class LogVerifier:
         while (at := self._find(message, digest)) is None:
             newest = await self._advance()
             is_found = self._find(message, digest) is not None
-            if is_found or self._present().size < self._head().size:
+            if is_found or self._size < self._head().size:
                 continue
             if monotonic() < until:
                 await asyncio.sleep(POLL_SECONDS)
@@ -231,12 +237,8 @@ class LogVerifier:
         return None
 
     def _head(self) -> Checkpoint:
-        assert self._checkpoint is not None
-        return self._checkpoint
-
-    def _present(self) -> Edge:
-        assert self._edge is not None
-        return self._edge
+        assert self._tree is not None
+        return self._tree.head
 
     async def _newest(self) -> Checkpoint:
         """The newest checkpoint, once enough witnesses have cosigned it, after it is published."""
@@ -264,43 +266,47 @@ class LogVerifier:
             newest = await self._newest()
         if kept.size > newest.size or kept.origin != newest.origin:
             self._fork(kept, newest)
-        await self._require_continued(kept.size, kept.root, kept, newest)
+        tree = await self._continued(kept, newest)
         index, back = newest.size // WIDTH, 1
         while True:
             index, back = max(0, index - back), back * 2
-            self._entries, self._passed = [], None
-            await self._grow(await Edge.load(index * WIDTH, self._tiles(newest)), newest, newest)
+            self._entries, self._passed, self._size = [], None, index * WIDTH
+            await self._grow(tree)
             if index == 0 or self._entries[0].offset < offset:
                 return
 
-    def _tiles(self, tree: Checkpoint) -> TileReader:
-        """Gives tiles of a tree, each as wide as it is in that one."""
-        return lambda level, index: self.files.read(tile_path(tree.size, level, index))
+    async def _continued(self, before: Checkpoint, newest: Checkpoint) -> Tree:
+        """The newest tree. Raises unless it extends the one before."""
+        if before.size == newest.size:
+            if before.root != newest.root:
+                self._fork(before, newest)
+            if self._tree is not None:
+                return self._tree
+        tree = await Tree.load(
+            newest, lambda level, at: self.files.read(tile_path(newest.size, level, at))
+        )
+        if 0 < before.size < newest.size and await tree.root(before.size) != before.root:
+            self._fork(before, newest)
+        return tree
 
     async def _advance(self) -> Checkpoint:
         """Reads on, once all of the last checkpoint is read in the newest one; returns it."""
-        edge, before = self._present(), self._head()
-        newest = before if edge.size < before.size else await self._newest()
+        before = self._head()
+        newest = before if self._size < before.size else await self._newest()
         # An older one proves nothing: the message keeps waiting.
         if newest.size >= before.size:
-            await self._grow(edge.copy(), before, newest)
+            await self._grow(await self._continued(before, newest))
         return newest
 
-    async def _grow(self, edge: Edge, before: Checkpoint, newest: Checkpoint) -> None:
-        """Reads the next entries of a checkpoint, about _AHEAD, in place of those before."""
+    async def _grow(self, tree: Tree) -> None:
+        """Reads the next entries of a tree, about _AHEAD, in place of those before."""
         grown: list[bytes] = []
-        end = min(newest.size, edge.size + _AHEAD)
-        while edge.size < end:
-            index = edge.size // WIDTH
-            entries = bundle_of(await self._tiles(newest)("entries", index))
-            if entries is None or len(entries) != width_of(newest.size, "entries", index):
-                await self._accuse_files(before, newest)
-            some = (entries or [])[edge.size % WIDTH :]
-            edge.append(some)
+        size, end = self._size, min(tree.head.size, self._size + _AHEAD)
+        while size < end:
+            some = (await tree.entries(size // WIDTH))[size % WIDTH :]
+            size += len(some)
             grown += some
-        # The newest tree need not extend the previous one.
-        await self._require_continued(edge.size, edge.root(), before, newest)
-        self._edge, self._checkpoint = edge, newest
+        self._tree, self._size = tree, size
         self._pass(self._entries)
         self._entries = []
         for entry in map(_entry_of, grown):
@@ -310,18 +316,6 @@ class LogVerifier:
                 if self._passed is not None and self._passed.offset > entry.offset:
                     self._passed = None
             self._entries.append(entry)
-
-    async def _require_continued(
-        self, size: int, root: bytes, before: Checkpoint, newest: Checkpoint
-    ) -> None:
-        """Raises unless a tree continues an earlier one, by its own tiles."""
-        past, whole = root, newest.root
-        if size == newest.size:
-            past = newest.root
-        elif size > 0:
-            past, whole = await Past(newest.size, self._tiles(newest)).roots(size)
-        if past != root or whole != newest.root:
-            await self._accuse_files(before, newest)
 
     def _pass(self, entries: Iterable[_Entry]) -> None:
         """Notes what did not arrive. Of several the lowest: what takes it back takes back all."""
@@ -334,20 +328,6 @@ class LogVerifier:
         size = f"the log of {newest.size} entries"
         what = f"{size} does not continue its signed checkpoint of {before.size}"
         raise ProofError("fork", what, ProofEvidence((before.note, newest.note)))
-
-    async def _accuse_files(self, before: Checkpoint, newest: Checkpoint) -> NoReturn:
-        """In a fork the files match the newer root, with another history."""
-        if before.size == newest.size:
-            is_fork = before.root != newest.root
-        elif before.size > 0:
-            past, whole = await Past(newest.size, self._tiles(newest)).roots(before.size)
-            is_fork = past != before.root and whole == newest.root
-        else:
-            is_fork = False
-        if is_fork:
-            self._fork(before, newest)
-        what = f"the files of the log do not make its signed checkpoint of {newest.size} entries"
-        raise ProofError("damaged", what, ProofEvidence((newest.note,)))
 
     def _accuse(
         self,
