@@ -67,14 +67,14 @@ async def test_ages_and_edges(bus: Bus) -> None:
     await begins(bus, "kept-empty", [], from_="start")
     await begins(bus, "kept-empty", [NEW], last=5)
     async with arqon.connect(bus.url, token=bus.token()) as client:
-        room = client.room("kept-ages")
+        room, clock = client.room("kept-ages"), client._driver.clock
         first = (await store(room, range(3)))[0]
         newest_ms = (await room.history()).messages[-1].timestamp_ms
-        await until("the bus's clock moves", lambda: client._driver.now_ms() > newest_ms + 2)
+        await until("the bus's clock moves", lambda: clock.now_ms() > newest_ms + 2)
         await store(room, range(3, 5))
         # The age reaches back to just after the last old message, by the bus's clock.
-        now_ms = client._driver.now_ms()
-        client._driver.now_ms = lambda: now_ms  # type: ignore[method-assign]
+        now_ms = clock.now_ms()
+        clock.now_ms = lambda: now_ms  # type: ignore[method-assign]
         age = timedelta(milliseconds=now_ms - newest_ms - 1)
         async with client.room("kept-ages", since=age) as received:
             assert await take(received, 2) == [3, 4]

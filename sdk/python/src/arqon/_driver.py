@@ -22,7 +22,7 @@ from arqon._session.token import TokenKeeper, refresh_forever
 from arqon._subscription.subscriptions import Subscriptions
 from arqon._tasks import cancel, fail, first_of, resolve
 from arqon.errors import ArqonError, error_of
-from arqon.options import Options, Status, nothing, socket_url
+from arqon.options import Options, Status, socket_url
 from arqon.room_state import Lock
 
 _T = TypeVar("_T")
@@ -50,8 +50,8 @@ class Driver:
         """Does not connect yet. Raises ValueError, `TokenMalformed`."""
         self.url = socket_url(url)
         self.options = options
-        self._clock = ServerClock(options.now)
-        self.tokens = TokenKeeper(options, self._clock)
+        self.clock = ServerClock(options.now)
+        self.tokens = TokenKeeper(options, self.clock)
         self.outbox = Outbox(options)
         self.subscriptions = Subscriptions(self)
         self.held_locks: set[Lock] = set()
@@ -148,7 +148,7 @@ class Driver:
             url = f"{url}?resume={quote(self._welcome.connection_id, safe='')}"
         session = await open_session(self, url, token)
         self._sessions = {known for known in self._sessions if not known.over} | {session}
-        self._clock.set(session.welcome.server_time_ms)
+        self.clock.set(session.welcome.server_time_ms)
         return session
 
     async def _live(self, session: Session, moved: bool) -> Reaction | Session:
@@ -215,18 +215,10 @@ class Driver:
             self.subscriptions.revoked(error.room, error, error.action == "presence")
         self.call(self.options.on_error, error)
 
-    def failed(self, failure: ArqonError, cause: Exception) -> None:
-        """The program's code failed: `on_error` receives it, otherwise asyncio's handler."""
-        if self.options.on_error is nothing:
-            context = {"message": failure.message, "exception": cause}
-            asyncio.get_running_loop().call_exception_handler(context)
-        else:
-            self.call(self.options.on_error, failure)
-
     def _move_from(self, session: Session, until_ms: int) -> None:
         if session is not self._session or self._moving is not None:
             return
-        window_ms = until_ms - self._clock.now_ms()
+        window_ms = until_ms - self.clock.now_ms()
         self._moving = self.spawn(hand_over(self, session, window_ms))
 
     async def move_locks(self) -> None:
@@ -259,10 +251,6 @@ class Driver:
         closing = [session.close() for session in self._sessions]
         await asyncio.gather(*closing, return_exceptions=True)
         self._sessions.clear()
-
-    def now_ms(self) -> float:
-        """Unix ms by the bus's clock."""
-        return self._clock.now_ms()
 
     def spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Runs a task until the connection ends, which cancels it."""

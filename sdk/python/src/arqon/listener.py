@@ -12,6 +12,7 @@ from arqon.codec import Codec
 from arqon.errors import ArqonError, error_of
 from arqon.explanation import Published
 from arqon.message import Message, essence_of
+from arqon.options import nothing
 from arqon.proof import LogError, ProofError
 
 if TYPE_CHECKING:
@@ -206,6 +207,12 @@ class Listener(Generic[T]):
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
+        """`on_error` receives it, otherwise asyncio's handler."""
         failed = error_of("handler-failed", self.room.id)
         failed.__cause__ = error
-        self._bus.failed(failed, error)
+        on_error = self._bus.options.on_error
+        if on_error is nothing:
+            context = {"message": failed.message, "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+        else:
+            self._bus.call(on_error, failed)

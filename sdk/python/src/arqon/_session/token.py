@@ -128,7 +128,7 @@ async def refresh_forever(bus: Driver, session: Session, tokens: TokenKeeper) ->
     """Sends REFRESH at 75 to 90 % of each token's life, at most once a second; never returns."""
     expires_ms = session.welcome.token_expires_ms
     while True:
-        remaining_ms = expires_ms - bus.now_ms()
+        remaining_ms = expires_ms - bus.clock.now_ms()
         await sleep(refresh_delay_ms(remaining_ms, bus.options.random) / 1_000)
         try:
             token = await tokens.renew()

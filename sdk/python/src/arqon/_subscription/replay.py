@@ -109,7 +109,7 @@ async def _find(room: Room, start: Start) -> int:
     """The offset before the first requested message; searches from the newest one."""
     if math.isinf(start.last) and math.isinf(start.since_seconds):
         return start.after
-    oldest_ms = room.bus.now_ms() - start.since_seconds * 1_000
+    oldest_ms = room.bus.clock.now_ms() - start.since_seconds * 1_000
     after, before, left, more = 0, 0, start.last, True
     while more:
         page = await _read(room, before=before, reverse=True)
