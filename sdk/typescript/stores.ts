@@ -46,14 +46,12 @@ export class RoomStores {
   readonly state: StateStore;
   readonly lock: LockStore;
   readonly #hub: RoomHub;
-  readonly #client: BusClient;
   readonly #messages = new Map<string, MessageStore>();
   readonly #values = new WeakMap<object, unknown>();
 
   /** Use `BusClient.room`. */
   constructor(id: string, client: BusClient) {
     this.id = id;
-    this.#client = client;
     this.#hub = new RoomHub(id, client);
     this.presence = new PresenceStore(this.#hub, "member");
     this.members = new PresenceStore(this.#hub, "observer");
@@ -95,7 +93,7 @@ export class RoomStores {
 
   /** Runs `work` with the SDK's room, for everything else; waits for the connection. */
   readonly use = <Result>(work: (room: Room) => Result | Promise<Result>): Promise<Result> =>
-    this.#client.use((bus) => work(bus.room(this.id)));
+    this.#hub.use(work);
 }
 
 /** The number of rooms whose stores a client keeps, so that a page may return to them. */

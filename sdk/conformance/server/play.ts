@@ -1,22 +1,14 @@
 /** Plays one connection's script, step by step; each wait is a condition with a deadline. */
 import { fromHex, type Plain } from "../plain.ts";
-import { differs, plainClientFrame, presenceFrame, serverFrame } from "./plain_frames.ts";
+import { differs, presenceFrame, serverFrame } from "./plain_frames.ts";
 import type { Peer } from "./peer.ts";
 import type { ServerStep } from "./script.ts";
 
 /** The deadline of a step, in ms: generous, because it only ends a failed run. */
 const DEADLINE_MS = 60_000;
 
-/** The parts of a run that a script needs. */
-export interface PlayOptions {
-  /** The number of the connection, from 0. */
-  readonly index: number;
-  /** Resolves once the client has signalled this name. */
-  signalled(name: string): Promise<void>;
-}
-
 /** Rejects with a description of the wait if the promise takes longer than the deadline. */
-export async function within<Value>(what: string, promise: Promise<Value>): Promise<Value> {
+async function within<Value>(what: string, promise: Promise<Value>): Promise<Value> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
     () => late.reject(new Error(`waited ${DEADLINE_MS} ms for ${what}`)),
@@ -53,43 +45,41 @@ export class Inbox {
   }
 }
 
-/** Reads a connection into its inbox until it ends. */
-export async function listen(peer: Peer, inbox: Inbox): Promise<void> {
-  for await (const incoming of peer.incoming()) inbox.add(plainClientFrame(incoming));
-}
-
-/** Plays it to its end. Rejects with the failed step. */
-export async function play(
-  script: readonly ServerStep[],
-  peer: Peer,
-  inbox: Inbox,
-  options: PlayOptions,
-): Promise<void> {
-  const player = new Player(peer, inbox, options);
-  for (const [at, step] of script.entries()) {
-    try {
-      await player.play(step);
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      throw new Error(`connection ${options.index}, step ${at} ${JSON.stringify(step)}: ${text}`);
-    }
-  }
-}
-
-class Player {
+/** Plays the script of one connection. */
+export class Player {
   readonly #peer: Peer;
   readonly #inbox: Inbox;
-  readonly #options: PlayOptions;
+  readonly #index: number;
+  readonly #signalled: (name: string) => Promise<void>;
   /** The frames by the `as` of their step; the last expected one by `""`. */
   readonly #received = new Map<string, Plain>();
 
-  constructor(peer: Peer, inbox: Inbox, options: PlayOptions) {
+  /** `index` is the connection's number; `signalled` resolves once the client has signalled a name. */
+  constructor(
+    peer: Peer,
+    inbox: Inbox,
+    index: number,
+    signalled: (name: string) => Promise<void>,
+  ) {
     this.#peer = peer;
     this.#inbox = inbox;
-    this.#options = options;
+    this.#index = index;
+    this.#signalled = signalled;
   }
 
-  async play(step: ServerStep): Promise<void> {
+  /** Plays it to its end. Rejects with the failed step. */
+  async play(script: readonly ServerStep[]): Promise<void> {
+    for (const [at, step] of script.entries()) {
+      try {
+        await this.#play(step);
+      } catch (error) {
+        const text = error instanceof Error ? error.message : String(error);
+        throw new Error(`connection ${this.#index}, step ${at} ${JSON.stringify(step)}: ${text}`);
+      }
+    }
+  }
+
+  async #play(step: ServerStep): Promise<void> {
     const fields = (step.with ?? {}) as Plain;
     if ("send" in step) {
       this.#send(step.send as string, fields, step.of as string | undefined);
@@ -115,7 +105,7 @@ class Player {
       await this.#expect({ expect: "end" }, {});
     } else {
       const name = step.wait as string;
-      await within(`the client's signal ${name}`, this.#options.signalled(name));
+      await within(`the client's signal ${name}`, this.#signalled(name));
     }
   }
 
@@ -129,7 +119,7 @@ class Player {
       : kind === "pong"
       ? { body: answered?.body, ...fields }
       : fields;
-    this.#peer.send(serverFrame(kind, rest, this.#options.index));
+    this.#peer.send(serverFrame(kind, rest, this.#index));
   }
 
   async #expect(step: ServerStep, fields: Plain): Promise<void> {

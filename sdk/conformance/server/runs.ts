@@ -3,7 +3,8 @@ import type { Socket } from "node:net";
 import type { Plain } from "../plain.ts";
 import { EventStreamPeer } from "./event_stream.ts";
 import { answer, type ByteReader, type HttpAnswer, type HttpRequest } from "./http.ts";
-import { Inbox, listen, play } from "./play.ts";
+import { plainClientFrame } from "./plain_frames.ts";
+import { Inbox, Player } from "./play.ts";
 import type { Scenario } from "./script.ts";
 import { WebSocketPeer } from "./websocket.ts";
 
@@ -103,10 +104,12 @@ export class Run {
     const peer = request.headers.has("upgrade")
       ? new WebSocketPeer(socket, reader, request)
       : attempt.stream = new EventStreamPeer(socket, reader, path, attempt.token);
-    const listening = listen(peer, inbox);
-    const signalled = (name: string) => this.#signalOf(name).promise;
+    const listening = (async () => {
+      for await (const incoming of peer.incoming()) inbox.add(plainClientFrame(incoming));
+    })();
     try {
-      await play(script ?? [], peer, inbox, { index, signalled });
+      const player = new Player(peer, inbox, index, (name) => this.#signalOf(name).promise);
+      await player.play(script ?? []);
       this.#played += 1;
       this.#checkOver();
     } catch (error) {

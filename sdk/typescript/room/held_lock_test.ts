@@ -88,14 +88,6 @@ Deno.test(
   },
 );
 
-Deno.test("another client's lock is the refusal: 'locked'", CLEAN, async () => {
-  const { hold } = bench(new ArqonError("locked", "bob", { retry_after_ms: 5 }));
-  await assert.rejects(
-    hold(),
-    (error) => error instanceof ArqonError && error.retry_after_ms === 5,
-  );
-});
-
 Deno.test(
   "a waiting client asks again, each time with a new request, until it is free",
   CLEAN,
@@ -141,17 +133,6 @@ Deno.test("waiting ends at once when it is aborted, or with the connection", CLE
     const holding = hold({ wait_ms: 3_600_000, signal: over.signal });
     // The first pause is at least 25 ms long.
     await assert.rejects(holding, (error) => error === why);
-  }
-});
-
-Deno.test("a refused renewal is the loss, with its reason", CLEAN, async () => {
-  for (const reason of ["fence-mismatch", "locked"] as const) {
-    const refusal = new ArqonError(reason, "x");
-    const { unlocked, hold } = bench("ok", "ok", refusal);
-    const lock = await hold();
-    assert.equal(await lost(lock.signal), refusal);
-    await lock.release();
-    assert.deepEqual(unlocked, [], "there is nothing left to unlock");
   }
 });
 

@@ -50,9 +50,7 @@ export class MessageStore extends Cell<MessagesView> {
     const before = this.#list.find(({ offset }) => offset !== 0);
     const query = { limit: count, reverse: true, before: before?.offset ?? 0 };
     try {
-      const { messages, more } = await this.#hub.client.use((bus) =>
-        history(bus.room(this.#hub.id), query)
-      );
+      const { messages, more } = await this.#hub.use((room) => history(room, query));
       if (life !== this.#life) return;
       // Messages that arrived meanwhile are in the list, and newer than all that are not.
       const first = this.#list.find(({ offset }) => offset !== 0);

@@ -7,6 +7,7 @@ import type { SubscribeOptions, Subscription } from "../subscription/subscriptio
 import { asArqonError } from "../wire/wire_error.ts";
 import type { JsonInput } from "../request/room_request.ts";
 import type { Status } from "../options/options.ts";
+import type { Room } from "../room/room.ts";
 import type { Store } from "./store.ts";
 
 /** A store that listens to its room. */
@@ -63,6 +64,11 @@ export class RoomHub {
   /** Whether there is no listener. */
   get is_idle(): boolean {
     return this.#listeners.size === 0;
+  }
+
+  /** Runs `work` with the SDK's room; waits for the connection. */
+  use<Result>(work: (room: Room) => Result | Promise<Result>): Promise<Result> {
+    return this.client.use((bus) => work(bus.room(this.id)));
   }
 
   /** Listens until the returned function is called. */

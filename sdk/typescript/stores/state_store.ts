@@ -45,9 +45,9 @@ export class ValuesStore<Values extends Watched> extends Cell<ValuesView<Values>
   protected start(): () => void {
     const over = new AbortController();
     const { signal } = over;
-    this.#hub.client.use(async (bus) => {
+    this.#hub.use(async (room) => {
       if (signal.aborted) return;
-      const values = this.#watch(bus.room(this.#hub.id));
+      const values = this.#watch(room);
       signal.addEventListener("abort", () => values.close());
       values.changed(() => {
         if (signal.aborted) return;
@@ -97,8 +97,8 @@ export class LockStore extends Cell<LockView> {
     this.show({ is_waiting: true, error: undefined });
     let error: ArqonError | undefined;
     try {
-      const lock = await this.#hub.client.use((bus) =>
-        holdLock(bus.room(this.#hub.id), {
+      const lock = await this.#hub.use((room) =>
+        holdLock(room, {
           ...options,
           signal: options.signal ? AbortSignal.any([signal, options.signal]) : signal,
         })
@@ -193,12 +193,11 @@ export class StateStore extends Cell<StateView> {
     this.#show();
     const options = { command_id: newCommandId() };
     try {
-      write.done = await this.#hub.client.use((bus) => {
-        const room = bus.room(this.#hub.id);
-        return value === undefined
+      write.done = await this.#hub.use((room) =>
+        value === undefined
           ? roomState(room).delete(key, options)
-          : roomState(room).set(key, value, options);
-      });
+          : roomState(room).set(key, value, options)
+      );
       this.show({ error: undefined });
     } catch (error) {
       this.#writes = this.#writes.filter((one) => one !== write);
