@@ -21,7 +21,7 @@ import {
 } from "./durable_kill.ts";
 import { testLog } from "../shared/testing/logs.ts";
 import type { Acknowledged, Stored } from "./durable_kill.ts";
-import { createRandom, type Random } from "./presence_simulation/random.ts";
+import { createRandom, type Random } from "../shared/testing/seeded.ts";
 
 const KILLS = 100;
 const SEED = 20_240_606;

@@ -21,7 +21,7 @@ import {
 } from "@arqon/proto";
 import { filesOf, signerOf } from "../../tests/proof/made_tree.ts";
 import { decodeLeaf, encodeLeaf, encodeLeaves } from "./entry.ts";
-import { createRandom } from "../../tests/presence_simulation/random.ts";
+import { createRandom } from "../testing/seeded.ts";
 import { TreeReader } from "./reader.ts";
 import { decodeShown, encodeShown, Witness } from "./witness.ts";
 

@@ -24,7 +24,7 @@ import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { type TreeFiles, TreeReader } from "../../shared/proof/reader.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
-import { createRandom } from "../../tests/presence_simulation/random.ts";
+import { createRandom } from "../../shared/testing/seeded.ts";
 import { witnessOf } from "../../tests/proof/two_witnesses.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { ProofKeys } from "./keys.ts";

@@ -8,7 +8,7 @@ import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { StoreTime } from "../../shared/spine/contract/store_time.ts";
-import { createRandom } from "../../tests/presence_simulation/random.ts";
+import { createRandom } from "../../shared/testing/seeded.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import {
   claimed,

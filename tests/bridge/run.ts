@@ -6,7 +6,7 @@ import { pace } from "../../shared/testing/pace.ts";
 import { becomes } from "../../shared/testing/until.ts";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
-import { createRandom, type Random } from "../presence_simulation/random.ts";
+import { createRandom, type Random } from "../../shared/testing/seeded.ts";
 import { openWorld, ROOMS, shown, startBridge, storedIn, wantedOf, writing } from "./world.ts";
 import type { Bridge, World } from "./world.ts";
 

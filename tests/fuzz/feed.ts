@@ -1,5 +1,5 @@
 /** Feeds one target with mutated inputs, one after another, and returns the outcome. No processes here. */
-import { createRandom } from "../presence_simulation/random.ts";
+import { createRandom } from "../../shared/testing/seeded.ts";
 import { mutated } from "./mutate.ts";
 import type { Target } from "./target.ts";
 

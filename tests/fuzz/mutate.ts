@@ -2,7 +2,7 @@
  * Makes bad input from good: flips bits, moves, cuts or repeats parts, falsifies lengths, inserts words of the format.
  * Deterministic: the same random stream gives the same bytes. Independent of decoders.
  */
-import type { Random } from "../presence_simulation/random.ts";
+import type { Random } from "../../shared/testing/seeded.ts";
 
 /** The material for inputs. */
 export interface Corpus {

@@ -3,7 +3,7 @@
  * how many; `plots.ts` has related ones.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../../shared/testing/seeded.ts";
 import type { Action, Weather } from "./schedule.ts";
 
 /** The inputs of actions. */

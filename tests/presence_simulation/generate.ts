@@ -6,7 +6,7 @@ import { configFrom } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { type Cast, drawAction } from "./actions.ts";
 import { PLOTS } from "./plots.ts";
-import { createRandom, type Random } from "./random.ts";
+import { createRandom, type Random } from "../../shared/testing/seeded.ts";
 import { type Action, brainIds, type Schedule, shieldIds, type Timed } from "./schedule.ts";
 
 /**

@@ -5,7 +5,7 @@
 import type { ClusterMessage, ShieldPort } from "../../shared/presence/messages.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../../shared/testing/seeded.ts";
 import type { Timeline } from "./timeline.ts";
 
 /** Unix ms of simulated time 0. */

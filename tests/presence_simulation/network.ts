@@ -7,7 +7,7 @@ import type { ClusterMessage } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
 import { HELLO, type Subject } from "../../shared/subjects/subject.ts";
 import type { Life } from "./life.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../../shared/testing/seeded.ts";
 import { FAIR, type Weather } from "./schedule.ts";
 import type { Timeline } from "./timeline.ts";
 

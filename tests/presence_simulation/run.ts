@@ -4,11 +4,11 @@
  * shrunk); exits with 1 if one failed. The tests use `simulate.ts`.
  */
 import { parseArgs } from "node:util";
-import { showLog } from "./instruments.ts";
 import { play } from "./play.ts";
 import { generate } from "./generate.ts";
 import { describe } from "./schedule.ts";
 import { report } from "./simulate.ts";
+import { showLog } from "./world.ts";
 
 if (import.meta.main) {
   const { values } = parseArgs({

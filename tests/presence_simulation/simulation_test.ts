@@ -13,7 +13,7 @@ import type { ClusterMessage } from "../../shared/presence/messages.ts";
 import { generate } from "./generate.ts";
 import type { Tamper } from "./network.ts";
 import { play } from "./play.ts";
-import { shrink } from "./shrink.ts";
+import { shrink } from "./simulate.ts";
 import { encodePresenceUpdate } from "@arqon/proto";
 import { MemberTable } from "../../sdk/typescript/presence/presence.ts";
 import { memberOf as memberWith } from "../../shared/presence/testing/members.ts";

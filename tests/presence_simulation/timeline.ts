@@ -10,12 +10,7 @@ export interface Planned {
 
 interface Event extends Planned {
   readonly at_ms: number;
-  readonly order: number;
   readonly run: () => void;
-}
-
-function isBefore(one: Event, other: Event): boolean {
-  return one.at_ms < other.at_ms || (one.at_ms === other.at_ms && one.order < other.order);
 }
 
 /** The clock of a world. Starts at 0. */
@@ -24,59 +19,35 @@ export class Timeline {
   now_ms = 0;
   /** Number of events so far. */
   ran = 0;
-  readonly #heap: Event[] = [];
-  #order = 0;
+  /** The next event is the last one; of events at one time, the one that was planned first. */
+  readonly #events: Event[] = [];
 
   /** Runs once, `delay_ms` from now (for 0 immediately after the current event). */
   after(delay_ms: number, run: () => void): Planned {
     const at_ms = this.now_ms + Math.max(delay_ms, 0);
-    const event = { at_ms, order: this.#order++, run, cancelled: false };
-    this.#push(event);
+    const event = { at_ms, run, cancelled: false };
+    let low = 0;
+    let high = this.#events.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#events[middle] as Event).at_ms > at_ms) low = middle + 1;
+      else high = middle;
+    }
+    this.#events.splice(low, 0, event);
     return event;
   }
 
   /** Runs every event up to and including `until_ms`, and sets the clock to it. */
   runUntil(until_ms: number): void {
     for (;;) {
-      const first = this.#heap[0];
+      const first = this.#events.at(-1);
       if (first === undefined || first.at_ms > until_ms) break;
-      this.#pop();
+      this.#events.pop();
       if (first.cancelled) continue;
       this.now_ms = first.at_ms;
       this.ran++;
       first.run();
     }
     this.now_ms = until_ms;
-  }
-
-  #push(event: Event): void {
-    const heap = this.#heap;
-    let index = heap.length;
-    heap.push(event);
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      const above = heap[parent] as Event;
-      if (!isBefore(event, above)) break;
-      heap[index] = above;
-      index = parent;
-    }
-    heap[index] = event;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop() as Event;
-    const count = heap.length;
-    if (count === 0) return;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= count) break;
-      if (child + 1 < count && isBefore(heap[child + 1] as Event, heap[child] as Event)) child++;
-      if (!isBefore(heap[child] as Event, last)) break;
-      heap[index] = heap[child] as Event;
-      index = child;
-    }
-    heap[index] = last;
   }
 }

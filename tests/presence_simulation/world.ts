@@ -2,19 +2,42 @@
  * A simulated cluster: processes with real presence machines on a simulated network, and their faults. `clients.ts` has
  * the clients, `play.ts` maps actions to faults.
  */
+import { createBrainPresenceMetrics } from "../../brain/presence/metrics.ts";
 import { BrainPresence } from "../../brain/presence/presence.ts";
-import { Ring } from "../../brain/ring/ring.ts";
+import { createRingMetrics, Ring } from "../../brain/ring/ring.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
+import { keptLog } from "../../shared/testing/logs.ts";
 import { ShieldPresence } from "../../shield/presence/presence.ts";
-import { BrainFold } from "./brain_fold.ts";
+import { createPresenceStats } from "../../shield/presence/stats.ts";
 import { Hearing } from "./hearing.ts";
 import { Life, type Resumption, type Surroundings } from "./life.ts";
-import { BRAIN_METRICS, LOG, RING_METRICS, SHIELD_STATS } from "./instruments.ts";
 import { Network, type Tamper } from "./network.ts";
-import { createRandom, type Random } from "./random.ts";
+import { createRandom, type Random } from "../../shared/testing/seeded.ts";
 import { brainIds, type Schedule, shieldIds } from "./schedule.ts";
 import { Timeline } from "./timeline.ts";
 import { Truth } from "./truth.ts";
+import { BrainFold } from "./viewer.ts";
+
+// One registry for all worlds of a program: creating metrics for each process would cost more than its simulation.
+const registry = new Registry();
+
+/** Shared by all simulated Brains. */
+const BRAIN_METRICS = createBrainPresenceMetrics(registry, () => 0);
+/** Shared by the rings of all simulated Brains. */
+const RING_METRICS = createRingMetrics(registry);
+/** Shared by all simulated Shields. */
+const SHIELD_STATS = createPresenceStats();
+
+let write: (line: string) => void = () => {};
+
+/** Shows the log lines of all machines from now on. */
+export function showLog(to: (line: string) => void): void {
+  write = to;
+}
+
+/** Silent unless `showLog` was called. */
+const LOG = keptLog({ level: "warn", now: () => 0, write: (line) => write(line) }).log;
 
 /** A running Shield. */
 export interface ShieldProcess {

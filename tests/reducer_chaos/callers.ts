@@ -5,7 +5,7 @@
 import { connect, type Connection } from "../../sdk/typescript/mod.ts";
 import { type Called, reduced } from "../../sdk/typescript/reducers.ts";
 import { pace } from "../../shared/testing/pace.ts";
-import type { Random } from "../presence_simulation/random.ts";
+import type { Random } from "../../shared/testing/seeded.ts";
 
 /** An answered call; times in ns of the run's clock. */
 export interface MadeCall {

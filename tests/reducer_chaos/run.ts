@@ -10,7 +10,7 @@ import { Fleet } from "../faults/fleet.ts";
 import { testLog } from "../../shared/testing/logs.ts";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
-import { createRandom, type Random } from "../presence_simulation/random.ts";
+import { createRandom, type Random } from "../../shared/testing/seeded.ts";
 import { Callers, type MadeCall } from "./callers.ts";
 import { eventsOf, folded, judgeEntries, linearizable, sourceOf } from "./judge.ts";
 import { foldedElsewhere, wasmtimeThere } from "./wasmtime.ts";

@@ -10,7 +10,7 @@ import { becomes } from "../../shared/testing/until.ts";
 import { PARTS } from "../../policies/testing/phrases.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { adminOf, type Stage } from "../model/stage.ts";
-import { createRandom } from "../presence_simulation/random.ts";
+import { createRandom } from "../../shared/testing/seeded.ts";
 
 /** The number of answers that grow at once. */
 export interface GrowOp {

@@ -5,7 +5,7 @@
 import { ArqonError, type Room } from "@arqon/sdk";
 import { type RoomEvent, roomState } from "@arqon/sdk/state";
 import { pace } from "../../../shared/testing/pace.ts";
-import type { Random } from "../../presence_simulation/random.ts";
+import type { Random } from "../../../shared/testing/seeded.ts";
 import type { Mark } from "./lock_judge.ts";
 import type { Grant, LockLedger, Write } from "./lock_ledger.ts";
 

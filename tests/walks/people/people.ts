@@ -12,7 +12,7 @@ import { Player } from "../../membership/played.ts";
 import type { Harm } from "../../model/fault_model.ts";
 import type { Stage } from "../../model/stage.ts";
 import type { TestBus } from "../../harness/test_bus.ts";
-import { createRandom } from "../../presence_simulation/random.ts";
+import { createRandom } from "../../../shared/testing/seeded.ts";
 import { askForEvents, contend, intrude } from "./lock_contender.ts";
 import { judgeLocks } from "./lock_judge.ts";
 import { LockLedger } from "./lock_ledger.ts";
