@@ -9,7 +9,7 @@ import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const DEADLINE_MS = 90_000;
@@ -45,7 +45,7 @@ async function startWorld(nats_url: string) {
 
 Deno.test("a publish that was refused with 503 never arrives after newer ones of its connection", async () => {
   await using nats = await startNats({ jetstream: true });
-  await using proxy = startPausingProxy(Number(new URL(nats.url).port));
+  await using proxy = startTcpProxy(Number(new URL(nats.url).port));
   await using world = await startWorld(nats.url);
   await world.brain();
   const near = await world.shield();

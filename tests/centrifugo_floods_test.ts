@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
-import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HURRY, listen } from "./peers/centrifugo_client.ts";
@@ -46,7 +46,7 @@ enabled = true
 #constant usage.flush_ms = 50
 ${durableRooms("log:*", 'slow_reader = "drop-oldest"')}
 `);
-  await using proxy = startPausingProxy(Number(new URL(bus.url).port));
+  await using proxy = startTcpProxy(Number(new URL(bus.url).port));
   const endpoint = `ws://127.0.0.1:${proxy.port}/connection/websocket`;
   const claims = is_served ? { channels: ["log:slow"] } : {};
   const client = new Centrifuge(endpoint, { token: await bus.tokenFor({ claims }), ...HURRY });
@@ -111,7 +111,7 @@ room = "*"
 slow_reader = "latest"
 `);
   for (const room of ["own:slow", "served:slow"]) {
-    await using proxy = startPausingProxy(Number(new URL(bus.url).port));
+    await using proxy = startTcpProxy(Number(new URL(bus.url).port));
     const endpoint = `ws://127.0.0.1:${proxy.port}/connection/websocket`;
     const token = await bus.tokenFor({ claims: { channels: [room], caps: [] } });
     const client = new Centrifuge(endpoint, { token, ...HURRY });

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { type LocalBusOptions, startLocalBus, type TestBus } from "./harness/local_bus.ts";
-import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import {
@@ -289,7 +289,7 @@ room = "news"
 durable = true
 slow_reader = "drop-oldest"
 `);
-  await using proxy = startPausingProxy(Number(new URL(on.url).port));
+  await using proxy = startTcpProxy(Number(new URL(on.url).port));
   const client = await raw({ url: `ws://127.0.0.1:${proxy.port}` });
   client.send({ id: 1, connect: { token: await on.tokenFor() } });
   client.send({ id: 2, subscribe: { channel: "news" } });

@@ -9,9 +9,9 @@ import { becomes } from "../shared/testing/until.ts";
 import { must } from "../tasks/checkout/programs.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { silentServer } from "./harness/silent_server.ts";
-import { createRandom } from "./presence_simulation/random.ts";
+import { createRandom } from "../shared/testing/seeded.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const DRAIN_TIMEOUT_MS = 4_000;
@@ -46,7 +46,7 @@ interface Round {
 async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<void> {
   const random = createRandom(seed).next;
   await using issuer = await createIssuer();
-  await using proxy = startPausingProxy(nats_port);
+  await using proxy = startTcpProxy(nats_port);
   const slow_issuer = random() < 0.3
     ? `[[auth.issuers]]\nissuer = "slow"\naudience = "a"\ntenants = ["slow"]\n` +
       `jwks_url = "http://127.0.0.1:${silent_port}/jwks"\n`

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
-import { startPausingProxy } from "./harness/pausing_proxy.ts";
+import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -192,7 +192,7 @@ before = ["subscribe"]
 Deno.test("messages for a client that does not read are queued in the Shield, and sent once it reads", async () => {
   await withBus(async (world) => {
     const { bus } = world;
-    await using proxy = startPausingProxy(Number(new URL(bus.url).port));
+    await using proxy = startTcpProxy(Number(new URL(bus.url).port));
     const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
     using bob = await openText(url, await bus.tokenFor({ user: "bob" }));
     await ask(bob, { op: "sub", room: "live-1" });

@@ -20,6 +20,10 @@ export async function samplesOf(ops_url: string | undefined): Promise<Map<string
   return readSamples(await (await fetch(`${ops_url}/metrics`)).text());
 }
 
+/** One of those samples; 0 if there is none yet. */
+export const sampleAt = async (ops_url: string | undefined, series: string): Promise<number> =>
+  (await samplesOf(ops_url)).get(series) ?? 0;
+
 /** The error lines of a log in logfmt. */
 export function errorsIn(log: string): readonly string[] {
   return log.match(ERROR) ?? [];

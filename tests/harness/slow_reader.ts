@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, type PlainEnvelope, writeEnvelope } from "@arqon/proto";
 import { openBinary } from "../peers/raw_client.ts";
-import { startPausingProxy } from "./pausing_proxy.ts";
-import { samplesOf } from "./server_state.ts";
+import { startTcpProxy } from "./tcp_proxy.ts";
+import { sampleAt } from "./server_state.ts";
 import type { TestBus } from "./test_bus.ts";
 
 /** Lines of `[limits]` with which a slow reader is noticed early. */
@@ -27,7 +27,7 @@ const LEFT_OUT_MIN = 20;
 
 /** A proxy of its own, and the address behind it. */
 export function proxied(bus: TestBus) {
-  const proxy = startPausingProxy(Number(new URL(bus.url).port));
+  const proxy = startTcpProxy(Number(new URL(bus.url).port));
   return { proxy, url: bus.url.replace(/:\d+\//, `:${proxy.port}/`) };
 }
 
@@ -39,8 +39,7 @@ export async function publishUntil(
 ): Promise<number> {
   using publisher = await openBinary(bus.url, bus.token);
   const data = new Uint8Array(BODY_BYTES);
-  const done = async () =>
-    (await samplesOf(bus.ops_url)).get(`shield_slow_reader_total{action="${action}"}`) ?? 0;
+  const done = () => sampleAt(bus.ops_url, `shield_slow_reader_total{action="${action}"}`);
   const before = await done();
   const enough = action === "disconnected" ? 1 : LEFT_OUT_MIN;
   for (let sent = 0;;) {
