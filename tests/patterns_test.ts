@@ -10,6 +10,7 @@ import { until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { sampleAt, samplesOf } from "./harness/server_state.ts";
 import { DOORMAN, enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
 import { joinRooms as join, type Place, RoomListener } from "./peers/room_listener.ts";
@@ -181,9 +182,8 @@ async function letGo(place: Place): Promise<void> {
     const all = await ann.take(30);
     assert.deepEqual(all, Array.from({ length: 30 }, (_, at) => `g-${at} ${turn}`));
   }
-  const metrics = await (await fetch(`${place.ops_url}/metrics`)).text();
-  assert.match(metrics, /^shield_pattern_rooms(\{.*\})? 20$/m);
-  assert.match(metrics, /^shield_patterns(\{.*\})? 1$/m);
+  assert.equal(await sampleAt(place.ops_url, "shield_pattern_rooms"), 20);
+  assert.equal(await sampleAt(place.ops_url, "shield_patterns"), 1);
 }
 
 /** More rooms than one slice of a SUB or UNSUB: all are received after its ACK, none after the next one. */
@@ -254,10 +254,9 @@ async function seen(place: Place, bus: TestBus): Promise<void> {
 
 async function ended({ ops_url }: Place): Promise<void> {
   await until("nothing is left of patterns", async () => {
-    const metrics = await (await fetch(`${ops_url}/metrics`)).text();
-    return ["patterns", "pattern_rooms", "rooms", "subscriptions"].every((name) =>
-      new RegExp(`^shield_${name}(\\{.*\\})? 0$`, "m").test(metrics)
-    );
+    const samples = await samplesOf(ops_url);
+    return ["patterns", "pattern_rooms", "rooms", "subscriptions"]
+      .every((name) => samples.get(`shield_${name}`) === 0);
   });
 }
 

@@ -17,7 +17,7 @@ import { enforce } from "./peers/policy_admin.ts";
 import { type Answer, PresenceClient } from "./peers/presence_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { RoomListener } from "./peers/room_listener.ts";
-import { samplesOf } from "./harness/server_state.ts";
+import { sampleAt } from "./harness/server_state.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `
@@ -203,7 +203,7 @@ idle_timeout_ms = 500
 
 Deno.test("a subscriber of a recreated room gets its first change, marked, and no GAP", async () => {
   await using bus = await startLocalBus(IDLE);
-  const ended = async () => (await samplesOf(bus.ops_url)).get("brain_rooms_ended_total") ?? 0;
+  const ended = () => sampleAt(bus.ops_url, "brain_rooms_ended_total");
   await using ann = await connect({ url: bus.url, token: bus.token });
   await using bob = await connect({ url: bus.url, token: bus.token });
   roomState(bob.room("lobby"));

@@ -16,7 +16,7 @@ import {
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
-import { samplesOf } from "./harness/server_state.ts";
+import { sampleAt } from "./harness/server_state.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CLOSE_BYTES = 400_000;
@@ -124,10 +124,7 @@ websocket = "${websocket}"
 ${durableRooms("log-*")}
 `;
 
-const pending = (bus: TestBus) => figure(bus, "shield_pending_operations");
-
-const figure = async ({ ops_url }: TestBus, name: string): Promise<number> =>
-  (await samplesOf(ops_url)).get(name) ?? NaN;
+const pending = ({ ops_url }: TestBus) => sampleAt(ops_url, "shield_pending_operations");
 
 interface Asked {
   readonly stop: AbortController;
@@ -178,7 +175,7 @@ for (const websocket of ["own", "native"]) {
     live.close();
     await until("the event stream has ended", async () => await pending(bus) === 0);
     const events = await openEvents(bus, "/v1/rooms/log-1/events");
-    const connections = () => figure(bus, 'shield_connections{state="open"}');
+    const connections = () => sampleAt(bus.ops_url, 'shield_connections{state="open"}');
     await until("an event stream is a connection", async () => await connections() === 1);
     events.close();
     await until("it has left", async () => await connections() === 0);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { runInChild } from "./harness/child_scenarios.ts";
+import { sampleAt } from "./harness/server_state.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { type Proxy, startHaproxy, startNginx } from "./proxies/proxies.ts";
@@ -52,10 +53,7 @@ Deno.test("a proxy that buffers answers shows by the missing welcome", async () 
     const { body } = await service.call("POST", "rooms/r/kick", { user_id: "zoe" });
     return body.code === 0;
   };
-  const streams = async () => {
-    const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
-    return /^shield_event_streams\S* 1$/m.test(text);
-  };
+  const streams = async () => await sampleAt(bus.ops_url, "shield_event_streams") === 1;
   await until("the stream is open", streams);
   await service.done("POST", "rooms/r/messages", { type: "t", data: 1 });
   const has_come_before_the_end = has_come;

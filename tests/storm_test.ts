@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { attempt, type Door, type Refused } from "../bench/storm/storm_handshake.ts";
 import { Crowd } from "../bench/storm/storm_crowd.ts";
 import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
-import { samplesOf } from "./harness/server_state.ts";
+import { sampleAt } from "./harness/server_state.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
 
 const TLS = new URL("tls/", import.meta.url).pathname;
@@ -33,8 +33,7 @@ async function startDoor(limits: string, secure: boolean): Promise<Place> {
   };
 }
 
-const metric = async (place: Place, sample: string): Promise<number> =>
-  (await samplesOf(place.shield.ready.ops_url)).get(sample) ?? NaN;
+const metric = ({ shield }: Place, series: string) => sampleAt(shield.ready.ops_url, series);
 
 Deno.test("a crowd that drops and returns at once reconnects completely; rejected clients get a retry delay", async () => {
   await using place = await startDoor("handshakes_per_second = 60\n", true);

@@ -5,6 +5,7 @@
 import { niceness, startProgram } from "../../bench/measure/line_program.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { startBusWith, type TestBus, withFiles } from "../harness/bus.ts";
+import { sampleAt } from "../harness/server_state.ts";
 import { websocketLine } from "../harness/websocket_option.ts";
 import { enforce, policyAdmin } from "../peers/policy_admin.ts";
 import { openText } from "../peers/raw_client.ts";
@@ -102,10 +103,7 @@ async function startGuardedBus(plan: GalleryPlan, dir: string): Promise<TestBus>
   return bus;
 }
 
-async function memoryBytes(bus: TestBus): Promise<number> {
-  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  return Number(/^process_resident_memory_bytes (\S+)$/m.exec(metrics)?.[1]);
-}
+const memoryBytes = ({ ops_url }: TestBus) => sampleAt(ops_url, "process_resident_memory_bytes");
 
 /** A new client connects and its message arrives, and the other ports answer; returns what does not work. */
 async function works(bus: TestBus): Promise<string[]> {
