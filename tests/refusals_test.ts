@@ -18,6 +18,7 @@ import {
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { ArqonError, connect, type PublishOptions } from "../sdk/typescript/mod.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
+import { samplesOf } from "./harness/server_state.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
 
 const ROOM = "watched";
@@ -40,11 +41,13 @@ function field(number: number, value: string | Uint8Array): Uint8Array {
 }
 
 const room = field(3, ROOM);
-const data = field(2, "x");
-const event = field(21, bytes(field(1, "t"), data));
+const event = field(21, bytes(field(1, "t"), field(2, "x")));
 const pub = (...fields: Uint8Array[]) => bytes(Opcode.PUB, ...fields);
 
-/** Frames for a binary connection, and the code and part of the text of the ERR. */
+/**
+ * Frames for a binary connection, and the code and part of the text of the ERR: one or two of each check.
+ * `proto/envelope/scan_test.ts` and `proto/room_test.ts` have all that a frame can have wrong.
+ */
 const BINARY: [name: string, frame: Uint8Array | string, code: number, text: RegExp][] = [
   ["an empty frame", new Uint8Array(0), 400, /opcode/i],
   ["an unknown opcode", bytes(0x42), 400, /0x42|66/],
@@ -52,16 +55,7 @@ const BINARY: [name: string, frame: Uint8Array | string, code: number, text: Reg
   ["text where binary belongs", "hello", 400, /./],
   ["a text pub on a binary connection", '{"op":"pub","room":"watched"}', 400, /text/],
   ["truncated Protobuf", pub(room, event).slice(0, -3), 400, /./],
-  ["a wrong wire type", pub(bytes(3 * 8, 1), event), 400, /wire type|room_id/],
-  ["field number 0", pub(bytes(2, 1, 0), event), 400, /./],
-  ["a second payload", pub(room, event, event), 400, /./],
   ["no payload", pub(room), 400, /Payload/],
-  ["two kinds of payload", pub(room, event, field(22, bytes(8, 6))), 400, /Payload/],
-  ["a repeated Event.data", pub(room, field(21, bytes(data, data))), 400, /data/],
-  ["a repeated room_id", pub(room, room, event), 400, /room_id/],
-  ["an unknown field 30", pub(room, event, field(30, "x")), 400, /30/],
-  ["invalid UTF-8", pub(room, field(21, field(1, bytes(0xff)))), 400, /UTF-8/],
-  ["a trace id that is none", pub(field(1, "zz"), room, event), 400, /trace_id/],
   ["an own SystemSignal", pub(room, field(22, bytes(8, 1))), 403, /SystemSignal/],
   ["PRESENCE_LEAVE", pub(room, field(21, field(1, "PRESENCE_LEAVE"))), 403, /PRESENCE_/],
   ["SYSTEM_ type", pub(room, field(21, field(1, "SYSTEM_X"))), 403, /SYSTEM_/],
@@ -76,11 +70,6 @@ const BINARY: [name: string, frame: Uint8Array | string, code: number, text: Reg
   ["a subject trick as tenant", pub(field(2, "default.r.x.in"), room, event), 403, /Tenant/],
   ["a wildcard tenant", pub(field(2, "*"), room, event), 403, /Tenant/],
   ["a room with a dot", pub(field(3, "a.b"), event), 400, /"\."/],
-  ["a room with *", pub(field(3, "a*"), event), 400, /"\*"/],
-  ["a room with >", pub(field(3, ">"), event), 400, /">"/],
-  ["a room with a space", pub(field(3, "a b"), event), 400, /" "/],
-  ["a room with NUL", pub(field(3, "a\0"), event), 400, /u0000/],
-  ["a room of 65 bytes", pub(field(3, "a".repeat(65)), event), 400, /65 bytes/],
   ["no room", pub(event), 400, /empty/],
   ["a signature without a key", pub(room, field(10, new Uint8Array(64)), event), 403, /key/],
 ];
@@ -128,12 +117,10 @@ async function binaryCases(bus: TestBus, t: Deno.TestContext): Promise<void> {
   client[Symbol.dispose]();
 }
 
-/** Frames for a text connection, and the exact reason and code of the answer. */
+/** Frames for a text connection, and the reason of the answer; `proto/text/text_refusal_test.ts` has more. */
 const TEXT: [name: string, frame: string, op: "err" | "ack", reason: string][] = [
   ["no JSON", "hello", "err", "malformed-frame"],
   ["an unknown op", '{"op":"dance"}', "err", "unknown-opcode"],
-  ["an unknown member", '{"op":"sub","room":"a","colour":1}', "err", "unknown-field"],
-  ["a repeated member", '{"op":"sub","room":"a","room":"b"}', "err", "repeated-field"],
   ["an id with a bad member", '{"op":"sub","id":5,"room":7}', "ack", "malformed-frame"],
   ["a durable position", '{"op":"sub","id":5,"room":"a","after_offset":3}', "ack", "not-durable"],
   ["an epoch", '{"op":"sub","id":5,"room":"a","epoch":"e"}', "ack", "not-durable"],
@@ -215,12 +202,11 @@ async function oversized(bus: TestBus): Promise<void> {
 }
 
 async function counted(bus: TestBus): Promise<void> {
-  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  const samples = await samplesOf(bus.ops_url);
   for (const reason of ["tenant-mismatch", "not-granted", "invalid-room", "malformed-frame"]) {
-    const line = new RegExp(`shield_rejects_total\\{reason="${reason}"\\} [1-9]`);
-    assert.match(metrics, line);
+    assert.ok((samples.get(`shield_rejects_total{reason="${reason}"}`) ?? 0) > 0, reason);
   }
-  assert.match(metrics, /shield_closes_total\{code="1008"\} 1/);
+  assert.equal(samples.get('shield_closes_total{code="1008"}'), 1);
 }
 
 async function serviceRole(bus: TestBus): Promise<void> {
@@ -269,13 +255,9 @@ Deno.test("a publish or command that cannot be decoded is refused by code and fi
   const publish = (type: string, options: PublishOptions) => room.publish(type, "data", options);
   await refused(publish(long, {}), "invalid-field", /type/);
   await refused(publish("t", { message_id: long }), "invalid-field", /message_id/);
-  await refused(publish("t", { schema_id: long }), "invalid-field", /schema_id/);
-  await refused(publish("t", { content_type: long }), "invalid-field", /content_type/);
-  await refused(publish("t", { trace_id: "zz" }), "invalid-field", /trace_id/);
   await refused(publish("t", { headers: { a: "x".repeat(100_000) } }), "too-many-headers", /bytes/);
   await refused(publish("t", { headers: { a: "1", A: "2" } }), "repeated-field", /header/);
   await refused(room.command(long), "invalid-field", /name/);
-  await refused(room.command("c", "", { command_id: long }), "invalid-field", /command_id/);
   // No bus accepts these: they are never sent.
   await refused(publish("t", { message_id: "x".repeat(70_000) }), "invalid-field", /message_id/);
   await room.publish("t", "what is fine still goes");
