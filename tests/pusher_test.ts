@@ -6,36 +6,25 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import Echo from "laravel-echo";
-import Backend from "pusher";
+import type Backend from "pusher";
 import pusher_js from "pusher-js";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { connect } from "../sdk/typescript/mod.ts";
+import { atEnd } from "../shared/testing/at_end.ts";
+import { durableRooms } from "../shared/testing/room_classes.ts";
 import { until } from "../shared/testing/until.ts";
-import { AdminClient } from "./peers/admin_client.ts";
+import { freePort } from "./harness/free_ports.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { APP, backendOf, placeOf, Pusher, pusherConfig } from "./peers/pusher_peer.ts";
 
-// A CommonJS module: its types declare `default`, but it is the class itself.
-const Pusher = pusher_js as unknown as typeof pusher_js.default;
-type Pusher = InstanceType<typeof Pusher>;
-
-const APP = { appId: "app-1", key: "key-1", secret: "a secret of the app" };
 const OTHER = { appId: "app-2", key: "key-2", secret: "another app's secret" };
 const CONFIG = `
 [journal]
 journal = "all"
 #constant journal.flush_ms = 10
-
-[pusher]
 #constant pusher.presence_members = 3
-
-[[pusher.apps]]
-id = "${APP.appId}"
-key = "${APP.key}"
-secret_file = "${secretFile(APP.secret)}"
-tenant = "default"
-client_events = true
-subscription_count = true
-
+${pusherConfig("client_events = true\nsubscription_count = true\n")}
 [[pusher.apps]]
 id = "${OTHER.appId}"
 key = "${OTHER.key}"
@@ -50,11 +39,6 @@ interface World extends AsyncDisposable {
   /** Where clients request signatures. */
   readonly auth: string;
   client(key?: string, user?: string): Pusher;
-}
-
-function backendOf(bus: ServedBus, app: typeof APP): Backend {
-  const { hostname: host, port } = new URL(bus.url);
-  return new Backend({ ...app, host, port, useTLS: false });
 }
 
 /** A backend that signs every channel, for the user in the query. */
@@ -94,10 +78,9 @@ async function start(): Promise<World> {
   const folder = await initFolder(CONFIG);
   await Deno.writeTextFile(`${folder.path}/secret.txt`, `${OTHER.secret}\n`);
   const bus = await startServe(folder.path);
-  const backend = backendOf(bus, APP);
+  const backend = backendOf(bus.url);
   const auth = await startAuth(backend);
   const clients: Pusher[] = [];
-  const { hostname: wsHost, port } = new URL(bus.url);
   return {
     bus,
     backend,
@@ -105,12 +88,7 @@ async function start(): Promise<World> {
     auth: auth.url,
     client(key = APP.key, user = "ann") {
       const made = new Pusher(key, {
-        wsHost,
-        wsPort: Number(port),
-        forceTLS: false,
-        cluster: "none",
-        disableStats: true,
-        enabledTransports: ["ws"],
+        ...placeOf(bus.url),
         channelAuthorization: { endpoint: `${auth.url}?user=${user}`, transport: "ajax" },
         userAuthentication: {
           endpoint: `${new URL(auth.url).origin}/user?user=${user}`,
@@ -172,7 +150,7 @@ async function privateChannel(world: World, ann: Pusher): Promise<void> {
   await backend.trigger("private-App.User.1", "hello", { to: "ann" });
   await until("hello", () => received.length === 1);
   // Another app's signature is invalid.
-  const signed = await backendOf(bus, OTHER).authorizeChannel("1.1", "private-App.User.1");
+  const signed = await backendOf(bus.url, OTHER).authorizeChannel("1.1", "private-App.User.1");
   const bad = world.client();
   (bad.config as unknown as { channelAuthorizer: unknown }).channelAuthorizer = (
     _: unknown,
@@ -380,7 +358,7 @@ async function otherApps(world: World): Promise<void> {
   const { bus, backend } = world;
   const received = await join(world.client(OTHER.key), "news");
   await backend.trigger("news", "not-yours", {});
-  await backendOf(bus, OTHER).trigger("news", "yours", {});
+  await backendOf(bus.url, OTHER).trigger("news", "yours", {});
   await until("yours", () => received.length > 0);
   assert.deepEqual(received, [["yours", {}]]);
 }
@@ -389,19 +367,19 @@ async function otherSecret({ bus, folder, client }: World): Promise<void> {
   const open = client(OTHER.key);
   await join(open, "news");
   const secret = "the next secret of the other app";
-  const next = backendOf(bus, { ...OTHER, secret });
+  const next = backendOf(bus.url, { ...OTHER, secret });
   const reload = async (text: string, line: RegExp) => {
     await Deno.writeTextFile(`${folder}/secret.txt`, text);
     bus.signal("SIGHUP");
     await until("it was read again", () => line.test(bus.log()));
   };
   await reload("short", /pusher\.apps\[1\]\.secret_file.* is too short/);
-  assert.equal((await backendOf(bus, OTHER).trigger("news", "t", {})).status, 200);
+  assert.equal((await backendOf(bus.url, OTHER).trigger("news", "t", {})).status, 200);
   await reload(secret, /changed="?pusher\.apps\[1\]\.secret_file/);
   assert.equal((await next.trigger("news", "t", {})).status, 200);
-  await assert.rejects(backendOf(bus, OTHER).trigger("news", "t", {}));
+  await assert.rejects(backendOf(bus.url, OTHER).trigger("news", "t", {}));
   // An existing connection accepts the new signature, and no longer the previous one.
-  for (const [backend, is_taken] of [[backendOf(bus, OTHER), false], [next, true]] as const) {
+  for (const [backend, is_taken] of [[backendOf(bus.url, OTHER), false], [next, true]] as const) {
     const channel = `private-${is_taken}`;
     (open.config as unknown as { channelAuthorizer: unknown }).channelAuthorizer = (
       { socketId }: { socketId: string },
@@ -420,17 +398,11 @@ async function otherSecret({ bus, folder, client }: World): Promise<void> {
 
 async function laravel(world: World): Promise<void> {
   const { bus, backend } = world;
-  const { hostname: wsHost, port } = new URL(bus.url);
   const echo = new Echo({
     broadcaster: "pusher",
     key: APP.key,
     Pusher: pusher_js,
-    wsHost,
-    wsPort: Number(port),
-    forceTLS: false,
-    cluster: "none",
-    disableStats: true,
-    enabledTransports: ["ws"],
+    ...placeOf(bus.url),
     channelAuthorization: { endpoint: `${world.auth}?user=laravel`, transport: "ajax" },
   });
   const received: unknown[] = [];
@@ -451,7 +423,7 @@ async function refused(world: World): Promise<void> {
   stranger.connection.bind("error", (error: unknown) => errors.push(error));
   await until("failed", () => stranger.connection.state === "disconnected");
   assert.match(JSON.stringify(errors), /"code":4001/);
-  const forged = backendOf(bus, { ...APP, secret: "not the app's secret" });
+  const forged = backendOf(bus.url, { ...APP, secret: "not the app's secret" });
   const problem = await forged.trigger("news", "x", {}).then(
     () => undefined,
     (error: unknown) => error,
@@ -494,4 +466,79 @@ Deno.test("pusher-js and the backend's library work as they are", async (t) => {
   await using world = await start();
   const ann = world.client();
   for (const [name, run] of STEPS) await t.step(name, () => run(world, ann));
+});
+
+// A backup is restored under connected clients: what they receive, and what they miss, since the protocol has no
+// positions.
+
+// The types require `id`, the protocol requires `user_id`.
+const MEMBER = { id: "ann", user_id: "ann" };
+
+type RoomEvent = [channel: string, event: string, data: unknown];
+
+/** Joins those channels; returns everything that it receives from then on. */
+function listen(client: Pusher, names: readonly string[]): RoomEvent[] {
+  const received: RoomEvent[] = [];
+  for (const name of names) {
+    client.subscribe(name).bind_global((event: string, data: unknown) =>
+      received.push([name, event, data])
+    );
+  }
+  return received;
+}
+
+Deno.test("a backup is restored under Pusher clients: they reconnect, receive new messages, and no gap is reported", async () => {
+  const port = freePort();
+  await using folder = await initFolder(`${pusherConfig()}${durableRooms("pusher:*")}`, port);
+  const url = `ws://127.0.0.1:${port}`;
+  const backend = backendOf(url);
+  const client = new Pusher(APP.key, {
+    ...placeOf(url),
+    channelAuthorization: {
+      transport: "ajax",
+      endpoint: "",
+      customHandler: ({ socketId, channelName }, done) =>
+        void Promise.resolve(backend.authorizeChannel(socketId, channelName, MEMBER))
+          .then((word) => done(null, word)),
+    },
+  });
+  await using _end = atEnd(() => client.disconnect());
+  const run = (...args: string[]) => runArq(args, { cwd: folder.path });
+  const user = ["--token", await tokenOf(folder.path, "user")];
+  const received = listen(client, ["orders", "presence-room"]);
+  const has = (name: string, event: string, times = 1) =>
+    until(
+      () => `${event} on ${name}: ${JSON.stringify(received)}`,
+      () => received.filter(([one, what]) => one === name && what === event).length === times,
+    );
+  const kept = async (url: string) => {
+    const args = ["room", "history", "pusher:orders", "--all", "--json", "--url", url, ...user];
+    const lines = succeeds(await run(...args)).trim().split("\n");
+    return lines.map((line) => JSON.parse(line).type);
+  };
+  {
+    await using bus = await startServe(folder.path);
+    await has("orders", "pusher:subscription_succeeded");
+    await has("presence-room", "pusher:subscription_succeeded");
+    await backend.trigger("orders", "before", { n: 1 });
+    await has("orders", "before");
+    const admin = ["--admin-url", bus.admin_url, "--token", await tokenOf(folder.path, "admin")];
+    succeeds(await run("backup", `${folder.path}/bus.tar`, ...admin));
+    await backend.trigger("orders", "lost", { n: 2 });
+    await has("orders", "lost");
+    assert.deepEqual(await kept(bus.url), ["before", "lost"]);
+  }
+  succeeds(await run("restore", `${folder.path}/bus.tar`, "--force"));
+  await using bus = await startServe(folder.path);
+  await has("orders", "pusher:subscription_succeeded", 2);
+  await has("presence-room", "pusher:subscription_succeeded", 2);
+  await backend.trigger("orders", "after", { n: 3 });
+  await has("orders", "after");
+  const news = received.filter(([, event]) => !event.startsWith("pusher:"));
+  assert.deepEqual(news, [
+    ["orders", "before", { n: 1 }],
+    ["orders", "lost", { n: 2 }],
+    ["orders", "after", { n: 3 }],
+  ]);
+  assert.deepEqual(await kept(bus.url), ["before", "after"]);
 });

@@ -1,12 +1,9 @@
 /** Third-party clients as readers of a walk, from npm: `eventsource` and `pusher-js`, which reconnect by themselves. */
 import { EventSource } from "eventsource";
-import pusher_js from "pusher-js";
 import { becomes } from "../../shared/testing/until.ts";
 import { type LiveReader, Record as ReaderRecord } from "../model/fault_readers.ts";
 import type { Seat } from "../model/reading.ts";
-
-// A CommonJS module: its types declare `default`, but it is the class itself.
-const Pusher = pusher_js as unknown as typeof pusher_js.default;
+import { placeOf, Pusher } from "../peers/pusher_peer.ts";
 
 const THERE_MS = 30_000;
 
@@ -62,15 +59,7 @@ export async function eventSource({ bus, tenant, user, room }: Seat): Promise<Li
  */
 export async function pusherJs({ bus, app_key, room }: Seat): Promise<LiveReader> {
   const record = new ReaderRecord();
-  const { hostname: wsHost, port } = new URL(bus.url);
-  const client = new Pusher(app_key, {
-    wsHost,
-    wsPort: Number(port),
-    forceTLS: false,
-    cluster: "none",
-    disableStats: true,
-    enabledTransports: ["ws"],
-  });
+  const client = new Pusher(app_key, placeOf(bus.url));
   let times = 0;
   let begun = 0;
   client.connection.bind("connected", () => begun = record.items.length);
