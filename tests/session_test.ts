@@ -1,34 +1,18 @@
 /**
  * The life of a connection: token expiry, REFRESH, heartbeat. `drain_test.ts` covers its end with the Shield's;
- * `refusals_test.ts` and `security_test.ts` fewer grants; the model's source `signed` and gate `unsigned`, and
+ * `refusals_test.ts` the subscriptions that fewer grants end; the model's source `signed` and gate `unsigned`, and
  * `shield/message/signature_test.ts`, signed messages.
  */
 import assert from "node:assert/strict";
+import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
-import { openText } from "./peers/raw_client.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import { sampleAt } from "./harness/server_state.ts";
+import { answered, openText } from "./peers/raw_client.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
 
-async function refusedRefresh(bus: TestBus): Promise<void> {
-  const token = await bus.tokenFor({ user: "ann" });
-  const cases: [string, string, string][] = [
-    [await bus.tokenFor({ user: "bob" }), "refresh-mismatch", "another user"],
-    [await bus.tokenFor({ user: "ann", tenant: "other" }), "refresh-mismatch", "another tenant"],
-    [await bus.tokenFor({ user: "ann", ttl_seconds: -600 }), "refresh-refused", "token-expired"],
-    [`${token}x`, "refresh-refused", "token-signature"],
-  ];
-  for (const [next, reason, name] of cases) {
-    const client = await openText(bus.url, token);
-    client.send({ op: "refresh", token: next, id: 1 });
-    const answer = await client.json();
-    assert.equal(answer.reason, reason, name);
-    assert.equal(answer.code, 401);
-    if (reason === "refresh-refused") assert.deepEqual(answer.result, { reason: name });
-    assert.equal((await client.closed()).code, 4401);
-  }
-}
-
 const CONFIG = "[auth]\nclock_skew_seconds = 0\n";
+const running = sharedByTests(() => startLocalBus(CONFIG));
 
 Deno.test("it ends with its token: ERR 401, then close 4401; REFRESH carries it on", async () => {
   let ahead_ms = 0;
@@ -49,8 +33,39 @@ Deno.test("it ends with its token: ERR 401, then close 4401; REFRESH carries it 
 });
 
 Deno.test("a refused REFRESH ends it", async () => {
-  await using bus = await startLocalBus(CONFIG);
-  await refusedRefresh(bus);
+  const bus = await running();
+  const token = await bus.tokenFor({ user: "ann" });
+  const cases: [string, string, string][] = [
+    [await bus.tokenFor({ user: "bob" }), "refresh-mismatch", "another user"],
+    [await bus.tokenFor({ user: "ann", tenant: "other" }), "refresh-mismatch", "another tenant"],
+    [await bus.tokenFor({ user: "ann", ttl_seconds: -600 }), "refresh-refused", "token-expired"],
+    [`${token}x`, "refresh-refused", "token-signature"],
+  ];
+  for (const [next, reason, name] of cases) {
+    using client = await openText(bus.url, token);
+    const answer = await answered(client, { op: "refresh", token: next });
+    assert.deepEqual([answer.reason, answer.code], [reason, 401], name);
+    if (reason === "refresh-refused") assert.deepEqual(answer.result, { reason: name });
+    assert.equal((await client.closed()).code, 4401);
+  }
+});
+
+Deno.test("after a REFRESH with fewer grants publishing and commands are refused, too", async () => {
+  const bus = await running();
+  const granted = (...actions: string[]) =>
+    bus.tokenFor({ user: "ann", claims: { grants: [{ room: "lobby", actions }] } });
+  using client = await openText(bus.url, await granted("publish", "subscribe", "command"));
+  const reasonOf = async (operation: object) => (await answered(client, operation)).reason ?? "";
+  const refresh = async (...actions: string[]) =>
+    await reasonOf({ op: "refresh", token: await granted(...actions) });
+  const publish = { op: "pub", room: "lobby", type: "chat", data: 1 };
+  const command = { op: "cmd", room: "lobby", name: "room.get", data: {} };
+  assert.deepEqual([await reasonOf(publish), await reasonOf(command)], ["", ""]);
+  assert.equal(await refresh("subscribe"), "");
+  const refused = [await reasonOf(publish), await reasonOf(command)];
+  assert.deepEqual(refused, ["not-granted", "not-granted"]);
+  assert.equal(await refresh("command"), "");
+  assert.equal(await reasonOf(command), "");
 });
 
 Deno.test("heartbeat: a quiet peer is pinged, a dead one is ended and counted as 4408", async () => {
@@ -59,10 +74,7 @@ Deno.test("heartbeat: a quiet peer is pinged, a dead one is ended and counted as
   // Answers nothing, not even WebSocket pings.
   const dead = await sendUpgrade(bus.http_url, { token: bus.token });
   await quiet.pinged();
-  const ended = async () => {
-    const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
-    return metrics.includes('shield_closes_total{code="4408"} 1');
-  };
+  const ended = async () => await sampleAt(bus.ops_url, 'shield_closes_total{code="4408"}') === 1;
   await until("the dead client is ended", ended);
   quiet.send({ op: "ping", data: "x" });
   assert.equal((await quiet.json()).op, "pong");

@@ -1,6 +1,7 @@
 /**
- * Server-sent events in Python's `httpx-sse`, which makes an event of each blank line once there was an id, and in Go's
- * `net/http`, which asks for gzip unasked and hands on what a flush ends.
+ * Server-sent events in Python's `httpx-sse`, which makes an event of each blank line once there was an id, in Go's
+ * `net/http`, which asks for gzip unasked and hands on what a flush ends, and in the shell loop of docs/sse.md with
+ * `curl`, over kills of the bus. The readers of `walks/` include npm's `eventsource`.
  */
 import assert from "node:assert/strict";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
@@ -9,6 +10,7 @@ import { durableRooms } from "../shared/testing/room_classes.ts";
 import { must, pythonPackages } from "../tasks/checkout/programs.ts";
 import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
+import { killableEmbedded } from "./kills/killable_embedded.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -75,4 +77,50 @@ Deno.test("Go's net/http gets each event as gzip once it is sent", async () => {
     await peer.done("POST", "rooms/kept/messages", { type: "t", data });
     await until(`${size} bytes`, () => go.lines.some((line) => line.includes(`"data":"${data}"`)));
   }
+});
+
+const DOCUMENT = new URL("../docs/sse.md", import.meta.url);
+const PLACE = "http://127.0.0.1:4000";
+
+/** The shell program of the documentation, for the bus at `url`. */
+async function documentedLoop(url: string): Promise<string> {
+  const text = await Deno.readTextFile(DOCUMENT);
+  const [, program = ""] = /```bash\n(ID=[\s\S]*?)```/.exec(text) ?? [];
+  assert.ok(program.includes(PLACE), "docs/sse.md has the loop, with the place of the bus");
+  return program.replace(PLACE, url);
+}
+
+/** The data of messages that a reader has received, in order. */
+const receivedBy = ({ lines }: StreamedCommand): number[] =>
+  lines.map((line) => JSON.parse(line)).flatMap(({ op, type, data }) =>
+    op === "msg" && type === "t" ? [data] : []
+  );
+
+Deno.test("curl reads each message once over kills of the bus", async () => {
+  await using bus = await killableEmbedded();
+  const { urls: [url = ""], token } = bus;
+  const peer = new HttpPeer(url, token);
+  const all: number[] = [];
+  const publish = async () => {
+    for (let count = 0; count < 20; count++) {
+      await peer.done("POST", "rooms/orders/messages", { type: "t", data: all.length });
+      all.push(all.length);
+    }
+  };
+  const words = ["bash", "-c", await documentedLoop(url)];
+  await using shell = StreamedCommand.start(words, { env: { TOKEN: token }, stderr: "inherit" });
+  const got = () => receivedBy(shell);
+  // A reader with an id continues from there; one without begins with the next message.
+  await until("it has begun", async () => {
+    await publish();
+    return got().length > 0;
+  });
+  for (let kill = 0; kill < 3; kill++) {
+    await publish();
+    await bus.killOne(0);
+    await publish();
+  }
+  const last = all.length - 1;
+  await until(() => `${last} of ${got().at(-1)}`, () => got().at(-1) === last);
+  assert.deepEqual(got(), all.slice(got()[0]));
 });
