@@ -18,6 +18,6 @@ export async function foldedElsewhere(
   path: string,
 ): Promise<Omit<FoldedRoom, "problems">> {
   await writeLog(source, path);
-  const { stdout } = await must(PYTHON, [`${ROOT}tests/verification/fold_log.py`, path]);
+  const { stdout } = await must(PYTHON, [`${ROOT}tests/verification/rooms_by_wasmtime.py`, path]);
   return JSON.parse(stdout);
 }

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
-import subprocess
-from pathlib import Path
 
+from ours import by_us
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
-ROOT = Path(__file__).parents[2]
-CHILD = ROOT / "tests" / "verification" / "frame_events.ts"
 SEED = 20261121
 STREAMS = 3_000
 Event = list[object]
-
-
-def deno() -> list[str]:
-    """The runtime: of the PATH, else npm's."""
-    found = shutil.which("deno")
-    return [found] if found else ["npx", "-y", "deno"]
 
 
 def frame(rng: random.Random) -> bytes:
@@ -86,15 +76,8 @@ def read_by_wsproto(data: bytes) -> list[Event]:
 def test_random_frames_are_read_alike() -> None:
     rng = random.Random(SEED)
     streams = [b"".join(frame(rng) for _ in range(rng.randrange(1, 9))) for _ in range(STREAMS)]
-    ran = subprocess.run(
-        [*deno(), "run", "--quiet", str(CHILD)],
-        input="".join(f"{data.hex()}\n" for data in streams),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    ours = [json.loads(line) for line in ran.stdout.splitlines()]
+    printed = by_us("frame_events.ts", lines=[data.hex() for data in streams])
+    ours = [json.loads(line) for line in printed]
     assert len(ours) == STREAMS
     failed = 0
     for data, events in zip(streams, ours, strict=True):

@@ -10,41 +10,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shutil
 import struct
-import subprocess
-from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
 import wasmtime
+from ours import by_us
 
-ROOT: Final = Path(__file__).parents[2]
-CHILD: Final = ROOT / "tests" / "verification" / "metered_modules.ts"
 MODULES: Final = 600
 SEED: Final = 20261122
 FUEL_UNITS: Final = 60_000
 TIERS: Final = {"baseline": "--liftoff-only", "optimising": "--no-liftoff"}
 
 
-def deno() -> list[str]:
-    """The runtime: of the PATH, else npm's."""
-    found = shutil.which("deno")
-    return [found] if found else ["npx", "-y", "deno"]
-
-
 def by_v8(flag: str) -> list[str]:
     """One line for each module: its bytes, and what V8 made of its calls."""
-    command = [*deno(), "run", "--quiet", "--allow-read", f"--v8-flags={flag}", str(CHILD)]
-    ran = subprocess.run(
-        [*command, str(MODULES), str(SEED)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=600,
-        cwd=ROOT,
-    )
-    return ran.stdout.splitlines()
+    flags = ["--allow-read", f"--v8-flags={flag}"]
+    return by_us("metered_modules.ts", str(MODULES), str(SEED), flags=flags)
 
 
 def result_text(kind: str, value: object) -> str:

@@ -17,41 +17,19 @@ import pytest
 from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError, EncodeError, Message
+from ours import HERE, answers, by_us
 
 from arqon._gen import Envelope
 
-ROOT: Final = Path(__file__).parents[2]
-CHILD: Final = ROOT / "tests" / "verification" / "reader_verdicts.ts"
-GO_READER: Final = ROOT / "tests" / "verification" / "go_reader"
+GO_READER: Final = HERE / "go_reader"
 SEED: Final = 20261121
 PAYLOADS: Final = 30_000
 TYPES: Final = ("t.All", "t2.Node", "t2.Loose")
 
 
-def deno() -> list[str]:
-    """The runtime: of the PATH, else npm's."""
-    found = shutil.which("deno")
-    return [found] if found else ["npx", "-y", "deno"]
-
-
-def answers(command: list[str], lines: list[str], cwd: Path = ROOT) -> list[str]:
-    """What a child says to these lines, line by line."""
-    ran = subprocess.run(
-        command,
-        input="".join(f"{line}\n" for line in lines),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-        cwd=cwd,
-    )
-    return ran.stdout.splitlines()
-
-
 def shield(lines: list[str]) -> tuple[str, list[str]]:
     """The descriptor set in hexadecimal, and the Shield's verdicts."""
-    command = [*deno(), "run", "--quiet", "--allow-read", str(CHILD)]
-    schema, *verdicts = answers(command, lines)
+    schema, *verdicts = by_us("reader_verdicts.ts", lines=lines)
     assert len(verdicts) == len(lines)
     return schema, verdicts
 
@@ -201,7 +179,7 @@ def test_what_the_shield_takes_others_take(tmp_path: Path) -> None:
 
 
 VALUES_OF_JSON: Final[dict[str, list[str]]] = json.loads(
-    (ROOT / "tests" / "verification" / "json_values.json").read_text(encoding="utf-8")
+    (HERE / "json_values.json").read_text(encoding="utf-8")
 )
 # Members of `t3.Known` that are tried, and with which of those values.
 KNOWN: Final = {

@@ -1,7 +1,7 @@
 """Rooms with reducers in wasmtime: the same verdicts, answers, events, fuel and digests.
 
 The host and the fold are written again here, from policies/REDUCER_ABI.md: they share nothing with
-ours but the metered modules.
+ours but the metered modules. `rooms_by_wasmtime.py FILE` prints what the log of a room comes to.
 """
 
 from __future__ import annotations
@@ -9,40 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shutil
 import struct
-import subprocess
+import sys
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
 import wasmtime
+from guest import Guest, Rejected
+from ours import by_us
 
-ROOT: Final = Path(__file__).parents[2]
-CHILD: Final = ROOT / "tests" / "verification" / "room_runs.ts"
-ROOM_LOG: Final = ROOT / "tests" / "verification" / "room_log.ts"
 COMMANDS: Final = 600
 UNITS_PER_FUEL: Final = 500
 CHANGE: Final = 2_500
 PER_BYTE: Final = 8
 SCAN_ENTRY: Final = 500
 RANDOM: Final = 4_000
-ENDING: Final = 20_000
-ENDING_SLOT: Final = 6
 REMEMBERED: Final = 1_000
 MIGRATION: Final = 20
 Record = dict[str, Any]
 Timer = tuple[int, str, bytes]
-
-
-class Rejected(Exception):
-    """The reducer refuses the command."""
-
-
-def deno() -> list[str]:
-    """The runtime: of the PATH, else npm's."""
-    found = shutil.which("deno")
-    return [found] if found else ["npx", "-y", "deno"]
 
 
 def u32(number: int) -> bytes:
@@ -85,55 +71,19 @@ class Room:
         self.chain = hashlib.sha256(b"arqon_room_v1").digest()
         self.entry: Record = {}
         self.asked: Record = {}
-        self.exports: Any = None
 
     def take(self, about: Record) -> None:
         """Another module applies what comes now."""
-        self.module = wasmtime.Module(self.engine, base64.b64decode(about["module"]))
+        self.guest = Guest(self.engine, about["module"], self)
         self.budget: int = about["fuel"] * UNITS_PER_FUEL
-
-    def start(self) -> None:
-        """Makes a new instance, which every command may have."""
-        self.store = wasmtime.Store(self.engine)
-        linker = wasmtime.Linker(self.engine)
-        for entry in self.module.imports:
-            name = cast(str, entry.name)
-            kind = cast(wasmtime.FuncType, entry.type)
-            linker.define(
-                self.store,
-                entry.module,
-                name,
-                wasmtime.Func(self.store, kind, getattr(self, name)),
-            )
-        self.exports = linker.instantiate(self.store, self.module).exports(self.store)
-        if "arqon_init" in [export.name for export in self.module.exports]:
-            self.exports["arqon_fuel"].set_value(self.store, 2_500_000)
-            self.exports["arqon_init"](self.store)
-
-    def charge(self, units: int) -> None:
-        """Takes units of the command's fuel."""
-        fuel = self.exports["arqon_fuel"]
-        left = fuel.value(self.store) - units
-        fuel.set_value(self.store, left)
-        assert left >= 0
 
     def change(self, *sizes: int) -> None:
         """Takes what a change costs."""
-        self.charge(CHANGE + PER_BYTE * sum(sizes))
-
-    def read(self, at: int, size: int) -> bytes:
-        """Bytes of the reducer's memory."""
-        at, size = at & 0xFFFFFFFF, size & 0xFFFFFFFF
-        return bytes(self.exports["memory"].read(self.store, at, at + size))
+        self.guest.charge(CHANGE + PER_BYTE * sum(sizes))
 
     def give(self, value: bytes | None) -> int:
         """Copies a value into memory that the reducer allocates."""
-        if value is None:
-            return 0
-        self.charge(len(value))
-        at = self.exports["arqon_alloc"](self.store, 4 + len(value)) & 0xFFFFFFFF
-        self.exports["memory"].write(self.store, run_of(value), at)
-        return int(at - (1 << 32) if at >= 1 << 31 else at)
+        return self.guest.give(value, len(value or b""))
 
     def room_field(self, which: int) -> int:
         asked = self.asked
@@ -141,7 +91,7 @@ class Room:
         return self.give(asked["data"] if which == 1 else names[which].encode())
 
     def room_claim(self, at: int, size: int) -> int:
-        name = self.read(at, size)
+        name = self.guest.read(at, size)
         value = None if len(name) > 1_024 else self.asked["claims"].get(name.decode())
         return self.give(None if value is None else value.encode())
 
@@ -152,22 +102,22 @@ class Room:
         return int(self.entry["offset"])
 
     def room_random(self) -> int:
-        self.charge(RANDOM)
+        self.guest.charge(RANDOM)
         self.drawn += 1
         return random_number(
             base64.b64decode(self.entry["seed"]), self.entry["offset"], self.drawn - 1
         )
 
     def room_read(self, at: int, size: int) -> int:
-        return self.give(self.draft.get(self.read(at, size)))
+        return self.give(self.draft.get(self.guest.read(at, size)))
 
     def room_write(self, key: int, key_size: int, value: int, size: int) -> None:
         self.change(key_size, size)
-        self.write(self.read(key, key_size), self.read(value, size))
+        self.write(self.guest.read(key, key_size), self.guest.read(value, size))
 
     def room_delete(self, at: int, size: int) -> None:
         self.change(size)
-        self.write(self.read(at, size), None)
+        self.write(self.guest.read(at, size), None)
 
     def write(self, key: bytes, value: bytes | None) -> None:
         """Deleting what is not there changes nothing."""
@@ -178,12 +128,12 @@ class Room:
         self.changes[key] = value
 
     def room_scan(self, at: int, size: int, after: int, after_size: int, most: int) -> int:
-        prefix, above = self.read(at, size), self.read(after, after_size)
+        prefix, above = self.guest.read(at, size), self.guest.read(after, after_size)
         packed = b""
         for key in sorted(self.draft):
             if not key.startswith(prefix) or (after_size > 0 and key <= above):
                 continue
-            self.charge(SCAN_ENTRY)
+            self.guest.charge(SCAN_ENTRY)
             more = run_of(key) + run_of(self.draft[key])
             if packed and len(packed) + len(more) > 65_536:
                 break
@@ -195,22 +145,22 @@ class Room:
 
     def room_emit(self, *where: int) -> None:
         self.change(where[1], where[3], where[5])
-        kind, data, to = (self.read(*where[at : at + 2]) for at in (0, 2, 4))
+        kind, data, to = (self.guest.read(*where[at : at + 2]) for at in (0, 2, 4))
         self.events.append((kind.decode(), data, to.decode()))
 
     def room_answer(self, at: int, size: int) -> None:
         self.change(size)
-        self.reply = self.read(at, size)
+        self.reply = self.guest.read(at, size)
 
     def room_schedule(self, *where: int) -> None:
         self.change(where[1], where[4], where[6])
-        key, command, data = (self.read(*where[at : at + 2]) for at in (0, 3, 5))
+        key, command, data = (self.guest.read(*where[at : at + 2]) for at in (0, 3, 5))
         self.waiting[key.decode()] = (where[2], command.decode(), data)
         self.scheduled[key.decode()] = self.waiting[key.decode()]
 
     def room_unschedule(self, at: int, size: int) -> None:
         self.change(size)
-        key = self.read(at, size).decode()
+        key = self.guest.read(at, size).decode()
         if self.waiting.pop(key, None) is not None:
             self.scheduled[key] = None
 
@@ -218,14 +168,14 @@ class Room:
         pass
 
     def room_reject(self, code: int, at: int, size: int) -> None:
-        self.rejected = (code, self.read(at, size).decode())
+        self.rejected = (code, self.guest.read(at, size).decode())
         raise Rejected
 
     def run(self) -> Record:
         """Runs the reducer. These examples never fault."""
         is_migration = self.entry["kind"] == "migrate"
         budget = self.budget * (MIGRATION if is_migration else 1)
-        self.start()
+        self.guest.start()
         self.draft = dict(self.values)
         self.waiting = dict(self.timers)
         self.changes: dict[bytes, bytes | None] = {}
@@ -233,19 +183,13 @@ class Room:
         self.events: list[tuple[str, bytes, str]] = []
         self.reply = b""
         self.drawn = 0
-        self.exports["arqon_fuel"].set_value(self.store, budget)
-        self.exports["arqon_height"].set_value(self.store, 0)
-        ending = 0
-        try:
-            function = "arqon_migrate" if is_migration else "arqon_apply"
-            assert self.exports[function](self.store) == 0
-        except Rejected:
-            ending = ENDING + ENDING_SLOT * self.exports["arqon_height"].value(self.store)
-        self.units = budget - self.exports["arqon_fuel"].value(self.store) + ending
-        if ending:
+        function = "arqon_migrate" if is_migration else "arqon_apply"
+        result, self.units = self.guest.call(function, budget)
+        if result is None:
             self.changes, self.scheduled, self.events = {}, {}, []
             code, reason = self.rejected
             return {"kind": "rejected", "code": code, "reason": reason, "answer": b""}
+        assert result == 0
         self.values, self.timers = self.draft, self.waiting
         return {"kind": "applied", "code": 0, "reason": "", "answer": self.reply}
 
@@ -335,9 +279,8 @@ class Room:
 @pytest.fixture(scope="module")
 def lines() -> list[Record]:
     """Modules, each with the entries of its log behind it."""
-    command = [*deno(), "run", "--quiet", "--allow-read", "--allow-env", str(CHILD), str(COMMANDS)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
-    return [json.loads(line) for line in ran.stdout.splitlines()]
+    printed = by_us("room_runs.ts", str(COMMANDS), flags=["--allow-read", "--allow-env"])
+    return [json.loads(line) for line in printed]
 
 
 def test_wasmtime_computes_the_same_rooms(lines: list[Record]) -> None:
@@ -382,9 +325,7 @@ def fold(path: Path) -> Record:
 def test_the_log_of_a_brain_is_the_room_that_it_had(tmp_path: Path) -> None:
     path = tmp_path / "room.ndjson"
     flags = ["--allow-read", "--allow-env", "--allow-sys", "--allow-net", "--allow-write"]
-    command = [*deno(), "run", "--quiet", *flags, str(ROOM_LOG), str(path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
-    parsed = json.loads(ran.stdout)
+    parsed = json.loads("".join(by_us("room_log.ts", str(path), flags=flags)))
     assert parsed["entries"] > REMEMBERED
     kinds = [json.loads(line).get("kind") for line in path.read_text().splitlines()]
     assert kinds.count("migrate") == 1
@@ -402,3 +343,7 @@ def test_reducers_in_both_languages_do_the_same(lines: list[Record]) -> None:
     assert len(runs["reducers/counter"]) == COMMANDS
     assert runs["reducers/counter"] == runs["reducers/counter_rust"]
     assert runs["reducers/quota"] == runs["reducers/quota_rust"]
+
+
+if __name__ == "__main__":
+    print(json.dumps(fold(Path(sys.argv[1]))))

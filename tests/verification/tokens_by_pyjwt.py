@@ -6,18 +6,14 @@ import base64
 import json
 import math
 import random
-import shutil
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
+from ours import by_us
 
-ROOT = Path(__file__).parents[2]
-CHILD = ROOT / "tests" / "verification" / "token_verdicts.ts"
 SEED = 20261121
 SETS = 150
 TOKENS = 20
@@ -34,12 +30,6 @@ KEYS: dict[str, list[Any]] = {
 OTHER_CURVE = ec.generate_private_key(ec.SECP384R1())
 # What an authenticator of ours may take a key of this algorithm for.
 KEY_ALGS = {"RS256": ["RS256"], "ES256": ["ES256"], "EdDSA": ["EdDSA", "Ed25519"]}
-
-
-def deno() -> list[str]:
-    """The runtime: of the PATH, else npm's."""
-    found = shutil.which("deno")
-    return [found] if found else ["npx", "-y", "deno"]
 
 
 def base64url(data: bytes) -> str:
@@ -209,15 +199,8 @@ def test_random_keys_and_tokens_are_judged_alike() -> None:
         json.dumps({"jwks": json.dumps({"keys": members}), "tokens": tokens})
         for _, members, tokens in worlds
     ]
-    ran = subprocess.run(
-        [*deno(), "run", "--quiet", "--allow-read", "--allow-env", str(CHILD)],
-        input="".join(f"{line}\n" for line in lines),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    verdicts = [json.loads(line) for line in ran.stdout.splitlines()]
+    printed = by_us("token_verdicts.ts", flags=["--allow-read", "--allow-env"], lines=lines)
+    verdicts = [json.loads(line) for line in printed]
     assert len(verdicts) == SETS
     accepted = 0
     for (keys, members, tokens), ours in zip(worlds, verdicts, strict=True):
