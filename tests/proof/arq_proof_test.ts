@@ -18,6 +18,7 @@ import {
   verifierOf,
   vkeyOf,
 } from "./served.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { until } from "../../shared/testing/until.ts";
 import { proofTool } from "./go_tool.ts";
 import { verifierPy } from "./verifier.ts";
@@ -27,8 +28,10 @@ import { HttpPeer } from "../peers/http_peer.ts";
 
 /** A bus, and `arq proof` in a folder of its own. */
 async function started() {
-  const bus = await startLocalBus(PROOF_CONFIG);
-  const cwd = await Deno.makeTempDir();
+  await using stack = new AsyncDisposableStack();
+  const { path: cwd } = stack.use(await temporaryFolder());
+  const bus = stack.use(await startLocalBus(PROOF_CONFIG));
+  const owned = stack.move();
   const arq = (...args: string[]) => runArq(["proof", ...args], { cwd });
   return {
     bus,
@@ -44,10 +47,7 @@ async function started() {
       assert.equal(code, 1, stderr);
       assert.match(stderr, why);
     },
-    async [Symbol.asyncDispose]() {
-      await bus[Symbol.asyncDispose]();
-      await Deno.remove(cwd, { recursive: true });
-    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
@@ -69,7 +69,9 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
     await succeeds("consistency", tree, "old", ...to, ...key),
     /of 300 entries continues that of 200/,
   );
-  const { offset } = await latest(bus.http_url, bus.token);
+  const peer = new HttpPeer(bus.http_url, bus.token);
+  const { body: { messages } } = await peer.get("rooms/own-bets/messages?reverse=true&limit=1");
+  const { offset } = messages[0];
   const proof = await succeeds("inclusion", tree, String(offset), ...to, ...key);
   await Deno.writeTextFile(`${cwd}/one.tlog-proof`, proof);
   const { found } = await verifierPy([...key, "--proof", `${cwd}/one.tlog-proof`]);
@@ -98,15 +100,11 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
 Deno.test("an ACK has a receipt when it is asked for, and the log keeps its promise", async () => {
   await using world = await started();
   const { bus, cwd, to, succeeds, fails } = world;
-  const publishWith = async (path: string, body: unknown) => {
-    const answer = await fetch(`${bus.http_url}${path}`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
-      body: JSON.stringify(body),
-    });
-    const text = await answer.text();
-    assert.equal(answer.status, 200, text);
-    return JSON.parse(text);
+  const peer = new HttpPeer(bus.http_url, bus.token);
+  const publishWith = async (path: string, message: unknown) => {
+    const { status, body } = await peer.call("POST", path, message);
+    assert.equal(status, 200, JSON.stringify(body));
+    return body;
   };
   const headers = { "X-Arqon-Receipt": "1" };
   const client = await connect({ url: bus.url, token: bus.token });
@@ -114,16 +112,16 @@ Deno.test("an ACK has a receipt when it is asked for, and the log keeps its prom
   await client.close();
   const { receipt } = JSON.parse(new TextDecoder().decode(published.result));
   const message = { type: "t", data: { n: 2 }, headers, message_id: "twice" };
-  const one = await publishWith("/v1/rooms/own-bets/messages", message);
-  const { results: [again] } = await publishWith("/v1/messages", {
+  const one = await publishWith("rooms/own-bets/messages", message);
+  const { results: [again] } = await publishWith("messages", {
     messages: [{ ...message, room: "own-bets" }],
   });
   const entryOf = (note: string) => JSON.parse(note.split("\n")[2]!);
   assert.deepEqual(entryOf(again.result.receipt), entryOf(one.result.receipt), "it is stored once");
   assert.equal(entryOf(receipt).offset, published.offset);
-  const plain = await publishWith("/v1/rooms/plain/messages", { ...message, message_id: "" });
+  const plain = await publishWith("rooms/plain/messages", { ...message, message_id: "" });
   assert.equal(plain.result, undefined, "the room has no log");
-  const unasked = await publishWith("/v1/rooms/own-bets/messages", { ...message, headers: {} });
+  const unasked = await publishWith("rooms/own-bets/messages", { ...message, headers: {} });
   assert.equal(unasked.result, undefined);
 
   const tree = "default.own-bets";
@@ -275,33 +273,24 @@ Deno.test("what arq export writes with its logs proves itself, and its evidence 
   assert.equal(planned, 0, "the logs are no part of the state");
 });
 
-async function latest(http_url: string, token: string): Promise<{ offset: number }> {
-  const url = `${http_url}/v1/rooms/own-bets/messages?reverse=true&limit=1`;
-  const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
-  return (await answer.json()).messages[0];
-}
-
 const WORDS = new URL("../../policies/build/bad_words.wasm", import.meta.url).pathname;
 const SIZE = new URL("../../policies/build/content_size.wasm", import.meta.url).pathname;
 
 /** A bus with a record's tree, and `arq` in a folder of its own. */
 async function startRecording(record: string, options: LocalBusOptions = {}) {
-  const bus = await startLocalBus(RECORDS_CONFIG + PATIENT_POLICIES, options);
-  const cwd = await Deno.makeTempDir();
+  await using stack = new AsyncDisposableStack();
+  const { path: cwd } = stack.use(await temporaryFolder());
+  const bus = stack.use(await startLocalBus(RECORDS_CONFIG + PATIENT_POLICIES, options));
   const token = await bus.tokenFor({ role: "admin" });
-  const files = served(bus, `${record}@default`, token);
-  const run = (code: number, ...args: string[]) => exits(code, args, { cwd });
+  const owned = stack.move();
   return {
     bus,
     cwd,
-    run,
-    files,
+    run: (code: number, ...args: string[]) => exits(code, args, { cwd }),
+    files: served(bus, `${record}@default`, token),
     to: ["--url", bus.url, "--admin-url", bus.admin_url, "--token", token],
     write: (name: string, text: string) => Deno.writeTextFile(`${cwd}/${name}`, text),
-    async [Symbol.asyncDispose]() {
-      await bus[Symbol.asyncDispose]();
-      await Deno.remove(cwd, { recursive: true });
-    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 

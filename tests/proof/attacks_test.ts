@@ -10,7 +10,7 @@ import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import type { RecordBreak } from "../../shared/proof/entry.ts";
 import { encodeVerifier, openCheckpoint, type Signer } from "@arqon/proto";
 import { TreeReader } from "../../shared/proof/reader.ts";
-import { createRandom } from "../presence_simulation/random.ts";
+import { createRandom } from "../../shared/testing/seeded.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
 import type { Files } from "./made_tree.ts";
 import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
@@ -116,37 +116,34 @@ Deno.test("1,000 attacks on what is stored are found", async () => {
   await read(files, signer, [older]);
   await read(files, signer, [older, newest]);
   const attacks = attacksOn(honest, files, signer);
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(`${folder}/older`, older);
-    await Deno.writeTextFile(`${folder}/newest`, newest);
-    const kept = ["--older", `${folder}/older`, "--older", `${folder}/newest`];
-    const key = ["--vkey", encodeVerifier(signer)];
-    await writeFiles(`${folder}/honest`, files);
-    assert.equal((await verifierPy([...key, ...kept, `${folder}/honest`])).found?.["size"], SIZE);
-    for (let turn = 0; turn < ATTACKS;) {
-      const places = [];
-      for (; places.length < AT_A_TIME; turn++) {
-        const kind = turn % attacks.length;
-        const attacked = await attacks[kind]!();
-        await assert.rejects(read(attacked, signer, [older, newest]), ({ message }: Error) => {
-          // Whoever has no key makes no fork.
-          if (kind < DAMAGES) assert.doesNotMatch(message, /two signed trees/, `attack ${kind}`);
-          return true;
-        });
-        const place = `${folder}/attack-${kind}-${turn}`;
-        await writeFiles(place, attacked);
-        places.push(place);
-      }
-      const outcomes = await verifiersPy(places.map((place) => [...key, ...kept, place]));
-      for (const [at, wrong] of outcomes.entries()) {
-        assert.match(wrong, /^wrong: /, `${places[at]}: ${wrong}`);
-      }
-      assert.equal(outcomes.length, places.length);
-      for (const place of places) await Deno.remove(place, { recursive: true });
+  await using made = await temporaryFolder();
+  const folder = made.path;
+  await Deno.writeTextFile(`${folder}/older`, older);
+  await Deno.writeTextFile(`${folder}/newest`, newest);
+  const kept = ["--older", `${folder}/older`, "--older", `${folder}/newest`];
+  const key = ["--vkey", encodeVerifier(signer)];
+  await writeFiles(`${folder}/honest`, files);
+  assert.equal((await verifierPy([...key, ...kept, `${folder}/honest`])).found?.["size"], SIZE);
+  for (let turn = 0; turn < ATTACKS;) {
+    const places = [];
+    for (; places.length < AT_A_TIME; turn++) {
+      const kind = turn % attacks.length;
+      const attacked = await attacks[kind]!();
+      await assert.rejects(read(attacked, signer, [older, newest]), ({ message }: Error) => {
+        // Whoever has no key makes no fork.
+        if (kind < DAMAGES) assert.doesNotMatch(message, /two signed trees/, `attack ${kind}`);
+        return true;
+      });
+      const place = `${folder}/attack-${kind}-${turn}`;
+      await writeFiles(place, attacked);
+      places.push(place);
     }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+    const outcomes = await verifiersPy(places.map((place) => [...key, ...kept, place]));
+    for (const [at, wrong] of outcomes.entries()) {
+      assert.match(wrong, /^wrong: /, `${places[at]}: ${wrong}`);
+    }
+    assert.equal(outcomes.length, places.length);
+    for (const place of places) await Deno.remove(place, { recursive: true });
   }
 });
 
@@ -157,8 +154,8 @@ Deno.test("the verifier in Python has at most 300 lines", async () => {
 
 Deno.test("a second entry of a message is found by who has kept nothing", async () => {
   const signer = await signerOf("bus.example/acme.bets");
-  const folder = await Deno.makeTempDir();
-  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+  await using made = await temporaryFolder();
+  const folder = made.path;
   const honest = Array.from({ length: 20 }, (_, at) => entryOf(at));
   const breakAt = (kind: RecordBreak["break"], offset: number) =>
     encodeLeaf({ break: kind, epoch: "e", offset });
@@ -187,8 +184,8 @@ Deno.test("a second entry of a message is found by who has kept nothing", async 
 Deno.test("messages of an earlier epoch of their log are found in it, and those that it has not yet are not missed", async () => {
   const signer = await signerOf("bus.example/acme.bets");
   const vkey = encodeVerifier(signer);
-  const folder = await Deno.makeTempDir();
-  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+  await using made = await temporaryFolder();
+  const folder = made.path;
   const textOf = (offset: number, n = offset) => `{"n":${n},"offset":${offset}}`;
   const entry = (epoch: string, offset: number, n = offset) =>
     encodeLeaf({ epoch, offset, time_ms: 5, sha256: payloadHash(textOf(offset, n)) });

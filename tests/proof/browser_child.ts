@@ -5,6 +5,7 @@
 import { build, stop } from "esbuild";
 import { startChromium } from "../console/world.ts";
 import { startBusWith } from "../harness/bus.ts";
+import { serving } from "../../shared/testing/serving.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
 
@@ -59,14 +60,12 @@ async function bundled(): Promise<string> {
 }
 
 const script = await bundled();
-await using page_server = Deno.serve(
-  { hostname: "127.0.0.1", port: 0, onListen() {} },
-  ({ url }) =>
-    new URL(url).pathname === "/page.js"
-      ? new Response(script, { headers: { "content-type": "text/javascript" } })
-      : new Response('<script type="module" src="/page.js"></script>', {
-        headers: { "content-type": "text/html" },
-      }),
+await using page_server = serving(({ url }) =>
+  new URL(url).pathname === "/page.js"
+    ? new Response(script, { headers: { "content-type": "text/javascript" } })
+    : new Response('<script type="module" src="/page.js"></script>', {
+      headers: { "content-type": "text/html" },
+    })
 );
 await using bus = await startBusWith(
   `${
@@ -88,7 +87,7 @@ try {
   const log = { url: treeUrl(bus, "default.bets"), vkeys: [await vkeyOf(files)] };
   for (const verified of [false, true]) {
     const page = await browser.newPage();
-    await page.goto(`http://127.0.0.1:${page_server.addr.port}/`);
+    await page.goto(`${page_server.url}/`);
     await page.waitForFunction("globalThis.begin !== undefined");
     const { url, token } = bus;
     const request = { url, token, count: COUNT, ...(verified ? { log } : {}) };

@@ -11,7 +11,9 @@ import { canonicalJson } from "../../shared/canonical_json.ts";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import { encodeVerifier } from "@arqon/proto";
-import { createRandom } from "../presence_simulation/random.ts";
+import { createRandom } from "../../shared/testing/seeded.ts";
+import { serving } from "../../shared/testing/serving.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
 import { verifierPy, writeFiles } from "./verifier.ts";
 
@@ -87,8 +89,8 @@ Deno.test("another module, fuel, input, verdict or time of a journalled decision
     payloadHash(await builtModule("mask_digits")),
     await decidedBy("mask_digits"),
   );
-  const folder = await Deno.makeTempDir();
-  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+  await using made = await temporaryFolder();
+  const folder = made.path;
   for (const name of ["content_size", "mask_digits"]) {
     await Deno.writeFile(`${folder}/${name}.wasm`, await builtModule(name));
   }
@@ -138,23 +140,21 @@ Deno.test("another module, fuel, input, verdict or time of a journalled decision
 Deno.test("a module whose stored bytes were exchanged decides nothing", async () => {
   const signer = await signerOf("bus.example/journal@default");
   const [record] = await decidedBy("content_size") as [JournalRecord];
-  const folder = await Deno.makeTempDir();
-  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+  await using made = await temporaryFolder();
+  const folder = made.path;
   await writeFiles(`${folder}/log`, await filesOf([leafOf(record, 0)], signer));
   await Deno.writeTextFile(`${folder}/line.ndjson`, JSON.stringify(record));
   let served = await builtModule("content_size");
   // The answers of a Shield with a forged storage.
-  await using shield = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    ({ url }) =>
-      url.includes(`/v1/policies/modules/${record.policies[0]!.module}`)
-        ? new Response(served, { headers: { "content-type": "application/wasm" } })
-        : new Response(null, { status: 404 }),
+  await using shield = serving(({ url }) =>
+    url.includes(`/v1/policies/modules/${record.policies[0]!.module}`)
+      ? new Response(served, { headers: { "content-type": "application/wasm" } })
+      : new Response(null, { status: 404 })
   );
   const flags = {
     log: "./log",
     vkey: [encodeVerifier(signer)],
-    adminUrl: `http://127.0.0.1:${shield.addr.port}`,
+    adminUrl: shield.url,
     token: "e30.e30.e30",
   };
   const io = diskIo(folder);

@@ -4,7 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { payloadHash, type RecordEntry } from "../../shared/proof/entry.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import { HttpPeer } from "../peers/http_peer.ts";
 import {
   grown,
   PROOF_CONFIG,
@@ -52,18 +55,14 @@ Deno.test("a room's tree has each message, and continues every earlier one", asy
 });
 
 Deno.test("whoever publishes again after a restart has a receipt of the same entry", async () => {
-  const data_dir = await Deno.makeTempDir();
-  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(data_dir, { recursive: true }) };
+  await using folder = await temporaryFolder();
   const promised: string[] = [];
   for (const _turn of [1, 2]) {
-    await using bus = await startLocalBus(PROOF_CONFIG, { data_dir });
+    await using bus = await startLocalBus(PROOF_CONFIG, { data_dir: folder.path });
     const message = { type: "t", message_id: "one", headers: { "x-arqon-receipt": "1" } };
-    const answer = await fetch(`${bus.http_url}/v1/rooms/bets/messages`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
-      body: JSON.stringify(message),
-    });
-    promised.push((await answer.json()).result.receipt.split("\n")[2]);
+    const peer = new HttpPeer(bus.http_url, bus.token);
+    const { receipt } = await peer.done("POST", "rooms/bets/messages", message);
+    promised.push(receipt.split("\n")[2]);
     const files = served(bus, "default.bets");
     const tree = await grown(files, await verifierOf(files), 1);
     const entries = [];
@@ -127,11 +126,10 @@ Deno.test("who reads a tree, and who keeps what of it", async () => {
 Deno.test("the audit log has a tree, whose entries are those of the log", async () => {
   await using bus = await startLocalBus(PROOF_CONFIG);
   const token = await bus.tokenFor({ role: "admin" });
-  const authorization = { authorization: `Bearer ${token}` };
+  const admin = new AdminClient(bus.admin_url, token);
   const ask = async (method: string, path: string) => {
-    const answer = await fetch(`${bus.admin_url}${path}`, { method, headers: authorization });
-    const text = await answer.text();
-    assert.equal(answer.status, 200, text);
+    const { status, text } = await admin.ask(method, path);
+    assert.equal(status, 200, text);
     return text;
   };
   await ask("DELETE", "/v1/bans?tenant=default&user=u1");
@@ -157,11 +155,9 @@ async function entriesOf(tree: TreeReader): Promise<RecordEntry[]> {
 Deno.test("the journal's tree has each decision as the bus shows it, and what is erased stays proven", async () => {
   await using bus = await startLocalBus(RECORDS_CONFIG);
   const token = await bus.tokenFor({ role: "admin" });
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-  const lines = async (): Promise<string[]> => {
-    const answer = await fetch(`${bus.admin_url}/v1/journal?tenant=default`, { headers });
-    return (await answer.text()).trim().split("\n").slice(0, -1);
-  };
+  const admin = new AdminClient(bus.admin_url, token);
+  const lines = async (): Promise<string[]> =>
+    (await admin.get("/v1/journal?tenant=default")).text.trim().split("\n").slice(0, -1);
   const hashOf = (line: string) => payloadHash(canonicalJson(JSON.parse(line)));
   await publish(bus, "bets", 30);
   const files = served(bus, "journal@default", token);
@@ -171,13 +167,8 @@ Deno.test("the journal's tree has each decision as the bus shows it, and what is
   const before = await lines();
   assert.deepEqual((await entriesOf(tree)).map(({ sha256 }) => sha256), before.map(hashOf));
   const { sender: { user } } = JSON.parse(before[0]!);
-  const body = JSON.stringify({ tenant: "default", user });
-  const erased = await fetch(`${bus.admin_url}/v1/journal/erase`, {
-    method: "POST",
-    headers,
-    body,
-  });
-  assert.equal(erased.status, 200, await erased.text());
+  const erased = await admin.ask("POST", "/v1/journal/erase", { tenant: "default", user });
+  assert.equal(erased.status, 200, erased.text);
   assert(!(await lines()).some((line) => before.includes(line)), "every line named the user");
   await publish(bus, "bets", 10, 30);
   const later = await grown(files, verifier, 40);

@@ -4,6 +4,7 @@ import { decodeVerifier, type Verifier } from "@arqon/proto";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
 import { seen, until } from "../../shared/testing/until.ts";
+import { HttpPeer } from "../peers/http_peer.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 
 /** Every room has a public tree, but those that begin with `own-`. */
@@ -89,35 +90,23 @@ export async function publish(
   count: number,
   from = 0,
 ): Promise<void> {
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const peer = new HttpPeer(http_url, token);
   for (let at = 0; at < count; at += 500) {
     const messages = Array.from({ length: Math.min(500, count - at) }, (_, n) => ({
       room,
       type: "t",
       data: { n: from + at + n, half: 0.5, text: "ä\u2028" },
     }));
-    const body = JSON.stringify({ messages });
-    const answer = await fetch(`${http_url}/v1/messages`, { method: "POST", headers, body });
-    assert.equal(answer.status, 200, await answer.text());
+    const { status, body } = await peer.call("POST", "messages", { messages });
+    assert.equal(status, 200, JSON.stringify(body));
   }
 }
 
 /** The messages of a room as the history gives them, each as its own text. */
 export async function textsOf({ http_url, token }: Served, room: string): Promise<string[]> {
-  const texts: string[] = [];
-  for (let after = 0;;) {
-    const answer = await fetch(`${http_url}/v1/rooms/${room}/messages?after=${after}&limit=1000`, {
-      headers: { authorization: `Bearer ${token}` },
-    });
-    const body = await answer.text();
-    const { messages, more } = JSON.parse(body);
-    for (const message of messages) {
-      // As the bus writes it: the members in that order, without white space.
-      texts.push(JSON.stringify(message));
-      after = message.offset;
-    }
-    if (!more) return texts;
-  }
+  const { messages } = await new HttpPeer(http_url, token).history(room);
+  // As the bus writes it: the members in that order, without white space.
+  return messages.map((message) => JSON.stringify(message));
 }
 
 /** Waits for the tree to have this number of entries. */

@@ -1,6 +1,7 @@
 /**
- * Served trees read by what others have written: Go's tlog and note, tessera's client and fsck, Cloudflare's tlog_tiles
- * and ct-merkle in Rust, and a verifier in Python.
+ * Served trees, checkpoints and proof files read by what others have written: Go's tlog and note, tessera's client and
+ * fsck, Cloudflare's tlog_tiles and ct-merkle in Rust, and a verifier in Python. `proto/tlog/merkle_test.ts` has the
+ * published vectors.
  */
 import assert from "node:assert/strict";
 import {
@@ -8,17 +9,25 @@ import {
   Edge,
   encodeBundle,
   encodeCheckpoint,
+  encodeProof,
   encodeVerifier,
+  type Hash,
   inclusionProof,
+  leafHash,
+  nodeHash,
   openCheckpoint,
   signNote,
+  type SubtreeReader,
   TILE_WIDTH,
   tilePath,
   tileReader,
 } from "@arqon/proto";
+import { rootOf } from "../../proto/testing/tree_root.ts";
 import { encodeLeaves, payloadHash } from "../../shared/proof/entry.ts";
+import { serving } from "../../shared/testing/serving.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
-import { createRandom } from "../presence_simulation/random.ts";
+import { createRandom } from "../../shared/testing/seeded.ts";
 import { proofReader, proofTool } from "./go_tool.ts";
 import { type Files, signerOf } from "./made_tree.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
@@ -42,36 +51,27 @@ Deno.test("third parties read what a bus serves, and find it whole", async () =>
   assert.deepEqual(await proofTool(["read", url, vkey]), seen);
   assert.deepEqual(await proofTool(["fsck", url, vkey]), { whole: true });
 
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(`${folder}/older`, older.note);
-    const history = await fetch(`${bus.http_url}/v1/rooms/bets/messages?limit=1000`, {
-      headers: { authorization: `Bearer ${bus.token}` },
-    });
-    const messages = await history.text();
-    await Deno.writeTextFile(`${folder}/messages`, `${messages}\n`);
-    const options = [
-      "--vkey",
-      vkey,
-      "--older",
-      `${folder}/older`,
-      "--messages",
-      `${folder}/messages`,
-    ];
-    assert.deepEqual(await verifierPy([...options, url]), {
-      found: { ...seen, breaks: [], messages: SIZE },
-    });
-    await Deno.writeTextFile(`${folder}/messages`, messages.replace('"n":137,', '"n":138,'));
-    const { wrong } = await verifierPy([...options, url]);
-    assert.match(wrong ?? "", /the message at offset \d+ is not the logged one/);
-    for await (const one of older.entries(41)) {
-      await Deno.writeTextFile(`${folder}/a.tlog-proof`, await older.proofOf(one));
-      const { found } = await verifierPy(["--vkey", vkey, "--proof", `${folder}/a.tlog-proof`]);
-      assert.deepEqual(found, { index: 41, size: 300, entry: one.entry });
-      break;
-    }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using folder = await temporaryFolder();
+  const file = (name: string, text: string) => Deno.writeTextFile(`${folder.path}/${name}`, text);
+  await file("older", older.note);
+  const history = await fetch(`${bus.http_url}/v1/rooms/bets/messages?limit=1000`, {
+    headers: { authorization: `Bearer ${bus.token}` },
+  });
+  const messages = await history.text();
+  await file("messages", `${messages}\n`);
+  const beside = ["--older", `${folder.path}/older`, "--messages", `${folder.path}/messages`];
+  const options = ["--vkey", vkey, ...beside, url];
+  const found = { ...seen, breaks: [], messages: SIZE };
+  assert.deepEqual(await verifierPy(options), { found });
+  await file("messages", messages.replace('"n":137,', '"n":138,'));
+  const { wrong } = await verifierPy(options);
+  assert.match(wrong ?? "", /the message at offset \d+ is not the logged one/);
+  for await (const one of older.entries(41)) {
+    await file("a.tlog-proof", await older.proofOf(one));
+    const proof = ["--vkey", vkey, "--proof", `${folder.path}/a.tlog-proof`];
+    const { found } = await verifierPy(proof);
+    assert.deepEqual(found, { index: 41, size: 300, entry: one.entry });
+    break;
   }
 });
 
@@ -155,13 +155,52 @@ Deno.test("1,000,000 entries take 172 MB in tiles and bundles, which tessera rea
     "checkpoint",
     new TextEncoder().encode(await signNote(encodeCheckpoint(tree), [signer])),
   );
-  await using server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    ({ url }) => {
-      const bytes = files.get(new URL(url).pathname.slice(1));
-      return new Response(bytes && new Uint8Array(bytes), { status: bytes ? 200 : 404 });
-    },
-  );
-  const url = `http://127.0.0.1:${server.addr.port}`;
-  assert.deepEqual(await proofTool(["fsck", url, encodeVerifier(signer)]), { whole: true });
+  await using server = serving(({ url }) => {
+    const bytes = files.get(new URL(url).pathname.slice(1));
+    return new Response(bytes && new Uint8Array(bytes), { status: bytes ? 200 : 404 });
+  });
+  assert.deepEqual(await proofTool(["fsck", server.url, encodeVerifier(signer)]), { whole: true });
+});
+
+const CLAIMED_SIZE = 2_500;
+
+/** The tree of the entries 0, 1, 2 … as text, with each subtree hashed once. */
+function tree(): SubtreeReader {
+  const known = new Map<string, Hash>();
+  const hash = (level: number, index: number): Hash => {
+    const name = `${level}/${index}`;
+    const found = known.get(name) ??
+      (level === 0
+        ? leafHash(new TextEncoder().encode(String(index)))
+        : nodeHash(hash(level - 1, 2 * index), hash(level - 1, 2 * index + 1)));
+    known.set(name, found);
+    return found;
+  };
+  return (level, index) => Promise.resolve(hash(level, index));
+}
+
+Deno.test("oracle: Go's tlog and note find checkpoints and proof files right, and each changed one wrong", async () => {
+  const read = tree();
+  const good: unknown[] = [];
+  const wrong: unknown[] = [];
+  const below = (n: number) => Math.floor(Math.random() * n);
+  const log = await signerOf("bus.example/acme.bets");
+  for (let turn = 0; turn < 20; turn++) {
+    const size = 1 + below(CLAIMED_SIZE);
+    const checkpoint = encodeCheckpoint({ origin: log.name, size, root: await rootOf(read, size) });
+    const note = await signNote(checkpoint, [log]);
+    const claim = { Kind: "checkpoint", Vkey: encodeVerifier(log), Note: note };
+    const index = below(size);
+    const hashes = await inclusionProof(read, index, size);
+    const extra = turn % 2 === 0 ? undefined : Uint8Array.of(turn);
+    const file = (hashes: readonly Hash[]) => (
+      { ...claim, Kind: "proof", Note: encodeProof({ index, hashes, checkpoint: note, extra }) }
+    );
+    good.push(claim, file(hashes));
+    wrong.push(file([...hashes.slice(1), leafHash(Uint8Array.of(1))]));
+    wrong.push({ ...claim, Note: note.replace(`${size}\n`, `${size + 1}\n`) });
+  }
+  const lines = (claims: readonly unknown[]) => claims.map((one) => JSON.stringify(one)).join("\n");
+  assert.deepEqual(await proofTool(["check"], lines(good)), { good: good.length, wrong: 0 });
+  assert.deepEqual(await proofTool(["check"], lines(wrong)), { good: 0, wrong: wrong.length });
 });

@@ -2,6 +2,7 @@
 import { cosigner, cosignersOf, encodeVerifier, type Verifier } from "@arqon/proto";
 import type { TreeFiles, TreeReader } from "../../shared/proof/reader.ts";
 import { Witness } from "../../shared/proof/witness.ts";
+import { serving } from "../../shared/testing/serving.ts";
 import { until } from "../../shared/testing/until.ts";
 import { signerOf } from "./made_tree.ts";
 import { grown } from "./served.ts";
@@ -13,13 +14,13 @@ export async function witnessOf(name: string, logs: readonly Verifier[], forks: 
   const signer = cosigner(await signerOf(name), Date.now);
   const keep = () => Promise.resolve();
   const witness = new Witness({ signer, logs, seen: new Map(), keep });
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (request) => {
+  const server = serving(async (request) => {
     const { status, body, fork } = await witness.add(await request.text());
     if (fork !== undefined) forks.push(fork);
     return new Response(body, { status });
   });
-  const named = { url: `http://127.0.0.1:${server.addr.port}`, vkey: encodeVerifier(signer) };
-  return { signer, named, [Symbol.asyncDispose]: () => server.shutdown() };
+  const named = { url: server.url, vkey: encodeVerifier(signer) };
+  return { signer, named, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
 /** Two witnesses that know the keys in `logs`, and the forks that they have seen. */

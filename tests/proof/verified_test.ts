@@ -18,6 +18,7 @@ import { problemResponse } from "../../shared/problem.ts";
 import { verifierPy } from "./verifier.ts";
 import { deltaSocket } from "@arqon/sdk/delta";
 import { roomState } from "@arqon/sdk/state";
+import { serving } from "../../shared/testing/serving.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startTcpProxy } from "../harness/tcp_proxy.ts";
 
@@ -86,19 +87,16 @@ Deno.test("readers ask again when a log says so, and say in the end what they wa
         if ((given_bytes += bytes.length) >= 512 * bytes.length) controller.close();
       },
     });
-  await using server = Deno.serve(
-    { port: 0, hostname: "127.0.0.1", onListen() {} },
-    async (request) => {
-      if (given_bytes === 0) return new Response(flood());
-      const detail = "the tree has no checkpoint yet";
-      if (left-- > 0) {
-        return problemResponse(new ArqonError("log-unavailable", detail, { retry_after_ms }));
-      }
-      const path = new URL(request.url).pathname.slice(1);
-      return new Response(new Uint8Array(await files(path)), { status: 200 });
-    },
-  );
-  const url = `http://127.0.0.1:${server.addr.port}`;
+  await using server = serving(async (request) => {
+    if (given_bytes === 0) return new Response(flood());
+    const detail = "the tree has no checkpoint yet";
+    if (left-- > 0) {
+      return problemResponse(new ArqonError("log-unavailable", detail, { retry_after_ms }));
+    }
+    const path = new URL(request.url).pathname.slice(1);
+    return new Response(new Uint8Array(await files(path)), { status: 200 });
+  });
+  const { url } = server;
   const readers = {
     sdk: async () => {
       const log = new VerifiedLog({ url, vkeys: [vkey] });

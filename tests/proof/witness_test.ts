@@ -8,6 +8,7 @@ import { diskIo } from "../../arq/testing/disk_io.ts";
 import { encodeVerifier, type Signer, verifierOf } from "@arqon/proto";
 import { pemKey } from "../../shared/proof/signing.ts";
 import { encodeShown } from "../../shared/proof/witness.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { found, until } from "../../shared/testing/until.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { proofTool } from "./go_tool.ts";
@@ -77,8 +78,8 @@ async function requiredByArq(
 }
 
 Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothing when they are away", async () => {
-  const cwd = await Deno.makeTempDir();
-  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(cwd, { recursive: true }) };
+  await using folder = await temporaryFolder();
+  const cwd = folder.path;
   const owner = await keyIn(`${cwd}/bus.pem`, NAME);
   const log = owner.vkey;
   const { vkey: first } = await keyIn(`${cwd}/w1.pem`, "w1", true);
@@ -148,8 +149,8 @@ Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothin
 });
 
 Deno.test("a witness does not begin anew from a state that is none of its own", async () => {
-  const cwd = await Deno.makeTempDir();
-  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(cwd, { recursive: true }) };
+  await using folder = await temporaryFolder();
+  const cwd = folder.path;
   const owner = await keyIn(`${cwd}/bus.pem`, NAME);
   await keyIn(`${cwd}/w1.pem`, "w1", true);
   const note = new TextDecoder().decode((await filesOf([], owner)).get("checkpoint"));
