@@ -6,20 +6,6 @@ import { lastLine, run } from "../../tasks/checkout/programs.ts";
 import { pack } from "../../tasks/pack/pack.ts";
 import type { Tarball } from "../../tasks/pack/pack_tarball.ts";
 
-/** Programs of a project, from `programs/`. */
-const PROGRAMS = [
-  ...[
-    "tour",
-    "main",
-    "worker",
-    "worker_main",
-    "thread_main",
-    "typed",
-    "page",
-    "service",
-    "refusals",
-  ],
-];
 /** Declarations of the npm package `ws`, for the option `webSocket`. */
 const WS_TYPES = "@types/ws@8.18.2";
 
@@ -36,24 +22,29 @@ async function protobuf(): Promise<string> {
   return imports["@bufbuild/protobuf"]!.replace(/^npm:/, "");
 }
 
-/** Packs, and installs the tarballs. Rejects with npm's last line if that fails. */
-export async function makeProject(): Promise<Project> {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-packages-" });
-  const remove = () => Deno.remove(folder, { recursive: true });
-  try {
-    const tarballs = await pack(`${folder}/npm`);
-    await Deno.writeTextFile(`${folder}/package.json`, '{ "type": "module", "private": true }\n');
-    const wanted = [...tarballs.map(({ path }) => path), await protobuf(), WS_TYPES];
-    const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", ...wanted];
-    const done = await run("npm", args);
-    if (done?.ok !== true) throw new Error(`npm install: ${lastLine(done?.text ?? "no npm")}`);
-    for (const name of PROGRAMS) {
-      const source = new URL(`./programs/${name}.ts`, import.meta.url);
-      await Deno.copyFile(source, `${folder}/${name}.ts`);
-    }
-    return { folder, tarballs, [Symbol.asyncDispose]: remove };
-  } catch (error) {
-    await remove();
-    throw error;
+/** Installs packages into a folder, and copies the programs of another one into it. Rejects with npm's last line. */
+export async function install(
+  folder: string,
+  packages: readonly string[],
+  programs: URL,
+): Promise<void> {
+  await Deno.writeTextFile(`${folder}/package.json`, '{ "type": "module", "private": true }\n');
+  const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", ...packages];
+  const done = await run("npm", args);
+  if (done?.ok !== true) throw new Error(`npm install: ${lastLine(done?.text ?? "no npm")}`);
+  for await (const { name } of Deno.readDir(programs)) {
+    await Deno.copyFile(new URL(name, programs), `${folder}/${name}`);
   }
+}
+
+/** Packs, and installs the tarballs. */
+export async function makeProject(): Promise<Project> {
+  await using stack = new AsyncDisposableStack();
+  const folder = await Deno.makeTempDir({ prefix: "arqon-packages-" });
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const tarballs = await pack(`${folder}/npm`);
+  const packages = [...tarballs.map(({ path }) => path), await protobuf(), WS_TYPES];
+  await install(folder, packages, new URL("./programs/", import.meta.url));
+  const owned = stack.move();
+  return { folder, tarballs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

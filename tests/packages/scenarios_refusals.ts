@@ -3,6 +3,7 @@
  * the whole `handshake_timeout_ms`. And an outdated Node.
  */
 import assert from "node:assert/strict";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { startBus } from "../harness/bus.ts";
 import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS, OLD_NODE_VERSION } from "./runtimes.ts";
 import { runInProject } from "./scenarios_runtimes.ts";
@@ -56,50 +57,24 @@ async function refusals(world: World, { name, ensure }: Runtime): Promise<void> 
   await assertSettled(world, program, ["banned", url, token, admin], "banned");
 }
 
-/** A program of the project, line by line; it ends with its scope. */
-function startInProject({ project }: World, program: string, args: readonly string[]) {
-  const child = new Deno.Command(program, {
-    args: [...args],
-    cwd: project.folder,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "inherit",
-    signal: AbortSignal.timeout(DEADLINE_MS),
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  return {
-    async line(): Promise<unknown> {
-      while (!text.includes("\n")) {
-        const { value, done } = await reader.read();
-        if (done) throw new Error(`${program} has ended, after ${JSON.stringify(text)}`);
-        text += value;
-      }
-      const end = text.indexOf("\n");
-      const line = JSON.parse(text.slice(0, end));
-      text = text.slice(end + 1);
-      return line;
-    },
-    async [Symbol.asyncDispose]() {
-      await reader.cancel();
-      await child.status;
-    },
-  };
-}
-
 async function restart(world: World): Promise<void> {
   await using programs = new AsyncDisposableStack();
   const first = programs.use(await startBus());
   const { url, token } = first;
   const running = await Promise.all(RUNTIMES.map(async ({ name, ensure }) => {
-    const program = startInProject(world, await ensure(), ["refusals.ts", "restart", url, token]);
-    return { name, ...programs.use(program) };
+    const words = [await ensure(), "refusals.ts", "restart", url, token];
+    const cwd = world.project.folder;
+    return {
+      name,
+      program: programs.use(StreamedCommand.start(words, { cwd, stderr: "inherit" })),
+    };
   }));
-  for (const { line } of running) assert.equal(await line(), "open");
+  for (const { program } of running) assert.equal(JSON.parse(await program.firstLine()), "open");
   await first.stop("SIGKILL");
   programs.use(await startBus(["--port", new URL(url).port]));
-  for (const { name, line } of running) {
-    const took_ms = await line() as number[];
+  for (const { name, program } of running) {
+    assert.ok(await program.shows(() => program.lines.length > 1, DEADLINE_MS), program.text);
+    const took_ms: number[] = JSON.parse(program.lines[1]!);
     const slowest_ms = Math.max(...took_ms);
     assert.ok(slowest_ms < SETTLED_MS, `${name}: an attempt took ${slowest_ms} ms`);
   }

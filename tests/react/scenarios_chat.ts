@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { seen, until } from "../../shared/testing/until.ts";
 import { startExample } from "../examples/example_task.ts";
-import { openAt, type Scenario, type World } from "./world.ts";
+import { openExample, type Scenario, type World } from "./world.ts";
 
 async function ask(page: Page, question: string): Promise<void> {
   await page.getByLabel("Question").fill(question);
@@ -28,8 +28,8 @@ async function counted(page: Page): Promise<number> {
 
 async function chat({ browser }: World): Promise<void> {
   await using example = await startExample("chat");
-  await using first = await openAt(browser, example.url);
-  await using second = await openAt(browser, example.url);
+  await using first = await openExample(browser, example.url);
+  await using second = await openExample(browser, example.url);
   const phone = first.page;
   const laptop = second.page;
   for (const page of [phone, laptop]) await page.getByText("open", { exact: true }).waitFor();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { until } from "../../shared/testing/until.ts";
 import { startExample } from "../examples/example_task.ts";
-import { openAt, type Scenario, type World } from "./world.ts";
+import { openExample, type Scenario, type World } from "./world.ts";
 
 async function draw(page: Page, places: readonly (readonly [number, number])[]): Promise<void> {
   const [[x, y] = [0, 0], ...rest] = places;
@@ -20,8 +20,8 @@ const sees = (page: Page, count: number) =>
 
 async function whiteboard({ browser }: World): Promise<void> {
   await using example = await startExample("whiteboard");
-  await using first = await openAt(browser, `${example.url}?name=ann`);
-  await using second = await openAt(browser, `${example.url}?name=bob`);
+  await using first = await openExample(browser, `${example.url}?name=ann`);
+  await using second = await openExample(browser, `${example.url}?name=bob`);
   const ann = first.page;
   const bob = second.page;
   await ann.getByText("open, 2 here").waitFor();

@@ -2,13 +2,13 @@
  * Shared by the scenarios of React: a bus, Chromium, and for each version of React a folder into which npm has
  * installed it with the packed packages, as in a user's project.
  */
-import assert from "node:assert/strict";
 import { build } from "esbuild";
-import type { Browser, Page } from "playwright-core";
-import { lastLine, run } from "../../tasks/checkout/programs.ts";
+import type { Browser } from "playwright-core";
 import { pack } from "../../tasks/pack/pack.ts";
 import type { ChildScenario } from "../harness/child_scenarios.ts";
 import type { TestBus } from "../harness/bus.ts";
+import { install } from "../packages/project.ts";
+import { type IsProblem, openAt, type OpenPage, openServed } from "../harness/pages.ts";
 
 /** A bus, a browser, and the projects by their additional packages. */
 export interface World {
@@ -40,25 +40,15 @@ const VUE_FLAGS = {
   __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: "false",
 };
 
-async function install(folder: string, wanted: readonly string[]): Promise<Project> {
-  await Deno.mkdir(folder);
-  await Deno.writeTextFile(`${folder}/package.json`, '{ "type": "module", "private": true }\n');
-  const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", ...wanted];
-  const done = await run("npm", args);
-  if (done?.ok !== true) throw new Error(`npm install: ${lastLine(done?.text ?? "no npm")}`);
-  const programs = new URL("./programs/", import.meta.url);
-  for await (const { name } of Deno.readDir(programs)) {
-    await Deno.copyFile(new URL(name, programs), `${folder}/${name}`);
-  }
-  return { folder };
-}
-
 /** Packs, and installs into every project, one after another. */
 export async function makeProjects(folder: string): Promise<World["projects"]> {
   const ours = (await pack(`${folder}/npm`)).map(({ path }) => path);
   const projects: Record<string, Project> = {};
   for (const [name, wanted] of Object.entries(PROJECTS)) {
-    projects[name] = await install(`${folder}/${name}`, [...ours, ...wanted]);
+    const own = `${folder}/${name}`;
+    await Deno.mkdir(own);
+    await install(own, [...ours, ...wanted], new URL("./programs/", import.meta.url));
+    projects[name] = { folder: own };
   }
   return projects;
 }
@@ -84,50 +74,24 @@ export async function bundle(
   return file!.text;
 }
 
-/** A page with a script, from its own server. */
-export interface OpenPage extends AsyncDisposable {
-  readonly page: Page;
-}
+const isProblem: IsProblem = (message) =>
+  ["error", "warning"].includes(message.type()) && !/favicon|404/.test(message.text());
 
-/** Opens it in its own context. Errors in the page make the scenario fail at its end. */
-export async function openPage(
+/** A page with a script, from its own server. */
+export const openPage = (
   { browser, bus }: World,
   script: string,
   body = "",
-): Promise<OpenPage> {
-  const text = `<!doctype html><title>page</title><div id="app">${body}</div>` +
-    '<script type="module" src="/page.js"></script>';
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ url }) => {
-    const { pathname } = new URL(url);
-    if (pathname === "/my-token") return new Response(bus.token);
-    const is_script = pathname === "/page.js";
+): Promise<OpenPage> =>
+  openServed(browser, (path) => {
+    if (path === "/my-token") return new Response(bus.token);
+    const is_script = path === "/page.js";
+    const text = `<!doctype html><title>page</title><div id="app">${body}</div>` +
+      '<script type="module" src="/page.js"></script>';
     const headers = { "content-type": `text/${is_script ? "javascript" : "html"}; charset=utf-8` };
     return new Response(is_script ? script : text, { headers });
-  });
-  return await openAt(browser, `http://127.0.0.1:${server.addr.port}/`, () => server.shutdown());
-}
+  }, isProblem);
 
-/** A server's page; `closed` stops the server. */
-export async function openAt(
-  browser: Browser,
-  url: string,
-  closed: () => Promise<void> = () => Promise.resolve(),
-): Promise<OpenPage> {
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  const problems: string[] = [];
-  page.on("pageerror", (error) => problems.push(`uncaught: ${error.stack ?? error.message}`));
-  page.on("console", (message) => {
-    const is_bad = message.type() === "error" || message.type() === "warning";
-    if (is_bad && !message.text().includes("favicon")) problems.push(message.text());
-  });
-  await page.goto(url);
-  return {
-    page,
-    async [Symbol.asyncDispose]() {
-      await context.close();
-      await closed();
-      assert.deepEqual(problems.filter((one) => !one.includes("404")), [], "the page had problems");
-    },
-  };
-}
+/** The page of an example. */
+export const openExample = (browser: Browser, url: string): Promise<OpenPage> =>
+  openAt(browser, url, isProblem);
