@@ -15,6 +15,7 @@ import { createIssuer, type ServerProcess, startServer } from "./harness/cluster
 import { startLocalShield } from "./harness/local_bus.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { samplesOf } from "./harness/server_state.ts";
 import { DurableClient } from "./peers/durable_client.ts";
 
 /** The longest wait for automatic recovery while servers die and elect new leaders. */
@@ -132,40 +133,31 @@ async function storageOf({ ready }: ServerProcess): Promise<{ status: string; de
   return (await response.json()).checks.storage;
 }
 
-async function writable({ ready }: ServerProcess): Promise<string | undefined> {
-  const page = await (await fetch(`${ready.ops_url}/metrics`)).text();
-  return /^arqon_spine_storage_writable (\d)$/m.exec(page)?.[1];
-}
-
 Deno.test("arq doctor reports that a cluster has lost its quorum, with the servers and the streams without a leader", async () => {
   await using cluster = await startNatsCluster();
   await cluster.ready();
   await makeLonely(cluster.urls, 3);
   const [, ...others] = cluster.members;
-  const folder = await Deno.makeTempDir();
-  try {
-    const file = `${folder}/doctor.toml`;
-    await Deno.writeTextFile(file, `[nats]\nurls = ${JSON.stringify(cluster.urls)}\n`);
-    await Promise.all(others.map((member) => member.freeze()));
-    // A follower takes some more seconds to notice that a leader is gone: JetStream's first, then that of each stream.
-    const causes = [
-      /FAIL +NATS quorum/,
-      ...others.map(({ url }) => new RegExp(RegExp.escape(new URL(url).host))),
-      /the cluster test has no leader for JetStream/,
-      /no leader for KV_ARQON_ROOMS$/m,
-    ];
-    let answer = "";
-    const isAnswered = async () => {
-      const { stdout, code } = await runArq(["doctor", "--config", file], { cwd: folder });
-      answer = stdout;
-      return code === 1 && causes.every((cause) => cause.test(stdout));
-    };
-    await until(() => `the cause; it says ${answer}`, isAnswered, OUTAGE_MS);
-    assert.match(answer, /start the missing servers/);
-  } finally {
-    await Promise.all(others.map((member) => member.resume()));
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  const file = `${folder.path}/doctor.toml`;
+  await Deno.writeTextFile(file, `[nats]\nurls = ${JSON.stringify(cluster.urls)}\n`);
+  await Promise.all(others.map((member) => member.freeze()));
+  await using _end = atEnd(() => Promise.all(others.map((member) => member.resume())));
+  // A follower takes some more seconds to notice that a leader is gone: JetStream's first, then that of each stream.
+  const causes = [
+    /FAIL +NATS quorum/,
+    ...others.map(({ url }) => new RegExp(RegExp.escape(new URL(url).host))),
+    /the cluster test has no leader for JetStream/,
+    /no leader for KV_ARQON_ROOMS$/m,
+  ];
+  let answer = "";
+  const isAnswered = async () => {
+    const { stdout, code } = await runArq(["doctor", "--config", file], { cwd: folder.path });
+    answer = stdout;
+    return code === 1 && causes.every((cause) => cause.test(stdout));
+  };
+  await until(() => `the cause; it says ${answer}`, isAnswered, OUTAGE_MS);
+  assert.match(answer, /start the missing servers/);
 });
 
 Deno.test("a bucket without a leader is named by readiness and arq doctor, until it has one", async () => {
@@ -206,7 +198,9 @@ Deno.test("a bucket without a leader is named by readiness and arq doctor, until
     detail,
     /nobody answers in NATS for KV_ARQON_ROOMS \((it has no leader|its leader does not answer)\)/,
   );
-  await until("the metric", async () => await writable(brain) === "0", OUTAGE_MS);
+  const writable = async () =>
+    (await samplesOf(brain.ready.ops_url)).get("arqon_spine_storage_writable");
+  await until("the metric", async () => await writable() === 0, OUTAGE_MS);
   // The killed server may have been JetStream's leader, which answers nothing until another one is elected.
   const names = async () => /no leader answers for .*KV_ARQON_ROOMS/.test(await doctor());
   await until("arq doctor to name the bucket", names, OUTAGE_MS);

@@ -4,14 +4,21 @@
  * run here, makes the alerts fire.
  */
 import assert from "node:assert/strict";
+import { encodePub, writeEnvelope } from "@arqon/proto";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 import { anchors } from "../tasks/checkout/markdown.ts";
 import { must } from "../tasks/checkout/programs.ts";
-import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
+import { BAD_PING, GOOD_PING } from "../shield/schema/testing/schemas.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { askWithoutBrain, playRound, prepare, type Stage } from "./prometheus_load.ts";
+import { DurableClient } from "./peers/durable_client.ts";
+import { enforce } from "./peers/policy_admin.ts";
+import { refusedUpgrade } from "./peers/raw_upgrade.ts";
+import { ask, openBinary, openText } from "./peers/raw_client.ts";
+import { requirePing } from "./peers/schema_admin.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
+import { serving } from "../shared/testing/serving.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
@@ -19,24 +26,86 @@ const PROMETHEUS = `${ROOT}/deploy/prometheus`;
 const DASHBOARD = `${ROOT}/deploy/grafana/dashboards/arqonbus-overview.json`;
 const DEADLINE_MS = 90_000;
 
+// Work that moves every series of the dashboard and the alerts: what clients do, what is refused, and what fails.
+
+const MESSAGES = 10;
+
+/** A Shield and who may talk to it. */
+interface Stage {
+  readonly shield: ServerProcess;
+  readonly issuer: Issuer;
+}
+
+/** A command while no Brain lives: refused, and that is counted. */
+async function askWithoutBrain({ shield, issuer }: Stage): Promise<void> {
+  using client = await DurableClient.open(shield.socket_url, await issuer.tokenFor());
+  const answer = await client.ask({ op: "cmd", room: "state", name: "room.get", data: {} });
+  assert.equal(answer.reason, "brain-unavailable");
+}
+
+/** A policy that refuses, one that only looks on (a candidate), and a schema with a mapping. */
+async function prepare({ shield, issuer }: Stage): Promise<void> {
+  const bus = {
+    admin_url: shield.ready.admin_url!,
+    tokenFor: () => issuer.tokenFor({ role: "admin", sub: "root" }),
+  };
+  for (const [tenant, mode] of [["acme", "enforce"], ["globex", "observe"]] as const) {
+    await enforce(bus, "bad_words", { tenant, name: `words-${mode}`, mode });
+  }
+  await requirePing(bus, "acme", "pings-*");
+}
+
+async function talk({ shield, issuer }: Stage, tenant_id: string, refused: number): Promise<void> {
+  const token = await issuer.tokenFor({ tenant_id });
+  using client = await DurableClient.open(shield.socket_url, token);
+  using reader = await openText(shield.socket_url, token);
+  await ask(reader, { op: "sub", room: "lobby", presence: true });
+  for (let index = 0; index < MESSAGES; index++) {
+    assert.equal((await client.pub("lobby", `${index} is well`)).code, 0);
+  }
+  assert.equal((await client.pub("lobby", "malware")).code, refused);
+  const set = { op: "cmd", room: "state", name: "room.set", data: { key: "k", value: 1 } };
+  assert.equal((await client.ask(set)).code, 0);
+}
+
+async function publishPings({ shield, issuer }: Stage): Promise<void> {
+  using client = await openBinary(shield.socket_url, await issuer.tokenFor());
+  for (const [data, code] of [[GOOD_PING, 0], [BAD_PING, 400]] as const) {
+    const event = { type: "ping", data, content_type: "application/protobuf" };
+    client.send(encodePub(writeEnvelope({ room_id: "pings-1", request_id: 5, event })));
+    const frame = await client.frame();
+    assert(frame.kind === "ack" && frame.ack.code === code, JSON.stringify(frame));
+  }
+}
+
+/** Publishes to a durable room, and comes back to it from where the reader was. */
+async function recover({ shield, issuer }: Stage): Promise<void> {
+  const open = async () => DurableClient.open(shield.socket_url, await issuer.tokenFor());
+  using publisher = await open();
+  const { epoch } = await publisher.join("log-1");
+  const [first] = await publisher.fill("log-1", ["one", "two", "three"]);
+  using back = await open();
+  await back.join("log-1", { after_offset: first, epoch });
+}
+
+/** One round of everything; each is checked, so that what is measured is what was meant. */
+async function playRound(stage: Stage): Promise<void> {
+  await Promise.all([
+    talk(stage, "acme", 403),
+    talk(stage, "globex", 0),
+    publishPings(stage),
+    recover(stage),
+  ]);
+  const [status] = await refusedUpgrade(stage.shield.ready.url!, { token: "no.token.atall" });
+  assert.equal(status, "401");
+}
+
 interface Rule {
   readonly type: "recording" | "alerting";
   readonly name: string;
   readonly query: string;
   readonly health: string;
   readonly annotations?: { readonly runbook_url: string };
-}
-
-/** A server of identities and of telemetry that answers nothing but 500. */
-function startBroken(): { readonly url: string } & AsyncDisposable {
-  const server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    () => new Response("", { status: 500 }),
-  );
-  return {
-    url: `http://127.0.0.1:${server.addr.port}`,
-    [Symbol.asyncDispose]: () => server.shutdown(),
-  };
 }
 
 function configOf(nats_url: string, broken_url: string, issuer: string): string {
@@ -189,7 +258,7 @@ Deno.test("the failures of the bus are the reasons of code 500 and above", async
 
 Deno.test("every panel, recording rule and alert queries existing series", async () => {
   await using nats = await startNats({ jetstream: true });
-  await using broken = startBroken();
+  await using broken = serving(() => new Response("", { status: 500 }));
   await using issuer = await createIssuer();
   const config = configOf(nats.url, broken.url, issuer.config);
   await using shield = await startServer("shield", config, issuer.dir);

@@ -11,6 +11,7 @@ import { createIssuer, type Issuer, type ServerProcess, startServer } from "./ha
 import { startLocalShield } from "./harness/local_bus.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { type NatsServer, startNats } from "./harness/nats_server.ts";
+import { samplesOf } from "./harness/server_state.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -71,9 +72,9 @@ Deno.test("a backend's request by NATS that is not allowed is refused with its r
   assert.deepEqual({ code, messages: JSON.parse(body).messages }, { code: "", messages: [] });
   /** Number of verified tokens. */
   const looked = async () => {
-    const page = await (await fetch(`${shield.ready.ops_url}/metrics`)).text();
-    const counts = page.matchAll(/^shield_token_cache_(?:hits|misses)_total (\d+)/gm);
-    return Array.from(counts, ([, count]) => Number(count)).reduce((sum, count) => sum + count);
+    const samples = await samplesOf(shield.ready.ops_url);
+    const of = (what: string) => samples.get(`shield_token_cache_${what}_total`) ?? NaN;
+    return of("hits") + of("misses");
   };
   const before = await looked();
   const stored = await ask("publish", order);

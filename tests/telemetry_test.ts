@@ -1,30 +1,20 @@
 /** The telemetry of processes on a real NATS: metrics, and traces. */
 import assert from "node:assert/strict";
-import { connect, type Message } from "@arqon/sdk";
+import { connect, type Connection, type Message } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { until } from "../shared/testing/until.ts";
+import { binary, guestText } from "../shield/policy/testing/guests.ts";
 import { GOOD_PING } from "../shield/schema/testing/schemas.ts";
 import { run } from "../tasks/checkout/programs.ts";
-import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
+import { createIssuer, type Issuer, type ServerProcess, startServer } from "./harness/cluster.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { startOtlpReceiver } from "./otlp/receiver.ts";
+import { type OtlpReceiver, type OtlpSpan, startOtlpReceiver } from "./otlp/receiver.ts";
 import { CONTRACT, type Family, lintPage, parsePage } from "./peers/metrics_page.ts";
+import { enforce } from "./peers/policy_admin.ts";
 import { ask, openText } from "./peers/raw_client.ts";
-import {
-  assertConnected,
-  assertSpine,
-  CHATTY_LINES,
-  CLIENT_SPAN,
-  one,
-  parentOf,
-  prepare,
-  receivedIn,
-  spansOf,
-  traceOf,
-} from "./tracing_cluster.ts";
-import type { Cluster } from "./tracing_cluster.ts";
-import { logged } from "./harness/server_state.ts";
+import { requirePing } from "./peers/schema_admin.ts";
+import { logged, sampleAt, samplesOf } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
@@ -152,6 +142,119 @@ Deno.test("metrics of a Shield and a Brain", async (t) => {
 // Traces across a real cluster: NATS, two Shields and a Brain as processes, an SDK client, and a collector that accepts
 // OTLP. What is recorded, what is not, and that a missing collector slows nothing down.
 
+/** The client's span, the parent of every trace of these tests. */
+const CLIENT_SPAN = "b7ad6b7169203331";
+
+/** A trace id for each number. */
+const traceOf = (n: number) => n.toString(16).padStart(2, "0").repeat(16);
+/** Its `traceparent`, with the client's span. */
+const parentOf = (n: number, flags = "01") => `00-${traceOf(n)}-${CLIENT_SPAN}-${flags}`;
+
+/** The inputs of a scenario. */
+interface Cluster {
+  readonly collector: OtlpReceiver;
+  readonly issuer: Issuer;
+  readonly nats_port: number;
+  readonly shields: readonly [ServerProcess, ServerProcess];
+  /** On the first Shield. */
+  readonly sender: Connection;
+  /** On the second. */
+  readonly listener: Connection;
+}
+
+/** Spans of one trace, once the expected number has arrived. */
+async function spansOf({ collector }: Cluster, trace_id: string, names: readonly string[]) {
+  const found = () => collector.spans().filter((span) => span.trace_id === trace_id);
+  const shown = () => found().map(({ name }) => name).sort().join();
+  const expected = [...names].sort().join();
+  await until(() => `expected ${expected}, got ${shown()}`, () => shown() === expected);
+  return found();
+}
+
+/** The only span of that name, of that service if given. */
+function one(spans: readonly OtlpSpan[], name: string, service?: string): OtlpSpan {
+  const found = spans.filter((span) =>
+    span.name === name && (service === undefined || span.resource["service.name"] === service)
+  );
+  assert.equal(found.length, 1, `${found.length} spans ${name}`);
+  return found[0]!;
+}
+
+/** The root is the client's span, and every other parent is a span of the trace. */
+function assertConnected(spans: readonly OtlpSpan[]): void {
+  const ids = new Set(spans.map(({ span_id }) => span_id));
+  assert.equal(ids.size, spans.length);
+  const roots = spans.filter(({ parent_span_id }) => !ids.has(parent_span_id));
+  assert.deepEqual(roots.map(({ parent_span_id }) => parent_span_id), [CLIENT_SPAN]);
+  for (const { name, start_ns, end_ns } of spans) assert.ok(end_ns >= start_ns, name);
+}
+
+/** New messages of a room. */
+async function receivedIn(
+  listener: Connection,
+  room: string,
+): Promise<AsyncIterator<Message>> {
+  const messages = listener.room(room).subscribe();
+  await messages.ready;
+  return messages[Symbol.asyncIterator]();
+}
+
+const KINDS = { server: 2, client: 3, producer: 4, consumer: 5 };
+
+/** The Spine's spans: below the sender's, above the receivers', and named as in OpenTelemetry. */
+function assertSpine(
+  { nats_port }: Cluster,
+  sent: OtlpSpan,
+  below: OtlpSpan,
+  destination: string,
+  above: readonly OtlpSpan[],
+): void {
+  assert.equal(sent.parent_span_id, below.span_id);
+  assert.equal(sent.kind, sent.name === "request" ? KINDS.client : KINDS.producer);
+  assert.equal(sent.attributes["messaging.system"], "nats");
+  assert.equal(sent.attributes["messaging.operation.type"], "send");
+  assert.equal(sent.attributes["messaging.destination.name"], destination);
+  assert.equal(sent.attributes["server.address"], "127.0.0.1");
+  assert.equal(sent.attributes["server.port"], nats_port);
+  assert.equal(sent.attributes["arqon.tenant"], "acme");
+  for (const { name, kind, parent_span_id, attributes } of above) {
+    assert.equal(parent_span_id, sent.span_id, name);
+    assert.equal(kind, name === "command" ? KINDS.server : KINDS.consumer, name);
+    assert.equal(attributes["messaging.system"], "nats");
+    assert.equal(attributes["messaging.operation.type"], "process");
+    // The log's own subject differs from the one of its subscribers.
+    assert.equal(attributes["messaging.destination.name"], destination.replace(/^log/, "in"));
+  }
+}
+
+/** Log lines of one call; the first is short and the others are long. */
+const CHATTY_LINES = 20;
+
+function chattyPolicy(): Uint8Array<ArrayBuffer> {
+  const line = (level: number, size: number) =>
+    `(call $log (i32.const ${level}) (i32.const 16) (i32.const ${size}))`;
+  const lines = [line(1, 9), ...Array(CHATTY_LINES - 1).fill(line(3, 1_000))];
+  const more = `(data (i32.const 16) "all is ok${"x".repeat(991)}")`;
+  return binary(guestText({ body: `${lines.join(" ")} (i32.const 0)`, more }));
+}
+
+/** Logs a greeting for each connection. */
+function greeterPolicy(): Uint8Array<ArrayBuffer> {
+  const body = "(call $log (i32.const 2) (i32.const 16) (i32.const 5)) (i32.const 0)";
+  return binary(guestText({ hook: "on_connect", body, more: '(data (i32.const 16) "hello")' }));
+}
+
+/** Deploys the policies and the schema for the scenarios. */
+async function prepare({ issuer, shields: [shield] }: Omit<Cluster, "sender" | "listener">) {
+  const admin_url = shield.ready.admin_url ?? "";
+  const tokenFor = () => issuer.tokenFor({ role: "admin", sub: "root" });
+  const bus = { admin_url, tokenFor };
+  await enforce(bus, "bad_words", { tenant: "acme", name: "words" });
+  await enforce(bus, chattyPolicy(), { tenant: "acme", name: "chatty", room: "chatty-*" });
+  await enforce(bus, greeterPolicy(), { tenant: "acme", name: "greeter" });
+  await requirePing(bus, "acme", "pings-*");
+}
+
 const OK = 0;
 
 async function oneTrace(cluster: Cluster): Promise<void> {
@@ -255,8 +358,7 @@ async function traceIds(cluster: Cluster): Promise<void> {
   assert.match(broken.trace_id, /^[0-9a-f]{32}$/);
   assert.equal(broken.headers["traceparent"], "00-nonsense");
   const { ready: { ops_url } } = cluster.shields[0];
-  const page = await (await fetch(`${ops_url}/metrics`)).text();
-  assert.match(page, /^arqon_invalid_traceparents_total 2$/m);
+  assert.equal(await sampleAt(ops_url, "arqon_invalid_traceparents_total"), 2);
 }
 
 async function refusals(cluster: Cluster): Promise<void> {
@@ -395,12 +497,9 @@ metrics = false
   const room = connection.room("lobby");
   const lost = async () => {
     await Promise.all(Array.from({ length: 50 }, (_, n) => room.publish("note", n)));
-    const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
-    const failed = /^arqon_otlp_exports_total\{signal="traces",outcome="failed"\} (\d+)$/m.exec(
-      page,
-    );
-    const dropped = /^arqon_spans_dropped_total (\d+)$/m.exec(page);
-    return Number(failed?.[1]) > 0 && Number(dropped?.[1]) > 50;
+    const samples = await samplesOf(bus.ops_url);
+    const failed = samples.get('arqon_otlp_exports_total{signal="traces",outcome="failed"}') ?? 0;
+    return failed > 0 && (samples.get("arqon_spans_dropped_total") ?? 0) > 50;
   };
   await until("something is counted", lost);
   await logged(bus, /traces do not reach the collector/);
