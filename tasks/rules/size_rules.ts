@@ -1,21 +1,12 @@
 /**
- * The house rules for single files: lengths, names, opening comment, docstrings, swallowed failures, and forbidden
- * words and tests. They use syntax trees and no types.
+ * The house rules for single files: lengths, names, opening comment, docstrings, and forbidden words and tests;
+ * failures that are swallowed without a reason; and sleeps in tests. They use syntax trees and no types.
  */
 import ts from "typescript";
 import { isGenerated, isTest, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
-import { checkSilence } from "./silence_rules.ts";
-import { sleepProblem } from "./sleep_rules.ts";
-import {
-  declaredNames,
-  isExported,
-  lineOf,
-  nodesOf,
-  parsed,
-  type Sources,
-  violationAt,
-} from "./sources.ts";
+import { declaredNames, isExported, lineOf, nodesOf, parsed, violationAt } from "./sources.ts";
+import type { Sources } from "./sources.ts";
 
 /** Maximum number of lines of a file. */
 export const FILE_LINES = 600;
@@ -201,4 +192,149 @@ export function checkSizes(sources: Sources): Violation[] {
       ...(path.endsWith(".py") ? checkSilence(path, text) : []),
     ];
   });
+}
+
+// Sleeps in test code: no loop waits for a time. `until` of `shared/testing/until.ts` waits for an event and names it;
+// a load marks its pause with `pace` of `shared/testing/pace.ts`. The rule recognises sleeps by their form, not
+// functions with another name. The log of a process arrives through a pipe, so no test may check it just once for an
+// expected text. The equivalent for Python is ruff's ASYNC110.
+
+/** The only file that may create a sleep from a timer. */
+const PACE = "shared/testing/pace.ts";
+
+const WAIT = "wait for the event with `until` of shared/testing/until.ts";
+const IN_LOOP = `a sleep in a loop: ${WAIT}; the pause of a load is \`pace\` of ${PACE}`;
+const ALIAS = `use \`pace\` or \`turn\` of ${PACE}`;
+const POLLS = `a loop that only pauses: ${WAIT}`;
+const LOG =
+  "a look at the log of a process that may still write: `await logged` of tests/harness/server_state.ts";
+
+/** Whether it is `new Promise((resolve) => setTimeout(resolve, …))`. */
+function isSleep(node: ts.Node): boolean {
+  if (!ts.isNewExpression(node) || node.expression.getText() !== "Promise") return false;
+  const [executor] = node.arguments ?? [];
+  if (executor === undefined || !ts.isArrowFunction(executor)) return false;
+  const resolve = executor.parameters[0]?.name.getText();
+  const body = onlyExpression(executor.body);
+  if (!body || !ts.isCallExpression(body) || body.expression.getText() !== "setTimeout") {
+    return false;
+  }
+  return body.arguments[0]?.getText().replace(/^\(\) => (\w+)\(.*\)$/, "$1") === resolve;
+}
+
+/** The single expression of a body, without `return` and `await`. */
+function onlyExpression(body: ts.Node): ts.Node | undefined {
+  if (ts.isBlock(body)) {
+    const [only, ...more] = body.statements;
+    return only === undefined || more.length > 0 ? undefined : onlyExpression(only);
+  }
+  if (ts.isExpressionStatement(body) || ts.isReturnStatement(body)) {
+    return body.expression && onlyExpression(body.expression);
+  }
+  return ts.isAwaitExpression(body) ? body.expression : body;
+}
+
+/** The loop or otherwise the function around a node. */
+function around(node: ts.Node): ts.Node | undefined {
+  let outer = node.parent;
+  while (
+    outer !== undefined && !ts.isFunctionLike(outer) && !ts.isIterationStatement(outer, false)
+  ) {
+    outer = outer.parent;
+  }
+  return outer;
+}
+
+/** Whether a loop has no count, and its body is only a pause. */
+function isPolling(node: ts.Node): boolean {
+  if (!ts.isWhileStatement(node) && !ts.isDoStatement(node) && !ts.isForStatement(node)) {
+    return false;
+  }
+  if (ts.isForStatement(node) && node.incrementor !== undefined) return false;
+  const only = onlyExpression(node.statement);
+  return only !== undefined && ts.isCallExpression(only) &&
+    /^(pace|turn)$/.test(only.expression.getText());
+}
+
+/** Whether it is `assert.match(process.log(), …)`. */
+function isLookAtLog(node: ts.Node): boolean {
+  if (!ts.isCallExpression(node) || node.expression.getText() !== "assert.match") return false;
+  return /^\w+\.log\(\)$/.test(node.arguments[0]?.getText() ?? "");
+}
+
+/** The problem with a node that waits in a test file; undefined if there is none. */
+export function sleepProblem(path: string, node: ts.Node): string | undefined {
+  if (path === PACE) return undefined;
+  if (isPolling(node)) return POLLS;
+  // Outside of tests/ a log is that of the test's own process.
+  if (path.startsWith("tests/") && isLookAtLog(node)) return LOG;
+  if (!isSleep(node)) return undefined;
+  const outer = around(node);
+  if (outer === undefined) return undefined;
+  if (ts.isIterationStatement(outer, false)) return IN_LOOP;
+  const is_alias = "body" in outer && onlyExpression(outer.body as ts.Node) === node;
+  return is_alias ? ALIAS : undefined;
+}
+
+/** The folders in which an unreported failure affects the product. */
+const PRODUCT = /^(arq|brain|proto|sdk|shared|shield|wasm)\//;
+const WHY = "a failure is swallowed: log it at warn, or say in a comment here why nobody needs it";
+const CONSTANT = /^(undefined|null|true|false|\d+|"[^"]*"|\[\]|\(\{[^]*\}\))( as .+)?$/;
+
+/** Whether a handler of a failure reports nothing: it is empty, or only returns a constant. */
+function isDeaf(handler: ts.Node | undefined): boolean {
+  if (handler === undefined || !ts.isArrowFunction(handler)) return false;
+  const { body, parameters: [error] } = handler;
+  if (ts.isBlock(body)) return body.statements.length === 0;
+  return (error?.name.getText() ?? "_").startsWith("_") && CONSTANT.test(body.getText());
+}
+
+function isSwallow(node: ts.Node): boolean {
+  if (ts.isCatchClause(node)) return node.block.statements.length === 0;
+  if (!ts.isCallExpression(node) || !ts.isPropertyAccessExpression(node.expression)) return false;
+  const [first, second] = node.arguments;
+  switch (node.expression.name.text) {
+    case "catch":
+      return isDeaf(first);
+    case "then":
+      return isDeaf(second);
+    case "on":
+      return first?.getText() === '"error"' && isDeaf(second);
+    case "allSettled":
+      return ts.isAwaitExpression(node.parent) && ts.isExpressionStatement(node.parent.parent);
+    case "debug":
+      return node.arguments.some((one) => /\berror\b/.test(one.getText()));
+    default:
+      return false;
+  }
+}
+
+/** Whether a comment is directly above its statement, or within that up to the end of the node. */
+function hasReason(node: ts.Node, lines: readonly string[]): boolean {
+  let around = node;
+  while (!ts.isCatchClause(around) && !ts.isStatement(around) && !ts.isClassElement(around)) {
+    around = around.parent;
+  }
+  const above = lineOf(around) - (ts.isCatchClause(around) ? 1 : 2);
+  const end = node.getSourceFile().getLineAndCharacterOfPosition(node.getEnd()).line;
+  return lines.slice(Math.max(0, above), end + 1).some((line) => /(^|\s)\/\/ /.test(line));
+}
+
+const IN_PYTHON = /^ *except\b[^#\n]*:\n *pass$|(?<!#.*\n)^ *with contextlib\.suppress[^#\n]*$/gm;
+
+/** Every silently swallowed failure of a product file in TypeScript or Python. */
+export function checkSilence(
+  path: string,
+  text: string,
+  tree: () => ts.SourceFile = () => parsed(path, text),
+): Violation[] {
+  if (!PRODUCT.test(path) || isTestCode(path) || path.includes("/tests/")) return [];
+  if (path.endsWith(".py")) {
+    return Array.from(text.matchAll(IN_PYTHON), ({ index }) => (
+      { path, line: text.slice(0, index).split("\n").length, message: WHY }
+    ));
+  }
+  const lines = text.split("\n");
+  return nodesOf(tree()).filter((node) => isSwallow(node) && !hasReason(node, lines))
+    .map((node) => violationAt(node, path, WHY));
 }

@@ -1,14 +1,9 @@
-/** Each house rule is violated once here and must report it; a valid file must pass. */
+/** Each house rule is violated here and must report it; a valid file must pass, and so must pauses of a load. */
 import assert from "node:assert/strict";
-import {
-  checkName,
-  checkText,
-  checkTypeScript,
-  FILE_LINES,
-  FUNCTION_LINES,
-  READ_EXTENSIONS,
-} from "./size_rules.ts";
+import { checkName, checkSilence, checkText, checkTypeScript, FILE_LINES } from "./size_rules.ts";
+import { FUNCTION_LINES, READ_EXTENSIONS, sleepProblem } from "./size_rules.ts";
 import { listFiles } from "../checkout/source_files.ts";
+import { lineOf, nodesOf, parsed } from "./sources.ts";
 
 const messages = (text: string, path = "shared/sample.ts") =>
   checkTypeScript(path, text).map((violation) => `${violation.line}: ${violation.message}`);
@@ -171,4 +166,120 @@ Deno.test("a test that is skipped or runs alone is reported", () => {
     const found = messages(`${opening}${sample}\n`, "shared/sample_test.ts");
     assert.deepEqual(found, ["2: no test is left out or run alone"], sample);
   }
+});
+
+function found(text: string, path = "tests/sample_test.ts"): string[] {
+  return nodesOf(parsed(path, text)).flatMap((node) => {
+    const problem = sleepProblem(path, node);
+    return problem === undefined ? [] : [`${lineOf(node)}: ${problem.split(":")[0]}`];
+  });
+}
+
+const SLEEP = "new Promise((resolve) => setTimeout(resolve, 10))";
+
+Deno.test("a sleep in any loop is reported, with any other code in the loop", () => {
+  const sleeps = [
+    SLEEP,
+    "new Promise<void>((done) => setTimeout(() => done(), 10))",
+    "new Promise((done) => { setTimeout(done, 10); })",
+  ];
+  for (const sleep of sleeps) {
+    for (const loop of ["while (a) ", "for (;;) ", "do ", "for (const b of c) "]) {
+      const end = loop === "do " ? " while (a);" : "";
+      const text = `${loop}{\n  f();\n  if (b) await Promise.race([e, ${sleep}]);\n}${end}`;
+      assert.deepEqual(found(text), ["3: a sleep in a loop"], text);
+    }
+  }
+});
+
+Deno.test("a single check of a process's log is reported, the check of an absent text is not", () => {
+  assert.deepEqual(found("assert.match(\n  bus.log(),\n  /ready/,\n);"), [
+    "1: a look at the log of a process that may still write",
+  ]);
+  assert.deepEqual(
+    found("assert.doesNotMatch(bus.log(), /panic/);\nawait logged(bus, /ready/);"),
+    [],
+  );
+});
+
+Deno.test("a function that only sleeps belongs in pace.ts, and nowhere else", () => {
+  const functions = [
+    `const pause = (ms: number) => ${SLEEP};`,
+    `const pause = async (ms: number) => await ${SLEEP};`,
+    `function pause(ms: number) { return ${SLEEP}; }`,
+    `class A { async pause() { await ${SLEEP}; } }`,
+  ];
+  for (const text of functions) {
+    assert.deepEqual(found(text), ["1: use `pace` or `turn` of shared/testing/pace.ts"], text);
+    assert.deepEqual(found(text, "shared/testing/pace.ts"), []);
+  }
+});
+
+Deno.test("a loop without a count that only pauses waits for something", () => {
+  const polls = [
+    "while (!a) await pace(10);",
+    "while (!a) { await turn(); }",
+    "do await pace(10); while (!a);",
+    "for (const until_ms = 5; b() < until_ms;) await pace(10);",
+  ];
+  for (const text of polls) assert.deepEqual(found(text), ["1: a loop that only pauses"], text);
+});
+
+Deno.test("a load's pace, counted turns, one sleep, and other timers are not such waits", () => {
+  const good = [
+    "while (!a) { send(); await pace(10); }",
+    "for (let n = 0; n < 5; n++) await turn();",
+    `await ${SLEEP};`,
+    `while (a) { const later = async () => { f(); await ${SLEEP}; }; run(later); }`,
+    "while (a) await new Promise((resolve, reject) => { setTimeout(reject, 10); b(resolve); });",
+    "while (a) await new Promise((resolve) => socket.on('data', resolve));",
+  ];
+  for (const text of good) assert.deepEqual(found(text), [], text);
+});
+
+const linesOf = (text: string, path = "shield/a.ts") =>
+  checkSilence(path, text).map(({ line }) => line);
+
+Deno.test("silence: a failure that is swallowed, or logged at debug, needs its reason", () => {
+  for (
+    const swallows of [
+      "void read().catch(() => {});",
+      "const found = await read().catch(() => undefined);",
+      "const rows = await read().catch(() => []);",
+      "const { length } = await read().catch(() => ({ length: 1 }));",
+      "void publish().then(over, () => {});",
+      "const is_there = read().then(() => true, () => false);",
+      "await remove().catch((error) => log.debug('it stays', { error }));",
+      "  this.#options.log.debug('it stays', { tenant_id, error });",
+      "await Promise.allSettled(pages.map(remove));",
+      'socket.on("error", () => {});',
+      "try { read(); } catch {}",
+    ]
+  ) {
+    assert.deepEqual(linesOf(`const at = 1;\nfirst();\n${swallows}\n`), [3], swallows);
+    assert.deepEqual(linesOf(`// Why.\n\n\n${swallows}\n`), [4], swallows);
+    assert.deepEqual(linesOf(`/** Never rejects. */\nfunction close() {\n${swallows}\n}`), [3]);
+    if (swallows.startsWith("try")) continue;
+    assert.deepEqual(linesOf(`// The next one tells.\n${swallows}\n`), []);
+    assert.deepEqual(linesOf(`${swallows} // The next one tells.\n`), []);
+  }
+});
+
+Deno.test("silence: a reported failure, or a result that is not a failure, needs no reason", () => {
+  assert.deepEqual(linesOf("read().catch((error) => log.warn('not read', { error }));\n"), []);
+  assert.deepEqual(linesOf("read().catch((error) => ({ problem: error }));\n"), []);
+  assert.deepEqual(linesOf("log.debug('a connection ended', { connection_id });\n"), []);
+  assert.deepEqual(linesOf("const all = await Promise.allSettled(pages.map(remove));\n"), []);
+  assert.deepEqual(linesOf("const url = 'http://a';\nread().catch(() => {});\n"), [2]);
+  assert.deepEqual(linesOf("// Why.\ntry { read(); }\ncatch {}\n"), [3]);
+  assert.deepEqual(linesOf("try { read(); } catch {\n  // It is gone.\n}\n"), []);
+});
+
+Deno.test("silence: Python's SDK, too; tests may swallow", () => {
+  const text = "try:\n    read()\nexcept OSError:\n    pass\nwith contextlib.suppress(OSError):\n";
+  const path = "sdk/python/src/arqon/a.py";
+  assert.deepEqual(linesOf(text, path), [3, 5]);
+  assert.deepEqual(linesOf(text.replace("    pass", "    # Why.\n    pass\n# Why."), path), []);
+  assert.deepEqual(linesOf(text, "sdk/python/tests/a.py"), []);
+  assert.deepEqual(linesOf("read().catch(() => {});\n", "shield/a_test.ts"), []);
 });
