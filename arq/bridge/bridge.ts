@@ -4,21 +4,14 @@
  */
 import type { Env } from "../../shared/env.ts";
 import { Intake } from "./intake.ts";
-import {
-  checkHeld,
-  databaseAt,
-  IN_USE,
-  isKeyKept,
-  keptWal,
-  noteRefused,
-  save,
-  standingOf,
-} from "./database.ts";
+import { checkHeld, databaseAt, IN_USE, isKeyKept, keptWal, noteRefused } from "./database.ts";
+import { save, standingOf } from "./database.ts";
 import type { Database, KeptWal, Standing, StandingOptions, Wire } from "./database.ts";
-import { type Lsn, lsnText, parseLsn, readChange, readWal, statusUpdate } from "./wal.ts";
-import { SHOWN_BYTES_MAX, SIGNED_BYTES_MAX } from "./wal.ts";
+import { lsnText, parseLsn, readChange, readWal, SHOWN_BYTES_MAX } from "./wal.ts";
+import { SIGNED_BYTES_MAX, statusUpdate } from "./wal.ts";
+import type { Lsn } from "./wal.ts";
 import { Buffer } from "node:buffer";
-import { pause } from "../terminal/waiting.ts";
+import { pause } from "../terminal/io.ts";
 import { CommandError, whyOf } from "../terminal/exit.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
 import { type Outcome, Publisher } from "./publisher.ts";

@@ -7,7 +7,7 @@ import type { BridgeBus, Committed, StoredMessage } from "./bus.ts";
 import { type Lsn, parseLsn } from "./wal.ts";
 import { ruleOf } from "@arqon/proto";
 import { ArqonError } from "@arqon/sdk";
-import { sleep } from "../terminal/waiting.ts";
+import { sleep } from "../terminal/io.ts";
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import { isForNow } from "../../shared/for_now.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";

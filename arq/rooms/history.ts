@@ -6,8 +6,7 @@ import { ruleOf } from "@arqon/proto";
 import { ArqonError, type Room } from "@arqon/sdk";
 import { history, type RoomHistory } from "@arqon/sdk/history";
 import { CommandError, failed } from "../terminal/exit.ts";
-import { sleep } from "../terminal/waiting.ts";
-import type { Io } from "../terminal/io.ts";
+import { type Io, sleep } from "../terminal/io.ts";
 import type { Flags } from "../program/flags.ts";
 
 /** Which messages to read: those after one offset and before another; newest first with `reverse`. */

@@ -1,7 +1,6 @@
 // Waits that a stop signal ends.
 import assert from "node:assert/strict";
-import { unlessStopped } from "./io.ts";
-import { pause } from "./waiting.ts";
+import { pause, unlessStopped } from "./io.ts";
 
 Deno.test("a pause ends at once when everything stops", async () => {
   const stop = new AbortController();

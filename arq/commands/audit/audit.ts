@@ -5,7 +5,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, failed } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print, sleep } from "../../terminal/io.ts";
 import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { membersFrom } from "../../bus/request_members.ts";
@@ -13,7 +13,6 @@ import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { openInput } from "../../terminal/input.ts";
 import { byteLines } from "../../terminal/ndjson.ts";
-import { sleep } from "../../terminal/waiting.ts";
 
 const PAGE = 1_000;
 /** Pause between two requests for new entries. */

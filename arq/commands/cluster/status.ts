@@ -6,8 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { errorFromWire } from "../../../sdk/typescript/wire/wire_error.ts";
 import { EXIT, printable, whyOf } from "../../terminal/exit.ts";
 import { clusterTable, readCluster } from "../../answers/cluster.ts";
-import { sleep } from "../../terminal/waiting.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print, sleep } from "../../terminal/io.ts";
 import {
   findTarget,
   givenToken,

@@ -3,18 +3,11 @@
  * policies. Rates are those between two readings; totals count from the start of the processes.
  */
 import { type Admin, findAdmin } from "../../bus/admin.ts";
-import {
-  aligned,
-  clusterTable,
-  number,
-  ratesOf,
-  readCluster,
-  whole,
-} from "../../answers/cluster.ts";
+import { aligned, clusterTable, number, ratesOf, readCluster } from "../../answers/cluster.ts";
+import { whole } from "../../answers/cluster.ts";
 import type { ClusterReading, NodeRates } from "../../answers/cluster.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
-import { sleep } from "../../terminal/waiting.ts";
-import type { Ended, Io } from "../../terminal/io.ts";
+import { type Ended, type Io, sleep } from "../../terminal/io.ts";
 import { whyOf } from "../../terminal/exit.ts";
 import { openScreen } from "../../terminal/screen.ts";
 import type { Flags } from "../../program/flags.ts";

@@ -15,8 +15,7 @@ import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.t
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { writeOutput } from "../../terminal/input.ts";
 import { consequences, consequencesText } from "./consequences.ts";
-import { type LastChange, type LiveState, readLive, tenantsOf } from "./live_state.ts";
-import { refusalOf } from "./request.ts";
+import { type LastChange, type LiveState, readLive, refusalOf, tenantsOf } from "./live_state.ts";
 import { rolloutsAbout } from "./rollout.ts";
 import { BUS_FILE, isBusFolder, readFolder } from "./read_folder.ts";
 import { schemaPath } from "../schema/schema_push.ts";

@@ -7,8 +7,7 @@ import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../../bus/dev_bus.ts";
 import { runShell } from "../../doctor/system.ts";
 import { sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { sleep } from "../../terminal/waiting.ts";
-import { type Ended, type Io, note } from "../../terminal/io.ts";
+import { type Ended, type Io, note, sleep } from "../../terminal/io.ts";
 import {
   announcementOf,
   type DevFiles,

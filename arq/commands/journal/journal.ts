@@ -9,11 +9,10 @@ import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { journalAnswer, journalBytes } from "../../journal/bus_journal.ts";
 import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print, sleep } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { membersFrom } from "../../bus/request_members.ts";
 import { openOutput } from "../../terminal/input.ts";
-import { sleep } from "../../terminal/waiting.ts";
 
 const ANSWER_LINES = 10_000;
 /** Pause between two requests for new lines, in ms. */

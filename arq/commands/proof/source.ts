@@ -1,13 +1,6 @@
 /** Where `arq proof` reads a tree from: a bus, any server of tiles, or a folder; and which key must have signed it. */
-import {
-  ArqonError,
-  decodeVerifier,
-  decodeWitness,
-  jsonMembers,
-  openCheckpoint,
-  openCosigned,
-  strictText,
-} from "@arqon/proto";
+import { ArqonError, decodeVerifier, decodeWitness, jsonMembers } from "@arqon/proto";
+import { openCheckpoint, openCosigned, strictText } from "@arqon/proto";
 import type { Checkpoint, Verifier } from "@arqon/proto";
 import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
@@ -15,8 +8,7 @@ import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patie
 import { findTarget, givenToken, noBus } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 import { CommandError, EXIT, usageError, whyOf } from "../../terminal/exit.ts";
-import { pause, sleep } from "../../terminal/waiting.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Io, pause, print, resolvePath, sleep } from "../../terminal/io.ts";
 import { fileChunks } from "../../replay/bus_replay.ts";
 
 /** The source of a tree. */

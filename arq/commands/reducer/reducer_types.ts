@@ -6,9 +6,9 @@ import { parseRoomSchema, schemaOf } from "../../../wasm/reducer/schema/room_sch
 import type { RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
 import { kindsOf, listedBy, refOf, SchemaError } from "../../../wasm/reducer/schema/shape.ts";
 import type { Shape } from "../../../wasm/reducer/schema/shape.ts";
-import { guestTypes } from "../../reducers/types/guest_types.ts";
+import { guestTypes, noteText, pascal, TypeNames } from "../../reducers/types/guest_types.ts";
+import type { TypeSource } from "../../reducers/types/guest_types.ts";
 import { pythonTypes } from "../../reducers/types/python_types.ts";
-import { noteText, pascal, TypeNames, type TypeSource } from "../../reducers/types/type_names.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { readInput, readText, writeOutput } from "../../terminal/input.ts";
 import type { Ended, Io } from "../../terminal/io.ts";

@@ -13,8 +13,7 @@ import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import { table } from "../../answers/policy_text.ts";
-import { type Admin, findAdmin } from "../../bus/admin.ts";
-import { storedRooms } from "../../bus/stored_rooms.ts";
+import { type Admin, findAdmin, storedRooms } from "../../bus/admin.ts";
 import { requireModule, unlessRefused } from "../../policies/module_file.ts";
 import {
   type Candidate,

@@ -14,8 +14,7 @@ import {
   usageError,
   whyOf,
 } from "../../terminal/exit.ts";
-import { sleep } from "../../terminal/waiting.ts";
-import { type Io, note, print, remark } from "../../terminal/io.ts";
+import { type Io, note, print, remark, sleep } from "../../terminal/io.ts";
 import { startChild } from "../../../shared/process/deno_command.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
 import { when } from "../../answers/policy_text.ts";

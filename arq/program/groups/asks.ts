@@ -7,7 +7,8 @@ import { type Io, note, print } from "../../terminal/io.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import type { Role } from "../../bus/token.ts";
 import type { Action } from "./define.ts";
-import { membersFrom, type NamePair, namePairs, pick } from "../../bus/request_members.ts";
+import { membersFrom, namePairs, pick, subjectArgument } from "../../bus/request_members.ts";
+import type { NamePair } from "../../bus/request_members.ts";
 
 /** The options and operands, by name. */
 // deno-lint-ignore no-explicit-any
@@ -157,8 +158,7 @@ export function sentence(say: (answer: Answer, given: Given) => string): FromAns
 }
 
 /** Makes the operand `name` a full subject, and sets `tenant` to the subject's tenant. */
-export const bySubject = (name: string) => async (given: Given): Promise<Given> => {
-  const { subjectArgument } = await import("../../rooms/subject_argument.ts");
+export const bySubject = (name: string) => (given: Given): Given => {
   const { tenant, subject } = subjectArgument(given[name], given["tenant"], given["ownTenant"]);
   return { ...given, tenant, [name]: subject };
 };

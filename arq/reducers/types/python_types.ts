@@ -5,7 +5,7 @@
 import type { CommandSchema, RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
 import { kindsOf, listedBy, refOf, resolved, textOf } from "../../../wasm/reducer/schema/shape.ts";
 import type { Scalar, Shape } from "../../../wasm/reducer/schema/shape.ts";
-import { noteText, pascal, snake, TypeNames, type TypeSource } from "./type_names.ts";
+import { noteText, pascal, snake, TypeNames, type TypeSource } from "./guest_types.ts";
 
 const SCALARS: Readonly<Record<string, string>> = {
   string: "str",

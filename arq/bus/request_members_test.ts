@@ -1,7 +1,7 @@
 /** The subjects that a command line accepts; `shared/` tests the patterns themselves. */
 import assert from "node:assert/strict";
 import { CommandError, EXIT } from "../terminal/exit.ts";
-import { subjectArgument } from "./subject_argument.ts";
+import { subjectArgument } from "./request_members.ts";
 
 Deno.test("a room or the beginning of one is a subject of the tenant", () => {
   const cases: [string, string | undefined, string, string][] = [
