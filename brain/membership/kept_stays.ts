@@ -4,7 +4,7 @@
  * writing Brain, fails before the log stores it. A Brain forgets them when a writer confirms them.
  */
 import type { Env } from "../../shared/env.ts";
-import { FairMap } from "../../shared/containers/fair_map.ts";
+import { FairMap } from "../../shared/turns/fair_map.ts";
 import type { Stay, Stays, StaysWritten } from "../../shared/records/member.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { writerKey } from "../../shared/presence/types.ts";

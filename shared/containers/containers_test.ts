@@ -8,7 +8,6 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { BoundedMap } from "./bounded_map.ts";
 import { ByteArena, owned } from "./byte_arena.ts";
-import { FairMap } from "./fair_map.ts";
 import { FewSet } from "./few_set.ts";
 import { RecentMap } from "./recent_map.ts";
 import { SequenceTable } from "./sequence_table.ts";
@@ -128,30 +127,6 @@ function take(arena: ByteArena, size: number): Uint8Array {
   const start = arena.reserve(size);
   return arena.bytes.subarray(start, start + size);
 }
-
-Deno.test("a map that tenants share drops of those with most, and never all of one with few", () => {
-  const step = fc.record({ tenant: fc.constantFrom("a", "b", "c"), of: fc.nat(40) });
-  fc.assert(fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
-    const map = new FairMap<string>(6, (value) => value[0]!);
-    const count = (name: string) =>
-      map.entries().filter(([, value]) => value[0] === name).toArray();
-    for (const { tenant, of } of steps) {
-      const counts = ["a", "b", "c"].map((name) => count(name).length);
-      const key = `${tenant}${of}`;
-      const is_new = map.get(key) === undefined;
-      const dropped = map.set(key, key)?.[0];
-      assert.equal(map.get(key), key);
-      assert(map.size <= 6);
-      if (dropped === undefined) continue;
-      assert(is_new);
-      counts["abc".indexOf(tenant)]!++;
-      const held = counts["abc".indexOf(dropped)]!;
-      assert(held * counts.filter((one) => one > 0).length >= 7, `${counts} ${dropped}`);
-    }
-    map.clear();
-    assert.deepEqual([map.size, map.drop("a"), map.get("a1")], [0, undefined, undefined]);
-  }));
-});
 
 Deno.test("pieces are zeroed, never overlap and are never used again", () => {
   fc.assert(

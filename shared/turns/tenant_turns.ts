@@ -42,6 +42,7 @@ export interface TenantTurns<T> {
   readonly bytes: number;
 }
 
+/** One tenant's items. Its rank is the time that it has used, in µs. */
 interface Lane<T> extends HeapEntry {
   readonly tenant_id: string;
   readonly items: { item: T; size_bytes: number }[];
@@ -80,7 +81,7 @@ interface Waiting<T> {
 
 function append<T>(waiting: Waiting<T>, lane: Lane<T>): void {
   waiting.lanes.set(lane.tenant_id, lane);
-  lane.used_us = Math.max(lane.used_us, waiting.clock_us);
+  lane.rank = Math.max(lane.rank, waiting.clock_us);
   lane.arrival = ++waiting.arrivals;
   waiting.heap.add(lane);
 }
@@ -122,7 +123,7 @@ function shift<T>(waiting: Waiting<T>, lane: Lane<T>): T {
 
 function laneOf<T>({ lanes }: Waiting<T>, tenant_id: string): Lane<T> {
   return lanes.get(tenant_id) ??
-    { tenant_id, items: [], head: 0, bytes: 0, used_us: 0, arrival: 0, place: -1 };
+    { tenant_id, items: [], head: 0, bytes: 0, rank: 0, arrival: 0, place: -1 };
 }
 
 function push<T>(
@@ -153,8 +154,8 @@ function push<T>(
 /** Takes the next item of the lane, which then follows lanes that have used less. */
 function take<T>(waiting: Waiting<T>, lane: Lane<T>): T {
   const item = shift(waiting, lane);
-  waiting.clock_us = Math.max(waiting.clock_us, lane.used_us);
-  lane.used_us += TURN_US;
+  waiting.clock_us = Math.max(waiting.clock_us, lane.rank);
+  lane.rank += TURN_US;
   lane.arrival = ++waiting.arrivals;
   if (length(lane) === 0) rest(waiting, lane);
   else waiting.heap.grown(lane);
@@ -163,8 +164,8 @@ function take<T>(waiting: Waiting<T>, lane: Lane<T>): T {
 
 /** Charges the lane with a turn without waiting. */
 function pass<T>(waiting: Waiting<T>, lane: Lane<T>): void {
-  waiting.clock_us = Math.max(waiting.clock_us, lane.used_us);
-  lane.used_us = waiting.clock_us + TURN_US;
+  waiting.clock_us = Math.max(waiting.clock_us, lane.rank);
+  lane.rank = waiting.clock_us + TURN_US;
   // A lane that has arrived before is kept.
   if (lane.arrival > 0) return;
   lane.arrival = ++waiting.arrivals;
@@ -208,7 +209,7 @@ export function createTurns<T>(limits: TurnLimits): TenantTurns<T> {
     charge(tenant_id, used_ms) {
       const lane = waiting.lanes.get(tenant_id);
       if (lane === undefined) return;
-      lane.used_us += used_ms * 1_000;
+      lane.rank += used_ms * 1_000;
       waiting.heap.grown(lane);
     },
     takeAll(tenant_id) {

@@ -1,11 +1,11 @@
 /**
- * Tenants in the order of their used time: a binary heap in which an entry's time may grow in place. Plain data;
- * `tenant_turns.ts` defines the time.
+ * Tenants in the order of their ranks, such as the time that each has used: a binary heap in which an entry's rank may
+ * change in place. Plain data; its users define the rank.
  */
 
 export interface HeapEntry {
-  /** The time that decides the order, least first. */
-  used_us: number;
+  /** The least is first. */
+  rank: number;
   /** The order of arrival: of equal entries the earlier one is first. */
   arrival: number;
   /** The entry's index in the heap; -1 if it is not in it. */
@@ -13,9 +13,9 @@ export interface HeapEntry {
 }
 
 const isBefore = (a: HeapEntry, b: HeapEntry): boolean =>
-  a.used_us < b.used_us || (a.used_us === b.used_us && a.arrival < b.arrival);
+  a.rank < b.rank || (a.rank === b.rank && a.arrival < b.arrival);
 
-/** The heap of entries by the time that they have used. */
+/** The heap of entries by rank. */
 export class TurnHeap<T extends HeapEntry> {
   readonly #entries: T[] = [];
 
@@ -23,7 +23,7 @@ export class TurnHeap<T extends HeapEntry> {
     return this.#entries.length;
   }
 
-  /** The entry that has used least. */
+  /** The entry with the least rank. */
   get first(): T | undefined {
     return this.#entries[0];
   }
@@ -45,11 +45,16 @@ export class TurnHeap<T extends HeapEntry> {
     entry.place = -1;
     if (last === undefined || last === entry) return;
     this.#put(last, place);
-    this.#rise(last);
-    this.#sink(last);
+    this.moved(last);
   }
 
-  /** Restores the order; call it after an entry's `used_us` or `arrival` has grown. */
+  /** Restores the order after a change of an entry. */
+  moved(entry: T): void {
+    this.#rise(entry);
+    this.#sink(entry);
+  }
+
+  /** Restores the order after an entry's `rank` or `arrival` has grown; the entry need not be in the heap. */
   grown(entry: T): void {
     if (entry.place >= 0) this.#sink(entry);
   }

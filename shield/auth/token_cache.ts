@@ -3,7 +3,7 @@
  * whole token, never the token itself; only successes; limited in bytes, which tenants share: of the one with most
  * tokens the least recently used is dropped first. The caller checks the key (`authenticate.ts`) and revocations.
  */
-import { FairMap } from "../../shared/containers/fair_map.ts";
+import { FairMap } from "../../shared/turns/fair_map.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import type { Identity } from "./identity.ts";
 import type { KeySource } from "./key_source.ts";

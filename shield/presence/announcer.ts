@@ -39,7 +39,7 @@ import type { Delta, Entry, MemberInput, Tag, Writer } from "../../shared/presen
 import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 import { bump } from "../stats/stats.ts";
 import type { PresenceStats } from "./stats.ts";
-import { FairMap } from "../../shared/containers/fair_map.ts";
+import { FairMap } from "../../shared/turns/fair_map.ts";
 import { plural } from "../../shared/plural.ts";
 import { FairBound } from "../../shared/turns/fair_bound.ts";
 

@@ -14,7 +14,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { RequestLimits } from "../commands/room_commands.ts";
 import type { RoomLimits } from "../store/document.ts";
-import { FairMap } from "../../../shared/containers/fair_map.ts";
+import { FairMap } from "../../../shared/turns/fair_map.ts";
 import { FairBound } from "../../../shared/turns/fair_bound.ts";
 import { tooManyPending } from "../../desk/command_data.ts";
 import { restingRoom, serveRoom } from "./room.ts";
