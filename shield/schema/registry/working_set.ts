@@ -177,12 +177,11 @@ export class WorkingSet {
 
   /** Evicts messages, never the new one: of the tenant with most bytes, the least recently used. */
   #shrink(made: CompiledSchema): void {
-    while (this.#heap_bytes > this.#options.compiled_bytes && this.#compiled.size > 1) {
-      const bytes = new Map<string, number>();
-      for (const { tenant_id, heap_bytes } of this.#compiled) {
-        bytes.set(tenant_id, (bytes.get(tenant_id) ?? 0) + heap_bytes);
-      }
-      const bytesOf = ({ tenant_id }: CompiledSchema) => bytes.get(tenant_id) ?? 0;
+    if (this.#heap_bytes <= this.#options.compiled_bytes) return;
+    const bytes = new Map<string, number>();
+    const bytesOf = ({ tenant_id }: CompiledSchema) => bytes.get(tenant_id) ?? 0;
+    for (const one of this.#compiled) bytes.set(one.tenant_id, bytesOf(one) + one.heap_bytes);
+    while (this.#heap_bytes > this.#options.compiled_bytes) {
       let first: CompiledSchema | undefined;
       for (const one of this.#compiled) {
         if (one === made) continue;
@@ -190,6 +189,7 @@ export class WorkingSet {
         if (order > 0 || order === 0 && one.used < first!.used) first = one;
       }
       if (first === undefined) return;
+      bytes.set(first.tenant_id, bytesOf(first) - first.heap_bytes);
       this.drop(first);
       this.totals.put_away++;
     }
