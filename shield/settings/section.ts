@@ -11,34 +11,44 @@ interface SectionContext extends Pick<Env, "log"> {
   readonly node_id?: string;
 }
 
+type View<Context> = (
+  settings: TenantSettings,
+  context: Context,
+  tenant: string,
+) => object | Promise<object>;
+
 /** The tenant that a request is about, and its user. */
 interface Asked {
   readonly tenant: string;
   readonly by: string;
 }
 
-/** The section `name`, `what` in the log; `viewOf` has it as the answers do. */
-export class Section<Name extends keyof TenantSettings> {
+/** The section `name`, `what` in the log; `viewOf` has it as the answers do, whatever it reads for that. */
+export class Section<
+  Name extends keyof TenantSettings,
+  Context extends SectionContext = SectionContext,
+> {
   readonly #name: Name;
   readonly #what: string;
-  readonly #viewOf: (settings: TenantSettings) => object;
+  readonly #viewOf: View<Context>;
 
-  constructor(name: Name, what: string, viewOf: (settings: TenantSettings) => object) {
+  constructor(name: Name, what: string, viewOf: View<Context>) {
     this.#name = name;
     this.#what = what;
     this.#viewOf = viewOf;
   }
 
-  async show({ settings, node_id }: SectionContext, tenant: string): Promise<Response> {
-    const stored = await settings.read(tenant);
+  async show(context: Context, tenant: string): Promise<Response> {
+    const { settings, node_id } = context;
+    const view = await this.#view(context, tenant, await settings.read(tenant));
     const { version } = settings.get(tenant);
     const here = { node_id, version, problem: settings.problem(tenant) ?? null };
-    return Response.json({ tenant, ...this.#view(stored), here });
+    return Response.json({ tenant, ...view, here });
   }
 
   /** Writes nothing if the section stays the same. Rejects as `Settings.change`. */
   async change(
-    context: SectionContext,
+    context: Context,
     asked: Asked,
     change: (section: TenantSettings[Name]) => TenantSettings[Name],
   ): Promise<Response> {
@@ -53,21 +63,24 @@ export class Section<Name extends keyof TenantSettings> {
 
   /** The answer to a change: what is stored, and whether it is in force in this process. */
   async written(
-    { settings, log, node_id }: SectionContext,
+    context: Context,
     { tenant, by }: Asked,
     stored: StoredSettings,
     changed: boolean,
   ): Promise<Response> {
+    const { settings, log, node_id } = context;
     const { settings: { version }, revision } = stored;
     if (changed) {
       log.info(`a tenant's ${this.#what} were changed`, { tenant_id: tenant, version, by });
     }
     const in_force = revision === 0 || await settings.reached(tenant, revision, IN_FORCE_MS);
-    return Response.json({ tenant, changed, ...this.#view(stored), here: { node_id, in_force } });
+    const view = await this.#view(context, tenant, stored);
+    return Response.json({ tenant, changed, ...view, here: { node_id, in_force } });
   }
 
-  #view({ settings, revision }: StoredSettings) {
+  async #view(context: Context, tenant: string, { settings, revision }: StoredSettings) {
     const { version, by, changed_ms } = settings;
-    return { version, revision, by, changed_ms, ...this.#viewOf(settings) };
+    const view = await this.#viewOf(settings, context, tenant);
+    return { version, revision, by, changed_ms, ...view };
   }
 }

@@ -14,7 +14,6 @@ import { USAGE_UNITS } from "../../../shared/usage/units.ts";
 
 const USAGE_ROWS_MAX = 10_000;
 const DAY_MS = 86_400_000;
-const NO_STORE = { "cache-control": "no-store" };
 
 const By = z.string().transform((text, context): readonly UsageBy[] => {
   const names = text === "" ? [] : text.split(",");
@@ -86,7 +85,7 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
   const ends_ms = query.until_ms === undefined ? Math.max(now(), found.since_ms) : found.until_ms;
   const about = { node_id, tenant, since_ms: found.since_ms, until_ms: ends_ms, by };
   const answer = { ...about, rows, total: { ...found.total, cost }, lost, whole_since_ms, damaged };
-  return listingAnswer(tenant, answer, NO_STORE);
+  return listingAnswer(tenant, answer);
 }
 
 function refuseBy(by: UsageBy, before_ms: number): never {

@@ -11,7 +11,8 @@ import { parameterOf, readValue } from "../../../shared/listeners/request_body.t
 import { jsonBody, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminRoutes } from "../../admin/routing/admin_routes.ts";
 import { COUNT, ID, inQuery, list, object, TEXT } from "../../openapi/openapi_parts.ts";
-import type { Settings, StoredSettings } from "../../settings/settings.ts";
+import { Section } from "../../settings/section.ts";
+import type { Settings } from "../../settings/settings.ts";
 import { type BudgetState, nameOf } from "../../../shared/usage/budget.ts";
 import type { Budgets } from "../budgets.ts";
 import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
@@ -25,9 +26,6 @@ export interface UsageAdminContext extends Pick<Env, "log" | "node_id" | "now"> 
 
 /** The largest body, in bytes. */
 const BODY_BYTES = 4_096;
-/** How long an answer waits for its change to take effect in this process, in ms. */
-const IN_FORCE_MS = 5_000;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** The dependencies of the routes of budgets. */
 export interface BudgetsAdminContext extends UsageAdminContext {
@@ -51,7 +49,7 @@ export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = {
     summary: "a tenant's budgets, and the used part of each",
     answer: ANSWER,
     scope: "tenant-in-path",
-    handle: show,
+    handle: (context, { tenant }) => BUDGETS.show(context, tenant),
   },
   "PUT /v1/tenants/{tenant}/budgets": {
     audit: "budget.set",
@@ -93,32 +91,21 @@ function shown(
   return { ...budget, source, used, left, exhausted: is_exhausted, begin_ms, end_ms };
 }
 
-async function answer(
-  { budgets }: BudgetsAdminContext,
-  tenant: string,
-  { settings, revision }: StoredSettings,
-  here: object,
-): Promise<Response> {
-  const own = settings.budgets ?? [];
-  const { version, by, changed_ms } = settings;
-  const in_force = (await budgets.stand(tenant)).map((state) => shown(state, own));
-  const body = { tenant, version, revision, by, changed_ms, budgets: own, in_force, here };
-  return Response.json(body, { headers: NO_STORE });
-}
-
-async function show(context: BudgetsAdminContext, { tenant }: AdminCall): Promise<Response> {
-  const { settings, node_id } = context;
-  const { version } = settings.get(tenant);
-  const here = { node_id, version, problem: settings.problem(tenant) ?? null };
-  return await answer(context, tenant, await settings.read(tenant), here);
-}
+const BUDGETS = new Section(
+  "budgets",
+  "budgets",
+  async ({ budgets: own = [] }, { budgets }: BudgetsAdminContext, tenant) => ({
+    budgets: own,
+    in_force: (await budgets.stand(tenant)).map((state) => shown(state, own)),
+  }),
+);
 
 async function set(
   context: BudgetsAdminContext,
   call: AdminCall,
   budget: TenantBudget,
 ): Promise<Response> {
-  return await change(context, call, (budgets) => {
+  return await BUDGETS.change(context, call, (budgets = []) => {
     const at = budgets.findIndex((one) => nameOf(one) === nameOf(budget));
     if (at >= 0) return budgets.with(at, budget);
     if (budgets.length < TENANT_BUDGETS_MAX) return [...budgets, budget];
@@ -131,23 +118,9 @@ async function set(
 
 async function remove(context: BudgetsAdminContext, call: AdminCall): Promise<Response> {
   const name = ["per", "unit", "action"].map((key) => parameterOf(call.url, key)).join(" ");
-  return await change(context, call, (budgets) => budgets.filter((one) => nameOf(one) !== name));
-}
-
-async function change(
-  context: BudgetsAdminContext,
-  { tenant, by }: AdminCall,
-  changed: (budgets: readonly TenantBudget[]) => TenantBudget[],
-): Promise<Response> {
-  const { settings, log, node_id } = context;
-  const stored = await settings.change(tenant, by, (before) => {
-    const own = before.budgets ?? [];
-    const budgets = changed(own);
-    return JSON.stringify(budgets) === JSON.stringify(own) ? before : { ...before, budgets };
-  });
-  const { version } = stored.settings;
-  log.info("a tenant's budgets were changed", { tenant_id: tenant, version, by });
-  const in_force = stored.revision === 0 ||
-    await settings.reached(tenant, stored.revision, IN_FORCE_MS);
-  return await answer(context, tenant, stored, { node_id, in_force });
+  return await BUDGETS.change(
+    context,
+    call,
+    (budgets) => budgets?.filter((one) => nameOf(one) !== name),
+  );
 }
