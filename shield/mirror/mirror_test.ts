@@ -5,11 +5,10 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { markDeleted } from "../../shared/records/tenant_deletions.ts";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { until } from "../../shared/testing/until.ts";
-import { openSettings } from "../settings/settings.ts";
+import { settingsOn } from "../settings/testing/settings.ts";
 import { ann } from "../auth/testing/identity.ts";
 import type { Identity } from "../auth/identity.ts";
 import { type MessagePath, publish } from "../message/pipeline.ts";
@@ -17,7 +16,7 @@ import { callerOf, plainPath } from "../message/testing/path.ts";
 import { createOverseer } from "../policy/overseer.ts";
 import { outcomeOf } from "../policy/testing/modules.ts";
 import type { PolicyMode, Verdict } from "../../shared/records/verdict.ts";
-import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { NO_CANDIDATES, NO_POLICIES } from "../message/gates.ts";
 import { observersOf } from "../message/observers.ts";
 import { startMirror } from "./start.ts";
@@ -251,15 +250,11 @@ Deno.test("messages that no rule selects are not compared, nor are commands", as
 
 Deno.test("if it is off, nothing is mirrored and there is no API", async () => {
   await using engine = testSpine();
-  const { log } = keptLog();
-  const registry = createMetrics({ node_id: "s1", version: "0" });
-  const shared = { spine: engine.spine, log, registry, now: Date.now };
-  const settings = await openSettings(shared);
+  using stored = await settingsOn(engine.spine);
   const config = configFrom({ platform: { mirroring: { enabled: false, ...ALL } } });
-  const off = startMirror({ ...shared, config, settings, node_id: "s1" });
+  const off = startMirror({ ...stored, config, node_id: "s1" });
   assert.equal(off.mirror, undefined);
   assert.equal(off.candidates, NO_CANDIDATES);
   assert.equal(off.admin, undefined);
   await off.close();
-  settings.close();
 });

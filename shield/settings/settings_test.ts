@@ -1,6 +1,5 @@
 /** Tenants' run-time settings: reported, changed concurrently, damaged. */
 import assert from "node:assert/strict";
-import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
@@ -11,26 +10,17 @@ import {
   TENANTS_BUCKET,
 } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { sampleOf } from "../../shared/testing/sample_of.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { openSettings } from "./settings.ts";
-import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { settingsOn } from "./testing/settings.ts";
 
 const RULE = { prefix: "in.t.acme.*", percent: 0.5 };
 const withRule = (percent: number) => (settings: TenantSettings): TenantSettings => ({
   ...settings,
   mirror: { rules: [{ ...RULE, percent }] },
 });
-
-async function settingsOn(spine: Spine) {
-  const registry = createMetrics({ node_id: "s", version: "0" });
-  const { log, lines } = keptLog();
-  const settings = await openSettings({ spine, log, registry, now: () => SPINE_NOW_MS });
-  await settings.ready;
-  const metric = async (name: string) =>
-    Number(new RegExp(`^${name} (\\d+)$`, "m").exec(await registry.metrics())?.[1]);
-  return { settings, lines, metric, [Symbol.dispose]: () => settings.close() };
-}
 
 Deno.test("stored settings are in force once it is ready; a change is reported, with its author", async () => {
   await using engine = testSpine();
@@ -53,7 +43,7 @@ Deno.test("stored settings are in force once it is ready; a change is reported, 
   await settings.change("acme", "root", withRule(0.3));
   await until("the second version", () => settings.get("acme").version === 2);
   assert.deepEqual(changes, [["acme", 0.1], ["acme", 0.2]], "the listener was removed");
-  assert.equal(await test.metric("shield_settings_documents"), 1);
+  assert.equal(await sampleOf(test.registry, "shield_settings_documents"), 1);
   assert.match(settings.check().detail, /^1 tenant with settings$/);
 });
 
@@ -130,8 +120,8 @@ Deno.test("an unreadable document leaves the previous settings in force, is logg
   assert.deepEqual(settings.get("acme").mirror.rules, [RULE]);
   assert.match(test.lines.join(""), /level=error .*tenant_id=acme .*cannot be read/);
   assert.match(settings.check().detail, /1 of them with an unreadable document/);
-  assert.equal(await test.metric("shield_settings_unreadable"), 1);
-  assert.equal(await test.metric("shield_settings_problems_total"), 1);
+  assert.equal(await sampleOf(test.registry, "shield_settings_unreadable"), 1);
+  assert.equal(await sampleOf(test.registry, "shield_settings_problems_total"), 1);
   await assert.rejects(settings.change("acme", "root", withRule(1)), (error: Error) => {
     assert.match(error.message, /the stored document cannot be read: .*format/s);
     return "reason" in error && error.reason === "settings-conflict";
@@ -155,7 +145,7 @@ Deno.test("a deleted document equals an absent one; a foreign key is only counte
   await until("a word of it", () => test.lines.some((line) => line.includes("not a tenant")));
   assert.deepEqual(settings.get("acme"), emptySettings());
   assert.deepEqual([[...settings.tenants()], changes], [[], [0.5, undefined]]);
-  assert.equal(await test.metric("shield_settings_problems_total"), 1);
+  assert.equal(await sampleOf(test.registry, "shield_settings_problems_total"), 1);
   const { revision } = await settings.change("acme", "root", withRule(1));
   assert.ok(await settings.reached("acme", revision, 10_000));
   assert.equal(settings.get("acme").version, 1);

@@ -28,7 +28,7 @@ Deno.test("a revocation applies once it is answered, is listed, and can be lifte
   assert.deepEqual(made.body, { node_id: "s1", tenant: "acme", revocation });
   assert.ok(test.held.find(holderOf()) !== undefined);
   await test.ask("POST", "", { tenant: "globex", token_id: "t1", until_ms: 0 });
-  const all = await test.ask("GET");
+  const all = await test.ask("GET", "");
   assert.deepEqual(all.body.revocations.length, 2);
   const one = await test.ask("GET", "?tenant=globex");
   const [{ tenant, kind, id, until_ms }, ...others] = one.body.revocations;
@@ -59,7 +59,7 @@ Deno.test("many concurrent revocations are all stored", async () => {
     test.ask("POST", "", { tenant: "acme", issued_before_ms });
   const answers = await Promise.all(times.map(revoke));
   assert.deepEqual(answers.map(({ status }) => status), times.map(() => 200));
-  const [only] = (await test.ask("GET")).body.revocations;
+  const [only] = (await test.ask("GET", "")).body.revocations;
   assert.deepEqual([only.kind, only.id, only.issued_before_ms], ["issued-before", "*", times[0]]);
 });
 

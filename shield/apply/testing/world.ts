@@ -1,14 +1,13 @@
 /** A tenant's settings, policies and schemas on one Spine, and applies to them. Not for product code. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { StagedSchema } from "../../../shared/records/bus_schemas.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { openPolicyStore } from "../../policy/chain/store.ts";
 import { binding } from "../../policy/testing/modules.ts";
 import { promote } from "../../schema/registry/register.ts";
 import { latestOf, openSchemaStore, sha256Of } from "../../schema/registry/store.ts";
-import { openSettings } from "../../settings/settings.ts";
+import { settingsOn } from "../../settings/testing/settings.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { Applies, type AppliesOptions } from "../applies.ts";
 import type { Wanted } from "../decision.ts";
@@ -31,10 +30,7 @@ export const wanted = (number: number): Wanted => ({
 });
 
 async function partsOn(spine: Spine) {
-  const { log } = keptLog();
-  const registry = createMetrics({ node_id: "s", version: "0" });
-  const settings = await openSettings({ spine, log, registry, now: () => SPINE_NOW_MS });
-  await settings.ready;
+  const { settings } = await settingsOn(spine);
   const schemas = await openSchemaStore(spine, "ARQON_SCHEMAS");
   const promoting: Required<Pick<AppliesOptions, "promote">> = {
     promote: (staged, decided) => promote(schemas, staged, { ...decided, versions_max: 1_000 }),

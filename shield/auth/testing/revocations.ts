@@ -4,10 +4,9 @@ import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import { encodeRevocation, revocationKey } from "../../../shared/records/revocations.ts";
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
-import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { type Holder, openRevocations, type Revocations } from "../revocations.ts";
 import { REVOCATION_ROUTES, revokeTokens } from "../../admin/operations/revocations_api.ts";
-import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
+import { type Ask, asking } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 
 /** Watching from the start; closed when the scope ends. */
@@ -21,9 +20,8 @@ export interface TestRevocations extends Disposable {
   /** How often new revocations were reported. */
   changes(): number;
   metrics(): Promise<string>;
-  /** One request of an admin, an operator unless it is given, answered by status and JSON. */
-  // deno-lint-ignore no-explicit-any -- the tests say what is in it
-  ask(m: string, query?: string, body?: any, as?: Admin): Promise<{ status: number; body: any }>;
+  /** The query instead of the path. */
+  readonly ask: Ask;
 }
 
 /** Ann of acme, with a token that was issued a minute ago. */
@@ -76,10 +74,7 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
     clock,
     changes: () => changes,
     metrics: () => registry.metrics(),
-    ask(method, query = "", body, as) {
-      const request = adminRequest(method, `/v1/revocations${query}`, body);
-      return askJson(REVOCATION_ROUTES, admin, request, as);
-    },
+    ask: asking(REVOCATION_ROUTES, admin, "/v1/revocations"),
     [Symbol.dispose]: () => held.close(),
   };
 }

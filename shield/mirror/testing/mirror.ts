@@ -1,13 +1,12 @@
 /** A mirror of `start.ts` on an embedded engine, with access to its rules, settings and metrics. */
 import { configFrom } from "../../../shared/config/load.ts";
-import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import { sampleOf } from "../../../shared/testing/sample_of.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { until } from "../../../shared/testing/until.ts";
-import type { Admin } from "../../admin/routing/admin_scope.ts";
-import { openSettings, type Settings } from "../../settings/settings.ts";
-import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
-import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
+import type { Settings } from "../../settings/settings.ts";
+import { settingsOn } from "../../settings/testing/settings.ts";
+import { type Ask, asking } from "../../admin/routing/testing/admin.ts";
+import { listenToAll, testSpine } from "../../testing/spine.ts";
 import type { TestSpine } from "../../testing/spine.ts";
 import { MIRROR_ROUTES } from "../admin_api.ts";
 import { type StartedMirror, startMirror } from "../start.ts";
@@ -23,9 +22,7 @@ export interface TestMirror extends AsyncDisposable {
   /** The messages on shadow subjects, after the mirror has sent everything. */
   shadows(): Promise<SpineMessage[]>;
   metric(series: string): Promise<number>;
-  /** One request of an admin, an operator unless another one is given, answered by status and JSON. */
-  // deno-lint-ignore no-explicit-any -- the tests say what is in it
-  ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
+  readonly ask: Ask;
 }
 
 /** Starts a mirror with these members of `[platform.mirroring]`. */
@@ -33,13 +30,10 @@ export async function testMirror(mirroring: Record<string, unknown> = {}): Promi
   const engine = testSpine();
   const { spine } = engine;
   const published = listenToAll(spine);
-  const registry = createMetrics({ node_id: "s1", version: "0" });
-  const { log, lines } = keptLog();
-  const shared = { spine, log, registry, now: () => SPINE_NOW_MS };
-  const settings = await openSettings(shared);
-  await settings.ready;
+  const stored = await settingsOn(spine);
+  const { settings, registry, lines } = stored;
   const config = configFrom({ platform: { mirroring } });
-  const started = startMirror({ ...shared, config, settings, node_id: "s1" });
+  const started = startMirror({ ...stored, config, node_id: "s1" });
   const metric = (series: string) => sampleOf(registry, series);
   return {
     engine,
@@ -54,11 +48,10 @@ export async function testMirror(mirroring: Record<string, unknown> = {}): Promi
       await spine.flush();
       return published.filter(({ subject }) => subject.startsWith("shadow.in."));
     },
-    ask: (method, path, body, as) =>
-      askJson(MIRROR_ROUTES, started.admin, adminRequest(method, path, body), as),
+    ask: asking(MIRROR_ROUTES, started.admin),
     async [Symbol.asyncDispose]() {
       await started.close();
-      settings.close();
+      stored[Symbol.dispose]();
       await engine[Symbol.asyncDispose]();
     },
   };

@@ -42,16 +42,40 @@ export function adminRequest(method: string, path: string, body?: unknown, type?
   });
 }
 
+/** An answer: its status and its JSON. */
+interface JsonAnswer {
+  readonly status: number;
+  // deno-lint-ignore no-explicit-any -- the tests know what is in it
+  readonly body: any;
+}
+
 /** One such request to the routes of a part, answered by status and JSON. */
 export async function askJson<C extends { readonly log: Logger }>(
   table: AdminTable<C>,
   context: C | undefined,
   request: Request,
   as?: Admin,
-  // deno-lint-ignore no-explicit-any -- the tests say what is in it
-): Promise<{ status: number; body: any }> {
+): Promise<JsonAnswer> {
   const response = await askPart(table, context, request, as);
   return { status: response.status, body: await response.json() };
+}
+
+/** What asks the routes of one part, as an operator unless another admin is given. */
+export type Ask = (
+  method: string,
+  path: string,
+  body?: unknown,
+  as?: Admin,
+) => Promise<JsonAnswer>;
+
+/** What asks those routes; `below` is the beginning of all paths. */
+export function asking<C extends { readonly log: Logger }>(
+  table: AdminTable<C>,
+  context: C | undefined,
+  below = "",
+): Ask {
+  return (method, path, body, as) =>
+    askJson(table, context, adminRequest(method, `${below}${path}`, body), as);
 }
 
 /** An admin of only that tenant. */
