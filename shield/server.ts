@@ -5,16 +5,16 @@
 import { BANS_BUCKET } from "../shared/records/bans.ts";
 import { operatorTenants } from "../shared/config/operators.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
-import type { KeyValue } from "../shared/spine/contract/spine.ts";
+import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
 import { handleAdmin } from "./admin/admin.ts";
-import { openFoundation } from "./foundation.ts";
 import { AdminRouter } from "./admin/routing/admin_router.ts";
 import { openAdminGates } from "./admin/admin_rates.ts";
 import { type ShieldStatus, STATUS_ROUTES } from "./admin/admin_status.ts";
 import { type Authenticator, createAuthenticator } from "./auth/authenticate.ts";
 import type { Claims } from "./auth/claims.ts";
 import { Bans } from "./auth/bans.ts";
-import { actionsOf, documentsOf, fileOf, switchedOff } from "./capability.ts";
+import { actionsOf, documentsOf, fileOf, RunningCapabilities, switchedOff } from "./capability.ts";
+import type { Ground, Parts, ShieldOptions } from "./capability.ts";
 import { Cluster } from "./cluster.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
@@ -22,10 +22,8 @@ import { handleRequest } from "./http/http.ts";
 import { Hub } from "./fanout/hub.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { type OperationContext, Operations } from "./connection/operations.ts";
-import { checksOf, registerParts, statusOf } from "./report.ts";
-import type { Ground, Parts, RunningCapabilities, ShieldOptions } from "./capability.ts";
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
-import { refusingRevoked } from "./auth/revocations.ts";
+import { openRevocations, refusingRevoked } from "./auth/revocations.ts";
 import { observersOf } from "./message/observers.ts";
 import type { MessagePath } from "./message/pipeline.ts";
 import { orderOn } from "./message/room_order.ts";
@@ -35,6 +33,20 @@ import { openSockets } from "./socket/open.ts";
 import { leave } from "./connection/subscribe.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
 import { httpContext } from "./client_context.ts";
+import { connectionId } from "../shared/ids.ts";
+import { Forwarding } from "./http/forwarding.ts";
+import { Lives } from "../shared/lives/lives.ts";
+import { StoreTime } from "../shared/spine/contract/store_time.ts";
+import { OwnLife } from "../shared/lives/own_life.ts";
+import { FlushQueue } from "./connection/flush_queue.ts";
+import { signatureDemands } from "./message/signature.ts";
+import { startRoomClasses } from "./settings/room_classes.ts";
+import { openSettings } from "./settings/settings.ts";
+import { createStats, registerStats } from "./stats/stats.ts";
+import { TenantTable } from "./stats/tenant_stats.ts";
+import type { Env } from "../shared/env.ts";
+import { plural } from "../shared/plural.ts";
+import { Gauge, type Registry, scrapedGauge } from "../shared/metrics/metrics.ts";
 
 /** A node without an issuer's keys is not ready and receives no tokens, so it fetches keys by timer. */
 const WARM_MS = 5_000;
@@ -253,4 +265,165 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       await running[Symbol.asyncDispose]();
     },
   };
+}
+
+// The base parts: settings of tenants, room classes, revocations, and the heartbeat; then capabilities open their parts
+// of the message path.
+
+const DAY_MS = 86_400_000;
+
+async function layGround(options: ShieldOptions): Promise<Ground> {
+  const { config, random, spine } = options;
+  const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
+  const ends = new AsyncDisposableStack();
+  const settings = await openSettings(options);
+  ends.defer(() => settings.close());
+  await settings.ready;
+  const stats = createStats();
+  registerStats(stats, options.registry);
+  const lives = new Lives(spine);
+  const revocations = await openRevocations(options);
+  const time = new StoreTime({ ...options, bucket: revocations.bucket });
+  await time.ask();
+  const rooms = startRoomClasses({ ...options, settings });
+  ends.defer(() => rooms.close());
+  const life = new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) });
+  // The heartbeat ends after all writers: other Shields then consider unwritten data lost.
+  ends.defer(() => life.end());
+  return {
+    node_id,
+    forwarding: new Forwarding(spine, node_id),
+    settings,
+    stats,
+    tenants: new TenantTable(),
+    flushes: new FlushQueue(spine),
+    rooms,
+    revocations,
+    time,
+    life,
+    ends,
+    signatures: signatureDemands(config.auth, settings),
+    running: new RunningCapabilities(),
+  };
+}
+
+/** Resolves once everything is loaded and open. Rejects with `spine-unavailable`. */
+async function openFoundation(options: ShieldOptions): Promise<Ground> {
+  const ground = await layGround(options);
+  ground.ends.defer(() => ground.running.closeOpened());
+  await ground.running.open(options.capabilities, options, ground);
+  return ground;
+}
+
+/** The longest retention of all that Shields record, in ms. */
+function keptMs({ journal, usage, ledger }: ShieldOptions["config"]): number {
+  return Math.max(
+    DAY_MS * Math.max(journal.retention_days, usage.retention_days),
+    1_000 * ledger.seconds,
+  );
+}
+
+// Reports about itself: its status for admins, its checks for probes, gauges of its parts.
+
+/** What a report needs besides the parts. */
+interface ReportOptions extends Pick<Env, "now"> {
+  readonly spine: Pick<Spine, "status">;
+  /** Whether the Spine can store data; absent: it is not checked. */
+  readonly storage?: () => HealthCheck;
+  readonly version: string;
+}
+
+/** The answer of `GET /v1/status`. */
+function statusOf({ version, now, spine }: ReportOptions, parts: Parts): ShieldStatus {
+  const { stats } = parts;
+  return {
+    node_id: parts.node_id,
+    version,
+    uptime_ms: now() - parts.started_ms,
+    draining: parts.draining_ms > 0,
+    connections: stats.active_connections,
+    subscriptions: stats.subscriptions,
+    rooms: stats.rooms,
+    ...parts.counters.distinct(),
+    egress_messages: stats.egress_messages,
+    ingress_ops: { ...stats.ingress_ops },
+    rejects: { ...stats.rejects },
+    spine: spine.status,
+    keys: parts.authenticator.keyStatus(),
+    policies: {},
+    schemas: {},
+    ...parts.running.status(),
+    bans: stats.bans,
+  };
+}
+
+/** The checks of readiness; the process is ready if all are ok. */
+function checksOf(
+  { spine, storage }: Pick<ReportOptions, "spine" | "storage">,
+  parts: Parts,
+): Record<string, HealthCheck> {
+  const { state, since_ms, engine, server } = spine.status;
+  const { started_ms, draining_ms, listener } = parts;
+  const keys = parts.authenticator.keyStatus();
+  // Keys are required only at the start: an issuer that withdraws its keys later ends its own tokens, not this process.
+  const missing = keys.filter((key) => key.loaded_ms === 0).map((key) => key.issuer);
+  return {
+    settings: parts.settings.check(),
+    ...parts.running.checks(),
+    bans: parts.bans.check(),
+    revocations: parts.revocations.held.check(),
+    spine: {
+      ok: state === "connected",
+      since_ms,
+      detail: `${engine} ${state}${server === undefined ? "" : ` (${server})`}`,
+    },
+    ...(storage === undefined ? {} : { storage: storage() }),
+    keys: {
+      ok: missing.length === 0,
+      since_ms: Math.max(started_ms, ...keys.map((key) => key.loaded_ms)),
+      detail: missing.length === 0
+        ? plural(keys.length, "issuer")
+        : `no keys yet for ${missing.join(", ")}`,
+    },
+    ...(listener === undefined ? {} : { listener: listener() }),
+    accepting: {
+      ok: draining_ms === 0,
+      since_ms: draining_ms === 0 ? started_ms : draining_ms,
+      detail: draining_ms === 0 ? "open" : "draining",
+    },
+  };
+}
+
+/** Registers the gauge of connections by state, which checks all sockets at a scrape. */
+function registerConnectionStates(
+  connections: () => Iterable<{ readonly opened: boolean; readonly ended: boolean }>,
+  registry: Registry,
+): void {
+  new Gauge({
+    name: "shield_connections",
+    help: "Connections by state: before WELCOME, open, or ended with an open socket.",
+    labelNames: ["state"],
+    registers: [registry],
+    collect() {
+      const states = { opening: 0, open: 0, closing: 0 };
+      for (const { opened, ended } of connections()) {
+        states[ended ? "closing" : opened ? "open" : "opening"]++;
+      }
+      for (const [state, count] of Object.entries(states)) this.set({ state }, count);
+    },
+  });
+}
+
+/** Registers the gauges; call it once per registry. */
+function registerParts(
+  { sockets, flushes }: Pick<Parts, "sockets" | "flushes">,
+  registry: Registry,
+): void {
+  registerConnectionStates(() => sockets.values(), registry);
+  scrapedGauge(
+    registry,
+    "shield_flush_queue_depth",
+    "Publishes and subscriptions that wait for the Spine's confirmation.",
+    () => flushes.pending,
+  );
 }

@@ -36,7 +36,7 @@ const ADMIN_FILES = [
   "shield/audit/api.ts",
   "shield/apply/api.ts",
   "shield/journal/capability.ts",
-  "shield/backup/backup_api.ts",
+  "shield/backup/capability.ts",
 ];
 
 type Refused = readonly [status: number, reason: string];

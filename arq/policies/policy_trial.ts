@@ -14,15 +14,14 @@ import type { EvaluateRequest } from "../../shield/policy/abi/policy.ts";
 import type { Hook, PolicyBinding, PolicyFault } from "../../shared/records/verdict.ts";
 import type { GuestModule } from "../../shield/policy/abi/host_abi.ts";
 import { stateKeysText } from "../../wasm/instance/state_keys.ts";
-import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";
+import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/chain_gate.ts";
 import type { ChainEntry } from "../../shield/policy/ring/ring_message.ts";
 import type { ChainOutcome, WorkerReply } from "../../shield/policy/ring/ring_words.ts";
-import { chainState } from "../../shield/policy/state/chain_state.ts";
-import { parseStateKeys } from "../../shield/policy/state/declaration.ts";
+import { chainState, parseStateKeys } from "../../shield/policy/state/declaration.ts";
 import { keepWritten } from "../../shield/policy/state/key_holds.ts";
 import { StateStore } from "../../shield/policy/state/state_store.ts";
 import { createInPlace } from "../../shield/policy/worker/chain_in_place.ts";
-import { Instances } from "../../shield/policy/worker/worker_instances.ts";
+import { Instances } from "../../shield/policy/worker/worker_chain.ts";
 import type { Policies } from "../../shield/message/gates.ts";
 import type { MeteredPolicy } from "../../shield/policy/abi/abi_check.ts";
 

@@ -7,7 +7,7 @@ import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/jo
 import type { PolicyBinding } from "../../shared/records/verdict.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { isSampled } from "../../shared/sampling.ts";
-import { Instances } from "../../shield/policy/worker/worker_instances.ts";
+import { Instances } from "../../shield/policy/worker/worker_chain.ts";
 import { decisionOf, OwnState, RecordedInputs } from "./recorded_call.ts";
 import { callIn, type ReplayModule } from "./repeater.ts";
 import { isCovered, isRefusal, newCall } from "./selection.ts";

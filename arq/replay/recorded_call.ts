@@ -5,9 +5,9 @@
  */
 import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import type { GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
+import { asciiLower } from "../../shield/policy/abi/host_functions.ts";
 import type { GuestRequest, GuestState } from "../../shield/policy/abi/host_functions.ts";
 import { NOT_A_MESSAGE, type PolicyFacts, SIGNED } from "../../shield/policy/abi/policy.ts";
-import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 import { filledKey, type StateSlot } from "../../shield/policy/state/declaration.ts";
 import { type StateRef, StateStore } from "../../shield/policy/state/state_store.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";

@@ -13,7 +13,7 @@ import { METER_VERSION, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.t
 import type { Hook } from "../../shared/records/verdict.ts";
 import type { GuestModule, GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
 import type { StateSlot } from "../../shield/policy/state/declaration.ts";
-import { Instances } from "../../shield/policy/worker/worker_instances.ts";
+import { Instances } from "../../shield/policy/worker/worker_chain.ts";
 import type { Renewal } from "../../wasm/metering/renewal.ts";
 import {
   decisionOf,

@@ -3,7 +3,7 @@ import { matchesRoomPattern } from "@arqon/proto";
 import type { JournalRecord, PolicyRecord, Read } from "../../shared/journal/record.ts";
 import type { PolicyBinding } from "../../shared/records/verdict.ts";
 import { isSampled } from "../../shared/sampling.ts";
-import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
+import { asciiLower } from "../../shield/policy/abi/host_functions.ts";
 import { askedRoomOf } from "./recorded_call.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 

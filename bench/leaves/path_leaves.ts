@@ -16,7 +16,7 @@ import { Hub, type Subscriber } from "../../shield/fanout/hub.ts";
 import type { Identity } from "../../shield/auth/identity.ts";
 import { Journal } from "../../shield/journal/journal.ts";
 import { JournalRules } from "../../shield/journal/journal_place.ts";
-import { createTap } from "../../shield/tap/tap.ts";
+import { createTap } from "../../shield/tap/capability.ts";
 import { observersOf } from "../../shield/message/observers.ts";
 import { Outbox, Pump } from "../../shield/fanout/outbox.ts";
 import { type MessagePath, publish } from "../../shield/message/pipeline.ts";

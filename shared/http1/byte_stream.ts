@@ -42,6 +42,9 @@ export interface LiveStream extends ByteStream {
   send(bytes: Uint8Array<ArrayBuffer>): boolean;
 }
 
+/** A connection whose peer only reads: nothing but its end comes back. */
+export type OutStream = Pick<LiveStream, "flow" | "send" | "closeWrite" | "close">;
+
 /** Receives a `LiveStream`, until that is closed here. */
 export interface ByteSink {
   /** Bytes have arrived: those before `end`, valid until this returns. */

@@ -1,6 +1,6 @@
 /**
- * Decides which messages the tap copies: the same on every Shield and Brain, by trace id. Pure. `shield/tap/tap.ts`
- * sends them, `brain/tap/capability.ts` logs them.
+ * Decides which messages the tap copies: the same on every Shield and Brain, by trace id. Pure. `shield/tap/`
+ * sends them, `brain/tap/` logs them.
  */
 import { readEnvelope } from "@arqon/proto";
 import { fnvBytes, mixBits } from "../fnv.ts";

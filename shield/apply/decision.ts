@@ -10,7 +10,7 @@ import type {
   TenantSettings,
 } from "../../shared/records/tenant_settings.ts";
 import { DOCUMENT_KINDS } from "../../shared/records/tenant_settings.ts";
-import { applyWords } from "../policy/chain/canary_turn.ts";
+import { applyWords } from "../policy/chain/canary.ts";
 import { type PolicyDocument, withPolicies } from "../policy/chain/chain.ts";
 
 /** The kinds of a tenant's state; an apply replaces each of them as a whole. */

@@ -13,7 +13,7 @@ import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { Policies } from "../policy/chain/chain.ts";
-import type { CanaryProblem } from "../policy/chain/canary_turn.ts";
+import type { CanaryProblem } from "../policy/chain/canary.ts";
 import type { PolicyRegistry } from "../policy/chain/registry.ts";
 import type { Applies } from "./applies.ts";
 import { decisionOf, STATE_KINDS, type Wanted } from "./decision.ts";

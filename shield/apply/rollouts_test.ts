@@ -4,7 +4,7 @@ import { decodeReport, encodeRollout } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import { rolloutOf } from "../../shared/rollout/testing/rollouts.ts";
 import { until } from "../../shared/testing/until.ts";
-import type { Canary, CanaryState } from "../policy/chain/canary_turn.ts";
+import type { Canary, CanaryState } from "../policy/chain/canary.ts";
 import { Comparisons } from "../policy/chain/comparisons.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { openRollouts } from "./rollouts.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
-import { createBackend } from "./backend.ts";
+import { createBackend } from "./capability.ts";
 
 for (const others of [[], [{ room: "other", durable: true }]]) {
   Deno.test(`a backend finds what it published while its room was durable, beside ${others.length} durable classes`, async () => {

@@ -6,7 +6,7 @@ import { QUIET } from "../../shared/testing/logs.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { adminRequest, askPart, operator } from "../admin/routing/testing/admin.ts";
 import { WrittenTrail } from "../audit/trail.ts";
-import { BACKUP_ROUTES, openBackups } from "./backup_api.ts";
+import { BACKUP_ROUTES, openBackups } from "./capability.ts";
 
 const PIECES = 500;
 const PIECE_BYTES = 1_024;

@@ -12,7 +12,7 @@ import { readBody } from "../http/http_body.ts";
 import { requireMethod } from "../http/http.ts";
 import { answerWith } from "../sse/http/event_answer.ts";
 import { STRANGERS } from "../../shared/turns/slices.ts";
-import type { EventReaders } from "../sse/event_turn.ts";
+import type { EventReaders } from "../sse/event_writer.ts";
 import { SessionSocket, type SessionWire } from "../sse/session_socket.ts";
 import { PING_LOST } from "../socket/client_socket.ts";
 import { DISCONNECT } from "./codes.ts";

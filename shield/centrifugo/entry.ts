@@ -20,7 +20,7 @@ import type { Forwarding } from "../http/forwarding.ts";
 import type { ForeignEntry } from "../http/http.ts";
 import type { Admission } from "../rates/admission.ts";
 import type { SocketServer, Upgraded } from "../socket/client_socket.ts";
-import { EventReaders } from "../sse/event_turn.ts";
+import { EventReaders } from "../sse/event_writer.ts";
 import { UPGRADE_HEADERS } from "../socket/handshake.ts";
 import { originalOf } from "../socket/light_copy.ts";
 import { bump, type ShieldStats } from "../stats/stats.ts";

@@ -1,7 +1,7 @@
 /** The mirror capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { MIRROR_ROUTES } from "./admin_api.ts";
-import { type StartedMirror, startMirror } from "./start.ts";
+import { type StartedMirror, startMirror } from "./mirror.ts";
 
 /** Copies of traffic. */
 export const MIRROR: Capability<StartedMirror> = {

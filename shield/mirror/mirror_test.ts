@@ -19,7 +19,7 @@ import type { PolicyMode, Verdict } from "../../shared/records/verdict.ts";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { NO_CANDIDATES, NO_POLICIES } from "../message/gates.ts";
 import { observersOf } from "../message/observers.ts";
-import { startMirror } from "./start.ts";
+import { startMirror } from "./mirror.ts";
 import { type TestMirror, testMirror } from "./testing/mirror.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };

@@ -1,6 +1,6 @@
 /**
  * The mirror rule of a subject, and whether it selects a message. Compiles rules of the config and those of tenants. A
- * tenant's table is swapped in one assignment, so no message sees a partial change. `start.ts` has the sources of
+ * tenant's table is swapped in one assignment, so no message sees a partial change. `mirror.ts` has the sources of
  * rules.
  */
 import type { MirrorRule } from "../../shared/config/schema_governance.ts";

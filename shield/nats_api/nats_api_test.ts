@@ -5,7 +5,7 @@ import type { Subject } from "../../shared/subjects/subject.ts";
 import type { HttpContext } from "../http/http.ts";
 import type { ClientCall } from "../http/route.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { startNatsApi } from "./nats_api.ts";
+import { startNatsApi } from "./capability.ts";
 
 const subject = "api.t.acme.r.lobby.publish" as Subject;
 

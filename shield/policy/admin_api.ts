@@ -11,7 +11,7 @@ import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, inBody, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../admin/routing/admin_scope.ts";
-import { withoutEnd } from "../admin/routing/admin_host.ts";
+import { withoutEnd } from "../admin/routing/admin_safety.ts";
 import {
   flagOf,
   readBytes,
@@ -21,8 +21,7 @@ import {
 } from "../../shared/listeners/request_body.ts";
 import { Binding, rollingBack, withoutPolicy, withPolicy } from "./chain/chain.ts";
 import type { PolicyVersion } from "./chain/chain.ts";
-import type { LogFollowers } from "./logs/log_followers.ts";
-import type { LogMemory } from "./logs/log_memory.ts";
+import type { LogFollowers, LogMemory } from "./logs/policy_logs.ts";
 import type { Quarantine, QuarantinedModule } from "./modules/quarantine.ts";
 import type { Hook } from "../../shared/records/verdict.ts";
 import type { PolicyRegistry } from "./chain/registry.ts";

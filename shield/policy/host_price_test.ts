@@ -12,8 +12,7 @@ import { recordOf } from "./testing/records.ts";
 import { applyChanges } from "./state/held_values.ts";
 import { runnableGuest } from "./testing/guests.ts";
 import { multiplicationNs, timed } from "../../wasm/metering/reference_loop.ts";
-import { runChain } from "./worker/worker_chain.ts";
-import { Instances } from "./worker/worker_instances.ts";
+import { Instances, runChain } from "./worker/worker_chain.ts";
 
 const FUEL = 10_000;
 /** Rounds of short runs until the bound is met: a busy machine needs more of them. */

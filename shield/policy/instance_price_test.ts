@@ -14,8 +14,7 @@ import { entryOf, requestOf, runnerOf } from "./testing/chains.ts";
 import { binary, type GuestText, guestText, runnableGuest } from "./testing/guests.ts";
 import { MULTIPLICATIONS_MAX, PATIENCE_MS } from "./testing/price_bound.ts";
 import { plainPolicy, type PolicyParts } from "./testing/instances.ts";
-import { runChain } from "./worker/worker_chain.ts";
-import { Instances } from "./worker/worker_instances.ts";
+import { Instances, runChain } from "./worker/worker_chain.ts";
 
 const OPTIONS = { memory_limit_pages: 64 };
 /** The duration of a row: long enough to include the garbage collector. */

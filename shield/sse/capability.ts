@@ -3,7 +3,7 @@ import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Capability, ClientSide } from "../capability.ts";
 import { createEntrance } from "../connection/entrance.ts";
 import { HttpRates } from "../rates/http_rates.ts";
-import { EventReaders } from "./event_turn.ts";
+import { EventReaders } from "./event_writer.ts";
 import { EventPacker } from "../../shared/http1/gzip.ts";
 import { eventRoutes } from "./http/events.ts";
 import { EVENT_ROUTES } from "./http/routes.ts";

@@ -2,13 +2,14 @@
  * The stream of one reader of events: a queue in front of its connection, as gzip if requested. `sse_socket.ts` and
  * `session_socket.ts` fill it.
  */
-import { closeQuietly } from "../../shared/http1/byte_stream.ts";
-import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
+import { type ByteSink, closeQuietly, type OutStream } from "../../shared/http1/byte_stream.ts";
 import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
 import { CLOSE_MS } from "../socket/client_socket.ts";
-import type { WireMember, WireRun } from "../socket/wire_turn.ts";
-import type { EventReaders } from "./event_turn.ts";
+import { type WireMember, type WireRun, WireTurn } from "../socket/wire_turn.ts";
 import type { GzipStream } from "../../shared/http1/gzip.ts";
+import { Turns } from "../../shared/turns/fair_turns.ts";
+import { eventBytes, factsOf, idBytes, type MessageFacts } from "./event_text.ts";
+import { positionText } from "./positions.ts";
 
 /** A long write is split into pieces of this size, so that `bufferedAmount` falls as the peer reads. */
 const PIECE_BYTES = 65_536;
@@ -30,7 +31,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
   readonly #readers: EventReaders;
   readonly #gzip: GzipStream | undefined;
   readonly #owner: EventWriterOwner;
-  #stream: LiveStream | undefined;
+  #stream: OutStream | undefined;
   #run: WireRun | undefined;
   /** Bytes being written: the stream has the first piece. */
   #writing: Uint8Array<ArrayBuffer> | undefined;
@@ -87,7 +88,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
   }
 
   /** Serves the reader, from the head of its answer to its end; then `onOver` is called. */
-  run(stream: LiveStream, early: Uint8Array<ArrayBuffer>, onOver?: () => void): void {
+  run(stream: OutStream, early: Uint8Array<ArrayBuffer>, onOver?: () => void): void {
     this.#onOver = onOver;
     if (this.#is_over) {
       closeQuietly(stream);
@@ -163,5 +164,62 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
       this.#onOver?.();
       this.#owner.over();
     });
+  }
+}
+
+// The work that all readers of events share: the bytes of a message are made once for all, and readers that get the
+// same bytes in a turn share the write.
+
+/** The most readers that end in one turn: a crowd that leaves at once must not stop the others. */
+const ENDS_A_TURN = 16;
+
+class MessageEventBytes {
+  readonly facts: MessageFacts;
+  /** The event without an id. */
+  readonly body: Uint8Array<ArrayBuffer>;
+  #epoch: string | undefined;
+  #with_id: Uint8Array<ArrayBuffer> | undefined;
+
+  constructor(frame: string) {
+    this.facts = factsOf(frame);
+    this.body = eventBytes(this.facts.name, frame);
+  }
+
+  /** The event with the id of a reader of only this room, in this epoch. */
+  withId(epoch: string): Uint8Array<ArrayBuffer> {
+    if (this.#with_id !== undefined && this.#epoch === epoch) return this.#with_id;
+    const id = idBytes(positionText({ epoch, offset: this.facts.offset }));
+    const whole = new Uint8Array(id.length + this.body.length);
+    whole.set(id);
+    whole.set(this.body, id.length);
+    this.#epoch = epoch;
+    return this.#with_id = whole;
+  }
+}
+
+/** The readers of events of one process. */
+export class EventReaders {
+  /** Ends of readers, a few a turn. */
+  readonly ends = new Turns(ENDS_A_TURN);
+  open = 0;
+  readonly #turn = new WireTurn();
+  #frame: string | undefined;
+  #event: MessageEventBytes | undefined;
+
+  /** A message's event; the same frame several times in a row is made into an event once. */
+  eventOf(frame: string): MessageEventBytes {
+    if (this.#event !== undefined && this.#frame === frame) return this.#event;
+    this.#frame = frame;
+    return this.#event = new MessageEventBytes(frame);
+  }
+
+  /** The run with more bytes; without a run, a new one. */
+  extend(run: WireRun | undefined, bytes: Uint8Array<ArrayBuffer>): WireRun {
+    return this.#turn.extend(run, bytes);
+  }
+
+  /** Calls the member's `endTurn` once, when this turn's jobs have run. */
+  add(member: WireMember): void {
+    this.#turn.add(member);
   }
 }

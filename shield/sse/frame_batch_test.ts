@@ -1,6 +1,6 @@
 /** Batches of frames: valid ones, and refused ones. */
 import assert from "node:assert/strict";
-import type { EventReaders } from "./event_turn.ts";
+import type { EventReaders } from "./event_writer.ts";
 import { FrameEvents, readBatch, SessionSocket } from "./session_socket.ts";
 
 const bytes = (...list: number[]) => new Uint8Array(list);

@@ -4,13 +4,13 @@
  */
 import { Buffer } from "node:buffer";
 import { ArqonError } from "@arqon/proto";
-import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
+import type { ByteSink, OutStream } from "../../shared/http1/byte_stream.ts";
 
 /** The bytes that are queued before the writer has to wait. */
 const WAITING_BYTES = 65_536;
 
-/** One stream. It is write-only: a missing poll shows that the client has gone. */
-export class PolledStream implements LiveStream {
+/** One stream. A missing poll shows that the client has gone. */
+export class PolledStream implements OutStream {
   readonly #patience_ms: number;
   #sink: ByteSink | undefined;
   #missing: ReturnType<typeof setTimeout> | undefined;
@@ -101,18 +101,5 @@ export class PolledStream implements LiveStream {
     clearTimeout(this.#missing);
     this.#come.resolve();
     this.#emptied.resolve();
-  }
-
-  pause(): void {}
-
-  resume(): void {}
-
-  read(): Promise<null> {
-    return Promise.resolve(null);
-  }
-
-  write(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
-    this.send(bytes);
-    return Promise.resolve(bytes.length);
   }
 }

@@ -8,8 +8,7 @@ import { ArqonError, Opcode } from "@arqon/proto";
 import { BROKEN, PING_LOST, restOf } from "../socket/client_socket.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { eventBytes } from "./event_text.ts";
-import type { EventReaders } from "./event_turn.ts";
-import { EventWriter, type EventWriterOwner } from "./event_writer.ts";
+import { type EventReaders, EventWriter, type EventWriterOwner } from "./event_writer.ts";
 import type { GzipStream } from "../../shared/http1/gzip.ts";
 
 /** The PINGs without a batch after which the client counts as disconnected. */

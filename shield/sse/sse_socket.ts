@@ -6,8 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { BROKEN, type ClientSocket, type SocketEvents } from "../socket/client_socket.ts";
 import { eventBytes, HEARTBEAT, idBytes, MESSAGE_START, retryBytes } from "./event_text.ts";
-import type { EventReaders } from "./event_turn.ts";
-import { EventWriter, type EventWriterOwner } from "./event_writer.ts";
+import { type EventReaders, EventWriter, type EventWriterOwner } from "./event_writer.ts";
 import { type Entered, type EventSubscriptions, refusalIn } from "./subscriptions.ts";
 import type { GzipStream } from "../../shared/http1/gzip.ts";
 import { awaitedLater } from "../../shared/awaited_later.ts";

@@ -4,7 +4,7 @@ import { readEnvelope } from "@arqon/proto";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { type StreamReason, StreamRefusal } from "./refusal.ts";
+import { type StreamReason, StreamRefusal } from "./answers.ts";
 import { type StreamShield, streamShield } from "./testing/context.ts";
 
 const decoder = new TextDecoder();

@@ -5,7 +5,7 @@
 import { concat } from "../../shared/containers/concat.ts";
 import { isJson as isJsonText, JSON_DEPTH_MAX, jsonItems, nestsTooDeep } from "@arqon/proto";
 import { slice } from "../../shared/turns/slices.ts";
-import { invalid, StreamRefusal } from "./refusal.ts";
+import { invalid, StreamRefusal } from "./answers.ts";
 
 /** The default content type of a stream. */
 export const DEFAULT_TYPE = "application/octet-stream";

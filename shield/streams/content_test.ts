@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { bodyOf, eventText, isText, messagesOf, typeOf } from "./content.ts";
-import { StreamRefusal } from "./refusal.ts";
+import { StreamRefusal } from "./answers.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const text = (body: Uint8Array) => new TextDecoder().decode(body);

@@ -1,5 +1,5 @@
 /**
- * The existence and the end of a stream: expiry, closing, and deletion that keeps what forks need. `records.ts` has
+ * The existence and the end of a stream: expiry, closing, and deletion that keeps what forks need. `record.ts` has
  * records; reading and appending are elsewhere.
  */
 import { ArqonError } from "@arqon/proto";
@@ -7,10 +7,8 @@ import { requireGrant } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { isSignatureRequired } from "../message/signature.ts";
-import { isExpired, lifetimeOf } from "./record.ts";
-import type { StreamRecord } from "./record.ts";
-import { StreamRefusal } from "./refusal.ts";
-import type { Found, StreamKey } from "./records.ts";
+import { type Found, isExpired, lifetimeOf, type StreamKey, type StreamRecord } from "./record.ts";
+import { StreamRefusal } from "./answers.ts";
 import { ownTail } from "./read.ts";
 import type { Reads } from "./read.ts";
 

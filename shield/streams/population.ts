@@ -5,7 +5,7 @@
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Env } from "../../shared/env.ts";
 import { type Ends, lookUp } from "./lifecycle.ts";
-import { StreamRefusal } from "./refusal.ts";
+import { StreamRefusal } from "./answers.ts";
 
 /** How long a count is valid, in ms. */
 const COUNT_MS = 60_000;

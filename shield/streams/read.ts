@@ -9,9 +9,8 @@ import type { DurableStats } from "../durable/log/stats.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { readable } from "../../shared/spine/contract/read_page.ts";
 import { slice } from "../../shared/turns/slices.ts";
-import type { StreamRecord } from "./record.ts";
-import { StreamRefusal } from "./refusal.ts";
-import type { Records, StreamKey } from "./records.ts";
+import type { Records, StreamKey, StreamRecord } from "./record.ts";
+import { StreamRefusal } from "./answers.ts";
 
 /** The messages and bytes of one answer, roughly. */
 const PAGE_MESSAGES = 1_000;

@@ -1,9 +1,13 @@
 /**
  * The stored record of a stream beside its messages: its configuration, whether it is closed, its producers' progress,
- * and its forks. Pure; `records.ts` stores it.
+ * and its forks. `lifecycle.ts` ends streams.
  */
 import { z } from "zod";
 import { readStored } from "../../shared/records/stored.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
+import type { KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { openOnce } from "../../shared/turns/once.ts";
 
 /** The most producers of a stream that are remembered. */
 const PRODUCERS_MAX = 256;
@@ -139,4 +143,71 @@ export function withProducer(
 export function isSameTuple(one: ProducerTuple | undefined, other: ProducerTuple | undefined) {
   if (one === undefined || other === undefined) return false;
   return one.id === other.id && one.epoch === other.epoch && one.seq === other.seq;
+}
+
+// The records in their key-value bucket, by compare-and-set.
+
+/** The key of a stream: the room of a tenant. */
+export interface StreamKey {
+  readonly tenant_id: string;
+  readonly room_id: string;
+}
+
+/** A record with its revision. */
+export interface Found {
+  readonly record: StreamRecord;
+  readonly revision: number;
+}
+
+const keyOf = ({ tenant_id, room_id }: StreamKey): KvKey => [tenant_id, room_id];
+
+/** The records in the process's Spine. Everything rejects with `spine-unavailable` while the Spine is down. */
+export class Records {
+  readonly #spine: Pick<Spine, "keyValue">;
+  readonly #open = openOnce(() => this.#spine.keyValue(STREAMS_BUCKET));
+
+  constructor(spine: Pick<Spine, "keyValue">) {
+    this.#spine = spine;
+  }
+
+  /** The record; undefined when there is none. */
+  async get(key: StreamKey): Promise<Found | undefined> {
+    const entry = await (await this.#open()).get(keyOf(key));
+    const record = entry && decodeRecord(entry.value);
+    return entry && record && { record, revision: entry.revision };
+  }
+
+  /** Writes a record over the one of that revision (0: none); undefined if another process was faster. */
+  async put(key: StreamKey, record: StreamRecord, revision: number): Promise<Found | undefined> {
+    const bucket = await this.#open();
+    try {
+      return { record, revision: await bucket.update(keyOf(key), encodeRecord(record), revision) };
+    } catch (error) {
+      if (isConflict(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Deletes the record of that revision; false if another process was faster. */
+  async delete(key: StreamKey, revision: number): Promise<boolean> {
+    const bucket = await this.#open();
+    try {
+      await bucket.delete(keyOf(key), revision);
+      return true;
+    } catch (error) {
+      if (isConflict(error)) return false;
+      throw error;
+    }
+  }
+
+  /** The rooms of a tenant that are streams, unordered. */
+  async roomsOf(tenant_id: string): Promise<string[]> {
+    const keys = await (await this.#open()).keys([tenant_id]);
+    return keys.map(([, room_id = ""]) => room_id);
+  }
+
+  /** Calls `onChange` for every change of one record until the watch is stopped. */
+  async watch(key: StreamKey, onChange: () => void): Promise<KvWatch> {
+    return (await this.#open()).watch(keyOf(key), onChange);
+  }
 }

@@ -14,7 +14,7 @@ import {
 } from "./record.ts";
 import { writeEnvelope } from "@arqon/proto";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
-import { StreamRefusal } from "./refusal.ts";
+import { StreamRefusal } from "./answers.ts";
 import { streamShield } from "./testing/context.ts";
 
 const OPEN = { after: 0, count: 1 };

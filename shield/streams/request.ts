@@ -4,7 +4,7 @@ import { decodedPart } from "../http/route.ts";
 import { typeOf } from "./content.ts";
 import { isToken } from "./offset.ts";
 import type { ProducerTuple } from "./record.ts";
-import { HEADER, invalid } from "./refusal.ts";
+import { HEADER, invalid } from "./answers.ts";
 
 /** The longest producer's name, and the longest `Stream-Seq`, in UTF-16 units. */
 const NAME_UNITS_MAX = 128;

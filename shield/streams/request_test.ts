@@ -1,7 +1,7 @@
 /** Requests for streams: headers and query, refusals, and cursors. */
 import assert from "node:assert/strict";
 import { nextCursor } from "./read_routes.ts";
-import { StreamRefusal } from "./refusal.ts";
+import { StreamRefusal } from "./answers.ts";
 import { readAppend, readCreate, readRead } from "./request.ts";
 
 const TOKEN = `${"0".repeat(15)}7_${"0".repeat(15)}1`;

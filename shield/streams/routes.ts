@@ -6,21 +6,19 @@ import { requireGrant } from "../auth/authorize.ts";
 import { bump } from "../stats/stats.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import { httpCaller } from "../http/route.ts";
-import type { ClientCall, ClientRoute } from "../http/route.ts";
-import { STREAM_ROUTES } from "./stream_paths.ts";
-import { answer, closedHeader, COMMON, NO_STORE } from "./answers.ts";
+import type { ClientCall, ClientRoute, DescribedRoute } from "../http/route.ts";
+import { answer, closedHeader, COMMON, HEADER, NO_STORE, StreamRefusal } from "./answers.ts";
 import { append } from "./append.ts";
 import type { StreamContext } from "./context.ts";
 import { create } from "./create.ts";
 import { findStream, removeStream, requireRemover } from "./lifecycle.ts";
 import { tokenOf } from "./offset.ts";
-import { admitReader, head, read } from "./read_routes.ts";
-import type { StreamKey } from "./records.ts";
+import { admitReader, head, isStream, read } from "./read_routes.ts";
+import type { StreamKey } from "./record.ts";
 import { placeAtTail } from "./read.ts";
-import { isStream } from "./reader.ts";
-import { HEADER, StreamRefusal } from "./refusal.ts";
 import { readAppend, readCreate, readRead } from "./request.ts";
 import { bodyBytesMax } from "./send.ts";
+import { inQuery } from "../openapi/openapi_parts.ts";
 
 type Answer = (context: StreamContext, call: ClientCall, key: StreamKey) => Promise<Response>;
 
@@ -142,3 +140,87 @@ const remove: Answer = async (context, { request, client: { identity } }, key) =
   });
   return answer(204, { "cache-control": NO_STORE });
 };
+
+// The routes in the client API's description; durable-streams.com describes the protocol.
+
+const STREAM = "/v1/streams/{room}";
+/** Any bytes: a stream has its own content type. */
+const BYTES = { type: "application/octet-stream", schema: {} } as const;
+
+/** The headers of requests for streams beside the common ones. */
+export const STREAM_REQUEST_HEADERS: readonly string[] = [
+  "stream-closed",
+  "stream-expires-at",
+  "stream-fork-offset",
+  "stream-fork-sub-offset",
+  "stream-forked-from",
+  "stream-seq",
+  "stream-ttl",
+  "producer-epoch",
+  "producer-id",
+  "producer-seq",
+];
+
+const READ_QUERY = [
+  inQuery("offset", "the offset to read after: a value of Stream-Next-Offset, -1 or now", {
+    type: "string",
+  }),
+  inQuery("live", "waits for new messages", { type: "string", enum: ["long-poll", "sse"] }),
+  inQuery("cursor", "the last value of Stream-Cursor", { type: "string" }),
+];
+
+/** The four methods of a stream; HEAD is answered as GET without a body. */
+export const STREAM_ROUTES = {
+  create: {
+    method: "PUT",
+    template: STREAM,
+    about: {
+      id: "createStream",
+      tag: "streams",
+      status: 201,
+      answer: undefined,
+      summary:
+        "Creates a stream in a durable room, or a fork of another stream; 200 if it exists already",
+      body: { ...BYTES, optional: true },
+      refusals: [404, 405, 409, 410],
+    },
+  },
+  append: {
+    method: "POST",
+    template: STREAM,
+    about: {
+      id: "appendToStream",
+      tag: "streams",
+      status: 204,
+      answer: undefined,
+      summary: "Appends to a stream, and closes it; 200 for a new append of a producer",
+      body: { ...BYTES, optional: true },
+      refusals: [404, 405, 409, 410],
+    },
+  },
+  read: {
+    method: "GET",
+    template: STREAM,
+    about: {
+      id: "readStream",
+      tag: "streams",
+      summary: "The messages of a stream after an offset",
+      query: READ_QUERY,
+      type: "application/octet-stream",
+      answer: {},
+      refusals: [404, 410],
+    },
+  },
+  remove: {
+    method: "DELETE",
+    template: STREAM,
+    about: {
+      id: "deleteStream",
+      tag: "streams",
+      status: 204,
+      answer: undefined,
+      summary: "Deletes a stream with its messages; those that its forks show are kept for them",
+      refusals: [404, 405, 410],
+    },
+  },
+} as const satisfies Readonly<Record<string, DescribedRoute>>;

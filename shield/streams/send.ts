@@ -13,7 +13,7 @@ import { NONE_ADDED } from "../message/stamp.ts";
 import { bump } from "../stats/stats.ts";
 import type { StreamContext } from "./context.ts";
 import { MESSAGES_A_PIECE } from "./read.ts";
-import { StreamRefusal } from "./refusal.ts";
+import { StreamRefusal } from "./answers.ts";
 
 const APPEND_TYPE = "append";
 

@@ -6,7 +6,7 @@ import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { slice } from "../../shared/turns/slices.ts";
-import type { Records, StreamKey } from "./records.ts";
+import type { Records, StreamKey } from "./record.ts";
 
 /** How often waiters check whether the process drains, and whether they may continue to wait, in ms. */
 const LOOK_MS = 1_000;

@@ -9,8 +9,8 @@ import { exposition } from "../../shared/metrics/metrics.ts";
 import { routed } from "../../shared/listeners/ops.ts";
 import type { OpsToken } from "../../shared/listeners/ops_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
-import { type AdminNames, requireOwnName } from "../admin/routing/admin_host.ts";
-import { requireOwnSite, withSafety } from "../admin/routing/admin_safety.ts";
+import { requireOwnName, requireOwnSite, withSafety } from "../admin/routing/admin_safety.ts";
+import type { AdminNames } from "../admin/routing/admin_safety.ts";
 import type { Slot } from "./slot.ts";
 
 /** The Shields that operators see as one, and the settings of requests to them. */

@@ -4,7 +4,7 @@ import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import { ann } from "../auth/testing/identity.ts";
-import { createTap } from "./tap.ts";
+import { createTap } from "./capability.ts";
 import { callerOf, passedOf, scan } from "../message/testing/path.ts";
 
 const RECORDED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

@@ -14,15 +14,16 @@ import type { Settings } from "../settings/settings.ts";
 import type { Quota } from "../message/gates.ts";
 import type { Observer } from "../message/observers.ts";
 import { Budgets } from "./budgets.ts";
-import { registerBudgets } from "./budget_metrics.ts";
 import { BudgetNotices, type Happened } from "./budget_notices.ts";
-import { BrainTenants } from "./brain_tenants.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { pricesAt } from "../../shared/usage/price_book.ts";
 import { Prices } from "../../shared/usage/prices.ts";
 import type { ReadMeter } from "../message/logs.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import type { KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
+import { EXHAUSTED_MARKS, untilOf } from "../../shared/usage/budget.ts";
 
 interface UsageStart
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms"> {
@@ -245,4 +246,107 @@ function readMeter(ledger: Pick<UsageLedger, "read">, budgets: Pick<Budgets, "ta
     },
     give: (identity, pattern, size_bytes) => ledger.read(identity, pattern, 0, size_bytes),
   };
+}
+
+// The metrics of budgets: their usage, and refusals.
+
+/** Registers them. Tenants beyond `tenants_max` have no series. */
+function registerBudgets(
+  registry: Registry,
+  budgets: Budgets,
+  { reported }: BudgetNotices,
+  tenants_max: number,
+): void {
+  scraped(registry, {
+    "shield_usage_budget_refusals_total": [
+      "Messages and commands that a budget slowed, or refused until its period ends.",
+      "action",
+      () => budgets.refusals,
+    ],
+    "shield_usage_budget_exhausted_total": [
+      "Exhausted budgets of tenants. One Shield reports each once per period.",
+      "action",
+      () => reported,
+    ],
+  });
+  new Gauge({
+    name: "shield_usage_budget_used_ratio",
+    help: "Used part of a tenant's budget at the last reading here; 1: all of it.",
+    labelNames: ["tenant", "per", "unit", "action"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      let left = tenants_max;
+      for (const [tenant, states] of budgets.known()) {
+        if (states.length > 0 && left-- <= 0) break;
+        for (const { budget: { per, unit, action, limit }, used } of states) {
+          this.set({ tenant, per, unit, action }, limit === 0 ? 1 : used / limit);
+        }
+      }
+    },
+  });
+}
+
+// Tenants with budgets that a Brain found exhausted. A Shield reads them even without clients of theirs, and reports
+// them (`budget_notices.ts`).
+
+/** How long a tenant is read after a Brain's report, in ms: each reading retries failures. */
+const READ_MS = 180_000;
+/** The most remembered tenants. Beyond that, the oldest are only read on Shields where they use something. */
+const TENANTS_MAX = 10_000;
+
+/** The dependencies and settings of `BrainTenants`. */
+interface BrainTenantsOptions extends Pick<Env, "now" | "monotonic_ms"> {
+  readonly place: Pick<UsageStores, "running">;
+}
+
+/** The reports that one Shield has received from Brains. */
+class BrainTenants {
+  readonly #options: BrainTenantsOptions;
+  /** The time of each report, monotonic ms. */
+  readonly #renewed = new BoundedMap<string, number>(TENANTS_MAX);
+  #watching: Promise<KvWatch | undefined> | undefined;
+  #closed = false;
+
+  constructor(options: BrainTenantsOptions) {
+    this.#options = options;
+  }
+
+  /** The tenants to read now. Starts to watch; a bucket that cannot be opened is retried at the next reading. */
+  active(): Iterable<string> {
+    if (!this.#closed) this.#watching ??= this.#watch();
+    const since_ms = this.#options.monotonic_ms() - READ_MS;
+    for (const [tenant_id, renewed_ms] of this.#renewed) {
+      // The oldest come first.
+      if (renewed_ms > since_ms) break;
+      this.#renewed.delete(tenant_id);
+    }
+    return this.#renewed.keys();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    (await this.#watching)?.stop();
+  }
+
+  /** Never rejects. */
+  async #watch(): Promise<KvWatch | undefined> {
+    const again = () => void (this.#watching = undefined);
+    try {
+      const bucket = await this.#options.place.running();
+      const watch = bucket.watch([EXHAUSTED_MARKS], (change) => this.#receive(change));
+      watch.ready.catch(again);
+      return watch;
+    } catch {
+      // Reading the budgets, which needs the same bucket, reports it.
+      again();
+      return undefined;
+    }
+  }
+
+  #receive({ key: [, tenant_id = ""], value }: KvChange): void {
+    if (value === undefined) return;
+    const { now, monotonic_ms } = this.#options;
+    if (untilOf(value) > now()) this.#renewed.renew(tenant_id, monotonic_ms());
+  }
 }

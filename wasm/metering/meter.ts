@@ -11,7 +11,7 @@
  * 2. The same module, instance state, input and fuel use the same fuel, to the unit. The one exception
  *    is an engine that runs out of its own stack below `height_limit_slots`: see `meter_costs.ts`.
  * 3. A NaN that arithmetic produces is the canonical one, whatever engine or compiler runs the module: see
- *    `canonical_nan.ts`.
+ *    `meter_code.ts`.
  * 4. With `renewed`, and without an instruction that only a fresh instance undoes,
  *    `arqon_restore` sets the globals to their values at `arqon_save`, to the bit: see `renewal.ts`.
  * 5. Recursion traps once the calls in progress hold more than `height_limit_slots`, with

@@ -8,7 +8,7 @@
  * `table.fill` 24, of `table.init` 27, of `table.copy` 28 where there are functions. Intel cores hand a
  * subnormal operand or result of a multiplication, division, root or conversion between floats to
  * microcode, which takes about 150 cycles; their older ones take up to 95 for 64-bit division. The
- * prices of floats include the code that makes their NaNs canonical (`canonical_nan.ts`), also where it is omitted.
+ * prices of floats include the code that makes their NaNs canonical (`meter_code.ts`), also where it is omitted.
  */
 import { METER_VERSION } from "./meter_costs.ts";
 import type { Instruction } from "../module/module.ts";

@@ -1,6 +1,6 @@
 /**
  * The instructions of WebAssembly 2.0 without SIMD: their numbers, immediates and, if an
- * instruction's types never vary, its signature. Tables only; features.ts has the names of the
+ * instruction's types never vary, its signature. Tables only; decode_types.ts has the names of the
  * other opcodes.
  */
 import { ValueType } from "./module.ts";

@@ -16,8 +16,7 @@ import { keptLog, testSpine } from "../../testing/spine.ts";
 import { type InspectedParts, shieldAnswers } from "./start.ts";
 import { REPORTED_MAX, TenantAnswer, tenants } from "./lists.ts";
 import { binding, outcomeOf } from "../../policy/testing/modules.ts";
-import { policyStats } from "../../policy/policy_stats.ts";
-import { POLICIES_MAX, PolicyTable } from "../../policy/policy_table.ts";
+import { POLICIES_MAX, policyStats, PolicyTable } from "../../policy/policy_stats.ts";
 
 function cluster(handlers: AnswerHandlers) {
   const engine = testSpine();

@@ -4,7 +4,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import { type AdminRoutes, jsonBody, withBody } from "../routing/admin_routes.ts";
 import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
 import { readValue } from "../../../shared/listeners/request_body.ts";
-import { withoutEnd } from "../routing/admin_host.ts";
+import { withoutEnd } from "../routing/admin_safety.ts";
 import { type DetailContext, room } from "./details.ts";
 import {
   cutOffRooms,

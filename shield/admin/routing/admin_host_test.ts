@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
-import { requireOwnName } from "./admin_host.ts";
+import { requireOwnName } from "./admin_safety.ts";
 
 const { admin: BY_DEFAULT } = configFrom({});
 const { admin: NAMED } = configFrom({

@@ -1,6 +1,6 @@
 /** Answers without an end of their own, whose reader's token ends. */
 import assert from "node:assert/strict";
-import { endingWith, withoutEnd } from "./admin_host.ts";
+import { endingWith, withoutEnd } from "./admin_safety.ts";
 
 /** An answer that says one line and then nothing; whether its source was cancelled. */
 function silent() {

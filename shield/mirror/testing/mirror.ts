@@ -1,4 +1,4 @@
-/** A mirror of `start.ts` on an embedded engine, with access to its rules, settings and metrics. */
+/** A mirror of `mirror.ts` on an embedded engine, with access to its rules, settings and metrics. */
 import { configFrom } from "../../../shared/config/load.ts";
 import { sampleOf } from "../../../shared/testing/sample_of.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
@@ -9,7 +9,7 @@ import { type Ask, asking } from "../../admin/routing/testing/admin.ts";
 import { listenToAll, testSpine } from "../../testing/spine.ts";
 import type { TestSpine } from "../../testing/spine.ts";
 import { MIRROR_ROUTES } from "../admin_api.ts";
-import { type StartedMirror, startMirror } from "../start.ts";
+import { type StartedMirror, startMirror } from "../mirror.ts";
 
 /** A running mirror for a test. */
 export interface TestMirror extends AsyncDisposable {

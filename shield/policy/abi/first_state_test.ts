@@ -9,8 +9,7 @@ import type { ChainOutcome } from "../ring/ring_words.ts";
 import { FORGETFUL } from "../testing/forgetful_guests.ts";
 import { entryOf, requestOf, runnerOf as plainRunner } from "../testing/chains.ts";
 import { runnableGuest } from "../testing/guests.ts";
-import { runChain } from "../worker/worker_chain.ts";
-import { Instances } from "../worker/worker_instances.ts";
+import { Instances, runChain } from "../worker/worker_chain.ts";
 
 const FUEL = 10_000;
 

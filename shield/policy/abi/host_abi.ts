@@ -8,8 +8,7 @@ import { fuelMeter } from "../../../wasm/instance/fuel_meter.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { type Renewal, restoreUnits } from "../../../wasm/metering/renewal.ts";
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
-import { EndCall } from "./guest_memory.ts";
-import { HOST_MODULE, hostImports, newCall } from "./host_functions.ts";
+import { EndCall, HOST_MODULE, hostImports, newCall } from "./host_functions.ts";
 import type { Call, Exports, GuestRequest, Running, StackPointer } from "./host_functions.ts";
 
 /**

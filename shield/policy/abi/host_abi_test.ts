@@ -1,8 +1,7 @@
 /** The six functions of `arqon_host_v1`, with guests that use them correctly and incorrectly, on this thread. */
 import assert from "node:assert/strict";
 import { type GuestOutcome, instantiateGuest } from "./host_abi.ts";
-import { asciiLower } from "./host_headers.ts";
-import type { GuestRequest } from "./host_functions.ts";
+import { asciiLower, type GuestRequest } from "./host_functions.ts";
 import { type GuestText, meteredGuest, unmeteredGuest } from "../testing/guests.ts";
 
 const encoder = new TextEncoder();

@@ -3,12 +3,10 @@
  * length is checked against the current memory, and every length against a limit before it is used. The cost of a call
  * beyond its thunk's price (`meter_costs.ts`) is charged here, before the work.
  */
-import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, cutUtf8 } from "./host_headers.ts";
-import { headerProblem, NAME_BYTES } from "./host_headers.ts";
-import { bytesAt, EndCall, type GuestMemory, memoryOf, requireInside } from "./guest_memory.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
 import { passing_messages } from "../../../shared/containers/byte_arena.ts";
 import type { FuelMeter } from "../../../wasm/instance/fuel_meter.ts";
+import type { PolicyFault } from "../../../shared/records/verdict.ts";
 
 /** The versions of the ABI, with the module from which guests of each import. */
 export const HOST_MODULE = { 1: "arqon_host_v1", 2: "arqon_host_v2" } as const;
@@ -334,4 +332,122 @@ export function hostImports(running: Running) {
       throw new EndCall(undefined, "");
     },
   };
+}
+
+// The memory of a guest: if it names bytes outside of it, its call ends.
+
+/** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch it. */
+export class EndCall {
+  readonly fault: PolicyFault | undefined;
+  readonly detail: string;
+  constructor(fault: PolicyFault | undefined, detail: string) {
+    this.fault = fault;
+    this.detail = detail;
+  }
+
+  /** The text of the error outside of a call, when a start function calls the host. */
+  toString(): string {
+    return this.detail;
+  }
+}
+
+/** The memory of one instance. */
+interface GuestMemory {
+  readonly memory: WebAssembly.Memory;
+  /** The whole memory at the last access. Empty if the memory has grown since. See `memoryOf`. */
+  bytes: Uint8Array;
+}
+
+/**
+ * All of the memory as it is now. Growing detaches every view, and getting the buffer each time costs as much as a
+ * small guest.
+ */
+function memoryOf(guest: GuestMemory): Uint8Array {
+  if (guest.bytes.length === 0) guest.bytes = new Uint8Array(guest.memory.buffer);
+  return guest.bytes;
+}
+
+/** The bytes that the guest names, as a view that is valid until the guest runs again. */
+function bytesAt(
+  guest: GuestMemory,
+  what: string,
+  pointer: number,
+  size: number,
+): Uint8Array {
+  requireInside(guest, what, pointer, size);
+  return memoryOf(guest).subarray(pointer >>> 0, (pointer >>> 0) + (size >>> 0));
+}
+
+/** Throws the fault of a guest that names bytes outside of its memory. */
+function requireInside(
+  guest: GuestMemory,
+  what: string,
+  pointer: number,
+  size: number,
+): void {
+  const start = pointer >>> 0;
+  const size_bytes = size >>> 0;
+  const memory_bytes = memoryOf(guest).length;
+  if (start + size_bytes <= memory_bytes) return;
+  const sentence = `${size_bytes} bytes at ${start} are outside of the memory of ${memory_bytes}`;
+  throw new EndCall("abi", `${what}: ${sentence}`);
+}
+
+// The headers that a policy may add, and the conversion of text between guest and host.
+
+/** The most headers that one call may add. */
+export const ADDED_HEADERS = 64;
+/** The most bytes of names and values that one call may add. */
+export const ADDED_HEADER_BYTES = 16_384;
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** Text without control characters but tabs; to look for one takes twice as long. */
+const PLAIN = /^[\t\u0020-\u007e\u0080-\uffff]*$/;
+// deno-lint-ignore no-control-regex -- all of ASCII
+const ASCII = /^[\u0000-\u007f]*$/;
+/** The most bytes in the name of a header or claim, whether it is asked for or added. */
+export const NAME_BYTES = 256;
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/**
+ * Lower case in ASCII only, so that no other letter becomes one of a header's name. Linear time, without a call for
+ * each letter.
+ */
+export function asciiLower(text: string): string {
+  if (ASCII.test(text)) return text.toLowerCase();
+  const bytes = encoder.encode(text);
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at]!;
+    if (byte >= 0x41 && byte <= 0x5a) bytes[at] = byte + 0x20;
+  }
+  return decoder.decode(bytes);
+}
+
+/** Whether a name is one of the Shield's own, which `stamp.ts` writes. */
+function isReserved(lower_name: string): boolean {
+  return lower_name.startsWith("x-arqon-") || lower_name === "x-twist-id" ||
+    lower_name === "x-timestamp";
+}
+
+/**
+ * The problem with a header that a policy adds, as a sentence; undefined when it may be added. Names
+ * are tokens of RFC 9110, and values have no control character but a tab.
+ */
+function headerProblem(name: string, value: string): string | undefined {
+  if (!TOKEN.test(name) || name.length > NAME_BYTES) {
+    return `a header name is 1 to ${NAME_BYTES} characters of an HTTP token`;
+  }
+  if (isReserved(asciiLower(name))) return `header "${name}" is the gateway's own`;
+  if (!PLAIN.test(value)) return `the value of header "${name}" has a control character`;
+  return undefined;
+}
+
+/** The first `max_bytes` of `bytes` as text, cut between characters; invalid UTF-8 becomes U+FFFD. */
+function cutUtf8(bytes: Uint8Array, max_bytes: number): string {
+  if (bytes.length <= max_bytes) return decoder.decode(bytes);
+  let end = max_bytes;
+  // A continuation byte at the cut belongs to a character that begins before it.
+  for (let step = 0; step < 3 && (bytes[end]! & 0xc0) === 0x80; step++) end--;
+  return decoder.decode(bytes.subarray(0, end));
 }

@@ -4,8 +4,7 @@ import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerEntry } from "../ring/ring_last.ts";
 import { requestOf, runnerOf } from "../testing/chains.ts";
 import { type GuestText, runnableGuest } from "../testing/guests.ts";
-import { runChain } from "../worker/worker_chain.ts";
-import { Instances } from "../worker/worker_instances.ts";
+import { Instances, runChain } from "../worker/worker_chain.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
 
 const decoder = new TextDecoder();

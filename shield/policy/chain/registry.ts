@@ -12,7 +12,7 @@ import { type ModuleLoader, ModuleSet } from "../modules/module_set.ts";
 import type { Hook, PolicyBinding } from "../../../shared/records/verdict.ts";
 import { CHAIN_STATES, type ChainState, registerRegistryMetrics } from "./registry_metrics.ts";
 import { openPolicyStore, type PolicyStore } from "./store.ts";
-import type { Canary, CanaryState } from "./canary_turn.ts";
+import type { Canary, CanaryState } from "./canary.ts";
 import { Comparisons } from "./comparisons.ts";
 import { TenantChain, type TenantStatus } from "./tenant_chain.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";

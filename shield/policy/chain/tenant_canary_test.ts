@@ -5,7 +5,7 @@ import { until } from "../../../shared/testing/until.ts";
 import { BAD_MODULE, binding, tinyModule } from "../testing/modules.ts";
 import { DEADLINE_MS, deployTiny, onRegistry, tinyName } from "../testing/registry.ts";
 import type { TestRegistry } from "../testing/registry.ts";
-import type { Canary } from "./canary_turn.ts";
+import type { Canary } from "./canary.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
 const running = ({ registry }: TestRegistry) =>

@@ -6,12 +6,11 @@
 import type { Env } from "../../../shared/env.ts";
 import { applicable, documentBytes, emptyDocument, isInRoom, parseDocument } from "./chain.ts";
 import type { PolicyVersion } from "./chain.ts";
-import { type Canary, type CanaryState, CanaryTurn } from "./canary_turn.ts";
+import { type Canary, type CanaryLists, type CanaryState, CanaryTurn } from "./canary.ts";
 import type { Comparisons } from "./comparisons.ts";
 import { isFinal, type ModuleSet } from "../modules/module_set.ts";
 import type { ChainState } from "./registry_metrics.ts";
 import { isSampled } from "../../../shared/sampling.ts";
-import type { CanaryLists } from "./canary.ts";
 import { type Hook, HOOKS, type PolicyBinding } from "../../../shared/records/verdict.ts";
 
 /** The first and the longest pause before missing modules are fetched again, in ms. It doubles each time. */

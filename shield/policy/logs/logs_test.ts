@@ -1,8 +1,7 @@
 /** Lines of policies: those that a Shield remembers, and those that followers receive, each within its limits. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
-import { LogFollowers } from "./log_followers.ts";
-import { LogMemory } from "./log_memory.ts";
+import { LogFollowers, LogMemory } from "./policy_logs.ts";
 import type { PolicyLog } from "../../../shared/records/verdict.ts";
 
 const NOW_MS = 1_767_323_045_000;

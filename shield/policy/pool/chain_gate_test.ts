@@ -1,8 +1,7 @@
 /** The chains that the gate admits, with modules that the test loads and unloads. */
 import assert from "node:assert/strict";
 import { parseConfig } from "../../../shared/config/load.ts";
-import { chainState } from "../state/chain_state.ts";
-import { parseStateKeys } from "../state/declaration.ts";
+import { chainState, parseStateKeys } from "../state/declaration.ts";
 import { QUIET } from "../../../shared/testing/logs.ts";
 import { message, policy } from "../testing/pool.ts";
 import { ChainGate } from "./chain_gate.ts";

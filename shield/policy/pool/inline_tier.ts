@@ -12,7 +12,7 @@ import { addDuration, type ChainOutcome, type WorkerReply } from "../ring/ring_w
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { createInPlace } from "../worker/chain_in_place.ts";
 import { keepWritten } from "../state/key_holds.ts";
-import { Instances } from "../worker/worker_instances.ts";
+import { Instances } from "../worker/worker_chain.ts";
 import { entryOf } from "./chain_gate.ts";
 import type { Modules } from "./pool_modules.ts";
 import type { PoolState } from "./pool_state.ts";

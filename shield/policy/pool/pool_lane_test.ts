@@ -3,8 +3,7 @@
  * until they are known to be short.
  */
 import assert from "node:assert/strict";
-import { type Job, Lane, type LaneFault, UnderWay } from "./pool_lane.ts";
-import { PolicyWorker } from "./pool_worker.ts";
+import { type Job, Lane, type LaneFault, PolicyWorker, UnderWay } from "./pool_lane.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { KeyHolds } from "../state/key_holds.ts";
 import { type StateRef, StateStore } from "../state/state_store.ts";

@@ -5,8 +5,8 @@
  * by their first key instead, so that calls that share it find it where it is.
  */
 import type { Config } from "../../../shared/config/schema.ts";
-import { type Job, Lane, type LaneOptions } from "./pool_lane.ts";
-import { PolicyWorker, type PolicyWorkerOptions } from "./pool_worker.ts";
+import { Lane, PolicyWorker } from "./pool_lane.ts";
+import type { Job, LaneOptions, PolicyWorkerOptions } from "./pool_lane.ts";
 import type { WorkerReply } from "../ring/ring_words.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { fnvText } from "../../../shared/fnv.ts";

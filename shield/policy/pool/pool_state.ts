@@ -8,7 +8,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import { scraped } from "../../../shared/metrics/metrics.ts";
 import { PlainHistogram, registerPlainHistogram } from "../../../shared/metrics/metrics_plain.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import { type ChainState, chainState } from "../state/chain_state.ts";
+import { type ChainState, chainState } from "../state/declaration.ts";
 import { KeyHolds } from "../state/key_holds.ts";
 import { StateStore } from "../state/state_store.ts";
 import type { Modules } from "./pool_modules.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createMetrics, exposition } from "../../../shared/metrics/metrics.ts";
 import type { Verdict } from "../../../shared/records/verdict.ts";
 import { PolicyMetrics } from "./policy_metrics.ts";
-import { faultOutcome } from "./pool_verdict.ts";
+import { faultOutcome } from "./chain_gate.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 
 const ALLOW = { body: "i32.const 0" };

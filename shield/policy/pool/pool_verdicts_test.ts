@@ -1,7 +1,7 @@
 /** Verdicts are reported together, later, and each to its own caller. */
 import assert from "node:assert/strict";
 import type { Verdict } from "../../../shared/records/verdict.ts";
-import { verdictOf } from "./pool_verdict.ts";
+import { verdictOf } from "./chain_gate.ts";
 import { Verdicts } from "./pool.ts";
 
 const VERDICT = verdictOf([], { added_headers: [], logs: [] });

@@ -1,7 +1,7 @@
 /** One real worker: deadlines, progress. Queues are in `pool_lane_test.ts`. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import { PolicyWorker } from "./pool_worker.ts";
+import { PolicyWorker } from "./pool_lane.ts";
 import { type ChainEntry, encodeRequest } from "../ring/ring_message.ts";
 import type { WorkerReply } from "../ring/ring_words.ts";
 import { FOREVER, loadableGuest, unmeteredGuest, WEDGES } from "../testing/guests.ts";

@@ -20,7 +20,7 @@ import { decodeWords, encodeWords, NO_WORDS } from "./ring_words.ts";
 import type { ChainOutcome, WorkerReply } from "./ring_words.ts";
 import type { HoldChanges, SlotValue } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
-import type { SlotRef } from "../state/chain_state.ts";
+import type { SlotRef } from "../state/declaration.ts";
 import type { AbiVersion } from "../abi/host_functions.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { passing_messages } from "../../../shared/containers/byte_arena.ts";

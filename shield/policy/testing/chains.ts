@@ -1,8 +1,7 @@
 /** Chains for tests of the worker's parts, on this thread. */
 import type { WorkerEntry } from "../ring/ring_last.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
-import type { ChainRunner } from "../worker/worker_chain.ts";
-import type { Instances } from "../worker/worker_instances.ts";
+import type { ChainRunner, Instances } from "../worker/worker_chain.ts";
 
 /** What runs chains of these instances, at time 0. */
 export const runnerOf = (instances: Instances, fuel_limit = 10_000): ChainRunner => ({

@@ -5,8 +5,7 @@ import type { WorkerRequest } from "../ring/ring_message.ts";
 import { SIGNED } from "../abi/policy.ts";
 import { entryOf as entry, requestOf, runnerOf } from "../testing/chains.ts";
 import { meteredGuest } from "../testing/guests.ts";
-import { runChain } from "./worker_chain.ts";
-import { Instances } from "./worker_instances.ts";
+import { Instances, runChain } from "./worker_chain.ts";
 
 const FUEL = 10_000;
 /** Replaces the payload with four bytes. */

@@ -19,8 +19,7 @@ import { decodeRequest, encodeReply, RING_LAYOUT } from "../ring/ring_message.ts
 import type { WorkerRequest } from "../ring/ring_message.ts";
 import { addDuration, type WorkerReply } from "../ring/ring_words.ts";
 import { applyChanges, type HeldValues } from "../state/held_values.ts";
-import { type ChainRunner, runChain } from "./worker_chain.ts";
-import { Instances } from "./worker_instances.ts";
+import { type ChainRunner, Instances, runChain } from "./worker_chain.ts";
 import { ENDED, MAIL, RUNNING, STEPS } from "../ring/worker_protocol.ts";
 import type { WorkerMail, WorkerReady } from "../ring/worker_protocol.ts";
 

@@ -4,17 +4,18 @@
  * uses no ring, and its runner's clock.
  */
 import type { HeaderPair } from "../../message/caller.ts";
-import { type GuestOutcome, NOT_RUN } from "../abi/host_abi.ts";
-import { EndCall } from "../abi/guest_memory.ts";
+import { INIT_FUEL, instantiateGuest, NOT_RUN } from "../abi/host_abi.ts";
+import type { Guest, GuestOutcome } from "../abi/host_abi.ts";
+import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, EndCall } from "../abi/host_functions.ts";
 import type { GuestRequest, GuestState } from "../abi/host_functions.ts";
-import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "../abi/host_headers.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerEntry } from "../ring/ring_last.ts";
 import type { ChainOutcome, WorkerLog, WorkerReply } from "../ring/ring_words.ts";
 import { copied, type HeldValues, type SlotValue } from "../state/held_values.ts";
-import type { Instances } from "./worker_instances.ts";
 import type { PolicyFault, PolicyRead } from "../../../shared/records/verdict.ts";
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
+import type { RunnableModule } from "../ring/worker_protocol.ts";
 
 /** The dependencies and settings of running a chain. */
 export interface ChainRunner {
@@ -412,5 +413,78 @@ class ReadWatch implements Required<GuestRequest> {
     names.add(key);
     this.#reads.push([from, name, value ?? null]);
     return value;
+  }
+}
+
+// The instances of one worker: one for each tenant and module, made on first use; the one used longest ago is dropped
+// when there are too many. The memory of an instance of version 1 is the policy's state; one of version 2 starts each
+// call with its first state (`host_abi.ts`). Making one has a price, which the call that needs it pays.
+
+const NO_SLOTS: readonly number[] = [];
+const keyOf = (tenant_id: string, module: number) => `${module} ${tenant_id}`;
+
+/** The instances by tenant and module. */
+export class Instances {
+  readonly #modules = new Map<number, RunnableModule>();
+  /** In the order of use. */
+  readonly #guests: BoundedMap<string, { guest: Guest; module: number }>;
+  readonly #init_fuel: number;
+  /** The most recently used instance, which is the newest in the order: mostly it is also the next one. */
+  #last: { tenant_id: string; module: number; guest: Guest } | undefined;
+
+  /** Makes an empty set of at most `max` instances, whose initialisation takes at most `init_fuel`. */
+  constructor(max: number, init_fuel: number = INIT_FUEL) {
+    this.#guests = new BoundedMap(max);
+    this.#init_fuel = init_fuel;
+  }
+
+  get size(): number {
+    return this.#guests.size;
+  }
+
+  /** The tenant's instance of a module; undefined if there is none. */
+  find(tenant_id: string, module: number): Guest | undefined {
+    const last = this.#last;
+    if (last?.module === module && last.tenant_id === tenant_id) return last.guest;
+    const guest = this.#guests.use(keyOf(tenant_id, module))?.guest;
+    if (guest !== undefined) this.#last = { tenant_id, module, guest };
+    return guest;
+  }
+
+  /** The units for making an instance, without its `init_units`; undefined if the module is not loaded. */
+  price(module: number): number | undefined {
+    return this.#modules.get(module)?.instance_units;
+  }
+
+  /** The most bytes of a value of each slot of a loaded module; empty if it keeps no state. */
+  valueBytes(module: number): readonly number[] {
+    return this.#modules.get(module)?.value_bytes ?? NO_SLOTS;
+  }
+
+  /** Makes the tenant's instance of a loaded module. Throws as instantiating throws. */
+  make(tenant_id: string, module: number): Guest {
+    const runnable = this.#modules.get(module);
+    if (runnable === undefined) throw new TypeError(`module ${module} is not loaded`);
+    const guest = instantiateGuest(runnable, this.#init_fuel);
+    this.#last = undefined;
+    this.#guests.set(keyOf(tenant_id, module), { guest, module });
+    return guest;
+  }
+
+  drop(tenant_id: string, module: number): void {
+    this.#last = undefined;
+    this.#guests.delete(keyOf(tenant_id, module));
+  }
+
+  load(module: number, runnable: RunnableModule): void {
+    this.#modules.set(module, runnable);
+  }
+
+  unload(module: number): void {
+    this.#last = undefined;
+    this.#modules.delete(module);
+    for (const [name, entry] of this.#guests) {
+      if (entry.module === module) this.#guests.delete(name);
+    }
   }
 }

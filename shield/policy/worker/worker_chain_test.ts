@@ -3,8 +3,7 @@ import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { entryOf as entry, requestOf, runnerOf as plainRunner } from "../testing/chains.ts";
 import { meteredGuest } from "../testing/guests.ts";
-import { runChain } from "./worker_chain.ts";
-import { Instances } from "./worker_instances.ts";
+import { Instances, runChain } from "./worker_chain.ts";
 
 const INSTANCE_UNITS = 50_000;
 

@@ -5,9 +5,8 @@
 import { ArqonError, ruleOf } from "@arqon/proto";
 import { clientGone } from "../../../shared/http1/handled_request.ts";
 import { takeBareUpgrade } from "../../../shared/http1/exchange.ts";
-import { NOTHING } from "../../../shared/http1/byte_stream.ts";
+import { type ByteSink, type OutStream, NOTHING } from "../../../shared/http1/byte_stream.ts";
 import { type AllowedOrigins, isOriginAllowed } from "../../auth/origin.ts";
-import { BodyStream } from "../body_stream.ts";
 import { concat } from "../../../shared/containers/concat.ts";
 import { eventBytes, retryBytes } from "../event_text.ts";
 import type { EventWriter } from "../event_writer.ts";
@@ -91,4 +90,66 @@ export function answerWith(
   lines.push(`date: ${new Date(now_ms).toUTCString()}`, "connection: close");
   taken.take(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`), writer);
   return taken.response;
+}
+
+// The body of an answer as a writable connection: for listeners whose connections cannot be taken over, which are the
+// runtime's.
+
+/** Bytes that the runtime accepts before it has sent them. */
+const HELD_BYTES = 65_536;
+
+class BodyStream implements OutStream {
+  readonly body: ReadableStream<Uint8Array<ArrayBuffer>>;
+  #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
+  #sink: ByteSink | undefined;
+  #is_writing = false;
+
+  constructor() {
+    this.body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start: (controller) => void (this.#controller = controller),
+      pull: () => this.#onPull(),
+      cancel: () => this.#onGone(),
+    }, { highWaterMark: HELD_BYTES, size: ({ length }) => length });
+  }
+
+  flow(sink: ByteSink): void {
+    this.#sink = sink;
+  }
+
+  send(bytes: Uint8Array<ArrayBuffer>): boolean {
+    this.#controller?.enqueue(bytes);
+    this.#is_writing = (this.#controller?.desiredSize ?? 0) <= 0;
+    return !this.#is_writing;
+  }
+
+  #onPull(): void {
+    if (!this.#is_writing) return;
+    this.#is_writing = false;
+    this.#sink?.written();
+  }
+
+  /** The peer has disconnected, which the runtime detects only when something is sent. */
+  lost(): void {
+    const controller = this.#controller;
+    this.#onGone();
+    controller?.close();
+  }
+
+  #onGone(): void {
+    this.#controller = undefined;
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.ended();
+  }
+
+  closeWrite(): Promise<void> {
+    this.close();
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.#sink = undefined;
+    this.#controller?.close();
+    this.#controller = undefined;
+  }
 }

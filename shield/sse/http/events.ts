@@ -12,7 +12,7 @@ import type { Connection } from "../../connection/connection.ts";
 import type { Entrance } from "../../connection/entrance.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
 import type { Hub } from "../../fanout/hub.ts";
-import type { EventReaders } from "../event_turn.ts";
+import type { EventReaders } from "../event_writer.ts";
 import { type EventPacker, GzipStream } from "../../../shared/http1/gzip.ts";
 import { parseEventId, queriedPosition } from "../positions.ts";
 import { SseSocket } from "../sse_socket.ts";
