@@ -5,7 +5,9 @@
 import { BoundedMap } from "../containers/bounded_map.ts";
 import { type HeapEntry, TurnHeap } from "./turn_heap.ts";
 
-/** What one tenant has. Tenants with most entries rank first, and of those the one that has used its own longest ago. */
+/**
+ * What one tenant has. Tenants with most entries rank first, and of those the one that has used its own longest ago.
+ */
 interface Own extends HeapEntry {
   readonly tenant_id: string;
   /** The keys, in the order of the entries. */

@@ -8,7 +8,13 @@ import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { AdminRouter } from "./routing/admin_router.ts";
 import type { Audited, AuditTrail } from "./routing/audit_trail.ts";
-import { endingWith, FILES, requireOwnName, requireOwnSite, withSafety } from "./routing/admin_safety.ts";
+import {
+  endingWith,
+  FILES,
+  requireOwnName,
+  requireOwnSite,
+  withSafety,
+} from "./routing/admin_safety.ts";
 import type { AdminNames } from "./routing/admin_safety.ts";
 import type { AdminRates } from "./admin_rates.ts";
 import { showsToken } from "../../shared/http1/handled_request.ts";

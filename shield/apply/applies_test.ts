@@ -7,8 +7,17 @@ import { until } from "../../shared/testing/until.ts";
 import { withPolicy } from "../policy/chain/chain.ts";
 import type { AppliesOptions } from "./applies.ts";
 import { limitsOf, type Wanted } from "./decision.ts";
-import { appliesOn, basisOf, faulty, numbers, numbersOf } from "./testing/world.ts";
-import { type Parts, stagedFor, startParts, wanted } from "./testing/world.ts";
+import {
+  appliesOn,
+  basisOf,
+  faulty,
+  numbers,
+  numbersOf,
+  stagedFor,
+  startParts,
+  wanted,
+} from "./testing/world.ts";
+import type { Parts } from "./testing/world.ts";
 
 async function limitsThere({ settings }: Parts) {
   return limitsOf((await settings.read("acme")).settings);
@@ -156,3 +165,50 @@ for (const has_schemas of [false, true]) {
     }
   });
 }
+
+// Schemas of an apply are active if the apply is made, and never before.
+
+Deno.test("a schema is activated after the decision and before the mappings", async () => {
+  await using parts = await startParts();
+  const seen: string[] = [];
+  const applies = appliesOn(parts, {
+    settings: overriding(parts.settings, {
+      async replace(tenant, next, revision) {
+        seen.push(next.pending === undefined ? "finish" : "prepare");
+        return await parts.settings.replace(tenant, next, revision);
+      },
+    }),
+    policies: overriding<AppliesOptions["policies"]>(parts.policies, {
+      async replace(...given) {
+        assert.deepEqual((await numbersOf(parts)).schemas, [0, 0], "not before it is decided");
+        seen.push("decide");
+        return await parts.policies.replace(...given);
+      },
+    }),
+    async promote(staged, decided) {
+      seen.push(staged.schema_id);
+      await parts.promote(staged, decided);
+    },
+  });
+  // An apply with only schemas needs the decision, too.
+  const schemas = await stagedFor(parts, 7);
+  const { policies } = await applies.apply("acme", await basisOf(applies), { schemas }, "root");
+  assert.deepEqual(seen, ["prepare", "decide", "fleet", "ship", "finish"]);
+  assert.equal(policies.document.current.version, 1);
+  assert.deepEqual((await numbersOf(parts)).schemas, [7, 7]);
+});
+
+Deno.test("a Shield without schemas leaves their apply to others; lost bytes block nothing", async () => {
+  await using parts = await startParts();
+  const { promote: _, ...without } = parts;
+  const applies = appliesOn(without);
+  const schemas = await stagedFor(parts, 3);
+  const basis = await basisOf(applies);
+  await assert.rejects(applies.apply("acme", basis, { ...wanted(3), schemas }, "root"), {
+    reason: "schema-unavailable",
+  });
+  assert.notEqual((await numbersOf(parts)).pending, undefined);
+  await parts.schemas.forget("ship", schemas[1]!);
+  await appliesOn(parts).finish("acme");
+  assert.deepEqual(await numbersOf(parts), numbers(3, 3, [3, 0]));
+});

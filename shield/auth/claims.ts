@@ -5,10 +5,9 @@
  */
 import { ArqonError, isId, isRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import { ed25519KeyProblem } from "./ed25519_key.ts";
+import { ed25519KeyProblem, isForSignatures } from "./keys.ts";
 import { ACTIONS, NEVER_MS } from "./identity.ts";
 import type { Action, Grant, Identity, Role } from "./identity.ts";
-import { isForSignatures } from "./keys.ts";
 
 type Issuer = Config["auth"]["issuers"][number];
 /** A claims set as parsed: no member is known to have a type. */

@@ -1,7 +1,8 @@
-/** Tests of the grants from Centrifugo's claims. */
+/** The grants from Centrifugo's claims, and subscription tokens. */
 import assert from "node:assert/strict";
 import type { Claims } from "../auth/claims.ts";
 import { grantsOf, memberMetaOf } from "./tokens.ts";
+import { ChannelTokens } from "./channel_tokens.ts";
 
 Deno.test("each of Centrifugo's claims grants exactly what it lists", () => {
   const subscribe = (room: string) => ({ room, actions: ["subscribe"] });
@@ -46,4 +47,34 @@ Deno.test("b64info takes precedence over info if it is JSON", () => {
   assert.deepEqual(memberMetaOf({ info: 1, b64info: btoa('{"a":1}') }), { a: 1 });
   assert.deepEqual(memberMetaOf({ info: 1, b64info: btoa("no JSON") }), 1);
   assert.equal(memberMetaOf({}), undefined);
+});
+
+// Subscription tokens when the wall clock is set.
+
+Deno.test("a subscription token expires on time if the clock is set forward", () => {
+  const timers: { run: () => void; wait_ms: number }[] = [];
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = ((run: () => void, wait_ms: number) => {
+    timers.push({ run, wait_ms });
+    return 0;
+  }) as unknown as typeof setTimeout;
+  try {
+    let now = 0;
+    const ended: string[] = [];
+    const tokens = new ChannelTokens({
+      verify: () => Promise.reject(new Error("no token")),
+      connection: () => undefined,
+      onEnd: (room_id) => void ended.push(room_id),
+      now: () => now,
+      untilOf: (expire_at) => expire_at * 1_000,
+    });
+    tokens.hold("news", 3_600_000, undefined);
+    now = 3_600_000;
+    const [first] = timers;
+    assert.ok(first!.wait_ms <= 10_000, `${first!.wait_ms}`);
+    first!.run();
+    assert.deepEqual(ended, ["news"]);
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
 });

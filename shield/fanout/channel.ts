@@ -4,6 +4,7 @@ import type { UserUse } from "../../shared/records/user_use.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type {
   PayloadCopy,
+  SpineHeaders,
   SpineMessage,
   Subscription,
 } from "../../shared/spine/contract/spine_message.ts";
@@ -16,11 +17,12 @@ import type { DeltaReceiver, DeltaRoom } from "./deltas.ts";
 import type { Entry, EntryPoint, Flow, Lost, Position } from "./entry.ts";
 import type { Filtered, FilteredRoom } from "./filters.ts";
 import type { Frame } from "./frame_bytes.ts";
-import type { Reception } from "./reception.ts";
 import type { Outgoing } from "./room_message.ts";
-import { Opcode } from "@arqon/proto";
+import { Opcode, type PlainEnvelope } from "@arqon/proto";
 import { passing_messages } from "../../shared/containers/byte_arena.ts";
 import { HeadedSpace } from "../socket/frame_space.ts";
+import { readChange, ReceivedChanges } from "./room_changes.ts";
+import { ORDER_HEADER, ReceivedOrder } from "../message/room_order.ts";
 
 /** Rooms entered, left or looked up in one slice: at most half a millisecond. */
 export const ROOMS_A_PIECE = 64;
@@ -124,4 +126,56 @@ export function passingCopy(bytes: Uint8Array, from: number, to: number): Uint8A
 export function copyFor(channel: { readonly durable: unknown }): PayloadCopy {
   return (bytes, from, to) =>
     channel.durable === undefined ? passingCopy(bytes, from, to) : bytes.slice(from, to);
+}
+
+// Judges each message from the Spine for one room of this process: whether it is due, is a repetition, or follows a gap
+// of which the room's subscribers must first be notified. Messages of rooms with a log have offsets; changes of the
+// room's state are judged here, too.
+
+/** Why a GAP comes before a message: messages are missing, or changes of the room's state. */
+export type Hole = "lost" | "changes-lost";
+
+/**
+ * The verdict on a message. `repeated`: the servers delivered it before. `again`: it was repeated for clients that had
+ * not received it.
+ */
+export type Received = "due" | "repeated" | "again" | Hole;
+
+/** The reception of one room that is open. */
+export class Reception {
+  readonly #opened_ms: number;
+  /** The publish order of Shields on NATS; undefined until a message with an order has arrived. */
+  #order: ReceivedOrder | undefined;
+  #changes: ReceivedChanges | undefined;
+  /** True if the connection was lost and nothing has arrived since: the loss is reported before the next message. */
+  is_cut = false;
+
+  /** `opened_ms` is monotonic. */
+  constructor(opened_ms: number) {
+    this.#opened_ms = opened_ms;
+  }
+
+  /**
+   * Judges a message. `plain` is the envelope of one that did not come from a Shield; `now` is called for changes only.
+   */
+  receive(plain: PlainEnvelope | undefined, headers: SpineHeaders, now: () => number): Received {
+    if (plain === undefined) {
+      const order = headers[ORDER_HEADER];
+      if (order === undefined) return "due";
+      const verdict = (this.#order ??= new ReceivedOrder()).receive(order);
+      return verdict === "next" ? "due" : verdict === "hole" ? "lost" : "repeated";
+    }
+    const change = readChange(plain, headers);
+    if (change === undefined) return "due";
+    const verdict = (this.#changes ??= new ReceivedChanges(this.#opened_ms)).receive(change, now());
+    if (verdict === "next") return "due";
+    if (verdict === "hole") return "changes-lost";
+    return change.again_ms === undefined ? "repeated" : "again";
+  }
+
+  /** Called after subscribers were notified that messages may be missing. */
+  gapReported(): void {
+    this.is_cut = false;
+    this.#order?.gapReported();
+  }
 }

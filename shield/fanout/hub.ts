@@ -19,7 +19,7 @@ import { observeDelivery } from "../stats/delivery_latency.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
-import { copyFor, countSent, ROOMS_A_PIECE } from "./channel.ts";
+import { copyFor, countSent, Reception, ROOMS_A_PIECE } from "./channel.ts";
 import type { Channel, DurableRoom, IsReady, RoomHub, Subscriber } from "./channel.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import type { DeliveryNotes } from "./delivery_notes.ts";
@@ -28,7 +28,6 @@ import type { Entry, EntryPoint, Position } from "./entry.ts";
 import type { Filters, SentJudge } from "./filters.ts";
 import { type Frame, frameBytes } from "./frame_bytes.ts";
 import type { HubPatterns, PatternHub } from "./patterns.ts";
-import { Reception } from "./reception.ts";
 import { droppable, frameOf, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
 import type { Outgoing } from "./room_message.ts";
 import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
@@ -412,7 +411,7 @@ export class Hub {
 }
 
 // Decides which rooms of a hub are notified that the Spine may have lost messages, and when: before the next message.
-// `reception.ts` handles gaps that a room detects itself.
+// `channel.ts` handles gaps that a room detects itself.
 
 interface HubLossesOptions {
   /** The channels by the subject of clients' messages to them. */

@@ -3,7 +3,14 @@
  * sockets.
  */
 import assert from "node:assert/strict";
-import { ArqonError, decodeServerFrame, readEnvelope, writeEnvelope } from "@arqon/proto";
+import {
+  ArqonError,
+  decodeServerFrame,
+  encodeMsg,
+  encodeMsgAt,
+  readEnvelope,
+  writeEnvelope,
+} from "@arqon/proto";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
@@ -13,6 +20,8 @@ import { Hub } from "./hub.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
 import { keptSubscriber, random, testHub } from "./testing/hub.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
+import { BINARY, encodeFrame, frameAround } from "../socket/frame_head.ts";
+import { passingCopy } from "./channel.ts";
 
 const HOUR_MS = 3_600_000;
 const lobby = roomSubject("in", "acme", "lobby");
@@ -252,4 +261,21 @@ Deno.test("a closed hub delivers nothing more", async () => {
   test.spine.publish(lobby, message("lobby", "x"));
   await test.spine.flush();
   assert.deepEqual(subscriber.frames, []);
+});
+
+// A message from the Spine is sent to a socket without another copy.
+
+Deno.test("a copied message is its own frame, and the WebSocket's, without another copy", () => {
+  for (const size of [0, 1, 124, 125, 126, 300, 2_040, 2_048, 65_535, 70_000]) {
+    const read = new Uint8Array(size + 20).map((_, at) => at);
+    const envelope = read.slice(10, 10 + size);
+    const copy = passingCopy(read, 10, 10 + size);
+    read.fill(0);
+    assert.deepEqual(copy, envelope);
+    const frame = encodeMsgAt(copy, 0);
+    assert.deepEqual(frame, encodeMsg(envelope));
+    const wire = frameAround(BINARY, frame);
+    assert.deepEqual(wire, encodeFrame(BINARY, frame));
+    assert.equal(wire.buffer, copy.buffer);
+  }
 });

@@ -14,8 +14,7 @@ import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { MirrorRules } from "./rules.ts";
-import { type ShadowCopy, ShadowSender } from "./sender.ts";
-import { routedTraceId, shadowEnvelope } from "./shadow_envelope.ts";
+import { routedTraceId, type ShadowCopy, shadowEnvelope, ShadowSender } from "./sender.ts";
 import { MirrorStats } from "./stats.ts";
 
 const TRACE_ID = "0123456789abcdef0123456789abcdef";

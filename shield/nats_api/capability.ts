@@ -1,7 +1,7 @@
 /**
  * The NATS capability of a Shield: the HTTP API of rooms for backends on the same NATS. A request on
- * `api.t.{tenant}.r.{room}.{verb}` is handled like one to the client listener, with the same tokens, limits and answers.
- * Shields do not use it among themselves. An error has the headers of NATS services (ADR-32).
+ * `api.t.{tenant}.r.{room}.{verb}` is handled like one to the client listener, with the same tokens, limits and
+ * answers. Shields do not use it among themselves. An error has the headers of NATS services (ADR-32).
  */
 import type { Capability } from "../capability.ts";
 import { Buffer } from "node:buffer";

@@ -447,7 +447,7 @@ export class SubscribedPatterns implements ConnectionPatterns {
 const HELD_FRAMES = 1_024;
 const HELD_BYTES = 262_144;
 
-type Wish = Required<Pick<Subscriber, "no_echo" | "filter">>;
+type HeldWish = Required<Pick<Subscriber, "no_echo" | "filter">>;
 
 /** A place in the ledger, and its time there, Unix ms. */
 interface Began {
@@ -474,7 +474,7 @@ class HeldSubscriber implements Subscriber {
   /** `place` is the ledger's position of the message being sent. */
   constructor(
     connection: Pick<Recipient, "id" | "text" | "identity" | "number">,
-    wish: Wish,
+    wish: HeldWish,
     place: () => Began,
   ) {
     this.number = connection.number;
@@ -492,7 +492,7 @@ class HeldSubscriber implements Subscriber {
   }
 
   /** Changes the options from now on. */
-  ask({ no_echo, filter }: Wish): void {
+  ask({ no_echo, filter }: HeldWish): void {
     this.no_echo = no_echo;
     this.filter = filter;
   }

@@ -2,7 +2,14 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PolicyBinding } from "../../shared/records/verdict.ts";
-import { boundOf_us, bucketOf, POLICIES_MAX, PolicyAnswer, PolicyTable, quantileOf_us } from "./policy_stats.ts";
+import {
+  boundOf_us,
+  bucketOf,
+  POLICIES_MAX,
+  PolicyAnswer,
+  PolicyTable,
+  quantileOf_us,
+} from "./policy_stats.ts";
 import { binding as bindingWith, outcomeOf as outcome } from "./testing/modules.ts";
 
 const binding = (name: string): PolicyBinding => bindingWith({ name });

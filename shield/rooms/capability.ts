@@ -4,7 +4,12 @@ import { BOOLEAN, COUNT, list, object, TEXT, UNIX_MS } from "../openapi/openapi_
 import { ROOM_COMMANDS } from "./commands.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
-import { readRoomsTail, ROOMS_ASK, ROOMS_CURRENT, roomsAnswer } from "../../shared/records/rooms_tail.ts";
+import {
+  readRoomsTail,
+  ROOMS_ASK,
+  ROOMS_CURRENT,
+  roomsAnswer,
+} from "../../shared/records/rooms_tail.ts";
 import type { RoomsTail } from "../../shared/records/rooms_tail.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 
@@ -13,8 +18,8 @@ const fromUtf8 = new TextDecoder();
 
 /**
  * Remembers the Brains' last report about the record of the stored rooms, for a Brain that starts while no other runs.
- * So a restart of all Brains does not start a new incarnation of the rooms. Listens and answers until the returned function
- * is called.
+ * So a restart of all Brains does not start a new incarnation of the rooms. Listens and answers until the returned
+ * function is called.
  */
 function witnessRooms(
   spine: Pick<Spine, "subscribe" | "publish">,

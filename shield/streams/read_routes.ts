@@ -2,7 +2,18 @@
 import type { Caller } from "../message/caller.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
-import { answer, cacheHeaders, closedHeader, COMMON, etagOf, expiryHeaders, HEADER, isNamed, NO_STORE, StreamRefusal } from "./answers.ts";
+import {
+  answer,
+  cacheHeaders,
+  closedHeader,
+  COMMON,
+  etagOf,
+  expiryHeaders,
+  HEADER,
+  isNamed,
+  NO_STORE,
+  StreamRefusal,
+} from "./answers.ts";
 import { bodyOf, eventText, isText, textOf } from "./content.ts";
 import type { StreamContext } from "./context.ts";
 import { findStream, touch } from "./lifecycle.ts";

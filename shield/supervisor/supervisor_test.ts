@@ -4,6 +4,7 @@ import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
 import { readProcesses, supervise, type Supervisor } from "./supervisor.ts";
+import { BACKOFF, failuresAfter, pauseAfter } from "./slot.ts";
 
 const SERVES = `echo '{"ops_port":1,"admin_port":2}'`;
 /** A script that serves, runs `on_term` at SIGTERM, and ends with its stdin. */
@@ -105,4 +106,19 @@ Deno.test("a process that does not end is killed, and a stop ends the wait for t
   const restarts = dead.supervisor.slots[0]?.restarts;
   await new Promise((resolve) => setTimeout(resolve, 60));
   assert.equal(dead.supervisor.slots[0]?.restarts, restarts);
+});
+
+// Pauses before a dead process is started again.
+
+Deno.test("pauses double from the first to the longest, stay there, and half of each is random", () => {
+  const pauses = (random: number) =>
+    [1, 2, 3, 4, 5, 6, 7, 8, 1_000].map((failures) => pauseAfter(failures, BACKOFF, () => random));
+  assert.deepEqual(pauses(0), [125, 250, 500, 1_000, 2_000, 4_000, 7_500, 7_500, 7_500]);
+  assert.deepEqual(pauses(0.5), [188, 375, 750, 1_500, 3_000, 6_000, 11_250, 11_250, 11_250]);
+});
+
+Deno.test("after a process has served long enough, the pauses start again; otherwise they do not", () => {
+  assert.equal(failuresAfter(7, 0, BACKOFF), 8);
+  assert.equal(failuresAfter(7, BACKOFF.reset_ms - 1, BACKOFF), 8);
+  assert.equal(failuresAfter(7, BACKOFF.reset_ms, BACKOFF), 1);
 });

@@ -1,7 +1,7 @@
 /**
- * The tap capability of a Shield: it copies a sample of clients' messages to the Brains' tap, on a separate subject. The
- * Brains share those messages in a queue group. If one of NATS's servers stalls for a while, NATS may repeat messages to
- * plain subscribers of subjects with such a group, so no group subscribes to clients' messages.
+ * The tap capability of a Shield: it copies a sample of clients' messages to the Brains' tap, on a separate subject.
+ * The Brains share those messages in a queue group. If one of NATS's servers stalls for a while, NATS may repeat
+ * messages to plain subscribers of subjects with such a group, so no group subscribes to clients' messages.
  * `brain/tap/capability.ts` logs the sample.
  */
 import type { Capability } from "../capability.ts";

@@ -5,7 +5,7 @@
 import { type BlockCharge, declaredLocals } from "./meter_blocks.ts";
 import { frameSlots, IMPORT_UNITS, LEAF_SLOTS } from "./meter_costs.ts";
 import type { SizeLimit } from "./meter_sizes.ts";
-import { type Prices, sizeRate, type SizeRate } from "./prices.ts";
+import { type Prices, type SizeRate, sizeRate } from "./prices.ts";
 import { instruction, plain, ValueType } from "../module/module.ts";
 import type { FunctionBody, FunctionType, Instruction, LocalGroup } from "../module/module.ts";
 import { EMPTY_BLOCK, Op, opensBlock } from "../module/opcodes.ts";
@@ -296,10 +296,11 @@ export function thunkCode(
   ];
 }
 
-// The bits of every NaN that arithmetic produces are made the same. The standard leaves the sign and the payload of such
-// a NaN open (WebAssembly 2.0, 4.3.3 "NaN Propagation"), and engines, compilers and processors differ, so that a module
-// that stores or reinterprets one would not have the same result everywhere. Sign operations (`abs`, `neg`, `copysign`) and moves keep a
-// value's bits, and the module chooses the bits of constants and loaded values: none of them is changed.
+// The bits of every NaN that arithmetic produces are made the same. The standard leaves the sign and the payload of
+// such a NaN open (WebAssembly 2.0, 4.3.3 "NaN Propagation"), and engines, compilers and processors differ, so that a
+// module that stores or reinterprets one would not have the same result everywhere. Sign operations (`abs`, `neg`,
+// `copysign`) and moves keep a value's bits, and the module chooses the bits of constants and loaded values: none of
+// them is changed.
 
 /** The positive canonical NaN of each type, as the standard names it. */
 const CANONICAL_F32 = 0x7fc0_0000;

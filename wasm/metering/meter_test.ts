@@ -13,18 +13,13 @@ import {
 import { meter, type MeterOptions } from "./meter.ts";
 import { instructionUnits, PAGE_SHIFT } from "./prices.ts";
 import { MeteredInstance } from "../testing/wat.ts";
-import {
-  type FunctionBody,
-  instruction,
-  plain,
-  ValueType,
-  type WasmModule,
-} from "../module/module.ts";
+import { instruction, plain, ValueType } from "../module/module.ts";
+import type { FunctionBody, WasmModule } from "../module/module.ts";
 import { EMPTY_BLOCK, Op, OPCODES } from "../module/opcodes.ts";
 import { body, fromText, leb, listOf, moduleOf } from "../testing/bytes.ts";
 import fc from "fast-check";
 import { generateModule } from "../testing/generate.ts";
-import { goldenCases } from "../testing/golden.ts";
+import { goldenCases, meterText } from "../testing/golden.ts";
 import { Tape } from "../testing/tape.ts";
 import { encodeModule } from "../module/encode.ts";
 import { PolicyModuleError } from "../module/errors.ts";
@@ -493,4 +488,16 @@ Deno.test("any bytes are metered or refused, and never anything else", () => {
     }),
     { numRuns: 2_000, seed: 6 },
   );
+});
+
+// Each rule of the metering transform against its golden files; see `testing/golden.ts`.
+
+for (const { name, before, after } of await goldenCases()) {
+  Deno.test(`golden: ${name.replaceAll("_", " ")} is metered as written down`, () => {
+    assert.equal(meterText(before), after);
+  });
+}
+
+Deno.test("there are golden files for every rule", async () => {
+  assert.ok((await goldenCases()).length >= 18);
 });

@@ -6,7 +6,13 @@ import { type RawModule, SECTIONS, type Sections } from "./decode_sections.ts";
 import { invalid, malformed, overLimit, unsupported } from "./errors.ts";
 import { unknownCode } from "./decode_types.ts";
 import { POLICY_LIMITS } from "./module.ts";
-import type { ConstExpression, FunctionBody, ModuleLimits, TableType, WasmModule } from "./module.ts";
+import type {
+  ConstExpression,
+  FunctionBody,
+  ModuleLimits,
+  TableType,
+  WasmModule,
+} from "./module.ts";
 import { Reader, type Work } from "./reader.ts";
 import { findFacts } from "./facts.ts";
 import { Op, OPCODES } from "./opcodes.ts";

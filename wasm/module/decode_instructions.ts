@@ -2,7 +2,13 @@
  * Decodes instructions: function bodies and constant expressions. A loop with its own stack, no
  * recursion, so that depth costs a slot and not a call. Checks the form only; the engine checks types.
  */
-import { isValueType, readNullType, readValueType, unknownCode, vectorOpcode } from "./decode_types.ts";
+import {
+  isValueType,
+  readNullType,
+  readValueType,
+  unknownCode,
+  vectorOpcode,
+} from "./decode_types.ts";
 import { malformed, overLimit, unsupported } from "./errors.ts";
 import {
   type FunctionBody,

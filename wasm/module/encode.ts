@@ -3,7 +3,18 @@
  * reproduced byte for byte. Checks nothing; `WebAssembly.validate` or `decodeModule` do.
  */
 import { EXTERNAL_KINDS, ValueType } from "./module.ts";
-import type { ConstExpression, DataSegment, ElementSegment, FunctionBody, GlobalType, Import, Instruction, Limits, TableType, WasmModule } from "./module.ts";
+import type {
+  ConstExpression,
+  DataSegment,
+  ElementSegment,
+  FunctionBody,
+  GlobalType,
+  Import,
+  Instruction,
+  Limits,
+  TableType,
+  WasmModule,
+} from "./module.ts";
 import { Writer } from "./writer.ts";
 import { Op, type OpcodeEntry, OPCODES, PREFIX } from "./opcodes.ts";
 

@@ -6,7 +6,6 @@
 import { ArqonError } from "@arqon/proto";
 import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { inOrder, type PolicyVersion, sameBinding } from "./chain.ts";
-import type { ComparedStage } from "./comparisons.ts";
 
 /** The longest name of a policy in a canary: the observing version gets a longer one. */
 const NAME_UNITS_MAX = 60;
@@ -30,6 +29,13 @@ export interface CanaryLists {
   readonly sides: ReadonlyMap<PolicyBinding, Side>;
   /** The names of those, sorted. */
   readonly changed: readonly string[];
+}
+
+/** The stage of a rollout whose messages are compared. */
+export interface ComparedStage extends Pick<CanaryLists, "sides"> {
+  /** The rollout. */
+  readonly id: string;
+  readonly stage: number;
 }
 
 type Policies = readonly PolicyBinding[];

@@ -7,7 +7,7 @@ import { fuelBucket, SAMPLE_REASON_UNITS, SAMPLES_OF_KIND } from "../../../share
 import type { PolicyTally, Sample } from "../../../shared/rollout/tally.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyBinding, PolicyOutcome } from "../../../shared/records/verdict.ts";
-import type { CanaryLists, Side } from "./canary.ts";
+import type { ComparedStage, Side } from "./canary.ts";
 
 /** An operation that was judged. */
 export interface JudgedRequest extends Pick<EvaluateRequest, "tenant_id" | "chain"> {
@@ -16,13 +16,6 @@ export interface JudgedRequest extends Pick<EvaluateRequest, "tenant_id" | "chai
   readonly room_id: string;
   /** Unix ms. */
   readonly asked_ms: number;
-}
-
-/** The stage of a rollout whose messages are compared. */
-export interface ComparedStage extends Pick<CanaryLists, "sides"> {
-  /** The rollout. */
-  readonly id: string;
-  readonly stage: number;
 }
 
 type Counts = Pick<PolicyTally, "compared" | "enforced" | "refused" | "passed" | "faults">;

@@ -10,12 +10,12 @@ import { plural } from "../../../shared/plural.ts";
 import { sampled } from "./chain.ts";
 import { type ModuleLoader, ModuleSet } from "../modules/module_set.ts";
 import type { Hook, PolicyBinding } from "../../../shared/records/verdict.ts";
-import { CHAIN_STATES, type ChainState, registerRegistryMetrics } from "./registry_metrics.ts";
 import { openPolicyStore, type PolicyStore } from "./store.ts";
 import type { Canary, CanaryState } from "./canary.ts";
 import { Comparisons } from "./comparisons.ts";
-import { TenantChain, type TenantStatus } from "./tenant_chain.ts";
+import { CHAIN_STATES, type ChainState, TenantChain, type TenantStatus } from "./tenant_chain.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
+import { Histogram, metricsOn, type Registry, scraped } from "../../../shared/metrics/metrics.ts";
 
 /** The most rooms of all tenants with cached chains; beyond that, the cache is cleared. */
 const CACHED_ROOMS = 65_536;
@@ -287,4 +287,87 @@ export async function createPolicyRegistry(
   options: PolicyRegistryOptions,
 ): Promise<PolicyRegistry> {
   return new PolicyRegistry(options, await openPolicyStore(options.spine));
+}
+
+// The metrics of policies' documents and modules. Labels come from closed sets.
+
+/** The values that are read at every scrape. */
+interface RegistryFigures {
+  readonly tenants: Readonly<Record<ChainState, number>>;
+  readonly modules: number;
+  readonly pending_modules: number;
+  readonly pending_tenants: number;
+  readonly cached_rooms: number;
+}
+
+const APPLY_BUCKETS_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/**
+ * Registers the metrics of modules that are made ready, and kept besides those in force. Returns what observes the time
+ * of compiling a module, trial included.
+ */
+export function registerReady(
+  registry: Registry,
+  kept: { readonly size: number; readonly released: number },
+): (duration_ms: number) => void {
+  scraped(registry, {
+    "shield_policy_compiled_modules": [
+      "Compiled policy modules that are kept after a check or a load.",
+      () => kept.size,
+    ],
+    "shield_policy_compiled_released_total": [
+      "Compiled policy modules that were dropped because nothing used them.",
+      () => kept.released,
+    ],
+  });
+  const compile = new Histogram({
+    name: "shield_policy_compile_seconds",
+    help: "Time to compile a module, with its trial in a child process, in seconds.",
+    buckets: COMPILE_SECONDS,
+    registers: [registry],
+  });
+  return (duration_ms) => compile.observe(duration_ms / 1_000);
+}
+
+/**
+ * Registers the metrics of documents; once for each registry. Returns what counts a change that is in force or has
+ * failed, `duration_ms` after this process received it.
+ */
+function registerRegistryMetrics(
+  registry: Registry,
+  read: () => RegistryFigures,
+): (state: ChainState, duration_ms: number) => void {
+  scraped(registry, {
+    "shield_policy_tenants": [
+      "Tenants with policies, by the outcome of their latest document.",
+      "state",
+      () => read().tenants,
+    ],
+    "shield_policy_modules": ["Loaded policy modules.", () => read().modules],
+    "shield_policy_modules_pending": [
+      "Policy modules that wait to be made ready, or are being made ready.",
+      () => read().pending_modules,
+    ],
+    "shield_policy_tenants_pending": [
+      "Tenants whose operations are refused until their modules are ready.",
+      () => read().pending_tenants,
+    ],
+    "shield_policy_cached_rooms": ["Rooms with a cached chain.", () => read().cached_rooms],
+  });
+  const changes = metricsOn(registry).counter(
+    "shield_policy_changes_total",
+    "Changes of tenants' policies that this process has received, by outcome.",
+    "state",
+  );
+  const seconds = new Histogram({
+    name: "shield_policy_apply_seconds",
+    help: "Time from receiving a change to enforcing it, in seconds.",
+    buckets: APPLY_BUCKETS_SECONDS,
+    registers: [registry],
+  });
+  return (state, duration_ms) => {
+    changes.inc({ state });
+    if (state === "active") seconds.observe(Math.max(0, duration_ms) / 1_000);
+  };
 }

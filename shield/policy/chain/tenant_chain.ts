@@ -9,9 +9,13 @@ import type { PolicyVersion } from "./chain.ts";
 import { type Canary, type CanaryLists, type CanaryState, CanaryTurn } from "./canary.ts";
 import type { Comparisons } from "./comparisons.ts";
 import { isFinal, type ModuleSet } from "../modules/module_set.ts";
-import type { ChainState } from "./registry_metrics.ts";
 import { isSampled } from "../../../shared/sampling.ts";
 import { type Hook, HOOKS, type PolicyBinding } from "../../../shared/records/verdict.ts";
+
+/** The states of a tenant's chain in this process. */
+export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"] as const;
+/** One of `CHAIN_STATES`. */
+export type ChainState = typeof CHAIN_STATES[number];
 
 /** The first and the longest pause before missing modules are fetched again, in ms. It doubles each time. */
 const RETRY_MS = 250;

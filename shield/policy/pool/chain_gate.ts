@@ -8,7 +8,15 @@ import { createBreakers } from "../../../shared/rates/breaker.ts";
 import type { Asking, BreakerLimits, Breakers, Hold } from "../../../shared/rates/breaker.ts";
 import { createFuelBuckets, type FuelBuckets } from "../../../shared/rates/fuel_bucket.ts";
 import { type EvaluateRequest, FAULT_CODES } from "../abi/policy.ts";
-import type { PolicyBinding, PolicyFault, PolicyLog, PolicyOutcome, PolicySeen, PolicyValue, Verdict } from "../../../shared/records/verdict.ts";
+import type {
+  PolicyBinding,
+  PolicyFault,
+  PolicyLog,
+  PolicyOutcome,
+  PolicySeen,
+  PolicyValue,
+  Verdict,
+} from "../../../shared/records/verdict.ts";
 import type { Quarantine } from "../modules/quarantine.ts";
 import type { ChainState } from "../state/declaration.ts";
 import type { LoadedModule, Modules } from "./pool_modules.ts";

@@ -1,14 +1,25 @@
 /**
- * One worker and its queue in the process: jobs wait in fair turns, a few of each tenant are at the worker, and the others
- * stay here, where a limit can still refuse them. The lane replaces its worker after a wedge or a death. `pool.ts`
- * decides what a job may run, and interprets replies.
+ * One worker and its queue in the process: jobs wait in fair turns, a few of each tenant are at the worker, and the
+ * others stay here, where a limit can still refuse them. The lane replaces its worker after a wedge or a death.
+ * `pool.ts` decides what a job may run, and interprets replies.
  */
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyOutcome, Verdict } from "../../../shared/records/verdict.ts";
 import { LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { createTurns, type TenantTurns } from "../../../shared/turns/tenant_turns.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { createSender, openRing, Records, ringMemory, ringSignal, ringSignals, ringTake, ringWait, ringWake, sizeOf } from "../ring/ring.ts";
+import {
+  createSender,
+  openRing,
+  Records,
+  ringMemory,
+  ringSignal,
+  ringSignals,
+  ringTake,
+  ringWait,
+  ringWake,
+  sizeOf,
+} from "../ring/ring.ts";
 import type { Ring } from "../ring/ring.ts";
 import { type ChainEntry, decodeReply, encodeRequest, RING_LAYOUT } from "../ring/ring_message.ts";
 import { addDuration, type ChainOutcome, type WorkerReply } from "../ring/ring_words.ts";

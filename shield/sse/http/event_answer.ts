@@ -5,7 +5,7 @@
 import { ArqonError, ruleOf } from "@arqon/proto";
 import { clientGone } from "../../../shared/http1/handled_request.ts";
 import { takeBareUpgrade } from "../../../shared/http1/exchange.ts";
-import { type ByteSink, type OutStream, NOTHING } from "../../../shared/http1/byte_stream.ts";
+import { type ByteSink, NOTHING, type OutStream } from "../../../shared/http1/byte_stream.ts";
 import { type AllowedOrigins, isOriginAllowed } from "../../auth/origin.ts";
 import { concat } from "../../../shared/containers/concat.ts";
 import { eventBytes, retryBytes } from "../event_text.ts";

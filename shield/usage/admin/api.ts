@@ -8,7 +8,17 @@ import { AdminTable, jsonBody, withBody } from "../../admin/routing/admin_routes
 import type { AdminCall, AdminRoutes } from "../../admin/routing/admin_routes.ts";
 import { listingAnswer } from "../../../shared/http1/answer.ts";
 import { Id, readQuery, wholeNumber } from "../../admin/routing/query.ts";
-import { about, answerOf, COUNT, ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
+import {
+  about,
+  answerOf,
+  COUNT,
+  ID,
+  inQuery,
+  list,
+  object,
+  TEXT,
+  UNIX_MS,
+} from "../../openapi/openapi_parts.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
 import { USAGE_UNITS } from "../../../shared/usage/units.ts";
 import type { Env } from "../../../shared/env.ts";
