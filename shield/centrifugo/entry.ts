@@ -4,7 +4,7 @@
  * admitted after its socket opens. This module limits the number of unauthenticated sockets and their time.
  * `centrifugo_socket.ts` handles the commands.
  */
-import { FairMap } from "../../shared/containers/fair_map.ts";
+import { FairMap } from "../../shared/turns/fair_map.ts";
 import { groupOf } from "../../shared/http1/arrivals.ts";
 import { scraped } from "../../shared/metrics/metrics.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
