@@ -2,29 +2,11 @@
 // sanitizers check timers, operations and resources).
 import assert from "node:assert/strict";
 import { connect, holdLock } from "./mod.ts";
-import type { ArqonError, ConnectOptions, Message, Status } from "./mod.ts";
+import type { ArqonError, Message } from "./mod.ts";
+import { until } from "../../shared/testing/until.ts";
 import { roomState } from "./state.ts";
 import { CLEAN, countedSignal, countedSockets, device } from "./testing/counted.ts";
 import { quick, refusedWith, startPeer, startRoom } from "./testing/scripted_peer.ts";
-
-/** Options whose `until(state, count)` waits for this many statuses of a kind. */
-function watched(url: string, options: Partial<ConnectOptions> = {}) {
-  const statuses: Status[] = [];
-  const waiters: (() => void)[] = [];
-  const count = (state: Status["state"]) => statuses.filter((each) => each.state === state).length;
-  const until = (state: Status["state"], times: number) => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const look = () => count(state) >= times && resolve();
-    waiters.push(look);
-    look();
-    return promise;
-  };
-  const onStatus = (status: Status) => {
-    statuses.push(status);
-    for (const look of waiters) look();
-  };
-  return { options: { ...quick(url).options, onStatus, ...options }, statuses, until };
-}
 
 Deno.test(
   "a handler that is too slow: the buffer stays bounded, by each policy",
@@ -111,12 +93,13 @@ Deno.test("a hundred reconnects leave nothing behind but the last one", CLEAN, a
   const platform_events = device();
   const { webSocket, living } = countedSockets();
   const { signal } = counted;
-  const { options, until } = watched(peer.url, { signal, platform_events, webSocket });
-  const connection = await connect(options);
+  const { options, statuses } = quick(peer.url);
+  const connection = await connect({ ...options, signal, platform_events, webSocket });
   const own = countedSignal();
   const loop = connection.room("lobby").subscribe({ signal: own.signal });
   const publishing = connection.room("lobby").publish("x", 1, { ack: false, signal: own.signal });
-  await until("open", times + 1);
+  const opens = () => statuses.filter(({ state }) => state === "open").length;
+  await until("the last session", () => opens() === times + 1);
   await loop.ready;
   await publishing;
   assert.deepEqual([counted.listeners, platform_events.listeners, own.listeners], [1, 1, 1]);

@@ -18,10 +18,9 @@ async function publishParts(
   room: WritableRoom,
   type: string,
   data: Uint8Array,
-  { set, part_bytes, always_parts, signal }: {
+  { set, part_bytes, signal }: {
     readonly set: string;
     readonly part_bytes: number;
-    readonly always_parts: boolean;
     readonly signal: AbortSignal;
   },
 ): Promise<Published[]> {
@@ -31,7 +30,7 @@ async function publishParts(
       message_id: `${set}.${at}`,
       timeout_ms: PUBLISH_MS,
       signal,
-      ...(pieces.length > 1 || always_parts
+      ...(pieces.length > 1 || type === SNAPSHOT
         ? { headers: { [SET_HEADER]: set, [PART_HEADER]: `${at}/${pieces.length}` } }
         : {}),
     })
@@ -50,7 +49,7 @@ export async function publishUpdate(
   update: Uint8Array,
   options: { readonly set: string; readonly part_bytes: number; readonly signal: AbortSignal },
 ): Promise<Published[]> {
-  return await publishParts(room, UPDATE, update, { ...options, always_parts: false });
+  return await publishParts(room, UPDATE, update, options);
 }
 
 /**
@@ -64,11 +63,7 @@ export async function publishSnapshot(
   options: { readonly part_bytes: number; readonly signal: AbortSignal },
 ): Promise<void> {
   const set = newName();
-  const sent = await publishParts(room, SNAPSHOT, snapshot, {
-    ...options,
-    set,
-    always_parts: true,
-  });
+  const sent = await publishParts(room, SNAPSHOT, snapshot, { ...options, set });
   const from = Math.min(...sent.map(({ offset }) => Number(offset)));
   const mark = { upto: { ...upto }, from, parts: sent.length, set };
   const { signal } = options;
