@@ -13,7 +13,7 @@ import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import { table } from "../../answers/policy_text.ts";
-import { type Admin, findAdmin, storedRooms } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { requireModule, unlessRefused } from "../../policies/module_file.ts";
 import {
   type Candidate,
@@ -28,6 +28,7 @@ import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import { foldable } from "./room_at.ts";
 import type { Flags } from "../../program/flags.ts";
 import { time } from "../../answers/figures.ts";
+import { storedRooms } from "../../bus/stored_rooms.ts";
 
 const Deployed = z.looseObject({ module: z.string(), at_ms: z.int(), by: z.string() });
 const Reducer = z.looseObject({

@@ -1,27 +1,26 @@
 /**
- * `arq room list`, `bans`, `members` and `get`: what there is in rooms. Also the confirmation of `arq room class set`
+ * `arq room list`, `bans` and `members`: what there is in rooms. Also the confirmation of `arq room class set`
  * and `remove`.
  */
 import { plural } from "../../../shared/plural.ts";
 import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/reserved.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reserved.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
-import { type Admin, ANSWER_ROOMS, findAdmin, storedRooms } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { contextBus, openConnection } from "../../bus/target.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, note, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { positionText, tell, withRoom } from "../../rooms/room_command.ts";
-import type { Ask, RoomAnswer } from "../../rooms/room_command.ts";
-import { banLine, countText, lockText, memberLine } from "../../answers/room_text.ts";
+import { tell, withRoom } from "../../rooms/room_command.ts";
+import type { Ask } from "../../rooms/room_command.ts";
+import { banLine, countText, memberLine } from "../../answers/room_text.ts";
 import { ArqonError } from "@arqon/proto";
 import { requireMeant, roomLosses } from "../../rooms/unreachable.ts";
 import { MembersAt } from "../../../shared/membership/book.ts";
 import { readEntry } from "../../../shared/membership/entry.ts";
 import { historyPages, isKnownPlace, patient, type Place, storedIn } from "../../rooms/history.ts";
 import { time } from "../../answers/figures.ts";
-import { objectMembers } from "../../../brain/desk/json_text.ts";
-import { inColumns, linesText } from "../../terminal/columns.ts";
+import { ANSWER_ROOMS, storedRooms } from "../../bus/stored_rooms.ts";
 
 interface Listed {
   readonly count: number;
@@ -230,61 +229,4 @@ export async function roomMembersAt(io: Io, room_id: string, flags: MembersFlags
   if (count) return { json: total, text: `${countText(total)}\n` };
   await show(io, flags, members.map((one) => ({ ...one })), memberLine);
   await print(io.stderr, `${printable(room_id)} at ${when}: ${countText(total)}\n`);
-}
-
-/** The JSON text of an answer's member, so that a number beyond 2^53 or `1.0` is shown as it was written. */
-function textOf(answer: RoomAnswer, member: string): string | undefined {
-  try {
-    return objectMembers(answer.text).get(member);
-  } catch {
-    throw new CommandError("the bus answers with something that is not a JSON object");
-  }
-}
-
-async function tellValue(
-  io: Io,
-  flags: Flags,
-  answer: RoomAnswer,
-  at: { readonly room_id: string; readonly key: string },
-): Promise<Ended> {
-  const { room_id, key } = at;
-  const exists = answer.members["exists"] === true;
-  if (flags.json === true) await print(io.stdout, `${answer.text}\n`);
-  else if (exists) await print(io.stdout, `${printable(textOf(answer, "value") ?? "")}\n`);
-  if (exists) return EXIT.ok;
-  const text = `room ${room_id} has no key ${JSON.stringify(key)}${positionText(answer.members)}`;
-  await note(io, printable(text));
-  return EXIT.failure;
-}
-
-async function tellState(
-  io: Io,
-  flags: Flags,
-  answer: RoomAnswer,
-  room_id: string,
-): Promise<Ended> {
-  if (flags.json === true) return await tell(io, flags, answer, "");
-  const entries = [...objectMembers(textOf(answer, "state") ?? "{}")];
-  const count = plural(entries.length, "key");
-  await print(io.stderr, printable(`${room_id}: ${count}${positionText(answer.members)}`) + "\n");
-  const lock = lockText(answer.members["lock"]);
-  if (lock !== "") await print(io.stderr, `${lock}\n`);
-  await print(io.stdout, linesText(inColumns(entries.map((entry) => entry.map(printable)))));
-}
-
-/** Prints one value, or all keys with their values. Returns 1 when the room does not have the key. */
-export async function roomGet(
-  io: Io,
-  room_id: string,
-  key: string | undefined,
-  flags: Flags,
-): Promise<Ended> {
-  const answer = await withRoom(
-    io,
-    flags,
-    { room: room_id },
-    (ask) => ask({ name: "room.get", data: JSON.stringify({ key }) }),
-  );
-  if (key === undefined) return await tellState(io, flags, answer, room_id);
-  return await tellValue(io, flags, answer, { room_id, key });
 }

@@ -8,7 +8,7 @@ import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { isRoomPattern } from "@arqon/proto";
 import type { Connection, Message } from "@arqon/sdk";
 import { above, count, time } from "../../answers/figures.ts";
-import { type Admin, findAdmin, storedRooms } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { openConnection } from "../../bus/target.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
@@ -22,6 +22,7 @@ import { fileChunks } from "../../replay/bus_replay.ts";
 import { type JournalChunk, openEndText } from "../../replay/journal_chunks.ts";
 import { plain } from "../../replay/tally.ts";
 import { linesText } from "../../terminal/columns.ts";
+import { storedRooms } from "../../bus/stored_rooms.ts";
 
 interface RoomsWish {
   readonly tenant: string;

@@ -29,6 +29,7 @@ import { ROOM_HISTORY } from "./room_history.ts";
 const pub = () => import("../../commands/room/pub.ts");
 const sub = () => import("../../commands/room/sub.ts");
 const rooms = () => import("../../commands/room/room_list.ts");
+const roomState = () => import("../../commands/room/room_state.ts");
 const texts = () => import("../../answers/settings_text.ts");
 const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
 const roomLock = () => import("../../commands/room/room_lock.ts");
@@ -309,7 +310,7 @@ export const ROOM: readonly Definition[] = [
     Exit code 1 if the room has no such key.
     $ arq room get lobby
     $ arq room get lobby topic
-    $ arq room get lobby --json`(calls(rooms, "roomGet")),
+    $ arq room get lobby --json`(calls(roomState, "roomGet")),
   command`room set: write one key of a room's state
     <room>  the room ${room}
     <key>  the key ${nonEmpty}
