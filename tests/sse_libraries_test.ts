@@ -1,7 +1,7 @@
 /**
- * Server-sent events in Python's `httpx-sse`, which makes an event of each blank line once there was an id, in Go's
- * `net/http`, which asks for gzip unasked and hands on what a flush ends, and in the shell loop of docs/sse.md with
- * `curl`, over kills of the bus. The readers of `walks/` include npm's `eventsource`.
+ * Server-sent events in Python's `httpx-sse`, which makes an event of each blank line once there was an id, and
+ * `sseclient-py`, in Go's `net/http`, which asks for gzip unasked and hands on what a flush ends, and in the shell loop
+ * of docs/sse.md with `curl`, over kills of the bus. The readers of `walks/` include npm's `eventsource`.
  */
 import assert from "node:assert/strict";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
@@ -14,15 +14,21 @@ import { killableEmbedded } from "./kills/killable_embedded.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
+const PACKAGES = ["httpx==0.28.1", "httpx-sse==0.4.3", "sseclient-py==1.8.0"];
 const PYTHON = `
 import json, sys
-import httpx
-from httpx_sse import connect_sse
-url, token = sys.argv[1:]
-with httpx.Client(timeout=None, headers={"Authorization": f"Bearer {token}"}) as client:
-    with connect_sse(client, "GET", url) as source:
-        for event in source.iter_sse():
-            print(json.dumps([event.event, event.data]), flush=True)
+import httpx, httpx_sse, sseclient
+library, url, token, last_id = sys.argv[1:]
+headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+headers |= {"Last-Event-ID": last_id} if last_id else {}
+with httpx.stream("GET", url, headers=headers, timeout=None) as response:
+    if library == "httpx-sse":
+        events = httpx_sse.EventSource(response).iter_sse()
+    else:
+        events = sseclient.SSEClient(response.iter_bytes()).events()
+    for event in events:
+        read = {"name": event.event, "data": event.data, "id": event.id or ""}
+        print(json.dumps(read), flush=True)
 `;
 const GO = `package main
 
@@ -38,15 +44,55 @@ func main() {
 }
 `;
 
+/** One event of a reader. */
+interface Read {
+  readonly name: string;
+  readonly data: string;
+  readonly id: string;
+}
+
+/** A reader in Python, which begins behind the event with `last_id`; empty: now. */
+async function readInPython(library: string, url: string, token: string, last_id = "") {
+  const bin = await pythonPackages("sse_python", PACKAGES);
+  const words = [`${bin}/python`, "-c", PYTHON, library, url, token, last_id];
+  return StreamedCommand.start(words, { stderr: "inherit" });
+}
+
+const eventsOf = (python: StreamedCommand) => python.lines.map((line): Read => JSON.parse(line));
+
+const messagesOf = (python: StreamedCommand) =>
+  eventsOf(python).filter(({ name }) => name === "message");
+
+for (const library of ["httpx-sse", "sseclient-py"]) {
+  Deno.test(`${library} reads each message once from the last id on, with any text`, async () => {
+    await using bus = await startLocalBus(durableRooms("kept*"));
+    const peer = new HttpPeer(bus.http_url, bus.token);
+    const url = `${bus.http_url}/v1/rooms/kept/events`;
+    await using first = await readInPython(library, url, bus.token);
+    await until("it is subscribed", () => eventsOf(first).length >= 2);
+    const text = "h\u00e9llo \u{1f600}\r\n\u2028data: x";
+    for (const data of ["1", "2", `{\n  "text": ${JSON.stringify(text)}\r}`, "4"]) {
+      await peer.done("POST", "rooms/kept/messages", `{"type": "t", "data": ${data}}`);
+    }
+    await until("all messages", () => messagesOf(first).length === 4);
+    const [, last, ...rest] = messagesOf(first);
+    await using second = await readInPython(library, url, bus.token, last?.id);
+    await until("the missed ones", () => messagesOf(second).length === 2);
+    assert.deepEqual(messagesOf(second), rest);
+    assert.deepEqual(messagesOf(first).map(({ data }) => JSON.parse(data).data), [
+      1,
+      2,
+      { text },
+      4,
+    ]);
+  });
+}
+
 Deno.test("a heartbeat is no event for httpx-sse", async () => {
-  const bin = await pythonPackages("sse_httpx", ["httpx==0.28.1", "httpx-sse==0.4.3"]);
   await using bus = await startLocalBus(`[server]\nheartbeat_ms = 1_000\n${durableRooms("kept*")}`);
   const url = `${bus.http_url}/v1/rooms/kept/events`;
-  await using python = StreamedCommand.start(
-    [`${bin}/python`, "-c", PYTHON, url, bus.token],
-    { stderr: "inherit" },
-  );
-  const events = () => python.lines.map((line): [string, string] => JSON.parse(line));
+  await using python = await readInPython("httpx-sse", url, bus.token);
+  const events = () => eventsOf(python);
   await until("it is subscribed", () => events().length >= 2);
   using beside = await EventReader.open(url, { token: bus.token });
   const peer = new HttpPeer(bus.http_url, bus.token);
@@ -55,8 +101,8 @@ Deno.test("a heartbeat is no event for httpx-sse", async () => {
   void beside.rest().catch(() => {});
   await until("three heartbeats", () => beside.comments >= 3);
   await publish(2);
-  await until("both messages", () => events().at(-1)?.[1].includes('"data":2') === true);
-  const names = events().map(([name, data]) => `${name} ${data === "" ? "empty" : "full"}`);
+  await until("both messages", () => events().at(-1)?.data.includes('"data":2') === true);
+  const names = events().map(({ name, data }) => `${name} ${data === "" ? "empty" : "full"}`);
   const messages = ["message full", "message full"];
   assert.deepEqual(names, ["welcome full", "subscribed full", ...messages]);
 });
