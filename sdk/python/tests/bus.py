@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,12 +116,15 @@ class Bus:
 class CuttableProxy:
     """A TCP proxy before a bus. A test can cut its connections and make it refuse new ones.
 
-    It delays data by `delay_seconds` in both directions.
+    It delays data by `delay_seconds` in both directions, and changes what a client sends.
     """
 
-    def __init__(self, port: int, delay_seconds: float = 0) -> None:
+    def __init__(
+        self, port: int, delay_seconds: float = 0, change: Callable[[bytes], bytes] = bytes
+    ) -> None:
         self.target = port
         self.delay_seconds = delay_seconds
+        self._change = change
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.refuse = False
@@ -153,23 +157,24 @@ class CuttableProxy:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers |= {writer, far_writer}
         try:
-            delay = self.delay_seconds
-            ways = _pipe(reader, far_writer, delay), _pipe(far_reader, writer, delay)
-            await asyncio.gather(*ways)
+            there = self._pipe(reader, far_writer, self._change)
+            await asyncio.gather(there, self._pipe(far_reader, writer, bytes))
         finally:
             self._writers -= {writer, far_writer}
             self._tasks.discard(task)
 
-
-async def _pipe(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_seconds: float
-) -> None:
-    try:
-        while data := await reader.read(65_536):
-            await pace(delay_seconds)
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.transport.abort()
+    async def _pipe(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        change: Callable[[bytes], bytes],
+    ) -> None:
+        try:
+            while data := await reader.read(65_536):
+                await pace(self.delay_seconds)
+                writer.write(change(data))
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from bus import Bus
+from bus import Bus, CuttableProxy
 from waits import until
 from websockets.exceptions import ConnectionClosedError
 
@@ -39,60 +40,24 @@ async def test_everything_works_over_http(bus: Bus, room_id: str) -> None:
         assert entry.value == {"a": 1}
 
 
-@contextlib.asynccontextmanager
-async def without_upgrades(port: int, opened: list[str]) -> AsyncIterator[str]:
-    """A proxy that removes the upgrade from a request, like proxies without WebSocket support."""
-    serving: set[asyncio.Task[None]] = set()
-
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while piece := await reader.read(65_536):
-                writer.write(piece.replace(b"Upgrade: websocket", b"X-Upgrade: nothing"))
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            # Without the close the other direction would wait for ever.
-            writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        own = asyncio.current_task()
-        assert own is not None
-        serving.add(own)
-        head = await reader.readuntil(b"\r\n")
-        opened.append(head.decode().split(" ")[1].split("?")[0])
-        above, below = await asyncio.open_connection("127.0.0.1", port)
-        below.write(head)
-        try:
-            await asyncio.gather(pipe(reader, below), pipe(above, writer))
-            for one in (below, writer):
-                with contextlib.suppress(OSError):
-                    await one.wait_closed()
-        finally:
-            serving.discard(own)
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        try:
-            yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        finally:
-            if serving:
-                await asyncio.wait(serving, timeout=60)
-
-
 async def test_http_is_used_where_websocket_does_not_open(
     bus: Bus, room_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    opened: list[str] = []
-    async with without_upgrades(bus.port, opened) as url:
+    asked: list[str] = []
+
+    def without_upgrade(piece: bytes) -> bytes:
+        asked.extend(re.findall(r"GET (/v1/\w+)\W", piece.decode("latin-1")))
+        return piece.replace(b"Upgrade: websocket", b"X-Upgrade: nothing")
+
+    async with CuttableProxy(bus.port, change=without_upgrade) as proxy:
         for _ in range(2):
-            async with arqon.connect(url, token=bus.token(), transport="auto") as client:
+            async with arqon.connect(proxy.url, token=bus.token(), transport="auto") as client:
                 await client.room(room_id).publish("t", 1)
-        asked = [path for path in opened if not path.startswith("/v1/connections/")]
         # The client remembers which transport works.
         assert asked == ["/v1/socket", "/v1/connections", "/v1/connections"]
         assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
         with pytest.raises(arqon.ArqonError):
-            await arqon.connect(url, token=bus.token())
+            await arqon.connect(proxy.url, token=bus.token())
 
 
 NGINX = """
