@@ -1,4 +1,5 @@
-/** A bound on the time of a wait. */
+/** Bounds on the time of a wait. */
+import { setTimeout as elapsed } from "node:timers/promises";
 
 /**
  * The result of `work`, or after `limit_ms` that of `late`, which may throw instead. `work` goes on, and its rejection
@@ -16,4 +17,11 @@ export async function within<T, L>(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Waits for this time, or until the signal aborts; resolves with whether it has not. Never rejects. */
+export async function pause(wait_ms: number, signal: AbortSignal): Promise<boolean> {
+  // It rejects when the signal aborts, which is the result.
+  if (wait_ms > 0) await elapsed(wait_ms, undefined, { signal }).catch(() => {});
+  return !signal.aborted;
 }

@@ -11,12 +11,11 @@ import { lsnText, parseLsn, readChange, readWal, SHOWN_BYTES_MAX } from "./wal.t
 import { SIGNED_BYTES_MAX, statusUpdate } from "./wal.ts";
 import type { Lsn } from "./wal.ts";
 import { Buffer } from "node:buffer";
-import { pause } from "../terminal/io.ts";
 import { CommandError, whyOf } from "../terminal/exit.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
 import { type Outcome, Publisher } from "./publisher.ts";
 import { awaitedLater } from "../../shared/awaited_later.ts";
-import { within } from "../../shared/within.ts";
+import { pause, within } from "../../shared/within.ts";
 
 /**
  * The position is saved once others wrote this many bytes. A save is itself in the log, so without a threshold an idle

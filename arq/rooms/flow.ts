@@ -2,7 +2,8 @@
 import type { Ack } from "@arqon/sdk";
 import { plural } from "../../shared/plural.ts";
 import type { Flags } from "../program/flags.ts";
-import { type Io, pause, print } from "../terminal/io.ts";
+import { type Io, print } from "../terminal/io.ts";
+import { pause } from "../../shared/within.ts";
 import { createProgress } from "../terminal/screen.ts";
 
 /** Runs at most `limit` tasks at a time. The first failure stops the rest. */

@@ -8,7 +8,7 @@ import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import { BACKENDS } from "../../shield/backend/capability.ts";
 import type { Shield } from "../../shield/server.ts";
 import type { BridgeOptions } from "../bridge/bridge.ts";
-import { pause } from "../terminal/io.ts";
+import { pause } from "../../shared/within.ts";
 import { CommandError } from "../terminal/exit.ts";
 import { type ClientListener, openClientListener } from "../../shared/listeners/client_listener.ts";
 import type { Listener } from "../../shared/listeners/listen.ts";

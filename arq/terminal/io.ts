@@ -5,6 +5,7 @@
 import { concat } from "../../shared/containers/concat.ts";
 import { type Sink, writeAll } from "../../shared/logs/line_queue.ts";
 import { within } from "../../shared/within.ts";
+import { pause } from "../../shared/within.ts";
 
 /** Standard output or error. */
 export interface Output {
@@ -213,20 +214,6 @@ export async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): P
   } finally {
     signal.removeEventListener("abort", stop);
   }
-}
-
-/** Waits for `delay_ms`, or until `signal` aborts; never rejects. */
-export function pause(delay_ms: number, signal: AbortSignal): Promise<void> {
-  if (delay_ms <= 0 || signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, delay_ms);
-    signal.addEventListener("abort", done, { once: true });
-  });
 }
 
 /** Waits for `delay_ms`. Rejects with the signal's reason as soon as the signal aborts. */

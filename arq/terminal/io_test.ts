@@ -1,4 +1,5 @@
-// The output's backlog over a sink that is slow, takes pieces or breaks, and files that are written as a whole.
+// The output's backlog over a sink that is slow, takes pieces or breaks; files that are written as a whole; waits that
+// a stop signal ends.
 import assert from "node:assert/strict";
 import { turn } from "../../shared/testing/pace.ts";
 import { symbolicLink } from "../../shared/testing/symbolic_link.ts";
@@ -7,7 +8,7 @@ import { diskIo } from "../testing/disk_io.ts";
 import { diskFiles } from "./disk_files.ts";
 import type { CommandError } from "./exit.ts";
 import { newOutput } from "./input.ts";
-import { behind, createOutput, print, resolvePath } from "./io.ts";
+import { behind, createOutput, print, resolvePath, unlessStopped } from "./io.ts";
 
 /** A sink that takes a few bytes at a time, on demand. */
 function slowSink() {
@@ -208,4 +209,14 @@ Deno.test("a file that may be written is written, also where none may be made; l
   assert.equal(await writeIn("/dev/stdout"), "new");
   const names = (await diskFiles.list(closed)).toSorted();
   assert.deepEqual(names, ["a", "frozen", "later", "later-link", "link"]);
+});
+
+Deno.test("waiting ends with the signal, or earlier with its own end", async () => {
+  const stop = new AbortController();
+  assert.equal(await unlessStopped(stop.signal, Promise.resolve(1)), 1);
+  await assert.rejects(unlessStopped(stop.signal, Promise.reject(new Error("its own"))), /its own/);
+  const waiting = unlessStopped(stop.signal, new Promise(() => {}));
+  stop.abort(new Error("stopped"));
+  await assert.rejects(waiting, /stopped/);
+  await assert.rejects(unlessStopped(stop.signal, Promise.resolve(1)), /stopped/);
 });

@@ -2,17 +2,9 @@
  * JSON kept as text. Values pass through the Brain unchanged, so that a number beyond 2^53 or `1.0` keeps its form.
  * `isJson` validates the text; these functions only split and compact valid text. Not a JSON parser.
  */
-import { DecodeError, isJson, jsonMembers } from "@arqon/proto";
+import { afterJsonString, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-
-/** The index after the JSON string that begins at `start`, in valid JSON. */
-function stringEnd(text: string, start: number): number {
-  let at = start + 1;
-  while (text.charCodeAt(at) !== QUOTE) at += text.charCodeAt(at) === BACKSLASH ? 2 : 1;
-  return at + 1;
-}
 
 /**
  * Drops the white space between the tokens of valid JSON and nothing else. The result has no line feed and no tab,
@@ -25,7 +17,7 @@ export function compactJson(text: string): string {
   while (at < text.length) {
     const code = text.charCodeAt(at);
     if (code === QUOTE) {
-      at = stringEnd(text, at);
+      at = afterJsonString(text, at);
     } else if (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) {
       if (at > from) parts.push(text.slice(from, at));
       from = ++at;

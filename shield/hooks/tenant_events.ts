@@ -18,6 +18,7 @@ import { jsonEvent, systemEnvelope } from "../../shared/records/system_envelope.
 import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/write_errors.ts";
+import { pause } from "../../shared/within.ts";
 import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
 const SECOND_MS = 1_000;
@@ -205,7 +206,7 @@ export class TenantEvents {
           continue;
         }
         this.#options.log.warn("an event for hooks is not stored yet", { tenant_id, error });
-        await this.#pause(retry_ms);
+        await pause(retry_ms, this.#ending.signal);
         retry_ms = Math.min(RETRY_MAX_MS, 2 * retry_ms);
       }
     }
@@ -215,18 +216,6 @@ export class TenantEvents {
     const source = { now: this.#options.now, random: bytesFrom(Math.random) };
     const event = jsonEvent(type, JSON.stringify(data));
     return systemEnvelope(source, { tenant_id, room_id: EVENTS_ROOM, ...event });
-  }
-
-  async #pause(pause_ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, pause_ms);
-    const { signal } = this.#ending;
-    const onAbort = () => resolve();
-    signal.addEventListener("abort", onAbort);
-    if (signal.aborted) resolve();
-    await promise;
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -15,7 +15,7 @@ import type { JournalKeeping } from "./journal_place.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { BlockRemovals } from "../../shared/blocks/block_removals.ts";
 import { isFinalRefusal, StorageFull } from "../../shared/spine/contract/write_errors.ts";
-import { within } from "../../shared/within.ts";
+import { pause, within } from "../../shared/within.ts";
 import { type Registry, scraped } from "../../shared/metrics/metrics.ts";
 
 /** A block is closed at this size, before compression; one more entry always fits. */
@@ -289,7 +289,8 @@ export class JournalQueue {
         const pause_ms = pauses_ms[attempt];
         const is_empty = builder.records === 0;
         const is_final = is_empty || isFinalRefusal(error);
-        if (pause_ms !== undefined && !is_final && await this.#pause(pause_ms)) continue;
+        const { signal } = this.#closing;
+        if (pause_ms !== undefined && !is_final && await pause(pause_ms, signal)) continue;
         // The block may have been stored nevertheless, so a new series begins, in which its number does not matter.
         this.#series.delete(gapsKey(block));
         for (const hole of holes) this.#gapsOf(block).by_cause.set(hole.why, hole);
@@ -315,16 +316,6 @@ export class JournalQueue {
       await turn();
       began_ms = monotonic_ms();
     }
-  }
-
-  /** Waits; false if the queue is closed meanwhile. */
-  async #pause(pause_ms: number): Promise<boolean> {
-    const { signal } = this.#closing;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, pause_ms);
-      signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-    });
-    return !signal.aborted;
   }
 
   #drop(

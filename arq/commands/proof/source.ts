@@ -8,7 +8,8 @@ import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patie
 import { findTarget, givenToken, noBus } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 import { CommandError, EXIT, usageError, whyOf } from "../../terminal/exit.ts";
-import { type Io, pause, print, resolvePath, sleep } from "../../terminal/io.ts";
+import { type Io, print, resolvePath, sleep } from "../../terminal/io.ts";
+import { pause } from "../../../shared/within.ts";
 import { fileChunks } from "../../replay/bus_replay.ts";
 
 /** The source of a tree. */
@@ -45,7 +46,7 @@ async function fetched(
     answered = await askPatiently(
       (signal) => fetch(url, { ...init, signal }),
       WAIT_MS,
-      (delay_ms) => pause(delay_ms, io.signal),
+      async (delay_ms) => void await pause(delay_ms, io.signal),
       io.signal,
     );
   } catch (error) {
