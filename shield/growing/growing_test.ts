@@ -200,6 +200,30 @@ Deno.test("a message counts all its parts against its limit, and ends with all o
   assert.deepEqual(withSealed(record, withEnding(record, ending)).record.sealed, record.sealed);
 });
 
+Deno.test("a tenant whose messages grow long leaves room in the bucket for another's", async () => {
+  await using engine = testSpine();
+  const stored = await engine.spine.keyValue("ARQON_GROWING");
+  const bucket = overriding(stored, { limit_bytes: 40_000 });
+  const spine = { keyValue: () => Promise.resolve(bucket) };
+  const records = new GrowingRecords(spine);
+  const grow = async (key: typeof KEY, by = records) => {
+    await by.change(key, () => Promise.resolve(started()));
+    await by.change(key, (found) => Promise.resolve({ ...found!.record, text: "x".repeat(3_000) }));
+  };
+  const refused = { reason: "growing-limit" };
+  for (let at = 0; at < 10; at++) await grow({ ...KEY, id: `m${at}` });
+  await assert.rejects(grow({ ...KEY, id: "more" }), refused);
+  await grow({ ...KEY, tenant_id: "globex" });
+  // Another Shield knows it from its sweep.
+  const others = new GrowingRecords(spine);
+  await others.sweep();
+  await assert.rejects(grow({ ...KEY, id: "others" }, others), refused);
+  for (const id of ["m0", "m1", "m2"]) {
+    await records.delete({ ...KEY, id }, (await records.get({ ...KEY, id }))!);
+  }
+  await grow({ ...KEY, id: "more" });
+});
+
 Deno.test("remaining parts of an ended message are deleted, those of others are not", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue("ARQON_GROWING");

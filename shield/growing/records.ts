@@ -1,10 +1,11 @@
 /** The records of growing messages in their key-value bucket, by compare-and-set. `record.ts` has their content. */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import { strictText } from "@arqon/proto";
+import { ArqonError, strictText, utf8Size } from "@arqon/proto";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
-import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { openOnce } from "../../shared/turns/once.ts";
+import { FairBound, isWithinShare } from "../../shared/turns/fair_bound.ts";
 import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import { decodeRecord, encodeRecord, type GrowingRecord, withSealed } from "./record.ts";
 
@@ -34,6 +35,8 @@ export const isMessage = ({ length }: KvKey): boolean => length === KEY_TOKENS;
 /** How long a list of a tenant's messages is used, in ms: it costs as much as the tenant has, with all parts. */
 const LISTED_MS = 1_000;
 const LISTED_TENANTS = 1_000;
+/** The bytes of a key in the bucket beside its text. */
+const KEY_BYTES = 512;
 /** Keys that are looked at in one slice. */
 const KEYS_A_PIECE = 256;
 
@@ -53,6 +56,9 @@ export const growingKeyOf = ([tenant_id = "", room_id = "", id = ""]: KvKey): Gr
 /** By message, its room. */
 type Listed = Promise<Map<string, string>>;
 
+const bytesOf = ({ text, sealed }: Pick<GrowingRecord, "text" | "sealed">): number =>
+  KEY_BYTES * (1 + (sealed?.parts ?? 0)) + (sealed?.bytes ?? 0) + utf8Size(text);
+
 const nameOf = ({ room_id, id }: GrowingKey): string => `${room_id} ${id}`;
 
 /** The records on one Spine. Everything rejects with `spine-unavailable` while it is down. */
@@ -66,6 +72,9 @@ export class GrowingRecords {
   readonly #listed = new BoundedMap<string, { readonly at_ms: number; readonly rooms: Listed }>(
     LISTED_TENANTS,
   );
+
+  /** The bytes of each tenant in the bucket, which they share: as of the last sweep, and what changed here since. */
+  #bytes = new FairBound(Infinity);
 
   constructor(spine: Pick<Spine, "keyValue">, monotonic_ms = () => performance.now()) {
     this.#spine = spine;
@@ -93,6 +102,8 @@ export class GrowingRecords {
       const changed = await change(found);
       if (changed === undefined) return found;
       const { record, part } = withSealed(found?.record, changed);
+      const more = bytesOf(record) - (found === undefined ? 0 : bytesOf(found.record));
+      if (record.ending === null) this.#requireRoom(bucket, key, more);
       const part_key = partKeyOf(key, record, part?.index ?? 0);
       if (part !== undefined) await bucket.put(part_key, new TextEncoder().encode(part.text));
       const written = bucket.update(keyOf(key), encodeRecord(record), found?.revision ?? 0);
@@ -103,9 +114,17 @@ export class GrowingRecords {
         }
         throw error;
       });
+      this.#bytes.add(key.tenant_id, more);
       if (found === undefined) this.#note(key, (names) => names.set(nameOf(key), key.room_id));
       return { record, revision };
     });
+  }
+
+  #requireRoom({ limit_bytes = Infinity }: KeyValue, { tenant_id }: GrowingKey, more: number) {
+    const { total } = this.#bytes;
+    if (more <= 0 || isWithinShare(limit_bytes, total, this.#bytes.of(tenant_id), more)) return;
+    const detail = "the tenant's growing messages take its share of the bucket";
+    throw new ArqonError("growing-limit", detail);
   }
 
   /** The whole text of a record; undefined: the message was deleted meanwhile. */
@@ -124,6 +143,7 @@ export class GrowingRecords {
     const bucket = await this.#open();
     try {
       await bucket.delete(keyOf(key), revision);
+      this.#bytes.add(key.tenant_id, -bytesOf(record));
       this.#note(key, (names) => names.delete(nameOf(key)));
     } catch (error) {
       if (isConflict(error)) return;
@@ -166,7 +186,12 @@ export class GrowingRecords {
   /** All growing messages. Parts without a message are deleted. */
   async sweep(): Promise<GrowingKey[]> {
     const bucket = await this.#open();
-    const keys = await bucket.keys();
+    const sizes = await bucket.sizes();
+    const bytes = this.#bytes = new FairBound(Infinity);
+    const keys = sizes.map(({ key, size_bytes }) => {
+      bytes.add(key[0] ?? "", KEY_BYTES + size_bytes);
+      return key;
+    });
     const heads = keys.filter(isMessage);
     const known = new Set<string>();
     for (const [at, key] of heads.entries()) {
