@@ -8,6 +8,7 @@ import { type AddedPolicy, NO_MODULE, withAdded } from "./selection.ts";
 import { PlannedChain } from "./planned_chain.ts";
 import { readyModule } from "./replay_modules.ts";
 import { Repeater, type ReplayModule } from "./repeater.ts";
+import { binary, guestText } from "../../shield/policy/testing/guests.ts";
 import { latches, limits } from "./testing/guest_text.ts";
 import { builtReady, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
 
@@ -118,6 +119,7 @@ async function chainOf(policies: readonly Bound[], fuel_limit = 10_000) {
       Promise.resolve(policies.find(({ module }) => module.sha256 === sha256)?.module),
     fuel_limit,
     chain_fuel_limit: 2 * fuel_limit,
+    max_frame_bytes: 40_000,
     gates: { signature: same, schema: same },
   });
 }
@@ -156,6 +158,23 @@ Deno.test("a plan counts the fuel of a call and of the chain as this bus limits 
   assert.deepEqual(await judged(added.slice(0, 2), units * 1.2), [0, 0, 0, 0]);
   assert.deepEqual(await judged(added, units * 1.2), [1, 0, 0, 0], "the third has too little left");
   assert.deepEqual(await judged(added.slice(0, 1), units * 0.9), [1, 0, 0, 0]);
+});
+
+Deno.test("a plan refuses what a policy makes longer than a frame of this bus", async () => {
+  for (
+    const [bytes, counts] of [[5_000, [0, 0, 0, 0]], [30_000, [0, 0, 0, 1]], [40_001, [
+      1,
+      0,
+      0,
+      0,
+    ]]] as const
+  ) {
+    const body = `(call $set_payload (i32.const 0) (i32.const ${bytes})) (i32.const 0)`;
+    const module = await readyModule(binary(guestText({ abi: 2, body })), MEMORY_PAGES);
+    const chain = await chainOf([{ name: "long", module }]);
+    chain.take({ ...tea, policies: [] });
+    assert.deepEqual(countsOf(chain), counts, `${bytes} bytes`);
+  }
 });
 
 Deno.test("a plan calls no policy of a chain in which one was not ready", async () => {

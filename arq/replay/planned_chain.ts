@@ -18,6 +18,9 @@ export const SENDERS = 10_000;
 /** Most policies of a tenant, with one instance each. */
 const INSTANCES = 64;
 
+/** The most bytes beside a payload, which the journal does not have. */
+const BESIDE_BYTES = 20_480;
+
 /** What is decided about an operation; neither `by` nor `unknown`: it is admitted. */
 export interface Planned {
   /** Who refuses it: "policy words". */
@@ -33,6 +36,8 @@ interface ChainOptions {
   /** The fuel of a call, and of all calls of an operation. */
   readonly fuel_limit: number;
   readonly chain_fuel_limit: number;
+  /** The bytes of a message with all that is beside its payload. */
+  readonly max_frame_bytes: number;
   /** The gates before the policies, in order. */
   readonly gates: { readonly signature: PlannedGate; readonly schema: PlannedGate };
 }
@@ -327,7 +332,8 @@ export class PlannedChain {
     const budget_units = Math.max(0, limit_units);
     const call = { ...newCall(record, { fuel_limit, name, mode }, recorded), budget_units };
     built.push(call);
-    const inputs = new RecordedInputs(planned, at);
+    const { max_frame_bytes } = this.#options;
+    const inputs = new RecordedInputs(planned, at, max_frame_bytes);
     const state = own?.of(planned, call, inputs);
     inputs.state = state?.state;
     const ran = callIn(this.#instances, seat.number, record, inputs, call.budget_units);
@@ -336,6 +342,8 @@ export class PlannedChain {
       this.#is_warm_up ||= own.isWarmUp(record);
     }
     if (inputs.unknown !== undefined) return inputs.unknown;
+    const size_bytes = ran.payload?.length ?? 0;
+    if (size_bytes > max_frame_bytes - BESIDE_BYTES) return ["size of the frame"];
     state?.keep(ran.written);
     const { added_headers, payload, units } = ran;
     built[at] = {

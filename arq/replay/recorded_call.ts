@@ -147,7 +147,8 @@ export class RecordedInputs implements GuestRequest {
   #payload: Uint8Array | undefined;
   #unknown: Set<string> | undefined;
 
-  constructor(record: JournalRecord, place: number) {
+  /** `payload_most`: the bytes of a new payload. */
+  constructor(record: JournalRecord, place: number, payload_most = Infinity) {
     this.#record = record;
     this.#place = place;
     this.asking_bytes = (record.policies[place] as PolicyRecord).asking_bytes;
@@ -155,7 +156,7 @@ export class RecordedInputs implements GuestRequest {
       ? NOT_A_MESSAGE
       : record.is_signed === true
       ? SIGNED
-      : Infinity;
+      : payload_most;
   }
 
   /** Requested inputs that are unknown: `payload`, `header NAME`, `claim NAME`. Mostly empty. */

@@ -55,7 +55,7 @@ const SCHEMAS_OFF = "schemas are switched off on this Shield";
 
 /** What the admin API needs of the process. */
 export interface ApplyAdminContext extends Pick<Env, "log" | "node_id"> {
-  readonly config: Pick<Config, "auth" | "journal" | "platform" | "policy" | "rooms">;
+  readonly config: Pick<Config, "auth" | "journal" | "limits" | "platform" | "policy" | "rooms">;
   readonly applies: Applies;
   readonly settings: Settings;
   /** Schemas of the whole bus; undefined if they are switched off. */
@@ -221,7 +221,8 @@ async function view(
 
 /** What the configuration of this Shield adds to the tenant's state: a plan decides with both. */
 function configured({ config, schemas }: ApplyAdminContext, tenant: string) {
-  const { auth, journal: { journal }, platform: { overseer, registry }, policy, rooms } = config;
+  const { auth, journal: { journal }, limits, policy, rooms } = config;
+  const { overseer, registry } = config.platform;
   const classes = rooms.filter((one) => one.tenant === "*" || one.tenant === tenant);
   return {
     mappings: schemas === undefined
@@ -230,6 +231,7 @@ function configured({ config, schemas }: ApplyAdminContext, tenant: string) {
     require_signature: auth.require_signature,
     fuel_limit: overseer.fuel_limit,
     chain_fuel_limit: policy.chain_fuel_limit,
+    max_frame_bytes: limits.max_frame_bytes,
     /** The decisions that the journal has of rooms without a class of the tenant's own. */
     journals: [...classes, { room: "*" }].map((one: Partial<typeof classes[0]>) => (
       { room: one.room, journal: one.journal ?? journal, journal_share: one.journal_share ?? 1 }

@@ -276,7 +276,7 @@ async function together(
   changes: readonly Change[],
 ) {
   const isChanged = (...kinds: Kind[]) => changes.some(({ kind }) => kinds.includes(kind));
-  const { mappings: general, fuel_limit, chain_fuel_limit } = configuration;
+  const { mappings: general, fuel_limit, chain_fuel_limit, max_frame_bytes } = configuration;
   const rooms = new MappedRooms({ tenant, mappings: planned.mappings ?? [], general }, sets);
   const rules = [...configuration.require_signature, ...planned.require_signature ?? []];
   const chain = await PlannedChain.of({
@@ -284,6 +284,7 @@ async function together(
     moduleOf,
     fuel_limit,
     chain_fuel_limit,
+    max_frame_bytes,
     gates: {
       signature: {
         is_changed: isChanged("require_signature"),

@@ -54,6 +54,7 @@ export interface Configuration {
   readonly require_signature: readonly SignatureRule[];
   readonly fuel_limit: number;
   readonly chain_fuel_limit: number;
+  readonly max_frame_bytes: number;
   readonly journals: readonly Pick<TenantRoomClass, "room" | "journal" | "journal_share">[];
 }
 
