@@ -2,6 +2,7 @@
  * A configuration as texts: its long lists in parts, so that another thread can take it over part by part. To copy
  * 10,000 room classes from thread to thread takes tens of milliseconds at once. Pure.
  */
+import { isTable } from "../keys/constants.ts";
 
 /** A configuration without the entries of its long lists; all texts are JSON. */
 export interface CutConfig {
@@ -19,9 +20,6 @@ interface ListPart {
 const PART_ENTRIES = 64;
 
 type Table = Record<string, unknown>;
-
-const isTable = (value: unknown): value is Table =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Cuts a value of tables, lists, texts, numbers and booleans. Lists within lists are not cut. */
 export function cut(config: object): CutConfig {
