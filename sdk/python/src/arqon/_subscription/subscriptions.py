@@ -191,9 +191,7 @@ class Subscriptions:
         entry = self._rooms.get(room)
         if entry is None or (only_presence and entry.table is None):
             return
-        if only_presence:
-            self._unsubscribe(entry)
-        self._fail(entry, error)
+        self._fail(entry, error, unsubscribe=only_presence)
 
     async def update_meta(self, entry: RoomEntry, member_meta: Any) -> None:
         """Changes this member's metadata; returns when a Shield has accepted it."""
@@ -258,8 +256,7 @@ class Subscriptions:
     def refuse(self, entry: RoomEntry, error: ArqonError | None) -> None:
         """Ends a room's subscription and its loops: normally without `error`."""
         if self._rooms.get(entry.room) is entry:
-            self._unsubscribe(entry)
-            self._fail(entry, error)
+            self._fail(entry, error, unsubscribe=True)
 
     def _move(self, entry: RoomEntry, following: Session) -> None:
         entry.move = Move()
@@ -343,9 +340,7 @@ class Subscriptions:
             again = error.retryable or meta.is_new(carried)
             meta.refuse(carried, error)
             if not stands and not again:
-                if entry.active:
-                    self._unsubscribe(entry)
-                self._fail(entry, error)
+                self._fail(entry, error, unsubscribe=entry.active)
                 return
             # The subscription is unchanged: only the new metadata, or the position, was refused.
             # This Shield still needs the metadata that another Shield accepted.
@@ -394,18 +389,18 @@ class Subscriptions:
             return
         entry.tell_ready()
 
-    def _unsubscribe(self, entry: RoomEntry) -> None:
-        for session in (self._session, self._next):
-            if session is not None:
-                unsubscribe = Unsubscribe(room_id=entry.room, request_id=self._bus.next_id())
-                frame = frame_of(UNSUB, unsubscribe)
-                session.ask(unsubscribe.request_id, frame, lambda _: None)
-
-    def _fail(self, entry: RoomEntry, error: ArqonError | None) -> None:
+    def _fail(
+        self, entry: RoomEntry, error: ArqonError | None, *, unsubscribe: bool = False
+    ) -> None:
+        """Ends the loops. `unsubscribe`: the Shields still have the subscription."""
         self._rooms.pop(entry.room, None)
         for session in (self._session, self._next):
-            if session is not None:
-                session.deltas.end(entry.room)
+            if session is None:
+                continue
+            if unsubscribe:
+                request = Unsubscribe(room_id=entry.room, request_id=self._bus.next_id())
+                session.ask(request.request_id, frame_of(UNSUB, request), lambda _: None)
+            session.deltas.end(entry.room)
         if entry in self._patterns:
             self._patterns.remove(entry)
         entry.end(error)
