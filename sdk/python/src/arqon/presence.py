@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 from arqon._gen import PresenceLeave, PresenceMember
 from arqon._subscription.buffer import MessageBuffer
+from arqon._tasks import first_of, resolve
 from arqon._wire.frames import decode_presence, malformed
 from arqon.message import json_of
 
@@ -205,11 +206,11 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
     def __init__(self, table: MemberTable, buffer: MessageBuffer) -> None:
         """`buffer` is the subscription's: the iterator ends with it."""
         self._table = table
-        self._buffer = buffer
+        self._over = buffer.over
         self._reported: dict[str, Member] = {}
         self._different: dict[str, None] = {}
-        self._changed = asyncio.Event()
-        self._begun = self._over = False
+        self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._begun = self._closed = False
 
     async def __anext__(self) -> PresenceChange:
         """The next change. Unreported changes are still delivered at the end."""
@@ -217,21 +218,23 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
             self._begun = True
             self._different = dict.fromkeys(self._table.members)
             self._table.followers.add(self)
-            self._buffer.follow(self)
         while True:
             while self._different:
                 change = self._take(next(iter(self._different)))
                 if change is not None:
                     return change
-            if self._over:
+            if self._closed or self._over.done():
+                self._table.followers.discard(self)
                 raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
+            self._changed = asyncio.get_running_loop().create_future()
+            await first_of(self._changed, self._over)
 
     async def aclose(self) -> None:
         """Ends it; pending changes are dropped."""
-        self.end()
+        self._closed = True
         self._different.clear()
+        self._table.followers.discard(self)
+        resolve(self._changed, None)
 
     def _take(self, connection_id: str) -> PresenceChange | None:
         """The difference of this connection from its last report, if any."""
@@ -255,10 +258,4 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
             self._different.pop(connection_id, None)
         else:
             self._different[connection_id] = None
-            self._changed.set()
-
-    def end(self) -> None:
-        """For the subscription: there are no more changes."""
-        self._over = True
-        self._changed.set()
-        self._table.followers.discard(self)
+            resolve(self._changed, None)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, Protocol, TypeAlias
-from weakref import WeakSet
+from typing import Final, Literal, TypeAlias
 
-from arqon._tasks import fail
+from arqon._tasks import fail, resolve
 from arqon.errors import ArqonError, error_of
 from arqon.message import Message, gap_message
 
@@ -23,13 +22,6 @@ OVERFLOWS: Final = ("error", "drop-oldest", "drop-newest")
 
 def ended() -> ArqonError:
     return error_of("connection-closed", "the subscription has ended")
-
-
-class Follower(Protocol):
-    """What ends with a loop."""
-
-    def end(self) -> None:
-        """Called at the end."""
 
 
 class MessageBuffer:
@@ -46,6 +38,8 @@ class MessageBuffer:
         """`on_overflow` is called once when policy `"error"` has ended it."""
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when SUB and list of members are complete; the error of an end before that."""
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the input has ended, by the error if there is one."""
         self._room = room
         self._size_max = size_max
         self._bytes_max = bytes_max
@@ -54,17 +48,14 @@ class MessageBuffer:
         self._items: deque[Message] = deque()
         self._bytes = 0
         self._dropped = 0
-        self._ended = False
-        self._error: ArqonError | None = None
         self._readable = asyncio.Event()
         self._space = asyncio.Event()
         self._full = False
         """Whether a task waits for `_space`."""
-        self._followers: WeakSet[Follower] = WeakSet()
 
     def blocked(self, data_bytes: int) -> bool:
         """Whether a message of this size does not fit, and the policy lets the connection wait."""
-        return not self._fits(data_bytes) and self._overflow == "error" and not self._ended
+        return not self._fits(data_bytes) and self._overflow == "error" and not self.over.done()
 
     async def space(self, data_bytes: int) -> None:
         """Returns when a message of this size fits, or the buffer has ended."""
@@ -74,7 +65,7 @@ class MessageBuffer:
         """Returns when less than half of the space is used, or it ended; True: it had to wait."""
         return await self._until(
             lambda: (
-                self._ended
+                self.over.done()
                 or (len(self._items) * 2 < self._size_max and self._bytes * 2 < self._bytes_max)
             )
         )
@@ -89,7 +80,7 @@ class MessageBuffer:
 
     def push(self, message: Message) -> None:
         """Adds a message, or applies the policy."""
-        if self._ended:
+        if self.over.done():
             return
         data_bytes = len(message.raw)
         if not self._fits(data_bytes):
@@ -113,20 +104,15 @@ class MessageBuffer:
 
     def end(self, error: ArqonError | None) -> None:
         """Ends the input: the loop gets the buffered messages, then ends, or raises `error`."""
-        if self._ended:
+        if self.over.done():
             return
-        self._ended, self._error = True, error
+        if error is None:
+            resolve(self.over, None)
+        else:
+            fail(self.over, error)
         fail(self.ready, error.again() if error else ended())
         self._readable.set()
         self._space.set()
-        for follower in list(self._followers):
-            follower.end()
-
-    def follow(self, follower: Follower) -> None:
-        """Calls its `end` at the end, at once if ended; keeps a weak reference."""
-        self._followers.add(follower)
-        if self._ended:
-            follower.end()
 
     async def get(self) -> Message:
         """The next message. Raises StopAsyncIteration at the end, or the error that ended it."""
@@ -140,10 +126,9 @@ class MessageBuffer:
                     self._full = False
                     self._space.set()
                 return message
-            if self._ended:
-                if self._error is not None:
-                    raise self._error.again()
-                raise StopAsyncIteration
+            if self.over.done():
+                error = self.over.exception()
+                raise error.again() if isinstance(error, ArqonError) else StopAsyncIteration
             self._readable.clear()
             await self._readable.wait()
 
