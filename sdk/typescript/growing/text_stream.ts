@@ -75,6 +75,7 @@ export class TextStream {
     // A message that cannot be aborted has ended, or is abandoned: the bus ends it.
     const abort = () => void this.abort(String(signal?.reason ?? "")).catch(() => {});
     signal?.addEventListener("abort", abort, { signal: this.#ended.signal });
+    if (signal?.aborted) abort();
   }
 
   /** Aborted when another client has stopped the message, or it has ended otherwise; `reason` is an ArqonError. */
@@ -222,8 +223,8 @@ export async function stream(
   } catch (error) {
     // Does not wait for a source that ignores the call.
     void Promise.resolve(iterator.return?.()).catch(() => {});
+    options.signal?.throwIfAborted();
     if (out.ended.aborted) {
-      options.signal?.throwIfAborted();
       const end = await endBy(out, error);
       if (end?.outcome === "stopped") return end;
       throw error;
