@@ -8,14 +8,13 @@ import { type RoomEvent, roomState } from "@arqon/sdk/state";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
-import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { enforce } from "./peers/policy_admin.ts";
-import { type Answer, PresenceClient } from "./peers/presence_client.ts";
-import { ask, openText } from "./peers/raw_client.ts";
+import { answered, ask, openText } from "./peers/raw_client.ts";
 import { RoomListener } from "./peers/room_listener.ts";
 import { sampleAt } from "./harness/server_state.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
@@ -27,41 +26,22 @@ drain_ms = 0
 #constant brain.rooms_per_tenant = 4
 `;
 
-async function open(
-  bus: TestBus,
-  user: string,
-  options: TokenOptions = {},
-): Promise<PresenceClient> {
-  return await PresenceClient.open(bus.url, await bus.tokenFor({ user, ...options }));
-}
-
-function refused(answer: Answer, code: number, reason: string): void {
-  assert.deepEqual([answer.code, answer.reason], [code, reason], answer.message);
-}
-
-function done({ code, result, message }: Answer): Answer["result"] {
-  assert.equal(code, 0, message);
-  return result;
-}
-
-async function limits(bus: TestBus): Promise<void> {
-  const tenant = { tenant: "small" };
-  const moderator = await open(bus, "mod", { role: "service", ...tenant });
-  for (let index = 0; index < 3; index++) {
-    done(await moderator.command("r0", "room.ban", { data: { user_id: `u${index}` } }));
-  }
-  refused(await moderator.command("r0", "room.ban", { data: { user_id: "u3" } }), 429, "ban-limit");
-  done(await moderator.command("r0", "room.ban", { data: { user_id: "u0", scope: "tenant" } }));
-  const write = { data: { key: "k", value: 1 } };
-  for (const room of ["r1", "r2", "r3"]) done(await moderator.command(room, "room.set", write));
-  refused(await moderator.command("r4", "room.set", write), 429, "room-limit");
-  done(await moderator.command("r3", "room.set", write));
-  moderator[Symbol.dispose]();
-}
-
-Deno.test("rooms on a running bus", async (t) => {
+Deno.test("bans and rooms of a tenant are bounded", async () => {
   await using bus = await startLocalBus(CONFIG, { constants: { brain: { bans_per_tenant: 3 } } });
-  await t.step("bans and rooms of a tenant are bounded", () => limits(bus));
+  const token = await bus.tokenFor({ user: "mod", role: "service", tenant: "small" });
+  using moderator = await openText(bus.url, token);
+  const command = async (room: string, name: string, data: object) => {
+    const { code, reason } = await answered(moderator, { op: "cmd", room, name, data });
+    return code === 0 ? "" : `${code} ${reason}`;
+  };
+  const ban = (user_id: string, more = {}) => command("r0", "room.ban", { user_id, ...more });
+  for (const user of ["u0", "u1", "u2"]) assert.equal(await ban(user), "");
+  assert.equal(await ban("u3"), "429 ban-limit");
+  assert.equal(await ban("u0", { scope: "tenant" }), "");
+  const write = (room: string) => command(room, "room.set", { key: "k", value: 1 });
+  for (const room of ["r1", "r2", "r3"]) assert.equal(await write(room), "");
+  assert.equal(await write("r4"), "429 room-limit");
+  assert.equal(await write("r3"), "");
 });
 
 // In which order, and for which room, a reader is authorized. Companion rooms of a room, whose names are reserved for

@@ -7,7 +7,6 @@ import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
-import { ledgerMarkOf } from "./harness/ledger_mark.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText, type RawClient } from "./peers/raw_client.ts";
@@ -26,6 +25,14 @@ const configOf = (flush_ms: number) => `
 store = true
 #constant ledger.flush_ms = ${flush_ms}
 `;
+
+/** Up to which time that Shield's ledger is stored, in Unix ms, by the bucket of lives; 0: nothing is stored. */
+async function ledgerMarkOf(nats_url: string, node_id: string): Promise<number> {
+  const spine = await openSpine(configFrom({ nats: { urls: [nats_url] } }), { log, now: Date.now });
+  await using _end = atEnd(() => spine.drain());
+  const lives = await new Lives(spine).all();
+  return lives.find((one) => one.node_id === node_id)?.parts.ledger?.until_ms ?? 0;
+}
 
 const SHORT_MS = 50;
 type Server = Awaited<ReturnType<typeof startServer>>;

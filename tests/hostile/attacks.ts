@@ -12,19 +12,17 @@ import { COSTLY_WORK } from "./costly_work.ts";
 import {
   burner,
   crossingStores,
-  longHeaderName,
-  subnormals,
-  trapWithExports,
-  trapWithTable,
-} from "./modules.ts";
-import {
   endlessInit,
   growing,
+  longHeaderName,
   payloadHammer,
   sharedKey,
   stateHammer,
+  subnormals,
+  trapWithExports,
+  trapWithTable,
   wastedInit,
-} from "./modules_v2.ts";
+} from "./modules.ts";
 
 /** What an attack may use. */
 export interface Ground {

@@ -11,7 +11,9 @@ import { reducerRoomOf } from "../../shared/rooms/reserved.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { ObjectStore } from "../../shared/spine/contract/spine.ts";
 import { must } from "../../tasks/checkout/programs.ts";
+import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { ensureGoProgram, type GoProgram } from "../harness/go_program.ts";
+import { writeLog } from "../verification/log_file.ts";
 import type { MadeCall } from "./callers.ts";
 
 /** A linearizability checker that we did not write, with a model of a counter. */
@@ -127,4 +129,24 @@ export async function folded(source: RoomSource): Promise<FoldedRoom> {
     string,
   ];
   return { entries, chain, values, problems };
+}
+
+const PYTHON = `${ROOT}.arqon/python/bin/python`;
+
+/** Whether the environment of `deno task test:python` exists. */
+export async function wasmtimeThere(): Promise<boolean> {
+  return await Deno.stat(PYTHON).then(() => true, () => false);
+}
+
+/**
+ * The room's state in another engine, wasmtime, with a host and a fold in Python that were written from the ABI; the
+ * file keeps the log.
+ */
+export async function foldedElsewhere(
+  source: RoomSource,
+  path: string,
+): Promise<Omit<FoldedRoom, "problems">> {
+  await writeLog(source, path);
+  const { stdout } = await must(PYTHON, [`${ROOT}tests/verification/rooms_by_wasmtime.py`, path]);
+  return JSON.parse(stdout);
 }

@@ -12,8 +12,15 @@ import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
 import { createRandom, type Random } from "../../shared/testing/seeded.ts";
 import { Callers, type MadeCall } from "./callers.ts";
-import { eventsOf, folded, judgeEntries, linearizable, sourceOf } from "./judge.ts";
-import { foldedElsewhere, wasmtimeThere } from "./wasmtime.ts";
+import {
+  eventsOf,
+  folded,
+  foldedElsewhere,
+  judgeEntries,
+  linearizable,
+  sourceOf,
+  wasmtimeThere,
+} from "./judge.ts";
 import { reducedRooms } from "../../shared/testing/reducers.ts";
 
 /** The plan of a run. */
