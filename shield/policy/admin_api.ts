@@ -4,6 +4,8 @@
  */
 import { COUNT, ID, inQuery, list, object, ref, TENANT, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
+import { StorageFull } from "../../shared/spine/contract/write_errors.ts";
+import type { ModuleSweep } from "./modules/module_sweep.ts";
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
@@ -94,6 +96,7 @@ export interface PolicyAdminContext extends Pick<Env, "log" | "now"> {
   readonly quarantine: Pick<Quarantine, "list" | "release">;
   /** Whether a module may keep memory from call to call; undefined while it is not loaded here. */
   readonly isStateful: (sha256: string) => boolean | undefined;
+  readonly sweep: Pick<ModuleSweep, "makeRoom">;
   readonly followers: LogFollowers;
   readonly memory: Pick<LogMemory, "read">;
 }
@@ -214,7 +217,13 @@ async function upload(
   bytes: Uint8Array,
 ): Promise<Response> {
   const checked = await inTurn({ checks }, tenant_id, () => context.check(bytes));
-  const sha256 = await context.registry.store.putModule(bytes);
+  const put = () => context.registry.store.putModule(bytes);
+  const sha256 = await put().catch(async (error) => {
+    if (!(error instanceof StorageFull)) throw error;
+    // Any admin may upload, and what is not deployed stays for a day: nobody may fill the store with that.
+    await context.sweep.makeRoom();
+    return await put();
+  });
   context.log.info("a policy module was uploaded", { sha256, size_bytes: bytes.length, by });
   return Response.json({ sha256, ...checked });
 }

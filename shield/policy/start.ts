@@ -132,11 +132,11 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     },
   });
   await policies.ready;
-  const isStateful = (sha256: string) => pool.isStateful(sha256);
+  const admin = { registry: policies, check, quarantine, followers, memory, log, now };
   return {
     overseer,
     table,
-    admin: { registry: policies, check, quarantine, followers, memory, log, now, isStateful },
+    admin: { ...admin, isStateful: (sha256) => pool.isStateful(sha256), sweep },
     forgets: forgetting(memory, policies),
     checks: () => ({ policies: policies.check() }),
     status: () => ({ ...policies.status(), ...pool.status() }),

@@ -13,6 +13,9 @@ import type { PolicyStore } from "../chain/store.ts";
 const LONGEST_PAUSE_MS = 3_600_000;
 const SHORTEST_PAUSE_MS = 500;
 
+/** How long an upload stays in a full store for its deployment, in ms. */
+const DEPLOYED_MS = 60_000;
+
 /** What the sweep needs of the process. */
 interface ModuleSweepOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly store: PolicyStore;
@@ -42,6 +45,7 @@ export class ModuleSweep {
   #held = nothingHeld();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
+  #making: Promise<SweepPass> | undefined;
 
   constructor(options: ModuleSweepOptions) {
     this.#options = options;
@@ -83,9 +87,18 @@ export class ModuleSweep {
     clearTimeout(this.#timer);
   }
 
-  /** Checks all stored modules once. Rejects, and deletes nothing more, if the Spine or a document cannot be read. */
-  async pass(): Promise<SweepPass> {
-    const { store, now, kept_ms } = this.#options;
+  /** The store is full: deletes what nobody has deployed in a minute. Rejects as `pass` does. */
+  async makeRoom(): Promise<void> {
+    this.#making ??= this.pass(DEPLOYED_MS).finally(() => this.#making = undefined);
+    await this.#making;
+  }
+
+  /**
+   * Checks all stored modules once; those without references stay for `kept_ms`. Rejects, and deletes nothing more, if
+   * the Spine or a document cannot be read.
+   */
+  async pass(kept_ms = this.#options.kept_ms): Promise<SweepPass> {
+    const { store, now } = this.#options;
     const modules = await store.modules();
     // The references are read after the listing of modules, so that a module uploaded and deployed since is not in the
     // listing.

@@ -67,6 +67,20 @@ onStore(
   },
 );
 
+onStore("in a full store a module stays a minute without references", async (store) => {
+  const [named, unused] = await Promise.all([1, 2].map((at) => store.putModule(tinyModule(at))));
+  await deploy(store, "a", named!);
+  const { sweep, clock } = sweepOf(store);
+  await sweep.makeRoom();
+  assert.ok(await store.module(unused!), "its deployment may follow");
+  clock.now_ms += 61_000;
+  await Promise.all([sweep.makeRoom(), sweep.makeRoom()]);
+  assert.deepEqual([await store.module(unused!), await store.module(named!) !== undefined], [
+    undefined,
+    true,
+  ]);
+});
+
 onStore("uploading an existing module restarts its age", async (store) => {
   const sha256 = await store.putModule(tinyModule(1));
   const [before] = await store.modules();

@@ -47,7 +47,8 @@ export async function startApi(): Promise<Api> {
     onReleased: () => {},
   });
   const isStateful = () => undefined;
-  const base = { registry: one.registry, check: checkModule, quarantine, isStateful };
+  const sweep = { makeRoom: () => Promise.resolve() };
+  const base = { registry: one.registry, check: checkModule, quarantine, isStateful, sweep };
   const memory = new LogMemory({ lines_max: 100, now: Date.now });
   const context = { ...base, followers, memory, log, now: Date.now };
   const request: Api["request"] = (...args) =>
