@@ -6,24 +6,17 @@ import assert from "node:assert/strict";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
+import { apiKey, KEY } from "./peers/centrifugo_peer.ts";
 import { RawClient } from "./peers/raw_client.ts";
 
-const KEY = "a key of a backend";
 const CONFIG = `
 [centrifugo]
 enabled = true
 room_prefix = "c:"
 
-[[centrifugo.api_keys]]
-tenant = "default"
-key_file = "${secretFile(KEY)}"
-
-[[centrifugo.api_keys]]
-tenant = "other"
-key_file = "${secretFile("another tenant's key")}"
-
+${apiKey()}
+${apiKey("other", "another tenant's key")}
 ${durableRooms("c:log:*")}
 `;
 

@@ -1,19 +1,14 @@
 /** Centrifugo's server API with its unchanged library for Python, `cent`, which decodes answers with its own types. */
 import assert from "node:assert/strict";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { must, pythonPackages } from "../tasks/checkout/programs.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
+import { apiKey, KEY } from "./peers/centrifugo_peer.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const KEY = "a key of a backend";
 const CONFIG = `
 [centrifugo]
 enabled = true
-
-[[centrifugo.api_keys]]
-tenant = "default"
-key_file = "${secretFile(KEY)}"
-
+${apiKey()}
 ${durableRooms("log:*")}
 `;
 const PROGRAM = `

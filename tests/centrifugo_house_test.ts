@@ -11,7 +11,7 @@ import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { HURRY } from "./peers/centrifugo_client.ts";
+import { endpointOf, HURRY, opened } from "./peers/centrifugo_client.ts";
 import { openRaw } from "./peers/centrifugo_peer.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { requirePing } from "./peers/schema_admin.ts";
@@ -44,9 +44,8 @@ const CHANNEL = "log:1";
 Deno.test("a server-side subscription has schemas, growing messages, why, usage and erasure", async () => {
   await using bus = await startLocalBus(CONFIG);
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
-  const url = new URL("/connection/websocket", bus.url).href;
   const getToken = () => bus.tokenFor({ user: "ann", claims: { channels: [CHANNEL] } });
-  const client = new Centrifuge(url, { getToken, ...HURRY });
+  const client = new Centrifuge(endpointOf(bus.url), { getToken, ...HURRY });
   const received: unknown[] = [];
   const recovered: boolean[] = [];
   client.on("publication", ({ data }) => void received.push(data));
@@ -145,7 +144,7 @@ Deno.test("Centrifugo's and Pusher's clients ignore imitations of the bus's even
   const room = "pusher:news";
   const events: unknown[] = [];
   const token = await bus.tokenFor({ user: "ann" });
-  const client = new Centrifuge(new URL("/connection/websocket", bus.url).href, { token });
+  const client = new Centrifuge(endpointOf(bus.url), { token });
   const sub = client.newSubscription(room, { joinLeave: true });
   for (const event of ["join", "leave", "unsubscribed"] as const) {
     sub.on(event, (context: unknown) => void events.push(context));
@@ -184,7 +183,7 @@ Deno.test("rpc and send call a room program, and its events are publications", a
   const at = [{ transport: "sse" as const, endpoint: `${bus.http_url}/connection/sse` }];
   const emulationEndpoint = `${bus.http_url}/emulation`;
   const options = { token, emulationEndpoint, timeout: 60_000 };
-  const ways = [new URL("/connection/websocket", bus.url).href, at];
+  const ways = [endpointOf(bus.url), at];
   for (const [turn, way] of ways.entries()) {
     const client = new Centrifuge(way, options);
     using _client = { [Symbol.dispose]: () => client.disconnect() };
@@ -227,12 +226,9 @@ before = ["publish"]
 on_failure = "allow"
 `);
   using idle = await openText(bus.url, await bus.tokenFor({ user: "idle" }));
-  const token = await bus.tokenFor();
-  const client = new Centrifuge(new URL("/connection/websocket", bus.url).href, { token });
+  using client = await opened(bus.url, { token: await bus.tokenFor() });
   const codes: number[] = [];
   client.on("connecting", ({ code }) => void codes.push(code));
-  client.connect();
-  await client.ready(20_000);
   const published = client.publish(CHANNEL, { n: 1 });
   published.catch(() => {});
   await until("it is asked about", () => receiver.calls.length === 1);
@@ -242,6 +238,5 @@ on_failure = "allow"
   decided.resolve(Response.json({ allow: true }));
   await published;
   await until("it leaves", () => codes.at(-1) === 3001);
-  client.disconnect();
   await stopped;
 });

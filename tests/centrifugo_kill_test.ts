@@ -7,15 +7,16 @@ import { Centrifuge, type Options, type TransportEndpoint } from "centrifuge";
 import { connect } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";
 import { killableOnNats } from "./kills/killable_bus.ts";
-import { HURRY, listen } from "./peers/centrifugo_client.ts";
+import { endpointOf, HURRY, listen } from "./peers/centrifugo_client.ts";
 
+const ON = "[centrifugo]\nenabled = true\n";
 const MESSAGES = 2_000;
 const KILLS = 3;
 /** Messages between two kills. */
 const A_KILL = MESSAGES / (KILLS + 2);
 
 Deno.test("clients on each transport receive messages once over kills and stops of Shields on NATS", async () => {
-  await using bus = await killableOnNats("[centrifugo]\nenabled = true", "drain_ms = 1_000");
+  await using bus = await killableOnNats(ON, "drain_ms = 1_000");
   const [here, there] = bus.urls as readonly [string, string];
   const stream = (transport: "http_stream" | "sse", at: string): TransportEndpoint[] => [
     { transport, endpoint: `${at}/connection/${transport}` },
@@ -29,7 +30,7 @@ Deno.test("clients on each transport receive messages once over kills and stops 
       fetch(...request).catch(() => new Response(null, { status: 503 })),
   };
   const clients = [
-    new Centrifuge(`${here.replace("http", "ws")}/connection/websocket`, options),
+    new Centrifuge(endpointOf(here), options),
     new Centrifuge(stream("http_stream", here), {
       ...options,
       emulationEndpoint: `${there}/emulation`,
@@ -73,19 +74,18 @@ Deno.test("clients on each transport receive messages once over kills and stops 
 });
 
 Deno.test("Centrifugo's clients see leaves of a killed Shield's clients, and their joins on another", async () => {
-  const config = '[centrifugo]\nenabled = true\njoin_leave = ["hall*"]';
+  const config = `${ON}join_leave = ["hall*"]`;
   const silent = "\n#constant presence.down_ms = 3_000\n#constant presence.heartbeat_ms = 500\n";
   await using bus = await killableOnNats(config + silent);
   const [here, there] = bus.urls as readonly [string, string];
   const stream: TransportEndpoint[] = [
     { transport: "http_stream", endpoint: `${there}/connection/http_stream` },
   ];
-  const at = (url: string) => `${url.replace("http", "ws")}/connection/websocket`;
   const options: Partial<Options> = { token: bus.token, ...HURRY };
   const emulationEndpoint = `${there}/emulation`;
   const clients = [
-    new Centrifuge(at(here), options),
-    new Centrifuge(at(there), options),
+    new Centrifuge(endpointOf(here), options),
+    new Centrifuge(endpointOf(there), options),
     new Centrifuge(stream, { ...options, emulationEndpoint }),
   ] as const;
   using _clients = { [Symbol.dispose]: () => clients.forEach((one) => one.disconnect()) };

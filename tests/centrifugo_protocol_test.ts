@@ -35,16 +35,6 @@ async function inNews(bus: TestBus, user: string): Promise<Client> {
   return client;
 }
 
-async function command(bus: TestBus, name: string, data: unknown): Promise<void> {
-  const authorization = `Bearer ${await bus.tokenFor({ role: "service" })}`;
-  const answer = await fetch(`${bus.http_url}/v1/rooms/news/commands`, {
-    method: "POST",
-    headers: { authorization, "content-type": "application/json" },
-    body: JSON.stringify({ name, data }),
-  });
-  assert.equal(answer.status, 200, await answer.text());
-}
-
 const bus = (config = CONFIG, options?: LocalBusOptions) => startLocalBus(config, options);
 
 Deno.test("the endpoint does not exist unless it is enabled", async () => {
@@ -173,12 +163,13 @@ Deno.test("a room class makes a namespace known, and its subscribers receive joi
 Deno.test("a kicked client leaves the channel, and a banned client is refused", async () => {
   await using on = await bus();
   const client = await inNews(on, "ann");
-  await command(on, "room.kick", { user_id: "ann" });
+  const service = new HttpPeer(on.http_url, await on.tokenFor({ role: "service" }));
+  await service.done("POST", "rooms/news/kick", { user_id: "ann" });
   const { push } = await client.next((reply) => reply.push?.unsubscribe !== undefined);
   assert.deepEqual(push, { channel: "news", unsubscribe: { code: 2000, reason: "kicked" } });
   client.send({ id: 3, subscribe: { channel: "news" } });
   assert.equal((await client.reply(3)).error, undefined);
-  await command(on, "room.ban", { user_id: "ann", reason: "spam" });
+  await service.done("POST", "bans", { user_id: "ann", reason: "spam" });
   assert.equal((await client.end())[0], 3507);
   const again = await raw(on);
   again.send({ id: 1, connect: { token: await on.tokenFor({ user: "ann" }) } });

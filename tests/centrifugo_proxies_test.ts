@@ -1,6 +1,7 @@
 /**
- * Centrifugo's own library behind nginx in its package's form, over each transport: nginx sends streams to one Shield
- * and the commands of `/emulation` to another. Publications arrive at once and complete; clients recover from cuts.
+ * Centrifugo's own library on two Shields on NATS. Behind nginx in its package's form, over each transport: nginx sends
+ * streams to one Shield and the commands of `/emulation` to another; publications arrive at once and complete, and
+ * clients recover from cuts. Orders of a backend at another Shield than the client's.
  */
 import assert from "node:assert/strict";
 import { Centrifuge, type TransportEndpoint } from "centrifuge";
@@ -8,10 +9,11 @@ import { Centrifuge as Protobuf } from "centrifuge/build/protobuf";
 import { connect } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer } from "./harness/cluster.ts";
-import { startLocalShield } from "./harness/local_bus.ts";
+import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
-import { HURRY, listen } from "./peers/centrifugo_client.ts";
+import { HURRY, listen, opened } from "./peers/centrifugo_client.ts";
+import { apiKey, order } from "./peers/centrifugo_peer.ts";
 import { startNginx } from "./proxies/proxies.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
@@ -19,7 +21,9 @@ const CONFIG = `
 [centrifugo]
 enabled = true
 presence = ["*"]
+server_side = ["orders*"]
 
+${apiKey("acme")}
 ${durableRooms("log:*")}
 `;
 const WAYS = [
@@ -29,17 +33,27 @@ const WAYS = [
   ["http_stream", Protobuf as unknown as typeof Centrifuge],
 ] as const;
 
-Deno.test("each transport receives every message at once behind nginx, also after a cut", async () => {
+interface Pair {
+  readonly here: LocalShield;
+  readonly there: LocalShield;
+  /** Of user `ann`. */
+  readonly token: string;
+}
+
+async function withPair(work: (pair: Pair) => Promise<void>): Promise<void> {
   await using issuer = await createIssuer();
   await using nats = await startNats({ jetstream: true });
   const config = `[nats]\nurls = ["${nats.url}"]\n${CONFIG}${issuer.config}`;
   await using here = await startLocalShield(config, 'node_id = "here"');
   await using there = await startLocalShield(config, 'node_id = "there"');
+  await work({ here, there, token: await issuer.tokenFor() });
+}
+
+async function overEachTransport({ here, there, token }: Pair): Promise<void> {
   const elsewhere = `location /emulation { proxy_pass ${new URL(there.ready.url!).origin}; }`;
   await using nginx = await startNginx(Number(new URL(here.ready.url!).port), false, elsewhere);
   await using network = startTcpProxy(nginx.port);
   const base = `127.0.0.1:${network.port}`;
-  const token = await issuer.tokenFor();
   const clients = WAYS.map(([transport, Client]) => {
     if (transport === "websocket") {
       return new Client(`ws://${base}/connection/websocket`, { token, ...HURRY });
@@ -89,4 +103,37 @@ Deno.test("each transport receives every message at once behind nginx, also afte
   await until(() => JSON.stringify(received.map(({ length }) => length)), back);
   await publish(1);
   for (const { recovered } of readers) assert.equal(recovered.at(-1), true);
-});
+}
+
+Deno.test("each transport receives every message at once behind nginx, also after a cut", () =>
+  withPair(overEachTransport));
+
+async function obeyOrders({ here, there, token }: Pair): Promise<void> {
+  const user = "ann";
+  const events: unknown[] = [];
+  using clients = new DisposableStack();
+  for (const { socket_url } of [here, there]) {
+    const client = clients.use(await opened(socket_url, { token }));
+    client.on("subscribed", ({ channel }) => void events.push(channel));
+    client.on("publication", ({ data }) => void events.push(data));
+    client.on("disconnected", ({ code, reason }) => void events.push([code, reason]));
+  }
+  const send = (method: string, params: object) => order(here.ready.url!, method, params);
+  const channel = "orders:1";
+  // A retry reaches a Shield that was slow to answer. It does not change subscribed clients.
+  await until("both are in", async () => {
+    await send("subscribe", { user, channel });
+    return events.length >= 2;
+  });
+  assert.deepEqual(events.splice(0), [channel, channel]);
+  await send("publish", { channel, data: 1 });
+  await until("a message for each", () => events.length === 2);
+  assert.deepEqual(events.splice(0), [1, 1]);
+  await until("both are out", async () => {
+    await send("disconnect", { user, disconnect: { code: 4567, reason: "enough" } });
+    return events.length >= 2;
+  });
+  assert.deepEqual(events, [[4567, "enough"], [4567, "enough"]]);
+}
+
+Deno.test("orders of a backend reach the clients of each Shield", () => withPair(obeyOrders));

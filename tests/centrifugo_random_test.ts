@@ -8,21 +8,22 @@ import { until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { type CentrifugoPeer, openRaw, order, type Reply } from "./peers/centrifugo_peer.ts";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
+import {
+  apiKey,
+  type CentrifugoPeer,
+  openRaw,
+  order,
+  type Reply,
+} from "./peers/centrifugo_peer.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const KEY = "a key of a backend";
 const CONFIG = `
 [centrifugo]
 enabled = true
 presence = ["log:*"]
 join_leave = ["join:*"]
 server_side = ["own:*"]
-[[centrifugo.api_keys]]
-tenant = "default"
-key_file = "${secretFile(KEY)}"
-${durableRooms("log:*", 'delta = "fossil"')}
+${apiKey()}${durableRooms("log:*", 'delta = "fossil"')}
 ${durableRooms("own:*")}
 `;
 const CHANNELS = ["a", "log:1", "join:1", "own:1", "own:2", "$x", "#tester", "#other", "", "ünï"];
@@ -73,7 +74,7 @@ async function meddle(bus: TestBus, admin: AdminClient, pick: Pick): Promise<voi
   if (pick([true, false])) {
     return void await admin.ask("PUT", "/v1/tenants/default/rooms", room_class);
   }
-  const { replies } = await order(bus.http_url, KEY, "batch", { commands });
+  const { replies } = await order(bus.http_url, "batch", { commands });
   assert.equal(replies.length, commands.length);
 }
 

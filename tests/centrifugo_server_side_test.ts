@@ -13,27 +13,27 @@ import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
-import { type CentrifugoPeer, openRaw, order, type Reply } from "./peers/centrifugo_peer.ts";
+import {
+  apiKey,
+  type CentrifugoPeer,
+  KEY,
+  openRaw,
+  order,
+  type Reply,
+} from "./peers/centrifugo_peer.ts";
 import { guest } from "./peers/hostile_bytes.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 import { enforce, policyAdmin } from "./peers/policy_admin.ts";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
-const KEY = "a key of a backend";
 const CONFIG = `
 [centrifugo]
 enabled = true
 presence = ["hall*"]
 server_side = ["hall*", "log:*", "user=23*", "=24mine"]
 
-[[centrifugo.api_keys]]
-tenant = "default"
-key_file = "${secretFile(KEY)}"
-
-[[centrifugo.api_keys]]
-tenant = "other"
-key_file = "${secretFile("another tenant's key")}"
-
+${apiKey()}
+${apiKey("other", "another tenant's key")}
 ${durableRooms("log:*")}
 `;
 
@@ -132,8 +132,8 @@ for (const [name, form] of Object.entries(FORMS)) {
   });
 }
 
-const api = (bus: TestBus, method: string, params: unknown, key = KEY) =>
-  order(bus.http_url, key, method, params);
+const api = (bus: TestBus, method: string, params: unknown, key?: string) =>
+  order(bus.http_url, method, params, key);
 
 Deno.test("a backend subscribes and unsubscribes a user, in both forms", async () => {
   await using bus = await startLocalBus(CONFIG);
@@ -385,18 +385,11 @@ Deno.test("kicks and other actions of the bus apply to server-side subscriptions
   });
   await until("the third", () => pushes("subscribe").length === 1);
   assert.equal(pushes("subscribe")[0].channel, "hall:3");
-  const authorization = `Bearer ${await bus.tokenFor({ role: "service" })}`;
-  const ban = await fetch(`${bus.http_url}/v1/rooms/hall:1/commands`, {
-    method: "POST",
-    headers: { authorization, "content-type": "application/json" },
-    body: JSON.stringify({ name: "room.kick", data: { user_id: "ann" } }),
-  });
-  assert.equal(ban.status, 200, await ban.text());
+  const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+  await service.done("POST", "rooms/hall:1/kick", { user_id: "ann" });
   await until("out of one", () => pushes("unsubscribe").length === 1);
-  assert.deepEqual(pushes("unsubscribe")[0], {
-    channel: "hall:1",
-    unsubscribe: { code: 2000, reason: "kicked" },
-  });
+  const unsubscribe = { code: 2000, reason: "kicked" };
+  assert.deepEqual(pushes("unsubscribe")[0], { channel: "hall:1", unsubscribe });
   const grants = [{ room: "hall:*", actions: ["subscribe"] }];
   one.send({ id: 4, refresh: { token: await bus.tokenFor({ user: "ann", claims: { grants } }) } });
   await until("out of rooms that are no longer granted", () => pushes("unsubscribe").length === 2);

@@ -7,8 +7,7 @@ import { found, until } from "../shared/testing/until.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { order } from "./peers/centrifugo_peer.ts";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { apiKey, order } from "./peers/centrifugo_peer.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
 
@@ -150,9 +149,7 @@ Deno.test("a stream ends with its disconnect code, and its session ends with it"
 });
 
 Deno.test("a stream ends with the backend's code and no other", async () => {
-  const key = "a key of a backend";
-  const keys = `[[centrifugo.api_keys]]\ntenant = "default"\nkey_file = "${secretFile(key)}"\n`;
-  await using bus = await startLocalBus(CONFIG + keys);
+  await using bus = await startLocalBus(CONFIG + apiKey());
   for (const path of ["/connection/sse", "/connection/http_stream"]) {
     // The bus itself uses these codes and reasons.
     for (const [code, reason] of [[4401, "x"], [4408, ""], [3000, "token-expired"]] as const) {
@@ -160,7 +157,7 @@ Deno.test("a stream ends with the backend's code and no other", async () => {
       using stream = await Stream.open(bus, path, { id: 1, connect });
       await stream.next((reply) => reply.id === 1);
       const end = { user: "ann", disconnect: { code, reason } };
-      assert.deepEqual(await order(bus.http_url, key, "disconnect", end), { result: {} });
+      assert.deepEqual(await order(bus.http_url, "disconnect", end), { result: {} });
       assert.equal(await stream.end(), code, path);
       assert.deepEqual(stream.received.slice(1).map((line) => JSON.parse(line)), [
         { push: { disconnect: { code, reason } } },

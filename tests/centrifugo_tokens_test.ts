@@ -1,10 +1,11 @@
 /** Centrifugo's tokens with its own library: grants from claims, and subscription tokens. */
 import assert from "node:assert/strict";
-import { Centrifuge, type SubscriptionOptions } from "centrifuge";
+import type { Centrifuge, SubscriptionOptions } from "centrifuge";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
+import { opened } from "./peers/centrifugo_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const CONFIG = `
@@ -13,29 +14,11 @@ enabled = true
 presence = ["*"]
 `;
 
-interface World extends AsyncDisposable {
-  readonly bus: TestBus;
-  open(options: TokenOptions, getToken?: () => Promise<string>): Promise<Centrifuge>;
-}
-
-async function start(config = CONFIG): Promise<World> {
-  const bus = await startLocalBus(config);
-  const clients: Centrifuge[] = [];
-  return {
-    bus,
-    async open(options, getToken = () => bus.tokenFor(options)) {
-      const client = new Centrifuge(new URL("/connection/websocket", bus.url).href, { getToken });
-      clients.push(client);
-      client.connect();
-      await client.ready(20_000);
-      return client;
-    },
-    async [Symbol.asyncDispose]() {
-      for (const client of clients) client.disconnect();
-      await bus[Symbol.asyncDispose]();
-    },
-  };
-}
+const open = (
+  bus: TestBus,
+  options: TokenOptions,
+  getToken = () => bus.tokenFor(options),
+): Promise<Centrifuge & Disposable> => opened(bus.url, { getToken });
 
 /** The code with which the library gives up a channel; undefined if it subscribed. */
 function outcome(client: Centrifuge, channel: string, options: Partial<SubscriptionOptions> = {}) {
@@ -49,11 +32,10 @@ function outcome(client: Centrifuge, channel: string, options: Partial<Subscript
 }
 
 Deno.test("caps and channels of a token become its grants in each protocol", async () => {
-  await using world = await start();
-  const { bus, open } = world;
+  await using bus = await startLocalBus(CONFIG);
   const caps = [{ channels: ["news*"], match: "wildcard", allow: ["sub"] }];
   const claims = { caps, channels: ["mine", "$mine"] };
-  const client = await open({ user: "ann", claims });
+  using client = await open(bus, { user: "ann", claims });
   assert.equal((await outcome(client, "news:1")).code, undefined);
   const { sub, code } = await outcome(client, "$mine");
   assert.equal(code, undefined);
@@ -66,12 +48,15 @@ Deno.test("caps and channels of a token become its grants in each protocol", asy
 });
 
 Deno.test("a subscription token admits its connection to one channel until it expires", async () => {
-  await using world = await start();
-  const { bus, open } = world;
+  await using bus = await startLocalBus(CONFIG);
   const ann = { user: "ann", claims: { grants: [] } };
   let requests = 0;
   // A client refreshes a tenth of this time before the end, which a busy machine may need.
-  const client = await open(ann, () => (requests++, bus.tokenFor({ ...ann, ttl_seconds: 10 })));
+  using client = await open(
+    bus,
+    ann,
+    () => (requests++, bus.tokenFor({ ...ann, ttl_seconds: 10 })),
+  );
   const tokenOf = (channel: string, more: TokenOptions = {}, claims = {}) =>
     bus.tokenFor({ user: "ann", ...more, claims: { channel, ...claims } });
   assert.equal((await outcome(client, "a")).code, 103);
@@ -106,10 +91,10 @@ Deno.test("a subscription token admits its connection to one channel until it ex
 });
 
 Deno.test("the journal of members says that a member's subscription token has ended", async () => {
-  await using world = await start(`${CONFIG}[[rooms]]\nroom = "kept"\nmembership = "journal"\n`);
-  const { bus, open } = world;
+  const config = `${CONFIG}[[rooms]]\nroom = "kept"\nmembership = "journal"\n`;
+  await using bus = await startLocalBus(config);
   const grants = [{ room: "kept", actions: ["presence"] }];
-  const client = await open({ user: "ann", claims: { grants } });
+  using client = await open(bus, { user: "ann", claims: { grants } });
   const options = {
     token: await bus.tokenFor({ user: "ann", ttl_seconds: 2, claims: { channel: "kept" } }),
     getToken: () => new Promise<string>(() => {}),
@@ -123,9 +108,8 @@ Deno.test("the journal of members says that a member's subscription token has en
 });
 
 Deno.test("a revoked subscription token ends its subscription, and its connection stays", async () => {
-  await using world = await start();
-  const { bus, open } = world;
-  const client = await open({ user: "ann", claims: { grants: [] } });
+  await using bus = await startLocalBus(CONFIG);
+  using client = await open(bus, { user: "ann", claims: { grants: [] } });
   const tokenOf = (channel: string) =>
     bus.tokenFor({ user: "ann", claims: { channel, jti: `of-${channel}`, expire_at: 0 } });
   const { sub } = await outcome(client, "$a", { token: await tokenOf("$a") });
@@ -142,15 +126,15 @@ Deno.test("a revoked subscription token ends its subscription, and its connectio
 });
 
 Deno.test("an expire_at has the same clock tolerance as an exp", async () => {
-  await using world = await start();
+  await using bus = await startLocalBus(CONFIG);
   const ann = { user: "ann", claims: { grants: [] } };
-  const client = await world.open(ann);
+  using client = await open(bus, ann);
   const now_seconds = Math.floor(Date.now() / 1_000);
   for (const [seconds_ago, code] of [[10, undefined], [60, 109]] as const) {
     const channel = `ago-${seconds_ago}`;
     const claims = { channel, expire_at: now_seconds - seconds_ago };
     const sub = client.newSubscription(channel, {
-      token: await world.bus.tokenFor({ user: "ann", claims }),
+      token: await bus.tokenFor({ user: "ann", claims }),
       getToken: () => new Promise<string>(() => {}),
     });
     const closed_with = new Promise<number | undefined>((resolve) => {
@@ -163,11 +147,9 @@ Deno.test("an expire_at has the same clock tolerance as an exp", async () => {
 });
 
 Deno.test("a subscription token as a connection token grants only its channel", async () => {
-  await using world = await start();
-  const client = await world.open({
-    user: "ann",
-    claims: { channel: "a", info: { from: "token" } },
-  });
+  await using bus = await startLocalBus(CONFIG);
+  const claims = { channel: "a", info: { from: "token" } };
+  using client = await open(bus, { user: "ann", claims });
   assert.equal((await outcome(client, "b")).code, 103);
   assert.equal((await outcome(client, "a")).code, undefined);
 });

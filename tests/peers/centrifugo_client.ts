@@ -1,8 +1,23 @@
 /** Centrifugo's own library as a client of tests. */
-import type { Centrifuge } from "centrifuge";
+import { Centrifuge, type Options } from "centrifuge";
 
 /** Options of a client that reconnects quickly. */
 export const HURRY = { minReconnectDelay: 10, maxReconnectDelay: 200, maxServerPingDelay: 60_000 };
+
+/** The endpoint of a Shield, or of a proxy before it. */
+export const endpointOf = (base: string): string =>
+  new URL("/connection/websocket", base.replace(/^http/, "ws")).href;
+
+/** A connected client; it disconnects with its scope. */
+export async function opened(
+  base: string,
+  options: Partial<Options>,
+): Promise<Centrifuge & Disposable> {
+  const client = new Centrifuge(endpointOf(base), { ...HURRY, ...options });
+  client.connect();
+  await client.ready(20_000);
+  return Object.assign(client, { [Symbol.dispose]: () => client.disconnect() });
+}
 
 /** A subscription, with the messages and events that it has received. */
 export async function listen(client: Centrifuge, channel: string, options = {}) {

@@ -1,5 +1,6 @@
 /** A client of Centrifugo's protocol in JSON that sends what no library would, and a backend of its server API. */
 import assert from "node:assert/strict";
+import { secretFile } from "../../shared/config/testing/secret_file.ts";
 import { found, until } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 
@@ -86,12 +87,19 @@ export async function openWith(bus: Pick<TestBus, "url">, token: string): Promis
   return client;
 }
 
+/** The key of a backend. */
+export const KEY = "a key of a backend";
+
+/** The entry of a tenant's key in the configuration. */
+export const apiKey = (tenant = "default", key = KEY): string =>
+  `[[centrifugo.api_keys]]\ntenant = "${tenant}"\nkey_file = "${secretFile(key)}"\n`;
+
 /** A backend's request, and its answer. */
 export async function order(
   http_url: string,
-  key: string,
   method: string,
   params: unknown,
+  key = KEY,
 ): Promise<Reply> {
   const body = JSON.stringify(params);
   const request = { method: "POST", headers: { "x-api-key": key }, body };
