@@ -5,6 +5,7 @@
 import { listedRoutes } from "../../shield/description/admin_api.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
+import { send } from "../peers/own_connections.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -266,6 +267,17 @@ export async function adminRequests(): Promise<RequestOf[]> {
     };
     return { method, template, about, status };
   });
+}
+
+/** Sends a request to an admin listener. */
+export function sendRequest(
+  admin_url: string,
+  token: string,
+  method: string,
+  { path, body, type }: AdminRequest,
+): Promise<Response> {
+  const headers = type === undefined ? {} : { "content-type": type };
+  return send(`${admin_url}${path}`, token, method, body, headers);
 }
 
 /** Some lists do not accept `?tenant=`; only callers that are refused for it send one. */

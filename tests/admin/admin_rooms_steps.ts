@@ -4,11 +4,37 @@
  * Brain.
  */
 import assert from "node:assert/strict";
-import { until } from "../../shared/testing/until.ts";
-import { AdminClient } from "../peers/admin_client.ts";
-import { done, join, joinSoon, next, type World } from "./admin_rooms_world.ts";
-import { enforce } from "../peers/policy_admin.ts";
+import { insist, until } from "../../shared/testing/until.ts";
+import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { logged } from "../harness/server_state.ts";
+import { AdminClient } from "../peers/admin_client.ts";
+import { enforce } from "../peers/policy_admin.ts";
+import { answered, ask, openText, type RawClient } from "../peers/raw_client.ts";
+
+/** Two Shields. */
+interface World {
+  readonly issuer: Issuer;
+  readonly one: ServerProcess;
+  readonly two: ServerProcess;
+  /** An operator at the first Shield. */
+  readonly admin: AdminClient;
+}
+
+/** A client of the second Shield, in these rooms with presence. */
+async function join({ issuer, two }: World, sub: string, rooms: readonly string[] = []) {
+  const client = await openText(two.socket_url, await issuer.tokenFor({ sub }));
+  for (const room of rooms) await ask(client, { op: "sub", room, presence: true });
+  return client;
+}
+
+/** The next matching frame; others are skipped. */
+// deno-lint-ignore no-explicit-any -- whatever JSON there is; the test says what it expects
+async function next(client: RawClient, isMeant: (frame: any) => boolean): Promise<any> {
+  for (;;) {
+    const frame = await client.json();
+    if (isMeant(frame)) return frame;
+  }
+}
 
 const KEPT = "/v1/rooms/acme/kept-1";
 
@@ -21,9 +47,9 @@ async function stored(world: World): Promise<void> {
   const offsets: number[] = [];
   for (let n = 1; n <= 8; n++) {
     const pub = { op: "pub", room: "kept-1", type: "chat", data: { n }, ack: true };
-    offsets.push((await done(ann, pub)).offset);
+    offsets.push((await ask(ann, pub)).offset);
     // Messages of other rooms share the log, and its offsets.
-    await done(ann, { op: "pub", room: "kept-2", type: "chat", data: { n }, ack: true });
+    await ask(ann, { op: "pub", room: "kept-2", type: "chat", data: { n }, ack: true });
   }
   const { stored } = await admin.read(KEPT);
   assert.equal(stored.messages, 5, "as many as the class keeps, however many the log still has");
@@ -45,13 +71,13 @@ async function state(world: World): Promise<void> {
   const { admin } = world;
   using ann = await join(world, "ann", ["kept-1"]);
   const set = (key: string, value: unknown) =>
-    done(ann, { op: "cmd", room: "kept-1", name: "room.set", data: { key, value } });
+    ask(ann, { op: "cmd", room: "kept-1", name: "room.set", data: { key, value } });
   await set("topic", "<b>news</b>");
   await set("big", { list: [1, 2, 3] });
   await set("topic", "weather");
   const { lock: none } = await admin.read(KEPT);
   assert.equal(none, null);
-  const { result } = await done(ann, {
+  const { result } = await ask(ann, {
     op: "cmd",
     room: "kept-1",
     name: "room.lock",
@@ -90,8 +116,7 @@ async function kicks(world: World): Promise<void> {
   const { signal } = await next(bob, ({ signal }) => signal !== undefined);
   assert.deepEqual([signal.kind, signal.reason], ["DISCONNECT", "too loud"]);
   // A kicked user may return at once.
-  bob.send({ op: "sub", room: "lobby", id: 5 });
-  assert.equal((await next(bob, ({ id }) => id === 5)).code, 0);
+  await ask(bob, { op: "sub", room: "lobby" });
   await logged(one, /by=root msg="an operator's room.kick"/);
   for (
     const [body, text] of [
@@ -153,14 +178,12 @@ async function bans(world: World): Promise<void> {
   assert.equal((await lift("")).body.lifted, true);
   assert.equal((await lift("")).body.lifted, false, "there is none any more");
   await logged(one, /msg="an operator lifted a ban"/);
-  using back = await joinSoon(world, "bob");
-  back.send({ op: "sub", room: "lobby", id: 3 });
-  assert.equal((await next(back, ({ id }) => id === 3)).reason, "room-banned");
+  // As soon as this Shield knows it.
+  using back = await insist("bob gets in", () => join(world, "bob"));
+  const sub = { op: "sub", room: "lobby" };
+  assert.equal((await answered(back, sub)).reason, "room-banned");
   assert.equal((await lift("&room=lobby")).body.lifted, true);
-  await until("the room lets bob in", async () => {
-    back.send({ op: "sub", room: "lobby", id: 4 });
-    return (await next(back, ({ id }) => id === 4)).code === 0;
-  });
+  await until("the room lets bob in", async () => (await answered(back, sub)).code === 0);
   assert.equal((await admin.read("/v1/bans")).total, 0);
   const bad = await admin.ask("POST", "/v1/rooms/acme/lobby/ban", { user_id: "", scope: "room" });
   assert.match(bad.body.detail, /user_id: expected a user id of 1 to 128 bytes/);

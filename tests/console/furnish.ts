@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { connect, type Connection } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
-import { adminRequests } from "../admin/admin_requests.ts";
+import { adminRequests, sendRequest } from "../admin/admin_requests.ts";
 import { ask, type World } from "./world.ts";
 
 /** Ids have at most 64 characters, users at most 128. */
@@ -31,18 +31,10 @@ export interface Furnished extends AsyncDisposable {
 async function fill({ bus, admin }: World): Promise<void> {
   for (const { method, template, about } of await adminRequests()) {
     if (!["PUT", "POST"].includes(method) || SKIPPED.test(template)) continue;
-    const { path, body, type } = about(TENANT);
-    const is_bytes = body instanceof Uint8Array;
-    const response = await fetch(`${bus.admin_url}${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${admin}`,
-        ...(body === undefined ? {} : { "content-type": type ?? "application/json" }),
-      },
-      body: body === undefined ? null : is_bytes ? body : JSON.stringify(body),
-    });
+    const request = about(TENANT);
+    const response = await sendRequest(bus.admin_url, admin, method, request);
     const answered = await response.text();
-    assert.ok(response.ok, `${method} ${path}: ${answered}`);
+    assert.ok(response.ok, `${method} ${request.path}: ${answered}`);
   }
 }
 
