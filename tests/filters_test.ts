@@ -9,7 +9,7 @@ import { field, list, registryOf } from "../shield/schema/testing/messages.ts";
 import { upload } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
 import { send } from "./peers/own_connections.ts";
-import { ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts";
+import { answered, ask, openBinary, openText, type RawClient } from "./peers/raw_client.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { joinRooms, type Place } from "./peers/room_listener.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
@@ -122,34 +122,20 @@ Deno.test("a room class's filter applies to everybody, live, in recovery and in 
     assert.equal((await none.json()).op, "pong");
   }));
 
-Deno.test("an invalid filter is refused, and so is one above a room's limit", () =>
+Deno.test("a filter about claims is refused, and so is one above a room's limit", () =>
   withBus(async (bus) => {
     using client = await openText(bus.url, bus.token);
-    const cases: [filter: string, reason: string, text: RegExp][] = [
-      ["data.n >", "invalid-filter", /1:/],
-      ["datum.n > 1", "invalid-filter", /unknown name "datum"; a filter may use type, sender/],
-      ["claims.team == 1", "invalid-filter", /unknown name "claims"/],
-      ["x".repeat(2_000), "invalid-filter", /2000 characters, at most 1024/],
-    ];
-    for (const [filter, reason, text] of cases) {
-      client.send({ op: "sub", room: "a", filter, id: 3 });
-      const answer = await client.json();
-      assert.deepEqual([answer.op, answer.code, answer.reason], ["ack", 400, reason]);
-      assert.match(answer.message, text);
-    }
-    for (const n of [1, 2, 3]) {
-      using _other = await subscribe(bus, "a", { filter: `data.n == ${n}` });
-      using _same = await subscribe(bus, "a", { filter: `data.n == ${n}` });
-    }
-    using one = await subscribe(bus, "b", { filter: "data.n == 1" });
-    using two = await subscribe(bus, "b", { filter: "data.n == 2" });
+    const of_claims = await answered(client, { op: "sub", room: "a", filter: "claims.team == 1" });
+    assert.deepEqual([of_claims.code, of_claims.reason], [400, "invalid-filter"]);
+    assert.match(of_claims.message, /unknown name "claims"/);
+    using _one = await subscribe(bus, "b", { filter: "data.n == 1" });
+    using _two = await subscribe(bus, "b", { filter: "data.n == 2" });
     using three = await subscribe(bus, "b", { filter: "data.n == 3" });
-    client.send({ op: "sub", room: "b", filter: "data.n == 4", id: 3 });
-    assert.equal((await client.json()).reason, "too-many-filters");
+    const fourth = { op: "sub", room: "b", filter: "data.n == 4" };
+    assert.equal((await answered(client, fourth)).reason, "too-many-filters");
     await ask(client, { op: "sub", room: "b", filter: "data.n == 3" });
     await ask(three, { op: "unsub", room: "b" });
-    await ask(client, { op: "sub", room: "b", filter: "data.n == 4" });
-    void [one, two];
+    await ask(client, fourth);
   }));
 
 Deno.test("a pattern's filter holds in each of its rooms, and changes with the next SUB", () =>
