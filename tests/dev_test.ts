@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { seen, until } from "../shared/testing/until.ts";
 import { runDeno } from "../tasks/checkout/programs.ts";
 import { startBus, type TestBus } from "./harness/bus.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
 import { join } from "node:path";
 import { decodeJwt } from "@panva/jose";
@@ -171,17 +172,6 @@ Deno.test("up starts the bus once, commands find it, down drains it, its state s
   assert.deepEqual(names, []);
 });
 
-async function statusOf(url: string, token: string): Promise<[number, string]> {
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-  const response = await fetch(url, {
-    method: "POST",
-    headers,
-    body: '{"type":"chat","data":"hello"}',
-  });
-  const { detail = "" } = await response.json();
-  return [response.status, detail];
-}
-
 Deno.test("in a folder of arq init, auth gen uses the bus's key that every other command uses", async () => {
   await using here = await place();
   const { run, arq } = here;
@@ -198,18 +188,18 @@ Deno.test("in a folder of arq init, auth gen uses the bus's key that every other
   assert.match(shown.why, /it runs in the folder/);
   const token = succeeds(await arq("auth", "gen"));
   assert.equal(issuerOf(token), shown.issuer);
-  const messages = `${up.url.replace("ws", "http").replace(/\/v1.*/, "")}/v1/rooms/lobby/messages`;
-  assert.equal((await statusOf(messages, token.trim()))[0], 200);
+  const publish = (token: string) => {
+    const peer = new HttpPeer(new URL(up.url).origin.replace("ws", "http"), token.trim());
+    return peer.call("POST", "rooms/lobby/messages", { type: "chat", data: "hello" });
+  };
+  assert.equal((await publish(token)).status, 200);
   const admin = succeeds(await arq("auth", "gen", "--role", "admin"));
-  const headers = { authorization: `Bearer ${admin.trim()}` };
-  const answer = await fetch(`${up.admin_url}/v1/status`, { headers });
-  await answer.body?.cancel();
-  assert.equal(answer.status, 200);
+  assert.equal((await new HttpPeer(up.admin_url, admin.trim()).get("status")).status, 200);
 
   // A token of the other key: the refusal names its bus, and how to get another.
-  const [status, detail] = await statusOf(messages, local.trim());
+  const { status, body } = await publish(local);
   assert.equal(status, 401);
-  assert.match(detail, /"arqon-local" is not trusted/);
+  assert.match(body.detail, /"arqon-local" is not trusted/);
   const refused = await arq("pub", "lobby", "hello", "--url", up.url, "--token", local);
   assert.equal(refused.code, 3);
   assert.match(refused.stderr, /"arqon-local" is not trusted.*401 token-issuer/);

@@ -7,7 +7,6 @@ import type { LiveKey } from "../shared/config/keys/live_keys.ts";
 import { until } from "../shared/testing/until.ts";
 import {
   adminOf,
-  answer,
   crowded,
   journaled,
   levels,
@@ -18,6 +17,7 @@ import {
   SENT_AWAY,
 } from "./live_config_world.ts";
 import type { Row, World } from "./live_config_world.ts";
+import { answered } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
@@ -67,9 +67,9 @@ const CLIENT_ROWS = {
   "limits.rooms_per_connection": {
     tables: limit("rooms_per_connection", "1"),
     async see({ client }: World) {
-      await answer(client, { op: "sub", room: "one" });
-      assert.equal((await answer(client, { op: "sub", room: "two" })).reason, "too-many-rooms");
-      await answer(client, { op: "unsub", room: "one" });
+      await answered(client, { op: "sub", room: "one" });
+      assert.equal((await answered(client, { op: "sub", room: "two" })).reason, "too-many-rooms");
+      await answered(client, { op: "unsub", room: "one" });
     },
   },
   "auth.require_signature": refused(
@@ -88,7 +88,7 @@ const CLIENT_ROWS = {
   "rooms": {
     tables: { "[rooms]": 'room = "*"\npresence = false' },
     async see({ client }: World) {
-      const { code } = await answer(client, { op: "sub", room: "hidden", presence: true });
+      const { code } = await answered(client, { op: "sub", room: "hidden", presence: true });
       assert.ok(code > 0, "presence is refused");
     },
   },
@@ -113,7 +113,7 @@ const CLIENT_ROWS = {
 
 /** Used operations have a cost now. */
 async function seesCost({ bus, client }: World): Promise<void> {
-  assert.equal((await answer(client, { op: "pub", room: "priced" })).code, 0);
+  assert.equal((await answered(client, { op: "pub", room: "priced" })).code, 0);
   const admin = await adminOf(bus, "payer");
   await until("a cost", async () => {
     const { text } = await admin.get("/v1/usage?tenant=default");
@@ -148,7 +148,7 @@ const OPERATOR_ROWS = {
   "platform.mirroring.rules": {
     tables: { "platform.mirroring": 'rules = [{ prefix = "in.t.default.*", percent = 1 }]' },
     async see({ bus, client }: World) {
-      await answer(client, { op: "pub", room: "mirrored" });
+      await answered(client, { op: "pub", room: "mirrored" });
       await until("a copy", async () => {
         const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
         return /^shield_mirror_traffic_total\{.*outcome="published".*\} [1-9]/m.test(page);
@@ -175,8 +175,6 @@ const OPERATOR_ROWS = {
   },
 };
 
-const FILTER_ROWS = {};
-
 const BRAIN_ROWS = {
   "usage.budgets": {
     tables: {
@@ -185,7 +183,10 @@ const BRAIN_ROWS = {
     },
     async see({ client }: World) {
       const publish = { op: "pub", room: "budgeted" };
-      await until("429", async () => (await answer(client, publish)).reason === "budget-exhausted");
+      await until(
+        "429",
+        async () => (await answered(client, publish)).reason === "budget-exhausted",
+      );
     },
   },
   "auth.clock_skew_seconds": {
@@ -209,7 +210,6 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   ...CLIENT_ROWS,
   ...OPERATOR_ROWS,
   ...BRAIN_ROWS,
-  ...FILTER_ROWS,
   "hooks": "tests/hooks_test.ts",
   "webhooks.private_hosts": "tests/hooks_test.ts",
   "webhooks.tenant_private_hosts": "tests/hooks_test.ts",

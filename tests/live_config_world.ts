@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import type { RawClient } from "./peers/raw_client.ts";
+import { answered, type RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
 /** The running bus, and a client that was connected before any change. */
@@ -23,16 +23,6 @@ export interface Row {
   readonly see: (world: World) => Promise<void>;
 }
 
-/** The answer to one operation of the text form. */
-// deno-lint-ignore no-explicit-any -- as the client gives it
-export async function answer(client: RawClient, operation: object): Promise<any> {
-  client.send({ ...operation, id: 1 });
-  for (;;) {
-    const frame = await client.json();
-    if (frame.op === "ack" || frame.op === "err") return frame;
-  }
-}
-
 /** A file with one limit. */
 export const limit = (name: string, value: string): Row["tables"] => ({
   limits: `${name} = ${value}`,
@@ -45,7 +35,7 @@ const BURST = 8;
 async function answersToBurst(client: RawClient, room: string) {
   const publish = { op: "pub", room, data: "x".repeat(1_000) };
   for (let sent = 1; sent < BURST; sent++) client.send({ ...publish, id: 1 });
-  const answers = [await answer(client, publish)];
+  const answers = [await answered(client, publish)];
   while (answers.length < BURST) answers.push(await client.json());
   return answers;
 }
@@ -70,7 +60,7 @@ export function refused(tables: Row["tables"], message: object, reason: string):
   return {
     tables,
     async see({ client }) {
-      const { code, ...more } = await answer(client, { op: "pub", room: "r", ...message });
+      const { code, ...more } = await answered(client, { op: "pub", room: "r", ...message });
       assert.deepEqual([code > 0, more.reason], [true, reason]);
     },
   };
@@ -113,7 +103,7 @@ export function journaled(lines: string, room: string): Row {
     async see({ bus, client }) {
       const admin = await adminOf(bus, "auditor");
       await until("a decision in the journal", async () => {
-        assert.equal((await answer(client, { op: "pub", room })).code, 0);
+        assert.equal((await answered(client, { op: "pub", room })).code, 0);
         const { text } = await admin.get(`/v1/journal?tenant=default&room=${room}`);
         return text.includes(`"${room}"`);
       });
