@@ -11,6 +11,7 @@ import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { atEnd } from "../shared/testing/at_end.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import {
+  type Acknowledged,
   isAsNew,
   KILL_BUCKET,
   KILL_RETENTION,
@@ -18,9 +19,9 @@ import {
   KILL_TENANT,
   problems,
   readAcknowledgements,
-} from "./durable_kill.ts";
+  type Stored,
+} from "./durable_kill_child.ts";
 import { testLog } from "../shared/testing/logs.ts";
-import type { Acknowledged, Stored } from "./durable_kill.ts";
 import { createRandom, type Random } from "../shared/testing/seeded.ts";
 
 const KILLS = 100;
