@@ -29,6 +29,9 @@ export function countsText(counts: Readonly<Record<string, number>>): string {
   return shown.join(", ") + more;
 }
 
+/** The names of a module's log levels. */
+export const LOG_LEVELS: readonly string[] = ["debug", "info", "warn", "error"];
+
 /** The text of a number above 0; "" for 0. */
 export const above = (number: number, text: string): string => number === 0 ? "" : text;
 

@@ -1,15 +1,11 @@
 /** Members, locks and changes of a room as text for people. No text can control the terminal. Pure. */
 import { plural } from "../../shared/plural.ts";
-import { printable } from "../terminal/exit.ts";
+import { printable, shortened } from "../terminal/exit.ts";
 import { filled, type Members, membersOf, when } from "./policy_text.ts";
 
-/** Longer values are cut on a terminal. */
-const SHOWN_CHARS_MAX = 2_000;
-
-function shown(value: unknown): string {
-  const text = typeof value === "string" ? value : JSON.stringify(value) ?? "";
-  return printable(text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text);
-}
+/** A value as text: JSON, unless it is a text. */
+export const shownValue = (value: unknown): string =>
+  printable(shortened(typeof value === "string" ? value : JSON.stringify(value) ?? ""));
 
 /** The number of members: `3 connections of 2 users`. */
 export function countText({ connections, users }: Members): string {
@@ -22,11 +18,11 @@ export function countText({ connections, users }: Members): string {
 export function memberLine(member: Members): string {
   const { user_id, connection_id, meta } = member;
   // The JSON text of a string keeps its quotes, so the metadata "x" and x differ.
-  const meta_text = meta !== undefined && meta !== null ? shown(JSON.stringify(meta)) : "";
+  const meta_text = meta !== undefined && meta !== null ? shownValue(JSON.stringify(meta)) : "";
   return filled("{user}[ {connection}][ {joined_ms}][ {meta_text}]\n", {
     ...member,
-    user: shown(user_id),
-    connection: shown(connection_id),
+    user: shownValue(user_id),
+    connection: shownValue(connection_id),
     meta_text,
   });
 }
@@ -53,8 +49,8 @@ export function banLine(ban: Members): string {
 const CHANGE_MEMBERS = ["key", "value", "user_id", "connection_id", "holder", "scope", "cause"];
 
 function unquoted(name: string, json: string): string {
-  if (name === "value" || !json.startsWith('"')) return shown(json);
-  return shown(JSON.parse(json));
+  if (name === "value" || !json.startsWith('"')) return shownValue(json);
+  return shownValue(JSON.parse(json));
 }
 
 /** The line of a change of state: `4 set topic "tea" by ann`. `event` has JSON text as it was written. */
@@ -67,7 +63,7 @@ export function changeText(event: ReadonlyMap<string, string>): string {
   });
   if (event.get("truncated") === "true") parts.push("(too long to show)");
   const fence = event.get("fence");
-  if (fence !== undefined) parts.push(`fence ${shown(fence)}`);
+  if (fence !== undefined) parts.push(`fence ${shownValue(fence)}`);
   const until = when(Number(event.get("until_ms")));
   if (until !== "") parts.push(`until ${until}`);
   const by = unquoted("by", event.get("by") ?? "");

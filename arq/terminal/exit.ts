@@ -180,6 +180,10 @@ export function printable(text: string): string {
   );
 }
 
+/** A text of at most `most` characters, with `…` for the rest. */
+export const shortened = (text: string, most = 2_000): string =>
+  text.length > most ? `${text.slice(0, most)}…` : text;
+
 /**
  * Parts that Deno adds to an error and that do not help a person: the URL again and the layers it passed, a number and
  * the name of a call, a flag of its own.

@@ -8,6 +8,7 @@ import { printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, note, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { time } from "../../answers/figures.ts";
+import { shownValue } from "../../answers/room_text.ts";
 
 /** Bytes of an unfinished event above which the stream ends with an error; no event of the bus is longer. */
 const EVENT_BYTES_MAX = 33_554_432;
@@ -27,20 +28,11 @@ export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGene
   }
 }
 
-/** Longer payloads are cut on a terminal. */
-const SHOWN_CHARS_MAX = 2_000;
-
-function textOf(data: unknown): string {
-  const text = typeof data === "string" ? data : JSON.stringify(data) ?? "";
-  return text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text;
-}
-
 /** The line of a message: `time type sender data`. Nothing in a message can control the terminal. */
 function tailLine(message: Readonly<Record<string, unknown>>): string {
   const { ts, type, sender, data } = message;
   const at = typeof ts === "number" ? time(ts) : "-";
-  return [at, String(type ?? "-"), String(sender ?? "-"), textOf(data)].map(printable).join(" ") +
-    "\n";
+  return `${[at, String(type ?? "-"), String(sender ?? "-"), data].map(shownValue).join(" ")}\n`;
 }
 
 /** Prints messages until `--count` is reached or Ctrl-C. Reports on stderr how many were left out. */

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import { filesOf } from "../../testing/folder_files.ts";
-import { diskIo, edit, folderWith } from "../../testing/disk_io.ts";
+import { diskIo, edit, filesOf, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import { arqOn as arq, runArq } from "../../testing/run_arq.ts";
 import { symbolicLink } from "../../../shared/testing/symbolic_link.ts";

@@ -20,7 +20,7 @@ import type { Case } from "../../replay/case_file.ts";
 import { journalRecords } from "../../replay/journal_chunks.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { isSelected } from "../../replay/selection.ts";
-import { CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, printable, shortened } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { shownVerdict } from "../../answers/figures.ts";
@@ -317,8 +317,7 @@ function casePayload(payload: CaseReport["new_payload"]): string {
     : "text" in payload
     ? payload.text
     : `base64 ${payload.base64}`;
-  const cut = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
-  return printable(cut);
+  return printable(shortened(text, SHOWN_CHARACTERS));
 }
 
 function caseText(report: CaseReport): string {

@@ -13,7 +13,7 @@ import { parseStateKeys, type StateSlot } from "../../../shield/policy/state/dec
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";
 import { POLICY_LIMITS } from "../../../wasm/module/module.ts";
-import { count, figure, type Row, rows } from "../../answers/figures.ts";
+import { count, figure, LOG_LEVELS, type Row, rows } from "../../answers/figures.ts";
 import { type Bounded, knownFacts, type ModuleFacts } from "../../policies/module_facts.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
 import { createTrial, trialCalls } from "../../policies/policy_trial.ts";
@@ -226,8 +226,6 @@ export async function policyTry(io: Io, file: string, flags: TryFlags): Promise<
   return { json: answer, text: testText(answer), code: allowed ? EXIT.ok : EXIT.failure };
 }
 
-const LEVELS = ["debug", "info", "warn", "error"];
-
 const bounded = ({ is, limit }: Bounded) => `${count(is)} of ${count(limit)}`;
 const list = (names: readonly string[]) => names.length === 0 ? "none" : names.join(", ");
 const mib = (pages: number) => `${count(pages / 16)} MiB`;
@@ -381,7 +379,7 @@ function eventText(event: EventReport, fuel_limit: number): string {
     ...event.added_headers.map(([name, value]) => printable(`  header  ${name}: ${value}`)),
     ...(event.payload === null ? [] : [printable(`  payload  ${event.payload}`)]),
     ...event.logs.map(({ level, message }) =>
-      printable(`  log     ${LEVELS[level] ?? "info"}  ${message}`)
+      printable(`  log     ${LOG_LEVELS[level] ?? "info"}  ${message}`)
     ),
   ];
   return lines.map((line) => `${line}\n`).join("");

@@ -16,7 +16,7 @@ import {
   SnapshotError,
   unpackSnapshot,
 } from "../../../brain/reducers/state/snapshot.ts";
-import { figure } from "../../answers/figures.ts";
+import { figure, LOG_LEVELS } from "../../answers/figures.ts";
 import { counted, digestLines, digestsOf, keyText } from "../../answers/reducer_text.ts";
 import { shown, sizeText, valueLine, valuesOf } from "../../answers/reducer_text.ts";
 import { requireModule, unlessRefused } from "../../policies/module_file.ts";
@@ -222,7 +222,6 @@ interface StepAbout {
   readonly problems: readonly string[];
 }
 
-const LEVELS = ["debug", "info", "warn", "error"];
 /** Digits of a digest that people compare. */
 const SHORT = 16;
 
@@ -294,7 +293,7 @@ function stepLine(step: RunStep, about: StepAbout): string {
     ...outcome.events.map(({ type, data, to }) =>
       `  event  ${type}  ${shown(data)}${to === "" ? "" : `  to ${to}`}`
     ),
-    ...(run?.logs ?? []).map(({ level, message }) => `  log    ${LEVELS[level]}  ${message}`),
+    ...(run?.logs ?? []).map(({ level, message }) => `  log    ${LOG_LEVELS[level]}  ${message}`),
     ...(about.parts.length === 0 || about.against === undefined ? [] : [
       `  DIFFERS in ${about.parts.join(", ")}: ` +
       `${about.against.kind}  ${verdictText(about.against)}`,
