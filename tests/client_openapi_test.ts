@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { seen } from "../shared/testing/until.ts";
-import { batchRoute } from "../shield/batch/batch.ts";
+import { batchRoute } from "../shield/batch/capability.ts";
 import { startClientApi } from "../shield/client_context.ts";
 import { createHttpHistory, HISTORY } from "../shield/durable/capability.ts";
 import { growingRoute } from "../shield/growing/http/route.ts";

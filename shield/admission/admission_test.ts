@@ -13,7 +13,7 @@ import {
   leave,
   retryAfter,
   whyClosed,
-} from "./admission_gate.ts";
+} from "./capability.ts";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";
 import { sampleOf } from "../../shared/testing/sample_of.ts";

@@ -8,7 +8,7 @@ import { ArqonError } from "@arqon/proto";
 import { HookStore } from "../hooks/hook_store.ts";
 import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
 import type { AppliesOptions } from "./applies.ts";
-import { hooksKind } from "../hooks/hooks_kind.ts";
+import { hooksKind } from "../hooks/capability.ts";
 import { schedulesKind } from "../schedules/schedules_kind.ts";
 import { StateHook, StateSchedule } from "../../shared/records/tenant_settings.ts";
 import { Documents, documentsHash } from "./documents.ts";

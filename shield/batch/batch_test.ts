@@ -9,7 +9,7 @@ import { plainPath } from "../message/testing/path.ts";
 import { createStats } from "../stats/stats.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
-import { type BatchContext, batchRoute } from "./batch.ts";
+import { type BatchContext, batchRoute } from "./capability.ts";
 
 Deno.test("a token that is revoked while a batch is judged publishes none of the rest", async () => {
   await using engine = testSpine();

@@ -4,7 +4,7 @@ import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { ann } from "../auth/testing/identity.ts";
 import { NO_POLICIES } from "../message/gates.ts";
 import { callerOf, LIMITS } from "../message/testing/path.ts";
-import { tellingRefusals } from "./refusals.ts";
+import { tellingRefusals } from "./capability.ts";
 
 Deno.test("a refused signal is a publish to hooks, as a refused event is, and no command", () => {
   const kinds: unknown[] = [];

@@ -1,6 +1,6 @@
 /**
  * A command over HTTP: the request becomes the text form of `cmd`, is decoded like a client's text frame, and takes the
- * path of all commands (`shield/message/command.ts`). `commands.ts` has the routes.
+ * path of all commands (`shield/message/command.ts`). `shield/rooms/` has the routes.
  */
 import { type IngressContext, takeIngress } from "../rates/http_rates.ts";
 import { createHash } from "node:crypto";

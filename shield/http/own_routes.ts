@@ -1,6 +1,6 @@
 /**
  * The routes of the client listener that are not single commands, with their descriptions. `start.ts` has the handlers;
- * `commands.ts` the routes of commands.
+ * `shield/rooms/` the routes of commands.
  */
 import { ackOf, COMMAND, MESSAGE, RECEIPT } from "./openapi_answers.ts";
 import type { DescribedRoute } from "./route.ts";

@@ -1,6 +1,6 @@
 /** Memory freed by sockets, with a runtime that frees it after the close event. */
 import assert from "node:assert/strict";
-import { Freed } from "./memory_watch.ts";
+import { Freed } from "./capability.ts";
 
 function freedBy() {
   let memory_bytes = 1_000;

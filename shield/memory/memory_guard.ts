@@ -1,6 +1,6 @@
 /**
  * The reaction of a process to memory that grows towards its limit: it pings clients, closes those that do not answer,
- * and names those that do not leave. A state machine without clock, timers and sockets of its own; `memory_watch.ts`
+ * and names those that do not leave. A state machine without clock, timers and sockets of its own; `capability.ts`
  * runs it.
  */
 

@@ -10,7 +10,7 @@ import { keptLog, QUIET } from "../../shared/testing/logs.ts";
 import { createMetrics, type Registry } from "../../shared/metrics/metrics.ts";
 import { sampleOf } from "../../shared/testing/sample_of.ts";
 import { emptySettings, type TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { type QuotaOptions, type StartedQuota, startQuota } from "./quota.ts";
+import { type QuotaOptions, type StartedQuota, startQuota } from "./capability.ts";
 import { retryPause_ms } from "./valkey.ts";
 
 const TLS = new URL("../../tests/tls/", import.meta.url).pathname;

@@ -1,6 +1,6 @@
 /**
  * The slices that one Shield has reserved of its tenants' quotas, and its next reservations. Plain arithmetic: time is
- * an argument, and nothing waits; `quota.ts` sends reservations to the server.
+ * an argument, and nothing waits; `capability.ts` sends reservations to the server.
  */
 import type { Amounts, Grant, Reservation } from "./bucket.ts";
 

@@ -1,6 +1,6 @@
 /**
  * Writes charges and canonical NaNs into code: the body of a metered function, and the thunk that replaces
- * an import. `meter_blocks.ts` finds the blocks; `meter_module.ts` writes the module around the code.
+ * an import. `meter_blocks.ts` finds the blocks; `meter.ts` writes the module around the code.
  */
 import { type BlockCharge, declaredLocals } from "./meter_blocks.ts";
 import { frameSlots, IMPORT_UNITS, LEAF_SLOTS } from "./meter_costs.ts";

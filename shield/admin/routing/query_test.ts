@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Limit, readQuery, requireId, requireKnown } from "./query.ts";
-import { DATA_ROUTES } from "../../data/api.ts";
+import { DATA_ROUTES } from "../../data/capability.ts";
 import { JOURNAL_ROUTES } from "../../journal/capability.ts";
 import { WHY_ROUTES } from "../../ledger/admin/why.ts";
 import { ConnectionFilter } from "../inspect/lists.ts";
