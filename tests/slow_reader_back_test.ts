@@ -11,7 +11,8 @@ import { history } from "@arqon/sdk/history";
 import { standsStill } from "../shared/testing/until.ts";
 import { BINARY, rawFrame, RawPeer } from "../shield/socket/testing/conformance_peer.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
-import { numberOf, proxied, publishUntil, SLOW_LIMITS } from "./harness/slow_reader.ts";
+import { numberOf, publishUntil, SLOW_LIMITS } from "./harness/slow_reader.ts";
+import { proxied } from "./harness/tcp_proxy.ts";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 
 const CONFIG = `

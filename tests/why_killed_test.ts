@@ -45,20 +45,10 @@ async function say(client: RawClient, listener: RawClient, message_id: string): 
   }
 }
 
+const adminOf = ({ ready }: Server) => ready["admin_url"] ?? "";
+
 // deno-lint-ignore no-explicit-any -- JSON of the admin API
 type Json = any;
-
-async function whyOf(
-  { admin_url = "" }: { readonly admin_url?: string },
-  token: string,
-  query: string,
-): Promise<Json> {
-  const answer = await fetch(`${admin_url}/v1/why?${query}`, {
-    headers: { authorization: `Bearer ${token}` },
-  });
-  assert.equal(answer.status, 200);
-  return await answer.json();
-}
 
 const wordsOf = ({ connections }: Json): string[] =>
   connections.flatMap(({ outcomes }: Json) =>
@@ -72,30 +62,30 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
   await using killed = await startServer("shield", config, issuer.dir, 'node_id = "killed"');
   await using other = await startServer("shield", config, issuer.dir, 'node_id = "other"');
   const token = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const admin = new AdminClient(adminOf(other), token);
+  const why = (query: string): Promise<Json> => admin.read(`/v1/why?${query}`);
   using bob = await openText(killed.socket_url, await issuer.tokenFor({ sub: "bob" }));
   using ann = await openText(other.socket_url, await issuer.tokenFor({ sub: "ann" }));
   await ask(bob, { op: "sub", room: "hall" });
   await ask(ann, { op: "sub", room: "hall" });
   await say(ann, bob, "m-written");
   // While it lives it answers itself; its store has it after the next flush.
-  assert.deepEqual(wordsOf(await whyOf(other.ready, token, "message_id=m-written&user=bob")), [
-    "sent",
-  ]);
+  assert.deepEqual(wordsOf(await why("message_id=m-written&user=bob")), ["sent"]);
   const written_ms = Date.now();
-  const living = await whyOf(other.ready, token, "user=bob");
+  const living = await why("user=bob");
   assert.deepEqual(living.former, []);
   await until("it is written", async () => await ledgerMarkOf(nats.url, "killed") > written_ms);
   await killed.stop("SIGKILL");
   const killed_ms = Date.now();
   await ask(ann, { op: "pub", room: "hall", type: "t", data: {}, message_id: "m-late" });
-  let answer = await whyOf(other.ready, token, "message_id=m-late&user=bob");
+  let answer = await why("message_id=m-late&user=bob");
   await until("it is reported as killed", async () => {
-    answer = await whyOf(other.ready, token, "message_id=m-late&user=bob");
+    answer = await why("message_id=m-late&user=bob");
     return answer.former[0]?.state === "killed";
   });
   assert.deepEqual(wordsOf(answer), ["unknown killed"]);
   await until("it is not waited for any more", async () => {
-    const { nodes } = await whyOf(other.ready, token, "message_id=m-late&user=bob");
+    const { nodes } = await why("message_id=m-late&user=bob");
     return nodes.silent.length === 0;
   });
   const [{ lost, node_id }] = answer.connections;
@@ -104,21 +94,19 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
     lost.until_ms >= written_ms && lost.until_ms <= killed_ms + 1_000,
     JSON.stringify(lost),
   );
-  const before = await whyOf(other.ready, token, "message_id=m-written&user=bob");
+  const before = await why("message_id=m-written&user=bob");
   assert.deepEqual(wordsOf(before), ["sent"]);
   const nodes = before.messages[0].heard.map((one: Json) => one.node_id);
   assert.deepEqual(nodes.toSorted(), ["killed", "other"]);
-  const args = ["--admin-url", other.ready.admin_url ?? "", "--token", token];
+  const args = ["--admin-url", adminOf(other), "--token", token];
   const shown = await runArq(["why", "--message-id", "m-late", "--user", "bob", ...args]);
   assert.match(shown.stdout, /this Shield was killed and its ledger of those seconds is lost/);
-  const theirs = await whyOf(other.ready, token, "message_id=m-written&user=bob&tenant=other");
+  const theirs = await why("message_id=m-written&user=bob&tenant=other");
   assert.deepEqual([theirs.messages, theirs.connections], [[], []]);
 });
 
 // The answer of `GET /v1/why` and `arq why` about a message of a durable room that no Shield reports: the one that
 // received it was killed and nothing of its ledger is stored. A real process, SIGKILL, and NATS.
-
-const adminOf = ({ ready }: Server) => ready["admin_url"] ?? "";
 
 async function receivesId(client: RawClient, message_id: string): Promise<void> {
   while ((await client.json()).message_id !== message_id);

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
-import { startTcpProxy } from "./harness/tcp_proxy.ts";
+import { proxied } from "./harness/tcp_proxy.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -192,8 +192,8 @@ before = ["subscribe"]
 Deno.test("messages for a client that does not read are queued in the Shield, and sent once it reads", async () => {
   await withBus(async (world) => {
     const { bus } = world;
-    await using proxy = startTcpProxy(Number(new URL(bus.url).port));
-    const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
+    const { proxy, url } = proxied(bus);
+    await using _proxy = proxy;
     using bob = await openText(url, await bus.tokenFor({ user: "bob" }));
     await ask(bob, { op: "sub", room: "live-1" });
     proxy.pause();

@@ -7,14 +7,8 @@ import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
 import { durableRooms } from "../shared/testing/room_classes.ts";
 import { startLocalBus, type TestBus } from "./harness/local_bus.ts";
-import {
-  BODY_BYTES,
-  proxied,
-  type Slow,
-  slow,
-  SLOW_LIMITS,
-  TOGETHER,
-} from "./harness/slow_reader.ts";
+import { BODY_BYTES, type Slow, slow, SLOW_LIMITS, TOGETHER } from "./harness/slow_reader.ts";
+import { proxied } from "./harness/tcp_proxy.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
 import { seen, until } from "../shared/testing/until.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, type PlainEnvelope, writeEnvelope } from "@arqon/proto";
 import { openBinary } from "../peers/raw_client.ts";
-import { startTcpProxy } from "./tcp_proxy.ts";
+import { proxied } from "./tcp_proxy.ts";
 import { sampleAt } from "./server_state.ts";
 import type { TestBus } from "./test_bus.ts";
 
@@ -24,12 +24,6 @@ export const TOGETHER = 20;
 /** More than the kernel and two proxied sockets take. */
 const MESSAGES_MAX = 5_000;
 const LEFT_OUT_MIN = 20;
-
-/** A proxy of its own, and the address behind it. */
-export function proxied(bus: TestBus) {
-  const proxy = startTcpProxy(Number(new URL(bus.url).port));
-  return { proxy, url: bus.url.replace(/:\d+\//, `:${proxy.port}/`) };
-}
 
 /** Publishes numbered messages until the bus has done that with some for a client that does not read. */
 export async function publishUntil(

@@ -206,3 +206,9 @@ export function startTcpProxy(
     [Symbol.asyncDispose]: cut,
   };
 }
+
+/** A proxy of a bus, and the bus's address behind it. */
+export function proxied({ url }: { readonly url: string }) {
+  const proxy = startTcpProxy(Number(new URL(url).port));
+  return { proxy, url: url.replace(/:\d+\//, `:${proxy.port}/`) };
+}

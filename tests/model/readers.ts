@@ -7,7 +7,7 @@ import { insist, seen } from "../../shared/testing/until.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { EventReader } from "../peers/event_reader.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
-import { startTcpProxy } from "../harness/tcp_proxy.ts";
+import { proxied } from "../harness/tcp_proxy.ts";
 import { vkeyOf } from "../proof/served.ts";
 import type { Row } from "./factors.ts";
 import { lostOf, othersOf, type ReceivedMessage } from "./model.ts";
@@ -324,8 +324,7 @@ const FILL_CHARACTERS = 60_000;
 async function slow(seat: Seat): Promise<Reader> {
   const { bus, admin, tenant, user, room } = seat;
   const fill_room = "fill-1";
-  const proxy = startTcpProxy(Number(new URL(bus.url).port));
-  const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
+  const { proxy, url } = proxied(bus);
   const client = await DurableClient.open(url, await bus.tokenFor({ tenant, user }));
   await client.join(fill_room);
   await client.join(room);

@@ -20,7 +20,8 @@ import { deltaSocket } from "@arqon/sdk/delta";
 import { roomState } from "@arqon/sdk/state";
 import { serving } from "../../shared/testing/serving.ts";
 import { until } from "../../shared/testing/until.ts";
-import { startTcpProxy } from "../harness/tcp_proxy.ts";
+import { proxied } from "../harness/tcp_proxy.ts";
+import { AdminClient } from "../peers/admin_client.ts";
 
 /** Reads `count` messages of the room from its start, verified. */
 async function read(bus: TestBus, options: VerifiedLogOptions, count: number) {
@@ -170,24 +171,19 @@ const HONEST = PROOF_CONFIG.replace(
 
 Deno.test("an honest bus is not accused through deltas, lost connections, a new key and an erasure", async () => {
   await using bus = await startLocalBus(HONEST);
-  await using proxy = startTcpProxy(Number(new URL(bus.url).port));
-  const admin = await bus.tokenFor({ role: "admin" });
+  const { proxy, url } = proxied(bus);
+  await using _proxy = proxy;
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const ask = async (path: string, body?: unknown) => {
-    const answer = await fetch(`${bus.admin_url}${path}`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${admin}`, "content-type": "application/json" },
-      body: JSON.stringify(body),
-    });
-    assert.equal(answer.status, 200, await answer.text());
+    const { status, text } = await admin.ask("POST", path, body);
+    assert.equal(status, 200, text);
   };
   await publish(bus, "bets", 1);
   const files = served(bus, "default.bets");
   const vkeys = [await vkeyOf(files)];
   const verifier = decodeVerifier(vkeys[0]!)!;
   const log = new VerifiedLog({ url: treeUrl(bus, "default.bets"), vkeys });
-  const url = new URL(bus.url);
-  url.port = String(proxy.port);
-  await using client = await connect({ url: url.href, token: bus.token, webSocket: deltaSocket() });
+  await using client = await connect({ url, token: bus.token, webSocket: deltaSocket() });
   await using subscription = client.room("bets").subscribe();
   await subscription.ready;
   const came: (number | string)[] = [];

@@ -7,7 +7,7 @@ import type { ProofOptions } from "@arqon/sdk/proof";
 import { encodeVerifier } from "@arqon/proto";
 import { until } from "../../shared/testing/until.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
-import { startTcpProxy } from "../harness/tcp_proxy.ts";
+import { proxied } from "../harness/tcp_proxy.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
 import { PROOF_CONFIG, publish, type Served, served, vkeyOf } from "./served.ts";
 
@@ -145,12 +145,11 @@ Deno.test("what cannot be verified is refused, with what would be right", async 
 Deno.test("a loop that waits for the log ends with its connection, its signal or by close", async () => {
   await using bus = await startLocalBus(PROOF_CONFIG);
   const vkey = await keyOf(bus);
-  await using proxy = startTcpProxy(Number(new URL(bus.url).port));
-  const url = new URL(bus.url);
-  url.port = String(proxy.port);
+  const { proxy, url } = proxied(bus);
+  await using _proxy = proxy;
   const errors: unknown[] = [];
   const given = {
-    url: url.href,
+    url,
     token: bus.token,
     onError: (error: unknown) => errors.push(error),
   };
@@ -176,12 +175,11 @@ Deno.test("a loop that waits for the log ends with its connection, its signal or
 Deno.test("a listener that verifies reports what it finds, and goes on while the log is away", async () => {
   await using bus = await startLocalBus(PROOF_CONFIG);
   const vkey = await keyOf(bus);
-  await using proxy = startTcpProxy(Number(new URL(bus.url).port));
-  const url = new URL(bus.url);
-  url.port = String(proxy.port);
+  const { proxy, url } = proxied(bus);
+  await using _proxy = proxy;
   const errors: { message: string }[] = [];
   await using client = await connect({
-    url: url.href,
+    url,
     token: bus.token,
     backoff: { base_ms: 1, max_ms: 5 },
     proof: proof({ vkeys: [vkey] }),
