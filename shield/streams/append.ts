@@ -6,11 +6,13 @@
  * stored and then compared with the record: if the stream was closed or removed meanwhile, the answer says so, and the
  * message is erased.
  */
+import { utf8Size } from "@arqon/proto";
 import type { Caller } from "../message/caller.ts";
 import { messageIdOf, storedOf } from "./append_memory.ts";
 import { mediaOf, messagesOf } from "./content.ts";
 import type { StreamContext } from "./context.ts";
 import { findStream, finishClosing, lookUp } from "./lifecycle.ts";
+import { requireRoom } from "./population.ts";
 import { tailOf } from "./read.ts";
 import { isSameTuple, sequence, withProducer } from "./record.ts";
 import type { Found, ProducerState, ProducerTuple, StreamKey, StreamRecord } from "./record.ts";
@@ -37,6 +39,9 @@ interface Appending {
   readonly body: Uint8Array;
   readonly token: (offset: number) => Promise<string>;
 }
+
+/** The most bytes of a producer in the record beside its name. */
+const PRODUCER_BYTES = 160;
 
 /** Producers are stored by name. The prefix excludes the names of `Object.prototype`. */
 const producerKey = (id: string): string => `p:${id}`;
@@ -233,6 +238,9 @@ async function note(
     const state = { epoch: producer.epoch, seq: producer.seq, at_ms: now_ms, open };
     const next = withProducer(producers, producerKey(producer.id), state, now_ms);
     if (next === undefined) throw new StreamRefusal("stream-too-many", "producers of this stream");
+    if (record.producers[producerKey(producer.id)] === undefined) {
+      await requireRoom(records, key.tenant_id, PRODUCER_BYTES + utf8Size(producer.id));
+    }
     producers = next;
   }
   const noted = { ...record, producers, touched_ms, ...(seq === undefined ? {} : { seq }) };

@@ -9,12 +9,24 @@ import type { StreamContext } from "./context.ts";
 import { leaveSource, lookUp, requireRemover } from "./lifecycle.ts";
 import { offsetOf, tokenOf } from "./offset.ts";
 import { CHAIN_MAX, readStream, tailOf } from "./read.ts";
-import { forkExpiry, FORKS_MAX, type Found, type StreamKey, type StreamRecord } from "./record.ts";
+import { requireRoom } from "./population.ts";
+import {
+  encodeRecord,
+  forkExpiry,
+  FORKS_MAX,
+  type Found,
+  type StreamKey,
+  type StreamRecord,
+} from "./record.ts";
 import { invalid, StreamRefusal } from "./answers.ts";
 import type { CreateRequest } from "./request.ts";
 import { admitAll, send } from "./send.ts";
 import type { Admitted } from "./send.ts";
 import { traceId } from "../../shared/ids.ts";
+import { ENTRY_BYTES } from "../../shared/spine/bucket_shares.ts";
+
+/** What a record may grow by later, besides its producers: its close, its sequence, its name at its source. */
+const LATER_BYTES = 1_024;
 
 /** One running PUT. */
 export interface Creating {
@@ -93,6 +105,8 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
     forks: [],
     producers: {},
   };
+  const record_bytes = encodeRecord(record).length + LATER_BYTES;
+  await requireRoom(context.records, key.tenant_id, ENTRY_BYTES + record_bytes);
   await context.population.enter(context, key.tenant_id);
   if (start !== undefined) await joinSource(context, key, record, start.fork);
   const written = await context.records.put(key, record, 0);

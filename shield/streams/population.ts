@@ -1,11 +1,12 @@
 /**
- * The number of a tenant's streams, and expired ones: creating a stream counts them, and removes expired ones, once per
- * minute and tenant. Idle tenants cost nothing.
+ * The number of a tenant's streams, their share of the bucket, and expired ones: creating a stream counts them, and
+ * removes expired ones, once per minute and tenant. Idle tenants cost nothing.
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Env } from "../../shared/env.ts";
 import { type Ends, lookUp } from "./lifecycle.ts";
 import { StreamRefusal } from "./answers.ts";
+import type { Records } from "./record.ts";
 
 /** How long a count is valid, in ms. */
 const COUNT_MS = 60_000;
@@ -21,6 +22,17 @@ interface Counted {
 }
 
 type Counts = Ends & Pick<Env, "monotonic_ms">;
+
+/** Throws 429 if the tenant's share of the bucket has no room for so many bytes more. */
+export async function requireRoom(
+  records: Pick<Records, "hasRoom">,
+  tenant_id: string,
+  size_bytes: number,
+): Promise<void> {
+  if (await records.hasRoom(tenant_id, size_bytes)) return;
+  const detail = "the tenant's streams and their producers take its share of the bucket";
+  throw new StreamRefusal("stream-too-many", detail);
+}
 
 /** The streams of all tenants, as this process has counted them. */
 export class Population {

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { readStored } from "../../shared/records/stored.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { BucketShares } from "../../shared/spine/bucket_shares.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
 import type { KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { openOnce } from "../../shared/turns/once.ts";
@@ -166,8 +167,16 @@ export class Records {
   readonly #spine: Pick<Spine, "keyValue">;
   readonly #open = openOnce(() => this.#spine.keyValue(STREAMS_BUCKET));
 
-  constructor(spine: Pick<Spine, "keyValue">) {
+  readonly #shares: BucketShares;
+
+  constructor(spine: Pick<Spine, "keyValue">, monotonic_ms = () => performance.now()) {
     this.#spine = spine;
+    this.#shares = new BucketShares(monotonic_ms);
+  }
+
+  /** Counts so many bytes more of a tenant's records, if its share of the bucket has room for them. */
+  async hasRoom(tenant_id: string, size_bytes: number): Promise<boolean> {
+    return await this.#shares.take(await this.#open(), tenant_id, size_bytes);
   }
 
   /** The record; undefined when there is none. */

@@ -8,11 +8,14 @@ import {
   forkExpiry,
   isExpired,
   type ProducerState,
+  Records,
   sequence,
   type StreamRecord,
   withProducer,
 } from "./record.ts";
 import { writeEnvelope } from "@arqon/proto";
+import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { StreamRefusal } from "./answers.ts";
 import { streamShield } from "./testing/context.ts";
@@ -151,4 +154,34 @@ Deno.test("population: an interrupted creation is forgotten after a while", asyn
   now_ms += 31_000;
   await shield.put("r", {}, "second");
   assert.deepEqual(await shield.texts("r"), ["second"]);
+});
+
+Deno.test("a tenant with many streams or producers leaves room in the bucket for another's", async () => {
+  await using engine = testSpine();
+  const stored = await engine.spine.keyValue(STREAMS_BUCKET);
+  const bucket = overriding(stored, { limit_bytes: 40_000 });
+  let now_ms = SPINE_NOW_MS;
+  const spine = overriding(engine.spine, { keyValue: () => Promise.resolve(bucket) });
+  const shield = streamShield(spine, { clock: () => now_ms });
+  const text = { "content-type": "text/plain" };
+  await shield.put("r", text);
+  const post = (at: number, seq = "0") => {
+    const id = `${at}`.padStart(128, "p");
+    const producer = { "producer-id": id, "producer-epoch": "0", "producer-seq": seq };
+    return shield.post("r", { ...text, ...producer }, "one");
+  };
+  const all = Array.from({ length: 200 }, (_, at) => post(at));
+  const taken = (await Promise.allSettled(all)).filter(({ status }) => status === "fulfilled");
+  assert.ok(taken.length > 50 && taken.length < 190, `${taken.length}`);
+  await assert.rejects(post(200), isFull);
+  await assert.rejects(shield.put("another", text), isFull);
+  // Those that it has go on, and another tenant begins.
+  await post(0, "1");
+  const { records } = shield.context;
+  assert.equal(await records.hasRoom("globex", 1_000), true);
+  // Another Shield knows it, too.
+  assert.equal(await new Records(spine).hasRoom("acme", 1_000), false);
+  await stored.delete(["acme", "r"]);
+  now_ms += 60_000;
+  await shield.put("another", text);
 });

@@ -78,7 +78,7 @@ function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
   const durable_stats = new DurableStats(registry);
   const roomOf = () => undefined;
   const logs = new TenantLogs({ spine, classes, stats: durable_stats, log: keptLog().log, roomOf });
-  const records = new Records(spine);
+  const records = new Records(spine, clock);
   return {
     records,
     turns: new StreamTurns(),

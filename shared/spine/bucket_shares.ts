@@ -1,0 +1,56 @@
+/** The bytes of a bucket, which its tenants share, for processes that do not watch it: they list it now and then. */
+import { FairBound, isWithinShare } from "../turns/fair_bound.ts";
+import type { KeyValue } from "./contract/spine.ts";
+
+/** The bytes of an entry in the bucket beside its value. */
+export const ENTRY_BYTES = 256;
+/** Of the bucket, what tenants may fill: entries grow without asking, by a digit or a mark. */
+const FILLABLE = 0.875;
+/** How long a list is used, in ms. */
+const LISTED_MS = 60_000;
+/** Of the bucket, what this process takes before it lists again: others take as much meanwhile. */
+const UNLISTED = 1 / 64;
+
+/** One per process and bucket, whose keys begin with the tenant. */
+export class BucketShares {
+  readonly #monotonic_ms: () => number;
+  /** As of the last list, and what this process took since. */
+  #bytes = new FairBound(Infinity);
+  #taken_bytes = 0;
+  #listed_ms = -Infinity;
+  #listing: Promise<void> | undefined;
+
+  constructor(monotonic_ms = () => performance.now()) {
+    this.#monotonic_ms = monotonic_ms;
+  }
+
+  /** Counts so many bytes more, if the tenant has room for them in a bounded bucket. Rejects as the bucket does. */
+  async take(
+    bucket: Pick<KeyValue, "limit_bytes" | "sizes">,
+    tenant_id: string,
+    more_bytes: number,
+  ): Promise<boolean> {
+    const { limit_bytes } = bucket;
+    if (limit_bytes === undefined) return true;
+    const is_old = this.#monotonic_ms() - this.#listed_ms >= LISTED_MS;
+    if (is_old || this.#taken_bytes > limit_bytes * UNLISTED) {
+      await (this.#listing ??= this.#list(bucket).finally(() => this.#listing = undefined));
+    }
+    const { total } = this.#bytes;
+    const most = limit_bytes * FILLABLE;
+    if (!isWithinShare(most, total, this.#bytes.of(tenant_id), more_bytes)) return false;
+    this.#bytes.add(tenant_id, more_bytes);
+    this.#taken_bytes += more_bytes;
+    return true;
+  }
+
+  async #list(bucket: Pick<KeyValue, "sizes">): Promise<void> {
+    const bytes = new FairBound(Infinity);
+    for (const { key: [tenant_id = ""], size_bytes } of await bucket.sizes()) {
+      bytes.add(tenant_id, size_bytes + ENTRY_BYTES);
+    }
+    this.#bytes = bytes;
+    this.#taken_bytes = 0;
+    this.#listed_ms = this.#monotonic_ms();
+  }
+}
