@@ -11,6 +11,7 @@ import { metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { TenantDeletions } from "../../shared/records/tenant_deletions.ts";
 import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
+import { inShares } from "../../shared/spine/bucket_shares.ts";
 import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
 import type { RoomReports, StoredRoom, StoredRooms } from "../capability.ts";
 import type { RoomAddress } from "../cluster_view.ts";
@@ -262,7 +263,7 @@ export async function announceRooms(
     rooms,
     events,
     log,
-    marks: await spine.keyValue(HOOKS_BUCKET),
+    marks: inShares(await spine.keyValue(HOOKS_BUCKET)),
     waiting_max: config.brain.rooms_per_tenant,
     onStored: (event) => stored.inc({ event }),
   });

@@ -18,6 +18,7 @@ import { callTerms } from "../../shared/hooks/call.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { inShares } from "../../shared/spine/bucket_shares.ts";
 import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { requireHookSecrets } from "../../shared/process/hook_secrets.ts";
@@ -328,7 +329,9 @@ export class HookService {
 export async function startHooks(options: HookServiceOptions): Promise<HookService> {
   requireHookSecrets(options.config.hooks, options.readTextFile, ({ events }) => events.length > 0);
   const classes = await options.openClasses();
-  const service = new HookService(options, classes, await options.spine.keyValue(HOOKS_BUCKET));
+  // Users make rooms, and each takes an entry.
+  const bucket = inShares(await options.spine.keyValue(HOOKS_BUCKET));
+  const service = new HookService(options, classes, bucket);
   await service.ready.catch(async (error) => {
     await service.drain();
     throw error;

@@ -1,11 +1,16 @@
-/** What hooks subscribe to, the cost of a message, and the report of a hook whose rooms cannot be read. */
+/**
+ * What hooks subscribe to, the cost of a message, and the report of a hook whose rooms cannot be read. Their share of
+ * the bucket.
+ */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
+import { BucketShares, inShares } from "../../shared/spine/bucket_shares.ts";
 import { LOG_OFFSET_HEADER } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { until } from "../../shared/testing/until.ts";
 import { HookFeeds } from "./feeds.ts";
 import { upTo, World } from "./testing/world.ts";
@@ -145,4 +150,18 @@ Deno.test("rooms that cannot be read are counted, looked at more and more seldom
   await until("it works", isRead);
   is_away = true;
   await until("another warning", () => warnings() === 2);
+});
+
+Deno.test("a tenant's hooks in many rooms leave room in the bucket for those of another", async () => {
+  await using world = await World.open();
+  const bucket = overriding(world.bucket, { limit_bytes: 20_000 });
+  world.spine = overriding(world.spine, { keyValue: () => Promise.resolve(bucket) });
+  for (const at of upTo(50)) await world.bucket.put(["t", "h", "room", `x${at}`], new Uint8Array());
+  const brain = await world.brain();
+  for (const at of upTo(40)) await world.send(`o${at}`);
+  await until("its share is full", async () => !await new BucketShares().take(bucket, "t", 500));
+  await brain.drain();
+  const { length } = await world.bucket.keys(["t"]);
+  assert.ok(length > 50 && length < 62, `${length}`);
+  await inShares(bucket).put(["globex", "h"], new Uint8Array(1_000));
 });

@@ -8,6 +8,7 @@ import type { Env } from "../../shared/env.ts";
 import type { Entry, Tag, WrittenEntry } from "../../shared/presence/types.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { jsonEvent, systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { inShares } from "../../shared/spine/bucket_shares.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView, MemberChange } from "../cluster_view.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
@@ -321,7 +322,7 @@ export async function startMembership(
 ): Promise<MembershipService> {
   // Reports from now on are kept, before the list of rooms is read.
   const { kept = new KeptStays(options) } = options;
-  const open = await options.spine.keyValue(MEMBERS_BUCKET, { unwatched: true });
+  const open = inShares(await options.spine.keyValue(MEMBERS_BUCKET, { unwatched: true }));
   return new MembershipService(options, kept, await options.openClasses(), open);
 }
 

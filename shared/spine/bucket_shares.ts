@@ -1,6 +1,7 @@
 /** The bytes of a bucket, which its tenants share, for processes that do not watch it: they list it now and then. */
 import { FairBound, isWithinShare } from "../turns/fair_bound.ts";
-import type { KeyValue } from "./contract/spine.ts";
+import type { KeyValue, KvKey } from "./contract/spine.ts";
+import { StorageFull } from "./contract/write_errors.ts";
 
 /** The bytes of an entry in the bucket beside its value. */
 export const ENTRY_BYTES = 256;
@@ -53,4 +54,42 @@ export class BucketShares {
     this.#taken_bytes = 0;
     this.#listed_ms = this.#monotonic_ms();
   }
+}
+
+/** The bucket as a tenant meets it: full for new entries above its share. */
+export function inShares(bucket: KeyValue, shares = new BucketShares()): KeyValue {
+  const requireRoom = async (key: KvKey, { length }: Uint8Array) => {
+    const [tenant_id = ""] = key;
+    if (await shares.take(bucket, tenant_id, length + ENTRY_BYTES)) return;
+    if (await bucket.get(key) !== undefined) return;
+    throw new StorageFull(`tenant ${tenant_id} has its share of the bucket`);
+  };
+  return {
+    get: (key) => bucket.get(key),
+    last: (key) => bucket.last(key),
+    put: async (key, value) => {
+      await requireRoom(key, value);
+      return await bucket.put(key, value);
+    },
+    update: async (key, value, expected) => {
+      if (expected === 0) await requireRoom(key, value);
+      return await bucket.update(key, value, expected);
+    },
+    replace: async (key, value, last) => {
+      await requireRoom(key, value);
+      return await bucket.replace(key, value, last);
+    },
+    updateAll: async (updates) => {
+      for (const { key, value } of updates) await requireRoom(key, value);
+      return await bucket.updateAll(updates);
+    },
+    delete: (key, expected) => bucket.delete(key, expected),
+    keys: (prefix) => bucket.keys(prefix),
+    sizes: (prefix) => bucket.sizes(prefix),
+    watch: (prefix, onChange, options) => bucket.watch(prefix, onChange, options),
+    ...(bucket.storeTime && { storeTime: () => bucket.storeTime!() }),
+    get limit_bytes() {
+      return bucket.limit_bytes;
+    },
+  };
 }

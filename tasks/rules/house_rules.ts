@@ -70,7 +70,7 @@ const LINES: Readonly<Record<string, number>> = {
   centrifugo: 3_505,
   durable: 4_220,
   growing: 2_060,
-  hooks: 3_615,
+  hooks: 3_620,
   inspect: 2_585,
   journal: 4_560,
   policies: 10_470,
