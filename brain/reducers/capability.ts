@@ -15,6 +15,7 @@ import {
 } from "../../shared/records/reducer_record.ts";
 import { REMOVAL_KEY } from "../../shared/records/reducer_record.ts";
 import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reserved.ts";
+import { inShares } from "../../shared/spine/bucket_shares.ts";
 import type { KeyValue, KvChange, ObjectStore } from "../../shared/spine/contract/spine.ts";
 import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { createBreakers } from "../../shared/rates/breaker.ts";
@@ -426,7 +427,7 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   const { spine, config } = options;
   let service: ReducerService | undefined;
   const { registry, now, monotonic_ms } = options;
-  const records = await spine.keyValue(REDUCERS_BUCKET);
+  const records = inShares(await spine.keyValue(REDUCERS_BUCKET));
   const time = new StoreTime({ bucket: records, now, monotonic_ms });
   await time.ask();
   const storeNow = () => time.now();

@@ -105,6 +105,20 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.equal(reasonOf(await callOf(brain, "t", "plain")), "applied");
   });
 
+  Deno.test(`${engine}: a tenant with many programs' rooms leaves room in the bucket for another's`, async () => {
+    await using world = await open({ modules: { plain: PLAIN } });
+    const brain = await world.start("a", { plain: PLAIN }, (spine) =>
+      overriding(spine, {
+        keyValue: async (name) => overriding(await spine.keyValue(name), { limit_bytes: 8_000 }),
+      }));
+    const rooms = Array.from({ length: 20 }, (_, at) => `plain-${at}`);
+    const outcomes: string[] = [];
+    for (const room of rooms) outcomes.push(reasonOf(await callOf(brain, "t", room)));
+    assert.deepEqual([outcomes[0], outcomes.at(-1)], ["applied", "spine-unavailable"]);
+    assert.equal(reasonOf(await callOf(brain, "t", "plain-0")), "applied", "the others go on");
+    assert.equal(reasonOf(await callOf(brain, "other", "plain")), "applied");
+  });
+
   Deno.test(`${engine}: a tenant whose rooms fill the memory is refused, and another's room is served and kept`, async () => {
     const brain = { reducer_rooms: 9 };
     await using world = await open({ modules: { plain: PLAIN }, brain });
