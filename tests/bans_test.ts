@@ -4,10 +4,11 @@
  * revokes a user's tokens; `http_api_test.ts` revokes those of an admin.
  */
 import assert from "node:assert/strict";
+import { type ArqonError, connect } from "@arqon/sdk";
 import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, type Issuer } from "./harness/cluster.ts";
 import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
-import { startNats } from "./harness/nats_server.ts";
+import { type NatsServer, startNats } from "./harness/nats_server.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -99,6 +100,33 @@ async function tenant(pair: Pair): Promise<void> {
   }
 }
 
+/** While NATS is unreachable new clients are refused, as bans are unknown; open connections stay. */
+async function outlast({ issuer, one }: Pair, nats: NatsServer): Promise<void> {
+  const states: string[] = [];
+  const open = async (transport: "websocket" | "http") =>
+    await connect({
+      url: one.ready.url ?? "",
+      token: await issuer.tokenFor(fresh()),
+      transport,
+      onStatus: ({ state }) => states.push(`${transport}: ${state}`),
+    });
+  await using socket = await open("websocket");
+  await using requests = await open("http");
+  const before = [...states];
+  const reasons = () =>
+    Promise.all(
+      [socket, requests].map((client) =>
+        client.room("lobby").publish("t", 1).then(() => "", ({ reason }: ArqonError) => reason)
+      ),
+    );
+  const all = (reason: string) => (given: string[]) => given.every((one) => one === reason);
+  await nats.kill();
+  await seen("both are refused", reasons, all("spine-unavailable"));
+  await nats.start();
+  await seen("both are served again", reasons, all(""));
+  assert.deepEqual(states, before);
+}
+
 Deno.test("a revocation reaches every Shield, ends connections, and outlives restarts", async (t) => {
   await using issuer = await createIssuer();
   await using nats = await startNats({ jetstream: true });
@@ -119,4 +147,5 @@ Deno.test("a revocation reaches every Shield, ends connections, and outlives res
     const answer = await seen("it knows", look, ([status]) => status !== 503);
     assert.deepEqual(answer, [401, "token-revoked"]);
   });
+  await t.step("open connections outlast NATS, also over HTTP", () => outlast(pair, nats));
 });

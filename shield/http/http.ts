@@ -10,7 +10,7 @@ import type { Admission } from "../rates/admission.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { readBody } from "./http_body.ts";
 import type { PendingRequests } from "./pending.ts";
-import type { ClientRoute, ClientTable } from "./route.ts";
+import type { ClientTable, FoundPath } from "./route.ts";
 import type { Identity } from "../auth/identity.ts";
 import { type AllowedOrigins, isOriginAllowed, requireOrigin } from "../auth/origin.ts";
 import type { Client } from "../message/caller.ts";
@@ -166,8 +166,8 @@ async function route(
   if (found === undefined) throw new ArqonError("not-found", url.pathname);
   const answer = found.methods.get(method);
   if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
-  if (!found.while_draining) context.requireOpen();
-  const identity = await admitted(context, request, url, remote_ip, found.identify);
+  if (!found.of_connection) context.requireOpen();
+  const identity = await admitted(context, request, url, remote_ip, found);
   const client = { identity, remote_ip };
   using under_way = context.pending.enter(identity);
   const gone = () => {
@@ -231,13 +231,14 @@ async function admitted(
   request: Request,
   url: URL,
   remote_ip: string,
-  identify?: ClientRoute["identify"],
+  { identify, of_connection }: Partial<FoundPath> = {},
 ): Promise<Identity> {
   // A token has priority: another proof then stays valid.
   const is_other = identify !== undefined && tokenFrom(request, context) === undefined;
   const other = is_other ? identify(url, request.method) : undefined;
   const identity = await (other ?? authenticate(context, request));
-  requireEntry(context, identity, remote_ip);
+  if (of_connection) context.requireStill(identity, undefined);
+  else requireEntry(context, identity, remote_ip);
   showsToken(request);
   return identity;
 }

@@ -43,8 +43,11 @@ export interface DescribedRoute {
   /** The path's template, for example `/v1/rooms/{room}/state/{key}`. */
   readonly template: string;
   readonly about: ClientAbout;
-  /** The path is answered during a drain, as moving connections still need it. */
-  readonly while_draining?: true;
+  /**
+   * The requests belong to an open connection: they are answered as its frames over WebSocket are, also during a drain,
+   * when a moving connection still needs them, and while bans are unknown.
+   */
+  readonly of_connection?: true;
 }
 
 /** One method of one path, with its handler. Every route has a description. */
@@ -60,8 +63,8 @@ export interface ClientRoute extends DescribedRoute {
 export interface FoundPath {
   /** The methods of the path, at least one. */
   readonly methods: ReadonlyMap<string, ClientHandler>;
-  /** Whether the path is answered while the process drains. */
-  readonly while_draining: boolean;
+  /** As `DescribedRoute.of_connection`. */
+  readonly of_connection: boolean;
   /** As `ClientRoute.identify`; absent: the path accepts only tokens. */
   readonly identify?: ClientRoute["identify"];
   /** As `ClientRoute.refused`. */
@@ -70,7 +73,7 @@ export interface FoundPath {
   readonly names: () => Readonly<Record<string, string>>;
 }
 
-interface CompiledPath extends Pick<FoundPath, "while_draining" | "identify" | "refused"> {
+interface CompiledPath extends Pick<FoundPath, "of_connection" | "identify" | "refused"> {
   readonly shape: RegExp;
   readonly names: readonly string[];
   readonly methods: Map<string, ClientHandler>;
@@ -82,11 +85,11 @@ export class ClientTable {
 
   constructor(routes: Iterable<ClientRoute>) {
     for (const route of routes) {
-      const { method, template, answer, identify, refused, while_draining = false } = route;
+      const { method, template, answer, identify, refused, of_connection = false } = route;
       const path = this.#paths.get(template) ?? {
         shape: templateShape(template, "[^/]*"),
         names: templateNames(template),
-        while_draining,
+        of_connection,
         ...(identify && { identify }),
         ...(refused && { refused }),
         methods: new Map(),

@@ -74,7 +74,7 @@ export const EVENT_ROUTES = {
   poll: {
     method: "GET",
     template: "/v1/connections/{connection}",
-    while_draining: true,
+    of_connection: true,
     about: {
       id: "poll",
       tag: "client",
@@ -91,7 +91,7 @@ export const EVENT_ROUTES = {
   frames: {
     method: "POST",
     template: "/v1/connections/{connection}",
-    while_draining: true,
+    of_connection: true,
     about: {
       id: "frames",
       tag: "client",
