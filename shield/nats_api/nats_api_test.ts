@@ -22,7 +22,7 @@ function start({ spine }: ReturnType<typeof testSpine>, http: unknown) {
 /** A client listener with one handler, which admits everybody. */
 function listenerOf(answer: (call: ClientCall) => Response) {
   const handler = (call: ClientCall) => Promise.resolve(answer(call));
-  const path = { methods: new Map([["POST", handler]]), of_connection: true, names: () => ({}) };
+  const path = { methods: new Map([["POST", handler]]), of_connection: false, names: () => ({}) };
   return {
     authenticator: { authenticate: () => Promise.resolve({ tenant_id: "acme" }) },
     api: { find: () => path },
@@ -30,6 +30,7 @@ function listenerOf(answer: (call: ClientCall) => Response) {
     documents: {},
     observers: {},
     origins: { allowed_origins: [] },
+    requireOpen() {},
     requireNotBanned() {},
   };
 }
